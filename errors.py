@@ -1,0 +1,258 @@
+"""Every error raised on purpose. Each carries its facts and reads as a sentence for a person."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+
+
+class JobRunnersError(Exception):
+    """The base of every error here: something was refused, and the message says what and why."""
+
+
+# --- configuration: raised at start, never in the middle of a job ---------------------------------
+
+
+class MissingSetting(JobRunnersError):
+    """An environment variable that this process needs is not set."""
+
+    def __init__(self, variable: str, needed_by: str) -> None:
+        super().__init__(f"{variable} is not set; {needed_by} needs it")
+        self.variable = variable
+        self.needed_by = needed_by
+
+
+class InvalidSetting(JobRunnersError):
+    """An environment variable holds a value that can't be used."""
+
+    def __init__(self, variable: str, value: str, expected: str) -> None:
+        super().__init__(f"{variable}={value!r} can't be used: expected {expected}")
+        self.variable = variable
+        self.value = value
+
+
+class UnknownRunner(JobRunnersError):
+    """JOB_RUNNER names neither a runner that ships here nor a module that can be imported."""
+
+    def __init__(self, name: str, known: Iterable[str], why: str) -> None:
+        super().__init__(
+            f"JOB_RUNNER={name!r} is not a runner: {why}. "
+            f"Use one of {', '.join(sorted(known))}, or the dotted path of your own module"
+        )
+        self.name = name
+
+
+class IncompleteRunner(JobRunnersError):
+    """The module JOB_RUNNER names lacks part of what a runner must export."""
+
+    def __init__(self, name: str, missing: Iterable[str]) -> None:
+        self.missing = sorted(missing)
+        super().__init__(
+            f"JOB_RUNNER={name!r} is not a runner: "
+            f"its module does not define {', '.join(f'{each}()' for each in self.missing)}"
+        )
+        self.name = name
+
+
+class RunnerNotConfigured(JobRunnersError):
+    """The runner was found, but `fully_configured()` said no."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"JOB_RUNNER={name!r} is not fully configured: {why}")
+        self.name = name
+
+
+class NameTakenTwice(JobRunnersError):
+    """Two tables define a job, or a task, of the same name."""
+
+    def __init__(self, kind: str, name: str, first: str, second: str) -> None:
+        super().__init__(f"the {kind} {name!r} is defined twice: in {first} and in {second}")
+        self.name = name
+
+
+class InvalidDefinition(JobRunnersError):
+    """A Job, a Task or a table is written in a way that can't work."""
+
+
+# --- requests: the caller can mend these ----------------------------------------------------------
+
+
+class UnknownName(JobRunnersError):
+    """No job, or no task, goes by this name."""
+
+    kind = "name"
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        self.nearest = next(iter(get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
+        hint = f"; did you mean {self.nearest!r}?" if self.nearest else ""
+        super().__init__(f"there is no {self.kind} named {name!r}{hint}")
+
+
+class UnknownJobType(UnknownName):
+    """No job goes by this name."""
+
+    kind = "job"
+
+
+class UnknownTask(UnknownName):
+    """No task goes by this name."""
+
+    kind = "task"
+
+
+class InvalidPayload(JobRunnersError):
+    """A payload does not fit its model. `problems` has one entry for each field that is wrong."""
+
+    def __init__(self, name: str, problems: Sequence[Mapping[str, str]]) -> None:
+        first = problems[0]
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        super().__init__(f"the payload of {name} is wrong: {first['field']}: {first['why']}{more}")
+        self.name = name
+        self.problems = problems
+
+
+class PayloadTooLarge(JobRunnersError):
+    """A payload is larger than what its kind of work may carry. Sizes are bytes of JSON."""
+
+    def __init__(self, what: str, size: int, limit: int, advice: str) -> None:
+        super().__init__(f"{what} is {size:,} bytes; at most {limit:,} are allowed. {advice}")
+        self.size = size
+        self.limit = limit
+
+
+class InvalidCursor(JobRunnersError):
+    """A list cursor that this API never gave out, or not for this list."""
+
+    def __init__(self) -> None:
+        super().__init__("the cursor is not one that this list gave out; start again without it")
+
+
+class NotFullyCapable(JobRunnersError):
+    """This runner can't do what the job asks of it."""
+
+    def __init__(self, job_type: str, need: str) -> None:
+        super().__init__(
+            f"{job_type!r} {need}, which needs a runner that can send a job again, "
+            "and the one JOB_RUNNER names has no send()"
+        )
+
+
+class JobNotFound(JobRunnersError):
+    """No job has this id, or it has expired, or it belongs to another organisation."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"there is no job with id {job_id!r}; finished jobs are deleted in time")
+        self.job_id = job_id
+
+
+# --- the wire and the store -----------------------------------------------------------------------
+
+
+class SendFailed(JobRunnersError):
+    """A message did not leave this process. A saved job stays due; a task is lost to its caller."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what} could not be sent: {why}")
+
+
+class MalformedMessage(JobRunnersError):
+    """An event that is not a message of ours."""
+
+
+class UnknownMessageVersion(JobRunnersError):
+    """A message of a version this code does not know: another deploy is in progress."""
+
+    def __init__(self, version: object) -> None:
+        super().__init__(f"message version {version!r} is not known to this code")
+        self.version = version
+
+
+class PreconditionFailed(JobRunnersError):
+    """A verb was refused: the row was not, or no longer, in a state that the verb starts from.
+
+    `found` says what the row was when it was read after the refusal.
+    """
+
+    def __init__(self, verb: str, job_id: str, found: str) -> None:
+        super().__init__(f"{verb} refused for job {job_id}: it is {found}")
+        self.verb = verb
+        self.job_id = job_id
+        self.found = found
+
+
+class MissingObject(JobRunnersError):
+    """A payload or result that was stored apart from its row is no longer in the bucket."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the object {key!r} is missing from the bucket")
+        self.key = key
+
+
+class ResultNotJson(JobRunnersError):
+    """A job returned something that its row can't keep."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the job's result is not JSON: {why}")
+
+
+class ObjectChanged(JobRunnersError):
+    """An object was replaced while it was being read in pieces."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the object {key!r} was replaced while it was being read")
+        self.key = key
+
+
+class UploadGone(JobRunnersError):
+    """A multipart upload was completed or aborted before."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"the upload of {key!r} is no longer open")
+        self.key = key
+
+
+# --- for job and task code to raise ---------------------------------------------------------------
+
+
+class DoNotRetry(JobRunnersError):
+    """Raised by a job or task: trying again can't help, whatever its retry tag says."""
+
+
+class RetryAfter(JobRunnersError):
+    """Raised by a job or task tagged for retry: try again, but not for this many seconds."""
+
+    def __init__(self, seconds: float, why: str = "asked to wait") -> None:
+        super().__init__(f"{why}; retry after {seconds:g} s")
+        self.seconds = seconds
+
+
+# --- the jobs and tasks that ship here ------------------------------------------------------------
+
+
+class UnusableFile(DoNotRetry):
+    """A file that a job was asked to read can't be read, and will not get better by itself."""
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(f"{key}: {why}")
+        self.key = key
+
+
+class MissingColumns(DoNotRetry):
+    """A file lacks columns it must have. `nearest` maps each to the column most like it, or None."""
+
+    def __init__(self, nearest: Mapping[str, str | None], found: Iterable[str]) -> None:
+        self.nearest = dict(nearest)
+        self.found = list(found)
+        missing = ", ".join(
+            f"{name} (did you mean {like!r}?)" if like else name for name, like in nearest.items()
+        )
+        super().__init__(
+            f"the file has no column {missing}; its columns are {', '.join(map(repr, self.found))}"
+        )
+
+
+class WebhookFailed(JobRunnersError):
+    """A webhook was not taken this time; a later try may succeed."""
+
+    def __init__(self, host: str, why: str) -> None:
+        super().__init__(f"the webhook at {host} {why}")
+        self.host = host

@@ -1,0 +1,58 @@
+"""The timer Lambda: messages whose delay is over go on to the worker; every minute, what is due."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+import runners
+from errors import SendFailed
+from runners import log, timer
+from runners.base import Send
+from runners.messages import decode
+from store import clock
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+metrics = Metrics()
+# Time kept back from a tick's end, for the write and the send that it may be in the middle of.
+_MARGIN = 5 * clock.SECOND
+
+
+def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any] | None:
+    """Answer the delay queue's messages, or the minute."""
+    send = runners.sender()
+    if send is None:
+        raise RuntimeError("the runner that JOB_RUNNER names has no send(): nothing to time")
+    if "Records" in event:
+        return send_delayed(event["Records"], send)
+    tick(context, send)
+    return None
+
+
+def send_delayed(records: list[dict[str, Any]], send: Send) -> dict[str, Any]:
+    """Send what has waited long enough. What can't be sent goes back to the queue."""
+    failures = []
+    for record in records:
+        try:
+            send(decode(record["body"]))
+        except SendFailed as error:
+            log.left_for_later(error)
+            failures.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": failures}
+
+
+@metrics.log_metrics
+def tick(context: "LambdaContext", send: Send) -> None:
+    """Meet what is due, for as long as this invocation has."""
+    until = clock.now() + context.get_remaining_time_in_millis() - _MARGIN
+    result = timer.tick(send, until=until)
+    metrics.add_metric("TimerLag", MetricUnit.Milliseconds, result.lag)
+    metrics.add_metric("TimerSendFailures", MetricUnit.Count, result.send_failures)
+    for met in timer.Met:
+        metrics.add_metric(f"Timer{met.title()}", MetricUnit.Count, result.met[met])
+    log.logger.info(
+        "tick", extra={"lag_ms": result.lag, **{str(met): n for met, n in result.met.items()}}
+    )

@@ -1,0 +1,29 @@
+"""The worker Lambda: an asynchronous event in, the work it asks for done."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from errors import UnknownMessageVersion
+from runners import lambda_async, log
+from runners.execution import run
+from runners.messages import decode
+from store import clock
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+
+def handler(event: Mapping[str, Any], context: "LambdaContext") -> None:
+    """Run what the event asks for; what it can't leave to later raises, and Lambda keeps it."""
+    try:
+        message = decode(event)
+    except UnknownMessageVersion as unknown:
+        if event.get("kind") != "job":
+            raise
+        log.left_for_later(unknown)  # its row stays due, and a newer deploy knows its version
+        return
+    run(
+        message,
+        deadline=clock.now() + context.get_remaining_time_in_millis(),
+        send=lambda_async.sender(context.invoked_function_arn),
+    )

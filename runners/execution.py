@@ -1,0 +1,132 @@
+"""The life of a unit of work in its worker: claim, call, then succeed, retry or fail.
+
+Every runner ends here, with a message that has been through JSON.
+"""
+
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+from errors import PreconditionFailed, ResultNotJson, UnknownJobType
+from runners import log
+from runners.base import Send
+from runners.messages import JobMessage, Message, TaskMessage
+from runners.outcome import (
+    LONGEST_DELAY,
+    error_record,
+    next_look,
+    run_at_after,
+    wait_before_retry,
+    wake,
+)
+from runners.registry import registry
+from store import blobs, verbs
+from store.job_request import JobRequest
+from work.definitions import Job
+from work.running_job import RunningJob
+from work.signals import ClaimLost
+
+
+def run(message: Message, *, deadline: int, send: Send | None) -> None:
+    """Do what a message asks for. Returns normally once an outcome is recorded.
+
+    `deadline` is when this process ends for certain, in milliseconds since 1970.
+    """
+    with log.about(message):
+        match message:
+            case JobMessage():
+                run_job(message, deadline=deadline, send=send)
+            case TaskMessage():
+                run_task(message, send=send)
+
+
+def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
+    """Claim a job, run its function, record the outcome."""
+    try:
+        job = registry().job(message.job_type)
+        row = verbs.claim(message.id, send_id=message.send_id, deadline=deadline)
+    except UnknownJobType as unknown:
+        log.left_for_later(unknown)  # unclaimed, it stays due: a newer deploy may know it
+        return
+    except PreconditionFailed as refused:
+        log.not_claimed(refused)
+        return
+    with log.claimed(row):
+        running = RunningJob(row, deadline=deadline)
+        try:
+            result = _call(job, running, row)
+        except ClaimLost as lost:
+            log.claim_lost(lost)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a job raises is its error
+            _answer(error, job, running, row, send)
+        else:
+            _record_success(row, running, result)
+
+
+def run_task(message: TaskMessage, *, send: Send | None) -> None:
+    """Run a task's function; if it fails and is tagged, send it again.
+
+    An unknown task, or one that can't be sent again, raises: Lambda keeps the event.
+    """
+    task = registry().task(message.name)
+    try:
+        task.function(registry().task_payload(message.name, message.payload))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is its error
+        most = task.retry.max_attempts if task.retry else 1
+        delay = wait_before_retry(task.retry, message.attempt, most, error)
+        if delay is None or send is None:
+            log.task_failed(error)
+        else:
+            log.will_retry(error, delay)
+            send(message.next_attempt(), min(delay, LONGEST_DELAY))
+    else:
+        log.task_done(message)
+
+
+def _call(job: Job, running: RunningJob, row: JobRequest) -> Any:
+    payload = blobs.get(row.payload, row.payload_key)
+    result = job.function(running, registry().job_payload(row.job_type, payload))
+    return _as_json(result)
+
+
+def _record_success(row: JobRequest, running: RunningJob, result: Any) -> None:
+    try:
+        log.succeeded(verbs.succeed(row, result, message=running.message))
+    except PreconditionFailed as refused:
+        log.claim_lost(refused)
+
+
+def _answer(
+    error: BaseException, job: Job, running: RunningJob, row: JobRequest, send: Send | None
+) -> None:
+    """Record a failed attempt: as one to be retried, or as the job's outcome."""
+    delay = wait_before_retry(job.retry, row.attempt, row.max_attempts, error)
+    try:
+        if delay is None:
+            log.failed(verbs.fail(row, error_record(error)), error)
+            return
+        run_at = run_at_after(delay)
+        verbs.retry(
+            row,
+            error_record(error),
+            run_at=run_at,
+            due_at=next_look(run_at, delay, send),
+            cursor=running.cursor,
+            progress=running.progress,
+            message=running.message,
+        )
+    except PreconditionFailed as refused:
+        log.claim_lost(refused)
+        return
+    log.will_retry(error, delay)
+    wake(row, delay, send)
+
+
+def _as_json(result: Any) -> Any:
+    if isinstance(result, BaseModel):
+        result = result.model_dump(mode="json")
+    try:
+        return json.loads(blobs.canonical(result))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ResultNotJson(str(error)) from error

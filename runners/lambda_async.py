@@ -1,0 +1,98 @@
+"""The runner for Lambda: invokes the worker function asynchronously and does not wait."""
+
+import math
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from errors import InvalidSetting, SendFailed
+from runners import log
+from runners.accept import accept_job, accept_task
+from runners.base import JobData, Send
+from runners.messages import JobMessage, Message, encode
+from settings import required
+from store import aws
+from store.job_request import JobRequest
+
+_RUNNER = "JOB_RUNNER=lambda-async"
+
+
+def fully_configured() -> bool:
+    """Whether the worker, the delay queue and the table are named; the error says which is not."""
+    function = _worker_function()
+    # arn:aws:lambda:region:account:function:name:alias, or name:alias
+    if function.count(":") not in (1, 7):
+        raise InvalidSetting(
+            "WORKER_LAMBDA_FUNCTION_NAME",
+            function,
+            "the ARN of an alias: without it Lambda skips the alias's retry and failure settings",
+        )
+    required("DELAY_QUEUE_URL", _RUNNER)
+    required("JOBS_TABLE_NAME", _RUNNER)
+    return True
+
+
+def dispatch_job(job_data: JobData) -> JobRequest:
+    """Save the job, then send it. If it can't be sent now it is due, and the timer sends it."""
+    row = accept_job(job_data)
+    try:
+        send(JobMessage.about(row))
+    except SendFailed as error:
+        log.left_due(row, error)
+    return row
+
+
+def dispatch_task(task_name: str, payload: Any) -> None:
+    """Send the task; raises SendFailed if it did not leave, for nothing holds it."""
+    send(accept_task(task_name, payload))
+
+
+def send(message: Message, delay: float = 0) -> None:
+    """Invoke the worker with the message, now or after up to 900 s. Raises SendFailed."""
+    sender(_worker_function())(message, delay)
+
+
+def sender(function: str) -> Send:
+    """`send` to a given worker: inside the worker itself, which can't be told its own alias by the
+    template (a circular reference), that is the one it was invoked as."""
+
+    def send_to_function(message: Message, delay: float = 0) -> None:
+        try:
+            if delay > 0:
+                _delay(message, delay)
+            else:
+                _invoke(function, message)
+        except (ClientError, BotoCoreError) as error:
+            raise SendFailed(_name(message), str(error)) from error
+
+    return send_to_function
+
+
+def _invoke(function: str, message: Message) -> None:
+    response = aws.client("lambda").invoke(
+        FunctionName=function, InvocationType="Event", Payload=encode(message)
+    )
+    # An unread body would keep the connection from being used again: a TLS handshake per dispatch.
+    response["Payload"].read()
+    if response["StatusCode"] != 202:
+        raise SendFailed(_name(message), f"Lambda answered {response['StatusCode']}, not 202")
+
+
+def _delay(message: Message, seconds: float) -> None:
+    """Through the queue that the timer reads: a queue on the worker would invoke it synchronously
+    and bypass the alias's retry and failure settings."""
+    aws.client("sqs").send_message(
+        QueueUrl=required("DELAY_QUEUE_URL", _RUNNER),
+        MessageBody=encode(message).decode(),
+        DelaySeconds=math.ceil(seconds),
+    )
+
+
+def _worker_function() -> str:
+    return required("WORKER_LAMBDA_FUNCTION_NAME", _RUNNER)
+
+
+def _name(message: Message) -> str:
+    if isinstance(message, JobMessage):
+        return f"job {message.id} ({message.job_type})"
+    return f"task {message.id} ({message.name})"

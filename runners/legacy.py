@@ -1,0 +1,92 @@
+"""The runner for one machine: work runs in this process, or in a worker process beside it.
+
+`python -m runners.legacy` is that worker process.
+"""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Any
+
+from errors import JobRunnersError
+from runners import log
+from runners.accept import accept_job, accept_task
+from runners.base import JobData
+from runners.execution import run
+from runners.messages import JobMessage, Message, decode, encode
+from settings import required, settings
+from store import clock
+from store.job_request import JobRequest
+
+_RUNNER = "JOB_RUNNER=legacy"
+_THREADS = 4
+
+
+class FrozenOnLambda(JobRunnersError):
+    """Work that nobody waits for: Lambda freezes the process after a response, and it."""
+
+    def __init__(self, setting: str) -> None:
+        super().__init__(
+            f"on Lambda the legacy runner needs {setting}=true: "
+            "Lambda freezes the process once it has answered, and the work with it"
+        )
+
+
+def fully_configured() -> bool:
+    """Whether the table is named and, on Lambda, nothing would run after the response."""
+    required("JOBS_TABLE_NAME", _RUNNER)
+    if settings().on_lambda:
+        if settings().jobs_same_process and not settings().jobs_sync:
+            raise FrozenOnLambda("JOBS_SYNC")
+        if not settings().tasks_sync:
+            raise FrozenOnLambda("TASKS_SYNC")
+    return True
+
+
+def dispatch_job(job_data: JobData) -> JobRequest:
+    """Save the job; then run it here (JOBS_SAME_PROCESS), before returning if JOBS_SYNC. Returns
+    the row as it was saved."""
+    row = accept_job(job_data)
+    send(JobMessage.about(row))
+    return row
+
+
+def dispatch_task(task_name: str, payload: Any) -> None:
+    """Run the task here, before returning if TASKS_SYNC."""
+    send(accept_task(task_name, payload))
+
+
+def send(message: Message, delay: float = 0) -> None:
+    """Run a message here. What has to wait does so in a thread; if this process ends meanwhile, a
+    job is still due, and a task is lost."""
+    is_job = isinstance(message, JobMessage)
+    if is_job and not settings().jobs_same_process:
+        return  # the worker process finds the row
+    message = decode(encode(message))  # nothing may work here and fail on a wire
+    if delay > 0:
+        timer = threading.Timer(delay, _run_here, [message])
+        timer.daemon = True
+        timer.start()
+    elif settings().jobs_sync if is_job else settings().tasks_sync:
+        _run_here(message)
+    else:
+        _threads().submit(_run_here, message)
+
+
+def _run_here(message: Message) -> None:
+    deadline = clock.now() + settings().job_timeout_seconds * clock.SECOND
+    try:
+        run(message, deadline=deadline, send=send)
+    except Exception as error:  # noqa: BLE001 - stands where Lambda would record the failed event
+        log.crashed(error)
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_THREADS, thread_name_prefix="job")
+
+
+if __name__ == "__main__":
+    from runners.legacy_worker import main
+
+    main()

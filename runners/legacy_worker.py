@@ -1,0 +1,76 @@
+"""The worker process of the legacy runner: takes saved jobs, oldest first, one at a time.
+
+It is the timer too. Each job runs in a child that is killed at the deadline, so a lease that has
+run out means here what it means on Lambda: whoever held it is gone.
+"""
+
+import multiprocessing
+import signal
+import threading
+from multiprocessing.context import ForkServerContext
+
+from runners import log, timer
+from runners.execution import run
+from runners.messages import Message, decode, encode
+from runners.registry import registry
+from settings import required, settings
+from store import clock
+from store.verbs import GRACE
+
+_POLL = 1.0  # seconds between looks when there is nothing to do
+_PRELOAD = ["runners.execution", "runners.registry", "jobs.table", "tasks.table"]
+
+
+def main() -> None:
+    """Work until SIGINT or SIGTERM; the job at hand is finished first."""
+    required("JOBS_TABLE_NAME", "python -m runners.legacy")
+    registry()  # a table that can't work is an error now, not at the first job
+    stop = threading.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: stop.set())
+    log.logger.info("worker process started")
+    work(stop)
+    log.logger.info("worker process stopped")
+
+
+def work(stop: threading.Event) -> None:
+    """Take jobs until told to stop."""
+    children = _children()
+
+    def run_in_child(message: Message, delay: float = 0) -> None:
+        if delay == 0 and not stop.is_set():  # what has to wait is due at its time: found then
+            _run_in_child(children, message)
+
+    while not stop.is_set():
+        met = timer.tick(run_in_child, until=_forever(), ahead=GRACE, rows=1).met
+        if not met[timer.Met.SENT]:
+            stop.wait(_POLL)
+
+
+def _run_in_child(children: ForkServerContext, message: Message) -> None:
+    seconds = settings().job_timeout_seconds
+    deadline = clock.now() + seconds * clock.SECOND
+    child = children.Process(target=_child, args=(encode(message), deadline))
+    child.start()
+    child.join(seconds)
+    if child.is_alive():
+        child.kill()
+        child.join()
+        log.logger.error("killed at its deadline", extra={"after_s": seconds})
+
+
+def _child(text: bytes, deadline: int) -> None:
+    # Ctrl-C reaches the whole process group: the job at hand is finished all the same.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    run(decode(text), deadline=deadline, send=None)
+
+
+def _children() -> ForkServerContext:
+    """Children start warm: forked from a server that has imported everything, connected nowhere."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOAD)
+    return context
+
+
+def _forever() -> int:
+    return clock.now() + clock.DAY

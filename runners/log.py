@@ -1,0 +1,119 @@
+"""What is logged about work: every event's wording, and the fields each line carries, in one place.
+
+Payloads and results are never logged.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from aws_lambda_powertools import Logger
+
+from runners.messages import JobMessage, Message, TaskMessage
+from store.job_request import JobRequest
+from work import context
+
+logger = Logger()
+
+
+@contextmanager
+def about(message: Message) -> Iterator[None]:
+    """Every line logged inside carries which work it is about, those of the work's own code too."""
+    fields: dict[str, Any] = {"request_id": message.request_id}
+    if isinstance(message, JobMessage):
+        fields |= {"job_id": message.id, "job_type": message.job_type}
+    else:
+        fields |= {"task_id": message.id, "task_name": message.name, "attempt": message.attempt}
+    token = context.request_id.set(message.request_id)
+    try:
+        with _fields(fields):
+            yield
+    finally:
+        context.request_id.reset(token)
+
+
+@contextmanager
+def claimed(row: JobRequest) -> Iterator[None]:
+    """As `about`, once the row is ours."""
+    fields = {
+        "attempt": row.attempt,
+        "leg": row.legs,
+        "organization_id": row.organization_id,
+    }
+    with _fields(fields):
+        wait = (row.started_at or 0) - max(row.queued_at or 0, row.run_at or 0)
+        logger.info("claimed", extra={"queue_wait_ms": wait})
+        yield
+
+
+@contextmanager
+def _fields(fields: dict[str, Any]) -> Iterator[None]:
+    # The legacy runner works in threads: Powertools' plain context keys would mix their lines.
+    logger.thread_safe_append_keys(**fields)
+    try:
+        yield
+    finally:
+        logger.thread_safe_remove_keys(fields)
+
+
+def not_claimed(why: Exception) -> None:
+    """A second message about the same job, most likely: only one can claim."""
+    logger.info("not claimed", extra={"why": str(why)})
+
+
+def left_for_later(why: Exception) -> None:
+    """This code does not know the job, or the message; another deploy does."""
+    logger.warning("left for later", extra={"why": str(why)})
+
+
+def left_due(row: JobRequest, why: Exception) -> None:
+    """The message did not leave; the timer will send it."""
+    logger.warning(
+        "not sent, stays due", extra={"job_id": row.id, "job_type": row.job_type, "why": str(why)}
+    )
+
+
+def succeeded(row: JobRequest) -> None:
+    """A job has its result."""
+    logger.info("succeeded", extra={"run_ms": _run_time(row)})
+
+
+def failed(row: JobRequest, error: BaseException) -> None:
+    """A job has its error, and will not run again."""
+    logger.error("failed", exc_info=error, extra={"run_ms": _run_time(row)})
+
+
+def will_retry(error: BaseException, delay: float) -> None:
+    """An attempt failed; another follows."""
+    logger.warning("attempt failed, will retry", exc_info=error, extra={"delay_s": round(delay, 1)})
+
+
+def claim_lost(why: BaseException) -> None:
+    """Someone else has moved the row on: whatever this invocation found out is void."""
+    logger.warning("claim lost, outcome dropped", extra={"why": str(why)})
+
+
+def rescued(row: JobRequest) -> None:
+    """The timer has settled a job whose invocation ended without a word."""
+    logger.warning(
+        "rescued", extra={"job_id": row.id, "job_type": row.job_type, "status": str(row.status)}
+    )
+
+
+def task_done(message: TaskMessage) -> None:
+    """A task returned."""
+    logger.info("task done", extra={"task_name": message.name})
+
+
+def task_failed(error: BaseException) -> None:
+    """A task failed and will not run again. There is no row: this line is its record."""
+    logger.error("task failed", exc_info=error)
+
+
+def crashed(error: BaseException) -> None:
+    """Our own machinery failed under a job or task: its row, if any, stays due."""
+    logger.error("crashed", exc_info=error)
+
+
+def _run_time(row: JobRequest) -> int:
+    return (row.finished_at or 0) - (row.started_at or 0)

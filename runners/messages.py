@@ -1,0 +1,101 @@
+"""The wire between API and worker: what a message says, and how it is written and read."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from errors import MalformedMessage, UnknownMessageVersion
+from store.blobs import canonical
+from store.job_request import JobRequest, new_id
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobMessage:
+    """A hint that a saved job can be run. Everything else about the job is in its row."""
+
+    id: str
+    job_type: str
+    send_id: str  # new for every message: tells which one a claim came with
+    request_id: str | None = None
+
+    @staticmethod
+    def about(job: JobRequest) -> "JobMessage":
+        """A new message about a job; sending one twice is harmless, for only one can claim."""
+        return JobMessage(
+            id=job.id, job_type=job.job_type, send_id=new_id(), request_id=job.request_id
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskMessage:
+    """A task, whole: there is no row behind it."""
+
+    id: str
+    name: str
+    payload: Any
+    attempt: int = 1
+    request_id: str | None = None
+
+    def next_attempt(self) -> "TaskMessage":
+        """The same task, tried once more."""
+        return replace(self, attempt=self.attempt + 1)
+
+
+Message = JobMessage | TaskMessage
+
+
+def encode(message: Message) -> bytes:
+    """The message as JSON."""
+    kind = "job" if isinstance(message, JobMessage) else "task"
+    return canonical({"v": VERSION, "kind": kind, **vars(message)})
+
+
+def decode(event: object) -> Message:
+    """The message an event is: its JSON text, or what Lambda made of that.
+
+    Raises UnknownMessageVersion for one from a newer deploy, MalformedMessage for anything that is
+    no message of ours.
+    """
+    if isinstance(event, str | bytes):
+        try:
+            event = json.loads(event)
+        except ValueError as error:
+            raise MalformedMessage(f"not JSON: {error}") from None
+    if not isinstance(event, Mapping) or "v" not in event:
+        raise MalformedMessage("an event that is not a message: it has no version (v)")
+    if event["v"] != VERSION:
+        raise UnknownMessageVersion(event["v"])
+    match event.get("kind"):
+        case "job":
+            return JobMessage(
+                id=_text(event, "id"),
+                job_type=_text(event, "job_type"),
+                send_id=_text(event, "send_id"),
+                request_id=event.get("request_id"),
+            )
+        case "task":
+            return TaskMessage(
+                id=_text(event, "id"),
+                name=_text(event, "name"),
+                payload=event.get("payload"),
+                attempt=_count(event, "attempt"),
+                request_id=event.get("request_id"),
+            )
+    raise MalformedMessage(f"a message of kind {event.get('kind')!r}; expected job or task")
+
+
+def _text(event: Mapping[str, Any], field: str) -> str:
+    value = event.get(field)
+    if not isinstance(value, str) or not value:
+        raise MalformedMessage(f"a message whose {field} is {value!r}; expected text")
+    return value
+
+
+def _count(event: Mapping[str, Any], field: str) -> int:
+    value = event.get(field)
+    if type(value) is not int or value < 1:
+        raise MalformedMessage(f"a message whose {field} is {value!r}; expected a number from 1")
+    return value

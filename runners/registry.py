@@ -1,0 +1,94 @@
+"""What can run: the tables of jobs and tasks, with those of EXTENSIONS, by name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from errors import InvalidDefinition, InvalidSetting, NameTakenTwice, UnknownJobType, UnknownTask
+from settings import settings
+from work.definitions import Job, Task, validate
+
+_D = TypeVar("_D", Job, Task)
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Every job and task of this process."""
+
+    jobs: Mapping[str, Job]
+    tasks: Mapping[str, Task]
+
+    def job(self, name: str) -> Job:
+        """The job of this name; raises UnknownJobType with the nearest name there is."""
+        if name not in self.jobs:
+            raise UnknownJobType(name, self.jobs)
+        return self.jobs[name]
+
+    def task(self, name: str) -> Task:
+        """The task of this name; raises UnknownTask with the nearest name there is."""
+        if name not in self.tasks:
+            raise UnknownTask(name, self.tasks)
+        return self.tasks[name]
+
+    def job_payload(self, name: str, payload: Any) -> BaseModel:
+        """A job's payload as its model; raises UnknownJobType or InvalidPayload."""
+        return validate(name, self.job(name).payload_model, payload)
+
+    def task_payload(self, name: str, payload: Any) -> BaseModel:
+        """A task's payload as its model; raises UnknownTask or InvalidPayload."""
+        return validate(name, self.task(name).payload_model, payload)
+
+
+@cache
+def registry() -> Registry:
+    """The registry, merged at first lookup. Raises NameTakenTwice, InvalidDefinition, or
+    InvalidSetting for an extension that can't be imported."""
+    tables = [_table("jobs.table", "JOBS"), _table("tasks.table", "TASKS")]
+    modules = [_extension(name) for name in settings().extensions]
+    for name, module in zip(settings().extensions, modules, strict=True):
+        found = [
+            (name, attribute, getattr(module, attribute))
+            for attribute in ("JOBS", "TASKS")
+            if hasattr(module, attribute)
+        ]
+        if not found:
+            raise InvalidDefinition(f"the extension {name} defines neither JOBS nor TASKS")
+        tables += found
+    return Registry(_merge("job", "JOBS", Job, tables), _merge("task", "TASKS", Task, tables))
+
+
+_Table = tuple[str, str, Any]  # module, attribute, the table itself
+
+
+def _table(module: str, attribute: str) -> _Table:
+    return module, attribute, getattr(import_module(module), attribute)
+
+
+def _extension(name: str) -> object:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise InvalidSetting("EXTENSIONS", name, f"modules that import: {error}") from error
+
+
+def _merge(kind: str, attribute: str, definition: type[_D], tables: list[_Table]) -> dict[str, _D]:
+    merged: dict[str, _D] = {}
+    origin: dict[str, str] = {}
+    for module, its_attribute, table in tables:
+        if its_attribute != attribute:
+            continue
+        place = f"{module}.{attribute}"
+        if not isinstance(table, Mapping):
+            raise InvalidDefinition(f"{place} must map names to {definition.__name__}s")
+        for name, entry in table.items():
+            if not isinstance(name, str) or not isinstance(entry, definition):
+                raise InvalidDefinition(f"{place}: {name!r} must map to a {definition.__name__}")
+            if name in merged:
+                raise NameTakenTwice(kind, str(name), origin[name], place)
+            merged[str(name)] = entry
+            origin[str(name)] = place
+    return merged

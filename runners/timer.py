@@ -1,0 +1,115 @@
+"""One tick of the timer: everything that is due gets what it waits for, and is moved or removed.
+
+A row is due when it wants attention if nothing else happens: its message was lost, its worker died,
+or its time has come. Most rows finish before they are ever met here.
+"""
+
+import heapq
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from errors import PreconditionFailed, SendFailed
+from runners import log
+from runners.base import Send
+from runners.messages import JobMessage
+from runners.outcome import INTERRUPTED, next_look, run_at_after, wait_before_retry, wake
+from runners.registry import registry
+from store import clock, verbs
+from store.job_request import DUE_SHARDS, JobRequest, Status
+from store.queries import due, read
+from work.retry import Retry
+
+# Rows that one tick takes on. What is left is still due at the next.
+ROWS_PER_TICK = 1000
+_LONGEST_PAUSE = clock.HOUR  # between two looks at a row that stays unclaimed
+_FAILURES_IN_A_ROW = 3  # sends that fail: the worker can't be reached, the rest can wait
+
+
+class Met(StrEnum):
+    """What a tick did about a row."""
+
+    SENT = "sent"
+    LEASED = "leased"  # running and alive: looked at again when its lease is over
+    RESCUED = "rescued"
+    MOVED = "moved"  # changed between the index and us, by whoever has it
+
+
+@dataclass
+class Tick:
+    """What one tick met. `lag` is how late its oldest row was, in milliseconds."""
+
+    met: Counter[Met] = field(default_factory=Counter)
+    lag: int = 0
+    send_failures: int = 0
+
+
+def tick(send: Send, *, until: int, ahead: int = 0, rows: int = ROWS_PER_TICK) -> Tick:
+    """Meet what is due, oldest first, until `until` (milliseconds since 1970) or `rows` are met.
+
+    `ahead` takes in rows due that many milliseconds from now: a worker process that polls the
+    table, instead of being sent messages, looks ahead by the grace a new row is given.
+    """
+    result = Tick()
+    horizon = clock.now() + ahead
+    failures = 0
+    for key in _oldest(horizon, rows):
+        if clock.now() >= until or failures == _FAILURES_IN_A_ROW:
+            break
+        result.lag = max(result.lag, clock.now() - (key.due_at or 0) - ahead)
+        try:
+            result.met[_meet(key.id, horizon, send)] += 1
+            failures = 0
+        except PreconditionFailed:
+            result.met[Met.MOVED] += 1
+        except SendFailed as error:
+            log.left_for_later(error)  # already postponed: met again soon, and not head of line
+            failures += 1
+            result.send_failures += 1
+    return result
+
+
+def _oldest(horizon: int, rows: int) -> list[JobRequest]:
+    """Keys from every shard, merged: a shard whose rows fail can't hold up the others."""
+    shards = [due(str(shard), horizon, rows) for shard in range(DUE_SHARDS)]
+    merged = heapq.merge(*shards, key=lambda key: key.due_at or 0)
+    return [key for key, _ in zip(merged, range(rows), strict=False)]
+
+
+def _meet(job_id: str, horizon: int, send: Send) -> Met:
+    row = read(job_id)
+    if row is None or row.due_at is None or row.due_at > horizon:
+        return Met.MOVED  # the index lags behind the table
+    if row.status is not Status.RUNNING:
+        verbs.postpone(row, _later_look(row))
+        send(JobMessage.about(row))
+        return Met.SENT
+    if row.lease_until is not None and row.lease_until >= clock.now():
+        verbs.postpone(row, row.lease_until)
+        return Met.LEASED
+    _rescue(row, send)
+    return Met.RESCUED
+
+
+def _later_look(row: JobRequest) -> int:
+    """Twice as far from when it could first run as now, so looks double: a backlog behind a few
+    workers is sent again in proportion to its jobs, not to the minutes it lasts."""
+    could_run = max(row.queued_at or row.created_at, row.run_at or 0)
+    age = clock.now() - could_run
+    return clock.now() + min(max(age, verbs.GRACE), _LONGEST_PAUSE)
+
+
+def _rescue(row: JobRequest, send: Send) -> None:
+    """Settle a job whose claimer is gone for certain: again if it is tagged, else failed."""
+    known = registry().jobs.get(row.job_type)
+    retry = known.retry if known else Retry()  # the row says whether; an unknown type not how soon
+    delay = wait_before_retry(retry, row.attempt, row.max_attempts, None)
+    if delay is None:
+        log.rescued(verbs.rescue_to_fail(row, INTERRUPTED))
+        return
+    run_at = run_at_after(delay)
+    row = verbs.rescue_to_retry(
+        row, INTERRUPTED, run_at=run_at, due_at=next_look(run_at, delay, send)
+    )
+    log.rescued(row)
+    wake(row, delay, send)

@@ -1,0 +1,97 @@
+"""The environment, read once and frozen. An error names the variable that is wrong."""
+
+import os
+from dataclasses import dataclass
+from functools import cache
+
+from errors import InvalidSetting, MissingSetting
+
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the environment says. A setting that is not set, or set to nothing, has its default."""
+
+    job_runner: str
+    extensions: tuple[str, ...]
+    retention_days: int
+    # the legacy runner
+    jobs_same_process: bool
+    jobs_sync: bool
+    tasks_sync: bool
+    job_timeout_seconds: int
+    # the lambda-async runner
+    worker_function: str | None
+    delay_queue_url: str | None
+    on_lambda: bool
+    # who may call the API
+    access_mode: str
+    jwt_organization_claim: str
+
+    @staticmethod
+    def from_environment() -> "Settings":
+        """Read every setting; raises InvalidSetting for the first that can't be used."""
+        return Settings(
+            job_runner=_text("JOB_RUNNER", "legacy"),
+            extensions=tuple(filter(None, map(str.strip, _text("EXTENSIONS", "").split(",")))),
+            retention_days=_positive("RETENTION_DAYS", 30),
+            jobs_same_process=_flag("JOBS_SAME_PROCESS", True),
+            jobs_sync=_flag("JOBS_SYNC", False),
+            tasks_sync=_flag("TASKS_SYNC", False),
+            job_timeout_seconds=_positive("JOB_TIMEOUT_SECONDS", 900),
+            worker_function=_text("WORKER_LAMBDA_FUNCTION_NAME", "") or None,
+            delay_queue_url=_text("DELAY_QUEUE_URL", "") or None,
+            on_lambda=bool(_text("AWS_LAMBDA_FUNCTION_NAME", "")),
+            access_mode=_choice("ACCESS_MODE", "iam", ("iam", "jwt")),
+            jwt_organization_claim=_text("JWT_ORGANIZATION_CLAIM", "organization_id"),
+        )
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read at the first call."""
+    return Settings.from_environment()
+
+
+@cache
+def required(variable: str, needed_by: str) -> str:
+    """A setting without which `needed_by` can't work; raises MissingSetting naming both."""
+    value = _text(variable, "")
+    if not value:
+        raise MissingSetting(variable, needed_by)
+    return value
+
+
+def forget() -> None:
+    """Read the environment again at the next call: for tests and for a process that changes it."""
+    settings.cache_clear()
+    required.cache_clear()
+
+
+def _text(variable: str, default: str) -> str:
+    return os.environ.get(variable, "").strip() or default
+
+
+def _flag(variable: str, default: bool) -> bool:
+    value = _text(variable, "").lower()
+    if not value:
+        return default
+    if value not in _TRUE | _FALSE:
+        raise InvalidSetting(variable, value, "true or false")
+    return value in _TRUE
+
+
+def _positive(variable: str, default: int) -> int:
+    value = _text(variable, str(default))
+    if not value.isascii() or not value.isdigit() or int(value) == 0:
+        raise InvalidSetting(variable, value, "a whole number above 0")
+    return int(value)
+
+
+def _choice(variable: str, default: str, choices: tuple[str, ...]) -> str:
+    value = _text(variable, default)
+    if value not in choices:
+        raise InvalidSetting(variable, value, " or ".join(choices))
+    return value

@@ -1,0 +1,36 @@
+"""JSON of any size: small in the row, compressed; large in the bucket, written before the row.
+
+UpdateItem bills the whole item on every write, so rows are kept small.
+"""
+
+import json
+import zlib
+from hashlib import sha256
+from typing import Any
+
+from store import bucket
+
+ROW_LIMIT = 4 * 1024  # compressed bytes
+
+
+def canonical(value: Any) -> bytes:
+    """The one JSON text of a value: no spaces, keys as given. Raises ValueError for NaN."""
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def put(prefix: str, value: Any) -> tuple[bytes | None, str | None]:
+    """Keep a value: (bytes for the row, None), or (None, key of the object written)."""
+    text = canonical(value)
+    packed = zlib.compress(text)
+    if len(packed) <= ROW_LIMIT:
+        return packed, None
+    key = f"{prefix}/{sha256(text).hexdigest()}"
+    bucket.put_bytes(key, packed)
+    return None, key
+
+
+def get(packed: bytes | None, key: str | None) -> Any:
+    """The value kept by `put`; None if none was. Raises MissingObject if its object is gone."""
+    if key is not None:
+        packed = bucket.get_bytes(key)
+    return None if packed is None else json.loads(zlib.decompress(packed))

@@ -1,0 +1,158 @@
+"""The JobRequest: one row for each job, and what each of its fields means.
+
+Rows are changed by the verbs in `store.verbs` and by nothing else.
+"""
+
+import uuid
+from enum import StrEnum
+from typing import Any
+from zlib import crc32
+
+from pynamodb.attributes import BinaryAttribute, JSONAttribute, UnicodeAttribute
+from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
+
+from store import clock
+from store.table import Enumerated, Integer, Table
+
+ROW_VERSION = 1
+DUE_SHARDS = 8  # may grow, never shrink: rows keep the shard they were saved with
+
+
+class Status(StrEnum):
+    """Where a job is in its life."""
+
+    QUEUED = "queued"  # waiting for a worker to claim it
+    RUNNING = "running"  # claimed by exactly one invocation, until its lease runs out
+    RETRYABLE = "retryable"  # an attempt failed; the next one may start at run_at
+    SUCCEEDED = "succeeded"  # done, with a result
+    FAILED = "failed"  # given up, with an error
+
+    @property
+    def finished(self) -> bool:
+        """Whether the job has its outcome. Every row that has none has a `due_at`."""
+        return self in (Status.SUCCEEDED, Status.FAILED)
+
+
+class ByOrganization(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
+    """An organisation's jobs in the order they were created."""
+
+    class Meta:
+        index_name = "by_organization"
+        projection = KeysOnlyProjection()
+
+    organization_id = UnicodeAttribute(hash_key=True)
+    created_key = UnicodeAttribute(range_key=True)
+
+
+class Due(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
+    """Unfinished rows by the time they want attention, spread over shards: one hot key would
+    throttle the table. Sparse: finished rows are not in it."""
+
+    class Meta:
+        index_name = "due"
+        projection = KeysOnlyProjection()
+
+    due_shard = UnicodeAttribute(hash_key=True)
+    due_at = Integer(range_key=True)
+
+
+class Failed(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
+    """An organisation's failed jobs, by when they failed. Sparse."""
+
+    class Meta:
+        index_name = "failed"
+        projection = KeysOnlyProjection()
+
+    failed_organization = UnicodeAttribute(hash_key=True)
+    failed_key = UnicodeAttribute(range_key=True)
+
+
+class JobRequest(Table):
+    """A job somebody asked for, how far it is, and how it ended.
+
+    Times are milliseconds since 1970; `expires_at` alone is seconds, as DynamoDB's TTL wants it.
+    """
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "JOBS_TABLE_NAME"
+
+    id = UnicodeAttribute(hash_key=True)
+    row_version = Integer(default=ROW_VERSION)
+
+    # what was asked
+    job_type = UnicodeAttribute()
+    queue_name = UnicodeAttribute()
+    organization_id = UnicodeAttribute()
+    campaign_id = UnicodeAttribute(null=True)
+    payload = BinaryAttribute(null=True, legacy_encoding=False)  # see store.blobs
+    payload_key = UnicodeAttribute(null=True)  # where the payload is when too large for the row
+    request_id = UnicodeAttribute(null=True)  # the HTTP request that dispatched it
+
+    # how far it is
+    status = Enumerated(Status)
+    progress = Integer(default=0)  # 0 to 100
+    result_message = UnicodeAttribute(null=True)  # for the person who waits
+    result = BinaryAttribute(null=True, legacy_encoding=False)
+    result_key = UnicodeAttribute(null=True)
+    error = JSONAttribute(null=True)  # kind, message, traceback of the last attempt that failed
+
+    # who is on it
+    attempt = Integer(default=1)  # the try it is in, or will be next; counts, does not fence
+    max_attempts = Integer(default=1)
+    legs = Integer(default=0)  # times it was claimed
+    claim_token = UnicodeAttribute(null=True)  # fences: every claim has its own
+    send_id = UnicodeAttribute(null=True)  # the message the claim came with; only claim writes it
+    lease_until = Integer(null=True)  # the claimer is certainly gone after this
+    cursor = JSONAttribute(null=True)  # where the next leg or attempt resumes
+
+    # when it wants attention
+    due_at = Integer(null=True)
+    due_shard = UnicodeAttribute(null=True)
+
+    # when it was what
+    created_at = Integer()
+    created_key = UnicodeAttribute()  # zero-padded created_at and id: sorts, and never changes
+    queued_at = Integer(null=True)
+    run_at = Integer(null=True)  # not before
+    started_at = Integer(null=True)  # of the latest claim
+    finished_at = Integer(null=True)
+    updated_at = Integer(null=True)
+    expires_at = Integer(null=True)  # in seconds
+
+    # set while failed: the keys of the failed index
+    failed_organization = UnicodeAttribute(null=True)
+    failed_key = UnicodeAttribute(null=True)
+
+    by_organization = ByOrganization()
+    due = Due()
+    failed = Failed()
+
+    @property
+    def expired(self) -> bool:
+        """Whether TTL may delete the row any day now: to every reader it is already gone."""
+        return self.expires_at is not None and self.expires_at * clock.SECOND <= clock.now()
+
+    @property
+    def state(self) -> str:
+        """The status and attempt in words, for logs and errors."""
+        return f"{self.status} (attempt {self.attempt} of {self.max_attempts}, leg {self.legs})"
+
+
+def new_id() -> str:
+    """A random id: 122 bits, from the operating system, so that no snapshot repeats it."""
+    return uuid.uuid4().hex
+
+
+SORT_KEY = r"\d{15}[0-9a-f]{32}"
+
+
+def sort_key(milliseconds: int, job_id: str) -> str:
+    """Sorts by time, and is unique: 15 digits last until the year 33658."""
+    return f"{milliseconds:015d}{job_id}"
+
+
+def due_shard(job_id: str) -> str:
+    """The shard of the due index that a job stays in."""
+    return str(crc32(job_id.encode()) % DUE_SHARDS)

@@ -1,0 +1,115 @@
+"""Reading rows: one by its id, a page of an organisation's, those that are due."""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from errors import InvalidCursor
+from store.job_request import SORT_KEY, JobRequest, Status
+
+# How many rows one page may examine before it hands out what it found, and a cursor.
+EXAMINED_AT_MOST = 200
+PAGE_LIMIT = 100  # what BatchGetItem takes
+
+
+def read(job_id: str) -> JobRequest | None:
+    """The row as every write before this call left it; None if it is gone or has expired."""
+    try:
+        row = JobRequest.get(job_id, consistent_read=True)
+    except JobRequest.DoesNotExist:
+        return None
+    return None if row.expired else row
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some of an organisation's jobs, newest first. `cursor` asks for those that follow."""
+
+    jobs: list[JobRequest]
+    cursor: str | None
+
+
+def page(
+    organization_id: str,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    status: Status | None = None,
+    matches: Callable[[JobRequest], bool] = lambda row: True,
+) -> Page:
+    """The newest jobs of an organisation by creation, or its failed ones by failure.
+
+    A plain page costs one Query and one BatchGetItem, however many jobs there are. A filtered one
+    examines at most EXAMINED_AT_MOST rows: it can be short, even empty, and still have a cursor.
+    Raises InvalidCursor.
+    """
+    index = _FAILED if status is Status.FAILED else _CREATED
+    position = index.open_cursor(cursor) if cursor else None
+    found: list[JobRequest] = []
+    examined = 0
+    while True:
+        take = min(PAGE_LIMIT, EXAMINED_AT_MOST - examined, limit if examined == 0 else PAGE_LIMIT)
+        keys, more = index.keys(organization_id, position, take)
+        rows = {row.id: row for row in JobRequest.batch_get([key[15:] for key in keys])}
+        for key in keys:
+            row = rows.get(key[15:])
+            position, examined = key, examined + 1
+            if row and not row.expired and (status in (None, row.status)) and matches(row):
+                found.append(row)
+                if len(found) == limit and (more or key != keys[-1]):
+                    return Page(found, index.cursor(key))
+        if not more:
+            return Page(found, None)
+        if examined >= EXAMINED_AT_MOST:
+            return Page(found, index.cursor(position or ""))
+
+
+def due(shard: str, until: int, limit: int) -> Iterator[JobRequest]:
+    """Rows of a shard that want attention by `until`, longest due first: id and due_at alone."""
+    return iter(JobRequest.due.query(shard, JobRequest.due_at <= until, limit=limit))
+
+
+@dataclass(frozen=True)
+class _Index:
+    """An index of an organisation's jobs whose range key is a sort key (time and id)."""
+
+    mark: str  # the first letter of its cursors, so that one list refuses another's
+    index: Any
+    hash_name: str
+    range_name: str
+
+    def keys(self, organization_id: str, after: str | None, take: int) -> tuple[list[str], bool]:
+        """The next sort keys, newest first, and whether there are more."""
+        start = after and {
+            self.hash_name: {"S": organization_id},
+            self.range_name: {"S": after},
+            "id": {"S": after[15:]},
+        }
+        rows = self.index.query(
+            organization_id, scan_index_forward=False, limit=take + 1, last_evaluated_key=start
+        )
+        keys = [getattr(row, self.range_name) for row in islice(rows, take + 1)]
+        return keys[:take], len(keys) > take
+
+    def cursor(self, position: str) -> str:
+        return base64.urlsafe_b64encode((self.mark + position).encode()).decode().rstrip("=")
+
+    def open_cursor(self, cursor: str) -> str:
+        """The sort key a cursor carries. The server rebuilds the rest of the start key, so a
+        cursor can't reach into another organisation's jobs."""
+        try:
+            text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
+            position = text.decode("ascii")
+        except (binascii.Error, ValueError):
+            raise InvalidCursor from None
+        if position[:1] != self.mark or not re.fullmatch(SORT_KEY, position[1:]):
+            raise InvalidCursor
+        return position[1:]
+
+
+_CREATED = _Index("c", JobRequest.by_organization, "organization_id", "created_key")
+_FAILED = _Index("f", JobRequest.failed, "failed_organization", "failed_key")

@@ -1,0 +1,282 @@
+"""The verbs: the only code that changes a JobRequest. Each write carries its own precondition.
+
+A write whose response is lost is repeated by botocore and then fails its own condition. So a
+refused verb reads the row once: if the row shows that this very write landed, that is success.
+"""
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from pynamodb.exceptions import PutError, UpdateError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from errors import PreconditionFailed
+from settings import settings
+from store import blobs, clock
+from store.job_request import JobRequest, Status, due_shard, new_id, sort_key
+from store.queries import read
+
+# How long a row waits before the timer looks whether its message arrived.
+GRACE = clock.MINUTE
+# Clocks of two machines may differ by this much: a lease outlives its invocation by it.
+SKEW = clock.MINUTE
+# A claim this much before run_at is in time: SQS rounds delays, clocks drift.
+EARLY = 2 * clock.SECOND
+
+
+def save(
+    *,
+    job_type: str,
+    queue_name: str,
+    organization_id: str,
+    payload: Any,
+    max_attempts: int,
+    campaign_id: str | None = None,
+    request_id: str | None = None,
+) -> JobRequest:
+    """A new job, queued and due: from here on it can't be lost. A large payload is stored first."""
+    job_id, now = new_id(), clock.now()
+    inline, key = blobs.put(f"payloads/{job_id}", payload)
+    job = JobRequest(
+        id=job_id,
+        job_type=job_type,
+        queue_name=queue_name,
+        organization_id=organization_id,
+        campaign_id=campaign_id,
+        payload=inline,
+        payload_key=key,
+        request_id=request_id,
+        status=Status.QUEUED,
+        max_attempts=max_attempts,
+        due_at=now + GRACE,
+        due_shard=due_shard(job_id),
+        created_at=now,
+        created_key=sort_key(now, job_id),
+        queued_at=now,
+        updated_at=now,
+    )
+    try:
+        job.save(JobRequest.id.does_not_exist())
+    except PutError as error:
+        # The id was minted here: a row that has it is this row, saved by a lost first try.
+        if not _condition_failed(error):
+            raise
+    return job
+
+
+def claim(job_id: str, *, send_id: str, deadline: int) -> JobRequest:
+    """Take a job that waits to be run. The response of the write is the read.
+
+    `deadline` is when this invocation ends for certain. Attempt and due_at stay as they are: if the
+    claimer dies, the row is still due. Raises PreconditionFailed unless the job is queued, or
+    retryable with its time come.
+    """
+    now, token = clock.now(), uuid.uuid4().hex
+    job = JobRequest(id=job_id)
+    return _change(
+        "claim",
+        job,
+        [
+            JobRequest.status.set(Status.RUNNING),
+            JobRequest.claim_token.set(token),
+            JobRequest.send_id.set(send_id),
+            JobRequest.lease_until.set(deadline + SKEW),
+            JobRequest.legs.set(JobRequest.legs + 1),
+            JobRequest.started_at.set(now),
+            JobRequest.updated_at.set(now),
+        ],
+        (JobRequest.status == Status.QUEUED)
+        | ((JobRequest.status == Status.RETRYABLE) & (JobRequest.run_at <= now + EARLY)),
+        landed=lambda row: row.claim_token == token,
+    )
+
+
+def checkpoint(job: JobRequest, *, cursor: Any, progress: int, message: str | None) -> JobRequest:
+    """Record how far a running job is. Raises PreconditionFailed if it is no longer ours."""
+    return _change(
+        "checkpoint",
+        job,
+        [*_reached(cursor, progress, message), JobRequest.updated_at.set(clock.now())],
+        _ours(job),
+        landed=lambda row: False,  # repeating it is harmless, so a refusal is a refusal
+    )
+
+
+def succeed(job: JobRequest, result: Any, *, message: str | None = None) -> JobRequest:
+    """The outcome of a running job that returned. A large result is stored first."""
+    inline, key = blobs.put(f"results/{job.organization_id}/{job.id}", result)
+    actions = [
+        *_finished(Status.SUCCEEDED),
+        JobRequest.progress.set(100),
+        JobRequest.result_key.set(key) if key else JobRequest.result.set(inline or b""),
+        JobRequest.error.remove(),  # an earlier attempt's
+        *([JobRequest.result_message.set(message)] if message is not None else []),
+    ]
+    return _end_run("succeed", job, actions, _ours(job), Status.SUCCEEDED)
+
+
+def fail(job: JobRequest, error: dict[str, Any]) -> JobRequest:
+    """The outcome of a running job that will not be tried again."""
+    return _end_run("fail", job, _failed(job, error), _ours(job), Status.FAILED)
+
+
+def retry(
+    job: JobRequest,
+    error: dict[str, Any],
+    *,
+    run_at: int,
+    due_at: int,
+    cursor: Any = None,
+    progress: int = 0,
+    message: str | None = None,
+) -> JobRequest:
+    """Another attempt for a running job whose attempt failed, not before `run_at`.
+
+    It resumes at `cursor`. `due_at` is when the timer looks for it if no message starts it.
+    """
+    actions = [*_again(job, error, run_at, due_at), *_reached(cursor, progress, message)]
+    return _end_run("retry", job, actions, _ours(job) & _attempts_left(), Status.RETRYABLE)
+
+
+def rescue_to_retry(
+    job: JobRequest, error: dict[str, Any], *, run_at: int, due_at: int
+) -> JobRequest:
+    """Another attempt for a job whose claimer is gone: its lease, as read, has run out."""
+    actions = _again(job, error, run_at, due_at)
+    condition = _abandoned(job) & _attempts_left()
+    return _end_run("rescue", job, actions, condition, Status.RETRYABLE)
+
+
+def rescue_to_fail(job: JobRequest, error: dict[str, Any]) -> JobRequest:
+    """The outcome of a job whose claimer is gone and that may not run again."""
+    return _end_run("rescue", job, _failed(job, error), _abandoned(job), Status.FAILED)
+
+
+def postpone(job: JobRequest, due_at: int) -> JobRequest:
+    """Move the time a row wants attention. Holds only for the row exactly as it was read."""
+    return _change(
+        "postpone",
+        job,
+        [JobRequest.due_at.set(due_at)],
+        (JobRequest.due_at == job.due_at)
+        & (JobRequest.status == job.status)
+        & _same(JobRequest.claim_token, job.claim_token),
+        landed=lambda row: row.due_at == due_at,
+    )
+
+
+# --- what verbs do ------------------------------------------------------------------------------
+
+
+def _reached(cursor: Any, progress: int, message: str | None) -> list[Action]:
+    actions: list[Action] = [JobRequest.progress.set(progress)]
+    if cursor is not None:
+        actions.append(JobRequest.cursor.set(cursor))
+    if message is not None:
+        actions.append(JobRequest.result_message.set(message))
+    return actions
+
+
+def _finished(status: Status) -> list[Action]:
+    """The row leaves the due index for good. Token and send id stay: they tell whose outcome it is,
+    to a late message and to a write whose response was lost."""
+    now = clock.now()
+    return [
+        JobRequest.status.set(status),
+        JobRequest.finished_at.set(now),
+        JobRequest.updated_at.set(now),
+        JobRequest.expires_at.set((now + settings().retention_days * clock.DAY) // clock.SECOND),
+        JobRequest.due_at.remove(),
+        JobRequest.due_shard.remove(),
+        JobRequest.lease_until.remove(),
+    ]
+
+
+def _failed(job: JobRequest, error: dict[str, Any]) -> list[Action]:
+    return [
+        *_finished(Status.FAILED),
+        JobRequest.error.set(error),
+        JobRequest.failed_organization.set(job.organization_id),
+        JobRequest.failed_key.set(sort_key(clock.now(), job.id)),
+    ]
+
+
+def _again(job: JobRequest, error: dict[str, Any], run_at: int, due_at: int) -> list[Action]:
+    return [
+        JobRequest.status.set(Status.RETRYABLE),
+        JobRequest.attempt.set(job.attempt + 1),
+        JobRequest.error.set(error),
+        JobRequest.run_at.set(run_at),
+        JobRequest.due_at.set(due_at),
+        JobRequest.lease_until.remove(),
+        JobRequest.updated_at.set(clock.now()),
+    ]
+
+
+# --- what verbs start from ------------------------------------------------------------------------
+
+
+def _ours(job: JobRequest) -> Condition:
+    ours: Condition = (JobRequest.status == Status.RUNNING) & (
+        JobRequest.claim_token == job.claim_token
+    )
+    return ours
+
+
+def _abandoned(job: JobRequest) -> Condition:
+    return (
+        _ours(job)
+        & (JobRequest.lease_until == job.lease_until)
+        & (JobRequest.lease_until < clock.now())
+        & (JobRequest.due_at == job.due_at)
+    )
+
+
+def _attempts_left() -> Condition:
+    left: Condition = JobRequest.attempt < JobRequest.max_attempts
+    return left
+
+
+def _same(attribute: Any, seen: Any) -> Condition:
+    condition: Condition = attribute.does_not_exist() if seen is None else attribute == seen
+    return condition
+
+
+def _end_run(
+    verb: str, job: JobRequest, actions: list[Action], condition: Condition, to: Status
+) -> JobRequest:
+    token = job.claim_token
+    return _change(
+        verb,
+        job,
+        actions,
+        condition,
+        landed=lambda row: row.status == to and row.claim_token == token,
+    )
+
+
+def _change(
+    verb: str,
+    job: JobRequest,
+    actions: list[Action],
+    condition: Condition,
+    *,
+    landed: Callable[[JobRequest], bool],
+) -> JobRequest:
+    try:
+        job.update(actions, condition)
+    except UpdateError as error:
+        if not _condition_failed(error):
+            raise
+        row = read(job.id)
+        if row is None or not landed(row):
+            found = "gone" if row is None else row.state
+            raise PreconditionFailed(verb, job.id, found) from error
+        return row
+    return job
+
+
+def _condition_failed(error: PutError | UpdateError) -> bool:
+    return error.cause_response_code == "ConditionalCheckFailedException"

@@ -1,0 +1,73 @@
+"""What a job and a task are: a function with a typed payload, and the rules it runs under."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ValidationError
+
+from errors import InvalidDefinition, InvalidPayload
+from work.retry import Retry
+
+
+@dataclass(frozen=True)
+class Job:
+    """Long-running work, tracked in a JobRequest.
+
+    `function(job, payload)` gets a RunningJob and its payload, and returns what the row keeps as
+    the job's result: JSON, a pydantic model, or None. Without `retry` it never runs twice.
+    """
+
+    function: Callable[..., Any]
+    retry: Retry | None = None
+    queue_name: str = "default"
+    payload_model: type[BaseModel] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "payload_model", _payload_model(self.function, ("job", "payload")))
+
+
+@dataclass(frozen=True)
+class Task:
+    """A small fire-and-forget call: no row, no result.
+
+    `function(payload)` gets its payload. Without `retry` a task that fails is logged and counted,
+    and that is all. Lambda may deliver any task twice: what must not happen twice is a job.
+    """
+
+    function: Callable[..., None]
+    retry: Retry | None = None
+    payload_model: type[BaseModel] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "payload_model", _payload_model(self.function, ("payload",)))
+
+
+def validate(name: str, model: type[BaseModel], payload: object) -> BaseModel:
+    """The payload as its model; raises InvalidPayload with every field that is wrong."""
+    try:
+        return model.model_validate(payload)
+    except ValidationError as error:
+        raise InvalidPayload(name, problems(error, "payload")) from None
+
+
+def problems(error: ValidationError, root: str) -> list[dict[str, str]]:
+    """What pydantic found wrong, as field and reason. Never repeats the value: it may be secret."""
+    return [
+        {"field": ".".join([root, *map(str, each["loc"])]).strip("."), "why": each["msg"]}
+        for each in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+
+
+def _payload_model(function: Callable[..., Any], expected: tuple[str, ...]) -> type[BaseModel]:
+    parameters = tuple(inspect.signature(function).parameters)
+    name = f"{function.__module__}.{function.__qualname__}"
+    if parameters != expected:
+        raise InvalidDefinition(
+            f"{name}({', '.join(parameters)}) must take exactly ({', '.join(expected)})"
+        )
+    model = get_type_hints(function).get("payload")
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise InvalidDefinition(f"{name}: annotate `payload` with a pydantic model")
+    return model

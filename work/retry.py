@@ -1,0 +1,37 @@
+"""The retry tag: how often work that failed is tried again, and how long it waits in between."""
+
+from dataclasses import dataclass
+from random import SystemRandom
+
+from errors import InvalidDefinition
+
+# A SnapStart snapshot would clone the state of any other generator into every worker.
+_RANDOM = SystemRandom()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry:
+    """Work with this tag may run more than once; work without it never does.
+
+    `max_attempts` counts the first one. Waits are drawn at random between 0 and a bound that starts
+    at `base` seconds and doubles with each attempt up to `cap` seconds (full jitter).
+    """
+
+    max_attempts: int = 5
+    base: float = 2.0
+    cap: float = 900.0
+
+    def __post_init__(self) -> None:
+        if self.max_attempts < 2:
+            raise InvalidDefinition(
+                f"Retry(max_attempts={self.max_attempts}) never retries; leave the tag out instead"
+            )
+        if not 0 < self.base <= self.cap:
+            raise InvalidDefinition(
+                f"Retry(base={self.base}, cap={self.cap}): 0 < base <= cap must hold"
+            )
+
+    def delay(self, attempt: int) -> float:
+        """Seconds to wait after the given attempt (counted from 1) has failed."""
+        bound = min(self.cap, self.base * 2.0 ** min(attempt - 1, 60))
+        return _RANDOM.uniform(0, bound)

@@ -1,0 +1,87 @@
+"""The job as the function that does it sees it: who it is for, where it left off, how to report."""
+
+from typing import Any
+
+from errors import PreconditionFailed
+from store import clock, verbs
+from store.job_request import JobRequest
+from work.signals import ClaimLost
+
+# Writes of a job that checkpoints all the time: soon at first, so that a short job is seen to
+# move, then further apart, but never more than 5 s of work unsaved.
+_FIRST_GAP = 500
+_WIDEST_GAP = 5 * clock.SECOND
+
+
+class RunningJob:
+    """What a job function is handed.
+
+    `cursor` is what the last written checkpoint of an earlier leg or attempt left (None at first).
+    """
+
+    def __init__(self, row: JobRequest, *, deadline: int) -> None:
+        self._row = row
+        self._deadline = deadline
+        self._gap = _FIRST_GAP
+        self._written_at = 0
+        self.cursor: Any = row.cursor
+        self.progress: int = row.progress or 0
+        self.message: str | None = row.result_message
+
+    @property
+    def id(self) -> str:
+        """The job's id, the same in every attempt."""
+        return self._row.id
+
+    @property
+    def organization_id(self) -> str:
+        """Whose job it is: everything it reads and writes belongs to this organisation."""
+        return self._row.organization_id
+
+    @property
+    def campaign_id(self) -> str | None:
+        """The campaign it was dispatched for, if any."""
+        return self._row.campaign_id
+
+    @property
+    def attempt(self) -> int:
+        """Which try this is, counted from 1."""
+        return self._row.attempt
+
+    @property
+    def leg(self) -> int:
+        """How often the job has been claimed so far, this time included."""
+        return self._row.legs
+
+    def time_left(self) -> float:
+        """Seconds until this invocation ends, by its own deadline."""
+        return max(0, self._deadline - clock.now()) / clock.SECOND
+
+    def checkpoint(
+        self, cursor: Any = None, *, progress: float | None = None, message: str | None = None
+    ) -> None:
+        """Everything before `cursor` is done: resume from here if this leg or attempt ends.
+
+        `cursor` is JSON and small; `progress` is 0 to 100 and never goes back; `message` is for the
+        person who waits. Call it as often as you like: writes are spaced out (at most 5 s apart),
+        so work since the last written checkpoint may be repeated.
+        """
+        if cursor is not None:
+            self.cursor = cursor
+        if progress is not None:
+            self.progress = max(self.progress, min(100, int(progress)))
+        if message is not None:
+            self.message = message
+        if clock.now() - self._written_at >= self._gap:
+            self._write()
+
+    def _write(self) -> None:
+        try:
+            verbs.checkpoint(
+                self._row, cursor=self.cursor, progress=self.progress, message=self.message
+            )
+        except PreconditionFailed as refused:
+            raise ClaimLost(str(refused)) from refused
+        if self._written_at:
+            self._gap = min(_WIDEST_GAP, self._gap * 2)
+        self._written_at = clock.now()
