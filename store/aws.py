@@ -34,11 +34,9 @@ def session() -> botocore.session.Session:
 
 
 def forget() -> None:
-    """Build every client anew at its next use: for tests, and after a fork."""
-    global _session
+    """Build every client anew at its next use: for tests."""
     with _lock:
         _clients.clear()
-        _session = None
 
 
 def _config(service: str) -> Config:

@@ -226,12 +226,13 @@ def _ours(job: JobRequest) -> Condition:
 
 
 def _abandoned(job: JobRequest) -> Condition:
-    return (
+    abandoned: Condition = (
         _ours(job)
         & (JobRequest.lease_until == job.lease_until)
         & (JobRequest.lease_until < clock.now())
         & (JobRequest.due_at == job.due_at)
     )
+    return abandoned
 
 
 def _attempts_left() -> Condition:

@@ -1,0 +1,68 @@
+"""Jobs and tasks for tests, added from outside as an organisation adds its own (EXTENSIONS)."""
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from work.definitions import Job, Task
+from work.retry import Retry
+from work.running_job import RunningJob
+
+
+class Sample(BaseModel):
+    """What the sample work needs to know."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    number: int = Field(default=1, ge=0, le=1000)
+    text: str = ""
+
+
+class Script:
+    """What sample work does when it runs; tests replace it, and see what it was called with."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Do nothing but record."""
+        self.job: Callable[[RunningJob, Sample], Any] = lambda job, payload: {"number": 1}
+        self.task: Callable[[Sample], None] = lambda payload: None
+        self.jobs_run: list[tuple[str, int, int]] = []  # id, attempt, leg
+        self.tasks_run: list[Sample] = []
+
+
+script = Script()
+
+
+def once(job: RunningJob, payload: Sample) -> Any:
+    """A job that never runs twice."""
+    script.jobs_run.append((job.id, job.attempt, job.leg))
+    return script.job(job, payload)
+
+
+def again(job: RunningJob, payload: Sample) -> Any:
+    """A job that may run up to three times."""
+    return once(job, payload)
+
+
+def note(payload: Sample) -> None:
+    """A task that is not tried again."""
+    script.tasks_run.append(payload)
+    script.task(payload)
+
+
+def note_again(payload: Sample) -> None:
+    """A task that is tried up to three times."""
+    note(payload)
+
+
+JOBS = {
+    "sample_once": Job(once),
+    "sample_again": Job(again, retry=Retry(max_attempts=3, base=2, cap=60)),
+}
+TASKS = {
+    "sample_note": Task(note),
+    "sample_note_again": Task(note_again, retry=Retry(max_attempts=3, base=2, cap=60)),
+}
