@@ -25,7 +25,7 @@ class RunningJob:
         self._gap = _FIRST_GAP
         self._written_at = 0
         self.cursor: Any = row.cursor
-        self.progress: int = row.progress or 0
+        self.progress: int = row.progress
         self.message: str | None = row.result_message
 
     @property
@@ -49,9 +49,19 @@ class RunningJob:
         return self._row.attempt
 
     @property
+    def last_attempt(self) -> bool:
+        """Whether no attempt is left after this one, so that failing now is final."""
+        return self._row.attempt >= self._row.max_attempts
+
+    @property
     def leg(self) -> int:
         """How often the job has been claimed so far, this time included."""
         return self._row.legs
+
+    @property
+    def reached(self) -> verbs.Reached:
+        """What the last checkpoint said, written or not."""
+        return verbs.Reached(self.cursor, self.progress, self.message)
 
     def time_left(self) -> float:
         """Seconds until this invocation ends, by its own deadline."""
@@ -77,9 +87,7 @@ class RunningJob:
 
     def _write(self) -> None:
         try:
-            verbs.checkpoint(
-                self._row, cursor=self.cursor, progress=self.progress, message=self.message
-            )
+            verbs.checkpoint(self._row, self.reached)
         except PreconditionFailed as refused:
             raise ClaimLost(str(refused)) from refused
         if self._written_at:

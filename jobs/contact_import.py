@@ -1,0 +1,115 @@
+"""How far an import is: what it has counted, met and rejected, and how that becomes a cursor."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from jobs.contact_rows import ContactRows, RejectedRow
+from jobs.contacts import Contact, organization_campaign
+from jobs.contacts_file import ContactsFile
+from jobs.csv_records import Position, Record
+from jobs.files import campaign_of, result_key, work_prefix
+from jobs.phone_numbers import normaliser
+from jobs.rejected_rows import RejectedRows
+from jobs.seen_numbers import SeenNumbers
+from jobs.segments import Segments
+from work.running_job import RunningJob
+
+# A chunk is what is in memory at a time, and what may be repeated after an interruption.
+CHUNK_ROWS = 1000
+CHUNK_BYTES = 1024 * 1024
+
+
+class ContactImport:
+    """An import that begins where the job's cursor says, which is all that it needs to know."""
+
+    def __init__(self, job: RunningJob, key: str, country: str) -> None:
+        cursor = job.cursor or {}
+        campaign = organization_campaign(job.organization_id, campaign_of(job))
+        normalise = normaliser(country)
+        self._file = ContactsFile(key, cursor.get("etag"))
+        self._saved_at = Position(*cursor["at"]) if cursor else self._file.first_row
+        self._at = self._saved_at
+        self._imported, self._invalid, self._repeated = cursor.get("counts", (0, 0, 0))
+        self._rows = ContactRows(self._file.columns, campaign, normalise)
+        self._seen_segments = Segments(work_prefix(job, "seen"), cursor.get("seen", []))
+        self._seen = SeenNumbers(self._seen_segments)
+        self._rejected_segments = Segments(work_prefix(job, "rejected"), cursor.get("rejected", []))
+        self._rejected = RejectedRows(self._rejected_segments, self._file.columns.names)
+        self._rejected_key = result_key(job, "rejected.csv")
+
+    def chunks(self) -> Iterator[list[Record]]:
+        """The rows not yet done, in chunks of bounded size."""
+        chunk: list[Record] = []
+        size = 0
+        for row in self._file.rows(self._at):
+            chunk.append(row)
+            size += row.end.offset - row.start.offset
+            if len(chunk) == CHUNK_ROWS or size >= CHUNK_BYTES:
+                yield chunk
+                chunk, size = [], 0
+        if chunk:
+            yield chunk
+
+    def take(self, chunk: list[Record]) -> list[Contact]:
+        """The contacts in a chunk; counts and rejects its other rows."""
+        contacts = []
+        for row in chunk:
+            try:
+                contact = self._rows.contact(row)
+            except RejectedRow as rejected:
+                self._invalid += 1
+                self._reject(row, str(rejected))
+                continue
+            if self._seen.add(contact.cell):
+                contacts.append(contact)
+            else:
+                self._repeated += 1
+                self._reject(row, "has the number of an earlier row")
+        self._imported += len(contacts)
+        self._at = chunk[-1].end
+        return contacts
+
+    def save(self) -> None:
+        """Keep what the chunks since the last save brought, so that `cursor` stands for it."""
+        start, end = self._saved_at.offset, self._at.offset
+        self._seen.save(start, end)
+        self._rejected.save(start, end)
+        self._saved_at = self._at
+
+    def finish(self) -> dict[str, Any]:
+        """The job's result. Writes the file of rejected rows, if there are any."""
+        count = self._invalid + self._repeated
+        if count:
+            self._rejected.write(self._rejected_key)
+        return {
+            "rows": self._imported + count,
+            "imported": self._imported,
+            "invalid": self._invalid,
+            "repeated": self._repeated,
+            "rejected": {"file": self._rejected_key, "rows": count} if count else None,
+        }
+
+    @property
+    def cursor(self) -> dict[str, Any]:
+        """Where another invocation goes on, as JSON."""
+        return {
+            "etag": self._file.etag,
+            "at": list(self._saved_at),
+            "counts": [self._imported, self._invalid, self._repeated],
+            "seen": self._seen_segments.cursor,
+            "rejected": self._rejected_segments.cursor,
+        }
+
+    @property
+    def progress(self) -> float:
+        """How much of the file is done, in percent."""
+        return 100 * self._at.offset / self._file.size
+
+    @property
+    def message(self) -> str:
+        """How far it is, for the person who waits."""
+        rows = self._imported + self._invalid + self._repeated
+        return f"{rows:,} rows read, {self._imported:,} contacts imported"
+
+    def _reject(self, row: Record, reason: str) -> None:
+        self._rejected.add(row.start.row + 1, reason, row.fields)

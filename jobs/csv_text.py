@@ -1,0 +1,45 @@
+"""Writes CSV that a spreadsheet shows as text and never runs as a formula."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable
+
+CONTENT_TYPE = "text/csv; charset=utf-8"
+
+# The last four are the full-width forms of = + - and @: some spreadsheets take them for the same.
+_FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?")
+
+
+class CsvText:
+    """CSV being written: lines gather until they are taken."""
+
+    def __init__(self) -> None:
+        self._text = io.StringIO(newline="")
+        self._writer = csv.writer(self._text)
+
+    def add(self, values: Iterable[str]) -> None:
+        """Write one line."""
+        self._writer.writerow(map(escaped, values))
+
+    def take(self) -> bytes:
+        """The lines written since the last call, as UTF-8."""
+        text = self._text.getvalue()
+        self._text.seek(0)
+        self._text.truncate()
+        return text.encode()
+
+    def __len__(self) -> int:
+        """The characters waiting to be taken."""
+        return self._text.tell()
+
+
+def escaped(value: str) -> str:
+    """The value, after an apostrophe if a spreadsheet would take it for a formula.
+
+    A plain number is none, whatever its sign: +12125550123 stays what it is.
+    """
+    if _FORMULA.match(value) and not _NUMBER.fullmatch(value):
+        return "'" + value
+    return value

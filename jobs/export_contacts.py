@@ -1,0 +1,107 @@
+"""Exports a campaign's contacts to a CSV file of any size."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from errors import UploadGone
+from jobs.contacts import Contact, organization_campaign
+from jobs.csv_text import CONTENT_TYPE, CsvText
+from jobs.files import campaign_of, result_key
+from store import bucket
+from store.multipart import PART_SIZE, Upload
+from work.running_job import RunningJob
+
+COLUMNS = ("first_name", "last_name", "cell", "zip", "external_id", "custom_fields")
+
+
+class ExportContacts(BaseModel):
+    """Nothing to choose: all contacts of the job's own campaign."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{}]})
+
+
+def export_contacts(job: RunningJob, payload: ExportContacts) -> dict[str, Any]:  # noqa: ARG001
+    """Write the contacts to contacts.csv, in the order of their numbers.
+
+    A contact that is imported or changed meanwhile is in it as it was when its turn came.
+    """
+    try:
+        return _Export(job, job.cursor).run()
+    except UploadGone:
+        # Completed by an attempt that could not report it, or tidied away in the meantime.
+        return _Export(job, None).run()
+
+
+class _Export:
+    """One writing of the file, begun or resumed. What it may have to repeat is one part."""
+
+    def __init__(self, job: RunningJob, cursor: dict[str, Any] | None) -> None:
+        self._job = job
+        self._campaign = organization_campaign(job.organization_id, campaign_of(job))
+        self._key = result_key(job, "contacts.csv")
+        self._text = CsvText()
+        self._upload: Upload | None = None  # begun with the first full part
+        self._rows = 0
+        self._last: str | None = None
+        if cursor:
+            self._upload = Upload(self._key, cursor["upload"], cursor["parts"])
+            self._rows, self._last = cursor["rows"], cursor["last"]
+        else:
+            self._text.add(COLUMNS)
+
+    def run(self) -> dict[str, Any]:
+        """Write what is left of the file; the job's result."""
+        try:
+            for contact in self._contacts():
+                self._text.add(_values(contact))
+                self._rows += 1
+                self._last = contact.cell
+                if len(self._text) >= PART_SIZE:
+                    self._write_part()
+            self._complete()
+        except Exception:
+            # A later attempt goes on with the upload; if there is none, its parts cost money.
+            if self._upload is not None and self._job.last_attempt:
+                self._upload.abort()
+            raise
+        return {"file": self._key, "rows": self._rows}
+
+    def _contacts(self) -> Iterator[Contact]:
+        after = None if self._last is None else Contact.cell > self._last
+        return Contact.query(self._campaign, after, consistent_read=True)
+
+    def _write_part(self) -> None:
+        self._upload = self._upload or Upload.start(self._key, CONTENT_TYPE)
+        self._upload.add(self._text.take())
+        cursor = {
+            "upload": self._upload.id,
+            "parts": self._upload.parts,
+            "rows": self._rows,
+            "last": self._last,
+        }
+        self._job.checkpoint(cursor, message=f"{self._rows:,} contacts written")
+
+    def _complete(self) -> None:
+        rest = self._text.take()
+        if self._upload is None:
+            bucket.put_bytes(self._key, rest, CONTENT_TYPE)
+            return
+        if rest:
+            self._upload.add(rest)
+        self._upload.complete()
+
+
+def _values(contact: Contact) -> tuple[str, ...]:
+    custom = contact.custom_fields
+    return (
+        contact.first_name,
+        contact.last_name,
+        contact.cell,
+        contact.zip or "",
+        contact.external_id or "",
+        # One column: which custom fields there are is not known before the last contact is read.
+        json.dumps(custom, ensure_ascii=False, sort_keys=True) if custom else "",
+    )

@@ -1,0 +1,29 @@
+"""Which files in the bucket a job may read and write: those of its own organisation."""
+
+from errors import DoNotRetry
+from work.running_job import RunningJob
+
+
+def check_upload(job: RunningJob, key: str) -> None:
+    """Raise DoNotRetry unless `key` is a file that the job's organisation uploaded."""
+    folder = ["uploads", job.organization_id]
+    parts = key.split("/")
+    if parts[:2] != folder or len(parts) < 3 or not {"", ".", ".."}.isdisjoint(parts):
+        raise DoNotRetry(f"key {key!r} must name a file under {'/'.join(folder)}/")
+
+
+def result_key(job: RunningJob, name: str) -> str:
+    """Where a file that a job makes for its organisation goes."""
+    return f"results/{job.organization_id}/{job.id}/{name}"
+
+
+def work_prefix(job: RunningJob, name: str) -> str:
+    """Where a job keeps what only its own later invocations need."""
+    return f"work/{job.id}/{name}"
+
+
+def campaign_of(job: RunningJob) -> str:
+    """The campaign that the job was dispatched for; raises DoNotRetry if there is none."""
+    if not job.campaign_id:
+        raise DoNotRetry("campaign_id is missing: whose contacts are these?")
+    return job.campaign_id

@@ -1,0 +1,50 @@
+"""Imports a campaign's contacts from a CSV file of any size, and tells which rows it left out."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from jobs.contact_import import ContactImport
+from jobs.contact_writer import ContactWriter
+from jobs.files import check_upload
+from work.running_job import RunningJob
+
+
+class ImportContacts(BaseModel):
+    """Which file to import. The campaign is the job's own."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"key": "uploads/acme/contacts.csv", "country": "US"}],
+        },
+    )
+
+    key: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(
+        description="The CSV file in the bucket, under uploads/<organization_id>/. Its columns "
+        "first_name, last_name and cell are required; zip and external_id are known; all others "
+        "become custom fields.",
+        examples=["uploads/acme/contacts.csv"],
+    )
+    country: Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")] = Field(
+        default="US",
+        description="Where numbers without a country code are dialled from: two capital letters "
+        "(ISO 3166).",
+        examples=["US", "GB"],
+    )
+
+
+def import_contacts(job: RunningJob, payload: ImportContacts) -> dict[str, Any]:
+    """Write the file's contacts, chunk by chunk, each followed by a checkpoint.
+
+    The first row with a number is the one that counts. Importing the same file again, or part of
+    it twice, writes the same contacts again.
+    """
+    check_upload(job, payload.key)
+    work = ContactImport(job, payload.key, payload.country)
+    with ContactWriter(job.time_left) as writer:
+        for chunk in work.chunks():
+            writer.write(work.take(chunk))
+            work.save()
+            job.checkpoint(work.cursor, progress=work.progress, message=work.message)
+    return work.finish()

@@ -1,0 +1,10 @@
+"""The name of every job that ships here."""
+
+from enum import StrEnum
+
+
+class Jobs(StrEnum):
+    """A job's name, as callers write it."""
+
+    IMPORT_CONTACTS = "import_contacts"  # a CSV file's rows become a campaign's contacts
+    EXPORT_CONTACTS = "export_contacts"  # a campaign's contacts become a CSV file

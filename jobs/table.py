@@ -1,0 +1,13 @@
+"""What can run as a job: each name with its function and the rules it runs under."""
+
+from jobs.export_contacts import export_contacts
+from jobs.import_contacts import import_contacts
+from jobs.names import Jobs
+from work.definitions import Job
+from work.retry import Retry
+
+JOBS: dict[str, Job] = {
+    # Both resume at their cursor and write the same again, so another attempt does no harm.
+    Jobs.IMPORT_CONTACTS: Job(import_contacts, retry=Retry(max_attempts=5)),
+    Jobs.EXPORT_CONTACTS: Job(export_contacts, retry=Retry(max_attempts=5)),
+}
