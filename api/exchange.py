@@ -1,0 +1,92 @@
+"""One request and its response: the id they go by, the line they leave, an answer in every case."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+from urllib.parse import unquote
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+
+from api import log, problems
+from api.refusals import MethodNotAllowed, PathNotFound
+from runners.log import logger
+from work import context
+
+Answer = Callable[..., Response[str]]
+
+# Those that API Gateway's ANY lets through.
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+
+
+def resolver(routes: Mapping[str, Mapping[str, Answer]]) -> APIGatewayHttpResolver:
+    """What finds a request's function: path to method to function.
+
+    A path refuses the methods it does not have with 405; any other path is 404.
+    """
+    # Never Powertools' debug mode, which prints events and answers with tracebacks.
+    app = APIGatewayHttpResolver(debug=False)
+    for path, functions in routes.items():
+        for method, function in functions.items():
+            app.route(path, method=method)(_answering(f"{method} {path}", function))
+        others = sorted(_METHODS - functions.keys())
+        app.route(path, method=others)(_answering(path, _refusing(frozenset(functions))))
+    app.not_found(_answering("none", _path_not_found))
+    return app
+
+
+@contextmanager
+def about(event: Mapping[str, Any]) -> Iterator[None]:
+    """All that is dispatched or logged inside carries the id of this request."""
+    request_id = event["requestContext"]["requestId"]
+    token = context.request_id.set(request_id)
+    logger.thread_safe_append_keys(request_id=request_id)
+    try:
+        yield
+    finally:
+        logger.thread_safe_remove_keys(["request_id"])
+        context.request_id.reset(token)
+
+
+def routable(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The event with its path as routes have it: decoded, and without the stage.
+
+    A named stage is part of the path, unless a domain of its own maps it; Powertools always takes
+    off its length.
+    """
+    path, stage = unquote(event["rawPath"]), event["requestContext"].get("stage")
+    if path.startswith(f"/{stage}/"):
+        path = path.removeprefix(f"/{stage}")
+    return {
+        **event,
+        "rawPath": path,
+        "requestContext": {**event["requestContext"], "stage": "$default"},
+    }
+
+
+def _answering(route: str, function: Answer) -> Answer:
+    """The function, answering whatever it raises, and logged."""
+
+    @wraps(function)
+    def answering(*args: Any, **path: str) -> Response[str]:
+        began = time.perf_counter()
+        try:
+            response = function(*args, **path)
+        except Exception as error:  # noqa: BLE001 - the last one who can answer the caller
+            response = problems.answer(error)
+        log.answered(route, response.status_code, (time.perf_counter() - began) * 1000)
+        return response
+
+    return answering
+
+
+def _refusing(allowed: frozenset[str]) -> Answer:
+    def refuse(**_path: str) -> Response[str]:
+        raise MethodNotAllowed(allowed)
+
+    return refuse
+
+
+def _path_not_found(error: Exception) -> Response[str]:
+    raise PathNotFound from error

@@ -1,0 +1,114 @@
+"""Errors as responses: application/problem+json (RFC 9457), and never a traceback.
+
+This is the one place that knows which status an error has.
+"""
+
+from typing import Any, NamedTuple
+
+from aws_lambda_powertools.event_handler import Response
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+from pynamodb.exceptions import PynamoDBException
+
+import errors
+from api import log
+from api.answers import respond
+from api.refusals import Refusal
+from work import context
+
+CONTENT_TYPE = "application/problem+json"
+_RETRY_AFTER = "5"  # seconds
+_SHOWN_PROBLEMS = 20
+_SHOWN_CHARACTERS = 500
+
+
+class _Kind(NamedTuple):
+    status: int
+    slug: str
+    title: str
+
+
+_KINDS: dict[type[BaseException], _Kind] = {
+    errors.UnknownJobType: _Kind(422, "unknown-job-type", "There is no job of this name"),
+    errors.UnknownTask: _Kind(422, "unknown-task", "There is no task of this name"),
+    errors.InvalidPayload: _Kind(422, "invalid-payload", "The payload does not fit"),
+    errors.PayloadTooLarge: _Kind(413, "too-large", "The request carries too much"),
+    errors.InvalidCursor: _Kind(400, "invalid-cursor", "The cursor can't be used"),
+    errors.NotFullyCapable: _Kind(409, "not-fully-capable", "This stack can't run such a job"),
+    errors.JobNotFound: _Kind(404, "job-not-found", "There is no such job"),
+    errors.SendFailed: _Kind(503, "not-sent", "The task could not be sent"),
+}
+_UNAVAILABLE = _Kind(503, "unavailable", "A service this needs did not answer")
+_UNEXPECTED = _Kind(500, "unexpected", "Something went wrong here")
+
+
+def answer(error: Exception) -> Response[str]:
+    """The response that an error has. What nobody expected is logged with its traceback."""
+    if isinstance(error, Refusal):
+        kind = _Kind(error.status, error.slug, error.title)
+        return _problem(kind, str(error), error.problems, error.headers)
+    kind = _kind(error)
+    if kind is _UNEXPECTED:
+        log.unexpected(error)
+        return _problem(kind, "this was not your fault; the log tells more, under the request_id")
+    if kind is _UNAVAILABLE:
+        log.unavailable(error)
+        return _problem(
+            kind, "the request can be made again", headers={"Retry-After": _RETRY_AFTER}
+        )
+    headers = {"Retry-After": _RETRY_AFTER} if kind.status == 503 else {}
+    return _problem(kind, str(error), getattr(error, "problems", ()), headers)
+
+
+def _kind(error: Exception) -> _Kind:
+    for each in type(error).__mro__:
+        if each in _KINDS:
+            return _KINDS[each]
+    return _UNAVAILABLE if _may_pass(error) else _UNEXPECTED
+
+
+def _may_pass(error: BaseException | None) -> bool:
+    """Whether AWS was throttled, broken or out of reach. A refusal that would only be repeated (no
+    permission, no such table) is not among it."""
+    if isinstance(error, PynamoDBException):
+        error = error.cause
+    if isinstance(error, ClientError):
+        response: Any = error.response
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status >= 500 or status == 429 or response["Error"].get("Code") in _THROTTLED
+    return isinstance(error, ConnectionError | HTTPClientError)
+
+
+_THROTTLED = frozenset(
+    {
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+
+
+def _problem(
+    kind: _Kind, detail: str, problems: Any = (), headers: dict[str, str] | None = None
+) -> Response[str]:
+    body: dict[str, Any] = {
+        "type": f"urn:job-runners:{kind.slug}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": _short(detail),
+        "request_id": context.request_id.get(),
+    }
+    if problems:
+        body["errors"] = [
+            {name: _short(value) for name, value in each.items()}
+            for each in problems[:_SHOWN_PROBLEMS]
+        ]
+    return respond(kind.status, body, headers, content_type=CONTENT_TYPE)
+
+
+def _short(text: str) -> str:
+    """Callers may name a field with two million characters; an answer need not repeat them."""
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"

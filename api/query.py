@@ -1,0 +1,80 @@
+"""The query parameters of a list of jobs, checked before anything is read."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+from api.refusals import InvalidQuery
+from store.job_request import JobRequest, Status
+from store.queries import PAGE_LIMIT
+
+DEFAULT_LIMIT = 25
+_PARAMETERS = ("organization_id", "status", "job_type", "queue_name", "limit", "cursor")
+_LONGEST = 256  # characters of a value
+
+
+@dataclass(frozen=True)
+class ListQuery:
+    """Which jobs to list."""
+
+    organization_id: str | None
+    status: Status | None
+    job_type: str | None
+    queue_name: str | None
+    limit: int
+    cursor: str | None
+
+    def matches(self, row: JobRequest) -> bool:
+        """Whether a job is of the type and queue asked for."""
+        return self.job_type in (None, row.job_type) and self.queue_name in (None, row.queue_name)
+
+
+def list_query(event: Mapping[str, Any]) -> ListQuery:
+    """What a request's query string asks for; raises InvalidQuery."""
+    given = _parameters(event)
+    return ListQuery(
+        organization_id=given.get("organization_id"),
+        status=_status(given.get("status")),
+        job_type=given.get("job_type"),
+        queue_name=given.get("queue_name"),
+        limit=_limit(given.get("limit")),
+        cursor=given.get("cursor"),
+    )
+
+
+def _parameters(event: Mapping[str, Any]) -> dict[str, str]:
+    # API Gateway's own parsed form joins a repeated parameter with commas, which names may contain.
+    try:
+        pairs = parse_qsl(
+            event.get("rawQueryString") or "", keep_blank_values=True, errors="strict"
+        )
+    except ValueError:
+        raise InvalidQuery("the query string", "is not percent-encoded UTF-8") from None
+    given: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in _PARAMETERS:
+            raise InvalidQuery(name, f"is not known here; known are {', '.join(_PARAMETERS)}")
+        if name in given:
+            raise InvalidQuery(name, "is given twice")
+        if not 0 < len(value) <= _LONGEST or not value.isprintable():
+            raise InvalidQuery(name, f"must be 1 to {_LONGEST} printable characters")
+        given[name] = value
+    return given
+
+
+def _status(value: str | None) -> Status | None:
+    if value is None:
+        return None
+    if value not in list(Status):
+        raise InvalidQuery("status", f"must be one of {', '.join(Status)}")
+    return Status(value)
+
+
+def _limit(value: str | None) -> int:
+    if value is None:
+        return DEFAULT_LIMIT
+    if not re.fullmatch(r"[0-9]{1,4}", value) or not 1 <= int(value) <= PAGE_LIMIT:
+        raise InvalidQuery("limit", f"must be a whole number from 1 to {PAGE_LIMIT}")
+    return int(value)

@@ -1,0 +1,116 @@
+"""JSON as the standard has it, and nothing that a later reader of it could trip over.
+
+Python's own parser takes NaN, keys that appear twice, numbers of any length, NUL and half a
+surrogate pair, and gives up on deep nesting with a RecursionError, or worse.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from math import isinf
+from typing import Any
+
+DEPTH = 64  # objects and arrays inside each other
+NUMBER_LENGTH = 128  # characters
+_SHOWN = 100  # characters of a key in a message
+
+_STRING = r'"(?:[^"\\]++|\\.)*+"?'  # possessive: linear in whatever it meets
+_OUTSIDE = re.compile(rf"{_STRING}|[^\[\]{{}}\"]++", re.DOTALL)
+_TOKENS = re.compile(rf"{_STRING}|[\[\]{{}}]", re.DOTALL)
+_STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
+_UNFIT = re.compile("[\x00\ud800-\udfff]")
+
+
+class NotStrict(ValueError):
+    """Text that is not JSON, or that is but can't be taken. Says where, and never repeats it."""
+
+
+@dataclass(frozen=True)
+class _Flaw:
+    """Stands in a parsed value where something was met that can't be taken."""
+
+    why: str
+
+
+def parse(text: str) -> Any:
+    """The value of a JSON text; raises NotStrict."""
+    _check_depth(text)
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise NotStrict(f"not JSON: {error.msg} at {place}") from None
+    for path, why in _flaws(value):
+        raise NotStrict(f"{path}: {why}")
+    return value
+
+
+def _check_depth(text: str) -> None:
+    """Before the parser, which recurses as deep as its text tells it to."""
+    brackets = _OUTSIDE.sub("", text)
+    if max(accumulate(map(_STEP.__getitem__, brackets)), default=0) <= DEPTH:
+        return
+    depth = 0
+    for token in _TOKENS.finditer(text):
+        depth += _STEP.get(token[0], 0)
+        if depth > DEPTH:
+            line = text.count("\n", 0, token.start()) + 1
+            column = token.start() - text.rfind("\n", 0, token.start())
+            raise NotStrict(f"more than {DEPTH} levels deep at line {line}, column {column}")
+
+
+def _flaws(value: Any, path: str = "$") -> Iterator[tuple[str, str]]:
+    """What can't be taken in a parsed value, each with its JSON path. No deeper than DEPTH."""
+    match value:
+        case _Flaw():
+            yield path, value.why
+        case str():
+            if unfit := _UNFIT.search(value):
+                yield path, _meaning(unfit[0])
+        case dict():
+            for key, each in value.items():
+                if unfit := _UNFIT.search(key):
+                    yield f"{path}, in a key", _meaning(unfit[0])
+                yield from _flaws(each, f"{path}.{key[:_SHOWN]}")
+        case list():
+            for index, each in enumerate(value):
+                yield from _flaws(each, f"{path}[{index}]")
+
+
+def _meaning(character: str) -> str:
+    name = "NUL" if character == "\x00" else "half a surrogate pair"
+    return f"a string with {name} (U+{ord(character):04X}) can't be stored everywhere"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Any:
+    value = dict(pairs)
+    if len(value) == len(pairs):
+        return value
+    seen: set[str] = set()
+    twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+    return _Flaw(f"the key {twice[:_SHOWN]!r} appears twice")
+
+
+def _integer(digits: str) -> int | _Flaw:
+    return int(digits) if len(digits) <= NUMBER_LENGTH else _too_long()
+
+
+def _float(digits: str) -> float | _Flaw:
+    if len(digits) > NUMBER_LENGTH:
+        return _too_long()
+    number = float(digits)
+    return _Flaw("a number too large for a double") if isinf(number) else number
+
+
+def _too_long() -> _Flaw:
+    return _Flaw(f"a number of more than {NUMBER_LENGTH} characters; send it as a string")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object,
+    parse_int=_integer,
+    parse_float=_float,
+    parse_constant=lambda name: _Flaw(f"{name} is not JSON"),
+)

@@ -1,0 +1,67 @@
+"""A job as callers see it. What is not listed here stays inside: tokens, leases, cursors."""
+
+from typing import Any
+
+from api.file_urls import add_urls
+from errors import MissingObject
+from store import blobs, clock
+from store.job_request import JobRequest
+
+_LONGEST_WAIT = 60  # seconds
+
+
+def summary(row: JobRequest) -> dict[str, Any]:
+    """A job without what may be large or lie in the bucket: payload, result, traceback."""
+    error = row.error and {name: row.error.get(name) for name in ("kind", "message")}
+    return {
+        "id": row.id,
+        "job_type": row.job_type,
+        "status": str(row.status),
+        "progress": row.progress,
+        "result_message": row.result_message,
+        "error": error,
+        "organization_id": row.organization_id,
+        "campaign_id": row.campaign_id,
+        "queue_name": row.queue_name,
+        "attempt": row.attempt,
+        "max_attempts": row.max_attempts,
+        "legs": row.legs,
+        "created_at": _time(row.created_at),
+        "queued_at": _time(row.queued_at),
+        "run_at": _time(row.run_at),
+        "started_at": _time(row.started_at),
+        "finished_at": _time(row.finished_at),
+        "updated_at": _time(row.updated_at),
+        "expires_at": _time(row.expires_at and row.expires_at * clock.SECOND),
+        "request_id": row.request_id,
+    }
+
+
+def whole(row: JobRequest) -> dict[str, Any]:
+    """A job with everything: files in its result have a URL, minted now."""
+    view = summary(row) | {"error": row.error, "notes": []}
+    view["payload"] = _kept(view, "payload", row.payload, row.payload_key)
+    result = _kept(view, "result", row.result, row.result_key)
+    view["result"] = add_urls(result, row.organization_id)
+    return view
+
+
+def retry_after(row: JobRequest) -> dict[str, str]:
+    """The header that tells when to ask again: after a tenth of the time waited so far. None once
+    the job is finished."""
+    if row.status.finished:
+        return {}
+    age = (clock.now() - row.created_at) // clock.SECOND
+    return {"Retry-After": str(max(1, min(_LONGEST_WAIT, age // 10)))}
+
+
+def _kept(view: dict[str, Any], name: str, packed: bytes | None, key: str | None) -> Any:
+    try:
+        return blobs.get(packed, key)
+    except MissingObject:
+        view["notes"].append(f"the {name} was kept apart and is no longer there")
+        return None
+
+
+def _time(milliseconds: int | None) -> str | None:
+    return None if milliseconds is None else clock.iso(milliseconds)
