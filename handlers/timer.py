@@ -7,7 +7,7 @@ from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 import runners
-from errors import SendFailed
+from errors import MalformedMessage, SendFailed, UnknownMessageVersion
 from runners import log, timer
 from runners.base import Send
 from runners.messages import decode
@@ -16,7 +16,7 @@ from store import clock
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-metrics = Metrics()
+metrics = Metrics(namespace="JobRunners")
 # Time kept back from a tick's end, for the write and the send that it may be in the middle of.
 _MARGIN = 5 * clock.SECOND
 
@@ -33,12 +33,13 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
 
 
 def send_delayed(records: list[dict[str, Any]], send: Send) -> dict[str, Any]:
-    """Send what has waited long enough. What can't be sent goes back to the queue."""
+    """Send what has waited long enough. What can't be sent goes back to the queue, and in
+    the end to its dead letters."""
     failures = []
     for record in records:
         try:
             send(decode(record["body"]))
-        except SendFailed as error:
+        except (SendFailed, MalformedMessage, UnknownMessageVersion) as error:
             log.left_for_later(error)
             failures.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failures}

@@ -112,9 +112,7 @@ def _answer(
             error_record(error),
             run_at=run_at,
             due_at=next_look(run_at, delay, send),
-            cursor=running.cursor,
-            progress=running.progress,
-            message=running.message,
+            reached=running.reached,
         )
     except PreconditionFailed as refused:
         log.claim_lost(refused)

@@ -66,7 +66,7 @@ def decode(event: object) -> Message:
             raise MalformedMessage(f"not JSON: {error}") from None
     if not isinstance(event, Mapping) or "v" not in event:
         raise MalformedMessage("an event that is not a message: it has no version (v)")
-    if event["v"] != VERSION:
+    if type(event["v"]) is not int or event["v"] != VERSION:
         raise UnknownMessageVersion(event["v"])
     match event.get("kind"):
         case "job":

@@ -12,7 +12,7 @@ from pynamodb.attributes import BinaryAttribute, JSONAttribute, UnicodeAttribute
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 
 from store import clock
-from store.table import Enumerated, Integer, Table
+from store.table import Enumerated, Integer, Table, nullable
 
 ROW_VERSION = 1
 DUE_SHARDS = 8  # may grow, never shrink: rows keep the shard they were saved with
@@ -85,45 +85,45 @@ class JobRequest(Table):
     job_type = UnicodeAttribute()
     queue_name = UnicodeAttribute()
     organization_id = UnicodeAttribute()
-    campaign_id = UnicodeAttribute(null=True)
-    payload = BinaryAttribute(null=True, legacy_encoding=False)  # see store.blobs
-    payload_key = UnicodeAttribute(null=True)  # where the payload is when too large for the row
-    request_id = UnicodeAttribute(null=True)  # the HTTP request that dispatched it
+    campaign_id = nullable(UnicodeAttribute())
+    payload = nullable(BinaryAttribute(legacy_encoding=False))  # see store.blobs
+    payload_key = nullable(UnicodeAttribute())  # where the payload is when too large for the row
+    request_id = nullable(UnicodeAttribute())  # the HTTP request that dispatched it
 
     # how far it is
     status = Enumerated(Status)
     progress = Integer(default=0)  # 0 to 100
-    result_message = UnicodeAttribute(null=True)  # for the person who waits
-    result = BinaryAttribute(null=True, legacy_encoding=False)
-    result_key = UnicodeAttribute(null=True)
+    result_message = nullable(UnicodeAttribute())  # for the person who waits
+    result = nullable(BinaryAttribute(legacy_encoding=False))
+    result_key = nullable(UnicodeAttribute())
     error = JSONAttribute(null=True)  # kind, message, traceback of the last attempt that failed
 
     # who is on it
     attempt = Integer(default=1)  # the try it is in, or will be next; counts, does not fence
     max_attempts = Integer(default=1)
     legs = Integer(default=0)  # times it was claimed
-    claim_token = UnicodeAttribute(null=True)  # fences: every claim has its own
-    send_id = UnicodeAttribute(null=True)  # the message the claim came with; only claim writes it
-    lease_until = Integer(null=True)  # the claimer is certainly gone after this
+    claim_token = nullable(UnicodeAttribute())  # fences: every claim has its own
+    send_id = nullable(UnicodeAttribute())  # the message the claim came with; only claim writes it
+    lease_until = nullable(Integer())  # the claimer is certainly gone after this
     cursor = JSONAttribute(null=True)  # where the next leg or attempt resumes
 
     # when it wants attention
-    due_at = Integer(null=True)
-    due_shard = UnicodeAttribute(null=True)
+    due_at = nullable(Integer())
+    due_shard = nullable(UnicodeAttribute())
 
     # when it was what
     created_at = Integer()
     created_key = UnicodeAttribute()  # zero-padded created_at and id: sorts, and never changes
-    queued_at = Integer(null=True)
-    run_at = Integer(null=True)  # not before
-    started_at = Integer(null=True)  # of the latest claim
-    finished_at = Integer(null=True)
-    updated_at = Integer(null=True)
-    expires_at = Integer(null=True)  # in seconds
+    queued_at = nullable(Integer())
+    run_at = nullable(Integer())  # not before
+    started_at = nullable(Integer())  # of the latest claim
+    finished_at = nullable(Integer())
+    updated_at = nullable(Integer())
+    expires_at = nullable(Integer())  # in seconds
 
     # set while failed: the keys of the failed index
-    failed_organization = UnicodeAttribute(null=True)
-    failed_key = UnicodeAttribute(null=True)
+    failed_organization = nullable(UnicodeAttribute())
+    failed_key = nullable(UnicodeAttribute())
 
     by_organization = ByOrganization()
     due = Due()

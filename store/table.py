@@ -1,7 +1,7 @@
 """The base of every pynamodb model here: its table's name from the settings, one shared client."""
 
 from enum import StrEnum
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 from pynamodb.attributes import Attribute
 from pynamodb.connection.table import TableConnection
@@ -12,6 +12,7 @@ from settings import required
 from store import aws
 
 _S = TypeVar("_S", bound=StrEnum)
+_T = TypeVar("_T")
 
 
 class Table(Model):
@@ -57,3 +58,9 @@ class Enumerated(Attribute[_S]):
 
     def deserialize(self, value: Any) -> _S:
         return self.enum(value)
+
+
+def nullable(attribute: Attribute[_T]) -> Attribute[_T | None]:
+    """An attribute that a row may lack. pynamodb's `null=True` leaves that out of its type."""
+    attribute.null = True
+    return cast(Attribute[_T | None], attribute)

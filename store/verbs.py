@@ -6,7 +6,7 @@ refused verb reads the row once: if the row shows that this very write landed, t
 
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from pynamodb.exceptions import PutError, UpdateError
 from pynamodb.expressions.condition import Condition
@@ -93,12 +93,20 @@ def claim(job_id: str, *, send_id: str, deadline: int) -> JobRequest:
     )
 
 
-def checkpoint(job: JobRequest, *, cursor: Any, progress: int, message: str | None) -> JobRequest:
+class Reached(NamedTuple):
+    """How far a job is: where it can resume, 0 to 100, and words for the person who waits."""
+
+    cursor: Any
+    progress: int
+    message: str | None
+
+
+def checkpoint(job: JobRequest, reached: Reached) -> JobRequest:
     """Record how far a running job is. Raises PreconditionFailed if it is no longer ours."""
     return _change(
         "checkpoint",
         job,
-        [*_reached(cursor, progress, message), JobRequest.updated_at.set(clock.now())],
+        [*_reached(reached), JobRequest.updated_at.set(clock.now())],
         _ours(job),
         landed=lambda row: False,  # repeating it is harmless, so a refusal is a refusal
     )
@@ -110,7 +118,7 @@ def succeed(job: JobRequest, result: Any, *, message: str | None = None) -> JobR
     actions = [
         *_finished(Status.SUCCEEDED),
         JobRequest.progress.set(100),
-        JobRequest.result_key.set(key) if key else JobRequest.result.set(inline or b""),
+        JobRequest.result_key.set(key) if key else JobRequest.result.set(inline),
         JobRequest.error.remove(),  # an earlier attempt's
         *([JobRequest.result_message.set(message)] if message is not None else []),
     ]
@@ -128,15 +136,13 @@ def retry(
     *,
     run_at: int,
     due_at: int,
-    cursor: Any = None,
-    progress: int = 0,
-    message: str | None = None,
+    reached: Reached,
 ) -> JobRequest:
     """Another attempt for a running job whose attempt failed, not before `run_at`.
 
-    It resumes at `cursor`. `due_at` is when the timer looks for it if no message starts it.
+    It resumes at what was reached. `due_at` is when the timer looks for it if no message starts it.
     """
-    actions = [*_again(job, error, run_at, due_at), *_reached(cursor, progress, message)]
+    actions = [*_again(job, error, run_at, due_at), *_reached(reached)]
     return _end_run("retry", job, actions, _ours(job) & _attempts_left(), Status.RETRYABLE)
 
 
@@ -170,12 +176,12 @@ def postpone(job: JobRequest, due_at: int) -> JobRequest:
 # --- what verbs do ------------------------------------------------------------------------------
 
 
-def _reached(cursor: Any, progress: int, message: str | None) -> list[Action]:
-    actions: list[Action] = [JobRequest.progress.set(progress)]
-    if cursor is not None:
-        actions.append(JobRequest.cursor.set(cursor))
-    if message is not None:
-        actions.append(JobRequest.result_message.set(message))
+def _reached(reached: Reached) -> list[Action]:
+    actions: list[Action] = [JobRequest.progress.set(reached.progress)]
+    if reached.cursor is not None:
+        actions.append(JobRequest.cursor.set(reached.cursor))
+    if reached.message is not None:
+        actions.append(JobRequest.result_message.set(reached.message))
     return actions
 
 

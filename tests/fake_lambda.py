@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 
-import handlers.timer
 import handlers.worker
 from store import aws as clients
 from store import clock
@@ -43,7 +43,7 @@ class FakeLambda:
 
     def _answer(self, request: AWSRequest, **_: Any) -> AWSResponse:
         self.invokes.append(
-            {"url": request.url, "type": request.headers["X-Amz-Invocation-Type"].decode()}
+            {"url": request.url, "type": dict(request.headers)["X-Amz-Invocation-Type"]}
         )
         if self.refuse is not None:
             body = json.dumps({"message": "Rate Exceeded"}).encode()
@@ -60,22 +60,8 @@ class FakeLambda:
         return delivered
 
 
-def deliver_delayed(queue_url: str) -> list[int]:
-    """Hand what the delay queue holds to the timer, without waiting. Returns the delays in s."""
-    sqs = clients.client("sqs")
-    received = sqs.receive_message(
-        QueueUrl=queue_url, MaxNumberOfMessages=10, AttributeNames=["All"]
-    ).get("Messages", [])
-    records = [{"messageId": each["MessageId"], "body": each["Body"]} for each in received]
-    answer = handlers.timer.handler({"Records": records}, Context())  # type: ignore[arg-type]
-    assert answer == {"batchItemFailures": []}
-    for each in received:
-        sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=each["ReceiptHandle"])
-    return [len(records)]
-
-
-def _response(url: str, status: int, body: bytes) -> AWSResponse:
-    return AWSResponse(url, status, {"Content-Type": "application/json"}, _Raw(body))
+def _response(url: Any, status: int, body: bytes) -> AWSResponse:
+    return AWSResponse(url, status, HTTPHeaders(), _Raw(body))
 
 
 class _Raw(io.BytesIO):

@@ -10,6 +10,7 @@ from errors import PreconditionFailed
 from store import aws as clients
 from store import clock, queries, verbs
 from store.job_request import JobRequest, Status
+from store.verbs import Reached
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -40,8 +41,9 @@ def stored(job: JobRequest) -> JobRequest:
     return row
 
 
-def retry(job: JobRequest) -> JobRequest:
-    return verbs.retry(job, ERROR, run_at=clock.now(), due_at=clock.now() + 60_000)
+def retry(job: JobRequest, after: int = 0) -> JobRequest:
+    now, reached = clock.now(), Reached(job.cursor, job.progress, None)
+    return verbs.retry(job, ERROR, run_at=now + after, due_at=now + 60_000, reached=reached)
 
 
 def abandon(job: JobRequest, monkeypatch: pytest.MonkeyPatch) -> JobRequest:
@@ -57,7 +59,7 @@ ENDINGS: dict[str, Callable[[JobRequest], JobRequest]] = {
     "retry": retry,
 }
 OWN_WRITES = ENDINGS | {
-    "checkpoint": lambda job: verbs.checkpoint(job, cursor={"at": 1}, progress=50, message=None)
+    "checkpoint": lambda job: verbs.checkpoint(job, Reached({"at": 1}, 50, None))
 }
 
 
@@ -97,7 +99,7 @@ def test_a_success_is_final_and_leaves_the_due_index() -> None:
     assert row.status is Status.SUCCEEDED
     assert (row.progress, row.result_message) == (100, "done")
     assert (row.due_at, row.due_shard, row.lease_until) == (None, None, None)
-    assert row.expires_at == (row.finished_at + 30 * clock.DAY) // 1000
+    assert row.expires_at == ((row.finished_at or 0) + 30 * clock.DAY) // 1000
     assert due_ids() == []
 
 
@@ -110,9 +112,9 @@ def test_a_failure_is_found_through_the_failed_index() -> None:
 
 
 def test_a_retry_counts_the_attempt_and_keeps_the_cursor() -> None:
-    job = claimed()
+    job, due_at = claimed(), clock.now() + 5
     row = stored(
-        verbs.retry(job, ERROR, run_at=1, due_at=clock.now() + 5, cursor={"at": 7}, progress=40)
+        verbs.retry(job, ERROR, run_at=1, due_at=due_at, reached=Reached({"at": 7}, 40, None))
     )
     assert row.status is Status.RETRYABLE
     assert (row.attempt, row.cursor, row.progress, row.lease_until) == (2, {"at": 7}, 40, None)
@@ -130,8 +132,8 @@ def test_a_large_payload_and_result_live_in_the_bucket_and_come_back_unchanged()
     )
     row = stored(verbs.succeed(claimed(job), large))
     assert row.payload is None
-    assert row.payload_key.startswith(f"payloads/{row.id}/")
-    assert row.result_key.startswith(f"results/org/{row.id}/")
+    assert str(row.payload_key).startswith(f"payloads/{row.id}/")
+    assert str(row.result_key).startswith(f"results/org/{row.id}/")
     assert blobs.get(row.payload, row.payload_key) == large
     assert blobs.get(row.result, row.result_key) == large
 
@@ -185,14 +187,14 @@ def test_a_job_that_does_not_exist_can_not_be_claimed_into_being() -> None:
 
 def test_a_retryable_job_can_not_be_claimed_before_its_time() -> None:
     job = claimed()
-    verbs.retry(job, ERROR, run_at=clock.now() + 60_000, due_at=clock.now())
+    retry(job, after=60_000)
     with pytest.raises(PreconditionFailed, match="retryable"):
         claimed(job)
 
 
 def test_a_claim_up_to_two_seconds_early_is_in_time() -> None:
     job = claimed()
-    verbs.retry(job, ERROR, run_at=clock.now() + 1_500, due_at=clock.now())
+    retry(job, after=1_500)
     assert claimed(job).attempt == 2
 
 
@@ -206,6 +208,15 @@ def test_the_last_attempt_can_not_be_retried() -> None:
 def test_of_racing_claims_exactly_one_wins() -> None:
     job = saved()
     outcomes: list[str] = []
+
+    client, one_at_a_time = clients.client("dynamodb"), threading.Lock()
+    call = client._make_api_call
+
+    def atomic(*arguments: Any) -> Any:  # as DynamoDB is, and moto is not
+        with one_at_a_time:
+            return call(*arguments)
+
+    client._make_api_call = atomic
 
     def race() -> None:
         try:

@@ -1,0 +1,64 @@
+"""The wire: what is written can be read, and nothing else is taken for a message."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from errors import MalformedMessage, UnknownMessageVersion
+from runners.messages import JobMessage, TaskMessage, decode, encode
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner)
+    ),
+    max_leaves=20,
+)
+
+
+def test_the_wire_is_what_other_versions_of_this_code_expect() -> None:
+    job = JobMessage(id="i", job_type="t", send_id="s", request_id="r")
+    task = TaskMessage(id="i", name="n", payload={"a": 1}, attempt=2)
+    assert json.loads(encode(job)) == {
+        "v": 1,
+        "kind": "job",
+        "id": "i",
+        "job_type": "t",
+        "send_id": "s",
+        "request_id": "r",
+    }
+    assert json.loads(encode(task)) == {
+        "v": 1,
+        "kind": "task",
+        "id": "i",
+        "name": "n",
+        "payload": {"a": 1},
+        "attempt": 2,
+        "request_id": None,
+    }
+
+
+@given(json_values)
+def test_a_task_comes_through_the_wire_unchanged(payload: Any) -> None:
+    message = TaskMessage(id="i", name="n", payload=payload, attempt=3, request_id="r")
+    assert decode(encode(message)) == message
+    assert decode(json.loads(encode(message))) == message
+
+
+@given(st.binary() | st.text() | json_values)
+def test_anything_else_is_refused_and_never_crashes(event: Any) -> None:
+    with pytest.raises((MalformedMessage, UnknownMessageVersion)):
+        decode(event)
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None, True])
+def test_another_version_is_told_apart_from_garbage(version: object) -> None:
+    with pytest.raises(UnknownMessageVersion):
+        decode({"v": version, "kind": "job"})

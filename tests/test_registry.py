@@ -1,0 +1,133 @@
+"""The tables of jobs and tasks: whole, typed, and added to from outside."""
+
+import sys
+from enum import StrEnum
+from types import ModuleType
+from typing import Any
+
+import pytest
+import tasks.names
+from pydantic import BaseModel
+
+import jobs.names
+import jobs.table
+import tasks.table
+from conftest import forget
+from errors import InvalidDefinition, InvalidSetting, NameTakenTwice, UnknownJobType, UnknownTask
+from runners.registry import Registry, registry
+from work.definitions import Job, Task
+from work.retry import Retry
+
+
+class Payload(BaseModel):
+    """A payload."""
+
+
+def work(job: Any, payload: Payload) -> None:
+    """A job."""
+
+
+def note(payload: Payload) -> None:
+    """A task."""
+
+
+@pytest.mark.parametrize(
+    ("names", "table", "definition"),
+    [(jobs.names.Jobs, jobs.table.JOBS, Job), (tasks.names.Tasks, tasks.table.TASKS, Task)],
+)
+def test_every_name_is_in_the_table_and_every_entry_has_a_name(
+    names: type[StrEnum], table: dict[str, Job] | dict[str, Task], definition: type
+) -> None:
+    assert set(names) == set(table)
+    assert all(isinstance(entry, definition) for entry in table.values())
+
+
+def test_every_job_and_task_that_ships_says_what_it_is_for() -> None:
+    entries: list[Job | Task] = [*registry().jobs.values(), *registry().tasks.values()]
+    for entry in entries:
+        assert entry.function.__doc__
+        assert entry.payload_model.__doc__
+        assert entry.payload_model.model_config.get("extra") == "forbid"
+
+
+def extended(monkeypatch: pytest.MonkeyPatch, **tables: object) -> Registry:
+    module = ModuleType("acme.background")
+    module.__dict__.update(tables)
+    monkeypatch.setitem(sys.modules, "acme", ModuleType("acme"))
+    monkeypatch.setitem(sys.modules, "acme.background", module)
+    monkeypatch.setenv("EXTENSIONS", "acme.background")
+    forget()
+    return registry()
+
+
+def test_an_extension_adds_jobs_and_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = extended(monkeypatch, JOBS={"acme_job": Job(work)}, TASKS={"acme_task": Task(note)})
+    assert found.job("acme_job").function is work
+    assert found.task("acme_task").function is note
+    assert set(jobs.names.Jobs) < set(found.jobs)
+
+
+def test_a_name_taken_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NameTakenTwice, match=r"in jobs\.table\.JOBS and in acme\.background\.JOBS"):
+        extended(monkeypatch, JOBS={"import_contacts": Job(work)})
+
+
+@pytest.mark.parametrize(
+    ("tables", "why"),
+    [
+        ({}, "defines neither JOBS nor TASKS"),
+        ({"JOBS": [Job(work)]}, "must map names to Jobs"),
+        ({"JOBS": {"x": work}}, "'x' must map to a Job"),
+        ({"TASKS": {"x": Job(work)}}, "'x' must map to a Task"),
+    ],
+)
+def test_a_table_that_can_not_work_is_refused(
+    tables: dict[str, object], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InvalidDefinition, match=why):
+        extended(monkeypatch, **tables)
+
+
+def test_an_extension_that_can_not_be_imported_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTENSIONS", "no_such_module")
+    forget()
+    with pytest.raises(InvalidSetting, match="EXTENSIONS='no_such_module'"):
+        registry()
+
+
+def test_unknown_names_come_with_the_nearest() -> None:
+    with pytest.raises(UnknownJobType, match="did you mean 'import_contacts'"):
+        registry().job("import_contact")
+    with pytest.raises(UnknownTask, match="did you mean 'send_message'"):
+        registry().task("send_mesage")
+    with pytest.raises(UnknownTask) as unknown:
+        registry().task("qqqq")
+    assert "did you mean" not in str(unknown.value)
+
+
+def test_a_function_of_the_wrong_shape_is_refused_where_it_is_defined() -> None:
+    def untyped(job: Any, payload: Any) -> None: ...
+    def swapped(payload: Payload, job: Any) -> None: ...
+
+    with pytest.raises(InvalidDefinition, match="annotate `payload` with a pydantic model"):
+        Job(untyped)
+    with pytest.raises(InvalidDefinition, match=r"must take exactly \(job, payload\)"):
+        Job(swapped)
+    with pytest.raises(InvalidDefinition, match=r"must take exactly \(payload\)"):
+        Task(work)
+
+
+def test_a_retry_tag_that_never_retries_is_refused() -> None:
+    with pytest.raises(InvalidDefinition, match="leave the tag out"):
+        Retry(max_attempts=1)
+    with pytest.raises(InvalidDefinition, match="0 < base <= cap"):
+        Retry(base=5, cap=1)
+
+
+def test_waits_are_jittered_from_zero_to_a_bound_that_doubles_up_to_the_cap() -> None:
+    retry = Retry(max_attempts=9, base=2, cap=10)
+    for attempt, bound in enumerate((2, 4, 8, 10, 10), start=1):
+        waits = [retry.delay(attempt) for _ in range(300)]
+        assert 0 <= min(waits) < bound * 0.1
+        assert bound * 0.9 < max(waits) <= bound
+    assert retry.delay(10_000) <= 10

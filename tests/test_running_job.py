@@ -1,0 +1,107 @@
+"""What a job function is handed: how it reports, resumes, and learns that it has lost its claim."""
+
+from typing import Any
+
+import pytest
+
+import test_verbs
+from conftest import forget
+from runners import execution
+from runners.messages import JobMessage
+from sample_work import script
+from store import clock
+from store.job_request import JobRequest, Status
+from work.running_job import RunningJob
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+read = test_verbs.stored
+
+
+def running(row: JobRequest | None = None, seconds: int = 900) -> RunningJob:
+    return RunningJob(row or test_verbs.claimed(), deadline=clock.now() + seconds * 1000)
+
+
+def run(row: JobRequest) -> None:
+    message = JobMessage(id=row.id, job_type="sample_again", send_id="s")
+    execution.run(message, deadline=clock.now() + 900_000, send=None)
+
+
+@pytest.fixture
+def sample_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    forget()
+    script.reset()
+
+
+def test_it_says_whose_it_is_and_which_try() -> None:
+    row = test_verbs.claimed(test_verbs.saved(campaign_id="c"))
+    job = running(row, seconds=10)
+    assert (job.id, job.organization_id, job.campaign_id) == (row.id, "org", "c")
+    assert (job.attempt, job.leg, job.cursor) == (1, 1, None)
+    assert 9 < job.time_left() <= 10
+
+
+def test_progress_never_goes_back_and_stays_within_0_and_100() -> None:
+    job = running()
+    seen = []
+    for progress in (10, 5, 250, -3):
+        job.checkpoint(progress=progress)
+        seen.append(job.progress)
+    assert seen == [10, 10, 100, 100]
+
+
+def test_a_checkpoint_can_be_read_by_everyone_at_once() -> None:
+    row = test_verbs.claimed()
+    running(row).checkpoint({"row": 3}, progress=12.7, message="3 rows")
+    row = read(row)
+    assert (row.cursor, row.progress, row.result_message) == ({"row": 3}, 12, "3 rows")
+
+
+def test_the_next_attempt_starts_at_the_cursor_of_the_last() -> None:
+    row = test_verbs.claimed()
+    running(row).checkpoint({"row": 3}, progress=50)
+    again = running(test_verbs.claimed(test_verbs.retry(row)))
+    assert (again.cursor, again.progress, again.attempt, again.leg) == ({"row": 3}, 50, 2, 2)
+
+
+def test_a_job_that_has_lost_its_claim_stops_at_its_next_checkpoint_and_writes_nothing(
+    sample_work: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached: list[str] = []
+
+    def work(job: Any, payload: object) -> str:
+        row = read(JobRequest(id=job.id))
+        test_verbs.abandon(row, monkeypatch)
+        try:
+            reached.append("checkpoint")
+            job.checkpoint({"row": 1})
+        except Exception:  # noqa: BLE001 - a job that swallows everything is stopped all the same
+            reached.append("swallowed")
+        reached.append("went on")
+        return "a result nobody may see"
+
+    script.job = work
+    row = test_verbs.saved()
+    run(row)
+    assert reached == ["checkpoint"]
+    row = read(row)
+    assert (row.status, row.cursor, row.result) == (Status.RETRYABLE, None, None)
+
+
+@pytest.mark.parametrize("ending", ["returns", "raises"])
+def test_an_outcome_that_comes_after_the_claim_is_lost_is_dropped(
+    ending: str, sample_work: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(job: Any, payload: object) -> str:
+        test_verbs.abandon(read(JobRequest(id=job.id)), monkeypatch)
+        if ending == "raises":
+            raise ValueError("too late")
+        return "too late"
+
+    script.job = work
+    row = test_verbs.saved()
+    run(row)
+    row = read(row)
+    assert (row.status, row.attempt, row.error["kind"]) == (Status.RETRYABLE, 2, "ValueError")
+    assert row.error["message"] == "no luck"  # the rescue's own record, not this attempt's

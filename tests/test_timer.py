@@ -1,0 +1,311 @@
+"""The timer: everything due gets what it waits for, and is moved or removed."""
+
+from collections import Counter
+
+import pytest
+
+import handlers.timer
+import handlers.worker
+import test_verbs
+from conftest import forget
+from errors import JobRunnersError, SendFailed
+from fake_lambda import WORKER, Context, FakeLambda
+from runners import execution, timer
+from runners.messages import JobMessage, Message
+from sample_work import script
+from store import aws as clients
+from store import clock, queries, verbs
+from store.job_request import JobRequest, Status
+
+pytestmark = pytest.mark.usefixtures("aws", "sample_work")
+
+read = test_verbs.stored
+
+
+@pytest.fixture
+def sample_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    forget()
+    script.reset()
+
+
+class Post:
+    """Keeps what is sent; fails when told to."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[Message, float]] = []
+        self.down = False
+
+    def __call__(self, message: Message, delay: float = 0) -> None:
+        if self.down:
+            raise SendFailed("a message", "the worker is away")
+        self.sent.append((message, delay))
+
+    @property
+    def ids(self) -> list[str]:
+        return [message.id for message, _ in self.sent]
+
+
+class Clock:
+    """Time that stands still until it is moved."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.time = clock.now()
+        monkeypatch.setattr(clock, "now", lambda: self.time)
+
+    def pass_(self, milliseconds: int) -> None:
+        self.time += milliseconds
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def post() -> Post:
+    return Post()
+
+
+def tick(post: Post, **options: int) -> timer.Tick:
+    return timer.tick(post, until=clock.now() + clock.MINUTE, **options)
+
+
+def test_a_queued_row_is_left_alone_while_its_message_may_still_arrive(
+    time: Clock, post: Post
+) -> None:
+    test_verbs.saved()
+    time.pass_(59_000)
+    assert tick(post).met == Counter()
+    assert post.sent == []
+
+
+def test_a_row_nobody_claimed_is_sent_again_with_a_new_send_id(time: Clock, post: Post) -> None:
+    row = test_verbs.saved()
+    time.pass_(61_000)
+    result = tick(post)
+    assert (result.met, result.lag) == (Counter({timer.Met.SENT: 1}), 1_000)
+    ((message, delay),) = post.sent
+    assert isinstance(message, JobMessage)
+    assert (message.id, delay) == (row.id, 0)
+    assert read(row).send_id is None  # only a claim writes it
+
+
+def test_looks_at_an_unclaimed_row_double_up_to_an_hour(time: Clock, post: Post) -> None:
+    row = test_verbs.saved()
+    gaps = []
+    for _ in range(10):
+        due = read(row).due_at or 0
+        gaps.append(round((due - time.time) / clock.MINUTE))
+        time.time = due
+        assert tick(post).met[timer.Met.SENT] == 1
+    assert gaps == [1, 1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_a_day_of_backlog_is_sent_in_proportion_to_its_jobs(time: Clock, post: Post) -> None:
+    jobs = [test_verbs.saved() for _ in range(5)]
+    for _ in range(24 * 12):
+        time.pass_(5 * clock.MINUTE)
+        tick(post)
+    assert 20 * len(jobs) <= len(post.sent) <= 32 * len(jobs)  # not one a tick: that would be 288
+
+
+def test_a_running_row_with_a_live_lease_is_looked_at_again_when_it_is_over(
+    time: Clock, post: Post
+) -> None:
+    row = test_verbs.claimed(deadline=clock.now() + 900_000)
+    time.pass_(61_000)
+    assert tick(post).met == Counter({timer.Met.LEASED: 1})
+    assert read(row).due_at == row.lease_until
+    assert tick(post).met == Counter()
+    assert post.sent == []
+
+
+def test_healthy_running_rows_do_not_starve_what_is_due(time: Clock, post: Post) -> None:
+    for _ in range(30):
+        test_verbs.claimed(deadline=clock.now() + 900_000)
+    time.pass_(10)
+    late = test_verbs.saved()
+    time.pass_(61_000)
+    for _ in range(4):
+        tick(post, rows=10)
+    assert post.ids == [late.id]
+
+
+def test_what_is_due_is_met_oldest_first_across_shards(time: Clock, post: Post) -> None:
+    jobs = []
+    for _ in range(12):
+        jobs.append(test_verbs.saved())
+        time.pass_(10)
+    time.pass_(61_000)
+    tick(post)
+    assert post.ids == [job.id for job in jobs]
+
+
+def test_a_tagged_job_whose_lease_has_run_out_is_retried(time: Clock, post: Post) -> None:
+    row = test_verbs.claimed(deadline=clock.now() + 10_000)
+    time.pass_(71_000)
+    assert tick(post).met == Counter({timer.Met.RESCUED: 1})
+    row = read(row)
+    assert (row.status, row.attempt, row.error["kind"]) == (Status.RETRYABLE, 2, "Interrupted")
+    assert post.ids == [row.id]
+
+
+def test_an_untagged_job_whose_lease_has_run_out_fails_as_interrupted(
+    time: Clock, post: Post
+) -> None:
+    row = test_verbs.claimed(test_verbs.saved(max_attempts=1), clock.now() + 10_000)
+    time.pass_(71_000)
+    tick(post)
+    row = read(row)
+    assert (row.status, row.error["kind"]) == (Status.FAILED, "Interrupted")
+    assert "may have had effects" in row.error["message"]
+    assert post.sent == []
+
+
+def test_a_finished_row_is_never_met(time: Clock, post: Post) -> None:
+    verbs.succeed(test_verbs.claimed(), None)
+    time.pass_(clock.DAY)
+    assert tick(post).met == Counter()
+
+
+def test_a_row_that_finishes_between_index_and_read_is_left_alone(
+    time: Clock, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = test_verbs.claimed()
+    ghost = JobRequest(id=row.id, due_at=row.due_at)
+    verbs.succeed(row, None)
+    monkeypatch.setattr(timer, "due", lambda shard, *_: iter([ghost] if shard == "0" else []))
+    time.pass_(61_000)
+    assert tick(post).met == Counter({timer.Met.MOVED: 1})
+    assert read(row).status is Status.SUCCEEDED
+
+
+def test_when_the_worker_is_away_the_rest_waits_and_nothing_is_lost(
+    time: Clock, post: Post
+) -> None:
+    jobs = {test_verbs.saved().id for _ in range(6)}
+    time.pass_(61_000)
+    post.down = True
+    assert tick(post).send_failures == 3
+    post.down = False
+    for _ in range(3):
+        tick(post)
+        time.pass_(clock.MINUTE)
+    assert set(post.ids) == jobs
+
+
+def test_a_tick_ends_in_time_and_at_its_cap(time: Clock, post: Post) -> None:
+    for _ in range(5):
+        test_verbs.saved()
+    time.pass_(61_000)
+    assert tick(post, rows=2).met == Counter({timer.Met.SENT: 2})
+    assert timer.tick(post, until=clock.now()).met == Counter()
+
+
+def test_an_unknown_job_type_is_left_queued_and_sent_again(time: Clock, post: Post) -> None:
+    row = test_verbs.saved()
+    message = JobMessage(id=row.id, job_type="from_a_newer_deploy", send_id="s")
+    execution.run(message, deadline=clock.now() + 1000, send=post)
+    assert read(row).status is Status.QUEUED
+    time.pass_(61_000)
+    tick(post)
+    assert post.ids == [row.id]
+
+
+# --- the function ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_lambda(monkeypatch: pytest.MonkeyPatch) -> FakeLambda:
+    url = clients.client("sqs").create_queue(QueueName="delay")["QueueUrl"]
+    monkeypatch.setenv("DELAY_QUEUE_URL", url)
+    monkeypatch.setenv("JOB_RUNNER", "lambda-async")
+    monkeypatch.setenv("WORKER_LAMBDA_FUNCTION_NAME", WORKER)
+    forget()
+    return FakeLambda()
+
+
+def test_every_minute_the_function_sends_what_is_due_and_says_how_late_it_was(
+    on_lambda: FakeLambda, time: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = test_verbs.saved()
+    time.pass_(65_000)
+    handlers.timer.handler({"source": "aws.events"}, Context())  # type: ignore[arg-type]
+    assert [event["id"] for event in on_lambda.events] == [row.id]
+    assert '"TimerLag":[5000.0]' in capsys.readouterr().out.replace(" ", "")
+
+
+def test_a_delayed_message_that_can_not_be_sent_goes_back_to_its_queue(
+    on_lambda: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    on_lambda.refuse = 429
+    body = '{"v":1,"kind":"job","id":"i","job_type":"sample_once","send_id":"s"}'
+    records = {"Records": [{"messageId": "m1", "body": body}]}
+    answer = handlers.timer.handler(records, Context())  # type: ignore[arg-type]
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}]}
+    on_lambda.refuse = None
+    answer = handlers.timer.handler(records, Context())  # type: ignore[arg-type]
+    assert answer == {"batchItemFailures": []}
+    assert [event["id"] for event in on_lambda.events] == ["i"]
+
+
+def test_of_a_batch_only_what_failed_goes_back(on_lambda: FakeLambda) -> None:
+    good = '{"v":1,"kind":"job","id":"i","job_type":"sample_once","send_id":"s"}'
+    records = [
+        {"messageId": "m1", "body": "not a message"},
+        {"messageId": "m2", "body": good},
+        {"messageId": "m3", "body": '{"v":2,"kind":"job"}'},
+    ]
+    answer = handlers.timer.handler({"Records": records}, Context())  # type: ignore[arg-type]
+    assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}, {"itemIdentifier": "m3"}]}
+    assert [event["id"] for event in on_lambda.events] == ["i"]
+
+
+# --- the worker function --------------------------------------------------------------------------
+
+
+def test_the_lease_ends_with_the_invocation(time: Clock) -> None:
+    row = test_verbs.saved()
+    seen: list[int | None] = []
+    script.job = lambda job, payload: seen.append(read(row).lease_until)
+    event = {"v": 1, "kind": "job", "id": row.id, "job_type": "sample_again", "send_id": "s9"}
+    handlers.worker.handler(event, Context(seconds=30))  # type: ignore[arg-type]
+    assert seen == [clock.now() + 30_000 + verbs.SKEW]
+    assert read(row).send_id == "s9"
+
+
+def test_a_job_message_of_a_newer_version_is_left_for_later() -> None:
+    row = test_verbs.saved()
+    event = {"v": 2, "kind": "job", "id": row.id}
+    handlers.worker.handler(event, Context())  # type: ignore[arg-type]
+    assert read(row).status is Status.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        ({"v": 2, "kind": "task"}, "UnknownMessageVersion"),
+        ({"v": 1, "kind": "task", "id": "t", "name": "new", "attempt": 1}, "UnknownTask"),
+        ({"v": 1, "kind": "job", "id": 7}, "MalformedMessage"),
+        ({"v": 1, "kind": "letter"}, "MalformedMessage"),
+        ({"hello": "world"}, "MalformedMessage"),
+    ],
+)
+def test_what_has_no_row_to_wait_in_raises_so_that_lambda_keeps_the_event(
+    event: dict[str, object], error: str
+) -> None:
+    with pytest.raises(JobRunnersError) as raised:
+        handlers.worker.handler(event, Context())  # type: ignore[arg-type]
+    assert type(raised.value).__name__ == error
+
+
+def test_the_page_of_due_rows_is_one_shards(time: Clock) -> None:
+    ids = {test_verbs.saved().id for _ in range(40)}
+    shards = [
+        [row.id for row in queries.due(str(shard), clock.now() + clock.MINUTE, 100)]
+        for shard in range(8)
+    ]
+    assert {each for shard in shards for each in shard} == ids
+    assert sum(bool(shard) for shard in shards) > 1
