@@ -1,0 +1,64 @@
+# Everything a person or CI does here, by name. make help lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check test-unit build deploy lock clean dev aws FORCE
+MAKEFLAGS += --no-print-directory
+
+PY := .venv/bin/python
+AWS := .venv-aws/bin
+# The environments come from the interpreter named by PYTHON, or from the best one found.
+export PYTHON
+export SAM_CLI_TELEMETRY := 0
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: dev aws ## Start a local AWS, deploy, import 10,000 contacts, stay up until Ctrl-C
+	@$(PY) -m local.run
+
+demo: dev aws ## The same, but stop at once: succeeds only if every count is right
+	@$(PY) -m local.run --demo
+
+test: check ## Check and test everything, end to end included
+	@$(PY) -m pytest --quiet
+
+check: dev aws ## Lint, types, import directions, template
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --check --quiet .
+	@$(PY) -m mypy .
+	@.venv/bin/lint-imports --no-logo
+	@$(AWS)/sam validate --lint
+
+test-unit: dev ## Test in process, on moto: seconds
+	@$(PY) -m pytest --quiet -m "not e2e"
+
+build: dev aws ## Build for AWS what samconfig.toml names
+	@$(AWS)/sam build
+
+deploy: build ## Build and deploy to the AWS account of your credentials
+	@$(AWS)/sam deploy
+
+lock: dev ## Pin the newest versions that requirements/*.in allow
+	@for name in runtime dev aws; do \
+		$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+			--generate-hashes --no-emit-index-url --no-emit-find-links \
+			--custom-compile-command "make lock" \
+			requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
+	done
+
+clean: ## Remove the environments and everything built
+	@rm -rf .venv .venv-aws .build .aws-sam .local .mypy_cache .ruff_cache .pytest_cache \
+		.hypothesis .import_linter_cache
+
+dev:
+	@sh local/make_environment.sh .venv requirements/dev.txt
+
+# The same interpreter as dev's: the local AWS runs the functions on its own.
+aws: dev
+	@PYTHON=$$(sed -n 2p .venv/made-from) \
+		sh local/make_environment.sh .venv-aws requirements/aws.txt
+
+# sam build runs this once for each function. The target is samconfig.toml's, or this machine.
+BUILD_FOR ?= samconfig
+build-%: dev FORCE
+	@$(PY) -m local.build "$(ARTIFACTS_DIR)" --for $(BUILD_FOR)

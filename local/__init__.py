@@ -1,0 +1,1 @@
+"""The local AWS: build, start, deploy the real template, use it, stop."""

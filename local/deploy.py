@@ -1,0 +1,73 @@
+"""Builds the real template and deploys it to the local AWS with sam, as a person would to AWS."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from local.build import ROOT, Target
+from local.emulator import Emulator, session, stop_group, tool, tool_environment
+from local.problem import LocalProblem
+from local.stack import Stack
+
+STACK_NAME = "job-runners"
+_DEPLOYS_BUCKET = "deploys"
+
+
+def build(home: Path) -> Path:
+    """Build for this machine into `home`; returns the folder of the built template."""
+    built = home / "build"
+    arguments = ["build", "--template", str(ROOT / "template.yaml"), "--build-in-source"]
+    arguments += ["--build-dir", str(built), "--parameter-overrides"]
+    _sam([*arguments, *Target.this_machine().parameter_overrides], home, "build")
+    return built
+
+
+def deploy(emulator: Emulator, home: Path, built: Path, parameters: Mapping[str, str]) -> Stack:
+    """Deploy what was built; `parameters` override the template's."""
+    s3 = session().client("s3", endpoint_url=emulator.endpoint_url)
+    s3.create_bucket(Bucket=_DEPLOYS_BUCKET)
+    given = {"DeletionProtection": "false", "AwsEndpointUrl": emulator.endpoint_url, **parameters}
+    overrides = [f"{name}={value}" for name, value in given.items()]
+    arguments = ["deploy", "--template", str(built / "template.yaml"), "--stack-name", STACK_NAME]
+    arguments += ["--s3-bucket", _DEPLOYS_BUCKET, "--capabilities", "CAPABILITY_IAM"]
+    arguments += ["--no-confirm-changeset", "--no-progressbar", "--parameter-overrides"]
+    arguments += [*Target.this_machine().parameter_overrides, *overrides]
+    _sam(arguments, home, "deploy", AWS_ENDPOINT_URL=emulator.endpoint_url)
+    return Stack.from_outputs(emulator.endpoint_url, _outputs(emulator))
+
+
+def _outputs(emulator: Emulator) -> dict[str, str]:
+    cloudformation = session().client("cloudformation", endpoint_url=emulator.endpoint_url)
+    (stack,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
+    return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+
+
+def _sam(arguments: list[str], home: Path, step: str, **more: str) -> None:
+    """Run sam with its output in a log; when it fails, the end of the log is the message."""
+    environment = tool_environment(home) | more
+    environment |= {
+        "BUILD_FOR": "machine",  # read by the Makefile, which sam build calls
+        "SAM_CLI_TELEMETRY": "0",
+        "SAM_CLI_POLL_DELAY": "0.3",
+        "__SAM_CLI_APP_DIR": str(home / "sam"),
+        "PATH": f"{tool('sam').parent}{os.pathsep}{environment['PATH']}",
+    }
+    log = home / f"sam-{step}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [tool("sam"), *arguments],
+            env=environment,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            code = process.wait()
+        finally:
+            stop_group(process.pid, process)
+    if code != 0:
+        last_words = log.read_text(errors="replace").strip()[-3000:]
+        raise LocalProblem(f"sam {step} failed. Its last words:\n{last_words}")

@@ -1,0 +1,163 @@
+"""Starts and stops ministack, which stands in for AWS, on a loopback port of its own."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+
+from local.problem import LocalProblem
+
+REGION = "us-east-1"
+# ministack checks no signature, but every client wants something to sign with.
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+_TOOLS = Path(__file__).resolve().parent.parent / ".venv-aws" / "bin"
+_START_SECONDS = 30
+_STOP_SECONDS = 10
+_ATTEMPTS = 3  # another program may take the port between our look and ministack's start
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """A running ministack, the leader of a process group of its own."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where every AWS client finds it."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+def session() -> boto3.Session:
+    """Credentials and region for the local AWS, whatever the caller's environment says."""
+    return boto3.Session(
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        region_name=REGION,
+    )
+
+
+def tool(name: str) -> Path:
+    """A program of the environment that holds sam and ministack."""
+    path = _TOOLS / name
+    if not path.exists():
+        raise LocalProblem(f"{path} is not there; run this through make, which installs it")
+    return path
+
+
+def tool_environment(home: Path) -> dict[str, str]:
+    """An environment without the caller's AWS settings, whose tools write only under `home`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    temporary = home / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    return (
+        kept
+        | CREDENTIALS
+        | {
+            "AWS_CONFIG_FILE": str(home / "no-config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(home / "no-credentials"),
+            "AWS_DEFAULT_REGION": REGION,
+            "TMPDIR": str(temporary),
+        }
+    )
+
+
+@contextlib.contextmanager
+def emulator(home: Path) -> Iterator[Emulator]:
+    """Run ministack with its files under `home`, and stop it and all its workers at the end."""
+    running = _start(home)
+    try:
+        yield running
+    finally:
+        stop_group(running.process.pid, running.process)
+
+
+def _start(home: Path) -> Emulator:
+    for _ in range(_ATTEMPTS):
+        started = _start_on(_free_port(), home)
+        try:
+            if _becomes_healthy(started):
+                return started
+        except BaseException:
+            stop_group(started.process.pid, started.process)
+            raise
+        stop_group(started.process.pid, started.process)
+    last_words = started.log.read_text(errors="replace").strip()[-2000:]
+    raise LocalProblem(f"ministack did not start. Its last words:\n{last_words}")
+
+
+def _start_on(port: int, home: Path) -> Emulator:
+    environment = tool_environment(home) | {
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": "127.0.0.1",
+        "IOT_MTLS_ENABLED": "0",  # it would open a second port, on every interface
+        "MINISTACK_HOST": "127.0.0.1",
+        "MINISTACK_REGION": REGION,
+    }
+    log = home / "ministack.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [tool("ministack")],
+            env=environment,
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Its own session: Ctrl-C in the terminal reaches us alone, and we stop it in order.
+            start_new_session=True,
+        )
+    # For the next run to stop it, should this one be killed outright.
+    (home / "emulator.pid").write_text(str(process.pid))
+    return Emulator(process, port, log)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _becomes_healthy(started: Emulator) -> bool:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and started.process.poll() is None:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            health = f"{started.endpoint_url}/_ministack/health"
+            with urllib.request.urlopen(health, timeout=2) as response:  # noqa: S310  (loopback)
+                if response.status == 200:
+                    return True
+        time.sleep(0.05)
+    return False
+
+
+def stop_group(leader: int, process: subprocess.Popen[bytes] | None = None) -> None:
+    """End a process group that we started: asked first, made to after 10 s."""
+    for sent in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(leader, sent)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while time.monotonic() < deadline:
+            if process is not None:
+                process.poll()  # a leader that nobody reaps would count as alive
+            if not _alive(leader):
+                return
+            time.sleep(0.05)
+
+
+def _alive(leader: int) -> bool:
+    try:
+        os.killpg(leader, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,71 @@
+"""make run and make demo: from nothing to a finished import on a local AWS.
+
+Usage: python -m local.run [--demo]
+"""
+
+import argparse
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+from local.demo import run_import, upload_sample
+from local.home import STACK_FILE, only_run
+from local.problem import LocalProblem
+from local.screen import Steps, console, import_bar, show_outcome, suggest
+from local.up import local_stack
+
+_ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stopped(BaseException):
+    """Somebody asked this run to end: Ctrl-C, SIGTERM, or a closed terminal."""
+
+
+def main() -> int:
+    """Run until stopped, or with --demo until the import ended; returns the exit code."""
+    arguments = argparse.ArgumentParser(prog="python -m local.run", description=__doc__)
+    arguments.add_argument("--demo", action="store_true", help="stop after the import")
+    demo = arguments.parse_args().demo
+    for each in _ENDINGS:
+        signal.signal(each, _stop)
+    steps = Steps()
+    try:
+        return _run(steps, demo)
+    except LocalProblem as problem:
+        steps.abandon()
+        console.print(str(problem), style="red", markup=False)
+        return 1
+    except Stopped:
+        return 130 if demo else 0
+
+
+def _run(steps: Steps, demo: bool) -> int:
+    with only_run() as home, local_stack(home, say=steps.begin) as stack:
+        stack.save(STACK_FILE)
+        steps.begin("Uploading 10,000 contacts")
+        expected = upload_sample(stack, home)
+        steps.end()
+        with import_bar() as bar:
+            imported = run_import(stack, expected, bar.show)
+        show_outcome(imported)
+        if not demo:
+            suggest(stack, imported)
+            _wait_until_stopped()
+        return 1 if imported.differences else 0
+
+
+def _wait_until_stopped() -> NoReturn:
+    while True:
+        signal.pause()
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    # Once: what follows is the cleaning up, which a second Ctrl-C must not cut short.
+    for each in _ENDINGS:
+        signal.signal(each, signal.SIG_IGN)
+    raise Stopped
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""What the terminal shows of a local run: the steps, the progress of the import, its outcome."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from local.demo import CAMPAIGN, ORGANIZATION, Imported
+from local.stack import Stack
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+class Steps:
+    """The steps of a run, each shown with its time once the next one begins."""
+
+    def __init__(self) -> None:
+        self._step = ""
+        self._began = 0.0
+        self._status = console.status("")
+
+    def begin(self, step: str) -> None:
+        """Show that a step is under way."""
+        self.end()
+        self._step, self._began = step, time.monotonic()
+        self._status.update(step)
+        self._status.start()
+
+    def end(self) -> None:
+        """Show that the last step is done."""
+        self._status.stop()
+        if self._step:
+            seconds = time.monotonic() - self._began
+            console.print(f"  {self._step} [dim]({seconds:.1f} s)[/dim]")
+        self._step = ""
+
+    def abandon(self) -> None:
+        """Stop showing the step that did not end well."""
+        self._status.stop()
+        self._step = ""
+
+
+class ImportBar:
+    """The progress of a job, fed with each view of it."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._bar = progress.add_task("queued", total=100, message="")
+
+    def show(self, job: dict[str, Any]) -> None:
+        """Move the bar to where this view of the job says."""
+        done = 100 if job["status"] == "succeeded" else job["progress"]
+        message = escape(job.get("result_message") or "")
+        self._progress.update(
+            self._bar, description=job["status"], completed=done, message=message
+        )
+
+
+@contextmanager
+def import_bar() -> Iterator[ImportBar]:
+    """A live bar for as long as the with statement lasts."""
+    columns = (
+        TextColumn("  import_contacts {task.description:<9}"),
+        BarColumn(bar_width=40),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[message]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield ImportBar(progress)
+
+
+def show_outcome(imported: Imported) -> None:
+    """What the import counted beside what it had to count."""
+    result, expected = imported.job.get("result") or {}, imported.expected
+    table = Table("", "counted", "expected", box=None, padding=(0, 3, 0, 2))
+    for name in ("imported", "invalid", "repeated"):
+        table.add_row(name, str(result.get(name, "-")), str(getattr(expected, name)))
+    table.add_row("contacts in DynamoDB", str(imported.contacts), str(expected.imported))
+    console.print(table)
+    for difference in imported.differences:
+        console.print(f"  wrong: {difference}", style="red", markup=False)
+    if not imported.differences:
+        console.print(
+            f"  [green]Job {imported.job['id']} succeeded in {imported.seconds:.1f} s[/green]"
+        )
+
+
+def suggest(stack: Stack, imported: Imported) -> None:
+    """What there is to look at while the stack is up."""
+    signed = "curl -s --aws-sigv4 aws:amz:us-east-1:execute-api --user test:test"
+    export = (
+        '{"job_type": "export_contacts", '
+        f'"organization_id": "{ORGANIZATION}", "campaign_id": "{CAMPAIGN}", "payload": {{}}}}'
+    )
+    lines = f"""
+  API          {stack.api_url}
+  AWS          {stack.endpoint_url} (any client, credentials test and test)
+  Everything   .local/stack.json
+
+Try
+  curl -s '{stack.api_url}/health'
+  {signed} '{stack.api_url}/jobs/{imported.job["id"]}'
+  {signed} '{stack.api_url}/jobs?organization_id={ORGANIZATION}'
+  {signed} -H 'Content-Type: application/json' -d '{export}' '{stack.api_url}/jobs'
+
+Ctrl-C stops it and removes what it made."""
+    console.print(lines, markup=False)

@@ -1,0 +1,36 @@
+"""A local AWS with the real template deployed, for as long as a with statement lasts."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from local.deploy import build, deploy
+from local.emulator import emulator
+from local.settle import settle
+from local.stack import Stack
+
+
+def _say_nothing(step: str) -> None:
+    pass
+
+
+@contextlib.contextmanager
+def local_stack(
+    home: Path,
+    parameters: Mapping[str, str] | None = None,
+    say: Callable[[str], None] = _say_nothing,
+) -> Iterator[Stack]:
+    """Start, build, deploy, and at the end stop; every file is under `home`.
+
+    `parameters` override the template's. `say` is told of each step as it begins. Raises
+    LocalProblem.
+    """
+    say("Starting the local AWS")
+    with emulator(home) as running:
+        say("Building the functions for this machine")
+        built = build(home)
+        say("Deploying template.yaml")
+        stack = deploy(running, home, built, parameters or {})
+        say("Checking that a failing invoke is tried once and recorded once")
+        settle(stack)
+        yield stack
