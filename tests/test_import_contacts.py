@@ -221,7 +221,7 @@ def test_a_missing_column_is_named_with_the_nearest_one_and_all_there_are() -> N
 
 @pytest.mark.parametrize("file", [b"", b"\n\r\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\n ,\n"])
 def test_an_empty_file_says_that_it_is_empty(file: bytes) -> None:
-    with pytest.raises(UnusableFile, match="the file is empty|has no rows, not even a header"):
+    with pytest.raises(UnusableFile, match=r"the file is empty|has no rows, not even"):
         run(file)
 
 

@@ -152,9 +152,12 @@ def test_segments_that_are_large_are_not_written_again(monkeypatch: pytest.Monke
     monkeypatch.setattr(segments, "_LARGE", 100)
     written: list[int] = []
     put = bucket.put_bytes
-    monkeypatch.setattr(
-        bucket, "put_bytes", lambda key, data: (written.append(len(data)), put(key, data))
-    )
+
+    def recorded(key: str, data: bytes) -> None:
+        written.append(len(data))
+        put(key, data)
+
+    monkeypatch.setattr(bucket, "put_bytes", recorded)
     kept = segments.Segments("work/job/x", [])
     for start in range(0, 1000, 10):
         kept.add(start, start + 10, b"%9d\n" % start)
