@@ -13,6 +13,8 @@ _lock = threading.RLock()
 # A call that hangs must fail while there is still time to say so. botocore's own defaults (60 s,
 # five tries) outlast an API request; S3 alone may stream for long.
 _TIMEOUTS = {"s3": 30.0, "lambda": 10.0}
+# botocore tries again after a timeout too, and would text a person twice.
+_ATTEMPTS = {"sns": 1}
 _POOL = 32
 
 
@@ -44,7 +46,7 @@ def _config(service: str) -> Config:
         connect_timeout=3.0,
         read_timeout=_TIMEOUTS.get(service, 5.0),
         max_pool_connections=_POOL,
-        retries={"total_max_attempts": 4, "mode": "standard"},
+        retries={"total_max_attempts": _ATTEMPTS.get(service, 4), "mode": "standard"},
         # pynamodb builds the requests; checking each again costs time and finds nothing.
         parameter_validation=service != "dynamodb",
     )
