@@ -210,6 +210,44 @@ class UploadGone(JobRunnersError):
         self.key = key
 
 
+class Interrupted(JobRunnersError):
+    """An attempt was cut off before it could report: its worker was killed, or ran out of memory.
+
+    `how` is what is known of that.
+    """
+
+    def __init__(self, how: str) -> None:
+        super().__init__(
+            f"the attempt was cut off: {how}. What it did until then may have had effects"
+        )
+
+
+class TimedOut(JobRunnersError):
+    """An attempt was interrupted because its time was over."""
+
+    def __init__(self, seconds: float, *, own: bool) -> None:
+        bound = f"its timeout of {seconds:g} s" if own else "the worker's time limit"
+        super().__init__(
+            f"the attempt was interrupted at {bound}. What it did until then may have had effects"
+        )
+
+
+class LegsSpent(JobRunnersError):
+    """A job was claimed as often as it may be, and still is not done."""
+
+    def __init__(self, legs: int) -> None:
+        super().__init__(f"not done after {legs} legs; is it making progress? See Job(max_legs=)")
+
+
+class NeverStarted(JobRunnersError):
+    """No worker could start a job within its `start_within`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"never started: no worker could take it within {seconds:g} s of its being queued"
+        )
+
+
 # --- for job and task code to raise ---------------------------------------------------------------
 
 

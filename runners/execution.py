@@ -8,24 +8,19 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from errors import PreconditionFailed, ResultNotJson, UnknownJobType
+from errors import LegsSpent, PreconditionFailed, ResultNotJson, TimedOut, UnknownJobType
 from runners import log
 from runners.base import Send
 from runners.messages import JobMessage, Message, TaskMessage
-from runners.outcome import (
-    LONGEST_DELAY,
-    error_record,
-    next_look,
-    run_at_after,
-    wait_before_retry,
-    wake,
-)
+from runners.outcome import LONGEST_DELAY, answer, wait_before_retry, wake
 from runners.registry import registry
-from store import blobs, verbs
+from store import blobs, clock, verbs
 from store.job_request import JobRequest
+from work.alarm import alarm
 from work.definitions import Job
 from work.running_job import RunningJob
-from work.signals import ClaimLost
+from work.signals import ClaimLost, LegOver, TimeOver
+from work.time_budget import TimeBudget
 
 
 def run(message: Message, *, deadline: int, send: Send | None) -> None:
@@ -53,13 +48,20 @@ def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
         log.not_claimed(refused)
         return
     with log.claimed(row):
-        running = RunningJob(row, deadline=deadline)
+        budget = TimeBudget(deadline=deadline, timeout_at=_timeout_at(job, row))
+        running = RunningJob(row, budget, has_next_leg=send is not None)
         try:
-            result = _call(job, running, row)
+            with alarm(budget.left()):
+                result = _call(job, running, row)
         except ClaimLost as lost:
             log.claim_lost(lost)
+        except LegOver:
+            _end_leg(job, running, row, send)
+        except TimeOver:
+            own = _timeout_at(job, row) == budget.ends
+            _record_failure(TimedOut(job.timeout or 0, own=own), running, row, send)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a job raises is its error
-            _answer(error, job, running, row, send)
+            _record_failure(error, running, row, send)
         else:
             _record_success(row, running, result)
 
@@ -90,6 +92,26 @@ def _call(job: Job, running: RunningJob, row: JobRequest) -> Any:
     return _as_json(result)
 
 
+def _timeout_at(job: Job, row: JobRequest) -> int | None:
+    if job.timeout is None:
+        return None
+    return (row.attempt_started_at or clock.now()) + int(job.timeout * clock.SECOND)
+
+
+def _end_leg(job: Job, running: RunningJob, row: JobRequest, send: Send | None) -> None:
+    """Queue the job for its next leg, unless it has had them all."""
+    if row.legs >= job.max_legs:
+        _record_failure(LegsSpent(row.legs), running, row, send)
+        return
+    try:
+        row = verbs.end_leg(row, running.reached)
+    except PreconditionFailed as refused:
+        log.claim_lost(refused)
+        return
+    log.leg_over(row)
+    wake(row, send)
+
+
 def _record_success(row: JobRequest, running: RunningJob, result: Any) -> None:
     try:
         log.succeeded(verbs.succeed(row, result, message=running.message))
@@ -97,28 +119,13 @@ def _record_success(row: JobRequest, running: RunningJob, result: Any) -> None:
         log.claim_lost(refused)
 
 
-def _answer(
-    error: BaseException, job: Job, running: RunningJob, row: JobRequest, send: Send | None
+def _record_failure(
+    error: BaseException, running: RunningJob, row: JobRequest, send: Send | None
 ) -> None:
-    """Record a failed attempt: as one to be retried, or as the job's outcome."""
-    delay = wait_before_retry(job.retry, row.attempt, row.max_attempts, error)
     try:
-        if delay is None:
-            log.failed(verbs.fail(row, error_record(error)), error)
-            return
-        run_at = run_at_after(delay)
-        verbs.retry(
-            row,
-            error_record(error),
-            run_at=run_at,
-            due_at=next_look(run_at, delay, send),
-            reached=running.reached,
-        )
+        log.attempt_failed(answer(row, error, send, reached=running.reached), error)
     except PreconditionFailed as refused:
         log.claim_lost(refused)
-        return
-    log.will_retry(error, delay)
-    wake(row, delay, send)
 
 
 def _as_json(result: Any) -> Any:

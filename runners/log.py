@@ -10,7 +10,8 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from runners.messages import JobMessage, Message, TaskMessage
-from store.job_request import JobRequest
+from store import clock
+from store.job_request import JobRequest, Status
 from work import context
 
 logger = Logger()
@@ -78,14 +79,22 @@ def succeeded(row: JobRequest) -> None:
     logger.info("succeeded", extra={"run_ms": _run_time(row)})
 
 
-def failed(row: JobRequest, error: BaseException) -> None:
-    """A job has its error, and will not run again."""
-    logger.error("failed", exc_info=error, extra={"run_ms": _run_time(row)})
+def attempt_failed(row: JobRequest, error: BaseException) -> None:
+    """An attempt ended in an error: the job's, or one that another attempt follows."""
+    if row.status is Status.FAILED:
+        logger.error("failed", exc_info=error, extra={"run_ms": _run_time(row)})
+    else:
+        will_retry(error, ((row.run_at or 0) - clock.now()) / clock.SECOND)
 
 
 def will_retry(error: BaseException, delay: float) -> None:
-    """An attempt failed; another follows."""
+    """Another attempt follows, in so many seconds."""
     logger.warning("attempt failed, will retry", exc_info=error, extra={"delay_s": round(delay, 1)})
+
+
+def leg_over(row: JobRequest) -> None:
+    """The invocation is nearly over; the job goes on in another."""
+    logger.info("leg over", extra={"progress": row.progress})
 
 
 def claim_lost(why: BaseException) -> None:
@@ -93,10 +102,16 @@ def claim_lost(why: BaseException) -> None:
     logger.warning("claim lost, outcome dropped", extra={"why": str(why)})
 
 
-def rescued(row: JobRequest) -> None:
-    """The timer has settled a job whose invocation ended without a word."""
+def settled(row: JobRequest, why: Exception) -> None:
+    """A job whose worker can't say how it ended has got its next attempt, or its outcome."""
     logger.warning(
-        "rescued", extra={"job_id": row.id, "job_type": row.job_type, "status": str(row.status)}
+        "settled",
+        extra={
+            "job_id": row.id,
+            "job_type": row.job_type,
+            "status": str(row.status),
+            "why": str(why),
+        },
     )
 
 

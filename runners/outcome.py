@@ -3,24 +3,58 @@
 import traceback
 from typing import Any
 
-from errors import DoNotRetry, InvalidPayload, MissingObject, RetryAfter, SendFailed
+from errors import DoNotRetry, InvalidPayload, LegsSpent, MissingObject, RetryAfter, SendFailed
 from runners import log
 from runners.base import Send
 from runners.messages import JobMessage
+from runners.registry import registry
 from store import clock, verbs
 from store.job_request import JobRequest
 from work.retry import Retry
 
-# The longest delay a message can carry (SQS): a job that waits longer is left to the timer's table.
+# The longest delay a message can carry (SQS), in seconds: a job that waits longer is found by the
+# timer when its time has come.
 LONGEST_DELAY = 900.0
 
-_HOPELESS = (DoNotRetry, InvalidPayload, MissingObject)
+_HOPELESS = (DoNotRetry, InvalidPayload, LegsSpent, MissingObject)
 _MESSAGE_LIMIT = 1000  # characters; the row is billed on every write
 _TRACEBACK_LIMIT = 3000
 
 
+def answer(
+    row: JobRequest,
+    error: BaseException,
+    send: Send | None,
+    *,
+    rescue: bool = False,
+    reached: verbs.Reached | None = None,
+) -> JobRequest:
+    """Record a failed attempt: to be tried again if it is tagged and may be, else as the outcome.
+
+    `rescue` is for a job whose claimer is gone; `reached` is how far the attempt came, if known.
+    Returns the row as written. Raises PreconditionFailed if someone else has moved it on.
+    """
+    delay = wait_before_retry(_retry_tag(row), row.attempt, row.max_attempts, error)
+    if delay is None:
+        return verbs.fail(row, error_record(error), rescue=rescue)
+    run_at = clock.now() + int(delay * clock.SECOND)
+    # Looked for a little later if a message will start it, at once if none will.
+    by_message = send is not None and delay <= LONGEST_DELAY
+    row = verbs.retry(
+        row,
+        error_record(error),
+        run_at=run_at,
+        due_at=run_at + verbs.GRACE if by_message else run_at,
+        reached=reached,
+        rescue=rescue,
+    )
+    if by_message:
+        wake(row, send, delay)
+    return row
+
+
 def wait_before_retry(
-    retry: Retry | None, attempt: int, max_attempts: int, error: BaseException | None
+    retry: Retry | None, attempt: int, max_attempts: int, error: BaseException
 ) -> float | None:
     """Seconds until the next attempt; None if there is none."""
     if retry is None or attempt >= max_attempts or isinstance(error, _HOPELESS):
@@ -30,16 +64,9 @@ def wait_before_retry(
     return retry.delay(attempt)
 
 
-def next_look(run_at: int, delay: float, send: Send | None) -> int:
-    """When the timer should look for a job that may run at `run_at`: a little later if a message
-    will start it, at once if none will."""
-    by_message = send is not None and delay <= LONGEST_DELAY
-    return run_at + verbs.GRACE if by_message else run_at
-
-
-def wake(row: JobRequest, delay: float, send: Send | None) -> None:
-    """Send the message that starts a job's next attempt. If it can't be sent, the row is due."""
-    if send is None or delay > LONGEST_DELAY:
+def wake(row: JobRequest, send: Send | None, delay: float = 0) -> None:
+    """Send the message that a job goes on by. If it can't be sent, the row is due all the same."""
+    if send is None:
         return
     try:
         send(JobMessage.about(row), delay)
@@ -47,14 +74,9 @@ def wake(row: JobRequest, delay: float, send: Send | None) -> None:
         log.left_due(row, error)
 
 
-def run_at_after(delay: float) -> int:
-    """The time `delay` seconds from now."""
-    return clock.now() + int(delay * clock.SECOND)
-
-
 def error_record(error: BaseException) -> dict[str, Any]:
     """What the row keeps of an error: its kind and message, and the end of its traceback."""
-    trace = "".join(traceback.format_exception(error))
+    trace = "".join(traceback.format_exception(error)) if error.__traceback__ else ""
     return {
         "kind": type(error).__name__,
         "message": str(error)[:_MESSAGE_LIMIT] or type(error).__name__,
@@ -62,10 +84,6 @@ def error_record(error: BaseException) -> dict[str, Any]:
     }
 
 
-INTERRUPTED = {
-    "kind": "Interrupted",
-    "message": (
-        "the attempt was cut off before it could report: the worker ran out of time or memory, "
-        "or was killed. What it did until then may have had effects"
-    ),
-}
+def _retry_tag(row: JobRequest) -> Retry | None:
+    known = registry().jobs.get(row.job_type)
+    return known.retry if known else Retry()  # of a newer deploy's job: its row says whether

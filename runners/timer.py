@@ -9,16 +9,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from errors import PreconditionFailed, SendFailed
+from errors import Interrupted, NeverStarted, PreconditionFailed, SendFailed
 from runners import log
 from runners.base import Send
 from runners.messages import JobMessage
-from runners.outcome import INTERRUPTED, next_look, run_at_after, wait_before_retry, wake
+from runners.outcome import answer, error_record
 from runners.registry import registry
 from store import clock, verbs
 from store.job_request import DUE_SHARDS, JobRequest, Status
 from store.queries import due, read
-from work.retry import Retry
+from work.definitions import DAY_IN_SECONDS
 
 # Rows that one tick takes on. What is left is still due at the next.
 ROWS_PER_TICK = 1000
@@ -32,6 +32,7 @@ class Met(StrEnum):
     SENT = "sent"
     LEASED = "leased"  # running and alive: looked at again when its lease is over
     RESCUED = "rescued"
+    EXPIRED = "expired"  # nobody could start it in time: failed
     MOVED = "moved"  # changed between the index and us, by whoever has it
 
 
@@ -81,35 +82,37 @@ def _meet(job_id: str, horizon: int, send: Send) -> Met:
     if row is None or row.due_at is None or row.due_at > horizon:
         return Met.MOVED  # the index lags behind the table
     if row.status is not Status.RUNNING:
+        if _too_late(row):
+            late = NeverStarted(_start_within(row))
+            log.settled(verbs.expire(row, error_record(late)), late)
+            return Met.EXPIRED
         verbs.postpone(row, _later_look(row))
         send(JobMessage.about(row))
         return Met.SENT
     if row.lease_until is not None and row.lease_until >= clock.now():
         verbs.postpone(row, row.lease_until)
         return Met.LEASED
-    _rescue(row, send)
+    gone = Interrupted("its worker ended without a word")
+    log.settled(answer(row, gone, send, rescue=True), gone)
     return Met.RESCUED
+
+
+def _too_late(row: JobRequest) -> bool:
+    never_started = row.status is Status.QUEUED and row.legs == 0
+    return never_started and clock.now() - _could_run(row) > _start_within(row) * clock.SECOND
+
+
+def _start_within(row: JobRequest) -> float:
+    known = registry().jobs.get(row.job_type)
+    return known.start_within if known else DAY_IN_SECONDS
+
+
+def _could_run(row: JobRequest) -> int:
+    return max(row.queued_at or row.created_at, row.run_at or 0)
 
 
 def _later_look(row: JobRequest) -> int:
     """Twice as far from when it could first run as now, so looks double: a backlog behind a few
     workers is sent again in proportion to its jobs, not to the minutes it lasts."""
-    could_run = max(row.queued_at or row.created_at, row.run_at or 0)
-    age = clock.now() - could_run
+    age = clock.now() - _could_run(row)
     return clock.now() + min(max(age, verbs.GRACE), _LONGEST_PAUSE)
-
-
-def _rescue(row: JobRequest, send: Send) -> None:
-    """Settle a job whose claimer is gone for certain: again if it is tagged, else failed."""
-    known = registry().jobs.get(row.job_type)
-    retry = known.retry if known else Retry()  # the row says whether; an unknown type not how soon
-    delay = wait_before_retry(retry, row.attempt, row.max_attempts, None)
-    if delay is None:
-        log.rescued(verbs.rescue_to_fail(row, INTERRUPTED))
-        return
-    run_at = run_at_after(delay)
-    row = verbs.rescue_to_retry(
-        row, INTERRUPTED, run_at=run_at, due_at=next_look(run_at, delay, send)
-    )
-    log.rescued(row)
-    wake(row, delay, send)

@@ -101,6 +101,7 @@ class JobRequest(Table):
     # who is on it
     attempt = Integer(default=1)  # the try it is in, or will be next; counts, does not fence
     max_attempts = Integer(default=1)
+    attempt_started_at = nullable(Integer())  # its first leg's claim
     legs = Integer(default=0)  # times it was claimed
     claim_token = nullable(UnicodeAttribute())  # fences: every claim has its own
     send_id = nullable(UnicodeAttribute())  # the message the claim came with; only claim writes it

@@ -85,6 +85,7 @@ def claim(job_id: str, *, send_id: str, deadline: int) -> JobRequest:
             JobRequest.lease_until.set(deadline + SKEW),
             JobRequest.legs.set(JobRequest.legs + 1),
             JobRequest.started_at.set(now),
+            JobRequest.attempt_started_at.set(JobRequest.attempt_started_at | now),
             JobRequest.updated_at.set(now),
         ],
         (JobRequest.status == Status.QUEUED)
@@ -125,9 +126,13 @@ def succeed(job: JobRequest, result: Any, *, message: str | None = None) -> JobR
     return _end_run("succeed", job, actions, _ours(job), Status.SUCCEEDED)
 
 
-def fail(job: JobRequest, error: dict[str, Any]) -> JobRequest:
-    """The outcome of a running job that will not be tried again."""
-    return _end_run("fail", job, _failed(job, error), _ours(job), Status.FAILED)
+def fail(job: JobRequest, error: dict[str, Any], *, rescue: bool = False) -> JobRequest:
+    """The outcome of a running job that will not be tried again.
+
+    A `rescue` is for a job whose claimer is gone: it holds only once the lease, as read, is over.
+    """
+    condition = _abandoned(job) if rescue else _ours(job)
+    return _end_run("fail", job, _failed(job, error), condition, Status.FAILED)
 
 
 def retry(
@@ -136,28 +141,36 @@ def retry(
     *,
     run_at: int,
     due_at: int,
-    reached: Reached,
+    reached: Reached | None = None,
+    rescue: bool = False,
 ) -> JobRequest:
     """Another attempt for a running job whose attempt failed, not before `run_at`.
 
-    It resumes at what was reached. `due_at` is when the timer looks for it if no message starts it.
+    It resumes at what was reached, or else at the last written checkpoint. `due_at` is when the
+    timer looks for it if no message starts it. For `rescue` see `fail`.
     """
-    actions = [*_again(job, error, run_at, due_at), *_reached(reached)]
-    return _end_run("retry", job, actions, _ours(job) & _attempts_left(), Status.RETRYABLE)
+    actions = [*_again(job, error, run_at, due_at), *(_reached(reached) if reached else [])]
+    condition = _abandoned(job) if rescue else _ours(job)
+    return _end_run("retry", job, actions, condition & _attempts_left(), Status.RETRYABLE)
 
 
-def rescue_to_retry(
-    job: JobRequest, error: dict[str, Any], *, run_at: int, due_at: int
-) -> JobRequest:
-    """Another attempt for a job whose claimer is gone: its lease, as read, has run out."""
-    actions = _again(job, error, run_at, due_at)
-    condition = _abandoned(job) & _attempts_left()
-    return _end_run("rescue", job, actions, condition, Status.RETRYABLE)
+def end_leg(job: JobRequest, reached: Reached) -> JobRequest:
+    """A running job whose invocation is nearly over goes on in another: same attempt, queued."""
+    actions = [*_queued(), *_reached(reached)]
+    return _end_run("end_leg", job, actions, _ours(job), Status.QUEUED)
 
 
-def rescue_to_fail(job: JobRequest, error: dict[str, Any]) -> JobRequest:
-    """The outcome of a job whose claimer is gone and that may not run again."""
-    return _end_run("rescue", job, _failed(job, error), _abandoned(job), Status.FAILED)
+def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
+    """The outcome of a job that nobody has started, and that is now too late to be useful."""
+    return _change(
+        "expire",
+        job,
+        _failed(job, error),
+        (JobRequest.status == Status.QUEUED)
+        & (JobRequest.legs == 0)
+        & (JobRequest.due_at == job.due_at),
+        landed=lambda row: row.status == Status.FAILED and row.legs == 0,
+    )
 
 
 def postpone(job: JobRequest, due_at: int) -> JobRequest:
@@ -209,10 +222,22 @@ def _failed(job: JobRequest, error: dict[str, Any]) -> list[Action]:
     ]
 
 
+def _queued() -> list[Action]:
+    now = clock.now()
+    return [
+        JobRequest.status.set(Status.QUEUED),
+        JobRequest.queued_at.set(now),
+        JobRequest.due_at.set(now + GRACE),
+        JobRequest.lease_until.remove(),
+        JobRequest.updated_at.set(now),
+    ]
+
+
 def _again(job: JobRequest, error: dict[str, Any], run_at: int, due_at: int) -> list[Action]:
     return [
         JobRequest.status.set(Status.RETRYABLE),
         JobRequest.attempt.set(job.attempt + 1),
+        JobRequest.attempt_started_at.remove(),
         JobRequest.error.set(error),
         JobRequest.run_at.set(run_at),
         JobRequest.due_at.set(due_at),

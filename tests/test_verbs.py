@@ -50,13 +50,14 @@ def abandon(job: JobRequest, monkeypatch: pytest.MonkeyPatch) -> JobRequest:
     """Let the lease run out and the timer find it."""
     later = (job.lease_until or 0) + 1
     monkeypatch.setattr(clock, "now", lambda: later)
-    return verbs.rescue_to_retry(stored(job), ERROR, run_at=later, due_at=later)
+    return verbs.retry(stored(job), ERROR, run_at=later, due_at=later, rescue=True)
 
 
 ENDINGS: dict[str, Callable[[JobRequest], JobRequest]] = {
     "succeed": lambda job: verbs.succeed(job, {"n": 1}),
     "fail": lambda job: verbs.fail(job, ERROR),
     "retry": retry,
+    "end_leg": lambda job: verbs.end_leg(job, Reached({"at": 1}, 50, None)),
 }
 OWN_WRITES = ENDINGS | {
     "checkpoint": lambda job: verbs.checkpoint(job, Reached({"at": 1}, 50, None))
@@ -237,7 +238,7 @@ def test_of_racing_claims_exactly_one_wins() -> None:
 def test_a_live_lease_can_not_be_rescued() -> None:
     row = stored(claimed())
     with pytest.raises(PreconditionFailed):
-        verbs.rescue_to_fail(row, ERROR)
+        verbs.fail(row, ERROR, rescue=True)
     assert stored(row).status is Status.RUNNING
 
 

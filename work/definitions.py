@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 from errors import InvalidDefinition, InvalidPayload
 from work.retry import Retry
 
+DAY_IN_SECONDS = 24 * 60 * 60.0
+
 
 @dataclass(frozen=True)
 class Job:
@@ -17,15 +19,26 @@ class Job:
 
     `function(job, payload)` gets a RunningJob and its payload, and returns what the row keeps as
     the job's result: JSON, a pydantic model, or None. Without `retry` it never runs twice.
+
+    `timeout` is how many seconds one attempt may take, over all its legs (None: as long as it
+    keeps checkpointing). `max_legs` bounds how often it is claimed in all. A job that nobody could
+    start within `start_within` seconds of being queued fails as never started.
     """
 
     function: Callable[..., Any]
     retry: Retry | None = None
     queue_name: str = "default"
+    timeout: float | None = None
+    max_legs: int = 200
+    start_within: float = DAY_IN_SECONDS
     payload_model: type[BaseModel] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "payload_model", _payload_model(self.function, ("job", "payload")))
+        for name in ("timeout", "max_legs", "start_within"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise InvalidDefinition(f"Job({name}={value}): must be above 0")
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ from typing import Any
 from errors import PreconditionFailed
 from store import clock, verbs
 from store.job_request import JobRequest
-from work.signals import ClaimLost
+from work.alarm import held
+from work.signals import ClaimLost, LegOver
+from work.time_budget import TimeBudget
 
 # Writes of a job that checkpoints all the time: soon at first, so that a short job is seen to
 # move, then further apart, but never more than 5 s of work unsaved.
@@ -19,9 +21,10 @@ class RunningJob:
     `cursor` is what the last written checkpoint of an earlier leg or attempt left (None at first).
     """
 
-    def __init__(self, row: JobRequest, *, deadline: int) -> None:
+    def __init__(self, row: JobRequest, budget: TimeBudget, *, has_next_leg: bool = True) -> None:
         self._row = row
-        self._deadline = deadline
+        self._budget = budget
+        self._has_next_leg = has_next_leg
         self._gap = _FIRST_GAP
         self._written_at = 0
         self.cursor: Any = row.cursor
@@ -64,8 +67,9 @@ class RunningJob:
         return verbs.Reached(self.cursor, self.progress, self.message)
 
     def time_left(self) -> float:
-        """Seconds until this invocation ends, by its own deadline."""
-        return max(0, self._deadline - clock.now()) / clock.SECOND
+        """Seconds until the job is interrupted: by its timeout, or shortly before this invocation
+        ends."""
+        return self._budget.left()
 
     def checkpoint(
         self, cursor: Any = None, *, progress: float | None = None, message: str | None = None
@@ -74,20 +78,25 @@ class RunningJob:
 
         `cursor` is JSON and small; `progress` is 0 to 100 and never goes back; `message` is for the
         person who waits. Call it as often as you like: writes are spaced out (at most 5 s apart),
-        so work since the last written checkpoint may be repeated.
+        so work since the last written checkpoint may be repeated. When this invocation's time is
+        nearly over it does not return: the job goes on from `cursor` in another (its next leg).
         """
+        self._budget.step()
         if cursor is not None:
             self.cursor = cursor
         if progress is not None:
             self.progress = max(self.progress, min(100, int(progress)))
         if message is not None:
             self.message = message
+        if self._has_next_leg and self.cursor is not None and self._budget.leg_over():
+            raise LegOver
         if clock.now() - self._written_at >= self._gap:
             self._write()
 
     def _write(self) -> None:
         try:
-            verbs.checkpoint(self._row, self.reached)
+            with held():
+                verbs.checkpoint(self._row, self.reached)
         except PreconditionFailed as refused:
             raise ClaimLost(str(refused)) from refused
         if self._written_at:

@@ -1,0 +1,68 @@
+"""Interrupts a call when its time is over, by the operating system's timer.
+
+Python delivers signals to the main thread alone: elsewhere the alarm never rings, and a job that
+overstays is dealt with by whoever ends the process.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from work.signals import TimeOver
+
+
+class _Alarm:
+    """What the signal handler looks at: the main thread's, for there is one alarm."""
+
+    armed = False
+    held = 0  # writes of ours under way
+    rang = False  # while held
+
+
+@contextmanager
+def alarm(seconds: float) -> Iterator[None]:
+    """Raise TimeOver in the block once `seconds` have passed. Never rings after the block."""
+    if not _in_main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, _ring)
+    _Alarm.armed, _Alarm.rang = True, False
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+    try:
+        yield
+    finally:
+        _Alarm.armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Let nothing ring inside the block; what would have rings at its end.
+
+    For our own writes: of one that was interrupted nobody knows whether it landed.
+    """
+    if not _in_main_thread():
+        yield
+        return
+    _Alarm.held += 1
+    try:
+        yield
+    finally:
+        _Alarm.held -= 1
+    if _Alarm.rang and not _Alarm.held and _Alarm.armed:
+        _Alarm.rang = False
+        raise TimeOver
+
+
+def _ring(_signal: int, _frame: FrameType | None) -> None:
+    if _Alarm.held:
+        _Alarm.rang = True
+    elif _Alarm.armed:
+        raise TimeOver
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

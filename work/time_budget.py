@@ -1,0 +1,36 @@
+"""How long a job may go on in this invocation, and when it should stop for the next leg."""
+
+from store import clock
+
+# Kept back for recording the outcome before the invocation ends, and for winding up a leg: of a
+# short invocation a tenth each.
+_MARGIN = 5 * clock.SECOND
+_LEG_RESERVE = 30 * clock.SECOND
+
+
+class TimeBudget:
+    """The time of one leg. `deadline` is when the invocation ends for certain; `timeout_at`, if
+    given, when the attempt's own timeout is over. Times are milliseconds since 1970."""
+
+    def __init__(self, *, deadline: int, timeout_at: int | None = None) -> None:
+        now = clock.now()
+        whole = max(0, deadline - now)
+        self._leg_ends = deadline - min(_MARGIN, whole // 10)
+        self._reserve = min(_LEG_RESERVE, whole // 10)
+        self.ends = min(self._leg_ends, timeout_at) if timeout_at is not None else self._leg_ends
+        self._stepped_at = now
+        self._longest_step = 0
+
+    def left(self) -> float:
+        """Seconds until the job is interrupted."""
+        return max(0, self.ends - clock.now()) / clock.SECOND
+
+    def step(self) -> None:
+        """The job has come from one checkpoint to the next."""
+        now = clock.now()
+        self._longest_step = max(self._longest_step, now - self._stepped_at)
+        self._stepped_at = now
+
+    def leg_over(self) -> bool:
+        """Whether another step might not end before the invocation does."""
+        return self._leg_ends - clock.now() < max(self._reserve, 2 * self._longest_step)
