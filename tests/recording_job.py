@@ -6,6 +6,7 @@ from typing import Any
 from store import clock
 from store.job_request import JobRequest
 from work.running_job import RunningJob
+from work.time_budget import TimeBudget
 
 
 class Stopped(BaseException):
@@ -34,7 +35,8 @@ class RecordingJob(RunningJob):
             attempt=attempt,
             max_attempts=5,
         )
-        super().__init__(row, deadline=clock.now() + int(seconds * clock.SECOND))
+        deadline = clock.now() + int(seconds * clock.SECOND)
+        super().__init__(row, TimeBudget(deadline=deadline))
         self.stop_at = stop_at
         self.cursors: list[Any] = []
         self.messages: list[str | None] = []
