@@ -18,5 +18,17 @@ def respond(
         status_code=status,
         content_type=content_type,
         headers={"Cache-Control": "no-store", **(headers or {})},
-        body=json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+        body=_text(body),
     )
+
+
+def size(value: Any) -> int:
+    """Bytes that a value takes in what Lambda returns: there a body is text in JSON, in which older
+    runtimes escape all that is not ASCII."""
+    return len(json.dumps(_text(value)))
+
+
+def _text(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    # A traceback may quote half a surrogate pair, which no response can carry.
+    return text.encode(errors="replace").decode()

@@ -26,11 +26,11 @@ def read_object(event: Mapping[str, Any]) -> dict[str, Any]:
     try:
         value = strict_json.parse(text)
     except strict_json.NotStrict as error:
-        if _content_type(event) in _FORMS and text[:1] not in ("{", "["):
+        if _content_type(event) in _FORMS and not text.lstrip().startswith("{"):
             raise FormBody from None
         raise UnreadableBody(str(error)) from None
     if not isinstance(value, dict):
-        raise UnreadableBody("the body must be a JSON object")
+        raise UnreadableBody("the body must be a JSON object: {...}")
     return value
 
 

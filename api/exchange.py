@@ -29,10 +29,10 @@ def resolver(routes: Mapping[str, Mapping[str, Answer]]) -> APIGatewayHttpResolv
     app = APIGatewayHttpResolver(debug=False)
     for path, functions in routes.items():
         for method, function in functions.items():
-            app.route(path, method=method)(_answering(f"{method} {path}", function))
+            app.route(path, method=method)(_answering(app, path, function))
         others = sorted(_METHODS - functions.keys())
-        app.route(path, method=others)(_answering(path, _refusing(frozenset(functions))))
-    app.not_found(_answering("none", _path_not_found))
+        app.route(path, method=others)(_answering(app, path, _refusing(frozenset(functions))))
+    app.not_found(_answering(app, "none", _path_not_found))
     return app
 
 
@@ -65,8 +65,9 @@ def routable(event: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _answering(route: str, function: Answer) -> Answer:
+def _answering(app: APIGatewayHttpResolver, route: str, function: Answer) -> Answer:
     """The function, answering whatever it raises, and logged."""
+    route = route.translate(str.maketrans("<>", "{}"))
 
     @wraps(function)
     def answering(*args: Any, **path: str) -> Response[str]:
@@ -75,7 +76,8 @@ def _answering(route: str, function: Answer) -> Answer:
             response = function(*args, **path)
         except Exception as error:  # noqa: BLE001 - the last one who can answer the caller
             response = problems.answer(error)
-        log.answered(route, response.status_code, (time.perf_counter() - began) * 1000)
+        milliseconds = (time.perf_counter() - began) * 1000
+        log.answered(app.current_event.http_method, route, response.status_code, milliseconds)
         return response
 
     return answering

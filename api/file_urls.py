@@ -3,7 +3,7 @@
 URLs are minted when somebody asks and never stored.
 """
 
-from pathlib import PurePosixPath
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -15,13 +15,15 @@ LIFETIME = 5 * clock.MINUTE
 def add_urls(result: Any, organization_id: str) -> Any:
     """The result, changed in place: wherever a `file` is a key among its organisation's results, a
     `url` beside it. No other key gets one, whatever a job wrote into its result."""
+    # With a job's id after it, an organisation's name can't be the beginning of another's path.
+    ours = re.compile(rf"results/{re.escape(organization_id)}/[0-9a-f]{{32}}/.+")
     pending = [result]
     while pending:
         value = pending.pop()
         if isinstance(value, dict):
             pending += value.values()
             key = value.get("file")
-            if isinstance(key, str) and key.startswith(f"results/{organization_id}/"):
+            if isinstance(key, str) and ours.fullmatch(key):
                 value["url"] = _url(key)
                 value["url_expires_at"] = clock.iso(clock.now() + LIFETIME)
         elif isinstance(value, list):
@@ -30,7 +32,7 @@ def add_urls(result: Any, organization_id: str) -> Any:
 
 
 def _url(key: str) -> str:
-    name = quote(PurePosixPath(key).name)
+    name = quote(key.rpartition("/")[2])
     url: str = aws.client("s3").generate_presigned_url(
         "get_object",
         Params={

@@ -27,6 +27,17 @@ class _Kind(NamedTuple):
     title: str
 
 
+_NOT_SENT = _Kind(503, "not-sent", "The task could not be sent")
+_UNAVAILABLE = _Kind(503, "unavailable", "A service that this needs did not answer")
+_UNEXPECTED = _Kind(500, "unexpected", "Something went wrong here")
+_OURS = {
+    _NOT_SENT: "it did not leave and nothing holds it: send it again",
+    _UNAVAILABLE: (
+        "reading again is safe; before you dispatch a job again, look whether it was saved"
+    ),
+    _UNEXPECTED: "the request was not at fault; the log says more about this request_id",
+}
+
 _KINDS: dict[type[BaseException], _Kind] = {
     errors.UnknownJobType: _Kind(422, "unknown-job-type", "There is no job of this name"),
     errors.UnknownTask: _Kind(422, "unknown-task", "There is no task of this name"),
@@ -35,10 +46,8 @@ _KINDS: dict[type[BaseException], _Kind] = {
     errors.InvalidCursor: _Kind(400, "invalid-cursor", "The cursor can't be used"),
     errors.NotFullyCapable: _Kind(409, "not-fully-capable", "This stack can't run such a job"),
     errors.JobNotFound: _Kind(404, "job-not-found", "There is no such job"),
-    errors.SendFailed: _Kind(503, "not-sent", "The task could not be sent"),
+    errors.SendFailed: _NOT_SENT,
 }
-_UNAVAILABLE = _Kind(503, "unavailable", "A service this needs did not answer")
-_UNEXPECTED = _Kind(500, "unexpected", "Something went wrong here")
 
 
 def answer(error: Exception) -> Response[str]:
@@ -47,16 +56,11 @@ def answer(error: Exception) -> Response[str]:
         kind = _Kind(error.status, error.slug, error.title)
         return _problem(kind, str(error), error.problems, error.headers)
     kind = _kind(error)
-    if kind is _UNEXPECTED:
-        log.unexpected(error)
-        return _problem(kind, "this was not your fault; the log tells more, under the request_id")
-    if kind is _UNAVAILABLE:
-        log.unavailable(error)
-        return _problem(
-            kind, "the request can be made again", headers={"Retry-After": _RETRY_AFTER}
-        )
-    headers = {"Retry-After": _RETRY_AFTER} if kind.status == 503 else {}
-    return _problem(kind, str(error), getattr(error, "problems", ()), headers)
+    if kind in _OURS:  # what went wrong here is for the log: it may name functions and tables
+        log.went_wrong(error, kind.status)
+        headers = {"Retry-After": _RETRY_AFTER} if kind.status == 503 else {}
+        return _problem(kind, _OURS[kind], headers=headers)
+    return _problem(kind, str(error), getattr(error, "problems", ()))
 
 
 def _kind(error: Exception) -> _Kind:

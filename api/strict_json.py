@@ -6,6 +6,7 @@ surrogate pair, and gives up on deep nesting with a RecursionError, or worse.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
@@ -40,10 +41,10 @@ def parse(text: str) -> Any:
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise NotStrict(f"not JSON: {error.msg} at {place}") from None
+        what = error.msg.removesuffix(" at")
+        raise NotStrict(f"not JSON: {what} (line {error.lineno}, column {error.colno})") from None
     for path, why in _flaws(value):
-        raise NotStrict(f"{path}: {why}")
+        raise NotStrict(f"{why}, at {path}")
     return value
 
 
@@ -58,7 +59,7 @@ def _check_depth(text: str) -> None:
         if depth > DEPTH:
             line = text.count("\n", 0, token.start()) + 1
             column = token.start() - text.rfind("\n", 0, token.start())
-            raise NotStrict(f"more than {DEPTH} levels deep at line {line}, column {column}")
+            raise NotStrict(f"more than {DEPTH} levels deep (line {line}, column {column})")
 
 
 def _flaws(value: Any, path: str = "$") -> Iterator[tuple[str, str]]:
@@ -72,7 +73,7 @@ def _flaws(value: Any, path: str = "$") -> Iterator[tuple[str, str]]:
         case dict():
             for key, each in value.items():
                 if unfit := _UNFIT.search(key):
-                    yield f"{path}, in a key", _meaning(unfit[0])
+                    yield f"{path}, as a key", _meaning(unfit[0])
                 yield from _flaws(each, f"{path}.{key[:_SHOWN]}")
         case list():
             for index, each in enumerate(value):
@@ -81,16 +82,15 @@ def _flaws(value: Any, path: str = "$") -> Iterator[tuple[str, str]]:
 
 def _meaning(character: str) -> str:
     name = "NUL" if character == "\x00" else "half a surrogate pair"
-    return f"a string with {name} (U+{ord(character):04X}) can't be stored everywhere"
+    return f"text with {name} (U+{ord(character):04X}), which not every reader can take"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Any:
     value = dict(pairs)
     if len(value) == len(pairs):
         return value
-    seen: set[str] = set()
-    twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-    return _Flaw(f"the key {twice[:_SHOWN]!r} appears twice")
+    twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+    return _Flaw(f"an object with the key {twice[:_SHOWN]!r} twice")
 
 
 def _integer(digits: str) -> int | _Flaw:

@@ -1,13 +1,17 @@
 """A job as callers see it. What is not listed here stays inside: tokens, leases, cursors."""
 
+from collections.abc import Callable
 from typing import Any
 
+from api import answers
 from api.file_urls import add_urls
 from errors import MissingObject
 from store import blobs, clock
 from store.job_request import JobRequest
 
 _LONGEST_WAIT = 60  # seconds
+# Bytes for payload and result. Lambda's response holds at most 6 MB; the rest of a job is small.
+_ROOM = 5_500_000
 
 
 def summary(row: JobRequest) -> dict[str, Any]:
@@ -38,12 +42,24 @@ def summary(row: JobRequest) -> dict[str, Any]:
 
 
 def whole(row: JobRequest) -> dict[str, Any]:
-    """A job with everything: files in its result have a URL, minted now."""
-    view = summary(row) | {"error": row.error, "notes": []}
-    view["payload"] = _kept(view, "payload", row.payload, row.payload_key)
-    result = _kept(view, "result", row.result, row.result_key)
-    view["result"] = add_urls(result, row.organization_id)
-    return view
+    """A job with everything: files in its result have a URL, minted now. What can't be shown is
+    null, and `notes` says why."""
+    notes: list[str] = []
+    result, size = _shown(
+        "result",
+        lambda: add_urls(blobs.get(row.result, row.result_key), row.organization_id),
+        _ROOM,
+        notes,
+    )
+    payload, _ = _shown(
+        "payload", lambda: blobs.get(row.payload, row.payload_key), _ROOM - size, notes
+    )
+    return summary(row) | {
+        "error": row.error,
+        "payload": payload,
+        "result": result,
+        "notes": notes,
+    }
 
 
 def retry_after(row: JobRequest) -> dict[str, str]:
@@ -55,12 +71,20 @@ def retry_after(row: JobRequest) -> dict[str, str]:
     return {"Retry-After": str(max(1, min(_LONGEST_WAIT, age // 10)))}
 
 
-def _kept(view: dict[str, Any], name: str, packed: bytes | None, key: str | None) -> Any:
+def _shown(name: str, read: Callable[[], Any], room: int, notes: list[str]) -> tuple[Any, int]:
+    """What was kept and its size, if a response can carry it; else nothing, and a note."""
     try:
-        return blobs.get(packed, key)
+        value = read()
+        size = answers.size(value)
     except MissingObject:
-        view["notes"].append(f"the {name} was kept apart and is no longer there")
-        return None
+        notes.append(f"the {name} was kept in the bucket and is no longer there")
+    except RecursionError:
+        notes.append(f"the {name} is nested too deep to show")
+    else:
+        if size <= room:
+            return value, size
+        notes.append(f"the {name} is too large to show")
+    return None, 0
 
 
 def _time(milliseconds: int | None) -> str | None:

@@ -13,6 +13,7 @@ from api.query import list_query
 from api.refusals import InvalidQuery
 from errors import JobNotFound
 from runners import get_job_runner
+from runners.registry import registry
 from store import queries
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 # What every id looks like: anything else is known to name no job without looking.
 _ID = re.compile(r"[0-9a-f]{32}")
 
-get_job_runner()  # a function that can't work fails at its start, and says why
+# A function that can't work fails at its start, and says why.
+get_job_runner()
+registry()
 
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any]:

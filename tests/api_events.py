@@ -1,13 +1,17 @@
 """Requests as an HTTP API hands them to its function, and responses as a client reads them."""
 
 import base64
+import io
 import json
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlencode
 from uuid import uuid4
 
+import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from runners.log import logger
 
 
 def request(
@@ -90,3 +94,21 @@ def send(event: dict[str, Any]) -> Answer:
 def call(method: str, path: str, **parts: Any) -> Answer:
     """Make a request and return its answer."""
     return send(request(method, path, **parts))
+
+
+class Logged:
+    """What is logged from now on, as CloudWatch would get it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._stream = io.StringIO()
+        monkeypatch.setattr(logger.registered_handler, "stream", self._stream)
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self._stream.getvalue()
+
+    def lines(self, message: str) -> list[dict[str, Any]]:
+        """The lines with this message."""
+        lines = [json.loads(line) for line in self.text.splitlines()]
+        return [line for line in lines if line["message"] == message]
