@@ -1,0 +1,194 @@
+"""Who may do what: services that sign their requests, and callers with an organisation's token."""
+
+from typing import Any
+
+import pytest
+
+from api_events import Answer, call
+from sample_work import script
+from settings import forget
+from store import aws as clients
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+OURS = {"organization_id": "ours", "sub": "user-1"}
+
+
+@pytest.fixture(autouse=True)
+def tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API takes tokens; `by_service` is for those tests that need the other mode too."""
+    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    script.reset()
+
+
+def by_service(method: str, path: str, **parts: Any) -> Answer:
+    """The same request where callers sign theirs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACCESS_MODE", "iam")
+        forget()
+        answer = call(method, path, **parts)
+    forget()
+    return answer
+
+
+def job_of(organization_id: str) -> str:
+    body = {"job_type": "sample_once", "organization_id": organization_id}
+    job_id: str = by_service("POST", "/jobs", body=body).json["id"]
+    return job_id
+
+
+def refused(answer: Answer, status: int) -> None:
+    assert answer.status == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def rows() -> int:
+    count: int = clients.client("dynamodb").scan(TableName="jobs", Select="COUNT")["Count"]
+    return count
+
+
+# --- services -------------------------------------------------------------------------------------
+
+
+def test_a_service_names_the_organisation_or_leaves_the_default() -> None:
+    body = {"job_type": "sample_once"}
+    assert by_service("POST", "/jobs", body=body).json["organization_id"] == "default"
+    named = by_service("POST", "/jobs", body={**body, "organization_id": "acme"})
+    assert named.json["organization_id"] == "acme"
+
+
+def test_a_service_must_name_the_organisation_it_lists() -> None:
+    answer = by_service("GET", "/jobs")
+    refused(answer, 400)
+    assert answer.json["errors"] == [{"field": "organization_id", "why": "is required"}]
+
+
+def test_a_service_reads_the_jobs_of_any_organisation() -> None:
+    assert by_service("GET", f"/jobs/{job_of('a')}").status == 200
+    assert by_service("GET", f"/jobs/{job_of('b')}").status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/jobs"), ("POST", "/tasks"), ("GET", "/job-types")]
+)
+def test_a_token_is_no_signature(method: str, path: str) -> None:
+    """A stack whose routes take tokens, but whose function was left to trust every caller."""
+    body = {"job_type": "sample_once"} if path == "/jobs" else {"task_name": "sample_note"}
+    refused(by_service(method, path, body=body, claims=OURS), 403)
+    assert (rows(), script.tasks_run) == (0, [])
+
+
+# --- callers with a token -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        None,
+        {},
+        {"sub": "user-1"},
+        {"organization_id": ""},
+        {"organization_id": None},
+        {"organization_id": 7},
+        {"organization_id": ["ours"]},
+        {"organization_id": "[ours theirs]"},  # how API Gateway passes on a list
+        {"organization_id": "ours#campaign"},
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/jobs"),
+        ("POST", "/tasks"),
+        ("GET", "/jobs?organization_id=ours"),
+        ("GET", "/jobs/" + "0" * 32),
+        ("GET", "/job-types"),
+    ],
+)
+def test_a_token_that_names_no_organisation_opens_nothing(
+    method: str, path: str, claims: dict[str, Any] | None
+) -> None:
+    path, _, query = path.partition("?")
+    body = {"job_type": "sample_once"} if path == "/jobs" else {"task_name": "sample_note"}
+    refused(call(method, path, query=query, body=body, claims=claims), 403)
+    assert (rows(), script.tasks_run) == (0, [])
+
+
+def test_health_needs_no_token() -> None:
+    assert call("GET", "/health").status == 200
+
+
+def test_the_claim_that_names_the_organisation_is_a_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("JWT_ORGANIZATION_CLAIM", "https://acme.test/org")
+    forget()
+    answer = call(
+        "POST",
+        "/jobs",
+        body={"job_type": "sample_once"},
+        claims={"https://acme.test/org": "theirs", "organization_id": "ours"},
+    )
+    assert answer.json["organization_id"] == "theirs"
+
+
+@pytest.mark.parametrize("named", [{}, {"organization_id": "ours"}, {"organization_id": None}])
+def test_a_job_belongs_to_the_organisation_of_the_token(named: dict[str, Any]) -> None:
+    answer = call("POST", "/jobs", body={"job_type": "sample_once", **named}, claims=OURS)
+    assert answer.status == 202
+    assert answer.json["organization_id"] == "ours"
+
+
+@pytest.mark.parametrize(
+    "named", ["theirs", "default", "", "OURS", "ours ", 0, False, ["ours"], {}]
+)
+def test_a_job_for_another_organisation_is_refused(named: Any) -> None:
+    body = {"job_type": "sample_once", "organization_id": named}
+    refused(call("POST", "/jobs", body=body, claims=OURS), 403)
+    assert rows() == 0
+
+
+def test_another_organisations_job_looks_like_none() -> None:
+    theirs, nobodys = job_of("theirs"), "0" * 32
+    answers = [call("GET", f"/jobs/{job_id}", claims=OURS) for job_id in (theirs, nobodys)]
+    for answer, job_id in zip(answers, (theirs, nobodys), strict=True):
+        refused(answer, 404)
+        assert answer.json["detail"].replace(job_id, "") == answers[0].json["detail"].replace(
+            theirs, ""
+        )
+    assert call("GET", f"/jobs/{job_of('ours')}", claims=OURS).status == 200
+
+
+def test_a_list_is_of_the_tokens_organisation() -> None:
+    ours = job_of("ours")
+    job_of("theirs")
+    for query in ("", "organization_id=ours"):
+        answer = call("GET", "/jobs", query=query, claims=OURS)
+        assert [job["id"] for job in answer.json["jobs"]] == [ours]
+
+
+def test_a_list_of_another_organisation_is_refused() -> None:
+    job_of("theirs")
+    refused(call("GET", "/jobs", query="organization_id=theirs", claims=OURS), 403)
+
+
+def test_a_cursor_of_another_organisations_list_shows_only_ones_own() -> None:
+    ours = job_of("ours")
+    for _ in range(3):
+        job_of("theirs")
+    foreign = by_service("GET", "/jobs", query="organization_id=theirs&limit=1").json["cursor"]
+    answer = call("GET", "/jobs", query={"cursor": foreign}, claims=OURS)
+    assert answer.status == 200
+    assert [job["id"] for job in answer.json["jobs"]] == [ours]
+
+
+def test_only_services_send_tasks() -> None:
+    answer = call("POST", "/tasks", body={"task_name": "sample_note"}, claims=OURS)
+    refused(answer, 403)
+    assert script.tasks_run == []
+
+
+def test_a_caller_that_may_not_is_told_so_before_its_body_is_looked_at() -> None:
+    refused(call("POST", "/jobs", raw="{", claims={}), 403)
+    refused(call("POST", "/tasks", raw="{", claims=OURS), 403)

@@ -1,0 +1,345 @@
+"""Bodies that can't be taken: each is refused with a reason, and nothing is saved or sent."""
+
+import gzip
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from api_events import Answer, call, send
+from api_events import request as make_request
+from sample_work import script
+from store import aws as clients
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+LIMIT = 5 * 1024 * 1024 // 2
+
+
+@pytest.fixture(autouse=True)
+def samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    script.reset()
+
+
+@pytest.fixture(params=["/jobs", "/tasks"])
+def path(request: pytest.FixtureRequest) -> str:
+    """Where the body is sent to: both routes that take one must refuse it alike."""
+    return str(request.param)
+
+
+def kept() -> tuple[int, int, int]:
+    """Rows and objects saved, and work that ran."""
+    rows = clients.client("dynamodb").scan(TableName="jobs", Select="COUNT")["Count"]
+    objects = clients.client("s3").list_objects_v2(Bucket="bucket")["KeyCount"]
+    return rows, objects, len(script.jobs_run) + len(script.tasks_run)
+
+
+def refused(answer: Answer, status: int, detail: str) -> None:
+    assert answer.status == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json
+    assert problem["status"] == status
+    assert problem["type"].startswith("urn:job-runners:")
+    assert problem["title"]
+    assert detail in problem["detail"], problem["detail"]
+    assert "Traceback" not in answer.text
+    assert kept() == (0, 0, 0)
+
+
+def refused_as_sent(path: str, raw: str | bytes | None, status: int, detail: str) -> None:
+    """As text, and as base64: API Gateway decides by the content type which it is."""
+    refused(call("POST", path, raw=raw), status, detail)
+    if isinstance(raw, str):
+        refused(call("POST", path, raw=raw.encode()), status, detail)
+
+
+def around(value: str) -> str:
+    """A body that is right but for the JSON text of one value in its payload."""
+    return (
+        '{"job_type": "sample_once", "task_name": "sample_note", '
+        f'"payload": {{"number": 1, "list": [0, {value}]}}}}'
+    )
+
+
+# --- not JSON, or not an object -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("raw", [None, "", "   \n", b"", b"\xef\xbb\xbf"])
+def test_an_empty_body(path: str, raw: str | bytes | None) -> None:
+    refused(call("POST", path, raw=raw), 400, "the body is empty")
+
+
+def test_malformed_json_tells_line_and_column_and_not_the_body(path: str) -> None:
+    answer = call("POST", path, raw='{\n  "payload": {"pin": "s3cret" "x": 1}}')
+    refused(answer, 400, "line 2, column 31")
+    assert "s3cret" not in answer.text
+
+
+@pytest.mark.parametrize("body", [[], [{"job_type": "sample_once"}], "text", 1, True, None])
+def test_a_body_that_is_not_an_object(path: str, body: Any) -> None:
+    refused_as_sent(path, json.dumps(body), 400, "must be a JSON object")
+
+
+def test_a_body_that_is_not_the_base64_it_is_said_to_be(path: str) -> None:
+    for body in ("e30", "!!!!", "é", "\ud800", "e3 0="):
+        event = make_request("POST", path)
+        event |= {"body": body, "isBase64Encoded": True}
+        answer = send(event)
+        refused(answer, 400, "the body is not")
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"job_type": "\xff"}', b"\xff\xfe{\x00}\x00", gzip.compress(b"{}"), b'"\xed\xa0\x80"']
+)
+def test_bytes_that_are_not_utf8(path: str, raw: bytes) -> None:
+    refused(call("POST", path, raw=raw), 400, "not UTF-8")
+
+
+def test_a_form(path: str) -> None:
+    for content_type in ("application/x-www-form-urlencoded", "Multipart/Form-Data; boundary=x"):
+        answer = call(
+            "POST", path, raw=b"job_type=sample_once", headers={"Content-Type": content_type}
+        )
+        refused(answer, 415, "application/json")
+        assert answer.headers["accept-post"] == "application/json"
+
+
+# --- too much -------------------------------------------------------------------------------------
+
+
+def test_a_body_over_the_limit(path: str) -> None:
+    refused_as_sent(path, around(f'"{"x" * LIMIT}"'), 413, "at most 2,621,440")
+
+
+def test_a_body_just_under_the_limit_is_read() -> None:
+    body = json.dumps({"job_type": "sample_once", "payload": {"text": ""}})
+    text = "x" * (LIMIT - len(body))
+    answer = call("POST", "/jobs", body={"job_type": "sample_once", "payload": {"text": text}})
+    assert answer.status == 202
+    assert call("GET", answer.headers["location"]).json["payload"] == {"text": text}
+
+
+def test_a_task_over_100_kb_is_told_to_be_a_job() -> None:
+    body = {"task_name": "sample_note", "payload": {"text": "x" * 100 * 1024}}
+    refused(call("POST", "/tasks", body=body), 413, "should be a job")
+
+
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
+def test_nesting_100000_deep(path: str, opened: str, closed: str) -> None:
+    for depth in (65, 1_000, 100_000):
+        nested = opened * depth + "1" + closed * depth
+        refused_as_sent(path, nested, 400, "more than 64 levels deep (line 1, column")
+        refused_as_sent(path, opened * depth, 400, "more than 64 levels deep")
+
+
+def test_brackets_in_text_are_no_nesting() -> None:
+    text = '[{"' * 1000 + "\\"
+    answer = call("POST", "/tasks", body={"task_name": "sample_note", "payload": {"text": text}})
+    assert answer.status == 202
+    assert script.tasks_run[0].text == text
+
+
+def test_nesting_64_deep_is_read(path: str) -> None:
+    nested = "[" * 61 + "]" * 61  # inside of body, payload and list
+    answer = call("POST", path, raw=around(nested))
+    refused(answer, 422, "Extra inputs")  # read, and then compared with what the route takes
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "[" * LIMIT,
+        '"' + '\\"' * (LIMIT // 2 - 1),
+        '"' + "\\" * (LIMIT - 1),
+        '"' * LIMIT,
+        "[" + "[]," * (LIMIT // 3 - 1) + "1]",
+        "[" + "0," * (LIMIT // 2 - 9) + "1]",
+        "{" + '"a":1,' * (LIMIT // 6 - 1) + '"b":1}',
+        "1" * LIMIT,
+    ],
+    ids=["brackets", "quotes-escaped", "backslashes", "quotes", "pairs", "zeros", "keys", "digits"],
+)
+def test_no_body_takes_long_to_refuse(bomb: str) -> None:
+    began = time.process_time()
+    assert call("POST", "/jobs", raw=bomb).status == 400
+    assert time.process_time() - began < 8  # seconds; each takes about one
+
+
+# --- what a later reader could trip over ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "digits", ["1" * 5_000, "-" + "9" * 129, "1." + "0" * 5_000, "1" * 200_000]
+)
+def test_numbers_of_5000_digits(path: str, digits: str) -> None:
+    refused_as_sent(path, around(digits), 400, "more than 128 characters")
+    assert "$.payload.list[1]" in call("POST", path, raw=around(digits)).json["detail"]
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+def test_constants_that_only_python_reads(path: str, constant: str) -> None:
+    refused_as_sent(path, around(constant), 400, f"{constant} is not JSON, at $.payload.list[1]")
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1" + "0" * 100 + "e999"])
+def test_numbers_too_large_for_a_double(path: str, number: str) -> None:
+    refused_as_sent(path, around(number), 400, "too large for a double, at $.payload.list[1]")
+
+
+@pytest.mark.parametrize(
+    ("escape", "name"),
+    [
+        ("\\u0000", "NUL (U+0000)"),
+        ("\\ud800", "half a surrogate pair (U+D800)"),
+        ("\\udfff", "half a surrogate pair (U+DFFF)"),
+        ("\\ude00\\ud83d", "half a surrogate pair (U+DE00)"),
+    ],
+)
+def test_nul_and_lone_surrogates(path: str, escape: str, name: str) -> None:
+    refused_as_sent(path, around(f'"a{escape}b"'), 400, f"{name}, which not every reader")
+    refused_as_sent(path, around(f'{{"a{escape}b": 1}}'), 400, f"{name}, which not every reader")
+    refused_as_sent(path, f'{{"task_name": "{escape}"}}', 400, "at $.task_name")
+
+
+def test_a_nul_as_it_is(path: str) -> None:
+    refused_as_sent(path, around('"a\x00b"'), 400, "Invalid control character")
+
+
+def test_a_surrogate_in_the_event_itself(path: str) -> None:
+    refused(call("POST", path, raw=around('"\ud800"')), 400, "not text that UTF-8 can hold")
+
+
+def test_a_whole_surrogate_pair_is_one_character() -> None:
+    raw = '{"task_name": "sample_note", "payload": {"text": "\\ud83d\\ude00"}}'
+    assert call("POST", "/tasks", raw=raw).status == 202
+    assert script.tasks_run[0].text == "\U0001f600"
+
+
+def test_a_key_given_twice(path: str) -> None:
+    raw = '{"job_type": "sample_once", "payload": {"number": 1, "number": 2}}'
+    refused_as_sent(path, raw, 400, "the key 'number' twice, at $.payload")
+    refused_as_sent(path, '{"payload": {}, "p\\u0061yload": {}}', 400, "'payload' twice, at $")
+
+
+# --- JSON that is not what the route takes --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({}, "job_type"),
+        ({"job_type": 1}, "job_type"),
+        ({"job_type": ""}, "job_type"),
+        ({"job_type": "x" * 129}, "job_type"),
+        ({"job_type": "sample_once", "payload": []}, "payload"),
+        ({"job_type": "sample_once", "payload": None}, "payload"),
+        ({"job_type": "sample_once", "organization_id": None}, "organization_id"),
+        ({"job_type": "sample_once", "organization_id": ["o"]}, "organization_id"),
+        ({"job_type": "sample_once", "organization_id": "a#b"}, "organization_id"),
+        ({"job_type": "sample_once", "queue_name": "a\nb"}, "queue_name"),
+        ({"job_type": "sample_once", "campaign_id": 7}, "campaign_id"),
+        ({"job_type": "sample_once", "jobtype": "sample_once"}, "jobtype"),
+    ],
+)
+def test_a_job_with_wrong_fields(fields: dict[str, Any], field: str) -> None:
+    answer = call("POST", "/jobs", body=fields)
+    refused(answer, 422, field)
+    assert [each["field"] for each in answer.json["errors"]] == [field]
+    assert all(each["why"] for each in answer.json["errors"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"payload": {}}, "task_name"),
+        ({"task_name": {"a": 1}}, "task_name"),
+        ({"task_name": "sample_note", "payload": "text"}, "payload"),
+        ({"task_name": "sample_note", "organization_id": "o"}, "organization_id"),
+    ],
+)
+def test_a_task_with_wrong_fields(fields: dict[str, Any], field: str) -> None:
+    answer = call("POST", "/tasks", body=fields)
+    refused(answer, 422, field)
+    assert [each["field"] for each in answer.json["errors"]] == [field]
+
+
+def test_a_payload_with_wrong_fields_is_refused_field_by_field(path: str) -> None:
+    payload = {"number": "s3cret", "text": 5, "other": 1}
+    name = {"/jobs": {"job_type": "sample_once"}, "/tasks": {"task_name": "sample_note"}}[path]
+    answer = call("POST", path, body={**name, "payload": payload})
+    refused(answer, 422, "payload.number")
+    fields = {each["field"] for each in answer.json["errors"]}
+    assert fields == {"payload.number", "payload.text", "payload.other"}
+    assert "s3cret" not in answer.text
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
+    answer = call("POST", "/jobs", body={"job_type": "sample_onec"})
+    refused(answer, 422, "did you mean 'sample_once'?")
+    assert answer.json["type"] == "urn:job-runners:unknown-job-type"
+    answer = call("POST", "/tasks", body={"task_name": "sample_not"})
+    refused(answer, 422, "did you mean 'sample_note'?")
+
+
+def test_an_answer_does_not_grow_with_what_is_wrong(path: str) -> None:
+    for body in (
+        {"x" * 2_000_000: 1},
+        {f"field-{n}": 1 for n in range(100_000)},
+        {"job_type": "x" * 1_000_000, "task_name": "x" * 1_000_000},
+    ):
+        answer = call("POST", path, body=body)
+        refused(answer, 422, "")
+        assert len(answer.text) < 30_000
+
+
+# --- anything at all ------------------------------------------------------------------------------
+
+names = st.sampled_from(["sample_once", "sample_note", "sample_again", "nope"])
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+bodies = st.fixed_dictionaries(
+    {"job_type": names | json_values, "payload": json_values},
+    optional={"organization_id": json_values, "task_name": names, "campaign_id": json_values},
+)
+raw_bodies = (
+    st.binary(max_size=200)
+    | st.text(max_size=200).map(lambda text: text.encode(errors="surrogatepass"))
+    | (bodies | json_values).map(lambda value: json.dumps(value).encode())
+    | bodies.map(lambda value: json.dumps(value).encode()[1:-2])
+)
+
+
+@given(raw=raw_bodies)
+@hypothesis_settings(
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_no_bytes_break_the_api_and_what_is_refused_leaves_nothing(path: str, raw: bytes) -> None:
+    before = kept()
+    answer = call("POST", path, raw=raw)
+    assert answer.status in {202, 400, 415, 422}, answer.text
+    if answer.status != 202:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert kept() == before
+
+
+@given(name=names, payload=st.dictionaries(st.text(max_size=5), json_values, max_size=3))
+@hypothesis_settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_what_is_accepted_comes_back_as_it_was_sent(name: str, payload: dict[str, Any]) -> None:
+    sent = {"number": len(payload), "text": json.dumps(payload, allow_nan=True)}
+    answer = call("POST", "/jobs", body={"job_type": name, "payload": sent})
+    if name.startswith("sample_") and name != "sample_note":
+        assert call("GET", answer.headers["location"]).json["payload"] == sent
+    else:
+        assert answer.status == 422
