@@ -75,15 +75,21 @@ def run_task(message: TaskMessage, *, send: Send | None) -> None:
     try:
         task.function(registry().task_payload(message.name, message.payload))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is its error
-        most = task.retry.max_attempts if task.retry else 1
-        delay = wait_before_retry(task.retry, message.attempt, most, error)
-        if delay is None or send is None:
-            log.task_failed(error)
-        else:
-            log.will_retry(error, delay)
-            send(message.next_attempt(), min(delay, LONGEST_DELAY))
+        answer_failed_task(message, error, send)
     else:
         log.task_done(message)
+
+
+def answer_failed_task(message: TaskMessage, error: BaseException, send: Send | None) -> None:
+    """Send a task that failed again if it is tagged and may be; else the log is its record."""
+    retry = registry().task(message.name).retry
+    most = retry.max_attempts if retry else 1
+    delay = wait_before_retry(retry, message.attempt, most, error)
+    if delay is None or send is None:
+        log.task_failed(error)
+    else:
+        send(message.next_attempt(), min(delay, LONGEST_DELAY))
+        log.will_retry(error, delay)
 
 
 def _call(job: Job, running: RunningJob, row: JobRequest) -> Any:

@@ -4,6 +4,7 @@
 """
 
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -73,7 +74,30 @@ def send(message: Message, delay: float = 0) -> None:
         _threads().submit(_run_here, message)
 
 
+class _Inbox(threading.local):
+    """What a thread has still to run: a leg that follows another must not run inside it."""
+
+    def __init__(self) -> None:
+        self.messages: deque[Message] = deque()
+        self.busy = False
+
+
+_inbox = _Inbox()
+
+
 def _run_here(message: Message) -> None:
+    _inbox.messages.append(message)
+    if _inbox.busy:
+        return
+    _inbox.busy = True
+    try:
+        while _inbox.messages:
+            _run_one(_inbox.messages.popleft())
+    finally:
+        _inbox.busy = False
+
+
+def _run_one(message: Message) -> None:
     deadline = clock.now() + settings().job_timeout_seconds * clock.SECOND
     try:
         run(message, deadline=deadline, send=send)

@@ -62,7 +62,11 @@ def _run_in_child(children: ForkServerContext, message: Message) -> None:
 def _child(text: bytes, deadline: int) -> None:
     # Ctrl-C reaches the whole process group: the job at hand is finished all the same.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    run(decode(text), deadline=deadline, send=None)
+    run(decode(text), deadline=deadline, send=_leave_to_the_poll)
+
+
+def _leave_to_the_poll(message: Message, delay: float = 0) -> None:
+    """The next leg or attempt is in the table, due: no message has to say so."""
 
 
 def _children() -> ForkServerContext:

@@ -97,6 +97,11 @@ def leg_over(row: JobRequest) -> None:
     logger.info("leg over", extra={"progress": row.progress})
 
 
+def not_settled(state: str) -> None:
+    """A failure record of a message that no longer has the job: it says nothing about it now."""
+    logger.info("failure record ignored", extra={"job_is": state})
+
+
 def claim_lost(why: BaseException) -> None:
     """Someone else has moved the row on: whatever this invocation found out is void."""
     logger.warning("claim lost, outcome dropped", extra={"why": str(why)})
@@ -104,15 +109,8 @@ def claim_lost(why: BaseException) -> None:
 
 def settled(row: JobRequest, why: Exception) -> None:
     """A job whose worker can't say how it ended has got its next attempt, or its outcome."""
-    logger.warning(
-        "settled",
-        extra={
-            "job_id": row.id,
-            "job_type": row.job_type,
-            "status": str(row.status),
-            "why": str(why),
-        },
-    )
+    fields = {"job_id": row.id, "job_type": row.job_type, "status": str(row.status)}
+    logger.warning("settled", extra=fields | {"why": str(why)})
 
 
 def task_done(message: TaskMessage) -> None:

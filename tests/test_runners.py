@@ -244,6 +244,22 @@ def test_work_that_would_not_survive_a_wire_is_refused_in_process_too(bench: Ben
         bench.runner.dispatch_task("sample_note", {"text": object()})
 
 
+def test_a_job_dispatched_by_a_job_runs_after_it_not_inside_it(
+    choose: Callable[[str], Bench],
+) -> None:
+    bench, order = choose("legacy, waiting"), []
+
+    def parent(job: Any, payload: Any) -> None:
+        order.append(f"start {payload.number}")
+        if payload.number:
+            bench.dispatch(payload={"number": payload.number - 1})
+        order.append(f"end {payload.number}")
+
+    script.job = parent
+    bench.dispatch(payload={"number": 2})
+    assert order == ["start 2", "end 2", "start 1", "end 1", "start 0", "end 0"]
+
+
 # --- lambda-async ---------------------------------------------------------------------------------
 
 

@@ -1,0 +1,29 @@
+"""The failures Lambda: records of events that Lambda gave up on, each settled or kept."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import runners
+from errors import JobRunnersError
+from runners import log
+from runners.settlement import settle
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+
+def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any]:  # noqa: ARG001
+    """Settle a batch of records. One that can't be settled goes back to the queue, and after a few
+    tries to its dead letters, where it is kept."""
+    send = runners.sender()
+    if send is None:
+        raise RuntimeError("the runner that JOB_RUNNER names has no send(): nothing can be settled")
+    kept = []
+    for record in event["Records"]:
+        try:
+            settle(json.loads(record["body"]), send)
+        except (JobRunnersError, ValueError) as error:
+            log.left_for_later(error)
+            kept.append({"itemIdentifier": record["messageId"]})
+    return {"batchItemFailures": kept}

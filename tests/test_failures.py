@@ -1,0 +1,138 @@
+"""What Lambda gave up on: settled once, by the record of the very message that has the job."""
+
+import json
+from typing import Any
+
+import pytest
+
+import handlers.failures
+import test_verbs
+from conftest import forget
+from fake_lambda import WORKER, Context, FakeLambda
+from sample_work import script
+from store import aws as clients
+from store import verbs
+from store.job_request import Status
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+read = test_verbs.stored
+
+
+@pytest.fixture(autouse=True)
+def delay_queue(aws: None, monkeypatch: pytest.MonkeyPatch) -> str:
+    url: str = clients.client("sqs").create_queue(QueueName="delay")["QueueUrl"]
+    monkeypatch.setenv("DELAY_QUEUE_URL", url)
+    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("JOB_RUNNER", "lambda-async")
+    monkeypatch.setenv("WORKER_LAMBDA_FUNCTION_NAME", WORKER)
+    forget()
+    script.reset()
+    FakeLambda()
+    return url
+
+
+def record(payload: Any, error: str | None = "Task timed out after 900.00 seconds") -> str:
+    """As Lambda writes them."""
+    return json.dumps(
+        {
+            "version": "1.0",
+            "timestamp": "2026-11-24T12:00:00.000Z",
+            "requestContext": {
+                "requestId": "r",
+                "functionArn": WORKER,
+                "condition": "RetriesExhausted",
+                "approximateInvokeCount": 1,
+            },
+            "requestPayload": payload,
+            "responseContext": {"statusCode": 200, "functionError": "Unhandled"},
+            **({"responsePayload": {"errorMessage": error}} if error else {}),
+        }
+    )
+
+
+def give(*bodies: str) -> list[str]:
+    """Hand records to the function; returns those that it keeps."""
+    records = [{"messageId": f"m{n}", "body": body} for n, body in enumerate(bodies)]
+    answer = handlers.failures.handler({"Records": records}, Context())  # type: ignore[arg-type]
+    return [each["itemIdentifier"] for each in answer["batchItemFailures"]]
+
+
+def job_event(job_id: str, send_id: str = "send") -> dict[str, Any]:
+    return {"v": 1, "kind": "job", "id": job_id, "job_type": "sample_again", "send_id": send_id}
+
+
+def task_event(name: str, attempt: int = 1) -> dict[str, Any]:
+    return {"v": 1, "kind": "task", "id": "t", "name": name, "payload": {}, "attempt": attempt}
+
+
+def delayed(url: str) -> int:
+    name = "ApproximateNumberOfMessagesDelayed"
+    queue = clients.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+    return int(queue["Attributes"][name])
+
+
+def test_a_killed_attempt_of_a_tagged_job_is_followed_by_another(delay_queue: str) -> None:
+    row = test_verbs.claimed()
+    verbs.checkpoint(row, verbs.Reached({"at": 5}, 50, None))
+    assert give(record(job_event(row.id))) == []
+    row = read(row)
+    assert (row.status, row.attempt, row.cursor) == (Status.RETRYABLE, 2, {"at": 5})
+    assert "Task timed out after 900.00 seconds" in row.error["message"]
+    assert delayed(delay_queue) == 1
+
+
+def test_a_killed_untagged_job_fails_and_is_told_honestly(delay_queue: str) -> None:
+    row = test_verbs.claimed(test_verbs.saved(max_attempts=1))
+    assert give(record(job_event(row.id), error=None)) == []
+    row = read(row)
+    assert (row.status, row.error["kind"]) == (Status.FAILED, "Interrupted")
+    assert "RetriesExhausted" in row.error["message"]
+    assert "may have had effects" in row.error["message"]
+    assert delayed(delay_queue) == 0
+
+
+def test_a_record_of_another_message_says_nothing_about_a_running_job() -> None:
+    row = test_verbs.claimed()
+    before = read(row).serialize()
+    assert give(record(job_event(row.id, send_id="a duplicate's"))) == []
+    assert read(row).serialize() == before
+
+
+@pytest.mark.parametrize("ending", test_verbs.ENDINGS)
+def test_a_record_that_comes_after_the_end_changes_nothing(ending: str) -> None:
+    row = test_verbs.claimed()
+    test_verbs.ENDINGS[ending](row)
+    before = read(row).serialize()
+    assert give(record(job_event(row.id)), record(job_event("0" * 32))) == []
+    assert read(row).serialize() == before
+
+
+def test_the_same_record_twice_settles_once(delay_queue: str) -> None:
+    row = test_verbs.claimed()
+    event = record(job_event(row.id))
+    assert give(event, event) == []
+    assert read(row).attempt == 2
+    assert delayed(delay_queue) == 1
+
+
+def test_a_killed_tagged_task_is_sent_again_until_its_attempts_are_spent(delay_queue: str) -> None:
+    assert give(record(task_event("sample_note_again"))) == []
+    assert delayed(delay_queue) == 1
+    assert give(record(task_event("sample_note_again", attempt=3))) == []
+    assert give(record(task_event("sample_note"))) == []
+    assert delayed(delay_queue) == 1
+
+
+def test_poison_is_kept_and_the_rest_of_its_batch_is_settled() -> None:
+    row = test_verbs.claimed()
+    kept = give(
+        "not json",
+        "[]",
+        json.dumps({"requestPayload": {"v": 9}}),
+        record({"hello": "world"}),
+        record(task_event("unknown_here")),
+        record(job_event(row.id)),
+    )
+    assert kept == ["m0", "m1", "m2", "m3", "m4"]
+    assert read(row).status is Status.RETRYABLE

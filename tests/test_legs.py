@@ -1,0 +1,212 @@
+"""Jobs that outlive an invocation: legs, timeouts, and what interrupts a job that overstays."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import test_verbs
+from conftest import forget
+from errors import InvalidDefinition
+from runners import execution, registry
+from runners.messages import JobMessage, Message
+from sample_work import again, once, script
+from store import clock, queries, verbs
+from store.job_request import JobRequest, Status
+from work.alarm import alarm, held
+from work.definitions import Job
+from work.retry import Retry
+from work.signals import TimeOver
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+read = test_verbs.stored
+
+
+@pytest.fixture(autouse=True)
+def sample_work(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    forget()
+    script.reset()
+
+
+@pytest.fixture
+def define(monkeypatch: pytest.MonkeyPatch) -> Callable[[Job], None]:
+    """Replace sample_again by another definition."""
+
+    def replace(job: Job) -> None:
+        found = registry.registry()
+        changed = registry.Registry({**found.jobs, "sample_again": job}, found.tasks)
+        monkeypatch.setattr(execution, "registry", lambda: changed)
+        monkeypatch.setattr("runners.outcome.registry", lambda: changed)
+
+    return replace
+
+
+def run(row: JobRequest, seconds: float, sent: list[Message] | None = None) -> JobRequest:
+    """One invocation of so many seconds."""
+    messages: list[Message] = [] if sent is None else sent
+    execution.run(
+        JobMessage(id=row.id, job_type="sample_again", send_id="s"),
+        deadline=clock.now() + int(seconds * 1000),
+        send=lambda message, delay=0: messages.append(message),
+    )
+    return read(row)
+
+
+def count_slowly(step: float, steps: int) -> Callable[[Any, Any], Any]:
+    """A job that counts, from its cursor on, and remembers what it did."""
+
+    def work(job: Any, payload: object) -> dict[str, Any]:
+        for number in range(job.cursor or 0, steps):
+            time.sleep(step)
+            done.append(number)
+            job.checkpoint(number + 1, progress=100 * number / steps)
+        return {"legs": job.leg}
+
+    done: list[int] = []
+    work.done = done  # type: ignore[attr-defined]
+    return work
+
+
+def test_a_job_goes_on_over_legs_where_it_left_off() -> None:
+    work = script.job = count_slowly(0.05, 20)
+    row = test_verbs.saved()
+    sent: list[Message] = []
+    states = []
+    for _ in range(10):
+        row = run(row, 0.5, sent)
+        states.append((row.status, row.attempt, row.cursor))
+        if row.status.finished:
+            break
+    assert row.status is Status.SUCCEEDED
+    assert 3 <= row.legs <= 6
+    assert work.done == list(range(20))  # type: ignore[attr-defined]
+    assert [state[:2] for state in states[:-1]] == [(Status.QUEUED, 1)] * (row.legs - 1)
+    assert len(sent) == row.legs - 1
+
+
+def test_a_job_that_reports_progress_without_a_cursor_has_no_next_leg() -> None:
+    def work(job: Any, payload: object) -> str:
+        for step in range(10):
+            time.sleep(0.05)
+            job.checkpoint(progress=step * 10)
+        return "done in one"
+
+    script.job = work
+    row = run(test_verbs.saved(), 0.6)
+    assert (row.status, row.legs) == (Status.SUCCEEDED, 1)
+
+
+def test_a_job_that_has_had_all_its_legs_fails_and_is_not_retried(
+    define: Callable[[Job], None],
+) -> None:
+    define(Job(again, retry=Retry(max_attempts=3), max_legs=2))
+    script.job = count_slowly(0.05, 1000)
+    row = run(test_verbs.saved(), 0.3)
+    assert row.status is Status.QUEUED
+    row = run(row, 0.3)
+    assert (row.status, row.error["kind"]) == (Status.FAILED, "LegsSpent")
+
+
+def test_a_job_that_overstays_is_interrupted_before_its_invocation_ends() -> None:
+    def work(job: object, payload: object) -> None:
+        while True:
+            try:
+                time.sleep(0.01)
+            except Exception:  # noqa: BLE001 - may not keep it alive
+                time.sleep(60)
+
+    script.job = work
+    begin = time.monotonic()
+    row = run(test_verbs.saved(), 1.0)
+    assert time.monotonic() - begin < 1.0
+    assert (row.status, row.attempt, row.error["kind"]) == (Status.RETRYABLE, 2, "TimedOut")
+    assert "worker's time limit" in row.error["message"]
+
+
+def test_a_timeout_is_the_attempts_over_all_its_legs(define: Callable[[Job], None]) -> None:
+    define(Job(once, timeout=0.5))
+    script.job = count_slowly(0.05, 1000)
+    row = test_verbs.saved(max_attempts=1)
+    legs = 0
+    while not row.status.finished:
+        row = run(row, 0.3)
+        legs += 1
+    assert (row.status, row.error["kind"]) == (Status.FAILED, "TimedOut")
+    assert "its timeout of 0.5 s" in row.error["message"]
+    assert "may have had effects" in row.error["message"]
+    assert 2 <= legs <= 4
+
+
+def test_the_next_attempt_has_its_whole_timeout_again() -> None:
+    row = test_verbs.claimed()
+    assert test_verbs.retry(row).attempt_started_at is None
+    first = row.attempt_started_at
+    time.sleep(0.01)
+    second = test_verbs.claimed(row)
+    assert second.attempt_started_at == second.started_at
+    assert second.attempt_started_at != first
+
+
+def test_the_alarm_rings_once_and_never_after_its_block() -> None:
+    with pytest.raises(TimeOver), alarm(0.02):
+        time.sleep(5)
+    with alarm(0.02):
+        pass
+    time.sleep(0.05)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_the_alarm_waits_for_a_write_of_ours() -> None:
+    reached: list[str] = []
+
+    def write() -> None:
+        with held():
+            time.sleep(0.1)
+            reached.append("written")
+        reached.append("went on")
+
+    with pytest.raises(TimeOver), alarm(0.02):
+        write()
+    assert reached == ["written"]
+
+
+def test_in_a_thread_the_alarm_is_silent() -> None:
+    outcome: list[str] = []
+
+    def work() -> None:
+        with alarm(0.01), held():
+            time.sleep(0.05)
+        outcome.append("ended by itself")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert outcome == ["ended by itself"]
+
+
+def test_a_job_nobody_started_within_a_day_fails_as_never_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from runners import timer
+
+    sent: list[Message] = []
+    row = test_verbs.saved()
+    resumed = test_verbs.saved()
+    verbs.end_leg(test_verbs.claimed(resumed), verbs.Reached(1, 1, None))
+    monkeypatch.setattr(clock, "now", lambda: row.created_at + clock.DAY + clock.MINUTE)
+    met = timer.tick(lambda message, delay=0: sent.append(message), until=clock.now() + 1000).met
+    assert met == {timer.Met.EXPIRED: 1, timer.Met.SENT: 1}
+    assert read(row).error["kind"] == "NeverStarted"
+    assert [message.id for message in sent] == [resumed.id]  # started once, so not bound
+    assert queries.page("org", limit=5, status=Status.FAILED).jobs[0].id == row.id
+
+
+@pytest.mark.parametrize("wrong", [{"timeout": 0}, {"max_legs": 0}, {"start_within": -1}])
+def test_bounds_that_can_not_be_kept_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidDefinition, match="must be above 0"):
+        Job(once, **wrong)
