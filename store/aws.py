@@ -49,4 +49,6 @@ def _config(service: str) -> Config:
         retries={"total_max_attempts": _ATTEMPTS.get(service, 4), "mode": "standard"},
         # pynamodb builds the requests; checking each again costs time and finds nothing.
         parameter_validation=service != "dynamodb",
+        # botocore still signs S3 URLs with version 2 in us-east-1, which no KMS key accepts.
+        signature_version="s3v4" if service == "s3" else None,
     )
