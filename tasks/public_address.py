@@ -1,0 +1,51 @@
+"""Finds the address of a host on the public internet, and refuses to find any other.
+
+A webhook's host is chosen from outside. What it resolves to must not be something that only we can
+reach: the runtime of this very function on its loopback, a cloud's metadata, a private network.
+"""
+
+import ipaddress
+import socket
+from ipaddress import IPv4Address, IPv6Address
+
+from errors import DoNotRetry, WebhookFailed
+
+_UNICAST = ipaddress.ip_network("2000::/3")  # the only IPv6 that the internet routes
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # the IPv4 address in the last 32 bits
+
+
+def resolve(host: str, port: int) -> str:
+    """The address to connect to: the host is resolved here, once, and never again.
+
+    Raises DoNotRetry if any of its addresses is not public, for a host that names one of ours
+    among others is not to be trusted with the choice; WebhookFailed if it has no address now.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise WebhookFailed(host, f"has no address: {error.strerror}") from error
+    except UnicodeError as error:  # the resolver's answer to a label that is empty or too long
+        raise DoNotRetry(f"{host!r} is not a host name") from error
+    addresses = [str(each[4][0]) for each in found]
+    for address in addresses:
+        if not is_public(address):
+            raise DoNotRetry(f"the webhook at {host} is not on the public internet: {address}")
+    return addresses[0]
+
+
+def is_public(address: str) -> bool:
+    """Whether everybody on the internet reaches the same machine at this address."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, IPv6Address):
+        inner = _inner(ip)
+        if inner is None:
+            return ip in _UNICAST and ip.is_global
+        ip = inner
+    return ip.is_global and not ip.is_multicast
+
+
+def _inner(ip: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that packets to an IPv6 one are carried on to."""
+    if ip in _NAT64:
+        return IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour

@@ -1,0 +1,14 @@
+"""What can run as a task: each name with its function and the rules it runs under."""
+
+from tasks.names import Tasks
+from tasks.post_webhook import post_webhook
+from tasks.send_message import send_message
+from work.definitions import Task
+from work.retry import Retry
+
+TASKS: dict[str, Task] = {
+    # Tried again only after a refusal: send_message turns every doubtful failure into DoNotRetry.
+    Tasks.SEND_MESSAGE: Task(send_message, retry=Retry(max_attempts=5)),
+    # Receivers tell a repeated delivery by its webhook-id.
+    Tasks.POST_WEBHOOK: Task(post_webhook, retry=Retry(max_attempts=8)),
+}
