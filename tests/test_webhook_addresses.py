@@ -1,0 +1,148 @@
+"""Where post_webhook may not go: no address that only we can reach, however it is written."""
+
+import socket
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from errors import DoNotRetry, WebhookFailed
+from tasks import post_webhook as module
+from tasks.post_webhook import PostWebhook
+from webhook_sender import KEY, resolve_to, send
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signing key without an AWS to ask for it, where only the connection matters."""
+    monkeypatch.setattr(module, "webhook_key", lambda name: KEY)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "127.1.2.3",
+        "0.0.0.0",
+        "10.0.0.1",
+        "172.16.0.1",
+        "192.168.1.1",
+        "100.64.0.1",
+        "169.254.169.254",
+        "169.254.100.1",
+        "192.0.2.1",
+        "198.18.0.1",
+        "224.0.1.1",
+        "239.255.255.250",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::127.0.0.1",
+        "::8.8.8.8",
+        "::ffff:127.0.0.1",
+        "::ffff:169.254.169.254",
+        "64:ff9b::7f00:1",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::808:808",
+        "2002:7f00:1::",
+        "2002:a9fe:a9fe::1",
+        "2001::1",
+        "2001:db8::1",
+        "fc00::1",
+        "fd00:ec2::254",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fec0::1",
+        "ff02::1",
+        "ff0e::1",
+    ],
+)
+def test_an_address_that_is_not_public_is_never_connected_to(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve_to(monkeypatch, address)
+    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("connected"))
+    with pytest.raises(DoNotRetry, match="is not on the public internet"):
+        send()
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::"],
+)
+def test_an_address_that_is_public_is_the_one_connected_to(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connected: list[Any] = []
+
+    def create_connection(to: Any, **_: Any) -> Any:
+        connected.append(to)
+        raise ConnectionRefusedError
+
+    resolve_to(monkeypatch, address)
+    monkeypatch.setattr(socket, "create_connection", create_connection)
+    with pytest.raises(WebhookFailed, match="did not answer"):
+        send()
+    assert connected == [(address, 443)]
+
+
+def test_one_private_address_among_public_ones_is_enough_to_refuse(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolve_to(monkeypatch, "8.8.8.8", "10.0.0.1")
+    with pytest.raises(DoNotRetry, match=r"is not on the public internet: 10\.0\.0\.1"):
+        send()
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "0x7f.1", "0x7f000001", "2130706433", "017700000001", "127.1", "localhost"],
+)
+def test_no_way_of_writing_our_own_address_gets_there(host: str) -> None:
+    with pytest.raises(DoNotRetry, match="is not on the public internet"):
+        send(url=f"https://{host}/")
+
+
+def test_a_host_without_an_address_may_have_one_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    def getaddrinfo(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with pytest.raises(WebhookFailed, match="has no address: Name or service not known"):
+        send()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hooks.example.com/",
+        "//hooks.example.com/",
+        "https:///in",
+        "https://",
+        "https://user:pass@hooks.example.com/",
+        "https://hooks.example.com\\@127.0.0.1/",
+        "https://127.0.0.1\\.example.com/",
+        "https://hooks.example.com:0/",
+        "https://hooks.example.com:99999/",
+        "https://hooks.example.com:x/",
+        "https://[::1]/",
+        "https://[::ffff:127.0.0.1]/",
+        "https://[/",
+        "https://b\u00fccher.example/",
+        "https://hooks.example.com/\u2028",
+        "https://hooks.example.com/a b",
+        "https://hooks.example.com/\r\nX: y",
+        "https://hooks..example.com/",
+        "https://hooks.example.com../",
+        f"https://{'a' * 64}.example.com/",
+        f"https://{'a.' * 130}com/",
+        "https://" + "hooks.example.com/".ljust(2048, "x"),
+        "file:///etc/passwd",
+        "",
+    ],
+)
+def test_a_url_that_no_webhook_may_have_is_refused_when_dispatched(url: str) -> None:
+    with pytest.raises(ValidationError) as error:
+        PostWebhook(url=url, event_id="evt_1", body={}, secret="acme/main")
+    assert [each["loc"] for each in error.value.errors()] == [("url",)]
