@@ -1,11 +1,23 @@
-"""What tests say to the contacts table and the bucket, in a word each."""
+"""Imports files for tests, and looks at the contacts and files that jobs leave."""
 
 import csv
 import io
 from typing import Any
 
 from jobs.contacts import Contact, organization_campaign
+from jobs.import_contacts import ImportContacts, import_contacts
+from recording_job import RecordingJob
 from store import bucket
+
+KEY = "uploads/acme/contacts.csv"
+HEADER = "first_name,last_name,cell\n"
+ANN = "Ann,Lee,(212) 555-0123\n"
+
+
+def run(file: str | bytes, *, country: str = "US", job: RecordingJob | None = None) -> Any:
+    """Upload a file for acme and import it; the job's result."""
+    bucket.put_bytes(KEY, file.encode() if isinstance(file, str) else file)
+    return import_contacts(job or RecordingJob(), ImportContacts(key=KEY, country=country))
 
 
 def contacts(organization: str = "acme", campaign: str = "spring") -> list[dict[str, Any]]:
