@@ -78,7 +78,7 @@ class _Export:
         self._upload.add(self._text.take())
         cursor = {
             "upload": self._upload.id,
-            "parts": self._upload.parts,
+            "parts": list(self._upload.parts),
             "rows": self._rows,
             "last": self._last,
         }

@@ -24,7 +24,7 @@ class Upload:
     def __init__(self, key: str, upload_id: str, parts: list[str]) -> None:
         self.key = key
         self.id = upload_id
-        self.parts = parts
+        self.parts = list(parts)
 
     @classmethod
     def start(cls, key: str, content_type: str) -> "Upload":

@@ -45,6 +45,7 @@ class RecordingJob(RunningJob):
     def checkpoint(
         self, cursor: Any = None, *, progress: float | None = None, message: str | None = None
     ) -> None:
+        self.cursor = cursor
         self.cursors.append(json.loads(json.dumps(cursor)))
         self.messages.append(message)
         self.shares.append(progress)

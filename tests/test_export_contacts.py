@@ -178,6 +178,26 @@ def test_parts_are_kept_for_a_later_attempt_and_dropped_after_the_last(
     assert len(open_uploads()) == left_open
 
 
+@pytest.mark.usefixtures("small_parts")
+def test_an_export_that_fails_after_a_checkpoint_goes_on_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keep(50)
+
+    def fails(upload: multipart.Upload) -> None:
+        raise EndpointConnectionError(endpoint_url="s3")
+
+    failing = RecordingJob()
+    with monkeypatch.context() as patch:
+        patch.setattr(multipart.Upload, "complete", fails)
+        with pytest.raises(EndpointConnectionError):
+            export(failing)
+    # What a retried attempt gets: the cursor as it is now, not as it was when it was given.
+    assert failing.cursor == failing.cursors[-1]
+    assert export(RecordingJob(cursor=failing.cursor))["rows"] == 50
+    assert [row[0] for row in rows_of(FILE)[1:]] == [f"Ann {number}" for number in range(50)]
+
+
 def test_the_cursor_holds_what_a_later_invocation_needs_and_little_more(small_parts: None) -> None:
     keep(50)
     job = RecordingJob()

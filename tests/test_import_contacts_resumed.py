@@ -65,6 +65,7 @@ class Import:
     def run(self, job: RecordingJob) -> tuple[Any, ...]:
         """Everything that the job leaves: result, contacts, file of rejected rows."""
         result = import_contacts(job, ImportContacts(key=self.key))
+        assert not job.cursors or job.cursor == job.cursors[-1]  # nothing changed it since
         rejected = b""
         if result["rejected"]:
             rejected = bucket.get_bytes(result["rejected"].pop("file"))
