@@ -4,8 +4,10 @@ Usage: python -m local.run [--demo]
 """
 
 import argparse
+import os
 import signal
 import sys
+import time
 from types import FrameType
 from typing import NoReturn
 
@@ -37,6 +39,7 @@ def main() -> int:
         console.print(str(problem), style="red", markup=False)
         return 1
     except Stopped:
+        steps.abandon()
         return 130 if demo else 0
 
 
@@ -56,8 +59,10 @@ def _run(steps: Steps, demo: bool) -> int:
 
 
 def _wait_until_stopped() -> NoReturn:
-    while True:
-        signal.pause()
+    parent = os.getppid()
+    while os.getppid() == parent:  # or make was killed, and nobody can stop this one any more
+        time.sleep(0.5)
+    raise Stopped
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
 from local.demo import CAMPAIGN, ORGANIZATION, Imported
@@ -56,20 +56,17 @@ class ImportBar:
         """Move the bar to where this view of the job says."""
         done = 100 if job["status"] == "succeeded" else job["progress"]
         message = escape(job.get("result_message") or "")
-        self._progress.update(
-            self._bar, description=job["status"], completed=done, message=message
-        )
+        self._progress.update(self._bar, description=job["status"], completed=done, message=message)
 
 
 @contextmanager
 def import_bar() -> Iterator[ImportBar]:
     """A live bar for as long as the with statement lasts."""
     columns = (
-        TextColumn("  import_contacts {task.description:<9}"),
-        BarColumn(bar_width=40),
+        TextColumn("  {task.description:<9}"),
+        BarColumn(bar_width=16),
         TaskProgressColumn(),
         TextColumn("{task.fields[message]}"),
-        TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:
         yield ImportBar(progress)
