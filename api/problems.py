@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from aws_lambda_powertools.event_handler import Response
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
-from pynamodb.exceptions import PynamoDBException
+from pynamodb.exceptions import PynamoDBException, VerboseClientError
 
 import errors
 from api import log
@@ -75,6 +75,8 @@ def _may_pass(error: BaseException | None) -> bool:
     permission, no such table) is not among it."""
     if isinstance(error, PynamoDBException):
         error = error.cause
+    if isinstance(error, VerboseClientError):
+        error = error.__cause__  # pynamodb's own leaves out the HTTP status
     if isinstance(error, ClientError):
         response: Any = error.response
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)

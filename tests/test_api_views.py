@@ -1,0 +1,305 @@
+"""A job as callers see it: what is shown, what stays inside, what it costs to look."""
+
+from collections import Counter
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+
+from api_events import call
+from conftest import ENVIRONMENT
+from sample_work import script
+from store import aws as clients
+from store import blobs, clock, queries, verbs
+from store.job_request import JobRequest, Status, due_shard, new_id, sort_key
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+
+@pytest.fixture(autouse=True)
+def samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    script.reset()
+
+
+@pytest.fixture
+def calls(aws: None) -> Counter[str]:
+    """Every AWS request from the moment a test clears it, by operation."""
+    counted: Counter[str] = Counter()
+    for service in ("dynamodb", "s3"):
+        clients.client(service).meta.events.register(
+            "before-call.*.*", lambda model, **_: counted.update([model.name])
+        )
+    return counted
+
+
+def saved(organization_id: str = "acme", payload: Any = None) -> JobRequest:
+    return verbs.save(
+        job_type="sample_once",
+        queue_name="default",
+        organization_id=organization_id,
+        payload=payload or {"number": 1},
+        max_attempts=1,
+    )
+
+
+def claimed(**fields: Any) -> JobRequest:
+    return verbs.claim(saved(**fields).id, send_id="send", deadline=clock.now() + clock.MINUTE)
+
+
+def succeeded(result: Any, **fields: Any) -> JobRequest:
+    return verbs.succeed(claimed(**fields), result)
+
+
+def view(row: JobRequest) -> Any:
+    answer = call("GET", f"/jobs/{row.id}")
+    assert answer.status == 200, answer.text
+    return answer.json
+
+
+# --- what is shown --------------------------------------------------------------------------------
+
+SHOWN = {
+    "id", "job_type", "status", "progress", "result_message", "error", "organization_id",
+    "campaign_id", "queue_name", "attempt", "max_attempts", "legs", "created_at", "queued_at",
+    "run_at", "started_at", "finished_at", "updated_at", "expires_at", "request_id",
+}  # fmt: skip
+
+
+def test_what_is_inside_is_not_shown() -> None:
+    row = claimed()
+    verbs.checkpoint(row, verbs.Reached({"at": "s3cret"}, 40, "400 of 1,000"))
+    text = call("GET", f"/jobs/{row.id}").text
+    job = view(row)
+    assert job.keys() == SHOWN | {"payload", "result", "notes"}
+    assert (job["progress"], job["result_message"]) == (40, "400 of 1,000")
+    for inside in (row.claim_token, "send_id", "due_", "s3cret", "lease", "cursor", "row_version"):
+        assert f'"{inside}' not in text
+
+
+def test_a_list_and_the_answer_to_a_dispatch_show_less() -> None:
+    verbs.fail(claimed(), {"kind": "ValueError", "message": "no luck", "traceback": "line 1"})
+    [listed] = call("GET", "/jobs", query="organization_id=acme").json["jobs"]
+    assert listed.keys() == SHOWN
+    assert listed["error"] == {"kind": "ValueError", "message": "no luck"}
+    assert call("POST", "/jobs", body={"job_type": "sample_once"}).json.keys() == SHOWN
+
+
+def test_a_failed_job_shows_its_error_with_the_traceback() -> None:
+    error = {"kind": "ValueError", "message": "half a pair: \ud800", "traceback": "line 1"}
+    job = view(verbs.fail(claimed(), error))
+    assert job["error"] == {**error, "message": "half a pair: ?"}
+    assert job["result"] is None
+
+
+def test_times_are_iso_8601_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "now", lambda: 1_795_521_600_123)
+    job = view(succeeded({"n": 1}))
+    assert job["created_at"] == job["finished_at"] == "2026-11-24T12:00:00.123Z"
+    assert job["expires_at"] == "2026-12-24T12:00:00.000Z"
+    assert job["run_at"] is None
+
+
+# --- payload and result ---------------------------------------------------------------------------
+
+
+def incompressible(size: int) -> str:
+    return "".join(new_id() for _ in range(size // 32))
+
+
+def test_what_is_large_comes_from_the_bucket() -> None:
+    payload, result = {"text": incompressible(50_000)}, {"text": incompressible(50_000)}
+    job = view(succeeded(result, payload=payload))
+    assert (job["payload"], job["result"], job["notes"]) == (payload, result, [])
+
+
+def test_what_is_gone_from_the_bucket_is_null_with_a_note() -> None:
+    row = succeeded({"text": incompressible(50_000)})
+    assert row.result_key is not None
+    clients.client("s3").delete_object(Bucket=ENVIRONMENT["BUCKET_NAME"], Key=row.result_key)
+    job = view(row)
+    assert (job["status"], job["result"], job["payload"]) == ("succeeded", None, {"number": 1})
+    assert job["notes"] == ["the result was kept in the bucket and is no longer there"]
+
+
+@pytest.mark.parametrize("text", ["x" * 6_000_000, '"' * 3_000_000, "\u0416" * 1_000_000])
+def test_what_no_lambda_response_can_hold_is_null_with_a_note(text: str) -> None:
+    job = view(succeeded({"text": text}))
+    assert (job["result"], job["payload"]) == (None, {"number": 1})
+    assert job["notes"] == ["the result is too large to show"]
+
+
+def test_a_result_has_room_before_its_payload() -> None:
+    large = {"text": "x" * 3_000_000}
+    answer = call("GET", f"/jobs/{succeeded(large, payload=large).id}")
+    assert answer.json["result"] == large
+    assert answer.json["notes"] == ["the payload is too large to show"]
+    assert len(answer.text) < 6_000_000
+
+
+def test_a_result_nested_too_deep_to_be_json_again_is_null_with_a_note(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    row = succeeded({"n": 1})
+    monkeypatch.setattr(blobs, "get", lambda packed, key: nested)
+    assert view(row)["notes"] == [
+        "the result is nested too deep to show",
+        "the payload is nested too deep to show",
+    ]
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def test_a_file_in_a_result_gets_a_url_that_reads_it() -> None:
+    row = claimed()
+    key = f"results/acme/{row.id}/rejected rows é.csv"
+    clients.client("s3").put_object(Bucket=ENVIRONMENT["BUCKET_NAME"], Key=key, Body=b"cell,why\n")
+    before = clock.now()
+    verbs.succeed(row, {"rejected": {"file": key, "rows": 3}, "parts": [{"file": key}]})
+    result = view(row)["result"]
+    rejected = result["rejected"]
+    assert (rejected["file"], rejected["rows"]) == (key, 3)
+    assert result["parts"][0]["url"]
+    assert rejected["url_expires_at"] >= clock.iso(before + 5 * clock.MINUTE)
+    query = parse_qs(urlsplit(rejected["url"]).query)
+    assert query["X-Amz-Expires"] == ["300"]
+    response = requests.get(rejected["url"], timeout=5)
+    assert response.content == b"cell,why\n"
+    disposition = response.headers["content-disposition"]
+    assert disposition == "attachment; filename*=UTF-8''rejected%20rows%20%C3%A9.csv"
+
+
+def test_a_url_is_minted_anew_each_time_and_never_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = claimed()
+    verbs.succeed(row, {"file": f"results/acme/{row.id}/a.csv", "url": "https://elsewhere.test"})
+    first = view(row)["result"]
+    later = clock.now() + clock.HOUR
+    monkeypatch.setattr(clock, "now", lambda: later)
+    second = view(row)["result"]
+    assert "elsewhere" not in first["url"]
+    assert second["url_expires_at"] > first["url_expires_at"]
+    stored = queries.read(row.id)
+    assert stored is not None
+    assert blobs.get(stored.result, stored.result_key)["url"] == "https://elsewhere.test"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "results/theirs/{id}/a.csv",
+        "results/acme/../theirs/{id}/a.csv",
+        "results/acme/theirs/{id}/a.csv",  # of an organisation named acme/theirs
+        "results/acme/{id}",
+        "results/acme/{id}/",
+        "results/acme",
+        "results/acmes/{id}/a.csv",
+        "Results/acme/{id}/a.csv",
+        "/results/acme/{id}/a.csv",
+        "uploads/acme/a.csv",
+        "payloads/{id}/a",
+        "work/{id}/a",
+        "",
+        7,
+        None,
+        ["results/acme/{id}/a.csv"],
+    ],
+)
+def test_no_other_file_gets_a_url(key: Any) -> None:
+    row = claimed()
+    key = key.replace("{id}", row.id) if isinstance(key, str) else key
+    verbs.succeed(row, {"file": key, "rejected": [{"file": key}]})
+    assert "url" not in str(view(row)["result"])
+
+
+def test_an_organisation_whose_name_is_a_pattern_gets_no_others_files() -> None:
+    row = claimed(organization_id=".*")
+    verbs.succeed(row, {"file": f"results/acme/{row.id}/a.csv"})
+    assert "url" not in view(row)["result"]
+
+
+# --- polling --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("age", "wait"), [(0, "1"), (9, "1"), (60, "6"), (600, "60"), (86_400, "60")]
+)
+def test_an_unfinished_job_says_when_to_ask_again(
+    age: int, wait: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = saved()
+    then = row.created_at + age * clock.SECOND
+    monkeypatch.setattr(clock, "now", lambda: then)
+    assert call("GET", f"/jobs/{row.id}").headers["retry-after"] == wait
+
+
+def test_a_finished_job_does_not() -> None:
+    assert "retry-after" not in call("GET", f"/jobs/{succeeded(None).id}").headers
+
+
+# --- what looking costs ---------------------------------------------------------------------------
+
+
+def test_reading_a_job_is_one_read(calls: Counter[str]) -> None:
+    row = succeeded({"n": 1})
+    calls.clear()
+    assert view(row)["result"] == {"n": 1}
+    assert calls == {"GetItem": 1}
+
+
+@pytest.mark.parametrize("there", [25, 60])
+def test_listing_the_newest_25_is_one_query_and_one_batch(calls: Counter[str], there: int) -> None:
+    large = {"text": incompressible(20_000)}
+    for number in range(there):
+        saved(payload=large if number == there - 1 else None)
+    calls.clear()
+    assert len(call("GET", "/jobs", query="organization_id=acme").json["jobs"]) == 25
+    assert calls == {"Query": 1, "BatchGetItem": 1}
+
+
+def test_listing_the_failed_ones_reads_no_others(calls: Counter[str]) -> None:
+    for _ in range(3):
+        saved()
+    verbs.fail(claimed(), {"kind": "E", "message": "m", "traceback": ""})
+    calls.clear()
+    query = "organization_id=acme&status=failed"
+    [job] = call("GET", "/jobs", query=query).json["jobs"]
+    assert job["status"] == "failed"
+    assert calls == {"Query": 1, "BatchGetItem": 1}
+
+
+@pytest.mark.parametrize("job_id", ["nope", "0" * 31, "0" * 33, "A" * 32, "0" * 31 + "\n", "%00"])
+def test_an_id_that_can_not_be_one_is_not_looked_up(calls: Counter[str], job_id: str) -> None:
+    calls.clear()
+    assert call("GET", f"/jobs/{job_id}").status == 404
+    assert calls == {}
+
+
+def test_a_filtered_list_can_come_in_short_pages_with_a_cursor() -> None:
+    wanted = saved()
+    with JobRequest.batch_write() as batch:
+        for _ in range(250):
+            job_id, now = new_id(), clock.now() + 1
+            batch.save(
+                JobRequest(
+                    id=job_id,
+                    job_type="other",
+                    queue_name="default",
+                    organization_id="acme",
+                    status=Status.QUEUED,
+                    due_at=now,
+                    due_shard=due_shard(job_id),
+                    created_at=now,
+                    created_key=sort_key(now, job_id),
+                )
+            )
+    query = {"organization_id": "acme", "job_type": "sample_once"}
+    first = call("GET", "/jobs", query=query).json
+    assert (first["jobs"], bool(first["cursor"])) == ([], True)
+    second = call("GET", "/jobs", query={**query, "cursor": first["cursor"]}).json
+    assert [job["id"] for job in second["jobs"]] == [wanted.id]
+    assert second["cursor"] is None
