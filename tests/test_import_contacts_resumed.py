@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contacts_table import contacts
-from jobs import contact_import, csv_records, segments
+from jobs import contact_import, csv_records
 from jobs.import_contacts import ImportContacts, import_contacts
 from recording_job import RecordingJob, Stopped
 from store import bucket
@@ -147,21 +147,3 @@ def test_the_cursor_stays_small_however_many_chunks_there_are(
     work.run(work.whole)
     assert len(work.whole.cursors) == 200
     assert max(len(json.dumps(cursor)) for cursor in work.whole.cursors) < 700
-
-
-def test_segments_that_are_large_are_not_written_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segments, "_LARGE", 100)
-    written: list[int] = []
-    put = bucket.put_bytes
-
-    def recorded(key: str, data: bytes) -> None:
-        written.append(len(data))
-        put(key, data)
-
-    monkeypatch.setattr(bucket, "put_bytes", recorded)
-    kept = segments.Segments("work/job/x", [])
-    for start in range(0, 1000, 10):
-        kept.add(start, start + 10, b"%9d\n" % start)
-    assert b"".join(kept.read()) == b"".join(b"%9d\n" % start for start in range(0, 1000, 10))
-    assert max(written) < 400
-    assert len(kept.cursor) <= 12
