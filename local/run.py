@@ -35,12 +35,13 @@ def main() -> int:
     try:
         return _run(steps, demo)
     except LocalProblem as problem:
-        steps.abandon()
+        steps.end()
         console.print(str(problem), style="red", markup=False)
         return 1
     except Stopped:
-        steps.abandon()
         return 130 if demo else 0
+    finally:
+        steps.end()
 
 
 def _run(steps: Steps, demo: bool) -> int:

@@ -39,11 +39,6 @@ class Steps:
             console.print(f"  {self._step} [dim]({seconds:.1f} s)[/dim]")
         self._step = ""
 
-    def abandon(self) -> None:
-        """Stop showing the step that did not end well."""
-        self._status.stop()
-        self._step = ""
-
 
 class ImportBar:
     """The progress of a job, fed with each view of it."""

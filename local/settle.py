@@ -6,6 +6,8 @@ It reports CREATE_COMPLETE all the same, and its getters show values that it ign
 import json
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mypy_boto3_lambda import LambdaClient
@@ -23,7 +25,7 @@ def settle(stack: Stack) -> None:
     functions = session().client("lambda", endpoint_url=stack.endpoint_url)
     worker = stack.worker_function_arn.removesuffix(f":{_ALIAS}")
     _apply_alias_retries(functions, worker)
-    for name in (worker, stack.timer_function_name):
+    for name in (worker, stack.timer_function_name, stack.failures_function_name):
         functions.put_function_recursion_config(FunctionName=name, RecursiveLoop="Allow")
     dynamodb = session().client("dynamodb", endpoint_url=stack.endpoint_url)
     for table in (stack.table_name, stack.coordination_table_name):
@@ -31,7 +33,17 @@ def settle(stack: Stack) -> None:
             TableName=table,
             TimeToLiveSpecification={"AttributeName": "expires_at", "Enabled": True},
         )
-    _prove_one_attempt(stack, functions)
+    with _reader_paused(functions, stack.failures_function_name):
+        _prove_one_attempt(stack, functions)
+
+
+@contextmanager
+def _reader_paused(functions: LambdaClient, name: str) -> Iterator[None]:
+    """Keep the function from reading its queue, so that a record stays to be seen."""
+    (source,) = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+    functions.update_event_source_mapping(UUID=source["UUID"], Enabled=False)
+    yield
+    functions.update_event_source_mapping(UUID=source["UUID"], Enabled=True)
 
 
 def _apply_alias_retries(functions: LambdaClient, worker: str) -> None:

@@ -20,6 +20,7 @@ class Stack:
     bucket_name: str
     worker_function_arn: str
     timer_function_name: str
+    failures_function_name: str
     failures_queue_url: str
     delay_queue_url: str
 
@@ -36,6 +37,7 @@ class Stack:
             bucket_name=outputs["BucketName"],
             worker_function_arn=outputs["WorkerFunctionArn"],
             timer_function_name=outputs["TimerFunctionName"],
+            failures_function_name=outputs["FailuresFunctionName"],
             failures_queue_url=outputs["FailuresQueueUrl"],
             delay_queue_url=outputs["DelayQueueUrl"],
         )

@@ -27,10 +27,13 @@ def local_stack(
     """
     say("Starting the local AWS")
     with emulator(home) as running:
-        say("Building the functions for this machine")
-        built = build(home)
-        say("Deploying template.yaml")
-        stack = deploy(running, home, built, parameters or {})
-        say("Checking that a failing invoke is tried once and recorded once")
-        settle(stack)
-        yield stack
+        try:
+            say("Building the functions for this machine")
+            built = build(home)
+            say("Deploying template.yaml")
+            stack = deploy(running, home, built, parameters or {})
+            say("Checking that a failing invoke is tried once and recorded once")
+            settle(stack)
+            yield stack
+        finally:
+            say("Stopping the local AWS and removing its files")

@@ -1,0 +1,77 @@
+"""The template as CloudFormation gets it: SAM's own translator, run where sam is installed."""
+
+import json
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+_EXPAND = """
+import json, sys
+from pathlib import Path
+from samcli.yamlhelper import yaml_parse
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from boto3 import Session
+
+template = yaml_parse(Path(sys.argv[1]).read_text())
+values = {name: str(each.get("Default", "")) for name, each in template["Parameters"].items()}
+values |= json.loads(sys.argv[2])
+for resource in template["Resources"].values():
+    if resource["Type"] == "AWS::Serverless::Function":
+        resource["Properties"]["CodeUri"] = "s3://bucket/code"
+template["Globals"]["Function"].pop("CodeUri")
+session = Session(region_name="us-east-1")
+translator = Translator({}, Parser(), boto_session=session)
+print(json.dumps(translator.translate(template, values)))
+"""
+
+Template = dict[str, Any]
+
+
+@cache
+def _expanded(overrides: str) -> str:
+    shown = subprocess.run(
+        [ROOT / ".venv-aws/bin/python", "-c", _EXPAND, ROOT / "template.yaml", overrides],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    return shown.stdout
+
+
+def expanded(**overrides: str) -> Template:
+    """The expanded template, with some parameters given."""
+    template: Template = json.loads(_expanded(json.dumps(overrides)))
+    return template
+
+
+def of_type(template: Template, kind: str) -> dict[str, Any]:
+    """The resources of a type, by logical id."""
+    return {name: each for name, each in template["Resources"].items() if each["Type"] == kind}
+
+
+def references(value: object) -> set[str]:
+    """The logical ids that a part of a template refers to."""
+    match value:
+        case {"Ref": str(name)}:
+            return {name}
+        case {"Fn::GetAtt": [str(name), *_]} | {"Fn::GetAtt": str(name)}:
+            return {name.split(".")[0]}
+        case {"Fn::Sub": text}:
+            return _substituted(text)
+        case dict():
+            return set().union(*map(references, value.values()), set())
+        case list():
+            return set().union(*map(references, value), set())
+    return set()
+
+
+def _substituted(text: str | list[Any]) -> set[str]:
+    more = references(text[1]) if isinstance(text, list) else set()
+    template = text[0] if isinstance(text, list) else text
+    names = [part.split("}")[0] for part in template.split("${")[1:]]
+    return more | {name.split(".")[0] for name in names}
