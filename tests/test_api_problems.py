@@ -234,15 +234,11 @@ def test_query_parameters_that_can_not_be_used(query: str, field: str, why: str)
     assert why in error["why"]
 
 
-@pytest.mark.parametrize(
-    "cursor",
-    ["nope", "%00", "=", "eyJpZCI6IHsiUyI6ICJ4In19", "Y" * 200, "é", "YzAwMDAwMDAwMDAwMDAwMA"],
-)
-def test_a_cursor_that_no_list_gave_out(cursor: str) -> None:
+def test_a_cursor_that_no_list_gave_out() -> None:
     call("POST", "/jobs", body=JOB)
-    answer = call("GET", "/jobs", query={"organization_id": "acme", "cursor": cursor})
-    assert answer.status == 400
-    assert answer.headers["content-type"] == "application/problem+json"
+    for cursor in ("nope", "=", "eyJpZCI6IHsiUyI6ICJ4In19", "Y" * 200, "é", "YzAwMDAwMDAwMDAwMDA"):
+        answer = call("GET", "/jobs", query={"organization_id": "acme", "cursor": cursor})
+        problem(answer, 400, "invalid-cursor")
 
 
 def test_a_cursor_of_another_list() -> None:
