@@ -78,7 +78,7 @@ def build(target: Target, folder: Path) -> None:
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, folder / name)
-        _compile(target, folder / name)
+        _compile(target, folder, folder / name)
 
 
 def _dependencies(target: Target) -> Path:
@@ -92,7 +92,7 @@ def _dependencies(target: Target) -> Path:
             made = Path(scratch) / "tree"
             _install(target, made)
             _prune(made)
-            _compile(target, made)
+            _compile(target, made, made)
             made.rename(kept)  # at once, so that an interrupted build leaves nothing half-made
     return kept
 
@@ -114,7 +114,7 @@ def _prune(folder: Path) -> None:
             shutil.rmtree(service)
 
 
-def _compile(target: Target, path: Path) -> None:
+def _compile(target: Target, tree: Path, path: Path) -> None:
     """Ship bytecode: Lambda can't write any, and imports take 2 to 3 times as long without.
 
     Unchecked, because zipping changes the times that a checked file compares. Another minor
@@ -124,7 +124,11 @@ def _compile(target: Target, path: Path) -> None:
         return
     compile_path = compileall.compile_dir if path.is_dir() else compileall.compile_file
     compiled = compile_path(
-        path, quiet=1, stripdir=None, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH
+        path,
+        quiet=1,
+        stripdir=str(tree),  # or each build of the same sources would differ
+        prependdir="/var/task",
+        invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
     )
     if not compiled:
         sys.exit(f"{path} does not compile")

@@ -11,6 +11,7 @@ import time
 from types import FrameType
 from typing import NoReturn
 
+from local import env_file
 from local.demo import run_import, upload_sample
 from local.home import STACK_FILE, only_run
 from local.problem import LocalProblem
@@ -47,6 +48,7 @@ def main() -> int:
 def _run(steps: Steps, demo: bool) -> int:
     with only_run() as home, local_stack(home, say=steps.begin) as stack:
         stack.save(STACK_FILE)
+        env_file.save(stack, home / "env.json")
         steps.begin("Uploading 10,000 contacts")
         expected = upload_sample(stack, home)
         steps.end()

@@ -11,6 +11,8 @@ from runners import get_job_runner
 from runners.registry import registry
 from store import aws as clients
 
+pytest_plugins = ["local_stack"]
+
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
