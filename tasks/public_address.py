@@ -35,7 +35,7 @@ def resolve(host: str, port: int) -> str:
 
 def is_public(address: str) -> bool:
     """Whether everybody on the internet reaches the same machine at this address."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
+    ip = ipaddress.ip_address(address)
     if isinstance(ip, IPv6Address):
         inner = _inner(ip)
         if inner is None:
