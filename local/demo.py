@@ -50,6 +50,10 @@ class Imported:
         ]
 
 
+def _show_nothing(job: dict[str, Any]) -> None:
+    pass
+
+
 def upload_sample(stack: Stack, home: Path) -> Expected:
     """Put the sample where an import may read it."""
     sample = home / "contacts.csv"
@@ -60,26 +64,45 @@ def upload_sample(stack: Stack, home: Path) -> Expected:
 
 
 def run_import(
-    stack: Stack, expected: Expected, show: Callable[[dict[str, Any]], None]
+    stack: Stack, expected: Expected, show: Callable[[dict[str, Any]], None] = _show_nothing
 ) -> Imported:
     """Dispatch the import and follow it to its end; `show` is given each view of the job."""
-    api = ApiClient(stack)
     began = time.monotonic()
-    body = {
-        "job_type": "import_contacts",
-        "organization_id": ORGANIZATION,
-        "campaign_id": CAMPAIGN,
-        "payload": {"key": KEY, "country": "US"},
-    }
-    job = _accepted(api.post("/jobs", body), 202)
-    while job["status"] not in FINISHED:
-        if time.monotonic() - began > _PATIENCE_SECONDS:
-            raise LocalProblem(f"The job is still {job['status']} after {_PATIENCE_SECONDS} s")
-        time.sleep(_POLL_SECONDS)
-        job = _accepted(api.get(f"/jobs/{job['id']}"), 200)
-        show(job)
+    payload = {"key": KEY, "country": "US"}
+    job = run_job(ApiClient(stack), "import_contacts", payload, show)
     seconds = time.monotonic() - began
     return Imported(job, expected, count_contacts(stack, ORGANIZATION, CAMPAIGN), seconds)
+
+
+def run_job(
+    api: ApiClient,
+    job_type: str,
+    payload: dict[str, Any],
+    show: Callable[[dict[str, Any]], None] = _show_nothing,
+) -> dict[str, Any]:
+    """Dispatch a job of the sample's campaign and return it once it is finished."""
+    body = {
+        "job_type": job_type,
+        "organization_id": ORGANIZATION,
+        "campaign_id": CAMPAIGN,
+        "payload": payload,
+    }
+    return follow(api, _accepted(api.post("/jobs", body), 202)["id"], show)
+
+
+def follow(
+    api: ApiClient, job_id: str, show: Callable[[dict[str, Any]], None] = _show_nothing
+) -> dict[str, Any]:
+    """Read a job until it is finished; raises LocalProblem after 5 minutes."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        job = _accepted(api.get(f"/jobs/{job_id}"), 200)
+        show(job)
+        if job["status"] in FINISHED:
+            return job
+        if time.monotonic() > deadline:
+            raise LocalProblem(f"The job is still {job['status']} after {_PATIENCE_SECONDS} s")
+        time.sleep(_POLL_SECONDS)
 
 
 def count_contacts(stack: Stack, organization: str, campaign: str) -> int:

@@ -1,0 +1,281 @@
+"""The whole path on the local AWS: API Gateway, the functions as built, tables, bucket, queues."""
+
+import csv
+import io
+import json
+import time
+import urllib.request
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from local.demo import CAMPAIGN, ORGANIZATION, Imported, follow, run_import, run_job, upload_sample
+from local.emulator import session
+from local_stack import Local
+
+pytestmark = pytest.mark.e2e
+
+PATIENCE = 30  # seconds
+asked_for: list[str] = []  # the ticks that tests made
+
+
+@pytest.fixture(scope="module")
+def imported(local: Local, tmp_path_factory: pytest.TempPathFactory) -> Imported:
+    """The sample of 10,000 rows, imported through the API."""
+    expected = upload_sample(local.stack, tmp_path_factory.mktemp("sample"))
+    return run_import(local.stack, expected)
+
+
+def download(url: str) -> list[dict[str, str]]:
+    """The rows of a CSV file behind a URL that needs no credentials."""
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return list(csv.DictReader(io.StringIO(response.read().decode("utf-8-sig"), newline="")))
+
+
+def contacts(local: Local) -> list[dict[str, Any]]:
+    """What the contacts table holds of the sample's campaign."""
+    dynamodb = session().client("dynamodb", endpoint_url=local.stack.endpoint_url)
+    pages = dynamodb.get_paginator("query").paginate(
+        TableName=local.stack.contacts_table_name,
+        KeyConditionExpression="organization_campaign = :campaign",
+        ExpressionAttributeValues={":campaign": {"S": f"{ORGANIZATION}#{CAMPAIGN}"}},
+    )
+    return [item for page in pages for item in page["Items"]]
+
+
+# --- jobs -------------------------------------------------------------------------------------
+
+
+def test_an_import_over_http_counts_every_row_of_the_file(imported: Imported) -> None:
+    assert imported.differences == []
+    assert imported.job["progress"] == 100
+    assert imported.job["attempt"] == 1
+
+
+def test_rejected_rows_come_back_with_their_reasons(imported: Imported) -> None:
+    rejected = download(imported.job["result"]["rejected"]["url"])
+    reasons = Counter(row["reason"] for row in rejected)
+    assert sum(reasons.values()) == 400
+    assert reasons["has no phone number"] == 50
+    assert reasons["is not a valid phone number"] == 200
+    assert {row["cell"] for row in rejected if row["reason"] == "has no phone number"} == {""}
+
+
+def test_importing_the_same_file_again_leaves_the_same_contacts(
+    local: Local, imported: Imported
+) -> None:
+    before = contacts(local)
+    again = run_import(local.stack, imported.expected)
+    assert again.job["id"] != imported.job["id"]
+    assert again.differences == []
+    assert contacts(local) == before
+
+
+def test_an_export_is_a_file_that_its_url_downloads(local: Local, imported: Imported) -> None:
+    job = run_job(local.api, "export_contacts", {})
+    assert job["status"] == "succeeded", job
+    exported = download(job["result"]["url"])
+    assert len(exported) == imported.expected.imported
+    assert {row["cell"].lstrip("'") for row in exported} == {
+        item["cell"]["S"] for item in contacts(local)
+    }
+
+
+def test_a_job_that_fails_says_why(local: Local) -> None:
+    missing = f"uploads/{ORGANIZATION}/missing.csv"
+    job = run_job(local.api, "import_contacts", {"key": missing})
+    assert job["status"] == "failed"
+    assert missing in job["error"]["message"]
+
+
+def test_jobs_are_listed_newest_first_page_by_page(local: Local, imported: Imported) -> None:
+    job = run_job(local.api, "export_contacts", {})
+    first = local.api.get(f"/jobs?organization_id={ORGANIZATION}&limit=1").json
+    assert [each["id"] for each in first["jobs"]] == [job["id"]]
+    second = local.api.get(
+        f"/jobs?organization_id={ORGANIZATION}&limit=1&cursor={first['cursor']}"
+    ).json
+    assert [each["id"] for each in second["jobs"]] != [job["id"]]
+
+
+# --- tasks ------------------------------------------------------------------------------------
+
+
+def test_a_task_texts_a_phone_number(local: Local) -> None:
+    text = f"Polls close at 8. {uuid.uuid4()}"
+    payload = {"cell": "+12125550123", "text": text}
+    answer = local.api.post("/tasks", {"task_name": "send_message", "payload": payload})
+    assert answer.status == 202
+    assert _until(lambda: _texts(local).count(text)) == 1
+
+
+def _texts(local: Local) -> list[str]:
+    """Every text that the local AWS was asked to send."""
+    url = f"{local.stack.endpoint_url}/_ministack/sns/sms-messages"
+    with urllib.request.urlopen(url, timeout=10) as response:
+        return _values(json.load(response), "Message")
+
+
+def _values(value: object, name: str) -> list[str]:
+    match value:
+        case dict():
+            own = [each for key, each in value.items() if key == name]
+            return own + [found for each in value.values() for found in _values(each, name)]
+        case list():
+            return [found for each in value for found in _values(each, name)]
+    return []
+
+
+def _until(look: Any) -> Any:
+    """What `look` returns once that is true of something, or at the end of our patience."""
+    deadline = time.monotonic() + PATIENCE
+    while not (seen := look()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return seen
+
+
+# --- what is lost is found --------------------------------------------------------------------
+
+
+def test_a_job_whose_invoke_failed_is_accepted_and_sent_by_the_timer(local: Local) -> None:
+    with _api_without_worker(local):
+        answer = local.api.post("/jobs", _export())
+    assert answer.status == 202
+    assert local.api.get(f"/jobs/{answer.json['id']}").json["status"] == "queued"
+    _make_due(local, answer.json["id"])
+    _tick(local)
+    assert follow(local.api, answer.json["id"])["status"] == "succeeded"
+
+
+def test_a_task_whose_invoke_failed_is_refused(local: Local) -> None:
+    payload = {"cell": "+12125550123", "text": "Polls close at 8."}
+    with _api_without_worker(local):
+        answer = local.api.post("/tasks", {"task_name": "send_message", "payload": payload})
+    assert answer.status == 503
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+def test_a_delayed_message_reaches_the_worker_through_the_timer(local: Local) -> None:
+    with _api_without_worker(local):
+        job = local.api.post("/jobs", _export()).json
+    message = {
+        "v": 1,
+        "kind": "job",
+        "id": job["id"],
+        "send_id": uuid.uuid4().hex,
+        "job_type": job["job_type"],
+        "request_id": None,
+    }
+    sqs = session().client("sqs", endpoint_url=local.stack.endpoint_url)
+    sqs.send_message(
+        QueueUrl=local.stack.delay_queue_url, MessageBody=json.dumps(message), DelaySeconds=1
+    )
+    assert follow(local.api, job["id"])["status"] == "succeeded"
+
+
+def _export() -> dict[str, Any]:
+    return {
+        "job_type": "export_contacts",
+        "organization_id": ORGANIZATION,
+        "campaign_id": f"campaign-{uuid.uuid4()}",
+        "payload": {},
+    }
+
+
+@contextmanager
+def _api_without_worker(local: Local) -> Iterator[None]:
+    """The API sends to an alias that isn't there."""
+    functions = session().client("lambda", endpoint_url=local.stack.endpoint_url)
+    name = next(
+        each["FunctionName"]
+        for each in functions.list_functions()["Functions"]
+        if "ApiFunction" in each["FunctionName"]
+    )
+    before = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    missing = before["WORKER_LAMBDA_FUNCTION_NAME"].replace(":live", ":gone")
+    changed = {**before, "WORKER_LAMBDA_FUNCTION_NAME": missing}
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": changed})
+    try:
+        yield
+    finally:
+        functions.update_function_configuration(
+            FunctionName=name, Environment={"Variables": before}
+        )
+
+
+def _make_due(local: Local, job_id: str) -> None:
+    """As if the minute that a new job is given had passed."""
+    dynamodb = session().client("dynamodb", endpoint_url=local.stack.endpoint_url)
+    dynamodb.update_item(
+        TableName=local.stack.table_name,
+        Key={"id": {"S": job_id}},
+        UpdateExpression="SET due_at = :now",
+        ConditionExpression="attribute_exists(due_at)",
+        ExpressionAttributeValues={":now": {"N": str(int(time.time() * 1000) - 1000)}},
+    )
+
+
+def _tick(local: Local) -> None:
+    functions = session().client("lambda", endpoint_url=local.stack.endpoint_url)
+    answer = functions.invoke(FunctionName=local.stack.timer_function_name, Payload=b"{}")
+    assert answer["Payload"].read() == b"null"  # and not an error
+    asked_for.append(answer["ResponseMetadata"]["RequestId"])
+
+
+# --- the front door ---------------------------------------------------------------------------
+
+
+def test_health_is_open_to_all(local: Local) -> None:
+    assert local.api.get("/health", signed=False).status == 200
+
+
+@pytest.mark.parametrize("path", ["/jobs?organization_id=default", "/job-types", "/nothing"])
+def test_a_call_that_is_not_signed_is_refused_by_api_gateway(local: Local, path: str) -> None:
+    assert local.api.get(path, signed=False).status == 403
+
+
+def test_an_unknown_path_is_a_problem_and_not_a_crash(local: Local) -> None:
+    answer = local.api.get("/nothing/here")
+    assert answer.status == 404
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"[]", 400),
+        (b"\xff\xfe", 400),
+        (b'{"job_type": NaN}', 400),
+        (b"[" * 100_000, 400),
+        (b'{"a":' + b"9" * 5_000 + b"}", 400),
+        (b'{"job_type": "import_contact"}', 422),
+        (b'{"job_type": "' + b"x" * 2_700_000 + b'"}', 413),
+    ],
+)
+def test_a_bad_body_is_refused(local: Local, body: bytes, status: int) -> None:
+    assert local.api.post("/jobs", body).status == status
+
+
+# --- last, for it takes a minute from the deploy ----------------------------------------------
+
+
+def test_the_timer_is_run_by_its_schedule(local: Local) -> None:
+    functions = session().client("lambda", endpoint_url=local.stack.endpoint_url)
+    logs = session().client("logs", endpoint_url=local.stack.endpoint_url)
+    timer = functions.get_function_configuration(FunctionName=local.stack.timer_function_name)
+    group = timer["LoggingConfig"]["LogGroup"]
+
+    def scheduled() -> bool:
+        events = logs.filter_log_events(logGroupName=group, filterPattern="tick")["events"]
+        return len(events) > len(asked_for)
+
+    deadline = time.monotonic() + 75
+    while not scheduled() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert scheduled()
