@@ -1,12 +1,13 @@
 """Fixtures for tests on the local AWS: the real template, built and deployed once for all."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from local.api_client import ApiClient
+from local.emulator import session
 from local.stack import Stack
 from local.up import local_stack
 
@@ -17,11 +18,19 @@ class Local:
 
     stack: Stack
     tree: Path  # what every function runs
+    ticks: list[str] = field(default_factory=list)  # request ids of those that tests asked for
 
     @property
     def api(self) -> ApiClient:
         """The stack's API, called as a service would."""
         return ApiClient(self.stack)
+
+    def tick(self) -> None:
+        """Run the timer now, and not at the next minute."""
+        functions = session().client("lambda", endpoint_url=self.stack.endpoint_url)
+        answer = functions.invoke(FunctionName=self.stack.timer_function_name, Payload=b"{}")
+        assert answer["Payload"].read() == b"null"  # and not an error
+        self.ticks.append(answer["ResponseMetadata"]["RequestId"])
 
 
 @pytest.fixture(scope="session")

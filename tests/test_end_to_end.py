@@ -20,7 +20,6 @@ from local_stack import Local
 pytestmark = pytest.mark.e2e
 
 PATIENCE = 30  # seconds
-asked_for: list[str] = []  # the ticks that tests made
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +146,7 @@ def test_a_job_whose_invoke_failed_is_accepted_and_sent_by_the_timer(local: Loca
     assert answer.status == 202
     assert local.api.get(f"/jobs/{answer.json['id']}").json["status"] == "queued"
     _make_due(local, answer.json["id"])
-    _tick(local)
+    local.tick()
     assert follow(local.api, answer.json["id"])["status"] == "succeeded"
 
 
@@ -219,13 +218,6 @@ def _make_due(local: Local, job_id: str) -> None:
     )
 
 
-def _tick(local: Local) -> None:
-    functions = session().client("lambda", endpoint_url=local.stack.endpoint_url)
-    answer = functions.invoke(FunctionName=local.stack.timer_function_name, Payload=b"{}")
-    assert answer["Payload"].read() == b"null"  # and not an error
-    asked_for.append(answer["ResponseMetadata"]["RequestId"])
-
-
 # --- the front door ---------------------------------------------------------------------------
 
 
@@ -260,22 +252,3 @@ def test_an_unknown_path_is_a_problem_and_not_a_crash(local: Local) -> None:
 )
 def test_a_bad_body_is_refused(local: Local, body: bytes, status: int) -> None:
     assert local.api.post("/jobs", body).status == status
-
-
-# --- last, for it takes a minute from the deploy ----------------------------------------------
-
-
-def test_the_timer_is_run_by_its_schedule(local: Local) -> None:
-    functions = session().client("lambda", endpoint_url=local.stack.endpoint_url)
-    logs = session().client("logs", endpoint_url=local.stack.endpoint_url)
-    timer = functions.get_function_configuration(FunctionName=local.stack.timer_function_name)
-    group = timer["LoggingConfig"]["LogGroup"]
-
-    def scheduled() -> bool:
-        events = logs.filter_log_events(logGroupName=group, filterPattern="tick")["events"]
-        return len(events) > len(asked_for)
-
-    deadline = time.monotonic() + 75
-    while not scheduled() and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert scheduled()
