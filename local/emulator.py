@@ -20,6 +20,8 @@ REGION = "us-east-1"
 # ministack checks no signature, but every client wants something to sign with.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
+PROCESS_FILE = "ministack.pid"
+
 _TOOLS = Path(__file__).resolve().parent.parent / ".venv-aws" / "bin"
 _START_SECONDS = 30
 _STOP_SECONDS = 10
@@ -119,7 +121,7 @@ def _start_on(port: int, home: Path) -> Emulator:
             start_new_session=True,
         )
     # For the next run to stop it, should this one be killed outright.
-    (home / "emulator.pid").write_text(str(process.pid))
+    (home / PROCESS_FILE).write_text(str(process.pid))
     return Emulator(process, port, log)
 
 

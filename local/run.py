@@ -47,7 +47,7 @@ def main() -> int:
 
 def _run(steps: Steps, demo: bool) -> int:
     with only_run() as home, local_stack(home, say=steps.begin) as stack:
-        stack.save(STACK_FILE)
+        stack.save(home / STACK_FILE)
         env_file.save(stack, home / "env.json")
         steps.begin("Uploading 10,000 contacts")
         expected = upload_sample(stack, home)

@@ -274,7 +274,8 @@ def test_the_bucket_is_private_encrypted_and_refuses_plain_http(template: Templa
     made = properties(template, "Bucket")
     assert all(made["PublicAccessBlockConfiguration"].values())
     assert len(made["PublicAccessBlockConfiguration"]) == 4
-    assert made["BucketEncryption"]
+    (rule,) = made["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
     (statement,) = properties(template, "BucketPolicy")["PolicyDocument"]["Statement"]
     assert statement["Effect"] == "Deny"
     assert statement["Principal"] == "*"

@@ -1,0 +1,170 @@
+"""What a local run needs before it starts, and what it leaves when it ends."""
+
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from local.build import ROOT
+from local.emulator import PROCESS_FILE, emulator
+from local.home import only_run
+from local.problem import LocalProblem
+from local.sample import write_sample
+
+# --- the interpreter --------------------------------------------------------------------------
+
+
+def script(folder: Path, name: str, text: str) -> Path:
+    """A program on a PATH of the test's own."""
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def find_python(path: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the finder with only these on PATH."""
+    return _sh("local/find_python.sh", env={"PATH": path, **variables})
+
+
+def _sh(
+    *command: str, env: Mapping[str, str], cwd: Path = ROOT
+) -> subprocess.CompletedProcess[str]:
+    sh = shutil.which("sh")
+    assert sh
+    return subprocess.run(
+        [sh, *command], cwd=cwd, env=env, capture_output=True, text=True, check=False
+    )
+
+
+def test_a_name_that_fails_when_it_is_run_is_passed_over(tmp_path: Path) -> None:
+    script(tmp_path, "python3.13", "echo 'command not found' >&2; exit 127")
+    script(tmp_path, "python3", f'exec {sys.executable} "$@"')
+    found = find_python(str(tmp_path))
+    assert found.returncode == 0, found.stderr
+    assert Path(found.stdout.strip()).resolve() == Path(sys.executable).resolve()
+
+
+def test_an_interpreter_behind_a_failing_shim_of_its_name_is_found(tmp_path: Path) -> None:
+    shims, real = tmp_path / "shims", tmp_path / "real"
+    for folder in (shims, real):
+        folder.mkdir()
+    script(shims, "python3", "exit 1")
+    script(real, "python3", f'exec {sys.executable} "$@"')
+    assert find_python(f"{shims}:{real}").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["echo 'it is Python 3.10'; exit 1", "echo \"No module named 'ensurepip'\"; exit 1"],
+)
+def test_no_usable_interpreter_is_said_with_what_to_do(tmp_path: Path, program: str) -> None:
+    script(tmp_path, "python3", program)
+    found = find_python(str(tmp_path))
+    assert found.returncode == 1
+    assert found.stdout == ""
+    assert "make PYTHON=" in found.stderr
+
+
+def test_an_interpreter_that_is_named_is_taken_or_refused_but_never_replaced(
+    tmp_path: Path,
+) -> None:
+    script(tmp_path, "python3", f'exec {sys.executable} "$@"')
+    head = shutil.which("head")
+    assert head
+    (tmp_path / "head").symlink_to(head)
+    broken = script(tmp_path, "mine", "echo 'it is Python 3.9'; exit 1")
+    found = find_python(str(tmp_path), PYTHON=str(broken))
+    assert found.returncode == 1
+    assert f"PYTHON={broken} can't be used: it is Python 3.9" in found.stderr
+
+
+# --- the environments -------------------------------------------------------------------------
+
+
+def make_environment(folder: Path) -> str:
+    """Make an environment with nothing in it; what was said."""
+    env = {"PATH": "/usr/bin:/bin", "PYTHON": sys.executable}
+    made = _sh("local/make_environment.sh", "env", "lock.txt", env=env, cwd=folder)
+    assert made.returncode == 0, made.stderr
+    return made.stderr
+
+
+def test_an_environment_is_made_again_only_when_it_has_to_be(tmp_path: Path) -> None:
+    (tmp_path / "local").symlink_to(ROOT / "local")
+    lock = tmp_path / "lock.txt"
+    lock.write_text("# nothing\n")
+    (tmp_path / "env").mkdir()  # half-made: an interrupted one has no stamp
+    assert "Making env" in make_environment(tmp_path)
+    assert make_environment(tmp_path) == ""
+    lock.write_text("# another version of nothing\n")
+    assert "Making env" in make_environment(tmp_path)
+
+
+# --- the run ----------------------------------------------------------------------------------
+
+
+def test_the_folder_is_there_only_during_the_run(tmp_path: Path) -> None:
+    with only_run(tmp_path / ".local") as home:
+        (home / "file").touch()
+    assert not home.exists()
+
+
+def test_a_second_run_is_told_where_the_first_is_and_leaves_it_alone(tmp_path: Path) -> None:
+    with only_run(tmp_path / ".local") as home:
+        (home / "stack.json").write_text('{"api_url": "http://127.0.0.1:4566/api"}')
+        second = only_run(tmp_path / ".local")
+        with (
+            pytest.raises(LocalProblem, match=r"already up at http://127\.0\.0\.1:4566/api"),
+            second,
+        ):
+            pass
+        assert (home / "stack.json").exists()
+
+
+@pytest.mark.e2e
+def test_what_a_killed_run_left_is_stopped_and_removed(tmp_path: Path) -> None:
+    home = tmp_path / ".local"
+    home.mkdir()
+    with emulator(home) as left:
+        assert (home / PROCESS_FILE).exists()
+        # Its parent would be init, which waits for whatever ends.
+        threading.Thread(target=left.process.wait).start()
+        with only_run(home) as folder:
+            assert left.process.wait(timeout=5) is not None
+            assert list(folder.iterdir()) == []
+
+
+def test_a_process_that_only_has_the_number_of_ours_is_left_alone(tmp_path: Path) -> None:
+    home = tmp_path / ".local"
+    home.mkdir()
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    with other:
+        (home / PROCESS_FILE).write_text(str(other.pid))
+        with only_run(home):
+            assert other.poll() is None
+        assert other.stdin is not None
+        other.stdin.write(b"\n")
+    assert other.returncode == 0
+
+
+# --- the sample -------------------------------------------------------------------------------
+
+
+def test_the_sample_is_the_same_every_time(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.csv", tmp_path / "second.csv"
+    assert write_sample(first) == write_sample(second)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_sample_has_what_makes_a_real_file_hard(tmp_path: Path) -> None:
+    expected = write_sample(tmp_path / "sample.csv")
+    text = (tmp_path / "sample.csv").read_text()
+    assert expected.imported + expected.invalid + expected.repeated == 10_000
+    assert len(text.splitlines()) > 10_001  # some fields span lines
+    assert '""' in text
+    assert not text.isascii()
