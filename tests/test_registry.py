@@ -6,11 +6,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import tasks.names
 from pydantic import BaseModel
 
 import jobs.names
 import jobs.table
+import tasks.names
 import tasks.table
 from conftest import forget
 from errors import InvalidDefinition, InvalidSetting, NameTakenTwice, UnknownJobType, UnknownTask
