@@ -275,7 +275,7 @@ class UnusableFile(DoNotRetry):
 
 
 class MissingColumns(DoNotRetry):
-    """A file lacks columns it must have. `nearest` maps each to the column most like it, or None."""
+    """A file lacks columns it must have. `nearest` maps each to the column most like it, if any."""
 
     def __init__(self, nearest: Mapping[str, str | None], found: Iterable[str]) -> None:
         self.nearest = dict(nearest)
