@@ -33,6 +33,7 @@ class Met(StrEnum):
     LEASED = "leased"  # running and alive: looked at again when its lease is over
     RESCUED = "rescued"
     EXPIRED = "expired"  # nobody could start it in time: failed
+    BROKEN = "broken"  # could not be read, or not be dealt with: still due
     MOVED = "moved"  # changed between the index and us, by whoever has it
 
 
@@ -67,6 +68,9 @@ def tick(send: Send, *, until: int, ahead: int = 0, rows: int = ROWS_PER_TICK) -
             log.left_for_later(error)  # already postponed: met again soon, and not head of line
             failures += 1
             result.send_failures += 1
+        except Exception as error:  # noqa: BLE001 - one row must never keep the others waiting
+            log.crashed(error)
+            result.met[Met.BROKEN] += 1
     return result
 
 

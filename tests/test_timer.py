@@ -195,6 +195,22 @@ def test_when_the_worker_is_away_the_rest_waits_and_nothing_is_lost(
     assert set(post.ids) == jobs
 
 
+def test_a_row_that_can_not_be_read_keeps_no_other_waiting(time: Clock, post: Post) -> None:
+    broken = test_verbs.saved()
+    clients.client("dynamodb").update_item(
+        TableName="jobs",
+        Key={"id": {"S": broken.id}},
+        UpdateExpression="SET #status = :unknown",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":unknown": {"S": "of a newer deploy"}},
+    )
+    time.pass_(10)
+    row = test_verbs.saved()
+    time.pass_(61_000)
+    assert tick(post).met == Counter({timer.Met.BROKEN: 1, timer.Met.SENT: 1})
+    assert post.ids == [row.id]
+
+
 def test_a_tick_ends_in_time_and_at_its_cap(time: Clock, post: Post) -> None:
     for _ in range(5):
         test_verbs.saved()

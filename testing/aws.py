@@ -1,0 +1,101 @@
+"""An AWS in this process: moto, with the tables and the bucket that the template has."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from moto import mock_aws
+
+import settings
+from runners import get_job_runner
+from runners.registry import registry
+from store import aws as clients
+
+WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "JOBS_TABLE_NAME": "jobs",
+    "COORDINATION_TABLE_NAME": "coordination",
+    "CONTACTS_TABLE_NAME": "contacts",
+    "BUCKET_NAME": "bucket",
+    "JOB_RUNNER": "legacy",
+    "JOBS_SYNC": "true",
+    "TASKS_SYNC": "true",
+    "POWERTOOLS_SERVICE_NAME": "job-runners",
+    "POWERTOOLS_METRICS_NAMESPACE": "JobRunners",
+}
+
+
+@contextmanager
+def mocked_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Tables and bucket on moto, under ENVIRONMENT and what is added to it here."""
+    before = dict(os.environ)
+    os.environ.update(ENVIRONMENT | dict(environment or {}))
+    forget()
+    try:
+        with mock_aws():
+            create_tables()
+            clients.client("s3").create_bucket(Bucket=os.environ["BUCKET_NAME"])
+            yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+        forget()
+
+
+def forget() -> None:
+    """What a new process would not know: settings, clients, the runner, the registry."""
+    settings.forget()
+    clients.forget()
+    get_job_runner.cache_clear()
+    registry.cache_clear()
+
+
+def create_tables() -> None:
+    """The three tables, with the keys that tests/test_template.py holds the template to."""
+    _create_table(
+        ENVIRONMENT["JOBS_TABLE_NAME"],
+        {"id": "S"},
+        by_organization={"organization_id": "S", "created_key": "S"},
+        due={"due_shard": "S", "due_at": "N"},
+        failed={"failed_organization": "S", "failed_key": "S"},
+    )
+    _create_table(
+        ENVIRONMENT["COORDINATION_TABLE_NAME"],
+        {"pk": "S", "sk": "S"},
+        due={"due_shard": "S", "due_at": "N"},
+    )
+    _create_table(ENVIRONMENT["CONTACTS_TABLE_NAME"], {"organization_campaign": "S", "cell": "S"})
+
+
+def _create_table(name: str, keys: dict[str, str], **indexes: dict[str, str]) -> None:
+    """A table on demand with KEYS_ONLY indexes; keys are name to type, hash key first."""
+    types = {field: kind for each in (keys, *indexes.values()) for field, kind in each.items()}
+    definition: dict[str, Any] = {
+        "TableName": name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [
+            {"AttributeName": field, "AttributeType": kind} for field, kind in types.items()
+        ],
+        "KeySchema": _key_schema(keys),
+    }
+    if indexes:
+        definition["GlobalSecondaryIndexes"] = [
+            {
+                "IndexName": index,
+                "KeySchema": _key_schema(its_keys),
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
+            }
+            for index, its_keys in indexes.items()
+        ]
+    clients.client("dynamodb").create_table(**definition)
+
+
+def _key_schema(keys: dict[str, str]) -> list[dict[str, str]]:
+    return [
+        {"AttributeName": field, "KeyType": kind}
+        for field, kind in zip(keys, ("HASH", "RANGE"), strict=False)
+    ]

@@ -1,0 +1,67 @@
+"""Plays thousands of histories, each from a seed: `python -m testing.chaos --histories 20000`.
+
+A seed whose history breaks a promise is printed with the command that plays it again.
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+
+from testing.history import play_seed, stage
+from testing.witness import Violation
+
+_CHUNK = 50
+
+
+def main() -> int:
+    """Play; returns 0 if every promise held in every history."""
+    parser = argparse.ArgumentParser(prog="python -m testing.chaos", description=__doc__)
+    parser.add_argument("--histories", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0, help="the seed of the first one")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--seed", type=int, help="play this one alone")
+    options = parser.parse_args()
+    seeds = range(options.first, options.first + options.histories)
+    if options.seed is not None:
+        seeds = range(options.seed, options.seed + 1)
+    started = time.monotonic()
+    figures: Counter[str] = Counter()
+    broken: list[str] = []
+    chunks = [seeds[at : at + _CHUNK] for at in range(0, len(seeds), _CHUNK)]
+    with ProcessPoolExecutor(options.processes) as pool:
+        for its_figures, its_broken in pool.map(_play, chunks):
+            figures += its_figures
+            broken += its_broken
+            if sys.stderr.isatty():
+                print(f"\r{figures['histories']:,} histories", end="", file=sys.stderr)
+    _report(figures, broken, time.monotonic() - started)
+    return 1 if broken else 0
+
+
+def _play(seeds: Iterable[int]) -> tuple[Counter[str], list[str]]:
+    figures: Counter[str] = Counter()
+    broken = []
+    with stage():
+        for seed in seeds:
+            try:
+                figures += play_seed(seed)
+            except Violation as violation:
+                broken.append(str(violation))
+            figures["histories"] += 1
+    return figures, broken
+
+
+def _report(figures: Counter[str], broken: list[str], seconds: float) -> None:
+    for violation in broken[:10]:
+        print(f"BROKEN: {violation}", file=sys.stderr)
+    names = sorted(figures.keys() - {"histories", "jobs"})
+    print(f"{figures['histories']:,} histories of {figures['jobs']:,} jobs in {seconds:.0f} s")
+    print(", ".join(f"{name}: {figures[name]:,}" for name in names))
+    print(f"broken promises: {len(broken)}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""One history: a few jobs dispatched into a hostile Lambda, watched until every one has ended."""
+
+import os
+import random
+import uuid
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any, Self
+from unittest.mock import patch
+
+from pydantic import BaseModel, Field
+
+import runners
+from errors import DoNotRetry, RetryAfter
+from runners import log, timer
+from runners.base import JobData
+from store import blobs, job_request
+from testing import moto_direct
+from testing.aws import WORKER, mocked_aws
+from testing.hostile_lambda import Choose, HostileLambda, Row, plain
+from testing.witness import FINISHED, Violation, Witness
+from work import retry
+from work.definitions import Job
+from work.retry import Retry
+from work.running_job import RunningJob
+from work.signals import LegOver, TimeOver
+
+_SHARDS = 2
+
+
+class Steps(BaseModel):
+    """A job that takes steps and, if it is to, checkpoints after each."""
+
+    steps: int = Field(default=4, ge=0, le=50)
+    seconds: float = Field(default=5, ge=0)
+    checkpoints: bool = True
+
+
+def take_steps(job: RunningJob, payload: Steps) -> dict[str, Any]:
+    """Take steps under a hostile Lambda, which may make any of them fail."""
+    return History.current.take_steps(job, payload)
+
+
+def take_steps_again(job: RunningJob, payload: Steps) -> dict[str, Any]:
+    """The same, tagged for retry."""
+    return History.current.take_steps(job, payload)
+
+
+JOBS = {
+    "hostile_once": Job(take_steps, max_legs=8),
+    "hostile_again": Job(
+        take_steps_again, retry=Retry(max_attempts=3, base=5, cap=1200), max_legs=12
+    ),
+}
+
+
+@contextmanager
+def stage() -> Iterator[None]:
+    """The AWS that histories play on. One serves any number of them, one after the other."""
+    environment = {
+        "EXTENSIONS": "testing.history",
+        "JOB_RUNNER": "lambda-async",
+        "WORKER_LAMBDA_FUNCTION_NAME": WORKER,
+        "DELAY_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/delay",
+    }
+    log.logger.setLevel("CRITICAL")
+    with (
+        mocked_aws(environment),
+        Path(os.devnull).open("w") as nowhere,
+        redirect_stdout(nowhere),  # metrics
+        warnings.catch_warnings(action="ignore"),  # of Powertools, for ticks that were killed
+        # A tick asks every shard: with fewer, a history takes half the time.
+        patch.object(job_request, "DUE_SHARDS", _SHARDS),
+        patch.object(timer, "DUE_SHARDS", _SHARDS),
+    ):
+        runners.get_job_runner()
+        yield
+    log.logger.setLevel("INFO")
+
+
+def play_seed(seed: int) -> Counter[str]:
+    """Play the history of a seed on the stage; returns its figures. The message of a Violation says
+    how to play it again."""
+    source = random.Random(seed)  # noqa: S311 - repeatable is what it should be
+    try:
+        with History(lambda what, n: source.randrange(n)) as history:
+            for _ in range(1 + history.choose("jobs", 3)):
+                history.dispatch()
+            for _ in range(history.choose("steps", 20)):
+                history.world.step()
+            return history.end()
+    except Violation as broken:
+        raise Violation(f"{broken}\nagain: python -m testing.chaos --seed {seed}") from broken
+
+
+class History:
+    """The jobs of one history, what they did, and who watches. Entered, it is under way."""
+
+    current: "History"
+
+    def __init__(self, choose: Choose) -> None:
+        self.choose = choose
+        self.world = HostileLambda(choose, worker_timeout=60)
+        self.witness = Witness(self.world)
+        self.done: dict[str, list[int]] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        History.current = self
+        source = random.Random(0)  # noqa: S311 - ids and waits are the same in every replay
+        self._stack.enter_context(self.world.running())
+        self._stack.enter_context(patch.object(retry, "_RANDOM", source))
+        self._stack.enter_context(
+            patch("uuid.uuid4", lambda: uuid.UUID(int=source.getrandbits(128), version=4))
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for row in self._rows():
+            moto_direct.delete("jobs", row["id"])
+        self._stack.close()
+
+    def dispatch(self) -> None:
+        """A job, through the API, which may die between the save and the send."""
+        data = JobData(
+            job_type=("hostile_once", "hostile_again")[self.choose("tagged", 2)],
+            payload={
+                "steps": (4, 0, 1, 30)[self.choose("steps of the job", 4)],
+                "seconds": (5, 0, 17, 70)[self.choose("seconds a step", 4)],
+                "checkpoints": self.choose("checkpoints", 4) < 3,
+            },
+        )
+        self.world.invoke("api", lambda: runners.get_job_runner().dispatch_job(data))
+
+    def end(self) -> Counter[str]:
+        """Let the world rest, and every job end; returns the figures. Raises Violation."""
+        self.world.rest(self._unfinished)
+        rows = self._rows()
+        self.witness.check_ended(rows)
+        figures = self.world.figures
+        for row in rows:
+            self._check_work(row)
+            figures[row["status"]] += 1
+        figures["jobs"] += len(rows)
+        figures["rescues"] += self.witness.settled
+        return figures
+
+    def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
+        """What the jobs of a history do."""
+        self.witness.started(job.id, job.attempt, job.leg)
+        done = self.done.setdefault(job.id, [])
+        for step in range(job.cursor or 0, payload.steps):
+            self.world.spend(payload.seconds)
+            if job.time_left() == 0:
+                raise TimeOver  # as the alarm would
+            self._perhaps_fail()
+            done.append(step)
+            if payload.checkpoints:
+                try:
+                    job.checkpoint(step + 1, progress=100 * step / payload.steps)
+                except LegOver:
+                    self.witness.leg_ended(job.id)
+                    raise
+        return {"steps": payload.steps}
+
+    def _perhaps_fail(self) -> None:
+        if self.world.resting:
+            return
+        match self.choose("a step", 40):
+            case 37:
+                raise ValueError("no luck")
+            case 38:
+                raise RetryAfter(self.choose("asked to wait", 3) * 700.0)
+            case 39:
+                raise DoNotRetry("hopeless")
+
+    def _check_work(self, row: Row) -> None:
+        """An untagged job took no step twice; one that succeeded left none out."""
+        done = self.done.get(row["id"], [])
+        if row["max_attempts"] == 1 and len(done) != len(set(done)):
+            raise Violation(f"untagged job {row['id']} took a step twice: {done}")
+        if row["status"] == "succeeded":
+            result = blobs.get(row["result"], None)
+            if set(done) != set(range(result["steps"])):
+                raise Violation(f"job {row['id']} succeeded without taking every step: {done}")
+
+    def _rows(self) -> list[Row]:
+        return [plain(item) for item in moto_direct.rows("jobs")]
+
+    def _unfinished(self) -> list[int]:
+        rows = [row for row in self._rows() if row["status"] not in FINISHED]
+        return [row.get("due_at", self.world.time) for row in rows]

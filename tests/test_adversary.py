@@ -1,0 +1,179 @@
+"""Jobs under a hostile Lambda: every promise holds, and each safeguard is what makes it hold."""
+
+import random
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from errors import Interrupted
+from runners import outcome, timer
+from store import verbs
+from store.job_request import JobRequest, Status
+from store.queries import read
+from testing.history import History, play_seed, stage
+from testing.witness import Violation
+
+HISTORIES = 500  # a tenth of them hypothesis', which are longer
+SEEDS = st.integers(0, 2**32)
+
+
+@pytest.fixture(autouse=True)
+def on_stage(environment: None) -> Iterator[None]:
+    with stage():
+        yield
+
+
+class JobsUnderAHostileLambda(RuleBasedStateMachine):
+    """Hypothesis decides what happens, and with it the seed of what the Lambda does meanwhile."""
+
+    total: ClassVar[Counter[str]] = Counter()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.source = random.Random(0)
+        self.jobs = 0
+        self.history = History(lambda what, n: self.source.randrange(n)).__enter__()
+
+    @precondition(lambda self: self.jobs < 3)
+    @rule(seed=SEEDS)
+    def dispatch(self, seed: int) -> None:
+        """A job is accepted."""
+        self.source.seed(seed)
+        self.jobs += 1
+        self.history.dispatch()
+
+    @precondition(lambda self: self.jobs > 0)
+    @rule(seed=SEEDS)
+    def go_on(self, seed: int) -> None:
+        """Something happens."""
+        self.source.seed(seed)
+        self.history.world.step()
+
+    def teardown(self) -> None:
+        """The adversary rests, and everything must end well."""
+        try:
+            JobsUnderAHostileLambda.total += self.history.end()
+        finally:
+            self.history.__exit__()
+
+
+def test_every_accepted_job_ends_in_exactly_one_outcome(capsys: pytest.CaptureFixture[str]) -> None:
+    run_state_machine_as_test(
+        JobsUnderAHostileLambda,
+        settings=settings(
+            max_examples=HISTORIES // 10,
+            stateful_step_count=12,
+            deadline=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    total = JobsUnderAHostileLambda.total
+    for seed in range(HISTORIES * 9 // 10):
+        total += play_seed(seed)
+    assert min(total[each] for each in ("kills", "duplicates", "zombies", "responses lost")) > 10
+    figures = ", ".join(f"{name} {total[name]}" for name in sorted(total))
+    with capsys.disabled():
+        sys.stderr.write(f"\n{HISTORIES} histories: {figures}, lost 0, doubled 0\n")
+
+
+def test_a_seed_plays_the_same_history_again() -> None:
+    assert [play_seed(seed) for seed in range(5)] == [play_seed(seed) for seed in range(5)]
+
+
+# --- it can catch: without any one safeguard, a promise is broken ---------------------------------
+
+
+def broken_promise(histories: int = 400) -> str:
+    """What the first history that breaks a promise says; fails if none does."""
+    for seed in range(histories):
+        try:
+            play_seed(seed)
+        except Violation as violation:
+            return str(violation)
+    raise AssertionError(f"none of {histories} histories noticed")
+
+
+def test_it_notices_when_a_write_does_not_ask_for_the_claim_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(verbs, "_ours", lambda job: JobRequest.status == Status.RUNNING)
+    assert broken_promise()
+
+
+def test_it_notices_when_a_claim_does_not_ask_for_the_status(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    change = verbs._change
+
+    def without(verb: str, job: Any, actions: Any, condition: Any, *, landed: Any) -> Any:
+        anything = JobRequest.id.exists() if verb == "claim" else condition
+        return change(verb, job, actions, anything, landed=landed)
+
+    monkeypatch.setattr(verbs, "_change", without)
+    assert broken_promise()
+
+
+def test_it_notices_when_a_lease_ends_before_its_invocation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(verbs, "SKEW", -50_000)
+    assert "rescued from a worker that is alive" in broken_promise()
+
+
+def test_it_notices_when_a_rescue_does_not_wait_for_the_lease(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    meet = timer._meet
+
+    def impatient(job_id: str, horizon: int, send: Any) -> timer.Met:
+        row = read(job_id)
+        if row is not None and row.status is Status.RUNNING:
+            outcome.answer(row, Interrupted("impatience"), send)
+            return timer.Met.RESCUED
+        return meet(job_id, horizon, send)
+
+    monkeypatch.setattr(timer, "_meet", impatient)
+    assert "rescued from a worker that is alive" in broken_promise()
+
+
+def test_it_notices_when_a_claim_takes_the_row_off_the_due_index(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    change = verbs._change
+
+    def without(verb: str, job: Any, actions: Any, condition: Any, *, landed: Any) -> Any:
+        more = [JobRequest.due_at.remove()] if verb == "claim" else []
+        return change(verb, job, [*actions, *more], condition, landed=landed)
+
+    monkeypatch.setattr(verbs, "_change", without)
+    assert "stranded" in broken_promise()
+
+
+def test_it_notices_when_nobody_reads_after_a_lost_response(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(verbs, "read", lambda job_id: None)
+    assert "ended well and left it running" in broken_promise()
+
+
+def test_it_notices_when_the_timer_does_not_move_what_it_sends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(verbs, "postpone", lambda row, due_at: row)
+    assert "times" in broken_promise()
+
+
+def test_it_notices_when_an_untagged_job_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def always(retry: Any, attempt: int, *_: Any) -> float:
+        return 1.0
+
+    monkeypatch.setattr(outcome, "wait_before_retry", always)
+    monkeypatch.setattr(verbs, "_attempts_left", lambda: JobRequest.id.exists())
+    assert "is in attempt" in broken_promise()
