@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -75,3 +76,24 @@ def _substituted(text: str | list[Any]) -> set[str]:
     template = text[0] if isinstance(text, list) else text
     names = [part.split("}")[0] for part in template.split("${")[1:]]
     return more | {name.split(".")[0] for name in names}
+
+
+def properties(template: Template, name: str) -> dict[str, Any]:
+    """What a resource is made with."""
+    found: dict[str, Any] = template["Resources"][name]["Properties"]
+    return found
+
+
+def statements(template: Template) -> Iterator[dict[str, Any]]:
+    """Every statement of every policy that a function has of its own."""
+    for role in of_type(template, "AWS::IAM::Role").values():
+        for policy in role["Properties"].get("Policies", []):
+            yield from policy["PolicyDocument"]["Statement"]
+    for policy in of_type(template, "AWS::IAM::Policy").values():
+        yield from policy["Properties"]["PolicyDocument"]["Statement"]
+
+
+def actions(statement: dict[str, Any]) -> list[str]:
+    """The actions of a statement, which may be written as one."""
+    listed = statement["Action"]
+    return [listed] if isinstance(listed, str) else listed

@@ -1,0 +1,127 @@
+"""The promises of template.yaml about data and permissions that only AWS keeps."""
+
+from typing import Any
+
+import pytest
+
+from expanded_template import Template, actions, expanded, of_type, properties, statements
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    """Expanded as it is deployed when nothing is said."""
+    return expanded()
+
+
+# --- tables and bucket ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("table", ["JobsTable", "CoordinationTable", "ContactsTable"])
+def test_tables_are_billed_by_use_encrypted_restorable_and_protected(
+    template: Template, table: str
+) -> None:
+    made = properties(template, table)
+    assert made["BillingMode"] == "PAY_PER_REQUEST"
+    assert made["SSESpecification"] == {"SSEEnabled": True}
+    assert made["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert made["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
+    assert template["Resources"][table]["DeletionPolicy"] == "RetainExceptOnCreate"
+
+
+@pytest.mark.parametrize("table", ["JobsTable", "CoordinationTable"])
+def test_rows_expire_by_the_field_that_the_store_writes(template: Template, table: str) -> None:
+    ttl = properties(template, table)["TimeToLiveSpecification"]
+    assert ttl == {"AttributeName": "expires_at", "Enabled": True}
+
+
+@pytest.mark.parametrize(
+    ("table", "keys", "indexes"),
+    [
+        (
+            "JobsTable",
+            "id:S",
+            {
+                "by_organization": "organization_id:S created_key:S",
+                "due": "due_shard:S due_at:N",
+                "failed": "failed_organization:S failed_key:S",
+            },
+        ),
+        ("CoordinationTable", "pk:S sk:S", {"due": "due_shard:S due_at:N"}),
+        ("ContactsTable", "organization_campaign:S cell:S", {}),
+    ],
+)
+def test_tables_have_the_keys_that_the_code_uses(
+    template: Template, table: str, keys: str, indexes: dict[str, str]
+) -> None:
+    made = properties(template, table)
+    types = {each["AttributeName"]: each["AttributeType"] for each in made["AttributeDefinitions"]}
+
+    def shown(schema: list[dict[str, str]]) -> str:
+        assert [each["KeyType"] for each in schema] == ["HASH", "RANGE"][: len(schema)]
+        names = [each["AttributeName"] for each in schema]
+        return " ".join(f"{name}:{types[name]}" for name in names)
+
+    assert shown(made["KeySchema"]) == keys
+    listed = made.get("GlobalSecondaryIndexes", [])
+    assert {each["IndexName"]: shown(each["KeySchema"]) for each in listed} == indexes
+    assert all(each["Projection"] == {"ProjectionType": "KEYS_ONLY"} for each in listed)
+
+
+def test_objects_outlive_every_row_that_points_at_them(template: Template) -> None:
+    rules = properties(template, "Bucket")["LifecycleConfiguration"]["Rules"]
+    days = {each["Prefix"]: each["ExpirationInDays"] for each in rules if "Prefix" in each}
+    kept = template["Parameters"]["RetentionDays"]["MaxValue"]
+    waits = 31  # days at most, before a job starts
+    assert days.keys() == {"work/", "payloads/", "results/"}
+    assert days["work/"] > waits + kept
+    assert days["payloads/"] > waits + kept
+    assert days["results/"] > kept
+
+
+def test_abandoned_uploads_are_removed(template: Template) -> None:
+    rules = properties(template, "Bucket")["LifecycleConfiguration"]["Rules"]
+    (rule,) = (each for each in rules if "AbortIncompleteMultipartUpload" in each)
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+    assert rule["Status"] == "Enabled"
+    assert "Prefix" not in rule  # of the whole bucket
+
+
+def test_the_bucket_is_private_encrypted_and_refuses_plain_http(template: Template) -> None:
+    made = properties(template, "Bucket")
+    assert all(made["PublicAccessBlockConfiguration"].values())
+    assert len(made["PublicAccessBlockConfiguration"]) == 4
+    (rule,) = made["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    (statement,) = properties(template, "BucketPolicy")["PolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Principal"] == "*"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+# --- permissions ------------------------------------------------------------------------------
+
+
+def test_no_policy_has_a_wildcard_action_scans_or_purges(template: Template) -> None:
+    allowed = {action for statement in statements(template) for action in actions(statement)}
+    assert len(allowed) > 10
+    assert not [action for action in allowed if "*" in action]
+    assert "dynamodb:Scan" not in allowed
+    assert "sqs:PurgeQueue" not in allowed
+
+
+def test_only_texts_to_phone_numbers_are_allowed_on_every_resource(template: Template) -> None:
+    everything = [each for each in statements(template) if each["Resource"] == "*"]
+    assert [(each["Effect"], actions(each)) for each in everything] == [("Allow", ["sns:Publish"])]
+
+
+def test_functions_get_no_managed_policies_but_for_logs_and_traces(template: Template) -> None:
+    managed = {
+        arn.split("/")[-1]
+        for role in of_type(template, "AWS::IAM::Role").values()
+        for arn in _texts(role["Properties"]["ManagedPolicyArns"])
+    }
+    assert managed == {"AWSLambdaBasicExecutionRole", "AWSXrayWriteOnlyAccess"}
+
+
+def _texts(value: Any) -> list[str]:
+    return [each if isinstance(each, str) else each["Fn::Sub"] for each in value]
