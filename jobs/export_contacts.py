@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from contacts.bucket_keys import campaign_of, result_key
+from contacts.contact import Contact, organization_campaign
+from contacts.csv_text import CONTENT_TYPE, CsvText
 from errors import UploadGone
-from jobs.contacts import Contact, organization_campaign
-from jobs.csv_text import CONTENT_TYPE, CsvText
-from jobs.files import campaign_of, result_key
 from store import bucket
 from store.multipart import PART_SIZE, Upload
 from work.running_job import RunningJob

@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from jobs.contact_import import ContactImport
-from jobs.contact_writer import ContactWriter
-from jobs.files import check_upload
+from contacts.bucket_keys import check_upload
+from contacts.import_state import ContactImport
+from contacts.writer import ContactWriter
 from work.running_job import RunningJob
 
 

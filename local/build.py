@@ -23,11 +23,13 @@ LOCK = ROOT / "requirements" / "runtime.txt"
 # What ships. Everything else (tests, events, local, docs) stays out of the zip.
 SHIPPED = (
     "api",
+    "contacts",
     "handlers",
     "jobs",
     "runners",
     "store",
     "tasks",
+    "webhooks",
     "work",
     "errors.py",
     "settings.py",

@@ -1,14 +1,25 @@
 """The Job Runner API: the three functions a runner exports, and the data of a job to dispatch."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from runners.messages import Message
 from store.job_request import JobRequest
 
-# No control characters; no "#", which joins the parts of keys.
-_NAME = r"^[^#\x00-\x1f\x7f]+$"
+
+def _not_dots(name: str) -> str:
+    if name in (".", ".."):
+        raise ValueError("must be more than dots")
+    return name
+
+
+# No control characters; no "#" and "/", which join the parts of keys.
+_Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=128, pattern=r"^[^#/\x00-\x1f\x7f]+$"),
+    AfterValidator(_not_dots),
+]
 
 
 class JobData(BaseModel):
@@ -18,20 +29,13 @@ class JobData(BaseModel):
 
     job_type: str = Field(min_length=1, max_length=128, description="Which job: see GET /job-types")
     payload: dict[str, Any] = Field(default_factory=dict, description="What the job needs to know")
-    organization_id: str = Field(
+    organization_id: _Name = Field(
         default="default",
-        min_length=1,
-        max_length=128,
-        pattern=_NAME,
         description="Whose job it is; a single-tenant stack leaves it at `default`",
     )
-    campaign_id: str | None = Field(default=None, min_length=1, max_length=128, pattern=_NAME)
-    queue_name: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=128,
-        pattern=_NAME,
-        description="The queue to list it under; by default its job type's",
+    campaign_id: _Name | None = None
+    queue_name: _Name | None = Field(
+        default=None, description="The queue to list it under; by default its job type's"
     )
 
 

@@ -3,7 +3,16 @@
 import traceback
 from typing import Any
 
-from errors import DoNotRetry, InvalidPayload, LegsSpent, MissingObject, RetryAfter, SendFailed
+from errors import (
+    DoNotRetry,
+    Interrupted,
+    InvalidPayload,
+    LegsSpent,
+    MissingObject,
+    RetryAfter,
+    SendFailed,
+    TimedOut,
+)
 from runners import log
 from runners.base import Send
 from runners.messages import JobMessage
@@ -58,6 +67,8 @@ def wait_before_retry(
 ) -> float | None:
     """Seconds until the next attempt; None if there is none."""
     if retry is None or attempt >= max_attempts or isinstance(error, _HOPELESS):
+        return None
+    if isinstance(error, Interrupted | TimedOut) and not retry.interrupted:
         return None
     if isinstance(error, RetryAfter):
         return max(0.0, error.seconds)

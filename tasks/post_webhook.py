@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from errors import DoNotRetry, RetryAfter, WebhookFailed
 from store import clock
-from tasks.pinned_https import Answer, Target, post
-from tasks.public_address import resolve
-from tasks.webhook_secrets import webhook_key
-from tasks.webhook_signature import signed_headers
-from tasks.webhook_url import parse
+from webhooks.pinned_https import Answer, Target, post
+from webhooks.public_address import resolve
+from webhooks.signature import signed_headers
+from webhooks.signing_secrets import webhook_key
+from webhooks.url import parse
 
 TIME_LIMIT = 15.0  # seconds from connecting to the answer's head
 LONGEST_WAIT = 900.0  # seconds; a receiver may not ask for more

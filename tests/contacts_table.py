@@ -4,7 +4,7 @@ import csv
 import io
 from typing import Any
 
-from jobs.contacts import Contact, organization_campaign
+from contacts.contact import Contact, organization_campaign
 from jobs.import_contacts import ImportContacts, import_contacts
 from recording_job import RecordingJob
 from store import bucket

@@ -64,5 +64,6 @@ JOBS = {
 }
 TASKS = {
     "sample_note": Task(note),
+    "sample_note_unless_cut_off": Task(note_again, retry=Retry(max_attempts=3, interrupted=False)),
     "sample_note_again": Task(note_again, retry=Retry(max_attempts=3, base=2, cap=60)),
 }

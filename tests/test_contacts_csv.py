@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs import csv_records, seen_numbers
-from jobs.csv_records import Position, Record, Source, UnreadableRecord, records
-from jobs.csv_text import CsvText, escaped
-from jobs.seen_numbers import SeenNumbers
-from jobs.segments import Segments
+from contacts import csv_records, seen_numbers
+from contacts.csv_records import Position, Record, Source, UnreadableRecord, records
+from contacts.csv_text import CsvText, escaped
+from contacts.seen_numbers import SeenNumbers
+from contacts.segments import Segments
 
 TEXTS = st.text(alphabet='a",;\t\r\n \u00e9\u20ac', max_size=40)
 DELIMITERS = st.sampled_from([",", ";", "\t"])

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs import segments
-from jobs.segments import Segments
+from contacts import segments
+from contacts.segments import Segments
 from store import bucket
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from contacts import writer as contact_writer
+from contacts.contact import Contact
+from contacts.writer import ContactWriter
 from contacts_table import cells
 from errors import RetryAfter
-from jobs import contact_writer
-from jobs.contact_writer import ContactWriter
-from jobs.contacts import Contact
 from store import aws as clients
 from work.retry import Retry
 

@@ -9,10 +9,10 @@ from moto.s3.exceptions import NoSuchUpload
 from moto.s3.models import S3Backend
 from pydantic import ValidationError
 
+from contacts.contact import Contact
 from contacts_table import contacts, rows_of
 from errors import DoNotRetry
 from jobs import export_contacts as module
-from jobs.contacts import Contact
 from jobs.export_contacts import ExportContacts, export_contacts
 from jobs.import_contacts import ImportContacts, import_contacts
 from recording_job import RecordingJob, Stopped

@@ -121,6 +121,7 @@ def test_a_killed_tagged_task_is_sent_again_until_its_attempts_are_spent(delay_q
     assert delayed(delay_queue) == 1
     assert give(record(task_event("sample_note_again", attempt=3))) == []
     assert give(record(task_event("sample_note"))) == []
+    assert give(record(task_event("sample_note_unless_cut_off"))) == []
     assert delayed(delay_queue) == 1
 
 

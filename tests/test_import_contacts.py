@@ -2,8 +2,8 @@
 
 import pytest
 
+from contacts import rows as contact_rows
 from contacts_table import ANN, HEADER, cells, contacts, rows_of, run
-from jobs import contact_rows
 from jobs.import_contacts import ImportContacts, import_contacts
 from recording_job import RecordingJob
 from store import bucket

@@ -53,8 +53,8 @@ def test_a_file_that_is_not_there_is_not_tried_again() -> None:
 def test_a_file_replaced_while_it_is_imported_is_not_mixed_with_the_old_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("jobs.csv_records.BLOCK", 64)
-    monkeypatch.setattr("jobs.contact_import.CHUNK_ROWS", 1)
+    monkeypatch.setattr("contacts.csv_records.BLOCK", 64)
+    monkeypatch.setattr("contacts.import_state.CHUNK_ROWS", 1)
 
     old = HEADER + "Ann,Lee,2125550123\n" * 20
 

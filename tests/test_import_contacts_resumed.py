@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from contacts import csv_records, import_state
 from contacts_table import contacts
-from jobs import contact_import, csv_records
 from jobs.import_contacts import ImportContacts, import_contacts
 from recording_job import RecordingJob, Stopped
 from store import bucket
@@ -43,7 +43,7 @@ FILES = st.builds(
 
 @pytest.fixture(autouse=True)
 def _many_chunks_and_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contact_import, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(import_state, "CHUNK_ROWS", 2)
     monkeypatch.setattr(csv_records, "BLOCK", 50)
 
 
@@ -119,9 +119,9 @@ def test_an_invocation_given_up_for_dead_can_go_on_without_harm(
         def checkpoint(self, *args: Any, **named: Any) -> None:
             super().checkpoint(*args, **named)
             if len(self.cursors) == half_way:
-                contact_import.CHUNK_ROWS = 3  # it began with other code
+                import_state.CHUNK_ROWS = 3  # it began with other code
                 work.run(work.numbered("twice", cursor=cursor))
-                contact_import.CHUNK_ROWS = 2
+                import_state.CHUNK_ROWS = 2
 
     name = f"twice-{work.number}"
     overtaken = Overtaken(job_id=name, campaign_id=name, cursor=cursor)

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from errors import DoNotRetry, RetryAfter, WebhookFailed
-from tasks import pinned_https, public_address
 from tasks import post_webhook as module
-from tasks.webhook_signature import secret_key, signed_headers
 from tls_server import TlsServer, make_certificate
 from webhook_sender import BODY, HOST, KEY, resolve_to, send
+from webhooks import pinned_https, public_address
+from webhooks.signature import secret_key, signed_headers
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from errors import DoNotRetry, MissingSetting
 from settings import forget
 from store import aws as clients
-from tasks import webhook_secrets
 from tasks.post_webhook import PostWebhook
 from webhook_sender import HOST, KEY, send
+from webhooks import signing_secrets as webhook_secrets
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_a_rotated_secret_is_in_use_a_minute_later(
     secret: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.monotonic()
-    monkeypatch.setattr("tasks.webhook_secrets.time.monotonic", lambda: now)
+    monkeypatch.setattr("webhooks.signing_secrets.time.monotonic", lambda: now)
     assert webhook_secrets.webhook_key("acme/main") == KEY
     other = b"another key of 24 bytes."
     put_secret("acme/main", base64.b64encode(other).decode())

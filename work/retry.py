@@ -15,11 +15,15 @@ class Retry:
 
     `max_attempts` counts the first one. Waits are drawn at random between 0 and a bound that starts
     at `base` seconds and doubles with each attempt up to `cap` seconds (full jitter).
+
+    An attempt that was cut off, by a kill or at its time limit, may have had effects that nobody
+    can tell: with `interrupted=False` it is not followed by another.
     """
 
     max_attempts: int = 5
     base: float = 2.0
     cap: float = 900.0
+    interrupted: bool = True
 
     def __post_init__(self) -> None:
         if self.max_attempts < 2:

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Callable
 
-from jobs.contact_columns import Columns
-from jobs.contacts import Contact
-from jobs.csv_records import Record
+from contacts.columns import Columns
+from contacts.contact import Contact
+from contacts.csv_records import Record
 
 # What DynamoDB keeps in one item, less what its own count may add to ours.
 _LARGEST_ITEM = 400_000  # bytes

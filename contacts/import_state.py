@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
-from jobs.contact_rows import ContactRows, RejectedRow
-from jobs.contacts import Contact, organization_campaign
-from jobs.contacts_file import ContactsFile
-from jobs.csv_records import Position, Record
-from jobs.files import campaign_of, result_key, work_prefix
-from jobs.phone_numbers import normaliser
-from jobs.rejected_rows import RejectedRows
-from jobs.seen_numbers import SeenNumbers
-from jobs.segments import Segments
+from contacts.bucket_keys import campaign_of, result_key, work_prefix
+from contacts.contact import Contact, organization_campaign
+from contacts.csv_records import Position, Record
+from contacts.file import ContactsFile
+from contacts.phone_numbers import normaliser
+from contacts.rejected_rows import RejectedRows
+from contacts.rows import ContactRows, RejectedRow
+from contacts.seen_numbers import SeenNumbers
+from contacts.segments import Segments
 from work.running_job import RunningJob
 
 # A chunk is what is in memory at a time, and what may be repeated after an interruption.

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from contacts.columns import columns, recognised
+from contacts.csv_records import BLOCK, Position, Record, Source, UnreadableRecord, records
 from errors import MissingObject, ObjectChanged, UnusableFile
-from jobs.contact_columns import columns, recognised
-from jobs.csv_records import BLOCK, Position, Record, Source, UnreadableRecord, records
 from store import bucket
 
 DELIMITERS = (",", ";", "\t")

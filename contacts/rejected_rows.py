@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from jobs.csv_text import CONTENT_TYPE, CsvText
-from jobs.segments import Segments
+from contacts.csv_text import CONTENT_TYPE, CsvText
+from contacts.segments import Segments
 from store import multipart
 
 

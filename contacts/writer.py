@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from botocore.exceptions import ClientError
 
+from contacts.contact import Contact
 from errors import RetryAfter
-from jobs.contacts import Contact
 from settings import required
 from store import aws
 from work.retry import Retry

@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 from errors import DoNotRetry
 from settings import required
 from store import aws
-from tasks.webhook_signature import secret_key
+from webhooks.signature import secret_key
 
 _KEPT = 60.0  # seconds; a rotated secret is in use after at most as long
 

@@ -3,7 +3,7 @@
 from array import array
 from bisect import bisect_left
 
-from jobs.segments import Segments
+from contacts.segments import Segments
 
 # Each number has its place on one of many sorted shelves: found by bisection, and put there by
 # moving a few kilobytes even among ten million.
