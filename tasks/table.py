@@ -7,7 +7,7 @@ from work.definitions import Task
 from work.retry import Retry
 
 TASKS: dict[str, Task] = {
-    # Tried again only when it was surely refused: a second text to the same person is worse than none.
+    # Tried again only when surely refused: a second text to a person is worse than none.
     Tasks.SEND_MESSAGE: Task(send_message, retry=Retry(max_attempts=5, interrupted=False)),
     # Receivers tell a repeated delivery by its webhook-id.
     Tasks.POST_WEBHOOK: Task(post_webhook, retry=Retry(max_attempts=8)),

@@ -149,7 +149,12 @@ def test_job_types_tell_all_that_can_be_dispatched() -> None:
     assert {"import_contacts", "export_contacts", "sample_once"} <= jobs.keys()
     assert jobs["sample_once"]["description"] == "A job that never runs twice."
     assert jobs["sample_once"]["retry"] is None
-    assert jobs["sample_again"]["retry"] == {"max_attempts": 3, "base": 2, "cap": 60}
+    assert jobs["sample_again"]["retry"] == {
+        "max_attempts": 3,
+        "base": 2,
+        "cap": 60,
+        "interrupted": True,
+    }
     assert jobs["sample_once"]["payload_schema"]["properties"]["number"]["maximum"] == 1000
     assert tasks["sample_note_again"]["retry"]["max_attempts"] == 3
     assert "\n" not in jobs["import_contacts"]["description"]
