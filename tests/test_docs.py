@@ -1,0 +1,82 @@
+"""What the README and the docs show, run."""
+
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from runners import get_job_runner
+from runners.base import JobData
+from store import blobs
+from store.job_request import Status
+from testing.inline import assert_dispatched, drain, inline, saved_only
+from work.definitions import Job
+from work.retry import Retry
+
+ROOT = Path(__file__).parent.parent
+
+
+def snippets(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def module(name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    found = ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, found)
+    exec(compile(code, name, "exec"), found.__dict__)
+    return found
+
+
+@pytest.fixture
+def count_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README's job, as an extension."""
+    job = module("count_letters", snippets("README.md")[0], monkeypatch)
+    table = ModuleType("readme_jobs")
+    table.JOBS = {  # type: ignore[attr-defined]
+        "count_letters": Job(job.count_letters, retry=Retry(max_attempts=3))
+    }
+    monkeypatch.setitem(sys.modules, "readme_jobs", table)
+
+
+def test_the_job_of_the_readme_runs(count_letters: None) -> None:
+    with saved_only(EXTENSIONS="readme_jobs"):
+        words = {"words": ["one", "three"]}
+        get_job_runner().dispatch_job(JobData(job_type="count_letters", payload=words))
+        (row,) = drain()
+        assert row.status is Status.SUCCEEDED
+        assert blobs.get(row.result, row.result_key) == {"one": 3, "three": 5}
+
+
+def test_the_readme_adds_it_where_the_tables_are() -> None:
+    names = snippets("README.md")[1]
+    assert 'COUNT_LETTERS = "count_letters"' in names
+    assert "retry=Retry(max_attempts=3)" in names
+
+
+@pytest.mark.parametrize("number", range(len(snippets("docs/testing_jobs.md"))))
+def test_the_snippets_about_testing_run(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    module("snippet", snippets("docs/testing_jobs.md")[number], monkeypatch)
+
+
+def test_every_relative_link_leads_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "events/README.md"]:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_a_job_that_was_not_dispatched_is_told_with_what_was(count_letters: None) -> None:
+    with saved_only(EXTENSIONS="readme_jobs"):
+        get_job_runner().dispatch_job(JobData(job_type="count_letters", payload={"words": []}))
+        with pytest.raises(AssertionError, match="in all: count_letters"):
+            assert_dispatched("export_contacts")
+        with pytest.raises(AssertionError, match="1 of that type"):
+            assert_dispatched("count_letters", organization_id="other")
+
+
+def test_inline_work_runs_where_it_is_dispatched(count_letters: None) -> None:
+    with inline(EXTENSIONS="readme_jobs"):
+        job = JobData(job_type="count_letters", payload={"words": ["a"]})
+        row = get_job_runner().dispatch_job(job)
+        assert assert_dispatched("count_letters", id=row.id).status is Status.SUCCEEDED
