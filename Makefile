@@ -20,7 +20,7 @@ demo: dev aws ## The same, but stop at once: succeeds only if every count is rig
 	@$(PY) -m local.run --demo
 
 test: check ## Check and test everything, end to end included
-	@$(PY) -m pytest --quiet
+	@$(PY) -m pytest --quiet --numprocesses 2 --dist loadgroup
 
 check: dev aws ## Lint, types, import directions, template
 	@$(PY) -m ruff check --quiet .
@@ -30,7 +30,7 @@ check: dev aws ## Lint, types, import directions, template
 	@$(AWS)/sam validate --lint
 
 test-unit: dev ## Test in process, on moto: seconds
-	@$(PY) -m pytest --quiet -m "not e2e"
+	@$(PY) -m pytest --quiet --numprocesses 2 --dist loadgroup -m "not e2e"
 
 build: dev aws ## Build for AWS what samconfig.toml names
 	@$(AWS)/sam build

@@ -38,7 +38,7 @@ def mocked_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
     try:
         with mock_aws():
             create_tables()
-            clients.client("s3").create_bucket(Bucket=os.environ["BUCKET_NAME"])
+            create_bucket()
             yield
     finally:
         os.environ.clear()
@@ -69,6 +69,11 @@ def create_tables() -> None:
         due={"due_shard": "S", "due_at": "N"},
     )
     _create_table(ENVIRONMENT["CONTACTS_TABLE_NAME"], {"organization_campaign": "S", "cell": "S"})
+
+
+def create_bucket() -> None:
+    """The bucket."""
+    clients.client("s3").create_bucket(Bucket=ENVIRONMENT["BUCKET_NAME"])
 
 
 def _create_table(name: str, keys: dict[str, str], **indexes: dict[str, str]) -> None:

@@ -1,9 +1,8 @@
 """Jobs under a hostile Lambda: every promise holds, and each safeguard is what makes it hold."""
 
 import random
-import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import pytest
@@ -63,7 +62,9 @@ class JobsUnderAHostileLambda(RuleBasedStateMachine):
             self.history.__exit__()
 
 
-def test_every_accepted_job_ends_in_exactly_one_outcome(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_accepted_job_ends_in_exactly_one_outcome(
+    record_property: Callable[[str, object], None],
+) -> None:
     run_state_machine_as_test(
         JobsUnderAHostileLambda,
         settings=settings(
@@ -78,9 +79,8 @@ def test_every_accepted_job_ends_in_exactly_one_outcome(capsys: pytest.CaptureFi
     for seed in range(HISTORIES * 9 // 10):
         total += play_seed(seed)
     assert min(total[each] for each in ("kills", "duplicates", "zombies", "responses lost")) > 10
-    figures = ", ".join(f"{name} {total[name]}" for name in sorted(total))
-    with capsys.disabled():
-        sys.stderr.write(f"\n{HISTORIES} histories: {figures}, lost 0, doubled 0\n")
+    figures = ", ".join(f"{name}: {total[name]}" for name in sorted(total))
+    record_property("figures", f"{HISTORIES} histories: {figures}, lost: 0, doubled: 0")
 
 
 def test_a_seed_plays_the_same_history_again() -> None:

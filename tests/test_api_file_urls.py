@@ -7,10 +7,10 @@ import pytest
 import requests
 
 from api_events import call
-from conftest import ENVIRONMENT
 from store import aws as clients
 from store import blobs, clock, queries, verbs
 from store.job_request import JobRequest
+from testing.aws import ENVIRONMENT
 
 pytestmark = pytest.mark.usefixtures("aws")
 

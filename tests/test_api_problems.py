@@ -12,12 +12,12 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError
 
 from api_events import Answer, Logged, call, request, send
-from conftest import forget
 from fake_lambda import WORKER, FakeLambda
 from runners import legacy
 from sample_work import script
 from store import aws as clients
 from store import queries
+from testing.aws import forget
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from api_events import call
-from conftest import ENVIRONMENT
 from sample_work import script
 from store import aws as clients
 from store import blobs, clock, verbs
 from store.job_request import JobRequest, Status, due_shard, new_id, sort_key
+from testing.aws import ENVIRONMENT
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -13,13 +13,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from conftest import forget
 from fake_lambda import WORKER, FakeLambda
 from runners import get_job_runner
 from runners.base import JobData
 from sample_work import script
 from store import aws as clients
 from store import clock, queries
+from testing.aws import forget
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -7,12 +7,12 @@ import pytest
 
 import handlers.failures
 import test_verbs
-from conftest import forget
 from fake_lambda import WORKER, Context, FakeLambda
 from sample_work import script
 from store import aws as clients
 from store import verbs
 from store.job_request import Status
+from testing.aws import forget
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 import test_verbs
-from conftest import forget
 from errors import InvalidDefinition
 from runners import execution, registry
 from runners.messages import JobMessage, Message
 from sample_work import again, once, script
 from store import clock, queries, verbs
 from store.job_request import JobRequest, Status
+from testing.aws import forget
 from work.alarm import alarm, held
 from work.definitions import Job
 from work.retry import Retry

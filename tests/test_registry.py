@@ -12,9 +12,9 @@ import jobs.names
 import jobs.table
 import tasks.names
 import tasks.table
-from conftest import forget
 from errors import InvalidDefinition, InvalidSetting, NameTakenTwice, UnknownJobType, UnknownTask
 from runners.registry import Registry, registry
+from testing.aws import forget
 from work.definitions import Job, Task
 from work.retry import Retry
 

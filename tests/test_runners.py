@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 import runners
-from conftest import forget
 from errors import (
     DoNotRetry,
     IncompleteRunner,
@@ -31,6 +30,7 @@ from sample_work import script
 from store import aws as clients
 from store import clock, queries
 from store.job_request import JobRequest, Status
+from testing.aws import forget
 
 
 class Bench:

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 import test_verbs
-from conftest import forget
 from runners import execution
 from runners.messages import JobMessage
 from sample_work import script
 from store import clock
 from store.job_request import JobRequest, Status
+from testing.aws import forget
 from work.running_job import RunningJob
 from work.time_budget import TimeBudget
 

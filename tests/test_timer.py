@@ -7,7 +7,6 @@ import pytest
 import handlers.timer
 import handlers.worker
 import test_verbs
-from conftest import forget
 from errors import JobRunnersError, SendFailed
 from fake_lambda import WORKER, Context, FakeLambda
 from runners import execution, timer
@@ -16,6 +15,7 @@ from sample_work import script
 from store import aws as clients
 from store import clock, queries, verbs
 from store.job_request import JobRequest, Status
+from testing.aws import forget
 
 pytestmark = pytest.mark.usefixtures("aws", "sample_work")
 
