@@ -1,7 +1,7 @@
 # Everything a person or CI does here, by name. make help lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check test-unit build deploy lock clean dev aws FORCE
+.PHONY: help run demo test check test-unit chaos build deploy lock clean dev aws FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -31,6 +31,10 @@ check: dev aws ## Lint, types, import directions, template
 
 test-unit: dev ## Test in process, on moto: seconds
 	@$(PY) -m pytest --quiet --numprocesses 2 --dist loadgroup -m "not e2e"
+
+chaos: dev aws ## The same promises at full size: 20,000 histories, 200 jobs, 1,000,000 rows
+	@$(PY) -m testing.chaos --histories 20000
+	@CHAOS=1 $(PY) -m pytest --quiet tests/test_unkind_end_to_end.py
 
 build: dev aws ## Build for AWS what samconfig.toml names
 	@$(AWS)/sam build

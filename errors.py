@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 
 class JobRunnersError(Exception):
@@ -169,14 +170,15 @@ class UnknownMessageVersion(JobRunnersError):
 class PreconditionFailed(JobRunnersError):
     """A verb was refused: the row was not, or no longer, in a state that the verb starts from.
 
-    `found` says what the row was when it was read after the refusal.
+    `row` is what was read after the refusal, None if it is gone; `found` says it in words.
     """
 
-    def __init__(self, verb: str, job_id: str, found: str) -> None:
+    def __init__(self, verb: str, job_id: str, found: str, row: Any = None) -> None:
         super().__init__(f"{verb} refused for job {job_id}: it is {found}")
         self.verb = verb
         self.job_id = job_id
         self.found = found
+        self.row = row
 
 
 class MissingObject(JobRunnersError):
@@ -220,6 +222,7 @@ class Interrupted(JobRunnersError):
         super().__init__(
             f"the attempt was cut off: {how}. What it did until then may have had effects"
         )
+        self.how = how
 
 
 class TimedOut(JobRunnersError):

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import runners
-from errors import JobRunnersError
 from runners import log
 from runners.settlement import settle
 
@@ -23,7 +22,7 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
     for record in event["Records"]:
         try:
             settle(json.loads(record["body"]), send)
-        except (JobRunnersError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - one record must not send the others round again
             log.left_for_later(error)
             kept.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": kept}

@@ -7,7 +7,6 @@ from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 import runners
-from errors import MalformedMessage, SendFailed, UnknownMessageVersion
 from runners import log, timer
 from runners.base import Send
 from runners.messages import decode
@@ -39,7 +38,7 @@ def send_delayed(records: list[dict[str, Any]], send: Send) -> dict[str, Any]:
     for record in records:
         try:
             send(decode(record["body"]))
-        except (SendFailed, MalformedMessage, UnknownMessageVersion) as error:
+        except Exception as error:  # noqa: BLE001 - one must not send the others round again
             log.left_for_later(error)
             failures.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failures}

@@ -12,10 +12,10 @@ from errors import LegsSpent, PreconditionFailed, ResultNotJson, TimedOut, Unkno
 from runners import log
 from runners.base import Send
 from runners.messages import JobMessage, Message, TaskMessage
-from runners.outcome import LONGEST_DELAY, answer, wait_before_retry, wake
+from runners.outcome import answer, wait_before_retry, wake
 from runners.registry import registry
 from store import blobs, clock, verbs
-from store.job_request import JobRequest
+from store.job_request import JobRequest, Status
 from work.alarm import alarm
 from work.definitions import Job
 from work.running_job import RunningJob
@@ -46,6 +46,7 @@ def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
         return
     except PreconditionFailed as refused:
         log.not_claimed(refused)
+        _delay_again(refused.row, send)
         return
     with log.claimed(row):
         budget = TimeBudget(deadline=deadline, timeout_at=_timeout_at(job, row))
@@ -64,6 +65,12 @@ def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
             _record_failure(error, running, row, send)
         else:
             _record_success(row, running, result)
+
+
+def _delay_again(row: JobRequest | None, send: Send | None) -> None:
+    """A message that came before its job's time is sent again, for then."""
+    if row is not None and row.status is Status.RETRYABLE and row.run_at is not None:
+        wake(row, send, max(1, row.run_at - clock.now()) / clock.SECOND)
 
 
 def run_task(message: TaskMessage, *, send: Send | None) -> None:
@@ -88,7 +95,7 @@ def answer_failed_task(message: TaskMessage, error: BaseException, send: Send | 
     if delay is None or send is None:
         log.task_failed(error)
     else:
-        send(message.next_attempt(), min(delay, LONGEST_DELAY))
+        send(message.next_attempt(), delay)
         log.will_retry(error, delay)
 
 

@@ -10,6 +10,7 @@ from runners import log
 from runners.accept import accept_job, accept_task
 from runners.base import JobData, Send
 from runners.messages import JobMessage, Message, encode
+from runners.outcome import LONGEST_DELAY
 from settings import required
 from store import aws
 from store.job_request import JobRequest
@@ -48,7 +49,11 @@ def dispatch_task(task_name: str, payload: Any) -> None:
 
 
 def send(message: Message, delay: float = 0) -> None:
-    """Invoke the worker with the message, now or after up to 900 s. Raises SendFailed."""
+    """Invoke the worker with the message, now or after a delay. Raises SendFailed.
+
+    SQS carries delays up to 900 s: a task that should wait longer is sent then, a job is left to
+    the timer.
+    """
     sender(_worker_function())(message, delay)
 
 
@@ -58,8 +63,10 @@ def sender(function: str) -> Send:
 
     def send_to_function(message: Message, delay: float = 0) -> None:
         try:
+            if delay > LONGEST_DELAY and isinstance(message, JobMessage):
+                return  # its row is due then
             if delay > 0:
-                _delay(message, delay)
+                _delay(message, min(delay, LONGEST_DELAY))
             else:
                 _invoke(function, message)
         except (ClientError, BotoCoreError) as error:

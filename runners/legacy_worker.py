@@ -5,6 +5,7 @@ run out means here what it means on Lambda: whoever held it is gone.
 """
 
 import multiprocessing
+import os
 import signal
 import threading
 from multiprocessing.context import ForkServerContext
@@ -17,6 +18,7 @@ from settings import required, settings
 from store import clock
 from store.verbs import GRACE
 
+_SENT = timer.Met.SENT
 _POLL = 1.0  # seconds between looks when there is nothing to do
 _PRELOAD = ["runners.execution", "runners.registry", "jobs.table", "tasks.table"]
 
@@ -42,8 +44,12 @@ def work(stop: threading.Event) -> None:
             _run_in_child(children, message)
 
     while not stop.is_set():
-        met = timer.tick(run_in_child, until=_forever(), ahead=GRACE, rows=1).met
-        if not met[timer.Met.SENT]:
+        try:
+            sent = timer.tick(run_in_child, until=_forever(), ahead=GRACE, sends=1).met[_SENT]
+        except Exception as error:  # noqa: BLE001 - DynamoDB is away, say: the next look may work
+            log.crashed(error)
+            sent = 0
+        if not sent:
             stop.wait(_POLL)
 
 
@@ -60,8 +66,13 @@ def _run_in_child(children: ForkServerContext, message: Message) -> None:
 
 
 def _child(text: bytes, deadline: int) -> None:
-    # Ctrl-C reaches the whole process group: the job at hand is finished all the same.
+    # These reach the whole process group: the job at hand is finished all the same.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # Whatever becomes of the parent, nothing of this job goes on beyond its deadline.
+    end = threading.Timer((deadline - clock.now()) / clock.SECOND, os._exit, [1])
+    end.daemon = True
+    end.start()
     run(decode(text), deadline=deadline, send=_leave_to_the_poll)
 
 

@@ -110,7 +110,8 @@ def claim_lost(why: BaseException) -> None:
 def settled(row: JobRequest, why: Exception) -> None:
     """A job whose worker can't say how it ended has got its next attempt, or its outcome."""
     fields = {"job_id": row.id, "job_type": row.job_type, "status": str(row.status)}
-    logger.warning("settled", extra=fields | {"why": str(why)})
+    write = logger.error if row.status is Status.FAILED else logger.warning
+    write("settled", extra=fields | {"why": str(why)})
 
 
 def task_done(message: TaskMessage) -> None:

@@ -1,5 +1,6 @@
 """How a failed attempt is answered: tried again, and when, or given up."""
 
+import math
 import traceback
 from typing import Any
 
@@ -21,9 +22,11 @@ from store import clock, verbs
 from store.job_request import JobRequest
 from work.retry import Retry
 
-# The longest delay a message can carry (SQS), in seconds: a job that waits longer is found by the
-# timer when its time has come.
+# The longest delay that every runner's message can carry (SQS), in seconds: of a job that waits
+# longer the timer makes sure when its time has come.
 LONGEST_DELAY = 900.0
+# However long a job asks to wait: its payload and results must outlive it in the bucket.
+LONGEST_WAIT = 30 * 24 * 60 * 60.0
 
 _HOPELESS = (DoNotRetry, InvalidPayload, LegsSpent, MissingObject)
 _MESSAGE_LIMIT = 1000  # characters; the row is billed on every write
@@ -44,10 +47,10 @@ def answer(
     Returns the row as written. Raises PreconditionFailed if someone else has moved it on.
     """
     delay = wait_before_retry(_retry_tag(row), row.attempt, row.max_attempts, error)
-    if delay is None:
+    if delay is None or row.legs >= _max_legs(row):
         return verbs.fail(row, error_record(error), rescue=rescue)
     run_at = clock.now() + int(delay * clock.SECOND)
-    # Looked for a little later if a message will start it, at once if none will.
+    # Looked for a little later if a message should have started it, at once if none will.
     by_message = send is not None and delay <= LONGEST_DELAY
     row = verbs.retry(
         row,
@@ -57,8 +60,7 @@ def answer(
         reached=reached,
         rescue=rescue,
     )
-    if by_message:
-        wake(row, send, delay)
+    wake(row, send, delay)
     return row
 
 
@@ -71,7 +73,7 @@ def wait_before_retry(
     if isinstance(error, Interrupted | TimedOut) and not retry.interrupted:
         return None
     if isinstance(error, RetryAfter):
-        return max(0.0, error.seconds)
+        return min(max(0.0, error.seconds), LONGEST_WAIT)
     return retry.delay(attempt)
 
 
@@ -93,6 +95,11 @@ def error_record(error: BaseException) -> dict[str, Any]:
         "message": str(error)[:_MESSAGE_LIMIT] or type(error).__name__,
         "traceback": trace[-_TRACEBACK_LIMIT:],
     }
+
+
+def _max_legs(row: JobRequest) -> float:
+    known = registry().jobs.get(row.job_type)
+    return known.max_legs if known else math.inf
 
 
 def _retry_tag(row: JobRequest) -> Retry | None:

@@ -3,14 +3,26 @@
 from collections.abc import Mapping
 from typing import Any
 
-from errors import Interrupted, MalformedMessage, PreconditionFailed
+from errors import (
+    Interrupted,
+    MalformedMessage,
+    PreconditionFailed,
+    SendFailed,
+    UnknownMessageVersion,
+    UnknownTask,
+)
 from runners import log
 from runners.base import Send
 from runners.execution import answer_failed_task
 from runners.messages import JobMessage, TaskMessage, decode
 from runners.outcome import answer
+from runners.registry import registry
 from store.job_request import Status
 from store.queries import read
+
+# What a worker raises for a task that it can't begin.
+_NOT_KNOWN = (UnknownTask.__name__, UnknownMessageVersion.__name__)
+_LATER = 60.0  # seconds: by then a deploy may be through
 
 
 def settle(record: object, send: Send) -> None:
@@ -29,8 +41,13 @@ def settle(record: object, send: Send) -> None:
         match message:
             case JobMessage():
                 _settle_job(message, error, send)
+            case TaskMessage() if _never_ran(record):
+                registry().task(message.name)  # or it is kept, until we know it
+                send(message, _LATER)
             case TaskMessage():
-                answer_failed_task(message, error, send)
+                could_not_send = _response(record).get("errorType") == SendFailed.__name__
+                what = SendFailed("its next attempt", error.how) if could_not_send else error
+                answer_failed_task(message, what, send)
 
 
 def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
@@ -44,10 +61,22 @@ def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
         log.not_settled(str(refused))
 
 
+def _never_ran(record: Mapping[str, Any]) -> bool:
+    """Whether the task's function was not called: a worker of an older deploy did not know it, or
+    the event grew too old in Lambda's queue."""
+    context = record.get("requestContext")
+    never_invoked = isinstance(context, Mapping) and context.get("approximateInvokeCount") == 0
+    return never_invoked or _response(record).get("errorType") in _NOT_KNOWN
+
+
+def _response(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    response = record.get("responsePayload")
+    return response if isinstance(response, Mapping) else {}
+
+
 def _how(record: Mapping[str, Any]) -> str:
     """What Lambda says of the end, in words a person can use."""
-    response = record.get("responsePayload")
-    message = response.get("errorMessage") if isinstance(response, Mapping) else None
+    message = _response(record).get("errorMessage")
     if message:
         return str(message).strip()[:300]
     context = record.get("requestContext")

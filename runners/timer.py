@@ -33,7 +33,7 @@ class Met(StrEnum):
     LEASED = "leased"  # running and alive: looked at again when its lease is over
     RESCUED = "rescued"
     EXPIRED = "expired"  # nobody could start it in time: failed
-    BROKEN = "broken"  # could not be read, or not be dealt with: still due
+    BROKEN = "broken"  # could not be read, or not be dealt with: looked at again in an hour
     MOVED = "moved"  # changed between the index and us, by whoever has it
 
 
@@ -46,21 +46,25 @@ class Tick:
     send_failures: int = 0
 
 
-def tick(send: Send, *, until: int, ahead: int = 0, rows: int = ROWS_PER_TICK) -> Tick:
-    """Meet what is due, oldest first, until `until` (milliseconds since 1970) or `rows` are met.
+def tick(
+    send: Send, *, until: int, ahead: int = 0, rows: int = ROWS_PER_TICK, sends: int | None = None
+) -> Tick:
+    """Meet what is due, oldest first, until `until` (milliseconds since 1970), or `rows` are met,
+    or `sends` are sent.
 
-    `ahead` takes in rows due that many milliseconds from now: a worker process that polls the
-    table, instead of being sent messages, looks ahead by the grace a new row is given.
+    `ahead` takes in waiting rows due that many milliseconds from now: a worker process that polls
+    the table, instead of being sent messages, looks ahead by the grace a new row is given.
     """
     result = Tick()
-    horizon = clock.now() + ahead
     failures = 0
-    for key in _oldest(horizon, rows):
+    for key in _oldest(clock.now() + ahead, rows):
         if clock.now() >= until or failures == _FAILURES_IN_A_ROW:
+            break
+        if result.met[Met.SENT] == sends:
             break
         result.lag = max(result.lag, clock.now() - (key.due_at or 0) - ahead)
         try:
-            result.met[_meet(key.id, horizon, send)] += 1
+            result.met[_meet(key.id, ahead, send)] += 1
             failures = 0
         except PreconditionFailed:
             result.met[Met.MOVED] += 1
@@ -71,26 +75,47 @@ def tick(send: Send, *, until: int, ahead: int = 0, rows: int = ROWS_PER_TICK) -
         except Exception as error:  # noqa: BLE001 - one row must never keep the others waiting
             log.crashed(error)
             result.met[Met.BROKEN] += 1
+            _set_aside(key)
     return result
 
 
 def _oldest(horizon: int, rows: int) -> list[JobRequest]:
     """Keys from every shard, merged: a shard whose rows fail can't hold up the others."""
-    shards = [due(str(shard), horizon, rows) for shard in range(DUE_SHARDS)]
-    merged = heapq.merge(*shards, key=lambda key: key.due_at or 0)
-    return [key for key, _ in zip(merged, range(rows), strict=False)]
+    found: list[JobRequest] = []
+    failed: list[Exception] = []
+    for shard in range(DUE_SHARDS):
+        try:
+            found += due(str(shard), horizon, rows)
+        except Exception as error:  # noqa: BLE001 - throttled, say: the other shards still answer
+            log.crashed(error)
+            failed.append(error)
+    if len(failed) == DUE_SHARDS:
+        raise failed[0]
+    return heapq.nsmallest(rows, found, key=lambda key: key.due_at or 0)
 
 
-def _meet(job_id: str, horizon: int, send: Send) -> Met:
+def _set_aside(key: JobRequest) -> None:
+    try:
+        later = clock.now() + _LONGEST_PAUSE
+        verbs.set_aside(key.id, seen_due_at=key.due_at or 0, due_at=later)
+    except Exception as error:  # noqa: BLE001 - it has moved, or DynamoDB is away: met again
+        log.crashed(error)
+
+
+def _meet(job_id: str, ahead: int, send: Send) -> Met:
     row = read(job_id)
+    running = row is not None and row.status is Status.RUNNING
+    horizon = clock.now() + (0 if running else ahead)
     if row is None or row.due_at is None or row.due_at > horizon:
-        return Met.MOVED  # the index lags behind the table
-    if row.status is not Status.RUNNING:
+        return Met.MOVED  # the index lags behind the table, or it is no waiting row
+    if not running:
+        if (row.run_at or 0) > clock.now() + verbs.EARLY:
+            return Met.MOVED  # not yet
         if _too_late(row):
             late = NeverStarted(_start_within(row))
             log.settled(verbs.expire(row, error_record(late)), late)
             return Met.EXPIRED
-        verbs.postpone(row, _later_look(row))
+        verbs.postpone(row, _later_look(row) + ahead)
         send(JobMessage.about(row))
         return Met.SENT
     if row.lease_until is not None and row.lease_until >= clock.now():

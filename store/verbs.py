@@ -13,8 +13,8 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from errors import PreconditionFailed
-from settings import settings
-from store import blobs, clock
+from settings import required, settings
+from store import aws, blobs, clock
 from store.job_request import JobRequest, Status, due_shard, new_id, sort_key
 from store.queries import read
 
@@ -186,6 +186,18 @@ def postpone(job: JobRequest, due_at: int) -> JobRequest:
     )
 
 
+def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
+    """Move the time of a row that can't be read, or not be dealt with, so that it keeps no other
+    waiting. Holds only if nobody else has moved it."""
+    aws.client("dynamodb").update_item(
+        TableName=required(JobRequest.table_setting, "JobRequest"),
+        Key={"id": {"S": job_id}},
+        UpdateExpression="SET due_at = :later",
+        ConditionExpression="due_at = :seen",
+        ExpressionAttributeValues={":seen": {"N": str(seen_due_at)}, ":later": {"N": str(due_at)}},
+    )
+
+
 # --- what verbs do ------------------------------------------------------------------------------
 
 
@@ -305,7 +317,7 @@ def _change(
         row = read(job.id)
         if row is None or not landed(row):
             found = "gone" if row is None else row.state
-            raise PreconditionFailed(verb, job.id, found) from error
+            raise PreconditionFailed(verb, job.id, found, row) from error
         return row
     return job
 

@@ -50,9 +50,9 @@ def take_steps_again(job: RunningJob, payload: Steps) -> dict[str, Any]:
 
 
 JOBS = {
-    "hostile_once": Job(take_steps, max_legs=8),
+    "hostile_once": Job(take_steps, max_legs=5),
     "hostile_again": Job(
-        take_steps_again, retry=Retry(max_attempts=3, base=5, cap=1200), max_legs=12
+        take_steps_again, retry=Retry(max_attempts=3, base=5, cap=1200), max_legs=4
     ),
 }
 
@@ -104,7 +104,7 @@ class History:
     def __init__(self, choose: Choose) -> None:
         self.choose = choose
         self.world = HostileLambda(choose, worker_timeout=60)
-        self.witness = Witness(self.world)
+        self.witness = Witness(self.world, {name: job.max_legs for name, job in JOBS.items()})
         self.done: dict[str, list[int]] = {}
         self._stack = ExitStack()
 
@@ -155,7 +155,7 @@ class History:
         for step in range(job.cursor or 0, payload.steps):
             self.world.spend(payload.seconds)
             if job.time_left() == 0:
-                raise TimeOver  # as the alarm would
+                raise TimeOver  # as the alarm would, which counts another time
             self._perhaps_fail()
             done.append(step)
             if payload.checkpoints:

@@ -1,6 +1,7 @@
 """Watches every write to a JobRequest, and every start of a job, and says what must not be."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from store.job_request import Status
 from store.verbs import EARLY
@@ -16,8 +17,9 @@ class Violation(AssertionError):
 class Witness:
     """What is known of every job, from outside."""
 
-    def __init__(self, world: HostileLambda) -> None:
+    def __init__(self, world: HostileLambda, max_legs: Mapping[str, int]) -> None:
         self._world = world
+        self._max_legs = max_legs  # by job type
         self.rows: dict[str, Row] = {}
         self.settled = 0  # by the timer or by a failure record
         self.starts: Counter[str] = Counter()  # by job
@@ -75,6 +77,8 @@ class Witness:
             self._broken(f"{job} is {row['status']} and not due: stranded")
         if row["status"] in FINISHED and "due_at" in row:
             self._broken(f"{job} is {row['status']} and still due")
+        if row["legs"] > self._max_legs[row["job_type"]]:
+            self._broken(f"{job} is in leg {row['legs']} of {self._max_legs[row['job_type']]}")
         if row["attempt"] > row["max_attempts"]:
             self._broken(f"{job} is in attempt {row['attempt']} of {row['max_attempts']}")
 

@@ -125,6 +125,43 @@ def test_a_killed_tagged_task_is_sent_again_until_its_attempts_are_spent(delay_q
     assert delayed(delay_queue) == 1
 
 
+@pytest.mark.parametrize("task", ["sample_note", "sample_note_unless_cut_off"])
+@pytest.mark.parametrize("kind", ["UnknownTask", "UnknownMessageVersion"])
+def test_a_task_that_an_older_worker_did_not_know_is_sent_again_as_it_was(
+    task: str, kind: str, delay_queue: str
+) -> None:
+    body = json.loads(record(task_event(task)))
+    body["responsePayload"] = {"errorMessage": "unknown here", "errorType": kind}
+    assert give(json.dumps(body)) == []
+    assert delayed(delay_queue) == 1
+
+
+def test_a_task_that_was_never_invoked_is_sent_again(delay_queue: str) -> None:
+    body = json.loads(record(task_event("sample_note"), error=None))
+    body["requestContext"] |= {"condition": "EventAgeExceeded", "approximateInvokeCount": 0}
+    assert give(json.dumps(body)) == []
+    assert delayed(delay_queue) == 1
+
+
+def test_a_task_whose_next_attempt_could_not_be_sent_has_it_all_the_same(delay_queue: str) -> None:
+    body = json.loads(record(task_event("sample_note_unless_cut_off")))
+    body["responsePayload"] = {"errorMessage": "throttled", "errorType": "SendFailed"}
+    assert give(json.dumps(body)) == []
+    assert delayed(delay_queue) == 1
+
+
+def test_a_record_that_can_not_be_settled_now_does_not_send_the_others_round_again(
+    delay_queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def throttled(job_id: str) -> None:
+        raise ConnectionError("DynamoDB is away")
+
+    monkeypatch.setattr("runners.settlement.read", throttled)
+    row = test_verbs.claimed()
+    assert give(record(task_event("sample_note_again")), record(job_event(row.id))) == ["m1"]
+    assert delayed(delay_queue) == 1
+
+
 def test_poison_is_kept_and_the_rest_of_its_batch_is_settled() -> None:
     row = test_verbs.claimed()
     kept = give(

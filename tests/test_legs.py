@@ -112,6 +112,41 @@ def test_a_job_that_has_had_all_its_legs_fails_and_is_not_retried(
     assert (row.status, row.error["kind"]) == (Status.FAILED, "LegsSpent")
 
 
+def test_an_attempt_after_the_last_leg_is_not_made(define: Callable[[Job], None]) -> None:
+    def fail(job: object, payload: object) -> None:
+        raise ValueError("no luck")
+
+    define(Job(again, retry=Retry(max_attempts=3), max_legs=1))
+    script.job = fail
+    row = run(test_verbs.saved(), 5)
+    assert (row.status, row.error["kind"], row.legs) == (Status.FAILED, "ValueError", 1)
+
+
+def test_in_a_thread_a_job_that_checkpoints_is_stopped_at_its_timeout(
+    define: Callable[[Job], None],
+) -> None:
+    define(Job(once, timeout=0.2))
+    script.job = count_slowly(0.05, 1000)
+    rows: list[JobRequest] = []
+    row = test_verbs.saved(max_attempts=1)
+    thread = threading.Thread(target=lambda: rows.append(run(row, 60)))
+    thread.start()
+    thread.join(5)
+    assert [(each.status, each.error["kind"]) for each in rows] == [(Status.FAILED, "TimedOut")]
+
+
+def test_a_message_that_comes_too_early_is_sent_again_for_its_time() -> None:
+    row = test_verbs.claimed()
+    test_verbs.retry(row, after=60_000)
+    sent: list[float] = []
+    execution.run(
+        JobMessage(id=row.id, job_type="sample_again", send_id="s"),
+        deadline=clock.now() + 1000,
+        send=lambda message, delay=0: sent.append(delay),
+    )
+    assert [round(delay) for delay in sent] == [60]
+
+
 def test_a_job_that_overstays_is_interrupted_before_its_invocation_ends() -> None:
     def work(job: object, payload: object) -> None:
         while True:
@@ -173,6 +208,29 @@ def test_the_alarm_waits_for_a_write_of_ours() -> None:
     with pytest.raises(TimeOver), alarm(0.02):
         write()
     assert reached == ["written"]
+
+
+def test_an_alarm_that_rang_during_a_write_that_failed_is_heard_all_the_same() -> None:
+    def write() -> None:
+        with held():
+            time.sleep(0.1)
+            raise OSError("the write failed")
+
+    with pytest.raises(TimeOver), alarm(0.02):
+        write()
+
+
+def test_an_alarm_that_was_swallowed_rings_again() -> None:
+    def swallow() -> None:
+        try:
+            time.sleep(5)
+        except BaseException:  # noqa: BLE001 - as a destructor would, or a bare except
+            time.sleep(5)
+
+    began = time.monotonic()
+    with pytest.raises(TimeOver), alarm(0.02):
+        swallow()
+    assert time.monotonic() - began < 3
 
 
 def test_in_a_thread_the_alarm_is_silent() -> None:

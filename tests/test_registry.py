@@ -117,6 +117,12 @@ def test_a_function_of_the_wrong_shape_is_refused_where_it_is_defined() -> None:
         Task(work)
 
 
+@pytest.mark.parametrize("name", ["", "a#b", "a/b"])
+def test_a_queue_whose_name_would_break_a_key_is_refused(name: str) -> None:
+    with pytest.raises(InvalidDefinition, match="no # or /"):
+        Job(work, queue_name=name)
+
+
 def test_a_retry_tag_that_never_retries_is_refused() -> None:
     with pytest.raises(InvalidDefinition, match="leave the tag out"):
         Retry(max_attempts=1)

@@ -60,6 +60,29 @@ def test_a_checkpoint_can_be_read_by_everyone_at_once() -> None:
     assert (row.cursor, row.progress, row.result_message) == ({"row": 3}, 12, "3 rows")
 
 
+def test_what_a_job_does_to_its_cursor_after_a_checkpoint_is_not_recorded(
+    sample_work: None,
+) -> None:
+    def work(job: Any, payload: object) -> None:
+        cursor = job.cursor or {"page": 0}
+        job.checkpoint(cursor)
+        cursor["page"] += 1
+        raise ValueError("before page 1 was done")
+
+    script.job = work
+    row = test_verbs.saved()
+    run(row)
+    assert read(row).cursor == {"page": 0}
+
+
+def test_a_cursor_that_is_not_json_is_the_jobs_own_error(sample_work: None) -> None:
+    script.job = lambda job, payload: job.checkpoint({1, 2})
+    row = test_verbs.saved()
+    run(row)
+    row = read(row)
+    assert (row.status, row.error["kind"]) == (Status.RETRYABLE, "TypeError")
+
+
 def test_the_next_attempt_starts_at_the_cursor_of_the_last() -> None:
     row = test_verbs.claimed()
     running(row).checkpoint({"row": 3}, progress=50)

@@ -1,6 +1,7 @@
 """The timer: everything due gets what it waits for, and is moved or removed."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -209,6 +210,70 @@ def test_a_row_that_can_not_be_read_keeps_no_other_waiting(time: Clock, post: Po
     time.pass_(61_000)
     assert tick(post).met == Counter({timer.Met.BROKEN: 1, timer.Met.SENT: 1})
     assert post.ids == [row.id]
+
+
+def test_a_row_that_can_not_be_read_is_out_of_the_way_for_an_hour(time: Clock, post: Post) -> None:
+    broken = test_verbs.saved()
+    clients.client("dynamodb").update_item(
+        TableName="jobs",
+        Key={"id": {"S": broken.id}},
+        UpdateExpression="SET #status = :unknown",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":unknown": {"S": "of a newer deploy"}},
+    )
+    time.pass_(61_000)
+    assert tick(post).met[timer.Met.BROKEN] == 1
+    assert tick(post).met == Counter()
+    time.pass_(clock.HOUR + 1)
+    assert tick(post).met[timer.Met.BROKEN] == 1
+
+
+def test_a_shard_that_can_not_be_read_keeps_no_other_waiting(
+    time: Clock, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def throttled(shard: str, *arguments: int) -> Any:
+        if shard != row.due_shard:
+            raise ConnectionError("throttled")
+        return queries.due(shard, *arguments)
+
+    row = test_verbs.saved()
+    monkeypatch.setattr(timer, "due", throttled)
+    time.pass_(61_000)
+    tick(post)
+    assert post.ids == [row.id]
+
+
+# --- as a worker process that polls uses it -------------------------------------------------------
+
+
+def poll(post: Post) -> timer.Tick:
+    return tick(post, ahead=verbs.GRACE, sends=1)
+
+
+def test_a_poll_takes_a_job_at_once_and_then_leaves_it_alone(time: Clock, post: Post) -> None:
+    row = test_verbs.saved()
+    assert poll(post).met == Counter({timer.Met.SENT: 1})
+    for _ in range(3):  # nobody could claim it: an unknown job type, say
+        assert poll(post).met == Counter()
+    assert post.ids == [row.id]
+
+
+def test_a_poll_is_not_held_up_by_a_lease_that_is_nearly_over(time: Clock, post: Post) -> None:
+    dead = test_verbs.claimed(deadline=clock.now() - 30_000)
+    time.pass_(10)
+    row = test_verbs.saved()
+    for _ in range(3):
+        poll(post)
+    assert post.ids == [row.id]
+    assert read(dead).status is Status.RUNNING
+
+
+def test_a_poll_does_not_take_a_retry_before_its_time(time: Clock, post: Post) -> None:
+    row = test_verbs.claimed()
+    test_verbs.retry(row, after=30_000)
+    assert poll(post).met[timer.Met.SENT] == 0
+    time.pass_(30_000)
+    assert poll(post).met[timer.Met.SENT] == 1
 
 
 def test_a_tick_ends_in_time_and_at_its_cap(time: Clock, post: Post) -> None:

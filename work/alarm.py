@@ -12,6 +12,9 @@ from types import FrameType
 
 from work.signals import TimeOver
 
+# Seconds between rings: Python drops what is raised in a destructor, and a bare except takes it.
+_AGAIN = 1.0
+
 
 class _Alarm:
     """What the signal handler looks at: the main thread's, for there is one alarm."""
@@ -29,7 +32,7 @@ def alarm(seconds: float) -> Iterator[None]:
         return
     before = signal.signal(signal.SIGALRM, _ring)
     _Alarm.armed, _Alarm.rang = True, False
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), _AGAIN)
     try:
         yield
     finally:
@@ -52,9 +55,9 @@ def held() -> Iterator[None]:
         yield
     finally:
         _Alarm.held -= 1
-    if _Alarm.rang and not _Alarm.held and _Alarm.armed:
-        _Alarm.rang = False
-        raise TimeOver
+        if _Alarm.rang and not _Alarm.held and _Alarm.armed:
+            _Alarm.rang = False
+            raise TimeOver
 
 
 def _ring(_signal: int, _frame: FrameType | None) -> None:

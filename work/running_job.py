@@ -1,12 +1,13 @@
 """The job as the function that does it sees it: who it is for, where it left off, how to report."""
 
+import json
 from typing import Any
 
 from errors import PreconditionFailed
-from store import clock, verbs
+from store import blobs, clock, verbs
 from store.job_request import JobRequest
 from work.alarm import held
-from work.signals import ClaimLost, LegOver
+from work.signals import ClaimLost, LegOver, TimeOver
 from work.time_budget import TimeBudget
 
 # Writes of a job that checkpoints all the time: soon at first, so that a short job is seen to
@@ -76,14 +77,18 @@ class RunningJob:
     ) -> None:
         """Everything before `cursor` is done: resume from here if this leg or attempt ends.
 
-        `cursor` is JSON and small; `progress` is 0 to 100 and never goes back; `message` is for the
-        person who waits. Call it as often as you like: writes are spaced out (at most 5 s apart),
-        so work since the last written checkpoint may be repeated. When this invocation's time is
-        nearly over it does not return: the job goes on from `cursor` in another (its next leg).
+        `cursor` is JSON and small, else TypeError or ValueError; `progress` is 0 to 100 and never
+        goes back; `message` is for the person who waits. Call it as often as you like: writes are
+        spaced out (at most 5 s apart), so work since the last written checkpoint may be repeated.
+        When this invocation's time is nearly over it does not return: the job goes on from `cursor`
+        in another (its next leg).
         """
         self._budget.step()
+        if self._budget.left() == 0:
+            raise TimeOver  # in a thread no alarm rings
         if cursor is not None:
-            self.cursor = cursor
+            # As it will be read again, and apart from what the job does to its own copy.
+            self.cursor = json.loads(blobs.canonical(cursor))
         if progress is not None:
             self.progress = max(self.progress, min(100, int(progress)))
         if message is not None:
