@@ -1,7 +1,7 @@
 # Everything a person or CI does here, by name. make help lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check test-unit chaos build deploy lock clean dev aws FORCE
+.PHONY: help run demo test check test-unit chaos build deploy redrive lock clean dev aws FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -41,6 +41,9 @@ build: dev aws ## Build for AWS what samconfig.toml names
 
 deploy: build ## Build and deploy to the AWS account of your credentials
 	@$(AWS)/sam deploy
+
+redrive: dev ## Send dead letters again: of the local AWS, or STACK=name
+	@$(PY) -m local.redrive $(if $(STACK),--stack $(STACK))
 
 lock: dev ## Pin the newest versions that requirements/*.in allow
 	@for name in runtime dev aws; do \

@@ -1,5 +1,6 @@
 """Fixtures for tests on the local AWS: the real template, built and deployed once for all."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,17 @@ class Local:
     def api(self) -> ApiClient:
         """The stack's API, called as a service would."""
         return ApiClient(self.stack)
+
+    def make_due(self, job_id: str) -> None:
+        """As if the minute, or more, that a row is left alone had passed."""
+        dynamodb = session().client("dynamodb", endpoint_url=self.stack.endpoint_url)
+        dynamodb.update_item(
+            TableName=self.stack.table_name,
+            Key={"id": {"S": job_id}},
+            UpdateExpression="SET due_at = :now",
+            ConditionExpression="attribute_exists(due_at)",
+            ExpressionAttributeValues={":now": {"N": str(int(time.time() * 1000) - 1000)}},
+        )
 
     def tick(self) -> None:
         """Run the timer now, and not at the next minute."""

@@ -145,7 +145,7 @@ def test_a_job_whose_invoke_failed_is_accepted_and_sent_by_the_timer(local: Loca
         answer = local.api.post("/jobs", _export())
     assert answer.status == 202
     assert local.api.get(f"/jobs/{answer.json['id']}").json["status"] == "queued"
-    _make_due(local, answer.json["id"])
+    local.make_due(answer.json["id"])
     local.tick()
     assert follow(local.api, answer.json["id"])["status"] == "succeeded"
 
@@ -204,18 +204,6 @@ def _api_without_worker(local: Local) -> Iterator[None]:
         functions.update_function_configuration(
             FunctionName=name, Environment={"Variables": before}
         )
-
-
-def _make_due(local: Local, job_id: str) -> None:
-    """As if the minute that a new job is given had passed."""
-    dynamodb = session().client("dynamodb", endpoint_url=local.stack.endpoint_url)
-    dynamodb.update_item(
-        TableName=local.stack.table_name,
-        Key={"id": {"S": job_id}},
-        UpdateExpression="SET due_at = :now",
-        ConditionExpression="attribute_exists(due_at)",
-        ExpressionAttributeValues={":now": {"N": str(int(time.time() * 1000) - 1000)}},
-    )
 
 
 # --- the front door ---------------------------------------------------------------------------
