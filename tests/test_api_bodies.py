@@ -59,7 +59,13 @@ def test_a_body_that_is_not_the_base64_it_is_said_to_be() -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", [b'{"job_type": "\xff"}', b"\xff\xfe{\x00}\x00", gzip.compress(b"{}", mtime=0), b'"\xed\xa0\x80"']
+    "raw",
+    [
+        b'{"job_type": "\xff"}',
+        b"\xff\xfe{\x00}\x00",
+        gzip.compress(b"{}", mtime=0),
+        b'"\xed\xa0\x80"',
+    ],
 )
 def test_bytes_that_are_not_utf8(raw: bytes) -> None:
     refused_everywhere(raw, 400, "not UTF-8")
