@@ -19,7 +19,7 @@ def result_key(job: RunningJob, name: str) -> str:
 
 def work_prefix(job: RunningJob, name: str) -> str:
     """Where a job keeps what only its own later invocations need."""
-    return f"work/{job.id}/{name}"
+    return f"partial/{job.id}/{name}"
 
 
 def campaign_of(job: RunningJob) -> str:

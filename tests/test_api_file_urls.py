@@ -79,7 +79,7 @@ def test_no_other_file_gets_a_url() -> None:
         f"/results/acme/{row.id}/a.csv",
         "uploads/acme/a.csv",
         f"payloads/{row.id}/a",
-        f"work/{row.id}/a",
+        f"partial/{row.id}/a",
         "",
         7,
         None,

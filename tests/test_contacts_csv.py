@@ -104,7 +104,7 @@ def test_what_is_written_is_what_is_read_but_for_the_apostrophes(rows: list[list
 def test_a_number_is_new_once(numbers: list[int]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(seen_numbers, "_SHELVES", 4)
-        seen = SeenNumbers(Segments("work/job/seen", []))
+        seen = SeenNumbers(Segments("partial/job/seen", []))
         known: set[int] = set()
         for number in numbers:
             assert seen.add(f"+{number}") == (number not in known)
@@ -113,7 +113,7 @@ def test_a_number_is_new_once(numbers: list[int]) -> None:
 
 @pytest.mark.usefixtures("aws")
 def test_numbers_take_eight_bytes_each_where_they_are_kept() -> None:
-    segments = Segments("work/job/seen", [])
+    segments = Segments("partial/job/seen", [])
     seen = SeenNumbers(segments)
     for number in range(10_000, 11_000):
         seen.add(f"+1212{number}")
@@ -122,6 +122,6 @@ def test_numbers_take_eight_bytes_each_where_they_are_kept() -> None:
     assert segments.cursor == [[0, 50, 8000]]
     (kept,) = segments.read()
     assert sorted(array("Q", kept)) == list(range(121210_000, 121211_000))
-    again = SeenNumbers(Segments("work/job/seen", segments.cursor))
+    again = SeenNumbers(Segments("partial/job/seen", segments.cursor))
     assert not again.add("+121210500")
     assert again.add("+121211000")

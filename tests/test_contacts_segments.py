@@ -20,7 +20,7 @@ def test_a_segments_name_says_what_is_in_it_however_the_file_was_cut(
         return b"".join(bytes([at]) * found[at] for at in range(start, end))
 
     def put(key: str, content: bytes) -> None:
-        start, _, end = key.removeprefix("work/job/x/").partition("-")
+        start, _, end = key.removeprefix("partial/job/x/").partition("-")
         assert content == stretch(int(start), int(end))
         objects[key] = content
 
@@ -28,12 +28,12 @@ def test_a_segments_name_says_what_is_in_it_however_the_file_was_cut(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bucket, "put_bytes", put)
         patch.setattr(bucket, "get_bytes", objects.__getitem__)
-        kept = Segments("work/job/x", [])
+        kept = Segments("partial/job/x", [])
         at = 0
         while at < len(found):
             end = data.draw(st.integers(at + 1, len(found)))
             kept.add(at, end, stretch(at, end))
-            kept = Segments("work/job/x", kept.cursor)
+            kept = Segments("partial/job/x", kept.cursor)
             at = end
             assert b"".join(kept.read()) == stretch(0, at)
 
@@ -49,7 +49,7 @@ def test_segments_that_are_large_are_not_written_again(monkeypatch: pytest.Monke
         put(key, data)
 
     monkeypatch.setattr(bucket, "put_bytes", recorded)
-    kept = Segments("work/job/x", [])
+    kept = Segments("partial/job/x", [])
     for start in range(0, 1000, 10):
         kept.add(start, start + 10, b"%9d\n" % start)
     assert b"".join(kept.read()) == b"".join(b"%9d\n" % start for start in range(0, 1000, 10))

@@ -72,8 +72,8 @@ def test_objects_outlive_every_row_that_points_at_them(template: Template) -> No
     days = {each["Prefix"]: each["ExpirationInDays"] for each in rules if "Prefix" in each}
     kept = template["Parameters"]["RetentionDays"]["MaxValue"]
     waits = 31  # days at most, before a job starts
-    assert days.keys() == {"work/", "payloads/", "results/"}
-    assert days["work/"] > waits + kept
+    assert days.keys() == {"partial/", "payloads/", "results/"}
+    assert days["partial/"] > waits + kept
     assert days["payloads/"] > waits + kept
     assert days["results/"] > kept
 
