@@ -90,7 +90,8 @@ def claim(job_id: str, *, send_id: str, deadline: int) -> JobRequest:
         ],
         (JobRequest.status == Status.QUEUED)
         | ((JobRequest.status == Status.RETRYABLE) & (JobRequest.run_at <= now + EARLY)),
-        landed=lambda row: row.claim_token == token,
+        # Running too: a rescue leaves the token of a claimer that stood still, and is too late.
+        landed=lambda row: row.status is Status.RUNNING and row.claim_token == token,
     )
 
 

@@ -291,6 +291,24 @@ def test_a_claim_whose_response_is_lost_is_a_success(
     assert row.organization_id == "org"
 
 
+def test_a_claim_whose_response_is_lost_and_that_is_rescued_meanwhile_is_refused() -> None:
+    job = saved()
+    rescued: list[JobRequest] = []
+
+    def stand_still(operation: Any, **_: Any) -> int | None:
+        if rescued or operation.name != "UpdateItem":
+            return None
+        rescued.append(job)
+        later = clock.now() + 60_000
+        verbs.retry(stored(job), ERROR, run_at=later, due_at=later, rescue=True)
+        return 0
+
+    clients.client("dynamodb").meta.events.register_first("needs-retry.dynamodb", stand_still)
+    with pytest.raises(PreconditionFailed, match="retryable"):
+        verbs.claim(job.id, send_id="send", deadline=clock.now() - 120_000)
+    assert stored(job).attempt == 2
+
+
 @pytest.mark.parametrize("verb", OWN_WRITES)
 def test_a_running_jobs_write_whose_response_is_lost_is_a_success(
     verb: str, lose_next_response: Callable[[], list[str]]
