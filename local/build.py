@@ -95,8 +95,18 @@ def _dependencies(target: Target) -> Path:
             _install(target, made)
             _prune(made)
             _compile(target, made, made)
-            made.rename(kept)  # at once, so that an interrupted build leaves nothing half-made
+            _keep(made, kept)
     return kept
+
+
+def _keep(made: Path, kept: Path) -> None:
+    """At once, so that an interrupted build leaves nothing half-made. Of two builds at the same
+    time one is first, and both are alike."""
+    try:
+        made.rename(kept)
+    except OSError:
+        if not kept.is_dir():
+            raise
 
 
 def _install(target: Target, folder: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import local.build
 from local.build import ROOT, SERVICES, SHIPPED, Target, build
 
 # Bytes of the zip: what a cold start downloads. Bytecode is 4 of the 10 MB that it has now.
@@ -142,3 +143,25 @@ def test_sam_build_without_flags_builds_for_what_samconfig_names(tmp_path: Path)
         assert "aarch64" in library.name
         machine = struct.unpack("<H", library.read_bytes()[18:20])
         assert machine == (183,)  # ELF's number of 64-bit ARM
+
+
+def test_of_two_builds_at_the_same_time_the_second_takes_what_the_first_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local.build, "CACHE", tmp_path)
+    monkeypatch.setattr(local.build, "_prune", lambda made: None)
+
+    def install_while_another_does(target: Target, made: Path) -> None:
+        made.mkdir()
+        (made / "module.py").touch()
+        monkeypatch.setattr(local.build, "_install", install)
+        local.build._dependencies(target)
+
+    def install(target: Target, made: Path) -> None:
+        made.mkdir()
+        (made / "module.py").touch()
+
+    monkeypatch.setattr(local.build, "_install", install_while_another_does)
+    kept = local.build._dependencies(Target.this_machine())
+    assert (kept / "module.py").exists()
+    assert list(tmp_path.iterdir()) == [kept]
