@@ -20,7 +20,9 @@ from runners.base import JobData
 from store import blobs, job_request
 from testing import moto_direct
 from testing.aws import WORKER, mocked_aws
-from testing.hostile_lambda import Choose, HostileLambda, Row, plain
+from testing.hostile_boundary import Boundary
+from testing.hostile_lambda import Choose, HostileLambda
+from testing.moto_direct import Row
 from testing.witness import FINISHED, Violation, Witness
 from work import retry
 from work.definitions import Job
@@ -112,6 +114,7 @@ class History:
         History.current = self
         source = random.Random(0)  # noqa: S311 - ids and waits are the same in every replay
         self._stack.enter_context(self.world.running())
+        self._stack.enter_context(Boundary(self.world).standing())
         self._stack.enter_context(patch.object(retry, "_RANDOM", source))
         self._stack.enter_context(
             patch("uuid.uuid4", lambda: uuid.UUID(int=source.getrandbits(128), version=4))
@@ -188,7 +191,7 @@ class History:
                 raise Violation(f"job {row['id']} succeeded without taking every step: {done}")
 
     def _rows(self) -> list[Row]:
-        return [plain(item) for item in moto_direct.rows("jobs")]
+        return moto_direct.rows("jobs")
 
     def _unfinished(self) -> list[int]:
         rows = [row for row in self._rows() if row["status"] not in FINISHED]

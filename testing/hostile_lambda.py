@@ -1,12 +1,11 @@
 """A Lambda as unkind as the real one may be: in this process, in one thread, deterministic.
 
-It delivers twice, late, out of order or not at all, throttles, loses responses, kills an invocation
-at any call it makes to AWS or at its deadline, lets a zombie go on beside its successor, and skews
-its clocks. What it does at each turn is asked of `choose`: the same answers give the same history.
+It delivers twice, late, out of order or not at all, kills an invocation at its deadline, lets a
+zombie go on beside its successor, and skews its clocks. Calls to AWS go through
+`testing.hostile_boundary`. What happens at each turn is asked of `choose`: the same answers give
+the same history.
 """
 
-import base64
-import io
 import itertools
 import json
 from collections import Counter
@@ -16,42 +15,20 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
-from botocore.awsrequest import AWSRequest, AWSResponse
-from botocore.compat import HTTPHeaders
-from moto.core.models import botocore_stubber
-from moto.dynamodb.models.utilities import dynamo_json_dump
-
 import handlers.failures
 import handlers.timer
 import handlers.worker
-from store import aws as clients
 from store import clock
-from testing import moto_direct
 from testing.aws import WORKER
+from testing.moto_direct import Row
 
 Choose = Callable[[str, int], int]
 """Asked with what is at stake and a number n; answers 0 to n - 1. 0 is always the kind choice."""
-
-Row = dict[str, Any]
-"""A JobRequest as it is stored: name to text, number or bytes."""
 
 # How far the clocks of two machines may be apart here, in ms: within what the lease allows for.
 SKEW = 20 * clock.SECOND
 WELL = "well"
 HOPS = 16  # after which Lambda may cut a chain of invocations
-
-
-def plain(item: dict[str, dict[str, Any]]) -> Row:
-    """An item in DynamoDB's own form as a Row."""
-    row: Row = {}
-    for name, value in item.items():
-        ((kind, content),) = value.items()
-        if kind == "N":
-            content = int(content)
-        elif kind == "B" and isinstance(content, str):
-            content = base64.b64decode(content)
-        row[name] = content
-    return row
 
 
 class Killed(BaseException):
@@ -96,6 +73,7 @@ class HostileLambda:
         self.figures: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()  # messages by job
         self.on_write: Callable[[Invocation, Row], None] = lambda invocation, row: None
+        self._answered_partly = False
         self._numbers = itertools.count()
         self._worker_timeout = worker_timeout
 
@@ -103,27 +81,9 @@ class HostileLambda:
 
     @contextmanager
     def running(self) -> Iterator["HostileLambda"]:
-        """Put this Lambda, and its clock, in the place of the real ones."""
-        hooks = [
-            (clients.client(service).meta.events, f"{event}.{service}", hook)
-            for service in ("dynamodb", "lambda", "sqs")
-            for event, hook in (
-                ("before-send", self._before_send),
-                ("needs-retry", self._after_response),
-            )
-        ]
-        for events, event, hook in hooks:
-            events.register_first(event, hook)
-        try:
-            with (
-                patch.object(clock, "now", self.now),
-                patch("time.sleep", self._sleep),
-                patch.object(botocore_stubber, "enabled", False),  # moto answers through us
-            ):
-                yield self
-        finally:
-            for events, event, hook in hooks:
-                events.unregister(event, hook)
+        """Its time is everybody's."""
+        with patch.object(clock, "now", self.now), patch("time.sleep", self._sleep):
+            yield self
 
     def now(self) -> int:
         """The time on the clock of whoever asks."""
@@ -132,18 +92,18 @@ class HostileLambda:
     def spend(self, seconds: float) -> None:
         """Time passes for whoever runs: a job that works. May be its end."""
         self.time += int(seconds * clock.SECOND)
-        self._check_alive("working")
+        self.check_alive("working")
 
     def step(self) -> None:
         """One thing happens: an event arrives, the minute comes round, or time just passes."""
         ready = [event for event in self.events if event.at <= self.time]
-        kind = self._chance("what happens", 4)
+        kind = self.chance("what happens", 4)
         if kind <= 1 and ready:
-            event = ready[self._chance("which event", len(ready))]
+            event = ready[self.chance("which event", len(ready))]
             self.events.remove(event)
             self._deliver(event)
         elif kind == 2:
-            self.time += (1, 20, 61, 130, 1000)[self._chance("time", 5)] * clock.SECOND
+            self.time += (1, 20, 61, 130, 1000)[self.chance("time", 5)] * clock.SECOND
         else:
             self.tick()
 
@@ -154,7 +114,7 @@ class HostileLambda:
     def rest(self, unfinished: Callable[[], list[int]]) -> None:
         """No more mischief: what is under way arrives and the timer ticks until all is finished, or
         for so long that it never will be. `unfinished` gives the due times of unfinished rows."""
-        drought = 40 * self._chance("no worker for", 8) // 7
+        drought = 40 * self.chance("no worker for", 8) // 7
         self.resting = True
         for _ in range(drought):  # minutes in which nobody can start: a backlog
             self.time += clock.MINUTE
@@ -187,7 +147,7 @@ class HostileLambda:
         ended = self._invoke("worker", event.body, handlers.worker.handler, timeout, event.hops)
         if ended is None:
             return
-        if self._chance("failure record", 6) == 5:
+        if self.chance("failure record", 6) == 5:
             self.figures["records lost"] += 1
             return
         record = {
@@ -227,68 +187,22 @@ class HostileLambda:
         return None if invocation.ended == WELL else invocation.ended
 
     def _skew(self) -> int:
-        return (0, -SKEW, SKEW // 2)[self._chance("skew", 3)]
+        return (0, -SKEW, SKEW // 2)[self.chance("skew", 3)]
 
-    # --- what happens at the boundary ------------------------------------------------------------
+    # --- what the boundary asks of the world ------------------------------------------------------
 
-    def _before_send(self, request: AWSRequest, **_: Any) -> AWSResponse:
-        self._check_alive("before a call")
-        # More kindness than harm, or nothing would ever get anywhere. Most of the harm is for those
-        # that work: they stand still, are overtaken, and meet what is left of a killed successor.
-        working = bool(self.stack) and self.stack[-1].name == "worker"
-        kindness = 7 if working else 21
-        match self._chance("before a call", kindness + 3) - kindness:
-            case 0:
-                self._kill("before a call")
-            case 1 if len(self.stack) < 3:
-                self._meanwhile()
-            case 2:
-                self.figures["throttled"] += 1
-                return _answer(400, {"__type": "ThrottlingException", "message": "slow down"})
-        if "SendMessage" in str(request.headers.get("X-Amz-Target", "")):
-            return self._take_delayed(json.loads(request.body))
-        if str(request.url).endswith("/invocations"):
-            return self._take_invoke(json.loads(request.body))
-        return _answer(*moto_direct.answer(request))
-
-    def _after_response(self, response: Any, operation: Any, **_: Any) -> int | None:
-        if response is None or response[0].status_code >= 300:
-            self._losing = False
-            return None
-        if operation.name == "UpdateItem" and self.stack:
-            self._saw_write(self.stack[-1], response[1]["Attributes"])
-        match self._chance("after a call", 24):
-            case 22:
-                self._kill("after a call")
-            case 23 if not self._losing:
-                self.figures["responses lost"] += 1
-                self._losing = True
-                return 0  # botocore sends it again at once
-        self._losing = False
-        return None
-
-    _losing = False
-    _answered_partly = False
-
-    def _saw_write(self, invocation: Invocation, attributes: dict[str, Any]) -> None:
-        row = plain(attributes)
-        if invocation.name == "worker" and invocation.claim is None:
-            invocation.claim = row.get("claim_token")
-            self.claims[row["claim_token"]] = invocation
-        self.on_write(invocation, row)
-
-    def _meanwhile(self) -> None:
+    def meanwhile(self) -> None:
         """The invocation stands still while the world goes on, perhaps beyond its lease."""
         self.figures["meanwhile"] += 1
         invocation = self.stack[-1] if self.stack else None
-        if self._chance("overtaken", 3) == 2:
+        if self.chance("overtaken", 3) == 2:
             self._overtake()
-        for _ in range(1 + self._chance("how much goes on", 6)):
+        for _ in range(1 + self.chance("how much goes on", 6)):
             self.step()
-        if invocation and self.time > invocation.deadline and self._chance("thaw", 2):
+        if invocation and self.time > invocation.deadline and self.chance("thaw", 2):
             invocation.zombie = True
             self.figures["zombies"] += 1
-        self._check_alive("after standing still")
+        self.check_alive("after standing still")
 
     def _overtake(self) -> None:
         """Long enough for a lease to run out, the timer to see it, and another to be sent."""
@@ -304,49 +218,51 @@ class HostileLambda:
             self.events.remove(min(ready))
             self._deliver(min(ready))
 
-    def _check_alive(self, when: str) -> None:
+    def check_alive(self, when: str) -> None:
+        """Raises Killed if whoever runs is gone, or its time is up."""
         if not self.stack:
             return
         invocation = self.stack[-1]
         if invocation.dead:
             raise Killed
         if self.time >= invocation.deadline and not invocation.zombie:
-            self._kill(f"at its deadline, {when}")
+            self.kill(f"at its deadline, {when}")
 
-    def _kill(self, when: str) -> None:
+    def kill(self, when: str) -> None:
+        """The end of whoever runs."""
         if self.stack and not self.resting:
             self.figures["kills"] += 1
         if self.stack:
             self.stack[-1].dead = True
             raise Killed(when)
 
-    def _take_invoke(self, message: dict[str, Any]) -> AWSResponse:
+    def take_invoke(self, message: dict[str, Any]) -> None:
+        """An event is accepted: it arrives once, twice or not at all."""
         self.sent[message["id"]] += 1
         hops = (self.stack[-1].hops if self.stack else 0) + 1
-        fate = self._chance("an event", 8)
-        if fate == 5 or (hops > HOPS and self._chance("hops", 2)):
+        fate = self.chance("an event", 8)
+        if fate == 5 or (hops > HOPS and self.chance("hops", 2)):
             self.figures["dropped"] += 1
         else:
             self._add("worker", message, self._delay_of("an event"), hops)
         if fate in (6, 7):
             self.figures["duplicates"] += 1
             self._add("worker", message, self._delay_of("its duplicate"), hops)
-        return _answer(202, None)
 
-    def _take_delayed(self, call: dict[str, Any]) -> AWSResponse:
+    def take_delayed(self, message: dict[str, Any], delay: float) -> None:
+        """The delay queue takes a message, which arrives a little later than it should."""
         hops = (self.stack[-1].hops if self.stack else 0) + 1
-        body = json.loads(call["MessageBody"])
-        self._add("delay queue", body, call["DelaySeconds"] + self._delay_of("a message"), hops)
-        return _answer(200, {"MessageId": "m"})
+        self._add("delay queue", message, delay + self._delay_of("a message"), hops)
 
     def _delay_of(self, what: str) -> float:
-        return (0, 0, 3, 90, 2000)[self._chance(f"delay of {what}", 5)]
+        return (0, 0, 3, 90, 2000)[self.chance(f"delay of {what}", 5)]
 
     def _add(self, function: str, body: Any, delay: float, hops: int = 0) -> None:
         at = self.time + int(delay * clock.SECOND)
         self.events.append(Event(at, next(self._numbers), function, body, hops))
 
-    def _chance(self, what: str, n: int) -> int:
+    def chance(self, what: str, n: int) -> int:
+        """As `choose`; kind while the world rests."""
         return 0 if self.resting else self.choose(what, n)
 
     def _sleep(self, _seconds: float) -> None:
@@ -368,15 +284,3 @@ class _Context:
 
     def get_remaining_time_in_millis(self) -> int:
         return max(0, self._invocation.deadline - self._world.time)
-
-
-def _answer(status: int, body: Any) -> AWSResponse:
-    text = b"" if body is None else dynamo_json_dump(body).encode()
-    return AWSResponse("", status, HTTPHeaders(), _Raw(text))
-
-
-class _Raw(io.BytesIO):
-    """As much of a urllib3 response as botocore reads."""
-
-    def stream(self, **_: Any) -> Iterator[bytes]:
-        yield self.read()

@@ -3,6 +3,7 @@
 Conditions and updates are evaluated by moto all the same. Only what the verbs use is known here.
 """
 
+import base64
 import json
 from typing import Any
 
@@ -10,6 +11,9 @@ from botocore.awsrequest import AWSRequest
 from moto.backends import get_backend
 from moto.dynamodb.exceptions import ConditionalCheckFailed
 from moto.dynamodb.models.utilities import dynamo_to_dict
+
+Row = dict[str, Any]
+"""A JobRequest as it is stored: name to text, number or bytes."""
 
 
 def answer(request: AWSRequest) -> tuple[int, dict[str, Any]]:
@@ -24,9 +28,22 @@ def answer(request: AWSRequest) -> tuple[int, dict[str, Any]]:
         return 400, {"__type": kind, "message": "The conditional request failed"}
 
 
-def rows(table: str) -> list[dict[str, Any]]:
-    """Every item of a table, in DynamoDB's own form."""
-    return [_attributes(item) for item in _tables().get_table(table).all_items()]
+def rows(table: str) -> list[Row]:
+    """Every item of a table."""
+    return [plain(item) for item in _items(table)]
+
+
+def plain(item: dict[str, dict[str, Any]]) -> Row:
+    """An item in DynamoDB's own form as a Row."""
+    row: Row = {}
+    for name, value in item.items():
+        ((kind, content),) = value.items()
+        if kind == "N":
+            content = int(content)
+        elif kind == "B" and isinstance(content, str):
+            content = base64.b64decode(content)
+        row[name] = content
+    return row
 
 
 def delete(table: str, job_id: str) -> None:
@@ -67,13 +84,17 @@ def _query_due(call: dict[str, Any]) -> dict[str, Any]:
     assert call["IndexName"] == "due"
     by_kind = {k: v for each in call["ExpressionAttributeValues"].values() for k, v in each.items()}
     found = []
-    for row in rows(call["TableName"]):
+    for row in _items(call["TableName"]):
         due = int(row.get("due_at", {"N": "-1"})["N"])
         if row.get("due_shard", {}).get("S") == by_kind["S"] and 0 <= due <= int(by_kind["N"]):
             found.append({name: row[name] for name in ("id", "due_shard", "due_at")})
     found.sort(key=lambda row: int(row["due_at"]["N"]))
     found = found[: call["Limit"]]
     return {"Items": found, "Count": len(found), "ScannedCount": len(found)}
+
+
+def _items(table: str) -> list[dict[str, Any]]:
+    return [_attributes(item) for item in _tables().get_table(table).all_items()]
 
 
 def _attributes(item: Any) -> dict[str, Any]:

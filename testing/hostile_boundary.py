@@ -1,0 +1,116 @@
+"""The boundary between code and AWS, where a hostile Lambda does most of its harm.
+
+Before a call it kills, throttles, or lets the world go on meanwhile; after one that has landed it
+kills, or loses the response.
+"""
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+from moto.core.models import botocore_stubber
+from moto.dynamodb.models.utilities import dynamo_json_dump
+
+from store import aws as clients
+from testing import moto_direct
+from testing.hostile_lambda import HostileLambda, Invocation
+from testing.moto_direct import plain
+
+_SERVICES = ("dynamodb", "lambda", "sqs")
+
+
+class Boundary:
+    """Every call to AWS, of whoever runs in a world."""
+
+    def __init__(self, world: HostileLambda) -> None:
+        self._world = world
+        self._losing = False  # the response of the call under way
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """Calls made inside go through here."""
+        hooks = [
+            (clients.client(service).meta.events, f"{event}.{service}", hook)
+            for service in _SERVICES
+            for event, hook in (
+                ("before-send", self._before_send),
+                ("needs-retry", self._after_response),
+            )
+        ]
+        for events, event, hook in hooks:
+            events.register_first(event, hook)
+        try:
+            with patch.object(botocore_stubber, "enabled", False):  # moto answers through us
+                yield
+        finally:
+            for events, event, hook in hooks:
+                events.unregister(event, hook)
+
+    def _before_send(self, request: AWSRequest, **_: Any) -> AWSResponse:
+        world = self._world
+        world.check_alive("before a call")
+        # More kindness than harm, or nothing would ever get anywhere. Most of the harm is for those
+        # that work: they stand still, are overtaken, and meet what is left of a killed successor.
+        working = bool(world.stack) and world.stack[-1].name == "worker"
+        kindness = 7 if working else 21
+        match world.chance("before a call", kindness + 3) - kindness:
+            case 0:
+                world.kill("before a call")
+            case 1 if len(world.stack) < 3:
+                world.meanwhile()
+            case 2:
+                world.figures["throttled"] += 1
+                return _answer(400, {"__type": "ThrottlingException", "message": "slow down"})
+        return self._take(request)
+
+    def _take(self, request: AWSRequest) -> AWSResponse:
+        """The call lands."""
+        if "SendMessage" in str(request.headers.get("X-Amz-Target", "")):
+            call = json.loads(request.body)
+            self._world.take_delayed(json.loads(call["MessageBody"]), call["DelaySeconds"])
+            return _answer(200, {"MessageId": "m"})
+        if str(request.url).endswith("/invocations"):
+            self._world.take_invoke(json.loads(request.body))
+            return _answer(202, None)
+        return _answer(*moto_direct.answer(request))
+
+    def _after_response(self, response: Any, operation: Any, **_: Any) -> int | None:
+        world = self._world
+        if response is None or response[0].status_code >= 300:
+            self._losing = False
+            return None
+        if operation.name == "UpdateItem" and world.stack:
+            self._saw_write(world.stack[-1], response[1]["Attributes"])
+        match world.chance("after a call", 24):
+            case 22:
+                world.kill("after a call")
+            case 23 if not self._losing:
+                world.figures["responses lost"] += 1
+                self._losing = True
+                return 0  # botocore sends it again at once
+        self._losing = False
+        return None
+
+    def _saw_write(self, invocation: Invocation, attributes: dict[str, Any]) -> None:
+        row = plain(attributes)
+        if invocation.name == "worker" and invocation.claim is None:
+            invocation.claim = row.get("claim_token")
+            self._world.claims[row["claim_token"]] = invocation
+        self._world.on_write(invocation, row)
+
+
+def _answer(status: int, body: Any) -> AWSResponse:
+    text = b"" if body is None else dynamo_json_dump(body).encode()
+    return AWSResponse("", status, HTTPHeaders(), _Raw(text))
+
+
+class _Raw(io.BytesIO):
+    """As much of a urllib3 response as botocore reads."""
+
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        yield self.read()
