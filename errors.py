@@ -145,6 +145,25 @@ class JobNotFound(JobRunnersError):
         self.job_id = job_id
 
 
+class IdempotencyConflict(JobRunnersError):
+    """An idempotency key was used before, for another request."""
+
+    def __init__(self, key: str, job_id: str) -> None:
+        super().__init__(
+            f"the idempotency key {key!r} was used for another request, which is job {job_id}"
+        )
+        self.job_id = job_id
+
+
+class WrongState(JobRunnersError):
+    """What its owner wants of a job can't be done with one in this state."""
+
+    def __init__(self, job_id: str, status: str, done: str, possible: str) -> None:
+        super().__init__(f"job {job_id} is {status}: only a job {possible} can be {done}")
+        self.job_id = job_id
+        self.status = status
+
+
 # --- the wire and the store -----------------------------------------------------------------------
 
 
@@ -249,6 +268,13 @@ class NeverStarted(JobRunnersError):
         super().__init__(
             f"never started: no worker could take it within {seconds:g} s of its being queued"
         )
+
+
+class HeldTooLong(JobRunnersError):
+    """A job was held back by a pause for longer than its payload is kept."""
+
+    def __init__(self, days: float) -> None:
+        super().__init__(f"held back for {days:g} days by a pause that was not resumed")
 
 
 # --- for job and task code to raise ---------------------------------------------------------------

@@ -1,37 +1,65 @@
 """What every runner does with new work before it sends it: check it, and save it if it is a job."""
 
+import json
+from hashlib import sha256
 from typing import Any
 
 import runners
-from errors import NotFullyCapable, PayloadTooLarge
-from runners.base import JobData
+from errors import IdempotencyConflict, NotFullyCapable, PayloadTooLarge
+from runners.base import JobData, Send
 from runners.messages import TaskMessage
+from runners.outcome import looked_for_at, wake
 from runners.registry import registry
-from store import verbs
+from store import clock, verbs
 from store.blobs import canonical
-from store.job_request import JobRequest, new_id
+from store.job_request import JobRequest, derived_id, new_id
 from work import context
 
 # Bytes of JSON. Lambda takes 1 MB, but a task that large wants a row, a retry and a record.
 TASK_PAYLOAD_LIMIT = 100 * 1024
 
 
-def accept_job(job_data: JobData) -> JobRequest:
-    """The job, saved: queued and due. Before that, raises UnknownJobType, InvalidPayload, or
-    NotFullyCapable for a job that may need sending again under a runner that can't."""
+def accept_job(job_data: JobData, *, job_id: str | None = None) -> JobRequest:
+    """The job, saved: due, and queued or scheduled. What was asked for before under the same
+    idempotency key, or the same `job_id`, is the same job, as it is now.
+
+    Before anything is saved, raises UnknownJobType, InvalidPayload, or NotFullyCapable for a job
+    that may need sending again under a runner that can't; IdempotencyConflict for a key that was
+    used for another request.
+    """
     job = registry().job(job_data.job_type)
     registry().job_payload(job_data.job_type, job_data.payload)
-    if job.retry and runners.sender() is None:
-        raise NotFullyCapable(job_data.job_type, "is tagged for retry")
-    return verbs.save(
+    send, run_at = runners.sender(), job_data.starts_at()
+    later = run_at > clock.now()
+    if send is None and (job.retry or later):
+        need = "is tagged for retry" if job.retry else "is to start later"
+        raise NotFullyCapable(job_data.job_type, need)
+    key, request_hash = job_data.idempotency_key, None
+    if key is not None:
+        job_id = derived_id("idempotency", job_data.organization_id, key)
+        request_hash = _hash(job_data)
+    row = verbs.save(
+        job_id=job_id,
         job_type=job_data.job_type,
         queue_name=job_data.queue_name or job.queue_name,
         organization_id=job_data.organization_id,
         campaign_id=job_data.campaign_id,
         payload=job_data.payload,
         max_attempts=job.retry.max_attempts if job.retry else 1,
+        run_at=run_at if later else None,
+        due_at=looked_for_at(run_at, send) if later else None,
         request_id=context.request_id.get(),
+        request_hash=request_hash,
     )
+    if key is not None and row.request_hash != request_hash:
+        raise IdempotencyConflict(key, row.id)
+    return row
+
+
+def start(row: JobRequest, send: Send | None) -> None:
+    """Send a job that was accepted. If it can't be sent it is due, and the timer sends it."""
+    if row.legs == 0 and not row.status.finished:  # else it was accepted, and begun, before
+        wake(row, send, max(0, (row.run_at or 0) - clock.now()) / clock.SECOND)
 
 
 def accept_task(task_name: str, payload: Any) -> TaskMessage:
@@ -48,3 +76,9 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
     return TaskMessage(
         id=new_id(), name=task_name, payload=payload, request_id=context.request_id.get()
     )
+
+
+def _hash(job_data: JobData) -> str:
+    """Tells one request from another; the order of keys in its objects makes no difference."""
+    asked = job_data.model_dump(mode="json", exclude={"idempotency_key"}, exclude_unset=True)
+    return sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()

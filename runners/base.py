@@ -1,17 +1,36 @@
 """The Job Runner API: the three functions a runner exports, and the data of a job to dispatch."""
 
-from typing import Annotated, Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, Self, runtime_checkable
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from runners.messages import Message
+from store import clock
 from store.job_request import JobRequest
+
+# However far ahead work is scheduled, or waits: its payload must outlive it in the bucket.
+LONGEST_WAIT = 30 * 24 * 60 * 60.0  # seconds
 
 
 def _not_dots(name: str) -> str:
     if name in (".", ".."):
         raise ValueError("must be more than dots")
     return name
+
+
+def _not_a_number(value: Any) -> Any:
+    if isinstance(value, int | float):
+        raise ValueError("must be a time with its zone, such as 2026-05-04T09:30:00+02:00")
+    return value
 
 
 # No control characters; no "#" and "/", which join the parts of keys.
@@ -37,6 +56,37 @@ class JobData(BaseModel):
     queue_name: _Name | None = Field(
         default=None, description="The queue to list it under; by default its job type's"
     )
+    run_at: Annotated[AwareDatetime, BeforeValidator(_not_a_number)] | None = Field(
+        default=None, description="Not before this time, which must carry a zone; up to 30 days on"
+    )
+    delay: float | None = Field(
+        default=None,
+        ge=0,
+        le=LONGEST_WAIT,
+        allow_inf_nan=False,
+        description="Not before so many seconds from now",
+    )
+    idempotency_key: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=255,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description="The same request under the same key, in one organisation, is one job",
+    )
+
+    @model_validator(mode="after")
+    def _one_time(self) -> Self:
+        if self.run_at is not None and self.delay is not None:
+            raise ValueError("give run_at or delay, not both")
+        if self.run_at is not None and self.starts_at() > clock.now() + LONGEST_WAIT * clock.SECOND:
+            raise ValueError("run_at may be at most 30 days from now")
+        return self
+
+    def starts_at(self) -> int:
+        """When it may start, in milliseconds since 1970."""
+        if self.run_at is not None:
+            return int(self.run_at.timestamp() * clock.SECOND)
+        return clock.now() + int((self.delay or 0) * clock.SECOND)
 
 
 @runtime_checkable

@@ -3,23 +3,24 @@
 Every runner ends here, with a message that has been through JSON.
 """
 
-import json
+from collections.abc import Callable
 from typing import Any
 
-from pydantic import BaseModel
-
-from errors import LegsSpent, PreconditionFailed, ResultNotJson, TimedOut, UnknownJobType
-from runners import log
+from errors import LegsSpent, PreconditionFailed, TimedOut, UnknownJobType
+from runners import log, pause
 from runners.base import Send
+from runners.children import Children
 from runners.messages import JobMessage, Message, TaskMessage
 from runners.outcome import answer, wait_before_retry, wake
 from runners.registry import registry
 from store import blobs, clock, verbs
-from store.job_request import JobRequest, Status
+from store.job_request import JobRequest
+from store.pauses import Brake
 from work.alarm import alarm
 from work.definitions import Job
+from work.results import as_json
 from work.running_job import RunningJob
-from work.signals import ClaimLost, LegOver, TimeOver
+from work.signals import CancelAsked, ClaimLost, HeldBack, LegOver, TimeOver
 from work.time_budget import TimeBudget
 
 
@@ -38,38 +39,57 @@ def run(message: Message, *, deadline: int, send: Send | None) -> None:
 
 def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
     """Claim a job, run its function, record the outcome."""
-    try:
-        job = registry().job(message.job_type)
-        row = verbs.claim(message.id, send_id=message.send_id, deadline=deadline)
-    except UnknownJobType as unknown:
-        log.left_for_later(unknown)  # unclaimed, it stays due: a newer deploy may know it
-        return
-    except PreconditionFailed as refused:
-        log.not_claimed(refused)
-        _delay_again(refused.row, send)
+    row = _claim(message, deadline, send)
+    if row is None:
         return
     with log.claimed(row):
+        job = registry().job(row.job_type)
         budget = TimeBudget(deadline=deadline, timeout_at=_timeout_at(job, row))
-        running = RunningJob(row, budget, has_next_leg=send is not None)
+        running = RunningJob(
+            row,
+            budget,
+            Children(send),
+            has_next_leg=send is not None,
+            may_wait=send is not None and row.legs < job.max_legs,
+        )
         try:
             with alarm(budget.left()):
                 result = _call(job, running, row)
         except ClaimLost as lost:
             log.claim_lost(lost)
+        except CancelAsked:
+            _record(lambda: log.stopped(verbs.stop(row, reached=running.reached)))
         except LegOver:
             _end_leg(job, running, row, send)
+        except HeldBack as held:
+            _hold_back(held.brake, running, row)
         except TimeOver:
             own = _timeout_at(job, row) == budget.ends
             _record_failure(TimedOut(job.timeout or 0, own=own), running, row, send)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a job raises is its error
             _record_failure(error, running, row, send)
         else:
-            _record_success(row, running, result)
+            _record(lambda: log.succeeded(verbs.succeed(row, result, message=running.message)))
+
+
+def _claim(message: JobMessage, deadline: int, send: Send | None) -> JobRequest | None:
+    """The message's job, ours alone; None if it is not to be run now."""
+    try:
+        registry().job(message.job_type)
+        if pause.holds_back(message):
+            return None
+        return verbs.claim(message.id, send_id=message.send_id, deadline=deadline)
+    except UnknownJobType as unknown:
+        log.left_for_later(unknown)  # unclaimed, it stays due: a newer deploy may know it
+    except PreconditionFailed as refused:
+        log.not_claimed(refused)
+        _delay_again(refused.row, send)
+    return None
 
 
 def _delay_again(row: JobRequest | None, send: Send | None) -> None:
     """A message that came before its job's time is sent again, for then."""
-    if row is not None and row.status is Status.RETRYABLE and row.run_at is not None:
+    if row is not None and row.status.timed and row.run_at is not None:
         wake(row, send, max(1, row.run_at - clock.now()) / clock.SECOND)
 
 
@@ -101,8 +121,7 @@ def answer_failed_task(message: TaskMessage, error: BaseException, send: Send | 
 
 def _call(job: Job, running: RunningJob, row: JobRequest) -> Any:
     payload = blobs.get(row.payload, row.payload_key)
-    result = job.function(running, registry().job_payload(row.job_type, payload))
-    return _as_json(result)
+    return as_json(job.function(running, registry().job_payload(row.job_type, payload)))
 
 
 def _timeout_at(job: Job, row: JobRequest) -> int | None:
@@ -113,38 +132,33 @@ def _timeout_at(job: Job, row: JobRequest) -> int | None:
 
 def _end_leg(job: Job, running: RunningJob, row: JobRequest, send: Send | None) -> None:
     """Queue the job for its next leg, unless it has had them all."""
+
+    def queue() -> None:
+        ended = verbs.end_leg(row, running.reached)
+        log.leg_over(ended)
+        if not ended.status.finished:
+            wake(ended, send)
+
     if row.legs >= job.max_legs:
         _record_failure(LegsSpent(row.legs), running, row, send)
-        return
-    try:
-        row = verbs.end_leg(row, running.reached)
-    except PreconditionFailed as refused:
-        log.claim_lost(refused)
-        return
-    log.leg_over(row)
-    wake(row, send)
+    else:
+        _record(queue)
 
 
-def _record_success(row: JobRequest, running: RunningJob, result: Any) -> None:
-    try:
-        log.succeeded(verbs.succeed(row, result, message=running.message))
-    except PreconditionFailed as refused:
-        log.claim_lost(refused)
+def _hold_back(brake: Brake, running: RunningJob, row: JobRequest) -> None:
+    _record(lambda: pause.hold_running(brake, row, running.reached))
 
 
 def _record_failure(
     error: BaseException, running: RunningJob, row: JobRequest, send: Send | None
 ) -> None:
+    _record(lambda: log.attempt_failed(answer(row, error, send, reached=running.reached), error))
+
+
+def _record(outcome: Callable[[], None]) -> None:
+    """Write how this invocation's run ended; if somebody else has moved the row on, it counts for
+    nothing."""
     try:
-        log.attempt_failed(answer(row, error, send, reached=running.reached), error)
+        outcome()
     except PreconditionFailed as refused:
         log.claim_lost(refused)
-
-
-def _as_json(result: Any) -> Any:
-    if isinstance(result, BaseModel):
-        result = result.model_dump(mode="json")
-    try:
-        return json.loads(blobs.canonical(result))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ResultNotJson(str(error)) from error

@@ -6,8 +6,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from errors import InvalidSetting, SendFailed
-from runners import log
-from runners.accept import accept_job, accept_task
+from runners.accept import accept_job, accept_task, start
 from runners.base import JobData, Send
 from runners.messages import JobMessage, Message, encode
 from runners.outcome import LONGEST_DELAY
@@ -19,7 +18,7 @@ _RUNNER = "JOB_RUNNER=lambda-async"
 
 
 def fully_configured() -> bool:
-    """Whether the worker, the delay queue and the table are named; the error says which is not."""
+    """Whether the worker, the delay queue and the tables are named; the error says which is not."""
     function = _worker_function()
     # arn:aws:lambda:region:account:function:name:alias, or name:alias
     if function.count(":") not in (1, 7):
@@ -30,16 +29,14 @@ def fully_configured() -> bool:
         )
     required("DELAY_QUEUE_URL", _RUNNER)
     required("JOBS_TABLE_NAME", _RUNNER)
+    required("COORDINATION_TABLE_NAME", _RUNNER)
     return True
 
 
 def dispatch_job(job_data: JobData) -> JobRequest:
     """Save the job, then send it. If it can't be sent now it is due, and the timer sends it."""
     row = accept_job(job_data)
-    try:
-        send(JobMessage.about(row))
-    except SendFailed as error:
-        log.left_due(row, error)
+    start(row, send)
     return row
 
 

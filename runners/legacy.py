@@ -11,10 +11,11 @@ from typing import Any
 
 from errors import JobRunnersError
 from runners import log
-from runners.accept import accept_job, accept_task
+from runners.accept import accept_job, accept_task, start
 from runners.base import JobData
 from runners.execution import run
 from runners.messages import JobMessage, Message, decode, encode
+from runners.outcome import LONGEST_DELAY
 from settings import required, settings
 from store import clock
 from store.job_request import JobRequest
@@ -34,8 +35,9 @@ class FrozenOnLambda(JobRunnersError):
 
 
 def fully_configured() -> bool:
-    """Whether the table is named and, on Lambda, nothing would run after the response."""
+    """Whether the tables are named and, on Lambda, nothing would run after the response."""
     required("JOBS_TABLE_NAME", _RUNNER)
+    required("COORDINATION_TABLE_NAME", _RUNNER)
     if settings().on_lambda:
         if settings().jobs_same_process and not settings().jobs_sync:
             raise FrozenOnLambda("JOBS_SYNC")
@@ -48,7 +50,7 @@ def dispatch_job(job_data: JobData) -> JobRequest:
     """Save the job; then run it here (JOBS_SAME_PROCESS), before returning if JOBS_SYNC. Returns
     the row as it was saved."""
     row = accept_job(job_data)
-    send(JobMessage.about(row))
+    start(row, send)
     return row
 
 
@@ -61,7 +63,7 @@ def send(message: Message, delay: float = 0) -> None:
     """Run a message here. What has to wait does so in a thread; if this process ends meanwhile, a
     job is still due, and a task is lost."""
     is_job = isinstance(message, JobMessage)
-    if is_job and not settings().jobs_same_process:
+    if is_job and (not settings().jobs_same_process or delay > LONGEST_DELAY):
         return  # the worker process finds the row
     message = decode(encode(message))  # nothing may work here and fail on a wire
     if delay > 0:

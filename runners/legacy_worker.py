@@ -16,7 +16,7 @@ from runners.messages import Message, decode, encode
 from runners.registry import registry
 from settings import required, settings
 from store import clock
-from store.verbs import GRACE
+from store.change import GRACE
 
 _SENT = timer.Met.SENT
 _POLL = 1.0  # seconds between looks when there is nothing to do
@@ -45,7 +45,8 @@ def work(stop: threading.Event) -> None:
 
     while not stop.is_set():
         try:
-            sent = timer.tick(run_in_child, until=_forever(), ahead=GRACE, sends=1).met[_SENT]
+            met = timer.tick(run_in_child, until=_forever(), ahead=GRACE, sends=1).met
+            sent = met[_SENT] + met[timer.Met.LET_GO]
         except Exception as error:  # noqa: BLE001 - DynamoDB is away, say: the next look may work
             log.crashed(error)
             sent = 0

@@ -12,6 +12,7 @@ from aws_lambda_powertools import Logger
 from runners.messages import JobMessage, Message, TaskMessage
 from store import clock
 from store.job_request import JobRequest, Status
+from store.pauses import Brake
 from work import context
 
 logger = Logger()
@@ -81,7 +82,9 @@ def succeeded(row: JobRequest) -> None:
 
 def attempt_failed(row: JobRequest, error: BaseException) -> None:
     """An attempt ended in an error: the job's, or one that another attempt follows."""
-    if row.status is Status.FAILED:
+    if row.status is Status.CANCELLED:
+        stopped(row)
+    elif row.status is Status.FAILED:
         logger.error("failed", exc_info=error, extra={"run_ms": _run_time(row)})
     else:
         will_retry(error, ((row.run_at or 0) - clock.now()) / clock.SECOND)
@@ -92,9 +95,19 @@ def will_retry(error: BaseException, delay: float) -> None:
     logger.warning("attempt failed, will retry", exc_info=error, extra={"delay_s": round(delay, 1)})
 
 
+def stopped(row: JobRequest) -> None:
+    """A running job did as its owner had asked."""
+    logger.info("cancelled", extra={"run_ms": _run_time(row)})
+
+
+def held_back(row: JobRequest, brake: Brake) -> None:
+    """A job that could run does not: what it belongs to is paused."""
+    logger.info("held back", extra={"paused": f"{brake.kind} {brake.name}", "was": str(row.status)})
+
+
 def leg_over(row: JobRequest) -> None:
-    """The invocation is nearly over; the job goes on in another."""
-    logger.info("leg over", extra={"progress": row.progress})
+    """The invocation ends here; the job goes on in another, unless it was cancelled or paused."""
+    logger.info("leg over", extra={"progress": row.progress, "status": str(row.status)})
 
 
 def not_settled(state: str) -> None:

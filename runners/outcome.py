@@ -15,18 +15,16 @@ from errors import (
     TimedOut,
 )
 from runners import log
-from runners.base import Send
+from runners.base import LONGEST_WAIT, Send
 from runners.messages import JobMessage
 from runners.registry import registry
-from store import clock, verbs
+from store import change, clock, verbs
 from store.job_request import JobRequest
 from work.retry import Retry
 
 # The longest delay that every runner's message can carry (SQS), in seconds: of a job that waits
 # longer the timer makes sure when its time has come.
 LONGEST_DELAY = 900.0
-# However long a job asks to wait: its payload and results must outlive it in the bucket.
-LONGEST_WAIT = 30 * 24 * 60 * 60.0
 
 _HOPELESS = (DoNotRetry, InvalidPayload, LegsSpent, MissingObject)
 _MESSAGE_LIMIT = 1000  # characters; the row is billed on every write
@@ -42,26 +40,35 @@ def answer(
     reached: verbs.Reached | None = None,
 ) -> JobRequest:
     """Record a failed attempt: to be tried again if it is tagged and may be, else as the outcome.
+    If its owner has asked for it to stop, it does.
 
     `rescue` is for a job whose claimer is gone; `reached` is how far the attempt came, if known.
     Returns the row as written. Raises PreconditionFailed if someone else has moved it on.
     """
+    if row.cancel_requested:
+        return verbs.stop(row, error=error_record(error), reached=reached, rescue=rescue)
     delay = wait_before_retry(_retry_tag(row), row.attempt, row.max_attempts, error)
     if delay is None or row.legs >= _max_legs(row):
         return verbs.fail(row, error_record(error), rescue=rescue)
     run_at = clock.now() + int(delay * clock.SECOND)
-    # Looked for a little later if a message should have started it, at once if none will.
-    by_message = send is not None and delay <= LONGEST_DELAY
     row = verbs.retry(
         row,
         error_record(error),
         run_at=run_at,
-        due_at=run_at + verbs.GRACE if by_message else run_at,
+        due_at=looked_for_at(run_at, send),
         reached=reached,
         rescue=rescue,
     )
-    wake(row, send, delay)
+    if not row.status.finished:
+        wake(row, send, delay)
     return row
+
+
+def looked_for_at(run_at: int, send: Send | None) -> int:
+    """When the timer looks for a job that may start at `run_at`: a little later if a message should
+    have started it, at once if none will."""
+    by_message = send is not None and run_at - clock.now() <= LONGEST_DELAY * clock.SECOND
+    return run_at + change.GRACE if by_message else run_at
 
 
 def wait_before_retry(

@@ -9,13 +9,20 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from errors import Interrupted, NeverStarted, PreconditionFailed, SendFailed
-from runners import log
-from runners.base import Send
+from errors import (
+    HeldTooLong,
+    Interrupted,
+    JobRunnersError,
+    NeverStarted,
+    PreconditionFailed,
+    SendFailed,
+)
+from runners import log, pause
+from runners.base import LONGEST_WAIT, Send
 from runners.messages import JobMessage
 from runners.outcome import answer, error_record
 from runners.registry import registry
-from store import clock, verbs
+from store import change, clock, pauses, verbs
 from store.job_request import DUE_SHARDS, JobRequest, Status
 from store.queries import due, read
 from work.definitions import DAY_IN_SECONDS
@@ -30,6 +37,8 @@ class Met(StrEnum):
     """What a tick did about a row."""
 
     SENT = "sent"
+    HELD_BACK = "held back"  # its type or queue is paused
+    LET_GO = "let go"  # after a pause
     LEASED = "leased"  # running and alive: looked at again when its lease is over
     RESCUED = "rescued"
     EXPIRED = "expired"  # nobody could start it in time: failed
@@ -56,6 +65,8 @@ def tick(
     the table, instead of being sent messages, looks ahead by the grace a new row is given.
     """
     result = Tick()
+    if let_go := pause.pump(send, until=until, most=rows if sends is None else sends):
+        result.met[Met.LET_GO] = let_go
     failures = 0
     for key in _oldest(clock.now() + ahead, rows):
         if clock.now() >= until or failures == _FAILURES_IN_A_ROW:
@@ -108,16 +119,24 @@ def _meet(job_id: str, ahead: int, send: Send) -> Met:
     horizon = clock.now() + (0 if running else ahead)
     if row is None or row.due_at is None or row.due_at > horizon:
         return Met.MOVED  # the index lags behind the table, or it is no waiting row
-    if not running:
-        if (row.run_at or 0) > clock.now() + verbs.EARLY:
-            return Met.MOVED  # not yet
-        if _too_late(row):
-            late = NeverStarted(_start_within(row))
-            log.settled(verbs.expire(row, error_record(late)), late)
-            return Met.EXPIRED
-        verbs.postpone(row, _later_look(row) + ahead)
-        send(JobMessage.about(row))
-        return Met.SENT
+    match row.status:
+        case Status.RUNNING:
+            return _meet_running(row, send)
+        case Status.WAITING:
+            return _meet_held_back(row, send)
+    if (row.run_at or 0) > clock.now() + verbs.EARLY:
+        return Met.MOVED  # not yet
+    if _too_late(row):
+        return _expire(row, NeverStarted(_start_within(row)))
+    if brake := pauses.brakes().on(row):
+        pause.hold(brake, row)
+        return Met.HELD_BACK
+    verbs.postpone(row, _later_look(row) + ahead)
+    send(JobMessage.about(row))
+    return Met.SENT
+
+
+def _meet_running(row: JobRequest, send: Send) -> Met:
     if row.lease_until is not None and row.lease_until >= clock.now():
         verbs.postpone(row, row.lease_until)
         return Met.LEASED
@@ -126,8 +145,23 @@ def _meet(job_id: str, ahead: int, send: Send) -> Met:
     return Met.RESCUED
 
 
+def _meet_held_back(row: JobRequest, send: Send) -> Met:
+    """Once an hour: its brake lets it go when it is released, unless it has lost sight of it."""
+    if clock.now() - (row.waiting_since or 0) > LONGEST_WAIT * clock.SECOND:
+        return _expire(row, HeldTooLong(LONGEST_WAIT / DAY_IN_SECONDS))
+    held = pauses.brakes().on(row) is not None
+    pause.let_go(row, send)
+    return Met.HELD_BACK if held else Met.LET_GO
+
+
+def _expire(row: JobRequest, late: JobRunnersError) -> Met:
+    log.settled(verbs.expire(row, error_record(late)), late)
+    return Met.EXPIRED
+
+
 def _too_late(row: JobRequest) -> bool:
-    never_started = row.status is Status.QUEUED and row.legs == 0
+    """Only until it has started for the first time."""
+    never_started = row.legs == 0 and row.status in (Status.QUEUED, Status.SCHEDULED)
     return never_started and clock.now() - _could_run(row) > _start_within(row) * clock.SECOND
 
 
@@ -144,4 +178,4 @@ def _later_look(row: JobRequest) -> int:
     """Twice as far from when it could first run as now, so looks double: a backlog behind a few
     workers is sent again in proportion to its jobs, not to the minutes it lasts."""
     age = clock.now() - _could_run(row)
-    return clock.now() + min(max(age, verbs.GRACE), _LONGEST_PAUSE)
+    return clock.now() + min(max(age, change.GRACE), _LONGEST_PAUSE)

@@ -51,6 +51,15 @@ def get_range(key: str, start: int, end: int, etag: str) -> bytes:
     return _get(key, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
 
 
+def delete_all(folder: str) -> None:
+    """Delete every object whose key begins with `folder`, which ends in a slash."""
+    pages = aws.client("s3").get_paginator("list_objects_v2")
+    for page in pages.paginate(Bucket=name(), Prefix=folder.rstrip("/") + "/"):
+        keys = [{"Key": each["Key"]} for each in page.get("Contents", [])]
+        if keys:  # a page holds no more than one call can delete
+            aws.client("s3").delete_objects(Bucket=name(), Delete={"Objects": keys, "Quiet": True})
+
+
 def _get(key: str, **which: str) -> bytes:
     try:
         answer = aws.client("s3").get_object(Bucket=name(), Key=key, **which)

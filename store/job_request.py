@@ -3,12 +3,14 @@
 Rows are changed by the verbs in `store.verbs` and by nothing else.
 """
 
+import json
 import uuid
 from enum import StrEnum
+from hashlib import sha256
 from typing import Any
 from zlib import crc32
 
-from pynamodb.attributes import BinaryAttribute, JSONAttribute, UnicodeAttribute
+from pynamodb.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, UnicodeAttribute
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 
 from store import clock
@@ -21,16 +23,24 @@ DUE_SHARDS = 8  # may grow, never shrink: rows keep the shard they were saved wi
 class Status(StrEnum):
     """Where a job is in its life."""
 
-    QUEUED = "queued"  # waiting for a worker to claim it
+    SCHEDULED = "scheduled"  # may start at run_at
+    WAITING = "waiting"  # held back while its job type or its queue is paused
+    QUEUED = "queued"  # any worker may claim it
     RUNNING = "running"  # claimed by exactly one invocation, until its lease runs out
     RETRYABLE = "retryable"  # an attempt failed; the next one may start at run_at
     SUCCEEDED = "succeeded"  # done, with a result
     FAILED = "failed"  # given up, with an error
+    CANCELLED = "cancelled"  # stopped, because its owner asked
 
     @property
     def finished(self) -> bool:
         """Whether the job has its outcome. Every row that has none has a `due_at`."""
-        return self in (Status.SUCCEEDED, Status.FAILED)
+        return self in (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
+
+    @property
+    def timed(self) -> bool:
+        """Whether the job may not be started before its `run_at`."""
+        return self in (Status.SCHEDULED, Status.RETRYABLE)
 
 
 class ByOrganization(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
@@ -88,6 +98,7 @@ class JobRequest(Table):
     campaign_id = nullable(UnicodeAttribute())
     payload = nullable(BinaryAttribute(legacy_encoding=False))  # see store.blobs
     payload_key = nullable(UnicodeAttribute())  # where the payload is when too large for the row
+    request_hash = nullable(UnicodeAttribute())  # of what was asked under an idempotency key
     request_id = nullable(UnicodeAttribute())  # the HTTP request that dispatched it
 
     # how far it is
@@ -107,6 +118,7 @@ class JobRequest(Table):
     send_id = nullable(UnicodeAttribute())  # the message the claim came with; only claim writes it
     lease_until = nullable(Integer())  # the claimer is certainly gone after this
     cursor = JSONAttribute(null=True)  # where the next leg or attempt resumes
+    cancel_requested = nullable(BooleanAttribute())  # by its owner, while it was running
 
     # when it wants attention
     due_at = nullable(Integer())
@@ -117,6 +129,7 @@ class JobRequest(Table):
     created_key = UnicodeAttribute()  # zero-padded created_at and id: sorts, and never changes
     queued_at = nullable(Integer())
     run_at = nullable(Integer())  # not before
+    waiting_since = nullable(Integer())  # held back by a pause
     started_at = nullable(Integer())  # of the latest claim
     finished_at = nullable(Integer())
     updated_at = nullable(Integer())
@@ -144,6 +157,11 @@ class JobRequest(Table):
 def new_id() -> str:
     """A random id: 122 bits, from the operating system, so that no snapshot repeats it."""
     return uuid.uuid4().hex
+
+
+def derived_id(kind: str, *parts: str) -> str:
+    """The one id of what these parts name: whoever asks for the same again gets the same job."""
+    return sha256(json.dumps([kind, *parts]).encode()).hexdigest()[:32]
 
 
 SORT_KEY = r"\d{15}[0-9a-f]{32}"

@@ -1,25 +1,21 @@
-"""The verbs: the only code that changes a JobRequest. Each write carries its own precondition.
+"""The verbs of a job's life: saved, claimed, ended. Each write carries its own precondition.
 
-A write whose response is lost is repeated by botocore and then fails its own condition. So a
-refused verb reads the row once: if the row shows that this very write landed, that is success.
+With `store.owner_verbs` this is the only code that changes a JobRequest.
 """
 
 import uuid
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from pynamodb.exceptions import PutError, UpdateError
+from pynamodb.exceptions import PutError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from errors import PreconditionFailed
-from settings import required, settings
-from store import aws, blobs, clock
+from settings import required
+from store import aws, blobs, change, clock
 from store.job_request import JobRequest, Status, due_shard, new_id, sort_key
 from store.queries import read
 
-# How long a row waits before the timer looks whether its message arrived.
-GRACE = clock.MINUTE
 # Clocks of two machines may differ by this much: a lease outlives its invocation by it.
 SKEW = clock.MINUTE
 # A claim this much before run_at is in time: SQS rounds delays, clocks drift.
@@ -33,11 +29,21 @@ def save(
     organization_id: str,
     payload: Any,
     max_attempts: int,
+    job_id: str | None = None,
+    run_at: int | None = None,
+    due_at: int | None = None,
     campaign_id: str | None = None,
     request_id: str | None = None,
+    request_hash: str | None = None,
 ) -> JobRequest:
-    """A new job, queued and due: from here on it can't be lost. A large payload is stored first."""
-    job_id, now = new_id(), clock.now()
+    """A new job, due: from here on it can't be lost. A large payload is stored first.
+
+    `due_at` is when the timer looks for it if no message starts it. Under a `job_id` that was
+    derived from what names the job, an unexpired row that has it stays as it is, and is returned.
+    """
+    derived, now = job_id is not None, clock.now()
+    job_id = job_id or new_id()
+    later = run_at is not None and run_at > now
     inline, key = blobs.put(f"payloads/{job_id}", payload)
     job = JobRequest(
         id=job_id,
@@ -48,34 +54,47 @@ def save(
         payload=inline,
         payload_key=key,
         request_id=request_id,
-        status=Status.QUEUED,
+        request_hash=request_hash,
+        status=Status.SCHEDULED if later else Status.QUEUED,
         max_attempts=max_attempts,
-        due_at=now + GRACE,
+        run_at=run_at if later else None,
+        due_at=now + change.GRACE if due_at is None else due_at,
         due_shard=due_shard(job_id),
         created_at=now,
         created_key=sort_key(now, job_id),
         queued_at=now,
         updated_at=now,
     )
+    return _put(job, derived=derived)
+
+
+def _put(job: JobRequest, *, derived: bool) -> JobRequest:
+    free = JobRequest.id.does_not_exist()
+    if derived:  # a row that has expired is gone for every reader, TTL may come days later
+        free |= JobRequest.expires_at <= clock.now() // clock.SECOND
     try:
-        job.save(JobRequest.id.does_not_exist())
+        job.save(free)
     except PutError as error:
-        # The id was minted here: a row that has it is this row, saved by a lost first try.
-        if not _condition_failed(error):
+        if not change.condition_failed(error):
             raise
+        if not derived:
+            return job  # the id was minted here: the row that has it was saved by a lost first try
+        row = read(job.id)
+        # None: it expired, or was deleted, between the two. Then its place is free.
+        return _put(job, derived=True) if row is None else row
     return job
 
 
 def claim(job_id: str, *, send_id: str, deadline: int) -> JobRequest:
-    """Take a job that waits to be run. The response of the write is the read.
+    """Take a job that any worker may take. The response of the write is the read.
 
     `deadline` is when this invocation ends for certain. Attempt and due_at stay as they are: if the
     claimer dies, the row is still due. Raises PreconditionFailed unless the job is queued, or
-    retryable with its time come.
+    scheduled or retryable with its time come.
     """
     now, token = clock.now(), uuid.uuid4().hex
     job = JobRequest(id=job_id)
-    return _change(
+    return change.write(
         "claim",
         job,
         [
@@ -89,7 +108,10 @@ def claim(job_id: str, *, send_id: str, deadline: int) -> JobRequest:
             JobRequest.updated_at.set(now),
         ],
         (JobRequest.status == Status.QUEUED)
-        | ((JobRequest.status == Status.RETRYABLE) & (JobRequest.run_at <= now + EARLY)),
+        | (
+            JobRequest.status.is_in(Status.SCHEDULED, Status.RETRYABLE)
+            & (JobRequest.run_at <= now + EARLY)
+        ),
         # Running too: a rescue leaves the token of a claimer that stood still, and is too late.
         landed=lambda row: row.status is Status.RUNNING and row.claim_token == token,
     )
@@ -104,12 +126,15 @@ class Reached(NamedTuple):
 
 
 def checkpoint(job: JobRequest, reached: Reached) -> JobRequest:
-    """Record how far a running job is. Raises PreconditionFailed if it is no longer ours."""
-    return _change(
+    """Record how far a running job is. Raises PreconditionFailed if it is no longer ours.
+
+    The row returned tells whether its owner has asked for it to stop.
+    """
+    return change.write(
         "checkpoint",
         job,
         [*_reached(reached), JobRequest.updated_at.set(clock.now())],
-        _ours(job),
+        change.ours(job),
         landed=lambda row: False,  # repeating it is harmless, so a refusal is a refusal
     )
 
@@ -118,13 +143,13 @@ def succeed(job: JobRequest, result: Any, *, message: str | None = None) -> JobR
     """The outcome of a running job that returned. A large result is stored first."""
     inline, key = blobs.put(f"results/{job.organization_id}/{job.id}", result)
     actions = [
-        *_finished(Status.SUCCEEDED),
+        *change.finished(Status.SUCCEEDED),
         JobRequest.progress.set(100),
         JobRequest.result_key.set(key) if key else JobRequest.result.set(inline),
         JobRequest.error.remove(),  # an earlier attempt's
         *([JobRequest.result_message.set(message)] if message is not None else []),
     ]
-    return _end_run("succeed", job, actions, _ours(job), Status.SUCCEEDED)
+    return _end_run("succeed", job, actions, change.ours(job), Status.SUCCEEDED)
 
 
 def fail(job: JobRequest, error: dict[str, Any], *, rescue: bool = False) -> JobRequest:
@@ -132,8 +157,25 @@ def fail(job: JobRequest, error: dict[str, Any], *, rescue: bool = False) -> Job
 
     A `rescue` is for a job whose claimer is gone: it holds only once the lease, as read, is over.
     """
-    condition = _abandoned(job) if rescue else _ours(job)
-    return _end_run("fail", job, _failed(job, error), condition, Status.FAILED)
+    return _end_run("fail", job, change.failed(job, error), _held(job, rescue), Status.FAILED)
+
+
+def stop(
+    job: JobRequest,
+    *,
+    error: dict[str, Any] | None = None,
+    reached: Reached | None = None,
+    rescue: bool = False,
+) -> JobRequest:
+    """The outcome of a running job whose owner has asked for it to stop. `error` is what ended it,
+    if it did not stop of its own accord. For `rescue` see `fail`."""
+    actions = [
+        *change.finished(Status.CANCELLED),
+        *(_reached(reached) if reached else []),
+        *([JobRequest.error.set(error)] if error else []),
+    ]
+    condition = _held(job, rescue) & (JobRequest.cancel_requested == True)  # noqa: E712
+    return _end_run("stop", job, actions, condition, Status.CANCELLED)
 
 
 def retry(
@@ -145,44 +187,106 @@ def retry(
     reached: Reached | None = None,
     rescue: bool = False,
 ) -> JobRequest:
-    """Another attempt for a running job whose attempt failed, not before `run_at`.
+    """Another attempt for a running job whose attempt failed, not before `run_at`. If its owner has
+    asked for it to stop, it does: the row returned is then cancelled.
 
     It resumes at what was reached, or else at the last written checkpoint. `due_at` is when the
     timer looks for it if no message starts it. For `rescue` see `fail`.
     """
-    actions = [*_again(job, error, run_at, due_at), *(_reached(reached) if reached else [])]
-    condition = _abandoned(job) if rescue else _ours(job)
-    return _end_run("retry", job, actions, condition & _attempts_left(), Status.RETRYABLE)
+    actions = [
+        JobRequest.status.set(Status.RETRYABLE),
+        JobRequest.attempt.set(job.attempt + 1),
+        JobRequest.attempt_started_at.remove(),
+        JobRequest.error.set(error),
+        JobRequest.run_at.set(run_at),
+        JobRequest.due_at.set(due_at),
+        JobRequest.lease_until.remove(),
+        JobRequest.updated_at.set(clock.now()),
+        *(_reached(reached) if reached else []),
+    ]
+    condition = _held(job, rescue) & change.attempts_left() & change.not_cancelled()
+    try:
+        return _end_run("retry", job, actions, condition, Status.RETRYABLE)
+    except PreconditionFailed as refused:
+        if _asked_to_stop(refused.row, job):
+            return stop(job, error=error, reached=reached, rescue=rescue)
+        raise
 
 
-def end_leg(job: JobRequest, reached: Reached) -> JobRequest:
-    """A running job whose invocation is nearly over goes on in another: same attempt, queued."""
-    actions = [*_queued(), *_reached(reached)]
-    return _end_run("end_leg", job, actions, _ours(job), Status.QUEUED)
+def end_leg(job: JobRequest, reached: Reached, *, wait_until: int | None = None) -> JobRequest:
+    """A running job whose invocation is nearly over goes on in another: same attempt, queued; or
+    waiting, if it is to be held back (`wait_until` is when the timer looks at it then). If its
+    owner has asked for it to stop, it does: the row returned is then cancelled."""
+    held_back = wait_until is not None
+    actions = change.waiting(wait_until) if wait_until is not None else change.queued()
+    to = Status.WAITING if held_back else Status.QUEUED
+    try:
+        return _end_run(
+            "end_leg",
+            job,
+            [*actions, *_reached(reached)],
+            change.ours(job) & change.not_cancelled(),
+            to,
+        )
+    except PreconditionFailed as refused:
+        if _asked_to_stop(refused.row, job):
+            return stop(job, reached=reached)
+        raise
+
+
+def park(job: JobRequest, *, due_at: int) -> JobRequest:
+    """Hold back a job that a worker could claim now. `due_at` is when the timer looks at it."""
+    return change.write(
+        "park",
+        job,
+        change.waiting(due_at),
+        change.as_read(job)
+        & JobRequest.status.is_in(Status.QUEUED, Status.SCHEDULED, Status.RETRYABLE),
+        landed=lambda row: row.status is Status.WAITING,
+    )
+
+
+def admit(job: JobRequest) -> JobRequest:
+    """Let a job go on that was held back. The time it waited counts against none of its limits."""
+    waited = clock.now() - (job.waiting_since or clock.now())
+    actions = [*change.queued(), JobRequest.waiting_since.remove()]
+    if job.attempt_started_at is not None:
+        actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + waited))
+    return change.write(
+        "admit",
+        job,
+        actions,
+        change.as_read(job)
+        & (JobRequest.status == Status.WAITING)
+        & (JobRequest.waiting_since == job.waiting_since),
+        landed=lambda row: row.status is Status.QUEUED and row.claim_token == job.claim_token,
+    )
 
 
 def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
-    """The outcome of a job that nobody has started, and that is now too late to be useful."""
-    return _change(
+    """The outcome of a job that nobody has started, or that was held back, until it was too late
+    to be useful."""
+    return change.write(
         "expire",
         job,
-        _failed(job, error),
-        (JobRequest.status == Status.QUEUED)
-        & (JobRequest.legs == 0)
-        & (JobRequest.due_at == job.due_at),
-        landed=lambda row: row.status == Status.FAILED and row.legs == 0,
+        change.failed(job, error),
+        change.as_read(job)
+        & (JobRequest.due_at == job.due_at)
+        & (
+            (JobRequest.status.is_in(Status.QUEUED, Status.SCHEDULED) & (JobRequest.legs == 0))
+            | (JobRequest.status == Status.WAITING)
+        ),
+        landed=lambda row: row.status is Status.FAILED and row.legs == job.legs,
     )
 
 
 def postpone(job: JobRequest, due_at: int) -> JobRequest:
     """Move the time a row wants attention. Holds only for the row exactly as it was read."""
-    return _change(
+    return change.write(
         "postpone",
         job,
         [JobRequest.due_at.set(due_at)],
-        (JobRequest.due_at == job.due_at)
-        & (JobRequest.status == job.status)
-        & _same(JobRequest.claim_token, job.claim_token),
+        change.as_read(job) & (JobRequest.due_at == job.due_at),
         landed=lambda row: row.due_at == due_at,
     )
 
@@ -199,9 +303,6 @@ def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
     )
 
 
-# --- what verbs do ------------------------------------------------------------------------------
-
-
 def _reached(reached: Reached) -> list[Action]:
     actions: list[Action] = [JobRequest.progress.set(reached.progress)]
     if reached.cursor is not None:
@@ -211,117 +312,27 @@ def _reached(reached: Reached) -> list[Action]:
     return actions
 
 
-def _finished(status: Status) -> list[Action]:
-    """The row leaves the due index for good. Token and send id stay: they tell whose outcome it is,
-    to a late message and to a write whose response was lost."""
-    now = clock.now()
-    return [
-        JobRequest.status.set(status),
-        JobRequest.finished_at.set(now),
-        JobRequest.updated_at.set(now),
-        JobRequest.expires_at.set((now + settings().retention_days * clock.DAY) // clock.SECOND),
-        JobRequest.due_at.remove(),
-        JobRequest.due_shard.remove(),
-        JobRequest.lease_until.remove(),
-    ]
+def _held(job: JobRequest, rescue: bool) -> Condition:
+    return change.abandoned(job) if rescue else change.ours(job)
 
 
-def _failed(job: JobRequest, error: dict[str, Any]) -> list[Action]:
-    return [
-        *_finished(Status.FAILED),
-        JobRequest.error.set(error),
-        JobRequest.failed_organization.set(job.organization_id),
-        JobRequest.failed_key.set(sort_key(clock.now(), job.id)),
-    ]
-
-
-def _queued() -> list[Action]:
-    now = clock.now()
-    return [
-        JobRequest.status.set(Status.QUEUED),
-        JobRequest.queued_at.set(now),
-        JobRequest.due_at.set(now + GRACE),
-        JobRequest.lease_until.remove(),
-        JobRequest.updated_at.set(now),
-    ]
-
-
-def _again(job: JobRequest, error: dict[str, Any], run_at: int, due_at: int) -> list[Action]:
-    return [
-        JobRequest.status.set(Status.RETRYABLE),
-        JobRequest.attempt.set(job.attempt + 1),
-        JobRequest.attempt_started_at.remove(),
-        JobRequest.error.set(error),
-        JobRequest.run_at.set(run_at),
-        JobRequest.due_at.set(due_at),
-        JobRequest.lease_until.remove(),
-        JobRequest.updated_at.set(clock.now()),
-    ]
-
-
-# --- what verbs start from ------------------------------------------------------------------------
-
-
-def _ours(job: JobRequest) -> Condition:
-    ours: Condition = (JobRequest.status == Status.RUNNING) & (
-        JobRequest.claim_token == job.claim_token
+def _asked_to_stop(row: JobRequest | None, job: JobRequest) -> bool:
+    return (
+        row is not None
+        and row.status is Status.RUNNING
+        and row.claim_token == job.claim_token
+        and bool(row.cancel_requested)
     )
-    return ours
-
-
-def _abandoned(job: JobRequest) -> Condition:
-    abandoned: Condition = (
-        _ours(job)
-        & (JobRequest.lease_until == job.lease_until)
-        & (JobRequest.lease_until < clock.now())
-        & (JobRequest.due_at == job.due_at)
-    )
-    return abandoned
-
-
-def _attempts_left() -> Condition:
-    left: Condition = JobRequest.attempt < JobRequest.max_attempts
-    return left
-
-
-def _same(attribute: Any, seen: Any) -> Condition:
-    condition: Condition = attribute.does_not_exist() if seen is None else attribute == seen
-    return condition
 
 
 def _end_run(
     verb: str, job: JobRequest, actions: list[Action], condition: Condition, to: Status
 ) -> JobRequest:
     token = job.claim_token
-    return _change(
+    return change.write(
         verb,
         job,
         actions,
         condition,
         landed=lambda row: row.status == to and row.claim_token == token,
     )
-
-
-def _change(
-    verb: str,
-    job: JobRequest,
-    actions: list[Action],
-    condition: Condition,
-    *,
-    landed: Callable[[JobRequest], bool],
-) -> JobRequest:
-    try:
-        job.update(actions, condition)
-    except UpdateError as error:
-        if not _condition_failed(error):
-            raise
-        row = read(job.id)
-        if row is None or not landed(row):
-            found = "gone" if row is None else row.state
-            raise PreconditionFailed(verb, job.id, found, row) from error
-        return row
-    return job
-
-
-def _condition_failed(error: PutError | UpdateError) -> bool:
-    return error.cause_response_code == "ConditionalCheckFailedException"

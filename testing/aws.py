@@ -11,6 +11,7 @@ import settings
 from runners import get_job_runner
 from runners.registry import registry
 from store import aws as clients
+from store import pauses
 
 WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
 ENVIRONMENT = {
@@ -50,6 +51,7 @@ def forget() -> None:
     """What a new process would not know: settings, clients, the runner, the registry."""
     settings.forget()
     clients.forget()
+    pauses.forget_cache()
     get_job_runner.cache_clear()
     registry.cache_clear()
 

@@ -17,7 +17,7 @@ import runners
 from errors import DoNotRetry, RetryAfter
 from runners import log, timer
 from runners.base import JobData
-from store import blobs, job_request
+from store import blobs, job_request, pauses
 from testing import moto_direct
 from testing.aws import WORKER, mocked_aws
 from testing.hostile_boundary import Boundary
@@ -122,8 +122,9 @@ class History:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for row in self._rows():
-            moto_direct.delete("jobs", row["id"])
+        for table in ("jobs", "coordination"):
+            moto_direct.clear(table)
+        pauses.forget_cache()
         self._stack.close()
 
     def dispatch(self) -> None:

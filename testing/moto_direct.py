@@ -46,9 +46,11 @@ def plain(item: dict[str, dict[str, Any]]) -> Row:
     return row
 
 
-def delete(table: str, job_id: str) -> None:
-    """Drop a row."""
-    _tables().delete_item(table, {"id": {"S": job_id}})
+def clear(table: str) -> None:
+    """Drop every item of a table."""
+    names = [each["AttributeName"] for each in _tables().get_table(table).schema]
+    for item in _items(table):
+        _tables().delete_item(table, {name: item[name] for name in names})
 
 
 def _update(call: dict[str, Any]) -> dict[str, Any]:
@@ -79,9 +81,31 @@ def _get(call: dict[str, Any]) -> dict[str, Any]:
     return {"Item": _attributes(item)} if item else {}
 
 
+def _delete(call: dict[str, Any]) -> dict[str, Any]:
+    _tables().delete_item(
+        call["TableName"],
+        call["Key"],
+        call.get("ExpressionAttributeNames", {}),
+        call.get("ExpressionAttributeValues", {}),
+        call.get("ConditionExpression"),
+    )
+    return {}
+
+
+def _query(call: dict[str, Any]) -> dict[str, Any]:
+    """The due index, the only one that the timer asks; or a partition of the coordination table."""
+    if call.get("IndexName") == "due":
+        return _query_due(call)
+    assert "IndexName" not in call
+    (value,) = call["ExpressionAttributeValues"].values()
+    partition = value["S"]
+    found = [item for item in _items(call["TableName"]) if item["pk"]["S"] == partition]
+    found.sort(key=lambda item: str(item["sk"]["S"]))
+    found = found[: call.get("Limit")]
+    return {"Items": found, "Count": len(found), "ScannedCount": len(found)}
+
+
 def _query_due(call: dict[str, Any]) -> dict[str, Any]:
-    """The due index, the only one that the timer asks."""
-    assert call["IndexName"] == "due"
     by_kind = {k: v for each in call["ExpressionAttributeValues"].values() for k, v in each.items()}
     found = []
     for row in _items(call["TableName"]):
@@ -106,4 +130,10 @@ def _tables() -> Any:
     return get_backend("dynamodb")["123456789012"]["us-east-1"]
 
 
-_CALLS = {"UpdateItem": _update, "PutItem": _put, "GetItem": _get, "Query": _query_due}
+_CALLS = {
+    "UpdateItem": _update,
+    "PutItem": _put,
+    "GetItem": _get,
+    "DeleteItem": _delete,
+    "Query": _query,
+}

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from runners.children import Children
 from store import clock
 from store.job_request import JobRequest
 from work.running_job import RunningJob
@@ -36,7 +37,7 @@ class RecordingJob(RunningJob):
             max_attempts=5,
         )
         deadline = clock.now() + int(seconds * clock.SECOND)
-        super().__init__(row, TimeBudget(deadline=deadline))
+        super().__init__(row, TimeBudget(deadline=deadline), Children(send=None))
         self.stop_at = stop_at
         self.cursors: list[Any] = []
         self.messages: list[str | None] = []

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from errors import Interrupted
 from runners import outcome, timer
-from store import verbs
+from store import change, verbs
 from store.job_request import JobRequest, Status
 from store.queries import read
 from testing.history import History, play_seed, stage
@@ -103,20 +103,20 @@ def broken_promise(histories: int = 400) -> str:
 def test_it_notices_when_a_write_does_not_ask_for_the_claim_token(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(verbs, "_ours", lambda job: JobRequest.status == Status.RUNNING)
+    monkeypatch.setattr(change, "ours", lambda job: JobRequest.status == Status.RUNNING)
     assert broken_promise()
 
 
 def test_it_notices_when_a_claim_does_not_ask_for_the_status(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    change = verbs._change
+    write = change.write
 
     def without(verb: str, job: Any, actions: Any, condition: Any, *, landed: Any) -> Any:
         anything = JobRequest.id.exists() if verb == "claim" else condition
-        return change(verb, job, actions, anything, landed=landed)
+        return write(verb, job, actions, anything, landed=landed)
 
-    monkeypatch.setattr(verbs, "_change", without)
+    monkeypatch.setattr(change, "write", without)
     assert broken_promise()
 
 
@@ -146,20 +146,20 @@ def test_it_notices_when_a_rescue_does_not_wait_for_the_lease(
 def test_it_notices_when_a_claim_takes_the_row_off_the_due_index(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    change = verbs._change
+    write = change.write
 
     def without(verb: str, job: Any, actions: Any, condition: Any, *, landed: Any) -> Any:
         more = [JobRequest.due_at.remove()] if verb == "claim" else []
-        return change(verb, job, [*actions, *more], condition, landed=landed)
+        return write(verb, job, [*actions, *more], condition, landed=landed)
 
-    monkeypatch.setattr(verbs, "_change", without)
+    monkeypatch.setattr(change, "write", without)
     assert "stranded" in broken_promise()
 
 
 def test_it_notices_when_nobody_reads_after_a_lost_response(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(verbs, "read", lambda job_id: None)
+    monkeypatch.setattr(change, "read", lambda job_id: None)
     assert "ended well and left it running" in broken_promise()
 
 
@@ -175,5 +175,5 @@ def test_it_notices_when_an_untagged_job_is_tried_again(monkeypatch: pytest.Monk
         return 1.0
 
     monkeypatch.setattr(outcome, "wait_before_retry", always)
-    monkeypatch.setattr(verbs, "_attempts_left", lambda: JobRequest.id.exists())
+    monkeypatch.setattr(change, "attempts_left", lambda: JobRequest.id.exists())
     assert "is in attempt" in broken_promise()

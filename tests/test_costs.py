@@ -18,7 +18,7 @@ from runners import get_job_runner
 from runners.base import JobData
 from sample_work import script
 from store import aws as clients
-from store import clock, queries
+from store import clock, pauses, queries
 from testing.aws import forget
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -55,6 +55,7 @@ def calls(aws: None, monkeypatch: pytest.MonkeyPatch) -> Calls:
     forget()
     script.reset()
     get_job_runner()
+    pauses.brakes()  # which a process reads once in 10 s, whatever it runs
     return Calls()
 
 

@@ -6,6 +6,7 @@ import pytest
 
 import test_verbs
 from runners import execution
+from runners.children import Children
 from runners.messages import JobMessage
 from sample_work import script
 from store import clock
@@ -21,7 +22,7 @@ read = test_verbs.stored
 
 def running(row: JobRequest | None = None, seconds: int = 900) -> RunningJob:
     budget = TimeBudget(deadline=clock.now() + seconds * 1000)
-    return RunningJob(row or test_verbs.claimed(), budget)
+    return RunningJob(row or test_verbs.claimed(), budget, Children(send=None))
 
 
 def run(row: JobRequest) -> None:

@@ -14,7 +14,7 @@ from runners import execution, timer
 from runners.messages import JobMessage, Message
 from sample_work import script
 from store import aws as clients
-from store import clock, queries, verbs
+from store import change, clock, queries, verbs
 from store.job_request import JobRequest, Status
 from testing.aws import forget
 
@@ -244,7 +244,7 @@ def test_a_shard_that_can_not_be_read_keeps_no_other_waiting(
 
 
 def poll(post: Post) -> timer.Tick:
-    return tick(post, ahead=verbs.GRACE, sends=1)
+    return tick(post, ahead=change.GRACE, sends=1)
 
 
 def test_a_poll_takes_a_job_at_once_and_then_leaves_it_alone(time: Clock, post: Post) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from errors import PreconditionFailed
 from store import aws as clients
-from store import clock, queries, verbs
+from store import change, clock, queries, verbs
 from store.job_request import JobRequest, Status
 from store.verbs import Reached
 
@@ -70,7 +70,7 @@ OWN_WRITES = ENDINGS | {
 def test_a_saved_job_is_queued_and_due_within_a_minute() -> None:
     row = stored(saved(campaign_id="c1", request_id="r1"))
     assert row.status is Status.QUEUED
-    assert row.due_at == row.created_at + verbs.GRACE
+    assert row.due_at == row.created_at + change.GRACE
     assert row.due_shard in set("01234567")
     assert row.created_key == f"{row.created_at:015d}{row.id}"
     assert (row.attempt, row.legs, row.row_version) == (1, 0, 1)

@@ -1,13 +1,17 @@
 """The job as the function that does it sees it: who it is for, where it left off, how to report."""
 
 import json
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from pydantic import BaseModel
 
 from errors import PreconditionFailed
-from store import blobs, clock, verbs
+from store import blobs, clock, pauses, steps, verbs
 from store.job_request import JobRequest
 from work.alarm import held
-from work.signals import ClaimLost, LegOver, TimeOver
+from work.results import as_json
+from work.signals import CancelAsked, ClaimLost, HeldBack, LegOver, TimeOver
 from work.time_budget import TimeBudget
 
 # Writes of a job that checkpoints all the time: soon at first, so that a short job is seen to
@@ -16,16 +20,36 @@ _FIRST_GAP = 500
 _WIDEST_GAP = 5 * clock.SECOND
 
 
+class Dispatch(Protocol):
+    """How a job dispatches more work. Jobs know no runner: they are handed this."""
+
+    def job(self, parent: JobRequest, job_type: str, payload: Any, key: str) -> str:
+        """Dispatch a child of this job; returns its id."""
+
+    def task(self, task_name: str, payload: Any) -> None:
+        """Dispatch a task."""
+
+
 class RunningJob:
     """What a job function is handed.
 
     `cursor` is what the last written checkpoint of an earlier leg or attempt left (None at first).
     """
 
-    def __init__(self, row: JobRequest, budget: TimeBudget, *, has_next_leg: bool = True) -> None:
+    def __init__(
+        self,
+        row: JobRequest,
+        budget: TimeBudget,
+        dispatch: Dispatch,
+        *,
+        has_next_leg: bool = True,
+        may_wait: bool = True,
+    ) -> None:
         self._row = row
         self._budget = budget
+        self._dispatch = dispatch
         self._has_next_leg = has_next_leg
+        self._may_wait = may_wait
         self._gap = _FIRST_GAP
         self._written_at = 0
         self.cursor: Any = row.cursor
@@ -81,7 +105,8 @@ class RunningJob:
         goes back; `message` is for the person who waits. Call it as often as you like: writes are
         spaced out (at most 5 s apart), so work since the last written checkpoint may be repeated.
         When this invocation's time is nearly over it does not return: the job goes on from `cursor`
-        in another (its next leg).
+        in another (its next leg). Nor does it when the job's owner has cancelled it, or when its
+        type or queue is paused.
         """
         self._budget.step()
         if self._budget.left() == 0:
@@ -98,12 +123,60 @@ class RunningJob:
         if clock.now() - self._written_at >= self._gap:
             self._write()
 
+    def step(self, name: str, function: Callable[[], Any]) -> Any:
+        """What `function` returned, as JSON: called now, or in an earlier leg or attempt.
+
+        Its result is stored before this returns, and from then on it is not called again for this
+        job, even if the job is retried by hand. If the attempt dies between the call and the
+        storing, the next one calls it again: give what must not happen twice an idempotency key,
+        such as the job's id and the step's name. A name stands for one step of the job. Raises
+        ResultNotJson, or whatever `function` raises; then nothing is stored.
+        """
+        done = steps.find(self.id, name)
+        if done is None:
+            result = as_json(function())
+            with held():
+                done = steps.keep(self.id, name, result)
+        return done.result
+
+    def dispatch(
+        self, job_type: str, payload: Mapping[str, Any] | BaseModel | None = None, *, key: str
+    ) -> str:
+        """Dispatch another job, for the same organisation and campaign; returns its id.
+
+        `key` names it among the children of this job: a leg or attempt that comes by here again
+        adds nothing, whatever its payload is then. Raises UnknownJobType, InvalidPayload.
+        """
+        with held():
+            return self._dispatch.job(self._row, job_type, _plain(payload), key)
+
+    def dispatch_task(
+        self, task_name: str, payload: Mapping[str, Any] | BaseModel | None = None
+    ) -> None:
+        """Dispatch a task. A leg or attempt that comes by here again dispatches it again, unless it
+        is part of a step. Raises UnknownTask, InvalidPayload, PayloadTooLarge, and SendFailed when
+        it did not leave."""
+        with held():
+            self._dispatch.task(task_name, _plain(payload))
+
     def _write(self) -> None:
         try:
             with held():
-                verbs.checkpoint(self._row, self.reached)
+                row = verbs.checkpoint(self._row, self.reached)
+                may_wait = self._may_wait and self.cursor is not None
+                brake = pauses.brakes().on(row) if may_wait else None
         except PreconditionFailed as refused:
             raise ClaimLost(str(refused)) from refused
+        if row.cancel_requested:
+            raise CancelAsked
+        if brake is not None:
+            raise HeldBack(brake)
         if self._written_at:
             self._gap = min(_WIDEST_GAP, self._gap * 2)
         self._written_at = clock.now()
+
+
+def _plain(payload: Mapping[str, Any] | BaseModel | None) -> Any:
+    if isinstance(payload, BaseModel):
+        return payload.model_dump(mode="json")
+    return dict(payload or {})

@@ -4,13 +4,27 @@ None of them is an Exception: a job's own `except Exception` would swallow it, a
 botocore, which answers an Exception inside an HTTP call with another try.
 """
 
+from store.pauses import Brake
+
 
 class ClaimLost(BaseException):
     """The row is no longer ours: another invocation, or a person, has moved it on."""
 
 
+class CancelAsked(BaseException):
+    """Its owner has asked for the job to stop, and the job has just checkpointed."""
+
+
 class LegOver(BaseException):
     """Time is short and the job has just checkpointed: the next leg goes on from there."""
+
+
+class HeldBack(BaseException):
+    """Its type or its queue is paused, and the job has just checkpointed: it goes on later."""
+
+    def __init__(self, brake: Brake) -> None:
+        super().__init__(brake.sk)
+        self.brake = brake
 
 
 class TimeOver(BaseException):

@@ -1,0 +1,37 @@
+"""Work that a job dispatches while it runs: children that a retry does not add again, and tasks."""
+
+from typing import Any
+
+from errors import NotFullyCapable
+from runners.accept import accept_job, accept_task, start
+from runners.base import JobData, Send
+from store.job_request import JobRequest, derived_id
+
+
+class Children:
+    """What a RunningJob dispatches through."""
+
+    def __init__(self, send: Send | None) -> None:
+        self._send = send
+
+    def job(self, parent: JobRequest, job_type: str, payload: Any, key: str) -> str:
+        """Save and send a child. Its id follows from its parent's and the key, so that there is
+        one, however often it is dispatched."""
+        data = JobData(
+            job_type=job_type,
+            payload=payload,
+            organization_id=parent.organization_id,
+            campaign_id=parent.campaign_id,
+        )
+        child_id = derived_id("child", parent.organization_id, parent.id, key)
+        start(accept_job(data, job_id=child_id), self._sender(job_type))
+        return child_id
+
+    def task(self, task_name: str, payload: Any) -> None:
+        """Send a task; raises SendFailed if it did not leave."""
+        self._sender(task_name)(accept_task(task_name, payload))
+
+    def _sender(self, name: str) -> Send:
+        if self._send is None:
+            raise NotFullyCapable(name, "is dispatched by a job")
+        return self._send

@@ -1,0 +1,157 @@
+"""How a verb changes a JobRequest: its precondition goes with the write, and no lost response
+makes it land twice or look as if it had not.
+
+A write whose response is lost is repeated by botocore and then fails its own condition. So a
+refused verb reads the row once: if the row shows that this very write landed, that is success.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from pynamodb.exceptions import DeleteError, PutError, UpdateError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from errors import PreconditionFailed
+from settings import settings
+from store import clock
+from store.job_request import JobRequest, Status, sort_key
+from store.queries import read
+
+# How long a row waits before the timer looks whether its message arrived.
+GRACE = clock.MINUTE
+
+
+def write(
+    verb: str,
+    job: JobRequest,
+    actions: list[Action],
+    condition: Condition,
+    *,
+    landed: Callable[[JobRequest], bool],
+) -> JobRequest:
+    """Change the row if the condition holds; returns it as it is then.
+
+    `landed` tells, of a row that refused, whether it shows this very write. Raises
+    PreconditionFailed.
+    """
+    try:
+        job.update(actions, condition)
+    except UpdateError as error:
+        if not condition_failed(error):
+            raise
+        row = read(job.id)
+        if row is None or not landed(row):
+            raise refused(verb, job.id, row) from error
+        return row
+    return job
+
+
+def refused(verb: str, job_id: str, row: JobRequest | None) -> PreconditionFailed:
+    """The error of a verb that the row, as read afterwards, did not let through."""
+    return PreconditionFailed(verb, job_id, "gone" if row is None else row.state, row)
+
+
+def condition_failed(error: PutError | UpdateError | DeleteError) -> bool:
+    """Whether the row refused, as opposed to DynamoDB."""
+    return error.cause_response_code == "ConditionalCheckFailedException"
+
+
+# --- what verbs do ------------------------------------------------------------------------------
+
+
+def queued() -> list[Action]:
+    """Any worker may claim the row, and the timer looks whether one did."""
+    now = clock.now()
+    return [
+        JobRequest.status.set(Status.QUEUED),
+        JobRequest.queued_at.set(now),
+        JobRequest.due_at.set(now + GRACE),
+        JobRequest.lease_until.remove(),
+        JobRequest.updated_at.set(now),
+    ]
+
+
+def waiting(due_at: int) -> list[Action]:
+    """The row is held back, until it is admitted."""
+    now = clock.now()
+    return [
+        JobRequest.status.set(Status.WAITING),
+        JobRequest.waiting_since.set(now),
+        JobRequest.due_at.set(due_at),
+        JobRequest.lease_until.remove(),
+        JobRequest.updated_at.set(now),
+    ]
+
+
+def finished(status: Status) -> list[Action]:
+    """The row leaves the due index for good. Token and send id stay: they tell whose outcome it is,
+    to a late message and to a write whose response was lost."""
+    now = clock.now()
+    return [
+        JobRequest.status.set(status),
+        JobRequest.finished_at.set(now),
+        JobRequest.updated_at.set(now),
+        JobRequest.expires_at.set((now + settings().retention_days * clock.DAY) // clock.SECOND),
+        JobRequest.due_at.remove(),
+        JobRequest.due_shard.remove(),
+        JobRequest.lease_until.remove(),
+        JobRequest.waiting_since.remove(),
+    ]
+
+
+def failed(job: JobRequest, error: dict[str, Any]) -> list[Action]:
+    """Finished, with an error, and listed among its organisation's failed ones."""
+    return [
+        *finished(Status.FAILED),
+        JobRequest.error.set(error),
+        JobRequest.failed_organization.set(job.organization_id),
+        JobRequest.failed_key.set(sort_key(clock.now(), job.id)),
+    ]
+
+
+# --- what verbs start from ------------------------------------------------------------------------
+
+
+def ours(job: JobRequest) -> Condition:
+    """It runs, under the claim that we have."""
+    condition: Condition = (JobRequest.status == Status.RUNNING) & (
+        JobRequest.claim_token == job.claim_token
+    )
+    return condition
+
+
+def abandoned(job: JobRequest) -> Condition:
+    """It runs under a claim whose lease, as read, is over."""
+    condition: Condition = (
+        ours(job)
+        & (JobRequest.lease_until == job.lease_until)
+        & (JobRequest.lease_until < clock.now())
+        & (JobRequest.due_at == job.due_at)
+    )
+    return condition
+
+
+def attempts_left() -> Condition:
+    """It may be tried again."""
+    condition: Condition = JobRequest.attempt < JobRequest.max_attempts
+    return condition
+
+
+def not_cancelled() -> Condition:
+    """Its owner has not asked for it to stop."""
+    condition: Condition = JobRequest.cancel_requested.does_not_exist()
+    return condition
+
+
+def as_read(job: JobRequest) -> Condition:
+    """It is where it was when it was read, and under the same claim."""
+    condition: Condition = (JobRequest.status == job.status) & _same(
+        JobRequest.claim_token, job.claim_token
+    )
+    return condition
+
+
+def _same(attribute: Any, seen: Any) -> Condition:
+    condition: Condition = attribute.does_not_exist() if seen is None else attribute == seen
+    return condition

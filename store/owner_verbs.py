@@ -1,0 +1,109 @@
+"""The verbs of a job's owner: cancel, ask to stop, queue again, delete.
+
+Each holds only for the organisation that the row was read for.
+"""
+
+from typing import Any
+
+from pynamodb.exceptions import DeleteError
+from pynamodb.expressions.condition import Condition
+
+from store import blobs, bucket, change, clock, steps
+from store.job_request import JobRequest, Status, due_shard
+from store.queries import read
+
+
+def cancel(job: JobRequest) -> JobRequest:
+    """The outcome of a job that nobody is working on. Raises PreconditionFailed if somebody is, or
+    if it is finished."""
+    return change.write(
+        "cancel",
+        job,
+        change.finished(Status.CANCELLED),
+        _same_owner(job)
+        & JobRequest.status.is_in(
+            Status.SCHEDULED, Status.WAITING, Status.QUEUED, Status.RETRYABLE
+        ),
+        landed=lambda row: row.status is Status.CANCELLED,
+    )
+
+
+def request_cancel(job: JobRequest) -> JobRequest:
+    """Ask a running job to stop: it learns of it with its next written checkpoint. Raises
+    PreconditionFailed if it is not running."""
+    return change.write(
+        "request_cancel",
+        job,
+        [JobRequest.cancel_requested.set(True)],
+        _same_owner(job) & (JobRequest.status == Status.RUNNING),
+        landed=lambda row: bool(row.cancel_requested),
+    )
+
+
+def requeue(job: JobRequest, *, max_attempts: int, payload: Any = None) -> JobRequest:
+    """A failed or cancelled job is queued again, with all its attempts and legs before it.
+
+    It resumes at its cursor; with another payload, at the beginning. Raises PreconditionFailed,
+    and MissingObject if its payload is gone.
+    """
+    # Written anew, it outlives the row again: the bucket's lifecycle counts from the last write.
+    again = blobs.get(job.payload, job.payload_key) if payload is None else payload
+    inline, key = blobs.put(f"payloads/{job.id}", again)
+    actions = [
+        *change.queued(),
+        JobRequest.due_shard.set(due_shard(job.id)),
+        JobRequest.attempt.set(1),
+        JobRequest.max_attempts.set(max_attempts),
+        JobRequest.legs.set(0),
+        JobRequest.payload_key.set(key) if key else JobRequest.payload_key.remove(),
+        JobRequest.payload.set(inline) if inline else JobRequest.payload.remove(),
+        *(
+            getattr(JobRequest, name).remove()
+            for name in (
+                *("attempt_started_at", "started_at", "finished_at", "expires_at", "run_at"),
+                *("error", "result_message", "cancel_requested", "claim_token", "send_id"),
+                *("failed_organization", "failed_key"),
+            )
+        ),
+    ]
+    if payload is not None:
+        actions += [JobRequest.cursor.remove(), JobRequest.progress.set(0)]
+    return change.write(
+        "requeue",
+        job,
+        actions,
+        _same_owner(job)
+        & JobRequest.status.is_in(Status.FAILED, Status.CANCELLED)
+        & (JobRequest.finished_at == job.finished_at)
+        & (JobRequest.expires_at > clock.now() // clock.SECOND),
+        landed=lambda row: not row.status.finished,
+    )
+
+
+def delete(job: JobRequest) -> None:
+    """A finished job is forgotten: its row, then what it kept elsewhere. Raises PreconditionFailed
+    unless it is finished."""
+    try:
+        job.delete(
+            _same_owner(job)
+            & JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
+        )
+    except DeleteError as error:
+        if not change.condition_failed(error):
+            raise
+        row = read(job.id)
+        if row is not None:
+            raise change.refused("delete", job.id, row) from error
+    # If this is cut off, the bucket's lifecycle and the table's TTL do the rest.
+    steps.delete(job.id)
+    for prefix in (
+        f"payloads/{job.id}/",
+        f"partial/{job.id}/",
+        f"results/{job.organization_id}/{job.id}/",
+    ):
+        bucket.delete_all(prefix)
+
+
+def _same_owner(job: JobRequest) -> Condition:
+    condition: Condition = JobRequest.organization_id == job.organization_id
+    return condition

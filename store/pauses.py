@@ -1,0 +1,166 @@
+"""The brake: which job types and queues are paused, and which jobs each of them holds back.
+
+All of it is in the coordination table. What is held back is listed here in the order it was
+created, so that it can go on in that order; that a job is held back is said by its own row alone.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pynamodb.attributes import UnicodeAttribute
+
+from store import clock
+from store.job_request import JobRequest
+from store.table import Enumerated, Integer, Table
+
+# How long a process goes by what it has read: a pause takes effect everywhere after this time.
+CACHED = 10 * clock.SECOND
+_FLAGS = "paused"
+
+
+class Kind(StrEnum):
+    """What can be paused."""
+
+    JOB_TYPE = "job_type"
+    QUEUE = "queue"
+
+
+class State(StrEnum):
+    """Where a brake is."""
+
+    PAUSED = "paused"  # nothing of it starts
+    RESUMING = "resuming"  # what was held back is let go, in order
+
+
+class Brake(Table):
+    """A job type or a queue that is paused, or was until a moment ago."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True, default=_FLAGS)
+    sk = UnicodeAttribute(range_key=True)  # kind and name
+    state = Enumerated(State)
+    changed_at = Integer()
+
+    @property
+    def kind(self) -> Kind:
+        """What is paused: a job type or a queue."""
+        return Kind(self.sk.partition("#")[0])
+
+    @property
+    def name(self) -> str:
+        """Which one."""
+        return self.sk.partition("#")[2]
+
+
+class HeldBack(Table):
+    """A job that a brake holds back, or once did: its row says whether it still waits."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True)  # the brake
+    sk = UnicodeAttribute(range_key=True)  # the job's created_key
+
+    @property
+    def job_id(self) -> str:
+        """Whose entry it is."""
+        return self.sk[15:]
+
+
+@dataclass(frozen=True)
+class Brakes:
+    """Every brake there is, as read at one time."""
+
+    all: tuple[Brake, ...] = ()
+
+    def may_hold(self, job_type: str) -> bool:
+        """Whether a job of this type may have to wait. Its queue is known from its row alone."""
+        return any(
+            brake.kind is Kind.QUEUE or brake.name == job_type for brake in self._on(State.PAUSED)
+        )
+
+    def on(self, job: JobRequest) -> Brake | None:
+        """The brake that holds this job back, if one does."""
+        ours = {_key(Kind.JOB_TYPE, job.job_type), _key(Kind.QUEUE, job.queue_name)}
+        return next((brake for brake in self._on(State.PAUSED) if brake.sk in ours), None)
+
+    def resuming(self) -> Iterator[Brake]:
+        """The brakes that were released, and may still hold jobs."""
+        return self._on(State.RESUMING)
+
+    def paused(self) -> Iterator[Brake]:
+        """The brakes that are on."""
+        return self._on(State.PAUSED)
+
+    def _on(self, state: State) -> Iterator[Brake]:
+        return (brake for brake in self.all if brake.state is state)
+
+
+def brakes(*, fresh: bool = False) -> Brakes:
+    """Every brake, as of at most CACHED ago, or as of now."""
+    now = clock.now()
+    if fresh or not 0 <= now - _cache.read_at < CACHED:
+        _cache.brakes = Brakes(tuple(Brake.query(_FLAGS, consistent_read=True)))
+        _cache.read_at = now
+    return _cache.brakes
+
+
+def pause(kind: Kind, name: str) -> Brake:
+    """Put a brake on."""
+    return _set(kind, name, State.PAUSED)
+
+
+def release(kind: Kind, name: str) -> Brake:
+    """Let a brake go: what it holds back is to be let go."""
+    return _set(kind, name, State.RESUMING)
+
+
+def forget(brake: Brake) -> None:
+    """Nothing is left of a released brake; unless it was put on again meanwhile."""
+    brake.delete((Brake.state == State.RESUMING) & (Brake.changed_at == brake.changed_at))
+    _cache.read_at = 0
+
+
+def hold(brake: Brake, job: JobRequest) -> None:
+    """List a job among those that a brake holds back."""
+    HeldBack(_held_by(brake), job.created_key).save()
+
+
+def held_by(brake: Brake, most: int) -> Iterable[HeldBack]:
+    """The jobs that a brake holds back, the oldest first."""
+    return HeldBack.query(_held_by(brake), consistent_read=True, limit=most)
+
+
+def forget_cache() -> None:
+    """Read the brakes again at the next call: for tests."""
+    _cache.read_at = 0
+
+
+class _Cache:
+    brakes = Brakes()
+    read_at = 0
+
+
+_cache = _Cache()
+
+
+def _set(kind: Kind, name: str, state: State) -> Brake:
+    brake = Brake(sk=_key(kind, name), state=state, changed_at=clock.now())
+    brake.save()
+    _cache.read_at = 0
+    return brake
+
+
+def _key(kind: Kind, name: str) -> str:
+    return f"{kind}#{name}"
+
+
+def _held_by(brake: Brake) -> str:
+    return f"held#{brake.sk}"

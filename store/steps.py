@@ -1,0 +1,69 @@
+"""The results of a job's named steps: each stored once, whoever comes second.
+
+They are in the coordination table, under the job's id, and outlive its row.
+"""
+
+from typing import Any
+
+from pynamodb.attributes import BinaryAttribute, UnicodeAttribute
+from pynamodb.exceptions import PutError
+
+from store import blobs, change, clock
+from store.table import Integer, Table, nullable
+
+# As long as the bucket keeps a job's partial/ objects: longer than any row can live.
+_LIFETIME = 180 * clock.DAY
+
+
+class Step(Table):
+    """What a step returned. It exists only once the step is done."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)  # the step's name
+    value = nullable(BinaryAttribute(legacy_encoding=False))  # see store.blobs
+    value_key = nullable(UnicodeAttribute())
+    expires_at = Integer()  # in seconds, for TTL
+
+    @property
+    def result(self) -> Any:
+        """The JSON it returned; raises MissingObject."""
+        return blobs.get(self.value, self.value_key)
+
+
+def find(job_id: str, name: str) -> Step | None:
+    """The step of this name if it is done."""
+    try:
+        return Step.get(_partition(job_id), name, consistent_read=True)
+    except Step.DoesNotExist:
+        return None
+
+
+def keep(job_id: str, name: str, result: Any) -> Step:
+    """The step is done, with this result. If it was done before, that result stands, and is what
+    is returned."""
+    inline, key = blobs.put(f"partial/{job_id}/steps", result)
+    expires_at = (clock.now() + _LIFETIME) // clock.SECOND
+    step = Step(_partition(job_id), name, value=inline, value_key=key, expires_at=expires_at)
+    try:
+        step.save(Step.pk.does_not_exist())
+    except PutError as error:
+        if not change.condition_failed(error):
+            raise
+        return find(job_id, name) or step
+    return step
+
+
+def delete(job_id: str) -> None:
+    """Forget every step of a job."""
+    with Step.batch_write() as batch:
+        for step in Step.query(_partition(job_id), attributes_to_get=["pk", "sk", "expires_at"]):
+            batch.delete(step)
+
+
+def _partition(job_id: str) -> str:
+    return f"step#{job_id}"

@@ -1,0 +1,20 @@
+"""What jobs and steps return: JSON, and nothing that would look different once it was kept."""
+
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+from errors import ResultNotJson
+from store import blobs
+
+
+def as_json(result: Any) -> Any:
+    """The result as it will be read again: JSON; a pydantic model as its fields. Raises
+    ResultNotJson."""
+    if isinstance(result, BaseModel):
+        result = result.model_dump(mode="json")
+    try:
+        return json.loads(blobs.canonical(result))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ResultNotJson(str(error)) from error
