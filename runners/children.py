@@ -17,6 +17,7 @@ class Children:
     def job(self, parent: JobRequest, job_type: str, payload: Any, key: str) -> str:
         """Save and send a child. Its id follows from its parent's and the key, so that there is
         one, however often it is dispatched."""
+        send = self._sender(job_type)
         data = JobData(
             job_type=job_type,
             payload=payload,
@@ -24,7 +25,7 @@ class Children:
             campaign_id=parent.campaign_id,
         )
         child_id = derived_id("child", parent.organization_id, parent.id, key)
-        start(accept_job(data, job_id=child_id), self._sender(job_type))
+        start(accept_job(data, job_id=child_id), send)
         return child_id
 
     def task(self, task_name: str, payload: Any) -> None:

@@ -1,0 +1,289 @@
+"""What an owner may do with a job: cancel it, have it done again, delete it."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bench import Bench
+from errors import InvalidPayload, MissingObject, PreconditionFailed, WrongState
+from runners import control
+from sample_work import script
+from store import aws as clients
+from store import bucket, change, clock, owner_verbs, queries, steps, verbs
+from store.job_request import JobRequest, Status
+from store.verbs import Reached
+
+
+def fails(job: object, payload: object) -> None:
+    raise ValueError("no luck")
+
+
+def failed(bench: Bench, **fields: Any) -> JobRequest:
+    script.job = fails
+    return bench.run(bench.dispatch("sample_once", **fields))
+
+
+def claim(row: JobRequest, seconds: float = 900) -> JobRequest:
+    return verbs.claim(row.id, send_id="s", deadline=clock.now() + int(seconds * 1000))
+
+
+# --- cancel ---------------------------------------------------------------------------------------
+
+
+def test_a_waiting_job_is_cancelled_at_once_and_never_starts(bench: Bench) -> None:
+    row = control.cancel(bench.dispatch())
+    assert (row.status, row.due_at, row.finished_at is None) == (Status.CANCELLED, None, False)
+    assert bench.run(row).status is Status.CANCELLED
+    assert not script.jobs_run
+
+
+def test_a_scheduled_and_a_retryable_job_are_cancelled_at_once(bench: Bench) -> None:
+    script.job = fails
+    retryable = bench.run(bench.dispatch())
+    assert retryable.status is Status.RETRYABLE
+    for row in (retryable, bench.dispatch(delay=100)):
+        assert control.cancel(row).status is Status.CANCELLED
+
+
+def test_a_running_job_is_asked_and_stops_at_its_next_written_checkpoint(bench: Bench) -> None:
+    def work(job: Any, payload: object) -> None:
+        job.checkpoint("one", progress=10)
+        assert control.cancel(bench.read(job.id)).status is Status.RUNNING
+        bench.advance(6)
+        job.checkpoint("two", progress=20, message="two of three")
+        raise AssertionError("it went on")
+
+    script.job = work
+    row = bench.run(bench.dispatch())
+    assert (row.status, row.cursor, row.progress) == (Status.CANCELLED, "two", 20)
+    assert row.error is None
+    assert row.result_message == "two of three"
+
+
+def test_a_job_that_ends_before_it_hears_of_the_cancel_has_succeeded(bench: Bench) -> None:
+    def work(job: Any, payload: object) -> str:
+        control.cancel(bench.read(job.id))
+        return "done"
+
+    script.job = work
+    assert bench.run(bench.dispatch()).status is Status.SUCCEEDED
+
+
+def test_a_cancelled_job_gets_no_other_attempt(bench: Bench) -> None:
+    def work(job: Any, payload: object) -> None:
+        control.cancel(bench.read(job.id))
+        raise ValueError("no luck")
+
+    script.job = work
+    row = bench.run(bench.dispatch())
+    assert (row.status, row.error["kind"]) == (Status.CANCELLED, "ValueError")
+    assert not bench.sent
+
+
+def test_a_cancelled_job_gets_no_other_leg(bench: Bench) -> None:
+    row = claim(bench.dispatch())
+    control.cancel(row)
+    ended = verbs.end_leg(row, Reached("here", 40, None))
+    assert (ended.status, ended.cursor) == (Status.CANCELLED, "here")
+
+
+def test_a_cancelled_job_whose_worker_dies_is_cancelled_by_the_rescue(bench: Bench) -> None:
+    row = claim(bench.dispatch("sample_once"), seconds=10)
+    control.cancel(row)
+    bench.advance(120)
+    bench.tick()
+    row = bench.read(row)
+    assert (row.status, row.error["kind"]) == (Status.CANCELLED, "Interrupted")
+
+
+def test_a_cancel_costs_the_happy_path_no_read(bench: Bench) -> None:
+    """The flag comes with the response of the checkpoint's own write."""
+    row = claim(bench.dispatch())
+    reads: list[str] = []
+    control.cancel(row)
+    clients.client("dynamodb").meta.events.register(
+        "before-call.dynamodb.GetItem", lambda **_: reads.append("read")
+    )
+    assert verbs.checkpoint(row, Reached("one", 1, None)).cancel_requested
+    assert not reads
+
+
+def test_cancelling_twice_is_no_error_and_cancelling_what_has_ended_is(bench: Bench) -> None:
+    row = control.cancel(bench.dispatch())
+    assert control.cancel(row).status is Status.CANCELLED
+    with pytest.raises(WrongState, match="is succeeded: only a job that has not ended"):
+        control.cancel(bench.run(bench.dispatch()))
+
+
+def test_a_job_that_starts_while_it_is_being_cancelled_is_asked_to_stop(bench: Bench) -> None:
+    seen = bench.dispatch()
+    claim(seen)
+    row = control.cancel(seen)
+    assert (row.status, row.cancel_requested) == (Status.RUNNING, True)
+
+
+@pytest.mark.parametrize("verb", ["cancel", "request_cancel", "requeue", "delete"])
+def test_no_verb_of_an_owner_holds_for_another_organisation(bench: Bench, verb: str) -> None:
+    row = bench.dispatch()
+    if verb == "request_cancel":
+        claim(row)
+    elif verb != "cancel":
+        row = control.cancel(row)
+    row.organization_id = "other"
+    more = {"max_attempts": 1} if verb == "requeue" else {}
+    with pytest.raises(PreconditionFailed):
+        getattr(owner_verbs, verb)(row, **more)
+
+
+# --- retry by hand --------------------------------------------------------------------------------
+
+
+def test_a_failed_job_is_done_again_with_all_its_attempts_and_legs(bench: Bench) -> None:
+    row = control.retry_again(failed(bench), bench.send)
+    assert (row.status, row.attempt, row.legs) == (Status.QUEUED, 1, 0)
+    assert clock.now() < (row.due_at or 0) <= clock.now() + change.GRACE
+    for name in ("error", "finished_at", "expires_at", "claim_token", "failed_key"):
+        assert getattr(bench.read(row), name) is None, name
+    assert not queries.page("acme", limit=10, status=Status.FAILED).jobs
+    script.job = lambda job, payload: "done"
+    assert bench.deliver() == 1
+    assert bench.read(row).status is Status.SUCCEEDED
+
+
+def test_a_job_done_again_resumes_at_its_cursor_and_with_another_payload_begins_anew(
+    bench: Bench,
+) -> None:
+    def work(job: Any, payload: Any) -> None:
+        seen.append((job.cursor, payload.number))
+        job.checkpoint("half way", progress=50)
+        raise ValueError("no luck")
+
+    seen: list[tuple[Any, int]] = []
+    script.job = work
+    row = bench.run(bench.dispatch("sample_once"))
+    row = bench.run(control.retry_again(row, bench.send))
+    row = bench.run(control.retry_again(row, bench.send, {"number": 2}))
+    assert seen == [(None, 1), ("half way", 1), (None, 2)]
+
+
+def test_a_payload_that_does_not_fit_changes_nothing(bench: Bench) -> None:
+    row = failed(bench)
+    with pytest.raises(InvalidPayload):
+        control.retry_again(row, bench.send, {"number": "many"})
+    assert bench.read(row).status is Status.FAILED
+    assert not bench.sent
+
+
+def test_a_payload_that_is_gone_is_said_and_the_job_stays_failed(bench: Bench) -> None:
+    large = bench.dispatch(payload={"text": _incompressible()})
+    assert large.payload_key
+    row = control.cancel(large)
+    bucket.delete_all(f"payloads/{row.id}/")
+    with pytest.raises(MissingObject):
+        control.retry_again(row, bench.send)
+    assert bench.read(row).status is Status.CANCELLED
+
+
+def test_only_failed_and_cancelled_jobs_are_done_again(bench: Bench) -> None:
+    with pytest.raises(WrongState, match="is queued"):
+        control.retry_again(bench.dispatch(), bench.send)
+    with pytest.raises(WrongState, match="is succeeded"):
+        control.retry_again(bench.run(bench.dispatch()), bench.send)
+
+
+def test_a_retry_whose_response_was_lost_is_not_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = failed(bench)
+    lose_next_response("UpdateItem")
+    assert control.retry_again(row, bench.send).status is Status.QUEUED
+
+
+def test_two_people_who_retry_the_same_job_start_it_once(bench: Bench) -> None:
+    row = failed(bench)
+    script.jobs_run.clear()
+    script.job = lambda job, payload: "done"
+    seen = bench.read(row)
+    control.retry_again(row, bench.send)
+    control.retry_again(seen, bench.send)
+    bench.deliver()
+    assert len(script.jobs_run) == 1
+
+
+def test_a_zombie_of_an_earlier_run_can_write_nothing_after_a_retry_by_hand(bench: Bench) -> None:
+    zombie = claim(bench.dispatch("sample_once"), seconds=10)
+    bench.advance(120)
+    bench.tick()
+    again = claim(control.retry_again(bench.read(zombie), bench.send))
+    assert again.legs == 1
+    writes: list[Callable[[], JobRequest]] = [
+        lambda: verbs.checkpoint(zombie, Reached("late", 99, None)),
+        lambda: verbs.succeed(zombie, "late"),
+        lambda: verbs.fail(zombie, {"kind": "late"}),
+    ]
+    for write in writes:
+        with pytest.raises(PreconditionFailed):
+            write()
+
+
+# --- delete ---------------------------------------------------------------------------------------
+
+
+def test_a_deleted_job_leaves_nothing_behind(bench: Bench) -> None:
+    script.job = lambda job, payload: [job.step("one", lambda: 1), _incompressible()]
+    row = bench.run(bench.dispatch(payload={"text": _incompressible()}))
+    bucket.put_bytes(f"partial/{row.id}/seen", b"x")
+    bucket.put_bytes(f"results/acme/{row.id}/export.csv", b"x")
+    other = bench.run(bench.dispatch())
+    bucket.put_bytes(f"results/acme/{other.id}/export.csv", b"x")
+    assert row.payload_key
+    assert row.result_key
+    control.delete(row)
+    assert queries.read(row.id) is None
+    assert steps.find(row.id, "one") is None
+    listed = clients.client("s3").list_objects_v2(Bucket="bucket").get("Contents", [])
+    assert all(row.id not in each["Key"] for each in listed)
+    assert any(other.id in each["Key"] for each in listed)
+
+
+def test_a_job_that_has_not_ended_is_not_deleted(bench: Bench) -> None:
+    row = bench.dispatch()
+    with pytest.raises(WrongState, match="cancel it first"):
+        control.delete(row)
+    assert bench.read(row).status is Status.QUEUED
+
+
+def test_a_job_that_was_started_again_meanwhile_is_not_deleted(bench: Bench) -> None:
+    row = failed(bench)
+    seen = bench.read(row)
+    control.retry_again(row, bench.send)
+    with pytest.raises(PreconditionFailed):
+        control.delete(seen)
+    assert bench.read(row).status is Status.QUEUED
+
+
+def test_a_delete_whose_response_was_lost_is_done(bench: Bench) -> None:
+    row = failed(bench)
+    lose_next_response("DeleteItem")
+    control.delete(row)
+    assert queries.read(row.id) is None
+
+
+def lose_next_response(operation: str) -> None:
+    """The write lands, its response does not arrive, and botocore sends it again."""
+    lost: list[str] = []
+
+    def lose(response: Any, operation: Any, **_: Any) -> int | None:
+        if response is None or response[0].status_code >= 300 or lost:
+            return None
+        lost.append(operation.name)
+        return 0
+
+    events = clients.client("dynamodb").meta.events
+    events.register_first(f"needs-retry.dynamodb.{operation}", lose)
+
+
+def _incompressible() -> str:
+    return random.Random(0).randbytes(20_000).hex()
