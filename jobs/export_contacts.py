@@ -1,11 +1,12 @@
 """Exports a campaign's contacts to a CSV file of any size."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from contacts import roster
+from contacts.assignment import Assignment
 from contacts.bucket_keys import campaign_of, result_key
 from contacts.contact import Contact, organization_campaign
 from contacts.csv_text import CONTENT_TYPE, CsvText
@@ -14,7 +15,10 @@ from store import bucket
 from store.multipart import PART_SIZE, Upload
 from work.running_job import RunningJob
 
-COLUMNS = ("first_name", "last_name", "cell", "zip", "external_id", "custom_fields")
+COLUMNS = (
+    *("first_name", "last_name", "cell", "zip", "external_id", "custom_fields"),
+    *("texter", "message_status"),
+)
 
 
 class ExportContacts(BaseModel):
@@ -55,8 +59,8 @@ class _Export:
     def run(self) -> dict[str, Any]:
         """Write what is left of the file; the job's result."""
         try:
-            for contact in self._contacts():
-                self._text.add(_values(contact))
+            for contact, assignment in roster.contacts(self._campaign, self._last):
+                self._text.add(_values(contact, assignment))
                 self._rows += 1
                 self._last = contact.cell
                 if len(self._text) >= PART_SIZE:
@@ -68,10 +72,6 @@ class _Export:
                 self._upload.abort()
             raise
         return {"file": self._key, "rows": self._rows}
-
-    def _contacts(self) -> Iterator[Contact]:
-        after = None if self._last is None else Contact.cell > self._last
-        return Contact.query(self._campaign, after, consistent_read=True)
 
     def _write_part(self) -> None:
         self._upload = self._upload or Upload.start(self._key, CONTENT_TYPE)
@@ -94,7 +94,7 @@ class _Export:
         self._upload.complete()
 
 
-def _values(contact: Contact) -> tuple[str, ...]:
+def _values(contact: Contact, assignment: Assignment | None) -> tuple[str, ...]:
     custom = contact.custom_fields
     return (
         contact.first_name,
@@ -104,4 +104,6 @@ def _values(contact: Contact) -> tuple[str, ...]:
         contact.external_id or "",
         # One column: which custom fields there are is not known before the last contact is read.
         json.dumps(custom, ensure_ascii=False, sort_keys=True) if custom else "",
+        assignment.texter if assignment else "",
+        assignment.message_status if assignment else "",
     )

@@ -7,4 +7,5 @@ class Jobs(StrEnum):
     """A job's name, as callers write it."""
 
     IMPORT_CONTACTS = "import_contacts"  # a CSV file's rows become a campaign's contacts
+    ASSIGN_TEXTERS = "assign_texters"  # a campaign's contacts are split over its texters
     EXPORT_CONTACTS = "export_contacts"  # a campaign's contacts become a CSV file

@@ -1,5 +1,6 @@
 """What can run as a job: each name with its function and the rules it runs under."""
 
+from jobs.assign_texters import assign_texters
 from jobs.export_contacts import export_contacts
 from jobs.import_contacts import import_contacts
 from jobs.names import Jobs
@@ -7,7 +8,8 @@ from work.definitions import Job
 from work.retry import Retry
 
 JOBS: dict[str, Job] = {
-    # Both resume at their cursor and write the same again, so another attempt does no harm.
+    # All resume at their cursor and write the same again, so another attempt does no harm.
     Jobs.IMPORT_CONTACTS: Job(import_contacts, retry=Retry(max_attempts=5)),
+    Jobs.ASSIGN_TEXTERS: Job(assign_texters, retry=Retry(max_attempts=5)),
     Jobs.EXPORT_CONTACTS: Job(export_contacts, retry=Retry(max_attempts=5)),
 }

@@ -112,6 +112,7 @@ def count_contacts(stack: Stack, organization: str, campaign: str) -> int:
         TableName=stack.contacts_table_name,
         Select="COUNT",
         KeyConditionExpression="organization_campaign = :campaign",
+        FilterExpression="attribute_exists(first_name)",  # not their assignments
         ExpressionAttributeValues={":campaign": {"S": f"{organization}#{campaign}"}},
     )
     return sum(page["Count"] for page in pages)

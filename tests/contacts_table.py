@@ -4,6 +4,7 @@ import csv
 import io
 from typing import Any
 
+from contacts import roster
 from contacts.contact import Contact, organization_campaign
 from jobs.import_contacts import ImportContacts, import_contacts
 from recording_job import RecordingJob
@@ -23,7 +24,7 @@ def run(file: str | bytes, *, country: str = "US", job: RecordingJob | None = No
 def contacts(organization: str = "acme", campaign: str = "spring") -> list[dict[str, Any]]:
     """A campaign's contacts by number, as plain values."""
     key = organization_campaign(organization, campaign)
-    found = [each.attribute_values for each in Contact.query(key, consistent_read=True)]
+    found = [contact.attribute_values for contact, _ in roster.contacts(key)]
     for each in found:
         assert each.pop("organization_campaign") == key
     return found
@@ -32,6 +33,21 @@ def contacts(organization: str = "acme", campaign: str = "spring") -> list[dict[
 def cells(**whose: str) -> list[str]:
     """The numbers of a campaign's contacts."""
     return [each["cell"] for each in contacts(**whose)]
+
+
+def keep(count: int, campaign: str = "spring", *, first: int = 0) -> None:
+    """Contacts of acme, as an import would leave them."""
+    key = organization_campaign("acme", campaign)
+    with Contact.batch_write() as batch:
+        for number in range(first, first + count):
+            cell = f"+1212555{number:04d}"
+            batch.save(Contact(key, cell, first_name=f"Ann {number}", last_name="Lee"))
+
+
+def texters(campaign: str = "spring") -> list[str | None]:
+    """Who texts each contact of acme's campaign, in the order of their numbers."""
+    found = roster.assignments(organization_campaign("acme", campaign))
+    return [assignment and assignment.texter for _, assignment in found]
 
 
 def rows_of(key: str) -> list[list[str]]:

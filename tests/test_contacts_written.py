@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from contacts import writer as contact_writer
+from contacts import patient_pool
 from contacts.contact import Contact
 from contacts.writer import ContactWriter
 from contacts_table import cells
@@ -41,7 +41,7 @@ def wrapped(
         return wrap(real, RequestItems)
 
     monkeypatch.setattr(client, "batch_write_item", batch_write_item)
-    monkeypatch.setattr(contact_writer, "_BACKOFF", Retry(base=0.001, cap=0.002))
+    monkeypatch.setattr(patient_pool, "_BACKOFF", Retry(base=0.001, cap=0.002))
     return sent
 
 
@@ -99,7 +99,7 @@ def test_a_table_that_refuses_until_the_time_is_up_is_left_alone_for_a_while(
     sent = wrapped(monkeypatch, refuses)
     with (
         ContactWriter(lambda: next(left)) as writer,
-        pytest.raises(RetryAfter, match="takes no more contacts for now; retry after 30 s"),
+        pytest.raises(RetryAfter, match="takes no more for now; retry after 30 s"),
     ):
         writer.write(some_contacts(1))
     assert sent == [1, 1, 1]

@@ -31,6 +31,7 @@ STATUSES = {
     "api_list_jobs_bad_limit": 400,
     "api_list_jobs_failed": 200,
     "api_list_jobs_no_organization": 400,
+    "api_post_job_assign": 202,
     "api_post_job_base64": 202,
     "api_post_job_export": 202,
     "api_post_job_import": 202,

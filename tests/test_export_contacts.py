@@ -9,6 +9,7 @@ from moto.s3.exceptions import NoSuchUpload
 from moto.s3.models import S3Backend
 from pydantic import ValidationError
 
+from contacts.assignment import assign
 from contacts.contact import Contact
 from contacts_table import contacts, rows_of
 from errors import DoNotRetry
@@ -22,7 +23,10 @@ from store import bucket, multipart
 pytestmark = pytest.mark.usefixtures("aws")
 
 FILE = "results/acme/job/contacts.csv"
-HEADER = ["first_name", "last_name", "cell", "zip", "external_id", "custom_fields"]
+HEADER = [
+    *("first_name", "last_name", "cell", "zip", "external_id", "custom_fields"),
+    *("texter", "message_status"),
+]
 
 
 def export(job: RecordingJob | None = None) -> dict[str, Any]:
@@ -79,11 +83,12 @@ def test_every_contact_of_the_campaign_is_in_the_file_and_no_other() -> None:
     Contact("acme#spring", "+12125550124", first_name="Bob", last_name='R"a,y').save()
     Contact("acme#springtime", "+12125550125", first_name="Cy", last_name="Fox").save()
     Contact("acme2#spring", "+12125550126", first_name="Dee", last_name="Poe").save()
+    assign("acme#spring", "+12125550124", "ada", "run")
     assert export() == {"file": FILE, "rows": 2}
     assert rows_of(FILE) == [
         HEADER,
-        ["Zoë", "Lee", "+12125550123", "01234", "a-1", '{"city": "Köln", "pet": "Rex"}'],
-        ["Bob", 'R"a,y', "+12125550124", "", "", ""],
+        ["Zoë", "Lee", "+12125550123", "01234", "a-1", '{"city": "Köln", "pet": "Rex"}', "", ""],
+        ["Bob", 'R"a,y', "+12125550124", "", "", "", "ada", "needs_message"],
     ]
     head = clients.client("s3").head_object(Bucket="bucket", Key=FILE)
     assert head["ContentType"] == "text/csv; charset=utf-8"
