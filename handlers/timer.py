@@ -10,12 +10,13 @@ import runners
 from runners import log, timer
 from runners.base import Send
 from runners.messages import decode
+from runners.metrics import NAMESPACE
 from store import clock
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-metrics = Metrics(namespace="JobRunners")
+metrics = Metrics(namespace=NAMESPACE)
 # Time kept back from a tick's end, for the write and the send that it may be in the middle of.
 _MARGIN = 5 * clock.SECOND
 
@@ -52,7 +53,8 @@ def tick(context: "LambdaContext", send: Send) -> None:
     metrics.add_metric("TimerLag", MetricUnit.Milliseconds, result.lag)
     metrics.add_metric("TimerSendFailures", MetricUnit.Count, result.send_failures)
     for met in timer.Met:
-        metrics.add_metric(f"Timer{met.title()}", MetricUnit.Count, result.met[met])
+        name = "Timer" + met.title().replace(" ", "")
+        metrics.add_metric(name, MetricUnit.Count, result.met[met])
     log.logger.info(
         "tick", extra={"lag_ms": result.lag, **{str(met): n for met, n in result.met.items()}}
     )

@@ -12,6 +12,8 @@ from store import clock
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
+log.adopt_standard_logging()
+
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> None:
     """Run what the event asks for; what it can't leave to later raises, and Lambda keeps it."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import runners
 from errors import IdempotencyConflict, NotFullyCapable, PayloadTooLarge
+from runners import log
 from runners.base import JobData, Send
 from runners.messages import TaskMessage
 from runners.outcome import looked_for_at, wake
@@ -53,6 +54,7 @@ def accept_job(job_data: JobData, *, job_id: str | None = None) -> JobRequest:
     )
     if key is not None and row.request_hash != request_hash:
         raise IdempotencyConflict(key, row.id)
+    log.accepted(row)
     return row
 
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from errors import NotFullyCapable, PreconditionFailed, WrongState
+from runners import log
 from runners.accept import start
 from runners.base import Send
 from runners.registry import registry
@@ -25,7 +26,9 @@ def cancel(row: JobRequest) -> JobRequest:
             raise WrongState(row.id, str(row.status), "cancelled", "that has not ended")
         running = row.status is Status.RUNNING
         try:
-            return (owner_verbs.request_cancel if running else owner_verbs.cancel)(row)
+            row = (owner_verbs.request_cancel if running else owner_verbs.cancel)(row)
+            log.cancelled_by_owner(row)
+            return row
         except PreconditionFailed as refused:
             if refused.row is None:
                 raise
@@ -48,6 +51,7 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
         registry().job_payload(row.job_type, payload)
     most = job.retry.max_attempts if job.retry else 1
     row = owner_verbs.requeue(row, max_attempts=most, payload=payload)
+    log.queued_again(row)
     start(row, send)
     return row
 
@@ -58,3 +62,4 @@ def delete(row: JobRequest) -> None:
     if not row.status.finished:
         raise WrongState(row.id, str(row.status), "deleted", "that has ended; cancel it first")
     owner_verbs.delete(row)
+    log.deleted(row)

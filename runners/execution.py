@@ -58,7 +58,7 @@ def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
         except ClaimLost as lost:
             log.claim_lost(lost)
         except CancelAsked:
-            _record(lambda: log.stopped(verbs.stop(row, reached=running.reached)))
+            _record(lambda: log.cancelled(verbs.stop(row, reached=running.reached)))
         except LegOver:
             _end_leg(job, running, row, send)
         except HeldBack as held:
@@ -113,10 +113,10 @@ def answer_failed_task(message: TaskMessage, error: BaseException, send: Send | 
     most = retry.max_attempts if retry else 1
     delay = wait_before_retry(retry, message.attempt, most, error)
     if delay is None or send is None:
-        log.task_failed(error)
+        log.task_failed(message, error)
     else:
         send(message.next_attempt(), delay)
-        log.will_retry(error, delay)
+        log.task_will_retry(message, error, delay)
 
 
 def _call(job: Job, running: RunningJob, row: JobRequest) -> Any:

@@ -1,14 +1,18 @@
-"""What is logged about work: every event's wording, and the fields each line carries, in one place.
+"""What is logged and counted about work: every event's wording, its metrics, and the fields that
+each line carries, in one place.
 
 Payloads and results are never logged.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from aws_lambda_powertools import Logger
 
+from errors import Interrupted
+from runners import metrics
 from runners.messages import JobMessage, Message, TaskMessage
 from store import clock
 from store.job_request import JobRequest, Status
@@ -16,6 +20,15 @@ from store.pauses import Brake
 from work import context
 
 logger = Logger()
+
+
+def adopt_standard_logging() -> None:
+    """Lines that work and libraries log through Python's own `logging` carry the same fields."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(logger.registered_formatter)
+
+
+# --- the fields of every line ---------------------------------------------------------------------
 
 
 @contextmanager
@@ -45,6 +58,7 @@ def claimed(row: JobRequest) -> Iterator[None]:
     with _fields(fields):
         wait = (row.started_at or 0) - max(row.queued_at or 0, row.run_at or 0)
         logger.info("claimed", extra={"queue_wait_ms": wait})
+        metrics.emit("job_type", row.job_type, QueueWait=wait)
         yield
 
 
@@ -56,6 +70,14 @@ def _fields(fields: dict[str, Any]) -> Iterator[None]:
         yield
     finally:
         logger.thread_safe_remove_keys(fields)
+
+
+# --- a job on its way -----------------------------------------------------------------------------
+
+
+def accepted(row: JobRequest) -> None:
+    """A job was saved, for the request whose id this line carries."""
+    logger.info("accepted", extra=_whose(row))
 
 
 def not_claimed(why: Exception) -> None:
@@ -70,49 +92,48 @@ def left_for_later(why: Exception) -> None:
 
 def left_due(row: JobRequest, why: Exception) -> None:
     """The message did not leave; the timer will send it."""
-    logger.warning(
-        "not sent, stays due", extra={"job_id": row.id, "job_type": row.job_type, "why": str(why)}
-    )
+    logger.warning("not sent, stays due", extra=_whose(row) | {"why": str(why)})
+
+
+def held_back(row: JobRequest, brake: Brake) -> None:
+    """A job that could run does not: what it belongs to is paused."""
+    paused = {"paused": f"{brake.kind} {brake.name}"}
+    logger.info("held back", extra=_whose(row) | paused)
+
+
+def leg_over(row: JobRequest) -> None:
+    """The invocation ends here; the job goes on in another, unless it was cancelled or paused."""
+    if row.status is Status.CANCELLED:
+        cancelled(row)
+    else:
+        logger.info("leg over", extra={"progress": row.progress, "status": str(row.status)})
+
+
+# --- how its attempts end -------------------------------------------------------------------------
 
 
 def succeeded(row: JobRequest) -> None:
     """A job has its result."""
     logger.info("succeeded", extra={"run_ms": _run_time(row)})
+    _ended(row, Succeeded=1)
+
+
+def cancelled(row: JobRequest) -> None:
+    """A running job did as its owner had asked."""
+    logger.info("cancelled", extra={"run_ms": _run_time(row)})
+    _ended(row, Cancelled=1)
 
 
 def attempt_failed(row: JobRequest, error: BaseException) -> None:
     """An attempt ended in an error: the job's, or one that another attempt follows."""
     if row.status is Status.CANCELLED:
-        stopped(row)
+        cancelled(row)
     elif row.status is Status.FAILED:
         logger.error("failed", exc_info=error, extra={"run_ms": _run_time(row)})
+        _ended(row, Failed=1)
     else:
-        will_retry(error, ((row.run_at or 0) - clock.now()) / clock.SECOND)
-
-
-def will_retry(error: BaseException, delay: float) -> None:
-    """Another attempt follows, in so many seconds."""
-    logger.warning("attempt failed, will retry", exc_info=error, extra={"delay_s": round(delay, 1)})
-
-
-def stopped(row: JobRequest) -> None:
-    """A running job did as its owner had asked."""
-    logger.info("cancelled", extra={"run_ms": _run_time(row)})
-
-
-def held_back(row: JobRequest, brake: Brake) -> None:
-    """A job that could run does not: what it belongs to is paused."""
-    logger.info("held back", extra={"paused": f"{brake.kind} {brake.name}", "was": str(row.status)})
-
-
-def leg_over(row: JobRequest) -> None:
-    """The invocation ends here; the job goes on in another, unless it was cancelled or paused."""
-    logger.info("leg over", extra={"progress": row.progress, "status": str(row.status)})
-
-
-def not_settled(state: str) -> None:
-    """A failure record of a message that no longer has the job: it says nothing about it now."""
-    logger.info("failure record ignored", extra={"job_is": state})
+        _will_retry(error, ((row.run_at or 0) - clock.now()) / clock.SECOND)
+        metrics.emit("job_type", row.job_type, Retried=1)
 
 
 def claim_lost(why: BaseException) -> None:
@@ -121,20 +142,18 @@ def claim_lost(why: BaseException) -> None:
 
 
 def settled(row: JobRequest, why: Exception) -> None:
-    """A job whose worker can't say how it ended has got its next attempt, or its outcome."""
-    fields = {"job_id": row.id, "job_type": row.job_type, "status": str(row.status)}
+    """A job whose worker can't say how it ended, or that no worker took in time, has got its next
+    attempt, or its outcome."""
     write = logger.error if row.status is Status.FAILED else logger.warning
-    write("settled", extra=fields | {"why": str(why)})
+    write("settled", extra=_whose(row) | {"why": str(why)})
+    counts = {Status.FAILED: "Failed", Status.CANCELLED: "Cancelled"}
+    rescued = {"Rescued": 1} if isinstance(why, Interrupted) else {}
+    metrics.emit("job_type", row.job_type, **{counts.get(row.status, "Retried"): 1}, **rescued)
 
 
-def task_done(message: TaskMessage) -> None:
-    """A task returned."""
-    logger.info("task done", extra={"task_name": message.name})
-
-
-def task_failed(error: BaseException) -> None:
-    """A task failed and will not run again. There is no row: this line is its record."""
-    logger.error("task failed", exc_info=error)
+def not_settled(state: str) -> None:
+    """A failure record of a message that no longer has the job: it says nothing about it now."""
+    logger.info("failure record ignored", extra={"job_is": state})
 
 
 def crashed(error: BaseException) -> None:
@@ -142,5 +161,72 @@ def crashed(error: BaseException) -> None:
     logger.error("crashed", exc_info=error)
 
 
+# --- what its owner does --------------------------------------------------------------------------
+
+
+def cancelled_by_owner(row: JobRequest) -> None:
+    """A job was cancelled, or asked to stop, by a person or a service."""
+    logger.info("cancel", extra=_whose(row))
+    if row.status is Status.CANCELLED:
+        metrics.emit("job_type", row.job_type, Cancelled=1)
+
+
+def queued_again(row: JobRequest) -> None:
+    """A finished job is to be done again."""
+    logger.info("queued again", extra=_whose(row))
+
+
+def deleted(row: JobRequest) -> None:
+    """A finished job was forgotten."""
+    logger.info("deleted", extra=_whose(row))
+
+
+def brake_set(brake: Brake) -> None:
+    """A job type or a queue was paused or resumed."""
+    logger.info(str(brake.state), extra={str(brake.kind): brake.name})
+
+
+# --- tasks ----------------------------------------------------------------------------------------
+
+
+def task_done(message: TaskMessage) -> None:
+    """A task returned."""
+    logger.info("task done", extra={"task_name": message.name})
+    metrics.emit("task_name", message.name, Succeeded=1)
+
+
+def task_failed(message: TaskMessage, error: BaseException) -> None:
+    """A task failed and will not run again. There is no row: this line is its record."""
+    logger.error("task failed", exc_info=error)
+    metrics.emit("task_name", message.name, Failed=1)
+
+
+def task_will_retry(message: TaskMessage, error: BaseException, delay: float) -> None:
+    """A task failed and was sent again."""
+    _will_retry(error, delay)
+    metrics.emit("task_name", message.name, Retried=1)
+
+
+def _will_retry(error: BaseException, delay: float) -> None:
+    logger.warning("attempt failed, will retry", exc_info=error, extra={"delay_s": round(delay, 1)})
+
+
+def _whose(row: JobRequest) -> dict[str, Any]:
+    """Of a line outside the job's own invocation. It keeps the request_id of whoever acts."""
+    return {
+        "job_id": row.id,
+        "job_type": row.job_type,
+        "organization_id": row.organization_id,
+        "attempt": row.attempt,
+        "status": str(row.status),
+        "dispatched_by": row.request_id,
+    }
+
+
+def _ended(row: JobRequest, **counts: int) -> None:
+    metrics.emit("job_type", row.job_type, RunTime=_run_time(row), **counts)
+
+
 def _run_time(row: JobRequest) -> int:
-    return (row.finished_at or 0) - (row.started_at or 0)
+    """Of the attempt that ended the job, over all its legs."""
+    return (row.finished_at or 0) - (row.attempt_started_at or row.started_at or 0)

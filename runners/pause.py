@@ -27,14 +27,16 @@ def pause(kind: Kind, name: str) -> Brake:
     10 seconds. Raises UnknownJobType."""
     if kind is Kind.JOB_TYPE:
         registry().job(name)
-    return pauses.pause(kind, name)
+    brake = pauses.pause(kind, name)
+    log.brake_set(brake)
+    return brake
 
 
 def resume(kind: Kind, name: str, send: Send) -> None:
     """Let go on what was held back. Nothing happens if it was not paused."""
     paused = pauses.brakes(fresh=True).paused()
     if any(brake.kind is kind and brake.name == name for brake in paused):
-        pauses.release(kind, name)
+        log.brake_set(pauses.release(kind, name))
         pump(send, until=clock.now() + clock.MINUTE, most=_AT_ONCE)
 
 

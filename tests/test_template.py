@@ -204,12 +204,22 @@ def test_concurrency_is_reserved_only_when_asked_for(template: Template) -> None
 
 def test_a_timer_that_stops_running_alarms(template: Template) -> None:
     alarm = properties(template, "TimerSilentAlarm")
-    assert references(alarm["Dimensions"]) == {"TimerFunction"}
-    assert (alarm["MetricName"], alarm["ComparisonOperator"]) == (
-        "Invocations",
+    assert (alarm["Statistic"], alarm["ComparisonOperator"]) == (
+        "SampleCount",
         "LessThanThreshold",
     )
     assert alarm["TreatMissingData"] == "breaching"
+
+
+@pytest.mark.parametrize("name", ["TimerSilentAlarm", "TimerLateAlarm"])
+def test_the_alarms_watch_the_metric_that_a_tick_emits(template: Template, name: str) -> None:
+    """Whose name, namespace and one dimension tests/test_observed.py holds the tick to."""
+    alarm = properties(template, name)
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("JobRunners", "TimerLag")
+    (dimension,) = alarm["Dimensions"]
+    assert dimension["Name"] == "service"
+    variables = properties(template, "TimerFunction")["Environment"]["Variables"]
+    assert variables["POWERTOOLS_SERVICE_NAME"] == dimension["Value"]
 
 
 def test_the_timer_runs_every_minute(template: Template) -> None:

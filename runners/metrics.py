@@ -1,0 +1,25 @@
+"""What is counted about work, as CloudWatch metrics in the embedded format: a line on standard
+output, which costs no call.
+
+Only on Lambda: elsewhere nobody reads such lines.
+"""
+
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+from settings import settings
+
+NAMESPACE = "JobRunners"
+_TIMES = frozenset({"QueueWait", "RunTime"})  # milliseconds; all others are counts
+
+
+def emit(kind: str, name: str, **values: int) -> None:
+    """One line of metrics about a job type or a task. `kind` is the dimension that has its `name`;
+    beside it there is only the service, for every dimension multiplies what metrics cost."""
+    if not settings().on_lambda:
+        return
+    metrics = EphemeralMetrics(namespace=NAMESPACE)
+    metrics.add_dimension(kind, name)
+    for metric, value in values.items():
+        unit = MetricUnit.Milliseconds if metric in _TIMES else MetricUnit.Count
+        metrics.add_metric(metric, unit, value)
+    metrics.flush_metrics()
