@@ -1,11 +1,13 @@
 """One suite for every runner: callers and jobs can't tell which one does the work."""
 
 import json
+import random
 import sys
 import time
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,6 +16,7 @@ from errors import (
     DoNotRetry,
     IncompleteRunner,
     InvalidPayload,
+    MissingObject,
     NotFullyCapable,
     PayloadTooLarge,
     RetryAfter,
@@ -28,7 +31,7 @@ from runners import get_job_runner, timer
 from runners.base import JobData, JobRunner
 from sample_work import script
 from store import aws as clients
-from store import clock, queries
+from store import blobs, bucket, clock, queries
 from store.job_request import JobRequest, Status
 from testing.aws import forget
 
@@ -139,6 +142,29 @@ def test_the_job_gets_its_payload_as_its_model(bench: Bench) -> None:
     script.job = lambda job, payload: seen.append(payload)
     bench.outcome(payload={"number": 7, "text": "é"})
     assert [(each.number, each.text) for each in seen] == [(7, "é")]
+
+
+def test_a_large_payload_and_result_come_back_unchanged(bench: Bench) -> None:
+    large = random.Random(1).randbytes(1_000_000).hex()  # 2 MB that nothing compresses
+    script.job = lambda job, payload: {"back": payload.text}
+    row = bench.outcome(payload={"text": large})
+    assert row.status is Status.SUCCEEDED
+    assert row.payload_key
+    assert row.result_key
+    assert blobs.get(row.payload, row.payload_key) == {"text": large}
+    assert blobs.get(row.result, row.result_key) == {"back": large}
+
+
+def test_a_job_whose_payload_is_gone_fails_once_and_says_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = "the object 'payloads/x' is missing from the bucket"
+    monkeypatch.setattr(bucket, "get_bytes", Mock(side_effect=MissingObject("payloads/x")))
+    row = bench.outcome("sample_again", payload={"text": random.Random(1).randbytes(9999).hex()})
+    assert (row.status, row.attempt) == (Status.FAILED, 1)
+    assert row.error is not None
+    assert row.error["message"] == gone
+    assert not script.jobs_run
 
 
 def test_an_untagged_job_that_raises_fails_with_its_error(bench: Bench) -> None:
