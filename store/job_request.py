@@ -16,6 +16,7 @@ from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 from store import clock
 from store.table import Enumerated, Integer, Table, nullable
 
+# Raised when a row means something that older code would get wrong: such code can't claim it then.
 ROW_VERSION = 1
 DUE_SHARDS = 8  # may grow, never shrink: rows keep the shard they were saved with
 

@@ -13,7 +13,7 @@ from pynamodb.expressions.update import Action
 from errors import PreconditionFailed
 from settings import required
 from store import aws, blobs, change, clock
-from store.job_request import JobRequest, Status, due_shard, new_id, sort_key
+from store.job_request import ROW_VERSION, JobRequest, Status, due_shard, new_id, sort_key
 from store.queries import read
 
 # Clocks of two machines may differ by this much: a lease outlives its invocation by it.
@@ -90,7 +90,7 @@ def claim(job_id: str, *, send_id: str, deadline: int) -> JobRequest:
 
     `deadline` is when this invocation ends for certain. Attempt and due_at stay as they are: if the
     claimer dies, the row is still due. Raises PreconditionFailed unless the job is queued, or
-    scheduled or retryable with its time come.
+    scheduled or retryable with its time come; also for a row that newer code has written.
     """
     now, token = clock.now(), uuid.uuid4().hex
     job = JobRequest(id=job_id)
@@ -107,10 +107,13 @@ def claim(job_id: str, *, send_id: str, deadline: int) -> JobRequest:
             JobRequest.attempt_started_at.set(JobRequest.attempt_started_at | now),
             JobRequest.updated_at.set(now),
         ],
-        (JobRequest.status == Status.QUEUED)
-        | (
-            JobRequest.status.is_in(Status.SCHEDULED, Status.RETRYABLE)
-            & (JobRequest.run_at <= now + EARLY)
+        (JobRequest.row_version <= ROW_VERSION)
+        & (
+            (JobRequest.status == Status.QUEUED)
+            | (
+                JobRequest.status.is_in(Status.SCHEDULED, Status.RETRYABLE)
+                & (JobRequest.run_at <= now + EARLY)
+            )
         ),
         # Running too: a rescue leaves the token of a claimer that stood still, and is too late.
         landed=lambda row: row.status is Status.RUNNING and row.claim_token == token,

@@ -77,6 +77,17 @@ def test_a_saved_job_is_queued_and_due_within_a_minute() -> None:
     assert (row.campaign_id, row.request_id) == ("c1", "r1")
 
 
+def test_a_row_of_newer_code_is_not_claimed_by_older(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = saved()
+    row.update([JobRequest.row_version.set(2)])
+    with pytest.raises(PreconditionFailed):
+        claimed(row)
+    assert stored(row).status is Status.QUEUED
+    assert stored(row).due_at == row.due_at
+    monkeypatch.setattr(verbs, "ROW_VERSION", 2)  # the deploy is through
+    assert claimed(row).status is Status.RUNNING
+
+
 def test_a_claim_leases_the_row_and_leaves_attempt_and_due_as_they_were() -> None:
     before = saved()
     deadline = clock.now() + 10_000
