@@ -317,6 +317,20 @@ class MissingColumns(DoNotRetry):
         )
 
 
+class TextRefused(DoNotRetry):
+    """A text was surely not sent, and would not be later."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"SNS did not send the message: {why}")
+
+
+class TextInDoubt(DoNotRetry):
+    """A text may have been sent. Sending it again could text a person twice."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"given up, for SNS may have taken the message: {why}")
+
+
 class WebhookFailed(JobRunnersError):
     """A webhook was not taken this time; a later try may succeed."""
 

@@ -24,6 +24,10 @@ class MessageStatus(StrEnum):
     """How far a contact's first message is."""
 
     NEEDS_MESSAGE = "needs_message"  # assigned, and not texted
+    SENDING = "sending"  # on its way to SNS; for good if its worker was killed there
+    SENT = "sent"  # SNS took it
+    REFUSED = "refused"  # SNS surely did not take it, and would not later
+    UNKNOWN = "unknown"  # SNS may have taken it
 
 
 class Assignment(NamedTuple):

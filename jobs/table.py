@@ -4,6 +4,7 @@ from jobs.assign_texters import assign_texters
 from jobs.export_contacts import export_contacts
 from jobs.import_contacts import import_contacts
 from jobs.names import Jobs
+from jobs.send_first_messages import send_first_messages
 from work.definitions import Job
 from work.retry import Retry
 
@@ -11,5 +12,7 @@ JOBS: dict[str, Job] = {
     # All resume at their cursor and write the same again, so another attempt does no harm.
     Jobs.IMPORT_CONTACTS: Job(import_contacts, retry=Retry(max_attempts=5)),
     Jobs.ASSIGN_TEXTERS: Job(assign_texters, retry=Retry(max_attempts=5)),
+    # What it dispatches again sends nothing again.
+    Jobs.SEND_FIRST_MESSAGES: Job(send_first_messages, retry=Retry(max_attempts=5)),
     Jobs.EXPORT_CONTACTS: Job(export_contacts, retry=Retry(max_attempts=5)),
 }

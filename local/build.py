@@ -29,6 +29,7 @@ SHIPPED = (
     "runners",
     "store",
     "tasks",
+    "texting",
     "webhooks",
     "work",
     "errors.py",

@@ -2,6 +2,7 @@
 
 from tasks.names import Tasks
 from tasks.post_webhook import post_webhook
+from tasks.send_first_message import send_first_message
 from tasks.send_message import send_message
 from work.definitions import Task
 from work.retry import Retry
@@ -9,6 +10,9 @@ from work.retry import Retry
 TASKS: dict[str, Task] = {
     # Tried again only when surely refused: a second text to a person is worse than none.
     Tasks.SEND_MESSAGE: Task(send_message, retry=Retry(max_attempts=5, interrupted=False)),
+    Tasks.SEND_FIRST_MESSAGE: Task(
+        send_first_message, retry=Retry(max_attempts=8, interrupted=False)
+    ),
     # Receivers tell a repeated delivery by its webhook-id.
     Tasks.POST_WEBHOOK: Task(post_webhook, retry=Retry(max_attempts=8)),
 }

@@ -50,6 +50,12 @@ def texters(campaign: str = "spring") -> list[str | None]:
     return [assignment and assignment.texter for _, assignment in found]
 
 
+def statuses(campaign: str = "spring") -> list[str | None]:
+    """How far the first message of each is, in the same order."""
+    found = roster.assignments(organization_campaign("acme", campaign))
+    return [assignment and str(assignment.message_status) for _, assignment in found]
+
+
 def rows_of(key: str) -> list[list[str]]:
     """A CSV file of the bucket, header first."""
     return list(csv.reader(io.StringIO(bucket.get_bytes(key).decode(), newline="")))

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from runners.base import Send
 from runners.children import Children
 from store import clock
 from store.job_request import JobRequest
@@ -27,6 +28,7 @@ class RecordingJob(RunningJob):
         stop_at: int | None = None,
         attempt: int = 1,
         seconds: float = 900,
+        send: Send | None = None,
     ) -> None:
         row = JobRequest(
             id=job_id,
@@ -37,7 +39,7 @@ class RecordingJob(RunningJob):
             max_attempts=5,
         )
         deadline = clock.now() + int(seconds * clock.SECOND)
-        super().__init__(row, TimeBudget(deadline=deadline), Children(send=None))
+        super().__init__(row, TimeBudget(deadline=deadline), Children(send))
         self.stop_at = stop_at
         self.cursors: list[Any] = []
         self.messages: list[str | None] = []

@@ -60,6 +60,11 @@ def test_the_snippets_about_testing_run(number: int, monkeypatch: pytest.MonkeyP
     module("snippet", snippets("docs/testing_jobs.md")[number], monkeypatch)
 
 
+def test_the_pipeline_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    (pipeline,) = snippets("docs/pipeline.md")
+    module("snippet", pipeline, monkeypatch)
+
+
 def test_every_relative_link_leads_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "events/README.md"]:
         for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):

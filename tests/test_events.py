@@ -34,6 +34,7 @@ STATUSES = {
     "api_post_job_assign": 202,
     "api_post_job_base64": 202,
     "api_post_job_export": 202,
+    "api_post_job_first_messages": 202,
     "api_post_job_import": 202,
     "api_post_task": 202,
     "api_unknown_path": 404,
@@ -67,6 +68,7 @@ RETURNED: dict[str, Any] = {
     "worker_job": None,
     "worker_job_newer_version": None,
     "worker_task": None,
+    "worker_task_first_message": None,
     "worker_task_webhook": None,
 }
 RAISED = {

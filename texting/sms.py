@@ -1,0 +1,58 @@
+"""Hands a text to SNS, and tells what is known of it if that fails."""
+
+from typing import Annotated, Any
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+)
+from pydantic import StringConstraints
+
+from errors import RetryAfter, TextInDoubt, TextRefused
+from store import aws
+
+LONGEST = 1600  # characters, SNS's limit
+
+Cell = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")]  # E.164
+Text = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST)]
+
+# SNS did not take the message: too many at once, by its limit or by the account's.
+_THROTTLED = frozenset(
+    {"ThrottledException", "Throttling", "ThrottlingException", "TooManyRequestsException"}
+)
+_PAUSE = 5.0  # seconds
+
+
+def send(cell: str, text: str) -> None:
+    """Text one person, at most once as far as we can tell.
+
+    Raises RetryAfter when SNS surely did not take the message and may take it later: it refused for
+    load, or no connection was made. TextRefused: it did not and will not. TextInDoubt: after a
+    timeout or a failure inside SNS nobody knows.
+    """
+    kind = {"DataType": "String", "StringValue": "Transactional"}
+    sns = aws.client("sns")
+    try:
+        sns.publish(
+            PhoneNumber=cell,
+            Message=text,
+            MessageAttributes={"AWS.SNS.SMS.SMSType": kind},
+        )
+    except (EndpointConnectionError, ConnectTimeoutError) as error:
+        raise RetryAfter(_PAUSE, "SNS can't be reached") from error
+    except ClientError as error:
+        raise _answer(error) from error
+    except BotoCoreError as error:
+        raise TextInDoubt(str(error)) from error
+
+
+def _answer(error: ClientError) -> Exception:
+    response: Any = error.response
+    code, message = response["Error"]["Code"], response["Error"].get("Message", "")
+    if code in _THROTTLED:
+        return RetryAfter(_PAUSE, "SNS takes no more messages for now")
+    if response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+        return TextInDoubt(f"{code}: {message}")
+    return TextRefused(f"{code}: {message}")
