@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 
-from testing.history import play_seed, stage
+from testing.history import play_seed, stage, told
 from testing.witness import Violation
 
 _CHUNK = 50
@@ -50,6 +50,7 @@ def _play(seeds: Iterable[int]) -> tuple[Counter[str], list[str]]:
                 figures += play_seed(seed)
             except Violation as violation:
                 broken.append(str(violation))
+                figures += violation.figures
             figures["histories"] += 1
     return figures, broken
 
@@ -57,9 +58,7 @@ def _play(seeds: Iterable[int]) -> tuple[Counter[str], list[str]]:
 def _report(figures: Counter[str], broken: list[str], seconds: float) -> None:
     for violation in broken[:10]:
         print(f"BROKEN: {violation}", file=sys.stderr)
-    names = sorted(figures.keys() - {"histories", "jobs"})
-    print(f"{figures['histories']:,} histories of {figures['jobs']:,} jobs in {seconds:.0f} s")
-    print(", ".join(f"{name}: {figures[name]:,}" for name in names))
+    print(f"{figures.pop('histories'):,} histories in {seconds:.0f} s: {told(figures)}")
     print(f"broken promises: {len(broken)}")
 
 

@@ -95,7 +95,14 @@ def play_seed(seed: int) -> Counter[str]:
                 history.world.step()
             return history.end()
     except Violation as broken:
-        raise Violation(f"{broken}\nagain: python -m testing.chaos --seed {seed}") from broken
+        again = f"{broken}\nagain: python -m testing.chaos --seed {seed}"
+        raise Violation(again, broken.figures) from broken
+
+
+def told(figures: Counter[str]) -> str:
+    """Figures in words; what matters most last, and even if it is none."""
+    names = [*sorted(figures.keys() - {"lost", "doubled"}), "lost", "doubled"]
+    return ", ".join(f"{name}: {figures[name]:,}" for name in names)
 
 
 class History:
@@ -137,7 +144,10 @@ class History:
                 "checkpoints": self.choose("checkpoints", 4) < 3,
             },
         )
-        self.world.invoke("api", lambda: runners.get_job_runner().dispatch_job(data))
+        self.world.invoke("api", lambda: self._accept(data))
+
+    def _accept(self, data: JobData) -> None:
+        self.witness.accepted.add(runners.get_job_runner().dispatch_job(data).id)
 
     def end(self) -> Counter[str]:
         """Let the world rest, and every job end; returns the figures. Raises Violation."""
@@ -148,8 +158,12 @@ class History:
         for row in rows:
             self._check_work(row)
             figures[row["status"]] += 1
-        figures["jobs"] += len(rows)
-        figures["rescues"] += self.witness.settled
+        figures["jobs"] = len(self.witness.accepted)
+        figures["rescues"] = self.witness.settled
+        figures["lost"] = len(self.witness.lost)
+        figures["doubled"] = len(self.witness.doubled)
+        if self.witness.violations:
+            raise Violation(self.witness.violations[0], figures)
         return figures
 
     def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
@@ -185,11 +199,11 @@ class History:
         """An untagged job took no step twice; one that succeeded left none out."""
         done = self.done.get(row["id"], [])
         if row["max_attempts"] == 1 and len(done) != len(set(done)):
-            raise Violation(f"untagged job {row['id']} took a step twice: {done}")
+            self.witness.broken(f"untagged job {row['id']} took a step twice: {done}")
         if row["status"] == "succeeded":
             result = blobs.get(row["result"], None)
             if set(done) != set(range(result["steps"])):
-                raise Violation(f"job {row['id']} succeeded without taking every step: {done}")
+                self.witness.broken(f"job {row['id']} succeeded without taking every step: {done}")
 
     def _rows(self) -> list[Row]:
         return moto_direct.rows("jobs")

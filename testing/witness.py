@@ -12,7 +12,11 @@ FINISHED = ("succeeded", "failed")
 
 
 class Violation(AssertionError):
-    """A promise was broken."""
+    """A promise was broken, in a history with these figures."""
+
+    def __init__(self, promise: str, figures: Counter[str]) -> None:
+        super().__init__(promise)
+        self.figures = figures
 
 
 class Witness:
@@ -23,24 +27,27 @@ class Witness:
         self._max_legs = max_legs  # by job type
         self.rows: dict[str, Row] = {}
         self.settled = 0  # by the timer or by a failure record
-        self.starts: Counter[str] = Counter()  # by job
+        self.accepted: set[str] = set()  # jobs whose row was saved, or whose dispatch returned one
+        self.doubled: set[str] = set()  # untagged jobs of which a leg started twice
+        self.lost: set[str] = set()  # accepted jobs without an outcome, once all is quiet
         self._open: dict[str, tuple[int, int]] = {}  # the leg that started last and has not ended
-        self._violations: list[str] = []
+        self.violations: list[str] = []
         world.on_write = self.saw
 
-    def _broken(self, promise: str) -> None:
-        # Not raised here: this is inside a call that the code under test may answer for.
-        self._violations.append(promise)
+    def broken(self, promise: str) -> None:
+        """A promise is. Not raised here: the code under test might answer for it."""
+        self.violations.append(promise)
 
     # --- told by the job itself -------------------------------------------------------------------
 
     def started(self, job_id: str, attempt: int, leg: int) -> None:
         """A leg begins. Unless the one before it ended in an orderly way, it must be another
         attempt's, which only jobs tagged for retry have."""
-        self.starts[job_id] += 1
         last = self._open.get(job_id)
         if last is not None and last[0] >= attempt:
-            self._broken(f"leg {leg} of job {job_id} started twice in attempt {attempt}")
+            if self.rows[job_id]["max_attempts"] == 1:
+                self.doubled.add(job_id)
+            self.broken(f"leg {leg} of job {job_id} started twice in attempt {attempt}")
         self._open[job_id] = (attempt, leg)
 
     def leg_ended(self, job_id: str) -> None:
@@ -58,55 +65,55 @@ class Witness:
             self._check_change(invocation, before, after)
 
     def check_ended(self, rows: list[Row]) -> None:
-        """Once all is quiet: every row has its outcome, and cost no more messages than it may.
-
-        Raises Violation, for this or for whatever was seen before.
-        """
+        """Once all is quiet: every job has its outcome, and cost no more messages than it may."""
+        self.accepted |= {row["id"] for row in rows}
+        ended = {row["id"] for row in rows if row["status"] in FINISHED}
+        self.lost = self.accepted - ended
         for row in rows:
             job = f"job {row['id']} ({row['status']}, {row['attempt']}, {row['legs']})"
             if row["status"] not in FINISHED:
-                self._broken(f"{job} was accepted and never ended: lost")
+                self.broken(f"{job} was accepted and never ended: lost")
             sends = self._world.sent[row["id"]]
             if sends > 16 + 4 * (row["legs"] + row["attempt"]):
-                self._broken(f"{job} was sent {sends} times")
-        if self._violations:
-            raise Violation(self._violations[0])
+                self.broken(f"{job} was sent {sends} times")
+        for job_id in self.accepted - {row["id"] for row in rows}:
+            self.broken(f"job {job_id} was accepted and is gone: lost")
 
     def _check_row(self, row: Row) -> None:
         job = f"job {row['id']}"
         if row["status"] not in FINISHED and "due_at" not in row:
-            self._broken(f"{job} is {row['status']} and not due: stranded")
+            self.broken(f"{job} is {row['status']} and not due: stranded")
         if row["status"] in FINISHED and "due_at" in row:
-            self._broken(f"{job} is {row['status']} and still due")
+            self.broken(f"{job} is {row['status']} and still due")
         if row["legs"] > self._max_legs[row["job_type"]]:
-            self._broken(f"{job} is in leg {row['legs']} of {self._max_legs[row['job_type']]}")
+            self.broken(f"{job} is in leg {row['legs']} of {self._max_legs[row['job_type']]}")
         if row["attempt"] > row["max_attempts"]:
-            self._broken(f"{job} is in attempt {row['attempt']} of {row['max_attempts']}")
+            self.broken(f"{job} is in attempt {row['attempt']} of {row['max_attempts']}")
 
     def _check_change(self, invocation: Invocation, before: Row, after: Row) -> None:
         job = f"{invocation.name} on job {after['id']}"
         change = (before["status"], after["status"])
         if before["status"] in FINISHED:
-            self._broken(f"{job}: {change} after its outcome")
+            self.broken(f"{job}: {change} after its outcome")
         if after["attempt"] == before["attempt"] and after["progress"] < before["progress"]:
-            self._broken(f"{job}: progress from {before['progress']} to {after['progress']}")
+            self.broken(f"{job}: progress from {before['progress']} to {after['progress']}")
         if before["status"] == "running":
             self._check_end_of_claim(job, invocation, before, after)
         elif after["status"] == "running":
             early = before.get("run_at", 0) - self._world.now()
             if before["status"] == Status.RETRYABLE and early > EARLY:
-                self._broken(f"{job}: claimed {early} ms before its time")
+                self.broken(f"{job}: claimed {early} ms before its time")
         elif change[0] != change[1] and after["status"] != "failed":
-            self._broken(f"{job}: {change} without a claim")
+            self.broken(f"{job}: {change} without a claim")
 
     def _check_end_of_claim(
         self, job: str, invocation: Invocation, before: Row, after: Row
     ) -> None:
         token = before["claim_token"]
         if after["claim_token"] != token:
-            self._broken(f"{job}: claimed while it was running")
+            self.broken(f"{job}: claimed while it was running")
         if invocation.name == "worker" and invocation.claim != token:
-            self._broken(f"{job}: written by a worker that does not have it")
+            self.broken(f"{job}: written by a worker that does not have it")
         if invocation.name != "worker" and after["status"] != "running":
             self._check_settled(job, invocation, self._world.claims[token])
 
@@ -114,8 +121,8 @@ class Witness:
         """Settled by another than its claimer, who must be gone, and not have ended well."""
         self.settled += 1
         if claimer.ended == WELL and not claimer.zombie:
-            self._broken(f"{job}: its worker ended well and left it running")
+            self.broken(f"{job}: its worker ended well and left it running")
         # A failure record may settle a live job: that of a duplicate which died before its claim.
         alive = claimer.ended is None and self._world.time < claimer.deadline
         if invocation.name == "timer" and alive and not claimer.dead:
-            self._broken(f"{job}: rescued from a worker that is alive")
+            self.broken(f"{job}: rescued from a worker that is alive")
