@@ -31,11 +31,15 @@ from work.running_job import RunningJob
 from work.signals import LegOver, TimeOver
 
 _SHARDS = 2
+# More than a row has room for, however well it is compressed.
+_BALLAST = random.Random(0).randbytes(5_000).hex()  # noqa: S311 - the same in every replay
 
 
 class Steps(BaseModel):
-    """A job that takes steps and, if it is to, checkpoints after each."""
+    """A job that takes steps and, if it is to, checkpoints after each. Its ballast, which a row may
+    have no room for, comes back as its result."""
 
+    ballast: str = ""
     steps: int = Field(default=4, ge=0, le=50)
     seconds: float = Field(default=5, ge=0)
     checkpoints: bool = True
@@ -115,6 +119,7 @@ class History:
         self.world = HostileLambda(choose, worker_timeout=60)
         self.witness = Witness(self.world, {name: job.max_legs for name, job in JOBS.items()})
         self.done: dict[str, list[int]] = {}
+        self.payloads: dict[str | None, Steps] = {}  # of jobs, by campaign: each has its own
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -132,17 +137,23 @@ class History:
         for table in ("jobs", "coordination"):
             moto_direct.clear(table)
         pauses.forget_cache()
+        moto_direct.empty("bucket")
         self._stack.close()
 
     def dispatch(self) -> None:
         """A job, through the API, which may die between the save and the send."""
+        payload = Steps(
+            ballast=("", _BALLAST)[self.choose("ballast", 4) // 3],
+            steps=(4, 0, 1, 30)[self.choose("steps of the job", 4)],
+            seconds=(5, 0, 17, 70)[self.choose("seconds a step", 4)],
+            checkpoints=self.choose("checkpoints", 4) < 3,
+        )
+        campaign = str(len(self.payloads))
+        self.payloads[campaign] = payload
         data = JobData(
             job_type=("hostile_once", "hostile_again")[self.choose("tagged", 2)],
-            payload={
-                "steps": (4, 0, 1, 30)[self.choose("steps of the job", 4)],
-                "seconds": (5, 0, 17, 70)[self.choose("seconds a step", 4)],
-                "checkpoints": self.choose("checkpoints", 4) < 3,
-            },
+            campaign_id=campaign,
+            payload=payload.model_dump(),
         )
         self.world.invoke("api", lambda: self._accept(data))
 
@@ -169,6 +180,8 @@ class History:
     def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
         """What the jobs of a history do."""
         self.witness.started(job.id, job.attempt, job.leg)
+        if payload != self.payloads[job.campaign_id]:
+            self.witness.broken(f"the payload of job {job.id} is not what it was")
         done = self.done.setdefault(job.id, [])
         for step in range(job.cursor or 0, payload.steps):
             self.world.spend(payload.seconds)
@@ -182,7 +195,7 @@ class History:
                 except LegOver:
                     self.witness.leg_ended(job.id)
                     raise
-        return {"steps": payload.steps}
+        return payload.model_dump()
 
     def _perhaps_fail(self) -> None:
         if self.world.resting:
@@ -201,7 +214,9 @@ class History:
         if row["max_attempts"] == 1 and len(done) != len(set(done)):
             self.witness.broken(f"untagged job {row['id']} took a step twice: {done}")
         if row["status"] == "succeeded":
-            result = blobs.get(row["result"], None)
+            result = blobs.get(row.get("result"), row.get("result_key"))
+            if result != self.payloads[row["campaign_id"]].model_dump():
+                self.witness.broken(f"the result of job {row['id']} is not what it returned")
             if set(done) != set(range(result["steps"])):
                 self.witness.broken(f"job {row['id']} succeeded without taking every step: {done}")
 

@@ -8,10 +8,10 @@ import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
-from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from moto.core.models import botocore_stubber
 from moto.dynamodb.models.utilities import dynamo_json_dump
@@ -21,7 +21,8 @@ from testing import moto_direct
 from testing.hostile_lambda import HostileLambda, Invocation
 from testing.moto_direct import plain
 
-_SERVICES = ("dynamodb", "lambda", "sqs")
+_SERVICES = ("dynamodb", "lambda", "s3", "sqs")
+_SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"
 
 
 class Boundary:
@@ -51,7 +52,7 @@ class Boundary:
             for events, event, hook in hooks:
                 events.unregister(event, hook)
 
-    def _before_send(self, request: AWSRequest, **_: Any) -> AWSResponse:
+    def _before_send(self, request: Any, event_name: str, **_: Any) -> AWSResponse:
         world = self._world
         world.check_alive("before a call")
         # More kindness than harm, or nothing would ever get anywhere. Most of the harm is for those
@@ -65,11 +66,16 @@ class Boundary:
                 world.meanwhile()
             case 2:
                 world.figures["throttled"] += 1
+                if ".s3." in event_name:
+                    return AWSResponse("", 503, HTTPHeaders(), _Raw(_SLOW_DOWN))
                 return _answer(400, {"__type": "ThrottlingException", "message": "slow down"})
-        return self._take(request)
+        return self._take(request, event_name)
 
-    def _take(self, request: AWSRequest) -> AWSResponse:
+    def _take(self, request: Any, event_name: str) -> AWSResponse:
         """The call lands."""
+        if ".s3." in event_name:
+            with patch.object(botocore_stubber, "enabled", True):
+                return cast(AWSResponse, botocore_stubber(event_name, request))
         if "SendMessage" in str(request.headers.get("X-Amz-Target", "")):
             call = json.loads(request.body)
             self._world.take_delayed(json.loads(call["MessageBody"]), call["DelaySeconds"])

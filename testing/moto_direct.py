@@ -53,6 +53,11 @@ def clear(table: str) -> None:
         _tables().delete_item(table, {name: item[name] for name in names})
 
 
+def empty(bucket: str) -> None:
+    """Drop every object."""
+    get_backend("s3")["123456789012"]["aws"].buckets[bucket].keys.clear()
+
+
 def _update(call: dict[str, Any]) -> dict[str, Any]:
     item = _tables().update_item(
         call["TableName"],
