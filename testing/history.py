@@ -17,15 +17,16 @@ import runners
 from errors import DoNotRetry, RetryAfter
 from runners import log, timer
 from runners.base import JobData
-from store import blobs, job_request, pauses
+from store import blobs, bucket, job_request, pauses
 from testing import moto_direct
 from testing.aws import WORKER, mocked_aws
 from testing.hostile_boundary import Boundary
 from testing.hostile_lambda import Choose, HostileLambda
 from testing.moto_direct import Row
+from testing.task_witness import TaskWitness
 from testing.witness import FINISHED, Violation, Witness
 from work import retry
-from work.definitions import Job
+from work.definitions import Job, Task
 from work.retry import Retry
 from work.running_job import RunningJob
 from work.signals import LegOver, TimeOver
@@ -55,11 +56,33 @@ def take_steps_again(job: RunningJob, payload: Steps) -> dict[str, Any]:
     return History.current.take_steps(job, payload)
 
 
+class Errand(BaseModel):
+    """A task that takes a while and leaves a note."""
+
+    seconds: float = Field(default=1, ge=0)
+
+
+def run_errand(payload: Errand) -> None:
+    """Take a while under a hostile Lambda, which may make it fail."""
+    History.current.run_errand(payload)
+
+
+def run_errand_again(payload: Errand) -> None:
+    """The same, tagged for retry."""
+    History.current.run_errand(payload)
+
+
 JOBS = {
     "hostile_once": Job(take_steps, max_legs=5),
     "hostile_again": Job(
         take_steps_again, retry=Retry(max_attempts=3, base=5, cap=1200), max_legs=4
     ),
+}
+
+
+TASKS = {
+    "hostile_errand_once": Task(run_errand),
+    "hostile_errand_again": Task(run_errand_again, retry=Retry(max_attempts=3, base=5, cap=1200)),
 }
 
 
@@ -95,6 +118,8 @@ def play_seed(seed: int) -> Counter[str]:
         with History(lambda what, n: source.randrange(n)) as history:
             for _ in range(1 + history.choose("jobs", 3)):
                 history.dispatch()
+            for _ in range(history.choose("tasks", 3)):
+                history.dispatch_task()
             for _ in range(history.choose("steps", 20)):
                 history.world.step()
             return history.end()
@@ -105,7 +130,8 @@ def play_seed(seed: int) -> Counter[str]:
 
 def told(figures: Counter[str]) -> str:
     """Figures in words; what matters most last, and even if it is none."""
-    names = [*sorted(figures.keys() - {"lost", "doubled"}), "lost", "doubled"]
+    counted = ("lost", "doubled", "tasks lost")
+    names = [*sorted(figures.keys() - set(counted)), *counted]
     return ", ".join(f"{name}: {figures[name]:,}" for name in names)
 
 
@@ -118,6 +144,10 @@ class History:
         self.choose = choose
         self.world = HostileLambda(choose, worker_timeout=60)
         self.witness = Witness(self.world, {name: job.max_legs for name, job in JOBS.items()})
+        attempts = {
+            name: task.retry.max_attempts if task.retry else 1 for name, task in TASKS.items()
+        }
+        self.tasks = TaskWitness(self.world, attempts, self.witness.broken)
         self.done: dict[str, list[int]] = {}
         self.payloads: dict[str | None, Steps] = {}  # of jobs, by campaign: each has its own
         self._stack = ExitStack()
@@ -128,6 +158,7 @@ class History:
         self._stack.enter_context(self.world.running())
         self._stack.enter_context(Boundary(self.world).standing())
         self._stack.enter_context(patch.object(retry, "_RANDOM", source))
+        self._stack.enter_context(patch.object(log, "task_failed", self._task_failed))
         self._stack.enter_context(
             patch("uuid.uuid4", lambda: uuid.UUID(int=source.getrandbits(128), version=4))
         )
@@ -160,16 +191,31 @@ class History:
     def _accept(self, data: JobData) -> None:
         self.witness.accepted.add(runners.get_job_runner().dispatch_job(data).id)
 
+    def dispatch_task(self) -> None:
+        """A task, through the API: once that has answered, it was sent."""
+        name = ("hostile_errand_once", "hostile_errand_again")[self.choose("tagged", 2)]
+        payload = {"seconds": (0, 5, 70)[self.choose("seconds of the task", 3)]}
+        self.world.invoke("api", lambda: self._accept_task(name, payload))
+
+    def _accept_task(self, name: str, payload: dict[str, Any]) -> None:
+        before = len(self.tasks.accepted)
+        runners.get_job_runner().dispatch_task(name, payload)
+        if len(self.tasks.accepted) == before:
+            self.witness.broken(f"the task {name} was accepted and not sent")
+
     def end(self) -> Counter[str]:
         """Let the world rest, and every job end; returns the figures. Raises Violation."""
         self.world.rest(self._unfinished)
         rows = self._rows()
         self.witness.check_ended(rows)
+        self.tasks.check_ended()
         figures = self.world.figures
         for row in rows:
             self._check_work(row)
             figures[row["status"]] += 1
         figures["jobs"] = len(self.witness.accepted)
+        figures["tasks"] = len(self.tasks.accepted)
+        figures["tasks lost"] = len(self.tasks.lost)
         figures["rescues"] = self.witness.settled
         figures["lost"] = len(self.witness.lost)
         figures["doubled"] = len(self.witness.doubled)
@@ -187,7 +233,7 @@ class History:
             self.world.spend(payload.seconds)
             if job.time_left() == 0:
                 raise TimeOver  # as the alarm would, which counts another time
-            self._perhaps_fail()
+            self._perhaps_fail("a step", 40)
             done.append(step)
             if payload.checkpoints:
                 try:
@@ -197,15 +243,27 @@ class History:
                     raise
         return payload.model_dump()
 
-    def _perhaps_fail(self) -> None:
+    def run_errand(self, payload: Errand) -> None:
+        """What the tasks of a history do."""
+        task_id = self.world.stack[-1].message["id"]
+        self.tasks.ran(task_id)
+        self.world.spend(payload.seconds)
+        bucket.put_bytes(f"errands/{task_id}", b"done")
+        self._perhaps_fail("an errand", 10)
+        self.tasks.done[task_id] += 1
+
+    def _task_failed(self, _error: BaseException) -> None:
+        self.tasks.failed[self.world.stack[-1].message["id"]] += 1
+
+    def _perhaps_fail(self, what: str, n: int) -> None:
         if self.world.resting:
             return
-        match self.choose("a step", 40):
-            case 37:
+        match n - self.choose(what, n):
+            case 3:
                 raise ValueError("no luck")
-            case 38:
+            case 2:
                 raise RetryAfter(self.choose("asked to wait", 3) * 700.0)
-            case 39:
+            case 1:
                 raise DoNotRetry("hopeless")
 
     def _check_work(self, row: Row) -> None:

@@ -18,7 +18,8 @@ from moto.dynamodb.models.utilities import dynamo_json_dump
 
 from store import aws as clients
 from testing import moto_direct
-from testing.hostile_lambda import HostileLambda, Invocation
+from testing.hostile_invocation import Invocation
+from testing.hostile_lambda import HostileLambda
 from testing.moto_direct import plain
 
 _SERVICES = ("dynamodb", "lambda", "s3", "sqs")

@@ -11,7 +11,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
@@ -19,7 +18,7 @@ import handlers.failures
 import handlers.timer
 import handlers.worker
 from store import clock
-from testing.aws import WORKER
+from testing.hostile_invocation import WELL, Context, Event, Invocation, Killed, Message
 from testing.moto_direct import Row
 
 Choose = Callable[[str, int], int]
@@ -27,37 +26,7 @@ Choose = Callable[[str, int], int]
 
 # How far the clocks of two machines may be apart here, in ms: within what the lease allows for.
 SKEW = 20 * clock.SECOND
-WELL = "well"
 HOPS = 16  # after which Lambda may cut a chain of invocations
-
-
-class Killed(BaseException):
-    """The invocation is gone. Its code can do nothing about it, and nothing more."""
-
-
-@dataclass
-class Invocation:
-    """One run of a function. Its clock is the world's, skewed."""
-
-    name: str
-    deadline: int
-    skew: int
-    hops: int
-    dead: bool = False
-    zombie: bool = False  # frozen past its deadline and thawed again
-    claim: str | None = None  # the token it claimed a row with
-    ended: str | None = None  # how, once it has
-
-
-@dataclass(order=True)
-class Event:
-    """Something that a function will be invoked with, not before `at`."""
-
-    at: int
-    number: int
-    function: str = field(compare=False)
-    body: Any = field(compare=False)
-    hops: int = field(compare=False, default=0)
 
 
 class HostileLambda:
@@ -73,6 +42,9 @@ class HostileLambda:
         self.figures: Counter[str] = Counter()
         self.sent: Counter[str] = Counter()  # messages by job
         self.on_write: Callable[[Invocation, Row], None] = lambda invocation, row: None
+        self.on_send: Callable[[Invocation | None, Message], None] = lambda sender, message: None
+        self.on_delivery: Callable[[Message], None] = lambda message: None
+        self.on_loss: Callable[[Message], None] = lambda message: None
         self._answered_partly = False
         self._numbers = itertools.count()
         self._worker_timeout = worker_timeout
@@ -109,7 +81,7 @@ class HostileLambda:
 
     def tick(self) -> None:
         """The minute comes round."""
-        self._invoke("timer", {"source": "aws.events"}, handlers.timer.handler, 60, 0)
+        self._invoke("timer", {"source": "aws.events"}, handlers.timer.handler, 60)
 
     def rest(self, unfinished: Callable[[], list[int]]) -> None:
         """No more mischief: what is under way arrives and the timer ticks until all is finished, or
@@ -120,17 +92,17 @@ class HostileLambda:
             self.time += clock.MINUTE
             self.tick()
         for _ in range(200):
-            due = unfinished()
-            if not due:
+            awaited = unfinished() + [event.at for event in self.events]
+            if not awaited:
                 return
-            soonest = min(due + [event.at for event in self.events])
+            soonest = min(awaited)
             self.time = max(self.time + clock.SECOND, soonest)
             self._deliver_ready()
             self.tick()
 
     def invoke(self, name: str, call: Callable[[], object]) -> None:
         """Run any code of ours as an invocation of its own: an API request, say."""
-        self._invoke(name, None, lambda body, context: call() and None, 30, 0)
+        self._invoke(name, None, lambda body, context: call() and None, 30)
 
     # --- invocations ------------------------------------------------------------------------------
 
@@ -143,37 +115,47 @@ class HostileLambda:
             self._queue(event, handlers.failures.handler)
 
     def _work(self, event: Event) -> None:
+        self.on_delivery(event.message)
         timeout = self._worker_timeout
-        ended = self._invoke("worker", event.body, handlers.worker.handler, timeout, event.hops)
+        ended = self._invoke("worker", event.body, handlers.worker.handler, timeout, event)
         if ended is None:
             return
         if self.chance("failure record", 6) == 5:
             self.figures["records lost"] += 1
+            self.on_loss(event.message)
             return
         record = {
             "requestContext": {"condition": "RetriesExhausted"},
             "requestPayload": event.body,
-            "responsePayload": {"errorMessage": ended},
+            "responsePayload": {"errorType": ended.partition(":")[0], "errorMessage": ended},
         }
         self._add("failures", record, self._delay_of("record"))
 
     def _queue(self, event: Event, handler: Callable[[Any, Any], Any]) -> None:
         """A queue's message: comes again until its function has answered for it."""
         records = {"Records": [{"messageId": "m", "body": json.dumps(event.body)}]}
-        ended = self._invoke(event.function, records, handler, 60, event.hops)
+        ended = self._invoke(event.function, records, handler, 60, event)
         if ended is not None or self._answered_partly:
             self._add(event.function, event.body, 60)
 
     def _invoke(
-        self, name: str, body: Any, handler: Callable[[Any, Any], Any], timeout: float, hops: int
+        self,
+        name: str,
+        body: Any,
+        handler: Callable[[Any, Any], Any],
+        timeout: float,
+        event: Event | None = None,
     ) -> str | None:
         """Run a function; returns what Lambda would say of its end, None if it was a good one."""
         deadline = self.time + int(timeout * clock.SECOND)
-        invocation = Invocation(name, deadline, self._skew(), hops)
+        hops, message = (event.hops, event.message) if event else (0, {})
+        invocation = Invocation(name, deadline, self._skew(), hops, message)
         self.stack.append(invocation)
         self._answered_partly = False
         try:
-            answer = handler(json.loads(json.dumps(body)), _Context(self, invocation))
+            answer = handler(
+                json.loads(json.dumps(body)), Context(lambda: invocation.deadline - self.time)
+            )
         except Killed:
             invocation.ended = "killed"
         except Exception as error:  # noqa: BLE001 - Lambda records whatever it is
@@ -236,21 +218,24 @@ class HostileLambda:
             self.stack[-1].dead = True
             raise Killed(when)
 
-    def take_invoke(self, message: dict[str, Any]) -> None:
+    def take_invoke(self, message: Message) -> None:
         """An event is accepted: it arrives once, twice or not at all."""
         self.sent[message["id"]] += 1
+        self.on_send(self.stack[-1] if self.stack else None, message)
         hops = (self.stack[-1].hops if self.stack else 0) + 1
         fate = self.chance("an event", 8)
         if fate == 5 or (hops > HOPS and self.chance("hops", 2)):
             self.figures["dropped"] += 1
+            self.on_loss(message)
         else:
             self._add("worker", message, self._delay_of("an event"), hops)
         if fate in (6, 7):
             self.figures["duplicates"] += 1
             self._add("worker", message, self._delay_of("its duplicate"), hops)
 
-    def take_delayed(self, message: dict[str, Any], delay: float) -> None:
+    def take_delayed(self, message: Message, delay: float) -> None:
         """The delay queue takes a message, which arrives a little later than it should."""
+        self.on_send(self.stack[-1] if self.stack else None, message)
         hops = (self.stack[-1].hops if self.stack else 0) + 1
         self._add("delay queue", message, delay + self._delay_of("a message"), hops)
 
@@ -268,19 +253,3 @@ class HostileLambda:
     def _sleep(self, _seconds: float) -> None:
         # What botocore waits before another try is drawn at random: not here.
         self.time += clock.SECOND
-
-
-class _Context:
-    """What Lambda tells a function of its invocation."""
-
-    invoked_function_arn = WORKER
-    function_name = "worker"
-    memory_limit_in_mb = 512
-    aws_request_id = "request"
-
-    def __init__(self, world: HostileLambda, invocation: Invocation) -> None:
-        self._world = world
-        self._invocation = invocation
-
-    def get_remaining_time_in_millis(self) -> int:
-        return max(0, self._invocation.deadline - self._world.time)

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from store.job_request import Status
 from store.verbs import EARLY
-from testing.hostile_lambda import WELL, HostileLambda, Invocation
+from testing.hostile_invocation import WELL, Invocation
+from testing.hostile_lambda import HostileLambda
 from testing.moto_direct import Row
 
 FINISHED = ("succeeded", "failed")

@@ -36,7 +36,7 @@ class JobsUnderAHostileLambda(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.source = random.Random(0)
-        self.jobs = 0
+        self.jobs = self.tasks = 0
         self.history = History(lambda what, n: self.source.randrange(n)).__enter__()
 
     @precondition(lambda self: self.jobs < 3)
@@ -46,6 +46,14 @@ class JobsUnderAHostileLambda(RuleBasedStateMachine):
         self.source.seed(seed)
         self.jobs += 1
         self.history.dispatch()
+
+    @precondition(lambda self: self.tasks < 2)
+    @rule(seed=SEEDS)
+    def dispatch_task(self, seed: int) -> None:
+        """A task is."""
+        self.source.seed(seed)
+        self.tasks += 1
+        self.history.dispatch_task()
 
     @precondition(lambda self: self.jobs > 0)
     @rule(seed=SEEDS)
@@ -79,7 +87,7 @@ def test_every_accepted_job_ends_in_exactly_one_outcome(
     for seed in range(HISTORIES * 9 // 10):
         total += play_seed(seed)
     assert min(total[each] for each in ("kills", "duplicates", "zombies", "responses lost")) > 10
-    assert (total["lost"], total["doubled"]) == (0, 0)
+    assert (total["lost"], total["doubled"], total["tasks lost"]) == (0, 0, 0)
     record_property("figures", f"{HISTORIES} histories: {told(total)}")
 
 

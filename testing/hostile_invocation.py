@@ -1,0 +1,63 @@
+"""What is under way in a hostile Lambda: events that will arrive, invocations that run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from testing.aws import WORKER
+
+WELL = "well"
+
+Message = dict[str, Any]
+"""A message of ours, as it is on the wire."""
+
+
+class Killed(BaseException):
+    """The invocation is gone. Its code can do nothing about it, and nothing more."""
+
+
+@dataclass
+class Invocation:
+    """One run of a function. Its clock is the world's, skewed."""
+
+    name: str
+    deadline: int
+    skew: int
+    hops: int
+    message: Message  # what it was invoked about, if that was a message of ours
+    dead: bool = False
+    zombie: bool = False  # frozen past its deadline and thawed again
+    claim: str | None = None  # the token it claimed a row with
+    ended: str | None = None  # how, once it has
+
+
+@dataclass(order=True)
+class Event:
+    """Something that a function will be invoked with, not before `at`."""
+
+    at: int
+    number: int
+    function: str = field(compare=False)
+    body: Any = field(compare=False)
+    hops: int = field(compare=False, default=0)
+
+    @property
+    def message(self) -> Message:
+        """The message of ours that it is, or that it is the failure record of."""
+        message: Message = self.body.get("requestPayload", self.body)
+        return message
+
+
+class Context:
+    """What Lambda tells a function of its invocation."""
+
+    invoked_function_arn = WORKER
+    function_name = "worker"
+    memory_limit_in_mb = 512
+    aws_request_id = "request"
+
+    def __init__(self, milliseconds_left: Callable[[], int]) -> None:
+        self._milliseconds_left = milliseconds_left
+
+    def get_remaining_time_in_millis(self) -> int:
+        return max(0, self._milliseconds_left())

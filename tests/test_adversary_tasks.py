@@ -1,0 +1,59 @@
+"""Tasks under a hostile Lambda: each of their promises is watched, and what keeps it is needed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from runners import execution, settlement
+from runners.messages import TaskMessage
+from runners.outcome import wait_before_retry
+from test_adversary import broken_promise
+from testing.history import stage
+from work.retry import Retry
+
+
+@pytest.fixture(autouse=True)
+def on_stage(environment: None) -> Iterator[None]:
+    with stage():
+        yield
+
+
+def test_it_notices_when_an_untagged_task_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def once_again(retry: Retry | None, attempt: int, most: int, error: BaseException) -> Any:
+        wait = wait_before_retry(retry, attempt, most, error)
+        return 1.0 if retry is None and attempt == 1 else wait
+
+    monkeypatch.setattr(execution, "wait_before_retry", once_again)
+    assert "was sent again" in broken_promise()
+
+
+def test_it_notices_when_a_tagged_task_is_tried_once_too_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def once_more(retry: Retry | None, attempt: int, most: int, error: BaseException) -> Any:
+        return wait_before_retry(retry, attempt, most + 1, error)
+
+    monkeypatch.setattr(execution, "wait_before_retry", once_more)
+    assert "is in attempt 4 of 3" in broken_promise()
+
+
+@pytest.mark.parametrize("where", [execution, settlement])
+def test_it_notices_when_a_failed_task_is_not_answered(
+    where: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(where, "answer_failed_task", lambda *_: None)
+    assert "was accepted and never ended" in broken_promise(counted="tasks lost")
+
+
+def test_it_notices_when_a_worker_tries_a_task_again_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run_task = execution.run_task
+
+    def twice(message: TaskMessage, **options: Any) -> None:
+        run_task(message, **options)
+        run_task(message, **options)
+
+    monkeypatch.setattr(execution, "run_task", twice)
+    assert "ran more often than it was delivered" in broken_promise()
