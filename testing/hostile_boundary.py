@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
+from botocore.retries.quota import RetryQuota
 from moto.core.models import botocore_stubber
 from moto.dynamodb.models.utilities import dynamo_json_dump
 
@@ -47,7 +48,11 @@ class Boundary:
         for events, event, hook in hooks:
             events.register_first(event, hook)
         try:
-            with patch.object(botocore_stubber, "enabled", False):  # moto answers through us
+            with (
+                patch.object(botocore_stubber, "enabled", False),  # moto answers through us
+                # What the client has left to spend on retries must not depend on earlier histories.
+                patch.object(RetryQuota, "acquire", lambda quota, amount: True),
+            ):
                 yield
         finally:
             for events, event, hook in hooks:
@@ -59,7 +64,7 @@ class Boundary:
         # More kindness than harm, or nothing would ever get anywhere. Most of the harm is for those
         # that work: they stand still, are overtaken, and meet what is left of a killed successor.
         working = bool(world.stack) and world.stack[-1].name == "worker"
-        kindness = 7 if working else 21
+        kindness = (7 if len(world.stack) == 1 else 3) if working else 21
         match world.chance("before a call", kindness + 3) - kindness:
             case 0:
                 world.kill("before a call")

@@ -90,7 +90,7 @@ class HostileLambda:
         self.resting = True
         for _ in range(drought):  # minutes in which nobody can start: a backlog
             self.time += clock.MINUTE
-            self.tick()
+            self._tick_if_due(unfinished())
         for _ in range(200):
             awaited = unfinished() + [event.at for event in self.events]
             if not awaited:
@@ -98,6 +98,11 @@ class HostileLambda:
             soonest = min(awaited)
             self.time = max(self.time + clock.SECOND, soonest)
             self._deliver_ready()
+            self._tick_if_due(unfinished())
+
+    def _tick_if_due(self, due: list[int]) -> None:
+        # A tick that nothing waits for does nothing, and takes longer than all the rest.
+        if due and min(due) <= self.time:
             self.tick()
 
     def invoke(self, name: str, call: Callable[[], object]) -> None:
@@ -177,11 +182,11 @@ class HostileLambda:
         """The invocation stands still while the world goes on, perhaps beyond its lease."""
         self.figures["meanwhile"] += 1
         invocation = self.stack[-1] if self.stack else None
-        if self.chance("overtaken", 3) == 2:
+        if self.chance("overtaken", 2) == 1:
             self._overtake()
         for _ in range(1 + self.chance("how much goes on", 6)):
             self.step()
-        if invocation and self.time > invocation.deadline and self.chance("thaw", 2):
+        if invocation and self.time > invocation.deadline and self.chance("thaw", 4):
             invocation.zombie = True
             self.figures["zombies"] += 1
         self.check_alive("after standing still")
