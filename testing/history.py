@@ -17,6 +17,7 @@ import runners
 from errors import DoNotRetry, RetryAfter
 from runners import log, timer
 from runners.base import JobData
+from runners.messages import TaskMessage
 from store import blobs, bucket, job_request, pauses
 from testing import moto_direct
 from testing.aws import WORKER, mocked_aws
@@ -252,8 +253,8 @@ class History:
         self._perhaps_fail("an errand", 10)
         self.tasks.done[task_id] += 1
 
-    def _task_failed(self, _error: BaseException) -> None:
-        self.tasks.failed[self.world.stack[-1].message["id"]] += 1
+    def _task_failed(self, message: TaskMessage, _error: BaseException) -> None:
+        self.tasks.failed[message.id] += 1
 
     def _perhaps_fail(self, what: str, n: int) -> None:
         if self.world.resting:
