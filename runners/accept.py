@@ -1,6 +1,5 @@
 """What every runner does with new work before it sends it: check it, and save it if it is a job."""
 
-import json
 from hashlib import sha256
 from typing import Any
 
@@ -12,7 +11,7 @@ from runners.messages import TaskMessage
 from runners.outcome import looked_for_at, wake
 from runners.registry import registry
 from store import clock, verbs
-from store.blobs import canonical
+from store.blobs import canonical, sorted_text
 from store.job_request import JobRequest, derived_id, new_id
 from work import context
 
@@ -83,4 +82,4 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
 def _hash(job_data: JobData) -> str:
     """Tells one request from another; the order of keys in its objects makes no difference."""
     asked = job_data.model_dump(mode="json", exclude={"idempotency_key"}, exclude_unset=True)
-    return sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    return sha256(sorted_text(asked).encode()).hexdigest()

@@ -1,5 +1,6 @@
 """The Job Runner API: the three functions a runner exports, and the data of a job to dispatch."""
 
+import re
 from typing import Annotated, Any, Protocol, Self, runtime_checkable
 
 from pydantic import (
@@ -28,7 +29,9 @@ def _not_dots(name: str) -> str:
 
 
 def _not_a_number(value: Any) -> Any:
-    if isinstance(value, int | float):
+    """Seconds since 1970 have no zone, but pydantic would take them, even as text."""
+    number = isinstance(value, int | float)
+    if number or (isinstance(value, str) and not re.match(r"\d{4}-", value)):
         raise ValueError("must be a time with its zone, such as 2026-05-04T09:30:00+02:00")
     return value
 
@@ -61,6 +64,7 @@ class JobData(BaseModel):
     )
     delay: float | None = Field(
         default=None,
+        strict=True,
         ge=0,
         le=LONGEST_WAIT,
         allow_inf_nan=False,

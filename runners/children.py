@@ -24,7 +24,7 @@ class Children:
             organization_id=parent.organization_id,
             campaign_id=parent.campaign_id,
         )
-        child_id = derived_id("child", parent.organization_id, parent.id, key)
+        child_id = derived_id("child", parent.organization_id, parent.created_key, key)
         start(accept_job(data, job_id=child_id), send)
         return child_id
 

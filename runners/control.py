@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from errors import NotFullyCapable, PreconditionFailed, WrongState
+from errors import MissingObject, NotFullyCapable, PreconditionFailed, WrongState
 from runners import log
 from runners.accept import start
 from runners.base import Send
 from runners.registry import registry
-from store import owner_verbs
+from store import blobs, owner_verbs
 from store.job_request import JobRequest, Status
 
 _TRIES = 3  # a job may move between the read and the write, but not for ever
@@ -37,7 +37,8 @@ def cancel(row: JobRequest) -> JobRequest:
 
 
 def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobRequest:
-    """Do a failed or cancelled job again, from its cursor; with another payload, from the start.
+    """Do a failed or cancelled job again, from its cursor; if `payload` is another than it had,
+    from the start.
 
     Raises WrongState, InvalidPayload, UnknownJobType, MissingObject if its payload is gone,
     NotFullyCapable if nothing could send it, PreconditionFailed if it moved meanwhile.
@@ -50,10 +51,20 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
     if payload is not None:
         registry().job_payload(row.job_type, payload)
     most = job.retry.max_attempts if job.retry else 1
+    if payload is not None and _has(row, payload):
+        payload = None
     row = owner_verbs.requeue(row, max_attempts=most, payload=payload)
     log.queued_again(row)
     start(row, send)
     return row
+
+
+def _has(row: JobRequest, payload: Any) -> bool:
+    try:
+        own = blobs.get(row.payload, row.payload_key)
+    except MissingObject:
+        return False
+    return blobs.sorted_text(own) == blobs.sorted_text(payload)
 
 
 def delete(row: JobRequest) -> None:

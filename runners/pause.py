@@ -27,17 +27,23 @@ def pause(kind: Kind, name: str) -> Brake:
     10 seconds. Raises UnknownJobType."""
     if kind is Kind.JOB_TYPE:
         registry().job(name)
-    brake = pauses.pause(kind, name)
-    log.brake_set(brake)
+    brake = _on(kind, name)
+    if brake is None:
+        brake = pauses.pause(kind, name)
+        log.brake_set(brake)
     return brake
 
 
 def resume(kind: Kind, name: str, send: Send) -> None:
     """Let go on what was held back. Nothing happens if it was not paused."""
-    paused = pauses.brakes(fresh=True).paused()
-    if any(brake.kind is kind and brake.name == name for brake in paused):
+    if _on(kind, name):
         log.brake_set(pauses.release(kind, name))
         pump(send, until=clock.now() + clock.MINUTE, most=_AT_ONCE)
+
+
+def _on(kind: Kind, name: str) -> Brake | None:
+    paused = pauses.brakes(fresh=True).paused()
+    return next((brake for brake in paused if (brake.kind, brake.name) == (kind, name)), None)
 
 
 def holds_back(message: JobMessage) -> bool:

@@ -18,6 +18,11 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+def sorted_text(value: Any) -> str:
+    """A text that two values have in common if they differ in the order of keys alone."""
+    return json.dumps(value, sort_keys=True)
+
+
 def put(prefix: str, value: Any) -> tuple[bytes | None, str | None]:
     """Keep a value: (bytes for the row, None), or (None, key of the object written)."""
     text = canonical(value)

@@ -76,7 +76,10 @@ def requeue(job: JobRequest, *, max_attempts: int, payload: Any = None) -> JobRe
         & JobRequest.status.is_in(Status.FAILED, Status.CANCELLED)
         & (JobRequest.finished_at == job.finished_at)
         & (JobRequest.expires_at > clock.now() // clock.SECOND),
-        landed=lambda row: not row.status.finished,
+        # Somebody else may have queued it again, with another payload.
+        landed=lambda row: (
+            not row.status.finished and (row.payload, row.payload_key) == (inline, key)
+        ),
     )
 
 
@@ -95,7 +98,7 @@ def delete(job: JobRequest) -> None:
         if row is not None:
             raise change.refused("delete", job.id, row) from error
     # If this is cut off, the bucket's lifecycle and the table's TTL do the rest.
-    steps.delete(job.id)
+    steps.delete(job)
     for prefix in (
         f"payloads/{job.id}/",
         f"partial/{job.id}/",

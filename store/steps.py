@@ -1,6 +1,8 @@
 """The results of a job's named steps: each stored once, whoever comes second.
 
-They are in the coordination table, under the job's id, and outlive its row.
+They are in the coordination table and outlive the job's row. They are under its created_key and
+not under its id: an idempotency key that is used again after its job has expired, or a child of
+that name, is another job of the same id, and has done none of them.
 """
 
 from typing import Any
@@ -9,6 +11,7 @@ from pynamodb.attributes import BinaryAttribute, UnicodeAttribute
 from pynamodb.exceptions import PutError
 
 from store import blobs, change, clock
+from store.job_request import JobRequest
 from store.table import Integer, Table, nullable
 
 # As long as the bucket keeps a job's partial/ objects: longer than any row can live.
@@ -35,35 +38,35 @@ class Step(Table):
         return blobs.get(self.value, self.value_key)
 
 
-def find(job_id: str, name: str) -> Step | None:
+def find(job: JobRequest, name: str) -> Step | None:
     """The step of this name if it is done."""
     try:
-        return Step.get(_partition(job_id), name, consistent_read=True)
+        return Step.get(_partition(job), name, consistent_read=True)
     except Step.DoesNotExist:
         return None
 
 
-def keep(job_id: str, name: str, result: Any) -> Step:
+def keep(job: JobRequest, name: str, result: Any) -> Step:
     """The step is done, with this result. If it was done before, that result stands, and is what
     is returned."""
-    inline, key = blobs.put(f"partial/{job_id}/steps", result)
+    inline, key = blobs.put(f"partial/{job.id}/steps", result)
     expires_at = (clock.now() + _LIFETIME) // clock.SECOND
-    step = Step(_partition(job_id), name, value=inline, value_key=key, expires_at=expires_at)
+    step = Step(_partition(job), name, value=inline, value_key=key, expires_at=expires_at)
     try:
         step.save(Step.pk.does_not_exist())
     except PutError as error:
         if not change.condition_failed(error):
             raise
-        return find(job_id, name) or step
+        return find(job, name) or step
     return step
 
 
-def delete(job_id: str) -> None:
+def delete(job: JobRequest) -> None:
     """Forget every step of a job."""
     with Step.batch_write() as batch:
-        for step in Step.query(_partition(job_id), attributes_to_get=["pk", "sk", "expires_at"]):
+        for step in Step.query(_partition(job), attributes_to_get=["pk", "sk", "expires_at"]):
             batch.delete(step)
 
 
-def _partition(job_id: str) -> str:
-    return f"step#{job_id}"
+def _partition(job: JobRequest) -> str:
+    return f"step#{job.created_key}"

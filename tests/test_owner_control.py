@@ -168,6 +168,38 @@ def test_a_job_done_again_resumes_at_its_cursor_and_with_another_payload_begins_
     assert seen == [(None, 1), ("half way", 1), (None, 2)]
 
 
+def test_a_job_done_again_with_the_payload_it_had_resumes(bench: Bench) -> None:
+    def work(job: Any, payload: object) -> None:
+        seen.append(job.cursor)
+        job.checkpoint("half way", progress=50)
+        raise ValueError("no luck")
+
+    seen: list[Any] = []
+    script.job = work
+    payload = {"number": 1, "text": _incompressible()}
+    row = bench.run(bench.dispatch("sample_once", payload=payload))
+    same = dict(reversed(payload.items()))
+    row = bench.run(control.retry_again(row, bench.send, same))
+    assert seen == [None, "half way"]
+    bench.run(control.retry_again(row, bench.send, {**payload, "number": True}))
+    assert seen == [None, "half way", None]
+
+
+def test_a_payload_that_is_gone_can_be_given_anew(bench: Bench) -> None:
+    row = control.cancel(bench.dispatch(payload={"text": _incompressible()}))
+    bucket.delete_all(f"payloads/{row.id}/")
+    row = bench.run(control.retry_again(row, bench.send, {"text": _incompressible()}))
+    assert row.status is Status.SUCCEEDED
+
+
+def test_of_two_people_who_retry_with_different_payloads_one_is_refused(bench: Bench) -> None:
+    row = failed(bench)
+    seen = bench.read(row)
+    control.retry_again(row, bench.send, {"number": 2})
+    with pytest.raises(PreconditionFailed, match="queued"):
+        control.retry_again(seen, bench.send, {"number": 3})
+
+
 def test_a_payload_that_does_not_fit_changes_nothing(bench: Bench) -> None:
     row = failed(bench)
     with pytest.raises(InvalidPayload):
@@ -242,7 +274,7 @@ def test_a_deleted_job_leaves_nothing_behind(bench: Bench) -> None:
     assert row.result_key
     control.delete(row)
     assert queries.read(row.id) is None
-    assert steps.find(row.id, "one") is None
+    assert steps.find(row, "one") is None
     listed = clients.client("s3").list_objects_v2(Bucket="bucket").get("Contents", [])
     assert all(row.id not in each["Key"] for each in listed)
     assert any(other.id in each["Key"] for each in listed)

@@ -21,6 +21,14 @@ def test_a_paused_job_type_is_not_started_and_waits(bench: Bench) -> None:
     assert bench.run(bench.dispatch("sample_once")).status is Status.SUCCEEDED
 
 
+def test_pausing_twice_keeps_the_time_of_the_first(bench: Bench) -> None:
+    first = pause.pause(Kind.QUEUE, "texts")
+    bench.advance(100)
+    assert pause.pause(Kind.QUEUE, "texts").changed_at == first.changed_at
+    pause.resume(Kind.QUEUE, "texts", bench.send)
+    assert pause.pause(Kind.QUEUE, "texts").changed_at > first.changed_at
+
+
 def test_a_paused_queue_holds_every_type_in_it(bench: Bench) -> None:
     pause.pause(Kind.QUEUE, "texts")
     for job_type in ("sample_once", "sample_again"):

@@ -62,7 +62,7 @@ def test_a_large_result_of_a_step_is_kept_in_the_bucket(bench: Bench) -> None:
     script.job = dies_after(lambda job: job.step("one", lambda: large) == large)
     row = bench.dispatch()
     run_all_attempts(bench, row)
-    kept = steps.find(row.id, "one")
+    kept = steps.find(row, "one")
     assert kept is not None
     assert kept.value_key
     assert kept.result == large
@@ -87,19 +87,20 @@ def test_a_step_whose_result_is_no_json_fails_and_is_not_kept(bench: Bench) -> N
     script.job = lambda job, payload: job.step("one", object)
     row = bench.run(bench.dispatch("sample_once"))
     assert row.error["kind"] == ResultNotJson.__name__
-    assert steps.find(row.id, "one") is None
+    assert steps.find(row, "one") is None
 
 
 def test_of_two_who_do_the_same_step_the_first_result_stands(bench: Bench) -> None:
-    assert steps.keep("job", "one", "first").result == "first"
-    assert steps.keep("job", "one", "second").result == "first"
+    row = bench.dispatch()
+    assert steps.keep(row, "one", "first").result == "first"
+    assert steps.keep(row, "one", "second").result == "first"
 
 
 def test_steps_of_two_jobs_are_two(bench: Bench) -> None:
     script.job = lambda job, payload: job.step("one", lambda: job.id)
     for row in (bench.dispatch(), bench.dispatch()):
         bench.run(row)
-        kept = steps.find(row.id, "one")
+        kept = steps.find(row, "one")
         assert kept is not None
         assert kept.result == row.id
 
@@ -117,8 +118,29 @@ def test_a_step_is_not_called_again_when_the_job_is_retried_by_hand(bench: Bench
     assert len(charged) == 1
 
 
+def test_a_job_under_a_key_that_is_free_again_has_done_no_step_and_has_no_child(
+    bench: Bench,
+) -> None:
+    """It has the id of the job that expired, and nothing else of it."""
+    charged: list[int] = []
+    children: list[str] = []
+
+    def work(job: Any, payload: object) -> None:
+        job.step("charge", lambda: charged.append(1))
+        if job.id not in children:  # the children run this too
+            children.append(job.dispatch("sample_again", {"number": 1}, key="child"))
+
+    script.job = work
+    first = bench.run(bench.dispatch("sample_once", idempotency_key="k"))
+    bench.advance(31 * 24 * 3600)
+    again = bench.run(bench.dispatch("sample_once", idempotency_key="k"))
+    assert (again.id, again.status) == (first.id, Status.SUCCEEDED)
+    assert len(charged) == 2
+    assert len(set(children)) == 2
+
+
 def test_a_step_outlives_every_row(bench: Bench) -> None:
-    keep = steps.keep("job", "one", 1)
+    keep = steps.keep(bench.dispatch(), "one", 1)
     assert keep.expires_at * 1000 > clock.now() + (31 + 30 + 90) * clock.DAY
 
 

@@ -75,7 +75,10 @@ def problems(error: ValidationError, root: str) -> list[dict[str, str]]:
     if count > _LISTED_AT_MOST:
         return [{"field": root or "body", "why": f"{count:,} values are wrong, too many to list"}]
     return [
-        {"field": ".".join([root, *map(str, each["loc"])]).strip("."), "why": each["msg"]}
+        {
+            "field": ".".join([root, *map(str, each["loc"])]).strip(".") or "body",
+            "why": each["msg"].removeprefix("Value error, "),
+        }
         for each in error.errors(include_url=False, include_context=False, include_input=False)
     ]
 

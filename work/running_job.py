@@ -132,11 +132,11 @@ class RunningJob:
         such as the job's id and the step's name. A name stands for one step of the job. Raises
         ResultNotJson, or whatever `function` raises; then nothing is stored.
         """
-        done = steps.find(self.id, name)
+        done = steps.find(self._row, name)
         if done is None:
             result = as_json(function())
             with held():
-                done = steps.keep(self.id, name, result)
+                done = steps.keep(self._row, name, result)
         return done.result
 
     def dispatch(
