@@ -16,6 +16,11 @@ class Caller:
 
     organization_id: str | None
 
+    @property
+    def is_service(self) -> bool:
+        """Whether it is a service of ours."""
+        return self.organization_id is None
+
     def may_see(self, organization_id: str) -> bool:
         """Whether what belongs to this organisation exists for the caller."""
         return self.organization_id in (None, organization_id)
@@ -23,20 +28,21 @@ class Caller:
     def speaks_for(self, named: Any) -> Any:
         """The organisation a request is for, given the one it names, if any (checked later, as any
         other field). Raises NotAllowed if it is another's."""
-        if self.organization_id is None or named == self.organization_id:
+        if self.is_service or named == self.organization_id:
             return named
         if named is None:
             return self.organization_id
         raise NotAllowed(f"you may only speak for the organisation {self.organization_id!r}")
 
-    def require_service(self) -> None:
-        """Raises NotAllowed for a caller of one organisation.
+    def require_service(self, what: str) -> None:
+        """Raises NotAllowed for a caller of one organisation, `what` being only for services.
 
         A task carries no organisation: whose text or webhook it sends is only a field of its
-        payload. So only services may send tasks; what a customer's own user asks for is a job.
+        payload. A pause holds back the jobs of every organisation. What a customer's own user may
+        ask for is a job.
         """
-        if self.organization_id is not None:
-            raise NotAllowed("only services may send tasks: a task belongs to no organisation")
+        if not self.is_service:
+            raise NotAllowed(f"only services may {what}, not callers of one organisation")
 
 
 def caller(event: Mapping[str, Any]) -> Caller:

@@ -22,6 +22,11 @@ def respond(
     )
 
 
+def nothing() -> Response[str]:
+    """The answer to what is done, when there is nothing to say of it."""
+    return Response(status_code=204, headers={"Cache-Control": "no-store"}, body="")
+
+
 def size(value: Any) -> int:
     """Bytes that a value takes in what Lambda returns: there a body is text in JSON, in which older
     runtimes escape all that is not ASCII."""

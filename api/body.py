@@ -22,7 +22,18 @@ def read_object(event: Mapping[str, Any]) -> dict[str, Any]:
     a caller (a signature, a bearer token) is sent by a browser on its own. It explains why a body
     that is no JSON isn't.
     """
+    return _object(event, _text(_bytes(event)))
+
+
+def read_optional_object(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for a request that needs no body: an empty one is an empty object."""
     text = _text(_bytes(event))
+    return _object(event, text) if text.strip() else {}
+
+
+def _object(event: Mapping[str, Any], text: str) -> dict[str, Any]:
+    if not text.strip():
+        raise UnreadableBody("the body is empty; it must be a JSON object")
     try:
         value = strict_json.parse(text)
     except strict_json.NotStrict as error:
@@ -53,16 +64,18 @@ def _bytes(event: Mapping[str, Any]) -> bytes:
 
 def _text(data: bytes) -> str:
     try:
-        text = data.decode("utf-8-sig")  # editors on Windows begin files with a byte order mark
+        return data.decode("utf-8-sig")  # editors on Windows begin files with a byte order mark
     except UnicodeDecodeError as error:
         raise UnreadableBody(f"the body is not UTF-8: byte {error.start} can't be read") from None
-    if not text.strip():
-        raise UnreadableBody("the body is empty; it must be a JSON object")
-    return text
 
 
 def _content_type(event: Mapping[str, Any]) -> str:
-    for name, value in (event.get("headers") or {}).items():
-        if name.lower() == "content-type":
-            return str(value).split(";")[0].strip().lower()
-    return ""
+    return (header(event, "content-type") or "").split(";")[0].strip().lower()
+
+
+def header(event: Mapping[str, Any], name: str) -> str | None:
+    """A header's value, whatever the case its name came in."""
+    for each, value in (event.get("headers") or {}).items():
+        if each.lower() == name:
+            return str(value)
+    return None

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 
@@ -21,7 +21,8 @@ _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"
 
 
 def resolver(routes: Mapping[str, Mapping[str, Answer]]) -> APIGatewayHttpResolver:
-    """What finds a request's function: path to method to function.
+    """What finds a request's function: path to method to function, which gets the event and the
+    names in its path.
 
     A path refuses the methods it does not have with 405; any other path is 404.
     """
@@ -50,17 +51,17 @@ def about(event: Mapping[str, Any]) -> Iterator[None]:
 
 
 def routable(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The event with its path as routes have it: decoded, and without the stage.
+    """The event with its path as routes have it: without the stage, and encoded in one way.
 
     A named stage is part of the path, unless a domain of its own maps it; Powertools always takes
-    off its length.
+    off its length. Encoded, for the names in a path may have characters that its routes don't know.
     """
     path, stage = unquote(event["rawPath"]), event["requestContext"].get("stage")
     if path.startswith(f"/{stage}/"):
         path = path.removeprefix(f"/{stage}")
     return {
         **event,
-        "rawPath": path,
+        "rawPath": quote(path, errors="replace"),
         "requestContext": {**event["requestContext"], "stage": "$default"},
     }
 
@@ -73,7 +74,8 @@ def _answering(app: APIGatewayHttpResolver, route: str, function: Answer) -> Ans
     def answering(*args: Any, **path: str) -> Response[str]:
         began = time.perf_counter()
         try:
-            response = function(*args, **path)
+            names = {name: unquote(value) for name, value in path.items()}
+            response = function(app.current_event.raw_event, *args, **names)
         except Exception as error:  # noqa: BLE001 - the last one who can answer the caller
             response = problems.answer(error)
         milliseconds = (time.perf_counter() - began) * 1000
@@ -84,11 +86,11 @@ def _answering(app: APIGatewayHttpResolver, route: str, function: Answer) -> Ans
 
 
 def _refusing(allowed: frozenset[str]) -> Answer:
-    def refuse(**_path: str) -> Response[str]:
+    def refuse(_event: Mapping[str, Any], **_path: str) -> Response[str]:
         raise MethodNotAllowed(allowed)
 
     return refuse
 
 
-def _path_not_found(error: Exception) -> Response[str]:
+def _path_not_found(_event: Mapping[str, Any], error: Exception) -> Response[str]:
     raise PathNotFound from error

@@ -38,6 +38,14 @@ _OURS = {
     _UNEXPECTED: "the request was not at fault; the log says more about this request_id",
 }
 
+_MOVED = _Kind(409, "moved-meanwhile", "The job has moved meanwhile")
+_PAYLOAD_GONE = _Kind(409, "payload-gone", "The job's payload is no longer kept")
+# What the error says of itself is meant for the log.
+_IN_OTHER_WORDS = {
+    _MOVED: "it moved while this was being done, which was not; look at it again",
+    _PAYLOAD_GONE: "its payload is no longer in the bucket; give it one to be retried with",
+}
+
 _KINDS: dict[type[BaseException], _Kind] = {
     errors.UnknownJobType: _Kind(422, "unknown-job-type", "There is no job of this name"),
     errors.UnknownTask: _Kind(422, "unknown-task", "There is no task of this name"),
@@ -45,6 +53,10 @@ _KINDS: dict[type[BaseException], _Kind] = {
     errors.PayloadTooLarge: _Kind(413, "too-large", "The request carries too much"),
     errors.InvalidCursor: _Kind(400, "invalid-cursor", "The cursor can't be used"),
     errors.NotFullyCapable: _Kind(409, "not-fully-capable", "This stack can't run such a job"),
+    errors.IdempotencyConflict: _Kind(409, "idempotency-conflict", "The key was used before"),
+    errors.WrongState: _Kind(409, "wrong-state", "The job's status does not allow this"),
+    errors.PreconditionFailed: _MOVED,
+    errors.MissingObject: _PAYLOAD_GONE,
     errors.JobNotFound: _Kind(404, "job-not-found", "There is no such job"),
     errors.SendFailed: _NOT_SENT,
 }
@@ -60,7 +72,8 @@ def answer(error: Exception) -> Response[str]:
         log.went_wrong(error, kind.status)
         headers = {"Retry-After": _RETRY_AFTER} if kind.status == 503 else {}
         return _problem(kind, _OURS[kind], headers=headers)
-    return _problem(kind, str(error), getattr(error, "problems", ()))
+    detail = _IN_OTHER_WORDS.get(kind) or str(error)
+    return _problem(kind, detail, getattr(error, "problems", ()))
 
 
 def _kind(error: Exception) -> _Kind:

@@ -23,6 +23,14 @@ class TaskData(BaseModel):
     payload: dict[str, Any] = Field(default_factory=dict)
 
 
+class RetryData(BaseModel):
+    """How a job is to be done again; its payload is checked against its job's model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    payload: dict[str, Any] | None = Field(default=None, description="By default the one it had")
+
+
 def task_data(event: Mapping[str, Any]) -> TaskData:
     """The task a request asks for; raises UnreadableBody, PayloadTooLarge, InvalidFields."""
     return _checked(TaskData, body.read_object(event))
@@ -35,7 +43,19 @@ def job_data(event: Mapping[str, Any], caller: Caller) -> JobData:
     organization_id = caller.speaks_for(fields.get("organization_id"))
     if organization_id is not None:
         fields["organization_id"] = organization_id
+    key = body.header(event, "idempotency-key")
+    if key is not None:
+        if fields.get("idempotency_key") not in (None, key):
+            why = "the header Idempotency-Key says another"
+            raise InvalidFields([{"field": "idempotency_key", "why": why}])
+        fields["idempotency_key"] = key
     return _checked(JobData, fields)
+
+
+def retry_data(event: Mapping[str, Any]) -> RetryData:
+    """How a request wants a job done again, which may say nothing; raises UnreadableBody,
+    PayloadTooLarge, InvalidFields."""
+    return _checked(RetryData, body.read_optional_object(event))
 
 
 def _checked(model: type[_M], fields: dict[str, Any]) -> _M:

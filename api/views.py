@@ -8,6 +8,7 @@ from api.file_urls import add_urls
 from errors import MissingObject
 from store import blobs, clock
 from store.job_request import JobRequest
+from store.pauses import Brake
 
 _LONGEST_WAIT = 60  # seconds
 # Bytes for payload and result. Lambda's response holds at most 6 MB; the rest of a job is small.
@@ -21,6 +22,7 @@ def summary(row: JobRequest) -> dict[str, Any]:
         "id": row.id,
         "job_type": row.job_type,
         "status": str(row.status),
+        "cancel_requested": bool(row.cancel_requested),
         "progress": row.progress,
         "result_message": row.result_message,
         "error": error,
@@ -33,6 +35,7 @@ def summary(row: JobRequest) -> dict[str, Any]:
         "created_at": _time(row.created_at),
         "queued_at": _time(row.queued_at),
         "run_at": _time(row.run_at),
+        "waiting_since": _time(row.waiting_since),
         "started_at": _time(row.started_at),
         "finished_at": _time(row.finished_at),
         "updated_at": _time(row.updated_at),
@@ -63,12 +66,18 @@ def whole(row: JobRequest) -> dict[str, Any]:
 
 
 def retry_after(row: JobRequest) -> dict[str, str]:
-    """The header that tells when to ask again: after a tenth of the time waited so far. None once
-    the job is finished."""
+    """The header that tells when to ask again: after a tenth of the time waited so far, or when the
+    job may start. None once it is finished."""
     if row.status.finished:
         return {}
     age = (clock.now() - row.created_at) // clock.SECOND
-    return {"Retry-After": str(max(1, min(_LONGEST_WAIT, age // 10)))}
+    starts_in = ((row.run_at or 0) - clock.now()) // clock.SECOND if row.status.timed else 0
+    return {"Retry-After": str(max(1, min(_LONGEST_WAIT, max(age // 10, starts_in))))}
+
+
+def brake(paused: Brake) -> dict[str, Any]:
+    """A job type or a queue that is paused."""
+    return {"kind": str(paused.kind), "name": paused.name, "paused_at": _time(paused.changed_at)}
 
 
 def _shown(name: str, read: Callable[[], Any], room: int, notes: list[str]) -> tuple[Any, int]:

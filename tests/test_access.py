@@ -8,6 +8,7 @@ from api_events import Answer, call
 from sample_work import script
 from settings import forget
 from store import aws as clients
+from store import queries
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -104,6 +105,12 @@ def test_a_token_that_names_no_organisation_opens_nothing(claims: dict[str, Any]
         ("GET", "/jobs", {"query": "organization_id=ours"}),
         ("GET", "/jobs/" + "0" * 32, {}),
         ("GET", "/job-types", {}),
+        ("POST", f"/jobs/{'0' * 32}/cancel", {}),
+        ("POST", f"/jobs/{'0' * 32}/retry", {}),
+        ("DELETE", f"/jobs/{'0' * 32}", {}),
+        ("GET", "/paused", {}),
+        ("PUT", "/paused/queue/default", {}),
+        ("DELETE", "/paused/queue/default", {}),
     ):
         refused(call(method, path, claims=claims, **parts), 403)
     assert (rows(), script.tasks_run) == (0, [])
@@ -151,6 +158,71 @@ def test_another_organisations_job_looks_like_none() -> None:
             theirs, ""
         )
     assert call("GET", f"/jobs/{job_of('ours')}", claims=OURS).status == 200
+
+
+VERBS = [("POST", "/cancel"), ("POST", "/retry"), ("DELETE", "")]
+
+
+@pytest.mark.parametrize(("method", "verb"), VERBS)
+@pytest.mark.parametrize("state", ["queued", "failed"])
+def test_nothing_can_be_done_with_another_organisations_job(
+    method: str, verb: str, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOBS_SAME_PROCESS", "false" if state == "queued" else "true")
+    script.job = lambda job, payload: 1 / 0
+    theirs, nobodys = job_of("theirs"), "0" * 32
+    before = queries.read(theirs)
+    answers = [
+        call(method, f"/jobs/{job_id}{verb}", claims=OURS, raw=raw)
+        for job_id in (theirs, nobodys)
+        for raw in (None, "{")  # a body that is wrong tells no more
+    ]
+    for answer in answers:
+        refused(answer, 404)
+    shown = {each.json["detail"].replace(theirs, "").replace(nobodys, "") for each in answers}
+    assert len(shown) == 1
+    after = queries.read(theirs)
+    assert before is not None
+    assert after is not None
+    assert after.attribute_values == before.attribute_values
+    assert str(after.status) == state
+
+
+def test_a_caller_cancels_retries_and_deletes_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOBS_SAME_PROCESS", "false")
+    job = f"/jobs/{job_of('ours')}"
+    assert call("POST", f"{job}/cancel", claims=OURS).status == 200
+    assert call("POST", f"{job}/retry", claims=OURS).status == 202
+    assert call("POST", f"{job}/cancel", claims=OURS).status == 200
+    assert call("DELETE", job, claims=OURS).status == 204
+
+
+def test_an_idempotency_key_is_the_organisations_own() -> None:
+    body = {"job_type": "sample_once", "idempotency_key": "k"}
+    theirs = by_service("POST", "/jobs", body={**body, "organization_id": "theirs"}).json
+    ours = call("POST", "/jobs", body=body, claims=OURS)
+    assert ours.status == 202
+    assert ours.json["id"] != theirs["id"]
+    assert "idempotent-replayed" not in ours.headers
+
+
+def test_only_services_pause_and_resume() -> None:
+    for method, path in (
+        ("PUT", "/paused/queue/default"),
+        ("DELETE", "/paused/queue/default"),
+        ("PUT", "/paused/job_type/sample_once"),
+        ("PUT", "/paused/nothing/there"),
+    ):
+        refused(call(method, path, claims=OURS), 403)
+    assert call("GET", "/paused", claims=OURS).json == {"paused": []}
+
+
+def test_a_caller_sees_what_is_paused_but_no_name_that_may_be_anothers() -> None:
+    for path in ("queue/default", "queue/their-secret-launch", "job_type/sample_once"):
+        assert by_service("PUT", f"/paused/{path}").status == 200
+    seen = call("GET", "/paused", claims=OURS).json["paused"]
+    assert {each["name"] for each in seen} == {"default", "sample_once"}
+    assert len(by_service("GET", "/paused").json["paused"]) == 3
 
 
 def test_a_list_is_of_the_tokens_organisation() -> None:

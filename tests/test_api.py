@@ -172,7 +172,11 @@ def test_health_answers_without_any_store() -> None:
     [
         ("GET", "/tasks", "POST"),
         ("PUT", "/jobs", "GET, POST"),
-        ("DELETE", f"/jobs/{ID}", "GET"),
+        ("PUT", f"/jobs/{ID}", "DELETE, GET"),
+        ("GET", f"/jobs/{ID}/cancel", "POST"),
+        ("GET", f"/jobs/{ID}/retry", "POST"),
+        ("POST", "/paused", "GET"),
+        ("GET", "/paused/queue/default", "DELETE, PUT"),
         ("POST", "/health", "GET"),
         ("OPTIONS", "/jobs", "GET, POST"),
         ("HEAD", "/job-types", "GET"),
@@ -226,6 +230,8 @@ def test_each_request_leaves_one_line_with_no_data_of_the_caller(logged: Logged)
         request("GET", "/jobs", query={"organization_id": secret, "queue_name": secret}),
         request("GET", f"/jobs/{secret}"),
         request("DELETE", f"/jobs/{secret}"),
+        request("POST", f"/jobs/{secret}/cancel"),
+        request("PUT", "/paused/queue/default"),
         request("GET", f"/{secret}"),
     ]
     for event in sent:
@@ -236,7 +242,9 @@ def test_each_request_leaves_one_line_with_no_data_of_the_caller(logged: Logged)
         ("POST", "/jobs", 422),
         ("GET", "/jobs", 200),
         ("GET", "/jobs/{job_id}", 404),
-        ("DELETE", "/jobs/{job_id}", 405),
+        ("DELETE", "/jobs/{job_id}", 404),
+        ("POST", "/jobs/{job_id}/cancel", 404),
+        ("PUT", "/paused/{kind}/{name}", 200),
         ("GET", "none", 404),
     ]
     assert [line["request_id"] for line in lines] == [

@@ -59,9 +59,10 @@ def view(row: JobRequest) -> Any:
 # --- what is shown --------------------------------------------------------------------------------
 
 SHOWN = {
-    "id", "job_type", "status", "progress", "result_message", "error", "organization_id",
-    "campaign_id", "queue_name", "attempt", "max_attempts", "legs", "created_at", "queued_at",
-    "run_at", "started_at", "finished_at", "updated_at", "expires_at", "request_id",
+    "id", "job_type", "status", "cancel_requested", "progress", "result_message", "error",
+    "organization_id", "campaign_id", "queue_name", "attempt", "max_attempts", "legs",
+    "created_at", "queued_at", "run_at", "waiting_since", "started_at", "finished_at",
+    "updated_at", "expires_at", "request_id",
 }  # fmt: skip
 
 

@@ -87,8 +87,10 @@ def test_the_api_reads_its_access_mode_from_the_same_condition(template: Templat
     assert environment["ACCESS_MODE"] == {"Fn::If": ["UseJwt", "jwt", "iam"]}
 
 
-def test_the_api_keeps_access_logs(template: Template) -> None:
-    assert "AccessLogSettings" in properties(template, "HttpApiStage")
+def test_the_api_keeps_access_logs_without_paths_whose_ids_are_data(template: Template) -> None:
+    logged = properties(template, "HttpApiStage")["AccessLogSettings"]["Format"]
+    assert "$context.routeKey" in logged
+    assert "$context.path" not in logged
 
 
 # --- one authority retries --------------------------------------------------------------------
