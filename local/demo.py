@@ -91,17 +91,20 @@ def run_job(
 
 
 def follow(
-    api: ApiClient, job_id: str, show: Callable[[dict[str, Any]], None] = _show_nothing
+    api: ApiClient,
+    job_id: str,
+    show: Callable[[dict[str, Any]], None] = _show_nothing,
+    patience: float = _PATIENCE_SECONDS,
 ) -> dict[str, Any]:
-    """Read a job until it is finished; raises LocalProblem after 5 minutes."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    """Read a job until it is finished; raises LocalProblem after `patience` seconds."""
+    deadline = time.monotonic() + patience
     while True:
         job = _accepted(api.get(f"/jobs/{job_id}"), 200)
         show(job)
         if job["status"] in FINISHED:
             return job
         if time.monotonic() > deadline:
-            raise LocalProblem(f"The job is still {job['status']} after {_PATIENCE_SECONDS} s")
+            raise LocalProblem(f"The job is still {job['status']} after {patience:.0f} s")
         time.sleep(_POLL_SECONDS)
 
 
