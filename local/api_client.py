@@ -54,6 +54,14 @@ class ApiClient:
         sent = {"Content-Type": "application/json", **(headers or {})}
         return self._call("POST", path, data, sent, signed)
 
+    def put(self, path: str) -> Answer:
+        """PUT a path."""
+        return self._call("PUT", path, None, {}, True)
+
+    def delete(self, path: str) -> Answer:
+        """DELETE a path."""
+        return self._call("DELETE", path, None, {}, True)
+
     def _call(
         self, method: str, path: str, data: bytes | None, headers: Mapping[str, str], signed: bool
     ) -> Answer:

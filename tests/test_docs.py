@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from api_events import call
 from runners import get_job_runner
 from runners.base import JobData
 from store import blobs
@@ -63,6 +64,64 @@ def test_the_snippets_about_testing_run(number: int, monkeypatch: pytest.MonkeyP
 def test_the_pipeline_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     (pipeline,) = snippets("docs/pipeline.md")
     module("snippet", pipeline, monkeypatch)
+
+
+# --- docs/control.md ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def invite(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The page's job, as an extension."""
+    job = module("invite", snippets("docs/control.md")[0], monkeypatch)
+    table = ModuleType("control_jobs")
+    table.JOBS = {"invite": Job(job.invite, retry=Retry(max_attempts=3))}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "control_jobs", table)
+    return job
+
+
+def test_the_steps_and_the_child_of_the_page_about_control_are_done_once(
+    invite: ModuleType,
+) -> None:
+    with saved_only(EXTENSIONS="control_jobs"):
+        job = JobData(job_type="invite", campaign_id="spring", payload={"names": ["Ada", "Grace"]})
+        get_job_runner().dispatch_job(job)
+        rows = {row.job_type: row for row in drain()}
+        assert len(rows) == 2
+        assert (rows["invite"].status, rows["invite"].attempt) == (Status.SUCCEEDED, 2)
+        assert rows["export_contacts"].campaign_id == "spring"
+        assert invite.printed == ["Ada", "Grace"]
+
+
+def test_the_requests_of_the_page_about_control_are_answered_as_it_says(
+    invite: ModuleType,
+) -> None:
+    page = (ROOT / "docs/control.md").read_text()
+    requests = [
+        each
+        for block in re.findall(r"```http\n(.*?)```", page, re.DOTALL)
+        for each in re.split(r"\n(?=[A-Z]+ )", block.strip())
+    ]
+    assert len(requests) == 12
+    with saved_only(EXTENSIONS="control_jobs"):
+        job_id = ""
+        for text in requests:
+            line, *rest = text.strip().splitlines()
+            method, path, status = re.fullmatch(r"(\w+) (\S+)   # (\d+).*", line).groups()  # type: ignore[union-attr]
+            headers = dict(each.split(": ", 1) for each in rest if not each.startswith("{"))
+            raw = "".join(each for each in rest if each.startswith("{"))
+            answer = call(method, path.replace("{id}", job_id), raw=raw, headers=headers)
+            assert answer.status == int(status), (line, answer.text)
+            assert ("the same job" in line) == ("idempotent-replayed" in answer.headers)
+            if path == "/jobs" and answer.status == 202:
+                job_id = answer.json["id"]
+
+
+def test_the_large_payload_of_the_page_about_control_comes_back(
+    invite: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with saved_only(EXTENSIONS="control_jobs"):
+        shown = module("snippet", snippets("docs/control.md")[1], monkeypatch)
+        assert blobs.get(shown.row.payload, shown.row.payload_key) == {"names": shown.names}
 
 
 def test_every_relative_link_leads_somewhere() -> None:

@@ -23,6 +23,17 @@ del EVENTS["env"]
 
 # What each must answer: an API event a status; for another what the handler returns, or raises.
 STATUSES = {
+    "api_cancel_job_unknown": 404,
+    "api_delete_job_unknown": 404,
+    "api_get_paused": 200,
+    "api_pause_job_type_unknown": 422,
+    "api_pause_kind_unknown": 404,
+    "api_pause_queue": 200,
+    "api_post_job_delayed": 202,
+    "api_post_job_run_at_no_zone": 422,
+    "api_post_job_two_keys": 422,
+    "api_resume_queue": 204,
+    "api_retry_job_unknown": 404,
     "api_get_health": 200,
     "api_get_job_types": 200,
     "api_get_job_unknown": 404,
@@ -56,6 +67,13 @@ STATUSES = {
     "api_job_wrong_types": 422,
     "api_task_too_large": 413,
     "api_task_wrong_payload": 422,
+}
+# About one job, by the id that its idempotency key gives it; in this order.
+ONE_JOB = {
+    "api_post_job_idempotent": 202,
+    "api_cancel_job_finished": 409,
+    "api_retry_job_finished": 409,
+    "api_delete_job": 204,
 }
 SQS_MESSAGE = "059f36b4-87a3-44ab-83d2-661975830a7d"
 RETURNED: dict[str, Any] = {
@@ -113,7 +131,7 @@ def _upload_contacts(local: Local) -> None:
 
 
 def test_every_event_has_an_answer_here() -> None:
-    assert EVENTS.keys() == {*STATUSES, *RETURNED, *RAISED}
+    assert EVENTS.keys() == {*STATUSES, *ONE_JOB, *RETURNED, *RAISED}
 
 
 def test_the_env_file_sets_only_what_the_template_declares() -> None:
@@ -126,11 +144,16 @@ def test_the_env_file_sets_only_what_the_template_declares() -> None:
 def test_a_request_is_answered(invoke: Invoke, name: str, status: int) -> None:
     answer = invoke(name)
     assert answer.get("statusCode") == status, answer
-    body = json.loads(answer["body"])
     if status >= 400:
         assert answer["headers"]["Content-Type"] == "application/problem+json"
-        assert body["status"] == status
+        assert json.loads(answer["body"])["status"] == status
+    elif status == 204:
+        assert answer["body"] == ""
     assert "Traceback" not in answer["body"]
+
+
+def test_a_finished_job_is_neither_cancelled_nor_retried_but_deleted(invoke: Invoke) -> None:
+    assert {name: invoke(name)["statusCode"] for name in ONE_JOB} == ONE_JOB
 
 
 @pytest.mark.parametrize(("name", "returned"), RETURNED.items())

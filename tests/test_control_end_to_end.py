@@ -1,0 +1,124 @@
+"""A job scheduled, cancelled, retried, held back, replayed and deleted, on the local AWS."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.demo import ORGANIZATION, follow
+from local.emulator import session
+from local.sample import write_sample
+from local_stack import Local
+from store.pauses import CACHED
+
+pytestmark = pytest.mark.e2e
+
+SMALL = f"uploads/{ORGANIZATION}/three.csv"
+LARGE = f"uploads/{ORGANIZATION}/many.csv"
+
+
+@pytest.fixture(scope="module")
+def uploads(local: Local, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A file of three rows, and one that takes seconds to import."""
+    sample: Path = tmp_path_factory.mktemp("uploads") / "sample.csv"
+    write_sample(sample)
+    header, _, lines = sample.read_bytes().partition(b"\n")
+    s3 = session().client("s3", endpoint_url=local.stack.endpoint_url)
+    s3.put_object(Bucket=local.stack.bucket_name, Key=LARGE, Body=header + b"\n" + lines * 8)
+    rows = "".join(f"Ada,Lovelace,(212) 555-012{number}\n" for number in range(3))
+    body = f"first_name,last_name,cell\n{rows}".encode()
+    s3.put_object(Bucket=local.stack.bucket_name, Key=SMALL, Body=body)
+
+
+@pytest.fixture(scope="module")
+def paused(local: Local) -> Iterator[tuple[str, float]]:
+    """A queue that is paused, and when every worker has heard of it."""
+    queue = f"queue-{uuid.uuid4()}"
+    assert local.api.put(f"/paused/queue/{queue}").status == 200
+    yield queue, time.monotonic() + CACHED / 1000
+    local.api.delete(f"/paused/queue/{queue}")
+
+
+def dispatched(local: Local, key: str = SMALL, **fields: Any) -> dict[str, Any]:
+    """A job as it was accepted."""
+    campaign = f"campaign-{uuid.uuid4()}"
+    job = {"organization_id": ORGANIZATION, "campaign_id": campaign, "payload": {"key": key}}
+    answer = local.api.post("/jobs", {"job_type": "import_contacts", **job, **fields})
+    assert answer.status == 202, answer.text
+    accepted: dict[str, Any] = answer.json
+    return accepted
+
+
+def until(local: Local, job_id: str, status: str, *, ticking: bool = False) -> dict[str, Any]:
+    """The job once it has this status; raises if it has not after 30 s."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        job: dict[str, Any] = local.api.get(f"/jobs/{job_id}").json
+        if job["status"] == status:
+            return job
+        if ticking:
+            local.tick()
+        time.sleep(0.1)
+    raise AssertionError(f"the job is {job['status']}, not {status}: {job['error']}")
+
+
+def test_a_job_with_a_delay_runs_once_its_time_has_come(
+    local: Local, uploads: None, paused: tuple[str, float]
+) -> None:
+    began = time.time()
+    job = dispatched(local, delay=3)
+    assert job["status"] == "scheduled"
+    assert follow(local.api, job["id"])["status"] == "succeeded"
+    assert 1 <= time.time() - began < 15  # 2 s early is in time
+
+
+def test_a_running_job_stops_when_it_is_cancelled_and_runs_again_with_another_payload(
+    local: Local, uploads: None, paused: tuple[str, float]
+) -> None:
+    job_id = dispatched(local, LARGE)["id"]
+    until(local, job_id, "running")
+    answer = local.api.post(f"/jobs/{job_id}/cancel", b"")
+    assert (answer.status, answer.json["cancel_requested"]) == (202, True)
+    stopped = until(local, job_id, "cancelled")
+    assert stopped["progress"] < 100
+    assert stopped["result"] is None
+    answer = local.api.post(f"/jobs/{job_id}/retry", {"payload": {"key": SMALL}})
+    assert (answer.status, answer.json["status"]) == (202, "queued")
+    job = until(local, job_id, "succeeded")
+    assert job["result"]["imported"] == 3
+    assert job["payload"]["key"] == SMALL
+
+
+def test_the_same_request_is_one_job_and_a_deleted_one_is_gone(
+    local: Local, uploads: None, paused: tuple[str, float]
+) -> None:
+    body = {"job_type": "import_contacts", "campaign_id": "once", "payload": {"key": SMALL}}
+    headers = {"Idempotency-Key": str(uuid.uuid4())}
+    first, again = (local.api.post("/jobs", body, headers=headers) for _ in range(2))
+    assert (first.status, again.status) == (202, 202)
+    assert first.json["id"] == again.json["id"]
+    assert (first.headers["Idempotent-Replayed"], again.headers["Idempotent-Replayed"]) == (
+        None,
+        "true",
+    )
+    other = local.api.post("/jobs", {**body, "campaign_id": "twice"}, headers=headers)
+    assert other.status == 409
+    job_id = first.json["id"]
+    until(local, job_id, "succeeded")
+    assert local.api.delete(f"/jobs/{job_id}").status == 204
+    assert local.api.get(f"/jobs/{job_id}").status == 404
+
+
+def test_a_job_of_a_paused_queue_waits_until_it_is_resumed(
+    local: Local, uploads: None, paused: tuple[str, float]
+) -> None:
+    queue, heard = paused
+    time.sleep(max(0, heard - time.monotonic()))
+    job_id = dispatched(local, queue_name=queue)["id"]
+    assert until(local, job_id, "waiting")["waiting_since"] is not None
+    assert local.api.delete(f"/paused/queue/{queue}").status == 204
+    # A worker that has not heard yet holds it back again; then the timer lets it go.
+    assert until(local, job_id, "succeeded", ticking=True)["attempt"] == 1
