@@ -13,7 +13,7 @@ export SAM_CLI_TELEMETRY := 0
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-run: dev aws ## Start a local AWS, deploy, import 10,000 contacts, stay up until Ctrl-C
+run: dev aws ## Start a local AWS, deploy, run the pipeline over 10,000 contacts, stay up until Ctrl-C
 	@$(PY) -m local.run
 
 demo: dev aws ## The same, but stop at once: succeeds only if every count is right

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from local.api_client import Answer, ApiClient
+from local.checks import Check
 from local.emulator import session
 from local.problem import LocalProblem
 from local.sample import Expected, write_sample
@@ -35,18 +36,19 @@ class Imported:
         """What is not as it had to be, a line for each; none if all is well."""
         if self.job["status"] != "succeeded":
             return [f"the job is {self.job['status']}: {self.job.get('error')}"]
-        result = self.job["result"]
+        return [str(check) for check in self.checks if not check.right]
+
+    @property
+    def checks(self) -> list[Check]:
+        """What it counted beside what it had to count."""
+        result, expected = self.job.get("result") or {}, self.expected
         rejected = (result.get("rejected") or {}).get("rows", 0)
-        expected = self.expected
-        compared = [
-            ("imported", result.get("imported"), expected.imported),
-            ("invalid", result.get("invalid"), expected.invalid),
-            ("repeated", result.get("repeated"), expected.repeated),
-            ("rejected rows", rejected, expected.invalid + expected.repeated),
-            ("contacts in the table", self.contacts, expected.imported),
-        ]
         return [
-            f"{what}: {got}, expected {wanted}" for what, got, wanted in compared if got != wanted
+            Check("imported", result.get("imported"), expected.imported),
+            Check("  invalid", result.get("invalid"), expected.invalid),
+            Check("  repeated", result.get("repeated"), expected.repeated),
+            Check("  rejected rows", rejected, expected.invalid + expected.repeated),
+            Check("  contacts in the table", self.contacts, expected.imported),
         ]
 
 

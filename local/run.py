@@ -1,4 +1,4 @@
-"""make run and make demo: from nothing to a finished import on a local AWS.
+"""make run and make demo: from nothing to first messages and an export, on a local AWS.
 
 Usage: python -m local.run [--demo]
 """
@@ -14,6 +14,7 @@ from typing import NoReturn
 from local import env_file
 from local.demo import run_import, upload_sample
 from local.home import STACK_FILE, only_run
+from local.pipeline import run_pipeline
 from local.problem import LocalProblem
 from local.screen import Steps, console, import_bar, show_outcome, suggest
 from local.up import local_stack
@@ -26,9 +27,9 @@ class Stopped(BaseException):
 
 
 def main() -> int:
-    """Run until stopped, or with --demo until the import ended; returns the exit code."""
+    """Run until stopped, or with --demo until all is exported; returns the exit code."""
     arguments = argparse.ArgumentParser(prog="python -m local.run", description=__doc__)
-    arguments.add_argument("--demo", action="store_true", help="stop after the import")
+    arguments.add_argument("--demo", action="store_true", help="stop after the export")
     demo = arguments.parse_args().demo
     for each in _ENDINGS:
         signal.signal(each, _stop)
@@ -54,11 +55,16 @@ def _run(steps: Steps, demo: bool) -> int:
         steps.end()
         with import_bar() as bar:
             imported = run_import(stack, expected, bar.show)
-        show_outcome(imported)
+        checks = imported.checks
+        if not imported.differences:
+            checks += run_pipeline(stack, expected.imported, steps.begin)
+            steps.end()
+        show_outcome(imported, checks)
         if not demo:
             suggest(stack, imported)
             _wait_until_stopped()
-        return 1 if imported.differences else 0
+        right = not imported.differences and all(check.right for check in checks)
+        return 0 if right else 1
 
 
 def _wait_until_stopped() -> NoReturn:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
+from local.checks import Check
 from local.demo import CAMPAIGN, ORGANIZATION, Imported
 from local.stack import Stack
 
@@ -67,20 +68,17 @@ def import_bar() -> Iterator[ImportBar]:
         yield ImportBar(progress)
 
 
-def show_outcome(imported: Imported) -> None:
-    """What the import counted beside what it had to count."""
-    result, expected = imported.job.get("result") or {}, imported.expected
+def show_outcome(imported: Imported, checks: list[Check]) -> None:
+    """What the jobs counted beside what they had to count."""
     table = Table("", "counted", "expected", box=None, padding=(0, 3, 0, 2))
-    for name in ("imported", "invalid", "repeated"):
-        table.add_row(name, str(result.get(name, "-")), str(getattr(expected, name)))
-    table.add_row("contacts in DynamoDB", str(imported.contacts), str(expected.imported))
+    for check in checks:
+        table.add_row(check.what, str(check.counted), str(check.expected))
     console.print(table)
-    for difference in imported.differences:
-        console.print(f"  wrong: {difference}", style="red", markup=False)
-    if not imported.differences:
-        console.print(
-            f"  [green]Job {imported.job['id']} succeeded in {imported.seconds:.1f} s[/green]"
-        )
+    wrong = imported.differences or [str(check) for check in checks if not check.right]
+    for difference in wrong:
+        console.print(f"  wrong: {difference.strip()}", style="red", markup=False)
+    if not wrong:
+        console.print(f"  [green]All {len(checks)} counts are right[/green]")
 
 
 def suggest(stack: Stack, imported: Imported) -> None:

@@ -1,4 +1,4 @@
-"""Runs an import or an export of so many rows with no AWS at all; prints its peak memory in KiB.
+"""Runs a job over so many contacts with no AWS at all; prints its peak memory in KiB.
 
 What it reads is made as it is asked for, what it writes goes to a folder: the memory is the job's.
 """
@@ -12,6 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 from contacts.contact import Contact
+from jobs.assign_texters import AssignTexters, assign_texters
 from jobs.export_contacts import ExportContacts, export_contacts
 from jobs.import_contacts import ImportContacts, import_contacts
 from store import aws
@@ -58,6 +59,9 @@ class NoAws:
     def batch_write_item(self, **_: Any) -> dict[str, Any]:
         return {}  # nothing is left over, and nothing kept
 
+    def put_item(self, **_: Any) -> dict[str, Any]:
+        return {}
+
     def query(self, ExclusiveStartKey: int = 0, **_: Any) -> dict[str, Any]:  # noqa: N803
         end = min(self._rows, ExclusiveStartKey + PAGE)
         page = {"Items": [contact(row).serialize() for row in range(ExclusiveStartKey, end)]}
@@ -78,7 +82,7 @@ class NoAws:
 
 
 class Alone:
-    """As much of a RunningJob as these two ask for."""
+    """As much of a RunningJob as these jobs ask for."""
 
     id = "job"
     organization_id = "org"
@@ -114,6 +118,10 @@ def main(what: str, rows: int) -> None:
             if what == "import":
                 done = import_contacts(job, ImportContacts(key="uploads/org/contacts.csv"))
                 assert done["imported"] == rows, done
+            elif what == "assign":
+                texters = [{"id": f"texter-{number}"} for number in range(50)]
+                payload = AssignTexters.model_validate({"texters": texters})
+                assert assign_texters(job, payload)["assigned"] == rows
             else:
                 assert export_contacts(job, ExportContacts())["rows"] == rows
     # Not getrusage: that begins with the peak of whoever started this process.

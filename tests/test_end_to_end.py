@@ -15,6 +15,7 @@ import pytest
 
 from local.demo import CAMPAIGN, ORGANIZATION, Imported, follow, run_import, run_job, upload_sample
 from local.emulator import session
+from local.pipeline import run_pipeline
 from local_stack import Local
 
 pytestmark = pytest.mark.e2e
@@ -82,6 +83,18 @@ def test_an_export_is_a_file_that_its_url_downloads(local: Local, imported: Impo
     assert {row["cell"].lstrip("'") for row in exported} == {
         item["cell"]["S"] for item in contacts(local)
     }
+
+
+def test_the_pipeline_counts_right_at_every_stage_and_survives_another_import(
+    local: Local, imported: Imported
+) -> None:
+    stages: list[str] = []
+    checks = run_pipeline(local.stack, imported.expected.imported, stages.append)
+    assert [str(check) for check in checks if not check.right] == []
+    assert (len(stages), len(checks)) == (4, 14)
+    before = contacts(local)
+    assert run_import(local.stack, imported.expected).differences == []
+    assert contacts(local) == before  # texters and first messages too
 
 
 def test_a_job_that_fails_says_why(local: Local) -> None:

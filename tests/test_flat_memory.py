@@ -1,4 +1,4 @@
-"""The memory of an import or an export does not grow with its rows."""
+"""The memory of an import, an assigning or an export does not grow with its rows."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ def peak(what: str, rows: int) -> int:
     return int(done.stdout.split()[-1])
 
 
-@pytest.mark.parametrize("what", ["import", "export"])
+@pytest.mark.parametrize("what", ["import", "assign", "export"])
 def test_five_times_the_rows_take_no_more_memory(
     what: str, record_property: Callable[[str, object], None]
 ) -> None:

@@ -14,13 +14,14 @@ from expanded_template import Template, actions, expanded, properties
 from fake_lambda import Context, FakeLambda
 from sample_work import script
 from store import aws as clients
-from store import clock, pauses
+from store import bucket, clock, pauses
 from testing.aws import ENVIRONMENT
 
 LARGE = {"text": random.Random(0).randbytes(20_000).hex()}
 TABLES = {
     ENVIRONMENT["JOBS_TABLE_NAME"]: "JobsTable",
     ENVIRONMENT["COORDINATION_TABLE_NAME"]: "CoordinationTable",
+    ENVIRONMENT["CONTACTS_TABLE_NAME"]: "ContactsTable",
 }
 FUNCTIONS = ("ApiFunction", "WorkerFunction", "TimerFunction")
 
@@ -64,6 +65,8 @@ def _needs(operation: str, params: dict[str, Any]) -> list[tuple[str, str]]:
         case "DeleteObjects":
             keys = [each["Key"] for each in params["Delete"]["Objects"]]
             return [("s3:DeleteObject", f"Bucket/{key}") for key in keys]
+        case "HeadObject":
+            return [("s3:GetObject", f"Bucket/{params['Key']}")]
         case "GetObject" | "PutObject":
             return [(f"s3:{operation}", f"Bucket/{params['Key']}")]
     tables = [params["TableName"]] if "TableName" in params else params["RequestItems"]
@@ -227,6 +230,27 @@ def test_no_function_may_do_more_with_rows_than_it_does(
             if rule[1].startswith(("JobsTable", "CoordinationTable")) and rule not in done
         }
         assert not unused, f"{function} never does {sorted(unused)}"
+
+
+def test_the_worker_may_do_with_contacts_what_its_jobs_do_and_no_more(
+    template: Template, worker: FakeLambda
+) -> None:
+    stack = Stack(worker)
+    key = "uploads/acme/contacts.csv"
+    bucket.put_bytes(key, b"first_name,last_name,cell\nAnn,Lee,2125550123\n")
+    for job_type, payload in (
+        ("import_contacts", {"key": key}),
+        ("assign_texters", {"texters": [{"id": "ada"}]}),
+        ("send_first_messages", {"text": "Hi {first_name}"}),
+        ("export_contacts", {}),
+    ):
+        path = stack.job(job_type, campaign_id="spring", payload=payload)
+        stack.work()
+        assert stack.api("GET", path).json["status"] == "succeeded"
+    rules = allowed(template, "WorkerFunction")
+    assert {
+        action for _, action, resource in stack.recorder.asked if resource == "ContactsTable"
+    } == {action for action, resource in rules if resource == "ContactsTable"}
 
 
 def test_only_the_api_deletes_and_only_what_jobs_have_made(template: Template) -> None:

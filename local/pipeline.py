@@ -1,0 +1,132 @@
+"""From the imported contacts to first messages and an export, over the API, and counted throughout.
+
+A few contacts are assigned and texted first; then the rest is assigned, and all of it exported. On
+the local AWS every task that runs at the same time is a process: a pace bounds how many there are.
+"""
+
+import csv
+import io
+import json
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from local.api_client import ApiClient
+from local.checks import Check
+from local.demo import CAMPAIGN, ORGANIZATION, run_job
+from local.emulator import session
+from local.problem import LocalProblem
+from local.stack import Stack
+
+TEXTERS = ("ada", "grace", "linus")
+FIRST_EACH = 7  # contacts of each texter that are texted first
+FIRST = FIRST_EACH * len(TEXTERS)
+TEXT = "Hi {first_name}, polls close at 8."
+
+_PER_SECOND = 2
+_PATIENCE_SECONDS = 60
+_POLL_SECONDS = 0.2
+_TIMEOUT_SECONDS = 30
+
+
+def run_pipeline(stack: Stack, contacts: int, begin: Callable[[str], None]) -> list[Check]:
+    """Take the sample's campaign through every job after the import; what they counted.
+
+    `begin` is told each stage as it begins. Raises LocalProblem if a job does not succeed.
+    """
+    api = ApiClient(stack)
+    begin(f"Assigning {FIRST} contacts to {len(TEXTERS)} texters")
+    checks = _assign(api, "first", {"max_contacts": FIRST_EACH}, kept=0, contacts=FIRST)
+    begin(f"Texting them, a task each, {_PER_SECOND} a second")
+    checks += _text(api, stack)
+    begin("Assigning the others evenly")
+    checks += _assign(api, "then", {}, kept=FIRST, contacts=contacts)
+    begin("Exporting the contacts")
+    return checks + _export(api, contacts)
+
+
+def _assign(
+    api: ApiClient, when: str, limit: dict[str, int], *, kept: int, contacts: int
+) -> list[Check]:
+    """Assign the texters, each with this limit, so that they have `contacts` in all."""
+    texters = [{"id": texter, **limit} for texter in TEXTERS]
+    result = _result(api, "assign_texters", {"texters": texters})
+    each = {name: sum(counts.values()) for name, counts in result["texters"].items()}
+    return [
+        Check(f"{when} assigned", result["assigned"], contacts - kept),
+        Check("  kept from before", result["kept"], kept),
+        Check(f"  {', '.join(TEXTERS)}", _values(each), _values(_shares(contacts))),
+    ]
+
+
+def _text(api: ApiClient, stack: Stack) -> list[Check]:
+    before = _texts(stack)
+    result = _result(api, "send_first_messages", {"text": TEXT, "per_second": _PER_SECOND})
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < deadline and _statuses(stack)["sent"] < FIRST:
+        time.sleep(_POLL_SECONDS)
+    times = Counter((_texts(stack) - before).values())
+    return [
+        Check("messages dispatched", result["dispatched"], FIRST),
+        Check("  people texted once", times[1], FIRST),
+        Check("  texted more than once", times.total() - times[1], 0),
+        Check("  contacts marked as sent", _statuses(stack)["sent"], FIRST),
+    ]
+
+
+def _export(api: ApiClient, contacts: int) -> list[Check]:
+    rows = _download(_result(api, "export_contacts", {})["url"])
+    texters = Counter(row["texter"] for row in rows)
+    statuses = Counter(row["message_status"] for row in rows)
+    return [
+        Check("rows exported", len(rows), contacts),
+        Check(f"  {', '.join(TEXTERS)}", _values(texters), _values(_shares(contacts))),
+        Check("  sent", statuses["sent"], FIRST),
+        Check("  needs_message", statuses["needs_message"], contacts - FIRST),
+    ]
+
+
+def _shares(contacts: int) -> dict[str, int]:
+    """What each texter has when contacts are split evenly: the first get what is left over."""
+    each, over = divmod(contacts, len(TEXTERS))
+    return {texter: each + (place < over) for place, texter in enumerate(TEXTERS)}
+
+
+def _values(counts: dict[str, int]) -> str:
+    return ", ".join(str(count) for _, count in sorted(counts.items()))
+
+
+def _result(api: ApiClient, job_type: str, payload: dict[str, Any]) -> dict[str, Any]:
+    job = run_job(api, job_type, payload)
+    if job["status"] != "succeeded":
+        raise LocalProblem(f"The job {job_type} is {job['status']}: {job.get('error')}")
+    result: dict[str, Any] = job["result"]
+    return result
+
+
+def _texts(stack: Stack) -> Counter[str]:
+    """How many texts the local AWS was asked to send, by number."""
+    url = f"{stack.endpoint_url}/_ministack/sns/sms-messages"
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310 (loopback)
+        sent = json.load(response)["sms_messages"]
+    return Counter({number: len(records) for number, records in sent.items()})
+
+
+def _statuses(stack: Stack) -> Counter[str]:
+    """How far the first messages of the campaign are, as the contacts table has it."""
+    dynamodb = session().client("dynamodb", endpoint_url=stack.endpoint_url)
+    pages = dynamodb.get_paginator("query").paginate(
+        TableName=stack.contacts_table_name,
+        KeyConditionExpression="organization_campaign = :campaign",
+        FilterExpression="attribute_exists(message_status)",
+        ProjectionExpression="message_status",
+        ExpressionAttributeValues={":campaign": {"S": f"{ORGANIZATION}#{CAMPAIGN}"}},
+    )
+    return Counter(item["message_status"]["S"] for page in pages for item in page["Items"])
+
+
+def _download(url: str) -> list[dict[str, str]]:
+    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310 (loopback)
+        return list(csv.DictReader(io.StringIO(response.read().decode(), newline="")))
