@@ -270,6 +270,13 @@ class NeverStarted(JobRunnersError):
         )
 
 
+class TooManyPaused(JobRunnersError):
+    """Every worker reads all that is paused, so that there is a limit to it."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"{most} job types and queues are paused, and no more can be")
+
+
 class HeldTooLong(JobRunnersError):
     """A job was held back by a pause for longer than its payload is kept."""
 

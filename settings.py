@@ -17,6 +17,7 @@ class Settings:
     job_runner: str
     extensions: tuple[str, ...]
     retention_days: int
+    has_bucket: bool
     # the legacy runner
     jobs_same_process: bool
     jobs_sync: bool
@@ -37,6 +38,7 @@ class Settings:
             job_runner=_text("JOB_RUNNER", "legacy"),
             extensions=tuple(filter(None, map(str.strip, _text("EXTENSIONS", "").split(",")))),
             retention_days=_positive("RETENTION_DAYS", 30),
+            has_bucket=bool(_text("BUCKET_NAME", "")),
             jobs_same_process=_flag("JOBS_SAME_PROCESS", True),
             jobs_sync=_flag("JOBS_SYNC", False),
             tasks_sync=_flag("TASKS_SYNC", False),

@@ -3,7 +3,6 @@
 from hashlib import sha256
 from typing import Any
 
-import runners
 from errors import IdempotencyConflict, NotFullyCapable, PayloadTooLarge
 from runners import log
 from runners.base import JobData, Send
@@ -19,9 +18,10 @@ from work import context
 TASK_PAYLOAD_LIMIT = 100 * 1024
 
 
-def accept_job(job_data: JobData, *, job_id: str | None = None) -> JobRequest:
-    """The job, saved: due, and queued or scheduled. What was asked for before under the same
-    idempotency key, or the same `job_id`, is the same job, as it is now.
+def accept_job(job_data: JobData, *, send: Send | None, job_id: str | None = None) -> JobRequest:
+    """The job, saved: due, and queued or scheduled; `send` is what it will be sent with. What was
+    asked for before under the same idempotency key, or the same `job_id`, is the same job, as it is
+    now.
 
     Before anything is saved, raises UnknownJobType, InvalidPayload, or NotFullyCapable for a job
     that may need sending again under a runner that can't; IdempotencyConflict for a key that was
@@ -29,7 +29,7 @@ def accept_job(job_data: JobData, *, job_id: str | None = None) -> JobRequest:
     """
     job = registry().job(job_data.job_type)
     registry().job_payload(job_data.job_type, job_data.payload)
-    send, run_at = runners.sender(), job_data.starts_at()
+    run_at = job_data.starts_at()
     later = run_at > clock.now()
     if send is None and (job.retry or later):
         need = "is tagged for retry" if job.retry else "is to start later"

@@ -13,14 +13,14 @@ from runners.children import Children
 from runners.messages import JobMessage, Message, TaskMessage
 from runners.outcome import answer, wait_before_retry, wake
 from runners.registry import registry
-from store import blobs, clock, verbs
+from store import aws, blobs, clock, verbs
 from store.job_request import JobRequest
 from store.pauses import Brake
 from work.alarm import alarm
 from work.definitions import Job
 from work.results import as_json
 from work.running_job import RunningJob
-from work.signals import CancelAsked, ClaimLost, HeldBack, LegOver, TimeOver
+from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver
 from work.time_budget import TimeBudget
 
 
@@ -61,8 +61,8 @@ def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
             _record(lambda: log.cancelled(verbs.stop(row, reached=running.reached)))
         except LegOver:
             _end_leg(job, running, row, send)
-        except HeldBack as held:
-            _hold_back(held.brake, running, row)
+        except Paused as paused:
+            _hold_back(paused.brake, job, running, row, send)
         except TimeOver:
             own = _timeout_at(job, row) == budget.ends
             _record_failure(TimedOut(job.timeout or 0, own=own), running, row, send)
@@ -78,7 +78,9 @@ def _claim(message: JobMessage, deadline: int, send: Send | None) -> JobRequest 
         registry().job(message.job_type)
         if pause.holds_back(message):
             return None
-        return verbs.claim(message.id, send_id=message.send_id, deadline=deadline)
+        return verbs.claim(
+            message.id, job_type=message.job_type, send_id=message.send_id, deadline=deadline
+        )
     except UnknownJobType as unknown:
         log.left_for_later(unknown)  # unclaimed, it stays due: a newer deploy may know it
     except PreconditionFailed as refused:
@@ -145,8 +147,16 @@ def _end_leg(job: Job, running: RunningJob, row: JobRequest, send: Send | None) 
         _record(queue)
 
 
-def _hold_back(brake: Brake, running: RunningJob, row: JobRequest) -> None:
-    _record(lambda: pause.hold_running(brake, row, running.reached))
+def _hold_back(
+    brake: Brake, job: Job, running: RunningJob, row: JobRequest, send: Send | None
+) -> None:
+    """Let the job wait for its brake; if that can't be written, it is held back when it comes to
+    its next leg."""
+    try:
+        _record(lambda: pause.hold(brake, row, running.reached))
+    except aws.FAILURES as error:
+        log.crashed(error)
+        _end_leg(job, running, row, send)
 
 
 def _record_failure(

@@ -5,6 +5,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+import runners
 from errors import InvalidSetting, SendFailed
 from runners.accept import accept_job, accept_task, start
 from runners.base import JobData, Send
@@ -35,7 +36,7 @@ def fully_configured() -> bool:
 
 def dispatch_job(job_data: JobData) -> JobRequest:
     """Save the job, then send it. If it can't be sent now it is due, and the timer sends it."""
-    row = accept_job(job_data)
+    row = accept_job(job_data, send=runners.sender())
     start(row, send)
     return row
 

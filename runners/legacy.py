@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
+import runners
 from errors import JobRunnersError
 from runners import log
 from runners.accept import accept_job, accept_task, start
@@ -49,7 +50,7 @@ def fully_configured() -> bool:
 def dispatch_job(job_data: JobData) -> JobRequest:
     """Save the job; then run it here (JOBS_SAME_PROCESS), before returning if JOBS_SYNC. Returns
     the row as it was saved."""
-    row = accept_job(job_data)
+    row = accept_job(job_data, send=runners.sender())
     start(row, send)
     return row
 

@@ -8,11 +8,13 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from multiprocessing.context import ForkServerContext
 
+from errors import SendFailed
 from runners import log, timer
 from runners.execution import run
-from runners.messages import Message, decode, encode
+from runners.messages import Message, TaskMessage, decode, encode
 from runners.registry import registry
 from settings import required, settings
 from store import clock
@@ -74,11 +76,35 @@ def _child(text: bytes, deadline: int) -> None:
     end = threading.Timer((deadline - clock.now()) / clock.SECOND, os._exit, [1])
     end.daemon = True
     end.start()
-    run(decode(text), deadline=deadline, send=_leave_to_the_poll)
+    tasks = _Tasks()
+    run(decode(text), deadline=deadline, send=tasks.send)
+    tasks.run(deadline)
 
 
-def _leave_to_the_poll(message: Message, delay: float = 0) -> None:
-    """The next leg or attempt is in the table, due: no message has to say so."""
+class _Tasks:
+    """The tasks that a job has dispatched: they run after it, in its child, for nothing else holds
+    them."""
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[int, TaskMessage]] = []
+
+    def send(self, message: Message, delay: float = 0) -> None:
+        """Keep a task. The next leg or attempt of a job is in the table, due: no message has to say
+        so."""
+        if isinstance(message, TaskMessage):
+            self._waiting.append((clock.now() + int(delay * clock.SECOND), message))
+
+    def run(self, deadline: int) -> None:
+        """Run what is kept, retries too, as far as there is time for it."""
+        while self._waiting:
+            self._waiting.sort(key=lambda kept: kept[0])
+            at, task = self._waiting.pop(0)
+            if at >= deadline:
+                late = SendFailed(f"task {task.id} ({task.name})", "its worker process ends before")
+                log.task_failed(task, late)
+                continue
+            time.sleep(max(0, at - clock.now()) / clock.SECOND)
+            run(task, deadline=deadline, send=self.send)
 
 
 def _children() -> ForkServerContext:

@@ -85,6 +85,16 @@ def not_claimed(why: Exception) -> None:
     logger.info("not claimed", extra={"why": str(why)})
 
 
+def moved(why: Exception) -> None:
+    """Somebody else has changed the row since it was read, and sees to it."""
+    logger.info("moved meanwhile", extra={"why": str(why)})
+
+
+def not_sent(why: Exception) -> None:
+    """A message did not leave; its job is due, and is sent again."""
+    logger.warning("not sent, stays due", extra={"why": str(why)})
+
+
 def left_for_later(why: Exception) -> None:
     """This code does not know the job, or the message; another deploy does."""
     logger.warning("left for later", extra={"why": str(why)})

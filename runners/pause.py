@@ -1,11 +1,12 @@
 """Pause and resume: a brake on a job type or a queue.
 
-What is paused is not started: the worker holds it back when its message arrives, or at its next
-checkpoint when it runs. When the brake is released it goes on in the order in which it was created,
-as fast as one invocation can send it.
+What is paused is not started: the worker holds it back when its message arrives; what runs waits
+from its next checkpoint on, if it has a cursor to resume from. When the brake is released, what it
+held goes on in the order in which it was created, as fast as one invocation after the other can
+send it; what is dispatched meanwhile does not queue up behind it.
 """
 
-from errors import PreconditionFailed, SendFailed
+from errors import PreconditionFailed, SendFailed, TooManyPaused
 from runners import log
 from runners.base import Send
 from runners.messages import JobMessage
@@ -15,64 +16,74 @@ from store.job_request import JobRequest, Status
 from store.pauses import Brake, Kind
 from store.queries import read
 
-# How long the timer leaves a job alone that is held back: its brake knows of it.
-LOOK = clock.HOUR
-# How long a released brake is kept: workers that have not heard of it may yet hold something back.
-_LINGER = 3 * pauses.CACHED
+# How soon the timer looks again at a job that is held back: its brake knows of it, so this only
+# makes sure. The time it has waited so far, within these.
+_SOONEST_LOOK = clock.HOUR
+_LATEST_LOOK = clock.DAY
+# How long a released brake is kept: a worker that has not heard of it, or whose clock differs, may
+# yet hold something back.
+_LINGER = verbs.SKEW + 6 * pauses.CACHED
 _AT_ONCE = 25  # jobs that a resume lets go itself; the rest is the timer's
+_BRAKES_AT_MOST = 100  # every worker reads them all
 
 
 def pause(kind: Kind, name: str) -> Brake:
     """Start nothing of this job type, or in this queue, until it is resumed. It takes effect within
-    10 seconds. Raises UnknownJobType."""
+    10 seconds. Raises UnknownJobType, TooManyPaused."""
     if kind is Kind.JOB_TYPE:
         registry().job(name)
-    brake = _on(kind, name)
-    if brake is None:
-        brake = pauses.pause(kind, name)
-        log.brake_set(brake)
+    brakes = pauses.brakes(fresh=True)
+    brake = brakes.find(kind, name)
+    if brake is not None:
+        return brake
+    if len(brakes.all) >= _BRAKES_AT_MOST:
+        raise TooManyPaused(_BRAKES_AT_MOST)
+    brake = pauses.pause(kind, name)
+    log.brake_set(brake)
     return brake
 
 
 def resume(kind: Kind, name: str, send: Send) -> None:
     """Let go on what was held back. Nothing happens if it was not paused."""
-    if _on(kind, name):
+    if pauses.brakes(fresh=True).find(kind, name):
         log.brake_set(pauses.release(kind, name))
         pump(send, until=clock.now() + clock.MINUTE, most=_AT_ONCE)
 
 
-def _on(kind: Kind, name: str) -> Brake | None:
-    paused = pauses.brakes(fresh=True).paused()
-    return next((brake for brake in paused if (brake.kind, brake.name) == (kind, name)), None)
-
-
 def holds_back(message: JobMessage) -> bool:
-    """Whether the message's job is paused; then it is held back."""
+    """Whether the message's job is paused; then it is held back. Raises PreconditionFailed."""
     if not pauses.brakes().may_hold(message.job_type):
         return False
     row = read(message.id)
-    if row is None:
-        return False
-    brake = pauses.brakes().on(row)
-    due = row.status is Status.QUEUED or (row.status.timed and _time_has_come(row))
-    if brake is None or not due:
+    if row is None or not _could_start(row):
         return False  # what it is instead, the claim finds out
+    brake = pauses.brake_on(row)
+    if brake is None:
+        return False
     hold(brake, row)
     return True
 
 
-def hold(brake: Brake, row: JobRequest) -> None:
-    """Hold back a job that a worker could start now. Raises PreconditionFailed."""
-    pauses.hold(brake, row)  # first: an entry too many is dropped, one too few is missed
-    verbs.park(row, due_at=clock.now() + LOOK)
-    log.held_back(row, brake)
+def hold(brake: Brake, row: JobRequest, reached: verbs.Reached | None = None) -> None:
+    """Hold back a job that could start now, or that runs under our claim and has `reached` this
+    far. Raises PreconditionFailed."""
+    log.held_back(verbs.park(row, brake, due_at=_next_look(row), reached=reached), brake)
 
 
-def hold_running(brake: Brake, row: JobRequest, reached: verbs.Reached) -> None:
-    """Hold back a job that runs, from its checkpoint on. Raises PreconditionFailed."""
-    pauses.hold(brake, row)
-    ended = verbs.end_leg(row, reached, wait_until=clock.now() + LOOK)
-    log.leg_over(ended)
+def let_go(row: JobRequest, send: Send) -> bool:
+    """Queue and send a job that was held back, unless a brake is on; returns whether it went.
+
+    Raises PreconditionFailed, and SendFailed, when it is queued all the same, and due.
+    """
+    brake = pauses.brakes().on(row)
+    if brake is None:
+        send(JobMessage.about(verbs.admit(row)))
+        return True
+    if brake.sk == row.held_by:
+        verbs.postpone(row, _next_look(row))
+    else:
+        hold(brake, row)
+    return False
 
 
 def pump(send: Send, *, until: int, most: int) -> int:
@@ -80,38 +91,46 @@ def pump(send: Send, *, until: int, most: int) -> int:
     1970) or until `most` went; returns how many did."""
     gone = 0
     for brake in pauses.brakes().resuming():
-        entries = list(pauses.held_by(brake, most - gone))
-        for entry in entries:
-            if clock.now() >= until:
-                return gone
-            row = read(entry.job_id)
-            if row is not None and row.status is Status.WAITING:
-                try:
-                    let_go(row, send)
-                except SendFailed as error:
-                    log.left_for_later(error)  # the worker can't be reached; the row is due
-                    return gone
-                except PreconditionFailed as refused:
-                    log.not_claimed(refused)  # cancelled, say
-                gone += 1
-            entry.delete()
-        if not entries and clock.now() - brake.changed_at > _LINGER:
-            pauses.forget(brake)
+        if gone >= most or clock.now() >= until:
+            break
+        try:
+            gone += _pump(brake, send, until, most - gone)
+        except SendFailed as error:
+            log.not_sent(error)  # the worker can't be reached: the rest can wait
+            break
+        except Exception as error:  # noqa: BLE001 - one brake must not keep the others waiting
+            log.crashed(error)
     return gone
 
 
-def _time_has_come(row: JobRequest) -> bool:
-    return (row.run_at or 0) <= clock.now() + verbs.EARLY
+def _pump(brake: Brake, send: Send, until: int, most: int) -> int:
+    entries = list(pauses.held_by(brake, most))
+    gone = 0
+    for entry in entries:
+        if clock.now() >= until:
+            return gone
+        try:
+            row = read(entry.job_id)
+            if row is None or row.status is not Status.WAITING or row.held_by != brake.sk:
+                pauses.drop(entry)
+            elif let_go(row, send):
+                gone += 1
+            elif pauses.brakes().find(brake.kind, brake.name):
+                return gone  # it is on again
+        except PreconditionFailed as refused:
+            log.moved(refused)  # by whoever has it: what is left of its entry is met again
+        except (TypeError, ValueError) as error:
+            log.crashed(error)  # of newer code, say
+    if not entries and clock.now() - brake.changed_at > _LINGER:
+        pauses.forget(brake)
+    return gone
 
 
-def let_go(row: JobRequest, send: Send) -> None:
-    """Queue and send a job that was held back; or hold it back elsewhere, if another brake is on.
+def _could_start(row: JobRequest) -> bool:
+    timed = row.status.timed and (row.run_at or 0) <= clock.now() + verbs.EARLY
+    return row.status is Status.QUEUED or timed
 
-    Raises SendFailed (it is queued then, and due) and PreconditionFailed.
-    """
-    other = pauses.brakes().on(row)
-    if other is not None:
-        pauses.hold(other, row)
-        verbs.postpone(row, clock.now() + LOOK)
-        return
-    send(JobMessage.about(verbs.admit(row)))
+
+def _next_look(row: JobRequest) -> int:
+    waited = clock.now() - (row.waiting_since or clock.now())
+    return clock.now() + min(max(waited, _SOONEST_LOOK), _LATEST_LOOK)

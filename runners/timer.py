@@ -22,14 +22,14 @@ from runners.base import LONGEST_WAIT, Send
 from runners.messages import JobMessage
 from runners.outcome import answer, error_record
 from runners.registry import registry
-from store import change, clock, pauses, verbs
+from store import aws, change, clock, pauses, verbs
 from store.job_request import DUE_SHARDS, JobRequest, Status
 from store.queries import due, read
 from work.definitions import DAY_IN_SECONDS
 
 # Rows that one tick takes on. What is left is still due at the next.
 ROWS_PER_TICK = 1000
-_LONGEST_PAUSE = clock.HOUR  # between two looks at a row that stays unclaimed
+_LONGEST_GAP = clock.HOUR  # between two looks at a row that stays unclaimed
 _FAILURES_IN_A_ROW = 3  # sends that fail: the worker can't be reached, the rest can wait
 
 
@@ -41,6 +41,7 @@ class Met(StrEnum):
     LET_GO = "let go"  # after a pause
     LEASED = "leased"  # running and alive: looked at again when its lease is over
     RESCUED = "rescued"
+    EARLY = "early"  # looked at again at its time
     EXPIRED = "expired"  # nobody could start it in time: failed
     BROKEN = "broken"  # could not be read, or not be dealt with: looked at again in an hour
     MOVED = "moved"  # changed between the index and us, by whoever has it
@@ -65,29 +66,44 @@ def tick(
     the table, instead of being sent messages, looks ahead by the grace a new row is given.
     """
     result = Tick()
-    if let_go := pause.pump(send, until=until, most=rows if sends is None else sends):
-        result.met[Met.LET_GO] = let_go
+    keys = _oldest(clock.now() + ahead, rows)
+    result.lag = max((clock.now() - ahead - (key.due_at or 0) for key in keys), default=0)
+    _pump(result, send, until, rows if sends is None else sends)
     failures = 0
-    for key in _oldest(clock.now() + ahead, rows):
+    for key in keys:
         if clock.now() >= until or failures == _FAILURES_IN_A_ROW:
             break
         if result.met[Met.SENT] == sends:
             break
-        result.lag = max(result.lag, clock.now() - (key.due_at or 0) - ahead)
         try:
             result.met[_meet(key.id, ahead, send)] += 1
             failures = 0
         except PreconditionFailed:
             result.met[Met.MOVED] += 1
         except SendFailed as error:
-            log.left_for_later(error)  # already postponed: met again soon, and not head of line
+            log.not_sent(error)  # already postponed: met again soon, and not head of line
             failures += 1
             result.send_failures += 1
+        except aws.FAILURES as error:
+            log.crashed(error)  # not the row's fault: it stays due
+            failures += 1
         except Exception as error:  # noqa: BLE001 - one row must never keep the others waiting
             log.crashed(error)
             result.met[Met.BROKEN] += 1
             _set_aside(key)
     return result
+
+
+def _pump(result: Tick, send: Send, until: int, most: int) -> None:
+    """First, for what was paused has waited longest; with half of the time, for it is not all."""
+    now = clock.now()
+    try:
+        gone = pause.pump(send, until=now + (until - now) // 2, most=most)
+    except Exception as error:  # noqa: BLE001 - what is due must not wait for what was paused
+        log.crashed(error)
+    else:
+        if gone:
+            result.met[Met.LET_GO] = gone
 
 
 def _oldest(horizon: int, rows: int) -> list[JobRequest]:
@@ -107,7 +123,7 @@ def _oldest(horizon: int, rows: int) -> list[JobRequest]:
 
 def _set_aside(key: JobRequest) -> None:
     try:
-        later = clock.now() + _LONGEST_PAUSE
+        later = clock.now() + _LONGEST_GAP
         verbs.set_aside(key.id, seen_due_at=key.due_at or 0, due_at=later)
     except Exception as error:  # noqa: BLE001 - it has moved, or DynamoDB is away: met again
         log.crashed(error)
@@ -125,7 +141,8 @@ def _meet(job_id: str, ahead: int, send: Send) -> Met:
         case Status.WAITING:
             return _meet_held_back(row, send)
     if (row.run_at or 0) > clock.now() + verbs.EARLY:
-        return Met.MOVED  # not yet
+        verbs.postpone(row, (row.run_at or 0) + ahead)  # not yet
+        return Met.EARLY
     if _too_late(row):
         return _expire(row, NeverStarted(_start_within(row)))
     if brake := pauses.brakes().on(row):
@@ -146,12 +163,10 @@ def _meet_running(row: JobRequest, send: Send) -> Met:
 
 
 def _meet_held_back(row: JobRequest, send: Send) -> Met:
-    """Once an hour: its brake lets it go when it is released, unless it has lost sight of it."""
+    """Its brake lets it go when it is released; this is in case that has failed."""
     if clock.now() - (row.waiting_since or 0) > LONGEST_WAIT * clock.SECOND:
         return _expire(row, HeldTooLong(LONGEST_WAIT / DAY_IN_SECONDS))
-    held = pauses.brakes().on(row) is not None
-    pause.let_go(row, send)
-    return Met.HELD_BACK if held else Met.LET_GO
+    return Met.LET_GO if pause.let_go(row, send) else Met.HELD_BACK
 
 
 def _expire(row: JobRequest, late: JobRunnersError) -> Met:
@@ -178,4 +193,4 @@ def _later_look(row: JobRequest) -> int:
     """Twice as far from when it could first run as now, so looks double: a backlog behind a few
     workers is sent again in proportion to its jobs, not to the minutes it lasts."""
     age = clock.now() - _could_run(row)
-    return clock.now() + min(max(age, change.GRACE), _LONGEST_PAUSE)
+    return clock.now() + min(max(age, change.GRACE), _LONGEST_GAP)

@@ -5,6 +5,11 @@ from typing import Any
 
 import botocore.session
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from pynamodb.exceptions import PynamoDBException
+
+# What a call raises when AWS does not answer, or not with what was asked for.
+FAILURES = (BotoCoreError, ClientError, PynamoDBException)
 
 _session: botocore.session.Session | None = None
 _clients: dict[str, Any] = {}

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from errors import MissingObject, ObjectChanged
-from settings import required
+from settings import required, settings
 from store import aws
 
 _MISSING = frozenset({"NoSuchKey", "404"})
@@ -22,6 +22,11 @@ class Version(NamedTuple):
 def name() -> str:
     """The bucket's name; raises MissingSetting if there is none."""
     return required("BUCKET_NAME", "keeping files and large payloads")
+
+
+def configured() -> bool:
+    """Whether there is one: a stack without large payloads and files can do without."""
+    return settings().has_bucket
 
 
 def put_bytes(key: str, data: bytes, content_type: str = "application/octet-stream") -> None:

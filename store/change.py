@@ -8,9 +8,11 @@ refused verb reads the row once: if the row shows that this very write landed, t
 from collections.abc import Callable
 from typing import Any
 
-from pynamodb.exceptions import DeleteError, PutError, UpdateError
+from pynamodb.exceptions import DeleteError, PutError, TransactWriteError, UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
+from pynamodb.models import Model
+from pynamodb.transactions import TransactWrite
 
 from errors import PreconditionFailed
 from settings import settings
@@ -47,6 +49,39 @@ def write(
     return job
 
 
+def write_with(
+    verb: str,
+    job: JobRequest,
+    actions: list[Action],
+    condition: Condition,
+    *,
+    landed: Callable[[JobRequest], bool],
+    put: Model | None = None,
+    drop: Model | None = None,
+) -> JobRequest:
+    """As `write`, in one transaction with a record that is put and one that is dropped. Its
+    response carries no row, so it costs a read too."""
+    try:
+        with TransactWrite(connection=JobRequest.connection()) as transaction:
+            if drop is not None:
+                transaction.delete(drop)
+            if put is not None:
+                transaction.save(put)
+            transaction.update(job, actions, condition)
+    except TransactWriteError as error:
+        reasons = [reason.code for reason in error.cancellation_reasons if reason]
+        if "ConditionalCheckFailed" not in reasons:
+            raise
+        row = read(job.id)
+        if row is None or not landed(row):
+            raise refused(verb, job.id, row) from error
+        return row
+    row = read(job.id)
+    if row is None:
+        raise refused(verb, job.id, None)
+    return row
+
+
 def refused(verb: str, job_id: str, row: JobRequest | None) -> PreconditionFailed:
     """The error of a verb that the row, as read afterwards, did not let through."""
     return PreconditionFailed(verb, job_id, "gone" if row is None else row.state, row)
@@ -72,12 +107,13 @@ def queued() -> list[Action]:
     ]
 
 
-def waiting(due_at: int) -> list[Action]:
-    """The row is held back, until it is admitted."""
+def waiting(brake: str, since: int, due_at: int) -> list[Action]:
+    """The row is held back by a brake, until it is admitted."""
     now = clock.now()
     return [
         JobRequest.status.set(Status.WAITING),
-        JobRequest.waiting_since.set(now),
+        JobRequest.waiting_since.set(since),
+        JobRequest.held_by.set(brake),
         JobRequest.due_at.set(due_at),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
@@ -97,6 +133,7 @@ def finished(status: Status) -> list[Action]:
         JobRequest.due_shard.remove(),
         JobRequest.lease_until.remove(),
         JobRequest.waiting_since.remove(),
+        JobRequest.held_by.remove(),
     ]
 
 

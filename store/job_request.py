@@ -131,6 +131,7 @@ class JobRequest(Table):
     queued_at = nullable(Integer())
     run_at = nullable(Integer())  # not before
     waiting_since = nullable(Integer())  # held back by a pause
+    held_by = nullable(UnicodeAttribute())  # the brake that holds it back
     started_at = nullable(Integer())  # of the latest claim
     finished_at = nullable(Integer())
     updated_at = nullable(Integer())

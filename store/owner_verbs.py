@@ -36,7 +36,9 @@ def request_cancel(job: JobRequest) -> JobRequest:
         job,
         [JobRequest.cancel_requested.set(True)],
         _same_owner(job) & (JobRequest.status == Status.RUNNING),
-        landed=lambda row: bool(row.cancel_requested),
+        landed=lambda row: (
+            bool(row.cancel_requested) and row.status in (Status.RUNNING, Status.CANCELLED)
+        ),
     )
 
 
@@ -48,7 +50,7 @@ def requeue(job: JobRequest, *, max_attempts: int, payload: Any = None) -> JobRe
     """
     # Written anew, it outlives the row again: the bucket's lifecycle counts from the last write.
     again = blobs.get(job.payload, job.payload_key) if payload is None else payload
-    inline, key = blobs.put(f"payloads/{job.id}", again)
+    inline, key = blobs.put(f"payloads/{job.created_key}", again)
     actions = [
         *change.queued(),
         JobRequest.due_shard.set(due_shard(job.id)),
@@ -99,12 +101,16 @@ def delete(job: JobRequest) -> None:
             raise change.refused("delete", job.id, row) from error
     # If this is cut off, the bucket's lifecycle and the table's TTL do the rest.
     steps.delete(job)
-    for prefix in (
-        f"payloads/{job.id}/",
-        f"partial/{job.id}/",
-        f"results/{job.organization_id}/{job.id}/",
-    ):
-        bucket.delete_all(prefix)
+    if bucket.configured():
+        _delete_objects(job)
+
+
+def _delete_objects(job: JobRequest) -> None:
+    bucket.delete_all(f"payloads/{job.created_key}")
+    bucket.delete_all(f"partial/{job.created_key}")
+    if read(job.id) is None:  # else they are another job's, which has come to have this id
+        bucket.delete_all(f"partial/{job.id}")
+        bucket.delete_all(f"results/{job.organization_id}/{job.id}")
 
 
 def _same_owner(job: JobRequest) -> Condition:

@@ -1,14 +1,17 @@
 """The brake: which job types and queues are paused, and which jobs each of them holds back.
 
 All of it is in the coordination table. What is held back is listed here in the order it was
-created, so that it can go on in that order; that a job is held back is said by its own row alone.
+created, so that it can go on in that order. A job's row and its entry here change together, but for
+an owner who cancels: then the row says what is so, and the entry is dropped when it is met.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
 from pynamodb.attributes import UnicodeAttribute
+from pynamodb.exceptions import DeleteError
 
 from store import clock
 from store.job_request import JobRequest
@@ -17,6 +20,8 @@ from store.table import Enumerated, Integer, Table
 # How long a process goes by what it has read: a pause takes effect everywhere after this time.
 CACHED = 10 * clock.SECOND
 _FLAGS = "paused"
+# An entry that nobody has met after this time is of a job that has been given up long since.
+_ENTRY_LIFETIME = 40 * clock.DAY
 
 
 class Kind(StrEnum):
@@ -57,8 +62,8 @@ class Brake(Table):
         return self.sk.partition("#")[2]
 
 
-class HeldBack(Table):
-    """A job that a brake holds back, or once did: its row says whether it still waits."""
+class Held(Table):
+    """A job that a brake holds back, or did until its owner cancelled it."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
@@ -67,6 +72,8 @@ class HeldBack(Table):
 
     pk = UnicodeAttribute(hash_key=True)  # the brake
     sk = UnicodeAttribute(range_key=True)  # the job's created_key
+    since = Integer()  # the row's waiting_since
+    expires_at = Integer()  # in seconds, for TTL
 
     @property
     def job_id(self) -> str:
@@ -91,6 +98,10 @@ class Brakes:
         ours = {_key(Kind.JOB_TYPE, job.job_type), _key(Kind.QUEUE, job.queue_name)}
         return next((brake for brake in self._on(State.PAUSED) if brake.sk in ours), None)
 
+    def find(self, kind: Kind, name: str) -> Brake | None:
+        """The brake on this job type or queue, if it is on."""
+        return next((brake for brake in self.paused() if brake.sk == _key(kind, name)), None)
+
     def resuming(self) -> Iterator[Brake]:
         """The brakes that were released, and may still hold jobs."""
         return self._on(State.RESUMING)
@@ -112,6 +123,12 @@ def brakes(*, fresh: bool = False) -> Brakes:
     return _cache.brakes
 
 
+def brake_on(job: JobRequest) -> Brake | None:
+    """The brake that holds this job back now, if one does: none is taken for on that was released
+    a moment ago."""
+    return brakes().on(job) and brakes(fresh=True).on(job)
+
+
 def pause(kind: Kind, name: str) -> Brake:
     """Put a brake on."""
     return _set(kind, name, State.PAUSED)
@@ -123,19 +140,36 @@ def release(kind: Kind, name: str) -> Brake:
 
 
 def forget(brake: Brake) -> None:
-    """Nothing is left of a released brake; unless it was put on again meanwhile."""
-    brake.delete((Brake.state == State.RESUMING) & (Brake.changed_at == brake.changed_at))
+    """Nothing is left of a released brake; unless somebody has changed it since it was read."""
+    with _unless_changed():
+        brake.delete((Brake.state == State.RESUMING) & (Brake.changed_at == brake.changed_at))
     _cache.read_at = 0
 
 
-def hold(brake: Brake, job: JobRequest) -> None:
-    """List a job among those that a brake holds back."""
-    HeldBack(_held_by(brake), job.created_key).save()
+def held(brake: str, job: JobRequest, since: int) -> Held:
+    """The entry of a job that a brake holds back."""
+    expires_at = (clock.now() + _ENTRY_LIFETIME) // clock.SECOND
+    return Held(f"held#{brake}", job.created_key, since=since, expires_at=expires_at)
 
 
-def held_by(brake: Brake, most: int) -> Iterable[HeldBack]:
+def held_by(brake: Brake, most: int) -> Iterable[Held]:
     """The jobs that a brake holds back, the oldest first."""
-    return HeldBack.query(_held_by(brake), consistent_read=True, limit=most)
+    return Held.query(f"held#{brake.sk}", consistent_read=True, limit=most)
+
+
+def drop(entry: Held) -> None:
+    """An entry of a job that no longer waits; unless it has come to wait again."""
+    with _unless_changed():
+        entry.delete(Held.since == entry.since)
+
+
+@contextmanager
+def _unless_changed() -> Iterator[None]:
+    try:
+        yield
+    except DeleteError as error:
+        if error.cause_response_code != "ConditionalCheckFailedException":
+            raise
 
 
 def forget_cache() -> None:
@@ -160,7 +194,3 @@ def _set(kind: Kind, name: str, state: State) -> Brake:
 
 def _key(kind: Kind, name: str) -> str:
     return f"{kind}#{name}"
-
-
-def _held_by(brake: Brake) -> str:
-    return f"held#{brake.sk}"

@@ -49,7 +49,7 @@ def find(job: JobRequest, name: str) -> Step | None:
 def keep(job: JobRequest, name: str, result: Any) -> Step:
     """The step is done, with this result. If it was done before, that result stands, and is what
     is returned."""
-    inline, key = blobs.put(f"partial/{job.id}/steps", result)
+    inline, key = blobs.put(f"partial/{job.created_key}/steps", result)
     expires_at = (clock.now() + _LIFETIME) // clock.SECOND
     step = Step(_partition(job), name, value=inline, value_key=key, expires_at=expires_at)
     try:

@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Any, ClassVar, TypeVar, cast
 
 from pynamodb.attributes import Attribute
+from pynamodb.connection import Connection
 from pynamodb.connection.table import TableConnection
 from pynamodb.constants import NUMBER, STRING
 from pynamodb.models import Model
@@ -23,6 +24,11 @@ class Table(Model):
     """
 
     table_setting: ClassVar[str]
+
+    @classmethod
+    def connection(cls) -> Connection:
+        """What transactions of several tables go through: it is the same for all."""
+        return cls._get_connection().connection
 
     @classmethod
     def _get_connection(cls) -> TableConnection:

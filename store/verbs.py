@@ -14,6 +14,7 @@ from errors import PreconditionFailed
 from settings import required
 from store import aws, blobs, change, clock
 from store.job_request import ROW_VERSION, JobRequest, Status, due_shard, new_id, sort_key
+from store.pauses import Brake, held
 from store.queries import read
 
 # Clocks of two machines may differ by this much: a lease outlives its invocation by it.
@@ -44,7 +45,7 @@ def save(
     derived, now = job_id is not None, clock.now()
     job_id = job_id or new_id()
     later = run_at is not None and run_at > now
-    inline, key = blobs.put(f"payloads/{job_id}", payload)
+    inline, key = blobs.put(f"payloads/{sort_key(now, job_id)}", payload)
     job = JobRequest(
         id=job_id,
         job_type=job_type,
@@ -85,12 +86,12 @@ def _put(job: JobRequest, *, derived: bool) -> JobRequest:
     return job
 
 
-def claim(job_id: str, *, send_id: str, deadline: int) -> JobRequest:
+def claim(job_id: str, *, job_type: str, send_id: str, deadline: int) -> JobRequest:
     """Take a job that any worker may take. The response of the write is the read.
 
     `deadline` is when this invocation ends for certain. Attempt and due_at stay as they are: if the
-    claimer dies, the row is still due. Raises PreconditionFailed unless the job is queued, or
-    scheduled or retryable with its time come; also for a row that newer code has written.
+    claimer dies, the row is still due. Raises PreconditionFailed unless the job is of this type,
+    and queued, or scheduled or retryable with its time come; also for a row of newer code.
     """
     now, token = clock.now(), uuid.uuid4().hex
     job = JobRequest(id=job_id)
@@ -108,6 +109,7 @@ def claim(job_id: str, *, send_id: str, deadline: int) -> JobRequest:
             JobRequest.updated_at.set(now),
         ],
         (JobRequest.row_version <= ROW_VERSION)
+        & (JobRequest.job_type == job_type)  # ids that were derived may have come to mean another
         & (
             (JobRequest.status == Status.QUEUED)
             | (
@@ -156,11 +158,18 @@ def succeed(job: JobRequest, result: Any, *, message: str | None = None) -> JobR
 
 
 def fail(job: JobRequest, error: dict[str, Any], *, rescue: bool = False) -> JobRequest:
-    """The outcome of a running job that will not be tried again.
+    """The outcome of a running job that will not be tried again. If its owner has asked for it to
+    stop, it does: the row returned is then cancelled.
 
     A `rescue` is for a job whose claimer is gone: it holds only once the lease, as read, is over.
     """
-    return _end_run("fail", job, change.failed(job, error), _held(job, rescue), Status.FAILED)
+    condition = _held(job, rescue) & change.not_cancelled()
+    try:
+        return _end_run("fail", job, change.failed(job, error), condition, Status.FAILED)
+    except PreconditionFailed as refused:
+        if _asked_to_stop(refused.row, job):
+            return stop(job, error=error, rescue=rescue)
+        raise
 
 
 def stop(
@@ -216,20 +225,41 @@ def retry(
         raise
 
 
-def end_leg(job: JobRequest, reached: Reached, *, wait_until: int | None = None) -> JobRequest:
-    """A running job whose invocation is nearly over goes on in another: same attempt, queued; or
-    waiting, if it is to be held back (`wait_until` is when the timer looks at it then). If its
-    owner has asked for it to stop, it does: the row returned is then cancelled."""
-    held_back = wait_until is not None
-    actions = change.waiting(wait_until) if wait_until is not None else change.queued()
-    to = Status.WAITING if held_back else Status.QUEUED
+def end_leg(job: JobRequest, reached: Reached) -> JobRequest:
+    """A running job whose invocation is nearly over goes on in another: same attempt, queued. If
+    its owner has asked for it to stop, it does: the row returned is then cancelled."""
+    actions = [*change.queued(), *_reached(reached)]
+    condition = change.ours(job) & change.not_cancelled()
     try:
-        return _end_run(
-            "end_leg",
+        return _end_run("end_leg", job, actions, condition, Status.QUEUED)
+    except PreconditionFailed as refused:
+        if _asked_to_stop(refused.row, job):
+            return stop(job, reached=reached)
+        raise
+
+
+def park(
+    job: JobRequest, brake: Brake, *, due_at: int, reached: Reached | None = None
+) -> JobRequest:
+    """A brake holds back a job: one that a worker could claim now, one that runs under our claim
+    and has `reached` this far, or one that another brake has held back until now.
+
+    `due_at` is when the timer looks at it. Row and list of what the brake holds change together. If
+    its owner has asked for it to stop, it does: the row returned is then cancelled.
+    """
+    waits = job.status is Status.WAITING
+    since = (job.waiting_since if waits else None) or clock.now()
+    actions = [*change.waiting(brake.sk, since, due_at), *(_reached(reached) if reached else [])]
+    condition = change.as_read(job) & change.not_cancelled()
+    try:
+        return change.write_with(
+            "park",
             job,
-            [*actions, *_reached(reached)],
-            change.ours(job) & change.not_cancelled(),
-            to,
+            actions,
+            condition,
+            landed=lambda row: row.status is Status.WAITING and row.held_by == brake.sk,
+            put=held(brake.sk, job, since),
+            drop=held(job.held_by, job, since) if job.held_by else None,
         )
     except PreconditionFailed as refused:
         if _asked_to_stop(refused.row, job):
@@ -237,25 +267,14 @@ def end_leg(job: JobRequest, reached: Reached, *, wait_until: int | None = None)
         raise
 
 
-def park(job: JobRequest, *, due_at: int) -> JobRequest:
-    """Hold back a job that a worker could claim now. `due_at` is when the timer looks at it."""
-    return change.write(
-        "park",
-        job,
-        change.waiting(due_at),
-        change.as_read(job)
-        & JobRequest.status.is_in(Status.QUEUED, Status.SCHEDULED, Status.RETRYABLE),
-        landed=lambda row: row.status is Status.WAITING,
-    )
-
-
 def admit(job: JobRequest) -> JobRequest:
     """Let a job go on that was held back. The time it waited counts against none of its limits."""
-    waited = clock.now() - (job.waiting_since or clock.now())
-    actions = [*change.queued(), JobRequest.waiting_since.remove()]
+    since = job.waiting_since or clock.now()
+    waited = max(0, clock.now() - since)
+    actions = [*change.queued(), JobRequest.waiting_since.remove(), JobRequest.held_by.remove()]
     if job.attempt_started_at is not None:
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + waited))
-    return change.write(
+    return change.write_with(
         "admit",
         job,
         actions,
@@ -263,6 +282,7 @@ def admit(job: JobRequest) -> JobRequest:
         & (JobRequest.status == Status.WAITING)
         & (JobRequest.waiting_since == job.waiting_since),
         landed=lambda row: row.status is Status.QUEUED and row.claim_token == job.claim_token,
+        drop=held(job.held_by, job, since) if job.held_by else None,
     )
 
 

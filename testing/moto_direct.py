@@ -9,7 +9,7 @@ from typing import Any
 
 from botocore.awsrequest import AWSRequest
 from moto.backends import get_backend
-from moto.dynamodb.exceptions import ConditionalCheckFailed
+from moto.dynamodb.exceptions import ConditionalCheckFailed, TransactionCanceledException
 from moto.dynamodb.models.utilities import dynamo_to_dict
 
 Row = dict[str, Any]
@@ -23,6 +23,8 @@ def answer(request: AWSRequest) -> tuple[int, dict[str, Any]]:
     call = _CALLS[name]
     try:
         return 200, call(json.loads(request.body))
+    except TransactionCanceledException as error:
+        return 400, json.loads(error.description)
     except ConditionalCheckFailed:
         kind = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"
         return 400, {"__type": kind, "message": "The conditional request failed"}
@@ -49,6 +51,7 @@ def plain(item: dict[str, dict[str, Any]]) -> Row:
 def clear(table: str) -> None:
     """Drop every item of a table."""
     names = [each["AttributeName"] for each in _tables().get_table(table).schema]
+    _transactions.clear()
     for item in _items(table):
         _tables().delete_item(table, {name: item[name] for name in names})
 
@@ -97,6 +100,17 @@ def _delete(call: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def _transact(call: dict[str, Any]) -> dict[str, Any]:
+    """All or nothing; a call repeated under its token is answered as it was."""
+    if call["ClientRequestToken"] not in _transactions:
+        _tables().transact_write_items(call["TransactItems"])
+        _transactions.add(call["ClientRequestToken"])
+    return {}
+
+
+_transactions: set[str] = set()
+
+
 def _query(call: dict[str, Any]) -> dict[str, Any]:
     """The due index, the only one that the timer asks; or a partition of the coordination table."""
     if call.get("IndexName") == "due":
@@ -140,5 +154,6 @@ _CALLS = {
     "PutItem": _put,
     "GetItem": _get,
     "DeleteItem": _delete,
+    "TransactWriteItems": _transact,
     "Query": _query,
 }

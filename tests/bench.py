@@ -8,7 +8,7 @@ from runners import execution, get_job_runner, timer
 from runners.base import JobData
 from runners.messages import JobMessage, Message, TaskMessage
 from sample_work import script
-from store import clock, queries
+from store import clock, queries, verbs
 from store.job_request import JobRequest
 from testing.aws import forget
 
@@ -34,6 +34,11 @@ class Bench:
         deadline = clock.now() + int(seconds * clock.SECOND)
         execution.run(JobMessage.about(row), deadline=deadline, send=self.send)
         return self.read(row)
+
+    def claim(self, row: JobRequest, seconds: float = 900) -> JobRequest:
+        """An invocation of so many seconds has the job, and does nothing with it."""
+        deadline = clock.now() + int(seconds * clock.SECOND)
+        return verbs.claim(row.id, job_type=row.job_type, send_id="s", deadline=deadline)
 
     def deliver(self) -> int:
         """Run what was sent, and what that sends; returns how many messages that were."""

@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+import test_verbs
 from api_events import Answer, call
 from fake_lambda import FakeLambda
 from sample_work import script
 from store import aws as clients
-from store import bucket, clock, queries, verbs
+from store import bucket, clock, pauses, queries, verbs
 from store.job_request import JobRequest, Status
+from store.pauses import Kind
 from store.verbs import Reached
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -28,7 +30,7 @@ def dispatched(job_type: str = "sample_once", **fields: Any) -> str:
 
 
 def running(**fields: Any) -> JobRequest:
-    return verbs.claim(dispatched(**fields), send_id="s", deadline=clock.now() + clock.MINUTE)
+    return test_verbs.claimed(row_of(dispatched(**fields)), clock.now() + clock.MINUTE)
 
 
 def ended(status: Status, **fields: Any) -> str:
@@ -56,7 +58,9 @@ def waiting(status: Status) -> str:
         now = clock.now()
         row = running(job_type="sample_again")
         return verbs.retry(row, {"kind": "E"}, run_at=now + 9000, due_at=now + 9000).id
-    return verbs.park(row_of(dispatched()), due_at=clock.now() + clock.HOUR).id
+    return verbs.park(
+        row_of(dispatched()), pauses.pause(Kind.QUEUE, "default"), due_at=clock.now() + clock.HOUR
+    ).id
 
 
 def problem(answer: Answer, status: int, slug: str, detail: str = "") -> None:
@@ -252,7 +256,7 @@ def test_a_job_that_succeeded_is_not_done_again() -> None:
 
 def test_a_job_whose_payload_is_gone_needs_another(worker: FakeLambda) -> None:
     job_id = ended(Status.FAILED, payload=LARGE)
-    bucket.delete_all(f"payloads/{job_id}/")
+    bucket.delete_all(f"payloads/{row_of(job_id).created_key}")
     answer = call("POST", f"/jobs/{job_id}/retry")
     problem(answer, 409, "payload-gone", "give it one to be retried with")
     assert "payloads/" not in answer.text

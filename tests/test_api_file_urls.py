@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 
+import test_verbs
 from api_events import call
 from store import aws as clients
 from store import blobs, clock, queries, verbs
@@ -23,7 +24,7 @@ def claimed(organization_id: str = "acme") -> JobRequest:
         payload={"number": 1},
         max_attempts=1,
     )
-    return verbs.claim(row.id, send_id="send", deadline=clock.now() + clock.MINUTE)
+    return test_verbs.claimed(row, clock.now() + clock.MINUTE)
 
 
 def shown_result(row: JobRequest) -> Any:

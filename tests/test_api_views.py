@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import test_verbs
 from api_events import call
 from sample_work import script
 from store import aws as clients
@@ -43,7 +44,7 @@ def saved(organization_id: str = "acme", payload: Any = None) -> JobRequest:
 
 
 def claimed(**fields: Any) -> JobRequest:
-    return verbs.claim(saved(**fields).id, send_id="send", deadline=clock.now() + clock.MINUTE)
+    return test_verbs.claimed(saved(**fields), clock.now() + clock.MINUTE)
 
 
 def succeeded(result: Any, **fields: Any) -> JobRequest:

@@ -15,7 +15,7 @@ from errors import Interrupted
 from fake_lambda import Context
 from runners import control, execution, log, pause
 from sample_work import script
-from store import blobs, clock, verbs
+from store import blobs, clock
 from store.job_request import JobRequest
 from store.pauses import Kind
 from testing.aws import forget
@@ -187,7 +187,7 @@ def test_metrics_count_failures_retries_rescues_and_cancels(
     control.cancel(bench.dispatch())
     for job_type in ("sample_once", "sample_again"):
         row = bench.dispatch(job_type)
-        verbs.claim(row.id, send_id="s", deadline=clock.now() + 10_000)
+        bench.claim(row, seconds=10)
     bench.advance(120)
     bench.tick()
     counted = [
@@ -242,7 +242,7 @@ def test_the_tick_says_in_one_metric_how_late_it_is(
 
 def test_a_rescue_says_why(bench: Bench, lines: io.StringIO) -> None:
     row = bench.dispatch("sample_once")
-    verbs.claim(row.id, send_id="s", deadline=clock.now() + 10_000)
+    bench.claim(row, seconds=10)
     bench.advance(120)
     bench.tick()
     (line,) = [line for line in logged(lines) if line["message"] == "settled"]

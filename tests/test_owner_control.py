@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+import settings
 from bench import Bench
 from errors import InvalidPayload, MissingObject, PreconditionFailed, WrongState
 from runners import control
 from sample_work import script
 from store import aws as clients
-from store import bucket, change, clock, owner_verbs, queries, steps, verbs
+from store import blobs, bucket, change, clock, owner_verbs, queries, steps, verbs
 from store.job_request import JobRequest, Status
 from store.verbs import Reached
 
@@ -23,10 +24,6 @@ def fails(job: object, payload: object) -> None:
 def failed(bench: Bench, **fields: Any) -> JobRequest:
     script.job = fails
     return bench.run(bench.dispatch("sample_once", **fields))
-
-
-def claim(row: JobRequest, seconds: float = 900) -> JobRequest:
-    return verbs.claim(row.id, send_id="s", deadline=clock.now() + int(seconds * 1000))
 
 
 # --- cancel ---------------------------------------------------------------------------------------
@@ -83,14 +80,14 @@ def test_a_cancelled_job_gets_no_other_attempt(bench: Bench) -> None:
 
 
 def test_a_cancelled_job_gets_no_other_leg(bench: Bench) -> None:
-    row = claim(bench.dispatch())
+    row = bench.claim(bench.dispatch())
     control.cancel(row)
     ended = verbs.end_leg(row, Reached("here", 40, None))
     assert (ended.status, ended.cursor) == (Status.CANCELLED, "here")
 
 
 def test_a_cancelled_job_whose_worker_dies_is_cancelled_by_the_rescue(bench: Bench) -> None:
-    row = claim(bench.dispatch("sample_once"), seconds=10)
+    row = bench.claim(bench.dispatch("sample_once"), seconds=10)
     control.cancel(row)
     bench.advance(120)
     bench.tick()
@@ -100,7 +97,7 @@ def test_a_cancelled_job_whose_worker_dies_is_cancelled_by_the_rescue(bench: Ben
 
 def test_a_cancel_costs_the_happy_path_no_read(bench: Bench) -> None:
     """The flag comes with the response of the checkpoint's own write."""
-    row = claim(bench.dispatch())
+    row = bench.claim(bench.dispatch())
     reads: list[str] = []
     control.cancel(row)
     clients.client("dynamodb").meta.events.register(
@@ -108,6 +105,32 @@ def test_a_cancel_costs_the_happy_path_no_read(bench: Bench) -> None:
     )
     assert verbs.checkpoint(row, Reached("one", 1, None)).cancel_requested
     assert not reads
+
+
+@pytest.mark.parametrize("job_type", ["sample_once", "sample_again"])
+def test_a_cancelled_job_that_fails_is_cancelled_and_keeps_its_error(
+    bench: Bench, job_type: str
+) -> None:
+    def work(job: Any, payload: object) -> None:
+        control.cancel(bench.read(job.id))
+        raise ValueError("no luck")
+
+    script.job = work
+    row = bench.run(bench.dispatch(job_type))
+    assert (row.status, row.error["kind"]) == (Status.CANCELLED, "ValueError")
+    assert not queries.page("acme", limit=10, status=Status.FAILED).jobs
+
+
+def test_a_job_that_ended_well_meanwhile_is_not_said_to_be_cancelled(bench: Bench) -> None:
+    row = bench.claim(bench.dispatch())
+    seen = bench.read(row)
+    control.cancel(seen)
+    verbs.succeed(row, "done")
+    with pytest.raises(WrongState, match="is succeeded"):
+        control.cancel(bench.read(seen))
+    seen.status = Status.RUNNING  # as another owner had read it
+    with pytest.raises(WrongState, match="is succeeded"):
+        control.cancel(seen)
 
 
 def test_cancelling_twice_is_no_error_and_cancelling_what_has_ended_is(bench: Bench) -> None:
@@ -119,7 +142,7 @@ def test_cancelling_twice_is_no_error_and_cancelling_what_has_ended_is(bench: Be
 
 def test_a_job_that_starts_while_it_is_being_cancelled_is_asked_to_stop(bench: Bench) -> None:
     seen = bench.dispatch()
-    claim(seen)
+    bench.claim(seen)
     row = control.cancel(seen)
     assert (row.status, row.cancel_requested) == (Status.RUNNING, True)
 
@@ -128,7 +151,7 @@ def test_a_job_that_starts_while_it_is_being_cancelled_is_asked_to_stop(bench: B
 def test_no_verb_of_an_owner_holds_for_another_organisation(bench: Bench, verb: str) -> None:
     row = bench.dispatch()
     if verb == "request_cancel":
-        claim(row)
+        bench.claim(row)
     elif verb != "cancel":
         row = control.cancel(row)
     row.organization_id = "other"
@@ -187,7 +210,7 @@ def test_a_job_done_again_with_the_payload_it_had_resumes(bench: Bench) -> None:
 
 def test_a_payload_that_is_gone_can_be_given_anew(bench: Bench) -> None:
     row = control.cancel(bench.dispatch(payload={"text": _incompressible()}))
-    bucket.delete_all(f"payloads/{row.id}/")
+    bucket.delete_all(f"payloads/{row.created_key}")
     row = bench.run(control.retry_again(row, bench.send, {"text": _incompressible()}))
     assert row.status is Status.SUCCEEDED
 
@@ -212,7 +235,7 @@ def test_a_payload_that_is_gone_is_said_and_the_job_stays_failed(bench: Bench) -
     large = bench.dispatch(payload={"text": _incompressible()})
     assert large.payload_key
     row = control.cancel(large)
-    bucket.delete_all(f"payloads/{row.id}/")
+    bucket.delete_all(f"payloads/{row.created_key}")
     with pytest.raises(MissingObject):
         control.retry_again(row, bench.send)
     assert bench.read(row).status is Status.CANCELLED
@@ -245,10 +268,10 @@ def test_two_people_who_retry_the_same_job_start_it_once(bench: Bench) -> None:
 
 
 def test_a_zombie_of_an_earlier_run_can_write_nothing_after_a_retry_by_hand(bench: Bench) -> None:
-    zombie = claim(bench.dispatch("sample_once"), seconds=10)
+    zombie = bench.claim(bench.dispatch("sample_once"), seconds=10)
     bench.advance(120)
     bench.tick()
-    again = claim(control.retry_again(bench.read(zombie), bench.send))
+    again = bench.claim(control.retry_again(bench.read(zombie), bench.send))
     assert again.legs == 1
     writes: list[Callable[[], JobRequest]] = [
         lambda: verbs.checkpoint(zombie, Reached("late", 99, None)),
@@ -274,10 +297,41 @@ def test_a_deleted_job_leaves_nothing_behind(bench: Bench) -> None:
     assert row.result_key
     control.delete(row)
     assert queries.read(row.id) is None
-    assert steps.find(row, "one") is None
+    assert steps.find(row, "step one") is None
     listed = clients.client("s3").list_objects_v2(Bucket="bucket").get("Contents", [])
     assert all(row.id not in each["Key"] for each in listed)
     assert any(other.id in each["Key"] for each in listed)
+
+
+def test_a_job_is_deleted_where_there_is_no_bucket(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = bench.run(bench.dispatch())
+    monkeypatch.delenv("BUCKET_NAME")
+    settings.forget()
+    control.delete(row)
+    assert queries.read(row.id) is None
+
+
+def test_a_job_that_has_come_to_have_the_id_of_a_deleted_one_keeps_what_is_its_own(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {"idempotency_key": "k", "payload": {"text": _incompressible()}}
+    script.job = lambda job, payload: payload.text
+    row = bench.run(bench.dispatch(**asked))
+    bench.advance(1)
+    delete = steps.delete
+
+    def delete_late(job: JobRequest) -> None:
+        again = bench.run(bench.dispatch(**asked))
+        assert again.id == row.id
+        delete(job)
+
+    monkeypatch.setattr(steps, "delete", delete_late)
+    control.delete(row)
+    again = bench.read(row)
+    assert blobs.get(again.payload, again.payload_key) == asked["payload"]
+    assert blobs.get(again.result, again.result_key) == _incompressible()
 
 
 def test_a_job_that_has_not_ended_is_not_deleted(bench: Bench) -> None:

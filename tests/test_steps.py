@@ -1,16 +1,21 @@
 """Named steps, children and tasks of a job: what an attempt that comes by again does not repeat."""
 
+import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+import handlers.worker
 from bench import Bench
 from errors import NotFullyCapable, ResultNotJson
+from fake_lambda import WORKER, Context, FakeLambda
 from runners import control, execution
-from runners.messages import JobMessage
+from runners.messages import JobMessage, encode
 from sample_work import script
 from store import clock, queries, steps
 from store.job_request import JobRequest, Status
+from testing.aws import forget
 
 
 def dies_after(function: Any) -> Any:
@@ -62,7 +67,7 @@ def test_a_large_result_of_a_step_is_kept_in_the_bucket(bench: Bench) -> None:
     script.job = dies_after(lambda job: job.step("one", lambda: large) == large)
     row = bench.dispatch()
     run_all_attempts(bench, row)
-    kept = steps.find(row, "one")
+    kept = steps.find(row, "step one")
     assert kept is not None
     assert kept.value_key
     assert kept.result == large
@@ -87,7 +92,7 @@ def test_a_step_whose_result_is_no_json_fails_and_is_not_kept(bench: Bench) -> N
     script.job = lambda job, payload: job.step("one", object)
     row = bench.run(bench.dispatch("sample_once"))
     assert row.error["kind"] == ResultNotJson.__name__
-    assert steps.find(row, "one") is None
+    assert steps.find(row, "step one") is None
 
 
 def test_of_two_who_do_the_same_step_the_first_result_stands(bench: Bench) -> None:
@@ -100,7 +105,7 @@ def test_steps_of_two_jobs_are_two(bench: Bench) -> None:
     script.job = lambda job, payload: job.step("one", lambda: job.id)
     for row in (bench.dispatch(), bench.dispatch()):
         bench.run(row)
-        kept = steps.find(row, "one")
+        kept = steps.find(row, "step one")
         assert kept is not None
         assert kept.result == row.id
 
@@ -186,6 +191,51 @@ def test_a_child_that_has_begun_is_not_sent_again(bench: Bench) -> None:
     parent.update([JobRequest.status.set(Status.QUEUED)])  # its attempt comes by again
     bench.run(parent)
     assert not bench.sent
+
+
+def test_a_child_that_was_deleted_is_not_added_again(bench: Bench) -> None:
+    ran: list[int] = []
+
+    def work(job: Any, payload: Any) -> None:
+        if payload.number == 2:
+            ran.append(1)
+            return
+        job.dispatch("sample_once", {"number": 2}, key="one")
+        if not job.last_attempt:
+            raise ValueError("cut off here")
+
+    script.job = work
+    parent = bench.run(bench.dispatch())
+    child = next(each for each in bench.sent_jobs if each != parent.id)
+    control.delete(bench.run(bench.read(child)))
+    bench.sent.clear()
+    assert run_all_attempts(bench, parent).status is Status.SUCCEEDED
+    bench.deliver()
+    assert len(ran) == 1
+
+
+def test_the_worker_function_dispatches_children_and_tasks_of_jobs(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its environment lacks WORKER_LAMBDA_FUNCTION_NAME, as in the template."""
+    row = bench.dispatch("sample_once")
+    monkeypatch.setenv("JOB_RUNNER", "lambda-async")
+    monkeypatch.delenv("WORKER_LAMBDA_FUNCTION_NAME", raising=False)
+    forget()
+    fake = FakeLambda()
+
+    def work(job: Any, payload: Any) -> None:
+        if payload.number == 1:
+            job.dispatch("sample_once", {"number": 2}, key="one")
+            job.dispatch_task("sample_note", {"number": 7})
+
+    script.job = work
+    handlers.worker.handler(json.loads(encode(JobMessage.about(row))), Context())  # type: ignore[arg-type]
+    assert bench.read(row).error is None
+    assert [event["kind"] for event in fake.events] == ["job", "task"]
+    assert {invoke["url"].split("/")[-2] for invoke in fake.invokes} == {quote(WORKER, safe="")}
+    fake.deliver()
+    assert [each.number for each in script.tasks_run] == [7]
 
 
 def test_two_parents_with_the_same_key_have_two_children(bench: Bench) -> None:

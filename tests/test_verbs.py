@@ -31,7 +31,10 @@ def saved(max_attempts: int = 3, **changes: Any) -> JobRequest:
 def claimed(job: JobRequest | None = None, deadline: int | None = None) -> JobRequest:
     job = job or saved()
     return verbs.claim(
-        job.id, send_id="send", deadline=deadline or clock.now() + 900 * clock.SECOND
+        job.id,
+        job_type=job.job_type,
+        send_id="send",
+        deadline=deadline or clock.now() + 900 * clock.SECOND,
     )
 
 
@@ -144,7 +147,7 @@ def test_a_large_payload_and_result_live_in_the_bucket_and_come_back_unchanged()
     )
     row = stored(verbs.succeed(claimed(job), large))
     assert row.payload is None
-    assert str(row.payload_key).startswith(f"payloads/{row.id}/")
+    assert str(row.payload_key).startswith(f"payloads/{row.created_key}/")
     assert str(row.result_key).startswith(f"results/org/{row.id}/")
     assert blobs.get(row.payload, row.payload_key) == large
     assert blobs.get(row.result, row.result_key) == large
@@ -193,7 +196,7 @@ def test_a_running_or_finished_job_can_not_be_claimed() -> None:
 
 def test_a_job_that_does_not_exist_can_not_be_claimed_into_being() -> None:
     with pytest.raises(PreconditionFailed, match="gone"):
-        verbs.claim("0" * 32, send_id="send", deadline=clock.now())
+        verbs.claim("0" * 32, job_type="x", send_id="send", deadline=clock.now())
     assert queries.read("0" * 32) is None
 
 
@@ -316,7 +319,7 @@ def test_a_claim_whose_response_is_lost_and_that_is_rescued_meanwhile_is_refused
 
     clients.client("dynamodb").meta.events.register_first("needs-retry.dynamodb", stand_still)
     with pytest.raises(PreconditionFailed, match="retryable"):
-        verbs.claim(job.id, send_id="send", deadline=clock.now() - 120_000)
+        claimed(job, clock.now() - 120_000)
     assert stored(job).attempt == 2
 
 

@@ -7,11 +7,11 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from errors import PreconditionFailed
-from store import blobs, clock, pauses, steps, verbs
+from store import aws, blobs, clock, pauses, steps, verbs
 from store.job_request import JobRequest
 from work.alarm import held
 from work.results import as_json
-from work.signals import CancelAsked, ClaimLost, HeldBack, LegOver, TimeOver
+from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver
 from work.time_budget import TimeBudget
 
 # Writes of a job that checkpoints all the time: soon at first, so that a short job is seen to
@@ -132,12 +132,7 @@ class RunningJob:
         such as the job's id and the step's name. A name stands for one step of the job. Raises
         ResultNotJson, or whatever `function` raises; then nothing is stored.
         """
-        done = steps.find(self._row, name)
-        if done is None:
-            result = as_json(function())
-            with held():
-                done = steps.keep(self._row, name, result)
-        return done.result
+        return self._once(f"step {name}", function)
 
     def dispatch(
         self, job_type: str, payload: Mapping[str, Any] | BaseModel | None = None, *, key: str
@@ -145,10 +140,17 @@ class RunningJob:
         """Dispatch another job, for the same organisation and campaign; returns its id.
 
         `key` names it among the children of this job: a leg or attempt that comes by here again
-        adds nothing, whatever its payload is then. Raises UnknownJobType, InvalidPayload.
+        adds nothing, whatever its payload is then, and whatever has become of the child. Raises
+        UnknownJobType, InvalidPayload.
         """
-        with held():
-            return self._dispatch.job(self._row, job_type, _plain(payload), key)
+        asked = _plain(payload)
+
+        def dispatch() -> str:
+            with held():
+                return self._dispatch.job(self._row, job_type, asked, key)
+
+        child_id: str = self._once(f"child {key}", dispatch)
+        return child_id
 
     def dispatch_task(
         self, task_name: str, payload: Mapping[str, Any] | BaseModel | None = None
@@ -159,21 +161,35 @@ class RunningJob:
         with held():
             self._dispatch.task(task_name, _plain(payload))
 
+    def _once(self, name: str, function: Callable[[], Any]) -> Any:
+        done = steps.find(self._row, name)
+        if done is None:
+            result = as_json(function())
+            with held():
+                done = steps.keep(self._row, name, result)
+        return done.result
+
     def _write(self) -> None:
         try:
             with held():
                 row = verbs.checkpoint(self._row, self.reached)
-                may_wait = self._may_wait and self.cursor is not None
-                brake = pauses.brakes().on(row) if may_wait else None
+                brake = self._brake() if self._may_wait and self.cursor is not None else None
         except PreconditionFailed as refused:
             raise ClaimLost(str(refused)) from refused
         if row.cancel_requested:
             raise CancelAsked
         if brake is not None:
-            raise HeldBack(brake)
+            raise Paused(brake)
         if self._written_at:
             self._gap = min(_WIDEST_GAP, self._gap * 2)
         self._written_at = clock.now()
+
+    def _brake(self) -> pauses.Brake | None:
+        """What holds the job back now, if anything does. If that can't be read the job goes on."""
+        try:
+            return pauses.brake_on(self._row)
+        except aws.FAILURES:
+            return None
 
 
 def _plain(payload: Mapping[str, Any] | BaseModel | None) -> Any:

@@ -19,7 +19,7 @@ class LegOver(BaseException):
     """Time is short and the job has just checkpointed: the next leg goes on from there."""
 
 
-class HeldBack(BaseException):
+class Paused(BaseException):
     """Its type or its queue is paused, and the job has just checkpointed: it goes on later."""
 
     def __init__(self, brake: Brake) -> None:
