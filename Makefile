@@ -43,7 +43,7 @@ deploy: build ## Build and deploy to the AWS account of your credentials
 	@$(AWS)/sam deploy
 
 redrive: dev ## Send dead letters again: of the local AWS, or STACK=name
-	@$(PY) -m local.redrive $(if $(STACK),--stack $(STACK))
+	@bin/jobs redrive $(if $(STACK),--stack $(STACK),--local)
 
 lock: dev ## Pin the newest versions that requirements/*.in allow
 	@for name in runtime dev aws; do \

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.api_client import Answer, ApiClient
+from cli.api_client import Answer, ApiClient, client
+from cli.stack import Stack
 from local.checks import Check
 from local.emulator import session
 from local.problem import LocalProblem
 from local.sample import Expected, write_sample
-from local.stack import Stack
 
 ORGANIZATION = "default"
 CAMPAIGN = "spring-canvass"
@@ -71,7 +71,7 @@ def run_import(
     """Dispatch the import and follow it to its end; `show` is given each view of the job."""
     began = time.monotonic()
     payload = {"key": KEY, "country": "US"}
-    job = run_job(ApiClient(stack), "import_contacts", payload, show)
+    job = run_job(client(stack), "import_contacts", payload, show)
     seconds = time.monotonic() - began
     return Imported(job, expected, count_contacts(stack, ORGANIZATION, CAMPAIGN), seconds)
 

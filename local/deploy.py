@@ -5,10 +5,11 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from cli.local_aws import REGION
+from cli.stack import Stack
 from local.build import ROOT, Target
 from local.emulator import Emulator, session, stop_group, tool, tool_environment
 from local.problem import LocalProblem
-from local.stack import Stack
 
 STACK_NAME = "job-runners"
 _DEPLOYS_BUCKET = "deploys"
@@ -34,7 +35,7 @@ def deploy(emulator: Emulator, home: Path, built: Path, parameters: Mapping[str,
     arguments += ["--no-confirm-changeset", "--no-progressbar", "--parameter-overrides"]
     arguments += [*Target.this_machine().parameter_overrides, *overrides]
     _sam(arguments, home, "deploy", AWS_ENDPOINT_URL=emulator.endpoint_url)
-    return Stack.from_outputs(emulator.endpoint_url, _outputs(emulator))
+    return Stack.from_outputs(STACK_NAME, REGION, _outputs(emulator), emulator.endpoint_url)
 
 
 def _outputs(emulator: Emulator) -> dict[str, str]:

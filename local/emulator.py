@@ -14,11 +14,8 @@ from pathlib import Path
 
 import boto3
 
+from cli.local_aws import CREDENTIALS, REGION
 from local.problem import LocalProblem
-
-REGION = "us-east-1"
-# ministack checks no signature, but every client wants something to sign with.
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 PROCESS_FILE = "ministack.pid"
 

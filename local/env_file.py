@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from cli.stack import Stack
 from local.build import ROOT
-from local.stack import Stack
 
 # How a container calls the machine that it runs on.
 CONTAINER_HOST = "host.docker.internal"

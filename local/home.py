@@ -9,12 +9,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from cli.local_aws import HOME, STACK_FILE
 from local.build import ROOT
 from local.emulator import PROCESS_FILE, stop_group
 from local.problem import LocalProblem
-
-HOME = ROOT / ".local"
-STACK_FILE = "stack.json"  # in the folder, while the stack is up
 
 
 @contextlib.contextmanager

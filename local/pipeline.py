@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from local.api_client import ApiClient
+from cli.api_client import ApiClient, client
+from cli.stack import Stack
 from local.checks import Check
 from local.demo import CAMPAIGN, ORGANIZATION, run_job
 from local.emulator import session
 from local.problem import LocalProblem
-from local.stack import Stack
 
 TEXTERS = ("ada", "grace", "linus")
 FIRST_EACH = 7  # contacts of each texter that are texted first
@@ -36,7 +36,7 @@ def run_pipeline(stack: Stack, contacts: int, begin: Callable[[str], None]) -> l
 
     `begin` is told each stage as it begins. Raises LocalProblem if a job does not succeed.
     """
-    api = ApiClient(stack)
+    api = client(stack)
     begin(f"Assigning {FIRST} contacts to {len(TEXTERS)} texters")
     checks = _assign(api, "first", {"max_contacts": FIRST_EACH}, kept=0, contacts=FIRST)
     begin(f"Texting them, a task each, {_PER_SECOND} a second")

@@ -11,9 +11,10 @@ import time
 from types import FrameType
 from typing import NoReturn
 
+from cli.local_aws import STACK_FILE
 from local import env_file
 from local.demo import run_import, upload_sample
-from local.home import STACK_FILE, only_run
+from local.home import only_run
 from local.pipeline import run_pipeline
 from local.problem import LocalProblem
 from local.screen import Steps, console, import_bar, show_outcome, suggest

@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
+from cli.stack import Stack
 from local.checks import Check
 from local.demo import CAMPAIGN, ORGANIZATION, Imported
-from local.stack import Stack
 
 console = Console(highlight=False, soft_wrap=True)
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from mypy_boto3_lambda import LambdaClient
 
+from cli.stack import Stack
 from local.emulator import session
 from local.problem import LocalProblem
-from local.stack import Stack
 
 _ALIAS = "live"
 _RECORD_SECONDS = 20

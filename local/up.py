@@ -4,10 +4,10 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from cli.stack import Stack
 from local.deploy import build, deploy
 from local.emulator import emulator
 from local.settle import settle
-from local.stack import Stack
 
 
 def _say_nothing(step: str) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from local.api_client import ApiClient
+from cli.api_client import ApiClient, client
+from cli.stack import Stack
 from local.emulator import session
-from local.stack import Stack
 from local.up import local_stack
 
 
@@ -24,7 +24,7 @@ class Local:
     @property
     def api(self) -> ApiClient:
         """The stack's API, called as a service would."""
-        return ApiClient(self.stack)
+        return client(self.stack)
 
     def make_due(self, job_id: str) -> None:
         """As if the minute, or more, that a row is left alone had passed."""

@@ -1,13 +1,17 @@
 """What the README and the docs show, run."""
 
 import re
+import shlex
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from click import Context
 
 from api_events import call
+from cli.app import jobs
+from cli.problem import Exit
 from runners import get_job_runner
 from runners.base import JobData
 from store import blobs
@@ -144,3 +148,31 @@ def test_inline_work_runs_where_it_is_dispatched(count_letters: None) -> None:
         job = JobData(job_type="count_letters", payload={"words": ["a"]})
         row = get_job_runner().dispatch_job(job)
         assert assert_dispatched("count_letters", id=row.id).status is Status.SUCCEEDED
+
+
+# --- docs/jobs_command.md -------------------------------------------------------------------------
+
+
+def shell_lines(page: str) -> list[list[str]]:
+    """The command lines of `jobs` that a page shows, as words."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    found = re.findall(r"(?:^|\()(?:bin/)?jobs ([a-z].*)", "\n".join(blocks), re.MULTILINE)
+    return [shlex.split(line.split(")")[0].split(" | ")[0], comments=True) for line in found]
+
+
+@pytest.mark.parametrize(
+    "words", shell_lines("docs/jobs_command.md") + shell_lines("README.md"), ids=" ".join
+)
+def test_the_command_lines_of_the_docs_are_ones(words: list[str]) -> None:
+    command = jobs.get_command(Context(jobs), words[0])
+    assert command is not None
+    options = [each for each in words[1:] if each.startswith("--")]
+    known = {name for param in command.params for name in param.opts}
+    assert set(options) <= known
+
+
+def test_the_exit_codes_are_the_same_in_the_code_its_help_and_its_page() -> None:
+    codes = [str(code.value) for code in Exit]
+    page = (ROOT / "docs/jobs_command.md").read_text()
+    assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == codes
+    assert re.findall(r"^  (\d+)  ", jobs.epilog or "", re.MULTILINE) == codes

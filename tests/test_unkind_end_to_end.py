@@ -23,10 +23,11 @@ from typing import Any
 
 import pytest
 
+from cli.dead_letters import redrive
+from cli.local_aws import CREDENTIALS, REGION
 from local import env_file
 from local.demo import ORGANIZATION, count_contacts, follow
-from local.emulator import CREDENTIALS, PROCESS_FILE, REGION, session
-from local.redrive import redrive
+from local.emulator import PROCESS_FILE, session
 from local.sample import Expected
 from local_stack import Local
 from unkind_files import NOTE, write_contacts, write_wide_contacts

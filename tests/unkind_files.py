@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from cli.stack import Stack
 from local.emulator import session
 from local.sample import Expected
-from local.stack import Stack
 
 NOTE = "x" * 10_000
 

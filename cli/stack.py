@@ -1,19 +1,19 @@
-"""What a deployed stack is called: everything a program needs to use the local AWS."""
+"""What a deployed stack is called: everything a program needs to use it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from local.emulator import REGION
 
 
 @dataclass(frozen=True)
 class Stack:
     """The addresses and names of one deployed stack."""
 
-    endpoint_url: str
-    api_url: str
+    name: str
     region: str
+    endpoint_url: str  # of a local AWS; empty means AWS itself
+    api_url: str
     table_name: str
     coordination_table_name: str
     contacts_table_name: str
@@ -25,12 +25,18 @@ class Stack:
     delay_queue_url: str
 
     @staticmethod
-    def from_outputs(endpoint_url: str, outputs: dict[str, str]) -> "Stack":
-        """From the template's outputs; ApiUrl aside, which names a host that only AWS serves."""
+    def from_outputs(
+        name: str, region: str, outputs: Mapping[str, str], endpoint_url: str = ""
+    ) -> "Stack":
+        """From the template's outputs. Raises KeyError if one is missing."""
+        api_url = outputs["ApiUrl"]
+        if endpoint_url:  # ApiUrl names a host that only AWS serves
+            api_url = f"{endpoint_url}/_aws/execute-api/{outputs['ApiId']}/$default"
         return Stack(
+            name=name,
+            region=region,
             endpoint_url=endpoint_url,
-            api_url=f"{endpoint_url}/_aws/execute-api/{outputs['ApiId']}/$default",
-            region=REGION,
+            api_url=api_url,
             table_name=outputs["JobsTableName"],
             coordination_table_name=outputs["CoordinationTableName"],
             contacts_table_name=outputs["ContactsTableName"],
@@ -42,6 +48,16 @@ class Stack:
             delay_queue_url=outputs["DelayQueueUrl"],
         )
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on the local AWS that `make run` starts."""
+        return bool(self.endpoint_url)
+
     def save(self, path: Path) -> None:
         """Write it where other programs look for it."""
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    @staticmethod
+    def load(path: Path) -> "Stack":
+        """What `save` wrote."""
+        return Stack(**json.loads(path.read_text()))

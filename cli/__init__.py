@@ -1,0 +1,1 @@
+"""The `jobs` command: everything the API can do, from a terminal or a script."""

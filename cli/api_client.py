@@ -1,0 +1,87 @@
+"""Calls the API of a stack: signed as a service on AWS would, or with a token."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.message import Message
+from typing import Any
+
+from botocore.credentials import Credentials
+
+from cli.local_aws import CREDENTIALS
+from cli.signing import Bearer, Signer
+from cli.stack import Stack
+
+_TIMEOUT_SECONDS = 35  # API Gateway's own is 30
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the API answered, whatever the status."""
+
+    status: int
+    headers: Message  # whatever their case
+    text: str
+
+    @property
+    def json(self) -> Any:
+        """The body's value."""
+        return json.loads(self.text)
+
+
+class ApiClient:
+    """The API at one address."""
+
+    def __init__(self, url: str, access: Signer | Bearer) -> None:
+        self.url = url.rstrip("/")
+        self._access = access
+
+    def get(self, path: str, *, signed: bool = True) -> Answer:
+        """GET a path, query included."""
+        return self.call("GET", path, signed=signed)
+
+    def post(
+        self, path: str, body: Any, *, headers: Mapping[str, str] | None = None, signed: bool = True
+    ) -> Answer:
+        """POST a value as JSON, or bytes as they are."""
+        return self.call("POST", path, body, headers=headers, signed=signed)
+
+    def put(self, path: str) -> Answer:
+        """PUT a path."""
+        return self.call("PUT", path)
+
+    def delete(self, path: str) -> Answer:
+        """DELETE a path."""
+        return self.call("DELETE", path)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        signed: bool = True,
+    ) -> Answer:
+        """Make one call. Raises OSError if there is no answer."""
+        url, sent, data = self.url + path, dict(headers or {}), None
+        if body is not None:
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            sent = {"Content-Type": "application/json", **sent}
+        if signed:
+            sent = self._access.headers(method, url, data, sent)
+        call = urllib.request.Request(url, data, sent, method=method)  # noqa: S310  (http or https)
+        try:
+            with urllib.request.urlopen(call, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
+                return Answer(response.status, response.headers, response.read().decode())
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return Answer(refused.code, refused.headers, refused.read().decode())
+
+
+def client(stack: Stack) -> ApiClient:
+    """The API of a stack on the local AWS."""
+    key, secret = CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"]
+    return ApiClient(stack.api_url, Signer(Credentials(key, secret), stack.region))

@@ -1,0 +1,24 @@
+"""jobs cancel: jobs, stopped."""
+
+import click
+
+from cli import output
+from cli.each import for_each
+from cli.options import command as jobs_command
+from cli.problem import Exit
+from cli.where import Where
+
+
+@jobs_command()
+@click.argument("job_ids", nargs=-1, required=True)
+def command(where: Where, job_ids: tuple[str, ...]) -> Exit:
+    """Stop jobs. One that waits is cancelled at once; a running one is asked to stop, and does at
+    its next checkpoint."""
+
+    def cancel(job_id: str) -> tuple[dict[str, object], str]:
+        job = where.api.cancel(job_id)
+        if job["status"] == "cancelled":
+            return job, output.status("cancelled")
+        return job, "asked to stop; it does at its next checkpoint"
+
+    return for_each(where, job_ids, cancel)

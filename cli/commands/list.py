@@ -1,0 +1,67 @@
+"""jobs list: the jobs of an organisation."""
+
+from itertools import islice
+
+import click
+
+from cli import output
+from cli.api import Job
+from cli.options import command as jobs_command
+from cli.where import Where
+
+STATUSES = (
+    "scheduled",
+    "waiting",
+    "queued",
+    "running",
+    "retryable",
+    "succeeded",
+    "failed",
+    "cancelled",
+)
+
+
+@jobs_command()
+@click.option("--status", type=click.Choice(STATUSES), help="Only those in this state.")
+@click.option("--type", "job_type", metavar="NAME", help="Only those of this type.")
+@click.option("--queue", metavar="NAME", help="Only those of this queue.")
+@click.option("--limit", type=click.IntRange(1), default=25, show_default=True, help="How many.")
+@click.option("--all", "every", is_flag=True, help="All of them, however many.")
+def command(
+    where: Where,
+    status: str | None,
+    job_type: str | None,
+    queue: str | None,
+    limit: int,
+    every: bool,
+) -> None:
+    """The jobs of your organisation, newest first; failed ones by when they failed.
+
+    On a terminal ids are cut to 8 characters, which all commands take for the whole one. In a pipe
+    each job is a line, with tabs between whole id, type, status, progress, time and message.
+    """
+    found = where.api.every(status=status, job_type=job_type, queue_name=queue)
+    jobs = list(found if every else islice(found, limit))
+    if where.json:
+        output.print_json({"jobs": jobs})
+        return
+    if not jobs:
+        click.echo(f"No such jobs of {where.whose} on {where.name}.", err=True)
+        return
+    heads = ("ID", "TYPE", "STATUS", "", "CREATED", "")
+    output.table(heads, [_row(each) for each in jobs])
+    if not every and next(found, None):
+        click.echo(f"The newest {limit}; more with --limit, or --all.", err=True)
+
+
+def _row(job: Job) -> tuple[str, ...]:
+    from cli.watching import state
+
+    return (
+        output.short(job["id"]),
+        job["job_type"],
+        job["status"],
+        f"{job['progress']:.0f}%",
+        output.ago(job["created_at"]),
+        state(job),
+    )

@@ -1,0 +1,24 @@
+"""jobs task: a task, from a name and a payload."""
+
+import click
+
+from cli import output, payload
+from cli.options import command as jobs_command
+from cli.where import Where
+
+
+@jobs_command(epilog=payload.HELP)
+@click.argument("task_name")
+@click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
+@click.option("--payload", "whole", metavar="JSON", help="The payload as an object; - or @FILE.")
+def command(where: Where, task_name: str, pairs: tuple[str, ...], whole: str | None) -> None:
+    """Send a task: small, done once or not at all, and not tracked. What must not be lost is a job.
+
+    \b
+    jobs task send_message cell=+12125550123 text="Polls close at 8."
+    """
+    where.api.task(task_name, payload.read_payload(pairs, whole))
+    if where.json:
+        output.print_json({"task_name": task_name, "status": "sent"})
+    else:
+        click.echo(f"{task_name} sent, on {where.name}", err=True)

@@ -1,0 +1,21 @@
+"""The local AWS that `make run` starts, as those who use it know it."""
+
+from pathlib import Path
+
+from cli.stack import Stack
+
+ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / ".local"  # there only while it is up
+STACK_FILE = "stack.json"  # in that folder
+
+REGION = "us-east-1"
+# It checks no signature, but every client wants something to sign with.
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+
+
+def find() -> Stack | None:
+    """Its stack, while it is up."""
+    try:
+        return Stack.load(HOME / STACK_FILE)
+    except FileNotFoundError:
+        return None

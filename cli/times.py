@@ -1,0 +1,30 @@
+"""Times as people write them."""
+
+import re
+from datetime import datetime
+
+import click
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:  # noqa: ARG001
+    """90, 90s, 15m, 2h, 1d."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", value)
+    if not match:
+        raise click.BadParameter(f"{value!r} is not a time span: write 90s, 15m, 2h or 1d")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001
+    """An ISO 8601 time; one without a zone is this machine's."""
+    if value is None:
+        return None
+    try:
+        return datetime.fromisoformat(value).astimezone().isoformat()
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is not a time: write 2026-05-01T09:00, with a zone if not this machine's"
+        ) from None

@@ -1,0 +1,117 @@
+"""jobs dispatch and jobs task: how a command line becomes a request."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs_command import ID, FakeApi, job, jobs
+
+pytestmark = pytest.mark.usefixtures("api")
+
+
+@pytest.fixture(autouse=True)
+def accepts(api: FakeApi) -> None:
+    """An API that takes every job and task."""
+    api.on("POST", "/jobs", 202, job("queued"))
+    api.on("POST", "/tasks", 202, {"task_name": "send_message", "status": "sent"})
+
+
+def sent(api: FakeApi) -> Any:
+    """The one body that was sent."""
+    (call,) = api.calls
+    return call.body
+
+
+def test_pairs_become_the_payload_strings_with_one_sign_and_json_with_two(api: FakeApi) -> None:
+    done = jobs("dispatch", "import_contacts", "key=a=b:c", "rows:=500", "tags:=[1, 2]", "none=")
+    assert done.exit_code == 0, done.output
+    assert sent(api) == {
+        "organization_id": "default",
+        "job_type": "import_contacts",
+        "payload": {"key": "a=b:c", "rows": 500, "tags": [1, 2], "none": ""},
+    }
+
+
+def test_standard_output_is_the_id_alone_so_that_a_script_can_keep_it() -> None:
+    assert jobs("dispatch", "import_contacts").stdout == f"{ID}\n"
+
+
+def test_a_payload_comes_from_a_file_or_standard_input_and_pairs_go_on_top(
+    api: FakeApi, tmp_path: Path
+) -> None:
+    file = tmp_path / "payload.json"
+    file.write_text('{"key": "file", "country": "US"}')
+    jobs("dispatch", "import_contacts", "--payload", f"@{file}", "country=FR")
+    jobs("dispatch", "import_contacts", "--payload", "-", stdin='{"key": "stdin"}')
+    assert [each.body["payload"] for each in api.calls] == [
+        {"key": "file", "country": "FR"},
+        {"key": "stdin"},
+    ]
+
+
+def test_every_option_reaches_the_request(api: FakeApi) -> None:
+    done = jobs(
+        *("dispatch", "import_contacts", "--campaign", "spring", "--queue", "imports"),
+        *("--delay", "15m", "--idempotency-key", "may", "--organization", "acme"),
+    )
+    assert done.exit_code == 0, done.output
+    assert sent(api) == {
+        "organization_id": "acme",
+        "job_type": "import_contacts",
+        "payload": {},
+        "campaign_id": "spring",
+        "queue_name": "imports",
+        "delay": 900,
+    }
+    assert api.calls[0].headers["Idempotency-Key"] == "may"
+
+
+def test_a_time_without_a_zone_is_this_machines(api: FakeApi) -> None:
+    jobs("dispatch", "import_contacts", "--run-at", "2026-12-01T09:00")
+    run_at = datetime.fromisoformat(sent(api)["run_at"])
+    assert run_at == datetime(2026, 12, 1, 9).astimezone()
+    assert run_at.tzinfo is not None
+
+
+def test_a_job_that_was_there_already_is_said_to_be(api: FakeApi) -> None:
+    api.on("POST", "/jobs", 202, job("running"), Idempotent_Replayed="true")
+    jobs("dispatch", "import_contacts", "--idempotency-key", "may")
+    done = jobs("dispatch", "import_contacts", "--idempotency-key", "may")
+    assert done.stdout == f"{ID}\n"
+    assert "was dispatched before" in done.stderr
+
+
+def test_json_is_the_job_as_the_api_shows_it() -> None:
+    assert json.loads(jobs("dispatch", "import_contacts", "--json").stdout) == job("queued")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["just-a-word"], "key=value"),
+        (["rows:=many"], "the value of rows is not JSON"),
+        (["--payload", "[1]"], "is not a JSON object"),
+        (["--payload", "{"], "is not JSON"),
+        (["--payload", "@/nowhere.json"], "/nowhere.json can't be read"),
+        (["--delay", "soon"], "write 90s, 15m, 2h or 1d"),
+        (["--run-at", "tomorrow"], "2026-05-01T09:00"),
+        (["--delay", "5", "--run-at", "2026-12-01T09:00"], "choose one"),
+    ],
+)
+def test_what_can_not_be_read_is_said_and_nothing_is_sent(
+    api: FakeApi, words: list[str], said: str
+) -> None:
+    done = jobs("dispatch", "import_contacts", *words)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert api.calls == []
+
+
+def test_a_task_is_sent_with_its_payload(api: FakeApi) -> None:
+    done = jobs("task", "send_message", "cell=+12125550123", "text=Polls close at 8.")
+    assert done.exit_code == 0, done.output
+    payload = {"cell": "+12125550123", "text": "Polls close at 8."}
+    assert sent(api) == {"task_name": "send_message", "payload": payload}

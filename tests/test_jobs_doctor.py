@@ -1,0 +1,297 @@
+"""jobs doctor: a healthy stack, and one broken in each way that it knows."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fake_account import SOURCES, Account
+from jobs_command import jobs
+
+Break = Callable[[Account], Any]
+
+
+def variable(function: str, name: str, value: str) -> Break:
+    """Somebody sets a variable by hand."""
+
+    def change(account: Account) -> None:
+        account.functions[function]["Environment"]["Variables"][name] = value
+
+    return change
+
+
+def everywhere(name: str, value: str) -> Break:
+    """A deploy sets a variable of all functions."""
+
+    def change(account: Account) -> None:
+        for each in account.functions.values():
+            each["Environment"]["Variables"][name] = value
+
+    return change
+
+
+def allow(**statement: Any) -> Break:
+    """The role may do more than it should."""
+    return lambda account: account.statements.append({"Effect": "Allow", **statement})
+
+
+def index(table: str, name: str, **changes: Any) -> Break:
+    """An index is not as it should be."""
+
+    def change(account: Account) -> None:
+        indexes = account.tables[table]["GlobalSecondaryIndexes"]
+        next(each for each in indexes if each["IndexName"] == name).update(changes)
+
+    return change
+
+
+def findings(*, code: int = 0) -> list[dict[str, str]]:
+    """What doctor finds wrong, has advice about or can't check; it exits with `code`."""
+    done = jobs("doctor", "--json")
+    assert done.exit_code == code, done.output
+    return [each for each in json.loads(done.stdout)["findings"] if each["verdict"] != "ok"]
+
+
+def test_a_healthy_stack_has_nothing_wrong(account: Account) -> None:
+    done = jobs("doctor")
+    assert done.exit_code == 0, done.output
+    assert "Nothing is wrong with stack job-runners" in done.stdout
+    assert findings() == []
+
+
+BROKEN: dict[str, tuple[str, str, Break]] = {
+    "Lambda retries by itself": (
+        "async retries",
+        "--qualifier live --maximum-retry-attempts 0",
+        lambda it: it.event_configs["worker:live"].update(MaximumRetryAttempts=2),
+    ),
+    "the timer has no config at all": (
+        "async retries",
+        "--maximum-retry-attempts 0",
+        lambda it: it.event_configs.pop("timer"),
+    ),
+    "Lambda retries the timer": (
+        "async retries",
+        "--function-name timer",
+        lambda it: it.event_configs["timer"].update(MaximumRetryAttempts=1),
+    ),
+    "failures go nowhere": (
+        "failure destination",
+        "OnFailure",
+        lambda it: it.event_configs["worker:live"].pop("DestinationConfig"),
+    ),
+    "failures go elsewhere": (
+        "failure destination",
+        ":failures",
+        lambda it: it.event_configs["worker:live"].update(
+            DestinationConfig={"OnFailure": {"Destination": "arn:aws:sqs:x:y:other"}}
+        ),
+    ),
+    "Lambda cuts recursion": (
+        "recursion",
+        "put-function-recursion-config --function-name failures",
+        lambda it: it.recursion.update(failures="Terminate"),
+    ),
+    "TTL is off": (
+        "expiry",
+        "update-time-to-live --table-name jobs",
+        lambda it: it.ttl.update(jobs={"TimeToLiveStatus": "DISABLED"}),
+    ),
+    "TTL goes by another attribute": (
+        "expiry",
+        "AttributeName=expires_at",
+        lambda it: it.ttl["coordination"].update(AttributeName="due_at"),
+    ),
+    "an index is missing": (
+        "indexes",
+        "make deploy",
+        lambda it: it.tables["jobs"]["GlobalSecondaryIndexes"].pop(1),
+    ),
+    "an index is being built": (
+        "indexes",
+        "Wait",
+        index("jobs", "failed", IndexStatus="CREATING"),
+    ),
+    "an index has other keys": (
+        "indexes",
+        "Delete that index",
+        index("coordination", "due", KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}]),
+    ),
+    "an alarm is gone": ("alarms", "make deploy", lambda it: it.alarms.pop("timer-silent")),
+    "an alarm is firing": (
+        "alarms",
+        "jobs logs",
+        lambda it: it.alarms["failures-alarm"].update(StateValue="ALARM"),
+    ),
+    "an alarm is switched off": (
+        "alarms",
+        "enable-alarm-actions",
+        lambda it: it.alarms["failures-alarm"].update(ActionsEnabled=False),
+    ),
+    "the schedule is off": (
+        "timer",
+        "enable-rule --name every-minute",
+        lambda it: setattr(it, "rule", "DISABLED"),
+    ),
+    "the timer has stopped": (
+        "timer",
+        "aws logs tail log-timer",
+        lambda it: it.logs.update({"log-timer": [(time.time() - 900, '{"message": "tick"}')]}),
+    ),
+    "the timer only fails": (
+        "timer",
+        "aws logs tail log-timer",
+        lambda it: it.logs.update({"log-timer": [(time.time(), '{"message": "no tick"}')]}),
+    ),
+    "there are dead letters": (
+        "dead letters",
+        "jobs redrive",
+        lambda it: it.queues["delay-dead"].update(ApproximateNumberOfMessages="3"),
+    ),
+    "a queue keeps no dead letters": (
+        "dead letters",
+        "make deploy",
+        lambda it: it.queues["failures"].pop("RedrivePolicy"),
+    ),
+    "a queue is not read": (
+        "queue readers",
+        f"update-event-source-mapping --uuid {SOURCES[1]} --enabled",
+        lambda it: it.sources[SOURCES[1]].update(State="Disabled"),
+    ),
+    "a message can't go back alone": (
+        "queue readers",
+        "ReportBatchItemFailures",
+        lambda it: it.sources[SOURCES[0]].update(FunctionResponseTypes=[]),
+    ),
+    "a message is seen twice": (
+        "queue readers",
+        "visibility timeout of 360",
+        lambda it: it.queues["failures"].update(VisibilityTimeout="30"),
+    ),
+    "a policy names a service's every action": (
+        "policies",
+        "Name the actions",
+        allow(Action="dynamodb:*", Resource="arn:aws:dynamodb:x:y:table/jobs"),
+    ),
+    "a policy names every resource": (
+        "policies",
+        "Name the actions",
+        allow(Action=["s3:GetObject"], Resource="*"),
+    ),
+    "a policy names every bucket": (
+        "policies",
+        "Name the actions",
+        allow(Action=["s3:GetObject"], Resource="arn:aws:s3:::*"),
+    ),
+    "a policy names what is not allowed": (
+        "policies",
+        "Name the actions",
+        allow(NotAction="iam:*", Resource="arn:aws:s3:::bucket"),
+    ),
+    "a role is an administrator": (
+        "policies",
+        "make deploy",
+        lambda it: it.attached.append("AdministratorAccess"),
+    ),
+    "a variable differs": ("settings", "make deploy", variable("timer", "RETENTION_DAYS", "90")),
+    "the API sends to the bare function": (
+        "settings",
+        "make deploy",
+        variable(
+            "api",
+            "WORKER_LAMBDA_FUNCTION_NAME",
+            "arn:aws:lambda:us-east-1:123456789012:function:worker",
+        ),
+    ),
+    "another stack's table": ("settings", "make deploy", everywhere("JOBS_TABLE_NAME", "jobs-2")),
+    "work is done in the API": ("settings", "lambda-async", everywhere("JOB_RUNNER", "legacy")),
+    "a local AWS is taken for AWS": (
+        "settings",
+        "AwsEndpointUrl",
+        everywhere("AWS_ENDPOINT_URL", "http://127.0.0.1:4566"),
+    ),
+    "tokens are read that nobody asked for": (
+        "settings",
+        "JwtIssuer",
+        everywhere("ACCESS_MODE", "jwt"),
+    ),
+    "a route is open": (
+        "settings",
+        "JwtIssuer",
+        lambda it: it.routes.update({"POST /jobs": "NONE"}),
+    ),
+    "files go before the rows that need them": (
+        "settings",
+        "RetentionDays",
+        everywhere("RETENTION_DAYS", "90"),
+    ),
+    "one function has other code": (
+        "code",
+        "make deploy",
+        lambda it: it.functions["failures"].update(CodeSha256="b" * 44),
+    ),
+    "one function has another runtime": (
+        "code",
+        "make deploy",
+        lambda it: it.functions["api"].update(Runtime="python3.11"),
+    ),
+    "the alias is behind": (
+        "code",
+        "rollback",
+        lambda it: it.functions["worker"].update(CodeSha256="c" * 44),
+    ),
+    "something was never deployed": (
+        "timer",
+        "make deploy",
+        lambda it: it.resources.pop("TimerLogGroup"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("check", "mend", "change"), BROKEN.values(), ids=BROKEN)
+def test_what_is_wrong_is_found_and_how_to_mend_it_is_said(
+    account: Account, check: str, mend: str, change: Break
+) -> None:
+    change(account)
+    found = findings(code=1)
+    assert {each["check"] for each in found} == {check}
+    assert {each["verdict"] for each in found} == {"wrong"}
+    assert any(mend in each["mend"] for each in found), found
+
+
+@pytest.mark.parametrize(
+    ("check", "change"),
+    [
+        ("protection", lambda it: setattr(it, "recovery", "DISABLED")),
+        ("protection", lambda it: it.tables["jobs"].update(DeletionProtectionEnabled=False)),
+        ("alarms", lambda it: [each.pop("AlarmActions") for each in it.alarms.values()]),
+    ],
+)
+def test_what_could_be_safer_is_advice_and_not_a_failure(
+    account: Account, check: str, change: Break
+) -> None:
+    change(account)
+    assert {(each["check"], each["verdict"]) for each in findings()} == {(check, "advice")}
+
+
+def test_a_phone_number_has_no_arn_so_texts_may_go_anywhere(account: Account) -> None:
+    allow(Action="sns:Publish", Resource="*")(account)
+    account.statements.append({"Effect": "Deny", "Action": "sns:*", "Resource": "*"})
+    assert findings() == []
+
+
+def test_what_you_may_not_read_is_not_called_healthy(account: Account) -> None:
+    words = "not authorized to perform cloudwatch:DescribeAlarms"
+    account.refusals["DescribeAlarms"] = ("AccessDenied", words)
+    (found,) = findings()
+    assert (found["check"], found["verdict"]) == ("alarms", "unknown")
+    assert words in found["what"]
+    assert "1 could not be checked" in jobs("doctor").stdout
+
+
+def test_what_was_deleted_by_hand_is_wrong(account: Account) -> None:
+    account.refusals["DescribeTimeToLive"] = ("ResourceNotFoundException", "no such table")
+    (found,) = findings(code=1)
+    assert (found["check"], found["verdict"]) == ("expiry", "wrong")
