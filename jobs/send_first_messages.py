@@ -40,8 +40,9 @@ class SendFirstMessages(BaseModel):
 def send_first_messages(job: RunningJob, payload: SendFirstMessages) -> dict[str, Any]:
     """Dispatch a task for each contact that has a texter and no first message yet.
 
-    An interrupted job dispatches some again: the task sends each contact one message all the same.
-    The result counts what was dispatched; each contact's message_status says what came of it.
+    An interrupted job dispatches some again: the task sends each contact one message all the same,
+    and who has it by then counts as texted earlier. What came of each is the contact's
+    message_status.
     """
     return _FirstMessages(job, payload).run()
 
