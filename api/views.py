@@ -5,6 +5,7 @@ from typing import Any
 
 from api import answers
 from api.file_urls import add_urls
+from api.logs_url import logs_url
 from errors import MissingObject
 from store import blobs, clock
 from store.job_request import JobRequest
@@ -36,6 +37,7 @@ def summary(row: JobRequest) -> dict[str, Any]:
         "queued_at": _time(row.queued_at),
         "run_at": _time(row.run_at),
         "waiting_since": _time(row.waiting_since),
+        "attempt_started_at": _time(row.attempt_started_at),
         "started_at": _time(row.started_at),
         "finished_at": _time(row.finished_at),
         "updated_at": _time(row.updated_at),
@@ -62,6 +64,7 @@ def whole(row: JobRequest) -> dict[str, Any]:
         "payload": payload,
         "result": result,
         "notes": notes,
+        "logs_url": logs_url(row),
     }
 
 

@@ -83,5 +83,10 @@ class ApiClient:
 
 def client(stack: Stack) -> ApiClient:
     """The API of a stack on the local AWS."""
+    return ApiClient(stack.api_url, signer(stack))
+
+
+def signer(stack: Stack) -> Signer:
+    """What signs for a stack on the local AWS."""
     key, secret = CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"]
-    return ApiClient(stack.api_url, Signer(Credentials(key, secret), stack.region))
+    return Signer(Credentials(key, secret), stack.region)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from api import access, control, exchange, requests, views
+from api import access, control, exchange, page, requests, views
 from api.answers import respond
 from api.catalogue import catalogue
 from api.query import list_query
@@ -83,8 +83,20 @@ def get_health(_event: Event) -> Response[str]:
     return respond(200, {"status": "ok"})
 
 
+def get_page(event: Event) -> Response[str]:
+    """The dashboard."""
+    return page.page(event)
+
+
+def get_asset(event: Event, version: str, name: str) -> Response[str]:
+    """A file of the dashboard."""
+    return page.file(event, version, name)
+
+
 app = exchange.resolver(
     {
+        "/": {"GET": get_page},
+        "/assets/<version>/<name>": {"GET": get_asset},
         "/tasks": {"POST": post_task},
         "/jobs": {"GET": list_jobs, "POST": post_job},
         "/jobs/<job_id>": {"GET": get_job, "DELETE": control.delete_job},

@@ -24,6 +24,7 @@ LOCK = ROOT / "requirements" / "runtime.txt"
 SHIPPED = (
     "api",
     "contacts",
+    "dashboard",
     "handlers",
     "jobs",
     "runners",

@@ -11,7 +11,9 @@ import time
 from types import FrameType
 from typing import NoReturn
 
+from cli.api_client import signer
 from cli.local_aws import STACK_FILE
+from cli.signing_proxy import signing_proxy
 from local import env_file
 from local.demo import run_import, upload_sample
 from local.home import only_run
@@ -62,8 +64,9 @@ def _run(steps: Steps, demo: bool) -> int:
             steps.end()
         show_outcome(imported, checks)
         if not demo:
-            suggest(stack, imported)
-            _wait_until_stopped()
+            with signing_proxy(stack.api_url, signer(stack)) as dashboard:
+                suggest(stack, imported, dashboard)
+                _wait_until_stopped()
         right = not imported.differences and all(check.right for check in checks)
         return 0 if right else 1
 

@@ -81,7 +81,7 @@ def show_outcome(imported: Imported, checks: list[Check]) -> None:
         console.print(f"  [green]All {len(checks)} counts are right[/green]")
 
 
-def suggest(stack: Stack, imported: Imported) -> None:
+def suggest(stack: Stack, imported: Imported, dashboard: str) -> None:
     """What there is to look at while the stack is up."""
     signed = "curl -s --aws-sigv4 aws:amz:us-east-1:execute-api --user test:test"
     export = (
@@ -89,6 +89,7 @@ def suggest(stack: Stack, imported: Imported) -> None:
         f'"organization_id": "{ORGANIZATION}", "campaign_id": "{CAMPAIGN}", "payload": {{}}}}'
     )
     lines = f"""
+  Dashboard    {dashboard} (signs what your browser asks; for this machine alone)
   API          {stack.api_url}
   AWS          {stack.endpoint_url} (any client, credentials test and test)
   Everything   .local/stack.json

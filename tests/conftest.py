@@ -8,7 +8,9 @@ from moto import mock_aws
 from store import aws as clients
 from testing.aws import ENVIRONMENT, create_bucket, create_tables, forget
 
-pytest_plugins = ["api_worker", "bench", "fake_account", "jobs_command", "local_stack"]
+pytest_plugins = [
+    "api_worker", "bench", "fake_account", "jobs_command", "local_stack", "browser",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -191,9 +191,7 @@ def test_a_method_that_a_path_does_not_take_is_refused(
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/job", "/jobs/", f"/jobs/{ID}/x", "/jobs/a/b", "/é", "/%00"]
-)
+@pytest.mark.parametrize("path", ["/job", "/jobs/", f"/jobs/{ID}/x", "/jobs/a/b", "/é", "/%00"])
 def test_a_path_that_leads_nowhere_is_not_found(path: str) -> None:
     answer = call("GET", path)
     assert answer.status == 404

@@ -1,5 +1,6 @@
 """A job as callers see it: what is shown, what stays inside, what it costs to look."""
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import test_verbs
 from api_events import call
 from sample_work import script
+from settings import forget
 from store import aws as clients
 from store import blobs, clock, verbs
 from store.job_request import JobRequest, Status, due_shard, new_id, sort_key
@@ -62,8 +64,8 @@ def view(row: JobRequest) -> Any:
 SHOWN = {
     "id", "job_type", "status", "cancel_requested", "progress", "result_message", "error",
     "organization_id", "campaign_id", "queue_name", "attempt", "max_attempts", "legs",
-    "created_at", "queued_at", "run_at", "waiting_since", "started_at", "finished_at",
-    "updated_at", "expires_at", "request_id",
+    "created_at", "queued_at", "run_at", "waiting_since", "attempt_started_at", "started_at",
+    "finished_at", "updated_at", "expires_at", "request_id",
 }  # fmt: skip
 
 
@@ -72,7 +74,7 @@ def test_what_is_inside_is_not_shown() -> None:
     verbs.checkpoint(row, verbs.Reached({"at": "s3cret"}, 40, "400 of 1,000"))
     text = call("GET", f"/jobs/{row.id}").text
     job = view(row)
-    assert job.keys() == SHOWN | {"payload", "result", "notes"}
+    assert job.keys() == SHOWN | {"payload", "result", "notes", "logs_url"}
     assert (job["progress"], job["result_message"]) == (40, "400 of 1,000")
     for inside in (row.claim_token, "send_id", "due_", "s3cret", "lease", "cursor", "row_version"):
         assert f'"{inside}' not in text
@@ -99,6 +101,39 @@ def test_times_are_iso_8601_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     assert job["created_at"] == job["finished_at"] == "2026-11-24T12:00:00.123Z"
     assert job["expires_at"] == "2026-12-24T12:00:00.000Z"
     assert job["run_at"] is None
+
+
+def test_a_job_leads_to_what_it_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = claimed()
+    assert view(row)["logs_url"] is None  # a stack without a console
+    monkeypatch.setenv("WORKER_LOG_GROUP_NAME", "stack-WorkerLogGroup-1")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    forget()
+    place, query = view(row)["logs_url"].split("$3FqueryDetail$3D")
+    assert place == (
+        "https://eu-central-1.console.aws.amazon.com/cloudwatch/home?region=eu-central-1"
+        "#logsV2:logs-insights"
+    )
+    assert f"*7c*20filter*20job_id*20*3d*20*27{row.id}*27" in query
+    assert query.endswith("~source~(~'stack-WorkerLogGroup-1))")
+    assert re.fullmatch(r"[\w.*~'()-]+", query)
+
+
+@pytest.mark.parametrize(
+    ("region", "console"),
+    [
+        ("cn-north-1", "https://console.amazonaws.cn/"),
+        ("us-gov-west-1", "https://console.amazonaws-us-gov.com/"),
+    ],
+)
+def test_every_partition_has_a_console_of_its_own(
+    region: str, console: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = claimed()
+    monkeypatch.setenv("WORKER_LOG_GROUP_NAME", "group")
+    monkeypatch.setenv("AWS_REGION", region)
+    forget()
+    assert view(row)["logs_url"].startswith(console)
 
 
 # --- payload and result ---------------------------------------------------------------------------

@@ -74,8 +74,15 @@ def test_callers_sign_with_iam_unless_an_issuer_is_given(template: Template) -> 
         "IamRoute": ("UseIam", "AWS_IAM"),
         "JwtRoute": ("UseJwt", "JWT"),
         "HealthRoute": (None, "NONE"),
+        "PageRoute": (None, "NONE"),
+        "AssetsRoute": (None, "NONE"),
     }
-    assert properties(template, "HealthRoute")["RouteKey"] == "GET /health"
+    open_routes = [
+        each["Properties"]["RouteKey"]
+        for each in routes.values()
+        if each["Properties"]["AuthorizationType"] == "NONE"
+    ]
+    assert open_routes == ["GET /health", "GET /", "GET /assets/{proxy+}"]
     assert template["Conditions"]["UseIam"] == {"Fn::Equals": [{"Ref": "JwtIssuer"}, ""]}
     assert template["Conditions"]["UseJwt"] == {
         "Fn::Not": [{"Fn::Equals": [{"Ref": "JwtIssuer"}, ""]}]

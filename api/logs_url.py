@@ -1,0 +1,38 @@
+"""Where a person reads what a job logged: CloudWatch Logs Insights, with the query filled in."""
+
+import re
+
+from settings import settings
+from store import clock
+from store.job_request import JobRequest
+
+_QUERY = "fields @timestamp, level, message, @message | filter job_id = '{id}' | sort @timestamp"
+_CONSOLES = {"cn": "console.amazonaws.cn", "us-gov": "console.amazonaws-us-gov.com"}
+
+
+def logs_url(row: JobRequest) -> str | None:
+    """The address in the console, if this stack's worker has a log group there."""
+    group, region = settings().worker_log_group, settings().region
+    if group is None or region is None:
+        return None
+    # Once it is over nothing is logged about it, but for a delivery that comes late.
+    end = (row.finished_at or clock.now()) + clock.HOUR
+    detail = (
+        f"~(end~'{_escaped(clock.iso(end))}~start~'{_escaped(clock.iso(row.created_at))}"
+        f"~timeType~'ABSOLUTE~tz~'UTC~editorString~'{_escaped(_QUERY.format(id=row.id))}"
+        f"~source~(~'{_escaped(group)}))"
+    )
+    page = f"cloudwatch/home?region={region}#logsV2:logs-insights$3FqueryDetail$3D{detail}"
+    return f"https://{_console(region)}/{page}"
+
+
+def _escaped(text: str) -> str:
+    """Text as the console writes it into its addresses."""
+    return re.sub(r"[^A-Za-z0-9_.-]", lambda each: f"*{ord(each[0]):02x}", text)
+
+
+def _console(region: str) -> str:
+    for beginning, host in _CONSOLES.items():
+        if region.startswith(f"{beginning}-"):
+            return host
+    return f"{region}.console.aws.amazon.com"

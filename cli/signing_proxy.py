@@ -1,0 +1,137 @@
+"""Lets a browser on this machine use an API that takes signed calls: a proxy that signs them.
+
+Whoever can reach it acts with its credentials. So it listens on loopback alone, and it refuses what
+another site's page, open in the same browser, could make that browser send: calls to a name that
+was made to lead here (DNS rebinding), and calls from any page but its own.
+"""
+
+import contextlib
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from cli.signing import Bearer, Signer
+
+_LONGEST_BODY = 6 * 1024 * 1024  # what Lambda takes
+_TIMEOUT_SECONDS = 35  # API Gateway's own is 30
+_PASSED_ON = ("Accept", "Accept-Encoding", "Content-Type", "Idempotency-Key", "If-None-Match")
+_OF_EACH_CONNECTION = frozenset(
+    {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"}
+)
+
+
+@contextlib.contextmanager
+def signing_proxy(api_url: str, access: Signer | Bearer, port: int = 0) -> Iterator[str]:
+    """Serve for as long as the with statement lasts; yields the proxy's URL."""
+    server = _Server(("127.0.0.1", port), api_url, access)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True  # a browser keeps its connections open
+    block_on_close = False
+
+    def __init__(self, address: tuple[str, int], api_url: str, access: Signer | Bearer) -> None:
+        super().__init__(address, _Handler)
+        self.api_url = api_url
+        self.access = access
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """What the Host header of a browser says that was sent here by a person."""
+        return frozenset({f"127.0.0.1:{self.server_port}", f"localhost:{self.server_port}"})
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    timeout = 120  # a connection that nobody uses
+
+    def do_GET(self) -> None:
+        self._pass_on()
+
+    do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
+
+    def _pass_on(self) -> None:
+        refusal = self._refusal()
+        if refusal:
+            self.close_connection = True  # whatever body it has is not read
+            self._answer(403, *_problem(403, "Refused", refusal))
+            return
+        self._answer(*self._ask())
+
+    def _ask(self) -> tuple[int, Message, bytes]:
+        """What the API answers to this call."""
+        length = int(self.headers.get("Content-Length") or 0)
+        data = self.rfile.read(length) if length else None
+        url = self.server.api_url + self.path
+        headers = {name: self.headers[name] for name in _PASSED_ON if self.headers[name]}
+        signed = self.server.access.headers(self.command, url, data, headers)
+        call = urllib.request.Request(url, data, signed, method=self.command)  # noqa: S310
+        try:
+            with urllib.request.urlopen(call, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
+                return response.status, response.headers, response.read()
+        except urllib.error.HTTPError as answer:
+            with answer:
+                return answer.code, answer.headers, answer.read()
+        except OSError as error:
+            words = f"the API at {self.server.api_url} can't be reached: {error}"
+            return 502, *_problem(502, "No answer", words)
+
+    def _refusal(self) -> str | None:
+        """Why this call is not passed on, if it isn't."""
+        host = self.headers.get("Host", "")
+        if host not in self.server.hosts:
+            return f"this proxy is {' or '.join(sorted(self.server.hosts))}, and nothing else"
+        length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers or not length.isdecimal():
+            return "a body needs a Content-Length"
+        if int(length) > _LONGEST_BODY:
+            return f"a body has at most {_LONGEST_BODY:,} bytes"
+        if self.command == "GET" and self._is_open:
+            return None
+        origin = self.headers.get("Origin", f"http://{host}")
+        site = self.headers.get("Sec-Fetch-Site", "same-origin")
+        if origin != f"http://{host}" or site not in ("same-origin", "none"):
+            return "another site's page may not use this proxy"
+        return None
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether the path is the dashboard's own, which holds no data: a link from anywhere may
+        lead there."""
+        path = self.path.partition("?")[0]
+        return path == "/" or path.startswith("/assets/")
+
+    def _answer(self, status: int, headers: Message, body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            if name.lower() not in _OF_EACH_CONNECTION:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        try:
+            self.end_headers()
+            self.wfile.write(body)
+        except (BrokenPipeError, ConnectionResetError):  # the browser has moved on
+            self.close_connection = True
+
+    def log_message(self, *_: Any) -> None:
+        """The API logs its calls."""
+
+
+def _problem(status: int, title: str, detail: str) -> tuple[Message, bytes]:
+    headers = Message()
+    headers["Content-Type"] = "application/problem+json"
+    return headers, json.dumps({"title": title, "status": status, "detail": detail}).encode()

@@ -1,0 +1,40 @@
+// What can be done to a job, each with the words that ask for it and tell that it was done.
+
+import { call } from "./api.js";
+import { ask, say } from "./say.js";
+
+const path = (job, verb = "") => `jobs/${encodeURIComponent(job.id)}${verb}`;
+
+/** Cancel it, if the person means it; whether anything changed. */
+export async function cancelJob(job) {
+  const running = job.status === "running";
+  const words = running
+    ? "It is running. It will be told to stop, and stops at its next checkpoint."
+    : "It has not started, and then never will. It can be retried later.";
+  if (!(await ask("Cancel this job?", words, "Cancel the job", { danger: true }))) return false;
+  const { status } = await call("POST", path(job, "/cancel"));
+  say(status === 202 ? "Asked to stop: it ends at its next checkpoint" : "Cancelled");
+  return true;
+}
+
+/** Queue it again as it was: a failed job goes on where its last checkpoint left it. */
+export async function retryJob(job) {
+  await call("POST", path(job, "/retry"));
+  say("Queued again");
+  return true;
+}
+
+/** Queue it again from the beginning, with another payload. */
+export async function retryWith(job, payload) {
+  await call("POST", path(job, "/retry"), { body: { payload } });
+  say("Queued again with the edited payload");
+}
+
+/** Delete it, if the person means it; whether it is gone. */
+export async function deleteJob(job) {
+  const words = "Its payload, result and error go with it. This can't be undone.";
+  if (!(await ask("Delete this job?", words, "Delete", { danger: true }))) return false;
+  await call("DELETE", path(job));
+  say("Deleted");
+  return true;
+}

@@ -1,0 +1,112 @@
+// Starts the page: finds the view that an address names, and passes on what a person does.
+
+import { hasToken, useToken } from "./api.js";
+import { fill, h } from "./dom.js";
+import { failedView } from "./failed_view.js";
+import { refreshAges } from "./format.js";
+import { jobView } from "./job_view.js";
+import { jobsView } from "./jobs_view.js";
+import { newView } from "./new_view.js";
+import { pausedView } from "./paused_view.js";
+import { retryView } from "./retry_view.js";
+import { here } from "./route.js";
+import { say } from "./say.js";
+
+const VIEWS = {
+  jobs: jobsView, failed: failedView, job: jobView, new: newView, retry: retryView,
+  paused: pausedView,
+};
+
+const main = document.getElementById("main");
+let view = null;
+let shown = null; // the page and path of the view
+
+function show() {
+  const route = here();
+  const address = [route.page, ...route.rest].join("/");
+  if (address === shown) {
+    view.follow?.(route);
+    return;
+  }
+  view?.stop?.();
+  const first = shown === null;
+  shown = address;
+  main.replaceChildren();
+  view = (VIEWS[route.page] ?? nothingHere)(main, route);
+  mark(route.page);
+  if (!first) main.focus({ preventScroll: true });
+  window.scrollTo(0, 0);
+}
+
+function nothingHere(root) {
+  document.title = "Nothing here · Job Runners";
+  fill(root, h("h1", {}, "Nothing here"),
+    h("p", { class: "quiet" }, "This address names no page. ", h("a", { href: "#/" }, "All jobs")));
+  return {};
+}
+
+function mark(page) {
+  for (const link of document.querySelectorAll("[data-page]")) {
+    if (link.dataset.page === page) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
+
+// The form for a token takes the place of the view that met a 401, until there is one.
+function askForToken() {
+  view?.stop?.();
+  view = {};
+  const again = hasToken();
+  fill(main,
+    h("form", { class: "token", "data-submit": "token", "data-key": "token" },
+      h("h1", {}, "A token, please"),
+      h("p", {}, again
+        ? "The API refused the token. It may have expired."
+        : "This stack shows an organisation's jobs to those who have a token for it."),
+      h("label", { for: "token" }, "Token"),
+      h("textarea", {
+        id: "token", name: "token", rows: 4, required: true, autocomplete: "off",
+        spellcheck: "false",
+      }),
+      h("p", { class: "quiet" }, "Kept in this page's memory only, and gone when you close or reload it."),
+      h("button", { class: "button", type: "submit" }, "Go on")));
+  document.getElementById("token").focus();
+}
+
+const OWN = {
+  skip: () => main.focus(),
+  token: (form) => {
+    useToken(form.elements.token.value);
+    shown = null;
+    show();
+  },
+};
+
+function passOn(name, element, event) {
+  const does = OWN[name] ?? view?.does?.[name];
+  if (does) Promise.resolve(does(element, event)).catch(wentWrong);
+}
+
+function wentWrong(error) {
+  if (error.status === 401) askForToken();
+  else if (error.status === undefined) throw error; // a defect of this page
+  else say(`${error.title}: ${error.message}`, true);
+}
+
+document.addEventListener("click", (event) => {
+  const element = event.target.closest("[data-do]");
+  if (element) passOn(element.dataset.do, element, event);
+});
+document.addEventListener("change", (event) => {
+  const element = event.target.closest("[data-change]");
+  if (element) passOn(element.dataset.change, element, event);
+});
+document.addEventListener("submit", (event) => {
+  event.preventDefault();
+  passOn(event.target.dataset.submit, event.target, event);
+});
+document.addEventListener("token-wanted", askForToken);
+window.addEventListener("hashchange", show);
+setInterval(() => document.hidden || refreshAges(), 1000);
+
+show();

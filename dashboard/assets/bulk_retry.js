@@ -1,0 +1,81 @@
+// Retries many jobs, a few at a time, and tells how far it is and what was refused.
+
+import { call } from "./api.js";
+import { fill, h } from "./dom.js";
+import { count } from "./format.js";
+import { ask } from "./say.js";
+
+const AT_ONCE = 3;
+const TRIES = 3; // of one call that was told to come back later
+
+export class BulkRetry {
+  #stopped = false;
+  #done;
+
+  constructor(done) {
+    this.#done = done;
+    this.running = false;
+    this.element = h("section", { class: "bulk", "aria-label": "Retrying", hidden: true });
+  }
+
+  /** Retry these jobs, if the person means it. */
+  async run(jobs) {
+    if (this.running || !jobs.length) return;
+    const words = "Each goes on where its last checkpoint left it. Work after that is done again.";
+    const title = jobs.length === 1 ? "Retry this job?" : `Retry these ${jobs.length} jobs?`;
+    if (!(await ask(title, words, "Retry", { no: "Not now" }))) return;
+    this.running = true;
+    this.#stopped = false;
+    const state = { total: jobs.length, queued: 0, refused: [] };
+    const left = [...jobs];
+    const lane = async () => {
+      while (left.length && !this.#stopped) await this.#one(left.shift(), state);
+    };
+    this.#show(state);
+    await Promise.all(Array.from({ length: AT_ONCE }, lane));
+    this.running = false;
+    this.#show(state);
+    await this.#done();
+  }
+
+  stop() {
+    this.#stopped = true;
+  }
+
+  async #one(job, state) {
+    try {
+      await retried(job);
+      state.queued += 1;
+    } catch (problem) {
+      if (problem.status === undefined) throw problem;
+      state.refused.push({ job, words: problem.message });
+      if (problem.status === 401 || problem.status === 403) this.stop();
+    }
+    this.#show(state);
+  }
+
+  #show({ total, queued, refused }) {
+    const done = queued + refused.length;
+    const words = this.running || done === total
+      ? `${queued} of ${count(total, "job")} queued again`
+      : `Stopped: ${queued} of ${count(total, "job")} queued again`;
+    this.element.hidden = false;
+    fill(this.element,
+      h("div", { class: "bar" },
+        h("progress", { max: total, value: done, "aria-label": "Retried" }),
+        h("span", { role: "status" }, words, refused.length ? `, ${refused.length} refused` : ""),
+        this.running && h("button", { class: "plain", type: "button", "data-do": "stop-retrying" }, "Stop")),
+      refused.length > 0 && h("ul", {}, refused.map(({ job, words: reason }) =>
+        h("li", {}, h("a", { href: `#/job/${job.id}` }, job.job_type), ` ${reason}`))));
+  }
+}
+
+async function retried(job, tries = TRIES) {
+  try {
+    await call("POST", `jobs/${encodeURIComponent(job.id)}/retry`);
+  } catch (problem) {
+    if (!problem.passes || tries <= 1) throw problem;
+    await new Promise((resolve) => setTimeout(resolve, 1000 * (problem.retryAfter ?? 1)));
+    await retried(job, tries - 1);
+  }
+}

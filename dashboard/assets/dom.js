@@ -1,0 +1,74 @@
+// Makes and updates elements. Text only ever becomes text: nothing here, or anywhere on this page,
+// parses HTML.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+// What the person on the page has changed stays as they left it.
+const THEIRS = new Set(["open", "value", "checked"]);
+
+/** An element: its tag ("svg:rect" for one of SVG), attributes, and children. */
+export function h(tag, attributes = {}, ...children) {
+  const element = tag.startsWith("svg:")
+    ? document.createElementNS(SVG, tag.slice(4))
+    : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat(Infinity).filter(isShown).map(asNode));
+  return element;
+}
+
+/** Make `element` have these children, keeping those that are the same: focus, selection, what is
+ * scrolled or opened stays. Children with a data-key are matched by it, others by their order. */
+export function fill(element, ...children) {
+  const wanted = children.flat(Infinity).filter(isShown).map(asNode);
+  const keyed = new Map();
+  for (const child of element.children) {
+    if (child.dataset.key) keyed.set(child.dataset.key, child);
+  }
+  let place = element.firstChild;
+  for (const next of wanted) {
+    const key = next.dataset?.key;
+    const old = key ? keyed.get(key) : place;
+    if (old && alike(old, next)) {
+      if (old === place) place = place.nextSibling;
+      else element.insertBefore(old, place);
+      update(old, next);
+    } else {
+      element.insertBefore(next, place);
+    }
+  }
+  while (place) {
+    const gone = place;
+    place = place.nextSibling;
+    gone.remove();
+  }
+}
+
+function isShown(child) {
+  return child !== null && child !== undefined && child !== false && child !== "";
+}
+
+function asNode(child) {
+  return child instanceof Node ? child : document.createTextNode(String(child));
+}
+
+function alike(old, next) {
+  return old.nodeName === next.nodeName && old.dataset?.key === next.dataset?.key;
+}
+
+function update(old, next) {
+  if (old.nodeType === Node.TEXT_NODE) {
+    if (old.data !== next.data) old.data = next.data;
+    return;
+  }
+  const theirs = (name) => THEIRS.has(name) && old.nodeName !== "PROGRESS";
+  for (const { name } of [...old.attributes]) {
+    if (!next.hasAttribute(name) && !theirs(name)) old.removeAttribute(name);
+  }
+  for (const { name, value } of next.attributes) {
+    if (old.getAttribute(name) !== value && !theirs(name)) old.setAttribute(name, value);
+  }
+  fill(old, [...next.childNodes]);
+}

@@ -1,0 +1,78 @@
+// The filters above a list: they are in the address, and the form shows what the address says.
+
+import { get } from "./api.js";
+import { fill, h } from "./dom.js";
+import { STATUSES } from "./format.js";
+import { here, organization, to } from "./route.js";
+
+let jobTypes = null; // asked for once
+
+/** What can be dispatched: [{name, description, queue_name, payload_schema}]. */
+export async function knownJobTypes() {
+  jobTypes ??= get("job-types").then(({ data }) => data.jobs);
+  try {
+    return await jobTypes;
+  } catch (problem) {
+    jobTypes = null; // so that it is asked for again
+    throw problem;
+  }
+}
+
+/** Links to each status; the failed ones have a page of their own. */
+export function statusLinks() {
+  const { filters } = here();
+  const kept = { ...filters, cursor: "" };
+  const link = (status, words) => h("a", {
+    href: status === "failed" ? to("failed", { ...kept, status: "" }) : to("", { ...kept, status }),
+    "aria-current": (filters.status ?? "") === status ? "page" : null,
+  }, words);
+  return [link("", "All"), STATUSES.map((status) => link(status, capital(status)))];
+}
+
+/** Type, queue and organisation. */
+export function filterBar() {
+  const bar = h("form", { class: "filters", role: "search", "data-submit": "filter" },
+    field("type", "Type", h("select", { id: "type", name: "type", "data-change": "filter" },
+      h("option", { value: "" }, "Any"))),
+    field("queue", "Queue", h("input", {
+      id: "queue", name: "queue", placeholder: "Any", list: "queues", "data-change": "filter",
+      autocomplete: "off", spellcheck: "false",
+    })),
+    h("datalist", { id: "queues" }),
+    field("org", "Organisation", h("input", {
+      id: "org", name: "org", "data-change": "filter", placeholder: "Your own",
+      autocomplete: "off", spellcheck: "false",
+    })));
+  followFilters(bar);
+  knownJobTypes().then((types) => offer(bar, types), () => {}); // the list itself tells why
+  return bar;
+}
+
+/** Make the form say what the address does. */
+export function followFilters(bar) {
+  const { filters } = here();
+  const { type, queue, org } = bar.elements;
+  if (filters.type && ![...type.options].some((each) => each.value === filters.type)) {
+    type.append(h("option", { value: filters.type }, filters.type));
+  }
+  type.value = filters.type ?? "";
+  queue.value = filters.queue ?? "";
+  org.value = organization();
+}
+
+function offer(bar, types) {
+  const options = [h("option", { value: "" }, "Any"),
+    types.map(({ name }) => h("option", { value: name }, name))];
+  bar.elements.type.replaceChildren(...options.flat());
+  const queues = [...new Set(types.map((each) => each.queue_name))];
+  fill(bar.querySelector("datalist"), queues.map((name) => h("option", { value: name })));
+  followFilters(bar);
+}
+
+function field(id, words, control) {
+  return h("div", { class: "field" }, h("label", { for: id }, words), control);
+}
+
+export function capital(word) {
+  return word[0].toUpperCase() + word.slice(1);
+}

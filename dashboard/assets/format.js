@@ -1,0 +1,96 @@
+// How times, durations, numbers and values are written.
+
+import { h } from "./dom.js";
+
+const ABSOLUTE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+const COUNT = new Intl.NumberFormat();
+const SHOWN_CHARACTERS = 40_000;
+
+export const FINISHED = new Set(["succeeded", "failed", "cancelled"]);
+export const STATUSES = [
+  "running", "queued", "scheduled", "waiting", "retryable", "succeeded", "failed", "cancelled",
+];
+
+/** Milliseconds as a person says them: 20 ms, 0.4 s, 12 s, 3 min 20 s, 2 h 5 min, 3 d. */
+export function duration(milliseconds) {
+  const seconds = Math.max(0, milliseconds) / 1000;
+  if (seconds < 0.1) return `${Math.max(0, milliseconds)} ms`;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 59.5) return `${Math.round(seconds)} s`;
+  const [days, hours, minutes] = [seconds / 86400, seconds / 3600, seconds / 60].map(Math.floor);
+  if (days >= 3) return `${days} d`;
+  if (days >= 1) return `${days} d ${hours - days * 24} h`;
+  if (hours >= 1) return `${hours} h ${minutes - hours * 60} min`;
+  const rest = Math.floor(seconds - minutes * 60);
+  return minutes < 10 && rest ? `${minutes} min ${rest} s` : `${minutes} min`;
+}
+
+/** How long ago a time was, or how far ahead it is; the time itself on hover. */
+export function age(iso) {
+  if (!iso) return null;
+  const time = new Date(iso);
+  return h("time", { datetime: iso, title: ABSOLUTE.format(time) }, relative(time));
+}
+
+/** Write every age on the page anew. */
+export function refreshAges() {
+  for (const element of document.querySelectorAll("time[datetime]")) {
+    const text = relative(new Date(element.dateTime));
+    if (element.textContent !== text) element.textContent = text;
+  }
+}
+
+function relative(time) {
+  const elapsed = Date.now() - time;
+  if (Math.abs(elapsed) < 1000) return "now";
+  const long = Math.abs(elapsed);
+  const words = long < 60_000 ? `${Math.floor(long / 1000)} s` : coarse(long);
+  return elapsed < 0 ? `in ${words}` : `${words} ago`;
+}
+
+function coarse(milliseconds) {
+  const minutes = Math.floor(milliseconds / 60_000);
+  if (minutes < 60) return `${minutes} min`;
+  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h`;
+  return `${Math.floor(minutes / 1440)} d`;
+}
+
+export function count(number, one, many = `${one}s`) {
+  return `${COUNT.format(number)} ${number === 1 ? one : many}`;
+}
+
+/** Between two of the API's times; null if one is missing. */
+export function between(from, to) {
+  return from && to ? new Date(to) - new Date(from) : null;
+}
+
+/** A status, as a word behind a mark: its shape tells it as well as its colour. */
+export function statusMark(status, cancelRequested = false) {
+  const words = cancelRequested && !FINISHED.has(status) ? "cancelling" : status;
+  return h("span", { class: "status", "data-status": status }, words);
+}
+
+/** The bar of a job's progress. */
+export function progressBar(job) {
+  const done = job.status === "succeeded" ? 100 : job.progress;
+  return h("span", { class: "bar" },
+    h("progress", { max: 100, value: done, "aria-label": `Progress of ${job.job_type}` }),
+    h("span", { class: "number" }, `${Math.floor(done)} %`));
+}
+
+/** A JSON value as text in a box of its own; long text is cut until asked for. */
+export function jsonBox(name, value, whole = false) {
+  const text = typeof value === "string" ? value : JSON.stringify(value, unaddressed, 2);
+  const cut = !whole && text.length > SHOWN_CHARACTERS;
+  return h("div", { class: "json" },
+    h("pre", { tabindex: 0, "aria-label": name, role: "region" },
+      cut ? text.slice(0, SHOWN_CHARACTERS) : text),
+    cut && h("button", { class: "plain", type: "button", "data-do": "whole", "data-name": name },
+      `Show all ${count(text.length, "character")}`));
+}
+
+// Without the addresses that the API added to files: they are long, and soon void.
+function unaddressed(key, value) {
+  const added = (key === "url" || key === "url_expires_at") && "url_expires_at" in this;
+  return added ? undefined : value;
+}

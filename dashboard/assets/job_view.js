@@ -1,0 +1,164 @@
+// One job: how it stands, why it failed, what it was given and gave back, and what can be done.
+
+import { cancelJob, deleteJob, retryJob } from "./actions.js";
+import { get } from "./api.js";
+import { fill, h } from "./dom.js";
+import { age, FINISHED, jsonBox, progressBar, statusMark } from "./format.js";
+import { Live } from "./live.js";
+import { to } from "./route.js";
+import { say } from "./say.js";
+import { timeline } from "./timeline.js";
+
+const SECONDS = 2; // when the API does not say
+
+export function jobView(root, { rest: [id] }) {
+  document.title = "Job · Job Runners";
+  const body = h("div", {}, h("p", { class: "quiet" }, "Loading"));
+  const live = new Live(read);
+  const whole = new Set(); // the boxes whose text is shown uncut
+  let job = null;
+
+  async function read(signal) {
+    try {
+      const { data, retryAfter } = await get(`jobs/${encodeURIComponent(id)}`, {}, signal);
+      job = data;
+      show();
+      return FINISHED.has(job.status) ? null : retryAfter ?? SECONDS;
+    } catch (problem) {
+      if (problem.status !== 404) throw problem;
+      fill(body, gone(id));
+      return null;
+    }
+  }
+
+  function show() {
+    document.title = `${job.job_type}, ${job.status} · Job Runners`;
+    fill(body, page(job, whole));
+  }
+
+  async function then(done) {
+    if (await done) await live.now();
+  }
+
+  fill(root, h("div", { class: "head" },
+    h("a", { class: "back", href: to("") }, "All jobs"), live.element), body);
+  live.start();
+  return {
+    stop: () => live.stop(),
+    does: {
+      again: () => live.now(),
+      cancel: () => then(cancelJob(job)),
+      retry: () => then(retryJob(job)),
+      delete: async () => {
+        if (await deleteJob(job)) location.hash = to("", { org: job.organization_id });
+      },
+      copy: async (button) => {
+        await navigator.clipboard.writeText(button.dataset.text);
+        say("Copied");
+      },
+      whole: (button) => {
+        whole.add(button.dataset.name);
+        show();
+      },
+    },
+  };
+}
+
+function gone(id) {
+  return [h("h1", {}, "No such job"),
+    h("p", { class: "quiet" },
+      "No job that you may see has the id ", h("code", {}, id),
+      ". Finished jobs are deleted after some time.")];
+}
+
+function page(job, whole) {
+  return [
+    h("div", { class: "title" },
+      h("h1", {}, job.job_type), statusMark(job.status, job.cancel_requested), buttons(job)),
+    h("p", { class: "id" }, h("code", {}, job.id), " ",
+      h("button", { class: "plain", type: "button", "data-do": "copy", "data-text": job.id },
+        "Copy id")),
+    job.error && failure(job),
+    (job.progress > 0 || job.status === "running") &&
+      h("section", { class: "going", "aria-label": "Progress", "data-key": "going" },
+        progressBar(job), h("p", { class: "words" }, job.result_message)),
+    h("section", { "aria-labelledby": "when", "data-key": "timeline" },
+      h("h2", { id: "when" }, "Timeline"), timeline(job)),
+    facts(job),
+    job.notes?.map((note) => h("p", { class: "note" }, note)),
+    h("div", { class: "pair", "data-key": "values" },
+      value("Payload", job.payload, whole),
+      FINISHED.has(job.status) && job.result !== null && value("Result", job.result, whole)),
+    logs(job),
+  ];
+}
+
+function buttons(job) {
+  const button = (name, words, kind = "plain") =>
+    h("button", { class: kind, type: "button", "data-do": name, "data-key": name }, words);
+  if (!FINISHED.has(job.status)) {
+    return h("div", { class: "buttons" }, !job.cancel_requested && button("cancel", "Cancel"));
+  }
+  const again = job.status !== "succeeded";
+  return h("div", { class: "buttons" },
+    again && button("retry", "Retry", "button"),
+    again && h("a", { class: "plain", "data-key": "edit", href: `#/retry/${job.id}` }, "Edit and retry"),
+    button("delete", "Delete"));
+}
+
+function failure(job) {
+  const { kind, message, traceback } = job.error;
+  const over = job.status === "failed";
+  return h("section", { class: over ? "failure" : "failure past", "aria-label": "Error", "data-key": "error" },
+    h("h2", {}, over ? kind : `The last attempt failed: ${kind}`),
+    h("p", { class: "message" }, message),
+    job.status === "retryable" && h("p", {}, "It will be tried again ", age(job.run_at), "."),
+    traceback && h("details", {},
+      h("summary", {}, "Traceback"),
+      h("pre", { tabindex: 0, role: "region", "aria-label": "Traceback" }, traceback)));
+}
+
+function facts(job) {
+  const fact = (name, ...words) =>
+    h("div", { "data-key": name }, h("dt", {}, name), h("dd", {}, ...words));
+  return h("dl", { class: "facts", "data-key": "facts" },
+    fact("Attempt", `${job.attempt} of ${job.max_attempts}`),
+    fact("Legs", job.legs),
+    fact("Queue", job.queue_name),
+    fact("Organisation", h("a", { href: to("", { org: job.organization_id }) }, job.organization_id)),
+    job.campaign_id && fact("Campaign", job.campaign_id),
+    job.expires_at && fact("Deleted", age(job.expires_at)));
+}
+
+function value(name, content, whole) {
+  const files = name === "Result" ? [...downloads(content)] : [];
+  return h("section", { "aria-label": name, "data-key": name },
+    h("h2", {}, name),
+    files.map(({ file, url, rows }) => h("p", { class: "file" },
+      h("a", { href: url, target: "_blank", rel: "noopener noreferrer" }, file.split("/").at(-1)),
+      rows === undefined ? "" : h("span", { class: "quiet" }, ` ${rows} rows`))),
+    content === null
+      ? h("p", { class: "quiet" }, "nothing")
+      : jsonBox(name, content, whole.has(name)));
+}
+
+/** Files in a result that the API gave an address: only these, and only over http or https. */
+function* downloads(content) {
+  if (content === null || typeof content !== "object") return;
+  if (typeof content.file === "string" && /^https?:\/\//.test(content.url ?? "")) yield content;
+  for (const each of Object.values(content)) yield* downloads(each);
+}
+
+function logs(job) {
+  const query = `filter job_id = "${job.id}"`;
+  return h("section", { class: "logs", "aria-labelledby": "logs", "data-key": "logs" },
+    h("h2", { id: "logs" }, "Logs"),
+    job.logs_url
+      ? h("p", {}, h("a", { href: job.logs_url, target: "_blank", rel: "noopener noreferrer" },
+        "This job's lines in CloudWatch"))
+      : h("p", {}, "Every line of this job carries its id. In Logs Insights, ask the worker's log group for ",
+        h("code", {}, query), " ",
+        h("button", { class: "plain", type: "button", "data-do": "copy", "data-text": query },
+          "Copy query")),
+    job.request_id && h("p", { class: "quiet" }, "Dispatched by request ", h("code", {}, job.request_id)));
+}

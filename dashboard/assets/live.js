@@ -1,0 +1,83 @@
+// Reads again and again, politely: not while the page is hidden, not before the API wants it, slower
+// after a failure, and not at all once asking again would not help.
+
+import { h, fill } from "./dom.js";
+
+const GIVE_UP_AFTER = 4; // failures in a row
+
+/** A reading that is repeated. `read(signal)` shows what it read and returns after how many seconds
+ * to read again; null ends it. */
+export class Live {
+  #read;
+  #timer = null;
+  #abort = null;
+  #failures = 0;
+  #due = false; // it was time while the page was hidden
+
+  constructor(read) {
+    this.#read = read;
+    this.element = h("div", { class: "live" });
+  }
+
+  start() {
+    document.addEventListener("visibilitychange", this.#seen);
+    return this.now();
+  }
+
+  stop() {
+    document.removeEventListener("visibilitychange", this.#seen);
+    this.#cancel();
+  }
+
+  /** Read now, whatever was planned. */
+  async now() {
+    this.#cancel();
+    const abort = (this.#abort = new AbortController());
+    try {
+      const seconds = await this.#read(abort.signal);
+      if (abort.signal.aborted) return;
+      this.#failures = 0;
+      this.#show(seconds === null ? [] : [h("span", { class: "alive" }, "live")]);
+      this.#plan(seconds);
+    } catch (problem) {
+      if (abort.signal.aborted) return;
+      if (problem.status === undefined) throw problem; // a defect of this page, not an answer
+      this.#failed(problem);
+    }
+  }
+
+  #failed(problem) {
+    this.#failures += 1;
+    const hopeful = problem.passes && this.#failures < GIVE_UP_AFTER;
+    const seconds = problem.retryAfter ?? 2 ** this.#failures;
+    const next = hopeful ? `Asking again in ${seconds} s.` : "Not asking again by itself.";
+    this.#show([
+      h("div", { class: "trouble", role: "alert" },
+        h("strong", {}, problem.title), " ", problem.message, " ", next, " ",
+        h("button", { class: "plain", type: "button", "data-do": "again" }, "Try now")),
+    ]);
+    this.#plan(hopeful ? seconds : null);
+  }
+
+  #plan(seconds) {
+    if (seconds === null) return;
+    this.#timer = setTimeout(() => {
+      if (document.hidden) this.#due = true;
+      else this.now();
+    }, seconds * 1000);
+  }
+
+  #cancel() {
+    clearTimeout(this.#timer);
+    this.#abort?.abort();
+    this.#due = false;
+  }
+
+  #seen = () => {
+    if (!document.hidden && this.#due) this.now();
+  };
+
+  #show(children) {
+    fill(this.element, children);
+  }
+}

@@ -1,0 +1,97 @@
+"""Fixtures for tests of the dashboard: Debian's Chromium, driven by Playwright."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from local_stack import Local
+
+NOT_INSTALLED = "NO CHROMIUM HERE: THE DASHBOARD IS NOT TESTED (apt-get install chromium)"
+ARGUMENTS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+PATIENCE = 30_000  # milliseconds
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One Chromium for all tests; each test has a profile of its own."""
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if not chromium:
+        pytest.skip(NOT_INSTALLED)
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=chromium, args=[*ARGUMENTS])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="session")
+def dashboard(local: Local) -> Iterator[str]:
+    """Where the dashboard of the local stack is, as make run serves it."""
+    with signing_proxy(local.stack.api_url, signer(local.stack)) as url:
+        yield url
+
+
+@dataclass
+class Complaints:
+    """What the browser complained of: errors of the script, of the console, of the policy."""
+
+    expected: list[str] = field(default_factory=list)  # words of those that a test provokes
+    heard: list[str] = field(default_factory=list)
+
+    def listen(self, page: Page) -> None:
+        """Hear what this page's browser says from now on."""
+        page.on("pageerror", lambda error: self.heard.append(str(error)))
+        page.on("console", self._console)
+
+    def _console(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.heard.append(message.text)
+
+    @property
+    def unexpected(self) -> list[str]:
+        """Those that no test provoked."""
+        return [each for each in self.heard if not any(word in each for word in self.expected)]
+
+
+@pytest.fixture
+def complaints() -> Iterator[Complaints]:
+    """Every test of the dashboard fails if its browser complains of what it did not provoke."""
+    complaints = Complaints()
+    yield complaints
+    assert complaints.unexpected == []
+
+
+@contextlib.contextmanager
+def opened(browser: Browser, complaints: Complaints, **options: Any) -> Iterator[Page]:
+    """A page in a profile of its own."""
+    context = browser.new_context(locale="en-GB", timezone_id="Europe/Berlin", **options)
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    complaints.listen(page)
+    try:
+        yield page
+    finally:
+        context.close()
+
+
+@pytest.fixture
+def page(browser: Browser, complaints: Complaints) -> Iterator[Page]:
+    """A page as wide as a laptop's."""
+    with opened(browser, complaints) as page:
+        yield page
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Nobody should miss that these tests did not run."""
+    skipped = terminalreporter.getreports("skipped")
+    if any(NOT_INSTALLED in str(report.longrepr) for report in skipped):
+        terminalreporter.write_sep("!", NOT_INSTALLED, red=True, bold=True)

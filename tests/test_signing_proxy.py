@@ -1,0 +1,148 @@
+"""The proxy that signs for a browser: whom it serves, and whom it refuses."""
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from botocore.credentials import Credentials
+
+from cli.signing import Signer
+from cli.signing_proxy import signing_proxy
+
+SIGNER = Signer(Credentials("key", "secret"), "us-east-1")
+
+
+@dataclass
+class Api:
+    """An API that answers every call alike, and what it was asked."""
+
+    calls: list[tuple[str, str, Message, bytes]] = field(default_factory=list)
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@pytest.fixture
+def api() -> Api:
+    return Api()
+
+
+@pytest.fixture
+def port(api: Api) -> Iterator[int]:
+    """The port of a proxy before the API."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            api.calls.append((self.command, self.path, self.headers, body))
+            self.send_response(api.status)
+            for name, value in {"Content-Length": "2", **api.headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        do_POST = do_DELETE = do_GET  # noqa: N815
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        with signing_proxy(f"http://127.0.0.1:{server.server_port}/stage", SIGNER) as url:
+            yield int(url.rstrip("/").rsplit(":", 1)[1])
+        server.shutdown()
+        thread.join()
+
+
+def ask(
+    port: int, method: str = "GET", path: str = "/jobs", body: bytes = b"", **headers: Any
+) -> tuple[int, Message, bytes]:
+    """Make a call as a browser would; `Sec_Fetch_Site` is the header Sec-Fetch-Site."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request(method, path, body or None, sent)
+        response = connection.getresponse()
+        return response.status, response.headers, response.read()
+    finally:
+        connection.close()
+
+
+def test_a_call_of_the_page_is_signed_and_passed_on(port: int, api: Api) -> None:
+    own = {"Origin": f"http://127.0.0.1:{port}", "Sec_Fetch_Site": "same-origin"}
+    status, _, body = ask(port, "POST", "/jobs?limit=1", b'{"a": 1}', **own)
+    assert (status, body) == (200, b"{}")
+    ((method, path, headers, sent),) = api.calls
+    assert (method, path, sent) == ("POST", "/stage/jobs?limit=1", b'{"a": 1}')
+    assert headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=key/")
+    assert headers["Origin"] is None
+
+
+def test_an_answer_comes_back_as_it_is(port: int, api: Api) -> None:
+    api.status = 503
+    api.headers = {"Retry-After": "7", "Content-Security-Policy": "default-src 'none'"}
+    status, headers, _ = ask(port)
+    assert status == 503
+    assert headers["Retry-After"] == "7"
+    assert headers["Content-Security-Policy"] == "default-src 'none'"
+    assert len(headers.get_all("Date", [])) == 1
+
+
+def test_what_a_page_sends_as_its_token_is_not_passed_on(port: int, api: Api) -> None:
+    ask(port, Authorization="Bearer theirs", Cookie="a=b")
+    ((_, _, headers, _),) = api.calls
+    assert "theirs" not in headers["Authorization"]
+    assert headers["Cookie"] is None
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},  # a name made to lead to 127.0.0.1
+        {"Host": "127.0.0.1:1"},
+        {"Host": "localhost.evil.example"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},  # another program of this machine
+        {"Sec_Fetch_Site": "cross-site"},
+        {"Sec_Fetch_Site": "same-site"},
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_another_sites_page_is_refused(
+    port: int, api: Api, method: str, headers: dict[str, Any]
+) -> None:
+    status, answered, body = ask(port, method, "/jobs/1", **headers)
+    assert status == 403
+    assert answered["Content-Type"] == "application/problem+json"
+    assert json.loads(body)["detail"]
+    assert api.calls == []
+
+
+def test_a_link_on_another_site_may_lead_to_the_page(port: int, api: Api) -> None:
+    assert ask(port, path="/", Sec_Fetch_Site="cross-site")[0] == 200
+    assert ask(port, path="/?x", Host="evil.example")[0] == 403
+    assert len(api.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Transfer_Encoding": "chunked"}, {"Content_Length": "7000000"}]
+)
+def test_a_body_that_lambda_would_not_take_is_refused(
+    port: int, api: Api, headers: dict[str, Any]
+) -> None:
+    assert ask(port, "POST", "/jobs", **headers)[0] == 403
+    assert api.calls == []
+
+
+def test_an_api_that_is_gone_is_said() -> None:
+    with signing_proxy("http://127.0.0.1:9", SIGNER) as url:
+        status, _, body = ask(int(url.rstrip("/").rsplit(":", 1)[1]))
+    assert status == 502
+    assert "http://127.0.0.1:9" in json.loads(body)["detail"]
