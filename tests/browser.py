@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from cli.api_client import signer
+from cli.signing_proxy import signing_proxy
+from local.demo import ORGANIZATION
 from local_stack import Local
 
 NOT_INSTALLED = "NO CHROMIUM HERE: THE DASHBOARD IS NOT TESTED (apt-get install chromium)"
@@ -88,6 +91,22 @@ def page(browser: Browser, complaints: Complaints) -> Iterator[Page]:
     """A page as wide as a laptop's."""
     with opened(browser, complaints) as page:
         yield page
+
+
+def dispatch(
+    local: Local, job_type: str, payload: Any, organization_id: str = ORGANIZATION, **more: Any
+) -> str:
+    """Dispatch a job over the API; its id."""
+    body = {"job_type": job_type, "organization_id": organization_id, "payload": payload, **more}
+    answer = local.api.post("/jobs", body)
+    assert answer.status == 202, answer.text
+    job_id: str = answer.json["id"]
+    return job_id
+
+
+def row(page: Page, job_id: str) -> Locator:
+    """The row of a list that leads to a job."""
+    return page.get_by_role("row").filter(has=page.locator(f'a[href="#/job/{job_id}"]'))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

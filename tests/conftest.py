@@ -9,7 +9,12 @@ from store import aws as clients
 from testing.aws import ENVIRONMENT, create_bucket, create_tables, forget
 
 pytest_plugins = [
-    "api_worker", "bench", "fake_account", "jobs_command", "local_stack", "browser",
+    "api_worker",
+    "bench",
+    "fake_account",
+    "jobs_command",
+    "local_stack",
+    "browser",
 ]
 
 

@@ -8,22 +8,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from browser import Complaints, opened
-from local.demo import ORGANIZATION, follow
+from browser import Complaints, dispatch, opened, row
+from local.demo import follow
 from local_stack import Local
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]
 
 HOSTILE = "\"'><img src=x onerror=alert(1)></script><script>alert(2)</script>"
-
-
-def dispatch(local: Local, job_type: str, payload: Any, **more: Any) -> str:
-    """Dispatch a job over the API; its id."""
-    body = {"job_type": job_type, "organization_id": ORGANIZATION, "payload": payload, **more}
-    answer = local.api.post("/jobs", body)
-    assert answer.status == 202, answer.text
-    job_id: str = answer.json["id"]
-    return job_id
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +31,7 @@ def failed(local: Local, organization: str) -> str:
         local,
         "import_contacts",
         {"key": key},
-        organization_id=organization,
+        organization,
         campaign_id=HOSTILE.replace("/", ""),
     )
     assert follow(local.api, job_id)["status"] == "failed"
@@ -50,16 +41,9 @@ def failed(local: Local, organization: str) -> str:
 @pytest.fixture(scope="module")
 def succeeded(local: Local, organization: str) -> str:
     """A job with a file for its result."""
-    job_id = dispatch(
-        local, "export_contacts", {}, organization_id=organization, campaign_id="spring"
-    )
+    job_id = dispatch(local, "export_contacts", {}, organization, campaign_id="spring")
     assert follow(local.api, job_id)["status"] == "succeeded"
     return job_id
-
-
-def row(page: Page, job_id: str) -> Any:
-    """The row of a list that leads to a job."""
-    return page.get_by_role("row").filter(has=page.locator(f'a[href="#/job/{job_id}"]'))
 
 
 # --- finding a job ----------------------------------------------------------------------------
@@ -134,6 +118,21 @@ def test_back_from_a_job_leads_to_the_list_as_it_was(
     page.go_back()
     expect(page.get_by_role("heading", name="Failed", exact=True)).to_be_visible()
     expect(row(page, failed)).to_contain_text("1 of")
+
+
+def test_pages_of_a_list_follow_one_another(page: Page, dashboard: str, local: Local) -> None:
+    many = f"many-{uuid.uuid4().hex[:8]}"
+    ids = [
+        dispatch(local, "export_contacts", {}, many, campaign_id="spring", delay=3600)
+        for _ in range(26)
+    ]
+    page.goto(f"{dashboard}#/?org={many}")
+    page.get_by_role("link", name="Older").click()
+    expect(row(page, ids[0])).to_be_visible()
+    expect(row(page, ids[25])).to_have_count(0)
+    page.get_by_role("link", name="Newest").click()
+    expect(row(page, ids[25])).to_be_visible()
+    expect(page.get_by_role("region", name="Recent numbers")).to_contain_text("all 26 jobs")
 
 
 def test_a_result_leads_to_its_file(page: Page, dashboard: str, succeeded: str) -> None:

@@ -42,7 +42,8 @@ export class Live {
     } catch (problem) {
       if (abort.signal.aborted) return;
       if (problem.status === undefined) throw problem; // a defect of this page, not an answer
-      this.#failed(problem);
+      if (problem.status === 401) document.dispatchEvent(new Event("token-wanted"));
+      else this.#failed(problem);
     }
   }
 

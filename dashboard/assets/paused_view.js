@@ -14,7 +14,7 @@ export function pausedView(root) {
   document.title = "Paused · Job Runners";
   const body = h("div", { "aria-busy": "true" }, h("p", { class: "quiet", "data-key": "loading" }, "Loading"));
   const live = new Live(read);
-  const named = new Set(); // queues that no job type has, typed here
+  const named = new Set(); // queues that were typed or switched here
 
   async function read(signal) {
     const types = await knownJobTypes();
@@ -41,6 +41,7 @@ export function pausedView(root) {
       switch: async (button) => {
         const { kind, name } = button.dataset;
         const pause = button.getAttribute("aria-checked") !== "true";
+        if (kind === "queue") named.add(name); // so that it can be paused again
         button.disabled = true;
         try {
           await call(pause ? "PUT" : "DELETE", `paused/${kind}/${encodeURIComponent(name)}`);

@@ -1,0 +1,368 @@
+"""The dashboard in a browser, when the API's answers are not those of the local AWS: other access
+modes, failures, odd schemas, jobs in every state."""
+
+import json
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Request, Route, expect
+
+from browser import Complaints
+from local_stack import Local
+
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]
+
+JOB = {
+    "id": "a" * 32,
+    "job_type": "count_words",
+    "status": "failed",
+    "cancel_requested": False,
+    "progress": 40,
+    "result_message": "400 of 1,000",
+    "error": {"kind": "ValueError", "message": "no luck", "traceback": "line 1"},
+    "organization_id": "default",
+    "campaign_id": None,
+    "queue_name": "default",
+    "attempt": 3,
+    "max_attempts": 3,
+    "legs": 5,
+    "created_at": "2026-11-24T12:00:00.000Z",
+    "queued_at": "2026-11-24T12:00:00.000Z",
+    "run_at": "2026-11-24T12:10:00.000Z",
+    "attempt_started_at": "2026-11-24T12:10:01.000Z",
+    "started_at": "2026-11-24T12:25:00.000Z",
+    "finished_at": "2026-11-24T12:30:01.000Z",
+    "updated_at": "2026-11-24T12:30:01.000Z",
+    "expires_at": "2026-12-24T12:30:01.000Z",
+    "request_id": None,
+    "payload": {},
+    "result": None,
+    "notes": [],
+    "logs_url": "https://console.example/#logs",
+}
+
+
+def answer(page: Page, path: str, value: Any, status: int = 200, **headers: str) -> list[Request]:
+    """Answer calls of this path so; the calls made."""
+    calls: list[Request] = []
+
+    def fulfill(route: Route) -> None:
+        calls.append(route.request)
+        sent = {name.replace("_", "-"): each for name, each in headers.items()}
+        route.fulfill(
+            status=status, headers={"Content-Type": "application/json", **sent},
+            body=value if isinstance(value, str) else json.dumps(value),
+        )  # fmt: skip
+
+    page.route(lambda url: url.split("?")[0].endswith(path), fulfill)
+    return calls
+
+
+# --- who may look -------------------------------------------------------------------------------
+
+
+def test_a_stack_with_tokens_asks_for_one_and_forgets_it(
+    page: Page, dashboard: str, complaints: Complaints
+) -> None:
+    complaints.expected.append("401")
+
+    def guard(route: Route) -> None:
+        if route.request.headers.get("authorization") != "Bearer good":
+            route.fulfill(status=401, json={"message": "Unauthorized"})
+        elif "organization_id" in route.request.url:
+            route.fulfill(status=403, json={"title": "Refused", "detail": "not yours"})
+        else:
+            route.fulfill(json={"jobs": [JOB], "cursor": None, "tasks": []})
+
+    page.route("**/jobs?*", guard)
+    page.route("**/job-types", guard)
+    page.goto(dashboard)
+    page.get_by_label("Token").fill("bad")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("The API refused the token.")).to_be_visible()
+    page.get_by_label("Token").fill("good")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("link", name="count_words")).to_be_visible()
+    kept = page.evaluate("[localStorage.length, sessionStorage.length, document.cookie]")
+    assert kept == [0, 0, ""]
+    assert "good" not in page.url
+    page.reload()
+    expect(page.get_by_label("Token")).to_have_value("")
+
+
+def test_a_stack_with_signatures_says_how_to_look_at_it(
+    page: Page, local: Local, complaints: Complaints
+) -> None:
+    complaints.expected.append("403")
+    page.goto(f"{local.stack.api_url}/")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("takes signed requests only")
+    expect(alert).to_contain_text("Not asking again by itself.")
+
+
+# --- politeness ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clock(page: Page) -> Page:
+    """The page, with a clock that a test moves."""
+    page.clock.install()
+    page.add_init_script(
+        "window.away = false;Object.defineProperty(document, 'hidden', {get: () => window.away})"
+    )
+    return page
+
+
+LOOK = "away => { window.away = away; document.dispatchEvent(new Event('visibilitychange')) }"
+
+
+def test_a_hidden_page_asks_nothing_and_a_seen_one_at_once(clock: Page, dashboard: str) -> None:
+    running = {**JOB, "status": "running", "finished_at": None, "error": None}
+    calls = answer(clock, f"/jobs/{JOB['id']}", running, Retry_After="2")
+    clock.goto(f"{dashboard}#/job/{JOB['id']}")
+    expect(clock.get_by_text("live")).to_be_visible()
+    clock.evaluate(LOOK, True)
+    clock.clock.run_for(60_000)
+    assert len(calls) == 1
+    with clock.expect_response("**/jobs/*"):
+        clock.evaluate(LOOK, False)
+    assert len(calls) == 2
+
+
+def test_the_api_says_when_to_ask_again(clock: Page, dashboard: str) -> None:
+    running = {**JOB, "status": "running", "finished_at": None, "error": None}
+    calls = answer(clock, f"/jobs/{JOB['id']}", running, Retry_After="30")
+    clock.goto(f"{dashboard}#/job/{JOB['id']}")
+    expect(clock.get_by_text("live")).to_be_visible()
+    clock.clock.run_for(29_000)
+    assert len(calls) == 1
+    with clock.expect_response("**/jobs/*"):
+        clock.clock.run_for(2_000)
+
+
+def test_a_finished_job_is_not_asked_for_again(clock: Page, dashboard: str) -> None:
+    calls = answer(clock, f"/jobs/{JOB['id']}", JOB)
+    clock.goto(f"{dashboard}#/job/{JOB['id']}")
+    expect(clock.get_by_role("heading", name="count_words")).to_be_visible()
+    clock.clock.run_for(120_000)
+    assert len(calls) == 1
+
+
+def test_failures_are_said_then_left_alone_until_a_person_asks(
+    clock: Page, dashboard: str, complaints: Complaints
+) -> None:
+    complaints.expected.append("503")
+    calls = answer(clock, "/jobs", {"title": "Unavailable", "detail": "DynamoDB is out"}, 503)
+    clock.goto(f"{dashboard}#/failed")
+    alert = clock.get_by_role("alert")
+    for number, seconds in enumerate((2, 4, 8), start=1):
+        expect(alert).to_contain_text(f"DynamoDB is out Asking again in {seconds} s.")
+        assert len(calls) == number
+        clock.clock.run_for(seconds * 1000)
+    expect(alert).to_contain_text("Not asking again by itself.")
+    clock.clock.run_for(300_000)
+    assert len(calls) == 4
+    clock.unroute_all()
+    clock.get_by_role("button", name="Try now").click()
+    expect(alert).to_have_count(0)
+    expect(clock.get_by_text("live")).to_be_visible()
+
+
+# --- a job in every state ------------------------------------------------------------------------
+
+
+def test_the_timeline_tells_what_is_known_of_earlier_attempts(page: Page, dashboard: str) -> None:
+    answer(page, f"/jobs/{JOB['id']}", JOB)
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    expect(page.get_by_role("img")).to_have_attribute(
+        "aria-label",
+        "2 earlier attempts, with the waits between: 10 min; Waited for a worker: 1.0 s; "
+        "Attempt 3, its latest leg marked (5 in all): 20 min",
+    )
+    expect(page.locator("rect.mark")).to_have_count(1)
+    expect(page.get_by_role("link", name="This job's lines in CloudWatch")).to_have_attribute(
+        "href", "https://console.example/#logs"
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"status": "scheduled", "run_at": "2999-01-01T00:00:00Z"}, "Scheduled: "),
+        ({"status": "queued"}, "Waits for a worker: "),
+        ({"status": "waiting"}, "Waits while its type or queue is paused: "),
+        ({"status": "retryable", "attempt": 2}, "1 earlier attempt, "),
+        ({"status": "running", "attempt_started_at": JOB["queued_at"], "legs": 1}, "Attempt 1: "),
+        ({"status": "cancelled", "finished_at": JOB["run_at"]}, "Waited for a worker: "),
+    ],
+)
+def test_every_status_has_a_timeline_in_words(
+    page: Page, dashboard: str, fields: dict[str, Any], words: str
+) -> None:
+    fresh = {
+        **JOB, "attempt": 1, "legs": 0, "run_at": None, "attempt_started_at": None,
+        "started_at": None, "finished_at": None, "error": None,
+    }  # fmt: skip
+    answer(page, f"/jobs/{JOB['id']}", {**fresh, **fields})
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    expect(page.locator(".title .status")).to_have_text(fields["status"])
+    label = page.get_by_role("img").get_attribute("aria-label") or ""
+    assert label.startswith(words), label
+    assert "NaN" not in page.locator("main").inner_text()
+
+
+def test_a_number_too_large_for_javascript_keeps_its_digits(page: Page, dashboard: str) -> None:
+    number = "12345678901234567890"
+    answer(page, f"/jobs/{JOB['id']}", json.dumps({**JOB, "payload": {"n": 0}}).replace(
+        '"n": 0', f'"n": {number}'
+    ))  # fmt: skip
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}, "m": {"type": "integer"}}}
+    types = [{"name": "count_words", "payload_schema": schema, "queue_name": "default"}]
+    answer(page, "/job-types", {"jobs": types, "tasks": []})
+    retries = answer(page, "/retry", JOB, 202)
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    expect(page.get_by_role("region", name="Payload").last).to_contain_text(number)
+    page.get_by_role("link", name="Edit and retry").click()
+    page.get_by_label("M").fill("-5")
+    page.get_by_role("button", name="Retry with this payload").click()
+    expect(page.get_by_text("Queued again with the edited payload")).to_be_visible()
+    assert retries[0].post_data == f'{{"payload":{{"n":{number},"m":-5}}}}'
+
+
+def test_long_text_is_cut_until_asked_for(page: Page, dashboard: str) -> None:
+    answer(page, f"/jobs/{JOB['id']}", {**JOB, "payload": {"text": "x" * 50_000}})
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    box = page.get_by_role("region", name="Payload").last
+    expect(box).not_to_contain_text('"\n}')
+    page.get_by_role("button", name="Show all 50,016 characters").click()
+    expect(box).to_contain_text("}")
+
+
+# --- forms of every schema -----------------------------------------------------------------------
+
+SCHEMA = {
+    "type": "object",
+    "$defs": {
+        "Colour": {"enum": ["red", "green"], "type": "string"},
+        "Place": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}, "zip": {"type": "string"}},
+            "required": ["city"],
+        },
+    },
+    "properties": {
+        "words": {"type": "array", "items": {"type": "string"}},
+        "colour": {"$ref": "#/$defs/Colour"},
+        "place": {"$ref": "#/$defs/Place"},
+        "ratio": {"anyOf": [{"type": "number"}, {"type": "null"}], "default": None},
+        "dry_run": {"type": "boolean", "default": True},
+        "extra": {"type": "object", "additionalProperties": {"type": "integer"}},
+        "note": {"type": "string", "default": "", "maxLength": 5000},
+    },
+    "required": ["words", "colour", "place"],
+}
+
+
+def test_a_form_is_made_from_the_schema(page: Page, dashboard: str) -> None:
+    types = [{"name": "count_words", "payload_schema": SCHEMA, "queue_name": "default"}]
+    answer(page, "/job-types", {"jobs": types, "tasks": []})
+    sent = answer(page, "/jobs", JOB, 202)
+    answer(page, f"/jobs/{JOB['id']}", JOB)
+    page.goto(f"{dashboard}#/new")
+    page.get_by_label("Words").fill("one\ntwo, three\n")
+    page.get_by_label("Colour").select_option("green")
+    page.get_by_role("group", name="Place").get_by_label("City").fill("Boise, ID")
+    page.get_by_label("Ratio").fill("0.5")
+    page.get_by_label("Dry run").uncheck()
+    page.get_by_label("Extra").fill('{"a": 1}')
+    page.get_by_role("button", name="Dispatch").click()
+    expect(page.get_by_role("heading", name="count_words")).to_be_visible()
+    (request,) = (each for each in sent if each.method == "POST")
+    assert request.post_data_json == {
+        "job_type": "count_words",
+        "organization_id": "default",
+        "payload": {
+            "words": ["one", "two, three"],
+            "colour": "green",
+            "place": {"city": "Boise, ID"},
+            "ratio": 0.5,
+            "dry_run": False,
+            "extra": {"a": 1},
+        },
+    }
+    assert request.headers["idempotency-key"]
+
+
+def test_the_same_form_sent_again_after_no_answer_asks_for_the_same_job(
+    page: Page, dashboard: str, complaints: Complaints
+) -> None:
+    complaints.expected.append("ERR_FAILED")
+    types = [{"name": "count_words", "payload_schema": {}, "queue_name": "default"}]
+    answer(page, "/job-types", {"jobs": types, "tasks": []})
+    keys: list[str] = []
+
+    def lose(route: Route) -> None:
+        keys.append(route.request.headers["idempotency-key"])
+        route.abort()
+
+    page.route("**/jobs", lose)
+    page.goto(f"{dashboard}#/new")
+    for json_text in ("{}", "{}", '{"a": 1}'):
+        page.get_by_label("JSON").fill(json_text)
+        with page.expect_event("requestfailed"):
+            page.get_by_role("button", name="Dispatch").click()
+        expect(page.get_by_role("alert")).to_contain_text("can't be reached")
+    assert keys[0] == keys[1] != keys[2]
+
+
+# --- many at once --------------------------------------------------------------------------------
+
+
+def test_a_bulk_retry_tells_what_was_refused(
+    page: Page, dashboard: str, complaints: Complaints
+) -> None:
+    complaints.expected.append("409")
+    jobs = [{**JOB, "id": f"{number:032x}"} for number in range(7)]
+    answer(page, "/jobs", {"jobs": jobs, "cursor": None})
+    retried = answer(page, "/retry", JOB, 202)
+    refusal = {"title": "Too late", "detail": "it is running"}
+    answer(page, f"/jobs/{jobs[2]['id']}/retry", refusal, 409)
+    page.goto(f"{dashboard}#/failed")
+    page.get_by_role("button", name="Retry all 7").click()
+    page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    expect(page.get_by_text("6 of 7 jobs queued again, 1 refused")).to_be_visible()
+    expect(page.get_by_role("region", name="Retrying")).to_contain_text("it is running")
+    assert len(retried) == 6
+
+
+def test_failures_of_one_kind_are_retried_apart_from_the_others(page: Page, dashboard: str) -> None:
+    other = {**JOB, "id": "b" * 32, "error": {"kind": "Timeout", "message": "too slow"}}
+    answer(page, "/jobs", {"jobs": [JOB, other], "cursor": None})
+    retried = answer(page, "/retry", JOB, 202)
+    page.goto(f"{dashboard}#/failed")
+    page.get_by_role("link", name="count_words: Timeout 1").click()
+    page.get_by_role("button", name="Retry it").click()
+    page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    expect(page.get_by_text("1 of 1 job queued again")).to_be_visible()
+    assert [request.url.split("/")[-2] for request in retried] == ["b" * 32]
+
+
+# --- with the keyboard alone ----------------------------------------------------------------------
+
+
+def test_a_job_is_reached_with_the_keyboard_alone(page: Page, dashboard: str) -> None:
+    answer(page, "/jobs", {"jobs": [JOB], "cursor": None})
+    answer(page, f"/jobs/{JOB['id']}", JOB)
+    page.goto(f"{dashboard}#/failed")
+    expect(page.get_by_role("link", name="count_words")).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.classList.contains('whole')"):
+            break
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="count_words")).to_be_visible()
+    expect(page.locator("main")).to_be_focused()
