@@ -38,7 +38,7 @@ class Api:
 
     def __init__(self, where: "Where") -> None:
         self._where = where
-        self._client = ApiClient(where.api_address, _access(where))
+        self._client = ApiClient(where.api_address, access(where), where.patience)
         self._organization = where.organization_id
 
     def dispatch(self, body: dict[str, Any], key: str | None) -> tuple[Job, bool]:
@@ -156,7 +156,8 @@ class Api:
         return answer
 
 
-def _access(where: "Where") -> Signer | Bearer:
+def access(where: "Where") -> Signer | Bearer:
+    """What lets the caller in: a token, or a signature."""
     if where.token:
         return Bearer(where.token)
     address_known = where.api_url and where.api_address == where.api_url

@@ -14,8 +14,6 @@ from cli.local_aws import CREDENTIALS
 from cli.signing import Bearer, Signer
 from cli.stack import Stack
 
-_TIMEOUT_SECONDS = 35  # API Gateway's own is 30
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -34,9 +32,10 @@ class Answer:
 class ApiClient:
     """The API at one address."""
 
-    def __init__(self, url: str, access: Signer | Bearer) -> None:
+    def __init__(self, url: str, access: Signer | Bearer, patience: float = 35) -> None:
         self.url = url.rstrip("/")
         self._access = access
+        self._patience = patience  # seconds
 
     def get(self, path: str, *, signed: bool = True) -> Answer:
         """GET a path, query included."""
@@ -74,7 +73,7 @@ class ApiClient:
             sent = self._access.headers(method, url, data, sent)
         call = urllib.request.Request(url, data, sent, method=method)  # noqa: S310  (http or https)
         try:
-            with urllib.request.urlopen(call, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
+            with urllib.request.urlopen(call, timeout=self._patience) as response:  # noqa: S310
                 return Answer(response.status, response.headers, response.read().decode())
         except urllib.error.HTTPError as refused:
             with refused:

@@ -7,6 +7,7 @@ import importlib
 import json
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any, NoReturn
 
 import click
@@ -79,6 +80,21 @@ class Jobs(SharedOptions, click.Group):
         command: click.Command = importlib.import_module(f"cli.commands.{name}").command
         command.short_help = _SUMMARIES[name]
         return command
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click calls it. The commands come first: they are what people look for."""
+        self.format_commands(ctx, formatter)
+        super().format_options(ctx, formatter)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click calls it."""
+        if args[0] not in _SUMMARIES and not args[0].startswith("-"):
+            near = get_close_matches(args[0], _SUMMARIES, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"There is no command {args[0]}{hint}", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """In groups, without importing any."""

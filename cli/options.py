@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 import click
 from click.core import ParameterSource
 
+from cli.completion import names_of
 from cli.where import Where
 
 _C = TypeVar("_C", bound=click.Command)
@@ -67,22 +68,27 @@ def _options() -> list[click.Parameter]:
 
 
 class SharedOptions(click.Command):
-    """A command whose help shows the options that all share apart, after its own."""
+    """A command whose help has its own options first, and the shared ones apart: `jobs --help`
+    explains those, other pages name them."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """As click calls it."""
-        groups: dict[str, list[tuple[str, str]]] = {"Options": [], "For every command": []}
-        for param in self.get_params(ctx):
-            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
-            if record:
-                shared = getattr(param, "callback", None) is _take
-                groups["For every command" if shared else "Options"].append(record)
-        for title, records in groups.items():
-            if records:
-                with formatter.section(title):
-                    formatter.write_dl(records)
+        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        shared = [each for each in options if each.callback is _take]
+        _write(ctx, formatter, "Options", [each for each in options if each not in shared])
         if isinstance(self, click.Group):
-            self.format_commands(ctx, formatter)
+            _write(ctx, formatter, "For every command", shared)
+        else:
+            with formatter.section("For every command (see jobs --help)"):
+                formatter.write_text(" ".join(each.opts[0] for each in shared))
+
+
+def _write(
+    ctx: click.Context, formatter: click.HelpFormatter, title: str, options: list[click.Option]
+) -> None:
+    records = [record for each in options if (record := each.get_help_record(ctx))]
+    with formatter.section(title):
+        formatter.write_dl(records)
 
 
 def shared_options(command: _C) -> _C:
@@ -112,6 +118,6 @@ def pausable(function: _F) -> _F:
         kind = "queue" if job_type is None else "job_type"
         return function(where, kind=kind, name=job_type or queue)
 
-    argument = click.argument("job_type", required=False)
+    argument = click.argument("job_type", required=False, shell_complete=names_of("jobs"))
     option = click.option("--queue", metavar="NAME", help="A queue, instead of a job type.")
     return cast(_F, argument(option(called)))

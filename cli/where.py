@@ -30,6 +30,7 @@ class Where:
     profile: str | None = None
     organization: str | None = None
     json: bool = False
+    patience: float = 35  # seconds for an answer of the API; API Gateway's own is 30
     explicit: set[str] = field(default_factory=set)
 
     def take(self, name: str, value: Any, *, explicit: bool) -> None:

@@ -1,7 +1,13 @@
 """The `jobs` command run in this process, and an API that answers as a test says."""
 
 import json
+import os
+import pty
+import select
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.message import Message
@@ -14,6 +20,7 @@ from click.testing import CliRunner, Result
 
 from cli import local_aws
 from cli.app import jobs as command
+from local.build import ROOT
 
 ID = "3f9a" + "0" * 28
 
@@ -130,3 +137,47 @@ def jobs(*words: str, stdin: str | None = None, **environment: str) -> Result:
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
     return done
+
+
+class Terminal:
+    """A `jobs` command in a process of its own, on a terminal."""
+
+    def __init__(self, *words: str) -> None:
+        self._ours, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "cli", *words],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "120"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self.text = ""
+
+    def until(self, words: str) -> str:
+        """What was shown once it contains these words, or at the end."""
+        deadline = time.monotonic() + 20
+        while words not in self.text and time.monotonic() < deadline:
+            if not self._read():
+                break
+        assert words in self.text, self.text
+        return self.text
+
+    def _read(self) -> bool:
+        if not select.select([self._ours], [], [], 1)[0]:
+            return True
+        try:
+            data = os.read(self._ours, 65536)
+        except OSError:  # nobody holds the other end any more
+            return False
+        self.text += data.decode(errors="replace")
+        return bool(data)
+
+    def end(self) -> int:
+        """Its exit code, with all it said read."""
+        while self._read() and self.process.poll() is None:
+            pass
+        code = self.process.wait(timeout=10)
+        os.close(self._ours)
+        return code

@@ -80,7 +80,9 @@ def test_an_address_that_is_none_is_refused(api: FakeApi) -> None:
 
 
 def test_an_unknown_command_or_option_is_a_wrong_command_line() -> None:
-    assert jobs("lst").exit_code == 2
+    unknown = jobs("lst")
+    assert unknown.exit_code == 2
+    assert "did you mean list?" in unknown.stderr
     assert jobs("list", "--nope").exit_code == 2
 
 

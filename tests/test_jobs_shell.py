@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from jobs_command import FakeApi
 from local.build import ROOT
 
 LAUNCHER = ROOT / "bin" / "jobs"
@@ -40,12 +41,17 @@ def test_the_name_means_this_command_and_the_shells_own_keeps_working(tmp_path: 
     assert again == running
 
 
-def test_a_prompt_completes_commands_options_and_states() -> None:
+def test_a_prompt_completes_commands_options_states_and_what_the_stack_knows(
+    api: FakeApi,
+) -> None:
     def complete(line: str) -> list[str]:
         words = line.split(" ")
         given = f"COMP_WORDS=({' '.join(words)!s}) COMP_CWORD={len(words) - 1}"
         return bash(f'{given}; _jobs_completion; echo "${{COMPREPLY[@]}}"').split()
 
+    api.on("GET", "/job-types", 200, {"jobs": [{"name": "import_contacts"}], "tasks": []})
+    assert complete("jobs dispatch im") == ["import_contacts"]
+    assert complete("jobs task im") == []
     assert complete("jobs ca") == ["cancel"]
     assert complete("jobs list --status f") == ["failed"]
     assert complete("jobs watch --time") == ["--timeout"]

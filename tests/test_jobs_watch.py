@@ -1,9 +1,6 @@
 """jobs watch: following jobs, and what its exit code tells a script."""
 
 import json
-import os
-import pty
-import select
 import signal
 import subprocess
 import sys
@@ -13,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli import following
-from jobs_command import ID, FakeApi, job, jobs, problem
+from jobs_command import ID, FakeApi, Terminal, job, jobs, problem
 from local.build import ROOT
 
 OTHER = "7b21" + "0" * 28
@@ -99,50 +96,6 @@ def test_dispatch_with_watch_ends_as_the_job_does(api: FakeApi) -> None:
 
 
 # --- on a terminal --------------------------------------------------------------------------------
-
-
-class Terminal:
-    """A `jobs` command in a process of its own, on a terminal."""
-
-    def __init__(self, *words: str) -> None:
-        self._ours, theirs = pty.openpty()
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "cli", *words],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "120"},
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
-        self.text = ""
-
-    def until(self, words: str) -> str:
-        """What was shown once it contains these words, or at the end."""
-        deadline = time.monotonic() + 20
-        while words not in self.text and time.monotonic() < deadline:
-            if not self._read():
-                break
-        assert words in self.text, self.text
-        return self.text
-
-    def _read(self) -> bool:
-        if not select.select([self._ours], [], [], 1)[0]:
-            return True
-        try:
-            data = os.read(self._ours, 65536)
-        except OSError:  # nobody holds the other end any more
-            return False
-        self.text += data.decode(errors="replace")
-        return bool(data)
-
-    def end(self) -> int:
-        """Its exit code, with all it said read."""
-        while self._read() and self.process.poll() is None:
-            pass
-        code = self.process.wait(timeout=10)
-        os.close(self._ours)
-        return code
 
 
 def test_ctrl_c_leaves_the_job_alone_and_says_so(api: FakeApi) -> None:

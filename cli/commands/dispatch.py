@@ -3,13 +3,14 @@
 import click
 
 from cli import output, payload, times
+from cli.completion import names_of
 from cli.options import command as jobs_command
 from cli.problem import Exit
 from cli.where import Where
 
 
 @jobs_command(epilog=payload.HELP)
-@click.argument("job_type")
+@click.argument("job_type", shell_complete=names_of("jobs"))
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
 @click.option("--payload", "whole", metavar="JSON", help="The payload as an object; - or @FILE.")
 @click.option("--campaign", metavar="ID", help="The campaign that it is for.")

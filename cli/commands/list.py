@@ -6,6 +6,7 @@ import click
 
 from cli import output
 from cli.api import Job
+from cli.completion import names_of
 from cli.options import command as jobs_command
 from cli.where import Where
 
@@ -23,7 +24,13 @@ STATUSES = (
 
 @jobs_command()
 @click.option("--status", type=click.Choice(STATUSES), help="Only those in this state.")
-@click.option("--type", "job_type", metavar="NAME", help="Only those of this type.")
+@click.option(
+    "--type",
+    "job_type",
+    metavar="NAME",
+    shell_complete=names_of("jobs"),
+    help="Only those of this type.",
+)
 @click.option("--queue", metavar="NAME", help="Only those of this queue.")
 @click.option("--limit", type=click.IntRange(1), default=25, show_default=True, help="How many.")
 @click.option("--all", "every", is_flag=True, help="All of them, however many.")

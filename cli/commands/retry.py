@@ -3,6 +3,7 @@
 import click
 
 from cli import output
+from cli.completion import names_of
 from cli.each import confirm, for_each
 from cli.options import command as jobs_command
 from cli.payload import read_payload
@@ -13,7 +14,13 @@ from cli.where import Where
 @jobs_command()
 @click.argument("job_ids", nargs=-1)
 @click.option("--failed", is_flag=True, help="All failed ones of the organisation.")
-@click.option("--type", "job_type", metavar="NAME", help="With --failed: only those of this type.")
+@click.option(
+    "--type",
+    "job_type",
+    metavar="NAME",
+    shell_complete=names_of("jobs"),
+    help="With --failed: only those of this type.",
+)
 @click.option(
     "--payload",
     "whole",

@@ -3,12 +3,13 @@
 import click
 
 from cli import output, payload
+from cli.completion import names_of
 from cli.options import command as jobs_command
 from cli.where import Where
 
 
 @jobs_command(epilog=payload.HELP)
-@click.argument("task_name")
+@click.argument("task_name", shell_complete=names_of("tasks"))
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
 @click.option("--payload", "whole", metavar="JSON", help="The payload as an object; - or @FILE.")
 def command(where: Where, task_name: str, pairs: tuple[str, ...], whole: str | None) -> None:

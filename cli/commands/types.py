@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from cli import output
+from cli.completion import names_of
 from cli.options import command as jobs_command
 from cli.problem import Problem
 from cli.where import Where
 
 
 @jobs_command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=names_of("jobs", "tasks"))
 def command(where: Where, name: str | None) -> None:
     """The jobs and tasks that this stack knows; with a name, the fields of its payload."""
     types = where.api.types()
