@@ -35,6 +35,7 @@ COMMANDS = {
         "paused": "What is held back",
     },
     "Operation": {
+        "dashboard": "Open the dashboard, its calls signed",
         "logs": "What was logged about a job",
         "doctor": "Check the stack, and say how to mend it",
         "redrive": "Send dead letters again",

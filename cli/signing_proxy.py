@@ -1,12 +1,15 @@
 """Lets a browser on this machine use an API that takes signed calls: a proxy that signs them.
 
-Whoever can reach it acts with its credentials. So it listens on loopback alone, and it refuses what
-another site's page, open in the same browser, could make that browser send: calls to a name that
-was made to lead here (DNS rebinding), and calls from any page but its own.
+Whoever can reach it acts with its credentials. So it listens on loopback alone, below a path that
+nobody can guess: other people of this machine reach its ports too. And it refuses what another
+site's page, open in the same browser, could make that browser send: calls to a name that was made
+to lead here (DNS rebinding), and calls from any page but its own.
 """
 
 import contextlib
+import hmac
 import json
+import secrets
 import threading
 import urllib.error
 import urllib.request
@@ -27,12 +30,13 @@ _OF_EACH_CONNECTION = frozenset(
 
 @contextlib.contextmanager
 def signing_proxy(api_url: str, access: Signer | Bearer, port: int = 0) -> Iterator[str]:
-    """Serve for as long as the with statement lasts; yields the proxy's URL."""
+    """Serve for as long as the with statement lasts; yields the proxy's URL. Raises OSError if the
+    port is taken."""
     server = _Server(("127.0.0.1", port), api_url, access)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/"
+        yield f"http://127.0.0.1:{server.server_port}{server.root}"
     finally:
         server.shutdown()
         thread.join()
@@ -47,6 +51,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
         self.api_url = api_url
         self.access = access
+        self.root = f"/{secrets.token_urlsafe(24)}/"
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -76,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
         """What the API answers to this call."""
         length = int(self.headers.get("Content-Length") or 0)
         data = self.rfile.read(length) if length else None
-        url = self.server.api_url + self.path
+        url = self.server.api_url + self._path
         headers = {name: self.headers[name] for name in _PASSED_ON if self.headers[name]}
         signed = self.server.access.headers(self.command, url, data, headers)
         call = urllib.request.Request(url, data, signed, method=self.command)  # noqa: S310
@@ -95,6 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
         host = self.headers.get("Host", "")
         if host not in self.server.hosts:
             return f"this proxy is {' or '.join(sorted(self.server.hosts))}, and nothing else"
+        given = self.path[: len(self.server.root)].encode(errors="replace")
+        if not hmac.compare_digest(given, self.server.root.encode()):
+            return "the address is whole only with the long name in it that was printed"
         length = self.headers.get("Content-Length", "0")
         if "Transfer-Encoding" in self.headers or not length.isdecimal():
             return "a body needs a Content-Length"
@@ -112,8 +120,15 @@ class _Handler(BaseHTTPRequestHandler):
     def _is_open(self) -> bool:
         """Whether the path is the dashboard's own, which holds no data: a link from anywhere may
         lead there."""
-        path = self.path.partition("?")[0]
+        path = self._path.partition("?")[0]
         return path == "/" or path.startswith("/assets/")
+
+    @property
+    def _path(self) -> str:
+        """The path that the API is asked for. A browser writes a space as +, which API Gateway
+        would take for another query than the one that is signed."""
+        path, mark, query = self.path[len(self.server.root) - 1 :].partition("?")
+        return path + mark + query.replace("+", "%20")
 
     def _answer(self, status: int, headers: Message, body: bytes) -> None:
         self.send_response(status)

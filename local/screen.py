@@ -84,10 +84,6 @@ def show_outcome(imported: Imported, checks: list[Check]) -> None:
 def suggest(stack: Stack, imported: Imported, dashboard: str) -> None:
     """What there is to look at while the stack is up."""
     signed = "curl -s --aws-sigv4 aws:amz:us-east-1:execute-api --user test:test"
-    export = (
-        '{"job_type": "export_contacts", '
-        f'"organization_id": "{ORGANIZATION}", "campaign_id": "{CAMPAIGN}", "payload": {{}}}}'
-    )
     lines = f"""
   Dashboard    {dashboard} (signs what your browser asks; for this machine alone)
   API          {stack.api_url}
@@ -95,10 +91,11 @@ def suggest(stack: Stack, imported: Imported, dashboard: str) -> None:
   Everything   .local/stack.json
 
 Try
-  curl -s '{stack.api_url}/health'
-  {signed} '{stack.api_url}/jobs/{imported.job["id"]}'
+  bin/jobs list
+  bin/jobs show {imported.job["id"][:8]}
+  bin/jobs dispatch export_contacts --campaign {CAMPAIGN} --watch
+  bin/jobs doctor
   {signed} '{stack.api_url}/jobs?organization_id={ORGANIZATION}'
-  {signed} -H 'Content-Type: application/json' -d '{export}' '{stack.api_url}/jobs'
 
 Ctrl-C stops it and removes what it made."""
     console.print(lines, markup=False)

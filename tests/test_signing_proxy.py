@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.credentials import Credentials
@@ -33,8 +34,8 @@ def api() -> Api:
 
 
 @pytest.fixture
-def port(api: Api) -> Iterator[int]:
-    """The port of a proxy before the API."""
+def url(api: Api) -> Iterator[str]:
+    """The address of a proxy before the API."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -55,28 +56,34 @@ def port(api: Api) -> Iterator[int]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         with signing_proxy(f"http://127.0.0.1:{server.server_port}/stage", SIGNER) as url:
-            yield int(url.rstrip("/").rsplit(":", 1)[1])
+            yield url
         server.shutdown()
         thread.join()
 
 
+def origin(url: str) -> str:
+    """What a browser calls the place that a page is from."""
+    return f"http://{urlsplit(url).netloc}"
+
+
 def ask(
-    port: int, method: str = "GET", path: str = "/jobs", body: bytes = b"", **headers: Any
+    url: str, method: str = "GET", path: str = "/jobs", body: bytes = b"", **headers: Any
 ) -> tuple[int, Message, bytes]:
     """Make a call as a browser would; `Sec_Fetch_Site` is the header Sec-Fetch-Site."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=5)
     try:
-        connection.request(method, path, body or None, sent)
+        connection.request(method, parts.path.rstrip("/") + path, body or None, sent)
         response = connection.getresponse()
         return response.status, response.headers, response.read()
     finally:
         connection.close()
 
 
-def test_a_call_of_the_page_is_signed_and_passed_on(port: int, api: Api) -> None:
-    own = {"Origin": f"http://127.0.0.1:{port}", "Sec_Fetch_Site": "same-origin"}
-    status, _, body = ask(port, "POST", "/jobs?limit=1", b'{"a": 1}', **own)
+def test_a_call_of_the_page_is_signed_and_passed_on(url: str, api: Api) -> None:
+    own = {"Origin": origin(url), "Sec_Fetch_Site": "same-origin"}
+    status, _, body = ask(url, "POST", "/jobs?limit=1", b'{"a": 1}', **own)
     assert (status, body) == (200, b"{}")
     ((method, path, headers, sent),) = api.calls
     assert (method, path, sent) == ("POST", "/stage/jobs?limit=1", b'{"a": 1}')
@@ -84,18 +91,18 @@ def test_a_call_of_the_page_is_signed_and_passed_on(port: int, api: Api) -> None
     assert headers["Origin"] is None
 
 
-def test_an_answer_comes_back_as_it_is(port: int, api: Api) -> None:
+def test_an_answer_comes_back_as_it_is(url: str, api: Api) -> None:
     api.status = 503
     api.headers = {"Retry-After": "7", "Content-Security-Policy": "default-src 'none'"}
-    status, headers, _ = ask(port)
+    status, headers, _ = ask(url)
     assert status == 503
     assert headers["Retry-After"] == "7"
     assert headers["Content-Security-Policy"] == "default-src 'none'"
     assert len(headers.get_all("Date", [])) == 1
 
 
-def test_what_a_page_sends_as_its_token_is_not_passed_on(port: int, api: Api) -> None:
-    ask(port, Authorization="Bearer theirs", Cookie="a=b")
+def test_what_a_page_sends_as_its_token_is_not_passed_on(url: str, api: Api) -> None:
+    ask(url, Authorization="Bearer theirs", Cookie="a=b")
     ((_, _, headers, _),) = api.calls
     assert "theirs" not in headers["Authorization"]
     assert headers["Cookie"] is None
@@ -116,18 +123,18 @@ def test_what_a_page_sends_as_its_token_is_not_passed_on(port: int, api: Api) ->
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_another_sites_page_is_refused(
-    port: int, api: Api, method: str, headers: dict[str, Any]
+    url: str, api: Api, method: str, headers: dict[str, Any]
 ) -> None:
-    status, answered, body = ask(port, method, "/jobs/1", **headers)
+    status, answered, body = ask(url, method, "/jobs/1", **headers)
     assert status == 403
     assert answered["Content-Type"] == "application/problem+json"
     assert json.loads(body)["detail"]
     assert api.calls == []
 
 
-def test_a_link_on_another_site_may_lead_to_the_page(port: int, api: Api) -> None:
-    assert ask(port, path="/", Sec_Fetch_Site="cross-site")[0] == 200
-    assert ask(port, path="/?x", Host="evil.example")[0] == 403
+def test_a_link_on_another_site_may_lead_to_the_page(url: str, api: Api) -> None:
+    assert ask(url, path="/", Sec_Fetch_Site="cross-site")[0] == 200
+    assert ask(url, path="/?x", Host="evil.example")[0] == 403
     assert len(api.calls) == 1
 
 
@@ -135,14 +142,32 @@ def test_a_link_on_another_site_may_lead_to_the_page(port: int, api: Api) -> Non
     "headers", [{"Transfer_Encoding": "chunked"}, {"Content_Length": "7000000"}]
 )
 def test_a_body_that_lambda_would_not_take_is_refused(
-    port: int, api: Api, headers: dict[str, Any]
+    url: str, api: Api, headers: dict[str, Any]
 ) -> None:
-    assert ask(port, "POST", "/jobs", **headers)[0] == 403
+    assert ask(url, "POST", "/jobs", **headers)[0] == 403
     assert api.calls == []
 
 
 def test_an_api_that_is_gone_is_said() -> None:
     with signing_proxy("http://127.0.0.1:9", SIGNER) as url:
-        status, _, body = ask(int(url.rstrip("/").rsplit(":", 1)[1]))
+        status, _, body = ask(url)
     assert status == 502
     assert "http://127.0.0.1:9" in json.loads(body)["detail"]
+
+
+@pytest.mark.parametrize("path", ["/", "/jobs", "/x/jobs", "/assets/app.js", ""])
+def test_without_the_name_that_nobody_can_guess_there_is_nothing(
+    url: str, api: Api, path: str
+) -> None:
+    """Other people of this machine, and other programs, reach its ports too."""
+    status, _, _ = ask(origin(url), path=path)
+    assert status == 403
+    wrong = url[:-2] + ("A" if url[-2] != "A" else "B")
+    assert ask(wrong, path="/jobs")[0] == 403
+    assert api.calls == []
+
+
+def test_a_space_in_a_query_is_sent_as_it_is_signed(url: str, api: Api) -> None:
+    ask(url, path="/jobs?queue_name=a+b%2Bc")
+    ((_, path, _, _),) = api.calls
+    assert path == "/stage/jobs?queue_name=a%20b%2Bc"

@@ -1,0 +1,41 @@
+"""jobs dashboard: the page, served on this machine, its calls signed."""
+
+import time
+
+import click
+
+from cli import output
+from cli.options import command as jobs_command
+from cli.problem import Problem
+from cli.where import Where
+
+
+@jobs_command()
+@click.option("--port", type=click.IntRange(1, 65535), help="On this port; else on a free one.")
+@click.option("--browser/--no-browser", default=True, help="Whether to open it.")
+def command(where: Where, port: int | None, browser: bool) -> None:
+    """Open the dashboard of the stack in your browser, until Ctrl-C. It is served on this machine
+    alone and acts with your credentials, at an address that nobody can guess: don't pass it on."""
+    from cli.api import access
+    from cli.signing_proxy import signing_proxy
+
+    where.api.types()  # says what is wrong now, and not in the page
+    try:
+        with signing_proxy(where.api_address, access(where), port or 0) as url:
+            if where.json:
+                output.print_json_line({"url": url})
+            else:
+                click.echo(f"{url}\nThe dashboard of {where.name}. Ctrl-C stops it.")
+            if browser:
+                click.launch(url)
+            _until_stopped()
+    except OSError as taken:
+        raise Problem(f"Port {port} can't be used: {taken.strerror}.") from None
+
+
+def _until_stopped() -> None:
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        click.echo("Stopped.", err=True)
