@@ -183,12 +183,19 @@ def test_no_page_has_a_serious_finding_of_axe(
             (f"#/?org={organization}", "import_contacts"),
             (f"#/failed?org={organization}", "failed job shown"),
             (f"#/job/{failed}", "Timeline"),
+            (f"#/retry/{failed}", "Retry with this payload"),
+            (f"#/new?org={organization}", "Dispatch"),
+            ("#/paused", "default"),
         ):
             page.goto(dashboard + address)
             expect(page.locator("main").get_by_text(shown).last).to_be_visible()
             assert serious(page) == []
             overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
             assert page.evaluate(overflow) == 0, address
+        page.goto(f"{dashboard}#/job/{failed}")
+        page.get_by_role("button", name="Delete").click()
+        expect(page.get_by_role("dialog")).to_be_visible()
+        assert serious(page) == []
 
 
 def serious(page: Page) -> list[str]:

@@ -105,8 +105,9 @@ def test_a_stack_with_signatures_says_how_to_look_at_it(
 
 @pytest.fixture
 def clock(page: Page) -> Page:
-    """The page, with a clock that a test moves."""
-    page.clock.install()
+    """The page, with a clock that only a test moves."""
+    page.clock.install(time="2026-11-24T13:00:00Z")
+    page.clock.pause_at("2026-11-24T13:00:01Z")
     page.add_init_script(
         "window.away = false;Object.defineProperty(document, 'hidden', {get: () => window.away})"
     )
@@ -120,7 +121,7 @@ def test_a_hidden_page_asks_nothing_and_a_seen_one_at_once(clock: Page, dashboar
     running = {**JOB, "status": "running", "finished_at": None, "error": None}
     calls = answer(clock, f"/jobs/{JOB['id']}", running, Retry_After="2")
     clock.goto(f"{dashboard}#/job/{JOB['id']}")
-    expect(clock.get_by_text("live")).to_be_visible()
+    expect(clock.get_by_text("live", exact=True)).to_be_visible()
     clock.evaluate(LOOK, True)
     clock.clock.run_for(60_000)
     assert len(calls) == 1
@@ -133,7 +134,7 @@ def test_the_api_says_when_to_ask_again(clock: Page, dashboard: str) -> None:
     running = {**JOB, "status": "running", "finished_at": None, "error": None}
     calls = answer(clock, f"/jobs/{JOB['id']}", running, Retry_After="30")
     clock.goto(f"{dashboard}#/job/{JOB['id']}")
-    expect(clock.get_by_text("live")).to_be_visible()
+    expect(clock.get_by_text("live", exact=True)).to_be_visible()
     clock.clock.run_for(29_000)
     assert len(calls) == 1
     with clock.expect_response("**/jobs/*"):
@@ -156,7 +157,7 @@ def test_failures_are_said_then_left_alone_until_a_person_asks(
     clock.goto(f"{dashboard}#/failed")
     alert = clock.get_by_role("alert")
     for number, seconds in enumerate((2, 4, 8), start=1):
-        expect(alert).to_contain_text(f"DynamoDB is out Asking again in {seconds} s.")
+        expect(alert).to_contain_text(f"DynamoDB is out. Asking again in {seconds} s.")
         assert len(calls) == number
         clock.clock.run_for(seconds * 1000)
     expect(alert).to_contain_text("Not asking again by itself.")
@@ -165,7 +166,7 @@ def test_failures_are_said_then_left_alone_until_a_person_asks(
     clock.unroute_all()
     clock.get_by_role("button", name="Try now").click()
     expect(alert).to_have_count(0)
-    expect(clock.get_by_text("live")).to_be_visible()
+    expect(clock.get_by_text("live", exact=True)).to_be_visible()
 
 
 # --- a job in every state ------------------------------------------------------------------------
@@ -185,12 +186,26 @@ def test_the_timeline_tells_what_is_known_of_earlier_attempts(page: Page, dashbo
     )
 
 
+def test_a_job_of_many_legs_is_one_attempt_though_each_leg_is_queued_anew(
+    page: Page, dashboard: str
+) -> None:
+    fields = {"attempt": 1, "run_at": None, "attempt_started_at": "2026-11-24T12:00:02.000Z"}
+    legs = {"queued_at": "2026-11-24T12:24:59.000Z", "legs": 4, "status": "succeeded"}
+    answer(page, f"/jobs/{JOB['id']}", {**JOB, **fields, **legs})
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    expect(page.get_by_role("img")).to_have_attribute(
+        "aria-label",
+        "Waited for a worker: 2.0 s; Attempt 1, its latest leg marked (4 in all): 29 min",
+    )
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
         ({"status": "scheduled", "run_at": "2999-01-01T00:00:00Z"}, "Scheduled: "),
         ({"status": "queued"}, "Waits for a worker: "),
-        ({"status": "waiting"}, "Waits while its type or queue is paused: "),
+        ({"status": "waiting", "waiting_since": JOB["queued_at"]}, "Held back while "),
+        ({"status": "queued", "attempt_started_at": JOB["created_at"], "legs": 2}, "Attempt 1, "),
         ({"status": "retryable", "attempt": 2}, "1 earlier attempt, "),
         ({"status": "running", "attempt_started_at": JOB["queued_at"], "legs": 1}, "Attempt 1: "),
         ({"status": "cancelled", "finished_at": JOB["run_at"]}, "Waited for a worker: "),

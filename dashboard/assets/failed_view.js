@@ -15,7 +15,7 @@ const SECONDS = 10;
 export function failedView(root) {
   document.title = "Failed · Job Runners";
   const list = h("section", { "aria-label": "Failed jobs", "aria-busy": "true" },
-    h("p", { class: "quiet", "data-key": "loading" }, "Loading"));
+    h("p", { class: "quiet loading", "data-key": "loading" }, "Loading"));
   const bar = filterBar();
   const live = new Live(read);
   const bulk = new BulkRetry(() => live.now());

@@ -59,6 +59,11 @@ export function count(number, one, many = `${one}s`) {
   return `${COUNT.format(number)} ${number === 1 ? one : many}`;
 }
 
+/** The API's words, which are part of a sentence, as a whole one. */
+export function sentence(words) {
+  return words[0].toUpperCase() + words.slice(1) + (/[.!?]$/.test(words) ? "" : ".");
+}
+
 /** Between two of the API's times; null if one is missing. */
 export function between(from, to) {
   return from && to ? new Date(to) - new Date(from) : null;

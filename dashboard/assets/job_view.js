@@ -13,7 +13,7 @@ const SECONDS = 2; // when the API does not say
 
 export function jobView(root, { rest: [id] }) {
   document.title = "Job · Job Runners";
-  const body = h("div", {}, h("p", { class: "quiet" }, "Loading"));
+  const body = h("div", {}, h("p", { class: "quiet loading" }, "Loading"));
   const live = new Live(read);
   const whole = new Set(); // the boxes whose text is shown uncut
   let job = null;

@@ -1,7 +1,8 @@
 // Reads again and again, politely: not while the page is hidden, not before the API wants it, slower
 // after a failure, and not at all once asking again would not help.
 
-import { h, fill } from "./dom.js";
+import { fill, h } from "./dom.js";
+import { sentence } from "./format.js";
 
 const GIVE_UP_AFTER = 4; // failures in a row
 
@@ -54,7 +55,7 @@ export class Live {
     const next = hopeful ? `Asking again in ${seconds} s.` : "Not asking again by itself.";
     this.#show([
       h("div", { class: "trouble", role: "alert" },
-        h("strong", {}, problem.title), " ", problem.message, " ", next, " ",
+        h("strong", {}, problem.title), " ", sentence(problem.message), " ", next, " ",
         h("button", { class: "plain", type: "button", "data-do": "again" }, "Try now")),
     ]);
     this.#plan(hopeful ? seconds : null);

@@ -3,6 +3,7 @@
 import { call } from "./api.js";
 import { fill, h } from "./dom.js";
 import { knownJobTypes } from "./filters.js";
+import { sentence } from "./format.js";
 import { PayloadForm } from "./payload_form.js";
 import { here, organization, to } from "./route.js";
 import { say } from "./say.js";
@@ -10,7 +11,7 @@ import { firstValue } from "./schema.js";
 
 export function newView(root) {
   document.title = "New job · Job Runners";
-  const body = h("div", {}, h("p", { class: "quiet" }, "Loading"));
+  const body = h("div", {}, h("p", { class: "quiet loading" }, "Loading"));
   let form = null;
   let sent = { text: null, key: null }; // the same request again must not be a second job
 
@@ -81,7 +82,7 @@ export function refuse(problem, element, form) {
 
 export function trouble(problem) {
   return h("div", { class: "trouble", role: "alert" },
-    h("strong", {}, problem.title), " ", problem.message, " ",
+    h("strong", {}, problem.title), " ", sentence(problem.message), " ",
     h("button", { class: "plain", type: "button", "data-do": "again" }, "Try now"));
 }
 

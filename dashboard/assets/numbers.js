@@ -39,12 +39,17 @@ export class Numbers {
     };
     try {
       const { data } = await get("jobs", query, signal);
-      if (!signal.aborted) fill(this.element, figures(data));
+      if (!signal.aborted) this.#show(figures(data));
     } catch (problem) {
       // What is wrong is said once, above the list.
-      if (problem.status !== undefined) fill(this.element);
+      if (problem.status !== undefined) this.#show([]);
       else if (problem.name !== "AbortError") throw problem;
     }
+  }
+
+  #show(children) {
+    this.element.hidden = !children.length;
+    fill(this.element, children);
   }
 }
 

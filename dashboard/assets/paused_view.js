@@ -12,7 +12,7 @@ const KINDS = { job_type: "Job types", queue: "Queues" };
 
 export function pausedView(root) {
   document.title = "Paused · Job Runners";
-  const body = h("div", { "aria-busy": "true" }, h("p", { class: "quiet", "data-key": "loading" }, "Loading"));
+  const body = h("div", { "aria-busy": "true" }, h("p", { class: "quiet loading", "data-key": "loading" }, "Loading"));
   const live = new Live(read);
   const named = new Set(); // queues that were typed or switched here
 

@@ -9,7 +9,7 @@ import { PayloadForm } from "./payload_form.js";
 
 export function retryView(root, { rest: [id] }) {
   document.title = "Edit and retry · Job Runners";
-  const body = h("div", {}, h("p", { class: "quiet" }, "Loading"));
+  const body = h("div", {}, h("p", { class: "quiet loading" }, "Loading"));
   let job = null;
   let form = null;
 

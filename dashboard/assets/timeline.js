@@ -39,58 +39,67 @@ export function timeline(job) {
         h("span", {}, job.status), " ", h("span", { class: "quiet" }, age(job.finished_at)))));
 }
 
-/** The parts of a job's life, one after another. */
+/** The parts of a job's life, one after another: before its attempt, the attempt, what it waits for. */
 function life(job) {
   const time = (name) => (job[name] ? Date.parse(job[name]) : null);
-  const created = time("created_at");
-  const again = time("queued_at") ?? created;
+  const waits = standing(job, time);
+  const until = time("finished_at") ?? waits?.from ?? Date.now();
   const started = time("attempt_started_at");
-  const over = FINISHED.has(job.status);
-  const end = time("finished_at") ?? Date.now();
-  const parts = [];
-  if (again - created > 1000) {
-    parts.push({ kind: "past", from: created, to: again, words: "Before it was queued again" });
-  }
-  const next = Math.max(again, time("run_at") ?? 0);
-  const tried = job.attempt - 1;
-  if (tried > 0) {
-    // A retryable row was last written when its attempt failed.
-    const failed = job.status === "retryable" ? time("updated_at") : Math.min(next, started ?? end);
-    parts.push({
-      kind: "past", from: again, to: failed, always: true,
-      words: `${count(tried, "earlier attempt")}, with the waits between`,
-    });
-    if (job.status === "retryable") {
-      parts.push(wait(failed, Math.max(failed, next), "Waits for its next attempt", next > Date.now()));
-      return parts;
-    }
-    if ((started ?? end) > failed) parts.push(wait(failed, started ?? end, "Waited for a worker", !started && !over));
-  } else {
-    const planned = Math.min(next, started ?? end);
-    if (next - again > 1000) parts.push(wait(again, planned, "Scheduled", !over && planned === end));
-    const from = next - again > 1000 ? planned : again;
-    const words = started || over ? "Waited for a worker" : waiting(job);
-    parts.push(wait(from, started ?? end, words, !started && !over));
-  }
-  if (started) parts.push(run(job, started, time("started_at"), end, over));
+  const parts = before(job, time, Math.min(started ?? until, until));
+  if (started) parts.push(ran(job, Math.min(started, until), time("started_at"), until));
+  if (waits) parts.push({ kind: "wait", going: true, to: Math.max(Date.now(), waits.from), ...waits });
   return parts;
 }
 
-function wait(from, to, words, going) {
-  return { kind: "wait", from, to, words, going };
+/** What a job that is neither running nor finished waits for, and since when. */
+function standing(job, time) {
+  const queued = time("queued_at") ?? time("created_at");
+  switch (job.status) {
+    case "scheduled":
+      return { from: queued, words: "Scheduled" };
+    case "waiting":
+      return {
+        from: time("waiting_since") ?? queued, words: "Held back while its type or queue is paused",
+      };
+    case "queued":
+      return { from: queued, words: job.legs > 0 ? "Waits for its next leg" : "Waits for a worker" };
+    case "retryable": // last written when its attempt failed
+      return { from: time("updated_at"), words: "Waits for its next attempt" };
+    default:
+      return null;
+  }
 }
 
-function run(job, from, leg, to, over) {
+/** From its creation to the start of its attempt, or to whatever came instead. */
+function before(job, time, end) {
+  const parts = [];
+  let at = time("created_at");
+  const add = (kind, to, words, always = false) => {
+    parts.push({ kind, from: at, to, words, always });
+    at = to;
+  };
+  const next = Math.min(time("run_at") ?? at, end);
+  if (job.attempt > 1) {
+    const words = `${count(job.attempt - 1, "earlier attempt")}, with the waits between`;
+    add("past", job.status === "retryable" ? end : next, words, true);
+  } else {
+    // Each leg, a retry by hand and the end of a pause queue it anew: the row keeps the last time.
+    const queued = time("queued_at") ?? at;
+    if (queued - at > 1000 && queued <= end) add("past", queued, "Before it was last queued");
+    if (next - at > 1000) add("wait", next, "Scheduled");
+  }
+  if (end > at) add("wait", end, "Waited for a worker");
+  return parts;
+}
+
+function ran(job, from, leg, to) {
   const attempt = job.max_attempts > 1 ? `Attempt ${job.attempt}` : "Ran";
   const legs = job.legs > job.attempt ? `, its latest leg marked (${job.legs} in all)` : "";
+  const over = FINISHED.has(job.status);
   return {
     kind: over ? `run ${job.status}` : "run going", from, to, always: true,
-    mark: leg, going: !over, words: attempt + legs,
+    mark: leg, going: job.status === "running", words: attempt + legs,
   };
-}
-
-function waiting(job) {
-  return job.status === "waiting" ? "Waits while its type or queue is paused" : "Waits for a worker";
 }
 
 /** Widths that add up to the whole: true to scale, but for parts that would be too narrow to see. */
