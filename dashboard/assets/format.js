@@ -50,7 +50,7 @@ function relative(time) {
 
 function coarse(milliseconds) {
   const minutes = Math.floor(milliseconds / 60_000);
-  if (minutes < 60) return `${minutes} min`;
+  if (minutes < 120) return `${minutes} min`;
   if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h`;
   return `${Math.floor(minutes / 1440)} d`;
 }
