@@ -30,6 +30,7 @@ class Settings:
     # who may call the API
     access_mode: str
     jwt_organization_claim: str
+    jwt_roles_claim: str
     # where a job's lines are read
     worker_log_group: str | None
     region: str | None
@@ -51,6 +52,7 @@ class Settings:
             on_lambda=bool(_text("AWS_LAMBDA_FUNCTION_NAME", "")),
             access_mode=_choice("ACCESS_MODE", "iam", ("iam", "jwt")),
             jwt_organization_claim=_text("JWT_ORGANIZATION_CLAIM", "organization_id"),
+            jwt_roles_claim=_text("JWT_ROLES_CLAIM", "roles"),
             worker_log_group=_text("WORKER_LOG_GROUP_NAME", "") or None,
             region=_text("AWS_REGION", "") or None,
         )

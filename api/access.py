@@ -1,29 +1,43 @@
-"""Who is calling, and for which organisation they may speak."""
+"""Who is calling, what they may do, and for which organisation."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 from api.refusals import NotAllowed
 from settings import settings
 
 
+class Role(IntEnum):
+    """What a caller may do. Each may do what those before it may."""
+
+    READER = 1  # read what its organisation has
+    OPERATOR = 2  # dispatch, cancel, retry and delete the jobs of its organisation
+    SERVICE = 3  # a program of ours: names the organisation in each request, sends tasks, pauses
+
+
+# As the roles claim of a token spells them. No other word there is one.
+ROLES = {"reader": Role.READER, "operator": Role.OPERATOR, "service": Role.SERVICE}
+
+
 @dataclass(frozen=True)
 class Caller:
-    """Whoever made the request. `organization_id` is the only one they may speak for; a caller with
-    none is a service of ours, which names the organisation in each request."""
+    """Whoever made the request. `organization_id` is the only one they may speak for, and None for
+    a service alone."""
 
-    organization_id: str | None
+    role: Role
+    organization_id: str | None = None
 
     @property
     def is_service(self) -> bool:
-        """Whether it is a service of ours."""
-        return self.organization_id is None
+        """Whether it is a program of ours."""
+        return self.role is Role.SERVICE
 
     def may_see(self, organization_id: str) -> bool:
         """Whether what belongs to this organisation exists for the caller."""
-        return self.organization_id in (None, organization_id)
+        return self.is_service or organization_id == self.organization_id
 
     def speaks_for(self, named: Any) -> Any:
         """The organisation a request is for, given the one it names, if any (checked later, as any
@@ -34,31 +48,57 @@ class Caller:
             return self.organization_id
         raise NotAllowed(f"you may only speak for the organisation {self.organization_id!r}")
 
-    def require_service(self, what: str) -> None:
-        """Raises NotAllowed for a caller of one organisation, `what` being only for services.
 
-        A task carries no organisation: whose text or webhook it sends is only a field of its
-        payload. A pause holds back the jobs of every organisation. What a customer's own user may
-        ask for is a job.
-        """
-        if not self.is_service:
-            raise NotAllowed(f"only services may {what}, not callers of one organisation")
-
-
-def caller(event: Mapping[str, Any]) -> Caller:
+def caller(event: Mapping[str, Any], least: Role) -> Caller:
     """Who is calling, by the access mode of the settings: never by what a request lacks.
 
-    Raises NotAllowed for a token that names no organisation.
+    Raises NotAllowed for a caller of a lower role than `least`, and for a token that names no role
+    or no organisation.
     """
-    authorizer = event["requestContext"].get("authorizer") or {}
+    jwt = (event["requestContext"].get("authorizer") or {}).get("jwt")
     if settings().access_mode == "iam":
-        if authorizer.get("jwt"):
+        if jwt:
             raise NotAllowed("this API takes signed requests, and its route takes tokens")
-        return Caller(None)
+        return Caller(Role.SERVICE)
+    claims = (jwt or {}).get("claims") or {}
+    role = _role(claims)
+    if role < least:
+        raise NotAllowed(f"{_ONLY_FOR[least]}, and the role of your token is {role.name.lower()}")
+    return Caller(role, None if role is Role.SERVICE else _organization(claims))
+
+
+# A task carries no organisation: whose text or webhook it sends is only a field of its payload. A
+# pause holds back the jobs of every organisation. What a customer's own user may ask for is a job.
+_ONLY_FOR = {
+    Role.OPERATOR: "only operators and services may do this",
+    Role.SERVICE: "only services may do this, not callers of one organisation",
+}
+
+
+def _role(claims: Mapping[str, Any]) -> Role:
+    """The highest of a token's roles."""
+    claim = settings().jwt_roles_claim
+    found = [ROLES[word] for word in _words(claims.get(claim)) if word in ROLES]
+    if not found:
+        raise NotAllowed(
+            f"your token has none of the roles {', '.join(ROLES)} in its claim {claim!r}"
+        )
+    return max(found)
+
+
+def _words(value: Any) -> list[str]:
+    """A claim's values. One that is a list arrives as the text "[one two]"; any other text is one
+    value, whatever is in it."""
+    if not isinstance(value, str):
+        return []
+    listed = re.fullmatch(r"\[([^\[\]]*)\]", value)
+    return listed[1].split(" ") if listed else [value]
+
+
+def _organization(claims: Mapping[str, Any]) -> str:
     claim = settings().jwt_organization_claim
-    claims = (authorizer.get("jwt") or {}).get("claims") or {}
     organization_id = claims.get(claim)
-    # A claim that is a list arrives as the text "[one two]".
+    # Never a list: a caller of two organisations would have to say which one it speaks for.
     if not isinstance(organization_id, str) or not re.fullmatch(r"[^#\[\]]+", organization_id):
         raise NotAllowed(f"your token does not name one organisation in its claim {claim!r}")
-    return Caller(organization_id)
+    return organization_id

@@ -8,7 +8,8 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 import runners
-from api import access, requests, views
+from api import requests, views
+from api.access import Caller
 from api.answers import nothing, respond
 from api.refusals import InvalidFields, PathNotFound
 from errors import JobNotFound, NotFullyCapable, PreconditionFailed
@@ -27,45 +28,43 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _QUEUE_NAME = re.compile(r"[^#/\x00-\x1f\x7f]{1,128}")
 
 
-def job_of(event: Event, job_id: str) -> JobRequest:
-    """The job of this id, if there is one for whoever makes this request. Raises JobNotFound."""
-    caller = access.caller(event)
+def job_of(caller: Caller, job_id: str) -> JobRequest:
+    """The job of this id, if there is one for this caller. Raises JobNotFound."""
     row = queries.read(job_id) if _ID.fullmatch(job_id) else None
     if row is None or not caller.may_see(row.organization_id):
         raise JobNotFound(job_id)
     return row
 
 
-def cancel_job(event: Event, job_id: str) -> Response[str]:
+def cancel_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:
     """Stop a job: 200 if it is, 202 if it runs and has been asked to."""
-    row = job_of(event, job_id)
+    row = job_of(caller, job_id)
     with _unless_gone():
         row = control.cancel(row)
     status = 200 if row.status.finished else 202
     return respond(status, views.summary(row), views.retry_after(row))
 
 
-def retry_job(event: Event, job_id: str) -> Response[str]:
+def retry_job(event: Event, caller: Caller, job_id: str) -> Response[str]:
     """Do a job again that failed or was cancelled, with another payload if one is given."""
-    row = job_of(event, job_id)
+    row = job_of(caller, job_id)
     wanted = requests.retry_data(event)
     with _unless_gone():
         row = control.retry_again(row, runners.sender(), wanted.payload)
     return respond(202, views.summary(row), views.retry_after(row))
 
 
-def delete_job(event: Event, job_id: str) -> Response[str]:
+def delete_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:
     """Forget a finished job, and all that was kept of it."""
-    row = job_of(event, job_id)
+    row = job_of(caller, job_id)
     with _unless_gone():
         control.delete(row)
     return nothing()
 
 
-def get_paused(event: Event) -> Response[str]:
+def get_paused(_event: Event, caller: Caller) -> Response[str]:
     """What is paused. A caller of one organisation sees what this stack itself has: the name of any
     other queue may be for another organisation to know."""
-    caller = access.caller(event)
     ours = {job.queue_name for job in registry().jobs.values()}
     brakes = [
         brake
@@ -75,22 +74,21 @@ def get_paused(event: Event) -> Response[str]:
     return respond(200, {"paused": [views.brake(each) for each in brakes]})
 
 
-def put_paused(event: Event, kind: str, name: str) -> Response[str]:
+def put_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Response[str]:
     """Put a brake on."""
-    brake = _named(event, kind, name)
+    brake = _named(kind, name)
     _sender(name, "is to be paused")
     return respond(200, views.brake(pause.pause(brake, name)))
 
 
-def delete_paused(event: Event, kind: str, name: str) -> Response[str]:
+def delete_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Response[str]:
     """Let a brake go, if it is on."""
-    brake = _named(event, kind, name)
+    brake = _named(kind, name)
     pause.resume(brake, name, _sender(name, "is to be resumed"))
     return nothing()
 
 
-def _named(event: Event, kind: str, name: str) -> Kind:
-    access.caller(event).require_service("pause and resume")
+def _named(kind: str, name: str) -> Kind:
     if kind not in list(Kind):
         raise PathNotFound
     if kind == Kind.QUEUE and not _QUEUE_NAME.fullmatch(name):

@@ -3,36 +3,51 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 from urllib.parse import quote, unquote
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 
-from api import log, problems
+from api import access, log, problems
+from api.access import Role
 from api.refusals import MethodNotAllowed, PathNotFound
 from runners.log import logger
 from work import context
 
 Answer = Callable[..., Response[str]]
 
+OPEN = None  # to all, so that the answer is handed no caller and holds no data
+
+
+@dataclass(frozen=True)
+class Route:
+    """What answers a method of a path, and the least role that its caller must have."""
+
+    answer: Answer
+    least: Role | None
+
+
+Routes = Mapping[str, Mapping[str, Route]]  # by path, then by method
+
 # Those that API Gateway's ANY lets through.
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 
-def resolver(routes: Mapping[str, Mapping[str, Answer]]) -> APIGatewayHttpResolver:
-    """What finds a request's function: path to method to function, which gets the event and the
-    names in its path.
+def resolver(routes: Routes) -> APIGatewayHttpResolver:
+    """What finds a request's route, whose function gets the event, who is calling, and the names in
+    the path. Nobody else gets as far as the function.
 
     A path refuses the methods it does not have with 405; any other path is 404.
     """
     # Never Powertools' debug mode, which prints events and answers with tracebacks.
     app = APIGatewayHttpResolver(debug=False)
-    for path, functions in routes.items():
-        for method, function in functions.items():
-            app.route(path, method=method)(_answering(app, path, function))
-        others = sorted(_METHODS - functions.keys())
-        app.route(path, method=others)(_answering(app, path, _refusing(frozenset(functions))))
+    for path, methods in routes.items():
+        for method, route in methods.items():
+            app.route(path, method=method)(_answering(app, path, _admitting(route)))
+        others = sorted(_METHODS - methods.keys())
+        app.route(path, method=others)(_answering(app, path, _refusing(frozenset(methods))))
     app.not_found(_answering(app, "none", _path_not_found))
     return app
 
@@ -83,6 +98,19 @@ def _answering(app: APIGatewayHttpResolver, route: str, function: Answer) -> Ans
         return response
 
     return answering
+
+
+def _admitting(route: Route) -> Answer:
+    """The route's function, for those who may."""
+    if route.least is OPEN:
+        return route.answer
+    least = route.least
+
+    @wraps(route.answer)
+    def admit(event: Mapping[str, Any], **path: str) -> Response[str]:
+        return route.answer(event, access.caller(event, least), **path)
+
+    return admit
 
 
 def _refusing(allowed: frozenset[str]) -> Answer:

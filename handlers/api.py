@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from api import access, control, exchange, page, requests, views
+from api import control, exchange, page, requests, views
+from api.access import Caller, Role
 from api.answers import respond
 from api.catalogue import catalogue
+from api.exchange import OPEN, Route
 from api.query import list_query
 from api.refusals import InvalidQuery
 from runners import get_job_runner
@@ -31,17 +33,16 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
         return app.resolve(exchange.routable(event), context)
 
 
-def post_task(event: Event) -> Response[str]:
+def post_task(event: Event, _caller: Caller) -> Response[str]:
     """Send a task: a small call that nothing tracks."""
-    access.caller(event).require_service("send tasks")
     task = requests.task_data(event)
     get_job_runner().dispatch_task(task.task_name, task.payload)
     return respond(202, {"task_name": task.task_name, "status": "sent"})
 
 
-def post_job(event: Event) -> Response[str]:
+def post_job(event: Event, caller: Caller) -> Response[str]:
     """Accept a job: saved, and sent to be run, or the one that the same request made before."""
-    job = requests.job_data(event, access.caller(event))
+    job = requests.job_data(event, caller)
     row = get_job_runner().dispatch_job(job)
     headers = {"Location": f"{event['requestContext']['http']['path']}/{row.id}"}
     if row.request_id != context.request_id.get():
@@ -49,15 +50,15 @@ def post_job(event: Event) -> Response[str]:
     return respond(202, views.summary(row), headers | views.retry_after(row))
 
 
-def get_job(event: Event, job_id: str) -> Response[str]:
+def get_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:
     """One job, with its payload and result."""
-    row = control.job_of(event, job_id)
+    row = control.job_of(caller, job_id)
     return respond(200, views.whole(row), views.retry_after(row))
 
 
-def list_jobs(event: Event) -> Response[str]:
+def list_jobs(event: Event, caller: Caller) -> Response[str]:
     """An organisation's jobs, newest first."""
-    caller, query = access.caller(event), list_query(event)
+    query = list_query(event)
     organization_id = caller.speaks_for(query.organization_id)
     if organization_id is None:
         raise InvalidQuery("organization_id", "is required")
@@ -72,9 +73,8 @@ def list_jobs(event: Event) -> Response[str]:
     return respond(200, {"jobs": jobs, "cursor": page.cursor})
 
 
-def get_job_types(event: Event) -> Response[str]:
+def get_job_types(_event: Event, _caller: Caller) -> Response[str]:
     """What can be dispatched."""
-    access.caller(event)
     return respond(200, catalogue())
 
 
@@ -93,18 +93,23 @@ def get_asset(event: Event, version: str, name: str) -> Response[str]:
     return page.file(event, version, name)
 
 
-app = exchange.resolver(
-    {
-        "/": {"GET": get_page},
-        "/assets/<version>/<name>": {"GET": get_asset},
-        "/tasks": {"POST": post_task},
-        "/jobs": {"GET": list_jobs, "POST": post_job},
-        "/jobs/<job_id>": {"GET": get_job, "DELETE": control.delete_job},
-        "/jobs/<job_id>/cancel": {"POST": control.cancel_job},
-        "/jobs/<job_id>/retry": {"POST": control.retry_job},
-        "/paused": {"GET": control.get_paused},
-        "/paused/<kind>/<name>": {"PUT": control.put_paused, "DELETE": control.delete_paused},
-        "/job-types": {"GET": get_job_types},
-        "/health": {"GET": get_health},
-    }
-)
+ROUTES = {
+    "/": {"GET": Route(get_page, OPEN)},
+    "/assets/<version>/<name>": {"GET": Route(get_asset, OPEN)},
+    "/tasks": {"POST": Route(post_task, Role.SERVICE)},
+    "/jobs": {"GET": Route(list_jobs, Role.READER), "POST": Route(post_job, Role.OPERATOR)},
+    "/jobs/<job_id>": {
+        "GET": Route(get_job, Role.READER),
+        "DELETE": Route(control.delete_job, Role.OPERATOR),
+    },
+    "/jobs/<job_id>/cancel": {"POST": Route(control.cancel_job, Role.OPERATOR)},
+    "/jobs/<job_id>/retry": {"POST": Route(control.retry_job, Role.OPERATOR)},
+    "/paused": {"GET": Route(control.get_paused, Role.READER)},
+    "/paused/<kind>/<name>": {
+        "PUT": Route(control.put_paused, Role.SERVICE),
+        "DELETE": Route(control.delete_paused, Role.SERVICE),
+    },
+    "/job-types": {"GET": Route(get_job_types, Role.READER)},
+    "/health": {"GET": Route(get_health, OPEN)},
+}
+app = exchange.resolver(ROUTES)

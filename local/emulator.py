@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,18 +74,21 @@ def tool_environment(home: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def emulator(home: Path) -> Iterator[Emulator]:
-    """Run ministack with its files under `home`, and stop it and all its workers at the end."""
-    running = _start(home)
+def emulator(home: Path, *, enforcing: bool = False) -> Iterator[Emulator]:
+    """Run ministack with its files under `home`, and stop it and all its workers at the end.
+
+    `enforcing`: it checks signatures, and refuses what the policies of a role do not allow.
+    """
+    running = _start(home, {"AUTH": "true"} if enforcing else {})
     try:
         yield running
     finally:
         stop_group(running.process.pid, running.process)
 
 
-def _start(home: Path) -> Emulator:
+def _start(home: Path, variables: Mapping[str, str]) -> Emulator:
     for _ in range(_ATTEMPTS):
-        started = _start_on(_free_port(), home)
+        started = _start_on(_free_port(), home, variables)
         try:
             if _becomes_healthy(started):
                 return started
@@ -97,13 +100,14 @@ def _start(home: Path) -> Emulator:
     raise LocalProblem(f"ministack did not start. Its last words:\n{last_words}")
 
 
-def _start_on(port: int, home: Path) -> Emulator:
+def _start_on(port: int, home: Path, variables: Mapping[str, str]) -> Emulator:
     environment = tool_environment(home) | {
         "GATEWAY_PORT": str(port),
         "BIND_HOST": "127.0.0.1",
         "IOT_MTLS_ENABLED": "0",  # it would open a second port, on every interface
         "MINISTACK_HOST": "127.0.0.1",
         "MINISTACK_REGION": REGION,
+        **variables,
     }
     log = home / "ministack.log"
     with log.open("wb") as output:

@@ -19,14 +19,16 @@ def local_stack(
     home: Path,
     parameters: Mapping[str, str] | None = None,
     say: Callable[[str], None] = _say_nothing,
+    *,
+    enforcing: bool = False,
 ) -> Iterator[Stack]:
     """Start, build, deploy, and at the end stop; every file is under `home`.
 
-    `parameters` override the template's. `say` is told of each step as it begins. Raises
-    LocalProblem.
+    `parameters` override the template's. `say` is told of each step as it begins. `enforcing`
+    holds the functions to the policies of their roles. Raises LocalProblem.
     """
     say("Starting the local AWS")
-    with emulator(home) as running:
+    with emulator(home, enforcing=enforcing) as running:
         try:
             say("Building the functions for this machine")
             built = build(home)

@@ -41,10 +41,12 @@ def aws(environment: None) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests on the local AWS share one: they stay together when tests run in parallel."""
+    """The tests on a local AWS share it: they stay together when tests run in parallel."""
     for item in items:
         if item.get_closest_marker("e2e"):
-            item.add_marker(pytest.mark.xdist_group("local AWS"))
+            enforcing = "enforcing" in getattr(item, "fixturenames", ())
+            group = "local AWS, enforcing" if enforcing else "local AWS"
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from cli.api_client import ApiClient, client
+from cli.signing import Bearer
 from cli.stack import Stack
 from local.emulator import session
 from local.up import local_stack
+from token_issuer import AUDIENCE, TokenIssuer, token_issuer
 
 
 @dataclass(frozen=True)
@@ -51,3 +53,29 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     home = tmp_path_factory.mktemp("local")
     with local_stack(home) as stack:
         yield Local(stack, home / "build" / "ApiFunction")
+
+
+@dataclass(frozen=True)
+class Enforcing(Local):
+    """A stack whose callers carry tokens, and whose functions are held to their roles' policies."""
+
+    issuer: TokenIssuer = field(kw_only=True)
+
+    @property
+    def api(self) -> ApiClient:
+        """The API, called by a service with a token."""
+        return self.called_with(self.issuer.token(roles=["service"]))
+
+    def called_with(self, token: str) -> ApiClient:
+        """The API, called with this token."""
+        return ApiClient(self.stack.api_url, Bearer(token))
+
+
+@pytest.fixture(scope="session")
+def enforcing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Enforcing]:
+    """The stack that the tests of access and of policies share."""
+    home = tmp_path_factory.mktemp("enforcing")
+    with token_issuer() as issuer:
+        parameters = {"JwtIssuer": issuer.url, "JwtAudience": AUDIENCE}
+        with local_stack(home, parameters, enforcing=True) as stack:
+            yield Enforcing(stack, home / "build" / "ApiFunction", issuer=issuer)

@@ -156,7 +156,12 @@ def test_a_changed_parameter_publishes_a_version_for_the_alias(template: Templat
     (version,) = of_type(template, "AWS::Lambda::Version").values()
     read = references(properties(template, "WorkerFunction")) & template["Parameters"].keys()
     # The first belongs to the function itself, the others mean nothing to the worker.
-    of_others = {"WorkerReservedConcurrency", "JwtOrganizationClaim", "AwsEndpointUrl"}
+    of_others = {
+        "WorkerReservedConcurrency",
+        "JwtOrganizationClaim",
+        "JwtRolesClaim",
+        "AwsEndpointUrl",
+    }
     assert references(version["Properties"]["Description"]) == read - of_others
 
 

@@ -1,0 +1,61 @@
+"""Every route of the API with a request that it takes, for tests of whom it turns away."""
+
+from dataclasses import dataclass
+from typing import Any
+
+JOB = {"job_type": "sample_once"}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request. `{ours}` and `{theirs}` in its path stand for the ids of jobs."""
+
+    method: str
+    path: str
+    body: Any = None
+
+    def parts(self, **ids: str) -> tuple[str, str, dict[str, Any]]:
+        """For `api_events.call`."""
+        path, _, query = self.path.format(**ids).partition("?")
+        return self.method, path, {"body": self.body, "query": query}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a route takes, from whom, and requests of it that reach for another organisation's."""
+
+    least: str | None  # the lowest role that may; None is everybody, with no token at all
+    takes: Asked
+    job: str = "failed"  # the state that {ours} must be in
+    reaching: tuple[tuple[Asked, int], ...] = ()  # and the status that each gets
+
+
+def _on_a_job(method: str, verb: str, least: str, job: str = "failed") -> Entry:
+    theirs = Asked(method, f"/jobs/{{theirs}}{verb}")
+    return Entry(least, Asked(method, f"/jobs/{{ours}}{verb}"), job, ((theirs, 404),))
+
+
+EVERY_ROUTE = {
+    ("/", "GET"): Entry(None, Asked("GET", "/")),
+    ("/assets/<version>/<name>", "GET"): Entry(None, Asked("GET", "/assets/1/app.js")),
+    ("/tasks", "POST"): Entry("service", Asked("POST", "/tasks", {"task_name": "sample_note"})),
+    ("/jobs", "GET"): Entry(
+        "reader",
+        Asked("GET", "/jobs?organization_id=ours"),
+        reaching=((Asked("GET", "/jobs?organization_id=theirs"), 403),),
+    ),
+    ("/jobs", "POST"): Entry(
+        "operator",
+        Asked("POST", "/jobs", JOB),
+        reaching=((Asked("POST", "/jobs", {**JOB, "organization_id": "theirs"}), 403),),
+    ),
+    ("/jobs/<job_id>", "GET"): _on_a_job("GET", "", "reader"),
+    ("/jobs/<job_id>", "DELETE"): _on_a_job("DELETE", "", "operator"),
+    ("/jobs/<job_id>/cancel", "POST"): _on_a_job("POST", "/cancel", "operator", "queued"),
+    ("/jobs/<job_id>/retry", "POST"): _on_a_job("POST", "/retry", "operator"),
+    ("/paused", "GET"): Entry("reader", Asked("GET", "/paused")),
+    ("/paused/<kind>/<name>", "PUT"): Entry("service", Asked("PUT", "/paused/queue/default")),
+    ("/paused/<kind>/<name>", "DELETE"): Entry("service", Asked("DELETE", "/paused/queue/default")),
+    ("/job-types", "GET"): Entry("reader", Asked("GET", "/job-types")),
+    ("/health", "GET"): Entry(None, Asked("GET", "/health")),
+}
