@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from moto.dynamodb.models import DynamoDBBackend
 
 from api_events import Answer, call
 from fake_lambda import FakeLambda
@@ -268,6 +269,20 @@ def test_a_key_is_free_again_once_its_job_is_deleted(worker: FakeLambda) -> None
     assert not replayed(post(payload={"number": 2}, **FIELD))
 
 
+@pytest.fixture
+def atomic_puts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As DynamoDB's are; moto looks at the condition and then writes, and another thread may come
+    between."""
+    lock, put = threading.Lock(), DynamoDBBackend.put_item
+
+    def put_alone(*args: Any, **kwargs: Any) -> Any:
+        with lock:
+            return put(*args, **kwargs)
+
+    monkeypatch.setattr(DynamoDBBackend, "put_item", put_alone)
+
+
+@pytest.mark.usefixtures("atomic_puts")
 def test_racing_requests_are_one_job(worker: FakeLambda) -> None:
     answers: list[Answer] = []
     start = threading.Barrier(6)
