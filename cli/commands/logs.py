@@ -1,7 +1,7 @@
 """jobs logs: what was logged about a job."""
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,8 +18,7 @@ _SHOWN_APART = frozenset(
     {
         *("level", "location", "message", "timestamp", "service"),
         *("job_id", "job_type", "organization_id", "request_id"),
-        *("cold_start", "function_arn", "function_memory_size", "function_name"),
-        *("function_request_id", "xray_trace_id", "exception", "exception_name", "stack_trace"),
+        *("xray_trace_id", "exception", "exception_name", "stack_trace"),
     }
 )
 
@@ -27,40 +26,51 @@ _SHOWN_APART = frozenset(
 @jobs_command()
 @click.argument("job_id")
 def command(where: Where, job_id: str) -> None:
-    """What all functions logged about a job, in order of time. With --json the lines as they are,
-    one object each. Logs are kept for 30 days, and appear some seconds late. Lambda's own lines
-    (REPORT, a timeout) name no job: look for them by the times shown here."""
-    from cli import log_lines
+    """What all functions logged about a job, in order of time, and how Lambda says its newest
+    invocations ended. With --json the lines as they are, one object each. Logs are kept for 30
+    days, and appear some seconds late. The local AWS has no such reports of Lambda's."""
+    from cli.log_lines import Logs
 
     job = where.api.job(where.api.find(job_id)).job
-    count = 0
-    for line in log_lines.about(where, job["id"], log_lines.span(job)):
-        count += 1
+    lines = Logs.around(where, job).about(job["id"])
+    for line in lines:
         if where.json:
             output.print_json_line(line.fields)
         else:
             _print(line)
-    if not count and not where.json:
-        click.echo(
-            "Nothing is logged about it, or not yet: lines appear some seconds late.", err=True
-        )
+    if not lines and not where.json:
+        words = "Nothing is logged about it, or not yet: lines appear some seconds late."
+        click.echo(words, err=True)
 
 
 def _print(line: "Line") -> None:
-    fields = line.fields
-    level = str(fields.get("level", ""))
-    message = fields.get("message")
-    said = message if isinstance(message, str) else json.dumps(message)
-    more = {name: value for name, value in fields.items() if name not in _SHOWN_APART}
+    level = "REPORT" if line.is_report else str(line.fields.get("level", ""))
+    more = {} if line.is_report else line.fields
     words = [
         output.moment(line.time),
         f"{line.group:<8}",
         click.style(f"{output.plain(level):<7}", fg=_COLOURS.get(level)),
-        output.plain(said),
-        *(click.style(output.plain(f"{name}={value}"), dim=True) for name, value in more.items()),
+        output.plain(_report(line.fields["record"]) if line.is_report else _message(line)),
+        *(
+            click.style(output.plain(f"{name}={value}"), dim=True)
+            for name, value in more.items()
+            if name not in _SHOWN_APART
+        ),
     ]
     click.echo(" ".join(words))
-    if "exception" in fields:
-        click.echo(
-            "\n".join(f"    {each}" for each in output.plain(str(fields["exception"])).splitlines())
-        )
+    if "exception" in line.fields:
+        exception = output.plain(str(line.fields["exception"]))
+        click.echo("\n".join(f"    {each}" for each in exception.splitlines()))
+
+
+def _message(line: "Line") -> str:
+    message = line.fields.get("message")
+    return message if isinstance(message, str) else json.dumps(message)
+
+
+def _report(record: dict[str, Any]) -> str:
+    """How an invocation ended, and what it took."""
+    metrics = record.get("metrics", {})
+    seconds = metrics.get("durationMs", 0) / 1000
+    used, most = metrics.get("maxMemoryUsedMB"), metrics.get("memorySizeMB")
+    return f"{record.get('status')} after {seconds:.1f} s, {used} of {most} MB of memory used"
