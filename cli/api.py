@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -147,11 +148,11 @@ class Api:
     ) -> Answer:
         try:
             return self._client.call(method, path, body, headers=headers)
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             raise no_answer(self._where, error) from error
 
     def _accepted(self, answer: Answer) -> Answer:
-        if not 200 <= answer.status < 300:
+        if not 200 <= answer.status < 300 or not answer.is_readable:
             raise refused(self._where, answer)
         return answer
 

@@ -28,6 +28,14 @@ class Answer:
         """The body's value."""
         return json.loads(self.text)
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether there is no body, or one of JSON, as all of the API's are."""
+        try:
+            return not self.text or self.json is not None
+        except ValueError:
+            return False
+
 
 class ApiClient:
     """The API at one address."""

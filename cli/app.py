@@ -117,8 +117,7 @@ class Jobs(SharedOptions, click.Group):
         except (click.Abort, KeyboardInterrupt):
             click.echo("Stopped.", err=True)
             sys.exit(Exit.INTERRUPTED)
-        except BrokenPipeError:  # `jobs list | head`
-            sys.stdout = None  # or Python would complain about it as it ends
+        except SystemExit:  # click's own: completed, or nobody reads on (`jobs list | head`)
             sys.exit(Exit.DONE)
         except Exception as error:
             explained = _explained(error)

@@ -40,7 +40,7 @@ _THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceed
 _RENEW = "Renew them (aws sso login, or a new token), or choose others with --profile."
 
 
-def no_answer(where: "Where", error: OSError) -> Problem:
+def no_answer(where: "Where", error: Exception) -> Problem:
     """The API could not be reached."""
     reason = getattr(error, "reason", None) or error
     hint = "Is this machine online, and is the stack still there? jobs doctor looks at the stack."

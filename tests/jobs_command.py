@@ -25,6 +25,10 @@ from local.build import ROOT
 ID = "3f9a" + "0" * 28
 
 
+class RawText(str):
+    """A body that is not JSON."""
+
+
 @dataclass(frozen=True)
 class Call:
     """What the API was asked."""
@@ -108,6 +112,8 @@ def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeApi]:
             body = json.loads(sent) if sent else None
             status, said, headers = fake.answer(Call(self.command, self.path, self.headers, body))
             data = b"" if said is None else json.dumps(said).encode()
+            if isinstance(said, RawText):
+                data = said.encode()
             self.send_response(status)
             for name, value in {"Content-Length": str(len(data)), **headers}.items():
                 self.send_header(name, value)

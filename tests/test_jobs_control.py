@@ -1,7 +1,10 @@
 """The commands that look at jobs and steer them."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -9,6 +12,7 @@ import pytest
 
 from fake_account import Account
 from jobs_command import ID, FakeApi, job, jobs, problem
+from local.build import ROOT
 
 OTHER = "7b21" + "0" * 28
 LIST = "/jobs?organization_id=default&limit=100"
@@ -52,6 +56,24 @@ def test_filters_reach_the_api(api: FakeApi) -> None:
     assert "No such jobs of organisation a b" in done.stderr
 
 
+def test_a_reader_that_has_seen_enough_is_no_error(api: FakeApi) -> None:
+    """As in jobs list --all | head -1."""
+    api.on("GET", LIST, 200, page(*[job("queued")] * 3000))
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "cli", "list", "--all"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(ID)
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
 def test_an_unknown_status_is_refused_with_those_there_are(api: FakeApi) -> None:
     done = jobs("list", "--status", "done")
     assert done.exit_code == 2
@@ -76,7 +98,10 @@ def test_a_job_is_shown_with_its_payload_result_and_error(api: FakeApi) -> None:
 
 def test_text_of_strangers_does_not_steer_the_terminal(api: FakeApi) -> None:
     api.on(
-        "GET", f"/jobs/{ID}", 200, job("running", result_message="\x1b[2Jgone", payload="\x1b[2J")
+        "GET",
+        f"/jobs/{ID}",
+        200,
+        job("running", result_message="\x1b]0;gone\x07", payload="\x1b]0;"),
     )
     assert "\x1b" not in jobs("show", ID).stdout
 

@@ -12,7 +12,7 @@ import pytest
 from cli import local_aws
 from cli.stack import Stack
 from fake_account import OUTPUTS, Account
-from jobs_command import ID, FakeApi, job, jobs, problem
+from jobs_command import ID, FakeApi, RawText, job, jobs, problem
 from local.build import ROOT
 
 LIST = "/jobs?organization_id=default&limit=100"
@@ -73,6 +73,14 @@ def test_an_api_that_can_not_be_reached_is_named(api: FakeApi) -> None:
     assert "http://127.0.0.1:9 can't be reached" in done.stderr
 
 
+def test_a_page_that_stands_in_for_the_api_is_not_taken_for_it(api: FakeApi) -> None:
+    """As a network does that wants to be logged in to first."""
+    api.on("GET", LIST, 200, RawText("<h1>Welcome to our wifi</h1>"))
+    done = jobs("list")
+    assert done.exit_code == 1
+    assert "Is this the API of a Job Runners stack" in done.stderr
+
+
 def test_an_address_that_is_none_is_refused(api: FakeApi) -> None:
     done = jobs("list", "--api-url", "file:///etc/passwd")
     assert done.exit_code == 2
@@ -120,6 +128,15 @@ def test_shared_options_stand_before_or_after_the_command_and_win_over_the_envir
     jobs("list", "--organization", "b", JOBS_ORGANIZATION="x")
     jobs("list", JOBS_ORGANIZATION="c")
     assert [call.path.split("=")[1].split("&")[0] for call in api.calls] == ["a", "b", "c"]
+
+
+def test_a_stack_that_the_command_line_names_counts_for_more_than_an_address_around_it(
+    api: FakeApi, account: Account
+) -> None:
+    done = jobs("list", "--stack", "nope")
+    assert done.exit_code == 5
+    assert "There is no stack nope" in done.stderr
+    assert api.calls == []
 
 
 def run(home: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
