@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from fake_account import SOURCES, Account
+from fake_account import Account
+from fake_stack import SOURCES
 from jobs_command import jobs
 
 Break = Callable[[Account], Any]

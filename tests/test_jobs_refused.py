@@ -11,7 +11,8 @@ import pytest
 
 from cli import local_aws
 from cli.stack import Stack
-from fake_account import OUTPUTS, Account
+from fake_account import Account
+from fake_stack import OUTPUTS
 from jobs_command import ID, FakeApi, RawText, job, jobs, problem
 from local.build import ROOT
 
