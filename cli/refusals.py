@@ -110,13 +110,13 @@ def _not_let_in(where: "Where", said: dict[str, Any]) -> Problem:
 
 def _forbidden(where: "Where", said: dict[str, Any]) -> Problem:
     if where.token:
-        message = "The API does not let this token in (403)."
+        message = f"The API does not let this token in: {said.get('message', 403)}."
         hint = "A stack without JwtIssuer takes calls signed with AWS credentials, and no token."
     else:
-        message = "The API does not let your AWS credentials in (403)."
+        message = f"The API does not let your AWS credentials in: {said.get('message', 403)}."
         hint = (
             "They need execute-api:Invoke on it. Whose they are: aws sts get-caller-identity. "
-            "Others: --profile. The wrong --region is refused like this too."
+            "Others: --profile. With --api-url, is the --region that of the API?"
         )
     return Problem(message, hint=hint, code=Exit.NO_ACCESS, answer=said or None)
 

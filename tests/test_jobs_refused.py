@@ -30,6 +30,7 @@ EMPTY: dict[str, Any] = {"jobs": [], "cursor": None}
         (404, problem(404, "there is no job z"), 1, "There is no job z."),
         (403, problem(403, "this caller may only read"), 5, "This caller may only read."),
         (403, {"message": "Forbidden"}, 5, "execute-api:Invoke"),
+        (403, {"message": "Signature expired: 1 < 2"}, 5, "Signature expired: 1 < 2."),
         (401, {"message": "Unauthorized"}, 5, "JOBS_TOKEN"),
         (413, {"message": "Request Too Long"}, 1, "answered 413: Request Too Long"),
         (503, problem(503, "it did not leave"), 6, "answered 503: it did not leave"),
