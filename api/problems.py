@@ -16,20 +16,23 @@ from api.refusals import Refusal
 from work import context
 
 CONTENT_TYPE = "application/problem+json"
+TYPE = "urn:job-runners:"  # what every type begins with
 _RETRY_AFTER = "5"  # seconds
 _SHOWN_PROBLEMS = 20
 _SHOWN_CHARACTERS = 500
 
 
-class _Kind(NamedTuple):
+class Kind(NamedTuple):
+    """A type of problem."""
+
     status: int
     slug: str
     title: str
 
 
-_NOT_SENT = _Kind(503, "not-sent", "The task could not be sent")
-_UNAVAILABLE = _Kind(503, "unavailable", "A service that this needs did not answer")
-_UNEXPECTED = _Kind(500, "unexpected", "Something went wrong here")
+_NOT_SENT = Kind(503, "not-sent", "The task could not be sent")
+_UNAVAILABLE = Kind(503, "unavailable", "A service that this needs did not answer")
+_UNEXPECTED = Kind(500, "unexpected", "Something went wrong here")
 _OURS = {
     _NOT_SENT: "it did not leave and nothing holds it: send it again",
     _UNAVAILABLE: (
@@ -38,34 +41,42 @@ _OURS = {
     _UNEXPECTED: "the request was not at fault; the log says more about this request_id",
 }
 
-_MOVED = _Kind(409, "moved-meanwhile", "The job has moved meanwhile")
-_PAYLOAD_GONE = _Kind(409, "payload-gone", "The job's payload is no longer kept")
+_MOVED = Kind(409, "moved-meanwhile", "The job has moved meanwhile")
+_PAYLOAD_GONE = Kind(409, "payload-gone", "The job's payload is no longer kept")
 # What the error says of itself is meant for the log.
 _IN_OTHER_WORDS = {
     _MOVED: "it moved while this was being done, which was not; look at it again",
     _PAYLOAD_GONE: "its payload is no longer in the bucket; give it one to be retried with",
 }
 
-_KINDS: dict[type[BaseException], _Kind] = {
-    errors.UnknownJobType: _Kind(422, "unknown-job-type", "There is no job of this name"),
-    errors.UnknownTask: _Kind(422, "unknown-task", "There is no task of this name"),
-    errors.InvalidPayload: _Kind(422, "invalid-payload", "The payload does not fit"),
-    errors.PayloadTooLarge: _Kind(413, "too-large", "The request carries too much"),
-    errors.InvalidCursor: _Kind(400, "invalid-cursor", "The cursor can't be used"),
-    errors.NotFullyCapable: _Kind(409, "not-fully-capable", "This stack can't run such a job"),
-    errors.IdempotencyConflict: _Kind(409, "idempotency-conflict", "The key was used before"),
-    errors.WrongState: _Kind(409, "wrong-state", "The job's status does not allow this"),
+_KINDS: dict[type[BaseException], Kind] = {
+    errors.UnknownJobType: Kind(422, "unknown-job-type", "There is no job of this name"),
+    errors.UnknownTask: Kind(422, "unknown-task", "There is no task of this name"),
+    errors.InvalidPayload: Kind(422, "invalid-payload", "The payload does not fit"),
+    errors.PayloadTooLarge: Kind(413, "too-large", "The request carries too much"),
+    errors.InvalidCursor: Kind(400, "invalid-cursor", "The cursor can't be used"),
+    errors.NotFullyCapable: Kind(409, "not-fully-capable", "This stack can't run such a job"),
+    errors.IdempotencyConflict: Kind(409, "idempotency-conflict", "The key was used before"),
+    errors.TooManyPaused: Kind(409, "too-many-paused", "Too much is paused"),
+    errors.WrongState: Kind(409, "wrong-state", "The job's status does not allow this"),
     errors.PreconditionFailed: _MOVED,
     errors.MissingObject: _PAYLOAD_GONE,
-    errors.JobNotFound: _Kind(404, "job-not-found", "There is no such job"),
+    errors.JobNotFound: Kind(404, "job-not-found", "There is no such job"),
     errors.SendFailed: _NOT_SENT,
 }
+
+
+def kinds() -> dict[str, Kind]:
+    """Every type of problem that there can be, by its slug."""
+    refusals = [Kind(each.status, each.slug, each.title) for each in Refusal.__subclasses__()]
+    found = [*_KINDS.values(), _UNAVAILABLE, _UNEXPECTED, *refusals]
+    return {each.slug: each for each in sorted(found)}
 
 
 def answer(error: Exception) -> Response[str]:
     """The response that an error has. What nobody expected is logged with its traceback."""
     if isinstance(error, Refusal):
-        kind = _Kind(error.status, error.slug, error.title)
+        kind = Kind(error.status, error.slug, error.title)
         return _problem(kind, str(error), error.problems, error.headers)
     kind = _kind(error)
     if kind in _OURS:  # what went wrong here is for the log: it may name functions and tables
@@ -76,7 +87,7 @@ def answer(error: Exception) -> Response[str]:
     return _problem(kind, detail, getattr(error, "problems", ()))
 
 
-def _kind(error: Exception) -> _Kind:
+def _kind(error: Exception) -> Kind:
     for each in type(error).__mro__:
         if each in _KINDS:
             return _KINDS[each]
@@ -111,10 +122,10 @@ _THROTTLED = frozenset(
 
 
 def _problem(
-    kind: _Kind, detail: str, problems: Any = (), headers: dict[str, str] | None = None
+    kind: Kind, detail: str, problems: Any = (), headers: dict[str, str] | None = None
 ) -> Response[str]:
     body: dict[str, Any] = {
-        "type": f"urn:job-runners:{kind.slug}",
+        "type": TYPE + kind.slug,
         "title": kind.title,
         "status": kind.status,
         "detail": _short(detail),

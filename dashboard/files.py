@@ -38,7 +38,7 @@ _POLICY = "; ".join(
         "trusted-types 'none'",
     )
 )
-_SECURITY = {
+SECURITY = {
     "Content-Security-Policy": _POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -67,7 +67,7 @@ class Asset:
     def headers(self, *, kept: bool) -> dict[str, str]:
         """The headers it is served with; `kept` if its address changes whenever it does."""
         caching = {"Cache-Control": _FOR_LONG if kept else _ASK_AGAIN, "ETag": self.etag}
-        return {**_SECURITY, **caching, "Vary": "Accept-Encoding"}
+        return {**SECURITY, **caching, "Vary": "Accept-Encoding"}
 
 
 @cache
@@ -96,6 +96,7 @@ def _others() -> dict[str, Asset]:
     return {
         "app.js": _asset("".join(_joined(_FIRST_MODULE, set())), ".js"),
         "icon.svg": _asset((_FOLDER / "icon.svg").read_text(), ".svg"),
+        "docs.css": _asset((_FOLDER / "docs.css").read_text(), ".css"),
         "style.css": _asset("".join((_FOLDER / name).read_text() for name in _STYLES), ".css"),
     }
 

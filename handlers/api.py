@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from api import control, exchange, page, requests, views
+from api import control, docs_page, exchange, openapi, page, requests, views
 from api.access import Caller, Role
 from api.answers import respond
 from api.catalogue import catalogue
-from api.exchange import OPEN, Route
+from api.exchange import OPEN, Route, Routes
 from api.query import list_query
 from api.refusals import InvalidQuery
 from runners import get_job_runner
@@ -78,6 +78,16 @@ def get_job_types(_event: Event, _caller: Caller) -> Response[str]:
     return respond(200, catalogue())
 
 
+def get_openapi(_event: Event, _caller: Caller) -> Response[str]:
+    """This API, described for programs (OpenAPI 3.1)."""
+    return respond(200, openapi.document(ROUTES))
+
+
+def get_docs(_event: Event, _caller: Caller) -> Response[str]:
+    """This API, described for people."""
+    return docs_page.page(openapi.document(ROUTES))
+
+
 def get_health(_event: Event) -> Response[str]:
     """Whether this function runs. Open to all, so it tells nothing else."""
     return respond(200, {"status": "ok"})
@@ -93,7 +103,7 @@ def get_asset(event: Event, version: str, name: str) -> Response[str]:
     return page.file(event, version, name)
 
 
-ROUTES = {
+ROUTES: Routes = {
     "/": {"GET": Route(get_page, OPEN)},
     "/assets/<version>/<name>": {"GET": Route(get_asset, OPEN)},
     "/tasks": {"POST": Route(post_task, Role.SERVICE)},
@@ -110,6 +120,8 @@ ROUTES = {
         "DELETE": Route(control.delete_paused, Role.SERVICE),
     },
     "/job-types": {"GET": Route(get_job_types, Role.READER)},
+    "/openapi.json": {"GET": Route(get_openapi, Role.READER)},
+    "/docs": {"GET": Route(get_docs, Role.READER)},
     "/health": {"GET": Route(get_health, OPEN)},
 }
 app = exchange.resolver(ROUTES)

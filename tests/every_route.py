@@ -57,5 +57,7 @@ EVERY_ROUTE = {
     ("/paused/<kind>/<name>", "PUT"): Entry("service", Asked("PUT", "/paused/queue/default")),
     ("/paused/<kind>/<name>", "DELETE"): Entry("service", Asked("DELETE", "/paused/queue/default")),
     ("/job-types", "GET"): Entry("reader", Asked("GET", "/job-types")),
+    ("/openapi.json", "GET"): Entry("reader", Asked("GET", "/openapi.json")),
+    ("/docs", "GET"): Entry("reader", Asked("GET", "/docs")),
     ("/health", "GET"): Entry(None, Asked("GET", "/health")),
 }

@@ -1,0 +1,207 @@
+"""The API as an OpenAPI 3.1 document, for this stack: its jobs, its tasks, its kind of callers."""
+
+import re
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from api import problems
+from api.access import Role
+from api.exchange import OPEN, Route, Routes
+from api.operations import (
+    ALWAYS,
+    HEADERS,
+    OPERATIONS,
+    ORGANIZATION,
+    PATH_PARAMETERS,
+    Answer,
+    Operation,
+)
+from api.requests import RetryData, TaskData
+from api.schemas import SCHEMAS, Schema, problem, ref
+from runners.base import JobData
+from runners.registry import registry
+from settings import settings
+from work.definitions import Job, Task
+
+Works = dict[str, tuple[str, Job | Task]]  # by the name of a schema: name, and what goes by it
+
+_MODE: JsonSchemaMode = "validation"
+_BASE: dict[type[Job | Task], type[BaseModel]] = {Job: JobData, Task: TaskData}
+_FIELD: dict[type[Job | Task], str] = {Job: "job_type", Task: "task_name"}
+_SECURITY: dict[str, Schema] = {
+    "iam": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "x-amazon-apigateway-authtype": "awsSigv4",
+        "description": "Signed with IAM credentials (AWS Signature 4, service `execute-api`)",
+    },
+    "jwt": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A token of the stack's issuer, with a role: reader, operator or service",
+    },
+}
+_GATEWAY = {401: "No token, or not a valid one", 403: "", 429: "Too many requests: ask again later"}
+
+
+def document(routes: Routes) -> dict[str, Any]:
+    """The document for these routes."""
+    mode = settings().access_mode
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Job Runners",
+            "version": "1",
+            "description": "Background jobs and tasks. Errors are `application/problem+json` "
+            f"(RFC 9457), whose `type` is `{problems.TYPE}` and a name. A path that there is not "
+            "is `path-not-found`, and a method that a path does not take `method-not-allowed`.",
+        },
+        "paths": {
+            _written(path): {
+                method.lower(): _operation(path, routes[path][method], each)
+                for method, each in operations.items()
+            }
+            for path, operations in OPERATIONS.items()
+        },
+        "components": {
+            "securitySchemes": {mode: _SECURITY[mode]},
+            "schemas": SCHEMAS | _bodies() | {"Problem": _any_problem()},
+        },
+    }
+
+
+def _written(path: str) -> str:
+    return path.translate(str.maketrans("<>", "{}"))
+
+
+def _operation(path: str, route: Route, operation: Operation) -> dict[str, Any]:
+    words = " ".join((route.answer.__doc__ or "").split())
+    found: dict[str, Any] = {
+        "operationId": operation.id,
+        "summary": words.split(". ")[0].removesuffix("."),
+        "description": words,
+        "security": _security(route.least),
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": PATH_PARAMETERS[name]}
+            for name in re.findall("<(.*?)>", path)
+        ]
+        + [_parameter(each) for each in operation.parameters],
+        "responses": _responses(route, operation),
+    }
+    if operation.body:
+        content = {"application/json": {"schema": ref(operation.body)}}
+        found["requestBody"] = {"required": operation.needs_body, "content": content}
+    return found
+
+
+def _security(least: Role | None) -> list[dict[str, list[str]]]:
+    """Any one of these. The names are roles of which a token needs the one, or a higher."""
+    if least is OPEN:
+        return []
+    mode = settings().access_mode
+    return [{mode: [least.name.lower()] if mode == "jwt" else []}]
+
+
+def _parameter(parameter: Schema) -> Schema:
+    must = parameter["name"] == ORGANIZATION and settings().access_mode == "iam"
+    return parameter | {"required": must or parameter["required"]}
+
+
+def _responses(route: Route, operation: Operation) -> dict[str, Any]:
+    found = {str(status): _answer(each) for status, each in operation.answers.items()}
+    if route.least is OPEN:
+        return found
+    slugs: dict[int, list[str]] = {}
+    for slug in sorted({*operation.problems, *ALWAYS}):
+        slugs.setdefault(problems.kinds()[slug].status, []).append(slug)
+    for status, names in sorted(slugs.items()):
+        found[str(status)] = _problems(names)
+    for status, says in _GATEWAY.items():
+        if status != 401 or settings().access_mode == "jwt":
+            response = found.setdefault(str(status), {"description": says, "content": {}})
+            response["content"]["application/json"] = {"schema": ref("GatewayMessage")}
+    return dict(sorted(found.items()))
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    found: dict[str, Any] = {"description": answer.says}
+    if answer.headers:
+        found["headers"] = {name: HEADERS[name] for name in answer.headers}
+    if answer.schema:
+        found["content"] = {answer.content_type: {"schema": ref(answer.schema)}}
+    elif answer.content_type != "application/json":
+        found["content"] = {answer.content_type: {"schema": {"type": "string"}}}
+    return found
+
+
+def _problems(slugs: list[str]) -> dict[str, Any]:
+    """The response of one status, which may have several reasons."""
+    types = {"type": {"enum": [problems.TYPE + slug for slug in slugs]}}
+    says = "; ".join(f"{problems.kinds()[slug].title} (`{slug}`)" for slug in slugs)
+    return {
+        "description": says,
+        "content": {
+            problems.CONTENT_TYPE: {"schema": {"allOf": [ref("Problem")], "properties": types}}
+        },
+    }
+
+
+def _any_problem() -> Schema:
+    kinds = problems.kinds().values()
+    listed = "\n".join(f"- {each.status} `{each.slug}`: {each.title}" for each in kinds)
+    return problem([problems.TYPE + each.slug for each in kinds]) | {"description": listed}
+
+
+def _bodies() -> dict[str, Schema]:
+    """The bodies of requests: one shape for each job and each task, by its own payload.
+
+    What extensions name begins with a word and a dot, so that it can't be taken for another.
+    """
+    works: Works = {
+        **{_key("job", name): (name, job) for name, job in registry().jobs.items()},
+        **{_key("task", name): (name, task) for name, task in registry().tasks.items()},
+    }
+    models: set[type[BaseModel]] = {work.payload_model for _, work in works.values()}
+    refs, shapes = models_json_schema(
+        [(model, _MODE) for model in sorted(models, key=lambda model: model.__qualname__)],
+        ref_template="#/components/schemas/payload.{model}",
+    )
+    schemas = {f"payload.{name}": shape for name, shape in shapes["$defs"].items()}
+    for key, (name, work) in works.items():
+        schemas[key] = _body(name, work, refs[work.payload_model, _MODE])
+    return schemas | {
+        "NewJob": _one_of(Job, works),
+        "Task": _one_of(Task, works),
+        "RetryData": RetryData.model_json_schema(),
+    }
+
+
+def _body(name: str, work: Job | Task, payload: Schema) -> Schema:
+    """The body with one name and its payload, which is wanted if it has fields that are."""
+    base = _BASE[type(work)].model_json_schema()
+    field = _FIELD[type(work)]
+    wanted = any(each.is_required() for each in work.payload_model.model_fields.values())
+    properties = {field: {"type": "string", "const": name}, "payload": payload}
+    return base | {
+        "title": name,
+        "properties": base["properties"] | properties,
+        "required": [field, *(["payload"] if wanted else [])],
+    }
+
+
+def _one_of(kind: type[Job | Task], works: Works) -> Schema:
+    """Any body of this kind, told apart by the name of the work."""
+    names = {name: ref(key) for key, (name, work) in works.items() if isinstance(work, kind)}
+    mapping = {name: each["$ref"] for name, each in names.items()}
+    return {
+        "oneOf": list(names.values()),
+        "discriminator": {"propertyName": _FIELD[kind], "mapping": mapping},
+    }
+
+
+def _key(kind: str, name: str) -> str:
+    return f"{kind}.{re.sub('[^A-Za-z0-9._-]', '-', name)}"
