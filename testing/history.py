@@ -18,19 +18,20 @@ from errors import DoNotRetry, RetryAfter
 from runners import log, timer
 from runners.base import JobData
 from runners.messages import TaskMessage
-from store import blobs, bucket, job_request, pauses
+from store import blobs, bucket, job_request, pauses, steps
 from testing import moto_direct
 from testing.aws import WORKER, mocked_aws
 from testing.hostile_boundary import Boundary
 from testing.hostile_lambda import Choose, HostileLambda
 from testing.moto_direct import Row
+from testing.people import People
 from testing.task_witness import TaskWitness
 from testing.witness import FINISHED, Violation, Witness
 from work import retry
 from work.definitions import Job, Task
 from work.retry import Retry
 from work.running_job import RunningJob
-from work.signals import LegOver, TimeOver
+from work.signals import LegOver, Paused, TimeOver
 
 _SHARDS = 2
 # More than a row has room for, however well it is compressed.
@@ -45,6 +46,10 @@ class Steps(BaseModel):
     steps: int = Field(default=4, ge=0, le=50)
     seconds: float = Field(default=5, ge=0)
     checkpoints: bool = True
+    named: bool = False  # each step is a job.step, and the first has a child
+
+
+_CHILD = Steps(steps=1)
 
 
 def take_steps(job: RunningJob, payload: Steps) -> dict[str, Any]:
@@ -149,7 +154,9 @@ class History:
             name: task.retry.max_attempts if task.retry else 1 for name, task in TASKS.items()
         }
         self.tasks = TaskWitness(self.world, attempts, self.witness.broken)
-        self.done: dict[str, list[int]] = {}
+        self.people = People(self.world)
+        self.done: dict[tuple[str, int], list[int]] = {}  # by job, and how often it was done again
+        self.ids: dict[str, set[str]] = {}  # of what must be one job
         self.payloads: dict[str | None, Steps] = {}  # of jobs, by campaign: each has its own
         self._stack = ExitStack()
 
@@ -179,6 +186,7 @@ class History:
             steps=(4, 0, 1, 30)[self.choose("steps of the job", 4)],
             seconds=(5, 0, 17, 70)[self.choose("seconds a step", 4)],
             checkpoints=self.choose("checkpoints", 4) < 3,
+            named=self.choose("named steps", 3) == 2,
         )
         campaign = str(len(self.payloads))
         self.payloads[campaign] = payload
@@ -186,11 +194,24 @@ class History:
             job_type=("hostile_once", "hostile_again")[self.choose("tagged", 2)],
             campaign_id=campaign,
             payload=payload.model_dump(),
+            delay=(0, 0, 30, 700, 2000)[self.choose("delay", 5)],
+            idempotency_key=(None, campaign)[self.choose("idempotency key", 3) // 2],
         )
-        self.world.invoke("api", lambda: self._accept(data))
+        times = 2 if data.idempotency_key else 1  # as a caller does who got no answer
+        for _ in range(times):
+            self.world.invoke("api", lambda: self._accept(data))
 
     def _accept(self, data: JobData) -> None:
-        self.witness.accepted.add(runners.get_job_runner().dispatch_job(data).id)
+        job_id = runners.get_job_runner().dispatch_job(data).id
+        if job_id not in self.witness.deleted:
+            self.witness.accepted.add(job_id)
+        if data.idempotency_key:
+            self._is_one_job(f"request {data.idempotency_key}", job_id)
+
+    def _is_one_job(self, what: str, job_id: str) -> None:
+        if len(self.ids.setdefault(what, set()) | {job_id}) > 1:
+            self.witness.broken(f"{what} is more than one job")
+        self.ids[what].add(job_id)
 
     def dispatch_task(self) -> None:
         """A task, through the API: once that has answered, it was sent."""
@@ -206,7 +227,7 @@ class History:
 
     def end(self) -> Counter[str]:
         """Let the world rest, and every job end; returns the figures. Raises Violation."""
-        self.world.rest(self._unfinished)
+        self.world.rest(self._unfinished, first=self.people.resume_all)
         rows = self._rows()
         self.witness.check_ended(rows)
         self.tasks.check_ended()
@@ -227,22 +248,38 @@ class History:
     def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
         """What the jobs of a history do."""
         self.witness.started(job.id, job.attempt, job.leg)
-        if payload != self.payloads[job.campaign_id]:
+        if payload not in (self.payloads[job.campaign_id], _CHILD):
             self.witness.broken(f"the payload of job {job.id} is not what it was")
-        done = self.done.setdefault(job.id, [])
+        done = self.done.setdefault((job.id, self.witness.runs[job.id]), [])
         for step in range(job.cursor or 0, payload.steps):
             self.world.spend(payload.seconds)
             if job.time_left() == 0:
                 raise TimeOver  # as the alarm would, which counts another time
             self._perhaps_fail("a step", 40)
+            if payload.named:
+                self._take_named_step(job, step)
             done.append(step)
             if payload.checkpoints:
                 try:
                     job.checkpoint(step + 1, progress=100 * step / payload.steps)
-                except LegOver:
+                except (LegOver, Paused):
                     self.witness.leg_ended(job.id)
                     raise
         return payload.model_dump()
+
+    def _take_named_step(self, job: RunningJob, step: int) -> None:
+        def effect() -> int:
+            if steps.find(job._row, f"step {step}"):
+                self.witness.broken(f"step {step} of job {job.id} was taken again")
+            self.world.spend(1)
+            return step
+
+        if job.step(str(step), effect) != step:
+            self.witness.broken(f"step {step} of job {job.id} is not what it was")
+        if step == 0:
+            child = job.dispatch("hostile_once", _CHILD, key="child")
+            self._is_one_job(f"the child of {job.id}", child)
+            self.world.figures["children"] += 1
 
     def run_errand(self, payload: Errand) -> None:
         """What the tasks of a history do."""
@@ -269,12 +306,15 @@ class History:
 
     def _check_work(self, row: Row) -> None:
         """An untagged job took no step twice; one that succeeded left none out."""
-        done = self.done.get(row["id"], [])
-        if row["max_attempts"] == 1 and len(done) != len(set(done)):
-            self.witness.broken(f"untagged job {row['id']} took a step twice: {done}")
+        runs = [done for (job_id, _), done in self.done.items() if job_id == row["id"]]
+        for done in runs:
+            if row["max_attempts"] == 1 and len(done) != len(set(done)):
+                self.witness.broken(f"untagged job {row['id']} took a step twice: {done}")
+        done = [step for run in runs for step in run]
         if row["status"] == "succeeded":
             result = blobs.get(row.get("result"), row.get("result_key"))
-            if result != self.payloads[row["campaign_id"]].model_dump():
+            asked = (self.payloads[row["campaign_id"]], _CHILD)
+            if result not in [payload.model_dump() for payload in asked]:
                 self.witness.broken(f"the result of job {row['id']} is not what it returned")
             if set(done) != set(range(result["steps"])):
                 self.witness.broken(f"job {row['id']} succeeded without taking every step: {done}")

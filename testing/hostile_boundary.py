@@ -21,7 +21,7 @@ from store import aws as clients
 from testing import moto_direct
 from testing.hostile_invocation import Invocation
 from testing.hostile_lambda import HostileLambda
-from testing.moto_direct import plain
+from testing.moto_direct import Row, plain
 
 _SERVICES = ("dynamodb", "lambda", "s3", "sqs")
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"
@@ -89,7 +89,18 @@ class Boundary:
         if str(request.url).endswith("/invocations"):
             self._world.take_invoke(json.loads(request.body))
             return _answer(202, None)
-        return _answer(*moto_direct.answer(request))
+        status, body = moto_direct.answer(request)
+        if status == 200:
+            operation = str(request.headers["X-Amz-Target"]).rpartition(".")[2].strip("'")
+            self._landed(operation, json.loads(request.body))
+        return _answer(status, body)
+
+    def _landed(self, operation: str, call: dict[str, Any]) -> None:
+        self._world.on_landed(operation, call)
+        if operation == "TransactWriteItems" and self._world.stack:
+            for update in (each["Update"] for each in call["TransactItems"] if "Update" in each):
+                row = moto_direct.row(update["TableName"], update["Key"])
+                self._saw_write(self._world.stack[-1], row)
 
     def _after_response(self, response: Any, operation: Any, **_: Any) -> int | None:
         world = self._world
@@ -97,7 +108,7 @@ class Boundary:
             self._losing = False
             return None
         if operation.name == "UpdateItem" and world.stack:
-            self._saw_write(world.stack[-1], response[1]["Attributes"])
+            self._saw_write(world.stack[-1], plain(response[1]["Attributes"]))
         match world.chance("after a call", 24):
             case 22:
                 world.kill("after a call")
@@ -108,9 +119,9 @@ class Boundary:
         self._losing = False
         return None
 
-    def _saw_write(self, invocation: Invocation, attributes: dict[str, Any]) -> None:
-        row = plain(attributes)
-        if invocation.name == "worker" and invocation.claim is None:
+    def _saw_write(self, invocation: Invocation, row: Row) -> None:
+        claimed = row["status"] == "running"  # and not held back instead
+        if invocation.name == "worker" and invocation.claim is None and claimed:
             invocation.claim = row.get("claim_token")
             self._world.claims[row["claim_token"]] = invocation
         self._world.on_write(invocation, row)

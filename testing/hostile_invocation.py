@@ -25,6 +25,7 @@ class Invocation:
     skew: int
     hops: int
     message: Message  # what it was invoked about, if that was a message of ours
+    started: int
     dead: bool = False
     zombie: bool = False  # frozen past its deadline and thawed again
     claim: str | None = None  # the token it claimed a row with

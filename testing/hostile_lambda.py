@@ -44,6 +44,8 @@ class HostileLambda:
         self.on_write: Callable[[Invocation, Row], None] = lambda invocation, row: None
         self.on_send: Callable[[Invocation | None, Message], None] = lambda sender, message: None
         self.on_delivery: Callable[[Message], None] = lambda message: None
+        self.on_landed: Callable[[str, Row], None] = lambda operation, call: None
+        self.people: Callable[[], None] = lambda: None  # one of them does something
         self.on_loss: Callable[[Message], None] = lambda message: None
         self._answered_partly = False
         self._numbers = itertools.count()
@@ -67,15 +69,18 @@ class HostileLambda:
         self.check_alive("working")
 
     def step(self) -> None:
-        """One thing happens: an event arrives, the minute comes round, or time just passes."""
+        """One thing happens: an event arrives, the minute comes round, people do something, or time
+        just passes."""
         ready = [event for event in self.events if event.at <= self.time]
-        kind = self.chance("what happens", 4)
+        kind = self.chance("what happens", 5)
         if kind <= 1 and ready:
             event = ready[self.chance("which event", len(ready))]
             self.events.remove(event)
             self._deliver(event)
         elif kind == 2:
             self.time += (1, 20, 61, 130, 1000)[self.chance("time", 5)] * clock.SECOND
+        elif kind == 3:
+            self.people()
         else:
             self.tick()
 
@@ -83,11 +88,15 @@ class HostileLambda:
         """The minute comes round."""
         self._invoke("timer", {"source": "aws.events"}, handlers.timer.handler, 60)
 
-    def rest(self, unfinished: Callable[[], list[int]]) -> None:
+    def rest(
+        self, unfinished: Callable[[], list[int]], first: Callable[[], None] = lambda: None
+    ) -> None:
         """No more mischief: what is under way arrives and the timer ticks until all is finished, or
-        for so long that it never will be. `unfinished` gives the due times of unfinished rows."""
+        for so long that it never will be. `unfinished` gives the due times of unfinished rows;
+        `first` is what people do before they rest."""
         drought = 40 * self.chance("no worker for", 8) // 7
         self.resting = True
+        first()
         for _ in range(drought):  # minutes in which nobody can start: a backlog
             self.time += clock.MINUTE
             self._tick_if_due(unfinished())
@@ -154,7 +163,7 @@ class HostileLambda:
         """Run a function; returns what Lambda would say of its end, None if it was a good one."""
         deadline = self.time + int(timeout * clock.SECOND)
         hops, message = (event.hops, event.message) if event else (0, {})
-        invocation = Invocation(name, deadline, self._skew(), hops, message)
+        invocation = Invocation(name, deadline, self._skew(), hops, message, self.time)
         self.stack.append(invocation)
         self._answered_partly = False
         try:

@@ -35,6 +35,11 @@ def rows(table: str) -> list[Row]:
     return [plain(item) for item in _items(table)]
 
 
+def row(table: str, key: dict[str, Any]) -> Row:
+    """One item, which is there."""
+    return plain(_attributes(_tables().get_item(table, key)))
+
+
 def plain(item: dict[str, dict[str, Any]]) -> Row:
     """An item in DynamoDB's own form as a Row."""
     row: Row = {}

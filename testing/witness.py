@@ -3,13 +3,15 @@
 from collections import Counter
 from collections.abc import Mapping
 
-from store.job_request import Status
+from store.pauses import CACHED
 from store.verbs import EARLY
 from testing.hostile_invocation import WELL, Invocation
-from testing.hostile_lambda import HostileLambda
-from testing.moto_direct import Row
+from testing.hostile_lambda import SKEW, HostileLambda
+from testing.moto_direct import Row, plain
+from testing.people import Brakes
 
-FINISHED = ("succeeded", "failed")
+FINISHED = ("succeeded", "failed", "cancelled")
+_WAITING = ("scheduled", "waiting", "queued", "retryable")
 
 
 class Violation(AssertionError):
@@ -33,7 +35,12 @@ class Witness:
         self.lost: set[str] = set()  # accepted jobs without an outcome, once all is quiet
         self._open: dict[str, tuple[int, int]] = {}  # the leg that started last and has not ended
         self.violations: list[str] = []
+        self.deleted: set[str] = set()  # by people
+        self.runs: Counter[str] = Counter()  # by job: how often people had it done again
+        self._brakes = Brakes(world)
+        self._reasons: Counter[str] = Counter()  # by job: what there was to send it for
         world.on_write = self.saw
+        world.on_landed = self._landed
 
     def broken(self, promise: str) -> None:
         """A promise is. Not raised here: the code under test might answer for it."""
@@ -44,6 +51,9 @@ class Witness:
     def started(self, job_id: str, attempt: int, leg: int) -> None:
         """A leg begins. Unless the one before it ended in an orderly way, it must be another
         attempt's, which only jobs tagged for retry have."""
+        invocation = self._world.stack[-1]
+        if invocation.zombie and self.rows[job_id].get("claim_token") != invocation.claim:
+            return  # it stood still from its claim on, and can write nothing any more
         last = self._open.get(job_id)
         if last is not None and last[0] >= attempt:
             if self.rows[job_id]["max_attempts"] == 1:
@@ -58,27 +68,47 @@ class Witness:
     # --- seen at the table ------------------------------------------------------------------------
 
     def saw(self, invocation: Invocation, after: Row) -> None:
-        """A write has landed: was it one that may be?"""
+        """A write to a job's row has landed: was it one that may be?"""
         before = self.rows.get(after["id"])
         self.rows[after["id"]] = after
         self._check_row(after)
         if before is not None:
             self._check_change(invocation, before, after)
 
+    def _landed(self, operation: str, call: Row) -> None:
+        """A call that is no update of a row has landed."""
+        if operation == "PutItem" and call["TableName"] == "jobs":
+            row = plain(call["Item"])
+            self.deleted.discard(row["id"])
+            self.rows.setdefault(row["id"], row)
+        elif operation == "DeleteItem" and call["TableName"] == "jobs":
+            job_id = call["Key"]["id"]["S"]
+            if (status := self.rows[job_id]["status"]) not in FINISHED:
+                self.broken(f"job {job_id} was deleted while it was {status}")
+            self.deleted.add(job_id)
+            del self.rows[job_id]
+            self._begins_anew(job_id)  # if there is one of this id again
+        elif operation == "PutItem" and call["Item"]["pk"]["S"] == "paused":
+            self._brakes.saw(plain(call["Item"]))
+
     def check_ended(self, rows: list[Row]) -> None:
         """Once all is quiet: every job has its outcome, and cost no more messages than it may."""
         self.accepted |= {row["id"] for row in rows}
         ended = {row["id"] for row in rows if row["status"] in FINISHED}
-        self.lost = self.accepted - ended
+        self.lost = self.accepted - ended - self.deleted
         for row in rows:
             job = f"job {row['id']} ({row['status']}, {row['attempt']}, {row['legs']})"
             if row["status"] not in FINISHED:
                 self.broken(f"{job} was accepted and never ended: lost")
             sends = self._world.sent[row["id"]]
-            if sends > 16 + 4 * (row["legs"] + row["attempt"]):
+            if sends > 20 + 4 * self._reasons[row["id"]]:
                 self.broken(f"{job} was sent {sends} times")
-        for job_id in self.accepted - {row["id"] for row in rows}:
+        for job_id in self.lost - {row["id"] for row in rows}:
             self.broken(f"job {job_id} was accepted and is gone: lost")
+
+    def _begins_anew(self, job_id: str) -> None:
+        self.runs[job_id] += 1
+        self._open.pop(job_id, None)
 
     def _check_row(self, row: Row) -> None:
         job = f"job {row['id']}"
@@ -94,18 +124,50 @@ class Witness:
     def _check_change(self, invocation: Invocation, before: Row, after: Row) -> None:
         job = f"{invocation.name} on job {after['id']}"
         change = (before["status"], after["status"])
+        if change[0] != change[1]:
+            self._reasons[after["id"]] += 1
         if before["status"] in FINISHED:
-            self.broken(f"{job}: {change} after its outcome")
+            self._check_done_again(job, invocation, before, after)
+            return
         if after["attempt"] == before["attempt"] and after["progress"] < before["progress"]:
             self.broken(f"{job}: progress from {before['progress']} to {after['progress']}")
+        if before.get("cancel_requested") and after["status"] in _WAITING:
+            self.broken(f"{job}: {change} after it was cancelled")
         if before["status"] == "running":
             self._check_end_of_claim(job, invocation, before, after)
         elif after["status"] == "running":
-            early = before.get("run_at", 0) - self._world.now()
-            if before["status"] == Status.RETRYABLE and early > EARLY:
-                self.broken(f"{job}: claimed {early} ms before its time")
-        elif change[0] != change[1] and after["status"] != "failed":
-            self.broken(f"{job}: {change} without a claim")
+            self._check_claim(job, invocation, before)
+        elif change[0] != change[1]:
+            self._check_without_claim(job, invocation, *change)
+
+    def _check_done_again(self, job: str, invocation: Invocation, before: Row, after: Row) -> None:
+        """An outcome is for good, unless a person wants it otherwise."""
+        change = (before["status"], after["status"])
+        may_be = (("failed", "queued"), ("cancelled", "queued"))
+        if invocation.name != "api" or change not in may_be:
+            self.broken(f"{job}: {change} after its outcome")
+        self._begins_anew(after["id"])
+
+    def _check_claim(self, job: str, invocation: Invocation, before: Row) -> None:
+        early = before.get("run_at", 0) - self._world.now()
+        if before["status"] in ("retryable", "scheduled") and early > EARLY:
+            self.broken(f"{job}: claimed {early} ms before its time")
+        if before["status"] == "waiting":
+            self.broken(f"{job}: claimed while it was held back")
+        # By what it knew when it began: whoever stands still before the claim is told nothing.
+        held_since = self._brakes.held_since(before["job_type"], before["queue_name"])
+        if held_since is not None and invocation.started > held_since + CACHED + 2 * SKEW:
+            self.broken(f"{job}: started {invocation.started - held_since} ms into a pause")
+
+    def _check_without_claim(
+        self, job: str, invocation: Invocation, before: str, after: str
+    ) -> None:
+        held_back = before != "waiting" and after == "waiting"
+        self._world.figures["held back"] += held_back
+        let_go = before == "waiting" and after == "queued"
+        cancelled = after == "cancelled" and invocation.name == "api"
+        if not (held_back or let_go or cancelled or after == "failed"):
+            self.broken(f"{job}: {(before, after)} without a claim")
 
     def _check_end_of_claim(
         self, job: str, invocation: Invocation, before: Row, after: Row
@@ -113,6 +175,8 @@ class Witness:
         token = before["claim_token"]
         if after["claim_token"] != token:
             self.broken(f"{job}: claimed while it was running")
+        if after["status"] == "cancelled" and not before.get("cancel_requested"):
+            self.broken(f"{job}: cancelled, and nobody had asked for it")
         if invocation.name == "worker" and invocation.claim != token:
             self.broken(f"{job}: written by a worker that does not have it")
         if invocation.name != "worker" and after["status"] != "running":

@@ -1,0 +1,111 @@
+"""The people of a history: they cancel, retry by hand, delete, pause and resume as they please.
+
+What they were promised is for the witness to say.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+import runners
+from errors import JobRunnersError
+from runners import control, pause
+from runners.base import Send
+from store import pauses, queries
+from store.job_request import JobRequest
+from store.pauses import Kind
+from testing import moto_direct
+from testing.hostile_lambda import HostileLambda
+
+_BRAKES = [
+    (Kind.JOB_TYPE, "hostile_once"),
+    (Kind.JOB_TYPE, "hostile_again"),
+    (Kind.QUEUE, "default"),
+]
+
+
+class People:
+    """Those who own the jobs of a world, and who operate it. Each thing they do is a request to the
+    API, which may be killed on the way."""
+
+    def __init__(self, world: HostileLambda) -> None:
+        self._world = world
+        world.people = self.act
+
+    def act(self) -> None:
+        """One of them does something."""
+        deeds: dict[int, Callable[[], object]] = {
+            1: lambda: self._with_a_job("cancelled by hand", control.cancel),
+            2: lambda: self._with_a_job("retried by hand", self._retry),
+            3: lambda: self._with_a_job("deleted by hand", control.delete),
+            4: self._pause,
+            5: self._resume,
+        }
+        deed = deeds.get(self._world.chance("what people do", 6))
+        if deed:
+            deed()
+
+    def resume_all(self) -> None:
+        """Nothing stays paused."""
+        for kind, name in _BRAKES:
+            self._request(partial(pause.resume, kind, name, self._send()))
+
+    def _pause(self) -> None:
+        kind, name = self._brake()
+        self._world.figures["pauses"] += 1
+        self._request(lambda: pause.pause(kind, name))
+
+    def _resume(self) -> None:
+        kind, name = self._brake()
+        self._request(lambda: pause.resume(kind, name, self._send()))
+
+    def _brake(self) -> tuple[Kind, str]:
+        return _BRAKES[self._world.chance("which brake", len(_BRAKES))]
+
+    def _with_a_job(self, what: str, deed: Callable[[JobRequest], object]) -> None:
+        ids = sorted(row["id"] for row in moto_direct.rows("jobs"))
+        if ids:
+            job_id = ids[self._world.chance("which job", len(ids))]
+            self._request(lambda: self._to(job_id, what, deed))
+
+    def _to(self, job_id: str, what: str, deed: Callable[[JobRequest], object]) -> None:
+        row = queries.read(job_id)
+        if row is not None:
+            deed(row)
+            self._world.figures[what] += 1
+
+    def _retry(self, row: JobRequest) -> None:
+        control.retry_again(row, self._send())
+
+    def _request(self, call: Callable[[], object]) -> None:
+        def answered() -> None:
+            with suppress(JobRunnersError):  # refused, with an answer that a person can use
+                call()
+
+        self._world.invoke("api", answered)
+
+    def _send(self) -> Send:
+        send = runners.sender()
+        assert send is not None
+        return send
+
+
+class Brakes:
+    """Since when what is paused, as the table has it."""
+
+    def __init__(self, world: HostileLambda) -> None:
+        self._world = world
+        self._since: dict[str, int] = {}
+
+    def saw(self, entry: dict[str, object]) -> None:
+        """A brake was written."""
+        name = str(entry["sk"])
+        if entry["state"] == pauses.State.PAUSED:
+            self._since.setdefault(name, self._world.time)
+        else:
+            self._since.pop(name, None)
+
+    def held_since(self, job_type: str, queue_name: str) -> int | None:
+        """Since when no job of this type, in this queue, should be started; None if it may be."""
+        names = (f"{Kind.JOB_TYPE}#{job_type}", f"{Kind.QUEUE}#{queue_name}")
+        return min((self._since[name] for name in names if name in self._since), default=None)
