@@ -181,9 +181,6 @@ def test_the_timeline_tells_what_is_known_of_earlier_attempts(page: Page, dashbo
         "Attempt 3, its latest leg marked (5 in all): 20 min",
     )
     expect(page.locator("rect.mark")).to_have_count(1)
-    expect(page.get_by_role("link", name="This job's lines in CloudWatch")).to_have_attribute(
-        "href", "https://console.example/#logs"
-    )
 
 
 def test_a_job_of_many_legs_is_one_attempt_though_each_leg_is_queued_anew(
@@ -242,6 +239,18 @@ def test_a_number_too_large_for_javascript_keeps_its_digits(page: Page, dashboar
     page.get_by_role("button", name="Retry with this payload").click()
     expect(page.get_by_text("Queued again with the edited payload")).to_be_visible()
     assert retries[0].post_data == f'{{"payload":{{"n":{number},"m":-5}}}}'
+
+
+def test_a_job_leads_to_its_log(page: Page, dashboard: str) -> None:
+    answer(page, f"/jobs/{JOB['id']}", JOB)
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    expect(page.get_by_role("link", name="This job's lines in CloudWatch")).to_have_attribute(
+        "href", "https://console.example/#logs"
+    )
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy command").click()
+    expect(page.get_by_role("status").last).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == f"jobs logs {JOB['id']}"
 
 
 def test_long_text_is_cut_until_asked_for(page: Page, dashboard: str) -> None:

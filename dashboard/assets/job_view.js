@@ -150,15 +150,14 @@ function* downloads(content) {
 }
 
 function logs(job) {
-  const query = `filter job_id = "${job.id}"`;
+  const command = `jobs logs ${job.id}`;
   return h("section", { class: "logs", "aria-labelledby": "logs", "data-key": "logs" },
     h("h2", { id: "logs" }, "Logs"),
-    job.logs_url
-      ? h("p", {}, h("a", { href: job.logs_url, target: "_blank", rel: "noopener noreferrer" },
-        "This job's lines in CloudWatch"))
-      : h("p", {}, "Every line of this job carries its id. In Logs Insights, ask the worker's log group for ",
-        h("code", {}, query), " ",
-        h("button", { class: "plain", type: "button", "data-do": "copy", "data-text": query },
-          "Copy query")),
+    job.logs_url && h("p", {},
+      h("a", { href: job.logs_url, target: "_blank", rel: "noopener noreferrer" },
+        "This job's lines in CloudWatch")),
+    h("p", {}, "In a terminal: ", h("code", {}, command), " ",
+      h("button", { class: "plain", type: "button", "data-do": "copy", "data-text": command },
+        "Copy command")),
     job.request_id && h("p", { class: "quiet" }, "Dispatched by request ", h("code", {}, job.request_id)));
 }

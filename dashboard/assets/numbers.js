@@ -91,7 +91,7 @@ function outcomes(jobs) {
     return part;
   });
   const words = OUTCOMES.filter((name) => tally[name] || name === "failed")
-    .map((name) => h("span", { class: name }, h("b", {}, tally[name]), ` ${name}`));
+    .map((name) => h("span", { class: tally[name] ? name : null }, h("b", {}, tally[name]), ` ${name}`));
   return h("figure", {},
     h("figcaption", {}, "Outcomes"),
     h("p", { class: "value" }, words),
