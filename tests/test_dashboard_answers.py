@@ -1,62 +1,16 @@
 """The dashboard in a browser, when the API's answers are not those of the local AWS: other access
-modes, failures, odd schemas, jobs in every state."""
+modes, failures, jobs in every state."""
 
-import json
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Request, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from browser import Complaints
+from faked_answers import JOB, answer
 from local_stack import Local
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]
-
-JOB = {
-    "id": "a" * 32,
-    "job_type": "count_words",
-    "status": "failed",
-    "cancel_requested": False,
-    "progress": 40,
-    "result_message": "400 of 1,000",
-    "error": {"kind": "ValueError", "message": "no luck", "traceback": "line 1"},
-    "organization_id": "default",
-    "campaign_id": None,
-    "queue_name": "default",
-    "attempt": 3,
-    "max_attempts": 3,
-    "legs": 5,
-    "created_at": "2026-11-24T12:00:00.000Z",
-    "queued_at": "2026-11-24T12:00:00.000Z",
-    "run_at": "2026-11-24T12:10:00.000Z",
-    "attempt_started_at": "2026-11-24T12:10:01.000Z",
-    "started_at": "2026-11-24T12:25:00.000Z",
-    "finished_at": "2026-11-24T12:30:01.000Z",
-    "updated_at": "2026-11-24T12:30:01.000Z",
-    "expires_at": "2026-12-24T12:30:01.000Z",
-    "request_id": None,
-    "payload": {},
-    "result": None,
-    "notes": [],
-    "logs_url": "https://console.example/#logs",
-}
-
-
-def answer(page: Page, path: str, value: Any, status: int = 200, **headers: str) -> list[Request]:
-    """Answer calls of this path so; the calls made."""
-    calls: list[Request] = []
-
-    def fulfill(route: Route) -> None:
-        calls.append(route.request)
-        sent = {name.replace("_", "-"): each for name, each in headers.items()}
-        route.fulfill(
-            status=status, headers={"Content-Type": "application/json", **sent},
-            body=value if isinstance(value, str) else json.dumps(value),
-        )  # fmt: skip
-
-    page.route(lambda url: url.split("?")[0].endswith(path), fulfill)
-    return calls
-
 
 # --- who may look -------------------------------------------------------------------------------
 
@@ -223,24 +177,6 @@ def test_every_status_has_a_timeline_in_words(
     assert "NaN" not in page.locator("main").inner_text()
 
 
-def test_a_number_too_large_for_javascript_keeps_its_digits(page: Page, dashboard: str) -> None:
-    number = "12345678901234567890"
-    answer(page, f"/jobs/{JOB['id']}", json.dumps({**JOB, "payload": {"n": 0}}).replace(
-        '"n": 0', f'"n": {number}'
-    ))  # fmt: skip
-    schema = {"type": "object", "properties": {"n": {"type": "integer"}, "m": {"type": "integer"}}}
-    types = [{"name": "count_words", "payload_schema": schema, "queue_name": "default"}]
-    answer(page, "/job-types", {"jobs": types, "tasks": []})
-    retries = answer(page, "/retry", JOB, 202)
-    page.goto(f"{dashboard}#/job/{JOB['id']}")
-    expect(page.get_by_role("region", name="Payload").last).to_contain_text(number)
-    page.get_by_role("link", name="Edit and retry").click()
-    page.get_by_label("M").fill("-5")
-    page.get_by_role("button", name="Retry with this payload").click()
-    expect(page.get_by_text("Queued again with the edited payload")).to_be_visible()
-    assert retries[0].post_data == f'{{"payload":{{"n":{number},"m":-5}}}}'
-
-
 def test_a_job_leads_to_its_log(page: Page, dashboard: str) -> None:
     answer(page, f"/jobs/{JOB['id']}", JOB)
     page.goto(f"{dashboard}#/job/{JOB['id']}")
@@ -260,83 +196,6 @@ def test_long_text_is_cut_until_asked_for(page: Page, dashboard: str) -> None:
     expect(box).not_to_contain_text('"\n}')
     page.get_by_role("button", name="Show all 50,016 characters").click()
     expect(box).to_contain_text("}")
-
-
-# --- forms of every schema -----------------------------------------------------------------------
-
-SCHEMA = {
-    "type": "object",
-    "$defs": {
-        "Colour": {"enum": ["red", "green"], "type": "string"},
-        "Place": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}, "zip": {"type": "string"}},
-            "required": ["city"],
-        },
-    },
-    "properties": {
-        "words": {"type": "array", "items": {"type": "string"}},
-        "colour": {"$ref": "#/$defs/Colour"},
-        "place": {"$ref": "#/$defs/Place"},
-        "ratio": {"anyOf": [{"type": "number"}, {"type": "null"}], "default": None},
-        "dry_run": {"type": "boolean", "default": True},
-        "extra": {"type": "object", "additionalProperties": {"type": "integer"}},
-        "note": {"type": "string", "default": "", "maxLength": 5000},
-    },
-    "required": ["words", "colour", "place"],
-}
-
-
-def test_a_form_is_made_from_the_schema(page: Page, dashboard: str) -> None:
-    types = [{"name": "count_words", "payload_schema": SCHEMA, "queue_name": "default"}]
-    answer(page, "/job-types", {"jobs": types, "tasks": []})
-    sent = answer(page, "/jobs", JOB, 202)
-    answer(page, f"/jobs/{JOB['id']}", JOB)
-    page.goto(f"{dashboard}#/new")
-    page.get_by_label("Words").fill("one\ntwo, three\n")
-    page.get_by_label("Colour").select_option("green")
-    page.get_by_role("group", name="Place").get_by_label("City").fill("Boise, ID")
-    page.get_by_label("Ratio").fill("0.5")
-    page.get_by_label("Dry run").uncheck()
-    page.get_by_label("Extra").fill('{"a": 1}')
-    page.get_by_role("button", name="Dispatch").click()
-    expect(page.get_by_role("heading", name="count_words")).to_be_visible()
-    (request,) = (each for each in sent if each.method == "POST")
-    assert request.post_data_json == {
-        "job_type": "count_words",
-        "organization_id": "default",
-        "payload": {
-            "words": ["one", "two, three"],
-            "colour": "green",
-            "place": {"city": "Boise, ID"},
-            "ratio": 0.5,
-            "dry_run": False,
-            "extra": {"a": 1},
-        },
-    }
-    assert request.headers["idempotency-key"]
-
-
-def test_the_same_form_sent_again_after_no_answer_asks_for_the_same_job(
-    page: Page, dashboard: str, complaints: Complaints
-) -> None:
-    complaints.expected.append("ERR_FAILED")
-    types = [{"name": "count_words", "payload_schema": {}, "queue_name": "default"}]
-    answer(page, "/job-types", {"jobs": types, "tasks": []})
-    keys: list[str] = []
-
-    def lose(route: Route) -> None:
-        keys.append(route.request.headers["idempotency-key"])
-        route.abort()
-
-    page.route("**/jobs", lose)
-    page.goto(f"{dashboard}#/new")
-    for json_text in ("{}", "{}", '{"a": 1}'):
-        page.get_by_label("JSON").fill(json_text)
-        with page.expect_event("requestfailed"):
-            page.get_by_role("button", name="Dispatch").click()
-        expect(page.get_by_role("alert")).to_contain_text("can't be reached")
-    assert keys[0] == keys[1] != keys[2]
 
 
 # --- many at once --------------------------------------------------------------------------------

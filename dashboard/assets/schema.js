@@ -9,10 +9,10 @@ export function fieldsOf(schema, root = schema, path = [], depth = 0) {
   if (whole.type !== "object" || !whole.properties || depth > DEEPEST) return null;
   if (whole.additionalProperties && typeof whole.additionalProperties === "object") return null;
   return Object.entries(whole.properties).map(([name, given]) => {
-    const { each, nullable } = unwrap(given, root);
+    const each = unwrap(given, root);
     const here = [...path, name];
     return {
-      name, path: here, nullable,
+      name, path: here,
       label: capital(name.replaceAll("_", " ")),
       help: given.description ?? each.description ?? "",
       required: (whole.required ?? []).includes(name),
@@ -42,7 +42,7 @@ function kindOf(schema, root, path, depth) {
     case "string":
       return { kind: isLong(schema) ? "text" : "line" };
     case "array": {
-      const items = unwrap(schema.items ?? {}, root).each;
+      const items = unwrap(schema.items ?? {}, root);
       const plain = items.type === "string" && !items.enum;
       return plain ? { kind: "lines" } : { kind: "json" };
     }
@@ -74,9 +74,9 @@ function resolve(schema, root) {
 function unwrap(schema, root) {
   const whole = resolve(schema, root);
   const others = (whole.anyOf ?? []).filter((each) => each.type !== "null");
-  if (others.length !== 1) return { each: whole, nullable: false };
+  if (others.length !== 1) return whole;
   const { anyOf: _, ...own } = whole;
-  return { each: { ...resolve(others[0], root), ...own }, nullable: true };
+  return { ...resolve(others[0], root), ...own };
 }
 
 function capital(words) {

@@ -1,0 +1,51 @@
+"""Answers of the API that the local AWS would not give, for tests of the dashboard."""
+
+import json
+from typing import Any
+
+from playwright.sync_api import Page, Request, Route
+
+JOB = {
+    "id": "a" * 32,
+    "job_type": "count_words",
+    "status": "failed",
+    "cancel_requested": False,
+    "progress": 40,
+    "result_message": "400 of 1,000",
+    "error": {"kind": "ValueError", "message": "no luck", "traceback": "line 1"},
+    "organization_id": "default",
+    "campaign_id": None,
+    "queue_name": "default",
+    "attempt": 3,
+    "max_attempts": 3,
+    "legs": 5,
+    "created_at": "2026-11-24T12:00:00.000Z",
+    "queued_at": "2026-11-24T12:00:00.000Z",
+    "run_at": "2026-11-24T12:10:00.000Z",
+    "attempt_started_at": "2026-11-24T12:10:01.000Z",
+    "started_at": "2026-11-24T12:25:00.000Z",
+    "finished_at": "2026-11-24T12:30:01.000Z",
+    "updated_at": "2026-11-24T12:30:01.000Z",
+    "expires_at": "2026-12-24T12:30:01.000Z",
+    "request_id": None,
+    "payload": {},
+    "result": None,
+    "notes": [],
+    "logs_url": "https://console.example/#logs",
+}
+
+
+def answer(page: Page, path: str, value: Any, status: int = 200, **headers: str) -> list[Request]:
+    """Answer calls of this path so; the calls made."""
+    calls: list[Request] = []
+
+    def fulfill(route: Route) -> None:
+        calls.append(route.request)
+        sent = {name.replace("_", "-"): each for name, each in headers.items()}
+        route.fulfill(
+            status=status, headers={"Content-Type": "application/json", **sent},
+            body=value if isinstance(value, str) else json.dumps(value),
+        )  # fmt: skip
+
+    page.route(lambda url: url.split("?")[0].endswith(path), fulfill)
+    return calls
