@@ -255,6 +255,7 @@ class History:
             self.world.spend(payload.seconds)
             if job.time_left() == 0:
                 raise TimeOver  # as the alarm would, which counts another time
+            self.people.perhaps_cancel(job.id)
             self._perhaps_fail("a step", 40)
             if payload.named:
                 self._take_named_step(job, step)

@@ -12,7 +12,7 @@ from errors import JobRunnersError
 from runners import control, pause
 from runners.base import Send
 from store import pauses, queries
-from store.job_request import JobRequest
+from store.job_request import JobRequest, Status
 from store.pauses import Kind
 from testing import moto_direct
 from testing.hostile_lambda import HostileLambda
@@ -22,6 +22,8 @@ _BRAKES = [
     (Kind.JOB_TYPE, "hostile_again"),
     (Kind.QUEUE, "default"),
 ]
+_UNFINISHED = tuple(status for status in Status if not status.finished)
+_GIVEN_UP = (Status.FAILED, Status.CANCELLED)
 
 
 class People:
@@ -35,15 +37,20 @@ class People:
     def act(self) -> None:
         """One of them does something."""
         deeds: dict[int, Callable[[], object]] = {
-            1: lambda: self._with_a_job("cancelled by hand", control.cancel),
-            2: lambda: self._with_a_job("retried by hand", self._retry),
-            3: lambda: self._with_a_job("deleted by hand", control.delete),
+            1: lambda: self._with_a_job("cancelled by hand", control.cancel, _UNFINISHED),
+            2: lambda: self._with_a_job("retried by hand", self._retry, _GIVEN_UP),
+            3: lambda: self._with_a_job("deleted by hand", control.delete, tuple(Status)),
             4: self._pause,
             5: self._resume,
         }
         deed = deeds.get(self._world.chance("what people do", 6))
         if deed:
             deed()
+
+    def perhaps_cancel(self, job_id: str) -> None:
+        """Somebody cancels this job while it runs: rarely, and then in the middle of its work."""
+        if self._world.chance("this job is cancelled", 30) == 29:
+            self._request(lambda: self._to(job_id, "cancelled by hand", control.cancel))
 
     def resume_all(self) -> None:
         """Nothing stays paused."""
@@ -62,8 +69,11 @@ class People:
     def _brake(self) -> tuple[Kind, str]:
         return _BRAKES[self._world.chance("which brake", len(_BRAKES))]
 
-    def _with_a_job(self, what: str, deed: Callable[[JobRequest], object]) -> None:
-        ids = sorted(row["id"] for row in moto_direct.rows("jobs"))
+    def _with_a_job(
+        self, what: str, deed: Callable[[JobRequest], object], states: tuple[Status, ...]
+    ) -> None:
+        """With a job that is in one of these states as they look; it may be in none by the time."""
+        ids = sorted(row["id"] for row in moto_direct.rows("jobs") if row["status"] in states)
         if ids:
             job_id = ids[self._world.chance("which job", len(ids))]
             self._request(lambda: self._to(job_id, what, deed))
