@@ -97,3 +97,28 @@ def actions(statement: dict[str, Any]) -> list[str]:
     """The actions of a statement, which may be written as one."""
     listed = statement["Action"]
     return [listed] if isinstance(listed, str) else listed
+
+
+def allowed(template: Template, function: str) -> set[tuple[str, str]]:
+    """Action and resource of every statement that the function's role has."""
+    found = set()
+    policies = list(properties(template, f"{function}Role")["Policies"])
+    if function == "WorkerFunction":
+        policies.append(properties(template, "WorkerSendsToItself"))
+    for policy in policies:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            listed = statement["Resource"]
+            for resource in listed if isinstance(listed, list) else [listed]:
+                found |= {(action, _named(resource)) for action in actions(statement)}
+    return found
+
+
+def _named(resource: Any) -> str:
+    match resource:
+        case {"Ref": str(name)}:
+            return name
+        case {"Fn::GetAtt": [str(name), "Arn"]}:
+            return name
+        case {"Fn::Sub": str(text)}:
+            return text.replace("${Bucket.Arn}", "Bucket").replace("${JobsTable.Arn}", "JobsTable")
+    return str(resource)

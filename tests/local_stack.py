@@ -78,4 +78,7 @@ def enforcing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Enforcing]:
     with token_issuer() as issuer:
         parameters = {"JwtIssuer": issuer.url, "JwtAudience": AUDIENCE}
         with local_stack(home, parameters, enforcing=True) as stack:
+            # It is enforced too, and refuses what is not over TLS, as all is here.
+            s3 = session().client("s3", endpoint_url=stack.endpoint_url)
+            s3.delete_bucket_policy(Bucket=stack.bucket_name)
             yield Enforcing(stack, home / "build" / "ApiFunction", issuer=issuer)

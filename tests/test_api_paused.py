@@ -6,6 +6,7 @@ import pytest
 
 from api_events import call
 from fake_lambda import FakeLambda
+from runners import pause
 from store import pauses
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -120,3 +121,10 @@ def test_a_worker_that_can_not_be_reached_leaves_a_resume_to_the_timer(worker: F
     worker.refuse = 429
     assert call("DELETE", "/paused/queue/default").status == 204
     assert status(job_id) == "queued"
+
+
+def test_a_brake_more_than_there_may_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pause, "_BRAKES_AT_MOST", 1)
+    assert call("PUT", "/paused/queue/one").status == 200
+    answer = call("PUT", "/paused/queue/two")
+    assert (answer.status, answer.json["type"]) == (409, "urn:job-runners:too-many-paused")

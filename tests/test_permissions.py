@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from api_events import Answer, call
-from expanded_template import Template, actions, expanded, properties
+from expanded_template import Template, allowed, expanded
 from fake_lambda import Context, FakeLambda
 from sample_work import script
 from store import aws as clients
@@ -75,31 +75,6 @@ def _needs(operation: str, params: dict[str, Any]) -> list[tuple[str, str]]:
     tables = [params["TableName"]] if "TableName" in params else params["RequestItems"]
     index = f"/index/{params['IndexName']}" if "IndexName" in params else ""
     return [(f"dynamodb:{operation}", TABLES[each] + index) for each in tables]
-
-
-def allowed(template: Template, function: str) -> set[tuple[str, str]]:
-    """Action and resource of every statement that the function's role has."""
-    found = set()
-    policies = list(properties(template, f"{function}Role")["Policies"])
-    if function == "WorkerFunction":
-        policies.append(properties(template, "WorkerSendsToItself"))
-    for policy in policies:
-        for statement in policy["PolicyDocument"]["Statement"]:
-            listed = statement["Resource"]
-            for resource in listed if isinstance(listed, list) else [listed]:
-                found |= {(action, _named(resource)) for action in actions(statement)}
-    return found
-
-
-def _named(resource: Any) -> str:
-    match resource:
-        case {"Ref": str(name)}:
-            return name
-        case {"Fn::GetAtt": [str(name), "Arn"]}:
-            return name
-        case {"Fn::Sub": str(text)}:
-            return text.replace("${Bucket.Arn}", "Bucket").replace("${JobsTable.Arn}", "JobsTable")
-    return str(resource)
 
 
 @pytest.fixture(scope="module")
