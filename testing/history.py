@@ -11,92 +11,33 @@ from pathlib import Path
 from typing import Any, Self
 from unittest.mock import patch
 
-from pydantic import BaseModel, Field
-
 import runners
 from errors import DoNotRetry, RetryAfter
 from runners import log, timer
 from runners.base import JobData
 from runners.messages import TaskMessage
 from store import blobs, bucket, job_request, pauses, steps
-from testing import moto_direct
+from testing import hostile_work, moto_direct
 from testing.aws import WORKER, mocked_aws
 from testing.hostile_boundary import Boundary
 from testing.hostile_lambda import Choose, HostileLambda
+from testing.hostile_work import BALLAST, CHILD, JOBS, TASKS, Errand, Steps
 from testing.moto_direct import Row
 from testing.people import People
 from testing.task_witness import TaskWitness
 from testing.witness import FINISHED, Violation, Witness
 from work import retry
-from work.definitions import Job, Task
-from work.retry import Retry
 from work.running_job import RunningJob
 from work.signals import LegOver, Paused, TimeOver
 
 _SHARDS = 2
-# More than a row has room for, however well it is compressed.
-_BALLAST = random.Random(0).randbytes(5_000).hex()  # noqa: S311 - the same in every replay
-
-
-class Steps(BaseModel):
-    """A job that takes steps and, if it is to, checkpoints after each. Its ballast, which a row may
-    have no room for, comes back as its result."""
-
-    ballast: str = ""
-    steps: int = Field(default=4, ge=0, le=50)
-    seconds: float = Field(default=5, ge=0)
-    checkpoints: bool = True
-    named: bool = False  # each step is a job.step, and the first has a child
-
-
-_CHILD = Steps(steps=1)
-
-
-def take_steps(job: RunningJob, payload: Steps) -> dict[str, Any]:
-    """Take steps under a hostile Lambda, which may make any of them fail."""
-    return History.current.take_steps(job, payload)
-
-
-def take_steps_again(job: RunningJob, payload: Steps) -> dict[str, Any]:
-    """The same, tagged for retry."""
-    return History.current.take_steps(job, payload)
-
-
-class Errand(BaseModel):
-    """A task that takes a while and leaves a note."""
-
-    seconds: float = Field(default=1, ge=0)
-
-
-def run_errand(payload: Errand) -> None:
-    """Take a while under a hostile Lambda, which may make it fail."""
-    History.current.run_errand(payload)
-
-
-def run_errand_again(payload: Errand) -> None:
-    """The same, tagged for retry."""
-    History.current.run_errand(payload)
-
-
-JOBS = {
-    "hostile_once": Job(take_steps, max_legs=5),
-    "hostile_again": Job(
-        take_steps_again, retry=Retry(max_attempts=3, base=5, cap=1200), max_legs=4
-    ),
-}
-
-
-TASKS = {
-    "hostile_errand_once": Task(run_errand),
-    "hostile_errand_again": Task(run_errand_again, retry=Retry(max_attempts=3, base=5, cap=1200)),
-}
 
 
 @contextmanager
 def stage() -> Iterator[None]:
     """The AWS that histories play on. One serves any number of them, one after the other."""
     environment = {
-        "EXTENSIONS": "testing.history",
+        "EXTENSIONS": "testing.hostile_work",
         "JOB_RUNNER": "lambda-async",
         "WORKER_LAMBDA_FUNCTION_NAME": WORKER,
         "DELAY_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/delay",
@@ -144,8 +85,6 @@ def told(figures: Counter[str]) -> str:
 class History:
     """The jobs of one history, what they did, and who watches. Entered, it is under way."""
 
-    current: "History"
-
     def __init__(self, choose: Choose) -> None:
         self.choose = choose
         self.world = HostileLambda(choose, worker_timeout=60)
@@ -161,7 +100,7 @@ class History:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        History.current = self
+        hostile_work.enter(self)
         source = random.Random(0)  # noqa: S311 - ids and waits are the same in every replay
         self._stack.enter_context(self.world.running())
         self._stack.enter_context(Boundary(self.world).standing())
@@ -182,7 +121,7 @@ class History:
     def dispatch(self) -> None:
         """A job, through the API, which may die between the save and the send."""
         payload = Steps(
-            ballast=("", _BALLAST)[self.choose("ballast", 4) // 3],
+            ballast=("", BALLAST)[self.choose("ballast", 4) // 3],
             steps=(4, 0, 1, 30)[self.choose("steps of the job", 4)],
             seconds=(5, 0, 17, 70)[self.choose("seconds a step", 4)],
             checkpoints=self.choose("checkpoints", 4) < 3,
@@ -248,7 +187,7 @@ class History:
     def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
         """What the jobs of a history do."""
         self.witness.started(job.id, job.attempt, job.leg)
-        if payload not in (self.payloads[job.campaign_id], _CHILD):
+        if payload not in (self.payloads[job.campaign_id], CHILD):
             self.witness.broken(f"the payload of job {job.id} is not what it was")
         done = self.done.setdefault((job.id, self.witness.runs[job.id]), [])
         for step in range(job.cursor or 0, payload.steps):
@@ -278,7 +217,7 @@ class History:
         if job.step(str(step), effect) != step:
             self.witness.broken(f"step {step} of job {job.id} is not what it was")
         if step == 0:
-            child = job.dispatch("hostile_once", _CHILD, key="child")
+            child = job.dispatch("hostile_once", CHILD, key="child")
             self._is_one_job(f"the child of {job.id}", child)
             self.world.figures["children"] += 1
 
@@ -314,7 +253,7 @@ class History:
         done = [step for run in runs for step in run]
         if row["status"] == "succeeded":
             result = blobs.get(row.get("result"), row.get("result_key"))
-            asked = (self.payloads[row["campaign_id"]], _CHILD)
+            asked = (self.payloads[row["campaign_id"]], CHILD)
             if result not in [payload.model_dump() for payload in asked]:
                 self.witness.broken(f"the result of job {row['id']} is not what it returned")
             if set(done) != set(range(result["steps"])):

@@ -1,0 +1,90 @@
+"""What runs in a history: jobs and tasks that leave what they do to the history under way."""
+
+import random
+from typing import Any, Protocol
+
+from pydantic import BaseModel, Field
+
+from work.definitions import Job, Task
+from work.retry import Retry
+from work.running_job import RunningJob
+
+# More than a row has room for, however well it is compressed.
+BALLAST = random.Random(0).randbytes(5_000).hex()  # noqa: S311 - the same in every replay
+
+
+class Steps(BaseModel):
+    """A job that takes steps and, if it is to, checkpoints after each. Its ballast, which a row may
+    have no room for, comes back as its result."""
+
+    ballast: str = ""
+    steps: int = Field(default=4, ge=0, le=50)
+    seconds: float = Field(default=5, ge=0)
+    checkpoints: bool = True
+    named: bool = False  # each step is a job.step, and the first has a child
+
+
+CHILD = Steps(steps=1)
+
+
+class Errand(BaseModel):
+    """A task that takes a while and leaves a note."""
+
+    seconds: float = Field(default=1, ge=0)
+
+
+class Scene(Protocol):
+    """Where the work is done."""
+
+    def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
+        """What a job does."""
+
+    def run_errand(self, payload: Errand) -> None:
+        """What a task does."""
+
+
+def enter(scene: Scene) -> None:
+    """From now on, work is done here."""
+    _Current.scene = scene
+
+
+def take_steps(job: RunningJob, payload: Steps) -> dict[str, Any]:
+    """Take steps under a hostile Lambda, which may make any of them fail."""
+    return _scene().take_steps(job, payload)
+
+
+def take_steps_again(job: RunningJob, payload: Steps) -> dict[str, Any]:
+    """The same, tagged for retry."""
+    return _scene().take_steps(job, payload)
+
+
+def run_errand(payload: Errand) -> None:
+    """Take a while under a hostile Lambda, which may make it fail."""
+    _scene().run_errand(payload)
+
+
+def run_errand_again(payload: Errand) -> None:
+    """The same, tagged for retry."""
+    _scene().run_errand(payload)
+
+
+JOBS = {
+    "hostile_once": Job(take_steps, max_legs=5),
+    "hostile_again": Job(
+        take_steps_again, retry=Retry(max_attempts=3, base=5, cap=1200), max_legs=4
+    ),
+}
+
+
+TASKS = {
+    "hostile_errand_once": Task(run_errand),
+    "hostile_errand_again": Task(run_errand_again, retry=Retry(max_attempts=3, base=5, cap=1200)),
+}
+
+
+class _Current:
+    scene: Scene
+
+
+def _scene() -> Scene:
+    return _Current.scene
