@@ -111,6 +111,14 @@ class InvalidPayload(JobRunnersError):
         self.problems = problems
 
 
+class CampaignMissing(InvalidPayload):
+    """A job that is about a campaign was dispatched for none."""
+
+    def __init__(self, job_type: str) -> None:
+        why = "is required: this job is about a campaign's contacts"
+        super().__init__(job_type, [{"field": "campaign_id", "why": why}])
+
+
 class PayloadTooLarge(JobRunnersError):
     """A payload is larger than what its kind of work may carry. Sizes are bytes of JSON."""
 

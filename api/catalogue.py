@@ -12,7 +12,7 @@ def catalogue() -> dict[str, Any]:
     """Every job and task of this stack."""
     return {
         "jobs": [
-            _entry(name, job) | {"queue_name": job.queue_name}
+            _entry(name, job) | {"queue_name": job.queue_name, "needs_campaign": job.needs_campaign}
             for name, job in sorted(registry().jobs.items())
         ],
         "tasks": [_entry(name, task) for name, task in sorted(registry().tasks.items())],

@@ -100,7 +100,7 @@ SCHEMAS: Schema = {
         "empty, and still have one",
     ),
     "JobTypes": _object({"jobs": _list("JobType"), "tasks": _list("TaskType")}),
-    "JobType": _object(_WORK | {"queue_name": _TEXT}),
+    "JobType": _object(_WORK | {"queue_name": _TEXT, "needs_campaign": {"type": "boolean"}}),
     "TaskType": _object(_WORK),
     "TaskSent": _object({"task_name": _TEXT, "status": {"type": "string", "const": "sent"}}),
     "Paused": _object({"paused": _list("Brake")}),

@@ -61,7 +61,7 @@ Exit codes
 
 \b
 Examples
-  jobs dispatch import_contacts key=uploads/default/may.csv country=US --watch
+  jobs dispatch import_contacts key=uploads/default/may.csv --campaign spring --watch
   jobs list --status failed
   jobs retry --failed --type import_contacts
 """

@@ -133,7 +133,10 @@ def explain(error: BaseException) -> Problem | None:
         case NoRegionError():
             return Problem(
                 "Which AWS region? None is set.",
-                hint="Name it: --region eu-west-1, AWS_REGION, or in your profile.",
+                hint=(
+                    "Name it: --region eu-west-1, AWS_REGION, or in your profile. "
+                    "Or start the local AWS: make run."
+                ),
                 code=Exit.NO_ACCESS,
             )
         case ProfileNotFound():

@@ -139,5 +139,5 @@ def _state(job: Job) -> str:
         case "waiting":
             return "held back: its type or queue is paused (jobs paused)"
         case "running" if job.get("cancel_requested"):
-            return "asked to stop; it does at its next checkpoint"
+            return "asked to stop, at its next written checkpoint"
     return job.get("result_message") or ""

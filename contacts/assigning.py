@@ -93,6 +93,8 @@ class Assigning:
                 self._checkpoint()
                 choices = []
         self._assign(choices, pool)
+        if choices:
+            self._checkpoint()
 
     def _assign(self, choices: list[_Choice], pool: PatientPool) -> None:
         taken: list[tuple[_Choice, Assignment]] = []

@@ -10,9 +10,11 @@ from work.retry import Retry
 
 JOBS: dict[str, Job] = {
     # All resume at their cursor and write the same again, so another attempt does no harm.
-    Jobs.IMPORT_CONTACTS: Job(import_contacts, retry=Retry(max_attempts=5)),
-    Jobs.ASSIGN_TEXTERS: Job(assign_texters, retry=Retry(max_attempts=5)),
+    Jobs.IMPORT_CONTACTS: Job(import_contacts, retry=Retry(max_attempts=5), needs_campaign=True),
+    Jobs.ASSIGN_TEXTERS: Job(assign_texters, retry=Retry(max_attempts=5), needs_campaign=True),
     # What it dispatches again sends nothing again.
-    Jobs.SEND_FIRST_MESSAGES: Job(send_first_messages, retry=Retry(max_attempts=5)),
-    Jobs.EXPORT_CONTACTS: Job(export_contacts, retry=Retry(max_attempts=5)),
+    Jobs.SEND_FIRST_MESSAGES: Job(
+        send_first_messages, retry=Retry(max_attempts=5), needs_campaign=True
+    ),
+    Jobs.EXPORT_CONTACTS: Job(export_contacts, retry=Retry(max_attempts=5), needs_campaign=True),
 }

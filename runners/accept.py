@@ -3,7 +3,7 @@
 from hashlib import sha256
 from typing import Any
 
-from errors import IdempotencyConflict, NotFullyCapable, PayloadTooLarge
+from errors import CampaignMissing, IdempotencyConflict, NotFullyCapable, PayloadTooLarge
 from runners import log
 from runners.base import JobData, Send
 from runners.messages import TaskMessage
@@ -23,12 +23,14 @@ def accept_job(job_data: JobData, *, send: Send | None, job_id: str | None = Non
     asked for before under the same idempotency key, or the same `job_id`, is the same job, as it is
     now.
 
-    Before anything is saved, raises UnknownJobType, InvalidPayload, or NotFullyCapable for a job
-    that may need sending again under a runner that can't; IdempotencyConflict for a key that was
-    used for another request.
+    Before anything is saved, raises UnknownJobType, InvalidPayload, CampaignMissing, or
+    NotFullyCapable for a job that may need sending again under a runner that can't;
+    IdempotencyConflict for a key that was used for another request.
     """
     job = registry().job(job_data.job_type)
     registry().job_payload(job_data.job_type, job_data.payload)
+    if job.needs_campaign and job_data.campaign_id is None:
+        raise CampaignMissing(job_data.job_type)
     run_at = job_data.starts_at()
     later = run_at > clock.now()
     if send is None and (job.retry or later):

@@ -27,7 +27,8 @@ _PRELOAD = ["runners.execution", "runners.registry", "jobs.table", "tasks.table"
 
 def main() -> None:
     """Work until SIGINT or SIGTERM; the job at hand is finished first."""
-    required("JOBS_TABLE_NAME", "python -m runners.legacy")
+    for variable in ("JOBS_TABLE_NAME", "COORDINATION_TABLE_NAME"):
+        required(variable, "python -m runners.legacy")
     registry()  # a table that can't work is an error now, not at the first job
     stop = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from contacts_table import cells, rows_of
+from errors import CampaignMissing
 from runners import get_job_runner
 from runners.base import JobData
 from store import blobs, bucket, queries
@@ -50,7 +51,18 @@ def test_a_file_that_only_its_author_can_mend_fails_the_job_at_once() -> None:
     assert "no column first_name (did you mean 'name'?)" in row.error["message"]
 
 
-def test_a_job_without_its_campaign_fails_at_once() -> None:
-    row = outcome("export_contacts", {}, campaign=None)
-    assert (row.status, row.attempt) == (Status.FAILED, 1)
-    assert "campaign_id is missing" in row.error["message"]
+@pytest.mark.parametrize(
+    ("job_type", "payload"),
+    [
+        ("import_contacts", {"key": "uploads/acme/contacts.csv"}),
+        ("assign_texters", {"texters": [{"id": "ada"}]}),
+        ("send_first_messages", {"text": "Hi"}),
+        ("export_contacts", {}),
+    ],
+)
+def test_a_job_without_its_campaign_is_refused_and_nothing_saved(
+    job_type: str, payload: dict[str, Any]
+) -> None:
+    with pytest.raises(CampaignMissing, match="campaign_id: is required"):
+        outcome(job_type, payload, campaign=None)
+    assert not queries.page("acme", limit=10).jobs

@@ -24,7 +24,8 @@ class Job:
 
     `timeout` is how many seconds one attempt may take, over all its legs (None: as long as it
     keeps checkpointing). `max_legs` bounds how often it is claimed in all. A job that nobody could
-    start within `start_within` seconds of being queued fails as never started.
+    start within `start_within` seconds of being queued fails as never started. One that
+    `needs_campaign` is refused without a `campaign_id`.
     """
 
     function: Callable[..., Any]
@@ -33,6 +34,7 @@ class Job:
     timeout: float | None = None
     max_legs: int = 200
     start_within: float = DAY_IN_SECONDS
+    needs_campaign: bool = False
     payload_model: type[BaseModel] = field(init=False)
 
     def __post_init__(self) -> None:

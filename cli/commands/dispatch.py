@@ -45,7 +45,7 @@ def command(
     """Have a job done: saved first, then sent to a worker. Prints its id.
 
     \b
-    jobs dispatch import_contacts key=uploads/default/may.csv country=US --watch
+    jobs dispatch import_contacts key=uploads/default/may.csv --campaign spring --watch
     """
     if run_at and delay is not None:
         raise click.UsageError("--run-at and --delay are two ways to say one thing: choose one")
