@@ -228,6 +228,27 @@ def test_a_type_is_shown_with_its_fields_and_how_to_write_them(api: FakeApi) -> 
     assert "jobs dispatch import_contacts key=..." in shown
 
 
+def test_what_a_payload_is_made_of_is_shown_and_that_it_needs_a_campaign(api: FakeApi) -> None:
+    texter = {
+        "properties": {"id": {"type": "string"}, "max_contacts": {"type": "integer", "default": 9}},
+        "required": ["id"],
+    }
+    schema = {
+        "properties": {"texters": {"type": "array", "items": {"$ref": "#/$defs/Texter"}}},
+        "required": ["texters"],
+        "$defs": {"Texter": texter},
+    }
+    assign = TYPES["jobs"][0] | {
+        "name": "assign",
+        "payload_schema": schema,
+        "needs_campaign": True,
+    }
+    api.on("GET", "/job-types", 200, {"jobs": [assign], "tasks": []})
+    shown = jobs("types", "assign").stdout
+    assert "Texter: id (string, required), max_contacts (integer, default 9)" in shown
+    assert "jobs dispatch assign texters:=... --campaign ..." in shown
+
+
 def test_a_type_that_is_not_there_is_refused_with_the_nearest(api: FakeApi) -> None:
     api.on("GET", "/job-types", 200, TYPES)
     done = jobs("types", "import_contact")

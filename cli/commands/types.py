@@ -45,7 +45,9 @@ def _show_one(where: Where, types: dict[str, Any], name: str) -> None:
     click.echo(f"{click.style(name, bold=True)}, a {kind}. {entry['description']}")
     _print_fields(entry["payload_schema"])
     verb = "dispatch" if kind == "job" else "task"
-    click.echo(f"\njobs {verb} {name} {_example(entry['payload_schema'])}".rstrip())
+    campaign = "--campaign ..." if entry.get("needs_campaign") else ""
+    asked = " ".join(filter(None, (_example(entry["payload_schema"]), campaign)))
+    click.echo(f"\njobs {verb} {name} {asked}".rstrip())
     if kind == "job":
         retry = entry["retry"]
         attempts = f"up to {retry['max_attempts']} attempts" if retry else "never runs twice"
@@ -62,6 +64,16 @@ def _print_fields(schema: dict[str, Any]) -> None:
         click.echo(f"\n  {click.style(name, bold=True)}  {click.style(facts, dim=True)}")
         if field.get("description"):
             click.echo(output.wrapped(field["description"], 4))
+    for name, model in schema.get("$defs", {}).items():
+        parts = ", ".join(_part(model, each) for each in model.get("properties", {}))
+        click.echo(output.wrapped(f"{name}: {parts or 'one of ' + _type(model)}", 2))
+
+
+def _part(model: dict[str, Any], name: str) -> str:
+    """A field of a model that the payload is made of, in a few words."""
+    field = model["properties"][name]
+    facts = filter(None, (_type(field), _necessity(field, name in model.get("required", []))))
+    return f"{name} ({', '.join(facts)})"
 
 
 def _type(field: dict[str, Any]) -> str:
