@@ -51,8 +51,7 @@ class Witness:
     def started(self, job_id: str, attempt: int, leg: int) -> None:
         """A leg begins. Unless the one before it ended in an orderly way, it must be another
         attempt's, which only jobs tagged for retry have."""
-        invocation = self._world.stack[-1]
-        if invocation.zombie and self.rows[job_id].get("claim_token") != invocation.claim:
+        if self._world.stack[-1].zombie and not self.has_claim(job_id):
             return  # it stood still from its claim on, and can write nothing any more
         last = self._open.get(job_id)
         if last is not None and last[0] >= attempt:
@@ -60,6 +59,11 @@ class Witness:
                 self.doubled.add(job_id)
             self.broken(f"leg {leg} of job {job_id} started twice in attempt {attempt}")
         self._open[job_id] = (attempt, leg)
+
+    def has_claim(self, job_id: str) -> bool:
+        """Whether the job is whoever's runs now."""
+        claim = self._world.stack[-1].claim
+        return self.rows.get(job_id, {}).get("claim_token") == claim
 
     def leg_ended(self, job_id: str) -> None:
         """A leg has ended for the next one to begin."""
