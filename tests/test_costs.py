@@ -43,25 +43,15 @@ class Calls:
 
 
 @pytest.fixture
-def calls(aws: None, monkeypatch: pytest.MonkeyPatch) -> Calls:
-    url = clients.client("sqs").create_queue(QueueName="delay")["QueueUrl"]
-    for variable, value in {
-        "EXTENSIONS": "sample_work",
-        "JOB_RUNNER": "lambda-async",
-        "WORKER_LAMBDA_FUNCTION_NAME": WORKER,
-        "DELAY_QUEUE_URL": url,
-    }.items():
-        monkeypatch.setenv(variable, value)
-    forget()
-    script.reset()
+def calls(worker: FakeLambda) -> Calls:
     get_job_runner()
     pauses.brakes()  # which a process reads once in 10 s, whatever it runs
     return Calls()
 
 
 @pytest.fixture
-def fake(calls: Calls) -> FakeLambda:
-    return FakeLambda()
+def fake(calls: Calls, worker: FakeLambda) -> FakeLambda:
+    return worker
 
 
 def dispatch(job_type: str = "sample_once") -> str:
