@@ -13,7 +13,7 @@ from enum import StrEnum
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.exceptions import DeleteError
 
-from store import clock
+from store import change, clock
 from store.job_request import JobRequest
 from store.table import Enumerated, Integer, Table
 
@@ -168,7 +168,7 @@ def _unless_changed() -> Iterator[None]:
     try:
         yield
     except DeleteError as error:
-        if error.cause_response_code != "ConditionalCheckFailedException":
+        if not change.condition_failed(error):
             raise
 
 

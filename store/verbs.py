@@ -4,6 +4,7 @@ With `store.owner_verbs` this is the only code that changes a JobRequest.
 """
 
 import uuid
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from pynamodb.exceptions import PutError
@@ -164,12 +165,12 @@ def fail(job: JobRequest, error: dict[str, Any], *, rescue: bool = False) -> Job
     A `rescue` is for a job whose claimer is gone: it holds only once the lease, as read, is over.
     """
     condition = _held(job, rescue) & change.not_cancelled()
-    try:
-        return _end_run("fail", job, change.failed(job, error), condition, Status.FAILED)
-    except PreconditionFailed as refused:
-        if _asked_to_stop(refused.row, job):
-            return stop(job, error=error, rescue=rescue)
-        raise
+    return _or_stop(
+        job,
+        lambda: _end_run("fail", job, change.failed(job, error), condition, Status.FAILED),
+        error=error,
+        rescue=rescue,
+    )
 
 
 def stop(
@@ -217,12 +218,13 @@ def retry(
         *(_reached(reached) if reached else []),
     ]
     condition = _held(job, rescue) & change.attempts_left() & change.not_cancelled()
-    try:
-        return _end_run("retry", job, actions, condition, Status.RETRYABLE)
-    except PreconditionFailed as refused:
-        if _asked_to_stop(refused.row, job):
-            return stop(job, error=error, reached=reached, rescue=rescue)
-        raise
+    return _or_stop(
+        job,
+        lambda: _end_run("retry", job, actions, condition, Status.RETRYABLE),
+        error=error,
+        reached=reached,
+        rescue=rescue,
+    )
 
 
 def end_leg(job: JobRequest, reached: Reached) -> JobRequest:
@@ -230,12 +232,11 @@ def end_leg(job: JobRequest, reached: Reached) -> JobRequest:
     its owner has asked for it to stop, it does: the row returned is then cancelled."""
     actions = [*change.queued(), *_reached(reached)]
     condition = change.ours(job) & change.not_cancelled()
-    try:
-        return _end_run("end_leg", job, actions, condition, Status.QUEUED)
-    except PreconditionFailed as refused:
-        if _asked_to_stop(refused.row, job):
-            return stop(job, reached=reached)
-        raise
+    return _or_stop(
+        job,
+        lambda: _end_run("end_leg", job, actions, condition, Status.QUEUED),
+        reached=reached,
+    )
 
 
 def park(
@@ -251,8 +252,9 @@ def park(
     since = (job.waiting_since if waits else None) or clock.now()
     actions = [*change.waiting(brake.sk, since, due_at), *(_reached(reached) if reached else [])]
     condition = change.as_read(job) & change.not_cancelled()
-    try:
-        return change.write_with(
+    return _or_stop(
+        job,
+        lambda: change.write_with(
             "park",
             job,
             actions,
@@ -260,11 +262,9 @@ def park(
             landed=lambda row: row.status is Status.WAITING and row.held_by == brake.sk,
             put=held(brake.sk, job, since),
             drop=held(job.held_by, job, since) if job.held_by else None,
-        )
-    except PreconditionFailed as refused:
-        if _asked_to_stop(refused.row, job):
-            return stop(job, reached=reached)
-        raise
+        ),
+        reached=reached,
+    )
 
 
 def admit(job: JobRequest) -> JobRequest:
@@ -339,13 +339,16 @@ def _held(job: JobRequest, rescue: bool) -> Condition:
     return change.abandoned(job) if rescue else change.ours(job)
 
 
-def _asked_to_stop(row: JobRequest | None, job: JobRequest) -> bool:
-    return (
-        row is not None
-        and row.status is Status.RUNNING
-        and row.claim_token == job.claim_token
-        and bool(row.cancel_requested)
-    )
+def _or_stop(job: JobRequest, write: Callable[[], JobRequest], **how: Any) -> JobRequest:
+    """The write; or if it was refused because its owner has asked for the job to stop, that."""
+    try:
+        return write()
+    except PreconditionFailed as refused:
+        row = refused.row
+        ours = row is not None and row.claim_token == job.claim_token
+        if ours and row.status is Status.RUNNING and row.cancel_requested:
+            return stop(job, **how)
+        raise
 
 
 def _end_run(
