@@ -5,6 +5,9 @@
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
+# Two at a time, what shares a local AWS together. A process that a hanging test has ended is not
+# replaced: the run says which test it was, and is over.
+PYTEST := $(PY) -m pytest --quiet --numprocesses 2 --dist loadgroup --max-worker-restart 0
 AWS := .venv-aws/bin
 # The environments come from the interpreter named by PYTHON, or from the best one found.
 export PYTHON
@@ -20,7 +23,7 @@ demo: dev aws ## The same, but stop at once: succeeds only if every count is rig
 	@$(PY) -m local.run --demo
 
 test: check ## Check and test everything, end to end included
-	@$(PY) -m pytest --quiet --numprocesses 2 --dist loadgroup
+	@$(PYTEST)
 
 check: dev aws ## Lint, types, import directions, template
 	@$(PY) -m ruff check --quiet .
@@ -30,7 +33,7 @@ check: dev aws ## Lint, types, import directions, template
 	@$(AWS)/sam validate --lint
 
 test-unit: dev ## Test in process, on moto: seconds
-	@$(PY) -m pytest --quiet --numprocesses 2 --dist loadgroup -m "not e2e"
+	@$(PYTEST) -m "not e2e"
 
 chaos: dev aws ## The same promises at full size: 20,000 histories, 200 jobs, 1,000,000 rows
 	@$(PY) -m testing.chaos --histories 20000

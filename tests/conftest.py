@@ -40,6 +40,7 @@ def aws(environment: None) -> Iterator[None]:
         yield
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in this hook too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The tests on a local AWS share it: they stay together when tests run in parallel."""
     for item in items:

@@ -4,11 +4,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 import test_verbs
+import work.alarm
 from bench import Bench
 from errors import InvalidDefinition
 from runners import execution, registry
@@ -58,12 +60,14 @@ def run(row: JobRequest, seconds: float, sent: list[Message] | None = None) -> J
     return read(row)
 
 
-def count_slowly(step: float, steps: int) -> Callable[[Any, Any], Any]:
+def count(
+    steps: int, each_takes: float, wait: Callable[[float], None] = time.sleep
+) -> Callable[[Any, Any], Any]:
     """A job that counts, from its cursor on, and remembers what it did."""
 
     def work(job: Any, payload: object) -> dict[str, Any]:
         for number in range(job.cursor or 0, steps):
-            time.sleep(step)
+            wait(each_takes)
             done.append(number)
             job.checkpoint(number + 1, progress=100 * number / steps)
         return {"legs": job.leg}
@@ -73,21 +77,20 @@ def count_slowly(step: float, steps: int) -> Callable[[Any, Any], Any]:
     return work
 
 
-def test_a_job_goes_on_over_legs_where_it_left_off() -> None:
-    work = script.job = count_slowly(0.05, 20)
-    row = test_verbs.saved()
-    sent: list[Message] = []
+def test_a_job_goes_on_over_legs_where_it_left_off(bench: Bench) -> None:
+    work = script.job = count(20, each_takes=50, wait=bench.advance)
+    row = bench.dispatch()
     states = []
     for _ in range(10):
-        row = run(row, 0.5, sent)
+        row = bench.run(row, seconds=500)
         states.append((row.status, row.attempt, row.cursor))
         if row.status.finished:
             break
     assert row.status is Status.SUCCEEDED
-    assert 3 <= row.legs <= 6
+    assert row.legs == 3  # 8 steps, 8, 4: another might not have ended in time
     assert work.done == list(range(20))  # type: ignore[attr-defined]
-    assert [state[:2] for state in states[:-1]] == [(Status.QUEUED, 1)] * (row.legs - 1)
-    assert len(sent) == row.legs - 1
+    assert states[:-1] == [(Status.QUEUED, 1, 8), (Status.QUEUED, 1, 16)]
+    assert bench.sent_jobs == [row.id] * 2
 
 
 def test_a_job_that_reports_progress_without_a_cursor_has_no_next_leg(bench: Bench) -> None:
@@ -103,13 +106,13 @@ def test_a_job_that_reports_progress_without_a_cursor_has_no_next_leg(bench: Ben
 
 
 def test_a_job_that_has_had_all_its_legs_fails_and_is_not_retried(
-    define: Callable[[Job], None],
+    bench: Bench, define: Callable[[Job], None]
 ) -> None:
     define(Job(again, retry=Retry(max_attempts=3), max_legs=2))
-    script.job = count_slowly(0.05, 1000)
-    row = run(test_verbs.saved(), 0.3)
+    script.job = count(1000, each_takes=50, wait=bench.advance)
+    row = bench.run(bench.dispatch(), seconds=300)
     assert row.status is Status.QUEUED
-    row = run(row, 0.3)
+    row = bench.run(row, seconds=300)
     assert (row.status, row.error["kind"]) == (Status.FAILED, "LegsSpent")
 
 
@@ -127,7 +130,7 @@ def test_in_a_thread_a_job_that_checkpoints_is_stopped_at_its_timeout(
     define: Callable[[Job], None],
 ) -> None:
     define(Job(once, timeout=0.2))
-    script.job = count_slowly(0.05, 1000)
+    script.job = count(1000, each_takes=0.05)
     rows: list[JobRequest] = []
     row = test_verbs.saved(max_attempts=1)
     thread = threading.Thread(target=lambda: rows.append(run(row, 60)))
@@ -164,18 +167,19 @@ def test_a_job_that_overstays_is_interrupted_before_its_invocation_ends() -> Non
     assert "worker's time limit" in row.error["message"]
 
 
-def test_a_timeout_is_the_attempts_over_all_its_legs(define: Callable[[Job], None]) -> None:
-    define(Job(once, timeout=0.5))
-    script.job = count_slowly(0.05, 1000)
-    row = test_verbs.saved(max_attempts=1)
-    legs = 0
-    while not row.status.finished:
-        row = run(row, 0.3)
-        legs += 1
+def test_a_timeout_is_the_attempts_over_all_its_legs(
+    bench: Bench, define: Callable[[Job], None]
+) -> None:
+    define(Job(once, timeout=490))
+    script.job = count(1000, each_takes=50, wait=bench.advance)
+    row = bench.dispatch()
+    for _ in range(2):
+        row = bench.run(row, seconds=300)
+        assert row.status is Status.QUEUED
+    row = bench.run(row, seconds=300)
     assert (row.status, row.error["kind"]) == (Status.FAILED, "TimedOut")
-    assert "its timeout of 0.5 s" in row.error["message"]
+    assert "its timeout of 490 s" in row.error["message"]
     assert "may have had effects" in row.error["message"]
-    assert 2 <= legs <= 4
 
 
 def test_the_next_attempt_has_its_whole_timeout_again() -> None:
@@ -195,6 +199,25 @@ def test_the_alarm_rings_once_and_never_after_its_block() -> None:
         pass
     time.sleep(0.05)
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("when", [(signal, "setitimer"), (work.alarm, "_disarm")])
+def test_an_alarm_that_rings_while_it_is_set_or_stopped_is_not_left_on(
+    monkeypatch: pytest.MonkeyPatch, when: tuple[ModuleType, str]
+) -> None:
+    do = getattr(*when)
+
+    def ring_once(*arguments: Any) -> Any:
+        monkeypatch.setattr(*when, do)
+        if when[0] is signal:
+            do(*arguments)
+        signal.raise_signal(signal.SIGALRM)
+
+    monkeypatch.setattr(*when, ring_once)
+    with pytest.raises(TimeOver), alarm(60):
+        pass
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert not work.alarm._Alarm.armed
 
 
 def test_the_alarm_waits_for_a_write_of_ours() -> None:

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from work.signals import TimeOver
 
@@ -32,13 +33,15 @@ def alarm(seconds: float) -> Iterator[None]:
         return
     before = signal.signal(signal.SIGALRM, _ring)
     _Alarm.armed, _Alarm.rang = True, False
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), _AGAIN)
     try:
+        signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), _AGAIN)
         yield
     finally:
-        _Alarm.armed = False
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        try:
+            _disarm(before)
+        except TimeOver:  # it rang on the way here, and must not again
+            _disarm(before)
+            raise
 
 
 @contextmanager
@@ -58,6 +61,12 @@ def held() -> Iterator[None]:
         if _Alarm.rang and not _Alarm.held and _Alarm.armed:
             _Alarm.rang = False
             raise TimeOver
+
+
+def _disarm(before: Any) -> None:
+    _Alarm.armed = False
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
 
 
 def _ring(_signal: int, _frame: FrameType | None) -> None:
