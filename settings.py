@@ -18,6 +18,7 @@ class Settings:
     extensions: tuple[str, ...]
     retention_days: int
     has_bucket: bool
+    log_payloads: bool
     # the legacy runner
     jobs_same_process: bool
     jobs_sync: bool
@@ -43,6 +44,7 @@ class Settings:
             extensions=tuple(filter(None, map(str.strip, _text("EXTENSIONS", "").split(",")))),
             retention_days=_positive("RETENTION_DAYS", 30),
             has_bucket=bool(_text("BUCKET_NAME", "")),
+            log_payloads=_flag("LOG_PAYLOADS", False),
             jobs_same_process=_flag("JOBS_SAME_PROCESS", True),
             jobs_sync=_flag("JOBS_SYNC", False),
             tasks_sync=_flag("TASKS_SYNC", False),

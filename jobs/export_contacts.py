@@ -20,6 +20,9 @@ COLUMNS = (
     *("texter", "message_status"),
 )
 
+# Contacts between two reports. A part, which is all that can be resumed from, may take long.
+_REPORT_EVERY = 500
+
 
 class ExportContacts(BaseModel):
     """Nothing to choose: all contacts of the job's own campaign."""
@@ -65,6 +68,8 @@ class _Export:
                 self._last = contact.cell
                 if len(self._text) >= PART_SIZE:
                     self._write_part()
+                elif self._rows % _REPORT_EVERY == 0:
+                    self._report(self._job.cursor)
             self._complete()
         except Exception:
             # A later attempt goes on with the upload; if there is none, its parts cost money.
@@ -82,6 +87,10 @@ class _Export:
             "rows": self._rows,
             "last": self._last,
         }
+        self._report(cursor)
+
+    def _report(self, cursor: dict[str, Any] | None) -> None:
+        """Say how far it is, and learn whether it may go on; it would resume at `cursor`."""
         self._job.checkpoint(cursor, message=f"{self._rows:,} contacts written")
 
     def _complete(self) -> None:

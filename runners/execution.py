@@ -102,7 +102,9 @@ def run_task(message: TaskMessage, *, send: Send | None) -> None:
     """
     task = registry().task(message.name)
     try:
-        task.function(registry().task_payload(message.name, message.payload))
+        payload = registry().task_payload(message.name, message.payload)
+        log.given(payload)
+        task.function(payload)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is its error
         answer_failed_task(message, error, send)
     else:
@@ -122,8 +124,10 @@ def answer_failed_task(message: TaskMessage, error: BaseException, send: Send | 
 
 
 def _call(job: Job, running: RunningJob, row: JobRequest) -> Any:
-    payload = blobs.get(row.payload, row.payload_key)
-    return as_json(job.function(running, registry().job_payload(row.job_type, payload)))
+    given = blobs.get(row.payload, row.payload_key)
+    payload = registry().job_payload(row.job_type, given)
+    log.given(payload)
+    return as_json(job.function(running, payload))
 
 
 def _timeout_at(job: Job, row: JobRequest) -> int | None:

@@ -1,7 +1,7 @@
 """What is logged and counted about work: every event's wording, its metrics, and the fields that
 each line carries, in one place.
 
-Payloads and results are never logged.
+Payloads are people's data: they are logged only where LOG_PAYLOADS asks for it, results never.
 """
 
 import logging
@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from aws_lambda_powertools import Logger
+from pydantic import BaseModel
 
 from errors import Interrupted
 from runners import metrics
 from runners.messages import JobMessage, Message, TaskMessage
+from settings import settings
 from store import clock
 from store.job_request import JobRequest, Status
 from store.pauses import Brake
@@ -70,6 +72,12 @@ def _fields(fields: dict[str, Any]) -> Iterator[None]:
         yield
     finally:
         logger.thread_safe_remove_keys(fields)
+
+
+def given(payload: BaseModel) -> None:
+    """What the work is called with, where that is asked for. A SecretStr stays one."""
+    if settings().log_payloads:
+        logger.info("payload", extra={"payload": payload.model_dump(mode="json")})
 
 
 # --- a job on its way -----------------------------------------------------------------------------

@@ -129,6 +129,28 @@ def test_a_large_export_is_written_in_parts_and_read_as_one() -> None:
     assert open_uploads() == []
 
 
+def test_an_export_too_small_for_a_part_says_how_far_it_is_and_can_be_stopped() -> None:
+    keep(1_200)
+    job = RecordingJob()
+    assert export(job)["rows"] == 1_200
+    assert job.messages == ["500 contacts written", "1,000 contacts written"]
+    assert job.cursors == [None, None]  # there is nothing yet that it could go on from
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_a_report_between_two_parts_leaves_the_cursor_at_the_last_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_REPORT_EVERY", 3)
+    keep(50)
+    stopped = RecordingJob(stop_at=5)
+    with pytest.raises(Stopped):
+        export(stopped)
+    assert [cursor and cursor["rows"] for cursor in stopped.cursors] == [None, None, 8, 8, 8]
+    assert export(RecordingJob(cursor=stopped.cursors[-1]))["rows"] == 50
+    assert [row[0] for row in rows_of(FILE)[1:]] == [f"Ann {number}" for number in range(50)]
+
+
 @pytest.mark.usefixtures("small_parts")
 def test_an_export_stopped_at_any_part_ends_as_if_never_stopped() -> None:
     keep(50)

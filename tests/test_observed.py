@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from aws_lambda_powertools.logging.filters import SuppressFilter
+from pydantic import BaseModel, SecretStr
 
 import handlers.timer
 from bench import Bench
 from errors import Interrupted
 from fake_lambda import Context
 from runners import control, execution, log, pause
+from runners.messages import TaskMessage
 from sample_work import script
 from store import blobs, clock
 from store.job_request import JobRequest
@@ -150,6 +152,25 @@ def test_no_payload_result_or_step_is_logged(bench: Bench, lines: io.StringIO) -
     bench.run(bench.read(bad))
     assert bench.read(bad).error["kind"] == "InvalidPayload"
     assert len(logged(lines)) > 5
+    assert SECRET not in lines.getvalue()
+
+
+def test_payloads_are_logged_where_that_is_asked_for_but_for_what_is_marked_secret(
+    bench: Bench, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Letter(BaseModel):
+        to: str
+        key: SecretStr
+
+    monkeypatch.setenv("LOG_PAYLOADS", "true")
+    forget()
+    log.given(Letter(to="Ada", key=SecretStr(SECRET)))
+    bench.run(bench.dispatch("sample_once", payload={"text": "dear"}))
+    task = TaskMessage(id="t", name="sample_note", payload={"text": "note"})
+    execution.run(task, deadline=clock.now() + 900_000, send=bench.send)
+    letter, job, note = (line["payload"] for line in logged(lines) if "payload" in line)
+    assert letter["to"] == "Ada"
+    assert (job["text"], note["text"]) == ("dear", "note")
     assert SECRET not in lines.getvalue()
 
 
