@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import boto3
@@ -39,8 +40,10 @@ class Emulator:
         return f"http://127.0.0.1:{self.port}"
 
 
+@cache
 def session() -> boto3.Session:
-    """Credentials and region for the local AWS, whatever the caller's environment says."""
+    """Credentials and region for the local AWS, whatever the caller's environment says. One for
+    all: each would load its own models of the services."""
     return boto3.Session(
         aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],

@@ -1,16 +1,13 @@
 """Jobs that outlive an invocation: legs, timeouts, and what interrupts a job that overstays."""
 
-import signal
 import threading
 import time
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 import test_verbs
-import work.alarm
 from bench import Bench
 from errors import InvalidDefinition
 from runners import execution, registry
@@ -19,10 +16,8 @@ from sample_work import again, once, script
 from store import clock, queries, verbs
 from store.job_request import JobRequest, Status
 from testing.aws import forget
-from work.alarm import alarm, held
 from work.definitions import Job
 from work.retry import Retry
-from work.signals import TimeOver
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -190,85 +185,6 @@ def test_the_next_attempt_has_its_whole_timeout_again() -> None:
     second = test_verbs.claimed(row)
     assert second.attempt_started_at == second.started_at
     assert second.attempt_started_at != first
-
-
-def test_the_alarm_rings_once_and_never_after_its_block() -> None:
-    with pytest.raises(TimeOver), alarm(0.02):
-        time.sleep(5)
-    with alarm(0.02):
-        pass
-    time.sleep(0.05)
-    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-
-
-@pytest.mark.parametrize("when", [(signal, "setitimer"), (work.alarm, "_disarm")])
-def test_an_alarm_that_rings_while_it_is_set_or_stopped_is_not_left_on(
-    monkeypatch: pytest.MonkeyPatch, when: tuple[ModuleType, str]
-) -> None:
-    do = getattr(*when)
-
-    def ring_once(*arguments: Any) -> Any:
-        monkeypatch.setattr(*when, do)
-        if when[0] is signal:
-            do(*arguments)
-        signal.raise_signal(signal.SIGALRM)
-
-    monkeypatch.setattr(*when, ring_once)
-    with pytest.raises(TimeOver), alarm(60):
-        pass
-    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
-    assert not work.alarm._Alarm.armed
-
-
-def test_the_alarm_waits_for_a_write_of_ours() -> None:
-    reached: list[str] = []
-
-    def write() -> None:
-        with held():
-            time.sleep(0.1)
-            reached.append("written")
-        reached.append("went on")
-
-    with pytest.raises(TimeOver), alarm(0.02):
-        write()
-    assert reached == ["written"]
-
-
-def test_an_alarm_that_rang_during_a_write_that_failed_is_heard_all_the_same() -> None:
-    def write() -> None:
-        with held():
-            time.sleep(0.1)
-            raise OSError("the write failed")
-
-    with pytest.raises(TimeOver), alarm(0.02):
-        write()
-
-
-def test_an_alarm_that_was_swallowed_rings_again() -> None:
-    def swallow() -> None:
-        try:
-            time.sleep(5)
-        except BaseException:  # noqa: BLE001 - as a destructor would, or a bare except
-            time.sleep(5)
-
-    began = time.monotonic()
-    with pytest.raises(TimeOver), alarm(0.02):
-        swallow()
-    assert time.monotonic() - began < 3
-
-
-def test_in_a_thread_the_alarm_is_silent() -> None:
-    outcome: list[str] = []
-
-    def work() -> None:
-        with alarm(0.01), held():
-            time.sleep(0.05)
-        outcome.append("ended by itself")
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert outcome == ["ended by itself"]
 
 
 def test_a_job_nobody_started_within_a_day_fails_as_never_started(

@@ -8,13 +8,21 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 from work.signals import TimeOver
 
 # Seconds between rings: Python drops what is raised in a destructor, and a bare except takes it.
 _AGAIN = 1.0
+# Functions that take or give back a lock. What is raised in one after the lock was taken, and
+# before its `with` knows of it, leaves it taken for good. The import system has one for the whole
+# process: no other thread could import any more.
+_OF_LOCKS = frozenset(
+    {"__enter__", "__exit__", "acquire", "release", "_acquireLock", "_releaseLock"}
+)
+_IMPORT_SYSTEM = "<frozen importlib"
+_SOON = 0.005  # seconds
 
 
 class _Alarm:
@@ -69,11 +77,18 @@ def _disarm(before: Any) -> None:
     signal.signal(signal.SIGALRM, before)
 
 
-def _ring(_signal: int, _frame: FrameType | None) -> None:
+def _ring(_signal: int, frame: FrameType | None) -> None:
     if _Alarm.held:
         _Alarm.rang = True
     elif _Alarm.armed:
-        raise TimeOver
+        if frame is not None and _takes_a_lock(frame.f_code):
+            signal.setitimer(signal.ITIMER_REAL, _SOON, _AGAIN)
+        else:
+            raise TimeOver
+
+
+def _takes_a_lock(code: CodeType) -> bool:
+    return code.co_name in _OF_LOCKS or code.co_filename.startswith(_IMPORT_SYSTEM)
 
 
 def _in_main_thread() -> bool:
