@@ -1,7 +1,7 @@
 # Everything a person or CI does here, by name. make help lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check test-unit chaos build deploy redrive lock clean dev aws FORCE
+.PHONY: help run demo test check test-unit chaos bench build deploy redrive lock clean dev aws FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -38,6 +38,10 @@ test-unit: dev ## Test in process, on moto: seconds
 chaos: dev aws ## The same promises at full size: 20,000 histories, 200 jobs, 1,000,000 rows
 	@$(PY) -m testing.chaos --histories 20000
 	@CHAOS=1 $(PY) -m pytest --quiet tests/test_unkind_end_to_end.py
+
+bench: dev ## What a cold start and a dispatch cost, beside bare boto3 in the same run
+	@$(PY) -m benchmarks.cold_start
+	@$(PY) -m benchmarks.dispatch
 
 build: dev aws ## Build for AWS what samconfig.toml names
 	@$(AWS)/sam build

@@ -1,0 +1,22 @@
+"""The settings of a stack that is not there, for what is measured without one."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
+ENVIRONMENT = {
+    "PATH": os.environ["PATH"],
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "JOB_RUNNER": "lambda-async",
+    "WORKER_LAMBDA_FUNCTION_NAME": WORKER,
+    "DELAY_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/delay",
+    "JOBS_TABLE_NAME": "jobs",
+    "COORDINATION_TABLE_NAME": "coordination",
+    "CONTACTS_TABLE_NAME": "contacts",
+    "BUCKET_NAME": "bucket",
+    "POWERTOOLS_SERVICE_NAME": "job-runners",
+    "POWERTOOLS_LOG_LEVEL": "CRITICAL",
+}
