@@ -70,6 +70,7 @@ class _Export:
                     self._write_part()
                 elif self._rows % _REPORT_EVERY == 0:
                     self._report(self._job.cursor)
+            self._report(self._job.cursor)
             self._complete()
         except Exception:
             # A later attempt goes on with the upload; if there is none, its parts cost money.
