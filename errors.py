@@ -278,6 +278,26 @@ class NeverStarted(JobRunnersError):
         )
 
 
+class CursorTooLarge(JobRunnersError):
+    """A job wanted to checkpoint a cursor that its row has no room for."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"a cursor of {size:,} bytes can't be kept, only up to {limit:,}: put what it has to "
+            "remember into the bucket or a table, and the way there into the cursor"
+        )
+
+
+class TypeForgotten(JobRunnersError):
+    """A job had begun, and then no deploy knew its type any more."""
+
+    def __init__(self, job_type: str, days: float) -> None:
+        super().__init__(
+            f"no worker has known the job {job_type!r} for {days:g} days, and it waits"
+        )
+        self.job_type = job_type
+
+
 class TooManyPaused(JobRunnersError):
     """Every worker reads all that is paused, so that there is a limit to it."""
 

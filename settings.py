@@ -35,6 +35,8 @@ class Settings:
     # where a job's lines are read
     worker_log_group: str | None
     region: str | None
+    # a local AWS, for development
+    has_local_s3: bool
 
     @staticmethod
     def from_environment() -> "Settings":
@@ -57,6 +59,7 @@ class Settings:
             jwt_roles_claim=_text("JWT_ROLES_CLAIM", "roles"),
             worker_log_group=_text("WORKER_LOG_GROUP_NAME", "") or None,
             region=_text("AWS_REGION", "") or None,
+            has_local_s3=bool(_text("AWS_ENDPOINT_URL_S3", _text("AWS_ENDPOINT_URL", ""))),
         )
 
 

@@ -6,13 +6,12 @@ This is the one place that knows which status an error has.
 from typing import Any, NamedTuple
 
 from aws_lambda_powertools.event_handler import Response
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
-from pynamodb.exceptions import PynamoDBException, VerboseClientError
 
 import errors
 from api import log
 from api.answers import respond
 from api.refusals import Refusal
+from store import aws
 from work import context
 
 CONTENT_TYPE = "application/problem+json"
@@ -91,34 +90,7 @@ def _kind(error: Exception) -> Kind:
     for each in type(error).__mro__:
         if each in _KINDS:
             return _KINDS[each]
-    return _UNAVAILABLE if _may_pass(error) else _UNEXPECTED
-
-
-def _may_pass(error: BaseException | None) -> bool:
-    """Whether AWS was throttled, broken or out of reach. A refusal that would only be repeated (no
-    permission, no such table) is not among it."""
-    if isinstance(error, PynamoDBException):
-        error = error.cause
-    if isinstance(error, VerboseClientError):
-        error = error.__cause__  # pynamodb's own leaves out the HTTP status
-    if isinstance(error, ClientError):
-        response: Any = error.response
-        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        return status >= 500 or status == 429 or response["Error"].get("Code") in _THROTTLED
-    return isinstance(error, ConnectionError | HTTPClientError)
-
-
-_THROTTLED = frozenset(
-    {
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "SlowDown",
-        "ThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-    }
-)
+    return _UNAVAILABLE if aws.may_pass(error) else _UNEXPECTED
 
 
 def _problem(

@@ -66,8 +66,9 @@ def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
         except TimeOver:
             own = _timeout_at(job, row) == budget.ends
             _record_failure(TimedOut(job.timeout or 0, own=own), running, row, send)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a job raises is its error
+        except BaseException as error:  # noqa: BLE001 - whatever a job raises is its error
             _record_failure(error, running, row, send)
+            _let_through(error)
         else:
             _record(lambda: log.succeeded(verbs.succeed(row, result, message=running.message)))
 
@@ -90,9 +91,18 @@ def _claim(message: JobMessage, deadline: int, send: Send | None) -> JobRequest 
 
 
 def _delay_again(row: JobRequest | None, send: Send | None) -> None:
-    """A message that came before its job's time is sent again, for then."""
+    """A message that came before its job's time is sent again, for then. One that was refused for
+    another reason is not: its job is due."""
     if row is not None and row.status.timed and row.run_at is not None:
-        wake(row, send, max(1, row.run_at - clock.now()) / clock.SECOND)
+        early = row.run_at - clock.now()
+        if early > 0:
+            wake(row, send, early / clock.SECOND)
+
+
+def _let_through(error: BaseException) -> None:
+    """Ctrl-C is an outcome, and for the process too."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error
 
 
 def run_task(message: TaskMessage, *, send: Send | None) -> None:
@@ -105,8 +115,9 @@ def run_task(message: TaskMessage, *, send: Send | None) -> None:
         payload = registry().task_payload(message.name, message.payload)
         log.given(payload)
         task.function(payload)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a task raises is its error
+    except BaseException as error:  # noqa: BLE001 - whatever a task raises is its error
         answer_failed_task(message, error, send)
+        _let_through(error)
     else:
         log.task_done(message)
 

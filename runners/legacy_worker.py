@@ -22,6 +22,7 @@ from store.change import GRACE
 
 _SENT = timer.Met.SENT
 _POLL = 1.0  # seconds between looks when there is nothing to do
+_ROWS_AT_A_LOOK = 25  # one is taken, the others are those that it may meet before
 _PRELOAD = ["runners.execution", "runners.registry", "jobs.table", "tasks.table"]
 
 
@@ -48,7 +49,9 @@ def work(stop: threading.Event) -> None:
 
     while not stop.is_set():
         try:
-            met = timer.tick(run_in_child, until=_forever(), ahead=GRACE, sends=1).met
+            met = timer.tick(
+                run_in_child, until=_forever(), ahead=GRACE, rows=_ROWS_AT_A_LOOK, sends=1
+            ).met
             sent = met[_SENT] + met[timer.Met.LET_GO]
         except Exception as error:  # noqa: BLE001 - DynamoDB is away, say: the next look may work
             log.crashed(error)
@@ -77,35 +80,49 @@ def _child(text: bytes, deadline: int) -> None:
     end = threading.Timer((deadline - clock.now()) / clock.SECOND, os._exit, [1])
     end.daemon = True
     end.start()
-    tasks = _Tasks()
+    tasks = _Tasks(deadline)
     run(decode(text), deadline=deadline, send=tasks.send)
-    tasks.run(deadline)
+    tasks.run_waiting()
 
 
 class _Tasks:
-    """The tasks that a job has dispatched: they run after it, in its child, for nothing else holds
-    them."""
+    """The tasks that a job dispatches: they run in its child, for nothing else holds them."""
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: int) -> None:
+        self._deadline = deadline
         self._waiting: list[tuple[int, TaskMessage]] = []
 
     def send(self, message: Message, delay: float = 0) -> None:
-        """Keep a task. The next leg or attempt of a job is in the table, due: no message has to say
-        so."""
-        if isinstance(message, TaskMessage):
+        """Run a task before returning, so that a job's pace is that of its tasks, and what it says
+        is done is done; keep one that has to wait. The next leg or attempt of a job is in the
+        table, due: no message has to say so."""
+        if not isinstance(message, TaskMessage):
+            return
+        if delay > 0:
             self._waiting.append((clock.now() + int(delay * clock.SECOND), message))
+        else:
+            # In a thread, which starts without the fields of the job's log lines.
+            thread = threading.Thread(target=self._run, args=[message])
+            thread.start()
+            thread.join()
 
-    def run(self, deadline: int) -> None:
-        """Run what is kept, retries too, as far as there is time for it."""
+    def run_waiting(self) -> None:
+        """Run what had to wait, as far as there is time for it."""
         while self._waiting:
             self._waiting.sort(key=lambda kept: kept[0])
             at, task = self._waiting.pop(0)
-            if at >= deadline:
+            if max(at, clock.now()) >= self._deadline:
                 late = SendFailed(f"task {task.id} ({task.name})", "its worker process ends before")
                 log.task_failed(task, late)
                 continue
             time.sleep(max(0, at - clock.now()) / clock.SECOND)
-            run(task, deadline=deadline, send=self.send)
+            self.send(task)
+
+    def _run(self, task: TaskMessage) -> None:
+        try:
+            run(task, deadline=self._deadline, send=self.send)
+        except Exception as error:  # noqa: BLE001 - a task that can't be begun does not end its job
+            log.crashed(error)
 
 
 def _children() -> ForkServerContext:

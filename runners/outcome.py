@@ -5,6 +5,7 @@ import traceback
 from typing import Any
 
 from errors import (
+    CursorTooLarge,
     DoNotRetry,
     Interrupted,
     InvalidPayload,
@@ -26,7 +27,7 @@ from work.retry import Retry
 # longer the timer makes sure when its time has come.
 LONGEST_DELAY = 900.0
 
-_HOPELESS = (DoNotRetry, InvalidPayload, LegsSpent, MissingObject)
+_HOPELESS = (CursorTooLarge, DoNotRetry, InvalidPayload, LegsSpent, MissingObject)
 _MESSAGE_LIMIT = 1000  # characters; the row is billed on every write
 _TRACEBACK_LIMIT = 3000
 

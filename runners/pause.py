@@ -6,14 +6,16 @@ held goes on in the order in which it was created, as fast as one invocation aft
 send it; what is dispatched meanwhile does not queue up behind it.
 """
 
+from pynamodb.exceptions import PynamoDBException
+
 from errors import PreconditionFailed, SendFailed, TooManyPaused
 from runners import log
 from runners.base import Send
 from runners.messages import JobMessage
 from runners.registry import registry
-from store import clock, pauses, verbs
+from store import aws, clock, pauses, verbs
 from store.job_request import JobRequest, Status
-from store.pauses import Brake, Kind
+from store.pauses import Brake, Held, Kind
 from store.queries import read
 
 # How soon the timer looks again at a job that is held back: its brake knows of it, so this only
@@ -24,6 +26,7 @@ _LATEST_LOOK = clock.DAY
 # yet hold something back.
 _LINGER = verbs.SKEW + 6 * pauses.CACHED
 _AT_ONCE = 25  # jobs that a resume lets go itself; the rest is the timer's
+_RESUME_TIME = 10 * clock.SECOND  # of the request that resumes
 _BRAKES_AT_MOST = 100  # every worker reads them all
 
 
@@ -47,7 +50,7 @@ def resume(kind: Kind, name: str, send: Send) -> None:
     """Let go on what was held back. Nothing happens if it was not paused."""
     if pauses.brakes(fresh=True).find(kind, name):
         log.brake_set(pauses.release(kind, name))
-        pump(send, until=clock.now() + clock.MINUTE, most=_AT_ONCE)
+        pump(send, until=clock.now() + _RESUME_TIME, most=_AT_ONCE)
 
 
 def holds_back(message: JobMessage) -> bool:
@@ -104,16 +107,14 @@ def pump(send: Send, *, until: int, most: int) -> int:
 
 
 def _pump(brake: Brake, send: Send, until: int, most: int) -> int:
-    entries = list(pauses.held_by(brake, most))
+    # A few even where one may go: what can't be dealt with must not keep the next ones waiting.
+    entries = list(pauses.held_by(brake, max(most, _AT_ONCE)))
     gone = 0
     for entry in entries:
-        if clock.now() >= until:
+        if clock.now() >= until or gone >= most:
             return gone
         try:
-            row = read(entry.job_id)
-            if row is None or row.status is not Status.WAITING or row.held_by != brake.sk:
-                pauses.drop(entry)
-            elif let_go(row, send):
+            if _go_on(entry, brake, send):
                 gone += 1
             elif pauses.brakes().find(brake.kind, brake.name):
                 return gone  # it is on again
@@ -121,9 +122,22 @@ def _pump(brake: Brake, send: Send, until: int, most: int) -> int:
             log.moved(refused)  # by whoever has it: what is left of its entry is met again
         except (TypeError, ValueError) as error:
             log.crashed(error)  # of newer code, say
+        except PynamoDBException as error:
+            if not aws.conflicts(error):
+                raise
+            log.moved(error)  # another pump has it in hand
     if not entries and clock.now() - brake.changed_at > _LINGER:
         pauses.forget(brake)
     return gone
+
+
+def _go_on(entry: Held, brake: Brake, send: Send) -> bool:
+    """Let a job go that this released brake holds back, unless a brake is on; whether it went."""
+    row = read(entry.job_id)
+    if row is None or row.status is not Status.WAITING or row.held_by != brake.sk:
+        pauses.drop(entry)
+        return False
+    return let_go(row, send)
 
 
 def _could_start(row: JobRequest) -> bool:

@@ -22,6 +22,13 @@ from store.queries import read
 
 # What a worker raises for a task that it can't begin.
 _NOT_KNOWN = (UnknownTask.__name__, UnknownMessageVersion.__name__)
+# What Lambda says when its handler could not be loaded: nothing of ours has run.
+_NOT_LOADED = (
+    "Runtime.ImportModuleError",
+    "Runtime.HandlerNotFound",
+    "Runtime.UserCodeSyntaxError",
+)
+_TOO_OLD = "EventAgeExceeded"  # it waited in Lambda's queue, and we have no retries of Lambda's
 _LATER = 60.0  # seconds: by then a deploy may be through
 
 
@@ -62,11 +69,16 @@ def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
 
 
 def _never_ran(record: Mapping[str, Any]) -> bool:
-    """Whether the task's function was not called: a worker of an older deploy did not know it, or
-    the event grew too old in Lambda's queue."""
+    """Whether the task's function was not called: a worker of an older deploy did not know it, the
+    worker of this one could not be loaded, or the event grew too old in Lambda's queue."""
     context = record.get("requestContext")
-    never_invoked = isinstance(context, Mapping) and context.get("approximateInvokeCount") == 0
-    return never_invoked or _response(record).get("errorType") in _NOT_KNOWN
+    context = context if isinstance(context, Mapping) else {}
+    never_invoked = context.get("approximateInvokeCount") == 0
+    return (
+        never_invoked
+        or context.get("condition") == _TOO_OLD
+        or _response(record).get("errorType") in (*_NOT_KNOWN, *_NOT_LOADED)
+    )
 
 
 def _response(record: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from errors import (
     NeverStarted,
     PreconditionFailed,
     SendFailed,
+    TypeForgotten,
 )
 from runners import log, pause
 from runners.base import LONGEST_WAIT, Send
@@ -85,8 +86,11 @@ def tick(
             failures += 1
             result.send_failures += 1
         except aws.FAILURES as error:
-            log.crashed(error)  # not the row's fault: it stays due
+            log.crashed(error)
             failures += 1
+            if not aws.may_pass(error):  # else it is not the row's fault, and it stays due
+                result.met[Met.BROKEN] += 1
+                _set_aside(key)
         except Exception as error:  # noqa: BLE001 - one row must never keep the others waiting
             log.crashed(error)
             result.met[Met.BROKEN] += 1
@@ -145,6 +149,8 @@ def _meet(job_id: str, ahead: int, send: Send) -> Met:
         return Met.EARLY
     if _too_late(row):
         return _expire(row, NeverStarted(_start_within(row)))
+    if _forgotten(row):
+        return _expire(row, TypeForgotten(row.job_type, LONGEST_WAIT / DAY_IN_SECONDS))
     if brake := pauses.brakes().on(row):
         pause.hold(brake, row)
         return Met.HELD_BACK
@@ -178,6 +184,12 @@ def _too_late(row: JobRequest) -> bool:
     """Only until it has started for the first time."""
     never_started = row.legs == 0 and row.status in (Status.QUEUED, Status.SCHEDULED)
     return never_started and clock.now() - _could_run(row) > _start_within(row) * clock.SECOND
+
+
+def _forgotten(row: JobRequest) -> bool:
+    """It had begun, and no deploy has known its type for as long as anything may wait."""
+    since = row.updated_at or row.created_at
+    return row.job_type not in registry().jobs and clock.now() - since > LONGEST_WAIT * clock.SECOND
 
 
 def _start_within(row: JobRequest) -> float:

@@ -5,11 +5,27 @@ from typing import Any
 
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-from pynamodb.exceptions import PynamoDBException
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+from pynamodb.exceptions import PynamoDBException, VerboseClientError
+
+from settings import settings
 
 # What a call raises when AWS does not answer, or not with what was asked for.
 FAILURES = (BotoCoreError, ClientError, PynamoDBException)
+_CONFLICT = "TransactionConflict"
+# Codes without "Exception" at their end: the reasons of a cancelled transaction have none.
+_PASSING = frozenset(
+    {
+        "ProvisionedThroughputExceeded",
+        "RequestLimitExceeded",
+        "SlowDown",
+        "Throttled",
+        "Throttling",
+        "ThrottlingError",
+        "TooManyRequests",
+        _CONFLICT,
+    }
+)
 
 _session: botocore.session.Session | None = None
 _clients: dict[str, Any] = {}
@@ -17,9 +33,11 @@ _lock = threading.RLock()
 
 # A call that hangs must fail while there is still time to say so. botocore's own defaults (60 s,
 # five tries) outlast an API request; S3 alone may stream for long.
-_TIMEOUTS = {"s3": 30.0, "lambda": 10.0}
-# botocore tries again after a timeout too, and would text a person twice.
-_ATTEMPTS = {"sns": 1}
+_READ_SECONDS = 5.0
+_MAY_STREAM = {"s3": 30.0}
+# botocore tries again after a timeout too. It would text a person twice; an invoke that was heard
+# and not answered becomes another event.
+_ATTEMPTS = {"sns": 1, "lambda": 2}
 _POOL = 32
 
 
@@ -40,6 +58,38 @@ def session() -> botocore.session.Session:
         return _session
 
 
+def may_pass(error: BaseException | None) -> bool:
+    """Whether AWS was throttled, broken, busy with the same item, or out of reach. A refusal that
+    would only be repeated (no permission, no such table, too large an item) is not among it."""
+    error = _origin(error)
+    if not isinstance(error, ClientError):
+        return isinstance(error, ConnectionError | HTTPClientError)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= 500 or status == 429 or bool(_codes(error) & _PASSING)
+
+
+def conflicts(error: BaseException) -> bool:
+    """Whether a write met another one of the same item, in a transaction. botocore does not repeat
+    it."""
+    origin = _origin(error)
+    return isinstance(origin, ClientError) and _CONFLICT in _codes(origin)
+
+
+def _origin(error: BaseException | None) -> BaseException | None:
+    if isinstance(error, PynamoDBException):
+        error = error.cause
+    if isinstance(error, VerboseClientError):
+        error = error.__cause__  # pynamodb's own leaves out the HTTP status
+    return error
+
+
+def _codes(error: ClientError) -> set[str]:
+    """Why AWS refused: of a transaction, each of its reasons too."""
+    answer: Any = error.response
+    found = [answer["Error"], *answer.get("CancellationReasons", [])]
+    return {str(each.get("Code")).removesuffix("Exception") for each in found}
+
+
 def forget() -> None:
     """Build every client anew at its next use: for tests."""
     with _lock:
@@ -49,11 +99,14 @@ def forget() -> None:
 def _config(service: str) -> Config:
     return Config(
         connect_timeout=3.0,
-        read_timeout=_TIMEOUTS.get(service, 5.0),
+        read_timeout=_MAY_STREAM.get(service, _READ_SECONDS),
         max_pool_connections=_POOL,
         retries={"total_max_attempts": _ATTEMPTS.get(service, 4), "mode": "standard"},
         # pynamodb builds the requests; checking each again costs time and finds nothing.
         parameter_validation=service != "dynamodb",
         # botocore still signs S3 URLs with version 2 in us-east-1, which no KMS key accepts.
         signature_version="s3v4" if service == "s3" else None,
+        # It would sign them for S3's global host too, which knows no bucket of a newer region. A
+        # local AWS has no hosts for buckets.
+        s3={"addressing_style": "path" if settings().has_local_s3 else "virtual"},
     )

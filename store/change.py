@@ -5,10 +5,18 @@ A write whose response is lost is repeated by botocore and then fails its own co
 refused verb reads the row once: if the row shows that this very write landed, that is success.
 """
 
+import time
 from collections.abc import Callable
-from typing import Any
+from secrets import SystemRandom
+from typing import Any, TypeVar
 
-from pynamodb.exceptions import DeleteError, PutError, TransactWriteError, UpdateError
+from pynamodb.exceptions import (
+    DeleteError,
+    PutError,
+    PynamoDBException,
+    TransactWriteError,
+    UpdateError,
+)
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
@@ -16,12 +24,19 @@ from pynamodb.transactions import TransactWrite
 
 from errors import PreconditionFailed
 from settings import settings
-from store import clock
+from store import aws, clock
 from store.job_request import JobRequest, Status, sort_key
 from store.queries import read
 
 # How long a row waits before the timer looks whether its message arrived.
 GRACE = clock.MINUTE
+
+# Writes of one item that meet, one of them in a transaction: the loser tries again after up to this
+# many seconds.
+_CONFLICT_TRIES = 4
+_CONFLICT_PAUSE = 0.1
+
+_T = TypeVar("_T")
 
 
 def write(
@@ -38,7 +53,7 @@ def write(
     PreconditionFailed.
     """
     try:
-        job.update(actions, condition)
+        patiently(lambda: job.update(actions, condition))
     except UpdateError as error:
         if not condition_failed(error):
             raise
@@ -61,13 +76,17 @@ def write_with(
 ) -> JobRequest:
     """As `write`, in one transaction with a record that is put and one that is dropped. Its
     response carries no row, so it costs a read too."""
-    try:
+
+    def transact() -> None:
         with TransactWrite(connection=JobRequest.connection()) as transaction:
             if drop is not None:
                 transaction.delete(drop)
             if put is not None:
                 transaction.save(put)
             transaction.update(job, actions, condition)
+
+    try:
+        patiently(transact)
     except TransactWriteError as error:
         reasons = [reason.code for reason in error.cancellation_reasons if reason]
         if "ConditionalCheckFailed" not in reasons:
@@ -80,6 +99,18 @@ def write_with(
     if row is None:
         raise refused(verb, job.id, None)
     return row
+
+
+def patiently(write: Callable[[], _T]) -> _T:
+    """The write, tried again where it only met another one of the same item."""
+    for _ in range(_CONFLICT_TRIES - 1):
+        try:
+            return write()
+        except PynamoDBException as error:
+            if not aws.conflicts(error):
+                raise
+            time.sleep(SystemRandom().uniform(0, _CONFLICT_PAUSE))
+    return write()
 
 
 def refused(verb: str, job_id: str, row: JobRequest | None) -> PreconditionFailed:

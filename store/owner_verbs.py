@@ -89,10 +89,8 @@ def delete(job: JobRequest) -> None:
     """A finished job is forgotten: its row, then what it kept elsewhere. Raises PreconditionFailed
     unless it is finished."""
     try:
-        job.delete(
-            _same_owner(job)
-            & JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
-        )
+        finished = JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
+        change.patiently(lambda: job.delete(_same_owner(job) & finished))
     except DeleteError as error:
         if not change.condition_failed(error):
             raise

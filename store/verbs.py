@@ -287,17 +287,16 @@ def admit(job: JobRequest) -> JobRequest:
 
 
 def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
-    """The outcome of a job that nobody has started, or that was held back, until it was too late
-    to be useful."""
+    """The outcome of a job that nobody has started, has gone on with or has let go, until it was
+    too late to be useful. Holds only for the row exactly as it was read."""
     return change.write(
         "expire",
         job,
         change.failed(job, error),
         change.as_read(job)
         & (JobRequest.due_at == job.due_at)
-        & (
-            (JobRequest.status.is_in(Status.QUEUED, Status.SCHEDULED) & (JobRequest.legs == 0))
-            | (JobRequest.status == Status.WAITING)
+        & JobRequest.status.is_in(
+            Status.QUEUED, Status.SCHEDULED, Status.RETRYABLE, Status.WAITING
         ),
         landed=lambda row: row.status is Status.FAILED and row.legs == job.legs,
     )

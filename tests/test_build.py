@@ -86,7 +86,7 @@ def _source(name: str) -> str:
 
 
 def test_what_belongs_to_development_does_not_ship(tree: Path) -> None:
-    ours = {each.name for each in ROOT.iterdir() if not each.name.startswith(".")}
+    ours = {each.name for each in ROOT.iterdir() if not each.name.startswith((".", "__"))}
     assert {each.name for each in tree.iterdir()} & ours == {*SHIPPED}
     assert not list(tree.rglob("boto3"))
 

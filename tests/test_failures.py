@@ -174,3 +174,30 @@ def test_poison_is_kept_and_the_rest_of_its_batch_is_settled() -> None:
     )
     assert kept == ["m0", "m1", "m2", "m3", "m4"]
     assert read(row).status is Status.RETRYABLE
+
+
+@pytest.mark.parametrize(
+    ("condition", "kind"),
+    [
+        ("RetriesExhausted", "Runtime.ImportModuleError"),
+        ("RetriesExhausted", "Runtime.HandlerNotFound"),
+        ("RetriesExhausted", "Runtime.UserCodeSyntaxError"),
+        ("EventAgeExceeded", None),
+    ],
+)
+def test_a_task_that_surely_never_ran_is_sent_again_whatever_its_tag(
+    delay_queue: str, condition: str, kind: str | None
+) -> None:
+    """After a deploy that can't be loaded, say, or of an event that grew old behind a throttle."""
+    failed = json.loads(record(task_event("sample_note")))
+    failed["requestContext"]["condition"] = condition
+    failed["responsePayload"] = {"errorType": kind, "errorMessage": "m"} if kind else None
+    assert give(json.dumps(failed)) == []
+    assert delayed(delay_queue) == 1
+
+
+def test_a_task_whose_worker_ended_without_a_word_may_have_run(delay_queue: str) -> None:
+    failed = json.loads(record(task_event("sample_note")))
+    failed["responsePayload"] = {"errorType": "Runtime.ExitError", "errorMessage": "m"}
+    assert give(json.dumps(failed)) == []
+    assert delayed(delay_queue) == 0

@@ -1,10 +1,12 @@
 """What a job function is handed: how it reports, resumes, and learns that it has lost its claim."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
 import test_verbs
+from bench import Bench
 from runners import execution
 from runners.children import Children
 from runners.messages import JobMessage
@@ -131,3 +133,51 @@ def test_an_outcome_that_comes_after_the_claim_is_lost_is_dropped(
     row = read(row)
     assert (row.status, row.attempt, row.error["kind"]) == (Status.RETRYABLE, 2, "ValueError")
     assert row.error["message"] == "no luck"  # the rescue's own record, not this attempt's
+
+
+def test_a_cursor_that_the_row_has_no_room_for_fails_the_job_and_not_the_row(bench: Bench) -> None:
+    script.job = lambda job, payload: job.checkpoint("x" * 200_000)
+    row = bench.run(bench.dispatch())
+    assert (row.status, row.attempt, row.error["kind"]) == (Status.FAILED, 1, "CursorTooLarge")
+    assert "200,002 bytes" in row.error["message"]
+
+
+def test_a_message_is_a_line_for_a_person_and_no_more_is_kept(bench: Bench) -> None:
+    script.job = lambda job, payload: job.checkpoint(message="x" * 200_000)
+    assert len(bench.run(bench.dispatch()).result_message or "") == 1000
+
+
+class Elsewhere(BaseException):
+    """As asyncio's CancelledError is: no Exception."""
+
+
+@pytest.mark.parametrize("error", [Elsewhere, SystemExit, KeyboardInterrupt])
+def test_whatever_a_job_raises_is_its_outcome(bench: Bench, error: type[BaseException]) -> None:
+    def work(job: Any, payload: object) -> None:
+        raise error
+
+    script.job = work
+    row = bench.dispatch("sample_once")
+    with pytest.raises(KeyboardInterrupt) if error is KeyboardInterrupt else nullcontext():
+        bench.run(row)
+    assert (bench.read(row).status, bench.read(row).error["kind"]) == (
+        Status.FAILED,
+        error.__name__,
+    )
+
+
+def test_a_timed_row_that_is_refused_for_another_reason_is_not_sent_round_in_circles(
+    bench: Bench,
+) -> None:
+    """A row of newer code, after a rollback: it is due, and a newer worker will take it."""
+
+    def fail(job: Any, payload: object) -> None:
+        raise ValueError("no luck")
+
+    script.job = fail
+    row = bench.run(bench.dispatch())
+    row.update([JobRequest.row_version.set(99)])
+    bench.advance(1000)
+    bench.sent.clear()
+    assert bench.run(row).status is Status.RETRYABLE
+    assert bench.sent == []

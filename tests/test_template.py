@@ -235,3 +235,10 @@ def test_the_timer_runs_every_minute(template: Template) -> None:
     (rule,) = of_type(template, "AWS::Events::Rule").values()
     assert rule["Properties"]["ScheduleExpression"] == "rate(1 minute)"
     assert references(rule["Properties"]["Targets"]) == {"TimerFunction"}
+
+
+def test_an_issuer_without_an_audience_is_refused_before_the_deploy(template: Template) -> None:
+    rule = template["Rules"]["TokensNameAnAudience"]
+    (assertion,) = rule["Assertions"]
+    assert references(rule["RuleCondition"]) == {"JwtIssuer"}
+    assert references(assertion["Assert"]) == {"JwtAudience"}

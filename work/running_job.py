@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from errors import PreconditionFailed
+from errors import CursorTooLarge, PreconditionFailed
 from store import aws, blobs, clock, pauses, steps, verbs
 from store.job_request import JobRequest
 from work.alarm import held
@@ -18,6 +18,9 @@ from work.time_budget import TimeBudget
 # move, then further apart, but never more than 5 s of work unsaved.
 _FIRST_GAP = 500
 _WIDEST_GAP = 5 * clock.SECOND
+# What a row of DynamoDB has room for is 400 KB in all; a row that is full could not even be failed.
+_LARGEST_CURSOR = 100 * 1024  # bytes of JSON
+_LONGEST_MESSAGE = 1000  # characters
 
 
 class Dispatch(Protocol):
@@ -101,23 +104,23 @@ class RunningJob:
     ) -> None:
         """Everything before `cursor` is done: resume from here if this leg or attempt ends.
 
-        `cursor` is JSON and small, else TypeError or ValueError; `progress` is 0 to 100 and never
-        goes back; `message` is for the person who waits. Call it as often as you like: writes are
+        `cursor` is JSON and small (kilobytes: it is written each time), else TypeError, ValueError
+        or CursorTooLarge; `progress` is 0 to 100 and never goes back; `message` is a line for the
+        person who waits. Call it as often as you like: writes are
         spaced out (at most 5 s apart), so work since the last written checkpoint may be repeated.
         When this invocation's time is nearly over it does not return: the job goes on from `cursor`
         in another (its next leg). Nor does it when the job's owner has cancelled it, or when its
         type or queue is paused.
         """
         self._budget.step()
-        if self._budget.left() == 0:
-            raise TimeOver  # in a thread no alarm rings
         if cursor is not None:
-            # As it will be read again, and apart from what the job does to its own copy.
-            self.cursor = json.loads(blobs.canonical(cursor))
+            self.cursor = _as_kept(cursor)
         if progress is not None:
             self.progress = max(self.progress, min(100, int(progress)))
         if message is not None:
-            self.message = message
+            self.message = message[:_LONGEST_MESSAGE]
+        if self._budget.left() == 0:
+            raise TimeOver  # in a thread no alarm rings
         if self._has_next_leg and self.cursor is not None and self._budget.leg_over():
             raise LegOver
         if clock.now() - self._written_at >= self._gap:
@@ -190,6 +193,14 @@ class RunningJob:
             return pauses.brake_on(self._row)
         except aws.FAILURES:
             return None
+
+
+def _as_kept(cursor: Any) -> Any:
+    """As it will be read again, and apart from what the job does to its own copy."""
+    text = blobs.canonical(cursor)
+    if len(text) > _LARGEST_CURSOR:
+        raise CursorTooLarge(len(text), _LARGEST_CURSOR)
+    return json.loads(text)
 
 
 def _plain(payload: Mapping[str, Any] | BaseModel | None) -> Any:
