@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from bench import Bench
-from runners import execution, legacy_worker, log, timer
+from runners import execution, legacy_worker, log
 from runners.messages import JobMessage, TaskMessage, encode
 from sample_work import Sample, script
-from store import clock
+from store import clock, queries
 from store.job_request import DUE_SHARDS, JobRequest, Status
 from test_observed import lines, logged
 
@@ -99,17 +99,16 @@ def test_of_a_backlog_the_worker_process_reads_a_few_rows_at_a_time(
     for _ in range(60):
         bench.dispatch()
     stop, read = threading.Event(), 0
-    due = timer.due
 
     def counting(shard: str, horizon: int, most: int) -> list[JobRequest]:
         nonlocal read
-        found = due(shard, horizon, most)
-        read += len(found)
         stop.set()
+        found = list(queries.due(shard, horizon, most))
+        read += len(found)
         return found
 
-    monkeypatch.setattr(timer, "due", counting)
+    monkeypatch.setattr("runners.timer.due", counting)
     monkeypatch.setattr(legacy_worker, "_ROWS_AT_A_LOOK", 2)
     monkeypatch.setattr(legacy_worker, "_run_in_child", lambda *_: None)
     legacy_worker.work(stop)
-    assert read <= 2 * DUE_SHARDS
+    assert 0 < read <= 2 * DUE_SHARDS
