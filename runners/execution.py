@@ -4,6 +4,7 @@ Every runner ends here, with a message that has been through JSON.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from errors import LegsSpent, PreconditionFailed, TimedOut, UnknownJobType
@@ -11,7 +12,7 @@ from runners import log, pause
 from runners.base import Send
 from runners.children import Children
 from runners.messages import JobMessage, Message, TaskMessage
-from runners.outcome import answer, wait_before_retry, wake
+from runners.outcome import answer, answer_failed_task, wake
 from runners.registry import registry
 from store import aws, blobs, clock, verbs
 from store.job_request import JobRequest
@@ -43,34 +44,50 @@ def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
     if row is None:
         return
     with log.claimed(row):
-        job = registry().job(row.job_type)
-        budget = TimeBudget(deadline=deadline, timeout_at=_timeout_at(job, row))
-        running = RunningJob(
-            row,
-            budget,
-            Children(send),
-            has_next_leg=send is not None,
-            may_wait=send is not None and row.legs < job.max_legs,
-        )
+        this = _begin(row, deadline, send)
         try:
-            with alarm(budget.left()):
-                result = _call(job, running, row)
+            with alarm(this.budget.left()):
+                result = _call(this)
         except ClaimLost as lost:
             log.claim_lost(lost)
         except CancelAsked:
-            _record(lambda: log.cancelled(verbs.stop(row, reached=running.reached)))
+            _record(lambda: log.cancelled(verbs.stop(row, reached=this.running.reached)))
         except LegOver:
-            _end_leg(job, running, row, send)
+            _end_leg(this)
         except Paused as paused:
-            _hold_back(paused.brake, job, running, row, send)
+            _hold_back(this, paused.brake)
         except TimeOver:
-            own = _timeout_at(job, row) == budget.ends
-            _record_failure(TimedOut(job.timeout or 0, own=own), running, row, send)
+            _record_failure(this, TimedOut(this.job.timeout or 0, own=this.budget.by_timeout))
         except BaseException as error:  # noqa: BLE001 - whatever a job raises is its error
-            _record_failure(error, running, row, send)
+            _record_failure(this, error)
             _let_through(error)
         else:
-            _record(lambda: log.succeeded(verbs.succeed(row, result, message=running.message)))
+            said = this.running.message
+            _record(lambda: log.succeeded(verbs.succeed(row, result, message=said)))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One claim of a job: what it is, what its function is handed, and the way to send more."""
+
+    job: Job
+    row: JobRequest
+    budget: TimeBudget
+    running: RunningJob
+    send: Send | None
+
+
+def _begin(row: JobRequest, deadline: int, send: Send | None) -> _Run:
+    job = registry().job(row.job_type)
+    budget = TimeBudget(deadline=deadline, timeout_at=_timeout_at(job, row))
+    running = RunningJob(
+        row,
+        budget,
+        Children(send),
+        has_next_leg=send is not None,
+        may_wait=send is not None and row.legs < job.max_legs,
+    )
+    return _Run(job, row, budget, running, send)
 
 
 def _claim(message: JobMessage, deadline: int, send: Send | None) -> JobRequest | None:
@@ -93,10 +110,8 @@ def _claim(message: JobMessage, deadline: int, send: Send | None) -> JobRequest 
 def _delay_again(row: JobRequest | None, send: Send | None) -> None:
     """A message that came before its job's time is sent again, for then. One that was refused for
     another reason is not: its job is due."""
-    if row is not None and row.status.timed and row.run_at is not None:
-        early = row.run_at - clock.now()
-        if early > 0:
-            wake(row, send, early / clock.SECOND)
+    if row is not None and row.early:
+        wake(row, send, row.early / clock.SECOND)
 
 
 def _let_through(error: BaseException) -> None:
@@ -122,23 +137,11 @@ def run_task(message: TaskMessage, *, send: Send | None) -> None:
         log.task_done(message)
 
 
-def answer_failed_task(message: TaskMessage, error: BaseException, send: Send | None) -> None:
-    """Send a task that failed again if it is tagged and may be; else the log is its record."""
-    retry = registry().task(message.name).retry
-    most = retry.max_attempts if retry else 1
-    delay = wait_before_retry(retry, message.attempt, most, error)
-    if delay is None or send is None:
-        log.task_failed(message, error)
-    else:
-        send(message.next_attempt(), delay)
-        log.task_will_retry(message, error, delay)
-
-
-def _call(job: Job, running: RunningJob, row: JobRequest) -> Any:
-    given = blobs.get(row.payload, row.payload_key)
-    payload = registry().job_payload(row.job_type, given)
+def _call(this: _Run) -> Any:
+    given = blobs.get(this.row.payload, this.row.payload_key)
+    payload = registry().job_payload(this.row.job_type, given)
     log.given(payload)
-    return as_json(job.function(running, payload))
+    return as_json(this.job.function(this.running, payload))
 
 
 def _timeout_at(job: Job, row: JobRequest) -> int | None:
@@ -147,37 +150,37 @@ def _timeout_at(job: Job, row: JobRequest) -> int | None:
     return (row.attempt_started_at or clock.now()) + int(job.timeout * clock.SECOND)
 
 
-def _end_leg(job: Job, running: RunningJob, row: JobRequest, send: Send | None) -> None:
+def _end_leg(this: _Run) -> None:
     """Queue the job for its next leg, unless it has had them all."""
 
     def queue() -> None:
-        ended = verbs.end_leg(row, running.reached)
+        ended = verbs.end_leg(this.row, this.running.reached)
         log.leg_over(ended)
         if not ended.status.finished:
-            wake(ended, send)
+            wake(ended, this.send)
 
-    if row.legs >= job.max_legs:
-        _record_failure(LegsSpent(row.legs), running, row, send)
+    if this.row.legs >= this.job.max_legs:
+        _record_failure(this, LegsSpent(this.row.legs))
     else:
         _record(queue)
 
 
-def _hold_back(
-    brake: Brake, job: Job, running: RunningJob, row: JobRequest, send: Send | None
-) -> None:
+def _hold_back(this: _Run, brake: Brake) -> None:
     """Let the job wait for its brake; if that can't be written, it is held back when it comes to
     its next leg."""
     try:
-        _record(lambda: pause.hold(brake, row, running.reached))
+        _record(lambda: pause.hold(brake, this.row, this.running.reached))
     except aws.FAILURES as error:
         log.crashed(error)
-        _end_leg(job, running, row, send)
+        _end_leg(this)
 
 
-def _record_failure(
-    error: BaseException, running: RunningJob, row: JobRequest, send: Send | None
-) -> None:
-    _record(lambda: log.attempt_failed(answer(row, error, send, reached=running.reached), error))
+def _record_failure(this: _Run, error: BaseException) -> None:
+    def fail() -> None:
+        ended = answer(this.row, error, this.send, reached=this.running.reached)
+        log.attempt_failed(ended, error)
+
+    _record(fail)
 
 
 def _record(outcome: Callable[[], None]) -> None:

@@ -17,7 +17,7 @@ from errors import (
 )
 from runners import log
 from runners.base import LONGEST_WAIT, Send
-from runners.messages import JobMessage
+from runners.messages import JobMessage, TaskMessage
 from runners.registry import registry
 from store import change, clock, verbs
 from store.job_request import JobRequest
@@ -63,6 +63,18 @@ def answer(
     if not row.status.finished:
         wake(row, send, delay)
     return row
+
+
+def answer_failed_task(message: TaskMessage, error: BaseException, send: Send | None) -> None:
+    """Send a task that failed again if it is tagged and may be; else the log is its record."""
+    retry = registry().task(message.name).retry
+    most = retry.max_attempts if retry else 1
+    delay = wait_before_retry(retry, message.attempt, most, error)
+    if delay is None or send is None:
+        log.task_failed(message, error)
+    else:
+        send(message.next_attempt(), delay)
+        log.task_will_retry(message, error, delay)
 
 
 def looked_for_at(run_at: int, send: Send | None) -> int:

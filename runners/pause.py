@@ -141,8 +141,7 @@ def _go_on(entry: Held, brake: Brake, send: Send) -> bool:
 
 
 def _could_start(row: JobRequest) -> bool:
-    timed = row.status.timed and (row.run_at or 0) <= clock.now() + verbs.EARLY
-    return row.status is Status.QUEUED or timed
+    return (row.status is Status.QUEUED or row.status.timed) and row.early <= verbs.EARLY
 
 
 def _next_look(row: JobRequest) -> int:

@@ -13,9 +13,8 @@ from errors import (
 )
 from runners import log
 from runners.base import Send
-from runners.execution import answer_failed_task
 from runners.messages import JobMessage, TaskMessage, decode
-from runners.outcome import answer
+from runners.outcome import answer, answer_failed_task
 from runners.registry import registry
 from store.job_request import Status
 from store.queries import read

@@ -134,6 +134,7 @@ def _set_aside(key: JobRequest) -> None:
 
 
 def _meet(job_id: str, ahead: int, send: Send) -> Met:
+    """What a due row wants, by its status as it is now; it is moved or removed whatever that is."""
     row = read(job_id)
     running = row is not None and row.status is Status.RUNNING
     horizon = clock.now() + (0 if running else ahead)
@@ -144,8 +145,8 @@ def _meet(job_id: str, ahead: int, send: Send) -> Met:
             return _meet_running(row, send)
         case Status.WAITING:
             return _meet_held_back(row, send)
-    if (row.run_at or 0) > clock.now() + verbs.EARLY:
-        verbs.postpone(row, (row.run_at or 0) + ahead)  # not yet
+    if row.early > verbs.EARLY:
+        verbs.postpone(row, clock.now() + row.early + ahead)
         return Met.EARLY
     if _too_late(row):
         return _expire(row, NeverStarted(_start_within(row)))

@@ -151,6 +151,11 @@ class JobRequest(Table):
         return self.expires_at is not None and self.expires_at * clock.SECOND <= clock.now()
 
     @property
+    def early(self) -> int:
+        """Milliseconds until it may start, if it waits for its time; else 0."""
+        return max(0, (self.run_at or 0) - clock.now()) if self.status.timed else 0
+
+    @property
     def state(self) -> str:
         """The status and attempt in words, for logs and errors."""
         return f"{self.status} (attempt {self.attempt} of {self.max_attempts}, leg {self.legs})"

@@ -1,11 +1,11 @@
 """Tasks under a hostile Lambda: each of their promises is watched, and what keeps it is needed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from runners import execution, settlement
+from runners import execution, outcome, settlement
 from runners.messages import TaskMessage
 from runners.outcome import wait_before_retry
 from test_adversary import broken_promise
@@ -19,12 +19,24 @@ def on_stage(environment: None) -> Iterator[None]:
         yield
 
 
+def decide_of_tasks(monkeypatch: pytest.MonkeyPatch, rule: Callable[..., Any]) -> None:
+    """Let the worker decide by this rule whether a task that failed is tried again; a job's
+    attempts are decided as ever."""
+
+    def answer(*arguments: Any) -> None:
+        with pytest.MonkeyPatch.context() as here:
+            here.setattr(outcome, "wait_before_retry", rule)
+            outcome.answer_failed_task(*arguments)
+
+    monkeypatch.setattr(execution, "answer_failed_task", answer)
+
+
 def test_it_notices_when_an_untagged_task_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     def once_again(retry: Retry | None, attempt: int, most: int, error: BaseException) -> Any:
         wait = wait_before_retry(retry, attempt, most, error)
         return 1.0 if retry is None and attempt == 1 else wait
 
-    monkeypatch.setattr(execution, "wait_before_retry", once_again)
+    decide_of_tasks(monkeypatch, once_again)
     assert "was sent again" in broken_promise()
 
 
@@ -34,7 +46,7 @@ def test_it_notices_when_a_tagged_task_is_tried_once_too_often(
     def once_more(retry: Retry | None, attempt: int, most: int, error: BaseException) -> Any:
         return wait_before_retry(retry, attempt, most + 1, error)
 
-    monkeypatch.setattr(execution, "wait_before_retry", once_more)
+    decide_of_tasks(monkeypatch, once_more)
     assert "is in attempt 4 of 3" in broken_promise()
 
 
