@@ -20,7 +20,7 @@ def on_stage(environment: None) -> Iterator[None]:
 
 
 def decide_of_tasks(monkeypatch: pytest.MonkeyPatch, rule: Callable[..., Any]) -> None:
-    """Let the worker decide by this rule whether a task that failed is tried again; a job's
+    """Let it be decided by this rule whether a task that failed is tried again; a job's
     attempts are decided as ever."""
 
     def answer(*arguments: Any) -> None:
@@ -28,7 +28,8 @@ def decide_of_tasks(monkeypatch: pytest.MonkeyPatch, rule: Callable[..., Any]) -
             here.setattr(outcome, "wait_before_retry", rule)
             outcome.answer_failed_task(*arguments)
 
-    monkeypatch.setattr(execution, "answer_failed_task", answer)
+    for where in (execution, settlement):
+        monkeypatch.setattr(where, "answer_failed_task", answer)
 
 
 def test_it_notices_when_an_untagged_task_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
