@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from errors import Interrupted
-from runners import outcome, timer
+from runners import execution, outcome, settlement, timer
 from store import change, verbs
 from store.job_request import JobRequest, Status
 from store.queries import read
@@ -186,9 +186,12 @@ def test_it_notices_when_the_timer_does_not_move_what_it_sends(
 
 
 def test_it_notices_when_an_untagged_job_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    def always(retry: Any, attempt: int, *_: Any) -> float:
-        return 1.0
+    def answer(*arguments: Any, **options: Any) -> JobRequest:
+        with pytest.MonkeyPatch.context() as here:  # of jobs alone: tasks are decided as ever
+            here.setattr(outcome, "wait_before_retry", lambda *_: 1.0)
+            return outcome.answer(*arguments, **options)
 
-    monkeypatch.setattr(outcome, "wait_before_retry", always)
+    for where in (execution, settlement, timer):
+        monkeypatch.setattr(where, "answer", answer)
     monkeypatch.setattr(change, "attempts_left", lambda: JobRequest.id.exists())
     assert "is in attempt" in broken_promise()
