@@ -84,8 +84,8 @@ class UnknownName(JobRunnersError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
         self.nearest = next(iter(get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
-        hint = f"; did you mean {self.nearest!r}?" if self.nearest else ""
-        super().__init__(f"there is no {self.kind} named {name!r}{hint}")
+        hint = f"did you mean {self.nearest!r}?" if self.nearest else "GET /job-types has them all"
+        super().__init__(f"there is no {self.kind} named {name!r}; {hint}")
 
 
 class UnknownJobType(UnknownName):

@@ -1,15 +1,15 @@
 """Which files in the bucket a job may read and write: those of its own organisation."""
 
-from errors import DoNotRetry
+from errors import DoNotRetry, UnusableFile
 from work.running_job import RunningJob
 
 
 def check_upload(job: RunningJob, key: str) -> None:
-    """Raise DoNotRetry unless `key` is a file that the job's organisation uploaded."""
+    """Raise UnusableFile unless `key` is a file that the job's organisation uploaded."""
     folder = ["uploads", job.organization_id]
     parts = key.split("/")
     if parts[:2] != folder or len(parts) < 3 or not {"", ".", ".."}.isdisjoint(parts):
-        raise DoNotRetry(f"key {key!r} must name a file under {'/'.join(folder)}/")
+        raise UnusableFile(repr(key), f"key must name a file under {'/'.join(folder)}/")
 
 
 def result_key(job: RunningJob, name: str) -> str:

@@ -92,7 +92,10 @@ class _Export:
 
     def _report(self, cursor: dict[str, Any] | None) -> None:
         """Say how far it is, and learn whether it may go on; it would resume at `cursor`."""
-        self._job.checkpoint(cursor, message=f"{self._rows:,} contacts written")
+        said = f"{self._rows:,} contacts written"
+        if not self._rows:
+            said = f"campaign {self._job.campaign_id!r} has no contacts"
+        self._job.checkpoint(cursor, message=said)
 
     def _complete(self) -> None:
         rest = self._text.take()

@@ -34,17 +34,20 @@ def only_run(home: Path = HOME) -> Iterator[Path]:
         try:
             yield home
         finally:
+            # First what says that it is up: the copies of the functions' code take a while.
+            (home / STACK_FILE).unlink(missing_ok=True)
             shutil.rmtree(home, ignore_errors=True)
     finally:
         os.close(folder)
 
 
 def _already_up(home: Path) -> str:
-    where = ""
-    with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-        where = f" at {json.loads((home / STACK_FILE).read_text())['api_url']}"
+    try:
+        url = json.loads((home / STACK_FILE).read_text())["api_url"]
+    except (FileNotFoundError, json.JSONDecodeError):
+        return "A local AWS of this checkout is just starting, or stopping. Try again in a moment."
     return (
-        f"A local AWS of this checkout is already up{where}. "
+        f"A local AWS of this checkout is already up at {url}. "
         "Use that one, or stop it with Ctrl-C where it runs."
     )
 

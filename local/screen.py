@@ -95,6 +95,8 @@ Try
   bin/jobs show {imported.job["id"][:8]}
   bin/jobs dispatch export_contacts --campaign {CAMPAIGN} --watch
   bin/jobs doctor
+  curl -T FILE.csv {stack.endpoint_url}/{stack.bucket_name}/uploads/{ORGANIZATION}/FILE.csv
+  bin/jobs dispatch import_contacts --campaign mine --watch key=uploads/{ORGANIZATION}/FILE.csv
   {signed} '{stack.api_url}/jobs?organization_id={ORGANIZATION}'
 
 Ctrl-C stops it and removes what it made."""

@@ -74,7 +74,7 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
             f"the payload of the task {task_name!r}",
             size,
             TASK_PAYLOAD_LIMIT,
-            "Work that carries this much should be a job: a job's payload may be of any size",
+            "Work that carries this much should be a job: a job's payload may be far larger",
         )
     return TaskMessage(
         id=new_id(), name=task_name, payload=payload, request_id=context.request_id.get()

@@ -67,6 +67,12 @@ def test_a_job_is_dispatched_from_a_form_and_watched_to_its_end(
     expect(page.get_by_role("img")).to_have_attribute("aria-label", re.compile(r"Attempt 1: "))
 
 
+def test_a_form_says_whether_a_job_needs_a_campaign(page: Page, dashboard: str) -> None:
+    page.goto(f"{dashboard}#/new?type=assign_texters")
+    expect(page.get_by_label("Campaign")).to_have_attribute("required", "")
+    expect(page.get_by_text("This job needs one.")).to_be_visible()
+
+
 def test_what_the_api_refuses_is_said_at_its_field(
     page: Page, dashboard: str, organization: str, complaints: Complaints
 ) -> None:

@@ -12,6 +12,7 @@ from click import Context
 from api_events import call
 from cli.app import jobs
 from cli.problem import Exit
+from recording_job import RecordingJob
 from runners import get_job_runner
 from runners.base import JobData
 from store import blobs
@@ -51,7 +52,14 @@ def test_the_job_of_the_readme_runs(count_letters: None) -> None:
         get_job_runner().dispatch_job(JobData(job_type="count_letters", payload=words))
         (row,) = drain()
         assert row.status is Status.SUCCEEDED
-        assert blobs.get(row.result, row.result_key) == {"one": 3, "three": 5}
+        assert blobs.get(row.result, row.result_key) == {"letters": 8}
+
+
+def test_the_job_of_the_readme_goes_on_where_it_left_off(count_letters: None) -> None:
+    job = RecordingJob(cursor=[3, 5])
+    payload = sys.modules["count_letters"].CountLetters(words=["one", "three", "nine"])
+    assert sys.modules["count_letters"].count_letters(job, payload) == {"letters": 12}
+    assert job.cursors == [[3, 5, 4]]
 
 
 def test_the_readme_adds_it_where_the_tables_are() -> None:

@@ -233,6 +233,12 @@ def test_the_cursor_holds_what_a_later_invocation_needs_and_little_more(small_pa
     assert len(json.dumps(job.cursors[0]["parts"])) < 50
 
 
+def test_an_export_of_a_campaign_that_nobody_knows_says_that_it_has_no_contacts() -> None:
+    job = RecordingJob(campaign_id="sprnig")
+    assert export(job)["rows"] == 0
+    assert job.messages == ["campaign 'sprnig' has no contacts"]
+
+
 def test_an_export_without_a_campaign_says_so() -> None:
     with pytest.raises(DoNotRetry, match="campaign_id is missing"):
         export(RecordingJob(campaign_id=None))

@@ -186,9 +186,14 @@ def test_a_job_type_or_a_queue_is_paused_and_resumed(api: FakeApi) -> None:
     entry = {"kind": "queue", "name": "a b", "paused_at": "2026-11-24T12:00:00.000Z"}
     api.on("PUT", "/paused/queue/a%20b", 200, entry)
     api.on("DELETE", "/paused/job_type/import_contacts", 204)
+    ours = entry | {"kind": "job_type", "name": "import_contacts"}
+    api.on("GET", "/paused", 200, {"paused": [ours, entry]})
     api.on("GET", "/paused", 200, {"paused": [entry]})
     assert json.loads(jobs("pause", "--queue", "a b", "--json").stdout) == entry
     assert "Resumed: job type import_contacts" in jobs("resume", "import_contacts").stdout
+    again = jobs("resume", "import_contacts")
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert "job type import_contacts was not paused" in again.stderr
     assert jobs("paused").stdout == "queue\ta b\t2026-11-24T12:00:00.000Z\n"
 
 

@@ -126,6 +126,12 @@ def test_a_second_run_is_told_where_the_first_is_and_leaves_it_alone(tmp_path: P
         assert (home / "stack.json").exists()
 
 
+def test_a_second_run_is_told_when_the_first_is_not_up_yet_or_no_more(tmp_path: Path) -> None:
+    second = only_run(tmp_path / ".local")
+    with only_run(tmp_path / ".local"), pytest.raises(LocalProblem, match="starting, or stopping"):
+        second.__enter__()
+
+
 @pytest.mark.e2e
 def test_what_a_killed_run_left_is_stopped_and_removed(tmp_path: Path) -> None:
     home = tmp_path / ".local"

@@ -10,7 +10,14 @@ from cli.api import Job
 from cli.options import command as jobs_command
 from cli.where import Where
 
-_TIMES = ("created_at", "queued_at", "run_at", "started_at", "finished_at", "expires_at")
+_TIMES = {
+    "created_at": "created",
+    "queued_at": "queued",
+    "run_at": "not before",
+    "started_at": "last started",
+    "finished_at": "finished",
+    "expires_at": "expires",
+}
 
 
 @jobs_command()
@@ -47,7 +54,7 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("attempt", f"{job['attempt']} of {job['max_attempts']}, {_legs(job['legs'])}"),
         ("request", job.get("request_id")),
     ]
-    facts += [(name.removesuffix("_at"), _time(job.get(name))) for name in _TIMES]
+    facts += [(_TIMES[name], _time(job.get(name))) for name in _TIMES]
     return [(name, output.plain(str(value))) for name, value in facts if value]
 
 

@@ -88,9 +88,12 @@ export function trouble(problem) {
 
 function page(types, chosen, form) {
   const text = (name, label, help, more = {}) => h("div", { class: "field" },
-    h("label", { for: name }, label, h("span", { class: "quiet" }, " optional")),
+    h("label", { for: name }, label, more.required ? null : h("span", { class: "quiet" }, " optional")),
     h("input", { id: name, name, autocomplete: "off", spellcheck: "false", ...more }),
     h("p", { class: "help" }, help));
+  const campaign = chosen.needs_campaign
+    ? text("campaign_id", "Campaign", "This job needs one.", { required: true })
+    : text("campaign_id", "Campaign", "If the job is about one.");
   return h("form", { class: "dispatch", "data-submit": "dispatch", novalidate: true },
     h("div", { class: "field" },
       h("label", { for: "job_type" }, "Job type"),
@@ -100,7 +103,7 @@ function page(types, chosen, form) {
     form.element,
     h("div", { class: "two" },
       text("organization_id", "Organisation", "Whose job it is.", { value: organization() }),
-      text("campaign_id", "Campaign", "If the job is about one.")),
+      campaign),
     h("details", { class: "more" },
       h("summary", {}, "When and where"),
       h("div", { class: "two" },
