@@ -37,7 +37,8 @@ test-unit: dev aws ## Test in process, on moto: seconds
 
 chaos: dev aws ## The same promises at full size: 20,000 histories, 200 jobs, 1,000,000 rows
 	@$(PY) -m testing.chaos --histories 20000
-	@CHAOS=1 $(PY) -m pytest --quiet tests/test_unkind_end_to_end.py
+	@CHAOS=1 $(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 \
+		tests/test_unkind_end_to_end.py
 
 bench: dev ## What a cold start and a dispatch cost, beside bare boto3 in the same run
 	@$(PY) -m benchmarks.cold_start
