@@ -119,7 +119,7 @@ def test_it_notices_when_a_write_does_not_ask_for_the_claim_token(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(change, "ours", lambda job: JobRequest.status == Status.RUNNING)
-    assert broken_promise(near=76)
+    assert broken_promise(near=142)
 
 
 def test_it_notices_when_a_claim_does_not_ask_for_the_status(

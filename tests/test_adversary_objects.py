@@ -16,8 +16,10 @@ def on_stage(environment: None) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("what", ["payload", "result"])
-def test_it_notices_when_jobs_share_an_object(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("what", "near"), [("payload", 24), ("result", 68)])
+def test_it_notices_when_jobs_share_an_object(
+    what: str, near: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write = bucket.put_bytes
     get = blobs.get
 
@@ -29,4 +31,4 @@ def test_it_notices_when_jobs_share_an_object(what: str, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(bucket, "put_bytes", sharing)
     monkeypatch.setattr(blobs, "get", shared)
-    assert f"the {what} of job" in broken_promise()
+    assert f"the {what} of job" in broken_promise(near=near)

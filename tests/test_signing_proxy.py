@@ -53,7 +53,7 @@ def url(api: Api) -> Iterator[str]:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         with signing_proxy(f"http://127.0.0.1:{server.server_port}/stage", SIGNER) as url:
             yield url
