@@ -97,7 +97,7 @@ def test_a_number_too_large_for_javascript_keeps_its_digits(page: Page, dashboar
     page.goto(f"{dashboard}#/job/{JOB['id']}")
     expect(page.get_by_role("region", name="Payload").last).to_contain_text(number)
     page.get_by_role("link", name="Edit and retry").click()
-    page.get_by_label("M").fill("-5")
+    page.locator("form").get_by_label("M").fill("-5")
     page.get_by_role("button", name="Retry with this payload").click()
     expect(page.get_by_text("Queued again with the edited payload")).to_be_visible()
     assert retries[0].post_data == f'{{"payload":{{"n":{number},"m":-5}}}}'
