@@ -69,8 +69,8 @@ class _Export:
                 if len(self._text) >= PART_SIZE:
                     self._write_part()
                 elif self._rows % _REPORT_EVERY == 0:
-                    self._report(self._job.cursor)
-            self._report(self._job.cursor)
+                    self._report()
+            self._report()
             self._complete()
         except Exception:
             # A later attempt goes on with the upload; if there is none, its parts cost money.
@@ -90,8 +90,8 @@ class _Export:
         }
         self._report(cursor)
 
-    def _report(self, cursor: dict[str, Any] | None) -> None:
-        """Say how far it is, and learn whether it may go on; it would resume at `cursor`."""
+    def _report(self, cursor: dict[str, Any] | None = None) -> None:
+        """Say how far it is, and learn whether it may go on; with a cursor, from there."""
         said = f"{self._rows:,} contacts written"
         if not self._rows:
             said = f"campaign {self._job.campaign_id!r} has no contacts"

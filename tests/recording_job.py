@@ -48,8 +48,9 @@ class RecordingJob(RunningJob):
     def checkpoint(
         self, cursor: Any = None, *, progress: float | None = None, message: str | None = None
     ) -> None:
-        self.cursor = cursor
-        self.cursors.append(json.loads(json.dumps(cursor)))
+        if cursor is not None:
+            self.cursor = cursor
+        self.cursors.append(json.loads(json.dumps(self.cursor)))
         self.messages.append(message)
         self.shares.append(progress)
         if len(self.cursors) == self.stop_at:

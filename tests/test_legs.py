@@ -100,6 +100,26 @@ def test_a_job_that_reports_progress_without_a_cursor_has_no_next_leg(bench: Ben
     assert (row.status, row.legs) == (Status.SUCCEEDED, 1)
 
 
+def test_a_report_between_two_cursors_does_not_end_a_leg_short_of_the_next(bench: Bench) -> None:
+    """Of a job that just fits two steps into an invocation: each leg must get somewhere."""
+
+    def work(job: Any, payload: object) -> str:
+        for step in range(job.cursor or 0, 6):
+            bench.advance(90)
+            job.checkpoint(message="nearly")
+            bench.advance(10)
+            job.checkpoint(step + 1)
+        return "done"
+
+    script.job = work
+    row = bench.dispatch()
+    for leg in range(1, 7):
+        row = bench.run(row, seconds=220)
+        assert row.status is Status.QUEUED
+        assert row.cursor == leg
+    assert bench.run(row, seconds=220).status is Status.SUCCEEDED
+
+
 def test_a_job_that_has_had_all_its_legs_fails_and_is_not_retried(
     bench: Bench, define: Callable[[Job], None]
 ) -> None:

@@ -108,12 +108,12 @@ class RunningJob:
         or CursorTooLarge; `progress` is 0 to 100 and never goes back; `message` is a line for the
         person who waits. Call it as often as you like: writes are
         spaced out (at most 5 s apart), so work since the last written checkpoint may be repeated.
-        When this invocation's time is nearly over it does not return: the job goes on from `cursor`
-        in another (its next leg). Nor does it when the job's owner has cancelled it, or when its
-        type or queue is paused.
+        When this invocation's time is nearly over, and a `cursor` is given, it does not return: the
+        job goes on from there in another (its next leg). Nor does it when the job's owner has
+        cancelled it, or when its type or queue is paused.
         """
-        self._budget.step()
         if cursor is not None:
+            self._budget.step()
             self.cursor = _as_kept(cursor)
         if progress is not None:
             self.progress = max(self.progress, min(100, int(progress)))
@@ -121,7 +121,8 @@ class RunningJob:
             self.message = message[:_LONGEST_MESSAGE]
         if self._budget.left() == 0:
             raise TimeOver  # in a thread no alarm rings
-        if self._has_next_leg and self.cursor is not None and self._budget.leg_over():
+        # Without a cursor it is a report: to end here would lose what came after the last one.
+        if self._has_next_leg and cursor is not None and self._budget.leg_over():
             raise LegOver
         if clock.now() - self._written_at >= self._gap:
             self._write()
