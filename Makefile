@@ -32,7 +32,7 @@ check: dev aws ## Lint, types, import directions, template
 	@.venv/bin/lint-imports --no-logo
 	@$(AWS)/sam validate --lint
 
-test-unit: dev aws ## Test in process, on moto: seconds
+test-unit: dev aws ## Test in process, on moto
 	@$(PYTEST) -m "not e2e"
 
 chaos: dev aws ## The same promises at full size: 20,000 histories, 200 jobs, 1,000,000 rows

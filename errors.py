@@ -292,9 +292,7 @@ class TypeForgotten(JobRunnersError):
     """A job had begun, and then no deploy knew its type any more."""
 
     def __init__(self, job_type: str, days: float) -> None:
-        super().__init__(
-            f"no worker has known the job {job_type!r} for {days:g} days, and it waits"
-        )
+        super().__init__(f"no worker has known the job {job_type!r} for {days:g} days")
         self.job_type = job_type
 
 

@@ -9,7 +9,8 @@ import os
 import subprocess
 import sys
 
-from benchmarks.environment import ENVIRONMENT, ROOT
+from benchmarks.environment import ENVIRONMENT
+from local.build import ROOT
 
 _PEER = "boto3, with clients of DynamoDB and Lambda"
 _PROGRAMS = {

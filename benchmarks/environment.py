@@ -1,9 +1,7 @@
 """The settings of a stack that is not there, for what is measured without one."""
 
 import os
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
 WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],

@@ -85,16 +85,12 @@ def tick(
             log.not_sent(error)  # already postponed: met again soon, and not head of line
             failures += 1
             result.send_failures += 1
-        except aws.FAILURES as error:
+        except Exception as error:  # noqa: BLE001 - one row must never keep the others waiting
             log.crashed(error)
-            failures += 1
+            failures += isinstance(error, aws.FAILURES)
             if not aws.may_pass(error):  # else it is not the row's fault, and it stays due
                 result.met[Met.BROKEN] += 1
                 _set_aside(key)
-        except Exception as error:  # noqa: BLE001 - one row must never keep the others waiting
-            log.crashed(error)
-            result.met[Met.BROKEN] += 1
-            _set_aside(key)
     return result
 
 
@@ -146,7 +142,7 @@ def _meet(job_id: str, ahead: int, send: Send) -> Met:
         case Status.WAITING:
             return _meet_held_back(row, send)
     if row.early > verbs.EARLY:
-        verbs.postpone(row, clock.now() + row.early + ahead)
+        verbs.postpone(row, (row.run_at or 0) + ahead)
         return Met.EARLY
     if _too_late(row):
         return _expire(row, NeverStarted(_start_within(row)))

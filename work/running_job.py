@@ -106,8 +106,8 @@ class RunningJob:
 
         `cursor` is JSON and small (kilobytes: it is written each time), else TypeError, ValueError
         or CursorTooLarge; `progress` is 0 to 100 and never goes back; `message` is a line for the
-        person who waits. Call it as often as you like: writes are
-        spaced out (at most 5 s apart), so work since the last written checkpoint may be repeated.
+        person who waits. Call it as often as you like: writes are spaced out (at most 5 s apart),
+        so work since the last written checkpoint may be repeated.
         When this invocation's time is nearly over, and a `cursor` is given, it does not return: the
         job goes on from there in another (its next leg). Nor does it when the job's owner has
         cancelled it, or when its type or queue is paused.

@@ -17,9 +17,9 @@ class TimeBudget:
         whole = max(0, deadline - now)
         self._leg_ends = deadline - min(_MARGIN, whole // 10)
         self._reserve = min(_LEG_RESERVE, whole // 10)
+        self.ends = min(self._leg_ends, timeout_at) if timeout_at is not None else self._leg_ends
         # Whether it is the attempt's own timeout that ends it, and not the invocation.
-        self.by_timeout = timeout_at is not None and timeout_at <= self._leg_ends
-        self.ends = timeout_at if timeout_at is not None and self.by_timeout else self._leg_ends
+        self.by_timeout = self.ends == timeout_at
         self._stepped_at = now
         self._longest_step = 0
 

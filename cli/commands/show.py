@@ -54,7 +54,7 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("attempt", f"{job['attempt']} of {job['max_attempts']}, {_legs(job['legs'])}"),
         ("request", job.get("request_id")),
     ]
-    facts += [(_TIMES[name], _time(job.get(name))) for name in _TIMES]
+    facts += [(label, _time(job.get(name))) for name, label in _TIMES.items()]
     return [(name, output.plain(str(value))) for name, value in facts if value]
 
 
