@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore import loaders
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
+from botocore.session import Session
 from botocore.validate import validate_parameters
 
 from cli import local_aws
@@ -243,8 +243,20 @@ def _qualified(given: dict[str, Any]) -> str:
     return ":".join(filter(None, (given["FunctionName"], given.get("Qualifier"))))
 
 
-_LOADER = loaders.create_loader()
 _PARSED_BY_THE_CLIENT = frozenset({"GetRolePolicy", "GetPolicyVersion"})
+
+
+_create_client = Session.create_client
+_clients: dict[tuple[str, str, str | None], Any] = {}
+
+
+def _client(session: Session, service: str, endpoint_url: str | None = None) -> Any:
+    """A client, made once for all tests: to make one reads its service's model, which takes long,
+    and all it does is patched in each test."""
+    key = (service, session.get_config_variable("region"), endpoint_url)
+    if key not in _clients:
+        _clients[key] = _create_client(session, service, endpoint_url=endpoint_url)
+    return _clients[key]
 
 
 @pytest.fixture
@@ -262,7 +274,6 @@ def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Account:
         return found
 
     monkeypatch.setattr(BaseClient, "_make_api_call", call)
-    # Every client reads its service's model, which takes a while: once is enough.
-    monkeypatch.setattr(loaders, "create_loader", lambda *_: _LOADER)
+    monkeypatch.setattr(Session, "create_client", _client)
     monkeypatch.setattr(local_aws, "HOME", tmp_path / "no-local-aws")
     return world

@@ -30,6 +30,7 @@ class Deployed:
         self.stack = where.stack
         self._where = where
         self.client = cache(where.client)
+        self.queue = cache(self._queue)
 
     @cached_property
     def _resources(self) -> dict[str, tuple[str, str]]:
@@ -52,8 +53,7 @@ class Deployed:
         found = {name: read(FunctionName=self.id(name)) for name in (API, TIMER, FAILURES)}
         return found | {WORKER: read(FunctionName=self.id(WORKER), Qualifier=ALIAS)}
 
-    @cache  # noqa: B019 - lives as long as the command
-    def queue(self, url: str) -> dict[str, str]:
+    def _queue(self, url: str) -> dict[str, str]:
         """A queue's attributes."""
         answer = self.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
         attributes: dict[str, str] = answer["Attributes"]
