@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from moto import mock_aws
 
@@ -12,6 +11,7 @@ from runners import get_job_runner
 from runners.registry import registry
 from store import aws as clients
 from store import pauses
+from testing import moto_direct
 
 WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
 ENVIRONMENT = {
@@ -75,30 +75,27 @@ def create_tables() -> None:
 
 def create_bucket() -> None:
     """The bucket."""
-    clients.client("s3").create_bucket(Bucket=ENVIRONMENT["BUCKET_NAME"])
+    moto_direct.create_bucket(ENVIRONMENT["BUCKET_NAME"])
 
 
 def _create_table(name: str, keys: dict[str, str], **indexes: dict[str, str]) -> None:
     """A table on demand with KEYS_ONLY indexes; keys are name to type, hash key first."""
     types = {field: kind for each in (keys, *indexes.values()) for field, kind in each.items()}
-    definition: dict[str, Any] = {
-        "TableName": name,
-        "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [
+    moto_direct.create_table(
+        name,
+        attributes=[
             {"AttributeName": field, "AttributeType": kind} for field, kind in types.items()
         ],
-        "KeySchema": _key_schema(keys),
-    }
-    if indexes:
-        definition["GlobalSecondaryIndexes"] = [
+        keys=_key_schema(keys),
+        indexes=[
             {
                 "IndexName": index,
                 "KeySchema": _key_schema(its_keys),
                 "Projection": {"ProjectionType": "KEYS_ONLY"},
             }
             for index, its_keys in indexes.items()
-        ]
-    clients.client("dynamodb").create_table(**definition)
+        ],
+    )
 
 
 def _key_schema(keys: dict[str, str]) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""DynamoDB calls answered by moto's tables, past its HTTP layer, which costs ten times the call.
+"""Calls answered by moto's tables and buckets, past its HTTP layer, which costs ten times the call.
 
 Conditions and updates are evaluated by moto all the same. Only what the verbs use is known here.
 """
@@ -12,8 +12,39 @@ from moto.backends import get_backend
 from moto.dynamodb.exceptions import ConditionalCheckFailed, TransactionCanceledException
 from moto.dynamodb.models.utilities import dynamo_to_dict
 
+_ACCOUNT = "123456789012"
+_REGION = "us-east-1"
+
 Row = dict[str, Any]
 """A JobRequest as it is stored: name to text, number or bytes."""
+
+
+def create_table(
+    name: str,
+    attributes: list[dict[str, str]],
+    keys: list[dict[str, str]],
+    indexes: list[dict[str, Any]],
+) -> None:
+    """A table on demand; the parts are those of a CreateTable request."""
+    _tables().create_table(
+        name,
+        schema=keys,
+        attr=attributes,
+        global_indexes=indexes,
+        billing_mode="PAY_PER_REQUEST",
+        throughput=None,
+        indexes=[],
+        streams=None,
+        sse_specification=None,
+        tags=[],
+        deletion_protection_enabled=False,
+        warm_throughput=None,
+    )
+
+
+def create_bucket(name: str) -> None:
+    """A bucket."""
+    _buckets().create_bucket(name, _REGION)
 
 
 def answer(request: AWSRequest) -> tuple[int, dict[str, Any]]:
@@ -63,7 +94,7 @@ def clear(table: str) -> None:
 
 def empty(bucket: str) -> None:
     """Drop every object."""
-    get_backend("s3")["123456789012"]["aws"].buckets[bucket].keys.clear()
+    _buckets().buckets[bucket].keys.clear()
 
 
 def _update(call: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +182,11 @@ def _attributes(item: Any) -> dict[str, Any]:
 
 
 def _tables() -> Any:
-    return get_backend("dynamodb")["123456789012"]["us-east-1"]
+    return get_backend("dynamodb")[_ACCOUNT][_REGION]
+
+
+def _buckets() -> Any:
+    return get_backend("s3")[_ACCOUNT]["aws"]
 
 
 _CALLS = {

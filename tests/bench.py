@@ -8,7 +8,7 @@ from runners import execution, get_job_runner, timer
 from runners.base import JobData
 from runners.messages import JobMessage, Message, TaskMessage
 from sample_work import script
-from store import clock, queries, verbs
+from store import clock, job_request, queries, verbs
 from store.job_request import JobRequest
 from testing.aws import forget
 
@@ -83,4 +83,6 @@ def bench(aws: None, monkeypatch: pytest.MonkeyPatch) -> Bench:
     script.reset()
     bench, now = Bench(), clock.now
     monkeypatch.setattr(clock, "now", lambda: now() + bench.moved)
+    for module in (job_request, timer):  # a tick asks every shard: tests/test_timer.py has them all
+        monkeypatch.setattr(module, "DUE_SHARDS", 2)
     return bench

@@ -172,8 +172,8 @@ def test_letting_go_leaves_half_of_a_tick_to_what_is_due_and_says_how_late_that_
 def test_looks_at_what_is_held_back_grow_rare(bench: Bench) -> None:
     (row,) = held(bench)
     looks = 0
-    for _ in range(29 * 24):
-        bench.advance(3600)
+    for _ in range(29 * 6):
+        bench.advance(4 * 3600)
         looks += bench.tick().met[timer.Met.HELD_BACK]
     assert bench.read(row).status is Status.WAITING
     assert looks < 40
