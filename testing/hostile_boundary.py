@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, cast
 from unittest.mock import patch
 
+from botocore import UNSIGNED
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.retries.quota import RetryQuota
@@ -43,6 +44,7 @@ class Boundary:
             for event, hook in (
                 ("before-send", self._before_send),
                 ("needs-retry", self._after_response),
+                ("choose-signer", _choose_signer),
             )
         ]
         for events, event, hook in hooks:
@@ -125,6 +127,11 @@ class Boundary:
             invocation.claim = row.get("claim_token")
             self._world.claims[row["claim_token"]] = invocation
         self._world.on_write(invocation, row)
+
+
+def _choose_signer(event_name: str, **_: Any) -> Any:
+    """Only moto's S3 reads signatures, and making them takes a tenth of a history's time."""
+    return None if ".s3." in event_name else UNSIGNED
 
 
 def _answer(status: int, body: Any) -> AWSResponse:
