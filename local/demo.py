@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.api_client import Answer, ApiClient, client
+from cli.following import FINISHED
 from cli.stack import Stack
 from local.checks import Check
 from local.emulator import session
@@ -16,7 +17,6 @@ from local.sample import Expected, write_sample
 ORGANIZATION = "default"
 CAMPAIGN = "spring-canvass"
 KEY = f"uploads/{ORGANIZATION}/contacts.csv"
-FINISHED = frozenset({"succeeded", "failed", "cancelled"})
 
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 300

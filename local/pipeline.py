@@ -22,7 +22,7 @@ from local.emulator import session
 from local.problem import LocalProblem
 
 TEXTERS = ("ada", "grace", "linus")
-FIRST_EACH = 7  # contacts of each texter that are texted first
+FIRST_EACH = 4  # contacts of each texter that are texted first
 FIRST = FIRST_EACH * len(TEXTERS)
 TEXT = "Hi {first_name}, polls close at 8."
 
