@@ -1,13 +1,13 @@
 # Everything a person or CI does here, by name. make help lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check test-unit chaos bench build deploy redrive lock clean dev aws FORCE
+.PHONY: help run demo test check types lint test-unit chaos bench build deploy redrive lock clean dev aws FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
-# Two at a time, what shares a local AWS together. A process that a hanging test has ended is not
-# replaced: the run says which test it was, and is over.
-PYTEST := $(PY) -m pytest --quiet --numprocesses 2 --dist loadgroup --max-worker-restart 0
+# Three at a time, for two cores: tests on a local AWS wait a lot. What shares one stays together.
+# A process that a hanging test has ended is not replaced: the run says which test it was, and is over.
+PYTEST := $(PY) -m pytest --quiet --numprocesses 3 --dist loadgroup --max-worker-restart 0
 AWS := .venv-aws/bin
 # The environments come from the interpreter named by PYTHON, or from the best one found.
 export PYTHON
@@ -26,9 +26,14 @@ test: check ## Check and test everything, end to end included
 	@$(PYTEST)
 
 check: dev aws ## Lint, types, import directions, template
+	@$(MAKE) --jobs 2 types lint
+
+types:
+	@$(PY) -m mypy .
+
+lint:
 	@$(PY) -m ruff check --quiet .
 	@$(PY) -m ruff format --check --quiet .
-	@$(PY) -m mypy .
 	@.venv/bin/lint-imports --no-logo
 	@$(AWS)/sam validate --lint
 
