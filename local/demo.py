@@ -12,7 +12,7 @@ from cli.stack import Stack
 from local.checks import Check
 from local.emulator import session
 from local.problem import LocalProblem
-from local.sample import Expected, write_sample
+from local.sample import ROWS, Expected, write_sample
 
 ORGANIZATION = "default"
 CAMPAIGN = "spring-canvass"
@@ -56,10 +56,10 @@ def _show_nothing(job: dict[str, Any]) -> None:
     pass
 
 
-def upload_sample(stack: Stack, home: Path) -> Expected:
-    """Put the sample where an import may read it."""
+def upload_sample(stack: Stack, home: Path, rows: int = ROWS) -> Expected:
+    """Put a sample of so many rows where an import may read it."""
     sample = home / "contacts.csv"
-    expected = write_sample(sample)
+    expected = write_sample(sample, rows)
     s3 = session().client("s3", endpoint_url=stack.endpoint_url)
     s3.upload_file(str(sample), stack.bucket_name, KEY)
     return expected

@@ -26,7 +26,7 @@ FIRST_EACH = 4  # contacts of each texter that are texted first
 FIRST = FIRST_EACH * len(TEXTERS)
 TEXT = "Hi {first_name}, polls close at 8."
 
-_PER_SECOND = 1
+_PER_SECOND = 2
 _PATIENCE_SECONDS = 60
 _POLL_SECONDS = 0.2
 _TIMEOUT_SECONDS = 30

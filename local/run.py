@@ -19,6 +19,7 @@ from local.demo import run_import, upload_sample
 from local.home import only_run
 from local.pipeline import run_pipeline
 from local.problem import LocalProblem
+from local.sample import ROWS
 from local.screen import Steps, console, import_bar, show_outcome, suggest
 from local.up import local_stack
 
@@ -53,7 +54,7 @@ def _run(steps: Steps, demo: bool) -> int:
     with only_run() as home, local_stack(home, say=steps.begin) as stack:
         stack.save(home / STACK_FILE)
         env_file.save(stack, home / "env.json")
-        steps.begin("Uploading 10,000 contacts")
+        steps.begin(f"Uploading {ROWS:,} contacts")
         expected = upload_sample(stack, home)
         steps.end()
         with import_bar() as bar:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 COLUMNS = ("first_name", "last_name", "cell", "zip", "external_id", "city", "notes")
 
+ROWS = 10_000  # of the sample that make run imports
 _INVALID_OF_EACH_KIND = 50
 _REPEATED = 150
 _INVALID = ("", "not given", "555-0123", "(099) 555-0123", "+1 212 555 01234 5")
@@ -59,7 +60,7 @@ class Expected:
     repeated: int
 
 
-def write_sample(path: Path, rows: int = 10_000, seed: int = 2026) -> Expected:
+def write_sample(path: Path, rows: int = ROWS, seed: int = 2026) -> Expected:
     """Write the file; the same rows and seed give the same bytes."""
     deal = random.Random(seed)  # noqa: S311  (a sample, not a secret)
     invalid = [number for number in _INVALID for _ in range(_INVALID_OF_EACH_KIND)]

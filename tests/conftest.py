@@ -44,11 +44,10 @@ def aws(environment: None) -> Iterator[None]:
 @pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in this hook too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The tests on a local AWS share it: they stay together when tests run in parallel."""
+    groups = {"local": "local AWS", "enforcing": "local AWS, enforcing"}
     for item in items:
-        if item.get_closest_marker("e2e"):
-            enforcing = "enforcing" in getattr(item, "fixturenames", ())
-            group = "local AWS, enforcing" if enforcing else "local AWS"
-            item.add_marker(pytest.mark.xdist_group(group))
+        for fixture in groups.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group(groups[fixture]))
 
 
 def pytest_collection_finish() -> None:
