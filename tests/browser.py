@@ -1,4 +1,8 @@
-"""Fixtures for tests of the dashboard: Debian's Chromium, driven by Playwright."""
+"""Fixtures for tests of the dashboard: Debian's Chromium, driven by Playwright.
+
+Its headless shell, if it is installed: the same engine, without the windows that nobody sees, for a
+fifth of the work.
+"""
 
 import contextlib
 import os
@@ -26,7 +30,8 @@ PATIENCE = 30_000  # milliseconds
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """One Chromium for all tests; each test has a profile of its own."""
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    installed = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    chromium = os.environ.get("CHROMIUM") or installed
     if not chromium:
         pytest.skip(NOT_INSTALLED)
     expect.set_options(timeout=PATIENCE)
