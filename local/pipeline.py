@@ -2,7 +2,7 @@
 
 A few contacts are assigned and texted first; then the rest is assigned, and all of it exported. On
 the local AWS every task that runs at the same time is a process of its own, which takes a second or
-more to start: the pace is slow enough for most tasks to find one that is there.
+more to start: the pace is slow enough for later tasks to find one that earlier ones have left.
 """
 
 import csv

@@ -10,7 +10,7 @@ from pathlib import Path
 
 COLUMNS = ("first_name", "last_name", "cell", "zip", "external_id", "city", "notes")
 
-ROWS = 10_000  # of the sample that make run imports
+ROWS = 10_000  # of the sample that make run and make demo import
 _INVALID_OF_EACH_KIND = 50
 _REPEATED = 150
 _INVALID = ("", "not given", "555-0123", "(099) 555-0123", "+1 212 555 01234 5")

@@ -65,9 +65,9 @@ def _with_room(run: Callable[[], None]) -> None:
     run()
 
 
-# CPython keeps the frames of calls in pieces of 16 KB. A loop whose calls happen to cross the end
-# of one has it mapped and unmapped by the system each time. After a frame of this many words comes
-# a piece of 256 KB, and what a test calls has room in the rest of it.
+# CPython keeps the frames of calls in pieces of 16 KB. Of a loop whose calls happen to cross the
+# end of one, each call has the system map the next one, and unmap it as it returns. A frame of this
+# many words takes a piece of 256 KB, whose other half is room for what a test calls.
 _with_room.__code__ = _with_room.__code__.replace(co_stacksize=17_000)
 
 

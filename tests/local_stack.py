@@ -34,16 +34,21 @@ class Local:
         """The stack's API, called as a service would."""
         return client(self.stack)
 
-    def make_due(self, job_id: str) -> None:
-        """As if the minute, or more, that a row is left alone had passed."""
+    def make_due(self, job_id: str) -> bool:
+        """As if the minute, or more, that a row is left alone had passed; False if the job is
+        finished, and will never be due."""
         dynamodb = session().client("dynamodb", endpoint_url=self.stack.endpoint_url)
-        dynamodb.update_item(
-            TableName=self.stack.table_name,
-            Key={"id": {"S": job_id}},
-            UpdateExpression="SET due_at = :now",
-            ConditionExpression="attribute_exists(due_at)",
-            ExpressionAttributeValues={":now": {"N": str(int(time.time() * 1000) - 1000)}},
-        )
+        try:
+            dynamodb.update_item(
+                TableName=self.stack.table_name,
+                Key={"id": {"S": job_id}},
+                UpdateExpression="SET due_at = :now",
+                ConditionExpression="attribute_exists(due_at)",
+                ExpressionAttributeValues={":now": {"N": str(int(time.time() * 1000) - 1000)}},
+            )
+        except dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
 
     def tick(self) -> None:
         """Run the timer now, and not at the next minute."""

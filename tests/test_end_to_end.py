@@ -150,7 +150,7 @@ def test_a_job_whose_invoke_failed_is_accepted_and_sent_by_the_timer(local: Loca
         answer = local.api.post("/jobs", _export())
     assert answer.status == 202
     assert local.api.get(f"/jobs/{answer.json['id']}").json["status"] == "queued"
-    local.make_due(answer.json["id"])
+    assert local.make_due(answer.json["id"])
     local.tick()
     assert follow(local.api, answer.json["id"])["status"] == "succeeded"
 

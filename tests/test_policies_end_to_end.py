@@ -107,7 +107,7 @@ def test_what_is_due_is_held_back_by_the_timer_and_let_go(
         UpdateExpression="SET run_at = :past",
         ExpressionAttributeValues={":past": {"N": "1"}},
     )
-    enforcing.make_due(job_id)
+    assert enforcing.make_due(job_id)
     enforcing.tick()
     assert done(enforcing.api.get(f"/jobs/{job_id}")).json["status"] == "waiting"
     assert queue in [each["name"] for each in done(enforcing.api.get("/paused")).json["paused"]]
