@@ -4,6 +4,7 @@ import inspect
 from dataclasses import asdict
 from typing import Any
 
+from api.payload_schema import PayloadSchema
 from runners.registry import registry
 from work.definitions import Job, Task
 
@@ -24,6 +25,6 @@ def _entry(name: str, work: Job | Task) -> dict[str, Any]:
     return {
         "name": name,
         "description": " ".join(words.split("\n\n")[0].split()),
-        "payload_schema": work.payload_model.model_json_schema(),
+        "payload_schema": work.payload_model.model_json_schema(schema_generator=PayloadSchema),
         "retry": asdict(work.retry) if work.retry else None,
     }

@@ -18,6 +18,7 @@ from api.operations import (
     Answer,
     Operation,
 )
+from api.payload_schema import PayloadSchema
 from api.requests import RetryData, TaskData
 from api.schemas import SCHEMAS, Schema, problem, ref
 from runners.base import JobData
@@ -169,6 +170,7 @@ def _bodies() -> dict[str, Schema]:
     refs, shapes = models_json_schema(
         [(model, _MODE) for model in sorted(models, key=lambda model: model.__qualname__)],
         ref_template="#/components/schemas/payload.{model}",
+        schema_generator=PayloadSchema,
     )
     schemas = {f"payload.{name}": shape for name, shape in shapes["$defs"].items()}
     for key, (name, work) in works.items():

@@ -28,7 +28,7 @@ def accept_job(job_data: JobData, *, send: Send | None, job_id: str | None = Non
     IdempotencyConflict for a key that was used for another request.
     """
     job = registry().job(job_data.job_type)
-    registry().job_payload(job_data.job_type, job_data.payload)
+    registry().new_job_payload(job_data.job_type, job_data.payload)
     if job.needs_campaign and job_data.campaign_id is None:
         raise CampaignMissing(job_data.job_type)
     run_at = job_data.starts_at()
@@ -67,7 +67,7 @@ def start(row: JobRequest, send: Send | None) -> None:
 
 def accept_task(task_name: str, payload: Any) -> TaskMessage:
     """The task as a message. Raises UnknownTask, InvalidPayload, PayloadTooLarge."""
-    registry().task_payload(task_name, payload)
+    registry().new_task_payload(task_name, payload)
     size = len(canonical(payload))
     if size > TASK_PAYLOAD_LIMIT:
         raise PayloadTooLarge(

@@ -49,7 +49,7 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
     if send is None:
         raise NotFullyCapable(row.job_type, "is to be sent again")
     if payload is not None:
-        registry().job_payload(row.job_type, payload)
+        registry().new_job_payload(row.job_type, payload)
     most = job.retry.max_attempts if job.retry else 1
     if payload is not None and _has(row, payload):
         payload = None

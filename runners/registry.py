@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from errors import InvalidDefinition, InvalidSetting, NameTakenTwice, UnknownJobType, UnknownTask
 from settings import settings
-from work.definitions import Job, Task, validate
+from work.definitions import Job, Task, validate, validate_new
 
 _D = TypeVar("_D", Job, Task)
 
@@ -34,12 +34,24 @@ class Registry:
             raise UnknownTask(name, self.tasks)
         return self.tasks[name]
 
+    def new_job_payload(self, name: str, payload: Any) -> BaseModel:
+        """Return the payload of a job to dispatch as its model; raise UnknownJobType, or
+        InvalidPayload, also for a field that the model does not have."""
+        return validate_new(name, self.job(name).payload_model, payload)
+
+    def new_task_payload(self, name: str, payload: Any) -> BaseModel:
+        """Return the payload of a task to dispatch as its model; raise UnknownTask, or
+        InvalidPayload, also for a field that the model does not have."""
+        return validate_new(name, self.task(name).payload_model, payload)
+
     def job_payload(self, name: str, payload: Any) -> BaseModel:
-        """A job's payload as its model; raises UnknownJobType or InvalidPayload."""
+        """Return the payload that a worker was given for a job as its model, without the fields
+        that the model does not have; raise UnknownJobType or InvalidPayload."""
         return validate(name, self.job(name).payload_model, payload)
 
     def task_payload(self, name: str, payload: Any) -> BaseModel:
-        """A task's payload as its model; raises UnknownTask or InvalidPayload."""
+        """Return the payload that a worker was given for a task as its model, without the fields
+        that the model does not have; raise UnknownTask or InvalidPayload."""
         return validate(name, self.task(name).payload_model, payload)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ValidationError
+from pydantic.config import ExtraValues
 
 from errors import InvalidDefinition, InvalidPayload
 from work.retry import Retry
@@ -63,10 +64,38 @@ class Task:
         object.__setattr__(self, "payload_model", _payload_model(self.function, ("payload",)))
 
 
+def validate_new(name: str, model: type[BaseModel], payload: object) -> BaseModel:
+    """Return a payload that is to be dispatched as its model; raise InvalidPayload with every field
+    that is wrong, or that the model does not have.
+
+    A typo in the name of an optional field would succeed otherwise. Only a model that says
+    `extra="allow"` or `extra="ignore"` in its own config takes other fields, in its parts too.
+    """
+    is_open = model.model_config.get("extra") in ("allow", "ignore")
+    extra: ExtraValues | None = None if is_open else "forbid"
+    return _validated(name, lambda: model.model_validate(payload, extra=extra))
+
+
 def validate(name: str, model: type[BaseModel], payload: object) -> BaseModel:
-    """The payload as its model; raises InvalidPayload with every field that is wrong."""
+    """Return a payload that was dispatched before as its model; raise InvalidPayload with every
+    field that is wrong.
+
+    Fields that the model does not have are ignored, whatever it says of them: the API that took
+    them may be newer than this worker, and a job in flight must not fail of that.
+    """
+    return _validated(name, lambda: _lenient(model, payload))
+
+
+def _lenient(model: type[BaseModel], payload: object) -> BaseModel:
     try:
         return model.model_validate(payload)
+    except ValidationError:  # of such fields, or of others: then this raises it again
+        return model.model_validate(payload, extra="ignore")
+
+
+def _validated(name: str, validated: Callable[[], BaseModel]) -> BaseModel:
+    try:
+        return validated()
     except ValidationError as error:
         raise InvalidPayload(name, problems(error, "payload")) from None
 
