@@ -1,0 +1,63 @@
+"""The jobs and tasks of recorded releases, added from outside as an organisation adds its own."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from errors import DoNotRetry
+from work.definitions import Job, Task
+from work.retry import Retry
+from work.running_job import RunningJob
+
+
+class Count(BaseModel):
+    """How far to count, and what happens on the way."""
+
+    to: int = Field(default=3, ge=0)
+    fails: bool = False
+    result_size: int = 0
+    ballast: str = ""
+
+
+def count(job: RunningJob, payload: Count) -> dict[str, Any]:
+    """Count from the cursor on; the first number is a step of its own, with a child beside it."""
+    first = job.step("first", lambda: {"at": "first", "ballast": payload.ballast})
+    child = job.dispatch("released_child", {"to": 1}, key="child")
+    for number in range(job.cursor or 0, payload.to):
+        job.checkpoint(number + 1, progress=100 * number / payload.to, message=f"at {number + 1}")
+    if payload.fails:
+        raise DoNotRetry("told to fail")
+    return {"counted": job.cursor, "first": first["at"], "child": child}
+
+
+def once(job: RunningJob, payload: Count) -> dict[str, Any]:
+    """Do what must not happen twice."""
+    job.checkpoint(progress=50)
+    if payload.fails:
+        raise ValueError("told to fail")
+    return {"done": True, "large": "".join(_noise(payload.result_size))}
+
+
+def child(job: RunningJob, payload: Count) -> dict[str, Any]:
+    """Do nothing, as somebody's child."""
+    return {"to": payload.to}
+
+
+def note(payload: Count) -> None:
+    """Fail if told to."""
+    if payload.fails:
+        raise ValueError("told to fail")
+
+
+def _noise(size: int) -> list[str]:
+    """Text that does not compress much: a large result has to be stored apart."""
+    return [f"{number * 2654435761 % 2**32:08x}" for number in range(size // 8)]
+
+
+JOBS = {
+    "released_count": Job(count, retry=Retry(max_attempts=3)),
+    "released_once": Job(once),
+    "released_child": Job(child, retry=Retry(max_attempts=2)),
+    "released_paused": Job(child, queue_name="released_queue"),
+}
+TASKS = {"released_note": Task(note, retry=Retry(max_attempts=3))}
