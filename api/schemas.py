@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from store.earlier_errors import KEPT
 from store.job_request import Status
 from store.pauses import Kind
 
@@ -74,9 +75,19 @@ _SUMMARY: Schema = {
     "updated_at": _maybe(_TIME),
     "expires_at": _maybe(_TIME),
     "request_id": _maybe(_TEXT),
+    "parent_id": {**_maybe(ID), "description": "The job that dispatched this one"},
 }
 
+_EARLIER: Schema = _object({"attempt": _NUMBER, "at": _TIME, "kind": _TEXT, "message": _TEXT})
+
 _WHOLE: Schema = _SUMMARY | {
+    "earlier_errors": {
+        "type": "array",
+        "items": _EARLIER,
+        "maxItems": KEPT,
+        "description": "Of the last attempts that another one followed, oldest first, shortened; "
+        "attempts are counted from 1 again when the job is retried by hand",
+    },
     "payload": {"type": ["object", "null"]},
     "result": {"description": "Any JSON. Beside a `file`, a `url` that works for 5 minutes"},
     "notes": {"type": "array", "items": _TEXT, "description": "Why something is not shown"},

@@ -43,6 +43,7 @@ def summary(row: JobRequest) -> dict[str, Any]:
         "updated_at": _time(row.updated_at),
         "expires_at": _time(row.expires_at and row.expires_at * clock.SECOND),
         "request_id": row.request_id,
+        "parent_id": row.parent_id,
     }
 
 
@@ -61,6 +62,7 @@ def whole(row: JobRequest) -> dict[str, Any]:
     )
     return summary(row) | {
         "error": row.error,
+        "earlier_errors": [_earlier(each) for each in row.earlier_errors or []],
         "payload": payload,
         "result": result,
         "notes": notes,
@@ -97,6 +99,13 @@ def _shown(name: str, read: Callable[[], Any], room: int, notes: list[str]) -> t
             return value, size
         notes.append(f"the {name} is too large to show")
     return None, 0
+
+
+def _earlier(error: dict[str, Any]) -> dict[str, Any]:
+    """The error of an attempt that another one followed."""
+    return {name: error.get(name) for name in ("attempt", "kind", "message")} | {
+        "at": _time(error.get("at"))
+    }
 
 
 def _time(milliseconds: int | None) -> str | None:

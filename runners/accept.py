@@ -18,10 +18,16 @@ from work import context
 TASK_PAYLOAD_LIMIT = 100 * 1024
 
 
-def accept_job(job_data: JobData, *, send: Send | None, job_id: str | None = None) -> JobRequest:
+def accept_job(
+    job_data: JobData,
+    *,
+    send: Send | None,
+    job_id: str | None = None,
+    parent_id: str | None = None,
+) -> JobRequest:
     """The job, saved: due, and queued or scheduled; `send` is what it will be sent with. What was
     asked for before under the same idempotency key, or the same `job_id`, is the same job, as it is
-    now.
+    now. `parent_id` is the job that dispatches it, if one does.
 
     Before anything is saved, raises UnknownJobType, InvalidPayload, CampaignMissing, or
     NotFullyCapable for a job that may need sending again under a runner that can't;
@@ -52,6 +58,7 @@ def accept_job(job_data: JobData, *, send: Send | None, job_id: str | None = Non
         due_at=looked_for_at(run_at, send) if later else None,
         request_id=context.request_id.get(),
         request_hash=request_hash,
+        parent_id=parent_id,
     )
     if key is not None and row.request_hash != request_hash:
         raise IdempotencyConflict(key, row.id)

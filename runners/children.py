@@ -25,7 +25,7 @@ class Children:
             campaign_id=parent.campaign_id,
         )
         child_id = derived_id("child", parent.organization_id, parent.created_key, key)
-        start(accept_job(data, send=send, job_id=child_id), send)
+        start(accept_job(data, send=send, job_id=child_id, parent_id=parent.id), send)
         return child_id
 
     def task(self, task_name: str, payload: Any) -> None:

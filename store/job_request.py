@@ -101,6 +101,7 @@ class JobRequest(Table):
     payload_key = nullable(UnicodeAttribute())  # where the payload is when too large for the row
     request_hash = nullable(UnicodeAttribute())  # of what was asked under an idempotency key
     request_id = nullable(UnicodeAttribute())  # the HTTP request that dispatched it
+    parent_id = nullable(UnicodeAttribute())  # the job that dispatched it
 
     # how far it is
     status = Enumerated(Status)
@@ -109,6 +110,7 @@ class JobRequest(Table):
     result = nullable(BinaryAttribute(legacy_encoding=False))
     result_key = nullable(UnicodeAttribute())
     error = JSONAttribute(null=True)  # kind, message, traceback of the last attempt that failed
+    earlier_errors = JSONAttribute(null=True)  # see store.earlier_errors
 
     # who is on it
     attempt = Integer(default=1)  # the try it is in, or will be next; counts, does not fence

@@ -8,7 +8,7 @@ from typing import Any
 from pynamodb.exceptions import DeleteError
 from pynamodb.expressions.condition import Condition
 
-from store import blobs, bucket, change, clock, steps
+from store import blobs, bucket, change, clock, earlier_errors, steps
 from store.job_request import JobRequest, Status, due_shard
 from store.queries import read
 
@@ -68,6 +68,8 @@ def requeue(job: JobRequest, *, max_attempts: int, payload: Any = None) -> JobRe
             )
         ),
     ]
+    if job.error:
+        actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))
     if payload is not None:
         actions += [JobRequest.cursor.remove(), JobRequest.progress.set(0)]
     return change.write(

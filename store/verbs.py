@@ -13,7 +13,7 @@ from pynamodb.expressions.update import Action
 
 from errors import PreconditionFailed
 from settings import required
-from store import aws, blobs, change, clock
+from store import aws, blobs, change, clock, earlier_errors
 from store.job_request import ROW_VERSION, JobRequest, Status, due_shard, new_id, sort_key
 from store.pauses import Brake, held
 from store.queries import read
@@ -37,6 +37,7 @@ def save(
     campaign_id: str | None = None,
     request_id: str | None = None,
     request_hash: str | None = None,
+    parent_id: str | None = None,
 ) -> JobRequest:
     """A new job, due: from here on it can't be lost. A large payload is stored first.
 
@@ -57,6 +58,7 @@ def save(
         payload_key=key,
         request_id=request_id,
         request_hash=request_hash,
+        parent_id=parent_id,
         status=Status.SCHEDULED if later else Status.QUEUED,
         max_attempts=max_attempts,
         run_at=run_at if later else None,
@@ -206,15 +208,17 @@ def retry(
     It resumes at what was reached, or else at the last written checkpoint. `due_at` is when the
     timer looks for it if no message starts it. For `rescue` see `fail`.
     """
+    now = clock.now()
     actions = [
         JobRequest.status.set(Status.RETRYABLE),
         JobRequest.attempt.set(job.attempt + 1),
         JobRequest.attempt_started_at.remove(),
         JobRequest.error.set(error),
+        JobRequest.earlier_errors.set(earlier_errors.after_attempt(job, error, now)),
         JobRequest.run_at.set(run_at),
         JobRequest.due_at.set(due_at),
         JobRequest.lease_until.remove(),
-        JobRequest.updated_at.set(clock.now()),
+        JobRequest.updated_at.set(now),
         *(_reached(reached) if reached else []),
     ]
     condition = _held(job, rescue) & change.attempts_left() & change.not_cancelled()

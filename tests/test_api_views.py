@@ -65,7 +65,7 @@ SHOWN = {
     "id", "job_type", "status", "cancel_requested", "progress", "result_message", "error",
     "organization_id", "campaign_id", "queue_name", "attempt", "max_attempts", "legs",
     "created_at", "queued_at", "run_at", "waiting_since", "attempt_started_at", "started_at",
-    "finished_at", "updated_at", "expires_at", "request_id",
+    "finished_at", "updated_at", "expires_at", "request_id", "parent_id",
 }  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def test_what_is_inside_is_not_shown() -> None:
     verbs.checkpoint(row, verbs.Reached({"at": "s3cret"}, 40, "400 of 1,000"))
     text = call("GET", f"/jobs/{row.id}").text
     job = view(row)
-    assert job.keys() == SHOWN | {"payload", "result", "notes", "logs_url"}
+    assert job.keys() == SHOWN | {"payload", "result", "notes", "logs_url", "earlier_errors"}
     assert (job["progress"], job["result_message"]) == (40, "400 of 1,000")
     for inside in (row.claim_token, "send_id", "due_", "s3cret", "lease", "cursor", "row_version"):
         assert f'"{inside}' not in text

@@ -20,6 +20,7 @@ from sample_work import script
 from store import aws as clients
 from store import clock, pauses, queries
 from testing.aws import forget
+from work import context
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -133,6 +134,35 @@ def test_a_job_with_a_row_under_1_kb_costs_at_most_six_write_units(
     units = [write_units(a, b) for a, b in pairwise(states)]
     assert max(map(size, states)) < 1024
     assert units == [3, 1, 2]
+
+
+def test_a_child_that_never_fails_has_a_row_under_1_kb_with_every_field_in_it(
+    calls: Calls, fake: FakeLambda
+) -> None:
+    """As long as its fields come: of a request with an id of API Gateway's, for a campaign."""
+
+    def parent(job: Any, payload: object) -> str:
+        script.job = child
+        data = {"number": 7, "text": "uploads/a-typical-organization/contacts.csv"}
+        child_id: str = job.dispatch("sample_again", data, key="the only one")
+        return child_id
+
+    claimed: list[dict[str, Any]] = []
+
+    def child(job: Any, payload: object) -> dict[str, int]:
+        claimed.append(item(job.id))
+        return {"imported": 9876, "invalid": 12, "repeated": 34, "rows": 9922}
+
+    script.job = parent
+    token = context.request_id.set("JKJaXmPLvHcESHA=")
+    parent_id = dispatch()
+    context.request_id.reset(token)
+    fake.deliver()
+    [child_id] = [each.id for each in queries.page("a-typical-organization", limit=2).jobs][:1]
+    finished = item(child_id)
+    assert finished["parent_id"] == {"S": parent_id}
+    assert max(map(size, (*claimed, finished))) < 1024
+    assert write_units(claimed[0], finished) == 2
 
 
 def test_a_failed_job_costs_one_write_unit_more(calls: Calls, fake: FakeLambda) -> None:

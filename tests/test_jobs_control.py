@@ -93,6 +93,18 @@ def test_a_job_is_shown_with_its_payload_result_and_error(api: FakeApi) -> None:
     assert "line 7" in jobs("show", ID, "--traceback").stdout
 
 
+def test_a_job_is_shown_with_the_errors_of_its_earlier_attempts(api: FakeApi) -> None:
+    errors = [
+        {"attempt": 1, "at": "2026-11-24T12:01:00.000Z", "kind": "Timeout", "message": "slow\x1b"},
+        {"attempt": 2, "at": "2026-11-24T12:05:00.000Z", "kind": "Refused", "message": "full"},
+    ]
+    api.on("GET", f"/jobs/{ID}", 200, job("running", earlier_errors=errors, parent_id=OTHER))
+    shown = jobs("show", ID).stdout
+    assert shown.index("Refused: full") < shown.index("Timeout: slow\ufffd")
+    assert "attempt 2, 2026-11-24 " in shown
+    assert OTHER in shown
+
+
 def test_text_of_strangers_does_not_steer_the_terminal(api: FakeApi) -> None:
     api.on(
         "GET",

@@ -38,6 +38,7 @@ def command(where: Where, job_id: str, traceback: bool) -> None:
             click.echo(f"\n{click.style(name, bold=True)}")
             _print_value(job[name])
     _print_error(job, traceback=traceback)
+    _print_earlier_errors(job)
     for note in job.get("notes") or []:
         click.echo(f"\nNote: {note}")
 
@@ -53,6 +54,7 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("queue", job["queue_name"]),
         ("attempt", f"{job['attempt']} of {job['max_attempts']}, {_legs(job['legs'])}"),
         ("request", job.get("request_id")),
+        ("parent", job.get("parent_id")),
     ]
     facts += [(label, _time(job.get(name))) for name, label in _TIMES.items()]
     return [(name, output.plain(str(value))) for name, value in facts if value]
@@ -82,3 +84,14 @@ def _print_error(job: Job, *, traceback: bool) -> None:
         click.echo("\n".join(f"  {output.plain(line)}" for line in lines))
     elif lines:
         click.echo("  --traceback shows where; jobs logs what was logged")
+
+
+def _print_earlier_errors(job: Job) -> None:
+    """The errors of attempts that another one followed, the latest first."""
+    errors = job.get("earlier_errors") or []
+    if errors:
+        click.echo(f"\n{click.style('earlier attempts', bold=True)}")
+    for error in reversed(errors):
+        words = f"attempt {error['attempt']}, {_time(error['at'])}"
+        click.secho(f"  {words}", dim=True)
+        click.echo(output.plain(f"    {error['kind']}: {error['message']}"))
