@@ -70,6 +70,7 @@ _LIMIT: Schema = {
     "maximum": PAGE_LIMIT,
     "default": DEFAULT_LIMIT,
 }
+_CURSOR = _query("cursor", {**_TEXT, "maxLength": 2048}, "That of the page before")
 ORGANIZATION = "organization_id"  # a caller that speaks for none must name one
 _LISTED = (
     _query(ORGANIZATION, _TEXT, "Whose jobs; by default those of the token's organisation"),
@@ -77,7 +78,7 @@ _LISTED = (
     _query("job_type", _TEXT),
     _query("queue_name", _TEXT),
     _query("limit", _LIMIT),
-    _query("cursor", _TEXT, "That of the page before"),
+    _CURSOR,
 )
 
 _POLLED = ("Retry-After",)
@@ -117,6 +118,14 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
     "/jobs/<job_id>": {
         "GET": Operation("get_job", {200: Answer("The job", "Job", _POLLED)}, _A_JOB),
         "DELETE": Operation("delete_job", {204: Answer("Gone, with all that was kept")}, _MOVES),
+    },
+    "/jobs/<job_id>/children": {
+        "GET": Operation(
+            "list_children",
+            {200: Answer("A page of the jobs that it has dispatched", "ChildPage")},
+            (*_A_JOB, "invalid-query", "invalid-cursor"),
+            parameters=(_query("limit", _LIMIT), _CURSOR),
+        )
     },
     "/jobs/<job_id>/cancel": {
         "POST": Operation(

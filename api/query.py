@@ -11,8 +11,10 @@ from store.job_request import JobRequest, Status
 from store.queries import PAGE_LIMIT
 
 DEFAULT_LIMIT = 25
-_PARAMETERS = ("organization_id", "status", "job_type", "queue_name", "limit", "cursor")
+_LISTED = ("organization_id", "status", "job_type", "queue_name", "limit", "cursor")
+_PAGED = ("limit", "cursor")
 _LONGEST = 256  # characters of a value
+_LONGEST_CURSOR = 2048  # the key of a job's child may be long
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,23 @@ class ListQuery:
         return self.job_type in (None, row.job_type) and self.queue_name in (None, row.queue_name)
 
 
+@dataclass(frozen=True)
+class PageQuery:
+    """Which part of a list."""
+
+    limit: int
+    cursor: str | None
+
+
+def page_query(event: Mapping[str, Any]) -> PageQuery:
+    """Return what part of a list a request's query string asks for; raises InvalidQuery."""
+    given = _parameters(event, _PAGED)
+    return PageQuery(_limit(given.get("limit")), given.get("cursor"))
+
+
 def list_query(event: Mapping[str, Any]) -> ListQuery:
     """What a request's query string asks for; raises InvalidQuery."""
-    given = _parameters(event)
+    given = _parameters(event, _LISTED)
     return ListQuery(
         organization_id=given.get("organization_id"),
         status=_status(given.get("status")),
@@ -44,7 +60,7 @@ def list_query(event: Mapping[str, Any]) -> ListQuery:
     )
 
 
-def _parameters(event: Mapping[str, Any]) -> dict[str, str]:
+def _parameters(event: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, str]:
     # API Gateway's own parsed form joins a repeated parameter with commas, which names may contain.
     try:
         pairs = parse_qsl(
@@ -54,12 +70,13 @@ def _parameters(event: Mapping[str, Any]) -> dict[str, str]:
         raise InvalidQuery("the query string", "is not percent-encoded UTF-8") from None
     given: dict[str, str] = {}
     for name, value in pairs:
-        if name not in _PARAMETERS:
-            raise InvalidQuery(name, f"is not known here; known are {', '.join(_PARAMETERS)}")
+        if name not in known:
+            raise InvalidQuery(name, f"is not known here; known are {', '.join(known)}")
         if name in given:
             raise InvalidQuery(name, "is given twice")
-        if not 0 < len(value) <= _LONGEST or not value.isprintable():
-            raise InvalidQuery(name, f"must be 1 to {_LONGEST} printable characters")
+        longest = _LONGEST_CURSOR if name == "cursor" else _LONGEST
+        if not 0 < len(value) <= longest or not value.isprintable():
+            raise InvalidQuery(name, f"must be 1 to {longest} printable characters")
         given[name] = value
     return given
 

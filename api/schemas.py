@@ -110,6 +110,17 @@ SCHEMAS: Schema = {
         description="`cursor` asks for those that follow. A filtered page may be short, even "
         "empty, and still have one",
     ),
+    "ChildPage": _object({"children": _list("Child"), "cursor": _maybe(_TEXT)}),
+    "Child": _object(
+        {
+            "key": {**_TEXT, "description": "What names it among the children of its parent"},
+            "id": ID,
+            "job": {
+                "anyOf": [ref("JobSummary"), {"type": "null"}],
+                "description": "Null once it is gone",
+            },
+        }
+    ),
     "JobTypes": _object({"jobs": _list("JobType"), "tasks": _list("TaskType")}),
     "JobType": _object(_WORK | {"queue_name": _TEXT, "needs_campaign": {"type": "boolean"}}),
     "TaskType": _object(_WORK),

@@ -8,6 +8,7 @@ from api.file_urls import add_urls
 from api.logs_url import logs_url
 from errors import MissingObject
 from store import blobs, clock
+from store.children import Child
 from store.job_request import JobRequest
 from store.pauses import Brake
 
@@ -68,6 +69,12 @@ def whole(row: JobRequest) -> dict[str, Any]:
         "notes": notes,
         "logs_url": logs_url(row),
     }
+
+
+def child(dispatched: Child) -> dict[str, Any]:
+    """A job that another one has dispatched; the job is null once it is gone."""
+    row = dispatched.row
+    return {"key": dispatched.key, "id": dispatched.id, "job": row and summary(row)}
 
 
 def retry_after(row: JobRequest) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from cli.api_client import Answer, ApiClient
-from cli.problem import Problem
+from cli.problem import Exit, Problem
 from cli.refusals import no_answer, refused
 from cli.signing import Bearer, Signer
 
@@ -58,6 +58,16 @@ class Api:
         """One job, with everything."""
         answer = self._read(f"/jobs/{quote(job_id, safe='')}")
         return Seen(answer.json, float(answer.headers.get("Retry-After") or 1))
+
+    def children(self, job_id: str) -> tuple[list[dict[str, Any]], bool]:
+        """What a job has dispatched, and whether there is more of it."""
+        try:
+            page = self._read(f"/jobs/{quote(job_id, safe='')}/children?limit={_PAGE}").json
+        except Problem as problem:
+            if problem.code is Exit.REFUSED:  # an API that is older than this command
+                return [], False
+            raise
+        return page["children"], page["cursor"] is not None
 
     def find(self, start: str) -> str:
         """The id that starts like this, of the organisation's newest jobs."""

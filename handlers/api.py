@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from api import control, docs_page, exchange, openapi, page, requests, views
+from api import control, details, docs_page, exchange, openapi, page, requests, views
 from api.access import Caller, Role
 from api.answers import respond
 from api.catalogue import catalogue
@@ -112,6 +112,7 @@ ROUTES: Routes = {
         "GET": Route(get_job, Role.READER),
         "DELETE": Route(control.delete_job, Role.OPERATOR),
     },
+    "/jobs/<job_id>/children": {"GET": Route(details.get_children, Role.READER)},
     "/jobs/<job_id>/cancel": {"POST": Route(control.cancel_job, Role.OPERATOR)},
     "/jobs/<job_id>/retry": {"POST": Route(control.retry_job, Role.OPERATOR)},
     "/paused": {"GET": Route(control.get_paused, Role.READER)},

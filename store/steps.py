@@ -16,6 +16,7 @@ from store.table import Integer, Table, nullable
 
 # As long as the bucket keeps a job's partial/ objects: longer than any row can live.
 _LIFETIME = 180 * clock.DAY
+LONGEST_NAME = 1024  # bytes: a sort key of DynamoDB
 
 
 class Step(Table):
@@ -59,6 +60,15 @@ def keep(job: JobRequest, name: str, result: Any) -> Step:
             raise
         return find(job, name) or step
     return step
+
+
+def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) -> list[Step]:
+    """Return the job's steps whose names begin so, in the order of their names, from the one that
+    follows `after` on."""
+    partition = _partition(job)
+    start = None if after is None else {"pk": {"S": partition}, "sk": {"S": after}}
+    beginning = Step.sk.startswith(prefix)
+    return list(Step.query(partition, beginning, limit=limit, last_evaluated_key=start))
 
 
 def delete(job: JobRequest) -> None:

@@ -105,6 +105,20 @@ def test_a_job_is_shown_with_the_errors_of_its_earlier_attempts(api: FakeApi) ->
     assert OTHER in shown
 
 
+def test_a_job_is_shown_with_its_children(api: FakeApi) -> None:
+    api.on("GET", f"/jobs/{ID}", 200, job("succeeded"))
+    children = [
+        {"key": "print", "id": OTHER, "job": job("failed", id=OTHER)},
+        {"key": "old", "id": "c" * 32, "job": None},
+    ]
+    path = f"/jobs/{ID}/children?limit=100"
+    api.on("GET", path, 200, {"children": children, "cursor": "more"})
+    lines = [line.strip() for line in jobs("show", ID).stdout.splitlines()]
+    assert f"{OTHER}  print  import_contacts, failed" in lines
+    assert f"{'c' * 32}  old  gone" in lines
+    assert lines[-1] == "and more"
+
+
 def test_text_of_strangers_does_not_steer_the_terminal(api: FakeApi) -> None:
     api.on(
         "GET",

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from errors import CursorTooLarge, PreconditionFailed
-from store import aws, blobs, clock, pauses, steps, verbs
+from store import aws, blobs, children, clock, pauses, steps, verbs
 from store.job_request import JobRequest
 from work.alarm import held
 from work.results import as_json
@@ -153,7 +153,7 @@ class RunningJob:
             with held():
                 return self._dispatch.job(self._row, job_type, asked, key)
 
-        child_id: str = self._once(f"child {key}", dispatch)
+        child_id: str = self._once(children.step_name(key), dispatch)
         return child_id
 
     def dispatch_task(

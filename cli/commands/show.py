@@ -39,6 +39,7 @@ def command(where: Where, job_id: str, traceback: bool) -> None:
             _print_value(job[name])
     _print_error(job, traceback=traceback)
     _print_earlier_errors(job)
+    _print_children(*where.api.children(job["id"]))
     for note in job.get("notes") or []:
         click.echo(f"\nNote: {note}")
 
@@ -95,3 +96,15 @@ def _print_earlier_errors(job: Job) -> None:
         words = f"attempt {error['attempt']}, {_time(error['at'])}"
         click.secho(f"  {words}", dim=True)
         click.echo(output.plain(f"    {error['kind']}: {error['message']}"))
+
+
+def _print_children(children: list[dict[str, Any]], more: bool) -> None:
+    """The jobs that it has dispatched, each under its key."""
+    if children:
+        click.echo(f"\n{click.style('children', bold=True)}")
+    for child in children:
+        job = child["job"]
+        words = f"{job['job_type']}, {output.status(job['status'])}" if job else "gone"
+        click.echo(f"  {output.short(child['id'])}  {output.plain(child['key'])}  {words}")
+    if more:
+        click.echo("  and more")

@@ -1,0 +1,67 @@
+"""The jobs that a job has dispatched. Each is recorded where the job's steps are (see
+`RunningJob.dispatch`), so that finding them takes no scan, no index and no write of its own."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+
+from errors import InvalidCursor
+from store import steps
+from store.job_request import JobRequest
+
+_PREFIX = "child "  # of the name of a step that dispatches one
+PAGE_LIMIT = 100  # what BatchGetItem takes
+
+
+def step_name(key: str) -> str:
+    """Return the name of the step that dispatches the child of this key."""
+    return f"{_PREFIX}{key}"
+
+
+@dataclass(frozen=True)
+class Child:
+    """A job that another one has dispatched under a key; no `row` if it is gone."""
+
+    key: str
+    id: str
+    row: JobRequest | None
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some of a job's children, in the order of their keys. `cursor` asks for those that follow."""
+
+    children: list[Child]
+    cursor: str | None
+
+
+def page(parent: JobRequest, *, limit: int, cursor: str | None = None) -> Page:
+    """Return children of a job: one Query, and one BatchGetItem if there are any. Raises
+    InvalidCursor."""
+    after = _opened(cursor) if cursor else None
+    found = steps.with_prefix(parent, _PREFIX, after=after, limit=limit + 1)
+    ids = {step.sk.removeprefix(_PREFIX): str(step.result) for step in found[:limit]}
+    rows = {row.id: row for row in JobRequest.batch_get(list(ids.values()))} if ids else {}
+    children = [Child(key, each, _shown(rows.get(each), parent)) for key, each in ids.items()]
+    return Page(children, _cursor(children[-1].key) if len(found) > limit else None)
+
+
+def _shown(row: JobRequest | None, parent: JobRequest) -> JobRequest | None:
+    gone = row is None or row.expired or row.organization_id != parent.organization_id
+    return None if gone else row
+
+
+def _cursor(key: str) -> str:
+    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+
+
+def _opened(cursor: str) -> str:
+    """Return the key that a cursor carries. The server adds what it belongs to, so that it can't
+    reach into another job."""
+    try:
+        key = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise InvalidCursor from None
+    if not 0 < len(step_name(key).encode()) <= steps.LONGEST_NAME:
+        raise InvalidCursor
+    return step_name(key)
