@@ -28,6 +28,7 @@ class Settings:
     worker_function: str | None
     delay_queue_url: str | None
     on_lambda: bool
+    is_sam_local: bool
     # who may call the API
     access_mode: str
     jwt_organization_claim: str
@@ -54,6 +55,7 @@ class Settings:
             worker_function=_text("WORKER_LAMBDA_FUNCTION_NAME", "") or None,
             delay_queue_url=_text("DELAY_QUEUE_URL", "") or None,
             on_lambda=bool(_text("AWS_LAMBDA_FUNCTION_NAME", "")),
+            is_sam_local=_flag("AWS_SAM_LOCAL", False),  # which SAM itself sets
             access_mode=_choice("ACCESS_MODE", "iam", ("iam", "jwt")),
             jwt_organization_claim=_text("JWT_ORGANIZATION_CLAIM", "organization_id"),
             jwt_roles_claim=_text("JWT_ROLES_CLAIM", "roles"),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+import names
 from api.refusals import NotAllowed
 from settings import settings
 
@@ -52,15 +53,13 @@ class Caller:
 def caller(event: Mapping[str, Any], least: Role) -> Caller:
     """Who is calling, by the access mode of the settings: never by what a request lacks.
 
-    Raises NotAllowed for a caller of a lower role than `least`, and for a token that names no role
-    or no organisation.
+    Raises NotAllowed for a caller of a lower role than `least`, for a token that names no role or
+    no organisation, and for a request that no authorizer has let in.
     """
-    jwt = (event["requestContext"].get("authorizer") or {}).get("jwt")
+    authorizer = event["requestContext"].get("authorizer") or {}
     if settings().access_mode == "iam":
-        if jwt:
-            raise NotAllowed("this API takes signed requests, and its route takes tokens")
-        return Caller(Role.SERVICE)
-    claims = (jwt or {}).get("claims") or {}
+        return _signer(authorizer)
+    claims = (authorizer.get("jwt") or {}).get("claims") or {}
     role = _role(claims)
     if role < least:
         raise NotAllowed(f"{_ONLY_FOR[least]}, and the role of your token is {role.name.lower()}")
@@ -73,6 +72,16 @@ _ONLY_FOR = {
     Role.OPERATOR: "only operators and services may do this",
     Role.SERVICE: "only services may do this, not callers of one organisation",
 }
+
+
+def _signer(authorizer: Mapping[str, Any]) -> Caller:
+    """Return the caller of a signed request, who may do everything. API Gateway says who signed; an
+    event without that came in by a route, or another way, that checks no signature."""
+    if authorizer.get("iam") or (settings().is_sam_local and not authorizer):
+        return Caller(Role.SERVICE)
+    if "jwt" in authorizer:
+        raise NotAllowed("this API takes signed requests, and its route takes tokens")
+    raise NotAllowed("this request was not verified: its route must ask for AWS_IAM")
 
 
 def _role(claims: Mapping[str, Any]) -> Role:
@@ -99,6 +108,8 @@ def _organization(claims: Mapping[str, Any]) -> str:
     claim = settings().jwt_organization_claim
     organization_id = claims.get(claim)
     # Never a list: a caller of two organisations would have to say which one it speaks for.
-    if not isinstance(organization_id, str) or not re.fullmatch(r"[^#\[\]]+", organization_id):
+    if not isinstance(organization_id, str) or not re.fullmatch(
+        rf"[^#\[\]{names.UNFIT}]+", organization_id
+    ):
         raise NotAllowed(f"your token does not name one organisation in its claim {claim!r}")
     return organization_id

@@ -7,6 +7,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
+import names
 import runners
 from api import requests, views
 from api.access import Caller
@@ -24,8 +25,6 @@ Event = Mapping[str, Any]
 
 # What every id looks like: anything else is known to name no job without looking.
 _ID = re.compile(r"[0-9a-f]{32}")
-# What a queue's name may be, as wherever jobs are dispatched.
-_QUEUE_NAME = re.compile(r"[^#/\x00-\x1f\x7f]{1,128}")
 
 
 def job_of(caller: Caller, job_id: str) -> JobRequest:
@@ -91,9 +90,8 @@ def delete_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Respo
 def _named(kind: str, name: str) -> Kind:
     if kind not in list(Kind):
         raise PathNotFound
-    if kind == Kind.QUEUE and not _QUEUE_NAME.fullmatch(name):
-        why = "must be 1 to 128 characters, without # and / and control characters"
-        raise InvalidFields([{"field": "name", "why": why}])
+    if kind == Kind.QUEUE and not names.is_name(name):
+        raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
     return Kind(kind)
 
 

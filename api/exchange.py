@@ -70,8 +70,11 @@ def routable(event: Mapping[str, Any]) -> dict[str, Any]:
 
     A named stage is part of the path, unless a domain of its own maps it; Powertools always takes
     off its length. Encoded, for the names in a path may have characters that its routes don't know.
+
+    API Gateway has decoded the path, and SAM too: to decode it again would take the name "a%41" for
+    "aA". The local AWS has left the percent sign's own encoding in it.
     """
-    path, stage = unquote(event["rawPath"]), event["requestContext"].get("stage")
+    path, stage = event["rawPath"].replace("%25", "%"), event["requestContext"].get("stage")
     if path.startswith(f"/{stage}/"):
         path = path.removeprefix(f"/{stage}")
     return {
@@ -93,6 +96,8 @@ def _answering(app: APIGatewayHttpResolver, route: str, function: Answer) -> Ans
             response = function(app.current_event.raw_event, *args, **names)
         except Exception as error:  # noqa: BLE001 - the last one who can answer the caller
             response = problems.answer(error)
+        # No browser may take an answer for another type than it says it is.
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
         milliseconds = (time.perf_counter() - began) * 1000
         log.answered(app.current_event.http_method, route, response.status_code, milliseconds)
         return response

@@ -28,6 +28,7 @@ from work.definitions import Job, Task
 
 Works = dict[str, tuple[str, Job | Task]]  # by the name of a schema: name, and what goes by it
 
+_NO_NUL = r"^[^\x00]*$"
 _MODE: JsonSchemaMode = "validation"
 _BASE: dict[type[Job | Task], type[BaseModel]] = {Job: JobData, Task: TaskData}
 _FIELD: dict[type[Job | Task], str] = {Job: "job_type", Task: "task_name"}
@@ -175,11 +176,8 @@ def _bodies() -> dict[str, Schema]:
     schemas = {f"payload.{name}": shape for name, shape in shapes["$defs"].items()}
     for key, (name, work) in works.items():
         schemas[key] = _body(name, work, refs[work.payload_model, _MODE])
-    return schemas | {
-        "NewJob": _one_of(Job, works),
-        "Task": _one_of(Task, works),
-        "RetryData": RetryData.model_json_schema(),
-    }
+    told: dict[str, Schema] = _without_nul(schemas | {"RetryData": RetryData.model_json_schema()})
+    return told | {"NewJob": _one_of(Job, works), "Task": _one_of(Task, works)}
 
 
 def _body(name: str, work: Job | Task, payload: Schema) -> Schema:
@@ -188,11 +186,29 @@ def _body(name: str, work: Job | Task, payload: Schema) -> Schema:
     field = _FIELD[type(work)]
     wanted = any(each.is_required() for each in work.payload_model.model_fields.values())
     properties = {field: {"type": "string", "const": name}, "payload": payload}
+    required = [field, *(["payload"] if wanted else [])]
+    if isinstance(work, Job) and work.needs_campaign:
+        campaign, _null = base["properties"]["campaign_id"]["anyOf"]
+        properties["campaign_id"] = campaign
+        required.append("campaign_id")
     return base | {
         "title": name,
         "properties": base["properties"] | properties,
-        "required": [field, *(["payload"] if wanted else [])],
+        "required": required,
     }
+
+
+def _without_nul(schema: Any) -> Any:
+    """Return the schema, in which every text says that it takes no NUL: no body may carry one."""
+    if isinstance(schema, list):
+        return [_without_nul(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: _without_nul(each) for name, each in schema.items()}
+    told = {"pattern", "const", "enum", "format"} & schema.keys()
+    if schema.get("type") == "string" and not told:
+        found["pattern"] = _NO_NUL
+    return found
 
 
 def _one_of(kind: type[Job | Task], works: Works) -> Schema:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+import names
 from api.query import DEFAULT_LIMIT
 from api.schemas import ID, KIND, NAME, STATUS, Schema
 from store.queries import PAGE_LIMIT
@@ -61,8 +62,9 @@ _KEY: dict[str, Any] = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-    "description": "The same request under the same key, in one organisation, is one job",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": names.KEY},
+    "description": "The same request under the same key, in one organisation, is one job. In "
+    "quotes, as a string of RFC 9651, it is the same key as without",
 }
 _LIMIT: Schema = {
     "type": "integer",
@@ -170,7 +172,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
         "DELETE": Operation(
             "resume",
             {204: Answer("Not paused, or no longer")},
-            ("path-not-found", "invalid-request", "unknown-job-type", "not-fully-capable"),
+            ("path-not-found", "invalid-request", "not-fully-capable"),
         ),
     },
     "/job-types": {

@@ -1,5 +1,6 @@
 """What a body must be to dispatch work: the fields, and who may fill them in how."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -12,6 +13,8 @@ from runners.base import JobData
 from work.definitions import problems
 
 _M = TypeVar("_M", bound=BaseModel)
+
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])+)"')  # RFC 9651
 
 
 class TaskData(BaseModel):
@@ -43,13 +46,21 @@ def job_data(event: Mapping[str, Any], caller: Caller) -> JobData:
     organization_id = caller.speaks_for(fields.get("organization_id"))
     if organization_id is not None:
         fields["organization_id"] = organization_id
-    key = body.header(event, "idempotency-key")
+    key = _idempotency_key(event)
     if key is not None:
         if fields.get("idempotency_key") not in (None, key):
             why = "the header Idempotency-Key says another"
             raise InvalidFields([{"field": "idempotency_key", "why": why}])
         fields["idempotency_key"] = key
     return _checked(JobData, fields)
+
+
+def _idempotency_key(event: Mapping[str, Any]) -> str | None:
+    """Return the header's value. The IETF's draft writes it as a string of a structured field, in
+    quotes; most clients don't: both mean the same key."""
+    key = body.header(event, "idempotency-key")
+    quoted = _QUOTED.fullmatch(key or "")
+    return re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else key
 
 
 def retry_data(event: Mapping[str, Any]) -> RetryData:

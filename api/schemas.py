@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import names
 from store.earlier_errors import KEPT
 from store.job_request import Status
 from store.pauses import Kind
@@ -17,8 +18,8 @@ KIND: Schema = {"type": "string", "enum": [str(each) for each in Kind]}
 NAME: Schema = {
     "type": "string",
     "minLength": 1,
-    "maxLength": 128,
-    "pattern": r"^[^#/\x00-\x1f\x7f]+$",
+    "maxLength": names.LONGEST,
+    "pattern": names.NAME,
 }
 
 

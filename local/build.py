@@ -34,6 +34,7 @@ SHIPPED = (
     "webhooks",
     "work",
     "errors.py",
+    "names.py",
     "settings.py",
 )
 

@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+import names
 from runners.messages import Message
 from store import clock
 from store.job_request import JobRequest
@@ -36,10 +37,9 @@ def _not_a_number(value: Any) -> Any:
     return value
 
 
-# No control characters; no "#" and "/", which join the parts of keys.
 _Name = Annotated[
     str,
-    StringConstraints(min_length=1, max_length=128, pattern=r"^[^#/\x00-\x1f\x7f]+$"),
+    StringConstraints(min_length=1, max_length=names.LONGEST, pattern=names.NAME),
     AfterValidator(_not_dots),
 ]
 
@@ -74,7 +74,7 @@ class JobData(BaseModel):
         default=None,
         min_length=1,
         max_length=255,
-        pattern=r"^[^\x00-\x1f\x7f]+$",
+        pattern=names.KEY,
         description="The same request under the same key, in one organisation, is one job",
     )
 

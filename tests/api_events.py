@@ -13,6 +13,16 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from runners.log import logger
 
+SIGNED_BY = {
+    "accessKey": "AKIAIOSFODNN7EXAMPLE",
+    "accountId": "123456789012",
+    "callerId": "AIDACKCEVSQ6C2EXAMPLE",
+    "cognitoIdentity": None,
+    "principalOrgId": None,
+    "userArn": "arn:aws:iam::123456789012:user/campaign-service",
+    "userId": "AIDACKCEVSQ6C2EXAMPLE",
+}
+
 
 def request(
     method: str,
@@ -26,10 +36,10 @@ def request(
     stage: str = "$default",
 ) -> dict[str, Any]:
     """An event of payload format 2.0. `body` is sent as JSON, `raw` as it is: text as API Gateway
-    passes it on, bytes as base64. `claims` are those of a verified token."""
+    passes it on, bytes as base64. `claims` are those of a verified token; else it was signed."""
     query_string = query if isinstance(query, str) else urlencode(query)
     authorizer: dict[str, Any] = (
-        {} if claims is None else {"jwt": {"claims": claims, "scopes": None}}
+        {"iam": SIGNED_BY} if claims is None else {"jwt": {"claims": claims, "scopes": None}}
     )
     event: dict[str, Any] = {
         "version": "2.0",
@@ -53,7 +63,7 @@ def request(
             "stage": stage,
             "time": "24/Nov/2026:12:00:00 +0000",
             "timeEpoch": 1795521600000,
-            **({"authorizer": authorizer} if authorizer else {}),
+            "authorizer": authorizer,
         },
         "pathParameters": {"proxy": path.lstrip("/")},
         "isBase64Encoded": isinstance(raw, bytes),

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ValidationError
 from pydantic.config import ExtraValues
 
+import names
 from errors import InvalidDefinition, InvalidPayload
 from work.retry import Retry
 
@@ -40,8 +41,8 @@ class Job:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "payload_model", _payload_model(self.function, ("job", "payload")))
-        if not self.queue_name or set("#/") & set(self.queue_name):
-            raise InvalidDefinition(f"Job(queue_name={self.queue_name!r}): not empty, no # or /")
+        if not names.is_name(self.queue_name):
+            raise InvalidDefinition(f"Job(queue_name={self.queue_name!r}): must be {names.RULE}")
         for name in ("timeout", "max_legs", "start_within"):
             value = getattr(self, name)
             if value is not None and value <= 0:

@@ -1,0 +1,24 @@
+"""What a name is: the one rule for queues, organisations, campaigns and keys.
+
+A name is shown in logs, in terminals and on the page, and joins the keys of rows. So it has no
+character that steers a terminal (C0, DEL, C1), that breaks a line where nobody expects one, or that
+turns the text around it (bidirectional controls: "gnp.exe" can be made to look like "exe.png").
+"""
+
+import re
+
+LONGEST = 128  # characters
+
+# As patterns of Python, of pydantic and of JSON Schema spell it alike.
+UNFIT = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+NAME = rf"^[^#/{UNFIT}]+$"  # "#" and "/" join the parts of keys
+KEY = rf"^[^{UNFIT}]+$"  # of an idempotency key, which is only ever hashed
+
+RULE = f"1 to {LONGEST} characters, without # and /, and without control characters"
+
+_NAME = re.compile(rf"[^#/{UNFIT}]{{1,{LONGEST}}}")
+
+
+def is_name(text: str) -> bool:
+    """Return whether the text can be a name."""
+    return _NAME.fullmatch(text) is not None
