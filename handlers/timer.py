@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 metrics = Metrics(namespace=NAMESPACE)
 # Time kept back from a tick's end, for the write and the send that it may be in the middle of.
 _MARGIN = 5 * clock.SECOND
+# Longer than a send can take that hangs: nothing is begun with less left than this.
+_LONGEST_SEND = 20 * clock.SECOND
 
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any] | None:
@@ -27,17 +29,21 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
     if send is None:
         raise RuntimeError("the runner that JOB_RUNNER names has no send(): nothing to time")
     if "Records" in event:
-        return send_delayed(event["Records"], send)
+        until = clock.now() + context.get_remaining_time_in_millis() - _LONGEST_SEND
+        return send_delayed(event["Records"], send, until=until)
     tick(context, send)
     return None
 
 
-def send_delayed(records: list[dict[str, Any]], send: Send) -> dict[str, Any]:
-    """Send what has waited long enough. What can't be sent goes back to the queue, and in
-    the end to its dead letters."""
+def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> dict[str, Any]:
+    """Send what has waited long enough, for as long as it is before `until` (milliseconds since
+    1970). What can't be sent, or not in time, goes back to the queue, and in the end to its dead
+    letters. If this function were cut off, all would go back, those too that were sent."""
     failures = []
     for record in records:
         try:
+            if clock.now() >= until:
+                raise TimeoutError("the messages before it took all the time there is")
             send(decode(record["body"]))
         except Exception as error:  # noqa: BLE001 - one must not send the others round again
             log.left_for_later(error)

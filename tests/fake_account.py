@@ -55,6 +55,7 @@ class Account:
     recursion: dict[str, str] = field(
         default_factory=lambda: dict.fromkeys(("worker", "timer", "failures"), "Allow")
     )
+    reserved: int | None = 100
     sources: dict[str, dict[str, Any]] = field(
         default_factory=lambda: {
             each: {"State": "Enabled", "FunctionResponseTypes": ["ReportBatchItemFailures"]}
@@ -157,6 +158,10 @@ class Account:
 
     def _GetFunctionRecursionConfig(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {"RecursiveLoop": self.recursion[given["FunctionName"]]}
+
+    def _GetFunctionConcurrency(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        assert given["FunctionName"] == "worker"
+        return {} if self.reserved is None else {"ReservedConcurrentExecutions": self.reserved}
 
     def _GetEventSourceMapping(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return self.sources[given["UUID"]]

@@ -265,6 +265,7 @@ def test_what_is_wrong_is_found_and_how_to_mend_it_is_said(
 @pytest.mark.parametrize(
     ("check", "change"),
     [
+        ("reservation", lambda it: setattr(it, "reserved", None)),
         ("protection", lambda it: setattr(it, "recovery", "DISABLED")),
         ("protection", lambda it: it.tables["jobs"].update(DeletionProtectionEnabled=False)),
         ("alarms", lambda it: [each.pop("AlarmActions") for each in it.alarms.values()]),

@@ -175,6 +175,16 @@ def test_a_queue_hides_a_message_for_six_times_its_readers_timeout(template: Tem
 
 
 @pytest.mark.parametrize("queue", ["FailuresQueue", "DelayQueue"])
+def test_a_message_outlives_hours_in_which_its_reader_can_not_start(
+    template: Template, queue: str
+) -> None:
+    """Each try of Lambda's counts as a receive, whether or not the function could start."""
+    own = properties(template, queue)
+    receives = own["RedrivePolicy"]["maxReceiveCount"]
+    assert receives * own["VisibilityTimeout"] >= 10 * 60 * 60
+
+
+@pytest.mark.parametrize("queue", ["FailuresQueue", "DelayQueue"])
 def test_what_a_reader_can_not_take_is_kept_apart_and_alarms(
     template: Template, queue: str
 ) -> None:

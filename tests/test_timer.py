@@ -341,6 +341,30 @@ def test_of_a_batch_only_what_failed_goes_back(on_lambda: FakeLambda) -> None:
     assert [event["id"] for event in on_lambda.events] == ["i"]
 
 
+def test_delayed_messages_that_there_is_no_time_for_go_back_and_those_sent_do_not(
+    on_lambda: FakeLambda, time: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ten messages, and a Lambda that takes 10 s for each: the function has 60 s."""
+    answered = on_lambda._answer
+
+    def slowly(request: Any, **how: Any) -> Any:
+        time.pass_(10_000)
+        return answered(request, **how)
+
+    events = clients.client("lambda").meta.events
+    events.unregister("before-send.lambda.Invoke", on_lambda._answer)
+    events.register_first("before-send.lambda.Invoke", slowly)
+    body = '{"v":1,"kind":"job","id":"i","job_type":"sample_once","send_id":"s"}'
+    records = [{"messageId": f"m{number}", "body": body} for number in range(10)]
+    context = Context(seconds=60)
+    answer = handlers.timer.handler({"Records": records}, context)  # type: ignore[arg-type]
+    assert answer is not None
+    back = [each["itemIdentifier"] for each in answer["batchItemFailures"]]
+    assert context.get_remaining_time_in_millis() > 0
+    assert back == [f"m{number}" for number in range(len(on_lambda.events), 10)]
+    assert on_lambda.events
+
+
 # --- the worker function --------------------------------------------------------------------------
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from cli.doctor.check import Trouble
+from cli.doctor.check import Trouble, Verdict
 from cli.doctor.deployed import ALIAS, FAILURES, TIMER, WORKER, Deployed
 
 _UPDATE = "aws lambda update-function-event-invoke-config --function-name"
@@ -51,6 +51,20 @@ def recursion(deployed: Deployed) -> Iterator[Trouble]:
                 f"aws lambda put-function-recursion-config --function-name {name} "
                 "--recursive-loop Allow",
             )
+
+
+def reservation(deployed: Deployed) -> Iterator[Trouble]:
+    """Workers that take all of the account's concurrency leave the API and the timer none."""
+    name = deployed.id(WORKER)
+    answer = deployed.client("lambda").get_function_concurrency(FunctionName=name)
+    if "ReservedConcurrentExecutions" not in answer:
+        yield Trouble(
+            f"{name} has no reserved concurrency: workers can take all that the account has, and "
+            "then neither the API nor the timer can start.",
+            "Deploy with WorkerReservedConcurrency=, well below the account's limit. It can't be "
+            "set while that limit is 100 or less (a new account has 10): ask AWS for more first.",
+            Verdict.ADVICE,
+        )
 
 
 def _event_config(deployed: Deployed, logical_id: str, qualifier: str | None) -> dict[str, Any]:

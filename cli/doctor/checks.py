@@ -21,6 +21,7 @@ CHECKS = (
         _IGNORED,
     ),
     Check("recursion", "long chains of legs are allowed", calls.recursion, _DROPPED),
+    Check("reservation", "workers leave room for the rest", calls.reservation, _IGNORED),
     Check("expiry", "finished rows expire", data.expiry, _DROPPED),
     Check("indexes", "all are there and active", data.indexes),
     Check("protection", "tables can be restored, and resist deletion", data.protection, _DROPPED),
