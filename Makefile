@@ -1,7 +1,7 @@
 # Everything a person or CI does here, by name. make help lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check types lint test-unit chaos bench build deploy redrive lock clean dev aws FORCE
+.PHONY: help run demo test check types lint test-unit chaos mutants bench build deploy redrive lock clean dev aws FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -44,6 +44,9 @@ chaos: dev aws ## The same promises at full size: 20,000 histories, 200 jobs, 1,
 	@$(PY) -m testing.chaos --histories 20000
 	@CHAOS=1 $(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 \
 		tests/test_unkind_end_to_end.py
+
+mutants: dev ## Leave out every condition of the engine, one at a time: a test or a history must notice
+	@$(PY) -m testing.mutants
 
 bench: dev ## What a cold start and a dispatch cost, beside bare boto3 in the same run
 	@$(PY) -m benchmarks.cold_start
