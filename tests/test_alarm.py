@@ -84,6 +84,16 @@ def test_no_lock_is_left_taken_by_an_alarm_that_rang_while_it_was_taken() -> Non
     assert not lock.locked()
 
 
+def test_a_function_of_the_jobs_own_that_is_named_as_one_of_locks_is_interrupted() -> None:
+    def acquire() -> None:
+        time.sleep(10)
+
+    began = time.monotonic()
+    with pytest.raises(TimeOver), alarm(0.02):
+        acquire()
+    assert time.monotonic() - began < 5
+
+
 def test_an_alarm_that_was_swallowed_rings_again() -> None:
     def swallow() -> None:
         try:

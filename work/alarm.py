@@ -6,6 +6,7 @@ overstays is dealt with by whoever ends the process.
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
@@ -23,6 +24,9 @@ _OF_LOCKS = frozenset(
 )
 _IMPORT_SYSTEM = "<frozen importlib"
 _SOON = 0.005  # seconds
+# Such a function takes microseconds. One that is still there after so many seconds is another of
+# the same name, a job's own for instance, or waits for a lock that it has not got.
+_LONGEST_WAIT = 1.0
 
 
 class _Alarm:
@@ -31,6 +35,7 @@ class _Alarm:
     armed = False
     held = 0  # writes of ours under way
     rang = False  # while held
+    waits_until: float | None = None  # since it found a lock being taken: when it waits no longer
 
 
 @contextmanager
@@ -40,7 +45,7 @@ def alarm(seconds: float) -> Iterator[None]:
         yield
         return
     before = signal.signal(signal.SIGALRM, _ring)
-    _Alarm.armed, _Alarm.rang = True, False
+    _Alarm.armed, _Alarm.rang, _Alarm.waits_until = True, False, None
     try:
         signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001), _AGAIN)
         yield
@@ -81,14 +86,22 @@ def _ring(_signal: int, frame: FrameType | None) -> None:
     if _Alarm.held:
         _Alarm.rang = True
     elif _Alarm.armed:
-        if frame is not None and _takes_a_lock(frame.f_code):
+        if frame is not None and _takes_a_lock(frame.f_code) and _may_wait():
             signal.setitimer(signal.ITIMER_REAL, _SOON, _AGAIN)
         else:
+            _Alarm.waits_until = None
             raise TimeOver
 
 
 def _takes_a_lock(code: CodeType) -> bool:
     return code.co_name in _OF_LOCKS or code.co_filename.startswith(_IMPORT_SYSTEM)
+
+
+def _may_wait() -> bool:
+    now = time.monotonic()
+    if _Alarm.waits_until is None:
+        _Alarm.waits_until = now + _LONGEST_WAIT
+    return now < _Alarm.waits_until
 
 
 def _in_main_thread() -> bool:
