@@ -325,6 +325,17 @@ class RetryAfter(JobRunnersError):
         self.seconds = seconds
 
 
+class StepNameTaken(DoNotRetry):
+    """A job took a second step of the same name, which would have got the first one's result."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the step {name!r} was taken before in this leg, and a name stands for one step: give "
+            "each its own, such as the name and what it is about"
+        )
+        self.name = name
+
+
 # --- the jobs and tasks that ship here ------------------------------------------------------------
 
 

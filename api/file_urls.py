@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from store import aws, bucket, clock
+from store.job_request import SORT_KEY
 
 LIFETIME = 5 * clock.MINUTE
 
@@ -15,8 +16,10 @@ LIFETIME = 5 * clock.MINUTE
 def add_urls(result: Any, organization_id: str) -> Any:
     """The result, changed in place: wherever a `file` is a key among its organisation's results, a
     `url` beside it. No other key gets one, whatever a job wrote into its result."""
-    # With a job's id after it, an organisation's name can't be the beginning of another's path.
-    ours = re.compile(rf"results/{re.escape(organization_id)}/[0-9a-f]{{32}}/.+")
+    # With a job's key after it, an organisation's name can't be the beginning of another's path.
+    # Jobs saved by version 0.1.0 have their id alone there.
+    job = rf"(?:{SORT_KEY}|[0-9a-f]{{32}})"
+    ours = re.compile(rf"results/{re.escape(organization_id)}/{job}/.+")
     pending = [result]
     while pending:
         value = pending.pop()

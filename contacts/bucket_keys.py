@@ -14,12 +14,7 @@ def check_upload(job: RunningJob, key: str) -> None:
 
 def result_key(job: RunningJob, name: str) -> str:
     """Where a file that a job makes for its organisation goes."""
-    return f"results/{job.organization_id}/{job.id}/{name}"
-
-
-def work_prefix(job: RunningJob, name: str) -> str:
-    """Where a job keeps what only its own later invocations need."""
-    return f"partial/{job.id}/{name}"
+    return f"{job.result_folder}/{name}"
 
 
 def campaign_of(job: RunningJob) -> str:

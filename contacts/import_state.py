@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from contacts.bucket_keys import campaign_of, result_key, work_prefix
+from contacts.bucket_keys import campaign_of, result_key
 from contacts.contact import Contact, organization_campaign
 from contacts.csv_records import Position, Record
 from contacts.file import ContactsFile
@@ -31,9 +31,11 @@ class ContactImport:
         self._at = self._saved_at
         self._imported, self._invalid, self._repeated = cursor.get("counts", (0, 0, 0))
         self._rows = ContactRows(self._file.columns, campaign, normalise)
-        self._seen_segments = Segments(work_prefix(job, "seen"), cursor.get("seen", []))
+        # An import that version 0.1.0 began goes on where it has kept its things.
+        self._folder = cursor.get("folder", f"partial/{job.id}") if cursor else job.work_folder
+        self._seen_segments = Segments(f"{self._folder}/seen", cursor.get("seen", []))
         self._seen = SeenNumbers(self._seen_segments)
-        self._rejected_segments = Segments(work_prefix(job, "rejected"), cursor.get("rejected", []))
+        self._rejected_segments = Segments(f"{self._folder}/rejected", cursor.get("rejected", []))
         self._rejected = RejectedRows(self._rejected_segments, self._file.columns.names)
         self._rejected_key = result_key(job, "rejected.csv")
 
@@ -93,6 +95,7 @@ class ContactImport:
     def cursor(self) -> dict[str, Any]:
         """Where another invocation goes on, as JSON."""
         return {
+            "folder": self._folder,
             "etag": self._file.etag,
             "at": list(self._saved_at),
             "counts": [self._imported, self._invalid, self._repeated],

@@ -54,6 +54,8 @@ class _Export:
         self._rows = 0
         self._last: str | None = None
         if cursor:
+            # An export that version 0.1.0 began has no key in its cursor.
+            self._key = cursor.get("key", f"results/{job.organization_id}/{job.id}/contacts.csv")
             self._upload = Upload(self._key, cursor["upload"], cursor["parts"])
             self._rows, self._last = cursor["rows"], cursor["last"]
         else:
@@ -83,6 +85,7 @@ class _Export:
         self._upload = self._upload or Upload.start(self._key, CONTENT_TYPE)
         self._upload.add(self._text.take())
         cursor = {
+            "key": self._key,
             "upload": self._upload.id,
             "parts": list(self._upload.parts),
             "rows": self._rows,

@@ -24,7 +24,7 @@ class Children:
             organization_id=parent.organization_id,
             campaign_id=parent.campaign_id,
         )
-        child_id = derived_id("child", parent.organization_id, parent.created_key, key)
+        child_id = derived_id("child", parent.organization_id, parent.beginning, key)
         start(accept_job(data, send=send, job_id=child_id, parent_id=parent.id), send)
         return child_id
 

@@ -56,6 +56,11 @@ def get_range(key: str, start: int, end: int, etag: str) -> bytes:
     return _get(key, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
 
 
+def delete(key: str) -> None:
+    """Delete one object. Nothing to do if it is gone."""
+    aws.client("s3").delete_object(Bucket=name(), Key=key)
+
+
 def delete_all(folder: str) -> None:
     """Delete every object whose key begins with `folder`, which ends in a slash."""
     pages = aws.client("s3").get_paginator("list_objects_v2")

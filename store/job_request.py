@@ -133,6 +133,7 @@ class JobRequest(Table):
     queued_at = nullable(Integer())
     run_at = nullable(Integer())  # not before
     waiting_since = nullable(Integer())  # held back by a pause
+    restarts = nullable(Integer())  # retries by hand with another payload
     held_by = nullable(UnicodeAttribute())  # the brake that holds it back
     started_at = nullable(Integer())  # of the latest claim
     finished_at = nullable(Integer())
@@ -151,6 +152,28 @@ class JobRequest(Table):
     def expired(self) -> bool:
         """Whether TTL may delete the row any day now: to every reader it is already gone."""
         return self.expires_at is not None and self.expires_at * clock.SECOND <= clock.now()
+
+    @property
+    def beginning(self) -> str:
+        """Names what the job has done since it began, or was last given another payload. Not its
+        id: another job can come to have that, once this one has expired or was deleted."""
+        return self.beginnings[-1]
+
+    @property
+    def beginnings(self) -> list[str]:
+        """The same, of every time that it has begun."""
+        again = [f"{self.created_key}/{number}" for number in range(1, (self.restarts or 0) + 1)]
+        return [self.created_key, *again]
+
+    @property
+    def result_folder(self) -> str:
+        """Where in the bucket what it makes for its organisation goes."""
+        return f"results/{self.organization_id}/{self.created_key}"
+
+    @property
+    def work_folder(self) -> str:
+        """Where in the bucket it keeps what only its own later legs and attempts need."""
+        return f"partial/{self.beginning}"
 
     @property
     def early(self) -> int:

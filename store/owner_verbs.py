@@ -45,8 +45,8 @@ def request_cancel(job: JobRequest) -> JobRequest:
 def requeue(job: JobRequest, *, max_attempts: int, payload: Any = None) -> JobRequest:
     """A failed or cancelled job is queued again, with all its attempts and legs before it.
 
-    It resumes at its cursor; with another payload, at the beginning. Raises PreconditionFailed,
-    and MissingObject if its payload is gone.
+    It resumes at its cursor; with another payload it begins anew, with no step done and no child.
+    Raises PreconditionFailed, and MissingObject if its payload is gone.
     """
     # Written anew, it outlives the row again: the bucket's lifecycle counts from the last write.
     again = blobs.get(job.payload, job.payload_key) if payload is None else payload
@@ -71,7 +71,11 @@ def requeue(job: JobRequest, *, max_attempts: int, payload: Any = None) -> JobRe
     if job.error:
         actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))
     if payload is not None:
-        actions += [JobRequest.cursor.remove(), JobRequest.progress.set(0)]
+        actions += [
+            JobRequest.restarts.set((job.restarts or 0) + 1),
+            JobRequest.cursor.remove(),
+            JobRequest.progress.set(0),
+        ]
     return change.write(
         "requeue",
         job,
@@ -92,12 +96,14 @@ def delete(job: JobRequest) -> None:
     unless it is finished."""
     try:
         finished = JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
-        change.patiently(lambda: job.delete(_same_owner(job) & finished))
+        # Not a job that has come to have this id since this one was read.
+        same = JobRequest.created_key == job.created_key
+        change.patiently(lambda: job.delete(_same_owner(job) & same & finished))
     except DeleteError as error:
         if not change.condition_failed(error):
             raise
         row = read(job.id)
-        if row is not None:
+        if row is not None and row.created_key == job.created_key:
             raise change.refused("delete", job.id, row) from error
     # If this is cut off, the bucket's lifecycle and the table's TTL do the rest.
     steps.delete(job)
@@ -108,7 +114,10 @@ def delete(job: JobRequest) -> None:
 def _delete_objects(job: JobRequest) -> None:
     bucket.delete_all(f"payloads/{job.created_key}")
     bucket.delete_all(f"partial/{job.created_key}")
-    if read(job.id) is None:  # else they are another job's, which has come to have this id
+    bucket.delete_all(job.result_folder)
+    # Where jobs saved by version 0.1.0 have theirs. What is saved now never writes there, so a job
+    # that comes to have this id between this read and the deletes loses nothing.
+    if read(job.id) is None:
         bucket.delete_all(f"partial/{job.id}")
         bucket.delete_all(f"results/{job.organization_id}/{job.id}")
 

@@ -2,7 +2,8 @@
 
 They are in the coordination table and outlive the job's row. They are under its created_key and
 not under its id: an idempotency key that is used again after its job has expired, or a child of
-that name, is another job of the same id, and has done none of them.
+that name, is another job of the same id, and has done none of them. Nor has a job that was retried
+by hand with another payload: each beginning has a partition of its own.
 """
 
 from typing import Any
@@ -42,7 +43,7 @@ class Step(Table):
 def find(job: JobRequest, name: str) -> Step | None:
     """The step of this name if it is done."""
     try:
-        return Step.get(_partition(job), name, consistent_read=True)
+        return Step.get(_partition(job.beginning), name, consistent_read=True)
     except Step.DoesNotExist:
         return None
 
@@ -52,7 +53,8 @@ def keep(job: JobRequest, name: str, result: Any) -> Step:
     is returned."""
     inline, key = blobs.put(f"partial/{job.created_key}/steps", result)
     expires_at = (clock.now() + _LIFETIME) // clock.SECOND
-    step = Step(_partition(job), name, value=inline, value_key=key, expires_at=expires_at)
+    partition = _partition(job.beginning)
+    step = Step(partition, name, value=inline, value_key=key, expires_at=expires_at)
     try:
         step.save(Step.pk.does_not_exist())
     except PutError as error:
@@ -65,18 +67,20 @@ def keep(job: JobRequest, name: str, result: Any) -> Step:
 def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) -> list[Step]:
     """Return the job's steps whose names begin so, in the order of their names, from the one that
     follows `after` on."""
-    partition = _partition(job)
+    partition = _partition(job.beginning)
     start = None if after is None else {"pk": {"S": partition}, "sk": {"S": after}}
     beginning = Step.sk.startswith(prefix)
     return list(Step.query(partition, beginning, limit=limit, last_evaluated_key=start))
 
 
 def delete(job: JobRequest) -> None:
-    """Forget every step of a job."""
+    """Forget every step of a job, those from before it was given another payload too."""
+    keys = ["pk", "sk", "expires_at"]
     with Step.batch_write() as batch:
-        for step in Step.query(_partition(job), attributes_to_get=["pk", "sk", "expires_at"]):
-            batch.delete(step)
+        for partition in map(_partition, job.beginnings):
+            for step in Step.query(partition, attributes_to_get=keys):
+                batch.delete(step)
 
 
-def _partition(job: JobRequest) -> str:
-    return f"step#{job.created_key}"
+def _partition(beginning: str) -> str:
+    return f"step#{beginning}"

@@ -5,6 +5,7 @@ With `store.owner_verbs` this is the only code that changes a JobRequest.
 
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from pynamodb.exceptions import PutError
@@ -13,7 +14,7 @@ from pynamodb.expressions.update import Action
 
 from errors import PreconditionFailed
 from settings import required
-from store import aws, blobs, change, clock, earlier_errors
+from store import aws, blobs, bucket, change, clock, earlier_errors
 from store.job_request import ROW_VERSION, JobRequest, Status, due_shard, new_id, sort_key
 from store.pauses import Brake, held
 from store.queries import read
@@ -69,7 +70,17 @@ def save(
         queued_at=now,
         updated_at=now,
     )
-    return _put(job, derived=derived)
+    row = _put(job, derived=derived)
+    if key is not None and row.created_key != job.created_key:
+        _drop_duplicate(key)
+    return row
+
+
+def _drop_duplicate(payload_key: str) -> None:
+    """Delete the payload of a job that turned out to exist already, under a row with a payload of
+    its own: deleting that job would not find it. If this fails, the bucket's lifecycle does it."""
+    with suppress(*aws.FAILURES):
+        bucket.delete(payload_key)
 
 
 def _put(job: JobRequest, *, derived: bool) -> JobRequest:
@@ -149,7 +160,7 @@ def checkpoint(job: JobRequest, reached: Reached) -> JobRequest:
 
 def succeed(job: JobRequest, result: Any, *, message: str | None = None) -> JobRequest:
     """The outcome of a running job that returned. A large result is stored first."""
-    inline, key = blobs.put(f"results/{job.organization_id}/{job.id}", result)
+    inline, key = blobs.put(job.result_folder, result)
     actions = [
         *change.finished(Status.SUCCEEDED),
         JobRequest.progress.set(100),

@@ -32,6 +32,7 @@ class RecordingJob(RunningJob):
     ) -> None:
         row = JobRequest(
             id=job_id,
+            created_key=job_id,
             organization_id=organization_id,
             campaign_id=campaign_id,
             cursor=cursor,

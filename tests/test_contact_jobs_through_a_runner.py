@@ -30,7 +30,7 @@ def test_an_import_and_an_export_dispatched_by_name_leave_their_results_in_the_r
     bucket.put_bytes("uploads/acme/contacts.csv", file)
     imported = outcome("import_contacts", {"key": "uploads/acme/contacts.csv"})
     assert (imported.status, imported.progress) == (Status.SUCCEEDED, 100)
-    rejected = f"results/acme/{imported.id}/rejected.csv"
+    rejected = f"{imported.result_folder}/rejected.csv"
     assert result(imported) == {
         "rows": 2,
         "imported": 1,
@@ -40,7 +40,7 @@ def test_an_import_and_an_export_dispatched_by_name_leave_their_results_in_the_r
     }
     assert cells() == ["+12125550123"]
     exported = outcome("export_contacts", {})
-    assert result(exported) == {"file": f"results/acme/{exported.id}/contacts.csv", "rows": 1}
+    assert result(exported) == {"file": f"{exported.result_folder}/contacts.csv", "rows": 1}
     assert rows_of(result(exported)["file"])[1][:3] == ["Ann", "Lee", "+12125550123"]
 
 

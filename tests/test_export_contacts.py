@@ -229,7 +229,7 @@ def test_the_cursor_holds_what_a_later_invocation_needs_and_little_more(small_pa
     keep(50)
     job = RecordingJob()
     export(job)
-    assert set(job.cursors[0]) == {"upload", "parts", "rows", "last"}
+    assert set(job.cursors[0]) == {"key", "upload", "parts", "rows", "last"}
     assert len(json.dumps(job.cursors[0]["parts"])) < 50
 
 

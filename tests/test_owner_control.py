@@ -334,6 +334,61 @@ def test_a_job_that_has_come_to_have_the_id_of_a_deleted_one_keeps_what_is_its_o
     assert blobs.get(again.result, again.result_key) == _incompressible()
 
 
+def test_a_job_that_comes_to_have_the_id_while_objects_are_deleted_keeps_its_own(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {"idempotency_key": "k", "payload": {"text": _incompressible()}}
+
+    def work(job: Any, payload: Any) -> Any:
+        bucket.put_bytes(f"{job.work_folder}/seen", b"x")
+        bucket.put_bytes(f"{job.result_folder}/export.csv", b"x")
+        return payload.text
+
+    script.job = work
+    row = bench.run(bench.dispatch(**asked))
+    bench.advance(1)
+    delete_all = bucket.delete_all
+    again: list[JobRequest] = []
+
+    def delete_late(folder: str) -> None:
+        if not again:
+            again.append(bench.run(bench.dispatch(**asked)))
+        delete_all(folder)
+
+    for _ in range(2):  # however far the other delete had come
+        monkeypatch.setattr(bucket, "delete_all", delete_late)
+        control.delete(row)
+        (found,) = again
+        assert found.id == row.id
+        assert blobs.get(found.payload, found.payload_key) == asked["payload"]
+        assert blobs.get(found.result, found.result_key) == _incompressible()
+        assert bucket.get_bytes(f"{found.work_folder}/seen") == b"x"
+        assert bucket.get_bytes(f"{found.result_folder}/export.csv") == b"x"
+        assert bench.read(found).status is Status.SUCCEEDED
+
+
+def test_a_job_that_had_come_to_have_the_id_before_a_delete_is_not_what_is_deleted(
+    bench: Bench,
+) -> None:
+    script.job = lambda job, payload: "done"
+    row = bench.run(bench.dispatch(idempotency_key="k"))
+    bench.advance(31 * 24 * 3600)
+    again = bench.run(bench.dispatch(idempotency_key="k"))
+    assert again.id == row.id
+    control.delete(row)
+    assert bench.read(again).created_key == again.created_key
+
+
+def test_a_duplicate_leaves_nothing_that_a_delete_does_not_find(bench: Bench) -> None:
+    asked: dict[str, Any] = {"idempotency_key": "k", "payload": {"text": _incompressible()}}
+    row = bench.dispatch(**asked)
+    bench.advance(1)
+    assert bench.dispatch(**asked).id == row.id
+    assert blobs.get(row.payload, row.payload_key) == asked["payload"]
+    control.delete(bench.run(row))
+    assert "Contents" not in clients.client("s3").list_objects_v2(Bucket="bucket")
+
+
 def test_a_job_that_has_not_ended_is_not_deleted(bench: Bench) -> None:
     row = bench.dispatch()
     with pytest.raises(WrongState, match="cancel it first"):

@@ -231,7 +231,9 @@ def test_the_worker_may_do_with_contacts_what_its_jobs_do_and_no_more(
     } == {action for action, resource in rules if resource == "ContactsTable"}
 
 
-def test_only_the_api_deletes_and_only_what_jobs_have_made(template: Template) -> None:
+def test_only_what_jobs_have_made_is_deleted_and_by_the_worker_only_a_payload_kept_twice(
+    template: Template,
+) -> None:
     deletes = {
         function: {
             resource for action, resource in allowed(template, function) if "DeleteObject" in action
@@ -243,6 +245,7 @@ def test_only_the_api_deletes_and_only_what_jobs_have_made(template: Template) -
         "Bucket/partial/*",
         "Bucket/results/*",
     }
+    assert deletes.pop("WorkerFunction") == {"Bucket/payloads/*"}
     assert not any(deletes.values())
 
 

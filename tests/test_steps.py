@@ -8,7 +8,7 @@ import pytest
 
 import handlers.worker
 from bench import Bench
-from errors import NotFullyCapable, ResultNotJson
+from errors import NotFullyCapable, ResultNotJson, StepNameTaken
 from fake_lambda import WORKER, Context, FakeLambda
 from runners import control, execution
 from runners.messages import JobMessage, encode
@@ -119,8 +119,69 @@ def test_a_step_is_not_called_again_when_the_job_is_retried_by_hand(bench: Bench
 
     script.job = work
     row = bench.run(bench.dispatch("sample_once"))
-    bench.run(control.retry_again(row, bench.send, {"number": 2}))
+    bench.run(control.retry_again(row, bench.send))
     assert len(charged) == 1
+
+
+def test_retried_by_hand_with_another_payload_it_begins_with_no_step_and_no_child(
+    bench: Bench,
+) -> None:
+    charged: list[int] = []
+    children: list[str] = []
+
+    def work(job: Any, payload: Any) -> None:
+        if payload.text == "child":
+            return
+        charged.append(job.step("charge", lambda: payload.number))
+        children.append(job.dispatch("sample_once", {"text": "child"}, key="one"))
+        raise ValueError("no luck")
+
+    script.job = work
+    row = bench.run(bench.dispatch("sample_once"))
+    for payload in ({"number": 2}, None, {"number": 2}, {"number": 3}):
+        row = bench.run(control.retry_again(row, bench.send, payload))
+        bench.advance(1)
+    assert charged == [1, 2, 2, 2, 3]
+    assert [children.index(each) for each in children] == [0, 1, 1, 1, 4]
+    control.delete(row)
+    assert len(row.beginnings) == 3
+    for beginning in row.beginnings:
+        assert not list(steps.Step.query(f"step#{beginning}"))
+
+
+def test_a_second_step_of_the_same_name_is_refused_in_the_same_leg(bench: Bench) -> None:
+    charged: list[str] = []
+
+    def work(job: Any, payload: object) -> None:
+        for name in ("Ann", "Bob"):
+            job.step("charge", lambda name=name: charged.append(name))
+
+    script.job = work
+    row = bench.run(bench.dispatch())
+    assert row.status is Status.FAILED  # another attempt would do the same
+    assert row.error["kind"] == StepNameTaken.__name__
+    assert "'charge'" in row.error["message"]
+    assert charged == ["Ann"]
+
+
+def test_a_step_that_failed_may_be_taken_again_in_the_same_leg(bench: Bench) -> None:
+    tried: list[int] = []
+
+    def flaky() -> int:
+        tried.append(1)
+        if len(tried) == 1:
+            raise ValueError("not yet")
+        return len(tried)
+
+    def work(job: Any, payload: object) -> Any:
+        try:
+            return job.step("flaky", flaky)
+        except ValueError:
+            return job.step("flaky", flaky)
+
+    script.job = work
+    row = bench.run(bench.dispatch("sample_once"))
+    assert (row.status, len(tried)) == (Status.SUCCEEDED, 2)
 
 
 def test_a_job_under_a_key_that_is_free_again_has_done_no_step_and_has_no_child(

@@ -148,7 +148,7 @@ def test_a_large_payload_and_result_live_in_the_bucket_and_come_back_unchanged()
     row = stored(verbs.succeed(claimed(job), large))
     assert row.payload is None
     assert str(row.payload_key).startswith(f"payloads/{row.created_key}/")
-    assert str(row.result_key).startswith(f"results/org/{row.id}/")
+    assert str(row.result_key).startswith(f"results/org/{row.created_key}/")
     assert blobs.get(row.payload, row.payload_key) == large
     assert blobs.get(row.result, row.result_key) == large
 

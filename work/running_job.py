@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from errors import CursorTooLarge, PreconditionFailed
+from errors import CursorTooLarge, PreconditionFailed, StepNameTaken
 from store import aws, blobs, children, clock, pauses, steps, verbs
 from store.job_request import JobRequest
 from work.alarm import held
@@ -55,6 +55,7 @@ class RunningJob:
         self._may_wait = may_wait
         self._gap = _FIRST_GAP
         self._written_at = 0
+        self._steps: set[str] = set()  # names taken in this leg
         self.cursor: Any = row.cursor
         self.progress: int = row.progress
         self.message: str | None = row.result_message
@@ -68,6 +69,18 @@ class RunningJob:
     def organization_id(self) -> str:
         """Whose job it is: everything it reads and writes belongs to this organisation."""
         return self._row.organization_id
+
+    @property
+    def result_folder(self) -> str:
+        """Where in the bucket the files go that it makes for its organisation. They are deleted
+        with the job, and a result that names one as `file` is shown with a URL."""
+        return self._row.result_folder
+
+    @property
+    def work_folder(self) -> str:
+        """Where in the bucket it keeps what only its own later legs and attempts need. It is empty
+        when the job begins, and again when it is retried by hand with another payload."""
+        return self._row.work_folder
 
     @property
     def campaign_id(self) -> str | None:
@@ -131,12 +144,22 @@ class RunningJob:
         """What `function` returned, as JSON: called now, or in an earlier leg or attempt.
 
         Its result is stored before this returns, and from then on it is not called again for this
-        job, even if the job is retried by hand. If the attempt dies between the call and the
-        storing, the next one calls it again: give what must not happen twice an idempotency key,
-        such as the job's id and the step's name. A name stands for one step of the job. Raises
-        ResultNotJson, or whatever `function` raises; then nothing is stored.
+        job, even if the job is retried by hand with the payload it had. If the attempt dies between
+        the call and the storing, the next one calls it again: give what must not happen twice an
+        idempotency key, such as the job's id and the step's name.
+
+        A name stands for one step of the job: a second step of that name, in the same leg, is
+        refused with StepNameTaken. Raises ResultNotJson, or whatever `function` raises; then
+        nothing is stored, and the step can be taken again.
         """
-        return self._once(f"step {name}", function)
+        if name in self._steps:
+            raise StepNameTaken(name)
+        self._steps.add(name)
+        try:
+            return self._once(f"step {name}", function)
+        except BaseException:
+            self._steps.discard(name)
+            raise
 
     def dispatch(
         self, job_type: str, payload: Mapping[str, Any] | BaseModel | None = None, *, key: str
