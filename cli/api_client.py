@@ -10,7 +10,6 @@ from typing import Any
 
 from botocore.credentials import Credentials
 
-from cli.local_aws import CREDENTIALS
 from cli.signing import Bearer, Signer
 from cli.stack import Stack
 
@@ -95,5 +94,5 @@ def client(stack: Stack) -> ApiClient:
 
 def signer(stack: Stack) -> Signer:
     """What signs for a stack on the local AWS."""
-    key, secret = CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"]
-    return Signer(Credentials(key, secret), stack.region)
+    credentials = Credentials(stack.aws_access_key_id, stack.aws_secret_access_key)
+    return Signer(credentials, stack.region)

@@ -9,8 +9,6 @@ HOME = ROOT / ".local"  # there only while it is up
 STACK_FILE = "stack.json"  # in that folder
 
 REGION = "us-east-1"
-# It checks no signature, but every client wants something to sign with.
-CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
 def find() -> Stack | None:

@@ -1,8 +1,9 @@
 """What a deployed stack is called: everything a program needs to use it."""
 
 import json
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 
@@ -23,6 +24,9 @@ class Stack:
     failures_function_name: str
     failures_queue_url: str
     delay_queue_url: str
+    # Of a local AWS, which makes new ones at every start.
+    aws_access_key_id: str = field(default="", repr=False)
+    aws_secret_access_key: str = field(default="", repr=False)
 
     @staticmethod
     def from_outputs(
@@ -54,10 +58,17 @@ class Stack:
         return bool(self.endpoint_url)
 
     def save(self, path: Path) -> None:
-        """Write it where other programs look for it."""
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        """Write it where this user's other programs look for it, and nobody else's."""
+        write_private(path, json.dumps(asdict(self), indent=2) + "\n")
 
     @staticmethod
     def load(path: Path) -> "Stack":
         """What `save` wrote."""
         return Stack(**json.loads(path.read_text()))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, from its first moment on."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)

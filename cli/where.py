@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cli import local_aws
-from cli.local_aws import CREDENTIALS, REGION, ROOT
+from cli.local_aws import REGION, ROOT
 from cli.problem import Exit, Problem
 from cli.stack import Stack
 
@@ -114,9 +114,7 @@ class Where:
         from botocore.session import Session
 
         session = Session()
-        session.set_credentials(
-            CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"]
-        )
+        session.set_credentials(self.stack.aws_access_key_id, self.stack.aws_secret_access_key)
         session.set_config_variable("region", REGION)
         return session
 

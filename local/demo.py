@@ -10,7 +10,7 @@ from cli.api_client import Answer, ApiClient, client
 from cli.following import FINISHED
 from cli.stack import Stack
 from local.checks import Check
-from local.emulator import session
+from local.credentials import session
 from local.problem import LocalProblem
 from local.sample import ROWS, Expected, write_sample
 
@@ -60,7 +60,7 @@ def upload_sample(stack: Stack, home: Path, rows: int = ROWS) -> Expected:
     """Put a sample of so many rows where an import may read it."""
     sample = home / "contacts.csv"
     expected = write_sample(sample, rows)
-    s3 = session().client("s3", endpoint_url=stack.endpoint_url)
+    s3 = session(stack).client("s3", endpoint_url=stack.endpoint_url)
     s3.upload_file(str(sample), stack.bucket_name, KEY)
     return expected
 
@@ -112,7 +112,7 @@ def follow(
 
 def count_contacts(stack: Stack, organization: str, campaign: str) -> int:
     """How many contacts the table holds of a campaign."""
-    dynamodb = session().client("dynamodb", endpoint_url=stack.endpoint_url)
+    dynamodb = session(stack).client("dynamodb", endpoint_url=stack.endpoint_url)
     pages = dynamodb.get_paginator("query").paginate(
         TableName=stack.contacts_table_name,
         Select="COUNT",

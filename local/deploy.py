@@ -3,30 +3,33 @@
 import os
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from cli.local_aws import REGION
 from cli.stack import Stack
 from local.build import ROOT, Target
-from local.emulator import Emulator, session, stop_group, tool, tool_environment
+from local.credentials import Credentials, session
+from local.emulator import Emulator, stop_group, tool, tool_environment
 from local.problem import LocalProblem
 
 STACK_NAME = "job-runners"
 _DEPLOYS_BUCKET = "deploys"
 
 
-def build(home: Path) -> Path:
+def build(emulator: Emulator, home: Path) -> Path:
     """Build for this machine into `home`; returns the folder of the built template."""
     built = home / "build"
     arguments = ["build", "--template", str(ROOT / "template.yaml"), "--build-in-source"]
     arguments += ["--build-dir", str(built), "--parameter-overrides"]
-    _sam([*arguments, *Target.this_machine().parameter_overrides], home, "build")
+    arguments += Target.this_machine().parameter_overrides
+    _sam(arguments, home, "build", emulator.credentials)
     return built
 
 
 def deploy(emulator: Emulator, home: Path, built: Path, parameters: Mapping[str, str]) -> Stack:
     """Deploy what was built; `parameters` override the template's."""
-    s3 = session().client("s3", endpoint_url=emulator.endpoint_url)
+    s3 = session(emulator.credentials).client("s3", endpoint_url=emulator.endpoint_url)
     s3.create_bucket(Bucket=_DEPLOYS_BUCKET)
     given = {"DeletionProtection": "false", "AwsEndpointUrl": emulator.endpoint_url, **parameters}
     overrides = [f"{name}={value}" for name, value in given.items()]
@@ -34,19 +37,28 @@ def deploy(emulator: Emulator, home: Path, built: Path, parameters: Mapping[str,
     arguments += ["--s3-bucket", _DEPLOYS_BUCKET, "--capabilities", "CAPABILITY_IAM"]
     arguments += ["--no-confirm-changeset", "--no-progressbar", "--parameter-overrides"]
     arguments += [*Target.this_machine().parameter_overrides, *overrides]
-    _sam(arguments, home, "deploy", AWS_ENDPOINT_URL=emulator.endpoint_url)
-    return Stack.from_outputs(STACK_NAME, REGION, _outputs(emulator), emulator.endpoint_url)
+    endpoint = {"AWS_ENDPOINT_URL": emulator.endpoint_url}
+    _sam(arguments, home, "deploy", emulator.credentials, **endpoint)
+    found = Stack.from_outputs(STACK_NAME, REGION, _outputs(emulator), emulator.endpoint_url)
+    return replace(
+        found,
+        aws_access_key_id=emulator.credentials.access_key_id,
+        aws_secret_access_key=emulator.credentials.secret_access_key,
+    )
 
 
 def _outputs(emulator: Emulator) -> dict[str, str]:
-    cloudformation = session().client("cloudformation", endpoint_url=emulator.endpoint_url)
+    aws = session(emulator.credentials)
+    cloudformation = aws.client("cloudformation", endpoint_url=emulator.endpoint_url)
     (stack,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
     return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
 
 
-def _sam(arguments: list[str], home: Path, step: str, **more: str) -> None:
+def _sam(
+    arguments: list[str], home: Path, step: str, credentials: Credentials, **more: str
+) -> None:
     """Run sam with its output in a log; when it fails, the end of the log is the message."""
-    environment = tool_environment(home) | more
+    environment = tool_environment(home, credentials) | more
     environment |= {
         "BUILD_FOR": "machine",  # read by the Makefile, which sam build calls
         "SAM_CLI_TELEMETRY": "0",

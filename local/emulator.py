@@ -1,4 +1,4 @@
-"""Starts and stops ministack, which stands in for AWS, on a loopback port of its own."""
+"""Starts and stops ministack, which stands in for AWS, behind the guard on a port of its own."""
 
 import contextlib
 import os
@@ -8,19 +8,18 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
-import boto3
-
-from cli.local_aws import CREDENTIALS, REGION
+from cli.local_aws import REGION
+from local.credentials import Credentials
 from local.problem import LocalProblem
 
 PROCESS_FILE = "ministack.pid"
 
-_TOOLS = Path(__file__).resolve().parent.parent / ".venv-aws" / "bin"
+_PROGRAM = Path(__file__).resolve().parent / "guarded_ministack.py"
+_TOOLS = _PROGRAM.parent.parent / ".venv-aws" / "bin"
 _START_SECONDS = 30
 _STOP_SECONDS = 10
 _ATTEMPTS = 3  # another program may take the port between our look and ministack's start
@@ -33,22 +32,12 @@ class Emulator:
     process: subprocess.Popen[bytes]
     port: int
     log: Path
+    credentials: Credentials
 
     @property
     def endpoint_url(self) -> str:
         """Where every AWS client finds it."""
         return f"http://127.0.0.1:{self.port}"
-
-
-@cache
-def session() -> boto3.Session:
-    """Credentials and region for the local AWS, whatever the caller's environment says. One for
-    all: each would load its own models of the services."""
-    return boto3.Session(
-        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-        region_name=REGION,
-    )
 
 
 def tool(name: str) -> Path:
@@ -59,14 +48,14 @@ def tool(name: str) -> Path:
     return path
 
 
-def tool_environment(home: Path) -> dict[str, str]:
+def tool_environment(home: Path, credentials: Credentials) -> dict[str, str]:
     """An environment without the caller's AWS settings, whose tools write only under `home`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     temporary = home / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     return (
         kept
-        | CREDENTIALS
+        | credentials.variables
         | {
             "AWS_CONFIG_FILE": str(home / "no-config"),
             "AWS_SHARED_CREDENTIALS_FILE": str(home / "no-credentials"),
@@ -77,21 +66,24 @@ def tool_environment(home: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def emulator(home: Path, *, enforcing: bool = False) -> Iterator[Emulator]:
+def emulator(
+    home: Path, *, enforcing: bool = False, addresses: Sequence[str] = ()
+) -> Iterator[Emulator]:
     """Run ministack with its files under `home`, and stop it and all its workers at the end.
 
-    `enforcing`: it checks signatures, and refuses what the policies of a role do not allow.
+    `enforcing`: it refuses what the policies of a role do not allow. `addresses` are those of this
+    machine that it listens on beside loopback.
     """
-    running = _start(home, {"AUTH": "true"} if enforcing else {})
+    running = _start(home, enforcing, addresses)
     try:
         yield running
     finally:
         stop_group(running.process.pid, running.process)
 
 
-def _start(home: Path, variables: Mapping[str, str]) -> Emulator:
+def _start(home: Path, enforcing: bool, addresses: Sequence[str]) -> Emulator:
     for _ in range(_ATTEMPTS):
-        started = _start_on(_free_port(), home, variables)
+        started = _start_on(_free_port(), home, enforcing, addresses)
         try:
             if _becomes_healthy(started):
                 return started
@@ -103,19 +95,19 @@ def _start(home: Path, variables: Mapping[str, str]) -> Emulator:
     raise LocalProblem(f"ministack did not start. Its last words:\n{last_words}")
 
 
-def _start_on(port: int, home: Path, variables: Mapping[str, str]) -> Emulator:
-    environment = tool_environment(home) | {
+def _start_on(port: int, home: Path, enforcing: bool, addresses: Sequence[str]) -> Emulator:
+    credentials = Credentials.random()
+    environment = tool_environment(home, credentials) | {
         "GATEWAY_PORT": str(port),
-        "BIND_HOST": "127.0.0.1",
         "IOT_MTLS_ENABLED": "0",  # it would open a second port, on every interface
         "MINISTACK_HOST": "127.0.0.1",
         "MINISTACK_REGION": REGION,
-        **variables,
+        "AUTH": "true" if enforcing else "false",
     }
     log = home / "ministack.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [tool("ministack")],
+            [tool("python"), str(_PROGRAM), *addresses],
             env=environment,
             cwd=home,
             stdin=subprocess.DEVNULL,
@@ -126,7 +118,7 @@ def _start_on(port: int, home: Path, variables: Mapping[str, str]) -> Emulator:
         )
     # For the next run to stop it, should this one be killed outright.
     (home / PROCESS_FILE).write_text(str(process.pid))
-    return Emulator(process, port, log)
+    return Emulator(process, port, log, credentials)
 
 
 def _free_port() -> int:

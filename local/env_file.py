@@ -1,11 +1,13 @@
-"""events/env.json for one running stack: what sam local's --env-vars needs to reach it."""
+"""What other programs need to reach a running local AWS: env.json for sam local's --env-vars, and
+env.sh for a shell, whose AWS tools then use it."""
 
 import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cli.stack import Stack
+from cli.stack import Stack, write_private
 from local.build import ROOT
+from local.credentials import credentials
 
 # How a container calls the machine that it runs on.
 CONTAINER_HOST = "host.docker.internal"
@@ -26,6 +28,14 @@ def variables(stack: Stack, host: str = CONTAINER_HOST) -> dict[str, str]:
     }
 
 
-def save(stack: Stack, path: Path) -> None:
-    """Write the file for sam local."""
-    path.write_text(json.dumps({"Parameters": variables(stack)}, indent=2) + "\n")
+def save(stack: Stack, folder: Path) -> None:
+    """Write both files."""
+    text = json.dumps({"Parameters": variables(stack)}, indent=2) + "\n"
+    write_private(folder / "env.json", text)
+    exports = credentials(stack).variables | {
+        "AWS_REGION": stack.region,
+        "AWS_DEFAULT_REGION": stack.region,
+        "AWS_ENDPOINT_URL": stack.endpoint_url,
+    }
+    lines = [f"export {name}={value}" for name, value in exports.items()]
+    write_private(folder / "env.sh", "\n".join([*lines, "unset AWS_PROFILE AWS_SESSION_TOKEN", ""]))

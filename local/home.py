@@ -30,7 +30,7 @@ def only_run(home: Path = HOME) -> Iterator[Path]:
         except BlockingIOError:
             raise LocalProblem(_already_up(home)) from None
         _remove_leftovers(home)
-        home.mkdir()
+        home.mkdir(mode=0o700)  # it holds the credentials of the run
         try:
             yield home
         finally:

@@ -7,18 +7,17 @@ more to start: the pace is slow enough for later tasks to find one that earlier 
 
 import csv
 import io
-import json
 import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from cli.api_client import ApiClient, client
+from cli.api_client import ApiClient, client, signer
 from cli.stack import Stack
 from local.checks import Check
+from local.credentials import session
 from local.demo import CAMPAIGN, ORGANIZATION, run_job
-from local.emulator import session
 from local.problem import LocalProblem
 
 TEXTERS = ("ada", "grace", "linus")
@@ -107,17 +106,20 @@ def _result(api: ApiClient, job_type: str, payload: dict[str, Any]) -> dict[str,
     return result
 
 
+def texts(stack: Stack) -> dict[str, list[dict[str, Any]]]:
+    """The texts that the local AWS was asked to send, by number."""
+    asked = ApiClient(stack.endpoint_url, signer(stack)).get("/_ministack/sns/sms-messages")
+    sent: dict[str, list[dict[str, Any]]] = asked.json["sms_messages"]
+    return sent
+
+
 def _texts(stack: Stack) -> Counter[str]:
-    """How many texts the local AWS was asked to send, by number."""
-    url = f"{stack.endpoint_url}/_ministack/sns/sms-messages"
-    with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310 (loopback)
-        sent = json.load(response)["sms_messages"]
-    return Counter({number: len(records) for number, records in sent.items()})
+    return Counter({number: len(records) for number, records in texts(stack).items()})
 
 
 def _statuses(stack: Stack) -> Counter[str]:
     """How far the first messages of the campaign are, as the contacts table has it."""
-    dynamodb = session().client("dynamodb", endpoint_url=stack.endpoint_url)
+    dynamodb = session(stack).client("dynamodb", endpoint_url=stack.endpoint_url)
     pages = dynamodb.get_paginator("query").paginate(
         TableName=stack.contacts_table_name,
         KeyConditionExpression="organization_campaign = :campaign",

@@ -1,6 +1,6 @@
 """make run and make demo: from nothing to first messages and an export, on a local AWS.
 
-Usage: python -m local.run [--demo]
+Usage: python -m local.run [--demo] [--listen ADDRESS]
 """
 
 import argparse
@@ -15,6 +15,7 @@ from cli.api_client import signer
 from cli.local_aws import STACK_FILE
 from cli.signing_proxy import signing_proxy
 from local import env_file
+from local.containers import bridge_addresses
 from local.demo import run_import, upload_sample
 from local.home import only_run
 from local.pipeline import run_pipeline
@@ -34,26 +35,29 @@ def main() -> int:
     """Run until stopped, or with --demo until all is exported; returns the exit code."""
     arguments = argparse.ArgumentParser(prog="python -m local.run", description=__doc__)
     arguments.add_argument("--demo", action="store_true", help="stop after the export")
-    demo = arguments.parse_args().demo
+    arguments.add_argument(
+        "--listen", metavar="ADDRESS", help="of this machine, where containers reach it"
+    )
+    given = arguments.parse_args()
     for each in _ENDINGS:
         signal.signal(each, _stop)
     steps = Steps()
     try:
-        return _run(steps, demo)
+        return _run(steps, given.demo, [given.listen] if given.listen else bridge_addresses())
     except LocalProblem as problem:
         steps.end()
         console.print(str(problem), style="red", markup=False)
         return 1
     except Stopped:
-        return 130 if demo else 0
+        return 130 if given.demo else 0
     finally:
         steps.end()
 
 
-def _run(steps: Steps, demo: bool) -> int:
-    with only_run() as home, local_stack(home, say=steps.begin) as stack:
+def _run(steps: Steps, demo: bool, addresses: list[str]) -> int:
+    with only_run() as home, local_stack(home, say=steps.begin, addresses=addresses) as stack:
         stack.save(home / STACK_FILE)
-        env_file.save(stack, home / "env.json")
+        env_file.save(stack, home)
         steps.begin(f"Uploading {ROWS:,} contacts")
         expected = upload_sample(stack, home)
         steps.end()
@@ -66,7 +70,7 @@ def _run(steps: Steps, demo: bool) -> int:
         show_outcome(imported, checks)
         if not demo:
             with signing_proxy(stack.api_url, signer(stack)) as dashboard:
-                suggest(stack, imported, dashboard)
+                suggest(stack, imported, dashboard, addresses)
                 _wait_until_stopped()
         right = not imported.differences and all(check.right for check in checks)
         return 0 if right else 1

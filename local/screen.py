@@ -1,9 +1,10 @@
 """What the terminal shows of a local run: the steps, the progress of the import, its outcome."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.markup import escape
@@ -81,13 +82,15 @@ def show_outcome(imported: Imported, checks: list[Check]) -> None:
         console.print(f"  [green]All {len(checks)} counts are right[/green]")
 
 
-def suggest(stack: Stack, imported: Imported, dashboard: str) -> None:
+def suggest(stack: Stack, imported: Imported, dashboard: str, addresses: Sequence[str]) -> None:
     """What there is to look at while the stack is up."""
-    signed = "curl -s --aws-sigv4 aws:amz:us-east-1:execute-api --user test:test"
+    port = urlsplit(stack.endpoint_url).port
+    containers = "".join(f", for containers at http://{each}:{port}" for each in addresses)
     lines = f"""
   Dashboard    {dashboard} (signs what your browser asks; for this machine alone)
   API          {stack.api_url}
-  AWS          {stack.endpoint_url} (any client, credentials test and test)
+  AWS          {stack.endpoint_url}{containers}; only what is signed gets in
+  Credentials  .local/env.sh, new in each run: `. .local/env.sh` and any AWS client is at home here
   Everything   .local/stack.json
 
 Try
@@ -95,9 +98,19 @@ Try
   bin/jobs show {imported.job["id"][:8]}
   bin/jobs dispatch export_contacts --campaign {CAMPAIGN} --watch
   bin/jobs doctor
-  curl -T FILE.csv {stack.endpoint_url}/{stack.bucket_name}/uploads/{ORGANIZATION}/FILE.csv
+
+and, once `. .local/env.sh` has been done in that terminal
+  {_signed("s3")} -T FILE.csv \\
+    {stack.endpoint_url}/{stack.bucket_name}/uploads/{ORGANIZATION}/FILE.csv
   bin/jobs dispatch import_contacts --campaign mine --watch key=uploads/{ORGANIZATION}/FILE.csv
-  {signed} '{stack.api_url}/jobs?organization_id={ORGANIZATION}'
+  {_signed("execute-api")} \\
+    '{stack.api_url}/jobs?organization_id={ORGANIZATION}'
 
 Ctrl-C stops it and removes what it made."""
     console.print(lines, markup=False)
+
+
+def _signed(service: str) -> str:
+    """A curl that signs, with what env.sh sets."""
+    user = '"$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY"'
+    return f"curl -s --aws-sigv4 aws:amz:us-east-1:{service} --user {user}"

@@ -13,7 +13,7 @@ from typing import Any
 from mypy_boto3_lambda import LambdaClient
 
 from cli.stack import Stack
-from local.emulator import session
+from local.credentials import session
 from local.problem import LocalProblem
 
 _ALIAS = "live"
@@ -22,12 +22,12 @@ _RECORD_SECONDS = 20
 
 def settle(stack: Stack) -> None:
     """Give the deployed stack what it lost, after every deploy."""
-    functions = session().client("lambda", endpoint_url=stack.endpoint_url)
+    functions = session(stack).client("lambda", endpoint_url=stack.endpoint_url)
     worker = stack.worker_function_arn.removesuffix(f":{_ALIAS}")
     _apply_alias_retries(functions, worker)
     for name in (worker, stack.timer_function_name, stack.failures_function_name):
         functions.put_function_recursion_config(FunctionName=name, RecursiveLoop="Allow")
-    dynamodb = session().client("dynamodb", endpoint_url=stack.endpoint_url)
+    dynamodb = session(stack).client("dynamodb", endpoint_url=stack.endpoint_url)
     for table in (stack.table_name, stack.coordination_table_name):
         dynamodb.update_time_to_live(
             TableName=table,
@@ -81,7 +81,7 @@ def _prove_one_attempt(stack: Stack, functions: LambdaClient) -> None:
 
 def _take_failure_records(stack: Stack) -> list[dict[str, Any]]:
     """What the failures queue holds once a record came and a second passed, removed from it."""
-    sqs = session().client("sqs", endpoint_url=stack.endpoint_url)
+    sqs = session(stack).client("sqs", endpoint_url=stack.endpoint_url)
     deadline = time.monotonic() + _RECORD_SECONDS
     records: list[dict[str, Any]] = []
     while time.monotonic() < deadline:
@@ -100,6 +100,6 @@ def _take_failure_records(stack: Stack) -> list[dict[str, Any]]:
 
 def _starts(stack: Stack, log_group: str) -> int:
     """How often a function was started, by its log."""
-    logs = session().client("logs", endpoint_url=stack.endpoint_url)
+    logs = session(stack).client("logs", endpoint_url=stack.endpoint_url)
     events = logs.filter_log_events(logGroupName=log_group)["events"]
     return sum(event["message"].startswith("START ") for event in events)

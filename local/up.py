@@ -1,7 +1,7 @@
 """A local AWS with the real template deployed, for as long as a with statement lasts."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from cli.stack import Stack
@@ -21,17 +21,19 @@ def local_stack(
     say: Callable[[str], None] = _say_nothing,
     *,
     enforcing: bool = False,
+    addresses: Sequence[str] = (),
 ) -> Iterator[Stack]:
     """Start, build, deploy, and at the end stop; every file is under `home`.
 
     `parameters` override the template's. `say` is told of each step as it begins. `enforcing`
-    holds the functions to the policies of their roles. Raises LocalProblem.
+    holds the functions to the policies of their roles. `addresses` are those of this machine that
+    it listens on beside loopback. Raises LocalProblem.
     """
     say("Starting the local AWS")
-    with emulator(home, enforcing=enforcing) as running:
+    with emulator(home, enforcing=enforcing, addresses=addresses) as running:
         try:
             say("Building the functions for this machine")
-            built = build(home)
+            built = build(running, home)
             say("Deploying template.yaml")
             stack = deploy(running, home, built, parameters or {})
             say("Checking that a failing invoke is tried once and recorded once")

@@ -13,7 +13,7 @@ import pytest
 from cli.api_client import ApiClient, client
 from cli.signing import Bearer
 from cli.stack import Stack
-from local.emulator import session
+from local.credentials import session
 from local.up import local_stack
 from token_issuer import AUDIENCE, TokenIssuer, token_issuer
 
@@ -37,7 +37,7 @@ class Local:
     def make_due(self, job_id: str) -> bool:
         """As if the minute, or more, that a row is left alone had passed; False if the job is
         finished, and will never be due."""
-        dynamodb = session().client("dynamodb", endpoint_url=self.stack.endpoint_url)
+        dynamodb = session(self.stack).client("dynamodb", endpoint_url=self.stack.endpoint_url)
         try:
             dynamodb.update_item(
                 TableName=self.stack.table_name,
@@ -52,7 +52,7 @@ class Local:
 
     def tick(self) -> None:
         """Run the timer now, and not at the next minute."""
-        functions = session().client("lambda", endpoint_url=self.stack.endpoint_url)
+        functions = session(self.stack).client("lambda", endpoint_url=self.stack.endpoint_url)
         answer = functions.invoke(FunctionName=self.stack.timer_function_name, Payload=b"{}")
         assert answer["Payload"].read() == b"null"  # and not an error
         self.ticks.append(answer["ResponseMetadata"]["RequestId"])
@@ -100,6 +100,6 @@ def enforcing() -> Iterator[Enforcing]:
         parameters = {"JwtIssuer": issuer.url, "JwtAudience": AUDIENCE}
         with local_stack(home, parameters, enforcing=True) as stack:
             # It is enforced too, and refuses what is not over TLS, as all is here.
-            s3 = session().client("s3", endpoint_url=stack.endpoint_url)
+            s3 = session(stack).client("s3", endpoint_url=stack.endpoint_url)
             s3.delete_bucket_policy(Bucket=stack.bucket_name)
             yield Enforcing(stack, home / "build" / "ApiFunction", issuer=issuer)

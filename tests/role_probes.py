@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from cli.local_aws import REGION
 from cli.stack import Stack
-from local.emulator import session
+from local.credentials import session
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "403"})
 
@@ -35,7 +35,7 @@ class Probe:
 
 def role_names(stack: Stack) -> dict[str, str]:
     """The roles of a stack by logical id."""
-    cloudformation = session().client("cloudformation", endpoint_url=stack.endpoint_url)
+    cloudformation = session(stack).client("cloudformation", endpoint_url=stack.endpoint_url)
     found = cloudformation.describe_stack_resources(StackName=stack.name)["StackResources"]
     return {
         each["LogicalResourceId"]: each["PhysicalResourceId"]
@@ -49,7 +49,7 @@ class AsRole:
 
     def __init__(self, stack: Stack, role: str) -> None:
         self._stack = stack
-        sts = cast(Any, session()).client("sts", endpoint_url=stack.endpoint_url)
+        sts = cast(Any, session(stack)).client("sts", endpoint_url=stack.endpoint_url)
         account = sts.get_caller_identity()["Account"]
         assumed = sts.assume_role(
             RoleArn=f"arn:aws:iam::{account}:role/{role}", RoleSessionName="probe"

@@ -7,7 +7,7 @@ import pytest
 
 from cli.api_client import Answer
 from every_route import EVERY_ROUTE, Asked, Entry
-from local.emulator import session
+from local.credentials import session
 from local_stack import Enforcing
 
 pytestmark = pytest.mark.e2e
@@ -27,7 +27,7 @@ def asked(stack: Enforcing, request: Asked, token: str | None) -> Answer:
 
 
 def rows(stack: Enforcing) -> int:
-    dynamodb = session().client("dynamodb", endpoint_url=stack.stack.endpoint_url)
+    dynamodb = session(stack.stack).client("dynamodb", endpoint_url=stack.stack.endpoint_url)
     return dynamodb.scan(TableName=stack.stack.table_name, Select="COUNT")["Count"]
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from local.credentials import session
 from local.demo import ORGANIZATION, follow
-from local.emulator import session
 from local.sample import write_sample
 from local_stack import Local
 from store.pauses import CACHED
@@ -26,7 +26,7 @@ def uploads(local: Local, tmp_path_factory: pytest.TempPathFactory) -> None:
     sample: Path = tmp_path_factory.mktemp("uploads") / "sample.csv"
     write_sample(sample)
     header, _, lines = sample.read_bytes().partition(b"\n")
-    s3 = session().client("s3", endpoint_url=local.stack.endpoint_url)
+    s3 = session(local.stack).client("s3", endpoint_url=local.stack.endpoint_url)
     s3.put_object(Bucket=local.stack.bucket_name, Key=LARGE, Body=header + b"\n" + lines * 8)
     rows = "".join(f"Ada,Lovelace,(212) 555-012{number}\n" for number in range(3))
     body = f"first_name,last_name,cell\n{rows}".encode()

@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from browser import Complaints, dispatch, row
+from local.credentials import session
 from local.demo import follow
-from local.emulator import session
 from local.sample import write_sample
 from local_stack import Local
 
@@ -29,7 +29,7 @@ def contacts(local: Local, organization: str, tmp_path: Path) -> str:
     """The key of a file that can be imported."""
     write_sample(tmp_path / "contacts.csv", rows=ROWS)
     key = f"uploads/{organization}/contacts.csv"
-    s3 = session().client("s3", endpoint_url=local.stack.endpoint_url)
+    s3 = session(local.stack).client("s3", endpoint_url=local.stack.endpoint_url)
     s3.upload_file(str(tmp_path / "contacts.csv"), local.stack.bucket_name, key)
     return key
 

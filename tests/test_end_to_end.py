@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from local.credentials import session
 from local.demo import CAMPAIGN, ORGANIZATION, Imported, follow, run_import, run_job, upload_sample
-from local.emulator import session
-from local.pipeline import run_pipeline
+from local.pipeline import run_pipeline, texts
 from local_stack import Local
 
 pytestmark = pytest.mark.e2e
@@ -38,7 +38,7 @@ def download(url: str) -> list[dict[str, str]]:
 
 def contacts(local: Local) -> list[dict[str, Any]]:
     """What the contacts table holds of the sample's campaign."""
-    dynamodb = session().client("dynamodb", endpoint_url=local.stack.endpoint_url)
+    dynamodb = session(local.stack).client("dynamodb", endpoint_url=local.stack.endpoint_url)
     pages = dynamodb.get_paginator("query").paginate(
         TableName=local.stack.contacts_table_name,
         KeyConditionExpression="organization_campaign = :campaign",
@@ -119,19 +119,7 @@ def test_a_task_texts_a_phone_number(local: Local) -> None:
 
 def _texts(local: Local) -> list[str]:
     """Every text that the local AWS was asked to send."""
-    url = f"{local.stack.endpoint_url}/_ministack/sns/sms-messages"
-    with urllib.request.urlopen(url, timeout=10) as response:
-        return _values(json.load(response), "Message")
-
-
-def _values(value: object, name: str) -> list[str]:
-    match value:
-        case dict():
-            own = [each for key, each in value.items() if key == name]
-            return own + [found for each in value.values() for found in _values(each, name)]
-        case list():
-            return [found for each in value for found in _values(each, name)]
-    return []
+    return [str(text["Message"]) for sent in texts(local.stack).values() for text in sent]
 
 
 def _until(look: Any) -> Any:
@@ -174,7 +162,7 @@ def test_a_delayed_message_reaches_the_worker_through_the_timer(local: Local) ->
         "job_type": job["job_type"],
         "request_id": None,
     }
-    sqs = session().client("sqs", endpoint_url=local.stack.endpoint_url)
+    sqs = session(local.stack).client("sqs", endpoint_url=local.stack.endpoint_url)
     sqs.send_message(
         QueueUrl=local.stack.delay_queue_url, MessageBody=json.dumps(message), DelaySeconds=1
     )
@@ -193,7 +181,7 @@ def _export() -> dict[str, Any]:
 @contextmanager
 def _api_without_worker(local: Local) -> Iterator[None]:
     """The API sends to an alias that isn't there."""
-    functions = session().client("lambda", endpoint_url=local.stack.endpoint_url)
+    functions = session(local.stack).client("lambda", endpoint_url=local.stack.endpoint_url)
     name = next(
         each["FunctionName"]
         for each in functions.list_functions()["Functions"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from local.build import ROOT
-from local.emulator import session
+from local.credentials import session
 from local.env_file import variables
 from local_stack import Local
 from runtime_emulator import RuntimeEmulator, runtime_emulator
@@ -124,7 +124,7 @@ def invoke(local: Local, tmp_path_factory: pytest.TempPathFactory) -> Iterator[I
 
 
 def _upload_contacts(local: Local) -> None:
-    s3 = session().client("s3", endpoint_url=local.stack.endpoint_url)
+    s3 = session(local.stack).client("s3", endpoint_url=local.stack.endpoint_url)
     s3.put_object(
         Bucket=local.stack.bucket_name,
         Key="uploads/default/contacts.csv",

@@ -10,8 +10,8 @@ import pytest
 
 from cli import local_aws
 from jobs_command import jobs
+from local.credentials import session
 from local.demo import ORGANIZATION
-from local.emulator import session
 from local_stack import Local
 
 pytestmark = pytest.mark.e2e
@@ -29,7 +29,7 @@ def make_run_is_up(local: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.fixture
 def upload(local: Local) -> None:
     """A file of one row."""
-    s3 = session().client("s3", endpoint_url=local.stack.endpoint_url)
+    s3 = session(local.stack).client("s3", endpoint_url=local.stack.endpoint_url)
     body = b"first_name,last_name,cell\nAda,Lovelace,(212) 555-0123\n"
     s3.put_object(Bucket=local.stack.bucket_name, Key=KEY, Body=body)
 
@@ -90,7 +90,7 @@ def test_doctor_finds_dead_letters_and_redrive_sends_them_again(local: Local) ->
         "code",
     }
     assert set(verdicts.values()) == {"ok", "unknown"}  # what the local AWS can't show
-    sqs = session().client("sqs", endpoint_url=local.stack.endpoint_url)
+    sqs = session(local.stack).client("sqs", endpoint_url=local.stack.endpoint_url)
     policy = sqs.get_queue_attributes(
         QueueUrl=local.stack.failures_queue_url, AttributeNames=["RedrivePolicy"]
     )["Attributes"]["RedrivePolicy"]

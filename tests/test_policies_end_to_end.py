@@ -11,8 +11,8 @@ import pytest
 
 from cli.api_client import Answer
 from expanded_template import allowed, expanded
+from local.credentials import session
 from local.demo import follow
-from local.emulator import session
 from local_stack import Enforcing
 from role_probes import AsRole, Probe, role_names
 
@@ -26,7 +26,7 @@ FILE = b"first_name,last_name,cell\nAda,Lovelace,(212) 555-0123\nGrace,Hopper,(2
 @pytest.fixture(scope="module")
 def campaign(enforcing: Enforcing) -> str:
     """A campaign of two contacts, imported by a job."""
-    s3 = session().client("s3", endpoint_url=enforcing.stack.endpoint_url)
+    s3 = session(enforcing.stack).client("s3", endpoint_url=enforcing.stack.endpoint_url)
     s3.put_object(Bucket=enforcing.stack.bucket_name, Key=KEY, Body=FILE)
     name = f"campaign-{uuid.uuid4()}"
     job = ended(enforcing, "import_contacts", {"key": KEY}, campaign_id=name)
@@ -100,7 +100,9 @@ def test_what_is_due_is_held_back_by_the_timer_and_let_go(
     fields = {"campaign_id": campaign, "queue_name": queue, "delay": 600}
     job_id = dispatched(enforcing, "export_contacts", {}, **fields)
     done(enforcing.api.put(f"/paused/queue/{queue}"))
-    dynamodb = session().client("dynamodb", endpoint_url=enforcing.stack.endpoint_url)
+    dynamodb = session(enforcing.stack).client(
+        "dynamodb", endpoint_url=enforcing.stack.endpoint_url
+    )
     dynamodb.update_item(
         TableName=enforcing.stack.table_name,
         Key={"id": {"S": job_id}},
@@ -145,7 +147,7 @@ def test_a_role_may_do_what_its_policies_say_and_nothing_else(
 
 
 def test_only_the_worker_texts_phones_and_it_publishes_to_no_topic(enforcing: Enforcing) -> None:
-    sns = session().client("sns", endpoint_url=enforcing.stack.endpoint_url)
+    sns = session(enforcing.stack).client("sns", endpoint_url=enforcing.stack.endpoint_url)
     topic = sns.create_topic(Name="owners")["TopicArn"]
     names = role_names(enforcing.stack)
     for function in FUNCTIONS:
@@ -160,7 +162,7 @@ def test_only_the_worker_texts_phones_and_it_publishes_to_no_topic(enforcing: En
 
 
 def test_only_the_worker_reads_the_secrets_of_webhooks(enforcing: Enforcing) -> None:
-    ssm = session().client("ssm", endpoint_url=enforcing.stack.endpoint_url)
+    ssm = session(enforcing.stack).client("ssm", endpoint_url=enforcing.stack.endpoint_url)
     ours, other = f"/{enforcing.stack.name}/webhook-secrets/acme", "/another/secret"
     for name in (ours, other):
         ssm.put_parameter(Name=name, Value="s3cret", Type="SecureString")

@@ -4,15 +4,15 @@ import time
 
 import pytest
 
-from local.emulator import session
+from local.credentials import session
 from local_stack import Local
 
 pytestmark = pytest.mark.e2e
 
 
 def test_the_timer_is_run_by_its_schedule(local: Local) -> None:
-    functions = session().client("lambda", endpoint_url=local.stack.endpoint_url)
-    logs = session().client("logs", endpoint_url=local.stack.endpoint_url)
+    functions = session(local.stack).client("lambda", endpoint_url=local.stack.endpoint_url)
+    logs = session(local.stack).client("logs", endpoint_url=local.stack.endpoint_url)
     timer = functions.get_function_configuration(FunctionName=local.stack.timer_function_name)
     group = timer["LoggingConfig"]["LogGroup"]
 

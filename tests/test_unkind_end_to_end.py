@@ -26,10 +26,11 @@ import pytest
 
 from cli.dead_letters import redrive
 from cli.following import FINISHED
-from cli.local_aws import CREDENTIALS, REGION
+from cli.local_aws import REGION
 from local import env_file
+from local.credentials import credentials, session
 from local.demo import ORGANIZATION, count_contacts, follow
-from local.emulator import PROCESS_FILE, session
+from local.emulator import PROCESS_FILE
 from local.sample import Expected
 from local_stack import Local
 from unkind_files import NOTE, count_written, write_contacts, write_wide_contacts
@@ -41,7 +42,7 @@ CHAOS = bool(os.environ.get("CHAOS"))
 
 def upload(local: Local, file: Path) -> str:
     key = f"uploads/{ORGANIZATION}/{file.name}"
-    s3 = session().client("s3", endpoint_url=local.stack.endpoint_url)
+    s3 = session(local.stack).client("s3", endpoint_url=local.stack.endpoint_url)
     s3.upload_file(str(file), local.stack.bucket_name, key)
     return key
 
@@ -73,7 +74,7 @@ def check(local: Local, job: dict[str, Any], campaign: str, expected: Expected) 
 @contextmanager
 def worker_timeout(local: Local, seconds: int) -> Iterator[None]:
     """A worker whose invocations are this short."""
-    functions = session().client("lambda", endpoint_url=local.stack.endpoint_url)
+    functions = session(local.stack).client("lambda", endpoint_url=local.stack.endpoint_url)
     worker = local.stack.worker_function_arn.removesuffix(":live")
     functions.update_function_configuration(FunctionName=worker, Timeout=seconds)
     try:
@@ -234,7 +235,7 @@ def workers(local: Local) -> list[int]:
 
 def test_dead_letters_are_sent_again_and_none_is_left(local: Local) -> None:
     """A failure record of a job that is gone: settled, which here means ignored, at last."""
-    sqs = session().client("sqs", endpoint_url=local.stack.endpoint_url)
+    sqs = session(local.stack).client("sqs", endpoint_url=local.stack.endpoint_url)
     policy = sqs.get_queue_attributes(
         QueueUrl=local.stack.failures_queue_url, AttributeNames=["RedrivePolicy"]
     )["Attributes"]["RedrivePolicy"]
@@ -267,7 +268,7 @@ def test_a_worker_process_takes_saved_jobs_and_stops_when_told(
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
         **env_file.variables(local.stack, host="127.0.0.1"),
-        **CREDENTIALS,
+        **credentials(local.stack).variables,
         "AWS_DEFAULT_REGION": REGION,
         "JOB_RUNNER": "legacy",
         "JOBS_SAME_PROCESS": "false",

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.stack import Stack
-from local.emulator import session
+from local.credentials import session
 from local.sample import Expected
 
 NOTE = "x" * 10_000
@@ -29,7 +29,7 @@ def write_contacts(path: Path, rows: int) -> Expected:
 def count_written(stack: Stack, organization_campaign: str, rows: int) -> int:
     """How many contacts of such a file are in the table, each asked for by its number: a Query of a
     million, page by page, takes the local AWS half an hour."""
-    dynamodb = session().client("dynamodb", endpoint_url=stack.endpoint_url)
+    dynamodb = session(stack).client("dynamodb", endpoint_url=stack.endpoint_url)
     table, campaign = stack.contacts_table_name, {"S": organization_campaign}
     cells = [_number(row) for row in range(rows) if not _is_invalid(row) | _is_repeated(row)]
     found = 0
@@ -60,7 +60,7 @@ def _is_repeated(row: int) -> bool:
 def write_wide_contacts(stack: Stack, organization_campaign: str, count: int) -> list[str]:
     """Contacts with a NOTE each, so that their export has several parts; returns their numbers."""
     cells = [f"+1212{2_000_000 + number}" for number in range(count)]
-    dynamodb = session().client("dynamodb", endpoint_url=stack.endpoint_url)
+    dynamodb = session(stack).client("dynamodb", endpoint_url=stack.endpoint_url)
     for first in range(0, count, 25):
         puts: list[Any] = [
             {"PutRequest": {"Item": _wide(organization_campaign, cell)}}

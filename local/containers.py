@@ -1,0 +1,30 @@
+"""Where containers reach this machine."""
+
+import fcntl
+import socket
+import struct
+import sys
+
+_BRIDGES = ("docker0", "podman0", "cni-podman0")
+_GET_ADDRESS = 0x8915  # Linux: SIOCGIFADDR
+
+
+def bridge_addresses() -> list[str]:
+    """This machine's own addresses on the networks that Docker and Podman make for containers.
+
+    Only on Linux: elsewhere containers run in a machine of their own, which leads to loopback.
+    """
+    if not sys.platform.startswith("linux"):
+        return []
+    there = {name for _, name in socket.if_nameindex()}
+    return [found for name in _BRIDGES if name in there and (found := _address(name))]
+
+
+def _address(interface: str) -> str | None:
+    request = struct.pack("256s", interface.encode())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            answer = fcntl.ioctl(asking, _GET_ADDRESS, request)
+        except OSError:  # it has none
+            return None
+    return socket.inet_ntoa(answer[20:24])

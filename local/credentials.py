@@ -1,0 +1,51 @@
+"""The credentials of one run of the local AWS: made at its start, known to nobody else."""
+
+import secrets
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import boto3
+
+from cli.local_aws import REGION
+from cli.stack import Stack
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """An access key and its secret."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+
+    @staticmethod
+    def random() -> "Credentials":
+        """New ones, which nobody can guess."""
+        return Credentials(f"LOCAL{secrets.token_hex(8).upper()}", secrets.token_hex(20))
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The same as every AWS tool reads them from its environment."""
+        return {
+            "AWS_ACCESS_KEY_ID": self.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
+        }
+
+
+def credentials(stack: Stack) -> Credentials:
+    """Those that a stack on the local AWS takes."""
+    return Credentials(stack.aws_access_key_id, stack.aws_secret_access_key)
+
+
+def session(of: Stack | Credentials) -> boto3.Session:
+    """Clients of the local AWS that a stack is on, whatever the caller's environment says."""
+    return _session(credentials(of) if isinstance(of, Stack) else of)
+
+
+@lru_cache
+def _session(given: Credentials) -> boto3.Session:
+    """One for all: each would load its own models of the services."""
+    return boto3.Session(
+        aws_access_key_id=given.access_key_id,
+        aws_secret_access_key=given.secret_access_key,
+        region_name=REGION,
+    )

@@ -1,0 +1,77 @@
+"""Runs ministack behind the guard: python local/guarded_ministack.py ADDRESS...
+
+With the interpreter of .venv-aws, which has ministack and none of the rest. The port is
+GATEWAY_PORT; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are this run's credentials.
+"""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+# Only for our own next import: functions are started from here, and must not find the checkout.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+from local.guard import Guard  # noqa: E402
+
+del sys.path[0]
+
+from hypercorn.asyncio import serve  # noqa: E402
+from hypercorn.config import Config  # noqa: E402
+from ministack import app as ministack  # noqa: E402
+from ministack.core import iam_evaluator, lambda_runtime  # noqa: E402
+
+_ACCOUNT = "000000000000"  # a function's access key, unless policies are enforced
+
+
+def secret_of(access_key: str) -> str | None:
+    """The secret of this run's key, or of a session that somebody got with it."""
+    if access_key in (os.environ["AWS_ACCESS_KEY_ID"], _ACCOUNT):
+        return os.environ["AWS_SECRET_ACCESS_KEY"]
+    if iam_evaluator.is_root_access_key(access_key):  # "test" would be one
+        return None
+    found = iam_evaluator.resolve_credential(access_key, _ACCOUNT)
+    return getattr(found, "secret_access_key", None)
+
+
+def authorization_of(method: str, path: str) -> str | None:
+    """What API Gateway asks of who calls a route; None where there is none."""
+    parsed = ministack._parse_execute_api_url("", path)
+    if parsed is None:
+        return None
+    api, first, rest = parsed
+    stage, route = ministack._resolve_stage_and_path(api, first, rest)
+    asks: str | None = ministack._execute_api_authorization_type(api, stage, method, route)
+    return asks
+
+
+def hide_credentials_of_roles() -> None:
+    """Have the credentials of a role's functions depend on this run's secret.
+
+    ministack derives them from the function's and the role's names alone, which are the same in
+    every run. It takes the role's name from behind the last slash.
+    """
+    derive = lambda_runtime.execution_credentials
+    secret = os.environ["AWS_SECRET_ACCESS_KEY"]
+
+    def credentials(config: dict[str, Any]) -> dict[str, str]:
+        role = config.get("Role", "").replace(":role/", f":role/{secret}/")
+        derived: dict[str, str] = derive({**config, "Role": role})
+        return derived
+
+    lambda_runtime.execution_credentials = credentials
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    port, addresses = int(os.environ["GATEWAY_PORT"]), sys.argv[1:]
+    hide_credentials_of_roles()
+    config = Config()
+    config.bind = [f"{address}:{port}" for address in ("127.0.0.1", *addresses)]
+    config.keep_alive_timeout = 75  # as ministack's own
+    guard = Guard(ministack.app, port, secret_of, authorization_of, addresses)
+    asyncio.run(serve(guard, config))
+
+
+if __name__ == "__main__":
+    main()
