@@ -44,9 +44,9 @@ class _Signature:
     presigned: bool
 
 
-def is_signed(method_of_access: str, query: str) -> bool:
-    """Whether a request with this Authorization header, or "", claims to be signed."""
-    return method_of_access.startswith("AWS4-") or "X-Amz-Signature=" in query
+def is_signed(authorization: str, query: str) -> bool:
+    """Whether a request with this Authorization header, or "", claims to be signed in any way."""
+    return authorization.startswith(("AWS4-", "AWS ")) or "Signature=" in query
 
 
 def check(request: Request, secret_of: Callable[[str], str | None]) -> None:
@@ -79,7 +79,7 @@ def _parse(request: Request) -> _Signature:
         names = ("X-Amz-Credential", "X-Amz-SignedHeaders", "X-Amz-Signature")
         algorithm = fields.get("X-Amz-Algorithm", "")
     if algorithm != ALGORITHM or not all(fields.get(name) for name in names):
-        raise Refused("IncompleteSignature", f"a signature is of {ALGORITHM} and names its key")
+        raise Refused("IncompleteSignature", f"a signature has to be of {ALGORITHM}, whole")
     credential, signed_headers, signature = (fields[name] for name in names)
     return _Signature(credential, signed_headers, signature, date, lifetime, not header)
 

@@ -30,15 +30,19 @@ PATIENCE = 30_000  # milliseconds
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """One Chromium for all tests; each test has a profile of its own."""
-    installed = shutil.which("chromium-headless-shell") or shutil.which("chromium")
-    chromium = os.environ.get("CHROMIUM") or installed
-    if not chromium:
+    if not executable():
         pytest.skip(NOT_INSTALLED)
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=chromium, args=[*ARGUMENTS])
+        launched = playwright.chromium.launch(executable_path=executable(), args=[*ARGUMENTS])
         yield launched
         launched.close()
+
+
+def executable() -> str | None:
+    """The browser to launch."""
+    installed = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    return os.environ.get("CHROMIUM") or installed
 
 
 @pytest.fixture(scope="session")

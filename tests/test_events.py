@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from local.build import ROOT
-from local.credentials import session
+from local.credentials import credentials, session
 from local.env_file import variables
 from local_stack import Local
 from runtime_emulator import RuntimeEmulator, runtime_emulator
@@ -114,7 +114,8 @@ def invoke(local: Local, tmp_path_factory: pytest.TempPathFactory) -> Iterator[I
                     runtime_emulator(
                         f"handlers.{function}.handler",
                         local.tree,
-                        variables(local.stack, host="127.0.0.1"),
+                        variables(local.stack, host="127.0.0.1")
+                        | credentials(local.stack).variables,
                         logs / f"{function}.log",
                     )
                 )
