@@ -5,10 +5,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cli.stack import Stack
+from fake_stack import OUTPUTS
+from local import env_file
 from local.build import ROOT
 from local.emulator import PROCESS_FILE, emulator
 from local.home import only_run
@@ -156,6 +160,30 @@ def test_a_process_that_only_has_the_number_of_ours_is_left_alone(tmp_path: Path
         assert other.stdin is not None
         other.stdin.write(b"\n")
     assert other.returncode == 0
+
+
+def test_only_its_owner_reads_the_credentials_of_a_run(tmp_path: Path) -> None:
+    outputs = {**OUTPUTS, "ApiId": "abc"}
+    stack = Stack.from_outputs("job-runners", "us-east-1", outputs, "http://127.0.0.1:4566")
+    stack = replace(stack, aws_access_key_id="key", aws_secret_access_key="hidden")
+    assert "hidden" not in repr(stack)
+    with only_run(tmp_path / ".local") as home:
+        (home / "stack.json").write_text("{}")  # whatever its mode was
+        stack.save(home / "stack.json")
+        env_file.save(stack, home)
+        assert Stack.load(home / "stack.json") == stack
+        modes = {path.name: path.stat().st_mode & 0o777 for path in (home, *home.iterdir())}
+        wanted = {".local": 0o700, "stack.json": 0o600, "env.sh": 0o600, "env.json": 0o600}
+        assert modes == wanted
+        said = _sh("-c", f". {home / 'env.sh'}; env", env={"AWS_PROFILE": "mine"})
+    variables = dict(line.split("=", 1) for line in said.stdout.splitlines())
+    assert {name: value for name, value in variables.items() if name.startswith("AWS_")} == {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "hidden",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
+    }
 
 
 # --- the sample -------------------------------------------------------------------------------
