@@ -318,11 +318,17 @@ class DoNotRetry(JobRunnersError):
 
 
 class RetryAfter(JobRunnersError):
-    """Raised by a job or task tagged for retry: try again, but not for this many seconds."""
+    """Raised by a job or task tagged for retry: try again, but not for this many seconds.
 
-    def __init__(self, seconds: float, why: str = "asked to wait") -> None:
+    `payload` is what the next attempt of a task is given, if that is not what this one was.
+    """
+
+    def __init__(
+        self, seconds: float, why: str = "asked to wait", *, payload: Any | None = None
+    ) -> None:
         super().__init__(f"{why}; retry after {seconds:g} s")
         self.seconds = seconds
+        self.payload = payload
 
 
 class StepNameTaken(DoNotRetry):
@@ -365,7 +371,7 @@ class TextRefused(DoNotRetry):
     """A text was surely not sent, and would not be later."""
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"SNS did not send the message: {why}")
+        super().__init__(f"the message was not sent: {why}")
 
 
 class TextInDoubt(DoNotRetry):

@@ -7,7 +7,7 @@ from errors import UnknownMessageVersion
 from runners import lambda_async, log
 from runners.execution import run
 from runners.messages import decode
-from store import clock
+from store import aws, clock
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -17,6 +17,7 @@ log.adopt_standard_logging()
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> None:
     """Run what the event asks for; what it can't leave to later raises, and Lambda keeps it."""
+    aws.drop_idle_connections()  # they slept since the last invocation
     try:
         message = decode(event)
     except UnknownMessageVersion as unknown:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from errors import MalformedMessage, UnknownMessageVersion
+from errors import MalformedMessage, RetryAfter, UnknownMessageVersion
 from store.blobs import canonical
 from store.job_request import JobRequest, new_id
 
@@ -39,9 +39,12 @@ class TaskMessage:
     attempt: int = 1
     request_id: str | None = None
 
-    def next_attempt(self) -> "TaskMessage":
-        """The same task, tried once more."""
-        return replace(self, attempt=self.attempt + 1)
+    def next_attempt(self, error: BaseException | None = None) -> "TaskMessage":
+        """The same task, tried once more after this error: with the payload that it carries, if it
+        carries one."""
+        carried = error.payload if isinstance(error, RetryAfter) else None
+        payload = self.payload if carried is None else carried
+        return replace(self, attempt=self.attempt + 1, payload=payload)
 
 
 Message = JobMessage | TaskMessage

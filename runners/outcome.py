@@ -73,7 +73,7 @@ def answer_failed_task(message: TaskMessage, error: BaseException, send: Send | 
     if delay is None or send is None:
         log.task_failed(message, error)
     else:
-        send(message.next_attempt(), delay)
+        send(message.next_attempt(error), delay)
         log.task_will_retry(message, error, delay)
 
 

@@ -90,6 +90,24 @@ def _codes(error: ClientError) -> set[str]:
     return {str(each.get("Code")).removesuffix("Exception") for each in found}
 
 
+def drop_idle_connections() -> None:
+    """Close the idle connections of services whose calls are never repeated. For the beginning of
+    an invocation, when none of them is in use.
+
+    Lambda freezes a process between two invocations. What closes a connection meanwhile (the other
+    end, after some idle seconds, or a NAT gateway after 350) is not heard, so on thawing it looks
+    open. The first request on it is lost and ends in an error that says nothing of that: whoever
+    may not repeat it would have to say that it may have been heard. For all other services botocore
+    repeats the request over a new connection, and a new one each time would cost a handshake.
+    While the process runs the kernel hears of a close, and urllib3 looks before it takes a
+    connection again.
+    """
+    with _lock:
+        for service, built in _clients.items():
+            if _ATTEMPTS.get(service) == 1:
+                built.close()
+
+
 def forget() -> None:
     """Build every client anew at its next use: for tests."""
     with _lock:

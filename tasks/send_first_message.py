@@ -1,6 +1,6 @@
 """Texts a contact for the first time, once however often the task is delivered."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -8,8 +8,11 @@ from contacts.assignment import MessageStatus
 from contacts.contact import organization_campaign
 from contacts.first_message import Mark
 from errors import RetryAfter, TextInDoubt, TextRefused
+from store import aws
 from texting import sms
+from work.retry import Retry
 
+_BACKOFF = Retry(base=2.0)  # while the contacts table can't be reached
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
@@ -36,6 +39,11 @@ class SendFirstMessage(BaseModel):
     cell: sms.Cell
     texter: _Name = Field(description="Whose contact it is. If it no longer is, nothing is sent.")
     text: sms.Text
+    marks: list[_Name] = Field(
+        default_factory=list,
+        max_length=100,
+        description="Leave it out: the task gives it to its own next attempt.",
+    )
 
 
 def send_first_message(payload: SendFirstMessage) -> None:
@@ -44,15 +52,31 @@ def send_first_message(payload: SendFirstMessage) -> None:
     Who finds the mark sends nothing. It is taken back only when SNS surely did not take the message
     and may take it later: then another attempt may send it. A worker that is killed in between
     leaves the contact at `sending`, and nobody texts it again.
+
+    An attempt that sent nothing, and does not know whether its mark is on the contact, tells the
+    next one whose it may be. Who finds a mark can't tell otherwise: Lambda may deliver one attempt
+    twice, and the mark may be the other's, who is sending.
     """
     campaign = organization_campaign(payload.organization_id, payload.campaign_id)
     mark = Mark(campaign, payload.cell)
-    if not mark.set(payload.texter):
-        return
+    again = payload.model_copy(update={"marks": [*payload.marks, mark.id]}).model_dump(mode="json")
+    try:
+        ours = mark.set(payload.texter, payload.marks)
+    except aws.FAILURES as error:
+        wait = _BACKOFF.delay(len(payload.marks) + 1)
+        raise RetryAfter(wait, "the contact can't be marked", payload=again) from error
+    if ours:
+        _send(payload, mark, again)
+
+
+def _send(payload: SendFirstMessage, mark: Mark, again: dict[str, Any]) -> None:
     try:
         sms.send(payload.cell, payload.text)
-    except RetryAfter:
-        mark.end(MessageStatus.NEEDS_MESSAGE)
+    except RetryAfter as refused:
+        try:
+            mark.end(MessageStatus.NEEDS_MESSAGE)
+        except aws.FAILURES:
+            refused.payload = again
         raise
     except TextRefused:
         mark.end(MessageStatus.REFUSED)

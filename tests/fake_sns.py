@@ -37,8 +37,8 @@ def response(status: int, body: str) -> AWSResponse:
     return AWSResponse("https://sns", status, HTTPHeaders(), Body(body.encode()))
 
 
-def refusal(status: int, code: str) -> Answer:
-    error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>because</Message></Error>"
+def refusal(status: int, code: str, message: str = "because") -> Answer:
+    error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
     return lambda: response(status, f"<ErrorResponse>{error}</ErrorResponse>")
 
 

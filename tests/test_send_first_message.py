@@ -1,6 +1,6 @@
 """send_first_message down to the request that SNS gets: one text for a person, whatever happens."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from tasks.send_first_message import SendFirstMessage, send_first_message
 
 pytestmark = pytest.mark.usefixtures("aws")
 
+Write = Callable[[Callable[[], Any]], Any]
 CELL = "+12125550000"
 PAYLOAD = {
     "organization_id": "acme",
@@ -165,6 +166,65 @@ def test_a_mark_whose_response_was_lost_is_ours_all_the_same(
     deliver()
     assert len(sns.sent) == 1
     assert statuses() == ["sent"]
+
+
+def timed_out() -> Any:
+    raise ReadTimeoutError(endpoint_url="https://dynamodb")
+
+
+def landed_unheard(write: Callable[[], Any]) -> Any:
+    write()
+    return timed_out()
+
+
+def test_the_next_attempt_texts_though_the_mark_of_this_one_could_not_be_taken_back(
+    sns: Sns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, sns.answer = sns.answer, refusal(400, "Throttling")
+    sent: list[Message] = []
+
+    def send(message: Message, delay: float = 0) -> None:
+        sent.append(message)
+
+    first = TaskMessage(id="1", name="send_first_message", payload=PAYLOAD)
+    with monkeypatch.context() as patched:
+        writes: Iterator[Write] = iter([lambda write: write(), lambda _: timed_out()])
+        each_write(patched, lambda write: next(writes)(write))
+        run_task(first, send)
+    assert statuses() == ["sending"]
+    with (
+        monkeypatch.context() as patched
+    ):  # it marks the contact, does not hear of it, sends nothing
+        each_write(patched, landed_unheard)
+        run_task(sent.pop(), send)
+    sns.answer = taken
+    again = sent.pop()
+    run_task(first, send)  # delivered twice
+    assert len(sns.sent) == 1
+    run_task(again, send)
+    assert (statuses(), len(sns.sent)) == (["sent"], 2)
+    run_task(again, send)  # delivered twice
+    assert (len(sns.sent), sent) == (2, [])
+
+
+def test_the_next_attempt_does_not_text_beside_a_duplicate_that_is_sending(
+    sns: Sns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first delivery could not take its mark back for all that it knows, and yet it had."""
+    sns.answer = refusal(400, "Throttling")
+    sent: list[Message] = []
+
+    def send(message: Message, delay: float = 0) -> None:
+        sent.append(message)
+
+    with monkeypatch.context() as patched:
+        writes: Iterator[Write] = iter([lambda write: write(), landed_unheard])
+        each_write(patched, lambda write: next(writes)(write))
+        run_task(TaskMessage(id="1", name="send_first_message", payload=PAYLOAD), send)
+    (again,) = sent
+    assert Mark("acme#spring", CELL).set("ada")  # the second delivery of the first attempt
+    run_task(again, send)
+    assert len(sns.sent) == 1
 
 
 def test_a_mark_is_not_taken_back_from_who_has_set_it_since(

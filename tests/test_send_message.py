@@ -1,6 +1,9 @@
 """send_message down to the request that SNS gets: at most one text, tried again only when sure."""
 
-from typing import Any
+import socket
+import threading
+import traceback
+from typing import Any, BinaryIO
 
 import pytest
 from botocore.exceptions import (
@@ -14,8 +17,11 @@ from botocore.exceptions import (
 from pydantic import ValidationError
 
 from errors import DoNotRetry, RetryAfter
-from fake_sns import Sns, answering_sns, raising, refusal
+from fake_lambda import Context
+from fake_sns import TAKEN, Sns, answering_sns, raising, refusal
+from handlers import worker
 from runners import get_job_runner
+from store import aws as clients
 from tasks.send_message import SendMessage, send_message
 
 CELL = "+12125550123"
@@ -87,14 +93,90 @@ def test_a_message_that_may_have_left_is_given_up_rather_than_doubled(
 @pytest.mark.parametrize(("status", "code"), [(500, "InternalError"), (503, "ServiceUnavailable")])
 def test_after_a_failure_inside_sns_nobody_knows(sns: Sns, status: int, code: str) -> None:
     sns.answer = refusal(status, code)
-    with pytest.raises(DoNotRetry, match=f"SNS may have taken the message: {code}: because"):
+    with pytest.raises(DoNotRetry, match=f"SNS may have taken the message: SNS answered {code}"):
         send()
     assert len(sns.sent) == 1
 
 
+@pytest.mark.parametrize(("status", "code"), [(400, "InvalidParameter"), (500, "InternalError")])
+def test_no_error_carries_the_number_that_sns_repeats(sns: Sns, status: int, code: str) -> None:
+    sns.answer = refusal(
+        status, code, f"Invalid parameter: PhoneNumber Reason: {CELL} is not valid"
+    )
+    with pytest.raises(DoNotRetry) as refused:
+        send()
+    # As it is logged and kept: with its cause.
+    assert CELL not in "".join(traceback.format_exception(refused.value))
+
+
+class _SleepyServer:
+    """An SNS whose connections have all died whenever the worker slept, which nobody hears of."""
+
+    def __init__(self) -> None:
+        self.texts = 0
+        self.connections = 0
+        self.slept = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            connection, _ = self._socket.accept()
+            self.connections += 1
+            threading.Thread(target=self._answer, args=[connection], daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        opened = self.slept
+        with connection, connection.makefile("rb") as lines:
+            while length := _body_length(lines):
+                if self.slept != opened:
+                    return  # as whoever gets a packet of a connection that it has forgotten
+                lines.read(length)
+                self.texts += 1
+                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(TAKEN)}\r\n\r\n"
+                connection.sendall((head + TAKEN).encode())
+
+
+def _body_length(lines: BinaryIO) -> int:
+    length = 0
+    while line := lines.readline().strip():
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+    return length
+
+
+def test_a_worker_that_slept_texts_over_a_new_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    sns = _SleepyServer()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SNS", f"http://127.0.0.1:{sns.port}")
+    clients.forget()
+    payload = {"cell": CELL, "text": "Hello"}
+    event = {"v": 1, "kind": "task", "id": "1", "name": "send_message", "payload": payload}
+    event |= {"attempt": 1}
+    for text in (1, 2, 3):
+        worker.handler(event, Context())  # type: ignore[arg-type]
+        assert sns.texts == text
+        sns.slept += 1
+    with pytest.raises(DoNotRetry, match="may have taken the message"):
+        send()  # no invocation has begun: nobody would know that the text is lost
+    clients.forget()
+
+
+def test_within_an_invocation_texts_share_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    sns = _SleepyServer()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SNS", f"http://127.0.0.1:{sns.port}")
+    clients.forget()
+    clients.drop_idle_connections()
+    for _ in range(3):
+        send()
+    assert (sns.texts, sns.connections) == (3, 1)
+    clients.forget()
+
+
 def test_a_refusal_is_final(sns: Sns) -> None:
     sns.answer = refusal(400, "InvalidParameter")
-    with pytest.raises(DoNotRetry, match="SNS did not send the message: InvalidParameter: because"):
+    with pytest.raises(DoNotRetry, match="the message was not sent: SNS answered InvalidParameter"):
         send()
     assert len(sns.sent) == 1
 

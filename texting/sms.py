@@ -31,6 +31,9 @@ def send(cell: str, text: str) -> None:
     Raises RetryAfter when SNS surely did not take the message and may take it later: it refused for
     load, or no connection was made. TextRefused: it did not and will not. TextInDoubt: after a
     timeout or a failure inside SNS nobody knows.
+
+    None of them carries what SNS or botocore said, nor leads to it by its cause: their words may
+    hold the number, and errors are logged and kept.
     """
     kind = {"DataType": "String", "StringValue": "Transactional"}
     sns = aws.client("sns")
@@ -41,18 +44,19 @@ def send(cell: str, text: str) -> None:
             MessageAttributes={"AWS.SNS.SMS.SMSType": kind},
         )
     except (EndpointConnectionError, ConnectTimeoutError) as error:
-        raise RetryAfter(_PAUSE, "SNS can't be reached") from error
+        raise RetryAfter(_PAUSE, f"SNS can't be reached ({type(error).__name__})") from None
     except ClientError as error:
-        raise _answer(error) from error
+        raise _answer(error) from None
     except BotoCoreError as error:
-        raise TextInDoubt(str(error)) from error
+        raise TextInDoubt(type(error).__name__) from None
 
 
 def _answer(error: ClientError) -> Exception:
     response: Any = error.response
-    code, message = response["Error"]["Code"], response["Error"].get("Message", "")
+    code, request = response["Error"]["Code"], response["ResponseMetadata"].get("RequestId")
+    said = f"SNS answered {code} to request {request}"
     if code in _THROTTLED:
         return RetryAfter(_PAUSE, "SNS takes no more messages for now")
     if response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
-        return TextInDoubt(f"{code}: {message}")
-    return TextRefused(f"{code}: {message}")
+        return TextInDoubt(said)
+    return TextRefused(said)
