@@ -37,6 +37,7 @@ class Settings:
     worker_log_group: str | None
     region: str | None
     # a local AWS, for development
+    has_local_aws: bool
     has_local_s3: bool
 
     @staticmethod
@@ -61,6 +62,7 @@ class Settings:
             jwt_roles_claim=_text("JWT_ROLES_CLAIM", "roles"),
             worker_log_group=_text("WORKER_LOG_GROUP_NAME", "") or None,
             region=_text("AWS_REGION", "") or None,
+            has_local_aws=bool(_text("AWS_ENDPOINT_URL", "")),
             has_local_s3=bool(_text("AWS_ENDPOINT_URL_S3", _text("AWS_ENDPOINT_URL", ""))),
         )
 

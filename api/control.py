@@ -1,4 +1,5 @@
-"""What callers do with a job that is there, and with the brakes: cancel, retry, delete, pause."""
+"""What callers do with a job that is there, and with the brakes: cancel, retry, run again, delete,
+pause."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,13 +14,14 @@ from api import requests, views
 from api.access import Caller
 from api.answers import nothing, respond
 from api.refusals import InvalidFields, PathNotFound
-from errors import JobNotFound, NotFullyCapable, PreconditionFailed
+from errors import JobNotFound, NotFullyCapable, PreconditionFailed, WrongState
 from runners import control, pause
 from runners.base import Send
 from runners.registry import registry
-from store import pauses, queries
+from store import blobs, pauses, queries
 from store.job_request import JobRequest
 from store.pauses import Kind
+from work import context
 
 Event = Mapping[str, Any]
 
@@ -51,6 +53,27 @@ def retry_job(event: Event, caller: Caller, job_id: str) -> Response[str]:
     with _unless_gone():
         row = control.retry_again(row, runners.sender(), wanted.payload)
     return respond(202, views.summary(row), views.retry_after(row))
+
+
+def rerun_job(event: Event, caller: Caller, job_id: str) -> Response[str]:
+    """Dispatch a new job like one that has ended: its type, payload, organisation, campaign and
+    queue. The job that has ended stays as it is."""
+    row = job_of(caller, job_id)
+    if not row.status.finished:
+        raise WrongState(row.id, str(row.status), "run again", "that has ended")
+    payload = blobs.get(row.payload, row.payload_key)
+    again = runners.get_job_runner().dispatch_job(requests.same_again(event, row, payload))
+    path = event["requestContext"]["http"]["path"]
+    return accepted(again, path.removesuffix(f"/{job_id}/rerun"))
+
+
+def accepted(row: JobRequest, jobs_path: str) -> Response[str]:
+    """The answer to a dispatch: the job that was saved, or the one that the same request made
+    before."""
+    headers = {"Location": f"{jobs_path}/{row.id}"}
+    if row.request_id != context.request_id.get():
+        headers["Idempotent-Replayed"] = "true"
+    return respond(202, views.summary(row), headers | views.retry_after(row))
 
 
 def delete_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:

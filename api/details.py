@@ -1,11 +1,11 @@
-"""What there is to know about a job beside the job itself: its children."""
+"""What there is to know about a job beside the job itself: its children, and what it logged."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from api import control, views
+from api import control, job_logs, views
 from api.access import Caller
 from api.answers import respond
 from api.query import page_query
@@ -21,3 +21,9 @@ def get_children(event: Event, caller: Caller, job_id: str) -> Response[str]:
     page = children.page(parent, limit=query.limit, cursor=query.cursor)
     listed = [views.child(each) for each in page.children]
     return respond(200, {"children": listed, "cursor": page.cursor})
+
+
+def get_logs(_event: Event, caller: Caller, job_id: str) -> Response[str]:
+    """What a job has logged in the worker, in order of time. Lines appear some seconds late."""
+    found = job_logs.read(control.job_of(caller, job_id))
+    return respond(200, {"lines": found.lines, "complete": found.complete})

@@ -13,7 +13,7 @@ _CONSOLES = {"cn": "console.amazonaws.cn", "us-gov": "console.amazonaws-us-gov.c
 def logs_url(row: JobRequest) -> str | None:
     """The address in the console, if this stack's worker has a log group there."""
     group, region = settings().worker_log_group, settings().region
-    if group is None or region is None:
+    if group is None or region is None or settings().has_local_aws:  # which has no console
         return None
     # Once it is over nothing is logged about it, but for a delivery that comes late.
     end = (row.finished_at or clock.now()) + clock.HOUR

@@ -79,6 +79,7 @@ _LISTED = (
     _query("status", STATUS, "`failed` is ordered by when it failed, the others by creation"),
     _query("job_type", _TEXT),
     _query("queue_name", _TEXT),
+    _query("search", _TEXT, "How the job's id, its message or its error begins, in any case"),
     _query("limit", _LIMIT),
     _CURSOR,
 )
@@ -127,6 +128,30 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             {200: Answer("A page of the jobs that it has dispatched", "ChildPage")},
             (*_A_JOB, "invalid-query", "invalid-cursor"),
             parameters=(_query("limit", _LIMIT), _CURSOR),
+        )
+    },
+    "/jobs/<job_id>/logs": {
+        "GET": Operation(
+            "read_logs",
+            {200: Answer("Its lines; the latest invocation's alone if there are too many", "Logs")},
+            (*_A_JOB, "logs-not-readable"),
+        )
+    },
+    "/jobs/<job_id>/rerun": {
+        "POST": Operation(
+            "rerun_job",
+            {202: Answer("Accepted: a new job, like this one", "JobSummary", _ACCEPTED)},
+            (
+                *_A_JOB,
+                "wrong-state",
+                "payload-gone",
+                "invalid-request",
+                "unknown-job-type",
+                "invalid-payload",
+                "not-fully-capable",
+                "idempotency-conflict",
+            ),
+            parameters=(_KEY,),
         )
     },
     "/jobs/<job_id>/cancel": {

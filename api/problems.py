@@ -45,7 +45,7 @@ _PAYLOAD_GONE = Kind(409, "payload-gone", "The job's payload is no longer kept")
 # What the error says of itself is meant for the log.
 _IN_OTHER_WORDS = {
     _MOVED: "it moved while this was being done, which was not; look at it again",
-    _PAYLOAD_GONE: "its payload is no longer in the bucket; give it one to be retried with",
+    _PAYLOAD_GONE: "its payload is gone from the bucket: retry it with one, or dispatch a new job",
 }
 
 _KINDS: dict[type[BaseException], Kind] = {

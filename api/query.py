@@ -11,7 +11,7 @@ from store.job_request import JobRequest, Status
 from store.queries import PAGE_LIMIT
 
 DEFAULT_LIMIT = 25
-_LISTED = ("organization_id", "status", "job_type", "queue_name", "limit", "cursor")
+_LISTED = ("organization_id", "status", "job_type", "queue_name", "search", "limit", "cursor")
 _PAGED = ("limit", "cursor")
 _LONGEST = 256  # characters of a value
 _LONGEST_CURSOR = 2048  # the key of a job's child may be long
@@ -25,12 +25,25 @@ class ListQuery:
     status: Status | None
     job_type: str | None
     queue_name: str | None
+    search: str | None
     limit: int
     cursor: str | None
 
     def matches(self, row: JobRequest) -> bool:
-        """Whether a job is of the type and queue asked for."""
-        return self.job_type in (None, row.job_type) and self.queue_name in (None, row.queue_name)
+        """Whether a job is of the type and queue asked for, and begins as is searched for."""
+        return (
+            self.job_type in (None, row.job_type)
+            and self.queue_name in (None, row.queue_name)
+            and (self.search is None or _begins(row, self.search.casefold()))
+        )
+
+
+def _begins(row: JobRequest, beginning: str) -> bool:
+    """Whether a job's id, its message, or its error begins so: with its kind, or its words."""
+    error = row.error or {}
+    kind, words = str(error.get("kind", "")), str(error.get("message", ""))
+    texts = (row.id, row.result_message or "", f"{kind}: {words}", words)
+    return any(text.casefold().startswith(beginning) for text in texts)
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,7 @@ def list_query(event: Mapping[str, Any]) -> ListQuery:
         status=_status(given.get("status")),
         job_type=given.get("job_type"),
         queue_name=given.get("queue_name"),
+        search=given.get("search"),
         limit=_limit(given.get("limit")),
         cursor=given.get("cursor"),
     )

@@ -89,3 +89,14 @@ class MethodNotAllowed(Refusal):
         methods = ", ".join(sorted(allowed))
         super().__init__(f"this path takes {methods}")
         self.headers = {"Allow": methods}
+
+
+class LogsNotReadable(Refusal):
+    """This API can't read what the worker logs."""
+
+    status = 404
+    slug = "logs-not-readable"
+    title = "The log can't be read from here"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"this API can't show the log: {why}; `jobs logs` may be able to")

@@ -10,11 +10,15 @@ from api import body
 from api.access import Caller
 from api.refusals import InvalidFields
 from runners.base import JobData
+from store.job_request import JobRequest
 from work.definitions import problems
 
 _M = TypeVar("_M", bound=BaseModel)
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])+)"')  # RFC 9651
+
+# What a job has in common with one that does the same again.
+_SAME = ("job_type", "organization_id", "campaign_id", "queue_name")
 
 
 class TaskData(BaseModel):
@@ -46,13 +50,24 @@ def job_data(event: Mapping[str, Any], caller: Caller) -> JobData:
     organization_id = caller.speaks_for(fields.get("organization_id"))
     if organization_id is not None:
         fields["organization_id"] = organization_id
+    return _checked(JobData, _with_key(event, fields))
+
+
+def same_again(event: Mapping[str, Any], row: JobRequest, payload: Any) -> JobData:
+    """A new job like one that there was; raises InvalidFields if such a one may no longer be."""
+    fields = {name: getattr(row, name) for name in _SAME if getattr(row, name) is not None}
+    return _checked(JobData, _with_key(event, {**fields, "payload": payload}))
+
+
+def _with_key(event: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields with the idempotency key that the header has, if there is one."""
     key = _idempotency_key(event)
     if key is not None:
         if fields.get("idempotency_key") not in (None, key):
             why = "the header Idempotency-Key says another"
             raise InvalidFields([{"field": "idempotency_key", "why": why}])
         fields["idempotency_key"] = key
-    return _checked(JobData, fields)
+    return fields
 
 
 def _idempotency_key(event: Mapping[str, Any]) -> str | None:

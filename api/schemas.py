@@ -122,6 +122,23 @@ SCHEMAS: Schema = {
             },
         }
     ),
+    "Logs": _object(
+        {
+            "lines": _list("LogLine"),
+            "complete": {"type": "boolean", "description": "Whether these are all that there are"},
+        }
+    ),
+    "LogLine": _object(
+        {
+            "time": _TIME,
+            "level": _TEXT,
+            "message": _TEXT,
+            "attempt": _maybe(_NUMBER),
+            "leg": _maybe(_NUMBER),
+            "exception": _maybe(_TEXT),
+            "more": {"type": "object", "additionalProperties": _TEXT},
+        }
+    ),
     "JobTypes": _object({"jobs": _list("JobType"), "tasks": _list("TaskType")}),
     "JobType": _object(_WORK | {"queue_name": _TEXT, "needs_campaign": {"type": "boolean"}}),
     "TaskType": _object(_WORK),

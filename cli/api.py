@@ -116,6 +116,11 @@ class Api:
         job: Job = self._call("POST", f"/jobs/{quote(job_id, safe='')}/retry", body).json
         return job
 
+    def rerun(self, job_id: str) -> Job:
+        """Dispatch a new job like one that has ended."""
+        job: Job = self._call("POST", f"/jobs/{quote(job_id, safe='')}/rerun").json
+        return job
+
     def delete(self, job_id: str) -> None:
         """Forget a finished job."""
         self._call("DELETE", f"/jobs/{quote(job_id, safe='')}")

@@ -26,6 +26,7 @@ COMMANDS = {
         "watch": "Follow jobs to their end",
         "cancel": "Stop jobs",
         "retry": "Have failed or cancelled jobs done again",
+        "rerun": "Do what a job did once more, as a new job",
         "delete": "Forget finished jobs",
     },
     "Flow": {

@@ -15,7 +15,6 @@ from api.refusals import InvalidQuery
 from runners import get_job_runner
 from runners.registry import registry
 from store import queries
-from work import context
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -44,10 +43,7 @@ def post_job(event: Event, caller: Caller) -> Response[str]:
     """Accept a job: saved, and sent to be run, or the one that the same request made before."""
     job = requests.job_data(event, caller)
     row = get_job_runner().dispatch_job(job)
-    headers = {"Location": f"{event['requestContext']['http']['path']}/{row.id}"}
-    if row.request_id != context.request_id.get():
-        headers["Idempotent-Replayed"] = "true"
-    return respond(202, views.summary(row), headers | views.retry_after(row))
+    return control.accepted(row, event["requestContext"]["http"]["path"])
 
 
 def get_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:
@@ -113,6 +109,8 @@ ROUTES: Routes = {
         "DELETE": Route(control.delete_job, Role.OPERATOR),
     },
     "/jobs/<job_id>/children": {"GET": Route(details.get_children, Role.READER)},
+    "/jobs/<job_id>/logs": {"GET": Route(details.get_logs, Role.OPERATOR)},
+    "/jobs/<job_id>/rerun": {"POST": Route(control.rerun_job, Role.OPERATOR)},
     "/jobs/<job_id>/cancel": {"POST": Route(control.cancel_job, Role.OPERATOR)},
     "/jobs/<job_id>/retry": {"POST": Route(control.retry_job, Role.OPERATOR)},
     "/paused": {"GET": Route(control.get_paused, Role.READER)},

@@ -32,12 +32,12 @@ _clients: dict[str, Any] = {}
 _lock = threading.RLock()
 
 # A call that hangs must fail while there is still time to say so. botocore's own defaults (60 s,
-# five tries) outlast an API request; S3 alone may stream for long.
+# five tries) outlast an API request. S3 alone may stream for long; a search of logs takes longer.
 _READ_SECONDS = 5.0
-_MAY_STREAM = {"s3": 30.0}
+_LONGER = {"s3": 30.0, "logs": 6.0}
 # botocore tries again after a timeout too. It would text a person twice; an invoke that was heard
 # and not answered becomes another event.
-_ATTEMPTS = {"sns": 1, "lambda": 2}
+_ATTEMPTS = {"sns": 1, "lambda": 2, "logs": 2}
 _POOL = 32
 
 
@@ -117,7 +117,7 @@ def forget() -> None:
 def _config(service: str) -> Config:
     return Config(
         connect_timeout=3.0,
-        read_timeout=_MAY_STREAM.get(service, _READ_SECONDS),
+        read_timeout=_LONGER.get(service, _READ_SECONDS),
         max_pool_connections=_POOL,
         retries={"total_max_attempts": _ATTEMPTS.get(service, 4), "mode": "standard"},
         # pynamodb builds the requests; checking each again costs time and finds nothing.

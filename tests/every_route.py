@@ -52,6 +52,8 @@ EVERY_ROUTE = {
     ("/jobs/<job_id>", "GET"): _on_a_job("GET", "", "reader"),
     ("/jobs/<job_id>", "DELETE"): _on_a_job("DELETE", "", "operator"),
     ("/jobs/<job_id>/children", "GET"): _on_a_job("GET", "/children", "reader"),
+    ("/jobs/<job_id>/logs", "GET"): _on_a_job("GET", "/logs", "operator"),
+    ("/jobs/<job_id>/rerun", "POST"): _on_a_job("POST", "/rerun", "operator"),
     ("/jobs/<job_id>/cancel", "POST"): _on_a_job("POST", "/cancel", "operator", "queued"),
     ("/jobs/<job_id>/retry", "POST"): _on_a_job("POST", "/retry", "operator"),
     ("/paused", "GET"): Entry("reader", Asked("GET", "/paused")),

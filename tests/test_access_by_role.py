@@ -11,6 +11,7 @@ from sample_work import script
 from settings import forget
 from store import bucket, queries
 from store.job_request import JobRequest
+from worker_log import make_worker_log
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -20,9 +21,10 @@ EACH = pytest.mark.parametrize("entry", GUARDED.values(), ids=map(" ".join, GUAR
 
 
 @pytest.fixture(autouse=True)
-def tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+def tokens(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXTENSIONS", "sample_work")
     monkeypatch.setenv("ACCESS_MODE", "jwt")
+    make_worker_log(monkeypatch)
     script.reset()
 
 

@@ -45,9 +45,10 @@ def test_a_list_goes_on_over_pages_until_it_has_enough(api: FakeApi) -> None:
 
 
 def test_filters_reach_the_api(api: FakeApi) -> None:
-    path = "/jobs?organization_id=a%20b&limit=100&job_type=export_contacts&queue_name=q"
+    path = "/jobs?organization_id=a%20b&limit=100&job_type=export_contacts&queue_name=q&search=x%3A"
     api.on("GET", path, 200, page())
-    done = jobs("list", "--type", "export_contacts", "--queue", "q", "--organization", "a b")
+    words = ("--type", "export_contacts", "--queue", "q", "--search", "x:")
+    done = jobs("list", *words, "--organization", "a b")
     assert done.exit_code == 0, done.output
     assert done.stdout == ""
     assert "No such jobs of organisation a b" in done.stderr
@@ -197,6 +198,12 @@ def test_a_retry_may_have_another_payload(api: FakeApi) -> None:
     api.on("POST", f"/jobs/{ID}/retry", 202, job("queued"))
     jobs("retry", ID, "--payload", '{"key": "b.csv"}')
     assert api.calls[-1].body == {"payload": {"key": "b.csv"}}
+
+
+def test_a_job_is_run_again_as_a_new_one(api: FakeApi) -> None:
+    api.on("POST", f"/jobs/{ID}/rerun", 202, job("queued", id=OTHER))
+    assert jobs("rerun", ID).stdout.split() == [ID, OTHER]
+    assert json.loads(jobs("rerun", ID, "--json").stdout)["id"] == OTHER
 
 
 def test_a_finished_job_is_deleted(api: FakeApi) -> None:

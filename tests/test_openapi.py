@@ -18,6 +18,7 @@ from every_route import EVERY_ROUTE
 from fake_lambda import FakeLambda
 from sample_work import script
 from settings import forget
+from worker_log import make_worker_log
 from wsgi_api import application
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -192,7 +193,10 @@ def test_what_is_taken_and_answered_is_what_the_document_says(
 @pytest.mark.parametrize(
     ("path", "method"), [each for each in DOCUMENTED if "<job_id>" in each[0]], ids=str
 )
-def test_so_it_is_with_jobs_that_are_there(path: str, method: str, worker: FakeLambda) -> None:
+def test_so_it_is_with_jobs_that_are_there(
+    path: str, method: str, worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_worker_log(monkeypatch)
     strategy = operation(path, method).as_strategy()
 
     @BOUNDED

@@ -16,6 +16,7 @@ from sample_work import script
 from store import aws as clients
 from store import bucket, clock, pauses
 from testing.aws import ENVIRONMENT
+from worker_log import make_worker_log
 
 LARGE = {"text": random.Random(0).randbytes(20_000).hex()}
 TABLES = {
@@ -34,7 +35,7 @@ class Recorder:
     def __init__(self) -> None:
         self.asked: set[Asked] = set()
         self._function: str | None = None
-        for service in ("dynamodb", "lambda", "sqs", "s3"):
+        for service in ("dynamodb", "lambda", "logs", "sqs", "s3"):
             clients.client(service).meta.events.register(
                 f"provide-client-params.{service}.*", self._record
             )
@@ -58,6 +59,8 @@ def _needs(operation: str, params: dict[str, Any]) -> list[tuple[str, str]]:
     match operation:
         case "Invoke":
             return [("lambda:InvokeFunction", "WorkerFunctionAliaslive")]
+        case "FilterLogEvents":
+            return [("logs:FilterLogEvents", "WorkerLogGroup")]
         case "SendMessage":
             return [("sqs:SendMessage", "DelayQueue")]
         case "ListObjectsV2":
@@ -120,6 +123,7 @@ def asked(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> set[Asked]:
     """What the functions ask for when everything is done that can be."""
     moved, now = [0], clock.now
     monkeypatch.setattr(clock, "now", lambda: now() + moved[0])
+    make_worker_log(monkeypatch)
     stack = Stack(worker)
     do_everything(stack, moved)
     return stack.recorder.asked
@@ -148,6 +152,9 @@ def do_everything(stack: Stack, moved: list[int]) -> None:
     done = stack.job(payload=LARGE)
     stack.work()
     assert stack.api("GET", done).json["status"] == "succeeded"
+    stack.api("GET", f"{done}/children")
+    stack.api("GET", f"{done}/logs")
+    stack.api("POST", f"{done}/rerun")
     stack.api("DELETE", done)
 
     script.job = lambda job, payload: 1 / 0

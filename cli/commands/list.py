@@ -32,6 +32,7 @@ STATUSES = (
     help="Only those of this type.",
 )
 @click.option("--queue", metavar="NAME", help="Only those of this queue.")
+@click.option("--search", metavar="WORDS", help="Only those whose id, message or error begins so.")
 @click.option("--limit", type=click.IntRange(1), default=25, show_default=True, help="How many.")
 @click.option("--all", "every", is_flag=True, help="All of them, however many.")
 def command(
@@ -39,6 +40,7 @@ def command(
     status: str | None,
     job_type: str | None,
     queue: str | None,
+    search: str | None,
     limit: int,
     every: bool,
 ) -> None:
@@ -47,7 +49,7 @@ def command(
     On a terminal ids are cut to 8 characters, which all commands take for the whole one. In a pipe
     each job is a line, with tabs between whole id, type, status, progress, time and message.
     """
-    found = where.api.every(status=status, job_type=job_type, queue_name=queue)
+    found = where.api.every(status=status, job_type=job_type, queue_name=queue, search=search)
     jobs = list(found if every else islice(found, limit))
     if where.json:
         output.print_json({"jobs": jobs})

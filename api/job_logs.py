@@ -1,0 +1,159 @@
+"""What a job has logged, read from the worker's log group: its own lines, in order of time."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from api.refusals import LogsNotReadable
+from settings import settings
+from store import aws, clock
+from store.job_request import JobRequest
+
+LIMIT = 500  # lines
+_ROOM = 1_000_000  # characters of them all
+_LONGEST = 4_000  # characters of one text
+_CALLS = 10  # CloudWatch may answer with nothing, and a token to go on with
+_SECONDS = 8.0  # after which no other call is made: the caller waits
+_EARLIER, _LATER = clock.MINUTE, 5 * clock.MINUTE  # clocks differ, and lines come late
+_CLAIM = 5 * clock.SECOND  # before a claim is written its invocation may have logged
+# Said apart, the same in every line, or for machines alone.
+_NOT_MORE = frozenset(
+    {
+        *("level", "location", "message", "timestamp", "service", "attempt", "leg"),
+        *("job_id", "job_type", "organization_id", "request_id"),
+        *("xray_trace_id", "exception", "exception_name", "stack_trace"),
+        *("cold_start", "function_name", "function_memory_size", "function_arn"),
+        *("function_request_id", "sampling_rate"),
+    }
+)
+
+
+@dataclass
+class Found:
+    """Lines, and whether they are all that there are."""
+
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    complete: bool = True
+
+
+def read(row: JobRequest) -> Found:
+    """Return what the job's invocations have logged. If that is too much, the latest invocation's
+    lines come before those of earlier ones. Raises LogsNotReadable."""
+    start, end = row.created_at - _EARLIER, (row.finished_at or clock.now()) + _LATER
+    latest = start if row.legs <= 1 else (row.started_at or start) - _CLAIM
+    search = _Search(row)
+    found = search.between(latest, end)
+    if found.complete and latest > start:
+        earlier = search.between(start, latest - 1)
+        found.complete = earlier.complete
+        if earlier.complete:  # else the lines would have a gap that nobody sees
+            found.lines = earlier.lines + found.lines
+    found.lines.sort(key=lambda line: str(line["time"]))
+    return found
+
+
+class _Search:
+    """The calls that one reading may make."""
+
+    def __init__(self, row: JobRequest) -> None:
+        self._row = row
+        self._calls = _CALLS
+        self._until = time.monotonic() + _SECONDS
+        self._lines = LIMIT
+        self._room = _ROOM
+
+    def between(self, start: int, end: int) -> Found:
+        """Return the job's lines between two times, as far as there is room for them."""
+        found, token = Found(), None
+        while True:
+            if self._calls == 0 or time.monotonic() > self._until:
+                found.complete = False
+                return found
+            page = self._page(start, end, token)
+            for line in self._own(page["events"]):
+                self._lines -= 1
+                self._room -= len(json.dumps(line))
+                if self._lines < 0 or self._room < 0:
+                    found.complete = False
+                    return found
+                found.lines.append(line)
+            token = page.get("nextToken")
+            if not token:
+                return found
+
+    def _page(self, start: int, end: int, token: str | None) -> Any:
+        self._calls -= 1
+        group = settings().worker_log_group
+        if group is None:
+            raise LogsNotReadable("it is not told where the worker logs (WORKER_LOG_GROUP_NAME)")
+        try:
+            return aws.client("logs").filter_log_events(
+                logGroupName=group,
+                startTime=max(0, start),
+                endTime=end,
+                filterPattern=f'"{self._row.id}"',
+                **({"nextToken": token} if token else {}),
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _REFUSALS:
+                raise
+            raise LogsNotReadable(_REFUSALS[error.response["Error"]["Code"]]) from error
+
+    def _own(self, events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Of the lines that name the job's id, those that are about it: text of another one may
+        name it too."""
+        for event in events:
+            fields = _fields(event["message"])
+            about = (fields.get("job_id"), fields.get("organization_id"))
+            if about == (self._row.id, self._row.organization_id):
+                yield _line(event["timestamp"], fields)
+
+
+_REFUSALS = {
+    "AccessDeniedException": "its role may not read the worker's log (logs:FilterLogEvents)",
+    "ResourceNotFoundException": "the worker's log group is not there",
+}
+
+
+def _fields(text: str) -> dict[str, Any]:
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _line(received: int, fields: dict[str, Any]) -> dict[str, Any]:
+    exception = fields.get("exception")
+    return {
+        "time": clock.iso(_said_at(fields) or received),
+        "level": str(fields.get("level") or ""),
+        "message": _text(fields.get("message")),
+        "attempt": _number(fields.get("attempt")),
+        "leg": _number(fields.get("leg")),
+        "exception": None if exception is None else _text(exception),
+        "more": {name: _text(each) for name, each in fields.items() if name not in _NOT_MORE},
+    }
+
+
+def _said_at(fields: dict[str, Any]) -> int | None:
+    """When the worker logged it: events of one batch may all have the time they were received."""
+    try:
+        moment = datetime.strptime(fields["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")
+    except (KeyError, TypeError, ValueError):
+        return None
+    return int(moment.timestamp() * 1000)
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
