@@ -59,7 +59,7 @@ class Sandbox:
 
     def __init__(self, root: Path, jobs: int) -> None:
         self._root = root
-        self._home = root / ".build" / "mutants"
+        self._home = root / ".build" / "mutants" / str(os.getpid())
         self._jobs = jobs
         self._free: list[Path] = []
         self._running: dict[int, _Running] = {}
