@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
@@ -9,27 +10,47 @@ from typing import Any
 import names
 from api.refusals import NotAllowed
 from settings import settings
+from work import context
 
 
 class Role(IntEnum):
     """What a caller may do. Each may do what those before it may."""
 
-    READER = 1  # read what its organisation has
-    OPERATOR = 2  # dispatch, cancel, retry and delete the jobs of its organisation
-    SERVICE = 3  # a program of ours: names the organisation in each request, sends tasks, pauses
+    VIEWER = 1  # see the jobs of its organisation, without what they were given and gave back
+    READER = 2  # read all that its organisation has
+    OPERATOR = 3  # dispatch, cancel, retry and delete the jobs of its organisation
+    SERVICE = 4  # a program of ours: names the organisation in each request, sends tasks, pauses
 
 
 # As the roles claim of a token spells them. No other word there is one.
-ROLES = {"reader": Role.READER, "operator": Role.OPERATOR, "service": Role.SERVICE}
+ROLES = {role.name.lower(): role for role in Role}
+
+_SAM_LOCAL = "sam local"  # has no authorizer, and so nobody's name
 
 
 @dataclass(frozen=True)
 class Caller:
     """Whoever made the request. `organization_id` is the only one they may speak for, and None for
-    a service alone."""
+    a service alone. `name` is the subject of their token, or the ARN that signed."""
 
     role: Role
     organization_id: str | None = None
+    name: str = "unknown"
+
+    @property
+    def author(self) -> context.Author:
+        """Who it is, for logs and rows."""
+        return context.Author(self.role.name.lower(), self.name, self.organization_id)
+
+    @property
+    def sees_payloads(self) -> bool:
+        """Whether it is shown what jobs were given and gave back."""
+        return self.role >= Role.READER
+
+    @property
+    def sees_code(self) -> bool:
+        """Whether it is shown where in the code a job failed, and where its log is."""
+        return self.role >= Role.OPERATOR
 
     @property
     def is_service(self) -> bool:
@@ -50,25 +71,37 @@ class Caller:
         raise NotAllowed(f"you may only speak for the organisation {self.organization_id!r}")
 
 
-def caller(event: Mapping[str, Any], least: Role) -> Caller:
+NOBODY = Caller(Role.VIEWER)
+# Who is asking in this request, for what shows a job: it holds back what the caller may not see.
+asking: ContextVar[Caller] = ContextVar("asking", default=NOBODY)
+
+
+def caller(event: Mapping[str, Any]) -> Caller:
     """Who is calling, by the access mode of the settings: never by what a request lacks.
 
-    Raises NotAllowed for a caller of a lower role than `least`, for a token that names no role or
-    no organisation, and for a request that no authorizer has let in.
+    Raises NotAllowed for a token that names no role or no organisation, and for a request that no
+    authorizer has let in.
     """
     authorizer = event["requestContext"].get("authorizer") or {}
     if settings().access_mode == "iam":
         return _signer(authorizer)
     claims = (authorizer.get("jwt") or {}).get("claims") or {}
     role = _role(claims)
-    if role < least:
-        raise NotAllowed(f"{_ONLY_FOR[least]}, and the role of your token is {role.name.lower()}")
-    return Caller(role, None if role is Role.SERVICE else _organization(claims))
+    bound = None if role is Role.SERVICE else _organization(claims)
+    return Caller(role, bound, str(claims.get("sub") or claims.get("client_id") or "unknown"))
+
+
+def require(caller: Caller, least: Role) -> None:
+    """Raise NotAllowed for a caller of a lower role than `least`."""
+    if caller.role < least:
+        role = caller.role.name.lower()
+        raise NotAllowed(f"{_ONLY_FOR[least]}, and the role of your token is {role}")
 
 
 # A task carries no organisation: whose text or webhook it sends is only a field of its payload. A
 # pause holds back the jobs of every organisation. What a customer's own user may ask for is a job.
 _ONLY_FOR = {
+    Role.READER: "only readers, operators and services may do this",
     Role.OPERATOR: "only operators and services may do this",
     Role.SERVICE: "only services may do this, not callers of one organisation",
 }
@@ -77,8 +110,11 @@ _ONLY_FOR = {
 def _signer(authorizer: Mapping[str, Any]) -> Caller:
     """Return the caller of a signed request, who may do everything. API Gateway says who signed; an
     event without that came in by a route, or another way, that checks no signature."""
-    if authorizer.get("iam") or (settings().is_sam_local and not authorizer):
-        return Caller(Role.SERVICE)
+    signed_by = authorizer.get("iam")
+    if signed_by:
+        return Caller(Role.SERVICE, name=str(signed_by.get("userArn") or "unknown"))
+    if settings().is_sam_local and not authorizer:
+        return Caller(Role.SERVICE, name=_SAM_LOCAL)
     if "jwt" in authorizer:
         raise NotAllowed("this API takes signed requests, and its route takes tokens")
     raise NotAllowed("this request was not verified: its route must ask for AWS_IAM")

@@ -54,14 +54,18 @@ def resolver(routes: Routes) -> APIGatewayHttpResolver:
 
 @contextmanager
 def about(event: Mapping[str, Any]) -> Iterator[None]:
-    """All that is dispatched or logged inside carries the id of this request."""
+    """All that is dispatched or logged inside carries the id of this request, and who made it once
+    that is known."""
     request_id = event["requestContext"]["requestId"]
     token = context.request_id.set(request_id)
+    nobody_yet, nobody_known = context.author.set(None), access.asking.set(access.NOBODY)
     logger.thread_safe_append_keys(request_id=request_id)
     try:
         yield
     finally:
         logger.thread_safe_remove_keys(["request_id"])
+        access.asking.reset(nobody_known)
+        context.author.reset(nobody_yet)
         context.request_id.reset(token)
 
 
@@ -113,7 +117,11 @@ def _admitting(route: Route) -> Answer:
 
     @wraps(route.answer)
     def admit(event: Mapping[str, Any], **path: str) -> Response[str]:
-        return route.answer(event, access.caller(event, least), **path)
+        caller = access.caller(event)
+        context.author.set(caller.author)
+        access.require(caller, least)
+        access.asking.set(caller)
+        return route.answer(event, caller, **path)
 
     return admit
 

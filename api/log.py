@@ -1,6 +1,7 @@
-"""What is logged about requests. No bodies, no query values, no paths: their ids are data too."""
+"""What is logged about requests. No bodies, no query values, no paths: their ids are data too.
+Who asked is said, so that an access can be traced."""
 
-from runners.log import logger
+from runners.log import logger, who
 from work import context
 
 
@@ -15,7 +16,16 @@ def answered(method: str, route: str, status: int, milliseconds: float) -> None:
             "route": route,
             "status": status,
             "ms": round(milliseconds, 1),
+            **who(),
         },
+    )
+
+
+def task_accepted(task_name: str) -> None:
+    """A task was sent. The lines of its attempts carry the same request_id."""
+    logger.info(
+        "task accepted",
+        extra={"request_id": context.request_id.get(), "task_name": task_name, **who()},
     )
 
 

@@ -44,7 +44,8 @@ _SECURITY: dict[str, Schema] = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "A token of the stack's issuer, with a role: reader, operator or service",
+        "description": "A token of the stack's issuer, with a role: "
+        "viewer, reader, operator or service",
     },
 }
 _GATEWAY = {401: "No token, or not a valid one", 403: "", 429: "Too many requests: ask again later"}

@@ -47,6 +47,11 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+_AUTHOR: Schema = {
+    **_maybe(_TEXT),
+    "description": "Role and name, as `operator:user-1`. Only services see which service it was",
+}
+
 _SUMMARY: Schema = {
     "id": ID,
     "job_type": _TEXT,
@@ -76,6 +81,9 @@ _SUMMARY: Schema = {
     "updated_at": _maybe(_TIME),
     "expires_at": _maybe(_TIME),
     "request_id": _maybe(_TEXT),
+    "created_by": _AUTHOR,
+    "requeued_by": {**_AUTHOR, "description": "Who had it done again last"},
+    "cancelled_by": {**_AUTHOR, "description": "Who cancelled it, or asked it to stop"},
     "parent_id": {**_maybe(ID), "description": "The job that dispatched this one"},
 }
 
@@ -144,7 +152,7 @@ SCHEMAS: Schema = {
     "TaskType": _object(_WORK),
     "TaskSent": _object({"task_name": _TEXT, "status": {"type": "string", "const": "sent"}}),
     "Paused": _object({"paused": _list("Brake")}),
-    "Brake": _object({"kind": KIND, "name": _TEXT, "paused_at": _TIME}),
+    "Brake": _object({"kind": KIND, "name": _TEXT, "paused_at": _TIME, "paused_by": _AUTHOR}),
     "Health": _object({"status": {"type": "string", "const": "ok"}}),
     "OpenApi": {"type": "object", "required": ["openapi", "info", "paths", "components"]},
     "GatewayMessage": {

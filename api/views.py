@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from api import answers
+from api import access, answers
 from api.file_urls import add_urls
 from api.logs_url import logs_url
 from errors import MissingObject
@@ -11,6 +11,7 @@ from store import blobs, clock
 from store.children import Child
 from store.job_request import JobRequest
 from store.pauses import Brake
+from work import context
 
 _LONGEST_WAIT = 60  # seconds
 # Bytes for payload and result. Lambda's response holds at most 6 MB; the rest of a job is small.
@@ -19,7 +20,7 @@ _ROOM = 5_500_000
 
 def summary(row: JobRequest) -> dict[str, Any]:
     """A job without what may be large or lie in the bucket: payload, result, traceback."""
-    error = row.error and {name: row.error.get(name) for name in ("kind", "message")}
+    error = row.error and _without_code(row.error)
     return {
         "id": row.id,
         "job_type": row.job_type,
@@ -45,12 +46,29 @@ def summary(row: JobRequest) -> dict[str, Any]:
         "expires_at": _time(row.expires_at and row.expires_at * clock.SECOND),
         "request_id": row.request_id,
         "parent_id": row.parent_id,
+        "created_by": _author(row.created_by),
+        "requeued_by": _author(row.requeued_by),
+        "cancelled_by": _author(row.cancelled_by),
     }
 
 
 def whole(row: JobRequest) -> dict[str, Any]:
     """A job with everything: files in its result have a URL, minted now. What can't be shown is
     null, and `notes` says why."""
+    caller = access.asking.get()
+    shown = summary(row) | {
+        "error": row.error and (row.error if caller.sees_code else _without_code(row.error)),
+        "earlier_errors": [_earlier(each) for each in row.earlier_errors or []],
+        "logs_url": logs_url(row) if caller.sees_code else None,
+    }
+    if not caller.sees_payloads:
+        notes = ["payload and result are not shown to the role viewer"]
+        return shown | {"payload": None, "result": None, "notes": notes}
+    return shown | _contents(row)
+
+
+def _contents(row: JobRequest) -> dict[str, Any]:
+    """What the job was given and gave back, as far as a response can carry it."""
     notes: list[str] = []
     result, size = _shown(
         "result",
@@ -61,14 +79,7 @@ def whole(row: JobRequest) -> dict[str, Any]:
     payload, _ = _shown(
         "payload", lambda: blobs.get(row.payload, row.payload_key), _ROOM - size, notes
     )
-    return summary(row) | {
-        "error": row.error,
-        "earlier_errors": [_earlier(each) for each in row.earlier_errors or []],
-        "payload": payload,
-        "result": result,
-        "notes": notes,
-        "logs_url": logs_url(row),
-    }
+    return {"payload": payload, "result": result, "notes": notes}
 
 
 def child(dispatched: Child) -> dict[str, Any]:
@@ -89,7 +100,12 @@ def retry_after(row: JobRequest) -> dict[str, str]:
 
 def brake(paused: Brake) -> dict[str, Any]:
     """A job type or a queue that is paused."""
-    return {"kind": str(paused.kind), "name": paused.name, "paused_at": _time(paused.changed_at)}
+    return {
+        "kind": str(paused.kind),
+        "name": paused.name,
+        "paused_at": _time(paused.changed_at),
+        "paused_by": _author(paused.changed_by),
+    }
 
 
 def _shown(name: str, read: Callable[[], Any], room: int, notes: list[str]) -> tuple[Any, int]:
@@ -106,6 +122,19 @@ def _shown(name: str, read: Callable[[], Any], room: int, notes: list[str]) -> t
             return value, size
         notes.append(f"the {name} is too large to show")
     return None, 0
+
+
+def _without_code(error: dict[str, Any]) -> dict[str, Any]:
+    """An error without its traceback."""
+    return {name: error.get(name) for name in ("kind", "message")}
+
+
+def _author(recorded: str | None) -> str | None:
+    """Who did it. Which program or person of ours a service is, is not for its organisation."""
+    author = context.Author.of_record(recorded)
+    if author is None or access.asking.get().is_service:
+        return recorded
+    return author.role if author.role == "service" else recorded
 
 
 def _earlier(error: dict[str, Any]) -> dict[str, Any]:

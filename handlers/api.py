@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from api import control, details, docs_page, exchange, openapi, page, requests, views
+from api import control, details, docs_page, exchange, log, openapi, page, requests, views
 from api.access import Caller, Role
 from api.answers import respond
 from api.catalogue import catalogue
@@ -36,6 +36,7 @@ def post_task(event: Event, _caller: Caller) -> Response[str]:
     """Send a task: a small call that nothing tracks."""
     task = requests.task_data(event)
     get_job_runner().dispatch_task(task.task_name, task.payload)
+    log.task_accepted(task.task_name)
     return respond(202, {"task_name": task.task_name, "status": "sent"})
 
 
@@ -103,24 +104,24 @@ ROUTES: Routes = {
     "/": {"GET": Route(get_page, OPEN)},
     "/assets/<version>/<name>": {"GET": Route(get_asset, OPEN)},
     "/tasks": {"POST": Route(post_task, Role.SERVICE)},
-    "/jobs": {"GET": Route(list_jobs, Role.READER), "POST": Route(post_job, Role.OPERATOR)},
+    "/jobs": {"GET": Route(list_jobs, Role.VIEWER), "POST": Route(post_job, Role.OPERATOR)},
     "/jobs/<job_id>": {
-        "GET": Route(get_job, Role.READER),
+        "GET": Route(get_job, Role.VIEWER),
         "DELETE": Route(control.delete_job, Role.OPERATOR),
     },
-    "/jobs/<job_id>/children": {"GET": Route(details.get_children, Role.READER)},
+    "/jobs/<job_id>/children": {"GET": Route(details.get_children, Role.VIEWER)},
     "/jobs/<job_id>/logs": {"GET": Route(details.get_logs, Role.OPERATOR)},
     "/jobs/<job_id>/rerun": {"POST": Route(control.rerun_job, Role.OPERATOR)},
     "/jobs/<job_id>/cancel": {"POST": Route(control.cancel_job, Role.OPERATOR)},
     "/jobs/<job_id>/retry": {"POST": Route(control.retry_job, Role.OPERATOR)},
-    "/paused": {"GET": Route(control.get_paused, Role.READER)},
+    "/paused": {"GET": Route(control.get_paused, Role.VIEWER)},
     "/paused/<kind>/<name>": {
         "PUT": Route(control.put_paused, Role.SERVICE),
         "DELETE": Route(control.delete_paused, Role.SERVICE),
     },
-    "/job-types": {"GET": Route(get_job_types, Role.READER)},
-    "/openapi.json": {"GET": Route(get_openapi, Role.READER)},
-    "/docs": {"GET": Route(get_docs, Role.READER)},
+    "/job-types": {"GET": Route(get_job_types, Role.VIEWER)},
+    "/openapi.json": {"GET": Route(get_openapi, Role.VIEWER)},
+    "/docs": {"GET": Route(get_docs, Role.VIEWER)},
     "/health": {"GET": Route(get_health, OPEN)},
 }
 app = exchange.resolver(ROUTES)

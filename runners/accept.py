@@ -59,6 +59,7 @@ def accept_job(
         request_id=context.request_id.get(),
         request_hash=request_hash,
         parent_id=parent_id,
+        created_by=context.recorded_author(),
     )
     if key is not None and row.request_hash != request_hash:
         raise IdempotencyConflict(key, row.id)

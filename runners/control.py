@@ -9,6 +9,7 @@ from runners.base import Send
 from runners.registry import registry
 from store import blobs, owner_verbs
 from store.job_request import JobRequest, Status
+from work import context
 
 _TRIES = 3  # a job may move between the read and the write, but not for ever
 
@@ -26,7 +27,8 @@ def cancel(row: JobRequest) -> JobRequest:
             raise WrongState(row.id, str(row.status), "cancelled", "that has not ended")
         running = row.status is Status.RUNNING
         try:
-            row = (owner_verbs.request_cancel if running else owner_verbs.cancel)(row)
+            stop = owner_verbs.request_cancel if running else owner_verbs.cancel
+            row = stop(row, by=context.recorded_author())
             log.cancelled_by_owner(row)
             return row
         except PreconditionFailed as refused:
@@ -53,7 +55,8 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
     most = job.retry.max_attempts if job.retry else 1
     if payload is not None and _has(row, payload):
         payload = None
-    row = owner_verbs.requeue(row, max_attempts=most, payload=payload)
+    by = context.recorded_author()
+    row = owner_verbs.requeue(row, max_attempts=most, payload=payload, by=by)
     log.queued_again(row)
     start(row, send)
     return row

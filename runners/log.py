@@ -51,17 +51,21 @@ def about(message: Message) -> Iterator[None]:
 
 @contextmanager
 def claimed(row: JobRequest) -> Iterator[None]:
-    """As `about`, once the row is ours."""
+    """As `about`, once the row is ours. What it dispatches has the author that it has."""
     fields = {
         "attempt": row.attempt,
         "leg": row.legs,
         "organization_id": row.organization_id,
     }
-    with _fields(fields):
-        wait = (row.started_at or 0) - max(row.queued_at or 0, row.run_at or 0)
-        logger.info("claimed", extra={"queue_wait_ms": wait})
-        metrics.emit("job_type", row.job_type, QueueWait=wait)
-        yield
+    token = context.author.set(context.Author.of_record(row.created_by))
+    try:
+        with _fields(fields):
+            wait = (row.started_at or 0) - max(row.queued_at or 0, row.run_at or 0)
+            logger.info("claimed", extra={"queue_wait_ms": wait})
+            metrics.emit("job_type", row.job_type, QueueWait=wait)
+            yield
+    finally:
+        context.author.reset(token)
 
 
 @contextmanager
@@ -85,7 +89,7 @@ def given(payload: BaseModel) -> None:
 
 def accepted(row: JobRequest) -> None:
     """A job was saved, for the request whose id this line carries."""
-    logger.info("accepted", extra=_whose(row))
+    logger.info("accepted", extra=_whose(row) | who())
 
 
 def not_claimed(why: Exception) -> None:
@@ -184,24 +188,24 @@ def crashed(error: BaseException) -> None:
 
 def cancelled_by_owner(row: JobRequest) -> None:
     """A job was cancelled, or asked to stop, by a person or a service."""
-    logger.info("cancel", extra=_whose(row))
+    logger.info("cancel", extra=_whose(row) | who())
     if row.status is Status.CANCELLED:
         metrics.emit("job_type", row.job_type, Cancelled=1)
 
 
 def queued_again(row: JobRequest) -> None:
     """A finished job is to be done again."""
-    logger.info("queued again", extra=_whose(row))
+    logger.info("queued again", extra=_whose(row) | who())
 
 
 def deleted(row: JobRequest) -> None:
     """A finished job was forgotten."""
-    logger.info("deleted", extra=_whose(row))
+    logger.info("deleted", extra=_whose(row) | who())
 
 
 def brake_set(brake: Brake) -> None:
     """A job type or a queue was paused or resumed."""
-    logger.info(str(brake.state), extra={str(brake.kind): brake.name})
+    logger.info(str(brake.state), extra={str(brake.kind): brake.name} | who())
 
 
 # --- tasks ----------------------------------------------------------------------------------------
@@ -227,6 +231,16 @@ def task_will_retry(message: TaskMessage, error: BaseException, delay: float) ->
 
 def _will_retry(error: BaseException, delay: float) -> None:
     logger.warning("attempt failed, will retry", exc_info=error, extra={"delay_s": round(delay, 1)})
+
+
+def who() -> dict[str, Any]:
+    """Return the fields of a line about what somebody asked for: who did, in which role, and for
+    which organisation, if the caller is bound to one."""
+    author = context.author.get()
+    if author is None:
+        return {}
+    bound = {"organization_id": author.organization_id} if author.organization_id else {}
+    return {"caller": author.name, "role": author.role, **bound}
 
 
 def _whose(row: JobRequest) -> dict[str, Any]:

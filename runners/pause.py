@@ -17,6 +17,7 @@ from store import aws, clock, pauses, verbs
 from store.job_request import JobRequest, Status
 from store.pauses import Brake, Held, Kind
 from store.queries import read
+from work import context
 
 # How soon the timer looks again at a job that is held back: its brake knows of it, so this only
 # makes sure. The time it has waited so far, within these.
@@ -41,7 +42,7 @@ def pause(kind: Kind, name: str) -> Brake:
         return brake
     if len(brakes.all) >= _BRAKES_AT_MOST:
         raise TooManyPaused(_BRAKES_AT_MOST)
-    brake = pauses.pause(kind, name)
+    brake = pauses.pause(kind, name, by=context.recorded_author())
     log.brake_set(brake)
     return brake
 
@@ -49,7 +50,7 @@ def pause(kind: Kind, name: str) -> Brake:
 def resume(kind: Kind, name: str, send: Send) -> None:
     """Let go on what was held back. Nothing happens if it was not paused."""
     if pauses.brakes(fresh=True).find(kind, name):
-        log.brake_set(pauses.release(kind, name))
+        log.brake_set(pauses.release(kind, name, by=context.recorded_author()))
         pump(send, until=clock.now() + _RESUME_TIME, most=_AT_ONCE)
 
 

@@ -102,6 +102,9 @@ class JobRequest(Table):
     request_hash = nullable(UnicodeAttribute())  # of what was asked under an idempotency key
     request_id = nullable(UnicodeAttribute())  # the HTTP request that dispatched it
     parent_id = nullable(UnicodeAttribute())  # the job that dispatched it
+    created_by = nullable(UnicodeAttribute())  # who did, as "role:name"
+    requeued_by = nullable(UnicodeAttribute())  # who had it done again last
+    cancelled_by = nullable(UnicodeAttribute())  # who cancelled it, or asked it to stop
 
     # how far it is
     status = Enumerated(Status)

@@ -7,19 +7,20 @@ from typing import Any
 
 from pynamodb.exceptions import DeleteError
 from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
 
 from store import blobs, bucket, change, clock, earlier_errors, steps
 from store.job_request import JobRequest, Status, due_shard
 from store.queries import read
 
 
-def cancel(job: JobRequest) -> JobRequest:
+def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
     """The outcome of a job that nobody is working on. Raises PreconditionFailed if somebody is, or
     if it is finished."""
     return change.write(
         "cancel",
         job,
-        change.finished(Status.CANCELLED),
+        [*change.finished(Status.CANCELLED), *_first(JobRequest.cancelled_by, by)],
         _same_owner(job)
         & JobRequest.status.is_in(
             Status.SCHEDULED, Status.WAITING, Status.QUEUED, Status.RETRYABLE
@@ -28,13 +29,13 @@ def cancel(job: JobRequest) -> JobRequest:
     )
 
 
-def request_cancel(job: JobRequest) -> JobRequest:
+def request_cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
     """Ask a running job to stop: it learns of it with its next written checkpoint. Raises
     PreconditionFailed if it is not running."""
     return change.write(
         "request_cancel",
         job,
-        [JobRequest.cancel_requested.set(True)],
+        [JobRequest.cancel_requested.set(True), *_first(JobRequest.cancelled_by, by)],
         _same_owner(job) & (JobRequest.status == Status.RUNNING),
         landed=lambda row: (
             bool(row.cancel_requested) and row.status in (Status.RUNNING, Status.CANCELLED)
@@ -42,7 +43,9 @@ def request_cancel(job: JobRequest) -> JobRequest:
     )
 
 
-def requeue(job: JobRequest, *, max_attempts: int, payload: Any = None) -> JobRequest:
+def requeue(
+    job: JobRequest, *, max_attempts: int, payload: Any = None, by: str | None = None
+) -> JobRequest:
     """A failed or cancelled job is queued again, with all its attempts and legs before it.
 
     It resumes at its cursor; with another payload it begins anew, with no step done and no child.
@@ -59,12 +62,13 @@ def requeue(job: JobRequest, *, max_attempts: int, payload: Any = None) -> JobRe
         JobRequest.legs.set(0),
         JobRequest.payload_key.set(key) if key else JobRequest.payload_key.remove(),
         JobRequest.payload.set(inline) if inline else JobRequest.payload.remove(),
+        JobRequest.requeued_by.set(by) if by else JobRequest.requeued_by.remove(),
         *(
             getattr(JobRequest, name).remove()
             for name in (
                 *("attempt_started_at", "started_at", "finished_at", "expires_at", "run_at"),
                 *("error", "result_message", "cancel_requested", "claim_token", "send_id"),
-                *("failed_organization", "failed_key"),
+                *("failed_organization", "failed_key", "cancelled_by"),
             )
         ),
     ]
@@ -120,6 +124,11 @@ def _delete_objects(job: JobRequest) -> None:
     if read(job.id) is None:
         bucket.delete_all(f"partial/{job.id}")
         bucket.delete_all(f"results/{job.organization_id}/{job.id}")
+
+
+def _first(attribute: Any, by: str | None) -> list[Action]:
+    """Name who asked first; asking again changes nothing."""
+    return [] if by is None else [attribute.set(attribute | by)]
 
 
 def _same_owner(job: JobRequest) -> Condition:

@@ -15,7 +15,7 @@ from pynamodb.exceptions import DeleteError
 
 from store import change, clock
 from store.job_request import JobRequest
-from store.table import Enumerated, Integer, Table
+from store.table import Enumerated, Integer, Table, nullable
 
 # How long a process goes by what it has read: a pause takes effect everywhere after this time.
 CACHED = 10 * clock.SECOND
@@ -50,6 +50,7 @@ class Brake(Table):
     sk = UnicodeAttribute(range_key=True)  # kind and name
     state = Enumerated(State)
     changed_at = Integer()
+    changed_by = nullable(UnicodeAttribute())  # who did, as "role:name"
 
     @property
     def kind(self) -> Kind:
@@ -129,14 +130,14 @@ def brake_on(job: JobRequest) -> Brake | None:
     return brakes().on(job) and brakes(fresh=True).on(job)
 
 
-def pause(kind: Kind, name: str) -> Brake:
+def pause(kind: Kind, name: str, *, by: str | None = None) -> Brake:
     """Put a brake on."""
-    return _set(kind, name, State.PAUSED)
+    return _set(kind, name, State.PAUSED, by)
 
 
-def release(kind: Kind, name: str) -> Brake:
+def release(kind: Kind, name: str, *, by: str | None = None) -> Brake:
     """Let a brake go: what it holds back is to be let go."""
-    return _set(kind, name, State.RESUMING)
+    return _set(kind, name, State.RESUMING, by)
 
 
 def forget(brake: Brake) -> None:
@@ -185,8 +186,8 @@ class _Cache:
 _cache = _Cache()
 
 
-def _set(kind: Kind, name: str, state: State) -> Brake:
-    brake = Brake(sk=_key(kind, name), state=state, changed_at=clock.now())
+def _set(kind: Kind, name: str, state: State, by: str | None) -> Brake:
+    brake = Brake(sk=_key(kind, name), state=state, changed_at=clock.now(), changed_by=by)
     brake.save()
     _cache.read_at = 0
     return brake

@@ -39,6 +39,7 @@ def save(
     request_id: str | None = None,
     request_hash: str | None = None,
     parent_id: str | None = None,
+    created_by: str | None = None,
 ) -> JobRequest:
     """A new job, due: from here on it can't be lost. A large payload is stored first.
 
@@ -60,6 +61,7 @@ def save(
         request_id=request_id,
         request_hash=request_hash,
         parent_id=parent_id,
+        created_by=created_by,
         status=Status.SCHEDULED if later else Status.QUEUED,
         max_attempts=max_attempts,
         run_at=run_at if later else None,

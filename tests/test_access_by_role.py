@@ -15,7 +15,7 @@ from worker_log import make_worker_log
 
 pytestmark = pytest.mark.usefixtures("aws")
 
-ROLES = ("reader", "operator", "service")
+ROLES = ("viewer", "reader", "operator", "service")
 GUARDED = {name: entry for name, entry in EVERY_ROUTE.items() if entry.least is not None}
 EACH = pytest.mark.parametrize("entry", GUARDED.values(), ids=map(" ".join, GUARDED))
 
@@ -80,7 +80,7 @@ def test_a_token_without_a_role_is_refused_and_told_which_claim_was_looked_at(
     before = everything()
     for claims in (None, {}, {"sub": "user-1", "organization_id": "ours", "scope": "operator"}):
         detail = refused(call(method, path, claims=claims, **parts))
-        assert "none of the roles reader, operator, service in its claim 'roles'" in detail
+        assert "none of the roles viewer, reader, operator, service in its claim 'roles'" in detail
     assert everything() == before
 
 

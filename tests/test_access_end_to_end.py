@@ -14,7 +14,7 @@ pytestmark = pytest.mark.e2e
 
 GUARDED = {name: entry for name, entry in EVERY_ROUTE.items() if entry.least is not None}
 EACH = pytest.mark.parametrize("entry", GUARDED.values(), ids=map(" ".join, GUARDED))
-ROLES = ("reader", "operator", "service")
+ROLES = ("viewer", "reader", "operator", "service")
 NOBODYS = {"ours": "0" * 32, "theirs": "f" * 32}
 ALL = {"roles": "service", "organization_id": "ours"}
 

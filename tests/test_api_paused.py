@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("worker")
 
 def paused() -> list[tuple[str, str]]:
     found = call("GET", "/paused").json["paused"]
-    assert all(each.keys() == {"kind", "name", "paused_at"} for each in found)
+    assert all(each.keys() == {"kind", "name", "paused_at", "paused_by"} for each in found)
     return sorted((each["kind"], each["name"]) for each in found)
 
 

@@ -62,7 +62,12 @@ def dispatch(job_type: str = "sample_once") -> str:
         campaign_id="campaign-2026-spring",
         payload={"number": 7, "text": "uploads/a-typical-organization/contacts.csv"},
     )
-    return get_job_runner().dispatch_job(job).id
+    arn = "arn:aws:sts::123456789012:assumed-role/campaign-service-production/i-0f3a9c27e1b4d5a68"
+    token = context.author.set(context.Author("service", arn))
+    try:
+        return get_job_runner().dispatch_job(job).id
+    finally:
+        context.author.reset(token)
 
 
 def test_a_tracked_job_costs_one_put_one_invoke_two_updates_and_no_read(
@@ -161,6 +166,7 @@ def test_a_child_that_never_fails_has_a_row_under_1_kb_with_every_field_in_it(
     [child_id] = [each.id for each in queries.page("a-typical-organization", limit=2).jobs][:1]
     finished = item(child_id)
     assert finished["parent_id"] == {"S": parent_id}
+    assert finished["created_by"]["S"].startswith("service:assumed-role/")
     assert max(map(size, (*claimed, finished))) < 1024
     assert write_units(claimed[0], finished) == 2
 
