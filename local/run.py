@@ -16,7 +16,7 @@ from cli.local_aws import STACK_FILE
 from cli.signing_proxy import signing_proxy
 from local import env_file
 from local.containers import bridge_addresses
-from local.demo import run_import, upload_sample
+from local.demo import run_import, upload_few, upload_sample
 from local.home import only_run
 from local.pipeline import run_pipeline
 from local.problem import LocalProblem
@@ -60,6 +60,7 @@ def _run(steps: Steps, demo: bool, addresses: list[str]) -> int:
         env_file.save(stack, home)
         steps.begin(f"Uploading {ROWS:,} contacts")
         expected = upload_sample(stack, home)
+        upload_few(stack)
         steps.end()
         with import_bar() as bar:
             imported = run_import(stack, expected, bar.show)

@@ -27,7 +27,15 @@ logger = Logger()
 def adopt_standard_logging() -> None:
     """Lines that work and libraries log through Python's own `logging` carry the same fields."""
     for handler in logging.getLogger().handlers:
-        handler.setFormatter(logger.registered_formatter)
+        ends_lines = isinstance(handler, logging.StreamHandler)
+        handler.setFormatter(logger.registered_formatter if ends_lines else _Line())
+
+
+class _Line(logging.Formatter):
+    """Ends a line itself: Lambda's own handler writes what it is given, and no more."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return logger.registered_formatter.format(record) + "\n"
 
 
 # --- the fields of every line ---------------------------------------------------------------------

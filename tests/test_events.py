@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from local.build import ROOT
-from local.credentials import credentials, session
+from local.credentials import credentials
+from local.demo import upload_few
 from local.env_file import variables
 from local_stack import Local
 from runtime_emulator import RuntimeEmulator, runtime_emulator
@@ -107,7 +108,7 @@ def invoke(local: Local, tmp_path_factory: pytest.TempPathFactory) -> Iterator[I
     """Hand the event in a file to the function that its name begins with."""
     logs = tmp_path_factory.mktemp("runtime-emulators")
     running: dict[str, RuntimeEmulator] = {}
-    _upload_contacts(local)
+    upload_few(local.stack)
     with ExitStack() as stops:
 
         def invoke(name: str) -> Any:
@@ -125,15 +126,6 @@ def invoke(local: Local, tmp_path_factory: pytest.TempPathFactory) -> Iterator[I
             return running[function].invoke(json.loads(EVENTS[name].read_text()))
 
         yield invoke
-
-
-def _upload_contacts(local: Local) -> None:
-    s3 = session(local.stack).client("s3", endpoint_url=local.stack.endpoint_url)
-    s3.put_object(
-        Bucket=local.stack.bucket_name,
-        Key="uploads/default/contacts.csv",
-        Body=b"first_name,last_name,cell\nAda,Lovelace,(212) 555-0123\n",
-    )
 
 
 def test_every_event_has_an_answer_here() -> None:
