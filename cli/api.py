@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 from cli.api_client import Answer, ApiClient
 from cli.problem import Exit, Problem
 from cli.refusals import no_answer, refused
+from cli.sending import is_private
 from cli.signing import Bearer, Signer
 
 if TYPE_CHECKING:
@@ -175,6 +176,12 @@ class Api:
 def access(where: "Where") -> Signer | Bearer:
     """What lets the caller in: a token, or a signature."""
     if where.token:
+        if not is_private(where.api_address):
+            raise Problem(
+                f"The token is not sent to {where.api_address}: who is on the way could read it.",
+                hint="Use the API's https address.",
+                code=Exit.NO_ACCESS,
+            )
         return Bearer(where.token)
     address_known = where.api_url and where.api_address == where.api_url
     session = where.session if address_known else where.stack_session

@@ -10,6 +10,7 @@ from typing import Any
 
 from botocore.credentials import Credentials
 
+from cli.sending import send
 from cli.signing import Bearer, Signer
 from cli.stack import Stack
 
@@ -80,7 +81,7 @@ class ApiClient:
             sent = self._access.headers(method, url, data, sent)
         call = urllib.request.Request(url, data, sent, method=method)  # noqa: S310  (http or https)
         try:
-            with urllib.request.urlopen(call, timeout=self._patience) as response:  # noqa: S310
+            with send(call, self._patience) as response:
                 return Answer(response.status, response.headers, response.read().decode())
         except urllib.error.HTTPError as refused:
             with refused:

@@ -27,12 +27,22 @@ STATUS_COLOURS = {
 def print_json(value: Any) -> None:
     """One value, indented for a terminal, on one line in a pipe."""
     indent = 2 if sys.stdout.isatty() else None
-    click.echo(json.dumps(value, indent=indent, ensure_ascii=False))
+    click.echo(as_json(value, indent=indent))
 
 
 def print_json_line(value: Any) -> None:
     """One of several values, each on a line."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(as_json(value))
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON, in which what would steer a terminal is written as an escape."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return "".join(each if each.isprintable() or each == "\n" else _escaped(each) for each in text)
+
+
+def _escaped(character: str) -> str:
+    return json.dumps(character)[1:-1]
 
 
 def console() -> "Console":

@@ -60,6 +60,12 @@ def refused(where: "Where", answer: Answer) -> Problem:
         return _not_let_in(where, said)
     if answer.status == 403 and "status" not in said:  # the gateway's own; the API's says why
         return _forbidden(where, said)
+    if 300 <= answer.status < 400:
+        return Problem(
+            f"{where.api_address} answered with a redirect to {answer.headers.get('Location')}.",
+            hint="Credentials follow no redirect. If the API has moved, name it: --api-url.",
+            code=Exit.NO_ACCESS,
+        )
     if answer.status in _BUSY:
         words = said.get("detail") or said.get("message") or "it gave no reason"
         wait = answer.headers.get("Retry-After")

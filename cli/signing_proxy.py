@@ -18,6 +18,7 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from cli.sending import send
 from cli.signing import Bearer, Signer
 
 _LONGEST_BODY = 6 * 1024 * 1024  # what Lambda takes
@@ -86,10 +87,12 @@ class _Handler(BaseHTTPRequestHandler):
         signed = self.server.access.headers(self.command, url, data, headers)
         call = urllib.request.Request(url, data, signed, method=self.command)  # noqa: S310
         try:
-            with urllib.request.urlopen(call, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
+            with send(call, _TIMEOUT_SECONDS) as response:
                 return response.status, response.headers, response.read()
         except urllib.error.HTTPError as answer:
             with answer:
+                if 300 <= answer.code < 400 and answer.code != 304:
+                    return 502, *_problem(502, "No answer", _redirects(self.server.api_url))
                 return answer.code, answer.headers, answer.read()
         except OSError as error:
             words = f"the API at {self.server.api_url} can't be reached: {error}"
@@ -146,7 +149,12 @@ class _Handler(BaseHTTPRequestHandler):
         """The API logs its calls."""
 
 
+def _redirects(api_url: str) -> str:
+    return f"the API at {api_url} answers with a redirect, and no credentials follow one"
+
+
 def _problem(status: int, title: str, detail: str) -> tuple[Message, bytes]:
     headers = Message()
     headers["Content-Type"] = "application/problem+json"
+    headers["X-Content-Type-Options"] = "nosniff"
     return headers, json.dumps({"title": title, "status": status, "detail": detail}).encode()

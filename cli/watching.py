@@ -110,7 +110,7 @@ class Bars:
 
     def note(self, words: str) -> None:
         """Above the bars."""
-        self._progress.console.print(words, style="dim")
+        self._progress.console.print(output.plain(words), style="dim")
 
 
 def screen(ids: Sequence[str], *, as_json: bool) -> AbstractContextManager[Screen]:

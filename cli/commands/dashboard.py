@@ -1,6 +1,7 @@
 """jobs dashboard: the page, served on this machine, its calls signed."""
 
 import time
+from contextlib import nullcontext
 
 import click
 
@@ -15,8 +16,10 @@ from cli.where import Where
 @click.option("--browser/--no-browser", default=True, help="Whether to open it.")
 def command(where: Where, port: int | None, browser: bool) -> None:
     """Open the dashboard of the stack in your browser, until Ctrl-C. It is served on this machine
-    alone and acts with your credentials, at an address that nobody can guess: don't pass it on."""
+    alone and acts with your credentials, at an address that nobody can guess: don't pass it on. If
+    your browser can't read the file that leads there, open the address yourself."""
     from cli.api import access
+    from cli.opening import opened
     from cli.signing_proxy import signing_proxy
 
     where.api.types()  # says what is wrong now, and not in the page
@@ -26,9 +29,8 @@ def command(where: Where, port: int | None, browser: bool) -> None:
                 output.print_json_line({"url": url})
             else:
                 click.echo(f"{url}\nThe dashboard of {where.name}. Ctrl-C stops it.")
-            if browser:
-                click.launch(url)
-            _until_stopped()
+            with opened(url) if browser else nullcontext():
+                _until_stopped()
     except OSError as taken:
         raise Problem(f"Port {port} can't be used: {taken.strerror}.") from None
 

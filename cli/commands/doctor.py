@@ -44,9 +44,9 @@ def command(where: Where) -> Exit:
 
 def _print(finding: "Finding") -> None:
     verdict = click.style(f"{finding.verdict:<7}", fg=_COLOURS[finding.verdict])
-    click.echo(f"{verdict}  {finding.check:<20} {finding.what}")
+    click.echo(f"{verdict}  {finding.check:<20} {output.plain(finding.what)}")
     if finding.mend:
-        click.echo(f"{'':<30}{click.style('mend: ', dim=True)}{finding.mend}")
+        click.echo(f"{'':<30}{click.style('mend: ', dim=True)}{output.plain(finding.mend)}")
 
 
 def _print_sum(where: Where, wrong: int, unknown: int) -> None:

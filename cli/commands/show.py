@@ -1,6 +1,5 @@
 """jobs show: one job, with everything there is to know."""
 
-import json
 from typing import Any
 
 import click
@@ -41,7 +40,7 @@ def command(where: Where, job_id: str, traceback: bool) -> None:
     _print_earlier_errors(job)
     _print_children(*where.api.children(job["id"]))
     for note in job.get("notes") or []:
-        click.echo(f"\nNote: {note}")
+        click.echo(f"\nNote: {output.plain(note)}")
 
 
 def _facts(job: Job) -> list[tuple[str, str]]:
@@ -70,7 +69,7 @@ def _time(iso: str | None) -> str:
 
 
 def _print_value(value: Any) -> None:
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text = output.as_json(value, indent=2)
     click.echo("\n".join(f"  {line}" for line in text.splitlines()))
 
 

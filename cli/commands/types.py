@@ -42,7 +42,8 @@ def _show_one(where: Where, types: dict[str, Any], name: str) -> None:
     if where.json:
         output.print_json(entry)
         return
-    click.echo(f"{click.style(name, bold=True)}, a {kind}. {entry['description']}")
+    description = output.plain(entry["description"])
+    click.echo(f"{click.style(name, bold=True)}, a {kind}. {description}")
     _print_fields(entry["payload_schema"])
     verb = "dispatch" if kind == "job" else "task"
     campaign = "--campaign ..." if entry.get("needs_campaign") else ""
