@@ -49,7 +49,7 @@ class Assigning:
 
     def run(self) -> dict[str, Any]:
         """Do what is left to do; the job's result."""
-        self._checkpoint()  # the first is always written: nothing is assigned by a run unnamed
+        self._checkpoint(durable=True)  # nothing is assigned by a run that no checkpoint names
         if self._contacts is None:
             self._count()
         with PatientPool(_AT_ONCE, self._job.time_left) as pool:
@@ -122,7 +122,7 @@ class Assigning:
         self._last = cell
         self._read += 1
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self, *, durable: bool = False) -> None:
         cursor = {
             "run": self._run,
             "kept": self._shares.kept,
@@ -137,4 +137,4 @@ class Assigning:
             share = self._read / max(1, self._contacts)
             progress = _COUNTING + (100 - _COUNTING) * min(1.0, share)
             message = f"{sum(self._shares.dealt):,} of {self._contacts:,} contacts assigned"
-        self._job.checkpoint(cursor, progress=progress, message=message)
+        self._job.checkpoint(cursor, progress=progress, message=message, durable=durable)

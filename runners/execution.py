@@ -5,12 +5,14 @@ Every runner ends here, with a message that has been through JSON.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from errors import LegsSpent, PreconditionFailed, TimedOut, UnknownJobType
+from pydantic import BaseModel
+
+from errors import InvalidPayload, LegsSpent, PreconditionFailed, TimedOut
 from runners import log, pause
 from runners.base import Send
 from runners.children import Children
+from runners.claiming import Invocation, claim
 from runners.messages import JobMessage, Message, TaskMessage
 from runners.outcome import answer, answer_failed_task, wake
 from runners.registry import registry
@@ -23,6 +25,21 @@ from work.results import as_json
 from work.running_job import RunningJob
 from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver
 from work.time_budget import TimeBudget
+
+# How long a payload that its model refuses may wait for a deploy to go through, in seconds.
+_DEPLOY_TIME = 60 * 60.0
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One claim of a job: what it is, what its function is handed, and the way to send more."""
+
+    job: Job
+    row: JobRequest
+    invocation: Invocation
+    budget: TimeBudget
+    running: RunningJob
+    send: Send | None
 
 
 def run(message: Message, *, deadline: int, send: Send | None) -> None:
@@ -40,46 +57,43 @@ def run(message: Message, *, deadline: int, send: Send | None) -> None:
 
 def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
     """Claim a job, run its function, record the outcome."""
-    row = _claim(message, deadline, send)
+    invocation = Invocation(clock.now(), deadline)
+    row = claim(message, invocation, send)
     if row is None:
         return
     with log.claimed(row):
-        this = _begin(row, deadline, send)
-        try:
-            with alarm(this.budget.left()):
-                result = _call(this)
-        except ClaimLost as lost:
-            log.claim_lost(lost)
-        except CancelAsked:
-            _record(lambda: log.cancelled(verbs.stop(row, reached=this.running.reached)))
-        except LegOver:
-            _end_leg(this)
-        except Paused as paused:
-            _hold_back(this, paused.brake)
-        except TimeOver:
-            _record_failure(this, TimedOut(this.job.timeout or 0, own=this.budget.by_timeout))
-        except BaseException as error:  # noqa: BLE001 - whatever a job raises is its error
-            _record_failure(this, error)
-            _let_through(error)
-        else:
-            said = this.running.message
-            _record(lambda: log.succeeded(verbs.succeed(row, result, message=said)))
+        this = _begin(row, invocation, send)
+        payload = _prepare(this)
+        if payload is not None:
+            _run_function(this, payload)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """One claim of a job: what it is, what its function is handed, and the way to send more."""
+def _run_function(this: _Run, payload: BaseModel) -> None:
+    row = this.row
+    try:
+        with alarm(this.budget.left()):
+            result = as_json(this.job.function(this.running, payload))
+    except ClaimLost as lost:
+        log.claim_lost(lost)
+    except CancelAsked:
+        _record(this, lambda: log.cancelled(verbs.stop(row, reached=this.running.reached)))
+    except LegOver:
+        _end_leg(this)
+    except Paused as paused:
+        _hold_back(this, paused.brake)
+    except TimeOver:
+        _record_failure(this, TimedOut(this.job.timeout or 0, own=this.budget.by_timeout))
+    except BaseException as error:  # noqa: BLE001 - whatever a job raises is its error
+        _record_failure(this, error)
+        _let_through(error)
+    else:
+        said = this.running.message
+        _record(this, lambda: log.succeeded(verbs.succeed(row, result, message=said)))
 
-    job: Job
-    row: JobRequest
-    budget: TimeBudget
-    running: RunningJob
-    send: Send | None
 
-
-def _begin(row: JobRequest, deadline: int, send: Send | None) -> _Run:
+def _begin(row: JobRequest, invocation: Invocation, send: Send | None) -> _Run:
     job = registry().job(row.job_type)
-    budget = TimeBudget(deadline=deadline, timeout_at=_timeout_at(job, row))
+    budget = TimeBudget(deadline=invocation.deadline, timeout_at=_timeout_at(job, row))
     running = RunningJob(
         row,
         budget,
@@ -87,31 +101,47 @@ def _begin(row: JobRequest, deadline: int, send: Send | None) -> _Run:
         has_next_leg=send is not None,
         may_wait=send is not None and row.legs < job.max_legs,
     )
-    return _Run(job, row, budget, running, send)
+    return _Run(job, row, invocation, budget, running, send)
 
 
-def _claim(message: JobMessage, deadline: int, send: Send | None) -> JobRequest | None:
-    """The message's job, ours alone; None if it is not to be run now."""
+def _prepare(this: _Run) -> BaseModel | None:
+    """Return the payload of a claimed job; None if its function is not to be called.
+
+    What goes wrong before that call costs no attempt: the job goes back, to be tried again later,
+    and fails of it only if it has not passed after a while.
+    """
     try:
-        registry().job(message.job_type)
-        if pause.holds_back(message):
-            return None
-        return verbs.claim(
-            message.id, job_type=message.job_type, send_id=message.send_id, deadline=deadline
+        given = aws.retry_until(
+            this.invocation.may_begin_until,
+            lambda: blobs.get(this.row.payload, this.row.payload_key),
         )
-    except UnknownJobType as unknown:
-        log.left_for_later(unknown)  # unclaimed, it stays due: a newer deploy may know it
-    except PreconditionFailed as refused:
-        log.not_claimed(refused)
-        _delay_again(refused.row, send)
+        payload = registry().job_payload(this.row.job_type, given)
+    except InvalidPayload as error:
+        _give_back(this, error, _DEPLOY_TIME)  # a newer deploy's model may have taken it
+    except aws.FAILURES as error:
+        _give_back(this, error, this.job.start_within)
+    except Exception as error:  # noqa: BLE001 - its object is gone, say: later is no better
+        _record_failure(this, error)
+    else:
+        if this.invocation.is_young:
+            log.given(payload)
+            return payload
+        _release(this)
+        wake(this.row, this.send)
     return None
 
 
-def _delay_again(row: JobRequest | None, send: Send | None) -> None:
-    """A message that came before its job's time is sent again, for then. One that was refused for
-    another reason is not: its job is due."""
-    if row is not None and row.early:
-        wake(row, send, row.early / clock.SECOND)
+def _give_back(this: _Run, error: Exception, seconds: float) -> None:
+    """Release the job, for the timer to send again; fail it once it could have run so long ago."""
+    if clock.now() - this.row.could_run_at > seconds * clock.SECOND:
+        _record_failure(this, error)
+    else:
+        log.left_for_later(error)
+        _release(this)
+
+
+def _release(this: _Run) -> None:
+    _record(this, lambda: log.released(verbs.release(this.row)))
 
 
 def _let_through(error: BaseException) -> None:
@@ -123,11 +153,12 @@ def _let_through(error: BaseException) -> None:
 def run_task(message: TaskMessage, *, send: Send | None) -> None:
     """Run a task's function; if it fails and is tagged, send it again.
 
-    An unknown task, or one that can't be sent again, raises: Lambda keeps the event.
+    A task that is unknown, has a payload that is refused, or can't be sent again raises: Lambda
+    keeps the event. A newer deploy may know it.
     """
     task = registry().task(message.name)
+    payload = registry().task_payload(message.name, message.payload)
     try:
-        payload = registry().task_payload(message.name, message.payload)
         log.given(payload)
         task.function(payload)
     except BaseException as error:  # noqa: BLE001 - whatever a task raises is its error
@@ -135,13 +166,6 @@ def run_task(message: TaskMessage, *, send: Send | None) -> None:
         _let_through(error)
     else:
         log.task_done(message)
-
-
-def _call(this: _Run) -> Any:
-    given = blobs.get(this.row.payload, this.row.payload_key)
-    payload = registry().job_payload(this.row.job_type, given)
-    log.given(payload)
-    return as_json(this.job.function(this.running, payload))
 
 
 def _timeout_at(job: Job, row: JobRequest) -> int | None:
@@ -162,14 +186,16 @@ def _end_leg(this: _Run) -> None:
     if this.row.legs >= this.job.max_legs:
         _record_failure(this, LegsSpent(this.row.legs))
     else:
-        _record(queue)
+        _record(this, queue)
 
 
 def _hold_back(this: _Run, brake: Brake) -> None:
     """Let the job wait for its brake; if that can't be written, it is held back when it comes to
     its next leg."""
     try:
-        _record(lambda: pause.hold(brake, this.row, this.running.reached))
+        pause.hold(brake, this.row, this.running.reached)
+    except PreconditionFailed as refused:
+        log.claim_lost(refused)
     except aws.FAILURES as error:
         log.crashed(error)
         _end_leg(this)
@@ -180,13 +206,13 @@ def _record_failure(this: _Run, error: BaseException) -> None:
         ended = answer(this.row, error, this.send, reached=this.running.reached)
         log.attempt_failed(ended, error)
 
-    _record(fail)
+    _record(this, fail)
 
 
-def _record(outcome: Callable[[], None]) -> None:
-    """Write how this invocation's run ended; if somebody else has moved the row on, it counts for
-    nothing."""
+def _record(this: _Run, outcome: Callable[[], None]) -> None:
+    """Write how this invocation's run ended, and keep trying for as long as the invocation lasts.
+    If somebody else has moved the row on, it counts for nothing."""
     try:
-        outcome()
+        aws.retry_until(this.invocation.deadline, outcome)
     except PreconditionFailed as refused:
         log.claim_lost(refused)

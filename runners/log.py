@@ -120,6 +120,14 @@ def left_for_later(why: Exception) -> None:
     logger.warning("left for later", extra={"why": str(why)})
 
 
+def released(row: JobRequest) -> None:
+    """Log that a claimed job went back before its function was called."""
+    if row.status is Status.CANCELLED:
+        cancelled(row)
+    else:
+        logger.info("released", extra={"status": str(row.status)})
+
+
 def left_due(row: JobRequest, why: Exception) -> None:
     """The message did not leave; the timer will send it."""
     logger.warning("not sent, stays due", extra=_whose(row) | {"why": str(why)})

@@ -5,6 +5,7 @@ from typing import Any
 
 from errors import (
     Interrupted,
+    InvalidPayload,
     MalformedMessage,
     PreconditionFailed,
     SendFailed,
@@ -20,7 +21,7 @@ from store.job_request import Status
 from store.queries import read
 
 # What a worker raises for a task that it can't begin.
-_NOT_KNOWN = (UnknownTask.__name__, UnknownMessageVersion.__name__)
+_NOT_KNOWN = (UnknownTask.__name__, UnknownMessageVersion.__name__, InvalidPayload.__name__)
 # What Lambda says when its handler could not be loaded: nothing of ours has run.
 _NOT_LOADED = (
     "Runtime.ImportModuleError",
@@ -34,10 +35,10 @@ _LATER = 60.0  # seconds: by then a deploy may be through
 def settle(record: object, send: Send) -> None:
     """Settle one record of an asynchronous invocation that failed (an OnFailure destination's).
 
-    A job is settled only if it is running under this very message: a duplicate that failed says
-    nothing about the invocation that has the claim. Raises MalformedMessage or
-    UnknownMessageVersion for a record that is not of a message of ours, UnknownTask and SendFailed:
-    such a record has to be kept.
+    A job is settled only if it is running under this very message, and if something may have run: a
+    duplicate that failed says nothing about the invocation that has the claim. Raises
+    MalformedMessage or UnknownMessageVersion for a record that is not of a message of ours,
+    UnknownTask, InvalidPayload and SendFailed: such a record has to be kept.
     """
     if not isinstance(record, Mapping) or "requestPayload" not in record:
         raise MalformedMessage("a failure record without the event that failed (requestPayload)")
@@ -45,10 +46,13 @@ def settle(record: object, send: Send) -> None:
     error = Interrupted(_how(record))
     with log.about(message):
         match message:
+            case JobMessage() if _never_ran(record):
+                log.not_settled("not of this message: its invocation began nothing")
             case JobMessage():
                 _settle_job(message, error, send)
             case TaskMessage() if _never_ran(record):
-                registry().task(message.name)  # or it is kept, until we know it
+                # Or it is kept, until we know it, and take its payload.
+                registry().task_payload(message.name, message.payload)
                 send(message, _LATER)
             case TaskMessage():
                 could_not_send = _response(record).get("errorType") == SendFailed.__name__
@@ -68,7 +72,7 @@ def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
 
 
 def _never_ran(record: Mapping[str, Any]) -> bool:
-    """Whether the task's function was not called: a worker of an older deploy did not know it, the
+    """Whether no function was called: a worker of an older deploy did not know the task, the
     worker of this one could not be loaded, or the event grew too old in Lambda's queue."""
     context = record.get("requestContext")
     context = context if isinstance(context, Mapping) else {}

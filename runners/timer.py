@@ -180,7 +180,7 @@ def _expire(row: JobRequest, late: JobRunnersError) -> Met:
 def _too_late(row: JobRequest) -> bool:
     """Only until it has started for the first time."""
     never_started = row.legs == 0 and row.status in (Status.QUEUED, Status.SCHEDULED)
-    return never_started and clock.now() - _could_run(row) > _start_within(row) * clock.SECOND
+    return never_started and clock.now() - row.could_run_at > _start_within(row) * clock.SECOND
 
 
 def _forgotten(row: JobRequest) -> bool:
@@ -194,12 +194,8 @@ def _start_within(row: JobRequest) -> float:
     return known.start_within if known else DAY_IN_SECONDS
 
 
-def _could_run(row: JobRequest) -> int:
-    return max(row.queued_at or row.created_at, row.run_at or 0)
-
-
 def _later_look(row: JobRequest) -> int:
     """Twice as far from when it could first run as now, so looks double: a backlog behind a few
     workers is sent again in proportion to its jobs, not to the minutes it lasts."""
-    age = clock.now() - _could_run(row)
+    age = clock.now() - row.could_run_at
     return clock.now() + min(max(age, change.GRACE), _LONGEST_GAP)

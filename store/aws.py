@@ -1,7 +1,9 @@
 """Clients of AWS services: one botocore session for all, each client built when first used."""
 
 import threading
-from typing import Any
+from collections.abc import Callable
+from secrets import SystemRandom
+from typing import Any, TypeVar
 
 import botocore.session
 from botocore.config import Config
@@ -9,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTT
 from pynamodb.exceptions import PynamoDBException, VerboseClientError
 
 from settings import settings
+from store import clock
 
 # What a call raises when AWS does not answer, or not with what was asked for.
 FAILURES = (BotoCoreError, ClientError, PynamoDBException)
@@ -39,6 +42,11 @@ _LONGER = {"s3": 30.0, "logs": 6.0}
 # and not answered becomes another event.
 _ATTEMPTS = {"sns": 1, "lambda": 2, "logs": 2}
 _POOL = 32
+# Between two tries of a call that botocore has given up on, in seconds: the first and the longest.
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 5.0
+
+_T = TypeVar("_T")
 
 
 def client(service: str) -> Any:
@@ -66,6 +74,34 @@ def may_pass(error: BaseException | None) -> bool:
         return isinstance(error, ConnectionError | HTTPClientError)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return status >= 500 or status == 429 or bool(_codes(error) & _PASSING)
+
+
+def retry_until(until: int, call: Callable[[], _T]) -> _T:
+    """Return what the call returns, made again for as long as its error may pass.
+
+    Raises the last error once another try would begin after `until` (milliseconds since 1970). For
+    calls that may be repeated: reads, and writes whose condition tells that they have landed.
+    """
+    bound = _FIRST_PAUSE
+    while True:
+        try:
+            return call()
+        except FAILURES as error:
+            pause = SystemRandom().uniform(bound / 2, bound)
+            if not may_pass(error) or clock.now() + pause * clock.SECOND >= until:
+                raise
+        clock.sleep(pause)
+        bound = min(2 * bound, _LONGEST_PAUSE)
+
+
+def condition_failed(error: BaseException) -> bool:
+    """Return whether an item refused a write by its condition, as opposed to AWS refusing the call.
+
+    An error without a response (a connection that broke, a timeout) tells nothing of the item.
+    pynamodb's own `cause_response_code` raises AttributeError for those.
+    """
+    origin = _origin(error)
+    return isinstance(origin, ClientError) and "ConditionalCheckFailed" in _codes(origin)
 
 
 def conflicts(error: BaseException) -> bool:

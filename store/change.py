@@ -5,18 +5,11 @@ A write whose response is lost is repeated by botocore and then fails its own co
 refused verb reads the row once: if the row shows that this very write landed, that is success.
 """
 
-import time
 from collections.abc import Callable
 from secrets import SystemRandom
 from typing import Any, TypeVar
 
-from pynamodb.exceptions import (
-    DeleteError,
-    PutError,
-    PynamoDBException,
-    TransactWriteError,
-    UpdateError,
-)
+from pynamodb.exceptions import PynamoDBException, TransactWriteError, UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.models import Model
@@ -55,7 +48,7 @@ def write(
     try:
         patiently(lambda: job.update(actions, condition))
     except UpdateError as error:
-        if not condition_failed(error):
+        if not aws.condition_failed(error):
             raise
         row = read(job.id)
         if row is None or not landed(row):
@@ -88,8 +81,7 @@ def write_with(
     try:
         patiently(transact)
     except TransactWriteError as error:
-        reasons = [reason.code for reason in error.cancellation_reasons if reason]
-        if "ConditionalCheckFailed" not in reasons:
+        if not aws.condition_failed(error):
             raise
         row = read(job.id)
         if row is None or not landed(row):
@@ -109,7 +101,7 @@ def patiently(write: Callable[[], _T]) -> _T:
         except PynamoDBException as error:
             if not aws.conflicts(error):
                 raise
-            time.sleep(SystemRandom().uniform(0, _CONFLICT_PAUSE))
+            clock.sleep(SystemRandom().uniform(0, _CONFLICT_PAUSE))
     return write()
 
 
@@ -118,20 +110,19 @@ def refused(verb: str, job_id: str, row: JobRequest | None) -> PreconditionFaile
     return PreconditionFailed(verb, job_id, "gone" if row is None else row.state, row)
 
 
-def condition_failed(error: PutError | UpdateError | DeleteError) -> bool:
-    """Whether the row refused, as opposed to DynamoDB."""
-    return error.cause_response_code == "ConditionalCheckFailedException"
-
-
 # --- what verbs do ------------------------------------------------------------------------------
 
 
 def queued() -> list[Action]:
     """Any worker may claim the row, and the timer looks whether one did."""
+    return [*queued_as_before(), JobRequest.queued_at.set(clock.now())]
+
+
+def queued_as_before() -> list[Action]:
+    """As `queued`, of a row that has waited since it was queued: `queued_at` stays."""
     now = clock.now()
     return [
         JobRequest.status.set(Status.QUEUED),
-        JobRequest.queued_at.set(now),
         JobRequest.due_at.set(now + GRACE),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),

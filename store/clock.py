@@ -14,6 +14,11 @@ def now() -> int:
     return time.time_ns() // 1_000_000
 
 
+def sleep(seconds: float) -> None:
+    """Wait."""
+    time.sleep(seconds)
+
+
 def iso(milliseconds: int) -> str:
     """A time as people and other programs read it: ISO 8601 with milliseconds and its zone."""
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -184,6 +184,11 @@ class JobRequest(Table):
         return max(0, (self.run_at or 0) - clock.now()) if self.status.timed else 0
 
     @property
+    def could_run_at(self) -> int:
+        """Since when a worker could have started it, by its queueing and its run_at."""
+        return max(self.queued_at or self.created_at, self.run_at or 0)
+
+    @property
     def state(self) -> str:
         """The status and attempt in words, for logs and errors."""
         return f"{self.status} (attempt {self.attempt} of {self.max_attempts}, leg {self.legs})"

@@ -9,7 +9,7 @@ from pynamodb.exceptions import DeleteError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from store import blobs, bucket, change, clock, earlier_errors, steps
+from store import aws, blobs, bucket, change, clock, earlier_errors, steps
 from store.job_request import JobRequest, Status, due_shard
 from store.queries import read
 
@@ -104,7 +104,7 @@ def delete(job: JobRequest) -> None:
         same = JobRequest.created_key == job.created_key
         change.patiently(lambda: job.delete(_same_owner(job) & same & finished))
     except DeleteError as error:
-        if not change.condition_failed(error):
+        if not aws.condition_failed(error):
             raise
         row = read(job.id)
         if row is not None and row.created_key == job.created_key:

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.exceptions import DeleteError
 
-from store import change, clock
+from store import aws, clock
 from store.job_request import JobRequest
 from store.table import Enumerated, Integer, Table, nullable
 
@@ -169,7 +169,7 @@ def _unless_changed() -> Iterator[None]:
     try:
         yield
     except DeleteError as error:
-        if not change.condition_failed(error):
+        if not aws.condition_failed(error):
             raise
 
 

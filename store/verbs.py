@@ -92,7 +92,7 @@ def _put(job: JobRequest, *, derived: bool) -> JobRequest:
     try:
         job.save(free)
     except PutError as error:
-        if not change.condition_failed(error):
+        if not aws.condition_failed(error):
             raise
         if not derived:
             return job  # the id was minted here: the row that has it was saved by a lost first try
@@ -102,14 +102,18 @@ def _put(job: JobRequest, *, derived: bool) -> JobRequest:
     return job
 
 
-def claim(job_id: str, *, job_type: str, send_id: str, deadline: int) -> JobRequest:
+def claim(
+    job_id: str, *, job_type: str, send_id: str, deadline: int, token: str | None = None
+) -> JobRequest:
     """Take a job that any worker may take. The response of the write is the read.
 
-    `deadline` is when this invocation ends for certain. Attempt and due_at stay as they are: if the
-    claimer dies, the row is still due. Raises PreconditionFailed unless the job is of this type,
-    and queued, or scheduled or retryable with its time come; also for a row of newer code.
+    `deadline` is when this invocation ends for certain. Who calls again because a call failed gives
+    the same `token` each time: by it a claim that landed unheard is known as its own. Attempt and
+    due_at stay as they are: if the claimer dies, the row is still due. Raises PreconditionFailed
+    unless the job is of this type, and queued, or scheduled or retryable with its time come; also
+    for a row of newer code.
     """
-    now, token = clock.now(), uuid.uuid4().hex
+    now, token = clock.now(), token or uuid.uuid4().hex
     job = JobRequest(id=job_id)
     return change.write(
         "claim",
@@ -254,6 +258,24 @@ def end_leg(job: JobRequest, reached: Reached) -> JobRequest:
         lambda: _end_run("end_leg", job, actions, condition, Status.QUEUED),
         reached=reached,
     )
+
+
+def release(job: JobRequest) -> JobRequest:
+    """Give back a claimed job whose function was not called: queued as before its claim, which is
+    not counted as a leg. If its owner has asked for it to stop, it does: the row returned is then
+    cancelled.
+
+    `queued_at` stays, so that the timer's looks grow further apart, and `start_within` counts on.
+    """
+    first_of_attempt = job.attempt_started_at == job.started_at
+    actions = [
+        *change.queued_as_before(),
+        JobRequest.legs.set(job.legs - 1),
+        *([JobRequest.attempt_started_at.remove()] if first_of_attempt else []),
+        *([JobRequest.started_at.remove()] if job.legs == 1 else []),
+    ]
+    condition = change.ours(job) & change.not_cancelled()
+    return _or_stop(job, lambda: _end_run("release", job, actions, condition, Status.QUEUED))
 
 
 def park(

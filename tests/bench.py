@@ -9,6 +9,7 @@ from runners.base import JobData
 from runners.messages import JobMessage, Message, TaskMessage
 from sample_work import script
 from store import clock, job_request, queries, verbs
+from store.aws import FAILURES
 from store.job_request import JobRequest
 from testing.aws import forget
 
@@ -63,6 +64,13 @@ class Bench:
         assert found is not None
         return found
 
+    def read_quietly(self, job_id: str) -> bool:
+        """Whether the row can be read now, and has a cursor."""
+        try:
+            return self.read(job_id).cursor is not None
+        except FAILURES:
+            return False
+
     @property
     def sent_jobs(self) -> list[str]:
         """The ids of the jobs that messages were sent about, in order."""
@@ -83,6 +91,7 @@ def bench(aws: None, monkeypatch: pytest.MonkeyPatch) -> Bench:
     script.reset()
     bench, now = Bench(), clock.now
     monkeypatch.setattr(clock, "now", lambda: now() + bench.moved)
+    monkeypatch.setattr(clock, "sleep", bench.advance)
     for module in (job_request, timer):  # a tick asks every shard: tests/test_timer.py has them all
         monkeypatch.setattr(module, "DUE_SHARDS", 2)
     return bench

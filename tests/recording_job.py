@@ -47,7 +47,12 @@ class RecordingJob(RunningJob):
         self.shares: list[float | None] = []
 
     def checkpoint(
-        self, cursor: Any = None, *, progress: float | None = None, message: str | None = None
+        self,
+        cursor: Any = None,
+        *,
+        progress: float | None = None,
+        message: str | None = None,
+        durable: bool = False,  # here each one is
     ) -> None:
         if cursor is not None:
             self.cursor = cursor

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 import handlers.failures
+import handlers.worker
 import test_verbs
+from errors import InvalidPayload
 from fake_lambda import WORKER, Context, FakeLambda
 from sample_work import script
 from store import aws as clients
@@ -32,7 +34,9 @@ def delay_queue(aws: None, monkeypatch: pytest.MonkeyPatch) -> str:
     return url
 
 
-def record(payload: Any, error: str | None = "Task timed out after 900.00 seconds") -> str:
+def record(
+    payload: Any, error: str | None = "Task timed out after 900.00 seconds", **response: str
+) -> str:
     """As Lambda writes them."""
     return json.dumps(
         {
@@ -46,7 +50,7 @@ def record(payload: Any, error: str | None = "Task timed out after 900.00 second
             },
             "requestPayload": payload,
             "responseContext": {"statusCode": 200, "functionError": "Unhandled"},
-            **({"responsePayload": {"errorMessage": error}} if error else {}),
+            **({"responsePayload": {"errorMessage": error} | response} if error else {}),
         }
     )
 
@@ -201,3 +205,37 @@ def test_a_task_whose_worker_ended_without_a_word_may_have_run(delay_queue: str)
     failed["responsePayload"] = {"errorType": "Runtime.ExitError", "errorMessage": "m"}
     assert give(json.dumps(failed)) == []
     assert delayed(delay_queue) == 0
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["Runtime.ImportModuleError", "Runtime.HandlerNotFound", "Runtime.UserCodeSyntaxError"],
+)
+def test_a_record_of_an_invocation_that_began_nothing_settles_no_job(
+    delay_queue: str, kind: str
+) -> None:
+    """It is a second delivery's: the one that has the job is alive."""
+    row = test_verbs.claimed()
+    assert give(record(job_event(row.id), "no module", errorType=kind)) == []
+    assert read(row).status is Status.RUNNING
+    assert give(record(job_event(row.id))) == []
+    assert read(row).status is Status.RETRYABLE
+
+
+def test_a_task_whose_payload_an_older_worker_refused_is_sent_again(delay_queue: str) -> None:
+    event = task_event("sample_note_again")
+    assert give(record(event, "the payload is wrong", errorType="InvalidPayload")) == []
+    assert delayed(delay_queue) == 1
+
+
+def test_a_task_whose_payload_nobody_takes_is_kept(delay_queue: str) -> None:
+    event = task_event("sample_note_again") | {"payload": {"number": "many"}}
+    assert give(record(event, "the payload is wrong", errorType="InvalidPayload")) == ["m0"]
+    assert delayed(delay_queue) == 0
+
+
+def test_a_worker_that_refuses_a_tasks_payload_leaves_it_to_its_record(delay_queue: str) -> None:
+    event = task_event("sample_note_again") | {"payload": {"number": "many"}}
+    with pytest.raises(InvalidPayload):
+        handlers.worker.handler(event, Context())  # type: ignore[arg-type]
+    assert not script.tasks_run

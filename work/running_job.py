@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -21,6 +21,8 @@ _WIDEST_GAP = 5 * clock.SECOND
 # What a row of DynamoDB has room for is 400 KB in all; a row that is full could not even be failed.
 _LARGEST_CURSOR = 100 * 1024  # bytes of JSON
 _LONGEST_MESSAGE = 1000  # characters
+
+_T = TypeVar("_T")
 
 
 class Dispatch(Protocol):
@@ -113,14 +115,21 @@ class RunningJob:
         return self._budget.left()
 
     def checkpoint(
-        self, cursor: Any = None, *, progress: float | None = None, message: str | None = None
+        self,
+        cursor: Any = None,
+        *,
+        progress: float | None = None,
+        message: str | None = None,
+        durable: bool = False,
     ) -> None:
         """Everything before `cursor` is done: resume from here if this leg or attempt ends.
 
         `cursor` is JSON and small (kilobytes: it is written each time), else TypeError, ValueError
         or CursorTooLarge; `progress` is 0 to 100 and never goes back; `message` is a line for the
         person who waits. Call it as often as you like: writes are spaced out (at most 5 s apart),
-        so work since the last written checkpoint may be repeated.
+        so work since the last written checkpoint may be repeated. One that AWS does not take now is
+        written by a later call. Whoever relies on it being written before going on says `durable`:
+        then this returns only once it is.
         When this invocation's time is nearly over, and a `cursor` is given, it does not return: the
         job goes on from there in another (its next leg). Nor does it when the job's owner has
         cancelled it, or when its type or queue is paused.
@@ -137,8 +146,10 @@ class RunningJob:
         # Without a cursor it is a report: to end here would lose what came after the last one.
         if self._has_next_leg and cursor is not None and self._budget.leg_over():
             raise LegOver
-        if clock.now() - self._written_at >= self._gap:
-            self._write()
+        if durable:
+            self._write_for_certain()
+        elif clock.now() - self._written_at >= self._gap:
+            self._write_if_possible()
 
     def step(self, name: str, function: Callable[[], Any]) -> Any:
         """What `function` returned, as JSON: called now, or in an earlier leg or attempt.
@@ -173,8 +184,7 @@ class RunningJob:
         asked = _plain(payload)
 
         def dispatch() -> str:
-            with held():
-                return self._dispatch.job(self._row, job_type, asked, key)
+            return self._keep_trying(lambda: self._dispatch.job(self._row, job_type, asked, key))
 
         child_id: str = self._once(children.step_name(key), dispatch)
         return child_id
@@ -189,12 +199,39 @@ class RunningJob:
             self._dispatch.task(task_name, _plain(payload))
 
     def _once(self, name: str, function: Callable[[], Any]) -> Any:
-        done = steps.find(self._row, name)
+        done = self._keep_trying(lambda: steps.find(self._row, name))
         if done is None:
             result = as_json(function())
-            with held():
-                done = steps.keep(self._row, name, result)
+            done = self._keep_trying(lambda: steps.keep(self._row, name, result))
         return done.result
+
+    def _write_if_possible(self) -> None:
+        try:
+            self._write()
+        except aws.FAILURES as error:
+            if not aws.may_pass(error):
+                raise
+
+    def _write_for_certain(self) -> None:
+        self._keep_trying(self._write)
+
+    def _keep_trying(self, call: Callable[[], _T]) -> _T:
+        """Return what the call returns, made again while AWS is away, until the job's time is up.
+
+        Nothing interrupts a call of ours, of which nobody would know whether it landed; what waits
+        between two of them may be.
+        """
+
+        def once() -> _T:
+            with held():
+                return call()
+
+        try:
+            return aws.retry_until(self._budget.ends, once)
+        except aws.FAILURES as error:
+            if aws.may_pass(error):
+                raise TimeOver from error
+            raise
 
     def _write(self) -> None:
         try:

@@ -1,0 +1,77 @@
+"""How an invocation takes a job: by a claim that holds for one alone, or not at all."""
+
+from dataclasses import dataclass
+
+from errors import PreconditionFailed, UnknownJobType
+from runners import log, pause
+from runners.base import Send
+from runners.messages import JobMessage
+from runners.outcome import wake
+from runners.registry import registry
+from store import aws, clock, verbs
+from store.job_request import JobRequest, new_id
+
+# A call to AWS that hangs takes about this long with all its tries, in milliseconds.
+_TIME_TO_RETURN = 25 * clock.SECOND
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """When this invocation began and ends for certain, in milliseconds since 1970."""
+
+    began: int
+    deadline: int
+
+    @property
+    def may_begin_until(self) -> int:
+        """Until when work is tried to be begun. To be killed while trying would leave a failure
+        record, as if the work had failed."""
+        return self.deadline - min(_TIME_TO_RETURN, self._length // 2)
+
+    @property
+    def is_young(self) -> bool:
+        """Whether half of its time is left: a function is not called in what AWS left of it."""
+        return self.deadline - clock.now() >= self._length // 2
+
+    @property
+    def _length(self) -> int:
+        return self.deadline - self.began
+
+
+def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> JobRequest | None:
+    """Return the message's job, ours alone; None if it is not to be run now.
+
+    Whatever prevents the claim, this returns: the job is due. An event that failed here would leave
+    a failure record, and that record could be about the claim of another delivery of this message.
+    """
+    token = new_id()  # the same for each try: a claim that landed unheard is ours all the same
+
+    def try_once() -> JobRequest | None:
+        if pause.holds_back(message):
+            return None
+        return verbs.claim(
+            message.id,
+            job_type=message.job_type,
+            send_id=message.send_id,
+            deadline=invocation.deadline,
+            token=token,
+        )
+
+    try:
+        registry().job(message.job_type)
+        return aws.retry_until(invocation.may_begin_until, try_once)
+    except UnknownJobType as unknown:
+        log.left_for_later(unknown)  # unclaimed, it stays due: a newer deploy may know it
+    except PreconditionFailed as refused:
+        log.not_claimed(refused)
+        _delay_again(refused.row, send)
+    except Exception as error:  # noqa: BLE001 - nothing has run, and the job is due
+        log.crashed(error)
+    return None
+
+
+def _delay_again(row: JobRequest | None, send: Send | None) -> None:
+    """A message that came before its job's time is sent again, for then. One that was refused for
+    another reason is not: its job is due."""
+    if row is not None and row.early:
+        wake(row, send, row.early / clock.SECOND)
