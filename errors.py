@@ -356,15 +356,16 @@ class UnusableFile(DoNotRetry):
 class MissingColumns(DoNotRetry):
     """A file lacks columns it must have. `nearest` maps each to the column most like it, if any."""
 
-    def __init__(self, nearest: Mapping[str, str | None], found: Iterable[str]) -> None:
+    def __init__(
+        self, nearest: Mapping[str, str | None], columns: int, *, has_header: bool = True
+    ) -> None:
         self.nearest = dict(nearest)
-        self.found = list(found)
+        self.columns = columns
         missing = ", ".join(
             f"{name} (did you mean {like!r}?)" if like else name for name, like in nearest.items()
         )
-        super().__init__(
-            f"the file has no column {missing}; its columns are {', '.join(map(repr, self.found))}"
-        )
+        what = f"it has {columns:,}" if has_header else "its first row names none that is known"
+        super().__init__(f"the file has no column {missing}; {what}")
 
 
 class TextRefused(DoNotRetry):

@@ -23,7 +23,8 @@ _SPELLINGS = {
     "external_id": ("externalid",),
 }
 _FIELD = {spelling: field for field, spellings in _SPELLINGS.items() for spelling in spellings}
-_SHOWN = 50  # columns that an error lists at most, each cut to as many characters
+MOST_COLUMNS = 1000
+_COMPARED = 50  # characters of a name that are compared with a field's: comparing is slow
 
 
 class Columns(NamedTuple):
@@ -40,11 +41,12 @@ class Columns(NamedTuple):
 
 def recognised(names: Sequence[str]) -> int:
     """How many of a contact's fields these column names stand for."""
-    return len({_FIELD[plain] for plain in map(_plain, names) if plain in _FIELD})
+    found = map(_plain, names[:MOST_COLUMNS])
+    return len({_FIELD[plain] for plain in found if plain in _FIELD})
 
 
 def columns(names: list[str]) -> Columns:
-    """Find each field by its column's name; raises MissingColumns."""
+    """Find each field by its column's name, of MOST_COLUMNS at most; raises MissingColumns."""
     plain = [_plain(name) for name in names]
     places = {
         field: next((plain.index(each) for each in spellings if each in plain), None)
@@ -64,20 +66,31 @@ def _plain(name: str) -> str:
 def _named(places: list[int], names: list[str]) -> list[tuple[int, str]]:
     """A name for each place: the column's own, numbered where it has none or one taken before."""
     taken: set[str] = set()
+    counts: dict[str, int] = {}  # the last number that a name was given: trying each is quadratic
     named = []
     for place in places:
         own = names[place].strip() or f"column {place + 1}"
-        name, count = own, 1
+        name, count = own, counts.get(own, 1)
         while name in taken:
             count += 1
             name = f"{own} {count}"
         taken.add(name)
+        counts[own] = count
         named.append((place, name))
     return named
 
 
 def _missing(fields: list[str], names: list[str], plain: list[str]) -> MissingColumns:
-    known = {each: name for each, name in zip(plain, names, strict=True) if each not in _FIELD}
+    """What is missing. Of the file's own words only those that are nearly a column's name, and only
+    from a row where others are: without a header the first row is somebody's name and number, and
+    errors are logged."""
+    known: dict[str, str] = {}
+    if recognised(names):
+        known = {
+            each[:_COMPARED]: name
+            for each, name in zip(plain, names, strict=True)
+            if each not in _FIELD
+        }
     nearest: dict[str, str | None] = {}
     for field in fields:
         close = [
@@ -85,5 +98,5 @@ def _missing(fields: list[str], names: list[str], plain: list[str]) -> MissingCo
             for spelling in _SPELLINGS[field]
             for match in get_close_matches(spelling, known, n=1, cutoff=0.6)
         ]
-        nearest[field] = known[close[0]].strip() if close else None
-    return MissingColumns(nearest, [name.strip()[:_SHOWN] for name in names[:_SHOWN]])
+        nearest[field] = known[close[0]].strip()[:_COMPARED] if close else None
+    return MissingColumns(nearest, len(names), has_header=recognised(names) > 0)

@@ -9,6 +9,7 @@ BLOCK = 1024 * 1024  # bytes read at a time
 LONGEST_RECORD = 1024 * 1024  # bytes; what is longer is most likely a quote left open
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
+_EMPTY_LINES = re.compile(rb"[\r\n]++")
 _NO_VALUE = b' \t\r\n",;'  # what a record without any value is made of
 _BOM = b"\xef\xbb\xbf"
 _UTF_16_BOMS = (b"\xff\xfe", b"\xfe\xff")
@@ -33,7 +34,8 @@ class Position(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One record: its fields, and the positions before and after it."""
+    """One record: its fields, none if all are empty, and the positions before and after it. Empty
+    lines one after another are one record."""
 
     fields: list[str]
     start: Position
@@ -45,15 +47,15 @@ class UnreadableRecord(Exception):
 
 
 def records(source: Source, delimiter: str, start: Position) -> Iterator[Record]:
-    """The records from `start` to the end of the file, but for those without any value.
+    """The records from `start` to the end of the file. One without any value has no fields: it
+    says how far the reader is, in a file that may hold nothing else.
 
     Read as by Python's csv module, only that a quote left open is an UnreadableRecord, as is a
     record over LONGEST_RECORD. Each is UTF-8 or else Windows-1252: files are put together from
     several, so one odd record must not change how the others are read.
     """
     for raw, before, after in _split(source, _record(delimiter.encode()), start):
-        if raw.strip(_NO_VALUE):
-            yield Record(_fields(raw, delimiter), before, after)
+        yield Record(_fields(raw, delimiter) if raw.strip(_NO_VALUE) else [], before, after)
 
 
 def _split(
@@ -61,6 +63,15 @@ def _split(
 ) -> Iterator[tuple[bytes, Position, Position]]:
     buffer, begin, read_to = b"", 0, position.offset
     while begin < len(buffer) or read_to < source.size:
+        if empty := _empty_lines(buffer, begin):
+            begin += len(empty)
+            count = len(_LINE_END.findall(empty))
+            after = Position(
+                read_to - len(buffer) + begin, position.row + count, position.line + count
+            )
+            yield empty, position, after
+            position = after
+            continue
         match = record.match(buffer, begin)
         if read_to < source.size and (match is None or match.end() == len(buffer)):
             # What ends where the buffer does may go on in the next block.
@@ -80,6 +91,15 @@ def _split(
         )
         yield raw, position, after
         position = after
+
+
+def _empty_lines(buffer: bytes, begin: int) -> bytes:
+    """The empty lines that begin here, many at once: a file may hold a million of them. A carriage
+    return where the buffer ends is left, for the other half of the line end may follow."""
+    match = _EMPTY_LINES.match(buffer, begin)
+    if match is None:
+        return b""
+    return match[0].removesuffix(b"\r") if match.end() == len(buffer) else match[0]
 
 
 def _check_length(length: int, position: Position) -> None:

@@ -8,8 +8,15 @@ from collections.abc import Iterable
 CONTENT_TYPE = "text/csv; charset=utf-8"
 
 # The last four are the full-width forms of = + - and @: some spreadsheets take them for the same.
-_FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_BEGINNINGS = r"=+\-@\uff1d\uff0b\uff0d\uff20"
+_FORMULA = re.compile(rf"[{_BEGINNINGS}\t\r\n]")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?")
+# A spreadsheet set to a language where lists have semicolons, or told that tabs separate columns,
+# cuts a value there, unless a quote stands before all of it; one that counts no quotes, at line
+# ends. What follows is then a cell of its own.
+_INNER_FORMULA = re.compile(
+    rf"(?<=[;\t\r\n])([\" ]*+)(?=[{_BEGINNINGS}])(?!{_NUMBER.pattern}(?:[;\t\r\n]|\Z))"
+)
 
 
 class CsvText:
@@ -36,10 +43,12 @@ class CsvText:
 
 
 def escaped(value: str) -> str:
-    """The value, after an apostrophe if a spreadsheet would take it for a formula.
+    """The value, with an apostrophe before all that a spreadsheet would take for a formula: at its
+    beginning, and after a semicolon, tab or line end.
 
     A plain number is none, whatever its sign: +12125550123 stays what it is.
     """
+    value = _INNER_FORMULA.sub(r"\1'", value)
     if _FORMULA.match(value) and not _NUMBER.fullmatch(value):
         return "'" + value
     return value

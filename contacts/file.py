@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from contacts.columns import columns, recognised
+from contacts.columns import MOST_COLUMNS, columns, recognised
 from contacts.csv_records import BLOCK, Position, Record, Source, UnreadableRecord, records
 from errors import MissingObject, ObjectChanged, UnusableFile
 from store import bucket
 
 DELIMITERS = (",", ";", "\t")
+LONGEST_HEADER = 64 * 1024  # bytes; each contact is kept with the names of its custom fields
 _CHANGED = "the file was replaced while it was being imported; import the new one"
 
 
@@ -26,11 +27,12 @@ class ContactsFile:
             if etag is not None and etag != self.etag:
                 raise UnusableFile(key, _CHANGED)
             self._delimiter, header = self._header()
+        _check_size(key, header)
         self.columns = columns(header.fields)
         self.first_row = header.end
 
     def rows(self, start: Position) -> Iterator[Record]:
-        """The rows from `start` to the end."""
+        """The rows from `start` to the end; one without any value has no fields."""
         with _explained(self.key):
             yield from records(Source(self.size, self._read), self._delimiter, start)
 
@@ -40,7 +42,7 @@ class ContactsFile:
             raise UnusableFile(self.key, "the file is empty")
         head = self._read(0, min(BLOCK, self.size))
         source = Source(len(head), lambda start, end: head[start:end])
-        first = {each: next(records(source, each, Position()), None) for each in DELIMITERS}
+        first = {each: _first(records(source, each, Position())) for each in DELIMITERS}
         headers = [(each, record) for each, record in first.items() if record is not None]
         if not headers:
             raise UnusableFile(self.key, "the file has no rows, not even a header")
@@ -48,6 +50,18 @@ class ContactsFile:
 
     def _read(self, start: int, end: int) -> bytes:
         return bucket.get_range(self.key, start, end, self.etag)
+
+
+def _first(found: Iterator[Record]) -> Record | None:
+    return next((record for record in found if record.fields), None)
+
+
+def _check_size(key: str, header: Record) -> None:
+    size, count = header.end.offset - header.start.offset, len(header.fields)
+    if count > MOST_COLUMNS:
+        raise UnusableFile(key, f"its first row has {count:,} columns, above {MOST_COLUMNS:,}")
+    if size > LONGEST_HEADER:
+        raise UnusableFile(key, f"its first row has {size:,} bytes, above {LONGEST_HEADER:,}")
 
 
 @contextmanager

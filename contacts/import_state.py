@@ -1,7 +1,7 @@
 """How far an import is: what it has counted, met and rejected, and how that becomes a cursor."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from contacts.bucket_keys import campaign_of, result_key
 from contacts.contact import Contact, organization_campaign
@@ -14,9 +14,17 @@ from contacts.seen_numbers import SeenNumbers
 from contacts.segments import Segments
 from work.running_job import RunningJob
 
-# A chunk is what is in memory at a time, and what may be repeated after an interruption.
+# A chunk is what is in memory at a time, what may be repeated after an interruption, and how often
+# the job hears that it was cancelled: it takes seconds, whatever the file.
 CHUNK_ROWS = 1000
-CHUNK_BYTES = 1024 * 1024
+CHUNK_BYTES = 256 * 1024  # read, those of rows without any value too; and about as many to write
+
+
+class Chunk(NamedTuple):
+    """Some of the rows, and where the ones after them begin."""
+
+    rows: list[Record]
+    end: Position
 
 
 class ContactImport:
@@ -31,6 +39,7 @@ class ContactImport:
         self._at = self._saved_at
         self._imported, self._invalid, self._repeated = cursor.get("counts", (0, 0, 0))
         self._rows = ContactRows(self._file.columns, campaign, normalise)
+        self._names_size = sum(map(len, self._file.columns.names))  # kept with each contact
         # An import that version 0.1.0 began goes on where it has kept its things.
         self._folder = cursor.get("folder", f"partial/{job.id}") if cursor else job.work_folder
         self._seen_segments = Segments(f"{self._folder}/seen", cursor.get("seen", []))
@@ -39,23 +48,27 @@ class ContactImport:
         self._rejected = RejectedRows(self._rejected_segments, self._file.columns.names)
         self._rejected_key = result_key(job, "rejected.csv")
 
-    def chunks(self) -> Iterator[list[Record]]:
+    def chunks(self) -> Iterator[Chunk]:
         """The rows not yet done, in chunks of bounded size."""
-        chunk: list[Record] = []
+        rows: list[Record] = []
         size = 0
+        end = self._at
         for row in self._file.rows(self._at):
-            chunk.append(row)
-            size += row.end.offset - row.start.offset
-            if len(chunk) == CHUNK_ROWS or size >= CHUNK_BYTES:
-                yield chunk
-                chunk, size = [], 0
-        if chunk:
-            yield chunk
+            end = row.end
+            size += end.offset - row.start.offset
+            if row.fields:
+                rows.append(row)
+                size += self._names_size
+            if len(rows) == CHUNK_ROWS or size >= CHUNK_BYTES:
+                yield Chunk(rows, end)
+                rows, size = [], 0
+        if size:
+            yield Chunk(rows, end)
 
-    def take(self, chunk: list[Record]) -> list[Contact]:
+    def take(self, chunk: Chunk) -> list[Contact]:
         """The contacts in a chunk; counts and rejects its other rows."""
         contacts = []
-        for row in chunk:
+        for row in chunk.rows:
             try:
                 contact = self._rows.contact(row)
             except RejectedRow as rejected:
@@ -68,7 +81,7 @@ class ContactImport:
                 self._repeated += 1
                 self._reject(row, "has the number of an earlier row")
         self._imported += len(contacts)
-        self._at = chunk[-1].end
+        self._at = chunk.end
         return contacts
 
     def save(self) -> None:
@@ -78,11 +91,12 @@ class ContactImport:
         self._rejected.save(start, end)
         self._saved_at = self._at
 
-    def finish(self) -> dict[str, Any]:
-        """The job's result. Writes the file of rejected rows, if there are any."""
+    def finish(self, report: Callable[[], None]) -> dict[str, Any]:
+        """The job's result. Writes the file of rejected rows, if there are any, and calls `report`
+        every now and then meanwhile: it may be as large as the file itself."""
         count = self._invalid + self._repeated
         if count:
-            self._rejected.write(self._rejected_key)
+            self._rejected.write(self._rejected_key, report)
         return {
             "rows": self._imported + count,
             "imported": self._imported,

@@ -1,6 +1,6 @@
 """The rows that an import did not take, each with its reason, as a CSV file to mend and retry."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from contacts.csv_text import CONTENT_TYPE, CsvText
 from contacts.segments import Segments
@@ -23,11 +23,13 @@ class RejectedRows:
         """Keep the rows rejected between these offsets of the file."""
         self._segments.add(start, end, self._text.take())
 
-    def write(self, key: str) -> None:
-        """Make the file of all of them."""
-        multipart.write(key, self._pieces(), CONTENT_TYPE)
+    def write(self, key: str, report: Callable[[], None]) -> None:
+        """Make the file of all of them; `report` is called before each piece of it."""
+        multipart.write(key, self._pieces(report), CONTENT_TYPE)
 
-    def _pieces(self) -> Iterator[bytes]:
+    def _pieces(self, report: Callable[[], None]) -> Iterator[bytes]:
         self._text.add(["row", "reason", *self._names])
         yield self._text.take()
-        yield from self._segments.read()
+        for piece in self._segments.read():
+            report()
+            yield piece

@@ -47,4 +47,4 @@ def import_contacts(job: RunningJob, payload: ImportContacts) -> dict[str, Any]:
             writer.write(work.take(chunk))
             work.save()
             job.checkpoint(work.cursor, progress=work.progress, message=work.message)
-    return work.finish()
+    return work.finish(report=lambda: job.checkpoint(message=work.message))

@@ -16,6 +16,7 @@ pytest_plugins = [
     "outage",
     "fake_account",
     "jobs_command",
+    "log_lines",
     "local_stack",
     "browser",
 ]

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from array import array
 
 import pytest
@@ -23,7 +24,8 @@ def source_of(data: bytes) -> Source:
 
 
 def read(data: bytes, delimiter: str = ",", start: Position | None = None) -> list[Record]:
-    return list(records(source_of(data), delimiter, start or Position()))
+    found = records(source_of(data), delimiter, start or Position())
+    return [record for record in found if record.fields]
 
 
 def pythons(text: str, delimiter: str) -> list[list[str]]:
@@ -83,11 +85,40 @@ def test_numbers_and_plain_text_are_written_as_they_are(value: str) -> None:
     assert escaped(value) == value
 
 
-@pytest.mark.parametrize(
-    "value", ["=1", "+1+1", "-2+3", "@a", "+1 212", "-", "\t=1", "+", "-1e5+2"]
-)
+@pytest.mark.parametrize("value", ["=1", "+1+1", "-2+3", "@a", "+1 212", "-", "\tx", "+", "-1e5+2"])
 def test_what_a_spreadsheet_would_run_is_written_as_text(value: str) -> None:
     assert escaped(value) == "'" + value
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("a;=1", "a;'=1"),
+        ("a\t=1", "a\t'=1"),
+        ("a\n+1+1", "a\n'+1+1"),
+        ("a\r\n@x", "a\r\n'@x"),
+        ("a;b;-2+3;c", "a;b;'-2+3;c"),
+        ('a;"=1', "a;\"'=1"),
+        ("a; =1", "a; '=1"),
+        (";\uff1d1", ";'\uff1d1"),
+        ("=1;=2", "'=1;'=2"),
+        ("a;-5;+12125550123", "a;-5;+12125550123"),  # numbers, each a cell of its own
+        ("a;-5x", "a;'-5x"),
+        ("a,=1", "a,=1"),  # a comma is quoted, or is none that separates
+    ],
+)
+def test_a_formula_after_what_may_end_a_cell_is_written_as_text(value: str, written: str) -> None:
+    assert escaped(value) == written
+    # However it is cut, no cell begins a formula.
+    for cell in re.split(r"[;\t\r\n]", written):
+        assert escaped(cell) == cell
+
+
+def test_a_file_of_empty_lines_is_passed_in_a_few_records() -> None:
+    data = b"a,b\n" + b"\n\r\n\r" * 100_000 + b"c,d\n"
+    found = list(records(source_of(data), ",", Position()))
+    assert len(found) < 10
+    assert (found[-1].fields, found[-1].start.row) == (["c", "d"], 200_002)
 
 
 @given(rows=st.lists(st.lists(st.text(max_size=8), min_size=1, max_size=3), max_size=5))

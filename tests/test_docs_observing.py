@@ -14,14 +14,14 @@ from fake_lambda import Context
 from local.build import ROOT
 from runners import control
 from sample_work import script
-from test_observed import SECRET, emitted, lines, logged, on_lambda
+from test_observed import SECRET, emitted, logged, on_lambda
 from testing.aws import forget
 from work import context
 from work.definitions import Job
 
 PAGE = (ROOT / "docs/observing.md").read_text()
 
-__all__ = ["lines", "on_lambda"]  # fixtures
+__all__ = ["on_lambda"]  # a fixture
 
 
 def first_column(heading: str) -> set[str]:

@@ -145,5 +145,8 @@ def test_the_cursor_stays_small_however_many_chunks_there_are(
     rows = "".join(f"A,B,212555{n:04d}\nA,B,12\n" for n in range(100, 300))
     work = Import(f"first_name,last_name,cell\n{rows}")
     work.run(work.whole)
-    assert len(work.whole.cursors) == 200
+    written = {
+        json.dumps(cursor) for cursor in work.whole.cursors
+    }  # the reports at the end add none
+    assert len(written) == 200
     assert max(len(json.dumps(cursor)) for cursor in work.whole.cursors) < 700

@@ -12,9 +12,7 @@ from runners.messages import JobMessage, TaskMessage, encode
 from sample_work import Sample, script
 from store import clock, queries
 from store.job_request import DUE_SHARDS, JobRequest, Status
-from test_observed import lines, logged
-
-__all__ = ["lines"]  # a fixture
+from test_observed import logged
 
 
 def test_they_run_where_they_are_dispatched_and_their_retries_after_the_job(

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from aws_lambda_powertools.logging.filters import SuppressFilter
 from awslambdaric.bootstrap import LambdaLoggerHandler, StandardLogSink
 from pydantic import BaseModel, SecretStr
 
@@ -25,18 +24,6 @@ from testing.aws import forget
 from work import context
 
 SECRET = "c0rrect-horse"
-
-
-@pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """All that is logged, by us and through Python's own logging."""
-    stream = io.StringIO()
-    monkeypatch.setattr(log.logger.handlers[0], "stream", stream)
-    handler = logging.StreamHandler(stream)
-    handler.addFilter(SuppressFilter(log.logger.service))  # as Powertools does with Lambda's own
-    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
-    log.adopt_standard_logging()
-    return stream
 
 
 @pytest.fixture
