@@ -52,6 +52,8 @@ _ASK_AGAIN = "no-cache"  # may be kept, but never used without asking
 
 # The modules keep to these two forms, so that joining them is a matter of exchanging words.
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([a-z_]+)\.js";$', re.MULTILINE)
+# Lines of nothing else, for those who read the sources. A browser need not be sent them.
+_COMMENT = re.compile(r"^ *(?://[^\n]*|/\*\*.*?\*/)\n", re.MULTILINE | re.DOTALL)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
 
 
@@ -109,7 +111,7 @@ def _joined(module: str, seen: set[str]) -> Iterator[str]:
         if imported not in seen:
             yield from _joined(imported, seen)
     names = ", ".join(_EXPORT.findall(source))
-    body = _EXPORT.sub("", _IMPORT.sub(r"const \1 = $\2;", source))
+    body = _EXPORT.sub("", _IMPORT.sub(r"const \1 = $\2;", _COMMENT.sub("", source)))
     yield f"const ${module} = (() => {{\n{body}return {{ {names} }};\n}})();\n"
 
 

@@ -39,7 +39,7 @@ SHIPPED = (
 )
 
 # The services that we call. botocore describes 400 more, in most of its 30 MB.
-SERVICES = frozenset({"dynamodb", "lambda", "s3", "sns", "sqs", "ssm", "sts"})
+SERVICES = frozenset({"dynamodb", "lambda", "logs", "s3", "sns", "sqs", "ssm", "sts"})
 
 # Wheels for Amazon Linux 2 (Python 3.11) run on Amazon Linux 2023 (3.12 and later) as well.
 WHEEL_PLATFORMS = {"arm64": "manylinux2014_aarch64", "x86_64": "manylinux2014_x86_64"}

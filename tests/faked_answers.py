@@ -1,6 +1,7 @@
 """Answers of the API that the local AWS would not give, for tests of the dashboard."""
 
 import json
+import re
 from typing import Any
 
 from playwright.sync_api import Page, Request, Route
@@ -28,6 +29,8 @@ JOB = {
     "updated_at": "2026-11-24T12:30:01.000Z",
     "expires_at": "2026-12-24T12:30:01.000Z",
     "request_id": None,
+    "parent_id": None,
+    "earlier_errors": [],
     "payload": {},
     "result": None,
     "notes": [],
@@ -36,7 +39,7 @@ JOB = {
 
 
 def answer(page: Page, path: str, value: Any, status: int = 200, **headers: str) -> list[Request]:
-    """Answer calls of this path so; the calls made."""
+    """Answer calls of this path so; the calls made. A job has no children unless a test says so."""
     calls: list[Request] = []
 
     def fulfill(route: Route) -> None:
@@ -47,5 +50,13 @@ def answer(page: Page, path: str, value: Any, status: int = 200, **headers: str)
             body=value if isinstance(value, str) else json.dumps(value),
         )  # fmt: skip
 
-    page.route(lambda url: url.split("?")[0].endswith(path), fulfill)
+    def is_about(url: str, end: str) -> bool:
+        return url.split("?")[0].endswith(end)
+
+    page.route(lambda url: is_about(url, path), fulfill)
+    if re.fullmatch("/jobs/[0-9a-f]{32}", path):
+        none: dict[str, Any] = {"children": [], "cursor": None}
+        page.route(
+            lambda url: is_about(url, f"{path}/children"), lambda route: route.fulfill(json=none)
+        )
     return calls

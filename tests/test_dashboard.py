@@ -199,11 +199,11 @@ def test_no_page_has_a_serious_finding_of_axe(
 
 
 def serious(page: Page) -> list[str]:
-    """What axe finds that keeps somebody from using the page."""
+    """What axe finds that keeps somebody from using the page, or from finding their way in it."""
     found = Axe().run(page).response["violations"]
     return [
         f"{each['id']}: {node['target']} {node['failureSummary']}"
         for each in found
         for node in each["nodes"]
-        if each["impact"] in ("serious", "critical")
+        if each["impact"] in ("serious", "critical") or each["id"].startswith("landmark")
     ]

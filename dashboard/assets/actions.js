@@ -30,6 +30,17 @@ export async function retryWith(job, payload) {
   say("Queued again with the edited payload");
 }
 
+/** Dispatch a new job like it, if the person means it; the new one, or null. */
+export async function runAgain(job) {
+  const words = "A new job with the same payload does once more what this one did: what it has sent is "
+    + "sent again.";
+  if (!(await ask("Run this job again?", words, "Run again", { no: "Not now" }))) return null;
+  const headers = { "Idempotency-Key": crypto.randomUUID() };
+  const { data } = await call("POST", path(job, "/rerun"), { headers });
+  say("Dispatched as a new job");
+  return data;
+}
+
 /** Delete it, if the person means it; whether it is gone. */
 export async function deleteJob(job) {
   const words = "Its payload, result and error go with it. This can't be undone.";

@@ -4,7 +4,7 @@ import { retryJob } from "./actions.js";
 import { get } from "./api.js";
 import { BulkRetry } from "./bulk_retry.js";
 import { fill, h } from "./dom.js";
-import { filterBar, followFilters } from "./filters.js";
+import { filterBar, filtered, followFilters } from "./filters.js";
 import { age, count } from "./format.js";
 import { Live } from "./live.js";
 import { here, organization, to } from "./route.js";
@@ -26,7 +26,7 @@ export function failedView(root) {
     const { filters } = here();
     const query = {
       status: "failed", organization_id: organization(), job_type: filters.type,
-      queue_name: filters.queue, cursor: filters.cursor, limit: ROWS,
+      queue_name: filters.queue, search: filters.search, cursor: filters.cursor, limit: ROWS,
     };
     const { data, retryAfter } = await get("jobs", query, signal);
     ({ jobs, cursor } = data);
@@ -53,10 +53,7 @@ export function failedView(root) {
     stop: () => { live.stop(); bulk.stop(); },
     does: {
       again: () => live.now(),
-      filter: (element) => {
-        const fields = new FormData(element.closest("form"));
-        location.hash = to("failed", Object.fromEntries(fields));
-      },
+      filter: (element) => { location.hash = filtered("failed", element); },
       retry: async (button) => {
         button.disabled = true;
         try {
@@ -123,7 +120,7 @@ function row(job) {
 
 function empty(cursor) {
   const { filters } = here();
-  const narrowed = filters.type || filters.queue || filters.why;
+  const narrowed = filters.type || filters.queue || filters.search || filters.why;
   if (cursor) return h("p", { class: "empty", "data-key": "empty" }, "None among those looked at so far.");
   if (narrowed) {
     return h("p", { class: "empty", "data-key": "empty" }, "Nothing like that has failed. ",

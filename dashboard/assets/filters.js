@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
-import { STATUSES } from "./format.js";
+import { COUNT, STATUSES } from "./format.js";
 import { here, organization, to } from "./route.js";
 
 let jobTypes = null; // asked for once
@@ -18,20 +18,33 @@ export async function knownJobTypes() {
   }
 }
 
-/** Links to each status; the failed ones have a page of their own. */
-export function statusLinks() {
+/** Links to each status, with how many there are if that is known; the failed ones have a page of
+ * their own. */
+export function statusLinks(counts = null) {
   const { filters } = here();
   const kept = { ...filters, cursor: "" };
   const link = (status, words) => h("a", {
     href: status === "failed" ? to("failed", { ...kept, status: "" }) : to("", { ...kept, status }),
     "aria-current": (filters.status ?? "") === status ? "page" : null,
-  }, words);
+  }, words, counts?.[status] ? h("span", { class: "count" }, " ", COUNT.format(counts[status])) : "");
   return [link("", "All"), STATUSES.map((status) => link(status, capital(status)))];
 }
 
-/** Type, queue and organisation. */
+/** The address that the form has it filtered by; of one job, if what is searched for is a whole id. */
+export function filtered(page, element, kept = {}) {
+  const fields = Object.fromEntries(new FormData(element.closest("form")));
+  const search = fields.search.trim();
+  if (/^[0-9a-f]{32}$/i.test(search)) return `#/job/${search.toLowerCase()}`;
+  return to(page, { ...fields, search, ...kept });
+}
+
+/** A search, type, queue and organisation. */
 export function filterBar() {
   const bar = h("form", { class: "filters", role: "search", "data-submit": "filter" },
+    field("search", "Search", h("input", {
+      id: "search", name: "search", type: "search", "data-change": "filter", maxlength: 256,
+      placeholder: "Start of an id or message", autocomplete: "off", spellcheck: "false",
+    })),
     field("type", "Type", h("select", { id: "type", name: "type", "data-change": "filter" },
       h("option", { value: "" }, "Any"))),
     field("queue", "Queue", h("input", {
@@ -51,13 +64,20 @@ export function filterBar() {
 /** Make the form say what the address does. */
 export function followFilters(bar) {
   const { filters } = here();
-  const { type, queue, org } = bar.elements;
-  if (filters.type && ![...type.options].some((each) => each.value === filters.type)) {
-    type.append(h("option", { value: filters.type }, filters.type));
-  }
-  type.value = filters.type ?? "";
+  const { search, queue, org } = bar.elements;
+  followType(bar);
   queue.value = filters.queue ?? "";
+  search.value = filters.search ?? "";
   org.value = organization();
+}
+
+function followType(bar) {
+  const { type } = bar.elements;
+  const wanted = here().filters.type ?? "";
+  if (wanted && ![...type.options].some((each) => each.value === wanted)) {
+    type.append(h("option", { value: wanted }, wanted));
+  }
+  type.value = wanted;
 }
 
 function offer(bar, types) {
@@ -66,7 +86,7 @@ function offer(bar, types) {
   bar.elements.type.replaceChildren(...options.flat());
   const queues = [...new Set(types.map((each) => each.queue_name))];
   fill(bar.querySelector("datalist"), queues.map((name) => h("option", { value: name })));
-  followFilters(bar);
+  followType(bar); // and no other field: somebody may be typing there by now
 }
 
 function field(id, words, control) {

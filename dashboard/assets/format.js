@@ -3,7 +3,10 @@
 import { h } from "./dom.js";
 
 const ABSOLUTE = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
-const COUNT = new Intl.NumberFormat();
+const CLOCK = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23",
+});
+export const COUNT = new Intl.NumberFormat();
 const SHOWN_CHARACTERS = 40_000;
 
 export const FINISHED = new Set(["succeeded", "failed", "cancelled"]);
@@ -30,6 +33,11 @@ export function age(iso) {
   if (!iso) return null;
   const time = new Date(iso);
   return h("time", { datetime: iso, title: ABSOLUTE.format(time) }, relative(time));
+}
+
+/** The time of day of a line of a log; the whole time on hover. */
+export function clockTime(iso) {
+  return h("span", { class: "clock", title: ABSOLUTE.format(new Date(iso)) }, CLOCK.format(new Date(iso)));
 }
 
 /** Write every age on the page anew. */
@@ -88,7 +96,7 @@ export function jsonBox(name, value, whole = false) {
   const text = typeof value === "string" ? value : JSON.stringify(value, unaddressed, 2);
   const cut = !whole && text.length > SHOWN_CHARACTERS;
   return h("div", { class: "json" },
-    h("pre", { tabindex: 0, "aria-label": name, role: "region" },
+    h("pre", { tabindex: 0, "aria-label": `${name} as JSON`, role: "group" },
       cut ? text.slice(0, SHOWN_CHARACTERS) : text),
     cut && h("button", { class: "plain", type: "button", "data-do": "whole", "data-name": name },
       `Show all ${count(text.length, "character")}`));

@@ -1,15 +1,18 @@
 // One job: how it stands, why it failed, what it was given and gave back, and what can be done.
 
-import { cancelJob, deleteJob, retryJob } from "./actions.js";
+import { cancelJob, deleteJob, retryJob, runAgain } from "./actions.js";
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { age, FINISHED, jsonBox, progressBar, statusMark } from "./format.js";
+import { childrenOf, earlierAttempts, logs } from "./job_parts.js";
 import { Live } from "./live.js";
 import { to } from "./route.js";
 import { say } from "./say.js";
 import { timeline } from "./timeline.js";
 
 const SECONDS = 2; // when the API does not say
+const CHILDREN_SECONDS = 10; // between two readings of them, while the job is not finished
+const MOST_CHILDREN = 100;
 
 export function jobView(root, { rest: [id] }) {
   document.title = "Job · Job Runners";
@@ -17,12 +20,16 @@ export function jobView(root, { rest: [id] }) {
   const live = new Live(read);
   const whole = new Set(); // the boxes whose text is shown uncut
   let job = null;
+  let children = null;
+  let childrenAt = 0;
+  let log = null; // "reading", {lines, complete} or {problem}
 
   async function read(signal) {
     try {
       const { data, retryAfter } = await get(`jobs/${encodeURIComponent(id)}`, {}, signal);
       job = data;
       show();
+      await readChildren(signal);
       return FINISHED.has(job.status) ? null : retryAfter ?? SECONDS;
     } catch (problem) {
       if (problem.status !== 404) throw problem;
@@ -31,9 +38,36 @@ export function jobView(root, { rest: [id] }) {
     }
   }
 
+  async function readChildren(signal) {
+    const soon = Date.now() - childrenAt < CHILDREN_SECONDS * 1000;
+    if (soon && (!FINISHED.has(job.status) || childrenAt === Infinity)) return;
+    childrenAt = Date.now();
+    const path = `jobs/${encodeURIComponent(id)}/children`;
+    try {
+      children = (await get(path, { limit: MOST_CHILDREN }, signal)).data;
+      if (children.children.length) show();
+    } catch (problem) {
+      // Not for the role of a token; or deleted meanwhile, which the next reading says.
+      if (problem.status !== 403 && problem.status !== 404) throw problem;
+      if (problem.status === 403) childrenAt = Infinity;
+    }
+  }
+
+  async function readLogs() {
+    log = "reading";
+    show();
+    try {
+      log = (await get(`jobs/${encodeURIComponent(id)}/logs`)).data;
+    } catch (problem) {
+      if (problem.status === undefined || problem.status === 401) throw problem;
+      log = { problem: problem.message };
+    }
+    show();
+  }
+
   function show() {
     document.title = `${job.job_type}, ${job.status} · Job Runners`;
-    fill(body, page(job, whole));
+    fill(body, page(job, { whole, children, log }));
   }
 
   async function then(done) {
@@ -49,6 +83,11 @@ export function jobView(root, { rest: [id] }) {
       again: () => live.now(),
       cancel: () => then(cancelJob(job)),
       retry: () => then(retryJob(job)),
+      rerun: async () => {
+        const again = await runAgain(job);
+        if (again) location.hash = `#/job/${again.id}`;
+      },
+      logs: readLogs,
       delete: async () => {
         if (await deleteJob(job)) location.hash = to("", { org: job.organization_id });
       },
@@ -71,7 +110,7 @@ function gone(id) {
       ". Finished jobs are deleted after some time.")];
 }
 
-function page(job, whole) {
+function page(job, { whole, children, log }) {
   return [
     h("div", { class: "title" },
       h("h1", {}, job.job_type), statusMark(job.status, job.cancel_requested), buttons(job)),
@@ -79,6 +118,7 @@ function page(job, whole) {
       h("button", { class: "plain", type: "button", "data-do": "copy", "data-text": job.id },
         "Copy id")),
     job.error && failure(job),
+    earlierAttempts(job),
     (job.progress > 0 || job.status === "running") &&
       h("section", { class: "going", "aria-label": "Progress", "data-key": "going" },
         progressBar(job), h("p", { class: "words" }, job.result_message)),
@@ -89,7 +129,8 @@ function page(job, whole) {
     h("div", { class: "pair", "data-key": "values" },
       value("Payload", job.payload, whole),
       FINISHED.has(job.status) && job.result !== null && value("Result", job.result, whole)),
-    logs(job),
+    childrenOf(children),
+    logs(job, log),
   ];
 }
 
@@ -101,7 +142,7 @@ function buttons(job) {
   }
   const again = job.status !== "succeeded";
   return h("div", { class: "buttons" },
-    again && button("retry", "Retry", "button"),
+    again ? button("retry", "Retry", "button") : button("rerun", "Run again"),
     again && h("a", { class: "plain", "data-key": "edit", href: `#/retry/${job.id}` }, "Edit and retry"),
     button("delete", "Delete"));
 }
@@ -126,6 +167,8 @@ function facts(job) {
     fact("Legs", job.legs),
     fact("Queue", job.queue_name),
     fact("Organisation", h("a", { href: to("", { org: job.organization_id }) }, job.organization_id)),
+    job.parent_id && fact("Parent",
+      h("a", { href: `#/job/${job.parent_id}` }, h("code", {}, job.parent_id.slice(0, 8)))),
     job.campaign_id && fact("Campaign", job.campaign_id),
     job.expires_at && fact("Deleted", age(job.expires_at)));
 }
@@ -147,17 +190,4 @@ function* downloads(content) {
   if (content === null || typeof content !== "object") return;
   if (typeof content.file === "string" && /^https?:\/\//.test(content.url ?? "")) yield content;
   for (const each of Object.values(content)) yield* downloads(each);
-}
-
-function logs(job) {
-  const command = `jobs logs ${job.id}`;
-  return h("section", { class: "logs", "aria-labelledby": "logs", "data-key": "logs" },
-    h("h2", { id: "logs" }, "Logs"),
-    job.logs_url && h("p", {},
-      h("a", { href: job.logs_url, target: "_blank", rel: "noopener noreferrer" },
-        "This job's lines in CloudWatch")),
-    h("p", {}, "In a terminal: ", h("code", {}, command), " ",
-      h("button", { class: "plain", type: "button", "data-do": "copy", "data-text": command },
-        "Copy command")),
-    job.request_id && h("p", { class: "quiet" }, "Dispatched by request ", h("code", {}, job.request_id)));
 }

@@ -2,10 +2,11 @@
 
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
-import { filterBar, followFilters, statusLinks } from "./filters.js";
+import { filterBar, filtered, followFilters, statusLinks } from "./filters.js";
 import { age, between, count, duration, FINISHED, progressBar, statusMark } from "./format.js";
 import { Live } from "./live.js";
-import { Numbers } from "./numbers.js";
+import { Newest } from "./newest.js";
+import { Numbers, tally } from "./numbers.js";
 import { here, organization, to } from "./route.js";
 
 const ROWS = 25;
@@ -15,16 +16,24 @@ const SECONDS_WHILE_STILL = 15;
 export function jobsView(root) {
   document.title = "Jobs · Job Runners";
   const list = h("section", { "aria-label": "Jobs", "aria-busy": "true" }, skeleton());
-  const tabs = h("nav", { class: "tabs", "aria-label": "Status" });
+  const tabs = h("nav", { class: "tabs", "aria-label": "Status", "aria-describedby": "counted" });
+  const counted = h("p", { class: "counted", id: "counted" });
   const bar = filterBar();
   const live = new Live(read);
   const numbers = new Numbers();
+  const newest = new Newest((found) => {
+    numbers.show(found);
+    counts = found && tally(found.jobs);
+    fill(tabs, statusLinks(counts));
+    fill(counted, found && `Counted among ${found.whole ? "all" : "the newest"} ${count(found.read, "job")}`);
+  });
+  let counts = null;
 
   async function read(signal) {
     const { filters } = here();
     const query = {
       organization_id: organization(), status: filters.status, job_type: filters.type,
-      queue_name: filters.queue, cursor: filters.cursor, limit: ROWS,
+      queue_name: filters.queue, search: filters.search, cursor: filters.cursor, limit: ROWS,
     };
     const { data, retryAfter } = await get("jobs", query, signal);
     list.removeAttribute("aria-busy");
@@ -35,33 +44,27 @@ export function jobsView(root) {
   }
 
   function follow() {
-    fill(tabs, statusLinks());
+    fill(tabs, statusLinks(counts));
     followFilters(bar);
     list.setAttribute("aria-busy", "true");
-    numbers.read();
+    newest.read();
     return live.now();
   }
 
   fill(root,
     h("div", { class: "head" }, h("h1", {}, "Jobs"), live.element),
-    tabs, bar, numbers.element, list);
+    h("div", { class: "states" }, tabs, counted), bar, numbers.element, list);
   fill(tabs, statusLinks());
-  numbers.start();
+  newest.start();
   live.start();
   return {
     follow,
-    stop: () => { live.stop(); numbers.stop(); },
+    stop: () => { live.stop(); newest.stop(); },
     does: {
       again: () => live.now(),
-      filter: (form) => { location.hash = filtered(form); },
+      filter: (element) => { location.hash = filtered("", element, { status: here().filters.status }); },
     },
   };
-}
-
-/** The address of the filters as a form has them. */
-function filtered(element) {
-  const fields = new FormData(element.closest("form"));
-  return to("", { ...Object.fromEntries(fields), status: here().filters.status });
 }
 
 function table(jobs) {
@@ -111,7 +114,7 @@ const isPast = (iso) => new Date(iso) <= Date.now();
 
 function empty(filters, cursor) {
   if (cursor) return h("p", { class: "empty" }, "None among the jobs looked at so far.");
-  const narrowed = filters.status || filters.type || filters.queue;
+  const narrowed = filters.status || filters.type || filters.queue || filters.search;
   if (narrowed) {
     return h("p", { class: "empty" }, "No job is like that. ",
       h("a", { href: to("", { org: filters.org }) }, "Show all"));

@@ -1,59 +1,32 @@
-// Recent numbers: how the newest jobs ended, waited and ran. One read of at most 100 rows, once a
-// minute, and the page says that this is what they are from.
+// Recent numbers: how the newest jobs ended, waited and ran, and how many of each status there are. The
+// page says which jobs they are from.
 
-import { get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { age, between, count, duration, FINISHED } from "./format.js";
-import { here, organization } from "./route.js";
 
-const ROWS = 100;
-const SECONDS = 60;
 const BINS = 24;
 const OUTCOMES = ["succeeded", "failed", "cancelled", "unfinished"];
 
 export class Numbers {
-  #timer = null;
-  #abort = null;
-
   constructor() {
     this.element = h("section", { class: "numbers", "aria-label": "Recent numbers" });
   }
 
-  start() {
-    this.read();
-    this.#timer = setInterval(() => document.hidden || this.read(), SECONDS * 1000);
-  }
-
-  stop() {
-    clearInterval(this.#timer);
-    this.#abort?.abort();
-  }
-
-  async read() {
-    this.#abort?.abort();
-    const { signal } = (this.#abort = new AbortController());
-    const { filters } = here();
-    const query = {
-      organization_id: organization(), job_type: filters.type, queue_name: filters.queue,
-      limit: ROWS,
-    };
-    try {
-      const { data } = await get("jobs", query, signal);
-      if (!signal.aborted) this.#show(figures(data));
-    } catch (problem) {
-      // What is wrong is said once, above the list.
-      if (problem.status !== undefined) this.#show([]);
-      else if (problem.name !== "AbortError") throw problem;
-    }
-  }
-
-  #show(children) {
+  show(newest) {
+    const children = newest ? figures(newest) : [];
     this.element.hidden = !children.length;
     fill(this.element, children);
   }
 }
 
-function figures({ jobs, cursor }) {
+/** How many jobs have each status, and all of them under "". */
+export function tally(jobs) {
+  const found = { "": jobs.length };
+  for (const { status } of jobs) found[status] = (found[status] ?? 0) + 1;
+  return found;
+}
+
+function figures({ jobs, read, whole }) {
   if (!jobs.length) return [];
   // A later attempt or leg overwrites when the first one started, so only these can be told.
   const straight = jobs.filter((job) => job.attempt === 1 && job.legs === 1 && job.started_at);
@@ -65,15 +38,17 @@ function figures({ jobs, cursor }) {
     times("Wait", waits, "before they started"),
     times("Run", runs, "for those that succeeded"),
     h("p", { class: "from" },
-      cursor ? `From the newest ${count(jobs.length, "job")}, since ` : `From ${all(jobs)}, since `,
+      from(jobs.length, read, whole), ", since ",
       age(jobs.at(-1).created_at),
       straight.length < jobs.length
         && `. Times are of the ${straight.length} that ran in one go.`),
   ];
 }
 
-function all(jobs) {
-  return jobs.length === 1 ? "the only job" : `all ${count(jobs.length, "job")}`;
+function from(number, read, whole) {
+  if (number < read) return `From ${count(number, "job")} among ${whole ? "all" : "the newest"} ${read}`;
+  if (!whole) return `From the newest ${count(number, "job")}`;
+  return number === 1 ? "From the only job" : `From all ${count(number, "job")}`;
 }
 
 function later(job) {
@@ -81,17 +56,17 @@ function later(job) {
 }
 
 function outcomes(jobs) {
-  const tally = Object.fromEntries(OUTCOMES.map((name) => [name, 0]));
-  for (const job of jobs) tally[FINISHED.has(job.status) ? job.status : "unfinished"] += 1;
+  const ended = Object.fromEntries(OUTCOMES.map((name) => [name, 0]));
+  for (const job of jobs) ended[FINISHED.has(job.status) ? job.status : "unfinished"] += 1;
   let x = 0;
-  const parts = OUTCOMES.filter((name) => tally[name]).map((name) => {
-    const width = (100 * tally[name]) / jobs.length;
+  const parts = OUTCOMES.filter((name) => ended[name]).map((name) => {
+    const width = (100 * ended[name]) / jobs.length;
     const part = h("svg:rect", { class: name, x, y: 0, width, height: 8 });
     x += width;
     return part;
   });
-  const words = OUTCOMES.filter((name) => tally[name] || name === "failed")
-    .map((name) => h("span", { class: tally[name] ? name : null }, h("b", {}, tally[name]), ` ${name}`));
+  const words = OUTCOMES.filter((name) => ended[name] || name === "failed")
+    .map((name) => h("span", { class: ended[name] ? name : null }, h("b", {}, ended[name]), ` ${name}`));
   return h("figure", {},
     h("figcaption", {}, "Outcomes"),
     h("p", { class: "value" }, words),

@@ -1,0 +1,100 @@
+// Parts of a job's page that are lists: earlier attempts, children, the log.
+
+import { h } from "./dom.js";
+import { age, clockTime, count, sentence, statusMark } from "./format.js";
+
+const KEPT = 5; // errors of earlier attempts, on the row
+
+/** What the attempts before the last one failed with, the latest first. */
+export function earlierAttempts(job) {
+  const errors = [...(job.earlier_errors ?? [])];
+  const full = errors.length === KEPT;
+  const newest = errors.at(-1);
+  // The error that stands above is not said twice.
+  if (newest && job.error && job.status !== "failed" && newest.attempt === job.attempt - 1
+    && job.error.message.startsWith(newest.message)) errors.pop();
+  if (!errors.length) return null;
+  let above = Infinity;
+  const one = (error) => {
+    const byHand = error.attempt >= above; // attempts are counted from 1 again then
+    above = error.attempt;
+    return [byHand && h("li", { class: "mark" }, "Before it was retried by hand"), attempt(error)];
+  };
+  return h("section", { "aria-labelledby": "earlier", "data-key": "earlier" },
+    h("h2", { id: "earlier" }, "Earlier attempts"),
+    h("ol", { class: "rows" }, errors.reverse().map(one)),
+    full && h("p", { class: "help" }, `The last ${KEPT} are kept; any before them are in the log.`));
+}
+
+function attempt(error) {
+  return h("li", {},
+    h("span", { class: "quiet" }, `Attempt ${error.attempt}`),
+    h("span", { class: "why" }, h("b", {}, error.kind), ` ${error.message}`),
+    h("span", { class: "quiet when" }, age(error.at)));
+}
+
+/** The jobs that it has dispatched, as a page of the API has them. */
+export function childrenOf(page) {
+  if (!page?.children.length) return null;
+  const { children, cursor } = page;
+  return h("section", { "aria-labelledby": "children", "data-key": "children" },
+    h("h2", { id: "children" }, "Children ", h("span", { class: "count" }, summary(children, cursor))),
+    h("ol", { class: "rows children" }, children.map(({ key, id, job }) => h("li", { "data-key": id },
+      job ? statusMark(job.status, job.cancel_requested) : h("span", { class: "quiet" }, "deleted"),
+      h("span", { class: "why" },
+        job ? h("a", { class: "whole", href: `#/job/${id}` }, key) : key,
+        job && h("span", { class: "quiet" }, ` ${job.job_type}`)),
+      h("span", { class: "quiet when" }, job && age(job.created_at))))),
+    cursor && h("p", { class: "help" }, `The first ${children.length}, by their keys.`));
+}
+
+function summary(children, cursor) {
+  const failed = children.filter(({ job }) => job?.status === "failed").length;
+  return `${children.length}${cursor ? "+" : ""}${failed ? `, ${failed} failed` : ""}`;
+}
+
+/** The log: where it can be read, and its lines once somebody has asked for them. */
+export function logs(job, log) {
+  const command = `jobs logs ${job.id}`;
+  return h("section", { class: "logs", "aria-labelledby": "logs", "data-key": "logs" },
+    h("h2", { id: "logs" }, "Logs"),
+    h("div", { class: "buttons" },
+      h("button", {
+        class: "plain", type: "button", "data-do": "logs", "data-key": "read", disabled: log === "reading",
+      }, log?.lines ? "Read again" : "Show its lines"),
+      job.logs_url && h("a", {
+        "data-key": "console", href: job.logs_url, target: "_blank", rel: "noopener noreferrer",
+      }, "This job's lines in CloudWatch")),
+    log?.problem && h("p", { class: "note", role: "status", "data-key": "problem" }, sentence(log.problem)),
+    log?.lines && [lines(log.lines), !log.complete && h("p", { class: "help", "data-key": "more" },
+      "There is more than is shown here: the command below has it all.")],
+    h("p", { "data-key": "command" }, "Of all functions, in a terminal: ", h("code", {}, command), " ",
+      h("button", { class: "plain", type: "button", "data-do": "copy", "data-text": command },
+        "Copy command")),
+    job.request_id && h("p", { class: "quiet" }, "Dispatched by request ", h("code", {}, job.request_id)));
+}
+
+function lines(all) {
+  if (!all.length) {
+    return h("p", { class: "quiet", "data-key": "none" },
+      "Nothing is logged about it, or not yet: lines appear some seconds late.");
+  }
+  let before = null;
+  const head = (line) => {
+    const words = line.leg === null ? null : `Attempt ${line.attempt}, leg ${line.leg}`;
+    const changed = words !== null && words !== before;
+    if (changed) before = words;
+    return changed && h("li", { class: "leg" }, words);
+  };
+  return h("div", {
+    class: "lines", tabindex: 0, role: "group", "aria-label": count(all.length, "log line"), "data-key": "lines",
+  }, h("ol", {}, all.map((line) => [head(line), one(line)])));
+}
+
+function one({ time, level, message, exception, more }) {
+  return h("li", { class: level.toLowerCase() },
+    clockTime(time), " ",
+    h("b", {}, level), " ", message,
+    Object.entries(more).map(([name, value]) => h("span", { class: "quiet" }, ` ${name}=${value}`)),
+    exception && h("pre", {}, exception));
+}

@@ -1,0 +1,68 @@
+// The newest jobs of an organisation, read once a minute for all that is counted among them: no index
+// has counts, and a counter would cost writes.
+
+import { get } from "./api.js";
+import { here, organization } from "./route.js";
+
+const AT_MOST = 200;
+const PAGE = 100; // the most that the API lists at once
+const SECONDS = 60;
+
+/** Tells `show({jobs, read, whole})` the newest jobs that the filters leave, how many were read, and
+ * whether these are all; null if they can't be had. */
+export class Newest {
+  #show;
+  #timer = null;
+  #abort = null;
+
+  constructor(show) {
+    this.#show = show;
+  }
+
+  start() {
+    this.read();
+    this.#timer = setInterval(() => document.hidden || this.read(), SECONDS * 1000);
+  }
+
+  stop() {
+    clearInterval(this.#timer);
+    this.#abort?.abort();
+  }
+
+  async read() {
+    this.#abort?.abort();
+    const { signal } = (this.#abort = new AbortController());
+    const { filters } = here();
+    try {
+      const { jobs, whole } = await newest(signal);
+      if (signal.aborted) return;
+      this.#show({ jobs: jobs.filter((job) => matches(job, filters)), read: jobs.length, whole });
+    } catch (problem) {
+      // What is wrong is said once, above the list.
+      if (problem.status !== undefined) this.#show(null);
+      else if (problem.name !== "AbortError") throw problem;
+    }
+  }
+}
+
+async function newest(signal) {
+  const jobs = [];
+  let cursor = null;
+  do {
+    const query = { organization_id: organization(), limit: PAGE, cursor };
+    const { data } = await get("jobs", query, signal);
+    jobs.push(...data.jobs);
+    cursor = data.cursor;
+  } while (cursor && jobs.length < AT_MOST);
+  return { jobs, whole: !cursor };
+}
+
+// As the API filters a list.
+function matches(job, { type, queue, search }) {
+  return (!type || job.job_type === type) && (!queue || job.queue_name === queue)
+    && (!search || texts(job).some((each) => each.toLowerCase().startsWith(search.toLowerCase())));
+}
+
+function texts({ id, result_message: message, error }) {
+  return [id, message ?? "", error ? `${error.kind}: ${error.message}` : "", error?.message ?? ""];
+}
