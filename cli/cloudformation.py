@@ -1,5 +1,6 @@
 """Finds a deployed stack by its name, in CloudFormation."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -34,6 +35,14 @@ def find_stack(where: "Where", name: str) -> Stack:
             hint="Is it one of Job Runners, deployed to its end, and not of an older version?",
             code=Exit.NO_ACCESS,
         ) from None
+
+
+def age(where: "Where") -> float:
+    """Return how many seconds ago the stack was created."""
+    client: Any = where.client("cloudformation")
+    (found,) = client.describe_stacks(StackName=where.stack.name)["Stacks"]
+    created: datetime = found["CreationTime"]
+    return (datetime.now(UTC) - created).total_seconds()
 
 
 def resources(where: "Where") -> dict[str, tuple[str, str]]:

@@ -90,11 +90,22 @@ def ago(iso: str | None) -> str:
     """How long ago, or until when, in one unit; in a pipe the time itself."""
     if iso is None:
         return ""
-    if not sys.stdout.isatty():
+    if not _on_a_terminal():
         return iso
     seconds = (datetime.now(UTC) - datetime.fromisoformat(iso)).total_seconds()
     words = duration(abs(seconds))
     return f"{words} ago" if seconds >= 0 else f"in {words}"
+
+
+def when(iso: str | None) -> str:
+    """A time, and how long ago that is; in a pipe the time itself."""
+    if iso is None or not _on_a_terminal():
+        return iso or ""
+    return f"{clock(iso)}  {ago(iso)}"
+
+
+def _on_a_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def clock(iso: str | None) -> str:
@@ -107,10 +118,10 @@ def clock(iso: str | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span in its largest unit, so that it can be read at a glance."""
+    """A time span in its largest unit, rounded, so that it can be read at a glance."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
-            return f"{seconds // size:.0f} {unit}"
+            return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
 
 

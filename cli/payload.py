@@ -2,11 +2,16 @@
 
 import json
 import re
+import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
+
+from cli.problem import Problem
 
 HELP = """\
 \b
@@ -34,6 +39,34 @@ def read_payload(pairs: tuple[str, ...], whole: str | None) -> dict[str, Any]:
             _json(value, f"the value of {match['key']}") if match["raw"] else value
         )
     return payload
+
+
+@contextmanager
+def hinting_at_json(pairs: tuple[str, ...]) -> Iterator[None]:
+    """Say how a value that is not text is written, where the API refuses one that was given as
+    text: words='["a"]' is the text ["a"]."""
+    try:
+        yield
+    except Problem as problem:
+        if isinstance(problem.answer, dict):
+            problem.hint = problem.hint or _json_hint(pairs, problem.answer)
+        raise
+
+
+def _json_hint(pairs: tuple[str, ...], answer: dict[str, Any]) -> str:
+    wrong = {each["field"] for each in answer.get("errors") or []}
+    for pair in pairs:
+        match = _PAIR.fullmatch(pair)
+        if not match or match["raw"] or f"payload.{match['key']}" not in wrong:
+            continue
+        key, value = match["key"], match["value"]
+        try:
+            is_json = not isinstance(json.loads(value), str)
+        except ValueError:
+            is_json = False
+        if is_json:
+            return f"key=value is text. As JSON: {shlex.quote(f'{key}:={value}')}"
+    return ""
 
 
 def _object(whole: str) -> dict[str, Any]:

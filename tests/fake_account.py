@@ -6,6 +6,7 @@ that no test relies on something AWS would not say.
 
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from fake_stack import (
 class Account:
     """What there is. A test changes it, or puts down an error for one operation."""
 
+    created_at: float = 1_795_521_600
     resources: dict[str, tuple[str, str]] = field(default_factory=lambda: dict(RESOURCES))
     outputs: dict[str, str] = field(default_factory=lambda: dict(OUTPUTS))
     functions: dict[str, dict[str, Any]] = field(
@@ -131,7 +133,8 @@ class Account:
             self.refuse("DescribeStacks", "ValidationError", words)
         outputs = [{"OutputKey": key, "OutputValue": each} for key, each in self.outputs.items()]
         stack = {"StackName": STACK, "StackStatus": "CREATE_COMPLETE", "Outputs": outputs}
-        return {"Stacks": [stack | {"CreationTime": "2026-11-24T12:00:00Z"}]}
+        created = datetime.fromtimestamp(self.created_at, UTC)
+        return {"Stacks": [stack | {"CreationTime": created}]}
 
     def _ListStackResources(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {

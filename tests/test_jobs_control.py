@@ -47,6 +47,8 @@ def test_a_list_goes_on_over_pages_until_it_has_enough(api: FakeApi) -> None:
 def test_filters_reach_the_api(api: FakeApi) -> None:
     path = "/jobs?organization_id=a%20b&limit=100&job_type=export_contacts&queue_name=q&search=x%3A"
     api.on("GET", path, 200, page())
+    known = {"name": "export_contacts", "queue_name": "q"}
+    api.on("GET", "/job-types", 200, {"jobs": [known], "tasks": []})
     words = ("--type", "export_contacts", "--queue", "q", "--search", "x:")
     done = jobs("list", *words, "--organization", "a b")
     assert done.exit_code == 0, done.output

@@ -55,6 +55,18 @@ def findings(*, code: int = 0) -> list[dict[str, str]]:
     return [each for each in json.loads(done.stdout)["findings"] if each["verdict"] != "ok"]
 
 
+def test_a_stack_that_is_too_young_to_have_ticked_is_not_called_wrong(account: Account) -> None:
+    account.logs = {"log-timer": []}
+    account.created_at = time.time() - 40
+    (finding,) = findings()
+    assert (finding["check"], finding["verdict"]) == ("timer", "unknown")
+    assert "40 s old" in finding["what"] or "41 s old" in finding["what"]
+    assert "Look again" in finding["mend"]
+    account.created_at -= 300
+    (finding,) = findings(code=1)
+    assert (finding["check"], finding["verdict"]) == ("timer", "wrong")
+
+
 def test_a_healthy_stack_has_nothing_wrong(account: Account) -> None:
     done = jobs("doctor")
     assert done.exit_code == 0, done.output

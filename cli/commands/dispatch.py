@@ -58,7 +58,8 @@ def command(
         "delay": delay,
     }
     given = {name: value for name, value in body.items() if value is not None}
-    job, replayed = where.api.dispatch(given, idempotency_key)
+    with payload.hinting_at_json(pairs):
+        job, replayed = where.api.dispatch(given, idempotency_key)
     if watch:
         from cli.commands.watch import watch_jobs
 

@@ -7,6 +7,7 @@ import click
 from cli import output
 from cli.api import Job
 from cli.completion import names_of
+from cli.known import check_job_type, note_unknown_queue
 from cli.options import command as jobs_command
 from cli.where import Where
 
@@ -51,6 +52,10 @@ def command(
     """
     found = where.api.every(status=status, job_type=job_type, queue_name=queue, search=search)
     jobs = list(found if every else islice(found, limit))
+    if not jobs and job_type:
+        check_job_type(where, job_type)
+    if not jobs and queue:
+        note_unknown_queue(where, queue, "only jobs that were dispatched to it by name are in it")
     if where.json:
         output.print_json({"jobs": jobs})
         return
@@ -71,6 +76,6 @@ def _row(job: Job) -> tuple[str, ...]:
         job["job_type"],
         job["status"],
         f"{job['progress']:.0f}%",
-        output.ago(job["created_at"]),
+        output.when(job["created_at"]),
         state(job),
     )

@@ -3,6 +3,7 @@
 import click
 
 from cli import output
+from cli.known import note_unknown_queue
 from cli.options import command as jobs_command
 from cli.options import pausable
 from cli.where import Where
@@ -11,9 +12,12 @@ from cli.where import Where
 @jobs_command()
 @pausable
 def command(where: Where, kind: str, name: str) -> None:
-    """Hold back a job type, or with --queue a queue: its jobs are accepted, and wait. What runs
-    already goes on. Workers notice within 10 seconds."""
+    """Hold back a job type, or with --queue a queue: its jobs are accepted, and wait. Within 10
+    seconds none of them starts. What runs stops at its next written checkpoint that has a cursor,
+    and waits too; without such a checkpoint it goes on to its end."""
     entry = where.api.pause(kind, name)
+    if kind == "queue":
+        note_unknown_queue(where, name, "only jobs that are dispatched to it by name wait")
     if where.json:
         output.print_json(entry)
     else:

@@ -15,7 +15,7 @@ def command(where: Where) -> None:
         output.print_json({"paused": entries})
     elif entries:
         rows = [
-            (each["kind"].replace("_", " "), each["name"], output.ago(each["paused_at"]))
+            (each["kind"].replace("_", " "), each["name"], output.when(each["paused_at"]))
             for each in entries
         ]
         output.table(("KIND", "NAME", "PAUSED"), rows)

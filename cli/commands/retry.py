@@ -5,6 +5,7 @@ import click
 from cli import output
 from cli.completion import names_of
 from cli.each import confirm, for_each
+from cli.known import check_job_type
 from cli.options import command as jobs_command
 from cli.payload import read_payload
 from cli.problem import Exit
@@ -47,6 +48,8 @@ def command(
     payload = None if whole is None else read_payload((), whole)
     if failed:
         job_ids = tuple(each["id"] for each in where.api.every(status="failed", job_type=job_type))
+        if not job_ids and job_type:
+            check_job_type(where, job_type)
         if job_ids:
             what = f"{len(job_ids)} failed {job_type or ''} job{'s'[: len(job_ids) != 1]}"
             what = " ".join(what.split())

@@ -18,7 +18,9 @@ def command(where: Where, task_name: str, pairs: tuple[str, ...], whole: str | N
     \b
     jobs task send_message cell=+12125550123 text="Polls close at 8."
     """
-    where.api.task(task_name, payload.read_payload(pairs, whole))
+    given = payload.read_payload(pairs, whole)
+    with payload.hinting_at_json(pairs):
+        where.api.task(task_name, given)
     if where.json:
         output.print_json({"task_name": task_name, "status": "sent"})
     else:

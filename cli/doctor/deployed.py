@@ -4,7 +4,7 @@ import json
 from functools import cache, cached_property
 from typing import Any
 
-from cli.cloudformation import resources
+from cli.cloudformation import age, resources
 from cli.where import Where
 
 WORKER, API, TIMER, FAILURES = (
@@ -35,6 +35,11 @@ class Deployed:
     @cached_property
     def _resources(self) -> dict[str, tuple[str, str]]:
         return resources(self._where)
+
+    @cached_property
+    def age(self) -> float:
+        """How many seconds ago the stack was created."""
+        return age(self._where)
 
     def id(self, logical_id: str) -> str:
         """A resource's name, URL or whatever else its service calls it by."""

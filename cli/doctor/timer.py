@@ -4,8 +4,9 @@ import json
 import time
 from collections.abc import Iterator
 
-from cli.doctor.check import Trouble
+from cli.doctor.check import Trouble, Verdict
 from cli.doctor.deployed import Deployed
+from cli.output import duration
 
 _LATELY = 5 * 60  # seconds; it ticks every 60
 
@@ -18,7 +19,16 @@ def timer(deployed: Deployed) -> Iterator[Trouble]:
                 "The timer's schedule is switched off: nothing due is sent.",
                 f"aws events enable-rule --name {rule}",
             )
-    if not _ticked(deployed):
+    if _ticked(deployed):
+        return
+    if deployed.age < _LATELY:
+        yield Trouble(
+            f"The stack is {duration(deployed.age)} old, and its timer has logged no tick yet: the "
+            "first comes after a minute, and its line some seconds later.",
+            f"Look again when the stack is {_LATELY // 60} minutes old.",
+            Verdict.UNKNOWN,
+        )
+    else:
         yield Trouble(
             f"The timer has not ticked in the last {_LATELY // 60} minutes: nothing due is sent.",
             f"Its log says why: aws logs tail {deployed.id('TimerLogGroup')} --since 1h",

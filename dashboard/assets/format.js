@@ -52,15 +52,15 @@ function relative(time) {
   const elapsed = Date.now() - time;
   if (Math.abs(elapsed) < 1000) return "now";
   const long = Math.abs(elapsed);
-  const words = long < 60_000 ? `${Math.floor(long / 1000)} s` : coarse(long);
+  const words = long < 60_000 ? `${Math.round(long / 1000)} s` : coarse(long);
   return elapsed < 0 ? `in ${words}` : `${words} ago`;
 }
 
 function coarse(milliseconds) {
-  const minutes = Math.floor(milliseconds / 60_000);
+  const minutes = Math.round(milliseconds / 60_000);
   if (minutes < 120) return `${minutes} min`;
-  if (minutes < 48 * 60) return `${Math.floor(minutes / 60)} h`;
-  return `${Math.floor(minutes / 1440)} d`;
+  if (minutes < 48 * 60) return `${Math.round(minutes / 60)} h`;
+  return `${Math.round(minutes / 1440)} d`;
 }
 
 export function count(number, one, many = `${one}s`) {

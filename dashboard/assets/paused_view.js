@@ -26,8 +26,9 @@ export function pausedView(root) {
 
   fill(root, h("div", { class: "head" }, h("h1", {}, "Paused"), live.element),
     h("p", { class: "lead" },
-      "Nothing of a paused type or queue starts; what runs goes on to its end. Workers notice within "
-      + "10 seconds, and what waits starts again once it is resumed."),
+      "Within 10 seconds nothing of a paused type or queue starts. What runs stops at its next written "
+      + "checkpoint that has a cursor, or goes on to its end if it has none. All of it waits, and goes on "
+      + "once it is resumed."),
     body,
     h("form", { class: "inline", "data-submit": "name" },
       h("label", { for: "queue-name" }, "Another queue"),
@@ -75,7 +76,7 @@ function group(kind, all, paused) {
       const entry = paused.find((each) => each.kind === kind && each.name === name);
       return h("li", { "data-key": name },
         h("span", { class: "named" }, name),
-        h("span", { class: "quiet" }, entry ? ["paused ", age(entry.paused_at)] : "running"),
+        h("span", { class: "quiet" }, entry ? ["paused ", age(entry.paused_at)] : "not paused"),
         h("button", {
           class: "switch", type: "button", role: "switch", "aria-checked": entry ? "true" : "false",
           "aria-label": `Pause ${name}`, "data-do": "switch", "data-kind": kind, "data-name": name,
