@@ -68,8 +68,8 @@ def rerun_job(event: Event, caller: Caller, job_id: str) -> Response[str]:
 
 
 def accepted(row: JobRequest, jobs_path: str) -> Response[str]:
-    """The answer to a dispatch: the job that was saved, or the one that the same request made
-    before."""
+    """Return the answer to a dispatch: the job that was saved, or the one that the same request
+    made before."""
     headers = {"Location": f"{jobs_path}/{row.id}"}
     if row.request_id != context.request_id.get():
         headers["Idempotent-Replayed"] = "true"

@@ -15,7 +15,7 @@ Event = Mapping[str, Any]
 
 
 def get_children(event: Event, caller: Caller, job_id: str) -> Response[str]:
-    """The jobs that a job has dispatched, in the order of their keys."""
+    """List the jobs that a job has dispatched, in the order of their keys."""
     query = page_query(event)
     parent = control.job_of(caller, job_id)
     page = children.page(parent, limit=query.limit, cursor=query.cursor)
@@ -24,6 +24,6 @@ def get_children(event: Event, caller: Caller, job_id: str) -> Response[str]:
 
 
 def get_logs(_event: Event, caller: Caller, job_id: str) -> Response[str]:
-    """What a job has logged in the worker, in order of time. Lines appear some seconds late."""
+    """Show what a job has logged in the worker, in order of time. Lines appear late, by seconds."""
     found = job_logs.read(control.job_of(caller, job_id))
     return respond(200, {"lines": found.lines, "complete": found.complete})

@@ -21,11 +21,12 @@ _CALLS = 10  # CloudWatch may answer with nothing, and a token to go on with
 _SECONDS = 8.0  # after which no other call is made: the caller waits
 _EARLIER, _LATER = clock.MINUTE, 5 * clock.MINUTE  # clocks differ, and lines come late
 _CLAIM = 5 * clock.SECOND  # before a claim is written its invocation may have logged
-# Said apart, the same in every line, or for machines alone.
+# Said apart, the same in every line, or for machines alone; and which service dispatched a job
+# (`caller`), which is not for the job's organisation.
 _NOT_MORE = frozenset(
     {
         *("level", "location", "message", "timestamp", "service", "attempt", "leg"),
-        *("job_id", "job_type", "organization_id", "request_id"),
+        *("job_id", "job_type", "organization_id", "request_id", "caller", "role"),
         *("xray_trace_id", "exception", "exception_name", "stack_trace"),
         *("cold_start", "function_name", "function_memory_size", "function_arn"),
         *("function_request_id", "sampling_rate"),

@@ -54,13 +54,13 @@ def job_data(event: Mapping[str, Any], caller: Caller) -> JobData:
 
 
 def same_again(event: Mapping[str, Any], row: JobRequest, payload: Any) -> JobData:
-    """A new job like one that there was; raises InvalidFields if such a one may no longer be."""
+    """Return a new job like one that there was; raises InvalidFields if that may no longer be."""
     fields = {name: getattr(row, name) for name in _SAME if getattr(row, name) is not None}
     return _checked(JobData, _with_key(event, {**fields, "payload": payload}))
 
 
 def _with_key(event: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields with the idempotency key that the header has, if there is one."""
+    """Return the fields with the idempotency key that the header has, if there is one."""
     key = _idempotency_key(event)
     if key is not None:
         if fields.get("idempotency_key") not in (None, key):

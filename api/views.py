@@ -83,7 +83,7 @@ def _contents(row: JobRequest) -> dict[str, Any]:
 
 
 def child(dispatched: Child) -> dict[str, Any]:
-    """A job that another one has dispatched; the job is null once it is gone."""
+    """Return a job that another one has dispatched; the job is null once it is gone."""
     row = dispatched.row
     return {"key": dispatched.key, "id": dispatched.id, "job": row and summary(row)}
 

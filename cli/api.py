@@ -61,7 +61,7 @@ class Api:
         return Seen(answer.json, float(answer.headers.get("Retry-After") or 1))
 
     def children(self, job_id: str) -> tuple[list[dict[str, Any]], bool]:
-        """What a job has dispatched, and whether there is more of it."""
+        """Return what a job has dispatched, and whether there is more of it."""
         try:
             page = self._read(f"/jobs/{quote(job_id, safe='')}/children?limit={_PAGE}").json
         except Problem as problem:

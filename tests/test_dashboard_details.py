@@ -187,6 +187,29 @@ def test_a_job_and_its_parent_and_children_lead_to_each_other(page: Page, dashbo
     expect(page.get_by_role("heading", name="import_all")).to_be_visible()
 
 
+def test_a_job_tells_who_did_what_with_it(page: Page, dashboard: str) -> None:
+    shown(page, dashboard, requeued_by="operator:user-2")
+    facts = page.locator("dl.facts")
+    expect(facts).to_contain_text("Created byoperator:user-1")
+    expect(facts).to_contain_text("Retried byoperator:user-2")
+    expect(facts).not_to_contain_text("Cancelled by")
+
+
+def test_a_token_that_may_not_list_children_sees_the_job_all_the_same(
+    page: Page, dashboard: str, complaints: Complaints
+) -> None:
+    complaints.expected.append("403")
+    answer(page, f"/jobs/{JOB['id']}", {**JOB, "status": "running"}, Retry_After="1")
+    refusal = {"title": "No", "detail": "only readers may do this"}
+    asked = answer(page, f"/jobs/{JOB['id']}/children", refusal, 403)
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
+    with page.expect_response(re.compile(f"/jobs/{JOB['id']}$")):
+        pass
+    expect(page.get_by_role("alert")).to_have_count(0)
+    assert len(asked) == 1
+
+
 # --- the log --------------------------------------------------------------------------------------
 
 

@@ -100,6 +100,21 @@ def test_every_module_is_in_the_one_script() -> None:
     assert not re.search(r"^(import|export)\b", script.body.decode(), re.MULTILINE)
 
 
+def test_the_script_is_the_sources_without_their_comments() -> None:
+    script = files.find("app.js")
+    assert script is not None
+    sent = script.body.decode().splitlines()
+    assert [line for line in sent if re.match(r" *(//|/\*|\* )", line)] == []
+    for path in SOURCES:
+        if path.suffix == ".js":
+            without = re.sub(
+                r"^ *(//.*|/\*\*[^*]*(\*(?!/)[^*]*)*\*/)\n", "", path.read_text(), flags=re.M
+            )
+            code = [line.removeprefix("export ") for line in without.splitlines()]
+            missing = [line for line in code if line not in sent and not line.startswith("import ")]
+            assert missing == [], path.name
+
+
 def test_nothing_is_asked_of_another_site() -> None:
     for path in SOURCES:
         named = re.findall(r"https?://[^\s\"'`/]+", path.read_text())

@@ -80,6 +80,12 @@ def test_a_line_of_another_organisation_under_the_same_id_is_not_shown() -> None
     assert messages(row) == []
 
 
+def test_which_service_dispatched_a_job_is_not_shown() -> None:
+    row = claimed()
+    logged(row, "accepted", caller="arn:aws:iam::123456789012:role/s3cret", role="service", n=1)
+    assert logs(row).json["lines"][0]["more"] == {"n": "1"}
+
+
 def test_lines_before_the_job_was_created_are_another_ones() -> None:
     row = claimed()
     logged(row, "an earlier job of this id", after=-3600)

@@ -170,7 +170,10 @@ function facts(job) {
     job.parent_id && fact("Parent",
       h("a", { href: `#/job/${job.parent_id}` }, h("code", {}, job.parent_id.slice(0, 8)))),
     job.campaign_id && fact("Campaign", job.campaign_id),
-    job.expires_at && fact("Deleted", age(job.expires_at)));
+    job.expires_at && fact("Deleted", age(job.expires_at)),
+    job.created_by && fact("Created by", job.created_by),
+    job.requeued_by && fact("Retried by", job.requeued_by),
+    job.cancelled_by && fact("Cancelled by", job.cancelled_by));
 }
 
 function value(name, content, whole) {
