@@ -4,8 +4,9 @@ from jobs.assign_texters import assign_texters
 from jobs.export_contacts import export_contacts
 from jobs.import_contacts import import_contacts
 from jobs.names import Jobs
+from jobs.post_webhook import MAX_ATTEMPTS, post_webhook
 from jobs.send_first_messages import send_first_messages
-from work.definitions import Job
+from work.definitions import DAY_IN_SECONDS, Job
 from work.retry import Retry
 
 JOBS: dict[str, Job] = {
@@ -17,4 +18,11 @@ JOBS: dict[str, Job] = {
         send_first_messages, retry=Retry(max_attempts=5), needs_campaign=True
     ),
     Jobs.EXPORT_CONTACTS: Job(export_contacts, retry=Retry(max_attempts=5), needs_campaign=True),
+    # Receivers tell a repeated delivery by its webhook-id. It says itself how long it waits; base
+    # and cap are for an attempt that was cut off.
+    Jobs.POST_WEBHOOK: Job(
+        post_webhook,
+        retry=Retry(max_attempts=MAX_ATTEMPTS, base=60, cap=DAY_IN_SECONDS),
+        queue_name="webhooks",
+    ),
 }

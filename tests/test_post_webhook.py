@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 
 from errors import DoNotRetry, RetryAfter, WebhookFailed
-from tasks import post_webhook as module
 from tls_server import TlsServer, make_certificate
 from webhook_sender import BODY, HOST, KEY, resolve_to, send
-from webhooks import pinned_https, public_address
-from webhooks.signature import secret_key, signed_headers
+from webhooks import pinned_https, posting, public_address
+from webhooks.signature import secret_keys, signed_headers
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +43,7 @@ def server(
 @pytest.fixture
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
     """A signing key without an AWS to ask for it, where only the connection matters."""
-    monkeypatch.setattr(module, "webhook_key", lambda name: KEY)
+    monkeypatch.setattr(posting, "webhook_keys", lambda name: [KEY])
 
 
 def headers_of(request: bytes) -> dict[str, str]:
@@ -78,7 +77,7 @@ def test_the_signature_is_that_of_the_specifications_own_example() -> None:
         "msg_p5jXN8AQM9LWM0D4loKWxJek",
         1614265330,
         b'{"test": 2432232314}',
-        secret_key("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "example"),
+        secret_keys("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "example"),
     )
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
@@ -196,7 +195,7 @@ def fall_silent(connection: ssl.SSLSocket) -> None:
 def test_the_time_of_the_whole_request_is_limited(
     server: TlsServer, serve: Callable[[ssl.SSLSocket], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "TIME_LIMIT", 0.5)
+    monkeypatch.setattr(posting, "TIME_LIMIT", 0.5)
     server.serve = serve
     began = time.monotonic()
     with pytest.raises(WebhookFailed, match=r"did not answer within 0\.5 s"):
@@ -207,7 +206,7 @@ def test_the_time_of_the_whole_request_is_limited(
 def test_a_server_that_never_shakes_hands_is_left_in_time(
     key: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "TIME_LIMIT", 0.5)
+    monkeypatch.setattr(posting, "TIME_LIMIT", 0.5)
     monkeypatch.setattr(public_address, "is_public", lambda address: True)
     resolve_to(monkeypatch, "127.0.0.1")
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -7,15 +7,15 @@ import pytest
 from pydantic import ValidationError
 
 from errors import DoNotRetry, WebhookFailed
-from tasks import post_webhook as module
 from tasks.post_webhook import PostWebhook
 from webhook_sender import KEY, resolve_to, send
+from webhooks import posting
 
 
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
     """A signing key without an AWS to ask for it, where only the connection matters."""
-    monkeypatch.setattr(module, "webhook_key", lambda name: KEY)
+    monkeypatch.setattr(posting, "webhook_keys", lambda name: [KEY])
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The secrets that sign webhooks: named by payloads, kept in SSM (moto), cached for a minute."""
 
 import base64
+import hmac
 import time
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from store import aws as clients
 from tasks.post_webhook import PostWebhook
 from webhook_sender import HOST, KEY, send
 from webhooks import signing_secrets as webhook_secrets
+from webhooks.signature import signed_headers
 
 
 @pytest.fixture
@@ -37,12 +39,43 @@ def test_a_rotated_secret_is_in_use_a_minute_later(
 ) -> None:
     now = time.monotonic()
     monkeypatch.setattr("webhooks.signing_secrets.time.monotonic", lambda: now)
-    assert webhook_secrets.webhook_key("acme/main") == KEY
+    assert webhook_secrets.webhook_keys("acme/main") == [KEY]
     other = b"another key of 24 bytes."
     put_secret("acme/main", base64.b64encode(other).decode())
-    assert webhook_secrets.webhook_key("acme/main") == KEY
+    assert webhook_secrets.webhook_keys("acme/main") == [KEY]
     now += 61
-    assert webhook_secrets.webhook_key("acme/main") == other
+    assert webhook_secrets.webhook_keys("acme/main") == [other]
+
+
+def test_while_a_secret_is_rotated_both_sign(secret: None) -> None:
+    other = b"another key of 24 bytes."
+    put_secret("acme/main", " ".join(f"whsec_{_text(key)}\n" for key in (other, KEY)))
+    both = webhook_secrets.webhook_keys("acme/main")
+    assert both == [other, KEY]
+    signed = signed_headers("evt_1", 1, b"{}", both)["webhook-signature"]
+    assert signed.split(" ") == [
+        "v1," + _text(hmac.digest(key, b"evt_1.1.{}", "sha256")) for key in (other, KEY)
+    ]
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+@pytest.mark.parametrize(("size", "good"), [(23, False), (24, True), (64, True), (65, False)])
+def test_a_key_has_24_to_64_bytes(secret: None, size: int, good: bool) -> None:
+    put_secret("acme/main", "whsec_" + _text(b"x" * size))
+    if good:
+        assert webhook_secrets.webhook_keys("acme/main") == [b"x" * size]
+        return
+    with pytest.raises(DoNotRetry, match="is not whsec_ and 24 to 64 base64 bytes"):
+        webhook_secrets.webhook_keys("acme/main")
+
+
+def test_three_secrets_are_a_mistake(secret: None) -> None:
+    put_secret("acme/main", " ".join(["whsec_" + _text(KEY)] * 3))
+    with pytest.raises(DoNotRetry, match="more than two"):
+        webhook_secrets.webhook_keys("acme/main")
 
 
 def test_a_secret_that_does_not_exist_is_named(secret: None) -> None:

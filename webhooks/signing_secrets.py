@@ -7,21 +7,22 @@ from botocore.exceptions import ClientError
 from errors import DoNotRetry
 from settings import required
 from store import aws
-from webhooks.signature import secret_key
+from webhooks.signature import secret_keys
 
 _KEPT = 60.0  # seconds; a rotated secret is in use after at most as long
 
-_keys: dict[str, tuple[float, bytes]] = {}
+_keys: dict[str, tuple[float, list[bytes]]] = {}
 
 
-def webhook_key(name: str) -> bytes:
-    """The signing key called `name`; raises DoNotRetry if there is none that can be used."""
+def webhook_keys(name: str) -> list[bytes]:
+    """The signing keys called `name`, two while one is rotated; raises DoNotRetry if there is none
+    that can be used."""
     parameter = f"{required('WEBHOOK_SECRETS_PATH', 'post_webhook').rstrip('/')}/{name}"
-    read_at, key = _keys.get(parameter, (0.0, b""))
-    if not key or time.monotonic() - read_at > _KEPT:
-        key = secret_key(_read(parameter, name), name)
-        _keys[parameter] = time.monotonic(), key
-    return key
+    read_at, keys = _keys.get(parameter, (0.0, []))
+    if not keys or time.monotonic() - read_at > _KEPT:
+        keys = secret_keys(_read(parameter, name), name)
+        _keys[parameter] = time.monotonic(), keys
+    return keys
 
 
 def forget() -> None:
