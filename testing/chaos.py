@@ -9,7 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
+from testing.faults import ALL, DEFAULT, Fault
 from testing.history import play_seed, stage, told
 from testing.witness import Violation
 
@@ -23,7 +25,12 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the seed of the first one")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, help="play this one alone")
+    parser.add_argument(
+        "--faults",
+        help=f"all, or some of these, with commas: {', '.join(Fault)}; see testing.faults",
+    )
     options = parser.parse_args()
+    faults = _faults(options.faults)
     seeds = range(options.first, options.first + options.histories)
     if options.seed is not None:
         seeds = range(options.seed, options.seed + 1)
@@ -32,7 +39,7 @@ def main() -> int:
     broken: list[str] = []
     chunks = [seeds[at : at + _CHUNK] for at in range(0, len(seeds), _CHUNK)]
     with ProcessPoolExecutor(options.processes) as pool:
-        for its_figures, its_broken in pool.map(_play, chunks):
+        for its_figures, its_broken in pool.map(partial(_play, faults=faults), chunks):
             figures += its_figures
             broken += its_broken
             if sys.stderr.isatty():
@@ -41,13 +48,19 @@ def main() -> int:
     return 1 if broken else 0
 
 
-def _play(seeds: Iterable[int]) -> tuple[Counter[str], list[str]]:
+def _faults(names: str | None) -> frozenset[Fault]:
+    if names is None:
+        return DEFAULT
+    return ALL if names == "all" else frozenset(map(Fault, names.split(",")))
+
+
+def _play(seeds: Iterable[int], faults: frozenset[Fault]) -> tuple[Counter[str], list[str]]:
     figures: Counter[str] = Counter()
     broken = []
     with stage():
         for seed in seeds:
             try:
-                figures += play_seed(seed)
+                figures += play_seed(seed, faults)
             except Violation as violation:
                 broken.append(str(violation))
                 figures += violation.figures

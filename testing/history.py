@@ -5,20 +5,21 @@ import random
 import uuid
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, Self
 from unittest.mock import patch
 
 import runners
-from errors import DoNotRetry, RetryAfter
+from errors import DoNotRetry, JobRunnersError, RetryAfter
 from runners import log, timer
 from runners.base import JobData
 from runners.messages import TaskMessage
-from store import blobs, bucket, job_request, pauses, steps
+from store import aws, blobs, bucket, clock, job_request, pauses, steps
 from testing import hostile_work, moto_direct
 from testing.aws import WORKER, mocked_aws
+from testing.faults import DEFAULT, Fault
 from testing.hostile_boundary import Boundary
 from testing.hostile_lambda import Choose, HostileLambda
 from testing.hostile_work import BALLAST, CHILD, JOBS, TASKS, Errand, Steps
@@ -57,12 +58,12 @@ def stage() -> Iterator[None]:
     log.logger.setLevel("INFO")
 
 
-def play_seed(seed: int) -> Counter[str]:
+def play_seed(seed: int, faults: Set[Fault] = DEFAULT) -> Counter[str]:
     """Play the history of a seed on the stage; returns its figures. The message of a Violation says
     how to play it again."""
     source = random.Random(seed)  # noqa: S311 - repeatable is what it should be
     try:
-        with History(lambda what, n: source.randrange(n)) as history:
+        with History(lambda what, n: source.randrange(n), faults) as history:
             for _ in range(1 + history.choose("jobs", 3)):
                 history.dispatch()
             for _ in range(history.choose("tasks", 3)):
@@ -85,18 +86,20 @@ def told(figures: Counter[str]) -> str:
 class History:
     """The jobs of one history, what they did, and who watches. Entered, it is under way."""
 
-    def __init__(self, choose: Choose) -> None:
+    def __init__(self, choose: Choose, faults: Set[Fault] = DEFAULT) -> None:
         self.choose = choose
-        self.world = HostileLambda(choose, worker_timeout=60)
+        self.world = HostileLambda(choose, worker_timeout=60, faults=faults)
         self.witness = Witness(self.world, {name: job.max_legs for name, job in JOBS.items()})
         attempts = {
             name: task.retry.max_attempts if task.retry else 1 for name, task in TASKS.items()
         }
         self.tasks = TaskWitness(self.world, attempts, self.witness.broken)
-        self.people = People(self.world)
-        self.done: dict[tuple[str, int], list[int]] = {}  # by job, and how often it was done again
+        self.people = People(self.world, self._ask_again, self._another_payload)
+        # By job, how often it was done again, and what it was asked to do.
+        self.done: dict[tuple[str, int, str], list[int]] = {}
         self.ids: dict[str, set[str]] = {}  # of what must be one job
-        self.payloads: dict[str | None, Steps] = {}  # of jobs, by campaign: each has its own
+        self.payloads: dict[str | None, list[Steps]] = {}  # of jobs, by campaign: each has its own
+        self.asked: list[JobData] = []  # under an idempotency key
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -114,7 +117,7 @@ class History:
     def __exit__(self, *_: object) -> None:
         for table in ("jobs", "coordination"):
             moto_direct.clear(table)
-        pauses.forget_cache()
+        pauses._cache = pauses._Cache()
         moto_direct.empty("bucket")
         self._stack.close()
 
@@ -128,7 +131,7 @@ class History:
             named=self.choose("named steps", 3) == 2,
         )
         campaign = str(len(self.payloads))
-        self.payloads[campaign] = payload
+        self.payloads[campaign] = [payload]
         data = JobData(
             job_type=("hostile_once", "hostile_again")[self.choose("tagged", 2)],
             campaign_id=campaign,
@@ -137,8 +140,38 @@ class History:
             idempotency_key=(None, campaign)[self.choose("idempotency key", 3) // 2],
         )
         times = 2 if data.idempotency_key else 1  # as a caller does who got no answer
+        if data.idempotency_key:
+            self.asked.append(data)
         for _ in range(times):
             self.world.invoke("api", lambda: self._accept(data))
+
+    def _ask_again(self) -> None:
+        """The same request again; once its job has expired, the key may be used for another."""
+        if not self.asked:
+            return
+        number = self.choose("which request", len(self.asked))
+        data = self.asked[number]
+        ids = self.ids.get(f"request {data.idempotency_key}", set())
+        rows = [row for row in self._rows() if row["id"] in ids]
+        if all(row.get("expires_at", 10**12) * clock.SECOND <= self.world.time for row in rows):
+            campaign = str(len(self.payloads))
+            payload = Steps(steps=1 + self.choose("steps of the other", 3), named=True)
+            self.payloads[campaign] = [payload]
+            data = data.model_copy(
+                update={
+                    "job_type": ("hostile_once", "hostile_again")[self.choose("tagged", 2)],
+                    "campaign_id": campaign,
+                    "payload": payload.model_dump(),
+                }
+            )
+            self.asked[number] = data
+        self.world.invoke("api", lambda: self._accept(data))
+
+    def _another_payload(self, row: job_request.JobRequest) -> dict[str, Any]:
+        """For a job that is retried by hand: what it shall do instead."""
+        payloads = self.payloads[row.campaign_id]
+        payloads.append(Steps(steps=2 + len(payloads), named=True))
+        return payloads[-1].model_dump()
 
     def _accept(self, data: JobData) -> None:
         job_id = runners.get_job_runner().dispatch_job(data).id
@@ -187,15 +220,17 @@ class History:
     def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
         """What the jobs of a history do."""
         self.witness.started(job.id, job.attempt, job.leg)
-        if payload not in (self.payloads[job.campaign_id], CHILD):
+        if payload not in (*self.payloads[job.campaign_id], CHILD):
             self.witness.broken(f"the payload of job {job.id} is not what it was")
-        done = self.done.setdefault((job.id, self.witness.runs[job.id]), [])
+        key = (job.id, self.witness.runs[job.id], payload.model_dump_json())
+        done = self.done.setdefault(key, [])
         for step in range(job.cursor or 0, payload.steps):
             self.world.spend(payload.seconds)
             if job.time_left() == 0:
+                self.witness.excused(job.id)
                 raise TimeOver  # as the alarm would, which counts another time
             self.people.perhaps_cancel(job.id)
-            self._perhaps_fail("a step", 40)
+            self._perhaps_fail("a step", 40, job.id)
             if payload.named:
                 self._take_named_step(job, step)
             done.append(step)
@@ -205,9 +240,17 @@ class History:
                 except (LegOver, Paused):
                     self.witness.leg_ended(job.id)
                     raise
+        self.witness.returned(job.id)
         return payload.model_dump()
 
     def _take_named_step(self, job: RunningJob, step: int) -> None:
+        try:
+            self._take_named(job, step)
+        except (*aws.FAILURES, JobRunnersError):
+            self.witness.excused(job.id)  # a step that could not be kept is the job's own failure
+            raise
+
+    def _take_named(self, job: RunningJob, step: int) -> None:
         def effect() -> int:
             # One that was overtaken since it looked can't know: its claim is gone.
             if steps.find(job._row, f"step {step}") and self.witness.has_claim(job.id):
@@ -219,7 +262,7 @@ class History:
             self.witness.broken(f"step {step} of job {job.id} is not what it was")
         if step == 0:
             child = job.dispatch("hostile_once", CHILD, key="child")
-            self._is_one_job(f"the child of {job.id}", child)
+            self._is_one_job(f"the child of {job._row.beginning}", child)
             self.world.figures["children"] += 1
 
     def run_errand(self, payload: Errand) -> None:
@@ -234,10 +277,13 @@ class History:
     def _task_failed(self, message: TaskMessage, _error: BaseException) -> None:
         self.tasks.failed[message.id] += 1
 
-    def _perhaps_fail(self, what: str, n: int) -> None:
+    def _perhaps_fail(self, what: str, n: int, job_id: str | None = None) -> None:
         if self.world.resting:
             return
-        match n - self.choose(what, n):
+        luck = n - self.choose(what, n)
+        if job_id and luck <= 3:
+            self.witness.excused(job_id)
+        match luck:
             case 3:
                 raise ValueError("no luck")
             case 2:
@@ -247,16 +293,17 @@ class History:
 
     def _check_work(self, row: Row) -> None:
         """An untagged job took no step twice; one that succeeded left none out."""
-        runs = [done for (job_id, _), done in self.done.items() if job_id == row["id"]]
-        for done in runs:
+        runs = {key[1:]: done for key, done in self.done.items() if key[0] == row["id"]}
+        for done in runs.values():
             if row["max_attempts"] == 1 and len(done) != len(set(done)):
                 self.witness.broken(f"untagged job {row['id']} took a step twice: {done}")
-        done = [step for run in runs for step in run]
         if row["status"] == "succeeded":
             result = blobs.get(row.get("result"), row.get("result_key"))
-            asked = (self.payloads[row["campaign_id"]], CHILD)
+            asked = [*self.payloads[row["campaign_id"]], CHILD]
             if result not in [payload.model_dump() for payload in asked]:
                 self.witness.broken(f"the result of job {row['id']} is not what it returned")
+            wanted = Steps(**result).model_dump_json()
+            done = [step for (_, what), run in runs.items() if what == wanted for step in run]
             if set(done) != set(range(result["steps"])):
                 self.witness.broken(f"job {row['id']} succeeded without taking every step: {done}")
 

@@ -30,6 +30,8 @@ class Invocation:
     zombie: bool = False  # frozen past its deadline and thawed again
     claim: str | None = None  # the token it claimed a row with
     ended: str | None = None  # how, once it has
+    machine: object = None  # what it runs on, which remembers what earlier ones read
+    cause: "Invocation | None" = None  # the one whose failure record it is invoked with
 
 
 @dataclass(order=True)
@@ -41,6 +43,7 @@ class Event:
     function: str = field(compare=False)
     body: Any = field(compare=False)
     hops: int = field(compare=False, default=0)
+    cause: Invocation | None = field(compare=False, default=None)
 
     @property
     def message(self) -> Message:

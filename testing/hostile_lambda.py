@@ -9,7 +9,7 @@ the same history.
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
@@ -18,23 +18,38 @@ import handlers.failures
 import handlers.timer
 import handlers.worker
 from runners import execution
-from store import clock
+from store import clock, pauses
+from testing.faults import Fault
 from testing.hostile_invocation import WELL, Context, Event, Invocation, Killed, Message
 from testing.moto_direct import Row
+from testing.storms import Storms
 
 Choose = Callable[[str, int], int]
 """Asked with what is at stake and a number n; answers 0 to n - 1. 0 is always the kind choice."""
 
 # How far the clocks of two machines may be apart here, in ms: within what the lease allows for.
 SKEW = 20 * clock.SECOND
+# What failure records say of an event whose function did not run: condition, count, error type.
+NOT_RUN: list[tuple[str, int, str | None]] = [
+    ("EventAgeExceeded", 0, None),
+    ("RetriesExhausted", 1, "Runtime.ImportModuleError"),
+    ("RetriesExhausted", 1, "Runtime.HandlerNotFound"),
+    ("RetriesExhausted", 1, "Runtime.UserCodeSyntaxError"),
+]
+# And of one whose function was ended.
+KILLED = ["Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory"]
 HOPS = 16  # after which Lambda may cut a chain of invocations
 
 
 class HostileLambda:
     """The world: its time, the events under way, the invocations that run, and what it has done."""
 
-    def __init__(self, choose: Choose, *, worker_timeout: float = 60) -> None:
+    def __init__(
+        self, choose: Choose, *, worker_timeout: float = 60, faults: Set[Fault] = frozenset()
+    ) -> None:
         self.choose = choose
+        self.faults = faults
+        self.storms = Storms(lambda: self.time, self.spend)
         self.time = 1_800_000_000_000
         self.resting = False
         self.events: list[Event] = []
@@ -48,6 +63,8 @@ class HostileLambda:
         self.on_landed: Callable[[str, Row], None] = lambda operation, call: None
         self.people: Callable[[], None] = lambda: None  # one of them does something
         self.on_loss: Callable[[Message], None] = lambda message: None
+        self.on_end: Callable[[Invocation], None] = lambda invocation: None
+        self._caches: dict[object, pauses._Cache] = {}  # by machine
         self._answered_partly = False
         self._numbers = itertools.count()
         self._worker_timeout = worker_timeout
@@ -77,6 +94,11 @@ class HostileLambda:
     def step(self) -> None:
         """One thing happens: an event arrives, the minute comes round, people do something, or time
         just passes."""
+        if self.fault(Fault.STORM, "a storm", 12):
+            self.figures["storms"] += 1
+            self.storms.begin(self.chance)
+        if not self.stack and self.fault(Fault.EXPIRY, "a month goes by", 40):
+            self._age()
         ready = [event for event in self.events if event.at <= self.time]
         kind = self.chance("what happens", 5)
         if kind <= 1 and ready:
@@ -102,6 +124,7 @@ class HostileLambda:
         `first` is what people do before they rest."""
         drought = 40 * self.chance("no worker for", 8) // 7
         self.resting = True
+        self.storms.end_all()
         first()
         for _ in range(drought):  # minutes in which nobody can start: a backlog
             self.time += clock.MINUTE
@@ -135,21 +158,51 @@ class HostileLambda:
             self._queue(event, handlers.failures.handler)
 
     def _work(self, event: Event) -> None:
+        if self.fault(Fault.NOT_LOADED, "a worker is not loaded", 20):
+            self._give_up(event, *NOT_RUN[self.chance("why", len(NOT_RUN))])
+            return
         self.on_delivery(event.message)
         timeout = self._worker_timeout
         ended = self._invoke("worker", event.body, handlers.worker.handler, timeout, event)
         if ended is None:
             return
+        killed = ended == "killed" and Fault.NOT_LOADED in self.faults
+        kind = KILLED[self.chance("killed by", len(KILLED))] if killed else ended.partition(":")[0]
+        self._give_up(event, "RetriesExhausted", 1, kind, ended, self._last)
+
+    def _give_up(
+        self,
+        event: Event,
+        condition: str,
+        count: int,
+        kind: str | None,
+        text: str = "",
+        cause: Invocation | None = None,
+    ) -> None:
+        """Lambda makes a record of an event that failed, and may lose that too."""
         if self.chance("failure record", 6) == 5:
             self.figures["records lost"] += 1
             self.on_loss(event.message)
             return
         record = {
-            "requestContext": {"condition": "RetriesExhausted"},
+            "requestContext": {"condition": condition, "approximateInvokeCount": count},
             "requestPayload": event.body,
-            "responsePayload": {"errorType": ended.partition(":")[0], "errorMessage": ended},
         }
-        self._add("failures", record, self._delay_of("record"))
+        if kind is not None:
+            record["responsePayload"] = {"errorType": kind, "errorMessage": text or kind}
+        self._add("failures", record, self._delay_of("record"), cause=cause)
+
+    def _age(self) -> None:
+        """So long that rows expire, and that what is under way is given up, but for records."""
+        self.figures["months"] += 1
+        self.time += 32 * clock.DAY
+        given_up = [event for event in self.events if event.function != "failures"]
+        self.events = [event for event in self.events if event.function == "failures"]
+        for event in given_up:
+            if event.function == "worker":
+                self._give_up(event, "EventAgeExceeded", 0, None)
+            else:
+                self.on_loss(event.message)
 
     def _queue(self, event: Event, handler: Callable[[Any, Any], Any]) -> None:
         """A queue's message: comes again until its function has answered for it."""
@@ -170,7 +223,11 @@ class HostileLambda:
         deadline = self.time + int(timeout * clock.SECOND)
         hops, message = (event.hops, event.message) if event else (0, {})
         invocation = Invocation(name, deadline, self._skew(), hops, message, self.time)
+        invocation.cause = event.cause if event else None
+        if Fault.MACHINES in self.faults:
+            invocation.machine = (name, self.chance("which machine", 3))
         self.stack.append(invocation)
+        self._go_by_memory_of(invocation.machine)
         self._answered_partly = False
         try:
             answer = handler(
@@ -186,7 +243,19 @@ class HostileLambda:
             self._answered_partly = bool(answer and answer["batchItemFailures"])
         finally:
             self.stack.pop()
+            self._go_by_memory_of(self.machine)
+        self._last = invocation
+        self.on_end(invocation)
         return None if invocation.ended == WELL else invocation.ended
+
+    @property
+    def machine(self) -> object:
+        """What whoever runs runs on."""
+        return self.stack[-1].machine if self.stack else None
+
+    def _go_by_memory_of(self, machine: object) -> None:
+        if Fault.MACHINES in self.faults:
+            pauses._cache = self._caches.setdefault(machine, pauses._Cache())
 
     def _skew(self) -> int:
         return (0, -SKEW, SKEW // 2)[self.chance("skew", 3)]
@@ -262,9 +331,20 @@ class HostileLambda:
     def _delay_of(self, what: str) -> float:
         return (0, 0, 3, 90, 2000)[self.chance(f"delay of {what}", 5)]
 
-    def _add(self, function: str, body: Any, delay: float, hops: int = 0) -> None:
+    def _add(
+        self,
+        function: str,
+        body: Any,
+        delay: float,
+        hops: int = 0,
+        cause: Invocation | None = None,
+    ) -> None:
         at = self.time + int(delay * clock.SECOND)
-        self.events.append(Event(at, next(self._numbers), function, body, hops))
+        self.events.append(Event(at, next(self._numbers), function, body, hops, cause))
+
+    def fault(self, fault: Fault, what: str, n: int) -> bool:
+        """Whether this fault happens here, one time of n. Nothing is drawn where it is off."""
+        return fault in self.faults and self.chance(what, n) == n - 1
 
     def chance(self, what: str, n: int) -> int:
         """As `choose`; kind while the world rests."""

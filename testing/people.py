@@ -6,6 +6,7 @@ What they were promised is for the witness to say.
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import runners
 from errors import JobRunnersError
@@ -15,6 +16,7 @@ from store import pauses, queries
 from store.job_request import JobRequest, Status
 from store.pauses import Kind
 from testing import moto_direct
+from testing.faults import Fault
 from testing.hostile_lambda import HostileLambda
 
 _BRAKES = [
@@ -30,8 +32,15 @@ class People:
     """Those who own the jobs of a world, and who operate it. Each thing they do is a request to the
     API, which may be killed on the way."""
 
-    def __init__(self, world: HostileLambda) -> None:
+    def __init__(
+        self,
+        world: HostileLambda,
+        ask_again: Callable[[], None],
+        another_payload: Callable[[JobRequest], dict[str, Any]],
+    ) -> None:
         self._world = world
+        self._ask_again = ask_again
+        self._another_payload = another_payload
         world.people = self.act
 
     def act(self) -> None:
@@ -42,8 +51,9 @@ class People:
             3: lambda: self._with_a_job("deleted by hand", control.delete, tuple(Status)),
             4: self._pause,
             5: self._resume,
+            6: self._ask_again,
         }
-        deed = deeds.get(self._world.chance("what people do", 6))
+        deed = deeds.get(self._world.chance("what people do", 6 + self._may_ask_again))
         if deed:
             deed()
 
@@ -84,8 +94,15 @@ class People:
             deed(row)
             self._world.figures[what] += 1
 
+    @property
+    def _may_ask_again(self) -> bool:
+        return Fault.EXPIRY in self._world.faults
+
     def _retry(self, row: JobRequest) -> None:
-        control.retry_again(row, self._send())
+        payload = None
+        if self._world.fault(Fault.PAYLOADS, "another payload", 2):
+            payload = self._another_payload(row)
+        control.retry_again(row, self._send(), payload)
 
     def _request(self, call: Callable[[], object]) -> None:
         def answered() -> None:

@@ -19,6 +19,7 @@ class TaskWitness:
         self.dropped: set[str] = set()  # of which the adversary has lost an event or a record
         self.done: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()  # in the log, which is all that remains of it
+        self._not_run: set[str] = set()
         self._delivered: Counter[str] = Counter()
         self._ran: Counter[str] = Counter()
         world.on_send = self.saw_send
@@ -38,7 +39,9 @@ class TaskWitness:
             return
         if sender is not None and sender.name == "api":
             self.accepted.add(message["id"])
-        elif self._max_attempts[message["name"]] == 1:
+        elif sender is not None and sender.name == "failures" and sender.cause is None:
+            self._not_run.add(message["id"])  # what Lambda gave up on before it ran may be sent
+        elif self._max_attempts[message["name"]] == 1 and message["id"] not in self._not_run:
             self._broken(f"untagged task {message['id']} was sent again")
         self._check_attempt(message)
 

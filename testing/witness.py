@@ -1,5 +1,6 @@
 """Watches every write to a JobRequest, and every start of a job, and says what must not be."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 
@@ -11,6 +12,9 @@ from testing.moto_direct import Row, plain
 from testing.people import Brakes
 
 FINISHED = ("succeeded", "failed", "cancelled")
+# Errors of jobs that nobody could start, or that went on for ever.
+_OF_THEMSELVES = ("NeverStarted", "HeldTooLong", "TypeForgotten", "LegsSpent")
+_LAST_TRIES = 15_000  # ms before an invocation's end, in which it may give up
 _WAITING = ("scheduled", "waiting", "queued", "retryable")
 
 
@@ -39,8 +43,12 @@ class Witness:
         self.runs: Counter[str] = Counter()  # by job: how often people had it done again
         self._brakes = Brakes(world)
         self._reasons: Counter[str] = Counter()  # by job: what there was to send it for
+        self._claimers: dict[str, list[Invocation]] = {}  # by job, since it was asked for anew
+        self._excused: set[str] = set()  # jobs that may fail: their function was made to
+        self._returned: dict[str, Invocation] = {}  # by job: in which its function returned
         world.on_write = self.saw
         world.on_landed = self._landed
+        world.on_end = self._ended
 
     def broken(self, promise: str) -> None:
         """A promise is. Not raised here: the code under test might answer for it."""
@@ -69,6 +77,35 @@ class Witness:
         """A leg has ended for the next one to begin."""
         self._open.pop(job_id)
 
+    def excused(self, job_id: str) -> None:
+        """Its function was made to fail, or ran out of time: that may be its outcome."""
+        self._excused.add(job_id)
+
+    def returned(self, job_id: str) -> None:
+        """Its function has returned."""
+        self._returned[job_id] = self._world.stack[-1]
+
+    def _ended(self, invocation: Invocation) -> None:
+        """A worker that was not killed has recorded what its job returned, whatever AWS did."""
+        for job_id, its in [*self._returned.items()]:
+            if its is not invocation:
+                continue
+            del self._returned[job_id]
+            row = self.rows.get(job_id, {})
+            left = row.get("status") == "running" and row["claim_token"] == its.claim
+            if left and not (self._gone(its) or self._had_no_chance(its)):
+                self.broken(f"job {job_id} returned, and its worker left it running: {its.ended}")
+
+    def _gone(self, invocation: Invocation) -> bool:
+        """Whether it was killed, or stood still until its time was over."""
+        late = invocation.ended is None and self._world.time >= invocation.deadline
+        return invocation.dead or invocation.zombie or late
+
+    def _had_no_chance(self, invocation: Invocation) -> bool:
+        """Whether AWS stayed away until the invocation's end."""
+        last = invocation.deadline - self._world.time < _LAST_TRIES
+        return last and self._world.storms.in_the_last(2 * _LAST_TRIES / 1000)
+
     # --- seen at the table ------------------------------------------------------------------------
 
     def saw(self, invocation: Invocation, after: Row) -> None:
@@ -78,13 +115,19 @@ class Witness:
         self._check_row(after)
         if before is not None:
             self._check_change(invocation, before, after)
+            if after["status"] == "failed" != before["status"] and after["max_attempts"] == 1:
+                self._check_failed(invocation, after)
 
     def _landed(self, operation: str, call: Row) -> None:
         """A call that is no update of a row has landed."""
         if operation == "PutItem" and call["TableName"] == "jobs":
             row = plain(call["Item"])
             self.deleted.discard(row["id"])
-            self.rows.setdefault(row["id"], row)
+            if (before := self.rows.get(row["id"])) is not None:
+                if before.get("expires_at", 10**12) * 1000 > self._world.time + 2 * SKEW:
+                    self.broken(f"job {row['id']} was saved over while it was {before['status']}")
+                self._begins_anew(row["id"])
+            self.rows[row["id"]] = row
         elif operation == "DeleteItem" and call["TableName"] == "jobs":
             job_id = call["Key"]["id"]["S"]
             if (status := self.rows[job_id]["status"]) not in FINISHED:
@@ -113,6 +156,8 @@ class Witness:
     def _begins_anew(self, job_id: str) -> None:
         self.runs[job_id] += 1
         self._open.pop(job_id, None)
+        self._claimers.pop(job_id, None)
+        self._excused.discard(job_id)
 
     def _check_row(self, row: Row) -> None:
         job = f"job {row['id']}"
@@ -156,12 +201,26 @@ class Witness:
         early = before.get("run_at", 0) - self._world.now()
         if before["status"] in ("retryable", "scheduled") and early > EARLY:
             self.broken(f"{job}: claimed {early} ms before its time")
+        self._claimers.setdefault(before["id"], []).append(invocation)
         if before["status"] == "waiting":
             self.broken(f"{job}: claimed while it was held back")
         # By what it knew when it began: whoever stands still before the claim is told nothing.
         held_since = self._brakes.held_since(before["job_type"], before["queue_name"])
         if held_since is not None and invocation.started > held_since + CACHED + 2 * SKEW:
             self.broken(f"{job}: started {invocation.started - held_since} ms into a pause")
+
+    def _check_failed(self, invocation: Invocation, row: Row) -> None:
+        """Nobody tries an untagged job again: that it failed must be true."""
+        error = json.loads(row["error"])
+        claimers = self._claimers.get(row["id"], [])
+        if row["id"] in self._excused or error["kind"] in _OF_THEMSELVES:
+            return
+        if any(self._gone(each) or self._had_no_chance(each) for each in claimers):
+            return
+        if self._of_one_killed(invocation):
+            return
+        why = f"{error['kind']}: {error['message']}"
+        self.broken(f"{invocation.name} on job {row['id']}: failed without a reason: {why}")
 
     def _check_without_claim(
         self, job: str, invocation: Invocation, before: str, after: str
@@ -191,7 +250,13 @@ class Witness:
         self.settled += 1
         if claimer.ended == WELL and not claimer.zombie:
             self.broken(f"{job}: its worker ended well and left it running")
-        # A failure record may settle a live job: that of a duplicate which died before its claim.
-        alive = claimer.ended is None and self._world.time < claimer.deadline
-        if invocation.name == "timer" and alive and not claimer.dead:
+        alive = claimer.ended is None and self._world.time < claimer.deadline and not claimer.dead
+        if invocation.name == "timer" and alive:
             self.broken(f"{job}: rescued from a worker that is alive")
+        if invocation.name == "failures" and alive and not self._of_one_killed(invocation):
+            self.broken(f"{job}: settled by a failure record under a worker that is alive")
+
+    def _of_one_killed(self, invocation: Invocation) -> bool:
+        """Whether it has the record of an invocation that was killed. That of a duplicate which was
+        killed before its claim can't be told from its claimer's."""
+        return invocation.cause is not None and invocation.cause.dead

@@ -1,0 +1,29 @@
+"""Which faults a simulated Lambda has, beside those that are always there.
+
+Each is drawn only where it is switched on, so that a seed plays what it played before it was added.
+"""
+
+from enum import StrEnum
+
+
+class Fault(StrEnum):
+    """What can go wrong."""
+
+    STORM = "storm"  # a service refuses, or does not answer, for 5 to 120 s
+    NETWORK = "network"  # one call meets a network error, before or after it landed
+    NO_ANSWER = "no answer"  # a write lands; neither it nor any repetition is answered
+    CONFLICT = "conflict"  # a write meets a transaction of the same item
+    RETRY_QUOTA = "retry quota"  # botocore has only so many retries
+    MACHINES = "machines"  # what a process remembers of pauses is not what the next one does
+    INDEX_LAG = "index lag"  # an index is behind its table
+    NOT_LOADED = "not loaded"  # a worker could not be loaded, or the event grew too old
+    EXPIRY = "expiry"  # time enough for rows to expire, and ids to be used again
+    PAYLOADS = "payloads"  # a job is retried by hand with another payload
+    DEPLOY = "deploy"  # workers of the older code are still there
+    LEGACY = "legacy"  # a worker process does the work
+
+
+OFF: frozenset[Fault] = frozenset()
+ALL = frozenset(Fault)
+# What histories have unless they are told otherwise.
+DEFAULT = OFF
