@@ -1,7 +1,6 @@
 """Builds the real template and deploys it to the local AWS with sam, as a person would to AWS."""
 
 import os
-import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from cli.local_aws import REGION
 from cli.stack import Stack
 from local.build import ROOT, Target
 from local.credentials import Credentials, session
-from local.emulator import Emulator, stop_group, tool, tool_environment
+from local.emulator import Emulator, start_group, stop_group, tool, tool_environment
 from local.problem import LocalProblem
 
 STACK_NAME = "job-runners"
@@ -68,15 +67,7 @@ def _sam(
     }
     log = home / f"sam-{step}.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [tool("sam"), *arguments],
-            env=environment,
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = start_group([str(tool("sam")), *arguments], environment, ROOT, output)
         try:
             code = process.wait()
         finally:

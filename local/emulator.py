@@ -8,9 +8,10 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from cli.local_aws import REGION
 from local.credentials import Credentials
@@ -20,7 +21,10 @@ PROCESS_FILE = "ministack.pid"
 
 _PROGRAM = Path(__file__).resolve().parent / "guarded_ministack.py"
 _TOOLS = _PROGRAM.parent.parent / ".venv-aws" / "bin"
-_START_SECONDS = 30
+# Ends the group that it leads once nobody holds the other end of its standard input any more: this
+# process, however it ends.
+_LEASH = 'exec 3<&0; (cat <&3 >/dev/null; kill -TERM 0) & exec "$@" </dev/null 3<&-'
+_START_SECONDS = 60
 _STOP_SECONDS = 10
 _ATTEMPTS = 3  # another program may take the port between our look and ministack's start
 
@@ -106,16 +110,8 @@ def _start_on(port: int, home: Path, enforcing: bool, addresses: Sequence[str]) 
     }
     log = home / "ministack.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [tool("python"), str(_PROGRAM), *addresses],
-            env=environment,
-            cwd=home,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            # Its own session: Ctrl-C in the terminal reaches us alone, and we stop it in order.
-            start_new_session=True,
-        )
+        command = [str(tool("python")), str(_PROGRAM), *addresses]
+        process = start_group(command, environment, home, output)
     # For the next run to stop it, should this one be killed outright.
     (home / PROCESS_FILE).write_text(str(process.pid))
     return Emulator(process, port, log, credentials)
@@ -139,8 +135,29 @@ def _becomes_healthy(started: Emulator) -> bool:
     return False
 
 
+def start_group(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path, output: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """Start a program that leads a process group, for `stop_group` to end.
+
+    It has its own session: Ctrl-C in the terminal reaches us alone, and we stop it in order. Should
+    this process be killed outright, the group ends too.
+    """
+    return subprocess.Popen(
+        ["sh", "-c", _LEASH, "sh", *command],
+        env=dict(environment),
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
 def stop_group(leader: int, process: subprocess.Popen[bytes] | None = None) -> None:
     """End a process group that we started: asked first, made to after 10 s."""
+    if process is not None and process.stdin is not None:
+        process.stdin.close()
     for sent in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(leader, sent)

@@ -26,9 +26,9 @@ FIRST = FIRST_EACH * len(TEXTERS)
 TEXT = "Hi {first_name}, polls close at 8."
 
 _PER_SECOND = 2
-_PATIENCE_SECONDS = 60
+_PATIENCE_SECONDS = 180
 _POLL_SECONDS = 0.2
-_TIMEOUT_SECONDS = 30
+_TIMEOUT_SECONDS = 60
 
 
 def run_pipeline(stack: Stack, contacts: int, begin: Callable[[str], None]) -> list[Check]:

@@ -17,7 +17,7 @@ from local.credentials import session
 from local.problem import LocalProblem
 
 _ALIAS = "live"
-_RECORD_SECONDS = 20
+_RECORD_SECONDS = 60
 
 
 def settle(stack: Stack) -> None:

@@ -1,6 +1,7 @@
 """What tests start from: the same settings and, if they ask, an AWS in this process (moto)."""
 
 import gc
+import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -20,6 +21,13 @@ pytest_plugins = [
     "local_stack",
     "browser",
 ]
+
+
+def pytest_configure() -> None:
+    """A shell has what it starts in the background, as `make test &`, ignore Ctrl-C, and what that
+    starts in turn: some tests press it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

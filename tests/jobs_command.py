@@ -22,6 +22,7 @@ from cli import local_aws
 from cli.app import jobs as command
 from local.build import ROOT
 
+PATIENCE = 120  # seconds, for a process to say or do something on a busy machine
 ID = "3f9a" + "0" * 28
 
 
@@ -145,6 +146,17 @@ def jobs(*words: str, stdin: str | None = None, **environment: str) -> Result:
     return done
 
 
+_terminals: list["Terminal"] = []
+
+
+@pytest.fixture(autouse=True)
+def no_terminal_is_left() -> Iterator[None]:
+    """Whatever a test started ends with it, also when it fails before it has stopped that."""
+    yield
+    while _terminals:
+        _terminals.pop().close()
+
+
 class Terminal:
     """A `jobs` command in a process of its own, on a terminal."""
 
@@ -160,10 +172,11 @@ class Terminal:
         )
         os.close(theirs)
         self.text = ""
+        _terminals.append(self)
 
     def until(self, words: str) -> str:
         """What was shown once it contains these words, or at the end."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while words not in self.text and time.monotonic() < deadline:
             if not self._read():
                 break
@@ -184,6 +197,10 @@ class Terminal:
         """Its exit code, with all it said read."""
         while self._read() and self.process.poll() is None:
             pass
-        code = self.process.wait(timeout=10)
+        return self.process.wait(timeout=PATIENCE)
+
+    def close(self) -> None:
+        """End it, if it has not ended."""
+        self.process.kill()
+        self.process.wait()
         os.close(self._ours)
-        return code

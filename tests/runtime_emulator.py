@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from local.build import ROOT
-from local.emulator import stop_group
+from local.emulator import start_group, stop_group
 
-_START_SECONDS = 10
+_START_SECONDS = 60
 
 
 class RuntimeEmulator:
@@ -55,14 +55,7 @@ def runtime_emulator(
     command += ["--runtime-api-address", f"127.0.0.1:{runtime_port}"]
     command += [sys.executable, "-m", "awslambdaric", handler]
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=tree,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = start_group(command, environment, tree, output)
         try:
             _await(port, process)
             yield RuntimeEmulator(port)

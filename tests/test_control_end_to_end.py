@@ -54,7 +54,7 @@ def dispatched(local: Local, key: str = SMALL, **fields: Any) -> dict[str, Any]:
 
 def until(local: Local, job_id: str, status: str, *, ticking: bool = False) -> dict[str, Any]:
     """The job once it has this status; raises if it has not after 30 s."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         job: dict[str, Any] = local.api.get(f"/jobs/{job_id}").json
         if job["status"] == status:

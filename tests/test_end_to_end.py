@@ -20,7 +20,7 @@ from local_stack import Local
 
 pytestmark = pytest.mark.e2e
 
-PATIENCE = 30  # seconds
+PATIENCE = 120  # seconds
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def imported(local: Local, tmp_path_factory: pytest.TempPathFactory) -> Imported
 
 def download(url: str) -> list[dict[str, str]]:
     """The rows of a CSV file behind a URL that needs no credentials."""
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as response:
         return list(csv.DictReader(io.StringIO(response.read().decode("utf-8-sig"), newline="")))
 
 

@@ -30,7 +30,7 @@ from runtime_emulator import runtime_emulator
 
 README = (ROOT / "events" / "README.md").read_text()
 COMMANDS = re.findall(r"^ *(\.venv-aws/bin/sam local (?:.*\\\n)*.*)$", README, re.MULTILINE)
-PATIENCE = 60  # seconds
+PATIENCE = 200  # seconds
 
 
 @dataclass(frozen=True)

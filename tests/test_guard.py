@@ -71,7 +71,7 @@ def ask(url: str, method: str = "GET", body: Any = None, **headers: str) -> Answ
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, named, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return Answer(answer.status, dict(answer.headers), answer.read().decode())
     except urllib.error.HTTPError as refused:
         return Answer(refused.code, dict(refused.headers), refused.read().decode())

@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from jobs_command import FakeApi, Terminal, jobs
+from jobs_command import PATIENCE, FakeApi, Terminal, jobs
 
 
 def test_the_page_is_served_until_it_is_stopped_and_its_calls_are_signed(api: FakeApi) -> None:
@@ -16,13 +16,13 @@ def test_the_page_is_served_until_it_is_stopped_and_its_calls_are_signed(api: Fa
     api.on("GET", "/", 200, "the page")
     terminal = Terminal("dashboard", "--no-browser", "--json")
     url = json.loads(terminal.until("\n"))["url"]
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=PATIENCE) as response:
         assert json.load(response) == "the page"
     assert api.calls[-1].headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=test/")
     terminal.process.send_signal(signal.SIGINT)
     assert terminal.end() == 0
     with pytest.raises(urllib.error.URLError):
-        urllib.request.urlopen(url, timeout=10)
+        urllib.request.urlopen(url, timeout=PATIENCE)
 
 
 def test_who_may_not_call_the_api_is_told_at_once(api: FakeApi) -> None:

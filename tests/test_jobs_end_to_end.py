@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cli import local_aws
-from jobs_command import jobs
+from jobs_command import PATIENCE, jobs
 from local.credentials import session
 from local.demo import ORGANIZATION
 from local_stack import Local
@@ -48,7 +48,7 @@ def test_a_job_is_dispatched_watched_shown_and_looked_up_in_the_logs(upload: Non
     job_id = done.stdout.split()[1]
     assert printed("show", job_id[:12])["result"]["imported"] == 1
     assert job_id in [each["id"] for each in printed("list")["jobs"]]
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while "succeeded" not in (logged := jobs("logs", job_id).stdout):
         assert time.monotonic() < deadline, logged
         time.sleep(0.2)

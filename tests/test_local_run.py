@@ -1,9 +1,11 @@
 """What a local run needs before it starts, and what it leaves when it ends."""
 
+import os
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -145,8 +147,49 @@ def test_what_a_killed_run_left_is_stopped_and_removed(tmp_path: Path) -> None:
         # Its parent would be init, which waits for whatever ends.
         threading.Thread(target=left.process.wait).start()
         with only_run(home) as folder:
-            assert left.process.wait(timeout=5) is not None
+            assert left.process.wait(timeout=60) is not None
             assert list(folder.iterdir()) == []
+
+
+@pytest.mark.e2e
+def test_a_run_that_is_killed_outright_leaves_no_process(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from local.emulator import emulator\n"
+        "with emulator(Path(sys.argv[1])) as running:\n"
+        "    print(running.process.pid, flush=True); time.sleep(600)"
+    )
+    run = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+    with run:
+        assert run.stdout is not None
+        leader = int(run.stdout.readline())
+        assert members(leader)
+        run.kill()
+    deadline = time.monotonic() + 60
+    while members(leader) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert members(leader) == []
+
+
+def members(leader: int) -> list[str]:
+    """The processes of a group that have not ended."""
+    shown = subprocess.run(
+        ["ps", "-A", "-o", "pgid=,stat=,command="], capture_output=True, text=True, check=True
+    )
+    lines = [line.split(None, 2) for line in shown.stdout.splitlines()]
+    return [command for group, state, command in lines if int(group) == leader and "Z" not in state]
+
+
+def test_tests_that_press_ctrl_c_hold_where_it_is_ignored() -> None:
+    """As in `make test &`: what a shell starts in the background ignores it, and its children."""
+    tests = [
+        "tests/test_jobs_watch.py::test_ctrl_c_leaves_the_job_alone_and_says_so",
+        "tests/test_jobs_dashboard.py::"
+        "test_the_page_is_served_until_it_is_stopped_and_its_calls_are_signed",
+    ]
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *tests]
+    done = _sh("-c", 'trap "" INT; exec "$@"', "sh", *command, env=os.environ)
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
 
 
 def test_a_process_that_only_has_the_number_of_ours_is_left_alone(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_contacts_are_imported_assigned_texted_and_exported(
     ):
         ended(enforcing, job_type, payload, campaign_id=campaign)
     job = ended(enforcing, "export_contacts", {}, campaign_id=campaign)
-    with urllib.request.urlopen(job["result"]["url"], timeout=10) as response:
+    with urllib.request.urlopen(job["result"]["url"], timeout=60) as response:
         assert b"Lovelace" in response.read()
     done(enforcing.api.delete(f"/jobs/{job['id']}"))
     assert enforcing.api.get(f"/jobs/{job['id']}").status == 404

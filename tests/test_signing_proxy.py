@@ -72,7 +72,7 @@ def ask(
     """Make a call as a browser would; `Sec_Fetch_Site` is the header Sec-Fetch-Site."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=5)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=60)
     try:
         connection.request(method, parts.path.rstrip("/") + path, body or None, sent)
         response = connection.getresponse()

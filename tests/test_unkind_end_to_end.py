@@ -141,7 +141,7 @@ def seconds_of(job: dict[str, Any]) -> float:
 
 
 def download(url: str) -> list[dict[str, str]]:
-    with urllib.request.urlopen(url, timeout=30) as response:
+    with urllib.request.urlopen(url, timeout=120) as response:
         return list(csv.DictReader(io.StringIO(response.read().decode("utf-8-sig"), newline="")))
 
 
@@ -292,6 +292,6 @@ def test_a_worker_process_takes_saved_jobs_and_stops_when_told(
         check(local, follow(local.api, job_id), "saved", expected)
     finally:
         worker.send_signal(signal.SIGTERM)
-        output, _ = worker.communicate(timeout=30)
+        output, _ = worker.communicate(timeout=120)
     assert worker.returncode == 0
     assert b"worker process stopped" in output
