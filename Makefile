@@ -55,8 +55,8 @@ bench: dev ## What a cold start and a dispatch cost, beside bare boto3 in the sa
 build: dev aws ## Build for AWS what samconfig.toml names
 	@$(AWS)/sam build
 
-deploy: build ## Build and deploy to the AWS account of your credentials
-	@$(AWS)/sam deploy
+deploy: dev aws ## Build and deploy to the AWS account of your credentials
+	@region=$$($(PY) -m local.account) && $(MAKE) build && $(AWS)/sam deploy --region "$$region"
 
 redrive: dev ## Send dead letters again: of the local AWS, or STACK=name
 	@bin/jobs redrive $(if $(STACK),--stack $(STACK),--local)

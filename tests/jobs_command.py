@@ -195,8 +195,9 @@ class Terminal:
 
     def end(self) -> int:
         """Its exit code, with all it said read."""
+        deadline = time.monotonic() + PATIENCE
         while self._read() and self.process.poll() is None:
-            pass
+            assert time.monotonic() < deadline, f"it goes on and on: {self.text}"
         return self.process.wait(timeout=PATIENCE)
 
     def close(self) -> None:

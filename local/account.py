@@ -1,0 +1,54 @@
+"""make deploy's first step: says where it will deploy to, or why it can't, before it builds.
+
+Usage: python -m local.account, which prints the region for sam.
+"""
+
+import os
+import sys
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
+
+from cli.problem import Problem
+from cli.refusals import explain
+from cli.where import Where
+
+_LIKE = """make deploy takes AWS_PROFILE and AWS_REGION, like:
+  AWS_PROFILE=name AWS_REGION=eu-west-1 make deploy"""
+
+
+def check() -> str:
+    """Return the region to deploy to; say which account that is of. Raises Problem."""
+    # As the aws command does; sam knows AWS_DEFAULT_REGION alone.
+    session = Where(region=os.environ.get("AWS_REGION")).session
+    try:
+        region = session.get_config_variable("region")
+        if region is None:
+            raise NoRegionError
+        sts: Any = session.create_client("sts", region_name=region)
+        caller = sts.get_caller_identity()
+    except (BotoCoreError, ClientError) as error:
+        problem = explain(error)
+        if problem is None:
+            raise
+        raise problem from error
+    where = f"account {caller['Account']}, {region}"
+    elsewhere = os.environ.get("AWS_ENDPOINT_URL")
+    if elsewhere:
+        where += f" of the AWS at {elsewhere}"
+    print(f"Deploying to {where}, as {caller['Arn']}", file=sys.stderr)
+    return str(region)
+
+
+def main() -> int:
+    """Print the region, or what is wrong."""
+    try:
+        print(check())
+    except Problem as problem:
+        print(problem, problem.hint, _LIKE, sep="\n", file=sys.stderr)
+        return int(problem.code)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
