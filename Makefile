@@ -40,10 +40,10 @@ lint:
 test-unit: dev aws ## Test in process, on moto
 	@$(PYTEST) -m "not e2e"
 
-chaos: dev aws ## The same promises at full size: 20,000 histories, 200 jobs, 1,000,000 rows
+chaos: dev aws ## The same promises at full size: 20,000 histories, 200 jobs, 1,000,000 rows, a backlog of 100,000
 	@$(PY) -m testing.chaos --histories 20000
 	@CHAOS=1 $(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 \
-		tests/test_unkind_end_to_end.py
+		tests/test_unkind_end_to_end.py tests/test_backlog.py
 
 mutants: dev ## Leave out every condition of the engine, one at a time: a test or a history must notice
 	@$(PY) -m testing.mutants

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 metrics = Metrics(namespace=NAMESPACE)
 # Time kept back from a tick's end, for the write and the send that it may be in the middle of.
 _MARGIN = 5 * clock.SECOND
+# Each row costs a read, a write and an Invoke, which is mostly waiting.
+_THREADS = 8
 # Longer than a send can take that hangs: nothing is begun with less left than this.
 _LONGEST_SEND = 20 * clock.SECOND
 
@@ -55,9 +57,10 @@ def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> di
 def tick(context: "LambdaContext", send: Send) -> None:
     """Meet what is due, for as long as this invocation has."""
     until = clock.now() + context.get_remaining_time_in_millis() - _MARGIN
-    result = timer.tick(send, until=until)
+    result = timer.tick(send, until=until, threads=_THREADS)
     metrics.add_metric("TimerLag", MetricUnit.Milliseconds, result.lag)
     metrics.add_metric("TimerSendFailures", MetricUnit.Count, result.send_failures)
+    metrics.add_metric("TimerUnclaimed", MetricUnit.Count, result.unclaimed)
     for met in timer.Met:
         name = "Timer" + met.title().replace(" ", "")
         metrics.add_metric(name, MetricUnit.Count, result.met[met])

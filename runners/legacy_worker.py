@@ -20,9 +20,8 @@ from settings import required, settings
 from store import clock
 from store.change import GRACE
 
-_SENT = timer.Met.SENT
 _POLL = 1.0  # seconds between looks when there is nothing to do
-_ROWS_AT_A_LOOK = 25  # one is taken, the others are those that it may meet before
+_ROWS_AT_A_LOOK = 25  # of a shard: one is taken, the others are those that it may meet before
 _PRELOAD = ["runners.execution", "runners.registry", "jobs.table", "tasks.table"]
 
 
@@ -49,10 +48,8 @@ def work(stop: threading.Event) -> None:
 
     while not stop.is_set():
         try:
-            met = timer.tick(
-                run_in_child, until=_forever(), ahead=GRACE, rows=_ROWS_AT_A_LOOK, sends=1
-            ).met
-            sent = met[_SENT] + met[timer.Met.LET_GO]
+            met = timer.take_next(run_in_child, ahead=GRACE, page=_ROWS_AT_A_LOOK)
+            sent = met[timer.Met.SENT] + met[timer.Met.LET_GO]
         except Exception as error:  # noqa: BLE001 - DynamoDB is away, say: the next look may work
             log.crashed(error)
             sent = 0
@@ -130,7 +127,3 @@ def _children() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOAD)
     return context
-
-
-def _forever() -> int:
-    return clock.now() + clock.DAY

@@ -14,7 +14,7 @@ from runners.base import Send
 from runners.messages import JobMessage
 from runners.registry import registry
 from store import aws, clock, pauses, verbs
-from store.job_request import JobRequest, Status
+from store.job_request import JobRequest, Lane, Status
 from store.pauses import Brake, Held, Kind
 from store.queries import read
 from work import context
@@ -84,7 +84,7 @@ def let_go(row: JobRequest, send: Send) -> bool:
         send(JobMessage.about(verbs.admit(row)))
         return True
     if brake.sk == row.held_by:
-        verbs.postpone(row, _next_look(row))
+        verbs.postpone(row, _next_look(row), Lane.PARKED)
     else:
         hold(brake, row)
     return False

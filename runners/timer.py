@@ -2,200 +2,253 @@
 
 A row is due when it wants attention if nothing else happens: its message was lost, its worker died,
 or its time has come. Most rows finish before they are ever met here.
+
+Rows come in lanes, by what they wait for, so that a backlog of one kind keeps no other waiting.
+What the timer has to start comes first, with the leases that it watches. Of the others it keeps no
+more than UNCLAIMED_AT_MOST on their way to the workers: more would not start any sooner.
 """
 
 import heapq
+import threading
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from enum import StrEnum
+from itertools import chain, islice, zip_longest
 
-from errors import (
-    HeldTooLong,
-    Interrupted,
-    JobRunnersError,
-    NeverStarted,
-    PreconditionFailed,
-    SendFailed,
-    TypeForgotten,
-)
+from errors import PreconditionFailed, SendFailed
 from runners import log, pause
-from runners.base import LONGEST_WAIT, Send
-from runners.messages import JobMessage
-from runners.outcome import answer, error_record
-from runners.registry import registry
-from store import aws, change, clock, pauses, verbs
-from store.job_request import DUE_SHARDS, JobRequest, Status
-from store.queries import due, read
-from work.definitions import DAY_IN_SECONDS
+from runners.base import Send
+from runners.due_row import LONGEST_GAP, Met, meet
+from store import aws, change, clock, queries, verbs
+from store.job_request import JobRequest, Lane, due_shards
 
-# Rows that one tick takes on. What is left is still due at the next.
-ROWS_PER_TICK = 1000
-_LONGEST_GAP = clock.HOUR  # between two looks at a row that stays unclaimed
+__all__ = ["UNCLAIMED_AT_MOST", "Met", "Tick", "take_next", "tick"]
+
+# Rows that the timer has sent again and that nobody has claimed yet. Lambda holds their events: if
+# workers are too few, more events would only wait there beside these.
+UNCLAIMED_AT_MOST = 1000
+# Rows of a lane that one tick takes on, from either end. What is left is still due at the next.
+_ROWS_FROM_AN_END = 3000
+_PAGE = 1000  # keys that one query brings
+_EVER = 10**15  # milliseconds since 1970: 15 digits, like the sort keys
 _FAILURES_IN_A_ROW = 3  # sends that fail: the worker can't be reached, the rest can wait
-
-
-class Met(StrEnum):
-    """What a tick did about a row."""
-
-    SENT = "sent"
-    HELD_BACK = "held back"  # its type or queue is paused
-    LET_GO = "let go"  # after a pause
-    LEASED = "leased"  # running and alive: looked at again when its lease is over
-    RESCUED = "rescued"
-    EARLY = "early"  # looked at again at its time
-    EXPIRED = "expired"  # nobody could start it in time: failed
-    BROKEN = "broken"  # could not be read, or not be dealt with: looked at again in an hour
-    MOVED = "moved"  # changed between the index and us, by whoever has it
 
 
 @dataclass
 class Tick:
-    """What one tick met. `lag` is how late its oldest row was, in milliseconds."""
+    """What one tick met. `lag` is how late its oldest row was, in milliseconds; `unclaimed` how
+    many rows earlier ones had sent that nobody has claimed."""
 
     met: Counter[Met] = field(default_factory=Counter)
     lag: int = 0
     send_failures: int = 0
+    unclaimed: int = 0
 
 
-def tick(
-    send: Send, *, until: int, ahead: int = 0, rows: int = ROWS_PER_TICK, sends: int | None = None
-) -> Tick:
-    """Meet what is due, oldest first, until `until` (milliseconds since 1970), or `rows` are met,
-    or `sends` are sent.
+def tick(send: Send, *, until: int, threads: int = 1) -> Tick:
+    """Meet what is due until `until` (milliseconds since 1970), as so many threads."""
+    this = _Tick(send, until, threads)
+    this.pump()
+    this.meet_lane(Lane.PROMPT)
+    this.meet_lane(Lane.RESENT)
+    line = this.next_in_line()
+    this.meet_lane(Lane.QUEUED)
+    this.meet(line, reserved=True)
+    this.meet_lane(Lane.PARKED)
+    return this.result
 
-    `ahead` takes in waiting rows due that many milliseconds from now: a worker process that polls
-    the table, instead of being sent messages, looks ahead by the grace a new row is given.
+
+def take_next(send: Send, *, ahead: int, page: int) -> Counter[Met]:
+    """Meet what is due, oldest first, until one message is sent.
+
+    For a worker process that polls the table, instead of being sent messages: `ahead` takes in
+    waiting rows due that many milliseconds from now, the grace that a new row is given. Rows are
+    read `page` of a shard at a time, on and on: those at the head may be none to be sent.
     """
-    result = Tick()
-    keys = _oldest(clock.now() + ahead, rows)
-    result.lag = max((clock.now() - ahead - (key.due_at or 0) for key in keys), default=0)
-    _pump(result, send, until, rows if sends is None else sends)
-    failures = 0
-    for key in keys:
-        if clock.now() >= until or failures == _FAILURES_IN_A_ROW:
-            break
-        if result.met[Met.SENT] == sends:
-            break
+    this = _Tick(send, clock.now() + clock.DAY, threads=1, ahead=ahead, sends=1)
+    this.pump()
+    shards = [shard for lane in Lane for shard in due_shards(lane)]
+    this.meet(_merged(shards, clock.now() + ahead, page))
+    return this.result.met
+
+
+class _Tick:
+    """A tick under way. Its threads share what is in it."""
+
+    def __init__(
+        self, send: Send, until: int, threads: int, ahead: int = 0, sends: int | None = None
+    ) -> None:
+        self.result = Tick()
+        self._send = send
+        self._until = until
+        self._threads = threads
+        self._ahead = ahead
+        self._sends = sends
+        self._failures = 0
+        self._lock = threading.Lock()
+        self._room = UNCLAIMED_AT_MOST  # less those that are there, once that is of interest
+        self._has_counted = sends is not None  # a worker process sends one, and waits until it ends
+
+    def pump(self) -> None:
+        """First, for what was paused has waited longest; with half of the time, for it is not
+        all."""
+        now, most = clock.now(), self._sends or _ROWS_FROM_AN_END
         try:
-            result.met[_meet(key.id, ahead, send)] += 1
-            failures = 0
+            gone = pause.pump(self._send, until=now + (self._until - now) // 2, most=most)
+        except Exception as error:  # noqa: BLE001 - what is due must not wait for what was paused
+            log.crashed(error)
+        else:
+            if gone:
+                self.result.met[Met.LET_GO] = gone
+
+    def meet_lane(self, lane: Lane) -> None:
+        """Meet what is due in a lane."""
+        if self._is_over():
+            return
+        keys = _due_in(lane, clock.now())
+        late = max((clock.now() - (key.due_at or 0) for key in keys), default=0)
+        self.result.lag = max(self.result.lag, late)
+        self.meet(keys)
+
+    def next_in_line(self) -> list[JobRequest]:
+        """Those of the backlog whose turn it is, before any that come new into it. There is room
+        for them, and it is theirs."""
+        if self._is_over():
+            return []
+        begun = clock.now() + change.GRACE  # who is due sooner has not been looked at yet
+        waiting = _merged(due_shards(Lane.QUEUED), _EVER, after=begun)
+        first = next(waiting, None)
+        if first is None:
+            return []
+        self._count()
+        line = list(islice(chain([first], waiting), max(0, self._room)))
+        self._room -= len(line)
+        return line
+
+    def meet(self, keys: Iterable[JobRequest], *, reserved: bool = False) -> None:
+        """Meet these rows; for those that room is `reserved` for, whenever they are due."""
+        left = iter(keys)
+        if self._threads == 1:
+            self._work(left, reserved)
+            return
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="timer") as pool:
+            for done in [pool.submit(self._work, left, reserved) for _ in range(self._threads)]:
+                done.result()
+
+    def _work(self, keys: Iterator[JobRequest], reserved: bool) -> None:
+        while (key := self._next(keys)) is not None:
+            self._meet(key, reserved)
+
+    def _next(self, keys: Iterator[JobRequest]) -> JobRequest | None:
+        with self._lock:
+            return None if self._is_over() else next(keys, None)
+
+    def _is_over(self) -> bool:
+        out_of_reach = self._failures >= _FAILURES_IN_A_ROW
+        return clock.now() >= self._until or out_of_reach or self._has_sent_enough()
+
+    def _has_sent_enough(self) -> bool:
+        met = self.result.met
+        return self._sends is not None and met[Met.SENT] + met[Met.LET_GO] >= self._sends
+
+    def _meet(self, key: JobRequest, reserved: bool) -> None:
+        until = (key.due_at or 0) if reserved else clock.now() + self._ahead
+        has_room = _always if reserved else self._take_room
+        try:
+            met = meet(key, self._send, has_room, until=until, ahead=self._ahead)
         except PreconditionFailed:
-            result.met[Met.MOVED] += 1
+            self._note(Met.MOVED)
         except SendFailed as error:
             log.not_sent(error)  # already postponed: met again soon, and not head of line
-            failures += 1
-            result.send_failures += 1
+            self._note(None, send_failed=True)
         except Exception as error:  # noqa: BLE001 - one row must never keep the others waiting
             log.crashed(error)
-            failures += isinstance(error, aws.FAILURES)
-            if not aws.may_pass(error):  # else it is not the row's fault, and it stays due
-                result.met[Met.BROKEN] += 1
+            broken = not aws.may_pass(error)  # else it is not the row's fault, and it stays due
+            if broken:
                 _set_aside(key)
-    return result
+            self._note(Met.BROKEN if broken else None, failed=isinstance(error, aws.FAILURES))
+        else:
+            self._note(met)
+
+    def _note(self, met: Met | None, *, failed: bool = False, send_failed: bool = False) -> None:
+        with self._lock:
+            if met:
+                self.result.met[met] += 1
+            self.result.send_failures += send_failed
+            self._failures = self._failures + 1 if failed or send_failed else 0
+
+    def _take_room(self, whatever: bool) -> bool:
+        with self._lock:
+            self._count()
+            if self._room <= 0 and not whatever:
+                return False
+            self._room -= 1
+            return True
+
+    def _count(self) -> None:
+        """Once in a tick that has anything to send: of its own sends it knows."""
+        if not self._has_counted:
+            self._has_counted = True
+            self.result.unclaimed = _unclaimed()
+            self._room -= self.result.unclaimed
 
 
-def _pump(result: Tick, send: Send, until: int, most: int) -> None:
-    """First, for what was paused has waited longest; with half of the time, for it is not all."""
-    now = clock.now()
-    try:
-        gone = pause.pump(send, until=now + (until - now) // 2, most=most)
-    except Exception as error:  # noqa: BLE001 - what is due must not wait for what was paused
-        log.crashed(error)
-    else:
-        if gone:
-            result.met[Met.LET_GO] = gone
+def _always(_: bool) -> bool:
+    return True
 
 
-def _oldest(horizon: int, rows: int) -> list[JobRequest]:
-    """Keys from every shard, merged: a shard whose rows fail can't hold up the others."""
-    found: list[JobRequest] = []
+def _due_in(lane: Lane, horizon: int) -> list[JobRequest]:
+    """What is due in a lane, oldest first. If it is more than a tick can meet, every other one is
+    of the newest: what has come due just now must not wait until a backlog is gone."""
+    shards = due_shards(lane)
+    oldest = list(islice(_merged(shards, horizon), _ROWS_FROM_AN_END))
+    if len(oldest) < _ROWS_FROM_AN_END:
+        return oldest
+    newest = islice(_merged(shards, horizon, newest_first=True), _ROWS_FROM_AN_END)
+    both = chain.from_iterable(zip_longest(oldest, newest))
+    return list({key.id: key for key in both if key is not None}.values())
+
+
+def _merged(
+    shards: list[str],
+    until: int,
+    page: int = _PAGE,
+    *,
+    after: int = -1,
+    newest_first: bool = False,
+) -> Iterator[JobRequest]:
+    """Keys from all of these shards in order of time, read as they are asked for. One that can't be
+    read keeps no other waiting."""
     failed: list[Exception] = []
-    for shard in range(DUE_SHARDS):
+
+    def read(shard: str) -> Iterator[JobRequest]:
         try:
-            found += due(str(shard), horizon, rows)
-        except Exception as error:  # noqa: BLE001 - throttled, say: the other shards still answer
+            yield from queries.due(shard, until, page, after=after, newest_first=newest_first)
+        except Exception as error:  # noqa: BLE001 - throttled, say: the others still answer
             log.crashed(error)
             failed.append(error)
-    if len(failed) == DUE_SHARDS:
+
+    each = [read(shard) for shard in shards]
+    yield from heapq.merge(*each, key=lambda key: key.due_at or 0, reverse=newest_first)
+    if len(failed) == len(shards):
         raise failed[0]
-    return heapq.nsmallest(rows, found, key=lambda key: key.due_at or 0)
+
+
+def _unclaimed() -> int:
+    """How many rows were sent again and are neither claimed nor to be looked at yet."""
+    found = 0
+    for shard in due_shards(Lane.RESENT):
+        try:
+            found += queries.count_due(shard, clock.now(), UNCLAIMED_AT_MOST)
+        except Exception as error:  # noqa: BLE001 - then more are sent than need be, and none is lost
+            log.crashed(error)
+    return found
 
 
 def _set_aside(key: JobRequest) -> None:
     try:
-        later = clock.now() + _LONGEST_GAP
+        later = clock.now() + LONGEST_GAP
         verbs.set_aside(key.id, seen_due_at=key.due_at or 0, due_at=later)
     except Exception as error:  # noqa: BLE001 - it has moved, or DynamoDB is away: met again
         log.crashed(error)
-
-
-def _meet(job_id: str, ahead: int, send: Send) -> Met:
-    """What a due row wants, by its status as it is now; it is moved or removed whatever that is."""
-    row = read(job_id)
-    running = row is not None and row.status is Status.RUNNING
-    horizon = clock.now() + (0 if running else ahead)
-    if row is None or row.due_at is None or row.due_at > horizon:
-        return Met.MOVED  # the index lags behind the table, or it is no waiting row
-    match row.status:
-        case Status.RUNNING:
-            return _meet_running(row, send)
-        case Status.WAITING:
-            return _meet_held_back(row, send)
-    if row.early > verbs.EARLY:
-        verbs.postpone(row, (row.run_at or 0) + ahead)
-        return Met.EARLY
-    if _too_late(row):
-        return _expire(row, NeverStarted(_start_within(row)))
-    if _forgotten(row):
-        return _expire(row, TypeForgotten(row.job_type, LONGEST_WAIT / DAY_IN_SECONDS))
-    if brake := pauses.brakes().on(row):
-        pause.hold(brake, row)
-        return Met.HELD_BACK
-    verbs.postpone(row, _later_look(row) + ahead)
-    send(JobMessage.about(row))
-    return Met.SENT
-
-
-def _meet_running(row: JobRequest, send: Send) -> Met:
-    if row.lease_until is not None and row.lease_until >= clock.now():
-        verbs.postpone(row, row.lease_until)
-        return Met.LEASED
-    gone = Interrupted("its worker ended without a word")
-    log.settled(answer(row, gone, send, rescue=True), gone)
-    return Met.RESCUED
-
-
-def _meet_held_back(row: JobRequest, send: Send) -> Met:
-    """Its brake lets it go when it is released; this is in case that has failed."""
-    if clock.now() - (row.waiting_since or 0) > LONGEST_WAIT * clock.SECOND:
-        return _expire(row, HeldTooLong(LONGEST_WAIT / DAY_IN_SECONDS))
-    return Met.LET_GO if pause.let_go(row, send) else Met.HELD_BACK
-
-
-def _expire(row: JobRequest, late: JobRunnersError) -> Met:
-    log.settled(verbs.expire(row, error_record(late)), late)
-    return Met.EXPIRED
-
-
-def _too_late(row: JobRequest) -> bool:
-    """Only until it has started for the first time."""
-    never_started = row.legs == 0 and row.status in (Status.QUEUED, Status.SCHEDULED)
-    return never_started and clock.now() - row.could_run_at > _start_within(row) * clock.SECOND
-
-
-def _forgotten(row: JobRequest) -> bool:
-    """It had begun, and no deploy has known its type for as long as anything may wait."""
-    since = row.updated_at or row.created_at
-    return row.job_type not in registry().jobs and clock.now() - since > LONGEST_WAIT * clock.SECOND
-
-
-def _start_within(row: JobRequest) -> float:
-    known = registry().jobs.get(row.job_type)
-    return known.start_within if known else DAY_IN_SECONDS
-
-
-def _later_look(row: JobRequest) -> int:
-    """Twice as far from when it could first run as now, so looks double: a backlog behind a few
-    workers is sent again in proportion to its jobs, not to the minutes it lasts."""
-    age = clock.now() - row.could_run_at
-    return clock.now() + min(max(age, change.GRACE), _LONGEST_GAP)

@@ -18,7 +18,7 @@ from pynamodb.transactions import TransactWrite
 from errors import PreconditionFailed
 from settings import settings
 from store import aws, clock
-from store.job_request import JobRequest, Status, sort_key
+from store.job_request import JobRequest, Lane, Status, due_shard, sort_key
 from store.queries import read
 
 # How long a row waits before the timer looks whether its message arrived.
@@ -113,30 +113,38 @@ def refused(verb: str, job_id: str, row: JobRequest | None) -> PreconditionFaile
 # --- what verbs do ------------------------------------------------------------------------------
 
 
-def queued() -> list[Action]:
+def queued(job: JobRequest, lane: Lane) -> list[Action]:
     """Any worker may claim the row, and the timer looks whether one did."""
-    return [*queued_as_before(), JobRequest.queued_at.set(clock.now())]
+    return [*queued_as_before(job, lane), JobRequest.queued_at.set(clock.now())]
 
 
-def queued_as_before() -> list[Action]:
+def queued_as_before(job: JobRequest, lane: Lane) -> list[Action]:
     """As `queued`, of a row that has waited since it was queued: `queued_at` stays."""
     now = clock.now()
     return [
         JobRequest.status.set(Status.QUEUED),
-        JobRequest.due_at.set(now + GRACE),
+        *due(job, now + GRACE, lane),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
     ]
 
 
-def waiting(brake: str, since: int, due_at: int) -> list[Action]:
+def due(job: JobRequest, due_at: int, lane: Lane) -> list[Action]:
+    """The row wants attention then, of the kind that its lane says."""
+    return [
+        JobRequest.due_at.set(due_at),
+        JobRequest.due_shard.set(due_shard(job.id, lane)),
+    ]
+
+
+def waiting(job: JobRequest, brake: str, since: int, due_at: int) -> list[Action]:
     """The row is held back by a brake, until it is admitted."""
     now = clock.now()
     return [
         JobRequest.status.set(Status.WAITING),
         JobRequest.waiting_since.set(since),
         JobRequest.held_by.set(brake),
-        JobRequest.due_at.set(due_at),
+        *due(job, due_at, Lane.PARKED),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
     ]

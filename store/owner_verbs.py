@@ -10,7 +10,7 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from store import aws, blobs, bucket, change, clock, earlier_errors, steps
-from store.job_request import JobRequest, Status, due_shard
+from store.job_request import JobRequest, Lane, Status
 from store.queries import read
 
 
@@ -55,8 +55,7 @@ def requeue(
     again = blobs.get(job.payload, job.payload_key) if payload is None else payload
     inline, key = blobs.put(f"payloads/{job.created_key}", again)
     actions = [
-        *change.queued(),
-        JobRequest.due_shard.set(due_shard(job.id)),
+        *change.queued(job, Lane.QUEUED),
         JobRequest.attempt.set(1),
         JobRequest.max_attempts.set(max_attempts),
         JobRequest.legs.set(0),

@@ -68,9 +68,25 @@ def page(
             return Page(found, index.cursor(position or ""))
 
 
-def due(shard: str, until: int, limit: int) -> Iterator[JobRequest]:
-    """Rows of a shard that want attention by `until`, longest due first: id and due_at alone."""
-    return iter(JobRequest.due.query(shard, JobRequest.due_at <= until, limit=limit))
+def due(
+    shard: str, until: int, page: int, *, after: int = -1, newest_first: bool = False
+) -> Iterator[JobRequest]:
+    """Rows of a shard that want attention by `until`, longest due first: id and due_at alone. Read
+    `page` at a time, as they are asked for."""
+    return iter(
+        JobRequest.due.query(
+            shard,
+            JobRequest.due_at.between(after + 1, until),
+            page_size=page,
+            scan_index_forward=not newest_first,
+        )
+    )
+
+
+def count_due(shard: str, after: int, most: int) -> int:
+    """How many rows of a shard want attention later than `after`; it counts no further than
+    `most`."""
+    return JobRequest.due.count(shard, JobRequest.due_at > after, limit=most)
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,22 @@ from pynamodb.expressions.update import Action
 from errors import PreconditionFailed
 from settings import required
 from store import aws, blobs, bucket, change, clock, earlier_errors
-from store.job_request import ROW_VERSION, JobRequest, Status, due_shard, new_id, sort_key
+from store.job_request import (
+    ROW_VERSION,
+    JobRequest,
+    Lane,
+    Status,
+    due_shard,
+    new_id,
+    sort_key,
+)
 from store.pauses import Brake, held
 from store.queries import read
 
 # Clocks of two machines may differ by this much: a lease outlives its invocation by it.
 SKEW = clock.MINUTE
+# A row that has been due for longer than two ticks: what comes due is more than the timer can meet.
+_OVERDUE = 2 * clock.MINUTE
 # A claim this much before run_at is in time: SQS rounds delays, clocks drift.
 EARLY = 2 * clock.SECOND
 
@@ -66,7 +76,7 @@ def save(
         max_attempts=max_attempts,
         run_at=run_at if later else None,
         due_at=now + change.GRACE if due_at is None else due_at,
-        due_shard=due_shard(job_id),
+        due_shard=due_shard(job_id, Lane.PROMPT if later else Lane.QUEUED),
         created_at=now,
         created_key=sort_key(now, job_id),
         queued_at=now,
@@ -109,13 +119,14 @@ def claim(
 
     `deadline` is when this invocation ends for certain. Who calls again because a call failed gives
     the same `token` each time: by it a claim that landed unheard is known as its own. Attempt and
-    due_at stay as they are: if the claimer dies, the row is still due. Raises PreconditionFailed
-    unless the job is of this type, and queued, or scheduled or retryable with its time come; also
-    for a row of newer code.
+    due_at stay as they are: if the claimer dies, the row is still due. Only where its look may come
+    long after the lease is over is it moved to that moment, in a second write. Raises
+    PreconditionFailed unless the job is of this type, and queued, or scheduled or retryable with
+    its time come; also for a row of newer code.
     """
     now, token = clock.now(), token or uuid.uuid4().hex
     job = JobRequest(id=job_id)
-    return change.write(
+    row = change.write(
         "claim",
         job,
         [
@@ -140,6 +151,19 @@ def claim(
         # Running too: a rescue leaves the token of a claimer that stood still, and is too late.
         landed=lambda row: row.status is Status.RUNNING and row.claim_token == token,
     )
+    return _watched(row)
+
+
+def _watched(row: JobRequest) -> JobRequest:
+    """The row, due when its lease is over if the timer can't be relied on to look by then: its look
+    is later, for it was in a backlog, or is overdue, for the timer is behind."""
+    due_at, lease = row.due_at or 0, row.lease_until or 0
+    if clock.now() - _OVERDUE <= due_at <= lease:
+        return row
+    try:
+        return postpone(row, lease, Lane.PROMPT)
+    except (PreconditionFailed, *aws.FAILURES):
+        return row  # the job is ours and can run. Whoever moved it looks; or it is due, only later
 
 
 class Reached(NamedTuple):
@@ -233,7 +257,7 @@ def retry(
         JobRequest.error.set(error),
         JobRequest.earlier_errors.set(earlier_errors.after_attempt(job, error, now)),
         JobRequest.run_at.set(run_at),
-        JobRequest.due_at.set(due_at),
+        *change.due(job, due_at, Lane.PROMPT),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
         *(_reached(reached) if reached else []),
@@ -251,7 +275,7 @@ def retry(
 def end_leg(job: JobRequest, reached: Reached) -> JobRequest:
     """A running job whose invocation is nearly over goes on in another: same attempt, queued. If
     its owner has asked for it to stop, it does: the row returned is then cancelled."""
-    actions = [*change.queued(), *_reached(reached)]
+    actions = [*change.queued(job, Lane.PROMPT), *_reached(reached)]
     condition = change.ours(job) & change.not_cancelled()
     return _or_stop(
         job,
@@ -269,7 +293,7 @@ def release(job: JobRequest) -> JobRequest:
     """
     first_of_attempt = job.attempt_started_at == job.started_at
     actions = [
-        *change.queued_as_before(),
+        *change.queued_as_before(job, Lane.PROMPT),
         JobRequest.legs.set(job.legs - 1),
         *([JobRequest.attempt_started_at.remove()] if first_of_attempt else []),
         *([JobRequest.started_at.remove()] if job.legs == 1 else []),
@@ -289,7 +313,10 @@ def park(
     """
     waits = job.status is Status.WAITING
     since = (job.waiting_since if waits else None) or clock.now()
-    actions = [*change.waiting(brake.sk, since, due_at), *(_reached(reached) if reached else [])]
+    actions = [
+        *change.waiting(job, brake.sk, since, due_at),
+        *(_reached(reached) if reached else []),
+    ]
     condition = change.as_read(job) & change.not_cancelled()
     return _or_stop(
         job,
@@ -310,7 +337,11 @@ def admit(job: JobRequest) -> JobRequest:
     """Let a job go on that was held back. The time it waited counts against none of its limits."""
     since = job.waiting_since or clock.now()
     waited = max(0, clock.now() - since)
-    actions = [*change.queued(), JobRequest.waiting_since.remove(), JobRequest.held_by.remove()]
+    actions = [
+        *change.queued(job, Lane.PROMPT),
+        JobRequest.waiting_since.remove(),
+        JobRequest.held_by.remove(),
+    ]
     if job.attempt_started_at is not None:
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + waited))
     return change.write_with(
@@ -341,12 +372,13 @@ def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
     )
 
 
-def postpone(job: JobRequest, due_at: int) -> JobRequest:
-    """Move the time a row wants attention. Holds only for the row exactly as it was read."""
+def postpone(job: JobRequest, due_at: int, lane: Lane) -> JobRequest:
+    """Move the time a row wants attention, and the lane it waits in. Holds only for the row exactly
+    as it was read."""
     return change.write(
         "postpone",
         job,
-        [JobRequest.due_at.set(due_at)],
+        change.due(job, due_at, lane),
         change.as_read(job) & (JobRequest.due_at == job.due_at),
         landed=lambda row: row.due_at == due_at,
     )
@@ -358,9 +390,13 @@ def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
     aws.client("dynamodb").update_item(
         TableName=required(JobRequest.table_setting, "JobRequest"),
         Key={"id": {"S": job_id}},
-        UpdateExpression="SET due_at = :later",
+        UpdateExpression="SET due_at = :later, due_shard = :shard",
         ConditionExpression="due_at = :seen",
-        ExpressionAttributeValues={":seen": {"N": str(seen_due_at)}, ":later": {"N": str(due_at)}},
+        ExpressionAttributeValues={
+            ":seen": {"N": str(seen_due_at)},
+            ":later": {"N": str(due_at)},
+            ":shard": {"S": due_shard(job_id, Lane.PARKED)},
+        },
     )
 
 

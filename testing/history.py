@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 from unittest.mock import patch
 
+import handlers.timer
 import runners
 from errors import DoNotRetry, JobRunnersError, RetryAfter
 from runners import log, timer
@@ -31,7 +32,8 @@ from work import retry
 from work.running_job import RunningJob
 from work.signals import LegOver, Paused, TimeOver
 
-_SHARDS = 2
+_SHARDS = 1
+_UNCLAIMED_AT_MOST = 1  # so that a second row of a backlog has to wait for its turn
 
 
 @contextmanager
@@ -51,7 +53,8 @@ def stage() -> Iterator[None]:
         warnings.catch_warnings(action="ignore"),  # of Powertools, for ticks that were killed
         # A tick asks every shard: with fewer, a history takes half the time.
         patch.object(job_request, "DUE_SHARDS", _SHARDS),
-        patch.object(timer, "DUE_SHARDS", _SHARDS),
+        patch.object(timer, "UNCLAIMED_AT_MOST", _UNCLAIMED_AT_MOST),
+        patch.object(handlers.timer, "_THREADS", 1),  # the same answers give the same history
     ):
         runners.get_job_runner()
         yield

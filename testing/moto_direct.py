@@ -161,15 +161,20 @@ def _query(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _query_due(call: dict[str, Any]) -> dict[str, Any]:
-    by_kind = {k: v for each in call["ExpressionAttributeValues"].values() for k, v in each.items()}
+    """Of a shard, what is due between two times, or after one; or how many are."""
+    values = call["ExpressionAttributeValues"].values()
+    (shard,) = (each["S"] for each in values if "S" in each)
+    first, *last = (int(each["N"]) for each in values if "N" in each)
+    if not last:
+        first += 1  # due_at > first
     found = []
     for row in _items(call["TableName"]):
         due = int(row.get("due_at", {"N": "-1"})["N"])
-        if row.get("due_shard", {}).get("S") == by_kind["S"] and 0 <= due <= int(by_kind["N"]):
+        if row.get("due_shard", {}).get("S") == shard and first <= due <= (*last, due)[0]:
             found.append({name: row[name] for name in ("id", "due_shard", "due_at")})
-    found.sort(key=lambda row: int(row["due_at"]["N"]))
-    found = found[: call["Limit"]]
-    return {"Items": found, "Count": len(found), "ScannedCount": len(found)}
+    found.sort(key=lambda row: int(row["due_at"]["N"]), reverse=not call.get("ScanIndexForward", 1))
+    count = {"Count": len(found), "ScannedCount": len(found)}
+    return count if call.get("Select") == "COUNT" else count | {"Items": found}
 
 
 def _items(table: str) -> list[dict[str, Any]]:

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
 from errors import Interrupted
-from runners import execution, outcome, settlement, timer
+from runners import due_row, execution, outcome, settlement, timer
 from store import change, verbs
 from store.job_request import JobRequest, Status
-from store.queries import read
 from testing.history import History, play_seed, stage, told
 from testing.witness import Violation
 
@@ -148,16 +147,11 @@ def test_it_notices_when_a_lease_ends_before_its_invocation(
 def test_it_notices_when_a_rescue_does_not_wait_for_the_lease(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    meet = timer._meet
+    def impatient(row: JobRequest, send: Any) -> timer.Met:
+        outcome.answer(row, Interrupted("impatience"), send)
+        return timer.Met.RESCUED
 
-    def impatient(job_id: str, horizon: int, send: Any) -> timer.Met:
-        row = read(job_id)
-        if row is not None and row.status is Status.RUNNING:
-            outcome.answer(row, Interrupted("impatience"), send)
-            return timer.Met.RESCUED
-        return meet(job_id, horizon, send)
-
-    monkeypatch.setattr(timer, "_meet", impatient)
+    monkeypatch.setattr(due_row, "_meet_running", impatient)
     assert "rescued from a worker that is alive" in broken_promise(near=210)
 
 

@@ -42,9 +42,9 @@ def test_it_notices_when_a_worker_does_not_look_at_the_brakes(
 def test_it_notices_when_a_job_is_held_back_and_not_due(monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = change.waiting
 
-    def without(brake: str, since: int, due_at: int) -> Any:
+    def without(job: JobRequest, brake: str, since: int, due_at: int) -> Any:
         return [
-            *(each for each in waiting(brake, since, due_at) if "due_at" not in str(each)),
+            *(each for each in waiting(job, brake, since, due_at) if "due_at" not in str(each)),
             JobRequest.due_at.remove(),
         ]
 

@@ -12,7 +12,7 @@ from sample_work import script
 from settings import forget
 from store import aws as clients
 from store import blobs, clock, verbs
-from store.job_request import JobRequest, Status, due_shard, new_id, sort_key
+from store.job_request import JobRequest, Lane, Status, due_shard, new_id, sort_key
 from testing.aws import ENVIRONMENT
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -258,7 +258,7 @@ def test_a_filtered_list_can_come_in_short_pages_with_a_cursor() -> None:
                     organization_id="acme",
                     status=Status.QUEUED,
                     due_at=now,
-                    due_shard=due_shard(job_id),
+                    due_shard=due_shard(job_id, Lane.QUEUED),
                     created_at=now,
                     created_key=sort_key(now, job_id),
                 )

@@ -1,110 +1,71 @@
-"""3,000 jobs behind 10 workers: what is sent is in proportion to the jobs, not to the minutes.
+"""A backlog of a day behind 10 workers: what it costs, and that it keeps nobody else waiting.
 
-The jobs table is a dict here, and the clock is moved by hand: on moto so many looks would take
-minutes. That each look is one write under its own condition, tests/test_timer.py shows there.
+At a tenth of the size and of the speed; with CHAOS set in the environment (make chaos) in full.
 """
 
-import random
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable
 
 import pytest
 
-import test_verbs
-from errors import PreconditionFailed
-from runners import timer
-from runners.messages import Message
-from store import clock, verbs
-from store.job_request import JobRequest, due_shard
+from backlog_world import WORKERS, World
+from runners import log
+from sample_work import script
+from store import clock
+from testing.aws import forget
 
-pytestmark = pytest.mark.usefixtures("aws")
-
-JOBS, WORKERS = 3_000, 10
+CHAOS = bool(os.environ.get("CHAOS"))
+SCALE = 1 if CHAOS else 10
 JOB_TAKES = clock.MINUTE
+AT_MOST_LATE = 2 * clock.MINUTE
+DAY_AND_AN_HOUR = 25 * clock.HOUR
 
 
-class Backlog:
-    """Saved jobs, the events that Lambda holds for them, and workers too few."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        template = test_verbs.saved()
-        self.now = clock.now()
-        self.sends = 0
-        self.rows: dict[str, JobRequest] = {}
-        self.events: deque[str] = deque()
-        self._due_at: dict[str, dict[str, int]] = defaultdict(dict)  # by shard and id
-        self._chance = random.Random(2026)
-        monkeypatch.setattr(clock, "now", lambda: self.now)
-        monkeypatch.setattr(timer, "due", self._due)
-        monkeypatch.setattr(timer, "read", self.rows.get)
-        monkeypatch.setattr(verbs, "postpone", self._postpone)
-        for number in range(JOBS):
-            row = JobRequest(**template.attribute_values)
-            row.id = f"{number:032x}"
-            self.rows[row.id] = row
-            self._due_at[due_shard(row.id)][row.id] = row.due_at or 0
-            self.post(row.id)
-
-    def send(self, message: Message, delay: float = 0) -> None:
-        """To Lambda, which drops one event in eight."""
-        assert delay == 0
-        self.post(message.id)
-
-    def post(self, job_id: str) -> None:
-        self.sends += 1
-        if self._chance.randrange(8):
-            self.events.append(job_id)
-
-    def pass_a_minute(self) -> None:
-        """Every worker takes one job to its end; a message about one that is finished is refused,
-        in no time. Then the timer ticks."""
-        self.now += JOB_TAKES
-        free = WORKERS
-        while free and self.events:
-            free -= self._finish(self.events.popleft())
-        timer.tick(self.send, until=self.now + clock.MINUTE)
-
-    def _due(self, shard: str, until: int, limit: int) -> Iterator[JobRequest]:
-        due = self._due_at[shard]
-        found = sorted((at, job_id) for job_id, at in due.items() if at <= until)
-        return (self.rows[job_id] for _, job_id in found[:limit])
-
-    def _postpone(self, row: JobRequest, due_at: int) -> JobRequest:
-        if row.id not in self.rows:
-            raise PreconditionFailed("postpone", row.id, "gone")
-        row.due_at = self._due_at[due_shard(row.id)][row.id] = due_at
-        return row
-
-    def _finish(self, job_id: str) -> bool:
-        """Whether there was still something to do."""
-        self._due_at[due_shard(job_id)].pop(job_id, None)
-        return self.rows.pop(job_id, None) is not None
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    forget()
+    script.reset()
+    log.logger.setLevel("CRITICAL")
+    monkeypatch.setattr("runners.metrics.emit", lambda *_, **__: None)
+    world = World(monkeypatch, job_takes=JOB_TAKES, scale=SCALE)
+    world.note_rescues(monkeypatch)
+    return world
 
 
-def looks(minutes: float) -> int:
-    """How often the timer looks at a row that waits so long: at one minute, at two, at four, each
-    time when it is twice as old, and from an hour on every hour."""
-    age, times = 1, 0
-    while age <= minutes:
-        age, times = age + min(age, 60), times + 1
-    return times
-
-
-def test_a_backlog_is_sent_in_proportion_to_its_jobs_not_to_its_minutes(
-    monkeypatch: pytest.MonkeyPatch, record_property: Callable[[str, object], None]
+@pytest.mark.parametrize("jobs", [20_000, 100_000])
+def test_a_backlog_costs_few_sends_and_keeps_nobody_elses_job_waiting(
+    world: World, jobs: int, record_property: Callable[[str, object], None]
 ) -> None:
-    backlog = Backlog(monkeypatch)
-    minutes = 0
-    while backlog.rows:
-        backlog.pass_a_minute()
-        minutes += 1
-        assert minutes < 2 * JOBS / WORKERS, f"{len(backlog.rows)} jobs are stuck"
-    assert minutes >= JOBS / WORKERS
-    # The first send, and one for each look; a tick that is late, or full, only makes them fewer.
-    assert backlog.sends <= JOBS * (1 + looks(minutes))
+    jobs //= SCALE
+    world.save_backlog(jobs, over=10 * clock.MINUTE)
+    for minute in range(0, 24 * 60, 7):
+        world.at(minute * clock.MINUTE + 11_000, world.schedule)
+        world.at(minute * clock.MINUTE + 23_000, world.retry)
+        world.at(minute * clock.MINUTE + 37_000, world.die)
+    world.run(DAY_AND_AN_HOUR)
+
+    sends = sum(world.sends.values())
     record_property(
         "figures",
-        f"{JOBS:,} jobs behind {WORKERS} workers for {minutes} minutes: {backlog.sends:,} sends, "
-        f"{backlog.sends / JOBS:.1f} a job, at most {1 + looks(minutes)}; "
-        f"lost: {len(backlog.rows)}",
+        f"{jobs * SCALE:,} jobs behind {WORKERS} workers, 25 hours (1:{SCALE}): sent again "
+        f"{sends / jobs:.2f} times each; late at most: starts {world.late['start'] / 1000:.0f} s, "
+        f"rescues {world.late['rescue'] / 1000:.0f} s, the timer {world.late['tick'] / 1000:.0f} s",
     )
+    assert sends <= 3 * jobs
+    assert 0 < world.late["start"] <= AT_MOST_LATE
+    assert 0 < world.late["rescue"] <= AT_MOST_LATE
+    # Workers always had something to do, though Lambda forgets an event after 6 hours.
+    of_a_day = WORKERS // SCALE * clock.DAY // JOB_TAKES
+    assert world.outcomes()["succeeded"] >= 0.98 * min(jobs, of_a_day)
+    # What nobody could start in a day has failed; the last hour's jobs are still on their way.
+    assert len(world.unfinished()) < 100
+
+
+def test_lost_messages_are_sent_as_fast_as_workers_take_them(world: World) -> None:
+    """Lambda was away for ten minutes, and none of the workers has anything to do."""
+    world.drops = 1  # every event
+    world.save_backlog(2_000, over=10 * clock.MINUTE)
+    world.drops = None
+    world.run(200 * clock.MINUTE)
+    assert world.outcomes()["succeeded"] >= 0.95 * 200 * WORKERS // SCALE

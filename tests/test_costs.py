@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 import pytest
 
 from fake_lambda import WORKER, FakeLambda
-from runners import get_job_runner
+from runners import get_job_runner, lambda_async, timer
 from runners.base import JobData
 from sample_work import script
 from store import aws as clients
-from store import clock, pauses, queries
+from store import clock, pauses, queries, verbs
 from testing.aws import forget
 from work import context
 
@@ -169,6 +169,31 @@ def test_a_child_that_never_fails_has_a_row_under_1_kb_with_every_field_in_it(
     assert finished["created_by"]["S"].startswith("service:assumed-role/")
     assert max(map(size, (*claimed, finished))) < 1024
     assert write_units(claimed[0], finished) == 2
+
+
+def test_a_look_of_the_timer_costs_three_write_units_whatever_lane_the_row_goes_to(
+    calls: Calls, fake: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timer, "UNCLAIMED_AT_MOST", 1)
+    ids = [dispatch(), dispatch()]
+    before = [item(job_id) for job_id in ids]
+    later = clock.now() + 61_000
+    monkeypatch.setattr(clock, "now", lambda: later)
+    calls.counted.clear()
+    met = timer.tick(lambda_async.send, until=later + 1).met
+    assert met == {timer.Met.SENT: 1, timer.Met.DEFERRED: 1}
+    after = [item(job_id) for job_id in ids]
+    assert [write_units(*each) for each in zip(before, after, strict=True)] == [3, 3]
+    assert calls.counted["UpdateItem"] == 2
+    claimed_and_watched(ids, before=after)
+
+
+def claimed_and_watched(ids: list[str], before: list[dict[str, Any]]) -> None:
+    """A claim out of a backlog is 1 unit for the claim and 3 for the look that it moves."""
+    row = max(before, key=lambda each: int(each["due_at"]["N"]))
+    (job_id,) = (each for each in ids if each == row["id"]["S"])
+    verbs.claim(job_id, job_type="sample_once", send_id="s", deadline=clock.now() + 900_000)
+    assert write_units(row, item(job_id)) == 3  # of two writes: the first moves no index entry
 
 
 def test_a_failed_job_costs_one_write_unit_more(calls: Calls, fake: FakeLambda) -> None:

@@ -10,7 +10,8 @@ from bench import Bench
 from runners import execution, legacy_worker, log
 from runners.messages import JobMessage, TaskMessage, encode
 from sample_work import Sample, script
-from store import clock, queries
+from store import aws as clients
+from store import clock
 from store.job_request import DUE_SHARDS, JobRequest, Status
 from test_observed import logged
 
@@ -98,15 +99,13 @@ def test_of_a_backlog_the_worker_process_reads_a_few_rows_at_a_time(
         bench.dispatch()
     stop, read = threading.Event(), 0
 
-    def counting(shard: str, horizon: int, most: int) -> list[JobRequest]:
+    def count(parsed: dict[str, Any], **_: Any) -> None:
         nonlocal read
         stop.set()
-        found = list(queries.due(shard, horizon, most))
-        read += len(found)
-        return found
+        read += parsed["Count"]
 
-    monkeypatch.setattr("runners.timer.due", counting)
+    clients.client("dynamodb").meta.events.register("after-call.dynamodb.Query", count)
     monkeypatch.setattr(legacy_worker, "_ROWS_AT_A_LOOK", 2)
     monkeypatch.setattr(legacy_worker, "_run_in_child", lambda *_: None)
     legacy_worker.work(stop)
-    assert 0 < read <= 2 * DUE_SHARDS
+    assert 0 < read <= 2 * 2 * DUE_SHARDS

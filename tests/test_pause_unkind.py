@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from bench import Bench
 from errors import TooManyPaused
-from runners import control, pause, timer
+from runners import control, due_row, pause, timer
 from sample_work import script
 from store import aws as clients
 from store import clock, pauses, verbs
@@ -55,13 +55,16 @@ def test_a_row_that_can_not_be_read_holds_up_neither_its_brake_nor_what_is_due(
     assert sorted(bench.sent_jobs) == sorted([other.id, lost.id])
 
 
-def test_a_brake_that_was_not_looked_at_is_not_forgotten(bench: Bench) -> None:
+def test_a_brake_that_was_not_looked_at_is_not_forgotten(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timer, "_ROWS_FROM_AN_END", 3)
     rows = [*held(bench, "a", 3), *held(bench, "b", 3)]
     for queue in "ab":
         pauses.release(Kind.QUEUE, queue)
     for _ in range(4):
         bench.advance(300)
-        timer.tick(bench.send, until=clock.now() + 60_000, sends=3)
+        bench.tick()
     assert set(bench.sent_jobs) >= {row.id for row in rows}
     assert not entries("a") + entries("b")
 
@@ -221,7 +224,7 @@ def test_a_failure_of_aws_is_not_the_rows_fault(
         raise DOWN
 
     with monkeypatch.context() as patched:
-        patched.setattr(timer, "read", down)
+        patched.setattr(due_row, "read", down)
         bench.tick()
     assert len(reads) == 3  # after three in a row the rest can wait
     bench.tick()

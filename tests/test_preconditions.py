@@ -18,7 +18,7 @@ from sample_work import script
 from store import aws as clients
 from store import clock, verbs
 from store.change import GRACE
-from store.job_request import JobRequest, Status
+from store.job_request import JobRequest, Lane, Status
 from store.pauses import Held, Kind
 from store.verbs import Reached
 
@@ -162,7 +162,7 @@ def test_a_running_row_is_postponed_only_under_the_claim_it_was_read_with(still:
     successor = next_claim(still, still.read(seen))
     assert (seen.status, seen.due_at) == (successor.status, successor.due_at)
     with pytest.raises(PreconditionFailed):
-        verbs.postpone(seen, clock.now() + 5)
+        verbs.postpone(seen, clock.now() + 5, Lane.PROMPT)
     assert still.read(seen).due_at == successor.due_at
 
 

@@ -15,7 +15,7 @@ from runners.messages import JobMessage, Message
 from sample_work import script
 from store import aws as clients
 from store import change, clock, queries, verbs
-from store.job_request import JobRequest, Status
+from store.job_request import JobRequest, Lane, Status, due_shards
 from testing.aws import forget
 
 pytestmark = pytest.mark.usefixtures("aws", "sample_work")
@@ -68,8 +68,8 @@ def post() -> Post:
     return Post()
 
 
-def tick(post: Post, **options: int) -> timer.Tick:
-    return timer.tick(post, until=clock.now() + clock.MINUTE, **options)
+def tick(post: Post) -> timer.Tick:
+    return timer.tick(post, until=clock.now() + clock.MINUTE)
 
 
 def test_a_queued_row_is_left_alone_while_its_message_may_still_arrive(
@@ -122,14 +122,17 @@ def test_a_running_row_with_a_live_lease_is_looked_at_again_when_it_is_over(
     assert post.sent == []
 
 
-def test_healthy_running_rows_do_not_starve_what_is_due(time: Clock, post: Post) -> None:
+def test_healthy_running_rows_do_not_starve_what_is_due(
+    time: Clock, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timer, "_ROWS_FROM_AN_END", 5)
     for _ in range(30):
         test_verbs.claimed(deadline=clock.now() + 900_000)
     time.pass_(10)
     late = test_verbs.saved()
     time.pass_(61_000)
     for _ in range(4):
-        tick(post, rows=10)
+        tick(post)
     assert post.ids == [late.id]
 
 
@@ -176,7 +179,9 @@ def test_a_row_that_finishes_between_index_and_read_is_left_alone(
     row = test_verbs.claimed()
     ghost = JobRequest(id=row.id, due_at=row.due_at)
     verbs.succeed(row, None)
-    monkeypatch.setattr(timer, "due", lambda shard, *_: iter([ghost] if shard == "0" else []))
+    monkeypatch.setattr(
+        queries, "due", lambda shard, *_, **__: iter([ghost] if shard == "0" else [])
+    )
     time.pass_(61_000)
     assert tick(post).met == Counter({timer.Met.MOVED: 1})
     assert read(row).status is Status.SUCCEEDED
@@ -228,13 +233,15 @@ def test_a_row_that_can_not_be_read_is_out_of_the_way_for_an_hour(time: Clock, p
 def test_a_shard_that_can_not_be_read_keeps_no_other_waiting(
     time: Clock, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def throttled(shard: str, *arguments: int) -> Any:
-        if shard != row.due_shard:
+    due = queries.due
+
+    def throttled(shard: str, *arguments: Any, **options: Any) -> Any:
+        if shard[-1] != (row.due_shard or "")[-1]:
             raise ConnectionError("throttled")
-        return queries.due(shard, *arguments)
+        return due(shard, *arguments, **options)
 
     row = test_verbs.saved()
-    monkeypatch.setattr(timer, "due", throttled)
+    monkeypatch.setattr(queries, "due", throttled)
     time.pass_(61_000)
     tick(post)
     assert post.ids == [row.id]
@@ -243,15 +250,15 @@ def test_a_shard_that_can_not_be_read_keeps_no_other_waiting(
 # --- as a worker process that polls uses it -------------------------------------------------------
 
 
-def poll(post: Post) -> timer.Tick:
-    return tick(post, ahead=change.GRACE, sends=1)
+def poll(post: Post) -> Counter[timer.Met]:
+    return timer.take_next(post, ahead=change.GRACE, page=25)
 
 
 def test_a_poll_takes_a_job_at_once_and_then_leaves_it_alone(time: Clock, post: Post) -> None:
     row = test_verbs.saved()
-    assert poll(post).met == Counter({timer.Met.SENT: 1})
+    assert poll(post) == Counter({timer.Met.SENT: 1})
     for _ in range(3):  # nobody could claim it: an unknown job type, say
-        assert poll(post).met == Counter()
+        assert poll(post) == Counter()
     assert post.ids == [row.id]
 
 
@@ -268,16 +275,33 @@ def test_a_poll_is_not_held_up_by_a_lease_that_is_nearly_over(time: Clock, post:
 def test_a_poll_does_not_take_a_retry_before_its_time(time: Clock, post: Post) -> None:
     row = test_verbs.claimed()
     test_verbs.retry(row, after=30_000)
-    assert poll(post).met[timer.Met.SENT] == 0
+    assert poll(post)[timer.Met.SENT] == 0
     time.pass_(30_000)
-    assert poll(post).met[timer.Met.SENT] == 1
+    assert poll(post)[timer.Met.SENT] == 1
 
 
-def test_a_tick_ends_in_time_and_at_its_cap(time: Clock, post: Post) -> None:
+@pytest.mark.parametrize("running", [24, 25, 60])
+def test_a_poll_reads_on_past_rows_that_it_can_not_move(
+    time: Clock, post: Post, running: int
+) -> None:
+    """Rows that others run are due in a minute, as is the one that was just saved."""
+    for _ in range(running):
+        test_verbs.claimed()
+    time.pass_(10)
+    row = test_verbs.saved()
+    poll(post)
+    assert post.ids == [row.id]
+
+
+def test_a_tick_ends_in_time_and_at_its_cap(
+    time: Clock, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for _ in range(5):
         test_verbs.saved()
+        time.pass_(10)
     time.pass_(61_000)
-    assert tick(post, rows=2).met == Counter({timer.Met.SENT: 2})
+    monkeypatch.setattr(timer, "_ROWS_FROM_AN_END", 1)
+    assert tick(post).met == Counter({timer.Met.SENT: 2})
     assert timer.tick(post, until=clock.now()).met == Counter()
 
 
@@ -406,8 +430,8 @@ def test_what_has_no_row_to_wait_in_raises_so_that_lambda_keeps_the_event(
 def test_the_page_of_due_rows_is_one_shards(time: Clock) -> None:
     ids = {test_verbs.saved().id for _ in range(40)}
     shards = [
-        [row.id for row in queries.due(str(shard), clock.now() + clock.MINUTE, 100)]
-        for shard in range(8)
+        [row.id for row in queries.due(shard, clock.now() + clock.MINUTE, 100)]
+        for shard in due_shards(Lane.QUEUED)
     ]
     assert {each for shard in shards for each in shard} == ids
     assert sum(bool(shard) for shard in shards) > 1
