@@ -96,6 +96,19 @@ def test_a_job_is_shown_with_its_payload_result_and_error(api: FakeApi) -> None:
     assert "line 7" in jobs("show", ID, "--traceback").stdout
 
 
+def test_a_job_is_shown_with_who_did_what(api: FakeApi) -> None:
+    authors = {
+        "created_by": "operator:ada\x9b",
+        "requeued_by": None,
+        "cancelled_by": "service:user/x",
+    }
+    api.on("GET", f"/jobs/{ID}", 200, job("cancelled", **authors))
+    shown = jobs("show", ID).stdout
+    assert "created by    operator:ada\ufffd\n" in shown
+    assert "cancelled by  service:user/x\n" in shown
+    assert "retried by" not in shown
+
+
 def test_a_job_is_shown_with_the_errors_of_its_earlier_attempts(api: FakeApi) -> None:
     errors = [
         {"attempt": 1, "at": "2026-11-24T12:01:00.000Z", "kind": "Timeout", "message": "slow\x1b"},

@@ -55,6 +55,9 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("attempt", f"{job['attempt']} of {job['max_attempts']}, {_legs(job['legs'])}"),
         ("request", job.get("request_id")),
         ("parent", job.get("parent_id")),
+        ("created by", job.get("created_by")),
+        ("retried by", job.get("requeued_by")),
+        ("cancelled by", job.get("cancelled_by")),
     ]
     facts += [(label, _time(job.get(name))) for name, label in _TIMES.items()]
     return [(name, output.plain(str(value))) for name, value in facts if value]

@@ -35,6 +35,11 @@ export function age(iso) {
   return h("time", { datetime: iso, title: ABSOLUTE.format(time) }, relative(time));
 }
 
+/** How long ago, and the time itself beside it. */
+export function moment(iso) {
+  return iso ? [age(iso), ", ", h("span", { class: "quiet" }, ABSOLUTE.format(new Date(iso)))] : null;
+}
+
 /** The time of day of a line of a log; the whole time on hover. */
 export function clockTime(iso) {
   return h("span", { class: "clock", title: ABSOLUTE.format(new Date(iso)) }, CLOCK.format(new Date(iso)));

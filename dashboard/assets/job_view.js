@@ -3,7 +3,7 @@
 import { cancelJob, deleteJob, retryJob, runAgain } from "./actions.js";
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
-import { age, FINISHED, jsonBox, progressBar, statusMark } from "./format.js";
+import { age, FINISHED, jsonBox, moment, progressBar, statusMark } from "./format.js";
 import { childrenOf, earlierAttempts, logs } from "./job_parts.js";
 import { Live } from "./live.js";
 import { to } from "./route.js";
@@ -170,10 +170,12 @@ function facts(job) {
     job.parent_id && fact("Parent",
       h("a", { href: `#/job/${job.parent_id}` }, h("code", {}, job.parent_id.slice(0, 8)))),
     job.campaign_id && fact("Campaign", job.campaign_id),
-    job.expires_at && fact("Deleted", age(job.expires_at)),
+    fact("Created", moment(job.created_at)),
     job.created_by && fact("Created by", job.created_by),
     job.requeued_by && fact("Retried by", job.requeued_by),
-    job.cancelled_by && fact("Cancelled by", job.cancelled_by));
+    job.cancelled_by && fact("Cancelled by", job.cancelled_by),
+    job.finished_at && fact("Ended", moment(job.finished_at)),
+    job.expires_at && fact("Deleted", moment(job.expires_at)));
 }
 
 function value(name, content, whole) {

@@ -3,7 +3,7 @@
 import { call, get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { knownJobTypes } from "./filters.js";
-import { age } from "./format.js";
+import { moment } from "./format.js";
 import { Live } from "./live.js";
 import { say } from "./say.js";
 
@@ -76,7 +76,7 @@ function group(kind, all, paused) {
       const entry = paused.find((each) => each.kind === kind && each.name === name);
       return h("li", { "data-key": name },
         h("span", { class: "named" }, name),
-        h("span", { class: "quiet" }, entry ? ["paused ", age(entry.paused_at)] : "not paused"),
+        h("span", { class: "quiet" }, entry ? ["paused ", moment(entry.paused_at)] : "not paused"),
         h("button", {
           class: "switch", type: "button", role: "switch", "aria-checked": entry ? "true" : "false",
           "aria-label": `Pause ${name}`, "data-do": "switch", "data-kind": kind, "data-name": name,
