@@ -9,6 +9,13 @@ from errors import InvalidSetting, MissingSetting
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
 
+# As the phonenumbers library calls them, and one of ours for numbers of no country.
+NUMBER_TYPES = (
+    *("mobile", "fixed_line", "fixed_line_or_mobile", "voip", "personal_number", "pager", "uan"),
+    *("voicemail", "toll_free", "shared_cost", "unknown", "premium_rate", "satellite"),
+)
+_COSTLY_TYPES = ("premium_rate", "satellite")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -33,6 +40,9 @@ class Settings:
     access_mode: str
     jwt_organization_claim: str
     jwt_roles_claim: str
+    # whom texts may go to
+    text_countries: tuple[str, ...]  # none: any
+    text_number_types: tuple[str, ...]
     # where a job's lines are read
     worker_log_group: str | None
     region: str | None
@@ -60,6 +70,12 @@ class Settings:
             access_mode=_choice("ACCESS_MODE", "iam", ("iam", "jwt")),
             jwt_organization_claim=_text("JWT_ORGANIZATION_CLAIM", "organization_id"),
             jwt_roles_claim=_text("JWT_ROLES_CLAIM", "roles"),
+            text_countries=_several("TEXT_COUNTRIES", (), None),
+            text_number_types=_several(
+                "TEXT_NUMBER_TYPES",
+                tuple(each for each in NUMBER_TYPES if each not in _COSTLY_TYPES),
+                NUMBER_TYPES,
+            ),
             worker_log_group=_text("WORKER_LOG_GROUP_NAME", "") or None,
             region=_text("AWS_REGION", "") or None,
             has_local_aws=bool(_text("AWS_ENDPOINT_URL", "")),
@@ -106,6 +122,16 @@ def _positive(variable: str, default: int) -> int:
     if not value.isascii() or not value.isdigit() or int(value) == 0:
         raise InvalidSetting(variable, value, "a whole number above 0")
     return int(value)
+
+
+def _several(
+    variable: str, default: tuple[str, ...], choices: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    values = tuple(filter(None, (each.strip() for each in _text(variable, "").split(","))))
+    for value in values if choices is not None else ():
+        if value not in (choices or ()):
+            raise InvalidSetting(variable, value, ", ".join(choices or ()))
+    return values or default
 
 
 def _choice(variable: str, default: str, choices: tuple[str, ...]) -> str:

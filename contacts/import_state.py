@@ -30,7 +30,13 @@ class Chunk(NamedTuple):
 class ContactImport:
     """An import that begins where the job's cursor says, which is all that it needs to know."""
 
-    def __init__(self, job: RunningJob, key: str, country: str) -> None:
+    def __init__(
+        self,
+        job: RunningJob,
+        key: str,
+        country: str,
+        why_not_allowed: Callable[[str], str | None],
+    ) -> None:
         cursor = job.cursor or {}
         campaign = organization_campaign(job.organization_id, campaign_of(job))
         normalise = normaliser(country)
@@ -38,7 +44,7 @@ class ContactImport:
         self._saved_at = Position(*cursor["at"]) if cursor else self._file.first_row
         self._at = self._saved_at
         self._imported, self._invalid, self._repeated = cursor.get("counts", (0, 0, 0))
-        self._rows = ContactRows(self._file.columns, campaign, normalise)
+        self._rows = ContactRows(self._file.columns, campaign, normalise, why_not_allowed)
         self._names_size = sum(map(len, self._file.columns.names))  # kept with each contact
         # An import that version 0.1.0 began goes on where it has kept its things.
         self._folder = cursor.get("folder", f"partial/{job.id}") if cursor else job.work_folder

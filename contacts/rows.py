@@ -20,13 +20,18 @@ class ContactRows:
     """Makes rows into the contacts of one campaign."""
 
     def __init__(
-        self, columns: Columns, organization_campaign: str, normalise: Callable[[str], str | None]
+        self,
+        columns: Columns,
+        organization_campaign: str,
+        normalise: Callable[[str], str | None],
+        why_not_allowed: Callable[[str], str | None],
     ) -> None:
         self._columns = columns
         self._width = len(columns.names)
         self._header_size = sum(map(len, columns.names))
         self._organization_campaign = organization_campaign
         self._normalise = normalise
+        self._why_not_allowed = why_not_allowed
 
     def contact(self, row: Record) -> Contact:
         """The row's contact, the same for the same row whenever it is read. Raises RejectedRow."""
@@ -46,6 +51,8 @@ class ContactRows:
         cell = self._normalise(written)
         if cell is None:
             raise RejectedRow("is not a valid phone number")
+        if why := self._why_not_allowed(cell):
+            raise RejectedRow(f"has a number that {why}")
         return Contact(
             organization_campaign=self._organization_campaign,
             cell=cell,

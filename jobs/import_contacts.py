@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from contacts.bucket_keys import check_upload
 from contacts.import_state import ContactImport
 from contacts.writer import ContactWriter
+from texting.numbers import why_not_allowed
 from work.running_job import RunningJob
 
 
@@ -41,7 +42,7 @@ def import_contacts(job: RunningJob, payload: ImportContacts) -> dict[str, Any]:
     it twice, writes the same contacts again.
     """
     check_upload(job, payload.key)
-    work = ContactImport(job, payload.key, payload.country)
+    work = ContactImport(job, payload.key, payload.country, why_not_allowed)
     with ContactWriter(job.time_left) as writer:
         for chunk in work.chunks():
             writer.write(work.take(chunk))

@@ -70,6 +70,9 @@ def test_tables_have_the_keys_that_the_code_uses(
 def test_objects_outlive_every_row_that_points_at_them(template: Template) -> None:
     rules = properties(template, "Bucket")["LifecycleConfiguration"]["Rules"]
     days = {each["Prefix"]: each["ExpirationInDays"] for each in rules if "Prefix" in each}
+    uploads = template["Parameters"]["UploadDays"]
+    assert days.pop("uploads/") == {"Ref": "UploadDays"}
+    assert uploads["Default"] >= uploads["MinValue"] > 2 * 31  # scheduled, then paused
     kept = template["Parameters"]["RetentionDays"]["MaxValue"]
     waits = 31  # days at most, before a job starts
     assert days.keys() == {"partial/", "payloads/", "results/"}

@@ -12,6 +12,7 @@ from pydantic import StringConstraints
 
 from errors import RetryAfter, TextInDoubt, TextRefused
 from store import aws
+from texting.numbers import why_not_allowed
 
 LONGEST = 1600  # characters, SNS's limit
 
@@ -29,13 +30,16 @@ def send(cell: str, text: str) -> None:
     """Text one person, at most once as far as we can tell.
 
     Raises RetryAfter when SNS surely did not take the message and may take it later: it refused for
-    load, or no connection was made. TextRefused: it did not and will not. TextInDoubt: after a
+    load, or no connection was made. TextRefused: it did not and will not, or
+    the number is none that may be texted. TextInDoubt: after a
     timeout or a failure inside SNS nobody knows.
 
     None of them carries what SNS or botocore said, nor leads to it by its cause: their words may
     hold the number, and errors are logged and kept.
     """
     kind = {"DataType": "String", "StringValue": "Transactional"}
+    if why := why_not_allowed(cell):
+        raise TextRefused(f"the number {why}")
     sns = aws.client("sns")
     try:
         sns.publish(
