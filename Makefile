@@ -1,7 +1,7 @@
 # Everything a person or CI does here, by name. make help lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check types lint test-unit chaos mutants bench build deploy redrive lock clean dev aws FORCE
+.PHONY: help run demo test check types lint format test-unit chaos mutants bench build deploy redrive lock clean dev aws FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -35,7 +35,12 @@ lint:
 	@$(PY) -m ruff check --quiet .
 	@$(PY) -m ruff format --check --quiet .
 	@.venv/bin/lint-imports --no-logo
+	@.venv/bin/oxlint --quiet --report-unused-disable-directives --format unix dashboard/assets
 	@$(AWS)/sam validate --lint
+
+format: dev ## Sort the imports, and format the Python code
+	@$(PY) -m ruff check --quiet --select I --fix .
+	@$(PY) -m ruff format --quiet .
 
 test-unit: dev aws ## Test in process, on moto
 	@$(PYTEST) -m "not e2e"

@@ -40,13 +40,14 @@ export function get(path, query = {}, signal = undefined) {
 export async function call(method, path, { body, headers = {}, signal } = {}) {
   const sent = { Accept: "application/json", ...headers };
   if (token) sent.Authorization = `Bearer ${token}`;
-  if (body !== undefined) sent["Content-Type"] = "application/json";
+  const request = { method, signal, headers: sent, cache: "no-store", credentials: "same-origin" };
+  if (body !== undefined) {
+    sent["Content-Type"] = "application/json";
+    request.body = JSON.stringify(body);
+  }
   let response, text;
   try {
-    response = await fetch(path, {
-      method, signal, headers: sent, cache: "no-store", credentials: "same-origin",
-      body: body === undefined ? undefined : JSON.stringify(body),
-    });
+    response = await fetch(path, request);
     text = await response.text();
   } catch (error) {
     if (error.name === "AbortError") throw error;

@@ -15,14 +15,14 @@ export function earlierAttempts(job) {
     && job.error.message.startsWith(newest.message)) errors.pop();
   if (!errors.length) return null;
   let above = Infinity;
-  const one = (error) => {
+  const item = (error) => {
     const byHand = error.attempt >= above; // attempts are counted from 1 again then
     above = error.attempt;
     return [byHand && h("li", { class: "mark" }, "Before it was retried by hand"), attempt(error)];
   };
   return h("section", { "aria-labelledby": "earlier", "data-key": "earlier" },
     h("h2", { id: "earlier" }, "Earlier attempts"),
-    h("ol", { class: "rows" }, errors.reverse().map(one)),
+    h("ol", { class: "rows" }, errors.reverse().map(item)),
     full && h("p", { class: "help" }, `The last ${KEPT} are kept; any before them are in the log.`));
 }
 

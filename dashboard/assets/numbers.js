@@ -91,7 +91,7 @@ function times(name, values, what) {
 function histogram(sorted) {
   const low = Math.log(Math.max(10, sorted[0] ?? 10));
   const high = Math.max(Math.log(Math.max(10, sorted.at(-1) ?? 10)), low + 0.01);
-  const bins = new Array(BINS).fill(0);
+  const bins = Array.from({ length: BINS }, () => 0);
   for (const value of sorted) {
     const place = (Math.log(Math.max(10, value)) - low) / (high - low);
     bins[Math.min(BINS - 1, Math.floor(place * BINS))] += 1;
