@@ -82,6 +82,22 @@ def test_a_name_of_any_length_costs_a_row_no_more_than_80_characters(
     assert bench.read(answer.json["id"]).created_by == "operator:" + "é" * 80
 
 
+@pytest.mark.parametrize(
+    ("claims", "kept"),
+    [
+        ({"sub": "auth0|a:b:c:d:e:f:g"}, "auth0|a:b:c:d:e:f:g"),
+        ({"sub": "a\x9b31m\u202eb\x1b"}, "a31mb"),
+        ({"sub": None, "client_id": "nightly"}, "nightly"),
+        ({"sub": None}, "unknown"),
+    ],
+)
+def test_a_name_is_kept_as_it_is_but_for_what_steers_a_terminal(
+    tokens: None, bench: Bench, claims: dict[str, Any], kept: str
+) -> None:
+    answer = call("POST", "/jobs", body={"job_type": "sample_once"}, claims={**OURS, **claims})
+    assert bench.read(answer.json["id"]).created_by == f"operator:{kept}"
+
+
 def test_a_child_has_the_author_of_its_parent(tokens: None, bench: Bench) -> None:
     children: list[str] = []
     script.job = lambda job, _: children.append(job.dispatch("sample_once", {}, key="k"))

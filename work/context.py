@@ -17,8 +17,12 @@ class Author:
 
     @property
     def recorded(self) -> str:
-        """What a row keeps: the role, and the name; of an ARN what comes after the account."""
-        return f"{self.role}:{self.name.split(':', 5)[-1][:_KEPT]}"
+        """What a row keeps: the role, and the name, without what would steer a terminal; of an ARN
+        what comes after the account."""
+        name = "".join(each for each in self.name if each.isprintable())
+        if name.startswith("arn:"):
+            name = name.split(":", 5)[-1]
+        return f"{self.role}:{name[:_KEPT]}"
 
     @staticmethod
     def of_record(recorded: str | None) -> "Author | None":
