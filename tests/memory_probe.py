@@ -86,6 +86,8 @@ class Alone:
 
     id = "job"
     organization_id = "org"
+    result_folder = "results/org/job"
+    work_folder = "partial/job"
     campaign_id = "campaign"
     cursor = None
     last_attempt = True
