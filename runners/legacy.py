@@ -15,6 +15,7 @@ from runners import log
 from runners.accept import accept_job, accept_task, start
 from runners.base import JobData
 from runners.execution import run
+from runners.lease import renewed
 from runners.messages import JobMessage, Message, decode, encode
 from runners.outcome import LONGEST_DELAY
 from settings import required, settings
@@ -103,7 +104,8 @@ def _run_here(message: Message) -> None:
 def _run_one(message: Message) -> None:
     deadline = clock.now() + settings().job_timeout_seconds * clock.SECOND
     try:
-        run(message, deadline=deadline, send=send)
+        with renewed(message, deadline):
+            run(message, deadline=deadline, send=send)
     except Exception as error:  # noqa: BLE001 - stands where Lambda would record the failed event
         log.crashed(error)
 

@@ -188,6 +188,18 @@ def checkpoint(job: JobRequest, reached: Reached) -> JobRequest:
     )
 
 
+def renew(job: JobRequest, lease_until: int) -> JobRequest:
+    """Let a running job keep its claim until then, for its process lives. Its look comes when the
+    lease was to be over, and moves on. Raises PreconditionFailed if it is no longer ours."""
+    return change.write(
+        "renew",
+        job,
+        [JobRequest.lease_until.set(lease_until)],
+        change.ours(job),
+        landed=lambda row: row.claim_token == job.claim_token and row.lease_until == lease_until,
+    )
+
+
 def succeed(job: JobRequest, result: Any, *, message: str | None = None) -> JobRequest:
     """The outcome of a running job that returned. A large result is stored first."""
     inline, key = blobs.put(job.result_folder, result)
