@@ -182,6 +182,16 @@ class SendFailed(JobRunnersError):
         super().__init__(f"{what} could not be sent: {why}")
 
 
+class SendInDoubt(SendFailed):
+    """Nobody answered whether a task was taken. It is not sent again, for then it could run twice;
+    who dispatched it decides."""
+
+    def __init__(self, what: str, why: str) -> None:
+        JobRunnersError.__init__(
+            self, f"{what} may have been sent or not, and is not sent again: {why}"
+        )
+
+
 class MalformedMessage(JobRunnersError):
     """An event that is not a message of ours."""
 

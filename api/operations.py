@@ -93,7 +93,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
         "POST": Operation(
             "send_task",
             {202: Answer("Sent", "TaskSent")},
-            (*_BODY, "unknown-task", "invalid-payload", "not-sent"),
+            (*_BODY, "unknown-task", "invalid-payload", "not-sent", "may-have-been-sent"),
             body="Task",
         )
     },

@@ -30,10 +30,12 @@ class Kind(NamedTuple):
 
 
 _NOT_SENT = Kind(503, "not-sent", "The task could not be sent")
+_IN_DOUBT = Kind(504, "may-have-been-sent", "Nobody knows whether the task was sent")
 _UNAVAILABLE = Kind(503, "unavailable", "A service that this needs did not answer")
 _UNEXPECTED = Kind(500, "unexpected", "Something went wrong here")
 _OURS = {
     _NOT_SENT: "it did not leave and nothing holds it: send it again",
+    _IN_DOUBT: "it was not answered in time: sent again, it may run twice",
     _UNAVAILABLE: (
         "reading again is safe; before you dispatch a job again, look whether it was saved"
     ),
@@ -62,6 +64,7 @@ _KINDS: dict[type[BaseException], Kind] = {
     errors.MissingObject: _PAYLOAD_GONE,
     errors.JobNotFound: Kind(404, "job-not-found", "There is no such job"),
     errors.SendFailed: _NOT_SENT,
+    errors.SendInDoubt: _IN_DOUBT,
 }
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import runners
+from errors import SendInDoubt
 from runners import log
 from runners.settlement import settle
 
@@ -22,6 +23,8 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
     for record in event["Records"]:
         try:
             settle(json.loads(record["body"]), send)
+        except SendInDoubt as error:  # kept, it would be sent again
+            log.task_in_doubt(error)
         except Exception as error:  # noqa: BLE001 - one record must not send the others round again
             log.left_for_later(error)
             kept.append({"itemIdentifier": record["messageId"]})

@@ -7,6 +7,7 @@ from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 import runners
+from errors import SendInDoubt
 from runners import log, timer
 from runners.base import Send
 from runners.messages import decode
@@ -47,6 +48,8 @@ def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> di
             if clock.now() >= until:
                 raise TimeoutError("the messages before it took all the time there is")
             send(decode(record["body"]))
+        except SendInDoubt as error:  # gone back, it would be sent again
+            log.task_in_doubt(error)
         except Exception as error:  # noqa: BLE001 - one must not send the others round again
             log.left_for_later(error)
             failures.append({"itemIdentifier": record["messageId"]})

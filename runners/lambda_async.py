@@ -1,21 +1,25 @@
 """The runner for Lambda: invokes the worker function asynchronously and does not wait."""
 
 import math
+from collections.abc import Callable
+from secrets import SystemRandom
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError
 
 import runners
-from errors import InvalidSetting, SendFailed
+from errors import InvalidSetting, SendFailed, SendInDoubt
 from runners.accept import accept_job, accept_task, start
 from runners.base import JobData, Send
 from runners.messages import JobMessage, Message, encode
 from runners.outcome import LONGEST_DELAY
 from settings import required
-from store import aws
+from store import aws, clock
 from store.job_request import JobRequest
 
 _RUNNER = "JOB_RUNNER=lambda-async"
+_TRIES = 2  # of a send; botocore makes one of each
+_LONGEST_PAUSE = 1.0  # seconds between them
 
 
 def fully_configured() -> bool:
@@ -42,7 +46,8 @@ def dispatch_job(job_data: JobData) -> JobRequest:
 
 
 def dispatch_task(task_name: str, payload: Any) -> None:
-    """Send the task; raises SendFailed if it did not leave, for nothing holds it."""
+    """Send the task; raises SendFailed if it did not leave, for nothing holds it, and SendInDoubt
+    if nobody knows."""
     send(accept_task(task_name, payload))
 
 
@@ -55,26 +60,52 @@ def send(message: Message, delay: float = 0) -> None:
     sender(_worker_function())(message, delay)
 
 
+def _may_be_repeated(message: Message, error: Exception) -> bool:
+    """Return whether a message may be sent again after this error.
+
+    A job's may: only one of its messages can claim it. A task's may if it surely was not taken:
+    there was an answer, and that refused it, or no connection at all. After a timeout in the middle
+    nobody knows, and it would run twice.
+    """
+    if isinstance(message, JobMessage):
+        return True
+    return isinstance(error, ClientError | ConnectionError)
+
+
 def sender(function: str) -> Send:
     """`send` to a given worker: inside the worker itself, which can't be told its own alias by the
     template (a circular reference), that is the one it was invoked as."""
 
     def send_to_function(message: Message, delay: float = 0) -> None:
-        try:
-            if delay > LONGEST_DELAY and isinstance(message, JobMessage):
-                return  # its row is due then
-            if delay > 0:
-                _delay(message, min(delay, LONGEST_DELAY))
-            else:
-                _invoke(function, message)
-        except (ClientError, BotoCoreError) as error:
-            raise SendFailed(_name(message), str(error)) from error
+        if delay > LONGEST_DELAY and isinstance(message, JobMessage):
+            return  # its row is due then
+        if delay > 0:
+            _try(message, lambda: _delay(message, min(delay, LONGEST_DELAY)))
+        else:
+            _try(message, lambda: _invoke(function, message))
 
     return send_to_function
 
 
+def _try(message: Message, send_once: Callable[[], None]) -> None:
+    for attempt in range(1, _TRIES + 1):
+        try:
+            return send_once()
+        except (ClientError, BotoCoreError) as error:
+            if not _may_be_repeated(message, error):
+                raise SendInDoubt(_name(message), str(error)) from error
+            if attempt == _TRIES or not aws.may_pass(error):
+                raise SendFailed(_name(message), str(error)) from error
+        clock.sleep(SystemRandom().uniform(0, _LONGEST_PAUSE))
+    return None
+
+
+def _client(service: str, message: Message) -> Any:
+    return aws.client(service) if isinstance(message, JobMessage) else aws.fresh_client(service)
+
+
 def _invoke(function: str, message: Message) -> None:
-    response = aws.client("lambda").invoke(
+    response = _client("lambda", message).invoke(
         FunctionName=function, InvocationType="Event", Payload=encode(message)
     )
     # An unread body would keep the connection from being used again: a TLS handshake per dispatch.
@@ -86,7 +117,7 @@ def _invoke(function: str, message: Message) -> None:
 def _delay(message: Message, seconds: float) -> None:
     """Through the queue that the timer reads: a queue on the worker would invoke it synchronously
     and bypass the alias's retry and failure settings."""
-    aws.client("sqs").send_message(
+    _client("sqs", message).send_message(
         QueueUrl=required("DELAY_QUEUE_URL", _RUNNER),
         MessageBody=encode(message).decode(),
         DelaySeconds=math.ceil(seconds),

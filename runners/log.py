@@ -239,6 +239,11 @@ def task_failed(message: TaskMessage, error: BaseException) -> None:
     metrics.emit("task_name", message.name, Failed=1)
 
 
+def task_in_doubt(error: BaseException) -> None:
+    """A task may have been sent or not, and is not sent again. This line is its record."""
+    logger.error("task may have been sent or not", exc_info=error)
+
+
 def task_will_retry(message: TaskMessage, error: BaseException, delay: float) -> None:
     """A task failed and was sent again."""
     _will_retry(error, delay)

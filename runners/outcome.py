@@ -13,6 +13,7 @@ from errors import (
     MissingObject,
     RetryAfter,
     SendFailed,
+    SendInDoubt,
     TimedOut,
 )
 from runners import log
@@ -72,8 +73,12 @@ def answer_failed_task(message: TaskMessage, error: BaseException, send: Send | 
     delay = wait_before_retry(retry, message.attempt, most, error)
     if delay is None or send is None:
         log.task_failed(message, error)
-    else:
+        return
+    try:
         send(message.next_attempt(error), delay)
+    except SendInDoubt as doubt:
+        log.task_in_doubt(doubt)
+    else:
         log.task_will_retry(message, error, delay)
 
 

@@ -32,16 +32,18 @@ _PASSING = frozenset(
 
 _session: botocore.session.Session | None = None
 _clients: dict[str, Any] = {}
+_used: dict[str, int] = {}  # when a fresh client was last asked for
 _lock = threading.RLock()
 
 # A call that hangs must fail while there is still time to say so. botocore's own defaults (60 s,
 # five tries) outlast an API request. S3 alone may stream for long; a search of logs takes longer.
 _READ_SECONDS = 5.0
 _LONGER = {"s3": 30.0, "logs": 6.0}
-# botocore tries again after a timeout too. It would text a person twice; an invoke that was heard
-# and not answered becomes another event.
-_ATTEMPTS = {"sns": 1, "lambda": 2, "logs": 2}
+# botocore tries again after a timeout too. It would text a person twice, and run a task twice:
+# runners.lambda_async says which messages may be repeated.
+_ATTEMPTS = {"sns": 1, "lambda": 1, "sqs": 1, "logs": 2}
 _POOL = 32
+_SLEPT = clock.SECOND  # a connection that was not used for longer
 # Between two tries of a call that botocore has given up on, in seconds: the first and the longest.
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
@@ -55,6 +57,17 @@ def client(service: str) -> Any:
         if service not in _clients:
             _clients[service] = session().create_client(service, config=_config(service))
         return _clients[service]
+
+
+def fresh_client(service: str) -> Any:
+    """As `client`, for a request that must not be repeated: over no connection that has slept. See
+    `drop_idle_connections`."""
+    built, now = client(service), clock.now()
+    with _lock:
+        if now - _used.get(service, 0) > _SLEPT:
+            built.close()
+        _used[service] = now
+    return built
 
 
 def session() -> botocore.session.Session:
@@ -148,6 +161,7 @@ def forget() -> None:
     """Build every client anew at its next use: for tests."""
     with _lock:
         _clients.clear()
+        _used.clear()
 
 
 def _config(service: str) -> Config:

@@ -120,10 +120,10 @@ def test_a_call_that_hangs_leaves_the_api_time_to_say_so(aws_clients: None, serv
     assert longest <= properties(expanded(), "ApiFunction")["Timeout"] - 5
 
 
-def test_an_invoke_that_was_heard_and_not_answered_becomes_two_events_at_most(
-    aws_clients: None,
-) -> None:
-    assert aws.client("lambda").meta.config.retries["total_max_attempts"] <= 2
+@pytest.mark.parametrize("service", ["lambda", "sqs"])
+def test_botocore_itself_repeats_no_message(aws_clients: None, service: str) -> None:
+    """Of which the runner alone knows whether it may be: tests/test_brown_out.py."""
+    assert aws.client(service).meta.config.retries["total_max_attempts"] == 1
 
 
 # --- where files are --------------------------------------------------------------------------
