@@ -20,6 +20,7 @@ CAMPAIGN = "spring-canvass"
 KEY = f"uploads/{ORGANIZATION}/contacts.csv"
 FEW_KEY = f"uploads/{ORGANIZATION}/few.csv"
 
+_BUSY = 503
 _POLL_SECONDS = 0.2
 _PATIENCE_SECONDS = 300
 
@@ -110,12 +111,15 @@ def follow(
     """Read a job until it is finished; raises LocalProblem after `patience` seconds."""
     deadline = time.monotonic() + patience
     while True:
-        job = _accepted(api.get(f"/jobs/{job_id}"), 200)
-        show(job)
-        if job["status"] in FINISHED:
-            return job
-        if time.monotonic() > deadline:
-            raise LocalProblem(f"The job is still {job['status']} after {patience:.0f} s")
+        answer = api.get(f"/jobs/{job_id}")
+        late = time.monotonic() > deadline
+        if answer.status != _BUSY or late:  # reading again is safe
+            job = _accepted(answer, 200)
+            show(job)
+            if job["status"] in FINISHED:
+                return job
+            if late:
+                raise LocalProblem(f"The job is still {job['status']} after {patience:.0f} s")
         time.sleep(_POLL_SECONDS)
 
 

@@ -12,10 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from cli.api_client import ApiClient
+from cli.signing import Bearer
 from cli.stack import Stack
 from fake_stack import OUTPUTS
+from jobs_command import ID, FakeApi, job
 from local import env_file
 from local.build import ROOT
+from local.demo import follow
 from local.emulator import PROCESS_FILE, emulator
 from local.home import only_run
 from local.problem import LocalProblem
@@ -227,6 +231,18 @@ def test_only_its_owner_reads_the_credentials_of_a_run(tmp_path: Path) -> None:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
     }
+
+
+def test_a_run_on_a_busy_machine_reads_its_job_again(api: FakeApi) -> None:
+    path = f"/jobs/{ID}"
+    api.on("GET", path, 503, {"title": "A service that this needs did not answer"})
+    api.on("GET", path, 200, job("running"))
+    api.on("GET", path, 200, job("succeeded"))
+    client = ApiClient(api.url, Bearer("token"))
+    assert follow(client, ID)["status"] == "succeeded"
+    api.on("GET", "/jobs/never", 503, {"title": "busy"})
+    with pytest.raises(LocalProblem, match="503"):
+        follow(client, "never", patience=0.1)
 
 
 # --- the sample -------------------------------------------------------------------------------
