@@ -178,7 +178,7 @@ def test_it_notices_when_nobody_reads_after_a_lost_response(
 def test_it_notices_when_the_timer_does_not_move_what_it_sends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(verbs, "postpone", lambda row, due_at: row)
+    monkeypatch.setattr(verbs, "postpone", lambda row, due_at, lane: row)
     assert "times" in broken_promise(near=34)
 
 
@@ -188,7 +188,7 @@ def test_it_notices_when_an_untagged_job_is_tried_again(monkeypatch: pytest.Monk
             here.setattr(outcome, "wait_before_retry", lambda *_: 1.0)
             return outcome.answer(*arguments, **options)
 
-    for where in (execution, settlement, timer):
+    for where in (execution, settlement, due_row):
         monkeypatch.setattr(where, "answer", answer)
     monkeypatch.setattr(change, "attempts_left", lambda: JobRequest.id.exists())
     assert "is in attempt" in broken_promise()
