@@ -9,7 +9,8 @@ from runners.messages import JobMessage
 from runners.outcome import wake
 from runners.registry import registry
 from store import aws, clock, verbs
-from store.job_request import JobRequest, new_id
+from store.job_request import JobRequest, Status, new_id
+from store.queries import read
 
 # A call to AWS that hangs takes about this long with all its tries, in milliseconds.
 _TIME_TO_RETURN = 25 * clock.SECOND
@@ -26,7 +27,12 @@ class Invocation:
     def may_begin_until(self) -> int:
         """Until when work is tried to be begun. To be killed while trying would leave a failure
         record, as if the work had failed."""
-        return self.deadline - min(_TIME_TO_RETURN, self._length // 2)
+        return self.deadline - min(2 * _TIME_TO_RETURN, self._length // 2)
+
+    @property
+    def may_give_back_until(self) -> int:
+        """Until when work that was not begun is tried to be given back."""
+        return self.deadline - min(_TIME_TO_RETURN, self._length // 4)
 
     @property
     def is_young(self) -> bool:
@@ -67,7 +73,24 @@ def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> Job
         _delay_again(refused.row, send)
     except Exception as error:  # noqa: BLE001 - nothing has run, and the job is due
         log.crashed(error)
+        if isinstance(error, aws.FAILURES):
+            _give_back(message, token, invocation)
     return None
+
+
+def _give_back(message: JobMessage, token: str, invocation: Invocation) -> None:
+    """Release a job whose claim failed and landed all the same: it would be running under nobody,
+    and fail as interrupted once its lease is over."""
+
+    def release() -> None:
+        row = read(message.id)
+        if row is not None and row.status is Status.RUNNING and row.claim_token == token:
+            log.released(verbs.release(row))
+
+    try:
+        aws.retry_until(invocation.may_give_back_until, release)
+    except (PreconditionFailed, *aws.FAILURES) as error:
+        log.crashed(error)
 
 
 def _delay_again(row: JobRequest | None, send: Send | None) -> None:

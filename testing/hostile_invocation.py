@@ -30,6 +30,7 @@ class Invocation:
     zombie: bool = False  # frozen past its deadline and thawed again
     claim: str | None = None  # the token it claimed a row with
     ended: str | None = None  # how, once it has
+    no_chance: bool = False  # AWS stayed away until it ended
     machine: object = None  # what it runs on, which remembers what earlier ones read
     cause: "Invocation | None" = None  # the one whose failure record it is invoked with
 

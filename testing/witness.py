@@ -14,7 +14,7 @@ from testing.people import Brakes
 FINISHED = ("succeeded", "failed", "cancelled")
 # Errors of jobs that nobody could start, or that went on for ever.
 _OF_THEMSELVES = ("NeverStarted", "HeldTooLong", "TypeForgotten", "LegsSpent")
-_LAST_TRIES = 15_000  # ms before an invocation's end, in which it may give up
+_LAST_TRIES = 25.0  # seconds: who has not been answered for so long may give up at its end
 _WAITING = ("scheduled", "waiting", "queued", "retryable")
 
 
@@ -86,25 +86,23 @@ class Witness:
         self._returned[job_id] = self._world.stack[-1]
 
     def _ended(self, invocation: Invocation) -> None:
-        """A worker that was not killed has recorded what its job returned, whatever AWS did."""
+        """A worker that was not killed has recorded what its job returned, whatever AWS did, unless
+        a service stayed away until it ended."""
+        if self._world.storms.in_the_last(_LAST_TRIES):
+            invocation.no_chance = True
         for job_id, its in [*self._returned.items()]:
             if its is not invocation:
                 continue
             del self._returned[job_id]
             row = self.rows.get(job_id, {})
             left = row.get("status") == "running" and row["claim_token"] == its.claim
-            if left and not (self._gone(its) or self._had_no_chance(its)):
+            if left and not (self._gone(its) or its.no_chance):
                 self.broken(f"job {job_id} returned, and its worker left it running: {its.ended}")
 
     def _gone(self, invocation: Invocation) -> bool:
         """Whether it was killed, or stood still until its time was over."""
         late = invocation.ended is None and self._world.time >= invocation.deadline
         return invocation.dead or invocation.zombie or late
-
-    def _had_no_chance(self, invocation: Invocation) -> bool:
-        """Whether AWS stayed away until the invocation's end."""
-        last = invocation.deadline - self._world.time < _LAST_TRIES
-        return last and self._world.storms.in_the_last(2 * _LAST_TRIES / 1000)
 
     # --- seen at the table ------------------------------------------------------------------------
 
@@ -215,7 +213,7 @@ class Witness:
         claimers = self._claimers.get(row["id"], [])
         if row["id"] in self._excused or error["kind"] in _OF_THEMSELVES:
             return
-        if any(self._gone(each) or self._had_no_chance(each) for each in claimers):
+        if any(self._gone(each) or each.no_chance for each in claimers):
             return
         if self._of_one_killed(invocation):
             return
@@ -248,7 +246,7 @@ class Witness:
     def _check_settled(self, job: str, invocation: Invocation, claimer: Invocation) -> None:
         """Settled by another than its claimer, who must be gone, and not have ended well."""
         self.settled += 1
-        if claimer.ended == WELL and not claimer.zombie:
+        if claimer.ended == WELL and not (claimer.zombie or claimer.no_chance):
             self.broken(f"{job}: its worker ended well and left it running")
         alive = claimer.ended is None and self._world.time < claimer.deadline and not claimer.dead
         if invocation.name == "timer" and alive:

@@ -72,7 +72,9 @@ class Outage:
                 raise ReadTimeoutError(endpoint_url=URL)
             case "cut off":
                 raise ConnectionClosedError(endpoint_url=URL)
-            case "unheard":  # it lands each time, and no answer arrives
+            case "unheard" | "unheard and hanging":  # it lands each time, and no answer arrives
+                if kind != "unheard":
+                    self._bench.advance(_HANGS)
                 try:
                     make()
                 finally:

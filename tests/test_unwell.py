@@ -388,3 +388,16 @@ def test_a_payload_that_the_function_itself_refuses_is_its_failure(bench: Bench)
     script.job = work
     row = bench.run(bench.dispatch("sample_again"))
     assert (row.status, row.error["kind"]) == (Status.FAILED, "InvalidPayload")
+
+
+def test_a_claim_that_landed_and_was_not_heard_of_is_given_back(
+    bench: Bench, outage: Outage
+) -> None:
+    """Left running, an untagged job would fail as interrupted, though nothing had run."""
+    row = bench.dispatch("sample_once")
+    outage.begin("unheard and hanging", 38, only="UpdateItem")
+    row = bench.run(row, seconds=60)
+    assert len(outage.calls) == 2  # each of 20 seconds
+    assert (row.status, row.legs, row.started_at) == (Status.QUEUED, 0, None)
+    assert not script.jobs_run
+    assert bench.run(row).status is Status.SUCCEEDED
