@@ -1,6 +1,7 @@
 """Which faults a simulated Lambda has, beside those that are always there.
 
-Each is drawn only where it is switched on, so that a seed plays what it played before it was added.
+Each is drawn only where it is switched on: without it a seed plays what it played before it was
+added.
 """
 
 from enum import StrEnum
@@ -19,11 +20,9 @@ class Fault(StrEnum):
     NOT_LOADED = "not loaded"  # a worker could not be loaded, or the event grew too old
     EXPIRY = "expiry"  # time enough for rows to expire, and ids to be used again
     PAYLOADS = "payloads"  # a job is retried by hand with another payload
-    DEPLOY = "deploy"  # workers of the older code are still there
-    LEGACY = "legacy"  # a worker process does the work
 
 
 OFF: frozenset[Fault] = frozenset()
 ALL = frozenset(Fault)
 # What histories have unless they are told otherwise.
-DEFAULT = OFF
+DEFAULT = ALL

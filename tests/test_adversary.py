@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from typing import Any, ClassVar
 
 import pytest
@@ -14,6 +14,7 @@ from errors import Interrupted
 from runners import due_row, execution, outcome, settlement, timer
 from store import change, verbs
 from store.job_request import JobRequest, Status
+from testing.faults import OFF, Fault
 from testing.history import History, play_seed, stage, told
 from testing.witness import Violation
 
@@ -101,16 +102,16 @@ def test_a_seed_plays_the_same_history_again() -> None:
 # --- it can catch: without any one safeguard, a promise is broken ---------------------------------
 
 
-def broken_promise(*, counted: str | None = None, near: int = 0) -> str:
+def broken_promise(*, counted: str | None = None, near: int = 0, faults: Set[Fault] = OFF) -> str:
     """What the first history that breaks a promise says, one where something is `counted` if that
     is asked for; fails if there is none.
 
     All are looked at, but first those from seed `near` on, where one was found when the test was
-    written: for a safeguard that few histories need.
+    written: for a safeguard that few histories need. Only the `faults` that it is for are on.
     """
     for seed in [*range(near, BROKEN_WITHIN), *range(near)]:
         try:
-            play_seed(seed)
+            play_seed(seed, faults)
         except Violation as violation:
             if counted is None or violation.figures[counted]:
                 return str(violation)
