@@ -48,7 +48,7 @@ test-unit: dev aws ## Test in process, on moto
 chaos: dev aws ## The same promises at full size: 20,000 histories, 200 jobs, 1,000,000 rows, a backlog of 100,000
 	@$(PY) -m testing.chaos --histories 20000
 	@CHAOS=1 $(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 \
-		tests/test_unkind_end_to_end.py tests/test_backlog.py
+		tests/e2e/test_unkind_end_to_end.py tests/engine/test_backlog.py
 
 mutants: dev ## Leave out every condition of the engine, one at a time: a test or a history must notice
 	@$(PY) -m testing.mutants
@@ -79,14 +79,14 @@ clean: ## Remove the environments and everything built
 		.hypothesis .import_linter_cache
 
 dev:
-	@sh local/make_environment.sh .venv requirements/dev.txt
+	@sh tools/make_environment.sh .venv requirements/dev.txt
 
 # The same interpreter as dev's: the local AWS runs the functions on its own.
 aws: dev
 	@PYTHON=$$(sed -n 2p .venv/made-from) \
-		sh local/make_environment.sh .venv-aws requirements/aws.txt
+		sh tools/make_environment.sh .venv-aws requirements/aws.txt
 
 # sam build runs this once for each function. The target is samconfig.toml's, or this machine.
 BUILD_FOR ?= samconfig
 build-%: dev FORCE
-	@$(PY) -m local.build "$(ARTIFACTS_DIR)" --for $(BUILD_FOR)
+	@$(PY) -m tools.build "$(ARTIFACTS_DIR)" --for $(BUILD_FOR)

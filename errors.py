@@ -135,7 +135,7 @@ class InvalidCursor(JobRunnersError):
         super().__init__("the cursor is not one that this list gave out; start again without it")
 
 
-class NotFullyCapable(JobRunnersError):
+class RunnerCannotResend(JobRunnersError):
     """This runner can't do what the job asks of it."""
 
     def __init__(self, job_type: str, need: str) -> None:
@@ -298,7 +298,7 @@ class CursorTooLarge(JobRunnersError):
         )
 
 
-class TypeForgotten(JobRunnersError):
+class JobTypeRemoved(JobRunnersError):
     """A job had begun, and then no deploy knew its type any more."""
 
     def __init__(self, job_type: str, days: float) -> None:
@@ -313,7 +313,7 @@ class TooManyPaused(JobRunnersError):
         super().__init__(f"{most} job types and queues are paused, and no more can be")
 
 
-class HeldTooLong(JobRunnersError):
+class PauseExpired(JobRunnersError):
     """A job was held back by a pause for longer than its payload is kept."""
 
     def __init__(self, days: float) -> None:
@@ -385,7 +385,7 @@ class TextRefused(DoNotRetry):
         super().__init__(f"the message was not sent: {why}")
 
 
-class TextInDoubt(DoNotRetry):
+class SmsOutcomeUnknown(DoNotRetry):
     """A text may have been sent. Sending it again could text a person twice."""
 
     def __init__(self, why: str) -> None:

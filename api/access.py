@@ -8,7 +8,7 @@ from enum import IntEnum
 from typing import Any
 
 import names
-from api.refusals import NotAllowed
+from api.errors import NotAllowed
 from settings import settings
 from work import context
 

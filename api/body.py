@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from api import strict_json
-from api.refusals import FormBody, UnreadableBody
+from api.errors import FormBody, UnreadableBody
 from errors import PayloadTooLarge
 
 # Bytes. Lambda's event holds at most 6 MB, and the body in it is escaped: up to twice as long.

@@ -12,10 +12,10 @@ import names
 import runners
 from api import requests, views
 from api.access import Caller
-from api.answers import nothing, respond
-from api.refusals import InvalidFields, PathNotFound
-from errors import JobNotFound, NotFullyCapable, PreconditionFailed, WrongState
-from runners import control, pause
+from api.errors import InvalidFields, PathNotFound
+from api.responses import nothing, respond
+from errors import JobNotFound, PreconditionFailed, RunnerCannotResend, WrongState
+from runners import owner_actions, pausing
 from runners.base import Send
 from runners.registry import registry
 from store import blobs, pauses, queries
@@ -41,7 +41,7 @@ def cancel_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:
     """Stop a job: 200 if it is, 202 if it runs and has been asked to."""
     row = job_of(caller, job_id)
     with _unless_gone():
-        row = control.cancel(row)
+        row = owner_actions.cancel(row)
     status = 200 if row.status.finished else 202
     return respond(status, views.summary(row), views.retry_after(row))
 
@@ -51,7 +51,7 @@ def retry_job(event: Event, caller: Caller, job_id: str) -> Response[str]:
     row = job_of(caller, job_id)
     wanted = requests.retry_data(event)
     with _unless_gone():
-        row = control.retry_again(row, runners.sender(), wanted.payload)
+        row = owner_actions.retry_again(row, runners.sender(), wanted.payload)
     return respond(202, views.summary(row), views.retry_after(row))
 
 
@@ -80,7 +80,7 @@ def delete_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:
     """Forget a finished job, and all that was kept of it."""
     row = job_of(caller, job_id)
     with _unless_gone():
-        control.delete(row)
+        owner_actions.delete(row)
     return nothing()
 
 
@@ -100,13 +100,13 @@ def put_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Response
     """Put a brake on."""
     brake = _named(kind, name)
     _sender(name, "is to be paused")
-    return respond(200, views.brake(pause.pause(brake, name)))
+    return respond(200, views.brake(pausing.pause(brake, name)))
 
 
 def delete_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Response[str]:
     """Let a brake go, if it is on."""
     brake = _named(kind, name)
-    pause.resume(brake, name, _sender(name, "is to be resumed"))
+    pausing.resume(brake, name, _sender(name, "is to be resumed"))
     return nothing()
 
 
@@ -122,7 +122,7 @@ def _sender(name: str, need: str) -> Send:
     """How what is held back is let go again: without it nothing may be held back."""
     send = runners.sender()
     if send is None:
-        raise NotFullyCapable(name, need)
+        raise RunnerCannotResend(name, need)
     return send
 
 

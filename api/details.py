@@ -7,8 +7,8 @@ from aws_lambda_powertools.event_handler import Response
 
 from api import control, job_logs, views
 from api.access import Caller
-from api.answers import respond
 from api.query import page_query
+from api.responses import respond
 from store import children
 
 Event = Mapping[str, Any]

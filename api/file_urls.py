@@ -7,7 +7,8 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from store import aws, bucket, clock
+import clock
+from aws import bucket, clients
 from store.job_request import SORT_KEY
 
 LIFETIME = 5 * clock.MINUTE
@@ -36,7 +37,7 @@ def add_urls(result: Any, organization_id: str) -> Any:
 
 def _url(key: str) -> str:
     name = quote(key.rpartition("/")[2])
-    url: str = aws.client("s3").generate_presigned_url(
+    url: str = clients.client("s3").generate_presigned_url(
         "get_object",
         Params={
             "Bucket": bucket.name(),

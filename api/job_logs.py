@@ -9,9 +9,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from api.refusals import LogsNotReadable
+import clock
+from api.errors import LogsNotReadable
+from aws import clients
 from settings import settings
-from store import aws, clock
 from store.job_request import JobRequest
 
 LIMIT = 500  # lines
@@ -93,7 +94,7 @@ class _Search:
         if group is None:
             raise LogsNotReadable("it is not told where the worker logs (WORKER_LOG_GROUP_NAME)")
         try:
-            return aws.client("logs").filter_log_events(
+            return clients.client("logs").filter_log_events(
                 logGroupName=group,
                 startTime=max(0, start),
                 endTime=end,

@@ -1,7 +1,7 @@
 """What is logged about requests. No bodies, no query values, no paths: their ids are data too.
 Who asked is said, so that an access can be traced."""
 
-from runners.log import logger, who
+from runners.telemetry import logger, who
 from work import context
 
 

@@ -2,8 +2,8 @@
 
 import re
 
+import clock
 from settings import settings
-from store import clock
 from store.job_request import JobRequest
 
 _QUERY = "fields @timestamp, level, message, @message | filter job_id = '{id}' | sort @timestamp"

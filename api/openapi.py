@@ -8,7 +8,6 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from api import problems
 from api.access import Role
-from api.exchange import OPEN, Route, Routes
 from api.operations import (
     ALWAYS,
     HEADERS,
@@ -20,6 +19,7 @@ from api.operations import (
 )
 from api.payload_schema import PayloadSchema
 from api.requests import RetryData, TaskData
+from api.router import OPEN, Route, Routes
 from api.schemas import SCHEMAS, Schema, problem, ref
 from runners.base import JobData
 from runners.registry import registry

@@ -9,9 +9,9 @@ from aws_lambda_powertools.event_handler import Response
 
 import errors
 from api import log
-from api.answers import respond
-from api.refusals import Refusal
-from store import aws
+from api.errors import Refusal
+from api.responses import respond
+from aws.errors import may_pass
 from work import context
 
 CONTENT_TYPE = "application/problem+json"
@@ -56,7 +56,7 @@ _KINDS: dict[type[BaseException], Kind] = {
     errors.InvalidPayload: Kind(422, "invalid-payload", "The payload does not fit"),
     errors.PayloadTooLarge: Kind(413, "too-large", "The request carries too much"),
     errors.InvalidCursor: Kind(400, "invalid-cursor", "The cursor can't be used"),
-    errors.NotFullyCapable: Kind(409, "not-fully-capable", "This stack can't run such a job"),
+    errors.RunnerCannotResend: Kind(409, "not-fully-capable", "This stack can't run such a job"),
     errors.IdempotencyConflict: Kind(409, "idempotency-conflict", "The key was used before"),
     errors.TooManyPaused: Kind(409, "too-many-paused", "Too much is paused"),
     errors.WrongState: Kind(409, "wrong-state", "The job's status does not allow this"),
@@ -93,7 +93,7 @@ def _kind(error: Exception) -> Kind:
     for each in type(error).__mro__:
         if each in _KINDS:
             return _KINDS[each]
-    return _UNAVAILABLE if aws.may_pass(error) else _UNEXPECTED
+    return _UNAVAILABLE if may_pass(error) else _UNEXPECTED
 
 
 def _problem(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from api.refusals import InvalidQuery
+from api.errors import InvalidQuery
 from store.job_request import JobRequest, Status
 from store.queries import PAGE_LIMIT
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api import body
 from api.access import Caller
-from api.refusals import InvalidFields
+from api.errors import InvalidFields
 from runners.base import JobData
 from store.job_request import JobRequest
 from work.definitions import problems

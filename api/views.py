@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from api import access, answers
+import clock
+from api import access, responses
 from api.file_urls import add_urls
 from api.logs_url import logs_url
 from errors import MissingObject
-from store import blobs, clock
+from store import blobs
 from store.children import Child
 from store.job_request import JobRequest
 from store.pauses import Brake
@@ -112,7 +113,7 @@ def _shown(name: str, read: Callable[[], Any], room: int, notes: list[str]) -> t
     """What was kept and its size, if a response can carry it; else nothing, and a note."""
     try:
         value = read()
-        size = answers.size(value)
+        size = responses.size(value)
     except MissingObject:
         notes.append(f"the {name} was kept in the bucket and is no longer there")
     except RecursionError:

@@ -10,19 +10,20 @@ import subprocess
 import sys
 
 from benchmarks.environment import ENVIRONMENT
-from local.build import ROOT
+from tools.build import ROOT
 
 _PEER = "boto3, with clients of DynamoDB and Lambda"
 _PROGRAMS = {
     _PEER: "import boto3; boto3.client('dynamodb'); boto3.client('lambda')",
     "API: handlers.api, with both clients": (
-        "import handlers.api; from store import aws; aws.client('dynamodb'); aws.client('lambda')"
+        "import handlers.api; from aws.clients import client; client('dynamodb'); client('lambda')"
     ),
     "worker: handlers.worker, with a client of DynamoDB": (
-        "import handlers.worker; from store import aws; aws.client('dynamodb')"
+        "import handlers.worker; from aws import clients; clients.client('dynamodb')"
     ),
     "timer: handlers.timer, with both clients": (
-        "import handlers.timer; from store import aws; aws.client('dynamodb'); aws.client('lambda')"
+        "import handlers.timer; from aws.clients import client; "
+        "client('dynamodb'); client('lambda')"
     ),
 }
 

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from api import control, details, docs_page, exchange, log, openapi, page, requests, views
+from api import control, dashboard_files, details, docs_page, log, openapi, requests, router, views
 from api.access import Caller, Role
-from api.answers import respond
 from api.catalogue import catalogue
-from api.exchange import OPEN, Route, Routes
+from api.errors import InvalidQuery
 from api.query import list_query
-from api.refusals import InvalidQuery
+from api.responses import respond
+from api.router import OPEN, Route, Routes
 from runners import get_job_runner
 from runners.registry import registry
 from store import queries
@@ -28,8 +28,8 @@ registry()
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any]:
     """Answer one request of an HTTP API (payload format 2.0)."""
-    with exchange.about(event):
-        return app.resolve(exchange.routable(event), context)
+    with router.about(event):
+        return app.resolve(router.routable(event), context)
 
 
 def post_task(event: Event, _caller: Caller) -> Response[str]:
@@ -59,15 +59,15 @@ def list_jobs(event: Event, caller: Caller) -> Response[str]:
     organization_id = caller.speaks_for(query.organization_id)
     if organization_id is None:
         raise InvalidQuery("organization_id", "is required")
-    page = queries.page(
+    dashboard_files = queries.page(
         organization_id,
         limit=query.limit,
         cursor=query.cursor,
         status=query.status,
         matches=query.matches,
     )
-    jobs = [views.summary(row) for row in page.jobs]
-    return respond(200, {"jobs": jobs, "cursor": page.cursor})
+    jobs = [views.summary(row) for row in dashboard_files.jobs]
+    return respond(200, {"jobs": jobs, "cursor": dashboard_files.cursor})
 
 
 def get_job_types(_event: Event, _caller: Caller) -> Response[str]:
@@ -92,12 +92,12 @@ def get_health(_event: Event) -> Response[str]:
 
 def get_page(event: Event) -> Response[str]:
     """The dashboard."""
-    return page.page(event)
+    return dashboard_files.page(event)
 
 
 def get_asset(event: Event, version: str, name: str) -> Response[str]:
     """A file of the dashboard."""
-    return page.file(event, version, name)
+    return dashboard_files.file(event, version, name)
 
 
 ROUTES: Routes = {
@@ -124,4 +124,4 @@ ROUTES: Routes = {
     "/docs": {"GET": Route(get_docs, Role.VIEWER)},
     "/health": {"GET": Route(get_health, OPEN)},
 }
-app = exchange.resolver(ROUTES)
+app = router.resolver(ROUTES)

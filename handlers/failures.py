@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import runners
 from errors import SendInDoubt
-from runners import log
-from runners.settlement import settle
+from runners import telemetry
+from runners.failure_records import settle
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -24,8 +24,8 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
         try:
             settle(json.loads(record["body"]), send)
         except SendInDoubt as error:  # kept, it would be sent again
-            log.task_in_doubt(error)
+            telemetry.task_in_doubt(error)
         except Exception as error:  # noqa: BLE001 - one record must not send the others round again
-            log.left_for_later(error)
+            telemetry.left_for_later(error)
             kept.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": kept}

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+import clock
 import runners
 from errors import SendInDoubt
-from runners import log, timer
+from runners import telemetry, timer
 from runners.base import Send
 from runners.messages import decode
 from runners.metrics import NAMESPACE
-from store import clock
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -49,9 +49,9 @@ def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> di
                 raise TimeoutError("the messages before it took all the time there is")
             send(decode(record["body"]))
         except SendInDoubt as error:  # gone back, it would be sent again
-            log.task_in_doubt(error)
+            telemetry.task_in_doubt(error)
         except Exception as error:  # noqa: BLE001 - one must not send the others round again
-            log.left_for_later(error)
+            telemetry.left_for_later(error)
             failures.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failures}
 
@@ -64,9 +64,9 @@ def tick(context: "LambdaContext", send: Send) -> None:
     metrics.add_metric("TimerLag", MetricUnit.Milliseconds, result.lag)
     metrics.add_metric("TimerSendFailures", MetricUnit.Count, result.send_failures)
     metrics.add_metric("TimerUnclaimed", MetricUnit.Count, result.unclaimed)
-    for met in timer.Met:
+    for met in timer.Disposition:
         name = "Timer" + met.title().replace(" ", "")
         metrics.add_metric(name, MetricUnit.Count, result.met[met])
-    log.logger.info(
+    telemetry.logger.info(
         "tick", extra={"lag_ms": result.lag, **{str(met): n for met, n in result.met.items()}}
     )

@@ -3,27 +3,28 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import clock
+from aws import clients
 from errors import UnknownMessageVersion
-from runners import lambda_async, log
+from runners import lambda_async, telemetry
 from runners.execution import run
 from runners.messages import decode
-from store import aws, clock
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-log.adopt_standard_logging()
+telemetry.adopt_standard_logging()
 
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> None:
     """Run what the event asks for; what it can't leave to later raises, and Lambda keeps it."""
-    aws.drop_idle_connections()  # they slept since the last invocation
+    clients.drop_idle_connections()  # they slept since the last invocation
     try:
         message = decode(event)
     except UnknownMessageVersion as unknown:
         if event.get("kind") != "job":
             raise
-        log.left_for_later(unknown)  # its row stays due, and a newer deploy knows its version
+        telemetry.left_for_later(unknown)  # its row stays due, and a newer deploy knows its version
         return
     run(
         message,

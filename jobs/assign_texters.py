@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from contacts.assigning import Assigning
+from campaigns.assigning.even_split import Assigning
 from work.running_job import RunningJob
 
 

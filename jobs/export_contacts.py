@@ -5,14 +5,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from contacts import roster
-from contacts.assignment import Assignment
-from contacts.bucket_keys import campaign_of, result_key
-from contacts.contact import Contact, organization_campaign
-from contacts.csv_text import CONTENT_TYPE, CsvText
+from aws import bucket
+from aws.multipart import PART_SIZE, Upload
+from campaigns import contact_queries
+from campaigns.assigning.assignment import Assignment
+from campaigns.bucket_keys import campaign_of, result_key
+from campaigns.contact import Contact, organization_campaign
+from campaigns.csv_text import CONTENT_TYPE, CsvText
 from errors import UploadGone
-from store import bucket
-from store.multipart import PART_SIZE, Upload
 from work.running_job import RunningJob
 
 COLUMNS = (
@@ -64,7 +64,7 @@ class _Export:
     def run(self) -> dict[str, Any]:
         """Write what is left of the file; the job's result."""
         try:
-            for contact, assignment in roster.contacts(self._campaign, self._last):
+            for contact, assignment in contact_queries.contacts(self._campaign, self._last):
                 self._text.add(_values(contact, assignment))
                 self._rows += 1
                 self._last = contact.cell

@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from contacts.bucket_keys import check_upload
-from contacts.import_state import ContactImport
-from contacts.writer import ContactWriter
-from texting.numbers import why_not_allowed
+from campaigns.bucket_keys import check_upload
+from campaigns.importing.import_state import ContactImport
+from campaigns.importing.writer import ContactWriter
+from campaigns.messaging.numbers import why_not_allowed
 from work.running_job import RunningJob
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
+from clock import DAY, HOUR, MINUTE, SECOND
 from errors import DoNotRetry, RetryAfter, WebhookFailed
-from store.clock import DAY, HOUR, MINUTE, SECOND
 from webhooks.posting import EventId, Webhook, asked_to_wait, post_event, why_not_taken
 from work.running_job import RunningJob
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contacts import roster
-from contacts.assignment import Assignment, MessageStatus
-from contacts.bucket_keys import campaign_of
-from contacts.contact import Contact, organization_campaign
-from texting.sms import LONGEST
-from texting.template import FIELDS, Template, filled
+from campaigns import contact_queries
+from campaigns.assigning.assignment import Assignment, MessageStatus
+from campaigns.bucket_keys import campaign_of
+from campaigns.contact import Contact, organization_campaign
+from campaigns.messaging.sms import LONGEST
+from campaigns.messaging.template import FIELDS, Template, filled
 from work.running_job import RunningJob
 
 _TASK = "send_first_message"  # by name, as any caller would: jobs and tasks don't import each other
@@ -63,14 +63,16 @@ class _FirstMessages:
 
     def run(self) -> dict[str, Any]:
         """Dispatch what is left to dispatch; the job's result."""
-        for contact, assignment in roster.contacts(self._campaign, self._last):
+        for contact, assignment in contact_queries.contacts(self._campaign, self._last):
             self._counts[self._answer(contact, assignment)] += 1
             self._last = contact.cell
             self._checkpoint()
         return self._counts
 
     def _due(self) -> int:
-        return sum(_needs_message(found) for _, found in roster.assignments(self._campaign))
+        return sum(
+            _needs_message(found) for _, found in contact_queries.assignments(self._campaign)
+        )
 
     def _answer(self, contact: Contact, assignment: Assignment | None) -> str:
         """Have the contact texted, or not; what to count it as."""

@@ -9,9 +9,9 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
-from cli.problem import Problem
-from cli.refusals import explain
-from cli.where import Where
+from job_runners.cli.problem import Problem
+from job_runners.cli.refusals import explain
+from job_runners.cli.where import Where
 
 _LIKE = """make deploy takes AWS_PROFILE and AWS_REGION, like:
   AWS_PROFILE=name AWS_REGION=eu-west-1 make deploy"""

@@ -6,8 +6,8 @@ from functools import lru_cache
 
 import boto3
 
-from cli.local_aws import REGION
-from cli.stack import Stack
+from job_runners.cli.local_aws import REGION
+from job_runners.cli.stack import Stack
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cli.api_client import Answer, ApiClient, client
-from cli.following import FINISHED
-from cli.stack import Stack
-from local.build import ROOT
-from local.checks import Check
+from job_runners.cli.api_client import Answer, ApiClient, client
+from job_runners.cli.following import FINISHED
+from job_runners.cli.stack import Stack
 from local.credentials import session
 from local.problem import LocalProblem
+from local.run_checks import Check
 from local.sample import ROWS, Expected, write_sample
+from tools.build import ROOT
 
 ORGANIZATION = "default"
 CAMPAIGN = "spring-canvass"

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from cli.local_aws import REGION
-from cli.stack import Stack
-from local.build import ROOT, Target
+from job_runners.cli.local_aws import REGION
+from job_runners.cli.stack import Stack
 from local.credentials import Credentials, session
 from local.emulator import Emulator, start_group, stop_group, tool, tool_environment
 from local.problem import LocalProblem
+from tools.build import ROOT, Target
 
 STACK_NAME = "job-runners"
 _DEPLOYS_BUCKET = "deploys"

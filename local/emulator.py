@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from cli.local_aws import REGION
+from job_runners.cli.local_aws import REGION
 from local.credentials import Credentials
 from local.problem import LocalProblem
 

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from cli.stack import Stack, write_private
-from local.build import ROOT
+from job_runners.cli.stack import Stack, write_private
 from local.credentials import credentials
+from tools.build import ROOT
 
 # How a container calls the machine that it runs on.
 CONTAINER_HOST = "host.docker.internal"

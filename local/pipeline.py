@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from cli.api_client import ApiClient, client, signer
-from cli.stack import Stack
-from local.checks import Check
+from job_runners.cli.api_client import ApiClient, client, signer
+from job_runners.cli.stack import Stack
 from local.credentials import session
 from local.demo import CAMPAIGN, ORGANIZATION, run_job
 from local.problem import LocalProblem
+from local.run_checks import Check
 
 TEXTERS = ("ada", "grace", "linus")
 FIRST_EACH = 4  # contacts of each texter that are texted first

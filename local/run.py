@@ -11,18 +11,18 @@ import time
 from types import FrameType
 from typing import NoReturn
 
-from cli.api_client import signer
-from cli.local_aws import STACK_FILE
-from cli.signing_proxy import signing_proxy
+from job_runners.cli.api_client import signer
+from job_runners.cli.local_aws import STACK_FILE
+from job_runners.cli.signing_proxy import signing_proxy
 from local import env_file
 from local.containers import bridge_addresses
 from local.demo import run_import, upload_few, upload_sample
-from local.home import only_run
+from local.local_stack import local_stack
 from local.pipeline import run_pipeline
 from local.problem import LocalProblem
+from local.run_folder import only_run
 from local.sample import ROWS
 from local.screen import Steps, console, import_bar, show_outcome, suggest
-from local.up import local_stack
 
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

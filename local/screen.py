@@ -11,9 +11,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
-from cli.stack import Stack
-from local.checks import Check
+from job_runners.cli.stack import Stack
 from local.demo import CAMPAIGN, ORGANIZATION, Imported
+from local.run_checks import Check
 
 console = Console(highlight=False, soft_wrap=True)
 

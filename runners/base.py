@@ -14,9 +14,9 @@ from pydantic import (
     model_validator,
 )
 
+import clock
 import names
 from runners.messages import Message
-from store import clock
 from store.job_request import JobRequest
 
 # However far ahead work is scheduled, or waits: its payload must outlive it in the bucket.

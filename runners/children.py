@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from errors import NotFullyCapable
-from runners.accept import accept_job, accept_task, start
+from errors import RunnerCannotResend
 from runners.base import JobData, Send
+from runners.dispatch import accept_job, accept_task, send_if_unclaimed
 from store.job_request import JobRequest, derived_id
 
 
@@ -25,7 +25,7 @@ class Children:
             campaign_id=parent.campaign_id,
         )
         child_id = derived_id("child", parent.organization_id, parent.beginning, key)
-        start(accept_job(data, send=send, job_id=child_id, parent_id=parent.id), send)
+        send_if_unclaimed(accept_job(data, send=send, job_id=child_id, parent_id=parent.id), send)
         return child_id
 
     def task(self, task_name: str, payload: Any) -> None:
@@ -34,5 +34,5 @@ class Children:
 
     def _sender(self, name: str) -> Send:
         if self._send is None:
-            raise NotFullyCapable(name, "is dispatched by a job")
+            raise RunnerCannotResend(name, "is dispatched by a job")
         return self._send

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 
+import clock
+from aws.errors import AWS_ERRORS, retry_until
 from errors import PreconditionFailed, UnknownJobType
-from runners import log, pause
+from runners import pausing, telemetry
 from runners.base import Send
 from runners.messages import JobMessage
-from runners.outcome import wake
 from runners.registry import registry
-from store import aws, clock, verbs
+from runners.retrying import send_or_leave_due
+from store import verbs
 from store.job_request import JobRequest, Status, new_id
 from store.queries import read
 
@@ -53,7 +55,7 @@ def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> Job
     token = new_id()  # the same for each try: a claim that landed unheard is ours all the same
 
     def try_once() -> JobRequest | None:
-        if pause.holds_back(message):
+        if pausing.holds_back(message):
             return None
         return verbs.claim(
             message.id,
@@ -65,15 +67,15 @@ def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> Job
 
     try:
         registry().job(message.job_type)
-        return aws.retry_until(invocation.may_begin_until, try_once)
+        return retry_until(invocation.may_begin_until, try_once)
     except UnknownJobType as unknown:
-        log.left_for_later(unknown)  # unclaimed, it stays due: a newer deploy may know it
+        telemetry.left_for_later(unknown)  # unclaimed, it stays due: a newer deploy may know it
     except PreconditionFailed as refused:
-        log.not_claimed(refused)
+        telemetry.not_claimed(refused)
         _delay_again(refused.row, send)
     except Exception as error:  # noqa: BLE001 - nothing has run, and the job is due
-        log.crashed(error)
-        if isinstance(error, aws.FAILURES):
+        telemetry.crashed(error)
+        if isinstance(error, AWS_ERRORS):
             _give_back(message, token, invocation)
     return None
 
@@ -85,16 +87,16 @@ def _give_back(message: JobMessage, token: str, invocation: Invocation) -> None:
     def release() -> None:
         row = read(message.id)
         if row is not None and row.status is Status.RUNNING and row.claim_token == token:
-            log.released(verbs.release(row))
+            telemetry.released(verbs.release(row))
 
     try:
-        aws.retry_until(invocation.may_give_back_until, release)
-    except (PreconditionFailed, *aws.FAILURES) as error:
-        log.crashed(error)
+        retry_until(invocation.may_give_back_until, release)
+    except (PreconditionFailed, *AWS_ERRORS) as error:
+        telemetry.crashed(error)
 
 
 def _delay_again(row: JobRequest | None, send: Send | None) -> None:
     """A message that came before its job's time is sent again, for then. One that was refused for
     another reason is not: its job is due."""
     if row is not None and row.early:
-        wake(row, send, row.early / clock.SECOND)
+        send_or_leave_due(row, send, row.early / clock.SECOND)

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from enum import StrEnum
 
-from errors import HeldTooLong, Interrupted, JobRunnersError, NeverStarted, TypeForgotten
-from runners import log, pause
+import clock
+from errors import Interrupted, JobRunnersError, JobTypeRemoved, NeverStarted, PauseExpired
+from runners import pausing, telemetry
 from runners.base import LONGEST_WAIT, Send
 from runners.messages import JobMessage
-from runners.outcome import answer, error_record
 from runners.registry import registry
-from store import change, clock, pauses, verbs
+from runners.retrying import error_record, record_failed_attempt
+from store import conditional_write, pauses, verbs
 from store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from store.queries import read
 from work.definitions import DAY_IN_SECONDS
@@ -19,7 +20,7 @@ LONGEST_GAP = clock.HOUR  # between two looks at a row that was sent and stays u
 _SOONEST_TURN = 10 * clock.MINUTE
 
 
-class Met(StrEnum):
+class Disposition(StrEnum):
     """What a tick did about a row."""
 
     SENT = "sent"
@@ -28,7 +29,7 @@ class Met(StrEnum):
     LET_GO = "let go"  # after a pause
     LEASED = "leased"  # running and alive: looked at again when its lease is over
     RESCUED = "rescued"
-    EARLY = "early"  # looked at again at its time
+    CLAIM_TOLERANCE = "early"  # looked at again at its time
     UNKNOWN = "unknown"  # no deploy here knows it, or not yet: looked at again later
     EXPIRED = "expired"  # nobody could start it in time: failed
     BROKEN = "broken"  # could not be read, or not be dealt with: looked at again in an hour
@@ -37,7 +38,7 @@ class Met(StrEnum):
 
 def meet(
     key: JobRequest, send: Send, has_room: Callable[[bool], bool], *, until: int, ahead: int = 0
-) -> Met:
+) -> Disposition:
     """Do what a row wants that is due by `until`; `ahead` is how much later than now that is, of a
     row that only waits to be sent.
 
@@ -47,52 +48,52 @@ def meet(
     row = read(key.id)
     running = row is not None and row.status is Status.RUNNING
     if row is None or row.due_at is None or row.due_at > until - (ahead if running else 0):
-        return Met.MOVED  # the index lags behind the table, or it is no waiting row
+        return Disposition.MOVED  # the index lags behind the table, or it is no waiting row
     match row.status:
         case Status.RUNNING:
-            return _meet_running(row, send)
+            return _process_running_row(row, send)
         case Status.WAITING:
-            return _meet_held_back(row, send)
-    if row.early > verbs.EARLY:
+            return _process_waiting_row(row, send)
+    if row.early > verbs.CLAIM_TOLERANCE:
         verbs.postpone(row, (row.run_at or 0) + ahead, Lane.PROMPT)
-        return Met.EARLY
+        return Disposition.CLAIM_TOLERANCE
     if _too_late(row):
         return _expire(row, NeverStarted(_start_within(row)))
     if _forgotten(row):
-        return _expire(row, TypeForgotten(row.job_type, LONGEST_WAIT / DAY_IN_SECONDS))
+        return _expire(row, JobTypeRemoved(row.job_type, LONGEST_WAIT / DAY_IN_SECONDS))
     if _of_newer_code(row):
-        verbs.postpone(row, _later_look(row) + ahead, Lane.PARKED)
-        return Met.UNKNOWN
+        verbs.postpone(row, _next_check_at(row) + ahead, Lane.PARKED)
+        return Disposition.UNKNOWN
     if brake := pauses.brakes().on(row):
-        pause.hold(brake, row)
-        return Met.HELD_BACK
+        pausing.hold(brake, row)
+        return Disposition.HELD_BACK
     if not has_room(_is_first_send(row)):
         verbs.postpone(row, _turn(row), Lane.QUEUED)
-        return Met.DEFERRED
-    verbs.postpone(row, _later_look(row) + ahead, Lane.RESENT)
+        return Disposition.DEFERRED
+    verbs.postpone(row, _next_check_at(row) + ahead, Lane.RESENT)
     send(JobMessage.about(row))
-    return Met.SENT
+    return Disposition.SENT
 
 
-def _meet_running(row: JobRequest, send: Send) -> Met:
+def _process_running_row(row: JobRequest, send: Send) -> Disposition:
     if row.lease_until is not None and row.lease_until >= clock.now():
         verbs.postpone(row, row.lease_until, Lane.PROMPT)
-        return Met.LEASED
+        return Disposition.LEASED
     gone = Interrupted("its worker ended without a word")
-    log.settled(answer(row, gone, send, rescue=True), gone)
-    return Met.RESCUED
+    telemetry.settled(record_failed_attempt(row, gone, send, rescue=True), gone)
+    return Disposition.RESCUED
 
 
-def _meet_held_back(row: JobRequest, send: Send) -> Met:
+def _process_waiting_row(row: JobRequest, send: Send) -> Disposition:
     """Its brake lets it go when it is released; this is in case that has failed."""
     if clock.now() - (row.waiting_since or 0) > LONGEST_WAIT * clock.SECOND:
-        return _expire(row, HeldTooLong(LONGEST_WAIT / DAY_IN_SECONDS))
-    return Met.LET_GO if pause.let_go(row, send) else Met.HELD_BACK
+        return _expire(row, PauseExpired(LONGEST_WAIT / DAY_IN_SECONDS))
+    return Disposition.LET_GO if pausing.let_go(row, send) else Disposition.HELD_BACK
 
 
-def _expire(row: JobRequest, late: JobRunnersError) -> Met:
-    log.settled(verbs.expire(row, error_record(late)), late)
-    return Met.EXPIRED
+def _expire(row: JobRequest, late: JobRunnersError) -> Disposition:
+    telemetry.settled(verbs.expire(row, error_record(late)), late)
+    return Disposition.EXPIRED
 
 
 def _too_late(row: JobRequest) -> bool:
@@ -116,7 +117,7 @@ def _is_first_send(row: JobRequest) -> bool:
     """Whether the timer is what starts it, or what makes sure that it goes on: whatever backlog
     there is, it goes now. A row in this lane may be of an older version, and sent before."""
     lane = (row.due_shard or "").rstrip("0123456789")
-    return lane == Lane.PROMPT and (row.due_at or 0) <= row.could_run_at + change.GRACE
+    return lane == Lane.PROMPT and (row.due_at or 0) <= row.could_run_at + conditional_write.GRACE
 
 
 def _start_within(row: JobRequest) -> float:
@@ -128,11 +129,11 @@ def _should_start_by(row: JobRequest) -> int:
     return row.could_run_at + int(_start_within(row) * clock.SECOND)
 
 
-def _later_look(row: JobRequest) -> int:
+def _next_check_at(row: JobRequest) -> int:
     """Twice as far from when it could first run as now, so looks double: a row that is never
     claimed costs in proportion to its jobs, not to the minutes it waits."""
     age = clock.now() - row.could_run_at
-    return clock.now() + min(max(age, change.GRACE), LONGEST_GAP)
+    return clock.now() + min(max(age, conditional_write.GRACE), LONGEST_GAP)
 
 
 def _turn(row: JobRequest) -> int:

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
+import clock
+from aws.errors import AWS_ERRORS, retry_until
 from errors import InvalidPayload, LegsSpent, PreconditionFailed, TimedOut
-from runners import log, pause
+from runners import pausing, telemetry
 from runners.base import Send
 from runners.children import Children
 from runners.claiming import Invocation, claim
 from runners.messages import JobMessage, Message, TaskMessage
-from runners.outcome import answer, answer_failed_task, wake
 from runners.registry import registry
-from store import aws, blobs, clock, verbs
+from runners.retrying import record_failed_attempt, record_failed_task, send_or_leave_due
+from store import blobs, verbs
 from store.job_request import JobRequest
 from store.pauses import Brake
 from work.alarm import alarm
@@ -47,7 +49,7 @@ def run(message: Message, *, deadline: int, send: Send | None) -> None:
 
     `deadline` is when this process ends for certain, in milliseconds since 1970.
     """
-    with log.about(message):
+    with telemetry.about(message):
         match message:
             case JobMessage():
                 run_job(message, deadline=deadline, send=send)
@@ -61,7 +63,7 @@ def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
     row = claim(message, invocation, send)
     if row is None:
         return
-    with log.claimed(row):
+    with telemetry.claimed(row):
         this = _begin(row, invocation, send)
         payload = _prepare(this)
         if payload is not None:
@@ -74,9 +76,9 @@ def _run_function(this: _Run, payload: BaseModel) -> None:
         with alarm(this.budget.left()):
             result = as_json(this.job.function(this.running, payload))
     except ClaimLost as lost:
-        log.claim_lost(lost)
+        telemetry.claim_lost(lost)
     except CancelAsked:
-        _record(this, lambda: log.cancelled(verbs.stop(row, reached=this.running.reached)))
+        _record(this, lambda: telemetry.cancelled(verbs.stop(row, reached=this.running.reached)))
     except LegOver:
         _end_leg(this)
     except Paused as paused:
@@ -85,10 +87,10 @@ def _run_function(this: _Run, payload: BaseModel) -> None:
         _record_failure(this, TimedOut(this.job.timeout or 0, own=this.budget.by_timeout))
     except BaseException as error:  # noqa: BLE001 - whatever a job raises is its error
         _record_failure(this, error)
-        _let_through(error)
+        _reraise_interrupt(error)
     else:
         said = this.running.message
-        _record(this, lambda: log.succeeded(verbs.succeed(row, result, message=said)))
+        _record(this, lambda: telemetry.succeeded(verbs.succeed(row, result, message=said)))
 
 
 def _begin(row: JobRequest, invocation: Invocation, send: Send | None) -> _Run:
@@ -111,23 +113,23 @@ def _prepare(this: _Run) -> BaseModel | None:
     and fails of it only if it has not passed after a while.
     """
     try:
-        given = aws.retry_until(
+        given = retry_until(
             this.invocation.may_begin_until,
             lambda: blobs.get(this.row.payload, this.row.payload_key),
         )
         payload = registry().job_payload(this.row.job_type, given)
     except InvalidPayload as error:
         _give_back(this, error, _DEPLOY_TIME)  # a newer deploy's model may have taken it
-    except aws.FAILURES as error:
+    except AWS_ERRORS as error:
         _give_back(this, error, this.job.start_within)
     except Exception as error:  # noqa: BLE001 - its object is gone, say: later is no better
         _record_failure(this, error)
     else:
         if this.invocation.is_young:
-            log.given(payload)
+            telemetry.given(payload)
             return payload
         _release(this)
-        wake(this.row, this.send)
+        send_or_leave_due(this.row, this.send)
     return None
 
 
@@ -136,15 +138,15 @@ def _give_back(this: _Run, error: Exception, seconds: float) -> None:
     if clock.now() - this.row.could_run_at > seconds * clock.SECOND:
         _record_failure(this, error)
     else:
-        log.left_for_later(error)
+        telemetry.left_for_later(error)
         _release(this)
 
 
 def _release(this: _Run) -> None:
-    _record(this, lambda: log.released(verbs.release(this.row)))
+    _record(this, lambda: telemetry.released(verbs.release(this.row)))
 
 
-def _let_through(error: BaseException) -> None:
+def _reraise_interrupt(error: BaseException) -> None:
     """Ctrl-C is an outcome, and for the process too."""
     if isinstance(error, KeyboardInterrupt):
         raise error
@@ -159,13 +161,13 @@ def run_task(message: TaskMessage, *, send: Send | None) -> None:
     task = registry().task(message.name)
     payload = registry().task_payload(message.name, message.payload)
     try:
-        log.given(payload)
+        telemetry.given(payload)
         task.function(payload)
     except BaseException as error:  # noqa: BLE001 - whatever a task raises is its error
-        answer_failed_task(message, error, send)
-        _let_through(error)
+        record_failed_task(message, error, send)
+        _reraise_interrupt(error)
     else:
-        log.task_done(message)
+        telemetry.task_done(message)
 
 
 def _timeout_at(job: Job, row: JobRequest) -> int | None:
@@ -179,9 +181,9 @@ def _end_leg(this: _Run) -> None:
 
     def queue() -> None:
         ended = verbs.end_leg(this.row, this.running.reached)
-        log.leg_over(ended)
+        telemetry.leg_over(ended)
         if not ended.status.finished:
-            wake(ended, this.send)
+            send_or_leave_due(ended, this.send)
 
     if this.row.legs >= this.job.max_legs:
         _record_failure(this, LegsSpent(this.row.legs))
@@ -193,18 +195,18 @@ def _hold_back(this: _Run, brake: Brake) -> None:
     """Let the job wait for its brake; if that can't be written, it is held back when it comes to
     its next leg."""
     try:
-        pause.hold(brake, this.row, this.running.reached)
+        pausing.hold(brake, this.row, this.running.reached)
     except PreconditionFailed as refused:
-        log.claim_lost(refused)
-    except aws.FAILURES as error:
-        log.crashed(error)
+        telemetry.claim_lost(refused)
+    except AWS_ERRORS as error:
+        telemetry.crashed(error)
         _end_leg(this)
 
 
 def _record_failure(this: _Run, error: BaseException) -> None:
     def fail() -> None:
-        ended = answer(this.row, error, this.send, reached=this.running.reached)
-        log.attempt_failed(ended, error)
+        ended = record_failed_attempt(this.row, error, this.send, reached=this.running.reached)
+        telemetry.attempt_failed(ended, error)
 
     _record(this, fail)
 
@@ -213,6 +215,6 @@ def _record(this: _Run, outcome: Callable[[], None]) -> None:
     """Write how this invocation's run ended, and keep trying for as long as the invocation lasts.
     If somebody else has moved the row on, it counts for nothing."""
     try:
-        aws.retry_until(this.invocation.deadline, outcome)
+        retry_until(this.invocation.deadline, outcome)
     except PreconditionFailed as refused:
-        log.claim_lost(refused)
+        telemetry.claim_lost(refused)

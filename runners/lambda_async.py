@@ -7,14 +7,16 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError
 
+import clock
 import runners
+from aws import clients
+from aws.errors import may_pass
 from errors import InvalidSetting, SendFailed, SendInDoubt
-from runners.accept import accept_job, accept_task, start
 from runners.base import JobData, Send
+from runners.dispatch import accept_job, accept_task, send_if_unclaimed
 from runners.messages import JobMessage, Message, encode
-from runners.outcome import LONGEST_DELAY
+from runners.retrying import LONGEST_DELAY
 from settings import required
-from store import aws, clock
 from store.job_request import JobRequest
 
 _RUNNER = "JOB_RUNNER=lambda-async"
@@ -41,7 +43,7 @@ def fully_configured() -> bool:
 def dispatch_job(job_data: JobData) -> JobRequest:
     """Save the job, then send it. If it can't be sent now it is due, and the timer sends it."""
     row = accept_job(job_data, send=runners.sender())
-    start(row, send)
+    send_if_unclaimed(row, send)
     return row
 
 
@@ -94,14 +96,18 @@ def _try(message: Message, send_once: Callable[[], None]) -> None:
         except (ClientError, BotoCoreError) as error:
             if not _may_be_repeated(message, error):
                 raise SendInDoubt(_name(message), str(error)) from error
-            if attempt == _TRIES or not aws.may_pass(error):
+            if attempt == _TRIES or not may_pass(error):
                 raise SendFailed(_name(message), str(error)) from error
         clock.sleep(SystemRandom().uniform(0, _LONGEST_PAUSE))
     return None
 
 
 def _client(service: str, message: Message) -> Any:
-    return aws.client(service) if isinstance(message, JobMessage) else aws.fresh_client(service)
+    return (
+        clients.client(service)
+        if isinstance(message, JobMessage)
+        else clients.fresh_client(service)
+    )
 
 
 def _invoke(function: str, message: Message) -> None:

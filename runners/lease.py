@@ -6,10 +6,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import clock
 from errors import PreconditionFailed
-from runners import log
+from runners import telemetry
 from runners.messages import JobMessage, Message
-from store import clock, verbs
+from store import verbs
 from store.job_request import Status
 from store.queries import read
 
@@ -39,7 +40,7 @@ def _keep(message: JobMessage, deadline: int, over: threading.Event) -> None:
         except PreconditionFailed:
             return  # somebody else has moved the row on: the job learns of it when it writes
         except Exception as error:  # noqa: BLE001 - AWS is away, say: there is time for another try
-            log.crashed(error)
+            telemetry.crashed(error)
         pause = verbs.SKEW / 2 / clock.SECOND
 
 

@@ -9,17 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
+import clock
 import runners
 from errors import JobRunnersError
-from runners import log
-from runners.accept import accept_job, accept_task, start
+from runners import telemetry
 from runners.base import JobData
+from runners.dispatch import accept_job, accept_task, send_if_unclaimed
 from runners.execution import run
 from runners.lease import renewed
 from runners.messages import JobMessage, Message, decode, encode
-from runners.outcome import LONGEST_DELAY
+from runners.retrying import LONGEST_DELAY
 from settings import required, settings
-from store import clock
 from store.job_request import JobRequest
 
 _RUNNER = "JOB_RUNNER=legacy"
@@ -52,7 +52,7 @@ def dispatch_job(job_data: JobData) -> JobRequest:
     """Save the job; then run it here (JOBS_SAME_PROCESS), before returning if JOBS_SYNC. Returns
     the row as it was saved."""
     row = accept_job(job_data, send=runners.sender())
-    start(row, send)
+    send_if_unclaimed(row, send)
     return row
 
 
@@ -107,7 +107,7 @@ def _run_one(message: Message) -> None:
         with renewed(message, deadline):
             run(message, deadline=deadline, send=send)
     except Exception as error:  # noqa: BLE001 - stands where Lambda would record the failed event
-        log.crashed(error)
+        telemetry.crashed(error)
 
 
 @cache

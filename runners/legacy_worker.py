@@ -11,14 +11,14 @@ import threading
 import time
 from multiprocessing.context import ForkServerContext
 
+import clock
 from errors import SendFailed
-from runners import log, timer
+from runners import telemetry, timer
 from runners.execution import run
 from runners.messages import Message, TaskMessage, decode, encode
 from runners.registry import registry
 from settings import required, settings
-from store import clock
-from store.change import GRACE
+from store.conditional_write import GRACE
 
 _POLL = 1.0  # seconds between looks when there is nothing to do
 _ROWS_AT_A_LOOK = 25  # of a shard: one is taken, the others are those that it may meet before
@@ -33,9 +33,9 @@ def main() -> None:
     stop = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: stop.set())
-    log.logger.info("worker process started")
+    telemetry.logger.info("worker process started")
     work(stop)
-    log.logger.info("worker process stopped")
+    telemetry.logger.info("worker process stopped")
 
 
 def work(stop: threading.Event) -> None:
@@ -49,9 +49,9 @@ def work(stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             met = timer.take_next(run_in_child, ahead=GRACE, page=_ROWS_AT_A_LOOK)
-            sent = met[timer.Met.SENT] + met[timer.Met.LET_GO]
+            sent = met[timer.Disposition.SENT] + met[timer.Disposition.LET_GO]
         except Exception as error:  # noqa: BLE001 - DynamoDB is away, say: the next look may work
-            log.crashed(error)
+            telemetry.crashed(error)
             sent = 0
         if not sent:
             stop.wait(_POLL)
@@ -66,7 +66,7 @@ def _run_in_child(children: ForkServerContext, message: Message) -> None:
     if child.is_alive():
         child.kill()
         child.join()
-        log.logger.error("killed at its deadline", extra={"after_s": seconds})
+        telemetry.logger.error("killed at its deadline", extra={"after_s": seconds})
 
 
 def _child(text: bytes, deadline: int) -> None:
@@ -110,7 +110,7 @@ class _Tasks:
             at, task = self._waiting.pop(0)
             if max(at, clock.now()) >= self._deadline:
                 late = SendFailed(f"task {task.id} ({task.name})", "its worker process ends before")
-                log.task_failed(task, late)
+                telemetry.task_failed(task, late)
                 continue
             time.sleep(max(0, at - clock.now()) / clock.SECOND)
             self.send(task)
@@ -119,7 +119,7 @@ class _Tasks:
         try:
             run(task, deadline=self._deadline, send=self.send)
         except Exception as error:  # noqa: BLE001 - a task that can't be begun does not end its job
-            log.crashed(error)
+            telemetry.crashed(error)
 
 
 def _children() -> ForkServerContext:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from errors import MalformedMessage, RetryAfter, UnknownMessageVersion
-from store.blobs import canonical
+from store.blobs import compact_json
 from store.job_request import JobRequest, new_id
 
 VERSION = 1
@@ -53,7 +53,7 @@ Message = JobMessage | TaskMessage
 def encode(message: Message) -> bytes:
     """The message as JSON."""
     kind = "job" if isinstance(message, JobMessage) else "task"
-    return canonical({"v": VERSION, "kind": kind, **vars(message)})
+    return compact_json({"v": VERSION, "kind": kind, **vars(message)})
 
 
 def decode(event: object) -> Message:

@@ -16,14 +16,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
 
+import clock
+from aws.errors import AWS_ERRORS, may_pass
 from errors import PreconditionFailed, SendFailed
-from runners import log, pause
+from runners import pausing, telemetry
 from runners.base import Send
-from runners.due_row import LONGEST_GAP, Met, meet
-from store import aws, change, clock, queries, verbs
+from runners.due_row import LONGEST_GAP, Disposition, meet
+from store import conditional_write, queries, verbs
 from store.job_request import JobRequest, Lane, due_shards
 
-__all__ = ["UNCLAIMED_AT_MOST", "Met", "Tick", "take_next", "tick"]
+__all__ = ["UNCLAIMED_AT_MOST", "Disposition", "Tick", "take_next", "tick"]
 
 # Rows that the timer has sent again and that nobody has claimed yet. Lambda holds their events: if
 # workers are too few, more events would only wait there beside these.
@@ -40,7 +42,7 @@ class Tick:
     """What one tick met. `lag` is how late its oldest row was, in milliseconds; `unclaimed` how
     many rows earlier ones had sent that nobody has claimed."""
 
-    met: Counter[Met] = field(default_factory=Counter)
+    met: Counter[Disposition] = field(default_factory=Counter)
     lag: int = 0
     send_failures: int = 0
     unclaimed: int = 0
@@ -59,7 +61,7 @@ def tick(send: Send, *, until: int, threads: int = 1) -> Tick:
     return this.result
 
 
-def take_next(send: Send, *, ahead: int, page: int) -> Counter[Met]:
+def take_next(send: Send, *, ahead: int, page: int) -> Counter[Disposition]:
     """Meet what is due, oldest first, until one message is sent.
 
     For a worker process that polls the table, instead of being sent messages: `ahead` takes in
@@ -95,12 +97,12 @@ class _Tick:
         all."""
         now, most = clock.now(), self._sends or _ROWS_FROM_AN_END
         try:
-            gone = pause.pump(self._send, until=now + (self._until - now) // 2, most=most)
+            gone = pausing.pump(self._send, until=now + (self._until - now) // 2, most=most)
         except Exception as error:  # noqa: BLE001 - what is due must not wait for what was paused
-            log.crashed(error)
+            telemetry.crashed(error)
         else:
             if gone:
-                self.result.met[Met.LET_GO] = gone
+                self.result.met[Disposition.LET_GO] = gone
 
     def meet_lane(self, lane: Lane) -> None:
         """Meet what is due in a lane."""
@@ -116,7 +118,9 @@ class _Tick:
         for them, and it is theirs."""
         if self._is_over():
             return []
-        begun = clock.now() + change.GRACE  # who is due sooner has not been looked at yet
+        begun = (
+            clock.now() + conditional_write.GRACE
+        )  # who is due sooner has not been looked at yet
         waiting = _merged(due_shards(Lane.QUEUED), _EVER, after=begun)
         first = next(waiting, None)
         if first is None:
@@ -138,7 +142,7 @@ class _Tick:
 
     def _work(self, keys: Iterator[JobRequest], reserved: bool) -> None:
         while (key := self._next(keys)) is not None:
-            self._meet(key, reserved)
+            self._process_due_row(key, reserved)
 
     def _next(self, keys: Iterator[JobRequest]) -> JobRequest | None:
         with self._lock:
@@ -150,28 +154,33 @@ class _Tick:
 
     def _has_sent_enough(self) -> bool:
         met = self.result.met
-        return self._sends is not None and met[Met.SENT] + met[Met.LET_GO] >= self._sends
+        return (
+            self._sends is not None
+            and met[Disposition.SENT] + met[Disposition.LET_GO] >= self._sends
+        )
 
-    def _meet(self, key: JobRequest, reserved: bool) -> None:
+    def _process_due_row(self, key: JobRequest, reserved: bool) -> None:
         until = (key.due_at or 0) if reserved else clock.now() + self._ahead
         has_room = _always if reserved else self._take_room
         try:
             met = meet(key, self._send, has_room, until=until, ahead=self._ahead)
         except PreconditionFailed:
-            self._note(Met.MOVED)
+            self._note(Disposition.MOVED)
         except SendFailed as error:
-            log.not_sent(error)  # already postponed: met again soon, and not head of line
+            telemetry.not_sent(error)  # already postponed: met again soon, and not head of line
             self._note(None, send_failed=True)
         except Exception as error:  # noqa: BLE001 - one row must never keep the others waiting
-            log.crashed(error)
-            broken = not aws.may_pass(error)  # else it is not the row's fault, and it stays due
+            telemetry.crashed(error)
+            broken = not may_pass(error)  # else it is not the row's fault, and it stays due
             if broken:
                 _set_aside(key)
-            self._note(Met.BROKEN if broken else None, failed=isinstance(error, aws.FAILURES))
+            self._note(Disposition.BROKEN if broken else None, failed=isinstance(error, AWS_ERRORS))
         else:
             self._note(met)
 
-    def _note(self, met: Met | None, *, failed: bool = False, send_failed: bool = False) -> None:
+    def _note(
+        self, met: Disposition | None, *, failed: bool = False, send_failed: bool = False
+    ) -> None:
         with self._lock:
             if met:
                 self.result.met[met] += 1
@@ -226,7 +235,7 @@ def _merged(
         try:
             yield from queries.due(shard, until, page, after=after, newest_first=newest_first)
         except Exception as error:  # noqa: BLE001 - throttled, say: the others still answer
-            log.crashed(error)
+            telemetry.crashed(error)
             failed.append(error)
 
     each = [read(shard) for shard in shards]
@@ -242,7 +251,7 @@ def _unclaimed() -> int:
         try:
             found += queries.count_due(shard, clock.now(), UNCLAIMED_AT_MOST)
         except Exception as error:  # noqa: BLE001 - then more are sent than need be, and none is lost
-            log.crashed(error)
+            telemetry.crashed(error)
     return found
 
 
@@ -251,4 +260,4 @@ def _set_aside(key: JobRequest) -> None:
         later = clock.now() + LONGEST_GAP
         verbs.set_aside(key.id, seen_due_at=key.due_at or 0, due_at=later)
     except Exception as error:  # noqa: BLE001 - it has moved, or DynamoDB is away: met again
-        log.crashed(error)
+        telemetry.crashed(error)

@@ -8,24 +8,24 @@ import zlib
 from hashlib import sha256
 from typing import Any
 
-from store import bucket
+from aws import bucket
 
 ROW_LIMIT = 4 * 1024  # compressed bytes
 
 
-def canonical(value: Any) -> bytes:
+def compact_json(value: Any) -> bytes:
     """The one JSON text of a value: no spaces, keys as given. Raises ValueError for NaN."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def sorted_text(value: Any) -> str:
+def canonical_json(value: Any) -> str:
     """A text that two values have in common if they differ in the order of keys alone."""
     return json.dumps(value, sort_keys=True)
 
 
 def put(prefix: str, value: Any) -> tuple[bytes | None, str | None]:
     """Keep a value: (bytes for the row, None), or (None, key of the object written)."""
-    text = canonical(value)
+    text = compact_json(value)
     packed = zlib.compress(text)
     if len(packed) <= ROW_LIMIT:
         return packed, None

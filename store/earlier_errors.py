@@ -6,7 +6,7 @@ that never failed has no such attribute.
 
 from typing import Any
 
-from store import clock
+import clock
 from store.job_request import JobRequest, Status
 
 KEPT = 5

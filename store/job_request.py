@@ -13,7 +13,7 @@ from zlib import crc32
 from pynamodb.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, UnicodeAttribute
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 
-from store import clock
+import clock
 from store.table import Enumerated, Integer, Table, nullable
 
 # Raised when a row means something that older code would get wrong: such code can't claim it then.

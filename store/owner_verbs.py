@@ -9,7 +9,10 @@ from pynamodb.exceptions import DeleteError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
-from store import aws, blobs, bucket, change, clock, earlier_errors, steps
+import clock
+from aws import bucket
+from aws.errors import condition_failed
+from store import blobs, conditional_write, earlier_errors, steps
 from store.job_request import JobRequest, Lane, Status
 from store.queries import read
 
@@ -17,27 +20,27 @@ from store.queries import read
 def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
     """The outcome of a job that nobody is working on. Raises PreconditionFailed if somebody is, or
     if it is finished."""
-    return change.write(
+    return conditional_write.write(
         "cancel",
         job,
-        [*change.finished(Status.CANCELLED), *_first(JobRequest.cancelled_by, by)],
+        [*conditional_write.finished(Status.CANCELLED), *_first(JobRequest.cancelled_by, by)],
         _same_owner(job)
         & JobRequest.status.is_in(
             Status.SCHEDULED, Status.WAITING, Status.QUEUED, Status.RETRYABLE
         ),
-        landed=lambda row: row.status is Status.CANCELLED,
+        already_applied=lambda row: row.status is Status.CANCELLED,
     )
 
 
 def request_cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
     """Ask a running job to stop: it learns of it with its next written checkpoint. Raises
     PreconditionFailed if it is not running."""
-    return change.write(
+    return conditional_write.write(
         "request_cancel",
         job,
         [JobRequest.cancel_requested.set(True), *_first(JobRequest.cancelled_by, by)],
         _same_owner(job) & (JobRequest.status == Status.RUNNING),
-        landed=lambda row: (
+        already_applied=lambda row: (
             bool(row.cancel_requested) and row.status in (Status.RUNNING, Status.CANCELLED)
         ),
     )
@@ -55,7 +58,7 @@ def requeue(
     again = blobs.get(job.payload, job.payload_key) if payload is None else payload
     inline, key = blobs.put(f"payloads/{job.created_key}", again)
     actions = [
-        *change.queued(job, Lane.QUEUED),
+        *conditional_write.queued(job, Lane.QUEUED),
         JobRequest.attempt.set(1),
         JobRequest.max_attempts.set(max_attempts),
         JobRequest.legs.set(0),
@@ -79,7 +82,7 @@ def requeue(
             JobRequest.cursor.remove(),
             JobRequest.progress.set(0),
         ]
-    return change.write(
+    return conditional_write.write(
         "requeue",
         job,
         actions,
@@ -88,7 +91,7 @@ def requeue(
         & (JobRequest.finished_at == job.finished_at)
         & (JobRequest.expires_at > clock.now() // clock.SECOND),
         # Somebody else may have queued it again, with another payload.
-        landed=lambda row: (
+        already_applied=lambda row: (
             not row.status.finished and (row.payload, row.payload_key) == (inline, key)
         ),
     )
@@ -101,13 +104,13 @@ def delete(job: JobRequest) -> None:
         finished = JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
         # Not a job that has come to have this id since this one was read.
         same = JobRequest.created_key == job.created_key
-        change.patiently(lambda: job.delete(_same_owner(job) & same & finished))
+        conditional_write.retry_on_conflict(lambda: job.delete(_same_owner(job) & same & finished))
     except DeleteError as error:
-        if not aws.condition_failed(error):
+        if not condition_failed(error):
             raise
         row = read(job.id)
         if row is not None and row.created_key == job.created_key:
-            raise change.refused("delete", job.id, row) from error
+            raise conditional_write.refused("delete", job.id, row) from error
     # If this is cut off, the bucket's lifecycle and the table's TTL do the rest.
     steps.delete(job)
     if bucket.configured():

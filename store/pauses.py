@@ -13,7 +13,8 @@ from enum import StrEnum
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.exceptions import DeleteError
 
-from store import aws, clock
+import clock
+from aws.errors import condition_failed
 from store.job_request import JobRequest
 from store.table import Enumerated, Integer, Table, nullable
 
@@ -169,7 +170,7 @@ def _unless_changed() -> Iterator[None]:
     try:
         yield
     except DeleteError as error:
-        if not aws.condition_failed(error):
+        if not condition_failed(error):
             raise
 
 

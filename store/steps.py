@@ -11,7 +11,9 @@ from typing import Any
 from pynamodb.attributes import BinaryAttribute, UnicodeAttribute
 from pynamodb.exceptions import PutError
 
-from store import aws, blobs, clock
+import clock
+from aws.errors import condition_failed
+from store import blobs
 from store.job_request import JobRequest
 from store.table import Integer, Table, nullable
 
@@ -58,7 +60,7 @@ def keep(job: JobRequest, name: str, result: Any) -> Step:
     try:
         step.save(Step.pk.does_not_exist())
     except PutError as error:
-        if not aws.condition_failed(error):
+        if not condition_failed(error):
             raise
         return find(job, name) or step
     return step

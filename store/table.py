@@ -9,8 +9,8 @@ from pynamodb.connection.table import TableConnection
 from pynamodb.constants import NUMBER, STRING
 from pynamodb.models import Model
 
+from aws import clients
 from settings import required
-from store import aws
 
 _S = TypeVar("_S", bound=StrEnum)
 _T = TypeVar("_T")
@@ -34,7 +34,7 @@ class Table(Model):
     def _get_connection(cls) -> TableConnection:
         cls.Meta.table_name = required(cls.table_setting, cls.__name__)
         table = super()._get_connection()
-        table.connection._client = aws.client("dynamodb")
+        table.connection._client = clients.client("dynamodb")
         return table
 
 

@@ -12,9 +12,12 @@ from pynamodb.exceptions import PutError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
+import clock
+from aws import bucket, clients
+from aws.errors import AWS_ERRORS, condition_failed
 from errors import PreconditionFailed
 from settings import required
-from store import aws, blobs, bucket, change, clock, earlier_errors
+from store import blobs, conditional_write, earlier_errors
 from store.job_request import (
     ROW_VERSION,
     JobRequest,
@@ -32,7 +35,7 @@ SKEW = clock.MINUTE
 # A row that has been due for longer than two ticks: what comes due is more than the timer can meet.
 _OVERDUE = 2 * clock.MINUTE
 # A claim this much before run_at is in time: SQS rounds delays, clocks drift.
-EARLY = 2 * clock.SECOND
+CLAIM_TOLERANCE = 2 * clock.SECOND
 
 
 def save(
@@ -75,7 +78,7 @@ def save(
         status=Status.SCHEDULED if later else Status.QUEUED,
         max_attempts=max_attempts,
         run_at=run_at if later else None,
-        due_at=now + change.GRACE if due_at is None else due_at,
+        due_at=now + conditional_write.GRACE if due_at is None else due_at,
         due_shard=due_shard(job_id, Lane.PROMPT if later else Lane.QUEUED),
         created_at=now,
         created_key=sort_key(now, job_id),
@@ -91,7 +94,7 @@ def save(
 def _drop_duplicate(payload_key: str) -> None:
     """Delete the payload of a job that turned out to exist already, under a row with a payload of
     its own: deleting that job would not find it. If this fails, the bucket's lifecycle does it."""
-    with suppress(*aws.FAILURES):
+    with suppress(*AWS_ERRORS):
         bucket.delete(payload_key)
 
 
@@ -102,7 +105,7 @@ def _put(job: JobRequest, *, derived: bool) -> JobRequest:
     try:
         job.save(free)
     except PutError as error:
-        if not aws.condition_failed(error):
+        if not condition_failed(error):
             raise
         if not derived:
             return job  # the id was minted here: the row that has it was saved by a lost first try
@@ -126,7 +129,7 @@ def claim(
     """
     now, token = clock.now(), token or uuid.uuid4().hex
     job = JobRequest(id=job_id)
-    row = change.write(
+    row = conditional_write.write(
         "claim",
         job,
         [
@@ -145,11 +148,11 @@ def claim(
             (JobRequest.status == Status.QUEUED)
             | (
                 JobRequest.status.is_in(Status.SCHEDULED, Status.RETRYABLE)
-                & (JobRequest.run_at <= now + EARLY)
+                & (JobRequest.run_at <= now + CLAIM_TOLERANCE)
             )
         ),
         # Running too: a rescue leaves the token of a claimer that stood still, and is too late.
-        landed=lambda row: row.status is Status.RUNNING and row.claim_token == token,
+        already_applied=lambda row: row.status is Status.RUNNING and row.claim_token == token,
     )
     return _watched(row)
 
@@ -162,11 +165,11 @@ def _watched(row: JobRequest) -> JobRequest:
         return row
     try:
         return postpone(row, lease, Lane.PROMPT)
-    except (PreconditionFailed, *aws.FAILURES):
+    except (PreconditionFailed, *AWS_ERRORS):
         return row  # the job is ours and can run. Whoever moved it looks; or it is due, only later
 
 
-class Reached(NamedTuple):
+class Checkpoint(NamedTuple):
     """How far a job is: where it can resume, 0 to 100, and words for the person who waits."""
 
     cursor: Any
@@ -174,29 +177,31 @@ class Reached(NamedTuple):
     message: str | None
 
 
-def checkpoint(job: JobRequest, reached: Reached) -> JobRequest:
+def checkpoint(job: JobRequest, reached: Checkpoint) -> JobRequest:
     """Record how far a running job is. Raises PreconditionFailed if it is no longer ours.
 
     The row returned tells whether its owner has asked for it to stop.
     """
-    return change.write(
+    return conditional_write.write(
         "checkpoint",
         job,
         [*_reached(reached), JobRequest.updated_at.set(clock.now())],
-        change.ours(job),
-        landed=lambda row: False,  # repeating it is harmless, so a refusal is a refusal
+        conditional_write.owned_by_claim(job),
+        already_applied=lambda row: False,  # repeating it is harmless, so a refusal is a refusal
     )
 
 
 def renew(job: JobRequest, lease_until: int) -> JobRequest:
     """Let a running job keep its claim until then, for its process lives. Its look comes when the
     lease was to be over, and moves on. Raises PreconditionFailed if it is no longer ours."""
-    return change.write(
+    return conditional_write.write(
         "renew",
         job,
         [JobRequest.lease_until.set(lease_until)],
-        change.ours(job),
-        landed=lambda row: row.claim_token == job.claim_token and row.lease_until == lease_until,
+        conditional_write.owned_by_claim(job),
+        already_applied=lambda row: (
+            row.claim_token == job.claim_token and row.lease_until == lease_until
+        ),
     )
 
 
@@ -204,13 +209,15 @@ def succeed(job: JobRequest, result: Any, *, message: str | None = None) -> JobR
     """The outcome of a running job that returned. A large result is stored first."""
     inline, key = blobs.put(job.result_folder, result)
     actions = [
-        *change.finished(Status.SUCCEEDED),
+        *conditional_write.finished(Status.SUCCEEDED),
         JobRequest.progress.set(100),
         JobRequest.result_key.set(key) if key else JobRequest.result.set(inline),
         JobRequest.error.remove(),  # an earlier attempt's
         *([JobRequest.result_message.set(message)] if message is not None else []),
     ]
-    return _end_run("succeed", job, actions, change.ours(job), Status.SUCCEEDED)
+    return _end_run(
+        "succeed", job, actions, conditional_write.owned_by_claim(job), Status.SUCCEEDED
+    )
 
 
 def fail(job: JobRequest, error: dict[str, Any], *, rescue: bool = False) -> JobRequest:
@@ -219,10 +226,12 @@ def fail(job: JobRequest, error: dict[str, Any], *, rescue: bool = False) -> Job
 
     A `rescue` is for a job whose claimer is gone: it holds only once the lease, as read, is over.
     """
-    condition = _held(job, rescue) & change.not_cancelled()
+    condition = _held(job, rescue) & conditional_write.not_cancelled()
     return _or_stop(
         job,
-        lambda: _end_run("fail", job, change.failed(job, error), condition, Status.FAILED),
+        lambda: _end_run(
+            "fail", job, conditional_write.failed(job, error), condition, Status.FAILED
+        ),
         error=error,
         rescue=rescue,
     )
@@ -232,13 +241,13 @@ def stop(
     job: JobRequest,
     *,
     error: dict[str, Any] | None = None,
-    reached: Reached | None = None,
+    reached: Checkpoint | None = None,
     rescue: bool = False,
 ) -> JobRequest:
     """The outcome of a running job whose owner has asked for it to stop. `error` is what ended it,
     if it did not stop of its own accord. For `rescue` see `fail`."""
     actions = [
-        *change.finished(Status.CANCELLED),
+        *conditional_write.finished(Status.CANCELLED),
         *(_reached(reached) if reached else []),
         *([JobRequest.error.set(error)] if error else []),
     ]
@@ -252,7 +261,7 @@ def retry(
     *,
     run_at: int,
     due_at: int,
-    reached: Reached | None = None,
+    reached: Checkpoint | None = None,
     rescue: bool = False,
 ) -> JobRequest:
     """Another attempt for a running job whose attempt failed, not before `run_at`. If its owner has
@@ -269,12 +278,14 @@ def retry(
         JobRequest.error.set(error),
         JobRequest.earlier_errors.set(earlier_errors.after_attempt(job, error, now)),
         JobRequest.run_at.set(run_at),
-        *change.due(job, due_at, Lane.PROMPT),
+        *conditional_write.due(job, due_at, Lane.PROMPT),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
         *(_reached(reached) if reached else []),
     ]
-    condition = _held(job, rescue) & change.attempts_left() & change.not_cancelled()
+    condition = (
+        _held(job, rescue) & conditional_write.attempts_left() & conditional_write.not_cancelled()
+    )
     return _or_stop(
         job,
         lambda: _end_run("retry", job, actions, condition, Status.RETRYABLE),
@@ -284,11 +295,11 @@ def retry(
     )
 
 
-def end_leg(job: JobRequest, reached: Reached) -> JobRequest:
+def end_leg(job: JobRequest, reached: Checkpoint) -> JobRequest:
     """A running job whose invocation is nearly over goes on in another: same attempt, queued. If
     its owner has asked for it to stop, it does: the row returned is then cancelled."""
-    actions = [*change.queued(job, Lane.PROMPT), *_reached(reached)]
-    condition = change.ours(job) & change.not_cancelled()
+    actions = [*conditional_write.queued(job, Lane.PROMPT), *_reached(reached)]
+    condition = conditional_write.owned_by_claim(job) & conditional_write.not_cancelled()
     return _or_stop(
         job,
         lambda: _end_run("end_leg", job, actions, condition, Status.QUEUED),
@@ -305,17 +316,17 @@ def release(job: JobRequest) -> JobRequest:
     """
     first_of_attempt = job.attempt_started_at == job.started_at
     actions = [
-        *change.queued_as_before(job, Lane.PROMPT),
+        *conditional_write.queued_as_before(job, Lane.PROMPT),
         JobRequest.legs.set(job.legs - 1),
         *([JobRequest.attempt_started_at.remove()] if first_of_attempt else []),
         *([JobRequest.started_at.remove()] if job.legs == 1 else []),
     ]
-    condition = change.ours(job) & change.not_cancelled()
+    condition = conditional_write.owned_by_claim(job) & conditional_write.not_cancelled()
     return _or_stop(job, lambda: _end_run("release", job, actions, condition, Status.QUEUED))
 
 
 def park(
-    job: JobRequest, brake: Brake, *, due_at: int, reached: Reached | None = None
+    job: JobRequest, brake: Brake, *, due_at: int, reached: Checkpoint | None = None
 ) -> JobRequest:
     """A brake holds back a job: one that a worker could claim now, one that runs under our claim
     and has `reached` this far, or one that another brake has held back until now.
@@ -326,18 +337,18 @@ def park(
     waits = job.status is Status.WAITING
     since = (job.waiting_since if waits else None) or clock.now()
     actions = [
-        *change.waiting(job, brake.sk, since, due_at),
+        *conditional_write.waiting(job, brake.sk, since, due_at),
         *(_reached(reached) if reached else []),
     ]
-    condition = change.as_read(job) & change.not_cancelled()
+    condition = conditional_write.as_read(job) & conditional_write.not_cancelled()
     return _or_stop(
         job,
-        lambda: change.write_with(
+        lambda: conditional_write.write_with(
             "park",
             job,
             actions,
             condition,
-            landed=lambda row: row.status is Status.WAITING and row.held_by == brake.sk,
+            already_applied=lambda row: row.status is Status.WAITING and row.held_by == brake.sk,
             put=held(brake.sk, job, since),
             drop=held(job.held_by, job, since) if job.held_by else None,
         ),
@@ -350,20 +361,22 @@ def admit(job: JobRequest) -> JobRequest:
     since = job.waiting_since or clock.now()
     waited = max(0, clock.now() - since)
     actions = [
-        *change.queued(job, Lane.PROMPT),
+        *conditional_write.queued(job, Lane.PROMPT),
         JobRequest.waiting_since.remove(),
         JobRequest.held_by.remove(),
     ]
     if job.attempt_started_at is not None:
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + waited))
-    return change.write_with(
+    return conditional_write.write_with(
         "admit",
         job,
         actions,
-        change.as_read(job)
+        conditional_write.as_read(job)
         & (JobRequest.status == Status.WAITING)
         & (JobRequest.waiting_since == job.waiting_since),
-        landed=lambda row: row.status is Status.QUEUED and row.claim_token == job.claim_token,
+        already_applied=lambda row: (
+            row.status is Status.QUEUED and row.claim_token == job.claim_token
+        ),
         drop=held(job.held_by, job, since) if job.held_by else None,
     )
 
@@ -371,35 +384,35 @@ def admit(job: JobRequest) -> JobRequest:
 def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
     """The outcome of a job that nobody has started, has gone on with or has let go, until it was
     too late to be useful. Holds only for the row exactly as it was read."""
-    return change.write(
+    return conditional_write.write(
         "expire",
         job,
-        change.failed(job, error),
-        change.as_read(job)
+        conditional_write.failed(job, error),
+        conditional_write.as_read(job)
         & (JobRequest.due_at == job.due_at)
         & JobRequest.status.is_in(
             Status.QUEUED, Status.SCHEDULED, Status.RETRYABLE, Status.WAITING
         ),
-        landed=lambda row: row.status is Status.FAILED and row.legs == job.legs,
+        already_applied=lambda row: row.status is Status.FAILED and row.legs == job.legs,
     )
 
 
 def postpone(job: JobRequest, due_at: int, lane: Lane) -> JobRequest:
     """Move the time a row wants attention, and the lane it waits in. Holds only for the row exactly
     as it was read."""
-    return change.write(
+    return conditional_write.write(
         "postpone",
         job,
-        change.due(job, due_at, lane),
-        change.as_read(job) & (JobRequest.due_at == job.due_at),
-        landed=lambda row: row.due_at == due_at,
+        conditional_write.due(job, due_at, lane),
+        conditional_write.as_read(job) & (JobRequest.due_at == job.due_at),
+        already_applied=lambda row: row.due_at == due_at,
     )
 
 
 def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
     """Move the time of a row that can't be read, or not be dealt with, so that it keeps no other
     waiting. Holds only if nobody else has moved it."""
-    aws.client("dynamodb").update_item(
+    clients.client("dynamodb").update_item(
         TableName=required(JobRequest.table_setting, "JobRequest"),
         Key={"id": {"S": job_id}},
         UpdateExpression="SET due_at = :later, due_shard = :shard",
@@ -412,7 +425,7 @@ def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
     )
 
 
-def _reached(reached: Reached) -> list[Action]:
+def _reached(reached: Checkpoint) -> list[Action]:
     actions: list[Action] = [JobRequest.progress.set(reached.progress)]
     if reached.cursor is not None:
         actions.append(JobRequest.cursor.set(reached.cursor))
@@ -422,7 +435,7 @@ def _reached(reached: Reached) -> list[Action]:
 
 
 def _held(job: JobRequest, rescue: bool) -> Condition:
-    return change.abandoned(job) if rescue else change.ours(job)
+    return conditional_write.lease_expired(job) if rescue else conditional_write.owned_by_claim(job)
 
 
 def _or_stop(job: JobRequest, write: Callable[[], JobRequest], **how: Any) -> JobRequest:
@@ -441,10 +454,10 @@ def _end_run(
     verb: str, job: JobRequest, actions: list[Action], condition: Condition, to: Status
 ) -> JobRequest:
     token = job.claim_token
-    return change.write(
+    return conditional_write.write(
         verb,
         job,
         actions,
         condition,
-        landed=lambda row: row.status == to and row.claim_token == token,
+        already_applied=lambda row: row.status == to and row.claim_token == token,
     )

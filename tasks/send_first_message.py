@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from contacts.assignment import MessageStatus
-from contacts.contact import organization_campaign
-from contacts.first_message import Mark
-from errors import RetryAfter, TextInDoubt, TextRefused
-from store import aws
-from texting import sms
+from aws.errors import AWS_ERRORS
+from campaigns.assigning.assignment import MessageStatus
+from campaigns.contact import organization_campaign
+from campaigns.messaging import sms
+from campaigns.messaging.send_claim import SendClaim
+from errors import RetryAfter, SmsOutcomeUnknown, TextRefused
 from work.retry import Retry
 
 _BACKOFF = Retry(base=2.0)  # while the contacts table can't be reached
@@ -58,30 +58,30 @@ def send_first_message(payload: SendFirstMessage) -> None:
     twice, and the mark may be the other's, who is sending.
     """
     campaign = organization_campaign(payload.organization_id, payload.campaign_id)
-    mark = Mark(campaign, payload.cell)
+    mark = SendClaim(campaign, payload.cell)
     again = payload.model_copy(update={"marks": [*payload.marks, mark.id]}).model_dump(mode="json")
     try:
         ours = mark.set(payload.texter, payload.marks)
-    except aws.FAILURES as error:
+    except AWS_ERRORS as error:
         wait = _BACKOFF.delay(len(payload.marks) + 1)
         raise RetryAfter(wait, "the contact can't be marked", payload=again) from error
     if ours:
         _send(payload, mark, again)
 
 
-def _send(payload: SendFirstMessage, mark: Mark, again: dict[str, Any]) -> None:
+def _send(payload: SendFirstMessage, mark: SendClaim, again: dict[str, Any]) -> None:
     try:
         sms.send(payload.cell, payload.text)
     except RetryAfter as refused:
         try:
             mark.end(MessageStatus.NEEDS_MESSAGE)
-        except aws.FAILURES:
+        except AWS_ERRORS:
             refused.payload = again
         raise
     except TextRefused:
         mark.end(MessageStatus.REFUSED)
         raise
-    except TextInDoubt:
+    except SmsOutcomeUnknown:
         mark.end(MessageStatus.UNKNOWN)
         raise
     mark.end(MessageStatus.SENT)

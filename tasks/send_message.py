@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from texting import sms
+from campaigns.messaging import sms
 
 
 class SendMessage(BaseModel):

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from moto import mock_aws
 
 import settings
+from aws import clients
 from runners import get_job_runner
 from runners.registry import registry
-from store import aws as clients
 from store import pauses
 from testing import moto_direct
 
@@ -57,7 +57,7 @@ def forget() -> None:
 
 
 def create_tables() -> None:
-    """The three tables, with the keys that tests/test_template.py holds the template to."""
+    """The three tables, with the keys that tests/infra/test_template.py holds the template to."""
     _create_table(
         ENVIRONMENT["JOBS_TABLE_NAME"],
         {"id": "S"},

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
-from testing.faults import ALL, DEFAULT, Fault
-from testing.history import play_seed, stage, told
-from testing.witness import Violation
+from testing.simulation.faults import ALL, DEFAULT, Fault
+from testing.simulation.history import play_seed, stage, told
+from testing.simulation.invariant_checker import Violation
 
 _CHUNK = 50
 
@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="play this one alone")
     parser.add_argument(
         "--faults",
-        help=f"all, or some of these, with commas: {', '.join(Fault)}; see testing.faults",
+        help=f"all, or some of these, with commas: {', '.join(Fault)}; see testing.simulation.faults",
     )
     options = parser.parse_args()
     faults = _faults(options.faults)

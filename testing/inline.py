@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import clock
 from runners import timer
 from runners.execution import run
 from runners.messages import Message, decode, encode
-from store import clock
 from store.job_request import JobRequest
 from testing.aws import mocked_aws
 

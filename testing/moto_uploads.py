@@ -7,7 +7,7 @@ from unittest.mock import patch
 from moto.backends import get_backend
 from moto.s3 import models
 
-from store import aws
+from aws import clients
 
 
 def read(bucket: str) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def read(bucket: str) -> dict[str, Any]:
 
 def restore(bucket: str, uploads: dict[str, Any]) -> None:
     """Open the uploads that `read` returned, under the ids that they had."""
-    s3 = aws.client("s3")
+    s3 = clients.client("s3")
     for upload_id, upload in uploads.items():
         where = {"Bucket": bucket, "Key": upload["key"]}
         made = s3.create_multipart_upload(**where, ChecksumAlgorithm="CRC32")["UploadId"]

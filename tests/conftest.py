@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from moto import mock_aws
 
-from store import aws as clients
+from aws import clients
 from testing.aws import ENVIRONMENT, create_bucket, create_tables, forget
 
 pytest_plugins = [

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from store import clock
+import clock
 from webhooks.pinned_https import Answer, Target, post
 from webhooks.public_address import resolve
 from webhooks.signature import signed_headers

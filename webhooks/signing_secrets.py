@@ -4,9 +4,9 @@ import time
 
 from botocore.exceptions import ClientError
 
+from aws import clients
 from errors import DoNotRetry
 from settings import required
-from store import aws
 from webhooks.signature import secret_keys
 
 _KEPT = 60.0  # seconds; a rotated secret is in use after at most as long
@@ -32,7 +32,7 @@ def forget() -> None:
 
 def _read(parameter: str, name: str) -> str:
     try:
-        answer = aws.client("ssm").get_parameter(Name=parameter, WithDecryption=True)
+        answer = clients.client("ssm").get_parameter(Name=parameter, WithDecryption=True)
     except ClientError as error:
         if error.response["Error"]["Code"] == "ParameterNotFound":
             raise DoNotRetry(f"there is no webhook secret named {name!r}") from error

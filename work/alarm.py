@@ -58,7 +58,7 @@ def alarm(seconds: float) -> Iterator[None]:
 
 
 @contextmanager
-def held() -> Iterator[None]:
+def defer_alarm() -> Iterator[None]:
     """Let nothing ring inside the block; what would have rings at its end.
 
     For our own writes: of one that was interrupted nobody knows whether it landed.

@@ -15,6 +15,6 @@ def as_json(result: Any) -> Any:
     if isinstance(result, BaseModel):
         result = result.model_dump(mode="json")
     try:
-        return json.loads(blobs.canonical(result))
+        return json.loads(blobs.compact_json(result))
     except (TypeError, ValueError, RecursionError) as error:
         raise ResultNotJson(str(error)) from error

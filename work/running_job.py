@@ -6,10 +6,12 @@ from typing import Any, Protocol, TypeVar
 
 from pydantic import BaseModel
 
+import clock
+from aws.errors import AWS_ERRORS, may_pass, retry_until
 from errors import CursorTooLarge, PreconditionFailed, StepNameTaken
-from store import aws, blobs, children, clock, pauses, steps, verbs
+from store import blobs, children, pauses, steps, verbs
 from store.job_request import JobRequest
-from work.alarm import held
+from work.alarm import defer_alarm
 from work.results import as_json
 from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver
 from work.time_budget import TimeBudget
@@ -105,9 +107,9 @@ class RunningJob:
         return self._row.legs
 
     @property
-    def reached(self) -> verbs.Reached:
+    def reached(self) -> verbs.Checkpoint:
         """What the last checkpoint said, written or not."""
-        return verbs.Reached(self.cursor, self.progress, self.message)
+        return verbs.Checkpoint(self.cursor, self.progress, self.message)
 
     def time_left(self) -> float:
         """Seconds until the job is interrupted: by its timeout, or shortly before this invocation
@@ -195,7 +197,7 @@ class RunningJob:
         """Dispatch a task. A leg or attempt that comes by here again dispatches it again, unless it
         is part of a step. Raises UnknownTask, InvalidPayload, PayloadTooLarge, and SendFailed when
         it did not leave."""
-        with held():
+        with defer_alarm():
             self._dispatch.task(task_name, _plain(payload))
 
     def _once(self, name: str, function: Callable[[], Any]) -> Any:
@@ -208,8 +210,8 @@ class RunningJob:
     def _write_if_possible(self) -> None:
         try:
             self._write()
-        except aws.FAILURES as error:
-            if not aws.may_pass(error):
+        except AWS_ERRORS as error:
+            if not may_pass(error):
                 raise
 
     def _write_for_certain(self) -> None:
@@ -223,19 +225,19 @@ class RunningJob:
         """
 
         def once() -> _T:
-            with held():
+            with defer_alarm():
                 return call()
 
         try:
-            return aws.retry_until(self._budget.ends, once)
-        except aws.FAILURES as error:
-            if aws.may_pass(error):
+            return retry_until(self._budget.ends, once)
+        except AWS_ERRORS as error:
+            if may_pass(error):
                 raise TimeOver from error
             raise
 
     def _write(self) -> None:
         try:
-            with held():
+            with defer_alarm():
                 row = verbs.checkpoint(self._row, self.reached)
                 brake = self._brake() if self._may_wait and self.cursor is not None else None
         except PreconditionFailed as refused:
@@ -252,13 +254,13 @@ class RunningJob:
         """What holds the job back now, if anything does. If that can't be read the job goes on."""
         try:
             return pauses.brake_on(self._row)
-        except aws.FAILURES:
+        except AWS_ERRORS:
             return None
 
 
 def _as_kept(cursor: Any) -> Any:
     """As it will be read again, and apart from what the job does to its own copy."""
-    text = blobs.canonical(cursor)
+    text = blobs.compact_json(cursor)
     if len(text) > _LARGEST_CURSOR:
         raise CursorTooLarge(len(text), _LARGEST_CURSOR)
     return json.loads(text)

@@ -1,6 +1,6 @@
 """How long a job may go on in this invocation, and when it should stop for the next leg."""
 
-from store import clock
+import clock
 
 # Kept back for recording the outcome before the invocation ends, and for winding up a leg: of a
 # short invocation a tenth each.

@@ -8,8 +8,8 @@ def noticed_by_history(count: int) -> str | None:
     """
     if not count:
         return None
-    from testing.history import play_seed, stage
-    from testing.witness import Violation
+    from testing.simulation.history import play_seed, stage
+    from testing.simulation.invariant_checker import Violation
 
     with stage():
         for seed in range(count):

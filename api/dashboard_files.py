@@ -1,0 +1,35 @@
+"""The dashboard over HTTP: open to all, for there is no data in it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+
+from api.errors import PathNotFound
+from dashboard import files
+from dashboard.files import Asset
+
+
+def page(event: Mapping[str, Any]) -> Response[Any]:
+    """The page."""
+    return _response(event, files.page(), kept=False)
+
+
+def file(event: Mapping[str, Any], version: str, name: str) -> Response[Any]:
+    """A file of the page; raises PathNotFound. One of another version is the one there is now."""
+    asset = files.find(name)
+    if asset is None:
+        raise PathNotFound
+    return _response(event, asset, kept=version == files.version())
+
+
+def _response(event: Mapping[str, Any], asset: Asset, *, kept: bool) -> Response[Any]:
+    asked = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+    headers: dict[str, Any] = dict(asset.headers(kept=kept))
+    if asset.etag in asked.get("if-none-match", ""):
+        return Response(304, body="", headers=headers)
+    body: str | bytes = asset.body.decode()
+    if "gzip" in asked.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        body = asset.zipped
+    return Response(200, asset.content_type, body, headers)

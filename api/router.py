@@ -1,0 +1,137 @@
+"""One request and its response: the id they go by, the line they leave, an answer in every case."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+from urllib.parse import quote, unquote
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+
+from api import access, log, problems
+from api.access import Role
+from api.errors import MethodNotAllowed, PathNotFound
+from runners.telemetry import logger
+from work import context
+
+Answer = Callable[..., Response[str]]
+
+OPEN = None  # to all, so that the answer is handed no caller and holds no data
+
+
+@dataclass(frozen=True)
+class Route:
+    """What answers a method of a path, and the least role that its caller must have."""
+
+    answer: Answer
+    least: Role | None
+
+
+Routes = Mapping[str, Mapping[str, Route]]  # by path, then by method
+
+# Those that API Gateway's ANY lets through.
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+
+
+def resolver(routes: Routes) -> APIGatewayHttpResolver:
+    """What finds a request's route, whose function gets the event, who is calling, and the names in
+    the path. Nobody else gets as far as the function.
+
+    A path refuses the methods it does not have with 405; any other path is 404.
+    """
+    # Never Powertools' debug mode, which prints events and answers with tracebacks.
+    app = APIGatewayHttpResolver(debug=False)
+    for path, methods in routes.items():
+        for method, route in methods.items():
+            app.route(path, method=method)(_answering(app, path, _admitting(route)))
+        others = sorted(_METHODS - methods.keys())
+        app.route(path, method=others)(_answering(app, path, _refusing(frozenset(methods))))
+    app.not_found(_answering(app, "none", _path_not_found))
+    return app
+
+
+@contextmanager
+def about(event: Mapping[str, Any]) -> Iterator[None]:
+    """All that is dispatched or logged inside carries the id of this request, and who made it once
+    that is known."""
+    request_id = event["requestContext"]["requestId"]
+    token = context.request_id.set(request_id)
+    nobody_yet, nobody_known = context.author.set(None), access.asking.set(access.NOBODY)
+    logger.thread_safe_append_keys(request_id=request_id)
+    try:
+        yield
+    finally:
+        logger.thread_safe_remove_keys(["request_id"])
+        access.asking.reset(nobody_known)
+        context.author.reset(nobody_yet)
+        context.request_id.reset(token)
+
+
+def routable(event: Mapping[str, Any]) -> dict[str, Any]:
+    """The event with its path as routes have it: without the stage, and encoded in one way.
+
+    A named stage is part of the path, unless a domain of its own maps it; Powertools always takes
+    off its length. Encoded, for the names in a path may have characters that its routes don't know.
+
+    API Gateway has decoded the path, and SAM too: to decode it again would take the name "a%41" for
+    "aA". The local AWS has left the percent sign's own encoding in it.
+    """
+    path, stage = event["rawPath"].replace("%25", "%"), event["requestContext"].get("stage")
+    if path.startswith(f"/{stage}/"):
+        path = path.removeprefix(f"/{stage}")
+    return {
+        **event,
+        "rawPath": quote(path, errors="replace"),
+        "requestContext": {**event["requestContext"], "stage": "$default"},
+    }
+
+
+def _answering(app: APIGatewayHttpResolver, route: str, function: Answer) -> Answer:
+    """The function, answering whatever it raises, and logged."""
+    route = route.translate(str.maketrans("<>", "{}"))
+
+    @wraps(function)
+    def answering(*args: Any, **path: str) -> Response[str]:
+        began = time.perf_counter()
+        try:
+            names = {name: unquote(value) for name, value in path.items()}
+            response = function(app.current_event.raw_event, *args, **names)
+        except Exception as error:  # noqa: BLE001 - the last one who can answer the caller
+            response = problems.answer(error)
+        # No browser may take an answer for another type than it says it is.
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        milliseconds = (time.perf_counter() - began) * 1000
+        log.answered(app.current_event.http_method, route, response.status_code, milliseconds)
+        return response
+
+    return answering
+
+
+def _admitting(route: Route) -> Answer:
+    """The route's function, for those who may."""
+    if route.least is OPEN:
+        return route.answer
+    least = route.least
+
+    @wraps(route.answer)
+    def admit(event: Mapping[str, Any], **path: str) -> Response[str]:
+        caller = access.caller(event)
+        context.author.set(caller.author)
+        access.require(caller, least)
+        access.asking.set(caller)
+        return route.answer(event, caller, **path)
+
+    return admit
+
+
+def _refusing(allowed: frozenset[str]) -> Answer:
+    def refuse(_event: Mapping[str, Any], **_path: str) -> Response[str]:
+        raise MethodNotAllowed(allowed)
+
+    return refuse
+
+
+def _path_not_found(_event: Mapping[str, Any], error: Exception) -> Response[str]:
+    raise PathNotFound from error

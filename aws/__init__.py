@@ -1,0 +1,1 @@
+"""AWS plumbing, said once: the clients, what their errors mean, the bucket."""

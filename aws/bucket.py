@@ -1,0 +1,92 @@
+"""The bucket: whole objects, and ranges of an object that must not change while it is read."""
+
+from typing import Any, NamedTuple
+
+from botocore.exceptions import ClientError
+
+from aws import clients
+from errors import MissingObject, ObjectChanged
+from settings import required, settings
+
+_MISSING = frozenset({"NoSuchKey", "404"})
+_CHANGED = frozenset({"PreconditionFailed", "412", "InvalidRange", "416"})
+
+
+class Version(NamedTuple):
+    """Which content an object has: its size in bytes, and S3's tag that changes with it."""
+
+    size: int
+    etag: str
+
+
+def name() -> str:
+    """The bucket's name; raises MissingSetting if there is none."""
+    return required("BUCKET_NAME", "keeping files and large payloads")
+
+
+def configured() -> bool:
+    """Whether there is one: a stack without large payloads and files can do without."""
+    return settings().has_bucket
+
+
+def put_bytes(key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+    """Write a whole object, over what was there."""
+    clients.client("s3").put_object(Bucket=name(), Key=key, Body=data, ContentType=content_type)
+
+
+def get_bytes(key: str) -> bytes:
+    """A whole object; raises MissingObject."""
+    return _get(key)
+
+
+def version(key: str) -> Version:
+    """What the object is now; raises MissingObject."""
+    try:
+        head = clients.client("s3").head_object(Bucket=name(), Key=key)
+    except ClientError as error:
+        raise _meaning(error, key) from error
+    return Version(size=head["ContentLength"], etag=head["ETag"])
+
+
+def get_range(key: str, start: int, end: int, etag: str) -> bytes:
+    """The bytes from `start` up to and without `end`, of which there must be at least one.
+
+    Raises ObjectChanged if the object is no longer the one with this tag, or MissingObject.
+    """
+    return _get(key, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
+
+
+def delete(key: str) -> None:
+    """Delete one object. Nothing to do if it is gone."""
+    clients.client("s3").delete_object(Bucket=name(), Key=key)
+
+
+def delete_all(folder: str) -> None:
+    """Delete every object whose key begins with `folder`, which ends in a slash."""
+    pages = clients.client("s3").get_paginator("list_objects_v2")
+    for page in pages.paginate(Bucket=name(), Prefix=folder.rstrip("/") + "/"):
+        keys = [{"Key": each["Key"]} for each in page.get("Contents", [])]
+        if keys:  # a page holds no more than one call can delete
+            clients.client("s3").delete_objects(
+                Bucket=name(), Delete={"Objects": keys, "Quiet": True}
+            )
+
+
+def _get(key: str, **which: str) -> bytes:
+    try:
+        answer = clients.client("s3").get_object(Bucket=name(), Key=key, **which)
+    except ClientError as error:
+        raise _meaning(error, key) from error
+    data: bytes = answer["Body"].read()
+    return data
+
+
+def _meaning(error: ClientError, key: str) -> Exception:
+    """What S3's answer says about the object; the answer itself where it says nothing of it."""
+    answer: Any = error.response
+    code = answer["Error"]["Code"]
+    if code in _MISSING:
+        return MissingObject(key)
+    if code in _CHANGED:
+        return ObjectChanged(key)
+    return error

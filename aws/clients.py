@@ -1,0 +1,94 @@
+"""Clients of AWS services: one botocore session for all, each client built when first used."""
+
+import threading
+from typing import Any
+
+import botocore.session
+from botocore.config import Config
+
+import clock
+from settings import settings
+
+_session: botocore.session.Session | None = None
+_clients: dict[str, Any] = {}
+_used: dict[str, int] = {}  # when a fresh client was last asked for
+_lock = threading.RLock()
+
+# A call that hangs must fail while there is still time to say so. botocore's own defaults (60 s,
+# five tries) outlast an API request. S3 alone may stream for long; a search of logs takes longer.
+_READ_SECONDS = 5.0
+_LONGER = {"s3": 30.0, "logs": 6.0}
+# botocore tries again after a timeout too. It would text a person twice, and run a task twice:
+# runners.lambda_async says which messages may be repeated.
+_ATTEMPTS = {"sns": 1, "lambda": 1, "sqs": 1, "logs": 2}
+_POOL = 32
+_SLEPT = clock.SECOND  # a connection that was not used for longer
+
+
+def client(service: str) -> Any:
+    """The client of a service, shared by every thread of this process (botocore's are safe)."""
+    with _lock:
+        if service not in _clients:
+            _clients[service] = session().create_client(service, config=_config(service))
+        return _clients[service]
+
+
+def fresh_client(service: str) -> Any:
+    """As `client`, for a request that must not be repeated: over no connection that has slept. See
+    `drop_idle_connections`."""
+    built, now = client(service), clock.now()
+    with _lock:
+        if now - _used.get(service, 0) > _SLEPT:
+            built.close()
+        _used[service] = now
+    return built
+
+
+def session() -> botocore.session.Session:
+    """The one session: credentials and service models are loaded once."""
+    global _session
+    with _lock:
+        if _session is None:
+            _session = botocore.session.get_session()
+        return _session
+
+
+def drop_idle_connections() -> None:
+    """Close the idle connections of services whose calls are never repeated. For the beginning of
+    an invocation, when none of them is in use.
+
+    Lambda freezes a process between two invocations. What closes a connection meanwhile (the other
+    end, after some idle seconds, or a NAT gateway after 350) is not heard, so on thawing it looks
+    open. The first request on it is lost and ends in an error that says nothing of that: whoever
+    may not repeat it would have to say that it may have been heard. For all other services botocore
+    repeats the request over a new connection, and a new one each time would cost a handshake.
+    While the process runs the kernel hears of a close, and urllib3 looks before it takes a
+    connection again.
+    """
+    with _lock:
+        for service, built in _clients.items():
+            if _ATTEMPTS.get(service) == 1:
+                built.close()
+
+
+def forget() -> None:
+    """Build every client anew at its next use: for tests."""
+    with _lock:
+        _clients.clear()
+        _used.clear()
+
+
+def _config(service: str) -> Config:
+    return Config(
+        connect_timeout=3.0,
+        read_timeout=_LONGER.get(service, _READ_SECONDS),
+        max_pool_connections=_POOL,
+        retries={"total_max_attempts": _ATTEMPTS.get(service, 4), "mode": "standard"},
+        # pynamodb builds the requests; checking each again costs time and finds nothing.
+        parameter_validation=service != "dynamodb",
+        # botocore still signs S3 URLs with version 2 in us-east-1, which no KMS key accepts.
+        signature_version="s3v4" if service == "s3" else None,
+        # It would sign them for S3's global host too, which knows no bucket of a newer region. A
+        # local AWS has no hosts for buckets.
+        s3={"addressing_style": "path" if settings().has_local_s3 else "virtual"},
+    )

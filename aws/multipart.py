@@ -1,0 +1,91 @@
+"""A large object written in parts, so that no more than one part is ever in memory."""
+
+from base64 import b64encode
+from collections.abc import Iterable
+from typing import Any
+from zlib import crc32
+
+from botocore.exceptions import ClientError
+
+from aws import bucket, clients
+from errors import UploadGone
+
+PART_SIZE = 8 * 1024 * 1024  # S3 refuses parts under 5 MiB, the last one excepted, and over 10,000
+
+
+class Upload:
+    """An upload that becomes an object when it is completed, and until then is invisible.
+
+    `parts` (JSON) and `id` are all that another invocation needs to go on with it. Every part is
+    named by its content, so that a part which another invocation has overwritten since then makes
+    `complete` fail instead of ending up in the object.
+    """
+
+    def __init__(self, key: str, upload_id: str, parts: list[str]) -> None:
+        self.key = key
+        self.id = upload_id
+        self.parts = list(parts)
+
+    @classmethod
+    def start(cls, key: str, content_type: str) -> "Upload":
+        """Begin a new upload."""
+        # The algorithm is named throughout: S3 refuses parts whose checksum it was not told of.
+        answer = clients.client("s3").create_multipart_upload(
+            Bucket=bucket.name(), Key=key, ContentType=content_type, ChecksumAlgorithm="CRC32"
+        )
+        return cls(key, answer["UploadId"], [])
+
+    def add(self, data: bytes) -> None:
+        """Write the next part: PART_SIZE or more, unless it is the last. Raises UploadGone."""
+        checksum = b64encode(crc32(data).to_bytes(4)).decode()
+        number = len(self.parts) + 1
+        answer = self._call("upload_part", PartNumber=number, Body=data, ChecksumCRC32=checksum)
+        self.parts.append(f"{answer['ETag'].strip(chr(34))} {checksum}")
+
+    def complete(self) -> None:
+        """Make the object of the parts so far; there must be one. Raises UploadGone."""
+        named = [part.split(" ") for part in self.parts]
+        parts = [
+            {"PartNumber": number, "ETag": f'"{etag}"', "ChecksumCRC32": checksum}
+            for number, (etag, checksum) in enumerate(named, start=1)
+        ]
+        self._call("complete_multipart_upload", MultipartUpload={"Parts": parts})
+
+    def abort(self) -> None:
+        """Delete the parts: nobody will go on with them. Nothing to do if they are gone."""
+        try:
+            self._call("abort_multipart_upload")
+        except UploadGone:
+            return
+
+    def _call(self, operation: str, **parameters: Any) -> Any:
+        call = getattr(clients.client("s3"), operation)
+        try:
+            return call(Bucket=bucket.name(), Key=self.key, UploadId=self.id, **parameters)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchUpload":
+                raise UploadGone(self.key) from error
+            raise
+
+
+def write(key: str, pieces: Iterable[bytes], content_type: str) -> None:
+    """Write one object of many pieces, at once if it is small; leaves nothing behind on failure."""
+    data = b""
+    upload = None
+    try:
+        for piece in pieces:
+            data += piece
+            if len(data) >= PART_SIZE:
+                upload = upload or Upload.start(key, content_type)
+                upload.add(data)
+                data = b""
+        if upload is None:
+            bucket.put_bytes(key, data, content_type)
+            return
+        if data:
+            upload.add(data)
+        upload.complete()
+    except BaseException:
+        if upload is not None:
+            upload.abort()
+        raise

@@ -1,0 +1,1 @@
+"""A campaign's contacts are split evenly over its texters."""

@@ -1,0 +1,141 @@
+"""A run of assigning: first it counts what texters have, then it deals out the contacts of nobody.
+
+Both passes read the contacts in the order of their numbers, so the cursor is a number and some
+counts. What a run has written carries its name. Another invocation of the same run takes those
+contacts for unassigned in the first pass and for its own in the second: it counts and deals as the
+one before did, wherever that ended and even if it still goes on.
+"""
+
+import uuid
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from campaigns import contact_queries
+from campaigns.assigning import assignment
+from campaigns.assigning.assignment import Assignment
+from campaigns.assigning.texter_quotas import TexterQuotas
+from campaigns.bucket_keys import campaign_of
+from campaigns.contact import organization_campaign
+from campaigns.throttled_writer import ThrottledWriter
+from work.running_job import RunningJob
+
+# What is in memory at a time, and may be repeated after an interruption.
+CHUNK = 1000  # contacts
+# Each assignment is a write with a condition of its own, which no batch can carry. So many at once
+# keep one processor busy, and stay below the 1,000 writes a second that a partition takes.
+_AT_ONCE = 8
+_COUNTING = 20  # percent of the progress
+
+
+class _Choice(NamedTuple):
+    cell: str
+    place: int  # of the texter
+
+
+class Assigning:
+    """A run that begins where the job's cursor says. `texters` is each one's most, by id."""
+
+    def __init__(self, job: RunningJob, texters: Mapping[str, int | None]) -> None:
+        self._job = job
+        self._campaign = organization_campaign(job.organization_id, campaign_of(job))
+        self._ids = list(texters)
+        self._places = {texter: place for place, texter in enumerate(self._ids)}
+        none = [0] * len(texters)
+        cursor = job.cursor or {"run": uuid.uuid4().hex, "kept": none, "dealt": none}
+        self._run = cursor["run"]
+        self._shares = TexterQuotas(list(texters.values()), cursor["kept"], cursor["dealt"])
+        self._last: str | None = cursor.get("last")
+        self._read, self._left = cursor.get("counts", (0, 0))
+        self._contacts: int | None = cursor.get("contacts")  # how many, once they are counted
+
+    def run(self) -> dict[str, Any]:
+        """Do what is left to do; the job's result."""
+        self._checkpoint(durable=True)  # nothing is assigned by a run that no checkpoint names
+        if self._contacts is None:
+            self._count()
+        with ThrottledWriter(_AT_ONCE, self._job.time_left) as pool:
+            self._deal(pool)
+        assigned = sum(self._shares.dealt)
+        counts = zip(self._ids, self._shares.kept, self._shares.dealt, strict=True)
+        return {
+            "contacts": self._read,
+            "assigned": assigned,
+            "kept": self._read - assigned - self._left,
+            "unassigned": self._left,
+            "texters": {
+                texter: {"kept": kept, "assigned": dealt} for texter, kept, dealt in counts
+            },
+        }
+
+    def _count(self) -> None:
+        for cell, found in contact_queries.assignments(self._campaign, self._last):
+            if found is not None and found.run != self._run:
+                self._keep(found)
+            self._pass(cell)
+            if self._read % CHUNK == 0:
+                self._checkpoint()
+        self._contacts, self._read, self._last = self._read, 0, None
+        self._checkpoint()
+
+    def _deal(self, pool: ThrottledWriter) -> None:
+        choices: list[_Choice] = []
+        for cell, found in contact_queries.assignments(self._campaign, self._last):
+            if found is None:
+                place = self._shares.deal()
+                if place is None:
+                    self._left += 1
+                else:
+                    choices.append(_Choice(cell, place))
+            elif found.run == self._run:
+                self._shares.dealt[self._places[found.texter]] += 1
+            self._pass(cell)
+            if self._read % CHUNK == 0:
+                self._assign(choices, pool)
+                self._checkpoint()
+                choices = []
+        self._assign(choices, pool)
+        if choices:
+            self._checkpoint()
+
+    def _assign(self, choices: list[_Choice], pool: ThrottledWriter) -> None:
+        taken: list[tuple[_Choice, Assignment]] = []
+
+        def write(choice: _Choice) -> None:
+            texter = self._ids[choice.place]
+            found = assignment.assign(self._campaign, choice.cell, texter, self._run)
+            if found is not None:
+                taken.append((choice, found))
+
+        pool.each(write, choices)
+        for choice, found in taken:
+            self._shares.take_back(choice.place)
+            if found.run == self._run:
+                self._shares.dealt[self._places[found.texter]] += 1
+            else:
+                self._keep(found)
+
+    def _keep(self, found: Assignment) -> None:
+        place = self._places.get(found.texter)
+        if place is not None:
+            self._shares.kept[place] += 1
+
+    def _pass(self, cell: str) -> None:
+        self._last = cell
+        self._read += 1
+
+    def _checkpoint(self, *, durable: bool = False) -> None:
+        cursor = {
+            "run": self._run,
+            "kept": self._shares.kept,
+            "dealt": self._shares.dealt,
+            "last": self._last,
+            "counts": [self._read, self._left],
+            "contacts": self._contacts,
+        }
+        if self._contacts is None:
+            message, progress = f"{self._read:,} contacts counted", 0.0
+        else:
+            share = self._read / max(1, self._contacts)
+            progress = _COUNTING + (100 - _COUNTING) * min(1.0, share)
+            message = f"{sum(self._shares.dealt):,} of {self._contacts:,} contacts assigned"
+        self._job.checkpoint(cursor, progress=progress, message=message, durable=durable)

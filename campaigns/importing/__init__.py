@@ -1,0 +1,1 @@
+"""A CSV file of any size becomes a campaign's contacts."""

@@ -1,0 +1,84 @@
+"""A contacts file in the bucket: what its header says, and its rows from any position."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aws import bucket
+from campaigns.importing.columns import MOST_COLUMNS, columns, recognised
+from campaigns.importing.csv_records import (
+    BLOCK,
+    Position,
+    Record,
+    Source,
+    UnreadableRecord,
+    records,
+)
+from errors import MissingObject, ObjectChanged, UnusableFile
+
+DELIMITERS = (",", ";", "\t")
+LONGEST_HEADER = 64 * 1024  # bytes; each contact is kept with the names of its custom fields
+_CHANGED = "the file was replaced while it was being imported; import the new one"
+
+
+class ContactsFile:
+    """One version of the file, opened: its `columns`, and `first_row`, where they end.
+
+    `etag` is the version that an earlier invocation read from. Raises UnusableFile, or
+    MissingColumns, for what the file's author must mend.
+    """
+
+    def __init__(self, key: str, etag: str | None) -> None:
+        self.key = key
+        with _explained(key):
+            self.size, self.etag = bucket.version(key)
+            if etag is not None and etag != self.etag:
+                raise UnusableFile(key, _CHANGED)
+            self._delimiter, header = self._header()
+        _check_size(key, header)
+        self.columns = columns(header.fields)
+        self.first_row = header.end
+
+    def rows(self, start: Position) -> Iterator[Record]:
+        """The rows from `start` to the end; one without any value has no fields."""
+        with _explained(self.key):
+            yield from records(Source(self.size, self._read), self._delimiter, start)
+
+    def _header(self) -> tuple[str, Record]:
+        """The first record, cut by the delimiter that makes most sense of it."""
+        if not self.size:
+            raise UnusableFile(self.key, "the file is empty")
+        head = self._read(0, min(BLOCK, self.size))
+        source = Source(len(head), lambda start, end: head[start:end])
+        first = {each: _first(records(source, each, Position())) for each in DELIMITERS}
+        headers = [(each, record) for each, record in first.items() if record is not None]
+        if not headers:
+            raise UnusableFile(self.key, "the file has no rows, not even a header")
+        return max(headers, key=lambda it: (recognised(it[1].fields), len(it[1].fields)))
+
+    def _read(self, start: int, end: int) -> bytes:
+        return bucket.get_range(self.key, start, end, self.etag)
+
+
+def _first(found: Iterator[Record]) -> Record | None:
+    return next((record for record in found if record.fields), None)
+
+
+def _check_size(key: str, header: Record) -> None:
+    size, count = header.end.offset - header.start.offset, len(header.fields)
+    if count > MOST_COLUMNS:
+        raise UnusableFile(key, f"its first row has {count:,} columns, above {MOST_COLUMNS:,}")
+    if size > LONGEST_HEADER:
+        raise UnusableFile(key, f"its first row has {size:,} bytes, above {LONGEST_HEADER:,}")
+
+
+@contextmanager
+def _explained(key: str) -> Iterator[None]:
+    """Errors of the bucket and of the reader, in the words of someone who uploaded a file."""
+    try:
+        yield
+    except MissingObject as error:
+        raise UnusableFile(key, "there is no such file; upload it first") from error
+    except ObjectChanged as error:
+        raise UnusableFile(key, _CHANGED) from error
+    except UnreadableRecord as error:
+        raise UnusableFile(key, str(error)) from error

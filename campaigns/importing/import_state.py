@@ -1,0 +1,138 @@
+"""How far an import is: what it has counted, met and rejected, and how that becomes a cursor."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from campaigns.bucket_keys import campaign_of, result_key
+from campaigns.contact import Contact, organization_campaign
+from campaigns.importing.csv_records import Position, Record
+from campaigns.importing.file import ContactsFile
+from campaigns.importing.import_chunks import Segments
+from campaigns.importing.phone_numbers import normaliser
+from campaigns.importing.rejected_rows import RejectedRows
+from campaigns.importing.rows import ContactRows, RejectedRow
+from campaigns.importing.seen_numbers import SeenNumbers
+from work.running_job import RunningJob
+
+# A chunk is what is in memory at a time, what may be repeated after an interruption, and how often
+# the job hears that it was cancelled: it takes seconds, whatever the file.
+CHUNK_ROWS = 1000
+CHUNK_BYTES = 256 * 1024  # read, those of rows without any value too; and about as many to write
+
+
+class Chunk(NamedTuple):
+    """Some of the rows, and where the ones after them begin."""
+
+    rows: list[Record]
+    end: Position
+
+
+class ContactImport:
+    """An import that begins where the job's cursor says, which is all that it needs to know."""
+
+    def __init__(
+        self,
+        job: RunningJob,
+        key: str,
+        country: str,
+        why_not_allowed: Callable[[str], str | None],
+    ) -> None:
+        cursor = job.cursor or {}
+        campaign = organization_campaign(job.organization_id, campaign_of(job))
+        normalise = normaliser(country)
+        self._file = ContactsFile(key, cursor.get("etag"))
+        self._saved_at = Position(*cursor["at"]) if cursor else self._file.first_row
+        self._at = self._saved_at
+        self._imported, self._invalid, self._repeated = cursor.get("counts", (0, 0, 0))
+        self._rows = ContactRows(self._file.columns, campaign, normalise, why_not_allowed)
+        self._names_size = sum(map(len, self._file.columns.names))  # kept with each contact
+        # An import that version 0.1.0 began goes on where it has kept its things.
+        self._folder = cursor.get("folder", f"partial/{job.id}") if cursor else job.work_folder
+        self._seen_segments = Segments(f"{self._folder}/seen", cursor.get("seen", []))
+        self._seen = SeenNumbers(self._seen_segments)
+        self._rejected_segments = Segments(f"{self._folder}/rejected", cursor.get("rejected", []))
+        self._rejected = RejectedRows(self._rejected_segments, self._file.columns.names)
+        self._rejected_key = result_key(job, "rejected.csv")
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The rows not yet done, in chunks of bounded size."""
+        rows: list[Record] = []
+        size = 0
+        end = self._at
+        for row in self._file.rows(self._at):
+            end = row.end
+            size += end.offset - row.start.offset
+            if row.fields:
+                rows.append(row)
+                size += self._names_size
+            if len(rows) == CHUNK_ROWS or size >= CHUNK_BYTES:
+                yield Chunk(rows, end)
+                rows, size = [], 0
+        if size:
+            yield Chunk(rows, end)
+
+    def take(self, chunk: Chunk) -> list[Contact]:
+        """The contacts in a chunk; counts and rejects its other rows."""
+        contacts = []
+        for row in chunk.rows:
+            try:
+                contact = self._rows.contact(row)
+            except RejectedRow as rejected:
+                self._invalid += 1
+                self._reject(row, str(rejected))
+                continue
+            if self._seen.add(contact.cell):
+                contacts.append(contact)
+            else:
+                self._repeated += 1
+                self._reject(row, "has the number of an earlier row")
+        self._imported += len(contacts)
+        self._at = chunk.end
+        return contacts
+
+    def save(self) -> None:
+        """Keep what the chunks since the last save brought, so that `cursor` stands for it."""
+        start, end = self._saved_at.offset, self._at.offset
+        self._seen.save(start, end)
+        self._rejected.save(start, end)
+        self._saved_at = self._at
+
+    def finish(self, report: Callable[[], None]) -> dict[str, Any]:
+        """The job's result. Writes the file of rejected rows, if there are any, and calls `report`
+        every now and then meanwhile: it may be as large as the file itself."""
+        count = self._invalid + self._repeated
+        if count:
+            self._rejected.write(self._rejected_key, report)
+        return {
+            "rows": self._imported + count,
+            "imported": self._imported,
+            "invalid": self._invalid,
+            "repeated": self._repeated,
+            "rejected": {"file": self._rejected_key, "rows": count} if count else None,
+        }
+
+    @property
+    def cursor(self) -> dict[str, Any]:
+        """Where another invocation goes on, as JSON."""
+        return {
+            "folder": self._folder,
+            "etag": self._file.etag,
+            "at": list(self._saved_at),
+            "counts": [self._imported, self._invalid, self._repeated],
+            "seen": self._seen_segments.cursor,
+            "rejected": self._rejected_segments.cursor,
+        }
+
+    @property
+    def progress(self) -> float:
+        """How much of the file is done, in percent."""
+        return 100 * self._at.offset / self._file.size
+
+    @property
+    def message(self) -> str:
+        """How far it is, for the person who waits."""
+        rows = self._imported + self._invalid + self._repeated
+        return f"{rows:,} rows read, {self._imported:,} contacts imported"
+
+    def _reject(self, row: Record, reason: str) -> None:
+        self._rejected.add(row.start.row + 1, reason, row.fields)

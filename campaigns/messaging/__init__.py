@@ -1,0 +1,1 @@
+"""Each contact is texted once."""

@@ -1,0 +1,36 @@
+"""A text for many people: `Hi {first_name}` becomes `Hi Ann`. Nothing else is done with braces."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import AfterValidator, StringConstraints
+
+from campaigns.messaging.sms import LONGEST
+
+FIELDS = ("first_name", "last_name", "zip", "external_id")
+
+_FIELD = re.compile(r"\{([^{}]*)\}")
+_KNOWN = ", ".join(f"{{{name}}}" for name in FIELDS)
+
+
+def _checked(template: str) -> str:
+    unknown = next((name for name in _FIELD.findall(template) if name not in FIELDS), None)
+    if unknown is not None:
+        raise ValueError(f"{{{unknown[:50]}}} is no field of a contact; there are {_KNOWN}")
+    rest = _FIELD.sub("", template)
+    if "{" in rest or "}" in rest:
+        raise ValueError(f"a brace stands alone; they are for fields: {_KNOWN}")
+    if not rest.strip():
+        raise ValueError("must say something besides a contact's fields, which may be empty")
+    return template
+
+
+Template = Annotated[
+    str, StringConstraints(min_length=1, max_length=LONGEST), AfterValidator(_checked)
+]
+
+
+def filled(template: str, values: Mapping[str, str | None]) -> str:
+    """The text for one person. What they have no value for is left out."""
+    return _FIELD.sub(lambda field: values[field[1]] or "", template)

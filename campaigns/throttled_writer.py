@@ -1,0 +1,73 @@
+"""Threads that write to the contacts table, and wait whenever it is too busy to take more."""
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self, TypeVar
+
+from botocore.exceptions import ClientError
+
+from errors import RetryAfter
+from work.retry import Retry
+
+_BACKOFF = Retry(base=0.05, cap=5.0)
+_RESERVE = 5.0  # seconds that the job needs to record its outcome
+_REST = 30.0  # seconds that a table which refuses to the end is left alone
+_THROTTLED = frozenset(
+    {"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"}
+)
+
+_T = TypeVar("_T")
+
+
+class ThrottledWriter:
+    """Use as a context manager: leaving it ends its threads.
+
+    `time_left` says how many seconds this invocation has.
+    """
+
+    def __init__(self, at_once: int, time_left: Callable[[], float]) -> None:
+        self._time_left = time_left
+        self._pool = ThreadPoolExecutor(at_once, thread_name_prefix="contacts")
+        self._leaving = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._leaving.set()
+        self._pool.shutdown(cancel_futures=True)
+
+    def each(self, write: Callable[[_T], _T | None], pieces: Iterable[_T]) -> None:
+        """Write every piece. `write` returns what the table did not take of one, to be sent again.
+
+        Raises RetryAfter if the table still refuses some when the time is nearly up.
+        """
+        for _ in self._pool.map(lambda piece: self._write_with_backoff(write, piece), pieces):
+            pass
+
+    def _write_with_backoff(self, write: Callable[[_T], _T | None], piece: _T) -> None:
+        tries = 0
+        while left := _refused(write, piece):
+            piece = left
+            tries += 1
+            wait = _BACKOFF.delay(tries)
+            if self._time_left() < wait + _RESERVE:
+                raise RetryAfter(_REST, "the contacts table takes no more for now")
+            if self._leaving.wait(wait):
+                return
+
+
+def _refused(write: Callable[[_T], _T | None], piece: _T) -> _T | None:
+    try:
+        return write(piece)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _THROTTLED:
+            return piece
+        raise

@@ -1,1 +1,0 @@
-"""One file for each command; cli/app.py lists them, and loads only the one that is asked for."""

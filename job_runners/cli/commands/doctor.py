@@ -1,0 +1,56 @@
+"""jobs doctor: what is wrong with a stack, and how to mend it."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from job_runners.cli import output
+from job_runners.cli.options import command as jobs_command
+from job_runners.cli.problem import Exit
+from job_runners.cli.where import Where
+
+if TYPE_CHECKING:
+    from job_runners.cli.doctor.check import Finding
+
+_COLOURS = {"ok": "green", "wrong": "red", "advice": "yellow", "unknown": "bright_black"}
+
+
+@jobs_command()
+def command(where: Where) -> Exit:
+    """Check how the stack is set up and what state it is in. Only reads. Exits with 1 if something
+    is wrong; advice, and what can't be checked, do not count."""
+    from job_runners.cli.doctor.check import Verdict
+    from job_runners.cli.doctor.checks import examine
+    from job_runners.cli.doctor.deployed import Deployed
+
+    findings: list[Finding] = []
+    for finding in examine(Deployed(where)):
+        findings.append(finding)
+        if not where.json:
+            _print(finding)
+    wrong = sum(each.verdict is Verdict.WRONG for each in findings)
+    if where.json:
+        output.print_json(
+            {
+                "stack": where.stack.name,
+                "healthy": not wrong,
+                "findings": [each.as_json() for each in findings],
+            }
+        )
+    else:
+        _print_sum(where, wrong, sum(each.verdict is Verdict.UNKNOWN for each in findings))
+    return Exit.REFUSED if wrong else Exit.DONE
+
+
+def _print(finding: "Finding") -> None:
+    verdict = click.style(f"{finding.verdict:<7}", fg=_COLOURS[finding.verdict])
+    click.echo(f"{verdict}  {finding.check:<20} {output.plain(finding.what)}")
+    if finding.mend:
+        click.echo(f"{'':<30}{click.style('mend: ', dim=True)}{output.plain(finding.mend)}")
+
+
+def _print_sum(where: Where, wrong: int, unknown: int) -> None:
+    things = "1 thing is" if wrong == 1 else f"{wrong} things are"
+    said = f"{things} wrong" if wrong else "Nothing is wrong"
+    rest = f"; {unknown} could not be checked here" if unknown else ""
+    click.echo(f"\n{said} with {where.name}{rest}.")

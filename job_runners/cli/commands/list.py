@@ -1,0 +1,81 @@
+"""jobs list: the jobs of an organisation."""
+
+from itertools import islice
+
+import click
+
+from job_runners.cli import output
+from job_runners.cli.api import Job
+from job_runners.cli.completion import names_of
+from job_runners.cli.known import check_job_type, note_unknown_queue
+from job_runners.cli.options import command as jobs_command
+from job_runners.cli.where import Where
+
+STATUSES = (
+    "scheduled",
+    "waiting",
+    "queued",
+    "running",
+    "retryable",
+    "succeeded",
+    "failed",
+    "cancelled",
+)
+
+
+@jobs_command()
+@click.option("--status", type=click.Choice(STATUSES), help="Only those in this state.")
+@click.option(
+    "--type",
+    "job_type",
+    metavar="NAME",
+    shell_complete=names_of("jobs"),
+    help="Only those of this type.",
+)
+@click.option("--queue", metavar="NAME", help="Only those of this queue.")
+@click.option("--search", metavar="WORDS", help="Only those whose id, message or error begins so.")
+@click.option("--limit", type=click.IntRange(1), default=25, show_default=True, help="How many.")
+@click.option("--all", "every", is_flag=True, help="All of them, however many.")
+def command(
+    where: Where,
+    status: str | None,
+    job_type: str | None,
+    queue: str | None,
+    search: str | None,
+    limit: int,
+    every: bool,
+) -> None:
+    """The jobs of your organisation, newest first; failed ones by when they failed.
+
+    On a terminal ids are cut to 8 characters, which all commands take for the whole one. In a pipe
+    each job is a line, with tabs between whole id, type, status, progress, time and message.
+    """
+    found = where.api.every(status=status, job_type=job_type, queue_name=queue, search=search)
+    jobs = list(found if every else islice(found, limit))
+    if not jobs and job_type:
+        check_job_type(where, job_type)
+    if not jobs and queue:
+        note_unknown_queue(where, queue, "only jobs that were dispatched to it by name are in it")
+    if where.json:
+        output.print_json({"jobs": jobs})
+        return
+    if not jobs:
+        click.echo(f"No such jobs of {where.whose} on {where.name}.", err=True)
+        return
+    heads = ("ID", "TYPE", "STATUS", "", "CREATED", "")
+    output.table(heads, [_row(each) for each in jobs])
+    if not every and next(found, None):
+        click.echo(f"The newest {limit}; more with --limit, or --all.", err=True)
+
+
+def _row(job: Job) -> tuple[str, ...]:
+    from job_runners.cli.watching import state
+
+    return (
+        output.short(job["id"]),
+        job["job_type"],
+        job["status"],
+        f"{job['progress']:.0f}%",
+        output.when(job["created_at"]),
+        state(job),
+    )

@@ -1,0 +1,23 @@
+"""jobs paused: which job types and queues are held back."""
+
+import click
+
+from job_runners.cli import output
+from job_runners.cli.options import command as jobs_command
+from job_runners.cli.where import Where
+
+
+@jobs_command()
+def command(where: Where) -> None:
+    """What is held back, and since when."""
+    entries = where.api.paused()
+    if where.json:
+        output.print_json({"paused": entries})
+    elif entries:
+        rows = [
+            (each["kind"].replace("_", " "), each["name"], output.when(each["paused_at"]))
+            for each in entries
+        ]
+        output.table(("KIND", "NAME", "PAUSED"), rows)
+    else:
+        click.echo(f"Nothing is paused on {where.name}.", err=True)

@@ -1,0 +1,24 @@
+"""jobs rerun: a new job like one that has ended."""
+
+import click
+
+from job_runners.cli.each import for_each
+from job_runners.cli.options import command as jobs_command
+from job_runners.cli.problem import Exit
+from job_runners.cli.where import Where
+
+
+@jobs_command()
+@click.argument("job_ids", nargs=-1, required=True)
+def command(where: Where, job_ids: tuple[str, ...]) -> Exit:
+    """Dispatch a new job for each of these: of the same type, with the same payload, campaign and
+    queue. The old one stays as it is; to go on with a job that failed, use retry.
+
+    Prints both ids, the old one and the new one's.
+    """
+
+    def rerun(job_id: str) -> tuple[dict[str, object], str]:
+        job = where.api.rerun(job_id)
+        return job, str(job["id"])
+
+    return for_each(where, job_ids, rerun)

@@ -1,0 +1,64 @@
+"""jobs retry: failed or cancelled jobs, done again."""
+
+import click
+
+from job_runners.cli import output
+from job_runners.cli.completion import names_of
+from job_runners.cli.each import confirm, for_each
+from job_runners.cli.known import check_job_type
+from job_runners.cli.options import command as jobs_command
+from job_runners.cli.payload import read_payload
+from job_runners.cli.problem import Exit
+from job_runners.cli.where import Where
+
+
+@jobs_command()
+@click.argument("job_ids", nargs=-1)
+@click.option("--failed", is_flag=True, help="All failed ones of the organisation.")
+@click.option(
+    "--type",
+    "job_type",
+    metavar="NAME",
+    shell_complete=names_of("jobs"),
+    help="With --failed: only those of this type.",
+)
+@click.option(
+    "--payload",
+    "whole",
+    metavar="JSON",
+    help="For one job: begin anew with this payload; - or @FILE.",
+)
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def command(
+    where: Where,
+    job_ids: tuple[str, ...],
+    failed: bool,
+    job_type: str | None,
+    whole: str | None,
+    yes: bool,
+) -> Exit:
+    """Have failed or cancelled jobs done again. They go on from where they were, unless they get
+    another payload."""
+    if failed == bool(job_ids):
+        raise click.UsageError("Which ones? Give their ids, or --failed")
+    if job_type and not failed:
+        raise click.UsageError("--type goes with --failed")
+    if whole is not None and len(job_ids) != 1:
+        raise click.UsageError("--payload is for one job: give one id")
+    payload = None if whole is None else read_payload((), whole)
+    if failed:
+        job_ids = tuple(each["id"] for each in where.api.every(status="failed", job_type=job_type))
+        if not job_ids and job_type:
+            check_job_type(where, job_type)
+        if job_ids:
+            what = f"{len(job_ids)} failed {job_type or ''} job{'s'[: len(job_ids) != 1]}"
+            what = " ".join(what.split())
+            confirm(f"Retry {what} of {where.whose}, on {where.name}?", yes=yes)
+        elif not where.json:
+            click.echo("No job has failed.", err=True)
+
+    def retry(job_id: str) -> tuple[dict[str, object], str]:
+        job = where.api.retry(job_id, payload)
+        return job, output.status(job["status"])
+
+    return for_each(where, job_ids, retry)

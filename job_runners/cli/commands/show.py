@@ -1,0 +1,112 @@
+"""jobs show: one job, with everything there is to know."""
+
+from typing import Any
+
+import click
+
+from job_runners.cli import output
+from job_runners.cli.api import Job
+from job_runners.cli.options import command as jobs_command
+from job_runners.cli.where import Where
+
+_TIMES = {
+    "created_at": "created",
+    "queued_at": "queued",
+    "run_at": "not before",
+    "started_at": "last started",
+    "finished_at": "finished",
+    "expires_at": "expires",
+}
+
+
+@jobs_command()
+@click.argument("job_id")
+@click.option("--traceback", is_flag=True, help="Where in the code it failed, too.")
+def command(where: Where, job_id: str, traceback: bool) -> None:
+    """One job, with its payload, result and error. Files in its result have a URL, good for a few
+    minutes."""
+    job = where.api.job(where.api.find(job_id)).job
+    if where.json:
+        output.print_json(job)
+        return
+    for name, value in _facts(job):
+        colour = output.STATUS_COLOURS.get(job["status"]) if name == "status" else None
+        click.echo(f"{click.style(f'{name:<13}', dim=True)} {click.style(value, fg=colour)}")
+    for name in ("payload", "result"):
+        if job.get(name) is not None:
+            click.echo(f"\n{click.style(name, bold=True)}")
+            _print_value(job[name])
+    _print_error(job, traceback=traceback)
+    _print_earlier_errors(job)
+    _print_children(*where.api.children(job["id"]))
+    for note in job.get("notes") or []:
+        click.echo(f"\nNote: {output.plain(note)}")
+
+
+def _facts(job: Job) -> list[tuple[str, str]]:
+    facts = [
+        ("id", job["id"]),
+        ("type", job["job_type"]),
+        ("status", f"{job['status']}, {job['progress']:.0f}%"),
+        ("message", job.get("result_message")),
+        ("organisation", job["organization_id"]),
+        ("campaign", job.get("campaign_id")),
+        ("queue", job["queue_name"]),
+        ("attempt", f"{job['attempt']} of {job['max_attempts']}, {_legs(job['legs'])}"),
+        ("request", job.get("request_id")),
+        ("parent", job.get("parent_id")),
+        ("created by", job.get("created_by")),
+        ("retried by", job.get("requeued_by")),
+        ("cancelled by", job.get("cancelled_by")),
+    ]
+    facts += [(label, _time(job.get(name))) for name, label in _TIMES.items()]
+    return [(name, output.plain(str(value))) for name, value in facts if value]
+
+
+def _legs(count: int) -> str:
+    return "1 leg" if count == 1 else f"{count} legs"
+
+
+def _time(iso: str | None) -> str:
+    return f"{output.clock(iso)}  {output.ago(iso)}" if iso else ""
+
+
+def _print_value(value: Any) -> None:
+    text = output.as_json(value, indent=2)
+    click.echo("\n".join(f"  {line}" for line in text.splitlines()))
+
+
+def _print_error(job: Job, *, traceback: bool) -> None:
+    error = job.get("error")
+    if not error:
+        return
+    click.echo(f"\n{click.style('error', bold=True)}")
+    click.secho(output.plain(f"  {error.get('kind')}: {error.get('message')}"), fg="red")
+    lines = (error.get("traceback") or "").rstrip().splitlines()
+    if lines and traceback:
+        click.echo("\n".join(f"  {output.plain(line)}" for line in lines))
+    elif lines:
+        click.echo("  --traceback shows where; jobs logs what was logged")
+
+
+def _print_earlier_errors(job: Job) -> None:
+    """The errors of attempts that another one followed, the latest first."""
+    errors = job.get("earlier_errors") or []
+    if errors:
+        click.echo(f"\n{click.style('earlier attempts', bold=True)}")
+    for error in reversed(errors):
+        words = f"attempt {error['attempt']}, {_time(error['at'])}"
+        click.secho(f"  {words}", dim=True)
+        click.echo(output.plain(f"    {error['kind']}: {error['message']}"))
+
+
+def _print_children(children: list[dict[str, Any]], more: bool) -> None:
+    """The jobs that it has dispatched, each under its key."""
+    if children:
+        click.echo(f"\n{click.style('children', bold=True)}")
+    for child in children:
+        job = child["job"]
+        words = f"{job['job_type']}, {output.status(job['status'])}" if job else "gone"
+        click.echo(f"  {output.short(child['id'])}  {output.plain(child['key'])}  {words}")
+    if more:
+        click.echo("  and more")

@@ -1,0 +1,27 @@
+"""What Tab completes beside commands, options and states: the names that the stack knows."""
+
+from collections.abc import Callable
+
+import click
+
+from job_runners.cli.where import Where
+
+_PATIENCE = 3  # seconds that somebody waits for a Tab
+
+Complete = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def names_of(*kinds: str) -> Complete:
+    """The names of the stack's `jobs` or `tasks`."""
+
+    def complete(ctx: click.Context, _param: click.Parameter, start: str) -> list[str]:
+        where: Where = ctx.find_root().ensure_object(Where)
+        where.patience = _PATIENCE
+        try:
+            types = where.api.types()
+        except Exception:  # noqa: BLE001 - a Tab is no place to say what is wrong
+            return []
+        names = [each["name"] for kind in kinds for each in types[kind]]
+        return [name for name in names if name.startswith(start)]
+
+    return complete

@@ -1,0 +1,79 @@
+"""How Lambda calls the functions: who retries, where failures go, what it would cut off."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from job_runners.cli.doctor.check import Issue, Verdict
+from job_runners.cli.doctor.deployed import ALIAS, FAILURES, TIMER, WORKER, Deployed
+
+_UPDATE = "aws lambda update-function-event-invoke-config --function-name"
+
+
+def retries(deployed: Deployed) -> Iterator[Issue]:
+    """Retries are ours alone: a second authority would run a job twice."""
+    for logical_id, qualifier in ((WORKER, ALIAS), (TIMER, None)):
+        config = _event_config(deployed, logical_id, qualifier)
+        name = deployed.id(logical_id)
+        at = f" --qualifier {qualifier}" if qualifier else ""
+        attempts = config.get("MaximumRetryAttempts", 2)  # Lambda's own default
+        if attempts != 0:
+            yield Issue(
+                f"Lambda itself retries failed events of {name}{at and ':' + ALIAS} {attempts} "
+                "times, so a job can run more often than its tag allows.",
+                f"{_UPDATE} {name}{at} --maximum-retry-attempts 0",
+            )
+
+
+def failure_destination(deployed: Deployed) -> Iterator[Issue]:
+    """What Lambda gives up on has to be heard of."""
+    wanted = deployed.queue(deployed.stack.failures_queue_url)["QueueArn"]
+    destinations = _event_config(deployed, WORKER, ALIAS).get("DestinationConfig", {})
+    found = destinations.get("OnFailure", {}).get("Destination")
+    if found != wanted:
+        yield Issue(
+            f"What Lambda gives up on goes to {found or 'nowhere'}, and not to the failures queue: "
+            "a killed job is only noticed when its lease is over.",
+            f"{_UPDATE} {deployed.id(WORKER)} --qualifier {ALIAS} --destination-config "
+            f'\'{{"OnFailure": {{"Destination": "{wanted}"}}}}\'',
+        )
+
+
+def recursion(deployed: Deployed) -> Iterator[Issue]:
+    """A job of many legs is a chain of invocations, which Lambda cuts after 16 unless told."""
+    for logical_id in (WORKER, TIMER, FAILURES):
+        name = deployed.id(logical_id)
+        config = deployed.client("lambda").get_function_recursion_config(FunctionName=name)
+        if config["RecursiveLoop"] != "Allow":
+            yield Issue(
+                f"Lambda will cut {name} off in a job of more than 16 legs or attempts.",
+                f"aws lambda put-function-recursion-config --function-name {name} "
+                "--recursive-loop Allow",
+            )
+
+
+def reservation(deployed: Deployed) -> Iterator[Issue]:
+    """Workers that take all of the account's concurrency leave the API and the timer none."""
+    name = deployed.id(WORKER)
+    answer = deployed.client("lambda").get_function_concurrency(FunctionName=name)
+    if "ReservedConcurrentExecutions" not in answer:
+        yield Issue(
+            f"{name} has no reserved concurrency: workers can take all that the account has, and "
+            "then neither the API nor the timer can start.",
+            "Deploy with WorkerReservedConcurrency=, well below the account's limit. It can't be "
+            "set while that limit is 100 or less (a new account has 10): ask AWS for more first.",
+            Verdict.ADVICE,
+        )
+
+
+def _event_config(deployed: Deployed, logical_id: str, qualifier: str | None) -> dict[str, Any]:
+    at = {"Qualifier": qualifier} if qualifier else {}
+    read = deployed.client("lambda").get_function_event_invoke_config
+    try:
+        config: dict[str, Any] = read(FunctionName=deployed.id(logical_id), **at)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        return {}
+    return config

@@ -1,0 +1,50 @@
+"""What a check is, and what it finds."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+from job_runners.cli.doctor.deployed import Deployed
+
+
+class Verdict(StrEnum):
+    """How a finding is meant."""
+
+    OK = "ok"
+    WRONG = "wrong"  # jobs may be lost, repeated or held up
+    ADVICE = "advice"  # works, and could be safer
+    UNKNOWN = "unknown"  # can't be checked here
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a check found, and how to mend it."""
+
+    check: str
+    verdict: Verdict
+    what: str
+    mend: str = ""
+
+    def as_json(self) -> dict[str, str]:
+        """For a program."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Issue:
+    """What a check's own code says of one thing that is wrong."""
+
+    what: str
+    mend: str
+    verdict: Verdict = Verdict.WRONG
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question about a stack. `fine` is what is true if `look` finds no trouble. `unseen` says
+    why the local AWS can't show it."""
+
+    name: str
+    fine: str
+    look: Callable[[Deployed], Iterator[Issue]]
+    unseen: str = ""

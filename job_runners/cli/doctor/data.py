@@ -1,0 +1,79 @@
+"""The tables: what deletes old rows, what finds due ones, what protects them."""
+
+from collections.abc import Iterator
+
+from job_runners.cli.doctor.check import Issue, Verdict
+from job_runners.cli.doctor.deployed import Deployed
+
+_TTL_ATTRIBUTE = "expires_at"
+_INDEXES = {
+    "JobsTable": {
+        "by_organization": ("organization_id", "created_key"),
+        "due": ("due_shard", "due_at"),
+        "failed": ("failed_organization", "failed_key"),
+    },
+    "CoordinationTable": {"due": ("due_shard", "due_at")},
+}
+
+
+def expiry(deployed: Deployed) -> Iterator[Issue]:
+    """Finished rows go by themselves."""
+    for logical_id in _INDEXES:
+        table = deployed.id(logical_id)
+        answer = deployed.client("dynamodb").describe_time_to_live(TableName=table)
+        ttl = answer["TimeToLiveDescription"]
+        on = ttl["TimeToLiveStatus"] in ("ENABLED", "ENABLING")
+        if not on or ttl.get("AttributeName") != _TTL_ATTRIBUTE:
+            now = f"goes by {ttl.get('AttributeName')}" if on else "is off"
+            yield Issue(
+                f"TTL of {table} {now}: finished rows are kept, and paid for, for ever.",
+                f"aws dynamodb update-time-to-live --table-name {table} "
+                f"--time-to-live-specification Enabled=true,AttributeName={_TTL_ATTRIBUTE}",
+            )
+
+
+def indexes(deployed: Deployed) -> Iterator[Issue]:
+    """Lists and the timer read indexes; without them nothing due is found."""
+    for logical_id, wanted in _INDEXES.items():
+        table = deployed.id(logical_id)
+        described = deployed.client("dynamodb").describe_table(TableName=table)["Table"]
+        found = {each["IndexName"]: each for each in described.get("GlobalSecondaryIndexes", [])}
+        for name, keys in wanted.items():
+            if name not in found:
+                yield Issue(f"{table} has no index {name}.", "make deploy makes it again.")
+                continue
+            own = {each["KeyType"]: each["AttributeName"] for each in found[name]["KeySchema"]}
+            if (own.get("HASH"), own.get("RANGE")) != keys:
+                yield Issue(
+                    f"The index {name} of {table} has the keys {', '.join(own.values())} instead "
+                    f"of {', '.join(keys)}.",
+                    "Delete that index, then make deploy makes the right one.",
+                )
+            elif (status := found[name].get("IndexStatus", "ACTIVE")) != "ACTIVE":
+                yield Issue(
+                    f"The index {name} of {table} is {status}.",
+                    "Wait: DynamoDB is building it, and until then it misses rows.",
+                )
+
+
+def protection(deployed: Deployed) -> Iterator[Issue]:
+    """What a slip of the hand could cost."""
+    for logical_id in (*_INDEXES, "ContactsTable"):
+        table = deployed.id(logical_id)
+        client = deployed.client("dynamodb")
+        backups = client.describe_continuous_backups(TableName=table)
+        recovery = backups["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
+        if recovery.get("PointInTimeRecoveryStatus") != "ENABLED":
+            yield Issue(
+                f"{table} has no point-in-time recovery: what is deleted by mistake is gone.",
+                f"aws dynamodb update-continuous-backups --table-name {table} "
+                "--point-in-time-recovery-specification PointInTimeRecoveryEnabled=true",
+                Verdict.ADVICE,
+            )
+        described = client.describe_table(TableName=table)["Table"]
+        if not described.get("DeletionProtectionEnabled"):
+            yield Issue(
+                f"{table} can be deleted with one call.",
+                "Deploy with DeletionProtection=true, which is the default.",
+                Verdict.ADVICE,
+            )

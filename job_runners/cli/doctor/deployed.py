@@ -1,0 +1,74 @@
+"""A deployed stack as its checks read it: each thing is asked for once."""
+
+import json
+from functools import cache, cached_property
+from typing import Any
+
+from job_runners.cli.cloudformation import age, resources
+from job_runners.cli.where import Where
+
+WORKER, API, TIMER, FAILURES = (
+    "WorkerFunction",
+    "ApiFunction",
+    "TimerFunction",
+    "FailuresFunction",
+)
+ALIAS = "live"
+
+
+class NotInStack(Exception):
+    """The template declares it and the deployed stack has none of it."""
+
+    def __init__(self, logical_id: str) -> None:
+        super().__init__(f"the stack has no {logical_id}")
+
+
+class Deployed:
+    """One stack: its resources by their names in the template, and clients to ask about them."""
+
+    def __init__(self, where: Where) -> None:
+        self.stack = where.stack
+        self._where = where
+        self.client = cache(where.client)
+        self.queue = cache(self._queue)
+
+    @cached_property
+    def _resources(self) -> dict[str, tuple[str, str]]:
+        return resources(self._where)
+
+    @cached_property
+    def age(self) -> float:
+        """How many seconds ago the stack was created."""
+        return age(self._where)
+
+    def id(self, logical_id: str) -> str:
+        """A resource's name, URL or whatever else its service calls it by."""
+        if logical_id not in self._resources:
+            raise NotInStack(logical_id)
+        return self._resources[logical_id][1]
+
+    def of_type(self, resource_type: str) -> dict[str, str]:
+        """All resources of a type: their names in the template, and their ids."""
+        return {name: own for name, (kind, own) in self._resources.items() if kind == resource_type}
+
+    @cached_property
+    def functions(self) -> dict[str, dict[str, Any]]:
+        """The configuration of each function; the worker's is the one that its alias runs."""
+        read = self.client("lambda").get_function_configuration
+        found = {name: read(FunctionName=self.id(name)) for name in (API, TIMER, FAILURES)}
+        return found | {WORKER: read(FunctionName=self.id(WORKER), Qualifier=ALIAS)}
+
+    def _queue(self, url: str) -> dict[str, str]:
+        """A queue's attributes."""
+        answer = self.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+        attributes: dict[str, str] = answer["Attributes"]
+        return attributes
+
+    def dead_letters(self, url: str) -> str | None:
+        """The URL of a queue's dead-letter queue, if it has one."""
+        policy = json.loads(self.queue(url).get("RedrivePolicy") or "{}")
+        if "deadLetterTargetArn" not in policy:
+            return None
+        name = policy["deadLetterTargetArn"].rsplit(":", 1)[1]
+        found: str = self.client("sqs").get_queue_url(QueueName=name)["QueueUrl"]
+        return found

@@ -1,0 +1,63 @@
+"""What the functions' roles allow: named actions on named resources."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from job_runners.cli.doctor.check import Issue
+from job_runners.cli.doctor.deployed import Deployed
+
+# AWS's own, which SAM attaches: writing logs and traces.
+_MANAGED = frozenset(
+    {"AWSLambdaBasicExecutionRole", "AWSXRayDaemonWriteAccess", "AWSXrayWriteOnlyAccess"}
+)
+_EVERYWHERE = frozenset({"sns:Publish"})  # a phone number has no ARN, so IAM can name none
+
+
+def policies(deployed: Deployed) -> Iterator[Issue]:
+    """Every statement of every role."""
+    for role in deployed.of_type("AWS::IAM::Role").values():
+        for policy, document in _documents(deployed, role):
+            for statement in _list(document["Statement"]):
+                for what in _too_wide(statement):
+                    yield Issue(
+                        f"The role {role} allows {what}, in its policy {policy}.",
+                        "Name the actions and resources it needs; make deploy puts the "
+                        "template's own policies back.",
+                    )
+
+
+def _documents(deployed: Deployed, role: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    iam = deployed.client("iam")
+    for page in iam.get_paginator("list_role_policies").paginate(RoleName=role):
+        for name in page["PolicyNames"]:
+            yield name, iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    for page in iam.get_paginator("list_attached_role_policies").paginate(RoleName=role):
+        for each in page["AttachedPolicies"]:
+            by_aws = each["PolicyArn"].split(":")[4] == "aws"
+            if by_aws and each["PolicyName"] in _MANAGED:
+                continue
+            version = iam.get_policy(PolicyArn=each["PolicyArn"])["Policy"]["DefaultVersionId"]
+            read = iam.get_policy_version(PolicyArn=each["PolicyArn"], VersionId=version)
+            yield each["PolicyName"], read["PolicyVersion"]["Document"]
+
+
+def _too_wide(statement: dict[str, Any]) -> Iterator[str]:
+    if statement["Effect"] != "Allow":
+        return
+    for inverse in ("NotAction", "NotResource"):
+        if inverse in statement:
+            yield f"everything but what {inverse} lists"
+    actions = _list(statement.get("Action", []))
+    for action in actions:
+        if "*" in action:
+            yield f"the action {action}"
+    if set(actions) <= _EVERYWHERE:
+        return
+    for resource in _list(statement.get("Resource", [])):
+        # arn:partition:service:region:account:what
+        if resource.split(":", 5)[-1].startswith("*"):
+            yield f"{', '.join(actions)} on {resource}"
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

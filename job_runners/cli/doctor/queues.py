@@ -1,0 +1,56 @@
+"""The queues: read by their functions, and without dead letters."""
+
+from collections.abc import Iterator
+
+from job_runners.cli.doctor.check import Issue
+from job_runners.cli.doctor.deployed import FAILURES, TIMER, Deployed
+
+_TIMES = 6  # how many timeouts of its function a message must stay hidden, says AWS
+
+
+def dead_letters(deployed: Deployed) -> Iterator[Issue]:
+    """What could not be settled, or not be sent."""
+    stack = deployed.stack
+    for name, url in (("failures", stack.failures_queue_url), ("delay", stack.delay_queue_url)):
+        dead = deployed.dead_letters(url)
+        if dead is None:
+            yield Issue(
+                f"The {name} queue has no dead-letter queue: what can't be done is lost.",
+                "make deploy gives it one again.",
+            )
+        elif count := int(deployed.queue(dead)["ApproximateNumberOfMessages"]):
+            yield Issue(
+                f"The {name} queue has {count} dead letter{'s'[: count != 1]}.",
+                "Find out why (jobs logs, the log of the function), mend that, then: jobs redrive",
+            )
+
+
+def readers(deployed: Deployed) -> Iterator[Issue]:
+    """Each queue's function takes from it."""
+    for source, function, url in (
+        ("FailuresQueueSource", FAILURES, deployed.stack.failures_queue_url),
+        ("DelayQueueSource", TIMER, deployed.stack.delay_queue_url),
+    ):
+        mapping_id = deployed.id(source)
+        mapping = deployed.client("lambda").get_event_source_mapping(UUID=mapping_id)
+        name = deployed.id(function)
+        if mapping["State"] not in ("Enabled", "Enabling", "Updating", "Creating"):
+            yield Issue(
+                f"{name} does not read its queue: the event source is {mapping['State']}.",
+                f"aws lambda update-event-source-mapping --uuid {mapping_id} --enabled",
+            )
+        if "ReportBatchItemFailures" not in mapping.get("FunctionResponseTypes", []):
+            yield Issue(
+                f"{name} can't send single messages back to its queue: one that fails is taken as "
+                "done.",
+                f"aws lambda update-event-source-mapping --uuid {mapping_id} "
+                "--function-response-types ReportBatchItemFailures",
+            )
+        timeout = deployed.functions[function]["Timeout"]
+        hidden = int(deployed.queue(url)["VisibilityTimeout"])
+        if hidden < _TIMES * timeout:
+            yield Issue(
+                f"A message that {name} works on ({timeout} s) can be taken a second time after "
+                f"{hidden} s.",
+                f"Give its queue a visibility timeout of {_TIMES * timeout} s or more.",
+            )

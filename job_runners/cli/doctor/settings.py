@@ -1,0 +1,126 @@
+"""Settings and code: that the functions agree with each other and with what was deployed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from job_runners.cli.doctor.check import Issue
+from job_runners.cli.doctor.deployed import ALIAS, WORKER, Deployed
+
+_OPEN_ROUTES = frozenset({"GET /", "GET /assets/{proxy+}", "GET /health"})  # they carry no data
+_AUTHORIZATION = {"iam": "AWS_IAM", "jwt": "JWT"}
+_WAITING_DAYS = 31  # that a row may wait before it starts, and be kept after it has ended
+_DEPLOY = "make deploy sets all functions alike."
+
+
+def settings(deployed: Deployed) -> Iterator[Issue]:
+    """Variables that differ, or that can't be true together."""
+    variables = {
+        name: each.get("Environment", {}).get("Variables", {})
+        for name, each in deployed.functions.items()
+    }
+    yield from _different(variables)
+    yield from _misled(deployed, variables)
+    yield from _access(deployed, variables)
+    if not deployed.stack.is_local:  # which drops lifecycles
+        yield from _retention(deployed, variables)
+
+
+def _different(variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
+    for name in sorted({name for each in variables.values() for name in each}):
+        values = {function: each[name] for function, each in variables.items() if name in each}
+        if len(set(values.values())) > 1:
+            said = ", ".join(f"{value or 'nothing'} in {key}" for key, value in values.items())
+            yield Issue(f"{name} is {said}.", _DEPLOY)
+
+
+def _misled(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
+    stack = deployed.stack
+    truth = {
+        "WORKER_LAMBDA_FUNCTION_NAME": stack.worker_function_arn,
+        "JOBS_TABLE_NAME": stack.table_name,
+        "COORDINATION_TABLE_NAME": stack.coordination_table_name,
+        "CONTACTS_TABLE_NAME": stack.contacts_table_name,
+        "BUCKET_NAME": stack.bucket_name,
+        "DELAY_QUEUE_URL": stack.delay_queue_url,
+    }
+    for function, own in variables.items():
+        for name, value in truth.items():
+            if own.get(name, value) != value:
+                yield Issue(
+                    f"{name} of {function} is {own[name] or 'empty'}, and this stack's is {value}.",
+                    _DEPLOY,
+                )
+        if own.get("JOB_RUNNER", "legacy") == "legacy":
+            yield Issue(
+                f"{function} runs jobs itself (JOB_RUNNER is legacy), and Lambda freezes it after "
+                "its answer.",
+                "Set JOB_RUNNER=lambda-async: " + _DEPLOY,
+            )
+        if own.get("AWS_ENDPOINT_URL") and not stack.is_local:
+            yield Issue(
+                f"{function} takes {own['AWS_ENDPOINT_URL']} for AWS.",
+                "Deploy without AwsEndpointUrl.",
+            )
+
+
+def _access(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
+    mode = variables["ApiFunction"].get("ACCESS_MODE") or "iam"
+    pages = deployed.client("apigatewayv2").get_paginator("get_routes")
+    for page in pages.paginate(ApiId=deployed.id("HttpApi")):
+        for route in page["Items"]:
+            asked = route.get("AuthorizationType", "NONE")
+            if route["RouteKey"] in _OPEN_ROUTES or asked == _AUTHORIZATION.get(mode):
+                continue
+            yield Issue(
+                f"The route {route['RouteKey']} asks for {asked}, and ACCESS_MODE is {mode}.",
+                "make deploy; JwtIssuer decides about both.",
+            )
+
+
+def _retention(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
+    days = int(variables[WORKER].get("RETENTION_DAYS") or 30)
+    client = deployed.client("s3")
+    try:
+        answer = client.get_bucket_lifecycle_configuration(Bucket=deployed.stack.bucket_name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchLifecycleConfiguration":
+            raise
+        return  # nothing is ever deleted
+    for rule in answer["Rules"]:
+        prefix = rule.get("Prefix") or rule.get("Filter", {}).get("Prefix", "")
+        kept = rule.get("Expiration", {}).get("Days")
+        if rule["Status"] == "Enabled" and kept and kept < days + _WAITING_DAYS:
+            yield Issue(
+                f"The bucket deletes {prefix or 'objects'} after {kept} days, while rows that need "
+                f"them live up to {days + _WAITING_DAYS} (RETENTION_DAYS is {days}).",
+                "Lower RetentionDays, or let the lifecycle rule keep them longer.",
+            )
+
+
+def code(deployed: Deployed) -> Iterator[Issue]:
+    """One tree for all functions, and the alias on the newest of it."""
+    for name, read in (("code", _digest), ("runtime", _runtime)):
+        values = {function: read(each) for function, each in deployed.functions.items()}
+        if len(set(values.values())) > 1:
+            said = ", ".join(f"{function} {value}" for function, value in values.items())
+            yield Issue(
+                f"The functions have different {name}: {said}.",
+                "A deploy was interrupted or something was changed by hand: make deploy",
+            )
+    newest = deployed.client("lambda").get_function_configuration(FunctionName=deployed.id(WORKER))
+    live = deployed.functions[WORKER]
+    if _digest(newest) != _digest(live):
+        yield Issue(
+            f"The worker's alias {ALIAS} runs version {live['Version']}, not the newest code.",
+            "If that is not a rollback of yours: make deploy",
+        )
+
+
+def _digest(function: dict[str, Any]) -> str:
+    return str(function["CodeSha256"])[:12]
+
+
+def _runtime(function: dict[str, Any]) -> str:
+    return f"{function['Runtime']} on {', '.join(function['Architectures'])}"

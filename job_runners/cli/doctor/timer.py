@@ -1,0 +1,55 @@
+"""The timer: switched on, and ticking."""
+
+import json
+import time
+from collections.abc import Iterator
+
+from job_runners.cli.doctor.check import Issue, Verdict
+from job_runners.cli.doctor.deployed import Deployed
+from job_runners.cli.output import duration
+
+_LATELY = 5 * 60  # seconds; it ticks every 60
+
+
+def timer(deployed: Deployed) -> Iterator[Issue]:
+    """Retries, rescues and what was lost on its way all wait for the timer."""
+    for rule in deployed.of_type("AWS::Events::Rule").values():
+        if deployed.client("events").describe_rule(Name=rule)["State"] != "ENABLED":
+            yield Issue(
+                "The timer's schedule is switched off: nothing due is sent.",
+                f"aws events enable-rule --name {rule}",
+            )
+    if _ticked(deployed):
+        return
+    if deployed.age < _LATELY:
+        yield Issue(
+            f"The stack is {duration(deployed.age)} old, and its timer has logged no tick yet: the "
+            "first comes after a minute, and its line some seconds later.",
+            f"Look again when the stack is {_LATELY // 60} minutes old.",
+            Verdict.UNKNOWN,
+        )
+    else:
+        yield Issue(
+            f"The timer has not ticked in the last {_LATELY // 60} minutes: nothing due is sent.",
+            f"Its log says why: aws logs tail {deployed.id('TimerLogGroup')} --since 1h",
+        )
+
+
+def _ticked(deployed: Deployed) -> bool:
+    pages = (
+        deployed.client("logs")
+        .get_paginator("filter_log_events")
+        .paginate(
+            logGroupName=deployed.id("TimerLogGroup"),
+            startTime=int((time.time() - _LATELY) * 1000),
+            filterPattern='"tick"',
+        )
+    )
+    return any(_is_tick(each["message"]) for page in pages for each in page["events"])
+
+
+def _is_tick(line: str) -> bool:
+    try:
+        return bool(json.loads(line)["message"] == "tick")
+    except (ValueError, KeyError, TypeError):
+        return False

@@ -1,0 +1,123 @@
+"""The options that every command has: which stack, whose credentials, which organisation, JSON."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+import click
+from click.core import ParameterSource
+
+from job_runners.cli.completion import names_of
+from job_runners.cli.where import Where
+
+_C = TypeVar("_C", bound=click.Command)
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _take(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Remember a value for the command; `jobs --stack x list` and `jobs list --stack x` alike."""
+    where: Where = ctx.find_root().ensure_object(Where)
+    source = ctx.get_parameter_source(param.name or "")
+    if source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
+        where.take(param.name or "", value, explicit=source is ParameterSource.COMMANDLINE)
+
+
+def _option(*names: str, **settings: Any) -> click.Option:
+    return click.Option(names, expose_value=False, is_eager=True, callback=_take, **settings)
+
+
+def _options() -> list[click.Parameter]:
+    return [
+        _option(
+            "--stack",
+            "stack_name",
+            metavar="NAME",
+            envvar="JOBS_STACK",
+            help="A deployed stack, by its name in CloudFormation (or JOBS_STACK). Without it: the "
+            "local AWS while make run is up, else the stack that samconfig.toml names.",
+        ),
+        _option("--local", is_flag=True, help="The local AWS, whatever JOBS_STACK says."),
+        _option(
+            "--region",
+            metavar="NAME",
+            envvar="AWS_REGION",  # as the aws command; its libraries know AWS_DEFAULT_REGION alone
+            help="The AWS region, if not your settings' own.",
+        ),
+        _option("--profile", metavar="NAME", help="Whose AWS credentials, if not the default's."),
+        _option(
+            "--api-url",
+            metavar="URL",
+            envvar="JOBS_API_URL",
+            help="The API's address, for those who may not look into CloudFormation "
+            "(or JOBS_API_URL).",
+        ),
+        _option(
+            "--token",
+            metavar="TOKEN",
+            envvar="JOBS_TOKEN",
+            help="A token, for a stack that takes those (or JOBS_TOKEN).",
+        ),
+        _option(
+            "--organization",
+            metavar="ID",
+            envvar="JOBS_ORGANIZATION",
+            help="On whose behalf (or JOBS_ORGANIZATION); if not set the token's own, or default.",
+        ),
+        _option("--json", is_flag=True, help="JSON on standard output; errors as JSON too."),
+    ]
+
+
+class SharedOptions(click.Command):
+    """A command whose help has its own options first, and the shared ones apart: `jobs --help`
+    explains those, other pages name them."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click calls it."""
+        options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
+        shared = [each for each in options if each.callback is _take]
+        _write(ctx, formatter, "Options", [each for each in options if each not in shared])
+        if isinstance(self, click.Group):
+            _write(ctx, formatter, "For every command", shared)
+        else:
+            with formatter.section("For every command (see jobs --help)"):
+                formatter.write_text(" ".join(each.opts[0] for each in shared))
+
+
+def _write(
+    ctx: click.Context, formatter: click.HelpFormatter, title: str, options: list[click.Option]
+) -> None:
+    records = [record for each in options if (record := each.get_help_record(ctx))]
+    with formatter.section(title):
+        formatter.write_dl(records)
+
+
+def shared_options(command: _C) -> _C:
+    """Give a command the options that all have."""
+    command.params.extend(_options())
+    return command
+
+
+def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command of `jobs`: click's, with the shared options, called with Where as its first
+    argument."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        made = click.command(cls=SharedOptions, **settings)(click.pass_obj(function))
+        return shared_options(made)
+
+    return decorate
+
+
+def pausable(function: _F) -> _F:
+    """A job type as an argument, or a queue as an option: `kind` and `name` of what is meant."""
+
+    @wraps(function)
+    def called(where: Where, *, job_type: str | None, queue: str | None) -> Any:
+        if (job_type is None) == (queue is None):
+            raise click.UsageError("Which one? Give a job type, or --queue NAME")
+        kind = "queue" if job_type is None else "job_type"
+        return function(where, kind=kind, name=job_type or queue)
+
+    argument = click.argument("job_type", required=False, shell_complete=names_of("jobs"))
+    option = click.option("--queue", metavar="NAME", help="A queue, instead of a job type.")
+    return cast(_F, argument(option(called)))

@@ -1,0 +1,160 @@
+"""Lets a browser on this machine use an API that takes signed calls: a proxy that signs them.
+
+Whoever can reach it acts with its credentials. So it listens on loopback alone, below a path that
+nobody can guess: other people of this machine reach its ports too. And it refuses what another
+site's page, open in the same browser, could make that browser send: calls to a name that was made
+to lead here (DNS rebinding), and calls from any page but its own.
+"""
+
+import contextlib
+import hmac
+import json
+import secrets
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from job_runners.cli.sending import send
+from job_runners.cli.signing import Bearer, Signer
+
+_LONGEST_BODY = 6 * 1024 * 1024  # what Lambda takes
+_TIMEOUT_SECONDS = 35  # API Gateway's own is 30
+_PASSED_ON = ("Accept", "Accept-Encoding", "Content-Type", "Idempotency-Key", "If-None-Match")
+_OF_EACH_CONNECTION = frozenset(
+    {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"}
+)
+
+
+@contextlib.contextmanager
+def signing_proxy(api_url: str, access: Signer | Bearer, port: int = 0) -> Iterator[str]:
+    """Serve for as long as the with statement lasts; yields the proxy's URL. Raises OSError if the
+    port is taken."""
+    server = _Server(("127.0.0.1", port), api_url, access)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}{server.root}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True  # a browser keeps its connections open
+    block_on_close = False
+
+    def __init__(self, address: tuple[str, int], api_url: str, access: Signer | Bearer) -> None:
+        super().__init__(address, _Handler)
+        self.api_url = api_url
+        self.access = access
+        self.root = f"/{secrets.token_urlsafe(24)}/"
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """What the Host header of a browser says that was sent here by a person."""
+        return frozenset({f"127.0.0.1:{self.server_port}", f"localhost:{self.server_port}"})
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    timeout = 120  # a connection that nobody uses
+
+    def do_GET(self) -> None:
+        self._pass_on()
+
+    do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815
+
+    def _pass_on(self) -> None:
+        refusal = self._refusal()
+        if refusal:
+            self.close_connection = True  # whatever body it has is not read
+            self._answer(403, *_problem(403, "Refused", refusal))
+            return
+        self._answer(*self._ask())
+
+    def _ask(self) -> tuple[int, Message, bytes]:
+        """What the API answers to this call."""
+        length = int(self.headers.get("Content-Length") or 0)
+        data = self.rfile.read(length) if length else None
+        url = self.server.api_url + self._path
+        headers = {name: self.headers[name] for name in _PASSED_ON if self.headers[name]}
+        signed = self.server.access.headers(self.command, url, data, headers)
+        call = urllib.request.Request(url, data, signed, method=self.command)  # noqa: S310
+        try:
+            with send(call, _TIMEOUT_SECONDS) as response:
+                return response.status, response.headers, response.read()
+        except urllib.error.HTTPError as answer:
+            with answer:
+                if 300 <= answer.code < 400 and answer.code != 304:
+                    return 502, *_problem(502, "No answer", _redirects(self.server.api_url))
+                return answer.code, answer.headers, answer.read()
+        except OSError as error:
+            words = f"the API at {self.server.api_url} can't be reached: {error}"
+            return 502, *_problem(502, "No answer", words)
+
+    def _refusal(self) -> str | None:
+        """Why this call is not passed on, if it isn't."""
+        host = self.headers.get("Host", "")
+        if host not in self.server.hosts:
+            return f"this proxy is {' or '.join(sorted(self.server.hosts))}, and nothing else"
+        given = self.path[: len(self.server.root)].encode(errors="replace")
+        if not hmac.compare_digest(given, self.server.root.encode()):
+            return "the address is whole only with the long name in it that was printed"
+        length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers or not length.isdecimal():
+            return "a body needs a Content-Length"
+        if int(length) > _LONGEST_BODY:
+            return f"a body has at most {_LONGEST_BODY:,} bytes"
+        if self.command == "GET" and self._is_open:
+            return None
+        origin = self.headers.get("Origin", f"http://{host}")
+        site = self.headers.get("Sec-Fetch-Site", "same-origin")
+        if origin != f"http://{host}" or site not in ("same-origin", "none"):
+            return "another site's page may not use this proxy"
+        return None
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether the path is the dashboard's own, which holds no data: a link from anywhere may
+        lead there."""
+        path = self._path.partition("?")[0]
+        return path == "/" or path.startswith("/assets/")
+
+    @property
+    def _path(self) -> str:
+        """The path that the API is asked for. A browser writes a space as +, which API Gateway
+        would take for another query than the one that is signed."""
+        path, mark, query = self.path[len(self.server.root) - 1 :].partition("?")
+        return path + mark + query.replace("+", "%20")
+
+    def _answer(self, status: int, headers: Message, body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            if name.lower() not in _OF_EACH_CONNECTION:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        try:
+            self.end_headers()
+            self.wfile.write(body)
+        except (BrokenPipeError, ConnectionResetError):  # the browser has moved on
+            self.close_connection = True
+
+    def log_message(self, *_: Any) -> None:
+        """The API logs its calls."""
+
+
+def _redirects(api_url: str) -> str:
+    return f"the API at {api_url} answers with a redirect, and no credentials follow one"
+
+
+def _problem(status: int, title: str, detail: str) -> tuple[Message, bytes]:
+    headers = Message()
+    headers["Content-Type"] = "application/problem+json"
+    headers["X-Content-Type-Options"] = "nosniff"
+    return headers, json.dumps({"title": title, "status": status, "detail": detail}).encode()

@@ -1,0 +1,143 @@
+"""How jobs that are followed are shown: bars on a terminal, lines in a pipe, JSON for programs."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import click
+
+from job_runners.cli import output
+from job_runners.cli.api import Job
+
+
+class Screen(Protocol):
+    """Is told of every look at a job."""
+
+    def show(self, job: Job) -> None:
+        """A job as it is now."""
+
+    def note(self, words: str) -> None:
+        """Something to say about the looking itself."""
+
+
+class Lines:
+    """A line whenever something about a job changed."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[Any, ...]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def show(self, job: Job) -> None:
+        """Print it, if it is news."""
+        news = (job["status"], job["progress"], state(job))
+        if self._last.get(job["id"]) != news:
+            self._last[job["id"]] = news
+            self._print(job)
+
+    def note(self, words: str) -> None:
+        """Beside the lines."""
+        click.echo(words, err=True)
+
+    def _print(self, job: Job) -> None:
+        now = datetime.now().astimezone().strftime("%H:%M:%S")
+        line = f"{now}  {job['id']}  {job['status']:<9}  {job['progress']:>3.0f}%  {state(job)}"
+        click.echo(line.rstrip())
+        sys.stdout.flush()  # who reads this from a pipe waits for it
+
+
+class JsonLines(Lines):
+    """The same as JSON, one job a line."""
+
+    def _print(self, job: Job) -> None:
+        output.print_json_line(job)
+        sys.stdout.flush()
+
+
+class Bars:
+    """A live bar for each job."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.table import Column
+
+        message = Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        self._progress = Progress(
+            TextColumn("{task.fields[name]}", markup=False),
+            TextColumn("{task.fields[status]}"),
+            BarColumn(bar_width=16, complete_style="cyan", finished_style="green"),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.fields[message]}", markup=False, table_column=message),
+            expand=True,
+            console=output.console(),
+        )
+        self._bars = {
+            each: self._progress.add_task(
+                "", total=100, name=output.short(each), status="", message=""
+            )
+            for each in ids
+        }
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _where: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def show(self, job: Job) -> None:
+        """Move its bar."""
+        colour = output.STATUS_COLOURS.get(job["status"], "default")
+        self._progress.update(
+            self._bars[job["id"]],
+            completed=100 if job["status"] == "succeeded" else job["progress"],
+            name=f"{output.short(job['id'])}  {job['job_type']}",
+            status=f"[{colour}]{job['status']:<9}[/]",
+            message=state(job),
+        )
+
+    def note(self, words: str) -> None:
+        """Above the bars."""
+        self._progress.console.print(output.plain(words), style="dim")
+
+
+def screen(ids: Sequence[str], *, as_json: bool) -> AbstractContextManager[Screen]:
+    """What fits the place that standard output leads to."""
+    if as_json:
+        return JsonLines()
+    return Bars(ids) if sys.stdout.isatty() else Lines()
+
+
+def state(job: Job) -> str:
+    """In one line what there is to say of a job beside its status: why it failed, what it waits
+    for, what it said last."""
+    return " ".join(output.plain(_state(job)).split())
+
+
+def _state(job: Job) -> str:
+    error = job.get("error") or {}
+    match job["status"]:
+        case "failed":
+            return f"{error.get('kind')}: {error.get('message')}"
+        case "retryable":
+            attempt = f"attempt {job['attempt']} of {job['max_attempts']}"
+            return f"{attempt} at {output.clock(job['run_at'])}, after {error.get('message')}"
+        case "scheduled":
+            return f"starts at {output.clock(job['run_at'])}"
+        case "waiting":
+            return "held back: its type or queue is paused (jobs paused)"
+        case "running" if job.get("cancel_requested"):
+            return "asked to stop, at its next written checkpoint"
+    return job.get("result_message") or ""

@@ -1,0 +1,141 @@
+"""Which stack a command is for, whose credentials it uses, and on whose behalf it asks."""
+
+import tomllib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from job_runners.cli import local_aws
+from job_runners.cli.local_aws import REGION, ROOT
+from job_runners.cli.problem import Exit, Problem
+from job_runners.cli.stack import Stack
+
+if TYPE_CHECKING:
+    from botocore.session import Session
+
+    from job_runners.cli.api import Api
+
+LOCAL = "the local AWS"
+
+
+@dataclass
+class Where:
+    """What the shared options say. `explicit` are those given on the command line itself."""
+
+    stack_name: str | None = None
+    local: bool = False
+    api_url: str | None = None
+    token: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    organization: str | None = None
+    json: bool = False
+    patience: float = 35  # seconds for an answer of the API; API Gateway's own is 30
+    explicit: set[str] = field(default_factory=set)
+
+    def take(self, name: str, value: Any, *, explicit: bool) -> None:
+        """Set an option; what the command line says stands, whatever the environment does."""
+        if value is not None and (explicit or name not in self.explicit):
+            setattr(self, name, value)
+            if explicit:
+                self.explicit.add(name)
+
+    @property
+    def organization_id(self) -> str | None:
+        """On whose behalf. A token says it itself."""
+        return self.organization or (None if self.token else "default")
+
+    @property
+    def whose(self) -> str:
+        """The same in a sentence."""
+        return f"organisation {self.organization_id}" if self.organization_id else "yours"
+
+    @cached_property
+    def api(self) -> "Api":
+        """The stack's API."""
+        from job_runners.cli.api import Api
+
+        return Api(self)
+
+    @cached_property
+    def api_address(self) -> str:
+        """Where the API is. One that is named directly needs no look at CloudFormation."""
+        if self.api_url and not self._stack_is_meant:
+            return _http(self.api_url)
+        return self.stack.api_url
+
+    @property
+    def _stack_is_meant(self) -> bool:
+        """Whether the command line names a stack, and only the environment an address."""
+        named = self.local or "stack_name" in self.explicit
+        return named and "api_url" not in self.explicit
+
+    @cached_property
+    def stack(self) -> Stack:
+        """The stack, by its name; raises Problem if it can't be found."""
+        running = None if self._named else local_aws.find()
+        if running:
+            return running
+        if self.local:
+            raise Problem(
+                "No local AWS is up.", hint="Start one with: make run", code=Exit.NO_ACCESS
+            )
+        from job_runners.cli.cloudformation import find_stack
+
+        return find_stack(self, self._named or _default_name())
+
+    @property
+    def _named(self) -> str | None:
+        return None if self.local else self.stack_name
+
+    @cached_property
+    def name(self) -> str:
+        """What to call it in a sentence."""
+        if self.api_url and not self._stack_is_meant:
+            return self.api_url
+        return LOCAL if self.stack.is_local else f"stack {self.stack.name}"
+
+    @cached_property
+    def session(self) -> "Session":
+        """The caller's credentials and region, as every AWS tool reads them."""
+        # Not boto3's: that takes as long again to import, and adds nothing that is used here.
+        from botocore.session import Session
+
+        session = Session(profile=self.profile)
+        if self.region:
+            session.set_config_variable("region", self.region)
+        return session
+
+    @cached_property
+    def stack_session(self) -> "Session":
+        """Credentials and region for where the stack is."""
+        if not self.stack.is_local:
+            return self.session
+        from botocore.session import Session
+
+        session = Session()
+        session.set_credentials(self.stack.aws_access_key_id, self.stack.aws_secret_access_key)
+        session.set_config_variable("region", REGION)
+        return session
+
+    def client(self, service: str) -> Any:
+        """A client of an AWS service, where the stack is."""
+        endpoint = self.stack.endpoint_url or None
+        return self.stack_session.create_client(service, endpoint_url=endpoint)
+
+
+def _http(url: str) -> str:
+    if not url.startswith(("https://", "http://")):
+        raise Problem(f"{url} is not an address: it begins with https://", code=Exit.USAGE)
+    return url
+
+
+def _default_name() -> str:
+    """What `sam deploy` calls the stack."""
+    try:
+        config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+        name: str = config["default"]["global"]["parameters"]["stack_name"]
+    except (OSError, KeyError, tomllib.TOMLDecodeError):
+        hint = "Name it: --stack NAME, or JOBS_STACK=NAME"
+        raise Problem("Which stack? samconfig.toml names none.", hint=hint) from None
+    return name

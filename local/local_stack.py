@@ -1,0 +1,43 @@
+"""A local AWS with the real template deployed, for as long as a with statement lasts."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from job_runners.cli.stack import Stack
+from local.deploy import build, deploy
+from local.emulator import emulator
+from local.emulator_fixes import settle
+
+
+def _say_nothing(step: str) -> None:
+    pass
+
+
+@contextlib.contextmanager
+def local_stack(
+    home: Path,
+    parameters: Mapping[str, str] | None = None,
+    say: Callable[[str], None] = _say_nothing,
+    *,
+    enforcing: bool = False,
+    addresses: Sequence[str] = (),
+) -> Iterator[Stack]:
+    """Start, build, deploy, and at the end stop; every file is under `home`.
+
+    `parameters` override the template's. `say` is told of each step as it begins. `enforcing`
+    holds the functions to the policies of their roles. `addresses` are those of this machine that
+    it listens on beside loopback. Raises LocalProblem.
+    """
+    say("Starting the local AWS")
+    with emulator(home, enforcing=enforcing, addresses=addresses) as running:
+        try:
+            say("Building the functions for this machine")
+            built = build(running, home)
+            say("Deploying template.yaml")
+            stack = deploy(running, home, built, parameters or {})
+            say("Checking that a failing invoke is tried once and recorded once")
+            settle(stack)
+            yield stack
+        finally:
+            say("Stopping the local AWS and removing its files")

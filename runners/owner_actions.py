@@ -1,0 +1,79 @@
+"""What its owner may do with a job: cancel it, have it done again, delete it."""
+
+from typing import Any
+
+from errors import MissingObject, PreconditionFailed, RunnerCannotResend, WrongState
+from runners import telemetry
+from runners.base import Send
+from runners.dispatch import send_if_unclaimed
+from runners.registry import registry
+from store import blobs, owner_verbs
+from store.job_request import JobRequest, Status
+from work import context
+
+_TRIES = 3  # a job may move between the read and the write, but not for ever
+
+
+def cancel(row: JobRequest) -> JobRequest:
+    """Stop a job: at once if nobody works on it, else at its next written checkpoint, or when its
+    leg or attempt ends. The row returned is cancelled, or says that it was asked to.
+
+    Raises WrongState if it has ended otherwise, PreconditionFailed if it is gone.
+    """
+    for _ in range(_TRIES):
+        if row.status is Status.CANCELLED:
+            return row
+        if row.status.finished:
+            raise WrongState(row.id, str(row.status), "cancelled", "that has not ended")
+        running = row.status is Status.RUNNING
+        try:
+            stop = owner_verbs.request_cancel if running else owner_verbs.cancel
+            row = stop(row, by=context.recorded_author())
+            telemetry.cancelled_by_owner(row)
+            return row
+        except PreconditionFailed as refused:
+            if refused.row is None:
+                raise
+            row, last = refused.row, refused
+    raise last
+
+
+def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobRequest:
+    """Do a failed or cancelled job again, from its cursor; if `payload` is another than it had,
+    from the start.
+
+    Raises WrongState, InvalidPayload, UnknownJobType, MissingObject if its payload is gone,
+    RunnerCannotResend if nothing could send it, PreconditionFailed if it moved meanwhile.
+    """
+    if row.status not in (Status.FAILED, Status.CANCELLED):
+        raise WrongState(row.id, str(row.status), "retried", "that has failed or was cancelled")
+    job = registry().job(row.job_type)
+    if send is None:
+        raise RunnerCannotResend(row.job_type, "is to be sent again")
+    if payload is not None:
+        registry().new_job_payload(row.job_type, payload)
+    most = job.retry.max_attempts if job.retry else 1
+    if payload is not None and _has(row, payload):
+        payload = None
+    by = context.recorded_author()
+    row = owner_verbs.requeue(row, max_attempts=most, payload=payload, by=by)
+    telemetry.queued_again(row)
+    send_if_unclaimed(row, send)
+    return row
+
+
+def _has(row: JobRequest, payload: Any) -> bool:
+    try:
+        own = blobs.get(row.payload, row.payload_key)
+    except MissingObject:
+        return False
+    return blobs.canonical_json(own) == blobs.canonical_json(payload)
+
+
+def delete(row: JobRequest) -> None:
+    """Forget a finished job, with its payload, result and files. Raises WrongState if it has not
+    ended, PreconditionFailed if it moved meanwhile."""
+    if not row.status.finished:
+        raise WrongState(row.id, str(row.status), "deleted", "that has ended; cancel it first")
+    owner_verbs.delete(row)
+    telemetry.deleted(row)

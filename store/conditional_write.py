@@ -1,0 +1,225 @@
+"""How a verb changes a JobRequest: its precondition goes with the write, and no lost response
+makes it land twice or look as if it had not.
+
+A write whose response is lost is repeated by botocore and then fails its own condition. So a
+refused verb reads the row once: if the row shows that this very write landed, that is success.
+"""
+
+from collections.abc import Callable
+from secrets import SystemRandom
+from typing import Any, TypeVar
+
+from pynamodb.exceptions import PynamoDBException, TransactWriteError, UpdateError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+from pynamodb.models import Model
+from pynamodb.transactions import TransactWrite
+
+import clock
+from aws.errors import condition_failed, conflicts
+from errors import PreconditionFailed
+from settings import settings
+from store.job_request import JobRequest, Lane, Status, due_shard, sort_key
+from store.queries import read
+
+# How long a row waits before the timer looks whether its message arrived.
+GRACE = clock.MINUTE
+
+# Writes of one item that meet, one of them in a transaction: the loser tries again after up to this
+# many seconds.
+_CONFLICT_TRIES = 4
+_CONFLICT_PAUSE = 0.1
+
+_T = TypeVar("_T")
+
+
+def write(
+    verb: str,
+    job: JobRequest,
+    actions: list[Action],
+    condition: Condition,
+    *,
+    already_applied: Callable[[JobRequest], bool],
+) -> JobRequest:
+    """Change the row if the condition holds; returns it as it is then.
+
+    `already_applied` tells, of a row that refused, whether it shows this very write. Raises
+    PreconditionFailed.
+    """
+    try:
+        retry_on_conflict(lambda: job.update(actions, condition))
+    except UpdateError as error:
+        if not condition_failed(error):
+            raise
+        row = read(job.id)
+        if row is None or not already_applied(row):
+            raise refused(verb, job.id, row) from error
+        return row
+    return job
+
+
+def write_with(
+    verb: str,
+    job: JobRequest,
+    actions: list[Action],
+    condition: Condition,
+    *,
+    already_applied: Callable[[JobRequest], bool],
+    put: Model | None = None,
+    drop: Model | None = None,
+) -> JobRequest:
+    """As `write`, in one transaction with a record that is put and one that is dropped. Its
+    response carries no row, so it costs a read too."""
+
+    def transact() -> None:
+        with TransactWrite(connection=JobRequest.connection()) as transaction:
+            if drop is not None:
+                transaction.delete(drop)
+            if put is not None:
+                transaction.save(put)
+            transaction.update(job, actions, condition)
+
+    try:
+        retry_on_conflict(transact)
+    except TransactWriteError as error:
+        if not condition_failed(error):
+            raise
+        row = read(job.id)
+        if row is None or not already_applied(row):
+            raise refused(verb, job.id, row) from error
+        return row
+    row = read(job.id)
+    if row is None:
+        raise refused(verb, job.id, None)
+    return row
+
+
+def retry_on_conflict(write: Callable[[], _T]) -> _T:
+    """The write, tried again where it only met another one of the same item."""
+    for _ in range(_CONFLICT_TRIES - 1):
+        try:
+            return write()
+        except PynamoDBException as error:
+            if not conflicts(error):
+                raise
+            clock.sleep(SystemRandom().uniform(0, _CONFLICT_PAUSE))
+    return write()
+
+
+def refused(verb: str, job_id: str, row: JobRequest | None) -> PreconditionFailed:
+    """The error of a verb that the row, as read afterwards, did not let through."""
+    return PreconditionFailed(verb, job_id, "gone" if row is None else row.state, row)
+
+
+# --- what verbs do ------------------------------------------------------------------------------
+
+
+def queued(job: JobRequest, lane: Lane) -> list[Action]:
+    """Any worker may claim the row, and the timer looks whether one did."""
+    return [*queued_as_before(job, lane), JobRequest.queued_at.set(clock.now())]
+
+
+def queued_as_before(job: JobRequest, lane: Lane) -> list[Action]:
+    """As `queued`, of a row that has waited since it was queued: `queued_at` stays."""
+    now = clock.now()
+    return [
+        JobRequest.status.set(Status.QUEUED),
+        *due(job, now + GRACE, lane),
+        JobRequest.lease_until.remove(),
+        JobRequest.updated_at.set(now),
+    ]
+
+
+def due(job: JobRequest, due_at: int, lane: Lane) -> list[Action]:
+    """The row wants attention then, of the kind that its lane says."""
+    return [
+        JobRequest.due_at.set(due_at),
+        JobRequest.due_shard.set(due_shard(job.id, lane)),
+    ]
+
+
+def waiting(job: JobRequest, brake: str, since: int, due_at: int) -> list[Action]:
+    """The row is held back by a brake, until it is admitted."""
+    now = clock.now()
+    return [
+        JobRequest.status.set(Status.WAITING),
+        JobRequest.waiting_since.set(since),
+        JobRequest.held_by.set(brake),
+        *due(job, due_at, Lane.PARKED),
+        JobRequest.lease_until.remove(),
+        JobRequest.updated_at.set(now),
+    ]
+
+
+def finished(status: Status) -> list[Action]:
+    """The row leaves the due index for good. Token and send id stay: they tell whose outcome it is,
+    to a late message and to a write whose response was lost."""
+    now = clock.now()
+    return [
+        JobRequest.status.set(status),
+        JobRequest.finished_at.set(now),
+        JobRequest.updated_at.set(now),
+        JobRequest.expires_at.set((now + settings().retention_days * clock.DAY) // clock.SECOND),
+        JobRequest.due_at.remove(),
+        JobRequest.due_shard.remove(),
+        JobRequest.lease_until.remove(),
+        JobRequest.waiting_since.remove(),
+        JobRequest.held_by.remove(),
+    ]
+
+
+def failed(job: JobRequest, error: dict[str, Any]) -> list[Action]:
+    """Finished, with an error, and listed among its organisation's failed ones."""
+    return [
+        *finished(Status.FAILED),
+        JobRequest.error.set(error),
+        JobRequest.failed_organization.set(job.organization_id),
+        JobRequest.failed_key.set(sort_key(clock.now(), job.id)),
+    ]
+
+
+# --- what verbs start from ------------------------------------------------------------------------
+
+
+def owned_by_claim(job: JobRequest) -> Condition:
+    """It runs, under the claim that we have."""
+    condition: Condition = (JobRequest.status == Status.RUNNING) & (
+        JobRequest.claim_token == job.claim_token
+    )
+    return condition
+
+
+def lease_expired(job: JobRequest) -> Condition:
+    """It runs under a claim whose lease, as read, is over."""
+    condition: Condition = (
+        owned_by_claim(job)
+        & (JobRequest.lease_until == job.lease_until)
+        & (JobRequest.lease_until < clock.now())
+        & (JobRequest.due_at == job.due_at)
+    )
+    return condition
+
+
+def attempts_left() -> Condition:
+    """It may be tried again."""
+    condition: Condition = JobRequest.attempt < JobRequest.max_attempts
+    return condition
+
+
+def not_cancelled() -> Condition:
+    """Its owner has not asked for it to stop."""
+    condition: Condition = JobRequest.cancel_requested.does_not_exist()
+    return condition
+
+
+def as_read(job: JobRequest) -> Condition:
+    """It is where it was when it was read, and under the same claim."""
+    condition: Condition = (JobRequest.status == job.status) & _same(
+        JobRequest.claim_token, job.claim_token
+    )
+    return condition
+
+
+def _same(attribute: Any, seen: Any) -> Condition:
+    condition: Condition = attribute.does_not_exist() if seen is None else attribute == seen
+    return condition

@@ -1,0 +1,247 @@
+"""The boundary between code and AWS, where a hostile Lambda does most of its harm.
+
+Before a call it kills, throttles, or lets the world go on meanwhile; after one that has landed it
+kills, or loses the response.
+"""
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+from unittest.mock import patch
+
+from botocore import UNSIGNED
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.retries.quota import RetryQuota
+from moto.core.models import botocore_stubber
+from moto.dynamodb.models.utilities import dynamo_json_dump
+
+from aws import clients
+from testing import moto_direct
+from testing.moto_direct import Row, plain
+from testing.simulation.faults import Fault
+from testing.simulation.invocation import Invocation
+from testing.simulation.simulated_lambda import SimulatedLambda
+
+_SERVICES = ("dynamodb", "lambda", "s3", "sqs")
+_SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"
+_WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
+_LAG = 120_000  # ms that an index is behind its table, at most
+
+
+class FaultInjector:
+    """Every call to AWS, of whoever runs in a world."""
+
+    def __init__(self, world: SimulatedLambda) -> None:
+        self._world = world
+        self._losing = False  # the response of the call under way
+        self._unanswered: set[int] = set()  # invocations, by depth, whose call gets no answer
+        self._quotas: dict[tuple[object, int], int] = {}  # of machines: retries that they have left
+        self._index: dict[str, tuple[int, int, Any]] = {}  # by query: when, and what it found
+
+    @contextmanager
+    def standing(self) -> Iterator[None]:
+        """Calls made inside go through here."""
+        hooks = [
+            (clients.client(service).meta.events, f"{event}.{service}", hook)
+            for service in _SERVICES
+            for event, hook in (
+                ("before-send", self._before_send),
+                ("before-call", self._before_call),
+                ("needs-retry", self._after_response),
+                ("choose-signer", _choose_signer),
+            )
+        ]
+        for events, event, hook in hooks:
+            events.register_first(event, hook)
+        try:
+            with (
+                patch.object(botocore_stubber, "enabled", False),  # moto answers through us
+                patch.object(RetryQuota, "acquire", self._retries_of_machine(RetryQuota.acquire)),
+                patch.object(RetryQuota, "release", self._retries_of_machine(RetryQuota.release)),
+            ):
+                yield
+        finally:
+            for events, event, hook in hooks:
+                events.unregister(event, hook)
+
+    def _retries_of_machine(self, call: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
+        """As botocore does it, but that each machine has its own to spend, and every history
+        begins with all of them."""
+
+        def of_machine(quota: Any, amount: int) -> Any:
+            if Fault.RETRY_QUOTA not in self._world.faults:
+                return True
+            key = (self._world.machine, id(quota))
+            quota._available_capacity = self._quotas.get(key, quota._max_capacity)
+            done = call(quota, amount)
+            self._quotas[key] = quota._available_capacity
+            return done
+
+        return of_machine
+
+    def _before_call(self, **_: Any) -> None:
+        """Code makes a call, which botocore may repeat."""
+        self._unanswered.discard(len(self._world.stack))
+
+    def _before_send(self, request: Any, event_name: str, **_: Any) -> AWSResponse:
+        world = self._world
+        world.check_alive("before a call")
+        if (fault := self._fault(event_name)) is not None:
+            return fault
+        # More kindness than harm, or nothing would ever get anywhere. Most of the harm is for those
+        # that work: they stand still, are overtaken, and meet what is left of a killed successor.
+        working = bool(world.stack) and world.stack[-1].name == "worker"
+        kindness = (7 if len(world.stack) == 1 else 3) if working else 21
+        match world.chance("before a call", kindness + 3) - kindness:
+            case 0:
+                world.kill("before a call")
+            case 1 if len(world.stack) < 3:
+                world.meanwhile()
+            case 2:
+                world.figures["throttled"] += 1
+                return _refusal(event_name, 400)
+        answer = self._take(request, event_name)
+        self._lose_answer(event_name)
+        return answer
+
+    def _fault(self, event_name: str) -> AWSResponse | None:
+        """The refusal that a call meets at this time, or botocore's error."""
+        world = self._world
+        _, service, operation = event_name.split(".")
+        if len(world.stack) in self._unanswered:
+            raise world.storms.network_error(service, "does not answer")
+        if world.stack and world.fault(Fault.STORM, "a storm at a call", 60):
+            world.figures["storms"] += 1
+            world.storms.begin(world.chance, service)
+        status = world.storms.meet(service)
+        if status is not None:
+            world.figures["met a storm"] += 1
+            return _refusal(event_name, status)
+        if world.fault(Fault.NETWORK, "the network before", 60):
+            raise world.storms.network_error(
+                service,
+                ("can't be reached", "does not answer")[world.chance("how the network fails", 2)],
+            )
+        if operation in _WRITES and world.fault(Fault.CONFLICT, "a conflict", 40):
+            return _conflict(operation)
+        return None
+
+    def _lose_answer(self, event_name: str) -> None:
+        """What landed is not answered: this time, or however often it is repeated."""
+        world = self._world
+        service = event_name.split(".")[1]
+        if world.fault(Fault.NO_ANSWER, "no answer", 80):
+            self._unanswered.add(len(world.stack))
+        elif not world.fault(Fault.NETWORK, "the network after", 60):
+            return
+        raise world.storms.network_error(service, "does not answer")
+
+    def _take(self, request: Any, event_name: str) -> AWSResponse:
+        """The call lands."""
+        if ".s3." in event_name:
+            with patch.object(botocore_stubber, "enabled", True):
+                return cast(AWSResponse, botocore_stubber(event_name, request))
+        if "SendMessage" in str(request.headers.get("X-Amz-Target", "")):
+            call = json.loads(request.body)
+            self._world.take_delayed(json.loads(call["MessageBody"]), call["DelaySeconds"])
+            return _answer(200, {"MessageId": "m"})
+        if str(request.url).endswith("/invocations"):
+            self._world.take_invoke(json.loads(request.body))
+            return _answer(202, None)
+        operation = event_name.split(".")[2]
+        if operation == "Query" and (old := self._lagging(request)) is not None:
+            return _answer(200, old)
+        status, body = moto_direct.answer(request)
+        if status == 200:
+            self._landed(operation, json.loads(request.body), body)
+        return _answer(status, body)
+
+    def _lagging(self, request: Any) -> Any:
+        """What the due index said when it was asked last, if that is not long ago; or None."""
+        world, call = self._world, json.loads(request.body)
+        if call.get("IndexName") != "due" or Fault.INDEX_LAG not in world.faults:
+            return None
+        by_kind = {
+            k: v for each in call["ExpressionAttributeValues"].values() for k, v in each.items()
+        }
+        shard, until = by_kind["S"], int(by_kind["N"])
+        then, until_then, found = self._index.get(shard, (0, 0, None))
+        recent = world.time - then <= _LAG and until_then <= until
+        if found is not None and recent and world.fault(Fault.INDEX_LAG, "the index lags", 4):
+            return found
+        _, found = moto_direct.answer(request)
+        self._index[shard] = (world.time, until, found)
+        return found
+
+    def _landed(self, operation: str, call: dict[str, Any], body: dict[str, Any]) -> None:
+        self._world.on_landed(operation, call)
+        if operation == "UpdateItem" and call["TableName"] == "jobs" and self._world.stack:
+            self._saw_write(self._world.stack[-1], plain(body["Attributes"]))
+        if operation == "TransactWriteItems" and self._world.stack:
+            for update in (each["Update"] for each in call["TransactItems"] if "Update" in each):
+                row = moto_direct.row(update["TableName"], update["Key"])
+                self._saw_write(self._world.stack[-1], row)
+
+    def _after_response(self, response: Any, **_: Any) -> int | None:
+        world = self._world
+        if response is None or response[0].status_code >= 300:
+            self._losing = False
+            return None
+        match world.chance("after a call", 24):
+            case 22:
+                world.kill("after a call")
+            case 23 if not self._losing:
+                world.figures["responses lost"] += 1
+                self._losing = True
+                return 0  # botocore sends it again at once
+        self._losing = False
+        return None
+
+    def _saw_write(self, invocation: Invocation, row: Row) -> None:
+        claimed = row["status"] == "running"  # and not held back instead
+        if invocation.name == "worker" and invocation.claim is None and claimed:
+            invocation.claim = row.get("claim_token")
+            self._world.claims[row["claim_token"]] = invocation
+        self._world.on_write(invocation, row)
+
+
+def _choose_signer(event_name: str, **_: Any) -> Any:
+    """Only moto's S3 reads signatures, and making them takes a tenth of a history's time."""
+    return None if ".s3." in event_name else UNSIGNED
+
+
+def _refusal(event_name: str, status: int) -> AWSResponse:
+    if ".s3." in event_name:
+        return AWSResponse("", 503, HTTPHeaders(), _Raw(_SLOW_DOWN))
+    kind = "ThrottlingException" if status == 400 else "InternalServerError"
+    return _answer(status, {"__type": kind, "message": "not now"})
+
+
+def _conflict(operation: str) -> AWSResponse:
+    """The write met a transaction of the same item."""
+    if operation != "TransactWriteItems":
+        return _answer(400, {"__type": "TransactionConflictException", "message": "conflict"})
+    reasons = [{"Code": "None"}, {"Code": "TransactionConflict", "Message": "conflict"}]
+    return _answer(
+        400,
+        {
+            "__type": "TransactionCanceledException",
+            "Message": "Transaction cancelled: [None, TransactionConflict]",
+            "CancellationReasons": reasons,
+        },
+    )
+
+
+def _answer(status: int, body: Any) -> AWSResponse:
+    text = b"" if body is None else dynamo_json_dump(body).encode()
+    return AWSResponse("", status, HTTPHeaders(), _Raw(text))
+
+
+class _Raw(io.BytesIO):
+    """As much of a urllib3 response as botocore reads."""
+
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        yield self.read()

@@ -1,0 +1,324 @@
+"""One history: a few jobs dispatched into a hostile Lambda, watched until every one has ended."""
+
+import os
+import random
+import uuid
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Set
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Any, Self
+from unittest.mock import patch
+
+import clock
+import handlers.timer
+import runners
+from aws import bucket
+from aws.errors import AWS_ERRORS
+from errors import DoNotRetry, JobRunnersError, RetryAfter
+from runners import telemetry, timer
+from runners.base import JobData
+from runners.messages import TaskMessage
+from store import blobs, job_request, pauses, steps
+from testing import moto_direct
+from testing.aws import WORKER, mocked_aws
+from testing.moto_direct import Row
+from testing.simulation import simulated_work
+from testing.simulation.fault_injector import FaultInjector
+from testing.simulation.faults import DEFAULT, Fault
+from testing.simulation.invariant_checker import FINISHED, InvariantChecker, Violation
+from testing.simulation.operators import Operators
+from testing.simulation.simulated_lambda import Choose, SimulatedLambda
+from testing.simulation.simulated_work import BALLAST, CHILD, JOBS, TASKS, Errand, Steps
+from testing.simulation.task_checker import TaskChecker
+from work import retry
+from work.running_job import RunningJob
+from work.signals import LegOver, Paused, TimeOver
+
+_SHARDS = 1
+_UNCLAIMED_AT_MOST = 1  # so that a second row of a backlog has to wait for its turn
+
+
+@contextmanager
+def stage() -> Iterator[None]:
+    """The AWS that histories play on. One serves any number of them, one after the other."""
+    environment = {
+        "EXTENSIONS": "testing.simulation.simulated_work",
+        "JOB_RUNNER": "lambda-async",
+        "WORKER_LAMBDA_FUNCTION_NAME": WORKER,
+        "DELAY_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/delay",
+    }
+    telemetry.logger.setLevel("CRITICAL")
+    with (
+        mocked_aws(environment),
+        Path(os.devnull).open("w") as nowhere,
+        redirect_stdout(nowhere),  # metrics
+        warnings.catch_warnings(action="ignore"),  # of Powertools, for ticks that were killed
+        # A tick asks every shard: with fewer, a history takes half the time.
+        patch.object(job_request, "DUE_SHARDS", _SHARDS),
+        patch.object(timer, "UNCLAIMED_AT_MOST", _UNCLAIMED_AT_MOST),
+        patch.object(handlers.timer, "_THREADS", 1),  # the same answers give the same history
+    ):
+        runners.get_job_runner()
+        yield
+    telemetry.logger.setLevel("INFO")
+
+
+def play_seed(seed: int, faults: Set[Fault] = DEFAULT) -> Counter[str]:
+    """Play the history of a seed on the stage; returns its figures. The message of a Violation says
+    how to play it again."""
+    source = random.Random(seed)  # noqa: S311 - repeatable is what it should be
+    try:
+        with History(lambda what, n: source.randrange(n), faults) as history:
+            for _ in range(1 + history.choose("jobs", 3)):
+                history.dispatch()
+            for _ in range(history.choose("tasks", 3)):
+                history.dispatch_task()
+            for _ in range(history.choose("steps", 20)):
+                history.world.step()
+            return history.end()
+    except Violation as broken:
+        again = f"{broken}\nagain: python -m testing.chaos --seed {seed}"
+        raise Violation(again, broken.figures) from broken
+
+
+def told(figures: Counter[str]) -> str:
+    """Figures in words; what matters most last, and even if it is none."""
+    counted = ("lost", "doubled", "tasks lost")
+    names = [*sorted(figures.keys() - set(counted)), *counted]
+    return ", ".join(f"{name}: {figures[name]:,}" for name in names)
+
+
+class History:
+    """The jobs of one history, what they did, and who watches. Entered, it is under way."""
+
+    def __init__(self, choose: Choose, faults: Set[Fault] = DEFAULT) -> None:
+        self.choose = choose
+        self.world = SimulatedLambda(choose, worker_timeout=60, faults=faults)
+        self.witness = InvariantChecker(
+            self.world, {name: job.max_legs for name, job in JOBS.items()}
+        )
+        attempts = {
+            name: task.retry.max_attempts if task.retry else 1 for name, task in TASKS.items()
+        }
+        self.tasks = TaskChecker(self.world, attempts, self.witness.broken)
+        self.people = Operators(self.world, self._ask_again, self._another_payload)
+        # By job, how often it was done again, and what it was asked to do.
+        self.done: dict[tuple[str, int, str], list[int]] = {}
+        self.ids: dict[str, set[str]] = {}  # of what must be one job
+        self.payloads: dict[str | None, list[Steps]] = {}  # of jobs, by campaign: each has its own
+        self.asked: list[JobData] = []  # under an idempotency key
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        simulated_work.enter(self)
+        source = random.Random(0)  # noqa: S311 - ids and waits are the same in every replay
+        self._stack.enter_context(self.world.running())
+        self._stack.enter_context(FaultInjector(self.world).standing())
+        self._stack.enter_context(patch.object(retry, "_RANDOM", source))
+        self._stack.enter_context(patch.object(telemetry, "task_failed", self._task_failed))
+        self._stack.enter_context(
+            patch("uuid.uuid4", lambda: uuid.UUID(int=source.getrandbits(128), version=4))
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for table in ("jobs", "coordination"):
+            moto_direct.clear(table)
+        pauses._cache = pauses._Cache()
+        moto_direct.empty("bucket")
+        self._stack.close()
+
+    def dispatch(self) -> None:
+        """A job, through the API, which may die between the save and the send."""
+        payload = Steps(
+            ballast=("", BALLAST)[self.choose("ballast", 4) // 3],
+            steps=(4, 0, 1, 30)[self.choose("steps of the job", 4)],
+            seconds=(5, 0, 17, 70)[self.choose("seconds a step", 4)],
+            checkpoints=self.choose("checkpoints", 4) < 3,
+            named=self.choose("named steps", 3) == 2,
+        )
+        campaign = str(len(self.payloads))
+        self.payloads[campaign] = [payload]
+        data = JobData(
+            job_type=("hostile_once", "hostile_again")[self.choose("tagged", 2)],
+            campaign_id=campaign,
+            payload=payload.model_dump(),
+            delay=(0, 0, 30, 700, 2000)[self.choose("delay", 5)],
+            idempotency_key=(None, campaign)[self.choose("idempotency key", 3) // 2],
+        )
+        times = 2 if data.idempotency_key else 1  # as a caller does who got no answer
+        if data.idempotency_key:
+            self.asked.append(data)
+        for _ in range(times):
+            self.world.invoke("api", lambda: self._accept(data))
+
+    def _ask_again(self) -> None:
+        """The same request again; once its job has expired, the key may be used for another."""
+        if not self.asked:
+            return
+        number = self.choose("which request", len(self.asked))
+        data = self.asked[number]
+        ids = self.ids.get(f"request {data.idempotency_key}", set())
+        rows = [row for row in self._rows() if row["id"] in ids]
+        if all(row.get("expires_at", 10**12) * clock.SECOND <= self.world.time for row in rows):
+            campaign = str(len(self.payloads))
+            payload = Steps(steps=1 + self.choose("steps of the other", 3), named=True)
+            self.payloads[campaign] = [payload]
+            data = data.model_copy(
+                update={
+                    "job_type": ("hostile_once", "hostile_again")[self.choose("tagged", 2)],
+                    "campaign_id": campaign,
+                    "payload": payload.model_dump(),
+                }
+            )
+            self.asked[number] = data
+        self.world.invoke("api", lambda: self._accept(data))
+
+    def _another_payload(self, row: job_request.JobRequest) -> dict[str, Any]:
+        """For a job that is retried by hand: what it shall do instead."""
+        payloads = self.payloads[row.campaign_id]
+        payloads.append(Steps(steps=2 + len(payloads), named=True))
+        return payloads[-1].model_dump()
+
+    def _accept(self, data: JobData) -> None:
+        job_id = runners.get_job_runner().dispatch_job(data).id
+        if job_id not in self.witness.deleted:
+            self.witness.accepted.add(job_id)
+        if data.idempotency_key:
+            self._is_one_job(f"request {data.idempotency_key}", job_id)
+
+    def _is_one_job(self, what: str, job_id: str) -> None:
+        if len(self.ids.setdefault(what, set()) | {job_id}) > 1:
+            self.witness.broken(f"{what} is more than one job")
+        self.ids[what].add(job_id)
+
+    def dispatch_task(self) -> None:
+        """A task, through the API: once that has answered, it was sent."""
+        name = ("hostile_errand_once", "hostile_errand_again")[self.choose("tagged", 2)]
+        payload = {"seconds": (0, 5, 70)[self.choose("seconds of the task", 3)]}
+        self.world.invoke("api", lambda: self._accept_task(name, payload))
+
+    def _accept_task(self, name: str, payload: dict[str, Any]) -> None:
+        before = len(self.tasks.accepted)
+        runners.get_job_runner().dispatch_task(name, payload)
+        if len(self.tasks.accepted) == before:
+            self.witness.broken(f"the task {name} was accepted and not sent")
+
+    def end(self) -> Counter[str]:
+        """Let the world rest, and every job end; returns the figures. Raises Violation."""
+        self.world.rest(self._unfinished, first=self.people.resume_all)
+        rows = self._rows()
+        self.witness.check_ended(rows)
+        self.tasks.check_ended()
+        figures = self.world.figures
+        for row in rows:
+            self._check_work(row)
+            figures[row["status"]] += 1
+        figures["jobs"] = len(self.witness.accepted)
+        figures["tasks"] = len(self.tasks.accepted)
+        figures["tasks lost"] = len(self.tasks.lost)
+        figures["rescues"] = self.witness.settled
+        figures["lost"] = len(self.witness.lost)
+        figures["doubled"] = len(self.witness.doubled)
+        if self.witness.violations:
+            raise Violation(self.witness.violations[0], figures)
+        return figures
+
+    def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
+        """What the jobs of a history do."""
+        self.witness.started(job.id, job.attempt, job.leg)
+        if payload not in (*self.payloads[job.campaign_id], CHILD):
+            self.witness.broken(f"the payload of job {job.id} is not what it was")
+        key = (job.id, self.witness.runs[job.id], payload.model_dump_json())
+        done = self.done.setdefault(key, [])
+        for step in range(job.cursor or 0, payload.steps):
+            self.world.spend(payload.seconds)
+            if job.time_left() == 0:
+                self.witness.excused(job.id)
+                raise TimeOver  # as the alarm would, which counts another time
+            self.people.perhaps_cancel(job.id)
+            self._perhaps_fail("a step", 40, job.id)
+            if payload.named:
+                self._take_named_step(job, step)
+            done.append(step)
+            if payload.checkpoints:
+                try:
+                    job.checkpoint(step + 1, progress=100 * step / payload.steps)
+                except (LegOver, Paused):
+                    self.witness.leg_ended(job.id)
+                    raise
+        self.witness.returned(job.id)
+        return payload.model_dump()
+
+    def _take_named_step(self, job: RunningJob, step: int) -> None:
+        try:
+            self._take_named(job, step)
+        except (*AWS_ERRORS, JobRunnersError):
+            self.witness.excused(job.id)  # a step that could not be kept is the job's own failure
+            raise
+
+    def _take_named(self, job: RunningJob, step: int) -> None:
+        def effect() -> int:
+            # One that was overtaken since it looked can't know: its claim is gone.
+            if steps.find(job._row, f"step {step}") and self.witness.has_claim(job.id):
+                self.witness.broken(f"step {step} of job {job.id} was taken again")
+            self.world.spend(1)
+            return step
+
+        if job.step(str(step), effect) != step:
+            self.witness.broken(f"step {step} of job {job.id} is not what it was")
+        if step == 0:
+            child = job.dispatch("hostile_once", CHILD, key="child")
+            self._is_one_job(f"the child of {job._row.beginning}", child)
+            self.world.figures["children"] += 1
+
+    def run_errand(self, payload: Errand) -> None:
+        """What the tasks of a history do."""
+        task_id = self.world.stack[-1].message["id"]
+        self.tasks.ran(task_id)
+        self.world.spend(payload.seconds)
+        bucket.put_bytes(f"errands/{task_id}", b"done")
+        self._perhaps_fail("an errand", 10)
+        self.tasks.done[task_id] += 1
+
+    def _task_failed(self, message: TaskMessage, _error: BaseException) -> None:
+        self.tasks.failed[message.id] += 1
+
+    def _perhaps_fail(self, what: str, n: int, job_id: str | None = None) -> None:
+        if self.world.resting:
+            return
+        luck = n - self.choose(what, n)
+        if job_id and luck <= 3:
+            self.witness.excused(job_id)
+        match luck:
+            case 3:
+                raise ValueError("no luck")
+            case 2:
+                raise RetryAfter(self.choose("asked to wait", 3) * 700.0)
+            case 1:
+                raise DoNotRetry("hopeless")
+
+    def _check_work(self, row: Row) -> None:
+        """An untagged job took no step twice; one that succeeded left none out."""
+        runs = {key[1:]: done for key, done in self.done.items() if key[0] == row["id"]}
+        for done in runs.values():
+            if row["max_attempts"] == 1 and len(done) != len(set(done)):
+                self.witness.broken(f"untagged job {row['id']} took a step twice: {done}")
+        if row["status"] == "succeeded":
+            result = blobs.get(row.get("result"), row.get("result_key"))
+            asked = [*self.payloads[row["campaign_id"]], CHILD]
+            if result not in [payload.model_dump() for payload in asked]:
+                self.witness.broken(f"the result of job {row['id']} is not what it returned")
+            wanted = Steps(**result).model_dump_json()
+            done = [step for (_, what), run in runs.items() if what == wanted for step in run]
+            if set(done) != set(range(result["steps"])):
+                self.witness.broken(f"job {row['id']} succeeded without taking every step: {done}")
+
+    def _rows(self) -> list[Row]:
+        return moto_direct.rows("jobs")
+
+    def _unfinished(self) -> list[int]:
+        rows = [row for row in self._rows() if row["status"] not in FINISHED]
+        return [row.get("due_at", self.world.time) for row in rows]

@@ -1,0 +1,260 @@
+"""Watches every write to a JobRequest, and every start of a job, and says what must not be."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+
+from store.pauses import CACHED
+from store.verbs import CLAIM_TOLERANCE
+from testing.moto_direct import Row, plain
+from testing.simulation.invocation import WELL, Invocation
+from testing.simulation.operators import Brakes
+from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
+
+FINISHED = ("succeeded", "failed", "cancelled")
+# Errors of jobs that nobody could start, or that went on for ever.
+_OF_THEMSELVES = ("NeverStarted", "HeldTooLong", "TypeForgotten", "LegsSpent")
+_LAST_TRIES = 25.0  # seconds: who has not been answered for so long may give up at its end
+_WAITING = ("scheduled", "waiting", "queued", "retryable")
+
+
+class Violation(AssertionError):
+    """A promise was broken, in a history with these figures."""
+
+    def __init__(self, promise: str, figures: Counter[str]) -> None:
+        super().__init__(promise)
+        self.figures = figures
+
+
+class InvariantChecker:
+    """What is known of every job, from outside."""
+
+    def __init__(self, world: SimulatedLambda, max_legs: Mapping[str, int]) -> None:
+        self._world = world
+        self._max_legs = max_legs  # by job type
+        self.rows: dict[str, Row] = {}
+        self.settled = 0  # by the timer or by a failure record
+        self.accepted: set[str] = set()  # jobs whose row was saved, or whose dispatch returned one
+        self.doubled: set[str] = set()  # untagged jobs of which a leg started twice
+        self.lost: set[str] = set()  # accepted jobs without an outcome, once all is quiet
+        self._open: dict[str, tuple[int, int]] = {}  # the leg that started last and has not ended
+        self.violations: list[str] = []
+        self.deleted: set[str] = set()  # by people
+        self.runs: Counter[str] = Counter()  # by job: how often people had it done again
+        self._brakes = Brakes(world)
+        self._reasons: Counter[str] = Counter()  # by job: what there was to send it for
+        self._claimers: dict[str, list[Invocation]] = {}  # by job, since it was asked for anew
+        self._excused: set[str] = set()  # jobs that may fail: their function was made to
+        self._returned: dict[str, Invocation] = {}  # by job: in which its function returned
+        world.on_write = self.saw
+        world.on_landed = self._landed
+        world.on_end = self._ended
+
+    def broken(self, promise: str) -> None:
+        """A promise is. Not raised here: the code under test might answer for it."""
+        self.violations.append(promise)
+
+    # --- told by the job itself -------------------------------------------------------------------
+
+    def started(self, job_id: str, attempt: int, leg: int) -> None:
+        """A leg begins. Unless the one before it ended in an orderly way, it must be another
+        attempt's, which only jobs tagged for retry have."""
+        if self._world.stack[-1].zombie and not self.has_claim(job_id):
+            return  # it stood still from its claim on, and can write nothing any more
+        last = self._open.get(job_id)
+        if last is not None and last[0] >= attempt:
+            if self.rows[job_id]["max_attempts"] == 1:
+                self.doubled.add(job_id)
+            self.broken(f"leg {leg} of job {job_id} started twice in attempt {attempt}")
+        self._open[job_id] = (attempt, leg)
+
+    def has_claim(self, job_id: str) -> bool:
+        """Whether the job is whoever's runs now."""
+        claim = self._world.stack[-1].claim
+        return self.rows.get(job_id, {}).get("claim_token") == claim
+
+    def leg_ended(self, job_id: str) -> None:
+        """A leg has ended for the next one to begin."""
+        self._open.pop(job_id)
+
+    def excused(self, job_id: str) -> None:
+        """Its function was made to fail, or ran out of time: that may be its outcome."""
+        self._excused.add(job_id)
+
+    def returned(self, job_id: str) -> None:
+        """Its function has returned."""
+        self._returned[job_id] = self._world.stack[-1]
+
+    def _ended(self, invocation: Invocation) -> None:
+        """A worker that was not killed has recorded what its job returned, whatever AWS did, unless
+        a service stayed away until it ended."""
+        if self._world.storms.in_the_last(_LAST_TRIES):
+            invocation.no_chance = True
+        for job_id, its in [*self._returned.items()]:
+            if its is not invocation:
+                continue
+            del self._returned[job_id]
+            row = self.rows.get(job_id, {})
+            left = row.get("status") == "running" and row["claim_token"] == its.claim
+            if left and not (self._gone(its) or its.no_chance):
+                self.broken(f"job {job_id} returned, and its worker left it running: {its.ended}")
+
+    def _gone(self, invocation: Invocation) -> bool:
+        """Whether it was killed, or stood still until its time was over."""
+        late = invocation.ended is None and self._world.time >= invocation.deadline
+        return invocation.dead or invocation.zombie or late
+
+    # --- seen at the table ------------------------------------------------------------------------
+
+    def saw(self, invocation: Invocation, after: Row) -> None:
+        """A write to a job's row has landed: was it one that may be?"""
+        before = self.rows.get(after["id"])
+        self.rows[after["id"]] = after
+        self._check_row(after)
+        if before is not None:
+            self._check_change(invocation, before, after)
+            if after["status"] == "failed" != before["status"] and after["max_attempts"] == 1:
+                self._check_failed(invocation, after)
+
+    def _landed(self, operation: str, call: Row) -> None:
+        """A call that is no update of a row has landed."""
+        if operation == "PutItem" and call["TableName"] == "jobs":
+            row = plain(call["Item"])
+            self.deleted.discard(row["id"])
+            if (before := self.rows.get(row["id"])) is not None:
+                if before.get("expires_at", 10**12) * 1000 > self._world.time + 2 * SKEW:
+                    self.broken(f"job {row['id']} was saved over while it was {before['status']}")
+                self._begins_anew(row["id"])
+            self.rows[row["id"]] = row
+        elif operation == "DeleteItem" and call["TableName"] == "jobs":
+            job_id = call["Key"]["id"]["S"]
+            if (status := self.rows[job_id]["status"]) not in FINISHED:
+                self.broken(f"job {job_id} was deleted while it was {status}")
+            self.deleted.add(job_id)
+            del self.rows[job_id]
+            self._begins_anew(job_id)  # if there is one of this id again
+        elif operation == "PutItem" and call["Item"]["pk"]["S"] == "paused":
+            self._brakes.saw(plain(call["Item"]))
+
+    def check_ended(self, rows: list[Row]) -> None:
+        """Once all is quiet: every job has its outcome, and cost no more messages than it may."""
+        self.accepted |= {row["id"] for row in rows}
+        ended = {row["id"] for row in rows if row["status"] in FINISHED}
+        self.lost = self.accepted - ended - self.deleted
+        for row in rows:
+            job = f"job {row['id']} ({row['status']}, {row['attempt']}, {row['legs']})"
+            if row["status"] not in FINISHED:
+                self.broken(f"{job} was accepted and never ended: lost")
+            sends = self._world.sent[row["id"]]
+            if sends > 20 + 4 * self._reasons[row["id"]]:
+                self.broken(f"{job} was sent {sends} times")
+        for job_id in self.lost - {row["id"] for row in rows}:
+            self.broken(f"job {job_id} was accepted and is gone: lost")
+
+    def _begins_anew(self, job_id: str) -> None:
+        self.runs[job_id] += 1
+        self._open.pop(job_id, None)
+        self._claimers.pop(job_id, None)
+        self._excused.discard(job_id)
+
+    def _check_row(self, row: Row) -> None:
+        job = f"job {row['id']}"
+        if row["status"] not in FINISHED and "due_at" not in row:
+            self.broken(f"{job} is {row['status']} and not due: stranded")
+        if row["status"] in FINISHED and "due_at" in row:
+            self.broken(f"{job} is {row['status']} and still due")
+        if row["legs"] > self._max_legs[row["job_type"]]:
+            self.broken(f"{job} is in leg {row['legs']} of {self._max_legs[row['job_type']]}")
+        if row["attempt"] > row["max_attempts"]:
+            self.broken(f"{job} is in attempt {row['attempt']} of {row['max_attempts']}")
+
+    def _check_change(self, invocation: Invocation, before: Row, after: Row) -> None:
+        job = f"{invocation.name} on job {after['id']}"
+        change = (before["status"], after["status"])
+        if change[0] != change[1]:
+            self._reasons[after["id"]] += 1
+        if before["status"] in FINISHED:
+            self._check_done_again(job, invocation, before, after)
+            return
+        if after["attempt"] == before["attempt"] and after["progress"] < before["progress"]:
+            self.broken(f"{job}: progress from {before['progress']} to {after['progress']}")
+        if before.get("cancel_requested") and after["status"] in _WAITING:
+            self.broken(f"{job}: {change} after it was cancelled")
+        if before["status"] == "running":
+            self._check_end_of_claim(job, invocation, before, after)
+        elif after["status"] == "running":
+            self._check_claim(job, invocation, before)
+        elif change[0] != change[1]:
+            self._check_without_claim(job, invocation, *change)
+
+    def _check_done_again(self, job: str, invocation: Invocation, before: Row, after: Row) -> None:
+        """An outcome is for good, unless a person wants it otherwise."""
+        change = (before["status"], after["status"])
+        may_be = (("failed", "queued"), ("cancelled", "queued"))
+        if invocation.name != "api" or change not in may_be:
+            self.broken(f"{job}: {change} after its outcome")
+        self._begins_anew(after["id"])
+
+    def _check_claim(self, job: str, invocation: Invocation, before: Row) -> None:
+        early = before.get("run_at", 0) - self._world.now()
+        if before["status"] in ("retryable", "scheduled") and early > CLAIM_TOLERANCE:
+            self.broken(f"{job}: claimed {early} ms before its time")
+        self._claimers.setdefault(before["id"], []).append(invocation)
+        if before["status"] == "waiting":
+            self.broken(f"{job}: claimed while it was held back")
+        # By what it knew when it began: whoever stands still before the claim is told nothing.
+        held_since = self._brakes.held_since(before["job_type"], before["queue_name"])
+        if held_since is not None and invocation.started > held_since + CACHED + 2 * SKEW:
+            self.broken(f"{job}: started {invocation.started - held_since} ms into a pause")
+
+    def _check_failed(self, invocation: Invocation, row: Row) -> None:
+        """Nobody tries an untagged job again: that it failed must be true."""
+        error = json.loads(row["error"])
+        claimers = self._claimers.get(row["id"], [])
+        if row["id"] in self._excused or error["kind"] in _OF_THEMSELVES:
+            return
+        if any(self._gone(each) or each.no_chance for each in claimers):
+            return
+        if self._of_one_killed(invocation):
+            return
+        why = f"{error['kind']}: {error['message']}"
+        self.broken(f"{invocation.name} on job {row['id']}: failed without a reason: {why}")
+
+    def _check_without_claim(
+        self, job: str, invocation: Invocation, before: str, after: str
+    ) -> None:
+        held_back = before != "waiting" and after == "waiting"
+        self._world.figures["held back"] += held_back
+        let_go = before == "waiting" and after == "queued"
+        cancelled = after == "cancelled" and invocation.name == "api"
+        if not (held_back or let_go or cancelled or after == "failed"):
+            self.broken(f"{job}: {(before, after)} without a claim")
+
+    def _check_end_of_claim(
+        self, job: str, invocation: Invocation, before: Row, after: Row
+    ) -> None:
+        token = before["claim_token"]
+        if after["claim_token"] != token:
+            self.broken(f"{job}: claimed while it was running")
+        if after["status"] == "cancelled" and not before.get("cancel_requested"):
+            self.broken(f"{job}: cancelled, and nobody had asked for it")
+        if invocation.name == "worker" and invocation.claim != token:
+            self.broken(f"{job}: written by a worker that does not have it")
+        if invocation.name != "worker" and after["status"] != "running":
+            self._check_settled(job, invocation, self._world.claims[token])
+
+    def _check_settled(self, job: str, invocation: Invocation, claimer: Invocation) -> None:
+        """Settled by another than its claimer, who must be gone, and not have ended well."""
+        self.settled += 1
+        if claimer.ended == WELL and not (claimer.zombie or claimer.no_chance):
+            self.broken(f"{job}: its worker ended well and left it running")
+        alive = claimer.ended is None and self._world.time < claimer.deadline and not claimer.dead
+        if invocation.name == "timer" and alive:
+            self.broken(f"{job}: rescued from a worker that is alive")
+        if invocation.name == "failures" and alive and not self._of_one_killed(invocation):
+            self.broken(f"{job}: settled by a failure record under a worker that is alive")
+
+    def _of_one_killed(self, invocation: Invocation) -> bool:
+        """Whether it has the record of an invocation that was killed. That of a duplicate which was
+        killed before its claim can't be told from its claimer's."""
+        return invocation.cause is not None and invocation.cause.dead

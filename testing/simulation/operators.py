@@ -1,0 +1,138 @@
+"""The people of a history: they cancel, retry by hand, delete, pause and resume as they please.
+
+What they were promised is for the witness to say.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import runners
+from errors import JobRunnersError
+from runners import owner_actions, pausing
+from runners.base import Send
+from store import pauses, queries
+from store.job_request import JobRequest, Status
+from store.pauses import Kind
+from testing import moto_direct
+from testing.simulation.faults import Fault
+from testing.simulation.simulated_lambda import SimulatedLambda
+
+_BRAKES = [
+    (Kind.JOB_TYPE, "hostile_once"),
+    (Kind.JOB_TYPE, "hostile_again"),
+    (Kind.QUEUE, "default"),
+]
+_UNFINISHED = tuple(status for status in Status if not status.finished)
+_GIVEN_UP = (Status.FAILED, Status.CANCELLED)
+
+
+class Operators:
+    """Those who own the jobs of a world, and who operate it. Each thing they do is a request to the
+    API, which may be killed on the way."""
+
+    def __init__(
+        self,
+        world: SimulatedLambda,
+        ask_again: Callable[[], None],
+        another_payload: Callable[[JobRequest], dict[str, Any]],
+    ) -> None:
+        self._world = world
+        self._ask_again = ask_again
+        self._another_payload = another_payload
+        world.people = self.act
+
+    def act(self) -> None:
+        """One of them does something."""
+        deeds: dict[int, Callable[[], object]] = {
+            1: lambda: self._with_a_job("cancelled by hand", owner_actions.cancel, _UNFINISHED),
+            2: lambda: self._with_a_job("retried by hand", self._retry, _GIVEN_UP),
+            3: lambda: self._with_a_job("deleted by hand", owner_actions.delete, tuple(Status)),
+            4: self._pause,
+            5: self._resume,
+            6: self._ask_again,
+        }
+        deed = deeds.get(self._world.chance("what people do", 6 + self._may_ask_again))
+        if deed:
+            deed()
+
+    def perhaps_cancel(self, job_id: str) -> None:
+        """Somebody cancels this job while it runs: rarely, and then in the middle of its work."""
+        if self._world.chance("this job is cancelled", 30) == 29:
+            self._request(lambda: self._to(job_id, "cancelled by hand", owner_actions.cancel))
+
+    def resume_all(self) -> None:
+        """Nothing stays paused."""
+        for kind, name in _BRAKES:
+            self._request(partial(pausing.resume, kind, name, self._send()))
+
+    def _pause(self) -> None:
+        kind, name = self._brake()
+        self._world.figures["pauses"] += 1
+        self._request(lambda: pausing.pause(kind, name))
+
+    def _resume(self) -> None:
+        kind, name = self._brake()
+        self._request(lambda: pausing.resume(kind, name, self._send()))
+
+    def _brake(self) -> tuple[Kind, str]:
+        return _BRAKES[self._world.chance("which brake", len(_BRAKES))]
+
+    def _with_a_job(
+        self, what: str, deed: Callable[[JobRequest], object], states: tuple[Status, ...]
+    ) -> None:
+        """With a job that is in one of these states as they look; it may be in none by the time."""
+        ids = sorted(row["id"] for row in moto_direct.rows("jobs") if row["status"] in states)
+        if ids:
+            job_id = ids[self._world.chance("which job", len(ids))]
+            self._request(lambda: self._to(job_id, what, deed))
+
+    def _to(self, job_id: str, what: str, deed: Callable[[JobRequest], object]) -> None:
+        row = queries.read(job_id)
+        if row is not None:
+            deed(row)
+            self._world.figures[what] += 1
+
+    @property
+    def _may_ask_again(self) -> bool:
+        return Fault.EXPIRY in self._world.faults
+
+    def _retry(self, row: JobRequest) -> None:
+        payload = None
+        if self._world.fault(Fault.PAYLOADS, "another payload", 2):
+            payload = self._another_payload(row)
+        owner_actions.retry_again(row, self._send(), payload)
+
+    def _request(self, call: Callable[[], object]) -> None:
+        def answered() -> None:
+            with suppress(JobRunnersError):  # refused, with an answer that a person can use
+                call()
+
+        self._world.invoke("api", answered)
+
+    def _send(self) -> Send:
+        send = runners.sender()
+        assert send is not None
+        return send
+
+
+class Brakes:
+    """Since when what is paused, as the table has it."""
+
+    def __init__(self, world: SimulatedLambda) -> None:
+        self._world = world
+        self._since: dict[str, int] = {}
+
+    def saw(self, entry: dict[str, object]) -> None:
+        """A brake was written."""
+        name = str(entry["sk"])
+        if entry["state"] == pauses.State.PAUSED:
+            self._since.setdefault(name, self._world.time)
+        else:
+            self._since.pop(name, None)
+
+    def held_since(self, job_type: str, queue_name: str) -> int | None:
+        """Since when no job of this type, in this queue, should be started; None if it may be."""
+        names = (f"{Kind.JOB_TYPE}#{job_type}", f"{Kind.QUEUE}#{queue_name}")
+        return min((self._since[name] for name in names if name in self._since), default=None)

@@ -1,0 +1,355 @@
+"""A Lambda as unkind as the real one may be: in this process, in one thread, deterministic.
+
+It delivers twice, late, out of order or not at all, kills an invocation at its deadline, lets a
+zombie go on beside its successor, and skews its clocks. Calls to AWS go through `fault_injector`.
+What happens at each turn is asked of `choose`: the same answers give the same history.
+"""
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager, nullcontext
+from typing import Any
+from unittest.mock import patch
+
+import clock
+import handlers.failures
+import handlers.timer
+import handlers.worker
+from runners import execution
+from store import pauses
+from testing.moto_direct import Row
+from testing.simulation.faults import Fault
+from testing.simulation.invocation import WELL, Context, Event, Invocation, Killed, Message
+from testing.simulation.storms import Storms
+
+Choose = Callable[[str, int], int]
+"""Asked with what is at stake and a number n; answers 0 to n - 1. 0 is always the kind choice."""
+
+# How far the clocks of two machines may be apart here, in ms: within what the lease allows for.
+SKEW = 20 * clock.SECOND
+# What failure records say of an event whose function did not run: condition, count, error type.
+NOT_RUN: list[tuple[str, int, str | None]] = [
+    ("EventAgeExceeded", 0, None),
+    ("RetriesExhausted", 1, "Runtime.ImportModuleError"),
+    ("RetriesExhausted", 1, "Runtime.HandlerNotFound"),
+    ("RetriesExhausted", 1, "Runtime.UserCodeSyntaxError"),
+]
+# And of one whose function was ended.
+KILLED = ["Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory"]
+HOPS = 16  # after which Lambda may cut a chain of invocations
+
+
+class SimulatedLambda:
+    """The world: its time, the events under way, the invocations that run, and what it has done."""
+
+    def __init__(
+        self, choose: Choose, *, worker_timeout: float = 60, faults: Set[Fault] = frozenset()
+    ) -> None:
+        self.choose = choose
+        self.faults = faults
+        self.storms = Storms(lambda: self.time, self.spend)
+        self.time = 1_800_000_000_000
+        self.resting = False
+        self.events: list[Event] = []
+        self.stack: list[Invocation] = []
+        self.claims: dict[str, Invocation] = {}  # who has, or had, a claim, by its token
+        self.figures: Counter[str] = Counter()
+        self.sent: Counter[str] = Counter()  # messages by job
+        self.on_write: Callable[[Invocation, Row], None] = lambda invocation, row: None
+        self.on_send: Callable[[Invocation | None, Message], None] = lambda sender, message: None
+        self.on_delivery: Callable[[Message], None] = lambda message: None
+        self.on_landed: Callable[[str, Row], None] = lambda operation, call: None
+        self.people: Callable[[], None] = lambda: None  # one of them does something
+        self.on_loss: Callable[[Message], None] = lambda message: None
+        self.on_end: Callable[[Invocation], None] = lambda invocation: None
+        self._caches: dict[object, pauses._Cache] = {}  # by machine
+        self._answered_partly = False
+        self._numbers = itertools.count()
+        self._worker_timeout = worker_timeout
+
+    # --- the world as tests move it ---------------------------------------------------------------
+
+    @contextmanager
+    def running(self) -> Iterator["SimulatedLambda"]:
+        """Its time is everybody's. The alarm that interrupts a job is off: it rings in real time,
+        and would meet whichever of many workers this one process is just then."""
+        with (
+            patch.object(clock, "now", self.now),
+            patch("time.sleep", self._sleep),
+            patch.object(execution, "alarm", lambda _seconds: nullcontext()),
+        ):
+            yield self
+
+    def now(self) -> int:
+        """The time on the clock of whoever asks."""
+        return self.time + (self.stack[-1].skew if self.stack else 0)
+
+    def spend(self, seconds: float) -> None:
+        """Time passes for whoever runs: a job that works. May be its end."""
+        self.time += int(seconds * clock.SECOND)
+        self.check_alive("working")
+
+    def step(self) -> None:
+        """One thing happens: an event arrives, the minute comes round, people do something, or time
+        just passes."""
+        if self.fault(Fault.STORM, "a storm", 12):
+            self.figures["storms"] += 1
+            self.storms.begin(self.chance)
+        if not self.stack and self.fault(Fault.EXPIRY, "a month goes by", 40):
+            self._age()
+        ready = [event for event in self.events if event.at <= self.time]
+        kind = self.chance("what happens", 5)
+        if kind <= 1 and ready:
+            event = ready[self.chance("which event", len(ready))]
+            self.events.remove(event)
+            self._deliver(event)
+        elif kind == 2:
+            self.time += (1, 20, 61, 130, 1000)[self.chance("time", 5)] * clock.SECOND
+        elif kind == 3:
+            self.people()
+        else:
+            self.tick()
+
+    def tick(self) -> None:
+        """The minute comes round."""
+        self._invoke("timer", {"source": "aws.events"}, handlers.timer.handler, 60)
+
+    def rest(
+        self, unfinished: Callable[[], list[int]], first: Callable[[], None] = lambda: None
+    ) -> None:
+        """No more mischief: what is under way arrives and the timer ticks until all is finished, or
+        for so long that it never will be. `unfinished` gives the due times of unfinished rows;
+        `first` is what people do before they rest."""
+        drought = 40 * self.chance("no worker for", 8) // 7
+        self.resting = True
+        self.storms.end_all()
+        first()
+        for _ in range(drought):  # minutes in which nobody can start: a backlog
+            self.time += clock.MINUTE
+            self._tick_if_due(unfinished())
+        for _ in range(200):
+            awaited = unfinished() + [event.at for event in self.events]
+            if not awaited:
+                return
+            soonest = min(awaited)
+            self.time = max(self.time + clock.SECOND, soonest)
+            self._deliver_ready()
+            self._tick_if_due(unfinished())
+
+    def _tick_if_due(self, due: list[int]) -> None:
+        # A tick that nothing waits for does nothing, and takes longer than all the rest.
+        if due and min(due) <= self.time:
+            self.tick()
+
+    def invoke(self, name: str, call: Callable[[], object]) -> None:
+        """Run any code of ours as an invocation of its own: an API request, say."""
+        self._invoke(name, None, lambda body, context: call() and None, 30)
+
+    # --- invocations ------------------------------------------------------------------------------
+
+    def _deliver(self, event: Event) -> None:
+        if event.function == "worker":
+            self._work(event)
+        elif event.function == "delay queue":
+            self._queue(event, handlers.timer.handler)
+        else:
+            self._queue(event, handlers.failures.handler)
+
+    def _work(self, event: Event) -> None:
+        if self.fault(Fault.NOT_LOADED, "a worker is not loaded", 20):
+            self._give_up(event, *NOT_RUN[self.chance("why", len(NOT_RUN))])
+            return
+        self.on_delivery(event.message)
+        timeout = self._worker_timeout
+        ended = self._invoke("worker", event.body, handlers.worker.handler, timeout, event)
+        if ended is None:
+            return
+        killed = ended == "killed" and Fault.NOT_LOADED in self.faults
+        kind = KILLED[self.chance("killed by", len(KILLED))] if killed else ended.partition(":")[0]
+        self._give_up(event, "RetriesExhausted", 1, kind, ended, self._last)
+
+    def _give_up(
+        self,
+        event: Event,
+        condition: str,
+        count: int,
+        kind: str | None,
+        text: str = "",
+        cause: Invocation | None = None,
+    ) -> None:
+        """Lambda makes a record of an event that failed, and may lose that too."""
+        if self.chance("failure record", 6) == 5:
+            self.figures["records lost"] += 1
+            self.on_loss(event.message)
+            return
+        record = {
+            "requestContext": {"condition": condition, "approximateInvokeCount": count},
+            "requestPayload": event.body,
+        }
+        if kind is not None:
+            record["responsePayload"] = {"errorType": kind, "errorMessage": text or kind}
+        self._add("failures", record, self._delay_of("record"), cause=cause)
+
+    def _age(self) -> None:
+        """So long that rows expire, and that what is under way is given up, but for records."""
+        self.figures["months"] += 1
+        self.time += 32 * clock.DAY
+        given_up = [event for event in self.events if event.function != "failures"]
+        self.events = [event for event in self.events if event.function == "failures"]
+        for event in given_up:
+            if event.function == "worker":
+                self._give_up(event, "EventAgeExceeded", 0, None)
+            else:
+                self.on_loss(event.message)
+
+    def _queue(self, event: Event, handler: Callable[[Any, Any], Any]) -> None:
+        """A queue's message: comes again until its function has answered for it."""
+        records = {"Records": [{"messageId": "m", "body": json.dumps(event.body)}]}
+        ended = self._invoke(event.function, records, handler, 60, event)
+        if ended is not None or self._answered_partly:
+            self._add(event.function, event.body, 60)
+
+    def _invoke(
+        self,
+        name: str,
+        body: Any,
+        handler: Callable[[Any, Any], Any],
+        timeout: float,
+        event: Event | None = None,
+    ) -> str | None:
+        """Run a function; returns what Lambda would say of its end, None if it was a good one."""
+        deadline = self.time + int(timeout * clock.SECOND)
+        hops, message = (event.hops, event.message) if event else (0, {})
+        invocation = Invocation(name, deadline, self._skew(), hops, message, self.time)
+        invocation.cause = event.cause if event else None
+        if Fault.MACHINES in self.faults:
+            invocation.machine = (name, self.chance("which machine", 3))
+        self.stack.append(invocation)
+        self._go_by_memory_of(invocation.machine)
+        self._answered_partly = False
+        try:
+            answer = handler(
+                json.loads(json.dumps(body)), Context(lambda: invocation.deadline - self.time)
+            )
+        except Killed:
+            invocation.ended = "killed"
+        except Exception as error:  # noqa: BLE001 - Lambda records whatever it is
+            self.figures["errors"] += 1
+            invocation.ended = f"{type(error).__name__}: {error}"
+        else:
+            invocation.ended = WELL
+            self._answered_partly = bool(answer and answer["batchItemFailures"])
+        finally:
+            self.stack.pop()
+            self._go_by_memory_of(self.machine)
+        self._last = invocation
+        self.on_end(invocation)
+        return None if invocation.ended == WELL else invocation.ended
+
+    @property
+    def machine(self) -> object:
+        """What whoever runs runs on."""
+        return self.stack[-1].machine if self.stack else None
+
+    def _go_by_memory_of(self, machine: object) -> None:
+        if Fault.MACHINES in self.faults:
+            pauses._cache = self._caches.setdefault(machine, pauses._Cache())
+
+    def _skew(self) -> int:
+        return (0, -SKEW, SKEW // 2)[self.chance("skew", 3)]
+
+    # --- what the boundary asks of the world ------------------------------------------------------
+
+    def meanwhile(self) -> None:
+        """The invocation stands still while the world goes on, perhaps beyond its lease."""
+        self.figures["meanwhile"] += 1
+        invocation = self.stack[-1] if self.stack else None
+        if self.chance("overtaken", 2) == 1:
+            self._overtake()
+        for _ in range(1 + self.chance("how much goes on", 6)):
+            self.step()
+        if invocation and self.time > invocation.deadline and self.chance("thaw", 4):
+            invocation.zombie = True
+            self.figures["zombies"] += 1
+        self.check_alive("after standing still")
+
+    def _overtake(self) -> None:
+        """Long enough for a lease to run out, the timer to see it, and another to be sent."""
+        for minutes in (3, 25):
+            self.time += minutes * clock.MINUTE
+            self.tick()
+            self._deliver_ready()
+
+    def _deliver_ready(self) -> None:
+        """Everything that has arrived by now, and what that brings at once, in order."""
+        until = self.time
+        while ready := [event for event in self.events if event.at <= until]:
+            self.events.remove(min(ready))
+            self._deliver(min(ready))
+
+    def check_alive(self, when: str) -> None:
+        """Raises Killed if whoever runs is gone, or its time is up."""
+        if not self.stack:
+            return
+        invocation = self.stack[-1]
+        if invocation.dead:
+            raise Killed
+        if self.time >= invocation.deadline and not invocation.zombie:
+            self.kill(f"at its deadline, {when}")
+
+    def kill(self, when: str) -> None:
+        """The end of whoever runs."""
+        if self.stack and not self.resting:
+            self.figures["kills"] += 1
+        if self.stack:
+            self.stack[-1].dead = True
+            raise Killed(when)
+
+    def take_invoke(self, message: Message) -> None:
+        """An event is accepted: it arrives once, twice or not at all."""
+        self.sent[message["id"]] += 1
+        self.on_send(self.stack[-1] if self.stack else None, message)
+        hops = (self.stack[-1].hops if self.stack else 0) + 1
+        fate = self.chance("an event", 8)
+        if fate == 5 or (hops > HOPS and self.chance("hops", 2)):
+            self.figures["dropped"] += 1
+            self.on_loss(message)
+        else:
+            self._add("worker", message, self._delay_of("an event"), hops)
+        if fate in (6, 7):
+            self.figures["duplicates"] += 1
+            self._add("worker", message, self._delay_of("its duplicate"), hops)
+
+    def take_delayed(self, message: Message, delay: float) -> None:
+        """The delay queue takes a message, which arrives a little later than it should."""
+        self.on_send(self.stack[-1] if self.stack else None, message)
+        hops = (self.stack[-1].hops if self.stack else 0) + 1
+        self._add("delay queue", message, delay + self._delay_of("a message"), hops)
+
+    def _delay_of(self, what: str) -> float:
+        return (0, 0, 3, 90, 2000)[self.chance(f"delay of {what}", 5)]
+
+    def _add(
+        self,
+        function: str,
+        body: Any,
+        delay: float,
+        hops: int = 0,
+        cause: Invocation | None = None,
+    ) -> None:
+        at = self.time + int(delay * clock.SECOND)
+        self.events.append(Event(at, next(self._numbers), function, body, hops, cause))
+
+    def fault(self, fault: Fault, what: str, n: int) -> bool:
+        """Whether this fault happens here, one time of n. Nothing is drawn where it is off."""
+        return fault in self.faults and self.chance(what, n) == n - 1
+
+    def chance(self, what: str, n: int) -> int:
+        """As `choose`; kind while the world rests."""
+        return 0 if self.resting else self.choose(what, n)
+
+    def _sleep(self, _seconds: float) -> None:
+        # What botocore waits before another try is drawn at random: not here.
+        self.time += clock.SECOND

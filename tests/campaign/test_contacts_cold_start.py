@@ -1,0 +1,15 @@
+"""The API imports every job and task for its payload: what only running them needs stays out."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("module", ["phonenumbers", "boto3"])
+def test_importing_the_tables_does_not_import(module: str) -> None:
+    code = f"import sys, jobs.table, tasks.table; sys.exit({module!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

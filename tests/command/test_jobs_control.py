@@ -1,0 +1,309 @@
+"""The commands that look at jobs and steer them."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from jobs_command import ID, FakeApi, job, jobs, problem
+from tools.build import ROOT
+
+OTHER = "7b21" + "0" * 28
+LIST = "/jobs?organization_id=default&limit=100"
+
+
+def page(*listed: dict[str, Any], cursor: str | None = None) -> dict[str, Any]:
+    """A page of a list."""
+    return {"jobs": list(listed), "cursor": cursor}
+
+
+# --- list -----------------------------------------------------------------------------------------
+
+
+def test_a_list_in_a_pipe_is_a_line_for_each_job_with_tabs(api: FakeApi) -> None:
+    failed = job("failed", id=OTHER, error={"kind": "Broken", "message": "one\ttwo\nthree"})
+    api.on("GET", LIST, 200, page(job("running", progress=31), failed))
+    lines = [line.split("\t") for line in jobs("list").stdout.splitlines()]
+    assert [line[:4] for line in lines] == [
+        [ID, "import_contacts", "running", "31%"],
+        [OTHER, "import_contacts", "failed", "0%"],
+    ]
+    assert lines[1][5] == "Broken: one two three"
+
+
+def test_a_list_goes_on_over_pages_until_it_has_enough(api: FakeApi) -> None:
+    api.on("GET", f"{LIST}&status=failed", 200, page(job("failed"), cursor="next+page"))
+    rest = page(*[job("failed", id=OTHER)] * 3)
+    api.on("GET", f"{LIST}&cursor=next%2Bpage&status=failed", 200, rest)
+    done = jobs("list", "--status", "failed", "--limit", "2")
+    assert len(done.stdout.splitlines()) == 2
+    assert "The newest 2" in done.stderr
+    assert len(jobs("list", "--status", "failed", "--all", "--json").stdout.splitlines()) == 1
+
+
+def test_filters_reach_the_api(api: FakeApi) -> None:
+    path = "/jobs?organization_id=a%20b&limit=100&job_type=export_contacts&queue_name=q&search=x%3A"
+    api.on("GET", path, 200, page())
+    known = {"name": "export_contacts", "queue_name": "q"}
+    api.on("GET", "/job-types", 200, {"jobs": [known], "tasks": []})
+    words = ("--type", "export_contacts", "--queue", "q", "--search", "x:")
+    done = jobs("list", *words, "--organization", "a b")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == ""
+    assert "No such jobs of organisation a b" in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(api: FakeApi) -> None:
+    """As in jobs list --all | head -1."""
+    api.on("GET", LIST, 200, page(*[job("queued")] * 3000))
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "job_runners.cli", "list", "--all"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith(ID)
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
+def test_an_unknown_status_is_refused_with_those_there_are(api: FakeApi) -> None:
+    done = jobs("list", "--status", "done")
+    assert done.exit_code == 2
+    assert "succeeded" in done.stderr
+
+
+# --- show -----------------------------------------------------------------------------------------
+
+
+def test_a_job_is_shown_with_its_payload_result_and_error(api: FakeApi) -> None:
+    error = {"kind": "Broken", "message": "no such column", "traceback": "File x.py, line 7"}
+    whole = job(
+        "failed", payload={"key": "a.csv"}, result={"rows": 3}, error=error, notes=["a note"]
+    )
+    api.on("GET", f"/jobs/{ID}", 200, whole)
+    shown = jobs("show", ID).stdout
+    for words in ('"key": "a.csv"', '"rows": 3', "Broken: no such column", "a note"):
+        assert words in shown
+    assert "line 7" not in shown
+    assert "line 7" in jobs("show", ID, "--traceback").stdout
+
+
+def test_a_job_is_shown_with_who_did_what(api: FakeApi) -> None:
+    authors = {
+        "created_by": "operator:ada\x9b",
+        "requeued_by": None,
+        "cancelled_by": "service:user/x",
+    }
+    api.on("GET", f"/jobs/{ID}", 200, job("cancelled", **authors))
+    shown = jobs("show", ID).stdout
+    assert "created by    operator:ada\ufffd\n" in shown
+    assert "cancelled by  service:user/x\n" in shown
+    assert "retried by" not in shown
+
+
+def test_a_job_is_shown_with_the_errors_of_its_earlier_attempts(api: FakeApi) -> None:
+    errors = [
+        {"attempt": 1, "at": "2026-11-24T12:01:00.000Z", "kind": "Timeout", "message": "slow\x1b"},
+        {"attempt": 2, "at": "2026-11-24T12:05:00.000Z", "kind": "Refused", "message": "full"},
+    ]
+    api.on("GET", f"/jobs/{ID}", 200, job("running", earlier_errors=errors, parent_id=OTHER))
+    shown = jobs("show", ID).stdout
+    assert shown.index("Refused: full") < shown.index("Timeout: slow\ufffd")
+    assert "attempt 2, 2026-11-24 " in shown
+    assert OTHER in shown
+
+
+def test_a_job_is_shown_with_its_children(api: FakeApi) -> None:
+    api.on("GET", f"/jobs/{ID}", 200, job("succeeded"))
+    children = [
+        {"key": "print", "id": OTHER, "job": job("failed", id=OTHER)},
+        {"key": "old", "id": "c" * 32, "job": None},
+    ]
+    path = f"/jobs/{ID}/children?limit=100"
+    api.on("GET", path, 200, {"children": children, "cursor": "more"})
+    lines = [line.strip() for line in jobs("show", ID).stdout.splitlines()]
+    assert f"{OTHER}  print  import_contacts, failed" in lines
+    assert f"{'c' * 32}  old  gone" in lines
+    assert lines[-1] == "and more"
+
+
+def test_text_of_strangers_does_not_steer_the_terminal(api: FakeApi) -> None:
+    api.on(
+        "GET",
+        f"/jobs/{ID}",
+        200,
+        job("running", result_message="\x1b]0;gone\x07", payload="\x1b]0;"),
+    )
+    assert "\x1b" not in jobs("show", ID).stdout
+
+
+def test_the_start_of_an_id_is_enough_if_one_of_the_newest_jobs_has_it(api: FakeApi) -> None:
+    api.on("GET", LIST, 200, page(job("succeeded", id=OTHER), job("succeeded")))
+    api.on("GET", f"/jobs/{ID}", 200, job("succeeded"))
+    assert json.loads(jobs("show", ID[:8], "--json").stdout)["id"] == ID
+
+
+@pytest.mark.parametrize(
+    ("start", "said"), [("3f9a", "2 jobs start"), ("dead", "None of the newest")]
+)
+def test_the_start_of_two_ids_or_of_none_is_refused(api: FakeApi, start: str, said: str) -> None:
+    api.on("GET", LIST, 200, page(job("queued"), job("queued", id="3f9a" + "1" * 28)))
+    done = jobs("cancel", start)
+    assert done.exit_code == 1
+    assert said in done.output
+    assert api.asked("POST", f"/jobs/{ID}/cancel") == []
+
+
+# --- cancel, retry, delete ------------------------------------------------------------------------
+
+
+def test_each_is_cancelled_and_one_that_is_refused_does_not_hold_up_the_others(
+    api: FakeApi,
+) -> None:
+    api.on("POST", f"/jobs/{OTHER}/cancel", 409, problem(409, "it has succeeded"))
+    api.on("POST", f"/jobs/{ID}/cancel", 202, job("running", cancel_requested=True))
+    done = jobs("cancel", OTHER, ID)
+    assert done.exit_code == 1
+    first, second = done.stdout.splitlines()
+    assert first == f"{OTHER}  It has succeeded."
+    assert second.startswith(f"{ID}  asked to stop")
+
+
+def test_all_failed_jobs_of_a_type_are_retried_and_each_is_printed(api: FakeApi) -> None:
+    path = f"{LIST}&status=failed&job_type=import_contacts"
+    api.on("GET", path, 200, page(job("failed"), job("failed", id=OTHER)))
+    for each in (ID, OTHER):
+        api.on("POST", f"/jobs/{each}/retry", 202, job("queued", id=each))
+    done = jobs("retry", "--failed", "--type", "import_contacts", "--yes")
+    assert done.exit_code == 0, done.output
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        [ID, "queued"],
+        [OTHER, "queued"],
+    ]
+
+
+@pytest.mark.parametrize("words", [("retry", "--failed"), ("delete", ID)])
+def test_what_can_not_be_asked_is_not_done(api: FakeApi, words: tuple[str, ...]) -> None:
+    api.on("GET", f"{LIST}&status=failed", 200, page(job("failed")))
+    api.on("POST", f"/jobs/{ID}/retry", 202, job("queued"))
+    api.on("DELETE", f"/jobs/{ID}", 204)
+    done = jobs(*words)
+    assert done.exit_code == 2
+    assert "--yes" in done.stderr
+    assert {each.method for each in api.calls} <= {"GET"}
+
+
+@pytest.mark.parametrize(
+    "words", [(), (ID, "--failed"), (ID, "--type", "x"), (ID, OTHER, "--payload", "{}")]
+)
+def test_a_retry_that_is_not_clear_is_refused(api: FakeApi, words: tuple[str, ...]) -> None:
+    assert jobs("retry", *words).exit_code == 2
+    assert api.calls == []
+
+
+def test_a_retry_may_have_another_payload(api: FakeApi) -> None:
+    api.on("POST", f"/jobs/{ID}/retry", 202, job("queued"))
+    jobs("retry", ID, "--payload", '{"key": "b.csv"}')
+    assert api.calls[-1].body == {"payload": {"key": "b.csv"}}
+
+
+def test_a_job_is_run_again_as_a_new_one(api: FakeApi) -> None:
+    api.on("POST", f"/jobs/{ID}/rerun", 202, job("queued", id=OTHER))
+    assert jobs("rerun", ID).stdout.split() == [ID, OTHER]
+    assert json.loads(jobs("rerun", ID, "--json").stdout)["id"] == OTHER
+
+
+def test_a_finished_job_is_deleted(api: FakeApi) -> None:
+    api.on("DELETE", f"/jobs/{ID}", 204)
+    done = jobs("delete", ID, "--yes", "--json")
+    assert json.loads(done.stdout) == {"id": ID, "deleted": True}
+
+
+# --- pause, resume, types -------------------------------------------------------------------------
+
+
+def test_a_job_type_or_a_queue_is_paused_and_resumed(api: FakeApi) -> None:
+    entry = {"kind": "queue", "name": "a b", "paused_at": "2026-11-24T12:00:00.000Z"}
+    api.on("PUT", "/paused/queue/a%20b", 200, entry)
+    api.on("DELETE", "/paused/job_type/import_contacts", 204)
+    ours = entry | {"kind": "job_type", "name": "import_contacts"}
+    api.on("GET", "/paused", 200, {"paused": [ours, entry]})
+    api.on("GET", "/paused", 200, {"paused": [entry]})
+    assert json.loads(jobs("pause", "--queue", "a b", "--json").stdout) == entry
+    assert "Resumed: job type import_contacts" in jobs("resume", "import_contacts").stdout
+    again = jobs("resume", "import_contacts")
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert "job type import_contacts was not paused" in again.stderr
+    assert jobs("paused").stdout == "queue\ta b\t2026-11-24T12:00:00.000Z\n"
+
+
+@pytest.mark.parametrize("words", [("pause",), ("resume", "a", "--queue", "b")])
+def test_what_to_pause_is_one_thing(api: FakeApi, words: tuple[str, ...]) -> None:
+    done = jobs(*words)
+    assert done.exit_code == 2
+    assert "Which one?" in done.stderr
+
+
+TYPES = {
+    "jobs": [
+        {
+            "name": "import_contacts",
+            "description": "Write the contacts. Twice does no harm.",
+            "queue_name": "default",
+            "retry": {"max_attempts": 5},
+            "payload_schema": {
+                "properties": {
+                    "key": {"type": "string", "description": "The file."},
+                    "rows": {"anyOf": [{"type": "integer"}, {"type": "null"}], "default": 7},
+                },
+                "required": ["key"],
+            },
+        }
+    ],
+    "tasks": [],
+}
+
+
+def test_a_type_is_shown_with_its_fields_and_how_to_write_them(api: FakeApi) -> None:
+    api.on("GET", "/job-types", 200, TYPES)
+    assert jobs("types").stdout == "job\timport_contacts\tWrite the contacts\n"
+    shown = jobs("types", "import_contacts").stdout
+    for words in ("key  string, required", "The file.", "rows  integer | null, default 7"):
+        assert words in shown
+    assert "jobs dispatch import_contacts key=..." in shown
+
+
+def test_what_a_payload_is_made_of_is_shown_and_that_it_needs_a_campaign(api: FakeApi) -> None:
+    texter = {
+        "properties": {"id": {"type": "string"}, "max_contacts": {"type": "integer", "default": 9}},
+        "required": ["id"],
+    }
+    schema = {
+        "properties": {"texters": {"type": "array", "items": {"$ref": "#/$defs/Texter"}}},
+        "required": ["texters"],
+        "$defs": {"Texter": texter},
+    }
+    assign = TYPES["jobs"][0] | {
+        "name": "assign",
+        "payload_schema": schema,
+        "needs_campaign": True,
+    }
+    api.on("GET", "/job-types", 200, {"jobs": [assign], "tasks": []})
+    shown = jobs("types", "assign").stdout
+    assert "Texter: id (string, required), max_contacts (integer, default 9)" in shown
+    assert "jobs dispatch assign texters:=... --campaign ..." in shown
+
+
+def test_a_type_that_is_not_there_is_refused_with_the_nearest(api: FakeApi) -> None:
+    api.on("GET", "/job-types", 200, TYPES)
+    done = jobs("types", "import_contact")
+    assert done.exit_code == 1
+    assert "Did you mean import_contacts?" in done.stderr

@@ -1,0 +1,70 @@
+"""The `jobs` command by its name: at a prompt, beside the shell's own, and from anywhere."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from jobs_command import FakeApi
+from tools.build import ROOT
+
+LAUNCHER = ROOT / "bin" / "jobs"
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / ".venv").exists(), reason="the launcher starts the Python of .venv"
+)
+
+
+def bash(script: str, cwd: Path = ROOT) -> str:
+    """What a bash prints that has what `jobs shell bash` prints."""
+    program = shutil.which("bash")
+    if program is None:
+        pytest.skip("there is no bash here")
+    done = subprocess.run(
+        [program, "--norc", "-c", f'eval "$({LAUNCHER} shell bash)"\n{script}'],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_the_name_means_this_command_and_the_shells_own_keeps_working(tmp_path: Path) -> None:
+    said = bash("jobs --version\nsleep 5 &\njobs\njobs -p\njobs %1\nkill $!", cwd=tmp_path)
+    version, running, process, again = said.splitlines()
+    assert version.startswith("jobs ")
+    assert "Running" in running
+    assert process.isdigit()
+    assert again == running
+
+
+def test_a_prompt_completes_commands_options_states_and_what_the_stack_knows(
+    api: FakeApi,
+) -> None:
+    def complete(line: str) -> list[str]:
+        words = line.split(" ")
+        given = f"COMP_WORDS=({' '.join(words)!s}) COMP_CWORD={len(words) - 1}"
+        return bash(f'{given}; _jobs_completion; echo "${{COMPREPLY[@]}}"').split()
+
+    api.on("GET", "/job-types", 200, {"jobs": [{"name": "import_contacts"}], "tasks": []})
+    assert complete("jobs dispatch im") == ["import_contacts"]
+    assert complete("jobs task im") == []
+    assert complete("jobs ca") == ["cancel"]
+    assert complete("jobs list --status f") == ["failed"]
+    assert complete("jobs watch --time") == ["--timeout"]
+
+
+def test_it_runs_from_any_folder_through_a_link_and_imports_nothing_from_there(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('imported from here')")
+    link = tmp_path / "jobs"
+    link.symlink_to(LAUNCHER)
+    done = subprocess.run(
+        [link, "--version"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("jobs ")

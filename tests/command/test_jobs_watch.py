@@ -1,0 +1,137 @@
+"""jobs watch: following jobs, and what its exit code tells a script."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from job_runners.cli import following
+from jobs_command import ID, FakeApi, Terminal, job, jobs, problem
+from tools.build import ROOT
+
+OTHER = "7b21" + "0" * 28
+
+
+def view(job_id: str = ID) -> tuple[str, str]:
+    """The call that reads a job."""
+    return "GET", f"/jobs/{job_id}"
+
+
+def error(message: str = "there is no such file") -> dict[str, str]:
+    """Why a job failed."""
+    return {"kind": "MissingObject", "message": message}
+
+
+@pytest.mark.parametrize(("status", "code"), [("succeeded", 0), ("failed", 3), ("cancelled", 4)])
+def test_the_exit_code_tells_how_a_job_ended(api: FakeApi, status: str, code: int) -> None:
+    api.on(*view(), 200, job("running", progress=50), Retry_After="0")
+    api.on(*view(), 200, job(status, error=error() if status == "failed" else None))
+    done = jobs("watch", ID)
+    assert done.exit_code == code
+    assert [line.split()[2] for line in done.stdout.splitlines()] == ["running", status]
+
+
+def test_of_many_one_that_failed_counts_for_more_than_one_that_was_cancelled(api: FakeApi) -> None:
+    api.on(*view(), 200, job("cancelled"))
+    api.on(*view(OTHER), 200, job("failed", id=OTHER, error=error()))
+    assert jobs("watch", ID, OTHER).exit_code == 3
+
+
+def test_a_job_is_asked_for_as_often_as_the_api_suggests(api: FakeApi) -> None:
+    api.on(*view(), 200, job("running"), Retry_After="0.4")
+    api.on(*view(), 200, job("succeeded"))
+    began = time.monotonic()
+    jobs("watch", ID)
+    assert time.monotonic() - began > 0.4
+    assert len(api.calls) == 2
+
+
+def test_a_line_is_printed_only_when_something_changed(api: FakeApi) -> None:
+    for progress in (10, 10, 10, 20):
+        api.on(*view(), 200, job("running", progress=progress), Retry_After="0")
+    api.on(*view(), 200, job("succeeded", progress=100))
+    lines = jobs("watch", ID).stdout.splitlines()
+    assert [line.split()[3] for line in lines] == ["10%", "20%", "100%"]
+
+
+def test_json_is_an_object_for_each_change(api: FakeApi) -> None:
+    api.on(*view(), 200, job("running"), Retry_After="0")
+    api.on(*view(), 200, job("failed", error=error()))
+    done = jobs("watch", ID, "--json")
+    assert [json.loads(line)["status"] for line in done.stdout.splitlines()] == [
+        "running",
+        "failed",
+    ]
+
+
+def test_when_the_time_is_over_it_says_which_jobs_go_on(api: FakeApi) -> None:
+    api.on(*view(), 200, job("running"), Retry_After="60")
+    done = jobs("watch", ID, "--timeout", "0.2")
+    assert done.exit_code == 7
+    assert f"jobs watch {ID}" in done.stderr
+
+
+def test_an_api_that_is_away_for_a_while_is_waited_for(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "_PAUSE", 0)
+    for _ in range(4):
+        api.on(*view(), 503, problem(503, "a service did not answer"), Retry_After="0")
+    api.on(*view(), 200, job("succeeded"))
+    done = jobs("watch", ID)
+    assert done.exit_code == 0
+    assert "Trying again" in done.stderr
+
+
+def test_dispatch_with_watch_ends_as_the_job_does(api: FakeApi) -> None:
+    api.on("POST", "/jobs", 202, job("queued"))
+    api.on(*view(), 200, job("failed", error=error("there is no such file")))
+    done = jobs("dispatch", "import_contacts", "--watch")
+    assert done.exit_code == 3
+    assert "there is no such file" in done.stdout
+
+
+# --- on a terminal --------------------------------------------------------------------------------
+
+
+def test_ctrl_c_leaves_the_job_alone_and_says_so(api: FakeApi) -> None:
+    api.on(*view(), 200, job("running", progress=31, result_message="row 3,120"), Retry_After="1")
+    terminal = Terminal("watch", ID)
+    terminal.until("row 3,120")
+    terminal.process.send_signal(signal.SIGINT)
+    said = terminal.until("jobs cancel")
+    assert terminal.end() == 130
+    assert "not stopped" in said
+    assert {call.method for call in api.calls} == {"GET"}
+
+
+def test_a_terminal_shows_a_bar_and_what_failed(api: FakeApi) -> None:
+    api.on(*view(), 200, job("running", progress=31), Retry_After="0")
+    api.on(*view(), 200, job("failed", progress=31, error=error("\x1b]0;gotcha\x07no file")))
+    terminal = Terminal("watch", ID)
+    said = terminal.until("jobs retry")
+    assert terminal.end() == 3
+    assert "━" in said
+    assert "MissingObject" in said
+    assert "\x1b]0;" not in said  # a stranger's text does not steer the terminal
+
+
+def test_help_is_quick_enough_to_be_asked_for(tmp_path: Path) -> None:
+    program = "import sys; from job_runners.cli.app import jobs; jobs(['--help'], prog_name='jobs')"
+    heavy = (
+        "import atexit, sys; atexit.register(lambda: print(sorted(sys.modules), file=sys.stderr))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", f"{heavy}\n{program}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "dispatch" in done.stdout
+    for module in ("botocore", "boto3", "rich", "urllib.request"):
+        assert f"'{module}'" not in done.stderr, module

@@ -1,0 +1,305 @@
+"""The dashboard in a browser: counts, the search, and what a job's page tells beside the job."""
+
+import re
+import uuid
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+
+from browser import Complaints, dispatch, opened, row
+from dashboard_pages import serious
+from faked_answers import JOB, answer
+from local.demo import follow
+from local_stack import Local
+
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]
+
+PARENT = "b" * 32
+EARLIER = [
+    {"attempt": 3, "at": "2026-11-24T12:01:00Z", "kind": "Timeout", "message": "too slow"},
+    {"attempt": 1, "at": "2026-11-24T12:11:00Z", "kind": "Refused", "message": "the first"},
+    {"attempt": 2, "at": "2026-11-24T12:20:00Z", "kind": "Refused", "message": "the second"},
+]
+CHILDREN = {
+    "children": [
+        {"key": "import may.csv", "id": "c" * 32, "job": {**JOB, "id": "c" * 32}},
+        {"key": "import june.csv", "id": "d" * 32, "job": None},
+    ],
+    "cursor": None,
+}
+LINES = [
+    {"level": "INFO", "message": "claimed", "leg": 1, "exception": None, "more": {"wait_ms": "8"}},
+    {"level": "ERROR", "message": "failed", "leg": 2, "exception": "Traceback: x", "more": {}},
+]
+LOG = {
+    "lines": [{**each, "time": "2026-11-24T12:10:01.250Z", "attempt": 3} for each in LINES],
+    "complete": False,
+}
+
+
+@pytest.fixture(scope="module")
+def organization() -> str:
+    """An organisation that no other test has."""
+    return f"org-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="module")
+def failed(local: Local, organization: str) -> str:
+    """A job that failed because its file is not there."""
+    key = {"key": f"uploads/{organization}/missing.csv"}
+    job_id = dispatch(local, "import_contacts", key, organization, campaign_id="spring")
+    assert follow(local.api, job_id)["status"] == "failed"
+    return job_id
+
+
+@pytest.fixture(scope="module")
+def succeeded(local: Local, organization: str) -> str:
+    """A job that did its work."""
+    job_id = dispatch(local, "export_contacts", {}, organization, campaign_id="spring")
+    assert follow(local.api, job_id)["status"] == "succeeded"
+    return job_id
+
+
+def tab(page: Page, name: str) -> Any:
+    return page.get_by_role("navigation", name="Status").get_by_role("link", name=name)
+
+
+# --- counts ---------------------------------------------------------------------------------------
+
+
+def test_the_tabs_count_the_newest_200_jobs_and_say_so(page: Page, dashboard: str) -> None:
+    running = {**JOB, "status": "running", "job_type": "import_contacts", "error": None}
+    asked: list[str] = []
+
+    def pages(route: Route) -> None:
+        asked.append(route.request.url)
+        jobs = [
+            {**(running if number % 4 else JOB), "id": f"{number:032x}"} for number in range(100)
+        ]
+        route.fulfill(json={"jobs": jobs, "cursor": "more"})
+
+    page.route("**/jobs?*", pages)
+    page.goto(dashboard)
+    expect(tab(page, "Running")).to_have_text("Running 150")
+    expect(tab(page, "Failed")).to_have_text("Failed 50")
+    expect(tab(page, "All")).to_have_text("All 200")
+    expect(tab(page, "Waiting")).to_have_text("Waiting")
+    status = page.get_by_role("navigation", name="Status")
+    expect(status).to_have_accessible_description("Counted among the newest 200 jobs")
+    assert len([url for url in asked if "limit=100" in url]) == 2
+    page.get_by_label("Type").select_option("import_contacts")
+    expect(tab(page, "All")).to_have_text("All 150")
+    expect(tab(page, "Failed")).to_have_text("Failed")
+
+
+def test_where_there_are_fewer_they_count_all(
+    page: Page, dashboard: str, organization: str, failed: str, succeeded: str
+) -> None:
+    page.goto(f"{dashboard}#/?org={organization}")
+    expect(tab(page, "Failed")).to_have_text("Failed 1")
+    expect(page.get_by_text(re.compile(r"^Counted among all \d+ jobs$"))).to_be_visible()
+
+
+# --- search ---------------------------------------------------------------------------------------
+
+
+def test_jobs_are_searched_by_how_their_id_or_message_begins(
+    page: Page, dashboard: str, organization: str, failed: str, succeeded: str
+) -> None:
+    page.goto(f"{dashboard}#/?org={organization}")
+    search = page.get_by_role("searchbox", name="Search")
+    for words, found, other in (
+        (failed[:8], failed, succeeded),
+        (succeeded[:9], succeeded, failed),
+        ("UNUSABLEfile", failed, succeeded),
+    ):
+        search.fill(words)
+        page.keyboard.press("Enter")
+        expect(row(page, found)).to_be_visible()
+        expect(row(page, other)).to_have_count(0)
+        assert f"search={words}" in page.url
+    page.reload()
+    expect(search).to_have_value("UNUSABLEfile")
+    search.fill("no such beginning")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("No job is like that.")).to_be_visible()
+    page.goto(f"{dashboard}#/failed?org={organization}&search={failed[:8]}")
+    expect(row(page, failed)).to_be_visible()
+    search.fill(succeeded[:8])
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Nothing like that has failed.")).to_be_visible()
+
+
+def test_a_whole_id_leads_to_its_job(page: Page, dashboard: str, succeeded: str) -> None:
+    page.goto(f"{dashboard}#/failed?org=another")
+    page.get_by_role("searchbox", name="Search").fill(f" {succeeded.upper()}")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="export_contacts")).to_be_visible()
+
+
+# --- what is beside a job -------------------------------------------------------------------------
+
+
+def shown(page: Page, dashboard: str, **fields: Any) -> None:
+    """A job's page."""
+    answer(page, f"/jobs/{JOB['id']}", {**JOB, **fields})
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    expect(page.get_by_role("heading", name="count_words")).to_be_visible()
+
+
+def test_the_errors_of_earlier_attempts_are_told_the_latest_first(
+    page: Page, dashboard: str
+) -> None:
+    shown(page, dashboard, earlier_errors=EARLIER)
+    items = page.get_by_role("region", name="Earlier attempts").get_by_role("listitem")
+    expect(items).to_have_text(
+        [
+            re.compile("Attempt 2.*Refused the second"),
+            re.compile("Attempt 1.*Refused the first"),
+            "Before it was retried by hand",
+            re.compile("Attempt 3.*Timeout too slow"),
+        ]
+    )
+    expect(page.get_by_text("any before them are in the log")).to_have_count(0)
+
+
+def test_the_error_that_stands_above_is_not_told_twice(page: Page, dashboard: str) -> None:
+    error = {"kind": "Refused", "message": "the second, and more", "traceback": ""}
+    shown(page, dashboard, status="retryable", error=error, earlier_errors=EARLIER)
+    expect(page.get_by_role("region", name="Error")).to_contain_text("the second, and more")
+    items = page.get_by_role("region", name="Earlier attempts").get_by_role("listitem")
+    expect(items.first).to_contain_text("Refused the first")
+
+
+def test_a_job_and_its_parent_and_children_lead_to_each_other(page: Page, dashboard: str) -> None:
+    answer(page, f"/jobs/{PARENT}", {**JOB, "id": PARENT, "job_type": "import_all"})
+    answer(page, f"/jobs/{PARENT}/children", CHILDREN)
+    answer(page, f"/jobs/{'c' * 32}", {**JOB, "id": "c" * 32, "parent_id": PARENT})
+    page.goto(f"{dashboard}#/job/{PARENT}")
+    children = page.get_by_role("region", name="Children")
+    expect(children.get_by_role("listitem")).to_have_text(
+        [re.compile("failed.*import may.csv count_words"), re.compile("deleted.*import june.csv")]
+    )
+    children.get_by_role("link", name="import may.csv").click()
+    expect(page.get_by_role("heading", name="count_words")).to_be_visible()
+    page.get_by_role("link", name=PARENT[:8]).click()
+    expect(page.get_by_role("heading", name="import_all")).to_be_visible()
+
+
+def test_a_job_tells_who_did_what_with_it(page: Page, dashboard: str) -> None:
+    shown(page, dashboard, requeued_by="operator:user-2")
+    facts = page.locator("dl.facts")
+    expect(facts).to_contain_text("Created byoperator:user-1")
+    expect(facts).to_contain_text("Retried byoperator:user-2")
+    expect(facts).not_to_contain_text("Cancelled by")
+
+
+def test_a_token_that_may_not_list_children_sees_the_job_all_the_same(
+    page: Page, dashboard: str, complaints: Complaints
+) -> None:
+    complaints.expected.append("403")
+    answer(page, f"/jobs/{JOB['id']}", {**JOB, "status": "running"}, Retry_After="1")
+    refusal = {"title": "No", "detail": "only readers may do this"}
+    asked = answer(page, f"/jobs/{JOB['id']}/children", refusal, 403)
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
+    with page.expect_response(re.compile(f"/jobs/{JOB['id']}$")):
+        pass
+    expect(page.get_by_role("alert")).to_have_count(0)
+    assert len(asked) == 1
+
+
+# --- the log --------------------------------------------------------------------------------------
+
+
+def test_a_job_shows_what_it_has_logged(page: Page, dashboard: str, failed: str) -> None:
+    page.goto(f"{dashboard}#/job/{failed}")
+    logs = page.get_by_role("region", name="Logs")
+    lines = logs.get_by_role("group")
+
+    def read() -> None:
+        logs.get_by_role("button", name=re.compile("Show its lines|Read again")).click()
+        expect(lines.or_(logs.get_by_text("Nothing is logged about it"))).to_be_visible()
+        expect(lines).to_contain_text("ERROR failed", timeout=3000)
+
+    for _ in range(5):  # lines appear some seconds late
+        try:
+            read()
+        except AssertionError:
+            continue
+        break
+    expect(lines).to_contain_text("ERROR failed")
+    expect(lines).to_contain_text("Attempt 1, leg 1")
+    expect(lines).to_contain_text("Traceback (most recent call last)")
+
+
+def test_of_a_log_that_is_too_long_it_is_said_that_there_is_more(
+    page: Page, dashboard: str
+) -> None:
+    answer(page, f"/jobs/{JOB['id']}/logs", LOG)
+    shown(page, dashboard)
+    page.get_by_role("button", name="Show its lines").click()
+    expect(page.get_by_role("group", name="2 log lines").get_by_role("listitem")).to_have_text(
+        [
+            "Attempt 3, leg 1",
+            "13:10:01.250 INFO claimed wait_ms=8",
+            "Attempt 3, leg 2",
+            re.compile("13:10:01.250 ERROR failed.*Traceback: x"),
+        ]
+    )
+    expect(page.get_by_text("There is more than is shown here")).to_be_visible()
+
+
+def test_where_the_log_can_not_be_read_it_says_why_and_has_a_command(
+    page: Page, dashboard: str, complaints: Complaints
+) -> None:
+    complaints.expected.append("404")
+    answer(page, f"/jobs/{JOB['id']}/logs", {"title": "No", "detail": "its role may not"}, 404)
+    shown(page, dashboard)
+    page.get_by_role("button", name="Show its lines").click()
+    expect(page.get_by_text("Its role may not.")).to_be_visible()
+    expect(page.get_by_role("button", name="Copy command")).to_be_visible()
+    expect(page.get_by_role("button", name="Show its lines")).to_be_enabled()
+
+
+# --- run again ------------------------------------------------------------------------------------
+
+
+def test_a_job_that_succeeded_is_run_again_after_a_question(
+    page: Page, dashboard: str, local: Local, succeeded: str
+) -> None:
+    page.goto(f"{dashboard}#/job/{succeeded}")
+    expect(page.get_by_role("button", name="Retry")).to_have_count(0)
+    page.get_by_role("button", name="Run again").click()
+    page.get_by_role("button", name="Not now").click()
+    assert page.url.endswith(succeeded)
+    page.get_by_role("button", name="Run again").click()
+    page.get_by_role("dialog").get_by_role("button", name="Run again").click()
+    page.wait_for_url(lambda url: not url.endswith(succeeded))
+    expect(page.locator(".title .status")).to_have_text("succeeded")
+    new = local.api.get(f"/jobs/{page.url.split('/')[-1]}").json
+    assert (new["job_type"], new["campaign_id"]) == ("export_contacts", "spring")
+
+
+# --- how it looks and reads -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_job_with_everything_has_no_serious_finding_of_axe(
+    browser: Browser, complaints: Complaints, dashboard: str, scheme: Any, width: int
+) -> None:
+    size = {"width": width, "height": 800}
+    everything = {"earlier_errors": EARLIER, "parent_id": PARENT, "result": {"rows": 3}}
+    with opened(browser, complaints, color_scheme=scheme, viewport=size) as page:
+        shown(page, dashboard, **everything)
+        answer(page, f"/jobs/{JOB['id']}/children", CHILDREN)
+        answer(page, f"/jobs/{JOB['id']}/logs", LOG)
+        page.reload()
+        expect(page.get_by_role("region", name="Children")).to_be_visible()
+        page.get_by_role("button", name="Show its lines").click()
+        expect(page.get_by_text("Attempt 3, leg 2")).to_be_visible()
+        assert serious(page) == []
+        overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert page.evaluate(overflow) == 0

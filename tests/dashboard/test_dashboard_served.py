@@ -1,0 +1,127 @@
+"""The dashboard's files as the API serves them: small, kept, and with little that they may do."""
+
+import base64
+import gzip
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from api_events import request
+from dashboard import files
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted((ROOT / "dashboard/assets").iterdir())
+
+
+def get(path: str, **headers: str) -> dict[str, Any]:
+    """What the API's function returns for a path that needs no caller."""
+    from handlers import api
+
+    sent = {name.replace("_", "-").lower(): value for name, value in headers.items()}
+    return api.handler(request("GET", path, headers=sent), cast(LambdaContext, None))
+
+
+def addresses() -> list[str]:
+    """The addresses of the files that the page names."""
+    return ["/" + each for each in re.findall(r'"(assets/[^"]+)"', get("/")["body"])]
+
+
+def test_the_page_and_its_files_are_served_to_all() -> None:
+    types = [get(path)["headers"]["Content-Type"] for path in ("/", *addresses())]
+    assert types == [
+        "text/html; charset=utf-8",
+        "image/svg+xml",
+        "text/css; charset=utf-8",
+        "text/javascript; charset=utf-8",
+    ]
+
+
+def test_first_paint_takes_less_than_100_kb() -> None:
+    bodies = [get(path)["body"].encode() for path in ("/", *addresses())]
+    assert sum(map(len, bodies)) < 100_000
+    assert sum(len(gzip.compress(body)) for body in bodies) < 30_000
+
+
+@pytest.mark.parametrize("path", ["/", "/assets/x/app.js", "/assets/x/style.css"])
+def test_nothing_may_run_but_the_pages_own_script(path: str) -> None:
+    headers = get(path)["headers"]
+    policy = dict(each.split(" ", 1) for each in headers["Content-Security-Policy"].split("; "))
+    assert policy.pop("default-src") == "'none'"
+    assert {policy.pop(name) for name in ("base-uri", "form-action", "frame-ancestors")} == {
+        "'none'"
+    }
+    assert (policy.pop("require-trusted-types-for"), policy.pop("trusted-types")) == (
+        "'script'",
+        "'none'",
+    )
+    assert {*policy.values()} == {"'self'"}
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_a_file_is_kept_until_a_deploy_changes_its_address() -> None:
+    for path in addresses():
+        headers = get(path)["headers"]
+        assert headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert headers["ETag"]
+    for path in ("/", "/assets/another/app.js"):
+        assert get(path)["headers"]["Cache-Control"] == "no-cache"
+
+
+def test_a_browser_that_has_it_is_not_sent_it_again() -> None:
+    etag = get("/")["headers"]["ETag"]
+    answer = get("/", If_None_Match=etag)
+    assert (answer["statusCode"], answer["body"]) == (304, "")
+    assert get("/", If_None_Match='"another"')["statusCode"] == 200
+
+
+def test_a_browser_that_can_unzip_is_sent_less() -> None:
+    plain, zipped = (
+        get(addresses()[-1], **headers) for headers in ({}, {"Accept_Encoding": "br, gzip"})
+    )
+    assert zipped["headers"]["Content-Encoding"] == "gzip"
+    assert zipped["headers"]["Vary"] == "Accept-Encoding"
+    assert gzip.decompress(base64.b64decode(zipped["body"])).decode() == plain["body"]
+
+
+def test_a_file_that_is_not_there_is_404() -> None:
+    for path in ("/assets/x/other.js", "/assets/x/..%2f__init__.py", "/assets/app.js"):
+        assert get(path)["statusCode"] == 404
+
+
+def test_every_module_is_in_the_one_script() -> None:
+    script = files.find("app.js")
+    assert script is not None
+    modules = {path.stem for path in SOURCES if path.suffix == ".js"}
+    assert {*re.findall(r"^const \$(\w+) = ", script.body.decode(), re.MULTILINE)} == modules
+    assert not re.search(r"^(import|export)\b", script.body.decode(), re.MULTILINE)
+
+
+def test_the_script_is_the_sources_without_their_comments() -> None:
+    script = files.find("app.js")
+    assert script is not None
+    sent = script.body.decode().splitlines()
+    assert [line for line in sent if re.match(r" *(//|/\*|\* )", line)] == []
+    for path in SOURCES:
+        if path.suffix == ".js":
+            without = re.sub(
+                r"^ *(//.*|/\*\*[^*]*(\*(?!/)[^*]*)*\*/)\n", "", path.read_text(), flags=re.M
+            )
+            code = [line.removeprefix("export ") for line in without.splitlines()]
+            missing = [line for line in code if line not in sent and not line.startswith("import ")]
+            assert missing == [], path.name
+
+
+def test_nothing_is_asked_of_another_site() -> None:
+    for path in SOURCES:
+        named = re.findall(r"https?://[^\s\"'`/]+", path.read_text())
+        assert {*named} <= {"http://www.w3.org"}, path.name  # the name of SVG
+
+
+def test_no_source_makes_html_of_text() -> None:
+    ways = r"(inner|outer|Adjacent)HTML|document\.write|DOMParser|srcdoc|\beval\(|new Function"
+    for path in SOURCES:
+        assert not re.search(ways, path.read_text()), path.name

@@ -1,0 +1,105 @@
+"""The `jobs` command against the local AWS: the real API, CloudFormation and logs."""
+
+import json
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from job_runners.cli import local_aws
+from jobs_command import PATIENCE, jobs
+from local.credentials import session
+from local.demo import ORGANIZATION
+from local_stack import Local
+
+pytestmark = pytest.mark.e2e
+
+KEY = f"uploads/{ORGANIZATION}/command.csv"
+
+
+@pytest.fixture(autouse=True)
+def make_run_is_up(local: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command finds the stack as it finds that of make run."""
+    local.stack.save(tmp_path / local_aws.STACK_FILE)
+    monkeypatch.setattr(local_aws, "HOME", tmp_path)
+
+
+@pytest.fixture
+def upload(local: Local) -> None:
+    """A file of one row."""
+    s3 = session(local.stack).client("s3", endpoint_url=local.stack.endpoint_url)
+    body = b"first_name,last_name,cell\nAda,Lovelace,(212) 555-0123\n"
+    s3.put_object(Bucket=local.stack.bucket_name, Key=KEY, Body=body)
+
+
+def printed(*words: str) -> Any:
+    """The JSON that a command prints."""
+    done = jobs(*words, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_a_job_is_dispatched_watched_shown_and_looked_up_in_the_logs(upload: None) -> None:
+    campaign = f"campaign-{uuid.uuid4()}"
+    done = jobs("dispatch", "import_contacts", f"key={KEY}", "--campaign", campaign, "--watch")
+    assert done.exit_code == 0, done.output
+    job_id = done.stdout.split()[1]
+    assert printed("show", job_id[:12])["result"]["imported"] == 1
+    assert job_id in [each["id"] for each in printed("list")["jobs"]]
+    deadline = time.monotonic() + PATIENCE
+    while "succeeded" not in (logged := jobs("logs", job_id).stdout):
+        assert time.monotonic() < deadline, logged
+        time.sleep(0.2)
+    assert logged.index("accepted") < logged.index("claimed") < logged.index("succeeded")
+    assert jobs("retry", job_id).exit_code == 1  # it has succeeded
+    assert jobs("delete", job_id, "--yes").exit_code == 0
+    assert jobs("show", job_id).exit_code == 1
+
+
+def test_a_failed_job_is_told_by_the_exit_code_and_can_be_retried(upload: None) -> None:
+    words = ("import_contacts", "--campaign", "x", f"key=uploads/{ORGANIZATION}/none.csv")
+    assert jobs("dispatch", *words, "--watch").exit_code == 3
+    job_id = printed("list", "--status", "failed", "--limit", "1")["jobs"][0]["id"]
+    assert printed("retry", job_id, "--payload", json.dumps({"key": KEY}))["status"] == "queued"
+    assert jobs("watch", job_id).exit_code == 0
+
+
+def test_a_scheduled_job_of_a_paused_type_is_cancelled() -> None:
+    assert printed("pause", "export_contacts")["name"] == "export_contacts"
+    assert "export_contacts" in jobs("paused").stdout
+    assert jobs("resume", "export_contacts").exit_code == 0
+    job_id = jobs("dispatch", "export_contacts", "--campaign", "x", "--delay", "1h").stdout.strip()
+    assert jobs("cancel", job_id).stdout == f"{job_id}  cancelled\n"
+    assert jobs("watch", job_id).exit_code == 4
+
+
+def test_doctor_finds_dead_letters_and_redrive_sends_them_again(local: Local) -> None:
+    local.tick()
+    report = printed("doctor")
+    verdicts = {each["check"]: each["verdict"] for each in report["findings"]}
+    seen = {check for check, verdict in verdicts.items() if verdict == "ok"}
+    assert seen == {
+        "indexes",
+        "timer",
+        "dead letters",
+        "queue readers",
+        "policies",
+        "settings",
+        "code",
+    }
+    assert set(verdicts.values()) == {"ok", "unknown"}  # what the local AWS can't show
+    sqs = session(local.stack).client("sqs", endpoint_url=local.stack.endpoint_url)
+    policy = sqs.get_queue_attributes(
+        QueueUrl=local.stack.failures_queue_url, AttributeNames=["RedrivePolicy"]
+    )["Attributes"]["RedrivePolicy"]
+    dead = sqs.get_queue_url(QueueName=json.loads(policy)["deadLetterTargetArn"].split(":")[-1])
+    event = {"v": 1, "kind": "job", "id": "0" * 32, "job_type": "x", "send_id": "s"}
+    body = json.dumps({"requestPayload": event})  # of a job that is gone: settled by ignoring it
+    sqs.send_message(QueueUrl=dead["QueueUrl"], MessageBody=body)
+    found = jobs("doctor")
+    assert found.exit_code == 1
+    assert "The failures queue has 1 dead letter." in found.stdout
+    assert printed("redrive") == {"failures": 1, "delayed": 0}
+    assert jobs("doctor").exit_code == 0

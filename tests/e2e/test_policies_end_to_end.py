@@ -1,0 +1,174 @@
+"""Every kind of work once on a local AWS that holds each function to the policies of its role."""
+
+import random
+import urllib.request
+import uuid
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+
+import pytest
+
+from expanded_template import allowed, expanded
+from job_runners.cli.api_client import Answer
+from local.credentials import session
+from local.demo import follow
+from local_stack import Enforcing
+from role_probes import AsRole, Probe, role_names
+
+pytestmark = pytest.mark.e2e
+
+FUNCTIONS = ("ApiFunction", "WorkerFunction", "TimerFunction", "FailuresFunction")
+KEY = "uploads/acme/contacts.csv"
+FILE = b"first_name,last_name,cell\nAda,Lovelace,(212) 555-0123\nGrace,Hopper,(212) 555-0124\n"
+
+
+@pytest.fixture(scope="module")
+def campaign(enforcing: Enforcing) -> str:
+    """A campaign of two contacts, imported by a job."""
+    s3 = session(enforcing.stack).client("s3", endpoint_url=enforcing.stack.endpoint_url)
+    s3.put_object(Bucket=enforcing.stack.bucket_name, Key=KEY, Body=FILE)
+    name = f"campaign-{uuid.uuid4()}"
+    job = ended(enforcing, "import_contacts", {"key": KEY}, campaign_id=name)
+    assert job["result"]["imported"] == 2
+    return name
+
+
+def dispatched(enforcing: Enforcing, job_type: str, payload: Any, **fields: Any) -> str:
+    """The id of a job that was accepted."""
+    body = {"job_type": job_type, "organization_id": "acme", "payload": payload, **fields}
+    job_id: str = done(enforcing.api.post("/jobs", body)).json["id"]
+    return job_id
+
+
+def ended(
+    enforcing: Enforcing, job_type: str, payload: Any, status: str = "succeeded", **fields: Any
+) -> dict[str, Any]:
+    """The job once it is finished, as it had to be."""
+    job = follow(enforcing.api, dispatched(enforcing, job_type, payload, **fields), patience=30)
+    assert job["status"] == status, job
+    return job
+
+
+def done(answer: Answer) -> Answer:
+    assert answer.status < 300, answer.text
+    return answer
+
+
+# --- what is allowed is enough --------------------------------------------------------------------
+
+
+def test_contacts_are_imported_assigned_texted_and_exported(
+    enforcing: Enforcing, campaign: str
+) -> None:
+    many = [{"id": random.Random(n).randbytes(8).hex()} for n in range(600)]
+    for job_type, payload in (
+        ("assign_texters", {"texters": many}),  # too much for a row: it is kept in the bucket
+        ("send_first_messages", {"text": "Hi {first_name}"}),
+    ):
+        ended(enforcing, job_type, payload, campaign_id=campaign)
+    job = ended(enforcing, "export_contacts", {}, campaign_id=campaign)
+    with urllib.request.urlopen(job["result"]["url"], timeout=60) as response:
+        assert b"Lovelace" in response.read()
+    done(enforcing.api.delete(f"/jobs/{job['id']}"))
+    assert enforcing.api.get(f"/jobs/{job['id']}").status == 404
+
+
+def test_a_job_that_failed_is_listed_and_retried(enforcing: Enforcing, campaign: str) -> None:
+    missing = {"key": "uploads/acme/missing.csv"}
+    job = ended(enforcing, "import_contacts", missing, "failed", campaign_id=campaign)
+    assert "missing.csv" in job["error"]["message"]
+    failed = done(enforcing.api.get("/jobs?organization_id=acme&status=failed")).json["jobs"]
+    assert job["id"] in [each["id"] for each in failed]
+    done(enforcing.api.post(f"/jobs/{job['id']}/retry", {"payload": {"key": KEY}}))
+    assert follow(enforcing.api, job["id"], patience=30)["status"] == "succeeded"
+
+
+def test_a_scheduled_job_is_cancelled_or_runs_at_its_time(
+    enforcing: Enforcing, campaign: str
+) -> None:
+    later = dispatched(enforcing, "export_contacts", {}, campaign_id=campaign, delay=600)
+    soon = dispatched(enforcing, "export_contacts", {}, campaign_id=campaign, delay=2)
+    assert done(enforcing.api.post(f"/jobs/{later}/cancel", b"")).json["status"] == "cancelled"
+    assert follow(enforcing.api, soon, patience=30)["status"] == "succeeded"
+
+
+def test_what_is_due_is_held_back_by_the_timer_and_let_go(
+    enforcing: Enforcing, campaign: str
+) -> None:
+    queue = f"queue-{uuid.uuid4()}"
+    fields = {"campaign_id": campaign, "queue_name": queue, "delay": 600}
+    job_id = dispatched(enforcing, "export_contacts", {}, **fields)
+    done(enforcing.api.put(f"/paused/queue/{queue}"))
+    dynamodb = session(enforcing.stack).client(
+        "dynamodb", endpoint_url=enforcing.stack.endpoint_url
+    )
+    dynamodb.update_item(
+        TableName=enforcing.stack.table_name,
+        Key={"id": {"S": job_id}},
+        UpdateExpression="SET run_at = :past",
+        ExpressionAttributeValues={":past": {"N": "1"}},
+    )
+    assert enforcing.make_due(job_id)
+    enforcing.tick()
+    assert done(enforcing.api.get(f"/jobs/{job_id}")).json["status"] == "waiting"
+    assert queue in [each["name"] for each in done(enforcing.api.get("/paused")).json["paused"]]
+    done(enforcing.api.delete(f"/paused/queue/{queue}"))
+    assert follow(enforcing.api, job_id, patience=30)["status"] == "succeeded"
+
+
+def test_a_task_is_sent(enforcing: Enforcing) -> None:
+    payload = {"cell": "+12125550123", "text": "Polls close at 8."}
+    done(enforcing.api.post("/tasks", {"task_name": "send_message", "payload": payload}))
+
+
+# --- and no more is -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_role_may_do_what_its_policies_say_and_nothing_else(
+    enforcing: Enforcing, function: str
+) -> None:
+    rules = allowed(expanded(), function)
+    role = AsRole(enforcing.stack, role_names(enforcing.stack)[f"{function}Role"])
+
+    def may(probe: Probe) -> bool:
+        return any(
+            probe.action == action and fnmatchcase(probe.resource, pattern)
+            for action, pattern in rules
+        )
+
+    wrong = [
+        f"{probe.action} on {probe.resource} is {'denied' if denied else 'allowed'}"
+        for probe in role.probes()
+        if (denied := probe.denied) == may(probe)
+    ]
+    assert wrong == []
+
+
+def test_only_the_worker_texts_phones_and_it_publishes_to_no_topic(enforcing: Enforcing) -> None:
+    sns = session(enforcing.stack).client("sns", endpoint_url=enforcing.stack.endpoint_url)
+    topic = sns.create_topic(Name="owners")["TopicArn"]
+    names = role_names(enforcing.stack)
+    for function in FUNCTIONS:
+        client = AsRole(enforcing.stack, names[f"{function}Role"]).client("sns")
+        for where, to in (
+            ("phone", {"PhoneNumber": "+12125550123"}),
+            ("topic", {"TopicArn": topic}),
+        ):
+            request = {"Message": "Polls close at 8.", **to}
+            probe = Probe("sns:Publish", where, partial(client.publish, **request))
+            assert probe.denied == ((function, where) != ("WorkerFunction", "phone"))
+
+
+def test_only_the_worker_reads_the_secrets_of_webhooks(enforcing: Enforcing) -> None:
+    ssm = session(enforcing.stack).client("ssm", endpoint_url=enforcing.stack.endpoint_url)
+    ours, other = f"/{enforcing.stack.name}/webhook-secrets/acme", "/another/secret"
+    for name in (ours, other):
+        ssm.put_parameter(Name=name, Value="s3cret", Type="SecureString")
+    names = role_names(enforcing.stack)
+    for function in FUNCTIONS:
+        client = AsRole(enforcing.stack, names[f"{function}Role"]).client("ssm")
+        for name in (ours, other):
+            probe = Probe("ssm:GetParameter", name, partial(client.get_parameter, Name=name))
+            assert probe.denied == ((function, name) != ("WorkerFunction", ours))

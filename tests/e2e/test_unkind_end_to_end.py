@@ -1,0 +1,297 @@
+"""The local AWS at its worst: short invocations, killed workers, a worker process of one's own.
+
+With CHAOS set in the environment (make chaos) the same at full size.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from job_runners.cli.dead_letters import redrive
+from job_runners.cli.following import FINISHED
+from job_runners.cli.local_aws import REGION
+from local import env_file
+from local.credentials import credentials, session
+from local.demo import ORGANIZATION, count_contacts, follow
+from local.emulator import PROCESS_FILE
+from local.sample import Expected
+from local_stack import Local
+from unkind_files import NOTE, count_written, write_contacts, write_wide_contacts
+
+pytestmark = pytest.mark.e2e
+
+CHAOS = bool(os.environ.get("CHAOS"))
+
+
+def upload(local: Local, file: Path) -> str:
+    key = f"uploads/{ORGANIZATION}/{file.name}"
+    s3 = session(local.stack).client("s3", endpoint_url=local.stack.endpoint_url)
+    s3.upload_file(str(file), local.stack.bucket_name, key)
+    return key
+
+
+def dispatch(local: Local, job_type: str, campaign: str, payload: dict[str, Any]) -> str:
+    body = {
+        "job_type": job_type,
+        "organization_id": ORGANIZATION,
+        "campaign_id": campaign,
+        "payload": payload,
+    }
+    answer = local.api.post("/jobs", body)
+    assert answer.status == 202, answer.text
+    job_id: str = answer.json["id"]
+    return job_id
+
+
+def check_counts(job: dict[str, Any], expected: Expected) -> None:
+    assert job["status"] == "succeeded", job
+    counted = {name: job["result"][name] for name in ("imported", "invalid", "repeated")}
+    assert counted == vars(expected)
+
+
+def check(local: Local, job: dict[str, Any], campaign: str, expected: Expected) -> None:
+    check_counts(job, expected)
+    assert count_contacts(local.stack, ORGANIZATION, campaign) == expected.imported
+
+
+@contextmanager
+def worker_timeout(local: Local, seconds: int) -> Iterator[None]:
+    """A worker whose invocations are this short."""
+    functions = session(local.stack).client("lambda", endpoint_url=local.stack.endpoint_url)
+    worker = local.stack.worker_function_arn.removesuffix(":live")
+    functions.update_function_configuration(FunctionName=worker, Timeout=seconds)
+    try:
+        yield
+    finally:
+        functions.update_function_configuration(FunctionName=worker, Timeout=900)
+
+
+def test_an_import_that_outlives_its_worker_goes_on_over_legs(
+    local: Local, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    # 2 s, and not more: three legs are certain on any machine that imports less than 16,000 rows a
+    # second, and one that is slow only needs more of them.
+    rows, seconds = (1_000_000, 15) if CHAOS else (60_000, 2)
+    expected = write_contacts(tmp_path / "long.csv", rows)
+    with worker_timeout(local, seconds):
+        began = time.monotonic()
+        key = upload(local, tmp_path / "long.csv")
+        job_id = dispatch(local, "import_contacts", "legs", {"key": key})
+        job = follow(local.api, job_id, patience=1800)
+        took = time.monotonic() - began
+    check_counts(job, expected)
+    assert count_written(local.stack, f"{ORGANIZATION}#legs", rows) == expected.imported
+    assert job["legs"] >= 3
+    assert job["attempt"] == 1
+    record_property(
+        "figures", f"{rows:,} rows at {seconds} s an invocation: {job['legs']} legs, {took:.0f} s"
+    )
+
+
+def test_an_export_that_outlives_its_worker_goes_on_over_legs(
+    local: Local, record_property: Callable[[str, object], None]
+) -> None:
+    """The first one has all the time it wants and tells how much that is; the second has a part."""
+    rows, took = 2_100, 0.0
+    while took < 2.2:  # Lambda's timeouts are whole seconds: too rough for a part of less
+        rows *= 2
+        cells = write_wide_contacts(local.stack, f"{ORGANIZATION}#wide", rows)
+        once = follow(local.api, dispatch(local, "export_contacts", "wide", {}))
+        assert (once["status"], once["legs"]) == ("succeeded", 1), once
+        took = seconds_of(once)
+    # A step is a part of 8 MiB, of which 4,200 rows have five: one fits if it takes 2.7 times as
+    # long as the first export's did, and at 1.7 times that one's pace there still is a second leg.
+    seconds = math.ceil(0.6 * took)
+    with worker_timeout(local, seconds):
+        job = follow(local.api, dispatch(local, "export_contacts", "wide", {}))
+    assert job["status"] == "succeeded", job
+    assert job["attempt"] == 1
+    assert job["legs"] >= 2
+    exported = download(job["result"]["url"])
+    assert [row["cell"] for row in exported] == cells
+    assert {row["custom_fields"] for row in exported} == {json.dumps({"note": NOTE})}
+    assert exported == download(once["result"]["url"])
+    record_property(
+        "figures",
+        f"export of {len(cells):,} wide rows at {seconds} s an invocation: {job['legs']} legs",
+    )
+
+
+def seconds_of(job: dict[str, Any]) -> float:
+    """From its start to its end."""
+    started, finished = (datetime.fromisoformat(job[at]) for at in ("started_at", "finished_at"))
+    return (finished - started).total_seconds()
+
+
+def download(url: str) -> list[dict[str, str]]:
+    with urllib.request.urlopen(url, timeout=120) as response:
+        return list(csv.DictReader(io.StringIO(response.read().decode("utf-8-sig"), newline="")))
+
+
+def test_jobs_whose_workers_are_killed_all_end_with_the_right_contacts(
+    local: Local, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    jobs, at_once = (200, 10) if CHAOS else (20, 5)  # each at a time has a process of its own
+    expected = write_contacts(tmp_path / "short.csv", 1_500)
+    key = upload(local, tmp_path / "short.csv")
+    seed = int(os.environ.get("CHAOS_SEED", "2026"))
+    ended: dict[str, dict[str, Any]] = {}
+    with worker_timeout(local, 30), killer(local, random.Random(seed), jobs // 2) as kills:
+        for first in range(0, jobs, at_once):
+            campaigns = [f"killed-{number}" for number in range(first, first + at_once)]
+            ids = [dispatch(local, "import_contacts", each, {"key": key}) for each in campaigns]
+            ended |= zip(campaigns, finished(local, ids), strict=True)
+    for campaign, job in ended.items():
+        check(local, job, campaign, expected)
+    assert len(kills) >= jobs // 10
+    lost = jobs - len({job["id"] for job in ended.values() if job["finished_at"]})
+    assert lost == 0
+    attempts = sum(job["attempt"] for job in ended.values())
+    record_property(
+        "figures",
+        f"{jobs} jobs, {len(kills)} workers killed (seed {seed}): {attempts} attempts, "
+        f"lost: {lost}",
+    )
+
+
+def finished(local: Local, ids: list[str]) -> list[dict[str, Any]]:
+    """The jobs once they all are finished. The minute comes round every second, and every third
+    makes due what waits for a worker: one may have been killed before it had claimed."""
+    for second in range(300):
+        jobs = [local.api.get(f"/jobs/{job_id}").json for job_id in ids]
+        if all(job["status"] in FINISHED for job in jobs):
+            return jobs
+        if second % 3 == 2:
+            for job in jobs:
+                if job["status"] in {"queued", "retryable"}:
+                    local.make_due(job["id"])  # unless it has just finished
+        local.tick()
+        time.sleep(1)
+    raise AssertionError(f"after 5 minutes: {Counter(job['status'] for job in jobs)}")
+
+
+@contextmanager
+def killer(local: Local, chance: random.Random, at_most: int) -> Iterator[list[int]]:
+    """Kill worker processes at random while the block runs; gives the pids."""
+    killed: list[int] = []
+    done = threading.Event()
+
+    def kill() -> None:
+        while len(killed) < at_most and not done.wait(chance.uniform(0.1, 1.5)):
+            if alive := [pid for pid in workers(local) if pid not in killed and old(pid)]:
+                killed.append(chance.choice(alive))
+                os.kill(killed[-1], signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        done.set()
+        thread.join()
+
+
+def old(pid: int) -> bool:
+    """Whether a process is past its start: the local AWS, not Lambda, starts the next ones without
+    their code if one dies before."""
+    try:
+        return time.time() - Path(f"/proc/{pid}").stat().st_mtime > 1.5
+    except OSError:
+        return False
+
+
+def workers(local: Local) -> list[int]:
+    """The processes that the local AWS runs our worker in: its own children, by their variables."""
+    parent = (local.tree.parent.parent / PROCESS_FILE).read_text()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            is_child = process.joinpath("stat").read_text().rsplit(")", 1)[1].split()[1] == parent
+            variables = process.joinpath("environ").read_bytes().split(b"\0")
+            name = next(each for each in variables if each.startswith(b"AWS_LAMBDA_FUNCTION_NAME"))
+            if is_child and b"WorkerFunction" in name:
+                found.append(int(process.name))
+        except (OSError, StopIteration):
+            continue  # ended meanwhile, or no function of ours
+    return found
+
+
+def test_dead_letters_are_sent_again_and_none_is_left(local: Local) -> None:
+    """A failure record of a job that is gone: settled, which here means ignored, at last."""
+    sqs = session(local.stack).client("sqs", endpoint_url=local.stack.endpoint_url)
+    policy = sqs.get_queue_attributes(
+        QueueUrl=local.stack.failures_queue_url, AttributeNames=["RedrivePolicy"]
+    )["Attributes"]["RedrivePolicy"]
+    name = json.loads(policy)["deadLetterTargetArn"].rsplit(":", 1)[1]
+    dead = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    event = {"v": 1, "kind": "job", "id": "0" * 32, "job_type": "x", "send_id": "s"}
+    sqs.send_message(QueueUrl=dead, MessageBody=json.dumps({"requestPayload": event}))
+    assert redrive(sqs, local.stack.failures_queue_url) == 1
+    assert redrive(sqs, local.stack.failures_queue_url) == 0
+    for queue in (dead, local.stack.failures_queue_url):
+        assert waits_empty(sqs, queue)
+
+
+def waits_empty(sqs: Any, queue: str) -> bool:
+    """Whether a queue is empty, or becomes so within 20 s: nothing visible, nothing in flight."""
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    for _ in range(40):
+        counts = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)["Attributes"]
+        if {counts[name] for name in names} == {"0"}:
+            return True
+        time.sleep(0.5)
+    return False
+
+
+def test_a_worker_process_takes_saved_jobs_and_stops_when_told(
+    local: Local, tmp_path: Path
+) -> None:
+    """The legacy runner with JOBS_SAME_PROCESS=false, as its own two processes."""
+    expected = write_contacts(tmp_path / "saved.csv", 300)
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        **env_file.variables(local.stack, host="127.0.0.1"),
+        **credentials(local.stack).variables,
+        "AWS_DEFAULT_REGION": REGION,
+        "JOB_RUNNER": "legacy",
+        "JOBS_SAME_PROCESS": "false",
+        "JOB_TIMEOUT_SECONDS": "30",
+    }
+    code = (
+        "from runners import get_job_runner; from runners.base import JobData;"
+        f"payload = {{'key': {upload(local, tmp_path / 'saved.csv')!r}}};"
+        "data = JobData(job_type='import_contacts', campaign_id='saved', payload=payload);"
+        "print(get_job_runner().dispatch_job(data).id)"
+    )
+    dispatched = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    job_id = dispatched.stdout.split()[-1]
+    assert local.api.get(f"/jobs/{job_id}").json["status"] == "queued"
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "runners.legacy"], env=environment, stdout=subprocess.PIPE
+    )
+    try:
+        check(local, follow(local.api, job_id), "saved", expected)
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        output, _ = worker.communicate(timeout=120)
+    assert worker.returncode == 0
+    assert b"worker process stopped" in output

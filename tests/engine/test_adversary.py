@@ -1,0 +1,177 @@
+"""Jobs under a hostile Lambda: every promise holds, and each safeguard is what makes it hold."""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from broken_promise import broken_promise
+from errors import Interrupted
+from runners import due_row, execution, failure_records, retrying, timer
+from store import conditional_write, verbs
+from store.job_request import JobRequest, Status
+from testing.simulation.history import History, play_seed, stage, told
+
+HISTORIES = 500
+EXAMPLES = 25  # of hypothesis, which plays two histories or more until it has one
+SEEDS = st.integers(0, 2**32)
+
+
+@pytest.fixture(autouse=True)
+def on_stage(environment: None) -> Iterator[None]:
+    with stage():
+        yield
+
+
+class JobsUnderAHostileLambda(RuleBasedStateMachine):
+    """Hypothesis decides what happens, and with it the seed of what the Lambda does meanwhile."""
+
+    total: ClassVar[Counter[str]] = Counter()
+    played: ClassVar[int] = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.source = random.Random(0)
+        self.jobs = self.tasks = 0
+        self.history = History(lambda what, n: self.source.randrange(n)).__enter__()
+
+    @precondition(lambda self: self.jobs < 3)
+    @rule(seed=SEEDS)
+    def dispatch(self, seed: int) -> None:
+        """A job is accepted."""
+        self.source.seed(seed)
+        self.jobs += 1
+        self.history.dispatch()
+
+    @precondition(lambda self: self.tasks < 2)
+    @rule(seed=SEEDS)
+    def dispatch_task(self, seed: int) -> None:
+        """A task is."""
+        self.source.seed(seed)
+        self.tasks += 1
+        self.history.dispatch_task()
+
+    @precondition(lambda self: self.jobs > 0)
+    @rule(seed=SEEDS)
+    def go_on(self, seed: int) -> None:
+        """Something happens."""
+        self.source.seed(seed)
+        self.history.world.step()
+
+    def teardown(self) -> None:
+        """The adversary rests, and everything must end well."""
+        try:
+            JobsUnderAHostileLambda.total += self.history.end()
+            JobsUnderAHostileLambda.played += 1
+        finally:
+            self.history.__exit__()
+
+
+def test_every_accepted_job_ends_in_exactly_one_outcome(
+    record_property: Callable[[str, object], None],
+) -> None:
+    run_state_machine_as_test(
+        JobsUnderAHostileLambda,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=12,
+            deadline=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    total = JobsUnderAHostileLambda.total
+    for seed in range(HISTORIES - JobsUnderAHostileLambda.played):
+        total += play_seed(seed)
+    assert min(total[each] for each in ("kills", "duplicates", "zombies", "responses lost")) > 10
+    assert (total["lost"], total["doubled"], total["tasks lost"]) == (0, 0, 0)
+    record_property("figures", f"{HISTORIES} histories: {told(total)}")
+
+
+def test_a_seed_plays_the_same_history_again() -> None:
+    assert [play_seed(seed) for seed in range(5)] == [play_seed(seed) for seed in range(5)]
+
+
+# --- it can catch: without any one safeguard, a promise is broken ---------------------------------
+
+
+def test_it_notices_when_a_write_does_not_ask_for_the_claim_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(conditional_write, "ours", lambda job: JobRequest.status == Status.RUNNING)
+    assert broken_promise(near=142)
+
+
+def test_it_notices_when_a_claim_does_not_ask_for_the_status(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = conditional_write.write
+
+    def without(verb: str, job: Any, actions: Any, condition: Any, *, landed: Any) -> Any:
+        anything = JobRequest.id.exists() if verb == "claim" else condition
+        return write(verb, job, actions, anything, already_applied=landed)
+
+    monkeypatch.setattr(conditional_write, "write", without)
+    assert broken_promise(counted="doubled")
+
+
+def test_it_notices_when_a_lease_ends_before_its_invocation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(verbs, "SKEW", -50_000)
+    assert "rescued from a worker that is alive" in broken_promise(near=267)
+
+
+def test_it_notices_when_a_rescue_does_not_wait_for_the_lease(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def impatient(row: JobRequest, send: Any) -> timer.Disposition:
+        retrying.record_failed_attempt(row, Interrupted("impatience"), send)
+        return timer.Disposition.RESCUED
+
+    monkeypatch.setattr(due_row, "_process_running_row", impatient)
+    assert "rescued from a worker that is alive" in broken_promise(near=210)
+
+
+def test_it_notices_when_a_claim_takes_the_row_off_the_due_index(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = conditional_write.write
+
+    def without(verb: str, job: Any, actions: Any, condition: Any, *, landed: Any) -> Any:
+        more = [JobRequest.due_at.remove()] if verb == "claim" else []
+        return write(verb, job, [*actions, *more], condition, already_applied=landed)
+
+    monkeypatch.setattr(conditional_write, "write", without)
+    assert "stranded" in broken_promise(counted="lost")
+
+
+def test_it_notices_when_nobody_reads_after_a_lost_response(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(conditional_write, "read", lambda job_id: None)
+    assert "ended well and left it running" in broken_promise()
+
+
+def test_it_notices_when_the_timer_does_not_move_what_it_sends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(verbs, "postpone", lambda row, due_at, lane: row)
+    assert "times" in broken_promise(near=34)
+
+
+def test_it_notices_when_an_untagged_job_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def record_failed_attempt(*arguments: Any, **options: Any) -> JobRequest:
+        with pytest.MonkeyPatch.context() as here:  # of jobs alone: tasks are decided as ever
+            here.setattr(retrying, "wait_before_retry", lambda *_: 1.0)
+            return retrying.record_failed_attempt(*arguments, **options)
+
+    for where in (execution, failure_records, due_row):
+        monkeypatch.setattr(where, "record_failed_attempt", record_failed_attempt)
+    monkeypatch.setattr(conditional_write, "attempts_left", lambda: JobRequest.id.exists())
+    assert "is in attempt" in broken_promise()

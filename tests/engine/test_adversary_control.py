@@ -1,0 +1,113 @@
+"""Owners and operators under a hostile Lambda: what they were promised is watched, and what keeps
+it is needed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pynamodb.expressions.condition import Condition
+
+from broken_promise import broken_promise
+from runners import children, pausing
+from store import conditional_write, owner_verbs, steps, verbs
+from store.job_request import JobRequest, Status, new_id
+from testing.simulation.history import stage
+
+
+@pytest.fixture(autouse=True)
+def on_stage(environment: None) -> Iterator[None]:
+    with stage():
+        yield
+
+
+def anything() -> Condition:
+    condition: Condition = JobRequest.id.exists()
+    return condition
+
+
+def test_it_notices_when_a_cancelled_job_gets_another_leg_or_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(conditional_write, "not_cancelled", anything)
+    assert "after it was cancelled" in broken_promise(near=19)
+
+
+def test_it_notices_when_a_worker_does_not_look_at_the_brakes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pausing, "holds_back", lambda message: False)
+    assert "into a pause" in broken_promise()
+
+
+def test_it_notices_when_a_job_is_held_back_and_not_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting = conditional_write.waiting
+
+    def without(job: JobRequest, brake: str, since: int, due_at: int) -> Any:
+        return [
+            *(each for each in waiting(job, brake, since, due_at) if "due_at" not in str(each)),
+            JobRequest.due_at.remove(),
+        ]
+
+    monkeypatch.setattr(conditional_write, "waiting", without)
+    assert "not due: stranded" in broken_promise()
+
+
+def test_it_notices_when_a_step_that_is_done_is_taken_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    find = steps.find
+    monkeypatch.setattr("work.running_job.steps.find", lambda job, name: None)
+    monkeypatch.setattr("testing.simulation.history.steps", _Found(find))
+    assert "was taken again" in broken_promise(near=37)
+
+
+class _Found:
+    def __init__(self, find: Any) -> None:
+        self.find = find
+
+
+def test_it_notices_when_a_child_is_added_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "derived_id", lambda *parts: new_id())
+    monkeypatch.setattr(
+        "work.running_job.RunningJob._once", lambda self, name, function: function()
+    )
+    assert "is more than one job" in broken_promise(near=37)
+
+
+def test_it_notices_when_the_same_request_is_two_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runners.dispatch.derived_id", lambda *parts: new_id())
+    assert "is more than one job" in broken_promise()
+
+
+def test_it_notices_when_a_scheduled_job_starts_before_its_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(verbs, "CLAIM_TOLERANCE", 10**9)
+    monkeypatch.setattr("testing.simulation.invariant_checker.CLAIM_TOLERANCE", 2000)
+    assert "before its time" in broken_promise(near=105)
+
+
+def test_it_notices_when_an_owner_deletes_a_job_that_has_not_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(owner_verbs, "_same_owner", lambda job: anything())
+    monkeypatch.setattr("runners.owner_actions.delete", lambda row: row.delete())
+    assert "was deleted while it was" in broken_promise()
+
+
+def test_it_notices_when_a_job_is_retried_by_hand_that_has_succeeded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = conditional_write.write
+
+    def without(verb: str, job: Any, actions: Any, condition: Any, *, landed: Any) -> Any:
+        asked = anything() if verb == "requeue" else condition
+        return write(verb, job, actions, asked, already_applied=landed)
+
+    def retry(row: JobRequest, send: Any, payload: Any = None) -> Any:
+        return owner_verbs.requeue(row, max_attempts=3)
+
+    monkeypatch.setattr(conditional_write, "write", without)
+    monkeypatch.setattr("runners.owner_actions.retry_again", retry)
+    monkeypatch.setattr("testing.simulation.operators._GIVEN_UP", tuple(Status))
+    assert broken_promise()

@@ -1,0 +1,148 @@
+"""A service that hears a request and does not answer: a job's message is sent again, for only one
+can claim; a task is not, for it would run twice.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+
+import clock
+import handlers.failures
+import handlers.timer
+import handlers.worker
+from api_events import call
+from aws import clients
+from errors import SendFailed, SendInDoubt
+from fake_lambda import WORKER, Context
+from runners import get_job_runner
+from runners.base import JobData
+from sample_work import script
+from store import queries
+from store.job_request import Status
+from testing.aws import forget
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+UNANSWERED = ReadTimeoutError(endpoint_url="https://aws.test")
+UNREACHED = ConnectTimeoutError(endpoint_url="https://aws.test")
+TASK = {"v": 1, "kind": "task", "id": "t", "name": "sample_note", "payload": {}, "attempt": 1}
+Break = Callable[[Exception], None]
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """The requests that Lambda and SQS have taken, by operation."""
+    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("JOB_RUNNER", "lambda-async")
+    monkeypatch.setenv("WORKER_LAMBDA_FUNCTION_NAME", WORKER)
+    monkeypatch.setenv("DELAY_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/delay")
+    monkeypatch.setattr(clock, "sleep", lambda seconds: None)
+    forget()
+    script.reset()
+    return Counter()
+
+
+@pytest.fixture
+def break_down(heard: Counter[str]) -> Break:
+    """From now on each send is taken, and then ends in this error."""
+
+    def break_down(error: Exception) -> None:
+        def take(event_name: str, **_: Any) -> None:
+            heard[event_name.rpartition(".")[2]] += 1
+            raise error
+
+        for service, operation in (("lambda", "Invoke"), ("sqs", "SendMessage")):
+            events = clients.client(service).meta.events
+            events.register_first(f"before-send.{service}.{operation}", take)
+
+    return break_down
+
+
+def test_a_task_that_may_have_been_sent_is_not_sent_again(
+    heard: Counter[str], break_down: Break
+) -> None:
+    break_down(UNANSWERED)
+    with pytest.raises(SendInDoubt, match="may have been sent or not"):
+        get_job_runner().dispatch_task("sample_note", {})
+    assert heard == {"Invoke": 1}
+
+
+def test_the_api_says_that_nobody_knows_and_not_to_try_again_in_a_moment(
+    heard: Counter[str], break_down: Break
+) -> None:
+    break_down(UNANSWERED)
+    answer = call("POST", "/tasks", body={"task_name": "sample_note"})
+    assert (answer.status, answer.json["type"]) == (504, "urn:job-runners:may-have-been-sent")
+    assert "may run twice" in answer.json["detail"]
+    assert "retry-after" not in answer.headers
+    assert heard == {"Invoke": 1}
+
+
+def test_a_task_that_surely_did_not_leave_is_tried_again(
+    heard: Counter[str], break_down: Break
+) -> None:
+    break_down(UNREACHED)
+    with pytest.raises(SendFailed, match="could not be sent"):
+        get_job_runner().dispatch_task("sample_note", {})
+    assert heard == {"Invoke": 2}
+
+
+def test_the_message_of_a_job_is_sent_again_and_the_job_is_due(
+    heard: Counter[str], break_down: Break
+) -> None:
+    break_down(UNANSWERED)
+    data = JobData(job_type="sample_once", organization_id="acme")
+    row = queries.read(get_job_runner().dispatch_job(data).id)
+    assert row is not None
+    assert (row.status, heard) == (Status.QUEUED, {"Invoke": 2})
+
+
+def test_a_delayed_task_that_may_have_been_sent_does_not_go_back_to_its_queue(
+    heard: Counter[str], break_down: Break
+) -> None:
+    break_down(UNANSWERED)
+    records = {"Records": [{"messageId": "m", "body": json.dumps(TASK)}]}
+    answer = handlers.timer.handler(records, Context(seconds=60))  # type: ignore[arg-type]
+    assert (answer, heard) == ({"batchItemFailures": []}, {"Invoke": 1})
+
+
+def test_the_next_attempt_of_a_task_is_not_sent_twice(
+    heard: Counter[str], break_down: Break
+) -> None:
+    def fail(payload: object) -> None:
+        raise ValueError("no luck")
+
+    script.task = fail
+    break_down(UNANSWERED)
+    event = TASK | {"name": "sample_note_again"}
+    handlers.worker.handler(event, Context())  # type: ignore[arg-type]  # or Lambda had a record
+    assert heard == {"SendMessage": 1}
+
+
+def test_a_failure_record_of_a_task_that_may_have_been_sent_is_not_kept(
+    heard: Counter[str], break_down: Break
+) -> None:
+    break_down(UNANSWERED)
+    record = {"requestContext": {"condition": "EventAgeExceeded"}, "requestPayload": TASK}
+    batch = {"Records": [{"messageId": "m", "body": json.dumps(record)}]}
+    answer = handlers.failures.handler(batch, Context())  # type: ignore[arg-type]
+    assert (answer, heard) == ({"batchItemFailures": []}, {"SendMessage": 1})
+
+
+def test_a_task_goes_over_no_connection_that_has_slept(
+    heard: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process is frozen between two invocations, and does not hear that a connection closes."""
+    closed: list[int] = []
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now)
+    monkeypatch.setattr(clients.client("lambda"), "close", lambda: closed.append(now))
+    for seconds in (0, 0.5, 5):
+        now += int(seconds * 1000)
+        clients.fresh_client("lambda")
+    first = now - 5500
+    assert closed == [first, now]

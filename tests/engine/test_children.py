@@ -1,0 +1,100 @@
+"""A job and the jobs it has dispatched: each leads to the other."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from api_events import Answer, call
+from aws import clients
+from bench import Bench
+from runners import owner_actions
+from sample_work import script
+from store.job_request import JobRequest
+
+
+def parent_of(*keys: str, then: Any = None) -> Any:
+    """A job that dispatches a child under each key, once."""
+
+    def work(job: Any, payload: object) -> None:
+        script.job = then or (lambda job, payload: "done")
+        for key in keys:
+            job.dispatch("sample_once", {"number": 7}, key=key)
+
+    return work
+
+
+def children(row: JobRequest, **query: str) -> Answer:
+    return call("GET", f"/jobs/{row.id}/children", query=query)
+
+
+def run_parent(bench: Bench, *keys: str, **more: Any) -> JobRequest:
+    script.job = parent_of(*keys, **more)
+    return bench.run(bench.dispatch("sample_once"))
+
+
+def test_a_child_and_its_parent_lead_to_each_other(bench: Bench) -> None:
+    parent = run_parent(bench, "print", "export")
+    bench.deliver()
+    listed = children(parent).json
+    assert [each["key"] for each in listed["children"]] == ["export", "print"]
+    assert listed["cursor"] is None
+    for each in listed["children"]:
+        assert each["job"]["status"] == "succeeded"
+        child = call("GET", f"/jobs/{each['id']}").json
+        assert child["parent_id"] == parent.id
+    assert call("GET", f"/jobs/{parent.id}").json["parent_id"] is None
+
+
+def test_a_job_without_children_has_none(bench: Bench) -> None:
+    script.job = lambda job, payload: job.step("children ", lambda: "a step, and no child")
+    assert children(bench.run(bench.dispatch())).json == {"children": [], "cursor": None}
+
+
+def test_more_children_than_a_page_holds_follow_under_a_cursor(bench: Bench) -> None:
+    keys = [f"{number} {'ü' * 400}" for number in range(5)]
+    parent = run_parent(bench, *keys)
+    found: list[str] = []
+    query: dict[str, Any] = {"limit": "2"}
+    for size in (2, 2, 1):
+        page = children(parent, **query).json
+        assert len(page["children"]) == size
+        found += [each["key"] for each in page["children"]]
+        query["cursor"] = page["cursor"]
+    assert page["cursor"] is None
+    assert found == keys
+
+
+def test_a_child_that_was_deleted_is_still_told_by_its_key(bench: Bench) -> None:
+    parent = run_parent(bench, "one")
+    bench.deliver()
+    [child] = children(parent).json["children"]
+    owner_actions.delete(bench.read(child["id"]))
+    assert children(parent).json["children"] == [{"key": "one", "id": child["id"], "job": None}]
+
+
+@pytest.mark.parametrize("cursor", ["=", "nope!", "_w", "Y" * 2000])
+def test_a_cursor_that_no_page_gave_out_is_refused(bench: Bench, cursor: str) -> None:
+    answer = children(run_parent(bench, "one"), cursor=cursor)
+    assert (answer.status, answer.json["type"]) == (400, "urn:job-runners:invalid-cursor")
+
+
+def test_a_cursor_does_not_reach_into_another_job(bench: Bench) -> None:
+    cursor = children(run_parent(bench, "a", "b", "c"), limit="1").json["cursor"]
+    other = run_parent(bench, "b", "z")
+    page = children(other, cursor=cursor).json
+    assert [each["key"] for each in page["children"]] == ["b", "z"]
+
+
+def test_looking_for_children_costs_one_query_and_one_batch(bench: Bench) -> None:
+    parent = run_parent(bench, *map(str, range(30)))
+    alone = bench.run(bench.dispatch("sample_once"))
+    counted: Counter[str] = Counter()
+    clients.client("dynamodb").meta.events.register(
+        "before-call.*.*", lambda model, **_: counted.update([model.name])
+    )
+    assert len(children(parent, limit="100").json["children"]) == 30
+    assert counted == {"GetItem": 1, "Query": 1, "BatchGetItem": 1}
+    counted.clear()
+    children(alone)
+    assert counted == {"GetItem": 1, "Query": 1}

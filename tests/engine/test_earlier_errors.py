@@ -1,0 +1,121 @@
+"""What a job's row keeps of the attempts that failed before its last one."""
+
+from typing import Any
+
+from api_events import call
+from bench import Bench
+from runners import owner_actions
+from sample_work import script
+from store.job_request import JobRequest, Status
+
+
+def fails(words: str) -> Any:
+    """A job that fails with these words."""
+
+    def work(job: Any, payload: object) -> None:
+        raise ValueError(words)
+
+    return work
+
+
+def run(bench: Bench, row: JobRequest, *attempts: Any) -> JobRequest:
+    """Run the job once for each of these, long enough after the one before."""
+    for work in attempts:
+        script.job = work
+        bench.advance(60)
+        row = bench.run(row)
+    return row
+
+
+def shown(row: JobRequest) -> Any:
+    answer = call("GET", f"/jobs/{row.id}")
+    assert answer.status == 200, answer.text
+    return answer.json
+
+
+def messages(row: JobRequest) -> list[tuple[int, str]]:
+    return [(each["attempt"], each["message"]) for each in shown(row)["earlier_errors"]]
+
+
+def test_the_errors_of_earlier_attempts_are_kept_with_their_times(bench: Bench) -> None:
+    row = run(bench, bench.dispatch(), fails("the first"))
+    failed_at = shown(row)["updated_at"]
+    row = run(bench, row, fails("the second"), fails("the last"))
+    assert (row.status, row.error["message"]) == (Status.FAILED, "the last")
+    first, second = shown(row)["earlier_errors"]
+    assert first == {"attempt": 1, "at": failed_at, "kind": "ValueError", "message": "the first"}
+    assert (second["attempt"], second["message"]) == (2, "the second")
+    assert second["at"] > first["at"]
+
+
+def test_a_job_that_succeeds_in_the_end_still_tells_why_it_took_several_attempts(
+    bench: Bench,
+) -> None:
+    row = run(bench, bench.dispatch(), fails("a passing fault"), lambda job, payload: "done")
+    assert row.status is Status.SUCCEEDED
+    assert shown(row)["error"] is None
+    assert messages(row) == [(1, "a passing fault")]
+
+
+def test_an_attempt_whose_worker_died_is_among_them(bench: Bench) -> None:
+    row = bench.claim(bench.dispatch())
+    bench.advance(1000)
+    bench.tick()
+    [error] = shown(row)["earlier_errors"]
+    assert (error["attempt"], error["kind"]) == (1, "Interrupted")
+
+
+def test_only_the_last_five_are_kept_and_little_of_each(bench: Bench) -> None:
+    row = bench.dispatch()
+    for number in range(1, 8):
+        row = run(bench, row, *[fails(f"{number} {'x' * 1000}")] * 3)
+        if number < 7:
+            row = owner_actions.retry_again(row, bench.send)
+    kept = messages(row)
+    assert [(attempt, words[0]) for attempt, words in kept] == [
+        *((1, "6"), (2, "6"), (3, "6")),
+        *((1, "7"), (2, "7")),
+    ]
+    assert {len(words) for _, words in kept} == {150}
+
+
+def test_a_retry_by_hand_keeps_why_the_job_had_failed(bench: Bench) -> None:
+    row = run(bench, bench.dispatch("sample_once"), fails("no such column"))
+    finished_at = shown(row)["finished_at"]
+    row = owner_actions.retry_again(row, bench.send)
+    assert row.error is None
+    assert shown(row)["earlier_errors"] == [
+        {"attempt": 1, "at": finished_at, "kind": "ValueError", "message": "no such column"}
+    ]
+
+
+def test_a_job_cancelled_between_attempts_and_retried_tells_its_error_once(bench: Bench) -> None:
+    row = owner_actions.cancel(run(bench, bench.dispatch(), fails("no luck")))
+    row = owner_actions.retry_again(row, bench.send)
+    assert messages(row) == [(1, "no luck")]
+
+
+def test_a_job_that_fails_while_it_is_cancelled_and_is_retried_tells_both_errors(
+    bench: Bench,
+) -> None:
+    def cancelled_by_its_owner(job: Any, payload: object) -> None:
+        owner_actions.cancel(bench.read(job.id))
+        raise ValueError("the second")
+
+    row = run(bench, bench.dispatch(), fails("the first"), cancelled_by_its_owner)
+    assert row.status is Status.CANCELLED
+    row = owner_actions.retry_again(row, bench.send)
+    assert messages(row) == [(1, "the first"), (2, "the second")]
+
+
+def test_a_row_that_never_failed_has_none(bench: Bench) -> None:
+    row = run(bench, bench.dispatch(), lambda job, payload: "done")
+    assert "earlier_errors" not in row.attribute_values
+    assert shown(row)["earlier_errors"] == []
+
+
+def test_a_list_shows_none_of_it(bench: Bench) -> None:
+    run(bench, bench.dispatch(), fails("no luck"))
+    [listed] = call("GET", "/jobs", query="organization_id=acme").json["jobs"]
+    assert "earlier_errors" not in listed
+    assert listed["error"] == {"kind": "ValueError", "message": "no luck"}

@@ -1,0 +1,87 @@
+"""Jobs that the legacy runner runs in a thread of this process, beside a worker process."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import clock
+from runners import get_job_runner, legacy, timer
+from runners.base import JobData
+from sample_work import script
+from store import conditional_write, queries, verbs
+from store.job_request import JobRequest, Lane, Status
+from testing.aws import forget
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+
+@pytest.fixture
+def release(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Jobs run in a thread, longer than they may, until this is set. A lease is over 0.6 s after
+    a deadline that is always over."""
+    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("JOBS_SYNC", "false")
+    monkeypatch.setenv("JOB_TIMEOUT_SECONDS", "1")
+    monkeypatch.setattr(verbs, "SKEW", 600)
+    forget()
+    script.reset()
+    event, begun = threading.Event(), threading.Event()
+
+    def work(job: Any, payload: object) -> None:
+        begun.set()
+        event.wait(20)
+
+    script.job = work
+    yield event
+    event.set()
+    legacy._threads().shutdown(wait=True)
+    legacy._threads.cache_clear()
+
+
+def dispatch(job_type: str) -> JobRequest:
+    return get_job_runner().dispatch_job(JobData(job_type=job_type, organization_id="acme"))
+
+
+def stored(row: JobRequest) -> JobRequest:
+    found = queries.read(row.id)
+    assert found is not None
+    return found
+
+
+def polls(seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+    """The worker process looks for work, as it does each second."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not until():
+        timer.take_next(lambda *_: None, ahead=conditional_write.GRACE, page=25)
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("job_type", ["sample_once", "sample_again"])
+def test_a_job_that_outlives_its_lease_in_a_living_thread_is_left_alone(
+    release: threading.Event, job_type: str
+) -> None:
+    row = dispatch(job_type)
+    polls(10, until=lambda: stored(row).status is Status.RUNNING)
+    first = stored(row).lease_until or 0
+    verbs.postpone(stored(row), clock.now(), Lane.PROMPT)  # else its look is a minute off
+    polls(30, until=lambda: clock.now() > first + 1_500)
+    found = stored(row)
+    assert (found.status, found.attempt) == (Status.RUNNING, 1)
+    assert (found.lease_until or 0) > first
+    release.set()
+    polls(10, until=lambda: stored(row).status is not Status.RUNNING)
+    assert stored(row).status is Status.SUCCEEDED
+
+
+def test_once_its_process_is_gone_the_lease_runs_out(
+    release: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runners.lease._keep", lambda *_: None)  # as when no thread is left
+    row = dispatch("sample_once")
+    polls(10, until=lambda: stored(row).status is Status.RUNNING)
+    verbs.postpone(stored(row), clock.now(), Lane.PROMPT)
+    polls(30, until=lambda: stored(row).status is not Status.RUNNING)
+    assert stored(row).error["kind"] == "Interrupted"

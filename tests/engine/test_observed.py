@@ -1,0 +1,248 @@
+"""What can be seen of work: log lines that tell whose they are, and metrics on Lambda."""
+
+import io
+import json
+import logging
+from typing import Any
+
+import pytest
+from awslambdaric.bootstrap import LambdaLoggerHandler, StandardLogSink
+from pydantic import BaseModel, SecretStr
+
+import clock
+import handlers.timer
+from bench import Bench
+from errors import Interrupted
+from fake_lambda import Context
+from runners import execution, owner_actions, pausing, telemetry
+from runners.messages import TaskMessage
+from sample_work import script
+from store import blobs
+from store.job_request import JobRequest
+from store.pauses import Kind
+from telemetry_lines import SECRET, emitted, logged
+from testing.aws import forget
+from work import context
+
+
+def test_every_line_of_a_job_says_which_job_attempt_leg_organisation_and_request(
+    bench: Bench, lines: io.StringIO
+) -> None:
+    def work(job: Any, payload: object) -> None:
+        logging.getLogger("some.library").warning("from a library")
+        telemetry.logger.info("from the job")
+        raise ValueError("no luck")
+
+    script.job = work
+    token = context.request_id.set("request-1")
+    row = bench.dispatch()
+    context.request_id.reset(token)
+    lines.truncate(0)
+    lines.seek(0)
+    bench.run(row)
+    found = logged(lines)
+    said = {line["message"] for line in found}
+    assert said == {"claimed", "from a library", "from the job", "attempt failed, will retry"}
+    for line in found:
+        assert line["job_id"] == row.id, line
+        assert line["job_type"] == "sample_again"
+        assert line["organization_id"] == "acme"
+        assert (line["attempt"], line["leg"]) == (1, 1)
+        assert line["request_id"] == "request-1"
+
+
+def test_one_request_id_goes_from_the_call_to_the_last_attempt_and_to_children(
+    bench: Bench, lines: io.StringIO
+) -> None:
+    def work(job: Any, payload: Any) -> None:
+        if payload.number == 1:
+            job.dispatch("sample_once", {"number": 2}, key="one")
+            raise ValueError("no luck")
+
+    script.job = work
+    token = context.request_id.set("request-1")
+    row = bench.dispatch()
+    context.request_id.reset(token)
+    bench.run(row)
+    bench.advance(3600)
+    bench.tick()  # a message of the timer's own
+    lines.truncate(0)
+    lines.seek(0)
+    bench.deliver()
+    found = logged(lines)
+    assert len({line["job_id"] for line in found}) == 2
+    assert {line["request_id"] for line in found} == {"request-1"}
+
+
+def test_what_the_owner_and_the_timer_do_is_logged_with_the_job_it_is_about(
+    bench: Bench, lines: io.StringIO
+) -> None:
+    row = bench.dispatch()
+    owner_actions.cancel(row)
+    owner_actions.retry_again(bench.read(row), bench.send)
+    pausing.pause(Kind.QUEUE, "default")
+    bench.run(row)
+    pausing.resume(Kind.QUEUE, "default", bench.send)
+    owner_actions.delete(owner_actions.cancel(bench.read(row)))
+    found = logged(lines)
+    said = [line["message"] for line in found]
+    assert said == [
+        *("accepted", "cancel", "queued again", "paused", "held back", "resuming"),
+        *("cancel", "deleted"),
+    ]
+    for line in found:
+        if line["message"] not in ("paused", "resuming"):
+            assert (line["job_id"], line["organization_id"]) == (row.id, "acme")
+
+
+def test_no_payload_result_or_step_is_logged(bench: Bench, lines: io.StringIO) -> None:
+    def work(job: Any, payload: Any) -> dict[str, str]:
+        job.step("one", lambda: SECRET)
+        job.checkpoint(SECRET, progress=1)
+        job.dispatch_task("sample_note_again", {"text": SECRET})
+        return {"secret": payload.text}
+
+    def fail(payload: object) -> None:
+        raise ValueError("no luck")
+
+    script.job, script.task = work, fail
+    payload = {"text": SECRET}
+    bench.run(bench.dispatch("sample_once", payload=payload, idempotency_key="k"))
+    bench.deliver()
+    bad = bench.dispatch(payload={"text": SECRET})
+    bad.update([JobRequest.job_type.set("sample_once"), JobRequest.payload.set(_of(5, SECRET))])
+    bench.run(bench.read(bad))
+    bench.advance(2 * 60 * 60)  # a newer deploy might have taken it
+    bench.run(bench.read(bad))
+    assert bench.read(bad).error["kind"] == "InvalidPayload"
+    assert len(logged(lines)) > 5
+    assert SECRET not in lines.getvalue()
+
+
+def test_payloads_are_logged_where_that_is_asked_for_but_for_what_is_marked_secret(
+    bench: Bench, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Letter(BaseModel):
+        to: str
+        key: SecretStr
+
+    monkeypatch.setenv("LOG_PAYLOADS", "true")
+    forget()
+    telemetry.given(Letter(to="Ada", key=SecretStr(SECRET)))
+    bench.run(bench.dispatch("sample_once", payload={"text": "dear"}))
+    task = TaskMessage(id="t", name="sample_note", payload={"text": "note"})
+    execution.run(task, deadline=clock.now() + 900_000, send=bench.send)
+    letter, job, note = (line["payload"] for line in logged(lines) if "payload" in line)
+    assert letter["to"] == "Ada"
+    assert (job["text"], note["text"]) == ("dear", "note")
+    assert SECRET not in lines.getvalue()
+
+
+def _of(number: int, text: str) -> bytes:
+    packed, _ = blobs.put("x", {"number": -number, "text": text})
+    assert packed
+    return packed
+
+
+@pytest.mark.usefixtures("on_lambda")
+def test_metrics_tell_waits_run_times_and_outcomes_by_type(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = bench.dispatch()
+    bench.advance(7)
+    script.job = lambda job, payload: bench.advance(3)
+    bench.run(row)
+    waited, ended = emitted(capsys)
+    assert waited[0] == ended[0] == "sample_again"
+    assert waited[1]["QueueWait"] == pytest.approx(7000, abs=500)
+    assert ended[1]["Succeeded"] == 1
+    assert ended[1]["RunTime"] == pytest.approx(3000, abs=500)
+
+
+@pytest.mark.usefixtures("on_lambda")
+def test_metrics_count_failures_retries_rescues_and_cancels(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(job: object, payload: object) -> None:
+        raise ValueError("no luck")
+
+    script.job = fail
+    bench.run(bench.dispatch())
+    bench.run(bench.dispatch("sample_once"))
+    owner_actions.cancel(bench.dispatch())
+    for job_type in ("sample_once", "sample_again"):
+        row = bench.dispatch(job_type)
+        bench.claim(row, seconds=10)
+    bench.advance(120)
+    bench.tick()
+    counted = [
+        (whose, {name: n for name, n in values.items() if name not in ("QueueWait", "RunTime")})
+        for whose, values in emitted(capsys)
+    ]
+    assert [each for each in counted if each[1]] == [
+        ("sample_again", {"Retried": 1}),
+        ("sample_once", {"Failed": 1}),
+        ("sample_again", {"Cancelled": 1}),
+        ("sample_once", {"Failed": 1, "Rescued": 1}),
+        ("sample_again", {"Retried": 1, "Rescued": 1}),
+    ]
+
+
+@pytest.mark.usefixtures("on_lambda")
+def test_metrics_count_tasks(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(payload: object) -> None:
+        raise ValueError("no luck")
+
+    def work(job: Any, payload: object) -> None:
+        for name in ("sample_note", "sample_note_again"):
+            job.dispatch_task(name, {})
+
+    script.job = work
+    bench.run(bench.dispatch("sample_once"))
+    script.task = fail
+    for task in bench.sent_tasks:
+        execution.run(task, deadline=clock.now() + 900_000, send=bench.send)
+    counts = [each for each in emitted(capsys) if each[0].startswith("sample_note")]
+    assert counts == [("sample_note", {"Failed": 1}), ("sample_note_again", {"Retried": 1})]
+
+
+def test_off_lambda_no_metrics_are_printed(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.run(bench.dispatch())
+    assert not list(emitted(capsys))
+
+
+def test_the_tick_says_in_one_metric_how_late_it_is(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.dispatch()
+    bench.advance(60 + 45)
+    handlers.timer.tick(Context(), bench.send)
+    ((whose, values),) = emitted(capsys)
+    assert whose == ""  # by service alone: what the alarms in the template watch
+    assert values["TimerLag"] == pytest.approx(45_000, abs=500)
+    assert {"TimerSent", "TimerHeldBack", "TimerLetGo", "TimerRescued"} <= values.keys()
+
+
+def test_a_rescue_says_why(bench: Bench, lines: io.StringIO) -> None:
+    row = bench.dispatch("sample_once")
+    bench.claim(row, seconds=10)
+    bench.advance(120)
+    bench.tick()
+    (line,) = [line for line in logged(lines) if line["message"] == "settled"]
+    assert line["job_id"] == row.id
+    assert line["why"] == str(Interrupted("its worker ended without a word"))
+
+
+def test_lines_of_standard_logging_do_not_run_together_in_sam_local(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lambda's own handler writes what it is given; on AWS each line is framed, there it is not."""
+    handler = LambdaLoggerHandler(StandardLogSink())
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+    telemetry.adopt_standard_logging()
+    for text in ("first", "second"):
+        logging.getLogger("library").warning(text)
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line)["message"] for line in lines] == ["first", "second"]

@@ -1,0 +1,214 @@
+"""Pause and resume: a brake that starts nothing, loses nothing, and lets go in order."""
+
+from typing import Any
+
+import pytest
+
+import clock
+from bench import Bench
+from errors import SendFailed, UnknownJobType
+from runners import owner_actions, pausing, timer
+from sample_work import script
+from store import pauses, verbs
+from store.job_request import Status
+from store.pauses import Kind
+
+
+def test_a_paused_job_type_is_not_started_and_waits(bench: Bench) -> None:
+    pausing.pause(Kind.JOB_TYPE, "sample_again")
+    row = bench.run(bench.dispatch())
+    assert row.status is Status.WAITING
+    assert (row.due_at or 0) > clock.now()
+    assert bench.run(bench.dispatch("sample_once")).status is Status.SUCCEEDED
+
+
+def test_pausing_twice_keeps_the_time_of_the_first(bench: Bench) -> None:
+    first = pausing.pause(Kind.QUEUE, "texts")
+    bench.advance(100)
+    assert pausing.pause(Kind.QUEUE, "texts").changed_at == first.changed_at
+    pausing.resume(Kind.QUEUE, "texts", bench.send)
+    assert pausing.pause(Kind.QUEUE, "texts").changed_at > first.changed_at
+
+
+def test_a_paused_queue_holds_every_type_in_it(bench: Bench) -> None:
+    pausing.pause(Kind.QUEUE, "texts")
+    for job_type in ("sample_once", "sample_again"):
+        held = bench.run(bench.dispatch(job_type, queue_name="texts"))
+        assert held.status is Status.WAITING
+        assert bench.run(bench.dispatch(job_type)).status is Status.SUCCEEDED
+
+
+def test_resuming_starts_what_waited_in_the_order_it_was_created(bench: Bench) -> None:
+    pausing.pause(Kind.JOB_TYPE, "sample_again")
+    rows = []
+    for _ in range(5):
+        rows.append(bench.dispatch())
+        bench.advance(1)
+    for row in reversed(rows):
+        bench.run(row)
+    pausing.resume(Kind.JOB_TYPE, "sample_again", bench.send)
+    assert bench.sent_jobs == [row.id for row in rows]
+    assert bench.deliver() == 5
+    assert {bench.read(row).status for row in rows} == {Status.SUCCEEDED}
+
+
+def test_resuming_many_is_no_stampede(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The resume lets go a few, and each tick as many as it can take; nothing is sent twice."""
+    pausing.pause(Kind.JOB_TYPE, "sample_again")
+    rows = [bench.run(bench.dispatch()) for _ in range(60)]
+    pausing.resume(Kind.JOB_TYPE, "sample_again", bench.send)
+    assert len(bench.sent_jobs) == 25
+    with monkeypatch.context() as patched:
+        patched.setattr(timer, "_ROWS_FROM_AN_END", 20)
+        bench.tick()
+    assert len(bench.sent_jobs) == 45
+    bench.tick()
+    assert sorted(bench.sent_jobs) == sorted(row.id for row in rows)
+    bench.deliver()
+    bench.advance(3 * 3600)
+    bench.tick()
+    assert not bench.sent
+
+
+def test_a_released_brake_is_forgotten_once_nothing_is_left_of_it(bench: Bench) -> None:
+    pausing.pause(Kind.QUEUE, "default")
+    bench.run(bench.dispatch())
+    pausing.resume(Kind.QUEUE, "default", bench.send)
+    bench.advance(60)
+    bench.tick()
+    assert pauses.brakes(fresh=True).all  # a worker may not have heard of it yet
+    bench.advance(120)
+    bench.tick()
+    assert not pauses.brakes(fresh=True).all
+
+
+def test_a_running_job_waits_from_its_checkpoint_on(bench: Bench) -> None:
+    def work(job: Any, payload: object) -> str:
+        if job.cursor is None:
+            pausing.pause(Kind.JOB_TYPE, "sample_again")
+            bench.advance(11)  # the flags are read anew
+            job.checkpoint("here", progress=40)
+            raise AssertionError("it went on")
+        return str(job.cursor)
+
+    script.job = work
+    row = bench.run(bench.dispatch())
+    assert (row.status, row.cursor, row.progress) == (Status.WAITING, "here", 40)
+    pausing.resume(Kind.JOB_TYPE, "sample_again", bench.send)
+    bench.deliver()
+    assert bench.read(row).status is Status.SUCCEEDED
+    assert bench.read(row).attempt == 1
+
+
+def test_a_running_job_that_could_not_resume_runs_on(bench: Bench) -> None:
+    def work(job: Any, payload: object) -> str:
+        pausing.pause(Kind.JOB_TYPE, "sample_again")
+        bench.advance(11)
+        job.checkpoint(progress=40)
+        return "done"
+
+    script.job = work
+    assert bench.run(bench.dispatch()).status is Status.SUCCEEDED
+
+
+def test_a_pause_is_heard_everywhere_after_ten_seconds(bench: Bench) -> None:
+    bench.run(bench.dispatch())
+    pauses.Brake(sk="job_type#sample_again", state="paused", changed_at=clock.now()).save()
+    bench.advance(10)
+    assert bench.run(bench.dispatch()).status is Status.WAITING
+
+
+def test_the_timer_holds_back_what_becomes_due(bench: Bench) -> None:
+    pausing.pause(Kind.JOB_TYPE, "sample_again")
+    queued, scheduled = bench.dispatch(), bench.dispatch(delay=1000)
+    script.job = lambda job, payload: 1 / 0
+    bench.advance(1100)
+    met = bench.tick().met
+    assert met[timer.Disposition.HELD_BACK] == 2
+    assert not bench.sent
+    assert {bench.read(each).status for each in (queued, scheduled)} == {Status.WAITING}
+
+
+def test_time_held_back_counts_against_no_limit(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = bench.claim(bench.dispatch())
+    started = row.attempt_started_at or 0
+    pauses.pause(Kind.JOB_TYPE, "sample_again")
+    never_started = bench.run(bench.dispatch())
+    pausing.hold(next(pauses.brakes().paused()), row, verbs.Checkpoint("here", 10, None))
+    bench.advance(29 * 24 * 3600)
+    bench.tick()
+    assert bench.read(never_started).status is Status.WAITING  # start_within is a day
+    pausing.resume(Kind.JOB_TYPE, "sample_again", bench.send)
+    assert bench.read(never_started).status is Status.QUEUED
+    resumed = bench.read(row)
+    assert (resumed.attempt_started_at or 0) - started >= 29 * clock.DAY
+    bench.deliver()
+    assert bench.read(never_started).status is Status.SUCCEEDED
+
+
+def test_what_is_held_back_for_more_than_30_days_fails_and_says_why(bench: Bench) -> None:
+    pausing.pause(Kind.JOB_TYPE, "sample_again")
+    row = bench.run(bench.dispatch())
+    bench.advance(30 * 24 * 3600 + 3600)
+    bench.tick()
+    row = bench.read(row)
+    assert (row.status, row.error["kind"]) == (Status.FAILED, "HeldTooLong")
+
+
+def test_a_job_held_back_by_two_brakes_waits_for_both(bench: Bench) -> None:
+    pausing.pause(Kind.JOB_TYPE, "sample_again")
+    pausing.pause(Kind.QUEUE, "default")
+    row = bench.run(bench.dispatch())
+    pausing.resume(Kind.JOB_TYPE, "sample_again", bench.send)
+    assert bench.read(row).status is Status.WAITING
+    pausing.resume(Kind.QUEUE, "default", bench.send)
+    assert bench.sent_jobs == [row.id]
+
+
+def test_a_cancelled_job_is_not_let_go(bench: Bench) -> None:
+    pausing.pause(Kind.QUEUE, "default")
+    row = bench.run(bench.dispatch())
+    assert owner_actions.cancel(row).status is Status.CANCELLED
+    pausing.resume(Kind.QUEUE, "default", bench.send)
+    assert not bench.sent
+
+
+def test_a_job_that_its_brake_lost_sight_of_goes_on_within_the_hour(bench: Bench) -> None:
+    pausing.pause(Kind.QUEUE, "default")
+    row = bench.run(bench.dispatch())
+    for entry in pauses.held_by(next(pauses.brakes().paused()), 10):
+        entry.delete()
+    pausing.resume(Kind.QUEUE, "default", bench.send)
+    assert not bench.sent
+    bench.advance(2 * 3600)
+    bench.tick()
+    assert bench.sent_jobs == [row.id]
+
+
+def test_a_worker_that_can_not_be_reached_stops_the_letting_go_and_loses_nothing(
+    bench: Bench,
+) -> None:
+    pausing.pause(Kind.QUEUE, "default")
+    rows = [bench.run(bench.dispatch()) for _ in range(3)]
+    tried: list[str] = []
+
+    def unreachable(message: Any, delay: float = 0) -> None:
+        tried.append(message.id)
+        raise SendFailed("it", "throttled")
+
+    pausing.resume(Kind.QUEUE, "default", unreachable)
+    assert len(tried) == 1
+    bench.advance(61)
+    bench.tick()
+    assert sorted(bench.sent_jobs) == sorted(row.id for row in rows)
+
+
+def test_only_what_exists_can_be_paused_and_resuming_what_is_not_paused_does_nothing(
+    bench: Bench,
+) -> None:
+    with pytest.raises(UnknownJobType, match="did you mean"):
+        pausing.pause(Kind.JOB_TYPE, "sample_agian")
+    pausing.resume(Kind.QUEUE, "default", bench.send)
+    assert not pauses.brakes(fresh=True).all

@@ -1,0 +1,258 @@
+"""A brake whose rows, entries and readers are in one another's way: nothing is lost or kept."""
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+import clock
+from aws import clients
+from bench import Bench
+from errors import TooManyPaused
+from runners import due_row, owner_actions, pausing, timer
+from sample_work import script
+from store import pauses, verbs
+from store.job_request import JobRequest, Status
+from store.pauses import Brake, Kind, State
+
+DOWN = ClientError({"Error": {"Code": "ThrottlingException"}}, "Query")
+
+
+def held(bench: Bench, queue: str = "a", count: int = 1) -> list[JobRequest]:
+    """Jobs held back by a brake on this queue."""
+    pausing.pause(Kind.QUEUE, queue)
+    return [bench.run(bench.dispatch(queue_name=queue)) for _ in range(count)]
+
+
+def by_another_process(queue: str, state: State) -> None:
+    """A brake changes, and this process has not heard of it."""
+    Brake(sk=f"queue#{queue}", state=state, changed_at=clock.now()).save()
+
+
+def make_unreadable(row: JobRequest) -> None:
+    """As a row of newer code may be."""
+    clients.client("dynamodb").update_item(
+        TableName="jobs",
+        Key={"id": {"S": row.id}},
+        UpdateExpression="SET #status = :of_tomorrow",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":of_tomorrow": {"S": "of tomorrow"}},
+    )
+
+
+def entries(queue: str = "a") -> list[Any]:
+    return list(pauses.held_by(Brake(sk=f"queue#{queue}"), 100))
+
+
+def test_a_row_that_can_not_be_read_holds_up_neither_its_brake_nor_what_is_due(
+    bench: Bench,
+) -> None:
+    unreadable, other = held(bench, count=2)
+    make_unreadable(unreadable)
+    lost = bench.dispatch()
+    pauses.release(Kind.QUEUE, "a")
+    bench.advance(120)
+    bench.tick()
+    assert sorted(bench.sent_jobs) == sorted([other.id, lost.id])
+
+
+def test_a_brake_that_was_not_looked_at_is_not_forgotten(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timer, "_ROWS_FROM_AN_END", 3)
+    rows = [*held(bench, "a", 3), *held(bench, "b", 3)]
+    for queue in "ab":
+        pauses.release(Kind.QUEUE, queue)
+    for _ in range(4):
+        bench.advance(300)
+        bench.tick()
+    assert set(bench.sent_jobs) >= {row.id for row in rows}
+    assert not entries("a") + entries("b")
+
+
+def test_a_brake_that_is_put_on_again_meanwhile_is_not_forgotten(bench: Bench) -> None:
+    pausing.pause(Kind.QUEUE, "a")
+    pauses.release(Kind.QUEUE, "a")
+    bench.advance(600)
+    pauses.brakes(fresh=True)
+    by_another_process("a", State.PAUSED)
+    due = bench.dispatch()
+    bench.advance(5)
+    due.update([JobRequest.due_at.set(clock.now())])
+    bench.tick()
+    assert pauses.brakes(fresh=True).find(Kind.QUEUE, "a")
+    assert bench.sent_jobs == [due.id]
+
+
+def test_a_brake_that_is_put_on_again_keeps_what_it_still_holds(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = held(bench, count=5)
+    pauses.release(Kind.QUEUE, "a")
+    admit = verbs.admit
+
+    def admit_and_pause(row: JobRequest) -> JobRequest:
+        by_another_process("a", State.PAUSED)
+        bench.advance(11)
+        return admit(row)
+
+    monkeypatch.setattr(verbs, "admit", admit_and_pause)
+    assert pausing.pump(bench.send, until=clock.now() + 60_000, most=100) == 1
+    assert len(entries()) == 4
+    monkeypatch.undo()
+    pauses.forget_cache()
+    pausing.resume(Kind.QUEUE, "a", bench.send)
+    assert sorted(bench.sent_jobs) == sorted(row.id for row in rows)
+
+
+def test_a_job_held_back_while_its_brake_is_released_is_let_go_soon(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker stands still between its look at the brake and the write."""
+    pausing.pause(Kind.QUEUE, "a")
+    park = verbs.park
+
+    def park_late(row: JobRequest, brake: Brake, **more: Any) -> JobRequest:
+        pausing.resume(Kind.QUEUE, "a", bench.send)
+        return park(row, brake, **more)
+
+    monkeypatch.setattr(verbs, "park", park_late)
+    row = bench.run(bench.dispatch(queue_name="a"))
+    assert row.status is Status.WAITING
+    bench.advance(60)
+    bench.tick()
+    assert bench.sent_jobs == [row.id]
+
+
+def test_a_worker_that_has_not_heard_of_the_resume_starts_what_it_is_sent(bench: Bench) -> None:
+    rows = held(bench, count=3)
+    pauses.brakes(fresh=True)
+    by_another_process("a", State.RESUMING)
+    for row in rows:
+        verbs.admit(bench.read(row))
+        assert bench.run(row).status is Status.SUCCEEDED
+
+
+def test_a_job_that_is_held_again_keeps_its_new_entry(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pump reads a row that was cancelled, and meanwhile that is retried and held again."""
+    (row,) = held(bench)
+    owner_actions.cancel(row)
+    pauses.release(Kind.QUEUE, "a")
+    drop = pauses.drop
+
+    def drop_late(entry: Any) -> None:
+        by_another_process("a", State.PAUSED)
+        pauses.forget_cache()
+        bench.advance(1)
+        bench.run(owner_actions.retry_again(bench.read(row), bench.send))
+        drop(entry)
+
+    monkeypatch.setattr(pauses, "drop", drop_late)
+    pausing.pump(bench.send, until=clock.now() + 60_000, most=100)
+    assert bench.read(row).status is Status.WAITING
+    assert len(entries()) == 1
+
+
+def test_letting_go_leaves_half_of_a_tick_to_what_is_due_and_says_how_late_that_is(
+    bench: Bench,
+) -> None:
+    held(bench, count=30)
+    pauses.release(Kind.QUEUE, "a")
+    late = bench.dispatch()
+    bench.advance(600)
+
+    def slowly(message: Any, delay: float = 0) -> None:
+        bench.advance(3)
+        bench.send(message, delay)
+
+    tick = timer.tick(slowly, until=clock.now() + 55_000)
+    assert tick.met[timer.Disposition.LET_GO] > 5
+    assert late.id in bench.sent_jobs
+    assert tick.lag > 500_000
+
+
+def test_looks_at_what_is_held_back_grow_rare(bench: Bench) -> None:
+    (row,) = held(bench)
+    looks = 0
+    for _ in range(29 * 6):
+        bench.advance(4 * 3600)
+        looks += bench.tick().met[timer.Disposition.HELD_BACK]
+    assert bench.read(row).status is Status.WAITING
+    assert looks < 40
+
+
+def test_a_brake_that_can_not_be_read_at_a_checkpoint_stops_no_job(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(job: Any, payload: object) -> str:
+        monkeypatch.setattr(Brake, "query", lambda *a, **k: (_ for _ in ()).throw(DOWN))
+        bench.advance(11)
+        job.checkpoint("here", progress=40)
+        return "done"
+
+    script.job = work
+    assert bench.run(bench.dispatch("sample_once")).status is Status.SUCCEEDED
+
+
+def test_a_running_job_that_can_not_be_held_back_goes_on_in_its_next_leg(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise DOWN
+
+    def work(job: Any, payload: object) -> None:
+        pausing.pause(Kind.QUEUE, "default")
+        monkeypatch.setattr(verbs, "park", fail)
+        bench.advance(11)
+        job.checkpoint("here", progress=40)
+
+    script.job = work
+    row = bench.run(bench.dispatch("sample_once"))
+    assert (row.status, row.cursor) == (Status.QUEUED, "here")
+
+
+def test_a_failure_of_aws_is_not_the_rows_fault(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [bench.dispatch(delay=1000) for _ in range(5)]
+    bench.advance(1001)
+    reads: list[str] = []
+
+    def down(job_id: str) -> None:
+        reads.append(job_id)
+        raise DOWN
+
+    with monkeypatch.context() as patched:
+        patched.setattr(due_row, "read", down)
+        bench.tick()
+    assert len(reads) == 3  # after three in a row the rest can wait
+    bench.tick()
+    assert len(bench.sent_jobs) == len(rows)
+
+
+def test_a_lost_response_of_a_transaction_is_no_loss(bench: Bench) -> None:
+    """The client repeats it under the same token, and DynamoDB answers as the first time."""
+    tokens: list[str] = []
+    clients.client("dynamodb").meta.events.register(
+        "before-call.dynamodb.TransactWriteItems",
+        lambda params, **_: tokens.append(params["body"].decode()),
+    )
+    held(bench, count=2)
+    assert len(tokens) == 2
+    assert all("ClientRequestToken" in token for token in tokens)
+
+
+def test_no_more_can_be_paused_than_every_worker_can_read(bench: Bench) -> None:
+    for number in range(100):
+        pausing.pause(Kind.QUEUE, f"queue {number}")
+    pausing.pause(Kind.QUEUE, "queue 7")  # is paused already
+    with pytest.raises(TooManyPaused):
+        pausing.pause(Kind.QUEUE, "one more")
+
+
+def test_entries_expire_after_every_job_that_they_may_be_of(bench: Bench) -> None:
+    held(bench)
+    (entry,) = entries()
+    assert entry.expires_at * 1000 > clock.now() + 31 * clock.DAY

@@ -1,0 +1,276 @@
+"""What the preconditions of writes are for: between a read and its write the world goes on.
+
+Each test has one invocation stand still while others do something, and then go on as if nothing had
+happened. What it writes then must not count.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pynamodb.exceptions import DoesNotExist
+
+import clock
+from aws import clients
+from bench import Bench
+from errors import PreconditionFailed
+from runners import owner_actions, pausing, telemetry, timer
+from runners.messages import JobMessage
+from sample_work import script
+from store import verbs
+from store.conditional_write import GRACE
+from store.job_request import JobRequest, Lane, Status
+from store.pauses import Held, Kind
+from store.verbs import Checkpoint
+
+ERROR = {"kind": "ValueError", "message": "no luck", "traceback": ""}
+
+
+def before_next(operation: str, happens: Callable[[], object]) -> None:
+    """Have something happen once, just before the next call of this kind reaches DynamoDB."""
+    client = clients.client("dynamodb")
+    event = f"before-call.dynamodb.{operation}"
+
+    def once(**_: Any) -> None:
+        client.meta.events.unregister(event, once)
+        happens()
+
+    client.meta.events.register(event, once)
+
+
+def held_entries() -> list[str]:
+    return [entry.job_id for entry in Held.scan() if entry.pk.startswith("held#")]
+
+
+def succeeded_counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the jobs that are logged and counted as succeeded, as often as they are."""
+    ids: list[str] = []
+    succeeded = telemetry.succeeded
+
+    def count(row: JobRequest) -> None:
+        ids.append(row.id)
+        succeeded(row)
+
+    monkeypatch.setattr(telemetry, "succeeded", count)
+    return ids
+
+
+# --- workers that stood still ---------------------------------------------------------------------
+
+
+def test_a_worker_that_was_overtaken_does_not_park_its_successors_row(bench: Bench) -> None:
+    """It thaws between its checkpoint and the pause that it reads of: another has the job then."""
+    successors: list[JobRequest] = []
+
+    def overtaken() -> None:
+        bench.advance(1000)
+        bench.tick()  # rescued
+        bench.advance(60)
+        successors.append(bench.claim(bench.read(row)))
+        pausing.pause(Kind.JOB_TYPE, "sample_again")
+
+    def work(job: Any, payload: object) -> None:
+        bench.advance(11)
+        before_next("Query", overtaken)  # the flags are about to be read anew
+        job.checkpoint("here", progress=40)
+
+    script.job = work
+    row = bench.dispatch()
+    after = bench.run(row)
+    (successor,) = successors
+    assert (after.status, after.claim_token) == (Status.RUNNING, successor.claim_token)
+    assert not held_entries()
+
+
+def test_a_worker_that_was_overtaken_does_not_count_its_successors_outcome(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = succeeded_counted(monkeypatch)
+
+    def work(job: Any, payload: object) -> str:
+        if job.attempt == 1:
+            bench.advance(1000)
+            bench.tick()
+            bench.advance(60)
+            bench.run(row)
+        return f"attempt {job.attempt}"
+
+    script.job = work
+    row = bench.dispatch()
+    assert bench.run(row).status is Status.SUCCEEDED
+    assert counted == [row.id]
+
+
+def test_a_success_whose_response_was_lost_is_counted_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = succeeded_counted(monkeypatch)
+    lost: list[str] = []
+
+    def lose(response: Any, operation: Any, **_: Any) -> int | None:
+        if lost or response is None or operation.name != "UpdateItem":
+            return None
+        lost.append(operation.name)
+        return 0
+
+    def work(job: Any, payload: object) -> str:
+        clients.client("dynamodb").meta.events.register_first("needs-retry.dynamodb", lose)
+        return "done"
+
+    script.job = work
+    row = bench.run(bench.dispatch())
+    assert (row.status, lost, counted) == (Status.SUCCEEDED, ["UpdateItem"], [row.id])
+
+
+def test_a_message_that_outlived_its_job_does_not_start_another_job_of_its_id(
+    bench: Bench,
+) -> None:
+    """An idempotency key that is used again after its job has expired: the id is the same, and what
+    it stands for may be work of another type."""
+    row = bench.run(bench.dispatch("sample_again", idempotency_key="k"))
+    late = JobMessage.about(row)
+    bench.advance(40 * clock.DAY / clock.SECOND)
+    other = bench.dispatch("sample_once", idempotency_key="k")
+    assert other.id == row.id
+    script.jobs_run.clear()
+    bench.sent.append((late, 0))
+    bench.deliver()
+    assert not script.jobs_run
+    assert bench.read(other).status is Status.QUEUED
+
+
+# --- what is meant for one claim is not for the next ----------------------------------------------
+
+
+@pytest.fixture
+def still(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A bench whose clock stands: whatever happens does so in the same millisecond, and no time
+    tells one claim from the next."""
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now + bench.moved)
+    return bench
+
+
+def next_claim(bench: Bench, running: JobRequest) -> JobRequest:
+    """The job runs under another claim, and all else is as it was."""
+    due_at = running.due_at or 0
+    verbs.retry(running, ERROR, run_at=clock.now(), due_at=due_at)
+    return bench.claim(running)
+
+
+def test_a_running_row_is_postponed_only_under_the_claim_it_was_read_with(still: Bench) -> None:
+    seen = still.claim(still.dispatch())
+    successor = next_claim(still, still.read(seen))
+    assert (seen.status, seen.due_at) == (successor.status, successor.due_at)
+    with pytest.raises(PreconditionFailed):
+        verbs.postpone(seen, clock.now() + 5, Lane.PROMPT)
+    assert still.read(seen).due_at == successor.due_at
+
+
+def test_a_row_is_expired_only_under_the_claim_it_was_read_with(still: Bench) -> None:
+    """A worker has had it meanwhile, and has queued it for its next leg: it goes on."""
+    seen = still.dispatch()
+    running = still.claim(seen)
+    verbs.end_leg(running, Checkpoint("here", 40, None))
+    now = still.read(seen)
+    assert (seen.status, seen.due_at) == (now.status, now.due_at)
+    with pytest.raises(PreconditionFailed):
+        verbs.expire(seen, ERROR)
+    assert still.read(seen).status is Status.QUEUED
+
+
+def parked(bench: Bench, row: JobRequest) -> JobRequest:
+    brake = pausing.pause(Kind.JOB_TYPE, row.job_type)
+    return verbs.park(row, brake, due_at=clock.now() + clock.HOUR)
+
+
+def test_a_row_is_let_go_only_from_the_wait_it_was_read_in(still: Bench) -> None:
+    """It was let go, and held back again, for which the time counts anew."""
+    seen = parked(still, still.dispatch())
+    verbs.admit(still.read(seen))
+    still.advance(30)
+    parked(still, still.read(seen))
+    with pytest.raises(PreconditionFailed):
+        verbs.admit(seen)
+    assert still.read(seen).status is Status.WAITING
+    assert held_entries() == [seen.id]
+
+
+def test_a_row_is_let_go_only_under_the_claim_it_was_read_with(still: Bench) -> None:
+    """It was let go, claimed and held back again, all in one millisecond."""
+    seen = parked(still, still.dispatch())
+    verbs.admit(still.read(seen))
+    again = parked(still, still.claim(seen))
+    assert (seen.status, seen.waiting_since) == (again.status, again.waiting_since)
+    with pytest.raises(PreconditionFailed):
+        verbs.admit(seen)
+    assert still.read(seen).status is Status.WAITING
+
+
+# --- ticks that stood still -----------------------------------------------------------------------
+
+
+def test_a_job_that_a_person_has_queued_again_is_not_expired_by_a_tick_that_stood_still(
+    bench: Bench,
+) -> None:
+    """It was too late to start it; another tick has failed it, and a person retried it by hand."""
+    row = bench.dispatch()
+    bench.advance(25 * 3600)
+
+    def meanwhile() -> None:
+        bench.tick()
+        assert bench.read(row).status is Status.FAILED
+        owner_actions.retry_again(bench.read(row), bench.send)
+
+    before_next("UpdateItem", meanwhile)
+    bench.tick()
+    assert bench.read(row).status is Status.QUEUED
+
+
+def test_what_the_index_says_of_a_row_that_has_moved_on_is_not_acted_upon(bench: Bench) -> None:
+    """The index follows the table, a little later."""
+    bench.dispatch()
+    bench.advance(61)
+    entries: list[Any] = []
+
+    def remember(parsed: dict[str, Any], **_: Any) -> None:
+        if parsed["Items"] and "due_shard" in parsed["Items"][0]:
+            entries.extend(parsed["Items"])
+
+    client = clients.client("dynamodb")
+    client.meta.events.register("after-call.dynamodb.Query", remember)
+    assert bench.tick().met == {timer.Disposition.SENT: 1}
+    client.meta.events.unregister("after-call.dynamodb.Query", remember)
+    assert len(entries) == 1
+
+    def lag(parsed: dict[str, Any], **_: Any) -> None:
+        parsed |= {"Items": [*entries], "Count": len(entries)}
+        entries.clear()
+
+    client.meta.events.register("after-call.dynamodb.Query", lag)
+    assert bench.tick().met == {timer.Disposition.MOVED: 1}
+    assert len(bench.sent) == 1
+
+
+def test_a_row_that_is_gone_is_not_made_anew_when_it_is_set_aside(bench: Bench) -> None:
+    row = bench.dispatch()
+    client = clients.client("dynamodb")
+    unreadable = {"Key": {"id": {"S": row.id}}, "TableName": "jobs"}
+    client.update_item(
+        **unreadable,
+        UpdateExpression="SET #s = :bogus",
+        ExpressionAttributeNames={"#s": "status"},
+        ExpressionAttributeValues={":bogus": {"S": "bogus"}},
+    )
+    bench.advance(61)
+    before_next("UpdateItem", lambda: client.delete_item(**unreadable))
+    assert bench.tick().met == {timer.Disposition.BROKEN: 1}
+    with pytest.raises(DoesNotExist):
+        JobRequest.get(row.id, consistent_read=True)
+
+
+def test_a_row_is_set_aside_only_where_it_was_met(bench: Bench) -> None:
+    row = bench.dispatch()
+    with pytest.raises(Exception, match="ConditionalCheckFailed"):
+        verbs.set_aside(row.id, seen_due_at=(row.due_at or 0) - GRACE, due_at=5)
+    assert bench.read(row).due_at == row.due_at

@@ -1,0 +1,183 @@
+"""What a job function is handed: how it reports, resumes, and learns that it has lost its claim."""
+
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+
+import clock
+import job_rows
+from bench import Bench
+from runners import execution
+from runners.children import Children
+from runners.messages import JobMessage
+from sample_work import script
+from store.job_request import JobRequest, Status
+from testing.aws import forget
+from work.running_job import RunningJob
+from work.time_budget import TimeBudget
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+read = job_rows.stored
+
+
+def running(row: JobRequest | None = None, seconds: int = 900) -> RunningJob:
+    budget = TimeBudget(deadline=clock.now() + seconds * 1000)
+    return RunningJob(row or job_rows.claimed(), budget, Children(send=None))
+
+
+def run(row: JobRequest) -> None:
+    message = JobMessage(id=row.id, job_type="sample_again", send_id="s")
+    execution.run(message, deadline=clock.now() + 900_000, send=None)
+
+
+@pytest.fixture
+def sample_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    forget()
+    script.reset()
+
+
+def test_it_says_whose_it_is_and_which_try() -> None:
+    row = job_rows.claimed(job_rows.saved(campaign_id="c"))
+    job = running(row, seconds=10)
+    assert (job.id, job.organization_id, job.campaign_id) == (row.id, "org", "c")
+    assert (job.attempt, job.leg, job.cursor) == (1, 1, None)
+    assert 8.9 < job.time_left() <= 9  # a tenth is kept back for recording the outcome
+
+
+def test_progress_never_goes_back_and_stays_within_0_and_100() -> None:
+    job = running()
+    seen = []
+    for progress in (10, 5, 250, -3):
+        job.checkpoint(progress=progress)
+        seen.append(job.progress)
+    assert seen == [10, 10, 100, 100]
+
+
+def test_a_checkpoint_can_be_read_by_everyone_at_once() -> None:
+    row = job_rows.claimed()
+    running(row).checkpoint({"row": 3}, progress=12.7, message="3 rows")
+    row = read(row)
+    assert (row.cursor, row.progress, row.result_message) == ({"row": 3}, 12, "3 rows")
+
+
+def test_what_a_job_does_to_its_cursor_after_a_checkpoint_is_not_recorded(
+    sample_work: None,
+) -> None:
+    def work(job: Any, payload: object) -> None:
+        cursor = job.cursor or {"page": 0}
+        job.checkpoint(cursor)
+        cursor["page"] += 1
+        raise ValueError("before page 1 was done")
+
+    script.job = work
+    row = job_rows.saved()
+    run(row)
+    assert read(row).cursor == {"page": 0}
+
+
+def test_a_cursor_that_is_not_json_is_the_jobs_own_error(sample_work: None) -> None:
+    script.job = lambda job, payload: job.checkpoint({1, 2})
+    row = job_rows.saved()
+    run(row)
+    row = read(row)
+    assert (row.status, row.error["kind"]) == (Status.RETRYABLE, "TypeError")
+
+
+def test_the_next_attempt_starts_at_the_cursor_of_the_last() -> None:
+    row = job_rows.claimed()
+    running(row).checkpoint({"row": 3}, progress=50)
+    again = running(job_rows.claimed(job_rows.retry(row)))
+    assert (again.cursor, again.progress, again.attempt, again.leg) == ({"row": 3}, 50, 2, 2)
+
+
+def test_a_job_that_has_lost_its_claim_stops_at_its_next_checkpoint_and_writes_nothing(
+    sample_work: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached: list[str] = []
+
+    def work(job: Any, payload: object) -> str:
+        row = read(JobRequest(id=job.id))
+        job_rows.abandon(row, monkeypatch)
+        try:
+            reached.append("checkpoint")
+            job.checkpoint({"row": 1})
+        except Exception:  # noqa: BLE001 - a job that swallows everything is stopped all the same
+            reached.append("swallowed")
+        reached.append("went on")
+        return "a result nobody may see"
+
+    script.job = work
+    row = job_rows.saved()
+    run(row)
+    assert reached == ["checkpoint"]
+    row = read(row)
+    assert (row.status, row.cursor, row.result) == (Status.RETRYABLE, None, None)
+
+
+@pytest.mark.parametrize("ending", ["returns", "raises"])
+def test_an_outcome_that_comes_after_the_claim_is_lost_is_dropped(
+    ending: str, sample_work: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def work(job: Any, payload: object) -> str:
+        job_rows.abandon(read(JobRequest(id=job.id)), monkeypatch)
+        if ending == "raises":
+            raise ValueError("too late")
+        return "too late"
+
+    script.job = work
+    row = job_rows.saved()
+    run(row)
+    row = read(row)
+    assert (row.status, row.attempt, row.error["kind"]) == (Status.RETRYABLE, 2, "ValueError")
+    assert row.error["message"] == "no luck"  # the rescue's own record, not this attempt's
+
+
+def test_a_cursor_that_the_row_has_no_room_for_fails_the_job_and_not_the_row(bench: Bench) -> None:
+    script.job = lambda job, payload: job.checkpoint("x" * 200_000)
+    row = bench.run(bench.dispatch())
+    assert (row.status, row.attempt, row.error["kind"]) == (Status.FAILED, 1, "CursorTooLarge")
+    assert "200,002 bytes" in row.error["message"]
+
+
+def test_a_message_is_a_line_for_a_person_and_no_more_is_kept(bench: Bench) -> None:
+    script.job = lambda job, payload: job.checkpoint(message="x" * 200_000)
+    assert len(bench.run(bench.dispatch()).result_message or "") == 1000
+
+
+class Elsewhere(BaseException):
+    """As asyncio's CancelledError is: no Exception."""
+
+
+@pytest.mark.parametrize("error", [Elsewhere, SystemExit, KeyboardInterrupt])
+def test_whatever_a_job_raises_is_its_outcome(bench: Bench, error: type[BaseException]) -> None:
+    def work(job: Any, payload: object) -> None:
+        raise error
+
+    script.job = work
+    row = bench.dispatch("sample_once")
+    with pytest.raises(KeyboardInterrupt) if error is KeyboardInterrupt else nullcontext():
+        bench.run(row)
+    assert (bench.read(row).status, bench.read(row).error["kind"]) == (
+        Status.FAILED,
+        error.__name__,
+    )
+
+
+def test_a_timed_row_that_is_refused_for_another_reason_is_not_sent_round_in_circles(
+    bench: Bench,
+) -> None:
+    """A row of newer code, after a rollback: it is due, and a newer worker will take it."""
+
+    def fail(job: Any, payload: object) -> None:
+        raise ValueError("no luck")
+
+    script.job = fail
+    row = bench.run(bench.dispatch())
+    row.update([JobRequest.row_version.set(99)])
+    bench.advance(1000)
+    bench.sent.clear()
+    assert bench.run(row).status is Status.RETRYABLE
+    assert bench.sent == []

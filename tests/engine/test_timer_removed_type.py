@@ -1,0 +1,44 @@
+"""A job that had begun when a deploy took its type away: it waits, and in the end it is told."""
+
+from typing import cast
+
+import pytest
+
+import clock
+from bench import Bench
+from runners.registry import registry
+from store.job_request import JobRequest, Status
+from work.definitions import Job
+
+
+@pytest.fixture
+def begun(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> JobRequest:
+    """A job that is to be tried again when nobody knows its type any more."""
+    row = bench.dispatch()
+    bench.claim(row, seconds=10)
+    monkeypatch.delitem(cast(dict[str, Job], registry().jobs), row.job_type)
+    bench.advance(120)
+    bench.tick()
+    assert bench.read(row).status is Status.RETRYABLE
+    return row
+
+
+def days(bench: Bench, number: int) -> None:
+    """So many days, with a tick now and then."""
+    for _ in range(number * 2):
+        bench.advance(12 * 3600)
+        bench.tick()
+
+
+def test_it_waits_for_a_deploy_that_knows_it_again(bench: Bench, begun: JobRequest) -> None:
+    days(bench, 29)
+    row = bench.read(begun)
+    assert row.status is Status.RETRYABLE
+    assert (row.due_at or 0) <= clock.now() + clock.HOUR
+
+
+def test_after_a_month_it_has_failed(bench: Bench, begun: JobRequest) -> None:
+    days(bench, 31)
+    row = bench.read(begun)
+    assert (row.status, row.error["kind"]) == (Status.FAILED, "TypeForgotten")
+    assert "'sample_again' for 30 days" in row.error["message"]

@@ -1,0 +1,273 @@
+"""Every route, for every caller who must not: no role, a lower one, no organisation, another's."""
+
+from typing import Any
+
+import pytest
+
+from api_events import Answer, call
+from aws import bucket
+from campaigns.contact import Contact
+from every_route import EVERY_ROUTE, Entry
+from sample_work import script
+from settings import forget
+from store import queries
+from store.job_request import JobRequest
+from worker_log import make_worker_log
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+ROLES = ("viewer", "reader", "operator", "service")
+GUARDED = {name: entry for name, entry in EVERY_ROUTE.items() if entry.least is not None}
+EACH = pytest.mark.parametrize("entry", GUARDED.values(), ids=map(" ".join, GUARDED))
+
+
+@pytest.fixture(autouse=True)
+def tokens(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    make_worker_log(monkeypatch)
+    script.reset()
+
+
+@pytest.fixture
+def ids(entry: Entry, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """A job of each organisation, in the state that the request is for."""
+    script.job = lambda job, payload: 1 / 0
+    monkeypatch.setenv("JOBS_SAME_PROCESS", "false" if entry.job == "queued" else "true")
+    forget()
+    made = {name: job_of(name) for name in ("ours", "theirs")}
+    script.reset()
+    return made
+
+
+def job_of(organization_id: str, **fields: Any) -> str:
+    body = {"job_type": "sample_once", "organization_id": organization_id, **fields}
+    answer = call("POST", "/jobs", body=body, claims={"roles": "service"})
+    assert answer.status == 202, answer.text
+    job_id: str = answer.json["id"]
+    return job_id
+
+
+def token(role: Any, organization_id: Any = "ours") -> dict[str, Any]:
+    """Claims as API Gateway passes them on."""
+    return {"sub": "user-1", "roles": role, "organization_id": organization_id}
+
+
+def everything() -> list[dict[str, Any]]:
+    """Every row there is, and every task that ran."""
+    rows = sorted(JobRequest.scan(), key=lambda row: row.id)
+    return [row.attribute_values for row in rows] + [{"tasks": len(script.tasks_run)}]
+
+
+def refused(answer: Answer, status: int = 403) -> str:
+    assert answer.status == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    detail: str = answer.json["detail"]
+    return detail
+
+
+def test_every_route_is_in_the_table() -> None:
+    from handlers import api  # its import needs a configured environment
+
+    routes = {(path, method) for path, methods in api.ROUTES.items() for method in methods}
+    assert routes == EVERY_ROUTE.keys()
+
+
+@EACH
+def test_a_token_without_a_role_is_refused_and_told_which_claim_was_looked_at(
+    entry: Entry, ids: dict[str, str]
+) -> None:
+    method, path, parts = entry.takes.parts(**ids)
+    before = everything()
+    for claims in (None, {}, {"sub": "user-1", "organization_id": "ours", "scope": "operator"}):
+        detail = refused(call(method, path, claims=claims, **parts))
+        assert "none of the roles viewer, reader, operator, service in its claim 'roles'" in detail
+    assert everything() == before
+
+
+@EACH
+def test_a_role_that_only_looks_like_one_opens_nothing(entry: Entry, ids: dict[str, str]) -> None:
+    method, path, parts = entry.takes.parts(**ids)
+    before = everything()
+    for role in (
+        "",
+        "Service",
+        "services",
+        "service ",
+        "reader operator service",
+        "reader,operator,service",
+        "[]",
+        "[services xoperator reader2]",
+        "[reader,operator,service]",
+        "[[service]]",
+        "[service",
+        "service]",
+        "[service]\n",
+        '["service"]',
+        ["service"],
+        {"service": True},
+        3,
+        True,
+        None,
+    ):
+        refused(call(method, path, claims=token(role), **parts))
+    assert everything() == before
+
+
+@EACH
+def test_a_role_below_what_the_route_asks_for_changes_nothing(
+    entry: Entry, ids: dict[str, str]
+) -> None:
+    method, path, parts = entry.takes.parts(**ids)
+    before = everything()
+    for role in ROLES[: ROLES.index(str(entry.least))]:
+        detail = refused(call(method, path, claims=token(role), **parts))
+        assert detail.endswith(f"the role of your token is {role}")
+    assert everything() == before
+
+
+@EACH
+@pytest.mark.parametrize("form", ["{}", "[admin {}]"])
+def test_every_other_role_is_let_in_however_its_claim_is_written(
+    entry: Entry, ids: dict[str, str], form: str
+) -> None:
+    method, path, parts = entry.takes.parts(**ids)
+    answer = call(method, path, claims=token(form.format(entry.least)), **parts)
+    assert answer.status < 300, answer.text
+
+
+@EACH
+def test_a_service_is_let_in_with_no_organisation_in_its_token(
+    entry: Entry, ids: dict[str, str]
+) -> None:
+    method, path, parts = entry.takes.parts(**ids)
+    answer = call(method, path, claims={"roles": "[reader service]"}, **parts)
+    assert answer.status < 300, answer.text
+
+
+@EACH
+def test_nobody_else_is_let_in_with_no_organisation_in_its_token(
+    entry: Entry, ids: dict[str, str]
+) -> None:
+    method, path, parts = entry.takes.parts(**ids)
+    before = everything()
+    for organization_id in (None, "", 7, ["ours"], "[ours theirs]", "ours#campaign"):
+        for role in ("reader", "operator"):
+            refused(call(method, path, claims=token(role, organization_id), **parts))
+    assert everything() == before
+
+
+@EACH
+def test_what_another_organisation_has_is_out_of_reach(entry: Entry, ids: dict[str, str]) -> None:
+    before = everything()
+    for asked, status in entry.reaching:
+        method, path, parts = asked.parts(**ids)
+        answer = call(method, path, claims=token("operator"), **parts)
+        refused(answer, status)
+        assert "theirs" not in answer.text
+    assert everything() == before
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [entry for entry in EVERY_ROUTE.values() if entry.least is None],
+    ids=lambda entry: entry.takes.path,
+)
+def test_what_is_open_to_all_is_the_same_whatever_is_in_the_stack(entry: Entry) -> None:
+    method, path, parts = entry.takes.parts()
+    before = call(method, path, **parts)
+    job_id = job_of("ours", campaign_id="s3cret", payload={"text": "s3cret"})
+    after = call(method, path, **parts)
+    assert (after.status, after.text) == (200, before.text)
+    assert "s3cret" not in after.text
+    assert job_id not in after.text
+
+
+# --- the settings that name the claims ------------------------------------------------------------
+
+
+def test_the_claim_that_names_the_roles_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_ROLES_CLAIM", "cognito:groups")
+    forget()
+    claims = {"organization_id": "ours", "roles": "service", "cognito:groups": "[reader staff]"}
+    assert call("GET", "/job-types", claims=claims).status == 200
+    refused(call("POST", "/jobs", body={"job_type": "sample_once"}, claims=claims))
+    assert "'cognito:groups'" in refused(call("GET", "/jobs", claims=token("service")))
+
+
+def test_a_caller_with_several_roles_may_do_what_the_highest_may() -> None:
+    body = {"job_type": "sample_once"}
+    assert call("POST", "/jobs", body=body, claims=token("[operator reader]")).status == 202
+
+
+# --- payloads that name what is another organisation's --------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "uploads/theirs/contacts.csv",
+        "uploads/ours/../theirs/contacts.csv",
+        "uploads/ours//theirs/contacts.csv",
+        "uploads/oursandtheirs/contacts.csv",
+        "results/theirs/contacts.csv",
+        "partial/contacts.csv",
+    ],
+)
+def test_an_import_of_another_organisations_file_fails_and_tells_nothing_of_it(key: str) -> None:
+    bucket.put_bytes(key, b"first_name,last_name,cell\nAnn,Lee,2125550123\n")
+    body = {"job_type": "import_contacts", "campaign_id": "spring", "payload": {"key": key}}
+    job_id = call("POST", "/jobs", body=body, claims=token("operator")).json["id"]
+    job = call("GET", f"/jobs/{job_id}", claims=token("operator"))
+    assert job.json["status"] == "failed"
+    assert "must name a file under uploads/ours/" in job.json["error"]["message"]
+    assert "Ann" not in job.text
+    assert list(Contact.scan()) == []
+
+
+def test_a_payload_can_not_move_a_job_to_another_organisation() -> None:
+    for job_type in ("export_contacts", "import_contacts"):
+        payload = {"key": "uploads/ours/contacts.csv", "organization_id": "theirs"}
+        body: dict[str, Any] = {"job_type": job_type, "campaign_id": "spring"}
+        body["payload"] = payload
+        refused(call("POST", "/jobs", body=body, claims=token("operator")), 422)
+    assert list(JobRequest.scan()) == []
+
+
+def test_a_retry_by_hand_does_not_reach_for_another_organisations_file() -> None:
+    bucket.put_bytes("uploads/theirs/a.csv", b"first_name,last_name,cell\nAnn,Lee,2125550123\n")
+    missing = {"key": "uploads/ours/missing.csv"}
+    body = {"job_type": "import_contacts", "campaign_id": "spring", "payload": missing}
+    job_id = call("POST", "/jobs", body=body, claims=token("operator")).json["id"]
+    retried = {"payload": {"key": "uploads/theirs/a.csv"}}
+    path = f"/jobs/{job_id}/retry"
+    assert call("POST", path, body=retried, claims=token("operator")).status == 202
+    row = queries.read(job_id)
+    assert row is not None
+    assert str(row.status) == "failed"
+    assert list(Contact.scan()) == []
+
+
+@pytest.mark.parametrize("role", ["reader", "operator"])
+@pytest.mark.parametrize(
+    ("task_name", "payload"),
+    [
+        ("post_webhook", {"url": "https://a.test", "event_id": "e", "body": {}, "secret": "b/c"}),
+        (
+            "send_first_message",
+            {
+                "organization_id": "theirs",
+                "campaign_id": "spring",
+                "cell": "+12125550123",
+                "texter": "ada",
+                "text": "Hi",
+            },
+        ),
+        ("send_message", {"cell": "+12125550123", "text": "Hi"}),
+    ],
+)
+def test_no_caller_of_one_organisation_sends_a_webhook_or_a_text(
+    role: str, task_name: str, payload: dict[str, Any]
+) -> None:
+    body = {"task_name": task_name, "payload": payload}
+    refused(call("POST", "/tasks", body=body, claims=token(role)))

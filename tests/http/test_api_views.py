@@ -1,0 +1,254 @@
+"""A job as callers see it: what is shown, what stays inside, what it costs to look."""
+
+import re
+from collections import Counter
+from typing import Any
+
+import pytest
+
+import clock
+from api_events import call
+from api_rows import claimed, saved, succeeded
+from aws import clients
+from sample_work import script
+from settings import forget
+from store import blobs, verbs
+from store.job_request import JobRequest, Lane, Status, due_shard, new_id, sort_key
+from testing.aws import ENVIRONMENT
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+
+@pytest.fixture(autouse=True)
+def samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    script.reset()
+
+
+@pytest.fixture
+def calls(aws: None) -> Counter[str]:
+    """Every AWS request from the moment a test clears it, by operation."""
+    counted: Counter[str] = Counter()
+    for service in ("dynamodb", "s3"):
+        clients.client(service).meta.events.register(
+            "before-call.*.*", lambda model, **_: counted.update([model.name])
+        )
+    return counted
+
+
+def view(row: JobRequest) -> Any:
+    answer = call("GET", f"/jobs/{row.id}")
+    assert answer.status == 200, answer.text
+    return answer.json
+
+
+# --- what is shown --------------------------------------------------------------------------------
+
+SHOWN = {
+    "id", "job_type", "status", "cancel_requested", "progress", "result_message", "error",
+    "organization_id", "campaign_id", "queue_name", "attempt", "max_attempts", "legs",
+    "created_at", "queued_at", "run_at", "waiting_since", "attempt_started_at", "started_at",
+    "finished_at", "updated_at", "expires_at", "request_id", "parent_id",
+    "created_by", "requeued_by", "cancelled_by",
+}  # fmt: skip
+
+
+def test_what_is_inside_is_not_shown() -> None:
+    row = claimed()
+    verbs.checkpoint(row, verbs.Checkpoint({"at": "s3cret"}, 40, "400 of 1,000"))
+    text = call("GET", f"/jobs/{row.id}").text
+    job = view(row)
+    assert job.keys() == SHOWN | {"payload", "result", "notes", "logs_url", "earlier_errors"}
+    assert (job["progress"], job["result_message"]) == (40, "400 of 1,000")
+    for inside in (row.claim_token, "send_id", "due_", "s3cret", "lease", "cursor", "row_version"):
+        assert f'"{inside}' not in text
+
+
+def test_a_list_and_the_answer_to_a_dispatch_show_less() -> None:
+    verbs.fail(claimed(), {"kind": "ValueError", "message": "no luck", "traceback": "line 1"})
+    [listed] = call("GET", "/jobs", query="organization_id=acme").json["jobs"]
+    assert listed.keys() == SHOWN
+    assert listed["error"] == {"kind": "ValueError", "message": "no luck"}
+    assert call("POST", "/jobs", body={"job_type": "sample_once"}).json.keys() == SHOWN
+
+
+def test_a_failed_job_shows_its_error_with_the_traceback() -> None:
+    error = {"kind": "ValueError", "message": "half a pair: \ud800", "traceback": "line 1"}
+    job = view(verbs.fail(claimed(), error))
+    assert job["error"] == {**error, "message": "half a pair: ?"}
+    assert job["result"] is None
+
+
+def test_times_are_iso_8601_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "now", lambda: 1_795_521_600_123)
+    job = view(succeeded({"n": 1}))
+    assert job["created_at"] == job["finished_at"] == "2026-11-24T12:00:00.123Z"
+    assert job["expires_at"] == "2026-12-24T12:00:00.000Z"
+    assert job["run_at"] is None
+
+
+def test_a_job_leads_to_what_it_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = claimed()
+    assert view(row)["logs_url"] is None  # a stack without a console
+    monkeypatch.setenv("WORKER_LOG_GROUP_NAME", "stack-WorkerLogGroup-1")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    forget()
+    place, query = view(row)["logs_url"].split("$3FqueryDetail$3D")
+    assert place == (
+        "https://eu-central-1.console.aws.amazon.com/cloudwatch/home?region=eu-central-1"
+        "#logsV2:logs-insights"
+    )
+    assert f"*7c*20filter*20job_id*20*3d*20*27{row.id}*27" in query
+    assert query.endswith("~source~(~'stack-WorkerLogGroup-1))")
+    assert re.fullmatch(r"[\w.*~'()-]+", query)
+
+
+@pytest.mark.parametrize(
+    ("region", "console"),
+    [
+        ("cn-north-1", "https://console.amazonaws.cn/"),
+        ("us-gov-west-1", "https://console.amazonaws-us-gov.com/"),
+    ],
+)
+def test_every_partition_has_a_console_of_its_own(
+    region: str, console: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = claimed()
+    monkeypatch.setenv("WORKER_LOG_GROUP_NAME", "group")
+    monkeypatch.setenv("AWS_REGION", region)
+    forget()
+    assert view(row)["logs_url"].startswith(console)
+
+
+# --- payload and result ---------------------------------------------------------------------------
+
+
+def incompressible(size: int) -> str:
+    return "".join(new_id() for _ in range(size // 32))
+
+
+def test_what_is_large_comes_from_the_bucket() -> None:
+    payload, result = {"text": incompressible(50_000)}, {"text": incompressible(50_000)}
+    job = view(succeeded(result, payload=payload))
+    assert (job["payload"], job["result"], job["notes"]) == (payload, result, [])
+
+
+def test_what_is_gone_from_the_bucket_is_null_with_a_note() -> None:
+    row = succeeded({"text": incompressible(50_000)})
+    assert row.result_key is not None
+    clients.client("s3").delete_object(Bucket=ENVIRONMENT["BUCKET_NAME"], Key=row.result_key)
+    job = view(row)
+    assert (job["status"], job["result"], job["payload"]) == ("succeeded", None, {"number": 1})
+    assert job["notes"] == ["the result was kept in the bucket and is no longer there"]
+
+
+@pytest.mark.parametrize("text", ["x" * 6_000_000, '"' * 3_000_000, "\u0416" * 1_000_000])
+def test_what_no_lambda_response_can_hold_is_null_with_a_note(text: str) -> None:
+    job = view(succeeded({"text": text}))
+    assert (job["result"], job["payload"]) == (None, {"number": 1})
+    assert job["notes"] == ["the result is too large to show"]
+
+
+def test_a_result_has_room_before_its_payload() -> None:
+    large = {"text": "x" * 3_000_000}
+    answer = call("GET", f"/jobs/{succeeded(large, payload=large).id}")
+    assert answer.json["result"] == large
+    assert answer.json["notes"] == ["the payload is too large to show"]
+    assert len(answer.text) < 6_000_000
+
+
+def test_a_result_nested_too_deep_to_be_json_again_is_null_with_a_note(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    row = succeeded({"n": 1})
+    monkeypatch.setattr(blobs, "get", lambda packed, key: nested)
+    assert view(row)["notes"] == [
+        "the result is nested too deep to show",
+        "the payload is nested too deep to show",
+    ]
+
+
+# --- polling --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("age", "wait"), [(0, "1"), (9, "1"), (60, "6"), (600, "60"), (86_400, "60")]
+)
+def test_an_unfinished_job_says_when_to_ask_again(
+    age: int, wait: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = saved()
+    then = row.created_at + age * clock.SECOND
+    monkeypatch.setattr(clock, "now", lambda: then)
+    assert call("GET", f"/jobs/{row.id}").headers["retry-after"] == wait
+
+
+def test_a_finished_job_does_not() -> None:
+    assert "retry-after" not in call("GET", f"/jobs/{succeeded(None).id}").headers
+
+
+# --- what looking costs ---------------------------------------------------------------------------
+
+
+def test_reading_a_job_is_one_read(calls: Counter[str]) -> None:
+    row = succeeded({"n": 1})
+    calls.clear()
+    assert view(row)["result"] == {"n": 1}
+    assert calls == {"GetItem": 1}
+
+
+@pytest.mark.parametrize("there", [25, 60])
+def test_listing_the_newest_25_is_one_query_and_one_batch(calls: Counter[str], there: int) -> None:
+    large = {"text": incompressible(20_000)}
+    for number in range(there):
+        saved(payload=large if number == there - 1 else None)
+    calls.clear()
+    assert len(call("GET", "/jobs", query="organization_id=acme").json["jobs"]) == 25
+    assert calls == {"Query": 1, "BatchGetItem": 1}
+
+
+def test_listing_the_failed_ones_reads_no_others(calls: Counter[str]) -> None:
+    for _ in range(3):
+        saved()
+    verbs.fail(claimed(), {"kind": "E", "message": "m", "traceback": ""})
+    calls.clear()
+    query = "organization_id=acme&status=failed"
+    [job] = call("GET", "/jobs", query=query).json["jobs"]
+    assert job["status"] == "failed"
+    assert calls == {"Query": 1, "BatchGetItem": 1}
+
+
+def test_an_id_that_can_not_be_one_is_not_looked_up(calls: Counter[str]) -> None:
+    calls.clear()
+    for job_id in ("nope", "0" * 31, "0" * 33, "A" * 32, "0" * 31 + "\n", "%00"):
+        assert call("GET", f"/jobs/{job_id}").status == 404
+    assert calls == {}
+
+
+def test_a_filtered_list_can_come_in_short_pages_with_a_cursor() -> None:
+    wanted = saved()
+    with JobRequest.batch_write() as batch:
+        for _ in range(250):
+            job_id, now = new_id(), clock.now() + 1
+            batch.save(
+                JobRequest(
+                    id=job_id,
+                    job_type="other",
+                    queue_name="default",
+                    organization_id="acme",
+                    status=Status.QUEUED,
+                    due_at=now,
+                    due_shard=due_shard(job_id, Lane.QUEUED),
+                    created_at=now,
+                    created_key=sort_key(now, job_id),
+                )
+            )
+    query = {"organization_id": "acme", "job_type": "sample_once"}
+    first = call("GET", "/jobs", query=query).json
+    assert (first["jobs"], bool(first["cursor"])) == ([], True)
+    second = call("GET", "/jobs", query={**query, "cursor": first["cursor"]}).json
+    assert [job["id"] for job in second["jobs"]] == [wanted.id]
+    assert second["cursor"] is None

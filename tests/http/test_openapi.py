@@ -1,0 +1,209 @@
+"""The OpenAPI document, and the API held to it: what it says is what is taken and answered."""
+
+import re
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import CHECKS, load_all_checks
+from schemathesis.schemas import BaseSchema
+
+from api import openapi, problems
+from api.operations import OPERATIONS
+from api_events import call
+from every_route import EVERY_ROUTE
+from fake_lambda import FakeLambda
+from sample_work import script
+from settings import forget
+from worker_log import make_worker_log
+from wsgi_api import application
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+EXAMPLES = 25  # of each kind for each operation
+FOR_BROWSERS = {"/", "/assets/<version>/<name>"}
+DOCUMENTED = [(path, method) for path, methods in OPERATIONS.items() for method in methods]
+STATES = ("queued", "cancelled", "failed", "succeeded")
+BOUNDED = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+# What is refused though it fits its schema, which can't say it. Nothing else may be.
+UNSAID = re.compile(
+    "printable characters"
+    "|text with NUL .* at \\$.payload.body"  # any JSON, which no schema can say it of
+    "|String should match pattern"  # where other dialects let a last newline pass
+    "|the cursor is not one that this list gave out"
+    "|the header Idempotency-Key says another"
+    "|run_at may be at most 30 days from now"
+    "|give run_at or delay, not both"
+    "|the payload of "  # whose model may have rules of its own
+    "|there is no job named"
+)
+
+load_all_checks()
+HELD_TO_UNSAID: list[Any] = [CHECKS.get_one("positive_data_acceptance")]
+# A payload's model may take "7" for 7, and false for 0. What can't be paused is not: resuming it is
+# done, whatever its name.
+LENIENT: list[Any] = [CHECKS.get_one("negative_data_rejection")]
+
+
+def document() -> dict[str, Any]:
+    answer = call("GET", "/openapi.json")
+    assert answer.status == 200
+    found: dict[str, Any] = answer.json
+    return found
+
+
+def operation(path: str, method: str) -> Any:
+    found = document()
+    # Who may call is for API Gateway, which is not here: tests/e2e/test_access_end_to_end.py.
+    for each in found["paths"].values():
+        for one in each.values():
+            one["security"] = []
+    schema: BaseSchema = schemathesis.openapi.from_dict(found)
+    schema.app = application
+    return schema[path.translate(str.maketrans("<>", "{}"))][method]
+
+
+def a_job(worker: FakeLambda, state: str) -> str:
+    """The id of a new job in this state."""
+    script.job = (lambda job, payload: 1 / 0) if state == "failed" else (lambda job, payload: {})
+    job_id: str = call("POST", "/jobs", body={"job_type": "sample_once"}).json["id"]
+    if state == "cancelled":
+        call("POST", f"/jobs/{job_id}/cancel")
+    elif state != "queued":
+        worker.deliver()
+    return job_id
+
+
+# --- the document ---------------------------------------------------------------------------------
+
+
+def test_every_route_is_documented() -> None:
+    assert {*DOCUMENTED} == {each for each in EVERY_ROUTE if each[0] not in FOR_BROWSERS}
+
+
+@pytest.mark.parametrize("mode", ["iam", "jwt"])
+def test_the_document_is_valid_openapi(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from handlers import api
+
+    monkeypatch.setenv("ACCESS_MODE", mode)
+    forget()
+    found = openapi.document(api.ROUTES)
+    assert found["openapi"].startswith("3.1")
+    schemathesis.openapi.from_dict(found).validate()
+    text = str(found)
+    names = set(re.findall(r"'#/components/schemas/([^']+)'", text))
+    assert names <= found["components"]["schemas"].keys()
+    ids = [each["operationId"] for methods in found["paths"].values() for each in methods.values()]
+    assert len(ids) == len(set(ids)) == len(DOCUMENTED)
+
+
+def test_it_says_how_callers_of_this_stack_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    signed = document()
+    assert signed["components"]["securitySchemes"].keys() == {"iam"}
+    assert signed["paths"]["/jobs"]["post"]["security"] == [{"iam": []}]
+    assert "401" not in signed["paths"]["/jobs"]["post"]["responses"]
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    forget()
+    answer = call("GET", "/openapi.json", claims={"roles": "service"})
+    with_tokens = answer.json
+    assert with_tokens["components"]["securitySchemes"]["jwt"]["scheme"] == "bearer"
+    for (path, method), entry in EVERY_ROUTE.items():
+        if path not in FOR_BROWSERS:
+            written = path.translate(str.maketrans("<>", "{}"))
+            each = with_tokens["paths"][written][method.lower()]
+            assert each["security"] == ([{"jwt": [entry.least]}] if entry.least else [])
+            assert ("401" in each["responses"]) == (entry.least is not None)
+
+
+def test_every_type_of_problem_is_documented() -> None:
+    found = document()
+    listed = found["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
+    assert listed == [problems.TYPE + slug for slug in problems.kinds()]
+    of_operations = {
+        slug for each in OPERATIONS.values() for one in each.values() for slug in one.problems
+    }
+    # Those of what is no operation.
+    assert problems.kinds().keys() - of_operations == {
+        "method-not-allowed",
+        "not-allowed",
+        "unavailable",
+        "unexpected",
+    }
+
+
+def test_each_job_and_task_has_a_body_with_its_own_payload() -> None:
+    schemas = document()["components"]["schemas"]
+    mapping = schemas["NewJob"]["discriminator"]["mapping"]
+    assert mapping["import_contacts"] == "#/components/schemas/job.import_contacts"
+    body = schemas["job.import_contacts"]
+    assert body["properties"]["job_type"]["const"] == "import_contacts"
+    assert body["properties"]["payload"] == {"$ref": "#/components/schemas/payload.ImportContacts"}
+    assert body["required"] == ["job_type", "payload", "campaign_id"]
+    assert body["properties"]["campaign_id"]["type"] == "string"
+    assert schemas["job.sample_once"]["required"] == ["job_type"]
+    assert schemas["task.send_message"]["properties"]["task_name"]["const"] == "send_message"
+
+
+# --- the API held to it ---------------------------------------------------------------------------
+
+
+def can_be_wrong(path: str, method: str) -> bool:
+    """Whether a request has any part that is not as it must be, if one tries."""
+    each = OPERATIONS[path][method]
+    return "<" in path or bool(each.body or each.parameters)
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "kind"),
+    [(*each, GenerationMode.POSITIVE) for each in DOCUMENTED]
+    + [(*each, GenerationMode.NEGATIVE) for each in DOCUMENTED if can_be_wrong(*each)],
+    ids=str,
+)
+def test_what_is_taken_and_answered_is_what_the_document_says(
+    path: str, method: str, kind: GenerationMode
+) -> None:
+    strategy = operation(path, method).as_strategy(kind)
+    lenient = LENIENT if OPERATIONS[path][method].body or method == "DELETE" else []
+    seen: set[int] = set()
+
+    @BOUNDED
+    @given(case=strategy)
+    def holds(case: Case[Any]) -> None:
+        response = case.call_and_validate(excluded_checks=HELD_TO_UNSAID + lenient)
+        seen.add(response.status_code)
+        if kind is GenerationMode.POSITIVE and response.status_code in (400, 413, 415, 422):
+            assert UNSAID.search(response.json()["detail"]), response.text
+
+    holds()
+    # No generated id is that of a job, whose test is the next.
+    assert kind is GenerationMode.NEGATIVE or "<job_id>" in path or min(seen) < 300
+
+
+@pytest.mark.parametrize(
+    ("path", "method"), [each for each in DOCUMENTED if "<job_id>" in each[0]], ids=str
+)
+def test_so_it_is_with_jobs_that_are_there(
+    path: str, method: str, worker: FakeLambda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_worker_log(monkeypatch)
+    strategy = operation(path, method).as_strategy()
+
+    @BOUNDED
+    @given(case=strategy, state=st.sampled_from(STATES))
+    def holds(case: Case[Any], state: str) -> None:
+        case.path_parameters["job_id"] = a_job(worker, state)
+        response = case.call_and_validate(excluded_checks=HELD_TO_UNSAID)
+        assert response.status_code != 404
+
+    holds()

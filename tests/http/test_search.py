@@ -1,0 +1,59 @@
+"""Lists of the jobs whose id, message or error begins as is searched for."""
+
+import pytest
+
+from api_events import call
+from api_rows import claimed, saved, succeeded
+from store import queries, verbs
+from store.job_request import JobRequest
+from testing.aws import forget
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+
+def found(search: str, **query: str) -> list[str]:
+    answer = call("GET", "/jobs", query={"organization_id": "acme", "search": search, **query})
+    assert answer.status == 200, answer.text
+    return [each["id"] for each in answer.json["jobs"]]
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> dict[str, JobRequest]:
+    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    forget()
+    told = verbs.succeed(claimed(), {}, message="1,600 rows, 3 of them bad")
+    error = {"kind": "MissingColumns", "message": "The file has no column cell", "traceback": ""}
+    return {
+        "told": told,
+        "failed": verbs.fail(claimed(), error),
+        "silent": succeeded({}),
+        "theirs": saved(organization_id="theirs"),
+    }
+
+
+def test_a_job_is_found_by_how_its_id_begins(jobs: dict[str, JobRequest]) -> None:
+    for name in ("told", "failed", "silent"):
+        own = jobs[name].id
+        assert found(own[:12]) == found(own[:12].upper()) == found(own) == [own]
+    assert found(jobs["theirs"].id[:12]) == []
+    assert found(jobs["told"].id[1:13]) == []
+
+
+def test_a_job_is_found_by_how_its_message_or_its_error_begins(jobs: dict[str, JobRequest]) -> None:
+    assert found("1,600 ROWS") == [jobs["told"].id]
+    for words in ("missingcol", "MissingColumns: the file", "the file has"):
+        assert found(words) == found(words, status="failed") == [jobs["failed"].id]
+    assert found("rows") == []
+    assert found("the file", status="succeeded") == []
+
+
+def test_a_search_looks_through_200_jobs_and_says_that_there_are_more(
+    jobs: dict[str, JobRequest],
+) -> None:
+    for _ in range(queries.EXAMINED_AT_MOST):
+        saved()
+    answer = call("GET", "/jobs", query="organization_id=acme&search=missing").json
+    assert answer["jobs"] == []
+    query = {"organization_id": "acme", "search": "missing", "cursor": answer["cursor"]}
+    rest = call("GET", "/jobs", query=query).json
+    assert ([each["id"] for each in rest["jobs"]], rest["cursor"]) == ([jobs["failed"].id], None)

@@ -1,0 +1,27 @@
+"""The benchmarks run, and compare with a peer. What they measure is for people to read."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tools.build import ROOT
+
+
+@pytest.mark.parametrize(
+    "arguments", [["cold_start", "--rounds", "1"], ["dispatch", "--rounds", "1", "--units", "1"]]
+)
+def test_a_benchmark_prints_ratios_to_a_peer(arguments: list[str]) -> None:
+    module, *options = arguments
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{module}", *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    ratios = re.findall(r"^ *(\d+\.\d\d)  ", done.stdout, re.MULTILINE)
+    assert len(ratios) == len(done.stdout.splitlines()) == 4
+    assert "1.00" in ratios

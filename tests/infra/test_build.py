@@ -1,0 +1,167 @@
+"""The tree that every function runs: whole, small, without what belongs to development."""
+
+import hashlib
+import re
+import struct
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tools.build
+from tools.build import ROOT, SERVICES, SHIPPED, Target, build
+
+# Bytes of the zip: what a cold start downloads. Bytecode is 4 of the 10 MB that it has now.
+ZIP_LIMIT = 11_500_000
+
+# Run by an interpreter that finds nothing but the standard library and the tree.
+_IMPORT = """
+import importlib, sys
+tree, *names = sys.argv[1:]
+sys.path.insert(0, tree)
+import os
+os.environ.update(AWS_DEFAULT_REGION="us-east-1", JOBS_TABLE_NAME="jobs")
+for name in names:
+    importlib.import_module(name)
+import botocore.session
+for service in {services}:
+    botocore.session.get_session().create_client(service)
+outside = [
+    module.__file__
+    for name, module in sys.modules.items()
+    if name.split(".")[0] in {{"botocore", "pydantic", "pynamodb", "phonenumbers", *names}}
+    and not module.__file__.startswith(tree)
+]
+print("outside:", outside)
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built for this machine, as the local AWS runs it."""
+    folder = tmp_path_factory.mktemp("tree")
+    build(Target.this_machine(), folder)
+    return folder
+
+
+def modules(folder: Path) -> Iterator[str]:
+    """Every module of ours in a folder, by its dotted name."""
+    for name in SHIPPED:
+        for path in sorted(
+            [folder / name] if name.endswith(".py") else (folder / name).rglob("*.py")
+        ):
+            parts = path.relative_to(folder).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_every_module_imports_from_the_tree_alone(tree: Path) -> None:
+    names = [*modules(tree), "phonenumbers"]
+    shown = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _IMPORT.format(services=sorted(SERVICES)), tree, *names],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout == "outside: []\n"
+    assert "handlers.api" in names
+
+
+def test_every_service_that_the_code_calls_is_kept() -> None:
+    called = {
+        service
+        for name in modules(ROOT)
+        for service in re.findall(r"clients\.client\(\"([a-z0-9]+)\"\)", _source(name))
+    }
+    assert called
+    assert called <= SERVICES
+
+
+def _source(name: str) -> str:
+    path = ROOT / name.replace(".", "/")
+    return (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text()
+
+
+def test_what_belongs_to_development_does_not_ship(tree: Path) -> None:
+    ours = {each.name for each in ROOT.iterdir() if not each.name.startswith((".", "__"))}
+    assert {each.name for each in tree.iterdir()} & ours == {*SHIPPED}
+    assert not list(tree.rglob("boto3"))
+
+
+def test_the_zip_stays_small(tree: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "function.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(tree.rglob("*")):
+            archive.write(path, path.relative_to(tree))
+    assert packed.stat().st_size < ZIP_LIMIT
+
+
+def test_every_module_ships_bytecode_that_is_not_checked_against_its_source(tree: Path) -> None:
+    tag = sys.implementation.cache_tag
+    for source in tree.rglob("*.py"):
+        compiled = source.parent / "__pycache__" / f"{source.stem}.{tag}.pyc"
+        (flags,) = struct.unpack("<I", compiled.read_bytes()[4:8])
+        assert flags == 0b01, compiled  # made from a hash (1), which is not checked (no 2)
+
+
+def test_the_same_sources_make_the_same_tree(tree: Path, tmp_path: Path) -> None:
+    build(Target.this_machine(), tmp_path)
+    assert _digest(tmp_path) == _digest(tree)
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        digest.update(str(path.relative_to(folder)).encode())
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    return digest.hexdigest()
+
+
+def test_the_build_follows_samconfig(tmp_path: Path) -> None:
+    config = tmp_path / "samconfig.toml"
+    written = (ROOT / "samconfig.toml").read_text()
+    assert Target.from_samconfig() == Target("arm64", "python3.13")
+    config.write_text(written.replace("arm64", "x86_64").replace("3.13", "3.12"))
+    assert Target.from_samconfig(config) == Target("x86_64", "python3.12")
+
+
+@pytest.mark.e2e
+def test_sam_build_without_flags_builds_for_what_samconfig_names(tmp_path: Path) -> None:
+    shown = subprocess.run(
+        [ROOT / ".venv-aws/bin/sam", "build", "--build-dir", tmp_path / "build"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    for function in ("ApiFunction", "WorkerFunction", "TimerFunction", "FailuresFunction"):
+        (library,) = (tmp_path / "build" / function / "pydantic_core").glob("*.so")
+        assert "aarch64" in library.name
+        machine = struct.unpack("<H", library.read_bytes()[18:20])
+        assert machine == (183,)  # ELF's number of 64-bit ARM
+
+
+def test_of_two_builds_at_the_same_time_the_second_takes_what_the_first_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tools.build, "CACHE", tmp_path)
+    monkeypatch.setattr(tools.build, "_prune", lambda made: None)
+
+    def install_while_another_does(target: Target, made: Path) -> None:
+        made.mkdir()
+        (made / "module.py").touch()
+        monkeypatch.setattr(tools.build, "_install", install)
+        tools.build._dependencies(target)
+
+    def install(target: Target, made: Path) -> None:
+        made.mkdir()
+        (made / "module.py").touch()
+
+    monkeypatch.setattr(tools.build, "_install", install_while_another_does)
+    kept = tools.build._dependencies(Target.this_machine())
+    assert (kept / "module.py").exists()
+    assert list(tmp_path.iterdir()) == [kept]

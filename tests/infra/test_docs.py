@@ -1,0 +1,186 @@
+"""What the README and the docs show, run."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from click import Context
+
+from api_events import call
+from job_runners.cli.app import jobs
+from job_runners.cli.problem import Exit
+from recording_job import RecordingJob
+from runners import get_job_runner
+from runners.base import JobData
+from store import blobs
+from store.job_request import Status
+from testing.inline import assert_dispatched, drain, inline, saved_only
+from work.definitions import Job
+from work.retry import Retry
+
+ROOT = Path(__file__).parents[2]
+LETTERS = "letters_of_the_readme"
+
+
+def snippets(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+def module(name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    found = ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, found)
+    exec(compile(code, name, "exec"), found.__dict__)
+    return found
+
+
+@pytest.fixture
+def count_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README's job, as an extension. Under another name: who has done as the README says has
+    this one already."""
+    job = module("count_letters", snippets("README.md")[0], monkeypatch)
+    table = ModuleType("readme_jobs")
+    table.JOBS = {LETTERS: Job(job.count_letters, retry=Retry(max_attempts=3))}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "readme_jobs", table)
+
+
+def test_the_job_of_the_readme_runs(count_letters: None) -> None:
+    with saved_only(EXTENSIONS="readme_jobs"):
+        words = {"words": ["one", "three"]}
+        get_job_runner().dispatch_job(JobData(job_type=LETTERS, payload=words))
+        (row,) = drain()
+        assert row.status is Status.SUCCEEDED
+        assert blobs.get(row.result, row.result_key) == {"letters": 8}
+
+
+def test_the_job_of_the_readme_goes_on_where_it_left_off(count_letters: None) -> None:
+    job = RecordingJob(cursor=[3, 5])
+    payload = sys.modules["count_letters"].CountLetters(words=["one", "three", "nine"])
+    assert sys.modules["count_letters"].count_letters(job, payload) == {"letters": 12}
+    assert job.cursors == [[3, 5, 4]]
+
+
+def test_the_readme_adds_it_where_the_tables_are() -> None:
+    names = snippets("README.md")[1]
+    assert 'COUNT_LETTERS = "count_letters"' in names
+    assert "retry=Retry(max_attempts=3)" in names
+
+
+@pytest.mark.parametrize("number", range(len(snippets("docs/testing_jobs.md"))))
+def test_the_snippets_about_testing_run(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    module("snippet", snippets("docs/testing_jobs.md")[number], monkeypatch)
+
+
+def test_the_pipeline_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    (pipeline,) = snippets("docs/pipeline.md")
+    module("snippet", pipeline, monkeypatch)
+
+
+# --- docs/control.md ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def invite(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The page's job, as an extension."""
+    job = module("invite", snippets("docs/control.md")[0], monkeypatch)
+    table = ModuleType("control_jobs")
+    table.JOBS = {"invite": Job(job.invite, retry=Retry(max_attempts=3))}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "control_jobs", table)
+    return job
+
+
+def test_the_steps_and_the_child_of_the_page_about_control_are_done_once(
+    invite: ModuleType,
+) -> None:
+    with saved_only(EXTENSIONS="control_jobs"):
+        job = JobData(job_type="invite", campaign_id="spring", payload={"names": ["Ada", "Grace"]})
+        get_job_runner().dispatch_job(job)
+        rows = {row.job_type: row for row in drain()}
+        assert len(rows) == 2
+        assert (rows["invite"].status, rows["invite"].attempt) == (Status.SUCCEEDED, 2)
+        assert rows["export_contacts"].campaign_id == "spring"
+        assert invite.printed == ["Ada", "Grace"]
+
+
+def test_the_requests_of_the_page_about_control_are_answered_as_it_says(
+    invite: ModuleType,
+) -> None:
+    page = (ROOT / "docs/control.md").read_text()
+    requests = [
+        each
+        for block in re.findall(r"```http\n(.*?)```", page, re.DOTALL)
+        for each in re.split(r"\n(?=[A-Z]+ )", block.strip())
+    ]
+    assert len(requests) == 13
+    with saved_only(EXTENSIONS="control_jobs"):
+        job_id = ""
+        for text in requests:
+            line, *rest = text.strip().splitlines()
+            method, path, status = re.fullmatch(r"(\w+) (\S+)   # (\d+).*", line).groups()  # type: ignore[union-attr]
+            headers = dict(each.split(": ", 1) for each in rest if not each.startswith("{"))
+            raw = "".join(each for each in rest if each.startswith("{"))
+            answer = call(method, path.replace("{id}", job_id), raw=raw, headers=headers)
+            assert answer.status == int(status), (line, answer.text)
+            assert ("the same job" in line) == ("idempotent-replayed" in answer.headers)
+            if path == "/jobs" and answer.status == 202:
+                job_id = answer.json["id"]
+
+
+def test_the_large_payload_of_the_page_about_control_comes_back(
+    invite: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with saved_only(EXTENSIONS="control_jobs"):
+        shown = module("snippet", snippets("docs/control.md")[1], monkeypatch)
+        assert blobs.get(shown.row.payload, shown.row.payload_key) == {"names": shown.names}
+
+
+def test_every_relative_link_leads_somewhere() -> None:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "events/README.md"]:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_a_job_that_was_not_dispatched_is_told_with_what_was(count_letters: None) -> None:
+    with saved_only(EXTENSIONS="readme_jobs"):
+        get_job_runner().dispatch_job(JobData(job_type=LETTERS, payload={"words": []}))
+        with pytest.raises(AssertionError, match=f"in all: {LETTERS}"):
+            assert_dispatched("export_contacts")
+        with pytest.raises(AssertionError, match="1 of that type"):
+            assert_dispatched(LETTERS, organization_id="other")
+
+
+def test_inline_work_runs_where_it_is_dispatched(count_letters: None) -> None:
+    with inline(EXTENSIONS="readme_jobs"):
+        job = JobData(job_type=LETTERS, payload={"words": ["a"]})
+        row = get_job_runner().dispatch_job(job)
+        assert assert_dispatched(LETTERS, id=row.id).status is Status.SUCCEEDED
+
+
+# --- docs/jobs_command.md -------------------------------------------------------------------------
+
+
+def shell_lines(page: str) -> list[list[str]]:
+    """The command lines of `jobs` that a page shows, as words."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    found = re.findall(r"(?:^|\()(?:bin/)?jobs ([a-z].*)", "\n".join(blocks), re.MULTILINE)
+    return [shlex.split(line.split(")")[0].split(" | ")[0], comments=True) for line in found]
+
+
+@pytest.mark.parametrize(
+    "words", shell_lines("docs/jobs_command.md") + shell_lines("README.md"), ids=" ".join
+)
+def test_the_command_lines_of_the_docs_are_ones(words: list[str]) -> None:
+    command = jobs.get_command(Context(jobs), words[0])
+    assert command is not None
+    options = [each for each in words[1:] if each.startswith("--")]
+    known = {name for param in command.params for name in param.opts}
+    assert set(options) <= known
+
+
+def test_the_exit_codes_are_the_same_in_the_code_its_help_and_its_page() -> None:
+    codes = [str(code.value) for code in Exit]
+    page = (ROOT / "docs/jobs_command.md").read_text()
+    assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == codes
+    assert re.findall(r"^  (\d+)  ", jobs.epilog or "", re.MULTILINE) == codes

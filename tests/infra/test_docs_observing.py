@@ -1,0 +1,69 @@
+"""What docs/observing.md says of log lines and metrics, held against what is logged and counted."""
+
+import io
+import re
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import handlers.timer
+from bench import Bench
+from fake_lambda import Context
+from runners import owner_actions
+from sample_work import script
+from telemetry_lines import SECRET, emitted, logged, on_lambda
+from testing.aws import forget
+from tools.build import ROOT
+from work import context
+from work.definitions import Job
+
+PAGE = (ROOT / "docs/observing.md").read_text()
+
+__all__ = ["on_lambda"]  # a fixture
+
+
+def first_column(heading: str) -> set[str]:
+    """The names in the first column of the table under this heading."""
+    rows = PAGE.partition(f"\n| {heading} |")[2].partition("\n\n")[0].splitlines()[2:]
+    return {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
+
+
+def test_lines_of_a_job_and_of_its_libraries_carry_the_fields_of_the_page(
+    bench: Bench, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = ModuleType("shown")
+    monkeypatch.setitem(sys.modules, "shown", shown)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    exec(compile(code, "docs/observing.md", "exec"), shown.__dict__)
+    shown.JOBS = {"ring": Job(shown.ring)}  # type: ignore[attr-defined]
+    for variable, value in {"EXTENSIONS": "shown", "LOG_PAYLOADS": "true"}.items():
+        monkeypatch.setenv(variable, value)
+    forget()
+    token = context.request_id.set("request-1")
+    row = bench.dispatch("ring", payload={"cell": "+1212", "token": SECRET})
+    context.request_id.reset(token)
+    bench.run(row)
+    said = next(line for line in logged(lines) if line["message"] == "no answer")
+    assert first_column("field") - said.keys() == {"task_id", "task_name"}
+    assert SECRET not in lines.getvalue()
+
+
+@pytest.mark.usefixtures("on_lambda")
+def test_every_metric_is_on_the_page_and_no_other(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(job: Any, payload: object) -> None:
+        raise ValueError("no luck")
+
+    bench.run(bench.dispatch())
+    script.job = fail
+    bench.run(bench.dispatch())
+    bench.run(bench.dispatch("sample_once"))
+    owner_actions.cancel(bench.dispatch())
+    bench.claim(bench.dispatch(), seconds=10)
+    bench.advance(120)
+    handlers.timer.tick(Context(), bench.send)
+    counted = {name for _, values in emitted(capsys) for name in values}
+    assert counted == first_column("metric")

@@ -1,0 +1,55 @@
+"""What import-linter can't hold: the two lowest layers, which are modules and not packages."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tools.build import ROOT, SHIPPED
+
+OURS = {name.removesuffix(".py") for name in SHIPPED}
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level names that a module imports, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import"
+            names.add(node.module or "")
+    return {name.split(".")[0] for name in names}
+
+
+def shipped() -> Iterator[Path]:
+    """Every source file of ours that runs on Lambda."""
+    for name in SHIPPED:
+        path = ROOT / name
+        yield from [path] if path.is_file() else path.rglob("*.py")
+
+
+@pytest.mark.parametrize(("module", "may"), [("errors", set()), ("settings", {"errors"})])
+def test_the_lowest_layers_import_nothing_from_above(module: str, may: set[str]) -> None:
+    assert imported(ROOT / f"{module}.py") & OURS <= may
+
+
+def test_what_ships_imports_nothing_that_does_not() -> None:
+    stays = {each.stem for each in ROOT.iterdir()} - OURS
+    assert {path: imported(path) & stays for path in shipped() if imported(path) & stays} == {}
+
+
+def test_only_settings_reads_the_environment() -> None:
+    readers = {
+        str(path.relative_to(ROOT))
+        for path in shipped()
+        if "os.environ" in path.read_text() or "getenv" in path.read_text()
+    }
+    assert readers == {"settings.py"}
+
+
+@pytest.mark.parametrize("package", ["jobs", "tasks"])
+def test_the_packages_of_work_are_empty_so_that_one_module_is_cheap(package: str) -> None:
+    tree = ast.parse((ROOT / package / "__init__.py").read_text())
+    assert all(isinstance(each, ast.Expr) for each in tree.body)  # a docstring at most

@@ -1,0 +1,66 @@
+"""make deploy looks at credentials and region before it builds for half a minute."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from local.emulator import emulator
+from tools.build import ROOT
+
+NOBODYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+
+
+def deploy(home: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run it where nothing but these variables says whose AWS it is."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    none = {
+        "AWS_CONFIG_FILE": str(home / "none"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(home / "none"),
+    }
+    make = shutil.which("make")
+    assert make
+    return subprocess.run(
+        [make, "deploy", *words],
+        cwd=ROOT,
+        env={**kept, **none, "AWS_EC2_METADATA_DISABLED": "true", **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({}, "Which AWS region? None is set."),
+        (NOBODYS, "Which AWS region? None is set."),
+        ({"AWS_REGION": "eu-west-1"}, "There are no AWS credentials here."),
+        ({"AWS_PROFILE": "nobody"}, "The config profile (nobody) could not be found."),
+    ],
+)
+def test_what_is_missing_is_said_before_anything_is_built(
+    tmp_path: Path, variables: dict[str, str], words: str
+) -> None:
+    done = deploy(tmp_path, **variables)
+    assert done.returncode != 0
+    assert words in done.stderr
+    assert "AWS_PROFILE=name AWS_REGION=eu-west-1 make deploy" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "uild" not in done.stdout + done.stderr.replace("make build", "")
+
+
+@pytest.mark.e2e
+def test_whose_credentials_they_are_is_asked_of_aws(tmp_path: Path) -> None:
+    with emulator(tmp_path) as aws:
+        where = {"AWS_ENDPOINT_URL": aws.endpoint_url, "AWS_REGION": "us-east-1"}
+        refused = deploy(tmp_path, **where, **NOBODYS)
+        assert refused.returncode != 0
+        assert "AWS does not accept your credentials" in refused.stderr
+        # With nothing to build with, it ends there.
+        let_in = deploy(tmp_path, "AWS=/nowhere", **where, **aws.credentials.variables)
+    assert "Deploying to account 000000000000, us-east-1 of the AWS at http://" in let_in.stderr
+    assert "/nowhere/sam" in let_in.stderr

@@ -1,0 +1,97 @@
+"""The mutation run: what it makes of code, and that its lists still fit the engine."""
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from testing.mutants import __main__ as mutants
+from testing.mutants.generated import generate
+from testing.mutants.mutation import DoesNotApply, Mutation, replaced
+
+SAMPLE = """
+def park(row: Row | None) -> bool:
+    with defer_alarm():
+        if row is None or (row.late and not row.old):
+            return False
+    try:
+        write(row, (Row.status == row.status) & (Row.token == row.token) & other())
+    except (KeyError, ValueError):
+        return row.status in ("queued", "running")
+    except TypeError:
+        raise
+    return row.due > 5
+"""
+
+
+def made_of(source: str, folder: Path) -> dict[str, str]:
+    """What each mutation is called, and the one line that it changes, as it is then."""
+    (folder / "sample.py").write_text(source)
+    found = {}
+    for mutation in generate(folder, "sample.py"):
+        ast.parse(mutation.source)
+        changed = set(mutation.source.splitlines()) - set(source.splitlines())
+        found[mutation.what] = changed.pop().strip()
+        assert not changed
+    return found
+
+
+def test_each_part_of_each_condition_is_left_out(tmp_path: Path) -> None:
+    assert made_of(SAMPLE, tmp_path) == {
+        "without `or row is None`": "if ((row.late and (not row.old))):",
+        "without `or row.late and (not row.old)`": "if ((row is None)):",
+        "without `and row.late`": "if row is None or (((not row.old))):",
+        "without `and not row.old`": "if row is None or (((row.late))):",
+        "without `& Row.status == row.status`": (
+            "write(row, ((Row.token == row.token) & (other())))"
+        ),
+        "without `& Row.token == row.token`": (
+            "write(row, ((Row.status == row.status) & (other())))"
+        ),
+        "without `& other()`": (
+            "write(row, ((Row.status == row.status) & (Row.token == row.token)))"
+        ),
+        "without `, KeyError`": "except ((ValueError),):",
+        "without `, ValueError`": "except ((KeyError),):",
+        "True for `row.status in ('queued', 'running')`": "return True",
+        "False for `row.status in ('queued', 'running')`": "return False",
+        "without `, 'queued'`": "return row.status in (('running'),)",
+        "without `, 'running'`": "return row.status in (('queued'),)",
+        "no except TypeError": "except ():",
+        "True for `row.due > 5`": "return True",
+        "False for `row.due > 5`": "return False",
+    }
+
+
+def test_the_same_change_in_two_places_has_two_names(tmp_path: Path) -> None:
+    twice = "def f(a):\n    if a:\n        pass\n    x = 1 if a else 2\n"
+    names = [each.name for each in _generated(twice, tmp_path)]
+    assert len(names) == len(set(names)) == 4
+
+
+def test_a_mutation_that_no_longer_applies_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sample.py").write_text("one\ntwo\none\n")
+
+    def change(file: str, find: str) -> tuple[str, tuple[int, int]]:
+        made = replaced(tmp_path, file, find=find, replace="x", function="f", what="w")
+        return made.source, made.lines
+
+    assert change("sample.py", "two") == ("one\nx\none\n", (2, 2))
+    for file, find in (("sample.py", "one"), ("sample.py", "three"), ("gone.py", "one")):
+        with pytest.raises(DoesNotApply, match=r"\.py (has|is not there)"):
+            change(file, find)
+
+
+def test_the_lists_fit_the_engine() -> None:
+    """Here too, so that a change that renames something meets them before the night does."""
+    mutations = mutants._mutations(None)
+    assert mutants._accepted(mutations, whole=True) <= {each.name for each in mutations}
+    assert len({each.name for each in mutations}) == len(mutations) > 500
+    for entry in tomllib.loads((mutants.HERE / "accepted.toml").read_text())["accepted"]:
+        assert len(entry["why"]) > 20
+
+
+def _generated(source: str, folder: Path) -> list[Mutation]:
+    (folder / "sample.py").write_text(source)
+    return generate(folder, "sample.py")

@@ -1,0 +1,262 @@
+"""What each function asks of AWS, held against what the template lets it do: no less, no more."""
+
+import json
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from typing import Any, cast
+
+import pytest
+
+import clock
+from api_events import Answer, call
+from aws import bucket, clients
+from expanded_template import Template, allowed, expanded
+from fake_lambda import Context, FakeLambda
+from sample_work import script
+from store import pauses
+from testing.aws import ENVIRONMENT
+from worker_log import make_worker_log
+
+LARGE = {"text": random.Random(0).randbytes(20_000).hex()}
+TABLES = {
+    ENVIRONMENT["JOBS_TABLE_NAME"]: "JobsTable",
+    ENVIRONMENT["COORDINATION_TABLE_NAME"]: "CoordinationTable",
+    ENVIRONMENT["CONTACTS_TABLE_NAME"]: "ContactsTable",
+}
+FUNCTIONS = ("ApiFunction", "WorkerFunction", "TimerFunction")
+
+Asked = tuple[str, str, str]  # function, action, resource
+
+
+class Recorder:
+    """Every AWS request, as a policy names it."""
+
+    def __init__(self) -> None:
+        self.asked: set[Asked] = set()
+        self._function: str | None = None
+        for service in ("dynamodb", "lambda", "logs", "sqs", "s3"):
+            clients.client(service).meta.events.register(
+                f"provide-client-params.{service}.*", self._record
+            )
+
+    @contextmanager
+    def running(self, function: str) -> Iterator[None]:
+        """What is asked meanwhile is asked by this function."""
+        before, self._function = self._function, function
+        try:
+            yield
+        finally:
+            self._function = before
+
+    def _record(self, params: dict[str, Any], model: Any, **_: Any) -> None:
+        if self._function is not None:
+            for action, resource in _needs(model.name, params):
+                self.asked.add((self._function, action, resource))
+
+
+def _needs(operation: str, params: dict[str, Any]) -> list[tuple[str, str]]:
+    match operation:
+        case "Invoke":
+            return [("lambda:InvokeFunction", "WorkerFunctionAliaslive")]
+        case "FilterLogEvents":
+            return [("logs:FilterLogEvents", "WorkerLogGroup")]
+        case "SendMessage":
+            return [("sqs:SendMessage", "DelayQueue")]
+        case "ListObjectsV2":
+            return [("s3:ListBucket", "Bucket")]
+        case "DeleteObjects":
+            keys = [each["Key"] for each in params["Delete"]["Objects"]]
+            return [("s3:DeleteObject", f"Bucket/{key}") for key in keys]
+        case "HeadObject":
+            return [("s3:GetObject", f"Bucket/{params['Key']}")]
+        case "GetObject" | "PutObject":
+            return [(f"s3:{operation}", f"Bucket/{params['Key']}")]
+        case "TransactWriteItems":
+            items = [each.popitem() for each in json.loads(json.dumps(params["TransactItems"]))]
+            return [(f"dynamodb:{kind}Item", TABLES[item["TableName"]]) for kind, item in items]
+    tables = [params["TableName"]] if "TableName" in params else params["RequestItems"]
+    index = f"/index/{params['IndexName']}" if "IndexName" in params else ""
+    return [(f"dynamodb:{operation}", TABLES[each] + index) for each in tables]
+
+
+@pytest.fixture(scope="module")
+def template() -> Template:
+    """Expanded as it is deployed when nothing is said."""
+    return expanded()
+
+
+class Stack:
+    """The functions beside each other on moto, each asking in its own name."""
+
+    def __init__(self, worker: FakeLambda) -> None:
+        self.recorder = Recorder()
+        self._worker = worker
+
+    def api(self, method: str, path: str, **parts: Any) -> Answer:
+        """A request, answered as it should be."""
+        with self.recorder.running("ApiFunction"):
+            answer = call(method, path, **parts)
+        assert answer.status < 300, answer.text
+        return answer
+
+    def job(self, job_type: str = "sample_once", **fields: Any) -> str:
+        """The path of a job that was dispatched."""
+        body = {"job_type": job_type, "organization_id": "acme", **fields}
+        return self.api("POST", "/jobs", body=body).headers["location"]
+
+    def work(self) -> None:
+        """Deliver what was sent."""
+        with self.recorder.running("WorkerFunction"):
+            self._worker.deliver()
+
+    def tick(self) -> None:
+        """The minute comes round."""
+        from handlers import timer  # its import needs a configured environment
+
+        with self.recorder.running("TimerFunction"):
+            timer.handler({}, cast(Any, Context()))
+
+
+@pytest.fixture
+def asked(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> set[Asked]:
+    """What the functions ask for when everything is done that can be."""
+    moved, now = [0], clock.now
+    monkeypatch.setattr(clock, "now", lambda: now() + moved[0])
+    make_worker_log(monkeypatch)
+    stack = Stack(worker)
+    do_everything(stack, moved)
+    return stack.recorder.asked
+
+
+def do_everything(stack: Stack, moved: list[int]) -> None:
+    """Jobs with steps, children and much to carry; every request on them; a brake on and off."""
+
+    def parent(job: Any, payload: Any) -> Any:
+        if payload.text:
+            job.step("one", lambda: LARGE)
+            job.dispatch("sample_once", {"number": 2}, key="small")
+            job.dispatch("sample_once", {"text": "", "number": 3}, key="another")
+            job.dispatch_task("sample_note", {"text": "hello"})
+        return LARGE
+
+    def large_child(job: Any, payload: Any) -> Any:
+        if payload.number != 2:
+            script.job = parent
+            job.dispatch("sample_once", {**LARGE, "number": 2}, key="large")
+
+    script.job = large_child
+    stack.job()
+    stack.work()
+    script.job = parent
+    done = stack.job(payload=LARGE)
+    stack.work()
+    assert stack.api("GET", done).json["status"] == "succeeded"
+    stack.api("GET", f"{done}/children")
+    stack.api("GET", f"{done}/logs")
+    stack.api("POST", f"{done}/rerun")
+    stack.api("DELETE", done)
+
+    script.job = lambda job, payload: 1 / 0
+    failed = stack.job(payload=LARGE)
+    again = stack.job("sample_again")
+    stack.work()
+    stack.api("GET", "/jobs", query="organization_id=acme")
+    stack.api("GET", "/jobs", query="organization_id=acme&status=failed")
+    script.job = lambda job, payload: None
+    stack.api("POST", f"{failed}/retry")
+    stack.work()
+    stack.api("POST", f"{again}/cancel")
+    stack.api("POST", f"{stack.job(delay=600)}/cancel")
+
+    held_by_worker = stack.job()
+    due = stack.job(delay=600)
+    stack.api("PUT", "/paused/queue/default")
+    stack.work()
+    moved[0] += 15 * clock.MINUTE
+    stack.tick()
+    assert {stack.api("GET", each).json["status"] for each in (held_by_worker, due)} == {"waiting"}
+    stack.api("DELETE", "/paused/queue/default")
+    stack.api("PUT", "/paused/queue/default")
+    stack.work()
+    pauses.release(pauses.Kind.QUEUE, "default")
+    stack.tick()  # lets go what the worker has held back again
+    stack.work()
+    assert {stack.api("GET", each).json["status"] for each in (held_by_worker, due)} == {
+        "succeeded"
+    }
+
+
+def test_every_request_that_a_function_makes_is_allowed_to_it(
+    template: Template, asked: set[Asked]
+) -> None:
+    for function in FUNCTIONS:
+        rules = allowed(template, function)
+        refused = {
+            (action, resource)
+            for who, action, resource in asked
+            if who == function
+            and not any(
+                action == its_action and fnmatchcase(resource, pattern)
+                for its_action, pattern in rules
+            )
+        }
+        assert not refused, f"{function} may not {json.dumps(sorted(refused))}"
+
+
+def test_no_function_may_do_more_with_rows_than_it_does(
+    template: Template, asked: set[Asked]
+) -> None:
+    for function in FUNCTIONS:
+        done = {(action, resource) for who, action, resource in asked if who == function}
+        unused = {
+            rule
+            for rule in allowed(template, function)
+            if rule[1].startswith(("JobsTable", "CoordinationTable")) and rule not in done
+        }
+        assert not unused, f"{function} never does {sorted(unused)}"
+
+
+def test_the_worker_may_do_with_contacts_what_its_jobs_do_and_no_more(
+    template: Template, worker: FakeLambda
+) -> None:
+    stack = Stack(worker)
+    key = "uploads/acme/contacts.csv"
+    bucket.put_bytes(key, b"first_name,last_name,cell\nAnn,Lee,2125550123\n")
+    for job_type, payload in (
+        ("import_contacts", {"key": key}),
+        ("assign_texters", {"texters": [{"id": "ada"}]}),
+        ("send_first_messages", {"text": "Hi {first_name}"}),
+        ("export_contacts", {}),
+    ):
+        path = stack.job(job_type, campaign_id="spring", payload=payload)
+        stack.work()
+        assert stack.api("GET", path).json["status"] == "succeeded"
+    rules = allowed(template, "WorkerFunction")
+    assert {
+        action for _, action, resource in stack.recorder.asked if resource == "ContactsTable"
+    } == {action for action, resource in rules if resource == "ContactsTable"}
+
+
+def test_only_what_jobs_have_made_is_deleted_and_by_the_worker_only_a_payload_kept_twice(
+    template: Template,
+) -> None:
+    deletes = {
+        function: {
+            resource for action, resource in allowed(template, function) if "DeleteObject" in action
+        }
+        for function in (*FUNCTIONS, "FailuresFunction")
+    }
+    assert deletes.pop("ApiFunction") == {
+        "Bucket/payloads/*",
+        "Bucket/partial/*",
+        "Bucket/results/*",
+    }
+    assert deletes.pop("WorkerFunction") == {"Bucket/payloads/*"}
+    assert not any(deletes.values())
+
+
+def test_what_lambda_gave_up_on_is_settled_without_coordination(template: Template) -> None:
+    resources = {resource for _, resource in allowed(template, "FailuresFunction")}
+    assert "CoordinationTable" not in resources

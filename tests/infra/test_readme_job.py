@@ -1,0 +1,63 @@
+"""What the README says of adding a job, done word for word in a copy of the project."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# That look at every job there is, or at what the README shows.
+TESTS = ("engine/test_registry.py", "infra/test_docs.py", "infra/test_imports.py")
+
+
+def add_the_job(project: Path) -> None:
+    """Write the file, the name and the entry that the README shows to where it says."""
+    section = (ROOT / "README.md").read_text().split("## Add a job")[1].split("\n## ")[0]
+    job, tables = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    path, source = job.removeprefix("# ").split("\n", 1)
+    (project / path).write_text(source)
+    name, imported, _, entry = re.findall(r"^[^#\n].*$", tables, re.MULTILINE)
+    names = project / "jobs/names.py"
+    names.write_text(f"{names.read_text().rstrip()}\n    {name}\n")
+    table = project / "jobs/table.py"
+    text = table.read_text().replace(
+        "from jobs.export_contacts", f"{imported}\nfrom jobs.export_contacts"
+    )
+    table.write_text(f"{text.rstrip().removesuffix('}')}    {entry}\n}}\n")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy with the job in it."""
+    copied = tmp_path / "project"
+    hidden = shutil.ignore_patterns(".*", "__pycache__")
+    shutil.copytree(ROOT, copied, ignore=hidden)
+    add_the_job(copied)
+    return copied
+
+
+def test_who_adds_the_job_of_the_readme_breaks_no_test(project: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "--quiet", "-n", "0", "-p", "no:cacheprovider"]
+        + [f"tests/{name}" for name in TESTS],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+
+
+def test_who_adds_the_job_of_the_readme_breaks_no_rule(project: Path) -> None:
+    for command in ("check", "format --check"):
+        run = subprocess.run(
+            [sys.executable, "-m", "ruff", *command.split(), "--no-cache", "jobs"],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout

@@ -1,0 +1,138 @@
+"""The workflows and the commit hooks: what they call exists, and what they may do is little."""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+HOOKS = ROOT / ".pre-commit-config.yaml"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return the file with every value as text, so that the key `on` is no boolean."""
+    found: dict[str, Any] = yaml.load(path.read_text(), yaml.BaseLoader)
+    return found
+
+
+def workflow(name: str) -> dict[str, Any]:
+    return read(ROOT / f".github/workflows/{name}.yml")
+
+
+def jobs() -> Iterator[tuple[str, dict[str, Any]]]:
+    for path in WORKFLOWS:
+        for name, job in read(path)["jobs"].items():
+            yield f"{path.stem}.{name}", job
+
+
+def steps(job: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = job.get("steps", [])
+    return found
+
+
+def commands(job: dict[str, Any]) -> list[str]:
+    return [line for step in steps(job) for line in step.get("run", "").splitlines()]
+
+
+def assert_ours(command: str) -> None:
+    """A target of the Makefile, or a program of this repository; nothing else, and no shell."""
+    words = command.split()
+    if words[0] == "make":
+        assert len(words) > 1
+        assert set(words[1:]) <= TARGETS, f"no such target of the Makefile: {command}"
+    else:
+        assert os.access(ROOT / words[0], os.X_OK), f"not here, or not executable: {command}"
+
+
+@pytest.mark.parametrize("name", [name for name, _ in jobs()])
+def test_a_workflow_calls_what_exists(name: str) -> None:
+    job = dict(jobs())[name]
+    called = commands(job)
+    for command in called:
+        assert_ours(command)
+    if "uses" in job:
+        assert (ROOT / job["uses"]).is_file()
+    else:
+        assert called, f"{name} calls nothing"
+
+
+def test_the_tests_run_on_every_python_that_is_supported() -> None:
+    matrix = workflow("test")["jobs"]["test"]["strategy"]["matrix"]["python"]
+    template = (ROOT / "template.yaml").read_text()
+    assert [f"python{each}" for each in matrix] == re.findall(r"python3\.\d+(?=[,\]])", template)
+    assert commands(workflow("test")["jobs"]["test"]) == [".ci/run"]
+    assert "make test" in (ROOT / ".ci/run").read_text()
+
+
+def test_chaos_and_mutants_run_every_night() -> None:
+    nightly = workflow("nightly")
+    (each,) = nightly["on"]["schedule"]
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", each["cron"])
+    called = [command for job in nightly["jobs"].values() for command in commands(job)]
+    assert called == ["make chaos", "make mutants"]
+
+
+def test_a_deploy_is_asked_for_and_comes_after_the_tests() -> None:
+    deploy = workflow("deploy")
+    assert deploy["on"] == {"workflow_dispatch": "", "push": {"tags": ["v*"]}}
+    assert deploy["jobs"]["deploy"]["needs"] == "test"
+    assert deploy["jobs"]["test"]["uses"] == "./.github/workflows/test.yml"
+    assert commands(deploy["jobs"]["deploy"]) == ["make deploy"]
+
+
+def test_a_deploy_compiles_with_the_python_of_the_functions() -> None:
+    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    overrides = config["default"]["global"]["parameters"]["parameter_overrides"]
+    (setup,) = [
+        step["with"]
+        for step in steps(workflow("deploy")["jobs"]["deploy"])
+        if step.get("uses", "").startswith("actions/setup-python@")
+    ]
+    assert f"PythonRuntime=python{setup['python-version']}" in overrides
+
+
+def test_workflows_may_read_and_the_deploy_alone_takes_a_role() -> None:
+    assert WORKFLOWS
+    for path in WORKFLOWS:
+        assert read(path)["permissions"] == {"contents": "read"}, path.name
+    permissions = {name: job["permissions"] for name, job in jobs() if "permissions" in job}
+    assert permissions == {"deploy.deploy": {"contents": "read", "id-token": "write"}}
+    (role,) = [
+        step["with"]
+        for step in steps(workflow("deploy")["jobs"]["deploy"])
+        if step.get("uses", "").startswith("aws-actions/configure-aws-credentials@")
+    ]
+    assert role["role-to-assume"] == "${{ vars.AWS_DEPLOY_ROLE_ARN }}"
+    assert not {"aws-access-key-id", "aws-secret-access-key"} & role.keys()
+
+
+def test_actions_are_pinned_to_a_major_version_and_keep_no_credentials() -> None:
+    used = [step for _, job in jobs() for step in steps(job) if "uses" in step]
+    assert used
+    for step in used:
+        assert re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step["uses"]), step["uses"]
+        if step["uses"].startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] == "false"
+
+
+def test_no_text_of_a_pull_request_becomes_part_of_a_command() -> None:
+    assert [line for _, job in jobs() for line in commands(job) if "${{" in line] == []
+
+
+def test_commit_hooks_are_local_and_call_the_makefile() -> None:
+    config = read(HOOKS)
+    assert [each["repo"] for each in config["repos"]] == ["local"]
+    hooks = config["repos"][0]["hooks"]
+    for hook in hooks:
+        assert hook["language"] == "system"  # pre-commit makes no environment, and fetches nothing
+        assert hook["pass_filenames"] == "false"
+        assert_ours(hook["entry"])
+    at_commit = [hook["entry"] for hook in hooks if hook["stages"] == ["pre-commit"]]
+    assert at_commit == ["make format", "make check"]

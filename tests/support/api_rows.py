@@ -1,0 +1,26 @@
+"""Rows for the API to show."""
+
+from typing import Any
+
+import clock
+import job_rows
+from store import verbs
+from store.job_request import JobRequest
+
+
+def saved(organization_id: str = "acme", payload: Any = None) -> JobRequest:
+    return verbs.save(
+        job_type="sample_once",
+        queue_name="default",
+        organization_id=organization_id,
+        payload=payload or {"number": 1},
+        max_attempts=1,
+    )
+
+
+def claimed(**fields: Any) -> JobRequest:
+    return job_rows.claimed(saved(**fields), clock.now() + clock.MINUTE)
+
+
+def succeeded(result: Any, **fields: Any) -> JobRequest:
+    return verbs.succeed(claimed(**fields), result)

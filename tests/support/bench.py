@@ -1,0 +1,98 @@
+"""A job's life by hand: dispatched but not sent, run when told to, on a clock that is moved."""
+
+from typing import Any
+
+import pytest
+
+import clock
+from aws.errors import AWS_ERRORS
+from runners import execution, get_job_runner, timer
+from runners.base import JobData
+from runners.messages import JobMessage, Message, TaskMessage
+from sample_work import script
+from store import job_request, queries, verbs
+from store.job_request import JobRequest
+from testing.aws import forget
+
+
+class Bench:
+    """What was sent is in `sent`, with the delay it was sent with."""
+
+    def __init__(self) -> None:
+        self.moved = 0
+        self.sent: list[tuple[Message, float]] = []
+
+    def dispatch(self, job_type: str = "sample_again", **fields: Any) -> JobRequest:
+        """Accept a job; nothing is sent."""
+        data = {"organization_id": "acme", "payload": {"number": 1}} | fields
+        return get_job_runner().dispatch_job(JobData(job_type=job_type, **data))
+
+    def send(self, message: Message, delay: float = 0) -> None:
+        """What execution and timer send through."""
+        self.sent.append((message, delay))
+
+    def run(self, row: JobRequest, seconds: float = 900) -> JobRequest:
+        """A message about the job arrives at a worker; returns the row after that."""
+        deadline = clock.now() + int(seconds * clock.SECOND)
+        execution.run(JobMessage.about(row), deadline=deadline, send=self.send)
+        return self.read(row)
+
+    def claim(self, row: JobRequest, seconds: float = 900) -> JobRequest:
+        """An invocation of so many seconds has the job, and does nothing with it."""
+        deadline = clock.now() + int(seconds * clock.SECOND)
+        return verbs.claim(row.id, job_type=row.job_type, send_id="s", deadline=deadline)
+
+    def deliver(self) -> int:
+        """Run what was sent, and what that sends; returns how many messages that were."""
+        delivered = 0
+        while self.sent:
+            message, _ = self.sent.pop(0)
+            execution.run(message, deadline=clock.now() + 900_000, send=self.send)
+            delivered += 1
+        return delivered
+
+    def tick(self) -> timer.Tick:
+        """The minute comes round."""
+        return timer.tick(self.send, until=clock.now() + clock.MINUTE)
+
+    def advance(self, seconds: float) -> None:
+        """Time passes."""
+        self.moved += int(seconds * clock.SECOND)
+
+    def read(self, row: JobRequest | str) -> JobRequest:
+        """The row as it is now."""
+        found = queries.read(row if isinstance(row, str) else row.id)
+        assert found is not None
+        return found
+
+    def read_quietly(self, job_id: str) -> bool:
+        """Whether the row can be read now, and has a cursor."""
+        try:
+            return self.read(job_id).cursor is not None
+        except AWS_ERRORS:
+            return False
+
+    @property
+    def sent_jobs(self) -> list[str]:
+        """The ids of the jobs that messages were sent about, in order."""
+        return [message.id for message, _ in self.sent if isinstance(message, JobMessage)]
+
+    @property
+    def sent_tasks(self) -> list[TaskMessage]:
+        """The tasks that were sent, in order."""
+        return [message for message, _ in self.sent if isinstance(message, TaskMessage)]
+
+
+@pytest.fixture
+def bench(aws: None, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Sample work, and a bench to run it on."""
+    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("JOBS_SAME_PROCESS", "false")
+    forget()
+    script.reset()
+    bench, now = Bench(), clock.now
+    monkeypatch.setattr(clock, "now", lambda: now() + bench.moved)
+    monkeypatch.setattr(clock, "sleep", bench.advance)
+    # A tick asks every shard: tests/engine/test_timer.py has them all.
+    monkeypatch.setattr(job_request, "DUE_SHARDS", 2)
+    return bench

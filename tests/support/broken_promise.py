@@ -1,0 +1,25 @@
+"""What the simulated Lambda says once the code under test is broken."""
+
+from collections.abc import Set
+
+from testing.simulation.faults import OFF, Fault
+from testing.simulation.history import play_seed
+from testing.simulation.invariant_checker import Violation
+
+BROKEN_WITHIN = 1000  # histories, one of which must notice that a safeguard is gone
+
+
+def broken_promise(*, counted: str | None = None, near: int = 0, faults: Set[Fault] = OFF) -> str:
+    """What the first history that breaks a promise says, one where something is `counted` if that
+    is asked for; fails if there is none.
+
+    All are looked at, but first those from seed `near` on, where one was found when the test was
+    written: for a safeguard that few histories need. Only the `faults` that it is for are on.
+    """
+    for seed in [*range(near, BROKEN_WITHIN), *range(near)]:
+        try:
+            play_seed(seed, faults)
+        except Violation as violation:
+            if counted is None or violation.figures[counted]:
+                return str(violation)
+    raise AssertionError(f"none of {BROKEN_WITHIN} histories noticed")

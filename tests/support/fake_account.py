@@ -1,0 +1,287 @@
+"""An AWS account with one healthy stack, for `jobs doctor` and what else looks at stacks.
+
+Clients are real; their calls end here. Parameters and answers are held to botocore's own models, so
+that no test relies on something AWS would not say.
+"""
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import ClientError
+from botocore.session import Session
+from botocore.validate import validate_parameters
+
+from fake_stack import (
+    ACCOUNT,
+    FAILURES_ARN,
+    OUTPUTS,
+    QUEUES,
+    REGION,
+    RESOURCES,
+    SOURCES,
+    STACK,
+    alarm,
+    function,
+    table,
+)
+from job_runners.cli import local_aws
+
+
+@dataclass
+class Account:
+    """What there is. A test changes it, or puts down an error for one operation."""
+
+    created_at: float = 1_795_521_600
+    resources: dict[str, tuple[str, str]] = field(default_factory=lambda: dict(RESOURCES))
+    outputs: dict[str, str] = field(default_factory=lambda: dict(OUTPUTS))
+    functions: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: (
+            {each: function(each) for each in ("api", "worker:live", "worker", "timer", "failures")}
+            | {"worker:live": function("worker"), "worker": function("worker")}
+        )
+    )
+    event_configs: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {
+            "worker:live": {
+                "MaximumRetryAttempts": 0,
+                "DestinationConfig": {"OnFailure": {"Destination": FAILURES_ARN}},
+            },
+            "timer": {"MaximumRetryAttempts": 0},
+        }
+    )
+    recursion: dict[str, str] = field(
+        default_factory=lambda: dict.fromkeys(("worker", "timer", "failures"), "Allow")
+    )
+    reserved: int | None = 100
+    sources: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {
+            each: {"State": "Enabled", "FunctionResponseTypes": ["ReportBatchItemFailures"]}
+            for each in SOURCES
+        }
+    )
+    tables: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {
+            "jobs": table(
+                "by_organization:organization_id:created_key",
+                "due:due_shard:due_at",
+                "failed:failed_organization:failed_key",
+            ),
+            "coordination": table("due:due_shard:due_at"),
+            "contacts": table(),
+        }
+    )
+    ttl: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {
+            each: {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
+            for each in ("jobs", "coordination")
+        }
+    )
+    recovery: str = "ENABLED"
+    queues: dict[str, dict[str, str]] = field(
+        default_factory=lambda: {
+            name: {
+                "QueueArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}",
+                "VisibilityTimeout": "360",
+                "ApproximateNumberOfMessages": "0",
+                **(
+                    {}
+                    if name.endswith("-dead")
+                    else {"RedrivePolicy": f'{{"deadLetterTargetArn": "x:{name}-dead"}}'}
+                ),
+            }
+            for name in ("failures", "delay", "failures-dead", "delay-dead")
+        }
+    )
+    alarms: dict[str, dict[str, Any]] = field(
+        default_factory=lambda: {each: alarm(each) for each in ("timer-silent", "failures-alarm")}
+    )
+    rule: str = "ENABLED"
+    logs: dict[str, list[tuple[float, str]]] = field(
+        default_factory=lambda: {"log-timer": [(time.time() - 30, '{"message": "tick"}')]}
+    )
+    statements: list[dict[str, Any]] = field(
+        default_factory=lambda: [
+            {"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "arn:aws:dynamodb:::jobs"}
+        ]
+    )
+    attached: list[str] = field(default_factory=lambda: ["AWSLambdaBasicExecutionRole"])
+    routes: dict[str, str] = field(
+        default_factory=lambda: {"ANY /{proxy+}": "AWS_IAM", "GET /health": "NONE"}
+    )
+    lifecycle: dict[str, int] = field(default_factory=lambda: {"results/": 120})
+    refusals: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def answer(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+        """What AWS says to one call."""
+        if operation in self.refusals:
+            self.refuse(operation, *self.refusals[operation])
+        found: dict[str, Any] = getattr(self, f"_{operation}")(given)
+        return found
+
+    def refuse(self, operation: str, code: str, message: str) -> None:
+        """Raise what a client raises."""
+        raise ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+    def _DescribeStacks(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        if given["StackName"] != STACK:
+            words = f"Stack with id {given['StackName']} does not exist"
+            self.refuse("DescribeStacks", "ValidationError", words)
+        outputs = [{"OutputKey": key, "OutputValue": each} for key, each in self.outputs.items()]
+        stack = {"StackName": STACK, "StackStatus": "CREATE_COMPLETE", "Outputs": outputs}
+        created = datetime.fromtimestamp(self.created_at, UTC)
+        return {"Stacks": [stack | {"CreationTime": created}]}
+
+    def _ListStackResources(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return {
+            "StackResourceSummaries": [
+                {
+                    "LogicalResourceId": name,
+                    "PhysicalResourceId": own,
+                    "ResourceType": kind,
+                    "LastUpdatedTimestamp": "2026-11-24T12:00:00Z",
+                    "ResourceStatus": "CREATE_COMPLETE",
+                }
+                for name, (kind, own) in self.resources.items()
+            ]
+        }
+
+    def _GetFunctionConfiguration(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return self.functions[_qualified(given)]
+
+    def _GetFunctionEventInvokeConfig(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        if _qualified(given) not in self.event_configs:
+            words = "The function doesn't have an EventInvokeConfig"
+            self.refuse("GetFunctionEventInvokeConfig", "ResourceNotFoundException", words)
+        return self.event_configs[_qualified(given)]
+
+    def _GetFunctionRecursionConfig(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return {"RecursiveLoop": self.recursion[given["FunctionName"]]}
+
+    def _GetFunctionConcurrency(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        assert given["FunctionName"] == "worker"
+        return {} if self.reserved is None else {"ReservedConcurrentExecutions": self.reserved}
+
+    def _GetEventSourceMapping(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return self.sources[given["UUID"]]
+
+    def _DescribeTimeToLive(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return {"TimeToLiveDescription": self.ttl[given["TableName"]]}
+
+    def _DescribeTable(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return {"Table": self.tables[given["TableName"]]}
+
+    def _DescribeContinuousBackups(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        recovery = {"PointInTimeRecoveryStatus": self.recovery}
+        described = {"ContinuousBackupsStatus": "ENABLED"}
+        return {
+            "ContinuousBackupsDescription": described | {"PointInTimeRecoveryDescription": recovery}
+        }
+
+    def _GetQueueAttributes(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return {"Attributes": self.queues[given["QueueUrl"].rsplit("/", 1)[1]]}
+
+    def _GetQueueUrl(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return {"QueueUrl": f"{QUEUES}/{given['QueueName']}"}
+
+    def _DescribeAlarms(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return {"MetricAlarms": [self.alarms[n] for n in given["AlarmNames"] if n in self.alarms]}
+
+    def _DescribeRule(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return {"State": self.rule}
+
+    def _FilterLogEvents(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        if given["logGroupName"] not in self.logs:
+            words = "The specified log group does not exist."
+            self.refuse("FilterLogEvents", "ResourceNotFoundException", words)
+        words = given["filterPattern"].strip('"')
+        found = [
+            {"timestamp": int(when * 1000), "message": line}
+            for when, line in self.logs[given["logGroupName"]]
+            if words in line and when * 1000 >= given["startTime"]
+        ]
+        # As AWS does: a page may be empty, and the next one not.
+        if "nextToken" not in given:
+            return {"events": [], "nextToken": "more"}
+        return {"events": found}
+
+    def _ListRolePolicies(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return {"PolicyNames": ["own"], "IsTruncated": False}
+
+    def _GetRolePolicy(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        document: Any = {
+            "Statement": self.statements
+        }  # a client parses it, whatever its model says
+        return {
+            "RoleName": given["RoleName"],
+            "PolicyName": given["PolicyName"],
+            "PolicyDocument": document,
+        }
+
+    def _ListAttachedRolePolicies(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        arns = [f"arn:aws:iam::aws:policy/service-role/{each}" for each in self.attached]
+        attached = [{"PolicyName": a.rsplit("/", 1)[1], "PolicyArn": a} for a in arns]
+        return {"AttachedPolicies": attached, "IsTruncated": False}
+
+    def _GetPolicy(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return {"Policy": {"DefaultVersionId": "v1"}}
+
+    def _GetPolicyVersion(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        statement = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+        return {"PolicyVersion": {"Document": {"Statement": statement}}}
+
+    def _GetRoutes(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        routes = self.routes.items()
+        return {"Items": [{"RouteKey": key, "AuthorizationType": kind} for key, kind in routes]}
+
+    def _GetBucketLifecycleConfiguration(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return {
+            "Rules": [
+                {"Status": "Enabled", "Prefix": prefix, "Expiration": {"Days": days}}
+                for prefix, days in self.lifecycle.items()
+            ]
+        }
+
+
+def _qualified(given: dict[str, Any]) -> str:
+    return ":".join(filter(None, (given["FunctionName"], given.get("Qualifier"))))
+
+
+_PARSED_BY_THE_CLIENT = frozenset({"GetRolePolicy", "GetPolicyVersion"})
+
+
+_create_client = Session.create_client
+_clients: dict[tuple[str, str, str | None], Any] = {}
+
+
+def _client(session: Session, service: str, endpoint_url: str | None = None) -> Any:
+    """A client, made once for all tests: to make one reads its service's model, which takes long,
+    and all it does is patched in each test."""
+    key = (service, session.get_config_variable("region"), endpoint_url)
+    if key not in _clients:
+        _clients[key] = _create_client(session, service, endpoint_url=endpoint_url)
+    return _clients[key]
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Account:
+    """The account that every client of this process reaches, and no local AWS."""
+    world = Account()
+
+    def call(client: BaseClient, operation: str, given: dict[str, Any]) -> dict[str, Any]:
+        model = client.meta.service_model.operation_model(operation)
+        if model.input_shape is not None:
+            validate_parameters(given, model.input_shape)
+        found = world.answer(operation, given)
+        if operation not in _PARSED_BY_THE_CLIENT and model.output_shape is not None:
+            validate_parameters(found, model.output_shape)
+        return found
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+    monkeypatch.setattr(Session, "create_client", _client)
+    monkeypatch.setattr(local_aws, "HOME", tmp_path / "no-local-aws")
+    return world

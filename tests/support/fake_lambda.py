@@ -1,0 +1,71 @@
+"""A Lambda in this process: takes Invoke calls at the HTTP boundary, delivers when told to."""
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+from botocore.awsrequest import AWSRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+
+import clock
+import handlers.worker
+from aws import clients
+
+WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
+
+
+class Context:
+    """What Lambda tells a function about its invocation."""
+
+    def __init__(self, seconds: float = 900, function: str = WORKER) -> None:
+        self._ends = clock.now() + seconds * 1000
+        self.invoked_function_arn = function
+        self.function_name = "worker"
+        self.memory_limit_in_mb = 512
+        self.aws_request_id = "request"
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until this invocation is killed."""
+        return int(self._ends - clock.now())
+
+
+class FakeLambda:
+    """Answers every Invoke with 202, or with `refuse`, and keeps the events until delivered."""
+
+    def __init__(self) -> None:
+        self.invokes: list[dict[str, Any]] = []
+        self.events: list[Any] = []
+        self.refuse: int | None = None
+        clients.client("lambda").meta.events.register_first(
+            "before-send.lambda.Invoke", self._answer
+        )
+
+    def _answer(self, request: AWSRequest, **_: Any) -> AWSResponse:
+        self.invokes.append(
+            {"url": request.url, "type": dict(request.headers)["X-Amz-Invocation-Type"]}
+        )
+        if self.refuse is not None:
+            body = json.dumps({"message": "Rate Exceeded"}).encode()
+            return _response(request.url, self.refuse, body)
+        self.events.append(json.loads(request.body))
+        return _response(request.url, 202, b"")
+
+    def deliver(self, context: Callable[[], Context] = Context) -> int:
+        """Run every event that has arrived, and those that they cause. Returns how many."""
+        delivered = 0
+        while self.events:
+            handlers.worker.handler(self.events.pop(0), context())  # type: ignore[arg-type]
+            delivered += 1
+        return delivered
+
+
+def _response(url: Any, status: int, body: bytes) -> AWSResponse:
+    return AWSResponse(url, status, HTTPHeaders(), _Raw(body))
+
+
+class _Raw(io.BytesIO):
+    """As much of a urllib3 response as botocore reads."""
+
+    def stream(self, **_: Any) -> Any:
+        yield self.read()

@@ -1,0 +1,60 @@
+"""Rows of a job in any state, made by the verbs themselves."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import clock
+from store import queries, verbs
+from store.job_request import JobRequest
+from store.verbs import Checkpoint
+
+ERROR = {"kind": "ValueError", "message": "no luck", "traceback": ""}
+
+
+def saved(max_attempts: int = 3, **changes: Any) -> JobRequest:
+    return verbs.save(
+        job_type="sample_again",
+        queue_name="default",
+        organization_id="org",
+        payload={"number": 1},
+        max_attempts=max_attempts,
+        **changes,
+    )
+
+
+def claimed(job: JobRequest | None = None, deadline: int | None = None) -> JobRequest:
+    job = job or saved()
+    return verbs.claim(
+        job.id,
+        job_type=job.job_type,
+        send_id="send",
+        deadline=deadline or clock.now() + 900 * clock.SECOND,
+    )
+
+
+def stored(job: JobRequest) -> JobRequest:
+    row = queries.read(job.id)
+    assert row is not None
+    return row
+
+
+def retry(job: JobRequest, after: int = 0) -> JobRequest:
+    now, reached = clock.now(), Checkpoint(job.cursor, job.progress, None)
+    return verbs.retry(job, ERROR, run_at=now + after, due_at=now + 60_000, reached=reached)
+
+
+def abandon(job: JobRequest, monkeypatch: pytest.MonkeyPatch) -> JobRequest:
+    """Let the lease run out and the timer find it."""
+    later = (job.lease_until or 0) + 1
+    monkeypatch.setattr(clock, "now", lambda: later)
+    return verbs.retry(stored(job), ERROR, run_at=later, due_at=later, rescue=True)
+
+
+ENDINGS: dict[str, Callable[[JobRequest], JobRequest]] = {
+    "succeed": lambda job: verbs.succeed(job, {"n": 1}),
+    "fail": lambda job: verbs.fail(job, ERROR),
+    "retry": retry,
+    "end_leg": lambda job: verbs.end_leg(job, Checkpoint({"at": 1}, 50, None)),
+}

@@ -1,0 +1,108 @@
+"""Fixtures for tests on the local AWS: the real template, built and deployed once for all."""
+
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from job_runners.cli.api_client import ApiClient, client
+from job_runners.cli.signing import Bearer
+from job_runners.cli.stack import Stack
+from local.credentials import session
+from local.local_stack import local_stack
+from token_issuer import AUDIENCE, TokenIssuer, token_issuer
+
+MEMORY = Path("/dev/shm")
+# Stands for this machine's address on a container network. Only Linux has all of 127/8.
+BRIDGE = ["127.0.0.2"] if sys.platform == "linux" else []
+ROOM = 8 * 2**30  # bytes; both stacks together were seen to take 2 of it
+
+
+@dataclass(frozen=True)
+class Local:
+    """A deployed stack and what it was built from."""
+
+    stack: Stack
+    tree: Path  # what every function runs
+    ticks: list[str] = field(default_factory=list)  # request ids of those that tests asked for
+
+    @property
+    def api(self) -> ApiClient:
+        """The stack's API, called as a service would."""
+        return client(self.stack)
+
+    def make_due(self, job_id: str) -> bool:
+        """As if the minute, or more, that a row is left alone had passed; False if the job is
+        finished, and will never be due."""
+        dynamodb = session(self.stack).client("dynamodb", endpoint_url=self.stack.endpoint_url)
+        try:
+            dynamodb.update_item(
+                TableName=self.stack.table_name,
+                Key={"id": {"S": job_id}},
+                UpdateExpression="SET due_at = :now",
+                ConditionExpression="attribute_exists(due_at)",
+                ExpressionAttributeValues={":now": {"N": str(int(time.time() * 1000) - 1000)}},
+            )
+        except dynamodb.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def tick(self) -> None:
+        """Run the timer now, and not at the next minute."""
+        functions = session(self.stack).client("lambda", endpoint_url=self.stack.endpoint_url)
+        answer = functions.invoke(FunctionName=self.stack.timer_function_name, Payload=b"{}")
+        assert answer["Payload"].read() == b"null"  # and not an error
+        self.ticks.append(answer["ResponseMetadata"]["RequestId"])
+
+
+@contextmanager
+def roomy_home() -> Iterator[Path]:
+    """A folder in memory, where the machine has much of it, else on disk. Every process of a
+    function has its own copy of 2,500 files there, and to write them in memory takes a quarter of
+    the time."""
+    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+    with tempfile.TemporaryDirectory(
+        prefix="local-aws-", dir=MEMORY if in_memory else None, ignore_cleanup_errors=True
+    ) as home:
+        yield Path(home)
+
+
+@pytest.fixture(scope="session")
+def local() -> Iterator[Local]:
+    """The stack that the end-to-end tests share."""
+    with roomy_home() as home, local_stack(home, addresses=BRIDGE) as stack:
+        yield Local(stack, home / "build" / "ApiFunction")
+
+
+@dataclass(frozen=True)
+class Enforcing(Local):
+    """A stack whose callers carry tokens, and whose functions are held to their roles' policies."""
+
+    issuer: TokenIssuer = field(kw_only=True)
+
+    @property
+    def api(self) -> ApiClient:
+        """The API, called by a service with a token."""
+        return self.called_with(self.issuer.token(roles=["service"]))
+
+    def called_with(self, token: str) -> ApiClient:
+        """The API, called with this token."""
+        return ApiClient(self.stack.api_url, Bearer(token))
+
+
+@pytest.fixture(scope="session")
+def enforcing() -> Iterator[Enforcing]:
+    """The stack that the tests of access and of policies share."""
+    with token_issuer() as issuer, roomy_home() as home:
+        parameters = {"JwtIssuer": issuer.url, "JwtAudience": AUDIENCE}
+        with local_stack(home, parameters, enforcing=True) as stack:
+            # It is enforced too, and refuses what is not over TLS, as all is here.
+            s3 = session(stack).client("s3", endpoint_url=stack.endpoint_url)
+            s3.delete_bucket_policy(Bucket=stack.bucket_name)
+            yield Enforcing(stack, home / "build" / "ApiFunction", issuer=issuer)

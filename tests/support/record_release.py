@@ -1,0 +1,271 @@
+"""Records what this version stores and sends, for later versions to be tested with.
+
+    .venv/bin/python tests/support/record_release.py 0.2.0
+
+writes tests/released/0.2.0/: every table's items, every object, every kind of message, and the time
+at which they were taken. Each job's request_id is the name of what was done with it. What is there
+already is not overwritten: a release does not change any more.
+"""
+
+import base64
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+TESTS = Path(__file__).parents[1]
+FOLDER = TESTS / "released"
+sys.path[:0] = [str(TESTS / "support"), str(TESTS.parent)]
+
+import clock  # noqa: E402
+from aws import bucket, clients  # noqa: E402
+from campaigns.assigning.assignment import MessageStatus  # noqa: E402
+from campaigns.contact import organization_campaign  # noqa: E402
+from campaigns.messaging.send_claim import SendClaim  # noqa: E402
+from contacts_table import keep  # noqa: E402
+from runners import (  # noqa: E402
+    execution,
+    get_job_runner,
+    owner_actions,
+    pausing,
+    telemetry,
+)
+from runners.base import JobData  # noqa: E402
+from runners.dispatch import accept_task  # noqa: E402
+from runners.messages import JobMessage, Message, TaskMessage, encode  # noqa: E402
+from store import pauses, queries, verbs  # noqa: E402
+from store.job_request import JobRequest  # noqa: E402
+from store.pauses import Kind  # noqa: E402
+from testing import moto_uploads  # noqa: E402
+from testing.aws import ENVIRONMENT, mocked_aws  # noqa: E402
+from work import context, time_budget  # noqa: E402
+
+BEGINNING = 1_795_521_600_000  # 24 November 2026, 12:00 UTC
+NOISE = "".join(f"{number * 2654435761 % 2**32:08x}" for number in range(2000))
+TABLES = ("JOBS_TABLE_NAME", "COORDINATION_TABLE_NAME", "CONTACTS_TABLE_NAME")
+
+
+class Recorder:
+    """A stack of this version on a clock of its own, and what it has sent."""
+
+    def __init__(self) -> None:
+        self.now = BEGINNING
+        self.sent: list[tuple[Message, float]] = []
+        self.records: dict[str, Any] = {}
+
+    def send(self, message: Message, delay: float = 0) -> None:
+        """Keep a message."""
+        self.sent.append((message, delay))
+
+    def dispatch(self, name: str, job_type: str = "released_count", **fields: Any) -> JobRequest:
+        """Accept a job; its request_id is the name."""
+        token = context.request_id.set(name)
+        try:
+            return get_job_runner().dispatch_job(
+                JobData(job_type=job_type, **({"organization_id": "acme"} | fields))
+            )
+        finally:
+            context.request_id.reset(token)
+
+    def run(self, row: JobRequest, seconds: float = 900) -> JobRequest:
+        """Have a worker run the job."""
+        deadline = self.now + int(seconds * 1000)
+        execution.run(JobMessage.about(row), deadline=deadline, send=self.send)
+        return self.read(row)
+
+    def run_leg(self, row: JobRequest, checkpoints: int = 1) -> JobRequest:
+        """Have a worker run the job, and end its leg at a checkpoint."""
+        answers = iter([False] * (checkpoints - 1) + [True])
+        with patch.object(time_budget.TimeBudget, "leg_over", lambda _: next(answers)):
+            return self.run(row)
+
+    def claim(self, row: JobRequest, seconds: float) -> JobRequest:
+        """Have a worker claim the job, and stand still."""
+        message = JobMessage.about(row)
+        self.records[str(row.request_id)] = failure_record(message)
+        deadline = self.now + int(seconds * 1000)
+        return verbs.claim(
+            row.id, job_type=row.job_type, send_id=message.send_id, deadline=deadline
+        )
+
+    def read(self, row: JobRequest) -> JobRequest:
+        """The row as it is now."""
+        found = queries.read(row.id)
+        assert found is not None
+        return found
+
+
+def failure_record(message: Message) -> dict[str, Any]:
+    """What Lambda writes of a message whose invocation was killed."""
+    return {
+        "version": "1.0",
+        "timestamp": "2026-11-24T12:15:03.123Z",
+        "requestContext": {
+            "requestId": "e4b46cbf-b738-4b3e-a0ab-4a1f2f1c0f6d",
+            "functionArn": "arn:aws:lambda:us-east-1:123456789012:function:worker:live",
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": 1,
+        },
+        "requestPayload": json.loads(encode(message)),
+        "responseContext": {
+            "statusCode": 200, "executedVersion": "7", "functionError": "Unhandled"
+        },
+        "responsePayload": {
+            "errorType": "Sandbox.Timedout",
+            "errorMessage": "RequestId: e4b4 Error: Task timed out after 900.00 seconds",
+        },
+    }  # fmt: skip
+
+
+def record_engine(this: Recorder) -> None:
+    """Rows of every status, as they come to be."""
+    this.dispatch("queued", payload={"to": 2})
+    this.dispatch("queued_large", payload={"to": 2, "ballast": NOISE})
+    this.dispatch("queued_once", "released_once")
+    this.dispatch("idempotent", payload={"to": 1}, idempotency_key="spring 2026")
+    this.dispatch("scheduled", "released_once", delay=3600)
+    this.dispatch("scheduled_soon", delay=600, payload={"to": 1})
+    this.run_leg(this.dispatch("between_legs", payload={"to": 3, "ballast": NOISE}))
+    this.dispatch("other_organization", organization_id="zenith", campaign_id="autumn")
+
+    this.claim(this.dispatch("running"), 600)
+    this.claim(this.dispatch("running_once", "released_once"), 600)
+    this.claim(this.dispatch("running_record", payload={"to": 1}), 600)
+    this.claim(this.dispatch("running_record_once", "released_once"), 600)
+    owner_actions.cancel(this.claim(this.dispatch("running_cancelled"), 600))
+
+    with patch.object(execution, "_call", side_effect=OSError("out of order")):
+        this.run(this.dispatch("retryable", payload={"to": 2}))
+    this.run(this.dispatch("succeeded", payload={"to": 2}, campaign_id="spring"))
+    this.run(this.dispatch("succeeded_large", "released_once", payload={"result_size": 40_000}))
+    failing = {"fails": True}
+    this.run(this.dispatch("failed", "released_once", payload=failing, campaign_id="spring"))
+    this.run(this.dispatch("failed_large", payload={"fails": True, "ballast": NOISE}))
+    owner_actions.cancel(this.dispatch("cancelled"))
+    again = this.run(this.dispatch("requeued", payload=failing))
+    owner_actions.retry_again(again, this.send, {"to": 2})
+
+
+def record_pauses(this: Recorder) -> None:
+    """Jobs that a pause holds back, and some that one has just let go."""
+    for kind, name in ((Kind.QUEUE, "released_queue"), (Kind.JOB_TYPE, "released_once")):
+        pausing.pause(kind, name)
+    this.run(this.dispatch("waiting_queue", "released_paused"))
+    this.run(this.dispatch("waiting_type", "released_once"))
+    owner_actions.cancel(this.run(this.dispatch("waiting_cancelled", "released_once")))
+    pausing.pause(Kind.QUEUE, "resumed")
+    this.run(this.dispatch("waiting_resumed", queue_name="resumed", payload={"to": 1}))
+    pauses.release(Kind.QUEUE, "resumed")
+
+
+def record_campaign(this: Recorder) -> None:
+    """The texting campaign's jobs in the middle of their work, and its contacts in every state."""
+    lines = [f"Ann {number},Lee,212555{number:04d}" for number in range(60)]
+    file = "\n".join(["first_name,last_name,cell", *lines, "Bob,Ray,12"])
+    bucket.put_bytes("uploads/acme/contacts.csv", file.encode())
+    given = {"payload": {"key": "uploads/acme/contacts.csv"}, "campaign_id": "imported"}
+    with patch("campaigns.importing.import_state.CHUNK_ROWS", 20):
+        this.run_leg(this.dispatch("import_between_legs", "import_contacts", **given))
+
+    keep(40, "assigned")
+    texters = {"texters": [{"id": "ada"}, {"id": "grace", "max_contacts": 500}]}
+    assign = {"payload": texters, "campaign_id": "assigned"}
+    this.run_leg(this.dispatch("assign_between_legs", "assign_texters", **assign))
+
+    keep(7, "texted")
+    texters = {"texters": [{"id": "ada"}]}
+    assign = {"payload": texters, "campaign_id": "texted"}
+    assert this.run(this.dispatch("assigned", "assign_texters", **assign)).status == "succeeded"
+    key = organization_campaign("acme", "texted")
+    for number, status in enumerate(MessageStatus):
+        mark = SendClaim(key, f"+1212555{number:04d}")
+        if status is not MessageStatus.NEEDS_MESSAGE:
+            assert mark.set("ada")
+        if status not in (MessageStatus.NEEDS_MESSAGE, MessageStatus.SENDING):
+            mark.end(status)
+    say = {"payload": {"text": "Hi {first_name}", "per_second": 50}, "campaign_id": "texted"}
+    this.run_leg(this.dispatch("first_messages_between_legs", "send_first_messages", **say))
+
+    keep(30, "exported")
+    with patch("jobs.export_contacts.PART_SIZE", 500):
+        export = this.dispatch("export_between_legs", "export_contacts", campaign_id="exported")
+        this.run_leg(export)
+
+
+def record(this: Recorder) -> dict[str, Any]:
+    """All there is to record, file by file."""
+    record_engine(this)
+    record_pauses(this)
+    record_campaign(this)
+    tasks: dict[str, Any] = {
+        "released_note": {"to": 1},
+        "send_message": {"cell": "+12125550123", "text": "Polls close at 8."},
+        "post_webhook": {
+            "url": "https://example.org/hook",
+            "event_id": "evt_1",
+            "body": {"type": "contacts.imported"},
+            "secret": "acme/main",
+        },
+    }
+    for name, payload in tasks.items():
+        this.send(accept_task(name, payload))
+    first = TaskMessage(id="0" * 31 + "2", name="released_note", payload={"to": 1})
+    this.records["task"] = failure_record(first)
+    this.send(first.next_attempt(), 30)
+    return {
+        "time": this.now,
+        "tables": {variable: _items(ENVIRONMENT[variable]) for variable in TABLES},
+        "objects": dict(_objects()),
+        "uploads": moto_uploads.read(bucket.name()),
+        "messages": [
+            {"body": encode(message).decode(), "delay": delay} for message, delay in this.sent
+        ],
+        "failure_records": this.records,
+    }
+
+
+def _items(table: str) -> list[Any]:
+    items = clients.client("dynamodb").scan(TableName=table)["Items"]
+    return sorted((_as_text(item) for item in items), key=json.dumps)
+
+
+def _as_text(item: dict[str, Any]) -> dict[str, Any]:
+    """An item as JSON can hold it: bytes as base64, as DynamoDB's own JSON has them."""
+    return {
+        name: {"B": base64.b64encode(value["B"]).decode()} if "B" in value else value
+        for name, value in sorted(item.items())
+    }
+
+
+def _objects() -> Iterator[tuple[str, str]]:
+    pages = clients.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket.name())
+    for each in (each for page in pages for each in page.get("Contents", [])):
+        yield each["Key"], base64.b64encode(bucket.get_bytes(each["Key"])).decode()
+
+
+@contextmanager
+def stack(now: Callable[[], int]) -> Iterator[None]:
+    """Tables and bucket on moto, jobs only saved, on the given clock."""
+    environment = {"EXTENSIONS": "released_work", "JOBS_SAME_PROCESS": "false"}
+    with mocked_aws(environment), patch.object(clock, "now", now):
+        yield
+
+
+def main() -> None:
+    """Record the version that the command line names."""
+    folder = FOLDER / sys.argv[1]
+    folder.mkdir()
+    this = Recorder()
+    telemetry.logger.setLevel("CRITICAL")
+    with stack(lambda: this.now):
+        for name, content in record(this).items():
+            text = json.dumps(content, indent=1, ensure_ascii=False)
+            text = text.replace(str(TESTS.parent), "/var/task")  # in tracebacks
+            (folder / f"{name}.json").write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

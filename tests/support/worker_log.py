@@ -1,0 +1,26 @@
+"""The log group of a worker, on moto, and lines in it."""
+
+import pytest
+
+from aws import clients
+from settings import forget
+
+GROUP = "stack-WorkerLogGroup-1"
+_STREAM = "one"
+
+
+def make_worker_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the group, and tell the API of it."""
+    monkeypatch.setenv("WORKER_LOG_GROUP_NAME", GROUP)
+    forget()
+    clients.client("logs").create_log_group(logGroupName=GROUP)
+    clients.client("logs").create_log_stream(logGroupName=GROUP, logStreamName=_STREAM)
+
+
+def put_line(text: str, at: int) -> None:
+    """Log a line, at a time in milliseconds."""
+    clients.client("logs").put_log_events(
+        logGroupName=GROUP,
+        logStreamName=_STREAM,
+        logEvents=[{"timestamp": at, "message": text}],
+    )
