@@ -1,6 +1,7 @@
 """The pages for whoever maintains this: they are whole, and what they name is there."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,53 @@ def test_the_names_in_the_glossary_are_in_the_code() -> None:
     named = re.findall(r"`(\w+)`", (ROOT / "docs/glossary.md").read_text())
     code = "\n".join(path.read_text() for path in ROOT.glob("[a-z]*/*.py"))
     assert [name for name in named if not re.search(rf"\b{name}\b", code)] == []
+
+
+# --- architecture.md, and what the pages name ----------------------------------------------------
+
+NAMED = [*DECISIONS, *[ROOT / name for name in ("docs/architecture.md", "CONTRIBUTING.md")]]
+ARCHITECTURE = ROOT / "docs/architecture.md"
+
+
+@pytest.mark.parametrize("page", NAMED, ids=lambda page: page.stem)
+def test_every_path_that_a_page_names_is_there(page: Path) -> None:
+    paths = re.findall(r"`(\.?[\w-]+(?:/[\w.-]*)+)`", page.read_text())
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_each_stop_of_a_trip_is_a_function_of_its_file() -> None:
+    stops = re.findall(r"`([\w/]+\.py)`, `(\w+)`", ARCHITECTURE.read_text())
+    assert len(stops) > 20
+    gone = [
+        (path, name)
+        for path, name in stops
+        if not re.search(
+            rf"^(?:(?:def|class) {name}\b|    def {name}\b|{name}\b.* = )",
+            (ROOT / path).read_text(),
+            re.MULTILINE,
+        )
+    ]
+    assert gone == []
+
+
+def test_the_layers_of_the_page_are_those_that_lint_holds() -> None:
+    (shown,) = re.findall(r"```\n(testing.*?)\n```", ARCHITECTURE.read_text(), re.DOTALL)
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    (contract,) = [
+        each for each in config["tool"]["importlinter"]["contracts"] if each["type"] == "layers"
+    ]
+    assert shown.splitlines() == contract["layers"]
+
+
+def test_every_room_is_on_the_page_about_architecture() -> None:
+    rooms = re.findall(r"^\| (`.+`) \|", ARCHITECTURE.read_text(), re.MULTILINE)
+    named = {name for row in rooms for name in re.findall(r"`([\w.]+)/?`", row)}
+    packages = {path.parent.name for path in ROOT.glob("[a-z]*/__init__.py")}
+    modules = {path.name for path in ROOT.glob("*.py")}
+    assert packages | modules <= named
+
+
+def test_every_page_is_in_the_index() -> None:
+    linked = set(re.findall(r"\]\(([\w/]+\.md)\)", (ROOT / "docs/index.md").read_text()))
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"index.md"}
+    assert pages <= linked
