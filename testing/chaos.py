@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="play this one alone")
     parser.add_argument(
         "--faults",
-        help=f"all, or some of these, with commas: {', '.join(Fault)}; see testing.simulation.faults",
+        help=f"all, or some of these, with commas: {', '.join(Fault)}; see simulation/faults.py",
     )
     options = parser.parse_args()
     faults = _faults(options.faults)
