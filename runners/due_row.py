@@ -29,7 +29,7 @@ class Disposition(StrEnum):
     LET_GO = "let go"  # after a pause
     LEASED = "leased"  # running and alive: looked at again when its lease is over
     RESCUED = "rescued"
-    CLAIM_TOLERANCE = "early"  # looked at again at its time
+    EARLY = "early"  # looked at again at its time
     UNKNOWN = "unknown"  # no deploy here knows it, or not yet: looked at again later
     EXPIRED = "expired"  # nobody could start it in time: failed
     BROKEN = "broken"  # could not be read, or not be dealt with: looked at again in an hour
@@ -56,7 +56,7 @@ def meet(
             return _process_waiting_row(row, send)
     if row.early > verbs.CLAIM_TOLERANCE:
         verbs.postpone(row, (row.run_at or 0) + ahead, Lane.PROMPT)
-        return Disposition.CLAIM_TOLERANCE
+        return Disposition.EARLY
     if _too_late(row):
         return _expire(row, NeverStarted(_start_within(row)))
     if _forgotten(row):
