@@ -2,11 +2,17 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, ClassVar
 
 
 class JobRunnersError(Exception):
-    """The base of every error here: something was refused, and the message says what and why."""
+    """The base of every error here: something was refused, and the message says what and why.
+
+    A class that had another name in a release sets `recorded_as` to it: rows keep that kind, so
+    that whoever filters by it finds old rows and new ones.
+    """
+
+    recorded_as: ClassVar[str]
 
 
 # --- configuration: raised at start, never in the middle of a job ---------------------------------
@@ -137,6 +143,8 @@ class InvalidCursor(JobRunnersError):
 
 class RunnerCannotResend(JobRunnersError):
     """This runner can't do what the job asks of it."""
+
+    recorded_as = "NotFullyCapable"
 
     def __init__(self, job_type: str, need: str) -> None:
         super().__init__(
@@ -301,6 +309,8 @@ class CursorTooLarge(JobRunnersError):
 class JobTypeRemoved(JobRunnersError):
     """A job had begun, and then no deploy knew its type any more."""
 
+    recorded_as = "TypeForgotten"
+
     def __init__(self, job_type: str, days: float) -> None:
         super().__init__(f"no worker has known the job {job_type!r} for {days:g} days")
         self.job_type = job_type
@@ -315,6 +325,8 @@ class TooManyPaused(JobRunnersError):
 
 class PauseExpired(JobRunnersError):
     """A job was held back by a pause for longer than its payload is kept."""
+
+    recorded_as = "HeldTooLong"
 
     def __init__(self, days: float) -> None:
         super().__init__(f"held back for {days:g} days by a pause that was not resumed")
@@ -387,6 +399,8 @@ class TextRefused(DoNotRetry):
 
 class SmsOutcomeUnknown(DoNotRetry):
     """A text may have been sent. Sending it again could text a person twice."""
+
+    recorded_as = "TextInDoubt"
 
     def __init__(self, why: str) -> None:
         super().__init__(f"given up, for SNS may have taken the message: {why}")

@@ -114,11 +114,13 @@ def send_or_leave_due(row: JobRequest, send: Send | None, delay: float = 0) -> N
 
 
 def error_record(error: BaseException) -> dict[str, Any]:
-    """What the row keeps of an error: its kind and message, and the end of its traceback."""
+    """Return what the row keeps of an error: its kind, its message, the end of its traceback."""
     trace = "".join(traceback.format_exception(error)) if error.__traceback__ else ""
+    # Not inherited: a subclass of a renamed class has a name of its own.
+    kind = vars(type(error)).get("recorded_as", type(error).__name__)
     return {
-        "kind": type(error).__name__,
-        "message": str(error)[:_MESSAGE_LIMIT] or type(error).__name__,
+        "kind": kind,
+        "message": str(error)[:_MESSAGE_LIMIT] or kind,
         "traceback": trace[-_TRACEBACK_LIMIT:],
     }
 
