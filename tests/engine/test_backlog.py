@@ -58,8 +58,9 @@ def test_a_backlog_costs_few_sends_and_keeps_nobody_elses_job_waiting(
     # Workers always had something to do, though Lambda forgets an event after 6 hours.
     of_a_day = WORKERS // SCALE * clock.DAY // JOB_TAKES
     assert world.outcomes()["succeeded"] >= 0.98 * min(jobs, of_a_day)
-    # What nobody could start in a day has failed; the last hour's jobs are still on their way.
-    assert len(world.unfinished()) < 100
+    # What nobody could start in a day has failed, but for the last that were sent: those fail when
+    # the timer looks at them within the hour.
+    assert len(world.unfinished()) < 1000 // SCALE
 
 
 def test_lost_messages_are_sent_as_fast_as_workers_take_them(world: World) -> None:
