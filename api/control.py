@@ -1,4 +1,4 @@
-"""What callers do with a job that is there, and with the brakes: cancel, retry, run again, delete,
+"""What callers do with a job that is there, and with the pauses: cancel, retry, run again, delete,
 pause."""
 
 import re
@@ -88,25 +88,25 @@ def get_paused(_event: Event, caller: Caller) -> Response[str]:
     """What is paused. A caller of one organisation sees what this stack itself has: the name of any
     other queue may be for another organisation to know."""
     ours = {job.queue_name for job in registry().jobs.values()}
-    brakes = [
-        brake
-        for brake in pauses.brakes(fresh=True).paused()
-        if caller.is_service or brake.kind is Kind.JOB_TYPE or brake.name in ours
+    paused = [
+        each
+        for each in pauses.current(fresh=True).paused()
+        if caller.is_service or each.kind is Kind.JOB_TYPE or each.name in ours
     ]
-    return respond(200, {"paused": [views.brake(each) for each in brakes]})
+    return respond(200, {"paused": [views.brake(each) for each in paused]})
 
 
 def put_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Response[str]:
-    """Put a brake on."""
-    brake = _named(kind, name)
+    """Pause a job type or a queue."""
+    which = _named(kind, name)
     _sender(name, "is to be paused")
-    return respond(200, views.brake(pausing.pause(brake, name)))
+    return respond(200, views.brake(pausing.pause(which, name)))
 
 
 def delete_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Response[str]:
-    """Let a brake go, if it is on."""
-    brake = _named(kind, name)
-    pausing.resume(brake, name, _sender(name, "is to be resumed"))
+    """End a pause, if there is one."""
+    which = _named(kind, name)
+    pausing.resume(which, name, _sender(name, "is to be resumed"))
     return nothing()
 
 
@@ -119,7 +119,7 @@ def _named(kind: str, name: str) -> Kind:
 
 
 def _sender(name: str, need: str) -> Send:
-    """How what is held back is let go again: without it nothing may be held back."""
+    """Return how parked jobs are sent again: without it nothing may be paused."""
     send = runners.sender()
     if send is None:
         raise RunnerCannotResend(name, need)

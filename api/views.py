@@ -11,7 +11,7 @@ from errors import MissingObject
 from store import blobs
 from store.children import Child
 from store.job_request import JobRequest
-from store.pauses import Brake
+from store.pauses import Pause
 from work import context
 
 _LONGEST_WAIT = 60  # seconds
@@ -99,7 +99,7 @@ def retry_after(row: JobRequest) -> dict[str, str]:
     return {"Retry-After": str(max(1, min(_LONGEST_WAIT, max(age // 10, starts_in))))}
 
 
-def brake(paused: Brake) -> dict[str, Any]:
+def brake(paused: Pause) -> dict[str, Any]:
     """A job type or a queue that is paused."""
     return {
         "kind": str(paused.kind),

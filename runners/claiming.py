@@ -55,7 +55,7 @@ def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> Job
     token = new_id()  # the same for each try: a claim that landed unheard is ours all the same
 
     def try_once() -> JobRequest | None:
-        if pausing.holds_back(message):
+        if pausing.park_if_paused(message):
             return None
         return verbs.claim(
             message.id,

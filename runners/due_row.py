@@ -25,8 +25,8 @@ class Disposition(StrEnum):
 
     SENT = "sent"
     DEFERRED = "deferred"  # enough wait at the workers: it is sent when its turn comes
-    HELD_BACK = "held back"  # its type or queue is paused
-    LET_GO = "let go"  # after a pause
+    PARKED = "held back"  # its type or queue is paused
+    ADMITTED = "let go"  # after a pause
     LEASED = "leased"  # running and alive: looked at again when its lease is over
     RESCUED = "rescued"
     EARLY = "early"  # looked at again at its time
@@ -64,9 +64,9 @@ def meet(
     if _of_newer_code(row):
         verbs.postpone(row, _next_check_at(row) + ahead, Lane.PARKED)
         return Disposition.UNKNOWN
-    if brake := pauses.brakes().on(row):
-        pausing.hold(brake, row)
-        return Disposition.HELD_BACK
+    if paused := pauses.current().on(row):
+        pausing.park(paused, row)
+        return Disposition.PARKED
     if not has_room(_is_first_send(row)):
         verbs.postpone(row, _turn(row), Lane.QUEUED)
         return Disposition.DEFERRED
@@ -85,10 +85,10 @@ def _process_running_row(row: JobRequest, send: Send) -> Disposition:
 
 
 def _process_waiting_row(row: JobRequest, send: Send) -> Disposition:
-    """Its brake lets it go when it is released; this is in case that has failed."""
+    """Admit a parked job, in case its pause could not; or fail it if it waited too long."""
     if clock.now() - (row.waiting_since or 0) > LONGEST_WAIT * clock.SECOND:
         return _expire(row, PauseExpired(LONGEST_WAIT / DAY_IN_SECONDS))
-    return Disposition.LET_GO if pausing.let_go(row, send) else Disposition.HELD_BACK
+    return Disposition.ADMITTED if pausing.admit_or_keep(row, send) else Disposition.PARKED
 
 
 def _expire(row: JobRequest, late: JobRunnersError) -> Disposition:

@@ -20,7 +20,7 @@ from runners.registry import registry
 from runners.retrying import record_failed_attempt, record_failed_task, send_or_leave_due
 from store import blobs, verbs
 from store.job_request import JobRequest
-from store.pauses import Brake
+from store.pauses import Pause
 from work.alarm import alarm
 from work.definitions import Job
 from work.results import as_json
@@ -82,7 +82,7 @@ def _run_function(this: _Run, payload: BaseModel) -> None:
     except LegOver:
         _end_leg(this)
     except Paused as paused:
-        _hold_back(this, paused.brake)
+        _park(this, paused.pause)
     except TimeOver:
         _record_failure(this, TimedOut(this.job.timeout or 0, own=this.budget.by_timeout))
     except BaseException as error:  # noqa: BLE001 - whatever a job raises is its error
@@ -191,11 +191,10 @@ def _end_leg(this: _Run) -> None:
         _record(this, queue)
 
 
-def _hold_back(this: _Run, brake: Brake) -> None:
-    """Let the job wait for its brake; if that can't be written, it is held back when it comes to
-    its next leg."""
+def _park(this: _Run, pause: Pause) -> None:
+    """Park the job; if that can't be written, end the leg: it is parked before the next one."""
     try:
-        pausing.hold(brake, this.row, this.running.reached)
+        pausing.park(pause, this.row, this.running.reached)
     except PreconditionFailed as refused:
         telemetry.claim_lost(refused)
     except AWS_ERRORS as error:

@@ -49,7 +49,7 @@ def work(stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             met = timer.take_next(run_in_child, ahead=GRACE, page=_ROWS_AT_A_LOOK)
-            sent = met[timer.Disposition.SENT] + met[timer.Disposition.LET_GO]
+            sent = met[timer.Disposition.SENT] + met[timer.Disposition.ADMITTED]
         except Exception as error:  # noqa: BLE001 - DynamoDB is away, say: the next look may work
             telemetry.crashed(error)
             sent = 0

@@ -18,7 +18,7 @@ from runners import metrics
 from runners.messages import JobMessage, Message, TaskMessage
 from settings import settings
 from store.job_request import JobRequest, Status
-from store.pauses import Brake
+from store.pauses import Pause
 from work import context
 
 logger = Logger()
@@ -133,9 +133,9 @@ def left_due(row: JobRequest, why: Exception) -> None:
     logger.warning("not sent, stays due", extra=_whose(row) | {"why": str(why)})
 
 
-def held_back(row: JobRequest, brake: Brake) -> None:
-    """A job that could run does not: what it belongs to is paused."""
-    paused = {"paused": f"{brake.kind} {brake.name}"}
+def parked(row: JobRequest, pause: Pause) -> None:
+    """Log that a job which could run is parked, and under which pause."""
+    paused = {"paused": f"{pause.kind} {pause.name}"}
     logger.info("held back", extra=_whose(row) | paused)
 
 
@@ -219,9 +219,9 @@ def deleted(row: JobRequest) -> None:
     logger.info("deleted", extra=_whose(row) | who())
 
 
-def brake_set(brake: Brake) -> None:
-    """A job type or a queue was paused or resumed."""
-    logger.info(str(brake.state), extra={str(brake.kind): brake.name} | who())
+def pause_changed(pause: Pause) -> None:
+    """Log that a job type or a queue was paused or resumed."""
+    logger.info(str(pause.state), extra={str(pause.kind): pause.name} | who())
 
 
 # --- tasks ----------------------------------------------------------------------------------------

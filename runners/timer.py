@@ -102,7 +102,7 @@ class _Tick:
             telemetry.crashed(error)
         else:
             if gone:
-                self.result.met[Disposition.LET_GO] = gone
+                self.result.met[Disposition.ADMITTED] = gone
 
     def meet_lane(self, lane: Lane) -> None:
         """Meet what is due in a lane."""
@@ -156,7 +156,7 @@ class _Tick:
         met = self.result.met
         return (
             self._sends is not None
-            and met[Disposition.SENT] + met[Disposition.LET_GO] >= self._sends
+            and met[Disposition.SENT] + met[Disposition.ADMITTED] >= self._sends
         )
 
     def _process_due_row(self, key: JobRequest, reserved: bool) -> None:

@@ -138,13 +138,13 @@ def due(job: JobRequest, due_at: int, lane: Lane) -> list[Action]:
     ]
 
 
-def waiting(job: JobRequest, brake: str, since: int, due_at: int) -> list[Action]:
-    """The row is held back by a brake, until it is admitted."""
+def waiting(job: JobRequest, pause: str, since: int, due_at: int) -> list[Action]:
+    """Return what parks a row under a pause, until it is admitted."""
     now = clock.now()
     return [
         JobRequest.status.set(Status.WAITING),
         JobRequest.waiting_since.set(since),
-        JobRequest.held_by.set(brake),
+        JobRequest.held_by.set(pause),
         *due(job, due_at, Lane.PARKED),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),

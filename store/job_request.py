@@ -25,7 +25,7 @@ class Status(StrEnum):
     """Where a job is in its life."""
 
     SCHEDULED = "scheduled"  # may start at run_at
-    WAITING = "waiting"  # held back while its job type or its queue is paused
+    WAITING = "waiting"  # parked while its job type or its queue is paused
     QUEUED = "queued"  # any worker may claim it
     RUNNING = "running"  # claimed by exactly one invocation, until its lease runs out
     RETRYABLE = "retryable"  # an attempt failed; the next one may start at run_at
@@ -148,9 +148,9 @@ class JobRequest(Table):
     created_key = UnicodeAttribute()  # zero-padded created_at and id: sorts, and never changes
     queued_at = nullable(Integer())
     run_at = nullable(Integer())  # not before
-    waiting_since = nullable(Integer())  # held back by a pause
+    waiting_since = nullable(Integer())  # parked by a pause
     restarts = nullable(Integer())  # retries by hand with another payload
-    held_by = nullable(UnicodeAttribute())  # the brake that holds it back
+    held_by = nullable(UnicodeAttribute())  # the pause that has parked it
     started_at = nullable(Integer())  # of the latest claim
     finished_at = nullable(Integer())
     updated_at = nullable(Integer())
@@ -217,12 +217,18 @@ def derived_id(kind: str, *parts: str) -> str:
     return sha256(json.dumps([kind, *parts]).encode()).hexdigest()[:32]
 
 
-SORT_KEY = r"\d{15}[0-9a-f]{32}"
+_TIME_DIGITS = 15  # last until the year 33658
+SORT_KEY = rf"\d{{{_TIME_DIGITS}}}[0-9a-f]{{32}}"
 
 
 def sort_key(milliseconds: int, job_id: str) -> str:
-    """Sorts by time, and is unique: 15 digits last until the year 33658."""
-    return f"{milliseconds:015d}{job_id}"
+    """Return a key that sorts by this time, and is unique."""
+    return f"{milliseconds:0{_TIME_DIGITS}d}{job_id}"
+
+
+def job_id_of(key: str) -> str:
+    """Return the id of the job that a `sort_key` is of."""
+    return key[_TIME_DIGITS:]
 
 
 def due_shard(job_id: str, lane: Lane) -> str:

@@ -1,8 +1,9 @@
-"""The brake: which job types and queues are paused, and which jobs each of them holds back.
+"""Which job types and queues are paused, and which jobs each pause has parked.
 
-All of it is in the coordination table. What is held back is listed here in the order it was
-created, so that it can go on in that order. A job's row and its entry here change together, but for
-an owner who cancels: then the row says what is so, and the entry is dropped when it is met.
+All of it is in the coordination table. What a pause parks is listed here in the order it was
+created, so that it can go on in that order. A job's row and its entry here change together. Only
+when an owner cancels a parked job does its entry stay behind: the row is right, and whoever comes
+to the entry drops it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -15,13 +16,13 @@ from pynamodb.exceptions import DeleteError
 
 import clock
 from aws.errors import condition_failed
-from store.job_request import JobRequest
+from store.job_request import JobRequest, job_id_of
 from store.table import Enumerated, Integer, Table, nullable
 
 # How long a process goes by what it has read: a pause takes effect everywhere after this time.
 CACHED = 10 * clock.SECOND
 _FLAGS = "paused"
-# An entry that nobody has met after this time is of a job that has been given up long since.
+# An entry that is still there after this time is of a job that has been given up long since.
 _ENTRY_LIFETIME = 40 * clock.DAY
 
 
@@ -33,13 +34,13 @@ class Kind(StrEnum):
 
 
 class State(StrEnum):
-    """Where a brake is."""
+    """How far a pause is."""
 
     PAUSED = "paused"  # nothing of it starts
-    RESUMING = "resuming"  # what was held back is let go, in order
+    RESUMING = "resuming"  # it has ended: what it has parked is admitted, in order
 
 
-class Brake(Table):
+class Pause(Table):
     """A job type or a queue that is paused, or was until a moment ago."""
 
     class Meta:
@@ -55,114 +56,116 @@ class Brake(Table):
 
     @property
     def kind(self) -> Kind:
-        """What is paused: a job type or a queue."""
+        """Return what is paused: a job type or a queue."""
         return Kind(self.sk.partition("#")[0])
 
     @property
     def name(self) -> str:
-        """Which one."""
+        """Return the name of the job type or queue."""
         return self.sk.partition("#")[2]
 
 
-class Held(Table):
-    """A job that a brake holds back, or did until its owner cancelled it."""
+class Parked(Table):
+    """A job that a pause has parked; it may still be here if its owner has cancelled it since."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
 
     table_setting = "COORDINATION_TABLE_NAME"
 
-    pk = UnicodeAttribute(hash_key=True)  # the brake
+    pk = UnicodeAttribute(hash_key=True)  # the pause
     sk = UnicodeAttribute(range_key=True)  # the job's created_key
     since = Integer()  # the row's waiting_since
     expires_at = Integer()  # in seconds, for TTL
 
     @property
     def job_id(self) -> str:
-        """Whose entry it is."""
-        return self.sk[15:]
+        """Return the id of the job."""
+        return job_id_of(self.sk)
 
 
 @dataclass(frozen=True)
-class Brakes:
-    """Every brake there is, as read at one time."""
+class Pauses:
+    """Every pause there is, as read at one time."""
 
-    all: tuple[Brake, ...] = ()
+    all: tuple[Pause, ...] = ()
 
-    def may_hold(self, job_type: str) -> bool:
-        """Whether a job of this type may have to wait. Its queue is known from its row alone."""
-        return any(
-            brake.kind is Kind.QUEUE or brake.name == job_type for brake in self._on(State.PAUSED)
-        )
+    def may_park(self, job_type: str) -> bool:
+        """Return whether a job of this type may have to wait: its queue is known only from its
+        row."""
+        return any(pause.kind is Kind.QUEUE or pause.name == job_type for pause in self.paused())
 
-    def on(self, job: JobRequest) -> Brake | None:
-        """The brake that holds this job back, if one does."""
+    def on(self, job: JobRequest) -> Pause | None:
+        """Return the pause that this job has to wait for, if there is one."""
         ours = {_key(Kind.JOB_TYPE, job.job_type), _key(Kind.QUEUE, job.queue_name)}
-        return next((brake for brake in self._on(State.PAUSED) if brake.sk in ours), None)
+        return next((pause for pause in self.paused() if pause.sk in ours), None)
 
-    def find(self, kind: Kind, name: str) -> Brake | None:
-        """The brake on this job type or queue, if it is on."""
-        return next((brake for brake in self.paused() if brake.sk == _key(kind, name)), None)
+    def find(self, kind: Kind, name: str) -> Pause | None:
+        """Return the pause of this job type or queue, if it is paused."""
+        return next((pause for pause in self.paused() if pause.sk == _key(kind, name)), None)
 
-    def resuming(self) -> Iterator[Brake]:
-        """The brakes that were released, and may still hold jobs."""
-        return self._on(State.RESUMING)
+    def resuming(self) -> Iterator[Pause]:
+        """Return the pauses that have ended, and may still have jobs parked."""
+        return self._in_state(State.RESUMING)
 
-    def paused(self) -> Iterator[Brake]:
-        """The brakes that are on."""
-        return self._on(State.PAUSED)
+    def paused(self) -> Iterator[Pause]:
+        """Return the pauses that have not ended."""
+        return self._in_state(State.PAUSED)
 
-    def _on(self, state: State) -> Iterator[Brake]:
-        return (brake for brake in self.all if brake.state is state)
+    def _in_state(self, state: State) -> Iterator[Pause]:
+        return (pause for pause in self.all if pause.state is state)
 
 
-def brakes(*, fresh: bool = False) -> Brakes:
-    """Every brake, as of at most CACHED ago, or as of now."""
+def current(*, fresh: bool = False) -> Pauses:
+    """Return every pause, as it was at most CACHED ago, or as it is now if `fresh`."""
     now = clock.now()
     if fresh or not 0 <= now - _cache.read_at < CACHED:
-        _cache.brakes = Brakes(tuple(Brake.query(_FLAGS, consistent_read=True)))
+        _cache.pauses = Pauses(tuple(Pause.query(_FLAGS, consistent_read=True)))
         _cache.read_at = now
-    return _cache.brakes
+    return _cache.pauses
 
 
-def brake_on(job: JobRequest) -> Brake | None:
-    """The brake that holds this job back now, if one does: none is taken for on that was released
-    a moment ago."""
-    return brakes().on(job) and brakes(fresh=True).on(job)
+def pause_on(job: JobRequest) -> Pause | None:
+    """Return the pause that this job has to wait for now, if there is one.
+
+    A pause that the cache still has is read again: it may have ended a moment ago.
+    """
+    return current().on(job) and current(fresh=True).on(job)
 
 
-def pause(kind: Kind, name: str, *, by: str | None = None) -> Brake:
-    """Put a brake on."""
+def pause(kind: Kind, name: str, *, by: str | None = None) -> Pause:
+    """Pause a job type or a queue."""
     return _set(kind, name, State.PAUSED, by)
 
 
-def release(kind: Kind, name: str, *, by: str | None = None) -> Brake:
-    """Let a brake go: what it holds back is to be let go."""
+def resume(kind: Kind, name: str, *, by: str | None = None) -> Pause:
+    """End a pause: from now on, what it has parked is to be admitted."""
     return _set(kind, name, State.RESUMING, by)
 
 
-def forget(brake: Brake) -> None:
-    """Nothing is left of a released brake; unless somebody has changed it since it was read."""
+def forget(ended: Pause) -> None:
+    """Delete a pause that has ended and has nothing parked, unless somebody has changed it since it
+    was read."""
     with _unless_changed():
-        brake.delete((Brake.state == State.RESUMING) & (Brake.changed_at == brake.changed_at))
+        ended.delete((Pause.state == State.RESUMING) & (Pause.changed_at == ended.changed_at))
     _cache.read_at = 0
 
 
-def held(brake: str, job: JobRequest, since: int) -> Held:
-    """The entry of a job that a brake holds back."""
+def parked_entry(paused: str, job: JobRequest, since: int) -> Parked:
+    """Return the entry of a job under the pause that parks it."""
     expires_at = (clock.now() + _ENTRY_LIFETIME) // clock.SECOND
-    return Held(f"held#{brake}", job.created_key, since=since, expires_at=expires_at)
+    return Parked(f"held#{paused}", job.created_key, since=since, expires_at=expires_at)
 
 
-def held_by(brake: Brake, most: int) -> Iterable[Held]:
-    """The jobs that a brake holds back, the oldest first."""
-    return Held.query(f"held#{brake.sk}", consistent_read=True, limit=most)
+def parked_by(paused: Pause, most: int) -> Iterable[Parked]:
+    """Return the jobs that a pause has parked, oldest first."""
+    return Parked.query(f"held#{paused.sk}", consistent_read=True, limit=most)
 
 
-def drop(entry: Held) -> None:
-    """An entry of a job that no longer waits; unless it has come to wait again."""
+def drop(entry: Parked) -> None:
+    """Delete the entry of a job that no longer waits, unless the job has been parked again."""
     with _unless_changed():
-        entry.delete(Held.since == entry.since)
+        entry.delete(Parked.since == entry.since)
 
 
 @contextmanager
@@ -175,23 +178,23 @@ def _unless_changed() -> Iterator[None]:
 
 
 def forget_cache() -> None:
-    """Read the brakes again at the next call: for tests."""
+    """Read the pauses again at the next call: for tests."""
     _cache.read_at = 0
 
 
 class _Cache:
-    brakes = Brakes()
+    pauses = Pauses()
     read_at = 0
 
 
 _cache = _Cache()
 
 
-def _set(kind: Kind, name: str, state: State, by: str | None) -> Brake:
-    brake = Brake(sk=_key(kind, name), state=state, changed_at=clock.now(), changed_by=by)
-    brake.save()
+def _set(kind: Kind, name: str, state: State, by: str | None) -> Pause:
+    changed = Pause(sk=_key(kind, name), state=state, changed_at=clock.now(), changed_by=by)
+    changed.save()
     _cache.read_at = 0
-    return brake
+    return changed
 
 
 def _key(kind: Kind, name: str) -> str:

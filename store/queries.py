@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from errors import InvalidCursor
-from store.job_request import SORT_KEY, JobRequest, Status
+from store.job_request import SORT_KEY, JobRequest, Status, job_id_of
 
 # How many rows one page may examine before it hands out what it found, and a cursor.
 EXAMINED_AT_MOST = 200
@@ -54,9 +54,9 @@ def page(
     while True:
         take = min(PAGE_LIMIT, EXAMINED_AT_MOST - examined, limit if examined == 0 else PAGE_LIMIT)
         keys, more = index.keys(organization_id, position, take)
-        rows = {row.id: row for row in JobRequest.batch_get([key[15:] for key in keys])}
+        rows = {row.id: row for row in JobRequest.batch_get([job_id_of(key) for key in keys])}
         for key in keys:
-            row = rows.get(key[15:])
+            row = rows.get(job_id_of(key))
             position, examined = key, examined + 1
             if row and not row.expired and (status in (None, row.status)) and matches(row):
                 found.append(row)
@@ -103,7 +103,7 @@ class _Index:
         start = after and {
             self.hash_name: {"S": organization_id},
             self.range_name: {"S": after},
-            "id": {"S": after[15:]},
+            "id": {"S": job_id_of(after)},
         }
         rows = self.index.query(
             organization_id, scan_index_forward=False, limit=take + 1, last_evaluated_key=start

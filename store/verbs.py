@@ -27,7 +27,7 @@ from store.job_request import (
     new_id,
     sort_key,
 )
-from store.pauses import Brake, held
+from store.pauses import Pause, parked_entry
 from store.queries import read
 
 # Clocks of two machines may differ by this much: a lease outlives its invocation by it.
@@ -326,18 +326,20 @@ def release(job: JobRequest) -> JobRequest:
 
 
 def park(
-    job: JobRequest, brake: Brake, *, due_at: int, reached: Checkpoint | None = None
+    job: JobRequest, pause: Pause, *, due_at: int, reached: Checkpoint | None = None
 ) -> JobRequest:
-    """A brake holds back a job: one that a worker could claim now, one that runs under our claim
-    and has `reached` this far, or one that another brake has held back until now.
+    """Park a job under a pause.
 
-    `due_at` is when the timer looks at it. Row and list of what the brake holds change together. If
-    its owner has asked for it to stop, it does: the row returned is then cancelled.
+    It is a job that a worker could claim now, or that runs under our claim and has `reached` this
+    far, or that another pause has parked until now.
+
+    `due_at` is when the timer checks it. The row and its entry under the pause change together. If
+    its owner has asked for it to stop, it stops: the row returned is then cancelled.
     """
     waits = job.status is Status.WAITING
     since = (job.waiting_since if waits else None) or clock.now()
     actions = [
-        *conditional_write.waiting(job, brake.sk, since, due_at),
+        *conditional_write.waiting(job, pause.sk, since, due_at),
         *(_reached(reached) if reached else []),
     ]
     condition = conditional_write.as_read(job) & conditional_write.not_cancelled()
@@ -348,16 +350,16 @@ def park(
             job,
             actions,
             condition,
-            already_applied=lambda row: row.status is Status.WAITING and row.held_by == brake.sk,
-            put=held(brake.sk, job, since),
-            drop=held(job.held_by, job, since) if job.held_by else None,
+            already_applied=lambda row: row.status is Status.WAITING and row.held_by == pause.sk,
+            put=parked_entry(pause.sk, job, since),
+            drop=parked_entry(job.held_by, job, since) if job.held_by else None,
         ),
         reached=reached,
     )
 
 
 def admit(job: JobRequest) -> JobRequest:
-    """Let a job go on that was held back. The time it waited counts against none of its limits."""
+    """Queue a parked job again. The time it waited counts against none of its limits."""
     since = job.waiting_since or clock.now()
     waited = max(0, clock.now() - since)
     actions = [
@@ -377,7 +379,7 @@ def admit(job: JobRequest) -> JobRequest:
         already_applied=lambda row: (
             row.status is Status.QUEUED and row.claim_token == job.claim_token
         ),
-        drop=held(job.held_by, job, since) if job.held_by else None,
+        drop=parked_entry(job.held_by, job, since) if job.held_by else None,
     )
 
 

@@ -239,21 +239,21 @@ class RunningJob:
         try:
             with defer_alarm():
                 row = verbs.checkpoint(self._row, self.reached)
-                brake = self._brake() if self._may_wait and self.cursor is not None else None
+                pause = self._pause() if self._may_wait and self.cursor is not None else None
         except PreconditionFailed as refused:
             raise ClaimLost(str(refused)) from refused
         if row.cancel_requested:
             raise CancelAsked
-        if brake is not None:
-            raise Paused(brake)
+        if pause is not None:
+            raise Paused(pause)
         if self._written_at:
             self._gap = min(_WIDEST_GAP, self._gap * 2)
         self._written_at = clock.now()
 
-    def _brake(self) -> pauses.Brake | None:
-        """What holds the job back now, if anything does. If that can't be read the job goes on."""
+    def _pause(self) -> pauses.Pause | None:
+        """Return the pause that the job has to wait for; None too if that can't be read."""
         try:
-            return pauses.brake_on(self._row)
+            return pauses.pause_on(self._row)
         except AWS_ERRORS:
             return None
 

@@ -4,7 +4,7 @@ None of them is an Exception: a job's own `except Exception` would swallow it, a
 botocore, which answers an Exception inside an HTTP call with another try.
 """
 
-from store.pauses import Brake
+from store.pauses import Pause
 
 
 class ClaimLost(BaseException):
@@ -22,9 +22,9 @@ class LegOver(BaseException):
 class Paused(BaseException):
     """Its type or its queue is paused, and the job has just checkpointed: it goes on later."""
 
-    def __init__(self, brake: Brake) -> None:
-        super().__init__(brake.sk)
-        self.brake = brake
+    def __init__(self, pause: Pause) -> None:
+        super().__init__(pause.sk)
+        self.pause = pause
 
 
 class TimeOver(BaseException):

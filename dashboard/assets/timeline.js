@@ -59,7 +59,7 @@ function standing(job, time) {
       return { from: queued, words: "Scheduled" };
     case "waiting":
       return {
-        from: time("waiting_since") ?? queued, words: "Held back while its type or queue is paused",
+        from: time("waiting_since") ?? queued, words: "Waits while its type or queue is paused",
       };
     case "queued":
       return { from: queued, words: job.legs > 0 ? "Waits for its next leg" : "Waits for a worker" };

@@ -201,7 +201,7 @@ class FaultInjector:
         return None
 
     def _saw_write(self, invocation: Invocation, row: Row) -> None:
-        claimed = row["status"] == "running"  # and not held back instead
+        claimed = row["status"] == "running"  # and not parked instead
         if invocation.name == "worker" and invocation.claim is None and claimed:
             invocation.claim = row.get("claim_token")
             self._world.claims[row["claim_token"]] = invocation

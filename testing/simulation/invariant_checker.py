@@ -8,7 +8,7 @@ from store.pauses import CACHED
 from store.verbs import CLAIM_TOLERANCE
 from testing.moto_direct import Row, plain
 from testing.simulation.invocation import WELL, Invocation
-from testing.simulation.operators import Brakes
+from testing.simulation.operators import Pauses
 from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 
 FINISHED = ("succeeded", "failed", "cancelled")
@@ -41,7 +41,7 @@ class InvariantChecker:
         self.violations: list[str] = []
         self.deleted: set[str] = set()  # by people
         self.runs: Counter[str] = Counter()  # by job: how often people had it done again
-        self._brakes = Brakes(world)
+        self._pauses = Pauses(world)
         self._reasons: Counter[str] = Counter()  # by job: what there was to send it for
         self._claimers: dict[str, list[Invocation]] = {}  # by job, since it was asked for anew
         self._excused: set[str] = set()  # jobs that may fail: their function was made to
@@ -134,7 +134,7 @@ class InvariantChecker:
             del self.rows[job_id]
             self._begins_anew(job_id)  # if there is one of this id again
         elif operation == "PutItem" and call["Item"]["pk"]["S"] == "paused":
-            self._brakes.saw(plain(call["Item"]))
+            self._pauses.saw(plain(call["Item"]))
 
     def check_ended(self, rows: list[Row]) -> None:
         """Once all is quiet: every job has its outcome, and cost no more messages than it may."""
@@ -201,11 +201,11 @@ class InvariantChecker:
             self.broken(f"{job}: claimed {early} ms before its time")
         self._claimers.setdefault(before["id"], []).append(invocation)
         if before["status"] == "waiting":
-            self.broken(f"{job}: claimed while it was held back")
+            self.broken(f"{job}: claimed while it was parked")
         # By what it knew when it began: whoever stands still before the claim is told nothing.
-        held_since = self._brakes.held_since(before["job_type"], before["queue_name"])
-        if held_since is not None and invocation.started > held_since + CACHED + 2 * SKEW:
-            self.broken(f"{job}: started {invocation.started - held_since} ms into a pause")
+        paused_since = self._pauses.paused_since(before["job_type"], before["queue_name"])
+        if paused_since is not None and invocation.started > paused_since + CACHED + 2 * SKEW:
+            self.broken(f"{job}: started {invocation.started - paused_since} ms into a pause")
 
     def _check_failed(self, invocation: Invocation, row: Row) -> None:
         """Nobody tries an untagged job again: that it failed must be true."""
@@ -223,11 +223,11 @@ class InvariantChecker:
     def _check_without_claim(
         self, job: str, invocation: Invocation, before: str, after: str
     ) -> None:
-        held_back = before != "waiting" and after == "waiting"
-        self._world.figures["held back"] += held_back
-        let_go = before == "waiting" and after == "queued"
+        parked = before != "waiting" and after == "waiting"
+        self._world.figures["held back"] += parked
+        admitted = before == "waiting" and after == "queued"
         cancelled = after == "cancelled" and invocation.name == "api"
-        if not (held_back or let_go or cancelled or after == "failed"):
+        if not (parked or admitted or cancelled or after == "failed"):
             self.broken(f"{job}: {(before, after)} without a claim")
 
     def _check_end_of_claim(

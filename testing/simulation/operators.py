@@ -19,7 +19,7 @@ from testing import moto_direct
 from testing.simulation.faults import Fault
 from testing.simulation.simulated_lambda import SimulatedLambda
 
-_BRAKES = [
+_PAUSABLE = [
     (Kind.JOB_TYPE, "hostile_once"),
     (Kind.JOB_TYPE, "hostile_again"),
     (Kind.QUEUE, "default"),
@@ -64,20 +64,20 @@ class Operators:
 
     def resume_all(self) -> None:
         """Nothing stays paused."""
-        for kind, name in _BRAKES:
+        for kind, name in _PAUSABLE:
             self._request(partial(pausing.resume, kind, name, self._send()))
 
     def _pause(self) -> None:
-        kind, name = self._brake()
+        kind, name = self._pausable()
         self._world.figures["pauses"] += 1
         self._request(lambda: pausing.pause(kind, name))
 
     def _resume(self) -> None:
-        kind, name = self._brake()
+        kind, name = self._pausable()
         self._request(lambda: pausing.resume(kind, name, self._send()))
 
-    def _brake(self) -> tuple[Kind, str]:
-        return _BRAKES[self._world.chance("which brake", len(_BRAKES))]
+    def _pausable(self) -> tuple[Kind, str]:
+        return _PAUSABLE[self._world.chance("which pause", len(_PAUSABLE))]
 
     def _with_a_job(
         self, what: str, deed: Callable[[JobRequest], object], states: tuple[Status, ...]
@@ -117,22 +117,22 @@ class Operators:
         return send
 
 
-class Brakes:
-    """Since when what is paused, as the table has it."""
+class Pauses:
+    """What is paused, and since when, as the table has it."""
 
     def __init__(self, world: SimulatedLambda) -> None:
         self._world = world
         self._since: dict[str, int] = {}
 
     def saw(self, entry: dict[str, object]) -> None:
-        """A brake was written."""
+        """Note that a pause was written."""
         name = str(entry["sk"])
         if entry["state"] == pauses.State.PAUSED:
             self._since.setdefault(name, self._world.time)
         else:
             self._since.pop(name, None)
 
-    def held_since(self, job_type: str, queue_name: str) -> int | None:
-        """Since when no job of this type, in this queue, should be started; None if it may be."""
+    def paused_since(self, job_type: str, queue_name: str) -> int | None:
+        """Return since when no job of this type, in this queue, should start; None if it may."""
         names = (f"{Kind.JOB_TYPE}#{job_type}", f"{Kind.QUEUE}#{queue_name}")
         return min((self._since[name] for name in names if name in self._since), default=None)

@@ -47,7 +47,7 @@ class Calls:
 @pytest.fixture
 def calls(worker: FakeLambda) -> Calls:
     get_job_runner()
-    pauses.brakes()  # which a process reads once in 10 s, whatever it runs
+    pauses.current()  # which a process reads once in 10 s, whatever it runs
     return Calls()
 
 

@@ -1,4 +1,4 @@
-"""Pause and resume: a brake that starts nothing, loses nothing, and lets go in order."""
+"""Pause and resume: nothing starts, nothing is lost, all goes on in order."""
 
 from typing import Any
 
@@ -33,8 +33,8 @@ def test_pausing_twice_keeps_the_time_of_the_first(bench: Bench) -> None:
 def test_a_paused_queue_holds_every_type_in_it(bench: Bench) -> None:
     pausing.pause(Kind.QUEUE, "texts")
     for job_type in ("sample_once", "sample_again"):
-        held = bench.run(bench.dispatch(job_type, queue_name="texts"))
-        assert held.status is Status.WAITING
+        parked = bench.run(bench.dispatch(job_type, queue_name="texts"))
+        assert parked.status is Status.WAITING
         assert bench.run(bench.dispatch(job_type)).status is Status.SUCCEEDED
 
 
@@ -53,7 +53,7 @@ def test_resuming_starts_what_waited_in_the_order_it_was_created(bench: Bench) -
 
 
 def test_resuming_many_is_no_stampede(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The resume lets go a few, and each tick as many as it can take; nothing is sent twice."""
+    """The resume admits a few, and each tick as many as it can take; nothing is sent twice."""
     pausing.pause(Kind.JOB_TYPE, "sample_again")
     rows = [bench.run(bench.dispatch()) for _ in range(60)]
     pausing.resume(Kind.JOB_TYPE, "sample_again", bench.send)
@@ -70,16 +70,16 @@ def test_resuming_many_is_no_stampede(bench: Bench, monkeypatch: pytest.MonkeyPa
     assert not bench.sent
 
 
-def test_a_released_brake_is_forgotten_once_nothing_is_left_of_it(bench: Bench) -> None:
+def test_a_pause_that_ended_is_forgotten_once_nothing_is_left_of_it(bench: Bench) -> None:
     pausing.pause(Kind.QUEUE, "default")
     bench.run(bench.dispatch())
     pausing.resume(Kind.QUEUE, "default", bench.send)
     bench.advance(60)
     bench.tick()
-    assert pauses.brakes(fresh=True).all  # a worker may not have heard of it yet
+    assert pauses.current(fresh=True).all  # a worker may not have heard of it yet
     bench.advance(120)
     bench.tick()
-    assert not pauses.brakes(fresh=True).all
+    assert not pauses.current(fresh=True).all
 
 
 def test_a_running_job_waits_from_its_checkpoint_on(bench: Bench) -> None:
@@ -113,7 +113,7 @@ def test_a_running_job_that_could_not_resume_runs_on(bench: Bench) -> None:
 
 def test_a_pause_is_heard_everywhere_after_ten_seconds(bench: Bench) -> None:
     bench.run(bench.dispatch())
-    pauses.Brake(sk="job_type#sample_again", state="paused", changed_at=clock.now()).save()
+    pauses.Pause(sk="job_type#sample_again", state="paused", changed_at=clock.now()).save()
     bench.advance(10)
     assert bench.run(bench.dispatch()).status is Status.WAITING
 
@@ -124,7 +124,7 @@ def test_the_timer_holds_back_what_becomes_due(bench: Bench) -> None:
     script.job = lambda job, payload: 1 / 0
     bench.advance(1100)
     met = bench.tick().met
-    assert met[timer.Disposition.HELD_BACK] == 2
+    assert met[timer.Disposition.PARKED] == 2
     assert not bench.sent
     assert {bench.read(each).status for each in (queued, scheduled)} == {Status.WAITING}
 
@@ -136,7 +136,7 @@ def test_time_held_back_counts_against_no_limit(
     started = row.attempt_started_at or 0
     pauses.pause(Kind.JOB_TYPE, "sample_again")
     never_started = bench.run(bench.dispatch())
-    pausing.hold(next(pauses.brakes().paused()), row, verbs.Checkpoint("here", 10, None))
+    pausing.park(next(pauses.current().paused()), row, verbs.Checkpoint("here", 10, None))
     bench.advance(29 * 24 * 3600)
     bench.tick()
     assert bench.read(never_started).status is Status.WAITING  # start_within is a day
@@ -157,7 +157,7 @@ def test_what_is_held_back_for_more_than_30_days_fails_and_says_why(bench: Bench
     assert (row.status, row.error["kind"]) == (Status.FAILED, "HeldTooLong")
 
 
-def test_a_job_held_back_by_two_brakes_waits_for_both(bench: Bench) -> None:
+def test_a_job_parked_by_two_pauses_waits_for_both(bench: Bench) -> None:
     pausing.pause(Kind.JOB_TYPE, "sample_again")
     pausing.pause(Kind.QUEUE, "default")
     row = bench.run(bench.dispatch())
@@ -175,10 +175,10 @@ def test_a_cancelled_job_is_not_let_go(bench: Bench) -> None:
     assert not bench.sent
 
 
-def test_a_job_that_its_brake_lost_sight_of_goes_on_within_the_hour(bench: Bench) -> None:
+def test_a_job_that_its_pause_lost_sight_of_goes_on_within_the_hour(bench: Bench) -> None:
     pausing.pause(Kind.QUEUE, "default")
     row = bench.run(bench.dispatch())
-    for entry in pauses.held_by(next(pauses.brakes().paused()), 10):
+    for entry in pauses.parked_by(next(pauses.current().paused()), 10):
         entry.delete()
     pausing.resume(Kind.QUEUE, "default", bench.send)
     assert not bench.sent
@@ -211,4 +211,4 @@ def test_only_what_exists_can_be_paused_and_resuming_what_is_not_paused_does_not
     with pytest.raises(UnknownJobType, match="did you mean"):
         pausing.pause(Kind.JOB_TYPE, "sample_agian")
     pausing.resume(Kind.QUEUE, "default", bench.send)
-    assert not pauses.brakes(fresh=True).all
+    assert not pauses.current(fresh=True).all

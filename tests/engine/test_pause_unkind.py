@@ -1,4 +1,4 @@
-"""A brake whose rows, entries and readers are in one another's way: nothing is lost or kept."""
+"""A pause whose rows, entries and readers are in one another's way: nothing is lost or kept."""
 
 from typing import Any
 
@@ -13,20 +13,20 @@ from runners import due_row, owner_actions, pausing, timer
 from sample_work import script
 from store import pauses, verbs
 from store.job_request import JobRequest, Status
-from store.pauses import Brake, Kind, State
+from store.pauses import Kind, Pause, State
 
 DOWN = ClientError({"Error": {"Code": "ThrottlingException"}}, "Query")
 
 
-def held(bench: Bench, queue: str = "a", count: int = 1) -> list[JobRequest]:
-    """Jobs held back by a brake on this queue."""
+def parked(bench: Bench, queue: str = "a", count: int = 1) -> list[JobRequest]:
+    """Return jobs parked by a pause of this queue."""
     pausing.pause(Kind.QUEUE, queue)
     return [bench.run(bench.dispatch(queue_name=queue)) for _ in range(count)]
 
 
 def by_another_process(queue: str, state: State) -> None:
-    """A brake changes, and this process has not heard of it."""
-    Brake(sk=f"queue#{queue}", state=state, changed_at=clock.now()).save()
+    """Change a pause, and do not let this process hear of it."""
+    Pause(sk=f"queue#{queue}", state=state, changed_at=clock.now()).save()
 
 
 def make_unreadable(row: JobRequest) -> None:
@@ -41,28 +41,28 @@ def make_unreadable(row: JobRequest) -> None:
 
 
 def entries(queue: str = "a") -> list[Any]:
-    return list(pauses.held_by(Brake(sk=f"queue#{queue}"), 100))
+    return list(pauses.parked_by(Pause(sk=f"queue#{queue}"), 100))
 
 
-def test_a_row_that_can_not_be_read_holds_up_neither_its_brake_nor_what_is_due(
+def test_a_row_that_can_not_be_read_holds_up_neither_its_pause_nor_what_is_due(
     bench: Bench,
 ) -> None:
-    unreadable, other = held(bench, count=2)
+    unreadable, other = parked(bench, count=2)
     make_unreadable(unreadable)
     lost = bench.dispatch()
-    pauses.release(Kind.QUEUE, "a")
+    pauses.resume(Kind.QUEUE, "a")
     bench.advance(120)
     bench.tick()
     assert sorted(bench.sent_jobs) == sorted([other.id, lost.id])
 
 
-def test_a_brake_that_was_not_looked_at_is_not_forgotten(
+def test_a_pause_that_was_not_looked_at_is_not_forgotten(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timer, "_ROWS_FROM_AN_END", 3)
-    rows = [*held(bench, "a", 3), *held(bench, "b", 3)]
+    rows = [*parked(bench, "a", 3), *parked(bench, "b", 3)]
     for queue in "ab":
-        pauses.release(Kind.QUEUE, queue)
+        pauses.resume(Kind.QUEUE, queue)
     for _ in range(4):
         bench.advance(300)
         bench.tick()
@@ -70,25 +70,25 @@ def test_a_brake_that_was_not_looked_at_is_not_forgotten(
     assert not entries("a") + entries("b")
 
 
-def test_a_brake_that_is_put_on_again_meanwhile_is_not_forgotten(bench: Bench) -> None:
+def test_a_pause_that_is_set_again_meanwhile_is_not_forgotten(bench: Bench) -> None:
     pausing.pause(Kind.QUEUE, "a")
-    pauses.release(Kind.QUEUE, "a")
+    pauses.resume(Kind.QUEUE, "a")
     bench.advance(600)
-    pauses.brakes(fresh=True)
+    pauses.current(fresh=True)
     by_another_process("a", State.PAUSED)
     due = bench.dispatch()
     bench.advance(5)
     due.update([JobRequest.due_at.set(clock.now())])
     bench.tick()
-    assert pauses.brakes(fresh=True).find(Kind.QUEUE, "a")
+    assert pauses.current(fresh=True).find(Kind.QUEUE, "a")
     assert bench.sent_jobs == [due.id]
 
 
-def test_a_brake_that_is_put_on_again_keeps_what_it_still_holds(
+def test_a_pause_that_is_set_again_keeps_what_it_has_parked(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = held(bench, count=5)
-    pauses.release(Kind.QUEUE, "a")
+    rows = parked(bench, count=5)
+    pauses.resume(Kind.QUEUE, "a")
     admit = verbs.admit
 
     def admit_and_pause(row: JobRequest) -> JobRequest:
@@ -105,16 +105,16 @@ def test_a_brake_that_is_put_on_again_keeps_what_it_still_holds(
     assert sorted(bench.sent_jobs) == sorted(row.id for row in rows)
 
 
-def test_a_job_held_back_while_its_brake_is_released_is_let_go_soon(
+def test_a_job_parked_while_its_pause_ends_is_admitted_soon(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker stands still between its look at the brake and the write."""
+    """A worker stands still between its look at the pause and the write."""
     pausing.pause(Kind.QUEUE, "a")
     park = verbs.park
 
-    def park_late(row: JobRequest, brake: Brake, **more: Any) -> JobRequest:
+    def park_late(row: JobRequest, pause: Pause, **more: Any) -> JobRequest:
         pausing.resume(Kind.QUEUE, "a", bench.send)
-        return park(row, brake, **more)
+        return park(row, pause, **more)
 
     monkeypatch.setattr(verbs, "park", park_late)
     row = bench.run(bench.dispatch(queue_name="a"))
@@ -125,8 +125,8 @@ def test_a_job_held_back_while_its_brake_is_released_is_let_go_soon(
 
 
 def test_a_worker_that_has_not_heard_of_the_resume_starts_what_it_is_sent(bench: Bench) -> None:
-    rows = held(bench, count=3)
-    pauses.brakes(fresh=True)
+    rows = parked(bench, count=3)
+    pauses.current(fresh=True)
     by_another_process("a", State.RESUMING)
     for row in rows:
         verbs.admit(bench.read(row))
@@ -136,10 +136,10 @@ def test_a_worker_that_has_not_heard_of_the_resume_starts_what_it_is_sent(bench:
 def test_a_job_that_is_held_again_keeps_its_new_entry(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pump reads a row that was cancelled, and meanwhile that is retried and held again."""
-    (row,) = held(bench)
+    """The pump reads a row that was cancelled, and meanwhile that is retried and parked again."""
+    (row,) = parked(bench)
     owner_actions.cancel(row)
-    pauses.release(Kind.QUEUE, "a")
+    pauses.resume(Kind.QUEUE, "a")
     drop = pauses.drop
 
     def drop_late(entry: Any) -> None:
@@ -158,8 +158,8 @@ def test_a_job_that_is_held_again_keeps_its_new_entry(
 def test_letting_go_leaves_half_of_a_tick_to_what_is_due_and_says_how_late_that_is(
     bench: Bench,
 ) -> None:
-    held(bench, count=30)
-    pauses.release(Kind.QUEUE, "a")
+    parked(bench, count=30)
+    pauses.resume(Kind.QUEUE, "a")
     late = bench.dispatch()
     bench.advance(600)
 
@@ -168,26 +168,26 @@ def test_letting_go_leaves_half_of_a_tick_to_what_is_due_and_says_how_late_that_
         bench.send(message, delay)
 
     tick = timer.tick(slowly, until=clock.now() + 55_000)
-    assert tick.met[timer.Disposition.LET_GO] > 5
+    assert tick.met[timer.Disposition.ADMITTED] > 5
     assert late.id in bench.sent_jobs
     assert tick.lag > 500_000
 
 
 def test_looks_at_what_is_held_back_grow_rare(bench: Bench) -> None:
-    (row,) = held(bench)
+    (row,) = parked(bench)
     looks = 0
     for _ in range(29 * 6):
         bench.advance(4 * 3600)
-        looks += bench.tick().met[timer.Disposition.HELD_BACK]
+        looks += bench.tick().met[timer.Disposition.PARKED]
     assert bench.read(row).status is Status.WAITING
     assert looks < 40
 
 
-def test_a_brake_that_can_not_be_read_at_a_checkpoint_stops_no_job(
+def test_a_pause_that_can_not_be_read_at_a_checkpoint_stops_no_job(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def work(job: Any, payload: object) -> str:
-        monkeypatch.setattr(Brake, "query", lambda *a, **k: (_ for _ in ()).throw(DOWN))
+        monkeypatch.setattr(Pause, "query", lambda *a, **k: (_ for _ in ()).throw(DOWN))
         bench.advance(11)
         job.checkpoint("here", progress=40)
         return "done"
@@ -239,7 +239,7 @@ def test_a_lost_response_of_a_transaction_is_no_loss(bench: Bench) -> None:
         "before-call.dynamodb.TransactWriteItems",
         lambda params, **_: tokens.append(params["body"].decode()),
     )
-    held(bench, count=2)
+    parked(bench, count=2)
     assert len(tokens) == 2
     assert all("ClientRequestToken" in token for token in tokens)
 
@@ -253,6 +253,6 @@ def test_no_more_can_be_paused_than_every_worker_can_read(bench: Bench) -> None:
 
 
 def test_entries_expire_after_every_job_that_they_may_be_of(bench: Bench) -> None:
-    held(bench)
+    parked(bench)
     (entry,) = entries()
     assert entry.expires_at * 1000 > clock.now() + 31 * clock.DAY

@@ -20,7 +20,7 @@ from sample_work import script
 from store import verbs
 from store.conditional_write import GRACE
 from store.job_request import JobRequest, Lane, Status
-from store.pauses import Held, Kind
+from store.pauses import Kind, Parked
 from store.verbs import Checkpoint
 
 ERROR = {"kind": "ValueError", "message": "no luck", "traceback": ""}
@@ -39,7 +39,7 @@ def before_next(operation: str, happens: Callable[[], object]) -> None:
 
 
 def held_entries() -> list[str]:
-    return [entry.job_id for entry in Held.scan() if entry.pk.startswith("held#")]
+    return [entry.job_id for entry in Parked.scan() if entry.pk.startswith("held#")]
 
 
 def succeeded_counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -180,12 +180,12 @@ def test_a_row_is_expired_only_under_the_claim_it_was_read_with(still: Bench) ->
 
 
 def parked(bench: Bench, row: JobRequest) -> JobRequest:
-    brake = pausing.pause(Kind.JOB_TYPE, row.job_type)
-    return verbs.park(row, brake, due_at=clock.now() + clock.HOUR)
+    pause = pausing.pause(Kind.JOB_TYPE, row.job_type)
+    return verbs.park(row, pause, due_at=clock.now() + clock.HOUR)
 
 
 def test_a_row_is_let_go_only_from_the_wait_it_was_read_in(still: Bench) -> None:
-    """It was let go, and held back again, for which the time counts anew."""
+    """It was admitted, and parked again, for which the time counts anew."""
     seen = parked(still, still.dispatch())
     verbs.admit(still.read(seen))
     still.advance(30)
@@ -197,7 +197,7 @@ def test_a_row_is_let_go_only_from_the_wait_it_was_read_in(still: Bench) -> None
 
 
 def test_a_row_is_let_go_only_under_the_claim_it_was_read_with(still: Bench) -> None:
-    """It was let go, claimed and held back again, all in one millisecond."""
+    """It was admitted, claimed and parked again, all in one millisecond."""
     seen = parked(still, still.dispatch())
     verbs.admit(still.read(seen))
     again = parked(still, still.claim(seen))

@@ -211,7 +211,7 @@ def test_what_is_recorded_as_paused_is_listed_and_resumed(release: Release) -> N
     assert "released_queue" in listed
     assert "released_once" in listed
     for kind, name in ((Kind.QUEUE, "released_queue"), (Kind.JOB_TYPE, "released_once")):
-        assert pauses.brakes(fresh=True).find(kind, name)
+        assert pauses.current(fresh=True).find(kind, name)
         pausing.resume(kind, name, release.send)
     release.deliver()
     release.pass_time(2)

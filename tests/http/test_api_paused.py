@@ -1,4 +1,4 @@
-"""The brakes over HTTP: what can be paused, what that does, how it goes on."""
+"""Pauses over HTTP: what can be paused, what that does, how it goes on."""
 
 from urllib.parse import quote
 
@@ -38,14 +38,14 @@ def test_what_is_paused_waits_and_goes_on_when_it_is_resumed(
     assert (answer.json["kind"], answer.json["name"]) == (kind, name)
     assert answer.json["paused_at"].endswith("Z")
     assert paused() == [(kind, name)]
-    held, other = dispatched(), dispatched("sample_again", "other")
+    parked, other = dispatched(), dispatched("sample_again", "other")
     worker.deliver()
-    assert (status(held), status(other)) == ("waiting", "succeeded")
+    assert (status(parked), status(other)) == ("waiting", "succeeded")
     answer = call("DELETE", f"/paused/{kind}/{name}")
     assert (answer.status, answer.text) == (204, "")
     assert paused() == []
     worker.deliver()
-    assert status(held) == "succeeded"
+    assert status(parked) == "succeeded"
 
 
 def test_pausing_twice_is_pausing_once() -> None:
@@ -57,7 +57,7 @@ def test_pausing_twice_is_pausing_once() -> None:
 def test_resuming_what_is_not_paused_is_no_error() -> None:
     assert call("DELETE", "/paused/queue/default").status == 204
     assert call("DELETE", "/paused/job_type/no_longer_there").status == 204
-    assert not pauses.brakes(fresh=True).all
+    assert not pauses.current(fresh=True).all
 
 
 NAMES = [
@@ -103,7 +103,7 @@ def test_a_kind_that_there_is_not_is_not_found(path: str) -> None:
     assert paused() == []
 
 
-def test_a_runner_that_can_not_let_go_again_may_not_hold_back(
+def test_a_runner_that_can_not_admit_again_may_not_park(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("runners.sender", lambda: None)
@@ -123,8 +123,8 @@ def test_a_worker_that_can_not_be_reached_leaves_a_resume_to_the_timer(worker: F
     assert status(job_id) == "queued"
 
 
-def test_a_brake_more_than_there_may_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pausing, "_BRAKES_AT_MOST", 1)
+def test_a_pause_more_than_there_may_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pausing, "_MOST_PAUSES", 1)
     assert call("PUT", "/paused/queue/one").status == 200
     answer = call("PUT", "/paused/queue/two")
     assert (answer.status, answer.json["type"]) == (409, "urn:job-runners:too-many-paused")

@@ -9,7 +9,7 @@ from every_route import EVERY_ROUTE, Entry
 from sample_work import script
 from settings import forget
 from store.job_request import JobRequest
-from store.pauses import Brake
+from store.pauses import Pause
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -71,7 +71,7 @@ def test_no_name_has_a_character_that_steers_a_terminal_or_turns_text_around(
         assert answer.status == 422, (field, answer.text)
     assert call("PUT", f"/paused/queue/{name}").status == 422
     assert list(JobRequest.scan()) == []
-    assert list(Brake.scan()) == []
+    assert list(Pause.scan()) == []
 
 
 @pytest.mark.parametrize("character", STEERING, ids=ascii)

@@ -131,7 +131,7 @@ def asked(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> set[Asked]:
 
 
 def do_everything(stack: Stack, moved: list[int]) -> None:
-    """Jobs with steps, children and much to carry; every request on them; a brake on and off."""
+    """Jobs with steps, children and much to carry; every request on them; a pause and its end."""
 
     def parent(job: Any, payload: Any) -> Any:
         if payload.text:
@@ -180,8 +180,8 @@ def do_everything(stack: Stack, moved: list[int]) -> None:
     stack.api("DELETE", "/paused/queue/default")
     stack.api("PUT", "/paused/queue/default")
     stack.work()
-    pauses.release(pauses.Kind.QUEUE, "default")
-    stack.tick()  # lets go what the worker has held back again
+    pauses.resume(pauses.Kind.QUEUE, "default")
+    stack.tick()  # admits what the worker has parked again
     stack.work()
     assert {stack.api("GET", each).json["status"] for each in (held_by_worker, due)} == {
         "succeeded"

@@ -63,7 +63,7 @@ class World:
             self._look_for_work_at(self.now)
         self._on_minute()
         monkeypatch.setattr(clock, "now", lambda: self.now)
-        monkeypatch.setattr(pauses, "brakes", lambda fresh=False: pauses.Brakes())
+        monkeypatch.setattr(pauses, "current", lambda fresh=False: pauses.Pauses())
         self.table.on_call = self._take
 
     # --- what tests say -----------------------------------------------------------------------

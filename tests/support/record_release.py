@@ -150,7 +150,7 @@ def record_engine(this: Recorder) -> None:
 
 
 def record_pauses(this: Recorder) -> None:
-    """Jobs that a pause holds back, and some that one has just let go."""
+    """Jobs that a pause has parked, and some that have just been admitted."""
     for kind, name in ((Kind.QUEUE, "released_queue"), (Kind.JOB_TYPE, "released_once")):
         pausing.pause(kind, name)
     this.run(this.dispatch("waiting_queue", "released_paused"))
@@ -158,7 +158,7 @@ def record_pauses(this: Recorder) -> None:
     owner_actions.cancel(this.run(this.dispatch("waiting_cancelled", "released_once")))
     pausing.pause(Kind.QUEUE, "resumed")
     this.run(this.dispatch("waiting_resumed", queue_name="resumed", payload={"to": 1}))
-    pauses.release(Kind.QUEUE, "resumed")
+    pauses.resume(Kind.QUEUE, "resumed")
 
 
 def record_campaign(this: Recorder) -> None:
