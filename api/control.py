@@ -14,10 +14,10 @@ from api import requests, views
 from api.access import Caller
 from api.errors import InvalidFields, PathNotFound
 from api.responses import nothing, respond
-from errors import JobNotFound, PreconditionFailed, RunnerCannotResend, WrongState
+from errors import JobNotFound, PreconditionFailed, WrongState
 from runners import owner_actions, pausing
-from runners.base import Send
 from runners.registry import registry
+from runners.sending import Send, require_sender
 from store import blobs, pauses, queries
 from store.job_request import JobRequest
 from store.pauses import Kind
@@ -120,10 +120,7 @@ def _named(kind: str, name: str) -> Kind:
 
 def _sender(name: str, need: str) -> Send:
     """Return how parked jobs are sent again: without it nothing may be paused."""
-    send = runners.sender()
-    if send is None:
-        raise RunnerCannotResend(name, need)
-    return send
+    return require_sender(runners.sender(), name, need)
 
 
 @contextmanager

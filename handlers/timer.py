@@ -10,9 +10,9 @@ import clock
 import runners
 from errors import SendInDoubt
 from runners import telemetry, timer
-from runners.base import Send
 from runners.messages import decode
 from runners.metrics import NAMESPACE
+from runners.sending import Send
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

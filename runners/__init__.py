@@ -5,7 +5,8 @@ from importlib import import_module
 from typing import cast
 
 from errors import IncompleteRunner, JobRunnersError, RunnerNotConfigured, UnknownRunner
-from runners.base import JobRunner, Send
+from runners.base import JobRunner
+from runners.sending import Send
 from settings import settings
 
 _SHIPPED = {"legacy": "runners.legacy", "lambda-async": "runners.lambda_async"}

@@ -16,7 +16,6 @@ from pydantic import (
 
 import clock
 import names
-from runners.messages import Message
 from store.job_request import JobRequest
 
 # However far ahead work is scheduled, or waits: its payload must outlive it in the bucket.
@@ -107,13 +106,3 @@ class JobRunner(Protocol):
     def dispatch_task(self, task_name: str, payload: Any) -> None:
         """Send the task. Raises UnknownTask, InvalidPayload, PayloadTooLarge, and SendFailed when
         it did not leave: nothing holds it."""
-
-
-class Send(Protocol):
-    """Sends a message without saving anything: for attempts after the first and for rescues.
-
-    A runner's module exports it as `send`, if it can. Raises SendFailed.
-    """
-
-    def __call__(self, message: Message, delay: float = 0) -> None:
-        """Have the message run, not before `delay` seconds from now."""

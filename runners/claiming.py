@@ -6,10 +6,9 @@ import clock
 from aws.errors import AWS_ERRORS, retry_until
 from errors import PreconditionFailed, UnknownJobType
 from runners import pausing, telemetry
-from runners.base import Send
 from runners.messages import JobMessage
 from runners.registry import registry
-from runners.retrying import send_or_leave_due
+from runners.sending import Send, send_or_leave_due
 from store import verbs
 from store.job_request import JobRequest, Status, new_id
 from store.queries import read

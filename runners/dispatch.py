@@ -1,15 +1,19 @@
-"""What every runner does with new work before it sends it: check it, and save it if it is a job."""
+"""How new work is dispatched, whatever the runner: checked, saved if it is a job, then sent.
+
+Children and tasks that a running job dispatches come the same way.
+"""
 
 from hashlib import sha256
 from typing import Any
 
 import clock
-from errors import CampaignMissing, IdempotencyConflict, PayloadTooLarge, RunnerCannotResend
+import runners
+from errors import CampaignMissing, IdempotencyConflict, PayloadTooLarge
 from runners import telemetry
-from runners.base import JobData, Send
+from runners.base import JobData
 from runners.messages import TaskMessage
 from runners.registry import registry
-from runners.retrying import next_due_at, send_or_leave_due
+from runners.sending import Send, next_due_at, require_sender, send_if_unclaimed
 from store import verbs
 from store.blobs import canonical_json, compact_json
 from store.job_request import JobRequest, derived_id, new_id
@@ -19,6 +23,18 @@ from work import context
 TASK_PAYLOAD_LIMIT = 100 * 1024
 
 
+def dispatch_job(job_data: JobData, send: Send) -> JobRequest:
+    """Accept a job and send it; return the row as it was saved. If it can't be sent now it is due,
+    and the timer sends it.
+
+    Every runner calls this with its own `send`. Whether the job can be sent again is asked of the
+    runner that JOB_RUNNER names, which may have borrowed the functions of another.
+    """
+    row = accept_job(job_data, send=runners.sender())
+    send_if_unclaimed(row, send)
+    return row
+
+
 def accept_job(
     job_data: JobData,
     *,
@@ -26,9 +42,11 @@ def accept_job(
     job_id: str | None = None,
     parent_id: str | None = None,
 ) -> JobRequest:
-    """The job, saved: due, and queued or scheduled; `send` is what it will be sent with. What was
-    asked for before under the same idempotency key, or the same `job_id`, is the same job, as it is
-    now. `parent_id` is the job that dispatches it, if one does.
+    """Save a job: due, and queued or scheduled. Return its row.
+
+    What was asked for before under the same idempotency key, or the same `job_id`, is the same job,
+    as it is now. `send` is what it will be sent with; `parent_id` is the job that dispatches it, if
+    one does.
 
     Before anything is saved, raises UnknownJobType, InvalidPayload, CampaignMissing, or
     RunnerCannotResend for a job that may need sending again under a runner that can't;
@@ -40,9 +58,9 @@ def accept_job(
         raise CampaignMissing(job_data.job_type)
     run_at = job_data.starts_at()
     later = run_at > clock.now()
-    if send is None and (job.retry or later):
+    if job.retry or later:
         need = "is tagged for retry" if job.retry else "is to start later"
-        raise RunnerCannotResend(job_data.job_type, need)
+        require_sender(send, job_data.job_type, need)
     key, request_hash = job_data.idempotency_key, None
     if key is not None:
         job_id = derived_id("idempotency", job_data.organization_id, key)
@@ -68,14 +86,8 @@ def accept_job(
     return row
 
 
-def send_if_unclaimed(row: JobRequest, send: Send | None) -> None:
-    """Send a job that was accepted. If it can't be sent it is due, and the timer sends it."""
-    if row.legs == 0 and not row.status.finished:  # else it was accepted, and begun, before
-        send_or_leave_due(row, send, max(0, (row.run_at or 0) - clock.now()) / clock.SECOND)
-
-
 def accept_task(task_name: str, payload: Any) -> TaskMessage:
-    """The task as a message. Raises UnknownTask, InvalidPayload, PayloadTooLarge."""
+    """Return a task as a message. Raises UnknownTask, InvalidPayload, PayloadTooLarge."""
     registry().new_task_payload(task_name, payload)
     size = len(compact_json(payload))
     if size > TASK_PAYLOAD_LIMIT:
@@ -90,7 +102,36 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
     )
 
 
+class Children:
+    """The work that a job dispatches while it runs: children, which a retry does not add again, and
+    tasks. A RunningJob dispatches through this."""
+
+    def __init__(self, send: Send | None) -> None:
+        self._send = send
+
+    def job(self, parent: JobRequest, job_type: str, payload: Any, key: str) -> str:
+        """Save and send a child; return its id, which follows from its parent's and the key, so
+        that there is one, however often it is dispatched."""
+        send = self._sender(job_type)
+        data = JobData(
+            job_type=job_type,
+            payload=payload,
+            organization_id=parent.organization_id,
+            campaign_id=parent.campaign_id,
+        )
+        child_id = derived_id("child", parent.organization_id, parent.beginning, key)
+        send_if_unclaimed(accept_job(data, send=send, job_id=child_id, parent_id=parent.id), send)
+        return child_id
+
+    def task(self, task_name: str, payload: Any) -> None:
+        """Send a task; raises SendFailed if it did not leave."""
+        self._sender(task_name)(accept_task(task_name, payload))
+
+    def _sender(self, name: str) -> Send:
+        return require_sender(self._send, name, "is dispatched by a job")
+
+
 def _hash(job_data: JobData) -> str:
-    """Tells one request from another; the order of keys in its objects makes no difference."""
+    """Return what tells one request from another, whatever the order of keys in its objects."""
     asked = job_data.model_dump(mode="json", exclude={"idempotency_key"}, exclude_unset=True)
     return sha256(canonical_json(asked).encode()).hexdigest()

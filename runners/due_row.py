@@ -6,10 +6,11 @@ from enum import StrEnum
 import clock
 from errors import Interrupted, JobRunnersError, JobTypeRemoved, NeverStarted, PauseExpired
 from runners import pausing, telemetry
-from runners.base import LONGEST_WAIT, Send
+from runners.base import LONGEST_WAIT
 from runners.messages import JobMessage
 from runners.registry import registry
 from runners.retrying import error_record, record_failed_attempt
+from runners.sending import Send
 from store import conditional_write, pauses, verbs
 from store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from store.queries import read

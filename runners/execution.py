@@ -12,12 +12,12 @@ import clock
 from aws.errors import AWS_ERRORS, retry_until
 from errors import InvalidPayload, LegsSpent, PreconditionFailed, TimedOut
 from runners import pausing, telemetry
-from runners.base import Send
-from runners.children import Children
 from runners.claiming import Invocation, claim
+from runners.dispatch import Children
 from runners.messages import JobMessage, Message, TaskMessage
 from runners.registry import registry
-from runners.retrying import record_failed_attempt, record_failed_task, send_or_leave_due
+from runners.retrying import record_failed_attempt, record_failed_task
+from runners.sending import Send, send_or_leave_due
 from store import blobs, verbs
 from store.job_request import JobRequest
 from store.pauses import Pause

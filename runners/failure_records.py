@@ -13,10 +13,10 @@ from errors import (
     UnknownTask,
 )
 from runners import telemetry
-from runners.base import Send
 from runners.messages import JobMessage, TaskMessage, decode
 from runners.registry import registry
 from runners.retrying import record_failed_attempt, record_failed_task
+from runners.sending import Send
 from store.job_request import Status
 from store.queries import read
 

@@ -8,14 +8,13 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError
 
 import clock
-import runners
 from aws import clients
 from aws.errors import may_pass
 from errors import InvalidSetting, SendFailed, SendInDoubt
-from runners.base import JobData, Send
-from runners.dispatch import accept_job, accept_task, send_if_unclaimed
+from runners import dispatch
+from runners.base import JobData
 from runners.messages import JobMessage, Message, encode
-from runners.retrying import LONGEST_DELAY
+from runners.sending import LONGEST_DELAY, Send
 from settings import required
 from store.job_request import JobRequest
 
@@ -42,15 +41,13 @@ def fully_configured() -> bool:
 
 def dispatch_job(job_data: JobData) -> JobRequest:
     """Save the job, then send it. If it can't be sent now it is due, and the timer sends it."""
-    row = accept_job(job_data, send=runners.sender())
-    send_if_unclaimed(row, send)
-    return row
+    return dispatch.dispatch_job(job_data, send)
 
 
 def dispatch_task(task_name: str, payload: Any) -> None:
     """Send the task; raises SendFailed if it did not leave, for nothing holds it, and SendInDoubt
     if nobody knows."""
-    send(accept_task(task_name, payload))
+    send(dispatch.accept_task(task_name, payload))
 
 
 def send(message: Message, delay: float = 0) -> None:

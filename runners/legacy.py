@@ -10,15 +10,13 @@ from functools import cache
 from typing import Any
 
 import clock
-import runners
 from errors import JobRunnersError
-from runners import telemetry
+from runners import dispatch, telemetry
 from runners.base import JobData
-from runners.dispatch import accept_job, accept_task, send_if_unclaimed
 from runners.execution import run
 from runners.lease import renewed
 from runners.messages import JobMessage, Message, decode, encode
-from runners.retrying import LONGEST_DELAY
+from runners.sending import LONGEST_DELAY
 from settings import required, settings
 from store.job_request import JobRequest
 
@@ -51,14 +49,12 @@ def fully_configured() -> bool:
 def dispatch_job(job_data: JobData) -> JobRequest:
     """Save the job; then run it here (JOBS_SAME_PROCESS), before returning if JOBS_SYNC. Returns
     the row as it was saved."""
-    row = accept_job(job_data, send=runners.sender())
-    send_if_unclaimed(row, send)
-    return row
+    return dispatch.dispatch_job(job_data, send)
 
 
 def dispatch_task(task_name: str, payload: Any) -> None:
     """Run the task here, before returning if TASKS_SYNC."""
-    send(accept_task(task_name, payload))
+    send(dispatch.accept_task(task_name, payload))
 
 
 def send(message: Message, delay: float = 0) -> None:

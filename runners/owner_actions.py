@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from errors import MissingObject, PreconditionFailed, RunnerCannotResend, WrongState
+from errors import MissingObject, PreconditionFailed, WrongState
 from runners import telemetry
-from runners.base import Send
-from runners.dispatch import send_if_unclaimed
 from runners.registry import registry
+from runners.sending import Send, require_sender, send_if_unclaimed
 from store import blobs, owner_verbs
 from store.job_request import JobRequest, Status
 from work import context
@@ -48,8 +47,7 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
     if row.status not in (Status.FAILED, Status.CANCELLED):
         raise WrongState(row.id, str(row.status), "retried", "that has failed or was cancelled")
     job = registry().job(row.job_type)
-    if send is None:
-        raise RunnerCannotResend(row.job_type, "is to be sent again")
+    send = require_sender(send, row.job_type, "is to be sent again")
     if payload is not None:
         registry().new_job_payload(row.job_type, payload)
     most = job.retry.max_attempts if job.retry else 1

@@ -12,9 +12,9 @@ import clock
 from aws.errors import conflicts
 from errors import PreconditionFailed, SendFailed, TooManyPaused
 from runners import telemetry
-from runners.base import Send
 from runners.messages import JobMessage
 from runners.registry import registry
+from runners.sending import Send
 from store import pauses, verbs
 from store.job_request import JobRequest, Lane, Status
 from store.pauses import Kind, Parked, Pause

@@ -1,4 +1,4 @@
-"""How a failed attempt is answered: tried again, and when, or given up."""
+"""What is done about a failed attempt: the work is tried again, and when, or given up."""
 
 import math
 import traceback
@@ -13,21 +13,17 @@ from errors import (
     LegsSpent,
     MissingObject,
     RetryAfter,
-    SendFailed,
     SendInDoubt,
     TimedOut,
 )
 from runners import telemetry
-from runners.base import LONGEST_WAIT, Send
-from runners.messages import JobMessage, TaskMessage
+from runners.base import LONGEST_WAIT
+from runners.messages import TaskMessage
 from runners.registry import registry
-from store import conditional_write, verbs
+from runners.sending import Send, next_due_at, send_or_leave_due
+from store import verbs
 from store.job_request import JobRequest
 from work.retry import Retry
-
-# The longest delay that every runner's message can carry (SQS), in seconds: of a job that waits
-# longer the timer makes sure when its time has come.
-LONGEST_DELAY = 900.0
 
 _NON_RETRYABLE = (CursorTooLarge, DoNotRetry, InvalidPayload, LegsSpent, MissingObject)
 _MESSAGE_LIMIT = 1000  # characters; the row is billed on every write
@@ -83,17 +79,10 @@ def record_failed_task(message: TaskMessage, error: BaseException, send: Send | 
         telemetry.task_will_retry(message, error, delay)
 
 
-def next_due_at(run_at: int, send: Send | None) -> int:
-    """When the timer looks for a job that may start at `run_at`: a little later if a message should
-    have started it, at once if none will."""
-    by_message = send is not None and run_at - clock.now() <= LONGEST_DELAY * clock.SECOND
-    return run_at + conditional_write.GRACE if by_message else run_at
-
-
 def wait_before_retry(
     retry: Retry | None, attempt: int, max_attempts: int, error: BaseException
 ) -> float | None:
-    """Seconds until the next attempt; None if there is none."""
+    """Return the seconds until the next attempt; None if there is none."""
     if retry is None or attempt >= max_attempts or isinstance(error, _NON_RETRYABLE):
         return None
     if isinstance(error, Interrupted | TimedOut) and not retry.interrupted:
@@ -101,16 +90,6 @@ def wait_before_retry(
     if isinstance(error, RetryAfter):
         return min(max(0.0, error.seconds), LONGEST_WAIT)
     return retry.delay(attempt)
-
-
-def send_or_leave_due(row: JobRequest, send: Send | None, delay: float = 0) -> None:
-    """Send the message that a job goes on by. If it can't be sent, the row is due all the same."""
-    if send is None:
-        return
-    try:
-        send(JobMessage.about(row), delay)
-    except SendFailed as error:
-        telemetry.left_due(row, error)
 
 
 def error_record(error: BaseException) -> dict[str, Any]:

@@ -20,8 +20,8 @@ import clock
 from aws.errors import AWS_ERRORS, may_pass
 from errors import PreconditionFailed, SendFailed
 from runners import pausing, telemetry
-from runners.base import Send
 from runners.due_row import LONGEST_GAP, Disposition, meet
+from runners.sending import Send
 from store import conditional_write, queries, verbs
 from store.job_request import JobRequest, Lane, due_shards
 

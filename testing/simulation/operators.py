@@ -11,7 +11,7 @@ from typing import Any
 import runners
 from errors import JobRunnersError
 from runners import owner_actions, pausing
-from runners.base import Send
+from runners.sending import Send
 from store import pauses, queries
 from store.job_request import JobRequest, Status
 from store.pauses import Kind

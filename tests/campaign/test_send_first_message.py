@@ -15,9 +15,9 @@ from campaigns.messaging.send_claim import SendClaim
 from contacts_table import keep, statuses
 from errors import DoNotRetry, RetryAfter
 from fake_sns import Sns, answering_sns, raising, refusal
-from runners.base import Send
 from runners.execution import run
 from runners.messages import Message, TaskMessage
+from runners.sending import Send
 from tasks.send_first_message import SendFirstMessage, send_first_message
 
 pytestmark = pytest.mark.usefixtures("aws")

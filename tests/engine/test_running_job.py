@@ -9,7 +9,7 @@ import clock
 import job_rows
 from bench import Bench
 from runners import execution
-from runners.children import Children
+from runners.dispatch import Children
 from runners.messages import JobMessage
 from sample_work import script
 from store.job_request import JobRequest, Status

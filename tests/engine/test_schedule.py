@@ -12,7 +12,7 @@ from bench import Bench
 from errors import IdempotencyConflict
 from runners import get_job_runner
 from runners.base import JobData
-from runners.retrying import LONGEST_DELAY
+from runners.sending import LONGEST_DELAY
 from sample_work import script
 from store import conditional_write, queries
 from store.job_request import JobRequest, Status

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import clock
-from runners.base import Send
-from runners.children import Children
+from runners.dispatch import Children
+from runners.sending import Send
 from store.job_request import JobRequest
 from work.running_job import RunningJob
 from work.time_budget import TimeBudget
