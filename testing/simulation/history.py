@@ -118,6 +118,7 @@ class History:
         self._stack.enter_context(FaultInjector(self.world).standing())
         self._stack.enter_context(patch.object(retry, "_RANDOM", source))
         self._stack.enter_context(patch.object(telemetry, "task_failed", self._task_failed))
+        self._stack.enter_context(patch.object(telemetry, "task_in_doubt", self._task_in_doubt))
         self._stack.enter_context(
             patch("uuid.uuid4", lambda: uuid.UUID(int=source.getrandbits(128), version=4))
         )
@@ -285,6 +286,10 @@ class History:
 
     def _task_failed(self, message: TaskMessage, _error: BaseException) -> None:
         self.tasks.failed[message.id] += 1
+
+    def _task_in_doubt(self, error: BaseException) -> None:
+        """Count the end of a task of which nobody knows whether its next attempt was sent."""
+        self.tasks.failed[str(error).split()[1]] += 1
 
     def _perhaps_fail(self, what: str, n: int, job_id: str | None = None) -> None:
         if self.world.resting:
