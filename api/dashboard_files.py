@@ -10,13 +10,14 @@ from dashboard import files
 from dashboard.files import Asset
 
 
-def page(event: Mapping[str, Any]) -> Response[Any]:
-    """The page."""
+def get_page(event: Mapping[str, Any]) -> Response[Any]:
+    """Return the dashboard."""
     return _response(event, files.page(), kept=False)
 
 
-def file(event: Mapping[str, Any], version: str, name: str) -> Response[Any]:
-    """A file of the page; raises PathNotFound. One of another version is the one there is now."""
+def get_asset(event: Mapping[str, Any], version: str, name: str) -> Response[Any]:
+    """Return a file of the dashboard; one of another version is the one there is now. Raises
+    PathNotFound."""
     asset = files.find(name)
     if asset is None:
         raise PathNotFound

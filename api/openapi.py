@@ -8,19 +8,19 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from api import problems
 from api.access import Role
-from api.operations import (
+from api.json_schema import Schema, ref
+from api.payload_schema import PayloadSchema
+from api.requests import RetryData, TaskData
+from api.router import OPEN, Route, Routes
+from api.schemas import SCHEMAS, problem
+from api.specification import (
     ALWAYS,
     HEADERS,
-    OPERATIONS,
     ORGANIZATION,
     PATH_PARAMETERS,
     Answer,
     Operation,
 )
-from api.payload_schema import PayloadSchema
-from api.requests import RetryData, TaskData
-from api.router import OPEN, Route, Routes
-from api.schemas import SCHEMAS, Schema, problem, ref
 from runners.base import JobData
 from runners.registry import registry
 from settings import settings
@@ -65,10 +65,12 @@ def document(routes: Routes) -> dict[str, Any]:
         },
         "paths": {
             _written(path): {
-                method.lower(): _operation(path, routes[path][method], each)
-                for method, each in operations.items()
+                method.lower(): _operation(path, route, route.operation)
+                for method, route in methods.items()
+                if route.operation
             }
-            for path, operations in OPERATIONS.items()
+            for path, methods in routes.items()
+            if any(route.operation for route in methods.values())
         },
         "components": {
             "securitySchemes": {mode: _SECURITY[mode]},

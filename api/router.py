@@ -3,9 +3,8 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
@@ -13,6 +12,7 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from api import access, log, problems
 from api.access import Role
 from api.errors import MethodNotAllowed, PathNotFound
+from api.specification import Operation
 from runners.telemetry import logger
 from work import context
 
@@ -21,12 +21,13 @@ Answer = Callable[..., Response[str]]
 OPEN = None  # to all, so that the answer is handed no caller and holds no data
 
 
-@dataclass(frozen=True)
-class Route:
-    """What answers a method of a path, and the least role that its caller must have."""
+class Route(NamedTuple):
+    """What answers a method of a path, the least role that its caller must have, and what the
+    OpenAPI document says of it; None if that leaves it out."""
 
     answer: Answer
     least: Role | None
+    operation: Operation | None = None
 
 
 Routes = Mapping[str, Mapping[str, Route]]  # by path, then by method

@@ -1,15 +1,35 @@
-"""A job as callers see it. What is not listed here stays inside: tokens, leases, cursors."""
+"""A job as callers see it: each table says its fields once, for the values and for their schema.
+
+What is in no table stays inside: tokens, leases, cursors.
+"""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import clock
 from api import access, responses
 from api.file_urls import add_urls
+from api.json_schema import (
+    ID,
+    KIND,
+    NUMBER,
+    STATUS,
+    TEXT,
+    TIME,
+    Field,
+    Fields,
+    Schema,
+    nullable,
+    object_of,
+    properties,
+    ref,
+    values,
+)
 from api.logs_url import logs_url
 from errors import MissingObject
 from store import blobs
 from store.children import Child
+from store.earlier_errors import KEPT
 from store.job_request import JobRequest
 from store.pauses import Pause
 from work import context
@@ -19,58 +39,54 @@ _LONGEST_WAIT = 60  # seconds
 _ROOM = 5_500_000
 
 
+class _WholeJob(NamedTuple):
+    """A job with what may be large or lie in the bucket, as far as the caller may see it."""
+
+    row: JobRequest
+    payload: Any
+    result: Any
+    notes: list[str]
+
+
 def summary(row: JobRequest) -> dict[str, Any]:
-    """A job without what may be large or lie in the bucket: payload, result, traceback."""
-    error = row.error and _without_code(row.error)
-    return {
-        "id": row.id,
-        "job_type": row.job_type,
-        "status": str(row.status),
-        "cancel_requested": bool(row.cancel_requested),
-        "progress": row.progress,
-        "result_message": row.result_message,
-        "error": error,
-        "organization_id": row.organization_id,
-        "campaign_id": row.campaign_id,
-        "queue_name": row.queue_name,
-        "attempt": row.attempt,
-        "max_attempts": row.max_attempts,
-        "legs": row.legs,
-        "created_at": _time(row.created_at),
-        "queued_at": _time(row.queued_at),
-        "run_at": _time(row.run_at),
-        "waiting_since": _time(row.waiting_since),
-        "attempt_started_at": _time(row.attempt_started_at),
-        "started_at": _time(row.started_at),
-        "finished_at": _time(row.finished_at),
-        "updated_at": _time(row.updated_at),
-        "expires_at": _time(row.expires_at and row.expires_at * clock.SECOND),
-        "request_id": row.request_id,
-        "parent_id": row.parent_id,
-        "created_by": _author(row.created_by),
-        "requeued_by": _author(row.requeued_by),
-        "cancelled_by": _author(row.cancelled_by),
-    }
+    """Return a job without what may be large or lie in the bucket: payload, result, traceback."""
+    return values(SUMMARY, row)
 
 
 def whole(row: JobRequest) -> dict[str, Any]:
-    """A job with everything: files in its result have a URL, minted now. What can't be shown is
-    null, and `notes` says why."""
-    caller = access.asking.get()
-    shown = summary(row) | {
-        "error": row.error and (row.error if caller.sees_code else _without_code(row.error)),
-        "earlier_errors": [_earlier(each) for each in row.earlier_errors or []],
-        "logs_url": logs_url(row) if caller.sees_code else None,
-    }
-    if not caller.sees_payloads:
+    """Return a job with everything: files in its result have a URL, minted now. What can't be shown
+    is null, and `notes` says why."""
+    job = _with_contents(row)
+    shown = summary(row) | values(WHOLE, job)
+    return shown | {"error": row.error} if access.asking.get().sees_code else shown
+
+
+def child(dispatched: Child) -> dict[str, Any]:
+    """Return a job that another one has dispatched; the job is null once it is gone."""
+    return values(CHILD, dispatched)
+
+
+def pause(paused: Pause) -> dict[str, Any]:
+    """Return a job type or a queue that is paused."""
+    return values(PAUSE, paused)
+
+
+def retry_after(row: JobRequest) -> dict[str, str]:
+    """Return the header that tells when to ask again: after a tenth of the time waited so far, or
+    when the job may start. None once it is finished."""
+    if row.status.finished:
+        return {}
+    age = (clock.now() - row.created_at) // clock.SECOND
+    starts_in = ((row.run_at or 0) - clock.now()) // clock.SECOND if row.status.timed else 0
+    return {"Retry-After": str(max(1, min(_LONGEST_WAIT, max(age // 10, starts_in))))}
+
+
+def _with_contents(row: JobRequest) -> _WholeJob:
+    """Return a job with what it was given and gave back, as far as a response can carry it."""
+    if not access.asking.get().sees_payloads:
         notes = ["payload and result are not shown to the role viewer"]
-        return shown | {"payload": None, "result": None, "notes": notes}
-    return shown | _contents(row)
-
-
-def _contents(row: JobRequest) -> dict[str, Any]:
-    """What the job was given and gave back, as far as a response can carry it."""
-    notes: list[str] = []
+        return _WholeJob(row, None, None, notes)
+    notes = []
     result, size = _shown(
         "result",
         lambda: add_urls(blobs.get(row.result, row.result_key), row.organization_id),
@@ -80,37 +96,11 @@ def _contents(row: JobRequest) -> dict[str, Any]:
     payload, _ = _shown(
         "payload", lambda: blobs.get(row.payload, row.payload_key), _ROOM - size, notes
     )
-    return {"payload": payload, "result": result, "notes": notes}
-
-
-def child(dispatched: Child) -> dict[str, Any]:
-    """Return a job that another one has dispatched; the job is null once it is gone."""
-    row = dispatched.row
-    return {"key": dispatched.key, "id": dispatched.id, "job": row and summary(row)}
-
-
-def retry_after(row: JobRequest) -> dict[str, str]:
-    """The header that tells when to ask again: after a tenth of the time waited so far, or when the
-    job may start. None once it is finished."""
-    if row.status.finished:
-        return {}
-    age = (clock.now() - row.created_at) // clock.SECOND
-    starts_in = ((row.run_at or 0) - clock.now()) // clock.SECOND if row.status.timed else 0
-    return {"Retry-After": str(max(1, min(_LONGEST_WAIT, max(age // 10, starts_in))))}
-
-
-def brake(paused: Pause) -> dict[str, Any]:
-    """A job type or a queue that is paused."""
-    return {
-        "kind": str(paused.kind),
-        "name": paused.name,
-        "paused_at": _time(paused.changed_at),
-        "paused_by": _author(paused.changed_by),
-    }
+    return _WholeJob(row, payload, result, notes)
 
 
 def _shown(name: str, read: Callable[[], Any], room: int, notes: list[str]) -> tuple[Any, int]:
-    """What was kept and its size, if a response can carry it; else nothing, and a note."""
+    """Return what was kept and its size, if a response can carry it; else nothing, and a note."""
     try:
         value = read()
         size = responses.size(value)
@@ -125,25 +115,131 @@ def _shown(name: str, read: Callable[[], Any], room: int, notes: list[str]) -> t
     return None, 0
 
 
-def _without_code(error: dict[str, Any]) -> dict[str, Any]:
-    """An error without its traceback."""
-    return {name: error.get(name) for name in ("kind", "message")}
+def _without_code(error: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return an error without its traceback."""
+    return error and {name: error.get(name) for name in ("kind", "message")}
 
 
 def _author(recorded: str | None) -> str | None:
-    """Who did it. Which program or person of ours a service is, is not for its organisation."""
+    """Return who did it. Which program or person of ours a service is, is not for its
+    organisation."""
     author = context.Author.of_record(recorded)
     if author is None or access.asking.get().is_service:
         return recorded
     return author.role if author.role == "service" else recorded
 
 
-def _earlier(error: dict[str, Any]) -> dict[str, Any]:
-    """The error of an attempt that another one followed."""
-    return {name: error.get(name) for name in ("attempt", "kind", "message")} | {
-        "at": _time(error.get("at"))
-    }
+def _logs_url(row: JobRequest) -> str | None:
+    """Return where a person reads the job's log, if the caller may know."""
+    return logs_url(row) if access.asking.get().sees_code else None
 
 
 def _time(milliseconds: int | None) -> str | None:
     return None if milliseconds is None else clock.iso(milliseconds)
+
+
+_AUTHOR: Schema = {
+    **nullable(TEXT),
+    "description": "Role and name, as `operator:user-1`. Only services see which service it was",
+}
+_ERROR: Schema = {
+    "type": ["object", "null"],
+    "properties": {"kind": nullable(TEXT), "message": nullable(TEXT)},
+    "required": ["kind", "message"],
+    "description": "Why the last attempt failed; the whole job has the traceback too",
+}
+
+SUMMARY: Fields[JobRequest] = {
+    "id": Field(ID, lambda row: row.id),
+    "job_type": Field(TEXT, lambda row: row.job_type),
+    "status": Field(STATUS, lambda row: str(row.status)),
+    "cancel_requested": Field({"type": "boolean"}, lambda row: bool(row.cancel_requested)),
+    "progress": Field({"type": "number", "minimum": 0, "maximum": 100}, lambda row: row.progress),
+    "result_message": Field(nullable(TEXT), lambda row: row.result_message),
+    "error": Field(_ERROR, lambda row: _without_code(row.error)),
+    "organization_id": Field(TEXT, lambda row: row.organization_id),
+    "campaign_id": Field(nullable(TEXT), lambda row: row.campaign_id),
+    "queue_name": Field(TEXT, lambda row: row.queue_name),
+    "attempt": Field(NUMBER, lambda row: row.attempt),
+    "max_attempts": Field(NUMBER, lambda row: row.max_attempts),
+    "legs": Field({**NUMBER, "description": "Invocations so far"}, lambda row: row.legs),
+    "created_at": Field(TIME, lambda row: _time(row.created_at)),
+    "queued_at": Field(nullable(TIME), lambda row: _time(row.queued_at)),
+    "run_at": Field(nullable(TIME), lambda row: _time(row.run_at)),
+    "waiting_since": Field(nullable(TIME), lambda row: _time(row.waiting_since)),
+    "attempt_started_at": Field(nullable(TIME), lambda row: _time(row.attempt_started_at)),
+    "started_at": Field(nullable(TIME), lambda row: _time(row.started_at)),
+    "finished_at": Field(nullable(TIME), lambda row: _time(row.finished_at)),
+    "updated_at": Field(nullable(TIME), lambda row: _time(row.updated_at)),
+    "expires_at": Field(
+        nullable(TIME), lambda row: _time(row.expires_at and row.expires_at * clock.SECOND)
+    ),
+    "request_id": Field(nullable(TEXT), lambda row: row.request_id),
+    "created_by": Field(_AUTHOR, lambda row: _author(row.created_by)),
+    "requeued_by": Field(
+        {**_AUTHOR, "description": "Who had it done again last"},
+        lambda row: _author(row.requeued_by),
+    ),
+    "cancelled_by": Field(
+        {**_AUTHOR, "description": "Who cancelled it, or asked it to stop"},
+        lambda row: _author(row.cancelled_by),
+    ),
+    "parent_id": Field(
+        {**nullable(ID), "description": "The job that dispatched this one"},
+        lambda row: row.parent_id,
+    ),
+}
+
+# The error of an attempt that another one followed.
+_EARLIER: Fields[dict[str, Any]] = {
+    "attempt": Field(NUMBER, lambda error: error.get("attempt")),
+    "at": Field(TIME, lambda error: _time(error.get("at"))),
+    "kind": Field(TEXT, lambda error: error.get("kind")),
+    "message": Field(TEXT, lambda error: error.get("message")),
+}
+
+# What a whole job has beside its summary.
+WHOLE: Fields[_WholeJob] = {
+    "earlier_errors": Field(
+        {
+            "type": "array",
+            "items": object_of(properties(_EARLIER)),
+            "maxItems": KEPT,
+            "description": "Of the last attempts that another one followed, oldest first, "
+            "shortened; attempts are counted from 1 again when the job is retried by hand",
+        },
+        lambda job: [values(_EARLIER, each) for each in job.row.earlier_errors or []],
+    ),
+    "payload": Field({"type": ["object", "null"]}, lambda job: job.payload),
+    "result": Field(
+        {"description": "Any JSON. Beside a `file`, a `url` that works for 5 minutes"},
+        lambda job: job.result,
+    ),
+    "notes": Field(
+        {"type": "array", "items": TEXT, "description": "Why something is not shown"},
+        lambda job: job.notes,
+    ),
+    "logs_url": Field(nullable(TEXT), lambda job: _logs_url(job.row)),
+}
+
+CHILD: Fields[Child] = {
+    "key": Field(
+        {**TEXT, "description": "What names it among the children of its parent"},
+        lambda child: child.key,
+    ),
+    "id": Field(ID, lambda child: child.id),
+    "job": Field(
+        {
+            "anyOf": [ref("JobSummary"), {"type": "null"}],
+            "description": "Null once it is gone",
+        },
+        lambda child: child.row and summary(child.row),
+    ),
+}
+
+PAUSE: Fields[Pause] = {
+    "kind": Field(KIND, lambda paused: str(paused.kind)),
+    "name": Field(TEXT, lambda paused: paused.name),
+    "paused_at": Field(TIME, lambda paused: _time(paused.changed_at)),
+    "paused_by": Field(_AUTHOR, lambda paused: _author(paused.changed_by)),
+}

@@ -270,7 +270,7 @@ def test_of_two_edited_retries_at_once_one_is_told_that_the_job_moved(
 ) -> None:
     seen = row_of(ended(Status.FAILED))
     assert call("POST", f"/jobs/{seen.id}/retry", body={"payload": {"number": 2}}).status == 202
-    monkeypatch.setattr("api.control.queries.read", lambda job_id: seen)
+    monkeypatch.setattr("api.routes.jobs.queries.read", lambda job_id: seen)
     answer = call("POST", f"/jobs/{seen.id}/retry", body={"payload": {"number": 3}})
     problem(answer, 409, "moved-meanwhile", "look at it again")
 
@@ -349,5 +349,5 @@ def test_a_job_that_is_deleted_meanwhile_is_not_found(
 ) -> None:
     seen = row_of(ended(Status.FAILED) if verb == "/retry" else dispatched())
     clients.client("dynamodb").delete_item(TableName="jobs", Key={"id": {"S": seen.id}})
-    monkeypatch.setattr("api.control.queries.read", lambda job_id: seen)
+    monkeypatch.setattr("api.routes.jobs.queries.read", lambda job_id: seen)
     problem(call(method, f"/jobs/{seen.id}{verb}"), 404, "job-not-found")

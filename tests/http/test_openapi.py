@@ -12,7 +12,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.schemas import BaseSchema
 
 from api import openapi, problems
-from api.operations import OPERATIONS
+from api.routes.table import ROUTES
 from api_events import call
 from every_route import EVERY_ROUTE
 from fake_lambda import FakeLambda
@@ -25,7 +25,13 @@ pytestmark = pytest.mark.usefixtures("worker")
 
 EXAMPLES = 25  # of each kind for each operation
 FOR_BROWSERS = {"/", "/assets/<version>/<name>"}
-DOCUMENTED = [(path, method) for path, methods in OPERATIONS.items() for method in methods]
+OPERATIONS = {
+    (path, method): route.operation
+    for path, methods in ROUTES.items()
+    for method, route in methods.items()
+    if route.operation
+}
+DOCUMENTED = list(OPERATIONS)
 STATES = ("queued", "cancelled", "failed", "succeeded")
 BOUNDED = settings(
     max_examples=EXAMPLES,
@@ -94,11 +100,9 @@ def test_every_route_is_documented() -> None:
 
 @pytest.mark.parametrize("mode", ["iam", "jwt"])
 def test_the_document_is_valid_openapi(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from handlers import api
-
     monkeypatch.setenv("ACCESS_MODE", mode)
     forget()
-    found = openapi.document(api.ROUTES)
+    found = openapi.document(ROUTES)
     assert found["openapi"].startswith("3.1")
     schemathesis.openapi.from_dict(found).validate()
     text = str(found)
@@ -130,9 +134,7 @@ def test_every_type_of_problem_is_documented() -> None:
     found = document()
     listed = found["components"]["schemas"]["Problem"]["properties"]["type"]["enum"]
     assert listed == [problems.TYPE + slug for slug in problems.kinds()]
-    of_operations = {
-        slug for each in OPERATIONS.values() for one in each.values() for slug in one.problems
-    }
+    of_operations = {slug for each in OPERATIONS.values() for slug in each.problems}
     # Those of what is no operation.
     assert problems.kinds().keys() - of_operations == {
         "method-not-allowed",
@@ -155,12 +157,20 @@ def test_each_job_and_task_has_a_body_with_its_own_payload() -> None:
     assert schemas["task.send_message"]["properties"]["task_name"]["const"] == "send_message"
 
 
+def test_what_is_paused_is_called_a_pause() -> None:
+    found = document()
+    paused = found["paths"]["/paused/{kind}/{name}"]["put"]["responses"]["200"]
+    name = {"$ref": "#/components/schemas/Pause"}
+    assert paused["content"]["application/json"]["schema"] == name
+    assert found["components"]["schemas"]["Paused"]["properties"]["paused"]["items"] == name
+
+
 # --- the API held to it ---------------------------------------------------------------------------
 
 
 def can_be_wrong(path: str, method: str) -> bool:
     """Whether a request has any part that is not as it must be, if one tries."""
-    each = OPERATIONS[path][method]
+    each = OPERATIONS[path, method]
     return "<" in path or bool(each.body or each.parameters)
 
 
@@ -174,7 +184,7 @@ def test_what_is_taken_and_answered_is_what_the_document_says(
     path: str, method: str, kind: GenerationMode
 ) -> None:
     strategy = operation(path, method).as_strategy(kind)
-    lenient = LENIENT if OPERATIONS[path][method].body or method == "DELETE" else []
+    lenient = LENIENT if OPERATIONS[path, method].body or method == "DELETE" else []
     seen: set[int] = set()
 
     @BOUNDED

@@ -1,23 +1,29 @@
-"""What can be dispatched, as callers see it: names, what they do, and what they need to know."""
+"""The endpoint that lists what can be dispatched: names, what they do, what they need to know."""
 
 import inspect
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from aws_lambda_powertools.event_handler import Response
+
+from api.access import Caller
 from api.payload_schema import PayloadSchema
+from api.responses import respond
 from runners.registry import registry
 from work.definitions import Job, Task
 
 
-def catalogue() -> dict[str, Any]:
-    """Every job and task of this stack."""
-    return {
+def get_job_types(_event: Mapping[str, Any], _caller: Caller) -> Response[str]:
+    """What can be dispatched."""
+    listed = {
         "jobs": [
             _entry(name, job) | {"queue_name": job.queue_name, "needs_campaign": job.needs_campaign}
             for name, job in sorted(registry().jobs.items())
         ],
         "tasks": [_entry(name, task) for name, task in sorted(registry().tasks.items())],
     }
+    return respond(200, listed)
 
 
 def _entry(name: str, work: Job | Task) -> dict[str, Any]:

@@ -1,0 +1,135 @@
+"""The endpoints of jobs: dispatch, list, read, and what callers do with one that is there."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+
+import runners
+from api import job_logs, requests, views
+from api.access import Caller
+from api.errors import InvalidQuery
+from api.query import list_query, page_query
+from api.responses import nothing, respond
+from errors import JobNotFound, PreconditionFailed, WrongState
+from runners import owner_actions
+from store import blobs, children, queries
+from store.job_request import JobRequest
+from work import context
+
+Event = Mapping[str, Any]
+
+# What every id looks like: anything else is known to name no job without looking.
+_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def post_job(event: Event, caller: Caller) -> Response[str]:
+    """Accept a job: saved, and sent to be run, or the one that the same request made before."""
+    row = runners.get_job_runner().dispatch_job(requests.job_data(event, caller))
+    return _accepted(row, event["requestContext"]["http"]["path"])
+
+
+def list_jobs(event: Event, caller: Caller) -> Response[str]:
+    """An organisation's jobs, newest first."""
+    query = list_query(event)
+    organization_id = caller.speaks_for(query.organization_id)
+    if organization_id is None:
+        raise InvalidQuery("organization_id", "is required")
+    page = queries.page(
+        organization_id,
+        limit=query.limit,
+        cursor=query.cursor,
+        status=query.status,
+        matches=query.matches,
+    )
+    jobs = [views.summary(row) for row in page.jobs]
+    return respond(200, {"jobs": jobs, "cursor": page.cursor})
+
+
+def get_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:
+    """One job, with its payload and result."""
+    row = _job_of(caller, job_id)
+    return respond(200, views.whole(row), views.retry_after(row))
+
+
+def get_children(event: Event, caller: Caller, job_id: str) -> Response[str]:
+    """List the jobs that a job has dispatched, in the order of their keys."""
+    query = page_query(event)
+    parent = _job_of(caller, job_id)
+    page = children.page(parent, limit=query.limit, cursor=query.cursor)
+    listed = [views.child(each) for each in page.children]
+    return respond(200, {"children": listed, "cursor": page.cursor})
+
+
+def get_logs(_event: Event, caller: Caller, job_id: str) -> Response[str]:
+    """Show what a job has logged in the worker, in order of time. Lines appear late, by seconds."""
+    found = job_logs.read(_job_of(caller, job_id))
+    return respond(200, {"lines": found.lines, "complete": found.complete})
+
+
+def cancel_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:
+    """Stop a job: 200 if it is, 202 if it runs and has been asked to."""
+    row = _job_of(caller, job_id)
+    with _unless_gone():
+        row = owner_actions.cancel(row)
+    status = 200 if row.status.finished else 202
+    return respond(status, views.summary(row), views.retry_after(row))
+
+
+def retry_job(event: Event, caller: Caller, job_id: str) -> Response[str]:
+    """Do a job again that failed or was cancelled, with another payload if one is given."""
+    row = _job_of(caller, job_id)
+    wanted = requests.retry_data(event)
+    with _unless_gone():
+        row = owner_actions.retry_again(row, runners.sender(), wanted.payload)
+    return respond(202, views.summary(row), views.retry_after(row))
+
+
+def rerun_job(event: Event, caller: Caller, job_id: str) -> Response[str]:
+    """Dispatch a new job like one that has ended: its type, payload, organisation, campaign and
+    queue. The job that has ended stays as it is."""
+    row = _job_of(caller, job_id)
+    if not row.status.finished:
+        raise WrongState(row.id, str(row.status), "run again", "that has ended")
+    payload = blobs.get(row.payload, row.payload_key)
+    again = runners.get_job_runner().dispatch_job(requests.same_again(event, row, payload))
+    path = event["requestContext"]["http"]["path"]
+    return _accepted(again, path.removesuffix(f"/{job_id}/rerun"))
+
+
+def delete_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:
+    """Forget a finished job, and all that was kept of it."""
+    row = _job_of(caller, job_id)
+    with _unless_gone():
+        owner_actions.delete(row)
+    return nothing()
+
+
+def _job_of(caller: Caller, job_id: str) -> JobRequest:
+    """Return the job of this id, if there is one for this caller. Raises JobNotFound."""
+    row = queries.read(job_id) if _ID.fullmatch(job_id) else None
+    if row is None or not caller.may_see(row.organization_id):
+        raise JobNotFound(job_id)
+    return row
+
+
+def _accepted(row: JobRequest, jobs_path: str) -> Response[str]:
+    """Return the answer to a dispatch: the job that was saved, or the one that the same request
+    made before."""
+    headers = {"Location": f"{jobs_path}/{row.id}"}
+    if row.request_id != context.request_id.get():
+        headers["Idempotent-Replayed"] = "true"
+    return respond(202, views.summary(row), headers | views.retry_after(row))
+
+
+@contextmanager
+def _unless_gone() -> Iterator[None]:
+    """Deleted since it was read is not found, as it would have been a moment later."""
+    try:
+        yield
+    except PreconditionFailed as refused:
+        if refused.row is None:
+            raise JobNotFound(refused.job_id) from refused
+        raise

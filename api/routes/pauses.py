@@ -1,0 +1,57 @@
+"""The endpoints of what is paused: list, pause, resume."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+
+import names
+import runners
+from api import views
+from api.access import Caller
+from api.errors import InvalidFields, PathNotFound
+from api.responses import nothing, respond
+from runners import pausing
+from runners.registry import registry
+from runners.sending import require_sender
+from store import pauses
+from store.pauses import Kind
+
+Event = Mapping[str, Any]
+
+
+def get_paused(_event: Event, caller: Caller) -> Response[str]:
+    """What is paused. A caller of one organisation sees what this stack itself has: the name of any
+    other queue may be for another organisation to know."""
+    ours = {job.queue_name for job in registry().jobs.values()}
+    shown = [
+        pause
+        for pause in pauses.current(fresh=True).paused()
+        if caller.is_service or pause.kind is Kind.JOB_TYPE or pause.name in ours
+    ]
+    return respond(200, {"paused": [views.pause(each) for each in shown]})
+
+
+def put_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Response[str]:
+    """Pause a job type or a queue."""
+    checked = _checked_kind(kind, name)
+    require_sender(runners.sender(), name, "is to be paused")  # else nothing could be resumed
+    return respond(200, views.pause(pausing.pause(checked, name)))
+
+
+def delete_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Response[str]:
+    """End a pause, if there is one."""
+    checked = _checked_kind(kind, name)
+    send = require_sender(runners.sender(), name, "is to be resumed")
+    pausing.resume(checked, name, send)
+    return nothing()
+
+
+def _checked_kind(kind: str, name: str) -> Kind:
+    """Return the kind of thing that is named; raise PathNotFound or InvalidFields if there is no
+    such kind or name."""
+    if kind not in list(Kind):
+        raise PathNotFound
+    if kind == Kind.QUEUE and not names.is_name(name):
+        raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
+    return Kind(kind)

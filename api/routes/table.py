@@ -1,0 +1,242 @@
+"""Every route, said once: its endpoint, the least role of its caller, and its specification."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aws_lambda_powertools.event_handler import Response
+
+from api import dashboard_files, docs_page, openapi
+from api.access import Caller, Role
+from api.responses import respond
+from api.router import OPEN, Route, Routes
+from api.routes import job_types, jobs, pauses, tasks
+from api.specification import (
+    ACCEPTED,
+    BODY_PROBLEMS,
+    DISPATCH_PROBLEMS,
+    IDEMPOTENCY_KEY,
+    JOB_LIST_PARAMETERS,
+    JOB_PROBLEMS,
+    MOVE_PROBLEMS,
+    PAGE_PARAMETERS,
+    POLLED,
+    Answer,
+    Operation,
+)
+
+Event = Mapping[str, Any]
+
+# The endpoints about the API itself, which two of them read from the table: hence in its file.
+
+
+def get_openapi(_event: Event, _caller: Caller) -> Response[str]:
+    """This API, described for programs (OpenAPI 3.1)."""
+    return respond(200, openapi.document(ROUTES))
+
+
+def get_docs(_event: Event, _caller: Caller) -> Response[str]:
+    """This API, described for people."""
+    return docs_page.page(openapi.document(ROUTES))
+
+
+def get_health(_event: Event) -> Response[str]:
+    """Whether this function runs. Open to all, so it tells nothing else."""
+    return respond(200, {"status": "ok"})
+
+
+# By path, then by method. The dashboard's page and its files are not in the OpenAPI document.
+ROUTES: Routes = {
+    "/": {"GET": Route(dashboard_files.get_page, OPEN)},
+    "/assets/<version>/<name>": {"GET": Route(dashboard_files.get_asset, OPEN)},
+    "/tasks": {
+        "POST": Route(
+            tasks.post_task,
+            Role.SERVICE,
+            Operation(
+                "send_task",
+                {202: Answer("Sent", "TaskSent")},
+                (
+                    *BODY_PROBLEMS,
+                    "unknown-task",
+                    "invalid-payload",
+                    "not-sent",
+                    "may-have-been-sent",
+                ),
+                body="Task",
+            ),
+        )
+    },
+    "/jobs": {
+        "GET": Route(
+            jobs.list_jobs,
+            Role.VIEWER,
+            Operation(
+                "list_jobs",
+                {200: Answer("A page of jobs, newest first", "JobPage")},
+                ("invalid-query", "invalid-cursor"),
+                parameters=JOB_LIST_PARAMETERS,
+            ),
+        ),
+        "POST": Route(
+            jobs.post_job,
+            Role.OPERATOR,
+            Operation(
+                "dispatch_job",
+                {202: Answer("Accepted: saved, and on its way", "JobSummary", ACCEPTED)},
+                (*BODY_PROBLEMS, *DISPATCH_PROBLEMS, "idempotency-conflict"),
+                body="NewJob",
+                parameters=(IDEMPOTENCY_KEY,),
+            ),
+        ),
+    },
+    "/jobs/<job_id>": {
+        "GET": Route(
+            jobs.get_job,
+            Role.VIEWER,
+            Operation("get_job", {200: Answer("The job", "Job", POLLED)}, JOB_PROBLEMS),
+        ),
+        "DELETE": Route(
+            jobs.delete_job,
+            Role.OPERATOR,
+            Operation("delete_job", {204: Answer("Gone, with all that was kept")}, MOVE_PROBLEMS),
+        ),
+    },
+    "/jobs/<job_id>/children": {
+        "GET": Route(
+            jobs.get_children,
+            Role.VIEWER,
+            Operation(
+                "list_children",
+                {200: Answer("A page of the jobs that it has dispatched", "ChildPage")},
+                (*JOB_PROBLEMS, "invalid-query", "invalid-cursor"),
+                parameters=PAGE_PARAMETERS,
+            ),
+        )
+    },
+    "/jobs/<job_id>/logs": {
+        "GET": Route(
+            jobs.get_logs,
+            Role.OPERATOR,
+            Operation(
+                "read_logs",
+                {
+                    200: Answer(
+                        "Its lines; the latest invocation's alone if there are too many", "Logs"
+                    )
+                },
+                (*JOB_PROBLEMS, "logs-not-readable"),
+            ),
+        )
+    },
+    "/jobs/<job_id>/rerun": {
+        "POST": Route(
+            jobs.rerun_job,
+            Role.OPERATOR,
+            Operation(
+                "rerun_job",
+                {202: Answer("Accepted: a new job, like this one", "JobSummary", ACCEPTED)},
+                (
+                    *JOB_PROBLEMS,
+                    *DISPATCH_PROBLEMS,
+                    "wrong-state",
+                    "payload-gone",
+                    "invalid-request",
+                    "idempotency-conflict",
+                ),
+                parameters=(IDEMPOTENCY_KEY,),
+            ),
+        )
+    },
+    "/jobs/<job_id>/cancel": {
+        "POST": Route(
+            jobs.cancel_job,
+            Role.OPERATOR,
+            Operation(
+                "cancel_job",
+                {
+                    200: Answer("Cancelled", "JobSummary"),
+                    202: Answer("It runs, and is asked to stop", "JobSummary", POLLED),
+                },
+                MOVE_PROBLEMS,
+            ),
+        )
+    },
+    "/jobs/<job_id>/retry": {
+        "POST": Route(
+            jobs.retry_job,
+            Role.OPERATOR,
+            Operation(
+                "retry_job",
+                {202: Answer("Queued again", "JobSummary", POLLED)},
+                (*BODY_PROBLEMS, *MOVE_PROBLEMS, *DISPATCH_PROBLEMS, "payload-gone"),
+                body="RetryData",
+                needs_body=False,
+            ),
+        )
+    },
+    "/paused": {
+        "GET": Route(
+            pauses.get_paused,
+            Role.VIEWER,
+            Operation("list_paused", {200: Answer("What is paused", "Paused")}),
+        )
+    },
+    "/paused/<kind>/<name>": {
+        "PUT": Route(
+            pauses.put_paused,
+            Role.SERVICE,
+            Operation(
+                "pause",
+                {200: Answer("Paused", "Pause")},
+                (
+                    "path-not-found",
+                    "invalid-request",
+                    "unknown-job-type",
+                    "not-fully-capable",
+                    "too-many-paused",
+                    "moved-meanwhile",
+                ),
+            ),
+        ),
+        "DELETE": Route(
+            pauses.delete_paused,
+            Role.SERVICE,
+            Operation(
+                "resume",
+                {204: Answer("Not paused, or no longer")},
+                ("path-not-found", "invalid-request", "not-fully-capable"),
+            ),
+        ),
+    },
+    "/job-types": {
+        "GET": Route(
+            job_types.get_job_types,
+            Role.VIEWER,
+            Operation("list_job_types", {200: Answer("Every job and task", "JobTypes")}),
+        )
+    },
+    "/health": {
+        "GET": Route(
+            get_health,
+            OPEN,
+            Operation("get_health", {200: Answer("The function runs", "Health")}),
+        )
+    },
+    "/openapi.json": {
+        "GET": Route(
+            get_openapi,
+            Role.VIEWER,
+            Operation("get_openapi", {200: Answer("This document", "OpenApi")}),
+        )
+    },
+    "/docs": {
+        "GET": Route(
+            get_docs,
+            Role.VIEWER,
+            Operation(
+                "get_docs",
+                {200: Answer("The same as a page", content_type="text/html")},
+            ),
+        )
+    },
+}
