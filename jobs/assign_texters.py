@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from campaigns.assigning.even_split import Assigning
-from work.running_job import RunningJob
+from work import RunningJob
 
 
 class Texter(BaseModel):

@@ -13,7 +13,7 @@ from campaigns.bucket_keys import campaign_of, result_key
 from campaigns.contact import Contact, organization_campaign
 from campaigns.csv_text import CONTENT_TYPE, CsvText
 from errors import UploadGone
-from work.running_job import RunningJob
+from work import RunningJob
 
 COLUMNS = (
     *("first_name", "last_name", "cell", "zip", "external_id", "custom_fields"),

@@ -8,7 +8,7 @@ from campaigns.bucket_keys import check_upload
 from campaigns.importing.import_state import ContactImport
 from campaigns.importing.writer import ContactWriter
 from campaigns.messaging.numbers import why_not_allowed
-from work.running_job import RunningJob
+from work import RunningJob
 
 
 class ImportContacts(BaseModel):

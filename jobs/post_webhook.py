@@ -6,9 +6,9 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from clock import DAY, HOUR, MINUTE, SECOND
-from errors import DoNotRetry, RetryAfter, WebhookFailed
+from errors import WebhookFailed
 from webhooks.posting import EventId, Webhook, asked_to_wait, post_event, why_not_taken
-from work.running_job import RunningJob
+from work import DoNotRetry, RetryAfter, RunningJob
 
 # After each attempt but the last: the example schedule of the Standard Webhooks specification,
 # 75 hours in all.

@@ -11,7 +11,7 @@ from campaigns.bucket_keys import campaign_of
 from campaigns.contact import Contact, organization_campaign
 from campaigns.messaging.sms import LONGEST
 from campaigns.messaging.template import FIELDS, Template, filled
-from work.running_job import RunningJob
+from work import RunningJob
 
 _TASK = "send_first_message"  # by name, as any caller would: jobs and tasks don't import each other
 

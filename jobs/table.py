@@ -6,8 +6,8 @@ from jobs.import_contacts import import_contacts
 from jobs.names import Jobs
 from jobs.post_webhook import MAX_ATTEMPTS, post_webhook
 from jobs.send_first_messages import send_first_messages
-from work.definitions import DAY_IN_SECONDS, Job
-from work.retry import Retry
+from work import Job, Retry
+from work.definitions import DAY_IN_SECONDS
 
 JOBS: dict[str, Job] = {
     # All resume at their cursor and write the same again, so another attempt does no harm.

@@ -3,8 +3,9 @@ for three days."""
 
 from pydantic import ConfigDict, Field
 
-from errors import DoNotRetry, RetryAfter, WebhookFailed
+from errors import WebhookFailed
 from webhooks.posting import EventId, Webhook, asked_to_wait, post_event, why_not_taken
+from work import DoNotRetry, RetryAfter
 
 LONGEST_WAIT = 900.0  # seconds; a receiver may not ask for more
 

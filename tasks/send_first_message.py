@@ -9,8 +9,8 @@ from campaigns.assigning.assignment import MessageStatus
 from campaigns.contact import organization_campaign
 from campaigns.messaging import sms
 from campaigns.messaging.send_claim import SendClaim
-from errors import RetryAfter, SmsOutcomeUnknown, TextRefused
-from work.retry import Retry
+from errors import SmsOutcomeUnknown, TextRefused
+from work import Retry, RetryAfter
 
 _BACKOFF = Retry(base=2.0)  # while the contacts table can't be reached
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]

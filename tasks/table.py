@@ -4,8 +4,7 @@ from tasks.names import Tasks
 from tasks.post_webhook import post_webhook
 from tasks.send_first_message import send_first_message
 from tasks.send_message import send_message
-from work.definitions import Task
-from work.retry import Retry
+from work import Retry, Task
 
 TASKS: dict[str, Task] = {
     # Tried again only when surely refused: a second text to a person is worse than none.

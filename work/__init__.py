@@ -1,0 +1,33 @@
+"""What the author of a job or a task imports: `from work import Job, Retry, RunningJob`.
+
+A name is looked up when it is first asked for, so that a cold start pays only for what it uses.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from errors import DoNotRetry, RetryAfter
+    from work.definitions import Job, Task
+    from work.retry import Retry
+    from work.running_job import RunningJob
+
+__all__ = ["DoNotRetry", "Job", "Retry", "RetryAfter", "RunningJob", "Task"]
+
+_HOMES = {
+    "DoNotRetry": "errors",
+    "Job": "work.definitions",
+    "Retry": "work.retry",
+    "RetryAfter": "errors",
+    "RunningJob": "work.running_job",
+    "Task": "work.definitions",
+}
+
+if not TYPE_CHECKING:  # or a type checker would take any name for one of these
+
+    def __getattr__(name: str) -> object:
+        """Return what this package exports under the name (PEP 562)."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return value

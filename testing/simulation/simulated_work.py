@@ -5,9 +5,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, Field
 
-from work.definitions import Job, Task
-from work.retry import Retry
-from work.running_job import RunningJob
+from work import Job, Retry, RunningJob, Task
 
 # More than a row has room for, however well it is compressed.
 BALLAST = random.Random(0).randbytes(5_000).hex()  # noqa: S311 - the same in every replay

@@ -5,9 +5,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from errors import DoNotRetry
-from work.definitions import Job, Task
-from work.retry import Retry
-from work.running_job import RunningJob
+from work import Job, Retry, RunningJob, Task
 
 
 class Count(BaseModel):
