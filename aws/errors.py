@@ -13,7 +13,7 @@ import clock
 AWS_ERRORS = (BotoCoreError, ClientError, PynamoDBException)
 _CONFLICT = "TransactionConflict"
 # Codes without "Exception" at their end: the reasons of a cancelled transaction have none.
-_PASSING = frozenset(
+_THROTTLED = frozenset(
     {
         "ProvisionedThroughputExceeded",
         "RequestLimitExceeded",
@@ -22,7 +22,6 @@ _PASSING = frozenset(
         "Throttling",
         "ThrottlingError",
         "TooManyRequests",
-        _CONFLICT,
     }
 )
 # Between two tries of a call that botocore has given up on, in seconds: the first and the longest.
@@ -32,13 +31,21 @@ _T = TypeVar("_T")
 
 
 def may_pass(error: BaseException | None) -> bool:
-    """Whether AWS was throttled, broken, busy with the same item, or out of reach. A refusal that
-    would only be repeated (no permission, no such table, too large an item) is not among it."""
+    """Return whether AWS was throttled, broken, busy with the same item, or out of reach.
+
+    A refusal that would only be repeated does not pass: no permission, no such table, too large an
+    item.
+    """
     error = _origin(error)
     if not isinstance(error, ClientError):
         return isinstance(error, ConnectionError | HTTPClientError)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status >= 500 or status == 429 or bool(_codes(error) & _PASSING)
+    return status >= 500 or status == 429 or bool(_codes(error) & {*_THROTTLED, _CONFLICT})
+
+
+def throttled(error: ClientError) -> bool:
+    """Return whether AWS refused the call only because there are too many: it did nothing."""
+    return bool(_codes(error) & _THROTTLED)
 
 
 def retry_until(until: int, call: Callable[[], _T]) -> _T:
@@ -70,8 +77,10 @@ def condition_failed(error: BaseException) -> bool:
 
 
 def conflicts(error: BaseException) -> bool:
-    """Whether a write met another one of the same item, in a transaction. botocore does not repeat
-    it."""
+    """Return whether a write met another one of the same item, in a transaction.
+
+    botocore does not repeat those.
+    """
     origin = _origin(error)
     return isinstance(origin, ClientError) and _CONFLICT in _codes(origin)
 
@@ -85,7 +94,7 @@ def _origin(error: BaseException | None) -> BaseException | None:
 
 
 def _codes(error: ClientError) -> set[str]:
-    """Why AWS refused: of a transaction, each of its reasons too."""
+    """Return why AWS refused: the code, and of a transaction each of its reasons too."""
     answer: Any = error.response
     found = [answer["Error"], *answer.get("CancellationReasons", [])]
     return {str(each.get("Code")).removesuffix("Exception") for each in found}

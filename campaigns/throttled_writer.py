@@ -8,15 +8,13 @@ from typing import Self, TypeVar
 
 from botocore.exceptions import ClientError
 
+from aws.errors import throttled
 from errors import RetryAfter
 from work.retry import Retry
 
 _BACKOFF = Retry(base=0.05, cap=5.0)
 _RESERVE = 5.0  # seconds that the job needs to record its outcome
 _REST = 30.0  # seconds that a table which refuses to the end is left alone
-_THROTTLED = frozenset(
-    {"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"}
-)
 
 _T = TypeVar("_T")
 
@@ -68,6 +66,6 @@ def _refused(write: Callable[[_T], _T | None], piece: _T) -> _T | None:
     try:
         return write(piece)
     except ClientError as error:
-        if error.response["Error"]["Code"] in _THROTTLED:
+        if throttled(error):
             return piece
         raise

@@ -1,6 +1,5 @@
 """Posts one event to its receiver, signed, and says what the receiver's answer means."""
 
-import json
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Annotated, Any
@@ -8,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 import clock
+from store.blobs import compact_json
 from webhooks.pinned_https import Answer, Target, post
 from webhooks.public_address import resolve
 from webhooks.signature import signed_headers
@@ -59,7 +59,7 @@ def post_event(webhook: Webhook, event_id: str) -> Answer:
     host that can't be used."""
     url = parse(webhook.url)
     keys = webhook_keys(webhook.secret)
-    body = json.dumps(webhook.body, ensure_ascii=False, separators=(",", ":")).encode()
+    body = compact_json(webhook.body)
     headers = {
         "Content-Type": "application/json",
         "User-Agent": "job-runners",

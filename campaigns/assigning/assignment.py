@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from aws import clients
+from aws.errors import condition_failed
 from campaigns.contact import Contact
 from settings import required
 
@@ -74,7 +75,7 @@ def assign(organization_campaign: str, cell: str, texter: str, run: str) -> Assi
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
     except ClientError as error:
-        if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+        if not condition_failed(error):
             raise
         return from_item(error.response["Item"])  # type: ignore[typeddict-item]
     return None

@@ -7,6 +7,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from aws import clients
+from aws.errors import condition_failed
 from campaigns.assigning.assignment import MessageStatus, key
 from campaigns.contact import Contact
 from settings import required
@@ -69,7 +70,7 @@ class SendClaim:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except ClientError as error:
-            if error.response["Error"]["Code"] != "ConditionalCheckFailedException":
+            if not condition_failed(error):
                 raise
             return error.response.get("Item", {})
         return None

@@ -11,6 +11,7 @@ from botocore.exceptions import (
 from pydantic import StringConstraints
 
 from aws import clients
+from aws.errors import throttled
 from campaigns.messaging.numbers import why_not_allowed
 from errors import RetryAfter, SmsOutcomeUnknown, TextRefused
 
@@ -19,10 +20,6 @@ LONGEST = 1600  # characters, SNS's limit
 Cell = Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{6,14}$")]  # E.164
 Text = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST)]
 
-# SNS did not take the message: too many at once, by its limit or by the account's.
-_THROTTLED = frozenset(
-    {"ThrottledException", "Throttling", "ThrottlingException", "TooManyRequestsException"}
-)
 _PAUSE = 5.0  # seconds
 
 
@@ -59,7 +56,7 @@ def _answer(error: ClientError) -> Exception:
     response: Any = error.response
     code, request = response["Error"]["Code"], response["ResponseMetadata"].get("RequestId")
     said = f"SNS answered {code} to request {request}"
-    if code in _THROTTLED:
+    if throttled(error):  # too many at once, by its limit or by the account's
         return RetryAfter(_PAUSE, "SNS takes no more messages for now")
     if response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
         return SmsOutcomeUnknown(said)
