@@ -39,31 +39,31 @@ class Caller:
 
     @property
     def author(self) -> context.Author:
-        """Who it is, for logs and rows."""
+        """Return who it is, for logs and rows."""
         return context.Author(self.role.name.lower(), self.name, self.organization_id)
 
     @property
     def sees_payloads(self) -> bool:
-        """Whether it is shown what jobs were given and gave back."""
+        """Return whether it is shown what jobs were given and gave back."""
         return self.role >= Role.READER
 
     @property
     def sees_code(self) -> bool:
-        """Whether it is shown where in the code a job failed, and where its log is."""
+        """Return whether it is shown where in the code a job failed, and where its log is."""
         return self.role >= Role.OPERATOR
 
     @property
     def is_service(self) -> bool:
-        """Whether it is a program of ours."""
+        """Return whether it is a program of ours."""
         return self.role is Role.SERVICE
 
     def may_see(self, organization_id: str) -> bool:
-        """Whether what belongs to this organisation exists for the caller."""
+        """Return whether what belongs to this organisation exists for the caller."""
         return self.is_service or organization_id == self.organization_id
 
     def speaks_for(self, named: Any) -> Any:
-        """The organisation a request is for, given the one it names, if any (checked later, as any
-        other field). Raises NotAllowed if it is another's."""
+        """Return the organisation a request is for, given the one it names, if any (checked later,
+        as any other field). Raises NotAllowed if it is another's."""
         if self.is_service or named == self.organization_id:
             return named
         if named is None:
@@ -77,7 +77,7 @@ asking: ContextVar[Caller] = ContextVar("asking", default=NOBODY)
 
 
 def caller(event: Mapping[str, Any]) -> Caller:
-    """Who is calling, by the access mode of the settings: never by what a request lacks.
+    """Return who is calling, by the access mode of the settings: never by what a request lacks.
 
     Raises NotAllowed for a token that names no role or no organisation, and for a request that no
     authorizer has let in.
@@ -121,9 +121,9 @@ def _signer(authorizer: Mapping[str, Any]) -> Caller:
 
 
 def _role(claims: Mapping[str, Any]) -> Role:
-    """The highest of a token's roles."""
+    """Return the highest of a token's roles."""
     claim = settings().jwt_roles_claim
-    found = [ROLES[word] for word in _words(claims.get(claim)) if word in ROLES]
+    found = [ROLES[name] for name in _claim_values(claims.get(claim)) if name in ROLES]
     if not found:
         raise NotAllowed(
             f"your token has none of the roles {', '.join(ROLES)} in its claim {claim!r}"
@@ -131,9 +131,9 @@ def _role(claims: Mapping[str, Any]) -> Role:
     return max(found)
 
 
-def _words(value: Any) -> list[str]:
-    """A claim's values. One that is a list arrives as the text "[one two]"; any other text is one
-    value, whatever is in it."""
+def _claim_values(value: Any) -> list[str]:
+    """Return a claim's values. A list arrives as the text "[one two]"; any other text is one value,
+    whatever is in it."""
     if not isinstance(value, str):
         return []
     listed = re.fullmatch(r"\[([^\[\]]*)\]", value)

@@ -16,7 +16,7 @@ _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def read_object(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The JSON object in a request's body; raises UnreadableBody, FormBody or PayloadTooLarge.
+    """Return the JSON object in a request's body; raises UnreadableBody, FormBody, PayloadTooLarge.
 
     The content type does not decide: `curl -d` calls every body a form, and none of the ways to be
     a caller (a signature, a bearer token) is sent by a browser on its own. It explains why a body
@@ -26,7 +26,7 @@ def read_object(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_optional_object(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The same for a request that needs no body: an empty one is an empty object."""
+    """Return the same for a request that needs no body: an empty one is an empty object."""
     text = _text(_bytes(event))
     return _object(event, text) if text.strip() else {}
 
@@ -74,7 +74,7 @@ def _content_type(event: Mapping[str, Any]) -> str:
 
 
 def header(event: Mapping[str, Any], name: str) -> str | None:
-    """A header's value, whatever the case its name came in."""
+    """Return a header's value, whatever the case of its name."""
     for each, value in (event.get("headers") or {}).items():
         if each.lower() == name:
             return str(value)

@@ -32,7 +32,7 @@ _HEAD = """<!doctype html>
 
 
 def page(document: dict[str, Any]) -> Response[str]:
-    """The page that shows this document."""
+    """Return the page that shows this document."""
     return Response(
         status_code=200,
         content_type="text/html; charset=utf-8",
@@ -99,13 +99,13 @@ def _callers(operation: dict[str, Any]) -> str:
 
 
 def _schema(schema: dict[str, Any]) -> str:
-    """A link to a schema that has a name."""
+    """Return a link to a schema that has a name."""
     name = _text(schema.get("$ref", "").rpartition("/")[2])
     return f'<a href="#{name}">{name}</a>' if name else ""
 
 
 def _prose(text: str) -> str:
-    """Text with words `in backticks` as code."""
+    """Return text as HTML, with what is `in backticks` as code."""
     parts = text.split("`")
     return "".join(
         f"<code>{_text(part)}</code>" if number % 2 else _text(part)

@@ -15,8 +15,8 @@ LIFETIME = 5 * clock.MINUTE
 
 
 def add_urls(result: Any, organization_id: str) -> Any:
-    """The result, changed in place: wherever a `file` is a key among its organisation's results, a
-    `url` beside it. No other key gets one, whatever a job wrote into its result."""
+    """Return the result, changed in place: a `url` beside each `file` that is a key among its
+    organisation's results. No other key gets one, whatever a job wrote into its result."""
     # With a job's key after it, an organisation's name can't be the beginning of another's path.
     # Jobs saved by version 0.1.0 have their id alone there.
     job = rf"(?:{SORT_KEY}|[0-9a-f]{{32}})"

@@ -22,8 +22,8 @@ _CALLS = 10  # CloudWatch may answer with nothing, and a token to go on with
 _SECONDS = 8.0  # after which no other call is made: the caller waits
 _EARLIER, _LATER = clock.MINUTE, 5 * clock.MINUTE  # clocks differ, and lines come late
 _CLAIM = 5 * clock.SECOND  # before a claim is written its invocation may have logged
-# Said apart, the same in every line, or for machines alone; and which service dispatched a job
-# (`caller`), which is not for the job's organisation.
+# Shown in a field of their own, the same in every line, or for machines alone; and which service
+# dispatched a job (`caller`), which is not for the job's organisation.
 _NOT_MORE = frozenset(
     {
         *("level", "location", "message", "timestamp", "service", "attempt", "leg"),
@@ -107,8 +107,7 @@ class _Search:
             raise LogsNotReadable(_REFUSALS[error.response["Error"]["Code"]]) from error
 
     def _own(self, events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Of the lines that name the job's id, those that are about it: text of another one may
-        name it too."""
+        """Return the lines that are about the job: text of another one may name its id too."""
         for event in events:
             fields = _fields(event["message"])
             about = (fields.get("job_id"), fields.get("organization_id"))
@@ -133,7 +132,7 @@ def _fields(text: str) -> dict[str, Any]:
 def _line(received: int, fields: dict[str, Any]) -> dict[str, Any]:
     exception = fields.get("exception")
     return {
-        "time": clock.iso(_said_at(fields) or received),
+        "time": clock.iso(_logged_at(fields) or received),
         "level": str(fields.get("level") or ""),
         "message": _text(fields.get("message")),
         "attempt": _number(fields.get("attempt")),
@@ -143,8 +142,8 @@ def _line(received: int, fields: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _said_at(fields: dict[str, Any]) -> int | None:
-    """When the worker logged it: events of one batch may all have the time they were received."""
+def _logged_at(fields: dict[str, Any]) -> int | None:
+    """Return when the worker logged it: events of one batch may all have the time of receipt."""
     try:
         moment = datetime.strptime(fields["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")
     except (KeyError, TypeError, ValueError):

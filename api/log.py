@@ -1,12 +1,12 @@
 """What is logged about requests. No bodies, no query values, no paths: their ids are data too.
-Who asked is said, so that an access can be traced."""
+Each line names who asked, so that an access can be traced."""
 
 from runners.telemetry import logger, who
 from work import context
 
 
 def answered(method: str, route: str, status: int, milliseconds: float) -> None:
-    """The one line that each request leaves. `route` is a path of the API, with names for ids."""
+    """Log the one line of each request. `route` is a path of the API, with names for ids."""
     logger.info(
         "answered",
         extra={
@@ -22,7 +22,7 @@ def answered(method: str, route: str, status: int, milliseconds: float) -> None:
 
 
 def task_accepted(task_name: str) -> None:
-    """A task was sent. The lines of its attempts carry the same request_id."""
+    """Log that a task was sent. The lines of its attempts carry the same request_id."""
     logger.info(
         "task accepted",
         extra={"request_id": context.request_id.get(), "task_name": task_name, **who()},
@@ -30,7 +30,8 @@ def task_accepted(task_name: str) -> None:
 
 
 def went_wrong(error: Exception, status: int) -> None:
-    """The request was not at fault. A 500 is a defect, or a stack that is set up wrongly."""
+    """Log an error that is not the request's fault. A 500 is a defect, or a stack that is set up
+    wrongly."""
     logger.error(
         "went wrong",
         exc_info=error,

@@ -11,7 +11,7 @@ _CONSOLES = {"cn": "console.amazonaws.cn", "us-gov": "console.amazonaws-us-gov.c
 
 
 def logs_url(row: JobRequest) -> str | None:
-    """The address in the console, if this stack's worker has a log group there."""
+    """Return the address in the console, if this stack's worker has a log group there."""
     group, region = settings().worker_log_group, settings().region
     if group is None or region is None or settings().has_local_aws:  # which has no console
         return None
@@ -27,7 +27,7 @@ def logs_url(row: JobRequest) -> str | None:
 
 
 def _escaped(text: str) -> str:
-    """Text as the console writes it into its addresses."""
+    """Return text as the console writes it into its addresses."""
     return re.sub(r"[^A-Za-z0-9_.-]", lambda each: f"*{ord(each[0]):02x}", text)
 
 

@@ -52,7 +52,7 @@ _GATEWAY = {401: "No token, or not a valid one", 403: "", 429: "Too many request
 
 
 def document(routes: Routes) -> dict[str, Any]:
-    """The document for these routes."""
+    """Return the document for these routes."""
     mode = settings().access_mode
     return {
         "openapi": "3.1.0",
@@ -84,12 +84,12 @@ def _written(path: str) -> str:
 
 
 def _operation(path: str, route: Route, operation: Operation) -> dict[str, Any]:
-    words = " ".join((route.answer.__doc__ or "").split())
+    text = " ".join((route.endpoint.__doc__ or "").split())
     found: dict[str, Any] = {
         "operationId": operation.id,
-        "summary": words.split(". ")[0].removesuffix("."),
-        "description": words,
-        "security": _security(route.least),
+        "summary": text.split(". ")[0].removesuffix("."),
+        "description": text,
+        "security": _security(route.role),
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": PATH_PARAMETERS[name]}
             for name in re.findall("<(.*?)>", path)
@@ -103,12 +103,13 @@ def _operation(path: str, route: Route, operation: Operation) -> dict[str, Any]:
     return found
 
 
-def _security(least: Role | None) -> list[dict[str, list[str]]]:
-    """Any one of these. The names are roles of which a token needs the one, or a higher."""
-    if least is OPEN:
+def _security(role: Role | None) -> list[dict[str, list[str]]]:
+    """Return the ways to be let in, of which one is enough. A token needs the role that is named,
+    or a higher one."""
+    if role is OPEN:
         return []
     mode = settings().access_mode
-    return [{mode: [least.name.lower()] if mode == "jwt" else []}]
+    return [{mode: [role.name.lower()] if mode == "jwt" else []}]
 
 
 def _parameter(parameter: Schema) -> Schema:
@@ -118,22 +119,22 @@ def _parameter(parameter: Schema) -> Schema:
 
 def _responses(route: Route, operation: Operation) -> dict[str, Any]:
     found = {str(status): _answer(each) for status, each in operation.answers.items()}
-    if route.least is OPEN:
+    if route.role is OPEN:
         return found
     slugs: dict[int, list[str]] = {}
     for slug in sorted({*operation.problems, *ALWAYS}):
         slugs.setdefault(problems.kinds()[slug].status, []).append(slug)
     for status, names in sorted(slugs.items()):
         found[str(status)] = _problems(names)
-    for status, says in _GATEWAY.items():
+    for status, description in _GATEWAY.items():
         if status != 401 or settings().access_mode == "jwt":
-            response = found.setdefault(str(status), {"description": says, "content": {}})
+            response = found.setdefault(str(status), {"description": description, "content": {}})
             response["content"]["application/json"] = {"schema": ref("GatewayMessage")}
     return dict(sorted(found.items()))
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
-    found: dict[str, Any] = {"description": answer.says}
+    found: dict[str, Any] = {"description": answer.description}
     if answer.headers:
         found["headers"] = {name: HEADERS[name] for name in answer.headers}
     if answer.schema:
@@ -144,11 +145,11 @@ def _answer(answer: Answer) -> dict[str, Any]:
 
 
 def _problems(slugs: list[str]) -> dict[str, Any]:
-    """The response of one status, which may have several reasons."""
+    """Return the response of one status, which may have several reasons."""
     types = {"type": {"enum": [problems.TYPE + slug for slug in slugs]}}
-    says = "; ".join(f"{problems.kinds()[slug].title} (`{slug}`)" for slug in slugs)
+    description = "; ".join(f"{problems.kinds()[slug].title} (`{slug}`)" for slug in slugs)
     return {
-        "description": says,
+        "description": description,
         "content": {
             problems.CONTENT_TYPE: {"schema": {"allOf": [ref("Problem")], "properties": types}}
         },
@@ -162,7 +163,7 @@ def _any_problem() -> Schema:
 
 
 def _bodies() -> dict[str, Schema]:
-    """The bodies of requests: one shape for each job and each task, by its own payload.
+    """Return the bodies of requests: one shape for each job and each task, by its own payload.
 
     What extensions name begins with a word and a dot, so that it can't be taken for another.
     """
@@ -179,17 +180,17 @@ def _bodies() -> dict[str, Schema]:
     schemas = {f"payload.{name}": shape for name, shape in shapes["$defs"].items()}
     for key, (name, work) in works.items():
         schemas[key] = _body(name, work, refs[work.payload_model, _MODE])
-    told: dict[str, Schema] = _without_nul(schemas | {"RetryData": RetryData.model_json_schema()})
-    return told | {"NewJob": _one_of(Job, works), "Task": _one_of(Task, works)}
+    bodies: dict[str, Schema] = _without_nul(schemas | {"RetryData": RetryData.model_json_schema()})
+    return bodies | {"NewJob": _one_of(Job, works), "Task": _one_of(Task, works)}
 
 
 def _body(name: str, work: Job | Task, payload: Schema) -> Schema:
-    """The body with one name and its payload, which is wanted if it has fields that are."""
+    """Return the body with one name and its payload, which is required if any of its fields is."""
     base = _BASE[type(work)].model_json_schema()
     field = _FIELD[type(work)]
-    wanted = any(each.is_required() for each in work.payload_model.model_fields.values())
+    needs_payload = any(each.is_required() for each in work.payload_model.model_fields.values())
     properties = {field: {"type": "string", "const": name}, "payload": payload}
-    required = [field, *(["payload"] if wanted else [])]
+    required = [field, *(["payload"] if needs_payload else [])]
     if isinstance(work, Job) and work.needs_campaign:
         campaign, _null = base["properties"]["campaign_id"]["anyOf"]
         properties["campaign_id"] = campaign
@@ -208,14 +209,14 @@ def _without_nul(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     found = {name: _without_nul(each) for name, each in schema.items()}
-    told = {"pattern", "const", "enum", "format"} & schema.keys()
-    if schema.get("type") == "string" and not told:
+    narrowed = {"pattern", "const", "enum", "format"} & schema.keys()
+    if schema.get("type") == "string" and not narrowed:
         found["pattern"] = _NO_NUL
     return found
 
 
 def _one_of(kind: type[Job | Task], works: Works) -> Schema:
-    """Any body of this kind, told apart by the name of the work."""
+    """Return the schema of any body of this kind; the name of the work says which one it is."""
     names = {name: ref(key) for key, (name, work) in works.items() if isinstance(work, kind)}
     mapping = {name: each["$ref"] for name, each in names.items()}
     return {

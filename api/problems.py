@@ -69,14 +69,14 @@ _KINDS: dict[type[BaseException], Kind] = {
 
 
 def kinds() -> dict[str, Kind]:
-    """Every type of problem that there can be, by its slug."""
+    """Return every type of problem that there can be, by its slug."""
     refusals = [Kind(each.status, each.slug, each.title) for each in Refusal.__subclasses__()]
     found = [*_KINDS.values(), _UNAVAILABLE, _UNEXPECTED, *refusals]
     return {each.slug: each for each in sorted(found)}
 
 
 def answer(error: Exception) -> Response[str]:
-    """The response that an error has. What nobody expected is logged with its traceback."""
+    """Return the response to an error. What nobody expected is logged with its traceback."""
     if isinstance(error, Refusal):
         kind = Kind(error.status, error.slug, error.title)
         return _problem(kind, str(error), error.problems, error.headers)
@@ -115,5 +115,6 @@ def _problem(
 
 
 def _short(text: str) -> str:
-    """Callers may name a field with two million characters; an answer need not repeat them."""
+    """Return text, shortened: callers may name a field with two million characters, which an answer
+    need not repeat."""
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"

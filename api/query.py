@@ -30,7 +30,7 @@ class ListQuery:
     cursor: str | None
 
     def matches(self, row: JobRequest) -> bool:
-        """Whether a job is of the type and queue asked for, and begins as is searched for."""
+        """Return whether a job is of the type and queue asked for, and begins with the search."""
         return (
             self.job_type in (None, row.job_type)
             and self.queue_name in (None, row.queue_name)
@@ -39,10 +39,11 @@ class ListQuery:
 
 
 def _begins(row: JobRequest, beginning: str) -> bool:
-    """Whether a job's id, its message, or its error begins so: with its kind, or its words."""
+    """Return whether a job's id, its message or its error begins so; an error with its kind, or
+    with its message."""
     error = row.error or {}
-    kind, words = str(error.get("kind", "")), str(error.get("message", ""))
-    texts = (row.id, row.result_message or "", f"{kind}: {words}", words)
+    kind, message = str(error.get("kind", "")), str(error.get("message", ""))
+    texts = (row.id, row.result_message or "", f"{kind}: {message}", message)
     return any(text.casefold().startswith(beginning) for text in texts)
 
 
@@ -61,7 +62,7 @@ def page_query(event: Mapping[str, Any]) -> PageQuery:
 
 
 def list_query(event: Mapping[str, Any]) -> ListQuery:
-    """What a request's query string asks for; raises InvalidQuery."""
+    """Return what a request's query string asks for; raises InvalidQuery."""
     given = _parameters(event, _LISTED)
     return ListQuery(
         organization_id=given.get("organization_id"),

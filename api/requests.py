@@ -1,4 +1,4 @@
-"""What a body must be to dispatch work: the fields, and who may fill them in how."""
+"""What a body must be to dispatch work: its fields, and what each caller may put in them."""
 
 import re
 from collections.abc import Mapping
@@ -39,12 +39,12 @@ class RetryData(BaseModel):
 
 
 def task_data(event: Mapping[str, Any]) -> TaskData:
-    """The task a request asks for; raises UnreadableBody, PayloadTooLarge, InvalidFields."""
+    """Return the task a request asks for; raises UnreadableBody, PayloadTooLarge, InvalidFields."""
     return _checked(TaskData, body.read_object(event))
 
 
 def job_data(event: Mapping[str, Any], caller: Caller) -> JobData:
-    """The job a request asks for; raises UnreadableBody, PayloadTooLarge, InvalidFields, and
+    """Return the job a request asks for; raises UnreadableBody, PayloadTooLarge, InvalidFields, and
     NotAllowed if it is for an organisation that the caller may not speak for."""
     fields = body.read_object(event)
     organization_id = caller.speaks_for(fields.get("organization_id"))
@@ -79,7 +79,7 @@ def _idempotency_key(event: Mapping[str, Any]) -> str | None:
 
 
 def retry_data(event: Mapping[str, Any]) -> RetryData:
-    """How a request wants a job done again, which may say nothing; raises UnreadableBody,
+    """Return how a request wants a job done again, which may have no body; raises UnreadableBody,
     PayloadTooLarge, InvalidFields."""
     return _checked(RetryData, body.read_optional_object(event))
 

@@ -13,7 +13,7 @@ def respond(
     *,
     content_type: str = "application/json",
 ) -> Response[str]:
-    """A response with a JSON body."""
+    """Return a response with a JSON body."""
     return Response(
         status_code=status,
         content_type=content_type,
@@ -22,14 +22,14 @@ def respond(
     )
 
 
-def nothing() -> Response[str]:
-    """The answer to what is done, when there is nothing to say of it."""
+def no_content() -> Response[str]:
+    """Return the response to what is done, when there is nothing to say of it."""
     return Response(status_code=204, headers={"Cache-Control": "no-store"}, body="")
 
 
 def size(value: Any) -> int:
-    """Bytes that a value takes in what Lambda returns: there a body is text in JSON, in which older
-    runtimes escape all that is not ASCII."""
+    """Return how many bytes a value takes in what Lambda returns: there a body is text in JSON, in
+    which older runtimes escape all that is not ASCII."""
     return len(json.dumps(_text(value)))
 
 

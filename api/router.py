@@ -16,17 +16,17 @@ from api.specification import Operation
 from runners.telemetry import logger
 from work import context
 
-Answer = Callable[..., Response[str]]
+Endpoint = Callable[..., Response[str]]
 
-OPEN = None  # to all, so that the answer is handed no caller and holds no data
+OPEN = None  # to all: the endpoint is handed no caller, and its response holds no data
 
 
 class Route(NamedTuple):
-    """What answers a method of a path, the least role that its caller must have, and what the
-    OpenAPI document says of it; None if that leaves it out."""
+    """What answers a method of a path, the lowest role that may call it, and what the OpenAPI
+    document says of it; None if that leaves it out."""
 
-    answer: Answer
-    least: Role | None
+    endpoint: Endpoint
+    role: Role | None
     operation: Operation | None = None
 
 
@@ -37,8 +37,8 @@ _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"
 
 
 def resolver(routes: Routes) -> APIGatewayHttpResolver:
-    """What finds a request's route, whose function gets the event, who is calling, and the names in
-    the path. Nobody else gets as far as the function.
+    """Return what finds a request's route, and calls its endpoint with the event, the caller and
+    the names in the path. A caller of too low a role never gets as far as the endpoint.
 
     A path refuses the methods it does not have with 405; any other path is 404.
     """
@@ -55,8 +55,8 @@ def resolver(routes: Routes) -> APIGatewayHttpResolver:
 
 @contextmanager
 def about(event: Mapping[str, Any]) -> Iterator[None]:
-    """All that is dispatched or logged inside carries the id of this request, and who made it once
-    that is known."""
+    """Give all that is dispatched or logged inside the id of this request, and its author once that
+    is known."""
     request_id = event["requestContext"]["requestId"]
     token = context.request_id.set(request_id)
     nobody_yet, nobody_known = context.author.set(None), access.asking.set(access.NOBODY)
@@ -71,7 +71,7 @@ def about(event: Mapping[str, Any]) -> Iterator[None]:
 
 
 def routable(event: Mapping[str, Any]) -> dict[str, Any]:
-    """The event with its path as routes have it: without the stage, and encoded in one way.
+    """Return the event with its path as routes have it: without the stage, and encoded in one way.
 
     A named stage is part of the path, unless a domain of its own maps it; Powertools always takes
     off its length. Encoded, for the names in a path may have characters that its routes don't know.
@@ -89,8 +89,8 @@ def routable(event: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _answering(app: APIGatewayHttpResolver, route: str, function: Answer) -> Answer:
-    """The function, answering whatever it raises, and logged."""
+def _answering(app: APIGatewayHttpResolver, route: str, function: Endpoint) -> Endpoint:
+    """Return the function so that whatever it raises is answered, and each request is logged."""
     route = route.translate(str.maketrans("<>", "{}"))
 
     @wraps(function)
@@ -110,24 +110,24 @@ def _answering(app: APIGatewayHttpResolver, route: str, function: Answer) -> Ans
     return answering
 
 
-def _admitting(route: Route) -> Answer:
-    """The route's function, for those who may."""
-    if route.least is OPEN:
-        return route.answer
-    least = route.least
+def _admitting(route: Route) -> Endpoint:
+    """Return the route's endpoint, for callers who may call it."""
+    if route.role is OPEN:
+        return route.endpoint
+    lowest = route.role
 
-    @wraps(route.answer)
+    @wraps(route.endpoint)
     def admit(event: Mapping[str, Any], **path: str) -> Response[str]:
         caller = access.caller(event)
         context.author.set(caller.author)
-        access.require(caller, least)
+        access.require(caller, lowest)
         access.asking.set(caller)
-        return route.answer(event, caller, **path)
+        return route.endpoint(event, caller, **path)
 
     return admit
 
 
-def _refusing(allowed: frozenset[str]) -> Answer:
+def _refusing(allowed: frozenset[str]) -> Endpoint:
     def refuse(_event: Mapping[str, Any], **_path: str) -> Response[str]:
         raise MethodNotAllowed(allowed)
 

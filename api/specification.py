@@ -18,7 +18,7 @@ ALWAYS = ("not-allowed", "unavailable", "unexpected")
 class Answer(NamedTuple):
     """What a request is answered with when it is done: the name of a schema, and headers."""
 
-    says: str
+    description: str
     schema: str | None = None
     headers: tuple[str, ...] = ()
     content_type: str = "application/json"
@@ -35,9 +35,9 @@ class Operation(NamedTuple):
     parameters: tuple[Schema, ...] = ()
 
 
-def _query(name: str, schema: Schema, says: str = "", *, required: bool = False) -> Schema:
+def _query(name: str, schema: Schema, description: str = "", *, required: bool = False) -> Schema:
     found = {"name": name, "in": "query", "schema": schema, "required": required}
-    return found | {"description": says} if says else found
+    return found | {"description": description} if description else found
 
 
 # In paths, by their names there.

@@ -36,7 +36,7 @@ class _Flaw:
 
 
 def parse(text: str) -> Any:
-    """The value of a JSON text; raises NotStrict."""
+    """Return the value of a JSON text; raises NotStrict."""
     _check_depth(text)
     try:
         value = _DECODER.decode(text)
@@ -49,7 +49,7 @@ def parse(text: str) -> Any:
 
 
 def _check_depth(text: str) -> None:
-    """Before the parser, which recurses as deep as its text tells it to."""
+    """Raise NotStrict for text that is too deep, before the parser recurses as deep as it is."""
     brackets = _OUTSIDE.sub("", text)
     if max(accumulate(map(_STEP.__getitem__, brackets)), default=0) <= DEPTH:
         return
@@ -63,7 +63,7 @@ def _check_depth(text: str) -> None:
 
 
 def _flaws(value: Any, path: str = "$") -> Iterator[tuple[str, str]]:
-    """What can't be taken in a parsed value, each with its JSON path. No deeper than DEPTH."""
+    """Yield what can't be taken in a parsed value, with its path. It is no deeper than DEPTH."""
     match value:
         case _Flaw():
             yield path, value.why

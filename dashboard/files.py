@@ -50,7 +50,7 @@ SECURITY = {
 _FOR_LONG = "public, max-age=31536000, immutable"
 _ASK_AGAIN = "no-cache"  # may be kept, but never used without asking
 
-# The modules keep to these two forms, so that joining them is a matter of exchanging words.
+# The modules keep to these two forms, so that joining them only takes replacing text.
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([a-z_]+)\.js";$', re.MULTILINE)
 # Lines of nothing else, for those who read the sources. A browser need not be sent them.
 _COMMENT = re.compile(r"^ *(?://[^\n]*|/\*\*.*?\*/)\n", re.MULTILINE | re.DOTALL)
@@ -67,26 +67,26 @@ class Asset:
     etag: str
 
     def headers(self, *, kept: bool) -> dict[str, str]:
-        """The headers it is served with; `kept` if its address changes whenever it does."""
+        """Return the headers it is served with; `kept` if its address changes whenever it does."""
         caching = {"Cache-Control": _FOR_LONG if kept else _ASK_AGAIN, "ETag": self.etag}
         return {**SECURITY, **caching, "Vary": "Accept-Encoding"}
 
 
 @cache
 def page() -> Asset:
-    """The page itself, which names the other files by their version."""
+    """Return the page itself, which names the other files by their version."""
     text = (_FOLDER / "index.html").read_text()
     return _asset(text.replace('"assets/', f'"assets/{version()}/'), ".html")
 
 
 def find(name: str) -> Asset | None:
-    """Another file, by its name."""
+    """Return another file by its name; None if there is none."""
     return _others().get(name)
 
 
 @cache
 def version() -> str:
-    """What the address of every file but the page begins with: changes when any of them does."""
+    """Return the version in the address of every file but the page; it changes with any of them."""
     digest = hashlib.sha256()
     for name, asset in sorted(_others().items()):
         digest.update(name.encode() + asset.body)
@@ -104,7 +104,7 @@ def _others() -> dict[str, Asset]:
 
 
 def _joined(module: str, seen: set[str]) -> Iterator[str]:
-    """A module after all that it imports, each once and in a scope of its own."""
+    """Yield a module after all that it imports, each once and in a scope of its own."""
     seen.add(module)
     source = (_FOLDER / f"{module}.js").read_text()
     for _, imported in _IMPORT.findall(source):

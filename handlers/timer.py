@@ -27,7 +27,7 @@ _LONGEST_SEND = 20 * clock.SECOND
 
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any] | None:
-    """Answer the delay queue's messages, or the minute."""
+    """Send the delay queue's messages on, or do the tick of this minute."""
     send = runners.sender()
     if send is None:
         raise RuntimeError("the runner that JOB_RUNNER names has no send(): nothing to time")
@@ -58,7 +58,7 @@ def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> di
 
 @metrics.log_metrics
 def tick(context: "LambdaContext", send: Send) -> None:
-    """Meet what is due, for as long as this invocation has."""
+    """Process what is due, for as long as this invocation has."""
     until = clock.now() + context.get_remaining_time_in_millis() - _MARGIN
     result = timer.tick(send, until=until, threads=_THREADS)
     metrics.add_metric("TimerLag", MetricUnit.Milliseconds, result.lag)

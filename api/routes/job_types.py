@@ -15,7 +15,7 @@ from work.definitions import Job, Task
 
 
 def get_job_types(_event: Mapping[str, Any], _caller: Caller) -> Response[str]:
-    """What can be dispatched."""
+    """List what can be dispatched."""
     listed = {
         "jobs": [
             _entry(name, job) | {"queue_name": job.queue_name, "needs_campaign": job.needs_campaign}
@@ -27,10 +27,10 @@ def get_job_types(_event: Mapping[str, Any], _caller: Caller) -> Response[str]:
 
 
 def _entry(name: str, work: Job | Task) -> dict[str, Any]:
-    words = inspect.getdoc(work.function) or ""
+    text = inspect.getdoc(work.function) or ""
     return {
         "name": name,
-        "description": " ".join(words.split("\n\n")[0].split()),
+        "description": " ".join(text.split("\n\n")[0].split()),
         "payload_schema": work.payload_model.model_json_schema(schema_generator=PayloadSchema),
         "retry": asdict(work.retry) if work.retry else None,
     }

@@ -12,7 +12,7 @@ from api import job_logs, requests, views
 from api.access import Caller
 from api.errors import InvalidQuery
 from api.query import list_query, page_query
-from api.responses import nothing, respond
+from api.responses import no_content, respond
 from errors import JobNotFound, PreconditionFailed, WrongState
 from runners import owner_actions
 from store import blobs, children, queries
@@ -32,7 +32,7 @@ def post_job(event: Event, caller: Caller) -> Response[str]:
 
 
 def list_jobs(event: Event, caller: Caller) -> Response[str]:
-    """An organisation's jobs, newest first."""
+    """List an organisation's jobs, newest first."""
     query = list_query(event)
     organization_id = caller.speaks_for(query.organization_id)
     if organization_id is None:
@@ -49,7 +49,7 @@ def list_jobs(event: Event, caller: Caller) -> Response[str]:
 
 
 def get_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:
-    """One job, with its payload and result."""
+    """Return one job, with its payload and result."""
     row = _job_of(caller, job_id)
     return respond(200, views.whole(row), views.retry_after(row))
 
@@ -81,9 +81,9 @@ def cancel_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:
 def retry_job(event: Event, caller: Caller, job_id: str) -> Response[str]:
     """Do a job again that failed or was cancelled, with another payload if one is given."""
     row = _job_of(caller, job_id)
-    wanted = requests.retry_data(event)
+    asked = requests.retry_data(event)
     with _unless_gone():
-        row = owner_actions.retry_again(row, runners.sender(), wanted.payload)
+        row = owner_actions.retry_again(row, runners.sender(), asked.payload)
     return respond(202, views.summary(row), views.retry_after(row))
 
 
@@ -104,7 +104,7 @@ def delete_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:
     row = _job_of(caller, job_id)
     with _unless_gone():
         owner_actions.delete(row)
-    return nothing()
+    return no_content()
 
 
 def _job_of(caller: Caller, job_id: str) -> JobRequest:
@@ -126,7 +126,7 @@ def _accepted(row: JobRequest, jobs_path: str) -> Response[str]:
 
 @contextmanager
 def _unless_gone() -> Iterator[None]:
-    """Deleted since it was read is not found, as it would have been a moment later."""
+    """Raise JobNotFound for a job that was deleted since it was read, as a moment later."""
     try:
         yield
     except PreconditionFailed as refused:

@@ -10,7 +10,7 @@ import runners
 from api import views
 from api.access import Caller
 from api.errors import InvalidFields, PathNotFound
-from api.responses import nothing, respond
+from api.responses import no_content, respond
 from runners import pausing
 from runners.registry import registry
 from runners.sending import require_sender
@@ -21,8 +21,8 @@ Event = Mapping[str, Any]
 
 
 def get_paused(_event: Event, caller: Caller) -> Response[str]:
-    """What is paused. A caller of one organisation sees what this stack itself has: the name of any
-    other queue may be for another organisation to know."""
+    """List what is paused. A caller of one organisation sees what this stack itself has: the name
+    of any other queue may be for another organisation to know."""
     ours = {job.queue_name for job in registry().jobs.values()}
     shown = [
         pause
@@ -44,7 +44,7 @@ def delete_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Respo
     checked = _checked_kind(kind, name)
     send = require_sender(runners.sender(), name, "is to be resumed")
     pausing.resume(checked, name, send)
-    return nothing()
+    return no_content()
 
 
 def _checked_kind(kind: str, name: str) -> Kind:

@@ -1,4 +1,4 @@
-"""Every route, said once: its endpoint, the least role of its caller, and its specification."""
+"""Every route, once: its endpoint, the lowest role that may call it, and its specification."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -30,17 +30,17 @@ Event = Mapping[str, Any]
 
 
 def get_openapi(_event: Event, _caller: Caller) -> Response[str]:
-    """This API, described for programs (OpenAPI 3.1)."""
+    """Describe this API for programs (OpenAPI 3.1)."""
     return respond(200, openapi.document(ROUTES))
 
 
 def get_docs(_event: Event, _caller: Caller) -> Response[str]:
-    """This API, described for people."""
+    """Describe this API for people."""
     return docs_page.page(openapi.document(ROUTES))
 
 
 def get_health(_event: Event) -> Response[str]:
-    """Whether this function runs. Open to all, so it tells nothing else."""
+    """Tell whether this function runs. Open to all, so it tells nothing else."""
     return respond(200, {"status": "ok"})
 
 

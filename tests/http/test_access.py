@@ -17,14 +17,14 @@ OURS = {"organization_id": "ours", "roles": "operator", "sub": "user-1"}
 
 @pytest.fixture(autouse=True)
 def tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The API takes tokens; `by_service` is for those tests that need the other mode too."""
+    """Let the API take tokens; `by_service` is for those tests that need the other mode too."""
     monkeypatch.setenv("EXTENSIONS", "sample_work")
     monkeypatch.setenv("ACCESS_MODE", "jwt")
     script.reset()
 
 
 def by_service(method: str, path: str, **parts: Any) -> Answer:
-    """The same request where callers sign theirs."""
+    """Make the same request where callers sign theirs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACCESS_MODE", "iam")
         forget()

@@ -32,7 +32,7 @@ def tokens(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ids(entry: Entry, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """A job of each organisation, in the state that the request is for."""
+    """Return a job of each organisation, in the state that the request is for."""
     script.job = lambda job, payload: 1 / 0
     monkeypatch.setenv("JOBS_SAME_PROCESS", "false" if entry.job == "queued" else "true")
     forget()
@@ -50,12 +50,12 @@ def job_of(organization_id: str, **fields: Any) -> str:
 
 
 def token(role: Any, organization_id: Any = "ours") -> dict[str, Any]:
-    """Claims as API Gateway passes them on."""
+    """Return claims as API Gateway passes them on."""
     return {"sub": "user-1", "roles": role, "organization_id": organization_id}
 
 
 def everything() -> list[dict[str, Any]]:
-    """Every row there is, and every task that ran."""
+    """Return every row there is, and every task that ran."""
     rows = sorted(JobRequest.scan(), key=lambda row: row.id)
     return [row.attribute_values for row in rows] + [{"tasks": len(script.tasks_run)}]
 

@@ -24,7 +24,7 @@ def samples(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def around(value: str) -> str:
-    """A body that is right but for the JSON text of one value in its payload."""
+    """Return a body that is right but for the JSON text of one value in its payload."""
     return (
         '{"job_type": "sample_once", "task_name": "sample_note", '
         f'"payload": {{"number": 1, "list": [0, {value}]}}}}'

@@ -23,7 +23,7 @@ NOBODYS = "0" * 32
 
 
 def dispatched(job_type: str = "sample_once", **fields: Any) -> str:
-    """The id of a new job."""
+    """Return the id of a new job."""
     answer = call("POST", "/jobs", body={"job_type": job_type, **fields})
     assert answer.status == 202, answer.text
     job_id: str = answer.json["id"]
@@ -35,7 +35,7 @@ def running(**fields: Any) -> JobRequest:
 
 
 def ended(status: Status, **fields: Any) -> str:
-    """The id of a job that is finished like this."""
+    """Return the id of a job that is finished like this."""
     row = running(**fields)
     verbs.checkpoint(row, Checkpoint({"at": 3}, 30, "three of ten"))
     if status is Status.SUCCEEDED:
@@ -50,7 +50,7 @@ def ended(status: Status, **fields: Any) -> str:
 
 
 def waiting(status: Status) -> str:
-    """The id of a job that nobody works on."""
+    """Return the id of a job that nobody works on."""
     if status is Status.SCHEDULED:
         return dispatched(delay=100)
     if status is Status.QUEUED:

@@ -53,7 +53,7 @@ def at(seconds: float, zone: timezone = UTC) -> str:
 
 
 def in_delay_queue() -> int:
-    """How many messages wait for their time."""
+    """Return how many messages wait for their time."""
     sqs = clients.client("sqs")
     [url] = sqs.list_queues()["QueueUrls"]
     name = "ApproximateNumberOfMessagesDelayed"

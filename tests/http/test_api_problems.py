@@ -39,7 +39,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Logged:
 
 @pytest.fixture
 def broken_lambda(monkeypatch: pytest.MonkeyPatch) -> FakeLambda:
-    """A worker that can't be invoked."""
+    """Return a worker that can't be invoked."""
     monkeypatch.setenv("JOB_RUNNER", "lambda-async")
     monkeypatch.setenv("WORKER_LAMBDA_FUNCTION_NAME", WORKER)
     monkeypatch.setenv("DELAY_QUEUE_URL", "https://queue.test/delay")
@@ -73,12 +73,12 @@ def test_a_task_that_did_not_leave_is_503_and_held_by_nothing(
 ) -> None:
     event = request("POST", "/tasks", body=TASK)
     answer = send(event)
-    told = problem(answer, 503, "not-sent")
+    refusal = problem(answer, 503, "not-sent")
     assert answer.headers["retry-after"] == "5"
-    assert "send it again" in told["detail"]
+    assert "send it again" in refusal["detail"]
     assert "arn:aws" not in answer.text
     [line] = logged.lines("went wrong")
-    assert line["request_id"] == told["request_id"] == event["requestContext"]["requestId"]
+    assert line["request_id"] == refusal["request_id"] == event["requestContext"]["requestId"]
     assert "SendFailed" in line["exception"]
 
 
@@ -156,11 +156,11 @@ def test_aws_out_of_order_is_503(
 ) -> None:
     FailingDynamoDB(failure)
     answer = call(method, path, **parts)
-    told = problem(answer, 503, "unavailable")
+    refusal = problem(answer, 503, "unavailable")
     assert answer.headers["retry-after"] == "5"
     assert "dynamodb" not in answer.text.lower()
     [line] = logged.lines("went wrong")
-    assert (line["status"], line["request_id"]) == (503, told["request_id"])
+    assert (line["status"], line["request_id"]) == (503, refusal["request_id"])
     assert script.jobs_run == []
 
 
@@ -181,12 +181,12 @@ def test_an_unexpected_error_is_500_and_its_traceback_is_in_the_log_alone(
     monkeypatch.setattr(queries, "read", broken)
     event = request("GET", "/jobs/" + "0" * 32)
     answer = send(event)
-    told = problem(answer, 500, "unexpected")
+    refusal = problem(answer, 500, "unexpected")
     assert "s3cret" not in answer.text
-    assert told["request_id"] == event["requestContext"]["requestId"]
+    assert refusal["request_id"] == event["requestContext"]["requestId"]
     [line] = logged.lines("went wrong")
     assert line["level"] == "ERROR"
-    assert line["request_id"] == told["request_id"]
+    assert line["request_id"] == refusal["request_id"]
     assert "Traceback" in line["exception"]
     assert "s3cret" in line["exception"]
     [answered] = logged.lines("answered")
@@ -228,8 +228,8 @@ def test_an_unknown_id_is_not_found(job_id: str) -> None:
     ],
 )
 def test_query_parameters_that_can_not_be_used(query: str, field: str, why: str) -> None:
-    told = problem(call("GET", "/jobs", query=query), 400, "invalid-query")
-    [error] = told["errors"]
+    refusal = problem(call("GET", "/jobs", query=query), 400, "invalid-query")
+    [error] = refusal["errors"]
     assert error["field"] == field
     assert why in error["why"]
 

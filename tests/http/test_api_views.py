@@ -27,7 +27,7 @@ def samples(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def calls(aws: None) -> Counter[str]:
-    """Every AWS request from the moment a test clears it, by operation."""
+    """Count every AWS request, by operation, from the moment a test clears it."""
     counted: Counter[str] = Counter()
     for service in ("dynamodb", "s3"):
         clients.client(service).meta.events.register(

@@ -25,7 +25,7 @@ def group(monkeypatch: pytest.MonkeyPatch, aws: None) -> None:
 
 
 def logged(row: JobRequest, message: str, after: float = 0, **fields: Any) -> None:
-    """A line of the worker about a job, so many seconds after its creation."""
+    """Log a line of the worker about a job, so many seconds after its creation."""
     line = {
         "level": "INFO",
         "message": message,

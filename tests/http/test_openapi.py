@@ -81,7 +81,7 @@ def operation(path: str, method: str) -> Any:
 
 
 def a_job(worker: FakeLambda, state: str) -> str:
-    """The id of a new job in this state."""
+    """Return the id of a new job in this state."""
     script.job = (lambda job, payload: 1 / 0) if state == "failed" else (lambda job, payload: {})
     job_id: str = call("POST", "/jobs", body={"job_type": "sample_once"}).json["id"]
     if state == "cancelled":
@@ -169,7 +169,7 @@ def test_what_is_paused_is_called_a_pause() -> None:
 
 
 def can_be_wrong(path: str, method: str) -> bool:
-    """Whether a request has any part that is not as it must be, if one tries."""
+    """Return whether a request has any part that is not as it must be, if one tries."""
     each = OPERATIONS[path, method]
     return "<" in path or bool(each.body or each.parameters)
 

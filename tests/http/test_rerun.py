@@ -26,7 +26,7 @@ LARGE = {"text": random.Random(0).randbytes(20_000).hex()}
 
 
 def job(worker: FakeLambda, **fields: Any) -> str:
-    """The id of a job that has been run."""
+    """Return the id of a job that has been run."""
     answer = call("POST", "/jobs", body=ASKED | fields)
     assert answer.status == 202, answer.text
     worker.deliver()

@@ -21,10 +21,10 @@ def found(search: str, **query: str) -> list[str]:
 def jobs(monkeypatch: pytest.MonkeyPatch) -> dict[str, JobRequest]:
     monkeypatch.setenv("EXTENSIONS", "sample_work")
     forget()
-    told = verbs.succeed(claimed(), {}, message="1,600 rows, 3 of them bad")
+    done = verbs.succeed(claimed(), {}, message="1,600 rows, 3 of them bad")
     error = {"kind": "MissingColumns", "message": "The file has no column cell", "traceback": ""}
     return {
-        "told": told,
+        "done": done,
         "failed": verbs.fail(claimed(), error),
         "silent": succeeded({}),
         "theirs": saved(organization_id="theirs"),
@@ -32,17 +32,17 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> dict[str, JobRequest]:
 
 
 def test_a_job_is_found_by_how_its_id_begins(jobs: dict[str, JobRequest]) -> None:
-    for name in ("told", "failed", "silent"):
+    for name in ("done", "failed", "silent"):
         own = jobs[name].id
         assert found(own[:12]) == found(own[:12].upper()) == found(own) == [own]
     assert found(jobs["theirs"].id[:12]) == []
-    assert found(jobs["told"].id[1:13]) == []
+    assert found(jobs["done"].id[1:13]) == []
 
 
 def test_a_job_is_found_by_how_its_message_or_its_error_begins(jobs: dict[str, JobRequest]) -> None:
-    assert found("1,600 ROWS") == [jobs["told"].id]
-    for words in ("missingcol", "MissingColumns: the file", "the file has"):
-        assert found(words) == found(words, status="failed") == [jobs["failed"].id]
+    assert found("1,600 ROWS") == [jobs["done"].id]
+    for text in ("missingcol", "MissingColumns: the file", "the file has"):
+        assert found(text) == found(text, status="failed") == [jobs["failed"].id]
     assert found("rows") == []
     assert found("the file", status="succeeded") == []
 
