@@ -1,7 +1,8 @@
 """What is counted about work, as CloudWatch metrics in the embedded format: a line on standard
 output, which costs no call.
 
-Only on Lambda: elsewhere nobody reads such lines.
+Only on Lambda: elsewhere nobody reads such lines. Which event counts as what is in telemetry.py,
+beside its wording; this is the format alone, which would make that file too long to read at once.
 """
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
@@ -13,8 +14,8 @@ _TIMES = frozenset({"QueueWait", "RunTime"})  # milliseconds; all others are cou
 
 
 def emit(kind: str, name: str, **values: int) -> None:
-    """One line of metrics about a job type or a task. `kind` is the dimension that has its `name`;
-    beside it there is only the service, for every dimension multiplies what metrics cost."""
+    """Print one line of metrics about a job type or a task. `kind` is the dimension that has its
+    `name`; beside it is only the service, for every dimension multiplies what metrics cost."""
     if not settings().on_lambda:
         return
     metrics = EphemeralMetrics(namespace=NAMESPACE)

@@ -5,7 +5,8 @@ Payloads are people's data: they are logged only where LOG_PAYLOADS asks for it,
 """
 
 import logging
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,7 +26,7 @@ logger = Logger()
 
 
 def adopt_standard_logging() -> None:
-    """Lines that work and libraries log through Python's own `logging` carry the same fields."""
+    """Give the same fields to what work and libraries log through Python's own `logging`."""
     for handler in logging.getLogger().handlers:
         ends_lines = isinstance(handler, logging.StreamHandler)
         handler.setFormatter(logger.registered_formatter if ends_lines else _Line())
@@ -43,7 +44,8 @@ class _Line(logging.Formatter):
 
 @contextmanager
 def about(message: Message) -> Iterator[None]:
-    """Every line logged inside carries which work it is about, those of the work's own code too."""
+    """Give every line logged inside the fields that say which work it is about, those of the work's
+    own code too."""
     fields: dict[str, Any] = {"request_id": message.request_id}
     if isinstance(message, JobMessage):
         fields |= {"job_id": message.id, "job_type": message.job_type}
@@ -59,7 +61,8 @@ def about(message: Message) -> Iterator[None]:
 
 @contextmanager
 def claimed(row: JobRequest) -> Iterator[None]:
-    """As `about`, once the row is ours. What it dispatches has the author that it has."""
+    """Give every line logged inside the fields of a claimed job, too. What the job dispatches has
+    the author that it has."""
     fields = {
         "attempt": row.attempt,
         "leg": row.legs,
@@ -69,7 +72,7 @@ def claimed(row: JobRequest) -> Iterator[None]:
     try:
         with _fields(fields):
             wait = (row.started_at or 0) - max(row.queued_at or 0, row.run_at or 0)
-            logger.info("claimed", extra={"queue_wait_ms": wait})
+            _log(logger.info, "claimed", queue_wait_ms=wait)
             metrics.emit("job_type", row.job_type, QueueWait=wait)
             yield
     finally:
@@ -86,38 +89,49 @@ def _fields(fields: dict[str, Any]) -> Iterator[None]:
         logger.thread_safe_remove_keys(fields)
 
 
+def _log(
+    write: Callable[..., None], text: str, error: BaseException | None = None, **fields: Any
+) -> None:
+    """Write a line whose `location` is the function that called this module."""
+    inside = (_log.__code__.co_filename, contextmanager.__code__.co_filename)
+    caller, level = sys._getframe(1), 3  # above Powertools and this function
+    while caller.f_back is not None and caller.f_code.co_filename in inside:
+        caller, level = caller.f_back, level + 1
+    write(text, exc_info=error, stacklevel=level, extra=fields)
+
+
 def given(payload: BaseModel) -> None:
-    """What the work is called with, where that is asked for. A SecretStr stays one."""
+    """Log what the work is called with, where that is asked for. A SecretStr stays one."""
     if settings().log_payloads:
-        logger.info("payload", extra={"payload": payload.model_dump(mode="json")})
+        _log(logger.info, "payload", payload=payload.model_dump(mode="json"))
 
 
 # --- a job on its way -----------------------------------------------------------------------------
 
 
 def accepted(row: JobRequest) -> None:
-    """A job was saved, for the request whose id this line carries."""
-    logger.info("accepted", extra=_whose(row) | who())
+    """Log that a job was saved, for the request whose id this line carries."""
+    _log(logger.info, "accepted", **_whose(row) | who())
 
 
 def not_claimed(why: Exception) -> None:
-    """A second message about the same job, most likely: only one can claim."""
-    logger.info("not claimed", extra={"why": str(why)})
+    """Log a claim that was refused: most likely another message about the job had claimed it."""
+    _log(logger.info, "not claimed", why=str(why))
 
 
 def moved(why: Exception) -> None:
-    """Somebody else has changed the row since it was read, and sees to it."""
-    logger.info("moved meanwhile", extra={"why": str(why)})
+    """Log that somebody else has changed the row since it was read, and sees to it."""
+    _log(logger.info, "moved meanwhile", why=str(why))
 
 
 def not_sent(why: Exception) -> None:
-    """A message did not leave; its job is due, and is sent again."""
-    logger.warning("not sent, stays due", extra={"why": str(why)})
+    """Log that a message did not leave; its job is due, and is sent again."""
+    _log(logger.warning, "not sent, stays due", why=str(why))
 
 
 def left_for_later(why: Exception) -> None:
-    """This code does not know the job, or the message; another deploy does."""
-    logger.warning("left for later", extra={"why": str(why)})
+    """Log that this code does not know the job, or the message; another deploy does."""
+    _log(logger.warning, "left for later", why=str(why))
 
 
 def released(row: JobRequest) -> None:
@@ -125,49 +139,48 @@ def released(row: JobRequest) -> None:
     if row.status is Status.CANCELLED:
         cancelled(row)
     else:
-        logger.info("released", extra={"status": str(row.status)})
+        _log(logger.info, "released", status=str(row.status))
 
 
 def left_due(row: JobRequest, why: Exception) -> None:
-    """The message did not leave; the timer will send it."""
-    logger.warning("not sent, stays due", extra=_whose(row) | {"why": str(why)})
+    """Log that no message left about this job; the timer will send one."""
+    _log(logger.warning, "not sent, stays due", **_whose(row), why=str(why))
 
 
 def parked(row: JobRequest, pause: Pause) -> None:
     """Log that a job which could run is parked, and under which pause."""
-    paused = {"paused": f"{pause.kind} {pause.name}"}
-    logger.info("held back", extra=_whose(row) | paused)
+    _log(logger.info, "held back", **_whose(row), paused=f"{pause.kind} {pause.name}")
 
 
 def leg_over(row: JobRequest) -> None:
-    """The invocation ends here; the job goes on in another, unless it was cancelled or paused."""
+    """Log that a leg is over; the job goes on in another, unless it was cancelled or paused."""
     if row.status is Status.CANCELLED:
         cancelled(row)
     else:
-        logger.info("leg over", extra={"progress": row.progress, "status": str(row.status)})
+        _log(logger.info, "leg over", progress=row.progress, status=str(row.status))
 
 
 # --- how its attempts end -------------------------------------------------------------------------
 
 
 def succeeded(row: JobRequest) -> None:
-    """A job has its result."""
-    logger.info("succeeded", extra={"run_ms": _run_time(row)})
+    """Log and count a job that has its result."""
+    _log(logger.info, "succeeded", run_ms=_run_time(row))
     _ended(row, Succeeded=1)
 
 
 def cancelled(row: JobRequest) -> None:
-    """A running job did as its owner had asked."""
-    logger.info("cancelled", extra={"run_ms": _run_time(row)})
+    """Log and count a running job that stopped, as its owner had asked."""
+    _log(logger.info, "cancelled", run_ms=_run_time(row))
     _ended(row, Cancelled=1)
 
 
 def attempt_failed(row: JobRequest, error: BaseException) -> None:
-    """An attempt ended in an error: the job's, or one that another attempt follows."""
+    """Log and count an attempt that ended in an error, whether another follows or not."""
     if row.status is Status.CANCELLED:
         cancelled(row)
     elif row.status is Status.FAILED:
-        logger.error("failed", exc_info=error, extra={"run_ms": _run_time(row)})
+        _log(logger.error, "failed", error, run_ms=_run_time(row))
         _ended(row, Failed=1)
     else:
         _will_retry(error, ((row.run_at or 0) - clock.now()) / clock.SECOND)
@@ -175,83 +188,83 @@ def attempt_failed(row: JobRequest, error: BaseException) -> None:
 
 
 def claim_lost(why: BaseException) -> None:
-    """Someone else has moved the row on: whatever this invocation found out is void."""
-    logger.warning("claim lost, outcome dropped", extra={"why": str(why)})
+    """Log that someone else has moved the row on: what this invocation found out is void."""
+    _log(logger.warning, "claim lost, outcome dropped", why=str(why))
 
 
 def settled(row: JobRequest, why: Exception) -> None:
-    """A job whose worker can't say how it ended, or that no worker took in time, has got its next
-    attempt, or its outcome."""
+    """Log and count the outcome, or the next attempt, of a job whose worker can't say how it ended,
+    or that no worker took in time."""
     write = logger.error if row.status is Status.FAILED else logger.warning
-    write("settled", extra=_whose(row) | {"why": str(why)})
+    _log(write, "settled", **_whose(row), why=str(why))
     counts = {Status.FAILED: "Failed", Status.CANCELLED: "Cancelled"}
     rescued = {"Rescued": 1} if isinstance(why, Interrupted) else {}
     metrics.emit("job_type", row.job_type, **{counts.get(row.status, "Retried"): 1}, **rescued)
 
 
 def not_settled(state: str) -> None:
-    """A failure record of a message that no longer has the job: it says nothing about it now."""
-    logger.info("failure record ignored", extra={"job_is": state})
+    """Log a failure record that is ignored: its message does not have the job any more."""
+    _log(logger.info, "failure record ignored", job_is=state)
 
 
 def crashed(error: BaseException) -> None:
-    """Our own machinery failed under a job or task: its row, if any, stays due."""
-    logger.error("crashed", exc_info=error)
+    """Log that our own machinery failed under a job or task: its row, if any, stays due."""
+    _log(logger.error, "crashed", error)
 
 
 # --- what its owner does --------------------------------------------------------------------------
 
 
 def cancelled_by_owner(row: JobRequest) -> None:
-    """A job was cancelled, or asked to stop, by a person or a service."""
-    logger.info("cancel", extra=_whose(row) | who())
+    """Log that a person or a service has cancelled a job, or asked it to stop."""
+    _log(logger.info, "cancel", **_whose(row) | who())
     if row.status is Status.CANCELLED:
         metrics.emit("job_type", row.job_type, Cancelled=1)
 
 
 def queued_again(row: JobRequest) -> None:
-    """A finished job is to be done again."""
-    logger.info("queued again", extra=_whose(row) | who())
+    """Log that a finished job is to be done again."""
+    _log(logger.info, "queued again", **_whose(row) | who())
 
 
 def deleted(row: JobRequest) -> None:
-    """A finished job was forgotten."""
-    logger.info("deleted", extra=_whose(row) | who())
+    """Log that a finished job was deleted."""
+    _log(logger.info, "deleted", **_whose(row) | who())
 
 
 def pause_changed(pause: Pause) -> None:
     """Log that a job type or a queue was paused or resumed."""
-    logger.info(str(pause.state), extra={str(pause.kind): pause.name} | who())
+    _log(logger.info, str(pause.state), **{str(pause.kind): pause.name} | who())
 
 
 # --- tasks ----------------------------------------------------------------------------------------
 
 
 def task_done(message: TaskMessage) -> None:
-    """A task returned."""
-    logger.info("task done", extra={"task_name": message.name})
+    """Log and count a task that returned."""
+    _log(logger.info, "task done", task_name=message.name)
     metrics.emit("task_name", message.name, Succeeded=1)
 
 
 def task_failed(message: TaskMessage, error: BaseException) -> None:
-    """A task failed and will not run again. There is no row: this line is its record."""
-    logger.error("task failed", exc_info=error)
+    """Log and count a task that failed for good. There is no row: this line is its record."""
+    _log(logger.error, "task failed", error)
     metrics.emit("task_name", message.name, Failed=1)
 
 
 def task_in_doubt(error: BaseException) -> None:
-    """A task may have been sent or not, and is not sent again. This line is its record."""
-    logger.error("task may have been sent or not", exc_info=error)
+    """Log a task that may have been sent or not, and is not sent again: its only record."""
+    _log(logger.error, "task may have been sent or not", error)
 
 
 def task_will_retry(message: TaskMessage, error: BaseException, delay: float) -> None:
-    """A task failed and was sent again."""
+    """Log and count a task that failed and was sent again."""
     _will_retry(error, delay)
     metrics.emit("task_name", message.name, Retried=1)
 
 
 def _will_retry(error: BaseException, delay: float) -> None:
-    logger.warning("attempt failed, will retry", exc_info=error, extra={"delay_s": round(delay, 1)})
+    _log(logger.warning, "attempt failed, will retry", error, delay_s=round(delay, 1))
 
 
 def who() -> dict[str, Any]:
@@ -265,7 +278,8 @@ def who() -> dict[str, Any]:
 
 
 def _whose(row: JobRequest) -> dict[str, Any]:
-    """Of a line outside the job's own invocation. It keeps the request_id of whoever acts."""
+    """Return the fields of a line outside the job's own invocation, which keeps the request_id of
+    whoever acts."""
     return {
         "job_id": row.id,
         "job_type": row.job_type,
@@ -281,5 +295,5 @@ def _ended(row: JobRequest, **counts: int) -> None:
 
 
 def _run_time(row: JobRequest) -> int:
-    """Of the attempt that ended the job, over all its legs."""
+    """Return how long the attempt that ended the job took, over all its legs."""
     return (row.finished_at or 0) - (row.attempt_started_at or row.started_at or 0)

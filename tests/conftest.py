@@ -18,6 +18,7 @@ pytest_plugins = [
     "fake_account",
     "jobs_command",
     "log_lines",
+    "telemetry_lines",
     "local_stack",
     "browser",
 ]

@@ -1,0 +1,72 @@
+"""The `location` of a log line is who says it, not the helper that has the wording."""
+
+import ast
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import runners
+from bench import Bench
+from runners import owner_actions, telemetry
+from sample_work import script
+from telemetry_lines import logged
+
+
+def locations(stream: io.StringIO) -> dict[str, str]:
+    """Which function each line names, by the line's message."""
+    return {line["message"]: line["location"].split(":")[0] for line in logged(stream)}
+
+
+def fails(job: Any, payload: object) -> None:
+    raise ValueError("no luck")
+
+
+def test_a_line_names_the_function_that_said_it(bench: Bench, lines: io.StringIO) -> None:
+    script.job = fails
+    row = bench.run(bench.dispatch())
+    owner_actions.cancel(row)
+    said = locations(lines)
+    assert said["accepted"] == "accept_job"
+    assert said["claimed"] == "run_job"  # through a context manager
+    assert said["cancel"] == "cancel"
+
+
+def test_no_line_names_the_file_that_has_the_wording(
+    bench: Bench, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKS_SYNC", "true")
+    script.job = fails
+    row = bench.dispatch()
+    for _ in range(3):
+        bench.advance(120)
+        row = bench.run(row)  # tried again, tried again, failed
+    bench.run(row)  # not claimed
+    owner_actions.retry_again(row, bench.send)
+    script.job = lambda job, payload: owner_actions.cancel(bench.read(job.id))
+    bench.run(row)
+    runners.dispatch_task("sample_note", {})
+    bench.tick()
+    source = ast.parse(Path(telemetry.__file__).read_text())
+    own = {node.name for node in ast.walk(source) if isinstance(node, ast.FunctionDef)}
+    said = locations(lines)
+    assert {"failed", "cancelled", "not claimed", "queued again", "cancel", "task done"} <= set(
+        said
+    )
+    assert {text: name for text, name in said.items() if name in own | {"__enter__"}} == {}
+
+
+@pytest.mark.parametrize(
+    "say",
+    [
+        lambda: telemetry.crashed(ValueError("no luck")),
+        lambda: telemetry.moved(ValueError("no luck")),
+        lambda: telemetry.not_settled("gone"),
+    ],
+)
+def test_it_is_the_very_line_that_said_it(lines: io.StringIO, say: Callable[[], None]) -> None:
+    say()
+    (line,) = logged(lines)
+    assert line["location"] == f"<lambda>:{say.__code__.co_firstlineno}"
