@@ -22,7 +22,7 @@ class Role(IntEnum):
     SERVICE = 4  # a program of ours: names the organisation in each request, sends tasks, pauses
 
 
-# As the roles claim of a token spells them. No other word there is one.
+# Roles as a token's roles claim spells them; any other word there is no role.
 ROLES = {role.name.lower(): role for role in Role}
 
 _SAM_LOCAL = "sam local"  # has no authorizer, and so nobody's name
@@ -72,7 +72,7 @@ class Caller:
 
 
 NOBODY = Caller(Role.VIEWER)
-# Who is asking in this request, for what shows a job: it holds back what the caller may not see.
+# The caller of this request, for what shows a job: it leaves out what the caller may not see.
 asking: ContextVar[Caller] = ContextVar("asking", default=NOBODY)
 
 
@@ -99,7 +99,7 @@ def require(caller: Caller, least: Role) -> None:
 
 
 # A task carries no organisation: whose text or webhook it sends is only a field of its payload. A
-# pause holds back the jobs of every organisation. What a customer's own user may ask for is a job.
+# pause parks the jobs of every organisation. What a customer's own user may ask for is a job.
 _ONLY_FOR = {
     Role.READER: "only readers, operators and services may do this",
     Role.OPERATOR: "only operators and services may do this",

@@ -15,7 +15,7 @@ def logs_url(row: JobRequest) -> str | None:
     group, region = settings().worker_log_group, settings().region
     if group is None or region is None or settings().has_local_aws:  # which has no console
         return None
-    # Once it is over nothing is logged about it, but for a delivery that comes late.
+    # Once the job is over, only a late delivery logs about it.
     end = (row.finished_at or clock.now()) + clock.HOUR
     detail = (
         f"~(end~'{_escaped(clock.iso(end))}~start~'{_escaped(clock.iso(row.created_at))}"

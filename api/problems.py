@@ -44,7 +44,7 @@ _OURS = {
 
 _MOVED = Kind(409, "moved-meanwhile", "The job has moved meanwhile")
 _PAYLOAD_GONE = Kind(409, "payload-gone", "The job's payload is no longer kept")
-# What the error says of itself is meant for the log.
+# Details for callers, where the error's own message is meant for the log.
 _IN_OTHER_WORDS = {
     _MOVED: "it moved while this was being done, which was not; look at it again",
     _PAYLOAD_GONE: "its payload is gone from the bucket: retry it with one, or dispatch a new job",

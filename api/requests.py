@@ -17,7 +17,7 @@ _M = TypeVar("_M", bound=BaseModel)
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])+)"')  # RFC 9651
 
-# What a job has in common with one that does the same again.
+# The fields that a job shares with one that does the same again.
 _SAME = ("job_type", "organization_id", "campaign_id", "queue_name")
 
 

@@ -32,7 +32,7 @@ class Route(NamedTuple):
 
 Routes = Mapping[str, Mapping[str, Route]]  # by path, then by method
 
-# Those that API Gateway's ANY lets through.
+# The methods that API Gateway's ANY lets through.
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 
 

@@ -11,7 +11,7 @@ BODY_PROBLEMS = ("unreadable-body", "form-body", "too-large", "invalid-request")
 JOB_PROBLEMS = ("job-not-found",)
 MOVE_PROBLEMS = (*JOB_PROBLEMS, "wrong-state", "moved-meanwhile")
 DISPATCH_PROBLEMS = ("unknown-job-type", "invalid-payload", "not-fully-capable")
-# Of every request that has a caller.
+# Problems of every request that has a caller.
 ALWAYS = ("not-allowed", "unavailable", "unexpected")
 
 
@@ -40,7 +40,7 @@ def _query(name: str, schema: Schema, description: str = "", *, required: bool =
     return found | {"description": description} if description else found
 
 
-# In paths, by their names there.
+# Parameters in paths, by their names there.
 PATH_PARAMETERS: dict[str, Schema] = {"job_id": ID, "kind": KIND, "name": NAME}
 
 HEADERS: dict[str, Schema] = {

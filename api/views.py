@@ -190,7 +190,7 @@ SUMMARY: Fields[JobRequest] = {
     ),
 }
 
-# The error of an attempt that another one followed.
+# An earlier error: that of an attempt that another one followed.
 _EARLIER: Fields[dict[str, Any]] = {
     "attempt": Field(NUMBER, lambda error: error.get("attempt")),
     "at": Field(TIME, lambda error: _time(error.get("at"))),
@@ -198,7 +198,7 @@ _EARLIER: Fields[dict[str, Any]] = {
     "message": Field(TEXT, lambda error: error.get("message")),
 }
 
-# What a whole job has beside its summary.
+# The fields of a whole job that its summary does not have.
 WHOLE: Fields[_WholeJob] = {
     "earlier_errors": Field(
         {

@@ -22,8 +22,8 @@ _TYPES = {
     ".svg": "image/svg+xml",
 }
 
-# What the page may do: run its own script, talk to its own origin. What jobs carry is never HTML,
-# and should that ever be got wrong, trusted types refuse it.
+# The page may run its own script and talk to its own origin. It never takes what jobs carry for
+# HTML; should it ever, by a mistake, trusted types refuse that.
 _POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -52,7 +52,7 @@ _ASK_AGAIN = "no-cache"  # may be kept, but never used without asking
 
 # The modules keep to these two forms, so that joining them only takes replacing text.
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([a-z_]+)\.js";$', re.MULTILINE)
-# Lines of nothing else, for those who read the sources. A browser need not be sent them.
+# Lines that are only comments: for readers of the sources, not for browsers.
 _COMMENT = re.compile(r"^ *(?://[^\n]*|/\*\*.*?\*/)\n", re.MULTILINE | re.DOTALL)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
 

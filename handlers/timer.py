@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
 metrics = Metrics(namespace=NAMESPACE)
-# Time kept back from a tick's end, for the write and the send that it may be in the middle of.
+# Time reserved at the end of a tick, for the write and the send that it may be in the middle of.
 _MARGIN = 5 * clock.SECOND
 # Each row costs a read, a write and an Invoke, which is mostly waiting.
 _THREADS = 8
-# Longer than a send can take that hangs: nothing is begun with less left than this.
+# Longer than the longest send, one that hangs: no send begins with less time left than this.
 _LONGEST_SEND = 20 * clock.SECOND
 
 

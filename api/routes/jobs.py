@@ -21,7 +21,7 @@ from work import context
 
 Event = Mapping[str, Any]
 
-# What every id looks like: anything else is known to name no job without looking.
+# Every id looks like this: anything else names no job, which needs no read.
 _ID = re.compile(r"[0-9a-f]{32}")
 
 

@@ -26,7 +26,7 @@ from api.specification import (
 
 Event = Mapping[str, Any]
 
-# The endpoints about the API itself, which two of them read from the table: hence in its file.
+# The endpoints about the API itself are in this file, since two of them read the table.
 
 
 def get_openapi(_event: Event, _caller: Caller) -> Response[str]:
