@@ -18,7 +18,7 @@ import clock
 import names
 from store.job_request import JobRequest
 
-# However far ahead work is scheduled, or waits: its payload must outlive it in the bucket.
+# The longest that work may be scheduled ahead, or wait: the bucket keeps its payload for longer.
 LONGEST_WAIT = 30 * 24 * 60 * 60.0  # seconds
 
 
@@ -29,7 +29,7 @@ def _not_dots(name: str) -> str:
 
 
 def _not_a_number(value: Any) -> Any:
-    """Seconds since 1970 have no zone, but pydantic would take them, even as text."""
+    """Refuse seconds since 1970, which have no zone: pydantic would take them, even as text."""
     number = isinstance(value, int | float)
     if number or (isinstance(value, str) and not re.match(r"\d{4}-", value)):
         raise ValueError("must be a time with its zone, such as 2026-05-04T09:30:00+02:00")
@@ -86,7 +86,7 @@ class JobData(BaseModel):
         return self
 
     def starts_at(self) -> int:
-        """When it may start, in milliseconds since 1970."""
+        """Return when it may start, in milliseconds since 1970."""
         if self.run_at is not None:
             return int(self.run_at.timestamp() * clock.SECOND)
         return clock.now() + int((self.delay or 0) * clock.SECOND)
@@ -97,10 +97,10 @@ class JobRunner(Protocol):
     """What the module that JOB_RUNNER names exports. Callers never know which one it is."""
 
     def fully_configured(self) -> bool:
-        """Whether this runner has all it needs. May raise an error that says what is missing."""
+        """Return whether this runner has all it needs; an error may say what is missing."""
 
     def dispatch_job(self, job_data: JobData) -> JobRequest:
-        """Save the job, then send it. Returns the saved row: a job that could not be sent now is
+        """Save the job, then send it; return the saved row. A job that could not be sent now is
         due, and is sent later. Raises UnknownJobType, InvalidPayload."""
 
     def dispatch_task(self, task_name: str, payload: Any) -> None:

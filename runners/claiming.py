@@ -1,4 +1,4 @@
-"""How an invocation takes a job: by a claim that holds for one alone, or not at all."""
+"""How an invocation claims a job: at most one invocation has it at a time."""
 
 from dataclasses import dataclass
 
@@ -26,18 +26,18 @@ class Invocation:
 
     @property
     def may_begin_until(self) -> int:
-        """Until when work is tried to be begun. To be killed while trying would leave a failure
-        record, as if the work had failed."""
+        """Return the end of the time for attempts to begin work. An invocation that is killed in
+        such an attempt would leave a failure record, as if the work had failed."""
         return self.deadline - min(2 * _TIME_TO_RETURN, self._length // 2)
 
     @property
     def may_give_back_until(self) -> int:
-        """Until when work that was not begun is tried to be given back."""
+        """Return the end of the time for attempts to give back work that was not begun."""
         return self.deadline - min(_TIME_TO_RETURN, self._length // 4)
 
     @property
     def is_young(self) -> bool:
-        """Whether half of its time is left: a function is not called in what AWS left of it."""
+        """Return whether half of the time is left: with less, a function is not called."""
         return self.deadline - clock.now() >= self._length // 2
 
     @property
@@ -46,12 +46,12 @@ class Invocation:
 
 
 def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> JobRequest | None:
-    """Return the message's job, ours alone; None if it is not to be run now.
+    """Claim the message's job for this invocation alone; return None if it is not to be run now.
 
-    Whatever prevents the claim, this returns: the job is due. An event that failed here would leave
+    This returns whatever prevents the claim: the job is due. An event that failed here would leave
     a failure record, and that record could be about the claim of another delivery of this message.
     """
-    token = new_id()  # the same for each try: a claim that landed unheard is ours all the same
+    token = new_id()  # the same for each try: a claim whose answer was lost is ours too
 
     def try_once() -> JobRequest | None:
         if pausing.park_if_paused(message):
@@ -95,7 +95,7 @@ def _give_back(message: JobMessage, token: str, invocation: Invocation) -> None:
 
 
 def _delay_again(row: JobRequest | None, send: Send | None) -> None:
-    """A message that came before its job's time is sent again, for then. One that was refused for
-    another reason is not: its job is due."""
+    """Send a message again that came before its job's time, for then. One that was refused for
+    another reason is not sent again: its job is due."""
     if row is not None and row.early:
         send_or_leave_due(row, send, row.early / clock.SECOND)

@@ -1,4 +1,4 @@
-"""What a due row wants, by its status as it is now: it is moved or removed, whatever that is."""
+"""What is done about one due row, by its status as it is now: it is always moved or removed."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -16,8 +16,8 @@ from store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from store.queries import read
 from work.definitions import DAY_IN_SECONDS
 
-LONGEST_GAP = clock.HOUR  # between two looks at a row that was sent and stays unclaimed
-# At the soonest a row's turn comes now, even if the time by which it was to start is over.
+LONGEST_GAP = clock.HOUR  # between two looks at a row that was sent and is not claimed yet
+# A row's turn comes no sooner than this from now, even if its time to start is over.
 _SOONEST_TURN = 10 * clock.MINUTE
 
 
@@ -37,14 +37,14 @@ class Disposition(StrEnum):
     MOVED = "moved"  # changed between the index and us, by whoever has it
 
 
-def meet(
+def process_due_row(
     key: JobRequest, send: Send, has_room: Callable[[bool], bool], *, until: int, ahead: int = 0
 ) -> Disposition:
-    """Do what a row wants that is due by `until`; `ahead` is how much later than now that is, of a
-    row that only waits to be sent.
+    """Read a row that is due by `until`, do what its status asks for, and return what was done.
 
-    `has_room` is asked before it is sent, and told whether it is sent whatever the answer. Raises
-    PreconditionFailed if somebody moves it meanwhile, and SendFailed, when it is due again.
+    For a row that only waits to be sent, `until` is `ahead` later than now. `has_room` is asked
+    before a row is sent, and told whether the row is sent whatever the answer. Raises
+    PreconditionFailed if somebody moves the row meanwhile, and SendFailed: then it is due again.
     """
     row = read(key.id)
     running = row is not None and row.status is Status.RUNNING
@@ -58,11 +58,11 @@ def meet(
     if row.early > verbs.CLAIM_TOLERANCE:
         verbs.postpone(row, (row.run_at or 0) + ahead, Lane.PROMPT)
         return Disposition.EARLY
-    if _too_late(row):
+    if _is_too_late(row):
         return _expire(row, NeverStarted(_start_within(row)))
-    if _forgotten(row):
+    if _is_removed_type(row):
         return _expire(row, JobTypeRemoved(row.job_type, LONGEST_WAIT / DAY_IN_SECONDS))
-    if _of_newer_code(row):
+    if _is_of_newer_code(row):
         verbs.postpone(row, _next_check_at(row) + ahead, Lane.PARKED)
         return Disposition.UNKNOWN
     if paused := pauses.current().on(row):
@@ -97,26 +97,28 @@ def _expire(row: JobRequest, late: JobRunnersError) -> Disposition:
     return Disposition.EXPIRED
 
 
-def _too_late(row: JobRequest) -> bool:
-    """Only until it has started for the first time."""
+def _is_too_late(row: JobRequest) -> bool:
+    """Return whether it has never started, and its time to start is over."""
     never_started = row.legs == 0 and row.status in (Status.QUEUED, Status.SCHEDULED)
     return never_started and clock.now() > _should_start_by(row)
 
 
-def _forgotten(row: JobRequest) -> bool:
-    """It had begun, and no deploy has known its type for as long as anything may wait."""
+def _is_removed_type(row: JobRequest) -> bool:
+    """Return whether it had begun and no deploy has known its type for as long as jobs may wait."""
     since = row.updated_at or row.created_at
     return row.job_type not in registry().jobs and clock.now() - since > LONGEST_WAIT * clock.SECOND
 
 
-def _of_newer_code(row: JobRequest) -> bool:
-    """No worker of this deploy could claim it: it would only take the place of one that can be."""
+def _is_of_newer_code(row: JobRequest) -> bool:
+    """Return whether no worker of this deploy could claim it: its message would only take the place
+    of one for a job that can be claimed."""
     return row.job_type not in registry().jobs or row.row_version > ROW_VERSION
 
 
 def _is_first_send(row: JobRequest) -> bool:
-    """Whether the timer is what starts it, or what makes sure that it goes on: whatever backlog
-    there is, it goes now. A row in this lane may be of an older version, and sent before."""
+    """Return whether the timer sends it for the first time, and not to make sure of an earlier
+    message: then it is sent now, however large the backlog is. A row in this lane may be of an
+    older version, and sent before."""
     lane = (row.due_shard or "").rstrip("0123456789")
     return lane == Lane.PROMPT and (row.due_at or 0) <= row.could_run_at + conditional_write.GRACE
 
@@ -131,14 +133,14 @@ def _should_start_by(row: JobRequest) -> int:
 
 
 def _next_check_at(row: JobRequest) -> int:
-    """Twice as far from when it could first run as now, so looks double: a row that is never
-    claimed costs in proportion to its jobs, not to the minutes it waits."""
+    """Return when to look at it again. The time between two looks doubles, so that rows that are
+    never claimed cost in proportion to their number, not to the minutes they wait."""
     age = clock.now() - row.could_run_at
     return clock.now() + min(max(age, conditional_write.GRACE), LONGEST_GAP)
 
 
 def _turn(row: JobRequest) -> int:
-    """Its place in the line of those to be sent again: who should start sooner is sent sooner. It
-    is when the timer looks at the latest, too."""
+    """Return its place among those to be sent again, as a time: who should start sooner is sent
+    sooner. The timer looks at it then at the latest."""
     soonest, latest = clock.now() + _SOONEST_TURN, clock.now() + clock.DAY
     return min(max(_should_start_by(row), soonest), latest)

@@ -1,4 +1,5 @@
-"""What Lambda gave up on, settled: a job gets its outcome or its next attempt, so does a task."""
+"""What is done about a failure record, of an event that Lambda gave up on: its job or task gets its
+outcome or its next attempt."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -72,7 +73,7 @@ def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
 
 
 def _never_ran(record: Mapping[str, Any]) -> bool:
-    """Whether no function was called: a worker of an older deploy did not know the task, the
+    """Return whether no function was called: a worker of an older deploy did not know the task, the
     worker of this one could not be loaded, or the event grew too old in Lambda's queue."""
     context = record.get("requestContext")
     context = context if isinstance(context, Mapping) else {}
@@ -90,7 +91,7 @@ def _response(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _how(record: Mapping[str, Any]) -> str:
-    """What Lambda says of the end, in words a person can use."""
+    """Return what Lambda says of how it ended, in words a person can use."""
     message = _response(record).get("errorMessage")
     if message:
         return str(message).strip()[:300]

@@ -24,7 +24,8 @@ _LONGEST_PAUSE = 1.0  # seconds between them
 
 
 def fully_configured() -> bool:
-    """Whether the worker, the delay queue and the tables are named; the error says which is not."""
+    """Return whether the worker, the delay queue and the tables are named; the error says which is
+    not."""
     function = _worker_function()
     # arn:aws:lambda:region:account:function:name:alias, or name:alias
     if function.count(":") not in (1, 7):
@@ -72,8 +73,8 @@ def _may_be_repeated(message: Message, error: Exception) -> bool:
 
 
 def sender(function: str) -> Send:
-    """`send` to a given worker: inside the worker itself, which can't be told its own alias by the
-    template (a circular reference), that is the one it was invoked as."""
+    """Return a `send` to this worker function. The worker itself gives the alias it was invoked as:
+    the template can't tell it its own alias (a circular reference)."""
 
     def send_to_function(message: Message, delay: float = 0) -> None:
         if delay > LONGEST_DELAY and isinstance(message, JobMessage):
@@ -118,8 +119,8 @@ def _invoke(function: str, message: Message) -> None:
 
 
 def _delay(message: Message, seconds: float) -> None:
-    """Through the queue that the timer reads: a queue on the worker would invoke it synchronously
-    and bypass the alias's retry and failure settings."""
+    """Put the message on the queue that the timer reads. A queue on the worker would invoke it
+    synchronously, past the alias's retry and failure settings."""
     _client("sqs", message).send_message(
         QueueUrl=required("DELAY_QUEUE_URL", _RUNNER),
         MessageBody=encode(message).decode(),

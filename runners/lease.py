@@ -18,7 +18,7 @@ from store.queries import read
 @contextmanager
 def renewed(message: Message, deadline: int) -> Iterator[None]:
     """Renew the lease of the message's job, from `deadline` (milliseconds since 1970) on, until the
-    block is left: most jobs never come that far, and cost nothing more."""
+    block is left: most jobs end before, and cost nothing more."""
     if not isinstance(message, JobMessage):
         yield
         return
@@ -45,7 +45,7 @@ def _keep(message: JobMessage, deadline: int, over: threading.Event) -> None:
 
 
 def _renew(message: JobMessage) -> bool:
-    """Whether the job runs under the claim that this message brought, and may for longer now."""
+    """Renew the lease if the job still runs under this message's claim; return whether it does."""
     row = read(message.id)
     if row is None or row.status is not Status.RUNNING or row.send_id != message.send_id:
         return False

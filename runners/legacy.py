@@ -35,7 +35,7 @@ class FrozenOnLambda(JobRunnersError):
 
 
 def fully_configured() -> bool:
-    """Whether the tables are named and, on Lambda, nothing would run after the response."""
+    """Return whether the tables are named and, on Lambda, nothing would run after the response."""
     required("JOBS_TABLE_NAME", _RUNNER)
     required("COORDINATION_TABLE_NAME", _RUNNER)
     if settings().on_lambda:
@@ -58,12 +58,12 @@ def dispatch_task(task_name: str, payload: Any) -> None:
 
 
 def send(message: Message, delay: float = 0) -> None:
-    """Run a message here. What has to wait does so in a thread; if this process ends meanwhile, a
-    job is still due, and a task is lost."""
+    """Run a message here. One with a delay waits in a thread: if this process ends meanwhile, a job
+    is still due, and a task is lost."""
     is_job = isinstance(message, JobMessage)
     if is_job and (not settings().jobs_same_process or delay > LONGEST_DELAY):
         return  # the worker process finds the row
-    message = decode(encode(message))  # nothing may work here and fail on a wire
+    message = decode(encode(message))  # what works here must work through JSON, too
     if delay > 0:
         timer = threading.Timer(delay, _run_here, [message])
         timer.daemon = True
@@ -75,7 +75,7 @@ def send(message: Message, delay: float = 0) -> None:
 
 
 class _Inbox(threading.local):
-    """What a thread has still to run: a leg that follows another must not run inside it."""
+    """What a thread has still to run: the next leg must not run inside the one before it."""
 
     def __init__(self) -> None:
         self.messages: deque[Message] = deque()

@@ -90,9 +90,9 @@ class _Tasks:
         self._waiting: list[tuple[int, TaskMessage]] = []
 
     def send(self, message: Message, delay: float = 0) -> None:
-        """Run a task before returning, so that a job's pace is that of its tasks, and what it says
-        is done is done; keep one that has to wait. The next leg or attempt of a job is in the
-        table, due: no message has to say so."""
+        """Run a task before returning, so that a job is as slow as its tasks and reports only what
+        is done; keep a task that has to wait. The next leg or attempt of a job needs no message: it
+        is due in the table."""
         if not isinstance(message, TaskMessage):
             return
         if delay > 0:
@@ -104,7 +104,7 @@ class _Tasks:
             thread.join()
 
     def run_waiting(self) -> None:
-        """Run what had to wait, as far as there is time for it."""
+        """Run the tasks that had to wait, as far as there is time for them."""
         while self._waiting:
             self._waiting.sort(key=lambda kept: kept[0])
             at, task = self._waiting.pop(0)
@@ -123,7 +123,8 @@ class _Tasks:
 
 
 def _children() -> ForkServerContext:
-    """Children start warm: forked from a server that has imported everything, connected nowhere."""
+    """Return what makes children: a server that has imported everything and has no connections, and
+    forks them."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(_PRELOAD)
     return context

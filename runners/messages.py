@@ -23,7 +23,7 @@ class JobMessage:
 
     @staticmethod
     def about(job: JobRequest) -> "JobMessage":
-        """A new message about a job; sending one twice is harmless, for only one can claim."""
+        """Return a new message about a job. Sending two is harmless: only one can claim."""
         return JobMessage(
             id=job.id, job_type=job.job_type, send_id=new_id(), request_id=job.request_id
         )
@@ -40,8 +40,8 @@ class TaskMessage:
     request_id: str | None = None
 
     def next_attempt(self, error: BaseException | None = None) -> "TaskMessage":
-        """The same task, tried once more after this error: with the payload that it carries, if it
-        carries one."""
+        """Return the message of the next attempt, after this error: with the payload that the error
+        carries, if it carries one."""
         carried = error.payload if isinstance(error, RetryAfter) else None
         payload = self.payload if carried is None else carried
         return replace(self, attempt=self.attempt + 1, payload=payload)
@@ -51,13 +51,13 @@ Message = JobMessage | TaskMessage
 
 
 def encode(message: Message) -> bytes:
-    """The message as JSON."""
+    """Return the message as JSON."""
     kind = "job" if isinstance(message, JobMessage) else "task"
     return compact_json({"v": VERSION, "kind": kind, **vars(message)})
 
 
 def decode(event: object) -> Message:
-    """The message an event is: its JSON text, or what Lambda made of that.
+    """Return the message that an event is: its JSON text, or what Lambda made of that.
 
     Raises UnknownMessageVersion for one from a newer deploy, MalformedMessage for anything that is
     no message of ours.

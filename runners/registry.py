@@ -23,13 +23,13 @@ class Registry:
     tasks: Mapping[str, Task]
 
     def job(self, name: str) -> Job:
-        """The job of this name; raises UnknownJobType with the nearest name there is."""
+        """Return the job of this name; raise UnknownJobType with the nearest name there is."""
         if name not in self.jobs:
             raise UnknownJobType(name, self.jobs)
         return self.jobs[name]
 
     def task(self, name: str) -> Task:
-        """The task of this name; raises UnknownTask with the nearest name there is."""
+        """Return the task of this name; raise UnknownTask with the nearest name there is."""
         if name not in self.tasks:
             raise UnknownTask(name, self.tasks)
         return self.tasks[name]
@@ -57,7 +57,7 @@ class Registry:
 
 @cache
 def registry() -> Registry:
-    """The registry, merged at first lookup. Raises NameTakenTwice, InvalidDefinition, or
+    """Return the registry, merged at the first call. Raises NameTakenTwice, InvalidDefinition, or
     InvalidSetting for an extension that can't be imported."""
     tables = [_table("jobs.table", "JOBS"), _table("tasks.table", "TASKS")]
     modules = [_extension(name) for name in settings().extensions]

@@ -38,11 +38,11 @@ def record_failed_attempt(
     rescue: bool = False,
     reached: verbs.Checkpoint | None = None,
 ) -> JobRequest:
-    """Record a failed attempt: to be tried again if it is tagged and may be, else as the outcome.
-    If its owner has asked for it to stop, it does.
+    """Record a failed attempt: schedule the next one if the job is tagged and may have one, else
+    fail the job. A job whose owner has asked it to stop is cancelled.
 
     `rescue` is for a job whose claimer is gone; `reached` is how far the attempt came, if known.
-    Returns the row as written. Raises PreconditionFailed if someone else has moved it on.
+    Returns the row as written. Raises PreconditionFailed if somebody else has moved it on.
     """
     if row.cancel_requested:
         return verbs.stop(row, error=error_record(error), reached=reached, rescue=rescue)
@@ -64,7 +64,7 @@ def record_failed_attempt(
 
 
 def record_failed_task(message: TaskMessage, error: BaseException, send: Send | None) -> None:
-    """Send a task that failed again if it is tagged and may be; else the log is its record."""
+    """Send a failed task again if it is tagged and may be; else log it, the only record."""
     retry = registry().task(message.name).retry
     most = retry.max_attempts if retry else 1
     delay = wait_before_retry(retry, message.attempt, most, error)

@@ -1,7 +1,7 @@
-"""One tick of the timer: everything that is due gets what it waits for, and is moved or removed.
+"""One tick of the timer: every row that is due gets what it waits for, and is moved or removed.
 
-A row is due when it wants attention if nothing else happens: its message was lost, its worker died,
-or its time has come. Most rows finish before they are ever met here.
+A row carries the time at which it is due unless something happens to it before: its message may be
+lost, its worker may die, or its time comes. Most rows finish before the timer ever sees them.
 
 Rows come in lanes, by what they wait for, so that a backlog of one kind keeps no other waiting.
 What the timer has to start comes first, with the leases that it watches. Of the others it keeps no
@@ -20,7 +20,7 @@ import clock
 from aws.errors import AWS_ERRORS, may_pass
 from errors import PreconditionFailed, SendFailed
 from runners import pausing, telemetry
-from runners.due_row import LONGEST_GAP, Disposition, meet
+from runners.due_row import LONGEST_GAP, Disposition, process_due_row
 from runners.sending import Send
 from store import conditional_write, queries, verbs
 from store.job_request import JobRequest, Lane, due_shards
@@ -30,7 +30,7 @@ __all__ = ["UNCLAIMED_AT_MOST", "Disposition", "Tick", "take_next", "tick"]
 # Rows that the timer has sent again and that nobody has claimed yet. Lambda holds their events: if
 # workers are too few, more events would only wait there beside these.
 UNCLAIMED_AT_MOST = 1000
-# Rows of a lane that one tick takes on, from either end. What is left is still due at the next.
+# How many rows of a lane one tick takes from either end. The others are still due at the next tick.
 _ROWS_FROM_AN_END = 3000
 _PAGE = 1000  # keys that one query brings
 _EVER = 10**15  # milliseconds since 1970: 15 digits, like the sort keys
@@ -39,7 +39,7 @@ _FAILURES_IN_A_ROW = 3  # sends that fail: the worker can't be reached, the rest
 
 @dataclass
 class Tick:
-    """What one tick met. `lag` is how late its oldest row was, in milliseconds; `unclaimed` how
+    """What one tick did. `lag` is how late its oldest row was, in milliseconds; `unclaimed` how
     many rows earlier ones had sent that nobody has claimed."""
 
     met: Counter[Disposition] = field(default_factory=Counter)
@@ -49,29 +49,29 @@ class Tick:
 
 
 def tick(send: Send, *, until: int, threads: int = 1) -> Tick:
-    """Meet what is due until `until` (milliseconds since 1970), as so many threads."""
+    """Process what is due, until `until` (milliseconds since 1970), in so many threads."""
     this = _Tick(send, until, threads)
     this.pump()
-    this.meet_lane(Lane.PROMPT)
-    this.meet_lane(Lane.RESENT)
+    this.process_lane(Lane.PROMPT)
+    this.process_lane(Lane.RESENT)
     line = this.next_in_line()
-    this.meet_lane(Lane.QUEUED)
-    this.meet(line, reserved=True)
-    this.meet_lane(Lane.PARKED)
+    this.process_lane(Lane.QUEUED)
+    this.process(line, reserved=True)
+    this.process_lane(Lane.PARKED)
     return this.result
 
 
 def take_next(send: Send, *, ahead: int, page: int) -> Counter[Disposition]:
-    """Meet what is due, oldest first, until one message is sent.
+    """Process what is due, oldest first, until one message is sent.
 
     For a worker process that polls the table, instead of being sent messages: `ahead` takes in
     waiting rows due that many milliseconds from now, the grace that a new row is given. Rows are
-    read `page` of a shard at a time, on and on: those at the head may be none to be sent.
+    read `page` of a shard at a time: there may be none to send among the first.
     """
     this = _Tick(send, clock.now() + clock.DAY, threads=1, ahead=ahead, sends=1)
     this.pump()
     shards = [shard for lane in Lane for shard in due_shards(lane)]
-    this.meet(_merged(shards, clock.now() + ahead, page))
+    this.process(_merged(shards, clock.now() + ahead, page))
     return this.result.met
 
 
@@ -93,8 +93,8 @@ class _Tick:
         self._has_counted = sends is not None  # a worker process sends one, and waits until it ends
 
     def pump(self) -> None:
-        """First, for what was paused has waited longest; with half of the time, for it is not
-        all."""
+        """Admit what ended pauses have parked: first, for it has waited longest, and with half of
+        the time, to leave some for the rest."""
         now, most = clock.now(), self._sends or _ROWS_FROM_AN_END
         try:
             gone = pausing.pump(self._send, until=now + (self._until - now) // 2, most=most)
@@ -104,23 +104,22 @@ class _Tick:
             if gone:
                 self.result.met[Disposition.ADMITTED] = gone
 
-    def meet_lane(self, lane: Lane) -> None:
-        """Meet what is due in a lane."""
+    def process_lane(self, lane: Lane) -> None:
+        """Process what is due in a lane."""
         if self._is_over():
             return
         keys = _due_in(lane, clock.now())
         late = max((clock.now() - (key.due_at or 0) for key in keys), default=0)
         self.result.lag = max(self.result.lag, late)
-        self.meet(keys)
+        self.process(keys)
 
     def next_in_line(self) -> list[JobRequest]:
-        """Those of the backlog whose turn it is, before any that come new into it. There is room
-        for them, and it is theirs."""
+        """Return the rows of the backlog whose turn it is, before new ones join it, and reserve the
+        room for them."""
         if self._is_over():
             return []
-        begun = (
-            clock.now() + conditional_write.GRACE
-        )  # who is due sooner has not been looked at yet
+        # What is due sooner has come new into the lane, and has not been looked at yet.
+        begun = clock.now() + conditional_write.GRACE
         waiting = _merged(due_shards(Lane.QUEUED), _EVER, after=begun)
         first = next(waiting, None)
         if first is None:
@@ -130,8 +129,8 @@ class _Tick:
         self._room -= len(line)
         return line
 
-    def meet(self, keys: Iterable[JobRequest], *, reserved: bool = False) -> None:
-        """Meet these rows; for those that room is `reserved` for, whenever they are due."""
+    def process(self, keys: Iterable[JobRequest], *, reserved: bool = False) -> None:
+        """Process these rows; those that room is `reserved` for, whenever they are due."""
         left = iter(keys)
         if self._threads == 1:
             self._work(left, reserved)
@@ -142,7 +141,7 @@ class _Tick:
 
     def _work(self, keys: Iterator[JobRequest], reserved: bool) -> None:
         while (key := self._next(keys)) is not None:
-            self._process_due_row(key, reserved)
+            self._process(key, reserved)
 
     def _next(self, keys: Iterator[JobRequest]) -> JobRequest | None:
         with self._lock:
@@ -159,15 +158,17 @@ class _Tick:
             and met[Disposition.SENT] + met[Disposition.ADMITTED] >= self._sends
         )
 
-    def _process_due_row(self, key: JobRequest, reserved: bool) -> None:
+    def _process(self, key: JobRequest, reserved: bool) -> None:
         until = (key.due_at or 0) if reserved else clock.now() + self._ahead
         has_room = _always if reserved else self._take_room
         try:
-            met = meet(key, self._send, has_room, until=until, ahead=self._ahead)
+            met = process_due_row(key, self._send, has_room, until=until, ahead=self._ahead)
         except PreconditionFailed:
             self._note(Disposition.MOVED)
         except SendFailed as error:
-            telemetry.not_sent(error)  # already postponed: met again soon, and not head of line
+            telemetry.not_sent(
+                error
+            )  # already postponed: processed again soon, and not at the head
             self._note(None, send_failed=True)
         except Exception as error:  # noqa: BLE001 - one row must never keep the others waiting
             telemetry.crashed(error)
@@ -196,7 +197,7 @@ class _Tick:
             return True
 
     def _count(self) -> None:
-        """Once in a tick that has anything to send: of its own sends it knows."""
+        """Count the unclaimed rows, once in a tick: it knows of its own sends."""
         if not self._has_counted:
             self._has_counted = True
             self.result.unclaimed = _unclaimed()
@@ -208,8 +209,8 @@ def _always(_: bool) -> bool:
 
 
 def _due_in(lane: Lane, horizon: int) -> list[JobRequest]:
-    """What is due in a lane, oldest first. If it is more than a tick can meet, every other one is
-    of the newest: what has come due just now must not wait until a backlog is gone."""
+    """Return what is due in a lane, oldest first. If that is more than a tick can process, every
+    other one is of the newest: what is due just now must not wait until a backlog is gone."""
     shards = due_shards(lane)
     oldest = list(islice(_merged(shards, horizon), _ROWS_FROM_AN_END))
     if len(oldest) < _ROWS_FROM_AN_END:
@@ -227,8 +228,8 @@ def _merged(
     after: int = -1,
     newest_first: bool = False,
 ) -> Iterator[JobRequest]:
-    """Keys from all of these shards in order of time, read as they are asked for. One that can't be
-    read keeps no other waiting."""
+    """Yield the keys of all these shards in order of time, read as they are asked for. A shard that
+    can't be read keeps no other waiting."""
     failed: list[Exception] = []
 
     def read(shard: str) -> Iterator[JobRequest]:
@@ -245,12 +246,12 @@ def _merged(
 
 
 def _unclaimed() -> int:
-    """How many rows were sent again and are neither claimed nor to be looked at yet."""
+    """Return how many rows were sent again and are neither claimed nor to be looked at yet."""
     found = 0
     for shard in due_shards(Lane.RESENT):
         try:
             found += queries.count_due(shard, clock.now(), UNCLAIMED_AT_MOST)
-        except Exception as error:  # noqa: BLE001 - then more are sent than need be, and none is lost
+        except Exception as error:  # noqa: BLE001 - then too many are sent, and none is lost
             telemetry.crashed(error)
     return found
 
@@ -259,5 +260,5 @@ def _set_aside(key: JobRequest) -> None:
     try:
         later = clock.now() + LONGEST_GAP
         verbs.set_aside(key.id, seen_due_at=key.due_at or 0, due_at=later)
-    except Exception as error:  # noqa: BLE001 - it has moved, or DynamoDB is away: met again
+    except Exception as error:  # noqa: BLE001 - it has moved, or DynamoDB is away: due again
         telemetry.crashed(error)

@@ -1,5 +1,5 @@
-"""Whom the work at hand goes back to: the request, from the HTTP call to the last attempt, and who
-made it."""
+"""Which request the work at hand comes from, from the HTTP call to the last attempt, and who made
+it."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class Author:
 
     @property
     def recorded(self) -> str:
-        """What a row keeps: the role, and the name, without what would steer a terminal; of an ARN
-        what comes after the account."""
+        """Return what a row keeps: the role and the name, without characters that would steer a
+        terminal; of an ARN only what comes after the account."""
         name = "".join(each for each in self.name if each.isprintable())
         if name.startswith("arn:"):
             name = name.split(":", 5)[-1]

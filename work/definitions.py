@@ -102,7 +102,7 @@ def _validated(name: str, validated: Callable[[], BaseModel]) -> BaseModel:
 
 
 def problems(error: ValidationError, root: str) -> list[dict[str, str]]:
-    """What pydantic found wrong, as field and reason. Never repeats the value: it may be secret."""
+    """Return what pydantic found wrong, as field and reason, never the value: it may be secret."""
     count = error.error_count()
     if count > _LISTED_AT_MOST:
         return [{"field": root or "body", "why": f"{count:,} values are wrong, too many to list"}]

@@ -10,7 +10,7 @@ from store import blobs
 
 
 def as_json(result: Any) -> Any:
-    """The result as it will be read again: JSON; a pydantic model as its fields. Raises
+    """Return the result as it will be read again: JSON; a pydantic model as its fields. Raises
     ResultNotJson."""
     if isinstance(result, BaseModel):
         result = result.model_dump(mode="json")

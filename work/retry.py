@@ -36,6 +36,6 @@ class Retry:
             )
 
     def delay(self, attempt: int) -> float:
-        """Seconds to wait after the given attempt (counted from 1) has failed."""
+        """Return the seconds to wait after the given attempt (counted from 1) has failed."""
         bound = min(self.cap, self.base * 2.0 ** min(attempt - 1, 60))
         return _RANDOM.uniform(0, bound)

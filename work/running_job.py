@@ -1,4 +1,4 @@
-"""The job as the function that does it sees it: who it is for, where it left off, how to report."""
+"""The job as its function sees it: who it is for, where it left off, how to report."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ class Dispatch(Protocol):
     """How a job dispatches more work. Jobs know no runner: they are handed this."""
 
     def job(self, parent: JobRequest, job_type: str, payload: Any, key: str) -> str:
-        """Dispatch a child of this job; returns its id."""
+        """Dispatch a child of this job; return its id."""
 
     def task(self, task_name: str, payload: Any) -> None:
         """Dispatch a task."""
@@ -124,7 +124,7 @@ class RunningJob:
         message: str | None = None,
         durable: bool = False,
     ) -> None:
-        """Everything before `cursor` is done: resume from here if this leg or attempt ends.
+        """Record that all before `cursor` is done: the next leg or attempt resumes from there.
 
         `cursor` is JSON and small (kilobytes: it is written each time), else TypeError, ValueError
         or CursorTooLarge; `progress` is 0 to 100 and never goes back; `message` is a line for the
@@ -154,7 +154,7 @@ class RunningJob:
             self._write_if_possible()
 
     def step(self, name: str, function: Callable[[], Any]) -> Any:
-        """What `function` returned, as JSON: called now, or in an earlier leg or attempt.
+        """Return what `function` returned, as JSON: called now, or in an earlier leg or attempt.
 
         Its result is stored before this returns, and from then on it is not called again for this
         job, even if the job is retried by hand with the payload it had. If the attempt dies between
@@ -177,7 +177,7 @@ class RunningJob:
     def dispatch(
         self, job_type: str, payload: Mapping[str, Any] | BaseModel | None = None, *, key: str
     ) -> str:
-        """Dispatch another job, for the same organisation and campaign; returns its id.
+        """Dispatch another job, for the same organisation and campaign; return its id.
 
         `key` names it among the children of this job: a leg or attempt that comes by here again
         adds nothing, whatever its payload is then, and whatever has become of the child. Raises
@@ -259,7 +259,7 @@ class RunningJob:
 
 
 def _as_kept(cursor: Any) -> Any:
-    """As it will be read again, and apart from what the job does to its own copy."""
+    """Return the cursor as it will be read again: a copy, which the job can't change."""
     text = blobs.compact_json(cursor)
     if len(text) > _LARGEST_CURSOR:
         raise CursorTooLarge(len(text), _LARGEST_CURSOR)

@@ -28,7 +28,7 @@ class TimeBudget:
         return max(0, self.ends - clock.now()) / clock.SECOND
 
     def step(self) -> None:
-        """The job has come from one checkpoint to the next."""
+        """Record that the job has come from one checkpoint to the next."""
         now = clock.now()
         self._longest_step = max(self._longest_step, now - self._stepped_at)
         self._stepped_at = now
