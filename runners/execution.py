@@ -1,10 +1,12 @@
-"""The life of a unit of work in its worker: claim, call, then succeed, retry or fail.
+"""The life of a job or task in its worker, in order: claim it, read its payload, call its function,
+record how that ended.
 
-Every runner ends here, with a message that has been through JSON.
+Every runner comes here, with a message that has been through JSON.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -34,7 +36,7 @@ _DEPLOY_TIME = 60 * 60.0
 
 @dataclass(frozen=True)
 class _Run:
-    """One claim of a job: what it is, what its function is handed, and the way to send more."""
+    """One claim of a job: its definition, its row, what its function is given, how to send more."""
 
     job: Job
     row: JobRequest
@@ -57,40 +59,38 @@ def run(message: Message, *, deadline: int, send: Send | None) -> None:
                 run_task(message, send=send)
 
 
+def run_task(message: TaskMessage, *, send: Send | None) -> None:
+    """Run a task's function; if it fails and is tagged, send it again.
+
+    Raises for a task that is unknown, has a payload that is refused, or can't be sent again: Lambda
+    keeps the event, and a newer deploy may know it.
+    """
+    task = registry().task(message.name)
+    payload = registry().task_payload(message.name, message.payload)
+    try:
+        telemetry.given(payload)
+        task.function(payload)
+    except BaseException as error:  # noqa: BLE001 - whatever a task raises is its error
+        record_failed_task(message, error, send)
+        _reraise_interrupt(error)
+    else:
+        telemetry.task_done(message)
+
+
 def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
-    """Claim a job, run its function, record the outcome."""
+    """Claim a job, read its payload, call its function, record the outcome."""
     invocation = Invocation(clock.now(), deadline)
     row = claim(message, invocation, send)
     if row is None:
         return
     with telemetry.claimed(row):
         this = _begin(row, invocation, send)
-        payload = _prepare(this)
+        payload = _read_payload(this)
         if payload is not None:
-            _run_function(this, payload)
+            _call_function(this, payload)
 
 
-def _run_function(this: _Run, payload: BaseModel) -> None:
-    row = this.row
-    try:
-        with alarm(this.budget.left()):
-            result = as_json(this.job.function(this.running, payload))
-    except ClaimLost as lost:
-        telemetry.claim_lost(lost)
-    except CancelAsked:
-        _record(this, lambda: telemetry.cancelled(verbs.stop(row, reached=this.running.reached)))
-    except LegOver:
-        _end_leg(this)
-    except Paused as paused:
-        _park(this, paused.pause)
-    except TimeOver:
-        _record_failure(this, TimedOut(this.job.timeout or 0, own=this.budget.by_timeout))
-    except BaseException as error:  # noqa: BLE001 - whatever a job raises is its error
-        _record_failure(this, error)
-        _reraise_interrupt(error)
-    else:
-        said = this.running.message
-        _record(this, lambda: telemetry.succeeded(verbs.succeed(row, result, message=said)))
+# --- before the function is called: what goes wrong here costs no attempt -------------------------
 
 
 def _begin(row: JobRequest, invocation: Invocation, send: Send | None) -> _Run:
@@ -106,18 +106,23 @@ def _begin(row: JobRequest, invocation: Invocation, send: Send | None) -> _Run:
     return _Run(job, row, invocation, budget, running, send)
 
 
-def _prepare(this: _Run) -> BaseModel | None:
-    """Return the payload of a claimed job; None if its function is not to be called.
+def _timeout_at(job: Job, row: JobRequest) -> int | None:
+    if job.timeout is None:
+        return None
+    return (row.attempt_started_at or clock.now()) + int(job.timeout * clock.SECOND)
 
-    What goes wrong before that call costs no attempt: the job goes back, to be tried again later,
-    and fails of it only if it has not passed after a while.
+
+def _read_payload(this: _Run) -> BaseModel | None:
+    """Return the payload of a claimed job; None if its function must not be called now.
+
+    Then the job goes back, to be tried again later, and fails only if the cause lasts too long.
     """
     try:
-        given = retry_until(
+        stored = retry_until(
             this.invocation.may_begin_until,
             lambda: blobs.get(this.row.payload, this.row.payload_key),
         )
-        payload = registry().job_payload(this.row.job_type, given)
+        payload = registry().job_payload(this.row.job_type, stored)
     except InvalidPayload as error:
         _give_back(this, error, _DEPLOY_TIME)  # a newer deploy's model may have taken it
     except AWS_ERRORS as error:
@@ -134,7 +139,8 @@ def _prepare(this: _Run) -> BaseModel | None:
 
 
 def _give_back(this: _Run, error: Exception, seconds: float) -> None:
-    """Release the job, for the timer to send again; fail it once it could have run so long ago."""
+    """Release the job, so that the timer sends it again; fail it if it could have run more than so
+    many seconds ago."""
     if clock.now() - this.row.could_run_at > seconds * clock.SECOND:
         _record_failure(this, error)
     else:
@@ -146,34 +152,48 @@ def _release(this: _Run) -> None:
     _record(this, lambda: telemetry.released(verbs.release(this.row)))
 
 
-def _reraise_interrupt(error: BaseException) -> None:
-    """Ctrl-C is an outcome, and for the process too."""
-    if isinstance(error, KeyboardInterrupt):
-        raise error
+# --- the call, and what each way of its ending leads to -------------------------------------------
 
 
-def run_task(message: TaskMessage, *, send: Send | None) -> None:
-    """Run a task's function; if it fails and is tagged, send it again.
-
-    A task that is unknown, has a payload that is refused, or can't be sent again raises: Lambda
-    keeps the event. A newer deploy may know it.
-    """
-    task = registry().task(message.name)
-    payload = registry().task_payload(message.name, message.payload)
+def _call_function(this: _Run, payload: BaseModel) -> None:
     try:
-        telemetry.given(payload)
-        task.function(payload)
-    except BaseException as error:  # noqa: BLE001 - whatever a task raises is its error
-        record_failed_task(message, error, send)
+        with alarm(this.budget.left()):
+            result = as_json(this.job.function(this.running, payload))
+    except ClaimLost as lost:
+        telemetry.claim_lost(lost)
+    except CancelAsked:
+        _record_cancel(this)
+    except LegOver:
+        _end_leg(this)
+    except Paused as paused:
+        _park(this, paused.pause)
+    except TimeOver:
+        _record_failure(this, TimedOut(this.job.timeout or 0, own=this.budget.by_timeout))
+    except BaseException as error:  # noqa: BLE001 - whatever a job raises is its error
+        _record_failure(this, error)
         _reraise_interrupt(error)
     else:
-        telemetry.task_done(message)
+        _record_success(this, result)
 
 
-def _timeout_at(job: Job, row: JobRequest) -> int | None:
-    if job.timeout is None:
-        return None
-    return (row.attempt_started_at or clock.now()) + int(job.timeout * clock.SECOND)
+def _record_success(this: _Run, result: Any) -> None:
+    message = this.running.message
+    _record(this, lambda: telemetry.succeeded(verbs.succeed(this.row, result, message=message)))
+
+
+def _record_cancel(this: _Run) -> None:
+    reached = this.running.reached
+    _record(this, lambda: telemetry.cancelled(verbs.stop(this.row, reached=reached)))
+
+
+def _record_failure(this: _Run, error: BaseException) -> None:
+    """Record the next attempt, or that there is none."""
+
+    def fail() -> None:
+        ended = record_failed_attempt(this.row, error, this.send, reached=this.running.reached)
+        telemetry.attempt_failed(ended, error)
+
+    _record(this, fail)
 
 
 def _end_leg(this: _Run) -> None:
@@ -202,18 +222,18 @@ def _park(this: _Run, pause: Pause) -> None:
         _end_leg(this)
 
 
-def _record_failure(this: _Run, error: BaseException) -> None:
-    def fail() -> None:
-        ended = record_failed_attempt(this.row, error, this.send, reached=this.running.reached)
-        telemetry.attempt_failed(ended, error)
-
-    _record(this, fail)
-
-
 def _record(this: _Run, outcome: Callable[[], None]) -> None:
-    """Write how this invocation's run ended, and keep trying for as long as the invocation lasts.
-    If somebody else has moved the row on, it counts for nothing."""
+    """Write how the run ended, and keep trying for as long as the invocation lasts.
+
+    If somebody else has moved the row on, the outcome counts for nothing.
+    """
     try:
         retry_until(this.invocation.deadline, outcome)
     except PreconditionFailed as refused:
         telemetry.claim_lost(refused)
+
+
+def _reraise_interrupt(error: BaseException) -> None:
+    """Raise a Ctrl-C again, once it is recorded: it is meant for the process too."""
+    if isinstance(error, KeyboardInterrupt):
+        raise error
