@@ -19,13 +19,13 @@ class Texter(BaseModel):
     max_contacts: Annotated[int, Field(ge=0, le=10_000_000)] | None = Field(
         default=None,
         description="How many of the campaign's contacts the texter may have in all, those from "
-        "before included. Who has more keeps them, and gets none.",
+        "before included. A texter who has more keeps them, and gets none.",
         examples=[500],
     )
 
 
 class AssignTexters(BaseModel):
-    """Who texts. The campaign is the job's own."""
+    """Says who texts. The campaign is the job's own."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -49,9 +49,9 @@ class AssignTexters(BaseModel):
 
 
 def assign_texters(job: RunningJob, payload: AssignTexters) -> dict[str, Any]:
-    """Give every contact that has no texter to whoever has fewest.
+    """Give every contact that has no texter to the texter who has fewest.
 
-    Assignments from before stay, also those to texters who are not listed. However often and
+    Earlier assignments stay, also those to texters who are not listed. However often and
     wherever it is interrupted, contacts end up with the texters they would have had without.
     """
     texters = {texter.id: texter.max_contacts for texter in payload.texters}

@@ -25,7 +25,7 @@ _REPORT_EVERY = 500
 
 
 class ExportContacts(BaseModel):
-    """Nothing to choose: all contacts of the job's own campaign."""
+    """Has no fields: all contacts of the job's own campaign are exported."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{}]})
 
@@ -43,7 +43,7 @@ def export_contacts(job: RunningJob, payload: ExportContacts) -> dict[str, Any]:
 
 
 class _Export:
-    """One writing of the file, begun or resumed. What it may have to repeat is one part."""
+    """One writing of the file, begun or resumed. At most one part has to be repeated."""
 
     def __init__(self, job: RunningJob, cursor: dict[str, Any] | None) -> None:
         self._job = job
@@ -62,7 +62,7 @@ class _Export:
             self._text.add(COLUMNS)
 
     def run(self) -> dict[str, Any]:
-        """Write what is left of the file; the job's result."""
+        """Write what is left of the file; return the job's result."""
         try:
             for contact, assignment in contact_queries.contacts(self._campaign, self._last):
                 self._text.add(_values(contact, assignment))
@@ -94,11 +94,11 @@ class _Export:
         self._report(cursor)
 
     def _report(self, cursor: dict[str, Any] | None = None) -> None:
-        """Say how far it is, and learn whether it may go on; with a cursor, from there."""
-        said = f"{self._rows:,} contacts written"
+        """Report how far it is, and learn whether it may go on; a cursor says where to resume."""
+        message = f"{self._rows:,} contacts written"
         if not self._rows:
-            said = f"campaign {self._job.campaign_id!r} has no contacts"
-        self._job.checkpoint(cursor, message=said)
+            message = f"campaign {self._job.campaign_id!r} has no contacts"
+        self._job.checkpoint(cursor, message=message)
 
     def _complete(self) -> None:
         rest = self._text.take()

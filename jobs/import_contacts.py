@@ -12,7 +12,7 @@ from work import RunningJob
 
 
 class ImportContacts(BaseModel):
-    """Which file to import. The campaign is the job's own."""
+    """Says which file to import. The campaign is the job's own."""
 
     model_config = ConfigDict(
         extra="forbid",

@@ -22,8 +22,8 @@ _LONGEST_WAIT = DAY // SECOND  # a receiver may not ask for more
 
 
 class PostWebhook(Webhook):
-    """Where to send which event, and the name of the secret that signs it: one of the job's own
-    organisation, whose name it begins with."""
+    """Says which event to send where, and which secret signs it: one of the job's own organisation,
+    so that its name begins with the organisation's."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -39,8 +39,8 @@ class PostWebhook(Webhook):
 
     event_id: EventId | None = Field(
         default=None,
-        description="The event's own id, by which receivers tell repeats. Leave it out, and it is "
-        "the job's id, the same in every attempt.",
+        description="The event's own id, by which receivers tell repeats. Without it, "
+        "the job's id is sent, the same in every attempt.",
         examples=["evt_7gQ2"],
     )
 
@@ -81,6 +81,6 @@ def _check_secret(job: RunningJob, payload: PostWebhook) -> None:
 
 
 def _wait(attempt: int) -> float:
-    """Seconds until the next attempt."""
+    """Return the seconds until the next attempt."""
     wait = _WAITS[min(attempt, len(_WAITS)) - 1] / SECOND
     return wait * SystemRandom().uniform(1 - _JITTER, 1 + _JITTER)

@@ -17,7 +17,7 @@ _TASK = "send_first_message"  # by name, as any caller would: jobs and tasks don
 
 
 class SendFirstMessages(BaseModel):
-    """What to say, and how fast. The campaign is the job's own."""
+    """Says what to text, and how fast. The campaign is the job's own."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -41,8 +41,8 @@ def send_first_messages(job: RunningJob, payload: SendFirstMessages) -> dict[str
     """Dispatch a task for each contact that has a texter and no first message yet.
 
     An interrupted job dispatches some again: the task sends each contact one message all the same,
-    and who has it by then counts as texted earlier. What came of each is the contact's
-    message_status.
+    and a contact that has its message by then counts as texted earlier. The contact's
+    message_status says what came of it.
     """
     return _FirstMessages(job, payload).run()
 
@@ -62,9 +62,9 @@ class _FirstMessages:
         self._next_at = 0.0
 
     def run(self) -> dict[str, Any]:
-        """Dispatch what is left to dispatch; the job's result."""
+        """Dispatch what is left to dispatch; return the job's result."""
         for contact, assignment in contact_queries.contacts(self._campaign, self._last):
-            self._counts[self._answer(contact, assignment)] += 1
+            self._counts[self._dispatch(contact, assignment)] += 1
             self._last = contact.cell
             self._checkpoint()
         return self._counts
@@ -74,8 +74,8 @@ class _FirstMessages:
             _needs_message(found) for _, found in contact_queries.assignments(self._campaign)
         )
 
-    def _answer(self, contact: Contact, assignment: Assignment | None) -> str:
-        """Have the contact texted, or not; what to count it as."""
+    def _dispatch(self, contact: Contact, assignment: Assignment | None) -> str:
+        """Have the contact texted, or not; return what to count it as."""
         if assignment is None:
             return "unassigned"
         if not _needs_message(assignment):

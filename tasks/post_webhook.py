@@ -11,7 +11,7 @@ LONGEST_WAIT = 900.0  # seconds; a receiver may not ask for more
 
 
 class PostWebhook(Webhook):
-    """Where to send which event, and the name of the secret that signs it."""
+    """Says which event to send where, and which secret signs it."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -34,7 +34,7 @@ class PostWebhook(Webhook):
 
 
 def post_webhook(payload: PostWebhook) -> None:
-    """Send the event. Whoever receives it may get it twice, with the same webhook-id.
+    """Send the event. Its receiver may get it twice, with the same webhook-id.
 
     2xx is success. 408, 429, 5xx and a network that fails are worth another try, after the
     Retry-After of the answer if it has one; every other answer, a redirect included, is final.

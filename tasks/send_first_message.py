@@ -17,7 +17,7 @@ _Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class SendFirstMessage(BaseModel):
-    """Whom to text for whom, and what. The job send_first_messages writes these."""
+    """Says whom to text, for which texter, and what. The job send_first_messages writes these."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -49,39 +49,39 @@ class SendFirstMessage(BaseModel):
 def send_first_message(payload: SendFirstMessage) -> None:
     """Mark the contact, send the text, record what came of it.
 
-    Who finds the mark sends nothing. It is taken back only when SNS surely did not take the message
-    and may take it later: then another attempt may send it. A worker that is killed in between
-    leaves the contact at `sending`, and nobody texts it again.
+    A delivery that finds another's mark sends nothing. The mark is taken back only when SNS surely
+    did not take the message and may take it later: then another attempt may send it. A worker that
+    is killed in between leaves the contact at `sending`, and nobody texts it again.
 
     An attempt that sent nothing, and does not know whether its mark is on the contact, tells the
-    next one whose it may be. Who finds a mark can't tell otherwise: Lambda may deliver one attempt
-    twice, and the mark may be the other's, who is sending.
+    next attempt the mark's id. Without that the next one can't tell whose mark it finds: Lambda may
+    deliver one attempt twice, and the other delivery may be sending.
     """
     campaign = organization_campaign(payload.organization_id, payload.campaign_id)
-    mark = SendClaim(campaign, payload.cell)
-    again = payload.model_copy(update={"marks": [*payload.marks, mark.id]}).model_dump(mode="json")
+    claim = SendClaim(campaign, payload.cell)
+    again = payload.model_copy(update={"marks": [*payload.marks, claim.id]}).model_dump(mode="json")
     try:
-        ours = mark.set(payload.texter, payload.marks)
+        ours = claim.set(payload.texter, payload.marks)
     except AWS_ERRORS as error:
         wait = _BACKOFF.delay(len(payload.marks) + 1)
         raise RetryAfter(wait, "the contact can't be marked", payload=again) from error
     if ours:
-        _send(payload, mark, again)
+        _send(payload, claim, again)
 
 
-def _send(payload: SendFirstMessage, mark: SendClaim, again: dict[str, Any]) -> None:
+def _send(payload: SendFirstMessage, claim: SendClaim, again: dict[str, Any]) -> None:
     try:
         sms.send(payload.cell, payload.text)
     except RetryAfter as refused:
         try:
-            mark.end(MessageStatus.NEEDS_MESSAGE)
+            claim.end(MessageStatus.NEEDS_MESSAGE)
         except AWS_ERRORS:
             refused.payload = again
         raise
     except TextRefused:
-        mark.end(MessageStatus.REFUSED)
+        claim.end(MessageStatus.REFUSED)
         raise
     except SmsOutcomeUnknown:
-        mark.end(MessageStatus.UNKNOWN)
+        claim.end(MessageStatus.UNKNOWN)
         raise
-    mark.end(MessageStatus.SENT)
+    claim.end(MessageStatus.SENT)

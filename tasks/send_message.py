@@ -6,7 +6,7 @@ from campaigns.messaging import sms
 
 
 class SendMessage(BaseModel):
-    """Whom to text, and what."""
+    """Says whom to text, and what."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -27,8 +27,7 @@ def send_message(payload: SendMessage) -> None:
     """Hand the message to SNS, at most once as far as we can tell.
 
     A person should not get a text twice, so it is tried again only when SNS surely did not take
-    it. When nobody knows, the message is given up rather than doubled. Lambda itself may, rarely,
-    deliver a task twice: who can't have that at all marks what was sent, as send_first_message
-    does.
+    it. When nobody knows, the message is given up. Lambda itself may, rarely, deliver a task twice:
+    where that must not happen, mark what was sent, as send_first_message does.
     """
     sms.send(payload.cell, payload.text)

@@ -30,7 +30,7 @@ _LONGEST_WAIT = 1.0
 
 
 class _Alarm:
-    """What the signal handler looks at: the main thread's, for there is one alarm."""
+    """What the signal handler looks at: state of the main thread, for there is one alarm."""
 
     armed = False
     held = 0  # writes of ours under way
@@ -59,7 +59,7 @@ def alarm(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def defer_alarm() -> Iterator[None]:
-    """Let nothing ring inside the block; what would have rings at its end.
+    """Let no alarm ring inside the block; one that would have rings at its end.
 
     For our own writes: of one that was interrupted nobody knows whether it landed.
     """

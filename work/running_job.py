@@ -112,8 +112,8 @@ class RunningJob:
         return verbs.Checkpoint(self.cursor, self.progress, self.message)
 
     def time_left(self) -> float:
-        """Seconds until the job is interrupted: by its timeout, or shortly before this invocation
-        ends."""
+        """Return the seconds until the job is interrupted: by its timeout, or shortly before this
+        invocation ends."""
         return self._budget.left()
 
     def checkpoint(

@@ -24,7 +24,7 @@ class TimeBudget:
         self._longest_step = 0
 
     def left(self) -> float:
-        """Seconds until the job is interrupted."""
+        """Return the seconds until the job is interrupted."""
         return max(0, self.ends - clock.now()) / clock.SECOND
 
     def step(self) -> None:
@@ -34,5 +34,5 @@ class TimeBudget:
         self._stepped_at = now
 
     def leg_over(self) -> bool:
-        """Whether another step might not end before the invocation does."""
+        """Return whether another step might not end before the invocation does."""
         return self._leg_ends - clock.now() < max(self._reserve, 2 * self._longest_step)
