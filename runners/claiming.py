@@ -80,7 +80,7 @@ def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> Job
 
 
 def _give_back(message: JobMessage, token: str, invocation: Invocation) -> None:
-    """Release a job whose claim failed and landed all the same: it would be running under nobody,
+    """Release a job whose claim failed but was applied: it would be running under nobody,
     and fail as interrupted once its lease is over."""
 
     def release() -> None:

@@ -17,7 +17,7 @@ from runners.sending import Send, next_due_at, require_sender, send_if_unclaimed
 from store import verbs
 from store.blobs import canonical_json, compact_json
 from store.job_request import JobRequest, derived_id, new_id
-from work import context
+from work import Job, context
 
 # Bytes of JSON. Lambda takes 1 MB, but a task that large wants a row, a retry and a record.
 TASK_PAYLOAD_LIMIT = 100 * 1024
@@ -53,14 +53,9 @@ def accept_job(
     IdempotencyConflict for a key that was used for another request.
     """
     job = registry().job(job_data.job_type)
-    registry().new_job_payload(job_data.job_type, job_data.payload)
-    if job.needs_campaign and job_data.campaign_id is None:
-        raise CampaignMissing(job_data.job_type)
     run_at = job_data.starts_at()
     later = run_at > clock.now()
-    if job.retry or later:
-        need = "is tagged for retry" if job.retry else "is to start later"
-        require_sender(send, job_data.job_type, need)
+    _check(job, job_data, send, later=later)
     key, request_hash = job_data.idempotency_key, None
     if key is not None:
         job_id = derived_id("idempotency", job_data.organization_id, key)
@@ -100,6 +95,16 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
     return TaskMessage(
         id=new_id(), name=task_name, payload=payload, request_id=context.request_id.get()
     )
+
+
+def _check(job: Job, job_data: JobData, send: Send | None, *, later: bool) -> None:
+    """Raise the error that says why the job can't be accepted, if it can't."""
+    registry().new_job_payload(job_data.job_type, job_data.payload)
+    if job.needs_campaign and job_data.campaign_id is None:
+        raise CampaignMissing(job_data.job_type)
+    if job.retry or later:
+        need = "is tagged for retry" if job.retry else "is to start later"
+        require_sender(send, job_data.job_type, need)
 
 
 class Children:

@@ -1,7 +1,7 @@
 """The worker process of the legacy runner: takes saved jobs, oldest first, one at a time.
 
 It is the timer too. Each job runs in a child that is killed at the deadline, so a lease that has
-run out means here what it means on Lambda: whoever held it is gone.
+run out means here what it means on Lambda: whoever ran it is gone.
 """
 
 import multiprocessing

@@ -33,8 +33,8 @@ class _Alarm:
     """What the signal handler looks at: state of the main thread, for there is one alarm."""
 
     armed = False
-    held = 0  # writes of ours under way
-    rang = False  # while held
+    deferred = 0  # writes of ours under way
+    rang = False  # while deferred
     waits_until: float | None = None  # since it found a lock being taken: when it waits no longer
 
 
@@ -61,17 +61,17 @@ def alarm(seconds: float) -> Iterator[None]:
 def defer_alarm() -> Iterator[None]:
     """Let no alarm ring inside the block; one that would have rings at its end.
 
-    For our own writes: of one that was interrupted nobody knows whether it landed.
+    For our own writes: nobody knows whether one that was interrupted was applied.
     """
     if not _in_main_thread():
         yield
         return
-    _Alarm.held += 1
+    _Alarm.deferred += 1
     try:
         yield
     finally:
-        _Alarm.held -= 1
-        if _Alarm.rang and not _Alarm.held and _Alarm.armed:
+        _Alarm.deferred -= 1
+        if _Alarm.rang and not _Alarm.deferred and _Alarm.armed:
             _Alarm.rang = False
             raise TimeOver
 
@@ -83,7 +83,7 @@ def _disarm(before: Any) -> None:
 
 
 def _ring(_signal: int, frame: FrameType | None) -> None:
-    if _Alarm.held:
+    if _Alarm.deferred:
         _Alarm.rang = True
     elif _Alarm.armed:
         if frame is not None and _takes_a_lock(frame.f_code) and _may_wait():

@@ -220,7 +220,7 @@ class RunningJob:
     def _keep_trying(self, call: Callable[[], _T]) -> _T:
         """Return what the call returns, made again while AWS is away, until the job's time is up.
 
-        Nothing interrupts a call of ours, of which nobody would know whether it landed; what waits
+        Nothing interrupts a call of ours, for nobody would know whether it was applied; what waits
         between two of them may be.
         """
 
