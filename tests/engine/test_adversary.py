@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from broken_promise import broken_promise
 from errors import Interrupted
 from runners import due_row, execution, failure_records, retrying, timer
-from store import conditional_write, verbs
+from store import conditional_write
 from store.job_request import JobRequest, Status
 from testing.simulation.history import History, play_seed, stage, told
 
@@ -103,7 +103,9 @@ def test_a_seed_plays_the_same_history_again() -> None:
 def test_it_notices_when_a_write_does_not_ask_for_the_claim_token(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(conditional_write, "ours", lambda job: JobRequest.status == Status.RUNNING)
+    monkeypatch.setattr(
+        conditional_write, "owned_by_claim", lambda job: JobRequest.status == Status.RUNNING
+    )
     assert broken_promise(near=142)
 
 
@@ -112,9 +114,9 @@ def test_it_notices_when_a_claim_does_not_ask_for_the_status(
 ) -> None:
     write = conditional_write.write
 
-    def without(verb: str, job: Any, actions: Any, condition: Any, *, landed: Any) -> Any:
+    def without(verb: str, job: Any, actions: Any, condition: Any, *, already_applied: Any) -> Any:
         anything = JobRequest.id.exists() if verb == "claim" else condition
-        return write(verb, job, actions, anything, already_applied=landed)
+        return write(verb, job, actions, anything, already_applied=already_applied)
 
     monkeypatch.setattr(conditional_write, "write", without)
     assert broken_promise(counted="doubled")
@@ -123,7 +125,7 @@ def test_it_notices_when_a_claim_does_not_ask_for_the_status(
 def test_it_notices_when_a_lease_ends_before_its_invocation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(verbs, "SKEW", -50_000)
+    monkeypatch.setattr("store.verbs.claiming.SKEW", -50_000)
     assert "rescued from a worker that is alive" in broken_promise(near=267)
 
 
@@ -143,9 +145,9 @@ def test_it_notices_when_a_claim_takes_the_row_off_the_due_index(
 ) -> None:
     write = conditional_write.write
 
-    def without(verb: str, job: Any, actions: Any, condition: Any, *, landed: Any) -> Any:
+    def without(verb: str, job: Any, actions: Any, condition: Any, *, already_applied: Any) -> Any:
         more = [JobRequest.due_at.remove()] if verb == "claim" else []
-        return write(verb, job, [*actions, *more], condition, already_applied=landed)
+        return write(verb, job, [*actions, *more], condition, already_applied=already_applied)
 
     monkeypatch.setattr(conditional_write, "write", without)
     assert "stranded" in broken_promise(counted="lost")
@@ -161,7 +163,8 @@ def test_it_notices_when_nobody_reads_after_a_lost_response(
 def test_it_notices_when_the_timer_does_not_move_what_it_sends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(verbs, "postpone", lambda row, due_at, lane: row)
+    for where in ("store.verbs", "store.verbs.claiming"):
+        monkeypatch.setattr(f"{where}.postpone", lambda row, due_at, lane: row)
     assert "times" in broken_promise(near=34)
 
 

@@ -88,6 +88,7 @@ def test_it_notices_when_a_scheduled_job_starts_before_its_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(verbs, "CLAIM_TOLERANCE", 10**9)
+    monkeypatch.setattr("store.verbs.claiming.CLAIM_TOLERANCE", 10**9)
     monkeypatch.setattr("testing.simulation.invariant_checker.CLAIM_TOLERANCE", 2000)
     assert "before its time" in broken_promise(near=105)
 

@@ -26,6 +26,7 @@ def release(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     monkeypatch.setenv("JOBS_SYNC", "false")
     monkeypatch.setenv("JOB_TIMEOUT_SECONDS", "1")
     monkeypatch.setattr(verbs, "SKEW", 600)
+    monkeypatch.setattr("store.verbs.claiming.SKEW", 600)
     forget()
     script.reset()
     event, begun = threading.Event(), threading.Event()

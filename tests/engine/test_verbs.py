@@ -42,7 +42,7 @@ def test_a_row_of_newer_code_is_not_claimed_by_older(monkeypatch: pytest.MonkeyP
         claimed(row)
     assert stored(row).status is Status.QUEUED
     assert stored(row).due_at == row.due_at
-    monkeypatch.setattr(verbs, "ROW_VERSION", 2)  # the deploy is through
+    monkeypatch.setattr("store.verbs.claiming.ROW_VERSION", 2)  # the deploy is through
     assert claimed(row).status is Status.RUNNING
 
 

@@ -1,0 +1,39 @@
+"""The verbs of a job's life: each changes its row in one way, if the write's own condition holds.
+
+With `store.owner_verbs` this is the only code that changes a JobRequest.
+
+| file | verbs |
+|---|---|
+| `saving` | save |
+| `claiming` | claim; checkpoint and renew, while it runs |
+| `ending` | how a claimed run ends: succeed, fail, stop, retry, end_leg, release |
+| `parking` | park and admit, for pauses |
+| `checking` | what the timer does to a row that is due: expire, postpone, set_aside |
+"""
+
+from store.verbs.checking import expire, postpone, set_aside
+from store.verbs.claiming import CLAIM_TOLERANCE, SKEW, checkpoint, claim, renew
+from store.verbs.ending import Checkpoint, end_leg, fail, release, retry, stop, succeed
+from store.verbs.parking import admit, park
+from store.verbs.saving import save
+
+__all__ = [
+    "CLAIM_TOLERANCE",
+    "SKEW",
+    "Checkpoint",
+    "admit",
+    "checkpoint",
+    "claim",
+    "end_leg",
+    "expire",
+    "fail",
+    "park",
+    "postpone",
+    "release",
+    "renew",
+    "retry",
+    "save",
+    "set_aside",
+    "stop",
+    "succeed",
+]

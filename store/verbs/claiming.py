@@ -1,0 +1,106 @@
+"""The verbs of a job that is claimed and runs: claim, checkpoint, renew."""
+
+import uuid
+
+import clock
+from aws.errors import AWS_ERRORS
+from errors import PreconditionFailed
+from store import conditional_write
+from store.job_request import ROW_VERSION, JobRequest, Lane, Status
+from store.verbs.checking import postpone
+from store.verbs.ending import Checkpoint, checkpointed
+
+# Clocks of two machines may differ by this much: a lease outlives its invocation by it.
+SKEW = clock.MINUTE
+# A row that has been due for longer than two ticks: the timer has more to do than it can.
+_OVERDUE = 2 * clock.MINUTE
+# A claim this much before run_at is in time: SQS rounds delays, clocks drift.
+CLAIM_TOLERANCE = 2 * clock.SECOND
+
+
+def claim(
+    job_id: str, *, job_type: str, send_id: str, deadline: int, token: str | None = None
+) -> JobRequest:
+    """Take a job that any worker may take. The response of the write is the read.
+
+    `deadline` is when this invocation ends for certain. Call again with the same `token` if a call
+    failed: it shows whether the earlier claim was written although its response was lost. Attempt
+    and due_at stay as they are: if the claimer dies, the row is still due. A second write moves
+    due_at to the end of the lease, but only if the timer might check the row long after that.
+    Raises PreconditionFailed unless the job is of this type, and is queued, or is scheduled or
+    retryable and its time has come; also for a row of newer code.
+    """
+    now, token = clock.now(), token or uuid.uuid4().hex
+    job = JobRequest(id=job_id)
+    row = conditional_write.write(
+        "claim",
+        job,
+        [
+            JobRequest.status.set(Status.RUNNING),
+            JobRequest.claim_token.set(token),
+            JobRequest.send_id.set(send_id),
+            JobRequest.lease_until.set(deadline + SKEW),
+            JobRequest.legs.set(JobRequest.legs + 1),
+            JobRequest.started_at.set(now),
+            JobRequest.attempt_started_at.set(JobRequest.attempt_started_at | now),
+            JobRequest.updated_at.set(now),
+        ],
+        (JobRequest.row_version <= ROW_VERSION)
+        & (JobRequest.job_type == job_type)  # ids that were derived may have come to mean another
+        & (
+            (JobRequest.status == Status.QUEUED)
+            | (
+                JobRequest.status.is_in(Status.SCHEDULED, Status.RETRYABLE)
+                & (JobRequest.run_at <= now + CLAIM_TOLERANCE)
+            )
+        ),
+        # The token alone is not enough: a rescue leaves it, and has ended this claim.
+        already_applied=lambda row: row.status is Status.RUNNING and row.claim_token == token,
+    )
+    return _watched(row)
+
+
+def _watched(row: JobRequest) -> JobRequest:
+    """Return the row, due at the end of its lease if the timer may not check it by then.
+
+    That is so if the check is later, because the row was in a backlog, or if it is overdue, because
+    the timer is behind.
+    """
+    due_at, lease = row.due_at or 0, row.lease_until or 0
+    if clock.now() - _OVERDUE <= due_at <= lease:
+        return row
+    try:
+        return postpone(row, lease, Lane.PROMPT)
+    except (PreconditionFailed, *AWS_ERRORS):
+        return row  # the job is ours and can run; at worst the timer checks it late
+
+
+def checkpoint(job: JobRequest, reached: Checkpoint) -> JobRequest:
+    """Record how far a running job is. Raises PreconditionFailed if it is no longer ours.
+
+    The row returned tells whether its owner has asked it to stop.
+    """
+    return conditional_write.write(
+        "checkpoint",
+        job,
+        [*checkpointed(reached), JobRequest.updated_at.set(clock.now())],
+        conditional_write.owned_by_claim(job),
+        already_applied=lambda row: False,  # repeating it is harmless, so a refusal is a refusal
+    )
+
+
+def renew(job: JobRequest, lease_until: int) -> JobRequest:
+    """Let a running job keep its claim until then: its process lives.
+
+    due_at stays: the timer checks the row when the old lease would have ended, and postpones it.
+    Raises PreconditionFailed if it is no longer ours.
+    """
+    return conditional_write.write(
+        "renew",
+        job,
+        [JobRequest.lease_until.set(lease_until)],
+        conditional_write.owned_by_claim(job),
+        already_applied=lambda row: (
+            row.claim_token == job.claim_token and row.lease_until == lease_until
+        ),
+    )

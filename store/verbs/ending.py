@@ -1,0 +1,185 @@
+"""The verbs that end a claimed run: succeed, fail, stop, retry, end_leg, release."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+import clock
+from errors import PreconditionFailed
+from store import blobs, conditional_write, earlier_errors
+from store.job_request import JobRequest, Lane, Status
+
+
+class Checkpoint(NamedTuple):
+    """How far a job is: where it can resume, 0 to 100, and words for the person who waits."""
+
+    cursor: Any
+    progress: int
+    message: str | None
+
+
+def succeed(job: JobRequest, result: Any, *, message: str | None = None) -> JobRequest:
+    """End a running job that returned. A large result is stored first."""
+    inline, key = blobs.put(job.result_folder, result)
+    actions = [
+        *conditional_write.finished(Status.SUCCEEDED),
+        JobRequest.progress.set(100),
+        JobRequest.result_key.set(key) if key else JobRequest.result.set(inline),
+        JobRequest.error.remove(),  # an earlier attempt's
+        *([JobRequest.result_message.set(message)] if message is not None else []),
+    ]
+    return _end_run(
+        "succeed", job, actions, conditional_write.owned_by_claim(job), Status.SUCCEEDED
+    )
+
+
+def fail(job: JobRequest, error: dict[str, Any], *, rescue: bool = False) -> JobRequest:
+    """End a running job that will not be tried again.
+
+    If its owner has asked it to stop, it stops: the row returned is then cancelled. A `rescue` is
+    for a job whose claimer is gone: it is refused unless the lease, as read, is over.
+    """
+    condition = _may_end(job, rescue) & conditional_write.not_cancelled()
+    return or_stop(
+        job,
+        lambda: _end_run(
+            "fail", job, conditional_write.failed(job, error), condition, Status.FAILED
+        ),
+        error=error,
+        rescue=rescue,
+    )
+
+
+def stop(
+    job: JobRequest,
+    *,
+    error: dict[str, Any] | None = None,
+    reached: Checkpoint | None = None,
+    rescue: bool = False,
+) -> JobRequest:
+    """End a running job whose owner has asked it to stop.
+
+    `error` is what ended it, if it did not stop of its own accord. For `rescue` see `fail`.
+    """
+    actions = [
+        *conditional_write.finished(Status.CANCELLED),
+        *(checkpointed(reached) if reached else []),
+        *([JobRequest.error.set(error)] if error else []),
+    ]
+    condition = _may_end(job, rescue) & (JobRequest.cancel_requested == True)  # noqa: E712
+    return _end_run("stop", job, actions, condition, Status.CANCELLED)
+
+
+def retry(
+    job: JobRequest,
+    error: dict[str, Any],
+    *,
+    run_at: int,
+    due_at: int,
+    reached: Checkpoint | None = None,
+    rescue: bool = False,
+) -> JobRequest:
+    """Let another attempt follow the one that failed, not before `run_at`.
+
+    If its owner has asked it to stop, it stops: the row returned is then cancelled. It resumes at
+    what was reached, or else at the last written checkpoint. `due_at` is when the timer checks it
+    if no message starts it. For `rescue` see `fail`.
+    """
+    now = clock.now()
+    actions = [
+        JobRequest.status.set(Status.RETRYABLE),
+        JobRequest.attempt.set(job.attempt + 1),
+        JobRequest.attempt_started_at.remove(),
+        JobRequest.error.set(error),
+        JobRequest.earlier_errors.set(earlier_errors.after_attempt(job, error, now)),
+        JobRequest.run_at.set(run_at),
+        *conditional_write.due(job, due_at, Lane.PROMPT),
+        JobRequest.lease_until.remove(),
+        JobRequest.updated_at.set(now),
+        *(checkpointed(reached) if reached else []),
+    ]
+    condition = (
+        _may_end(job, rescue)
+        & conditional_write.attempts_left()
+        & conditional_write.not_cancelled()
+    )
+    return or_stop(
+        job,
+        lambda: _end_run("retry", job, actions, condition, Status.RETRYABLE),
+        error=error,
+        reached=reached,
+        rescue=rescue,
+    )
+
+
+def end_leg(job: JobRequest, reached: Checkpoint) -> JobRequest:
+    """Queue a running job whose invocation is nearly over: it goes on in another, same attempt.
+
+    If its owner has asked it to stop, it stops: the row returned is then cancelled.
+    """
+    actions = [*conditional_write.queued(job, Lane.PROMPT), *checkpointed(reached)]
+    condition = conditional_write.owned_by_claim(job) & conditional_write.not_cancelled()
+    return or_stop(
+        job,
+        lambda: _end_run("end_leg", job, actions, condition, Status.QUEUED),
+        reached=reached,
+    )
+
+
+def release(job: JobRequest) -> JobRequest:
+    """Give back a claimed job whose function was not called.
+
+    It is queued as before its claim, which is not counted as a leg. If its owner has asked it to
+    stop, it stops: the row returned is then cancelled. `queued_at` stays, so that the timer's
+    checks grow further apart and `start_within` counts on.
+    """
+    first_of_attempt = job.attempt_started_at == job.started_at
+    actions = [
+        *conditional_write.queued_as_before(job, Lane.PROMPT),
+        JobRequest.legs.set(job.legs - 1),
+        *([JobRequest.attempt_started_at.remove()] if first_of_attempt else []),
+        *([JobRequest.started_at.remove()] if job.legs == 1 else []),
+    ]
+    condition = conditional_write.owned_by_claim(job) & conditional_write.not_cancelled()
+    return or_stop(job, lambda: _end_run("release", job, actions, condition, Status.QUEUED))
+
+
+def or_stop(job: JobRequest, write: Callable[[], JobRequest], **how: Any) -> JobRequest:
+    """Write; or stop the job if it was refused because its owner has asked the job to stop."""
+    try:
+        return write()
+    except PreconditionFailed as refused:
+        row = refused.row
+        ours = row is not None and row.claim_token == job.claim_token
+        if ours and row.status is Status.RUNNING and row.cancel_requested:
+            return stop(job, **how)
+        raise
+
+
+def checkpointed(reached: Checkpoint) -> list[Action]:
+    """Return what records in the row how far the job is."""
+    actions: list[Action] = [JobRequest.progress.set(reached.progress)]
+    if reached.cursor is not None:
+        actions.append(JobRequest.cursor.set(reached.cursor))
+    if reached.message is not None:
+        actions.append(JobRequest.result_message.set(reached.message))
+    return actions
+
+
+def _may_end(job: JobRequest, rescue: bool) -> Condition:
+    return conditional_write.lease_expired(job) if rescue else conditional_write.owned_by_claim(job)
+
+
+def _end_run(
+    verb: str, job: JobRequest, actions: list[Action], condition: Condition, to: Status
+) -> JobRequest:
+    token = job.claim_token
+    return conditional_write.write(
+        verb,
+        job,
+        actions,
+        condition,
+        already_applied=lambda row: row.status == to and row.claim_token == token,
+    )
