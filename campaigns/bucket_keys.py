@@ -18,7 +18,7 @@ def result_key(job: RunningJob, name: str) -> str:
 
 
 def campaign_of(job: RunningJob) -> str:
-    """The campaign that the job was dispatched for; raises DoNotRetry if there is none."""
+    """Return the campaign that the job was dispatched for; raises DoNotRetry if there is none."""
     if not job.campaign_id:
         raise DoNotRetry("campaign_id is missing: whose contacts are these?")
     return job.campaign_id

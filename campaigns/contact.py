@@ -39,5 +39,5 @@ class Contact(Table):
 
 
 def organization_campaign(organization_id: str, campaign_id: str) -> str:
-    """The hash key of a campaign's contacts; an organisation's name has no `#`."""
+    """Return the hash key of a campaign's contacts; an organisation's name has no `#`."""
     return f"{organization_id}#{campaign_id}"

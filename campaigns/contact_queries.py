@@ -27,7 +27,7 @@ def contacts(
 def assignments(
     organization_campaign: str, after: str | None = None
 ) -> Iterator[tuple[str, Assignment | None]]:
-    """The same, but of each contact its number alone."""
+    """Yield the same, but of each contact its number alone."""
     for contact, found in _pairs(organization_campaign, after, _ASSIGNMENT_ONLY):
         yield contact["cell"]["S"], found
 

@@ -31,20 +31,20 @@ class CsvText:
         self._writer.writerow(map(escaped, values))
 
     def take(self) -> bytes:
-        """The lines written since the last call, as UTF-8."""
+        """Return the lines written since the last call, as UTF-8."""
         text = self._text.getvalue()
         self._text.seek(0)
         self._text.truncate()
         return text.encode()
 
     def __len__(self) -> int:
-        """The characters waiting to be taken."""
+        """Return the characters waiting to be taken."""
         return self._text.tell()
 
 
 def escaped(value: str) -> str:
-    """The value, with an apostrophe before all that a spreadsheet would take for a formula: at its
-    beginning, and after a semicolon, tab or line end.
+    """Return the value, with an apostrophe before all that a spreadsheet would take for a formula:
+    at its beginning, and after a semicolon, tab or line end.
 
     A plain number is none, whatever its sign: +12125550123 stays what it is.
     """

@@ -10,7 +10,7 @@ _GET_ADDRESS = 0x8915  # Linux: SIOCGIFADDR
 
 
 def bridge_addresses() -> list[str]:
-    """This machine's own addresses on the networks that Docker and Podman make for containers.
+    """Return this machine's own addresses on the networks that Docker and Podman make.
 
     Only on Linux: elsewhere containers run in a machine of their own, which leads to loopback.
     """

@@ -19,7 +19,7 @@ class Credentials:
 
     @staticmethod
     def random() -> "Credentials":
-        """New ones, which nobody can guess."""
+        """Make new ones, which nobody can guess."""
         return Credentials(f"LOCAL{secrets.token_hex(8).upper()}", secrets.token_hex(20))
 
     @property

@@ -45,7 +45,7 @@ class Emulator:
 
 
 def tool(name: str) -> Path:
-    """A program of the environment that holds sam and ministack."""
+    """Return a program of the environment that holds sam and ministack."""
     path = _TOOLS / name
     if not path.exists():
         raise LocalProblem(f"{path} is not there; run this through make, which installs it")
@@ -53,7 +53,8 @@ def tool(name: str) -> Path:
 
 
 def tool_environment(home: Path, credentials: Credentials) -> dict[str, str]:
-    """An environment without the caller's AWS settings, whose tools write only under `home`."""
+    """Return an environment without the caller's AWS settings, whose tools write only under
+    `home`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     temporary = home / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)

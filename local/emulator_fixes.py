@@ -47,7 +47,7 @@ def _reader_paused(functions: LambdaClient, name: str) -> Iterator[None]:
 
 
 def _apply_alias_retries(functions: LambdaClient, worker: str) -> None:
-    """An alias's event config is stored but ignored: repeat it where async calls look for it.
+    """Repeat an alias's event config where async calls look for it: it is stored but ignored.
 
     They look at the version that the alias points to, and only $LATEST can have a config there.
     """
@@ -80,7 +80,8 @@ def _prove_one_attempt(stack: Stack, functions: LambdaClient) -> None:
 
 
 def _take_failure_records(stack: Stack) -> list[dict[str, Any]]:
-    """What the failures queue holds once a record came and a second passed, removed from it."""
+    """Return what the failures queue holds once a record came and a second passed, removed from
+    it."""
     sqs = session(stack).client("sqs", endpoint_url=stack.endpoint_url)
     deadline = time.monotonic() + _RECORD_SECONDS
     records: list[dict[str, Any]] = []

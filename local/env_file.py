@@ -14,7 +14,7 @@ CONTAINER_HOST = "host.docker.internal"
 
 
 def variables(stack: Stack, host: str = CONTAINER_HOST) -> dict[str, str]:
-    """The file's variables with the stack's names, and its port at `host`."""
+    """Return the file's variables with the stack's names, and its port at `host`."""
     given: dict[str, str] = json.loads((ROOT / "events" / "env.json").read_text())["Parameters"]
     endpoint = f"http://{host}:{urlsplit(stack.endpoint_url).port}"
     return given | {

@@ -101,7 +101,8 @@ class Guard:
 
 
 def _headers(scope: Scope) -> dict[str, str]:
-    """The headers by their names in lower case; one that is there several times as one list."""
+    """Return the headers by their names in lower case; one that is there several times as one
+    list."""
     found: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1").lower(), _decoded(raw_value)
@@ -126,7 +127,7 @@ def _request(scope: Scope, headers: dict[str, str], body: bytes) -> Request:
 
 
 async def _read(receive: Receive) -> bytes:
-    """The whole body: the signature is about it."""
+    """Return the whole body: the signature is about it."""
     parts = []
     while True:
         message = await receive()

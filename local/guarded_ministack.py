@@ -25,7 +25,7 @@ _ACCOUNT = "000000000000"  # a function's access key, unless policies are enforc
 
 
 def secret_of(access_key: str) -> str | None:
-    """The secret of this run's key, or of a session that somebody got with it."""
+    """Return the secret of this run's key, or of a session that somebody got with it."""
     if access_key in (os.environ["AWS_ACCESS_KEY_ID"], _ACCOUNT):
         return os.environ["AWS_SECRET_ACCESS_KEY"]
     if iam_evaluator.is_root_access_key(access_key):  # "test" would be one
@@ -35,7 +35,7 @@ def secret_of(access_key: str) -> str | None:
 
 
 def authorization_of(method: str, path: str) -> str | None:
-    """What API Gateway asks of who calls a route; None where there is none."""
+    """Return what API Gateway asks of who calls a route; None where there is none."""
     parsed = ministack._parse_execute_api_url("", path)
     if parsed is None:
         return None

@@ -89,7 +89,8 @@ def _export(api: ApiClient, contacts: int) -> list[Check]:
 
 
 def _shares(contacts: int) -> dict[str, int]:
-    """What each texter has when contacts are split evenly: the first get what is left over."""
+    """Return what each texter has when contacts are split evenly: the first get what is left
+    over."""
     each, over = divmod(contacts, len(TEXTERS))
     return {texter: each + (place < over) for place, texter in enumerate(TEXTERS)}
 
@@ -107,7 +108,7 @@ def _result(api: ApiClient, job_type: str, payload: dict[str, Any]) -> dict[str,
 
 
 def texts(stack: Stack) -> dict[str, list[dict[str, Any]]]:
-    """The texts that the local AWS was asked to send, by number."""
+    """Return the texts that the local AWS was asked to send, by number."""
     asked = ApiClient(stack.endpoint_url, signer(stack)).get("/_ministack/sns/sms-messages")
     sent: dict[str, list[dict[str, Any]]] = asked.json["sms_messages"]
     return sent

@@ -58,7 +58,7 @@ class ImportBar:
 
 @contextmanager
 def import_bar() -> Iterator[ImportBar]:
-    """A live bar for as long as the with statement lasts."""
+    """Yield a live bar for as long as the with statement lasts."""
     columns = (
         TextColumn("  {task.description:<9}"),
         BarColumn(bar_width=16),
@@ -70,7 +70,7 @@ def import_bar() -> Iterator[ImportBar]:
 
 
 def show_outcome(imported: Imported, checks: list[Check]) -> None:
-    """What the jobs counted beside what they had to count."""
+    """Show what the jobs counted beside what they had to count."""
     table = Table("", "counted", "expected", box=None, padding=(0, 3, 0, 2))
     for check in checks:
         table.add_row(check.what, str(check.counted), str(check.expected))
@@ -83,7 +83,7 @@ def show_outcome(imported: Imported, checks: list[Check]) -> None:
 
 
 def suggest(stack: Stack, imported: Imported, dashboard: str, addresses: Sequence[str]) -> None:
-    """What there is to look at while the stack is up."""
+    """Suggest what to look at while the stack is up."""
     port = urlsplit(stack.endpoint_url).port
     containers = "".join(f", for containers at http://{each}:{port}" for each in addresses)
     lines = f"""
@@ -111,6 +111,6 @@ Ctrl-C stops it and removes what it made."""
 
 
 def _signed(service: str) -> str:
-    """A curl that signs, with what env.sh sets."""
+    """Return a curl that signs, with what env.sh sets."""
     user = '"$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY"'
     return f"curl -s --aws-sigv4 aws:amz:us-east-1:{service} --user {user}"

@@ -100,14 +100,14 @@ def _check_time(given: _Signature) -> None:
 
 
 def _check_body(request: Request) -> None:
-    """A hash of the body that is given must be the body's. Some signers give none."""
+    """Check that a hash of the body, if one is given, is the body's. Some signers give none."""
     given = request.headers.get("x-amz-content-sha256", "")
     if len(given) == _PLAIN_HASH and given != hashlib.sha256(request.body).hexdigest():
         raise Refused("XAmzContentSHA256Mismatch", "the body is not the one that was signed")
 
 
 def _key(secret: str, scope: str) -> bytes:
-    """What signs for one date, region and service."""
+    """Return what signs for one date, region and service."""
     key = f"AWS4{secret}".encode()
     for part in scope.split("/"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
@@ -115,7 +115,7 @@ def _key(secret: str, scope: str) -> bytes:
 
 
 def _text(request: Request, given: _Signature, scope: str) -> bytes:
-    """What is signed."""
+    """Return what is signed."""
     service = scope.split("/")[2]
     headers = "".join(
         f"{name}:{' '.join(request.headers.get(name, '').split())}\n"
@@ -141,7 +141,8 @@ def _body_hash(request: Request, given: _Signature, service: str) -> str:
 
 
 def _path(path: str, service: str) -> str:
-    """The path that is signed: S3's as it is, another's without dots and encoded once more."""
+    """Return the path that is signed: S3's as it is, another's without dots and encoded once
+    more."""
     if service == "s3":
         return path
     segments: list[str] = []
@@ -155,7 +156,7 @@ def _path(path: str, service: str) -> str:
 
 
 def _query(query: str) -> str:
-    """The parameters in order, each encoded in the one way that is signed."""
+    """Return the parameters in order, each encoded in the one way that is signed."""
     pairs = (part.partition("=") for part in query.split("&") if part)
     encoded = sorted(
         (quote(unquote(name), safe=_UNRESERVED), quote(unquote(value), safe=_UNRESERVED))

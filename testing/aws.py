@@ -48,7 +48,7 @@ def mocked_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
 
 
 def forget() -> None:
-    """What a new process would not know: settings, clients, the runner, the registry."""
+    """Forget what a new process would not know: settings, clients, the runner, the registry."""
     settings.forget()
     clients.forget()
     pauses.forget_cache()
@@ -57,7 +57,8 @@ def forget() -> None:
 
 
 def create_tables() -> None:
-    """The three tables, with the keys that tests/infra/test_template.py holds the template to."""
+    """Create the three tables, with the keys that tests/infra/test_template.py holds the template
+    to."""
     _create_table(
         ENVIRONMENT["JOBS_TABLE_NAME"],
         {"id": "S"},
@@ -74,12 +75,12 @@ def create_tables() -> None:
 
 
 def create_bucket() -> None:
-    """The bucket."""
+    """Create the bucket."""
     moto_direct.create_bucket(ENVIRONMENT["BUCKET_NAME"])
 
 
 def _create_table(name: str, keys: dict[str, str], **indexes: dict[str, str]) -> None:
-    """A table on demand with KEYS_ONLY indexes; keys are name to type, hash key first."""
+    """Create a table on demand with KEYS_ONLY indexes; keys are name to type, hash key first."""
     types = {field: kind for each in (keys, *indexes.values()) for field, kind in each.items()}
     moto_direct.create_table(
         name,

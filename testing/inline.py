@@ -30,7 +30,7 @@ def saved_only(**environment: str) -> Iterator[None]:
 
 
 def assert_dispatched(job_type: str, **fields: Any) -> JobRequest:
-    """That a job of this type was dispatched, once, with these fields; returns its row."""
+    """Return that a job of this type was dispatched, once, with these fields; returns its row."""
     found = [row for row in JobRequest.scan() if row.job_type == job_type]
     matching = [
         row for row in found if all(getattr(row, name) == value for name, value in fields.items())

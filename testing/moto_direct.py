@@ -25,7 +25,7 @@ def create_table(
     keys: list[dict[str, str]],
     indexes: list[dict[str, Any]],
 ) -> None:
-    """A table on demand; the parts are those of a CreateTable request."""
+    """Create a table on demand; the parts are those of a CreateTable request."""
     _tables().create_table(
         name,
         schema=keys,
@@ -43,7 +43,7 @@ def create_table(
 
 
 def create_bucket(name: str) -> None:
-    """A bucket."""
+    """Create a bucket."""
     _buckets().create_bucket(name, _REGION)
 
 
@@ -72,7 +72,7 @@ def row(table: str, key: dict[str, Any]) -> Row:
 
 
 def plain(item: dict[str, dict[str, Any]]) -> Row:
-    """An item in DynamoDB's own form as a Row."""
+    """Return an item in DynamoDB's own form as a Row."""
     row: Row = {}
     for name, value in item.items():
         ((kind, content),) = value.items()
@@ -148,7 +148,8 @@ _transactions: set[str] = set()
 
 
 def _query(call: dict[str, Any]) -> dict[str, Any]:
-    """The due index, the only one that the timer asks; or a partition of the coordination table."""
+    """Return the due index, the only one that the timer asks; or a partition of the coordination
+    table."""
     if call.get("IndexName") == "due":
         return _query_due(call)
     assert "IndexName" not in call

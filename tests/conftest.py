@@ -25,8 +25,8 @@ pytest_plugins = [
 
 
 def pytest_configure() -> None:
-    """A shell has what it starts in the background, as `make test &`, ignore Ctrl-C, and what that
-    starts in turn: some tests press it."""
+    """Take Ctrl-C as usual. A shell has what it starts in the background, as `make test &`, ignore
+    it, and what that starts in turn: some tests press it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -55,7 +55,7 @@ def aws(environment: None) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups in this hook too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests on a local AWS share it: they stay together when tests run in parallel."""
+    """Keep the tests on a local AWS together when tests run in parallel: they share it."""
     groups = {"local": "local AWS", "enforcing": "local AWS, enforcing"}
     for item in items:
         for fixture in groups.keys() & set(getattr(item, "fixturenames", ())):

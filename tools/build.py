@@ -56,14 +56,14 @@ class Target:
 
     @staticmethod
     def this_machine() -> "Target":
-        """The machine and the interpreter that are running now, for the local AWS."""
+        """Return the machine and the interpreter that are running now, for the local AWS."""
         machine = platform.machine().lower()
         architecture = "arm64" if machine in {"arm64", "aarch64"} else "x86_64"
         return Target(architecture, f"python{_this_minor()}", native=True)
 
     @staticmethod
     def from_samconfig(path: Path = ROOT / "samconfig.toml") -> "Target":
-        """What `sam deploy` will deploy to, from the file that it reads too."""
+        """Return what `sam deploy` will deploy to, from the file that it reads too."""
         config = tomllib.loads(path.read_text())
         overrides = config["default"]["global"]["parameters"]["parameter_overrides"]
         given = dict(each.split("=", 1) for each in overrides)
@@ -88,7 +88,7 @@ def build(target: Target, folder: Path) -> None:
 
 
 def _dependencies(target: Target) -> Path:
-    """A folder of the pinned dependencies, pruned and compiled, kept for the next build."""
+    """Return a folder of the pinned dependencies, pruned and compiled, kept for the next build."""
     recipe = hashlib.sha256(LOCK.read_bytes() + Path(__file__).read_bytes())
     recipe.update(f"{target} {sys.version}".encode())
     kept = CACHE / f"{target.architecture}-{target.python_runtime}-{recipe.hexdigest()[:16]}"

@@ -70,7 +70,7 @@ def post_event(webhook: Webhook, event_id: str) -> Answer:
 
 
 def why_not_taken(answer: Answer) -> str | None:
-    """What is wrong, in words that follow the receiver's name; None if it took the event."""
+    """Return what is wrong, in words that follow the receiver's name; None if it took the event."""
     status = answer.status
     if 200 <= status < 300:
         return None
@@ -80,8 +80,8 @@ def why_not_taken(answer: Answer) -> str | None:
 
 
 def asked_to_wait(answer: Answer) -> float | None:
-    """The seconds that the receiver asks for, in either form of a Retry-After header; None if it
-    says nothing that makes sense."""
+    """Return the seconds that the receiver asks for, in either form of a Retry-After header; None
+    if it says nothing that makes sense."""
     retry_after = answer.retry_after
     if retry_after is None:
         return None

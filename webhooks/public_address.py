@@ -15,7 +15,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # the IPv4 address in the last 32
 
 
 def resolve(host: str, port: int) -> str:
-    """The address to connect to: the host is resolved here, once, and never again.
+    """Return the address to connect to: the host is resolved here, once, and never again.
 
     Raises DoNotRetry if any of its addresses is not public, for a host that names one of ours
     among others is not to be trusted with the choice; WebhookFailed if it has no address now.
@@ -45,7 +45,7 @@ def is_public(address: str) -> bool:
 
 
 def _inner(ip: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that packets to an IPv6 one are carried on to."""
+    """Return the IPv4 address that packets to an IPv6 one are carried on to."""
     if ip in _NAT64:
         return IPv4Address(int(ip) & 0xFFFFFFFF)
     return ip.ipv4_mapped or ip.sixtofour

@@ -15,8 +15,9 @@ _SHORTEST, _LONGEST = 24, 64  # bytes of a key, by the specification
 def signed_headers(
     webhook_id: str, timestamp: int, body: bytes, keys: Sequence[bytes]
 ) -> dict[str, str]:
-    """The headers by which a receiver knows who sent the body, when (seconds since 1970), and
-    whether it has had it before. There is a signature by each key: a receiver takes any of them."""
+    """Return the headers by which a receiver knows who sent the body, when (seconds since 1970),
+    and whether it has had it before. There is a signature by each key: a receiver takes any of
+    them."""
     content = f"{webhook_id}.{timestamp}.".encode() + body
     digests = (hmac.digest(key, content, "sha256") for key in keys)
     signatures = [f"v1,{base64.b64encode(digest).decode()}" for digest in digests]
@@ -28,8 +29,8 @@ def signed_headers(
 
 
 def secret_keys(written: str, name: str) -> list[bytes]:
-    """The keys in a secret as it is written down: one, or two with a space between them while one
-    takes the other's place. Each is base64 after whsec_. Raises DoNotRetry."""
+    """Return the keys in a secret as it is written down: one, or two with a space between them
+    while one takes the other's place. Each is base64 after whsec_. Raises DoNotRetry."""
     parts = re.split(r"[\s,]+", written.strip())
     if len(parts) > 2:
         raise DoNotRetry(f"the webhook secret {name!r} holds more than two secrets")

@@ -15,8 +15,8 @@ _keys: dict[str, tuple[float, list[bytes]]] = {}
 
 
 def webhook_keys(name: str) -> list[bytes]:
-    """The signing keys called `name`, two while one is rotated; raises DoNotRetry if there is none
-    that can be used."""
+    """Return the signing keys called `name`, two while one is rotated; raises DoNotRetry if there
+    is none that can be used."""
     parameter = f"{required('WEBHOOK_SECRETS_PATH', 'post_webhook').rstrip('/')}/{name}"
     read_at, keys = _keys.get(parameter, (0.0, []))
     if not keys or time.monotonic() - read_at > _KEPT:

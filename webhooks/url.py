@@ -16,7 +16,7 @@ class WebhookUrl(NamedTuple):
 
 
 def parse(url: str) -> WebhookUrl:
-    """The parts; raises ValueError, with a reason, for a URL that no webhook may have.
+    """Return the parts; raises ValueError, with a reason, for a URL that no webhook may have.
 
     What the host may resolve to is another question: see public_address.
     """

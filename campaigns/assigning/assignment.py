@@ -40,17 +40,17 @@ class Assignment(NamedTuple):
 
 
 def key(cell: str) -> str:
-    """The sort key of a contact's assignment."""
+    """Return the sort key of a contact's assignment."""
     return cell + _SUFFIX
 
 
 def owner(sort_key: str) -> str | None:
-    """The number whose assignment has this sort key; None if it is a contact's own."""
+    """Return the number whose assignment has this sort key; None if it is a contact's own."""
     return sort_key.removesuffix(_SUFFIX) if sort_key.endswith(_SUFFIX) else None
 
 
 def from_item(item: Item) -> Assignment:
-    """An assignment as the table has it."""
+    """Return an assignment as the table has it."""
     status = MessageStatus(item["message_status"]["S"])
     return Assignment(item["texter"]["S"], item["run"]["S"], status)
 

@@ -34,7 +34,7 @@ class TexterQuotas:
         return None
 
     def take_back(self, place: int) -> None:
-        """The contact that was dealt turned out to have a texter already."""
+        """Take back a contact that was dealt and turned out to have a texter already."""
         self.dealt[place] -= 1
         heappush(self._order, (self._count(place), place))
 

@@ -64,7 +64,8 @@ def _plain(name: str) -> str:
 
 
 def _named(places: list[int], names: list[str]) -> list[tuple[int, str]]:
-    """A name for each place: the column's own, numbered where it has none or one taken before."""
+    """Return a name for each place: the column's own, numbered where it has none or one taken
+    before."""
     taken: set[str] = set()
     counts: dict[str, int] = {}  # the last number that a name was given: trying each is quadratic
     named = []
@@ -81,9 +82,9 @@ def _named(places: list[int], names: list[str]) -> list[tuple[int, str]]:
 
 
 def _missing(fields: list[str], names: list[str], plain: list[str]) -> MissingColumns:
-    """What is missing. Of the file's own words only those that are nearly a column's name, and only
-    from a row where others are: without a header the first row is somebody's name and number, and
-    errors are logged."""
+    """Return what is missing. Of the file's own words only those that are nearly a column's name,
+    and only from a row where others are: without a header the first row is somebody's name and
+    number, and errors are logged."""
     known: dict[str, str] = {}
     if recognised(names):
         known = {

@@ -47,8 +47,8 @@ class UnreadableRecord(Exception):
 
 
 def records(source: Source, delimiter: str, start: Position) -> Iterator[Record]:
-    """The records from `start` to the end of the file. One without any value has no fields: it
-    says how far the reader is, in a file that may hold nothing else.
+    """Yield the records from `start` to the end of the file. One without any value has no fields:
+    it says how far the reader is, in a file that may hold nothing else.
 
     Read as by Python's csv module, only that a quote left open is an UnreadableRecord, as is a
     record over LONGEST_RECORD. Each is UTF-8 or else Windows-1252: files are put together from
@@ -94,8 +94,8 @@ def _split(
 
 
 def _empty_lines(buffer: bytes, begin: int) -> bytes:
-    """The empty lines that begin here, many at once: a file may hold a million of them. A carriage
-    return where the buffer ends is left, for the other half of the line end may follow."""
+    """Return the empty lines that begin here, many at once: a file may hold a million of them. A
+    carriage return where the buffer ends is left, for the other half of the line end may follow."""
     match = _EMPTY_LINES.match(buffer, begin)
     if match is None:
         return b""
@@ -122,7 +122,8 @@ def _lines(raw: bytes) -> int:
 
 @cache
 def _record(delimiter: bytes) -> re.Pattern[bytes]:
-    """A whole record with its line end. A quote has its meaning only where a field starts."""
+    """Return a whole record with its line end. A quote has its meaning only where a field
+    starts."""
     plain = b"[^" + delimiter + rb"\r\n]*+"
     field = b'(?:"(?:[^"]|"")*+"' + plain + b'|(?!")' + plain + b")"
     return re.compile(field + b"(?:" + delimiter + field + rb")*+(?:\r\n|\r|\n|\Z)")

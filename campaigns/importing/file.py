@@ -39,12 +39,12 @@ class ContactsFile:
         self.first_row = header.end
 
     def rows(self, start: Position) -> Iterator[Record]:
-        """The rows from `start` to the end; one without any value has no fields."""
+        """Yield the rows from `start` to the end; one without any value has no fields."""
         with _explained(self.key):
             yield from records(Source(self.size, self._read), self._delimiter, start)
 
     def _header(self) -> tuple[str, Record]:
-        """The first record, cut by the delimiter that makes most sense of it."""
+        """Return the first record, cut by the delimiter that makes most sense of it."""
         if not self.size:
             raise UnusableFile(self.key, "the file is empty")
         head = self._read(0, min(BLOCK, self.size))

@@ -55,7 +55,7 @@ class ContactImport:
         self._rejected_key = result_key(job, "rejected.csv")
 
     def chunks(self) -> Iterator[Chunk]:
-        """The rows not yet done, in chunks of bounded size."""
+        """Yield the rows not yet done, in chunks of bounded size."""
         rows: list[Record] = []
         size = 0
         end = self._at
@@ -72,7 +72,7 @@ class ContactImport:
             yield Chunk(rows, end)
 
     def take(self, chunk: Chunk) -> list[Contact]:
-        """The contacts in a chunk; counts and rejects its other rows."""
+        """Return the contacts in a chunk; counts and rejects its other rows."""
         contacts = []
         for row in chunk.rows:
             try:
@@ -98,8 +98,8 @@ class ContactImport:
         self._saved_at = self._at
 
     def finish(self, report: Callable[[], None]) -> dict[str, Any]:
-        """The job's result. Writes the file of rejected rows, if there are any, and calls `report`
-        every now and then meanwhile: it may be as large as the file itself."""
+        """Return the job's result. Writes the file of rejected rows, if there are any, and calls
+        `report` every now and then meanwhile: it may be as large as the file itself."""
         count = self._invalid + self._repeated
         if count:
             self._rejected.write(self._rejected_key, report)

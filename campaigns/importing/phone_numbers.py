@@ -6,7 +6,7 @@ from errors import DoNotRetry
 
 
 def normaliser(country: str) -> Callable[[str], str | None]:
-    """A function from a number as written to E.164 (+12125550123), or None if it is not one.
+    """Return a function from a number as written to E.164 (+12125550123), or None if it is not one.
 
     `country` (two letters) is where numbers without a country code are dialled from. Raises
     DoNotRetry if there is no such country.

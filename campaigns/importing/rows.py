@@ -34,7 +34,8 @@ class ContactRows:
         self._why_not_allowed = why_not_allowed
 
     def contact(self, row: Record) -> Contact:
-        """The row's contact, the same for the same row whenever it is read. Raises RejectedRow."""
+        """Return the row's contact, the same for the same row whenever it is read. Raises
+        RejectedRow."""
         if len(row.fields) != self._width:
             raise RejectedRow(f"has {len(row.fields)} columns, but the header has {self._width}")
         contact = self._contact([field.strip() for field in row.fields])

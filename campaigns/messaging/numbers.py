@@ -12,8 +12,8 @@ _NO_COUNTRY = "001"  # as phonenumbers has it
 
 
 def why_not_allowed(cell: str) -> str | None:
-    """What speaks against texting this number (E.164), in words that follow "the number"; None if
-    nothing does. The words hold no part of the number but its country.
+    """Return what speaks against texting this number (E.164), in words that follow "the number";
+    None if nothing does. The words hold no part of the number but its country.
 
     The country and type are as the numbering plans that this version knows have them.
     """

@@ -32,5 +32,5 @@ Template = Annotated[
 
 
 def filled(template: str, values: Mapping[str, str | None]) -> str:
-    """The text for one person. What they have no value for is left out."""
+    """Return the text for one person. What they have no value for is left out."""
     return _FIELD.sub(lambda field: values[field[1]] or "", template)

@@ -71,7 +71,7 @@ class Api:
         return page["children"], page["cursor"] is not None
 
     def find(self, start: str) -> str:
-        """The id that starts like this, of the organisation's newest jobs."""
+        """Return the id that starts like this, of the organisation's newest jobs."""
         if not _STARTS.fullmatch(start):
             return start  # the API says what it makes of it
         newest = islice(self.every(), _NEWEST)
@@ -127,7 +127,7 @@ class Api:
         self._call("DELETE", f"/jobs/{quote(job_id, safe='')}")
 
     def paused(self) -> list[dict[str, Any]]:
-        """What is paused."""
+        """Return what is paused."""
         entries: list[dict[str, Any]] = self._read("/paused").json["paused"]
         return entries
 
@@ -141,7 +141,7 @@ class Api:
         self._call("DELETE", f"/paused/{kind}/{quote(name, safe='')}")
 
     def types(self) -> dict[str, Any]:
-        """What can be dispatched."""
+        """Return what can be dispatched."""
         types: dict[str, Any] = self._read("/job-types").json
         return types
 
@@ -174,7 +174,7 @@ class Api:
 
 
 def access(where: "Where") -> Signer | Bearer:
-    """What lets the caller in: a token, or a signature."""
+    """Return what lets the caller in: a token, or a signature."""
     if where.token:
         if not is_private(where.api_address):
             raise Problem(

@@ -89,11 +89,11 @@ class ApiClient:
 
 
 def client(stack: Stack) -> ApiClient:
-    """The API of a stack on the local AWS."""
+    """Return the API of a stack on the local AWS."""
     return ApiClient(stack.api_url, signer(stack))
 
 
 def signer(stack: Stack) -> Signer:
-    """What signs for a stack on the local AWS."""
+    """Return what signs for a stack on the local AWS."""
     credentials = Credentials(stack.aws_access_key_id, stack.aws_secret_access_key)
     return Signer(credentials, stack.region)

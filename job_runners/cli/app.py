@@ -129,7 +129,7 @@ class Jobs(SharedOptions, click.Group):
 
 
 def _explained(error: Exception) -> Problem | None:
-    """An error of AWS's clients, in our words."""
+    """Return an error of AWS's clients, in our words."""
     if "botocore" not in sys.modules:
         return None
     from job_runners.cli.refusals import explain

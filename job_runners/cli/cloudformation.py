@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def find_stack(where: "Where", name: str) -> Stack:
-    """The stack of this name in the caller's account and region; raises Problem."""
+    """Return the stack of this name in the caller's account and region; raises Problem."""
     client: Any = where.session.create_client("cloudformation")
     region = client.meta.region_name
     try:
@@ -46,7 +46,7 @@ def age(where: "Where") -> float:
 
 
 def resources(where: "Where") -> dict[str, tuple[str, str]]:
-    """What the stack is made of: for each logical id its type and its physical id."""
+    """Return what the stack is made of: for each logical id its type and its physical id."""
     pages = where.client("cloudformation").get_paginator("list_stack_resources")
     return {
         each["LogicalResourceId"]: (each["ResourceType"], each["PhysicalResourceId"])

@@ -12,7 +12,7 @@ Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
 def names_of(*kinds: str) -> Complete:
-    """The names of the stack's `jobs` or `tasks`."""
+    """Return the names of the stack's `jobs` or `tasks`."""
 
     def complete(ctx: click.Context, _param: click.Parameter, start: str) -> list[str]:
         where: Where = ctx.find_root().ensure_object(Where)

@@ -98,7 +98,7 @@ def shared_options(command: _C) -> _C:
 
 
 def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
-    """A command of `jobs`: click's, with the shared options, called with Where as its first
+    """Return a command of `jobs`: click's, with the shared options, called with Where as its first
     argument."""
 
     def decorate(function: Callable[..., Any]) -> click.Command:
@@ -109,7 +109,8 @@ def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
 
 
 def pausable(function: _F) -> _F:
-    """A job type as an argument, or a queue as an option: `kind` and `name` of what is meant."""
+    """Return a job type as an argument, or a queue as an option: `kind` and `name` of what is
+    meant."""
 
     @wraps(function)
     def called(where: Where, *, job_type: str | None, queue: str | None) -> Any:

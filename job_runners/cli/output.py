@@ -46,7 +46,7 @@ def _escaped(character: str) -> str:
 
 
 def console() -> "Console":
-    """A terminal that can do more than lines."""
+    """Return a terminal that can do more than lines."""
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -72,7 +72,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _columns(row: Sequence[str], widths: Sequence[int], room: int) -> str:
-    """Padded before they are coloured: colours have a length, and no width."""
+    """Pad the cells before they are coloured: colours have a length, and no width."""
     padded = [
         click.style(plain(each).ljust(width), fg=STATUS_COLOURS.get(each))
         for each, width in zip(row[:-1], widths, strict=False)
@@ -82,7 +82,7 @@ def _columns(row: Sequence[str], widths: Sequence[int], room: int) -> str:
 
 
 def status(value: str) -> str:
-    """A status in its colour, where there are colours."""
+    """Return a status in its colour, where there are colours."""
     return click.style(value, fg=STATUS_COLOURS.get(value))
 
 
@@ -98,7 +98,7 @@ def ago(iso: str | None) -> str:
 
 
 def when(iso: str | None) -> str:
-    """A time, and how long ago that is; in a pipe the time itself."""
+    """Return a time, and how long ago that is; in a pipe the time itself."""
     if iso is None or not _on_a_terminal():
         return iso or ""
     return f"{clock(iso)}  {ago(iso)}"
@@ -109,7 +109,7 @@ def _on_a_terminal() -> bool:
 
 
 def clock(iso: str | None) -> str:
-    """A time as the clock on this wall shows it, and its date unless that is today."""
+    """Return a time as the clock on this wall shows it, and its date unless that is today."""
     if iso is None:
         return ""
     moment = datetime.fromisoformat(iso).astimezone()
@@ -118,7 +118,7 @@ def clock(iso: str | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span in its largest unit, rounded, so that it can be read at a glance."""
+    """Return a time span in its largest unit, rounded, so that it can be read at a glance."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
@@ -126,13 +126,13 @@ def duration(seconds: float) -> str:
 
 
 def moment(milliseconds: int) -> str:
-    """A time of day to the millisecond, for logs."""
+    """Return a time of day to the millisecond, for logs."""
     then = datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone()
     return f"{then:%H:%M:%S}.{milliseconds % 1000:03d}"
 
 
 def wrapped(words: str, indent: int) -> str:
-    """A paragraph as wide as the terminal, moved to the right."""
+    """Return a paragraph as wide as the terminal, moved to the right."""
     width = max(40, min(100, shutil.get_terminal_size().columns))
     space = " " * indent
     return textwrap.fill(words, width, initial_indent=space, subsequent_indent=space)

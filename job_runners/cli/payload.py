@@ -26,7 +26,7 @@ _PAIR = re.compile(r"(?P<key>[^=:]+)(?P<raw>:?)=(?P<value>.*)", re.DOTALL)
 
 
 def read_payload(pairs: tuple[str, ...], whole: str | None) -> dict[str, Any]:
-    """The payload that a command line means; click.UsageError says what can't be read."""
+    """Return the payload that a command line means; click.UsageError says what can't be read."""
     payload = {} if whole is None else _object(whole)
     for pair in pairs:
         match = _PAIR.fullmatch(pair)

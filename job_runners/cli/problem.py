@@ -30,6 +30,6 @@ class Problem(Exception):
         self.answer = answer  # the API's own words, if it was the API that refused
 
     def as_json(self) -> dict[str, Any]:
-        """The same for a program."""
+        """Return the same for a program."""
         said = {"error": str(self), "hint": self.hint or None, "exit_code": int(self.code)}
         return said | ({"answer": self.answer} if self.answer is not None else {})

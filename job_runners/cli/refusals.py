@@ -41,7 +41,7 @@ _RENEW = "Renew them (aws sso login, or a new token), or choose others with --pr
 
 
 def no_answer(where: "Where", error: Exception) -> Problem:
-    """The API could not be reached."""
+    """Return the API could not be reached."""
     reason = getattr(error, "reason", None) or error
     hint = "Is this machine online, and is the stack still there? jobs doctor looks at the stack."
     if where.api_url is None and where.stack.is_local:
@@ -54,7 +54,7 @@ def no_answer(where: "Where", error: Exception) -> Problem:
 
 
 def refused(where: "Where", answer: Answer) -> Problem:
-    """The API, or the gateway before it, said no."""
+    """Return the API, or the gateway before it, said no."""
     said = _read(answer)
     if answer.status == 401:
         return _not_let_in(where, said)
@@ -96,7 +96,7 @@ def _read(answer: Answer) -> dict[str, Any]:
 
 
 def _words(said: dict[str, Any]) -> str:
-    """The API's own words: they are for people already."""
+    """Return the API's own words: they are for people already."""
     problems = [f"{each['field']}: {each['why']}" for each in said.get("errors") or []]
     if problems:
         return "\n  ".join([f"{said['title']}:", *problems])
@@ -128,7 +128,7 @@ def _forbidden(where: "Where", said: dict[str, Any]) -> Problem:
 
 
 def explain(error: BaseException) -> Problem | None:
-    """An AWS client's error in our words; None if it is not one."""
+    """Return an AWS client's error in our words; None if it is not one."""
     match error:
         case NoCredentialsError() | PartialCredentialsError():
             return Problem(

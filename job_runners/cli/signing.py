@@ -17,7 +17,7 @@ class Signer:
     def headers(
         self, method: str, url: str, data: bytes | None, headers: Mapping[str, str]
     ) -> dict[str, str]:
-        """The call's headers, and its signature."""
+        """Return the call's headers, and its signature."""
         request = AWSRequest(method=method, url=url, data=data, headers=dict(headers))
         # Frozen for each call: credentials that expire are renewed in between, all parts at once.
         frozen = self._credentials.get_frozen_credentials()
@@ -38,5 +38,5 @@ class Bearer:
         data: bytes | None,  # noqa: ARG002
         headers: Mapping[str, str],
     ) -> dict[str, str]:
-        """The call's headers, and the token."""
+        """Return the call's headers, and the token."""
         return {**headers, "Authorization": f"Bearer {self._token}"}

@@ -79,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(*self._ask())
 
     def _ask(self) -> tuple[int, Message, bytes]:
-        """What the API answers to this call."""
+        """Return what the API answers to this call."""
         length = int(self.headers.get("Content-Length") or 0)
         data = self.rfile.read(length) if length else None
         url = self.server.api_url + self._path
@@ -146,7 +146,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def log_message(self, *_: Any) -> None:
-        """The API logs its calls."""
+        """Log nothing: the API logs its calls."""
 
 
 def _redirects(api_url: str) -> str:

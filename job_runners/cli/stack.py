@@ -63,7 +63,7 @@ class Stack:
 
     @staticmethod
     def load(path: Path) -> "Stack":
-        """What `save` wrote."""
+        """Return what `save` wrote."""
         return Stack(**json.loads(path.read_text()))
 
 

@@ -19,7 +19,7 @@ def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
 
 
 def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001
-    """An ISO 8601 time; one without a zone is this machine's."""
+    """Return an ISO 8601 time; one without a zone is this machine's."""
     if value is None:
         return None
     try:

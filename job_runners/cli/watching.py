@@ -17,7 +17,7 @@ class Screen(Protocol):
     """Is told of every look at a job."""
 
     def show(self, job: Job) -> None:
-        """A job as it is now."""
+        """Show a job as it is now."""
 
     def note(self, words: str) -> None:
         """Something to say about the looking itself."""
@@ -114,7 +114,7 @@ class Bars:
 
 
 def screen(ids: Sequence[str], *, as_json: bool) -> AbstractContextManager[Screen]:
-    """What fits the place that standard output leads to."""
+    """Return what fits the place that standard output leads to."""
     if as_json:
         return JsonLines()
     return Bars(ids) if sys.stdout.isatty() else Lines()

@@ -119,7 +119,7 @@ class Where:
         return session
 
     def client(self, service: str) -> Any:
-        """A client of an AWS service, where the stack is."""
+        """Return a client of an AWS service, where the stack is."""
         endpoint = self.stack.endpoint_url or None
         return self.stack_session.create_client(service, endpoint_url=endpoint)
 
@@ -131,7 +131,7 @@ def _http(url: str) -> str:
 
 
 def _default_name() -> str:
-    """What `sam deploy` calls the stack."""
+    """Return what `sam deploy` calls the stack."""
     try:
         config = tomllib.loads((ROOT / "samconfig.toml").read_text())
         name: str = config["default"]["global"]["parameters"]["stack_name"]

@@ -90,7 +90,7 @@ def _options() -> argparse.Namespace:
 
 
 def _mutations(only: list[str] | None) -> list[Mutation]:
-    """The listed ones, which must all apply, and the generated."""
+    """Return the listed ones, which must all apply, and the generated."""
     listed = tomllib.loads((HERE / "listed.toml").read_text())["mutation"]
     mutations = [
         replaced(
@@ -110,7 +110,8 @@ def _mutations(only: list[str] | None) -> list[Mutation]:
 
 
 def _accepted(mutations: list[Mutation], *, whole: bool) -> set[str]:
-    """The names of those that nothing needs to notice. Raises DoesNotApply for one there is not."""
+    """Return the names of those that nothing needs to notice. Raises DoesNotApply for one there is
+    not."""
     entries: list[dict[str, Any]] = tomllib.loads((HERE / "accepted.toml").read_text())["accepted"]
     accepted = {f"{each['in']}: {what}" for each in entries for what in each["mutations"]}
     unknown = accepted - {each.name for each in mutations}
@@ -148,7 +149,8 @@ def _work(
     also: dict[str, list[str]],
     histories: int,
 ) -> tuple[Work, float]:
-    """What is done about a mutation: the tests that come by, the quickest first; then histories."""
+    """Return what is done about a mutation: the tests that come by, the quickest first; then
+    histories."""
     first, last = mutation.lines
     changed = set(range(first, last + 1))
     coming_by = [

@@ -2,7 +2,8 @@
 
 
 def noticed_by_history(count: int) -> str | None:
-    """What the first history says that breaks a promise, or stops in an error; None if none does.
+    """Return what the first history says that breaks a promise, or stops in an error; None if none
+    does.
 
     Imported only now: what is under test is the copy that this process works on.
     """

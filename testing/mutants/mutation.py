@@ -34,7 +34,7 @@ class Mutation:
 def replaced(
     root: Path, file: str, *, find: str, replace: str, function: str, what: str
 ) -> Mutation:
-    """The mutation that puts one text in the place of another. Raises DoesNotApply."""
+    """Return the mutation that puts one text in the place of another. Raises DoesNotApply."""
     path = root / file
     if not path.is_file():
         raise DoesNotApply(f"{file} is not there, for: {what}")

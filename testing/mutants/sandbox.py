@@ -149,7 +149,7 @@ def _result(copy: Path) -> Any:
 
 
 def _copy(root: Path, to: Path) -> Path:
-    """The project, without what is made from it. Environments are used where they are."""
+    """Return the project, without what is made from it. Environments are used where they are."""
     shutil.copytree(root, to, ignore=_NOT_COPIED, symlinks=True)
     for name in (".venv", ".venv-aws"):
         if (root / name).exists():

@@ -33,7 +33,7 @@ def executed_by(tests: list[str], engine: tuple[str, ...], copy: Path) -> dict[s
 
 
 def noticed_by(mutation: Mutation, tests: list[str], copy: Path, seconds: int) -> str | None:
-    """The first of these tests that fails under the mutation; None if none does. Leaves the
+    """Return the first of these tests that fails under the mutation; None if none does. Leaves the
     mutation in the copy."""
     (copy / mutation.file).write_text(mutation.source)
     sys.dont_write_bytecode = True

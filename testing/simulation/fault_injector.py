@@ -43,7 +43,7 @@ class FaultInjector:
 
     @contextmanager
     def standing(self) -> Iterator[None]:
-        """Calls made inside go through here."""
+        """Take every call that is made inside."""
         hooks = [
             (clients.client(service).meta.events, f"{event}.{service}", hook)
             for service in _SERVICES
@@ -108,7 +108,7 @@ class FaultInjector:
         return answer
 
     def _fault(self, event_name: str) -> AWSResponse | None:
-        """The refusal that a call meets at this time, or botocore's error."""
+        """Return the refusal that a call meets at this time, or botocore's error."""
         world = self._world
         _, service, operation = event_name.split(".")
         if len(world.stack) in self._unanswered:
@@ -130,7 +130,7 @@ class FaultInjector:
         return None
 
     def _lose_answer(self, event_name: str) -> None:
-        """What landed is not answered: this time, or however often it is repeated."""
+        """Lose the answer of what landed: this time, or however often it is repeated."""
         world = self._world
         service = event_name.split(".")[1]
         if world.fault(Fault.NO_ANSWER, "no answer", 80):
@@ -140,7 +140,7 @@ class FaultInjector:
         raise world.storms.network_error(service, "does not answer")
 
     def _take(self, request: Any, event_name: str) -> AWSResponse:
-        """The call lands."""
+        """Return the call lands."""
         if ".s3." in event_name:
             with patch.object(botocore_stubber, "enabled", True):
                 return cast(AWSResponse, botocore_stubber(event_name, request))
@@ -160,7 +160,8 @@ class FaultInjector:
         return _answer(status, body)
 
     def _lagging(self, request: Any) -> Any:
-        """What the due index said when it was asked last, if that is not long ago; or None."""
+        """Return what the due index said when it was asked last, if that is not long ago; or
+        None."""
         world, call = self._world, json.loads(request.body)
         if call.get("IndexName") != "due" or Fault.INDEX_LAG not in world.faults:
             return None
@@ -221,7 +222,7 @@ def _refusal(event_name: str, status: int) -> AWSResponse:
 
 
 def _conflict(operation: str) -> AWSResponse:
-    """The write met a transaction of the same item."""
+    """Return the write met a transaction of the same item."""
     if operation != "TransactWriteItems":
         return _answer(400, {"__type": "TransactionConflictException", "message": "conflict"})
     reasons = [{"Code": "None"}, {"Code": "TransactionConflict", "Message": "conflict"}]

@@ -42,7 +42,7 @@ _UNCLAIMED_AT_MOST = 1  # so that a second row of a backlog has to wait for its 
 
 @contextmanager
 def stage() -> Iterator[None]:
-    """The AWS that histories play on. One serves any number of them, one after the other."""
+    """Yield the AWS that histories play on. One serves any number of them, one after the other."""
     environment = {
         "EXTENSIONS": "testing.simulation.simulated_work",
         "JOB_RUNNER": "lambda-async",
@@ -132,7 +132,7 @@ class History:
         self._stack.close()
 
     def dispatch(self) -> None:
-        """A job, through the API, which may die between the save and the send."""
+        """Dispatch a job through the API, which may die between the save and the send."""
         payload = Steps(
             ballast=("", BALLAST)[self.choose("ballast", 4) // 3],
             steps=(4, 0, 1, 30)[self.choose("steps of the job", 4)],
@@ -156,7 +156,8 @@ class History:
             self.world.invoke("api", lambda: self._accept(data))
 
     def _ask_again(self) -> None:
-        """The same request again; once its job has expired, the key may be used for another."""
+        """Make the same request again; once its job has expired, the key may be used for
+        another."""
         if not self.asked:
             return
         number = self.choose("which request", len(self.asked))
@@ -196,7 +197,7 @@ class History:
         self.ids[what].add(job_id)
 
     def dispatch_task(self) -> None:
-        """A task, through the API: once that has answered, it was sent."""
+        """Dispatch a task through the API: once that has answered, it was sent."""
         name = ("hostile_errand_once", "hostile_errand_again")[self.choose("tagged", 2)]
         payload = {"seconds": (0, 5, 70)[self.choose("seconds of the task", 3)]}
         self.world.invoke("api", lambda: self._accept_task(name, payload))
@@ -228,7 +229,7 @@ class History:
         return figures
 
     def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
-        """What the jobs of a history do."""
+        """Return what the jobs of a history do."""
         self.witness.started(job.id, job.attempt, job.leg)
         if payload not in (*self.payloads[job.campaign_id], CHILD):
             self.witness.broken(f"the payload of job {job.id} is not what it was")
@@ -279,7 +280,7 @@ class History:
             self.world.figures["children"] += 1
 
     def run_errand(self, payload: Errand) -> None:
-        """What the tasks of a history do."""
+        """Do what the tasks of a history do."""
         task_id = self.world.stack[-1].message["id"]
         self.tasks.ran(task_id)
         self.world.spend(payload.seconds)

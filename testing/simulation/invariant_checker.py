@@ -51,14 +51,15 @@ class InvariantChecker:
         world.on_end = self._ended
 
     def broken(self, promise: str) -> None:
-        """A promise is. Not raised here: the code under test might answer for it."""
+        """Note that a promise is broken. Not raised here: the code under test might answer for
+        it."""
         self.violations.append(promise)
 
     # --- told by the job itself -------------------------------------------------------------------
 
     def started(self, job_id: str, attempt: int, leg: int) -> None:
-        """A leg begins. Unless the one before it ended in an orderly way, it must be another
-        attempt's, which only jobs tagged for retry have."""
+        """Check a leg that begins. Unless the one before it ended in an orderly way, it must be
+        another attempt's, which only jobs tagged for retry have."""
         if self._world.stack[-1].zombie and not self.has_claim(job_id):
             return  # it stood still from its claim on, and can write nothing any more
         last = self._open.get(job_id)
@@ -74,7 +75,7 @@ class InvariantChecker:
         return self.rows.get(job_id, {}).get("claim_token") == claim
 
     def leg_ended(self, job_id: str) -> None:
-        """A leg has ended for the next one to begin."""
+        """Note that a leg has ended for the next one to begin."""
         self._open.pop(job_id)
 
     def excused(self, job_id: str) -> None:
@@ -86,8 +87,8 @@ class InvariantChecker:
         self._returned[job_id] = self._world.stack[-1]
 
     def _ended(self, invocation: Invocation) -> None:
-        """A worker that was not killed has recorded what its job returned, whatever AWS did, unless
-        a service stayed away until it ended."""
+        """Check that a worker that was not killed has recorded what its job returned, whatever AWS
+        did, unless a service stayed away until it ended."""
         if self._world.storms.in_the_last(_LAST_TRIES):
             invocation.no_chance = True
         for job_id, its in [*self._returned.items()]:
@@ -107,7 +108,7 @@ class InvariantChecker:
     # --- seen at the table ------------------------------------------------------------------------
 
     def saw(self, invocation: Invocation, after: Row) -> None:
-        """A write to a job's row has landed: was it one that may be?"""
+        """Check a write to a job's row that has landed: was it one that may be?"""
         before = self.rows.get(after["id"])
         self.rows[after["id"]] = after
         self._check_row(after)
@@ -117,7 +118,7 @@ class InvariantChecker:
                 self._check_failed(invocation, after)
 
     def _landed(self, operation: str, call: Row) -> None:
-        """A call that is no update of a row has landed."""
+        """Note a call that has landed and is no update of a row."""
         if operation == "PutItem" and call["TableName"] == "jobs":
             row = plain(call["Item"])
             self.deleted.discard(row["id"])
@@ -188,7 +189,7 @@ class InvariantChecker:
             self._check_without_claim(job, invocation, *change)
 
     def _check_done_again(self, job: str, invocation: Invocation, before: Row, after: Row) -> None:
-        """An outcome is for good, unless a person wants it otherwise."""
+        """Check that an outcome is for good, unless a person wants it otherwise."""
         change = (before["status"], after["status"])
         may_be = (("failed", "queued"), ("cancelled", "queued"))
         if invocation.name != "api" or change not in may_be:

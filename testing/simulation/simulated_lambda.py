@@ -83,7 +83,7 @@ class SimulatedLambda:
             yield self
 
     def now(self) -> int:
-        """The time on the clock of whoever asks."""
+        """Return the time on the clock of whoever asks."""
         return self.time + (self.stack[-1].skew if self.stack else 0)
 
     def spend(self, seconds: float) -> None:
@@ -113,7 +113,7 @@ class SimulatedLambda:
             self.tick()
 
     def tick(self) -> None:
-        """The minute comes round."""
+        """Let the minute come round."""
         self._invoke("timer", {"source": "aws.events"}, handlers.timer.handler, 60)
 
     def rest(
@@ -205,7 +205,7 @@ class SimulatedLambda:
                 self.on_loss(event.message)
 
     def _queue(self, event: Event, handler: Callable[[Any, Any], Any]) -> None:
-        """A queue's message: comes again until its function has answered for it."""
+        """Deliver a queue's message: it comes again until its function has answered for it."""
         records = {"Records": [{"messageId": "m", "body": json.dumps(event.body)}]}
         ended = self._invoke(event.function, records, handler, 60, event)
         if ended is not None or self._answered_partly:
@@ -263,7 +263,7 @@ class SimulatedLambda:
     # --- what the boundary asks of the world ------------------------------------------------------
 
     def meanwhile(self) -> None:
-        """The invocation stands still while the world goes on, perhaps beyond its lease."""
+        """Let the invocation stand still while the world goes on, perhaps beyond its lease."""
         self.figures["meanwhile"] += 1
         invocation = self.stack[-1] if self.stack else None
         if self.chance("overtaken", 2) == 1:
@@ -290,7 +290,7 @@ class SimulatedLambda:
             self._deliver(min(ready))
 
     def check_alive(self, when: str) -> None:
-        """Raises Killed if whoever runs is gone, or its time is up."""
+        """Raise Killed if whoever runs is gone, or its time is up."""
         if not self.stack:
             return
         invocation = self.stack[-1]
@@ -300,7 +300,7 @@ class SimulatedLambda:
             self.kill(f"at its deadline, {when}")
 
     def kill(self, when: str) -> None:
-        """The end of whoever runs."""
+        """End whoever runs."""
         if self.stack and not self.resting:
             self.figures["kills"] += 1
         if self.stack:
@@ -308,7 +308,7 @@ class SimulatedLambda:
             raise Killed(when)
 
     def take_invoke(self, message: Message) -> None:
-        """An event is accepted: it arrives once, twice or not at all."""
+        """Accept an event: it arrives once, twice or not at all."""
         self.sent[message["id"]] += 1
         self.on_send(self.stack[-1] if self.stack else None, message)
         hops = (self.stack[-1].hops if self.stack else 0) + 1
@@ -323,7 +323,7 @@ class SimulatedLambda:
             self._add("worker", message, self._delay_of("its duplicate"), hops)
 
     def take_delayed(self, message: Message, delay: float) -> None:
-        """The delay queue takes a message, which arrives a little later than it should."""
+        """Put a message into the delay queue, which delivers it a little later than it should."""
         self.on_send(self.stack[-1] if self.stack else None, message)
         hops = (self.stack[-1].hops if self.stack else 0) + 1
         self._add("delay queue", message, delay + self._delay_of("a message"), hops)

@@ -35,10 +35,10 @@ class Scene(Protocol):
     """Where the work is done."""
 
     def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
-        """What a job does."""
+        """Return what a job does."""
 
     def run_errand(self, payload: Errand) -> None:
-        """What a task does."""
+        """Do what a task does."""
 
 
 def enter(scene: Scene) -> None:
@@ -52,7 +52,7 @@ def take_steps(job: RunningJob, payload: Steps) -> dict[str, Any]:
 
 
 def take_steps_again(job: RunningJob, payload: Steps) -> dict[str, Any]:
-    """The same, tagged for retry."""
+    """Return the same, tagged for retry."""
     return _scene().take_steps(job, payload)
 
 
@@ -62,7 +62,7 @@ def run_errand(payload: Errand) -> None:
 
 
 def run_errand_again(payload: Errand) -> None:
-    """The same, tagged for retry."""
+    """Do the same, tagged for retry."""
     _scene().run_errand(payload)
 
 

@@ -42,8 +42,8 @@ class Storms:
         self._storms.clear()
 
     def meet(self, service: str) -> int | None:
-        """What a call to this service meets now: None if all is well, or the HTTP status of a
-        refusal. Raises botocore's error where there is no answer at all."""
+        """Return what a call to this service meets now: None if all is well, or the HTTP status of
+        a refusal. Raises botocore's error where there is no answer at all."""
         storm = self._storms.get(service)
         if storm is None:
             return None
@@ -59,7 +59,7 @@ class Storms:
         raise self.network_error(service, storm.kind)
 
     def network_error(self, service: str, kind: str) -> Exception:
-        """The error of a call that got no answer, once the time for that has passed."""
+        """Return the error of a call that got no answer, once the time for that has passed."""
         url = f"https://{service}.us-east-1.amazonaws.com"
         match kind:
             case "can't be reached":

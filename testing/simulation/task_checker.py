@@ -34,7 +34,8 @@ class TaskChecker:
     # --- told by the world ------------------------------------------------------------------------
 
     def saw_send(self, sender: Invocation | None, message: Message) -> None:
-        """A message has left: the first, or one that only a task tagged for retry has."""
+        """Check a message that has left: the first, or one that only a task tagged for retry
+        has."""
         if message["kind"] != "task":
             return
         if sender is not None and sender.name == "api":
@@ -46,13 +47,13 @@ class TaskChecker:
         self._check_attempt(message)
 
     def saw_delivery(self, message: Message) -> None:
-        """A worker is invoked with a message."""
+        """Note that a worker is invoked with a message."""
         if message["kind"] == "task":
             self._check_attempt(message)
             self._delivered[message["id"]] += 1
 
     def saw_loss(self, message: Message) -> None:
-        """A message, or the record of its failure, is gone for good."""
+        """Note that a message, or the record of its failure, is gone for good."""
         if message["kind"] == "task":
             self.dropped.add(message["id"])
 

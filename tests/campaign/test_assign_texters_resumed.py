@@ -49,7 +49,7 @@ class Split:
         self.expected = self.run(self.whole)
 
     def campaign(self) -> str:
-        """The contacts as they were before, once more."""
+        """Return the contacts as they were before, once more."""
         campaign = f"campaign-{next(fresh)}"
         keep(len(self.contacts), campaign)
         for number, texter in enumerate(self.contacts):
@@ -123,7 +123,7 @@ def test_an_invocation_given_up_for_dead_can_go_on_without_harm(
 
 
 def _write_out_of_order(patch: pytest.MonkeyPatch, order: list[int], killed_at: int) -> None:
-    """The writes of a chunk in this order, as threads might, and a kill before one of them."""
+    """Make the writes of a chunk in this order, as threads might, and kill before one of them."""
     written = count()
 
     def each(pool: Any, write: Any, pieces: Any) -> None:

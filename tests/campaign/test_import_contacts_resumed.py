@@ -57,7 +57,7 @@ class Import:
         self.whole = self.numbered("whole")
 
     def numbered(self, name: str, **how: Any) -> RecordingJob:
-        """A job of this import; each name has its own id and campaign."""
+        """Return a job of this import; each name has its own id and campaign."""
         return RecordingJob(
             job_id=f"{name}-{self.number}", campaign_id=f"{name}-{self.number}", **how
         )

@@ -165,7 +165,7 @@ STEERING = "\x1b]0;owned\x07 \x9b31m \u202egnp.exe \u2066 \x85"
 
 
 def raw(text: str) -> set[str]:
-    """The characters of STEERING that a text has as they are."""
+    """Return the characters of STEERING that a text has as they are."""
     return {each for each in text if not each.isprintable() and each not in "\r\n\t"}
 
 

@@ -16,7 +16,7 @@ LIST = "/jobs?organization_id=default&limit=100"
 
 
 def page(*listed: dict[str, Any], cursor: str | None = None) -> dict[str, Any]:
-    """A page of a list."""
+    """Return a page of a list."""
     return {"jobs": list(listed), "cursor": cursor}
 
 

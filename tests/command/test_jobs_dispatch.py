@@ -14,13 +14,13 @@ pytestmark = pytest.mark.usefixtures("api")
 
 @pytest.fixture(autouse=True)
 def accepts(api: FakeApi) -> None:
-    """An API that takes every job and task."""
+    """Answer as an API that takes every job and task."""
     api.on("POST", "/jobs", 202, job("queued"))
     api.on("POST", "/tasks", 202, {"task_name": "send_message", "status": "sent"})
 
 
 def sent(api: FakeApi) -> Any:
-    """The one body that was sent."""
+    """Return the one body that was sent."""
     (call,) = api.calls
     return call.body
 

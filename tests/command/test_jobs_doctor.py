@@ -24,7 +24,7 @@ def variable(function: str, name: str, value: str) -> Break:
 
 
 def everywhere(name: str, value: str) -> Break:
-    """A deploy sets a variable of all functions."""
+    """Return a deploy sets a variable of all functions."""
 
     def change(account: Account) -> None:
         for each in account.functions.values():
@@ -34,12 +34,12 @@ def everywhere(name: str, value: str) -> Break:
 
 
 def allow(**statement: Any) -> Break:
-    """The role may do more than it should."""
+    """Return the role may do more than it should."""
     return lambda account: account.statements.append({"Effect": "Allow", **statement})
 
 
 def index(table: str, name: str, **changes: Any) -> Break:
-    """An index is not as it should be."""
+    """Return an index is not as it should be."""
 
     def change(account: Account) -> None:
         indexes = account.tables[table]["GlobalSecondaryIndexes"]
@@ -49,7 +49,7 @@ def index(table: str, name: str, **changes: Any) -> Break:
 
 
 def findings(*, code: int = 0) -> list[dict[str, str]]:
-    """What doctor finds wrong, has advice about or can't check; it exits with `code`."""
+    """Return what doctor finds wrong, has advice about or can't check; it exits with `code`."""
     done = jobs("doctor", "--json")
     assert done.exit_code == code, done.output
     return [each for each in json.loads(done.stdout)["findings"] if each["verdict"] != "ok"]

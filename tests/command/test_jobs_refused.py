@@ -142,7 +142,7 @@ def test_a_stack_that_the_command_line_names_counts_for_more_than_an_address_aro
 
 
 def run(home: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process whose AWS settings are those of an empty machine."""
+    """Return the command in a process whose AWS settings are those of an empty machine."""
     kept = {each: os.environ[each] for each in ("PATH",)}
     nothing = {
         "AWS_CONFIG_FILE": str(home / "config"),

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def bash(script: str, cwd: Path = ROOT) -> str:
-    """What a bash prints that has what `jobs shell bash` prints."""
+    """Return what a bash prints that has what `jobs shell bash` prints."""
     program = shutil.which("bash")
     if program is None:
         pytest.skip("there is no bash here")

@@ -17,7 +17,7 @@ OTHER = "7b21" + "0" * 28
 
 
 def view(job_id: str = ID) -> tuple[str, str]:
-    """The call that reads a job."""
+    """Return the call that reads a job."""
     return "GET", f"/jobs/{job_id}"
 
 

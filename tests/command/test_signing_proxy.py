@@ -35,7 +35,7 @@ def api() -> Api:
 
 @pytest.fixture
 def url(api: Api) -> Iterator[str]:
-    """The address of a proxy before the API."""
+    """Yield the address of a proxy before the API."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -62,7 +62,7 @@ def url(api: Api) -> Iterator[str]:
 
 
 def origin(url: str) -> str:
-    """What a browser calls the place that a page is from."""
+    """Return what a browser calls the place that a page is from."""
     return f"http://{urlsplit(url).netloc}"
 
 

@@ -19,13 +19,13 @@ HOSTILE = "\"'><img src=x onerror=alert(1)></script><script>alert(2)</script>"
 
 @pytest.fixture(scope="module")
 def organization() -> str:
-    """An organisation that no other test has."""
+    """Return an organisation that no other test has."""
     return f"org-{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture(scope="module")
 def failed(local: Local, organization: str) -> str:
-    """A job that failed, whose every text is hostile."""
+    """Return a job that failed, whose every text is hostile."""
     key = f"uploads/{organization}/{HOSTILE}.csv"
     job_id = dispatch(
         local,
@@ -40,7 +40,7 @@ def failed(local: Local, organization: str) -> str:
 
 @pytest.fixture(scope="module")
 def succeeded(local: Local, organization: str) -> str:
-    """A job with a file for its result."""
+    """Return a job with a file for its result."""
     job_id = dispatch(local, "export_contacts", {}, organization, campaign_id="spring")
     assert follow(local.api, job_id)["status"] == "succeeded"
     return job_id

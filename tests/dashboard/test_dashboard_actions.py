@@ -20,13 +20,13 @@ ROWS = 2_000
 
 @pytest.fixture
 def organization() -> str:
-    """An organisation that no other test has."""
+    """Return an organisation that no other test has."""
     return f"org-{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture
 def contacts(local: Local, organization: str, tmp_path: Path) -> str:
-    """The key of a file that can be imported."""
+    """Return the key of a file that can be imported."""
     write_sample(tmp_path / "contacts.csv", rows=ROWS)
     key = f"uploads/{organization}/contacts.csv"
     s3 = session(local.stack).client("s3", endpoint_url=local.stack.endpoint_url)
@@ -35,7 +35,7 @@ def contacts(local: Local, organization: str, tmp_path: Path) -> str:
 
 
 def failing(local: Local, organization: str) -> str:
-    """A job that has failed, for there is no such file."""
+    """Return a job that has failed, for there is no such file."""
     payload = {"key": f"uploads/{organization}/missing.csv"}
     job_id = dispatch(local, "import_contacts", payload, organization, campaign_id="spring")
     assert follow(local.api, job_id)["status"] == "failed"
@@ -43,7 +43,7 @@ def failing(local: Local, organization: str) -> str:
 
 
 def later(local: Local, organization: str) -> str:
-    """A job that starts in an hour."""
+    """Return a job that starts in an hour."""
     return dispatch(local, "export_contacts", {}, organization, campaign_id="spring", delay=3600)
 
 

@@ -59,7 +59,7 @@ def test_a_stack_with_signatures_says_how_to_look_at_it(
 
 @pytest.fixture
 def clock(page: Page) -> Page:
-    """The page, with a clock that only a test moves."""
+    """Return the page, with a clock that only a test moves."""
     page.clock.install(time="2026-11-24T13:00:00Z")
     page.clock.pause_at("2026-11-24T13:00:01Z")
     page.add_init_script(

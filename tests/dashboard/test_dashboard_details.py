@@ -40,13 +40,13 @@ LOG = {
 
 @pytest.fixture(scope="module")
 def organization() -> str:
-    """An organisation that no other test has."""
+    """Return an organisation that no other test has."""
     return f"org-{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture(scope="module")
 def failed(local: Local, organization: str) -> str:
-    """A job that failed because its file is not there."""
+    """Return a job that failed because its file is not there."""
     key = {"key": f"uploads/{organization}/missing.csv"}
     job_id = dispatch(local, "import_contacts", key, organization, campaign_id="spring")
     assert follow(local.api, job_id)["status"] == "failed"
@@ -55,7 +55,7 @@ def failed(local: Local, organization: str) -> str:
 
 @pytest.fixture(scope="module")
 def succeeded(local: Local, organization: str) -> str:
-    """A job that did its work."""
+    """Return a job that did its work."""
     job_id = dispatch(local, "export_contacts", {}, organization, campaign_id="spring")
     assert follow(local.api, job_id)["status"] == "succeeded"
     return job_id
@@ -142,7 +142,7 @@ def test_a_whole_id_leads_to_its_job(page: Page, dashboard: str, succeeded: str)
 
 
 def shown(page: Page, dashboard: str, **fields: Any) -> None:
-    """A job's page."""
+    """Open a job's page."""
     answer(page, f"/jobs/{JOB['id']}", {**JOB, **fields})
     page.goto(f"{dashboard}#/job/{JOB['id']}")
     expect(page.get_by_role("heading", name="count_words")).to_be_visible()

@@ -17,7 +17,7 @@ SOURCES = sorted((ROOT / "dashboard/assets").iterdir())
 
 
 def get(path: str, **headers: str) -> dict[str, Any]:
-    """What the API's function returns for a path that needs no caller."""
+    """Return what the API's function returns for a path that needs no caller."""
     from handlers import api
 
     sent = {name.replace("_", "-").lower(): value for name, value in headers.items()}
@@ -25,7 +25,7 @@ def get(path: str, **headers: str) -> dict[str, Any]:
 
 
 def addresses() -> list[str]:
-    """The addresses of the files that the page names."""
+    """Return the addresses of the files that the page names."""
     return ["/" + each for each in re.findall(r'"(assets/[^"]+)"', get("/")["body"])]
 
 

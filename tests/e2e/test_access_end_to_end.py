@@ -20,7 +20,7 @@ ALL = {"roles": "service", "organization_id": "ours"}
 
 
 def asked(stack: Enforcing, request: Asked, token: str | None) -> Answer:
-    """The answer to a request with this token."""
+    """Return the answer to a request with this token."""
     api = stack.called_with(token or "")
     path = request.path.format(**NOBODYS)
     return api.call(request.method, path, request.body, signed=token is not None)

@@ -22,7 +22,7 @@ LARGE = f"uploads/{ORGANIZATION}/many.csv"
 
 @pytest.fixture(scope="module")
 def uploads(local: Local, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A file of three rows, and one that takes seconds to import."""
+    """Upload a file of three rows, and one that takes seconds to import."""
     sample: Path = tmp_path_factory.mktemp("uploads") / "sample.csv"
     write_sample(sample)
     header, _, lines = sample.read_bytes().partition(b"\n")
@@ -35,7 +35,7 @@ def uploads(local: Local, tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="module")
 def paused(local: Local) -> Iterator[tuple[str, float]]:
-    """A queue that is paused, and when every worker has heard of it."""
+    """Yield a queue that is paused, and when every worker has heard of it."""
     queue = f"queue-{uuid.uuid4()}"
     assert local.api.put(f"/paused/queue/{queue}").status == 200
     yield queue, time.monotonic() + CACHED / 1000
@@ -43,7 +43,7 @@ def paused(local: Local) -> Iterator[tuple[str, float]]:
 
 
 def dispatched(local: Local, key: str = SMALL, **fields: Any) -> dict[str, Any]:
-    """A job as it was accepted."""
+    """Return a job as it was accepted."""
     campaign = f"campaign-{uuid.uuid4()}"
     job = {"organization_id": ORGANIZATION, "campaign_id": campaign, "payload": {"key": key}}
     answer = local.api.post("/jobs", {"job_type": "import_contacts", **job, **fields})
@@ -53,7 +53,7 @@ def dispatched(local: Local, key: str = SMALL, **fields: Any) -> dict[str, Any]:
 
 
 def until(local: Local, job_id: str, status: str, *, ticking: bool = False) -> dict[str, Any]:
-    """The job once it has this status; raises if it has not after 30 s."""
+    """Return the job once it has this status; raises if it has not after 30 s."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         job: dict[str, Any] = local.api.get(f"/jobs/{job_id}").json

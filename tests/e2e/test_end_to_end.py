@@ -25,19 +25,19 @@ PATIENCE = 120  # seconds
 
 @pytest.fixture(scope="module")
 def imported(local: Local, tmp_path_factory: pytest.TempPathFactory) -> Imported:
-    """A sample of the demo's kind, a fifth of its size, imported through the API."""
+    """Return a sample of the demo's kind, a fifth of its size, imported through the API."""
     expected = upload_sample(local.stack, tmp_path_factory.mktemp("sample"), rows=2_000)
     return run_import(local.stack, expected)
 
 
 def download(url: str) -> list[dict[str, str]]:
-    """The rows of a CSV file behind a URL that needs no credentials."""
+    """Return the rows of a CSV file behind a URL that needs no credentials."""
     with urllib.request.urlopen(url, timeout=PATIENCE) as response:
         return list(csv.DictReader(io.StringIO(response.read().decode("utf-8-sig"), newline="")))
 
 
 def contacts(local: Local) -> list[dict[str, Any]]:
-    """What the contacts table holds of the sample's campaign."""
+    """Return what the contacts table holds of the sample's campaign."""
     dynamodb = session(local.stack).client("dynamodb", endpoint_url=local.stack.endpoint_url)
     pages = dynamodb.get_paginator("query").paginate(
         TableName=local.stack.contacts_table_name,
@@ -123,7 +123,7 @@ def _texts(local: Local) -> list[str]:
 
 
 def _until(look: Any) -> Any:
-    """What `look` returns once that is true of something, or at the end of our patience."""
+    """Return what `look` returns once that is true of something, or at the end of our patience."""
     deadline = time.monotonic() + PATIENCE
     while not (seen := look()) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -180,7 +180,7 @@ def _export() -> dict[str, Any]:
 
 @contextmanager
 def _api_without_worker(local: Local) -> Iterator[None]:
-    """The API sends to an alias that isn't there."""
+    """Yield the API sends to an alias that isn't there."""
     functions = session(local.stack).client("lambda", endpoint_url=local.stack.endpoint_url)
     name = next(
         each["FunctionName"]

@@ -21,21 +21,21 @@ KEY = f"uploads/{ORGANIZATION}/command.csv"
 
 @pytest.fixture(autouse=True)
 def make_run_is_up(local: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command finds the stack as it finds that of make run."""
+    """Have the command find the stack as it finds that of make run."""
     local.stack.save(tmp_path / local_aws.STACK_FILE)
     monkeypatch.setattr(local_aws, "HOME", tmp_path)
 
 
 @pytest.fixture
 def upload(local: Local) -> None:
-    """A file of one row."""
+    """Upload a file of one row."""
     s3 = session(local.stack).client("s3", endpoint_url=local.stack.endpoint_url)
     body = b"first_name,last_name,cell\nAda,Lovelace,(212) 555-0123\n"
     s3.put_object(Bucket=local.stack.bucket_name, Key=KEY, Body=body)
 
 
 def printed(*words: str) -> Any:
-    """The JSON that a command prints."""
+    """Return the JSON that a command prints."""
     done = jobs(*words, "--json")
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)

@@ -25,7 +25,7 @@ FILE = b"first_name,last_name,cell\nAda,Lovelace,(212) 555-0123\nGrace,Hopper,(2
 
 @pytest.fixture(scope="module")
 def campaign(enforcing: Enforcing) -> str:
-    """A campaign of two contacts, imported by a job."""
+    """Return a campaign of two contacts, imported by a job."""
     s3 = session(enforcing.stack).client("s3", endpoint_url=enforcing.stack.endpoint_url)
     s3.put_object(Bucket=enforcing.stack.bucket_name, Key=KEY, Body=FILE)
     name = f"campaign-{uuid.uuid4()}"
@@ -35,7 +35,7 @@ def campaign(enforcing: Enforcing) -> str:
 
 
 def dispatched(enforcing: Enforcing, job_type: str, payload: Any, **fields: Any) -> str:
-    """The id of a job that was accepted."""
+    """Return the id of a job that was accepted."""
     body = {"job_type": job_type, "organization_id": "acme", "payload": payload, **fields}
     job_id: str = done(enforcing.api.post("/jobs", body)).json["id"]
     return job_id
@@ -44,7 +44,7 @@ def dispatched(enforcing: Enforcing, job_type: str, payload: Any, **fields: Any)
 def ended(
     enforcing: Enforcing, job_type: str, payload: Any, status: str = "succeeded", **fields: Any
 ) -> dict[str, Any]:
-    """The job once it is finished, as it had to be."""
+    """Return the job once it is finished, as it had to be."""
     job = follow(enforcing.api, dispatched(enforcing, job_type, payload, **fields), patience=30)
     assert job["status"] == status, job
     return job

@@ -73,7 +73,7 @@ def check(local: Local, job: dict[str, Any], campaign: str, expected: Expected) 
 
 @contextmanager
 def worker_timeout(local: Local, seconds: int) -> Iterator[None]:
-    """A worker whose invocations are this short."""
+    """Yield a worker whose invocations are this short."""
     functions = session(local.stack).client("lambda", endpoint_url=local.stack.endpoint_url)
     worker = local.stack.worker_function_arn.removesuffix(":live")
     functions.update_function_configuration(FunctionName=worker, Timeout=seconds)
@@ -172,8 +172,8 @@ def test_jobs_whose_workers_are_killed_all_end_with_the_right_contacts(
 
 
 def finished(local: Local, ids: list[str]) -> list[dict[str, Any]]:
-    """The jobs once they all are finished. The minute comes round every second, and every third
-    makes due what waits for a worker: one may have been killed before it had claimed."""
+    """Return the jobs once they all are finished. The minute comes round every second, and every
+    third makes due what waits for a worker: one may have been killed before it had claimed."""
     for second in range(300):
         jobs = [local.api.get(f"/jobs/{job_id}").json for job_id in ids]
         if all(job["status"] in FINISHED for job in jobs):
@@ -218,7 +218,8 @@ def old(pid: int) -> bool:
 
 
 def workers(local: Local) -> list[int]:
-    """The processes that the local AWS runs our worker in: its own children, by their variables."""
+    """Return the processes that the local AWS runs our worker in: its own children, by their
+    variables."""
     parent = (local.tree.parent.parent / PROCESS_FILE).read_text()
     found = []
     for process in Path("/proc").glob("[0-9]*"):

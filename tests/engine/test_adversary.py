@@ -43,7 +43,7 @@ class JobsUnderAHostileLambda(RuleBasedStateMachine):
     @precondition(lambda self: self.jobs < 3)
     @rule(seed=SEEDS)
     def dispatch(self, seed: int) -> None:
-        """A job is accepted."""
+        """Accept a job."""
         self.source.seed(seed)
         self.jobs += 1
         self.history.dispatch()
@@ -51,7 +51,7 @@ class JobsUnderAHostileLambda(RuleBasedStateMachine):
     @precondition(lambda self: self.tasks < 2)
     @rule(seed=SEEDS)
     def dispatch_task(self, seed: int) -> None:
-        """A task is."""
+        """Accept a task."""
         self.source.seed(seed)
         self.tasks += 1
         self.history.dispatch_task()
@@ -64,7 +64,7 @@ class JobsUnderAHostileLambda(RuleBasedStateMachine):
         self.history.world.step()
 
     def teardown(self) -> None:
-        """The adversary rests, and everything must end well."""
+        """Let the adversary rest: everything must end well."""
         try:
             JobsUnderAHostileLambda.total += self.history.end()
             JobsUnderAHostileLambda.played += 1

@@ -19,7 +19,7 @@ HEAVY = {"pydantic", "pynamodb", "botocore", "boto3", "aws_lambda_powertools"}
 
 
 def imported_by(statement: str) -> set[str]:
-    """The modules that a fresh process has after a statement, and had not before."""
+    """Return the modules that a fresh process has after a statement, and had not before."""
     code = f"import sys; before = set(sys.modules)\n{statement}\nprint(*set(sys.modules) - before)"
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

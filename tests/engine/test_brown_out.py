@@ -35,7 +35,7 @@ Break = Callable[[Exception], None]
 
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """The requests that Lambda and SQS have taken, by operation."""
+    """Return the requests that Lambda and SQS have taken, by operation."""
     monkeypatch.setenv("EXTENSIONS", "sample_work")
     monkeypatch.setenv("JOB_RUNNER", "lambda-async")
     monkeypatch.setenv("WORKER_LAMBDA_FUNCTION_NAME", WORKER)

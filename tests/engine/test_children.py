@@ -14,7 +14,7 @@ from store.job_request import JobRequest
 
 
 def parent_of(*keys: str, then: Any = None) -> Any:
-    """A job that dispatches a child under each key, once."""
+    """Return a job that dispatches a child under each key, once."""
 
     def work(job: Any, payload: object) -> None:
         script.job = then or (lambda job, payload: "done")

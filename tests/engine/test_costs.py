@@ -190,7 +190,7 @@ def test_a_look_of_the_timer_costs_three_write_units_whatever_lane_the_row_goes_
 
 
 def claimed_and_watched(ids: list[str], before: list[dict[str, Any]]) -> None:
-    """A claim out of a backlog is 1 unit for the claim and 3 for the look that it moves."""
+    """Count a claim out of a backlog: 1 unit for the claim and 3 for the look that it moves."""
     row = max(before, key=lambda each: int(each["due_at"]["N"]))
     (job_id,) = (each for each in ids if each == row["id"]["S"])
     verbs.claim(job_id, job_type="sample_once", send_id="s", deadline=clock.now() + 900_000)
@@ -241,7 +241,7 @@ def value_size(value: dict[str, Any]) -> int:
 
 
 def write_units(before: dict[str, Any], after: dict[str, Any]) -> int:
-    """The table's units, and each index's: a key that changes is deleted and put."""
+    """Return the table's units, and each index's: a key that changes is deleted and put."""
     units = -(-max(size(before), size(after)) // 1024)
     for names in INDEXES.values():
         old, new = ([row.get(name) for name in names] for row in (before, after))

@@ -10,7 +10,7 @@ from store.job_request import JobRequest, Status
 
 
 def fails(words: str) -> Any:
-    """A job that fails with these words."""
+    """Return a job that fails with these words."""
 
     def work(job: Any, payload: object) -> None:
         raise ValueError(words)

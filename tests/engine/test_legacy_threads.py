@@ -53,7 +53,7 @@ def stored(row: JobRequest) -> JobRequest:
 
 
 def polls(seconds: float, until: Callable[[], bool] = lambda: False) -> None:
-    """The worker process looks for work, as it does each second."""
+    """Have the worker process look for work, as it does each second."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and not until():
         timer.take_next(lambda *_: None, ahead=conditional_write.GRACE, page=25)

@@ -86,7 +86,7 @@ def test_a_task_leaves_the_fields_of_its_jobs_log_lines_alone(
 
 
 def run(bench: Bench, row: JobRequest) -> None:
-    """The job in its child, without the child."""
+    """Run the job as its child would, without the child."""
     deadline = clock.now() + 900_000
     send = legacy_worker._Tasks(deadline).send
     execution.run(JobMessage.about(row), deadline=deadline, send=send)

@@ -59,7 +59,7 @@ def run(row: JobRequest, seconds: float, sent: list[Message] | None = None) -> J
 def count(
     steps: int, each_takes: float, wait: Callable[[float], None] = time.sleep
 ) -> Callable[[Any, Any], Any]:
-    """A job that counts, from its cursor on, and remembers what it did."""
+    """Return a job that counts, from its cursor on, and remembers what it did."""
 
     def work(job: Any, payload: object) -> dict[str, Any]:
         for number in range(job.cursor or 0, steps):

@@ -414,7 +414,7 @@ def test_a_delete_whose_response_was_lost_is_done(bench: Bench) -> None:
 
 
 def lose_next_response(operation: str) -> None:
-    """The write lands, its response does not arrive, and botocore sends it again."""
+    """Let the write land and lose its response, so that botocore sends it again."""
     lost: list[str] = []
 
     def lose(response: Any, operation: Any, **_: Any) -> int | None:

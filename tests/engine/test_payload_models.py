@@ -76,7 +76,7 @@ def models(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def saved(job_type: str, payload: dict[str, Any]) -> JobRequest:
-    """A row as a newer API has saved it, whose model has a field more."""
+    """Return a row as a newer API has saved it, whose model has a field more."""
     return verbs.save(
         job_type=job_type,
         queue_name="default",

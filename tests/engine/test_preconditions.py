@@ -43,7 +43,7 @@ def held_entries() -> list[str]:
 
 
 def succeeded_counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The ids of the jobs that are logged and counted as succeeded, as often as they are."""
+    """Return the ids of the jobs that are logged and counted as succeeded, as often as they are."""
     ids: list[str] = []
     succeeded = telemetry.succeeded
 
@@ -144,15 +144,15 @@ def test_a_message_that_outlived_its_job_does_not_start_another_job_of_its_id(
 
 @pytest.fixture
 def still(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """A bench whose clock stands: whatever happens does so in the same millisecond, and no time
-    tells one claim from the next."""
+    """Return a bench whose clock stands: whatever happens does so in the same millisecond, and no
+    time tells one claim from the next."""
     now = clock.now()
     monkeypatch.setattr(clock, "now", lambda: now + bench.moved)
     return bench
 
 
 def next_claim(bench: Bench, running: JobRequest) -> JobRequest:
-    """The job runs under another claim, and all else is as it was."""
+    """Return the job runs under another claim, and all else is as it was."""
     due_at = running.due_at or 0
     verbs.retry(running, ERROR, run_at=clock.now(), due_at=due_at)
     return bench.claim(running)

@@ -18,7 +18,7 @@ from sample_work import script
 
 
 def recorded(bench: Bench, error: Exception) -> Any:
-    """The kind that callers see of a job that ended with this error."""
+    """Return the kind that callers see of a job that ended with this error."""
 
     def work(job: Any, payload: object) -> None:
         raise error

@@ -24,11 +24,11 @@ class Payload(BaseModel):
 
 
 def work(job: Any, payload: Payload) -> None:
-    """A job."""
+    """Do a job's work."""
 
 
 def note(payload: Payload) -> None:
-    """A task."""
+    """Do a task's work."""
 
 
 @pytest.mark.parametrize(

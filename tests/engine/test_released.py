@@ -57,13 +57,13 @@ class Release:
         moto_uploads.restore(bucket.name(), self.read("uploads"))
 
     def rows(self, name: str) -> list[JobRequest]:
-        """The jobs that this was done with, its own first, then its children."""
+        """Return the jobs that this was done with, its own first, then its children."""
         found = [queries.read(item["id"]["S"]) for item in self.items if _name(item) == name]
         rows = [row for row in found if row is not None]
         return sorted(rows, key=lambda row: row.job_type == "released_child")
 
     def row(self, name: str) -> JobRequest:
-        """The one job that this was done with."""
+        """Return the one job that this was done with."""
         return self.rows(name)[0]
 
     @property
@@ -73,7 +73,7 @@ class Release:
         return items
 
     def recorded_messages(self, kind: str, name: str | None) -> list[tuple[Message, float]]:
-        """The messages of a kind that were on their way, with their delays."""
+        """Return the messages of a kind that were on their way, with their delays."""
         recorded = [(json.loads(each["body"]), each["delay"]) for each in self.read("messages")]
         return [
             (decode(event), delay)
@@ -82,7 +82,7 @@ class Release:
         ]
 
     def send(self, message: Message, delay: float = 0) -> None:
-        """What work is sent through."""
+        """Keep what is sent."""
         self.sent.append((message, delay))
 
     def deliver(self) -> None:
@@ -234,7 +234,7 @@ def test_a_recorded_job_is_done_again_and_deleted(release: Release) -> None:
 
 
 def result(row: JobRequest) -> Any:
-    """What a job returned."""
+    """Return what a job returned."""
     assert row.status == "succeeded"
     return blobs.get(row.result, row.result_key)
 

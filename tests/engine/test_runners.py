@@ -104,7 +104,7 @@ def lambda_bench(choose: Callable[[str], Bench]) -> Bench:
 
 
 def own_runner() -> ModuleType:
-    """The least an organisation's own module needs: here it borrows from legacy."""
+    """Return the least an organisation's own module needs: here it borrows from legacy."""
     from runners import legacy
 
     module = ModuleType("own.runner")
@@ -378,7 +378,7 @@ def test_a_tagged_task_is_sent_again_with_its_attempt_and_in_the_end_given_up(
 
 
 def receive_delayed(queue_url: str) -> Any:
-    """What the delay queue hands out, once its delay is over."""
+    """Return what the delay queue hands out, once its delay is over."""
     for _ in range(20):
         messages = clients.client("sqs").receive_message(QueueUrl=queue_url).get("Messages", [])
         if messages:

@@ -20,7 +20,7 @@ from testing.aws import forget
 
 
 def dies_after(function: Any) -> Any:
-    """A job whose attempts fail after this, all but the last."""
+    """Return a job whose attempts fail after this, all but the last."""
 
     def work(job: Any, payload: object) -> Any:
         result = function(job)

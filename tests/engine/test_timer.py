@@ -203,7 +203,7 @@ def test_when_the_worker_is_away_the_rest_waits_and_nothing_is_lost(
 
 
 def saved_by_a_newer_deploy() -> None:
-    """A row with a status that this code does not know."""
+    """Save a row with a status that this code does not know."""
     clients.client("dynamodb").update_item(
         TableName="jobs",
         Key={"id": {"S": job_rows.saved().id}},

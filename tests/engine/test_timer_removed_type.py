@@ -13,7 +13,7 @@ from work.definitions import Job
 
 @pytest.fixture
 def begun(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> JobRequest:
-    """A job that is to be tried again when nobody knows its type any more."""
+    """Return a job that is to be tried again when nobody knows its type any more."""
     row = bench.dispatch()
     bench.claim(row, seconds=10)
     monkeypatch.delitem(cast(dict[str, Job], registry().jobs), row.job_type)

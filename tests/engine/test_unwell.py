@@ -349,7 +349,7 @@ def test_a_condition_that_failed_is_told_from_a_connection_that_did(
 
 
 def refused_row(bench: Bench, job_type: str = "sample_once") -> JobRequest:
-    """A job that the API's newer model took: this worker's does not take its payload."""
+    """Return a job that the API's newer model took: this worker's does not take its payload."""
     row = bench.dispatch(job_type)
     row.update([JobRequest.payload.set(blobs.put("payloads", {"number": "many"})[0] or b"")])
     return row

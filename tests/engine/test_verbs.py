@@ -224,7 +224,7 @@ def test_a_row_that_changed_since_it_was_read_can_not_be_postponed() -> None:
 
 @pytest.fixture
 def lose_next_response() -> Callable[[], list[str]]:
-    """The next write lands, but its response is lost: botocore sends it again."""
+    """Return the next write lands, but its response is lost: botocore sends it again."""
 
     def arm() -> list[str]:
         lost: list[str] = []

@@ -176,7 +176,7 @@ def test_the_lines_of_the_worker_are_about_the_job_and_not_about_a_caller(
 
 @pytest.fixture
 def failed(tokens: None, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The id of a job of ours that failed, in a stack whose worker has a log."""
+    """Return the id of a job of ours that failed, in a stack whose worker has a log."""
     monkeypatch.setenv("WORKER_LOG_GROUP_NAME", "worker")
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
     forget()

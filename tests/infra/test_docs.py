@@ -38,7 +38,7 @@ def module(name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def count_letters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The README's job, as an extension. Under another name: who has done as the README says has
+    """Add the README's job as an extension, under another name: who has done as the README says has
     this one already."""
     job = module("count_letters", snippets("README.md")[0], monkeypatch)
     table = ModuleType("readme_jobs")
@@ -83,7 +83,7 @@ def test_the_pipeline_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def invite(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The page's job, as an extension."""
+    """Return the page's job, as an extension."""
     job = module("invite", snippets("docs/control.md")[0], monkeypatch)
     table = ModuleType("control_jobs")
     table.JOBS = {"invite": Job(job.invite, retry=Retry(max_attempts=3))}  # type: ignore[attr-defined]
@@ -162,7 +162,7 @@ def test_inline_work_runs_where_it_is_dispatched(count_letters: None) -> None:
 
 
 def shell_lines(page: str) -> list[list[str]]:
-    """The command lines of `jobs` that a page shows, as words."""
+    """Return the command lines of `jobs` that a page shows, as words."""
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     found = re.findall(r"(?:^|\()(?:bin/)?jobs ([a-z].*)", "\n".join(blocks), re.MULTILINE)
     return [shlex.split(line.split(")")[0].split(" | ")[0], comments=True) for line in found]

@@ -25,7 +25,7 @@ __all__ = ["on_lambda"]  # a fixture
 
 
 def first_column(heading: str) -> set[str]:
-    """The names in the first column of the table under this heading."""
+    """Return the names in the first column of the table under this heading."""
     rows = PAGE.partition(f"\n| {heading} |")[2].partition("\n\n")[0].splitlines()[2:]
     return {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])}
 

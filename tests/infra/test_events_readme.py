@@ -55,7 +55,7 @@ class Checkout:
         )
 
     def container(self, command: str) -> dict[str, Any]:
-        """What such a command asks Docker for."""
+        """Return what such a command asks Docker for."""
         process = self.start(command)
         said, _ = process.communicate(timeout=PATIENCE)
         assert self.docker.created, said
@@ -81,12 +81,12 @@ def checkout(local: Local, tmp_path: Path) -> Iterator[Checkout]:
 
 
 def variables(container: dict[str, Any]) -> dict[str, str]:
-    """The environment that a container is given."""
+    """Return the environment that a container is given."""
     return dict(each.split("=", 1) for each in container["Env"])
 
 
 def check(container: dict[str, Any], local: Local) -> None:
-    """It reaches the local AWS, and is let in."""
+    """Check that it reaches the local AWS, and is let in."""
     assert container["HostConfig"]["ExtraHosts"] == ["host.docker.internal:host-gateway"]
     assert container["Image"].endswith(Target.this_machine().architecture)
     given = variables(container)

@@ -40,19 +40,19 @@ FUNCTION = {
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Emulator]:
-    """A local AWS with nothing in it, listening where containers would reach it too."""
+    """Yield a local AWS with nothing in it, listening where containers would reach it too."""
     with roomy_home() as home, emulator(home, addresses=BRIDGE) as running:
         yield running
 
 
 def functions(aws: Emulator, credentials: Credentials | None = None) -> LambdaClient:
-    """A client of its Lambda."""
+    """Return a client of its Lambda."""
     given = credentials or aws.credentials
     return session(given).client("lambda", endpoint_url=aws.endpoint_url)
 
 
 def created(aws: Emulator) -> list[str]:
-    """The names of the functions that are there."""
+    """Return the names of the functions that are there."""
     return [each["FunctionName"] for each in functions(aws).list_functions()["Functions"]]
 
 
@@ -215,7 +215,7 @@ async ([url, body, mode]) => {
 
 @pytest.fixture(scope="module")
 def another_origin() -> Iterator[str]:
-    """A web page of another origin."""
+    """Yield a web page of another origin."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -12,7 +12,7 @@ OURS = {name.removesuffix(".py") for name in SHIPPED}
 
 
 def imported(path: Path) -> set[str]:
-    """The top-level names that a module imports, anywhere in it."""
+    """Return the top-level names that a module imports, anywhere in it."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

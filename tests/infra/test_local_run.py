@@ -29,7 +29,7 @@ from tools.build import ROOT
 
 
 def script(folder: Path, name: str, text: str) -> Path:
-    """A program on a PATH of the test's own."""
+    """Return a program on a PATH of the test's own."""
     path = folder / name
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
@@ -175,7 +175,7 @@ def test_a_run_that_is_killed_outright_leaves_no_process(tmp_path: Path) -> None
 
 
 def members(leader: int) -> list[str]:
-    """The processes of a group that have not ended."""
+    """Return the processes of a group that have not ended."""
     shown = subprocess.run(
         ["ps", "-A", "-o", "pgid=,stat=,command="], capture_output=True, text=True, check=True
     )

@@ -26,7 +26,7 @@ def park(row: Row | None) -> bool:
 
 
 def made_of(source: str, folder: Path) -> dict[str, str]:
-    """What each mutation is called, and the one line that it changes, as it is then."""
+    """Return what each mutation is called, and the one line that it changes, as it is then."""
     (folder / "sample.py").write_text(source)
     found = {}
     for mutation in generate(folder, "sample.py"):

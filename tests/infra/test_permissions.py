@@ -43,7 +43,7 @@ class Recorder:
 
     @contextmanager
     def running(self, function: str) -> Iterator[None]:
-        """What is asked meanwhile is asked by this function."""
+        """Yield what is asked meanwhile is asked by this function."""
         before, self._function = self._function, function
         try:
             yield
@@ -83,7 +83,7 @@ def _needs(operation: str, params: dict[str, Any]) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def template() -> Template:
-    """Expanded as it is deployed when nothing is said."""
+    """Expand the template as it is deployed when nothing is said."""
     return expanded()
 
 
@@ -95,14 +95,14 @@ class Stack:
         self._worker = worker
 
     def api(self, method: str, path: str, **parts: Any) -> Answer:
-        """A request, answered as it should be."""
+        """Return a request, answered as it should be."""
         with self.recorder.running("ApiFunction"):
             answer = call(method, path, **parts)
         assert answer.status < 300, answer.text
         return answer
 
     def job(self, job_type: str = "sample_once", **fields: Any) -> str:
-        """The path of a job that was dispatched."""
+        """Return the path of a job that was dispatched."""
         body = {"job_type": job_type, "organization_id": "acme", **fields}
         return self.api("POST", "/jobs", body=body).headers["location"]
 
@@ -112,7 +112,7 @@ class Stack:
             self._worker.deliver()
 
     def tick(self) -> None:
-        """The minute comes round."""
+        """Let the minute come round."""
         from handlers import timer  # its import needs a configured environment
 
         with self.recorder.running("TimerFunction"):
@@ -121,7 +121,7 @@ class Stack:
 
 @pytest.fixture
 def asked(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> set[Asked]:
-    """What the functions ask for when everything is done that can be."""
+    """Return what the functions ask for when everything is done that can be."""
     moved, now = [0], clock.now
     monkeypatch.setattr(clock, "now", lambda: now() + moved[0])
     make_worker_log(monkeypatch)

@@ -31,7 +31,7 @@ def add_the_job(project: Path) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy with the job in it."""
+    """Return a copy with the job in it."""
     copied = tmp_path / "project"
     hidden = shutil.ignore_patterns(".*", "__pycache__")
     shutil.copytree(ROOT, copied, ignore=hidden)

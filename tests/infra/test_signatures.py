@@ -29,7 +29,7 @@ def signed(
     method: str = "POST",
     **headers: str,
 ) -> Request:
-    """A request as it arrives, signed by botocore."""
+    """Return a request as it arrives, signed by botocore."""
     request = AWSRequest(method, f"http://{HOST}{path}", data=body, headers=headers)
     by(Credentials(KEY, secret), service, "us-east-1").add_auth(request)
     sent = request.prepare()
@@ -43,7 +43,7 @@ def _text(value: str | bytes) -> str:
 
 
 def refusal(request: Request) -> str | None:
-    """The code of the refusal of a request, if it is refused."""
+    """Return the code of the refusal of a request, if it is refused."""
     assert is_signed(request.headers.get("authorization", ""), request.query)
     try:
         check(request, {KEY: SECRET}.get)

@@ -23,7 +23,7 @@ ALIAS = {"Ref": "WorkerFunctionAliaslive"}
 
 @pytest.fixture(scope="module")
 def template() -> Template:
-    """Expanded as it is deployed when nothing is said."""
+    """Expand the template as it is deployed when nothing is said."""
     return expanded()
 
 

@@ -9,7 +9,7 @@ from expanded_template import Template, actions, expanded, of_type, properties, 
 
 @pytest.fixture(scope="module")
 def template() -> Template:
-    """Expanded as it is deployed when nothing is said."""
+    """Expand the template as it is deployed when nothing is said."""
     return expanded()
 
 

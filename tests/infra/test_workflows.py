@@ -42,7 +42,8 @@ def commands(job: dict[str, Any]) -> list[str]:
 
 
 def assert_ours(command: str) -> None:
-    """A target of the Makefile, or a program of this repository; nothing else, and no shell."""
+    """Check that it is a target of the Makefile, or a program of this repository; nothing else, and
+    no shell."""
     words = command.split()
     if words[0] == "make":
         assert len(words) > 1

@@ -35,8 +35,9 @@ def request(
     claims: dict[str, Any] | None = None,
     stage: str = "$default",
 ) -> dict[str, Any]:
-    """An event of payload format 2.0. `body` is sent as JSON, `raw` as it is: text as API Gateway
-    passes it on, bytes as base64. `claims` are those of a verified token; else it was signed."""
+    """Return an event of payload format 2.0. `body` is sent as JSON, `raw` as it is: text as API
+    Gateway passes it on, bytes as base64. `claims` are those of a verified token; else it was
+    signed."""
     query_string = query if isinstance(query, str) else urlencode(query)
     authorizer: dict[str, Any] = (
         {"iam": SIGNED_BY} if claims is None else {"jwt": {"claims": claims, "scopes": None}}
@@ -119,6 +120,6 @@ class Logged:
         return self._stream.getvalue()
 
     def lines(self, message: str) -> list[dict[str, Any]]:
-        """The lines with this message."""
+        """Return the lines with this message."""
         lines = [json.loads(line) for line in self.text.splitlines()]
         return [line for line in lines if line["message"] == message]

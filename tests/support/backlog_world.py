@@ -93,7 +93,7 @@ class World:
         self._starts[row.id] = at + clock.MINUTE
 
     def die(self) -> None:
-        """A worker has another organisation's job, and is gone."""
+        """Have a worker claim another organisation's job, and be gone."""
         self._claim(self._save().id)
 
     def run(self, duration: int) -> None:
@@ -107,7 +107,7 @@ class World:
     # --- time ---------------------------------------------------------------------------------
 
     def _take(self, operation: str) -> None:
-        """A request of the timer's takes its time, in which others go on."""
+        """Let a request of the timer's take its time, in which others go on."""
         if not self._ticking:
             return
         self._spent += TAKES[operation] * self._scale

@@ -28,17 +28,17 @@ class Bench:
         return get_job_runner().dispatch_job(JobData(job_type=job_type, **data))
 
     def send(self, message: Message, delay: float = 0) -> None:
-        """What execution and timer send through."""
+        """Keep what execution and timer send."""
         self.sent.append((message, delay))
 
     def run(self, row: JobRequest, seconds: float = 900) -> JobRequest:
-        """A message about the job arrives at a worker; returns the row after that."""
+        """Return a message about the job arrives at a worker; returns the row after that."""
         deadline = clock.now() + int(seconds * clock.SECOND)
         execution.run(JobMessage.about(row), deadline=deadline, send=self.send)
         return self.read(row)
 
     def claim(self, row: JobRequest, seconds: float = 900) -> JobRequest:
-        """An invocation of so many seconds has the job, and does nothing with it."""
+        """Return an invocation of so many seconds has the job, and does nothing with it."""
         deadline = clock.now() + int(seconds * clock.SECOND)
         return verbs.claim(row.id, job_type=row.job_type, send_id="s", deadline=deadline)
 
@@ -52,7 +52,7 @@ class Bench:
         return delivered
 
     def tick(self) -> timer.Tick:
-        """The minute comes round."""
+        """Return the minute comes round."""
         return timer.tick(self.send, until=clock.now() + clock.MINUTE)
 
     def advance(self, seconds: float) -> None:
@@ -60,7 +60,7 @@ class Bench:
         self.moved += int(seconds * clock.SECOND)
 
     def read(self, row: JobRequest | str) -> JobRequest:
-        """The row as it is now."""
+        """Return the row as it is now."""
         found = queries.read(row if isinstance(row, str) else row.id)
         assert found is not None
         return found

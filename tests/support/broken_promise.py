@@ -10,8 +10,8 @@ BROKEN_WITHIN = 1000  # histories, one of which must notice that a safeguard is 
 
 
 def broken_promise(*, counted: str | None = None, near: int = 0, faults: Set[Fault] = OFF) -> str:
-    """What the first history that breaks a promise says, one where something is `counted` if that
-    is asked for; fails if there is none.
+    """Return what the first history that breaks a promise says, one where something is `counted` if
+    that is asked for; fails if there is none.
 
     All are looked at, but first those from seed `near` on, where one was found when the test was
     written: for a safeguard that few histories need. Only the `faults` that it is for are on.

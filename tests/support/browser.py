@@ -40,7 +40,7 @@ def browser() -> Iterator[Browser]:
 
 
 def executable() -> str | None:
-    """The browser to launch."""
+    """Return the browser to launch."""
     installed = shutil.which("chromium-headless-shell") or shutil.which("chromium")
     return os.environ.get("CHROMIUM") or installed
 
@@ -84,7 +84,7 @@ def complaints() -> Iterator[Complaints]:
 
 @contextlib.contextmanager
 def opened(browser: Browser, complaints: Complaints, **options: Any) -> Iterator[Page]:
-    """A page in a profile of its own."""
+    """Yield a page in a profile of its own."""
     context = browser.new_context(locale="en-GB", timezone_id="Europe/Berlin", **options)
     context.set_default_timeout(PATIENCE)
     page = context.new_page()
@@ -97,7 +97,7 @@ def opened(browser: Browser, complaints: Complaints, **options: Any) -> Iterator
 
 @pytest.fixture
 def page(browser: Browser, complaints: Complaints) -> Iterator[Page]:
-    """A page as wide as a laptop's."""
+    """Yield a page as wide as a laptop's."""
     with opened(browser, complaints) as page:
         yield page
 
@@ -114,7 +114,7 @@ def dispatch(
 
 
 def row(page: Page, job_id: str) -> Locator:
-    """The row of a list that leads to a job."""
+    """Return the row of a list that leads to a job."""
     return page.get_by_role("row").filter(has=page.locator(f'a[href="#/job/{job_id}"]'))
 
 

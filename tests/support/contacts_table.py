@@ -22,7 +22,7 @@ def run(file: str | bytes, *, country: str = "US", job: RecordingJob | None = No
 
 
 def contacts(organization: str = "acme", campaign: str = "spring") -> list[dict[str, Any]]:
-    """A campaign's contacts by number, as plain values."""
+    """Return a campaign's contacts by number, as plain values."""
     key = organization_campaign(organization, campaign)
     found = [contact.attribute_values for contact, _ in contact_queries.contacts(key)]
     for each in found:
@@ -31,7 +31,7 @@ def contacts(organization: str = "acme", campaign: str = "spring") -> list[dict[
 
 
 def cells(**whose: str) -> list[str]:
-    """The numbers of a campaign's contacts."""
+    """Return the numbers of a campaign's contacts."""
     return [each["cell"] for each in contacts(**whose)]
 
 
@@ -57,5 +57,5 @@ def statuses(campaign: str = "spring") -> list[str | None]:
 
 
 def rows_of(key: str) -> list[list[str]]:
-    """A CSV file of the bucket, header first."""
+    """Return a CSV file of the bucket, header first."""
     return list(csv.reader(io.StringIO(bucket.get_bytes(key).decode(), newline="")))

@@ -5,7 +5,8 @@ from playwright.sync_api import Page
 
 
 def serious(page: Page) -> list[str]:
-    """What axe finds that keeps somebody from using the page, or from finding their way in it."""
+    """Return what axe finds that keeps somebody from using the page, or from finding their way in
+    it."""
     found = Axe().run(page).response["violations"]
     return [
         f"{each['id']}: {node['target']} {node['failureSummary']}"

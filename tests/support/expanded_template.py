@@ -45,18 +45,18 @@ def _expanded(overrides: str) -> str:
 
 
 def expanded(**overrides: str) -> Template:
-    """The expanded template, with some parameters given."""
+    """Return the expanded template, with some parameters given."""
     template: Template = json.loads(_expanded(json.dumps(overrides)))
     return template
 
 
 def of_type(template: Template, kind: str) -> dict[str, Any]:
-    """The resources of a type, by logical id."""
+    """Return the resources of a type, by logical id."""
     return {name: each for name, each in template["Resources"].items() if each["Type"] == kind}
 
 
 def references(value: object) -> set[str]:
-    """The logical ids that a part of a template refers to."""
+    """Return the logical ids that a part of a template refers to."""
     match value:
         case {"Ref": str(name)}:
             return {name}
@@ -79,7 +79,7 @@ def _substituted(text: str | list[Any]) -> set[str]:
 
 
 def properties(template: Template, name: str) -> dict[str, Any]:
-    """What a resource is made with."""
+    """Return what a resource is made with."""
     found: dict[str, Any] = template["Resources"][name]["Properties"]
     return found
 
@@ -94,13 +94,13 @@ def statements(template: Template) -> Iterator[dict[str, Any]]:
 
 
 def actions(statement: dict[str, Any]) -> list[str]:
-    """The actions of a statement, which may be written as one."""
+    """Return the actions of a statement, which may be written as one."""
     listed = statement["Action"]
     return [listed] if isinstance(listed, str) else listed
 
 
 def allowed(template: Template, function: str) -> set[tuple[str, str]]:
-    """Action and resource of every statement that the function's role has."""
+    """Return action and resource of every statement that the function's role has."""
     found = set()
     policies = list(properties(template, f"{function}Role")["Policies"])
     if function == "WorkerFunction":

@@ -117,7 +117,7 @@ class Account:
     refusals: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def answer(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
-        """What AWS says to one call."""
+        """Return what AWS says to one call."""
         if operation in self.refusals:
             self.refuse(operation, *self.refusals[operation])
         found: dict[str, Any] = getattr(self, f"_{operation}")(given)
@@ -259,8 +259,8 @@ _clients: dict[tuple[str, str, str | None], Any] = {}
 
 
 def _client(session: Session, service: str, endpoint_url: str | None = None) -> Any:
-    """A client, made once for all tests: to make one reads its service's model, which takes long,
-    and all it does is patched in each test."""
+    """Return a client, made once for all tests: to make one reads its service's model, which takes
+    long, and all it does is patched in each test."""
     key = (service, session.get_config_variable("region"), endpoint_url)
     if key not in _clients:
         _clients[key] = _create_client(session, service, endpoint_url=endpoint_url)
@@ -269,7 +269,7 @@ def _client(session: Session, service: str, endpoint_url: str | None = None) -> 
 
 @pytest.fixture
 def account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Account:
-    """The account that every client of this process reaches, and no local AWS."""
+    """Return the account that every client of this process reaches, and no local AWS."""
     world = Account()
 
     def call(client: BaseClient, operation: str, given: dict[str, Any]) -> dict[str, Any]:

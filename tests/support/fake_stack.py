@@ -45,7 +45,7 @@ RESOURCES = {
 
 
 def variables() -> dict[str, str]:
-    """What a function of the stack has in its environment."""
+    """Return what a function of the stack has in its environment."""
     return {
         "JOB_RUNNER": "lambda-async",
         "JOBS_TABLE_NAME": "jobs",
@@ -59,7 +59,7 @@ def variables() -> dict[str, str]:
 
 
 def function(name: str) -> dict[str, Any]:
-    """The configuration of one."""
+    """Return the configuration of one."""
     sends = {} if name == "worker" else {"WORKER_LAMBDA_FUNCTION_NAME": WORKER_ALIAS}
     return {
         "FunctionName": name,
@@ -73,7 +73,7 @@ def function(name: str) -> dict[str, Any]:
 
 
 def table(*indexes: str) -> dict[str, Any]:
-    """A table with these indexes, each `name:hash:range`."""
+    """Return a table with these indexes, each `name:hash:range`."""
     return {
         "DeletionProtectionEnabled": True,
         "GlobalSecondaryIndexes": [
@@ -91,7 +91,7 @@ def table(*indexes: str) -> dict[str, Any]:
 
 
 def alarm(name: str) -> dict[str, Any]:
-    """A quiet one, that tells somebody."""
+    """Return a quiet one, that tells somebody."""
     return {
         "AlarmName": name,
         "AlarmDescription": f"What {name} is about.",

@@ -57,7 +57,7 @@ class FakeApi:
         self._answers.setdefault((method, path), []).append((status, body, named))
 
     def answer(self, call: Call) -> tuple[int, Any, dict[str, str]]:
-        """What a call gets."""
+        """Return what a call gets."""
         self.calls.append(call)
         put_down = self._answers.get((call.method, call.path))
         if not put_down:
@@ -65,18 +65,18 @@ class FakeApi:
         return put_down.pop(0) if len(put_down) > 1 else put_down[0]
 
     def asked(self, method: str, path: str) -> list[Call]:
-        """The calls of one kind."""
+        """Return the calls of one kind."""
         return [each for each in self.calls if (each.method, each.path) == (method, path)]
 
 
 def problem(status: int, detail: str, *errors: dict[str, str]) -> dict[str, Any]:
-    """A refusal, as the API words it."""
+    """Return a refusal, as the API words it."""
     said = {"type": "about:blank", "title": "Refused", "status": status, "detail": detail}
     return said | ({"errors": list(errors)} if errors else {})
 
 
 def job(status: str, **changes: Any) -> dict[str, Any]:
-    """A job as the API shows it."""
+    """Return a job as the API shows it."""
     names = ("queued", "run", "started", "finished", "updated", "expires")
     times = dict.fromkeys(f"{name}_at" for name in names)
     return {
@@ -102,7 +102,7 @@ def job(status: str, **changes: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeApi]:
-    """An API that JOBS_API_URL leads to, and no local AWS."""
+    """Yield an API that JOBS_API_URL leads to, and no local AWS."""
     fake = FakeApi()
 
     class Handler(BaseHTTPRequestHandler):
@@ -175,7 +175,7 @@ class Terminal:
         _terminals.append(self)
 
     def until(self, words: str) -> str:
-        """What was shown once it contains these words, or at the end."""
+        """Return what was shown once it contains these words, or at the end."""
         deadline = time.monotonic() + PATIENCE
         while words not in self.text and time.monotonic() < deadline:
             if not self._read():

@@ -63,7 +63,7 @@ class Local:
 
 @contextmanager
 def roomy_home() -> Iterator[Path]:
-    """A folder in memory, where the machine has much of it, else on disk. Every process of a
+    """Yield a folder in memory, where the machine has much of it, else on disk. Every process of a
     function has its own copy of 2,500 files there, and to write them in memory takes a quarter of
     the time."""
     in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
@@ -75,7 +75,7 @@ def roomy_home() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def local() -> Iterator[Local]:
-    """The stack that the end-to-end tests share."""
+    """Yield the stack that the end-to-end tests share."""
     with roomy_home() as home, local_stack(home, addresses=BRIDGE) as stack:
         yield Local(stack, home / "build" / "ApiFunction")
 
@@ -92,13 +92,13 @@ class Enforcing(Local):
         return self.called_with(self.issuer.token(roles=["service"]))
 
     def called_with(self, token: str) -> ApiClient:
-        """The API, called with this token."""
+        """Return the API, called with this token."""
         return ApiClient(self.stack.api_url, Bearer(token))
 
 
 @pytest.fixture(scope="session")
 def enforcing() -> Iterator[Enforcing]:
-    """The stack that the tests of access and of policies share."""
+    """Yield the stack that the tests of access and of policies share."""
     with token_issuer() as issuer, roomy_home() as home:
         parameters = {"JwtIssuer": issuer.url, "JwtAudience": AUDIENCE}
         with local_stack(home, parameters, enforcing=True) as stack:

@@ -92,14 +92,14 @@ class Recorder:
         )
 
     def read(self, row: JobRequest) -> JobRequest:
-        """The row as it is now."""
+        """Return the row as it is now."""
         found = queries.read(row.id)
         assert found is not None
         return found
 
 
 def failure_record(message: Message) -> dict[str, Any]:
-    """What Lambda writes of a message whose invocation was killed."""
+    """Return what Lambda writes of a message whose invocation was killed."""
     return {
         "version": "1.0",
         "timestamp": "2026-11-24T12:15:03.123Z",
@@ -162,7 +162,8 @@ def record_pauses(this: Recorder) -> None:
 
 
 def record_campaign(this: Recorder) -> None:
-    """The texting campaign's jobs in the middle of their work, and its contacts in every state."""
+    """Record the texting campaign's jobs in the middle of their work, and its contacts in every
+    state."""
     lines = [f"Ann {number},Lee,212555{number:04d}" for number in range(60)]
     file = "\n".join(["first_name,last_name,cell", *lines, "Bob,Ray,12"])
     bucket.put_bytes("uploads/acme/contacts.csv", file.encode())
@@ -233,7 +234,7 @@ def _items(table: str) -> list[Any]:
 
 
 def _as_text(item: dict[str, Any]) -> dict[str, Any]:
-    """An item as JSON can hold it: bytes as base64, as DynamoDB's own JSON has them."""
+    """Return an item as JSON can hold it: bytes as base64, as DynamoDB's own JSON has them."""
     return {
         name: {"B": base64.b64encode(value["B"]).decode()} if "B" in value else value
         for name, value in sorted(item.items())

@@ -15,7 +15,7 @@ def kept() -> tuple[int, int, int]:
 
 
 def refused(answer: Answer, status: int, detail: str) -> None:
-    """The answer is a problem that says `detail`, and nothing was kept."""
+    """Check that the answer is a problem that says `detail`, and that nothing was kept."""
     assert answer.status == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json

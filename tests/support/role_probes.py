@@ -34,7 +34,7 @@ class Probe:
 
 
 def role_names(stack: Stack) -> dict[str, str]:
-    """The roles of a stack by logical id."""
+    """Return the roles of a stack by logical id."""
     cloudformation = session(stack).client("cloudformation", endpoint_url=stack.endpoint_url)
     found = cloudformation.describe_stack_resources(StackName=stack.name)["StackResources"]
     return {
@@ -62,7 +62,7 @@ class AsRole:
         )
 
     def client(self, service: str) -> Any:
-        """A client that asks as the role."""
+        """Return a client that asks as the role."""
         return cast(Any, self._session).client(service, endpoint_url=self._stack.endpoint_url)
 
     def probes(self) -> Iterator[Probe]:

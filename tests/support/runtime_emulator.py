@@ -26,7 +26,7 @@ class RuntimeEmulator:
         self._url = f"http://127.0.0.1:{port}/2015-03-31/functions/function/invocations"
 
     def invoke(self, event: object) -> Any:
-        """What the handler returned, or {"errorType", "errorMessage"} of what it raised."""
+        """Return what the handler returned, or {"errorType", "errorMessage"} of what it raised."""
         request = urllib.request.Request(self._url, json.dumps(event).encode())
         with urllib.request.urlopen(request, timeout=60) as response:
             return json.loads(response.read() or b"null")

@@ -35,24 +35,24 @@ script = Script()
 
 
 def once(job: RunningJob, payload: Sample) -> Any:
-    """A job that never runs twice."""
+    """Return a job that never runs twice."""
     script.jobs_run.append((job.id, job.attempt, job.leg))
     return script.job(job, payload)
 
 
 def again(job: RunningJob, payload: Sample) -> Any:
-    """A job that may run up to three times."""
+    """Return a job that may run up to three times."""
     return once(job, payload)
 
 
 def note(payload: Sample) -> None:
-    """A task that is not tried again."""
+    """Do a task that is not tried again."""
     script.tasks_run.append(payload)
     script.task(payload)
 
 
 def note_again(payload: Sample) -> None:
-    """A task that is tried up to three times."""
+    """Do a task that is tried up to three times."""
     note(payload)
 
 

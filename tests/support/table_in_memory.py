@@ -48,7 +48,7 @@ class TableInMemory:
         monkeypatch.setattr(JobRequest.due, "count", self._count)
 
     def row(self, job_id: str) -> JobRequest:
-        """A row as it is now."""
+        """Return a row as it is now."""
         row = JobRequest.__new__(JobRequest)
         row.attribute_values = dict(self._read[job_id])
         return row

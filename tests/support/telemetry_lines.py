@@ -24,7 +24,7 @@ def logged(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 def emitted(capsys: pytest.CaptureFixture[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The metrics printed since the last look: (dimension's value, name to value)."""
+    """Yield the metrics printed since the last look: (dimension's value, name to value)."""
     for line in capsys.readouterr().out.splitlines():
         found = json.loads(line)
         if "_aws" not in found:

@@ -96,7 +96,8 @@ def _read_request(connection: ssl.SSLSocket) -> bytes:
 
 
 def make_certificate(folder: Path, host: str) -> tuple[Path, Path]:
-    """A certificate for `host` with its key, and that of the authority that signed it, as PEM."""
+    """Return a certificate for `host` with its key, and that of the authority that signed it, as
+    PEM."""
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority_name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Test authority")])
     authority = (

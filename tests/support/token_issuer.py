@@ -26,21 +26,21 @@ class TokenIssuer:
         )
 
     def token(self, **claims: Any) -> str:
-        """A token that is valid for an hour, but for what these claims change."""
+        """Return a token that is valid for an hour, but for what these claims change."""
         return self._signed(claims, self._key)
 
     def forged(self, **claims: Any) -> str:
-        """The same token in all but the key that signed it."""
+        """Return the same token in all but the key that signed it."""
         return self._signed(claims, self._forgers)
 
     def altered(self, **claims: Any) -> str:
-        """A token with other claims than those its signature was made for."""
+        """Return a token with other claims than those its signature was made for."""
         header, _, signature = self.token().split(".")
         _, altered, _ = self.token(**claims).split(".")
         return f"{header}.{altered}.{signature}"
 
     def unsigned(self, **claims: Any) -> str:
-        """A token that says itself it needs no signature."""
+        """Return a token that says itself it needs no signature."""
         _, body, _ = self.token(**claims).split(".")
         return f"{_encoded({'alg': 'none', 'kid': _KEY_ID})}.{body}."
 
@@ -53,7 +53,7 @@ class TokenIssuer:
         return f"{text}.{_base64(signature)}"
 
     def published(self) -> dict[str, Any]:
-        """What it tells at each of its paths."""
+        """Return what it tells at each of its paths."""
         public = self._key.public_key().public_numbers()
         key = {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": _KEY_ID}
         key |= {"n": _number(public.n), "e": _number(public.e)}
@@ -63,7 +63,7 @@ class TokenIssuer:
 
 @contextmanager
 def token_issuer() -> Iterator[TokenIssuer]:
-    """An issuer whose keys can be fetched meanwhile."""
+    """Yield an issuer whose keys can be fetched meanwhile."""
     issuer = TokenIssuer()
 
     class Handler(BaseHTTPRequestHandler):

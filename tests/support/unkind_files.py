@@ -14,8 +14,8 @@ _EVERY_REPEATED = 50
 
 
 def write_contacts(path: Path, rows: int) -> Expected:
-    """A file of so many rows, at most 1,000,000: a number that is no number, and one that has been
-    there before, at fixed distances."""
+    """Return a file of so many rows, at most 1,000,000: a number that is no number, and one that
+    has been there before, at fixed distances."""
     with path.open("w") as file:
         file.write("first_name,last_name,cell,zip\n")
         for row in range(rows):

@@ -29,7 +29,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def server(
     certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, key: None
 ) -> Iterator[TlsServer]:
-    """The receiver: HOST resolves to it, its certificate is trusted, and it counts as public."""
+    """Yield the receiver: HOST resolves to it, its certificate is trusted, and it counts as
+    public."""
     chain, authority = certificate
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
     monkeypatch.setattr(public_address, "is_public", lambda address: True)
@@ -42,7 +43,7 @@ def server(
 
 @pytest.fixture
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A signing key without an AWS to ask for it, where only the connection matters."""
+    """Have a signing key without an AWS to ask for it, where only the connection matters."""
     monkeypatch.setattr(posting, "webhook_keys", lambda name: [KEY])
 
 

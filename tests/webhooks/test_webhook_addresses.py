@@ -14,7 +14,7 @@ from webhooks import posting
 
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A signing key without an AWS to ask for it, where only the connection matters."""
+    """Have a signing key without an AWS to ask for it, where only the connection matters."""
     monkeypatch.setattr(posting, "webhook_keys", lambda name: [KEY])
 
 

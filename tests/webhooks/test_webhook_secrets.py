@@ -19,7 +19,7 @@ from webhooks.signature import signed_headers
 
 @pytest.fixture
 def secret(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A signing secret called acme/main."""
+    """Yield a signing secret called acme/main."""
     monkeypatch.setenv("WEBHOOK_SECRETS_PATH", "/stack/webhook-secrets")
     forget()
     webhook_secrets.forget()

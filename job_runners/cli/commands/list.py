@@ -45,7 +45,7 @@ def command(
     limit: int,
     every: bool,
 ) -> None:
-    """The jobs of your organisation, newest first; failed ones by when they failed.
+    """List the jobs of your organisation, newest first; failed ones by when they failed.
 
     On a terminal ids are cut to 8 characters, which all commands take for the whole one. In a pipe
     each job is a line, with tabs between whole id, type, status, progress, time and message.

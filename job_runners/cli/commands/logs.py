@@ -26,7 +26,7 @@ _SHOWN_APART = frozenset(
 @jobs_command()
 @click.argument("job_id")
 def command(where: Where, job_id: str) -> None:
-    """What all functions logged about a job, in order of time, and how Lambda says its newest
+    """Show what all functions logged about a job, in order of time, and how Lambda says its newest
     invocations ended. With --json the lines as they are, one object each. Logs are kept for 30
     days, and appear some seconds late. The local AWS has no such reports of Lambda's."""
     from job_runners.cli.log_lines import Logs

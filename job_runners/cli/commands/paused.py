@@ -9,7 +9,7 @@ from job_runners.cli.where import Where
 
 @jobs_command()
 def command(where: Where) -> None:
-    """What is held back, and since when."""
+    """Show what is paused, and since when."""
     entries = where.api.paused()
     if where.json:
         output.print_json({"paused": entries})

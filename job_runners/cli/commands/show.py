@@ -90,7 +90,7 @@ def _print_error(job: Job, *, traceback: bool) -> None:
 
 
 def _print_earlier_errors(job: Job) -> None:
-    """The errors of attempts that another one followed, the latest first."""
+    """Print the errors of attempts that another one followed, the latest first."""
     errors = job.get("earlier_errors") or []
     if errors:
         click.echo(f"\n{click.style('earlier attempts', bold=True)}")
@@ -101,7 +101,7 @@ def _print_earlier_errors(job: Job) -> None:
 
 
 def _print_children(children: list[dict[str, Any]], more: bool) -> None:
-    """The jobs that it has dispatched, each under its key."""
+    """Print the jobs that it has dispatched, each under its key."""
     if children:
         click.echo(f"\n{click.style('children', bold=True)}")
     for child in children:

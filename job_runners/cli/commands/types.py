@@ -16,7 +16,7 @@ from job_runners.cli.where import Where
 @jobs_command()
 @click.argument("name", required=False, shell_complete=names_of("jobs", "tasks"))
 def command(where: Where, name: str | None) -> None:
-    """The jobs and tasks that this stack knows; with a name, the fields of its payload."""
+    """List the jobs and tasks that this stack knows; with a name, the fields of its payload."""
     types = where.api.types()
     if name is not None:
         _show_one(where, types, name)
@@ -71,7 +71,7 @@ def _print_fields(schema: dict[str, Any]) -> None:
 
 
 def _part(model: dict[str, Any], name: str) -> str:
-    """A field of a model that the payload is made of, in a few words."""
+    """Return a field of a model that the payload is made of, in a few words."""
     field = model["properties"][name]
     facts = filter(None, (_type(field), _necessity(field, name in model.get("required", []))))
     return f"{name} ({', '.join(facts)})"
@@ -95,7 +95,7 @@ def _necessity(field: dict[str, Any], required: bool) -> str:
 
 
 def _example(schema: dict[str, Any]) -> str:
-    """The required fields as they are written on a command line."""
+    """Return the required fields as they are written on a command line."""
     fields = schema.get("properties", {})
     return " ".join(
         f"{name}{'=' if _type(fields[name]) == 'string' else ':='}..."

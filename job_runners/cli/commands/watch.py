@@ -59,7 +59,7 @@ def _say_they_go_on(ids: list[str], why: str) -> None:
 
 
 def _say_outcome(job: Job) -> None:
-    """What a person would look up next."""
+    """Say what a person would look up next."""
     if job.get("status") == "succeeded" and job.get("result") is not None:
         output.print_json(job["result"])
     if job.get("status") == "failed":

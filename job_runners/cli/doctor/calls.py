@@ -27,7 +27,7 @@ def retries(deployed: Deployed) -> Iterator[Issue]:
 
 
 def failure_destination(deployed: Deployed) -> Iterator[Issue]:
-    """What Lambda gives up on has to be heard of."""
+    """Yield what Lambda gives up on has to be heard of."""
     wanted = deployed.queue(deployed.stack.failures_queue_url)["QueueArn"]
     destinations = _event_config(deployed, WORKER, ALIAS).get("DestinationConfig", {})
     found = destinations.get("OnFailure", {}).get("Destination")
@@ -41,7 +41,8 @@ def failure_destination(deployed: Deployed) -> Iterator[Issue]:
 
 
 def recursion(deployed: Deployed) -> Iterator[Issue]:
-    """A job of many legs is a chain of invocations, which Lambda cuts after 16 unless told."""
+    """Yield a job of many legs is a chain of invocations, which Lambda cuts after 16 unless
+    told."""
     for logical_id in (WORKER, TIMER, FAILURES):
         name = deployed.id(logical_id)
         config = deployed.client("lambda").get_function_recursion_config(FunctionName=name)

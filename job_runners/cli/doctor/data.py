@@ -33,7 +33,7 @@ def expiry(deployed: Deployed) -> Iterator[Issue]:
 
 
 def indexes(deployed: Deployed) -> Iterator[Issue]:
-    """Lists and the timer read indexes; without them nothing due is found."""
+    """Check the indexes that lists and the timer read; without them nothing due is found."""
     for logical_id, wanted in _INDEXES.items():
         table = deployed.id(logical_id)
         described = deployed.client("dynamodb").describe_table(TableName=table)["Table"]
@@ -57,7 +57,7 @@ def indexes(deployed: Deployed) -> Iterator[Issue]:
 
 
 def protection(deployed: Deployed) -> Iterator[Issue]:
-    """What a slip of the hand could cost."""
+    """Yield what a slip of the hand could cost."""
     for logical_id in (*_INDEXES, "ContactsTable"):
         table = deployed.id(logical_id)
         client = deployed.client("dynamodb")

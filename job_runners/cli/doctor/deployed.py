@@ -42,7 +42,7 @@ class Deployed:
         return age(self._where)
 
     def id(self, logical_id: str) -> str:
-        """A resource's name, URL or whatever else its service calls it by."""
+        """Return a resource's name, URL or whatever else its service calls it by."""
         if logical_id not in self._resources:
             raise NotInStack(logical_id)
         return self._resources[logical_id][1]
@@ -59,13 +59,13 @@ class Deployed:
         return found | {WORKER: read(FunctionName=self.id(WORKER), Qualifier=ALIAS)}
 
     def _queue(self, url: str) -> dict[str, str]:
-        """A queue's attributes."""
+        """Return a queue's attributes."""
         answer = self.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
         attributes: dict[str, str] = answer["Attributes"]
         return attributes
 
     def dead_letters(self, url: str) -> str | None:
-        """The URL of a queue's dead-letter queue, if it has one."""
+        """Return the URL of a queue's dead-letter queue, if it has one."""
         policy = json.loads(self.queue(url).get("RedrivePolicy") or "{}")
         if "deadLetterTargetArn" not in policy:
             return None

@@ -9,7 +9,7 @@ _TIMES = 6  # how many timeouts of its function a message must stay hidden, says
 
 
 def dead_letters(deployed: Deployed) -> Iterator[Issue]:
-    """What could not be settled, or not be sent."""
+    """Yield what could not be settled, or not be sent."""
     stack = deployed.stack
     for name, url in (("failures", stack.failures_queue_url), ("delay", stack.delay_queue_url)):
         dead = deployed.dead_letters(url)
