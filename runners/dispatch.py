@@ -45,23 +45,18 @@ def accept_job(
     """Save a job: due, and queued or scheduled. Return its row.
 
     What was asked for before under the same idempotency key, or the same `job_id`, is the same job,
-    as it is now. `send` is what it will be sent with; `parent_id` is the job that dispatches it, if
-    one does.
-
+    as it is now. `send` is how it will be sent; `parent_id` is the job that dispatches it.
     Before anything is saved, raises UnknownJobType, InvalidPayload, CampaignMissing, or
     RunnerCannotResend for a job that may need sending again under a runner that can't;
     IdempotencyConflict for a key that was used for another request.
     """
     job = registry().job(job_data.job_type)
-    run_at = job_data.starts_at()
-    later = run_at > clock.now()
+    later = (run_at := job_data.starts_at()) > clock.now()
     _check(job, job_data, send, later=later)
-    key, request_hash = job_data.idempotency_key, None
-    if key is not None:
-        job_id = derived_id("idempotency", job_data.organization_id, key)
-        request_hash = _hash(job_data)
+    key = job_data.idempotency_key
+    request_hash = _hash(job_data) if key is not None else None
     row = verbs.save(
-        job_id=job_id,
+        job_id=derived_id("idempotency", job_data.organization_id, key) if key else job_id,
         job_type=job_data.job_type,
         queue_name=job_data.queue_name or job.queue_name,
         organization_id=job_data.organization_id,
