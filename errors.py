@@ -1,4 +1,14 @@
-"""Every error raised on purpose. Each carries its facts and reads as a sentence for a person."""
+"""The errors of several rooms. Each carries its facts and reads as a sentence for a person.
+
+    JobRunnersError
+        MissingSetting, InvalidSetting, InvalidDefinition   configuration, at start
+        UnknownName, InvalidPayload, PayloadTooLarge, ...    requests: the caller can mend these
+        SendFailed, MalformedMessage, PreconditionFailed,
+        Interrupted, TimedOut, LegsSpent, NeverStarted, ...  the wire, the store, a job's end
+        DoNotRetry, RetryAfter                               for job and task code to raise
+
+What only one room raises is in its own `errors.py`: runners, work, campaigns, webhooks, api.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -34,45 +44,6 @@ class InvalidSetting(JobRunnersError):
         super().__init__(f"{variable}={value!r} can't be used: expected {expected}")
         self.variable = variable
         self.value = value
-
-
-class UnknownRunner(JobRunnersError):
-    """JOB_RUNNER names neither a runner that ships here nor a module that can be imported."""
-
-    def __init__(self, name: str, known: Iterable[str], why: str) -> None:
-        super().__init__(
-            f"JOB_RUNNER={name!r} is not a runner: {why}. "
-            f"Use one of {', '.join(sorted(known))}, or the dotted path of your own module"
-        )
-        self.name = name
-
-
-class IncompleteRunner(JobRunnersError):
-    """The module JOB_RUNNER names lacks part of what a runner must export."""
-
-    def __init__(self, name: str, missing: Iterable[str]) -> None:
-        self.missing = sorted(missing)
-        super().__init__(
-            f"JOB_RUNNER={name!r} is not a runner: "
-            f"its module does not define {', '.join(f'{each}()' for each in self.missing)}"
-        )
-        self.name = name
-
-
-class RunnerNotConfigured(JobRunnersError):
-    """The runner was found, but `fully_configured()` said no."""
-
-    def __init__(self, name: str, why: str) -> None:
-        super().__init__(f"JOB_RUNNER={name!r} is not fully configured: {why}")
-        self.name = name
-
-
-class NameTakenTwice(JobRunnersError):
-    """Two tables define a job, or a task, of the same name."""
-
-    def __init__(self, kind: str, name: str, first: str, second: str) -> None:
-        super().__init__(f"the {kind} {name!r} is defined twice: in {first} and in {second}")
-        self.name = name
 
 
 class InvalidDefinition(JobRunnersError):
@@ -234,13 +205,6 @@ class MissingObject(JobRunnersError):
         self.key = key
 
 
-class ResultNotJson(JobRunnersError):
-    """A job returned something that its row can't keep."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(f"the job's result is not JSON: {why}")
-
-
 class ObjectChanged(JobRunnersError):
     """An object was replaced while it was being read in pieces."""
 
@@ -296,16 +260,6 @@ class NeverStarted(JobRunnersError):
         )
 
 
-class CursorTooLarge(JobRunnersError):
-    """A job wanted to checkpoint a cursor that its row has no room for."""
-
-    def __init__(self, size: int, limit: int) -> None:
-        super().__init__(
-            f"a cursor of {size:,} bytes can't be kept, only up to {limit:,}: put what it has to "
-            "remember into the bucket or a table, and the way there into the cursor"
-        )
-
-
 class JobTypeRemoved(JobRunnersError):
     """A job had begun, and then no deploy knew its type any more."""
 
@@ -351,64 +305,3 @@ class RetryAfter(JobRunnersError):
         super().__init__(f"{why}; retry after {seconds:g} s")
         self.seconds = seconds
         self.payload = payload
-
-
-class StepNameTaken(DoNotRetry):
-    """A job took a second step of the same name, which would have got the first one's result."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"the step {name!r} was taken before in this leg, and a name stands for one step: give "
-            "each its own, such as the name and what it is about"
-        )
-        self.name = name
-
-
-# --- the jobs and tasks that ship here ------------------------------------------------------------
-
-
-class UnusableFile(DoNotRetry):
-    """A file that a job was asked to read can't be read, and will not get better by itself."""
-
-    def __init__(self, key: str, why: str) -> None:
-        super().__init__(f"{key}: {why}")
-        self.key = key
-
-
-class MissingColumns(DoNotRetry):
-    """A file lacks columns it must have. `nearest` maps each to the column most like it, if any."""
-
-    def __init__(
-        self, nearest: Mapping[str, str | None], columns: int, *, has_header: bool = True
-    ) -> None:
-        self.nearest = dict(nearest)
-        self.columns = columns
-        missing = ", ".join(
-            f"{name} (did you mean {like!r}?)" if like else name for name, like in nearest.items()
-        )
-        what = f"it has {columns:,}" if has_header else "its first row names none that is known"
-        super().__init__(f"the file has no column {missing}; {what}")
-
-
-class TextRefused(DoNotRetry):
-    """A text was surely not sent, and would not be later."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(f"the message was not sent: {why}")
-
-
-class SmsOutcomeUnknown(DoNotRetry):
-    """A text may have been sent. Sending it again could text a person twice."""
-
-    recorded_as = "TextInDoubt"
-
-    def __init__(self, why: str) -> None:
-        super().__init__(f"given up, for SNS may have taken the message: {why}")
-
-
-class WebhookFailed(JobRunnersError):
-    """A webhook was not taken this time; a later try may succeed."""
-
-    def __init__(self, host: str, why: str) -> None:
-        super().__init__(f"the webhook at {host} {why}")
-        self.host = host

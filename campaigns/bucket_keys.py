@@ -1,6 +1,7 @@
 """Which files in the bucket a job may read and write: those of its own organisation."""
 
-from errors import DoNotRetry, UnusableFile
+from campaigns.errors import UnusableFile
+from errors import DoNotRetry
 from work.running_job import RunningJob
 
 

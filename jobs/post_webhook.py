@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from clock import DAY, HOUR, MINUTE, SECOND
-from errors import WebhookFailed
+from webhooks.errors import WebhookFailed
 from webhooks.posting import EventId, Webhook, asked_to_wait, post_event, why_not_taken
 from work import DoNotRetry, RetryAfter, RunningJob
 

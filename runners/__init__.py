@@ -7,7 +7,8 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from errors import IncompleteRunner, JobRunnersError, RunnerNotConfigured, UnknownRunner
+from errors import JobRunnersError
+from runners.errors import IncompleteRunner, RunnerNotConfigured, UnknownRunner
 from settings import settings
 
 if TYPE_CHECKING:

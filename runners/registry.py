@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from errors import InvalidDefinition, InvalidSetting, NameTakenTwice, UnknownJobType, UnknownTask
+from errors import InvalidDefinition, InvalidSetting, UnknownJobType, UnknownTask
+from runners.errors import NameTakenTwice
 from settings import settings
 from work.definitions import Job, Task, validate, validate_new
 

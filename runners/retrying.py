@@ -6,7 +6,6 @@ from typing import Any
 
 import clock
 from errors import (
-    CursorTooLarge,
     DoNotRetry,
     Interrupted,
     InvalidPayload,
@@ -23,6 +22,7 @@ from runners.registry import registry
 from runners.sending import Send, next_due_at, send_or_leave_due
 from store import verbs
 from store.job_request import JobRequest
+from work.errors import CursorTooLarge
 from work.retry import Retry
 
 _NON_RETRYABLE = (CursorTooLarge, DoNotRetry, InvalidPayload, LegsSpent, MissingObject)

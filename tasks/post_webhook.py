@@ -3,7 +3,7 @@ for three days."""
 
 from pydantic import ConfigDict, Field
 
-from errors import WebhookFailed
+from webhooks.errors import WebhookFailed
 from webhooks.posting import EventId, Webhook, asked_to_wait, post_event, why_not_taken
 from work import DoNotRetry, RetryAfter
 

@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from aws.errors import AWS_ERRORS
 from campaigns.assigning.assignment import MessageStatus
 from campaigns.contact import organization_campaign
+from campaigns.errors import SmsOutcomeUnknown, TextRefused
 from campaigns.messaging import sms
 from campaigns.messaging.send_claim import SendClaim
-from errors import SmsOutcomeUnknown, TextRefused
 from work import Retry, RetryAfter
 
 _BACKOFF = Retry(base=2.0)  # while the contacts table can't be reached

@@ -10,7 +10,7 @@ from functools import cache
 from http.client import HTTPConnection, HTTPException
 from typing import NamedTuple
 
-from errors import WebhookFailed
+from webhooks.errors import WebhookFailed
 
 
 class Target(NamedTuple):

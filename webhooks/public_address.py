@@ -8,7 +8,8 @@ import ipaddress
 import socket
 from ipaddress import IPv4Address, IPv6Address
 
-from errors import DoNotRetry, WebhookFailed
+from errors import DoNotRetry
+from webhooks.errors import WebhookFailed
 
 _UNICAST = ipaddress.ip_network("2000::/3")  # the only IPv6 that the internet routes
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # the IPv4 address in the last 32 bits

@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from errors import ResultNotJson
 from store import blobs
+from work.errors import ResultNotJson
 
 
 def as_json(result: Any) -> Any:

@@ -8,10 +8,11 @@ from pydantic import BaseModel
 
 import clock
 from aws.errors import AWS_ERRORS, may_pass, retry_until
-from errors import CursorTooLarge, PreconditionFailed, StepNameTaken
+from errors import PreconditionFailed
 from store import blobs, children, pauses, steps, verbs
 from store.job_request import JobRequest
 from work.alarm import defer_alarm
+from work.errors import CursorTooLarge, StepNameTaken
 from work.results import as_json
 from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver
 from work.time_budget import TimeBudget

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
-from errors import MissingColumns
+from campaigns.errors import MissingColumns
 
 REQUIRED = ("first_name", "last_name", "cell")
 

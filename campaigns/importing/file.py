@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aws import bucket
+from campaigns.errors import UnusableFile
 from campaigns.importing.columns import MOST_COLUMNS, columns, recognised
 from campaigns.importing.csv_records import (
     BLOCK,
@@ -13,7 +14,7 @@ from campaigns.importing.csv_records import (
     UnreadableRecord,
     records,
 )
-from errors import MissingObject, ObjectChanged, UnusableFile
+from errors import MissingObject, ObjectChanged
 
 DELIMITERS = (",", ";", "\t")
 LONGEST_HEADER = 64 * 1024  # bytes; each contact is kept with the names of its custom fields

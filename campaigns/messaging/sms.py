@@ -12,8 +12,9 @@ from pydantic import StringConstraints
 
 from aws import clients
 from aws.errors import throttled
+from campaigns.errors import SmsOutcomeUnknown, TextRefused
 from campaigns.messaging.numbers import why_not_allowed
-from errors import RetryAfter, SmsOutcomeUnknown, TextRefused
+from errors import RetryAfter
 
 LONGEST = 1600  # characters, SNS's limit
 

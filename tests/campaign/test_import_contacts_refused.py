@@ -7,9 +7,10 @@ import pytest
 from pydantic import ValidationError
 
 from aws import bucket
+from campaigns.errors import MissingColumns, UnusableFile
 from campaigns.importing.columns import columns
 from contacts_table import ANN, HEADER, KEY, run
-from errors import DoNotRetry, MissingColumns, UnusableFile
+from errors import DoNotRetry
 from jobs.import_contacts import ImportContacts, import_contacts
 from recording_job import RecordingJob, Stopped
 

@@ -4,8 +4,9 @@ from contextlib import suppress
 
 import pytest
 
+from campaigns.errors import TextRefused
 from contacts_table import HEADER, cells, rows_of, run
-from errors import InvalidSetting, TextRefused
+from errors import InvalidSetting
 from fake_sns import answering_sns
 from tasks.send_message import SendMessage, send_message
 from testing.aws import forget

@@ -15,12 +15,12 @@ import pytest
 
 import clock
 from aws import clients
-from fake_lambda import WORKER, FakeLambda
+from fake_lambda import FakeLambda
 from runners import get_job_runner, lambda_async, timer
 from runners.base import JobData
 from sample_work import script
 from store import pauses, queries, verbs
-from testing.aws import forget
+from testing.aws import WORKER, forget
 from work import context
 
 pytestmark = pytest.mark.usefixtures("aws")

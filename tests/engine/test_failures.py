@@ -10,11 +10,11 @@ import handlers.worker
 import job_rows
 from aws import clients
 from errors import InvalidPayload
-from fake_lambda import WORKER, Context, FakeLambda
+from fake_lambda import Context, FakeLambda
 from sample_work import script
 from store import verbs
 from store.job_request import Status
-from testing.aws import forget
+from testing.aws import WORKER, forget
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -7,13 +7,8 @@ import pytest
 
 from api_events import call
 from bench import Bench
-from errors import (
-    JobRunnersError,
-    JobTypeRemoved,
-    PauseExpired,
-    RunnerCannotResend,
-    SmsOutcomeUnknown,
-)
+from campaigns.errors import SmsOutcomeUnknown
+from errors import JobRunnersError, JobTypeRemoved, PauseExpired, RunnerCannotResend
 from sample_work import script
 
 

@@ -12,7 +12,8 @@ import jobs.names
 import jobs.table
 import tasks.names
 import tasks.table
-from errors import InvalidDefinition, InvalidSetting, NameTakenTwice, UnknownJobType, UnknownTask
+from errors import InvalidDefinition, InvalidSetting, UnknownJobType, UnknownTask
+from runners.errors import NameTakenTwice
 from runners.registry import Registry, registry
 from testing.aws import forget
 from work.definitions import Job, Task

@@ -25,7 +25,7 @@ from runners.failure_records import settle
 from runners.messages import Message, TaskMessage, decode, encode
 from runners.registry import registry
 from store import blobs, pauses, queries
-from store.job_request import JobRequest
+from store.job_request import JobRequest, Status
 from store.pauses import Kind
 from testing import moto_uploads
 from testing.aws import ENVIRONMENT
@@ -254,3 +254,11 @@ def _item(recorded: dict[str, Any]) -> dict[str, Any]:
         name: {"B": base64.b64decode(value["B"])} if "B" in value else value
         for name, value in recorded.items()
     }
+
+
+def test_this_version_can_be_recorded_and_has_rows_of_every_status(tmp_path: Path) -> None:
+    record_release.record_to(tmp_path / "new")
+    recorded = Release(tmp_path / "new")
+    assert {item["status"]["S"] for item in recorded.items} == {str(each) for each in Status}
+    of_old = {_name(item) for item in Release(record_release.FOLDER / "0.1.0").items}
+    assert {_name(item) for item in recorded.items} == of_old

@@ -16,25 +16,23 @@ import runners
 from aws import bucket, clients
 from errors import (
     DoNotRetry,
-    IncompleteRunner,
     InvalidPayload,
     MissingObject,
     PayloadTooLarge,
     RetryAfter,
     RunnerCannotResend,
-    RunnerNotConfigured,
     SendFailed,
     UnknownJobType,
-    UnknownRunner,
     UnknownTask,
 )
-from fake_lambda import WORKER, FakeLambda
+from fake_lambda import FakeLambda
 from runners import get_job_runner, timer
 from runners.base import JobData, JobRunner
+from runners.errors import IncompleteRunner, RunnerNotConfigured, UnknownRunner
 from sample_work import script
 from store import blobs, queries
 from store.job_request import JobRequest, Status
-from testing.aws import forget
+from testing.aws import WORKER, forget
 
 
 class Bench:

@@ -9,14 +9,15 @@ import pytest
 import clock
 import handlers.worker
 from bench import Bench
-from errors import ResultNotJson, RunnerCannotResend, StepNameTaken
-from fake_lambda import WORKER, Context, FakeLambda
+from errors import RunnerCannotResend
+from fake_lambda import Context, FakeLambda
 from runners import execution, owner_actions
 from runners.messages import JobMessage, encode
 from sample_work import script
 from store import queries, steps
 from store.job_request import JobRequest, Status
-from testing.aws import forget
+from testing.aws import WORKER, forget
+from work.errors import ResultNotJson, StepNameTaken
 
 
 def dies_after(function: Any) -> Any:

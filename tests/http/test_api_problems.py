@@ -13,11 +13,11 @@ from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError
 
 from api_events import Answer, Logged, call, request, send
 from aws import clients
-from fake_lambda import WORKER, FakeLambda
+from fake_lambda import FakeLambda
 from runners import legacy
 from sample_work import script
 from store import queries
-from testing.aws import forget
+from testing.aws import WORKER, forget
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -53,3 +53,15 @@ def test_only_settings_reads_the_environment() -> None:
 def test_the_packages_of_work_are_empty_so_that_one_module_is_cheap(package: str) -> None:
     tree = ast.parse((ROOT / package / "__init__.py").read_text())
     assert all(isinstance(each, ast.Expr) for each in tree.body)  # a docstring at most
+
+
+def test_no_test_imports_a_test_module() -> None:
+    """What tests share is in tests/support: a test module can be split, moved or deleted alone."""
+    modules = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    found = {
+        path.name: sorted(imported(path) & modules)
+        for path in (ROOT / "tests").rglob("*.py")
+        if imported(path) & modules
+    }
+    assert len(modules) > 100
+    assert found == {}

@@ -3,9 +3,9 @@
 import pytest
 
 from aws import clients
-from fake_lambda import WORKER, FakeLambda
+from fake_lambda import FakeLambda
 from sample_work import script
-from testing.aws import forget
+from testing.aws import WORKER, forget
 
 
 @pytest.fixture

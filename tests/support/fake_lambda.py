@@ -11,8 +11,7 @@ from botocore.compat import HTTPHeaders
 import clock
 import handlers.worker
 from aws import clients
-
-WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
+from testing.aws import WORKER
 
 
 class Context:

@@ -40,7 +40,7 @@ from store import pauses, queries, verbs  # noqa: E402
 from store.job_request import JobRequest  # noqa: E402
 from store.pauses import Kind  # noqa: E402
 from testing import moto_uploads  # noqa: E402
-from testing.aws import ENVIRONMENT, mocked_aws  # noqa: E402
+from testing.aws import ENVIRONMENT, WORKER, mocked_aws  # noqa: E402
 from work import context, time_budget  # noqa: E402
 
 BEGINNING = 1_795_521_600_000  # 24 November 2026, 12:00 UTC
@@ -105,7 +105,7 @@ def failure_record(message: Message) -> dict[str, Any]:
         "timestamp": "2026-11-24T12:15:03.123Z",
         "requestContext": {
             "requestId": "e4b46cbf-b738-4b3e-a0ab-4a1f2f1c0f6d",
-            "functionArn": "arn:aws:lambda:us-east-1:123456789012:function:worker:live",
+            "functionArn": WORKER,
             "condition": "RetriesExhausted",
             "approximateInvokeCount": 1,
         },
@@ -137,8 +137,7 @@ def record_engine(this: Recorder) -> None:
     this.claim(this.dispatch("running_record_once", "released_once"), 600)
     owner_actions.cancel(this.claim(this.dispatch("running_cancelled"), 600))
 
-    with patch.object(execution, "_call", side_effect=OSError("out of order")):
-        this.run(this.dispatch("retryable", payload={"to": 2}))
+    this.run(this.dispatch("retryable", payload={"to": 2, "breaks": True}))
     this.run(this.dispatch("succeeded", payload={"to": 2}, campaign_id="spring"))
     this.run(this.dispatch("succeeded_large", "released_once", payload={"result_size": 40_000}))
     failing = {"fails": True}
@@ -257,7 +256,11 @@ def stack(now: Callable[[], int]) -> Iterator[None]:
 
 def main() -> None:
     """Record the version that the command line names."""
-    folder = FOLDER / sys.argv[1]
+    record_to(FOLDER / sys.argv[1])
+
+
+def record_to(folder: Path) -> None:
+    """Record this version into a new folder."""
     folder.mkdir()
     this = Recorder()
     telemetry.logger.setLevel("CRITICAL")

@@ -13,6 +13,7 @@ class Count(BaseModel):
 
     to: int = Field(default=3, ge=0)
     fails: bool = False
+    breaks: bool = False  # in its first attempt
     result_size: int = 0
     ballast: str = ""
 
@@ -23,6 +24,8 @@ def count(job: RunningJob, payload: Count) -> dict[str, Any]:
     child = job.dispatch("released_child", {"to": 1}, key="child")
     for number in range(job.cursor or 0, payload.to):
         job.checkpoint(number + 1, progress=100 * number / payload.to, message=f"at {number + 1}")
+    if payload.breaks and job.attempt == 1:
+        raise OSError("out of order")
     if payload.fails:
         raise DoNotRetry("told to fail")
     return {"counted": job.cursor, "first": first["at"], "child": child}

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from errors import DoNotRetry, RetryAfter, WebhookFailed
+from errors import DoNotRetry, RetryAfter
 from tls_server import TlsServer, make_certificate
 from webhook_sender import BODY, HOST, KEY, resolve_to, send
 from webhooks import pinned_https, posting, public_address
+from webhooks.errors import WebhookFailed
 from webhooks.signature import secret_keys, signed_headers
 
 

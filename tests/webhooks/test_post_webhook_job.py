@@ -7,12 +7,12 @@ import pytest
 
 import clock
 from bench import Bench
-from errors import WebhookFailed
 from jobs import post_webhook as module
 from runners import owner_actions
 from store import blobs
 from store.job_request import JobRequest, Status
 from webhook_sender import HOST
+from webhooks.errors import WebhookFailed
 from webhooks.pinned_https import Answer
 
 URL = f"https://{HOST}/in?token=s3cret"

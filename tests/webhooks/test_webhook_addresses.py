@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from errors import DoNotRetry, WebhookFailed
+from errors import DoNotRetry
 from tasks.post_webhook import PostWebhook
 from webhook_sender import KEY, resolve_to, send
 from webhooks import posting
+from webhooks.errors import WebhookFailed
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,44 @@
+"""What is raised when the runner or the tables of work can't be used: at start, never in a job."""
+
+from collections.abc import Iterable
+
+from errors import JobRunnersError
+
+
+class UnknownRunner(JobRunnersError):
+    """JOB_RUNNER names neither a runner that ships here nor a module that can be imported."""
+
+    def __init__(self, name: str, known: Iterable[str], why: str) -> None:
+        super().__init__(
+            f"JOB_RUNNER={name!r} is not a runner: {why}. "
+            f"Use one of {', '.join(sorted(known))}, or the dotted path of your own module"
+        )
+        self.name = name
+
+
+class IncompleteRunner(JobRunnersError):
+    """The module JOB_RUNNER names lacks part of what a runner must export."""
+
+    def __init__(self, name: str, missing: Iterable[str]) -> None:
+        self.missing = sorted(missing)
+        super().__init__(
+            f"JOB_RUNNER={name!r} is not a runner: "
+            f"its module does not define {', '.join(f'{each}()' for each in self.missing)}"
+        )
+        self.name = name
+
+
+class RunnerNotConfigured(JobRunnersError):
+    """The runner was found, but `fully_configured()` said no."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"JOB_RUNNER={name!r} is not fully configured: {why}")
+        self.name = name
+
+
+class NameTakenTwice(JobRunnersError):
+    """Two tables define a job, or a task, of the same name."""
+
+    def __init__(self, kind: str, name: str, first: str, second: str) -> None:
+        super().__init__(f"the {kind} {name!r} is defined twice: in {first} and in {second}")
+        self.name = name

@@ -1,0 +1,31 @@
+"""What a job's own calls raise."""
+
+from errors import DoNotRetry, JobRunnersError
+
+
+class ResultNotJson(JobRunnersError):
+    """A job returned something that its row can't keep."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the job's result is not JSON: {why}")
+
+
+class CursorTooLarge(JobRunnersError):
+    """A job wanted to checkpoint a cursor that its row has no room for."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"a cursor of {size:,} bytes can't be kept, only up to {limit:,}: put what it has to "
+            "remember into the bucket or a table, and the way there into the cursor"
+        )
+
+
+class StepNameTaken(DoNotRetry):
+    """A job took a second step of the same name, which would have got the first one's result."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the step {name!r} was taken before in this leg, and a name stands for one step: give "
+            "each its own, such as the name and what it is about"
+        )
+        self.name = name
