@@ -10,7 +10,7 @@ DAY = 24 * HOUR
 
 
 def now() -> int:
-    """Milliseconds since 1970, by this machine's clock."""
+    """Return the milliseconds since 1970, by this machine's clock."""
     return time.time_ns() // 1_000_000
 
 
@@ -20,6 +20,6 @@ def sleep(seconds: float) -> None:
 
 
 def iso(milliseconds: int) -> str:
-    """A time as people and other programs read it: ISO 8601 with milliseconds and its zone."""
+    """Return a time as people and programs read it: ISO 8601 with milliseconds and its zone."""
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

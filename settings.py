@@ -85,13 +85,13 @@ class Settings:
 
 @cache
 def settings() -> Settings:
-    """The settings of this process, read at the first call."""
+    """Return the settings of this process, read at the first call."""
     return Settings.from_environment()
 
 
 @cache
 def required(variable: str, needed_by: str) -> str:
-    """A setting without which `needed_by` can't work; raises MissingSetting naming both."""
+    """Return a setting that `needed_by` can't work without; raises MissingSetting naming both."""
     value = _text(variable, "")
     if not value:
         raise MissingSetting(variable, needed_by)

@@ -20,12 +20,12 @@ class Version(NamedTuple):
 
 
 def name() -> str:
-    """The bucket's name; raises MissingSetting if there is none."""
+    """Return the bucket's name; raises MissingSetting if there is none."""
     return required("BUCKET_NAME", "keeping files and large payloads")
 
 
 def configured() -> bool:
-    """Whether there is one: a stack without large payloads and files can do without."""
+    """Return whether there is one: a stack without large payloads and files can do without."""
     return settings().has_bucket
 
 
@@ -35,12 +35,12 @@ def put_bytes(key: str, data: bytes, content_type: str = "application/octet-stre
 
 
 def get_bytes(key: str) -> bytes:
-    """A whole object; raises MissingObject."""
+    """Return a whole object; raises MissingObject."""
     return _get(key)
 
 
 def version(key: str) -> Version:
-    """What the object is now; raises MissingObject."""
+    """Return the size and tag that the object has now; raises MissingObject."""
     try:
         head = clients.client("s3").head_object(Bucket=name(), Key=key)
     except ClientError as error:
@@ -49,7 +49,7 @@ def version(key: str) -> Version:
 
 
 def get_range(key: str, start: int, end: int, etag: str) -> bytes:
-    """The bytes from `start` up to and without `end`, of which there must be at least one.
+    """Return the bytes from `start` up to but not including `end`: at least one.
 
     Raises ObjectChanged if the object is no longer the one with this tag, or MissingObject.
     """
@@ -82,7 +82,7 @@ def _get(key: str, **which: str) -> bytes:
 
 
 def _meaning(error: ClientError, key: str) -> Exception:
-    """What S3's answer says about the object; the answer itself where it says nothing of it."""
+    """Return the error that S3's answer means for the object, or the answer itself if none."""
     answer: Any = error.response
     code = answer["Error"]["Code"]
     if code in _MISSING:

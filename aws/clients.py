@@ -26,7 +26,7 @@ _SLEPT = clock.SECOND  # a connection that was not used for longer
 
 
 def client(service: str) -> Any:
-    """The client of a service, shared by every thread of this process (botocore's are safe)."""
+    """Return the client of a service, shared by all threads (botocore's are safe)."""
     with _lock:
         if service not in _clients:
             _clients[service] = session().create_client(service, config=_config(service))
@@ -34,8 +34,10 @@ def client(service: str) -> Any:
 
 
 def fresh_client(service: str) -> Any:
-    """As `client`, for a request that must not be repeated: over no connection that has slept. See
-    `drop_idle_connections`."""
+    """Return the client for a request that must not be repeated: with no connection that was idle.
+
+    See `drop_idle_connections`.
+    """
     built, now = client(service), clock.now()
     with _lock:
         if now - _used.get(service, 0) > _SLEPT:
@@ -45,7 +47,7 @@ def fresh_client(service: str) -> Any:
 
 
 def session() -> botocore.session.Session:
-    """The one session: credentials and service models are loaded once."""
+    """Return the one session: credentials and service models are loaded once."""
     global _session
     with _lock:
         if _session is None:

@@ -14,12 +14,12 @@ ROW_LIMIT = 4 * 1024  # compressed bytes
 
 
 def compact_json(value: Any) -> bytes:
-    """The one JSON text of a value: no spaces, keys as given. Raises ValueError for NaN."""
+    """Return a value's JSON without spaces, keys as given. Raises ValueError for NaN."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def canonical_json(value: Any) -> str:
-    """A text that two values have in common if they differ in the order of keys alone."""
+    """Return a JSON text that is the same for two values that differ only in the order of keys."""
     return json.dumps(value, sort_keys=True)
 
 
@@ -35,7 +35,7 @@ def put(prefix: str, value: Any) -> tuple[bytes | None, str | None]:
 
 
 def get(packed: bytes | None, key: str | None) -> Any:
-    """The value kept by `put`; None if none was. Raises MissingObject if its object is gone."""
+    """Return what `put` kept; None if nothing. Raises MissingObject if its object is gone."""
     if key is not None:
         packed = bucket.get_bytes(key)
     return None if packed is None else json.loads(zlib.decompress(packed))

@@ -41,7 +41,7 @@ def write(
     *,
     already_applied: Callable[[JobRequest], bool],
 ) -> JobRequest:
-    """Change the row if the condition holds; returns it as it is then.
+    """Change the row if the condition holds, and return it as it is then.
 
     `already_applied` tells, of a row that refused, whether it shows this very write. Raises
     PreconditionFailed.
@@ -68,8 +68,10 @@ def write_with(
     put: Model | None = None,
     drop: Model | None = None,
 ) -> JobRequest:
-    """As `write`, in one transaction with a record that is put and one that is dropped. Its
-    response carries no row, so it costs a read too."""
+    """Write in one transaction with a record that is put and one that is dropped.
+
+    As `write`, but the response carries no row, so it costs a read too.
+    """
 
     def transact() -> None:
         with TransactWrite(connection=JobRequest.connection()) as transaction:
@@ -95,7 +97,7 @@ def write_with(
 
 
 def retry_on_conflict(write: Callable[[], _T]) -> _T:
-    """The write, tried again where it only met another one of the same item."""
+    """Write, and try again if the write only met another one of the same item."""
     for _ in range(_CONFLICT_TRIES - 1):
         try:
             return write()
@@ -107,7 +109,7 @@ def retry_on_conflict(write: Callable[[], _T]) -> _T:
 
 
 def refused(verb: str, job_id: str, row: JobRequest | None) -> PreconditionFailed:
-    """The error of a verb that the row, as read afterwards, did not let through."""
+    """Return the error of a verb that the row, as read afterwards, has refused."""
     return PreconditionFailed(verb, job_id, "gone" if row is None else row.state, row)
 
 
@@ -115,12 +117,12 @@ def refused(verb: str, job_id: str, row: JobRequest | None) -> PreconditionFaile
 
 
 def queued(job: JobRequest, lane: Lane) -> list[Action]:
-    """Any worker may claim the row, and the timer looks whether one did."""
+    """Return what lets any worker claim the row, and the timer check whether one did."""
     return [*queued_as_before(job, lane), JobRequest.queued_at.set(clock.now())]
 
 
 def queued_as_before(job: JobRequest, lane: Lane) -> list[Action]:
-    """As `queued`, of a row that has waited since it was queued: `queued_at` stays."""
+    """Return the same as `queued`, but leave `queued_at`: the row has waited since then."""
     now = clock.now()
     return [
         JobRequest.status.set(Status.QUEUED),
@@ -131,7 +133,7 @@ def queued_as_before(job: JobRequest, lane: Lane) -> list[Action]:
 
 
 def due(job: JobRequest, due_at: int, lane: Lane) -> list[Action]:
-    """The row wants attention then, of the kind that its lane says."""
+    """Return what makes the row due then, in this lane."""
     return [
         JobRequest.due_at.set(due_at),
         JobRequest.due_shard.set(due_shard(job.id, lane)),
@@ -152,8 +154,11 @@ def waiting(job: JobRequest, pause: str, since: int, due_at: int) -> list[Action
 
 
 def finished(status: Status) -> list[Action]:
-    """The row leaves the due index for good. Token and send id stay: they tell whose outcome it is,
-    to a late message and to a write whose response was lost."""
+    """Return what ends a row, and takes it off the due index for good.
+
+    Token and send id stay: they tell a late message, and a write whose response was lost, whose
+    outcome it is.
+    """
     now = clock.now()
     return [
         JobRequest.status.set(status),
@@ -169,7 +174,7 @@ def finished(status: Status) -> list[Action]:
 
 
 def failed(job: JobRequest, error: dict[str, Any]) -> list[Action]:
-    """Finished, with an error, and listed among its organisation's failed ones."""
+    """Return what ends a row with an error, and lists it with its organisation's failed ones."""
     return [
         *finished(Status.FAILED),
         JobRequest.error.set(error),
@@ -182,7 +187,7 @@ def failed(job: JobRequest, error: dict[str, Any]) -> list[Action]:
 
 
 def owned_by_claim(job: JobRequest) -> Condition:
-    """It runs, under the claim that we have."""
+    """Return the condition that it runs under our claim."""
     condition: Condition = (JobRequest.status == Status.RUNNING) & (
         JobRequest.claim_token == job.claim_token
     )
@@ -190,7 +195,7 @@ def owned_by_claim(job: JobRequest) -> Condition:
 
 
 def lease_expired(job: JobRequest) -> Condition:
-    """It runs under a claim whose lease, as read, is over."""
+    """Return the condition that it runs under a claim whose lease, as read, is over."""
     condition: Condition = (
         owned_by_claim(job)
         & (JobRequest.lease_until == job.lease_until)
@@ -201,19 +206,19 @@ def lease_expired(job: JobRequest) -> Condition:
 
 
 def attempts_left() -> Condition:
-    """It may be tried again."""
+    """Return the condition that it may be tried again."""
     condition: Condition = JobRequest.attempt < JobRequest.max_attempts
     return condition
 
 
 def not_cancelled() -> Condition:
-    """Its owner has not asked for it to stop."""
+    """Return the condition that its owner has not asked it to stop."""
     condition: Condition = JobRequest.cancel_requested.does_not_exist()
     return condition
 
 
 def as_read(job: JobRequest) -> Condition:
-    """It is where it was when it was read, and under the same claim."""
+    """Return the condition that its status and claim are as they were read."""
     condition: Condition = (JobRequest.status == job.status) & _same(
         JobRequest.claim_token, job.claim_token
     )

@@ -36,7 +36,7 @@ def _kept(job: JobRequest) -> Errors:
 
 
 def _has_last_error(job: JobRequest) -> bool:
-    """Whether a cancelled row's error is that of an attempt before the one it was cancelled in."""
+    """Return whether a cancelled row's error is of an attempt before its last one."""
     if job.status is not Status.CANCELLED or not _kept(job):
         return False
     newest = _kept(job)[-1]

@@ -35,12 +35,12 @@ class Status(StrEnum):
 
     @property
     def finished(self) -> bool:
-        """Whether the job has its outcome. Every row that has none has a `due_at`."""
+        """Return whether the job has its outcome. Every row that has none has a `due_at`."""
         return self in (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 
     @property
     def timed(self) -> bool:
-        """Whether the job may not be started before its `run_at`."""
+        """Return whether the job may not be started before its `run_at`."""
         return self in (Status.SCHEDULED, Status.RETRYABLE)
 
 
@@ -166,54 +166,56 @@ class JobRequest(Table):
 
     @property
     def expired(self) -> bool:
-        """Whether TTL may delete the row any day now: to every reader it is already gone."""
+        """Return whether TTL may delete the row any day: for every reader it is already gone."""
         return self.expires_at is not None and self.expires_at * clock.SECOND <= clock.now()
 
     @property
     def beginning(self) -> str:
-        """Names what the job has done since it began, or was last given another payload. Not its
-        id: another job can come to have that, once this one has expired or was deleted."""
+        """Return a name for what the job has done since it began or was given another payload.
+
+        It is not the id: another job can have that once this one has expired or was deleted.
+        """
         return self.beginnings[-1]
 
     @property
     def beginnings(self) -> list[str]:
-        """The same, of every time that it has begun."""
+        """Return the same for every time that it has begun."""
         again = [f"{self.created_key}/{number}" for number in range(1, (self.restarts or 0) + 1)]
         return [self.created_key, *again]
 
     @property
     def result_folder(self) -> str:
-        """Where in the bucket what it makes for its organisation goes."""
+        """Return where in the bucket it puts what it makes for its organisation."""
         return f"results/{self.organization_id}/{self.created_key}"
 
     @property
     def work_folder(self) -> str:
-        """Where in the bucket it keeps what only its own later legs and attempts need."""
+        """Return where in the bucket it keeps what only its own later legs and attempts need."""
         return f"partial/{self.beginning}"
 
     @property
     def early(self) -> int:
-        """Milliseconds until it may start, if it waits for its time; else 0."""
+        """Return the milliseconds until it may start, if it waits for its time; else 0."""
         return max(0, (self.run_at or 0) - clock.now()) if self.status.timed else 0
 
     @property
     def could_run_at(self) -> int:
-        """Since when a worker could have started it, by its queueing and its run_at."""
+        """Return since when a worker could have started it: it was queued, and run_at had come."""
         return max(self.queued_at or self.created_at, self.run_at or 0)
 
     @property
     def state(self) -> str:
-        """The status and attempt in words, for logs and errors."""
+        """Return the status and attempt in words, for logs and errors."""
         return f"{self.status} (attempt {self.attempt} of {self.max_attempts}, leg {self.legs})"
 
 
 def new_id() -> str:
-    """A random id: 122 bits, from the operating system, so that no snapshot repeats it."""
+    """Return a random id: 122 bits of the operating system's, so that no snapshot repeats it."""
     return uuid.uuid4().hex
 
 
 def derived_id(kind: str, *parts: str) -> str:
-    """The one id of what these parts name: whoever asks for the same again gets the same job."""
+    """Return the one id of what these parts name: to ask for it again gives the same job."""
     return sha256(json.dumps([kind, *parts]).encode()).hexdigest()[:32]
 
 
@@ -232,10 +234,10 @@ def job_id_of(key: str) -> str:
 
 
 def due_shard(job_id: str, lane: Lane) -> str:
-    """The shard of the due index that a job is in while it is in this lane."""
+    """Return the shard of the due index that a job is in while it is in this lane."""
     return f"{lane}{crc32(job_id.encode()) % DUE_SHARDS}"
 
 
 def due_shards(lane: Lane) -> list[str]:
-    """Every shard of a lane."""
+    """Return every shard of a lane."""
     return [f"{lane}{number}" for number in range(DUE_SHARDS)]

@@ -18,8 +18,10 @@ from store.queries import read
 
 
 def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
-    """The outcome of a job that nobody is working on. Raises PreconditionFailed if somebody is, or
-    if it is finished."""
+    """Cancel a job that nobody is working on.
+
+    Raises PreconditionFailed if somebody is, or if it is finished.
+    """
     return conditional_write.write(
         "cancel",
         job,
@@ -49,7 +51,7 @@ def request_cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
 def requeue(
     job: JobRequest, *, max_attempts: int, payload: Any = None, by: str | None = None
 ) -> JobRequest:
-    """A failed or cancelled job is queued again, with all its attempts and legs before it.
+    """Queue a failed or cancelled job again, with all its attempts and legs before it.
 
     It resumes at its cursor; with another payload it begins anew, with no step done and no child.
     Raises PreconditionFailed, and MissingObject if its payload is gone.
@@ -98,8 +100,10 @@ def requeue(
 
 
 def delete(job: JobRequest) -> None:
-    """A finished job is forgotten: its row, then what it kept elsewhere. Raises PreconditionFailed
-    unless it is finished."""
+    """Delete a finished job: its row, then what it kept elsewhere.
+
+    Raises PreconditionFailed unless it is finished.
+    """
     try:
         finished = JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
         # Not a job that has come to have this id since this one was read.
@@ -129,7 +133,7 @@ def _delete_objects(job: JobRequest) -> None:
 
 
 def _first(attribute: Any, by: str | None) -> list[Action]:
-    """Name who asked first; asking again changes nothing."""
+    """Return what records who asked first; to ask again changes nothing."""
     return [] if by is None else [attribute.set(attribute | by)]
 
 

@@ -17,7 +17,7 @@ PAGE_LIMIT = 100  # what BatchGetItem takes
 
 
 def read(job_id: str) -> JobRequest | None:
-    """The row as every write before this call left it; None if it is gone or has expired."""
+    """Return the row as every write before this call left it; None if it is gone or has expired."""
     try:
         row = JobRequest.get(job_id, consistent_read=True)
     except JobRequest.DoesNotExist:
@@ -41,7 +41,7 @@ def page(
     status: Status | None = None,
     matches: Callable[[JobRequest], bool] = lambda row: True,
 ) -> Page:
-    """The newest jobs of an organisation by creation, or its failed ones by failure.
+    """Return the newest jobs of an organisation by creation, or its failed ones by failure.
 
     A plain page costs one Query and one BatchGetItem, however many jobs there are. A filtered one
     examines at most EXAMINED_AT_MOST rows: it can be short, even empty, and still have a cursor.
@@ -71,8 +71,10 @@ def page(
 def due(
     shard: str, until: int, page: int, *, after: int = -1, newest_first: bool = False
 ) -> Iterator[JobRequest]:
-    """Rows of a shard that want attention by `until`, longest due first: id and due_at alone. Read
-    `page` at a time, as they are asked for."""
+    """Return the rows of a shard that are due by `until`, longest due first: id and due_at alone.
+
+    They are read `page` at a time, as they are asked for.
+    """
     return iter(
         JobRequest.due.query(
             shard,
@@ -84,8 +86,7 @@ def due(
 
 
 def count_due(shard: str, after: int, most: int) -> int:
-    """How many rows of a shard want attention later than `after`; it counts no further than
-    `most`."""
+    """Return how many rows of a shard are due later than `after`, counted up to `most`."""
     return JobRequest.due.count(shard, JobRequest.due_at > after, limit=most)
 
 
@@ -99,7 +100,7 @@ class _Index:
     range_name: str
 
     def keys(self, organization_id: str, after: str | None, take: int) -> tuple[list[str], bool]:
-        """The next sort keys, newest first, and whether there are more."""
+        """Return the next sort keys, newest first, and whether there are more."""
         start = after and {
             self.hash_name: {"S": organization_id},
             self.range_name: {"S": after},
@@ -115,7 +116,7 @@ class _Index:
         return base64.urlsafe_b64encode((self.mark + position).encode()).decode().rstrip("=")
 
     def open_cursor(self, cursor: str) -> str:
-        """The sort key a cursor carries. The server rebuilds the rest of the start key, so a
+        """Return the sort key a cursor carries. The server rebuilds the rest of the start key, so a
         cursor can't reach into another organisation's jobs."""
         try:
             text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)

@@ -38,12 +38,12 @@ class Step(Table):
 
     @property
     def result(self) -> Any:
-        """The JSON it returned; raises MissingObject."""
+        """Return the JSON it returned; raises MissingObject."""
         return blobs.get(self.value, self.value_key)
 
 
 def find(job: JobRequest, name: str) -> Step | None:
-    """The step of this name if it is done."""
+    """Return the step of this name if it is done."""
     try:
         return Step.get(_partition(job.beginning), name, consistent_read=True)
     except Step.DoesNotExist:
@@ -51,8 +51,10 @@ def find(job: JobRequest, name: str) -> Step | None:
 
 
 def keep(job: JobRequest, name: str, result: Any) -> Step:
-    """The step is done, with this result. If it was done before, that result stands, and is what
-    is returned."""
+    """Record that the step is done, with this result, and return it.
+
+    If it was done before, the result of then stays, and that step is returned.
+    """
     inline, key = blobs.put(f"partial/{job.created_key}/steps", result)
     expires_at = (clock.now() + _LIFETIME) // clock.SECOND
     partition = _partition(job.beginning)

@@ -27,7 +27,7 @@ class Table(Model):
 
     @classmethod
     def connection(cls) -> Connection:
-        """What transactions of several tables go through: it is the same for all."""
+        """Return what transactions of several tables go through: it is the same for all."""
         return cls._get_connection().connection
 
     @classmethod
@@ -67,6 +67,6 @@ class Enumerated(Attribute[_S]):
 
 
 def nullable(attribute: Attribute[_T]) -> Attribute[_T | None]:
-    """An attribute that a row may lack. pynamodb's `null=True` leaves that out of its type."""
+    """Return an attribute that a row may lack: pynamodb's `null=True` is not in its type."""
     attribute.null = True
     return cast(Attribute[_T | None], attribute)
