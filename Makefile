@@ -35,6 +35,7 @@ lint:
 	@$(PY) -m ruff check --quiet .
 	@$(PY) -m ruff format --check --quiet .
 	@.venv/bin/lint-imports --no-logo
+	@$(PY) -m tools.retired_words
 	@.venv/bin/oxlint --quiet --report-unused-disable-directives --format unix dashboard/assets
 	@$(AWS)/sam validate --lint
 
@@ -48,7 +49,7 @@ test-unit: dev aws ## Test in process, on moto
 chaos: dev aws ## The same promises at full size: 20,000 histories, 200 jobs, 1,000,000 rows, a backlog of 100,000
 	@$(PY) -m testing.chaos --histories 20000
 	@CHAOS=1 $(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 \
-		tests/e2e/test_unkind_end_to_end.py tests/engine/test_backlog.py
+		tests/e2e/test_faults_end_to_end.py tests/engine/test_backlog.py
 
 mutants: dev ## Leave out every condition of the engine, one at a time: a test or a history must notice
 	@$(PY) -m testing.mutants

@@ -96,13 +96,13 @@ class History:
     def __init__(self, choose: Choose, faults: Set[Fault] = DEFAULT) -> None:
         self.choose = choose
         self.world = SimulatedLambda(choose, worker_timeout=60, faults=faults)
-        self.witness = InvariantChecker(
+        self.checker = InvariantChecker(
             self.world, {name: job.max_legs for name, job in JOBS.items()}
         )
         attempts = {
             name: task.retry.max_attempts if task.retry else 1 for name, task in TASKS.items()
         }
-        self.tasks = TaskChecker(self.world, attempts, self.witness.broken)
+        self.tasks = TaskChecker(self.world, attempts, self.checker.broken)
         self.people = Operators(self.world, self._ask_again, self._another_payload)
         # By job, how often it was done again, and what it was asked to do.
         self.done: dict[tuple[str, int, str], list[int]] = {}
@@ -186,14 +186,14 @@ class History:
 
     def _accept(self, data: JobData) -> None:
         job_id = runners.get_job_runner().dispatch_job(data).id
-        if job_id not in self.witness.deleted:
-            self.witness.accepted.add(job_id)
+        if job_id not in self.checker.deleted:
+            self.checker.accepted.add(job_id)
         if data.idempotency_key:
             self._is_one_job(f"request {data.idempotency_key}", job_id)
 
     def _is_one_job(self, what: str, job_id: str) -> None:
         if len(self.ids.setdefault(what, set()) | {job_id}) > 1:
-            self.witness.broken(f"{what} is more than one job")
+            self.checker.broken(f"{what} is more than one job")
         self.ids[what].add(job_id)
 
     def dispatch_task(self) -> None:
@@ -206,39 +206,39 @@ class History:
         before = len(self.tasks.accepted)
         runners.get_job_runner().dispatch_task(name, payload)
         if len(self.tasks.accepted) == before:
-            self.witness.broken(f"the task {name} was accepted and not sent")
+            self.checker.broken(f"the task {name} was accepted and not sent")
 
     def end(self) -> Counter[str]:
         """Let the world rest, and every job end; returns the figures. Raises Violation."""
         self.world.rest(self._unfinished, first=self.people.resume_all)
         rows = self._rows()
-        self.witness.check_ended(rows)
+        self.checker.check_ended(rows)
         self.tasks.check_ended()
         figures = self.world.figures
         for row in rows:
             self._check_work(row)
             figures[row["status"]] += 1
-        figures["jobs"] = len(self.witness.accepted)
+        figures["jobs"] = len(self.checker.accepted)
         figures["tasks"] = len(self.tasks.accepted)
         figures["tasks lost"] = len(self.tasks.lost)
-        figures["rescues"] = self.witness.settled
-        figures["lost"] = len(self.witness.lost)
-        figures["doubled"] = len(self.witness.doubled)
-        if self.witness.violations:
-            raise Violation(self.witness.violations[0], figures)
+        figures["rescues"] = self.checker.settled
+        figures["lost"] = len(self.checker.lost)
+        figures["doubled"] = len(self.checker.doubled)
+        if self.checker.violations:
+            raise Violation(self.checker.violations[0], figures)
         return figures
 
     def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
         """Return what the jobs of a history do."""
-        self.witness.started(job.id, job.attempt, job.leg)
+        self.checker.started(job.id, job.attempt, job.leg)
         if payload not in (*self.payloads[job.campaign_id], CHILD):
-            self.witness.broken(f"the payload of job {job.id} is not what it was")
-        key = (job.id, self.witness.runs[job.id], payload.model_dump_json())
+            self.checker.broken(f"the payload of job {job.id} is not what it was")
+        key = (job.id, self.checker.runs[job.id], payload.model_dump_json())
         done = self.done.setdefault(key, [])
         for step in range(job.cursor or 0, payload.steps):
             self.world.spend(payload.seconds)
             if job.time_left() == 0:
-                self.witness.excused(job.id)
+                self.checker.excused(job.id)
                 raise TimeOver  # as the alarm would, which counts another time
             self.people.perhaps_cancel(job.id)
             self._perhaps_fail("a step", 40, job.id)
@@ -246,34 +246,34 @@ class History:
                 self._take_named_step(job, step)
             # Seen here and not at the end: by then the id may be that of a job of the other type.
             if step in done and job.attempt == 1 and job.last_attempt:
-                self.witness.broken(f"untagged job {job.id} took step {step} twice")
+                self.checker.broken(f"untagged job {job.id} took step {step} twice")
             done.append(step)
             if payload.checkpoints:
                 try:
                     job.checkpoint(step + 1, progress=100 * step / payload.steps)
                 except (LegOver, Paused):
-                    self.witness.leg_ended(job.id)
+                    self.checker.leg_ended(job.id)
                     raise
-        self.witness.returned(job.id)
+        self.checker.returned(job.id)
         return payload.model_dump()
 
     def _take_named_step(self, job: RunningJob, step: int) -> None:
         try:
             self._take_named(job, step)
         except (*AWS_ERRORS, JobRunnersError):
-            self.witness.excused(job.id)  # a step that could not be kept is the job's own failure
+            self.checker.excused(job.id)  # a step that could not be kept is the job's own failure
             raise
 
     def _take_named(self, job: RunningJob, step: int) -> None:
         def effect() -> int:
             # One that was overtaken since it looked can't know: its claim is gone.
-            if steps.find(job._row, f"step {step}") and self.witness.has_claim(job.id):
-                self.witness.broken(f"step {step} of job {job.id} was taken again")
+            if steps.find(job._row, f"step {step}") and self.checker.has_claim(job.id):
+                self.checker.broken(f"step {step} of job {job.id} was taken again")
             self.world.spend(1)
             return step
 
         if job.step(str(step), effect) != step:
-            self.witness.broken(f"step {step} of job {job.id} is not what it was")
+            self.checker.broken(f"step {step} of job {job.id} is not what it was")
         if step == 0:
             child = job.dispatch("hostile_once", CHILD, key="child")
             self._is_one_job(f"the child of {job._row.beginning}", child)
@@ -300,7 +300,7 @@ class History:
             return
         luck = n - self.choose(what, n)
         if job_id and luck <= 3:
-            self.witness.excused(job_id)
+            self.checker.excused(job_id)
         match luck:
             case 3:
                 raise ValueError("no luck")
@@ -316,11 +316,11 @@ class History:
             result = blobs.get(row.get("result"), row.get("result_key"))
             asked = [*self.payloads[row["campaign_id"]], CHILD]
             if result not in [payload.model_dump() for payload in asked]:
-                self.witness.broken(f"the result of job {row['id']} is not what it returned")
+                self.checker.broken(f"the result of job {row['id']} is not what it returned")
             wanted = Steps(**result).model_dump_json()
             done = [step for (_, what), run in runs.items() if what == wanted for step in run]
             if set(done) != set(range(result["steps"])):
-                self.witness.broken(f"job {row['id']} succeeded without taking every step: {done}")
+                self.checker.broken(f"job {row['id']} succeeded without taking every step: {done}")
 
     def _rows(self) -> list[Row]:
         return moto_direct.rows("jobs")

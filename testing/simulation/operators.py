@@ -1,6 +1,6 @@
 """The people of a history: they cancel, retry by hand, delete, pause and resume as they please.
 
-What they were promised is for the witness to say.
+What they were promised is for the invariant checker to say.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A Lambda as unkind as the real one may be: in this process, in one thread, deterministic.
+"""A Lambda as hostile as the real one may be: in this process, in one thread, deterministic.
 
 It delivers twice, late, out of order or not at all, kills an invocation at its deadline, lets a
 zombie go on beside its successor, and skews its clocks. Calls to AWS go through `fault_injector`.

@@ -61,7 +61,7 @@ def test_a_stack_that_is_too_young_to_have_ticked_is_not_called_wrong(account: A
     (finding,) = findings()
     assert (finding["check"], finding["verdict"]) == ("timer", "unknown")
     assert "40 s old" in finding["what"] or "41 s old" in finding["what"]
-    assert "Look again" in finding["mend"]
+    assert "Look again" in finding["fix"]
     account.created_at -= 300
     (finding,) = findings(code=1)
     assert (finding["check"], finding["verdict"]) == ("timer", "wrong")
@@ -263,15 +263,15 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
 }
 
 
-@pytest.mark.parametrize(("check", "mend", "change"), BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize(("check", "fix", "change"), BROKEN.values(), ids=BROKEN)
 def test_what_is_wrong_is_found_and_how_to_mend_it_is_said(
-    account: Account, check: str, mend: str, change: Break
+    account: Account, check: str, fix: str, change: Break
 ) -> None:
     change(account)
     found = findings(code=1)
     assert {each["check"] for each in found} == {check}
     assert {each["verdict"] for each in found} == {"wrong"}
-    assert any(mend in each["mend"] for each in found), found
+    assert any(fix in each["fix"] for each in found), found
 
 
 @pytest.mark.parametrize(

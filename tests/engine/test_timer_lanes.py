@@ -119,7 +119,7 @@ def test_one_that_is_of_no_use_to_send_takes_nobodys_turn(
 
 
 def test_a_first_start_needs_no_room(bench: Bench, narrow: None) -> None:
-    """Whatever backlog there is: at its time, a retry or one that was let go starts."""
+    """Whatever backlog there is: at its time, a retry or one that was admitted starts."""
     queued(bench, 4)
     retried = bench.claim(bench.dispatch())
     pausing.pause(Kind.QUEUE, "other")

@@ -1,4 +1,4 @@
-"""jobs doctor: what is wrong with a stack, and how to mend it."""
+"""jobs doctor: what is wrong with a stack, and how to fix it."""
 
 from typing import TYPE_CHECKING
 
@@ -45,8 +45,8 @@ def command(where: Where) -> Exit:
 def _print(finding: "Finding") -> None:
     verdict = click.style(f"{finding.verdict:<7}", fg=_COLOURS[finding.verdict])
     click.echo(f"{verdict}  {finding.check:<20} {output.plain(finding.what)}")
-    if finding.mend:
-        click.echo(f"{'':<30}{click.style('mend: ', dim=True)}{output.plain(finding.mend)}")
+    if finding.fix:
+        click.echo(f"{'':<30}{click.style('fix: ', dim=True)}{output.plain(finding.fix)}")
 
 
 def _print_sum(where: Where, wrong: int, unknown: int) -> None:

@@ -1,4 +1,4 @@
-"""jobs resume: a job type or a queue, let go."""
+"""jobs resume: a job type or a queue goes on."""
 
 import click
 

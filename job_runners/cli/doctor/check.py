@@ -18,12 +18,12 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a check found, and how to mend it."""
+    """One thing that a check found, and how to fix it."""
 
     check: str
     verdict: Verdict
     what: str
-    mend: str = ""
+    fix: str = ""
 
     def as_json(self) -> dict[str, str]:
         """For a program."""
@@ -35,16 +35,19 @@ class Issue:
     """What a check's own code says of one thing that is wrong."""
 
     what: str
-    mend: str
+    fix: str
     verdict: Verdict = Verdict.WRONG
 
 
 @dataclass(frozen=True)
 class Check:
-    """One question about a stack. `fine` is what is true if `look` finds no trouble. `unseen` says
-    why the local AWS can't show it."""
+    """One question about a stack.
+
+    `ok_message` is what is true if `run` finds no issue. `not_local_because` says why the local AWS
+    can't show it.
+    """
 
     name: str
-    fine: str
-    look: Callable[[Deployed], Iterator[Issue]]
-    unseen: str = ""
+    ok_message: str
+    run: Callable[[Deployed], Iterator[Issue]]
+    not_local_because: str = ""

@@ -43,8 +43,10 @@ CHECKS = (
 def examine(deployed: Deployed) -> Iterator[Finding]:
     """Run every check; one that finds nothing wrong is ok."""
     for check in CHECKS:
-        if deployed.stack.is_local and check.unseen:
-            yield Finding(check.name, Verdict.UNKNOWN, f"can't be checked here: {check.unseen}")
+        if deployed.stack.is_local and check.not_local_because:
+            yield Finding(
+                check.name, Verdict.UNKNOWN, f"can't be checked here: {check.not_local_because}"
+            )
         else:
             yield from _run(check, deployed)
 
@@ -52,15 +54,15 @@ def examine(deployed: Deployed) -> Iterator[Finding]:
 def _run(check: Check, deployed: Deployed) -> Iterator[Finding]:
     try:
         found = [
-            Finding(check.name, trouble.verdict, trouble.what, trouble.mend)
-            for trouble in check.look(deployed)
+            Finding(check.name, issue.verdict, issue.what, issue.fix)
+            for issue in check.run(deployed)
         ]
     except NotInStack as missing:
-        mend = "Was it deployed by another version? make deploy brings it to this one."
-        found = [Finding(check.name, Verdict.WRONG, f"{missing}.".capitalize(), mend)]
+        fix = "Was it deployed by another version? make deploy brings it to this one."
+        found = [Finding(check.name, Verdict.WRONG, f"{missing}.".capitalize(), fix)]
     except ClientError as error:
         found = [_refused(check, error)]
-    yield from found or [Finding(check.name, Verdict.OK, check.fine)]
+    yield from found or [Finding(check.name, Verdict.OK, check.ok_message)]
 
 
 def _refused(check: Check, error: ClientError) -> Finding:

@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from hostile_files import NOTE, count_written, write_contacts, write_wide_contacts
 from job_runners.cli.dead_letters import redrive
 from job_runners.cli.following import FINISHED
 from job_runners.cli.local_aws import REGION
@@ -33,7 +34,6 @@ from local.demo import ORGANIZATION, count_contacts, follow
 from local.emulator import PROCESS_FILE
 from local.sample import Expected
 from local_stack import Local
-from unkind_files import NOTE, count_written, write_contacts, write_wide_contacts
 
 pytestmark = pytest.mark.e2e
 

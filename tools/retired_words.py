@@ -1,0 +1,61 @@
+"""Finds words that the code no longer uses: `python -m tools.retired_words`."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+LIST = Path(__file__).with_suffix(".txt")
+_LOOKED_AT = (".py", ".js", ".md")
+# What has been said about an earlier version stays as it was said.
+_HISTORY = ("CHANGELOG.md", "tests/released/")
+
+
+class Word(NamedTuple):
+    """A retired word, what to say instead, and the paths where it stays."""
+
+    word: str
+    instead: str
+    stays: tuple[str, ...]
+
+
+def words(text: str) -> list[Word]:
+    """Return the words of a list: one a line, its parts between bars."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    found = []
+    for line in lines:
+        word, instead, *stays = (part.strip() for part in line.split("|"))
+        paths = stays[0].split(",") if stays else []
+        found.append(Word(word, instead, tuple(path.strip() for path in paths)))
+    return found
+
+
+def found_in(path: str, text: str, retired: list[Word]) -> Iterator[str]:
+    """Yield a line for each retired word in a file's text: where it is and what to say."""
+    for word in retired:
+        if path.startswith((*_HISTORY, *word.stays)):
+            continue
+        for number, line in enumerate(text.splitlines(), start=1):
+            if re.search(rf"\b{re.escape(word.word)}\b", line):
+                yield f"{path}:{number}: {word.word!r} is retired: say {word.instead}"
+
+
+def main() -> int:
+    """Print every place where a retired word is; return 1 if there is one."""
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    paths = [path for path in listed if path.endswith(_LOOKED_AT) and (ROOT / path).is_file()]
+    retired = words(LIST.read_text())
+    places = [
+        place for path in paths for place in found_in(path, (ROOT / path).read_text(), retired)
+    ]
+    print("\n".join(places), end="\n" if places else "")
+    return 1 if places else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
