@@ -216,6 +216,8 @@ class InvariantChecker:
             return
         if any(self._gone(each) or each.no_chance for each in claimers):
             return
+        if error["kind"] == "TimedOut" and self._world.storms.in_the_last(_LAST_TRIES):
+            return  # it waited for a service that stayed away until its time was up
         if self._of_one_killed(invocation):
             return
         why = f"{error['kind']}: {error['message']}"
