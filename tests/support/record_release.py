@@ -256,6 +256,7 @@ def stack(now: Callable[[], int]) -> Iterator[None]:
 
 def main() -> None:
     """Record the version that the command line names."""
+    telemetry.logger.setLevel("CRITICAL")
     record_to(FOLDER / sys.argv[1])
 
 
@@ -263,7 +264,6 @@ def record_to(folder: Path) -> None:
     """Record this version into a new folder."""
     folder.mkdir()
     this = Recorder()
-    telemetry.logger.setLevel("CRITICAL")
     with stack(lambda: this.now):
         for name, content in record(this).items():
             text = json.dumps(content, indent=1, ensure_ascii=False)
