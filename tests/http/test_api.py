@@ -148,7 +148,7 @@ def test_job_types_tell_all_that_can_be_dispatched() -> None:
     jobs = {job["name"]: job for job in answer.json["jobs"]}
     tasks = {task["name"]: task for task in answer.json["tasks"]}
     assert {"import_contacts", "export_contacts", "sample_once"} <= jobs.keys()
-    assert jobs["sample_once"]["description"] == "A job that never runs twice."
+    assert jobs["sample_once"]["description"] == "Do work that never runs twice."
     assert jobs["sample_once"]["retry"] is None
     assert jobs["sample_again"]["retry"] == {
         "max_attempts": 3,

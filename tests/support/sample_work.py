@@ -35,13 +35,13 @@ script = Script()
 
 
 def once(job: RunningJob, payload: Sample) -> Any:
-    """Return a job that never runs twice."""
+    """Do work that never runs twice."""
     script.jobs_run.append((job.id, job.attempt, job.leg))
     return script.job(job, payload)
 
 
 def again(job: RunningJob, payload: Sample) -> Any:
-    """Return a job that may run up to three times."""
+    """Do work that may run up to three times."""
     return once(job, payload)
 
 
