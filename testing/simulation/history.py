@@ -51,6 +51,7 @@ def stage() -> Iterator[None]:
     }
     telemetry.logger.setLevel("CRITICAL")
     with (
+        ExitStack() as after,
         mocked_aws(environment),
         Path(os.devnull).open("w") as nowhere,
         redirect_stdout(nowhere),  # metrics
@@ -60,9 +61,9 @@ def stage() -> Iterator[None]:
         patch.object(timer, "UNCLAIMED_AT_MOST", _UNCLAIMED_AT_MOST),
         patch.object(handlers.timer, "_THREADS", 1),  # the same answers give the same history
     ):
+        after.callback(telemetry.logger.setLevel, "INFO")
         runners.get_job_runner()
         yield
-    telemetry.logger.setLevel("INFO")
 
 
 def play_seed(seed: int, faults: Set[Fault] = DEFAULT) -> Counter[str]:

@@ -4,7 +4,7 @@ At a tenth of the size and of the speed; with CHAOS set in the environment (make
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -22,7 +22,7 @@ DAY_AND_AN_HOUR = 25 * clock.HOUR
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setenv("EXTENSIONS", "sample_work")
     forget()
     script.reset()
@@ -30,7 +30,8 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr("runners.metrics.emit", lambda *_, **__: None)
     world = World(monkeypatch, job_takes=JOB_TAKES, scale=SCALE)
     world.note_rescues(monkeypatch)
-    return world
+    yield world
+    telemetry.logger.setLevel("INFO")
 
 
 @pytest.mark.parametrize("jobs", [20_000, 100_000])
