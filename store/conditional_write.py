@@ -49,12 +49,7 @@ def write(
     try:
         retry_on_conflict(lambda: job.update(actions, condition))
     except UpdateError as error:
-        if not condition_failed(error):
-            raise
-        row = read(job.id)
-        if row is None or not already_applied(row):
-            raise refused(verb, job.id, row) from error
-        return row
+        return _row_if_applied(verb, job, error, already_applied)
     return job
 
 
@@ -84,15 +79,25 @@ def write_with(
     try:
         retry_on_conflict(transact)
     except TransactWriteError as error:
-        if not condition_failed(error):
-            raise
-        row = read(job.id)
-        if row is None or not already_applied(row):
-            raise refused(verb, job.id, row) from error
-        return row
+        return _row_if_applied(verb, job, error, already_applied)
     row = read(job.id)
     if row is None:
         raise refused(verb, job.id, None)
+    return row
+
+
+def _row_if_applied(
+    verb: str,
+    job: JobRequest,
+    error: PynamoDBException,
+    already_applied: Callable[[JobRequest], bool],
+) -> JobRequest:
+    """Return the row of a failed write if it shows this very write; raise what failed otherwise."""
+    if not condition_failed(error):
+        raise error
+    row = read(job.id)
+    if row is None or not already_applied(row):
+        raise refused(verb, job.id, row) from error
     return row
 
 
