@@ -76,7 +76,7 @@ lock: dev ## Pin the newest versions that requirements/*.in allow
 	done
 
 clean: ## Remove the environments and everything built
-	@rm -rf .venv .venv-aws .build .aws-sam .local .mypy_cache .ruff_cache .pytest_cache \
+	@rm -rf .venv .venv-aws .build .aws-sam .local .local.old-* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
 dev:

@@ -12,6 +12,8 @@ from tools.build import ROOT
 # How a container calls the machine that it runs on.
 CONTAINER_HOST = "host.docker.internal"
 
+NAMES = ("env.json", "env.sh")
+
 
 def variables(stack: Stack, host: str = CONTAINER_HOST) -> dict[str, str]:
     """Return the file's variables with the stack's names, and its port at `host`."""

@@ -40,4 +40,4 @@ def local_stack(
             settle(stack)
             yield stack
         finally:
-            say("Stopping the local AWS and removing its files")
+            say("Stopping the local AWS")

@@ -12,15 +12,13 @@ from types import FrameType
 from typing import NoReturn
 
 from job_runners.cli.api_client import signer
-from job_runners.cli.local_aws import STACK_FILE
 from job_runners.cli.signing_proxy import signing_proxy
-from local import env_file
 from local.containers import bridge_addresses
 from local.demo import run_import, upload_few, upload_sample
 from local.local_stack import local_stack
 from local.pipeline import run_pipeline
 from local.problem import LocalProblem
-from local.run_folder import only_run
+from local.run_folder import announced, only_run
 from local.sample import ROWS
 from local.screen import Steps, console, import_bar, show_outcome, suggest
 
@@ -55,9 +53,11 @@ def main() -> int:
 
 
 def _run(steps: Steps, demo: bool, addresses: list[str]) -> int:
-    with only_run() as home, local_stack(home, say=steps.begin, addresses=addresses) as stack:
-        stack.save(home / STACK_FILE)
-        env_file.save(stack, home)
+    with (
+        only_run() as home,
+        local_stack(home, say=steps.begin, addresses=addresses) as stack,
+        announced(stack, home),
+    ):
         steps.begin(f"Uploading {ROWS:,} contacts")
         expected = upload_sample(stack, home)
         upload_few(stack)

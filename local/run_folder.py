@@ -1,15 +1,21 @@
-"""The folder .local: there only while a local AWS is up, and of one run at a time."""
+"""The folder .local: there only while a local AWS is up, and of one run at a time.
+
+A run leaves many files. To delete them can take minutes on a busy disk, so the folder is renamed
+and a process of its own deletes it: nobody who pressed Ctrl-C waits for that.
+"""
 
 import contextlib
 import fcntl
 import json
 import os
-import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from job_runners.cli.local_aws import HOME, STACK_FILE
+from job_runners.cli.stack import Stack
+from local import env_file
 from local.emulator import PROCESS_FILE, stop_group
 from local.problem import LocalProblem
 from tools.build import ROOT
@@ -34,11 +40,23 @@ def only_run(home: Path = HOME) -> Iterator[Path]:
         try:
             yield home
         finally:
-            # First what says that it is up: the copies of the functions' code take a while.
-            (home / STACK_FILE).unlink(missing_ok=True)
-            shutil.rmtree(home, ignore_errors=True)
+            _set_aside(home)
+            _delete_in_background(home)
     finally:
         os.close(folder)
+
+
+@contextlib.contextmanager
+def announced(stack: Stack, home: Path) -> Iterator[None]:
+    """Have `home` say where the stack is, and with which credentials, for as long as the with
+    statement lasts."""
+    try:
+        stack.save(home / STACK_FILE)
+        env_file.save(stack, home)
+        yield
+    finally:
+        for name in (STACK_FILE, *env_file.NAMES):
+            (home / name).unlink(missing_ok=True)
 
 
 def _already_up(home: Path) -> str:
@@ -57,7 +75,29 @@ def _remove_leftovers(home: Path) -> None:
         leader = int((home / PROCESS_FILE).read_text())
         if _is_ours(leader):
             stop_group(leader)
-    shutil.rmtree(home, ignore_errors=True)
+    if home.exists():
+        _set_aside(home)
+    _delete_in_background(home)
+
+
+def _set_aside(home: Path) -> None:
+    """Rename the folder, at once, to a name that `_delete_in_background` knows."""
+    aside = tempfile.mkdtemp(prefix=f"{home.name}.old-", dir=home.parent)
+    home.rename(aside)  # an empty folder may be replaced
+
+
+def _delete_in_background(home: Path) -> None:
+    """Delete what was set aside, now or by a run before whose deleting was cut short."""
+    aside = [str(path) for path in home.parent.glob(f"{home.name}.old-*")]
+    if aside:
+        subprocess.run(
+            ["sh", "-c", 'rm -rf -- "$@" &', "sh", *aside],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+            start_new_session=True,  # Ctrl-C and a closed terminal don't reach it
+        )
 
 
 def _is_ours(process: int) -> bool:

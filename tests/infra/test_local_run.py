@@ -17,11 +17,10 @@ from job_runners.cli.api_client import ApiClient
 from job_runners.cli.signing import Bearer
 from job_runners.cli.stack import Stack
 from jobs_command import ID, FakeApi, job
-from local import env_file
 from local.demo import follow
 from local.emulator import PROCESS_FILE, emulator
 from local.problem import LocalProblem
-from local.run_folder import only_run
+from local.run_folder import announced, only_run
 from local.sample import write_sample
 from tools.build import ROOT
 
@@ -142,6 +141,62 @@ def test_a_second_run_is_told_when_the_first_is_not_up_yet_or_no_more(tmp_path: 
         second.__enter__()
 
 
+ENDED = """
+import sys
+from pathlib import Path
+from local.run_folder import announced, only_run
+
+counted = 0
+
+def count(event: str, arguments: object) -> None:
+    global counted
+    counted += event in ("os.remove", "os.rmdir")
+
+with only_run(Path(sys.argv[1])) as home:
+    for function in range(20):
+        folder = home / "tmp" / f"function-{function}"
+        folder.mkdir(parents=True)
+        for number in range(100):
+            (folder / f"{number}.py").touch()
+    sys.addaudithook(count)
+print(counted)
+"""
+
+
+def test_a_run_ends_without_waiting_for_its_files_to_be_deleted(tmp_path: Path) -> None:
+    home = tmp_path / ".local"
+    command = [sys.executable, "-c", ENDED, str(home)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == 0  # of 2,021: another process deletes them
+    assert not home.exists()
+    wait_until_empty(tmp_path)
+
+
+def test_files_whose_deleting_was_cut_short_are_deleted_by_the_next_run(tmp_path: Path) -> None:
+    left = tmp_path / ".local.old-abc" / "tmp"
+    left.mkdir(parents=True)
+    (left / "file").touch()
+    with only_run(tmp_path / ".local") as home:
+        (home / "file").touch()
+    wait_until_empty(tmp_path)
+
+
+def wait_until_empty(folder: Path) -> None:
+    """Wait for what deletes in the background."""
+    deadline = time.monotonic() + 60
+    while list(folder.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list(folder.iterdir()) == []
+
+
+def test_nothing_says_that_a_run_is_up_once_it_is_stopping(tmp_path: Path) -> None:
+    stack = Stack.from_outputs("job-runners", "us-east-1", {**OUTPUTS, "ApiId": "abc"}, "http://a")
+    with only_run(tmp_path / ".local") as home:
+        with announced(stack, home):
+            assert {path.name for path in home.iterdir()} == {"stack.json", "env.json", "env.sh"}
+        assert list(home.iterdir()) == []
+
+
 @pytest.mark.e2e
 def test_what_a_killed_run_left_is_stopped_and_removed(tmp_path: Path) -> None:
     home = tmp_path / ".local"
@@ -216,13 +271,12 @@ def test_only_its_owner_reads_the_credentials_of_a_run(tmp_path: Path) -> None:
     assert "hidden" not in repr(stack)
     with only_run(tmp_path / ".local") as home:
         (home / "stack.json").write_text("{}")  # whatever its mode was
-        stack.save(home / "stack.json")
-        env_file.save(stack, home)
-        assert Stack.load(home / "stack.json") == stack
-        modes = {path.name: path.stat().st_mode & 0o777 for path in (home, *home.iterdir())}
-        wanted = {".local": 0o700, "stack.json": 0o600, "env.sh": 0o600, "env.json": 0o600}
-        assert modes == wanted
-        said = _sh("-c", f". {home / 'env.sh'}; env", env={"AWS_PROFILE": "mine"})
+        with announced(stack, home):
+            assert Stack.load(home / "stack.json") == stack
+            modes = {path.name: path.stat().st_mode & 0o777 for path in (home, *home.iterdir())}
+            wanted = {".local": 0o700, "stack.json": 0o600, "env.sh": 0o600, "env.json": 0o600}
+            assert modes == wanted
+            said = _sh("-c", f". {home / 'env.sh'}; env", env={"AWS_PROFILE": "mine"})
     variables = dict(line.split("=", 1) for line in said.stdout.splitlines())
     assert {name: value for name, value in variables.items() if name.startswith("AWS_")} == {
         "AWS_ACCESS_KEY_ID": "key",
