@@ -2,7 +2,7 @@
 
     JobRunnersError
         MissingSetting, InvalidSetting, InvalidDefinition   configuration, at start
-        UnknownName, InvalidPayload, PayloadTooLarge, ...    requests: the caller can mend these
+        UnknownName, InvalidPayload, PayloadTooLarge, ...    requests: the caller can fix these
         SendFailed, MalformedMessage, PreconditionFailed,
         Interrupted, TimedOut, LegsSpent, NeverStarted, ...  the wire, the store, a job's end
         DoNotRetry, RetryAfter                               for job and task code to raise
@@ -50,7 +50,7 @@ class InvalidDefinition(JobRunnersError):
     """A Job, a Task or a table is written in a way that can't work."""
 
 
-# --- requests: the caller can mend these ----------------------------------------------------------
+# --- requests: the caller can fix these ----------------------------------------------------------
 
 
 class UnknownName(JobRunnersError):

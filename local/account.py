@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
 from job_runners.cli.problem import Problem
 from job_runners.cli.refusals import explain
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 _LIKE = """make deploy takes AWS_PROFILE and AWS_REGION, like:
   AWS_PROFILE=name AWS_REGION=eu-west-1 make deploy"""
@@ -20,7 +20,7 @@ _LIKE = """make deploy takes AWS_PROFILE and AWS_REGION, like:
 def check() -> str:
     """Return the region to deploy to; say which account that is of. Raises Problem."""
     # As the aws command does; sam knows AWS_DEFAULT_REGION alone.
-    session = Where(region=os.environ.get("AWS_REGION")).session
+    session = Target(region=os.environ.get("AWS_REGION")).session
     try:
         region = session.get_config_variable("region")
         if region is None:
@@ -32,11 +32,11 @@ def check() -> str:
         if problem is None:
             raise
         raise problem from error
-    where = f"account {caller['Account']}, {region}"
+    place = f"account {caller['Account']}, {region}"
     elsewhere = os.environ.get("AWS_ENDPOINT_URL")
     if elsewhere:
-        where += f" of the AWS at {elsewhere}"
-    print(f"Deploying to {where}, as {caller['Arn']}", file=sys.stderr)
+        place += f" of the AWS at {elsewhere}"
+    print(f"Deploying to {place}, as {caller['Arn']}", file=sys.stderr)
     return str(region)
 
 

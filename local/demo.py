@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from job_runners.cli.api_client import Answer, ApiClient, client
-from job_runners.cli.following import FINISHED
+from job_runners.cli.polling import FINISHED
 from job_runners.cli.stack import Stack
 from local.credentials import session
 from local.problem import LocalProblem

@@ -25,7 +25,7 @@ class ContactsFile:
     """One version of the file, opened: its `columns`, and `first_row`, where they end.
 
     `etag` is the version that an earlier invocation read from. Raises UnusableFile, or
-    MissingColumns, for what the file's author must mend.
+    MissingColumns, for what the file's author must fix.
     """
 
     def __init__(self, key: str, etag: str | None) -> None:

@@ -1,4 +1,4 @@
-"""The rows that an import did not take, each with its reason, as a CSV file to mend and retry."""
+"""The rows that an import did not take, each with its reason, as a CSV file to fix and retry."""
 
 from collections.abc import Callable, Iterator
 

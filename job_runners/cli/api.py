@@ -6,17 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPException
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from job_runners.cli.api_client import Answer, ApiClient
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.refusals import no_answer, refused
-from job_runners.cli.sending import is_private
-from job_runners.cli.signing import Bearer, Signer
-
-if TYPE_CHECKING:
-    from job_runners.cli.where import Where
 
 Job = dict[str, Any]
 
@@ -38,10 +33,15 @@ class Seen:
 class Api:
     """Calls it on behalf of one organisation."""
 
-    def __init__(self, where: "Where") -> None:
-        self._where = where
-        self._client = ApiClient(where.api_address, access(where), where.patience)
-        self._organization = where.organization_id
+    def __init__(self, client: ApiClient, organization_id: str | None, *, is_local: bool) -> None:
+        self._client = client
+        self._organization = organization_id
+        self._is_local = is_local
+
+    @property
+    def whose(self) -> str:
+        """On whose behalf it asks, as part of a sentence."""
+        return f"organisation {self._organization}" if self._organization else "yours"
 
     def dispatch(self, body: dict[str, Any], key: str | None) -> tuple[Job, bool]:
         """Have a job saved and sent; also whether the key's job was there already."""
@@ -83,7 +83,7 @@ class Api:
                 f"{len(found)} jobs start with {start}.", hint=f"Which? {', '.join(found)}"
             )
         raise Problem(
-            f"None of the newest {_NEWEST} jobs of {self._where.whose} starts with {start}.",
+            f"None of the newest {_NEWEST} jobs of {self.whose} starts with {start}.",
             hint="Give the whole id, or another --organization.",
         )
 
@@ -165,32 +165,9 @@ class Api:
         try:
             return self._client.call(method, path, body, headers=headers)
         except (OSError, HTTPException) as error:
-            raise no_answer(self._where, error) from error
+            raise no_answer(self._client.url, error, is_local=self._is_local) from error
 
     def _accepted(self, answer: Answer) -> Answer:
         if not 200 <= answer.status < 300 or not answer.is_readable:
-            raise refused(self._where, answer)
+            raise refused(self._client.url, answer, with_token=self._client.uses_token)
         return answer
-
-
-def access(where: "Where") -> Signer | Bearer:
-    """Return what lets the caller in: a token, or a signature."""
-    if where.token:
-        if not is_private(where.api_address):
-            raise Problem(
-                f"The token is not sent to {where.api_address}: who is on the way could read it.",
-                hint="Use the API's https address.",
-                code=Exit.NO_ACCESS,
-            )
-        return Bearer(where.token)
-    address_known = where.api_url and where.api_address == where.api_url
-    session = where.session if address_known else where.stack_session
-    region = session.get_config_variable("region") if address_known else where.stack.region
-    from botocore.exceptions import NoCredentialsError, NoRegionError
-
-    credentials = session.get_credentials()
-    if credentials is None:
-        raise NoCredentialsError
-    if region is None:
-        raise NoRegionError
-    return Signer(credentials, region)

@@ -45,6 +45,11 @@ class ApiClient:
         self._access = access
         self._patience = patience  # seconds
 
+    @property
+    def uses_token(self) -> bool:
+        """Whether calls show a token; else they are signed."""
+        return isinstance(self._access, Bearer)
+
     def get(self, path: str, *, signed: bool = True) -> Answer:
         """GET a path, query included."""
         return self.call("GET", path, signed=signed)

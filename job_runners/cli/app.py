@@ -38,14 +38,14 @@ COMMANDS = {
     "Operation": {
         "dashboard": "Open the dashboard, its calls signed",
         "logs": "What was logged about a job",
-        "doctor": "Check the stack, and say how to mend it",
+        "doctor": "Check the stack, and say how to fix it",
         "redrive": "Send dead letters again",
     },
     "This terminal": {
         "shell": "Make `jobs` work at your prompt, with completion",
     },
 }
-_SUMMARIES = {name: words for group in COMMANDS.values() for name, words in group.items()}
+_SUMMARIES = {name: text for group in COMMANDS.values() for name, text in group.items()}
 
 _EPILOG = """\
 \b
@@ -129,7 +129,7 @@ class Jobs(SharedOptions, click.Group):
 
 
 def _explained(error: Exception) -> Problem | None:
-    """Return an error of AWS's clients, in our words."""
+    """Return an error of AWS's clients, as a Problem."""
     if "botocore" not in sys.modules:
         return None
     from job_runners.cli.refusals import explain
@@ -155,4 +155,4 @@ def _end(problem: Problem, *, as_json: bool) -> NoReturn:
 )
 @click.version_option(package_name=None, version="0.1.0", message="%(prog)s %(version)s")
 def jobs() -> None:
-    """Background jobs of a Job Runners stack: have them done, follow them, mend what is wrong."""
+    """Background jobs of a Job Runners stack: have them done, follow them, fix what is wrong."""

@@ -9,12 +9,12 @@ from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.stack import Stack
 
 if TYPE_CHECKING:
-    from job_runners.cli.where import Where
+    from botocore.session import Session
 
 
-def find_stack(where: "Where", name: str) -> Stack:
+def find_stack(session: "Session", name: str) -> Stack:
     """Return the stack of this name in the caller's account and region; raises Problem."""
-    client: Any = where.session.create_client("cloudformation")
+    client: Any = session.create_client("cloudformation")
     region = client.meta.region_name
     try:
         (found,) = client.describe_stacks(StackName=name)["Stacks"]
@@ -37,20 +37,19 @@ def find_stack(where: "Where", name: str) -> Stack:
         ) from None
 
 
-def age(where: "Where") -> float:
+def age(client: Any, name: str) -> float:
     """Return how many seconds ago the stack was created."""
-    client: Any = where.client("cloudformation")
-    (found,) = client.describe_stacks(StackName=where.stack.name)["Stacks"]
+    (found,) = client.describe_stacks(StackName=name)["Stacks"]
     created: datetime = found["CreationTime"]
     return (datetime.now(UTC) - created).total_seconds()
 
 
-def resources(where: "Where") -> dict[str, tuple[str, str]]:
+def resources(client: Any, name: str) -> dict[str, tuple[str, str]]:
     """Return what the stack is made of: for each logical id its type and its physical id."""
-    pages = where.client("cloudformation").get_paginator("list_stack_resources")
+    pages = client.get_paginator("list_stack_resources")
     return {
         each["LogicalResourceId"]: (each["ResourceType"], each["PhysicalResourceId"])
-        for page in pages.paginate(StackName=where.stack.name)
+        for page in pages.paginate(StackName=name)
         for each in page["StackResourceSummaries"]
         if "PhysicalResourceId" in each
     }

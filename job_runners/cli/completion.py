@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import click
 
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 _PATIENCE = 3  # seconds that somebody waits for a Tab
 
@@ -15,10 +15,10 @@ def names_of(*kinds: str) -> Complete:
     """Return the names of the stack's `jobs` or `tasks`."""
 
     def complete(ctx: click.Context, _param: click.Parameter, start: str) -> list[str]:
-        where: Where = ctx.find_root().ensure_object(Where)
-        where.patience = _PATIENCE
+        target: Target = ctx.find_root().ensure_object(Target)
+        target.patience = _PATIENCE
         try:
-            types = where.api.types()
+            types = target.api.types()
         except Exception:  # noqa: BLE001 - a Tab is no place to say what is wrong
             return []
         names = [each["name"] for kind in kinds for each in types[kind]]

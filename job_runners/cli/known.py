@@ -6,24 +6,24 @@ from difflib import get_close_matches
 import click
 
 from job_runners.cli.problem import Problem
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 
-def check_job_type(where: Where, name: str) -> None:
+def check_job_type(target: Target, name: str) -> None:
     """Raise Problem for a job type that the stack does not know, with the nearest that it does."""
-    known = [each["name"] for each in where.api.types()["jobs"]]
+    known = [each["name"] for each in target.api.types()["jobs"]]
     if name not in known:
         hint = _nearest(name, known) or "All of them: jobs types"
         raise Problem(f"This stack knows no job {name}.", hint=hint)
 
 
-def note_unknown_queue(where: Where, name: str, consequence: str) -> None:
+def note_unknown_queue(target: Target, name: str, consequence: str) -> None:
     """Say that no job type is in this queue, and what follows: it may be meant, for a job may be
     dispatched to a queue of any name. With --json nothing is said."""
-    if where.json:
+    if target.json:
         return
     try:
-        known = {each["queue_name"] for each in where.api.types()["jobs"]}
+        known = {each["queue_name"] for each in target.api.types()["jobs"]}
     except Problem:
         return  # what was asked for is done all the same
     if name not in known:

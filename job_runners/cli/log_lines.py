@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from job_runners.cli.api import Job
 from job_runners.cli.cloudformation import resources
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 _EARLIER, _LATER = 60, 300  # seconds around the job's own times: clocks differ, logs come late
 _NOT_THERE = "ResourceNotFoundException"  # a group that nothing has been written to
@@ -37,12 +37,12 @@ class Line:
 class Logs:
     """The log groups of a stack, between two times."""
 
-    where: Where
+    target: Target
     between: tuple[int, int]  # milliseconds since 1970
     groups: dict[str, str]
 
     @staticmethod
-    def around(where: Where, job: Job) -> "Logs":
+    def around(target: Target, job: Job) -> "Logs":
         """When something about a job may have been logged."""
         first = datetime.fromisoformat(job["created_at"]).timestamp()
         last = time.time()
@@ -50,11 +50,13 @@ class Logs:
             last = datetime.fromisoformat(job["finished_at"]).timestamp()
         groups = {
             name.removesuffix("LogGroup"): own
-            for name, (kind, own) in resources(where).items()
+            for name, (kind, own) in resources(
+                target.client("cloudformation"), target.stack.name
+            ).items()
             if kind == "AWS::Logs::LogGroup"
         }
         between = int((first - _EARLIER) * 1000), int((last + _LATER) * 1000)
-        return Logs(where, between, groups)
+        return Logs(target, between, groups)
 
     def about(self, job_id: str) -> list[Line]:
         """Every line that names the job, and how Lambda says its newest invocations ended: such a
@@ -66,14 +68,14 @@ class Logs:
             found += [line for line in self._with(_WORKER, trace) if line.is_report]
         return sorted(found)
 
-    def _with(self, name: str, words: str) -> Iterator[Line]:
-        pages = self.where.client("logs").get_paginator("filter_log_events")
+    def _with(self, name: str, text: str) -> Iterator[Line]:
+        pages = self.target.client("logs").get_paginator("filter_log_events")
         try:
             for page in pages.paginate(
                 logGroupName=self.groups[name],
                 startTime=self.between[0],
                 endTime=self.between[1],
-                filterPattern=f'"{words}"',
+                filterPattern=f'"{text}"',
             ):
                 for event in page["events"]:
                     yield _line(name, event["timestamp"], event["message"])
@@ -89,10 +91,10 @@ def _line(group: str, received: int, text: str) -> Line:
         fields = None
     if not isinstance(fields, dict):
         return Line(received, group, {"message": text.rstrip()})
-    return Line(_said_at(fields) or received, group, fields)
+    return Line(_logged_at(fields) or received, group, fields)
 
 
-def _said_at(fields: dict[str, Any]) -> int | None:
+def _logged_at(fields: dict[str, Any]) -> int | None:
     """When our own code logged it: events of one batch may all have the time they were received."""
     try:
         moment = datetime.strptime(fields["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from job_runners.cli.completion import names_of
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 _C = TypeVar("_C", bound=click.Command)
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -16,10 +16,10 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 def _take(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Remember a value for the command; `jobs --stack x list` and `jobs list --stack x` alike."""
-    where: Where = ctx.find_root().ensure_object(Where)
+    target: Target = ctx.find_root().ensure_object(Target)
     source = ctx.get_parameter_source(param.name or "")
     if source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
-        where.take(param.name or "", value, explicit=source is ParameterSource.COMMANDLINE)
+        target.set_option(param.name or "", value, explicit=source is ParameterSource.COMMANDLINE)
 
 
 def _option(*names: str, **settings: Any) -> click.Option:
@@ -98,7 +98,7 @@ def shared_options(command: _C) -> _C:
 
 
 def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
-    """Return a command of `jobs`: click's, with the shared options, called with Where as its first
+    """Return a command of `jobs`: click's, with the shared options, called with Target as its first
     argument."""
 
     def decorate(function: Callable[..., Any]) -> click.Command:
@@ -113,11 +113,11 @@ def pausable(function: _F) -> _F:
     meant."""
 
     @wraps(function)
-    def called(where: Where, *, job_type: str | None, queue: str | None) -> Any:
+    def called(target: Target, *, job_type: str | None, queue: str | None) -> Any:
         if (job_type is None) == (queue is None):
             raise click.UsageError("Which one? Give a job type, or --queue NAME")
         kind = "queue" if job_type is None else "job_type"
-        return function(where, kind=kind, name=job_type or queue)
+        return function(target, kind=kind, name=job_type or queue)
 
     argument = click.argument("job_type", required=False, shell_complete=names_of("jobs"))
     option = click.option("--queue", metavar="NAME", help="A queue, instead of a job type.")

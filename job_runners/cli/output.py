@@ -93,8 +93,8 @@ def ago(iso: str | None) -> str:
     if not _on_a_terminal():
         return iso
     seconds = (datetime.now(UTC) - datetime.fromisoformat(iso)).total_seconds()
-    words = duration(abs(seconds))
-    return f"{words} ago" if seconds >= 0 else f"in {words}"
+    text = duration(abs(seconds))
+    return f"{text} ago" if seconds >= 0 else f"in {text}"
 
 
 def when(iso: str | None) -> str:
@@ -131,11 +131,11 @@ def moment(milliseconds: int) -> str:
     return f"{then:%H:%M:%S}.{milliseconds % 1000:03d}"
 
 
-def wrapped(words: str, indent: int) -> str:
+def wrapped(text: str, indent: int) -> str:
     """Return a paragraph as wide as the terminal, moved to the right."""
     width = max(40, min(100, shutil.get_terminal_size().columns))
     space = " " * indent
-    return textwrap.fill(words, width, initial_indent=space, subsequent_indent=space)
+    return textwrap.fill(text, width, initial_indent=space, subsequent_indent=space)
 
 
 def short(job_id: str) -> str:

@@ -31,5 +31,5 @@ class Problem(Exception):
 
     def as_json(self) -> dict[str, Any]:
         """Return the same for a program."""
-        said = {"error": str(self), "hint": self.hint or None, "exit_code": int(self.code)}
-        return said | ({"answer": self.answer} if self.answer is not None else {})
+        value = {"error": str(self), "hint": self.hint or None, "exit_code": int(self.code)}
+        return value | ({"answer": self.answer} if self.answer is not None else {})

@@ -1,7 +1,7 @@
-"""What the API refuses, and what AWS does, in words for a person: what is wrong, what to do."""
+"""What the API refuses, and what AWS does, as Problems: what is wrong, what to do."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -22,9 +22,6 @@ from botocore.exceptions import (
 from job_runners.cli.api_client import Answer
 from job_runners.cli.problem import Exit, Problem
 
-if TYPE_CHECKING:
-    from job_runners.cli.where import Where
-
 _BUSY = frozenset({429, 500, 502, 503, 504})
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _NOT_KNOWN = frozenset(
@@ -40,95 +37,92 @@ _THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceed
 _RENEW = "Renew them (aws sso login, or a new token), or choose others with --profile."
 
 
-def no_answer(where: "Where", error: Exception) -> Problem:
-    """Return the API could not be reached."""
+def no_answer(url: str, error: Exception, *, is_local: bool) -> Problem:
+    """Return that the API could not be reached."""
     reason = getattr(error, "reason", None) or error
     hint = "Is this machine online, and is the stack still there? jobs doctor looks at the stack."
-    if where.api_url is None and where.stack.is_local:
+    if is_local:
         hint = "Is make run still up? If it was killed, start it again: it cleans up by itself."
-    return Problem(
-        f"The API at {where.api_address} can't be reached: {reason}.",
-        hint=hint,
-        code=Exit.NO_ANSWER,
-    )
+    return Problem(f"The API at {url} can't be reached: {reason}.", hint=hint, code=Exit.NO_ANSWER)
 
 
-def refused(where: "Where", answer: Answer) -> Problem:
-    """Return the API, or the gateway before it, said no."""
-    said = _read(answer)
+def refused(url: str, answer: Answer, *, with_token: bool) -> Problem:
+    """Return that the API, or the gateway before it, refused a call."""
+    body = _read(answer)
     if answer.status == 401:
-        return _not_let_in(where, said)
-    if answer.status == 403 and "status" not in said:  # the gateway's own; the API's says why
-        return _forbidden(where, said)
+        return _not_let_in(body, with_token=with_token)
+    if answer.status == 403 and "status" not in body:  # the gateway's own; the API's says why
+        return _forbidden(body, with_token=with_token)
     if 300 <= answer.status < 400:
         return Problem(
-            f"{where.api_address} answered with a redirect to {answer.headers.get('Location')}.",
+            f"{url} answered with a redirect to {answer.headers.get('Location')}.",
             hint="Credentials follow no redirect. If the API has moved, name it: --api-url.",
             code=Exit.NO_ACCESS,
         )
     if answer.status in _BUSY:
-        words = said.get("detail") or said.get("message") or "it gave no reason"
+        reason = body.get("detail") or body.get("message") or "it gave no reason"
         wait = answer.headers.get("Retry-After")
         hint = f"Try again in {wait} s." if wait else "Try again in a moment."
         return Problem(
-            f"The API answered {answer.status}: {words}.",
+            f"The API answered {answer.status}: {reason}.",
             hint=hint,
             code=Exit.NO_ANSWER,
-            answer=said or None,
+            answer=body or None,
         )
-    if not said.get("detail"):
-        words = said.get("message") or answer.text[:200] or "nothing"
+    if not body.get("detail"):
+        reason = body.get("message") or answer.text[:200] or "nothing"
         return Problem(
-            f"{where.api_address} answered {answer.status}: {words}.",
+            f"{url} answered {answer.status}: {reason}.",
             hint="Is this the API of a Job Runners stack, of the version that this command is of?",
-            answer=said or None,
+            answer=body or None,
         )
     code = Exit.NO_ACCESS if answer.status == 403 else Exit.REFUSED
-    return Problem(_words(said), code=code, answer=said)
+    return Problem(_summary(body), code=code, answer=body)
 
 
 def _read(answer: Answer) -> dict[str, Any]:
     try:
-        said = answer.json
+        body = answer.json
     except json.JSONDecodeError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return body if isinstance(body, dict) else {}
 
 
-def _words(said: dict[str, Any]) -> str:
-    """Return the API's own words: they are for people already."""
-    problems = [f"{each['field']}: {each['why']}" for each in said.get("errors") or []]
+def _summary(body: dict[str, Any]) -> str:
+    """Return what the API says is wrong: it is written for people already."""
+    problems = [f"{each['field']}: {each['why']}" for each in body.get("errors") or []]
     if problems:
-        return "\n  ".join([f"{said['title']}:", *problems])
-    detail: str = said["detail"]
+        return "\n  ".join([f"{body['title']}:", *problems])
+    detail: str = body["detail"]
     return detail[0].upper() + detail[1:] + ("" if detail.endswith((".", "?", "!")) else ".")
 
 
-def _not_let_in(where: "Where", said: dict[str, Any]) -> Problem:
-    if where.token:
+def _not_let_in(body: dict[str, Any], *, with_token: bool) -> Problem:
+    if with_token:
         message = "The API does not accept this token."
         hint = "It may have expired, or be of another issuer or audience. Give a new one."
     else:
         message = "This API wants a token; its callers don't sign with AWS credentials."
         hint = "Give one with --token, or better as JOBS_TOKEN: a command line can be seen."
-    return Problem(message, hint=hint, code=Exit.NO_ACCESS, answer=said or None)
+    return Problem(message, hint=hint, code=Exit.NO_ACCESS, answer=body or None)
 
 
-def _forbidden(where: "Where", said: dict[str, Any]) -> Problem:
-    if where.token:
-        message = f"The API does not let this token in: {said.get('message', 403)}."
+def _forbidden(body: dict[str, Any], *, with_token: bool) -> Problem:
+    reason = body.get("message", 403)
+    if with_token:
+        message = f"The API does not let this token in: {reason}."
         hint = "A stack without JwtIssuer takes calls signed with AWS credentials, and no token."
     else:
-        message = f"The API does not let your AWS credentials in: {said.get('message', 403)}."
+        message = f"The API does not let your AWS credentials in: {reason}."
         hint = (
             "They need execute-api:Invoke on it. Whose they are: aws sts get-caller-identity. "
             "Others: --profile. With --api-url, is the --region that of the API?"
         )
-    return Problem(message, hint=hint, code=Exit.NO_ACCESS, answer=said or None)
+    return Problem(message, hint=hint, code=Exit.NO_ACCESS, answer=body or None)
 
 
 def explain(error: BaseException) -> Problem | None:
-    """Return an AWS client's error in our words; None if it is not one."""
+    """Return what an AWS client's error means; None if it is not one."""
     match error:
         case NoCredentialsError() | PartialCredentialsError():
             return Problem(
@@ -167,21 +161,21 @@ def explain(error: BaseException) -> Problem | None:
 
 
 def _explain_refusal(error: ClientError) -> Problem:
-    code, words = error.response["Error"].get("Code", ""), error.response["Error"].get("Message")
+    code, reason = error.response["Error"].get("Code", ""), error.response["Error"].get("Message")
     if code in _EXPIRED:
         return Problem("Your AWS credentials have expired.", hint=_RENEW, code=Exit.NO_ACCESS)
     if code in _NOT_KNOWN:
         return Problem(
-            f"AWS does not accept your credentials: {words}",
+            f"AWS does not accept your credentials: {reason}",
             hint="Are they of this account and partition? Choose others with --profile.",
             code=Exit.NO_ACCESS,
         )
     if code in _DENIED:
         return Problem(
-            f"AWS does not allow it: {words}",
+            f"AWS does not allow it: {reason}",
             hint=f"Your credentials lack a permission for {error.operation_name}.",
             code=Exit.NO_ACCESS,
         )
     if code in _THROTTLED:
-        return Problem(f"AWS is busy: {words}", hint="Try again.", code=Exit.NO_ANSWER)
-    return Problem(f"AWS refused {error.operation_name}: {words} ({code})")
+        return Problem(f"AWS is busy: {reason}", hint="Try again.", code=Exit.NO_ANSWER)
+    return Problem(f"AWS refused {error.operation_name}: {reason} ({code})")

@@ -95,8 +95,8 @@ class _Handler(BaseHTTPRequestHandler):
                     return 502, *_problem(502, "No answer", _redirects(self.server.api_url))
                 return answer.code, answer.headers, answer.read()
         except OSError as error:
-            words = f"the API at {self.server.api_url} can't be reached: {error}"
-            return 502, *_problem(502, "No answer", words)
+            text = f"the API at {self.server.api_url} can't be reached: {error}"
+            return 502, *_problem(502, "No answer", text)
 
     def _refusal(self) -> str | None:
         """Why this call is not passed on, if it isn't."""

@@ -19,7 +19,7 @@ class Screen(Protocol):
     def show(self, job: Job) -> None:
         """Show a job as it is now."""
 
-    def note(self, words: str) -> None:
+    def note(self, text: str) -> None:
         """Something to say about the looking itself."""
 
 
@@ -42,9 +42,9 @@ class Lines:
             self._last[job["id"]] = news
             self._print(job)
 
-    def note(self, words: str) -> None:
+    def note(self, text: str) -> None:
         """Beside the lines."""
-        click.echo(words, err=True)
+        click.echo(text, err=True)
 
     def _print(self, job: Job) -> None:
         now = datetime.now().astimezone().strftime("%H:%M:%S")
@@ -108,9 +108,9 @@ class Bars:
             message=state(job),
         )
 
-    def note(self, words: str) -> None:
+    def note(self, text: str) -> None:
         """Above the bars."""
-        self._progress.console.print(output.plain(words), style="dim")
+        self._progress.console.print(output.plain(text), style="dim")
 
 
 def screen(ids: Sequence[str], *, as_json: bool) -> AbstractContextManager[Screen]:
@@ -122,7 +122,7 @@ def screen(ids: Sequence[str], *, as_json: bool) -> AbstractContextManager[Scree
 
 def state(job: Job) -> str:
     """In one line what there is to say of a job beside its status: why it failed, what it waits
-    for, what it said last."""
+    for, what its latest message is."""
     return " ".join(output.plain(_state(job)).split())
 
 

@@ -45,7 +45,7 @@ def test_an_import_and_an_export_dispatched_by_name_leave_their_results_in_the_r
     assert rows_of(result(exported)["file"])[1][:3] == ["Ann", "Lee", "+12125550123"]
 
 
-def test_a_file_that_only_its_author_can_mend_fails_the_job_at_once() -> None:
+def test_a_file_that_only_its_author_can_fix_fails_the_job_at_once() -> None:
     bucket.put_bytes("uploads/acme/contacts.csv", b"name,phone\nAnn Lee,2125550123\n")
     row = outcome("import_contacts", {"key": "uploads/acme/contacts.csv"})
     assert (row.status, row.attempt, row.error["kind"]) == (Status.FAILED, 1, "MissingColumns")

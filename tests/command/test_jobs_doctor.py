@@ -264,7 +264,7 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
 
 
 @pytest.mark.parametrize(("check", "fix", "change"), BROKEN.values(), ids=BROKEN)
-def test_what_is_wrong_is_found_and_how_to_mend_it_is_said(
+def test_what_is_wrong_is_found_and_how_to_fix_it_is_said(
     account: Account, check: str, fix: str, change: Break
 ) -> None:
     change(account)

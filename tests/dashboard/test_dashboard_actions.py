@@ -92,7 +92,7 @@ def test_what_the_api_refuses_is_said_at_its_field(
 # --- retry --------------------------------------------------------------------------------------
 
 
-def test_a_failed_job_is_found_mended_and_run_again(
+def test_a_failed_job_is_found_fixed_and_run_again(
     page: Page, dashboard: str, local: Local, organization: str, contacts: str
 ) -> None:
     job_id = failing(local, organization)

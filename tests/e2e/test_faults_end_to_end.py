@@ -26,8 +26,8 @@ import pytest
 
 from hostile_files import NOTE, count_written, write_contacts, write_wide_contacts
 from job_runners.cli.dead_letters import redrive
-from job_runners.cli.following import FINISHED
 from job_runners.cli.local_aws import REGION
+from job_runners.cli.polling import FINISHED
 from local import env_file
 from local.credentials import credentials, session
 from local.demo import ORGANIZATION, count_contacts, follow

@@ -200,7 +200,7 @@ def test_a_tenants_reader_sees_no_traceback_no_log_link_and_no_name_of_ours(
 
 
 @pytest.mark.parametrize("role", ["operator", "service"])
-def test_who_mends_it_sees_both(failed: str, role: str) -> None:
+def test_who_fixes_it_sees_both(failed: str, role: str) -> None:
     job = as_role(role, "GET", f"/jobs/{failed}").json
     assert "Traceback" in job["error"]["traceback"]
     assert job["logs_url"].startswith("https://eu-west-1.console.aws.amazon.com/")

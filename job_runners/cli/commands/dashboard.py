@@ -8,27 +8,26 @@ import click
 from job_runners.cli import output
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Problem
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 
 @jobs_command()
 @click.option("--port", type=click.IntRange(1, 65535), help="On this port; else on a free one.")
 @click.option("--browser/--no-browser", default=True, help="Whether to open it.")
-def command(where: Where, port: int | None, browser: bool) -> None:
+def command(target: Target, port: int | None, browser: bool) -> None:
     """Open the dashboard of the stack in your browser, until Ctrl-C. It is served on this machine
     alone and acts with your credentials, at an address that nobody can guess: don't pass it on. If
     your browser can't read the file that leads there, open the address yourself."""
-    from job_runners.cli.api import access
     from job_runners.cli.opening import opened
     from job_runners.cli.signing_proxy import signing_proxy
 
-    where.api.types()  # says what is wrong now, and not in the page
+    target.api.types()  # says what is wrong now, and not in the page
     try:
-        with signing_proxy(where.api_address, access(where), port or 0) as url:
-            if where.json:
+        with signing_proxy(target.api_address, target.access, port or 0) as url:
+            if target.json:
                 output.print_json_line({"url": url})
             else:
-                click.echo(f"{url}\nThe dashboard of {where.name}. Ctrl-C stops it.")
+                click.echo(f"{url}\nThe dashboard of {target.name}. Ctrl-C stops it.")
             with opened(url) if browser else nullcontext():
                 _until_stopped()
     except OSError as taken:

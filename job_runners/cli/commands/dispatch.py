@@ -6,7 +6,7 @@ from job_runners.cli import output, payload, times
 from job_runners.cli.completion import names_of
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 
 @jobs_command(epilog=payload.HELP)
@@ -31,7 +31,7 @@ from job_runners.cli.where import Where
 )
 @click.option("--watch", is_flag=True, help="Follow it to its end; exit codes as of jobs watch.")
 def command(
-    where: Where,
+    target: Target,
     job_type: str,
     pairs: tuple[str, ...],
     whole: str | None,
@@ -59,17 +59,17 @@ def command(
     }
     given = {name: value for name, value in body.items() if value is not None}
     with payload.hinting_at_json(pairs):
-        job, replayed = where.api.dispatch(given, idempotency_key)
+        job, replayed = target.api.dispatch(given, idempotency_key)
     if watch:
         from job_runners.cli.commands.watch import watch_jobs
 
-        if not where.json:
-            click.echo(f"{job['id']}  dispatched to {where.name}", err=True)
-        return watch_jobs(where, [job["id"]])
-    if where.json:
+        if not target.json:
+            click.echo(f"{job['id']}  dispatched to {target.name}", err=True)
+        return watch_jobs(target, [job["id"]])
+    if target.json:
         output.print_json(job)
         return None
     click.echo(job["id"])
     word = "was dispatched before, with this key" if replayed else "dispatched"
-    click.echo(f"{job_type} {word}, {output.status(job['status'])}, on {where.name}", err=True)
+    click.echo(f"{job_type} {word}, {output.status(job['status'])}, on {target.name}", err=True)
     return None

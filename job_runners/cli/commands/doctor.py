@@ -7,7 +7,7 @@ import click
 from job_runners.cli import output
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 if TYPE_CHECKING:
     from job_runners.cli.doctor.check import Finding
@@ -16,7 +16,7 @@ _COLOURS = {"ok": "green", "wrong": "red", "advice": "yellow", "unknown": "brigh
 
 
 @jobs_command()
-def command(where: Where) -> Exit:
+def command(target: Target) -> Exit:
     """Check how the stack is set up and what state it is in. Only reads. Exits with 1 if something
     is wrong; advice, and what can't be checked, do not count."""
     from job_runners.cli.doctor.check import Verdict
@@ -24,21 +24,21 @@ def command(where: Where) -> Exit:
     from job_runners.cli.doctor.deployed import Deployed
 
     findings: list[Finding] = []
-    for finding in examine(Deployed(where)):
+    for finding in examine(Deployed(target)):
         findings.append(finding)
-        if not where.json:
+        if not target.json:
             _print(finding)
     wrong = sum(each.verdict is Verdict.WRONG for each in findings)
-    if where.json:
+    if target.json:
         output.print_json(
             {
-                "stack": where.stack.name,
+                "stack": target.stack.name,
                 "healthy": not wrong,
                 "findings": [each.as_json() for each in findings],
             }
         )
     else:
-        _print_sum(where, wrong, sum(each.verdict is Verdict.UNKNOWN for each in findings))
+        _print_sum(target, wrong, sum(each.verdict is Verdict.UNKNOWN for each in findings))
     return Exit.REFUSED if wrong else Exit.DONE
 
 
@@ -49,8 +49,8 @@ def _print(finding: "Finding") -> None:
         click.echo(f"{'':<30}{click.style('fix: ', dim=True)}{output.plain(finding.fix)}")
 
 
-def _print_sum(where: Where, wrong: int, unknown: int) -> None:
+def _print_sum(target: Target, wrong: int, unknown: int) -> None:
     things = "1 thing is" if wrong == 1 else f"{wrong} things are"
-    said = f"{things} wrong" if wrong else "Nothing is wrong"
+    summary = f"{things} wrong" if wrong else "Nothing is wrong"
     rest = f"; {unknown} could not be checked here" if unknown else ""
-    click.echo(f"\n{said} with {where.name}{rest}.")
+    click.echo(f"\n{summary} with {target.name}{rest}.")

@@ -9,7 +9,7 @@ from job_runners.cli.api import Job
 from job_runners.cli.completion import names_of
 from job_runners.cli.known import check_job_type, note_unknown_queue
 from job_runners.cli.options import command as jobs_command
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 STATUSES = (
     "scheduled",
@@ -37,7 +37,7 @@ STATUSES = (
 @click.option("--limit", type=click.IntRange(1), default=25, show_default=True, help="How many.")
 @click.option("--all", "every", is_flag=True, help="All of them, however many.")
 def command(
-    where: Where,
+    target: Target,
     status: str | None,
     job_type: str | None,
     queue: str | None,
@@ -50,17 +50,17 @@ def command(
     On a terminal ids are cut to 8 characters, which all commands take for the whole one. In a pipe
     each job is a line, with tabs between whole id, type, status, progress, time and message.
     """
-    found = where.api.every(status=status, job_type=job_type, queue_name=queue, search=search)
+    found = target.api.every(status=status, job_type=job_type, queue_name=queue, search=search)
     jobs = list(found if every else islice(found, limit))
     if not jobs and job_type:
-        check_job_type(where, job_type)
+        check_job_type(target, job_type)
     if not jobs and queue:
-        note_unknown_queue(where, queue, "only jobs that were dispatched to it by name are in it")
-    if where.json:
+        note_unknown_queue(target, queue, "only jobs that were dispatched to it by name are in it")
+    if target.json:
         output.print_json({"jobs": jobs})
         return
     if not jobs:
-        click.echo(f"No such jobs of {where.whose} on {where.name}.", err=True)
+        click.echo(f"No such jobs of {target.api.whose} on {target.name}.", err=True)
         return
     heads = ("ID", "TYPE", "STATUS", "", "CREATED", "")
     output.table(heads, [_row(each) for each in jobs])

@@ -7,7 +7,7 @@ import click
 
 from job_runners.cli import output
 from job_runners.cli.options import command as jobs_command
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 if TYPE_CHECKING:
     from job_runners.cli.log_lines import Line
@@ -25,28 +25,28 @@ _SHOWN_APART = frozenset(
 
 @jobs_command()
 @click.argument("job_id")
-def command(where: Where, job_id: str) -> None:
+def command(target: Target, job_id: str) -> None:
     """Show what all functions logged about a job, in order of time, and how Lambda says its newest
     invocations ended. With --json the lines as they are, one object each. Logs are kept for 30
     days, and appear some seconds late. The local AWS has no such reports of Lambda's."""
     from job_runners.cli.log_lines import Logs
 
-    job = where.api.job(where.api.find(job_id)).job
-    lines = Logs.around(where, job).about(job["id"])
+    job = target.api.job(target.api.find(job_id)).job
+    lines = Logs.around(target, job).about(job["id"])
     for line in lines:
-        if where.json:
+        if target.json:
             output.print_json_line(line.fields)
         else:
             _print(line)
-    if not lines and not where.json:
-        words = "Nothing is logged about it, or not yet: lines appear some seconds late."
-        click.echo(words, err=True)
+    if not lines and not target.json:
+        text = "Nothing is logged about it, or not yet: lines appear some seconds late."
+        click.echo(text, err=True)
 
 
 def _print(line: "Line") -> None:
     level = "REPORT" if line.is_report else str(line.fields.get("level", ""))
     more = {} if line.is_report else line.fields
-    words = [
+    text = [
         output.moment(line.time),
         f"{line.group:<8}",
         click.style(f"{output.plain(level):<7}", fg=_COLOURS.get(level)),
@@ -57,7 +57,7 @@ def _print(line: "Line") -> None:
             if name not in _SHOWN_APART
         ),
     ]
-    click.echo(" ".join(words))
+    click.echo(" ".join(text))
     if "exception" in line.fields:
         exception = output.plain(str(line.fields["exception"]))
         click.echo("\n".join(f"    {each}" for each in exception.splitlines()))

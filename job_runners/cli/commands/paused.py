@@ -4,14 +4,14 @@ import click
 
 from job_runners.cli import output
 from job_runners.cli.options import command as jobs_command
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 
 @jobs_command()
-def command(where: Where) -> None:
+def command(target: Target) -> None:
     """Show what is paused, and since when."""
-    entries = where.api.paused()
-    if where.json:
+    entries = target.api.paused()
+    if target.json:
         output.print_json({"paused": entries})
     elif entries:
         rows = [
@@ -20,4 +20,4 @@ def command(where: Where) -> None:
         ]
         output.table(("KIND", "NAME", "PAUSED"), rows)
     else:
-        click.echo(f"Nothing is paused on {where.name}.", err=True)
+        click.echo(f"Nothing is paused on {target.name}.", err=True)

@@ -4,18 +4,18 @@ import click
 
 from job_runners.cli import output
 from job_runners.cli.options import command as jobs_command
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 
 @jobs_command()
-def command(where: Where) -> None:
+def command(target: Target) -> None:
     """Send dead letters again: failure records that could not be settled, delayed messages that
-    could not be sent. Mend first what kept them from it, or they come back."""
+    could not be sent. Fix first what kept them from it, or they come back."""
     from job_runners.cli.dead_letters import redrive
 
-    queues = {"failures": where.stack.failures_queue_url, "delayed": where.stack.delay_queue_url}
-    moved = {name: redrive(where.client("sqs"), url) for name, url in queues.items()}
-    if where.json:
+    queues = {"failures": target.stack.failures_queue_url, "delayed": target.stack.delay_queue_url}
+    moved = {name: redrive(target.client("sqs"), url) for name, url in queues.items()}
+    if target.json:
         output.print_json(moved)
         return
     for name, count in moved.items():

@@ -2,15 +2,15 @@
 
 import click
 
-from job_runners.cli.each import for_each
+from job_runners.cli.for_each_job import for_each_job
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 
 @jobs_command()
 @click.argument("job_ids", nargs=-1, required=True)
-def command(where: Where, job_ids: tuple[str, ...]) -> Exit:
+def command(target: Target, job_ids: tuple[str, ...]) -> Exit:
     """Dispatch a new job for each of these: of the same type, with the same payload, campaign and
     queue. The old one stays as it is; to go on with a job that failed, use retry.
 
@@ -18,7 +18,7 @@ def command(where: Where, job_ids: tuple[str, ...]) -> Exit:
     """
 
     def rerun(job_id: str) -> tuple[dict[str, object], str]:
-        job = where.api.rerun(job_id)
+        job = target.api.rerun(job_id)
         return job, str(job["id"])
 
-    return for_each(where, job_ids, rerun)
+    return for_each_job(target, job_ids, rerun)

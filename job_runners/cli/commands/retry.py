@@ -4,12 +4,12 @@ import click
 
 from job_runners.cli import output
 from job_runners.cli.completion import names_of
-from job_runners.cli.each import confirm, for_each
+from job_runners.cli.for_each_job import confirm, for_each_job
 from job_runners.cli.known import check_job_type
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.payload import read_payload
 from job_runners.cli.problem import Exit
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 
 @jobs_command()
@@ -30,7 +30,7 @@ from job_runners.cli.where import Where
 )
 @click.option("--yes", is_flag=True, help="Don't ask.")
 def command(
-    where: Where,
+    target: Target,
     job_ids: tuple[str, ...],
     failed: bool,
     job_type: str | None,
@@ -47,18 +47,18 @@ def command(
         raise click.UsageError("--payload is for one job: give one id")
     payload = None if whole is None else read_payload((), whole)
     if failed:
-        job_ids = tuple(each["id"] for each in where.api.every(status="failed", job_type=job_type))
+        job_ids = tuple(each["id"] for each in target.api.every(status="failed", job_type=job_type))
         if not job_ids and job_type:
-            check_job_type(where, job_type)
+            check_job_type(target, job_type)
         if job_ids:
             what = f"{len(job_ids)} failed {job_type or ''} job{'s'[: len(job_ids) != 1]}"
             what = " ".join(what.split())
-            confirm(f"Retry {what} of {where.whose}, on {where.name}?", yes=yes)
-        elif not where.json:
+            confirm(f"Retry {what} of {target.api.whose}, on {target.name}?", yes=yes)
+        elif not target.json:
             click.echo("No job has failed.", err=True)
 
     def retry(job_id: str) -> tuple[dict[str, object], str]:
-        job = where.api.retry(job_id, payload)
+        job = target.api.retry(job_id, payload)
         return job, output.status(job["status"])
 
-    return for_each(where, job_ids, retry)
+    return for_each_job(target, job_ids, retry)

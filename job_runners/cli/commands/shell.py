@@ -4,7 +4,7 @@ import click
 
 from job_runners.cli.local_aws import ROOT
 from job_runners.cli.options import command as jobs_command
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 # `jobs` alone, with an option of one letter or with a job's %number is the shell's own command.
 _FUNCTION = """\
@@ -36,7 +36,7 @@ _CALLS = {
 
 @jobs_command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def command(where: Where, shell: str) -> None:  # noqa: ARG001 - as every command
+def command(target: Target, shell: str) -> None:  # noqa: ARG001 - as every command
     """Make `jobs` work at your prompt, with completion. Every shell has a command of this name of
     its own, for what runs in the background; that one keeps working.
 

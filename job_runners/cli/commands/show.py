@@ -7,7 +7,7 @@ import click
 from job_runners.cli import output
 from job_runners.cli.api import Job
 from job_runners.cli.options import command as jobs_command
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 _TIMES = {
     "created_at": "created",
@@ -22,11 +22,11 @@ _TIMES = {
 @jobs_command()
 @click.argument("job_id")
 @click.option("--traceback", is_flag=True, help="Where in the code it failed, too.")
-def command(where: Where, job_id: str, traceback: bool) -> None:
+def command(target: Target, job_id: str, traceback: bool) -> None:
     """One job, with its payload, result and error. Files in its result have a URL, good for a few
     minutes."""
-    job = where.api.job(where.api.find(job_id)).job
-    if where.json:
+    job = target.api.job(target.api.find(job_id)).job
+    if target.json:
         output.print_json(job)
         return
     for name, value in _facts(job):
@@ -38,7 +38,7 @@ def command(where: Where, job_id: str, traceback: bool) -> None:
             _print_value(job[name])
     _print_error(job, traceback=traceback)
     _print_earlier_errors(job)
-    _print_children(*where.api.children(job["id"]))
+    _print_children(*target.api.children(job["id"]))
     for note in job.get("notes") or []:
         click.echo(f"\nNote: {output.plain(note)}")
 
@@ -95,8 +95,8 @@ def _print_earlier_errors(job: Job) -> None:
     if errors:
         click.echo(f"\n{click.style('earlier attempts', bold=True)}")
     for error in reversed(errors):
-        words = f"attempt {error['attempt']}, {_time(error['at'])}"
-        click.secho(f"  {words}", dim=True)
+        text = f"attempt {error['attempt']}, {_time(error['at'])}"
+        click.secho(f"  {text}", dim=True)
         click.echo(output.plain(f"    {error['kind']}: {error['message']}"))
 
 
@@ -106,7 +106,7 @@ def _print_children(children: list[dict[str, Any]], more: bool) -> None:
         click.echo(f"\n{click.style('children', bold=True)}")
     for child in children:
         job = child["job"]
-        words = f"{job['job_type']}, {output.status(job['status'])}" if job else "gone"
-        click.echo(f"  {output.short(child['id'])}  {output.plain(child['key'])}  {words}")
+        text = f"{job['job_type']}, {output.status(job['status'])}" if job else "gone"
+        click.echo(f"  {output.short(child['id'])}  {output.plain(child['key'])}  {text}")
     if more:
         click.echo("  and more")

@@ -5,14 +5,14 @@ import click
 from job_runners.cli import output, payload
 from job_runners.cli.completion import names_of
 from job_runners.cli.options import command as jobs_command
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 
 @jobs_command(epilog=payload.HELP)
 @click.argument("task_name", shell_complete=names_of("tasks"))
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
 @click.option("--payload", "whole", metavar="JSON", help="The payload as an object; - or @FILE.")
-def command(where: Where, task_name: str, pairs: tuple[str, ...], whole: str | None) -> None:
+def command(target: Target, task_name: str, pairs: tuple[str, ...], whole: str | None) -> None:
     """Send a task: small, done once or not at all, and not tracked. What must not be lost is a job.
 
     \b
@@ -20,8 +20,8 @@ def command(where: Where, task_name: str, pairs: tuple[str, ...], whole: str | N
     """
     given = payload.read_payload(pairs, whole)
     with payload.hinting_at_json(pairs):
-        where.api.task(task_name, given)
-    if where.json:
+        target.api.task(task_name, given)
+    if target.json:
         output.print_json({"task_name": task_name, "status": "sent"})
     else:
-        click.echo(f"{task_name} sent, on {where.name}", err=True)
+        click.echo(f"{task_name} sent, on {target.name}", err=True)

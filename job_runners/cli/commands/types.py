@@ -10,17 +10,17 @@ from job_runners.cli import output
 from job_runners.cli.completion import names_of
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Problem
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 
 @jobs_command()
 @click.argument("name", required=False, shell_complete=names_of("jobs", "tasks"))
-def command(where: Where, name: str | None) -> None:
+def command(target: Target, name: str | None) -> None:
     """List the jobs and tasks that this stack knows; with a name, the fields of its payload."""
-    types = where.api.types()
+    types = target.api.types()
     if name is not None:
-        _show_one(where, types, name)
-    elif where.json:
+        _show_one(target, types, name)
+    elif target.json:
         output.print_json(types)
     else:
         rows = [
@@ -31,7 +31,7 @@ def command(where: Where, name: str | None) -> None:
         output.table(("KIND", "NAME", ""), rows)
 
 
-def _show_one(where: Where, types: dict[str, Any], name: str) -> None:
+def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
     known = {each["name"]: ("job", each) for each in types["jobs"]}
     known |= {each["name"]: ("task", each) for each in types["tasks"]}
     if name not in known:
@@ -39,7 +39,7 @@ def _show_one(where: Where, types: dict[str, Any], name: str) -> None:
         hint = f"Did you mean {near[0]}?" if near else "All of them: jobs types"
         raise Problem(f"This stack knows no job or task {name}.", hint=hint)
     kind, entry = known[name]
-    if where.json:
+    if target.json:
         output.print_json(entry)
         return
     description = output.plain(entry["description"])
@@ -103,5 +103,5 @@ def _example(schema: dict[str, Any]) -> str:
     )
 
 
-def _first_sentence(words: str) -> str:
-    return words.split(". ")[0].rstrip(".")
+def _first_sentence(text: str) -> str:
+    return text.split(". ")[0].rstrip(".")

@@ -8,7 +8,7 @@ from job_runners.cli import output, times
 from job_runners.cli.api import Job
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 _EPILOG = """\
 \b
@@ -26,27 +26,27 @@ Exit codes
 @click.option(
     "--timeout", metavar="SPAN", callback=times.seconds, help="Give up after so long: 90s, 15m."
 )
-def command(where: Where, job_ids: tuple[str, ...], timeout: float | None) -> Exit:
+def command(target: Target, job_ids: tuple[str, ...], timeout: float | None) -> Exit:
     """Follow jobs to their end: bars on a terminal, a line for each change in a pipe, with --json
     a JSON object for each. Asks as often as the API suggests. Ctrl-C leaves the jobs alone."""
-    return watch_jobs(where, [where.api.find(each) for each in job_ids], timeout)
+    return watch_jobs(target, [target.api.find(each) for each in job_ids], timeout)
 
 
-def watch_jobs(where: Where, ids: list[str], timeout: float | None = None) -> Exit:
+def watch_jobs(target: Target, ids: list[str], timeout: float | None = None) -> Exit:
     """Follow them, and say what came of it."""
-    from job_runners.cli.following import Followed, follow
+    from job_runners.cli.polling import Followed, follow
     from job_runners.cli.watching import screen
 
     followed = Followed()
     try:
-        with screen(ids, as_json=where.json) as shown:
-            follow(where.api, followed, ids, shown, timeout)
+        with screen(ids, as_json=target.json) as shown:
+            follow(target.api, followed, ids, shown, timeout)
     except KeyboardInterrupt:
         _say_they_go_on(followed.unfinished or ids, "You stopped watching")
         return Exit.INTERRUPTED
     if followed.unfinished:
         _say_they_go_on(followed.unfinished, "The time is over")
-    if sys.stdout.isatty() and not where.json and len(ids) == 1:
+    if sys.stdout.isatty() and not target.json and len(ids) == 1:
         _say_outcome(followed.jobs[ids[0]] or {})
     return followed.code
 

@@ -66,17 +66,17 @@ def _run(check: Check, deployed: Deployed) -> Iterator[Finding]:
 
 
 def _refused(check: Check, error: ClientError) -> Finding:
-    code, words = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
+    code, text = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     if code in _DENIED:
         return Finding(
             check.name,
             Verdict.UNKNOWN,
-            f"can't be checked with your credentials: {words}",
+            f"can't be checked with your credentials: {text}",
             f"Allow yourself {error.operation_name}, or let somebody look who may.",
         )
     return Finding(
         check.name,
         Verdict.WRONG,
-        f"{error.operation_name} answered {code}: {words}",
+        f"{error.operation_name} answered {code}: {text}",
         "Was something of the stack deleted by hand? make deploy, and look again.",
     )

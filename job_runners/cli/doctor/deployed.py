@@ -5,7 +5,7 @@ from functools import cache, cached_property
 from typing import Any
 
 from job_runners.cli.cloudformation import age, resources
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 WORKER, API, TIMER, FAILURES = (
     "WorkerFunction",
@@ -26,20 +26,19 @@ class NotInStack(Exception):
 class Deployed:
     """One stack: its resources by their names in the template, and clients to ask about them."""
 
-    def __init__(self, where: Where) -> None:
-        self.stack = where.stack
-        self._where = where
-        self.client = cache(where.client)
+    def __init__(self, target: Target) -> None:
+        self.stack = target.stack
+        self.client = cache(target.client)
         self.queue = cache(self._queue)
 
     @cached_property
     def _resources(self) -> dict[str, tuple[str, str]]:
-        return resources(self._where)
+        return resources(self.client("cloudformation"), self.stack.name)
 
     @cached_property
     def age(self) -> float:
         """How many seconds ago the stack was created."""
-        return age(self._where)
+        return age(self.client("cloudformation"), self.stack.name)
 
     def id(self, logical_id: str) -> str:
         """Return a resource's name, URL or whatever else its service calls it by."""

@@ -31,8 +31,8 @@ def _different(variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
     for name in sorted({name for each in variables.values() for name in each}):
         values = {function: each[name] for function, each in variables.items() if name in each}
         if len(set(values.values())) > 1:
-            said = ", ".join(f"{value or 'nothing'} in {key}" for key, value in values.items())
-            yield Issue(f"{name} is {said}.", _DEPLOY)
+            listing = ", ".join(f"{value or 'nothing'} in {key}" for key, value in values.items())
+            yield Issue(f"{name} is {listing}.", _DEPLOY)
 
 
 def _misled(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
@@ -104,9 +104,9 @@ def code(deployed: Deployed) -> Iterator[Issue]:
     for name, read in (("code", _digest), ("runtime", _runtime)):
         values = {function: read(each) for function, each in deployed.functions.items()}
         if len(set(values.values())) > 1:
-            said = ", ".join(f"{function} {value}" for function, value in values.items())
+            listing = ", ".join(f"{function} {value}" for function, value in values.items())
             yield Issue(
-                f"The functions have different {name}: {said}.",
+                f"The functions have different {name}: {listing}.",
                 "A deploy was interrupted or something was changed by hand: make deploy",
             )
     newest = deployed.client("lambda").get_function_configuration(FunctionName=deployed.id(WORKER))

@@ -7,7 +7,7 @@ import click
 
 from job_runners.cli import output
 from job_runners.cli.problem import Exit, Problem
-from job_runners.cli.where import Where
+from job_runners.cli.target import Target
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -19,25 +19,25 @@ def confirm(question: str, *, yes: bool) -> None:
     click.confirm(question, abort=True, err=True)
 
 
-def for_each(
-    where: Where, ids: Iterable[str], do: Callable[[str], tuple[dict[str, object], str]]
+def for_each_job(
+    target: Target, ids: Iterable[str], do: Callable[[str], tuple[dict[str, object], str]]
 ) -> Exit:
-    """Do it to each and print each; `do` returns the JSON and the words. Access that is refused
+    """Do it to each and print each; `do` returns the JSON and the text. Access that is refused
     once would be refused each time: that ends it."""
     code = Exit.DONE
     for job_id in dict.fromkeys(ids):
         try:
-            value, words = do(where.api.find(job_id))
+            value, text = do(target.api.find(job_id))
         except Problem as problem:
             if problem.code is not Exit.REFUSED:
                 raise
             code = problem.code
-            value, words = (
+            value, text = (
                 {"id": job_id, **problem.as_json()},
                 click.style(output.plain(str(problem)), fg="red"),
             )
-        if where.json:
+        if target.json:
             output.print_json_line(value)
         else:
-            click.echo(f"{job_id}  {words}")
+            click.echo(f"{job_id}  {text}")
     return code

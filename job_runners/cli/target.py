@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from botocore.session import Session
 
     from job_runners.cli.api import Api
+    from job_runners.cli.signing import Bearer, Signer
 
 LOCAL = "the local AWS"
 
 
 @dataclass
-class Where:
+class Target:
     """What the shared options say. `explicit` are those given on the command line itself."""
 
     stack_name: str | None = None
@@ -33,7 +34,7 @@ class Where:
     patience: float = 35  # seconds for an answer of the API; API Gateway's own is 30
     explicit: set[str] = field(default_factory=set)
 
-    def take(self, name: str, value: Any, *, explicit: bool) -> None:
+    def set_option(self, name: str, value: Any, *, explicit: bool) -> None:
         """Set an option; what the command line says stands, whatever the environment does."""
         if value is not None and (explicit or name not in self.explicit):
             setattr(self, name, value)
@@ -45,17 +46,41 @@ class Where:
         """On whose behalf. A token says it itself."""
         return self.organization or (None if self.token else "default")
 
-    @property
-    def whose(self) -> str:
-        """The same in a sentence."""
-        return f"organisation {self.organization_id}" if self.organization_id else "yours"
-
     @cached_property
     def api(self) -> "Api":
         """The stack's API."""
         from job_runners.cli.api import Api
+        from job_runners.cli.api_client import ApiClient
 
-        return Api(self)
+        is_local = self.api_url is None and self.stack.is_local
+        client = ApiClient(self.api_address, self.access, self.patience)
+        return Api(client, self.organization_id, is_local=is_local)
+
+    @cached_property
+    def access(self) -> "Signer | Bearer":
+        """What lets the caller in: a token, or a signature."""
+        from job_runners.cli.sending import is_private
+        from job_runners.cli.signing import Bearer, Signer
+
+        if self.token:
+            if not is_private(self.api_address):
+                raise Problem(
+                    f"The token would be readable on its way to {self.api_address}.",
+                    hint="Use the API's https address.",
+                    code=Exit.NO_ACCESS,
+                )
+            return Bearer(self.token)
+        address_known = self.api_url and self.api_address == self.api_url
+        session = self.session if address_known else self.stack_session
+        region = session.get_config_variable("region") if address_known else self.stack.region
+        from botocore.exceptions import NoCredentialsError, NoRegionError
+
+        credentials = session.get_credentials()
+        if credentials is None:
+            raise NoCredentialsError
+        if region is None:
+            raise NoRegionError
+        return Signer(credentials, region)
 
     @cached_property
     def api_address(self) -> str:
@@ -82,7 +107,7 @@ class Where:
             )
         from job_runners.cli.cloudformation import find_stack
 
-        return find_stack(self, self._named or _default_name())
+        return find_stack(self.session, self._named or _default_name())
 
     @property
     def _named(self) -> str | None:
