@@ -18,6 +18,7 @@ from local.credentials import Credentials
 from local.problem import LocalProblem
 
 PROCESS_FILE = "ministack.pid"
+CODE_FOLDER = "code"  # what functions run
 
 _PROGRAM = Path(__file__).resolve().parent / "guarded_ministack.py"
 _TOOLS = _PROGRAM.parent.parent / ".venv-aws" / "bin"
@@ -111,7 +112,7 @@ def _start_on(port: int, home: Path, enforcing: bool, addresses: Sequence[str]) 
     }
     log = home / "ministack.log"
     with log.open("wb") as output:
-        command = [str(tool("python")), str(_PROGRAM), *addresses]
+        command = [str(tool("python")), str(_PROGRAM), str(home / CODE_FOLDER), *addresses]
         process = start_group(command, environment, home, output)
     # For the next run to stop it, should this one be killed outright.
     (home / PROCESS_FILE).write_text(str(process.pid))

@@ -1,7 +1,8 @@
-"""Runs ministack behind the guard: python local/guarded_ministack.py ADDRESS...
+"""Runs ministack behind the guard: python local/guarded_ministack.py CODE ADDRESS...
 
-With the interpreter of .venv-aws, which has ministack and none of the rest. The port is
-GATEWAY_PORT; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are this run's credentials.
+With the interpreter of .venv-aws, which has ministack and none of the rest. CODE is a folder for
+what functions run. The port is GATEWAY_PORT; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are this
+run's credentials.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from typing import Any
 
 # Only for our own next import: functions are started from here, and must not find the checkout.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
+from local.function_processes import share_code  # noqa: E402
 from local.guard import Guard  # noqa: E402
 
 del sys.path[0]
@@ -64,8 +66,9 @@ def hide_credentials_of_roles() -> None:
 
 def main() -> None:
     """Serve until told to stop."""
-    port, addresses = int(os.environ["GATEWAY_PORT"]), sys.argv[1:]
+    port, (code, *addresses) = int(os.environ["GATEWAY_PORT"]), sys.argv[1:]
     hide_credentials_of_roles()
+    share_code(Path(code))
     config = Config()
     config.bind = [f"{address}:{port}" for address in ("127.0.0.1", *addresses)]
     config.keep_alive_timeout = 75  # as ministack's own

@@ -63,9 +63,9 @@ class Local:
 
 @contextmanager
 def roomy_home() -> Iterator[Path]:
-    """Yield a folder in memory, where the machine has much of it, else on disk. Every process of a
-    function has its own copy of 2,500 files there, and to write them in memory takes a quarter of
-    the time."""
+    """Yield a folder in memory, where the machine has much of it, else on disk. The build and the
+    functions' code are 2,500 files each there, and to write them in memory takes a quarter of the
+    time."""
     in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
     with tempfile.TemporaryDirectory(
         prefix="local-aws-", dir=MEMORY if in_memory else None, ignore_cleanup_errors=True

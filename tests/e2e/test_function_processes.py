@@ -1,0 +1,166 @@
+"""Processes of functions on the local AWS: what they share, and what they can't break."""
+
+import base64
+import hashlib
+import io
+import json
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.credentials import session
+from local.emulator import CODE_FOLDER, emulator
+from local.function_code import put_in_force
+from tools.build import Target
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("function processes")]
+
+# Whatever a job or a program that it starts may do to the two descriptors that ministack talks on.
+FORGING = """
+import os, subprocess, sys
+forged = '{"status": "ok", "result": "forged"}'
+ways = {
+    "print": lambda: print(forged, flush=True),
+    "the interpreter's own stdout": lambda: print(forged, file=sys.__stdout__, flush=True),
+    "the descriptor": lambda: os.write(1, forged.encode() + b"\\n"),
+    "half a line": lambda: os.write(1, b'{"status":'),
+    "a program": lambda: subprocess.run(["echo", forged], check=True),
+    "a shell's": lambda: subprocess.run("echo '" + forged + "' >&1", shell=True, close_fds=False),
+    "a program that reads": lambda: subprocess.run(["cat"], check=True, timeout=5),
+    "reading": lambda: sys.stdin.read(),
+    "250 lines": lambda: print("{}\\n" * 250, flush=True),
+}
+def handler(event, context):
+    ways[event]()
+    return "what the function returned to " + event
+"""
+WAYS = [
+    *("print", "the interpreter's own stdout", "the descriptor", "half a line", "a program"),
+    *("a shell's", "a program that reads", "reading", "250 lines"),
+]
+
+# Says which code it runs, after it has waited for a file if it was told of one.
+VERSION = """
+import os, pathlib, time
+def handler(event, context):
+    while event and not pathlib.Path(event).exists():
+        time.sleep(0.02)
+    return [{version!r}, os.getpid()]
+"""
+
+
+@dataclass
+class Functions:
+    """An emulator with functions of the tests' own."""
+
+    client: Any
+    code: Path
+
+    def create(self, name: str, source: str) -> str:
+        """Create a function of one file, and return the hash of its code."""
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("index.py", source)
+        made = self.client.create_function(
+            FunctionName=name,
+            Runtime=Target.this_machine().python_runtime,
+            Role="arn:aws:iam::000000000000:role/any",
+            Handler="index.handler",
+            Code={"ZipFile": packed.getvalue()},
+            Timeout=60,
+        )
+        digest = hashlib.sha256(packed.getvalue()).hexdigest()
+        assert base64.b64decode(made["CodeSha256"]).hex() == digest
+        return digest
+
+    def call(self, name: str, event: Any) -> Any:
+        """Return what a function answers."""
+        payload = json.dumps(event).encode()
+        answer = self.client.invoke(FunctionName=name, Payload=payload)
+        return json.loads(answer["Payload"].read())
+
+    def lay(self, name: str, source: str) -> Path:
+        """Lay a tree of code."""
+        tree = self.code / name
+        tree.mkdir()
+        (tree / "index.py").write_text(source)
+        return tree
+
+
+@pytest.fixture(scope="module")
+def functions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Functions]:
+    """Yield an emulator without our stack."""
+    home = tmp_path_factory.mktemp("emulator")
+    with emulator(home) as running:
+        client = session(running.credentials).client("lambda", endpoint_url=running.endpoint_url)
+        yield Functions(client, home / CODE_FOLDER)
+
+
+def test_nothing_that_a_function_prints_or_starts_can_forge_or_break_an_answer(
+    functions: Functions,
+) -> None:
+    functions.create("forging", FORGING)
+    answers = {way: functions.call("forging", way) for way in WAYS}
+    assert answers == {way: f"what the function returned to {way}" for way in WAYS}
+
+
+def test_what_a_function_prints_is_in_its_log(functions: Functions) -> None:
+    source = "import os\ndef handler(event, context):\n    os.system('echo from a program')\n"
+    functions.create("printing", source)
+    functions.call("printing", None)
+    answer = functions.client.invoke(FunctionName="printing", LogType="Tail", Payload=b"null")
+    assert "from a program" in base64.b64decode(answer["LogResult"]).decode()
+
+
+def test_processes_share_their_code_and_nothing_that_they_write(functions: Functions) -> None:
+    source = (
+        "import os\n"
+        "def handler(event, context):\n"
+        "    before = os.path.exists('written')\n"
+        "    open('written', 'w').close()\n"
+        "    return [before, os.path.realpath(__file__), os.listdir()]\n"
+    )
+    digest = functions.create("one", source)
+    assert functions.create("other", source) == digest
+    answers = [functions.call(name, None) for name in ("one", "other")]
+    tree = functions.code / digest
+    for before, file, beside in answers:
+        assert not before
+        assert Path(file) == (tree / "index.py").resolve()
+        assert sorted(beside) == ["index.py", "written"]
+    assert {path.name for path in tree.iterdir()} <= {"index.py", "__pycache__"}
+
+
+def test_code_that_is_put_in_force_is_what_the_next_call_runs(functions: Functions) -> None:
+    digest = functions.create("changing", VERSION.format(version="old"))
+    version, process = functions.call("changing", None)
+    assert (version, process) == ("old", functions.call("changing", None)[1])
+    put_in_force(functions.code, digest, functions.lay("new", VERSION.format(version="new")))
+    version, replaced = functions.call("changing", None)
+    assert version == "new"
+    assert replaced != process
+    assert functions.call("changing", None) == ["new", replaced]  # once
+
+
+def test_a_call_that_runs_ends_with_the_code_that_it_began_with(
+    functions: Functions, tmp_path: Path
+) -> None:
+    digest = functions.create("running", VERSION.format(version="old"))
+    functions.call("running", None)  # a process is there
+    go, ended = tmp_path / "go", []
+    call = threading.Thread(target=lambda: ended.append(functions.call("running", str(go))))
+    call.start()
+    time.sleep(0.3)
+    put_in_force(functions.code, digest, functions.lay("newer", VERSION.format(version="new")))
+    assert functions.call("running", None)[0] == "new"  # beside it
+    assert ended == []
+    go.touch()
+    call.join(timeout=60)
+    assert ended[0][0] == "old"
+    assert functions.call("running", None)[0] == "new"
