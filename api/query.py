@@ -6,15 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
+import names
 from api.errors import InvalidQuery
 from store.job_request import JobRequest, Status
 from store.queries import PAGE_LIMIT
 
 DEFAULT_LIMIT = 25
-_LISTED = ("organization_id", "status", "job_type", "queue_name", "search", "limit", "cursor")
+_KEY = "idempotency_key"
+_LISTED = ("organization_id", "status", "job_type", "queue_name", "search", _KEY, "limit", "cursor")
 _PAGED = ("limit", "cursor")
 _LONGEST = 256  # characters of a value
-_LONGEST_CURSOR = 2048  # the key of a job's child may be long
+_LONGEST_OF = {_KEY: 255, "cursor": 2048}  # the key of a job's child may be long
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class ListQuery:
     job_type: str | None
     queue_name: str | None
     search: str | None
+    idempotency_key: str | None  # then with no other parameter than the organisation
     limit: int
     cursor: str | None
 
@@ -64,12 +67,16 @@ def page_query(event: Mapping[str, Any]) -> PageQuery:
 def list_query(event: Mapping[str, Any]) -> ListQuery:
     """Return what a request's query string asks for; raises InvalidQuery."""
     given = _parameters(event, _LISTED)
+    if _KEY in given:
+        for name in given.keys() - {_KEY, "organization_id"}:
+            raise InvalidQuery(name, f"can't be combined with {_KEY}, which names one job")
     return ListQuery(
         organization_id=given.get("organization_id"),
         status=_status(given.get("status")),
         job_type=given.get("job_type"),
         queue_name=given.get("queue_name"),
         search=given.get("search"),
+        idempotency_key=given.get(_KEY),
         limit=_limit(given.get("limit")),
         cursor=given.get("cursor"),
     )
@@ -89,11 +96,17 @@ def _parameters(event: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, s
             raise InvalidQuery(name, f"is not known here; known are {', '.join(known)}")
         if name in given:
             raise InvalidQuery(name, "is given twice")
-        longest = _LONGEST_CURSOR if name == "cursor" else _LONGEST
-        if not 0 < len(value) <= longest or not value.isprintable():
+        longest = _LONGEST_OF.get(name, _LONGEST)
+        if not 0 < len(value) <= longest or not _is_fit(name, value):
             raise InvalidQuery(name, f"must be 1 to {longest} printable characters")
         given[name] = value
     return given
+
+
+def _is_fit(name: str, value: str) -> bool:
+    """Return whether every character is one that a value may have. A key may have those that it may
+    have in a dispatch, which are a few more."""
+    return re.fullmatch(names.KEY, value) is not None if name == _KEY else value.isprintable()
 
 
 def _status(value: str | None) -> Status | None:

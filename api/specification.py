@@ -79,6 +79,12 @@ JOB_LIST_PARAMETERS = (
     _query("job_type", _TEXT),
     _query("queue_name", _TEXT),
     _query("search", _TEXT, "How the job's id, its message or its error begins, in any case"),
+    _query(
+        "idempotency_key",
+        IDEMPOTENCY_KEY["schema"],
+        "The job that was dispatched under this key, if it is still kept; with no other parameter "
+        "than `organization_id`",
+    ),
     *PAGE_PARAMETERS,
 )
 

@@ -16,7 +16,7 @@ from runners.registry import registry
 from runners.sending import Send, next_due_at, require_sender, send_if_unclaimed
 from store import verbs
 from store.blobs import canonical_json, compact_json
-from store.job_request import JobRequest, derived_id, new_id
+from store.job_request import JobRequest, derived_id, id_under_key, new_id
 from work import Job, context
 
 # Bytes of JSON. Lambda takes 1 MB, but a task that large wants a row, a retry and a record.
@@ -56,7 +56,7 @@ def accept_job(
     key = job_data.idempotency_key
     request_hash = _hash(job_data) if key is not None else None
     row = verbs.save(
-        job_id=derived_id("idempotency", job_data.organization_id, key) if key else job_id,
+        job_id=id_under_key(job_data.organization_id, key) if key else job_id,
         job_type=job_data.job_type,
         queue_name=job_data.queue_name or job.queue_name,
         organization_id=job_data.organization_id,

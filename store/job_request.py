@@ -219,6 +219,11 @@ def derived_id(kind: str, *parts: str) -> str:
     return sha256(json.dumps([kind, *parts]).encode()).hexdigest()[:32]
 
 
+def id_under_key(organization_id: str, idempotency_key: str) -> str:
+    """Return the id of the one job that an organisation has under an idempotency key."""
+    return derived_id("idempotency", organization_id, idempotency_key)
+
+
 _TIME_DIGITS = 15  # last until the year 33658
 SORT_KEY = rf"\d{{{_TIME_DIGITS}}}[0-9a-f]{{32}}"
 

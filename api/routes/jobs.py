@@ -16,7 +16,7 @@ from api.responses import no_content, respond
 from errors import JobNotFound, PreconditionFailed, WrongState
 from runners import owner_actions
 from store import blobs, children, queries
-from store.job_request import JobRequest
+from store.job_request import JobRequest, id_under_key
 from work import context
 
 Event = Mapping[str, Any]
@@ -32,11 +32,16 @@ def post_job(event: Event, caller: Caller) -> Response[str]:
 
 
 def list_jobs(event: Event, caller: Caller) -> Response[str]:
-    """List an organisation's jobs, newest first."""
+    """List an organisation's jobs, newest first, or the one that has an idempotency key."""
     query = list_query(event)
     organization_id = caller.speaks_for(query.organization_id)
     if organization_id is None:
         raise InvalidQuery("organization_id", "is required")
+    if query.idempotency_key is not None:
+        # One consistent read: what was dispatched a moment ago is found.
+        row = queries.read(id_under_key(organization_id, query.idempotency_key))
+        found = [views.summary(row)] if row else []
+        return respond(200, {"jobs": found, "cursor": None})
     page = queries.page(
         organization_id,
         limit=query.limit,

@@ -170,6 +170,17 @@ def test_an_idempotency_key_is_the_organisations_own() -> None:
     assert "idempotent-replayed" not in ours.headers
 
 
+def test_a_key_finds_a_callers_own_job_alone() -> None:
+    body = {"job_type": "sample_once", "idempotency_key": "k"}
+    by_service("POST", "/jobs", body={**body, "organization_id": "theirs"})
+    assert call("GET", "/jobs", query="idempotency_key=k", claims=OURS).json["jobs"] == []
+    ours = call("POST", "/jobs", body=body, claims=OURS).json["id"]
+    [job] = call("GET", "/jobs", query="idempotency_key=k", claims=OURS).json["jobs"]
+    assert job["id"] == ours
+    query = "idempotency_key=k&organization_id=theirs"
+    refused(call("GET", "/jobs", query=query, claims=OURS), 403)
+
+
 def test_only_services_pause_and_resume() -> None:
     for method, path in (
         ("PUT", "/paused/queue/default"),

@@ -49,6 +49,7 @@ UNSAID = re.compile(
     "|String should match pattern"  # where other dialects let a last newline pass
     "|the cursor is not one that this list gave out"
     "|the header Idempotency-Key says another"
+    "|can't be combined with idempotency_key"
     "|run_at may be at most 30 days from now"
     "|give run_at or delay, not both"
     "|the payload of "  # whose model may have rules of its own
