@@ -40,9 +40,12 @@ class Settings:
     access_mode: str
     jwt_organization_claim: str
     jwt_roles_claim: str
-    # whom texts may go to
+    # the texting campaign, and whom its texts may go to
+    texting_campaign: bool
     text_countries: tuple[str, ...]  # none: any
     text_number_types: tuple[str, ...]
+    # where in Parameter Store an organisation's own work has its settings
+    app_settings_path: str | None
     # where a job's lines are read
     worker_log_group: str | None
     region: str | None
@@ -70,12 +73,14 @@ class Settings:
             access_mode=_choice("ACCESS_MODE", "iam", ("iam", "jwt")),
             jwt_organization_claim=_text("JWT_ORGANIZATION_CLAIM", "organization_id"),
             jwt_roles_claim=_text("JWT_ROLES_CLAIM", "roles"),
+            texting_campaign=_flag("TEXTING_CAMPAIGN", True),
             text_countries=_several("TEXT_COUNTRIES", (), None),
             text_number_types=_several(
                 "TEXT_NUMBER_TYPES",
                 tuple(each for each in NUMBER_TYPES if each not in _COSTLY_TYPES),
                 NUMBER_TYPES,
             ),
+            app_settings_path=_text("APP_SETTINGS_PATH", "").rstrip("/") or None,
             worker_log_group=_text("WORKER_LOG_GROUP_NAME", "") or None,
             region=_text("AWS_REGION", "") or None,
             has_local_aws=bool(_text("AWS_ENDPOINT_URL", "")),

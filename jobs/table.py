@@ -9,6 +9,16 @@ from jobs.send_first_messages import send_first_messages
 from work import Job, Retry
 from work.definitions import DAY_IN_SECONDS
 
+# The texting campaign's: they count only while TEXTING_CAMPAIGN is true.
+CAMPAIGN_JOBS = frozenset(
+    {
+        Jobs.IMPORT_CONTACTS,
+        Jobs.ASSIGN_TEXTERS,
+        Jobs.SEND_FIRST_MESSAGES,
+        Jobs.EXPORT_CONTACTS,
+    }
+)
+
 JOBS: dict[str, Job] = {
     # All resume at their cursor and write the same again, so another attempt does no harm.
     Jobs.IMPORT_CONTACTS: Job(import_contacts, retry=Retry(max_attempts=5), needs_campaign=True),

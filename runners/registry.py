@@ -60,7 +60,10 @@ class Registry:
 def registry() -> Registry:
     """Return the registry, merged at the first call. Raises NameTakenTwice, InvalidDefinition, or
     InvalidSetting for an extension that can't be imported."""
-    tables = [_table("jobs.table", "JOBS"), _table("tasks.table", "TASKS")]
+    tables = [
+        _shipped("jobs.table", "JOBS", "CAMPAIGN_JOBS"),
+        _shipped("tasks.table", "TASKS", "CAMPAIGN_TASKS"),
+    ]
     modules = [_extension(name) for name in settings().extensions]
     for name, module in zip(settings().extensions, modules, strict=True):
         found = [
@@ -77,8 +80,12 @@ def registry() -> Registry:
 _Table = tuple[str, str, Any]  # module, attribute, the table itself
 
 
-def _table(module: str, attribute: str) -> _Table:
-    return module, attribute, getattr(import_module(module), attribute)
+def _shipped(module: str, attribute: str, of_campaign: str) -> _Table:
+    """Return a table that ships, without the texting campaign's entries where that is off."""
+    imported = import_module(module)
+    off = frozenset() if settings().texting_campaign else getattr(imported, of_campaign)
+    entries = getattr(imported, attribute).items()
+    return module, attribute, {name: entry for name, entry in entries if name not in off}
 
 
 def _extension(name: str) -> object:

@@ -6,6 +6,9 @@ from tasks.send_first_message import send_first_message
 from tasks.send_message import send_message
 from work import Retry, Task
 
+# The texting campaign's: they count only while TEXTING_CAMPAIGN is true.
+CAMPAIGN_TASKS = frozenset({Tasks.SEND_MESSAGE, Tasks.SEND_FIRST_MESSAGE})
+
 TASKS: dict[str, Task] = {
     # Tried again only when surely refused: a second text to a person is worse than none.
     Tasks.SEND_MESSAGE: Task(send_message, retry=Retry(max_attempts=5, interrupted=False)),

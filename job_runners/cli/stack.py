@@ -17,7 +17,7 @@ class Stack:
     api_url: str
     table_name: str
     coordination_table_name: str
-    contacts_table_name: str
+    contacts_table_name: str  # empty in a stack without the texting campaign
     bucket_name: str
     worker_function_arn: str
     timer_function_name: str
@@ -32,7 +32,7 @@ class Stack:
     def from_outputs(
         name: str, region: str, outputs: Mapping[str, str], endpoint_url: str = ""
     ) -> "Stack":
-        """From the template's outputs. Raises KeyError if one is missing."""
+        """From the template's outputs. Raises KeyError if one that every stack has is missing."""
         api_url = outputs["ApiUrl"]
         if endpoint_url:  # ApiUrl names a host that only AWS serves
             api_url = f"{endpoint_url}/_aws/execute-api/{outputs['ApiId']}/$default"
@@ -43,7 +43,7 @@ class Stack:
             api_url=api_url,
             table_name=outputs["JobsTableName"],
             coordination_table_name=outputs["CoordinationTableName"],
-            contacts_table_name=outputs["ContactsTableName"],
+            contacts_table_name=outputs.get("ContactsTableName", ""),
             bucket_name=outputs["BucketName"],
             worker_function_arn=outputs["WorkerFunctionArn"],
             timer_function_name=outputs["TimerFunctionName"],
@@ -51,6 +51,11 @@ class Stack:
             failures_queue_url=outputs["FailuresQueueUrl"],
             delay_queue_url=outputs["DelayQueueUrl"],
         )
+
+    @property
+    def has_texting_campaign(self) -> bool:
+        """Whether it was deployed with the texting campaign that ships as an example."""
+        return bool(self.contacts_table_name)
 
     @property
     def is_local(self) -> bool:

@@ -48,6 +48,14 @@ def index(table: str, name: str, **changes: Any) -> Break:
     return change
 
 
+def without_campaign(account: Account, believed: str = "false") -> None:
+    """Have the stack deployed without the texting campaign."""
+    del account.outputs["ContactsTableName"], account.resources["ContactsTable"]
+    del account.tables["contacts"]
+    everywhere("CONTACTS_TABLE_NAME", "")(account)
+    everywhere("TEXTING_CAMPAIGN", believed)(account)
+
+
 def findings(*, code: int = 0) -> list[dict[str, str]]:
     """Return what doctor finds wrong, has advice about or can't check; it exits with `code`."""
     done = jobs("doctor", "--json")
@@ -220,6 +228,21 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
     ),
     "another stack's table": ("settings", "make deploy", everywhere("JOBS_TABLE_NAME", "jobs-2")),
     "work is done in the API": ("settings", "lambda-async", everywhere("JOB_RUNNER", "legacy")),
+    "a runner is named that does not ship": (
+        "settings",
+        "JobRunner=lambda-async",
+        everywhere("JOB_RUNNER", "lambda_async"),
+    ),
+    "a campaign is on that has no table": (
+        "settings",
+        "TextingCampaign",
+        lambda it: without_campaign(it, believed="true"),
+    ),
+    "a campaign is off that has a table": (
+        "settings",
+        "TextingCampaign",
+        everywhere("TEXTING_CAMPAIGN", "false"),
+    ),
     "a local AWS is taken for AWS": (
         "settings",
         "AwsEndpointUrl",
@@ -288,6 +311,24 @@ def test_what_could_be_safer_is_advice_and_not_a_failure(
 ) -> None:
     change(account)
     assert {(each["check"], each["verdict"]) for each in findings()} == {(check, "advice")}
+
+
+def test_a_stack_without_the_campaign_is_healthy(account: Account) -> None:
+    without_campaign(account)
+    assert findings() == []
+
+
+def test_of_a_runner_of_ones_own_it_is_said_once_what_can_not_be_checked(account: Account) -> None:
+    everywhere("JOB_RUNNER", "acme.runner")(account)
+    (found,) = findings()
+    assert (found["check"], found["verdict"]) == ("settings", "unknown")
+    assert "acme.runner" in found["what"]
+    assert "dead letters" in found["fix"]
+
+
+def test_a_role_may_join_a_vpc(account: Account) -> None:
+    account.attached.append("AWSLambdaVPCAccessExecutionRole")
+    assert findings() == []
 
 
 def test_a_phone_number_has_no_arn_so_texts_may_go_anywhere(account: Account) -> None:

@@ -69,6 +69,21 @@ def test_an_extension_adds_jobs_and_tasks(monkeypatch: pytest.MonkeyPatch) -> No
     assert set(jobs.names.Jobs) < set(found.jobs)
 
 
+def test_without_the_campaign_only_webhooks_ship(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXTING_CAMPAIGN", "false")
+    found = extended(monkeypatch, JOBS={"import_contacts": Job(work)})
+    assert set(found.jobs) == {"post_webhook", "import_contacts"}
+    assert found.job("import_contacts").function is work  # the name is free
+    assert set(found.tasks) == {"post_webhook"}
+    with pytest.raises(UnknownJobType, match="export_contacts"):
+        found.job("export_contacts")
+
+
+def test_all_that_belongs_to_the_campaign_is_in_the_tables() -> None:
+    assert set(jobs.table.JOBS) > jobs.table.CAMPAIGN_JOBS
+    assert set(tasks.table.TASKS) > tasks.table.CAMPAIGN_TASKS
+
+
 def test_a_name_taken_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NameTakenTwice, match=r"in jobs\.table\.JOBS and in acme\.background\.JOBS"):
         extended(monkeypatch, JOBS={"import_contacts": Job(work)})

@@ -152,14 +152,6 @@ def test_lambda_does_not_cut_a_chain_of_legs(template: Template, name: str) -> N
     assert properties(template, name)["RecursiveLoop"] == "Allow"
 
 
-def test_a_changed_parameter_publishes_a_version_for_the_alias(template: Template) -> None:
-    (version,) = of_type(template, "AWS::Lambda::Version").values()
-    read = references(properties(template, "WorkerFunction")) & template["Parameters"].keys()
-    # The first belongs to the function itself, the other means nothing on AWS.
-    of_others = {"WorkerReservedConcurrency", "AwsEndpointUrl"}
-    assert references(version["Properties"]["Description"]) == read - of_others
-
-
 # --- queues -----------------------------------------------------------------------------------
 
 

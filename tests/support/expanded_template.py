@@ -50,6 +50,45 @@ def expanded(**overrides: str) -> Template:
     return template
 
 
+def deployed(**overrides: str) -> Template:
+    """Return the template as CloudFormation makes it: with what the conditions choose, alone."""
+    template = expanded(**overrides)
+    given = {name: str(each.get("Default", "")) for name, each in template["Parameters"].items()}
+    given |= overrides
+    true = {name: _holds(each, given) for name, each in template["Conditions"].items()}
+
+    def chosen(value: Any) -> Any:
+        match value:
+            case {"Fn::If": [str(condition), yes, no]}:
+                return chosen(yes if true[condition] else no)
+            case dict():
+                found = {name: chosen(each) for name, each in value.items()}
+                return {name: each for name, each in found.items() if each != _NOTHING}
+            case list():
+                return [each for each in map(chosen, value) if each != _NOTHING]
+        return value
+
+    for part in ("Resources", "Outputs"):
+        template[part] = {
+            name: chosen(each)
+            for name, each in template[part].items()
+            if "Condition" not in each or true[each["Condition"]]
+        }
+    return template
+
+
+_NOTHING = {"Ref": "AWS::NoValue"}
+
+
+def _holds(condition: dict[str, Any], given: dict[str, str]) -> bool:
+    match condition:
+        case {"Fn::Not": [inner]}:
+            return not _holds(inner, given)
+        case {"Fn::Equals": [{"Ref": str(name)}, str(value)]}:
+            return given[name] == value
+    raise NotImplementedError(condition)
+
+
 def of_type(template: Template, kind: str) -> dict[str, Any]:
     """Return the resources of a type, by logical id."""
     return {name: each for name, each in template["Resources"].items() if each["Type"] == kind}
@@ -72,10 +111,9 @@ def references(value: object) -> set[str]:
 
 
 def _substituted(text: str | list[Any]) -> set[str]:
-    more = references(text[1]) if isinstance(text, list) else set()
-    template = text[0] if isinstance(text, list) else text
+    template, own = text if isinstance(text, list) else (text, {})
     names = [part.split("}")[0] for part in template.split("${")[1:]]
-    return more | {name.split(".")[0] for name in names}
+    return references(own) | {name.split(".")[0] for name in names if name not in own}
 
 
 def properties(template: Template, name: str) -> dict[str, Any]:
@@ -102,9 +140,11 @@ def actions(statement: dict[str, Any]) -> list[str]:
 def allowed(template: Template, function: str) -> set[tuple[str, str]]:
     """Return action and resource of every statement that the function's role has."""
     found = set()
-    policies = list(properties(template, f"{function}Role")["Policies"])
-    if function == "WorkerFunction":
-        policies.append(properties(template, "WorkerSendsToItself"))
+    role = f"{function}Role"
+    policies = list(properties(template, role)["Policies"])
+    for apart in of_type(template, "AWS::IAM::Policy").values():
+        if {"Ref": role} in apart["Properties"]["Roles"]:
+            policies.append(apart["Properties"])
     for policy in policies:
         for statement in policy["PolicyDocument"]["Statement"]:
             listed = statement["Resource"]

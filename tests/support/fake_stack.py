@@ -53,6 +53,7 @@ def variables() -> dict[str, str]:
         "CONTACTS_TABLE_NAME": "contacts",
         "BUCKET_NAME": "bucket",
         "DELAY_QUEUE_URL": f"{QUEUES}/delay",
+        "TEXTING_CAMPAIGN": "true",
         "ACCESS_MODE": "iam",
         "RETENTION_DAYS": "30",
     }

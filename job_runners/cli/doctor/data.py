@@ -58,7 +58,8 @@ def indexes(deployed: Deployed) -> Iterator[Issue]:
 
 def protection(deployed: Deployed) -> Iterator[Issue]:
     """Yield what a slip of the hand could cost."""
-    for logical_id in (*_INDEXES, "ContactsTable"):
+    contacts = ["ContactsTable"] if deployed.stack.has_texting_campaign else []
+    for logical_id in (*_INDEXES, *contacts):
         table = deployed.id(logical_id)
         client = deployed.client("dynamodb")
         backups = client.describe_continuous_backups(TableName=table)

@@ -6,9 +6,14 @@ from typing import Any
 from job_runners.cli.doctor.check import Issue
 from job_runners.cli.doctor.deployed import Deployed
 
-# AWS's own, which SAM attaches: writing logs and traces.
+# AWS's own, for what Lambda does with a role: writing logs and traces, joining a VPC.
 _MANAGED = frozenset(
-    {"AWSLambdaBasicExecutionRole", "AWSXRayDaemonWriteAccess", "AWSXrayWriteOnlyAccess"}
+    {
+        "AWSLambdaBasicExecutionRole",
+        "AWSLambdaVPCAccessExecutionRole",
+        "AWSXRayDaemonWriteAccess",
+        "AWSXrayWriteOnlyAccess",
+    }
 )
 _EVERYWHERE = frozenset({"sns:Publish"})  # a phone number has no ARN, so IAM can name none
 

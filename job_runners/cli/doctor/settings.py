@@ -5,11 +5,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from job_runners.cli.doctor.check import Issue
+from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import ALIAS, WORKER, Deployed
 
 _OPEN_ROUTES = frozenset({"GET /", "GET /assets/{proxy+}", "GET /health"})  # they carry no data
 _AUTHORIZATION = {"iam": "AWS_IAM", "jwt": "JWT"}
+_LAMBDA_RUNNER = "lambda-async"
 _WAITING_DAYS = 31  # that a row may wait before it starts, and be kept after it has ended
 _DEPLOY = "make deploy sets all functions alike."
 
@@ -22,6 +23,8 @@ def settings(deployed: Deployed) -> Iterator[Issue]:
     }
     yield from _different(variables)
     yield from _misled(deployed, variables)
+    yield from _runners(variables)
+    yield from _campaign(deployed, variables)
     yield from _access(deployed, variables)
     if not deployed.stack.is_local:  # which drops lifecycles
         yield from _retention(deployed, variables)
@@ -49,19 +52,53 @@ def _misled(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterato
         for name, value in truth.items():
             if own.get(name, value) != value:
                 yield Issue(
-                    f"{name} of {function} is {own[name] or 'empty'}, and this stack's is {value}.",
+                    f"{name} of {function} is {own[name] or 'empty'}, and this stack's is "
+                    f"{value or 'none'}.",
                     _DEPLOY,
                 )
-        if own.get("JOB_RUNNER", "legacy") == "legacy":
+        if own.get("AWS_ENDPOINT_URL") and not stack.is_local:
+            yield Issue(
+                f"{function} takes {own['AWS_ENDPOINT_URL']} for AWS.",
+                "Deploy without AwsEndpointUrl.",
+            )
+
+
+def _runners(variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
+    for function, own in variables.items():
+        runner = own.get("JOB_RUNNER") or "legacy"
+        if runner == "legacy":
             yield Issue(
                 f"{function} runs jobs itself (JOB_RUNNER is legacy), and Lambda freezes it after "
                 "its answer.",
                 "Set JOB_RUNNER=lambda-async: " + _DEPLOY,
             )
-        if own.get("AWS_ENDPOINT_URL") and not stack.is_local:
+        elif runner != _LAMBDA_RUNNER and "." not in runner:
             yield Issue(
-                f"{function} takes {own['AWS_ENDPOINT_URL']} for AWS.",
-                "Deploy without AwsEndpointUrl.",
+                f"JOB_RUNNER of {function} is {runner}, and no runner of that name ships: it can "
+                "do no work.",
+                "Deploy with JobRunner=lambda-async, or with a module of your own: acme.runner",
+            )
+    for runner in sorted({each.get("JOB_RUNNER", "") for each in variables.values()}):
+        if "." in runner:
+            yield Issue(
+                f"Work is sent by {runner}, a runner of your own: how it delivers, and who tries "
+                "again, can't be checked here.",
+                "See for yourself that nothing but Job Runners repeats a message that a worker "
+                "took, that its dead letters raise an alarm, and that jobs reach the worker.",
+                Verdict.UNKNOWN,
+            )
+
+
+def _campaign(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
+    """Check that what the functions believe of the texting campaign is true."""
+    there = deployed.stack.has_texting_campaign
+    for function, own in variables.items():
+        believed = own.get("TEXTING_CAMPAIGN") or "true"
+        if (believed == "true") != there:
+            yield Issue(
+                f"TEXTING_CAMPAIGN of {function} is {believed}, and this stack has "
+                f"{'a' if there else 'no'} contacts table.",
+                "make deploy; TextingCampaign decides about both.",
             )
 
 

@@ -1,0 +1,212 @@
+"""What the template makes, and leaves out, for each choice that its parameters offer."""
+
+import re
+from typing import Any
+
+import pytest
+
+from expanded_template import (
+    Template,
+    actions,
+    allowed,
+    deployed,
+    expanded,
+    of_type,
+    properties,
+    references,
+    statements,
+)
+
+FUNCTIONS = ("ApiFunction", "WorkerFunction", "TimerFunction", "FailuresFunction")
+ROLE = "WorkerFunctionRole"
+SUBNETS, GROUPS = "subnet-0a1b2c3d,subnet-4e5f6a7b", "sg-0a1b2c3d"
+CHOICES: dict[str, dict[str, str]] = {
+    "as it is": {},
+    "no campaign": {"TextingCampaign": "false"},
+    "a policy": {"WorkerPolicyArn": "arn:aws:iam::123456789012:policy/ours"},
+    "a VPC": {"WorkerSubnetIds": SUBNETS, "WorkerSecurityGroupIds": GROUPS},
+    "tokens": {"JwtIssuer": "https://issuer.example", "JwtAudience": "jobs"},
+}
+
+
+@pytest.mark.parametrize("given", CHOICES.values(), ids=CHOICES)
+def test_all_that_is_referred_to_is_made(given: dict[str, str]) -> None:
+    template = deployed(**given)
+    known = {*template["Resources"], *template["Parameters"]}
+    used = references(template["Resources"]) | references(template["Outputs"])
+    assert {name for name in used if not name.startswith("AWS::")} <= known
+
+
+def variables(template: Template, function: str) -> dict[str, Any]:
+    """Return what a function has in its environment."""
+    found: dict[str, Any] = properties(template, function)["Environment"]["Variables"]
+    return found
+
+
+# --- the texting campaign -------------------------------------------------------------------------
+
+
+def test_a_stack_has_the_campaign_unless_it_is_switched_off() -> None:
+    assert variables(deployed(), "WorkerFunction")["TEXTING_CAMPAIGN"] == {"Ref": "TextingCampaign"}
+    assert "ContactsTable" in deployed()["Resources"]
+    assert "ContactsTableName" in deployed()["Outputs"]
+
+
+def test_without_the_campaign_there_is_no_table_no_output_and_no_texting() -> None:
+    template = deployed(TextingCampaign="false")
+    tables = of_type(template, "AWS::DynamoDB::Table")
+    assert tables.keys() == {"JobsTable", "CoordinationTable"}
+    assert deployed()["Outputs"].keys() - template["Outputs"].keys() == {"ContactsTableName"}
+    assert not [each for each in statements(template) if "sns:Publish" in actions(each)]
+    for function in FUNCTIONS:
+        assert variables(template, function)["CONTACTS_TABLE_NAME"] == ""
+
+
+def test_the_campaign_is_all_that_the_worker_loses_with_it() -> None:
+    lost = allowed(deployed(), "WorkerFunction") - allowed(
+        deployed(TextingCampaign="false"), "WorkerFunction"
+    )
+    assert {action for action, _ in lost} == {
+        *("dynamodb:BatchWriteItem", "dynamodb:PutItem", "dynamodb:Query", "dynamodb:UpdateItem"),
+        "sns:Publish",
+    }
+
+
+# --- a runner of one's own ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_function_is_given_the_runner(function: str) -> None:
+    assert variables(deployed(), function)["JOB_RUNNER"] == {"Ref": "JobRunner"}
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [
+        ("lambda-async", True),
+        ("acme.runner", True),
+        ("acme_2.sqs.runner", True),
+        ("legacy", False),  # which would run jobs where Lambda freezes them
+        ("lambda_async", False),
+        ("acme", False),
+        ("acme.", False),
+        ("", False),
+    ],
+)
+def test_a_runner_is_the_one_that_ships_or_a_module_of_a_package(name: str, fits: bool) -> None:
+    pattern = deployed()["Parameters"]["JobRunner"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, name)) == fits
+
+
+# --- what the worker may do, and where it runs ----------------------------------------------------
+
+
+def managed(template: Template) -> list[str]:
+    return [str(each) for each in properties(template, ROLE)["ManagedPolicyArns"]]
+
+
+def test_the_workers_role_alone_has_the_policy_that_is_given() -> None:
+    given = "arn:aws:iam::123456789012:policy/ours"
+    template = deployed(WorkerPolicyArn=given)
+    more = [each for each in managed(template) if each not in managed(deployed())]
+    assert more == [str({"Ref": "WorkerPolicyArn"})]
+    others = [name for name in of_type(template, "AWS::IAM::Role") if name != ROLE]
+    assert len(others) == 3
+    for role in others:
+        assert "WorkerPolicyArn" not in references(properties(template, role))
+
+
+def test_the_worker_runs_in_a_vpc_only_if_it_is_given_one() -> None:
+    assert "VpcConfig" not in properties(deployed(), "WorkerFunction")
+    template = deployed(WorkerSubnetIds=SUBNETS, WorkerSecurityGroupIds=GROUPS)
+    config = properties(template, "WorkerFunction")["VpcConfig"]
+    assert config == {
+        "SubnetIds": {"Fn::Split": [",", {"Ref": "WorkerSubnetIds"}]},
+        "SecurityGroupIds": {"Fn::Split": [",", {"Ref": "WorkerSecurityGroupIds"}]},
+    }
+    (more,) = [each for each in managed(template) if each not in managed(deployed())]
+    assert "AWSLambdaVPCAccessExecutionRole" in more
+    others = set(of_type(template, "AWS::Lambda::Function")) - {"WorkerFunction"}
+    assert not [each for each in others if "VpcConfig" in properties(template, each)]
+
+
+def test_subnets_and_security_groups_are_given_together() -> None:
+    rules = expanded()["Rules"]
+    pairs = {
+        (*references(rule["RuleCondition"]), *references(rule["Assertions"][0]["Assert"]))
+        for rule in rules.values()
+    }
+    assert ("WorkerSubnetIds", "WorkerSecurityGroupIds") in pairs
+    assert ("WorkerSecurityGroupIds", "WorkerSubnetIds") in pairs
+
+
+def test_only_the_worker_reads_the_settings_of_your_work_and_no_others() -> None:
+    readers = {
+        (function, resource)
+        for function in FUNCTIONS
+        for action, resource in allowed(deployed(), function)
+        if action == "ssm:GetParametersByPath"
+    }
+    ((function, resource),) = readers
+    assert function == "WorkerFunction"
+    assert resource.endswith(":parameter/${AWS::StackName}/app")
+    paths = {str(variables(deployed(), each)["APP_SETTINGS_PATH"]) for each in FUNCTIONS}
+    assert paths == {str({"Fn::Sub": "/${AWS::StackName}/app"})}
+
+
+# --- a version for each change --------------------------------------------------------------------
+
+
+def described(**given: str) -> str:
+    """Return the description that a version of the worker gets."""
+    template = expanded()
+    (version,) = of_type(template, "AWS::Lambda::Version").values()
+    text, joined = version["Properties"]["Description"]["Fn::Sub"]
+    values = {name: str(each.get("Default", "")) for name, each in template["Parameters"].items()}
+    values |= given
+    for name, each in joined.items():
+        glue, parts = each["Fn::Join"]
+        separator, of = parts["Fn::Split"]
+        values[name] = glue.join(values[of["Ref"]].split(separator))
+    return re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], str(text))
+
+
+def test_each_parameter_that_the_worker_reads_changes_the_description() -> None:
+    template = expanded()
+    worker = properties(template, "WorkerFunction")
+    read = references(worker) | {
+        name
+        for condition in _conditions(worker)
+        for name in references(template["Conditions"][condition])
+    }
+    # The first belongs to the function itself, the other means nothing on AWS.
+    read &= template["Parameters"].keys() - {"WorkerReservedConcurrency", "AwsEndpointUrl"}
+    assert {"JobRunner", "TextingCampaign", "WorkerSubnetIds"} <= read
+    for name in template["Parameters"]:
+        assert (described(**{name: "other"}) != described()) == (name in read), name
+
+
+def _conditions(value: Any) -> set[str]:
+    match value:
+        case {"Fn::If": [str(name), *branches]}:
+            return {name} | _conditions(branches)
+        case dict():
+            return set().union(*map(_conditions, value.values()))
+        case list():
+            return set().union(*map(_conditions, value))
+    return set()
+
+
+def test_a_description_has_room_for_what_a_stack_is_given() -> None:
+    """Lambda takes 256 characters, and a deploy with more is refused."""
+    long = "0" * 17
+    given = {
+        "WorkerMemory": "10240",
+        "LogPayloads": "false",
+        "TextCountries": ",".join(["US"] * 27),
+        "TextNumberTypes": "mobile,fixed_line_or_mobile,voip",
+        "JobRunner": "organisation.background.sqs_runner",
+        "WorkerSubnetIds": ",".join([f"subnet-{long}"] * 3),
+        "WorkerSecurityGroupIds": f"sg-{long}",
+    }
+    assert len(described(**given)) <= 256
