@@ -12,6 +12,7 @@ from runners import get_job_runner
 from runners.registry import registry
 from store import pauses
 from testing import moto_direct
+from work import app_settings
 
 WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
 ENVIRONMENT = {
@@ -48,10 +49,12 @@ def mocked_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
 
 
 def forget() -> None:
-    """Forget what a new process would not know: settings, clients, the runner, the registry."""
+    """Forget what a new process would not know: settings, clients, the runner, the registry, the
+    settings of one's own work."""
     settings.forget()
     clients.forget()
     pauses.forget_cache()
+    app_settings.forget()
     get_job_runner.cache_clear()
     registry.cache_clear()
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from errors import DoNotRetry, RetryAfter
+    from work.app_settings import app_setting
     from work.definitions import Job, Task
     from work.retry import Retry
     from work.running_job import RunningJob
 
-__all__ = ["DoNotRetry", "Job", "Retry", "RetryAfter", "RunningJob", "Task"]
+__all__ = ["DoNotRetry", "Job", "Retry", "RetryAfter", "RunningJob", "Task", "app_setting"]
 
 _HOMES = {
     "DoNotRetry": "errors",
@@ -21,6 +22,7 @@ _HOMES = {
     "RetryAfter": "errors",
     "RunningJob": "work.running_job",
     "Task": "work.definitions",
+    "app_setting": "work.app_settings",
 }
 
 if not TYPE_CHECKING:  # or a type checker would take any name for one of these

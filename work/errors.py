@@ -29,3 +29,22 @@ class StepNameTaken(DoNotRetry):
             "each its own, such as the name and what it is about"
         )
         self.name = name
+
+
+class AppSettingMissing(DoNotRetry):
+    """A job or task asked for a setting that nobody has set."""
+
+    def __init__(self, name: str, variable: str, path: str | None) -> None:
+        where = f"under {path}: jobs config set {name}" if path else f"here: set {variable}"
+        super().__init__(f"there is no setting {name} {where}")
+        self.name = name
+
+
+class AppSettingsUnreadable(JobRunnersError):
+    """Parameter Store did not answer, or refused, and nothing it said before can be used."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(
+            f"the settings under {path} can't be read ({why}), and none that were read before are "
+            "fresh enough"
+        )
