@@ -40,6 +40,7 @@ COMMANDS = {
         "logs": "What was logged about a job",
         "doctor": "Check the stack, and say how to fix it",
         "redrive": "Send dead letters again",
+        "config": "Settings and secrets of your own jobs and tasks",
     },
     "This terminal": {
         "shell": "Make `jobs` work at your prompt, with completion",

@@ -76,11 +76,20 @@ class SharedOptions(click.Command):
         options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
         shared = [each for each in options if each.callback is _take]
         _write(ctx, formatter, "Options", [each for each in options if each not in shared])
-        if isinstance(self, click.Group):
+        if ctx.parent is None:
             _write(ctx, formatter, "For every command", shared)
         else:
             with formatter.section("For every command (see jobs --help)"):
                 formatter.write_text(" ".join(each.opts[0] for each in shared))
+
+
+class CommandGroup(SharedOptions, click.Group):
+    """A command that has commands of its own."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As click calls it."""
+        self.format_commands(ctx, formatter)
+        super().format_options(ctx, formatter)
 
 
 def _write(
@@ -104,6 +113,15 @@ def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
     def decorate(function: Callable[..., Any]) -> click.Command:
         made = click.command(cls=SharedOptions, **settings)(click.pass_obj(function))
         return shared_options(made)
+
+    return decorate
+
+
+def group(**settings: Any) -> Callable[[Callable[..., Any]], CommandGroup]:
+    """Return a command of `jobs` that has commands of its own, with the shared options."""
+
+    def decorate(function: Callable[..., Any]) -> CommandGroup:
+        return shared_options(click.group(cls=CommandGroup, **settings)(function))
 
     return decorate
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from click import Context
+from click import Context, Group
 
 from api_events import call
 from job_runners.cli.app import jobs
@@ -71,6 +71,26 @@ def test_the_readme_adds_it_where_the_tables_are() -> None:
 @pytest.mark.parametrize("number", range(len(snippets("docs/testing_jobs.md"))))
 def test_the_snippets_about_testing_run(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     module("snippet", snippets("docs/testing_jobs.md")[number], monkeypatch)
+
+
+def test_a_job_of_ones_own_reads_the_settings_of_the_guide(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job, in_a_test = snippets("docs/guides/settings_and_secrets.md")
+    guide = module("greet", job, monkeypatch)
+    table = ModuleType("greetings")
+    table.JOBS = {"greet": Job(guide.greet)}  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "greetings", table)
+    with saved_only(EXTENSIONS="greetings", APP_SETTING_API_KEY="k"):
+        get_job_runner().dispatch_job(JobData(job_type="greet", payload={"name": "Ada"}))
+        (row,) = drain()
+        assert blobs.get(row.result, row.result_key) == {"said": "Hello, Ada", "signed": True}
+    with saved_only(EXTENSIONS="greetings"):
+        get_job_runner().dispatch_job(JobData(job_type="greet", payload={"name": "Ada"}))
+        (row,) = drain()
+        assert row.status is Status.FAILED
+        assert "there is no setting API_KEY" in row.error["message"]
+    exec(compile(in_a_test, "guide", "exec"), guide.__dict__)
 
 
 def test_the_pipeline_runs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,10 +189,18 @@ def shell_lines(page: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    "words", shell_lines("docs/jobs_command.md") + shell_lines("README.md"), ids=" ".join
+    "words",
+    [
+        line
+        for page in ("docs/jobs_command.md", "README.md", "docs/guides/settings_and_secrets.md")
+        for line in shell_lines(page)
+    ],
+    ids=" ".join,
 )
 def test_the_command_lines_of_the_docs_are_ones(words: list[str]) -> None:
     command = jobs.get_command(Context(jobs), words[0])
+    if isinstance(command, Group):
+        command = command.get_command(Context(command), words[1])
     assert command is not None
     options = [each for each in words[1:] if each.startswith("--")]
     known = {name for param in command.params for name in param.opts}

@@ -114,6 +114,7 @@ class Account:
         default_factory=lambda: {"ANY /{proxy+}": "AWS_IAM", "GET /health": "NONE"}
     )
     lifecycle: dict[str, int] = field(default_factory=lambda: {"results/": 120})
+    parameters: dict[str, tuple[str, str]] = field(default_factory=dict)  # kind and value
     refusals: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def answer(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -238,6 +239,40 @@ class Account:
         routes = self.routes.items()
         return {"Items": [{"RouteKey": key, "AuthorizationType": kind} for key, kind in routes]}
 
+    def _GetParametersByPath(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        assert not given["WithDecryption"]
+        under = sorted(each for each in self.parameters if _folder(each) == given["Path"])
+        first = int(given.get("NextToken", 0))
+        answer: dict[str, Any] = {
+            "Parameters": [
+                {
+                    "Name": name,
+                    "Type": self.parameters[name][0],
+                    "Value": self._shown(name),
+                    "LastModifiedDate": datetime.fromtimestamp(self.created_at, UTC),
+                }
+                for name in under[first : first + 10]
+            ]
+        }
+        return answer | ({"NextToken": str(first + 10)} if under[first + 10 :] else {})
+
+    def _shown(self, name: str) -> str:
+        kind, value = self.parameters[name]
+        return value if kind == "String" else "AQICAHh"  # not decrypted
+
+    def _PutParameter(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        assert given["Overwrite"]
+        if self.parameters.get(given["Name"], (given["Type"],))[0] != given["Type"]:
+            self.refuse("PutParameter", "HierarchyTypeMismatchException", "another type")
+        self.parameters[given["Name"]] = (given["Type"], given["Value"])
+        return {"Version": 1}
+
+    def _DeleteParameters(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        gone = [each for each in given["Names"] if self.parameters.pop(each, None)]
+        unknown = [each for each in given["Names"] if each not in gone]
+        lists = {"DeletedParameters": gone, "InvalidParameters": unknown}
+        return {name: each for name, each in lists.items() if each}
+
     def _GetBucketLifecycleConfiguration(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {
             "Rules": [
@@ -245,6 +280,10 @@ class Account:
                 for prefix, days in self.lifecycle.items()
             ]
         }
+
+
+def _folder(name: str) -> str:
+    return name.rsplit("/", 1)[0]
 
 
 def _qualified(given: dict[str, Any]) -> str:
