@@ -14,6 +14,7 @@ NUMBER_TYPES = (
     *("mobile", "fixed_line", "fixed_line_or_mobile", "voip", "personal_number", "pager", "uan"),
     *("voicemail", "toll_free", "shared_cost", "unknown", "premium_rate", "satellite"),
 )
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _COSTLY_TYPES = ("premium_rate", "satellite")
 
 # How the variables begin that set an organisation's own settings: APP_SETTING_API_KEY.
@@ -29,6 +30,7 @@ class Settings:
     retention_days: int
     has_bucket: bool
     log_payloads: bool
+    log_level: str  # from which on lines are kept, of ours and of work's own
     # the legacy runner
     jobs_same_process: bool
     jobs_sync: bool
@@ -65,6 +67,7 @@ class Settings:
             retention_days=_positive("RETENTION_DAYS", 30),
             has_bucket=bool(_text("BUCKET_NAME", "")),
             log_payloads=_flag("LOG_PAYLOADS", False),
+            log_level=_choice("POWERTOOLS_LOG_LEVEL", "INFO", _LOG_LEVELS, upper=True),
             jobs_same_process=_flag("JOBS_SAME_PROCESS", True),
             jobs_sync=_flag("JOBS_SYNC", False),
             tasks_sync=_flag("TASKS_SYNC", False),
@@ -148,8 +151,10 @@ def _several(
     return values or default
 
 
-def _choice(variable: str, default: str, choices: tuple[str, ...]) -> str:
+def _choice(variable: str, default: str, choices: tuple[str, ...], *, upper: bool = False) -> str:
     value = _text(variable, default)
+    if upper:
+        value = value.upper()
     if value not in choices:
         raise InvalidSetting(variable, value, " or ".join(choices))
     return value

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 import clock
 from aws import clients
 from errors import UnknownMessageVersion
-from runners import lambda_async, telemetry
+from runners import lambda_async, log_setup, telemetry
 from runners.execution import run
 from runners.messages import decode
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-telemetry.adopt_standard_logging()
+log_setup.set_up()
 
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> None:

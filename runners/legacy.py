@@ -6,12 +6,13 @@
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from functools import cache
 from typing import Any
 
 import clock
 from errors import JobRunnersError
-from runners import dispatch, telemetry
+from runners import dispatch, log_setup, telemetry
 from runners.base import JobData
 from runners.execution import run
 from runners.lease import renewed
@@ -65,13 +66,13 @@ def send(message: Message, delay: float = 0) -> None:
         return  # the worker process finds the row
     message = decode(encode(message))  # what works here must work through JSON, too
     if delay > 0:
-        timer = threading.Timer(delay, _run_here, [message])
+        timer = threading.Timer(delay, Context().run, [_run_here, message])
         timer.daemon = True
         timer.start()
     elif settings().jobs_sync if is_job else settings().tasks_sync:
         _run_here(message)
     else:
-        _threads().submit(_run_here, message)
+        _threads().submit(Context().run, _run_here, message)  # not in that of who asks for it
 
 
 class _Inbox(threading.local):
@@ -99,6 +100,8 @@ def _run_here(message: Message) -> None:
 
 def _run_one(message: Message) -> None:
     deadline = clock.now() + settings().job_timeout_seconds * clock.SECOND
+    if settings().on_lambda:  # elsewhere this process and what it prints are somebody else's
+        log_setup.set_up()
     try:
         with renewed(message, deadline):
             run(message, deadline=deadline, send=send)

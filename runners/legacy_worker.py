@@ -9,11 +9,12 @@ import os
 import signal
 import threading
 import time
+from contextvars import Context
 from multiprocessing.context import ForkServerContext
 
 import clock
 from errors import SendFailed
-from runners import telemetry, timer
+from runners import log_setup, telemetry, timer
 from runners.execution import run
 from runners.messages import Message, TaskMessage, decode, encode
 from runners.registry import registry
@@ -73,6 +74,7 @@ def _child(text: bytes, deadline: int) -> None:
     # These reach the whole process group: the job at hand is finished all the same.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    log_setup.set_up()
     # Whatever becomes of the parent, nothing of this job goes on beyond its deadline.
     end = threading.Timer((deadline - clock.now()) / clock.SECOND, os._exit, [1])
     end.daemon = True
@@ -98,8 +100,8 @@ class _Tasks:
         if delay > 0:
             self._waiting.append((clock.now() + int(delay * clock.SECOND), message))
         else:
-            # In a thread, which starts without the fields of the job's log lines.
-            thread = threading.Thread(target=self._run, args=[message])
+            # In a thread, which no alarm of the job's reaches, and without the fields of its lines.
+            thread = threading.Thread(target=Context().run, args=[self._run, message])
             thread.start()
             thread.join()
 

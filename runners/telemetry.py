@@ -4,40 +4,22 @@ each line carries, in one place.
 Payloads are people's data: they are logged only where LOG_PAYLOADS asks for it, results never.
 """
 
-import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from pydantic import BaseModel
 
 import clock
 from errors import Interrupted
-from runners import metrics
+from runners import metrics, output
+from runners.log_setup import logger as logger  # others log by it, too
 from runners.messages import JobMessage, Message, TaskMessage
 from settings import settings
 from store.job_request import JobRequest, Status
 from store.pauses import Pause
 from work import context
-
-logger = Logger()
-
-
-def adopt_standard_logging() -> None:
-    """Give the same fields to what work and libraries log through Python's own `logging`."""
-    for handler in logging.getLogger().handlers:
-        ends_lines = isinstance(handler, logging.StreamHandler)
-        handler.setFormatter(logger.registered_formatter if ends_lines else _Line())
-
-
-class _Line(logging.Formatter):
-    """Ends a line itself: Lambda's own handler writes what it is given, and no more."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return logger.registered_formatter.format(record) + "\n"
-
 
 # --- the fields of every line ---------------------------------------------------------------------
 
@@ -53,7 +35,7 @@ def about(message: Message) -> Iterator[None]:
         fields |= {"task_id": message.id, "task_name": message.name, "attempt": message.attempt}
     token = context.request_id.set(message.request_id)
     try:
-        with _fields(fields):
+        with _fields(fields), output.of_work():
             yield
     finally:
         context.request_id.reset(token)
@@ -86,6 +68,10 @@ def _fields(fields: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     finally:
+        output.end_lines()
+        # Powertools takes keys out of the dictionary at hand, which a thread that the work has
+        # started has too, and goes on with: this makes a new one first.
+        logger.thread_safe_append_keys()
         logger.thread_safe_remove_keys(fields)
 
 
@@ -93,6 +79,7 @@ def _log(
     write: Callable[..., None], text: str, error: BaseException | None = None, **fields: Any
 ) -> None:
     """Write a line whose `location` is the function that called this module."""
+    output.end_lines()
     inside = (_log.__code__.co_filename, contextmanager.__code__.co_filename)
     caller, level = sys._getframe(1), 3  # above Powertools and this function
     while caller.f_back is not None and caller.f_code.co_filename in inside:

@@ -1,12 +1,10 @@
 """What can be seen of work: log lines that tell whose they are, and metrics on Lambda."""
 
 import io
-import json
 import logging
 from typing import Any
 
 import pytest
-from awslambdaric.bootstrap import LambdaLoggerHandler, StandardLogSink
 from pydantic import BaseModel, SecretStr
 
 import clock
@@ -233,16 +231,3 @@ def test_a_rescue_says_why(bench: Bench, lines: io.StringIO) -> None:
     (line,) = [line for line in logged(lines) if line["message"] == "settled"]
     assert line["job_id"] == row.id
     assert line["why"] == str(Interrupted("its worker ended without a word"))
-
-
-def test_lines_of_standard_logging_do_not_run_together_in_sam_local(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Lambda's own handler writes what it is given; on AWS each line is framed, there it is not."""
-    handler = LambdaLoggerHandler(StandardLogSink())
-    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
-    telemetry.adopt_standard_logging()
-    for text in ("first", "second"):
-        logging.getLogger("library").warning(text)
-    lines = capsys.readouterr().out.splitlines()
-    assert [json.loads(line)["message"] for line in lines] == ["first", "second"]

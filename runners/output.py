@@ -1,0 +1,206 @@
+"""What work prints, as lines of the log: one record for each line, with the fields of the job or
+task whose code printed it, from any of its threads.
+
+What is printed is only ever the message inside such a record, so it can't pass for a record of
+ours. What Powertools writes is structured already, and stays as it is.
+"""
+
+import json
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import FrameType
+from typing import Any, NamedTuple, TextIO, cast
+
+from aws_lambda_powertools.logging.formatter import BasePowertoolsFormatter
+
+from runners.metrics import NAMESPACE
+from work.alarm import defer_alarm
+
+# Characters of a record's message; a longer line is several records. Lambda cuts a line of its log
+# at 256 KB, and JSON may write a character as six bytes.
+LONGEST = 32_000
+
+
+class Place(NamedTuple):
+    """Where in the code something was printed."""
+
+    file: str
+    line: int
+    function: str
+
+
+Record = Callable[[str, str, Place], None]  # of a text, the name of its stream, its place
+
+
+class _Begun(NamedTuple):
+    """A line that has not ended yet."""
+
+    text: str
+    place: Place
+
+
+class _Lines:
+    """The lines that a piece of work has begun: one for each stream and thread, for what two
+    threads print at once must not run together."""
+
+    def __init__(self) -> None:
+        self._begun: dict[tuple[_Stream, int, bool], _Begun] = {}
+
+    def write(self, stream: "_Stream", text: str, place: Place, *, structured: bool) -> None:
+        """Write the lines that this text ends; keep the rest."""
+        key = (stream, threading.get_ident(), structured)
+        begun = self._begun.pop(key, None)
+        *ended, rest = ((begun.text if begun else "") + text).split("\n")
+        for line in ended:
+            stream.end(line, place, structured=structured)
+        if not structured:
+            rest = _overwritten(rest)
+            while len(rest) > LONGEST:
+                stream.end(rest[:LONGEST], place, structured=False)
+                rest = rest[LONGEST:]
+        if rest:
+            self._begun[key] = _Begun(rest, place)
+
+    def end(self) -> None:
+        """Write what was begun."""
+        for key in list(self._begun):
+            begun = self._begun.pop(key, None)
+            if begun is not None:
+                stream, _, structured = key
+                stream.end(begun.text, begun.place, structured=structured)
+
+
+_lines: ContextVar[_Lines | None] = ContextVar("lines", default=None)
+
+
+class _Here(threading.local):
+    recording = False
+
+
+_here = _Here()
+
+
+class _Stream:
+    """Stands in for sys.stdout or sys.stderr. What no work writes goes through as it is."""
+
+    def __init__(self, name: str, stream: TextIO, record: Record) -> None:
+        self.name = name
+        self._stream = stream
+        self._record = record
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @property
+    def buffer(self) -> "_Bytes":
+        """Return the same for bytes."""
+        return _Bytes(self)
+
+    def write(self, text: str) -> int:
+        """Write text that work has printed as records, a line each; other text as it is."""
+        lines = _lines.get()
+        if lines is None or _here.recording:
+            return self._stream.write(text)
+        caller = sys._getframe(1)
+        code = caller.f_code
+        place = Place(code.co_filename, caller.f_lineno, code.co_name)
+        with defer_alarm():  # or the line at hand would be lost
+            lines.write(self, text, place, structured=_is_powertools(caller))
+        return len(text)
+
+    def writelines(self, texts: Iterable[str]) -> None:
+        """Write each text."""
+        for text in texts:
+            self.write(text)
+
+    def close(self) -> None:
+        """Do nothing: the log stays open, whatever a job does."""
+
+    def end(self, line: str, place: Place, *, structured: bool) -> None:
+        """Write a line that has ended: as it is if it is `structured`, else as records."""
+        if structured or _has_metrics(line):
+            self._stream.write(line + "\n")
+            self._stream.flush()
+            return
+        line = _overwritten(line.removesuffix("\r"))
+        _here.recording = True  # what goes wrong in a handler is printed, too
+        try:
+            for start in range(0, len(line) or 1, LONGEST):
+                self._record(line[start : start + LONGEST], self.name, place)
+        finally:
+            _here.recording = False
+
+
+class _Bytes:
+    """Stands in for the buffer of a stream, which takes bytes."""
+
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Write bytes that are text in UTF-8."""
+        self._stream.write(bytes(data).decode(errors="replace"))
+        return len(data)
+
+
+def capture(record: Record) -> None:
+    """Have what work prints recorded by `record`, from now on. Calling this again changes
+    nothing."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, _Stream):
+            setattr(sys, name, cast(TextIO, _Stream(name, stream, record)))
+
+
+@contextmanager
+def of_work() -> Iterator[None]:
+    """Take what is printed inside, and by the threads that are started inside, for the output of
+    one piece of work."""
+    token = _lines.set(_Lines())
+    try:
+        yield
+    finally:
+        end_lines()
+        _lines.reset(token)
+
+
+def end_lines() -> None:
+    """Write the lines that the work at hand has begun and not ended: what is logged next was said
+    after them."""
+    lines = _lines.get()
+    if lines is not None:
+        lines.end()
+
+
+def _overwritten(text: str) -> str:
+    """Return what a terminal would show of a line that a carriage return has begun anew, as
+    progress bars do."""
+    return text[text.rfind("\r", 0, -1) + 1 :]
+
+
+def _is_powertools(frame: FrameType) -> bool:
+    """Return whether Powertools writes here: metrics, or the line of a logger."""
+    if str(frame.f_globals.get("__name__")).startswith("aws_lambda_powertools."):
+        return True
+    if frame.f_code is not logging.StreamHandler.emit.__code__:
+        return False
+    return isinstance(frame.f_locals["self"].formatter, BasePowertoolsFormatter)
+
+
+def _has_metrics(line: str) -> bool:
+    """Return whether a line is metrics in CloudWatch's embedded format, which must stay as they are
+    to be found: of any namespace but ours."""
+    if not line.startswith("{") or '"_aws"' not in line:
+        return False
+    try:
+        directives = json.loads(line)["_aws"]["CloudWatchMetrics"]
+        return all(directive["Namespace"] != NAMESPACE for directive in directives)
+    except (KeyError, TypeError, ValueError):
+        return False
