@@ -62,7 +62,8 @@ build: dev aws ## Build for AWS what samconfig.toml names
 	@$(AWS)/sam build
 
 deploy: dev aws ## Build and deploy to the AWS account of your credentials
-	@region=$$($(PY) -m local.account) && $(MAKE) build && $(AWS)/sam deploy --region "$$region"
+	@region=$$($(PY) -m local.account) && $(MAKE) build && \
+		$(PY) -m tools.deploy --region "$$region" --sam $(AWS)/sam
 
 redrive: dev ## Send dead letters again: of the local AWS, or STACK=name
 	@bin/jobs redrive $(if $(STACK),--stack $(STACK),--local)

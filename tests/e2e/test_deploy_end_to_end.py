@@ -1,0 +1,136 @@
+"""make deploy with a stack of the organisation's own, and ours without the texting campaign."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from job_runners.cli.api_client import client
+from job_runners.cli.app_config import AppConfig
+from job_runners.cli.doctor.check import Verdict
+from job_runners.cli.doctor.checks import examine
+from job_runners.cli.doctor.deployed import Deployed
+from job_runners.cli.stack import Stack
+from job_runners.cli.target import Target
+from local.credentials import credentials, session
+from local.emulator import tool
+from local_stack import Local
+from role_probes import role_names
+from tools.build import Target as Machine
+from tools.deploy import Deploy
+
+pytestmark = pytest.mark.e2e
+
+NAME = "ours"
+APP = """
+Parameters:
+  JobsStackName: {Type: String}
+Resources:
+  Letters:
+    Type: AWS::S3::Bucket
+  Greeting:
+    Type: AWS::SSM::Parameter
+    Properties: {Name: !Sub '/${JobsStackName}/app/GREETING', Type: String, Value: Hello}
+  WorkerPolicy:
+    Type: AWS::IAM::ManagedPolicy
+    Properties:
+      PolicyDocument:
+        Version: '2012-10-17'
+        Statement:
+          - {Effect: Allow, Action: s3:GetObject, Resource: !Sub '${Letters.Arn}/*'}
+Outputs:
+  WorkerPolicyArn: {Value: !Ref WorkerPolicy}
+  LettersBucket: {Value: !Ref Letters}
+"""
+CONFIG = """
+version = 0.1
+[default.global.parameters]
+stack_name = "{name}"
+parameter_overrides = {overrides}
+[default.deploy.parameters]
+capabilities = "CAPABILITY_IAM"
+resolve_s3 = true
+confirm_changeset = false
+"""
+
+
+@pytest.fixture(scope="module")
+def stack(local: Local, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Deploy what the shared stack is built from once more, beside it, as make deploy does."""
+    folder = tmp_path_factory.mktemp("organisation")
+    (folder / "app").mkdir()
+    (folder / "app" / "template.yaml").write_text(APP)
+    overrides = [
+        *Machine.this_machine().parameter_overrides,
+        *("TextingCampaign=false", "DeletionProtection=false"),
+        f"AwsEndpointUrl={local.stack.endpoint_url}",
+    ]
+    (folder / "samconfig.toml").write_text(CONFIG.format(name=NAME, overrides=overrides))
+    variables = {
+        **credentials(local.stack).variables,
+        "AWS_ENDPOINT_URL": local.stack.endpoint_url,
+        "SAM_CLI_TELEMETRY": "0",
+        "SAM_CLI_POLL_DELAY": "0.3",
+        "__SAM_CLI_APP_DIR": str(folder / "sam"),
+    }
+    built = local.tree.parent / "template.yaml"
+    config = folder / "samconfig.toml"
+    deploy = Deploy(tool("sam"), local.stack.region, config, built, folder / "built")
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in variables.items():
+            patch.setenv(variable, value)
+        deploy.run(folder / "app" / "template.yaml")
+    cloudformation = session(local.stack).client(
+        "cloudformation", endpoint_url=local.stack.endpoint_url
+    )
+    (found,) = cloudformation.describe_stacks(StackName=NAME)["Stacks"]
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
+    yield replace(
+        Stack.from_outputs(NAME, local.stack.region, outputs, local.stack.endpoint_url),
+        aws_access_key_id=local.stack.aws_access_key_id,
+        aws_secret_access_key=local.stack.aws_secret_access_key,
+    )
+    cloudformation.delete_stack(StackName=NAME)  # or its timer would tick beside other tests
+
+
+def test_the_workers_role_alone_has_the_policy_of_the_organisations_stack(stack: Stack) -> None:
+    iam = session(stack).client("iam", endpoint_url=stack.endpoint_url)
+    having = [
+        name
+        for name, role in role_names(stack).items()
+        for each in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+        if "WorkerPolicy" in each["PolicyName"]
+    ]
+    assert having == ["WorkerFunctionRole"]
+
+
+def test_a_stack_without_the_campaign_has_webhooks_and_no_texting(stack: Stack) -> None:
+    assert not stack.has_texting_campaign
+    api = client(stack)
+    types = api.get("/job-types").json
+    assert [each["name"] for each in types["jobs"]] == ["post_webhook"]
+    assert [each["name"] for each in types["tasks"]] == ["post_webhook"]
+    job = {"job_type": "export_contacts", "organization_id": "acme", "campaign_id": "x"}
+    assert api.post("/jobs", job).status == 422
+    assert api.get("/").status == 200  # the page
+    assert api.get("/jobs?organization_id=acme").json["jobs"] == []
+    dynamodb = session(stack).client("dynamodb", endpoint_url=stack.endpoint_url)
+    tables = [each for each in dynamodb.list_tables()["TableNames"] if each.startswith(f"{NAME}-")]
+    assert sorted(tables) == sorted([stack.table_name, stack.coordination_table_name])
+
+
+def test_doctor_finds_it_as_it_should_be(stack: Stack) -> None:
+    target = Target()
+    target.__dict__["stack"] = stack
+    found = [each for each in examine(Deployed(target)) if each.verdict is Verdict.WRONG]
+    assert found == []
+
+
+def test_settings_are_kept_beside_those_that_the_organisations_stack_made(stack: Stack) -> None:
+    config = AppConfig(session(stack).client("ssm", endpoint_url=stack.endpoint_url), NAME)
+    config.set("API_KEY", "s3cret", secret=True)
+    key, greeting = config.all()
+    assert (key.name, key.kind, key.value) == ("API_KEY", "secret", None)
+    assert (greeting.name, greeting.value) == ("GREETING", "Hello")
+    config.delete("API_KEY")
+    assert [each.name for each in config.all()] == ["GREETING"]

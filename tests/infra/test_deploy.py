@@ -1,0 +1,150 @@
+"""make deploy: the organisation's stack first, then ours with what that outputs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+
+from tools.build import ROOT
+from tools.deploy import Deploy, parameters
+
+REGION = "us-east-1"
+POLICY = "arn:aws:iam::123456789012:policy/letters"
+APP = "Resources: {}\nOutputs: {}\n"
+CONFIG = """
+[default.global.parameters]
+stack_name = "ours"
+parameter_overrides = ["Architecture=arm64", "PythonRuntime=python3.13"{more}]
+"""
+FAKE_SAM = """#!{python}
+import json, pathlib, sys
+here = pathlib.Path(__file__).parent
+with (here / "calls").open("a") as calls:
+    calls.write(json.dumps(sys.argv[1:]) + "\\n")
+sys.exit(int((here / "code").read_text()) if sys.argv[1] == "deploy" else 0)
+"""
+
+
+class World:
+    """A sam that records what it is asked, and an account with what an app's stack outputs."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self._patch = patch
+        self.folder = folder
+        self.app = folder / "app" / "template.yaml"
+        self.app.parent.mkdir()
+        self.app.write_text(APP)
+        sam = folder / "sam"
+        sam.write_text(FAKE_SAM.format(python=sys.executable))
+        sam.chmod(0o755)
+        (folder / "code").write_text("0")
+        self.config = folder / "samconfig.toml"
+        self.says()
+        self.deploy = Deploy(
+            sam, REGION, self.config, ROOT / "template.yaml", folder / "build" / "app"
+        )
+
+    def says(self, *more: str) -> None:
+        """Have samconfig.toml give these parameters too."""
+        self.config.write_text(CONFIG.format(more="".join(f", {each!r}" for each in more)))
+
+    def outputs(self, **given: str) -> None:
+        """Have the app's stack output these."""
+        outputs = [{"OutputKey": name, "OutputValue": value} for name, value in given.items()]
+
+        def call(_: BaseClient, operation: str, asked: dict[str, Any]) -> dict[str, Any]:
+            assert (operation, asked) == ("DescribeStacks", {"StackName": "ours-app"})
+            return {"Stacks": [{"Outputs": outputs} if outputs else {}]}
+
+        self._patch.setattr(BaseClient, "_make_api_call", call)
+
+    @property
+    def calls(self) -> list[list[str]]:
+        """What sam was asked, in order."""
+        file = self.folder / "calls"
+        return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Return one where nothing is deployed."""
+    return World(tmp_path, monkeypatch)
+
+
+def overrides(call: list[str]) -> list[str]:
+    """Return the parameters that a call gives on its command line."""
+    if "--parameter-overrides" not in call:
+        return []
+    return call[call.index("--parameter-overrides") + 1 :]
+
+
+def test_without_a_template_of_the_organisation_ours_alone_is_deployed(world: World) -> None:
+    world.deploy.run(None)
+    (call,) = world.calls
+    assert call[:3] == ["deploy", "--region", REGION]
+    assert str(world.config) in call
+    assert overrides(call) == []  # those of samconfig.toml, which sam reads
+
+
+def test_the_organisations_stack_is_first_and_its_outputs_are_our_parameters(
+    world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    world.outputs(WorkerPolicyArn=POLICY, JobRunner="acme.runner", BucketName="letters")
+    world.deploy.run(world.app)
+    build, app, ours = world.calls
+    assert build[0] == "build"
+    assert str(world.app) in build
+    assert app[app.index("--stack-name") + 1] == "ours-app"
+    assert overrides(app) == []
+    assert overrides(ours) == [
+        "Architecture=arm64",
+        "PythonRuntime=python3.13",
+        'JobRunner="acme.runner"',
+        f'WorkerPolicyArn="{POLICY}"',
+    ]
+    assert f"WorkerPolicyArn is {POLICY}, of ours-app" in capfd.readouterr().err
+
+
+def test_what_samconfig_says_comes_before_what_the_stack_outputs(
+    world: World, capfd: pytest.CaptureFixture[str]
+) -> None:
+    world.says("JobRunner=other.runner")
+    world.outputs(JobRunner="acme.runner")
+    world.deploy.run(world.app)
+    assert overrides(world.calls[-1]) == []
+    assert "JobRunner is other.runner, as samconfig.toml says" in capfd.readouterr().err
+
+
+def test_a_stack_that_outputs_nothing_hands_nothing_over(world: World) -> None:
+    world.outputs()
+    world.deploy.run(world.app)
+    assert overrides(world.calls[-1]) == []
+
+
+def test_a_template_that_asks_is_told_whose_it_is(world: World) -> None:
+    world.app.write_text(f"Parameters:\n  JobsStackName: {{Type: String}}\n{APP}")
+    world.app.with_name("samconfig.toml").write_text(
+        '[default.deploy.parameters]\nparameter_overrides = "Size=small Colour=red"\n'
+    )
+    world.outputs()
+    world.deploy.run(world.app)
+    _, app, _ = world.calls
+    assert overrides(app) == ["JobsStackName=ours", "Size=small", "Colour=red"]
+    assert str(world.app.with_name("samconfig.toml")) in app
+
+
+def test_ours_is_not_deployed_when_the_organisations_fails(world: World) -> None:
+    (world.folder / "code").write_text("3")
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        world.deploy.run(world.app)
+    assert failed.value.returncode == 3
+    assert [call[0] for call in world.calls] == ["build", "deploy"]
+
+
+def test_the_parameters_of_a_template_are_read_whatever_functions_it_has() -> None:
+    found = parameters(ROOT / "template.yaml")
+    assert {"WorkerPolicyArn", "JobRunner", "TextingCampaign", "Architecture"} <= found
