@@ -1,1 +1,122 @@
-"""What others install: the `jobs` command. It knows the HTTP API, not the code behind it."""
+"""What others install: a client of the HTTP API, and the `jobs` command.
+
+    from job_runners import Client
+
+    client = Client(stack="prod")
+    job = client.wait(client.dispatch("sync_list", {"list": 7}))
+    print(job.get_result())
+
+Both know the HTTP API, not the code behind it. The client needs nothing but Python.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from job_runners.client import Client
+    from job_runners.credentials import Credentials
+    from job_runners.errors import (
+        AccessDenied,
+        ApiBusy,
+        ApiError,
+        ConfigurationError,
+        Conflict,
+        IdempotencyConflict,
+        InsecureAddress,
+        InvalidRequest,
+        JobNotFound,
+        JobRunnersError,
+        NoAnswer,
+        NoCredentials,
+        OutcomeUnknown,
+        StackNotFound,
+        UnexpectedAnswer,
+        UploadRefused,
+        WrongState,
+    )
+    from job_runners.models import (
+        Child,
+        Job,
+        JobCancelled,
+        JobError,
+        JobFailed,
+        JobTypes,
+        JobUnfinished,
+        Pause,
+    )
+
+__version__ = "0.1.0"
+
+# Where each public name is. Loaded when first asked for, so that the command's help, which needs
+# none of them, does not wait for HTTP and TLS.
+_HOMES = {
+    "client": ("Client",),
+    "credentials": ("Credentials",),
+    "errors": (
+        "AccessDenied",
+        "ApiBusy",
+        "ApiError",
+        "ConfigurationError",
+        "Conflict",
+        "IdempotencyConflict",
+        "InsecureAddress",
+        "InvalidRequest",
+        "JobNotFound",
+        "JobRunnersError",
+        "NoAnswer",
+        "NoCredentials",
+        "OutcomeUnknown",
+        "StackNotFound",
+        "UnexpectedAnswer",
+        "UploadRefused",
+        "WrongState",
+    ),
+    "models": (
+        "Child",
+        "Job",
+        "JobCancelled",
+        "JobError",
+        "JobFailed",
+        "JobTypes",
+        "JobUnfinished",
+        "Pause",
+    ),
+}
+
+__all__ = [
+    "AccessDenied",
+    "ApiBusy",
+    "ApiError",
+    "Child",
+    "Client",
+    "ConfigurationError",
+    "Conflict",
+    "Credentials",
+    "IdempotencyConflict",
+    "InsecureAddress",
+    "InvalidRequest",
+    "Job",
+    "JobCancelled",
+    "JobError",
+    "JobFailed",
+    "JobNotFound",
+    "JobRunnersError",
+    "JobTypes",
+    "JobUnfinished",
+    "NoAnswer",
+    "NoCredentials",
+    "OutcomeUnknown",
+    "Pause",
+    "StackNotFound",
+    "UnexpectedAnswer",
+    "UploadRefused",
+    "WrongState",
+]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

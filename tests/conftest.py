@@ -13,6 +13,7 @@ from testing.aws import ENVIRONMENT, create_bucket, create_tables, forget
 
 pytest_plugins = [
     "api_worker",
+    "bad_server",
     "bench",
     "outage",
     "fake_account",

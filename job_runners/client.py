@@ -1,0 +1,420 @@
+"""The client: dispatch jobs from your own program, follow them, and have their results.
+
+Threads share one client. A call that fails in passing is made again where that is safe.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Any, Self
+from urllib.parse import quote, urlencode
+
+from job_runners import uploads
+from job_runners.addresses import checked, region_for
+from job_runners.calls import Calls
+from job_runners.connections import Answer
+from job_runners.credentials import Credentials, FoundCredentials
+from job_runners.errors import (
+    ApiBusy,
+    ApiError,
+    ConfigurationError,
+    JobNotFound,
+    NoAnswer,
+)
+from job_runners.http_api import HttpApi
+from job_runners.models import Child, Job, JobTypes, JobUnfinished, Pause
+from job_runners.refusals import refusal, retry_after
+from job_runners.repeating import new_key
+from job_runners.signing import Access, Bearer, Signer
+from job_runners.stack_outputs import Outputs, find_outputs
+
+_PAGE = 100
+_PATIENCE = 300.0  # seconds without any answer until `wait` gives up
+_PAUSE = 5.0  # seconds between its tries meanwhile
+_UNSENT_TASK = frozenset({"not-sent", "unavailable"})  # both are said before anything leaves
+
+
+class Client:
+    """The API of one stack.
+
+    Give `stack`, the name of a deployed one, which is found in CloudFormation at the first call;
+    or `url`, the API's address. With neither, JOB_RUNNERS_URL or JOB_RUNNERS_STACK says it, and
+    JOB_RUNNERS_TOKEN the token.
+
+    Calls are signed with AWS credentials: those of the environment, of the container or, with
+    botocore installed, of the profile; or `credentials`, a value or a function that returns them.
+    With `token`, a text or a function that returns one, calls show that instead. Neither is sent in
+    the clear over a network, nor after a redirect.
+
+    `organization_id` is on whose behalf, unless a call says otherwise; without it the token's own,
+    or `default`. `timeout` is in seconds, for one answer; a call has up to `max_attempts` tries.
+
+    Every method raises a JobRunnersError, or ValueError for an argument that can't be meant.
+    """
+
+    def __init__(
+        self,
+        *,
+        stack: str | None = None,
+        url: str | None = None,
+        token: str | Callable[[], str] | None = None,
+        organization_id: str | None = None,
+        region: str | None = None,
+        credentials: Credentials | Callable[[], Credentials] | None = None,
+        bucket: str | None = None,
+        timeout: float = 35,
+        max_attempts: int = 5,
+    ) -> None:
+        if stack is None and url is None:
+            url = os.environ.get("JOB_RUNNERS_URL") or None
+            stack = None if url else os.environ.get("JOB_RUNNERS_STACK") or None
+            token = token or os.environ.get("JOB_RUNNERS_TOKEN") or None
+        if (stack is None) == (url is None):
+            raise ConfigurationError(
+                "Which API? Give a stack or a url, and not both.",
+                'Client(stack="prod"), Client(url="https://..."), or set JOB_RUNNERS_URL.',
+            )
+        self._stack = stack
+        self._url = checked(url) if url else None
+        self._token = token
+        self._region = region
+        self._bucket = bucket
+        self._timeout = timeout
+        self._max_attempts = max(1, max_attempts)
+        if isinstance(credentials, Credentials):
+            self._credentials: Callable[[], Credentials] = lambda: credentials
+        else:
+            self._credentials = credentials or FoundCredentials()
+        self._organization = organization_id or (None if token else "default")
+        self._lock = Lock()
+        self._outputs: Outputs | None = None
+        self._calls: Calls | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are idle. The client can still be used."""
+        if self._calls is not None:
+            self._calls.api.close()
+
+    @property
+    def url(self) -> str:
+        """The API's address. Raises StackNotFound, and what a call to CloudFormation may."""
+        return self._url or self._found().api_url
+
+    # --- dispatch ---------------------------------------------------------------------------------
+
+    def dispatch(
+        self,
+        job_type: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        organization_id: str | None = None,
+        campaign_id: str | None = None,
+        queue_name: str | None = None,
+        run_at: datetime | str | None = None,
+        delay: float | timedelta | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Have a job saved and sent; return it.
+
+        The same dispatch with the same `idempotency_key` is one job, for as long as that is kept:
+        pass a key that names what the job is for, and your program can be run again. Without one
+        the client makes one, so that it can repeat the call itself. `run_at` has a zone; `delay` is
+        in seconds. An error carries the key that was used, as `idempotency_key`.
+        """
+        key = idempotency_key or new_key()
+        body = {
+            "job_type": job_type,
+            "payload": dict(payload or {}),
+            "organization_id": organization_id or self._organization,
+            "campaign_id": campaign_id,
+            "queue_name": queue_name,
+            "run_at": _moment(run_at),
+            "delay": delay.total_seconds() if isinstance(delay, timedelta) else delay,
+        }
+        given = {name: value for name, value in body.items() if value is not None}
+        job = self._with_key("/jobs", given, key)
+        # With a key of the client's own, only its own repetition can have been there before.
+        return job if idempotency_key else _unreplayed(job)
+
+    def rerun(self, job_id: str, *, idempotency_key: str | None = None) -> Job:
+        """Dispatch a new job like one that has ended; return the new one."""
+        return self._with_key(f"{_path(job_id)}/rerun", None, idempotency_key or new_key())
+
+    def dispatch_task(self, task_name: str, payload: Mapping[str, Any] | None = None) -> None:
+        """Have a task sent: small, done once or not at all, and not tracked.
+
+        It is repeated only if it certainly was not sent. Raises OutcomeUnknown where nobody knows:
+        sent again, it may run twice.
+        """
+        body = {"task_name": task_name, "payload": dict(payload or {})}
+        self._api.call_once("POST", "/tasks", body, not_done=_UNSENT_TASK)
+
+    def upload(
+        self,
+        source: "str | os.PathLike[str] | bytes",
+        name: str | None = None,
+        *,
+        organization_id: str | None = None,
+    ) -> str:
+        """Put a file, or bytes, where the organisation's jobs may read it; return its key for a
+        payload. A file of this name that is there already is replaced.
+
+        It goes to the stack's bucket, signed with AWS credentials, which need s3:PutObject; with
+        `Client(url=)` say which `bucket`. Raises UploadRefused.
+        """
+        organization = organization_id or self._organization
+        if organization is None:
+            raise ValueError("whose file is it? A token says it to the API alone: organization_id=")
+        key = uploads.key_for(source, name, organization)
+        if self._bucket is None and self._stack is None:
+            raise ConfigurationError(
+                "Which bucket? An API's address does not say it.",
+                "Client(url=..., bucket=...): the stack's output BucketName.",
+            )
+        bucket = self._bucket or self._found().bucket_name
+        region = self._region or region_for(self._url)
+        uploads.Uploads(bucket, region, self._credentials, self._timeout).put(source, key)
+        return key
+
+    # --- read -------------------------------------------------------------------------------------
+
+    def get(self, job_id: str) -> Job:
+        """Return a job with everything: payload, result, errors. Raises JobNotFound."""
+        return self._job(self._api.read(_path(job_id)))
+
+    def find(self, *, idempotency_key: str, organization_id: str | None = None) -> Job | None:
+        """Return the job that was dispatched under a key; None if there is none, or none any more.
+
+        It is without payload and result, as in a list.
+        """
+        whose = organization_id or self._organization
+        asked = {"organization_id": whose, "idempotency_key": idempotency_key}
+        return next(self._pages("/jobs", "jobs", asked, Job.of), None)
+
+    def list(
+        self,
+        *,
+        status: str | None = None,
+        job_type: str | None = None,
+        queue_name: str | None = None,
+        search: str | None = None,
+        organization_id: str | None = None,
+        page_size: int = _PAGE,
+    ) -> Iterator[Job]:
+        """Yield the organisation's jobs, newest first, as you ask for them: a page at a time.
+
+        They are without payload and result. `search` is how an id, a message or an error begins.
+        """
+        asked = {
+            "organization_id": organization_id or self._organization,
+            "status": status,
+            "job_type": job_type,
+            "queue_name": queue_name,
+            "search": search,
+            "limit": page_size,
+        }
+        return self._pages("/jobs", "jobs", asked, Job.of)
+
+    def children(self, job_id: str, *, page_size: int = _PAGE) -> Iterator[Child]:
+        """Yield the jobs that a job has dispatched, in the order of their keys."""
+        asked = {"limit": page_size}
+        return self._pages(f"{_path(job_id)}/children", "children", asked, Child.of)
+
+    def job_types(self) -> JobTypes:
+        """Return what this stack can do, and with which payloads."""
+        return JobTypes.of(self._object(self._api.read("/job-types")))
+
+    def wait(
+        self,
+        job: Job | str,
+        timeout: float | None = None,
+        *,
+        on_progress: Callable[[Job], object] | None = None,
+    ) -> Job:
+        """Wait until a job has ended, however it ended; return it with everything.
+
+        Asks as often as the API suggests. `on_progress` is called with the job at the first look,
+        and whenever its status, progress or message has changed. Raises JobUnfinished after
+        `timeout` seconds: the job goes on. An API out of reach is asked again for five minutes.
+        """
+        job_id = job if isinstance(job, str) else job.id
+        until = None if timeout is None else time.monotonic() + timeout
+        last: tuple[object, ...] = ()
+        while True:
+            seen = self._look(job_id, until)
+            news = (seen.status, seen.progress, seen.result_message)
+            if on_progress is not None and news != last:
+                last = news
+                on_progress(seen)
+            if seen.finished:
+                return seen
+            pause = seen.retry_after or 1.0
+            if until is not None:
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise JobUnfinished(seen, timeout)
+                pause = min(pause, left)  # one last look when the time is over
+            time.sleep(pause)
+
+    # --- change -----------------------------------------------------------------------------------
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel a job, or ask a running one to stop: then `cancel_requested` is True.
+
+        Raises WrongState for one that has ended.
+        """
+        return self._job(self._api.call("POST", f"{_path(job_id)}/cancel"))
+
+    def retry(self, job_id: str, payload: Mapping[str, Any] | None = None) -> Job:
+        """Have a failed or cancelled job done again from where it was; with another `payload`, from
+        the start. Raises WrongState.
+
+        It is repeated only if it certainly was not done. Raises OutcomeUnknown where nobody knows:
+        look at the job.
+        """
+        body = None if payload is None else {"payload": dict(payload)}
+        return self._job(self._api.call_once("POST", f"{_path(job_id)}/retry", body))
+
+    def delete(self, job_id: str) -> None:
+        """Forget a finished job, with its payload, result and files. Raises WrongState,
+        JobNotFound."""
+        try:
+            self._api.call("DELETE", _path(job_id))
+        except JobNotFound as gone:
+            if not gone.repeated:  # else it was this call that deleted it
+                raise
+
+    def paused(self) -> tuple[Pause, ...]:
+        """Return which job types and queues are paused."""
+        listed = self._object(self._api.read("/paused"))["paused"]
+        return tuple(Pause.of(each) for each in listed)
+
+    def pause(self, kind: str, name: str) -> Pause:
+        """Hold back a `job_type` or a `queue`, of every organisation."""
+        answer = self._api.call("PUT", f"/paused/{_part(kind)}/{_part(name)}")
+        return Pause.of(self._object(answer))
+
+    def resume(self, kind: str, name: str) -> None:
+        """Let a `job_type` or a `queue` go on."""
+        self._api.call("DELETE", f"/paused/{_part(kind)}/{_part(name)}")
+
+    # --- within -----------------------------------------------------------------------------------
+
+    @property
+    def _api(self) -> Calls:
+        if self._calls is None:
+            url = self.url
+            api = HttpApi(checked(url), self._access(url), self._timeout)
+            with self._lock:
+                self._calls = self._calls or Calls(api, self._max_attempts)
+        return self._calls
+
+    def _access(self, url: str) -> Access:
+        if self._token:
+            return Bearer(self._token)
+        return Signer(self._credentials, self._region or region_for(url))
+
+    def _found(self) -> Outputs:
+        """Return what CloudFormation knows of the stack, asked once."""
+        with self._lock:
+            if self._outputs is None:
+                region = self._region or region_for()
+                name = self._stack or ""
+                self._outputs = find_outputs(name, region, self._credentials(), self._timeout)
+            return self._outputs
+
+    def _with_key(self, path: str, body: Mapping[str, Any] | None, key: str) -> Job:
+        headers = {"Idempotency-Key": _in_header(key)}
+        if not key.isascii():
+            if body is None:
+                raise ValueError("the idempotency key of a rerun is ASCII")
+            body, headers = {**body, "idempotency_key": key}, {}
+        try:
+            return self._job(self._api.call("POST", path, body, headers=headers))
+        except (ApiError, NoAnswer) as error:
+            error.idempotency_key = key
+            raise
+
+    def _pages(
+        self, path: str, name: str, asked: Mapping[str, Any], read: Callable[[Any], Any]
+    ) -> Iterator[Any]:
+        cursor = None
+        while True:
+            known = {key: value for key, value in {**asked, "cursor": cursor}.items() if value}
+            # %20 and not +, which the signature would not be about.
+            page = self._object(self._api.read(f"{path}?{urlencode(known, quote_via=quote)}"))
+            for each in page[name]:
+                yield read(each)
+            cursor = page.get("cursor")
+            if cursor is None:
+                return
+
+    def _look(self, job_id: str, until: float | None) -> Job:
+        """Return a job, through a network that comes and goes."""
+        give_up = time.monotonic() + _PATIENCE
+        give_up = give_up if until is None else min(give_up, until)
+        while True:
+            try:
+                return self.get(job_id)
+            except (NoAnswer, ApiBusy):
+                if time.monotonic() + _PAUSE > give_up:
+                    raise
+            time.sleep(_PAUSE)
+
+    def _job(self, answer: Answer) -> Job:
+        replayed = answer.headers.get("Idempotent-Replayed") == "true"
+        value = self._object(answer)
+        try:
+            return Job.of(value, retry_after=retry_after(answer), replayed=replayed)
+        except (KeyError, TypeError, ValueError):
+            raise self._unexpected(answer) from None
+
+    def _object(self, answer: Answer) -> dict[str, Any]:
+        value = answer.json if answer.data else None
+        if not isinstance(value, dict):
+            raise self._unexpected(answer)
+        return value
+
+    def _unexpected(self, answer: Answer) -> ApiError:
+        return refusal(self.url, answer, with_token=self._api.api.access.uses_token)
+
+
+def _unreplayed(job: Job) -> Job:
+    from dataclasses import replace
+
+    return replace(job, replayed=False) if job.replayed else job
+
+
+def _path(job_id: str) -> str:
+    return f"/jobs/{_part(job_id)}"
+
+
+def _part(name: str) -> str:
+    """Return a name as a part of a path; raises ValueError for one that would lead elsewhere."""
+    if name in ("", ".", ".."):
+        raise ValueError(f"{name!r} names nothing")
+    return quote(name, safe="")
+
+
+def _moment(value: datetime | str | None) -> str | None:
+    if not isinstance(value, datetime):
+        return value
+    if value.tzinfo is None:
+        raise ValueError("run_at has no zone: datetime.now(UTC) + ..., or .astimezone()")
+    return value.isoformat()
+
+
+def _in_header(key: str) -> str:
+    """Return a key as a header has it: in quotes (RFC 9651) if it would not arrive as it is."""
+    if key == key.strip() and not key.startswith('"'):
+        return key
+    escaped = key.replace("\\", r"\\").replace('"', r"\"")
+    return f'"{escaped}"'

@@ -1,0 +1,180 @@
+"""AWS credentials: from the environment, from a container's endpoint, or as botocore finds them.
+
+The first two need nothing but Python, and are what Lambda, ECS and EKS give. Profiles, SSO and
+instance roles are botocore's work: it is asked only where the environment holds nothing.
+"""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from job_runners.errors import NoCredentials
+
+_SOON = 600.0  # seconds before credentials expire: renewed, if that works
+_SECONDS = 5.0  # for an answer of the container's endpoint, which is on this machine
+_TRIES = 3
+_PAUSE = 0.1  # seconds between them
+_HINT = (
+    "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass credentials= or token=. "
+    "For profiles, SSO and instance roles: pip install 'job-runners[aws]'."
+)
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who signs. `session_token` is there for temporary ones."""
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+
+class FoundCredentials:
+    """Finds credentials, as every AWS tool does, and renews them before they expire.
+
+    Call it for those of this moment. Threads share one. Raises NoCredentials.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._source: Callable[[], Credentials] | None = None
+
+    def __call__(self) -> Credentials:
+        """Return the credentials of this moment."""
+        # Read each time: a program may be given new ones, and it costs nothing.
+        found = _from_environment()
+        if found is not None:
+            return found
+        with self._lock:
+            if self._source is None:
+                self._source = _source(os.environ)
+            return self._source()
+
+    def forget(self) -> None:
+        """Look again at the next call: these were refused."""
+        with self._lock:
+            self._source = None
+
+
+def _from_environment() -> Credentials | None:
+    key, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
+    if not key or not secret:
+        return None
+    return Credentials(key, secret, os.environ.get("AWS_SESSION_TOKEN") or None)
+
+
+def _source(environment: Mapping[str, str]) -> Callable[[], Credentials]:
+    """Return what gives credentials here; raises NoCredentials."""
+    # What botocore would look at before a container's endpoint is left to botocore.
+    first = ("AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
+    url = _container_url(environment)
+    if url is not None and not any(environment.get(name) for name in first):
+        return _Container(url)
+    try:
+        from botocore.session import Session
+    except ImportError:
+        raise NoCredentials("There are no AWS credentials in the environment.", _HINT) from None
+    return _of_botocore(Session())
+
+
+def _of_botocore(session: Any) -> Callable[[], Credentials]:
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        held = session.get_credentials()
+    except BotoCoreError as error:
+        raise NoCredentials(f"The AWS credentials can't be used: {error}.", _HINT) from error
+    if held is None:
+        raise NoCredentials("There are no AWS credentials here.", _HINT)
+
+    def frozen() -> Credentials:
+        try:
+            now = held.get_frozen_credentials()  # which renews those that expire
+        except BotoCoreError as error:
+            renew = "Renew them: aws sso login, or a new session."
+            raise NoCredentials(f"The AWS credentials can't be used: {error}.", renew) from error
+        return Credentials(now.access_key, now.secret_key, now.token)
+
+    return frozen
+
+
+def _container_url(environment: Mapping[str, str]) -> str | None:
+    relative = environment.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+    if relative:
+        return f"http://169.254.170.2{relative}"
+    return environment.get("AWS_CONTAINER_CREDENTIALS_FULL_URI") or None
+
+
+class _Container:
+    """Asks the endpoint of ECS, EKS or Lambda, and keeps the answer until it is about to expire."""
+
+    def __init__(self, url: str) -> None:
+        from job_runners.addresses import is_private, is_this_machines
+
+        if not (is_private(url) or is_this_machines(url)):
+            hint = (
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI must be https, or an address of this machine."
+            )
+            raise NoCredentials(f"Credentials are not asked for at {url}.", hint)
+        self._url = url
+        self._held: Credentials | None = None
+        self._expires = 0.0  # seconds since 1970
+
+    def __call__(self) -> Credentials:
+        left = self._expires - time.time()
+        if self._held is not None and left > _SOON:
+            return self._held
+        try:
+            answer = self._ask()
+            self._held = Credentials(
+                answer["AccessKeyId"], answer["SecretAccessKey"], answer.get("Token")
+            )
+            self._expires = _seconds(answer["Expiration"])
+        except (OSError, ValueError, KeyError) as error:
+            if self._held is None or left <= 0:
+                raise NoCredentials(
+                    f"The container's endpoint for credentials, {self._url}, gave none: {error!r}.",
+                    "Does the task or the pod have a role?",
+                ) from error
+        return self._held
+
+    def _ask(self) -> dict[str, Any]:
+        from job_runners.connections import Connections
+        from job_runners.errors import NoAnswer
+
+        headers = {"Accept": "application/json"}
+        token = _container_token()
+        if token:
+            headers["Authorization"] = token
+        problem = ""
+        with Connections(self._url, _SECONDS, use_proxy=False) as connections:
+            for _ in range(_TRIES):
+                try:
+                    answer = connections.send("GET", self._url, None, headers)
+                except NoAnswer as error:
+                    problem = error.problem
+                else:
+                    if answer.status == 200:
+                        found: dict[str, Any] = json.loads(answer.text)
+                        return found
+                    problem = f"it answered {answer.status}"
+                time.sleep(_PAUSE)
+        raise OSError(problem)
+
+
+def _container_token() -> str | None:
+    path = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+    if path:  # written anew while the process runs
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is dear to import
+            return file.read().strip()
+    return os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN")
+
+
+def _seconds(iso: str) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(iso).timestamp()

@@ -1,0 +1,231 @@
+"""What the API tells, as values.
+
+A field that this version does not know is in `raw` alone; one that an older API lacks is None.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+from job_runners.errors import JobRunnersError
+
+FINISHED = frozenset({"succeeded", "failed", "cancelled"})
+
+
+@dataclass(frozen=True)
+class JobError:
+    """Why an attempt failed.
+
+    `kind` is the name of the error's class. `traceback` is there only in a whole job, and only for
+    those who may see it. `attempt` and `at` are of an earlier error.
+    """
+
+    kind: str | None
+    message: str | None
+    traceback: str | None = None
+    attempt: int | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A job as it was when the API was asked.
+
+    `status` is `scheduled`, `waiting`, `queued`, `running`, `retryable`, `succeeded`, `failed` or
+    `cancelled`; `progress` is in percent. `payload`, `result`, `earlier_errors`, `notes` and
+    `logs_url` are those of a whole job, as `get` and `wait` return it. `raw` is what the API sent.
+    `retry_after` is how many seconds to wait until it is worth asking again. `replayed` tells, of a
+    dispatch, that its job was there already under the same idempotency key.
+    """
+
+    id: str
+    job_type: str
+    status: str
+    progress: float = 0
+    result_message: str | None = None
+    error: JobError | None = None
+    result: Any = None
+    payload: Any = None
+    cancel_requested: bool = False
+    organization_id: str | None = None
+    campaign_id: str | None = None
+    queue_name: str | None = None
+    attempt: int | None = None
+    max_attempts: int | None = None
+    legs: int | None = None
+    created_at: datetime | None = None
+    queued_at: datetime | None = None
+    run_at: datetime | None = None
+    waiting_since: datetime | None = None
+    attempt_started_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    updated_at: datetime | None = None
+    expires_at: datetime | None = None
+    request_id: str | None = None
+    created_by: str | None = None
+    requeued_by: str | None = None
+    cancelled_by: str | None = None
+    parent_id: str | None = None
+    earlier_errors: tuple[JobError, ...] = ()
+    notes: tuple[str, ...] = ()
+    logs_url: str | None = None
+    replayed: bool = False
+    retry_after: float | None = field(default=None, compare=False)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has ended, one way or another."""
+        return self.status in FINISHED or self.finished_at is not None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it has done what it was to do."""
+        return self.status == "succeeded"
+
+    def get_result(self) -> Any:
+        """Return the result of a whole job. Raises JobFailed, JobCancelled, or JobUnfinished."""
+        if self.succeeded:
+            return self.result
+        if self.status == "cancelled":
+            raise JobCancelled(self)
+        if self.finished:
+            raise JobFailed(self)
+        raise JobUnfinished(self)
+
+    @classmethod
+    def of(
+        cls, value: Mapping[str, Any], *, retry_after: float | None = None, replayed: bool = False
+    ) -> Self:
+        """Return a job from the API's JSON. Raises KeyError if it is none."""
+        fields: dict[str, Any] = {name: _time(value.get(name)) for name in _TIMES}
+        fields |= {name: value[name] for name in _PLAIN if value.get(name) is not None}
+        return cls(
+            **fields,
+            error=_error(value.get("error")),
+            earlier_errors=tuple(filter(None, map(_error, value.get("earlier_errors") or ()))),
+            notes=tuple(value.get("notes") or ()),
+            retry_after=retry_after,
+            replayed=replayed,
+            raw=value,
+            **{name: value[name] for name in ("id", "job_type", "status")},
+        )
+
+
+_TIMES = (
+    "created_at",
+    "queued_at",
+    "run_at",
+    "waiting_since",
+    "attempt_started_at",
+    "started_at",
+    "finished_at",
+    "updated_at",
+    "expires_at",
+)
+_PLAIN = tuple(
+    name
+    for name in Job.__dataclass_fields__
+    if name not in _TIMES
+    and name
+    not in (
+        *("id", "job_type", "status", "error", "earlier_errors", "notes"),
+        *("retry_after", "replayed", "raw"),
+    )
+)
+
+
+class JobFailed(JobRunnersError):
+    """A job has failed for good. `job` is that job."""
+
+    def __init__(self, job: Job) -> None:
+        error = job.error
+        why = f"{error.kind}: {error.message}" if error else "it gave no reason"
+        super().__init__(f"The job {job.id} ({job.job_type}) has failed: {why}.")
+        self.job = job
+
+
+class JobCancelled(JobRunnersError):
+    """A job was cancelled. `job` is that job."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(f"The job {job.id} ({job.job_type}) was cancelled.")
+        self.job = job
+
+
+class JobUnfinished(JobRunnersError, TimeoutError):
+    """A job has not ended yet. `job` is that job as it was last seen; it goes on."""
+
+    def __init__(self, job: Job, seconds: float | None = None) -> None:
+        after = "" if seconds is None else f" after {seconds:g} s"
+        super().__init__(
+            f"The job {job.id} ({job.job_type}) is {job.status}{after}.",
+            "It goes on: wait for it again.",
+        )
+        self.job = job
+
+
+@dataclass(frozen=True)
+class Child:
+    """A job that another one has dispatched, under a key; `job` is None once it is gone."""
+
+    key: str
+    id: str
+    job: Job | None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Self:
+        """Return a child from the API's JSON."""
+        job = value.get("job")
+        return cls(value["key"], value["id"], Job.of(job) if job else None, value)
+
+
+@dataclass(frozen=True)
+class Pause:
+    """What is paused: a `job_type` or a `queue` of this name."""
+
+    kind: str
+    name: str
+    paused_at: datetime | None = None
+    paused_by: str | None = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Self:
+        """Return a pause from the API's JSON."""
+        at = _time(value.get("paused_at"))
+        return cls(value["kind"], value["name"], at, value.get("paused_by"), value)
+
+
+@dataclass(frozen=True)
+class JobTypes:
+    """What can be dispatched: for each its `name`, `description` and `payload_schema`, and of a job
+    its `queue_name` and `retry`, as the API says them."""
+
+    jobs: tuple[Mapping[str, Any], ...]
+    tasks: tuple[Mapping[str, Any], ...]
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Self:
+        """Return the types from the API's JSON."""
+        return cls(tuple(value["jobs"]), tuple(value["tasks"]), value)
+
+
+def _error(value: Mapping[str, Any] | None) -> JobError | None:
+    if not value:
+        return None
+    return JobError(
+        value.get("kind"),
+        value.get("message"),
+        value.get("traceback"),
+        value.get("attempt"),
+        _time(value.get("at")),
+    )
+
+
+def _time(iso: str | None) -> datetime | None:
+    return None if iso is None else datetime.fromisoformat(iso)

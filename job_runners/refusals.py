@@ -1,0 +1,114 @@
+"""What the API's refusals mean: an answer becomes the error that says what to do."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from job_runners.connections import Answer
+from job_runners.errors import (
+    AccessDenied,
+    ApiBusy,
+    ApiError,
+    Conflict,
+    IdempotencyConflict,
+    InvalidRequest,
+    JobNotFound,
+    UnexpectedAnswer,
+    WrongState,
+)
+
+BUSY = frozenset({429, 500, 502, 503, 504})
+
+_BY_SLUG: dict[str, type[ApiError]] = {
+    "idempotency-conflict": IdempotencyConflict,
+    "wrong-state": WrongState,
+    "job-not-found": JobNotFound,
+}
+_HINTS = {
+    "idempotency-conflict": "Use a new key for a new request.",
+    "unknown-job-type": "What there is: Client.job_types(), or `jobs types`.",
+    "unknown-task": "What there is: Client.job_types(), or `jobs types`.",
+    "moved-meanwhile": "Look at it again.",
+}
+_DENIED = {
+    (401, True): "The token may have expired, or be of another issuer or audience.",
+    (401, False): "This API takes tokens, and no signatures: pass token=.",
+    (403, True): "This API may take signed calls, and no tokens; or the token's role is too low.",
+    (403, False): "The credentials need execute-api:Invoke on the API, in the API's own region.",
+}
+_SHOWN = 200  # characters of a body that is not ours
+
+
+def problem_of(answer: Answer) -> dict[str, Any]:
+    """Return the JSON object of an answer; an empty one if it is none."""
+    try:
+        body = answer.json
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def retry_after(answer: Answer) -> float | None:
+    """Return how many seconds the API asks to wait, if it does: as a number or as a time."""
+    value = answer.headers.get("Retry-After")
+    if not value:
+        return None
+    if value.isascii() and value.isdecimal():
+        return float(value)
+    import time
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def refusal(url: str, answer: Answer, *, with_token: bool) -> ApiError:
+    """Return the error of an answer that is not what was asked for."""
+    body, status, wait = problem_of(answer), answer.status, retry_after(answer)
+    slug = str(body.get("type", "")).removeprefix("urn:job-runners:")
+    text = summary(body) or f"{url} answered {status}: {_excerpt(answer, body)}."
+    if status < 400:
+        where = answer.headers.get("Location")
+        text = f"{url} answered with a redirect to {where}." if where else text
+        hint = "Is this the address of a Job Runners API? Credentials follow no redirect."
+        return UnexpectedAnswer(text, hint, status=status, body=body, location=where)
+    kind, hint = _kind(status, slug, body), _HINTS.get(slug, "")
+    if kind is AccessDenied and "status" not in body:  # the gateway's own; the API's says why
+        hint = _DENIED[(status, with_token)]
+    elif kind is ApiBusy:
+        hint = f"Try again in {wait:g} s." if wait else "Try again in a moment."
+    return kind(text, hint, status=status, body=body, retry_after=wait)
+
+
+def _kind(status: int, slug: str, body: Mapping[str, Any]) -> type[ApiError]:
+    if slug in _BY_SLUG:
+        return _BY_SLUG[slug]
+    if status in (401, 403):
+        return AccessDenied
+    if status in BUSY:
+        return ApiBusy
+    if "detail" not in body:
+        return UnexpectedAnswer
+    return Conflict if status == 409 else InvalidRequest
+
+
+def summary(body: Mapping[str, Any]) -> str:
+    """Return what our API says is wrong, as sentences; empty if it was not our API."""
+    fields = [f"{each['field']}: {each['why']}" for each in wrong_fields(body)]
+    if fields:
+        return f"{body.get('title', 'Refused')}: {'; '.join(fields)}."
+    detail = str(body.get("detail") or "")
+    return detail and detail[0].upper() + detail[1:] + ("" if detail[-1] in ".?!" else ".")
+
+
+def wrong_fields(body: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the wrong fields of a request, as our API lists them."""
+    listed = body.get("errors")
+    entries = listed if isinstance(listed, list) else []
+    return [each for each in entries if isinstance(each, dict) and {"field", "why"} <= each.keys()]
+
+
+def _excerpt(answer: Answer, body: Mapping[str, Any]) -> str:
+    text = str(body.get("message") or answer.text[:_SHOWN] or "nothing")
+    return "".join(each if each.isprintable() else " " for each in text).strip().rstrip(".")

@@ -1,0 +1,122 @@
+"""Finds a deployed stack by its name: one signed call to CloudFormation, without its SDK."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn
+from urllib.parse import quote, urlencode
+
+from job_runners.addresses import endpoint
+from job_runners.connections import Answer, Connections
+from job_runners.credentials import Credentials
+from job_runners.errors import AccessDenied, ApiBusy, NoAnswer, StackNotFound
+from job_runners.repeating import pause
+from job_runners.signing import sha256, sign
+
+_TRIES = 4
+_THROTTLED = ("Throttling", "RequestLimitExceeded")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a client needs of a stack."""
+
+    api_url: str
+    bucket_name: str
+
+
+def find_outputs(name: str, region: str, credentials: Credentials, timeout: float) -> Outputs:
+    """Return where a stack's API is, and its bucket.
+
+    Raises StackNotFound, AccessDenied, ApiBusy, NoAnswer.
+    """
+    url, is_local = endpoint("cloudformation", region)
+    answer = _describe(name, url, region, credentials, timeout)
+    if answer.status != 200:
+        _refuse(name, region, answer)
+    outputs = _outputs(answer.text)
+    try:
+        return Outputs(api_address(outputs, url if is_local else ""), outputs["BucketName"])
+    except KeyError as missing:
+        raise StackNotFound(
+            f"The stack {name} in {region} has no output {missing}.",
+            "Is it one of Job Runners, deployed to its end, and not of an older version?",
+        ) from None
+
+
+def api_address(outputs: Mapping[str, str], endpoint_url: str) -> str:
+    """Return where a stack's API is; `endpoint_url` is that of a local AWS, if it is on one: the
+    output ApiUrl names a host that only AWS serves. Raises KeyError."""
+    if endpoint_url:
+        return f"{endpoint_url}/_aws/execute-api/{outputs['ApiId']}/$default"
+    return outputs["ApiUrl"]
+
+
+def _describe(name: str, url: str, region: str, credentials: Credentials, timeout: float) -> Answer:
+    asked = {"Action": "DescribeStacks", "StackName": name, "Version": "2010-05-15"}
+    data = urlencode(asked, quote_via=quote).encode()
+    plain = {"Content-Type": "application/x-www-form-urlencoded"}
+    with Connections(url, timeout) as connections:
+        for tries in range(1, _TRIES + 1):
+            headers = sign(
+                "POST", f"{url}/", plain, sha256(data), credentials, region, "cloudformation"
+            )
+            try:
+                answer = connections.send("POST", f"{url}/", data, headers)
+            except NoAnswer:
+                if tries == _TRIES:
+                    raise
+            else:
+                if not _may_pass(answer):
+                    return answer
+            time.sleep(pause(tries, None))
+    return answer
+
+
+def _may_pass(answer: Answer) -> bool:
+    return answer.status >= 500 or (answer.status == 400 and error_of(answer)[0] in _THROTTLED)
+
+
+def _refuse(name: str, region: str, answer: Answer) -> NoReturn:
+    code, message = error_of(answer)
+    if "does not exist" in message:
+        raise StackNotFound(
+            f"There is no stack {name} in {region}, in the account of these credentials.",
+            "Is the name right, and the region (region=, AWS_REGION)?",
+        )
+    text = f"CloudFormation answered {answer.status} for the stack {name}: {message or code}."
+    if _may_pass(answer):
+        raise ApiBusy(text, "Try again in a moment.", status=answer.status)
+    hint = "The credentials need cloudformation:DescribeStacks; or pass url= instead of stack=."
+    raise AccessDenied(text, hint, status=answer.status)
+
+
+def _outputs(text: str) -> dict[str, str]:
+    from xml.etree import ElementTree as Xml
+
+    root = Xml.fromstring(text)  # noqa: S314 - CloudFormation's, over TLS
+    pairs = root.iterfind(".//{*}Outputs/{*}member")
+    return {
+        each.findtext("{*}OutputKey", ""): each.findtext("{*}OutputValue", "") for each in pairs
+    }
+
+
+def error_of(answer: Answer) -> tuple[str, str]:
+    """Return the code and the message of an XML error of AWS; empty if there are none."""
+    from xml.etree import ElementTree as Xml
+
+    try:
+        root = Xml.fromstring(answer.text)  # noqa: S314 - an AWS service's, over TLS
+    except Xml.ParseError:
+        return "", ""
+    found = [
+        each.text or ""
+        for name in ("Code", "Message")
+        for each in root.iter()
+        if _is(each.tag, name)
+    ]
+    return (found[0], found[1]) if len(found) == 2 else ("", "")
+
+
+def _is(tag: str, name: str) -> bool:
+    return tag.rpartition("}")[2] == name

@@ -1,0 +1,123 @@
+"""Puts a file where jobs read: into the stack's bucket, with one signed PUT.
+
+The HTTP API takes no files: a request of API Gateway has at most 10 MB, and S3 is made for them.
+"""
+
+import hashlib
+import io
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import BinaryIO
+from urllib.parse import quote
+
+from job_runners.addresses import endpoint
+from job_runners.connections import Answer, Connections
+from job_runners.credentials import Credentials
+from job_runners.errors import NoAnswer, UploadRefused
+from job_runners.repeating import pause
+from job_runners.signing import sign
+from job_runners.stack_outputs import error_of
+
+_TRIES = 4
+_LARGEST = 5 * 1024**3  # bytes that one PUT may have
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|(^|/)\.{0,2}(/|$)")
+_CHUNK = 1024 * 1024
+
+
+class Uploads:
+    """The bucket of a stack, for one caller. `timeout` is in seconds, without any progress."""
+
+    def __init__(
+        self, bucket: str, region: str, credentials: Callable[[], Credentials], timeout: float
+    ) -> None:
+        self._bucket = bucket
+        self._region = region
+        self._credentials = credentials
+        self._timeout = timeout
+
+    def put(self, source: "str | os.PathLike[str] | bytes", key: str) -> None:
+        """Put a file, or bytes, under a key; what is there already is replaced.
+
+        Raises UploadRefused, NoAnswer, and OSError for a file that can't be read.
+        """
+        if isinstance(source, bytes):
+            self._put(lambda: io.BytesIO(source), key)
+        else:
+            path = source
+            self._put(lambda: open(path, "rb"), key)  # noqa: PTH123,SIM115 - closed by who opens it
+
+    def _put(self, opened: Callable[[], BinaryIO], key: str) -> None:
+        digest, size = _measure(opened)
+        if size > _LARGEST:
+            raise UploadRefused(
+                f"The file has {size:,} bytes, and one PUT takes {_LARGEST:,}.",
+                "Upload it in parts: aws s3 cp.",
+                status=0,
+                code="EntityTooLarge",
+            )
+        url = self._url(key)
+        plain = {"Content-Length": str(size), "X-Amz-Content-SHA256": digest}
+        with Connections(url, self._timeout) as connections:
+            for tries in range(1, _TRIES + 1):
+                headers = sign("PUT", url, plain, digest, self._credentials(), self._region, "s3")
+                try:
+                    answer = connections.send("PUT", url, opened, headers)
+                except NoAnswer:
+                    if tries == _TRIES:
+                        raise
+                else:
+                    if answer.status == 200:
+                        return
+                    if answer.status < 500 or tries == _TRIES:
+                        raise _refused(self._bucket, key, answer)
+                time.sleep(pause(tries, None))
+
+    def _url(self, key: str) -> str:
+        named, is_local = endpoint("s3", self._region)
+        path = quote(key, safe="/~")
+        if is_local or "." in self._bucket:  # a certificate has no place for a further dot
+            return f"{named}/{self._bucket}/{path}"
+        return f"https://{self._bucket}.{named.removeprefix('https://')}/{path}"
+
+
+def key_for(source: "str | os.PathLike[str] | bytes", name: str | None, organization: str) -> str:
+    """Return the key of an upload: below its organisation's folder, where its jobs may read it.
+
+    Raises ValueError if it has no name, or one that is no path below that folder.
+    """
+    if name is None:
+        if isinstance(source, bytes):
+            raise ValueError("bytes have no name: pass name=")
+        name = os.path.basename(os.fspath(source))  # noqa: PTH119 - pathlib is dear to import
+    if _UNFIT.search(name):
+        raise ValueError(f"{name!r} can't name a file in the bucket: give a name like may/list.csv")
+    key = f"uploads/{organization}/{name}"
+    if len(key.encode()) > 1024:
+        raise ValueError("the name is too long: a key has at most 1024 bytes")
+    return key
+
+
+def _measure(opened: Callable[[], BinaryIO]) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    with opened() as file:
+        while part := file.read(_CHUNK):
+            digest.update(part)
+            size += len(part)
+    return digest.hexdigest(), size
+
+
+def _refused(bucket: str, key: str, answer: Answer) -> UploadRefused:
+    code, message = error_of(answer)
+    hint = {
+        403: f"The credentials need s3:PutObject on arn:aws:s3:::{bucket}/uploads/*.",
+        404: "Is the bucket's name right?",
+        301: "The bucket is in another region: pass region=.",
+    }.get(answer.status, "Try again in a moment." if answer.status >= 500 else "")
+    return UploadRefused(
+        f"S3 answered {answer.status} for {key}: {message or code or 'it gave no reason'}.",
+        hint,
+        status=answer.status,
+        code=code,
+    )
