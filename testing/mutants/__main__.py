@@ -39,6 +39,7 @@ def main() -> int:
     try:
         mutations = _mutations(options.only)
         accepted = _accepted(mutations, whole=not options.only)
+        files = options.tests or _test_files(lists["not_run"], lists["also"])
     except DoesNotApply as error:
         print(f"The lists do not fit the code: {error}", file=sys.stderr)
         return 1
@@ -49,7 +50,7 @@ def main() -> int:
     with Sandbox(ROOT, options.jobs) as sandbox:
         tests: dict[str, Executed] = {}
         if not options.histories_only:
-            tests = _baseline(sandbox, options.tests or _test_files(lists["not_run"]))
+            tests = _baseline(sandbox, files)
             print(
                 f"{len(tests):,} tests recorded in {time.monotonic() - started:.0f} s", flush=True
             )
@@ -120,8 +121,13 @@ def _accepted(mutations: list[Mutation], *, whole: bool) -> set[str]:
     return accepted - unknown
 
 
-def _test_files(not_run: list[str]) -> list[str]:
-    left_out = {path for pattern in not_run for path in ROOT.glob(pattern)}
+def _test_files(not_run: list[str], also: dict[str, list[str]]) -> list[str]:
+    """Return the test files to run. Raises DoesNotApply for a pattern that no test file fits."""
+    found = {pattern: [*ROOT.glob(pattern)] for pattern in not_run}
+    found |= {name: [*ROOT.glob(f"{name}*.py")] for names in also.values() for name in names}
+    if unfit := [pattern for pattern, paths in found.items() if not paths]:
+        raise DoesNotApply("tests.toml names no test: " + "; ".join(unfit))
+    left_out = {path for pattern in not_run for path in found[pattern]}
     return [
         str(path.relative_to(ROOT))
         for path in sorted(ROOT.glob("tests/**/test_*.py"))

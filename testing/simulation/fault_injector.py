@@ -87,8 +87,31 @@ class FaultInjector:
         self._unanswered.discard(len(self._world.stack))
 
     def _before_send(self, request: Any, event_name: str, **_: Any) -> AWSResponse:
+        self._world.check_alive("before a call")
+        with self._answered_or_not() as caller:
+            refusal = self._refusal_before(event_name)
+            if refusal is not None:
+                return refusal
+            answer = self._take(request, event_name)
+            self._lose_answer(event_name)
+            caller.is_answered = True
+            return answer
+
+    @contextmanager
+    def _answered_or_not(self) -> Iterator[Invocation]:
+        """Note of whoever calls whether this call is answered, or when it was not."""
+        caller = self._world.stack[-1] if self._world.stack else Invocation.nobody()
+        caller.is_answered = False
+        try:
+            yield caller
+        finally:
+            if not caller.is_answered:
+                caller.refused_at = self._world.time
+
+    def _refusal_before(self, event_name: str) -> AWSResponse | None:
+        """Return what refuses a call before it lands, or raise botocore's error; None if nothing
+        does."""
         world = self._world
-        world.check_alive("before a call")
         if (fault := self._fault(event_name)) is not None:
             return fault
         # More kindness than harm, or nothing would ever get anywhere. Most of the harm is for those
@@ -103,9 +126,7 @@ class FaultInjector:
             case 2:
                 world.figures["throttled"] += 1
                 return _refusal(event_name, 400)
-        answer = self._take(request, event_name)
-        self._lose_answer(event_name)
-        return answer
+        return None
 
     def _fault(self, event_name: str) -> AWSResponse | None:
         """Return the refusal that a call meets at this time, or botocore's error."""
@@ -125,7 +146,9 @@ class FaultInjector:
                 service,
                 ("can't be reached", "does not answer")[world.chance("how the network fails", 2)],
             )
-        if operation in _WRITES and world.fault(Fault.CONFLICT, "a conflict", 40):
+        # A transaction meets another one more easily than a single write does, and is rarer.
+        odds = 4 if operation == "TransactWriteItems" else 40
+        if operation in _WRITES and world.fault(Fault.CONFLICT, "a conflict", odds):
             return _conflict(operation)
         return None
 

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 
+import clock
 from store.pauses import CACHED
 from store.verbs import CLAIM_TOLERANCE
 from testing.moto_direct import Row, plain
@@ -14,7 +15,12 @@ from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 FINISHED = ("succeeded", "failed", "cancelled")
 # Errors of jobs that nobody could start, or that went on for ever.
 _OF_THEMSELVES = ("NeverStarted", "HeldTooLong", "TypeForgotten", "LegsSpent")
-_LAST_TRIES = 25.0  # seconds: who has not been answered for so long may give up at its end
+# How long before its deadline a worker may give up, if AWS did not answer its last call, in ms:
+# what a job came to is written until the next try would begin too late, and a job that was not
+# begun is given back until there is just time to return.
+_GIVES_UP_OUTCOME = 6 * clock.SECOND
+_GIVES_UP_RETURN = 21 * clock.SECOND
+_GIVES_UP_WAITING = 11 * clock.SECOND  # a job whose own call is not answered: its time is over
 _WAITING = ("scheduled", "waiting", "queued", "retryable")
 
 
@@ -89,15 +95,16 @@ class InvariantChecker:
     def _ended(self, invocation: Invocation) -> None:
         """Check that a worker that was not killed has recorded what its job returned, whatever AWS
         did, unless a service stayed away until it ended."""
-        if self._world.storms.in_the_last(_LAST_TRIES):
-            invocation.no_chance = True
+        left = invocation.deadline - self._world.time
+        invocation.no_chance = not invocation.is_answered and left <= _GIVES_UP_RETURN
+        had_chance = invocation.is_answered or left > _GIVES_UP_OUTCOME
         for job_id, its in [*self._returned.items()]:
             if its is not invocation:
                 continue
             del self._returned[job_id]
             row = self.rows.get(job_id, {})
-            left = row.get("status") == "running" and row["claim_token"] == its.claim
-            if left and not (self._gone(its) or its.no_chance):
+            its_own = row.get("status") == "running" and row["claim_token"] == its.claim
+            if its_own and had_chance and not self._gone(its):
                 self.broken(f"job {job_id} returned, and its worker left it running: {its.ended}")
 
     def _gone(self, invocation: Invocation) -> bool:
@@ -216,7 +223,8 @@ class InvariantChecker:
             return
         if any(self._gone(each) or each.no_chance for each in claimers):
             return
-        if error["kind"] == "TimedOut" and self._world.storms.in_the_last(_LAST_TRIES):
+        waited_until = invocation.deadline - _GIVES_UP_WAITING
+        if error["kind"] == "TimedOut" and invocation.refused_at >= waited_until:
             return  # it waited for a service that stayed away until its time was up
         if self._of_one_killed(invocation):
             return

@@ -30,9 +30,16 @@ class Invocation:
     zombie: bool = False  # frozen past its deadline and thawed again
     claim: str | None = None  # the token it claimed a row with
     ended: str | None = None  # how, once it has
+    is_answered: bool = True  # the last call that it made
+    refused_at: int = 0  # when AWS did not answer it for the last time
     no_chance: bool = False  # AWS stayed away until it ended
     machine: object = None  # what it runs on, which remembers what earlier ones read
     cause: "Invocation | None" = None  # the one whose failure record it is invoked with
+
+    @staticmethod
+    def nobody() -> "Invocation":
+        """Return what calls that no invocation makes are made by."""
+        return Invocation("nobody", deadline=0, skew=0, hops=0, message={}, started=0)
 
 
 @dataclass(order=True)

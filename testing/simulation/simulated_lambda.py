@@ -268,12 +268,23 @@ class SimulatedLambda:
         invocation = self.stack[-1] if self.stack else None
         if self.chance("overtaken", 2) == 1:
             self._overtake()
+        self._perhaps_fail_duplicate(invocation)
         for _ in range(1 + self.chance("how much goes on", 6)):
             self.step()
         if invocation and self.time > invocation.deadline and self.chance("thaw", 4):
             invocation.zombie = True
             self.figures["zombies"] += 1
         self.check_alive("after standing still")
+
+    def _perhaps_fail_duplicate(self, invocation: Invocation | None) -> None:
+        """Perhaps deliver the same event again, to a worker that is not loaded, and its record."""
+        if invocation is None or invocation.name != "worker":
+            return
+        if self.fault(Fault.NOT_LOADED, "its duplicate is not loaded", 12):
+            self.figures["duplicates"] += 1
+            event = Event(self.time, next(self._numbers), "worker", invocation.message)
+            self._give_up(event, *NOT_RUN[self.chance("why", len(NOT_RUN))])
+            self._deliver_ready()
 
     def _overtake(self) -> None:
         """Long enough for a lease to run out, the timer to see it, and another to be sent."""

@@ -26,7 +26,6 @@ class Storms:
         self._now = now
         self._spend = spend
         self._storms: dict[str, _Storm] = {}
-        self._ended: dict[str, int] = {}
 
     def begin(self, choose: Callable[[str, int], int], service: str | None = None) -> None:
         """One service goes away: this one, or any."""
@@ -37,8 +36,6 @@ class Storms:
 
     def end_all(self) -> None:
         """Everything is well again."""
-        for service in [*self._storms]:
-            self._ended[service] = self._now()
         self._storms.clear()
 
     def meet(self, service: str) -> int | None:
@@ -48,7 +45,6 @@ class Storms:
         if storm is None:
             return None
         if self._now() >= storm.until:
-            self._ended[service] = storm.until
             del self._storms[service]
             return None
         match storm.kind:
@@ -69,11 +65,6 @@ class Storms:
                 return ConnectTimeoutError(endpoint_url=url)
         self._spend(_READ_SECONDS.get(service, 5))
         return ReadTimeoutError(endpoint_url=url)
-
-    def in_the_last(self, seconds: float) -> bool:
-        """Whether any service was away at some time in the last seconds."""
-        since = self._now() - int(seconds * 1000)
-        return bool(self._storms) or any(ended >= since for ended in self._ended.values())
 
 
 _KINDS = ("throttles", "is broken", "can't be reached", "takes no connection", "does not answer")

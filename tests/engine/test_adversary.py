@@ -12,10 +12,12 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from broken_promise import broken_promise
 from errors import Interrupted
-from runners import due_row, execution, failure_records, retrying, timer
+from runners import claiming, due_row, execution, failure_records, retrying, timer
 from store import conditional_write
 from store.job_request import JobRequest, Status
+from testing.simulation.faults import ALL, Fault
 from testing.simulation.history import History, play_seed, stage, told
+from work import running_job
 
 HISTORIES = 500
 EXAMPLES = 25  # of hypothesis, which plays two histories or more until it has one
@@ -106,7 +108,7 @@ def test_it_notices_when_a_write_does_not_ask_for_the_claim_token(
     monkeypatch.setattr(
         conditional_write, "owned_by_claim", lambda job: JobRequest.status == Status.RUNNING
     )
-    assert broken_promise(near=142)
+    assert broken_promise(near=197)
 
 
 def test_it_notices_when_a_claim_does_not_ask_for_the_status(
@@ -126,7 +128,7 @@ def test_it_notices_when_a_lease_ends_before_its_invocation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("store.verbs.claiming.SKEW", -50_000)
-    assert "rescued from a worker that is alive" in broken_promise(near=267)
+    assert "rescued from a worker that is alive" in broken_promise(near=271)
 
 
 def test_it_notices_when_a_rescue_does_not_wait_for_the_lease(
@@ -137,7 +139,7 @@ def test_it_notices_when_a_rescue_does_not_wait_for_the_lease(
         return timer.Disposition.RESCUED
 
     monkeypatch.setattr(due_row, "_process_running_row", impatient)
-    assert "rescued from a worker that is alive" in broken_promise(near=210)
+    assert "rescued from a worker that is alive" in broken_promise(near=271)
 
 
 def test_it_notices_when_a_claim_takes_the_row_off_the_due_index(
@@ -165,7 +167,7 @@ def test_it_notices_when_the_timer_does_not_move_what_it_sends(
 ) -> None:
     for where in ("store.verbs", "store.verbs.claiming"):
         monkeypatch.setattr(f"{where}.postpone", lambda row, due_at, lane: row)
-    assert "times" in broken_promise(near=34)
+    assert "times" in broken_promise(near=44)
 
 
 def test_it_notices_when_an_untagged_job_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,3 +180,33 @@ def test_it_notices_when_an_untagged_job_is_tried_again(monkeypatch: pytest.Monk
         monkeypatch.setattr(where, "record_failed_attempt", record_failed_attempt)
     monkeypatch.setattr(conditional_write, "attempts_left", lambda: JobRequest.id.exists())
     assert "is in attempt" in broken_promise()
+
+
+def _once(_until: int, call: Callable[[], Any]) -> Any:
+    return call()
+
+
+def test_it_notices_when_an_outcome_is_written_once_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "retry_until", _once)
+    assert "returned, and its worker left it running" in broken_promise(
+        near=193, faults={Fault.STORM}
+    )
+
+
+def test_it_notices_when_a_claim_that_landed_unheard_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(claiming, "retry_until", _once)
+    assert "ended well and left it running" in broken_promise(near=56, faults=ALL)
+
+
+def test_it_notices_when_a_job_does_not_wait_for_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running_job, "retry_until", _once)
+    assert "failed without a reason" in broken_promise(near=492, faults={Fault.STORM})
+
+
+def test_it_notices_when_the_record_of_what_never_ran_settles_a_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(failure_records, "_never_ran", lambda *_: False)
+    assert "under a worker that is alive" in broken_promise(near=23, faults={Fault.NOT_LOADED})

@@ -29,7 +29,7 @@ def test_it_notices_when_a_cancelled_job_gets_another_leg_or_attempt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(conditional_write, "not_cancelled", anything)
-    assert "after it was cancelled" in broken_promise(near=19)
+    assert "after it was cancelled" in broken_promise(near=66)
 
 
 def test_it_notices_when_a_worker_does_not_look_at_the_pauses(
@@ -58,7 +58,7 @@ def test_it_notices_when_a_step_that_is_done_is_taken_again(
     find = steps.find
     monkeypatch.setattr("work.running_job.steps.find", lambda job, name: None)
     monkeypatch.setattr("testing.simulation.history.steps", _Found(find))
-    assert "was taken again" in broken_promise(near=37)
+    assert "was taken again" in broken_promise(near=133)
 
 
 class _Found:
@@ -76,7 +76,7 @@ def test_it_notices_when_a_child_is_added_again(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(
         "work.running_job.RunningJob._once", lambda self, name, function: function()
     )
-    assert "is more than one job" in broken_promise(near=37)
+    assert "is more than one job" in broken_promise(near=153)
 
 
 def test_it_notices_when_the_same_request_is_two_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ def test_it_notices_when_a_scheduled_job_starts_before_its_time(
     monkeypatch.setattr(verbs, "CLAIM_TOLERANCE", 10**9)
     monkeypatch.setattr("store.verbs.claiming.CLAIM_TOLERANCE", 10**9)
     monkeypatch.setattr("testing.simulation.invariant_checker.CLAIM_TOLERANCE", 2000)
-    assert "before its time" in broken_promise(near=105)
+    assert "before its time" in broken_promise(near=120)
 
 
 def test_it_notices_when_an_owner_deletes_a_job_that_has_not_ended(
