@@ -21,11 +21,16 @@ def answered(method: str, route: str, status: int, milliseconds: float) -> None:
     )
 
 
-def task_accepted(task_name: str) -> None:
-    """Log that a task was sent. The lines of its attempts carry the same request_id."""
+def task_accepted(task_name: str, task_id: str | None) -> None:
+    """Log that a task was sent. The lines of its attempts carry the same ids."""
     logger.info(
         "task accepted",
-        extra={"request_id": context.request_id.get(), "task_name": task_name, **who()},
+        extra={
+            "request_id": context.request_id.get(),
+            "task_name": task_name,
+            **({"task_id": task_id} if task_id else {}),
+            **who(),
+        },
     )
 
 

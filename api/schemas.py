@@ -41,7 +41,14 @@ SCHEMAS: Schema = {
     "JobTypes": object_of({"jobs": list_of("JobType"), "tasks": list_of("TaskType")}),
     "JobType": object_of(_WORK | {"queue_name": TEXT, "needs_campaign": {"type": "boolean"}}),
     "TaskType": object_of(_WORK),
-    "TaskSent": object_of({"task_name": TEXT, "status": {"type": "string", "const": "sent"}}),
+    "TaskSent": object_of(
+        {
+            "id": nullable(TEXT)
+            | {"description": "What its lines in the log carry. Null if the runner tells none"},
+            "task_name": TEXT,
+            "status": {"type": "string", "const": "sent"},
+        }
+    ),
     "Paused": object_of({"paused": list_of("Pause")}),
     "Pause": object_of(properties(views.PAUSE)),
     "Health": object_of({"status": {"type": "string", "const": "ok"}}),

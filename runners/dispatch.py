@@ -3,6 +3,10 @@
 Children and tasks that a running job dispatches come the same way.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -87,9 +91,34 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
             TASK_PAYLOAD_LIMIT,
             "Work that carries this much should be a job: a job's payload may be far larger",
         )
+    task_id, asked = new_id(), _asked_for.get()
+    if asked is not None and asked.id is None:  # else it is one that the task itself dispatches
+        asked.id = task_id
     return TaskMessage(
-        id=new_id(), name=task_name, payload=payload, request_id=context.request_id.get()
+        id=task_id, name=task_name, payload=payload, request_id=context.request_id.get()
     )
+
+
+@dataclass
+class AcceptedTask:
+    """The task that a call of `dispatch_task` has made."""
+
+    id: str | None = None  # None with a runner that makes its messages by itself
+
+
+_asked_for: ContextVar[AcceptedTask | None] = ContextVar("asked_for", default=None)
+
+
+@contextmanager
+def noting_the_task() -> Iterator[AcceptedTask]:
+    """Yield what tells the id of the first task that is accepted inside: `dispatch_task` returns
+    nothing."""
+    accepted = AcceptedTask()
+    token = _asked_for.set(accepted)
+    try:
+        yield accepted
+    finally:
+        _asked_for.reset(token)
 
 
 def _check(job: Job, job_data: JobData, send: Send | None, *, later: bool) -> None:

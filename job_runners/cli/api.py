@@ -51,9 +51,11 @@ class Api:
         answer = self._call("POST", "/jobs", sent, headers=headers)
         return answer.json, answer.headers.get("Idempotent-Replayed") == "true"
 
-    def task(self, name: str, payload: dict[str, Any]) -> None:
-        """Have a task sent."""
-        self._call("POST", "/tasks", {"task_name": name, "payload": payload})
+    def task(self, name: str, payload: dict[str, Any]) -> str | None:
+        """Have a task sent; return its id, if the API says it."""
+        answer = self._call("POST", "/tasks", {"task_name": name, "payload": payload}).json
+        task_id: str | None = answer.get("id")  # one that is older than this command has none
+        return task_id
 
     def job(self, job_id: str) -> Seen:
         """One job, with everything."""

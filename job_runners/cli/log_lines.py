@@ -1,4 +1,5 @@
-"""What CloudWatch Logs holds about a job, from all functions of the stack, in order of time."""
+"""What CloudWatch Logs holds about a job or a task, from all functions of the stack, in order of
+time."""
 
 import json
 import time
@@ -26,6 +27,8 @@ class Line:
     time: int  # milliseconds since 1970
     group: str = field(compare=False)  # its name in the template, without LogGroup
     fields: dict[str, Any] = field(compare=False)  # one that is not JSON is all message
+    event_id: str = field(compare=False, default="")
+    received: int = field(compare=False, default=0)  # milliseconds since 1970
 
     @property
     def is_report(self) -> bool:
@@ -38,8 +41,21 @@ class Logs:
     """The log groups of a stack, between two times."""
 
     target: Target
-    between: tuple[int, int]  # milliseconds since 1970
     groups: dict[str, str]
+    first: int  # milliseconds since 1970
+    last: int
+
+    @staticmethod
+    def between(target: Target, first: float, last: float) -> "Logs":
+        """Return those of the target's stack, between two times in seconds since 1970."""
+        groups = {
+            name.removesuffix("LogGroup"): own
+            for name, (kind, own) in resources(
+                target.client("cloudformation"), target.stack.name
+            ).items()
+            if kind == "AWS::Logs::LogGroup"
+        }
+        return Logs(target, groups, int(first * 1000), int(last * 1000))
 
     @staticmethod
     def around(target: Target, job: Job) -> "Logs":
@@ -48,50 +64,56 @@ class Logs:
         last = time.time()
         if job["finished_at"]:
             last = datetime.fromisoformat(job["finished_at"]).timestamp()
-        groups = {
-            name.removesuffix("LogGroup"): own
-            for name, (kind, own) in resources(
-                target.client("cloudformation"), target.stack.name
-            ).items()
-            if kind == "AWS::Logs::LogGroup"
-        }
-        between = int((first - _EARLIER) * 1000), int((last + _LATER) * 1000)
-        return Logs(target, between, groups)
+        return Logs.between(target, first - _EARLIER, last + _LATER)
 
-    def about(self, job_id: str) -> list[Line]:
-        """Every line that names the job, and how Lambda says its newest invocations ended: such a
-        report names no job, but its trace, as the job's lines do."""
-        found = [line for name in self.groups for line in self._with(name, job_id)]
-        worker = sorted(line for line in found if line.group == _WORKER)
+    def about(self, work_id: str) -> list[Line]:
+        """Every line that names the job or task, and how Lambda says its newest invocations ended:
+        such a report names no job, but its trace, as the job's lines do."""
+        found = self.naming(work_id)
+        return sorted(found + self.reports(found))
+
+    def naming(self, work_id: str) -> list[Line]:
+        """Return every line that names the job or task."""
+        return sorted(line for name in self.groups for line in self._with(name, work_id))
+
+    def reports(self, lines: list[Line]) -> list[Line]:
+        """Return how Lambda says that the newest of these lines' invocations ended."""
+        worker = [line for line in lines if line.group == _WORKER]
         traces = dict.fromkeys(line.fields.get("xray_trace_id") for line in worker)
-        for trace in list(filter(None, traces))[-_INVOCATIONS:]:
-            found += [line for line in self._with(_WORKER, trace) if line.is_report]
-        return sorted(found)
+        return [
+            line
+            for trace in list(filter(None, traces))[-_INVOCATIONS:]
+            for line in self._with(_WORKER, trace)
+            if line.is_report
+        ]
 
     def _with(self, name: str, text: str) -> Iterator[Line]:
         pages = self.target.client("logs").get_paginator("filter_log_events")
         try:
             for page in pages.paginate(
                 logGroupName=self.groups[name],
-                startTime=self.between[0],
-                endTime=self.between[1],
+                startTime=self.first,
+                endTime=self.last,
                 filterPattern=f'"{text}"',
             ):
                 for event in page["events"]:
-                    yield _line(name, event["timestamp"], event["message"])
+                    line = _line(name, event)
+                    if "_aws" not in line.fields:  # metrics, whatever they name
+                        yield line
         except ClientError as error:
             if error.response["Error"]["Code"] != _NOT_THERE:
                 raise
 
 
-def _line(group: str, received: int, text: str) -> Line:
+def _line(group: str, event: dict[str, Any]) -> Line:
+    received, event_id = event["timestamp"], event.get("eventId", "")
     try:
-        fields = json.loads(text)
+        fields = json.loads(event["message"])
     except ValueError:
         fields = None
     if not isinstance(fields, dict):
-        return Line(received, group, {"message": text.rstrip()})
-    return Line(_logged_at(fields) or received, group, fields)
+        return Line(received, group, {"message": event["message"].rstrip()}, event_id, received)
+    return Line(_logged_at(fields) or received, group, fields, event_id, received)
 
 
 def _logged_at(fields: dict[str, Any]) -> int | None:

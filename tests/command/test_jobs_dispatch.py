@@ -9,6 +9,7 @@ import pytest
 
 from jobs_command import ID, FakeApi, job, jobs
 
+TASK = "7a5c" + "0" * 28
 pytestmark = pytest.mark.usefixtures("api")
 
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("api")
 def accepts(api: FakeApi) -> None:
     """Answer as an API that takes every job and task."""
     api.on("POST", "/jobs", 202, job("queued"))
-    api.on("POST", "/tasks", 202, {"task_name": "send_message", "status": "sent"})
+    api.on("POST", "/tasks", 202, {"id": TASK, "task_name": "send_message", "status": "sent"})
 
 
 def sent(api: FakeApi) -> Any:
@@ -115,3 +116,5 @@ def test_a_task_is_sent_with_its_payload(api: FakeApi) -> None:
     assert done.exit_code == 0, done.output
     payload = {"cell": "+12125550123", "text": "Polls close at 8."}
     assert sent(api) == {"task_name": "send_message", "payload": payload}
+    assert done.stdout == f"{TASK}\n"
+    assert json.loads(jobs("task", "send_message", "--json").stdout)["id"] == TASK

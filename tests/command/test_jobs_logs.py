@@ -2,9 +2,14 @@
 
 import json
 import re
+import threading
 import time
+from typing import Any
+
+import pytest
 
 from fake_account import Account
+from job_runners.cli import log_following
 from jobs_command import ID, FakeApi, job, jobs
 
 OTHER = "7b21" + "0" * 28
@@ -69,3 +74,97 @@ def test_that_nothing_is_logged_is_said(api: FakeApi, account: Account) -> None:
     done = jobs("logs", ID)
     assert done.stdout == ""
     assert "Nothing is logged about it" in done.stderr
+
+
+def line(message: str, **fields: Any) -> tuple[float, str]:
+    """Return a line of the log that was received now."""
+    about = {} if "task_id" in fields else {"job_id": ID}
+    text = json.dumps({"level": "INFO", "message": message, **about, **fields})
+    return time.time(), text
+
+
+def shown(text: str) -> list[str]:
+    """Return what was printed, without the times."""
+    return [re.sub(r"^\S+ +", "", each) for each in text.splitlines()]
+
+
+def test_what_was_printed_is_shown_as_it_was_with_its_attempt_and_leg(
+    api: FakeApi, account: Account
+) -> None:
+    api.on("GET", f"/jobs/{ID}", 200, job("failed"))
+    printed = {"attempt": 2, "leg": 5, "stream": "stdout", "location": "work:7"}
+    forged = json.dumps({"level": "ERROR", "message": "failed"})
+    account.logs["log-worker"] = [
+        line('  {"a":  1}', **printed),
+        line(forged, **printed),
+        line("no \x1b[31manswer", attempt=2, leg=5),
+        line("", _aws={}),
+    ]
+    done = jobs("logs", ID)
+    assert shown(done.stdout) == [
+        'Worker   stdout  2/5    {"a":  1}',
+        f"Worker   stdout  2/5  {forged}",
+        "Worker   INFO    2/5  no \ufffd[31manswer",
+    ]
+
+
+def test_a_tasks_lines_are_found_by_its_id(api: FakeApi, account: Account) -> None:
+    task = "7a5c" + "0" * 28
+    of_it = {"task_id": task, "task_name": "send_message"}
+    account.logs["log-api"] = [line("task accepted", **of_it)]
+    account.logs["log-worker"] = [line("ringing", stream="stdout", attempt=1, **of_it)]
+    answer = {"type": "/problems/job-not-found", "title": "x", "status": 404, "detail": "no job"}
+    api.on("GET", f"/jobs/{task}", 404, answer)
+    done = jobs("logs", task)
+    assert done.exit_code == 0, done.output
+    assert shown(done.stdout) == [
+        "Api      INFO    task accepted",
+        "Worker   stdout  1    ringing",
+    ]
+    account.logs = {"log-worker": [(time.time() - 7200, account.logs["log-worker"][0][1])]}
+    earlier = jobs("logs", task, "--since", "1h")
+    assert earlier.stdout == ""
+    assert "No job has this id; a task's lines are looked for --since 1h" in earlier.stderr
+    assert jobs("logs", task, "--since", "3h").stdout
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Follow without long waits."""
+    monkeypatch.setattr(log_following, "_PAUSE", 0.05)
+    monkeypatch.setattr(log_following, "_QUIET", 0.3)
+
+
+@pytest.mark.usefixtures("hurried")
+def test_following_shows_each_line_once_until_the_job_has_ended(
+    api: FakeApi, account: Account
+) -> None:
+    for _ in range(4):
+        api.on("GET", f"/jobs/{ID}", 200, job("running"))
+    api.on("GET", f"/jobs/{ID}", 503, {"message": "busy"}, Retry_After="0")
+    for _ in range(3):
+        api.on("GET", f"/jobs/{ID}", 503, {"message": "busy"}, Retry_After="0")
+    api.on("GET", f"/jobs/{ID}", 200, job("running"))
+    api.on("GET", f"/jobs/{ID}", 200, job("succeeded"))
+    worker = account.logs["log-worker"] = [line("claimed")]
+    late = threading.Timer(0.4, lambda: worker.append(line("one")))
+    later = threading.Timer(0.7, lambda: worker.append(line("two")))
+    for each in (late, later):
+        each.start()
+    done = jobs("logs", ID, "--follow")
+    for each in (late, later):
+        each.join()
+    assert done.exit_code == 0, done.output
+    assert [each.split()[-1] for each in shown(done.stdout)] == ["claimed", "one", "two"]
+
+
+@pytest.mark.usefixtures("hurried")
+def test_following_a_task_ends_with_it(api: FakeApi, account: Account) -> None:
+    task = "7a5c" + "0" * 28
+    api.on("GET", f"/jobs/{task}", 404, {"title": "x", "status": 404, "detail": "no job"})
+    worker = account.logs["log-worker"] = [line("ringing", task_id=task)]
+    ending = threading.Timer(0.3, lambda: worker.append(line("task done", task_id=task)))
+    ending.start()
+    done = jobs("logs", task, "-f")
+    ending.join()
+    assert [each.split()[-1] for each in shown(done.stdout)] == ["ringing", "done"]

@@ -201,9 +201,13 @@ class Account:
             self.refuse("FilterLogEvents", "ResourceNotFoundException", words)
         words = given["filterPattern"].strip('"')
         found = [
-            {"timestamp": int(when * 1000), "message": line}
-            for when, line in self.logs[given["logGroupName"]]
-            if words in line and when * 1000 >= given["startTime"]
+            {
+                "timestamp": int(when * 1000),
+                "message": line,
+                "eventId": f"{given['logGroupName']} {n}",
+            }
+            for n, (when, line) in enumerate(self.logs[given["logGroupName"]])
+            if words in line and given["startTime"] <= when * 1000 <= given["endTime"]
         ]
         # As AWS does: a page may be empty, and the next one not.
         if "nextToken" not in given:

@@ -1,55 +1,97 @@
-"""jobs logs: what was logged about a job."""
+"""jobs logs: what was logged and printed about a job or a task."""
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from job_runners.cli import output
+from job_runners.cli import output, times
 from job_runners.cli.options import command as jobs_command
+from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 
 if TYPE_CHECKING:
+    from job_runners.cli.api import Job
     from job_runners.cli.log_lines import Line
 
 _COLOURS = {"ERROR": "red", "CRITICAL": "red", "WARNING": "yellow"}
 # What the line says already, and what is the same in every line.
 _SHOWN_APART = frozenset(
     {
-        *("level", "location", "message", "timestamp", "service"),
-        *("job_id", "job_type", "organization_id", "request_id"),
+        *("level", "location", "message", "timestamp", "service", "stream", "attempt", "leg"),
+        *("job_id", "job_type", "organization_id", "request_id", "task_id", "task_name"),
         *("xray_trace_id", "exception", "exception_name", "stack_trace"),
     }
 )
 
 
 @jobs_command()
-@click.argument("job_id")
-def command(target: Target, job_id: str) -> None:
-    """Show what all functions logged about a job, in order of time, and how Lambda says its newest
-    invocations ended. With --json the lines as they are, one object each. Logs are kept for 30
-    days, and appear some seconds late. The local AWS has no such reports of Lambda's."""
+@click.argument("work_id", metavar="ID")
+@click.option("--follow", "-f", is_flag=True, help="Go on until it has ended.")
+@click.option(
+    "--since",
+    callback=times.seconds,
+    default="1d",
+    metavar="TIME",
+    show_default=True,
+    help="How far back to look for a task, as 2h or 7d. A job says itself when it was.",
+)
+def command(target: Target, work_id: str, follow: bool, since: float) -> None:
+    """Show what a job or a task has printed and logged, and what all functions have about it, in
+    order of time; and how Lambda says its newest invocations ended. A line has its time, function,
+    level (of what was printed its stream), attempt and leg (1/2). With --json the lines as they
+    are, one object each.
+
+    Logs are kept for 30 days, and appear some seconds late. The local AWS writes the lines of an
+    invocation when it ends, and has no such reports of Lambda's."""
+    from job_runners.cli import log_following
     from job_runners.cli.log_lines import Logs
 
-    job = target.api.job(target.api.find(job_id)).job
-    lines = Logs.around(target, job).about(job["id"])
+    job = _find(target, work_id)
+    if job is None:
+        logs = Logs.between(target, time.time() - since, time.time() + since)
+    else:
+        work_id = job["id"]
+        logs = Logs.around(target, job)
+    lines = (
+        log_following.follow(logs, work_id, is_job=job is not None)
+        if follow
+        else logs.about(work_id)
+    )
+    count = 0
     for line in lines:
+        count += 1
         if target.json:
             output.print_json_line(line.fields)
         else:
             _print(line)
-    if not lines and not target.json:
+    if not count and not target.json:
         text = "Nothing is logged about it, or not yet: lines appear some seconds late."
+        if job is None:
+            text += f" No job has this id; a task's lines are looked for --since {since / 3600:g}h."
         click.echo(text, err=True)
 
 
+def _find(target: Target, work_id: str) -> "Job | None":
+    """Return the job with this id, or the start of one; None if there is no job with it, since it
+    may be a task's."""
+    try:
+        return target.api.job(target.api.find(work_id)).job
+    except Problem as problem:
+        if isinstance(problem.answer, dict) and problem.answer.get("status") == 404:
+            return None
+        raise
+
+
 def _print(line: "Line") -> None:
-    level = "REPORT" if line.is_report else str(line.fields.get("level", ""))
+    level = str(line.fields.get("level", ""))
     more = {} if line.is_report else line.fields
     text = [
         output.moment(line.time),
         f"{line.group:<8}",
-        click.style(f"{output.plain(level):<7}", fg=_COLOURS.get(level)),
+        click.style(f"{output.plain(_kind(line)):<7}", fg=_COLOURS.get(level)),
+        *_which(line),
         output.plain(_report(line.fields["record"]) if line.is_report else _message(line)),
         *(
             click.style(output.plain(f"{name}={value}"), dim=True)
@@ -61,6 +103,21 @@ def _print(line: "Line") -> None:
     if "exception" in line.fields:
         exception = output.plain(str(line.fields["exception"]))
         click.echo("\n".join(f"    {each}" for each in exception.splitlines()))
+
+
+def _kind(line: "Line") -> str:
+    if line.is_report:
+        return "REPORT"
+    return str(line.fields.get("stream") or line.fields.get("level", ""))
+
+
+def _which(line: "Line") -> list[str]:
+    """Return which attempt and leg a line is of, as 1/2, if it is of one."""
+    attempt, leg = line.fields.get("attempt"), line.fields.get("leg")
+    if attempt is None:
+        return []
+    which = f"{attempt}/{leg}" if leg is not None else str(attempt)
+    return [click.style(output.plain(f"{which:<4}"), dim=True)]
 
 
 def _message(line: "Line") -> str:

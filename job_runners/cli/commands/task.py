@@ -14,14 +14,17 @@ from job_runners.cli.target import Target
 @click.option("--payload", "whole", metavar="JSON", help="The payload as an object; - or @FILE.")
 def command(target: Target, task_name: str, pairs: tuple[str, ...], whole: str | None) -> None:
     """Send a task: small, done once or not at all, and not tracked. What must not be lost is a job.
+    Prints its id, for `jobs logs`.
 
     \b
     jobs task send_message cell=+12125550123 text="Polls close at 8."
     """
     given = payload.read_payload(pairs, whole)
     with payload.hinting_at_json(pairs):
-        target.api.task(task_name, given)
+        task_id = target.api.task(task_name, given)
     if target.json:
-        output.print_json({"task_name": task_name, "status": "sent"})
+        output.print_json({"id": task_id, "task_name": task_name, "status": "sent"})
     else:
+        if task_id:
+            click.echo(task_id)
         click.echo(f"{task_name} sent, on {target.name}", err=True)
