@@ -172,17 +172,3 @@ def test_only_the_worker_reads_the_secrets_of_webhooks(enforcing: Enforcing) -> 
         for name in (ours, other):
             probe = Probe("ssm:GetParameter", name, partial(client.get_parameter, Name=name))
             assert probe.denied == ((function, name) != ("WorkerFunction", ours))
-
-
-def test_only_the_worker_reads_the_settings_of_your_work_and_its_own_stacks(
-    enforcing: Enforcing,
-) -> None:
-    ours = f"/{enforcing.stack.name}/app"
-    others = (f"/{enforcing.stack.name}", f"{ours}-2", f"{ours}/deeper", "/another/app")
-    names = role_names(enforcing.stack)
-    for function in FUNCTIONS:
-        client = AsRole(enforcing.stack, names[f"{function}Role"]).client("ssm")
-        for path in (ours, *others):
-            ask = partial(client.get_parameters_by_path, Path=path, WithDecryption=True)
-            probe = Probe("ssm:GetParametersByPath", path, ask)
-            assert probe.denied == ((function, path) != ("WorkerFunction", ours)), (function, path)

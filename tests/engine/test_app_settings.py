@@ -42,14 +42,16 @@ class Store:
 
     def __init__(self) -> None:
         self.reads = 0
+        self.paths: set[str] = set()
         self.away = False
         self.pause: threading.Event | None = None
         clients.client("ssm").meta.events.register(
             "provide-client-params.ssm.GetParametersByPath", self._asked
         )
 
-    def _asked(self, **_: Any) -> None:
+    def _asked(self, params: dict[str, Any], **_: Any) -> None:
         self.reads += 1
+        self.paths.add(params["Path"])
         if self.pause:
             assert self.pause.wait(30)
         if self.away:
@@ -73,6 +75,17 @@ def test_settings_and_secrets_are_read_alike() -> None:
     keep("API_KEY", "s3cret", kind="SecureString")
     assert app_setting("GREETING") == "Hello"
     assert app_setting("API_KEY") == "s3cret"
+
+
+def test_no_more_is_asked_for_than_the_workers_role_may_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """IAM holds a request to this one path: tests/infra/test_template_choices.py has the policy."""
+    monkeypatch.setenv("APP_SETTINGS_PATH", f"{PATH}/")
+    forget()
+    store = Store()
+    app_setting("API_KEY", default=None)
+    assert store.paths == {PATH}
 
 
 def test_more_than_one_page_is_read_at_once(store: Store) -> None:
