@@ -1,7 +1,7 @@
 # Everything a person or CI does here, by name. make help lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check types lint format test-unit chaos mutants bench build deploy redrive lock clean dev aws FORCE
+.PHONY: help run demo test check types lint format test-unit chaos mutants bench wheel build deploy redrive lock clean dev aws FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -58,6 +58,11 @@ bench: dev ## What a cold start and a dispatch cost, beside bare boto3 in the sa
 	@$(PY) -m benchmarks.cold_start
 	@$(PY) -m benchmarks.dispatch
 
+WHEELS ?= dist
+wheel: dev ## Build the wheel of the client and the command, into dist/
+	@$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--wheel-dir $(WHEELS) .
+
 build: dev aws ## Build for AWS what samconfig.toml names
 	@$(AWS)/sam build
 
@@ -77,7 +82,7 @@ lock: dev ## Pin the newest versions that requirements/*.in allow
 	done
 
 clean: ## Remove the environments and everything built
-	@rm -rf .venv .venv-aws .build .aws-sam .local .local.old-* .mypy_cache .ruff_cache .pytest_cache \
+	@rm -rf .venv .venv-aws dist .build .aws-sam .local .local.old-* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
 dev:

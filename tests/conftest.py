@@ -12,6 +12,7 @@ from aws import clients
 from testing.aws import ENVIRONMENT, create_bucket, create_tables, forget
 
 pytest_plugins = [
+    "api_server",
     "api_worker",
     "bad_server",
     "bench",

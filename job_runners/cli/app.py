@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
+from job_runners import __version__
 from job_runners.cli.options import SharedOptions, shared_options
 from job_runners.cli.output import plain
 from job_runners.cli.problem import Exit, Problem
@@ -154,6 +155,6 @@ def _end(problem: Problem, *, as_json: bool) -> NoReturn:
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(package_name=None, version="0.1.0", message="%(prog)s %(version)s")
+@click.version_option(package_name=None, version=__version__, message="%(prog)s %(version)s")
 def jobs() -> None:
     """Background jobs of a Job Runners stack: have them done, follow them, fix what is wrong."""

@@ -1,5 +1,8 @@
 """jobs shell: what a shell needs, printed for it to run."""
 
+import sys
+from pathlib import Path
+
 import click
 
 from job_runners.cli.local_aws import ROOT
@@ -45,16 +48,23 @@ def command(target: Target, shell: str) -> None:  # noqa: ARG001 - as every comm
     zsh, in ~/.zshrc      eval "$(bin/jobs shell zsh)"
     fish, in config.fish  bin/jobs shell fish | source
 
-    with the path of this checkout before bin/jobs. Scripts call bin/jobs itself.
+    with the path of this checkout before bin/jobs, or job-runners instead of it where the wheel is
+    installed. Scripts call bin/jobs, or job-runners.
     """
     from click.shell_completion import get_completion_class
 
     from job_runners.cli.app import jobs
 
-    launcher = str(ROOT / "bin" / "jobs")
+    launcher = _launcher()
     click.echo((_FISH if shell == "fish" else _FUNCTION).format(launcher=launcher))
     completion = get_completion_class(shell)
     source = completion(jobs, {}, "jobs", "_JOBS_COMPLETE").source() if completion else ""
     for by_name, by_path in _CALLS.items():
         source = source.replace(by_name, by_path.format(launcher=launcher))
     click.echo(source)
+
+
+def _launcher() -> str:
+    """Return what starts the command: that of this checkout, or that which was installed."""
+    of_checkout = ROOT / "bin" / "jobs"
+    return str(of_checkout if of_checkout.exists() else Path(sys.argv[0]).absolute())

@@ -1,0 +1,128 @@
+"""The wheel that `make wheel` builds: what is in it, and that it is enough."""
+
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from api_server import ApiServer
+from tools.build import ROOT
+
+DISPATCH = """\
+from job_runners import Client
+client = Client(url={url!r})
+job = client.wait(client.dispatch("sample_once", {{"number": 7}}))
+print(job.get_result())
+"""
+
+
+def pip(*words: str, python: Path | str = sys.executable) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*command, "--python", str(python), *words], cwd=ROOT, check=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the wheel, built as the Makefile builds it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        ["make", "--no-print-directory", "wheel", f"WHEELS={folder}"],
+        cwd=ROOT,
+        check=True,
+        timeout=120,
+        capture_output=True,
+    )
+    [built] = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the interpreter of an environment that holds the wheel, and nothing else."""
+    folder = tmp_path_factory.mktemp("empty")
+    venv.create(folder, with_pip=False)
+    found = folder / "bin" / "python"
+    pip("install", "--no-index", str(wheel), python=found)
+    return found
+
+
+def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    names = ("PATH", "HOME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    given = {name: os.environ[name] for name in names if name in os.environ}
+    return subprocess.run(
+        [str(each) for each in words],
+        cwd=Path(words[0]).parent,
+        env=given | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_it_holds_job_runners_alone(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {each.split("/")[0] for each in names} == {
+        "job_runners",
+        f"{wheel.name.rsplit('-', 3)[0]}.dist-info",
+    }
+    assert "job_runners/py.typed" in names
+    assert any(each.endswith("/licenses/LICENSE") for each in names)
+    tracked = {str(each.relative_to(ROOT)) for each in (ROOT / "job_runners").rglob("*.py")}
+    assert {each for each in names if each.endswith(".py")} == tracked
+
+
+def test_four_lines_dispatch_a_job_and_print_its_result(
+    python: Path, api_server: ApiServer
+) -> None:
+    code = DISPATCH.format(url=api_server.url)
+    done = run(python, "-W", "error", "-c", code, AWS_REGION="us-east-1")
+    assert done.stdout == "{'number': 1}\n", done.stderr
+    assert api_server.asked[0] == "POST /jobs"
+
+
+def test_it_asks_for_no_other_package_and_brings_no_engine(python: Path) -> None:
+    code = (
+        "import sys\n"
+        "before = set(sys.modules)\n"
+        "from job_runners import *\n"
+        "top = {name.partition('.')[0] for name in sys.modules.keys() - before}\n"
+        "print(sorted(top - set(sys.stdlib_module_names)))\n"
+    )
+    assert run(python, "-I", "-c", code).stdout == "['job_runners']\n"
+    for room in ("settings", "jobs", "store", "work", "runners", "api"):
+        assert run(python, "-c", f"import {room}").returncode == 1
+
+
+@pytest.mark.parametrize("name", ["jobs", "job-runners"])
+def test_the_command_says_what_to_install(python: Path, name: str) -> None:
+    done = run(python.parent / name, "list")
+    assert done.returncode == 1
+    assert "pipx install 'job-runners[cli]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["jobs", "job-runners"])
+def test_the_command_works_beside_its_packages(
+    python: Path, name: str, api_server: ApiServer
+) -> None:
+    [packages] = {each for each in sys.path if each.endswith("site-packages")}
+    done = run(
+        python.parent / name,
+        "dispatch",
+        "sample_once",
+        "--watch",
+        JOBS_API_URL=api_server.url,
+        AWS_REGION="us-east-1",
+        PYTHONPATH=packages,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "succeeded" in done.stdout
+    assert f"{name}, " not in done.stderr
+    assert name in run(python.parent / name, "--help", PYTHONPATH=packages).stdout
+    shell = run(python.parent / name, "shell", "bash", PYTHONPATH=packages).stdout
+    assert f"'{python.parent / name}' \"$@\"" in shell
