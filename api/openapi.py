@@ -167,9 +167,10 @@ def _bodies() -> dict[str, Schema]:
 
     What extensions name begins with a word and a dot, so that it can't be taken for another.
     """
+    known = registry().loaded()
     works: Works = {
-        **{_key("job", name): (name, job) for name, job in registry().jobs.items()},
-        **{_key("task", name): (name, task) for name, task in registry().tasks.items()},
+        **{_key("job", name): (name, job) for name, job in known.jobs.items()},
+        **{_key("task", name): (name, task) for name, task in known.tasks.items()},
     }
     models: set[type[BaseModel]] = {work.payload_model for _, work in works.values()}
     refs, shapes = models_json_schema(

@@ -11,7 +11,7 @@ from api.access import Caller
 from api.errors import InvalidFields
 from runners.base import JobData
 from store.job_request import JobRequest
-from work.definitions import problems
+from work.payloads import problems
 
 _M = TypeVar("_M", bound=BaseModel)
 

@@ -11,12 +11,11 @@ from webhooks.posting import EventId, Webhook, asked_to_wait, post_event, why_no
 from work import DoNotRetry, RetryAfter, RunningJob
 
 # After each attempt but the last: the example schedule of the Standard Webhooks specification,
-# 75 hours in all.
+# 75 hours in all. Its entry has one attempt more than there are waits.
 _WAITS = (
     *(5 * SECOND, 5 * MINUTE, 30 * MINUTE),
     *(2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR),
 )
-MAX_ATTEMPTS = len(_WAITS) + 1
 _JITTER = 0.1  # of a wait, either way: what failed together should not come back together
 _LONGEST_WAIT = DAY // SECOND  # a receiver may not ask for more
 

@@ -17,9 +17,7 @@ from pydantic import (
 import clock
 import names
 from store.job_request import JobRequest
-
-# The longest that work may be scheduled ahead, or wait: the bucket keeps its payload for longer.
-LONGEST_WAIT = 30 * 24 * 60 * 60.0  # seconds
+from work.definitions import LONGEST_WAIT
 
 
 def _not_dots(name: str) -> str:

@@ -12,6 +12,7 @@ from runners.sending import Send, send_or_leave_due
 from store import verbs
 from store.job_request import JobRequest, Status, new_id
 from store.queries import read
+from work.errors import EntryNotLoaded
 
 # A call to AWS that hangs takes about this long with all its tries, in milliseconds.
 _TIME_TO_RETURN = 25 * clock.SECOND
@@ -65,7 +66,8 @@ def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> Job
         )
 
     try:
-        registry().job(message.job_type)
+        if not _is_loaded(message):
+            return None
         return retry_until(invocation.may_begin_until, try_once)
     except UnknownJobType as unknown:
         telemetry.left_for_later(unknown)  # unclaimed, it stays due: a newer deploy may know it
@@ -77,6 +79,24 @@ def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> Job
         if isinstance(error, AWS_ERRORS):
             _give_back(message, token, invocation)
     return None
+
+
+def _is_loaded(message: JobMessage) -> bool:
+    """Return whether the message's job may be claimed: its function is loaded, or it has waited for
+    that as long as a job may, and fails of it once it is claimed.
+
+    Loaded before the claim: an import that kills this process, or never ends, costs no attempt.
+    """
+    job = registry().job(message.job_type)
+    try:
+        job.load()
+    except EntryNotLoaded as error:
+        row = read(message.id)
+        if row is not None and clock.now() - row.could_run_at > job.start_within * clock.SECOND:
+            return True
+        telemetry.left_for_later(error)  # unclaimed, it stays due: the next deploy may have it
+        return False
+    return True
 
 
 def _give_back(message: JobMessage, token: str, invocation: Invocation) -> None:

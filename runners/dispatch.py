@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import clock
 import runners
 from errors import CampaignMissing, IdempotencyConflict, PayloadTooLarge
 from runners import telemetry
-from runners.base import JobData
 from runners.messages import TaskMessage
 from runners.registry import registry
 from runners.sending import Send, next_due_at, require_sender, send_if_unclaimed
@@ -23,11 +22,14 @@ from store.blobs import canonical_json, compact_json
 from store.job_request import JobRequest, derived_id, id_under_key, new_id
 from work import Job, context
 
+if TYPE_CHECKING:
+    from runners.base import JobData
+
 # Bytes of JSON. Lambda takes 1 MB, but a task that large wants a row, a retry and a record.
 TASK_PAYLOAD_LIMIT = 100 * 1024
 
 
-def dispatch_job(job_data: JobData, send: Send) -> JobRequest:
+def dispatch_job(job_data: "JobData", send: Send) -> JobRequest:
     """Accept a job and send it; return the row as it was saved. If it can't be sent now it is due,
     and the timer sends it.
 
@@ -40,7 +42,7 @@ def dispatch_job(job_data: JobData, send: Send) -> JobRequest:
 
 
 def accept_job(
-    job_data: JobData,
+    job_data: "JobData",
     *,
     send: Send | None,
     job_id: str | None = None,
@@ -121,7 +123,7 @@ def noting_the_task() -> Iterator[AcceptedTask]:
         _asked_for.reset(token)
 
 
-def _check(job: Job, job_data: JobData, send: Send | None, *, later: bool) -> None:
+def _check(job: Job, job_data: "JobData", send: Send | None, *, later: bool) -> None:
     """Raise the error that says why the job can't be accepted, if it can't."""
     registry().new_job_payload(job_data.job_type, job_data.payload)
     if job.needs_campaign and job_data.campaign_id is None:
@@ -141,6 +143,8 @@ class Children:
     def job(self, parent: JobRequest, job_type: str, payload: Any, key: str) -> str:
         """Save and send a child; return its id, which follows from its parent's and the key, so
         that there is one, however often it is dispatched."""
+        from runners.base import JobData  # pydantic, which a process that only sends does without
+
         send = self._sender(job_type)
         data = JobData(
             job_type=job_type,
@@ -160,7 +164,7 @@ class Children:
         return require_sender(self._send, name, "is dispatched by a job")
 
 
-def _hash(job_data: JobData) -> str:
+def _hash(job_data: "JobData") -> str:
     """Return what tells one request from another, whatever the order of keys in its objects."""
     asked = job_data.model_dump(mode="json", exclude={"idempotency_key"}, exclude_unset=True)
     return sha256(canonical_json(asked).encode()).hexdigest()

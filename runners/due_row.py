@@ -6,7 +6,6 @@ from enum import StrEnum
 import clock
 from errors import Interrupted, JobRunnersError, JobTypeRemoved, NeverStarted, PauseExpired
 from runners import pausing, telemetry
-from runners.base import LONGEST_WAIT
 from runners.messages import JobMessage
 from runners.registry import registry
 from runners.retrying import error_record, record_failed_attempt
@@ -14,7 +13,7 @@ from runners.sending import Send
 from store import conditional_write, pauses, verbs
 from store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from store.queries import read
-from work.definitions import DAY_IN_SECONDS
+from work.definitions import DAY_IN_SECONDS, LONGEST_WAIT
 
 LONGEST_GAP = clock.HOUR  # between two looks at a row that was sent and is not claimed yet
 # A row's turn comes no sooner than this from now, even if its time to start is over.

@@ -1,6 +1,6 @@
 """What is raised when the runner or the tables of work can't be used: at start, never in a job."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from errors import JobRunnersError
 
@@ -34,6 +34,15 @@ class RunnerNotConfigured(JobRunnersError):
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"JOB_RUNNER={name!r} is not fully configured: {why}")
         self.name = name
+
+
+class BrokenEntries(JobRunnersError):
+    """Jobs or tasks are given as "package.module:function", and can't be imported."""
+
+    def __init__(self, broken: Sequence[str]) -> None:
+        self.broken = broken
+        count = f"{len(broken)} entries" if len(broken) > 1 else "1 entry"
+        super().__init__("\n  ".join([f"{count} of JOBS and TASKS can't be loaded:", *broken]))
 
 
 class NameTakenTwice(JobRunnersError):

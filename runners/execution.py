@@ -62,14 +62,14 @@ def run(message: Message, *, deadline: int, send: Send | None) -> None:
 def run_task(message: TaskMessage, *, send: Send | None) -> None:
     """Run a task's function; if it fails and is tagged, send it again.
 
-    Raises for a task that is unknown, has a payload that is refused, or can't be sent again: Lambda
-    keeps the event, and a newer deploy may know it.
+    Raises for a task that is unknown or can't be loaded, has a payload that is refused, or can't be
+    sent again: Lambda keeps the event, and a newer deploy may know it.
     """
     task = registry().task(message.name)
     payload = registry().task_payload(message.name, message.payload)
     try:
         telemetry.given(payload)
-        task.function(payload)
+        task.call(payload)
     except BaseException as error:  # noqa: BLE001 - whatever a task raises is its error
         record_failed_task(message, error, send)
         _reraise_interrupt(error)
@@ -158,7 +158,7 @@ def _release(this: _Run) -> None:
 def _call_function(this: _Run, payload: BaseModel) -> None:
     try:
         with alarm(this.budget.left()):
-            result = as_json(this.job.function(this.running, payload))
+            result = as_json(this.job.call(this.running, payload))
     except ClaimLost as lost:
         telemetry.claim_lost(lost)
     except CancelAsked:

@@ -20,9 +20,15 @@ from runners.retrying import record_failed_attempt, record_failed_task
 from runners.sending import Send
 from store.job_request import Status
 from store.queries import read
+from work.errors import EntryNotLoaded
 
 # What a worker raises for a task that it can't begin.
-_NOT_KNOWN = (UnknownTask.__name__, UnknownMessageVersion.__name__, InvalidPayload.__name__)
+_NOT_KNOWN = (
+    UnknownTask.__name__,
+    UnknownMessageVersion.__name__,
+    InvalidPayload.__name__,
+    EntryNotLoaded.__name__,
+)
 # What Lambda says when its handler could not be loaded: nothing of ours has run.
 _NOT_LOADED = (
     "Runtime.ImportModuleError",
@@ -39,7 +45,7 @@ def settle(record: object, send: Send) -> None:
     A job is settled only if it is running under this very message, and if something may have run: a
     duplicate that failed says nothing about the invocation that has the claim. Raises
     MalformedMessage or UnknownMessageVersion for a record that is not of a message of ours,
-    UnknownTask, InvalidPayload and SendFailed: such a record has to be kept.
+    UnknownTask, EntryNotLoaded, InvalidPayload and SendFailed: such a record has to be kept.
     """
     if not isinstance(record, Mapping) or "requestPayload" not in record:
         raise MalformedMessage("a failure record without the event that failed (requestPayload)")

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from secrets import SystemRandom
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError
 
@@ -12,11 +12,13 @@ from aws import clients
 from aws.errors import may_pass
 from errors import InvalidSetting, SendFailed, SendInDoubt
 from runners import dispatch
-from runners.base import JobData
 from runners.messages import JobMessage, Message, encode
 from runners.sending import LONGEST_DELAY, Send
 from settings import required
 from store.job_request import JobRequest
+
+if TYPE_CHECKING:
+    from runners.base import JobData
 
 _RUNNER = "JOB_RUNNER=lambda-async"
 _TRIES = 2  # of a send; botocore makes one of each
@@ -40,7 +42,7 @@ def fully_configured() -> bool:
     return True
 
 
-def dispatch_job(job_data: JobData) -> JobRequest:
+def dispatch_job(job_data: "JobData") -> JobRequest:
     """Save the job, then send it. If it can't be sent now it is due, and the timer sends it."""
     return dispatch.dispatch_job(job_data, send)
 

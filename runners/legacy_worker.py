@@ -23,14 +23,14 @@ from store.conditional_write import GRACE
 
 _POLL = 1.0  # seconds between looks when there is nothing to do
 _ROWS_AT_A_LOOK = 25  # of a shard: one is taken, the others are those that it may meet before
-_PRELOAD = ["runners.execution", "runners.registry", "jobs.table", "tasks.table"]
+_PRELOAD = ["runners.execution", "runners.registry"]
 
 
 def main() -> None:
     """Work until SIGINT or SIGTERM; the job at hand is finished first."""
     for variable in ("JOBS_TABLE_NAME", "COORDINATION_TABLE_NAME"):
         required(variable, "python -m runners.legacy")
-    registry()  # a table that can't work is an error now, not at the first job
+    registry().resolve_all()  # what can't work is an error now, not at the first job
     stop = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: stop.set())
@@ -128,5 +128,5 @@ def _children() -> ForkServerContext:
     """Return what makes children: a server that has imported everything and has no connections, and
     forks them."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOAD)
+    context.set_forkserver_preload([*_PRELOAD, *registry().modules()])
     return context

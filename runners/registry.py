@@ -1,17 +1,24 @@
-"""What can run: the tables of jobs and tasks, with those of EXTENSIONS, by name."""
+"""What can run: the tables of jobs and tasks, with those of EXTENSIONS, by name.
+
+Names and rules are known at once. The function and the payload model of an entry that is given as
+"package.module:function" are imported when one of them is first needed.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any, TypeVar
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from errors import InvalidDefinition, InvalidSetting, UnknownJobType, UnknownTask
-from runners.errors import NameTakenTwice
+from runners import telemetry
+from runners.errors import BrokenEntries, NameTakenTwice
 from settings import settings
-from work.definitions import Job, Task, validate, validate_new
+from work.definitions import Job, Task
+from work.errors import EntryNotLoaded
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 _D = TypeVar("_D", Job, Task)
 
@@ -35,25 +42,61 @@ class Registry:
             raise UnknownTask(name, self.tasks)
         return self.tasks[name]
 
-    def new_job_payload(self, name: str, payload: Any) -> BaseModel:
+    def resolve_all(self) -> None:
+        """Import every entry: for a build, a test, and a process that stays.
+
+        Raises BrokenEntries, which names each entry that can't be loaded, with its file and line.
+        """
+        broken = []
+        for kind, works in (("job", self.jobs), ("task", self.tasks)):
+            for name, work in works.items():
+                try:
+                    work.load()
+                except EntryNotLoaded as error:
+                    broken.append(f"the {kind} {name!r}: {error}")
+        if broken:
+            raise BrokenEntries(broken)
+
+    def loaded(self) -> "Registry":
+        """Return what of this can be loaded; log what can't: one broken entry must not hide the
+        others from who lists them."""
+        return Registry(_loaded(self.jobs), _loaded(self.tasks))
+
+    def modules(self) -> list[str]:
+        """Return the names of the modules that the work is in."""
+        return sorted({work.module for work in (*self.jobs.values(), *self.tasks.values())})
+
+    def new_job_payload(self, name: str, payload: Any) -> "BaseModel":
         """Return the payload of a job to dispatch as its model; raise UnknownJobType, or
-        InvalidPayload, also for a field that the model does not have."""
-        return validate_new(name, self.job(name).payload_model, payload)
+        InvalidPayload, also for a field that the model does not have. Raises EntryNotLoaded."""
+        return self.job(name).validate_new(name, payload)
 
-    def new_task_payload(self, name: str, payload: Any) -> BaseModel:
+    def new_task_payload(self, name: str, payload: Any) -> "BaseModel":
         """Return the payload of a task to dispatch as its model; raise UnknownTask, or
-        InvalidPayload, also for a field that the model does not have."""
-        return validate_new(name, self.task(name).payload_model, payload)
+        InvalidPayload, also for a field that the model does not have. Raises EntryNotLoaded."""
+        return self.task(name).validate_new(name, payload)
 
-    def job_payload(self, name: str, payload: Any) -> BaseModel:
+    def job_payload(self, name: str, payload: Any) -> "BaseModel":
         """Return the payload that a worker was given for a job as its model, without the fields
-        that the model does not have; raise UnknownJobType or InvalidPayload."""
-        return validate(name, self.job(name).payload_model, payload)
+        that the model does not have; raise UnknownJobType, InvalidPayload or EntryNotLoaded."""
+        return self.job(name).validate(name, payload)
 
-    def task_payload(self, name: str, payload: Any) -> BaseModel:
+    def task_payload(self, name: str, payload: Any) -> "BaseModel":
         """Return the payload that a worker was given for a task as its model, without the fields
-        that the model does not have; raise UnknownTask or InvalidPayload."""
-        return validate(name, self.task(name).payload_model, payload)
+        that the model does not have; raise UnknownTask, InvalidPayload or EntryNotLoaded."""
+        return self.task(name).validate(name, payload)
+
+
+def _loaded(works: Mapping[str, _D]) -> dict[str, _D]:
+    found = {}
+    for name, work in works.items():
+        try:
+            work.load()
+        except EntryNotLoaded as error:
+            telemetry.not_loaded(name, error)
+        else:
+            found[name] = work
+    return found
 
 
 @cache

@@ -16,16 +16,23 @@ from errors import (
     TimedOut,
 )
 from runners import telemetry
-from runners.base import LONGEST_WAIT
 from runners.messages import TaskMessage
 from runners.registry import registry
 from runners.sending import Send, next_due_at, send_or_leave_due
 from store import verbs
 from store.job_request import JobRequest
-from work.errors import CursorTooLarge
+from work.definitions import LONGEST_WAIT
+from work.errors import CursorTooLarge, EntryNotLoaded
 from work.retry import Retry
 
-_NON_RETRYABLE = (CursorTooLarge, DoNotRetry, InvalidPayload, LegsSpent, MissingObject)
+_NON_RETRYABLE = (
+    CursorTooLarge,
+    DoNotRetry,
+    EntryNotLoaded,
+    InvalidPayload,
+    LegsSpent,
+    MissingObject,
+)
 _MESSAGE_LIMIT = 1000  # characters; the row is billed on every write
 _TRACEBACK_LIMIT = 3000
 

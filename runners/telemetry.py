@@ -7,9 +7,7 @@ Payloads are people's data: they are logged only where LOG_PAYLOADS asks for it,
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any
 
 import clock
 from errors import Interrupted
@@ -20,6 +18,10 @@ from settings import settings
 from store.job_request import JobRequest, Status
 from store.pauses import Pause
 from work import context
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 
 # --- the fields of every line ---------------------------------------------------------------------
 
@@ -87,7 +89,7 @@ def _log(
     write(text, exc_info=error, stacklevel=level, extra=fields)
 
 
-def given(payload: BaseModel) -> None:
+def given(payload: "BaseModel") -> None:
     """Log what the work is called with, where that is asked for. A SecretStr stays one."""
     if settings().log_payloads:
         _log(logger.info, "payload", payload=payload.model_dump(mode="json"))
@@ -119,6 +121,11 @@ def not_sent(why: Exception) -> None:
 def left_for_later(why: Exception) -> None:
     """Log that this code does not know the job, or the message; another deploy does."""
     _log(logger.warning, "left for later", why=str(why))
+
+
+def not_loaded(name: str, why: Exception) -> None:
+    """Log that the function of a job or task can't be imported, so that it is not listed."""
+    _log(logger.error, "can't be loaded", name_of_work=name, why=str(why))
 
 
 def released(row: JobRequest) -> None:

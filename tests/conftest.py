@@ -16,6 +16,7 @@ pytest_plugins = [
     "api_worker",
     "bad_server",
     "bench",
+    "entry_files",
     "outage",
     "fake_account",
     "jobs_command",

@@ -48,3 +48,12 @@ class AppSettingsUnreadable(JobRunnersError):
             f"the settings under {path} can't be read ({why}), and none that were read before are "
             "fresh enough"
         )
+
+
+class EntryNotLoaded(JobRunnersError):
+    """The function of a job or task, given as "package.module:function", can't be imported."""
+
+    def __init__(self, entry: str, written_at: str, why: str) -> None:
+        super().__init__(f"{entry!r} ({written_at}) can't be loaded: {why}")
+        self.entry = entry
+        self.why = why

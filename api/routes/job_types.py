@@ -16,18 +16,19 @@ from work.definitions import Job, Task
 
 def get_job_types(_event: Mapping[str, Any], _caller: Caller) -> Response[str]:
     """List what can be dispatched."""
+    known = registry().loaded()
     listed = {
         "jobs": [
             _entry(name, job) | {"queue_name": job.queue_name, "needs_campaign": job.needs_campaign}
-            for name, job in sorted(registry().jobs.items())
+            for name, job in sorted(known.jobs.items())
         ],
-        "tasks": [_entry(name, task) for name, task in sorted(registry().tasks.items())],
+        "tasks": [_entry(name, task) for name, task in sorted(known.tasks.items())],
     }
     return respond(200, listed)
 
 
 def _entry(name: str, work: Job | Task) -> dict[str, Any]:
-    text = inspect.getdoc(work.function) or ""
+    text = inspect.getdoc(work.call) or ""
     return {
         "name": name,
         "description": " ".join(text.split("\n\n")[0].split()),

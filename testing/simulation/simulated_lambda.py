@@ -9,7 +9,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Set
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
@@ -23,6 +23,8 @@ from testing.moto_direct import Row
 from testing.simulation.faults import Fault
 from testing.simulation.invocation import WELL, Context, Event, Invocation, Killed, Message
 from testing.simulation.storms import Storms
+from work.definitions import Definition
+from work.errors import EntryNotLoaded
 
 Choose = Callable[[str, int], int]
 """Asked with what is at stake and a number n; answers 0 to n - 1. 0 is always the kind choice."""
@@ -39,6 +41,15 @@ NOT_RUN: list[tuple[str, int, str | None]] = [
 # And of one whose function was ended.
 KILLED = ["Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory"]
 HOPS = 16  # after which Lambda may cut a chain of invocations
+
+
+def _broken_entries() -> AbstractContextManager[object]:
+    """Have no function of a job or task loaded, as if the module that it is in could not be."""
+
+    def fail(_definition: object) -> None:
+        raise EntryNotLoaded("hostile:work", "the table", "its module can't be imported")
+
+    return patch.multiple(Definition, payload_model=property(fail), call=property(fail))
 
 
 class SimulatedLambda:
@@ -163,12 +174,15 @@ class SimulatedLambda:
             return
         self.on_delivery(event.message)
         timeout = self._worker_timeout
-        ended = self._invoke("worker", event.body, handlers.worker.handler, timeout, event)
+        broken = self.fault(Fault.BROKEN_ENTRY, "the work can't be imported", 20)
+        with _broken_entries() if broken else nullcontext():
+            ended = self._invoke("worker", event.body, handlers.worker.handler, timeout, event)
         if ended is None:
             return
         killed = ended == "killed" and Fault.NOT_LOADED in self.faults
         kind = KILLED[self.chance("killed by", len(KILLED))] if killed else ended.partition(":")[0]
-        self._give_up(event, "RetriesExhausted", 1, kind, ended, self._last)
+        ran = kind != EntryNotLoaded.__name__
+        self._give_up(event, "RetriesExhausted", 1, kind, ended, self._last if ran else None)
 
     def _give_up(
         self,

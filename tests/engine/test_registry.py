@@ -46,7 +46,7 @@ def test_every_name_is_in_the_table_and_every_entry_has_a_name(
 def test_every_job_and_task_that_ships_says_what_it_is_for() -> None:
     entries: list[Job | Task] = [*registry().jobs.values(), *registry().tasks.values()]
     for entry in entries:
-        assert entry.function.__doc__
+        assert entry.call.__doc__
         assert entry.payload_model.__doc__
         # One that says nothing of fields that it does not have refuses them too.
         assert entry.payload_model.model_config.get("extra") in (None, "forbid")
@@ -129,9 +129,9 @@ def test_a_function_of_the_wrong_shape_is_refused_where_it_is_defined() -> None:
     with pytest.raises(InvalidDefinition, match="annotate `payload` with a pydantic model"):
         Job(untyped)
     with pytest.raises(InvalidDefinition, match=r"must take exactly \(job, payload\)"):
-        Job(swapped)
+        Job(swapped)  # type: ignore[arg-type]
     with pytest.raises(InvalidDefinition, match=r"must take exactly \(payload\)"):
-        Task(work)
+        Task(work)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["", "a#b", "a/b", "a\x85b", "a\u202eb", "a\nb"])

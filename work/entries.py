@@ -1,0 +1,104 @@
+"""Entries by name: `"package.module:function"`, imported when it is first needed.
+
+So a cold start does not grow with the number of jobs, and one job whose module can't be imported
+keeps no other from running.
+"""
+
+import re
+import sys
+import traceback
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from errors import InvalidDefinition
+from work.errors import EntryNotLoaded
+
+_FORM = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+
+
+def check_form(entry: str) -> None:
+    """Raise InvalidDefinition for a text that can't name a function in a module."""
+    if not _FORM.fullmatch(entry):
+        raise InvalidDefinition(
+            f"{entry!r} must be written as 'package.module:function', such as 'acme.letters:count'"
+        )
+
+
+def caller_outside(file: str) -> str:
+    """Return the file and line of the innermost call that does not come from `file`: where an entry
+    was written."""
+    frame = sys._getframe(1)
+    # A dataclass's own __init__ is compiled from a text.
+    while frame.f_back is not None and frame.f_code.co_filename in (file, "<string>"):
+        frame = frame.f_back
+    return _place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def load(entry: str, written_at: str) -> Any:
+    """Return what the entry names; its module is imported, unless it was before.
+
+    Raises EntryNotLoaded, which says where it is written, where it fails and what to do. Nothing is
+    remembered of a failure: the next call tries again.
+    """
+    module_name, _, name = entry.partition(":")
+    try:
+        module = import_module(module_name)
+    except (Exception, SystemExit) as error:
+        raise EntryNotLoaded(entry, written_at, _why(module_name, error)) from error
+    try:
+        return getattr(module, name)
+    except AttributeError:
+        nearest = get_close_matches(name, vars(module), n=1, cutoff=0.5)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else "correct the entry, or define it"
+        where = _shown(getattr(module, "__file__", None) or module_name)
+        raise EntryNotLoaded(entry, written_at, f"{where} does not define {name}; {hint}") from None
+
+
+def _why(module_name: str, error: BaseException) -> str:
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    if missing and f"{module_name}.".startswith(f"{missing}."):
+        return f"there is no module {missing}. Correct the entry, or add the file"
+    return f"{_failed_at(error)}: {type(error).__name__}: {_text(error)}. {_advice(error, missing)}"
+
+
+def _text(error: BaseException) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return text or "without a message"
+
+
+def _advice(error: BaseException, missing: str | None) -> str:
+    if missing:
+        return f"Add what provides {missing} to the requirements, or the file"
+    if isinstance(error, SyntaxError | ImportError | NameError):
+        return "Correct that line"
+    return (
+        "A module is imported at build time too, with no settings and no AWS: leave to the "
+        "function what needs them"
+    )
+
+
+def _failed_at(error: BaseException) -> str:
+    """Return the file and line that an import failed at: of the module's own code, not of the
+    import system's."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return _place(error.filename, error.lineno)
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith("<frozen ") and not _is_import(frame.filename):
+            return _place(frame.filename, frame.lineno)
+    return "on import"
+
+
+def _is_import(file: str) -> bool:
+    return file == __file__ or Path(file).parts[-2:] == ("importlib", "__init__.py")
+
+
+def _place(file: str, line: int | None) -> str:
+    return f"{_shown(file)}, line {line}"
+
+
+def _shown(file: str) -> str:
+    """Return the path from where the process is, if that is shorter."""
+    path = Path(file)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
