@@ -1,15 +1,17 @@
 """Builds the real template and deploys it to the local AWS with sam, as a person would to AWS."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
 from local.credentials import Credentials, session
 from local.emulator import Emulator, start_group, stop_group, tool, tool_environment
 from local.problem import LocalProblem
+from tools.app_stack import AppStack, handed_over
 from tools.build import ROOT, Target
 
 STACK_NAME = "job-runners"
@@ -26,10 +28,21 @@ def build(emulator: Emulator, home: Path) -> Path:
     return built
 
 
-def deploy(emulator: Emulator, home: Path, built: Path, parameters: Mapping[str, str]) -> Stack:
-    """Deploy what was built; `parameters` override the template's."""
+def deploy(
+    emulator: Emulator,
+    home: Path,
+    built: Path,
+    parameters: Mapping[str, str],
+    app_template: Path | None = None,
+) -> Stack:
+    """Deploy what was built; `parameters` override the template's.
+
+    The stack of the organisation's template, if it has one, comes first, as `make deploy` has it.
+    """
     s3 = session(emulator.credentials).client("s3", endpoint_url=emulator.endpoint_url)
     s3.create_bucket(Bucket=_DEPLOYS_BUCKET)
+    if app_template is not None:
+        parameters = {**_deploy_app(emulator, home, built, app_template, parameters), **parameters}
     given = {"DeletionProtection": "false", "AwsEndpointUrl": emulator.endpoint_url, **parameters}
     overrides = [f"{name}={value}" for name, value in given.items()]
     arguments = ["deploy", "--template", str(built / "template.yaml"), "--stack-name", STACK_NAME]
@@ -38,7 +51,9 @@ def deploy(emulator: Emulator, home: Path, built: Path, parameters: Mapping[str,
     arguments += [*Target.this_machine().parameter_overrides, *overrides]
     endpoint = {"AWS_ENDPOINT_URL": emulator.endpoint_url}
     _sam(arguments, home, "deploy", emulator.credentials, **endpoint)
-    found = Stack.from_outputs(STACK_NAME, REGION, _outputs(emulator), emulator.endpoint_url)
+    (stack,) = _cloudformation(emulator).describe_stacks(StackName=STACK_NAME)["Stacks"]
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+    found = Stack.from_outputs(STACK_NAME, REGION, outputs, emulator.endpoint_url)
     return replace(
         found,
         aws_access_key_id=emulator.credentials.access_key_id,
@@ -46,15 +61,28 @@ def deploy(emulator: Emulator, home: Path, built: Path, parameters: Mapping[str,
     )
 
 
-def _outputs(emulator: Emulator) -> dict[str, str]:
+def _deploy_app(
+    emulator: Emulator, home: Path, built: Path, template: Path, said: Mapping[str, str]
+) -> dict[str, str]:
+    """Deploy the organisation's stack; return what it outputs for ours."""
+
+    def sam(arguments: Sequence[str]) -> None:
+        endpoint = {"AWS_ENDPOINT_URL": emulator.endpoint_url}
+        _sam(arguments, home, f"app-{arguments[0]}", emulator.credentials, **endpoint)
+
+    app = AppStack(template, STACK_NAME)
+    artefacts = ["--s3-bucket", _DEPLOYS_BUCKET, "--region", REGION]
+    outputs = app.deploy(sam, _cloudformation(emulator), home / "app-build", artefacts)
+    return handed_over(outputs, built / "template.yaml", said)
+
+
+def _cloudformation(emulator: Emulator) -> Any:
     aws = session(emulator.credentials)
-    cloudformation = aws.client("cloudformation", endpoint_url=emulator.endpoint_url)
-    (stack,) = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
-    return {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+    return aws.client("cloudformation", endpoint_url=emulator.endpoint_url)
 
 
 def _sam(
-    arguments: list[str], home: Path, step: str, credentials: Credentials, **more: str
+    arguments: Sequence[str], home: Path, step: str, credentials: Credentials, **more: str
 ) -> None:
     """Run sam with its output in a log; when it fails, the end of the log is the message."""
     environment = tool_environment(home, credentials) | more

@@ -22,20 +22,22 @@ def local_stack(
     *,
     enforcing: bool = False,
     addresses: Sequence[str] = (),
+    app_template: Path | None = None,
 ) -> Iterator[Stack]:
     """Start, build, deploy, and at the end stop; every file is under `home`.
 
     `parameters` override the template's. `say` is told of each step as it begins. `enforcing`
     holds the functions to the policies of their roles. `addresses` are those of this machine that
-    it listens on beside loopback. Raises LocalProblem.
+    it listens on beside loopback. `app_template` is an organisation's, whose stack is deployed
+    first. Raises LocalProblem.
     """
     say("Starting the local AWS")
     with emulator(home, enforcing=enforcing, addresses=addresses) as running:
         try:
             say("Building the functions for this machine")
             built = build(running, home)
-            say("Deploying template.yaml")
-            stack = deploy(running, home, built, parameters or {})
+            say(f"Deploying {'your template, then ' if app_template else ''}template.yaml")
+            stack = deploy(running, home, built, parameters or {}, app_template)
             say("Checking that a failing invoke is tried once and recorded once")
             settle(stack)
             yield stack

@@ -21,6 +21,7 @@ from local.problem import LocalProblem
 from local.run_folder import announced, only_run
 from local.sample import ROWS
 from local.screen import Steps, console, import_bar, show_outcome, suggest
+from tools.deploy import app_template
 
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -55,7 +56,9 @@ def main() -> int:
 def _run(steps: Steps, demo: bool, addresses: list[str]) -> int:
     with (
         only_run() as home,
-        local_stack(home, say=steps.begin, addresses=addresses) as stack,
+        local_stack(
+            home, say=steps.begin, addresses=addresses, app_template=app_template()
+        ) as stack,
         announced(stack, home),
     ):
         steps.begin(f"Uploading {ROWS:,} contacts")

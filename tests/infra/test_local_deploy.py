@@ -1,0 +1,80 @@
+"""make run deploys the organisation's template too: first, and ours is given what it outputs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fake_stack import OUTPUTS
+from local import deploy as local_deploy
+from local.credentials import Credentials
+from tools.build import ROOT
+
+APP_OUTPUTS = {"WorkerPolicyArn": "arn:of:the:app", "JobRunner": "acme.runner", "Other": "x"}
+NO_CLIENT = SimpleNamespace(client=lambda *_, **__: SimpleNamespace(create_bucket=lambda **_: None))
+
+
+class Stacks:
+    """CloudFormation: what has been deployed, by name."""
+
+    def describe_stacks(self, StackName: str) -> dict[str, Any]:  # noqa: N803
+        """As boto3 has it."""
+        outputs = APP_OUTPUTS if StackName == "job-runners-app" else OUTPUTS
+        listed = [{"OutputKey": name, "OutputValue": value} for name, value in outputs.items()]
+        return {"Stacks": [{"Outputs": listed}]}
+
+
+def deployed(
+    folder: Path, patch: pytest.MonkeyPatch, template: Path | None, **parameters: str
+) -> list[list[str]]:
+    """Return what sam is asked for."""
+    calls: list[list[str]] = []
+
+    def sam(arguments: Sequence[str], *_: Any, **__: Any) -> None:
+        calls.append(list(arguments))
+
+    patch.setattr(local_deploy, "_sam", sam)
+    patch.setattr(local_deploy, "_cloudformation", lambda _: Stacks())
+    patch.setattr(local_deploy, "session", lambda _: NO_CLIENT)
+    emulator: Any = SimpleNamespace(credentials=Credentials("a", "b"), endpoint_url="http://local")
+    built = folder / "build"
+    built.mkdir()
+    (built / "template.yaml").write_text((ROOT / "template.yaml").read_text())
+    local_deploy.deploy(emulator, folder, built, parameters, template)
+    return calls
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
+    """Return one of an organisation."""
+    file = tmp_path / "app" / "template.yaml"
+    file.parent.mkdir()
+    file.write_text("Resources: {}\n")
+    return file
+
+
+def test_without_a_template_ours_alone_is_deployed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ours,) = deployed(tmp_path, monkeypatch, None)
+    assert "job-runners" in ours
+    assert not [each for each in ours if each.startswith("WorkerPolicyArn=")]
+
+
+def test_the_organisations_stack_is_first_and_ours_is_given_its_outputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: Path
+) -> None:
+    build, app, ours = deployed(tmp_path, monkeypatch, template)
+    assert (build[0], app[0], ours[0]) == ("build", "deploy", "deploy")
+    assert "job-runners-app" in app
+    assert {"WorkerPolicyArn=arn:of:the:app", "JobRunner=acme.runner"} <= set(ours)
+    assert "Other=x" not in ours
+
+
+def test_what_a_run_asks_for_comes_before_what_the_stack_outputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: Path
+) -> None:
+    *_, ours = deployed(tmp_path, monkeypatch, template, JobRunner="lambda-async")
+    assert [each for each in ours if each.startswith("JobRunner=")] == ["JobRunner=lambda-async"]
