@@ -1,8 +1,10 @@
 """The environment, read once and frozen. An error names the variable that is wrong."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 from errors import InvalidSetting, MissingSetting
 
@@ -19,6 +21,8 @@ _COSTLY_TYPES = ("premium_rate", "satellite")
 
 # How the variables begin that set an organisation's own settings: APP_SETTING_API_KEY.
 APP_SETTING = "APP_SETTING_"
+# The folder in an organisation's folder that is no package of its work.
+APP_TESTS = "tests"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +117,27 @@ def app_setting_override(name: str) -> str | None:
     """Return what the environment says of one setting of an organisation's own work, if it does:
     for tests, and for a process that has no Parameter Store."""
     return os.environ.get(APP_SETTING + name)
+
+
+def app_folder_path(environment: Mapping[str, str], checkout: Path) -> Path | None:
+    """Return where an organisation's folder is, None if there is none: what APP names, else `app`
+    in the checkout. It need not exist if APP names it."""
+    named = environment.get("APP")
+    if named is None:
+        beside = checkout / "app"
+        return beside if beside.is_dir() else None
+    return Path(named.strip()).resolve() if named.strip() else None
+
+
+def packages_in(folder: Path) -> tuple[str, ...]:
+    """Return the names of an organisation's packages, in alphabetical order."""
+    return tuple(
+        sorted(
+            package.parent.name
+            for package in folder.glob("*/__init__.py")
+            if package.parent.name != APP_TESTS and not package.parent.name.startswith(".")
+        )
+    )
 
 
 def forget() -> None:
