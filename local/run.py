@@ -21,6 +21,7 @@ from local.problem import LocalProblem
 from local.run_folder import announced, only_run
 from local.sample import ROWS
 from local.screen import Steps, console, import_bar, show_outcome, suggest
+from tools.app_folder import UnusableAppFolder
 from tools.deploy import app_template
 
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -43,7 +44,7 @@ def main() -> int:
     steps = Steps()
     try:
         return _run(steps, given.demo, [given.listen] if given.listen else bridge_addresses())
-    except LocalProblem as problem:
+    except (LocalProblem, UnusableAppFolder) as problem:
         steps.end()
         console.print(str(problem), style="red", markup=False)
         return 1

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import boto3
 
+from tools.app_folder import UnusableAppFolder, find_app_folder
 from tools.app_stack import AppStack, handed_over, option, overrides
 from tools.build import ROOT
 
@@ -72,14 +73,13 @@ def _say(text: str) -> None:
 
 
 def app_template() -> Path | None:
-    """Return the organisation's template, if there is one."""
-    folder = Path(os.environ.get("APP") or ROOT / "app")
-    found = folder / "template.yaml"
-    return found.resolve() if found.is_file() else None
+    """Return the organisation's template, None if there is none; raises UnusableAppFolder."""
+    folder = find_app_folder()
+    return folder.template if folder and folder.template.is_file() else None
 
 
 def main() -> int:
-    """Deploy; return what sam returned, or 0."""
+    """Deploy; return what sam returned, or 0, or 1 for a folder that can't be used."""
     arguments = argparse.ArgumentParser(prog="python -m tools.deploy", description=__doc__)
     arguments.add_argument("--region", required=True)
     arguments.add_argument("--sam", type=Path, required=True)
@@ -88,6 +88,9 @@ def main() -> int:
         Deploy(given.sam, given.region).run(app_template())
     except subprocess.CalledProcessError as failed:
         return failed.returncode
+    except UnusableAppFolder as unusable:
+        _say(str(unusable))
+        return 1
     return 0
 
 

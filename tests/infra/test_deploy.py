@@ -11,7 +11,7 @@ from botocore.client import BaseClient
 
 from tools.app_stack import parameters
 from tools.build import ROOT
-from tools.deploy import Deploy, app_template
+from tools.deploy import Deploy, app_template, main
 
 REGION = "us-east-1"
 POLICY = "arn:aws:iam::123456789012:policy/letters"
@@ -154,7 +154,22 @@ def test_the_parameters_of_a_template_are_read_whatever_functions_it_has() -> No
 def test_the_template_is_that_of_the_folder_that_app_names(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    package = world.app.parent / "acme"
+    package.mkdir()
+    (package / "__init__.py").touch()
     monkeypatch.setenv("APP", str(world.app.parent))
-    assert app_template() == world.app.resolve()
-    monkeypatch.setenv("APP", str(world.folder))
+    assert app_template() == world.app
+    world.app.unlink()
     assert app_template() is None
+    monkeypatch.setenv("APP", "")
+    assert app_template() is None
+
+
+def test_a_folder_that_can_not_be_used_deploys_nothing_and_is_said(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("APP", str(world.folder / "none"))
+    monkeypatch.setattr(sys, "argv", ["deploy", "--region", REGION, "--sam", str(world.deploy.sam)])
+    assert main() == 1
+    assert f"APP={world.folder}/none can't be used" in capsys.readouterr().err
+    assert not (world.folder / "calls").exists()
