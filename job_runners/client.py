@@ -148,14 +148,17 @@ class Client:
         """Dispatch a new job like one that has ended; return the new one."""
         return self._with_key(f"{_path(job_id)}/rerun", None, idempotency_key or new_key())
 
-    def dispatch_task(self, task_name: str, payload: Mapping[str, Any] | None = None) -> None:
-        """Have a task sent: small, done once or not at all, and not tracked.
+    def dispatch_task(self, task_name: str, payload: Mapping[str, Any] | None = None) -> str | None:
+        """Have a task sent: small, done once or not at all, and not tracked. Return its id, which
+        its lines in the log have; None if the API is of a version that does not say it.
 
         It is repeated only if it certainly was not sent. Raises OutcomeUnknown where nobody knows:
         sent again, it may run twice.
         """
         body = {"task_name": task_name, "payload": dict(payload or {})}
-        self._api.call_once("POST", "/tasks", body, not_done=_UNSENT_TASK)
+        answer = self._api.call_once("POST", "/tasks", body, not_done=_UNSENT_TASK)
+        task_id: str | None = self._object(answer).get("id")
+        return task_id
 
     def upload(
         self,
@@ -215,11 +218,12 @@ class Client:
         """
         asked = {
             "organization_id": organization_id or self._organization,
+            "limit": page_size,
+            "cursor": None,
             "status": status,
             "job_type": job_type,
             "queue_name": queue_name,
             "search": search,
-            "limit": page_size,
         }
         return self._pages("/jobs", "jobs", asked, Job.of)
 

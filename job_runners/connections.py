@@ -81,6 +81,7 @@ class Connections:
         self._is_tls = parts.scheme == "https"
         self._host = parts.hostname or ""
         self._port = parts.port
+        self._name = f"{parts.scheme}://{parts.netloc}"
         self._timeout = timeout
         self._use_proxy = use_proxy
         self._idle: deque[_Held] = deque()
@@ -148,7 +149,7 @@ class Connections:
             connection.connect()
         except (OSError, HTTPException) as error:
             raise NoAnswer(
-                f"{self._host} can't be reached: {error}.",
+                f"{self._name} can't be reached: {error}.",
                 "Is this machine online, and is the address right?",
                 may_have_landed=False,
             ) from error
@@ -190,7 +191,7 @@ class Connections:
         except (OSError, HTTPException) as error:
             connection.close()
             raise NoAnswer(
-                f"{self._host} did not answer: {_reason(error)}.",
+                f"{self._name} did not answer: {_reason(error)}.",
                 "It may have done what it was asked.",
             ) from error
         except BaseException:  # Ctrl-C in between: an answer must not be taken for the next one's

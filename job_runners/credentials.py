@@ -78,10 +78,10 @@ def _source(environment: Mapping[str, str]) -> Callable[[], Credentials]:
         from botocore.session import Session
     except ImportError:
         raise NoCredentials("There are no AWS credentials in the environment.", _HINT) from None
-    return _of_botocore(Session())
+    return _by_botocore(Session())
 
 
-def _of_botocore(session: Any) -> Callable[[], Credentials]:
+def _by_botocore(session: Any) -> Callable[[], Credentials]:
     from botocore.exceptions import BotoCoreError
 
     try:
@@ -91,15 +91,20 @@ def _of_botocore(session: Any) -> Callable[[], Credentials]:
     if held is None:
         raise NoCredentials("There are no AWS credentials here.", _HINT)
 
-    def frozen() -> Credentials:
+    def current() -> Credentials:
         try:
-            now = held.get_frozen_credentials()  # which renews those that expire
+            return of_botocore(held)
         except BotoCoreError as error:
             renew = "Renew them: aws sso login, or a new session."
             raise NoCredentials(f"The AWS credentials can't be used: {error}.", renew) from error
-        return Credentials(now.access_key, now.secret_key, now.token)
 
-    return frozen
+    return current
+
+
+def of_botocore(held: Any) -> Credentials:
+    """Return what botocore's credentials are at this moment; it renews those that expire."""
+    now = held.get_frozen_credentials()
+    return Credentials(now.access_key, now.secret_key, now.token)
 
 
 def _container_url(environment: Mapping[str, str]) -> str | None:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from job_runners.cli.api_client import Answer, ApiClient, client
 from job_runners.cli.polling import FINISHED
 from job_runners.cli.stack import Stack
+from job_runners.connections import Answer
+from job_runners.http_api import HttpApi
 from local.credentials import session
 from local.problem import LocalProblem
 from local.run_checks import Check
 from local.sample import ROWS, Expected, write_sample
+from local.stack_api import stack_api
 from tools.build import ROOT
 
 ORGANIZATION = "default"
@@ -81,13 +83,13 @@ def run_import(
     """Dispatch the import and follow it to its end; `show` is given each view of the job."""
     began = time.monotonic()
     payload = {"key": KEY, "country": "US"}
-    job = run_job(client(stack), "import_contacts", payload, show)
+    job = run_job(stack_api(stack), "import_contacts", payload, show)
     seconds = time.monotonic() - began
     return Imported(job, expected, count_contacts(stack, ORGANIZATION, CAMPAIGN), seconds)
 
 
 def run_job(
-    api: ApiClient,
+    api: HttpApi,
     job_type: str,
     payload: dict[str, Any],
     show: Callable[[dict[str, Any]], None] = _show_nothing,
@@ -103,7 +105,7 @@ def run_job(
 
 
 def follow(
-    api: ApiClient,
+    api: HttpApi,
     job_id: str,
     show: Callable[[dict[str, Any]], None] = _show_nothing,
     patience: float = _PATIENCE_SECONDS,

@@ -13,12 +13,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from job_runners.cli.api_client import ApiClient, client, signer
 from job_runners.cli.stack import Stack
+from job_runners.http_api import HttpApi
 from local.credentials import session
 from local.demo import CAMPAIGN, ORGANIZATION, run_job
 from local.problem import LocalProblem
 from local.run_checks import Check
+from local.stack_api import signer, stack_api
 
 TEXTERS = ("ada", "grace", "linus")
 FIRST_EACH = 4  # contacts of each texter that are texted first
@@ -36,7 +37,7 @@ def run_pipeline(stack: Stack, contacts: int, begin: Callable[[str], None]) -> l
 
     `begin` is told each stage as it begins. Raises LocalProblem if a job does not succeed.
     """
-    api = client(stack)
+    api = stack_api(stack)
     begin(f"Assigning {FIRST} contacts to {len(TEXTERS)} texters")
     checks = _assign(api, "first", {"max_contacts": FIRST_EACH}, kept=0, contacts=FIRST)
     begin(f"Texting them, a task each, {_PER_SECOND} a second")
@@ -48,7 +49,7 @@ def run_pipeline(stack: Stack, contacts: int, begin: Callable[[str], None]) -> l
 
 
 def _assign(
-    api: ApiClient, when: str, limit: dict[str, int], *, kept: int, contacts: int
+    api: HttpApi, when: str, limit: dict[str, int], *, kept: int, contacts: int
 ) -> list[Check]:
     """Assign the texters, each with this limit, so that they have `contacts` in all."""
     texters = [{"id": texter, **limit} for texter in TEXTERS]
@@ -61,7 +62,7 @@ def _assign(
     ]
 
 
-def _text(api: ApiClient, stack: Stack) -> list[Check]:
+def _text(api: HttpApi, stack: Stack) -> list[Check]:
     before = _texts(stack)
     result = _result(api, "send_first_messages", {"text": TEXT, "per_second": _PER_SECOND})
     deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -76,7 +77,7 @@ def _text(api: ApiClient, stack: Stack) -> list[Check]:
     ]
 
 
-def _export(api: ApiClient, contacts: int) -> list[Check]:
+def _export(api: HttpApi, contacts: int) -> list[Check]:
     rows = _download(_result(api, "export_contacts", {})["url"])
     texters = Counter(row["texter"] for row in rows)
     statuses = Counter(row["message_status"] for row in rows)
@@ -99,7 +100,7 @@ def _values(counts: dict[str, int]) -> str:
     return ", ".join(str(count) for _, count in sorted(counts.items()))
 
 
-def _result(api: ApiClient, job_type: str, payload: dict[str, Any]) -> dict[str, Any]:
+def _result(api: HttpApi, job_type: str, payload: dict[str, Any]) -> dict[str, Any]:
     job = run_job(api, job_type, payload)
     if job["status"] != "succeeded":
         raise LocalProblem(f"The job {job_type} is {job['status']}: {job.get('error')}")
@@ -109,7 +110,7 @@ def _result(api: ApiClient, job_type: str, payload: dict[str, Any]) -> dict[str,
 
 def texts(stack: Stack) -> dict[str, list[dict[str, Any]]]:
     """Return the texts that the local AWS was asked to send, by number."""
-    asked = ApiClient(stack.endpoint_url, signer(stack)).get("/_ministack/sns/sms-messages")
+    asked = HttpApi(stack.endpoint_url, signer(stack)).get("/_ministack/sns/sms-messages")
     sent: dict[str, list[dict[str, Any]]] = asked.json["sms_messages"]
     return sent
 

@@ -11,7 +11,6 @@ import time
 from types import FrameType
 from typing import NoReturn
 
-from job_runners.cli.api_client import signer
 from job_runners.cli.signing_proxy import signing_proxy
 from local.containers import bridge_addresses
 from local.demo import run_import, upload_few, upload_sample
@@ -21,6 +20,7 @@ from local.problem import LocalProblem
 from local.run_folder import announced, only_run
 from local.sample import ROWS
 from local.screen import Steps, console, import_bar, show_outcome, suggest
+from local.stack_api import signer
 from tools.app_folder import UnusableAppFolder
 from tools.deploy import app_template
 

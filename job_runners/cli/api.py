@@ -1,25 +1,25 @@
-"""The API of the stack, a method for each of its calls. What it refuses is raised as a Problem."""
+"""The API of the stack, as the command uses its client. What goes wrong is raised as a Problem."""
 
 import re
-import time
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
 from itertools import islice
-from typing import Any
-from urllib.parse import quote, urlencode
+from typing import Any, TypeVar
 
-from job_runners.cli.api_client import Answer, ApiClient
+from job_runners import models
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.refusals import no_answer, refused
+from job_runners.client import Client
+from job_runners.errors import ApiError, JobRunnersError, NoAnswer, OutcomeUnknown
 
-Job = dict[str, Any]
+Job = dict[str, Any]  # as the API's JSON has it
 
-_PAGE = 100
 _NEWEST = 500  # jobs among which the start of an id is looked up
+_CHILDREN = 100  # of a job that are shown
 _STARTS = re.compile(r"[0-9a-f]{4,31}")
-_TRIES = 3  # of a call that only reads
-_LONGEST_PAUSE = 5  # seconds between them
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,12 @@ class Seen:
 class Api:
     """Calls it on behalf of one organisation."""
 
-    def __init__(self, client: ApiClient, organization_id: str | None, *, is_local: bool) -> None:
+    def __init__(
+        self, client: Client, organization_id: str | None, *, with_token: bool, is_local: bool
+    ) -> None:
         self._client = client
         self._organization = organization_id
+        self._with_token = with_token
         self._is_local = is_local
 
     @property
@@ -45,32 +48,44 @@ class Api:
 
     def dispatch(self, body: dict[str, Any], key: str | None) -> tuple[Job, bool]:
         """Have a job saved and sent; also whether the key's job was there already."""
-        headers = {"Idempotency-Key": key} if key else {}
-        whose = {"organization_id": self._organization} if self._organization else {}
-        sent = {**whose, **body}
-        answer = self._call("POST", "/jobs", sent, headers=headers)
-        return answer.json, answer.headers.get("Idempotent-Replayed") == "true"
+        try:
+            with self._problems():
+                job = self._client.dispatch(**body, idempotency_key=key)
+        except Problem as problem:
+            sent = getattr(problem.__cause__, "idempotency_key", None)
+            if sent and problem.code is Exit.NO_ANSWER:
+                look = f"jobs show --idempotency-key {shlex.quote(sent)}"
+                problem.hint = f"{problem.hint} Was it saved? {look}".lstrip()
+            raise
+        return _value(job), job.replayed
 
     def task(self, name: str, payload: dict[str, Any]) -> str | None:
         """Have a task sent; return its id, if the API says it."""
-        answer = self._call("POST", "/tasks", {"task_name": name, "payload": payload}).json
-        task_id: str | None = answer.get("id")  # one that is older than this command has none
-        return task_id
+        with self._problems():
+            return self._client.dispatch_task(name, payload)
 
     def job(self, job_id: str) -> Seen:
         """One job, with everything."""
-        answer = self._read(f"/jobs/{quote(job_id, safe='')}")
-        return Seen(answer.json, float(answer.headers.get("Retry-After") or 1))
+        with self._problems():
+            job = self._client.get(job_id)
+        return Seen(_value(job), job.retry_after or 1)
+
+    def under_key(self, key: str) -> Job | None:
+        """Return the job that was dispatched under an idempotency key, if there is one."""
+        with self._problems():
+            job = self._client.find(idempotency_key=key)
+        return None if job is None else _value(job)
 
     def children(self, job_id: str) -> tuple[list[dict[str, Any]], bool]:
         """Return what a job has dispatched, and whether there is more of it."""
+        listed = self._each(self._client.children(job_id))
         try:
-            page = self._read(f"/jobs/{quote(job_id, safe='')}/children?limit={_PAGE}").json
+            found = [dict(each.raw) for each in islice(listed, _CHILDREN)]
+            return found, next(listed, None) is not None
         except Problem as problem:
             if problem.code is Exit.REFUSED:  # an API that is older than this command
                 return [], False
             raise
-        return page["children"], page["cursor"] is not None
 
     def find(self, start: str) -> str:
         """Return the id that starts like this, of the organisation's newest jobs."""
@@ -89,87 +104,70 @@ class Api:
             hint="Give the whole id, or another --organization.",
         )
 
-    def page(self, limit: int, cursor: str | None, **filters: str | None) -> dict[str, Any]:
-        """Jobs of the organisation, newest first, and the cursor of the next page."""
-        given = {"organization_id": self._organization, "limit": limit, "cursor": cursor, **filters}
-        # %20 and not +, which the signature would not be about.
-        known = {name: value for name, value in given.items() if value is not None}
-        query = urlencode(known, quote_via=quote)
-        page: dict[str, Any] = self._read(f"/jobs?{query}").json
-        return page
-
-    def every(self, **filters: str | None) -> Iterator[Job]:
-        """All of them, page by page."""
-        cursor = None
-        while True:
-            page = self.page(_PAGE, cursor, **filters)
-            yield from page["jobs"]
-            cursor = page["cursor"]
-            if cursor is None:
-                return
+    def every(self, **filters: Any) -> Iterator[Job]:
+        """Yield the organisation's jobs, newest first, a page at a time."""
+        return map(_value, self._each(self._client.list(**filters)))
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a job, or ask a running one to stop."""
-        job: Job = self._call("POST", f"/jobs/{quote(job_id, safe='')}/cancel").json
-        return job
+        with self._problems():
+            return _value(self._client.cancel(job_id))
 
     def retry(self, job_id: str, payload: dict[str, Any] | None = None) -> Job:
         """Have a failed or cancelled job done again."""
-        body = None if payload is None else {"payload": payload}
-        job: Job = self._call("POST", f"/jobs/{quote(job_id, safe='')}/retry", body).json
-        return job
+        with self._problems():
+            return _value(self._client.retry(job_id, payload))
 
     def rerun(self, job_id: str) -> Job:
         """Dispatch a new job like one that has ended."""
-        job: Job = self._call("POST", f"/jobs/{quote(job_id, safe='')}/rerun").json
-        return job
+        with self._problems():
+            return _value(self._client.rerun(job_id))
 
     def delete(self, job_id: str) -> None:
         """Forget a finished job."""
-        self._call("DELETE", f"/jobs/{quote(job_id, safe='')}")
+        with self._problems():
+            self._client.delete(job_id)
 
     def paused(self) -> list[dict[str, Any]]:
         """Return what is paused."""
-        entries: list[dict[str, Any]] = self._read("/paused").json["paused"]
-        return entries
+        with self._problems():
+            return [dict(each.raw) for each in self._client.paused()]
 
     def pause(self, kind: str, name: str) -> dict[str, Any]:
         """Hold back a job type or a queue."""
-        entry: dict[str, Any] = self._call("PUT", f"/paused/{kind}/{quote(name, safe='')}").json
-        return entry
+        with self._problems():
+            return dict(self._client.pause(kind, name).raw)
 
     def resume(self, kind: str, name: str) -> None:
         """Let it go on."""
-        self._call("DELETE", f"/paused/{kind}/{quote(name, safe='')}")
+        with self._problems():
+            self._client.resume(kind, name)
 
     def types(self) -> dict[str, Any]:
         """Return what can be dispatched."""
-        types: dict[str, Any] = self._read("/job-types").json
-        return types
+        with self._problems():
+            return dict(self._client.job_types().raw)
 
-    def _read(self, path: str) -> Answer:
-        """As _call, but an API that is busy is asked again: reading twice does no harm."""
-        for _ in range(_TRIES - 1):
-            answer = self._ask("GET", path)
-            if answer.status not in (429, 500, 502, 503, 504):
-                return self._accepted(answer)
-            time.sleep(min(_LONGEST_PAUSE, float(answer.headers.get("Retry-After") or 1)))
-        return self._call("GET", path)
+    def _each(self, values: Iterable[_T]) -> Iterator[_T]:
+        with self._problems():
+            yield from values
 
-    def _call(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
-    ) -> Answer:
-        return self._accepted(self._ask(method, path, body, headers))
-
-    def _ask(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
-    ) -> Answer:
+    @contextmanager
+    def _problems(self) -> Iterator[None]:
+        """Raise a Problem for what the client raises."""
         try:
-            return self._client.call(method, path, body, headers=headers)
-        except (OSError, HTTPException) as error:
+            yield
+        except OutcomeUnknown as error:
+            raise Problem(error.problem, hint=error.hint, code=Exit.NO_ANSWER) from error
+        except NoAnswer as error:
             raise no_answer(self._client.url, error, is_local=self._is_local) from error
+        except ApiError as error:
+            raise refused(self._client.url, error, with_token=self._with_token) from error
+        except JobRunnersError as error:
+            raise Problem(error.problem, hint=error.hint, code=Exit.NO_ACCESS) from error
+        except ValueError as error:  # an argument that can't be meant, such as an id of no letters
+            raise Problem(f"{str(error).capitalize()}.") from error
 
-    def _accepted(self, answer: Answer) -> Answer:
-        if not 200 <= answer.status < 300 or not answer.is_readable:
-            raise refused(self._client.url, answer, with_token=self._client.uses_token)
-        return answer
+
+def _value(job: models.Job) -> Job:
+    return dict(job.raw)

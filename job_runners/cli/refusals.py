@@ -1,6 +1,5 @@
 """What the API refuses, and what AWS does, as Problems: what is wrong, what to do."""
 
-import json
 from typing import Any
 
 from botocore.exceptions import (
@@ -19,10 +18,9 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from job_runners.cli.api_client import Answer
 from job_runners.cli.problem import Exit, Problem
+from job_runners.errors import ApiBusy, ApiError, NoAnswer
 
-_BUSY = frozenset({429, 500, 502, 503, 504})
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _NOT_KNOWN = frozenset(
     {
@@ -37,64 +35,52 @@ _THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceed
 _RENEW = "Renew them (aws sso login, or a new token), or choose others with --profile."
 
 
-def no_answer(url: str, error: Exception, *, is_local: bool) -> Problem:
-    """Return that the API could not be reached."""
-    reason = getattr(error, "reason", None) or error
+def no_answer(url: str, error: NoAnswer, *, is_local: bool) -> Problem:
+    """Return that the API could not be reached, or did not answer."""
     hint = "Is this machine online, and is the stack still there? jobs doctor looks at the stack."
     if is_local:
         hint = "Is make run still up? If it was killed, start it again: it cleans up by itself."
+    reason = error.__cause__ or error.problem
     return Problem(f"The API at {url} can't be reached: {reason}.", hint=hint, code=Exit.NO_ANSWER)
 
 
-def refused(url: str, answer: Answer, *, with_token: bool) -> Problem:
+def refused(url: str, error: ApiError, *, with_token: bool) -> Problem:
     """Return that the API, or the gateway before it, refused a call."""
-    body = _read(answer)
-    if answer.status == 401:
+    body = dict(error.body)
+    if error.status == 401:
         return _not_let_in(body, with_token=with_token)
-    if answer.status == 403 and "status" not in body:  # the gateway's own; the API's says why
+    if error.status == 403 and "status" not in body:  # the gateway's own; the API's says why
         return _forbidden(body, with_token=with_token)
-    if 300 <= answer.status < 400:
+    if error.location is not None:
         return Problem(
-            f"{url} answered with a redirect to {answer.headers.get('Location')}.",
+            f"{url} answered with a redirect to {error.location}.",
             hint="Credentials follow no redirect. If the API has moved, name it: --api-url.",
             code=Exit.NO_ACCESS,
         )
-    if answer.status in _BUSY:
+    if isinstance(error, ApiBusy):
         reason = body.get("detail") or body.get("message") or "it gave no reason"
-        wait = answer.headers.get("Retry-After")
-        hint = f"Try again in {wait} s." if wait else "Try again in a moment."
+        wait = error.retry_after
+        hint = f"Try again in {wait:g} s." if wait else "Try again in a moment."
         return Problem(
-            f"The API answered {answer.status}: {reason}.",
+            f"The API answered {error.status}: {reason}.",
             hint=hint,
             code=Exit.NO_ANSWER,
             answer=body or None,
         )
     if not body.get("detail"):
-        reason = body.get("message") or answer.text[:200] or "nothing"
         return Problem(
-            f"{url} answered {answer.status}: {reason}.",
+            error.problem,
             hint="Is this the API of a Job Runners stack, of the version that this command is of?",
             answer=body or None,
         )
-    code = Exit.NO_ACCESS if answer.status == 403 else Exit.REFUSED
-    return Problem(_summary(body), code=code, answer=body)
+    code = Exit.NO_ACCESS if error.status == 403 else Exit.REFUSED
+    return Problem(_summary(error), code=code, answer=body)
 
 
-def _read(answer: Answer) -> dict[str, Any]:
-    try:
-        body = answer.json
-    except json.JSONDecodeError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _summary(body: dict[str, Any]) -> str:
+def _summary(error: ApiError) -> str:
     """Return what the API says is wrong: it is written for people already."""
-    problems = [f"{each['field']}: {each['why']}" for each in body.get("errors") or []]
-    if problems:
-        return "\n  ".join([f"{body['title']}:", *problems])
-    detail: str = body["detail"]
-    return detail[0].upper() + detail[1:] + ("" if detail.endswith((".", "?", "!")) else ".")
+    problems = [f"{each['field']}: {each['why']}" for each in error.fields]
+    return "\n  ".join([f"{error.body['title']}:", *problems]) if problems else error.problem
 
 
 def _not_let_in(body: dict[str, Any], *, with_token: bool) -> Problem:

@@ -11,15 +11,14 @@ import hmac
 import json
 import secrets
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from job_runners.cli.sending import send
-from job_runners.cli.signing import Bearer, Signer
+from job_runners.connections import Connections
+from job_runners.errors import NoAnswer
+from job_runners.signing import Access
 
 _LONGEST_BODY = 6 * 1024 * 1024  # what Lambda takes
 _TIMEOUT_SECONDS = 35  # API Gateway's own is 30
@@ -30,7 +29,7 @@ _OF_EACH_CONNECTION = frozenset(
 
 
 @contextlib.contextmanager
-def signing_proxy(api_url: str, access: Signer | Bearer, port: int = 0) -> Iterator[str]:
+def signing_proxy(api_url: str, access: Access, port: int = 0) -> Iterator[str]:
     """Serve for as long as the with statement lasts; yields the proxy's URL. Raises OSError if the
     port is taken."""
     server = _Server(("127.0.0.1", port), api_url, access)
@@ -42,16 +41,18 @@ def signing_proxy(api_url: str, access: Signer | Bearer, port: int = 0) -> Itera
         server.shutdown()
         thread.join()
         server.server_close()
+        server.connections.close()
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True  # a browser keeps its connections open
     block_on_close = False
 
-    def __init__(self, address: tuple[str, int], api_url: str, access: Signer | Bearer) -> None:
+    def __init__(self, address: tuple[str, int], api_url: str, access: Access) -> None:
         super().__init__(address, _Handler)
         self.api_url = api_url
         self.access = access
+        self.connections = Connections(api_url, _TIMEOUT_SECONDS)
         self.root = f"/{secrets.token_urlsafe(24)}/"
 
     @property
@@ -85,18 +86,15 @@ class _Handler(BaseHTTPRequestHandler):
         url = self.server.api_url + self._path
         headers = {name: self.headers[name] for name in _PASSED_ON if self.headers[name]}
         signed = self.server.access.headers(self.command, url, data, headers)
-        call = urllib.request.Request(url, data, signed, method=self.command)  # noqa: S310
         try:
-            with send(call, _TIMEOUT_SECONDS) as response:
-                return response.status, response.headers, response.read()
-        except urllib.error.HTTPError as answer:
-            with answer:
-                if 300 <= answer.code < 400 and answer.code != 304:
-                    return 502, *_problem(502, "No answer", _redirects(self.server.api_url))
-                return answer.code, answer.headers, answer.read()
-        except OSError as error:
-            text = f"the API at {self.server.api_url} can't be reached: {error}"
-            return 502, *_problem(502, "No answer", text)
+            answer = self.server.connections.send(
+                self.command, url, data, signed, repeatable=self.command == "GET"
+            )
+        except NoAnswer as error:
+            return 502, *_problem(502, "No answer", error.problem)
+        if 300 <= answer.status < 400 and answer.status != 304:
+            return 502, *_problem(502, "No answer", _redirects(self.server.api_url))
+        return answer.status, answer.headers, answer.data
 
     def _refusal(self) -> str | None:
         """Why this call is not passed on, if it isn't."""

@@ -1,6 +1,7 @@
 """Which stack a command is for, whose credentials it uses, and on whose behalf it asks."""
 
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,12 @@ if TYPE_CHECKING:
     from botocore.session import Session
 
     from job_runners.cli.api import Api
-    from job_runners.cli.signing import Bearer, Signer
+    from job_runners.credentials import Credentials
+    from job_runners.signing import Access
 
 LOCAL = "the local AWS"
+
+_TRIES = 3  # of a call that may be repeated
 
 
 @dataclass
@@ -50,44 +54,66 @@ class Target:
     def api(self) -> "Api":
         """The stack's API."""
         from job_runners.cli.api import Api
-        from job_runners.cli.api_client import ApiClient
+        from job_runners.client import Client
 
+        client = Client(
+            url=self.api_address,
+            token=self.token,
+            credentials=None if self.token else self._credentials,
+            region=None if self.token else self._region,
+            organization_id=self.organization_id,
+            timeout=self.patience,
+            max_attempts=_TRIES,
+        )
         is_local = self.api_url is None and self.stack.is_local
-        client = ApiClient(self.api_address, self.access, self.patience)
-        return Api(client, self.organization_id, is_local=is_local)
+        return Api(client, self.organization_id, with_token=bool(self.token), is_local=is_local)
 
     @cached_property
-    def access(self) -> "Signer | Bearer":
+    def access(self) -> "Access":
         """What lets the caller in: a token, or a signature."""
-        from job_runners.cli.sending import is_private
-        from job_runners.cli.signing import Bearer, Signer
+        from job_runners.signing import Bearer, Signer
 
         if self.token:
-            if not is_private(self.api_address):
-                raise Problem(
-                    f"The token would be readable on its way to {self.api_address}.",
-                    hint="Use the API's https address.",
-                    code=Exit.NO_ACCESS,
-                )
             return Bearer(self.token)
-        address_known = self.api_url and self.api_address == self.api_url
-        session = self.session if address_known else self.stack_session
-        region = session.get_config_variable("region") if address_known else self.stack.region
-        from botocore.exceptions import NoCredentialsError, NoRegionError
+        return Signer(self._credentials, self._region)
 
-        credentials = session.get_credentials()
-        if credentials is None:
-            raise NoCredentialsError
+    @cached_property
+    def _api_session(self) -> "Session":
+        """Credentials and region for the API."""
+        return self.session if self._address_is_named else self.stack_session
+
+    @property
+    def _region(self) -> str:
+        from botocore.exceptions import NoRegionError
+
+        named = self._api_session.get_config_variable("region")
+        region: str | None = named if self._address_is_named else self.stack.region
         if region is None:
             raise NoRegionError
-        return Signer(credentials, region)
+        return region
+
+    @cached_property
+    def _credentials(self) -> "Callable[[], Credentials]":
+        from botocore.exceptions import NoCredentialsError
+
+        from job_runners.credentials import of_botocore
+
+        held = self._api_session.get_credentials()
+        if held is None:
+            raise NoCredentialsError
+
+        return lambda: of_botocore(held)
 
     @cached_property
     def api_address(self) -> str:
         """Where the API is. One that is named directly needs no look at CloudFormation."""
-        if self.api_url and not self._stack_is_meant:
-            return _http(self.api_url)
+        if self._address_is_named:
+            return _checked(self.api_url or "")
         return self.stack.api_url
+
+    @property
+    def _address_is_named(self) -> bool:
+        return bool(self.api_url) and not self._stack_is_meant
 
     @property
     def _stack_is_meant(self) -> bool:
@@ -116,8 +142,8 @@ class Target:
     @cached_property
     def name(self) -> str:
         """What to call it in a sentence."""
-        if self.api_url and not self._stack_is_meant:
-            return self.api_url
+        if self._address_is_named:
+            return self.api_url or ""
         return LOCAL if self.stack.is_local else f"stack {self.stack.name}"
 
     @cached_property
@@ -149,10 +175,15 @@ class Target:
         return self.stack_session.create_client(service, endpoint_url=endpoint)
 
 
-def _http(url: str) -> str:
-    if not url.startswith(("https://", "http://")):
-        raise Problem(f"{url} is not an address: it begins with https://", code=Exit.USAGE)
-    return url
+def _checked(url: str) -> str:
+    from job_runners.addresses import checked
+    from job_runners.errors import ConfigurationError, InsecureAddress
+
+    try:
+        return checked(url)
+    except ConfigurationError as error:
+        code = Exit.NO_ACCESS if isinstance(error, InsecureAddress) else Exit.USAGE
+        raise Problem(error.problem, hint=error.hint, code=code) from None
 
 
 def _default_name() -> str:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.credentials import Credentials
 
-from job_runners.cli.sending import is_private
-from job_runners.cli.signing import Bearer, Signer
+from job_runners.addresses import is_private
 from job_runners.cli.signing_proxy import signing_proxy
+from job_runners.credentials import Credentials
+from job_runners.signing import Bearer, Signer
 from jobs_command import ID, FakeApi, Terminal, job, jobs
 from proxy_requests import ask
 
@@ -71,7 +71,9 @@ def test_a_command_follows_no_redirect(
 
 
 @pytest.mark.parametrize("status", REDIRECTS)
-@pytest.mark.parametrize("access", [Bearer("t0ken"), Signer(Credentials("k", "s"), "us-east-1")])
+@pytest.mark.parametrize(
+    "access", [Bearer("t0ken"), Signer(lambda: Credentials("k", "s"), "us-east-1")]
+)
 def test_the_dashboards_proxy_follows_no_redirect_and_passes_none_on(
     api: FakeApi, elsewhere: tuple[str, list[Message]], status: int, access: Bearer | Signer
 ) -> None:

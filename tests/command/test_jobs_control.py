@@ -129,10 +129,26 @@ def test_a_job_is_shown_with_its_children(api: FakeApi) -> None:
     ]
     path = f"/jobs/{ID}/children?limit=100"
     api.on("GET", path, 200, {"children": children, "cursor": "more"})
+    rest = [{"key": f"{each}", "id": "d" * 32, "job": None} for each in range(99)]
+    api.on("GET", f"{path}&cursor=more", 200, {"children": rest, "cursor": None})
     lines = [line.strip() for line in jobs("show", ID).stdout.splitlines()]
     assert f"{OTHER}  print  import_contacts, failed" in lines
     assert f"{'c' * 32}  old  gone" in lines
     assert lines[-1] == "and more"
+
+
+def test_a_job_is_shown_that_has_an_idempotency_key(api: FakeApi) -> None:
+    found = "/jobs?organization_id=default&idempotency_key=order%2017"
+    api.on("GET", found, 200, {"jobs": [job("queued")], "cursor": None})
+    api.on("GET", f"/jobs/{ID}", 200, job("succeeded"))
+    assert json.loads(jobs("show", "--idempotency-key", "order 17", "--json").stdout)["id"] == ID
+    none = "/jobs?organization_id=default&idempotency_key=never"
+    api.on("GET", none, 200, {"jobs": [], "cursor": None})
+    done = jobs("show", "--idempotency-key", "never")
+    assert done.exit_code == 1
+    assert "No job of organisation default was dispatched under this key" in done.stderr
+    for words in ([], [ID, "--idempotency-key", "k"]):
+        assert jobs("show", *words).exit_code == 2
 
 
 def test_text_of_strangers_does_not_steer_the_terminal(api: FakeApi) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from botocore.credentials import Credentials
 
-from job_runners.cli.signing import Signer
 from job_runners.cli.signing_proxy import signing_proxy
+from job_runners.credentials import Credentials
+from job_runners.signing import Signer
 from proxy_requests import ask
 
-SIGNER = Signer(Credentials("key", "secret"), "us-east-1")
+SIGNER = Signer(lambda: Credentials("key", "secret"), "us-east-1")
 
 
 @dataclass

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from every_route import EVERY_ROUTE, Asked, Entry
-from job_runners.cli.api_client import Answer
+from job_runners.connections import Answer
 from local.credentials import session
 from local_stack import Enforcing
 

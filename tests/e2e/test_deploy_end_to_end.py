@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from job_runners.cli.api_client import client
 from job_runners.cli.app_config import AppConfig
 from job_runners.cli.doctor.check import Verdict
 from job_runners.cli.doctor.checks import examine
@@ -14,6 +13,7 @@ from job_runners.cli.stack import Stack
 from job_runners.cli.target import Target
 from local.credentials import credentials, session
 from local.emulator import tool
+from local.stack_api import stack_api
 from local_stack import Local
 from role_probes import role_names
 from tools.build import Target as Machine
@@ -106,7 +106,7 @@ def test_the_workers_role_alone_has_the_policy_of_the_organisations_stack(stack:
 
 def test_a_stack_without_the_campaign_has_webhooks_and_no_texting(stack: Stack) -> None:
     assert not stack.has_texting_campaign
-    api = client(stack)
+    api = stack_api(stack)
     types = api.get("/job-types").json
     assert [each["name"] for each in types["jobs"]] == ["post_webhook"]
     assert [each["name"] for each in types["tasks"]] == ["post_webhook"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from expanded_template import allowed, expanded
-from job_runners.cli.api_client import Answer
+from job_runners.connections import Answer
 from local.credentials import session
 from local.demo import follow
 from local_stack import Enforcing

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from fake_stack import OUTPUTS
-from job_runners.cli.api_client import ApiClient
-from job_runners.cli.signing import Bearer
 from job_runners.cli.stack import Stack
+from job_runners.http_api import HttpApi
+from job_runners.signing import Bearer
 from jobs_command import ID, FakeApi, job
 from local.demo import follow
 from local.emulator import PROCESS_FILE, emulator
@@ -292,7 +292,7 @@ def test_a_run_on_a_busy_machine_reads_its_job_again(api: FakeApi) -> None:
     api.on("GET", path, 503, {"title": "A service that this needs did not answer"})
     api.on("GET", path, 200, job("running"))
     api.on("GET", path, 200, job("succeeded"))
-    client = ApiClient(api.url, Bearer("token"))
+    client = HttpApi(api.url, Bearer("token"))
     assert follow(client, ID)["status"] == "succeeded"
     api.on("GET", "/jobs/never", 503, {"title": "busy"})
     with pytest.raises(LocalProblem, match="503"):

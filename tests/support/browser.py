@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-from job_runners.cli.api_client import signer
 from job_runners.cli.signing_proxy import signing_proxy
 from local.demo import ORGANIZATION
+from local.stack_api import signer
 from local_stack import Local
 
 NOT_INSTALLED = "NO CHROMIUM HERE: THE DASHBOARD IS NOT TESTED (apt-get install chromium)"

@@ -4,6 +4,7 @@ Clients are real; their calls end here. Parameters and answers are held to botoc
 that no test relies on something AWS would not say.
 """
 
+import math
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -207,7 +208,7 @@ class Account:
                 "eventId": f"{given['logGroupName']} {n}",
             }
             for n, (when, line) in enumerate(self.logs[given["logGroupName"]])
-            if words in line and given["startTime"] <= when * 1000 <= given["endTime"]
+            if words in line and given["startTime"] <= when * 1000 <= given.get("endTime", math.inf)
         ]
         # As AWS does: a page may be empty, and the next one not.
         if "nextToken" not in given:

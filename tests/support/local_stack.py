@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from job_runners.cli.api_client import ApiClient, client
-from job_runners.cli.signing import Bearer
 from job_runners.cli.stack import Stack
+from job_runners.http_api import HttpApi
+from job_runners.signing import Bearer
 from local.credentials import session
 from local.local_stack import local_stack
+from local.stack_api import stack_api
 from token_issuer import AUDIENCE, TokenIssuer, token_issuer
 
 MEMORY = Path("/dev/shm")
@@ -33,9 +34,9 @@ class Local:
     ticks: list[str] = field(default_factory=list)  # request ids of those that tests asked for
 
     @property
-    def api(self) -> ApiClient:
+    def api(self) -> HttpApi:
         """The stack's API, called as a service would."""
-        return client(self.stack)
+        return stack_api(self.stack)
 
     def make_due(self, job_id: str) -> bool:
         """As if the minute, or more, that a row is left alone had passed; False if the job is
@@ -87,13 +88,13 @@ class Enforcing(Local):
     issuer: TokenIssuer = field(kw_only=True)
 
     @property
-    def api(self) -> ApiClient:
+    def api(self) -> HttpApi:
         """The API, called by a service with a token."""
         return self.called_with(self.issuer.token(roles=["service"]))
 
-    def called_with(self, token: str) -> ApiClient:
+    def called_with(self, token: str) -> HttpApi:
         """Return the API, called with this token."""
-        return ApiClient(self.stack.api_url, Bearer(token))
+        return HttpApi(self.stack.api_url, Bearer(token))
 
 
 @pytest.fixture(scope="session")

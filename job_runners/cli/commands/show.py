@@ -7,6 +7,7 @@ import click
 from job_runners.cli import output
 from job_runners.cli.api import Job
 from job_runners.cli.options import command as jobs_command
+from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 
 _TIMES = {
@@ -20,12 +21,19 @@ _TIMES = {
 
 
 @jobs_command()
-@click.argument("job_id")
+@click.argument("job_id", required=False)
+@click.option("--idempotency-key", metavar="KEY", help="The job dispatched under it, not an id.")
 @click.option("--traceback", is_flag=True, help="Where in the code it failed, too.")
-def command(target: Target, job_id: str, traceback: bool) -> None:
+def command(
+    target: Target, job_id: str | None, idempotency_key: str | None, traceback: bool
+) -> None:
     """One job, with its payload, result and error. Files in its result have a URL, good for a few
     minutes."""
-    job = target.api.job(target.api.find(job_id)).job
+    if (job_id is None) == (idempotency_key is None):
+        raise click.UsageError("Which one? Give its id, or --idempotency-key")
+    if idempotency_key is not None:
+        job_id = _id_under(target, idempotency_key)
+    job = target.api.job(target.api.find(job_id or "")).job
     if target.json:
         output.print_json(job)
         return
@@ -41,6 +49,16 @@ def command(target: Target, job_id: str, traceback: bool) -> None:
     _print_children(*target.api.children(job["id"]))
     for note in job.get("notes") or []:
         click.echo(f"\nNote: {output.plain(note)}")
+
+
+def _id_under(target: Target, key: str) -> str:
+    found = target.api.under_key(key)
+    if found is None:
+        raise Problem(
+            f"No job of {target.api.whose} was dispatched under this key, or it is no longer kept.",
+            hint="A job is kept for the days that RetentionDays says.",
+        )
+    return str(found["id"])
 
 
 def _facts(job: Job) -> list[tuple[str, str]]:

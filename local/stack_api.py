@@ -1,0 +1,17 @@
+"""The API of a stack on the local AWS, with the credentials that it takes."""
+
+from job_runners.cli.stack import Stack
+from job_runners.credentials import Credentials
+from job_runners.http_api import HttpApi
+from job_runners.signing import Signer
+
+
+def stack_api(stack: Stack) -> HttpApi:
+    """Return the API of a stack, its calls signed."""
+    return HttpApi(stack.api_url, signer(stack))
+
+
+def signer(stack: Stack) -> Signer:
+    """Return what signs for a stack."""
+    held = Credentials(stack.aws_access_key_id, stack.aws_secret_access_key)
+    return Signer(lambda: held, stack.region)
