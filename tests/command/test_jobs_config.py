@@ -27,6 +27,14 @@ def test_what_is_set_is_where_the_stacks_work_reads_it(account: Account) -> None
     }
 
 
+def test_it_is_said_whose_settings_they_are_whatever_api_is_named(account: Account) -> None:
+    done = jobs("config", "set", "GREETING", "Hello", JOBS_API_URL="https://other.example")
+    assert done.exit_code == 0
+    assert "is set for stack job-runners." in done.stderr
+    done = jobs("config", "delete", "GREETING", JOBS_API_URL="https://other.example")
+    assert "is deleted for stack job-runners." in done.stderr
+
+
 def test_of_a_value_only_the_end_of_its_last_line_is_left_out(account: Account) -> None:
     key = "-----BEGIN KEY-----\nAAAA\n-----END KEY-----\n"
     assert jobs("config", "set", "PRIVATE_KEY", "--secret", stdin=key + "\n").exit_code == 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -14,8 +15,8 @@ from job_runners.cli.target import Target
 from local.credentials import credentials, session
 from local.emulator import tool
 from local.stack_api import stack_api
-from local_stack import Local
-from role_probes import role_names
+from local_stack import Enforcing
+from role_probes import AsRole, Probe, role_names
 from tools.build import Target as Machine
 from tools.deploy import Deploy
 
@@ -55,53 +56,59 @@ confirm_changeset = false
 
 
 @pytest.fixture(scope="module")
-def stack(local: Local, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Deploy what the shared stack is built from once more, beside it, as make deploy does."""
+def stack(enforcing: Enforcing, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Deploy what a shared stack is built from once more, beside it, as make deploy does."""
     folder = tmp_path_factory.mktemp("organisation")
     (folder / "app").mkdir()
     (folder / "app" / "template.yaml").write_text(APP)
     overrides = [
         *Machine.this_machine().parameter_overrides,
         *("TextingCampaign=false", "DeletionProtection=false"),
-        f"AwsEndpointUrl={local.stack.endpoint_url}",
+        f"AwsEndpointUrl={enforcing.stack.endpoint_url}",
     ]
     (folder / "samconfig.toml").write_text(CONFIG.format(name=NAME, overrides=overrides))
     variables = {
-        **credentials(local.stack).variables,
-        "AWS_ENDPOINT_URL": local.stack.endpoint_url,
+        **credentials(enforcing.stack).variables,
+        "AWS_ENDPOINT_URL": enforcing.stack.endpoint_url,
         "SAM_CLI_TELEMETRY": "0",
         "SAM_CLI_POLL_DELAY": "0.3",
         "__SAM_CLI_APP_DIR": str(folder / "sam"),
     }
-    built = local.tree.parent / "template.yaml"
+    built = enforcing.tree.parent / "template.yaml"
     config = folder / "samconfig.toml"
-    deploy = Deploy(tool("sam"), local.stack.region, config, built, folder / "built")
+    deploy = Deploy(tool("sam"), enforcing.stack.region, config, built, folder / "built")
     with pytest.MonkeyPatch.context() as patch:
         for variable, value in variables.items():
             patch.setenv(variable, value)
         deploy.run(folder / "app" / "template.yaml")
-    cloudformation = session(local.stack).client(
-        "cloudformation", endpoint_url=local.stack.endpoint_url
+    cloudformation = session(enforcing.stack).client(
+        "cloudformation", endpoint_url=enforcing.stack.endpoint_url
     )
     (found,) = cloudformation.describe_stacks(StackName=NAME)["Stacks"]
     outputs = {each["OutputKey"]: each["OutputValue"] for each in found["Outputs"]}
     yield replace(
-        Stack.from_outputs(NAME, local.stack.region, outputs, local.stack.endpoint_url),
-        aws_access_key_id=local.stack.aws_access_key_id,
-        aws_secret_access_key=local.stack.aws_secret_access_key,
+        Stack.from_outputs(NAME, enforcing.stack.region, outputs, enforcing.stack.endpoint_url),
+        aws_access_key_id=enforcing.stack.aws_access_key_id,
+        aws_secret_access_key=enforcing.stack.aws_secret_access_key,
     )
     cloudformation.delete_stack(StackName=NAME)  # or its timer would tick beside other tests
 
 
-def test_the_workers_role_alone_has_the_policy_of_the_organisations_stack(stack: Stack) -> None:
-    iam = session(stack).client("iam", endpoint_url=stack.endpoint_url)
-    having = [
-        name
-        for name, role in role_names(stack).items()
-        for each in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
-        if "WorkerPolicy" in each["PolicyName"]
-    ]
-    assert having == ["WorkerFunctionRole"]
+def test_the_worker_alone_may_do_what_the_organisations_policy_says(stack: Stack) -> None:
+    aws = session(stack)
+    cloudformation = aws.client("cloudformation", endpoint_url=stack.endpoint_url)
+    resource = cloudformation.describe_stack_resource(
+        StackName=f"{NAME}-app", LogicalResourceId="Letters"
+    )
+    letters = resource["StackResourceDetail"]["PhysicalResourceId"]
+    s3 = aws.client("s3", endpoint_url=stack.endpoint_url)
+    s3.put_object(Bucket=letters, Key="may.txt", Body=b"Dear Ada")
+    for name, role in role_names(stack).items():
+        client = AsRole(stack, role).client("s3")
+        read = Probe("read", name, partial(client.get_object, Bucket=letters, Key="may.txt"))
+        assert read.denied == (name != "WorkerFunctionRole")
+        write = Probe("write", name, partial(client.put_object, Bucket=letters, Key="x", Body=b""))
+        assert write.denied
 
 
 def test_a_stack_without_the_campaign_has_webhooks_and_no_texting(stack: Stack) -> None:

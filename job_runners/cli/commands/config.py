@@ -8,7 +8,7 @@ from job_runners.cli import output
 from job_runners.cli.app_config import AppConfig, check_name
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
-from job_runners.cli.target import Target
+from job_runners.cli.target import LOCAL, Target
 
 
 @jobs_group()
@@ -42,7 +42,7 @@ def set_setting(target: Target, name: str, value: str | None, secret: bool) -> N
         value = _asked_for(name, secret=secret)
     config.set(name, value, secret=secret)
     kind = "secret" if secret else "setting"
-    _say(target, {"name": name, "type": kind}, f"The {kind} {name} is set for {target.name}.")
+    _say(target, {"name": name, "type": kind}, f"The {kind} {name} is set for {_whose(target)}.")
 
 
 @jobs_command(name="list")
@@ -53,7 +53,9 @@ def list_settings(target: Target) -> None:
         output.print_json([each.as_json() for each in found])
         return
     if not found:
-        click.echo(f"{target.name} has no settings. Set one: jobs config set NAME", err=True)
+        click.echo(
+            f"There are no settings for {_whose(target)}. Set one: jobs config set NAME", err=True
+        )
         return
     output.table(
         ("NAME", "TYPE", "CHANGED", "VALUE"),
@@ -67,7 +69,7 @@ def delete_setting(target: Target, name: str) -> None:
     """Delete NAME. Work that asks for it, and has no default, fails from then on."""
     check_name(name)
     _config(target).delete(name)
-    _say(target, {"name": name}, f"{name} is deleted from {target.name}.")
+    _say(target, {"name": name}, f"{name} is deleted for {_whose(target)}.")
 
 
 for each in (set_setting, list_settings, delete_setting):
@@ -76,6 +78,11 @@ for each in (set_setting, list_settings, delete_setting):
 
 def _config(target: Target) -> AppConfig:
     return AppConfig(target.client("ssm"), target.stack.name)
+
+
+def _whose(target: Target) -> str:
+    """Return whose settings they are: a stack's, also where JOBS_API_URL names another's API."""
+    return LOCAL if target.stack.is_local else f"stack {target.stack.name}"
 
 
 def _can_ask() -> bool:
