@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from job_runners.cli.log_lines import Line, Logs
 from job_runners.cli.polling import FINISHED
@@ -11,10 +12,12 @@ from job_runners.cli.problem import Exit, Problem
 _PAUSE = 2.0  # seconds between two looks
 _PATIENCE = 300.0  # seconds without any answer of the API, until we give up
 _LATE = 60_000  # milliseconds that a line may come after others of its time
-# Seconds without a new line, once it has ended, until there will be none.
-_QUIET, _QUIET_LOCALLY = 8.0, 1.0
-# What is logged when nothing more will be done about a task.
+# Seconds without a new line, once a job has ended and its last line is not there, until we give up.
+_QUIET = 10.0
+# The last line about a job, and about a task.
+_JOB_ENDED = frozenset({"succeeded", "failed", "cancelled", "settled", "cancel"})
 _TASK_ENDED = frozenset({"task done", "task failed", "task may have been sent or not"})
+_CLOCKS = 2_000  # milliseconds by which a line's time may be before the job's own
 
 
 @dataclass
@@ -40,10 +43,9 @@ class _Following:
         self.lines += new
         return new
 
-    def has_ended(self, *, is_job: bool) -> bool:
-        """Return whether the job has, or the task, as far as the API or the log says."""
-        if not is_job:
-            return any(line.fields.get("message") in _TASK_ENDED for line in self.lines)
+    def ended_at(self) -> int | None:
+        """Return when the job ended (milliseconds since 1970), as the API has it; None if it has
+        not, or the API does not answer."""
         try:
             job = self.logs.target.api.job(self.work_id).job
         except Problem as problem:
@@ -51,26 +53,36 @@ class _Following:
                 raise
             if time.monotonic() - self.answered_at > _PATIENCE:
                 raise
-            return False
+            return None
         self.answered_at = time.monotonic()
-        return job["status"] in FINISHED
+        if job["status"] not in FINISHED:
+            return None
+        return int(datetime.fromisoformat(job["finished_at"]).timestamp() * 1000)
+
+    def has_last_line(self, messages: frozenset[str], ended_at: int = 0) -> bool:
+        """Return whether one of these is there, logged when the work ended: a job that was queued
+        again has one of its first end, too."""
+        return any(
+            line.fields.get("message") in messages and line.time >= ended_at - _CLOCKS
+            for line in self.lines
+        )
 
 
 def follow(logs: Logs, work_id: str, *, is_job: bool) -> Iterator[Line]:
     """Yield the lines about a job or a task as they come. Ends once it has ended and its lines are
     there, with how Lambda says its newest invocations did."""
     following = _Following(logs, work_id)
-    quiet = _QUIET_LOCALLY if logs.target.stack.is_local else _QUIET
-    until = None
+    messages = _JOB_ENDED if is_job else _TASK_ENDED
+    new_at = time.monotonic()
     while True:
-        ended = following.has_ended(is_job=is_job)
+        ended_at = following.ended_at() if is_job else 0  # of a task, its last line alone tells
         new = following.look()
         yield from new
-        if not ended:
-            until = None
-        elif until is None or new:
-            until = time.monotonic() + quiet
-        elif time.monotonic() >= until:
+        if new or not ended_at:
+            new_at = time.monotonic()
+        if ended_at is not None and following.has_last_line(messages, ended_at):
             break
-        time.sleep(min(_PAUSE, quiet) if ended else _PAUSE)
+        if time.monotonic() - new_at > _QUIET:
+            break
+        time.sleep(_PAUSE)
     yield from logs.reports(following.lines)

@@ -4,6 +4,7 @@ import json
 import re
 import threading
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -132,30 +133,46 @@ def test_a_tasks_lines_are_found_by_its_id(api: FakeApi, account: Account) -> No
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Follow without long waits."""
     monkeypatch.setattr(log_following, "_PAUSE", 0.05)
-    monkeypatch.setattr(log_following, "_QUIET", 0.3)
+    monkeypatch.setattr(log_following, "_QUIET", 0.8)
+
+
+def ended() -> Any:
+    """Return the job as it is once it has succeeded, now."""
+    return job("succeeded", finished_at=datetime.now(UTC).isoformat())
 
 
 @pytest.mark.usefixtures("hurried")
-def test_following_shows_each_line_once_until_the_job_has_ended(
-    api: FakeApi, account: Account
-) -> None:
+def test_following_shows_each_line_once_until_the_jobs_last(api: FakeApi, account: Account) -> None:
     for _ in range(4):
         api.on("GET", f"/jobs/{ID}", 200, job("running"))
-    api.on("GET", f"/jobs/{ID}", 503, {"message": "busy"}, Retry_After="0")
-    for _ in range(3):
+    for _ in range(4):
         api.on("GET", f"/jobs/{ID}", 503, {"message": "busy"}, Retry_After="0")
-    api.on("GET", f"/jobs/{ID}", 200, job("running"))
-    api.on("GET", f"/jobs/{ID}", 200, job("succeeded"))
-    worker = account.logs["log-worker"] = [line("claimed")]
+    api.on("GET", f"/jobs/{ID}", 200, ended())
+    first_end = json.dumps({"message": "failed", "timestamp": "2026-11-24 19:29:09,818+0000"})
+    worker = account.logs["log-worker"] = [
+        (time.time(), first_end.replace("}", f', "job_id": "{ID}"}}')),  # before it was retried
+        line("claimed"),
+    ]
     late = threading.Timer(0.4, lambda: worker.append(line("one")))
-    later = threading.Timer(0.7, lambda: worker.append(line("two")))
+    later = threading.Timer(0.5, lambda: worker.append(line("succeeded")))
     for each in (late, later):
         each.start()
     done = jobs("logs", ID, "--follow")
     for each in (late, later):
         each.join()
     assert done.exit_code == 0, done.output
-    assert [each.split()[-1] for each in shown(done.stdout)] == ["claimed", "one", "two"]
+    messages = [each.split()[-1] for each in shown(done.stdout)]
+    assert messages == ["failed", "claimed", "one", "succeeded"]
+
+
+@pytest.mark.usefixtures("hurried")
+def test_following_gives_up_on_a_last_line_that_does_not_come(
+    api: FakeApi, account: Account
+) -> None:
+    api.on("GET", f"/jobs/{ID}", 200, ended())
+    account.logs["log-worker"] = [line("claimed")]
+    done = jobs("logs", ID, "--follow")
+    assert [each.split()[-1] for each in shown(done.stdout)] == ["claimed"]
 
 
 @pytest.mark.usefixtures("hurried")

@@ -25,6 +25,8 @@ from runners.messages import TaskMessage
 from sample_work import script
 from telemetry_lines import logged
 from testing.aws import forget
+from work.alarm import alarm
+from work.signals import TimeOver
 
 OURS = ("accepted", "claimed", "succeeded", "failed")
 
@@ -351,3 +353,20 @@ def test_lambdas_own_handler_gives_way(
 
     run(bench, lines, work)
     assert said(lines) == ["1st", "2nd"]
+
+
+def test_a_line_is_whole_though_time_is_over_meanwhile(
+    lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    formatter = log_setup.logger.handlers[0].formatter
+    assert formatter is not None
+    quick = formatter.format
+
+    def take_long(record: logging.LogRecord) -> str:
+        time.sleep(0.2)
+        return quick(record)
+
+    monkeypatch.setattr(formatter, "format", take_long)
+    with printing_to(lines), output.of_work(), pytest.raises(TimeOver), alarm(0.1):
+        print("whole")
+    assert said(lines) == ["whole"]
