@@ -16,8 +16,8 @@ export SAM_CLI_TELEMETRY := 0
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-run: dev aws ## Start a local AWS, deploy, run the pipeline over 10,000 contacts, stay up until Ctrl-C
-	@$(PY) -m local.run $(if $(LISTEN),--listen $(LISTEN))
+run: dev aws ## Start a local AWS, deploy, run the pipeline over 10,000 contacts (not with DEMO=0), stay up
+	@$(PY) -m local.run $(if $(filter 0,$(DEMO)),--empty) $(if $(LISTEN),--listen $(LISTEN))
 
 demo: dev aws ## The same, but stop at once: succeeds only if every count is right
 	@$(PY) -m local.run --demo

@@ -24,7 +24,7 @@ FEW_KEY = f"uploads/{ORGANIZATION}/few.csv"
 
 _BUSY = 503
 _POLL_SECONDS = 0.2
-_PATIENCE_SECONDS = 300
+_PATIENCE_SECONDS = 300  # without any progress
 
 
 @dataclass(frozen=True)
@@ -110,19 +110,43 @@ def follow(
     show: Callable[[dict[str, Any]], None] = _show_nothing,
     patience: float = _PATIENCE_SECONDS,
 ) -> dict[str, Any]:
-    """Read a job until it is finished; raises LocalProblem after `patience` seconds."""
-    deadline = time.monotonic() + patience
+    """Read a job until it is finished; raises LocalProblem once it has not moved for `patience`
+    seconds. However slow the machine is, a job that gets on is waited for."""
+    waiting = Waiting(f"The job {job_id[:8]}", patience)
     while True:
         answer = api.get(f"/jobs/{job_id}")
-        late = time.monotonic() > deadline
-        if answer.status != _BUSY or late:  # reading again is safe
+        if answer.status != _BUSY or waiting.is_over:  # reading again is safe
             job = _accepted(answer, 200)
             show(job)
             if job["status"] in FINISHED:
                 return job
-            if late:
-                raise LocalProblem(f"The job is still {job['status']} after {patience:.0f} s")
+            waiting.saw(job, f"is still {job['status']}, at {job['progress']:.0f}%")
         time.sleep(_POLL_SECONDS)
+
+
+class Waiting:
+    """Waits for something as long as it moves."""
+
+    def __init__(self, what: str, patience: float = _PATIENCE_SECONDS) -> None:
+        self._what = what
+        self._patience = patience
+        self._last: Any = None
+        self._until = time.monotonic() + patience
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has not moved for too long."""
+        return time.monotonic() > self._until
+
+    def saw(self, now: Any, how_far: str) -> None:
+        """Take note of how it is now; raise LocalProblem if it has been so for too long."""
+        if now != self._last:
+            self._last, self._until = now, time.monotonic() + self._patience
+        elif self.is_over:
+            raise LocalProblem(
+                f"{self._what} {how_far}, and has not moved for {self._patience:.0f} s. That is "
+                "not wrong yet, but nobody should wait longer: bin/jobs logs may say why."
+            )
 
 
 def count_contacts(stack: Stack, organization: str, campaign: str) -> int:

@@ -17,7 +17,7 @@ from local.credentials import session
 from local.problem import LocalProblem
 
 _ALIAS = "live"
-_RECORD_SECONDS = 60
+_RECORD_SECONDS = 300  # a process may take long to start on a busy machine
 
 
 def settle(stack: Stack) -> None:

@@ -5,7 +5,9 @@ refuses a version whose parts look different.
 """
 
 import hashlib
+import logging
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from ministack.core import lambda_runtime
 
 from local import function_code, worker_start
 
+_LOOK_SECONDS = 0.1
+_log = logging.getLogger("lambda_runtime")
 _CALLS = ("sys.stdin.readline()", "_from_ministack.readline()", 2)  # how often it is there
 _ANSWERS = ("_real_stdout = sys.stdout", "_real_stdout = _to_ministack", 1)
 
@@ -20,7 +24,21 @@ _ANSWERS = ("_real_stdout = sys.stdout", "_real_stdout = _to_ministack", 1)
 def share_code(folder: Path) -> None:
     """Have each process of a Python function run a tree that `folder` holds once for all."""
     lambda_runtime._PYTHON_WORKER_SCRIPT = start_script(lambda_runtime._PYTHON_WORKER_SCRIPT)
-    lambda_runtime.Worker = _worker_class(folder)
+    SharingWorker.folder = folder
+    lambda_runtime.Worker = SharingWorker
+    threading.Thread(target=_keep_renewing, daemon=True).start()
+
+
+def _keep_renewing() -> None:
+    """Start a process of new code before a call needs it: one for each function, those first that
+    were called last."""
+    while True:
+        time.sleep(_LOOK_SECONDS)
+        with lambda_runtime._lock:
+            first = [workers[0] for workers in lambda_runtime._workers.values() if workers]
+        for worker in sorted(first, key=lambda each: each.last_used, reverse=True):
+            if isinstance(worker, SharingWorker):
+                worker.renew()
 
 
 def start_script(script: str) -> str:
@@ -33,39 +51,52 @@ def start_script(script: str) -> str:
     return f"{begin}\n\n_from_ministack, _to_ministack = begin()\n{script}"
 
 
-def _worker_class(folder: Path) -> type:
-    """Return ministack's class of a process, changed to run the code in force in `folder`."""
+class SharingWorker(lambda_runtime.Worker):  # type: ignore[misc]
+    """One process of a function, and the one after it, running the code that is in force."""
 
-    class SharingWorker(lambda_runtime.Worker):  # type: ignore[misc]
-        """One process of a function, and the one after it."""
+    folder: Path  # of all code
 
-        def __init__(self, name: str, config: dict[str, Any], code_zip: bytes) -> None:
-            super().__init__(name, config, code_zip)
-            self._python = config.get("Runtime", "").startswith("python")
-            self._digest = hashlib.sha256(code_zip).hexdigest()
-            self._tree: Path | None = None
-            self._proc: Any = None
-            if self._python:
-                function_code.unpack(folder, self._digest, code_zip)
+    def __init__(self, name: str, config: dict[str, Any], code_zip: bytes) -> None:
+        super().__init__(name, config, code_zip)
+        self._python = config.get("Runtime", "").startswith("python")
+        self._digest = hashlib.sha256(code_zip).hexdigest()
+        self._tree: Path | None = None
+        self._proc: Any = None
+        if self._python:
+            function_code.unpack(self.folder, self._digest, code_zip)
 
-        def invoke(self, *arguments: Any, **named: Any) -> Any:
-            """Serve a call, by a new process if other code is in force than this one runs."""
-            if self._python and self._tree != function_code.in_force(folder, self._digest):
-                self._end_process()
-            return super().invoke(*arguments, **named)
+    def invoke(self, *arguments: Any, **named: Any) -> Any:
+        """Serve a call, by a new process if other code is in force than this one runs."""
+        with self._lock:
+            self._end_if_old()
+        return super().invoke(*arguments, **named)
 
-        def _end_process(self) -> None:
-            with self._lock:
-                process, self._proc = self._proc, None
-            if process is not None:
-                process.terminate()
-                threading.Thread(target=process.wait, daemon=True).start()
+    def renew(self) -> None:
+        """Replace the process if it runs old code, and no call."""
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._end_if_old():
+                    self._spawn()
+                    self._cold = False
+            except Exception as error:  # noqa: BLE001  (the next call tries again, and is told)
+                _log.warning("No process of new code for %s: %s", self.func_name, error)
+                self._proc = None
+            finally:
+                self._lock.release()
 
-        def _spawn(self) -> None:
-            if self._python:
-                self._tree = function_code.in_force(folder, self._digest)
-                # ministack unpacks it where the process starts.
-                self.code_zip = function_code.naming(self._tree, worker_start.TREE_FILE)
-            super()._spawn()
+    def _end_if_old(self) -> bool:
+        """End a process that runs other code than is in force; whether there was one."""
+        old = self._python and self._tree != function_code.in_force(self.folder, self._digest)
+        if not old or self._proc is None:
+            return False
+        process, self._proc = self._proc, None
+        process.terminate()
+        threading.Thread(target=process.wait, daemon=True).start()
+        return True
 
-    return SharingWorker
+    def _spawn(self) -> None:
+        if self._python:
+            self._tree = function_code.in_force(self.folder, self._digest)
+            # ministack unpacks it where the process starts.
+            self.code_zip = function_code.naming(self._tree, worker_start.TREE_FILE)
+        super()._spawn()

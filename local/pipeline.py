@@ -16,7 +16,7 @@ from typing import Any
 from job_runners.cli.stack import Stack
 from job_runners.http_api import HttpApi
 from local.credentials import session
-from local.demo import CAMPAIGN, ORGANIZATION, run_job
+from local.demo import CAMPAIGN, ORGANIZATION, Waiting, run_job
 from local.problem import LocalProblem
 from local.run_checks import Check
 from local.stack_api import signer, stack_api
@@ -27,7 +27,6 @@ FIRST = FIRST_EACH * len(TEXTERS)
 TEXT = "Hi {first_name}, polls close at 8."
 
 _PER_SECOND = 2
-_PATIENCE_SECONDS = 180
 _POLL_SECONDS = 0.2
 _TIMEOUT_SECONDS = 60
 
@@ -65,8 +64,9 @@ def _assign(
 def _text(api: HttpApi, stack: Stack) -> list[Check]:
     before = _texts(stack)
     result = _result(api, "send_first_messages", {"text": TEXT, "per_second": _PER_SECOND})
-    deadline = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < deadline and _statuses(stack)["sent"] < FIRST:
+    waiting = Waiting("Texting")
+    while (sent := _statuses(stack))["sent"] < FIRST:
+        waiting.saw(sent, f"is done for {sent['sent']} of {FIRST} people")
         time.sleep(_POLL_SECONDS)
     times = Counter((_texts(stack) - before).values())
     return [

@@ -1,6 +1,6 @@
 """make run and make demo: from nothing to first messages and an export, on a local AWS.
 
-Usage: python -m local.run [--demo] [--listen ADDRESS]
+Usage: python -m local.run [--demo | --empty] [--listen ADDRESS]
 """
 
 import argparse
@@ -8,10 +8,13 @@ import os
 import signal
 import sys
 import time
+from contextlib import nullcontext
+from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from job_runners.cli.signing_proxy import signing_proxy
+from job_runners.cli.stack import Stack
 from local.containers import bridge_addresses
 from local.demo import run_import, upload_few, upload_sample
 from local.local_stack import local_stack
@@ -19,8 +22,9 @@ from local.pipeline import run_pipeline
 from local.problem import LocalProblem
 from local.run_folder import announced, only_run
 from local.sample import ROWS
-from local.screen import Steps, console, import_bar, show_outcome, suggest
+from local.screen import Steps, console, import_bar, show_code, show_outcome, suggest
 from local.stack_api import signer
+from local.watcher import sources_now, watching
 from tools.app_folder import UnusableAppFolder
 from tools.deploy import app_template
 
@@ -34,7 +38,9 @@ class Stopped(BaseException):
 def main() -> int:
     """Run until stopped, or with --demo until all is exported; returns the exit code."""
     arguments = argparse.ArgumentParser(prog="python -m local.run", description=__doc__)
-    arguments.add_argument("--demo", action="store_true", help="stop after the export")
+    which = arguments.add_mutually_exclusive_group()
+    which.add_argument("--demo", action="store_true", help="stop after the export")
+    which.add_argument("--empty", action="store_true", help="start without the demonstration")
     arguments.add_argument(
         "--listen", metavar="ADDRESS", help="of this machine, where containers reach it"
     )
@@ -43,7 +49,8 @@ def main() -> int:
         signal.signal(each, _stop)
     steps = Steps()
     try:
-        return _run(steps, given.demo, [given.listen] if given.listen else bridge_addresses())
+        addresses = [given.listen] if given.listen else bridge_addresses()
+        return _run(steps, addresses, demonstrate=not given.empty, stay=not given.demo)
     except (LocalProblem, UnusableAppFolder) as problem:
         steps.end()
         console.print(str(problem), style="red", markup=False)
@@ -54,7 +61,8 @@ def main() -> int:
         steps.end()
 
 
-def _run(steps: Steps, demo: bool, addresses: list[str]) -> int:
+def _run(steps: Steps, addresses: list[str], *, demonstrate: bool, stay: bool) -> int:
+    sources = sources_now()  # what is saved from now on is not what is built
     with (
         only_run() as home,
         local_stack(
@@ -62,23 +70,37 @@ def _run(steps: Steps, demo: bool, addresses: list[str]) -> int:
         ) as stack,
         announced(stack, home),
     ):
-        steps.begin(f"Uploading {ROWS:,} contacts")
-        expected = upload_sample(stack, home)
-        upload_few(stack)
         steps.end()
-        with import_bar() as bar:
-            imported = run_import(stack, expected, bar.show)
-        checks = imported.checks
-        if not imported.differences:
-            checks += run_pipeline(stack, expected.imported, steps.begin)
-            steps.end()
-        show_outcome(imported, checks)
-        if not demo:
-            with signing_proxy(stack.api_url, signer(stack)) as dashboard:
-                suggest(stack, imported, dashboard, addresses)
-                _wait_until_stopped()
-        right = not imported.differences and all(check.right for check in checks)
-        return 0 if right else 1
+        with watching(stack, home, sources, show_code) if stay else nullcontext():
+            shown = _demonstrate(stack, home, steps) if demonstrate else None
+            if stay:
+                with signing_proxy(stack.api_url, signer(stack)) as dashboard:
+                    suggest(stack, shown.job_id if shown else None, dashboard, addresses)
+                    _wait_until_stopped()
+        return 0 if shown is None or shown.right else 1
+
+
+class _Shown(NamedTuple):
+    """What came of the demonstration."""
+
+    job_id: str
+    right: bool
+
+
+def _demonstrate(stack: Stack, home: Path, steps: Steps) -> _Shown:
+    steps.begin(f"Uploading {ROWS:,} contacts")
+    expected = upload_sample(stack, home)
+    upload_few(stack)
+    steps.end()
+    with import_bar() as bar:
+        imported = run_import(stack, expected, bar.show)
+    checks = imported.checks
+    if not imported.differences:
+        checks += run_pipeline(stack, expected.imported, steps.begin)
+        steps.end()
+    show_outcome(imported, checks)
+    right = not imported.differences and all(check.right for check in checks)
+    return _Shown(imported.job["id"], right)
 
 
 def _wait_until_stopped() -> NoReturn:

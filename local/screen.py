@@ -82,8 +82,14 @@ def show_outcome(imported: Imported, checks: list[Check]) -> None:
         console.print(f"  [green]All {len(checks)} counts are right[/green]")
 
 
-def suggest(stack: Stack, imported: Imported, dashboard: str, addresses: Sequence[str]) -> None:
-    """Suggest what to look at while the stack is up."""
+def show_code(news: str) -> None:
+    """Show what became of code that was saved."""
+    console.print(f"  {news}", markup=False)
+
+
+def suggest(stack: Stack, imported: str | None, dashboard: str, addresses: Sequence[str]) -> None:
+    """Suggest what to look at while the stack is up. `imported` is the id of the job that imported
+    the demonstration's contacts, if there was one."""
     port = urlsplit(stack.endpoint_url).port
     containers = "".join(f", for containers at http://{each}:{port}" for each in addresses)
     lines = f"""
@@ -92,11 +98,10 @@ def suggest(stack: Stack, imported: Imported, dashboard: str, addresses: Sequenc
   AWS          {stack.endpoint_url}{containers}; only what is signed gets in
   Credentials  .local/env.sh, new in each run: `. .local/env.sh` and any AWS client is at home here
   Everything   .local/stack.json
+  Your code    what you save is in force in a moment; a mistake is shown here
 
 Try
-  bin/jobs list
-  bin/jobs show {imported.job["id"][:8]}
-  bin/jobs dispatch export_contacts --campaign {CAMPAIGN} --watch
+{_after_demonstration(imported) if imported else _FROM_NOTHING}
   bin/jobs doctor
 
 and, once `. .local/env.sh` has been done in that terminal
@@ -108,6 +113,19 @@ and, once `. .local/env.sh` has been done in that terminal
 
 Ctrl-C stops it and removes what it made."""
     console.print(lines, markup=False)
+
+
+_FROM_NOTHING = """\
+  bin/jobs types
+  bin/jobs dispatch post_webhook --watch url=https://example.org/hook event=hello data='{}'
+  bin/jobs list"""
+
+
+def _after_demonstration(imported: str) -> str:
+    return f"""\
+  bin/jobs list
+  bin/jobs show {imported[:8]}
+  bin/jobs dispatch export_contacts --campaign {CAMPAIGN} --watch"""
 
 
 def _signed(service: str) -> str:

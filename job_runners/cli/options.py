@@ -111,7 +111,12 @@ def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
     argument."""
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        made = click.command(cls=SharedOptions, **settings)(click.pass_obj(function))
+        @wraps(function)
+        def called(target: Target, *given: Any, **options: Any) -> Any:
+            target.notes_outdated = True  # and not while a shell completes a command
+            return function(target, *given, **options)
+
+        made = click.command(cls=SharedOptions, **settings)(click.pass_obj(called))
         return shared_options(made)
 
     return decorate

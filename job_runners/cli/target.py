@@ -37,6 +37,7 @@ class Target:
     json: bool = False
     patience: float = 35  # seconds for an answer of the API; API Gateway's own is 30
     explicit: set[str] = field(default_factory=set)
+    notes_outdated: bool = False  # whether to say that the local AWS runs older code than is saved
 
     def set_option(self, name: str, value: Any, *, explicit: bool) -> None:
         """Set an option; what the command line says stands, whatever the environment does."""
@@ -126,6 +127,8 @@ class Target:
         """The stack, by its name; raises Problem if it can't be found."""
         running = None if self._named else local_aws.find()
         if running:
+            if self.notes_outdated and not self.json:
+                _note_outdated()
             return running
         if self.local:
             raise Problem(
@@ -173,6 +176,14 @@ class Target:
         """Return a client of an AWS service, where the stack is."""
         endpoint = self.stack.endpoint_url or None
         return self.stack_session.create_client(service, endpoint_url=endpoint)
+
+
+def _note_outdated() -> None:
+    outdated = local_aws.outdated()
+    if outdated:
+        import click
+
+        click.secho(outdated, fg="yellow", err=True)
 
 
 def _checked(url: str) -> str:

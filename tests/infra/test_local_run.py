@@ -17,6 +17,7 @@ from job_runners.cli.stack import Stack
 from job_runners.http_api import HttpApi
 from job_runners.signing import Bearer
 from jobs_command import ID, FakeApi, job
+from local import demo
 from local.demo import follow
 from local.emulator import PROCESS_FILE, emulator
 from local.problem import LocalProblem
@@ -144,7 +145,7 @@ def test_a_second_run_is_told_when_the_first_is_not_up_yet_or_no_more(tmp_path: 
 ENDED = """
 import sys
 from pathlib import Path
-from local.run_folder import announced, only_run
+from local.run_folder import only_run
 
 counted = 0
 
@@ -297,6 +298,25 @@ def test_a_run_on_a_busy_machine_reads_its_job_again(api: FakeApi) -> None:
     api.on("GET", "/jobs/never", 503, {"title": "busy"})
     with pytest.raises(LocalProblem, match="503"):
         follow(client, "never", patience=0.1)
+
+
+def test_a_run_on_a_slow_machine_waits_as_long_as_its_job_moves(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/jobs/{ID}"
+    for percent in range(6):  # each of which takes longer than the patience in all
+        api.on("GET", path, 200, job("running", progress=float(percent)))
+    api.on("GET", path, 200, job("succeeded"))
+    monkeypatch.setattr(demo, "_POLL_SECONDS", 0.1)
+    client = HttpApi(api.url, Bearer("token"))
+    assert follow(client, ID, patience=0.3)["status"] == "succeeded"
+
+
+def test_a_job_that_stands_still_is_said_to_be_so_and_not_to_be_wrong(api: FakeApi) -> None:
+    api.on("GET", f"/jobs/{ID}", 200, job("running", progress=40.0))
+    client = HttpApi(api.url, Bearer("token"))
+    with pytest.raises(LocalProblem, match=r"still running, at 40%, and has not moved for 0 s"):
+        follow(client, ID, patience=0.3)
 
 
 # --- the sample -------------------------------------------------------------------------------

@@ -1,0 +1,198 @@
+"""Lays trees of new code beside the one that was deployed, and checks that they import.
+
+A tree has links to what has not changed (dependencies, and our own rooms), and a compiled copy of
+each room that has.
+"""
+
+import hashlib
+import itertools
+import json
+import os
+import py_compile
+import select
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from py_compile import PycInvalidationMode
+from typing import Any
+
+from local.import_check import TASK_ROOT
+from local.problem import LocalProblem
+
+_CHECK = Path(__file__).resolve().parent / "import_check.py"
+_CHECK_SECONDS = 60
+
+
+class BrokenCode(LocalProblem):
+    """The code as it is saved can't run; the message begins with the place, as file:line."""
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """The folders and modules of ours that functions run, by their names in the tree."""
+
+    sources: Mapping[str, Path]
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """Yield every file with the name of its room."""
+        for name, source in self.sources.items():
+            if source.is_dir():
+                for folder, below, files in os.walk(source):
+                    below[:] = [each for each in below if each != "__pycache__"]
+                    yield from ((name, Path(folder, file)) for file in files)
+            elif source.exists():
+                yield name, source
+
+    def digests(self) -> dict[str, str]:
+        """Return a hash of what each room has."""
+        hashes = {name: hashlib.sha256() for name, source in self.sources.items()}
+        for name, path in sorted(self.files()):
+            hashes[name].update(str(path.relative_to(self.sources[name])).encode())
+            hashes[name].update(hashlib.sha256(path.read_bytes()).digest())
+        return {name: each.hexdigest() for name, each in hashes.items()}
+
+    def modules(self) -> list[str]:
+        """Return the name of every module."""
+        found = set()
+        for name, path in self.files():
+            if path.suffix == ".py":
+                inside = Path(name) / path.relative_to(self.sources[name])
+                parts = inside.with_suffix("").parts
+                found.add(".".join(part for part in parts if part != "__init__"))
+        return sorted(found)
+
+    def shown(self, place: str) -> str:
+        """Return a path in the tree as one that a person finds, from the current folder."""
+        name, _, rest = place.partition("/")
+        source = self.sources.get(name)
+        if source is None:
+            return place
+        return shown(source / rest if rest else source)
+
+
+def shown(path: Path) -> str:
+    """Return a path as a person in the current folder writes it."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+@dataclass
+class Trees:
+    """The trees of one run: the deployed one, then one for each change that could be laid."""
+
+    folder: Path
+    rooms: Rooms
+    deployed: Path
+    digests: dict[str, str]  # of the rooms, when `deployed` was built
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _laid: dict[tuple[str, str], Path] = field(default_factory=dict)  # by room and hash
+
+    def __post_init__(self) -> None:
+        for name, digest in self.digests.items():
+            if (self.deployed / name).exists():
+                self._laid[name, digest] = self.deployed / name
+
+    def lay(self, digests: Mapping[str, str]) -> Path:
+        """Lay the rooms as they are now; raises BrokenCode for what does not compile."""
+        tree = self.folder / f"changed-{next(self._numbers)}"
+        tree.mkdir()
+        for entry in self.deployed.iterdir():
+            if entry.name not in self.rooms.sources:
+                (tree / entry.name).symlink_to(entry)
+        for name, source in self.rooms.sources.items():
+            kept = self._laid.get((name, digests[name]))
+            if kept is not None:
+                (tree / name).symlink_to(kept)
+            elif source.exists():
+                self._copy(name, tree / name)
+                self._laid[name, digests[name]] = tree / name
+        return tree
+
+    def _copy(self, name: str, into: Path) -> None:
+        source = self.rooms.sources[name]
+        if source.is_dir():
+            shutil.copytree(source, into, ignore=shutil.ignore_patterns("__pycache__"))
+            files = sorted(into.rglob("*.py"))
+        else:
+            shutil.copy2(source, into)
+            files = [into]
+        for file in files:
+            self._compile(file, str(file.relative_to(into.parent)))
+
+    def _compile(self, file: Path, place: str) -> None:
+        try:
+            py_compile.compile(
+                str(file),
+                dfile=f"{TASK_ROOT}/{place}",
+                doraise=True,
+                invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
+            )
+        except py_compile.PyCompileError as error:
+            wrong = error.exc_value
+            text = wrong.msg if isinstance(wrong, SyntaxError) else str(wrong)
+            line = wrong.lineno if isinstance(wrong, SyntaxError) else None
+            raise BrokenCode(
+                _placed(self.rooms, place, line, f"{error.exc_type_name}: {text}")
+            ) from None
+
+
+def _placed(rooms: Rooms, place: str | None, line: int | None, text: str) -> str:
+    if place is None:
+        return text
+    return f"{rooms.shown(place)}{f':{line}' if line else ''}: {text}"
+
+
+class ImportChecker:
+    """Imports trees in a process of its own, which is ready for the next one. Close it."""
+
+    def __init__(self, rooms: Rooms, variables: Mapping[str, str]) -> None:
+        """`variables` are the environment of the functions."""
+        self._rooms = rooms
+        self._variables = dict(variables)
+        self._process: subprocess.Popen[str] | None = None
+
+    def check(self, tree: Path) -> None:
+        """Raise BrokenCode if a module of ours can't be imported, or the tables are wrong."""
+        problem = self._ask({"tree": str(tree), "modules": self._rooms.modules()})
+        if problem is not None:
+            text = _placed(self._rooms, problem["file"], problem["line"], problem["text"])
+            raise BrokenCode(text)
+
+    def close(self) -> None:
+        """End the process."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
+        if self._process is None:
+            self._process = self._start()
+        questions, answers = self._process.stdin, self._process.stdout
+        if questions is None or answers is None:
+            raise AssertionError("both are pipes")
+        questions.write(json.dumps(question) + "\n")
+        questions.flush()
+        ready, _, _ = select.select([answers], [], [], _CHECK_SECONDS)
+        line = answers.readline() if ready else ""
+        if not line:
+            self.close()
+            raise BrokenCode(f"The code did not import within {_CHECK_SECONDS} s")
+        found: dict[str, Any] | None = json.loads(line)["problem"]
+        return found
+
+    def _start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", str(_CHECK)],
+            env=self._variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,  # Ctrl-C is ours alone
+        )

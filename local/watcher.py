@@ -1,0 +1,193 @@
+"""Puts code in force on the running local AWS as it is saved, and says what it could not."""
+
+import base64
+import contextlib
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from job_runners.cli.local_aws import OUTDATED_FILE, REGION
+from job_runners.cli.stack import Stack
+from local.credentials import credentials, session
+from local.emulator import CODE_FOLDER
+from local.function_code import put_in_force
+from local.new_code import BrokenCode, ImportChecker, Rooms, Trees, shown
+from tools.app_folder import find_app_folder
+from tools.build import LOCK, ROOT, SHIPPED
+
+_LOOK_SECONDS = 0.2
+_AGAIN = "Ctrl-C and `make run` again put that in force"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the stack was made from, as it was when that began."""
+
+    rooms: Rooms
+    digests: dict[str, str]  # of the rooms
+    fixed: dict[Path, str]  # what only another start puts in force, with its hash
+
+    @staticmethod
+    def now(rooms: Rooms, fixed: Sequence[Path]) -> "Sources":
+        """Return them as they are now."""
+        return Sources(rooms, rooms.digests(), {path: _digest(path) for path in fixed})
+
+    def stat(self) -> dict[str, tuple[int, int]]:
+        """Return what a look costs little to see of every file."""
+        seen = {}
+        for path in (*(path for _, path in self.rooms.files()), *self.fixed):
+            with contextlib.suppress(FileNotFoundError):
+                found = path.stat()
+                seen[str(path)] = (found.st_mtime_ns, found.st_size)
+        return seen
+
+
+def sources_now() -> Sources:
+    """Return what a stack that is built now is made from, an organisation's folder included.
+
+    Raises UnusableAppFolder.
+    """
+    app = find_app_folder()
+    rooms = {name: ROOT / name for name in SHIPPED} | (app.sources if app else {})
+    fixed = [ROOT / "template.yaml", LOCK]
+    if app:
+        fixed += [app.template, app.requirements, app.lock, app.config]
+    return Sources.now(Rooms(rooms), fixed)
+
+
+class Watcher:
+    """Looks at the sources five times a second. What it says goes to `say`, a line at a time, and
+    what is not in force stands in a file for the jobs command to say too."""
+
+    def __init__(
+        self,
+        home: Path,
+        sources: Sources,
+        trees: Trees,
+        checker: ImportChecker,
+        digests: Collection[str],
+        say: Callable[[str], None],
+    ) -> None:
+        """`digests` are the hashes of the zips that the functions were deployed with."""
+        self._home = home
+        self._sources = sources
+        self._trees = trees
+        self._checker = checker
+        self._zips = digests
+        self._say = say
+        self._in_force = sources.digests
+        self._broken = ""
+        self._tried = sources.digests
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        """Watch until `stop`."""
+        with contextlib.suppress(BrokenCode):
+            self._checker.check(self._trees.deployed)  # the first save then waits less
+        seen: dict[str, tuple[int, int]] = {}
+        handled: dict[str, tuple[int, int]] = {}
+        while True:
+            before, seen = seen, self._sources.stat()
+            if seen == before and seen != handled:  # and nobody is still writing
+                try:
+                    self.look()
+                except Exception as error:  # noqa: BLE001  (the next save is looked at all the same)
+                    self._say(f"The code as saved is not in force: {type(error).__name__}: {error}")
+                handled = seen
+            if self._stop.wait(_LOOK_SECONDS / 2 if seen != before else _LOOK_SECONDS):
+                return
+
+    def stop(self) -> None:
+        """Have `run` return."""
+        self._stop.set()
+
+    def look(self) -> None:
+        """Put in force what has changed, or say why not."""
+        try:
+            digests = self._sources.rooms.digests()
+        except FileNotFoundError:  # removed since it was listed: the next look sees it
+            return
+        if digests != self._tried:
+            self._tried = digests
+            self._change(digests)
+        self._note()
+
+    def _change(self, digests: dict[str, str]) -> None:
+        if digests == self._in_force:
+            self._broken = ""
+            self._say("The code as saved is again what is in force")
+            return
+        began = time.monotonic()
+        names = sorted(name for name in digests if digests[name] != self._in_force[name])
+        try:
+            tree = self._trees.lay(digests)
+            self._checker.check(tree)
+        except BrokenCode as broken:
+            self._broken = str(broken)
+            self._say(f"{broken}\n  The code from before stays in force.")
+            return
+        for digest in self._zips:
+            put_in_force(self._home / CODE_FOLDER, digest, tree)
+        self._in_force, self._broken = digests, ""
+        self._say(f"In force: {', '.join(names)} as saved ({time.monotonic() - began:.1f} s)")
+
+    def _note(self) -> None:
+        """Keep the file that says what is not in force."""
+        waiting = [
+            shown(path) for path, digest in self._sources.fixed.items() if _digest(path) != digest
+        ]
+        lines = []
+        if self._broken:
+            lines.append(f"The code as saved is not in force: {self._broken}")
+        if waiting:
+            has = "have" if len(waiting) > 1 else "has"
+            lines.append(f"{' and '.join(waiting)} {has} changed since it was deployed: {_AGAIN}")
+        text = "; ".join(lines)
+        file = self._home / OUTDATED_FILE
+        before = file.read_text() if file.exists() else ""
+        if text == before:
+            return
+        if text:
+            new = file.with_suffix(".new")
+            new.write_text(text)
+            new.replace(file)
+        else:
+            file.unlink()
+        if waiting and lines[-1] not in before:
+            self._say(lines[-1])
+
+
+@contextlib.contextmanager
+def watching(
+    stack: Stack, home: Path, sources: Sources, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Watch in a thread for as long as the with statement lasts. `home` is the folder of the run,
+    `sources` what the stack was made from."""
+    client = session(stack).client("lambda", endpoint_url=stack.endpoint_url)
+    found = client.get_paginator("list_functions").paginate().search("Functions[]")
+    ours = [each for each in found if each["Handler"].startswith("handlers.")]
+    digests = {base64.b64decode(each["CodeSha256"]).hex() for each in ours}
+    variables = credentials(stack).variables | {"AWS_REGION": REGION}
+    for each in ours:
+        variables |= each["Environment"]["Variables"]
+    folder = home / CODE_FOLDER
+    worker = client.get_function_configuration(FunctionName=stack.worker_function_arn)
+    deployed = folder / base64.b64decode(worker["CodeSha256"]).hex()
+    trees = Trees(folder, sources.rooms, deployed, sources.digests)
+    checker = ImportChecker(sources.rooms, variables)
+    watcher = Watcher(home, sources, trees, checker, digests, say)
+    thread = threading.Thread(target=watcher.run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        watcher.stop()
+        thread.join()
+        checker.close()
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""

@@ -1,0 +1,196 @@
+"""Code that is saved while a local AWS is up: what is put in force, and what is refused and why."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from fake_stack import OUTPUTS
+from job_runners.cli import local_aws
+from job_runners.cli.stack import Stack
+from jobs_command import jobs
+from local.emulator import CODE_FOLDER
+from local.function_code import in_force
+from local.new_code import ImportChecker, Rooms, Trees
+from local.watcher import Sources, Watcher
+from tools.build import ROOT, SHIPPED, Target, build
+
+DEPLOYED = "0" * 64  # the hash of the zip
+PATIENCE = 60  # seconds
+VARIABLES = {
+    "AWS_REGION": "us-east-1",
+    "JOB_RUNNER": "legacy",
+    "JOBS_TABLE_NAME": "jobs",
+    "COORDINATION_TABLE_NAME": "coordination",
+}
+
+
+@dataclass
+class Checkout:
+    """A copy of the checkout that a test may write in, and the watcher of a run of it."""
+
+    root: Path
+    home: Path
+    watcher: Watcher
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def running(self) -> Path:
+        """The tree that functions run."""
+        return in_force(self.home / CODE_FOLDER, DEPLOYED)
+
+    @property
+    def outdated(self) -> str:
+        """What the jobs command would say."""
+        file = self.home / local_aws.OUTDATED_FILE
+        return file.read_text() if file.exists() else ""
+
+    def save(self, name: str, text: str) -> None:
+        """Save a file, and have the watcher look."""
+        (self.root / name).write_text(text)
+        self.watcher.look()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the deployed code."""
+    tree = tmp_path_factory.mktemp("built") / "tree"
+    build(Target.this_machine(), tree)
+    return tree
+
+
+@pytest.fixture
+def checkout(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checkout]:
+    """Yield a run of a copy."""
+    root, home = tmp_path / "checkout", tmp_path / ".local"
+    root.mkdir()
+    for name in SHIPPED:
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy2
+        copy(source, root / name)
+    (root / "template.yaml").write_text("Resources:")
+    (home / CODE_FOLDER).mkdir(parents=True)
+    (home / CODE_FOLDER / DEPLOYED).symlink_to(built)
+    monkeypatch.chdir(root)
+    rooms = Rooms({name: root / name for name in SHIPPED})
+    sources = Sources.now(rooms, [root / "template.yaml"])
+    deployed = home / CODE_FOLDER / DEPLOYED
+    trees = Trees(home / CODE_FOLDER, rooms, deployed, sources.digests)
+    checker = ImportChecker(rooms, VARIABLES)
+    said: list[str] = []
+    watcher = Watcher(home, sources, trees, checker, [DEPLOYED], said.append)
+    yield Checkout(root, home, watcher, said)
+    checker.close()
+
+
+def test_what_is_saved_is_in_force_compiled_beside_what_has_not_changed(checkout: Checkout) -> None:
+    before = checkout.running
+    checkout.save("jobs/greet.py", "GREETING = 'hi'\n")
+    tree = checkout.running
+    assert tree != before
+    assert (tree / "jobs" / "greet.py").read_text() == "GREETING = 'hi'\n"
+    assert list((tree / "jobs" / "__pycache__").glob("greet.*.pyc"))
+    copied = [path for path in tree.iterdir() if not path.is_symlink()]
+    assert [path.name for path in copied] == ["jobs"]
+    assert {path.name for path in tree.iterdir()} == {path.name for path in before.iterdir()}
+    assert "In force: jobs as saved" in checkout.said[0]
+    assert checkout.outdated == ""
+
+
+def test_a_file_that_is_removed_is_gone(checkout: Checkout) -> None:
+    checkout.save("jobs/greet.py", "")
+    (checkout.root / "jobs" / "greet.py").unlink()
+    checkout.watcher.look()
+    assert not (checkout.running / "jobs" / "greet.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("jobs/greet.py", "x = 1\ny = (\n", "jobs/greet.py:2: SyntaxError: '(' was never closed"),
+        ("jobs/greet.py", "import nonesuch\n", "jobs/greet.py:1: ModuleNotFoundError: No module"),
+        (
+            "tasks/greet.py",
+            "\nimport os\nos.environ['NONE']\n",
+            "tasks/greet.py:3: KeyError: 'NONE'",
+        ),
+        ("work/greet.py", "raise SystemExit(1)\n", "work/greet.py:1: SystemExit: 1"),
+        ("jobs/greet.py", "import os\nos._exit(3)\n", "the process that imported it ended"),
+        ("clock.py", "\ndef (:\n", "clock.py:2: SyntaxError"),
+        (
+            "tasks/table.py",
+            "TASKS = {'greet': print}\n",
+            "tasks.table.TASKS: 'greet' must map to a Task",
+        ),
+    ],
+)
+def test_code_that_can_t_run_is_told_with_its_line_and_what_was_there_stays(
+    checkout: Checkout, name: str, text: str, told: str
+) -> None:
+    before = checkout.running
+    checkout.save(name, text)
+    assert checkout.running == before
+    assert told in checkout.said[0]
+    assert "stays in force" in checkout.said[0]
+    assert told in checkout.outdated
+    assert "\n" not in checkout.outdated
+
+
+def test_once_a_mistake_is_fixed_nothing_is_said_of_it_any_more(checkout: Checkout) -> None:
+    checkout.save("jobs/greet.py", "x = (\n")
+    checkout.save("jobs/greet.py", "x = ()\n")
+    assert (checkout.running / "jobs" / "greet.py").read_text() == "x = ()\n"
+    assert checkout.outdated == ""
+    checkout.save("jobs/greet.py", "x = (\n")
+    checkout.save("jobs/greet.py", "x = ()\n")
+    assert "again what is in force" in checkout.said[-1]
+    assert checkout.outdated == ""
+
+
+def test_what_only_a_new_start_puts_in_force_asks_for_one_until_it_is_as_it_was(
+    checkout: Checkout,
+) -> None:
+    checkout.save("template.yaml", "Resources: {}")
+    assert checkout.said == [checkout.outdated]
+    assert "template.yaml has changed since it was deployed" in checkout.outdated
+    assert "make run" in checkout.outdated
+    checkout.watcher.look()
+    assert len(checkout.said) == 1  # once
+    checkout.save("template.yaml", "Resources:")
+    assert checkout.outdated == ""
+
+
+def test_saving_is_noticed_without_being_told(checkout: Checkout) -> None:
+    thread = Thread(target=checkout.watcher.run)
+    thread.start()
+    try:
+        (checkout.root / "jobs" / "greet.py").write_text("x = 1\n")
+        assert _until(lambda: (checkout.running / "jobs" / "greet.py").exists())
+    finally:
+        checkout.watcher.stop()
+        thread.join()
+
+
+def _until(look: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + PATIENCE
+    while not (seen := look()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return seen
+
+
+def test_every_command_says_that_what_is_saved_is_not_in_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_aws, "HOME", tmp_path)
+    stack = Stack.from_outputs(
+        "job-runners", "us-east-1", OUTPUTS | {"ApiId": "abc"}, "http://127.0.0.1:9"
+    )
+    stack.save(tmp_path / local_aws.STACK_FILE)
+    (tmp_path / local_aws.OUTDATED_FILE).write_text("template.yaml has changed")
+    for words in (["list"], ["types"], ["show", "3f9a"]):
+        assert jobs(*words).stderr.count("template.yaml has changed\n") == 1
+    assert "template.yaml" not in jobs("list", "--json").stderr
