@@ -89,7 +89,7 @@ def _is_loaded(message: JobMessage) -> bool:
     """
     job = registry().job(message.job_type)
     try:
-        job.load()
+        registry().load(job)
     except EntryNotLoaded as error:
         row = read(message.id)
         if row is not None and clock.now() - row.could_run_at > job.start_within * clock.SECOND:

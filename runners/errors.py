@@ -42,7 +42,9 @@ class BrokenEntries(JobRunnersError):
     def __init__(self, broken: Sequence[str]) -> None:
         self.broken = broken
         count = f"{len(broken)} entries" if len(broken) > 1 else "1 entry"
-        super().__init__("\n  ".join([f"{count} of JOBS and TASKS can't be loaded:", *broken]))
+        super().__init__(
+            "\n  ".join([f"{count} of JOBS, TASKS and AROUND can't be loaded:", *broken])
+        )
 
 
 class NameTakenTwice(JobRunnersError):

@@ -6,7 +6,7 @@ Every runner comes here, with a message that has been through JSON.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -24,11 +24,15 @@ from store import blobs, verbs
 from store.job_request import JobRequest
 from store.pauses import Pause
 from work.alarm import alarm
+from work.around import CurrentWork, run_inside
 from work.definitions import Job
+from work.errors import AroundFailed
 from work.results import as_json
 from work.running_job import RunningJob
 from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver
 from work.time_budget import TimeBudget
+
+_T = TypeVar("_T")
 
 # How long a payload that its model refuses may wait for a deploy to go through, in seconds.
 _DEPLOY_TIME = 60 * 60.0
@@ -66,10 +70,18 @@ def run_task(message: TaskMessage, *, send: Send | None) -> None:
     sent again: Lambda keeps the event, and a newer deploy may know it.
     """
     task = registry().task(message.name)
+    registry().load(task)
     payload = registry().task_payload(message.name, message.payload)
+    work = CurrentWork(
+        kind="task",
+        name=message.name,
+        id=message.id,
+        organization_id=None,
+        attempt=message.attempt,
+    )
     try:
         telemetry.given(payload)
-        task.call(payload)
+        _run_inside_around(work, lambda: task.run(payload))
     except BaseException as error:  # noqa: BLE001 - whatever a task raises is its error
         record_failed_task(message, error, send)
         _reraise_interrupt(error)
@@ -158,7 +170,11 @@ def _release(this: _Run) -> None:
 def _call_function(this: _Run, payload: BaseModel) -> None:
     try:
         with alarm(this.budget.left()):
-            result = as_json(this.job.call(this.running, payload))
+            result = _run_inside_around(
+                _current_work(this.row), lambda: as_json(this.job.run(this.running, payload))
+            )
+    except AroundFailed as failed:
+        _give_back(this, failed, this.job.start_within)
     except ClaimLost as lost:
         telemetry.claim_lost(lost)
     except CancelAsked:
@@ -174,6 +190,21 @@ def _call_function(this: _Run, payload: BaseModel) -> None:
         _reraise_interrupt(error)
     else:
         _record_success(this, result)
+
+
+def _current_work(row: JobRequest) -> CurrentWork:
+    return CurrentWork(
+        kind="job",
+        name=row.job_type,
+        id=row.id,
+        organization_id=row.organization_id,
+        attempt=row.attempt,
+        leg=row.legs,
+    )
+
+
+def _run_inside_around(work: CurrentWork, call: Callable[[], _T]) -> _T:
+    return run_inside(registry().around, work, call, telemetry.around_failed)
 
 
 def _record_success(this: _Run, result: Any) -> None:

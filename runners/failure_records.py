@@ -59,6 +59,7 @@ def settle(record: object, send: Send) -> None:
                 _settle_job(message, error, send)
             case TaskMessage() if _never_ran(record):
                 # Or it is kept, until we know it, and take its payload.
+                registry().load(registry().task(message.name))
                 registry().task_payload(message.name, message.payload)
                 send(message, _LATER)
             case TaskMessage():

@@ -4,7 +4,7 @@ Names and rules are known at once. The function and the payload model of an entr
 "package.module:function" are imported when one of them is first needed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -14,6 +14,7 @@ from errors import InvalidDefinition, InvalidSetting, UnknownJobType, UnknownTas
 from runners import telemetry
 from runners.errors import BrokenEntries, NameTakenTwice
 from settings import settings
+from work.around import Around
 from work.definitions import Job, Task
 from work.errors import EntryNotLoaded
 
@@ -29,6 +30,7 @@ class Registry:
 
     jobs: Mapping[str, Job]
     tasks: Mapping[str, Task]
+    around: Sequence[Around] = ()  # the first is the outermost
 
     def job(self, name: str) -> Job:
         """Return the job of this name; raise UnknownJobType with the nearest name there is."""
@@ -42,6 +44,12 @@ class Registry:
             raise UnknownTask(name, self.tasks)
         return self.tasks[name]
 
+    def load(self, work: Job | Task) -> None:
+        """Have a job or task ready to run, with all that is put around it; raise EntryNotLoaded."""
+        work.load()
+        for each in self.around:
+            _ = each.call
+
     def resolve_all(self) -> None:
         """Import every entry: for a build, a test, and a process that stays.
 
@@ -54,17 +62,27 @@ class Registry:
                     work.load()
                 except EntryNotLoaded as error:
                     broken.append(f"the {kind} {name!r}: {error}")
+        for around in self.around:
+            try:
+                _ = around.call
+            except EntryNotLoaded as error:
+                broken.append(str(error))
         if broken:
             raise BrokenEntries(broken)
 
     def loaded(self) -> "Registry":
         """Return what of this can be loaded; log what can't: one broken entry must not hide the
         others from who lists them."""
-        return Registry(_loaded(self.jobs), _loaded(self.tasks))
+        return Registry(_loaded(self.jobs), _loaded(self.tasks), self.around)
 
     def modules(self) -> list[str]:
         """Return the names of the modules that the work is in."""
-        return sorted({work.module for work in (*self.jobs.values(), *self.tasks.values())})
+        around = {
+            each.entry.partition(":")[0] for each in self.around if isinstance(each.entry, str)
+        }
+        return sorted(
+            around | {each.module for each in (*self.jobs.values(), *self.tasks.values())}
+        )
 
     def new_job_payload(self, name: str, payload: Any) -> "BaseModel":
         """Return the payload of a job to dispatch as its model; raise UnknownJobType, or
@@ -111,13 +129,15 @@ def registry() -> Registry:
     for name, module in zip(settings().extensions, modules, strict=True):
         found = [
             (name, attribute, getattr(module, attribute))
-            for attribute in ("JOBS", "TASKS")
+            for attribute in ("JOBS", "TASKS", "AROUND")
             if hasattr(module, attribute)
         ]
         if not found:
-            raise InvalidDefinition(f"the extension {name} defines neither JOBS nor TASKS")
+            raise InvalidDefinition(f"the extension {name} defines none of JOBS, TASKS and AROUND")
         tables += found
-    return Registry(_merge("job", "JOBS", Job, tables), _merge("task", "TASKS", Task, tables))
+    return Registry(
+        _merge("job", "JOBS", Job, tables), _merge("task", "TASKS", Task, tables), _around(tables)
+    )
 
 
 _Table = tuple[str, str, Any]  # module, attribute, the table itself
@@ -136,6 +156,18 @@ def _extension(name: str) -> object:
         return import_module(name)
     except ImportError as error:
         raise InvalidSetting("EXTENSIONS", name, f"modules that import: {error}") from error
+
+
+def _around(tables: list[_Table]) -> tuple[Around, ...]:
+    """Return what is put around work: in the order of EXTENSIONS, and of each one's AROUND."""
+    found: list[Around] = []
+    for module, attribute, entries in tables:
+        if attribute != "AROUND":
+            continue
+        if not isinstance(entries, list | tuple):
+            raise InvalidDefinition(f"{module}.AROUND must be a list or a tuple")
+        found += [Around(entry, f"{module}.AROUND[{n}]") for n, entry in enumerate(entries)]
+    return tuple(found)
 
 
 def _merge(kind: str, attribute: str, definition: type[_D], tables: list[_Table]) -> dict[str, _D]:

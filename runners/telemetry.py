@@ -231,6 +231,12 @@ def pause_changed(pause: Pause) -> None:
     _log(logger.info, str(pause.state), **{str(pause.kind): pause.name} | who())
 
 
+def around_failed(why: Exception) -> None:
+    """Log that a context manager of AROUND failed after the function had ended: how the work ended
+    stands."""
+    _log(logger.error, "around failed", why)
+
+
 # --- tasks ----------------------------------------------------------------------------------------
 
 

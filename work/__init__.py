@@ -9,13 +9,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from errors import DoNotRetry, RetryAfter
     from work.app_settings import app_setting
+    from work.around import CurrentWork
     from work.definitions import Job, Task
     from work.retry import Retry
     from work.running_job import RunningJob
 
-__all__ = ["DoNotRetry", "Job", "Retry", "RetryAfter", "RunningJob", "Task", "app_setting"]
+__all__ = [
+    "CurrentWork",
+    "DoNotRetry",
+    "Job",
+    "Retry",
+    "RetryAfter",
+    "RunningJob",
+    "Task",
+    "app_setting",
+]
 
 _HOMES = {
+    "CurrentWork": "work.around",
     "DoNotRetry": "errors",
     "Job": "work.definitions",
     "Retry": "work.retry",

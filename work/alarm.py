@@ -5,9 +5,10 @@ overstays is dealt with by whoever ends the process.
 """
 
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any
@@ -35,13 +36,14 @@ class _Alarm:
     armed = False
     deferred = 0  # writes of ours under way
     rang = False  # while deferred
+    answer: Callable[[FrameType], None] | None = None  # what it does instead of raising TimeOver
     waits_until: float | None = None  # since it found a lock being taken: when it waits no longer
 
 
 @contextmanager
 def alarm(seconds: float) -> Iterator[None]:
     """Raise TimeOver in the block once `seconds` have passed. Never rings after the block."""
-    if not _in_main_thread():
+    if not in_main_thread():
         yield
         return
     before = signal.signal(signal.SIGALRM, _ring)
@@ -63,7 +65,7 @@ def defer_alarm() -> Iterator[None]:
 
     For our own writes: nobody knows whether one that was interrupted was applied.
     """
-    if not _in_main_thread():
+    if not in_main_thread():
         yield
         return
     _Alarm.deferred += 1
@@ -73,7 +75,26 @@ def defer_alarm() -> Iterator[None]:
         _Alarm.deferred -= 1
         if _Alarm.rang and not _Alarm.deferred and _Alarm.armed:
             _Alarm.rang = False
-            raise TimeOver
+            _end(sys._getframe())
+
+
+@contextmanager
+def answered_by(answer: Callable[[FrameType], None]) -> Iterator[None]:
+    """In the block, let an alarm that rings call this, with the frame that it rang in, instead of
+    raising TimeOver: for an event loop, which must not be left half run."""
+    if not in_main_thread():
+        yield
+        return
+    before, _Alarm.answer = _Alarm.answer, answer
+    try:
+        yield
+    finally:
+        _Alarm.answer = before
+
+
+def in_main_thread() -> bool:
+    """Return whether this is the thread that an alarm can ring in."""
+    return threading.current_thread() is threading.main_thread()
 
 
 def _disarm(before: Any) -> None:
@@ -90,7 +111,13 @@ def _ring(_signal: int, frame: FrameType | None) -> None:
             signal.setitimer(signal.ITIMER_REAL, _SOON, _AGAIN)
         else:
             _Alarm.waits_until = None
-            raise TimeOver
+            _end(frame)
+
+
+def _end(frame: FrameType | None) -> None:
+    if _Alarm.answer is None or frame is None:
+        raise TimeOver
+    _Alarm.answer(frame)
 
 
 def _takes_a_lock(code: CodeType) -> bool:
@@ -102,7 +129,3 @@ def _may_wait() -> bool:
     if _Alarm.waits_until is None:
         _Alarm.waits_until = now + _LONGEST_WAIT
     return now < _Alarm.waits_until
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import names
@@ -44,7 +45,8 @@ class Definition:
         Raises EntryNotLoaded, or InvalidDefinition for a function of the wrong shape that is given
         itself.
         """
-        _ = self.payload_model
+        if self.payload_model and self.is_async:
+            import_module("work.event_loop")  # now, and not under the alarm
 
     @cached_property
     def call(self) -> Callable[..., Any]:
@@ -82,6 +84,13 @@ class Definition:
 
         return payloads.validate(name, self.payload_model, payload)
 
+    @cached_property
+    def is_async(self) -> bool:
+        """Whether the function is `async def`; raises as `load` does."""
+        import inspect  # which pydantic imports too: who needs the rules alone does without
+
+        return inspect.iscoroutinefunction(self.call)
+
     @property
     def module(self) -> str:
         """The name of the module that its function comes from."""
@@ -95,9 +104,9 @@ class Job(Definition):
     """Long-running work, tracked in a JobRequest.
 
     `function(job, payload)` gets a RunningJob and its payload, and returns what the row keeps as
-    the job's result: JSON, a pydantic model, or None. It is given itself, or as
-    "package.module:function": then its module is imported when it is first needed. Without `retry`
-    it never runs twice.
+    the job's result: JSON, a pydantic model, or None. It may be `async def`. It is given itself, or
+    as "package.module:function": then its module is imported when it is first needed. Without
+    `retry` it never runs twice.
 
     `timeout` is how many seconds one attempt may take, over all its legs (None: as long as it
     keeps checkpointing). `max_legs` bounds how often it is claimed in all. A job that nobody could
@@ -123,16 +132,33 @@ class Job(Definition):
             if value is not None and value <= 0:
                 raise InvalidDefinition(f"Job({name}={value}): must be above 0")
 
+    def run(self, running: "RunningJob", payload: "BaseModel") -> Any:
+        """Return what the function returns; raise what it raises."""
+        returned = self.call(running, payload)
+        return _run_coroutine(returned, running) if self.is_async else returned
+
 
 @dataclass(frozen=True)
 class Task(Definition):
     """A small fire-and-forget call: no row, no result.
 
-    `function(payload)` gets its payload; it is given itself, or as "package.module:function".
-    Without `retry` a task that fails is logged and counted, and that is all. Lambda may deliver any
-    task twice: what must not happen twice is a job.
+    `function(payload)` gets its payload; it may be `async def`, and is given itself, or as
+    "package.module:function". Without `retry` a task that fails is logged and counted, and that is
+    all. Lambda may deliver any task twice: what must not happen twice is a job.
     """
 
     function: Callable[[Any], Any] | str
 
     _takes = ("payload",)
+
+    def run(self, payload: "BaseModel") -> None:
+        """Call the function; raise what it raises."""
+        returned = self.call(payload)
+        if self.is_async:
+            _run_coroutine(returned)
+
+
+def _run_coroutine(coroutine: Any, running: "RunningJob | None" = None) -> Any:
+    from work import event_loop  # asyncio, which other work does without
+
+    return event_loop.run(coroutine, running)

@@ -57,3 +57,12 @@ class EntryNotLoaded(JobRunnersError):
         super().__init__(f"{entry!r} ({written_at}) can't be loaded: {why}")
         self.entry = entry
         self.why = why
+
+
+class AroundFailed(JobRunnersError):
+    """A context manager of AROUND failed: on the way in, so that the function was not called, or on
+    the way out, which changes nothing about how the work ended."""
+
+    def __init__(self, name: str, when: str, error: BaseException) -> None:
+        super().__init__(f"{name} failed {when}: {type(error).__name__}: {error}")
+        self.name = name

@@ -26,6 +26,8 @@ def model_of(function: Callable[..., Any], expected: tuple[str, ...]) -> type[Ba
         raise InvalidDefinition(
             f"{name}({', '.join(parameters)}) must take exactly ({', '.join(expected)})"
         )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise InvalidDefinition(f"{name} has a yield: a generator, of which nothing would run")
     model = get_type_hints(function).get("payload")
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         raise InvalidDefinition(f"{name}: annotate `payload` with a pydantic model")

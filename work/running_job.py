@@ -61,6 +61,8 @@ class RunningJob:
         self._gap = _FIRST_GAP
         self._written_at = 0
         self._steps: set[str] = set()  # names taken in this leg
+        # Told of what is about to end the job: where it is raised, nobody may be listening.
+        self.on_signal: Callable[[BaseException], None] | None = None
         self.cursor: Any = row.cursor
         self.progress: int = row.progress
         self.message: str | None = row.result_message
@@ -145,10 +147,10 @@ class RunningJob:
         if message is not None:
             self.message = message[:_LONGEST_MESSAGE]
         if self._budget.left() == 0:
-            raise TimeOver  # in a thread no alarm rings
+            raise self._signal(TimeOver())  # in a thread no alarm rings
         # Without a cursor it is a report: to end here would lose what came after the last one.
         if self._has_next_leg and cursor is not None and self._budget.leg_over():
-            raise LegOver
+            raise self._signal(LegOver())
         if durable:
             self._write_for_certain()
         elif clock.now() - self._written_at >= self._gap:
@@ -233,7 +235,7 @@ class RunningJob:
             return retry_until(self._budget.ends, once)
         except AWS_ERRORS as error:
             if may_pass(error):
-                raise TimeOver from error
+                raise self._signal(TimeOver()) from error
             raise
 
     def _write(self) -> None:
@@ -242,14 +244,19 @@ class RunningJob:
                 row = verbs.checkpoint(self._row, self.reached)
                 pause = self._pause() if self._may_wait and self.cursor is not None else None
         except PreconditionFailed as refused:
-            raise ClaimLost(str(refused)) from refused
+            raise self._signal(ClaimLost(str(refused))) from refused
         if row.cancel_requested:
-            raise CancelAsked
+            raise self._signal(CancelAsked())
         if pause is not None:
-            raise Paused(pause)
+            raise self._signal(Paused(pause))
         if self._written_at:
             self._gap = min(_WIDEST_GAP, self._gap * 2)
         self._written_at = clock.now()
+
+    def _signal(self, signal: BaseException) -> BaseException:
+        if self.on_signal is not None:
+            self.on_signal(signal)
+        return signal
 
     def _pause(self) -> pauses.Pause | None:
         """Return the pause that the job has to wait for; None too if that can't be read."""

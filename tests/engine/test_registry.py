@@ -92,9 +92,12 @@ def test_a_name_taken_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("tables", "why"),
     [
-        ({}, "defines neither JOBS nor TASKS"),
+        ({}, "defines none of JOBS, TASKS and AROUND"),
         ({"JOBS": [Job(work)]}, "must map names to Jobs"),
         ({"JOBS": {"x": work}}, "'x' must map to a Job"),
+        ({"AROUND": {"x": work}}, "AROUND must be a list or a tuple"),
+        ({"AROUND": [3]}, r"acme\.background\.AROUND\[0\] must be called with"),
+        ({"AROUND": ["acme.around"]}, "'package.module:function'"),
         ({"TASKS": {"x": Job(work)}}, "'x' must map to a Task"),
     ],
 )
