@@ -13,6 +13,7 @@ from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.stack import Stack
 from job_runners.cli.target import Target
 from local.credentials import credentials, session
+from local.demo import follow
 from local.emulator import tool
 from local.stack_api import stack_api
 from local_stack import Enforcing
@@ -111,19 +112,24 @@ def test_the_worker_alone_may_do_what_the_organisations_policy_says(stack: Stack
         assert write.denied
 
 
-def test_a_stack_without_the_campaign_has_webhooks_and_no_texting(stack: Stack) -> None:
+def test_a_stack_without_the_campaign_has_nothing_of_it_and_does_its_other_work(
+    stack: Stack,
+) -> None:
     assert not stack.has_texting_campaign
-    api = stack_api(stack)
-    types = api.get("/job-types").json
-    assert [each["name"] for each in types["jobs"]] == ["post_webhook"]
-    assert [each["name"] for each in types["tasks"]] == ["post_webhook"]
-    job = {"job_type": "export_contacts", "organization_id": "acme", "campaign_id": "x"}
-    assert api.post("/jobs", job).status == 422
-    assert api.get("/").status == 200  # the page
-    assert api.get("/jobs?organization_id=acme").json["jobs"] == []
     dynamodb = session(stack).client("dynamodb", endpoint_url=stack.endpoint_url)
     tables = [each for each in dynamodb.list_tables()["TableNames"] if each.startswith(f"{NAME}-")]
     assert sorted(tables) == sorted([stack.table_name, stack.coordination_table_name])
+    api = stack_api(stack)
+    assert api.get("/").status == 200  # the page
+    types = {each["name"] for each in api.get("/job-types").json["jobs"]}
+    assert "post_webhook" in types
+    assert "export_contacts" not in types
+    job = {"job_type": "export_contacts", "organization_id": "acme", "campaign_id": "x"}
+    assert api.post("/jobs", job).status == 422
+    payload = {"url": "https://hooks.example.com", "body": {}, "secret": "acme/none"}
+    webhook = {"job_type": "post_webhook", "organization_id": "acme", "payload": payload}
+    ended = follow(api, api.post("/jobs", webhook).json["id"], patience=30)
+    assert "no webhook secret" in ended["error"]["message"]  # the worker looked for it
 
 
 def test_doctor_finds_it_as_it_should_be(stack: Stack) -> None:

@@ -69,12 +69,14 @@ def test_an_extension_adds_jobs_and_tasks(monkeypatch: pytest.MonkeyPatch) -> No
     assert set(jobs.names.Jobs) < set(found.jobs)
 
 
-def test_without_the_campaign_only_webhooks_ship(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_campaign_the_rest_of_the_tables_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXTING_CAMPAIGN", "false")
     found = extended(monkeypatch, JOBS={"import_contacts": Job(work)})
-    assert set(found.jobs) == {"post_webhook", "import_contacts"}
+    assert set(found.jobs) == set(jobs.names.Jobs) - jobs.table.CAMPAIGN_JOBS | {"import_contacts"}
+    assert "post_webhook" in found.jobs
     assert found.job("import_contacts").function is work  # the name is free
-    assert set(found.tasks) == {"post_webhook"}
+    assert set(found.tasks) == set(tasks.names.Tasks) - tasks.table.CAMPAIGN_TASKS
+    assert "post_webhook" in found.tasks
     with pytest.raises(UnknownJobType, match="export_contacts"):
         found.job("export_contacts")
 

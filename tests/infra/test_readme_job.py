@@ -23,9 +23,7 @@ def add_the_job(project: Path) -> None:
     names = project / "jobs/names.py"
     names.write_text(f"{names.read_text().rstrip()}\n    {name}\n")
     table = project / "jobs/table.py"
-    text = table.read_text().replace(
-        "from jobs.export_contacts", f"{imported}\nfrom jobs.export_contacts"
-    )
+    text = table.read_text().replace("from jobs.names", f"{imported}\nfrom jobs.names")
     table.write_text(f"{text.rstrip().removesuffix('}')}    {entry}\n}}\n")
 
 
