@@ -19,7 +19,8 @@ from runners.registry import registry
 from runners.sending import Send, next_due_at, require_sender, send_if_unclaimed
 from store import verbs
 from store.blobs import canonical_json, compact_json
-from store.job_request import JobRequest, derived_id, id_under_key, new_id
+from store.failed_tasks import new_task_id
+from store.job_request import JobRequest, derived_id, id_under_key
 from work import Job, context
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
             TASK_PAYLOAD_LIMIT,
             "Work that carries this much should be a job: a job's payload may be far larger",
         )
-    task_id, asked = new_id(), _asked_for.get()
+    task_id, asked = new_task_id(), _asked_for.get()
     if asked is not None and asked.id is None:  # else it is one that the task itself dispatches
         asked.id = task_id
     return TaskMessage(

@@ -18,6 +18,7 @@ from runners import log_setup, telemetry, timer
 from runners.execution import run
 from runners.messages import Message, TaskMessage, decode, encode
 from runners.registry import registry
+from runners.retrying import give_up_task
 from settings import required, settings
 from store.conditional_write import GRACE
 
@@ -112,7 +113,7 @@ class _Tasks:
             at, task = self._waiting.pop(0)
             if max(at, clock.now()) >= self._deadline:
                 late = SendFailed(f"task {task.id} ({task.name})", "its worker process ends before")
-                telemetry.task_failed(task, late)
+                give_up_task(task, late)
                 continue
             time.sleep(max(0, at - clock.now()) / clock.SECOND)
             self.send(task)

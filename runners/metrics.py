@@ -16,10 +16,20 @@ _TIMES = frozenset({"QueueWait", "RunTime"})  # milliseconds; all others are cou
 def emit(kind: str, name: str, **values: int) -> None:
     """Print one line of metrics about a job type or a task. `kind` is the dimension that has its
     `name`; beside it is only the service, for every dimension multiplies what metrics cost."""
+    _emit({kind: name}, values)
+
+
+def emit_total(**values: int) -> None:
+    """Print one line of metrics about the whole stack."""
+    _emit({}, values)
+
+
+def _emit(dimensions: dict[str, str], values: dict[str, int]) -> None:
     if not settings().on_lambda:
         return
     metrics = EphemeralMetrics(namespace=NAMESPACE)
-    metrics.add_dimension(kind, name)
+    for kind, name in dimensions.items():
+        metrics.add_dimension(kind, name)
     for metric, value in values.items():
         unit = MetricUnit.Milliseconds if metric in _TIMES else MetricUnit.Count
         metrics.add_metric(metric, unit, value)

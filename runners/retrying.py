@@ -5,6 +5,7 @@ import traceback
 from typing import Any
 
 import clock
+from aws.errors import AWS_ERRORS, retry_until
 from errors import (
     DoNotRetry,
     Interrupted,
@@ -19,7 +20,8 @@ from runners import telemetry
 from runners.messages import TaskMessage
 from runners.registry import registry
 from runners.sending import Send, next_due_at, send_or_leave_due
-from store import verbs
+from settings import settings
+from store import failed_tasks, verbs
 from store.job_request import JobRequest
 from work.definitions import LONGEST_WAIT
 from work.errors import CursorTooLarge, EntryNotLoaded
@@ -35,6 +37,7 @@ _NON_RETRYABLE = (
 )
 _MESSAGE_LIMIT = 1000  # characters; the row is billed on every write
 _TRACEBACK_LIMIT = 3000
+_PATIENCE = 3 * clock.SECOND  # with a table that does not take the record of a failed task
 
 
 def record_failed_attempt(
@@ -71,12 +74,12 @@ def record_failed_attempt(
 
 
 def record_failed_task(message: TaskMessage, error: BaseException, send: Send | None) -> None:
-    """Send a failed task again if it is tagged and may be; else log it, the only record."""
+    """Send a failed task again if it is tagged and may be; else it has failed for good."""
     retry = registry().task(message.name).retry
     most = retry.max_attempts if retry else 1
     delay = wait_before_retry(retry, message.attempt, most, error)
     if delay is None or send is None:
-        telemetry.task_failed(message, error)
+        give_up_task(message, error)
         return
     try:
         send(message.next_attempt(error), delay)
@@ -84,6 +87,33 @@ def record_failed_task(message: TaskMessage, error: BaseException, send: Send | 
         telemetry.task_in_doubt(doubt)
     else:
         telemetry.task_will_retry(message, error, delay)
+
+
+def give_up_task(message: TaskMessage, error: BaseException) -> None:
+    """Log, count and keep that a task failed for good. Whoever reports it once more adds nothing.
+
+    If the table is away, the line in the log is the only record: the task is over all the same.
+    """
+    telemetry.task_failed(message, error)
+    recorded = error_record(error)
+    try:
+        is_new = retry_until(
+            clock.now() + _PATIENCE,
+            lambda: failed_tasks.keep(
+                message.id,
+                task_name=message.name,
+                attempt=message.attempt,
+                error_kind=recorded["kind"],
+                error_message=recorded["message"],
+                request_id=message.request_id,
+                payload=message.payload if settings().keep_task_payloads else None,
+            ),
+        )
+    except AWS_ERRORS as unwritten:
+        telemetry.task_not_kept(unwritten)
+        is_new = True
+    if is_new:
+        telemetry.task_given_up()
 
 
 def wait_before_retry(

@@ -247,9 +247,19 @@ def task_done(message: TaskMessage) -> None:
 
 
 def task_failed(message: TaskMessage, error: BaseException) -> None:
-    """Log and count a task that failed for good. There is no row: this line is its record."""
+    """Log and count a task that failed for good. Each report of it is a line."""
     _log(logger.error, "task failed", error)
     metrics.emit("task_name", message.name, Failed=1)
+
+
+def task_given_up() -> None:
+    """Count a task that failed for good, once, whatever its name: an alarm watches this number."""
+    metrics.emit_total(TasksFailed=1)
+
+
+def task_not_kept(error: BaseException) -> None:
+    """Log that the record of a failed task could not be written."""
+    _log(logger.error, "failed task not kept", error)
 
 
 def task_in_doubt(error: BaseException) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+import clock
 import handlers.timer
 from bench import Bench
 from fake_lambda import Context
-from runners import owner_actions
+from runners import execution, owner_actions
+from runners.dispatch import accept_task
 from sample_work import script
 from telemetry_lines import SECRET, emitted, logged, on_lambda
 from testing.aws import forget
@@ -61,6 +63,9 @@ def test_every_metric_is_on_the_page_and_no_other(
     script.job = fail
     bench.run(bench.dispatch())
     bench.run(bench.dispatch("sample_once"))
+    script.task = lambda payload: fail(None, payload)
+    task = accept_task("sample_note", {})
+    execution.run(task, deadline=clock.now() + 900_000, send=bench.send)
     owner_actions.cancel(bench.dispatch())
     bench.claim(bench.dispatch(), seconds=10)
     bench.advance(120)
