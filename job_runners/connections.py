@@ -132,8 +132,9 @@ class Connections:
 
     def _take(self, longest: float) -> _Held | None:
         """Return a connection that is idle and alive, if there is one."""
-        if os.getpid() != self._process:  # a fork: these are the parent's
-            self._idle, self._process = deque(), os.getpid()
+        if os.getpid() != self._process:  # a fork: these are the parent's, which keeps its own end
+            self.close()
+            self._process = os.getpid()
         while True:
             try:
                 held = self._idle.pop()

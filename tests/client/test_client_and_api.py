@@ -1,0 +1,143 @@
+"""The client and the real API, over HTTP."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from api_server import ApiServer
+from job_runners import (
+    Client,
+    IdempotencyConflict,
+    InvalidRequest,
+    Job,
+    JobFailed,
+    JobNotFound,
+    WrongState,
+)
+from sample_work import Sample, script
+from work import RunningJob
+
+
+@pytest.fixture
+def client(api_server: ApiServer) -> Client:
+    """Return a client of the API, for one organisation."""
+    return Client(url=api_server.url, region="us-east-1", organization_id="acme")
+
+
+def test_a_job_is_dispatched_followed_and_its_result_had(client: Client) -> None:
+    sent = client.dispatch("sample_once", {"number": 7}, campaign_id="spring", queue_name="slow")
+    assert (sent.status, sent.organization_id, sent.campaign_id) == ("queued", "acme", "spring")
+    told: list[Job] = []
+    done = client.wait(sent, timeout=20, on_progress=told.append)
+    assert done.get_result() == {"number": 1}
+    assert done.payload == {"number": 7}
+    assert told[-1] == done
+    assert done.created_at is not None
+    assert done.created_at.tzinfo is not None
+    assert done.created_by == "service:user/campaign-service"
+
+
+@pytest.mark.parametrize("key", ["order-17", ' "quoted" \\ ', "Bestellung 17 für Jörg", "k" * 255])
+def test_the_same_dispatch_is_one_job_and_is_found_by_its_key(client: Client, key: str) -> None:
+    first = client.dispatch("sample_once", {"number": 7}, idempotency_key=key)
+    again = client.dispatch("sample_once", {"number": 7}, idempotency_key=key)
+    assert (first.replayed, again.replayed) == (False, True)
+    found = client.find(idempotency_key=key)
+    assert found is not None
+    assert found.id == first.id == again.id
+    assert client.find(idempotency_key=key, organization_id="theirs") is None
+    with pytest.raises(IdempotencyConflict, match="new key for a new request"):
+        client.dispatch("sample_once", {"number": 8}, idempotency_key=key)
+
+
+def test_when_it_is_to_start_is_said_with_a_zone(client: Client) -> None:
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    for job in (
+        client.dispatch("sample_again", run_at=tomorrow),
+        client.dispatch("sample_again", run_at=tomorrow.isoformat()),
+        client.dispatch("sample_again", delay=timedelta(days=1)),
+        client.dispatch("sample_again", delay=86400),
+    ):
+        assert job.status == "scheduled"
+        assert job.run_at is not None
+        assert abs(job.run_at - tomorrow) < timedelta(minutes=1)
+        assert job.retry_after is not None
+    with pytest.raises(ValueError, match="zone"):
+        client.dispatch("sample_again", run_at=datetime(2026, 5, 1))  # noqa: DTZ001
+
+
+def test_what_can_be_done_with_a_job(client: Client) -> None:
+    later = client.dispatch("sample_again", delay=3600)
+    assert client.cancel(later.id).status == "cancelled"
+    assert client.retry(later.id).status == "queued"
+    done = client.wait(later, timeout=20)
+    with pytest.raises(WrongState, match="that has failed"):
+        client.retry(done.id)
+    again = client.rerun(done.id)
+    assert again.id != done.id
+    assert client.wait(again, timeout=20).succeeded
+    client.delete(done.id)
+    with pytest.raises(JobNotFound):
+        client.get(done.id)
+    with pytest.raises(JobNotFound):
+        client.delete(done.id)
+    for name in ("", "..", "."):
+        with pytest.raises(ValueError, match="names nothing"):
+            client.get(name)
+
+
+def test_a_job_that_fails_says_how(client: Client) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of paper")
+
+    script.job = fail
+    done = client.wait(client.dispatch("sample_once"), timeout=20)
+    assert done.error is not None
+    assert "out of paper" in (done.error.traceback or "")
+    with pytest.raises(JobFailed, match="RuntimeError: out of paper"):
+        done.get_result()
+
+
+def test_jobs_are_listed_a_page_at_a_time(client: Client, api_server: ApiServer) -> None:
+    ids = [client.dispatch("sample_once", {"number": each}).id for each in range(7)]
+    client.dispatch("sample_once", organization_id="theirs")
+    listed = client.list(page_size=3)
+    before = len(api_server.asked)
+    assert next(listed).id == ids[-1]
+    assert len(api_server.asked) == before + 1
+    assert [each.id for each in listed] == ids[-2::-1]
+    assert len(api_server.asked) == before + 3
+    assert [each.id for each in client.list(search=ids[2][:12])] == [ids[2]]
+    assert list(client.list(status="failed", job_type="sample_once", queue_name="q")) == []
+
+
+def test_tasks_pauses_types_and_children(client: Client) -> None:
+    assert client.dispatch_task("sample_note", {"text": "Hi"})
+    pause = client.pause("queue", "slow")
+    assert [(each.kind, each.name) for each in client.paused()] == [("queue", "slow")]
+    assert pause.paused_at is not None
+    client.resume("queue", "slow")
+    assert client.paused() == ()
+    assert "sample_once" in [each["name"] for each in client.job_types().jobs]
+    assert script.tasks_run[0].text == "Hi"
+
+    def dispatch_one(job: RunningJob, payload: Sample) -> None:
+        if payload.text == "parent":
+            job.dispatch("sample_once", {}, key="one")
+
+    script.job = dispatch_one
+    parent = client.wait(client.dispatch("sample_again", {"text": "parent"}), timeout=20)
+    [child] = client.children(parent.id)
+    assert child.key == "one"
+    assert child.job is not None
+    assert child.job.parent_id == parent.id
+
+
+def test_what_is_wrong_with_a_request_is_said(client: Client) -> None:
+    with pytest.raises(InvalidRequest, match="no job named"):
+        client.dispatch("sample_onze")
+    with pytest.raises(InvalidRequest) as caught:
+        client.dispatch("sample_once", {"number": "many"})
+    assert caught.value.fields[0]["field"] == "payload.number"
+    with pytest.raises(InvalidRequest):
+        client.dispatch_task("nothing")
