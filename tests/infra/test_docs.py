@@ -15,6 +15,7 @@ from job_runners.cli.problem import Exit
 from recording_job import RecordingJob
 from runners import get_job_runner
 from runners.base import JobData
+from runners.registry import registry
 from store import blobs
 from store.job_request import Status
 from testing.inline import assert_dispatched, drain, inline, saved_only
@@ -96,6 +97,27 @@ def test_a_job_of_ones_own_reads_the_settings_of_the_guide(
 def test_the_pipeline_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     (pipeline,) = snippets("docs/pipeline.md")
     module("snippet", pipeline, monkeypatch)
+
+
+# --- docs/guides/writing_jobs.md ------------------------------------------------------------------
+
+
+def test_the_jobs_of_the_guide_run_with_what_it_puts_around_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries, letters, around = snippets("docs/guides/writing_jobs.md")
+    monkeypatch.setitem(sys.modules, "acme", module("acme", entries + around, monkeypatch))
+    module("acme.letters", letters, monkeypatch)
+    with saved_only(EXTENSIONS="acme"):
+        registry().resolve_all()
+        words = {"words": ["one", "three"]}
+        row = get_job_runner().dispatch_job(JobData(job_type="count_letters", payload=words))
+        get_job_runner().dispatch_task("note_letters", words)
+        (found,) = drain()
+        assert blobs.get(found.result, found.result_key) == {"letters": 8}
+    printed = capsys.readouterr().out
+    assert f"begins job count_letters {row.id} default 1 1" in printed
+    assert "begins task note_letters" in printed
 
 
 # --- docs/control.md ------------------------------------------------------------------------------
