@@ -17,7 +17,8 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: dev aws ## Start a local AWS, deploy, run the pipeline over 10,000 contacts (not with DEMO=0), stay up
-	@$(PY) -m local.run $(if $(filter 0,$(DEMO)),--empty) $(if $(LISTEN),--listen $(LISTEN))
+	@$(PY) -m local.run $(if $(filter 0,$(DEMO)),--empty) $(if $(filter 1,$(KEEP)),--keep) \
+		$(if $(LISTEN),--listen $(LISTEN))
 
 demo: dev aws ## The same, but stop at once: succeeds only if every count is right
 	@$(PY) -m local.run --demo
@@ -82,7 +83,7 @@ lock: dev ## Pin the newest versions that requirements/*.in allow
 	done
 
 clean: ## Remove the environments and everything built
-	@rm -rf .venv .venv-aws dist .build .aws-sam .local .local.old-* .mypy_cache .ruff_cache .pytest_cache \
+	@rm -rf .venv .venv-aws dist .build .aws-sam .local .local.kept .local.old-* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
 dev:

@@ -47,7 +47,9 @@ def deploy(
     overrides = [f"{name}={value}" for name, value in given.items()]
     arguments = ["deploy", "--template", str(built / "template.yaml"), "--stack-name", STACK_NAME]
     arguments += ["--s3-bucket", _DEPLOYS_BUCKET, "--capabilities", "CAPABILITY_IAM"]
-    arguments += ["--no-confirm-changeset", "--no-progressbar", "--parameter-overrides"]
+    arguments += ["--no-confirm-changeset", "--no-progressbar"]
+    # Of a stack that KEEP=1 has kept, nothing may have changed.
+    arguments += ["--no-fail-on-empty-changeset", "--parameter-overrides"]
     arguments += [*Target.this_machine().parameter_overrides, *overrides]
     endpoint = {"AWS_ENDPOINT_URL": emulator.endpoint_url}
     _sam(arguments, home, "deploy", emulator.credentials, **endpoint)

@@ -15,6 +15,7 @@ from typing import IO
 
 from job_runners.cli.local_aws import REGION
 from local.credentials import Credentials
+from local.kept import Kept
 from local.problem import LocalProblem
 
 PROCESS_FILE = "ministack.pid"
@@ -27,6 +28,7 @@ _TOOLS = _PROGRAM.parent.parent / ".venv-aws" / "bin"
 _LEASH = 'exec 3<&0; (cat <&3 >/dev/null; kill -TERM 0) & exec "$@" </dev/null 3<&-'
 _START_SECONDS = 60
 _STOP_SECONDS = 10
+_SAVE_SECONDS = 120  # for what is kept
 _ATTEMPTS = 3  # another program may take the port between our look and ministack's start
 
 
@@ -73,23 +75,35 @@ def tool_environment(home: Path, credentials: Credentials) -> dict[str, str]:
 
 @contextlib.contextmanager
 def emulator(
-    home: Path, *, enforcing: bool = False, addresses: Sequence[str] = ()
+    home: Path,
+    *,
+    enforcing: bool = False,
+    addresses: Sequence[str] = (),
+    kept: Kept | None = None,
 ) -> Iterator[Emulator]:
     """Run ministack with its files under `home`, and stop it and all its workers at the end.
 
     `enforcing`: it refuses what the policies of a role do not allow. `addresses` are those of this
-    machine that it listens on beside loopback.
+    machine that it listens on beside loopback. `kept` is what it begins with, and
+    what it saves at its end.
     """
-    running = _start(home, enforcing, addresses)
+    running = _start(home, enforcing, addresses, kept)
+    if kept:
+        kept.begin()
     try:
         yield running
     finally:
-        stop_group(running.process.pid, running.process)
+        seconds = _SAVE_SECONDS if kept else _STOP_SECONDS
+        stop_group(running.process.pid, running.process, seconds)
+        if kept:
+            kept.end()
 
 
-def _start(home: Path, enforcing: bool, addresses: Sequence[str]) -> Emulator:
+def _start(home: Path, enforcing: bool, addresses: Sequence[str], kept: Kept | None) -> Emulator:
+    settings = {"AUTH": "true" if enforcing else "false"} | (kept.settings if kept else {})
     for _ in range(_ATTEMPTS):
-        started = _start_on(_free_port(), home, enforcing, addresses)
+        port = kept.port(_free_port) if kept else _free_port()
+        started = _start_on(port, home, settings, addresses)
         try:
             if _becomes_healthy(started):
                 return started
@@ -101,14 +115,16 @@ def _start(home: Path, enforcing: bool, addresses: Sequence[str]) -> Emulator:
     raise LocalProblem(f"ministack did not start. Its last words:\n{last_words}")
 
 
-def _start_on(port: int, home: Path, enforcing: bool, addresses: Sequence[str]) -> Emulator:
+def _start_on(
+    port: int, home: Path, settings: Mapping[str, str], addresses: Sequence[str]
+) -> Emulator:
     credentials = Credentials.random()
     environment = tool_environment(home, credentials) | {
         "GATEWAY_PORT": str(port),
         "IOT_MTLS_ENABLED": "0",  # it would open a second port, on every interface
         "MINISTACK_HOST": "127.0.0.1",
         "MINISTACK_REGION": REGION,
-        "AUTH": "true" if enforcing else "false",
+        **settings,
     }
     log = home / "ministack.log"
     with log.open("wb") as output:
@@ -156,14 +172,18 @@ def start_group(
     )
 
 
-def stop_group(leader: int, process: subprocess.Popen[bytes] | None = None) -> None:
-    """End a process group that we started: asked first, made to after 10 s."""
+def stop_group(
+    leader: int,
+    process: subprocess.Popen[bytes] | None = None,
+    seconds: float = _STOP_SECONDS,
+) -> None:
+    """End a process group that we started: asked first, made to after so many seconds."""
     if process is not None and process.stdin is not None:
         process.stdin.close()
     for sent in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(leader, sent)
-        deadline = time.monotonic() + _STOP_SECONDS
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if process is not None:
                 process.poll()  # a leader that nobody reaps would count as alive

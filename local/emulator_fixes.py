@@ -62,45 +62,51 @@ def _apply_alias_retries(functions: LambdaClient, worker: str) -> None:
 
 
 def _prove_one_attempt(stack: Stack, functions: LambdaClient) -> None:
-    """One event that the worker can't decode is tried once and leaves one record."""
+    """One event that the worker can't decode is tried once and leaves one record.
+
+    Beside it there may be others, of work that KEEP=1 has kept.
+    """
     worker = functions.get_function_configuration(FunctionName=stack.worker_function_arn)
-    event = {"kind": "none at all", "id": uuid.uuid4().hex}
+    kind = f"none at all {uuid.uuid4().hex}"
+    event = {"v": 1, "kind": kind, "id": uuid.uuid4().hex}
     functions.invoke(
         FunctionName=stack.worker_function_arn,
         InvocationType="Event",
         Payload=json.dumps(event).encode(),
     )
-    records = _take_failure_records(stack)
-    attempts = _starts(stack, worker["LoggingConfig"]["LogGroup"])
-    if [record["requestPayload"] for record in records] != [event] or attempts != 1:
+    records = _take_failure_records(stack, event)
+    attempts = _failures(stack, worker["LoggingConfig"]["LogGroup"], kind)
+    if (records, attempts) != (1, 1):
         raise LocalProblem(
-            f"A failing invoke of the worker made {attempts} attempts and left {len(records)} "
+            f"A failing invoke of the worker made {attempts} attempts and left {records} "
             "records in the failures queue, instead of 1 and 1"
         )
 
 
-def _take_failure_records(stack: Stack) -> list[dict[str, Any]]:
-    """Return what the failures queue holds once a record came and a second passed, removed from
-    it."""
+def _take_failure_records(stack: Stack, event: dict[str, Any]) -> int:
+    """Return how many records of this event the failures queue holds once one came and a second
+    passed; they are removed from it."""
     sqs = session(stack).client("sqs", endpoint_url=stack.endpoint_url)
     deadline = time.monotonic() + _RECORD_SECONDS
-    records: list[dict[str, Any]] = []
+    found = 0
     while time.monotonic() < deadline:
         received = sqs.receive_message(
             QueueUrl=stack.failures_queue_url, WaitTimeSeconds=1, MaxNumberOfMessages=10
         ).get("Messages", [])
-        for message in received:
-            records.append(json.loads(message["Body"]))
+        ours = [each for each in received if json.loads(each["Body"])["requestPayload"] == event]
+        for message in ours:
+            found += 1
             sqs.delete_message(
                 QueueUrl=stack.failures_queue_url, ReceiptHandle=message["ReceiptHandle"]
             )
-        if records and not received:
+        if found and not ours:
             break
-    return records
+    return found
 
 
-def _starts(stack: Stack, log_group: str) -> int:
-    """How often a function was started, by its log."""
+def _failures(stack: Stack, log_group: str, kind: str) -> int:
+    """Return how often a function failed at an event of this kind, by its log."""
     logs = session(stack).client("logs", endpoint_url=stack.endpoint_url)
-    events = logs.filter_log_events(logGroupName=log_group)["events"]
-    return sum(event["message"].startswith("START ") for event in events)
+    pages = logs.get_paginator("filter_log_events").paginate(logGroupName=log_group)
+    messages = [event["message"] for page in pages for event in page["events"]]
+    return sum(f"MalformedMessage: a message of kind {kind!r}" in message for message in messages)

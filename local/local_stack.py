@@ -8,6 +8,7 @@ from job_runners.cli.stack import Stack
 from local.deploy import build, deploy
 from local.emulator import emulator
 from local.emulator_fixes import settle
+from local.kept import Kept, report_interrupted
 
 
 def _say_nothing(step: str) -> None:
@@ -23,16 +24,18 @@ def local_stack(
     enforcing: bool = False,
     addresses: Sequence[str] = (),
     app_template: Path | None = None,
+    kept: Kept | None = None,
 ) -> Iterator[Stack]:
     """Start, build, deploy, and at the end stop; every file is under `home`.
 
     `parameters` override the template's. `say` is told of each step as it begins. `enforcing`
     holds the functions to the policies of their roles. `addresses` are those of this machine that
     it listens on beside loopback. `app_template` is an organisation's, whose stack is deployed
-    first. Raises LocalProblem.
+    first. `kept` is what it begins with, and what it saves at its end.
+    Raises LocalProblem.
     """
     say("Starting the local AWS")
-    with emulator(home, enforcing=enforcing, addresses=addresses) as running:
+    with emulator(home, enforcing=enforcing, addresses=addresses, kept=kept) as running:
         try:
             say("Building the functions for this machine")
             built = build(running, home)
@@ -40,6 +43,8 @@ def local_stack(
             stack = deploy(running, home, built, parameters or {}, app_template)
             say("Checking that a failing invoke is tried once and recorded once")
             settle(stack)
+            if kept:
+                report_interrupted(stack)
             yield stack
         finally:
             say("Stopping the local AWS")

@@ -1,6 +1,6 @@
 """make run and make demo: from nothing to first messages and an export, on a local AWS.
 
-Usage: python -m local.run [--demo | --empty] [--listen ADDRESS]
+Usage: python -m local.run [--demo | --empty] [--keep] [--listen ADDRESS]
 """
 
 import argparse
@@ -17,12 +17,13 @@ from job_runners.cli.signing_proxy import signing_proxy
 from job_runners.cli.stack import Stack
 from local.containers import bridge_addresses
 from local.demo import run_import, upload_few, upload_sample
+from local.kept import Kept
 from local.local_stack import local_stack
 from local.pipeline import run_pipeline
 from local.problem import LocalProblem
-from local.run_folder import announced, only_run
+from local.run_folder import KEPT, announced, only_run
 from local.sample import ROWS
-from local.screen import Steps, console, import_bar, show_code, show_outcome, suggest
+from local.screen import Steps, console, import_bar, show_code, show_kept, show_outcome, suggest
 from local.stack_api import signer
 from local.watcher import sources_now, watching
 from tools.app_folder import UnusableAppFolder
@@ -42,6 +43,9 @@ def main() -> int:
     which.add_argument("--demo", action="store_true", help="stop after the export")
     which.add_argument("--empty", action="store_true", help="start without the demonstration")
     arguments.add_argument(
+        "--keep", action="store_true", help="begin with the data of the last run that kept them"
+    )
+    arguments.add_argument(
         "--listen", metavar="ADDRESS", help="of this machine, where containers reach it"
     )
     given = arguments.parse_args()
@@ -50,7 +54,9 @@ def main() -> int:
     steps = Steps()
     try:
         addresses = [given.listen] if given.listen else bridge_addresses()
-        return _run(steps, addresses, demonstrate=not given.empty, stay=not given.demo)
+        kept = Kept(KEPT) if given.keep else None
+        demonstrate = not given.empty and (kept is None or kept.is_empty)
+        return _run(steps, addresses, kept, demonstrate=demonstrate, stay=not given.demo)
     except (LocalProblem, UnusableAppFolder) as problem:
         steps.end()
         console.print(str(problem), style="red", markup=False)
@@ -61,12 +67,16 @@ def main() -> int:
         steps.end()
 
 
-def _run(steps: Steps, addresses: list[str], *, demonstrate: bool, stay: bool) -> int:
+def _run(
+    steps: Steps, addresses: list[str], kept: Kept | None, *, demonstrate: bool, stay: bool
+) -> int:
     sources = sources_now()  # what is saved from now on is not what is built
+    if kept:
+        show_kept(kept)
     with (
         only_run() as home,
         local_stack(
-            home, say=steps.begin, addresses=addresses, app_template=app_template()
+            home, say=steps.begin, addresses=addresses, app_template=app_template(), kept=kept
         ) as stack,
         announced(stack, home),
     ):
@@ -75,7 +85,8 @@ def _run(steps: Steps, addresses: list[str], *, demonstrate: bool, stay: bool) -
             shown = _demonstrate(stack, home, steps) if demonstrate else None
             if stay:
                 with signing_proxy(stack.api_url, signer(stack)) as dashboard:
-                    suggest(stack, shown.job_id if shown else None, dashboard, addresses)
+                    job_id = shown.job_id if shown else None
+                    suggest(stack, job_id, dashboard, addresses, keeps=kept is not None)
                     _wait_until_stopped()
         return 0 if shown is None or shown.right else 1
 

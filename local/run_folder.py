@@ -20,6 +20,8 @@ from local.emulator import PROCESS_FILE, stop_group
 from local.problem import LocalProblem
 from tools.build import ROOT
 
+KEPT = HOME.with_name(f"{HOME.name}.kept")  # beside it, for what KEEP=1 keeps
+
 
 @contextlib.contextmanager
 def only_run(home: Path = HOME) -> Iterator[Path]:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from job_runners.cli.stack import Stack
 from local.demo import CAMPAIGN, ORGANIZATION, Imported
+from local.kept import NOT_KEPT, Kept
 from local.run_checks import Check
 
 console = Console(highlight=False, soft_wrap=True)
@@ -87,9 +88,28 @@ def show_code(news: str) -> None:
     console.print(f"  {news}", markup=False)
 
 
-def suggest(stack: Stack, imported: str | None, dashboard: str, addresses: Sequence[str]) -> None:
+def show_kept(kept: Kept) -> None:
+    """Show what is kept and what is not, and what is not any more."""
+    console.print(f"  {NOT_KEPT}", markup=False)
+    if kept.killed_since:
+        console.print(
+            f"  The last run was killed: what it did since {kept.killed_since} is lost, but for "
+            "files in the bucket",
+            style="yellow",
+            markup=False,
+        )
+
+
+def suggest(
+    stack: Stack,
+    imported: str | None,
+    dashboard: str,
+    addresses: Sequence[str],
+    *,
+    keeps: bool,
+) -> None:
     """Suggest what to look at while the stack is up. `imported` is the id of the job that imported
-    the demonstration's contacts, if there was one."""
+    the demonstration's contacts, if there was one; `keeps`, whether the data are kept."""
     port = urlsplit(stack.endpoint_url).port
     containers = "".join(f", for containers at http://{each}:{port}" for each in addresses)
     lines = f"""
@@ -111,13 +131,14 @@ and, once `. .local/env.sh` has been done in that terminal
   {_signed("execute-api")} \\
     '{stack.api_url}/jobs?organization_id={ORGANIZATION}'
 
-Ctrl-C stops it and removes what it made."""
+Ctrl-C stops it and {"keeps its data" if keeps else "removes what it made"}."""
     console.print(lines, markup=False)
 
 
 _FROM_NOTHING = """\
   bin/jobs types
-  bin/jobs dispatch post_webhook --watch url=https://example.org/hook event=hello data='{}'
+  bin/jobs types post_webhook
+  bin/jobs dispatch NAME --watch field=value
   bin/jobs list"""
 
 

@@ -1,0 +1,116 @@
+"""What KEEP=1 keeps from one run to the next: tables, files, queues and the stack itself.
+
+ministack saves its state when it is stopped in order, and loads it at its start. Files of the
+bucket it saves at once.
+"""
+
+import contextlib
+import json
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from job_runners.cli.stack import Stack
+from local.credentials import session
+from local.problem import LocalProblem
+
+NOT_KEPT = (
+    "Ctrl-C keeps jobs, tables, files, queues and logs. It interrupts a job that runs, as the end "
+    "of its worker would, and loses a task that has not ended. A run that is killed keeps nothing"
+)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A folder of what is kept."""
+
+    folder: Path
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no run has left anything in it."""
+        return not (self.folder / "state").exists()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What has ministack save and load."""
+        return {
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(self.folder / "state"),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(self.folder / "s3"),
+        }
+
+    def port(self, free: Callable[[], int]) -> int:
+        """Return the port that what is kept knows itself by: the addresses of queues have it.
+
+        Raises LocalProblem if another program has that port now.
+        """
+        file = self.folder / "port"
+        if not file.exists():
+            self.folder.mkdir(mode=0o700, exist_ok=True)  # it holds people's data
+            file.write_text(str(free()))
+        port = int(file.read_text())
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a server does
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                raise LocalProblem(
+                    f"What is kept in {self.folder} needs the port {port}, which another program "
+                    "has. Stop that program, or start without KEEP=1"
+                ) from None
+        return port
+
+    @property
+    def killed_since(self) -> str | None:
+        """Since when nothing was kept, because the last run was killed; None if it was not."""
+        with contextlib.suppress(FileNotFoundError):
+            return self._mark.read_text()
+        return None
+
+    def begin(self) -> None:
+        """Have `killed_since` tell of this run, until `end`."""
+        if not self._mark.exists():
+            now = datetime.now(UTC).astimezone()
+            self._mark.write_text(now.isoformat(sep=" ", timespec="seconds"))
+
+    def end(self) -> None:
+        """Take note that all is saved."""
+        self._mark.unlink(missing_ok=True)
+
+    @property
+    def _mark(self) -> Path:
+        return self.folder / "in-use-since"
+
+
+def report_interrupted(stack: Stack) -> None:
+    """Report each job that still runs by its row: its worker ended with the run before.
+
+    As AWS does of a worker that was killed: by a record in the failures queue.
+    """
+    dynamodb = session(stack).client("dynamodb", endpoint_url=stack.endpoint_url or None)
+    sqs = session(stack).client("sqs", endpoint_url=stack.endpoint_url or None)
+    pages = dynamodb.get_paginator("scan").paginate(
+        TableName=stack.table_name,
+        FilterExpression="#status = :running AND attribute_exists(send_id)",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":running": {"S": "running"}},
+    )
+    for row in (item for page in pages for item in page["Items"]):
+        record = _killed(row["id"]["S"], row["job_type"]["S"], row["send_id"]["S"])
+        sqs.send_message(QueueUrl=stack.failures_queue_url, MessageBody=json.dumps(record))
+
+
+def _killed(job_id: str, job_type: str, send_id: str) -> dict[str, Any]:
+    message = {"v": 1, "kind": "job", "id": job_id, "job_type": job_type, "send_id": send_id}
+    text = "The local AWS was stopped while it ran"
+    return {
+        "version": "1.0",
+        "requestContext": {"condition": "RetriesExhausted", "approximateInvokeCount": 1},
+        "requestPayload": message,
+        "responsePayload": {"errorType": "Runtime.ExitError", "errorMessage": text},
+    }
