@@ -49,6 +49,8 @@ SCHEMAS: Schema = {
             "status": {"type": "string", "const": "sent"},
         }
     ),
+    "FailedTasks": object_of({"tasks": list_of("FailedTask"), "cursor": nullable(TEXT)}),
+    "FailedTask": object_of(properties(views.FAILED_TASK)),
     "Paused": object_of({"paused": list_of("Pause")}),
     "Pause": object_of(properties(views.PAUSE)),
     "Health": object_of({"status": {"type": "string", "const": "ok"}}),

@@ -3,6 +3,7 @@
 What is in no table stays inside: tokens, leases, cursors.
 """
 
+import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from errors import MissingObject
 from store import blobs
 from store.children import Child
 from store.earlier_errors import KEPT
+from store.failed_tasks import FailedTask
 from store.job_request import JobRequest
 from store.pauses import Pause
 from work import context
@@ -69,6 +71,11 @@ def child(dispatched: Child) -> dict[str, Any]:
 def pause(paused: Pause) -> dict[str, Any]:
     """Return a job type or a queue that is paused."""
     return values(PAUSE, paused)
+
+
+def failed_task(record: FailedTask) -> dict[str, Any]:
+    """Return a task that failed for good."""
+    return values(FAILED_TASK, record)
 
 
 def retry_after(row: JobRequest) -> dict[str, str]:
@@ -220,6 +227,25 @@ WHOLE: Fields[_WholeJob] = {
         lambda job: job.notes,
     ),
     "logs_url": Field(nullable(TEXT), lambda job: _logs_url(job.row)),
+}
+
+FAILED_TASK: Fields[FailedTask] = {
+    "id": Field(
+        {**ID, "description": "What its lines in the log carry"},
+        lambda record: record.id,
+    ),
+    "task_name": Field(TEXT, lambda record: record.task_name),
+    "failed_at": Field(TIME, lambda record: clock.iso(record.failed_at)),
+    "attempt": Field(NUMBER, lambda record: record.attempt),
+    "error": Field(
+        object_of({"kind": TEXT, "message": TEXT}),
+        lambda record: {"kind": record.error_kind, "message": record.error_message},
+    ),
+    "request_id": Field(nullable(TEXT), lambda record: record.request_id),
+    "payload": Field(
+        {"type": ["object", "null"], "description": "Null unless the stack keeps it"},
+        lambda record: None if record.payload is None else json.loads(record.payload),
+    ),
 }
 
 CHILD: Fields[Child] = {

@@ -66,6 +66,22 @@ ROUTES: Routes = {
             ),
         )
     },
+    "/tasks/failed": {
+        "GET": Route(
+            tasks.get_failed,
+            Role.SERVICE,
+            Operation(
+                "list_failed_tasks",
+                {
+                    200: Answer(
+                        "A page of a week's failed tasks, dispatched last first", "FailedTasks"
+                    )
+                },
+                ("invalid-query", "invalid-cursor"),
+                parameters=PAGE_PARAMETERS,
+            ),
+        )
+    },
     "/jobs": {
         "GET": Route(
             jobs.list_jobs,

@@ -1,15 +1,21 @@
-"""The endpoint that sends a task."""
+"""The endpoints of tasks: send one, list those that failed."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
 import runners
-from api import log, requests
+from api import log, requests, views
 from api.access import Caller
+from api.query import page_query
 from api.responses import respond
+from errors import InvalidCursor
 from runners.dispatch import noting_the_task
+from store import failed_tasks
+
+_ID = re.compile("[0-9a-f]{32}")
 
 
 def post_task(event: Mapping[str, Any], _caller: Caller) -> Response[str]:
@@ -19,3 +25,15 @@ def post_task(event: Mapping[str, Any], _caller: Caller) -> Response[str]:
         runners.get_job_runner().dispatch_task(task.task_name, task.payload)
     log.task_accepted(task.task_name, accepted.id)
     return respond(202, {"id": accepted.id, "task_name": task.task_name, "status": "sent"})
+
+
+def get_failed(event: Mapping[str, Any], _caller: Caller) -> Response[str]:
+    """List the tasks of the last week that failed for good. Tasks are of no organisation, and what
+    they raise may name anybody."""
+    query = page_query(event)
+    if query.cursor is not None and not _ID.fullmatch(query.cursor):
+        raise InvalidCursor
+    found = failed_tasks.newest(limit=query.limit + 1, before=query.cursor)
+    shown = found[: query.limit]
+    cursor = shown[-1].id if len(found) > query.limit else None
+    return respond(200, {"tasks": [views.failed_task(each) for each in shown], "cursor": cursor})

@@ -26,6 +26,7 @@ del EVENTS["env"]
 STATUSES = {
     "api_cancel_job_unknown": 404,
     "api_delete_job_unknown": 404,
+    "api_get_failed_tasks": 200,
     "api_get_paused": 200,
     "api_pause_job_type_unknown": 422,
     "api_pause_kind_unknown": 404,

@@ -39,6 +39,7 @@ EVERY_ROUTE = {
     ("/", "GET"): Entry(None, Asked("GET", "/")),
     ("/assets/<version>/<name>", "GET"): Entry(None, Asked("GET", "/assets/1/app.js")),
     ("/tasks", "POST"): Entry("service", Asked("POST", "/tasks", {"task_name": "sample_note"})),
+    ("/tasks/failed", "GET"): Entry("service", Asked("GET", "/tasks/failed")),
     ("/jobs", "GET"): Entry(
         "viewer",
         Asked("GET", "/jobs?organization_id=ours"),
