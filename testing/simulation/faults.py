@@ -19,6 +19,8 @@ class Fault(StrEnum):
     INDEX_LAG = "index lag"  # an index is behind its table
     NOT_LOADED = "not loaded"  # a worker could not be loaded, or the event grew too old
     BROKEN_ENTRY = "broken entry"  # a worker of a deploy that can't import what the work is in
+    DEPLOYS = "deploys"  # two versions of the code at once
+    LEGACY = "legacy"  # a worker process of the legacy runner takes saved jobs too
     EXPIRY = "expiry"  # time enough for rows to expire, and ids to be used again
     PAYLOADS = "payloads"  # a job is retried by hand with another payload
 

@@ -8,6 +8,7 @@ import clock
 from store.pauses import CACHED
 from store.verbs import CLAIM_TOLERANCE
 from testing.moto_direct import Row, plain
+from testing.simulation.deploys import Version
 from testing.simulation.invocation import WELL, Invocation
 from testing.simulation.operators import Pauses
 from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
@@ -226,10 +227,18 @@ class InvariantChecker:
         waited_until = invocation.deadline - _GIVES_UP_WAITING
         if error["kind"] == "TimedOut" and invocation.refused_at >= waited_until:
             return  # it waited for a service that stayed away until its time was up
+        if error["kind"] == "InvalidPayload" and self._waited_for_a_deploy(invocation, row):
+            return
         if self._of_one_killed(invocation):
             return
         why = f"{error['kind']}: {error['message']}"
         self.broken(f"{invocation.name} on job {row['id']}: failed without a reason: {why}")
+
+    def _waited_for_a_deploy(self, invocation: Invocation, row: Row) -> bool:
+        """Whether code that refuses the payload left the job for other code for an hour."""
+        could_run_at = max(row.get("queued_at") or row["created_at"], row.get("run_at") or 0)
+        waited = self._world.time - could_run_at
+        return invocation.version is Version.OTHER_MODEL and waited > clock.HOUR - 2 * SKEW
 
     def _check_without_claim(
         self, job: str, invocation: Invocation, before: str, after: str

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from testing.aws import WORKER
+from testing.simulation.deploys import Version
 
 WELL = "well"
 
@@ -34,6 +35,7 @@ class Invocation:
     refused_at: int = 0  # when AWS did not answer it for the last time
     no_chance: bool = False  # AWS stayed away until it ended
     machine: object = None  # what it runs on, which remembers what earlier ones read
+    version: Version = Version.TODAY  # of the code that it runs
     cause: "Invocation | None" = None  # the one whose failure record it is invoked with
 
     @staticmethod

@@ -20,6 +20,8 @@ import handlers.worker
 from runners import execution
 from store import pauses
 from testing.moto_direct import Row
+from testing.simulation import legacy_process
+from testing.simulation.deploys import Deploys, Version
 from testing.simulation.faults import Fault
 from testing.simulation.invocation import WELL, Context, Event, Invocation, Killed, Message
 from testing.simulation.storms import Storms
@@ -75,6 +77,7 @@ class SimulatedLambda:
         self.people: Callable[[], None] = lambda: None  # one of them does something
         self.on_loss: Callable[[Message], None] = lambda message: None
         self.on_end: Callable[[Invocation], None] = lambda invocation: None
+        self._deploys = Deploys(self.fault, self.chance, self.figures)
         self._caches: dict[object, pauses._Cache] = {}  # by machine
         self._answered_partly = False
         self._numbers = itertools.count()
@@ -120,6 +123,9 @@ class SimulatedLambda:
             self.time += (1, 20, 61, 130, 1000)[self.chance("time", 5)] * clock.SECOND
         elif kind == 3:
             self.people()
+        elif self.fault(Fault.LEGACY, "the legacy worker looks", 3):
+            self.figures["looks of the legacy worker"] += 1
+            legacy_process.look(self, self._worker_timeout)
         else:
             self.tick()
 
@@ -157,6 +163,12 @@ class SimulatedLambda:
     def invoke(self, name: str, call: Callable[[], object]) -> None:
         """Run any code of ours as an invocation of its own: an API request, say."""
         self._invoke(name, None, lambda body, context: call() and None, 30)
+
+    def run_function(
+        self, name: str, body: Any, handler: Callable[[Any, Any], Any], timeout: float
+    ) -> None:
+        """Run code of ours that nothing keeps a record of when it fails."""
+        self._invoke(name, body, handler, timeout)
 
     # --- invocations ------------------------------------------------------------------------------
 
@@ -240,12 +252,14 @@ class SimulatedLambda:
         invocation.cause = event.cause if event else None
         if Fault.MACHINES in self.faults:
             invocation.machine = (name, self.chance("which machine", 3))
+        invocation.version = self._deploys.version()
         self.stack.append(invocation)
-        self._go_by_memory_of(invocation.machine)
+        self._become(invocation)
         self._answered_partly = False
         try:
             answer = handler(
-                json.loads(json.dumps(body)), Context(lambda: invocation.deadline - self.time)
+                body if isinstance(body, bytes) else json.loads(json.dumps(body)),
+                Context(lambda: invocation.deadline - self.time),
             )
         except Killed:
             invocation.ended = "killed"
@@ -257,7 +271,7 @@ class SimulatedLambda:
             self._answered_partly = bool(answer and answer["batchItemFailures"])
         finally:
             self.stack.pop()
-            self._go_by_memory_of(self.machine)
+            self._become(self.stack[-1] if self.stack else None)
         self._last = invocation
         self.on_end(invocation)
         return None if invocation.ended == WELL else invocation.ended
@@ -267,9 +281,12 @@ class SimulatedLambda:
         """What whoever runs runs on."""
         return self.stack[-1].machine if self.stack else None
 
-    def _go_by_memory_of(self, machine: object) -> None:
+    def _become(self, invocation: Invocation | None) -> None:
+        """Go on as whoever runs now: with what its machine remembers, and its version's code."""
         if Fault.MACHINES in self.faults:
-            pauses._cache = self._caches.setdefault(machine, pauses._Cache())
+            pauses._cache = self._caches.setdefault(self.machine, pauses._Cache())
+        if Fault.DEPLOYS in self.faults:
+            self._deploys.use(invocation.version if invocation else Version.TODAY)
 
     def _skew(self) -> int:
         return (0, -SKEW, SKEW // 2)[self.chance("skew", 3)]

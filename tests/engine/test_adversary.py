@@ -210,3 +210,28 @@ def test_it_notices_when_the_record_of_what_never_ran_settles_a_job(
 ) -> None:
     monkeypatch.setattr(failure_records, "_never_ran", lambda *_: False)
     assert "under a worker that is alive" in broken_promise(near=23, faults={Fault.NOT_LOADED})
+
+
+def test_it_notices_when_a_payload_that_older_code_refuses_fails_its_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(execution, "_DEPLOY_TIME", 0)
+    assert "failed without a reason: InvalidPayload" in broken_promise(faults={Fault.DEPLOYS})
+
+
+def test_it_notices_when_the_legacy_worker_takes_a_job_that_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def rescue(row: JobRequest, send: Any) -> timer.Disposition:
+        retrying.record_failed_attempt(row, Interrupted("its lease is over soon"), send)
+        return timer.Disposition.RESCUED
+
+    take_next = timer.take_next
+
+    def impatient(*arguments: Any, **options: Any) -> Counter[timer.Disposition]:
+        with pytest.MonkeyPatch.context() as here:  # the worker process alone: not the timer
+            here.setattr(due_row, "_process_running_row", rescue)
+            return take_next(*arguments, **options)
+
+    monkeypatch.setattr(timer, "take_next", impatient)
+    assert "rescued from a worker that is alive" in broken_promise(faults={Fault.LEGACY})

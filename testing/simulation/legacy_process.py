@@ -1,0 +1,40 @@
+"""The worker process of the legacy runner, as a simulated Lambda runs it: beside the functions, as
+while a stack changes from one runner to the other, and killed as they are."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import clock
+from runners import legacy_worker, timer
+from runners.execution import run
+from runners.messages import JobMessage, Message, decode, encode
+from store.conditional_write import GRACE
+
+if TYPE_CHECKING:
+    from testing.simulation.simulated_lambda import SimulatedLambda
+
+_LIVES = 900.0  # seconds until the process is ended
+
+
+def look(world: "SimulatedLambda", job_seconds: float) -> None:
+    """Let the process look once for what is due, and run what it takes in children of its own, each
+    for so many seconds at most."""
+
+    def run_in_child(message: Message, delay: float = 0) -> None:
+        if delay == 0:
+            world.run_function("worker", json.loads(encode(message)), _child, job_seconds)
+
+    def take(_body: Any, _context: Any) -> None:
+        timer.take_next(run_in_child, ahead=GRACE, page=legacy_worker._ROWS_AT_A_LOOK)
+
+    world.run_function("timer", None, take, _LIVES)
+
+
+def _child(body: Any, context: Any) -> None:
+    deadline = clock.now() + context.get_remaining_time_in_millis()
+    run(decode(body), deadline=deadline, send=_send)
+
+
+def _send(message: Message, delay: float = 0) -> None:  # noqa: ARG001 - as every sender takes it
+    """Send nothing: the next leg or attempt of a job is due in the table."""
+    assert isinstance(message, JobMessage), "jobs of histories dispatch no tasks"
