@@ -16,6 +16,7 @@ from runners.messages import JobMessage
 from runners.registry import registry
 from runners.sending import Send
 from store import pauses, verbs
+from store.conditional_write import refused
 from store.job_request import JobRequest, Lane, Status
 from store.pauses import Kind, Parked, Pause
 from store.queries import read
@@ -61,13 +62,16 @@ def resume(kind: Kind, name: str, send: Send) -> None:
 def park_if_paused(message: JobMessage) -> bool:
     """Park the message's job if it is paused, and return whether it was parked.
 
-    Raises PreconditionFailed.
+    Raises PreconditionFailed, also for a job that may be paused and that could not start anyhow.
     """
     if not pauses.current().may_park(message.job_type):
         return False
     row = read(message.id)
-    if row is None or not _could_start(row):
-        return False  # the claim finds out what it is instead
+    if row is None or row.status is Status.RUNNING:
+        return False  # the claim finds out whose it is
+    if not _could_start(row):
+        # Not left to the claim: until that is written, somebody may have made it one that can.
+        raise refused("claim", row.id, row)
     paused = pauses.pause_on(row)
     if paused is None:
         return False

@@ -1,4 +1,4 @@
-"""Code of two versions at once, as while a deploy goes through: each invocation runs one."""
+"""Code of several versions at once, as while a deploy goes through: each invocation runs one."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -12,9 +12,9 @@ from runners.registry import registry
 from testing.simulation import simulated_work
 from testing.simulation.faults import Fault
 from testing.simulation.simulated_work import Steps
-from work import Job, RunningJob
+from work import Job, RunningJob, Task
 
-Jobs = dict[str, Job]
+_Tables = tuple[dict[str, Job], dict[str, Task]]
 
 
 class Version(StrEnum):
@@ -23,9 +23,11 @@ class Version(StrEnum):
     TODAY = "today's"
     WITHOUT_TYPE = "without the type of a job"
     OTHER_MODEL = "with a model that refuses payloads"
+    BROKEN = "whose modules of jobs and tasks can't be imported"
 
 
-_OLDER = (Version.WITHOUT_TYPE, Version.OTHER_MODEL)
+_OTHERS = (Version.WITHOUT_TYPE, Version.OTHER_MODEL, Version.BROKEN)
+_NOT_THERE = "testing.simulation.not_there:work"
 
 
 class FewSteps(Steps):
@@ -52,34 +54,43 @@ class Deploys:
         self._fault = fault
         self._choose = choose
         self._figures = figures
-        self._jobs: dict[Version, Jobs] = {}
+        self._tables: dict[Version, _Tables] = {}
+        self._in_force = Version.TODAY
 
     def version(self) -> Version:
         """Return what an invocation that begins runs."""
-        if not self._fault(Fault.DEPLOYS, "older code", 8):
+        if not self._fault(Fault.DEPLOYS, "other code", 8):
             return Version.TODAY
-        self._figures["older code"] += 1
-        return _OLDER[self._choose("which code", len(_OLDER))]
+        self._figures["other code"] += 1
+        return _OTHERS[self._choose("which code", len(_OTHERS))]
 
     def use(self, version: Version) -> None:
-        """Put the jobs of a version in force."""
-        jobs = cast(Jobs, registry().jobs)
-        if not self._jobs:
-            self._jobs = _by_version(dict(jobs))
-        if jobs != self._jobs[version]:
+        """Put the jobs and tasks of a version in force."""
+        jobs, tasks = cast(_Tables, (registry().jobs, registry().tasks))
+        if not self._tables:
+            self._tables = _by_version(dict(jobs), dict(tasks))
+        if version is not self._in_force:
+            self._in_force = version
+            its_jobs, its_tasks = self._tables[version]
             jobs.clear()
-            jobs.update(self._jobs[version])
+            jobs.update(its_jobs)
+            tasks.clear()
+            tasks.update(its_tasks)
 
 
-def _by_version(today: Jobs) -> dict[Version, Jobs]:
-    once, again = today["hostile_once"], today["hostile_again"]
+def _by_version(jobs: dict[str, Job], tasks: dict[str, Task]) -> dict[Version, _Tables]:
+    without = {name: job for name, job in jobs.items() if name != "hostile_once"}
     refusing = {
-        "hostile_once": replace(once, function=take_few_steps),
-        "hostile_again": replace(again, function=take_few_steps),
+        name: replace(jobs[name], function=take_few_steps)
+        for name in ("hostile_once", "hostile_again")
     }
-    without = {name: job for name, job in today.items() if name != "hostile_once"}
+    broken = (
+        {name: replace(job, function=_NOT_THERE) for name, job in jobs.items()},
+        {name: replace(task, function=_NOT_THERE) for name, task in tasks.items()},
+    )
     return {
-        Version.TODAY: today,
-        Version.WITHOUT_TYPE: without,
-        Version.OTHER_MODEL: today | refusing,
+        Version.TODAY: (jobs, tasks),
+        Version.WITHOUT_TYPE: (without, tasks),
+        Version.OTHER_MODEL: (jobs | refusing, tasks),
+        Version.BROKEN: broken,
     }

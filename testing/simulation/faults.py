@@ -18,8 +18,7 @@ class Fault(StrEnum):
     MACHINES = "machines"  # what a process remembers of pauses is not what the next one does
     INDEX_LAG = "index lag"  # an index is behind its table
     NOT_LOADED = "not loaded"  # a worker could not be loaded, or the event grew too old
-    BROKEN_ENTRY = "broken entry"  # a worker of a deploy that can't import what the work is in
-    DEPLOYS = "deploys"  # two versions of the code at once
+    DEPLOYS = "deploys"  # several versions of the code at once, one of them broken
     LEGACY = "legacy"  # a worker process of the legacy runner takes saved jobs too
     EXPIRY = "expiry"  # time enough for rows to expire, and ids to be used again
     PAYLOADS = "payloads"  # a job is retried by hand with another payload

@@ -9,7 +9,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Set
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
 
@@ -25,7 +25,6 @@ from testing.simulation.deploys import Deploys, Version
 from testing.simulation.faults import Fault
 from testing.simulation.invocation import WELL, Context, Event, Invocation, Killed, Message
 from testing.simulation.storms import Storms
-from work.definitions import Definition
 from work.errors import EntryNotLoaded
 
 Choose = Callable[[str, int], int]
@@ -43,15 +42,6 @@ NOT_RUN: list[tuple[str, int, str | None]] = [
 # And of one whose function was ended.
 KILLED = ["Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory"]
 HOPS = 16  # after which Lambda may cut a chain of invocations
-
-
-def _broken_entries() -> AbstractContextManager[object]:
-    """Have no function of a job or task loaded, as if the module that it is in could not be."""
-
-    def fail(_definition: object) -> None:
-        raise EntryNotLoaded("hostile:work", "the table", "its module can't be imported")
-
-    return patch.multiple(Definition, payload_model=property(fail), call=property(fail))
 
 
 class SimulatedLambda:
@@ -186,9 +176,7 @@ class SimulatedLambda:
             return
         self.on_delivery(event.message)
         timeout = self._worker_timeout
-        broken = self.fault(Fault.BROKEN_ENTRY, "the work can't be imported", 20)
-        with _broken_entries() if broken else nullcontext():
-            ended = self._invoke("worker", event.body, handlers.worker.handler, timeout, event)
+        ended = self._invoke("worker", event.body, handlers.worker.handler, timeout, event)
         if ended is None:
             return
         killed = ended == "killed" and Fault.NOT_LOADED in self.faults

@@ -216,7 +216,9 @@ def test_it_notices_when_a_payload_that_older_code_refuses_fails_its_job(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(execution, "_DEPLOY_TIME", 0)
-    assert "failed without a reason: InvalidPayload" in broken_promise(faults={Fault.DEPLOYS})
+    assert "failed without a reason: InvalidPayload" in broken_promise(
+        near=36, faults={Fault.DEPLOYS}
+    )
 
 
 def test_it_notices_when_the_legacy_worker_takes_a_job_that_runs(
@@ -234,4 +236,4 @@ def test_it_notices_when_the_legacy_worker_takes_a_job_that_runs(
             return take_next(*arguments, **options)
 
     monkeypatch.setattr(timer, "take_next", impatient)
-    assert "rescued from a worker that is alive" in broken_promise(faults={Fault.LEGACY})
+    assert "rescued from a worker that is alive" in broken_promise(near=602, faults={Fault.LEGACY})

@@ -9,8 +9,8 @@ from bench import Bench
 from errors import SendFailed, UnknownJobType
 from runners import owner_actions, pausing, timer
 from sample_work import script
-from store import pauses, verbs
-from store.job_request import Status
+from store import pauses, queries, verbs
+from store.job_request import JobRequest, Status
 from store.pauses import Kind
 
 
@@ -20,6 +20,25 @@ def test_a_paused_job_type_is_not_started_and_waits(bench: Bench) -> None:
     assert row.status is Status.WAITING
     assert (row.due_at or 0) > clock.now()
     assert bench.run(bench.dispatch("sample_once")).status is Status.SUCCEEDED
+
+
+def test_a_job_asked_for_again_while_its_message_is_looked_at_is_not_started_in_a_pause(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not start when it was read may be one that can when its claim is written."""
+    row = bench.dispatch()
+    owner_actions.cancel(row)
+    pausing.pause(Kind.JOB_TYPE, "sample_again")
+    read = queries.read
+
+    def read_before_it_is_queued(job_id: str) -> JobRequest | None:
+        seen = read(job_id)
+        owner_actions.retry_again(bench.read(row), bench.send)
+        return seen
+
+    monkeypatch.setattr(pausing, "read", read_before_it_is_queued)
+    bench.run(row)
+    assert bench.read(row).status is Status.QUEUED
 
 
 def test_pausing_twice_keeps_the_time_of_the_first(bench: Bench) -> None:
