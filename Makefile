@@ -58,6 +58,7 @@ mutants: dev ## Leave out every condition of the engine, one at a time: a test o
 bench: dev ## What a cold start and a dispatch cost, beside bare boto3 in the same run
 	@$(PY) -m benchmarks.cold_start
 	@$(PY) -m benchmarks.dispatch
+	@$(PY) -m benchmarks.client --at-most 0.25
 
 WHEELS ?= dist
 wheel: dev ## Build the wheel of the client and the command, into dist/

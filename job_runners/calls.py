@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from job_runners.connections import Answer
 from job_runners.errors import ApiBusy, ApiError, NoAnswer, OutcomeUnknown
@@ -14,8 +13,7 @@ from job_runners.repeating import LONGEST_ASKED, pause
 _UNKNOWN = "It was not sent again: look first what became of it."
 
 
-@dataclass(frozen=True)
-class _Call:
+class _Call(NamedTuple):
     """What is asked of the API.
 
     `not_done` is None for what does no harm if it lands twice. Otherwise the call is repeated only

@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from threading import Lock
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urlencode
 
-from job_runners import uploads
 from job_runners.addresses import checked, region_for
 from job_runners.calls import Calls
 from job_runners.connections import Answer
@@ -28,7 +27,9 @@ from job_runners.models import Child, Job, JobTypes, JobUnfinished, Pause
 from job_runners.refusals import refusal, retry_after
 from job_runners.repeating import new_key
 from job_runners.signing import Access, Bearer, Signer
-from job_runners.stack_outputs import Outputs, find_outputs
+
+if TYPE_CHECKING:
+    from job_runners.stack_outputs import Outputs
 
 _PAGE = 100
 _PATIENCE = 300.0  # seconds without any answer until `wait` gives up
@@ -173,6 +174,8 @@ class Client:
         It goes to the stack's bucket, signed with AWS credentials, which need s3:PutObject; with
         `Client(url=)` say which `bucket`. Raises UploadRefused.
         """
+        from job_runners import uploads  # not what every program needs
+
         organization = organization_id or self._organization
         if organization is None:
             raise ValueError("whose file is it? A token says it to the API alone: organization_id=")
@@ -326,8 +329,10 @@ class Client:
             return Bearer(self._token)
         return Signer(self._credentials, self._region or region_for(url))
 
-    def _found(self) -> Outputs:
+    def _found(self) -> "Outputs":
         """Return what CloudFormation knows of the stack, asked once."""
+        from job_runners.stack_outputs import find_outputs
+
         with self._lock:
             if self._outputs is None:
                 region = self._region or region_for()

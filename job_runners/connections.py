@@ -10,11 +10,10 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from email.message import Message
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from threading import Lock
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from job_runners.errors import NoAnswer
@@ -31,8 +30,7 @@ _CLOSED = (ConnectionError, ssl.SSLError)
 _LARGEST = 32 * 1024 * 1024  # bytes of an answer; Lambda's has at most 6 MB
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What came back, whatever the status."""
 
     status: int
@@ -60,12 +58,13 @@ class Answer:
             return False
 
 
-@dataclass
 class _Held:
     """A connection, and when it was last used."""
 
-    connection: HTTPConnection
-    used_at: float  # seconds since 1970: a sleeping Lambda's monotonic clock may stand still
+    def __init__(self, connection: HTTPConnection) -> None:
+        self.connection = connection
+        # Seconds since 1970: a sleeping Lambda's monotonic clock may stand still.
+        self.used_at = 0.0
 
     def is_alive(self, longest: float) -> bool:
         """Return whether it was used lately, and nothing has come since: that would be its end."""
@@ -154,7 +153,7 @@ class Connections:
                 "Is this machine online, and is the address right?",
                 may_have_landed=False,
             ) from error
-        return _Held(connection, 0)
+        return _Held(connection)
 
     def _new(self) -> HTTPConnection:
         timeout = min(_CONNECT, self._timeout)

@@ -1,0 +1,57 @@
+"""What the client costs another program, its first call included: `python -m benchmarks.client`.
+
+CPU of fresh processes beside one that only imports boto3 and makes two clients, which calls nothing
+yet. The call goes to the loopback; the line
+with TLS adds what loading this machine's certificates costs, which boto3 pays with its first call.
+"""
+
+import argparse
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from benchmarks.fresh_process import compare
+
+_CALL = "from job_runners import Client; Client(url={url!r}).dispatch('sync', {{'list': 7}})"
+_OURS = "job_runners: import, and a dispatch, signed"
+_TLS = "the same, and TLS's certificates loaded"
+_ANSWER = b'{"id": "0123456789abcdef0123456789abcdef", "job_type": "sync", "status": "queued"}'
+
+
+class _Api(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        """Accept any job."""
+        self.rfile.read(int(self.headers["Content-Length"]))
+        signed = self.headers.get("Authorization", "").startswith("AWS4-HMAC-SHA256")
+        self.send_response(202 if signed else 403)
+        self.send_header("Content-Length", str(len(_ANSWER)))
+        self.end_headers()
+        self.wfile.write(_ANSWER)
+
+    def log_message(self, *_: Any) -> None:
+        """Log nothing."""
+
+
+def main() -> int:
+    """Measure, and print a table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.client", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--at-most", type=float, help="fail above this share of boto3's CPU")
+    given = parser.parse_args()
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Api) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        call = _CALL.format(url=f"http://127.0.0.1:{server.server_port}")
+        with_tls = f"{call}; import ssl; ssl.create_default_context()"
+        shares = compare({_OURS: call, _TLS: with_tls}, given.rounds)
+        server.shutdown()
+    if given.at_most is not None and shares[_OURS] > given.at_most:
+        print(f"The client takes more than {given.at_most} of boto3's CPU.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
