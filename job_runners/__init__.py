@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from job_runners.models import (
         Child,
+        FailedTask,
         Job,
         JobCancelled,
         JobError,
@@ -72,6 +73,7 @@ _HOMES = {
     ),
     "models": (
         "Child",
+        "FailedTask",
         "Job",
         "JobCancelled",
         "JobError",
@@ -91,6 +93,7 @@ __all__ = [
     "ConfigurationError",
     "Conflict",
     "Credentials",
+    "FailedTask",
     "IdempotencyConflict",
     "InsecureAddress",
     "InvalidRequest",

@@ -23,7 +23,7 @@ from job_runners.errors import (
     NoAnswer,
 )
 from job_runners.http_api import HttpApi
-from job_runners.models import Child, Job, JobTypes, JobUnfinished, Pause
+from job_runners.models import Child, FailedTask, Job, JobTypes, JobUnfinished, Pause
 from job_runners.refusals import refusal, retry_after
 from job_runners.repeating import new_key
 from job_runners.signing import Access, Bearer, Signer
@@ -234,6 +234,10 @@ class Client:
         """Yield the jobs that a job has dispatched, in the order of their keys."""
         asked = {"limit": page_size}
         return self._pages(f"{_path(job_id)}/children", "children", asked, Child.of)
+
+    def failed_tasks(self, *, page_size: int = _PAGE) -> Iterator[FailedTask]:
+        """Yield the tasks of a week that failed for good, dispatched last first. For services."""
+        return self._pages("/tasks/failed", "tasks", {"limit": page_size}, FailedTask.of)
 
     def job_types(self) -> JobTypes:
         """Return what this stack can do, and with which payloads."""

@@ -184,6 +184,34 @@ class Child:
 
 
 @dataclass(frozen=True)
+class FailedTask:
+    """A task that failed for good. `payload` is None unless the stack keeps it."""
+
+    id: str
+    task_name: str
+    failed_at: datetime
+    attempt: int
+    error_kind: str
+    error_message: str
+    payload: Mapping[str, Any] | None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Self:
+        """Return a failed task from the API's JSON."""
+        return cls(
+            value["id"],
+            value["task_name"],
+            datetime.fromisoformat(value["failed_at"]),
+            value["attempt"],
+            value["error"]["kind"],
+            value["error"]["message"],
+            value["payload"],
+            value,
+        )
+
+
+@dataclass(frozen=True)
 class Pause:
     """What is paused: a `job_type` or a `queue` of this name."""
 

@@ -87,6 +87,10 @@ class Api:
                 return [], False
             raise
 
+    def failed_tasks(self) -> Iterator[dict[str, Any]]:
+        """Yield the tasks of a week that failed for good, dispatched last first."""
+        return (dict(each.raw) for each in self._each(self._client.failed_tasks()))
+
     def find(self, start: str) -> str:
         """Return the id that starts like this, of the organisation's newest jobs."""
         if not _STARTS.fullmatch(start):

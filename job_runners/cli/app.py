@@ -22,6 +22,7 @@ COMMANDS = {
     "Work": {
         "dispatch": "Have a job done",
         "task": "Send a task: small, and not tracked",
+        "tasks": "Tasks that failed for good",
         "list": "The jobs of your organisation, newest first",
         "show": "One job, with its payload, result and error",
         "watch": "Follow jobs to their end",
@@ -38,7 +39,7 @@ COMMANDS = {
     },
     "Operation": {
         "dashboard": "Open the dashboard, its calls signed",
-        "logs": "What was logged about a job",
+        "logs": "What a job or a task has printed and logged",
         "doctor": "Check the stack, and say how to fix it",
         "redrive": "Send dead letters again",
         "config": "Settings and secrets of your own jobs and tasks",

@@ -1,0 +1,36 @@
+"""jobs tasks: which tasks failed for good."""
+
+from itertools import islice
+
+import click
+
+from job_runners.cli import output
+from job_runners.cli.options import command as jobs_command
+from job_runners.cli.target import Target
+
+
+@jobs_command()
+@click.option("--failed", is_flag=True, required=True, help="Those that failed; none else is kept.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=25, show_default=True)
+def command(target: Target, failed: bool, limit: int) -> None:  # noqa: ARG001 - no others
+    """Show the tasks of the last week that failed for good, those dispatched last first.
+
+    \b
+    jobs tasks --failed
+    """
+    found = list(islice(target.api.failed_tasks(), limit))
+    if target.json:
+        output.print_json({"tasks": found})
+    elif found:
+        rows = [
+            (
+                each["id"],
+                each["task_name"],
+                output.when(each["failed_at"]),
+                f"{each['error']['kind']}: {each['error']['message']}",
+            )
+            for each in found
+        ]
+        output.table(("ID", "TASK", "FAILED", "ERROR"), rows)
+    else:
+        click.echo(f"No task has failed on {target.name} in the last week.", err=True)
