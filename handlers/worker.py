@@ -1,9 +1,13 @@
-"""The worker Lambda: an asynchronous event in, the work it asks for done."""
+"""The worker Lambda: an asynchronous event in, the work it asks for done.
+
+What a runner of one's own has delivered in batches, by an event source, goes to its `handler`.
+"""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import clock
+import runners
 from aws import clients
 from errors import UnknownMessageVersion
 from runners import lambda_async, log_setup, telemetry
@@ -16,8 +20,11 @@ if TYPE_CHECKING:
 log_setup.set_up()
 
 
-def handler(event: Mapping[str, Any], context: "LambdaContext") -> None:
+def handler(event: Mapping[str, Any], context: "LambdaContext") -> Any:
     """Run what the event asks for; what it can't leave to later raises, and Lambda keeps it."""
+    take = getattr(runners.get_job_runner(), "handler", None) if "Records" in event else None
+    if take is not None:
+        return take(event, context)
     clients.drop_idle_connections()  # they slept since the last invocation
     try:
         message = decode(event)
@@ -25,9 +32,10 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> None:
         if event.get("kind") != "job":
             raise
         telemetry.left_for_later(unknown)  # its row stays due, and a newer deploy knows its version
-        return
+        return None
     run(
         message,
         deadline=clock.now() + context.get_remaining_time_in_millis(),
         send=lambda_async.sender(context.invoked_function_arn),
     )
+    return None

@@ -171,6 +171,9 @@ class FaultInjector:
             call = json.loads(request.body)
             self._world.take_delayed(json.loads(call["MessageBody"]), call["DelaySeconds"])
             return _answer(200, {"MessageId": "m"})
+        if "DeleteMessage" in str(request.headers.get("X-Amz-Target", "")):
+            self._world.take_off_queue(json.loads(request.body)["ReceiptHandle"])
+            return _answer(200, {})
         if str(request.url).endswith("/invocations"):
             self._world.take_invoke(json.loads(request.body))
             return _answer(202, None)

@@ -41,13 +41,15 @@ _UNCLAIMED_AT_MOST = 1  # so that a second row of a backlog has to wait for its 
 
 
 @contextmanager
-def stage() -> Iterator[None]:
-    """Yield the AWS that histories play on. One serves any number of them, one after the other."""
+def stage(**another: str) -> Iterator[None]:
+    """Yield the AWS that histories play on, with these settings besides. One serves any number of
+    them, one after the other."""
     environment = {
         "EXTENSIONS": "testing.simulation.simulated_work",
         "JOB_RUNNER": "lambda-async",
         "WORKER_LAMBDA_FUNCTION_NAME": WORKER,
         "DELAY_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/delay",
+        **another,
     }
     telemetry.logger.setLevel("CRITICAL")
     with (
@@ -66,12 +68,14 @@ def stage() -> Iterator[None]:
         yield
 
 
-def play_seed(seed: int, faults: Set[Fault] = DEFAULT) -> Counter[str]:
+def play_seed(
+    seed: int, faults: Set[Fault] = DEFAULT, world: type[SimulatedLambda] = SimulatedLambda
+) -> Counter[str]:
     """Play the history of a seed on the stage; returns its figures. The message of a Violation says
     how to play it again."""
     source = random.Random(seed)  # noqa: S311 - repeatable is what it should be
     try:
-        with History(lambda what, n: source.randrange(n), faults) as history:
+        with History(lambda what, n: source.randrange(n), faults, world) as history:
             for _ in range(1 + history.choose("jobs", 3)):
                 history.dispatch()
             for _ in range(history.choose("tasks", 3)):
@@ -94,9 +98,14 @@ def told(figures: Counter[str]) -> str:
 class History:
     """The jobs of one history, what they did, and who watches. Entered, it is under way."""
 
-    def __init__(self, choose: Choose, faults: Set[Fault] = DEFAULT) -> None:
+    def __init__(
+        self,
+        choose: Choose,
+        faults: Set[Fault] = DEFAULT,
+        world: type[SimulatedLambda] = SimulatedLambda,
+    ) -> None:
         self.choose = choose
-        self.world = SimulatedLambda(choose, worker_timeout=60, faults=faults)
+        self.world = world(choose, worker_timeout=60, faults=faults)
         self.checker = InvariantChecker(
             self.world, {name: job.max_legs for name, job in JOBS.items()}
         )

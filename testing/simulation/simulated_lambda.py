@@ -358,6 +358,9 @@ class SimulatedLambda:
         hops = (self.stack[-1].hops if self.stack else 0) + 1
         self._add("delay queue", message, delay + self._delay_of("a message"), hops)
 
+    def take_off_queue(self, receipt: str) -> None:
+        """Delete a message, for a worker that a queue delivers to. Here none does."""
+
     def _delay_of(self, what: str) -> float:
         return (0, 0, 3, 90, 2000)[self.chance(f"delay of {what}", 5)]
 

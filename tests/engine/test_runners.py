@@ -1,6 +1,7 @@
 """One suite for every runner: callers and jobs can't tell which one does the work."""
 
 import json
+import os
 import random
 import sys
 import time
@@ -26,6 +27,7 @@ from errors import (
     UnknownTask,
 )
 from fake_lambda import FakeLambda
+from fake_queue import FakeQueue
 from runners import get_job_runner, timer
 from runners.base import JobData, JobRunner
 from runners.errors import IncompleteRunner, RunnerNotConfigured, UnknownRunner
@@ -61,6 +63,7 @@ RUNNERS = {
     "legacy, in threads": {"JOB_RUNNER": "legacy", "JOBS_SYNC": "false", "TASKS_SYNC": "false"},
     "lambda-async": {"JOB_RUNNER": "lambda-async", "WORKER_LAMBDA_FUNCTION_NAME": WORKER},
     "a module of one's own": {"JOB_RUNNER": "own.runner"},
+    "examples/sqs_runner": {"JOB_RUNNER": "sqs_runner.runner"},
 }
 
 
@@ -68,6 +71,8 @@ RUNNERS = {
 def delay_queue(aws: None, monkeypatch: pytest.MonkeyPatch) -> str:
     url: str = clients.client("sqs").create_queue(QueueName="delay")["QueueUrl"]
     monkeypatch.setenv("DELAY_QUEUE_URL", url)
+    work = clients.client("sqs").create_queue(QueueName="work")["QueueUrl"]
+    monkeypatch.setenv("WORK_QUEUE_URL", work)
     return url
 
 
@@ -85,7 +90,11 @@ def choose(delay_queue: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
         forget()
         fake = FakeLambda()
         runner = get_job_runner()
-        return Bench(runner, fake.deliver if name == "lambda-async" else threads_done, fake)
+        drain: dict[str, Callable[[], object]] = {
+            "lambda-async": fake.deliver,
+            "examples/sqs_runner": FakeQueue(os.environ["WORK_QUEUE_URL"]).deliver,
+        }
+        return Bench(runner, drain.get(name, threads_done), fake)
 
     yield choice
     threads_done()

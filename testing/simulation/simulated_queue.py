@@ -1,0 +1,89 @@
+"""The same hostile Lambda, where a queue of SQS stands before the worker, and waits for its answer.
+
+It delivers out of order, late and twice. What was not answered for comes again once it is visible
+again, and after a few times goes to the dead letters. There are no failure records.
+"""
+
+import itertools
+import json
+from typing import Any
+
+import handlers.worker
+from testing.simulation.faults import Fault
+from testing.simulation.invocation import Event, Message
+from testing.simulation.simulated_lambda import SimulatedLambda
+
+_MOST_RECEIVES = 5
+_QUEUE = "work queue"
+
+
+class SimulatedQueue(SimulatedLambda):
+    """The world, with a queue for its runner."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._receipts = (str(each) for each in itertools.count())
+        self._deleted: set[str] = set()  # receipts of deliveries that are off the queue
+
+    def take_delayed(self, message: Message, delay: float) -> None:
+        """Accept a message: it arrives once or twice."""
+        self.sent[message["id"]] += 1
+        self.on_send(self.stack[-1] if self.stack else None, message)
+        for _ in range(1 + self.chance("twice", 8) // 7):
+            self._send(message, delay + self._delay_of("a message"))
+
+    def take_off_queue(self, receipt: str) -> None:
+        """Delete the message of this delivery."""
+        self._deleted.add(receipt)
+
+    def _send(
+        self, message: Message, delay: float, receives: int = 1, *, came: bool = False
+    ) -> None:
+        """Have a message received for the so many-th time; `came` says whether it came to a
+        worker before."""
+        body = {"requestPayload": message, "receives": receives, "came": came}
+        self._add(_QUEUE, body, delay)
+
+    def _deliver(self, event: Event) -> None:
+        if event.function == _QUEUE:
+            self._receive(event)
+        else:
+            super()._deliver(event)
+
+    def _receive(self, event: Event) -> None:
+        message, receives, came = event.message, event.body["receives"], event.body["came"]
+        # Received, and no worker was free: it counts as received all the same.
+        if not self.fault(Fault.NOT_LOADED, "no worker is free", 20):
+            receipt = next(self._receipts)
+            if not came:  # what comes again may not run again
+                self.on_delivery(message)
+            came = True
+            ended = self._invoke("worker", _batch(message, receives, receipt), _handle, 60, event)
+            if receipt in self._deleted:
+                if ended is not None or self._answered_partly:
+                    self.on_loss(message)  # delivered once at most, and cut off
+                return
+            if ended is None and not self._answered_partly and self.chance("again", 12) != 11:
+                return
+        if receives >= _MOST_RECEIVES and not self.resting:
+            self.on_loss(message)
+        else:
+            self._send(message, self._worker_timeout + 10, receives + 1, came=came)
+
+
+def _batch(message: Message, receives: int, receipt: str) -> dict[str, Any]:
+    return {
+        "Records": [
+            {
+                "eventSource": "aws:sqs",
+                "messageId": "m",
+                "receiptHandle": receipt,
+                "body": json.dumps(message),
+                "attributes": {"ApproximateReceiveCount": str(receives)},
+            }
+        ]
+    }
+
+
+def _handle(event: Any, context: Any) -> Any:
+    return handlers.worker.handler(event, context)
