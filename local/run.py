@@ -99,6 +99,11 @@ class _Shown(NamedTuple):
 
 
 def _demonstrate(stack: Stack, home: Path, steps: Steps) -> _Shown:
+    if not stack.has_texting_campaign:
+        raise LocalProblem(
+            "This stack has no texting campaign to demonstrate (TextingCampaign=false). Start it "
+            "with: make run DEMO=0"
+        )
     steps.begin(f"Uploading {ROWS:,} contacts")
     expected = upload_sample(stack, home)
     upload_few(stack)

@@ -8,8 +8,12 @@ from typing import Any
 import pytest
 
 from fake_stack import OUTPUTS
+from job_runners.cli.stack import Stack
 from local import deploy as local_deploy
+from local import run
 from local.credentials import Credentials
+from local.problem import LocalProblem
+from local.screen import Steps
 from tools.build import ROOT
 
 APP_OUTPUTS = {"WorkerPolicyArn": "arn:of:the:app", "JobRunner": "acme.runner", "Other": "x"}
@@ -78,3 +82,12 @@ def test_what_a_run_asks_for_comes_before_what_the_stack_outputs(
 ) -> None:
     *_, ours = deployed(tmp_path, monkeypatch, template, JobRunner="lambda-async")
     assert [each for each in ours if each.startswith("JobRunner=")] == ["JobRunner=lambda-async"]
+
+
+def test_a_stack_without_the_campaign_has_nothing_to_demonstrate_and_says_so(
+    tmp_path: Path,
+) -> None:
+    outputs = {name: value for name, value in OUTPUTS.items() if name != "ContactsTableName"}
+    stack = Stack.from_outputs("job-runners", "us-east-1", outputs, "http://local")
+    with pytest.raises(LocalProblem, match="make run DEMO=0"):
+        run._demonstrate(stack, tmp_path, Steps())
