@@ -27,7 +27,7 @@ _TOOLS = _PROGRAM.parent.parent / ".venv-aws" / "bin"
 # process, however it ends.
 _LEASH = 'exec 3<&0; (cat <&3 >/dev/null; kill -TERM 0) & exec "$@" </dev/null 3<&-'
 _START_SECONDS = 60
-_STOP_SECONDS = 10
+_STOP_SECONDS = 2  # then it is made to: without KEEP=1 it has nothing to save
 _SAVE_SECONDS = 120  # for what is kept
 _ATTEMPTS = 3  # another program may take the port between our look and ministack's start
 
@@ -177,13 +177,17 @@ def stop_group(
     process: subprocess.Popen[bytes] | None = None,
     seconds: float = _STOP_SECONDS,
 ) -> None:
-    """End a process group that we started: asked first, made to after so many seconds."""
+    """End a process group that we started: asked first, made to after 2 s. Its leader has as many
+    seconds as are given, if we are its parent (`process`)."""
     if process is not None and process.stdin is not None:
         process.stdin.close()
     for sent in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(leader, sent)
-        deadline = time.monotonic() + seconds
+        if process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(seconds)
+        deadline = time.monotonic() + _STOP_SECONDS
         while time.monotonic() < deadline:
             if process is not None:
                 process.poll()  # a leader that nobody reaps would count as alive

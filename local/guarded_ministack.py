@@ -6,7 +6,9 @@ run's credentials.
 """
 
 import asyncio
+import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 # Only for our own next import: functions are started from here, and must not find the checkout.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 from local.function_processes import share_code  # noqa: E402
-from local.guard import Guard  # noqa: E402
+from local.guard import Guard, Message, Receive, Scope, Send  # noqa: E402
 
 del sys.path[0]
 
@@ -72,8 +74,41 @@ def main() -> None:
     config = Config()
     config.bind = [f"{address}:{port}" for address in ("127.0.0.1", *addresses)]
     config.keep_alive_timeout = 75  # as ministack's own
-    guard = Guard(ministack.app, port, secret_of, authorization_of, addresses)
-    asyncio.run(serve(guard, config))
+    asyncio.run(serve_until_stopped(config, port, addresses))
+
+
+async def serve_until_stopped(config: Config, port: int, addresses: list[str]) -> None:
+    """Serve, and end this process once ministack has shut down, with all saved that is to be kept.
+
+    Nothing is waited for before that: one poll of a queue would hold it for 20 s.
+    """
+    stopping, never = asyncio.Event(), asyncio.Event()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(each, stopping.set)
+
+    async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+        messages = iter([await receive()])  # that it starts
+
+        async def receive_next() -> Message:
+            for message in messages:
+                return message
+            await stopping.wait()
+            return {"type": "lifespan.shutdown"}
+
+        async def send_or_end(message: Message) -> None:
+            if message["type"] == "lifespan.shutdown.complete":
+                logging.shutdown()
+                os._exit(0)
+            await send(message)
+
+        await ministack.app(scope, receive_next, send_or_end)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        serve_it = lifespan if scope["type"] == "lifespan" else ministack.app
+        await serve_it(scope, receive, send)
+
+    guard = Guard(app, port, secret_of, authorization_of, addresses)
+    await serve(guard, config, shutdown_trigger=never.wait)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """What a local run needs before it starts, and what it leaves when it ends."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -11,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import BotoCoreError
 
 from fake_stack import OUTPUTS
 from job_runners.cli.stack import Stack
@@ -18,8 +21,9 @@ from job_runners.http_api import HttpApi
 from job_runners.signing import Bearer
 from jobs_command import ID, FakeApi, job
 from local import demo
+from local.credentials import session
 from local.demo import follow
-from local.emulator import PROCESS_FILE, emulator
+from local.emulator import PROCESS_FILE, emulator, start_group, stop_group
 from local.problem import LocalProblem
 from local.run_folder import announced, only_run
 from local.sample import write_sample
@@ -209,6 +213,33 @@ def test_what_a_killed_run_left_is_stopped_and_removed(tmp_path: Path) -> None:
         with only_run(home) as folder:
             assert left.process.wait(timeout=60) is not None
             assert list(folder.iterdir()) == []
+
+
+@pytest.mark.e2e
+def test_a_queue_that_somebody_polls_holds_nobody_who_pressed_ctrl_c(tmp_path: Path) -> None:
+    with emulator(tmp_path) as running:
+        sqs = session(running.credentials).client("sqs", endpoint_url=running.endpoint_url)
+        url = sqs.create_queue(QueueName="queue")["QueueUrl"]
+
+        def poll() -> None:
+            with contextlib.suppress(BotoCoreError):
+                sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20)
+
+        polling = threading.Thread(target=poll)
+        polling.start()
+        time.sleep(0.5)
+    assert running.process.returncode == 0  # it ended by itself, before it was made to
+    polling.join()
+
+
+def test_a_process_that_does_not_end_when_asked_is_made_to(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        command = ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"]
+        process = start_group(command, os.environ, tmp_path, log)
+    while not (tmp_path / "log").read_text():
+        time.sleep(0.05)
+    stop_group(process.pid, process)
+    assert process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.e2e
