@@ -23,6 +23,8 @@ _COSTLY_TYPES = ("premium_rate", "satellite")
 APP_SETTING = "APP_SETTING_"
 # The folder in an organisation's folder that is no package of its work.
 APP_TESTS = "tests"
+# Beside this file where functions run it: the packages that were built in, a name a line.
+APP_PACKAGES_FILE = "app_packages.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,8 @@ class Settings:
     """What the environment says. A setting that is not set, or set to nothing, has its default."""
 
     job_runner: str
+    app_packages: tuple[str, ...]  # of the organisation's folder
+    app_folder: Path | None  # that folder, in a checkout; in a function its packages are beside us
     extensions: tuple[str, ...]
     retention_days: int
     has_bucket: bool
@@ -66,8 +70,11 @@ class Settings:
     @staticmethod
     def from_environment() -> "Settings":
         """Read every setting; raises InvalidSetting for the first that can't be used."""
+        app_folder, app_packages = _app(Path(__file__).parent)
         return Settings(
             job_runner=_text("JOB_RUNNER", "legacy"),
+            app_packages=app_packages,
+            app_folder=app_folder,
             extensions=tuple(filter(None, map(str.strip, _text("EXTENSIONS", "").split(",")))),
             retention_days=_positive("RETENTION_DAYS", 30),
             has_bucket=bool(_text("BUCKET_NAME", "")),
@@ -119,6 +126,19 @@ def app_setting_override(name: str) -> str | None:
     """Return what the environment says of one setting of an organisation's own work, if it does:
     for tests, and for a process that has no Parameter Store."""
     return os.environ.get(APP_SETTING + name)
+
+
+def _app(home: Path) -> tuple[Path | None, tuple[str, ...]]:
+    """Return an organisation's folder, if this is a checkout that has one, and its packages."""
+    try:
+        return None, tuple((home / APP_PACKAGES_FILE).read_text(encoding="utf-8").split())
+    except FileNotFoundError:  # then this is no build, but a checkout
+        folder = app_folder_path(os.environ, home)
+    if folder is None:
+        return None, ()
+    if not folder.is_dir():
+        raise InvalidSetting("APP", os.environ["APP"], f"a folder; {folder} is none")
+    return folder, packages_in(folder)
 
 
 def app_folder_path(environment: Mapping[str, str], checkout: Path) -> Path | None:

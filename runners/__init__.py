@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
 from errors import JobRunnersError
+from runners.app_modules import import_added
 from runners.errors import IncompleteRunner, RunnerNotConfigured, UnknownRunner
 from settings import settings
 
@@ -48,7 +49,7 @@ def get_job_runner() -> "JobRunner":
     if name not in _SHIPPED and "." not in name:
         raise UnknownRunner(name, _SHIPPED, "no runner of that name ships here")
     try:
-        module = import_module(_SHIPPED.get(name, name))
+        module = import_added(_SHIPPED.get(name, name))
     except ImportError as error:
         raise UnknownRunner(name, _SHIPPED, f"its module can't be imported ({error})") from error
     missing = [export for export in _EXPORTS if not callable(getattr(module, export, None))]

@@ -1,4 +1,4 @@
-"""What can run: the tables of jobs and tasks, with those of EXTENSIONS, by name.
+"""What can run: the tables of jobs and tasks, with those of an organisation's packages, by name.
 
 Names and rules are known at once. The function and the payload model of an entry that is given as
 "package.module:function" are imported when one of them is first needed.
@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from errors import InvalidDefinition, InvalidSetting, UnknownJobType, UnknownTask
 from runners import telemetry
+from runners.app_modules import import_added
 from runners.errors import BrokenEntries, NameTakenTwice
 from settings import settings
 from work.around import Around
@@ -119,14 +121,16 @@ def _loaded(works: Mapping[str, _D]) -> dict[str, _D]:
 
 @cache
 def registry() -> Registry:
-    """Return the registry, merged at the first call. Raises NameTakenTwice, InvalidDefinition, or
-    InvalidSetting for an extension that can't be imported."""
+    """Return the registry, merged at the first call. Raises NameTakenTwice, InvalidDefinition,
+    InvalidSetting for an extension that can't be imported, or what a package of the organisation's
+    folder raises when it is imported."""
     tables = [
         _shipped("jobs.table", "JOBS", "CAMPAIGN_JOBS"),
         _shipped("tasks.table", "TASKS", "CAMPAIGN_TASKS"),
     ]
-    modules = [_extension(name) for name in settings().extensions]
-    for name, module in zip(settings().extensions, modules, strict=True):
+    added = {name: import_added(name) for name in settings().app_packages}
+    added |= {name: _extension(name) for name in settings().extensions}
+    for name, module in added.items():
         found = [
             (name, attribute, getattr(module, attribute))
             for attribute in ("JOBS", "TASKS", "AROUND")
@@ -151,9 +155,9 @@ def _shipped(module: str, attribute: str, of_campaign: str) -> _Table:
     return module, attribute, {name: entry for name, entry in entries if name not in off}
 
 
-def _extension(name: str) -> object:
+def _extension(name: str) -> ModuleType:
     try:
-        return import_module(name)
+        return import_added(name)
     except ImportError as error:
         raise InvalidSetting("EXTENSIONS", name, f"modules that import: {error}") from error
 

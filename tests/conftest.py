@@ -1,6 +1,7 @@
 """What tests start from: the same settings and, if they ask, an AWS in this process (moto)."""
 
 import gc
+import os
 import signal
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -27,9 +28,13 @@ pytest_plugins = [
 ]
 
 
-def pytest_configure() -> None:
-    """Take Ctrl-C as usual. A shell has what it starts in the background, as `make test &`, ignore
+def pytest_configure(config: pytest.Config) -> None:
+    """Test Job Runners alone, without an organisation's folder, and let no warning pass.
+
+    Take Ctrl-C as usual. A shell has what it starts in the background, as `make test &`, ignore
     it, and what that starts in turn: some tests press it."""
+    os.environ["APP"] = ""
+    config.addinivalue_line("filterwarnings", "error")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -12,6 +12,8 @@ LIST = Path(__file__).with_suffix(".txt")
 _LOOKED_AT = (".py", ".js", ".md")
 # What has been said about an earlier version stays as it was said.
 _HISTORY = ("CHANGELOG.md", "tests/released/")
+# An organisation's own work has its own words.
+_NOT_OURS = "app/"
 
 
 class Word(NamedTuple):
@@ -48,7 +50,11 @@ def main() -> int:
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    paths = [path for path in listed if path.endswith(_LOOKED_AT) and (ROOT / path).is_file()]
+    paths = [
+        path
+        for path in listed
+        if path.endswith(_LOOKED_AT) and not path.startswith(_NOT_OURS) and (ROOT / path).is_file()
+    ]
     retired = words(LIST.read_text())
     places = [
         place for path in paths for place in found_in(path, (ROOT / path).read_text(), retired)

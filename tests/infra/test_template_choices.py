@@ -181,7 +181,7 @@ def test_each_parameter_that_the_worker_reads_changes_the_description() -> None:
     }
     # The first belongs to the function itself, the other means nothing on AWS.
     read &= template["Parameters"].keys() - {"WorkerReservedConcurrency", "AwsEndpointUrl"}
-    assert {"JobRunner", "TextingCampaign", "WorkerSubnetIds"} <= read
+    assert {"JobRunner", "Extensions", "TextingCampaign", "WorkerSubnetIds"} <= read
     for name in template["Parameters"]:
         assert (described(**{name: "other"}) != described()) == (name in read), name
 
@@ -203,9 +203,10 @@ def test_a_description_has_room_for_what_a_stack_is_given() -> None:
     given = {
         "WorkerMemory": "10240",
         "LogPayloads": "false",
-        "TextCountries": ",".join(["US"] * 27),
+        "TextCountries": ",".join(["US"] * 20),
         "TextNumberTypes": "mobile,fixed_line_or_mobile,voip",
-        "JobRunner": "organisation.background.sqs_runner",
+        "JobRunner": "organisation.runner",
+        "Extensions": "organisation.experiments",
         "WorkerSubnetIds": ",".join([f"subnet-{long}"] * 3),
         "WorkerSecurityGroupIds": f"sg-{long}",
     }
