@@ -1,7 +1,7 @@
 # Everything a person or CI does here, by name. make help lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check types lint format test-unit chaos mutants bench wheel build deploy redrive lock clean dev aws FORCE
+.PHONY: help run demo test test-app check types lint format test-unit chaos mutants bench wheel build deploy redrive lock clean dev environment aws FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -9,6 +9,8 @@ PY := .venv/bin/python
 # A process that a hanging test has ended is not replaced: the run says which test it was, and is over.
 PYTEST := $(PY) -m pytest --quiet --numprocesses 3 --dist loadgroup --max-worker-restart 0
 AWS := .venv-aws/bin
+# An organisation's folder. APP names another, or none if it is set to nothing.
+APP_FOLDER := $(if $(filter undefined,$(origin APP)),$(wildcard app),$(APP))
 # The environments come from the interpreter named by PYTHON, or from the best one found.
 export PYTHON
 export SAM_CLI_TELEMETRY := 0
@@ -24,9 +26,15 @@ demo: dev aws ## The same, but stop at once: succeeds only if every count is rig
 	@$(PY) -m local.run --demo
 
 test: check ## Check and test everything, end to end included
+	@$(PY) -m tools.app_tests
 	@$(PYTEST)
 
-check: dev aws ## Lint, types, import directions, template
+test-app: dev ## Check and test your own work alone: what is in app/, or in the folder APP
+	@$(PY) -m tools.build
+	@$(PY) -m tools.app_tests
+
+check: dev aws ## Lint, types, import directions, template, and whether your own work imports
+	@$(PY) -m tools.build
 	@$(MAKE) --jobs 2 types lint
 
 types:
@@ -45,6 +53,7 @@ format: dev ## Sort the imports, and format the Python code
 	@$(PY) -m ruff format --quiet .
 
 test-unit: dev aws ## Test in process, on moto
+	@$(PY) -m tools.app_tests
 	@$(PYTEST) -m "not e2e"
 
 chaos: dev aws ## The same promises at full size: 20,000 histories, 200 jobs, 1,000,000 rows, a backlog of 100,000
@@ -75,19 +84,25 @@ deploy: dev aws ## Build and deploy to the AWS account of your credentials
 redrive: dev ## Send dead letters again: of the local AWS, or STACK=name
 	@bin/jobs redrive $(if $(STACK),--stack $(STACK),--local)
 
-lock: dev ## Pin the newest versions that requirements/*.in allow
-	@for name in runtime dev aws; do \
+lock: environment ## Pin the newest versions that app/requirements.txt allows; without app/, our own
+	@if [ -n "$(APP_FOLDER)" ]; then \
+		$(PY) -m tools.app_requirements lock && $(PY) -m tools.app_requirements install; \
+	else for name in runtime dev aws; do \
 		$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 			--generate-hashes --no-emit-index-url --no-emit-find-links \
 			--custom-compile-command "make lock" \
 			requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
-	done
+	done; fi
 
 clean: ## Remove the environments and everything built
 	@rm -rf .venv .venv-aws dist .build .aws-sam .local .local.kept .local.old-* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
-dev:
+# With what an organisation's own work needs, which is looked at only if there is any, or was.
+dev: environment
+	@$(if $(APP_FOLDER)$(wildcard .venv/app-requirements),$(PY) -m tools.app_requirements install)
+
+environment:
 	@sh tools/make_environment.sh .venv requirements/dev.txt
 
 # The same interpreter as dev's: the local AWS runs the functions on its own.
@@ -97,5 +112,5 @@ aws: dev
 
 # sam build runs this once for each function. The target is samconfig.toml's, or this machine.
 BUILD_FOR ?= samconfig
-build-%: dev FORCE
+build-%: environment FORCE
 	@$(PY) -m tools.build "$(ARTIFACTS_DIR)" --for $(BUILD_FOR)

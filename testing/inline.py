@@ -9,6 +9,7 @@ import clock
 from runners import timer
 from runners.execution import run
 from runners.messages import Message, decode, encode
+from store import blobs
 from store.job_request import JobRequest
 from testing.aws import mocked_aws
 
@@ -42,6 +43,11 @@ def assert_dispatched(job_type: str, **fields: Any) -> JobRequest:
             f"{len(found)} of that type; in all: {others}"
         )
     return matching[0]
+
+
+def result_of(row: JobRequest) -> Any:
+    """Return what the job of a row returned, as JSON has it; None if it has not succeeded."""
+    return blobs.get(row.result, row.result_key)
 
 
 def drain(*, seconds: float = 900) -> list[JobRequest]:

@@ -6,19 +6,26 @@
 import argparse
 import compileall
 import hashlib
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
-import tomllib
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
-ROOT = Path(__file__).resolve().parent.parent
+import settings
+from errors import JobRunnersError
+from settings import APP_PACKAGES_FILE
+from tools.app_check import check_dependencies, check_imports
+from tools.app_folder import AppFolder, find_app_folder
+from tools.app_requirements import OUR_LOCK, locked
+from tools.target import ROOT, Target, this_python
+
+__all__ = ["LOCK", "ROOT", "SERVICES", "SHIPPED", "Target", "build"]
+
 CACHE = ROOT / ".build"
-LOCK = ROOT / "requirements" / "runtime.txt"
+LOCK = OUR_LOCK
 
 # What ships. Everything else (tests, events, local, docs) stays out of the zip.
 SHIPPED = (
@@ -42,64 +49,92 @@ SHIPPED = (
 # The services that we call. botocore describes 400 more, in most of its 30 MB.
 SERVICES = frozenset({"dynamodb", "lambda", "logs", "s3", "sns", "sqs", "ssm", "sts"})
 
-# Wheels for Amazon Linux 2 (Python 3.11) run on Amazon Linux 2023 (3.12 and later) as well.
-WHEEL_PLATFORMS = {"arm64": "manylinux2014_aarch64", "x86_64": "manylinux2014_x86_64"}
+
+class DependenciesNotInstalled(JobRunnersError):
+    """A lock could not be installed; the message has pip's words."""
 
 
-@dataclass(frozen=True)
-class Target:
-    """What the tree is built for: values of the template's parameters of the same names."""
+def build(
+    target: Target, folder: Path, app: AppFolder | None = None, extensions: Sequence[str] = ()
+) -> None:
+    """Fill `folder` with the tree that functions run on `target`.
 
-    architecture: str  # arm64 or x86_64
-    python_runtime: str  # python3.11 to python3.14
-    native: bool = False  # for this machine, whatever its system, with this interpreter
-
-    @staticmethod
-    def this_machine() -> "Target":
-        """Return the machine and the interpreter that are running now, for the local AWS."""
-        machine = platform.machine().lower()
-        architecture = "arm64" if machine in {"arm64", "aarch64"} else "x86_64"
-        return Target(architecture, f"python{_this_minor()}", native=True)
-
-    @staticmethod
-    def from_samconfig(path: Path = ROOT / "samconfig.toml") -> "Target":
-        """Return what `sam deploy` will deploy to, from the file that it reads too."""
-        config = tomllib.loads(path.read_text())
-        overrides = config["default"]["global"]["parameters"]["parameter_overrides"]
-        given = dict(each.split("=", 1) for each in overrides)
-        return Target(given["Architecture"], given["PythonRuntime"])
-
-    @property
-    def parameter_overrides(self) -> list[str]:
-        """The same as arguments of sam's --parameter-overrides."""
-        return [f"Architecture={self.architecture}", f"PythonRuntime={self.python_runtime}"]
+    An organisation's packages are in it, and what they need beside us. Raises UnusableAppFolder if
+    they, or the modules that `extensions` names, can't be imported from such a tree.
+    """
+    if (app or extensions) and not target.native:
+        _check_once(app, extensions)  # on a tree for this machine: that one can't be loaded here
+    shutil.copytree(_dependencies(target, app), folder, dirs_exist_ok=True)
+    _add_sources(target, folder, app)
+    if (app or extensions) and target.native:
+        check_imports(folder, app, extensions)
 
 
-def build(target: Target, folder: Path) -> None:
-    """Fill `folder` with the tree that functions run on `target`."""
-    shutil.copytree(_dependencies(target), folder, dirs_exist_ok=True)
-    for name in SHIPPED:
-        source = ROOT / name
+def check(app: AppFolder | None, extensions: Sequence[str]) -> None:
+    """Raise as `build` does, of a tree for this machine that is thrown away."""
+    target = Target.this_machine()
+    kept = _dependencies(target, app)
+    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+        for entry in kept.iterdir():  # links: to copy them takes most of a build's time
+            (Path(scratch) / entry.name).symlink_to(entry)
+        _add_sources(target, Path(scratch), app)
+        check_imports(Path(scratch), app, extensions)
+
+
+def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
+    ours = {name: ROOT / name for name in SHIPPED}
+    for name, source in {**ours, **(app.sources if app else {})}.items():
         if source.is_dir():
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, folder / name)
         _compile(target, folder, folder / name)
+    packages = "".join(f"{name}\n" for name in app.packages) if app else ""
+    (folder / APP_PACKAGES_FILE).write_text(packages)
 
 
-def _dependencies(target: Target) -> Path:
+def _check_once(app: AppFolder | None, extensions: Sequence[str]) -> None:
+    """Check, unless the same sources have passed: sam builds the same for each function."""
+    passed = CACHE / f"imported-{_digest_of_sources(app, extensions)}"
+    if not passed.exists():
+        check(app, extensions)
+        passed.touch()
+
+
+def _digest_of_sources(app: AppFolder | None, extensions: Sequence[str]) -> str:
+    """Return a hash of all that decides whether an organisation's work can be imported."""
+    digest = hashlib.sha256(f"{sys.version} {extensions}".encode())
+    files = [path for name in SHIPPED if (path := ROOT / name).is_file()] + [LOCK]
+    folders = [path for name in SHIPPED if (path := ROOT / name).is_dir()] + [ROOT / "tools"]
+    if app:
+        folders += app.sources.values()
+        files += [path for path in (app.lock, app.config) if path.exists()]
+    for folder in folders:
+        files += [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    for path in sorted(files):
+        digest.update(f"{path}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
     """Return a folder of the pinned dependencies, pruned and compiled, kept for the next build."""
-    recipe = hashlib.sha256(LOCK.read_bytes() + Path(__file__).read_bytes())
-    recipe.update(f"{target} {sys.version}".encode())
+    app_lock = locked(app)
+    services = SERVICES.union(app.services if app else ())
+    recipe = hashlib.sha256(LOCK.read_bytes())
+    for part in (Path(__file__), ROOT / "tools" / "target.py", app_lock):
+        recipe.update(part.read_bytes() if part else b"")
+    recipe.update(f"{target} {sys.version} {sorted(services)}".encode())
     kept = CACHE / f"{target.architecture}-{target.python_runtime}-{recipe.hexdigest()[:16]}"
     if not kept.exists():
         CACHE.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
             made = Path(scratch) / "tree"
-            _install(target, made)
-            _prune(made)
+            _install(target, made, app_lock)
+            _prune(made, services)
             _compile(target, made, made)
             _keep(made, kept)
+    if app:
+        check_dependencies(kept, app)
     return kept
 
 
@@ -113,20 +148,28 @@ def _keep(made: Path, kept: Path) -> None:
             raise
 
 
-def _install(target: Target, folder: Path) -> None:
+def _install(target: Target, folder: Path, app_lock: Path | None) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--require-hashes", "--no-compile", "--only-binary=:all:"]
     command += ["--requirement", str(LOCK), "--target", str(folder)]
+    if app_lock:
+        command += ["--requirement", str(app_lock)]
     if not target.native:
-        command += ["--platform", WHEEL_PLATFORMS[target.architecture], "--implementation", "cp"]
-        command += ["--python-version", target.python_runtime.removeprefix("python")]
-    subprocess.run(command, check=True)
+        command += [f"--platform={each}" for each in target.wheel_platforms]
+        command += ["--implementation", "cp", "--python-version", target.python]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        where = "this machine" if target.native else target.architecture
+        raise DependenciesNotInstalled(
+            f"{app_lock or LOCK} can't be installed for {where}, Python {target.python}:\n"
+            f"{done.stderr.strip()}"
+        )
 
 
-def _prune(folder: Path) -> None:
+def _prune(folder: Path, services: frozenset[str]) -> None:
     shutil.rmtree(folder / "bin", ignore_errors=True)  # console scripts
     for service in (folder / "botocore" / "data").iterdir():
-        if service.is_dir() and service.name not in SERVICES:
+        if service.is_dir() and service.name not in services:
             shutil.rmtree(service)
 
 
@@ -136,7 +179,7 @@ def _compile(target: Target, tree: Path, path: Path) -> None:
     Unchecked, because zipping changes the times that a checked file compares. Another minor
     version's bytecode would be ignored, so then there is none.
     """
-    if target.python_runtime != f"python{_this_minor()}":
+    if target.python_runtime != f"python{this_python()}":
         return
     compile_path = compileall.compile_dir if path.is_dir() else compileall.compile_file
     compiled = compile_path(
@@ -150,19 +193,28 @@ def _compile(target: Target, tree: Path, path: Path) -> None:
         sys.exit(f"{path} does not compile")
 
 
-def _this_minor() -> str:
-    return f"{sys.version_info.major}.{sys.version_info.minor}"
-
-
-def main() -> None:
-    """Build for samconfig's target, or for this machine."""
+def main() -> int:
+    """Build for samconfig's target, or for this machine; return the exit code."""
     arguments = argparse.ArgumentParser(prog="python -m tools.build", description=__doc__)
-    arguments.add_argument("folder", type=Path)
+    arguments.add_argument(
+        "folder", type=Path, nargs="?", help="without it, only check an organisation's work"
+    )
     arguments.add_argument("--for", dest="target", choices=["samconfig", "machine"])
     given = arguments.parse_args()
-    machine = given.target == "machine"
-    build(Target.this_machine() if machine else Target.from_samconfig(), given.folder)
+    try:
+        app = find_app_folder()
+        extensions = settings.settings().extensions
+        if given.folder:
+            machine = given.target == "machine"
+            target = Target.this_machine() if machine else Target.from_samconfig()
+            build(target, given.folder, app, extensions)
+        elif app or extensions:
+            check(app, extensions)
+    except JobRunnersError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,7 +13,7 @@ from runners import JobData, dispatch_job, get_job_runner
 from runners.errors import NameTakenTwice
 from runners.registry import registry
 from testing.aws import forget
-from testing.inline import drain, saved_only
+from testing.inline import drain, result_of, saved_only
 from tools.build import ROOT
 
 TABLE = """
@@ -60,7 +60,7 @@ def test_its_work_runs_in_a_checkout(app: Path) -> None:
     with saved_only():
         dispatch_job(JobData(job_type="acme_one_job"))
         (row,) = drain()
-    assert row.result == '"done in acme_one"'
+    assert result_of(row) == "done in acme_one"
 
 
 def test_a_package_that_extensions_names_too_counts_once(

@@ -1,6 +1,7 @@
 """The tree that every function runs: whole, small, without what belongs to development."""
 
 import hashlib
+import os
 import re
 import struct
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 import tools.build
+from app_folders import REQUIREMENTS, write_app
+from tools.app_requirements import lock
 from tools.build import ROOT, SERVICES, SHIPPED, Target, build
 
 # Bytes of the zip: what a cold start downloads. Bytecode is 4 of the 10 MB that it has now.
@@ -130,9 +133,13 @@ def test_the_build_follows_samconfig(tmp_path: Path) -> None:
 
 @pytest.mark.e2e
 def test_sam_build_without_flags_builds_for_what_samconfig_names(tmp_path: Path) -> None:
+    """With an organisation's work in it, if there is any."""
+    app = write_app(tmp_path / "app", {"requirements.txt": REQUIREMENTS})
+    lock(app, Target.from_samconfig())
     shown = subprocess.run(
         [ROOT / ".venv-aws/bin/sam", "build", "--build-dir", tmp_path / "build"],
         cwd=ROOT,
+        env={**os.environ, "APP": str(app.path)},
         capture_output=True,
         text=True,
         check=False,
@@ -143,21 +150,23 @@ def test_sam_build_without_flags_builds_for_what_samconfig_names(tmp_path: Path)
         assert "aarch64" in library.name
         machine = struct.unpack("<H", library.read_bytes()[18:20])
         assert machine == (183,)  # ELF's number of 64-bit ARM
+        assert (tmp_path / "build" / function / "acme" / "lists.py").exists()
+        assert (tmp_path / "build" / function / "iniconfig").is_dir()
 
 
 def test_of_two_builds_at_the_same_time_the_second_takes_what_the_first_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tools.build, "CACHE", tmp_path)
-    monkeypatch.setattr(tools.build, "_prune", lambda made: None)
+    monkeypatch.setattr(tools.build, "_prune", lambda *_: None)
 
-    def install_while_another_does(target: Target, made: Path) -> None:
+    def install_while_another_does(target: Target, made: Path, app_lock: None) -> None:
         made.mkdir()
         (made / "module.py").touch()
         monkeypatch.setattr(tools.build, "_install", install)
         tools.build._dependencies(target)
 
-    def install(target: Target, made: Path) -> None:
+    def install(target: Target, made: Path, app_lock: None) -> None:
         made.mkdir()
         (made / "module.py").touch()
 

@@ -1,0 +1,161 @@
+"""Checks that an organisation's work can be imported from a built tree, before it is deployed.
+
+What fails here would have been an API that answers 502 and a worker that runs nothing.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+from tools.app_folder import AppFolder, UnusableAppFolder, our_names
+from tools.import_probe import TASK_ROOT
+
+_PROBE = Path(__file__).with_name("import_probe.py")
+_SECONDS = 60
+# What every function has on AWS. The template's own settings are left out: a module that needs one
+# of them to be imported could not be imported by a test, or by another function.
+_ENVIRONMENT = {"AWS_DEFAULT_REGION": "us-east-1", "JOBS_TABLE_NAME": "jobs"}
+
+
+def check_dependencies(tree: Path, app: AppFolder) -> None:
+    """Raise UnusableAppFolder if a dependency has a module of a name that is ours or the app's.
+
+    `tree` is where the dependencies have been installed, and nothing else.
+    """
+    rooms = our_names() - {"tests"}  # which many ship by mistake, and nobody imports
+    for entry in sorted(tree.iterdir()):
+        name = entry.name.removesuffix(".py")
+        if name in app.packages:
+            whose, instead = "your own work", "or rename your package"
+        elif name in rooms:
+            whose, instead = "Job Runners", "or use another"
+        else:
+            continue
+        distribution = _distribution(tree, entry.name)
+        raise UnusableAppFolder(
+            f"{app.requirements} needs {distribution}, which has a module {name}. So "
+            f"has {whose}, and only one of them could be imported: do without it, {instead}"
+        )
+
+
+def _distribution(tree: Path, entry: str) -> str:
+    """Return the name of what has installed this file or folder."""
+    for found in distributions(path=[str(tree)]):
+        if any(file.parts[0] == entry for file in found.files or ()):
+            return found.name
+    return "something"
+
+
+def check_imports(tree: Path, app: AppFolder | None, extensions: Sequence[str]) -> None:
+    """Raise UnusableAppFolder, with file, line and what to do, if a package of the app, a module of
+    `extensions` or an entry of their tables can't be imported from a tree built for this machine.
+    """
+    packages = app.packages if app else ()
+    problem = _probe(tree, packages, ",".join(extensions))
+    if problem is not None:
+        raise UnusableAppFolder(_described(problem, _Places(tree, app)))
+
+
+def _probe(tree: Path, packages: Sequence[str], extensions: str) -> dict[str, Any] | None:
+    command = [sys.executable, "-I", "-S", "-B", str(_PROBE), str(tree), *packages]
+    try:
+        done = subprocess.run(
+            command,
+            env={**_ENVIRONMENT, "EXTENSIONS": extensions},
+            cwd=tree,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return _ended(f"it is not imported after {_SECONDS} s")
+    if not done.stdout:
+        return _ended(f"the process that imports it ended with {done.returncode}. {done.stderr}")
+    found: dict[str, Any] | None = json.loads(done.stdout)
+    return found
+
+
+def _ended(text: str) -> dict[str, Any]:
+    return {"kind": "Ended", "text": text, "missing": None, "places": [], "own": True}
+
+
+class _Places:
+    """Where files of a tree come from."""
+
+    def __init__(self, tree: Path, app: AppFolder | None) -> None:
+        self._tree = tree
+        self._sources = app.sources if app else {}
+        self.requirements = app.requirements if app else None
+        packages = "|".join(map(re.escape, self._sources)) or "(?!)"
+        roots = "|".join(re.escape(f"{root}/") for root in (TASK_ROOT, str(tree)))
+        self._path = re.compile(rf"(?:{roots}|(?<![\w/.]))((?:{packages})/[\w/.-]+\.py)")
+
+    def is_own(self, place: str) -> bool:
+        """Return whether a file of the tree is the organisation's."""
+        return place.partition("/")[0] in self._sources
+
+    def source(self, place: str) -> str:
+        """Return the file that a file of the tree was copied from, from the current folder."""
+        name, _, rest = place.partition("/")
+        path = self._sources[name] / rest if name in self._sources else Path(place)
+        return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+    def rewritten(self, text: str) -> str:
+        """Return a text with the organisation's files named as they are in its folder."""
+        return self._path.sub(lambda found: self.source(found[1]), text)
+
+    def package_named_in(self, text: str) -> str | None:
+        """Return the line where a text's quoted name is in the tables of a package it names."""
+        quoted = re.search(r"'([^']+)'", text)
+        for name, folder in self._sources.items():
+            if not re.search(rf"\b{name}\.(JOBS|TASKS)\b|\b{name} defines", text):
+                continue
+            file = self.source(f"{name}/__init__.py")
+            lines = (folder / "__init__.py").read_text(encoding="utf-8").splitlines()
+            for number, line in enumerate(lines, start=1):
+                if quoted and re.search(rf"""["']{re.escape(quoted[1])}["']\s*:""", line):
+                    return f"{file}:{number}"
+            return f"{file}:1"
+        return None
+
+
+def _described(problem: dict[str, Any], places: _Places) -> str:
+    kind, text = problem["kind"], places.rewritten(problem["text"])
+    own = [place for place in problem["places"] if places.is_own(place[0])]
+    where = None
+    if own:
+        file, line = own[-1]
+        where = f"{places.source(file)}:{line}"
+    elif problem["own"]:
+        where = places.package_named_in(text)
+    said = text if problem["own"] else f"{kind}: {text}" if text else kind
+    described = f"{where}: {said}" if where else said
+    advice = _advice(problem, places)
+    return f"{described.rstrip('.')}. {advice}" if advice else described
+
+
+def _advice(problem: dict[str, Any], places: _Places) -> str:
+    kind, missing = problem["kind"], problem["missing"]
+    if missing and places.is_own(missing.replace(".", "/")):
+        return "There is no such module in your package: correct the import, or add the file"
+    if missing:
+        return f"Add what provides {missing} to {places.requirements}, then run make lock"
+    if kind == "NameTakenTwice":
+        return "Rename yours, here and where it is dispatched"
+    if kind in ("SyntaxError", "IndentationError", "TabError"):
+        return "Correct that line"
+    if problem["own"]:
+        return ""
+    return (
+        "This happens when the module is imported, where there are no settings and no AWS: do it "
+        "in the function that needs it"
+    )
