@@ -20,6 +20,7 @@ pytest_plugins = [
     "entry_files",
     "outage",
     "fake_account",
+    "installed",
     "jobs_command",
     "log_lines",
     "telemetry_lines",

@@ -1,15 +1,13 @@
 """The wheel that `make wheel` builds: what is in it, and that it is enough."""
 
-import os
-import subprocess
 import sys
-import venv
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from api_server import ApiServer
+from installed import run
 from tools.build import ROOT
 
 DISPATCH = """\
@@ -18,50 +16,6 @@ client = Client(url={url!r})
 job = client.wait(client.dispatch("sample_once", {{"number": 7}}))
 print(job.get_result())
 """
-
-
-def pip(*words: str, python: Path | str = sys.executable) -> None:
-    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*command, "--python", str(python), *words], cwd=ROOT, check=True, timeout=120)
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the wheel, built as the Makefile builds it."""
-    folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        ["make", "--no-print-directory", "wheel", f"WHEELS={folder}"],
-        cwd=ROOT,
-        check=True,
-        timeout=120,
-        capture_output=True,
-    )
-    [built] = folder.glob("*.whl")
-    return built
-
-
-@pytest.fixture(scope="module")
-def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the interpreter of an environment that holds the wheel, and nothing else."""
-    folder = tmp_path_factory.mktemp("empty")
-    venv.create(folder, with_pip=False)
-    found = folder / "bin" / "python"
-    pip("install", "--no-index", str(wheel), python=found)
-    return found
-
-
-def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    names = ("PATH", "HOME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    given = {name: os.environ[name] for name in names if name in os.environ}
-    return subprocess.run(
-        [str(each) for each in words],
-        cwd=Path(words[0]).parent,
-        env=given | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def test_it_holds_job_runners_alone(wheel: Path) -> None:

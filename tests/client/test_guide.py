@@ -1,0 +1,96 @@
+"""Every snippet of docs/guides/calling_from_your_product.md, run against the real API over HTTP."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+import sample_work
+from api_server import ApiServer
+from job_runners import Client, stack_outputs, uploads
+from tools.build import ROOT
+from work import Job, RunningJob
+
+PAGE = (ROOT / "docs/guides/calling_from_your_product.md").read_text()
+SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+# What each prints, told apart by what only it has.
+PRINTED = {
+    "on_progress": "100%\n8\n",
+    "client.upload": "",
+    "def handler": "",
+    "NoAnswer": "saved\n",
+    "ThreadPoolExecutor": "[3, 5, 4]\n",
+    "asyncio": "{'letters': 3}\n",
+    'status="failed"': "RuntimeError",
+    "job = client.wait(client.dispatch": "{'letters': 8}\n",
+}
+
+
+class Words(BaseModel):
+    words: list[str]
+
+
+def count_letters(job: RunningJob, payload: Words) -> dict[str, int]:
+    if payload.words == ["five"]:
+        raise RuntimeError("out of fingers")
+    return {"letters": sum(map(len, payload.words))}
+
+
+@pytest.fixture
+def uploaded(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Let every stack be found, have the README's job, and take files: these."""
+    found = stack_outputs.Outputs(api_server.url, "bucket")
+    monkeypatch.setattr(stack_outputs, "find_outputs", lambda *_: found)
+    files: dict[str, Any] = {}
+    monkeypatch.setattr(uploads.Uploads, "put", lambda _, source, key: files.update({key: source}))
+    monkeypatch.setitem(sample_work.JOBS, "count_letters", Job(count_letters))
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    monkeypatch.setenv("JOB_RUNNERS_URL", api_server.url)
+    return files
+
+
+def test_each_snippet_is_run_below() -> None:
+    told = [next(mark for mark in PRINTED if mark in each) for each in SNIPPETS]
+    assert sorted(told) == sorted(PRINTED)
+
+
+@pytest.mark.parametrize("mark", PRINTED)
+def test_a_snippet_runs(
+    mark: str, uploaded: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    [code] = [each for each in SNIPPETS if next(name for name in PRINTED if name in each) == mark]
+    client = Client()
+    if mark == 'status="failed"':
+        failed = client.wait(client.dispatch("count_letters", {"words": ["five"]}), timeout=20)
+        assert failed.error is not None
+    names: dict[str, Any] = {}
+    capsys.readouterr()
+    exec(compile(code, mark, "exec"), names)
+    printed = capsys.readouterr().out
+    if mark == "def handler":
+        record = {"messageId": "m-1", "body": "one"}
+        names["handler"]({"Records": [record, record]}, None)
+        job = client.find(idempotency_key="m-1")
+        assert job is not None
+        assert len(list(client.list())) == 1
+        assert client.wait(job, timeout=20).get_result() == {"letters": 3}
+    elif mark == 'status="failed"':
+        assert "out of fingers" in printed
+    else:
+        assert printed == PRINTED[mark]
+    if mark == "client.upload":
+        assert uploaded == {"uploads/acme/may.csv": b"cell,first_name\n+12125550123,Ada\n"}
+
+
+def test_the_statement_that_a_function_needs_is_one_of_a_template() -> None:
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        """Reads CloudFormation's short forms."""
+
+    Loader.add_multi_constructor("!", lambda loader, _, node: loader.construct_scalar(node))
+    [text] = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    [policy] = yaml.load(text, Loader)["Policies"]
+    [statement] = policy["Statement"]
+    assert statement["Action"] == "execute-api:Invoke"
+    assert statement["Resource"].endswith(":${ApiId}/*")

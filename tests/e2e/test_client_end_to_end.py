@@ -1,0 +1,37 @@
+"""The client as it is installed, against the local AWS: it finds the stack, its signatures are
+checked there, and jobs run in functions."""
+
+import ast
+import uuid
+from pathlib import Path
+
+import pytest
+
+from installed import run
+from local.credentials import credentials
+from local_stack import Local
+
+pytestmark = pytest.mark.e2e
+
+SCRIPT = """\
+from job_runners import Client
+client = Client(stack={stack!r})
+key = client.upload(b"first_name,last_name,cell\\nAda,Lovelace,(212) 555-0123\\n", "c l\\u00e4/ient.csv")
+job = client.dispatch("import_contacts", {{"key": key, "country": "US"}}, campaign_id={campaign!r}, idempotency_key={campaign!r})
+print(client.wait(job, timeout=120).get_result())
+assert client.find(idempotency_key={campaign!r}).id == job.id
+assert client.find(idempotency_key={campaign!r}, organization_id="other") is None
+"""
+
+
+def test_a_few_lines_dispatch_a_job_and_print_its_result(local: Local, python: Path) -> None:
+    stack = local.stack
+    code = SCRIPT.format(stack=stack.name, campaign=f"campaign & {uuid.uuid4()}")
+    done = run(
+        *(python, "-W", "error", "-c", code),
+        **credentials(stack).variables,
+        AWS_ENDPOINT_URL=stack.endpoint_url,
+        AWS_REGION=stack.region,
+    )
+    assert done.returncode == 0, done.stderr
+    assert ast.literal_eval(done.stdout)["imported"] == 1
