@@ -16,11 +16,13 @@ pytestmark = pytest.mark.e2e
 SCRIPT = """\
 from job_runners import Client
 client = Client(stack={stack!r})
-key = client.upload(b"first_name,last_name,cell\\nAda,Lovelace,(212) 555-0123\\n", "c l\\u00e4/ient.csv")
-job = client.dispatch("import_contacts", {{"key": key, "country": "US"}}, campaign_id={campaign!r}, idempotency_key={campaign!r})
+file = b"first_name,last_name,cell\\nAda,Lovelace,(212) 555-0123\\n"
+payload = {{"key": client.upload(file, "c l\\u00e4/ient.csv"), "country": "US"}}
+key = {campaign!r}
+job = client.dispatch("import_contacts", payload, campaign_id=key, idempotency_key=key)
 print(client.wait(job, timeout=120).get_result())
-assert client.find(idempotency_key={campaign!r}).id == job.id
-assert client.find(idempotency_key={campaign!r}, organization_id="other") is None
+assert client.find(idempotency_key=key).id == job.id
+assert client.find(idempotency_key=key, organization_id="other") is None
 """
 
 
