@@ -4,6 +4,7 @@ A tree has links to what has not changed (dependencies, and our own rooms), and 
 each room that has.
 """
 
+import contextlib
 import hashlib
 import itertools
 import json
@@ -11,8 +12,10 @@ import os
 import py_compile
 import select
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,19 +158,31 @@ class ImportChecker:
         self._rooms = rooms
         self._variables = dict(variables)
         self._process: subprocess.Popen[str] | None = None
+        self._asking = threading.Lock()
 
     def check(self, tree: Path) -> None:
         """Raise BrokenCode if a module of ours can't be imported, or the tables are wrong."""
-        problem = self._ask({"tree": str(tree), "modules": self._rooms.modules()})
+        with self._asking:
+            problem = self._ask({"tree": str(tree), "modules": self._rooms.modules()})
         if problem is not None:
             text = _placed(self._rooms, problem["file"], problem["line"], problem["text"])
             raise BrokenCode(text)
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, and a check that is under way in another thread."""
+        self._kill()
+        with self._asking:
+            self._end()
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)  # its children too
+
+    def _end(self) -> None:
+        self._kill()
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
             process.communicate()
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any] | None:
@@ -181,7 +196,7 @@ class ImportChecker:
         ready, _, _ = select.select([answers], [], [], _CHECK_SECONDS)
         line = answers.readline() if ready else ""
         if not line:
-            self.close()
+            self._end()
             raise BrokenCode(f"The code did not import within {_CHECK_SECONDS} s")
         found: dict[str, Any] | None = json.loads(line)["problem"]
         return found

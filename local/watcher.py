@@ -126,6 +126,8 @@ class Watcher:
             tree = self._trees.lay(digests)
             self._checker.check(tree)
         except BrokenCode as broken:
+            if self._stop.is_set():
+                return
             self._broken = str(broken)
             self._say(f"{broken}\n  The code from before stays in force.")
             return
@@ -185,8 +187,8 @@ def watching(
         yield
     finally:
         watcher.stop()
-        thread.join()
-        checker.close()
+        checker.close()  # nobody waits for what it checks now
+        thread.join(timeout=1)
 
 
 def _digest(path: Path) -> str:

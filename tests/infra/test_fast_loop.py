@@ -36,6 +36,7 @@ class Checkout:
     root: Path
     home: Path
     watcher: Watcher
+    checker: ImportChecker
     said: list[str] = field(default_factory=list)
 
     @property
@@ -83,7 +84,7 @@ def checkout(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     checker = ImportChecker(rooms, VARIABLES)
     said: list[str] = []
     watcher = Watcher(home, sources, trees, checker, [DEPLOYED], said.append)
-    yield Checkout(root, home, watcher, said)
+    yield Checkout(root, home, watcher, checker, said)
     checker.close()
 
 
@@ -194,3 +195,16 @@ def test_every_command_says_that_what_is_saved_is_not_in_force(
     for words in (["list"], ["types"], ["show", "3f9a"]):
         assert jobs(*words).stderr.count("template.yaml has changed\n") == 1
     assert "template.yaml" not in jobs("list", "--json").stderr
+
+
+def test_nobody_waits_for_a_check_once_the_run_is_stopped(checkout: Checkout) -> None:
+    thread = Thread(target=checkout.watcher.run)
+    thread.start()
+    (checkout.root / "jobs" / "slow.py").write_text("import time\ntime.sleep(50)\n")
+    assert _until(lambda: (checkout.home / CODE_FOLDER / "changed-1" / "jobs").exists())
+    time.sleep(0.5)
+    checkout.watcher.stop()
+    checkout.checker.close()
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+    assert checkout.said == []
