@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
+import settings
 from job_runners.cli.signing_proxy import signing_proxy
 from job_runners.cli.stack import Stack
 from local.containers import bridge_addresses
@@ -76,7 +77,12 @@ def _run(
     with (
         only_run() as home,
         local_stack(
-            home, say=steps.begin, addresses=addresses, app_template=app_template(), kept=kept
+            home,
+            _parameters(),
+            say=steps.begin,
+            addresses=addresses,
+            app_template=app_template(),
+            kept=kept,
         ) as stack,
         announced(stack, home),
     ):
@@ -89,6 +95,12 @@ def _run(
                     suggest(stack, job_id, dashboard, addresses, keeps=kept is not None)
                     _wait_until_stopped()
         return 0 if shown is None or shown.right else 1
+
+
+def _parameters() -> dict[str, str]:
+    """Return what the environment of `make run` asks of the stack."""
+    extensions = ",".join(settings.settings().extensions)
+    return {"Extensions": extensions} if extensions else {}
 
 
 class _Shown(NamedTuple):

@@ -41,9 +41,9 @@ def lock(app: AppFolder, target: Target) -> None:
 
 
 def locked(app: AppFolder | None) -> Path | None:
-    """Return the app's lock, None if it needs nothing; raises UnusableAppFolder if there is no lock
-    of today's requirements."""
-    if app is None or not app.requirements.exists():
+    """Return the app's lock, None if it needs nothing beside ours; raises UnusableAppFolder if
+    there is no lock of today's requirements."""
+    if app is None or not _needs_anything(app):
         return None
     if not app.lock.exists():
         raise UnusableAppFolder(f"{app.lock} is missing. Write it: run make lock")
@@ -73,6 +73,14 @@ def install(app: AppFolder | None, environment: Path = Path(sys.prefix)) -> None
         options = ["--no-deps", "--requirement", str(wanted)]
         _run_uv(["install", *python, *options], f"{wanted} can't be installed on this machine")
         stamp.write_text(text)
+
+
+def _needs_anything(app: AppFolder) -> bool:
+    """Return whether requirements.txt is there, and has more than comments."""
+    if not app.requirements.exists():
+        return False
+    lines = app.requirements.read_text(encoding="utf-8").splitlines()
+    return any(line.strip() and not line.strip().startswith("#") for line in lines)
 
 
 def _compile(app: AppFolder, options: list[str]) -> None:
@@ -118,11 +126,11 @@ def main() -> int:
         app = find_app_folder()
         if given.what == "install":
             install(app)
-        elif app is not None and app.requirements.exists():
+        elif app is not None and _needs_anything(app):
             lock(app, Target.from_samconfig())
             print(f"Wrote {app.lock}")
         elif app is not None:
-            print(f"{app.path} has no {app.requirements.name}: its work needs what ours does")
+            print(f"{app.requirements} names no package, so there is nothing to pin")
     except JobRunnersError as error:
         print(error, file=sys.stderr)
         return 1

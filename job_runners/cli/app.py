@@ -44,6 +44,9 @@ COMMANDS = {
         "redrive": "Send dead letters again",
         "config": "Settings and secrets of your own jobs and tasks",
     },
+    "Your own work": {
+        "new": "Write a job to start from, with its test",
+    },
     "This terminal": {
         "shell": "Make `jobs` work at your prompt, with completion",
     },

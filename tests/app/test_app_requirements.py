@@ -16,6 +16,7 @@ ARM = Target("arm64", "python3.13")
 def test_a_folder_without_requirements_needs_no_lock(tmp_path: Path) -> None:
     assert locked(None) is None
     assert locked(write_app(tmp_path)) is None
+    assert locked(write_app(tmp_path, {"requirements.txt": "# nothing yet\n\n"})) is None
 
 
 def test_a_lock_that_is_missing_or_older_is_refused(tmp_path: Path) -> None:
@@ -32,7 +33,7 @@ def test_a_lock_that_is_missing_or_older_is_refused(tmp_path: Path) -> None:
 def test_a_lock_is_outdated_when_ours_has_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = write_app(tmp_path, {"requirements.txt": "# nothing yet\n"})
+    app = write_app(tmp_path, {"requirements.txt": REQUIREMENTS})
     lock(app, ARM)
     newer = tmp_path / "runtime.txt"
     newer.write_text(app_requirements.OUR_LOCK.read_text() + "# newer\n")

@@ -1,0 +1,48 @@
+"""An entry more in a table that somebody has written: nothing else changes."""
+
+import pytest
+
+from tools.table_entry import entries, with_entry
+
+ENTRY = '"new": Job("acme.new:new"),'
+IMPORT = "from work import Job\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("JOBS = {}\n", "JOBS = {\n    ENTRY\n}\n"),
+        ("JOBS: dict[str, Job] = {}\nx = 1\n", "JOBS: dict[str, Job] = {\n    ENTRY\n}\nx = 1\n"),
+        ("JOBS = {\n    'a': A,\n}\n", "JOBS = {\n    'a': A,\n    ENTRY\n}\n"),
+        ("JOBS = {\n    'a': A\n}\n", "JOBS = {\n    'a': A,\n    ENTRY\n}\n"),
+        ("JOBS = {'a': A}\n", "JOBS = {'a': A,\n    ENTRY\n}\n"),
+        (
+            "JOBS = {\n    'a': A  # é, the first\n    # and no more\n}  # end\n",
+            "JOBS = {\n    'a': A,  # é, the first\n    # and no more\n    ENTRY\n}  # end\n",
+        ),
+        ("JOBS = {\n    **OTHERS,\n}\n", "JOBS = {\n    **OTHERS,\n    ENTRY\n}\n"),
+    ],
+)
+def test_it_goes_to_the_end_of_the_table(before: str, after: str) -> None:
+    assert with_entry(IMPORT + before, ENTRY) == IMPORT + after.replace("ENTRY", ENTRY)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "JOBS = {}\n",  # Job is not imported
+        "from work import Job as J\nJOBS = {}\n",
+        IMPORT + "JOBS = dict(a=A)\n",
+        IMPORT + "JOBS = {}\nJOBS |= OTHERS\n",
+        IMPORT + "JOBS = {name: A for name in NAMES}\n",
+        IMPORT + "TASKS = {}\n",
+        IMPORT + "JOBS = {\n",
+    ],
+)
+def test_what_can_not_be_changed_safely_is_not(source: str) -> None:
+    assert with_entry(source, ENTRY) is None
+
+
+def test_the_names_of_a_table_are_read() -> None:
+    assert entries("JOBS = {'a': A, B: C, **D}\n") == {"a"}
+    assert entries("JOBS = {\n") == set()

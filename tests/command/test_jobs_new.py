@@ -1,0 +1,142 @@
+"""jobs new: what it writes works, and what is there already stays as it was."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs_command import jobs
+from tools.app_folder import read_app_folder
+from tools.build import ROOT, check
+
+
+def new(app: Path, *words: str) -> str:
+    """Return what the command says when it succeeds."""
+    done = jobs("new", *words, APP=str(app))
+    assert done.exit_code == 0, done.stderr
+    return done.stdout
+
+
+def refused(app: Path, *words: str) -> str:
+    """Return what it says when it refuses, having changed nothing."""
+    before = contents(app)
+    done = jobs("new", *words, APP=str(app))
+    assert done.exit_code == 1
+    assert contents(app) == before
+    return done.stderr
+
+
+def contents(folder: Path) -> dict[Path, str]:
+    return {path: path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_it_writes_is_built_and_passes_its_own_tests(tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    new(app, "sync_list")
+    new(app, "count_votes")
+    assert sorted(str(path.relative_to(app)) for path in contents(app)) == [
+        "my_work/__init__.py",
+        "my_work/count_votes.py",
+        "my_work/sync_list.py",
+        "requirements.txt",
+        "tests/test_count_votes.py",
+        "tests/test_sync_list.py",
+    ]
+    check(read_app_folder(app), ())
+    run = subprocess.run(
+        [sys.executable, "-m", "tools.app_tests", "-p", "no:cacheprovider"],
+        cwd=ROOT,
+        env={**os.environ, "APP": str(app)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "2 passed" in run.stdout
+
+
+def test_what_it_writes_keeps_to_our_own_style(tmp_path: Path) -> None:
+    new(tmp_path / "app", "sync_list")
+    options = ["--no-cache", "--isolated", "--line-length", "100", str(tmp_path / "app")]
+    for command in (["check"], ["format", "--check"]):
+        run = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, *options],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout
+
+
+def test_it_says_what_to_do_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = new(Path("app"), "sync_list")
+    assert said.startswith("Wrote  app/my_work/sync_list.py\n")
+    assert "APP=app make test-app" in said
+    assert 'bin/jobs dispatch sync_list items:=\'["ada", "grace"]\' --watch' in said
+    assert (ROOT / said.split()[-1]).exists()
+
+
+def test_a_program_gets_json(tmp_path: Path) -> None:
+    said = json.loads(new(tmp_path / "app", "sync_list", "--json"))
+    assert said["table"] == str(tmp_path / "app" / "my_work" / "__init__.py")
+    assert all(Path(path).exists() for path in said["files"])
+
+
+def test_the_package_is_named_like_the_folder_or_is_the_only_one_or_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    new(tmp_path / "Acme-Texts", "first")
+    assert (tmp_path / "Acme-Texts" / "acme_texts" / "first.py").exists()
+    new(tmp_path / "Acme-Texts", "second")
+    assert (tmp_path / "Acme-Texts" / "acme_texts" / "second.py").exists()
+    new(tmp_path / "Acme-Texts", "third", "--package", "acme_more")
+    assert (tmp_path / "Acme-Texts" / "acme_more" / "third.py").exists()
+    said = refused(tmp_path / "Acme-Texts", "fourth")
+    assert "several packages: say in which, with --package, of acme_more, acme_texts" in said
+
+
+def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    new(app, "sync_list")
+    assert "has a job sync_list already" in refused(app, "sync_list")
+    (app / "my_work" / "sync_list.py").unlink()
+    (app / "tests" / "test_sync_list.py").unlink()
+    assert "__init__.py has a job sync_list already" in refused(app, "sync_list")
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["SyncList"], "such as sync_list"),
+        (["sync-list"], "such as sync_list"),
+        (["class"], "can't name a job"),
+        (["import_contacts"], "Job Runners ships a job import_contacts"),
+        (["x", "--package", "work"], "the name work is taken: Job Runners has work too"),
+        (["x", "--package", "../up"], "no name that Python can import"),
+    ],
+)
+def test_a_name_that_can_not_be_used_is_refused(tmp_path: Path, words: list[str], why: str) -> None:
+    assert why in refused(tmp_path / "app", *words)
+
+
+def test_a_table_that_only_its_author_can_change_is_left_alone(tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    new(app, "sync_list")
+    table = app / "my_work" / "__init__.py"
+    written = table.read_text() + 'JOBS |= {"other": Job("my_work.sync_list:sync_list")}\n'
+    table.write_text(written)
+    said = new(app, "count_votes")
+    assert '    "count_votes": Job("my_work.count_votes:count_votes"),\n' in said
+    assert f"Add this line to JOBS in {table}" in said
+    assert table.read_text() == written
+    assert (app / "my_work" / "count_votes.py").exists()
+
+
+def test_app_set_to_nothing_is_refused() -> None:
+    done = jobs("new", "sync_list", APP="")
+    assert done.exit_code == 1
+    assert "APP is set to nothing" in done.stderr

@@ -1,0 +1,187 @@
+"""Writes a job that works, with its test, into an organisation's folder.
+
+Usage: python -m tools.new_job NAME [--package NAME], as `jobs new` calls it. Prints JSON: which
+files were written, and a line that is left for its owner to add.
+"""
+
+import argparse
+import json
+import keyword
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import settings
+from errors import JobRunnersError
+from jobs.names import Jobs
+from tools.app_folder import ROOT, UnusableAppFolder, why_not_a_package
+from tools.table_entry import entries, with_entry
+
+_DEFAULT_PACKAGE = "my_work"
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+_TABLE = '''\
+"""Your own work: what can be dispatched, by name. A module is imported when its work first runs."""
+
+from work import Job, Task
+
+JOBS: dict[str, Job] = {{
+    {entry}
+}}
+TASKS: dict[str, Task] = {{}}
+'''
+
+_JOB = '''\
+"""{title}: say here what this job is for."""
+
+from pydantic import BaseModel, Field
+
+from work import RunningJob
+
+
+class {model}(BaseModel):
+    """Says what to work on. `jobs types {name}` shows it to whoever dispatches the job."""
+
+    items: list[str] = Field(description="What to go through.", examples=[["ada", "grace"]])
+
+
+def {name}(job: RunningJob, payload: {model}) -> dict[str, int]:
+    """Go through the items. After each, a checkpoint says where to go on in case of a break."""
+    done = job.cursor or 0
+    for item in payload.items[done:]:
+        print(f"At {{item}}")  # `jobs logs` shows it
+        done += 1
+        job.checkpoint(done, progress=100 * done / len(payload.items), message=f"{{done}} done")
+    return {{"items": done}}
+'''
+
+_TEST = '''\
+"""{title}, run in this process on an AWS that is simulated. Run it with: make test-app"""
+
+from runners import JobData, dispatch_job
+from testing.inline import drain, result_of, saved_only
+
+
+def test_{name}_goes_through_all_items() -> None:
+    with saved_only():
+        dispatch_job(JobData(job_type="{name}", payload={{"items": ["ada", "grace"]}}))
+        (row,) = drain()
+        assert row.status == "succeeded"
+        assert result_of(row) == {{"items": 2}}
+'''
+
+_REQUIREMENTS = "# What your work needs beside Job Runners, a package a line. Then: make lock\n"
+
+
+@dataclass
+class Written:
+    """What has been done. `entry` is to be added to `table` by hand, if it is not None."""
+
+    table: Path
+    entry: str | None = None
+    files: list[Path] = field(default_factory=list)
+
+
+def new_job(name: str, package: str | None) -> Written:
+    """Write the job into the folder of today; raises UnusableAppFolder, and then writes nothing."""
+    _check_name(name)
+    folder = settings.app_folder_path(_environment(), ROOT) or ROOT / "app"
+    if folder.exists() and not folder.is_dir():
+        raise UnusableAppFolder(f"{folder} is a file; a folder is needed for your work")
+    package = package or _default_package(folder)
+    why = why_not_a_package(package)
+    if why is not None:
+        raise UnusableAppFolder(f"{folder / package}: {why}")
+    return _write(folder, package, name)
+
+
+def _write(folder: Path, package: str, name: str) -> Written:
+    entry = f'"{name}": Job("{package}.{name}:{name}"),'
+    facts = {"name": name, "model": _camel(name), "title": _title(name), "entry": entry}
+    table = folder / package / "__init__.py"
+    written = Written(table)
+    files = {
+        folder / package / f"{name}.py": _JOB.format(**facts),
+        folder / settings.APP_TESTS / f"test_{name}.py": _TEST.format(**facts),
+    }
+    there = table.read_text(encoding="utf-8") if table.exists() else ""
+    for path in files:
+        if path.exists() or name in entries(there):
+            where = path if path.exists() else table
+            raise UnusableAppFolder(f"{where} has a job {name} already; choose another name")
+    if not (folder / "requirements.txt").exists():
+        files[folder / "requirements.txt"] = _REQUIREMENTS
+    changed = with_entry(there, entry) if there.strip() else _TABLE.format(**facts)
+    if changed is None:
+        written.entry = entry
+    else:
+        files[table] = changed  # last: it names what is there by then
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        written.files.append(path)
+    return written
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name) or keyword.iskeyword(name) or len(name) > 64:
+        near = re.sub(r"[^a-z0-9_]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
+        hint = f", such as {near}" if _NAME.fullmatch(near) and not keyword.iskeyword(near) else ""
+        raise UnusableAppFolder(
+            f"{name!r} can't name a job: its function and its file have the same name, so it is "
+            f"small letters, digits and _{hint}"
+        )
+    if name in set(Jobs):
+        raise UnusableAppFolder(f"Job Runners ships a job {name}; choose another name")
+
+
+def _default_package(folder: Path) -> str:
+    packages = settings.packages_in(folder)
+    if len(packages) > 1:
+        raise UnusableAppFolder(
+            f"{folder} has several packages: say in which, with --package, of {', '.join(packages)}"
+        )
+    if packages:
+        return packages[0]
+    named = re.sub(r"\W+", "_", folder.name.lower())
+    return _DEFAULT_PACKAGE if named == "app" or why_not_a_package(named) else named
+
+
+def _camel(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").strip().capitalize()
+
+
+def _environment() -> dict[str, str]:
+    if os.environ.get("APP", "app").strip() == "":
+        raise UnusableAppFolder("APP is set to nothing, which means no folder at all: unset it")
+    return dict(os.environ)
+
+
+def main() -> int:
+    """Write the job that the command line names; return the exit code."""
+    arguments = argparse.ArgumentParser(prog="python -m tools.new_job")
+    arguments.add_argument("name")
+    arguments.add_argument("--package")
+    given = arguments.parse_args()
+    try:
+        written = new_job(given.name, given.package)
+    except JobRunnersError as error:
+        print(error, file=sys.stderr)
+        return 1
+    answer = {
+        "files": [str(path) for path in written.files],
+        "table": str(written.table),
+        "entry": written.entry,
+    }
+    print(json.dumps(answer))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
