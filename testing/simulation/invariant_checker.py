@@ -229,6 +229,8 @@ class InvariantChecker:
             return  # it waited for a service that stayed away until its time was up
         if error["kind"] == "InvalidPayload" and self._waited_for_a_deploy(invocation, row):
             return
+        if error["kind"] == "EntryNotLoaded" and self._waited(row) > clock.DAY - 2 * SKEW:
+            return  # it had begun, and for a day no worker could load it
         if self._of_one_killed(invocation):
             return
         why = f"{error['kind']}: {error['message']}"
@@ -236,9 +238,13 @@ class InvariantChecker:
 
     def _waited_for_a_deploy(self, invocation: Invocation, row: Row) -> bool:
         """Whether code that refuses the payload left the job for other code for an hour."""
+        is_other = invocation.version is Version.OTHER_MODEL
+        return is_other and self._waited(row) > clock.HOUR - 2 * SKEW
+
+    def _waited(self, row: Row) -> int:
+        """Return for how long a job could have run."""
         could_run_at = max(row.get("queued_at") or row["created_at"], row.get("run_at") or 0)
-        waited = self._world.time - could_run_at
-        return invocation.version is Version.OTHER_MODEL and waited > clock.HOUR - 2 * SKEW
+        return self._world.time - int(could_run_at)
 
     def _check_without_claim(
         self, job: str, invocation: Invocation, before: str, after: str

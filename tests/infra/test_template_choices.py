@@ -24,6 +24,7 @@ CHOICES: dict[str, dict[str, str]] = {
     "as it is": {},
     "no campaign": {"TextingCampaign": "false"},
     "a policy": {"WorkerPolicyArn": "arn:aws:iam::123456789012:policy/ours"},
+    "a queue": {"WorkQueueName": "ours-work", "JobRunner": "sqs_runner.runner"},
     "a VPC": {"WorkerSubnetIds": SUBNETS, "WorkerSecurityGroupIds": GROUPS},
     "tokens": {"JwtIssuer": "https://issuer.example", "JwtAudience": "jobs"},
 }
@@ -96,6 +97,20 @@ def test_every_function_is_given_the_runner(function: str) -> None:
 def test_a_runner_is_the_one_that_ships_or_a_module_of_a_package(name: str, fits: bool) -> None:
     pattern = deployed()["Parameters"]["JobRunner"]["AllowedPattern"]
     assert bool(re.fullmatch(pattern, name)) == fits
+
+
+def test_a_queue_of_ones_own_delivers_to_the_worker_and_every_function_can_find_it() -> None:
+    assert "WorkQueueSource" not in deployed()["Resources"]
+    template = deployed(WorkQueueName="ours-work")
+    source = properties(template, "WorkQueueSource")
+    assert source["FunctionName"] == {"Ref": "WorkerFunctionAliaslive"}  # its retries are none
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert source["BatchSize"] == 1
+    assert source["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "WorkQueueConcurrency"}}
+    for function in FUNCTIONS:
+        assert variables(deployed(), function)["WORK_QUEUE_URL"] == ""
+        url = variables(template, function)["WORK_QUEUE_URL"]["Fn::Sub"]
+        assert url.endswith("/${AWS::AccountId}/${WorkQueueName}")
 
 
 # --- what the worker may do, and where it runs ----------------------------------------------------
