@@ -186,8 +186,8 @@ class Connections:
             finally:
                 if file is not None:
                     file.close()
-            response = connection.getresponse()
-            data = _read(response, connection, deadline)
+            with connection.getresponse() as response:
+                data = _read(response, connection, deadline)
         except (OSError, HTTPException) as error:
             connection.close()
             raise NoAnswer(
@@ -222,7 +222,6 @@ def _read(response: HTTPResponse, connection: HTTPConnection, deadline: float) -
     is_whole = parts or response.length == 0 or response.chunked
     if response.length or not is_whole:
         raise OSError("it broke off within its answer")
-    response.close()
     return b"".join(parts)
 
 

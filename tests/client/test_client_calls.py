@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any
 
 import pytest
@@ -116,6 +117,16 @@ def test_a_wait_that_the_api_asks_for_is_kept(server: BadServer) -> None:
     began = time.monotonic()
     client(server).dispatch("sync")
     assert 1 <= time.monotonic() - began < 5
+
+
+def test_a_wait_may_be_asked_for_as_a_time(server: BadServer) -> None:
+    far = formatdate(time.time() + 3600, usegmt=True)
+    server.script = [answer(503, BUSY, Retry_After=far), answer(503, BUSY, Retry_After="soon")]
+    server.then = answer(202, SUMMARY)
+    with pytest.raises(ApiBusy) as caught:
+        client(server).dispatch("sync")
+    assert caught.value.retry_after == pytest.approx(3600, abs=10)
+    assert client(server).dispatch("sync").id == ID  # what can't be read asks for nothing
 
 
 def test_a_wait_that_is_too_long_is_the_callers_to_decide(server: BadServer) -> None:
