@@ -24,6 +24,7 @@ from hypercorn.asyncio import serve  # noqa: E402
 from hypercorn.config import Config  # noqa: E402
 from ministack import app as ministack  # noqa: E402
 from ministack.core import iam_evaluator, lambda_runtime  # noqa: E402
+from ministack.services import lambda_svc  # noqa: E402
 
 _ACCOUNT = "000000000000"  # a function's access key, unless policies are enforced
 
@@ -66,10 +67,29 @@ def hide_credentials_of_roles() -> None:
     lambda_runtime.execution_credentials = credentials
 
 
+def take_concurrency_as_a_number() -> None:
+    """Have the maximum concurrency of an event source be a number.
+
+    ministack keeps the text that a template's parameter is, can't compare it, and then delivers
+    the messages of no queue any more.
+    """
+    limit = lambda_svc._sqs_esm_concurrency
+
+    def limit_of(source: dict[str, Any], *about: Any) -> int:
+        scaling = source.get("ScalingConfig") or {}
+        if "MaximumConcurrency" in scaling:
+            scaling["MaximumConcurrency"] = int(scaling["MaximumConcurrency"])
+        limited: int = limit(source, *about)
+        return limited
+
+    lambda_svc._sqs_esm_concurrency = limit_of
+
+
 def main() -> None:
     """Serve until told to stop."""
     port, (code, *addresses) = int(os.environ["GATEWAY_PORT"]), sys.argv[1:]
     hide_credentials_of_roles()
+    take_concurrency_as_a_number()
     share_code(Path(code))
     config = Config()
     config.bind = [f"{address}:{port}" for address in ("127.0.0.1", *addresses)]
