@@ -1,5 +1,8 @@
 """What an organisation's work needs: pinned together with ours, and refused while it is not."""
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,8 +10,8 @@ import pytest
 from app_folders import REQUIREMENTS, write_app
 from tools import app_requirements, build
 from tools.app_folder import UnusableAppFolder
-from tools.app_requirements import lock, locked
-from tools.target import Target
+from tools.app_requirements import install, lock, locked
+from tools.target import ROOT, Target
 
 ARM = Target("arm64", "python3.13")
 
@@ -80,3 +83,72 @@ def test_wheels_are_taken_that_run_on_the_amazon_linux_of_the_python() -> None:
     for target in (new, old):
         assert target.wheel_platforms[-1].startswith("manylinux2014_")
         assert any(each.startswith("manylinux_2_17_") for each in target.wheel_platforms)
+
+
+# --- in the environment that tests run in ---------------------------------------------------------
+
+
+def pinned(name: str) -> str:
+    """Return how our own lock of the development environment pins a package."""
+    lines = (ROOT / "requirements" / "dev.txt").read_text().splitlines(keepends=True)
+    start = next(number for number, line in enumerate(lines) if line.startswith(f"{name}=="))
+    end = next(number for number in range(start + 1, len(lines)) if lines[number][0] != " ")
+    return "".join(lines[start:end])
+
+
+def test_the_environment_of_tests_has_what_the_lock_says_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = tmp_path / "dev.txt"
+    ours.write_text(pinned("six"))
+    monkeypatch.setattr(app_requirements, "_OUR_ENVIRONMENT", ours)
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+
+    def installed() -> set[str]:
+        site = next((environment / "lib").glob("python*/site-packages"))
+        return {each.name for each in site.iterdir()} & {"six.py", "iniconfig"}
+
+    app = write_app(tmp_path / "app", {"requirements.txt": REQUIREMENTS})
+    with pytest.raises(UnusableAppFolder, match="run make lock"):
+        install(app, environment)
+    lock(app, ARM)
+    install(app, environment)
+    assert installed() == {"six.py", "iniconfig"}
+    monkeypatch.setattr(app_requirements, "_UV", ("no-such-program",))  # nothing is left to do
+    install(app, environment)
+    monkeypatch.undo()
+    monkeypatch.setattr(app_requirements, "_OUR_ENVIRONMENT", ours)
+    install(None, environment)
+    assert installed() == {"six.py"}
+
+
+def commands(target: str, folder: Path, *words: str) -> str:
+    """Return what make would run in a folder."""
+    make = shutil.which("make")
+    assert make
+    shown = subprocess.run(
+        [make, "-f", str(ROOT / "Makefile"), "-n", target, *words],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "here", "whose"),
+    [((), False, "our"), ((), True, "the app's"), (("APP=x",), False, "the app's")]
+    + [(("APP=",), True, "our")],
+)
+def test_make_looks_at_the_folder_that_counts(
+    tmp_path: Path, words: tuple[str, ...], here: bool, whose: str
+) -> None:
+    if here:
+        (tmp_path / "app").mkdir()
+    folder = commands("lock", tmp_path, *words).split('if [ -n "')[1].split('"')[0]
+    assert bool(folder) == (whose == "the app's")
+    dev = commands("dev", tmp_path, *words)
+    assert ("tools.app_requirements install" in dev) == (whose == "the app's")
