@@ -6,7 +6,6 @@ that never failed has no such attribute.
 
 from typing import Any
 
-import clock
 from store.job_request import JobRequest, Status
 
 KEPT = 5
@@ -17,7 +16,7 @@ _KIND_LIMIT = 80
 Errors = list[dict[str, Any]]
 
 
-def after_attempt(job: JobRequest, error: dict[str, Any], at: int) -> Errors:
+def after_attempt(job: JobRequest, error: dict[str, Any], at: int | None) -> Errors:
     """Return the row's earlier errors with this one at the end: that of the attempt which the row
     is in, and which failed at `at`."""
     newest = {"attempt": job.attempt, "at": at, **_in_short(error)}
@@ -25,10 +24,11 @@ def after_attempt(job: JobRequest, error: dict[str, Any], at: int) -> Errors:
 
 
 def after_end(job: JobRequest) -> Errors:
-    """Return what is kept of a finished row that is queued again: its last error is earlier now."""
-    if job.error is None or _has_last_error(job):
+    """Return what is kept of a finished row that has an error and is queued again: that is an
+    earlier one now."""
+    if _has_last_error(job):
         return _kept(job)
-    return after_attempt(job, job.error, job.finished_at or clock.now())
+    return after_attempt(job, job.error, job.finished_at)
 
 
 def _kept(job: JobRequest) -> Errors:

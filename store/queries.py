@@ -1,7 +1,6 @@
 """Reading rows: one by its id, a page of an organisation's, those that are due."""
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -57,15 +56,15 @@ def page(
         rows = {row.id: row for row in JobRequest.batch_get([job_id_of(key) for key in keys])}
         for key in keys:
             row = rows.get(job_id_of(key))
-            position, examined = key, examined + 1
             if row and not row.expired and (status in (None, row.status)) and matches(row):
                 found.append(row)
                 if len(found) == limit and (more or key != keys[-1]):
                     return Page(found, index.cursor(key))
         if not more:
             return Page(found, None)
+        position, examined = keys[-1], examined + len(keys)
         if examined >= EXAMINED_AT_MOST:
-            return Page(found, index.cursor(position or ""))
+            return Page(found, index.cursor(position))
 
 
 def due(
@@ -121,7 +120,7 @@ class _Index:
         try:
             text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
             position = text.decode("ascii")
-        except (binascii.Error, ValueError):
+        except ValueError:
             raise InvalidCursor from None
         if position[:1] != self.mark or not re.fullmatch(SORT_KEY, position[1:]):
             raise InvalidCursor

@@ -68,7 +68,8 @@ def _try_all(
     survivors: list[str] = []
     for outcome in sandbox.do_all(work):
         mutation = mutations[outcome.index]
-        by = outcome.result["by"] if outcome.result else f"hung for {outcome.seconds:.0f} s"
+        ended = "hung for" if outcome.hung else "died after"
+        by = outcome.result["by"] if outcome.result else f"{ended} {outcome.seconds:.0f} s"
         if by is None:
             survivors.append(f"{mutation.place} {mutation.name}")
         else:
@@ -187,12 +188,12 @@ def _report(
     every: int, accepted: int, noticed: Counter[str], survivors: list[str], seconds: float
 ) -> None:
     by_histories = noticed["history"]
-    hung = noticed["hung"]
-    by_tests = noticed.total() - by_histories - hung
+    no_end = noticed["hung"] + noticed["died"]
+    by_tests = noticed.total() - by_histories - no_end
     print(
         f"{every - accepted:,} mutations tried in {seconds / 60:.0f} min: {by_tests:,} noticed by "
-        f"a test, {by_histories:,} by a history alone, {hung:,} hung; {len(survivors):,} survived; "
-        f"{accepted:,} more accepted"
+        f"a test, {by_histories:,} by a history alone, {no_end:,} hung or died; "
+        f"{len(survivors):,} survived; {accepted:,} more accepted"
     )
     for name, count in noticed.most_common():
         print(f"  {count:5} {name}")

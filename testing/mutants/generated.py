@@ -120,10 +120,14 @@ def _functions(node: ast.AST, inside: str) -> Iterator[tuple[str, ast.FunctionDe
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:
     """Its parts, without types: those are no conditions."""
-    if isinstance(node, ast.AnnAssign):
-        if node.value:
-            yield node.value
-        return
+    match node:
+        case ast.AnnAssign(value=value):
+            if value:
+                yield value
+            return
+        case ast.Call(func=ast.Name(id="cast"), args=[_, value]):
+            yield value
+            return
     for child in ast.iter_child_nodes(node):
         # The rest of a chain of the same kind has been looked at with its whole.
         if isinstance(node, ast.BinOp) and _continues(node, child):

@@ -38,12 +38,13 @@ Work = Callable[[Path], Any]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a piece of work came to; `result` is None if it was ended or died, `seconds` then says
-    for how long it ran."""
+    """What a piece of work came to. `result` is None if it `hung`, and was ended after so many
+    seconds; or if it died."""
 
     index: int
     result: Any
     seconds: float
+    hung: bool
 
 
 @dataclass
@@ -58,9 +59,10 @@ class Sandbox:
     """As many copies of the project as there are processes at a time."""
 
     def __init__(self, root: Path, jobs: int) -> None:
-        self._root = root
+        self._root = root  # read once: it may change while this is at work
         self._home = root / ".build" / "mutants" / str(os.getpid())
         self._jobs = jobs
+        self._unchanged = self._home / "unchanged"
         self._free: list[Path] = []
         self._running: dict[int, _Running] = {}
 
@@ -68,13 +70,17 @@ class Sandbox:
         for name in _HEAVY:
             importlib.import_module(name)
         shutil.rmtree(self._home, ignore_errors=True)
-        self._free = [_copy(self._root, self._home / str(number)) for number in range(self._jobs)]
+        _copy(self._root, self._unchanged)
+        self._free = [self._new(self._home / str(number)) for number in range(self._jobs)]
         return self
 
     def __exit__(self, *_: object) -> None:
         for pid in self._running:
             _kill(pid)
         shutil.rmtree(self._home, ignore_errors=True)
+
+    def _new(self, to: Path) -> Path:
+        return shutil.copytree(self._unchanged, to, symlinks=True)
 
     def do_all(self, work: list[tuple[Work, float]]) -> Iterator[Outcome]:
         """Do every piece of work, each in a process of its own and for as many seconds as are given
@@ -90,9 +96,10 @@ class Sandbox:
                 result = _result(done.copy)
                 if result is None:  # it can't have tidied up
                     shutil.rmtree(done.copy)
-                    _copy(self._root, done.copy)
+                    self._new(done.copy)
                 self._free.append(done.copy)
-                yield Outcome(done.index, result, time.monotonic() - done.started)
+                now = time.monotonic()
+                yield Outcome(done.index, result, now - done.started, hung=now > done.until)
 
 
 def _ended(running: dict[int, _Running]) -> Iterable[int]:

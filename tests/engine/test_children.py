@@ -1,16 +1,21 @@
 """A job and the jobs it has dispatched: each leads to the other."""
 
+import base64
 from collections import Counter
 from typing import Any
 
 import pytest
 
+import clock
 from api_events import Answer, call
 from aws import clients
 from bench import Bench
 from runners import owner_actions
 from sample_work import script
+from store import steps
 from store.job_request import JobRequest
+
+TOO_LONG = base64.urlsafe_b64encode(b"k" * (steps.LONGEST_NAME - len("child ") + 1)).decode()
 
 
 def parent_of(*keys: str, then: Any = None) -> Any:
@@ -73,7 +78,24 @@ def test_a_child_that_was_deleted_is_still_told_by_its_key(bench: Bench) -> None
     assert children(parent).json["children"] == [{"key": "one", "id": child["id"], "job": None}]
 
 
-@pytest.mark.parametrize("cursor", ["=", "nope!", "_w", "Y" * 2000])
+def test_a_child_that_has_expired_is_gone_for_every_reader(bench: Bench) -> None:
+    parent = run_parent(bench, "one")
+    bench.deliver()
+    bench.advance(40 * clock.DAY / clock.SECOND)
+    parent.update([JobRequest.expires_at.remove()])
+    [child] = children(parent).json["children"]
+    assert (child["key"], child["job"]) == ("one", None)
+
+
+def test_a_job_of_another_organisation_is_nobodys_child(bench: Bench) -> None:
+    """Ids come from the job's own step results."""
+    other = bench.dispatch(organization_id="other")
+    parent = run_parent(bench)
+    steps.keep(parent, "child one", other.id)
+    assert children(parent).json["children"] == [{"key": "one", "id": other.id, "job": None}]
+
+
+@pytest.mark.parametrize("cursor", ["=", "nope!", "_w", TOO_LONG])
 def test_a_cursor_that_no_page_gave_out_is_refused(bench: Bench, cursor: str) -> None:
     answer = children(run_parent(bench, "one"), cursor=cursor)
     assert (answer.status, answer.json["type"]) == (400, "urn:job-runners:invalid-cursor")

@@ -119,3 +119,14 @@ def test_a_list_shows_none_of_it(bench: Bench) -> None:
     [listed] = call("GET", "/jobs", query="organization_id=acme").json["jobs"]
     assert "earlier_errors" not in listed
     assert listed["error"] == {"kind": "ValueError", "message": "no luck"}
+
+
+def test_the_error_of_a_job_that_was_stopped_in_its_first_attempt_is_kept(bench: Bench) -> None:
+    def work(job: Any, payload: object) -> None:
+        owner_actions.cancel(bench.read(job.id))
+        raise ValueError("as it was asked to stop")
+
+    row = run(bench, bench.dispatch(), work)
+    assert (row.status, row.error["message"]) == (Status.CANCELLED, "as it was asked to stop")
+    row = owner_actions.retry_again(row, bench.send)
+    assert messages(row) == [(1, "as it was asked to stop")]

@@ -11,13 +11,13 @@ import pytest
 from pynamodb.exceptions import DoesNotExist
 
 import clock
-from aws import clients
+from aws import bucket, clients
 from bench import Bench
 from errors import PreconditionFailed
 from runners import owner_actions, pausing, telemetry, timer
 from runners.messages import JobMessage
 from sample_work import script
-from store import verbs
+from store import owner_verbs, pauses, verbs
 from store.conditional_write import GRACE
 from store.job_request import JobRequest, Lane, Status
 from store.pauses import Kind, Parked
@@ -139,6 +139,19 @@ def test_a_message_that_outlived_its_job_does_not_start_another_job_of_its_id(
     assert bench.read(other).status is Status.QUEUED
 
 
+def test_a_second_message_about_a_job_that_was_claimed_a_little_early_is_not_sent_again(
+    bench: Bench,
+) -> None:
+    def work(job: Any, payload: object) -> None:
+        bench.run(row)
+
+    script.job = work
+    row = bench.dispatch(delay=1.5)
+    bench.sent.clear()
+    assert bench.run(row).status is Status.SUCCEEDED
+    assert not bench.sent
+
+
 # --- what is meant for one claim is not for the next ----------------------------------------------
 
 
@@ -179,6 +192,63 @@ def test_a_row_is_expired_only_under_the_claim_it_was_read_with(still: Bench) ->
     assert still.read(seen).status is Status.QUEUED
 
 
+def test_a_job_is_rescued_only_from_the_claim_it_was_read_with(still: Bench) -> None:
+    """It has been retried and claimed since, by a worker whose lease is over too."""
+    seen = still.claim(still.dispatch(), seconds=-61)
+    due_at = seen.due_at or 0
+    verbs.retry(still.read(seen), ERROR, run_at=clock.now(), due_at=due_at)
+    successor = still.claim(seen, seconds=-61)
+    assert (seen.lease_until, seen.due_at) == (successor.lease_until, successor.due_at)
+    with pytest.raises(PreconditionFailed):
+        verbs.fail(seen, ERROR, rescue=True)
+    assert still.read(seen).claim_token == successor.claim_token
+
+
+def renewed(row: JobRequest) -> None:
+    verbs.renew(row, (row.lease_until or 0) + 1)
+
+
+def postponed(row: JobRequest) -> None:
+    verbs.postpone(row, (row.due_at or 0) + 1, Lane.PROMPT)
+
+
+@pytest.mark.parametrize("happened", [renewed, postponed])
+def test_a_job_whose_lease_or_look_has_moved_is_not_rescued_by_who_read_it_before(
+    happened: Callable[[JobRequest], None], still: Bench
+) -> None:
+    """Whoever moved it goes by a later look: what was decided from the one before is void."""
+    seen = still.claim(still.dispatch(), seconds=-70)
+    happened(still.read(seen))
+    with pytest.raises(PreconditionFailed):
+        verbs.fail(seen, ERROR, rescue=True)
+    assert still.read(seen).status is Status.RUNNING
+
+
+def test_a_row_that_another_tick_has_postponed_is_not_postponed_again(still: Bench) -> None:
+    seen = still.dispatch()
+    postponed(still.read(seen))
+    with pytest.raises(PreconditionFailed):
+        verbs.postpone(seen, clock.now() + clock.HOUR, Lane.RESENT)
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_row_that_runs_or_is_finished_is_not_expired(finished: bool, still: Bench) -> None:
+    row = still.claim(still.dispatch())
+    if finished:
+        row = verbs.succeed(row, "done")
+    with pytest.raises(PreconditionFailed):
+        verbs.expire(still.read(row), ERROR)
+
+
+def test_a_job_that_has_ended_under_its_claim_is_not_parked(still: Bench) -> None:
+    seen = still.claim(still.dispatch())
+    verbs.succeed(still.read(seen), "done")
+    with pytest.raises(PreconditionFailed):
+        parked(still, seen)
+    assert still.read(seen).status is Status.SUCCEEDED
+    assert not held_entries()
+
+
 def parked(bench: Bench, row: JobRequest) -> JobRequest:
     pause = pausing.pause(Kind.JOB_TYPE, row.job_type)
     return verbs.park(row, pause, due_at=clock.now() + clock.HOUR)
@@ -205,6 +275,83 @@ def test_a_row_is_let_go_only_under_the_claim_it_was_read_with(still: Bench) -> 
     with pytest.raises(PreconditionFailed):
         verbs.admit(seen)
     assert still.read(seen).status is Status.WAITING
+
+
+def test_a_row_that_another_pause_parks_has_waited_since_the_first_did(still: Bench) -> None:
+    first = parked(still, still.dispatch())
+    still.advance(30)
+    pause = pausing.pause(Kind.QUEUE, first.queue_name)
+    second = verbs.park(still.read(first), pause, due_at=clock.now() + clock.HOUR)
+    assert second.waiting_since == first.waiting_since
+
+
+# --- who owns it has moved on too -----------------------------------------------------------------
+
+
+def test_a_job_that_has_succeeded_since_it_was_read_is_not_queued_again(still: Bench) -> None:
+    """Somebody else had it done again, all in one millisecond."""
+    seen = verbs.fail(still.claim(still.dispatch()), ERROR)
+    again = owner_verbs.requeue(still.read(seen), max_attempts=1)
+    succeeded = verbs.succeed(still.claim(again), "done")
+    assert seen.finished_at == succeeded.finished_at
+    with pytest.raises(PreconditionFailed, match="succeeded"):
+        owner_verbs.requeue(seen, max_attempts=1)
+
+
+def test_a_job_is_queued_again_only_from_the_end_it_was_read_with(still: Bench) -> None:
+    """Who asks has not seen how it ended meanwhile."""
+    seen = verbs.fail(still.claim(still.dispatch()), ERROR)
+    again = owner_verbs.requeue(still.read(seen), max_attempts=1)
+    still.advance(1)
+    verbs.fail(still.claim(again), ERROR)
+    with pytest.raises(PreconditionFailed, match="failed"):
+        owner_verbs.requeue(seen, max_attempts=1)
+
+
+def test_a_job_that_expires_while_it_is_looked_at_is_not_queued_again(still: Bench) -> None:
+    """TTL may delete the row any day, in the midst of its work."""
+    seen = verbs.fail(still.claim(still.dispatch()), ERROR)
+    still.advance(40 * clock.DAY / clock.SECOND)
+    with pytest.raises(PreconditionFailed, match="gone"):
+        owner_verbs.requeue(seen, max_attempts=1)
+
+
+def test_a_delete_leaves_the_objects_of_a_job_that_has_come_to_have_the_id(still: Bench) -> None:
+    """Saved by version 0.1.0, whose objects are under the id."""
+    row = verbs.succeed(still.claim(still.dispatch(idempotency_key="k")), "done")
+    objects = [f"partial/{row.id}/cursor", f"results/acme/{row.id}/report"]
+
+    def another() -> None:
+        still.dispatch(idempotency_key="k")
+        for name in objects:
+            bucket.put_bytes(name, b"its own")
+
+    before_next("Query", another)  # the row is deleted, its steps are next
+    owner_verbs.delete(row)
+    assert [bucket.get_bytes(name) for name in objects] == [b"its own", b"its own"]
+
+
+# --- pauses that were set again -------------------------------------------------------------------
+
+
+def test_a_pause_that_is_set_again_in_the_same_millisecond_is_not_forgotten(still: Bench) -> None:
+    pausing.pause(Kind.QUEUE, "default")
+    ended = pauses.resume(Kind.QUEUE, "default")
+    again = pauses.pause(Kind.QUEUE, "default")
+    assert ended.changed_at == again.changed_at
+    pauses.forget(ended)
+    assert pauses.current().find(Kind.QUEUE, "default") is not None
+
+
+def test_a_pause_that_has_ended_again_is_forgotten_only_when_nothing_is_left_of_that(
+    still: Bench,
+) -> None:
+    ended = pauses.resume(Kind.QUEUE, "default")
+    still.advance(1)
+    pauses.pause(Kind.QUEUE, "default")
+    pauses.resume(Kind.QUEUE, "default")
+    pauses.forget(ended)
+    assert [each.name for each in pauses.current().resuming()] == ["default"]
 
 
 # --- ticks that stood still -----------------------------------------------------------------------

@@ -70,6 +70,11 @@ def test_the_same_change_in_two_places_has_two_names(tmp_path: Path) -> None:
     assert len(names) == len(set(names)) == 4
 
 
+def test_types_are_no_conditions(tmp_path: Path) -> None:
+    types = "def f(a):\n    b: int | None = a\n    return cast(Box[int | None], b)\n"
+    assert not _generated(types, tmp_path)
+
+
 def test_a_mutation_that_no_longer_applies_is_refused(tmp_path: Path) -> None:
     (tmp_path / "sample.py").write_text("one\ntwo\none\n")
 

@@ -1,0 +1,89 @@
+"""Pages of an organisation's jobs: what is on each, whether another follows, and what it costs."""
+
+import json
+from typing import Any
+
+import pytest
+
+import clock
+from aws import clients
+from bench import Bench
+from store import queries, verbs
+from store.job_request import JobRequest
+
+
+@pytest.fixture
+def jobs(bench: Bench) -> list[JobRequest]:
+    """Five, newest first."""
+    made = []
+    for _ in range(5):
+        bench.advance(1)
+        made.append(bench.dispatch())
+    return made[::-1]
+
+
+@pytest.fixture
+def asked(jobs: list[JobRequest]) -> list[tuple[str, int]]:
+    """Return what DynamoDB is asked for: the operation, and how many rows."""
+    made: list[tuple[str, int]] = []
+
+    def note(model: Any, params: Any, **_: Any) -> None:
+        body = json.loads(params["body"])
+        made.append((model.name, body.get("Limit") or len(body["RequestItems"]["jobs"]["Keys"])))
+
+    for operation in ("Query", "BatchGetItem"):
+        clients.client("dynamodb").meta.events.register(f"before-call.dynamodb.{operation}", note)
+    return made
+
+
+def ids(rows: list[JobRequest]) -> list[str]:
+    return [row.id for row in rows]
+
+
+def test_a_plain_page_reads_no_row_that_it_does_not_show(
+    jobs: list[JobRequest], asked: list[tuple[str, int]]
+) -> None:
+    page = queries.page("acme", limit=2)
+    assert ids(page.jobs) == ids(jobs[:2])
+    assert asked == [("Query", 3), ("BatchGetItem", 2)]
+
+
+def test_a_page_that_holds_the_last_job_has_no_cursor(jobs: list[JobRequest]) -> None:
+    page = queries.page("acme", limit=5)
+    assert (ids(page.jobs), page.cursor) == (ids(jobs), None)
+    page = queries.page("acme", limit=3, cursor=queries.page("acme", limit=2).cursor)
+    assert (ids(page.jobs), page.cursor) == (ids(jobs[2:]), None)
+
+
+def test_a_filtered_page_reads_on_in_large_pieces(
+    jobs: list[JobRequest], asked: list[tuple[str, int]]
+) -> None:
+    page = queries.page("acme", limit=1, matches=lambda row: row.id == jobs[4].id)
+    assert ids(page.jobs) == ids(jobs[4:])
+    assert [what for what, _ in asked] == ["Query", "BatchGetItem"] * 2
+
+
+def test_a_filtered_page_is_full_in_the_midst_of_what_was_read(jobs: list[JobRequest]) -> None:
+    wanted = ids([jobs[1], jobs[3], jobs[4]])
+    page = queries.page("acme", limit=1, matches=lambda row: row.id in wanted)
+    assert ids(page.jobs) == wanted[:1]
+    page = queries.page("acme", limit=5, matches=lambda row: row.id in wanted, cursor=page.cursor)
+    assert ids(page.jobs) == wanted[1:]
+
+
+def test_a_job_that_is_deleted_while_the_page_is_made_is_not_on_it(
+    jobs: list[JobRequest],
+) -> None:
+    """The index was read before."""
+
+    def delete(**_: Any) -> None:
+        jobs[1].delete()
+
+    clients.client("dynamodb").meta.events.register("before-call.dynamodb.BatchGetItem", delete)
+    assert ids(queries.page("acme", limit=5).jobs) == ids([jobs[0], *jobs[2:]])
+
+
+def test_a_job_that_has_expired_is_on_no_page(bench: Bench, jobs: list[JobRequest]) -> None:
+    verbs.succeed(bench.claim(jobs[1]), "done")
+    bench.advance(40 * clock.DAY / clock.SECOND)
+    assert ids(queries.page("acme", limit=5).jobs) == ids([jobs[0], *jobs[2:]])

@@ -1,0 +1,261 @@
+"""What a verb says when its write was refused: was that this very write, whose response was lost
+and which botocore sent again, or somebody else's?"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pynamodb.exceptions import DeleteError, PutError
+
+import clock
+from aws import clients
+from bench import Bench
+from errors import PreconditionFailed
+from job_rows import ERROR, claimed, retry, saved, stored
+from outage import Outage
+from runners import pausing
+from store import owner_verbs, pauses, queries, steps, verbs
+from store.job_request import JobRequest, Lane, Status
+from store.pauses import Kind
+from store.verbs import Checkpoint
+
+Verb = Callable[[JobRequest], Any]
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+
+def meanwhile(name: str, happens: Callable[[], object] = lambda: None) -> list[str]:
+    """Have the next call of this kind land without its response, and something happen before
+    botocore sends it again. Returns what was lost."""
+    lost: list[str] = []
+
+    def lose(operation: Any, **_: Any) -> int | None:
+        if lost or operation.name != name:
+            return None
+        lost.append(name)
+        happens()
+        return 0  # seconds until it is sent again
+
+    clients.client("dynamodb").meta.events.register_first("needs-retry.dynamodb", lose)
+    return lost
+
+
+def updates() -> list[str]:
+    """Return the updates that are made from now on."""
+    made: list[str] = []
+    clients.client("dynamodb").meta.events.register(
+        "before-call.dynamodb.UpdateItem", lambda **_: made.append("UpdateItem")
+    )
+    return made
+
+
+def asked_to_stop(row: JobRequest) -> JobRequest:
+    return owner_verbs.request_cancel(stored(row))
+
+
+def failed() -> JobRequest:
+    return verbs.fail(claimed(), ERROR)
+
+
+# --- it was this very write -----------------------------------------------------------------------
+
+LOST: dict[str, tuple[Callable[[], JobRequest], Verb, Status]] = {
+    "cancel": (saved, owner_verbs.cancel, Status.CANCELLED),
+    "request_cancel": (claimed, owner_verbs.request_cancel, Status.RUNNING),
+    "requeue": (failed, lambda row: owner_verbs.requeue(row, max_attempts=1), Status.QUEUED),
+    "expire": (saved, lambda row: verbs.expire(row, ERROR), Status.FAILED),
+    "renew": (claimed, lambda row: verbs.renew(row, 5), Status.RUNNING),
+    "stop": (lambda: asked_to_stop(claimed()), verbs.stop, Status.CANCELLED),
+    "release": (claimed, verbs.release, Status.QUEUED),
+}
+
+
+@pytest.mark.parametrize("verb", LOST)
+def test_a_verb_whose_response_is_lost_has_succeeded(verb: str) -> None:
+    row_of, does, status = LOST[verb]
+    row = stored(row_of())
+    lost = meanwhile("UpdateItem")
+    assert does(row).status is status
+    assert lost == ["UpdateItem"]
+
+
+def test_a_job_that_stopped_before_it_was_known_that_it_was_asked_to_has_been_asked() -> None:
+    row = stored(claimed())
+    meanwhile("UpdateItem", lambda: verbs.stop(stored(row)))
+    assert owner_verbs.request_cancel(row).status is Status.CANCELLED
+
+
+# --- it was somebody else's -----------------------------------------------------------------------
+
+
+def test_a_job_that_its_owner_cancelled_was_not_expired() -> None:
+    seen = stored(saved())
+    owner_verbs.cancel(stored(seen))
+    with pytest.raises(PreconditionFailed, match="cancelled"):
+        verbs.expire(seen, ERROR)
+
+
+def test_a_job_that_a_worker_failed_was_not_expired() -> None:
+    seen = stored(saved())
+    verbs.fail(claimed(seen), ERROR)
+    with pytest.raises(PreconditionFailed, match="failed"):
+        verbs.expire(seen, ERROR)
+
+
+def test_a_lease_that_has_ended_or_is_another_claims_was_not_renewed() -> None:
+    row = stored(claimed())
+    successor = claimed(retry(stored(row)))
+    with pytest.raises(PreconditionFailed, match="running"):
+        verbs.renew(row, successor.lease_until or 0)
+    seen = stored(successor)
+    verbs.succeed(successor, "done")
+    with pytest.raises(PreconditionFailed, match="succeeded"):
+        verbs.renew(seen, clock.now() + clock.HOUR)
+
+
+def succeeded_meanwhile(row: JobRequest) -> None:
+    verbs.succeed(stored(row), "done")
+
+
+def asked_to_stop_under_another_claim(row: JobRequest) -> None:
+    asked_to_stop(claimed(retry(stored(row))))
+
+
+def stopped_meanwhile(row: JobRequest) -> None:
+    verbs.stop(asked_to_stop(row))
+
+
+def gone(row: JobRequest) -> None:
+    row.delete()
+
+
+@pytest.mark.parametrize(
+    "happened", [succeeded_meanwhile, asked_to_stop_under_another_claim, stopped_meanwhile, gone]
+)
+def test_a_refused_ending_writes_nothing_more_unless_the_owner_has_asked_it_to_stop(
+    happened: Callable[[JobRequest], None],
+) -> None:
+    row = stored(claimed())
+    happened(stored(row))
+    made = updates()
+    with pytest.raises(PreconditionFailed, match=r"^fail refused"):
+        verbs.fail(row, ERROR)
+    assert len(made) == 1
+
+
+def test_a_running_job_that_nobody_asked_to_stop_is_not_stopped() -> None:
+    row = claimed()
+    with pytest.raises(PreconditionFailed):
+        verbs.stop(row)
+    assert stored(row).status is Status.RUNNING
+
+
+def test_an_overtaken_worker_does_not_stop_its_successor() -> None:
+    overtaken = stored(claimed())
+    successor = asked_to_stop(claimed(retry(stored(overtaken))))
+    with pytest.raises(PreconditionFailed):
+        verbs.stop(overtaken)
+    assert stored(successor).status is Status.RUNNING
+
+
+def test_a_job_that_is_gone_when_it_has_just_been_parked_is_gone(bench: Bench) -> None:
+    row = bench.dispatch()
+    pause = pausing.pause(Kind.JOB_TYPE, row.job_type)
+    client = clients.client("dynamodb")
+    client.meta.events.register("after-call.dynamodb.TransactWriteItems", lambda **_: row.delete())
+    with pytest.raises(PreconditionFailed, match="gone"):
+        verbs.park(bench.read(row), pause, due_at=5)
+
+
+# --- it was nobody's: AWS did not take the call ---------------------------------------------------
+
+
+def test_a_delete_that_aws_did_not_take_is_no_refusal(bench: Bench, outage: Outage) -> None:
+    row = verbs.succeed(bench.claim(bench.dispatch()), "done")
+    outage.begin("throttled", only="DeleteItem")
+    with pytest.raises(DeleteError):
+        owner_verbs.delete(row)
+    outage.end()
+    assert bench.read(row).status is Status.SUCCEEDED
+
+
+def test_a_pause_that_aws_did_not_delete_is_not_forgotten(bench: Bench, outage: Outage) -> None:
+    pauses.pause(Kind.QUEUE, "default")
+    ended = pauses.resume(Kind.QUEUE, "default")
+    outage.begin("throttled", only="DeleteItem")
+    with pytest.raises(DeleteError):
+        pauses.forget(ended)
+
+
+def test_a_step_that_aws_did_not_take_is_not_kept(bench: Bench, outage: Outage) -> None:
+    row = bench.claim(bench.dispatch())
+    outage.begin("throttled", only="PutItem")
+    with pytest.raises(PutError):
+        steps.keep(row, "once", "result")
+    outage.end()
+    assert steps.find(row, "once") is None
+
+
+def test_a_step_that_is_gone_when_it_is_looked_up_has_the_result_of_now(bench: Bench) -> None:
+    """Its job was deleted in between."""
+    row = bench.claim(bench.dispatch())
+    steps.keep(row, "once", "first")
+    client = clients.client("dynamodb")
+
+    def delete(**_: Any) -> None:
+        client.meta.events.unregister("before-call.dynamodb.GetItem", delete)
+        steps.delete(row)
+
+    client.meta.events.register("before-call.dynamodb.GetItem", delete)
+    assert steps.keep(row, "once", "second").result == "second"
+
+
+# --- saving ---------------------------------------------------------------------------------------
+
+
+def test_a_job_saved_under_a_new_id_needs_no_read_to_know_that_it_was(
+    bench: Bench, outage: Outage
+) -> None:
+    """Whoever asked would be told to ask again, and have two."""
+    meanwhile("PutItem", lambda: outage.begin("throttled", only="GetItem"))
+    row = saved()
+    outage.end()
+    assert bench.read(row).status is Status.QUEUED
+
+
+def test_the_place_of_a_job_that_is_gone_when_it_is_looked_up_is_free(bench: Bench) -> None:
+    first = bench.dispatch(idempotency_key="k", payload={"number": 1})
+    client = clients.client("dynamodb")
+
+    def delete(**_: Any) -> None:
+        client.meta.events.unregister("before-call.dynamodb.GetItem", delete)
+        first.delete()
+
+    client.meta.events.register("before-call.dynamodb.GetItem", delete)
+    second = saved(job_id=first.id)
+    assert second.created_key != first.created_key
+    assert queries.read(first.id) is not None
+
+
+# --- nothing is there that is empty ---------------------------------------------------------------
+
+
+def test_no_request_has_a_null_in_it(bench: Bench) -> None:
+    """Conditions ask whether an attribute exists, and one that is NULL does. Nor is a missing one
+    equal to NULL, but on moto."""
+    nulls: list[bytes] = []
+
+    def look(params: Any, **_: Any) -> None:
+        if b'"NULL"' in params["body"]:
+            nulls.append(params["body"])
+
+    clients.client("dynamodb").meta.events.register("before-call.dynamodb.*", look)
+    pause = pausing.pause(Kind.JOB_TYPE, "sample_again")
+    row = verbs.park(stored(saved()), pause, due_at=5)
+    row = verbs.admit(stored(row))
+    row = verbs.postpone(row, 5, Lane.PROMPT)
+    row = verbs.checkpoint(bench.claim(row), Checkpoint(None, 40, None))
+    row = verbs.stop(asked_to_stop(row), reached=Checkpoint(None, 50, None))
+    row = owner_verbs.requeue(stored(row), max_attempts=1)
+    owner_verbs.cancel(stored(row))
+    assert not nulls
