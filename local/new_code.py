@@ -22,10 +22,10 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 from typing import Any
 
-from local.import_check import TASK_ROOT
 from local.problem import LocalProblem
+from tools.app_check import IMPORT_CHECK, Places, described
+from tools.import_check import TASK_ROOT
 
-_CHECK = Path(__file__).resolve().parent / "import_check.py"
 _CHECK_SECONDS = 60
 
 
@@ -165,8 +165,7 @@ class ImportChecker:
         with self._asking:
             problem = self._ask({"tree": str(tree), "modules": self._rooms.modules()})
         if problem is not None:
-            text = _placed(self._rooms, problem["file"], problem["line"], problem["text"])
-            raise BrokenCode(text)
+            raise BrokenCode(described(problem, Places(tree, self._rooms.sources, None)))
 
     def close(self) -> None:
         """End the process, and a check that is under way in another thread."""
@@ -203,7 +202,7 @@ class ImportChecker:
 
     def _start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_CHECK)],
+            [sys.executable, "-I", "-S", str(IMPORT_CHECK)],
             env=self._variables,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

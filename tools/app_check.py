@@ -8,15 +8,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 from tools.app_folder import AppFolder, UnusableAppFolder, our_names
-from tools.import_probe import TASK_ROOT
+from tools.import_check import TASK_ROOT
 
-_PROBE = Path(__file__).with_name("import_probe.py")
+IMPORT_CHECK = Path(__file__).with_name("import_check.py")
 _SECONDS = 60
 # What every function has on AWS. The template's own settings are left out: a module that needs one
 # of them to be imported could not be imported by a test, or by another function.
@@ -56,20 +56,14 @@ def check_imports(tree: Path, app: AppFolder | None, extensions: Sequence[str]) 
     """Raise UnusableAppFolder, with file, line and what to do, if a package of the app, a module of
     `extensions` or an entry of their tables can't be imported from a tree built for this machine.
     """
-    packages = app.packages if app else ()
-    problem = _probe(tree, packages, ",".join(extensions))
-    if problem is not None:
-        raise UnusableAppFolder(_described(problem, _Places(tree, app)))
-
-
-def _probe(tree: Path, packages: Sequence[str], extensions: str) -> dict[str, Any] | None:
-    command = [sys.executable, "-I", "-S", "-B", str(_PROBE), str(tree), *packages]
+    sources = app.sources if app else {}
+    question = json.dumps({"tree": str(tree), "modules": [*sources]})
     try:
         done = subprocess.run(
-            command,
-            env={**_ENVIRONMENT, "EXTENSIONS": extensions},
+            [sys.executable, "-I", "-S", "-B", str(IMPORT_CHECK)],
+            env={**_ENVIRONMENT, "EXTENSIONS": ",".join(extensions)},
             cwd=tree,
-            stdin=subprocess.DEVNULL,
+            input=question + "\n",
             capture_output=True,
             text=True,
             errors="replace",
@@ -77,47 +71,47 @@ def _probe(tree: Path, packages: Sequence[str], extensions: str) -> dict[str, An
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return _ended(f"it is not imported after {_SECONDS} s")
+        raise UnusableAppFolder(f"Your work is not imported after {_SECONDS} s") from None
     if not done.stdout:
-        return _ended(f"the process that imports it ended with {done.returncode}. {done.stderr}")
-    found: dict[str, Any] | None = json.loads(done.stdout)
-    return found
+        raise UnusableAppFolder(f"Your work can't be imported: {done.stderr.strip()}")
+    problem: dict[str, Any] | None = json.loads(done.stdout)["problem"]
+    if problem is not None:
+        requirements = app.requirements if app else None
+        raise UnusableAppFolder(described(problem, Places(tree, sources, requirements)))
 
 
-def _ended(text: str) -> dict[str, Any]:
-    return {"kind": "Ended", "text": text, "missing": None, "places": [], "own": True}
+class Places:
+    """Where the packages and modules of a tree that are to be told of come from, by their names."""
 
-
-class _Places:
-    """Where files of a tree come from."""
-
-    def __init__(self, tree: Path, app: AppFolder | None) -> None:
-        self._tree = tree
-        self._sources = app.sources if app else {}
-        self.requirements = app.requirements if app else None
+    def __init__(self, tree: Path, sources: Mapping[str, Path], requirements: Path | None) -> None:
+        self._sources = sources
+        self.requirements = requirements  # where a distribution that is missing belongs
         packages = "|".join(map(re.escape, self._sources)) or "(?!)"
         roots = "|".join(re.escape(f"{root}/") for root in (TASK_ROOT, str(tree)))
         self._path = re.compile(rf"(?:{roots}|(?<![\w/.]))((?:{packages})/[\w/.-]+\.py)")
 
     def is_own(self, place: str) -> bool:
-        """Return whether a file of the tree is the organisation's."""
+        """Return whether a file of the tree is one of those."""
         return place.partition("/")[0] in self._sources
 
     def source(self, place: str) -> str:
         """Return the file that a file of the tree was copied from, from the current folder."""
         name, _, rest = place.partition("/")
-        path = self._sources[name] / rest if name in self._sources else Path(place)
+        path = Path(place)
+        if name in self._sources:
+            path = self._sources[name] / rest if rest else self._sources[name]
         return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
     def rewritten(self, text: str) -> str:
-        """Return a text with the organisation's files named as they are in its folder."""
+        """Return a text with their files named as they are in their folders."""
         return self._path.sub(lambda found: self.source(found[1]), text)
 
     def package_named_in(self, text: str) -> str | None:
         """Return the line where a text's quoted name is in the tables of a package it names."""
         quoted = re.search(r"'([^']+)'", text)
         for name, folder in self._sources.items():
-            if not re.search(rf"\b{name}\.(JOBS|TASKS)\b|\b{name} defines", text):
+            named = re.search(rf"\b{re.escape(name)}\.(JOBS|TASKS|AROUND)\b|\b{name} defines", text)
+            if not named or not (folder / "__init__.py").exists():
                 continue
             file = self.source(f"{name}/__init__.py")
             lines = (folder / "__init__.py").read_text(encoding="utf-8").splitlines()
@@ -128,7 +122,8 @@ class _Places:
         return None
 
 
-def _described(problem: dict[str, Any], places: _Places) -> str:
+def described(problem: Mapping[str, Any], places: Places) -> str:
+    """Return what tools/import_check.py has found, as file, line, what is wrong and what to do."""
     kind, text = problem["kind"], places.rewritten(problem["text"])
     own = [place for place in problem["places"] if places.is_own(place[0])]
     where = None
@@ -143,12 +138,13 @@ def _described(problem: dict[str, Any], places: _Places) -> str:
     return f"{described.rstrip('.')}. {advice}" if advice else described
 
 
-def _advice(problem: dict[str, Any], places: _Places) -> str:
+def _advice(problem: Mapping[str, Any], places: Places) -> str:
     kind, missing = problem["kind"], problem["missing"]
     if missing and places.is_own(missing.replace(".", "/")):
         return "There is no such module in your package: correct the import, or add the file"
     if missing:
-        return f"Add what provides {missing} to {places.requirements}, then run make lock"
+        requirements = places.requirements or "the requirements"
+        return f"Add what provides {missing} to {requirements}, then run make lock"
     if kind == "NameTakenTwice":
         return "Rename yours, here and where it is dispatched"
     if kind in ("SyntaxError", "IndentationError", "TabError"):

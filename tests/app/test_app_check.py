@@ -87,7 +87,7 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
             "'acme.lists:read_list' ({app}/acme/__init__.py, line 4) can't be loaded: "
             "{app}/acme/lists.py, line 2: ModuleNotFoundError: No module named 'no_such_thing'. ",
         ),
-        ({"acme/__init__.py": "import os\nos._exit(3)"}, "that imports it ended with 3"),
+        ({"acme/__init__.py": "import os\nos._exit(3)"}, "the process that imported it ended"),
     ],
     ids=["distribution", "own-module", "syntax", "setting", "name", "table", "entry", "exit"],
 )

@@ -1,7 +1,8 @@
-"""Imports a new tree of code as a function would: python -I -S local/import_check.py
+"""Imports trees of code as a function would: python -I -S tools/import_check.py
 
 It finds the standard library and the tree, and nothing else. A line of JSON comes in for each tree,
-{"tree": folder, "modules": [names]}, and one goes out: {"problem": null}, or what was wrong.
+{"tree": folder, "modules": [names]}, and one goes out: {"problem": null}, or the first thing that
+is wrong, of those modules or of the entries of the registry.
 
 Each tree is imported in a child of this process, which keeps what the tree has from others
 (pydantic, botocore…) from one time to the next: that is most of what an import takes.
@@ -18,6 +19,15 @@ from typing import Any
 
 # Where functions find their code on AWS, and so where compiled code says that it is.
 TASK_ROOT = "/var/task"
+# The modules that refuse a definition in words of their own.
+_OURS = frozenset({"errors", "runners", "work"})
+_ENDED: dict[str, Any] = {
+    "kind": "Ended",
+    "text": "the process that imported it ended",
+    "missing": None,
+    "places": [],
+    "own": True,
+}
 
 
 def main() -> None:
@@ -44,8 +54,7 @@ def _in_a_child(tree: str, modules: list[str]) -> dict[str, Any]:
     with os.fdopen(reading) as told:
         text = told.read()
     os.waitpid(child, 0)
-    ended = {"text": "the process that imported it ended", "file": None, "line": None}
-    return json.loads(text) if text else {"problem": ended, "others": []}
+    return json.loads(text) if text else {"problem": _ENDED, "others": []}
 
 
 def _import(tree: str, modules: list[str]) -> dict[str, Any]:
@@ -54,10 +63,9 @@ def _import(tree: str, modules: list[str]) -> dict[str, Any]:
     try:
         for name in modules:
             importlib.import_module(name)
+        importlib.import_module("runners.registry").registry().resolve_all()
     except BaseException as error:  # noqa: BLE001  (a module may also end the process)
         problem = _told(error, tree)
-    else:
-        problem = _registry_problem()
     ours = {name.partition(".")[0] for name in modules}
     others = [
         name
@@ -68,27 +76,27 @@ def _import(tree: str, modules: list[str]) -> dict[str, Any]:
     return {"problem": problem, "others": others}
 
 
-def _registry_problem() -> dict[str, Any] | None:
-    """Return what is wrong with the tables of jobs and tasks: a name taken twice, no function…"""
-    try:
-        importlib.import_module("runners.registry").registry()
-    except Exception as error:  # noqa: BLE001  (a person reads it)
-        return {"text": f"{type(error).__name__}: {error}", "file": None, "line": None}
-    return None
-
-
 def _told(error: BaseException, tree: str) -> dict[str, Any]:
-    """Return what is wrong, and the place in the tree that is nearest to it."""
+    """Return what is wrong, and the places in the tree on the way to it, the nearest last.
+
+    `own` says that the text is one of Job Runners' own, which names what it is about.
+    """
+    own = type(error).__module__.partition(".")[0] in _OURS
     places = [
         (file, frame.lineno)
         for frame in traceback.extract_tb(error.__traceback__)
         if (file := _in_tree(frame.filename, tree)) is not None
+        and not (own and file.partition("/")[0] in _OURS)
     ]
     if isinstance(error, SyntaxError) and error.filename:
         places.append((_in_tree(error.filename, tree) or error.filename, error.lineno))
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
-    file, line = places[-1] if places else (None, None)
-    return {"text": f"{type(error).__name__}: {text}", "file": file, "line": line}
+    return {
+        "kind": type(error).__name__,
+        "text": error.msg if isinstance(error, SyntaxError) else str(error),
+        "missing": error.name if isinstance(error, ModuleNotFoundError) else None,
+        "places": places,
+        "own": own,
+    }
 
 
 def _in_tree(file: str, tree: str) -> str | None:
