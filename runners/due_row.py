@@ -98,8 +98,7 @@ def _expire(row: JobRequest, late: JobRunnersError) -> Disposition:
 
 def _is_too_late(row: JobRequest) -> bool:
     """Return whether it has never started, and its time to start is over."""
-    never_started = row.legs == 0 and row.status in (Status.QUEUED, Status.SCHEDULED)
-    return never_started and clock.now() > _should_start_by(row)
+    return row.legs == 0 and clock.now() > _should_start_by(row)
 
 
 def _is_removed_type(row: JobRequest) -> bool:

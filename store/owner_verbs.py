@@ -42,9 +42,8 @@ def request_cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
         job,
         [JobRequest.cancel_requested.set(True), *_first(JobRequest.cancelled_by, by)],
         _same_owner(job) & (JobRequest.status == Status.RUNNING),
-        already_applied=lambda row: (
-            bool(row.cancel_requested) and row.status in (Status.RUNNING, Status.CANCELLED)
-        ),
+        # Were it running still, it would not have been refused.
+        already_applied=lambda row: bool(row.cancel_requested) and row.status is Status.CANCELLED,
     )
 
 

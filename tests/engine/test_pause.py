@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 import clock
+from aws import clients
 from bench import Bench
 from errors import SendFailed, UnknownJobType
 from runners import owner_actions, pausing, timer
@@ -128,6 +129,18 @@ def test_a_running_job_that_could_not_resume_runs_on(bench: Bench) -> None:
 
     script.job = work
     assert bench.run(bench.dispatch()).status is Status.SUCCEEDED
+
+
+def test_a_job_that_may_be_paused_and_is_not_costs_no_look_at_the_pauses(bench: Bench) -> None:
+    pausing.pause(Kind.QUEUE, "another")
+    row = bench.dispatch()
+    pauses.current()  # which a process reads once in 10 s
+    queries: list[str] = []
+    clients.client("dynamodb").meta.events.register(
+        "before-call.dynamodb.Query", lambda **_: queries.append("Query")
+    )
+    assert bench.run(row).status is Status.SUCCEEDED
+    assert not queries
 
 
 def test_a_pause_is_heard_everywhere_after_ten_seconds(bench: Bench) -> None:

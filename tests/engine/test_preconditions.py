@@ -14,7 +14,8 @@ import clock
 from aws import bucket, clients
 from bench import Bench
 from errors import PreconditionFailed
-from runners import owner_actions, pausing, telemetry, timer
+from job_rows import saved
+from runners import due_row, owner_actions, pausing, telemetry, timer
 from runners.messages import JobMessage
 from sample_work import script
 from store import owner_verbs, pauses, verbs
@@ -397,6 +398,41 @@ def test_what_the_index_says_of_a_row_that_has_moved_on_is_not_acted_upon(bench:
     client.meta.events.register("after-call.dynamodb.Query", lag)
     assert bench.tick().met == {timer.Disposition.MOVED: 1}
     assert len(bench.sent) == 1
+
+
+def test_a_row_that_is_gone_when_it_is_read_has_moved_on(bench: Bench) -> None:
+    """The index is read first."""
+    row = bench.dispatch()
+    bench.advance(61)
+    before_next("GetItem", row.delete)
+    assert bench.tick().met == {timer.Disposition.MOVED: 1}
+
+
+def test_a_row_that_runs_by_now_is_not_looked_at_ahead_of_its_time(bench: Bench) -> None:
+    """What waits to be sent is; a look at what runs would only be a write."""
+    running = bench.claim(bench.dispatch())
+    now = clock.now()
+    met = due_row.process_due_row(
+        running, bench.send, lambda _: True, until=now + clock.HOUR, ahead=clock.HOUR
+    )
+    assert met is timer.Disposition.MOVED
+    assert bench.read(running).due_at == running.due_at
+
+
+def test_a_row_that_is_due_before_its_time_is_looked_at_again_then(bench: Bench) -> None:
+    """Its due time is of an older version, say."""
+    row = saved(run_at=clock.now() + clock.HOUR)
+    bench.advance(61)
+    assert bench.tick().met == {timer.Disposition.EARLY: 1}
+    assert bench.read(row).due_at == row.run_at
+
+
+def test_a_row_of_newer_code_is_left_for_a_worker_of_newer_code(bench: Bench) -> None:
+    row = bench.dispatch()
+    row.update([JobRequest.row_version.set(2)])
+    bench.advance(61)
+    assert bench.tick().met == {timer.Disposition.UNKNOWN: 1}
+    assert not bench.sent
 
 
 def test_a_row_that_is_gone_is_not_made_anew_when_it_is_set_aside(bench: Bench) -> None:

@@ -257,5 +257,9 @@ def test_no_request_has_a_null_in_it(bench: Bench) -> None:
     row = verbs.checkpoint(bench.claim(row), Checkpoint(None, 40, None))
     row = verbs.stop(asked_to_stop(row), reached=Checkpoint(None, 50, None))
     row = owner_verbs.requeue(stored(row), max_attempts=1)
+    row = verbs.fail(bench.claim(row), ERROR)
+    large = "".join(map(chr, range(0x4E00, 0x9FFF))) * 5
+    row = owner_verbs.requeue(stored(row), max_attempts=1, payload={"text": large})
+    assert row.payload_key is not None
     owner_verbs.cancel(stored(row))
     assert not nulls

@@ -7,7 +7,9 @@ import pytest
 import clock
 from bench import Bench
 from runners.registry import registry
+from store import verbs
 from store.job_request import JobRequest, Status
+from store.verbs import Checkpoint
 from work.definitions import Job
 
 
@@ -20,6 +22,14 @@ def begun(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> JobRequest:
     bench.advance(120)
     bench.tick()
     assert bench.read(row).status is Status.RETRYABLE
+    return row
+
+
+@pytest.fixture
+def known(bench: Bench) -> JobRequest:
+    """Return a job that has begun, and whose type is known."""
+    row = verbs.end_leg(bench.claim(bench.dispatch()), Checkpoint("here", 40, None))
+    bench.sent.clear()
     return row
 
 
@@ -42,3 +52,21 @@ def test_after_a_month_it_has_failed(bench: Bench, begun: JobRequest) -> None:
     row = bench.read(begun)
     assert (row.status, row.error["kind"]) == (Status.FAILED, "TypeForgotten")
     assert "'sample_again' for 30 days" in row.error["message"]
+
+
+def test_the_month_begins_when_it_was_last_heard_of(
+    bench: Bench, known: JobRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.advance(20 * 24 * 3600)
+    verbs.end_leg(bench.claim(known), Checkpoint("there", 60, None))
+    monkeypatch.delitem(cast(dict[str, Job], registry().jobs), known.job_type)
+    days(bench, 20)
+    assert bench.read(known).status is Status.QUEUED
+
+
+def test_a_job_of_a_type_that_is_known_does_not_fail_of_its_wait(
+    bench: Bench, known: JobRequest
+) -> None:
+    bench.advance(31 * 24 * 3600)
+    bench.tick()
+    assert bench.sent_jobs == [known.id]
