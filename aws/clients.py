@@ -73,6 +73,12 @@ def drop_idle_connections() -> None:
                 built.close()
 
 
+def services() -> list[str]:
+    """Return the services that a client was built of."""
+    with _lock:
+        return sorted(_clients)
+
+
 def forget() -> None:
     """Build every client anew at its next use: for tests."""
     with _lock:

@@ -1,7 +1,7 @@
 """An AWS in this process: moto, with the tables and the bucket that the template has."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from moto import mock_aws
@@ -29,19 +29,31 @@ ENVIRONMENT = {
     "POWERTOOLS_SERVICE_NAME": "job-runners",
     "POWERTOOLS_METRICS_NAMESPACE": "JobRunners",
 }
+# What a shell may have set that would lead to another AWS, or to a function's ways.
+UNSET = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_LAMBDA_FUNCTION_NAME")
 
 
 @contextmanager
 def mocked_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
     """Tables and bucket on moto, under ENVIRONMENT and what is added to it here."""
+    with process_settings(ENVIRONMENT | dict(environment or {}), unset=UNSET), mock_aws():
+        create_tables()
+        create_bucket()
+        yield
+
+
+@contextmanager
+def process_settings(
+    environment: Mapping[str, str], *, unset: Sequence[str] = ()
+) -> Iterator[None]:
+    """Be a new process in this block: with these environment variables besides, without those."""
     before = dict(os.environ)
-    os.environ.update(ENVIRONMENT | dict(environment or {}))
+    os.environ.update(environment)
+    for variable in set(unset) - set(environment):
+        os.environ.pop(variable, None)
     forget()
     try:
-        with mock_aws():
-            create_tables()
-            create_bucket()
-            yield
+        yield
     finally:
         os.environ.clear()
         os.environ.update(before)

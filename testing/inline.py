@@ -3,17 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from unittest.mock import patch
 
-import clock
-from runners import timer
-from runners.execution import run
-from runners.messages import Message, decode, encode
 from store import blobs
 from store.job_request import JobRequest
 from testing.aws import mocked_aws
-
-_PATIENCE = 1000  # messages, before a job that never ends is called that
+from testing.held_runner import HeldMessages
+from testing.movable_clock import MovableClock
 
 
 @contextmanager
@@ -55,23 +50,6 @@ def drain(*, seconds: float = 900) -> list[JobRequest]:
 
     Waits are not waited for: the clock is moved on. Each invocation has `seconds`.
     """
-    inbox: list[Message] = []
-    moved = 0
-    now = clock.now
-
-    def send(message: Message, delay: float = 0) -> None:
-        if delay == 0:
-            inbox.append(decode(encode(message)))
-
-    with patch.object(clock, "now", lambda: now() + moved):
-        for _ in range(_PATIENCE):
-            if inbox:
-                deadline = clock.now() + int(seconds * clock.SECOND)
-                run(inbox.pop(0), deadline=deadline, send=send)
-                continue
-            due = [row.due_at for row in JobRequest.scan() if row.due_at is not None]
-            if not due:
-                return list(JobRequest.scan())
-            moved += max(0, min(due) - clock.now())
-            timer.tick(send, until=clock.now() + clock.MINUTE)
-    raise AssertionError(f"jobs are not done after {_PATIENCE} messages")
+    with MovableClock().standing() as movable_clock:
+        HeldMessages(movable_clock).run_all(seconds=seconds)
+    return list(JobRequest.scan())

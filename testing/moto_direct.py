@@ -14,6 +14,7 @@ from moto.dynamodb.models.utilities import dynamo_to_dict
 
 _ACCOUNT = "123456789012"
 _REGION = "us-east-1"
+_TABLES = {"jobs", "coordination"}  # ours, which only the verbs write
 
 Row = dict[str, Any]
 """A JobRequest as it is stored: name to text, number or bytes."""
@@ -47,11 +48,35 @@ def create_bucket(name: str) -> None:
     _buckets().create_bucket(name, _REGION)
 
 
+def knows(request: AWSRequest) -> bool:
+    """Return whether a request is one that `answer` has an answer for: a verb's, on its tables."""
+    name, call = _operation(request), json.loads(request.body)
+    if name == "TransactWriteItems":
+        named = [table for each in call["TransactItems"] for table in _named_tables(each)]
+    else:
+        named = [call.get("TableName")]
+    if name not in _CALLS or not set(named) <= _TABLES:
+        return False
+    return name != "Query" or call.get("IndexName") == "due" or _asks_for_partition(call)
+
+
+def _named_tables(item: dict[str, Any]) -> list[str]:
+    return [operation["TableName"] for operation in item.values()]
+
+
+def _asks_for_partition(call: dict[str, Any]) -> bool:
+    return "IndexName" not in call and len(call["ExpressionAttributeValues"]) == 1
+
+
+def _operation(request: AWSRequest) -> str:
+    target: Any = request.headers["X-Amz-Target"]
+    text: str = target.decode() if isinstance(target, bytes) else target
+    return text.rpartition(".")[2]
+
+
 def answer(request: AWSRequest) -> tuple[int, dict[str, Any]]:
     """Status and body for a request."""
-    target: Any = request.headers["X-Amz-Target"]
-    name = (target.decode() if isinstance(target, bytes) else target).rpartition(".")[2]
-    call = _CALLS[name]
+    call = _CALLS[_operation(request)]
     try:
         return 200, call(json.loads(request.body))
     except TransactionCanceledException as error:

@@ -10,9 +10,10 @@ import pytest
 from moto import mock_aws
 
 from aws import clients
-from testing.aws import ENVIRONMENT, create_bucket, create_tables, forget
+from testing.aws import ENVIRONMENT, UNSET, create_bucket, create_tables, forget
 
 pytest_plugins = [
+    "pytester",
     "api_server",
     "api_worker",
     "bad_server",
@@ -45,7 +46,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every test starts from the same settings and from clients that nobody has built."""
     for variable, value in ENVIRONMENT.items():
         monkeypatch.setenv(variable, value)
-    for variable in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_LAMBDA_FUNCTION_NAME"):
+    for variable in UNSET:
         monkeypatch.delenv(variable, raising=False)
     forget()
     yield

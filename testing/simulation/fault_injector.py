@@ -6,7 +6,7 @@ kills, or loses the response.
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 from unittest.mock import patch
@@ -15,6 +15,7 @@ from botocore import UNSIGNED
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.retries.quota import RetryQuota
+from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.models import botocore_stubber
 from moto.dynamodb.models.utilities import dynamo_json_dump
 
@@ -34,9 +35,11 @@ _LAG = 120_000  # ms that an index is behind its table, at most
 class FaultInjector:
     """Every call to AWS, of whoever runs in a world."""
 
-    def __init__(self, world: SimulatedLambda) -> None:
+    def __init__(self, world: SimulatedLambda, more_services: Sequence[str] = ()) -> None:
         self._world = world
+        self._more_services = more_services  # that moto answers for
         self._losing = False  # the response of the call under way
+        self._taken: Any = None  # the last request that came by here
         self._unanswered: set[int] = set()  # invocations, by depth, whose call gets no answer
         self._quotas: dict[tuple[object, int], int] = {}  # of machines: retries that they have left
         self._index: dict[str, tuple[int, int, Any]] = {}  # by query: when, and what it found
@@ -46,7 +49,7 @@ class FaultInjector:
         """Take every call that is made inside."""
         hooks = [
             (clients.client(service).meta.events, f"{event}.{service}", hook)
-            for service in _SERVICES
+            for service in (*_SERVICES, *self._more_services)
             for event, hook in (
                 ("before-send", self._before_send),
                 ("before-call", self._before_call),
@@ -58,7 +61,7 @@ class FaultInjector:
             events.register_first(event, hook)
         try:
             with (
-                patch.object(botocore_stubber, "enabled", False),  # moto answers through us
+                patch.object(BotocoreStubber, "__call__", self._for_the_rest),
                 patch.object(RetryQuota, "acquire", self._retries_of_machine(RetryQuota.acquire)),
                 patch.object(RetryQuota, "release", self._retries_of_machine(RetryQuota.release)),
             ):
@@ -66,6 +69,10 @@ class FaultInjector:
         finally:
             for events, event, hook in hooks:
                 events.unregister(event, hook)
+
+    def _for_the_rest(self, event_name: str, request: Any, **_: Any) -> AWSResponse | None:
+        """Have moto answer calls that did not come by here: those of other clients."""
+        return None if request is self._taken else answered_by_moto(event_name, request)
 
     def _retries_of_machine(self, call: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
         """As botocore does it, but that each machine has its own to spend, and every history
@@ -91,10 +98,12 @@ class FaultInjector:
         with self._answered_or_not() as caller:
             refusal = self._refusal_before(event_name)
             if refusal is not None:
+                self._taken = request
                 return refusal
             answer = self._take(request, event_name)
             self._lose_answer(event_name)
             caller.is_answered = True
+            self._taken = request  # here at the end: others were taken meanwhile
             return answer
 
     @contextmanager
@@ -164,9 +173,9 @@ class FaultInjector:
 
     def _take(self, request: Any, event_name: str) -> AWSResponse:
         """Return the call lands."""
-        if ".s3." in event_name:
-            with patch.object(botocore_stubber, "enabled", True):
-                return cast(AWSResponse, botocore_stubber(event_name, request))
+        service = event_name.split(".")[1]
+        if service not in _SERVICES or service == "s3":
+            return answered_by_moto(event_name, request)
         if "SendMessage" in str(request.headers.get("X-Amz-Target", "")):
             call = json.loads(request.body)
             self._world.take_delayed(json.loads(call["MessageBody"]), call["DelaySeconds"])
@@ -180,6 +189,8 @@ class FaultInjector:
         operation = event_name.split(".")[2]
         if operation == "Query" and (old := self._lagging(request)) is not None:
             return _answer(200, old)
+        if not moto_direct.knows(request):
+            return answered_by_moto(event_name, request)
         status, body = moto_direct.answer(request)
         if status == 200:
             self._landed(operation, json.loads(request.body), body)
@@ -233,6 +244,15 @@ class FaultInjector:
             invocation.claim = row.get("claim_token")
             self._world.claims[row["claim_token"]] = invocation
         self._world.on_write(invocation, row)
+
+
+# As it is before anything is patched.
+_STUBBER = BotocoreStubber.__call__
+
+
+def answered_by_moto(event_name: str, request: Any) -> AWSResponse:
+    """Return moto's own answer to a request."""
+    return cast(AWSResponse, _STUBBER(botocore_stubber, event_name, request))
 
 
 def _choose_signer(event_name: str, **_: Any) -> Any:

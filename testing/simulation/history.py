@@ -1,18 +1,13 @@
 """One history: a few jobs dispatched into a hostile Lambda, watched until every one has ended."""
 
-import os
 import random
-import uuid
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Set
-from contextlib import ExitStack, contextmanager, redirect_stdout
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 from unittest.mock import patch
 
 import clock
-import handlers.timer
 import runners
 from aws import bucket
 from aws.errors import AWS_ERRORS
@@ -20,23 +15,22 @@ from errors import DoNotRetry, JobRunnersError, RetryAfter
 from runners import telemetry, timer
 from runners.base import JobData
 from runners.messages import TaskMessage
-from store import blobs, job_request, pauses, steps
+from store import blobs, job_request, steps
 from testing import moto_direct
-from testing.aws import WORKER, mocked_aws
+from testing.aws import mocked_aws
 from testing.moto_direct import Row
 from testing.simulation import simulated_work
 from testing.simulation.fault_injector import FaultInjector
 from testing.simulation.faults import DEFAULT, Fault
 from testing.simulation.invariant_checker import FINISHED, InvariantChecker, Violation
 from testing.simulation.operators import Operators
+from testing.simulation.playing import SETTINGS, quietly, same_chances, sweep
 from testing.simulation.simulated_lambda import Choose, SimulatedLambda
 from testing.simulation.simulated_work import BALLAST, CHILD, JOBS, TASKS, Errand, Steps
 from testing.simulation.task_checker import TaskChecker
-from work import retry
 from work.running_job import RunningJob
 from work.signals import LegOver, Paused, TimeOver
 
-_SHARDS = 1
 _UNCLAIMED_AT_MOST = 1  # so that a second row of a backlog has to wait for its turn
 
 
@@ -44,26 +38,12 @@ _UNCLAIMED_AT_MOST = 1  # so that a second row of a backlog has to wait for its 
 def stage(**another: str) -> Iterator[None]:
     """Yield the AWS that histories play on, with these settings besides. One serves any number of
     them, one after the other."""
-    environment = {
-        "EXTENSIONS": "testing.simulation.simulated_work",
-        "JOB_RUNNER": "lambda-async",
-        "WORKER_LAMBDA_FUNCTION_NAME": WORKER,
-        "DELAY_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/delay",
-        **another,
-    }
-    telemetry.logger.setLevel("CRITICAL")
+    environment = {"EXTENSIONS": "testing.simulation.simulated_work"} | SETTINGS | another
     with (
-        ExitStack() as after,
         mocked_aws(environment),
-        Path(os.devnull).open("w") as nowhere,
-        redirect_stdout(nowhere),  # metrics
-        warnings.catch_warnings(action="ignore"),  # of Powertools, for ticks that were killed
-        # A tick asks every shard: with fewer, a history takes half the time.
-        patch.object(job_request, "DUE_SHARDS", _SHARDS),
+        quietly(),
         patch.object(timer, "UNCLAIMED_AT_MOST", _UNCLAIMED_AT_MOST),
-        patch.object(handlers.timer, "_THREADS", 1),  # the same answers give the same history
     ):
-        after.callback(telemetry.logger.setLevel, "INFO")
         runners.get_job_runner()
         yield
 
@@ -123,22 +103,15 @@ class History:
 
     def __enter__(self) -> Self:
         simulated_work.enter(self)
-        source = random.Random(0)  # noqa: S311 - ids and waits are the same in every replay
+        self._stack.callback(sweep)
         self._stack.enter_context(self.world.running())
         self._stack.enter_context(FaultInjector(self.world).standing())
-        self._stack.enter_context(patch.object(retry, "_RANDOM", source))
+        self._stack.enter_context(same_chances())
         self._stack.enter_context(patch.object(telemetry, "task_failed", self._task_failed))
         self._stack.enter_context(patch.object(telemetry, "task_in_doubt", self._task_in_doubt))
-        self._stack.enter_context(
-            patch("uuid.uuid4", lambda: uuid.UUID(int=source.getrandbits(128), version=4))
-        )
         return self
 
     def __exit__(self, *_: object) -> None:
-        for table in ("jobs", "coordination"):
-            moto_direct.clear(table)
-        pauses._cache = pauses._Cache()
-        moto_direct.empty("bucket")
         self._stack.close()
 
     def dispatch(self) -> None:

@@ -1,0 +1,121 @@
+"""The runner of tests, JOB_RUNNER=testing.held_runner: it holds what is sent until a test runs it.
+
+Work runs in this process, through JSON as on the wire, on a clock that is moved on to whatever is
+due next.
+"""
+
+import heapq
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import clock
+from runners import dispatch, timer
+from runners.execution import run
+from runners.messages import Message, decode, encode
+from store.job_request import JobRequest
+from testing.movable_clock import MovableClock
+
+if TYPE_CHECKING:
+    from runners.base import JobData
+
+_PATIENCE = 1000  # messages, before work that never ends is called that
+_LEG = 900.0  # seconds that an invocation has
+
+
+class NeverEnds(AssertionError):
+    """Jobs that go on and on."""
+
+    def __init__(self, rows: list[JobRequest]) -> None:
+        jobs = "".join(f"\n  {row.job_type} {row.id}, {row.state}" for row in rows)
+        super().__init__(
+            f"jobs are not done after {_PATIENCE} messages; does one send itself again for ever?"
+            f"{jobs or ' No job is left: it is a task'}"
+        )
+
+
+class HeldMessages:
+    """What was sent and has not been run yet, in order of time."""
+
+    def __init__(self, movable_clock: MovableClock) -> None:
+        self._clock = movable_clock
+        self._held: list[tuple[int, int, Message]] = []
+        self._numbers = itertools.count()
+
+    def send(self, message: Message, delay: float = 0) -> None:
+        """Hold a message until its delay is over, and it is run."""
+        at = clock.now() + int(delay * clock.SECOND)
+        heapq.heappush(self._held, (at, next(self._numbers), decode(encode(message))))
+
+    def run_all(self, *, seconds: float = _LEG) -> None:
+        """Run everything to its end, and move the clock on to what is due next. Raises NeverEnds.
+
+        Each invocation has so many seconds.
+        """
+        for _ in range(_PATIENCE):
+            if self._run_ready(seconds):
+                continue
+            awaited = self._awaited()
+            if not awaited:
+                return
+            self._clock.advance(max(0, min(awaited) - clock.now()) / clock.SECOND)
+            if not self._is_ready():
+                self._tick()
+        raise NeverEnds([row for row in JobRequest.scan() if not row.status.finished])
+
+    def run_due(self, *, seconds: float = _LEG) -> None:
+        """Run what is due by now, and leave the rest; the clock stays. Raises NeverEnds."""
+        for _ in range(_PATIENCE):
+            if not self._run_ready(seconds):
+                self._tick()
+                if not self._is_ready():
+                    return
+        raise NeverEnds([row for row in JobRequest.scan() if not row.status.finished])
+
+    def _awaited(self) -> list[int]:
+        due = [row.due_at for row in JobRequest.scan() if row.due_at is not None]
+        return [*due, *(at for at, *_ in self._held)]
+
+    def _is_ready(self) -> bool:
+        return bool(self._held) and self._held[0][0] <= clock.now()
+
+    def _run_ready(self, seconds: float) -> bool:
+        if not self._is_ready():
+            return False
+        *_, message = heapq.heappop(self._held)
+        with self._clock.sleeps_move_it():
+            run(message, deadline=clock.now() + int(seconds * clock.SECOND), send=self.send)
+        return True
+
+    def _tick(self) -> None:
+        timer.tick(self.send, until=clock.now() + clock.MINUTE)
+
+
+class _Current:
+    messages: HeldMessages | None = None
+
+
+def hold_in(messages: HeldMessages | None) -> None:
+    """Have what this runner is given held there from now on."""
+    _Current.messages = messages
+
+
+def fully_configured() -> bool:
+    """Return whether a test is there that runs what is held."""
+    return _Current.messages is not None
+
+
+def dispatch_job(job_data: "JobData") -> JobRequest:
+    """Save the job and hold its message."""
+    return dispatch.dispatch_job(job_data, send)
+
+
+def dispatch_task(task_name: str, payload: Any) -> None:
+    """Hold the task."""
+    send(dispatch.accept_task(task_name, payload))
+
+
+def send(message: Message, delay: float = 0) -> None:
+    """Hold a message."""
+    if _Current.messages is None:
+        raise RuntimeError("testing.held_runner is for the fixture job_runner alone")
+    _Current.messages.send(message, delay)

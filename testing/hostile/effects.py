@@ -1,0 +1,43 @@
+"""What a job does to the outside world, as the fakes of a test record it."""
+
+from collections.abc import Callable
+from typing import Any
+
+
+class Effects:
+    """A recorder for the fake services of a test: each thing that can't be taken back.
+
+    It knows idempotency keys as a real service does: what comes again under a key is no second
+    effect. To record one is a moment at which a process may be killed: the service has done its
+    part, and nobody has heard of it.
+    """
+
+    def __init__(self) -> None:
+        self._seen: list[Any] = []
+        self._keys: set[str] = set()
+        self.before_recording: Callable[[], None] = lambda: None
+        self.on_recorded: Callable[[], None] = lambda: None
+
+    def record(self, what: Any, *, idempotency_key: str | None = None) -> bool:
+        """Record an effect; return whether it is new, and not a repetition under its key.
+
+        `what` tells it from others and is the same in every play: no times, no attempt numbers.
+        """
+        self.before_recording()
+        is_new = idempotency_key is None or idempotency_key not in self._keys
+        if idempotency_key is not None:
+            self._keys.add(idempotency_key)
+        if is_new:
+            self._seen.append(what)
+        self.on_recorded()
+        return is_new
+
+    @property
+    def seen(self) -> list[Any]:
+        """The effects so far, in order."""
+        return list(self._seen)
+
+    def clear(self) -> None:
+        """Forget everything, keys included."""
+        self._seen.clear()
+        self._keys.clear()

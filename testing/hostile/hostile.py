@@ -1,0 +1,186 @@
+"""Plays a job under a hostile Lambda: undisturbed, and then once for each thing that can go wrong.
+
+The same job, payload and code give the same plays. Nothing is waited for: a play takes some
+hundredths of a second.
+"""
+
+import time
+from collections.abc import Callable, Iterator, MutableSequence
+from contextlib import contextmanager
+from dataclasses import replace
+from difflib import get_close_matches
+from typing import Any
+
+import runners
+from aws import clients
+from runners.base import JobData
+from runners.registry import registry
+from store import queries
+from testing import moto_direct
+from testing.aws import process_settings
+from testing.hostile.effects import Effects
+from testing.hostile.mishaps import AFTER_CHECKPOINT, CHECKPOINT, NONE, Mishap, mishaps
+from testing.hostile.report import Play, Report
+from testing.hostile.scripted_lambda import ScriptedInjector, ScriptedLambda
+from testing.job_runner import Payload, plain_payload
+from testing.saved_jobs import SavedJob, assert_succeeded
+from testing.simulation.playing import SETTINGS, quietly, same_chances, sweep
+
+_OURS = ("dynamodb", "lambda", "s3", "sqs")
+# Seconds from one checkpoint to the next of a job that works: each is written. Of one that takes no
+# time most are not, and it begins again further back.
+_PACE = 6.0
+_CHANGED_BY_PACE = (CHECKPOINT, AFTER_CHECKPOINT)
+
+
+class Hostile:
+    """What the fixture gives: it runs a job of one's own through everything that can happen."""
+
+    def __init__(self) -> None:
+        self.effects = Effects()
+
+    def run(
+        self,
+        job_type: str,
+        payload: Payload = None,
+        *,
+        effects: MutableSequence[Any] | None = None,
+        before_each: Callable[[], object] | None = None,
+        only: str | None = None,
+        most: int = 400,
+        seconds: float = 60,
+        **fields: Any,
+    ) -> Report:
+        """Return what came of a job in up to `most` plays, in each of which one thing goes wrong.
+
+        It is killed before and after each call to AWS, at each checkpoint, and after each effect
+        that is recorded; its messages come twice, also while it runs, or are lost; answers are
+        lost; AWS refuses calls for a minute; its time runs out; it stands still until another has
+        taken over, and goes on.
+
+        Every play begins with empty tables and an empty bucket, and without effects. `effects` is
+        the list that the test's fakes append to, instead of `hostile.effects`; `before_each` sets
+        up what a play needs, and resets what the fakes remember. `only` is one mishap of a report.
+        `fields` are those of JobData. After `seconds` of real time no more plays are begun.
+
+        AssertionError if the undisturbed job does not succeed. Raises UnknownJobType,
+        InvalidPayload, and ValueError for an `only` that does not happen to this job.
+        """
+        data = JobData(job_type=job_type, payload=plain_payload(payload), **fields)
+        registry().new_job_payload(job_type, data.payload)
+        stop_at = time.monotonic() + seconds
+        stage = _Stage(data, self.effects, effects, before_each)
+        with stage.set_up():
+            undisturbed, planned = stage.plan()
+            if only is not None:
+                planned = [_named(only, planned)]
+            chosen = _spread(planned, most)
+            plays = []
+            for mishap, pace in chosen:
+                if time.monotonic() > stop_at:
+                    break
+                plays.append(stage.play(mishap, pace)[0])
+        return Report(job_type, undisturbed, tuple(plays), len(planned) - len(plays))
+
+
+class _Stage:
+    """A job, and where its effects are seen."""
+
+    def __init__(
+        self,
+        data: JobData,
+        recorder: Effects,
+        listed: MutableSequence[Any] | None,
+        before_each: Callable[[], object] | None,
+    ) -> None:
+        self._data = data
+        self._recorder = recorder
+        self._listed = listed
+        self._before_each = before_each
+
+    @contextmanager
+    def set_up(self) -> Iterator[None]:
+        """Be the Lambda that plays are on, and leave nothing behind."""
+        with process_settings(SETTINGS), quietly():
+            runners.get_job_runner()
+            try:
+                yield
+            finally:
+                self._clear()
+
+    def plan(self) -> tuple[Play, list[tuple[Mishap, float]]]:
+        """Return the undisturbed play, and all that can go wrong, each with a pace. AssertionError
+        if nothing went wrong, and the job did not succeed all the same."""
+        self.play(NONE, pace=0)  # clients that are made in it have calls that count from now on
+        undisturbed, world = self.play(NONE, _PACE)
+        _check_succeeded(undisturbed.job)
+        planned = [(mishap, _PACE) for mishap in mishaps(world.moments)]
+        quick, world = self.play(NONE, pace=0)
+        _check_succeeded(quick.job)
+        planned += [
+            (replace(mishap, name=f"{mishap.name}, in a quick run"), 0.0)
+            for mishap in mishaps(world.moments)
+            if mishap.moment is not None and mishap.moment.kind in _CHANGED_BY_PACE
+        ]
+        return undisturbed, planned
+
+    def play(self, mishap: Mishap, pace: float) -> tuple[Play, ScriptedLambda]:
+        """Play the job once."""
+        self._clear()
+        if self._before_each is not None:
+            self._before_each()
+        world = ScriptedLambda(mishap, seconds=pace)
+        more = [service for service in clients.services() if service not in _OURS]
+        accepted: list[str] = []
+        with (
+            world.running(),
+            ScriptedInjector(world, more).standing(),
+            same_chances(),
+            world.playing(self._recorder),
+        ):
+            world.invoke("api", lambda: accepted.append(runners.dispatch_job(self._data).id))
+            world.rest(_unfinished)
+            row = queries.read(accepted[0])
+            assert row is not None
+            job = SavedJob.of(row)
+        seen = self._recorder.seen if self._listed is None else list(self._listed)
+        return Play(mishap.name, job, tuple(seen)), world
+
+    def _clear(self) -> None:
+        sweep("contacts")
+        self._recorder.clear()
+        if self._listed is not None:
+            del self._listed[:]
+
+
+def _check_succeeded(job: SavedJob) -> None:
+    try:
+        assert_succeeded(job)
+    except AssertionError as error:
+        raise AssertionError(
+            f"undisturbed, {error}\n\nEvery play begins with empty tables and an empty bucket: put "
+            "what the job needs there in before_each="
+        ) from None
+
+
+def _unfinished() -> list[int]:
+    return [
+        row["due_at"]
+        for row in moto_direct.rows("jobs")
+        if row["status"] not in ("succeeded", "failed", "cancelled")
+    ]
+
+
+def _named(only: str, planned: list[tuple[Mishap, float]]) -> tuple[Mishap, float]:
+    names = [mishap.name for mishap, _ in planned]
+    if only in names:
+        return planned[names.index(only)]
+    near = get_close_matches(only, names, n=1, cutoff=0)
+    raise ValueError(f"only={only!r} does not happen to this job; did you mean {near[0]!r}?")
+
+
+def _spread(planned: list[Any], most: int) -> list[Any]:
+    """Return at most so many, evenly from all."""
+    if len(planned) <= most:
+        return planned
+    return [planned[number * len(planned) // most] for number in range(most)]

@@ -1,0 +1,144 @@
+"""What came of a job in many plays, and what was wrong with that, in words."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from testing.saved_jobs import SavedJob
+
+_SHOWN = 3  # plays of a finding
+# How an attempt of a job ends that is not tried again when it is cut off: no fault of the job's.
+_CUT_OFF = ("Interrupted", "TimedOut", "NeverStarted")
+
+
+@dataclass(frozen=True)
+class Play:
+    """One play: what went wrong in it, and what came of the job. `mishap` plays it again."""
+
+    mishap: str
+    job: SavedJob
+    effects: tuple[Any, ...]
+
+    @property
+    def ending(self) -> str:
+        """How the job ended, in a few words."""
+        if not self.job.status.finished:
+            return "never ended"
+        if self.job.status == "failed" and self.job.error is not None:
+            return f"failed with {self.job.error.kind}"
+        return str(self.job.status)
+
+    @property
+    def outcome(self) -> str:
+        """How the job ended, in words."""
+        if not self.job.status.finished:
+            return f"never ended: {self.job.state}"
+        error = f" with {self.job.error}" if self.job.error and not self.has_succeeded else ""
+        return f"{self.job.status} in attempt {self.job.attempt}{error}"
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether the job has succeeded."""
+        return self.job.status == "succeeded"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All plays of a job. `undisturbed` is what the others are held against; `left_out` says how
+    many mishaps were not tried."""
+
+    job_type: str
+    undisturbed: Play
+    plays: tuple[Play, ...]
+    left_out: int = 0
+    _findings: dict[str, list[Play]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        found: dict[str, list[Play]] = {}
+        for play in self.plays:
+            for finding in _findings(play, self.undisturbed):
+                found.setdefault(finding, []).append(play)
+        object.__setattr__(self, "_findings", found)
+
+    @property
+    def findings(self) -> dict[str, list[str]]:
+        """What went wrong, in words, with the mishaps that brought it about."""
+        return {what: [play.mishap for play in plays] for what, plays in self._findings.items()}
+
+    @property
+    def done_twice(self) -> list[Any]:
+        """The effects that a play had more often than the undisturbed one, each once."""
+        found: dict[str, Any] = {}
+        for play in self.plays:
+            for effect in _more(play, self.undisturbed):
+                found.setdefault(repr(effect), effect)
+        return list(found.values())
+
+    def assert_done_once(self) -> None:
+        """Raise AssertionError unless every play had each effect as often as the undisturbed one,
+        or less often if the job failed of being cut off; and, if the job succeeded, had them all,
+        and the same result."""
+        __tracebackhide__ = True
+        if not self.undisturbed.effects:
+            raise AssertionError(
+                f"hostile saw no effect of {self.job_type!r}: let the test's fake services call "
+                "hostile.effects.record(…), or hand effects= the list that they fill"
+            )
+        if self._findings:
+            raise AssertionError(str(self))
+
+    def __str__(self) -> str:
+        plays = {play.mishap for found in self._findings.values() for play in found}
+        wrong = f"wrong in {len(plays)} of" if plays else "well in"
+        ends = Counter(play.ending for play in self.plays)
+        counted = ", ".join(f"{ending} in {n}" for ending, n in ends.most_common())
+        lines = [f"{self.job_type!r} went {wrong} {len(self.plays)} plays. It {counted}."]
+        for finding, found in self._findings.items():
+            lines += ["", finding]
+            lines += [f"  {play.mishap}; {play.outcome}" for play in found[:_SHOWN]]
+            if len(found) > _SHOWN:
+                lines.append(f"  and in {len(found) - _SHOWN} more")
+        if self._findings:
+            first = next(iter(self._findings.values()))[0]
+            lines += [
+                "",
+                f"Play one alone: hostile.run({self.job_type!r}, …, only={first.mishap!r})",
+            ]
+        if any(finding.startswith(_TWICE) for finding in self._findings):
+            lines.append(
+                "A job may be cut off anywhere, and begins again at its last checkpoint. Do what "
+                "must not happen twice in a job.step, and give it an idempotency key, such as "
+                "f'{job.id}/{name}'."
+            )
+        if self.left_out:
+            lines.append(f"{self.left_out} more mishaps were not tried: see most= and seconds=")
+        return "\n".join(lines)
+
+
+_TWICE = "Done twice: "
+
+
+def _findings(play: Play, undisturbed: Play) -> list[str]:
+    found = [f"{_TWICE}{effect!r}" for effect in _more(play, undisturbed)]
+    if not play.job.status.finished:
+        return [*found, "The job never ended"]
+    if play.has_succeeded:
+        missing = _counted(undisturbed) - _counted(play)
+        found += [f"Not done, and the job succeeded all the same: {effect}" for effect in missing]
+        if play.job.result != undisturbed.job.result:
+            found.append(
+                f"Another result than undisturbed, {undisturbed.job.result!r}: {play.job.result!r}"
+            )
+    elif play.job.error is not None and play.job.error.kind not in _CUT_OFF:
+        found.append(f"The job {play.job.status} with {play.job.error}")
+    return found
+
+
+def _more(play: Play, undisturbed: Play) -> list[Any]:
+    """Return the effects of which there were more, each once."""
+    more = _counted(play) - _counted(undisturbed)
+    return list({repr(each): each for each in play.effects if repr(each) in more}.values())
+
+
+def _counted(play: Play) -> Counter[str]:
+    return Counter(map(repr, play.effects))

@@ -1,0 +1,144 @@
+"""A simulated Lambda that is kind but for one mishap, and that notes the moments of a job."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from botocore.awsrequest import AWSResponse
+
+import clock
+from testing.hostile.effects import Effects
+from testing.hostile.mishaps import (
+    AFTER_CALL,
+    AFTER_CHECKPOINT,
+    AFTER_EFFECT,
+    BEFORE_CALL,
+    CHECKPOINT,
+    SENT,
+    Mishap,
+    Moment,
+)
+from testing.simulation.fault_injector import FaultInjector, answered_by_moto
+from testing.simulation.playing import DELAY_QUEUE
+from testing.simulation.simulated_lambda import SimulatedLambda
+from work.running_job import RunningJob
+
+# Seconds that an invocation has, and what a leg has left that is to end at its next checkpoint.
+_INVOCATION = 900
+_LITTLE_TIME = 20
+# What is asked about the job's own worker, and not about another function or a worker beside it.
+_OF_WORKER = {BEFORE_CALL, AFTER_CALL, CHECKPOINT, AFTER_CHECKPOINT, AFTER_EFFECT}
+
+
+class ScriptedLambda(SimulatedLambda):
+    """The world of one play. `moments` are those that the job's workers came by.
+
+    `seconds` go by from one checkpoint to the next: with more than 5 each one is written.
+    """
+
+    def __init__(self, mishap: Mishap, *, seconds: float) -> None:
+        super().__init__(self._answer, worker_timeout=_INVOCATION)
+        self.moments: list[Moment] = []
+        self.about = ""  # the call or effect that is asked about
+        self._mishap = mishap
+        self._seconds = seconds
+        self._counts: Counter[str] = Counter()
+        self._until: int | None = None  # the end of a mishap that lasts
+
+    def chance(self, what: str, n: int) -> int:
+        """As the script has it, while the world rests too."""
+        return self.choose(what, n)
+
+    @contextmanager
+    def playing(self, effects: Effects) -> Iterator[None]:
+        """Have the checkpoints of jobs, and their effects, come by here."""
+        original = RunningJob.checkpoint
+
+        def checkpoint(job: RunningJob, *arguments: Any, **named: Any) -> None:
+            self._before_checkpoint()
+            original(job, *arguments, **named)
+            self.about = ""
+            self._perhaps_kill(AFTER_CHECKPOINT)
+
+        def recorded() -> None:
+            self.about = repr(effects.seen[-1]) if effects.seen else ""
+            self._perhaps_kill(AFTER_EFFECT)
+
+        with (
+            patch.object(RunningJob, "checkpoint", checkpoint),
+            patch.object(effects, "before_recording", lambda: self.check_alive("at an effect")),
+            patch.object(effects, "on_recorded", recorded),
+        ):
+            yield
+
+    def _before_checkpoint(self) -> None:
+        self.spend(self._seconds)
+        self.about = ""
+        match self.chance(CHECKPOINT, 3):
+            case 1:
+                left = self.stack[-1].deadline - self.time
+                self.time += max(0, left - _LITTLE_TIME * clock.SECOND)
+            case 2:
+                self.kill("at a checkpoint")
+
+    def _perhaps_kill(self, what: str) -> None:
+        if self.chance(what, 2) == 1:
+            self.kill(what)
+
+    def _answer(self, what: str, n: int) -> int:
+        asked = self._mishap.throughout.get(what, 0) % n
+        if not self._is_moment(what):
+            return asked
+        if self._until is not None and what == BEFORE_CALL:
+            return self._mishap.answer % n if self.time < self._until else 0
+        self._counts[what] += 1
+        about = "" if what == SENT else self.about
+        moment = Moment(what, self._counts[what], about)
+        self.moments.append(moment)
+        if moment != self._mishap.moment:
+            return asked
+        if self._mishap.seconds:
+            self._until = self.time + self._mishap.seconds * clock.SECOND
+        return self._mishap.answer % n
+
+    def _is_moment(self, what: str) -> bool:
+        if len(self.stack) != 1:
+            return False
+        return what == SENT or (what in _OF_WORKER and self.stack[0].name == "worker")
+
+    def _sleep(self, seconds: float) -> None:
+        self.time += int(seconds * clock.SECOND)
+
+
+class ScriptedInjector(FaultInjector):
+    """Every call to AWS, with a name that a person can find it by."""
+
+    def __init__(self, world: ScriptedLambda, more_services: list[str]) -> None:
+        super().__init__(world, more_services)
+        self._scripted = world
+
+    def _before_send(self, request: Any, event_name: str, **named: Any) -> AWSResponse:
+        self._scripted.about = _name(request, event_name)
+        return super()._before_send(request, event_name, **named)
+
+    def _take(self, request: Any, event_name: str) -> AWSResponse:
+        if _is_for_another_queue(request, event_name):
+            return answered_by_moto(event_name, request)
+        answer = super()._take(request, event_name)
+        self._scripted.about = _name(request, event_name)  # others were called meanwhile
+        return answer
+
+
+def _is_for_another_queue(request: Any, event_name: str) -> bool:
+    return ".sqs." in event_name and json.loads(request.body).get("QueueUrl") != DELAY_QUEUE
+
+
+def _name(request: Any, event_name: str) -> str:
+    _, service, operation = event_name.split(".")
+    if service != "dynamodb":
+        return f"{service} {operation}"
+    table = json.loads(request.body).get("TableName")
+    return f"{operation} {table}" if table else operation

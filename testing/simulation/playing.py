@@ -1,0 +1,61 @@
+"""What every play under a simulated Lambda needs: its settings, its quiet, the same chances."""
+
+import os
+import random
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from pathlib import Path
+from unittest.mock import patch
+
+import handlers.timer
+from runners import telemetry
+from store import job_request, pauses
+from testing import moto_direct
+from testing.aws import WORKER
+from work import retry
+
+DELAY_QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/delay"
+SETTINGS = {
+    "JOB_RUNNER": "lambda-async",
+    "WORKER_LAMBDA_FUNCTION_NAME": WORKER,
+    "DELAY_QUEUE_URL": DELAY_QUEUE,
+}
+_SHARDS = 1
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Print nothing that is printed in this block, and do everything in one thread."""
+    telemetry.logger.setLevel("CRITICAL")
+    with (
+        ExitStack() as after,
+        Path(os.devnull).open("w") as nowhere,
+        redirect_stdout(nowhere),  # metrics
+        warnings.catch_warnings(action="ignore"),  # of Powertools, for ticks that were killed
+        # A tick asks every shard: with fewer, a history takes half the time.
+        patch.object(job_request, "DUE_SHARDS", _SHARDS),
+        patch.object(handlers.timer, "_THREADS", 1),  # the same answers give the same history
+    ):
+        after.callback(telemetry.logger.setLevel, "INFO")
+        yield
+
+
+@contextmanager
+def same_chances() -> Iterator[None]:
+    """Draw the same ids and waits in every replay."""
+    source = random.Random(0)  # noqa: S311
+    with (
+        patch.object(retry, "_RANDOM", source),
+        patch("uuid.uuid4", lambda: uuid.UUID(int=source.getrandbits(128), version=4)),
+    ):
+        yield
+
+
+def sweep(*more_tables: str) -> None:
+    """Empty the tables and the bucket, and forget what was read of them."""
+    for table in ("jobs", "coordination", *more_tables):
+        moto_direct.clear(table)
+    pauses._cache = pauses._Cache()
+    moto_direct.empty("bucket")

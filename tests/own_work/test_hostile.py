@@ -1,0 +1,126 @@
+"""What the fixture `hostile` finds in jobs of one's own, and what it does not hold against them."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import pytest
+
+import reminders
+from testing.hostile import Hostile, Report
+
+ONE = {"names": ["Ada"]}
+TWO = {"names": ["Ada", "Grace"]}
+
+
+@pytest.fixture
+def job_settings() -> Mapping[str, str]:
+    return {"EXTENSIONS": "reminders"}
+
+
+@pytest.fixture
+def hostile(hostile: Hostile, monkeypatch: pytest.MonkeyPatch) -> Hostile:
+    """Return the plugin's, with a service that knows idempotency keys, as texts are sent by."""
+
+    def send(text: str, key: str | None = None) -> bool:
+        return hostile.effects.record(text, idempotency_key=key)
+
+    monkeypatch.setattr(reminders, "send", send)
+    return hostile
+
+
+def beginnings(report: Report) -> Counter[str]:
+    """Return what went wrong in the plays, without numbers."""
+    return Counter(play.mishap.split(" (")[0].rstrip("0123456789 ") for play in report.plays)
+
+
+def test_a_step_under_an_idempotency_key_is_done_once_whatever_happens(hostile: Hostile) -> None:
+    report = hostile.run("remind", ONE)
+    report.assert_done_once()
+    assert report.findings == {}
+    plays = len(report.plays)
+    assert str(report) == f"'remind' went well in {plays} plays. It succeeded in {plays}."
+    counted = beginnings(report)
+    assert counted["every message came twice"] == 1
+    for mishap in (
+        "killed before call",
+        "killed after call",
+        "the answer to call",
+        "its message came again during call",
+        "stood still before call",
+        "AWS refused all calls for a minute from call",
+        "killed at checkpoint",
+        "killed after checkpoint",
+        "out of time at checkpoint",
+        "killed after effect",
+        "message",
+    ):
+        assert any(each.startswith(mishap) for each in counted), mishap
+    assert counted["killed before call"] >= 6
+    assert max(play.job.attempt for play in report.plays) == 2
+    assert max(play.job.legs for play in report.plays) == 2
+
+
+def test_so_is_one_of_a_job_that_is_async(hostile: Hostile) -> None:
+    report = hostile.run("remind_async", ONE, most=20)
+    report.assert_done_once()
+    assert all(play.has_succeeded for play in report.plays)
+
+
+def test_what_comes_after_the_last_checkpoint_is_found_to_be_done_twice(hostile: Hostile) -> None:
+    report = hostile.run("remind_hastily", ONE)
+    assert report.done_twice == ["text to Ada"]
+    found = report.findings["Done twice: 'text to Ada'"]
+    assert "killed after effect 1 ('text to Ada')" in found
+    assert any(mishap.startswith("killed at checkpoint 1") for mishap in found)
+    assert any(mishap.startswith("stood still before call") for mishap in found)
+    assert not any(mishap.startswith("every message came twice") for mishap in found)
+    with pytest.raises(AssertionError, match="Done twice: 'text to Ada'"):
+        report.assert_done_once()
+
+
+def test_what_is_said_to_be_done_before_it_is_is_found_to_be_lost(hostile: Hostile) -> None:
+    report = hostile.run("remind_too_late", ONE)
+    assert report.done_twice == []
+    lost = report.findings["Not done, and the job succeeded all the same: 'text to Ada'"]
+    assert "killed after checkpoint 1" in lost
+    assert "out of time at checkpoint 1" in lost
+    assert any(finding.startswith("Another result") for finding in report.findings)
+
+
+def test_an_untagged_job_is_cut_off_and_does_nothing_twice(hostile: Hostile) -> None:
+    report = hostile.run("remind_hastily_once", TWO, most=25)
+    report.assert_done_once()
+    ends = {play.ending for play in report.plays}
+    assert {"succeeded", "failed with Interrupted"} <= ends
+
+
+def test_a_play_can_be_played_again_and_is_the_same(hostile: Hostile) -> None:
+    report = hostile.run("remind_hastily", TWO, most=12)
+    assert (len(report.plays), report.left_out > 0) == (12, True)
+    assert f"{report.left_out} more mishaps were not tried" in str(report)
+    assert hostile.run("remind_hastily", TWO, most=12) == report
+    again = hostile.run("remind_hastily", TWO, only=report.plays[5].mishap)
+    assert again.plays == report.plays[5:6]
+
+
+def test_effects_may_be_a_list_that_the_fakes_fill(
+    hostile: Hostile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[str] = []
+    keys: set[str] = set()
+
+    def send(text: str, key: str) -> None:
+        if key not in keys:
+            keys.add(key)
+            sent.append(text)
+
+    monkeypatch.setattr(reminders, "send", send)
+    report = hostile.run("remind", TWO, effects=sent, before_each=keys.clear, most=15)
+    report.assert_done_once()
+    assert report.undisturbed.effects == ("text to Ada", "text to Grace")
+    assert sent == []
+
+
+def test_it_ends_when_its_time_is_over(hostile: Hostile) -> None:
+    report = hostile.run("remind", TWO, seconds=0)
+    assert (report.plays, report.left_out > 50) == ((), True)

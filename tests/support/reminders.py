@@ -1,0 +1,92 @@
+"""What somebody has in a folder of their own: jobs that remind people, well and badly."""
+
+from functools import partial
+from typing import Any
+
+from pydantic import BaseModel
+
+import runners
+from runners.base import JobData
+from work import Job, Retry, RetryAfter, RunningJob, Task
+
+# What the fakes of a test set: the service that texts are sent by.
+send: Any = None
+
+
+class People(BaseModel):
+    """Whom to remind."""
+
+    names: list[str]
+
+
+def remind(job: RunningJob, payload: People) -> dict[str, int]:
+    """Remind each, once: in a step, under an idempotency key."""
+    for done, name in enumerate(payload.names, start=1):
+        job.step(name, partial(send, f"text to {name}", f"{job.id}/{name}"))
+        job.checkpoint(done, progress=100 * done / len(payload.names))
+    return {"reminded": len(payload.names)}
+
+
+async def remind_async(job: RunningJob, payload: People) -> dict[str, int]:
+    """Do the same in an event loop."""
+    return remind(job, payload)
+
+
+def remind_hastily(job: RunningJob, payload: People) -> dict[str, int]:
+    """Remind each, and those after the last checkpoint again."""
+    for done, name in enumerate(payload.names[job.cursor or 0 :], start=(job.cursor or 0) + 1):
+        send(f"text to {name}")
+        job.checkpoint(done)
+    return {"reminded": len(payload.names)}
+
+
+def remind_too_late(job: RunningJob, payload: People) -> dict[str, int]:
+    """Say that one is reminded, and remind them then."""
+    start = job.cursor or 0
+    for done, name in enumerate(payload.names[start:], start=start + 1):
+        job.checkpoint(done)
+        send(f"text to {name}", f"{job.id}/{name}")
+    return {"reminded": len(payload.names) - start}
+
+
+def remind_nobody(job: RunningJob, payload: People) -> None:
+    """Fail: nobody is on the list."""
+    raise LookupError(f"no such list: {payload.names}")
+
+
+def remind_when_it_can(job: RunningJob, payload: People) -> int:
+    """Be asked to wait for an hour twice; then it works."""
+    if not job.last_attempt:
+        raise RetryAfter(3600)
+    return job.attempt
+
+
+def remind_for_ever(job: RunningJob, payload: People) -> None:
+    """Dispatch itself, without an end."""
+    job.dispatch("remind_for_ever", payload, key="again")
+
+
+def note(payload: People) -> None:
+    """Note who was reminded; nobody can't be noted."""
+    if not payload.names:
+        raise LookupError("nobody to note")
+
+
+def invite(names: list[str]) -> str:
+    """Dispatch a job and return its id: code of a product."""
+    data = JobData(job_type="remind", payload={"names": names}, campaign_id="spring", delay=3600)
+    return runners.dispatch_job(data).id
+
+
+AGAIN = Retry(max_attempts=3)
+JOBS = {
+    "remind": Job(remind, retry=AGAIN),
+    "remind_async": Job(remind_async, retry=AGAIN),
+    "remind_hastily": Job(remind_hastily, retry=AGAIN),
+    "remind_hastily_once": Job(remind_hastily),
+    "remind_too_late": Job(remind_too_late, retry=AGAIN),
+    "remind_nobody": Job(remind_nobody),
+    "remind_when_it_can": Job(remind_when_it_can, retry=AGAIN),
+    "remind_for_ever": Job(remind_for_ever),
+}
+TASKS = {"note": Task(note, retry=Retry(max_attempts=2))}
