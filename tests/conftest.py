@@ -18,6 +18,7 @@ pytest_plugins = [
     "api_worker",
     "bad_server",
     "bench",
+    "example_apps",
     "entry_files",
     "outage",
     "fake_account",

@@ -14,7 +14,13 @@ from tools.build import ROOT
 from work import Job, RunningJob
 
 PAGE = (ROOT / "docs/guides/calling_from_your_product.md").read_text()
-SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+FOUND = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+# Whole files of examples/, which tests/client/test_examples.py runs.
+FILES = [
+    (ROOT / "examples" / name).read_text()
+    for name in ("fastapi_app/main.py", "django_app/exports/views.py")
+]
+SNIPPETS = [each for each in FOUND if each not in FILES]
 # What each prints, told apart by what only it has.
 PRINTED = {
     "on_progress": "100%\n8\n",
@@ -51,7 +57,8 @@ def uploaded(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> dict[str
     return files
 
 
-def test_each_snippet_is_run_below() -> None:
+def test_each_snippet_is_an_example_or_run_below() -> None:
+    assert [each for each in FOUND if each in FILES] == FILES
     told = [next(mark for mark in PRINTED if mark in each) for each in SNIPPETS]
     assert sorted(told) == sorted(PRINTED)
 

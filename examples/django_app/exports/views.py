@@ -1,0 +1,41 @@
+"""Pages that have a campaign's contacts exported by a job, and show how it is going."""
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from job_runners import ApiBusy, Client, InvalidRequest, JobNotFound, NoAnswer
+
+from .forms import ExportForm
+
+EXPORT = "export_contacts"
+
+client = Client(**settings.JOB_RUNNERS)  # one for the process, shared by its threads
+
+
+def start_export(request: HttpRequest) -> HttpResponse:
+    """Show the form; when it is sent, dispatch the job."""
+    form = ExportForm(request.POST or None)
+    if form.is_valid():
+        campaign = form.cleaned_data["campaign_id"]
+        key = f"{campaign}/{form.cleaned_data['key']}"
+        try:
+            job = client.dispatch(EXPORT, campaign_id=campaign, idempotency_key=key)
+        except InvalidRequest as error:
+            form.add_error(None, error.problem)
+        except (NoAnswer, ApiBusy):  # the form still has its key: sent again, it is one export
+            form.add_error(None, "This takes longer than usual. Please press the button again.")
+        else:
+            return redirect("show_export", job.id)
+    return render(request, "exports/start.html", {"form": form})
+
+
+def show_export(request: HttpRequest, export_id: str) -> HttpResponse:
+    """Show how an export is going, and its file."""
+    try:
+        job = client.get(export_id)
+    except JobNotFound:
+        raise Http404 from None
+    if job.job_type != EXPORT:  # not one that this site has started
+        raise Http404
+    return render(request, "exports/show.html", {"job": job})

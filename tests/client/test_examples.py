@@ -1,0 +1,159 @@
+"""The applications of examples/ against the real API: what their users get, on bad days too."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from api_server import ApiServer
+from example_apps import EXAMPLES, DjangoApp, FastApiApp
+from job_runners import Client, __version__, stack_outputs
+
+NOWHERE = "http://127.0.0.1:9"  # nobody listens there
+
+
+def others_job(url: str) -> str:
+    """Return the id of a job that no example has started."""
+    return Client(url=url).dispatch("sample_once").id
+
+
+@pytest.fixture(autouse=True)
+def region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+
+
+# --- FastAPI --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fastapi(
+    api_server: ApiServer,
+    fastapi_app: Callable[[], FastApiApp],
+    monkeypatch: pytest.MonkeyPatch,
+) -> FastApiApp:
+    monkeypatch.setenv("JOB_RUNNERS_URL", api_server.url)
+    return fastapi_app()
+
+
+def test_fastapi_starts_an_export_and_shows_its_file(fastapi: FastApiApp) -> None:
+    status, started = fastapi.call("POST", "/exports", {"campaign_id": "spring"})
+    assert (status, started["status"], started["url"]) == (202, "queued", None)
+    status, export = fastapi.call("GET", f"/exports/{started['id']}")
+    assert (status, export["status"], export["progress"]) == (200, "succeeded", 100)
+    assert "contacts.csv" in export["url"]
+
+
+def test_the_same_request_to_fastapi_is_one_export(fastapi: FastApiApp) -> None:
+    first, again, other = (
+        fastapi.call("POST", "/exports", {"campaign_id": "spring"}, key)[1]["id"]
+        for key in ("k-1", "k-1", "k-2")
+    )
+    assert first == again != other
+    status, _ = fastapi.call("POST", "/exports", {"campaign_id": "autumn"}, "k-1")
+    assert status == 409
+
+
+@pytest.mark.parametrize("body", [{}, {"campaign_id": ""}, {"campaign_id": "x" * 2000}])
+def test_what_can_be_no_export_is_refused_by_fastapi(
+    body: dict[str, str], fastapi: FastApiApp
+) -> None:
+    assert fastapi.call("POST", "/exports", body)[0] == 422
+
+
+@pytest.mark.parametrize("name", ["0" * 32, "..", "a%2Fb"])
+def test_fastapi_shows_no_export_that_is_not_there(name: str, fastapi: FastApiApp) -> None:
+    assert fastapi.call("GET", f"/exports/{name}")[0] in (404, 422)
+
+
+def test_fastapi_shows_no_other_job(fastapi: FastApiApp, api_server: ApiServer) -> None:
+    assert fastapi.call("GET", f"/exports/{others_job(api_server.url)}")[0] == 404
+
+
+def test_fastapi_says_that_the_api_is_away(
+    fastapi_app: Callable[[], FastApiApp], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JOB_RUNNERS_URL", NOWHERE)
+    status, answer = fastapi_app().call("POST", "/exports", {"campaign_id": "spring"}, "k-1")
+    assert (status, answer["detail"]) == (503, "Try again, with the same Idempotency-Key.")
+
+
+# --- Django ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def found(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the stack that the settings name be found."""
+    outputs = stack_outputs.Outputs(api_server.url, "bucket")
+    monkeypatch.setattr(stack_outputs, "find_outputs", lambda *_: outputs)
+
+
+@pytest.fixture
+def django(found: None, django_app: Callable[[], DjangoApp]) -> DjangoApp:
+    return django_app()
+
+
+def test_django_starts_an_export_and_shows_its_file(django: DjangoApp) -> None:
+    answer = django.send(django.form() | {"campaign_id": "spring"})
+    assert answer.status_code == 302
+    page = django.page(answer["Location"])
+    assert "Export of spring" in page
+    assert re.search(r'<a href="http[^"]*contacts.csv[^"]*">Download 0 contacts', page)
+
+
+def test_the_button_pressed_twice_is_one_export(django: DjangoApp) -> None:
+    form = django.form() | {"campaign_id": "spring"}
+    assert django.send(form)["Location"] == django.send(form)["Location"]
+    # Back on that page, another campaign: it is another export.
+    assert django.send(form)["Location"] != django.send(form | {"campaign_id": "é"})["Location"]
+
+
+def test_django_says_what_is_wrong_with_a_form(django: DjangoApp) -> None:
+    form = django.form()
+    assert form["key"] != django.form()["key"]
+    assert "This field is required" in django.send(form).content.decode()
+    assert django.send({"campaign_id": "spring"}).status_code == 403  # from another site
+
+
+def test_django_shows_an_export_that_is_not_done(
+    django: DjangoApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dispatch = django.views.client.dispatch
+    monkeypatch.setattr(
+        django.views.client, "dispatch", lambda *a, **k: dispatch(*a, **k, delay=600)
+    )
+    path = django.send(django.form() | {"campaign_id": "spring"})["Location"]
+    page = django.page(path)
+    assert "scheduled: 0%" in page
+    assert 'http-equiv="refresh"' in page
+    django.views.client.cancel(path.strip("/").split("/")[-1])
+    page = django.page(path)
+    assert "The export cancelled" not in page
+    assert "The export was cancelled" in page
+    assert 'http-equiv="refresh"' not in page
+
+
+def test_django_shows_no_other_job(django: DjangoApp, api_server: ApiServer) -> None:
+    django.page(f"/exports/{others_job(api_server.url)}/", status=404)
+    django.page(f"/exports/{'0' * 32}/", status=404)
+    django.page("/exports/../", status=404)
+
+
+def test_django_keeps_the_form_while_the_api_is_away(
+    django: DjangoApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client(url=NOWHERE, max_attempts=1)
+    monkeypatch.setattr(django.views, "client", client)
+    form = django.form() | {"campaign_id": "spring"}
+    page = django.send(form).content.decode()
+    assert "press the button again" in page
+    assert form["key"] in page
+
+
+# --- all ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["fastapi_app", "django_app", "second_lambda"])
+def test_an_example_requires_the_wheel_that_make_wheel_builds(name: str) -> None:
+    lines = (EXAMPLES / name / "requirements.txt").read_text().splitlines()
+    [wheel] = [each for each in lines if each.startswith("./")]
+    assert wheel.startswith(f"./job_runners-{__version__}-py3-none-any.whl")
