@@ -11,7 +11,6 @@ from errors import PreconditionFailed
 from runners import telemetry
 from runners.messages import JobMessage, Message
 from store import verbs
-from store.job_request import Status
 from store.queries import read
 
 
@@ -45,9 +44,10 @@ def _keep(message: JobMessage, deadline: int, over: threading.Event) -> None:
 
 
 def _renew(message: JobMessage) -> bool:
-    """Renew the lease if the job still runs under this message's claim; return whether it does."""
+    """Renew the lease if the job's claim is this message's; return whether it is. Raises
+    PreconditionFailed if it does not run any more."""
     row = read(message.id)
-    if row is None or row.status is not Status.RUNNING or row.send_id != message.send_id:
+    if row is None or row.send_id != message.send_id:
         return False
     verbs.renew(row, clock.now() + 2 * verbs.SKEW)
     return True

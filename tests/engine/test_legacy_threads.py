@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 import clock
+import job_rows
 from errors import PreconditionFailed
-from runners import get_job_runner, legacy, timer
+from runners import get_job_runner, lease, legacy, timer
 from runners.base import JobData
+from runners.messages import JobMessage
 from sample_work import script
 from store import conditional_write, queries, verbs
 from store.job_request import JobRequest, Lane, Status
@@ -97,3 +99,34 @@ def test_once_its_process_is_gone_the_lease_runs_out(
     look_now(row)
     polls(30, until=lambda: stored(row).status is not Status.RUNNING)
     assert stored(row).error["kind"] == "Interrupted"
+
+
+def ended(row: JobRequest) -> None:
+    verbs.succeed(row, "done")
+
+
+def overtaken(row: JobRequest) -> None:
+    job_rows.claimed(job_rows.retry(row))
+
+
+def gone(row: JobRequest) -> None:
+    row.delete()
+
+
+@pytest.mark.parametrize("happened", [ended, overtaken, gone])
+def test_a_lease_is_not_renewed_beyond_its_claim(
+    happened: Callable[[JobRequest], None],
+) -> None:
+    message = JobMessage.about(job_rows.saved())
+    row = verbs.claim(
+        message.id, job_type=message.job_type, send_id=message.send_id, deadline=clock.now()
+    )
+    happened(row)
+    before = queries.read(row.id)
+    others = set(threading.enumerate())
+    with lease.renewed(message, clock.now()):
+        for keeper in set(threading.enumerate()) - others:
+            keeper.join(5)
+            assert not keeper.is_alive()
+    after = queries.read(row.id)
+    assert (before and before.serialize()) == (after and after.serialize())

@@ -153,6 +153,33 @@ def test_a_second_message_about_a_job_that_was_claimed_a_little_early_is_not_sen
     assert not bench.sent
 
 
+def ends_a_leg(bench: Bench, job: Any) -> None:
+    bench.advance(880)
+    job.checkpoint("here")
+
+
+def fails(bench: Bench, job: Any) -> None:
+    raise ValueError
+
+
+@pytest.mark.parametrize("ends", [ends_a_leg, fails])
+def test_a_job_whose_owner_stops_it_in_the_last_moment_is_not_sent_again(
+    bench: Bench, ends: Callable[[Bench, Any], None]
+) -> None:
+    """It learns of it from the write that would have let it go on."""
+
+    def work(job: Any, payload: object) -> None:
+        job.checkpoint("here")
+        before_next("UpdateItem", lambda: owner_actions.cancel(bench.read(row)))
+        ends(bench, job)
+
+    script.job = work
+    row = bench.dispatch()
+    bench.sent.clear()
+    assert bench.run(row).status is Status.CANCELLED
+    assert not bench.sent
+
+
 # --- what is meant for one claim is not for the next ----------------------------------------------
 
 
