@@ -113,6 +113,24 @@ def test_a_lease_that_has_ended_or_is_another_claims_was_not_renewed() -> None:
         verbs.renew(seen, clock.now() + clock.HOUR)
 
 
+def cancelled_between_two_legs(row: JobRequest) -> None:
+    owner_verbs.cancel(verbs.end_leg(row, Checkpoint("here", 40, None)))
+
+
+def succeeded_in_spite_of_it(row: JobRequest) -> None:
+    verbs.succeed(asked_to_stop(row), "done")
+
+
+@pytest.mark.parametrize("happened", [cancelled_between_two_legs, succeeded_in_spite_of_it])
+def test_a_job_that_has_ended_otherwise_was_not_asked_to_stop(
+    happened: Callable[[JobRequest], None],
+) -> None:
+    row = stored(claimed())
+    happened(stored(row))
+    with pytest.raises(PreconditionFailed):
+        owner_verbs.request_cancel(row)
+
+
 def succeeded_meanwhile(row: JobRequest) -> None:
     verbs.succeed(stored(row), "done")
 
