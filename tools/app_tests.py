@@ -22,7 +22,8 @@ def run(app: AppFolder, arguments: list[str]) -> int:
         "APP": str(app.path),
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
     }
-    command = [sys.executable, "-P", "-m", "pytest", "--quiet", *arguments, str(app.tests)]
+    options = ["-p", "testing.plugin", "--quiet"]
+    command = [sys.executable, "-P", "-m", "pytest", *options, *arguments, str(app.tests)]
     code = subprocess.run(command, cwd=app.path, env=environment, check=False).returncode
     return 0 if code == _NO_TESTS else code
 

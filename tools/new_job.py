@@ -60,16 +60,21 @@ def {name}(job: RunningJob, payload: {model}) -> dict[str, int]:
 _TEST = '''\
 """{title}, run in this process on an AWS that is simulated. Run it with: make test-app"""
 
-from runners import JobData, dispatch_job
-from testing.inline import drain, result_of, saved_only
+from testing.hostile import Hostile
+from testing.job_runner import InlineRunner
+from testing.saved_jobs import assert_succeeded
+
+ITEMS = {{"items": ["ada", "grace"]}}
 
 
-def test_{name}_goes_through_all_items() -> None:
-    with saved_only():
-        dispatch_job(JobData(job_type="{name}", payload={{"items": ["ada", "grace"]}}))
-        (row,) = drain()
-        assert row.status == "succeeded"
-        assert result_of(row) == {{"items": 2}}
+def test_{name}_goes_through_all_items(job_runner: InlineRunner) -> None:
+    job = job_runner.run("{name}", ITEMS)
+    assert assert_succeeded(job) == {{"items": 2}}
+
+
+def test_{name}_goes_on_whatever_happens(hostile: Hostile) -> None:
+    report = hostile.run("{name}", ITEMS, most=50)  # in each play another thing goes wrong
+    report.assert_went_well()
 '''
 
 _REQUIREMENTS = "# What your work needs beside Job Runners, a package a line. Then: make lock\n"

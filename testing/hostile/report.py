@@ -75,15 +75,20 @@ class Report:
         return list(found.values())
 
     def assert_done_once(self) -> None:
-        """Raise AssertionError unless every play had each effect as often as the undisturbed one,
-        or less often if the job failed of being cut off; and, if the job succeeded, had them all,
-        and the same result."""
+        """Raise AssertionError unless `assert_went_well` passes, and effects were seen."""
         __tracebackhide__ = True
         if not self.undisturbed.effects:
             raise AssertionError(
                 f"hostile saw no effect of {self.job_type!r}: let the test's fake services call "
                 "hostile.effects.record(…), or hand effects= the list that they fill"
             )
+        self.assert_went_well()
+
+    def assert_went_well(self) -> None:
+        """Raise AssertionError unless in every play no effect came more often than undisturbed;
+        none was missing, and the result was the same, if the job succeeded; and if it failed, then
+        of being cut off."""
+        __tracebackhide__ = True
         if self._findings:
             raise AssertionError(str(self))
 

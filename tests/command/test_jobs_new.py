@@ -55,7 +55,7 @@ def test_what_it_writes_is_built_and_passes_its_own_tests(tmp_path: Path) -> Non
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "2 passed" in run.stdout
+    assert "4 passed" in run.stdout
 
 
 def test_what_it_writes_keeps_to_our_own_style(tmp_path: Path) -> None:
