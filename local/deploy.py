@@ -103,5 +103,14 @@ def _sam(
         finally:
             stop_group(process.pid, process)
     if code != 0:
-        last_words = log.read_text(errors="replace").strip()[-3000:]
-        raise LocalProblem(f"sam {step} failed. Its last words:\n{last_words}")
+        said = log.read_text(errors="replace").strip()
+        raise LocalProblem(
+            _why_not_built(said) or f"sam {step} failed. Its last words:\n{said[-3000:]}"
+        )
+
+
+def _why_not_built(said: str) -> str | None:
+    """Return what our build has said of why it failed, without sam's and make's words around."""
+    _, _, reason = said.partition("Make Failed: ")
+    lines = [line for line in reason.splitlines() if not line.startswith("make")]
+    return "\n".join(["The functions can't be built.", *lines]) if lines else None

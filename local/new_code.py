@@ -153,10 +153,14 @@ def _placed(rooms: Rooms, place: str | None, line: int | None, text: str) -> str
 class ImportChecker:
     """Imports trees in a process of its own, which is ready for the next one. Close it."""
 
-    def __init__(self, rooms: Rooms, variables: Mapping[str, str]) -> None:
-        """`variables` are the environment of the functions."""
+    def __init__(
+        self, rooms: Rooms, variables: Mapping[str, str], requirements: Path | None = None
+    ) -> None:
+        """`variables` are the environment of the functions; a package that is missing belongs in
+        `requirements`."""
         self._rooms = rooms
         self._variables = dict(variables)
+        self._requirements = requirements
         self._process: subprocess.Popen[str] | None = None
         self._asking = threading.Lock()
 
@@ -165,7 +169,9 @@ class ImportChecker:
         with self._asking:
             problem = self._ask({"tree": str(tree), "modules": self._rooms.modules()})
         if problem is not None:
-            raise BrokenCode(described(problem, Places(tree, self._rooms.sources, None)))
+            raise BrokenCode(
+                described(problem, Places(tree, self._rooms.sources, self._requirements))
+            )
 
     def close(self) -> None:
         """End the process, and a check that is under way in another thread."""

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+import tomllib
 from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
@@ -28,8 +29,12 @@ from local.screen import Steps, console, import_bar, show_code, show_kept, show_
 from local.stack_api import signer
 from local.watcher import sources_now, watching
 from tools.app_folder import UnusableAppFolder
+from tools.app_stack import overrides
 from tools.deploy import app_template
+from tools.target import ROOT
 
+# The parameters in samconfig.toml that say which work a stack has. The others are about an account.
+_ABOUT_THE_WORK = ("TextingCampaign", "Extensions", "JobRunner")
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -88,6 +93,8 @@ def _run(
     ):
         steps.end()
         with watching(stack, home, sources, show_code) if stay else nullcontext():
+            # Where there is no campaign, nothing is demonstrated, and only make demo must say so.
+            demonstrate = demonstrate and (stack.has_texting_campaign or not stay)
             shown = _demonstrate(stack, home, steps) if demonstrate else None
             if stay:
                 with signing_proxy(stack.api_url, signer(stack)) as dashboard:
@@ -98,9 +105,13 @@ def _run(
 
 
 def _parameters() -> dict[str, str]:
-    """Return what the environment of `make run` asks of the stack."""
+    """Return what samconfig.toml, and before it the environment of `make run`, ask of the stack."""
+    said = overrides(tomllib.loads((ROOT / "samconfig.toml").read_text()))
+    pairs = [each.partition("=") for each in said]
+    found = {name: value.strip('"') for name, _, value in pairs if name in _ABOUT_THE_WORK}
+    found = {name: value for name, value in found.items() if value}  # sam takes no empty one
     extensions = ",".join(settings.settings().extensions)
-    return {"Extensions": extensions} if extensions else {}
+    return found | ({"Extensions": extensions} if extensions else {})
 
 
 class _Shown(NamedTuple):
@@ -113,8 +124,8 @@ class _Shown(NamedTuple):
 def _demonstrate(stack: Stack, home: Path, steps: Steps) -> _Shown:
     if not stack.has_texting_campaign:
         raise LocalProblem(
-            "This stack has no texting campaign to demonstrate (TextingCampaign=false). Start it "
-            "with: make run DEMO=0"
+            "This stack has no texting campaign to demonstrate (TextingCampaign=false): make run "
+            "starts it without"
         )
     steps.begin(f"Uploading {ROWS:,} contacts")
     expected = upload_sample(stack, home)

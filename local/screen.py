@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,8 @@ from job_runners.cli.stack import Stack
 from local.demo import CAMPAIGN, ORGANIZATION, Imported
 from local.kept import NOT_KEPT, Kept
 from local.run_checks import Check
+from tools.app_folder import find_app_folder
+from tools.table_entry import entries
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -120,14 +123,12 @@ def suggest(
   Everything   .local/stack.json
   Your code    what you save is in force in a moment; a mistake is shown here
 
-Try
-{_after_demonstration(imported) if imported else _FROM_NOTHING}
+Try, in another terminal
+{_after_demonstration(imported) if imported else _first_steps()}
   bin/jobs doctor
 
-and, once `. .local/env.sh` has been done in that terminal
-  {_signed("s3")} -T FILE.csv \\
-    {stack.endpoint_url}/{stack.bucket_name}/uploads/{ORGANIZATION}/FILE.csv
-  bin/jobs dispatch import_contacts --campaign mine --watch key=uploads/{ORGANIZATION}/FILE.csv
+and, once `. .local/env.sh` has been done there
+{_import_of_a_file(stack) if stack.has_texting_campaign else ""}\
   {_signed("execute-api")} \\
     '{stack.api_url}/jobs?organization_id={ORGANIZATION}'
 
@@ -135,11 +136,31 @@ Ctrl-C stops it and {"keeps its data" if keeps else "removes what it made"}."""
     console.print(lines, markup=False)
 
 
-_FROM_NOTHING = """\
-  bin/jobs types
-  bin/jobs types post_webhook
-  bin/jobs dispatch NAME --watch field=value
-  bin/jobs list"""
+def _first_steps() -> str:
+    """Return what to do with an organisation's first job, or how to get one."""
+    app = find_app_folder()
+    names = [name for package in app.sources.values() for name in _jobs_of(package)] if app else []
+    if not names:
+        return """\
+  bin/jobs new NAME    writes a job of your own, which the next make run has
+  bin/jobs types"""
+    return f"""\
+  bin/jobs types {names[0]}
+  bin/jobs dispatch {names[0]} --watch FIELD=VALUE
+  bin/jobs logs ID"""
+
+
+def _jobs_of(package: Path) -> list[str]:
+    return sorted(entries((package / "__init__.py").read_text(encoding="utf-8")))
+
+
+def _import_of_a_file(stack: Stack) -> str:
+    key = f"uploads/{ORGANIZATION}/FILE.csv"
+    return f"""\
+  {_signed("s3")} -T FILE.csv \\
+    {stack.endpoint_url}/{stack.bucket_name}/{key}
+  bin/jobs dispatch import_contacts --campaign mine --watch key={key}
+"""
 
 
 def _after_demonstration(imported: str) -> str:

@@ -3,12 +3,14 @@
 import base64
 import contextlib
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import settings
 from job_runners.cli.local_aws import OUTDATED_FILE, REGION
 from job_runners.cli.stack import Stack
 from local.credentials import credentials, session
@@ -29,16 +31,25 @@ class Sources:
     rooms: Rooms
     digests: dict[str, str]  # of the rooms
     fixed: dict[Path, str]  # what only another start puts in force, with its hash
+    app_folder: Path | None = None  # an organisation's, which need not exist yet
 
     @staticmethod
-    def now(rooms: Rooms, fixed: Sequence[Path]) -> "Sources":
+    def now(rooms: Rooms, fixed: Sequence[Path], app_folder: Path | None = None) -> "Sources":
         """Return them as they are now."""
-        return Sources(rooms, rooms.digests(), {path: _digest(path) for path in fixed})
+        hashes = {path: _digest(path) for path in fixed}
+        return Sources(rooms, rooms.digests(), hashes, app_folder)
+
+    def new_packages(self) -> list[Path]:
+        """Return the packages of the organisation's folder that were not there at the start."""
+        names = settings.packages_in(self.app_folder) if self.app_folder else ()
+        known = self.rooms.sources
+        return [self.app_folder / name for name in names if self.app_folder and name not in known]
 
     def stat(self) -> dict[str, tuple[int, int]]:
         """Return what a look costs little to see of every file."""
         seen = {}
-        for path in (*(path for _, path in self.rooms.files()), *self.fixed):
+        new = [package / "__init__.py" for package in self.new_packages()]
+        for path in (*(path for _, path in self.rooms.files()), *self.fixed, *new):
             with contextlib.suppress(FileNotFoundError):
                 found = path.stat()
                 seen[str(path)] = (found.st_mtime_ns, found.st_size)
@@ -55,7 +66,9 @@ def sources_now() -> Sources:
     fixed = [ROOT / "template.yaml", LOCK]
     if app:
         fixed += [app.template, app.requirements, app.lock, app.config]
-    return Sources.now(Rooms(rooms), fixed)
+    # A folder that `jobs new` makes while the stack is up is looked for too.
+    beside = None if "APP" in os.environ else ROOT / "app"
+    return Sources.now(Rooms(rooms), fixed, app.path if app else beside)
 
 
 class Watcher:
@@ -147,6 +160,10 @@ class Watcher:
         if waiting:
             has = "have" if len(waiting) > 1 else "has"
             lines.append(f"{' and '.join(waiting)} {has} changed since it was deployed: {_AGAIN}")
+        packages = [shown(package) for package in self._sources.new_packages()]
+        if packages:
+            are_new = "are new packages" if len(packages) > 1 else "is a new package"
+            lines.append(f"{' and '.join(packages)} {are_new}: {_AGAIN}")
         text = "; ".join(lines)
         file = self._home / OUTDATED_FILE
         before = file.read_text() if file.exists() else ""
@@ -158,8 +175,9 @@ class Watcher:
             new.replace(file)
         else:
             file.unlink()
-        if waiting and lines[-1] not in before:
-            self._say(lines[-1])
+        for line in lines[1:] if self._broken else lines:
+            if line not in before:
+                self._say(line)
 
 
 @contextlib.contextmanager
@@ -179,7 +197,9 @@ def watching(
     worker = client.get_function_configuration(FunctionName=stack.worker_function_arn)
     deployed = folder / base64.b64decode(worker["CodeSha256"]).hex()
     trees = Trees(folder, sources.rooms, deployed, sources.digests)
-    checker = ImportChecker(sources.rooms, variables)
+    app = sources.app_folder
+    requirements = Path(shown(app / "requirements.txt")) if app and app.is_dir() else None
+    checker = ImportChecker(sources.rooms, variables, requirements)
     watcher = Watcher(home, sources, trees, checker, digests, say)
     thread = threading.Thread(target=watcher.run, daemon=True)
     thread.start()

@@ -6,6 +6,7 @@
 import argparse
 import compileall
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,10 @@ SHIPPED = (
 SERVICES = frozenset({"dynamodb", "lambda", "logs", "s3", "sns", "sqs", "ssm", "sts"})
 
 
+class DoesNotCompile(JobRunnersError):
+    """A file can't be compiled; the message says where."""
+
+
 class DependenciesNotInstalled(JobRunnersError):
     """A lock could not be installed; the message has pip's words."""
 
@@ -88,7 +93,10 @@ def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
             shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy2(source, folder / name)
-        _compile(target, folder, folder / name)
+        try:
+            _compile(target, folder, folder / name)
+        except DoesNotCompile:
+            raise DoesNotCompile(_first_mistake(source)) from None
     packages = "".join(f"{name}\n" for name in app.packages) if app else ""
     (folder / APP_PACKAGES_FILE).write_text(packages)
 
@@ -184,13 +192,28 @@ def _compile(target: Target, tree: Path, path: Path) -> None:
     compile_path = compileall.compile_dir if path.is_dir() else compileall.compile_file
     compiled = compile_path(
         path,
-        quiet=1,
+        quiet=2,  # who calls says where
         stripdir=str(tree),  # or each build of the same sources would differ
         prependdir="/var/task",
         invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
     )
     if not compiled:
-        sys.exit(f"{path} does not compile")
+        raise DoesNotCompile(f"{path} does not compile")
+
+
+def _first_mistake(source: Path) -> str:
+    """Return file, line and what is wrong, of the first file here that does not compile."""
+    files = sorted(source.rglob("*.py")) if source.is_dir() else [source]
+    for file in files:
+        try:
+            compile(file.read_bytes(), file, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError) as error:
+            line = getattr(error, "lineno", None)
+            said = error.msg if isinstance(error, SyntaxError) else str(error)
+            shown = os.path.relpath(file) if file.is_relative_to(Path.cwd()) else file
+            place = f"{shown}:{line}" if line else shown
+            return f"{place}: {type(error).__name__}: {said}. Correct that line"
+    return f"{source} does not compile"
 
 
 def main() -> int:

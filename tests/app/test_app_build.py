@@ -9,7 +9,7 @@ import pytest
 from app_folders import REQUIREMENTS, write_app
 from tools.app_folder import UnusableAppFolder
 from tools.app_requirements import lock
-from tools.build import Target, build
+from tools.build import DoesNotCompile, Target, build
 
 # Run by an interpreter that finds nothing but the standard library and the tree.
 _RUN = """
@@ -50,6 +50,15 @@ def test_a_build_of_work_that_does_not_import_fails(tmp_path: Path) -> None:
     app = write_app(tmp_path / "app", {"acme/lists.py": "import no_such_thing\n"})
     with pytest.raises(UnusableAppFolder, match=r"acme/lists\.py, line 1: ModuleNotFound"):
         build(Target("arm64", "python3.13"), tmp_path / "tree", app)
+
+
+def test_work_that_does_not_compile_is_told_with_file_and_line(tmp_path: Path) -> None:
+    app = write_app(tmp_path / "app", {"acme/lists.py": "import json\nnames = (\n"})
+    with pytest.raises(DoesNotCompile) as refused:
+        build(Target.this_machine(), tmp_path / "tree", app)
+    assert str(refused.value) == (
+        f"{tmp_path}/app/acme/lists.py:2: SyntaxError: '(' was never closed. Correct that line"
+    )
 
 
 def test_the_command_says_it_without_a_traceback(

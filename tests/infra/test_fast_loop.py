@@ -78,10 +78,10 @@ def checkout(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     (home / CODE_FOLDER / DEPLOYED).symlink_to(built)
     monkeypatch.chdir(root)
     rooms = Rooms({name: root / name for name in SHIPPED})
-    sources = Sources.now(rooms, [root / "template.yaml"])
+    sources = Sources.now(rooms, [root / "template.yaml"], root / "app")
     deployed = home / CODE_FOLDER / DEPLOYED
     trees = Trees(home / CODE_FOLDER, rooms, deployed, sources.digests)
-    checker = ImportChecker(rooms, VARIABLES)
+    checker = ImportChecker(rooms, VARIABLES, Path("app/requirements.txt"))
     said: list[str] = []
     watcher = Watcher(home, sources, trees, checker, [DEPLOYED], said.append)
     yield Checkout(root, home, watcher, checker, said)
@@ -163,6 +163,25 @@ def test_what_only_a_new_start_puts_in_force_asks_for_one_until_it_is_as_it_was(
     assert len(checkout.said) == 1  # once
     checkout.save("template.yaml", "Resources:")
     assert checkout.outdated == ""
+
+
+def test_a_new_package_asks_for_another_start(checkout: Checkout) -> None:
+    seen = checkout.watcher._sources.stat()
+    (checkout.root / "app" / "acme").mkdir(parents=True)
+    checkout.save("app/acme/__init__.py", "JOBS = {}")
+    assert checkout.watcher._sources.stat() != seen  # so that `run` has a look at it
+    assert checkout.said == [checkout.outdated]
+    assert "app/acme is a new package: Ctrl-C and `make run` again" in checkout.outdated
+    checkout.save("template.yaml", "Resources: {}")
+    assert len(checkout.said) == 2
+    assert "template.yaml has changed" in checkout.said[1]
+
+
+def test_a_package_that_is_missing_is_told_with_where_it_belongs(checkout: Checkout) -> None:
+    checkout.save("jobs/greet.py", "import nonesuch\n")
+    assert "Add what provides nonesuch to app/requirements.txt, then run make lock" in (
+        checkout.outdated
+    )
 
 
 def test_saving_is_noticed_without_being_told(checkout: Checkout) -> None:

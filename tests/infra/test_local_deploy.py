@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+from app_folders import write_app
 from fake_stack import OUTPUTS
 from job_runners.cli.stack import Stack
 from local import deploy as local_deploy
-from local import run
+from local import run, screen
 from local.credentials import Credentials
 from local.problem import LocalProblem
 from local.screen import Steps
+from settings import forget
 from tools.build import ROOT
 
 APP_OUTPUTS = {"WorkerPolicyArn": "arn:of:the:app", "JobRunner": "acme.runner", "Other": "x"}
@@ -84,10 +86,54 @@ def test_what_a_run_asks_for_comes_before_what_the_stack_outputs(
     assert [each for each in ours if each.startswith("JobRunner=")] == ["JobRunner=lambda-async"]
 
 
+def test_what_samconfig_says_of_the_work_holds_on_the_local_aws_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = ["Architecture=arm64", "TextingCampaign=false", 'Extensions="a.b"', "AlarmTopicArn=arn"]
+    (tmp_path / "samconfig.toml").write_text(
+        f"[default.global.parameters]\nparameter_overrides = {said}"
+    )
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    assert run._parameters() == {"TextingCampaign": "false", "Extensions": "a.b"}
+    monkeypatch.setenv("EXTENSIONS", "mine")
+    forget()
+    assert run._parameters() == {"TextingCampaign": "false", "Extensions": "mine"}
+
+
+@pytest.mark.parametrize("campaign", [True, False])
+def test_the_last_words_of_a_start_are_of_the_work_that_there_is(
+    campaign: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outputs = {name: OUTPUTS[name] for name in OUTPUTS if campaign or name != "ContactsTableName"}
+    stack = Stack.from_outputs("job-runners", "us-east-1", outputs, "http://local:1")
+    screen.suggest(stack, None, "http://page", [], keeps=False)
+    shown = capsys.readouterr().out
+    assert "bin/jobs new NAME" in shown
+    assert ("import_contacts" in shown) == campaign
+    write_app(tmp_path)
+    monkeypatch.setenv("APP", str(tmp_path))
+    screen.suggest(stack, None, "http://page", [], keeps=False)
+    shown = capsys.readouterr().out
+    assert "bin/jobs dispatch read_list" in shown
+    assert "bin/jobs new NAME" not in shown
+
+
+def test_a_build_that_fails_is_told_in_its_own_words() -> None:
+    said = (
+        "Building codeuri\n\nError: CustomMakeBuilder:MakeBuild - Make Failed: app/a.py:3: wrong\n"
+    )
+    told = local_deploy._why_not_built(f"{said}make[1]: *** [Makefile:116: build] Error 1")
+    assert told == "The functions can't be built.\napp/a.py:3: wrong"
+    assert local_deploy._why_not_built("Building codeuri\nError: no disk space") is None
+
+
 def test_a_stack_without_the_campaign_has_nothing_to_demonstrate_and_says_so(
     tmp_path: Path,
 ) -> None:
     outputs = {name: value for name, value in OUTPUTS.items() if name != "ContactsTableName"}
     stack = Stack.from_outputs("job-runners", "us-east-1", outputs, "http://local")
-    with pytest.raises(LocalProblem, match="make run DEMO=0"):
+    with pytest.raises(LocalProblem, match="make run starts it"):
         run._demonstrate(stack, tmp_path, Steps())
