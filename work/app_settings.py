@@ -26,6 +26,8 @@ FRESH = clock.MINUTE
 # absence shall not fail work, and a secret that was taken back shall not work for hours.
 STALE = 15 * clock.MINUTE
 _AGAIN = 10 * clock.SECOND  # between two reads that bring nothing: a name not there, a failure
+# Work that fails for a name that is not there is what somebody sees, sets it, and runs again.
+_AGAIN_BEFORE_FAILING = 1 * clock.SECOND
 
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
@@ -63,7 +65,8 @@ def app_setting(name: str, *, default: Any = _REQUIRED) -> str | None:
     value = app_setting_override(name)
     if value is None:
         path = settings().app_settings_path
-        value = _kept.value(path, name) if path else None
+        again = _AGAIN_BEFORE_FAILING if default is _REQUIRED else _AGAIN
+        value = _kept.value(path, name, again) if path else None
     if value is not None:
         return value
     if default is _REQUIRED:
@@ -94,11 +97,11 @@ class _Kept:
         self._failed_at = 0
         self._failure = ""
 
-    def value(self, path: str, name: str) -> str | None:
-        """Return a value; None if there is none now."""
+    def value(self, path: str, name: str, again: int) -> str | None:
+        """Return a value; None if there was none at most `again` milliseconds ago."""
         value = self._values(path, FRESH).get(name)
         # It may have been set since: whoever sets it and dispatches a job means that job too.
-        return self._values(path, _AGAIN).get(name) if value is None else value
+        return self._values(path, again).get(name) if value is None else value
 
     def _values(self, path: str, age: int) -> Mapping[str, str]:
         """Return what is there, as it was at most `age` milliseconds ago if it can be read."""

@@ -27,12 +27,12 @@ def path(aws: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Return what moves the clock on, by seconds."""
-    moved, now = [0], clock.now
-    monkeypatch.setattr(clock, "now", lambda: now() + moved[0])
+    """Return what moves the clock on, by seconds; it stands still otherwise."""
+    now = [clock.now()]
+    monkeypatch.setattr(clock, "now", lambda: now[0])
 
     def move(seconds: int) -> None:
-        moved[0] += seconds * clock.SECOND
+        now[0] += seconds * clock.SECOND
 
     return move
 
@@ -124,7 +124,22 @@ def test_one_that_was_not_there_is_looked_for_again_soon(
     assert app_setting("API_KEY", default="none") == "none"
     assert store.reads == 1
     keep("API_KEY", "now it is")
-    pass_time(11)
+    pass_time(9)
+    assert app_setting("API_KEY", default="none") == "none"
+    pass_time(2)
+    assert app_setting("API_KEY", default="none") == "now it is"
+
+
+def test_one_that_a_job_failed_for_is_there_for_the_next_one(
+    store: Store, pass_time: Callable[[int], None]
+) -> None:
+    keep("OTHER", "x")
+    for _ in range(2):
+        with pytest.raises(AppSettingMissing):
+            app_setting("API_KEY")
+    assert store.reads == 1
+    keep("API_KEY", "now it is")
+    pass_time(1)
     assert app_setting("API_KEY") == "now it is"
 
 
