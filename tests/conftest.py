@@ -27,6 +27,7 @@ pytest_plugins = [
     "log_lines",
     "telemetry_lines",
     "local_stack",
+    "iam_api",
     "browser",
 ]
 

@@ -1,6 +1,7 @@
 """The applications of examples/ against the real API: what their users get, on bad days too."""
 
 import re
+import subprocess
 from collections.abc import Callable
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from api_server import ApiServer
 from example_apps import EXAMPLES, DjangoApp, FastApiApp
 from job_runners import Client, __version__, stack_outputs
+from tools.build import ROOT
 
 NOWHERE = "http://127.0.0.1:9"  # nobody listens there
 
@@ -157,3 +159,13 @@ def test_an_example_requires_the_wheel_that_make_wheel_builds(name: str) -> None
     lines = (EXAMPLES / name / "requirements.txt").read_text().splitlines()
     [wheel] = [each for each in lines if each.startswith("./")]
     assert wheel.startswith(f"./job_runners-{__version__}-py3-none-any.whl")
+
+
+def test_the_templates_of_the_examples_are_in_order() -> None:
+    linted = subprocess.run(
+        [ROOT / ".venv-aws/bin/cfn-lint", *EXAMPLES.glob("*/template.yaml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert linted.returncode == 0, linted.stdout

@@ -8,8 +8,10 @@ from typing import Any, cast
 import boto3
 from botocore.exceptions import ClientError
 
+from job_runners import Credentials
 from job_runners.cli.local_aws import REGION
 from job_runners.cli.stack import Stack
+from job_runners.credentials import of_botocore
 from local.credentials import session
 
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "403"})
@@ -60,6 +62,11 @@ class AsRole:
             aws_session_token=assumed["SessionToken"],
             region_name=REGION,
         )
+
+    @property
+    def credentials(self) -> Credentials:
+        """What the session signs with."""
+        return of_botocore(cast(Any, self._session).get_credentials())
 
     def client(self, service: str) -> Any:
         """Return a client that asks as the role."""
