@@ -1,5 +1,6 @@
 """make run deploys the organisation's template too: first, and ours is given what it outputs."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,8 @@ from settings import forget
 from tools.build import ROOT
 
 APP_OUTPUTS = {"WorkerPolicyArn": "arn:of:the:app", "JobRunner": "acme.runner", "Other": "x"}
-NO_CLIENT = SimpleNamespace(client=lambda *_, **__: SimpleNamespace(create_bucket=lambda **_: None))
+NO_BUCKET = SimpleNamespace(create_bucket=lambda **_: None, put_object=lambda **_: None)
+NO_CLIENT = SimpleNamespace(client=lambda *_, **__: NO_BUCKET)
 
 
 class Stacks:
@@ -67,6 +69,16 @@ def test_without_a_template_ours_alone_is_deployed(
     (ours,) = deployed(tmp_path, monkeypatch, None)
     assert "job-runners" in ours
     assert not [each for each in ours if each.startswith("WorkerPolicyArn=")]
+
+
+def test_all_functions_run_the_one_tree_that_is_built_and_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ours,) = deployed(tmp_path, monkeypatch, None)
+    packaged = Path(ours[ours.index("--template") + 1]).read_text()
+    places = re.findall(r"CodeUri: (.*)", packaged)
+    assert places
+    assert all(re.fullmatch(r"s3://deploys/[0-9a-f]{64}\.zip", place) for place in places)
 
 
 def test_the_organisations_stack_is_first_and_ours_is_given_its_outputs(
