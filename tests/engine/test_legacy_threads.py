@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 import clock
 import job_rows
@@ -130,3 +131,41 @@ def test_a_lease_is_not_renewed_beyond_its_claim(
             assert not keeper.is_alive()
     after = queries.read(row.id)
     assert (before and before.serialize()) == (after and after.serialize())
+
+
+def test_a_lease_is_renewed_though_aws_was_away_when_it_was_first_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(verbs, "SKEW", 100)
+    message = JobMessage.about(job_rows.saved())
+    row = verbs.claim(
+        message.id, job_type=message.job_type, send_id=message.send_id, deadline=clock.now()
+    )
+    answers: list[Any] = [EndpointConnectionError(endpoint_url="https://dynamodb")]
+
+    def read(job_id: str) -> JobRequest | None:
+        if answers:
+            raise answers.pop()
+        return queries.read(job_id)
+
+    monkeypatch.setattr(lease, "read", read)
+    with lease.renewed(message, clock.now()):
+        end = time.monotonic() + 5
+        while stored(row).lease_until == row.lease_until and time.monotonic() < end:
+            time.sleep(0.02)
+    assert not answers
+    assert stored(row).lease_until != row.lease_until
+
+
+def test_what_goes_wrong_under_a_job_is_not_for_whoever_dispatched_it(
+    release: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On Lambda it would be the worker's, and the job is due."""
+    monkeypatch.setenv("JOBS_SYNC", "true")
+    forget()
+
+    def run(*_: Any, **__: Any) -> None:
+        raise RuntimeError("out of memory, say")
+
+    monkeypatch.setattr(legacy, "run", run)
+    assert stored(dispatch("sample_once")).status is Status.QUEUED

@@ -143,6 +143,15 @@ def test_a_job_that_may_be_paused_and_is_not_costs_no_look_at_the_pauses(bench: 
     assert not queries
 
 
+def test_a_late_message_about_a_job_that_could_not_start_parks_nothing(bench: Bench) -> None:
+    finished, later = bench.run(bench.dispatch()), bench.dispatch(delay=600)
+    bench.sent.clear()
+    pausing.pause(Kind.JOB_TYPE, "sample_again")
+    assert bench.run(finished).status is Status.SUCCEEDED
+    assert bench.run(later).status is Status.SCHEDULED
+    assert [round(delay) for _, delay in bench.sent] == [600]
+
+
 def test_a_pause_is_heard_everywhere_after_ten_seconds(bench: Bench) -> None:
     bench.run(bench.dispatch())
     pauses.Pause(sk="job_type#sample_again", state="paused", changed_at=clock.now()).save()
