@@ -202,8 +202,10 @@ def test_a_job_parked_by_two_pauses_waits_for_both(bench: Bench) -> None:
     pausing.pause(Kind.JOB_TYPE, "sample_again")
     pausing.pause(Kind.QUEUE, "default")
     row = bench.run(bench.dispatch())
+    assert row.held_by == "job_type#sample_again"
     pausing.resume(Kind.JOB_TYPE, "sample_again", bench.send)
-    assert bench.read(row).status is Status.WAITING
+    row = bench.read(row)
+    assert (row.status, row.held_by) == (Status.WAITING, "queue#default")
     pausing.resume(Kind.QUEUE, "default", bench.send)
     assert bench.sent_jobs == [row.id]
 

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 import clock
 from aws import clients
 from bench import Bench
-from errors import TooManyPaused
+from errors import SendFailed, TooManyPaused
 from runners import due_row, owner_actions, pausing, timer
 from sample_work import script
 from store import pauses, verbs
@@ -256,3 +256,58 @@ def test_entries_expire_after_every_job_that_they_may_be_of(bench: Bench) -> Non
     parked(bench)
     (entry,) = entries()
     assert entry.expires_at * 1000 > clock.now() + 31 * clock.DAY
+
+
+# --- several pauses that have ended ---------------------------------------------------------------
+
+
+@pytest.fixture
+def ended(bench: Bench) -> list[str]:
+    """Return the ids of a job that each of two pauses has parked, both of which have ended."""
+    rows = [*parked(bench, "a"), *parked(bench, "b")]
+    for queue in ("a", "b"):
+        pauses.resume(Kind.QUEUE, queue)
+    return [row.id for row in rows]
+
+
+@pytest.mark.parametrize("bounds", [{"seconds": 0}, {"most": 0}, {"most": 1}])
+def test_once_no_more_may_be_let_go_no_further_pause_is_read(
+    bench: Bench, ended: list[str], bounds: dict[str, int]
+) -> None:
+    pauses.current()
+    queries: list[str] = []
+    clients.client("dynamodb").meta.events.register(
+        "before-call.dynamodb.Query", lambda **_: queries.append("Query")
+    )
+    most, until = bounds.get("most", 25), clock.now() + bounds.get("seconds", 60) * clock.SECOND
+    admitted = pausing.pump(bench.send, until=until, most=most)
+    assert bench.sent_jobs == ended[:admitted]
+    assert len(queries) == admitted == bounds.get("most", 0)
+
+
+def test_a_pause_that_can_not_be_dealt_with_keeps_no_other_waiting(
+    bench: Bench, ended: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parked_by = pauses.parked_by
+
+    def broken(paused: Pause, most: int) -> Any:
+        if paused.name == "a":
+            raise DOWN
+        return parked_by(paused, most)
+
+    monkeypatch.setattr(pauses, "parked_by", broken)
+    assert pausing.pump(bench.send, until=clock.now() + clock.MINUTE, most=25) == 1
+    assert bench.sent_jobs == ended[1:]
+
+
+def test_a_worker_that_can_not_be_reached_is_tried_once_whatever_the_number_of_pauses(
+    bench: Bench, ended: list[str]
+) -> None:
+    tried: list[str] = []
+
+    def unreachable(message: Any, delay: float = 0) -> None:
+        tried.append(message.id)
+        raise SendFailed("it", "throttled")
+
+    assert pausing.pump(unreachable, until=clock.now() + clock.MINUTE, most=25) == 0
+    assert tried == ended[:1]
