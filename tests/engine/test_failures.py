@@ -147,6 +147,36 @@ def test_a_task_that_was_never_invoked_is_sent_again(delay_queue: str) -> None:
     assert delayed(delay_queue) == 1
 
 
+def test_a_task_that_nothing_began_is_sent_again_whatever_lambda_calls_that(
+    delay_queue: str,
+) -> None:
+    body = json.loads(record(task_event("sample_note"), error=None))
+    body["requestContext"] |= {"condition": "Unheard of", "approximateInvokeCount": 0}
+    assert give(json.dumps(body)) == []
+    assert delayed(delay_queue) == 1
+
+
+@pytest.mark.parametrize("context", [{}, "of another form", None])
+def test_a_record_that_does_not_say_why_settles_its_job_all_the_same(context: object) -> None:
+    row = job_rows.claimed(job_rows.saved(max_attempts=1))
+    body = json.loads(record(job_event(row.id), error=None)) | {"requestContext": context}
+    assert give(json.dumps(body)) == []
+    assert "no reason given" in read(row).error["message"]
+
+
+def test_a_job_that_ends_while_its_record_is_settled_has_ended() -> None:
+    row = job_rows.claimed()
+    events = clients.client("dynamodb").meta.events
+
+    def end(**_: Any) -> None:
+        events.unregister("before-call.dynamodb.UpdateItem", end)
+        verbs.succeed(row, "done")
+
+    events.register("before-call.dynamodb.UpdateItem", end)
+    assert give(record(job_event(row.id))) == []
+    assert read(row).status is Status.SUCCEEDED
+
+
 def test_a_task_whose_next_attempt_could_not_be_sent_has_it_all_the_same(delay_queue: str) -> None:
     body = json.loads(record(task_event("sample_note_unless_cut_off")))
     body["responsePayload"] = {"errorMessage": "throttled", "errorType": "SendFailed"}

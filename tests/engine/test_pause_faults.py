@@ -1,9 +1,11 @@
 """A pause whose rows, entries and readers are in one another's way: nothing is lost or kept."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from pynamodb.exceptions import TransactWriteError
 
 import clock
 from aws import clients
@@ -311,3 +313,96 @@ def test_a_worker_that_can_not_be_reached_is_tried_once_whatever_the_number_of_p
 
     assert pausing.pump(unreachable, until=clock.now() + clock.MINUTE, most=25) == 0
     assert tried == ended[:1]
+
+
+# --- one of several that a pause has parked -------------------------------------------------------
+
+
+def cancelled_by_another(row: JobRequest) -> None:
+    owner_actions.cancel(row)
+
+
+def gone(row: JobRequest) -> None:
+    row.delete()
+
+
+def of_another_type(row: JobRequest) -> None:
+    """Give a field a type that this code does not expect."""
+    clients.client("dynamodb").update_item(
+        TableName="jobs",
+        Key={"id": {"S": row.id}},
+        UpdateExpression="SET progress = :most",
+        ExpressionAttributeValues={":most": {"S": "most of it"}},
+    )
+
+
+def let_go(bench: Bench) -> int:
+    return pausing.pump(bench.send, until=clock.now() + clock.MINUTE, most=25)
+
+
+@pytest.mark.parametrize("happened", [cancelled_by_another, gone, of_another_type])
+def test_one_that_can_not_go_on_keeps_no_other_waiting(
+    bench: Bench, happened: Callable[[JobRequest], None]
+) -> None:
+    first, second = parked(bench, count=2)
+    happened(first)
+    pauses.resume(Kind.QUEUE, "a")
+    assert let_go(bench) == 1
+    assert bench.sent_jobs == [second.id]
+
+
+def test_one_that_is_cancelled_while_it_is_let_go_keeps_no_other_waiting(bench: Bench) -> None:
+    first, second = parked(bench, count=2)
+    pauses.resume(Kind.QUEUE, "a")
+    events = clients.client("dynamodb").meta.events
+
+    def cancel(**_: Any) -> None:
+        events.unregister("before-call.dynamodb.TransactWriteItems", cancel)
+        owner_actions.cancel(bench.read(first))
+
+    events.register("before-call.dynamodb.TransactWriteItems", cancel)
+    assert let_go(bench) == 1
+    assert bench.sent_jobs == [second.id]
+
+
+@pytest.mark.parametrize(("code", "admitted"), [("TransactionConflict", 1), ("Throttling", 0)])
+def test_one_that_another_pump_has_in_hand_is_left_to_it_and_an_outage_ends_the_letting_go(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, code: str, admitted: int
+) -> None:
+    first, second = parked(bench, count=2)
+    pauses.resume(Kind.QUEUE, "a")
+    admit = verbs.admit
+
+    def refused(row: JobRequest) -> JobRequest:
+        if row.id == first.id:
+            cause = ClientError({"Error": {"Code": code}}, "TransactWriteItems")
+            raise TransactWriteError("not written", cause)
+        return admit(row)
+
+    monkeypatch.setattr(verbs, "admit", refused)
+    assert let_go(bench) == admitted
+    assert bench.sent_jobs == [second.id][:admitted]
+
+
+def test_once_it_is_paused_again_no_more_of_it_is_written(bench: Bench) -> None:
+    first, second = parked(bench, count=2)
+    pauses.resume(Kind.QUEUE, "a")
+    events = clients.client("dynamodb").meta.events
+
+    def pause(**_: Any) -> None:
+        events.unregister("before-call.dynamodb.GetItem", pause)
+        pauses.pause(Kind.QUEUE, "a")
+
+    events.register("before-call.dynamodb.GetItem", pause)
+    bench.advance(clock.HOUR / clock.SECOND)
+    assert let_go(bench) == 0
+    assert bench.read(first).due_at != first.due_at  # it was looked at
+    assert bench.read(second).due_at == second.due_at
+
+
+def test_a_pause_under_which_a_row_is_that_can_not_be_read_is_not_forgotten(bench: Bench) -> None:
+    make_unreadable(*parked(bench))
+    pauses.resume(Kind.QUEUE, "a")
+    bench.advance(600)
+    assert let_go(bench) == 0
+    assert [pause.name for pause in pauses.current(fresh=True).resuming()] == ["a"]
