@@ -1,7 +1,7 @@
 """What is logged about requests. No bodies, no query values, no paths: their ids are data too.
 Each line names who asked, so that an access can be traced."""
 
-from runners.telemetry import logger, who
+from runners.log_line import logger, who
 from work import context
 
 
@@ -29,6 +29,20 @@ def task_accepted(task_name: str, task_id: str | None) -> None:
             "request_id": context.request_id.get(),
             "task_name": task_name,
             **({"task_id": task_id} if task_id else {}),
+            **who(),
+        },
+    )
+
+
+def task_redriven(task_id: str, task_name: str, redriven_as: str) -> None:
+    """Log that a failed task was sent again, and under which id."""
+    logger.info(
+        "task redriven",
+        extra={
+            "request_id": context.request_id.get(),
+            "task_name": task_name,
+            "task_id": redriven_as,
+            "redrives": task_id,
             **who(),
         },
     )

@@ -12,6 +12,7 @@ from api import log
 from api.errors import Refusal
 from api.responses import respond
 from aws.errors import may_pass
+from runners.errors import FailedTaskNotFound, NotRedriven, PayloadNotKept
 from work import context
 
 CONTENT_TYPE = "application/problem+json"
@@ -31,11 +32,13 @@ class Kind(NamedTuple):
 
 _NOT_SENT = Kind(503, "not-sent", "The task could not be sent")
 _IN_DOUBT = Kind(504, "may-have-been-sent", "Nobody knows whether the task was sent")
+_NOT_REDRIVEN = Kind(503, "not-redriven", "The failed task could not be sent again")
 _UNAVAILABLE = Kind(503, "unavailable", "A service that this needs did not answer")
 _UNEXPECTED = Kind(500, "unexpected", "Something went wrong here")
 _OURS = {
     _NOT_SENT: "it did not leave and nothing holds it: send it again",
     _IN_DOUBT: "it was not answered in time: sent again, it may run twice",
+    _NOT_REDRIVEN: "it may not have left, and is still listed: send it again, it begins once",
     _UNAVAILABLE: (
         "reading again is safe; before you dispatch a job again, look whether it was saved"
     ),
@@ -63,6 +66,9 @@ _KINDS: dict[type[BaseException], Kind] = {
     errors.PreconditionFailed: _MOVED,
     errors.MissingObject: _PAYLOAD_GONE,
     errors.JobNotFound: Kind(404, "job-not-found", "There is no such job"),
+    FailedTaskNotFound: Kind(404, "failed-task-not-found", "There is no such failed task"),
+    PayloadNotKept: Kind(409, "payload-not-kept", "The task's payload was not kept"),
+    NotRedriven: _NOT_REDRIVEN,
     errors.SendFailed: _NOT_SENT,
     errors.SendInDoubt: _IN_DOUBT,
 }

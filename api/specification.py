@@ -41,7 +41,7 @@ def _query(name: str, schema: Schema, description: str = "", *, required: bool =
 
 
 # Parameters in paths, by their names there.
-PATH_PARAMETERS: dict[str, Schema] = {"job_id": ID, "kind": KIND, "name": NAME}
+PATH_PARAMETERS: dict[str, Schema] = {"job_id": ID, "task_id": ID, "kind": KIND, "name": NAME}
 
 HEADERS: dict[str, Schema] = {
     "Location": {"description": "The path of the job", "schema": {"type": "string"}},

@@ -246,6 +246,14 @@ FAILED_TASK: Fields[FailedTask] = {
         {"type": ["object", "null"], "description": "Null unless the stack keeps it"},
         lambda record: None if record.payload is None else json.loads(record.payload),
     ),
+    "redriven_at": Field(
+        {**nullable(TIME), "description": "When it was last sent again; it has not begun since"},
+        lambda record: _time(record.redriven_at),
+    ),
+    "redriven_as": Field(
+        {**nullable(ID), "description": "The id that it was sent again under"},
+        lambda record: record.redriven_as,
+    ),
 }
 
 CHILD: Fields[Child] = {

@@ -19,6 +19,7 @@ from job_runners.errors import (
     ApiBusy,
     ApiError,
     ConfigurationError,
+    FailedTaskNotFound,
     JobNotFound,
     NoAnswer,
 )
@@ -302,6 +303,22 @@ class Client:
         except JobNotFound as gone:
             if not gone.repeated:  # else it was this call that deleted it
                 raise
+
+    def redrive_task(self, task_id: str) -> str | None:
+        """Have a failed task sent again with what it was given; return its new id, or None if only
+        an earlier try of this call was answered by its beginning. For services.
+
+        It stays among `failed_tasks` until it begins, and begins once, however often this is
+        called. Raises FailedTaskNotFound, Conflict where its payload is not kept.
+        """
+        try:
+            answer = self._api.call("POST", f"/tasks/failed/{_part(task_id)}/redrive")
+        except FailedTaskNotFound as gone:
+            if not gone.repeated:  # else it was this call that sent it
+                raise
+            return None
+        new_id: str = self._object(answer)["id"]
+        return new_id
 
     def paused(self) -> tuple[Pause, ...]:
         """Return which job types and queues are paused."""

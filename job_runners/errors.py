@@ -6,7 +6,8 @@ JobRunnersError
     NoAnswer                  the API was out of reach, or did not answer in time
         OutcomeUnknown        and whether it has done what it was asked can't be told
     ApiError                  the API has answered, and not with what it was asked for
-        InvalidRequest  AccessDenied  JobNotFound  Conflict  ApiBusy  UnexpectedAnswer
+        InvalidRequest  AccessDenied  Conflict  ApiBusy  UnexpectedAnswer
+        JobNotFound  FailedTaskNotFound
             IdempotencyConflict, WrongState: a Conflict each
     UploadRefused             S3 did not take a file
     JobFailed  JobCancelled   the job has no result (in models.py, beside Job)
@@ -116,6 +117,10 @@ class AccessDenied(ApiError):
 
 class JobNotFound(ApiError):
     """There is no such job for this caller. It may have expired."""
+
+
+class FailedTaskNotFound(ApiError):
+    """There is no such failed task. It may have begun again, or failed over a week ago."""
 
 
 class Conflict(ApiError):

@@ -185,7 +185,11 @@ class Child:
 
 @dataclass(frozen=True)
 class FailedTask:
-    """A task that failed for good. `payload` is None unless the stack keeps it."""
+    """A task that failed for good. `payload` is None unless the stack keeps it.
+
+    Of one that was sent again and has not begun since, `redriven_at` is when, and `redriven_as`
+    under which id.
+    """
 
     id: str
     task_name: str
@@ -194,6 +198,8 @@ class FailedTask:
     error_kind: str
     error_message: str
     payload: Mapping[str, Any] | None
+    redriven_at: datetime | None = None
+    redriven_as: str | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -207,6 +213,8 @@ class FailedTask:
             value["error"]["kind"],
             value["error"]["message"],
             value["payload"],
+            _time(value.get("redriven_at")),
+            value.get("redriven_as"),
             value,
         )
 

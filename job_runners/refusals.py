@@ -9,6 +9,7 @@ from job_runners.errors import (
     ApiBusy,
     ApiError,
     Conflict,
+    FailedTaskNotFound,
     IdempotencyConflict,
     InvalidRequest,
     JobNotFound,
@@ -22,6 +23,7 @@ _BY_SLUG: dict[str, type[ApiError]] = {
     "idempotency-conflict": IdempotencyConflict,
     "wrong-state": WrongState,
     "job-not-found": JobNotFound,
+    "failed-task-not-found": FailedTaskNotFound,
 }
 _HINTS = {
     "idempotency-conflict": "Use a new key for a new request.",

@@ -53,3 +53,37 @@ class NameTakenTwice(JobRunnersError):
     def __init__(self, kind: str, name: str, first: str, second: str) -> None:
         super().__init__(f"the {kind} {name!r} is defined twice: in {first} and in {second}")
         self.name = name
+
+
+class FailedTaskNotFound(JobRunnersError):
+    """No task that failed for good is kept under this id."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(
+            f"there is no failed task with id {task_id!r}: it has begun again, or a week is over"
+        )
+
+
+class PayloadNotKept(JobRunnersError):
+    """A failed task can't be sent again: what it was given is not known."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(
+            f"what the task {task_id} was given was not kept, so that it can't be sent again; "
+            "with KeepTaskPayloads=true (KEEP_TASK_PAYLOADS) the stack keeps it for tasks that "
+            "fail from then on"
+        )
+
+
+class NotRedriven(JobRunnersError):
+    """A failed task may not have left. Its record stays."""
+
+    def __init__(self, task_id: str, why: Exception) -> None:
+        super().__init__(f"the failed task {task_id} may not have been sent again: {why}")
+
+
+class CannotBegin(JobRunnersError):
+    """A failed task that was sent again has not begun: whether it may could not be written."""
+
+    def __init__(self, task_id: str, why: Exception) -> None:
+        super().__init__(f"whether the failed task {task_id} may begin is not known: {why}")

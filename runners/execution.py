@@ -17,6 +17,7 @@ from runners import pausing, telemetry
 from runners.claiming import Invocation, claim
 from runners.dispatch import Children
 from runners.messages import JobMessage, Message, TaskMessage
+from runners.redriving import may_begin
 from runners.registry import registry
 from runners.retrying import record_failed_attempt, record_failed_task
 from runners.sending import Send, send_or_leave_due
@@ -67,11 +68,13 @@ def run_task(message: TaskMessage, *, send: Send | None) -> None:
     """Run a task's function; if it fails and is tagged, send it again.
 
     Raises for a task that is unknown or can't be loaded, has a payload that is refused, or can't be
-    sent again: Lambda keeps the event, and a newer deploy may know it.
+    sent again, or begin: Lambda keeps the event, and a newer deploy may know it.
     """
     task = registry().task(message.name)
     registry().load(task)
     payload = registry().task_payload(message.name, message.payload)
+    if not may_begin(message):
+        return
     work = CurrentWork(
         kind="task",
         name=message.name,

@@ -14,7 +14,9 @@ from errors import (
     UnknownTask,
 )
 from runners import telemetry
+from runners.errors import CannotBegin
 from runners.messages import JobMessage, TaskMessage, decode
+from runners.redriving import may_begin
 from runners.registry import registry
 from runners.retrying import record_failed_attempt, record_failed_task
 from runners.sending import Send
@@ -28,6 +30,7 @@ _NOT_KNOWN = (
     UnknownMessageVersion.__name__,
     InvalidPayload.__name__,
     EntryNotLoaded.__name__,
+    CannotBegin.__name__,
 )
 # What Lambda says when its handler could not be loaded: nothing of ours has run.
 _NOT_LOADED = (
@@ -45,7 +48,8 @@ def settle(record: object, send: Send) -> None:
     A job is settled only if it is running under this very message, and if something may have run: a
     duplicate that failed says nothing about the invocation that has the claim. Raises
     MalformedMessage or UnknownMessageVersion for a record that is not of a message of ours,
-    UnknownTask, EntryNotLoaded, InvalidPayload and SendFailed: such a record has to be kept.
+    UnknownTask, EntryNotLoaded, InvalidPayload, CannotBegin and SendFailed: such a record has to
+    be kept.
     """
     if not isinstance(record, Mapping) or "requestPayload" not in record:
         raise MalformedMessage("a failure record without the event that failed (requestPayload)")
@@ -62,7 +66,7 @@ def settle(record: object, send: Send) -> None:
                 registry().load(registry().task(message.name))
                 registry().task_payload(message.name, message.payload)
                 send(message, _LATER)
-            case TaskMessage():
+            case TaskMessage() if may_begin(message):  # else this was not the message that has it
                 could_not_send = _response(record).get("errorType") == SendFailed.__name__
                 what = SendFailed("its next attempt", error.how) if could_not_send else error
                 record_failed_task(message, what, send)

@@ -65,11 +65,11 @@ def send(message: Message, delay: float = 0) -> None:
 def _may_be_repeated(message: Message, error: Exception) -> bool:
     """Return whether a message may be sent again after this error.
 
-    A job's may: only one of its messages can claim it. A task's may if it surely was not taken:
-    there was an answer, and that refused it, or no connection at all. After a timeout in the middle
-    nobody knows, and it would run twice.
+    A job's may: only one of its messages can claim it; so can only one begin a failed task that is
+    sent again. Another task's may if it surely was not taken: there was an answer, and that refused
+    it, or no connection at all. After a timeout in the middle nobody knows, and it would run twice.
     """
-    if isinstance(message, JobMessage):
+    if isinstance(message, JobMessage) or message.redrives is not None:
         return True
     return isinstance(error, ClientError | ConnectionError)
 

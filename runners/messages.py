@@ -10,6 +10,9 @@ from store.blobs import compact_json
 from store.job_request import JobRequest, new_id
 
 VERSION = 1
+# Of a task that is sent again: code that does not know the condition under which it may begin must
+# leave it alone.
+_REDRIVE_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +41,16 @@ class TaskMessage:
     payload: Any
     attempt: int = 1
     request_id: str | None = None
+    # Of one that failed for good and is sent again: its former id, and the name of this message.
+    redrives: str | None = None
+    send_id: str | None = None
 
     def next_attempt(self, error: BaseException | None = None) -> "TaskMessage":
         """Return the message of the next attempt, after this error: with the payload that the error
         carries, if it carries one."""
         carried = error.payload if isinstance(error, RetryAfter) else None
         payload = self.payload if carried is None else carried
-        return replace(self, attempt=self.attempt + 1, payload=payload)
+        return replace(self, attempt=self.attempt + 1, payload=payload, redrives=None, send_id=None)
 
 
 Message = JobMessage | TaskMessage
@@ -52,8 +58,13 @@ Message = JobMessage | TaskMessage
 
 def encode(message: Message) -> bytes:
     """Return the message as JSON."""
-    kind = "job" if isinstance(message, JobMessage) else "task"
-    return compact_json({"v": VERSION, "kind": kind, **vars(message)})
+    fields = dict(vars(message))
+    if isinstance(message, JobMessage):
+        return compact_json({"v": VERSION, "kind": "job", **fields})
+    version = VERSION if message.redrives is None else _REDRIVE_VERSION
+    if message.redrives is None:
+        del fields["redrives"], fields["send_id"]
+    return compact_json({"v": version, "kind": "task", **fields})
 
 
 def decode(event: object) -> Message:
@@ -69,7 +80,7 @@ def decode(event: object) -> Message:
             raise MalformedMessage(f"not JSON: {error}") from None
     if not isinstance(event, Mapping) or "v" not in event:
         raise MalformedMessage("an event that is not a message: it has no version (v)")
-    if type(event["v"]) is not int or event["v"] != VERSION:
+    if type(event["v"]) is not int or event["v"] not in (VERSION, _REDRIVE_VERSION):
         raise UnknownMessageVersion(event["v"])
     match event.get("kind"):
         case "job":
@@ -86,8 +97,15 @@ def decode(event: object) -> Message:
                 payload=event.get("payload"),
                 attempt=_count(event, "attempt"),
                 request_id=event.get("request_id"),
+                **_redrive(event),
             )
     raise MalformedMessage(f"a message of kind {event.get('kind')!r}; expected job or task")
+
+
+def _redrive(event: Mapping[str, Any]) -> dict[str, str]:
+    if event["v"] != _REDRIVE_VERSION:
+        return {}
+    return {"redrives": _text(event, "redrives"), "send_id": _text(event, "send_id")}
 
 
 def _text(event: Mapping[str, Any], field: str) -> str:

@@ -4,14 +4,13 @@ each line carries, in one place.
 Payloads are people's data: they are logged only where LOG_PAYLOADS asks for it, results never.
 """
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import clock
 from errors import Interrupted
-from runners import metrics, output
+from runners import log_line, metrics, output
 from runners.log_setup import logger as logger  # others log by it, too
 from runners.messages import JobMessage, Message, TaskMessage
 from settings import settings
@@ -37,7 +36,7 @@ def about(message: Message) -> Iterator[None]:
         fields |= {"task_id": message.id, "task_name": message.name, "attempt": message.attempt}
     token = context.request_id.set(message.request_id)
     try:
-        with _fields(fields), output.of_work():
+        with log_line.fields(fields), output.of_work():
             yield
     finally:
         context.request_id.reset(token)
@@ -54,45 +53,19 @@ def claimed(row: JobRequest) -> Iterator[None]:
     }
     token = context.author.set(context.Author.of_record(row.created_by))
     try:
-        with _fields(fields):
+        with log_line.fields(fields):
             wait = (row.started_at or 0) - max(row.queued_at or 0, row.run_at or 0)
-            _log(logger.info, "claimed", queue_wait_ms=wait)
+            log_line.write(logger.info, "claimed", queue_wait_ms=wait)
             metrics.emit("job_type", row.job_type, QueueWait=wait)
             yield
     finally:
         context.author.reset(token)
 
 
-@contextmanager
-def _fields(fields: dict[str, Any]) -> Iterator[None]:
-    # The legacy runner works in threads: Powertools' plain context keys would mix their lines.
-    logger.thread_safe_append_keys(**fields)
-    try:
-        yield
-    finally:
-        output.end_lines()
-        # Powertools takes keys out of the dictionary at hand, which a thread that the work has
-        # started has too, and goes on with: this makes a new one first.
-        logger.thread_safe_append_keys()
-        logger.thread_safe_remove_keys(fields)
-
-
-def _log(
-    write: Callable[..., None], text: str, error: BaseException | None = None, **fields: Any
-) -> None:
-    """Write a line whose `location` is the function that called this module."""
-    output.end_lines()
-    inside = (_log.__code__.co_filename, contextmanager.__code__.co_filename)
-    caller, level = sys._getframe(1), 3  # above Powertools and this function
-    while caller.f_back is not None and caller.f_code.co_filename in inside:
-        caller, level = caller.f_back, level + 1
-    write(text, exc_info=error, stacklevel=level, extra=fields)
-
-
 def given(payload: "BaseModel") -> None:
     """Log what the work is called with, where that is asked for. A SecretStr stays one."""
     if settings().log_payloads:
-        _log(logger.info, "payload", payload=payload.model_dump(mode="json"))
+        log_line.write(logger.info, "payload", payload=payload.model_dump(mode="json"))
 
 
 # --- a job on its way -----------------------------------------------------------------------------
@@ -100,32 +73,32 @@ def given(payload: "BaseModel") -> None:
 
 def accepted(row: JobRequest) -> None:
     """Log that a job was saved, for the request whose id this line carries."""
-    _log(logger.info, "accepted", **_whose(row) | who())
+    log_line.write(logger.info, "accepted", **_whose(row) | log_line.who())
 
 
 def not_claimed(why: Exception) -> None:
     """Log a claim that was refused: most likely another message about the job had claimed it."""
-    _log(logger.info, "not claimed", why=str(why))
+    log_line.write(logger.info, "not claimed", why=str(why))
 
 
 def moved(why: Exception) -> None:
     """Log that somebody else has changed the row since it was read, and sees to it."""
-    _log(logger.info, "moved meanwhile", why=str(why))
+    log_line.write(logger.info, "moved meanwhile", why=str(why))
 
 
 def not_sent(why: Exception) -> None:
     """Log that a message did not leave; its job is due, and is sent again."""
-    _log(logger.warning, "not sent, stays due", why=str(why))
+    log_line.write(logger.warning, "not sent, stays due", why=str(why))
 
 
 def left_for_later(why: Exception) -> None:
     """Log that this code does not know the job, or the message; another deploy does."""
-    _log(logger.warning, "left for later", why=str(why))
+    log_line.write(logger.warning, "left for later", why=str(why))
 
 
 def not_loaded(name: str, why: Exception) -> None:
     """Log that the function of a job or task can't be imported, so that it is not listed."""
-    _log(logger.error, "can't be loaded", name_of_work=name, why=str(why))
+    log_line.write(logger.error, "can't be loaded", name_of_work=name, why=str(why))
 
 
 def released(row: JobRequest) -> None:
@@ -133,17 +106,17 @@ def released(row: JobRequest) -> None:
     if row.status is Status.CANCELLED:
         cancelled(row)
     else:
-        _log(logger.info, "released", status=str(row.status))
+        log_line.write(logger.info, "released", status=str(row.status))
 
 
 def left_due(row: JobRequest, why: Exception) -> None:
     """Log that no message left about this job; the timer will send one."""
-    _log(logger.warning, "not sent, stays due", **_whose(row), why=str(why))
+    log_line.write(logger.warning, "not sent, stays due", **_whose(row), why=str(why))
 
 
 def parked(row: JobRequest, pause: Pause) -> None:
     """Log that a job which could run is parked, and under which pause."""
-    _log(logger.info, "held back", **_whose(row), paused=f"{pause.kind} {pause.name}")
+    log_line.write(logger.info, "held back", **_whose(row), paused=f"{pause.kind} {pause.name}")
 
 
 def leg_over(row: JobRequest) -> None:
@@ -151,7 +124,7 @@ def leg_over(row: JobRequest) -> None:
     if row.status is Status.CANCELLED:
         cancelled(row)
     else:
-        _log(logger.info, "leg over", progress=row.progress, status=str(row.status))
+        log_line.write(logger.info, "leg over", progress=row.progress, status=str(row.status))
 
 
 # --- how its attempts end -------------------------------------------------------------------------
@@ -159,13 +132,13 @@ def leg_over(row: JobRequest) -> None:
 
 def succeeded(row: JobRequest) -> None:
     """Log and count a job that has its result."""
-    _log(logger.info, "succeeded", run_ms=_run_time(row))
+    log_line.write(logger.info, "succeeded", run_ms=_run_time(row))
     _ended(row, Succeeded=1)
 
 
 def cancelled(row: JobRequest) -> None:
     """Log and count a running job that stopped, as its owner had asked."""
-    _log(logger.info, "cancelled", run_ms=_run_time(row))
+    log_line.write(logger.info, "cancelled", run_ms=_run_time(row))
     _ended(row, Cancelled=1)
 
 
@@ -174,7 +147,7 @@ def attempt_failed(row: JobRequest, error: BaseException) -> None:
     if row.status is Status.CANCELLED:
         cancelled(row)
     elif row.status is Status.FAILED:
-        _log(logger.error, "failed", error, run_ms=_run_time(row))
+        log_line.write(logger.error, "failed", error, run_ms=_run_time(row))
         _ended(row, Failed=1)
     else:
         _will_retry(error, ((row.run_at or 0) - clock.now()) / clock.SECOND)
@@ -183,14 +156,14 @@ def attempt_failed(row: JobRequest, error: BaseException) -> None:
 
 def claim_lost(why: BaseException) -> None:
     """Log that someone else has moved the row on: what this invocation found out is void."""
-    _log(logger.warning, "claim lost, outcome dropped", why=str(why))
+    log_line.write(logger.warning, "claim lost, outcome dropped", why=str(why))
 
 
 def settled(row: JobRequest, why: Exception) -> None:
     """Log and count the outcome, or the next attempt, of a job whose worker can't say how it ended,
     or that no worker took in time."""
     write = logger.error if row.status is Status.FAILED else logger.warning
-    _log(write, "settled", **_whose(row), why=str(why))
+    log_line.write(write, "settled", **_whose(row), why=str(why))
     counts = {Status.FAILED: "Failed", Status.CANCELLED: "Cancelled"}
     rescued = {"Rescued": 1} if isinstance(why, Interrupted) else {}
     metrics.emit("job_type", row.job_type, **{counts.get(row.status, "Retried"): 1}, **rescued)
@@ -198,12 +171,12 @@ def settled(row: JobRequest, why: Exception) -> None:
 
 def not_settled(state: str) -> None:
     """Log a failure record that is ignored: its message does not have the job any more."""
-    _log(logger.info, "failure record ignored", job_is=state)
+    log_line.write(logger.info, "failure record ignored", job_is=state)
 
 
 def crashed(error: BaseException) -> None:
     """Log that our own machinery failed under a job or task: its row, if any, stays due."""
-    _log(logger.error, "crashed", error)
+    log_line.write(logger.error, "crashed", error)
 
 
 # --- what its owner does --------------------------------------------------------------------------
@@ -211,30 +184,30 @@ def crashed(error: BaseException) -> None:
 
 def cancelled_by_owner(row: JobRequest) -> None:
     """Log that a person or a service has cancelled a job, or asked it to stop."""
-    _log(logger.info, "cancel", **_whose(row) | who())
+    log_line.write(logger.info, "cancel", **_whose(row) | log_line.who())
     if row.status is Status.CANCELLED:
         metrics.emit("job_type", row.job_type, Cancelled=1)
 
 
 def queued_again(row: JobRequest) -> None:
     """Log that a finished job is to be done again."""
-    _log(logger.info, "queued again", **_whose(row) | who())
+    log_line.write(logger.info, "queued again", **_whose(row) | log_line.who())
 
 
 def deleted(row: JobRequest) -> None:
     """Log that a finished job was deleted."""
-    _log(logger.info, "deleted", **_whose(row) | who())
+    log_line.write(logger.info, "deleted", **_whose(row) | log_line.who())
 
 
 def pause_changed(pause: Pause) -> None:
     """Log that a job type or a queue was paused or resumed."""
-    _log(logger.info, str(pause.state), **{str(pause.kind): pause.name} | who())
+    log_line.write(logger.info, str(pause.state), **{str(pause.kind): pause.name} | log_line.who())
 
 
 def around_failed(why: Exception) -> None:
     """Log that a context manager of AROUND failed after the function had ended: how the work ended
     stands."""
-    _log(logger.error, "around failed", why)
+    log_line.write(logger.error, "around failed", why)
 
 
 # --- tasks ----------------------------------------------------------------------------------------
@@ -242,13 +215,13 @@ def around_failed(why: Exception) -> None:
 
 def task_done(message: TaskMessage) -> None:
     """Log and count a task that returned."""
-    _log(logger.info, "task done", task_name=message.name)
+    log_line.write(logger.info, "task done", task_name=message.name)
     metrics.emit("task_name", message.name, Succeeded=1)
 
 
 def task_failed(message: TaskMessage, error: BaseException) -> None:
     """Log and count a task that failed for good. Each report of it is a line."""
-    _log(logger.error, "task failed", error)
+    log_line.write(logger.error, "task failed", error)
     metrics.emit("task_name", message.name, Failed=1)
 
 
@@ -259,12 +232,17 @@ def task_given_up() -> None:
 
 def task_not_kept(error: BaseException) -> None:
     """Log that the record of a failed task could not be written."""
-    _log(logger.error, "failed task not kept", error)
+    log_line.write(logger.error, "failed task not kept", error)
 
 
 def task_in_doubt(error: BaseException) -> None:
     """Log a task that may have been sent or not, and is not sent again: its only record."""
-    _log(logger.error, "task may have been sent or not", error)
+    log_line.write(logger.error, "task may have been sent or not", error)
+
+
+def task_begun_elsewhere() -> None:
+    """Log a failed task that was sent again, and that another message about it has begun."""
+    log_line.write(logger.info, "not begun: another message has")
 
 
 def task_will_retry(message: TaskMessage, error: BaseException, delay: float) -> None:
@@ -274,17 +252,7 @@ def task_will_retry(message: TaskMessage, error: BaseException, delay: float) ->
 
 
 def _will_retry(error: BaseException, delay: float) -> None:
-    _log(logger.warning, "attempt failed, will retry", error, delay_s=round(delay, 1))
-
-
-def who() -> dict[str, Any]:
-    """Return the fields of a line about what somebody asked for: who did, in which role, and for
-    which organisation, if the caller is bound to one."""
-    author = context.author.get()
-    if author is None:
-        return {}
-    bound = {"organization_id": author.organization_id} if author.organization_id else {}
-    return {"caller": author.name, "role": author.role, **bound}
+    log_line.write(logger.warning, "attempt failed, will retry", error, delay_s=round(delay, 1))
 
 
 def _whose(row: JobRequest) -> dict[str, Any]:

@@ -3,13 +3,19 @@ them.
 
 One record for each task, however often its failure is reported, under its id. An id begins with the
 time at which the task was dispatched, so that the newest are read first.
+
+The record of a task that is sent again stays until one of its messages begins: that is a write
+here, on the condition that no other has begun. However often it is sent again, it begins once.
 """
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from pynamodb.attributes import BinaryAttribute, UnicodeAttribute
-from pynamodb.exceptions import PutError
+from pynamodb.exceptions import PutError, UpdateError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
 
 import clock
 from aws.errors import condition_failed
@@ -39,6 +45,10 @@ class FailedTask(Table):
     request_id = nullable(UnicodeAttribute())
     payload = nullable(BinaryAttribute(legacy_encoding=False))  # JSON, where it is to be kept
     expires_at = Integer()  # in seconds, for TTL
+    # Of a task that was asked to be sent again: under which id, when last, and which message began.
+    redriven_as = nullable(UnicodeAttribute())
+    redriven_at = nullable(Integer())
+    begun_by = nullable(UnicodeAttribute())  # its send_id; from then on it is no longer listed
 
     @property
     def id(self) -> str:
@@ -88,8 +98,59 @@ def newest(*, limit: int, before: str | None = None) -> list[FailedTask]:
     found = FailedTask.query(
         _PARTITION,
         None if before is None else FailedTask.sk < before,
-        filter_condition=FailedTask.expires_at > clock.now() // clock.SECOND,
+        filter_condition=_is_open(),
         scan_index_forward=False,
         limit=limit,
     )
     return list(found)
+
+
+def find(task_id: str) -> FailedTask | None:
+    """Return the record of a failed task, unless it is over a week old or has begun again."""
+    only = FailedTask.query(
+        _PARTITION, FailedTask.sk == task_id, filter_condition=_is_open(), consistent_read=True
+    )
+    return next(iter(only), None)
+
+
+def redrive(task_id: str) -> str | None:
+    """Note that a failed task is to be sent again, and keep its record for another week. Return the
+    id to send it under, which is the same each time; None if it has begun, or is gone."""
+    actions = [
+        FailedTask.redriven_as.set(FailedTask.redriven_as | new_task_id()),
+        FailedTask.redriven_at.set(clock.now()),
+        FailedTask.expires_at.set((clock.now() + KEPT) // clock.SECOND),
+    ]
+    record = FailedTask(sk=task_id)
+    if not _update(record, actions, FailedTask.payload.exists() & _is_open()):
+        return None
+    return record.redriven_as
+
+
+def begin(task_id: str, *, redriven_as: str, send_id: str) -> bool:
+    """Let a failed task that was sent again begin, by the message with this `send_id`. Return
+    whether it may: not if another of its messages has begun.
+
+    Said again for the same message it is allowed again: the answer may have been lost.
+    """
+    actions = [FailedTask.begun_by.set(send_id), FailedTask.payload.remove()]
+    ours = FailedTask.begun_by.does_not_exist() | (FailedTask.begun_by == send_id)
+    return _update(FailedTask(sk=task_id), actions, (FailedTask.redriven_as == redriven_as) & ours)
+
+
+def _is_open() -> Condition:
+    condition: Condition = (
+        FailedTask.expires_at > clock.now() // clock.SECOND
+    ) & FailedTask.begun_by.does_not_exist()
+    return condition
+
+
+def _update(record: FailedTask, actions: Sequence[Action], condition: Condition) -> bool:
+    """Return whether the record took the change, and now shows it."""
+    try:
+        record.update(list(actions), condition)
+    except UpdateError as error:
+        if not condition_failed(error):
+            raise
+        return False
+    return True

@@ -82,6 +82,24 @@ ROUTES: Routes = {
             ),
         )
     },
+    "/tasks/failed/<task_id>/redrive": {
+        "POST": Route(
+            tasks.redrive_task,
+            Role.SERVICE,
+            Operation(
+                "redrive_task",
+                {202: Answer("Sent again, under this id", "TaskSent")},
+                (
+                    "failed-task-not-found",
+                    "payload-not-kept",
+                    "unknown-task",
+                    "invalid-payload",
+                    "not-fully-capable",
+                    "not-redriven",
+                ),
+            ),
+        )
+    },
     "/jobs": {
         "GET": Route(
             jobs.list_jobs,

@@ -1,4 +1,4 @@
-"""The endpoints of tasks: send one, list those that failed."""
+"""The endpoints of tasks: send one, list those that failed, send one of these again."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,9 @@ from api.access import Caller
 from api.query import page_query
 from api.responses import respond
 from errors import InvalidCursor
+from runners import redriving
 from runners.dispatch import noting_the_task
+from runners.errors import FailedTaskNotFound
 from store import failed_tasks
 
 _ID = re.compile("[0-9a-f]{32}")
@@ -37,3 +39,13 @@ def get_failed(event: Mapping[str, Any], _caller: Caller) -> Response[str]:
     shown = found[: query.limit]
     cursor = shown[-1].id if len(found) > query.limit else None
     return respond(200, {"tasks": [views.failed_task(each) for each in shown], "cursor": cursor})
+
+
+def redrive_task(_event: Mapping[str, Any], _caller: Caller, task_id: str) -> Response[str]:
+    """Send a failed task again, under a new id, with what it was given. It stays listed until it
+    begins, and begins once, however often this is asked for."""
+    if not _ID.fullmatch(task_id):
+        raise FailedTaskNotFound(task_id)
+    sent = redriving.redrive(task_id)
+    log.task_redriven(task_id, sent.name, sent.id)
+    return respond(202, {"id": sent.id, "task_name": sent.name, "status": "sent"})

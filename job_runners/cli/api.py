@@ -91,6 +91,11 @@ class Api:
         """Yield the tasks of a week that failed for good, dispatched last first."""
         return (dict(each.raw) for each in self._each(self._client.failed_tasks()))
 
+    def redrive_task(self, task_id: str) -> str | None:
+        """Have a failed task sent again; return its new id, if the API has said it."""
+        with self._problems():
+            return self._client.redrive_task(task_id)
+
     def find(self, start: str) -> str:
         """Return the id that starts like this, of the organisation's newest jobs."""
         if not _STARTS.fullmatch(start):

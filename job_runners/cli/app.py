@@ -41,7 +41,7 @@ COMMANDS = {
         "dashboard": "Open the dashboard, its calls signed",
         "logs": "What a job or a task has printed and logged",
         "doctor": "Check the stack, and say how to fix it",
-        "redrive": "Send dead letters again",
+        "redrive": "Send dead letters and failed tasks again",
         "config": "Settings and secrets of your own jobs and tasks",
     },
     "Your own work": {

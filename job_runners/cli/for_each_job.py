@@ -1,4 +1,4 @@
-"""The same done to each of several jobs: what is refused for one does not hold up the others."""
+"""The same done to each of several jobs or tasks: one that is refused holds up no other."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -19,25 +19,31 @@ def confirm(question: str, *, yes: bool) -> None:
     click.confirm(question, abort=True, err=True)
 
 
-def for_each_job(
-    target: Target, ids: Iterable[str], do: Callable[[str], tuple[dict[str, object], str]]
-) -> Exit:
-    """Do it to each and print each; `do` returns the JSON and the text. Access that is refused
-    once would be refused each time: that ends it."""
+Do = Callable[[str], tuple[dict[str, object], str]]  # to one, by its id: the JSON and the text
+
+
+def for_each_job(target: Target, ids: Iterable[str], do: Do) -> Exit:
+    """Do it to each job and print each; an id may be the start of one."""
+    return for_each(target, ids, lambda start: do(target.api.find(start)))
+
+
+def for_each(target: Target, ids: Iterable[str], do: Do) -> Exit:
+    """Do it to each and print each. Access that is refused once would be refused each time: that
+    ends it."""
     code = Exit.DONE
-    for job_id in dict.fromkeys(ids):
+    for each in dict.fromkeys(ids):
         try:
-            value, text = do(target.api.find(job_id))
+            value, text = do(each)
         except Problem as problem:
             if problem.code is not Exit.REFUSED:
                 raise
             code = problem.code
             value, text = (
-                {"id": job_id, **problem.as_json()},
+                {"id": each, **problem.as_json()},
                 click.style(output.plain(str(problem)), fg="red"),
             )
         if target.json:
             output.print_json_line(value)
         else:
-            click.echo(f"{job_id}  {text}")
+            click.echo(f"{each}  {text}")
     return code

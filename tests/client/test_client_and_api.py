@@ -14,7 +14,8 @@ from job_runners import (
     JobNotFound,
     WrongState,
 )
-from sample_work import Sample, script
+from sample_work import Sample, failing, script
+from settings import forget
 from work import RunningJob
 
 
@@ -141,3 +142,16 @@ def test_what_is_wrong_with_a_request_is_said(client: Client) -> None:
     assert caught.value.fields[0]["field"] == "payload.number"
     with pytest.raises(InvalidRequest):
         client.dispatch_task("nothing")
+
+
+def test_a_failed_task_is_sent_again(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEEP_TASK_PAYLOADS", "true")
+    forget()
+    script.task = failing
+    task_id = client.dispatch_task("sample_note", {"text": "dear"})
+    [failed] = list(client.failed_tasks())
+    assert (failed.id, failed.error_kind) == (task_id, "ZeroDivisionError")
+    assert (failed.payload, failed.redriven_at) == ({"text": "dear"}, None)
+    script.reset()
+    assert client.redrive_task(failed.id) not in (None, task_id)
+    assert list(client.failed_tasks()) == []

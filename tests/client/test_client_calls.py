@@ -18,6 +18,7 @@ from job_runners import (
     ApiBusy,
     Client,
     Credentials,
+    FailedTaskNotFound,
     IdempotencyConflict,
     InvalidRequest,
     JobFailed,
@@ -149,6 +150,7 @@ def test_an_answer_that_takes_too_long_is_a_passing_failure(
 REFUSALS = [
     (400, "unreadable-body", InvalidRequest),
     (404, "job-not-found", JobNotFound),
+    (404, "failed-task-not-found", FailedTaskNotFound),
     (409, "idempotency-conflict", IdempotencyConflict),
     (409, "wrong-state", WrongState),
     (413, "too-large", InvalidRequest),
@@ -444,3 +446,30 @@ def test_a_newer_server_breaks_nothing(server: BadServer) -> None:
     assert found.error.kind == "K"
     server.then = answer(200, {"id": ID, "job_type": "sync", "status": "dreaming"})  # an older one
     assert client(server).get(ID).status == "dreaming"
+
+
+# --- a failed task, sent again --------------------------------------------------------------------
+
+NO_SUCH_TASK = answer(
+    404,
+    {
+        "type": "urn:job-runners:failed-task-not-found",
+        "title": "There is no such failed task",
+        "status": 404,
+        "detail": "there is no failed task with this id",
+    },
+)
+
+
+def test_a_redrive_is_repeated_for_the_task_begins_once(server: BadServer) -> None:
+    server.script = [hang_up, answer(504, b"<html>"), answer(202, {"id": "8" * 32})]
+    assert client(server).redrive_task(ID) == "8" * 32
+    assert len(server.seen) == 3
+
+
+def test_a_redrive_whose_answer_was_lost_and_that_has_begun_is_done(server: BadServer) -> None:
+    server.script = [hang_up, NO_SUCH_TASK]
+    assert client(server).redrive_task(ID) is None
+    server.script = [NO_SUCH_TASK]
+    with pytest.raises(FailedTaskNotFound):
+        client(server).redrive_task(ID)

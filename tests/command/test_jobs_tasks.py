@@ -1,8 +1,8 @@
-"""jobs tasks: what failed for good, on a screen and for a script."""
+"""jobs tasks: what failed for good, on a screen and for a script; jobs redrive: sent again."""
 
 import json
 
-from jobs_command import FakeApi, jobs
+from jobs_command import FakeApi, jobs, problem
 
 FIRST = "/tasks/failed?limit=100"
 TASK = "7a5c" + "0" * 28
@@ -38,3 +38,57 @@ def test_that_none_has_failed_is_said(api: FakeApi) -> None:
     done = jobs("tasks", "--failed")
     assert (done.stdout, done.exit_code) == ("", 0)
     assert "No task has failed" in done.stderr
+
+
+# --- sent again -----------------------------------------------------------------------------------
+
+SECOND = "6" * 32
+NEW = {"id": "8" * 32, "task_name": "send_message", "status": "sent"}
+
+
+def redrive(task_id: str) -> str:
+    return f"/tasks/failed/{task_id}/redrive"
+
+
+def test_tasks_are_sent_again_one_by_one(api: FakeApi) -> None:
+    api.on("POST", redrive(TASK), 202, NEW)
+    why = "what it was given was not kept (KeepTaskPayloads)"
+    api.on("POST", redrive(SECOND), 409, problem(409, why))
+    done = jobs("redrive", SECOND, TASK)
+    assert done.exit_code == 1
+    refused, sent = done.stdout.splitlines()
+    assert refused.startswith(SECOND)
+    assert "KeepTaskPayloads" in refused
+    assert sent == f"{TASK}  sent again as {NEW['id']}"
+    only = json.loads(jobs("redrive", TASK, "--json").stdout)
+    assert only == {"id": TASK, "status": "sent", "redriven_as": NEW["id"]}
+
+
+def test_all_are_sent_again_whose_payload_is_kept(api: FakeApi) -> None:
+    kept = failed(TASK) | {"payload": {"text": "dear"}}
+    api.on("GET", FIRST, 200, {"tasks": [kept, failed(SECOND)], "cursor": None})
+    api.on("POST", redrive(TASK), 202, NEW)
+    asked = jobs("redrive", "--tasks")
+    assert asked.exit_code == 2
+    assert "add --yes" in asked.stderr
+    assert api.asked("POST", redrive(TASK)) == []
+    done = jobs("redrive", "--tasks", "--yes")
+    assert done.exit_code == 1  # not all of them
+    assert done.stdout == f"{TASK}  sent again as {NEW['id']}\n"
+    assert "1 failed task can't be sent again" in done.stderr
+    assert "KeepTaskPayloads" in done.stderr
+
+
+def test_that_there_is_nothing_to_send_again_is_said(api: FakeApi) -> None:
+    api.on("GET", FIRST, 200, {"tasks": [], "cursor": None})
+    done = jobs("redrive", "--tasks")
+    assert (done.stdout, done.exit_code) == ("", 0)
+    assert "No task has failed" in done.stderr
+    assert jobs("redrive", "--tasks", TASK).exit_code == 2
+
+
+def test_one_that_was_sent_again_and_has_not_begun_says_so(api: FakeApi) -> None:
+    waiting = failed(TASK) | {"redriven_at": "2026-11-24T13:00:00.000Z", "redriven_as": NEW["id"]}
+    api.on("GET", FIRST, 200, {"tasks": [waiting], "cursor": None})
+    line = jobs("tasks", "--failed").stdout
+    assert "(sent again 2026-11-24T13:00:00.000Z, not begun) Refused" in line

@@ -42,11 +42,12 @@ def kept() -> list[FailedTask]:
 def test_what_failed_for_good_is_kept_for_a_week_without_its_payload(
     bench: Bench, failing: TaskMessage
 ) -> None:
+    before = clock.now()
     run(bench, failing)
     (record,) = kept()
     assert (record.id, record.task_name, record.attempt) == (failing.id, "sample_note", 1)
     assert (record.error_kind, record.error_message) == ("ValueError", "no luck")
-    assert record.failed_at == pytest.approx(clock.now(), abs=1000)
+    assert before <= record.failed_at <= clock.now()
     assert SECRET not in json.dumps(record.to_dynamodb_dict())
     bench.advance(7 * 86400 + 1)
     assert kept() == []  # whether the table has deleted it or not

@@ -45,6 +45,18 @@ def test_the_wire_is_what_other_versions_of_this_code_expect() -> None:
     }
 
 
+def test_a_task_that_is_sent_again_is_left_alone_by_code_that_would_not_ask_whether_it_may() -> (
+    None
+):
+    message = TaskMessage(id="i", name="n", payload={}, redrives="former", send_id="s")
+    wire = json.loads(encode(message))
+    assert (wire["v"], wire["redrives"], wire["send_id"]) == (2, "former", "s")
+    assert decode(wire) == message
+    with pytest.raises(MalformedMessage, match="redrives"):
+        decode(wire | {"redrives": None})
+    assert json.loads(encode(message.next_attempt()))["v"] == 1
+
+
 @given(json_values)
 def test_a_task_comes_through_the_wire_unchanged(payload: Any) -> None:
     message = TaskMessage(id="i", name="n", payload=payload, attempt=3, request_id="r")
@@ -58,7 +70,7 @@ def test_anything_else_is_refused_and_never_crashes(event: Any) -> None:
         decode(event)
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, True])
+@pytest.mark.parametrize("version", [0, 3, "1", None, True])
 def test_another_version_is_told_apart_from_garbage(version: object) -> None:
     with pytest.raises(UnknownMessageVersion):
         decode({"v": version, "kind": "job"})

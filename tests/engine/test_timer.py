@@ -359,7 +359,7 @@ def test_of_a_batch_only_what_failed_goes_back(on_lambda: FakeLambda) -> None:
     records = [
         {"messageId": "m1", "body": "not a message"},
         {"messageId": "m2", "body": good},
-        {"messageId": "m3", "body": '{"v":2,"kind":"job"}'},
+        {"messageId": "m3", "body": '{"v":3,"kind":"job"}'},
     ]
     answer = handlers.timer.handler({"Records": records}, Context())  # type: ignore[arg-type]
     assert answer == {"batchItemFailures": [{"itemIdentifier": "m1"}, {"itemIdentifier": "m3"}]}
@@ -405,7 +405,7 @@ def test_the_lease_ends_with_the_invocation(time: Clock) -> None:
 
 def test_a_job_message_of_a_newer_version_is_left_for_later() -> None:
     row = job_rows.saved()
-    event = {"v": 2, "kind": "job", "id": row.id}
+    event = {"v": 3, "kind": "job", "id": row.id}
     handlers.worker.handler(event, Context())  # type: ignore[arg-type]
     assert read(row).status is Status.QUEUED
 
@@ -413,7 +413,7 @@ def test_a_job_message_of_a_newer_version_is_left_for_later() -> None:
 @pytest.mark.parametrize(
     ("event", "error"),
     [
-        ({"v": 2, "kind": "task"}, "UnknownMessageVersion"),
+        ({"v": 3, "kind": "task"}, "UnknownMessageVersion"),
         ({"v": 1, "kind": "task", "id": "t", "name": "new", "attempt": 1}, "UnknownTask"),
         ({"v": 1, "kind": "job", "id": 7}, "MalformedMessage"),
         ({"v": 1, "kind": "letter"}, "MalformedMessage"),

@@ -8,10 +8,10 @@ from api.routes.table import ROUTES
 from api_events import Answer, call
 from aws import bucket
 from campaigns.contact import Contact
-from every_route import EVERY_ROUTE, Entry
+from every_route import EVERY_ROUTE, FAILED_TASK, Entry
 from sample_work import script
 from settings import forget
-from store import queries
+from store import failed_tasks, queries
 from store.job_request import JobRequest
 from worker_log import make_worker_log
 
@@ -38,6 +38,15 @@ def ids(entry: Entry, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     forget()
     made = {name: job_of(name) for name in ("ours", "theirs")}
     script.reset()
+    failed_tasks.keep(
+        FAILED_TASK,
+        task_name="sample_note",
+        attempt=1,
+        error_kind="ValueError",
+        error_message="no luck",
+        request_id=None,
+        payload={},
+    )
     return made
 
 

@@ -1,8 +1,10 @@
-"""GET /tasks/failed: what failed for good in the last week."""
+"""GET /tasks/failed: what failed for good in the last week; and one of them sent again."""
 
 import pytest
 
-from api_events import call
+import runners
+from api_events import Logged, call
+from errors import SendFailed
 from sample_work import script
 from testing.aws import forget
 
@@ -62,3 +64,71 @@ def test_they_come_in_pages_each_once() -> None:
 
 def test_a_cursor_of_another_list_is_refused() -> None:
     assert call("GET", "/tasks/failed", query="cursor=abc").status == 400
+
+
+# --- sent again -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def task_id(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the id of a failed task whose payload is kept, and that would not fail again."""
+    monkeypatch.setenv("KEEP_TASK_PAYLOADS", "true")
+    forget()
+    task_id = sent("dear")
+    script.reset()
+    return task_id
+
+
+def test_a_failed_task_is_sent_again_under_a_new_id(
+    task_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged = Logged(monkeypatch)
+    answer = call("POST", f"/tasks/failed/{task_id}/redrive")
+    assert answer.status == 202
+    assert (answer.json["task_name"], answer.json["status"]) == ("sample_note", "sent")
+    new_id = answer.json["id"]
+    assert new_id != task_id
+    assert [payload.text for payload in script.tasks_run] == ["dear"]
+    assert call("GET", "/tasks/failed").json["tasks"] == []
+    (line,) = logged.lines("task redriven")
+    assert (line["redrives"], line["task_id"], line["role"]) == (task_id, new_id, "service")
+    again = call("POST", f"/tasks/failed/{task_id}/redrive")
+    assert (again.status, again.json["type"]) == (404, "urn:job-runners:failed-task-not-found")
+    assert len(script.tasks_run) == 1
+
+
+def test_until_it_begins_it_is_listed_as_sent_again(
+    task_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runners, "sender", lambda: lambda message, delay=0: None)
+    new_id = call("POST", f"/tasks/failed/{task_id}/redrive").json["id"]
+    assert call("POST", f"/tasks/failed/{task_id}/redrive").json["id"] == new_id
+    (task,) = call("GET", "/tasks/failed").json["tasks"]
+    assert (task["id"], task["redriven_as"]) == (task_id, new_id)
+    assert task["redriven_at"] >= task["failed_at"]
+
+
+def test_one_that_did_not_leave_is_said_to_be_still_there(
+    task_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(message: object, delay: float = 0) -> None:
+        raise SendFailed("it", "away")
+
+    monkeypatch.setattr(runners, "sender", lambda: refuse)
+    answer = call("POST", f"/tasks/failed/{task_id}/redrive")
+    assert (answer.status, answer.json["type"]) == (503, "urn:job-runners:not-redriven")
+    assert "still listed: send it again, it begins once" in answer.json["detail"]
+    assert answer.headers["retry-after"]
+    assert len(call("GET", "/tasks/failed").json["tasks"]) == 1
+
+
+def test_without_its_payload_it_is_refused_with_the_setting_to_change() -> None:
+    answer = call("POST", f"/tasks/failed/{sent()}/redrive")
+    assert (answer.status, answer.json["type"]) == (409, "urn:job-runners:payload-not-kept")
+    assert "KeepTaskPayloads=true" in answer.json["detail"]
+    assert len(call("GET", "/tasks/failed").json["tasks"]) == 1
+
+
+@pytest.mark.parametrize("unknown", ["0" * 32, "abc", "a%23b", "x" * 300])
+def test_what_has_not_failed_can_not_be_sent_again(unknown: str) -> None:
+    assert call("POST", f"/tasks/failed/{unknown}/redrive").status == 404

@@ -18,6 +18,7 @@ from every_route import EVERY_ROUTE
 from fake_lambda import FakeLambda
 from sample_work import script
 from settings import forget
+from store import failed_tasks
 from worker_log import make_worker_log
 from wsgi_api import application
 
@@ -197,8 +198,8 @@ def test_what_is_taken_and_answered_is_what_the_document_says(
             assert UNSAID.search(response.json()["detail"]), response.text
 
     holds()
-    # No generated id is that of a job, whose test is the next.
-    assert kind is GenerationMode.NEGATIVE or "<job_id>" in path or min(seen) < 300
+    # No generated id is that of a job or a task, whose tests are the next.
+    assert kind is GenerationMode.NEGATIVE or "_id>" in path or min(seen) < 300
 
 
 @pytest.mark.parametrize(
@@ -218,3 +219,27 @@ def test_so_it_is_with_jobs_that_are_there(
         assert response.status_code != 404
 
     holds()
+
+
+def test_so_it_is_with_a_failed_task_that_is_there(worker: FakeLambda) -> None:
+    strategy = operation("/tasks/failed/<task_id>/redrive", "POST").as_strategy()
+    seen: set[int] = set()
+
+    @BOUNDED
+    @given(case=strategy, name=st.sampled_from(["sample_note", "sample_gone"]), kept=st.booleans())
+    def holds(case: Case[Any], name: str, kept: bool) -> None:
+        task_id = case.path_parameters["task_id"] = failed_tasks.new_task_id()
+        failed_tasks.keep(
+            task_id,
+            task_name=name,
+            attempt=1,
+            error_kind="ValueError",
+            error_message="no luck",
+            request_id=None,
+            payload={} if kept else None,
+        )
+        seen.add(case.call_and_validate(excluded_checks=HELD_TO_UNSAID).status_code)
+        call("GET", "/tasks/failed")
+
+    holds()
+    assert seen == {202, 409, 422}

@@ -14,7 +14,8 @@ from api_events import Answer, call
 from aws import bucket, clients
 from expanded_template import Template, allowed, expanded
 from fake_lambda import Context, FakeLambda
-from sample_work import script
+from sample_work import failing, script
+from settings import forget
 from store import pauses
 from testing.aws import ENVIRONMENT
 from worker_log import make_worker_log
@@ -124,6 +125,8 @@ def asked(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> set[Asked]:
     """Return what the functions ask for when everything is done that can be."""
     moved, now = [0], clock.now
     monkeypatch.setattr(clock, "now", lambda: now() + moved[0])
+    monkeypatch.setenv("KEEP_TASK_PAYLOADS", "true")
+    forget()
     make_worker_log(monkeypatch)
     stack = Stack(worker)
     do_everything(stack, moved)
@@ -169,6 +172,15 @@ def do_everything(stack: Stack, moved: list[int]) -> None:
     stack.work()
     stack.api("POST", f"{again}/cancel")
     stack.api("POST", f"{stack.job(delay=600)}/cancel")
+
+    script.task = failing
+    stack.api("POST", "/tasks", body={"task_name": "sample_note"})
+    stack.work()
+    script.reset()
+    (task,) = stack.api("GET", "/tasks/failed").json["tasks"]
+    stack.api("POST", f"/tasks/failed/{task['id']}/redrive")
+    stack.work()
+    assert stack.api("GET", "/tasks/failed").json["tasks"] == []
 
     held_by_worker = stack.job()
     due = stack.job(delay=600)
@@ -257,9 +269,9 @@ def test_only_what_jobs_have_made_is_deleted_and_by_the_worker_only_a_payload_ke
     assert not any(deletes.values())
 
 
-def test_settling_what_lambda_gave_up_on_only_adds_to_what_coordinates(
+def test_settling_what_lambda_gave_up_on_only_keeps_failed_tasks_of_what_coordinates(
     template: Template,
 ) -> None:
     rules = allowed(template, "FailuresFunction")
     actions = {action for action, resource in rules if resource == "CoordinationTable"}
-    assert actions == {"dynamodb:PutItem"}  # the records of failed tasks
+    assert actions == {"dynamodb:PutItem", "dynamodb:UpdateItem"}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+FAILED_TASK = "7" * 32  # that of a failed task whose payload is kept
 JOB = {"job_type": "sample_once"}
 
 
@@ -40,6 +41,9 @@ EVERY_ROUTE = {
     ("/assets/<version>/<name>", "GET"): Entry(None, Asked("GET", "/assets/1/app.js")),
     ("/tasks", "POST"): Entry("service", Asked("POST", "/tasks", {"task_name": "sample_note"})),
     ("/tasks/failed", "GET"): Entry("service", Asked("GET", "/tasks/failed")),
+    ("/tasks/failed/<task_id>/redrive", "POST"): Entry(
+        "service", Asked("POST", f"/tasks/failed/{FAILED_TASK}/redrive")
+    ),
     ("/jobs", "GET"): Entry(
         "viewer",
         Asked("GET", "/jobs?organization_id=ours"),

@@ -34,6 +34,11 @@ class Script:
 script = Script()
 
 
+def failing(payload: Sample) -> None:
+    """Fail, as the function of a task."""
+    raise ZeroDivisionError("no luck")
+
+
 def once(job: RunningJob, payload: Sample) -> Any:
     """Do work that never runs twice."""
     script.jobs_run.append((job.id, job.attempt, job.leg))

@@ -1,6 +1,7 @@
 """jobs tasks: which tasks failed for good."""
 
 from itertools import islice
+from typing import Any
 
 import click
 
@@ -27,10 +28,15 @@ def command(target: Target, failed: bool, limit: int) -> None:  # noqa: ARG001 -
                 each["id"],
                 each["task_name"],
                 output.when(each["failed_at"]),
-                f"{each['error']['kind']}: {each['error']['message']}",
+                _sent_again(each) + f"{each['error']['kind']}: {each['error']['message']}",
             )
             for each in found
         ]
         output.table(("ID", "TASK", "FAILED", "ERROR"), rows)
     else:
         click.echo(f"No task has failed on {target.name} in the last week.", err=True)
+
+
+def _sent_again(task: dict[str, Any]) -> str:
+    at = task.get("redriven_at")  # not of an API that is older than this command
+    return f"(sent again {output.when(at)}, not begun) " if at else ""

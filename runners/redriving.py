@@ -1,0 +1,73 @@
+"""A task that failed for good is sent again, under a new id; of all its messages one may begin.
+
+So whoever got no answer sends it again, and two who do it at once do no harm.
+"""
+
+import json
+
+import clock
+import runners
+from aws.errors import AWS_ERRORS, may_pass, retry_until
+from errors import SendFailed
+from runners import telemetry
+from runners.errors import CannotBegin, FailedTaskNotFound, NotRedriven, PayloadNotKept
+from runners.messages import TaskMessage
+from runners.registry import registry
+from runners.sending import require_sender
+from store import failed_tasks
+from store.job_request import new_id
+from work import context
+
+_PATIENCE = 3 * clock.SECOND  # with a table that does not say whether a task may begin
+
+
+def redrive(task_id: str) -> TaskMessage:
+    """Send a failed task again, from its first attempt; return the message.
+
+    Its record stays until a worker begins it. Before anything is sent, raises FailedTaskNotFound,
+    PayloadNotKept, UnknownTask, InvalidPayload, or RunnerCannotResend; then NotRedriven.
+    """
+    record = failed_tasks.find(task_id)
+    if record is None:
+        raise FailedTaskNotFound(task_id)
+    if record.payload is None:
+        raise PayloadNotKept(task_id)
+    send = require_sender(runners.sender(), record.task_name, "failed and is to be sent again")
+    payload = json.loads(record.payload)
+    registry().task_payload(record.task_name, payload)
+    new_task_id = failed_tasks.redrive(task_id)
+    if new_task_id is None:
+        raise FailedTaskNotFound(task_id)
+    message = TaskMessage(
+        id=new_task_id,
+        name=record.task_name,
+        payload=payload,
+        request_id=context.request_id.get(),
+        redrives=task_id,
+        send_id=new_id(),
+    )
+    try:
+        send(message)
+    except SendFailed as error:
+        raise NotRedriven(task_id, error) from error
+    return message
+
+
+def may_begin(message: TaskMessage) -> bool:
+    """Return whether a task may begin, which of several messages that send a failed one again holds
+    for one. Raises CannotBegin if the table is away: the message may be sent once more."""
+    if message.redrives is None or message.send_id is None:
+        return True
+    record, send_id = message.redrives, message.send_id
+    try:
+        begun = retry_until(
+            clock.now() + _PATIENCE,
+            lambda: failed_tasks.begin(record, redriven_as=message.id, send_id=send_id),
+        )
+    except AWS_ERRORS as error:
+        if may_pass(error):
+            raise CannotBegin(record, error) from error
+        raise
+    if not begun:
+        telemetry.task_begun_elsewhere()
+    return begun
