@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import tools.build
 from app_folders import REQUIREMENTS, write_app
 from tools.app_folder import UnusableAppFolder
 from tools.app_requirements import lock
@@ -46,10 +47,24 @@ def test_what_is_built_runs_the_work_with_what_it_needs(tmp_path: Path) -> None:
     assert not (tree / "tests").exists()
 
 
-def test_a_build_of_work_that_does_not_import_fails(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", [Target("arm64", "python3.13"), Target.this_machine()])
+def test_a_build_of_work_that_does_not_import_fails(tmp_path: Path, target: Target) -> None:
     app = write_app(tmp_path / "app", {"acme/lists.py": "import no_such_thing\n"})
     with pytest.raises(UnusableAppFolder, match=r"acme/lists\.py, line 1: ModuleNotFound"):
-        build(Target("arm64", "python3.13"), tmp_path / "tree", app)
+        build(target, tmp_path / "tree", app)
+
+
+def test_a_build_with_a_dependency_named_like_ours_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def install(target: Target, made: Path, app_lock: Path | None) -> None:
+        (made / "botocore" / "data").mkdir(parents=True)
+        (made / "work").mkdir()
+
+    monkeypatch.setattr(tools.build, "CACHE", tmp_path)
+    monkeypatch.setattr(tools.build, "_install", install)
+    with pytest.raises(UnusableAppFolder, match="has a module work. So has Job Runners"):
+        build(Target.this_machine(), tmp_path / "tree", write_app(tmp_path / "app"))
 
 
 def test_work_that_does_not_compile_is_told_with_file_and_line(tmp_path: Path) -> None:

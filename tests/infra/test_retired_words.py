@@ -20,6 +20,7 @@ def test_a_retired_word_is_found_with_what_to_say(text: str) -> None:
         ("room/file.py", "frobs unfrob frob_it"),  # other words
         ("kept/file.py", "frob"),  # what is stored keeps its name
         ("CHANGELOG.md", "frob"),  # what was said of an earlier version
+        ("app/acme/lists.py", "frob"),  # an organisation's own
     ],
 )
 def test_where_it_may_be_it_is_not_found(path: str, text: str) -> None:
