@@ -140,7 +140,7 @@ def test_django_shows_no_other_job(django: DjangoApp, api_server: ApiServer) -> 
     django.page("/exports/../", status=404)
 
 
-def test_django_keeps_the_form_while_the_api_is_away(
+def test_django_keeps_the_form_and_asks_again_while_the_api_is_away(
     django: DjangoApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = Client(url=NOWHERE, max_attempts=1)
@@ -149,6 +149,7 @@ def test_django_keeps_the_form_while_the_api_is_away(
     page = django.send(form).content.decode()
     assert "press the button again" in page
     assert form["key"] in page
+    assert "One moment" in django.page(f"/exports/{'0' * 32}/", status=503)
 
 
 # --- all ------------------------------------------------------------------------------------------

@@ -36,6 +36,8 @@ def show_export(request: HttpRequest, export_id: str) -> HttpResponse:
         job = client.get(export_id)
     except JobNotFound:
         raise Http404 from None
+    except (NoAnswer, ApiBusy):
+        return HttpResponse("One moment, please.", status=503, headers={"Refresh": "5"})
     if job.job_type != EXPORT:  # not one that this site has started
         raise Http404
     return render(request, "exports/show.html", {"job": job})
