@@ -5,7 +5,7 @@ hundredths of a second.
 """
 
 import time
-from collections.abc import Callable, Iterator, MutableSequence
+from collections.abc import Callable, Iterator, MutableSequence, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from difflib import get_close_matches
@@ -46,7 +46,7 @@ class Hostile:
         *,
         effects: MutableSequence[Any] | None = None,
         before_each: Callable[[], object] | None = None,
-        only: str | None = None,
+        only: str | Sequence[str] = (),
         most: int = 400,
         seconds: float = 60,
         **fields: Any,
@@ -60,7 +60,7 @@ class Hostile:
 
         Every play begins with empty tables and an empty bucket, and without effects. `effects` is
         the list that the test's fakes append to, instead of `hostile.effects`; `before_each` sets
-        up what a play needs, and resets what the fakes remember. `only` is one mishap of a report.
+        up what a play needs, and resets what the fakes remember. `only` names mishaps of a report.
         `fields` are those of JobData. After `seconds` of real time no more plays are begun.
 
         AssertionError if the undisturbed job does not succeed. Raises UnknownJobType,
@@ -72,8 +72,9 @@ class Hostile:
         stage = _Stage(data, self.effects, effects, before_each)
         with stage.set_up():
             undisturbed, planned = stage.plan()
-            if only is not None:
-                planned = [_named(only, planned)]
+            if only:
+                names = [only] if isinstance(only, str) else only
+                planned = [_named(name, planned) for name in names]
             chosen = _spread(planned, most)
             plays = []
             for mishap, pace in chosen:

@@ -69,11 +69,6 @@ def test_the_readme_adds_it_where_the_tables_are() -> None:
     assert "retry=Retry(max_attempts=3)" in names
 
 
-@pytest.mark.parametrize("number", range(len(snippets("docs/testing_jobs.md"))))
-def test_the_snippets_about_testing_run(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    module("snippet", snippets("docs/testing_jobs.md")[number], monkeypatch)
-
-
 def test_a_job_of_ones_own_reads_the_settings_of_the_guide(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
