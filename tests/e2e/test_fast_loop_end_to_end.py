@@ -1,4 +1,7 @@
-"""A file that is saved while the local AWS is up: its jobs run the new code, without a restart."""
+"""A file that is saved while the local AWS is up: its jobs run the new code, without a restart.
+
+That a mistake is told, and that jobs from before are kept: test_tutorial_end_to_end.py.
+"""
 
 import shutil
 import time
@@ -11,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from job_runners.cli.local_aws import OUTDATED_FILE
 from local.emulator import CODE_FOLDER
 from local.new_code import Rooms
 from local.watcher import Sources, watching
@@ -78,11 +80,6 @@ class Checkout:
         body = {"job_type": "greet", "organization_id": "default", "payload": payload}
         answer = self.local.api.post("/jobs", body)
         return str(answer.json["id"]) if answer.status == 202 else None
-
-    def until_said(self, text: str) -> str:
-        """Return the news that has this text."""
-        assert _until(lambda: any(text in each for each in self.said)), self.said
-        return next(each for each in self.said if text in each)
 
 
 def follow_to_its_end(local: Local, job_id: str) -> dict[str, Any]:
@@ -161,32 +158,3 @@ def test_a_job_that_runs_ends_on_the_code_that_it_began_with(
 
 def _status(checkout: Checkout, job_id: str) -> str:
     return str(checkout.local.api.get(f"/jobs/{job_id}").json["status"])
-
-
-@pytest.mark.parametrize(
-    ("mistake", "told"),
-    [
-        ("x = (\n", "jobs/greet.py:13: SyntaxError: '(' was never closed"),
-        ("import nonesuch\n", "jobs/greet.py:13: ModuleNotFoundError"),
-    ],
-)
-def test_a_mistake_is_told_with_its_line_and_jobs_run_what_was_there(
-    checkout: Checkout, mistake: str, told: str
-) -> None:
-    checkout.save_version("whole")
-    checkout.save("jobs/greet.py", GREET.format(version="broken") + mistake)
-    assert "stays in force" in checkout.until_said(told)
-    assert checkout.greet() == "whole"
-    outdated = home_of(checkout.local) / OUTDATED_FILE
-    assert told in outdated.read_text()
-    checkout.save_version("fixed")
-    assert not outdated.exists()
-
-
-def test_jobs_from_before_are_kept(checkout: Checkout) -> None:
-    checkout.save_version("before")
-    before = checkout.dispatch()
-    assert before
-    follow_to_its_end(checkout.local, before)
-    checkout.save_version("after")
-    assert _status(checkout, before) == "succeeded"

@@ -17,8 +17,8 @@ from job_runners.cli.problem import Exit
 from local_stack import roomy_home
 from tools.build import CACHE, ROOT
 
-# After the others on a local AWS, and not beside them: it starts one of its own.
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("local AWS")]
+# It starts a local AWS of its own: beside the one that most tests share, and not beside a third.
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("local AWS, enforcing")]
 
 PAGE = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 PATIENCE = 240  # seconds, for a command on a busy machine
@@ -52,7 +52,20 @@ class Stranger:
         section = re.search(rf"^## \d+\. {re.escape(title)}\n(.*?)(?=^## |\Z)", PAGE, re.M | re.S)
         assert section, f"the page has no section {title}"
         for language, text in re.findall(r"^```(\w+)\n(.*?)^```", section[1], re.M | re.S):
-            {"sh": self._type, "diff": self._edit, "python": self._write}[language](text)
+            if language == "sh":
+                self.type(*text.splitlines())
+            else:
+                {"diff": self._edit, "python": self._write}[language](text)
+        return self.done[before:]
+
+    def type(self, *lines: str) -> list[Done]:
+        """Type these lines into the first terminal; return what came of them."""
+        before = len(self.done)
+        for line in lines:
+            if line == START:
+                self._start()
+            else:
+                self._run(line)
         return self.done[before:]
 
     @property
@@ -76,26 +89,21 @@ class Stranger:
             self.second.wait(PATIENCE)
             self.second = None
 
-    def _type(self, lines: str) -> None:
-        for line in lines.splitlines():
-            if line == START:
-                self._start()
-                continue
-            command = re.sub(r"\bID\b", self.job_id[:8], line)
-            ended = subprocess.run(
-                ["bash", "-c", command],
-                cwd=self.folder,
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=PATIENCE,
-                check=False,
-            )
-            self.done.append(Done(line, ended.returncode, ended.stdout))
-            for found in re.findall(r"\b[0-9a-f]{32}\b", ended.stdout):
-                self.job_id = found
+    def _run(self, line: str) -> None:
+        ended = subprocess.run(
+            ["bash", "-c", re.sub(r"\bID\b", self.job_id[:8], line)],
+            cwd=self.folder,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        self.done.append(Done(line, ended.returncode, ended.stdout))
+        for found in re.findall(r"\b[0-9a-f]{32}\b", ended.stdout):
+            self.job_id = found
 
     def _start(self) -> None:
         with self.log.open("wb") as output:
@@ -217,6 +225,7 @@ def test_a_stranger_gets_from_nothing_to_a_deployed_stack_by_the_page_alone(
     assert _promised("there is no setting API_KEY under /job-runners/app") in failed.output
     _all_succeed(then)
     assert stranger.in_force_after < 10  # 3 on a machine that does nothing else
+    _a_mistake_is_told_and_puts_nothing_in_force(stranger)
 
     (logs,) = _all_succeed(stranger.do("Read what it printed"))
     assert _promised("Ada Lovelace is ada-lovelace") in logs.output
@@ -239,6 +248,22 @@ def test_a_stranger_gets_from_nothing_to_a_deployed_stack_by_the_page_alone(
         f"the tutorial: make run up and two commands after {started:.0f} s, a change in force "
         f"after {stranger.in_force_after:.1f} s",
     )
+
+
+def _a_mistake_is_told_and_puts_nothing_in_force(stranger: Stranger) -> None:
+    job = stranger.folder / "app" / "my_work" / "make_handles.py"
+    whole = job.read_text(encoding="utf-8")
+    job.write_text(f"{whole}x = (\n", encoding="utf-8")
+    place = f"app/my_work/make_handles.py:{len(whole.splitlines()) + 1}: SyntaxError"
+    stranger.until_second_terminal_says(place)
+    stranger.until_second_terminal_says("The code from before stays in force.")
+    (listed,) = _all_succeed(stranger.type("bin/jobs list"))
+    assert f"The code as saved is not in force: {place}" in listed.output
+    assert listed.output.count("make_handles\t") == 3  # and the jobs are kept
+    dispatched = "bin/jobs dispatch make_handles items:='[\"Ada Lovelace\"]' --watch"
+    _all_succeed(stranger.type(dispatched))
+    job.write_text(whole, encoding="utf-8")
+    stranger.until_second_terminal_says("again what is in force")
 
 
 def _all_succeed(done: list[Done]) -> list[Done]:
