@@ -5,6 +5,9 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
+# Bytes for what may be large, such as payloads. Lambda's response holds at most 6 MB.
+ROOM = 5_500_000
+
 
 def respond(
     status: int,

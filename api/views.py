@@ -37,8 +37,6 @@ from store.pauses import Pause
 from work import context
 
 _LONGEST_WAIT = 60  # seconds
-# Bytes for payload and result. Lambda's response holds at most 6 MB; the rest of a job is small.
-_ROOM = 5_500_000
 
 
 class _WholeJob(NamedTuple):
@@ -97,11 +95,11 @@ def _with_contents(row: JobRequest) -> _WholeJob:
     result, size = _shown(
         "result",
         lambda: add_urls(blobs.get(row.result, row.result_key), row.organization_id),
-        _ROOM,
+        responses.ROOM,
         notes,
     )
     payload, _ = _shown(
-        "payload", lambda: blobs.get(row.payload, row.payload_key), _ROOM - size, notes
+        "payload", lambda: blobs.get(row.payload, row.payload_key), responses.ROOM - size, notes
     )
     return _WholeJob(row, payload, result, notes)
 

@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 import runners
-from api import log, requests, views
+from api import log, requests, responses, views
 from api.access import Caller
 from api.query import page_query
 from api.responses import respond
@@ -36,9 +36,19 @@ def get_failed(event: Mapping[str, Any], _caller: Caller) -> Response[str]:
     if query.cursor is not None and not _ID.fullmatch(query.cursor):
         raise InvalidCursor
     found = failed_tasks.newest(limit=query.limit + 1, before=query.cursor)
-    shown = found[: query.limit]
-    cursor = shown[-1].id if len(found) > query.limit else None
-    return respond(200, {"tasks": [views.failed_task(each) for each in shown], "cursor": cursor})
+    shown = _that_fit([views.failed_task(each) for each in found[: query.limit]])
+    cursor = shown[-1]["id"] if len(found) > len(shown) else None
+    return respond(200, {"tasks": shown, "cursor": cursor})
+
+
+def _that_fit(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return as many, from the first, as a response can carry with what they were given."""
+    room = responses.ROOM
+    for place, task in enumerate(tasks):
+        room -= responses.size(task)
+        if room < 0 and place > 0:
+            return tasks[:place]
+    return tasks
 
 
 def redrive_task(_event: Mapping[str, Any], _caller: Caller, task_id: str) -> Response[str]:

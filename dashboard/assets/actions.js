@@ -1,4 +1,4 @@
-// What can be done to a job, each with the words that ask for it and tell that it was done.
+// What can be done to a job or a failed task, each with the words that ask for it and tell that it was done.
 
 import { call } from "./api.js";
 import { ask, say } from "./say.js";
@@ -47,5 +47,14 @@ export async function deleteJob(job) {
   if (!(await ask("Delete this job?", words, "Delete", { danger: true }))) return false;
   await call("DELETE", path(job));
   say("Deleted");
+  return true;
+}
+
+/** Send a failed task again, if the person means it; whether it was sent. */
+export async function redriveTask(task) {
+  const words = "It starts from the beginning: what it did before it failed, it does again.";
+  if (!(await ask("Send this task again?", words, "Send again", { no: "Not now" }))) return false;
+  const { data } = await call("POST", `tasks/failed/${encodeURIComponent(task.id)}/redrive`);
+  say(`Sent again as ${data.id}`);
   return true;
 }

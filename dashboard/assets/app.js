@@ -2,6 +2,7 @@
 
 import { hasToken, useToken } from "./api.js";
 import { fill, h } from "./dom.js";
+import { failedTasksView } from "./failed_tasks_view.js";
 import { failedView } from "./failed_view.js";
 import { refreshAges } from "./format.js";
 import { jobView } from "./job_view.js";
@@ -13,7 +14,7 @@ import { here } from "./route.js";
 import { say } from "./say.js";
 
 const VIEWS = {
-  jobs: jobsView, failed: failedView, job: jobView, new: newView, retry: retryView,
+  jobs: jobsView, failed, job: jobView, new: newView, retry: retryView,
   paused: pausedView,
 };
 
@@ -36,6 +37,12 @@ function show() {
   mark(route.page);
   if (!first) main.focus({ preventScroll: true });
   window.scrollTo(0, 0);
+}
+
+function failed(root, route) {
+  const [kind] = route.rest;
+  if (kind === undefined) return failedView(root, route);
+  return (kind === "tasks" ? failedTasksView : nothingHere)(root, route);
 }
 
 function nothingHere(root) {

@@ -4,6 +4,7 @@ import { retryJob } from "./actions.js";
 import { get } from "./api.js";
 import { BulkRetry } from "./bulk_retry.js";
 import { fill, h } from "./dom.js";
+import { failedTabs } from "./failed_tabs.js";
 import { filterBar, filtered, followFilters } from "./filters.js";
 import { age, count } from "./format.js";
 import { Live } from "./live.js";
@@ -43,7 +44,8 @@ export function failedView(root) {
   }
 
   fill(root,
-    h("div", { class: "head" }, h("h1", {}, "Failed"), live.element), bar, bulk.element, list);
+    h("div", { class: "head" }, h("h1", {}, "Failed"), live.element), failedTabs("jobs"), bar,
+    bulk.element, list);
   live.start();
   return {
     follow: () => {

@@ -22,16 +22,19 @@ export function ask(title, words, yes, { danger = false, no = "Keep it" } = {}) 
     h("div", { class: "buttons" },
       h("button", { class: "plain", type: "button", value: "no" }, no),
       h("button", { class: danger ? "button danger" : "button", type: "button", value: "yes" }, yes)));
-  dialog.returnValue = "no";
   const [refuse, agree] = dialog.querySelectorAll("button");
-  const close = (event) => dialog.close(event.currentTarget.value);
-  for (const button of [refuse, agree]) button.addEventListener("click", close);
-  dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => {
-      const agreed = dialog.returnValue === "yes";
+    const end = (agreed) => {
+      dialog.removeEventListener("close", closed);
+      dialog.close();
       dialog.replaceChildren();
       resolve(agreed);
-    }, { once: true });
+    };
+    // By Escape. The event comes a little later: it may be of the question before this one.
+    const closed = () => dialog.open || end(false);
+    dialog.addEventListener("close", closed);
+    refuse.addEventListener("click", () => end(false));
+    agree.addEventListener("click", () => end(true));
+    dialog.showModal();
   });
 }

@@ -75,6 +75,21 @@ def test_a_scheduled_job_of_a_paused_type_is_cancelled() -> None:
     assert jobs("watch", job_id).exit_code == 4
 
 
+def test_a_task_that_failed_for_good_is_listed(local: Local) -> None:
+    event = {"url": "https://hooks.example.com", "event_id": "e", "body": {}, "secret": "x/none"}
+    task_id = printed("task", "post_webhook", "--payload", json.dumps(event))["id"]
+    deadline = time.monotonic() + PATIENCE
+    while task_id not in {each["id"] for each in printed("tasks", "--failed")["tasks"]}:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    (line,) = [each for each in jobs("tasks", "--failed").stdout.splitlines() if task_id in each]
+    assert line.split("\t")[1] == "post_webhook"
+    assert "DoNotRetry: there is no webhook secret named 'x/none'" in line
+    refused = jobs("redrive", task_id)
+    assert refused.exit_code == 1
+    assert "KeepTaskPayloads=true" in refused.stdout
+
+
 def test_doctor_finds_dead_letters_and_redrive_sends_them_again(local: Local) -> None:
     local.tick()
     report = printed("doctor")

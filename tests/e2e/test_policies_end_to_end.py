@@ -1,6 +1,7 @@
 """Every kind of work once on a local AWS that holds each function to the policies of its role."""
 
 import random
+import time
 import urllib.request
 import uuid
 from fnmatch import fnmatchcase
@@ -120,6 +121,27 @@ def test_what_is_due_is_held_back_by_the_timer_and_let_go(
 def test_a_task_is_sent(enforcing: Enforcing) -> None:
     payload = {"cell": "+12125550123", "text": "Polls close at 8."}
     done(enforcing.api.post("/tasks", {"task_name": "send_message", "payload": payload}))
+
+
+def test_a_failed_task_is_kept_and_sent_again(enforcing: Enforcing) -> None:
+    event = {"url": "https://hooks.example.com", "event_id": "e", "body": {}, "secret": "x/none"}
+    task = {"task_name": "post_webhook", "payload": event}
+    sent = done(enforcing.api.post("/tasks", task)).json["id"]
+    assert failed_task(enforcing, sent)["payload"] == event
+    again = done(enforcing.api.post(f"/tasks/failed/{sent}/redrive", b"")).json["id"]
+    assert failed_task(enforcing, again)["error"]["kind"] == "DoNotRetry"
+    assert enforcing.api.post(f"/tasks/failed/{sent}/redrive", b"").status == 404
+
+
+def failed_task(enforcing: Enforcing, task_id: str) -> dict[str, Any]:
+    """Return a failed task, once it is listed."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for task in done(enforcing.api.get("/tasks/failed?limit=100")).json["tasks"]:
+            if task["id"] == task_id:
+                return dict(task)
+        time.sleep(0.2)
+    raise AssertionError(f"{task_id} is not listed")
 
 
 # --- and no more is -------------------------------------------------------------------------------

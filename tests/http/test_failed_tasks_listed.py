@@ -1,11 +1,14 @@
 """GET /tasks/failed: what failed for good in the last week; and one of them sent again."""
 
+import random
+
 import pytest
 
 import runners
 from api_events import Logged, call
 from errors import SendFailed
 from sample_work import script
+from store import failed_tasks
 from testing.aws import forget
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -60,6 +63,25 @@ def test_they_come_in_pages_each_once() -> None:
             break
         cursor = f"&cursor={page['cursor']}"
     assert sorted(seen) == sorted(ids)
+
+
+def test_a_page_is_no_larger_than_a_response_may_be() -> None:
+    ids = {failed_tasks.new_task_id() for _ in range(70)}
+    for task_id in ids:
+        failed_tasks.keep(
+            task_id,
+            task_name="sample_note",
+            attempt=1,
+            error_kind="ValueError",
+            error_message="no luck",
+            request_id=None,
+            payload={"text": random.Random(task_id).randbytes(49_000).hex()},
+        )
+    first = call("GET", "/tasks/failed", query="limit=100")
+    assert len(first.text) < 6_000_000
+    rest = call("GET", "/tasks/failed", query=f"limit=100&cursor={first.json['cursor']}")
+    assert {task["id"] for page in (first, rest) for task in page.json["tasks"]} == ids
+    assert rest.json["cursor"] is None
 
 
 def test_a_cursor_of_another_list_is_refused() -> None:

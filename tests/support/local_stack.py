@@ -101,7 +101,7 @@ class Enforcing(Local):
 def enforcing() -> Iterator[Enforcing]:
     """Yield the stack that the tests of access and of policies share."""
     with token_issuer() as issuer, roomy_home() as home:
-        parameters = {"JwtIssuer": issuer.url, "JwtAudience": AUDIENCE}
+        parameters = {"JwtIssuer": issuer.url, "JwtAudience": AUDIENCE, "KeepTaskPayloads": "true"}
         with local_stack(home, parameters, enforcing=True) as stack:
             # It is enforced too, and refuses what is not over TLS, as all is here.
             s3 = session(stack).client("s3", endpoint_url=stack.endpoint_url)

@@ -1,0 +1,107 @@
+"""The page of failed tasks, in a browser: what it says, and a task sent again."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from browser import Complaints
+from dashboard_pages import serious
+from faked_answers import answer
+
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]
+
+KEPT = {
+    "id": "7a5c" + "0" * 28,
+    "task_name": "send_message",
+    "failed_at": "2026-11-24T12:00:00.000Z",
+    "attempt": 3,
+    "error": {"kind": "Refused", "message": "<b>no such</b> number"},
+    "request_id": None,
+    "payload": {"cell": "+12125550123", "text": "Polls close at 8."},
+    "redriven_at": None,
+    "redriven_as": None,
+}
+UNKEPT = {**KEPT, "id": "6" * 32, "task_name": "post_webhook", "payload": None}
+
+
+def opened(page: Page, dashboard: str, *tasks: dict[str, Any], cursor: str | None = None) -> None:
+    """Open the page as it is with these failed tasks, an hour after they failed."""
+    page.clock.install(time="2026-11-24T13:00:00Z")
+    answer(page, "/tasks/failed", {"tasks": tasks, "cursor": cursor})
+    page.goto(f"{dashboard}#/failed/tasks")
+
+
+def test_each_says_why_it_failed_and_offers_to_be_sent_again_where_that_can_be(
+    page: Page, dashboard: str
+) -> None:
+    opened(page, dashboard, KEPT, UNKEPT)
+    kept, unkept = page.get_by_role("row").nth(1), page.get_by_role("row").nth(2)
+    expect(kept).to_contain_text(
+        re.compile("send_message.*Refused <b>no such</b> number.*3 attempts", re.DOTALL)
+    )
+    expect(kept).to_contain_text("60 min ago")
+    kept.get_by_text("Payload").click()
+    expect(kept.get_by_role("group", name="as JSON")).to_contain_text("Polls close at 8.")
+    expect(kept.get_by_role("button", name="Send send_message again, 7a5c0000")).to_be_visible()
+    expect(unkept.get_by_role("button")).to_have_count(0)
+    expect(page.get_by_text("KeepTaskPayloads")).to_be_visible()
+    expect(page.get_by_role("link", name="Failed")).to_have_attribute("aria-current", "page")
+    tabs = page.get_by_role("navigation", name="What failed")
+    expect(tabs.get_by_role("link", name="Tasks")).to_have_attribute("aria-current", "page")
+    assert serious(page) == []
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert serious(page) == []
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 390
+    tabs.get_by_role("link", name="Jobs").click()
+    expect(page.get_by_role("region", name="Failed jobs")).to_be_visible()
+
+
+def test_one_is_sent_again_once_the_person_has_said_yes(page: Page, dashboard: str) -> None:
+    opened(page, dashboard, KEPT)
+    path = f"/tasks/failed/{KEPT['id']}/redrive"
+    sent = {"id": "8" * 32, "task_name": "send_message", "status": "sent"}
+    calls = answer(page, path, sent, status=202)
+    again = page.get_by_role("button", name="Send send_message again")
+    again.click()
+    dialog = page.get_by_role("dialog", name="Send this task again?")
+    expect(dialog).to_contain_text("what it did before it failed, it does again")
+    dialog.get_by_role("button", name="Not now").click()
+    assert calls == []
+    expect(again).to_be_focused()
+    page.keyboard.press("Enter")
+    waiting = {**KEPT, "redriven_at": "2026-11-24T12:59:55.000Z", "redriven_as": "8" * 32}
+    answer(page, "/tasks/failed", {"tasks": [waiting], "cursor": None})
+    dialog.get_by_role("button", name="Send again").click()
+    expect(page.get_by_role("status")).to_have_text(f"Sent again as {sent['id']}")
+    assert [call.method for call in calls] == ["POST"]
+    expect(page.get_by_role("row").nth(1)).to_contain_text(
+        re.compile("sent again [0-9]+ s ago, not begun yet")
+    )
+
+
+def test_there_may_be_none_or_more_than_a_page(page: Page, dashboard: str) -> None:
+    opened(page, dashboard, KEPT, cursor=str(KEPT["id"]))
+    page.get_by_role("link", name="Earlier").click()
+    expect(page).to_have_url(re.compile(f"cursor={KEPT['id']}"))
+    answer(page, "/tasks/failed", {"tasks": [], "cursor": None})
+    page.get_by_role("link", name="Latest").click()
+    expect(page.get_by_text("No task has failed in the last week. Good.")).to_be_visible()
+
+
+def test_who_may_not_see_them_is_told_so(
+    page: Page, dashboard: str, complaints: Complaints
+) -> None:
+    complaints.expected.append("403")
+    refusal = {
+        "type": "urn:job-runners:not-allowed",
+        "title": "This caller may not do this",
+        "status": 403,
+        "detail": "this asks for the role service; the role of your token is operator",
+        "request_id": None,
+    }
+    answer(page, "/tasks/failed", refusal, status=403)
+    page.goto(f"{dashboard}#/failed/tasks")
+    expect(page.get_by_role("alert")).to_contain_text("the role of your token is operator")
