@@ -70,7 +70,9 @@ def _text(error: BaseException) -> str:
 
 def _advice(error: BaseException, missing: str | None) -> str:
     if missing:
-        return f"Add what provides {missing} to the requirements, or the file"
+        return (
+            f"Name what provides {missing} in requirements.txt and run make lock, or add the file"
+        )
     if isinstance(error, SyntaxError | ImportError | NameError):
         return "Correct that line"
     return (

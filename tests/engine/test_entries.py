@@ -105,7 +105,10 @@ def test_it_is_loaded_before_the_claim_and_outside_the_alarm(
 @pytest.mark.parametrize(
     ("module", "says"),
     [
-        (MISSING, r"letters.py, line 1: ModuleNotFoundError: .*\. Add what provides no_such_dist"),
+        (
+            MISSING,
+            r"letters.py, line 1: ModuleNotFoundError: .*\. Name what provides \w+ in requirements",
+        ),
         ("x = (\n", r"letters.py, line 1: SyntaxError: '\(' was never closed\. Correct that line"),
         ("import os\nos.environ['NOT_SET']", r"letters.py, line 2: KeyError: .* leave to the func"),
         ("import sys\nsys.exit(3)", r"letters.py, line 2: SystemExit: 3"),
