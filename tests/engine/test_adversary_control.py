@@ -1,7 +1,7 @@
 """Owners and operators under a hostile Lambda: what they were promised is watched, and what keeps
 it is needed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from pynamodb.expressions.condition import Condition
 from broken_promise import broken_promise
 from runners import dispatch, pausing
 from store import conditional_write, owner_verbs, steps, verbs
-from store.job_request import JobRequest, Status, derived_id, new_id
+from store.job_request import JobRequest, Status, new_id
 from testing.simulation.history import stage
 
 
@@ -66,13 +66,8 @@ class _Found:
         self.find = find
 
 
-def always_new(kind: str) -> Callable[..., str]:
-    """Ids of this kind follow from nothing any more."""
-    return lambda first, *rest: new_id() if first == kind else derived_id(first, *rest)
-
-
 def test_it_notices_when_a_child_is_added_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "derived_id", always_new("child"))
+    monkeypatch.setattr(dispatch, "derived_id", lambda *_: new_id())
     monkeypatch.setattr(
         "work.running_job.RunningJob._once", lambda self, name, function: function()
     )
@@ -80,7 +75,7 @@ def test_it_notices_when_a_child_is_added_again(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_it_notices_when_the_same_request_is_two_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "derived_id", always_new("idempotency"))
+    monkeypatch.setattr(dispatch, "id_under_key", lambda *_: new_id())
     assert "is more than one job" in broken_promise()
 
 

@@ -106,12 +106,12 @@ def test_the_jobs_of_the_guide_run_with_what_it_puts_around_them(
     with saved_only(EXTENSIONS="acme"):
         registry().resolve_all()
         words = {"words": ["one", "three"]}
-        row = get_job_runner().dispatch_job(JobData(job_type="count_letters", payload=words))
+        row = get_job_runner().dispatch_job(JobData(job_type="tally_letters", payload=words))
         get_job_runner().dispatch_task("note_letters", words)
         (found,) = drain()
         assert blobs.get(found.result, found.result_key) == {"letters": 8}
     printed = capsys.readouterr().out
-    assert f"begins job count_letters {row.id} default 1 1" in printed
+    assert f"begins job tally_letters {row.id} default 1 1" in printed
     assert "begins task note_letters" in printed
 
 

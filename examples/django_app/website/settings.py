@@ -23,3 +23,5 @@ MIDDLEWARE = [
 ROOT_URLCONF = "website.urls"
 WSGI_APPLICATION = "website.wsgi.application"
 TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+
+TIME_ZONE = "UTC"
