@@ -54,6 +54,8 @@ _ASK_AGAIN = "no-cache"  # may be kept, but never used without asking
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([a-z_]+)\.js";$', re.MULTILINE)
 # Lines that are only comments: for readers of the sources, not for browsers.
 _COMMENT = re.compile(r"^ *(?://[^\n]*|/\*\*.*?\*/)\n", re.MULTILINE | re.DOTALL)
+# Browsers need none: no string of the modules goes over several lines.
+_INDENT = re.compile(r"^ +", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
 
 
@@ -95,11 +97,12 @@ def version() -> str:
 
 @cache
 def _others() -> dict[str, Asset]:
+    styles = "".join((_FOLDER / name).read_text() for name in _STYLES)
     return {
         "app.js": _asset("".join(_joined(_FIRST_MODULE, set())), ".js"),
         "icon.svg": _asset((_FOLDER / "icon.svg").read_text(), ".svg"),
         "docs.css": _asset((_FOLDER / "docs.css").read_text(), ".css"),
-        "style.css": _asset("".join((_FOLDER / name).read_text() for name in _STYLES), ".css"),
+        "style.css": _asset(_INDENT.sub("", styles), ".css"),
     }
 
 
@@ -112,6 +115,7 @@ def _joined(module: str, seen: set[str]) -> Iterator[str]:
             yield from _joined(imported, seen)
     names = ", ".join(_EXPORT.findall(source))
     body = _EXPORT.sub("", _IMPORT.sub(r"const \1 = $\2;", _COMMENT.sub("", source)))
+    body = _INDENT.sub("", body)
     yield f"const ${module} = (() => {{\n{body}return {{ {names} }};\n}})();\n"
 
 

@@ -45,6 +45,14 @@ def test_first_paint_takes_less_than_100_kb() -> None:
     assert sum(len(gzip.compress(body)) for body in bodies) < 30_000
 
 
+def test_no_string_of_a_module_goes_over_several_lines() -> None:
+    """What is joined loses its indentation, which would change such a string."""
+    for path in SOURCES:
+        if path.suffix == ".js":
+            odd = [line for line in path.read_text().splitlines() if line.count("`") % 2]
+            assert odd == [], path.name
+
+
 @pytest.mark.parametrize("path", ["/", "/assets/x/app.js", "/assets/x/style.css"])
 def test_nothing_may_run_but_the_pages_own_script(path: str) -> None:
     headers = get(path)["headers"]
@@ -100,7 +108,7 @@ def test_every_module_is_in_the_one_script() -> None:
     assert not re.search(r"^(import|export)\b", script.body.decode(), re.MULTILINE)
 
 
-def test_the_script_is_the_sources_without_their_comments() -> None:
+def test_the_script_is_the_sources_without_their_comments_and_indentation() -> None:
     script = files.find("app.js")
     assert script is not None
     sent = script.body.decode().splitlines()
@@ -110,7 +118,7 @@ def test_the_script_is_the_sources_without_their_comments() -> None:
             without = re.sub(
                 r"^ *(//.*|/\*\*[^*]*(\*(?!/)[^*]*)*\*/)\n", "", path.read_text(), flags=re.M
             )
-            code = [line.removeprefix("export ") for line in without.splitlines()]
+            code = [line.removeprefix("export ").lstrip() for line in without.splitlines()]
             missing = [line for line in code if line not in sent and not line.startswith("import ")]
             assert missing == [], path.name
 

@@ -49,6 +49,8 @@ WAYS = [
 VERSION = """
 import os, pathlib, time
 def handler(event, context):
+    if event:
+        pathlib.Path(event + ".begun").touch()
     while event and not pathlib.Path(event).exists():
         time.sleep(0.02)
     return [{version!r}, os.getpid()]
@@ -151,16 +153,20 @@ def test_code_that_is_put_in_force_is_what_the_next_call_runs(functions: Functio
 def test_a_call_that_runs_ends_with_the_code_that_it_began_with(
     functions: Functions, tmp_path: Path
 ) -> None:
-    digest = functions.create("running", VERSION.format(version="old"))
+    # What is in force goes by the code that was deployed: this function's is nobody else's.
+    digest = functions.create("running", VERSION.format(version="older"))
     functions.call("running", None)  # a process is there
     go, ended = tmp_path / "go", []
     call = threading.Thread(target=lambda: ended.append(functions.call("running", str(go))))
     call.start()
-    time.sleep(0.3)
+    begun, give_up = tmp_path / "go.begun", time.monotonic() + 60
+    while not begun.exists():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
     put_in_force(functions.code, digest, functions.lay("newer", VERSION.format(version="new")))
     assert functions.call("running", None)[0] == "new"  # beside it
     assert ended == []
     go.touch()
     call.join(timeout=60)
-    assert ended[0][0] == "old"
+    assert ended[0][0] == "older"
     assert functions.call("running", None)[0] == "new"
