@@ -15,11 +15,11 @@ class MovableClock:
 
     def __init__(self) -> None:
         self._real = clock.now
-        self._moved = 0
+        self.moved = 0  # milliseconds
 
     def now(self) -> int:
         """Return the milliseconds since 1970, as `clock.now()` does."""
-        return self._real() + self._moved
+        return self._real() + self.moved
 
     @property
     def time(self) -> datetime:
@@ -30,7 +30,7 @@ class MovableClock:
         """Let so many seconds go by at once. Raises ValueError for fewer than none."""
         if seconds < 0:
             raise ValueError(f"time does not go back: advance({seconds})")
-        self._moved += round(seconds * clock.SECOND)
+        self.moved += round(seconds * clock.SECOND)
 
     @contextmanager
     def standing(self) -> Iterator["MovableClock"]:

@@ -1,10 +1,8 @@
 """What is under way in a hostile Lambda: events that will arrive, invocations that run."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from testing.aws import WORKER
 from testing.simulation.deploys import Version
 
 WELL = "well"
@@ -60,18 +58,3 @@ class Event:
         """The message of ours that it is, or that it is the failure record of."""
         message: Message = self.body.get("requestPayload", self.body)
         return message
-
-
-class Context:
-    """What Lambda tells a function of its invocation."""
-
-    invoked_function_arn = WORKER
-    function_name = "worker"
-    memory_limit_in_mb = 512
-    aws_request_id = "request"
-
-    def __init__(self, milliseconds_left: Callable[[], int]) -> None:
-        self._milliseconds_left = milliseconds_left
-
-    def get_remaining_time_in_millis(self) -> int:
-        return max(0, self._milliseconds_left())

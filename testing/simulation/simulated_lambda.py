@@ -19,11 +19,12 @@ import handlers.timer
 import handlers.worker
 from runners import execution
 from store import pauses
+from testing.lambda_context import Context
 from testing.moto_direct import Row
 from testing.simulation import legacy_process
 from testing.simulation.deploys import Deploys, Version
 from testing.simulation.faults import Fault
-from testing.simulation.invocation import WELL, Context, Event, Invocation, Killed, Message
+from testing.simulation.invocation import WELL, Event, Invocation, Killed, Message
 from testing.simulation.storms import Storms
 from work.errors import EntryNotLoaded
 
@@ -247,7 +248,7 @@ class SimulatedLambda:
         try:
             answer = handler(
                 body if isinstance(body, bytes) else json.loads(json.dumps(body)),
-                Context(lambda: invocation.deadline - self.time),
+                Context(milliseconds_left=lambda: invocation.deadline - self.time),
             )
         except Killed:
             invocation.ended = "killed"

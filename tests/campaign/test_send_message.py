@@ -18,11 +18,11 @@ from pydantic import ValidationError
 
 from aws import clients
 from errors import DoNotRetry, RetryAfter
-from fake_lambda import Context
 from fake_sns import TAKEN, Sns, answering_sns, raising, refusal
 from handlers import worker
 from runners import get_job_runner
 from tasks.send_message import SendMessage, send_message
+from testing.lambda_context import Context
 
 CELL = "+12125550123"
 

@@ -17,13 +17,13 @@ import handlers.worker
 from api_events import call
 from aws import clients
 from errors import SendFailed, SendInDoubt
-from fake_lambda import Context
 from runners import get_job_runner
 from runners.base import JobData
 from sample_work import script
 from store import queries
 from store.job_request import Status
 from testing.aws import WORKER, forget
+from testing.lambda_context import Context
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -10,11 +10,12 @@ import handlers.worker
 import job_rows
 from aws import clients
 from errors import InvalidPayload
-from fake_lambda import Context, FakeLambda
+from fake_lambda import FakeLambda
 from sample_work import script
 from store import verbs
 from store.job_request import Status
 from testing.aws import WORKER, forget
+from testing.lambda_context import Context
 
 pytestmark = pytest.mark.usefixtures("aws")
 

@@ -11,7 +11,6 @@ import clock
 import handlers.timer
 from bench import Bench
 from errors import Interrupted
-from fake_lambda import Context
 from runners import execution, owner_actions, pausing, telemetry
 from runners.messages import TaskMessage
 from sample_work import script
@@ -20,6 +19,7 @@ from store.job_request import JobRequest
 from store.pauses import Kind
 from telemetry_lines import SECRET, emitted, logged
 from testing.aws import forget
+from testing.lambda_context import Context
 from work import context
 
 

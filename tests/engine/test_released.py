@@ -17,7 +17,6 @@ import record_release
 from api_events import call
 from aws import bucket, clients
 from contacts_table import cells, rows_of, statuses, texters
-from fake_lambda import Context
 from handlers import timer as timer_handler
 from runners import execution, get_job_runner, owner_actions, pausing, timer
 from runners.base import JobData
@@ -29,6 +28,7 @@ from store.job_request import JobRequest, Status
 from store.pauses import Kind
 from testing import moto_uploads
 from testing.aws import ENVIRONMENT
+from testing.lambda_context import Context
 
 VERSIONS = sorted(folder.name for folder in record_release.FOLDER.iterdir())
 

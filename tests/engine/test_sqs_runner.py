@@ -10,7 +10,6 @@ import handlers.worker
 import runners
 from aws import clients
 from errors import RetryAfter, SendFailed, SendInDoubt
-from fake_lambda import Context
 from fake_queue import FakeQueue
 from runners.base import JobData
 from runners.errors import RunnerNotConfigured
@@ -19,6 +18,7 @@ from sample_work import Sample, script
 from store.job_request import Status
 from store.queries import read
 from testing.aws import forget
+from testing.lambda_context import Context
 from testing.simulation.history import play_seed, stage
 from testing.simulation.simulated_queue import SimulatedQueue
 from work import RunningJob

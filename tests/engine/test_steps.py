@@ -10,13 +10,14 @@ import clock
 import handlers.worker
 from bench import Bench
 from errors import RunnerCannotResend
-from fake_lambda import Context, FakeLambda
+from fake_lambda import FakeLambda
 from runners import execution, owner_actions
 from runners.messages import JobMessage, encode
 from sample_work import script
 from store import queries, steps
 from store.job_request import JobRequest, Status
 from testing.aws import WORKER, forget
+from testing.lambda_context import Context
 from work.errors import ResultNotJson, StepNameTaken
 
 

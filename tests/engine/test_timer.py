@@ -11,13 +11,14 @@ import handlers.worker
 import job_rows
 from aws import clients
 from errors import JobRunnersError, SendFailed
-from fake_lambda import Context, FakeLambda
+from fake_lambda import FakeLambda
 from runners import execution, timer
 from runners.messages import JobMessage, Message
 from sample_work import script
 from store import conditional_write, queries, verbs
 from store.job_request import JobRequest, Lane, Status, due_shards
 from testing.aws import WORKER, forget
+from testing.lambda_context import Context
 
 pytestmark = pytest.mark.usefixtures("aws", "sample_work")
 

@@ -11,13 +11,13 @@ import handlers.worker
 from api_events import call
 from aws.errors import AWS_ERRORS, condition_failed, may_pass
 from bench import Bench
-from fake_lambda import Context
 from outage import Outage
 from runners import execution, owner_actions
 from runners.messages import JobMessage, encode
 from sample_work import script
 from store import blobs, queries
 from store.job_request import JobRequest, Status
+from testing.lambda_context import Context
 
 NOISE = "".join(f"{number * 2654435761 % 2**32:08x}" for number in range(2000))
 kinds = pytest.mark.parametrize("kind", Outage.KINDS)

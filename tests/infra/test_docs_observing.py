@@ -11,12 +11,12 @@ import pytest
 import clock
 import handlers.timer
 from bench import Bench
-from fake_lambda import Context
 from runners import execution, owner_actions
 from runners.dispatch import accept_task
 from sample_work import script
 from telemetry_lines import SECRET, emitted, logged, on_lambda
 from testing.aws import forget
+from testing.lambda_context import Context
 from tools.build import ROOT
 from work import context
 from work.definitions import Job

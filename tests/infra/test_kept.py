@@ -11,7 +11,7 @@ import pytest
 import handlers.failures
 import job_rows
 from aws import clients
-from fake_lambda import Context, FakeLambda
+from fake_lambda import FakeLambda
 from fake_stack import OUTPUTS
 from job_runners.cli.stack import Stack
 from local.credentials import session
@@ -20,6 +20,7 @@ from local.kept import Kept, report_interrupted
 from local.problem import LocalProblem
 from store.job_request import Status
 from testing.aws import WORKER, forget
+from testing.lambda_context import Context
 
 
 def client(running: Emulator, service: str) -> Any:

@@ -13,11 +13,13 @@ import clock
 from api_events import Answer, call
 from aws import bucket, clients
 from expanded_template import Template, allowed, expanded
-from fake_lambda import Context, FakeLambda
+from fake_lambda import FakeLambda
 from sample_work import failing, script
 from settings import forget
 from store import pauses
 from testing.aws import ENVIRONMENT
+from testing.lambda_context import Context
+from testing.movable_clock import MovableClock
 from worker_log import make_worker_log
 
 LARGE = {"text": random.Random(0).randbytes(20_000).hex()}
@@ -123,17 +125,17 @@ class Stack:
 @pytest.fixture
 def asked(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> set[Asked]:
     """Return what the functions ask for when everything is done that can be."""
-    moved, now = [0], clock.now
-    monkeypatch.setattr(clock, "now", lambda: now() + moved[0])
+    time = MovableClock()
+    monkeypatch.setattr(clock, "now", time.now)
     monkeypatch.setenv("KEEP_TASK_PAYLOADS", "true")
     forget()
     make_worker_log(monkeypatch)
     stack = Stack(worker)
-    do_everything(stack, moved)
+    do_everything(stack, time)
     return stack.recorder.asked
 
 
-def do_everything(stack: Stack, moved: list[int]) -> None:
+def do_everything(stack: Stack, time: MovableClock) -> None:
     """Jobs with steps, children and much to carry; every request on them; a pause and its end."""
 
     def parent(job: Any, payload: Any) -> Any:
@@ -186,7 +188,7 @@ def do_everything(stack: Stack, moved: list[int]) -> None:
     due = stack.job(delay=600)
     stack.api("PUT", "/paused/queue/default")
     stack.work()
-    moved[0] += 15 * clock.MINUTE
+    time.advance(15 * 60)
     stack.tick()
     assert {stack.api("GET", each).json["status"] for each in (held_by_worker, due)} == {"waiting"}
     stack.api("DELETE", "/paused/queue/default")

@@ -13,13 +13,14 @@ from sample_work import script
 from store import job_request, queries, verbs
 from store.job_request import JobRequest
 from testing.aws import forget
+from testing.movable_clock import MovableClock
 
 
 class Bench:
     """What was sent is in `sent`, with the delay it was sent with."""
 
     def __init__(self) -> None:
-        self.moved = 0
+        self.clock = MovableClock()
         self.sent: list[tuple[Message, float]] = []
 
     def dispatch(self, job_type: str = "sample_again", **fields: Any) -> JobRequest:
@@ -57,7 +58,12 @@ class Bench:
 
     def advance(self, seconds: float) -> None:
         """Time passes."""
-        self.moved += int(seconds * clock.SECOND)
+        self.clock.advance(seconds)
+
+    @property
+    def moved(self) -> int:
+        """How far time was moved on, in milliseconds."""
+        return self.clock.moved
 
     def read(self, row: JobRequest | str) -> JobRequest:
         """Return the row as it is now."""
@@ -90,8 +96,8 @@ def bench(aws: None, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setenv("JOBS_SAME_PROCESS", "false")
     forget()
     script.reset()
-    bench, now = Bench(), clock.now
-    monkeypatch.setattr(clock, "now", lambda: now() + bench.moved)
+    bench = Bench()
+    monkeypatch.setattr(clock, "now", bench.clock.now)
     monkeypatch.setattr(clock, "sleep", bench.advance)
     # A tick asks every shard: tests/engine/test_timer.py has them all.
     monkeypatch.setattr(job_request, "DUE_SHARDS", 2)

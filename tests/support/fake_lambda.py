@@ -8,25 +8,9 @@ from typing import Any
 from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 
-import clock
 import handlers.worker
 from aws import clients
-from testing.aws import WORKER
-
-
-class Context:
-    """What Lambda tells a function about its invocation."""
-
-    def __init__(self, seconds: float = 900, function: str = WORKER) -> None:
-        self._ends = clock.now() + seconds * 1000
-        self.invoked_function_arn = function
-        self.function_name = "worker"
-        self.memory_limit_in_mb = 512
-        self.aws_request_id = "request"
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until this invocation is killed."""
-        return int(self._ends - clock.now())
+from testing.lambda_context import Context
 
 
 class FakeLambda:

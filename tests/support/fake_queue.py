@@ -4,7 +4,7 @@ from typing import Any
 
 import handlers.worker
 from aws import clients
-from fake_lambda import Context
+from testing.lambda_context import Context
 
 
 class FakeQueue:
