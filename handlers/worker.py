@@ -22,10 +22,10 @@ log_setup.set_up()
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> Any:
     """Run what the event asks for; what it can't leave to later raises, and Lambda keeps it."""
+    clients.drop_idle_connections()  # they slept since the last invocation
     take = getattr(runners.get_job_runner(), "handler", None) if "Records" in event else None
     if take is not None:
         return take(event, context)
-    clients.drop_idle_connections()  # they slept since the last invocation
     try:
         message = decode(event)
     except UnknownMessageVersion as unknown:

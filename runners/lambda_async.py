@@ -95,9 +95,9 @@ def _try(message: Message, send_once: Callable[[], None]) -> None:
             return send_once()
         except (ClientError, BotoCoreError) as error:
             if not _may_be_repeated(message, error):
-                raise SendInDoubt(_name(message), str(error)) from error
+                raise SendInDoubt(message.title, str(error)) from error
             if attempt == _TRIES or not may_pass(error):
-                raise SendFailed(_name(message), str(error)) from error
+                raise SendFailed(message.title, str(error)) from error
         clock.sleep(SystemRandom().uniform(0, _LONGEST_PAUSE))
     return None
 
@@ -117,7 +117,7 @@ def _invoke(function: str, message: Message) -> None:
     # An unread body would keep the connection from being used again: a TLS handshake per dispatch.
     response["Payload"].read()
     if response["StatusCode"] != 202:
-        raise SendFailed(_name(message), f"Lambda answered {response['StatusCode']}, not 202")
+        raise SendFailed(message.title, f"Lambda answered {response['StatusCode']}, not 202")
 
 
 def _delay(message: Message, seconds: float) -> None:
@@ -132,9 +132,3 @@ def _delay(message: Message, seconds: float) -> None:
 
 def _worker_function() -> str:
     return required("WORKER_LAMBDA_FUNCTION_NAME", _RUNNER)
-
-
-def _name(message: Message) -> str:
-    if isinstance(message, JobMessage):
-        return f"job {message.id} ({message.job_type})"
-    return f"task {message.id} ({message.name})"

@@ -112,7 +112,7 @@ class _Tasks:
             self._waiting.sort(key=lambda kept: kept[0])
             at, task = self._waiting.pop(0)
             if max(at, clock.now()) >= self._deadline:
-                late = SendFailed(f"task {task.id} ({task.name})", "its worker process ends before")
+                late = SendFailed(task.title, "its worker process ends before")
                 give_up_task(task, late)
                 continue
             time.sleep(max(0, at - clock.now()) / clock.SECOND)

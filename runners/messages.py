@@ -31,6 +31,11 @@ class JobMessage:
             id=job.id, job_type=job.job_type, send_id=new_id(), request_id=job.request_id
         )
 
+    @property
+    def title(self) -> str:
+        """What it is called in an error."""
+        return f"job {self.id} ({self.job_type})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskMessage:
@@ -44,6 +49,11 @@ class TaskMessage:
     # Of one that failed for good and is sent again: its former id, and the name of this message.
     redrives: str | None = None
     send_id: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What it is called in an error."""
+        return f"task {self.id} ({self.name})"
 
     def next_attempt(self, error: BaseException | None = None) -> "TaskMessage":
         """Return the message of the next attempt, after this error: with the payload that the error

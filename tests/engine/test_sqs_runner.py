@@ -84,6 +84,18 @@ def test_a_job_delivered_again_does_not_run_again(queue: FakeQueue) -> None:
     assert [run[0] for run in script.jobs_run] == [row.id]
 
 
+def test_the_worker_drops_connections_that_slept_before_the_runner_has_the_event(
+    queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped: list[int] = []
+    monkeypatch.setattr(
+        clients, "drop_idle_connections", lambda: dropped.append(len(script.jobs_run))
+    )
+    dispatch("sample_once")
+    queue.deliver()
+    assert (dropped, len(script.jobs_run)) == ([0], 1)
+
+
 def test_a_retry_comes_back_through_the_queue_with_its_delay(
     queue: FakeQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

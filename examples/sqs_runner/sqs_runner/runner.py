@@ -63,7 +63,6 @@ def send(message: Message, delay: float = 0) -> None:
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
     """Do what the queue's messages ask for: the worker hands these events to its runner. One that
     can't be done comes back, and in the end goes to the dead letters."""
-    clients.drop_idle_connections()
     deadline = clock.now() + context.get_remaining_time_in_millis()
     failed = []
     for record in event["Records"]:
@@ -112,7 +111,7 @@ def _take_off_the_queue(message: TaskMessage, receipt: str) -> None:
         )
     except AWS_ERRORS as error:
         # It comes back, unless a try was applied that nobody answered: then this is its record.
-        telemetry.task_in_doubt(SendInDoubt(_name(message), f"not surely off the queue: {error}"))
+        telemetry.task_in_doubt(SendInDoubt(message.title, f"not surely off the queue: {error}"))
         raise
 
 
@@ -131,8 +130,8 @@ def _send(message: Message, delay: float, organization_id: str) -> None:
         )
     except (ClientError, BotoCoreError) as error:
         if is_job or isinstance(error, ClientError | ConnectionError):
-            raise SendFailed(_name(message), str(error)) from error
-        raise SendInDoubt(_name(message), str(error)) from error
+            raise SendFailed(message.title, str(error)) from error
+        raise SendInDoubt(message.title, str(error)) from error
 
 
 def _whose(message: Message) -> str:
@@ -144,9 +143,3 @@ def _whose(message: Message) -> str:
     except AWS_ERRORS:  # then it has a turn of its own
         row = None
     return row.organization_id if row else message.id
-
-
-def _name(message: Message) -> str:
-    if isinstance(message, JobMessage):
-        return f"job {message.id} ({message.job_type})"
-    return f"task {message.id} ({message.name})"
