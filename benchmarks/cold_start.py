@@ -1,33 +1,61 @@
 """What a cold start costs before its first request: `python -m benchmarks.cold_start`.
 
-CPU of fresh processes, run in turn so that a busy machine slows all alike; of each the least is
-taken. Compare the ratios: the times are this machine's.
+Each function from the tree that a build makes, beside boto3 with two clients from a folder of its
+own: see benchmarks/fresh_process.py. Compare the ratios: the times are this machine's.
 """
 
 import argparse
+import sys
+import tempfile
+from pathlib import Path
 
-from benchmarks.fresh_process import compare
+from benchmarks.fresh_process import Cost, Program, compare
+from tools.build import Target, build
 
+_CLIENTS = "from aws.clients import client; client('dynamodb'); client('lambda')"
 _PROGRAMS = {
-    "API: handlers.api, with both clients": (
-        "import handlers.api; from aws.clients import client; client('dynamodb'); client('lambda')"
+    "API": f"import handlers.api; {_CLIENTS}",
+    "worker, with the client of DynamoDB alone": (
+        "import handlers.worker; from aws.clients import client; client('dynamodb')"
     ),
-    "worker: handlers.worker, with a client of DynamoDB": (
-        "import handlers.worker; from aws import clients; clients.client('dynamodb')"
+    "worker, up to the first line of a job with a payload model": (
+        "import os; os.environ['EXTENSIONS'] = 'bench_work'; import bench_invocation"
     ),
-    "timer: handlers.timer, with both clients": (
-        "import handlers.timer; from aws.clients import client; "
-        "client('dynamodb'); client('lambda')"
-    ),
+    "timer": f"import handlers.timer; {_CLIENTS}",
+    "failures": f"import handlers.failures; {_CLIENTS}",
 }
+# Shares of boto3's CPU: what a change may not make of a cold start without being noticed.
+AT_MOST = dict(zip(_PROGRAMS, (1.20, 0.85, 1.05, 0.85, 0.85), strict=True))
+_INVOCATION = Path(__file__).parent / "first_line"
 
 
-def main() -> None:
-    """Measure, and print a table."""
+def measure(rounds: int, *, instructions: bool = True) -> dict[str, Cost]:
+    """Build the tree, measure each function's start, and print a table."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        build(Target.this_machine(), tree)
+        programs = {name: Program(code, (tree, _INVOCATION)) for name, code in _PROGRAMS.items()}
+        return compare(programs, rounds, instructions=instructions)
+
+
+def main() -> int:
+    """Measure, print a table, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cold_start", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    compare(_PROGRAMS, parser.parse_args().rounds)
+    parser.add_argument("--rounds", type=int, default=26)
+    parser.add_argument("--cpu-only", action="store_true", help="count no instructions")
+    parser.add_argument("--bounded", action="store_true", help="fail above the bounds")
+    given = parser.parse_args()
+    costs = measure(given.rounds, instructions=not given.cpu_only)
+    above = [
+        f"{name}: {costs[name].cpu_share:.2f} of boto3's CPU, and {bound:.2f} is the most"
+        for name, bound in AT_MOST.items()
+        if costs[name].cpu_share > bound
+    ]
+    if given.bounded and above:
+        print("\n".join(above), file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

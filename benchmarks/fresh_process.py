@@ -1,36 +1,124 @@
-"""CPU of fresh processes, run in turn so that a busy machine slows all alike; of each the least."""
+"""What fresh processes cost, beside one that imports boto3 and makes two clients.
+
+CPU: they run in turn, so that a busy machine slows all alike, and of each the least is taken.
+Instructions, where valgrind is installed: they do not depend on what else the machine does.
+
+Each ends in `os._exit`, because Lambda freezes a process and never takes its modules apart; that is
+a third of boto3's CPU. Each imports from the folders that are named for it and from the standard
+library, and from nothing else (`-I -S`), with the bytecode that its first run leaves there.
+"""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
 
 from benchmarks.environment import ENVIRONMENT
-from tools.build import ROOT
 
 BOTO3 = "boto3, with clients of DynamoDB and Lambda"
-BOTO3_PROGRAM = "import boto3; boto3.client('dynamodb'); boto3.client('lambda')"
+_BOTO3_CODE = "import boto3; boto3.client('dynamodb'); boto3.client('lambda')"
+_BOTO3_MODULES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3")
+_PROGRAM = "import sys; sys.path[:0] = {folders!r}\n{code}\nimport os; os._exit(0)"
 
 
-def compare(programs: Mapping[str, str], rounds: int) -> dict[str, float]:
-    """Run each program beside boto3, and print a table; return each one's share of boto3's CPU."""
-    programs = {BOTO3: BOTO3_PROGRAM, **programs}
-    for program in programs.values():
-        _cpu(program)  # compiles the bytecode that a deployed function ships with
-    least = dict.fromkeys(programs, float("inf"))
-    for _ in range(rounds):
-        for name, program in programs.items():
-            least[name] = min(least[name], _cpu(program))
-    for name, seconds in least.items():
-        print(f"{seconds / least[BOTO3]:5.2f}  {seconds * 1000:5.0f} ms CPU  {name}")
-    return {name: seconds / least[BOTO3] for name, seconds in least.items()}
+@dataclass(frozen=True)
+class Program:
+    """Code for a process of its own, and the folders that it imports from."""
+
+    code: str
+    folders: tuple[Path, ...]
 
 
-def _cpu(program: str) -> float:
-    """Seconds of CPU that a new interpreter takes for a program."""
-    process = subprocess.Popen([sys.executable, "-c", program], env=ENVIRONMENT, cwd=ROOT)
+@dataclass(frozen=True)
+class Cost:
+    """What a process takes, and its shares of what boto3 takes; instructions are None if there is
+    no valgrind to count them."""
+
+    cpu: float  # seconds
+    cpu_share: float
+    instructions_share: float | None
+
+
+def compare(
+    programs: Mapping[str, Program], rounds: int, *, instructions: bool = False
+) -> dict[str, Cost]:
+    """Run each program beside boto3, and print a table; return what each costs."""
+    with _boto3_alone() as folder:
+        programs = {BOTO3: Program(_BOTO3_CODE, (folder,)), **programs}
+        for program in programs.values():
+            _cpu(program)  # leaves the bytecode
+        least = dict.fromkeys(programs, float("inf"))
+        for _ in range(rounds):
+            for name, program in programs.items():
+                least[name] = min(least[name], _cpu(program))
+        counted = _instructions(programs) if instructions else {}
+    costs = {
+        name: Cost(
+            seconds,
+            seconds / least[BOTO3],
+            counted[name] / counted[BOTO3] if counted else None,
+        )
+        for name, seconds in least.items()
+    }
+    for name, cost in costs.items():
+        share = cost.instructions_share
+        in_instructions = "" if share is None else f"{share:4.2f} of its instructions  "
+        print(f"{cost.cpu_share:5.2f}  {cost.cpu * 1000:5.0f} ms CPU  {in_instructions}{name}")
+    return costs
+
+
+@contextmanager
+def _boto3_alone() -> Iterator[Path]:
+    """Yield a folder with boto3 and what it needs as pip installed them, and with nothing else, for
+    an import looks through all that is there."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in _BOTO3_MODULES:
+            file = Path(import_module(name).__file__ or "")
+            installed = file.parent if file.stem == "__init__" else file
+            (Path(folder) / installed.name).symlink_to(installed)
+        yield Path(folder)
+
+
+def _cpu(program: Program) -> float:
+    """Return the seconds of CPU that a new process takes."""
+    process = subprocess.Popen(_command(program), env=ENVIRONMENT, cwd="/")
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"{program!r} failed")
+        raise SystemExit(f"{program.code!r} failed")
     return used.ru_utime + used.ru_stime
+
+
+def _instructions(programs: Mapping[str, Program]) -> dict[str, int]:
+    """Return how many instructions each takes; nothing if valgrind is not installed."""
+    valgrind = shutil.which("valgrind")
+    if valgrind is None:
+        return {}
+    counter = [valgrind, "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
+    found = {}
+    for name, program in programs.items():
+        done = subprocess.run(
+            [*counter, *_command(program)],
+            env=ENVIRONMENT,
+            cwd="/",
+            stderr=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        counted = re.search(r"I\s+refs:\s+([\d,]+)", done.stderr)
+        if counted is None:
+            raise SystemExit(f"valgrind counted nothing:\n{done.stderr}")
+        found[name] = int(counted[1].replace(",", ""))
+    return found
+
+
+def _command(program: Program) -> list[str]:
+    code = _PROGRAM.format(folders=[str(each) for each in program.folders], code=program.code)
+    return [sys.executable, "-I", "-S", "-c", code]

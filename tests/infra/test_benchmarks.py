@@ -12,7 +12,7 @@ from tools.build import ROOT
 @pytest.mark.parametrize(
     ("lines", "arguments"),
     [
-        (4, ["cold_start", "--rounds", "1"]),
+        (6, ["cold_start", "--rounds", "1", "--cpu-only"]),
         (4, ["dispatch", "--rounds", "1", "--units", "1"]),
         (3, ["client", "--rounds", "1"]),
     ],
