@@ -4,7 +4,7 @@ A function is named by its module, which is imported when the job first runs.
 """
 
 from jobs.names import Jobs
-from work import Job, Retry
+from work import Job, Queue, Retry
 from work.definitions import DAY_IN_SECONDS
 
 # The texting campaign's: they count only while TEXTING_CAMPAIGN is true.
@@ -42,3 +42,7 @@ JOBS: dict[str, Job] = {
         queue_name="webhooks",
     ),
 }
+
+# Which queues have limits. Those of the texting campaign count while it is on.
+QUEUES: dict[str, Queue] = {}
+CAMPAIGN_QUEUES: frozenset[str] = frozenset()

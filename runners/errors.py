@@ -48,7 +48,7 @@ class BrokenEntries(JobRunnersError):
 
 
 class NameTakenTwice(JobRunnersError):
-    """Two tables define a job, or a task, of the same name."""
+    """Two tables define a job, a task or a queue of the same name."""
 
     def __init__(self, kind: str, name: str, first: str, second: str) -> None:
         super().__init__(f"the {kind} {name!r} is defined twice: in {first} and in {second}")

@@ -1,16 +1,18 @@
-"""What can run: the tables of jobs and tasks, with those of an organisation's packages, by name.
+"""What can run: the tables of jobs, tasks and queues, with those of an organisation's packages, by
+name.
 
 Names and rules are known at once. The function and the payload model of an entry that is given as
 "package.module:function" are imported when one of them is first needed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import names
 from errors import InvalidDefinition, InvalidSetting, UnknownJobType, UnknownTask
 from runners import telemetry
 from runners.app_modules import import_added
@@ -19,20 +21,27 @@ from settings import settings
 from work.around import Around
 from work.definitions import Job, Task
 from work.errors import EntryNotLoaded
+from work.queues import Queue
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _D = TypeVar("_D", Job, Task)
+_E = TypeVar("_E", Job, Task, Queue)
+
+
+# What a module of an organisation may define.
+ATTRIBUTES = ("JOBS", "TASKS", "QUEUES", "AROUND")
 
 
 @dataclass(frozen=True)
 class Registry:
-    """Every job and task of this process."""
+    """Every job and task of this process, and every queue that has limits."""
 
     jobs: Mapping[str, Job]
     tasks: Mapping[str, Task]
     around: Sequence[Around] = ()  # the first is the outermost
+    queues: Mapping[str, Queue] = field(default_factory=dict)
 
     def job(self, name: str) -> Job:
         """Return the job of this name; raise UnknownJobType with the nearest name there is."""
@@ -75,7 +84,7 @@ class Registry:
     def loaded(self) -> "Registry":
         """Return what of this can be loaded; log what can't: one broken entry must not hide the
         others from who lists them."""
-        return Registry(_loaded(self.jobs), _loaded(self.tasks), self.around)
+        return replace(self, jobs=_loaded(self.jobs), tasks=_loaded(self.tasks))
 
     def modules(self) -> list[str]:
         """Return the names of the modules that the work is in."""
@@ -126,6 +135,7 @@ def registry() -> Registry:
     folder raises when it is imported."""
     tables = [
         _shipped("jobs.table", "JOBS", "CAMPAIGN_JOBS"),
+        _shipped("jobs.table", "QUEUES", "CAMPAIGN_QUEUES"),
         _shipped("tasks.table", "TASKS", "CAMPAIGN_TASKS"),
     ]
     added = {name: import_added(name) for name in settings().app_packages}
@@ -133,14 +143,24 @@ def registry() -> Registry:
     for name, module in added.items():
         found = [
             (name, attribute, getattr(module, attribute))
-            for attribute in ("JOBS", "TASKS", "AROUND")
+            for attribute in ATTRIBUTES
             if hasattr(module, attribute)
         ]
         if not found:
-            raise InvalidDefinition(f"the extension {name} defines none of JOBS, TASKS and AROUND")
+            raise InvalidDefinition(
+                f"the extension {name} defines none of {', '.join(ATTRIBUTES[:-1])} "
+                f"and {ATTRIBUTES[-1]}"
+            )
         tables += found
+    queues = _merge("queue", "QUEUES", Queue, tables)
+    for queue_name in queues:
+        if not names.is_name(queue_name):
+            raise InvalidDefinition(f"QUEUES: {queue_name!r}: a name must be {names.RULE}")
     return Registry(
-        _merge("job", "JOBS", Job, tables), _merge("task", "TASKS", Task, tables), _around(tables)
+        _merge("job", "JOBS", Job, tables),
+        _merge("task", "TASKS", Task, tables),
+        _around(tables),
+        queues,
     )
 
 
@@ -174,8 +194,8 @@ def _around(tables: list[_Table]) -> tuple[Around, ...]:
     return tuple(found)
 
 
-def _merge(kind: str, attribute: str, definition: type[_D], tables: list[_Table]) -> dict[str, _D]:
-    merged: dict[str, _D] = {}
+def _merge(kind: str, attribute: str, definition: type[_E], tables: list[_Table]) -> dict[str, _E]:
+    merged: dict[str, _E] = {}
     origin: dict[str, str] = {}
     for module, its_attribute, table in tables:
         if its_attribute != attribute:

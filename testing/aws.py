@@ -10,7 +10,7 @@ import settings
 from aws import clients
 from runners import get_job_runner
 from runners.registry import registry
-from store import pauses
+from store import limits, pauses
 from testing import moto_direct
 from work import app_settings
 
@@ -66,6 +66,7 @@ def forget() -> None:
     settings.forget()
     clients.forget()
     pauses.forget_cache()
+    limits.forget_cache()
     app_settings.forget()
     get_job_runner.cache_clear()
     registry.cache_clear()

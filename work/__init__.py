@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from work.app_settings import app_setting
     from work.around import CurrentWork
     from work.definitions import Job, Task
+    from work.queues import Queue, Rate
     from work.retry import Retry
     from work.running_job import RunningJob
 
@@ -18,6 +19,8 @@ __all__ = [
     "CurrentWork",
     "DoNotRetry",
     "Job",
+    "Queue",
+    "Rate",
     "Retry",
     "RetryAfter",
     "RunningJob",
@@ -29,6 +32,8 @@ _HOMES = {
     "CurrentWork": "work.around",
     "DoNotRetry": "errors",
     "Job": "work.definitions",
+    "Queue": "work.queues",
+    "Rate": "work.queues",
     "Retry": "work.retry",
     "RetryAfter": "errors",
     "RunningJob": "work.running_job",

@@ -17,6 +17,7 @@ from runners.errors import NameTakenTwice
 from runners.registry import Registry, registry
 from testing.aws import forget
 from work.definitions import Job, Task
+from work.queues import Queue
 from work.retry import Retry
 
 
@@ -69,6 +70,12 @@ def test_an_extension_adds_jobs_and_tasks(monkeypatch: pytest.MonkeyPatch) -> No
     assert set(jobs.names.Jobs) < set(found.jobs)
 
 
+def test_an_extension_may_declare_nothing_but_queues(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = extended(monkeypatch, QUEUES={"mailings": Queue(slots=3)})
+    assert found.queues["mailings"].slots == 3
+    assert set(found.loaded().queues) == set(found.queues) >= set(jobs.table.QUEUES)
+
+
 def test_without_the_campaign_the_rest_of_the_tables_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXTING_CAMPAIGN", "false")
     found = extended(monkeypatch, JOBS={"import_contacts": Job(work)})
@@ -86,6 +93,16 @@ def test_all_that_belongs_to_the_campaign_is_in_the_tables() -> None:
     assert set(tasks.table.TASKS) > tasks.table.CAMPAIGN_TASKS
 
 
+def test_the_queues_of_the_campaign_are_among_those_that_ship() -> None:
+    assert set(jobs.table.QUEUES) >= jobs.table.CAMPAIGN_QUEUES
+
+
+def test_a_queue_declared_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs.table, "QUEUES", {"mailings": Queue(slots=3)})
+    with pytest.raises(NameTakenTwice, match=r"queue 'mailings' is .* jobs\.table\.QUEUES and in"):
+        extended(monkeypatch, QUEUES={"mailings": Queue(slots=3)})
+
+
 def test_a_name_taken_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NameTakenTwice, match=r"in jobs\.table\.JOBS and in acme\.background\.JOBS"):
         extended(monkeypatch, JOBS={"import_contacts": Job(work)})
@@ -94,13 +111,15 @@ def test_a_name_taken_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("tables", "why"),
     [
-        ({}, "defines none of JOBS, TASKS and AROUND"),
+        ({}, "defines none of JOBS, TASKS, QUEUES and AROUND"),
         ({"JOBS": [Job(work)]}, "must map names to Jobs"),
         ({"JOBS": {"x": work}}, "'x' must map to a Job"),
         ({"AROUND": {"x": work}}, "AROUND must be a list or a tuple"),
         ({"AROUND": [3]}, r"acme\.background\.AROUND\[0\] must be called with"),
         ({"AROUND": ["acme.around"]}, "'package.module:function'"),
         ({"TASKS": {"x": Job(work)}}, "'x' must map to a Task"),
+        ({"QUEUES": {"x": Job(work)}}, "'x' must map to a Queue"),
+        ({"QUEUES": {"x#1": Queue(slots=1)}}, "QUEUES: 'x#1': a name must be"),
     ],
 )
 def test_a_table_that_can_not_work_is_refused(

@@ -1,0 +1,49 @@
+"""What limits a queue now: what the code declares, and what was changed since."""
+
+from dataclasses import replace
+
+from runners.registry import registry
+from store import limits
+from store.limits import Changed, Limits
+from work.queues import WHOLE_QUEUE
+
+
+def limits_of(queue_name: str, *, fresh: bool = False) -> Limits | None:
+    """Return what limits a queue, as it was at most 10 s ago, or is now if `fresh`; None if nothing
+    does."""
+    return merged(queue_name, limits.current(fresh=fresh).get(queue_name))
+
+
+def merged(queue_name: str, changed: Changed | None) -> Limits | None:
+    """Return what limits a queue when this is changed about what the code declares."""
+    declared = declared_limits(queue_name)
+    if changed is None or changed.changes_nothing:
+        return declared
+    base = declared or Limits()
+    found = replace(
+        base,
+        slots=changed.slots or base.slots,
+        rate=changed.rate or base.rate,
+        max_waiting=changed.max_waiting or base.max_waiting,
+    )
+    return found if found.slots or found.rate else None
+
+
+def declared_limits(queue_name: str) -> Limits | None:
+    """Return what limits a queue by the code alone; None for a queue that it does not declare."""
+    queue = registry().queues.get(queue_name)
+    if queue is None:
+        return None
+    return Limits(
+        slots=queue.slots,
+        rate=queue.rate,
+        per=queue.per,
+        order=queue.order,
+        max_waiting=queue.max_waiting,
+    )
+
+
+def key_of(queue_name: str, organization_id: str, campaign_id: str | None, payload: object) -> str:
+    """Return which of a queue's lines a job is in: "*" if the code does not declare the queue."""
+    queue = registry().queues.get(queue_name)
+    return queue.key_of(organization_id, campaign_id, payload) if queue else WHOLE_QUEUE

@@ -1,0 +1,48 @@
+"""What a rate is. It is here, below `work`, because stored limits have rates too."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from errors import InvalidDefinition
+
+LONGEST_PERIOD: Final = 24 * 60 * 60  # seconds
+MOST_STARTS: Final = 1_000_000  # in one period, and in one burst
+
+
+@dataclass(frozen=True)
+class Rate:
+    """How many jobs may start in a period: `Rate(30, seconds=60)` is one every 2 seconds.
+
+    Starts are spread over the period. With `burst`, so many may start at once after a time without
+    any, so that `count + burst - 1` is the most that can start within one period. `count` and
+    `burst` are 1 to 1,000,000, `seconds` is above 0 and at most a day.
+    """
+
+    count: int
+    seconds: float = 1
+    burst: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("count", "burst"):
+            value = getattr(self, name)
+            if not is_whole(value, MOST_STARTS):
+                raise InvalidDefinition(
+                    f"Rate({name}={value!r}): must be a whole number, 1 to {MOST_STARTS:,}"
+                )
+        seconds = self.seconds
+        number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+        if not number or not 0 < seconds <= LONGEST_PERIOD:  # NaN is neither
+            raise InvalidDefinition(
+                f"Rate(seconds={seconds!r}): must be above 0, at most {LONGEST_PERIOD:,} (a day)"
+            )
+
+    @property
+    def interval(self) -> int:
+        """Return the microseconds from one start to the next, rounded up: never too many."""
+        return max(1, math.ceil(self.seconds * 1_000_000 / self.count))
+
+
+def is_whole(value: object, most: int) -> bool:
+    """Return whether a value is a whole number from 1 to `most`."""
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most

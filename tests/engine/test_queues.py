@@ -1,0 +1,102 @@
+"""What a queue may be declared as, and which of its lines a job is in."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from errors import InvalidDefinition
+from work import Queue, Rate
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (lambda: Queue(), "limits nothing"),
+        (lambda: Queue(per="campaign_id"), "limits nothing"),
+        (lambda: Queue(slots=0), r"Queue\(slots=0\): must be a whole number, 1 to 100"),
+        (lambda: Queue(slots=101), "1 to 100"),
+        (lambda: Queue(slots=True), "1 to 100"),
+        (lambda: Queue(slots=1, per=""), "a field of the payload"),
+        (lambda: Queue(slots=1, per=3), "a field of the payload"),  # type: ignore[arg-type]
+        (lambda: Queue(rate=30), "must be a Rate"),  # type: ignore[arg-type]
+        (lambda: Queue(slots=1, order="lifo"), "fifo"),  # type: ignore[arg-type]
+        (lambda: Queue(slots=1, max_waiting=0), "max_waiting"),
+        (lambda: Queue(slots=1, max_waiting=100_001), "100,000"),
+        (lambda: Rate(0), r"Rate\(count=0\)"),
+        (lambda: Rate(1.5), "whole number"),  # type: ignore[arg-type]
+        (lambda: Rate(1, burst=0), r"Rate\(burst=0\)"),
+        (lambda: Rate(1, seconds=0), r"Rate\(seconds=0\)"),
+        (lambda: Rate(1, seconds=float("nan")), "seconds"),
+        (lambda: Rate(1, seconds=86_401), "a day"),
+        (lambda: Rate(1, seconds="60"), "seconds"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_queue_that_can_not_work_is_refused_where_it_is_written(
+    wrong: Callable[[], object], why: str
+) -> None:
+    with pytest.raises(InvalidDefinition, match=why):
+        wrong()
+
+
+@pytest.mark.parametrize(
+    ("rate", "interval"),
+    [
+        (Rate(30, seconds=60), 2_000_000),
+        (Rate(3), 333_334),  # rounded up: a thousandth more each second would be one too many
+        (Rate(1, seconds=86_400), 86_400_000_000),
+        (Rate(1_000_000, seconds=0.001), 1),
+    ],
+)
+def test_starts_are_spread_over_the_period(rate: Rate, interval: int) -> None:
+    assert rate.interval == interval
+
+
+def key(per: str | None, payload: object = None, *, org: str = "a", camp: str | None = "c") -> str:
+    return Queue(slots=1, per=per).key_of(org, camp, payload if payload is not None else {})
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (key(None), "*"),
+        (key("organization_id", org="acme"), "acme"),
+        (key("campaign_id", org="acme", camp="spring"), "acme:spring"),
+        (key("campaign_id", org="acme", camp=None), "acme:"),
+        (key("domain", {"domain": "example.com"}), "example.com"),
+        (key("domain", {"domain": 12}), "12"),
+        (key("domain", {"domain": True}), "true"),
+        (key("domain", {"domain": "ж" * 64}), "ж" * 64),
+        (key("domain", {}), "*"),
+        (key("domain", {"domain": None}), "*"),
+        (key("domain", {"domain": 1.5}), "*"),
+        (key("domain", {"domain": ["x"]}), "*"),
+        (key("domain", [1]), "*"),
+    ],
+)
+def test_a_key_is_the_value_as_text(found: str, expected: str) -> None:
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    "value", ["", "*", "a#b", "a\nb", "\u202egnp.exe", "x" * 65, "\ud800", "h-" + "0" * 32]
+)
+def test_what_no_key_can_have_is_hashed(value: str) -> None:
+    assert re.fullmatch("h-[0-9a-f]{32}", key("domain", {"domain": value}))
+
+
+def test_different_values_have_different_lines() -> None:
+    values: list[Any] = [
+        "",
+        "*",
+        "#",
+        "h-",
+        "x" * 65,
+        "x" * 66,
+        key("domain", {"domain": "#"}),
+        None,
+    ]
+    assert len({key("domain", {"domain": value}) for value in values}) == len(values)
+    # Neither organisation is in the other's line, whatever they call their campaigns.
+    assert key("campaign_id", org="a:b", camp="c") != key("campaign_id", org="a", camp="b:c")

@@ -1,0 +1,88 @@
+"""What limits a queue has: how many of its jobs run at once, and how fast they start.
+
+A queue that nobody declares has none. `QUEUES` in a table of jobs declares some:
+
+    QUEUES = {"mailings": Queue(slots=3, per="organization_id", rate=Rate(30, seconds=60))}
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final, Literal
+
+import names
+from errors import InvalidDefinition
+from store.rate import Rate, is_whole
+
+__all__ = ["MOST_SLOTS", "MOST_WAITING", "WHOLE_QUEUE", "Queue", "Rate"]
+
+MOST_SLOTS: Final = 100  # one read of a line sees them all
+MOST_WAITING: Final = 100_000
+WHOLE_QUEUE: Final = "*"  # the key of jobs that have no value to be told apart by
+
+# What a key may be as it is. The rest is hashed: it would break the parts of a key of the table, or
+# steer a terminal, or could be taken for a key that means something else.
+_PLAIN = re.compile(rf"(?!\*$|h-[0-9a-f]{{32}}$)[^#{names.UNFIT}\ud800-\udfff]{{1,64}}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """The limits of a queue; at least one of `slots` and `rate` is given.
+
+    `slots` is how many of its jobs run at once, 1 to 100; `rate`, how fast they start. With `per`,
+    each value of "organization_id", of "campaign_id" or of a field of the payload has slots and a
+    rate of its own; jobs without a value share one. Those that wait start oldest first ("fifo"), or
+    one organisation after the other, and each one's oldest first ("fair"). Where `max_waiting` of
+    one value wait, no more are accepted.
+    """
+
+    slots: int | None = None
+    per: str | None = None
+    rate: Rate | None = None
+    order: Literal["fifo", "fair"] = "fifo"
+    max_waiting: int = 10_000
+
+    def __post_init__(self) -> None:
+        if self.slots is None and self.rate is None:
+            raise InvalidDefinition("Queue() limits nothing: give it slots, a rate, or both")
+        if self.slots is not None and not is_whole(self.slots, MOST_SLOTS):
+            raise self._wrong("slots", f"a whole number, 1 to {MOST_SLOTS}")
+        if self.rate is not None and not isinstance(self.rate, Rate):
+            raise self._wrong("rate", "a Rate, such as Rate(30, seconds=60)")
+        if self.per is not None and not (isinstance(self.per, str) and self.per):
+            raise self._wrong("per", '"organization_id", "campaign_id" or a field of the payload')
+        if self.order not in ("fifo", "fair"):
+            raise self._wrong("order", '"fifo" or "fair"')
+        if not is_whole(self.max_waiting, MOST_WAITING):
+            raise self._wrong("max_waiting", f"a whole number, 1 to {MOST_WAITING:,}")
+
+    def _wrong(self, name: str, expected: str) -> InvalidDefinition:
+        return InvalidDefinition(f"Queue({name}={getattr(self, name)!r}): must be {expected}")
+
+    def key_of(self, organization_id: str, campaign_id: str | None, payload: object) -> str:
+        """Return which of the queue's lines a job is in: the value of `per`, as text.
+
+        It is "*" without `per`, and for a payload without the field or with a value there that is
+        neither text, a whole number, true nor false. A campaign's has its organisation before it. A
+        value that is long, or has characters that no key can have, is hashed.
+        """
+        if self.per is None:
+            return WHOLE_QUEUE
+        if self.per == "organization_id":
+            return _plain(organization_id)
+        if self.per == "campaign_id":
+            # Two organisations may have a campaign of the same name. No name has a "#", so that
+            # the second form is hashed, and can't be an organisation's of a shorter name.
+            separator = "#" if ":" in organization_id else ":"
+            return _plain(f"{organization_id}{separator}{campaign_id or ''}")
+        value: Any = payload.get(self.per) if isinstance(payload, Mapping) else None
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return _plain(str(value)) if isinstance(value, str | int) else WHOLE_QUEUE
+
+
+def _plain(text: str) -> str:
+    if _PLAIN.fullmatch(text):
+        return text
+    return "h-" + sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
