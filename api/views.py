@@ -5,6 +5,7 @@ What is in no table stays inside: tokens, leases, cursors.
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import clock
@@ -28,6 +29,7 @@ from api.json_schema import (
 )
 from api.logs_url import logs_url
 from errors import MissingObject
+from runners import queues
 from store import blobs
 from store.children import Child
 from store.earlier_errors import KEPT
@@ -139,6 +141,11 @@ def _logs_url(row: JobRequest) -> str | None:
     return logs_url(row) if access.asking.get().sees_code else None
 
 
+def _waits_for(row: JobRequest) -> dict[str, Any] | None:
+    found = queues.waits_for(row)
+    return asdict(found) if found else None
+
+
 def _time(milliseconds: int | None) -> str | None:
     return None if milliseconds is None else clock.iso(milliseconds)
 
@@ -152,6 +159,18 @@ _ERROR: Schema = {
     "properties": {"kind": nullable(TEXT), "message": nullable(TEXT)},
     "required": ["kind", "message"],
     "description": "Why the last attempt failed; the whole job has the traceback too",
+}
+_WAITS_FOR: Schema = {
+    **object_of(
+        {
+            "kind": {"type": "string", "enum": [*KIND["enum"], queues.LINE]},
+            "name": TEXT,
+            "key": nullable(TEXT),
+        }
+    ),
+    "type": ["object", "null"],
+    "description": "What a waiting job waits for: that this job type or queue is resumed, or its "
+    "turn in the line of this queue and key",
 }
 
 SUMMARY: Fields[JobRequest] = {
@@ -172,6 +191,7 @@ SUMMARY: Fields[JobRequest] = {
     "queued_at": Field(nullable(TIME), lambda row: _time(row.queued_at)),
     "run_at": Field(nullable(TIME), lambda row: _time(row.run_at)),
     "waiting_since": Field(nullable(TIME), lambda row: _time(row.waiting_since)),
+    "waits_for": Field(_WAITS_FOR, lambda row: _waits_for(row)),
     "attempt_started_at": Field(nullable(TIME), lambda row: _time(row.attempt_started_at)),
     "started_at": Field(nullable(TIME), lambda row: _time(row.started_at)),
     "finished_at": Field(nullable(TIME), lambda row: _time(row.finished_at)),

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         JobTypes,
         JobUnfinished,
         Pause,
+        WaitsFor,
     )
 
 __version__ = "0.1.0"
@@ -83,6 +84,7 @@ _HOMES = {
         "JobTypes",
         "JobUnfinished",
         "Pause",
+        "WaitsFor",
     ),
 }
 
@@ -115,6 +117,7 @@ __all__ = [
     "StackNotFound",
     "UnexpectedAnswer",
     "UploadRefused",
+    "WaitsFor",
     "WrongState",
 ]
 

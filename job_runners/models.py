@@ -28,6 +28,19 @@ class JobError:
     at: datetime | None = None
 
 
+@dataclass(frozen=True)
+class WaitsFor:
+    """What a waiting job waits for.
+
+    `kind` is `job_type` or `queue`, if the one of this name is paused; or `line`: its turn among
+    those that wait for the slots, or the rate, of this queue and `key` ("*" is the whole queue).
+    """
+
+    kind: str
+    name: str
+    key: str | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """A job as it was when the API was asked.
@@ -58,6 +71,7 @@ class Job:
     queued_at: datetime | None = None
     run_at: datetime | None = None
     waiting_since: datetime | None = None
+    waits_for: WaitsFor | None = None
     attempt_started_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -105,6 +119,7 @@ class Job:
         return cls(
             **fields,
             error=_error(value.get("error")),
+            waits_for=_waits_for(value.get("waits_for")),
             earlier_errors=tuple(filter(None, map(_error, value.get("earlier_errors") or ()))),
             notes=tuple(value.get("notes") or ()),
             retry_after=retry_after,
@@ -131,7 +146,7 @@ _PLAIN = tuple(
     if name not in _TIMES
     and name
     not in (
-        *("id", "job_type", "status", "error", "earlier_errors", "notes"),
+        *("id", "job_type", "status", "error", "earlier_errors", "notes", "waits_for"),
         *("retry_after", "replayed", "raw"),
     )
 )
@@ -261,6 +276,10 @@ def _error(value: Mapping[str, Any] | None) -> JobError | None:
         value.get("attempt"),
         _time(value.get("at")),
     )
+
+
+def _waits_for(value: Mapping[str, Any] | None) -> WaitsFor | None:
+    return WaitsFor(value["kind"], value["name"], value.get("key")) if value else None
 
 
 def _time(iso: str | None) -> datetime | None:

@@ -150,12 +150,18 @@ def test_a_job_of_many_legs_is_one_attempt_though_each_leg_is_queued_anew(
     )
 
 
+PAUSED = {"kind": "queue", "name": "imports", "key": None}
+LINE = {"kind": "line", "name": "imports", "key": "acme"}
+
+
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
         ({"status": "scheduled", "run_at": "2999-01-01T00:00:00Z"}, "Scheduled: "),
         ({"status": "queued"}, "Waits for a worker: "),
-        ({"status": "waiting", "waiting_since": JOB["queued_at"]}, "Waits while "),
+        ({"status": "waiting", "waiting_since": JOB["queued_at"]}, "Waits while its type or "),
+        ({"status": "waiting", "waits_for": PAUSED}, "Waits while its queue is paused: "),
+        ({"status": "waiting", "waits_for": LINE}, "Waits for its turn in the queue imports: "),
         ({"status": "queued", "attempt_started_at": JOB["created_at"], "legs": 2}, "Attempt 1, "),
         ({"status": "retryable", "attempt": 2}, "1 earlier attempt, "),
         ({"status": "running", "attempt_started_at": JOB["queued_at"], "legs": 1}, "Attempt 1: "),

@@ -41,11 +41,14 @@ def test_what_is_paused_waits_and_goes_on_when_it_is_resumed(
     parked, other = dispatched(), dispatched("sample_again", "other")
     worker.deliver()
     assert (status(parked), status(other)) == ("waiting", "succeeded")
+    found = call("GET", f"/jobs/{parked}").json
+    assert found["waits_for"] == {"kind": kind, "name": name, "key": None}
     answer = call("DELETE", f"/paused/{kind}/{name}")
     assert (answer.status, answer.text) == (204, "")
     assert paused() == []
     worker.deliver()
-    assert status(parked) == "succeeded"
+    found = call("GET", f"/jobs/{parked}").json
+    assert (found["status"], found["waits_for"]) == ("succeeded", None)
 
 
 def test_pausing_twice_is_pausing_once() -> None:

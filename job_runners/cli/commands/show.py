@@ -68,6 +68,7 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("status", f"{job['status']}, {job['progress']:.0f}%"),
         ("message", job.get("result_message")),
         ("organisation", job["organization_id"]),
+        ("waits for", _waits_for(job.get("waits_for"))),
         ("campaign", job.get("campaign_id")),
         ("queue", job["queue_name"]),
         ("attempt", f"{job['attempt']} of {job['max_attempts']}, {_legs(job['legs'])}"),
@@ -79,6 +80,16 @@ def _facts(job: Job) -> list[tuple[str, str]]:
     ]
     facts += [(label, _time(job.get(name))) for name, label in _TIMES.items()]
     return [(name, output.plain(str(value))) for name, value in facts if value]
+
+
+def _waits_for(found: dict[str, Any] | None) -> str | None:
+    """Return what a waiting job waits for; None for one that does not, and for an older API's."""
+    if found is None:
+        return None
+    if found["kind"] != "line":
+        return f"{found['kind'].replace('_', ' ')} {found['name']}, which is paused"
+    line = "" if found["key"] == "*" else f", {found['key']}"
+    return f"its turn in queue {found['name']}{line}"
 
 
 def _legs(count: int) -> str:
