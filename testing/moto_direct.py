@@ -44,8 +44,9 @@ def create_table(
 
 
 def create_bucket(name: str) -> None:
-    """Create a bucket."""
+    """Create a bucket that keeps versions, as the template's does."""
     _buckets().create_bucket(name, _REGION)
+    _buckets().put_bucket_versioning(name, "Enabled")
 
 
 def knows(request: AWSRequest) -> bool:

@@ -304,6 +304,19 @@ def test_a_deleted_job_leaves_nothing_behind(bench: Bench) -> None:
     assert any(other.id in each["Key"] for each in listed)
 
 
+def test_what_a_deleted_job_left_can_be_restored_until_its_versions_expire(bench: Bench) -> None:
+    row = bench.run(bench.dispatch(payload={"text": _incompressible()}))
+    assert row.payload_key
+    owner_actions.delete(row)
+    s3 = clients.client("s3")
+    left = s3.list_object_versions(Bucket="bucket", Prefix=row.payload_key)
+    (marker,), (version,) = left["DeleteMarkers"], left["Versions"]
+    s3.delete_object(Bucket="bucket", Key=row.payload_key, VersionId=marker["VersionId"])
+    assert bucket.get_bytes(row.payload_key)
+    assert marker["IsLatest"]
+    assert not version["IsLatest"]
+
+
 def test_a_job_is_deleted_where_there_is_no_bucket(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,32 @@ def test_the_api_keeps_access_logs_without_paths_whose_ids_are_data(template: Te
     assert "$context.path" not in logged
 
 
+def test_the_stage_is_throttled_and_lower_on_every_route_that_is_open(template: Template) -> None:
+    stage = template["Resources"]["HttpApiStage"]
+    rate, burst = _throttle(stage["Properties"]["DefaultRouteSettings"], template)
+    open_routes = {
+        name: each["Properties"]["RouteKey"]
+        for name, each in of_type(template, "AWS::ApiGatewayV2::Route").items()
+        if each["Properties"]["AuthorizationType"] == "NONE"
+    }
+    lower = stage["Properties"]["RouteSettings"]
+    assert lower.keys() == set(open_routes.values())
+    for each in lower.values():
+        open_rate, open_burst = _throttle(each, template)
+        assert 0 < open_rate < rate
+        assert 0 < open_burst < burst
+    # API Gateway refuses settings of a route that is not there yet.
+    assert open_routes.keys() <= set(stage["DependsOn"])
+
+
+def _throttle(settings: dict[str, Any], template: Template) -> tuple[int, int]:
+    """Return the rate and burst that hold when no parameter is given."""
+    names = [settings[f"Throttling{each}Limit"]["Ref"] for each in ("Rate", "Burst")]
+    rate, burst = (template["Parameters"][name] for name in names)
+    assert rate["MinValue"] == burst["MinValue"] == 1  # 0 would refuse every request
+    return rate["Default"], burst["Default"]
+
+
 # --- one authority retries --------------------------------------------------------------------
 
 

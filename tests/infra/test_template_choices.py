@@ -26,6 +26,7 @@ CHOICES: dict[str, dict[str, str]] = {
     "a policy": {"WorkerPolicyArn": "arn:aws:iam::123456789012:policy/ours"},
     "a queue": {"WorkQueueName": "ours-work", "JobRunner": "sqs_runner.runner"},
     "a VPC": {"WorkerSubnetIds": SUBNETS, "WorkerSecurityGroupIds": GROUPS},
+    "a canary": {"WorkerCanary": "Canary10Percent5Minutes"},
     "tokens": {"JwtIssuer": "https://issuer.example", "JwtAudience": "jobs"},
 }
 
@@ -167,6 +168,40 @@ def test_only_the_worker_reads_the_settings_of_your_work_and_no_others() -> None
     for each in FUNCTIONS:
         path = variables(deployed(), each)["APP_SETTINGS_PATH"]["Fn::Sub"]
         assert resource.endswith(f":parameter{path}")
+
+
+# --- how a new version gets its work --------------------------------------------------------------
+
+
+def test_a_new_version_gets_all_work_at_once_unless_a_canary_is_asked_for() -> None:
+    template = deployed()
+    assert "UpdatePolicy" not in template["Resources"]["WorkerFunctionAliaslive"]
+    assert not [each for each in template["Resources"].values() if "CodeDeploy" in each["Type"]]
+    assert "WorkerErrorsAlarm" not in template["Resources"]
+
+
+@pytest.mark.parametrize("way", ["Canary10Percent5Minutes", "Linear10PercentEvery1Minute"])
+def test_with_a_canary_codedeploy_moves_the_alias_and_goes_back_if_the_new_version_fails(
+    way: str,
+) -> None:
+    assert way in deployed()["Parameters"]["WorkerCanary"]["AllowedValues"]
+    template = deployed(WorkerCanary=way)
+    policy = template["Resources"]["WorkerFunctionAliaslive"]["UpdatePolicy"]
+    group = policy["CodeDeployLambdaAliasUpdate"]["DeploymentGroupName"]["Ref"]
+    config = properties(template, group)
+    assert config["DeploymentConfigName"]["Fn::Sub"][1] == {"ConfigName": way}
+    assert config["AlarmConfiguration"]["Alarms"] == [{"Name": {"Ref": "WorkerErrorsAlarm"}}]
+    assert "DEPLOYMENT_STOP_ON_ALARM" in config["AutoRollbackConfiguration"]["Events"]
+
+
+def test_the_canarys_alarm_hears_of_the_new_version_alone() -> None:
+    template = deployed(WorkerCanary="Canary10Percent5Minutes")
+    alarm = properties(template, "WorkerErrorsAlarm")
+    of = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
+    (version,) = of_type(template, "AWS::Lambda::Version")
+    assert of["ExecutedVersion"] == {"Fn::GetAtt": [version, "Version"]}
+    assert of["Resource"] == {"Fn::Sub": "${WorkerFunction}:live"}
+    assert (alarm["MetricName"], alarm["Threshold"]) == ("Errors", 0)
 
 
 # --- a version for each change --------------------------------------------------------------------

@@ -87,6 +87,27 @@ def test_abandoned_uploads_are_removed(template: Template) -> None:
     assert "Prefix" not in rule  # of the whole bucket
 
 
+def test_what_is_deleted_or_written_over_can_be_restored_and_then_is_gone(
+    template: Template,
+) -> None:
+    bucket = properties(template, "Bucket")
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    rules = bucket["LifecycleConfiguration"]["Rules"]
+    (rule,) = (each for each in rules if "NoncurrentVersionExpiration" in each)
+    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": {"Ref": "DeletedFileDays"}}
+    assert rule["ExpiredObjectDeleteMarker"] is True
+    assert rule["Status"] == "Enabled"
+    assert "Prefix" not in rule  # of the whole bucket
+    assert "ExpirationInDays" not in rule  # S3 refuses it beside the marker's
+    assert template["Parameters"]["DeletedFileDays"]["MinValue"] == 1
+
+
+def test_no_function_may_remove_what_can_be_restored(template: Template) -> None:
+    allowed = {action for statement in statements(template) for action in actions(statement)}
+    assert "s3:DeleteObject" in allowed
+    assert not [each for each in allowed if each.startswith("s3:") and "Version" in each]
+
+
 def test_the_bucket_is_private_encrypted_and_refuses_plain_http(template: Template) -> None:
     made = properties(template, "Bucket")
     assert all(made["PublicAccessBlockConfiguration"].values())

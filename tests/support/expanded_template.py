@@ -112,7 +112,8 @@ def references(value: object) -> set[str]:
 
 def _substituted(text: str | list[Any]) -> set[str]:
     template, own = text if isinstance(text, list) else (text, {})
-    names = [part.split("}")[0] for part in template.split("${")[1:]]
+    # ${!…} is no reference: what comes out is ${…}.
+    names = [part.split("}")[0] for part in template.split("${")[1:] if part[0] != "!"]
     return references(own) | {name.split(".")[0] for name in names if name not in own}
 
 

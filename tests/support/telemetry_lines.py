@@ -36,3 +36,13 @@ def emitted(capsys: pytest.CaptureFixture[str]) -> Iterator[tuple[str, dict[str,
         names = [metric["Name"] for metric in directive["Metrics"]]
         whose = next((found[name] for name in dimensions if name != "service"), "")
         yield whose, {name: found[name][0] for name in names}
+
+
+def emitted_series(capsys: pytest.CaptureFixture[str]) -> set[tuple[frozenset[str], str]]:
+    """Return the metrics printed since the last look, each with the names of its dimensions."""
+    found = set()
+    for line in capsys.readouterr().out.splitlines():
+        for directive in json.loads(line).get("_aws", {}).get("CloudWatchMetrics", []):
+            (dimensions,) = directive["Dimensions"]
+            found |= {(frozenset(dimensions), each["Name"]) for each in directive["Metrics"]}
+    return found
