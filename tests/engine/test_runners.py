@@ -387,6 +387,7 @@ def test_a_tagged_task_is_sent_again_with_its_attempt_and_in_the_end_given_up(
 def receive_delayed(queue_url: str) -> Any:
     """Return what the delay queue hands out, once its delay is over."""
     for _ in range(20):
+        waiting = int(pending(queue_url))  # asked first: meanwhile a delay may end
         messages = clients.client("sqs").receive_message(QueueUrl=queue_url).get("Messages", [])
         if messages:
             (message,) = messages
@@ -394,7 +395,7 @@ def receive_delayed(queue_url: str) -> Any:
                 QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"]
             )
             return json.loads(message["Body"])
-        if int(pending(queue_url)) == 0:
+        if waiting == 0:
             return None
         time.sleep(0.1)
     raise AssertionError("a delayed message never became visible")
