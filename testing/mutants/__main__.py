@@ -24,7 +24,9 @@ HERE = Path(__file__).parent
 ENGINE = ("store", "runners", "work", "handlers")
 
 _BASELINE_SECONDS = 900.0  # for the tests of one file, unchanged
-_TEST_SECONDS = 60  # for one test under a mutation: one that takes longer hangs
+# For one test under a mutation, beside many times what it takes: one that takes longer hangs.
+_TEST_SECONDS = 10.0
+_TEST_TIMES = 20
 _STARTED_IN = 60.0  # seconds that a process may take before and after its tests
 _HISTORY_SECONDS = 0.5  # for each history, on a machine that does much else
 
@@ -75,7 +77,8 @@ def _try_all(
         else:
             noticed[by.partition(" ")[0].partition("::")[0]] += 1
         if verbose or by is None:
-            print(f"{by or 'SURVIVED'} | {mutation.place} {mutation.name}", flush=True)
+            took = f"{outcome.seconds:.1f} s"
+            print(f"{took} | {by or 'SURVIVED'} | {mutation.place} {mutation.name}", flush=True)
     return noticed, survivors
 
 
@@ -167,18 +170,19 @@ def _work(
         or name.startswith(tuple(also.get(mutation.file, ())))
     ]
     coming_by.sort(key=lambda name: tests[name]["seconds"])
+    limits = {name: _TEST_SECONDS + _TEST_TIMES * tests[name]["seconds"] for name in coming_by}
     seconds = (
         _STARTED_IN
         + 10 * sum(tests[name]["seconds"] for name in coming_by)
         + _HISTORY_SECONDS * histories
     )
-    return partial(_try, mutation, coming_by, histories), seconds
+    return partial(_try, mutation, limits, histories), seconds
 
 
-def _try(mutation: Mutation, tests: list[str], histories: int, copy: Path) -> dict[str, Any]:
+def _try(mutation: Mutation, tests: dict[str, float], histories: int, copy: Path) -> dict[str, Any]:
     original = (copy / mutation.file).read_text()
     try:
-        by = noticed_by(mutation, tests, copy, _TEST_SECONDS)
+        by = noticed_by(mutation, tests, copy)
         return {"by": by or noticed_by_history(histories)}
     finally:
         (copy / mutation.file).write_text(original)

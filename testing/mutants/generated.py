@@ -10,6 +10,8 @@ from testing.mutants.mutation import Mutation
 # What stands between the parts of a condition: Python's own, and pynamodb's.
 _JOINED = {ast.And: "and", ast.Or: "or", ast.BitAnd: "&", ast.BitOr: "|"}
 
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
 
 def generate(root: Path, file: str) -> list[Mutation]:
     """Every mutation of a file. Each has a name of its own."""
@@ -30,7 +32,7 @@ class _Generator:
                 yield from self._within(function, statement)
 
     def _within(self, function: str, node: ast.AST) -> Iterator[Mutation]:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):  # it has a turn of its own
+        if isinstance(node, _Function | ast.ClassDef):  # it has a turn of its own
             return
         yield from self._of(function, node)
         for child in _children(node):
@@ -40,6 +42,8 @@ class _Generator:
         match node:
             case ast.If(test=test) | ast.IfExp(test=test):
                 yield from self._always(function, [test])
+            case ast.While(test=test):  # always true, most of them would never end
+                yield from self._always(function, [test], values=(False,))
             case ast.comprehension(ifs=tests):
                 yield from self._always(function, tests)
             case ast.match_case(guard=ast.expr() as test):
@@ -81,12 +85,14 @@ class _Generator:
                 text = f"({f' {joined} '.join(rest)})"
             yield self._changed(function, node, text, what)
 
-    def _always(self, function: str, tests: list[ast.expr]) -> Iterator[Mutation]:
-        """Both ways; of a condition of several parts each part has its turn instead."""
+    def _always(
+        self, function: str, tests: list[ast.expr], values: tuple[bool, ...] = (True, False)
+    ) -> Iterator[Mutation]:
+        """Each way; of a condition of several parts each part has its turn instead."""
         for test in tests:
             if isinstance(test, ast.BoolOp | ast.NamedExpr):
                 continue
-            for value in (True, False):
+            for value in values:
                 if not (isinstance(test, ast.Constant) and test.value is value):
                     what = f"{value} for `{ast.unparse(test)}`"
                     yield self._changed(function, test, str(value), what)
@@ -107,11 +113,11 @@ class _Generator:
         )
 
 
-def _functions(node: ast.AST, inside: str) -> Iterator[tuple[str, ast.FunctionDef]]:
+def _functions(node: ast.AST, inside: str) -> Iterator[tuple[str, _Function]]:
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef | ast.ClassDef):
+        if isinstance(child, _Function | ast.ClassDef):
             name = f"{inside}.{child.name}".lstrip(".")
-            if isinstance(child, ast.FunctionDef):
+            if isinstance(child, _Function):
                 yield name, child
             yield from _functions(child, name)
         else:

@@ -32,15 +32,15 @@ def executed_by(tests: list[str], engine: tuple[str, ...], copy: Path) -> dict[s
     return {"tests": recorder.tests, "failed": recorder.failed or (str(code) if bad else None)}
 
 
-def noticed_by(mutation: Mutation, tests: list[str], copy: Path, seconds: int) -> str | None:
-    """Return the first of these tests that fails under the mutation; None if none does. Leaves the
-    mutation in the copy."""
+def noticed_by(mutation: Mutation, tests: dict[str, float], copy: Path) -> str | None:
+    """Return the first of these tests that fails under the mutation; None if none does. With each
+    goes how many seconds it may take. Leaves the mutation in the copy."""
     (copy / mutation.file).write_text(mutation.source)
     sys.dont_write_bytecode = True
     if not tests:
         return None
     first = _FirstFailure()
-    code = pytest.main([*_OPTIONS, f"--timeout={seconds}", *tests], plugins=[first])
+    code = pytest.main([*_OPTIONS, *tests], plugins=[first, _Timeouts(tests)])
     return None if code == pytest.ExitCode.OK else first.failed or f"pytest (exit code {code})"
 
 
@@ -50,6 +50,17 @@ class _FirstFailure:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and self.failed is None:
             self.failed = report.nodeid
+
+
+class _Timeouts:
+    """Gives each test its own time: one that waits for ever is known by then."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self._seconds = seconds
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            item.add_marker(pytest.mark.timeout(self._seconds[item.nodeid]), append=False)
 
 
 class _Recorder(_FirstFailure):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 
 import clock
 import handlers.failures
@@ -17,6 +17,7 @@ import handlers.worker
 from api_events import call
 from aws import clients
 from errors import SendFailed, SendInDoubt
+from fake_lambda import FakeLambda
 from runners import get_job_runner
 from runners.base import JobData
 from sample_work import script
@@ -91,6 +92,16 @@ def test_a_task_that_surely_did_not_leave_is_tried_again(
     assert heard == {"Invoke": 2}
 
 
+def test_what_is_refused_for_good_is_not_tried_again(
+    heard: Counter[str], break_down: Break
+) -> None:
+    answer: Any = {"Error": {"Code": "AccessDeniedException", "Message": "not authorized"}}
+    break_down(ClientError(answer, "Invoke"))
+    with pytest.raises(SendFailed, match="not authorized"):
+        get_job_runner().dispatch_task("sample_note", {})
+    assert heard == {"Invoke": 1}
+
+
 def test_the_message_of_a_job_is_sent_again_and_the_job_is_due(
     heard: Counter[str], break_down: Break
 ) -> None:
@@ -136,13 +147,17 @@ def test_a_failure_record_of_a_task_that_may_have_been_sent_is_not_kept(
 def test_a_task_goes_over_no_connection_that_has_slept(
     heard: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process is frozen between two invocations, and does not hear that a connection closes."""
+    """A process is frozen between two invocations, and does not hear that a connection closes. A
+    job's message may be lost on one, for it can be sent again: that saves a handshake."""
+    fake = FakeLambda()
     closed: list[int] = []
-    now = clock.now()
+    now = first = clock.now()
     monkeypatch.setattr(clock, "now", lambda: now)
-    monkeypatch.setattr(clients.client("lambda"), "close", lambda: closed.append(now))
-    for seconds in (0, 0.5, 5):
-        now += int(seconds * 1000)
-        clients.fresh_client("lambda")
-    first = now - 5500
-    assert closed == [first, now]
+    monkeypatch.setattr(clients.client("lambda"), "close", lambda: closed.append(now - first))
+    runner = get_job_runner()
+    for milliseconds in (0, 500, 5_500):
+        now = first + milliseconds
+        runner.dispatch_task("sample_note", {})
+    now = first + 60_000
+    runner.dispatch_job(JobData(job_type="sample_once", organization_id="acme"))
+    assert (closed, len(fake.events)) == ([0, 5_500], 4)

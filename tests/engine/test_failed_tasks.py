@@ -88,6 +88,13 @@ def test_a_task_that_is_tried_again_is_not_kept(bench: Bench, failing: TaskMessa
     assert [(record.id, record.attempt) for record in kept()] == [(again.id, 3)]
 
 
+def test_a_task_that_nothing_can_send_again_is_kept(bench: Bench, failing: TaskMessage) -> None:
+    """A runner of one's own need not be able to send: its worker runs a task then without."""
+    again = accept_task("sample_note_again", {})
+    execution.run(again, deadline=clock.now() + 900_000, send=None)
+    assert [(record.id, record.attempt) for record in kept()] == [(again.id, 1)]
+
+
 def test_the_newest_are_read_first_page_by_page(bench: Bench, failing: TaskMessage) -> None:
     ids = []
     for _ in range(5):

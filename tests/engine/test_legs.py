@@ -199,6 +199,18 @@ def test_a_timeout_is_the_attempts_over_all_its_legs(
     assert "may have had effects" in row.error["message"]
 
 
+@pytest.mark.parametrize(
+    ("interrupted", "status"), [(False, Status.FAILED), (True, Status.RETRYABLE)]
+)
+def test_an_attempt_that_was_cut_off_at_its_timeout_has_a_next_one_unless_its_tag_says_not(
+    bench: Bench, define: Callable[[Job], None], interrupted: bool, status: Status
+) -> None:
+    define(Job(again, timeout=90, retry=Retry(interrupted=interrupted)))
+    script.job = count(1000, each_takes=50, wait=bench.advance)
+    row = bench.run(bench.dispatch(), seconds=300)
+    assert (row.status, row.error["kind"]) == (status, "TimedOut")
+
+
 def test_the_next_attempt_has_its_whole_timeout_again() -> None:
     row = job_rows.claimed()
     assert job_rows.retry(row).attempt_started_at is None

@@ -384,6 +384,22 @@ def test_a_tagged_task_is_sent_again_with_its_attempt_and_in_the_end_given_up(
     assert receive_delayed(delay_queue) is None
 
 
+def test_what_waits_longer_than_a_queue_can_hold_it_comes_early_or_by_the_timer(
+    lambda_bench: Bench, delay_queue: str
+) -> None:
+    """Nothing but its message knows of a task: the queue lets it go early. A job is due."""
+
+    def wait(*_: object) -> None:
+        raise RetryAfter(3600, "busy")
+
+    script.task = script.job = wait
+    lambda_bench.runner.dispatch_task("sample_note_again", {})
+    lambda_bench.fake.deliver()
+    assert pending(delay_queue) == "1"
+    row = lambda_bench.outcome("sample_again")
+    assert (row.status, pending(delay_queue)) == (Status.RETRYABLE, "1")
+
+
 def receive_delayed(queue_url: str) -> Any:
     """Return what the delay queue hands out, once its delay is over."""
     for _ in range(20):

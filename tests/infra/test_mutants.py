@@ -70,6 +70,28 @@ def test_the_same_change_in_two_places_has_two_names(tmp_path: Path) -> None:
     assert len(names) == len(set(names)) == 4
 
 
+def test_loops_and_async_functions_have_conditions_too(tmp_path: Path) -> None:
+    """A loop that is always gone round would most often not end: it is left out alone."""
+    source = """
+async def wait(queue: Queue) -> None:
+    while queue.size > 3:
+        if await queue.get():
+            pass
+    while queue.open and queue.late:
+        pass
+    while True:
+        pass
+"""
+    assert made_of(source, tmp_path) == {
+        "False for `queue.size > 3`": "while False:",
+        "True for `await queue.get()`": "if True:",
+        "False for `await queue.get()`": "if False:",
+        "without `and queue.open`": "while ((queue.late)):",
+        "without `and queue.late`": "while ((queue.open)):",
+        "False for `True`": "while False:",
+    }
+
+
 def test_types_are_no_conditions(tmp_path: Path) -> None:
     types = "def f(a):\n    b: int | None = a\n    return cast(Box[int | None], b)\n"
     assert not _generated(types, tmp_path)
