@@ -105,6 +105,19 @@ class PayloadTooLarge(JobRunnersError):
         self.limit = limit
 
 
+class QueueFull(JobRunnersError):
+    """So many jobs wait in a queue that no more are accepted. `retry_after` is in seconds."""
+
+    retry_after = 10  # the jobs that wait are not counted more often
+
+    def __init__(self, queue_name: str, most: int) -> None:
+        super().__init__(
+            f"the queue {queue_name!r} is full: {most:,} jobs wait there before this one. "
+            "Dispatch it again when some of them have started"
+        )
+        self.queue_name = queue_name
+
+
 class InvalidCursor(JobRunnersError):
     """A list cursor that this API never gave out, or not for this list."""
 

@@ -58,6 +58,7 @@ _KINDS: dict[type[BaseException], Kind] = {
     errors.UnknownTask: Kind(422, "unknown-task", "There is no task of this name"),
     errors.InvalidPayload: Kind(422, "invalid-payload", "The payload does not fit"),
     errors.PayloadTooLarge: Kind(413, "too-large", "The request carries too much"),
+    errors.QueueFull: Kind(429, "queue-full", "Too many jobs wait in the queue"),
     errors.InvalidCursor: Kind(400, "invalid-cursor", "The cursor can't be used"),
     errors.RunnerCannotResend: Kind(409, "not-fully-capable", "This stack can't run such a job"),
     errors.IdempotencyConflict: Kind(409, "idempotency-conflict", "The key was used before"),
@@ -92,7 +93,8 @@ def answer(error: Exception) -> Response[str]:
         headers = {"Retry-After": _RETRY_AFTER} if kind.status == 503 else {}
         return _problem(kind, _OURS[kind], headers=headers)
     detail = _IN_OTHER_WORDS.get(kind) or str(error)
-    return _problem(kind, detail, getattr(error, "problems", ()))
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, errors.QueueFull) else {}
+    return _problem(kind, detail, getattr(error, "problems", ()), headers)
 
 
 def _kind(error: Exception) -> Kind:

@@ -10,6 +10,7 @@ from api import body
 from api.access import Caller
 from api.errors import InvalidFields
 from runners.base import JobData
+from runners.registry import registry
 from store.job_request import JobRequest
 from work.payloads import problems
 
@@ -44,17 +45,32 @@ def task_data(event: Mapping[str, Any]) -> TaskData:
 
 
 def job_data(event: Mapping[str, Any], caller: Caller) -> JobData:
-    """Return the job a request asks for; raises UnreadableBody, PayloadTooLarge, InvalidFields, and
-    NotAllowed if it is for an organisation that the caller may not speak for."""
+    """Return the job a request asks for; raises UnreadableBody, PayloadTooLarge, UnknownJobType,
+    InvalidFields, also for a queue that the caller may not ask for, and NotAllowed if it is for an
+    organisation that the caller may not speak for."""
     fields = body.read_object(event)
     organization_id = caller.speaks_for(fields.get("organization_id"))
     if organization_id is not None:
         fields["organization_id"] = organization_id
-    return _checked(JobData, _with_key(event, fields))
+    data = _checked(JobData, _with_key(event, fields))
+    if not caller.is_service:
+        _check_queue(data)
+    return data
+
+
+def _check_queue(data: JobData) -> None:
+    """Raise InvalidFields for a queue that the author of the job does not let callers ask for: it
+    may have no limits, or be there for what is more urgent."""
+    allowed = registry().job(data.job_type).allowed_queues
+    if data.queue_name is not None and data.queue_name not in allowed:
+        quoted = ", ".join(map(repr, allowed))
+        why = f"a job {data.job_type!r} may be in {quoted}; only services may ask for another"
+        raise InvalidFields([{"field": "queue_name", "why": why}])
 
 
 def same_again(event: Mapping[str, Any], row: JobRequest, payload: Any) -> JobData:
-    """Return a new job like one that there was; raises InvalidFields if that may no longer be."""
+    """Return a new job like one that there was, in the same queue, whoever asked for that; raises
+    InvalidFields if that may no longer be."""
     fields = {name: getattr(row, name) for name in _SAME if getattr(row, name) is not None}
     return _checked(JobData, _with_key(event, {**fields, "payload": payload}))
 

@@ -39,7 +39,18 @@ SCHEMAS: Schema = {
         }
     ),
     "JobTypes": object_of({"jobs": list_of("JobType"), "tasks": list_of("TaskType")}),
-    "JobType": object_of(_WORK | {"queue_name": TEXT, "needs_campaign": {"type": "boolean"}}),
+    "JobType": object_of(
+        _WORK
+        | {
+            "queue_name": TEXT,
+            "queues": {
+                "type": "array",
+                "items": TEXT,
+                "description": "What `queue_name` may be asked for; services may ask for any",
+            },
+            "needs_campaign": {"type": "boolean"},
+        }
+    ),
     "TaskType": object_of(_WORK),
     "TaskSent": object_of(
         {

@@ -10,7 +10,9 @@ from store.queries import PAGE_LIMIT
 BODY_PROBLEMS = ("unreadable-body", "form-body", "too-large", "invalid-request")
 JOB_PROBLEMS = ("job-not-found",)
 MOVE_PROBLEMS = (*JOB_PROBLEMS, "wrong-state", "moved-meanwhile")
-DISPATCH_PROBLEMS = ("unknown-job-type", "invalid-payload", "not-fully-capable")
+# Of a job that is to be done, and of one that is new.
+RUN_PROBLEMS = ("unknown-job-type", "invalid-payload", "not-fully-capable")
+DISPATCH_PROBLEMS = (*RUN_PROBLEMS, "queue-full")
 # Problems of every request that has a caller.
 ALWAYS = ("not-allowed", "unavailable", "unexpected")
 

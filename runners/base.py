@@ -54,7 +54,7 @@ class JobData(BaseModel):
     )
     campaign_id: _Name | None = None
     queue_name: _Name | None = Field(
-        default=None, description="The queue to list it under; by default its job type's"
+        default=None, description="Its queue; by default its job type's"
     )
     run_at: Annotated[AwareDatetime, BeforeValidator(_not_a_number)] | None = Field(
         default=None, description="Not before this time, which must carry a zone; up to 30 days on"

@@ -80,6 +80,17 @@ class Registry:
                 broken.append(str(error))
         if broken:
             raise BrokenEntries(broken)
+        self._check_queues()
+
+    def _check_queues(self) -> None:
+        """Raise InvalidDefinition for a queue that goes by a field which none of its jobs has."""
+        for name, queue in self.queues.items():
+            its_jobs = [job for job in self.jobs.values() if name in job.allowed_queues]
+            if its_jobs and not any(queue.tells_apart(job.payload_model) for job in its_jobs):
+                raise InvalidDefinition(
+                    f"QUEUES: {name!r}: Queue(per={queue.per!r}): no job in this queue has such a "
+                    "field in its payload"
+                )
 
     def loaded(self) -> "Registry":
         """Return what of this can be loaded; log what can't: one broken entry must not hide the
@@ -152,16 +163,20 @@ def registry() -> Registry:
                 f"and {ATTRIBUTES[-1]}"
             )
         tables += found
-    queues = _merge("queue", "QUEUES", Queue, tables)
-    for queue_name in queues:
-        if not names.is_name(queue_name):
-            raise InvalidDefinition(f"QUEUES: {queue_name!r}: a name must be {names.RULE}")
     return Registry(
         _merge("job", "JOBS", Job, tables),
         _merge("task", "TASKS", Task, tables),
         _around(tables),
-        queues,
+        _queues(tables),
     )
+
+
+def _queues(tables: "list[_Table]") -> dict[str, Queue]:
+    for module, attribute, entries in tables:
+        for name in entries if attribute == "QUEUES" else ():
+            if isinstance(name, str) and not names.is_name(name):
+                raise InvalidDefinition(f"{module}.QUEUES: {name!r} must be {names.RULE}")
+    return _merge("queue", "QUEUES", Queue, tables)
 
 
 _Table = tuple[str, str, Any]  # module, attribute, the table itself

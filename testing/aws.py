@@ -8,7 +8,7 @@ from moto import mock_aws
 
 import settings
 from aws import clients
-from runners import get_job_runner
+from runners import full_queues, get_job_runner
 from runners.registry import registry
 from store import limits, pauses
 from testing import moto_direct
@@ -67,6 +67,7 @@ def forget() -> None:
     clients.forget()
     pauses.forget_cache()
     limits.forget_cache()
+    full_queues.forget_cache()
     app_settings.forget()
     get_job_runner.cache_clear()
     registry.cache_clear()

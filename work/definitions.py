@@ -111,7 +111,8 @@ class Job(Definition):
     `timeout` is how many seconds one attempt may take, over all its legs (None: as long as it
     keeps checkpointing). `max_legs` bounds how often it is claimed in all. A job that nobody could
     start within `start_within` seconds of being queued fails as never started. One that
-    `needs_campaign` is refused without a `campaign_id`.
+    `needs_campaign` is refused without a `campaign_id`. It is in the queue `queue_name`, or in one
+    of `queues` if its caller asks for that; only services may ask for any other.
     """
 
     function: "Callable[[RunningJob, Any], Any] | str"
@@ -120,6 +121,7 @@ class Job(Definition):
     max_legs: int = 200
     start_within: float = DAY_IN_SECONDS
     needs_campaign: bool = False
+    queues: tuple[str, ...] = ()
 
     _takes = ("job", "payload")
 
@@ -127,10 +129,20 @@ class Job(Definition):
         super().__post_init__()
         if not names.is_name(self.queue_name):
             raise InvalidDefinition(f"Job(queue_name={self.queue_name!r}): must be {names.RULE}")
+        if not isinstance(self.queues, tuple | list):
+            raise InvalidDefinition(f"Job(queues={self.queues!r}): must be a tuple of names")
+        for queue in self.queues:
+            if not isinstance(queue, str) or not names.is_name(queue):
+                raise InvalidDefinition(f"Job(queues=): {queue!r} must be {names.RULE}")
         for name in ("timeout", "max_legs", "start_within"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise InvalidDefinition(f"Job({name}={value}): must be above 0")
+
+    @property
+    def allowed_queues(self) -> tuple[str, ...]:
+        """The queues that any caller may ask for, its own first."""
+        return tuple(dict.fromkeys((self.queue_name, *self.queues)))
 
     def run(self, running: "RunningJob", payload: "BaseModel") -> Any:
         """Return what the function returns; raise what it raises."""

@@ -9,16 +9,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import names
 from errors import InvalidDefinition
 from store.rate import Rate, is_whole
 
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
 __all__ = ["MOST_SLOTS", "MOST_WAITING", "WHOLE_QUEUE", "Queue", "Rate"]
 
 MOST_SLOTS: Final = 100  # one read of a line sees them all
 MOST_WAITING: Final = 100_000
+_ORGANIZATION, _CAMPAIGN = "organization_id", "campaign_id"
 WHOLE_QUEUE: Final = "*"  # the key of jobs that have no value to be told apart by
 
 # What a key may be as it is. The rest is hashed: it would break the parts of a key of the table, or
@@ -69,9 +73,9 @@ class Queue:
         """
         if self.per is None:
             return WHOLE_QUEUE
-        if self.per == "organization_id":
+        if self.per == _ORGANIZATION:
             return _plain(organization_id)
-        if self.per == "campaign_id":
+        if self.per == _CAMPAIGN:
             # Two organisations may have a campaign of the same name. No name has a "#", so that
             # the second form is hashed, and can't be an organisation's of a shorter name.
             separator = "#" if ":" in organization_id else ":"
@@ -80,6 +84,17 @@ class Queue:
         if isinstance(value, bool):
             return "true" if value else "false"
         return _plain(str(value)) if isinstance(value, str | int) else WHOLE_QUEUE
+
+    def tells_apart(self, payload_model: "type[BaseModel]") -> bool:
+        """Return whether jobs with such a payload can have a value for `per`."""
+        if self.per in (None, _ORGANIZATION, _CAMPAIGN):
+            return True
+        if payload_model.model_config.get("extra") == "allow":
+            return True
+        fields = payload_model.model_fields.items()
+        return any(
+            self.per in (name, field.alias, field.validation_alias) for name, field in fields
+        )
 
 
 def _plain(text: str) -> str:

@@ -19,7 +19,12 @@ def get_job_types(_event: Mapping[str, Any], _caller: Caller) -> Response[str]:
     known = registry().loaded()
     listed = {
         "jobs": [
-            _entry(name, job) | {"queue_name": job.queue_name, "needs_campaign": job.needs_campaign}
+            _entry(name, job)
+            | {
+                "queue_name": job.queue_name,
+                "queues": job.allowed_queues,
+                "needs_campaign": job.needs_campaign,
+            }
             for name, job in sorted(known.jobs.items())
         ],
         "tasks": [_entry(name, task) for name, task in sorted(known.tasks.items())],

@@ -20,6 +20,7 @@ from api.specification import (
     MOVE_PROBLEMS,
     PAGE_PARAMETERS,
     POLLED,
+    RUN_PROBLEMS,
     Answer,
     Operation,
 )
@@ -202,7 +203,7 @@ ROUTES: Routes = {
             Operation(
                 "retry_job",
                 {202: Answer("Queued again", "JobSummary", POLLED)},
-                (*BODY_PROBLEMS, *MOVE_PROBLEMS, *DISPATCH_PROBLEMS, "payload-gone"),
+                (*BODY_PROBLEMS, *MOVE_PROBLEMS, *RUN_PROBLEMS, "payload-gone"),
                 body="RetryData",
                 needs_body=False,
             ),

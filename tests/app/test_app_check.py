@@ -79,6 +79,14 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
             "and in acme.JOBS. Rename yours, here and where it is dispatched",
         ),
         (
+            {"acme/__init__.py": "from work import Queue\nQUEUES = {\n'a/b': Queue(slots=1)}\n"},
+            "{app}/acme/__init__.py:3: acme.QUEUES: 'a/b' must be 1 to 128 characters",
+        ),
+        (
+            {"acme/__init__.py": "\nfrom work import Queue\nQUEUES = {'slow': Queue(slots=0)}\n"},
+            "{app}/acme/__init__.py:3: Queue(slots=0): must be a whole number, 1 to 100",
+        ),
+        (
             {"acme/__init__.py": "JOB = {}\n"},
             "{app}/acme/__init__.py:1: the extension acme defines none of JOBS, TASKS, QUEUES and AROUND",
         ),
@@ -89,7 +97,7 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
         ),
         ({"acme/__init__.py": "import os\nos._exit(3)"}, "the process that imported it ended"),
     ],
-    ids=["distribution", "own-module", "syntax", "setting", "name", "table", "entry", "exit"],
+    ids=["distribution", "own-module", "syntax", "setting", "name", "queue", "slots", "table", "entry", "exit"],
 )
 def test_what_does_not_import_is_said_in_plain_words(
     tree: Path, tmp_path: Path, files: dict[str, str], says: str

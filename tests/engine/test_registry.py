@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 import jobs.names
 import jobs.table
@@ -25,8 +25,19 @@ class Payload(BaseModel):
     """A payload."""
 
 
+class Place(BaseModel):
+    """A payload with fields."""
+
+    city: str
+    zip_code: int = Field(alias="zip", validation_alias="code")
+
+
 def work(job: Any, payload: Payload) -> None:
     """Do a job's work."""
+
+
+def work_at(job: Any, payload: Place) -> None:
+    """Do a job's work somewhere."""
 
 
 def note(payload: Payload) -> None:
@@ -97,6 +108,27 @@ def test_the_queues_of_the_campaign_are_among_those_that_ship() -> None:
     assert set(jobs.table.QUEUES) >= jobs.table.CAMPAIGN_QUEUES
 
 
+@pytest.mark.parametrize("per", [None, "organization_id", "campaign_id", "city", "zip", "code"])
+def test_a_queue_goes_by_what_its_jobs_have(per: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    queues = {"mailings": Queue(slots=3, per=per), "unused": Queue(slots=1, per="anything")}
+    jobs = {
+        "acme_job": Job(work, queue_name="mailings"),
+        "other": Job(work_at, queues=("mailings",)),
+    }
+    extended(monkeypatch, JOBS=jobs, QUEUES=queues).resolve_all()
+
+
+def test_a_queue_that_goes_by_what_no_job_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All jobs would share one line, and nobody would be told why."""
+    found = extended(
+        monkeypatch,
+        JOBS={"acme_job": Job(work_at, queue_name="mailings"), "other": Job(work)},
+        QUEUES={"mailings": Queue(slots=3, per="organisation_id")},
+    )
+    with pytest.raises(InvalidDefinition, match="no job in this queue has such a field"):
+        found.resolve_all()
+
+
 def test_a_queue_declared_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs.table, "QUEUES", {"mailings": Queue(slots=3)})
     with pytest.raises(NameTakenTwice, match=r"queue 'mailings' is .* jobs\.table\.QUEUES and in"):
@@ -119,7 +151,7 @@ def test_a_name_taken_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -
         ({"AROUND": ["acme.around"]}, "'package.module:function'"),
         ({"TASKS": {"x": Job(work)}}, "'x' must map to a Task"),
         ({"QUEUES": {"x": Job(work)}}, "'x' must map to a Queue"),
-        ({"QUEUES": {"x#1": Queue(slots=1)}}, "QUEUES: 'x#1': a name must be"),
+        ({"QUEUES": {"x#1": Queue(slots=1)}}, r"acme\.background\.QUEUES: 'x#1' must be"),
     ],
 )
 def test_a_table_that_can_not_work_is_refused(

@@ -1,0 +1,42 @@
+"""How many jobs wait in a line of a queue."""
+
+from pynamodb.attributes import UnicodeAttribute
+
+from store.limits import line_key
+from store.table import Table
+
+WAITING = "wait#"  # how the sort key of every job that waits in a line begins
+
+
+class Entry(Table):
+    """A job that waits in a line, as far as it takes to count it."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+
+
+def count_waiting(queue_name: str, key: str, most: int) -> int:
+    """Return how many jobs wait in a line, counted up to `most`.
+
+    One unit of reading for some 40 to 80 of them; those that came a moment ago may be missing.
+    """
+    # Not Entry.count(): its limit is that of a page, and it counts all pages.
+    found, start = 0, None
+    while found < most:
+        page = Entry._get_connection().query(
+            line_key(queue_name, key),
+            range_key_condition=Entry.sk.startswith(WAITING),
+            select="COUNT",
+            limit=most - found,
+            exclusive_start_key=start,
+        )
+        found += page["Count"]
+        start = page.get("LastEvaluatedKey")
+        if start is None:
+            break
+    return found
