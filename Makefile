@@ -1,7 +1,7 @@
 # Everything a person or CI does here, by name. make help lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-app check types lint format test-unit chaos mutants bench wheel build deploy redrive lock clean dev environment aws FORCE
+.PHONY: help run demo test test-app check types lint template format test-unit chaos mutants bench wheel build deploy redrive lock clean dev environment aws scan FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -33,9 +33,9 @@ test-app: dev ## Check and test your own work alone: what is in app/, or in the 
 	@$(PY) -m tools.build
 	@$(PY) -m tools.app_tests
 
-check: dev aws ## Lint, types, import directions, template, and whether your own work imports
+check: dev aws scan ## Lint, types, import directions, template, and whether your own work imports
 	@$(PY) -m tools.build
-	@$(MAKE) --jobs 2 types lint
+	@$(MAKE) --jobs 2 types lint template
 
 types:
 	@$(PY) -m mypy .
@@ -46,13 +46,20 @@ lint:
 	@.venv/bin/lint-imports --no-logo
 	@$(PY) -m tools.retired_words
 	@.venv/bin/oxlint --quiet --report-unused-disable-directives --format unix dashboard/assets
-	@$(AWS)/sam validate --lint
+
+template: .venv-scan/template-scanned
+	@$(AWS)/cfn-lint --include-checks I --template template.yaml
+
+# It takes some seconds, so once for each template.
+.venv-scan/template-scanned: template.yaml .checkov.yaml requirements/scan.txt
+	@.venv-scan/bin/checkov --config-file .checkov.yaml >$@.log 2>&1 || { cat $@.log; exit 1; }
+	@touch $@
 
 format: dev ## Sort the imports, and format the Python code
 	@$(PY) -m ruff check --quiet --select I --fix .
 	@$(PY) -m ruff format --quiet .
 
-test-unit: dev aws ## Test in process, on moto
+test-unit: dev aws scan ## Test in process, on moto
 	@$(PY) -m tools.app_tests
 	@$(PYTEST) -m "not e2e"
 
@@ -87,7 +94,7 @@ redrive: dev ## Send dead letters again: of the local AWS, or STACK=name
 lock: environment ## Pin the newest versions that app/requirements.txt allows; without app/, our own
 	@if [ -n "$(APP_FOLDER)" ]; then \
 		$(PY) -m tools.app_requirements lock && $(PY) -m tools.app_requirements install; \
-	else for name in runtime dev aws; do \
+	else for name in runtime dev aws scan; do \
 		$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 			--generate-hashes --no-emit-index-url --no-emit-find-links \
 			--custom-compile-command "make lock" \
@@ -95,7 +102,7 @@ lock: environment ## Pin the newest versions that app/requirements.txt allows; w
 	done; fi
 
 clean: ## Remove the environments and everything built
-	@rm -rf .venv .venv-aws dist .build .aws-sam .local .local.kept .local.old-* .mypy_cache .ruff_cache .pytest_cache \
+	@rm -rf .venv .venv-aws .venv-scan dist .build .aws-sam .local .local.kept .local.old-* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
 # With what an organisation's own work needs, which is looked at only if there is any, or was.
@@ -109,6 +116,10 @@ environment:
 aws: dev
 	@PYTHON=$$(sed -n 2p .venv/made-from) \
 		sh tools/make_environment.sh .venv-aws requirements/aws.txt
+
+scan: dev
+	@PYTHON=$$(sed -n 2p .venv/made-from) \
+		sh tools/make_environment.sh .venv-scan requirements/scan.txt
 
 # sam build runs this once for each function. The target is samconfig.toml's, or this machine.
 BUILD_FOR ?= samconfig

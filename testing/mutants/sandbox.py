@@ -27,7 +27,7 @@ _HEAVY = (
 _NOT_COPIED = shutil.ignore_patterns(
     "__pycache__",
     "node_modules",
-    *(".git", ".venv", ".venv-aws", ".build", ".aws-sam", ".local"),
+    *(".git", ".venv", ".venv-aws", ".venv-scan", ".build", ".aws-sam", ".local"),
     ".*_cache",
 )
 _LOOK = 0.05  # seconds between looks whether a process has ended
