@@ -1,12 +1,12 @@
 """jobs doctor: a healthy stack, and one broken in each way that it knows."""
 
-import json
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from doctor_findings import findings
 from fake_account import Account
 from fake_stack import SOURCES
 from jobs_command import jobs
@@ -54,13 +54,6 @@ def without_campaign(account: Account, believed: str = "false") -> None:
     del account.tables["contacts"]
     everywhere("CONTACTS_TABLE_NAME", "")(account)
     everywhere("TEXTING_CAMPAIGN", believed)(account)
-
-
-def findings(*, code: int = 0) -> list[dict[str, str]]:
-    """Return what doctor finds wrong, has advice about or can't check; it exits with `code`."""
-    done = jobs("doctor", "--json")
-    assert done.exit_code == code, done.output
-    return [each for each in json.loads(done.stdout)["findings"] if each["verdict"] != "ok"]
 
 
 def test_a_stack_that_is_too_young_to_have_ticked_is_not_called_wrong(account: Account) -> None:
@@ -140,16 +133,25 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
         "Delete that index",
         index("coordination", "due", KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}]),
     ),
-    "an alarm is gone": ("alarms", "make deploy", lambda it: it.alarms.pop("timer-silent")),
+    "an alarm is gone": (
+        "alarms",
+        "make deploy",
+        lambda it: it.alarms.pop("alarm-TimerSilentAlarm"),
+    ),
     "an alarm is firing": (
         "alarms",
-        "jobs logs",
-        lambda it: it.alarms["failures-alarm"].update(StateValue="ALARM"),
+        "aws logs tail log-failures",
+        lambda it: it.alarms["alarm-FailuresAlarm"].update(StateValue="ALARM"),
+    ),
+    "an alarm is not in the stack": (
+        "alarms",
+        "make deploy",
+        lambda it: it.resources.pop("ApiErrorsAlarm"),
     ),
     "an alarm is switched off": (
         "alarms",
         "enable-alarm-actions",
-        lambda it: it.alarms["failures-alarm"].update(ActionsEnabled=False),
+        lambda it: it.alarms["alarm-FailuresAlarm"].update(ActionsEnabled=False),
     ),
     "the schedule is off": (
         "timer",

@@ -99,7 +99,9 @@ class Account:
         }
     )
     alarms: dict[str, dict[str, Any]] = field(
-        default_factory=lambda: {each: alarm(each) for each in ("timer-silent", "failures-alarm")}
+        default_factory=lambda: {
+            own: alarm(own) for kind, own in RESOURCES.values() if kind == "AWS::CloudWatch::Alarm"
+        }
     )
     rule: str = "ENABLED"
     logs: dict[str, list[tuple[float, str]]] = field(

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from job_runners.cli.doctor.alarms import OF_A_CANARY, WHAT_TO_DO
+
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 STACK = "job-runners"
@@ -39,8 +41,13 @@ RESOURCES = {
     "ApiLogGroup": ("AWS::Logs::LogGroup", "log-api"),
     "WorkerLogGroup": ("AWS::Logs::LogGroup", "log-worker"),
     "TimerLogGroup": ("AWS::Logs::LogGroup", "log-timer"),
-    "TimerSilentAlarm": ("AWS::CloudWatch::Alarm", "timer-silent"),
-    "FailuresAlarm": ("AWS::CloudWatch::Alarm", "failures-alarm"),
+    "FailuresLogGroup": ("AWS::Logs::LogGroup", "log-failures"),
+    "AccessLogGroup": ("AWS::Logs::LogGroup", "log-access"),
+    **{
+        name: ("AWS::CloudWatch::Alarm", f"alarm-{name}")
+        for name in WHAT_TO_DO
+        if name != OF_A_CANARY
+    },
 }
 
 

@@ -27,7 +27,7 @@ CHECKS = (
     Check("protection", "tables can be restored, and resist deletion", data.protection, _DROPPED),
     Check(
         "alarms",
-        "all are there, none is firing",
+        "",  # it says in which states they are
         alarms.alarms,
         "the local AWS shows alarms and does not run them",
     ),

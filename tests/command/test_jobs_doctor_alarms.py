@@ -1,0 +1,43 @@
+"""jobs doctor reads the alarms: which states they are in, which ring, and which are missing."""
+
+import re
+
+from doctor_findings import findings
+from expanded_template import deployed, of_type
+from fake_account import Account
+from fake_stack import alarm
+from job_runners.cli.doctor.alarms import OF_A_CANARY, WHAT_TO_DO
+from jobs_command import jobs
+
+
+def test_each_alarm_that_rings_is_told_with_what_it_is_about_and_what_to_do(
+    account: Account,
+) -> None:
+    account.resources[OF_A_CANARY] = ("AWS::CloudWatch::Alarm", f"alarm-{OF_A_CANARY}")
+    account.alarms[f"alarm-{OF_A_CANARY}"] = alarm(f"alarm-{OF_A_CANARY}")
+    for each in account.alarms.values():
+        each["StateValue"] = "ALARM"
+    found = findings(code=1)
+    assert [each["what"] for each in found] == [
+        f"{name} is in ALARM: What {name} is about." for name in account.alarms
+    ]
+    for finding in found:
+        assert len(finding["fix"]) > 20
+        assert "{" not in finding["fix"]
+
+
+def test_the_states_of_the_alarms_are_told(account: Account) -> None:
+    first, second, *others = account.alarms.values()
+    first["StateValue"] = second["StateValue"] = "INSUFFICIENT_DATA"
+    told = f"{len(others) + 2} alarms: 2 INSUFFICIENT_DATA, {len(others)} OK"
+    assert told in jobs("doctor").stdout
+    assert findings() == []
+
+
+def test_doctor_knows_the_alarms_of_the_template() -> None:
+    template = deployed(WorkerCanary="Canary10Percent5Minutes")
+    assert of_type(template, "AWS::CloudWatch::Alarm").keys() == WHAT_TO_DO.keys()
+    usual = of_type(deployed(), "AWS::CloudWatch::Alarm").keys()
+    assert WHAT_TO_DO.keys() - usual == {OF_A_CANARY}
+    named = set(re.findall(r"\{(\w+)\}", " ".join(WHAT_TO_DO.values())))
+    assert named <= template["Resources"].keys()
