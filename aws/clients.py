@@ -92,8 +92,9 @@ def _config(service: str) -> Config:
         read_timeout=_LONGER.get(service, _READ_SECONDS),
         max_pool_connections=_POOL,
         retries={"total_max_attempts": _ATTEMPTS.get(service, 4), "mode": "standard"},
-        # pynamodb builds the requests; checking each again costs time and finds nothing.
-        parameter_validation=service != "dynamodb",
+        # pynamodb builds the requests, and runners.lambda_async the only one to Lambda: checking
+        # each again costs time and finds nothing.
+        parameter_validation=service not in ("dynamodb", "lambda"),
         # botocore still signs S3 URLs with version 2 in us-east-1, which no KMS key accepts.
         signature_version="s3v4" if service == "s3" else None,
         # It would sign them for S3's global host too, which knows no bucket of a newer region. A

@@ -10,10 +10,10 @@ from hashlib import sha256
 from typing import Any
 from zlib import crc32
 
-from pynamodb.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, UnicodeAttribute
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 
 import clock
+from store.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, UnicodeAttribute
 from store.table import Enumerated, Integer, Table, nullable
 
 # Raised when a row means something that older code would get wrong: such code can't claim it then.

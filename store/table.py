@@ -5,12 +5,15 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from pynamodb.attributes import Attribute
 from pynamodb.connection import Connection
+from pynamodb.connection.base import MetaTable
 from pynamodb.connection.table import TableConnection
-from pynamodb.constants import NUMBER, STRING
+from pynamodb.constants import NULL, NUMBER, STRING
+from pynamodb.exceptions import AttributeNullError
 from pynamodb.models import Model
 
 from aws import clients
 from settings import required
+from store.attributes import OfItem
 
 _S = TypeVar("_S", bound=StrEnum)
 _T = TypeVar("_T")
@@ -34,11 +37,54 @@ class Table(Model):
     def _get_connection(cls) -> TableConnection:
         cls.Meta.table_name = required(cls.table_setting, cls.__name__)
         table = super()._get_connection()
+        if not isinstance(table.connection, _DirectConnection):
+            table.connection = _DirectConnection(table.connection.get_meta_table(table.table_name))
         table.connection._client = clients.client("dynamodb")
         return table
 
+    def serialize(self, null_check: bool = True) -> dict[str, dict[str, Any]]:
+        """Return the item of this model: pynamodb's own result in a third of its time, for models
+        whose attributes are neither maps nor lists."""
+        item, values = {}, self.attribute_values
+        for name, attribute in self.get_attributes().items():
+            value = values.get(name)
+            serialized = None if value is None else attribute.serialize(value)
+            if serialized is not None:
+                item[attribute.attr_name] = {attribute.attr_type: serialized}
+            elif null_check and not attribute.null:
+                raise AttributeNullError(name)
+        return item
 
-class Integer(Attribute[int]):
+    def deserialize(self, attribute_values: dict[str, dict[str, Any]]) -> None:
+        """Take the values of an item, and of what it lacks the defaults. As for `serialize`."""
+        attributes = self.get_attributes()
+        values = {
+            name: attribute.default
+            for name, attribute in attributes.items()
+            if attribute.default is not None
+        }
+        for stored, value in attribute_values.items():
+            name = self._dynamo_to_python_attr(stored)
+            attribute = attributes.get(name)
+            if attribute is not None and NULL not in value:
+                values[name] = attribute.deserialize(attribute.get_value(value))
+        self.attribute_values = values
+
+
+class _DirectConnection(Connection):
+    """Calls AWS without asking for the capacity consumed, which nobody reads, and without telling
+    pynamodb's signals, which nobody hears."""
+
+    def __init__(self, meta_table: MetaTable) -> None:
+        super().__init__()
+        self.add_meta_table(meta_table)
+
+    def dispatch(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the response of an operation."""
+        return self._make_api_call(operation_name, operation_kwargs)
+
+
+class Integer(OfItem[int]):
     """A whole number. pynamodb's own number attribute is typed as float."""
 
     attr_type = NUMBER
@@ -50,7 +96,7 @@ class Integer(Attribute[int]):
         return int(value)
 
 
-class Enumerated(Attribute[_S]):
+class Enumerated(OfItem[_S]):
     """A member of a StrEnum, stored as its value."""
 
     attr_type = STRING

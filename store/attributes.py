@@ -1,0 +1,124 @@
+"""pynamodb's attributes, for expressions that are written in half the time.
+
+A claim and an outcome set, remove and compare thirty attributes. pynamodb makes a path for each at
+every use and takes it apart by a regular expression; an attribute of an item itself, and not of a
+map in it, has one path for good.
+"""
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pynamodb import attributes
+from pynamodb.expressions.operand import Path, Value
+from pynamodb.expressions.update import SetAction
+
+_T = TypeVar("_T")
+_Names = dict[str, str]
+_Values = dict[str, Any]
+
+
+class _Stored(Value):
+    """A value as an attribute stores it.
+
+    Whatever it looks like: pynamodb would take the JSON {"N": "1"} for a number already stored.
+    """
+
+    def __init__(self, value: Any, attribute: attributes.Attribute[Any]) -> None:
+        self.attr_type = attribute.attr_type
+        self.values = ({self.attr_type: attribute.serialize(value)},)
+
+    def serialize(self, _names: _Names, values: _Values) -> str:
+        """Return a placeholder for the value."""
+        placeholder = f":{len(values)}"
+        values[placeholder] = self.value
+        return placeholder
+
+
+class _OwnPath(Path):
+    """The path of an attribute of the item itself."""
+
+    attribute: attributes.Attribute[Any]
+
+    def serialize(self, names: _Names, _values: _Values) -> str:
+        """Return the placeholder of the name."""
+        (name,) = self.path
+        return names.setdefault(name, f"#{len(names)}")
+
+    def set(self, value: Any) -> Any:
+        """Return the action that sets the attribute."""
+        return super().set(value) if value is None else _Set(self, self._to_operand(value))
+
+    def _to_value(self, value: Any) -> Value:
+        return super()._to_value(value) if value is None else _Stored(value, self.attribute)
+
+
+class _Set(SetAction):
+    def serialize(self, names: _Names, values: _Values) -> str:
+        """Return the assignment."""
+        path, value = self.values
+        return f"{path.serialize(names, values)} = {value.serialize(names, values)}"
+
+
+class _OfItem(attributes.Attribute[_T]):
+    """An attribute of an item itself; its operators are those of its path."""
+
+    @cached_property
+    def _path(self) -> _OwnPath:
+        return _OwnPath(self)
+
+    def __eq__(self, other: Any) -> Any:
+        return self._path == other
+
+    def __lt__(self, other: Any) -> Any:
+        return self._path < other
+
+    def __le__(self, other: Any) -> Any:
+        return self._path <= other
+
+    def __add__(self, other: Any) -> Any:
+        return self._path + other
+
+    def __or__(self, other: Any) -> Any:
+        return self._path | other
+
+    def is_in(self, *values: Any) -> Any:
+        return self._path.is_in(*values)
+
+    def exists(self) -> Any:
+        return self._path.exists()
+
+    def does_not_exist(self) -> Any:
+        return self._path.does_not_exist()
+
+    def set(self, value: Any) -> Any:
+        return self._path.set(value)
+
+    def remove(self) -> Any:
+        return self._path.remove()
+
+
+if TYPE_CHECKING:  # what they take and give stays as pynamodb has it
+    from pynamodb.attributes import Attribute as OfItem
+    from pynamodb.attributes import (
+        BinaryAttribute,
+        BooleanAttribute,
+        JSONAttribute,
+        UnicodeAttribute,
+    )
+else:
+    OfItem = _OfItem
+
+    class BinaryAttribute(_OfItem, attributes.BinaryAttribute):
+        """Bytes."""
+
+    class BooleanAttribute(_OfItem, attributes.BooleanAttribute):
+        """True or False."""
+
+    class JSONAttribute(_OfItem, attributes.JSONAttribute):
+        """What JSON can say, as text."""
+
+    class UnicodeAttribute(_OfItem, attributes.UnicodeAttribute):
+        """Text."""
+
+
+__all__ = ["BinaryAttribute", "BooleanAttribute", "JSONAttribute", "OfItem", "UnicodeAttribute"]

@@ -1,0 +1,108 @@
+"""What a row is written and read as: the same as pynamodb's own, and whatever JSON a job gives."""
+
+from typing import Any
+
+import pytest
+from pynamodb import attributes
+from pynamodb.connection import Connection
+from pynamodb.models import Model
+
+from bench import Bench, bench
+from store import verbs
+from store.attributes import BinaryAttribute, JSONAttribute, UnicodeAttribute
+from store.job_request import JobRequest
+from store.table import Integer, Table
+from store.verbs.ending import Checkpoint
+
+__all__ = ["bench"]
+
+
+class Plain(Model):
+    """As pynamodb has it."""
+
+    class Meta:
+        table_name = "jobs"
+
+    id = attributes.UnicodeAttribute(hash_key=True)
+    payload = attributes.BinaryAttribute(legacy_encoding=False, null=True)
+    cursor = attributes.JSONAttribute(null=True)
+    legs = attributes.NumberAttribute(default=0)
+
+
+class Ours(Table):
+    """The same, of ours."""
+
+    class Meta:
+        table_name = "jobs"
+
+    table_setting = "JOBS_TABLE_NAME"
+
+    id = UnicodeAttribute(hash_key=True)
+    payload = BinaryAttribute(legacy_encoding=False, null=True)
+    cursor = JSONAttribute(null=True)
+    legs = Integer(default=0)
+
+
+def expressions(model: Any) -> dict[str, Any]:
+    """Return the parts of a request that use each operator there is one of in the verbs."""
+    actions = [
+        model.legs.set(model.legs + 1),
+        model.cursor.set(model.cursor | [1]),
+        model.payload.set(b"12"),
+        model.id.remove(),
+        model.cursor.set(None),
+    ]
+    condition = (
+        (model.legs <= 3)
+        & ((model.id == "a") | model.id.is_in("b", "c"))
+        & (model.legs < 4)
+        & model.payload.exists()
+        & model.cursor.does_not_exist()
+        & (model.payload == b"1")
+    )
+    connection = Connection()
+    connection.get_identifier_map = lambda *_, **__: {}  # type: ignore[method-assign] # no table asked
+    return connection.get_operation_kwargs("jobs", "a", actions=actions, condition=condition)
+
+
+def test_expressions_are_those_of_pynamodb() -> None:
+    assert expressions(Ours) == expressions(Plain)
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"payload": b"1", "cursor": {"a": [1, None]}, "legs": 3}, {"legs": None}]
+)
+def test_an_item_is_that_of_pynamodb(values: dict[str, Any]) -> None:
+    ours, plain = Ours(id="a"), Plain(id="a")
+    for row in (ours, plain):
+        for name, value in values.items():
+            setattr(row, name, value)
+    if values.get("legs", 0) is None:
+        for row in (ours, plain):
+            with pytest.raises(ValueError, match="legs"):
+                row.serialize()
+        return
+    item = plain.serialize()
+    assert ours.serialize() == item
+    read, plainly_read = Ours(), Plain()
+    read.deserialize({**item, "of_a_newer_version": {"S": "x"}, "cursor": {"NULL": True}})
+    plainly_read.deserialize({**item, "cursor": {"NULL": True}})
+    assert read.attribute_values == plainly_read.attribute_values
+
+
+@pytest.mark.parametrize("cursor", [{"N": "1"}, {"S": "x"}, {"NULL": True}, {"M": {}}])
+def test_a_cursor_may_look_like_a_stored_value(bench: Bench, cursor: Any) -> None:
+    row = bench.claim(bench.dispatch())
+    verbs.checkpoint(row, Checkpoint(cursor, 50, None))
+    assert bench.read(row).cursor == cursor
+
+
+def test_nothing_asks_for_the_capacity_consumed(bench: Bench) -> None:
+    asked: list[set[str]] = []
+    dynamodb = JobRequest.connection().client
+    dynamodb.meta.events.register(
+        "before-parameter-build.dynamodb", lambda params, **_: asked.append(set(params))
+    )
+    bench.claim(bench.dispatch())
+    assert len(asked) == 2
+    assert not any("ReturnConsumedCapacity" in each for each in asked)
