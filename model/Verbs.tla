@@ -1,0 +1,112 @@
+------------------------------- MODULE Verbs -------------------------------
+(* The verbs that change a job's row, one operator each: the condition that   *)
+(* goes with the write, and what the write leaves. They are those of          *)
+(* store/verbs and store/owner_verbs.py; README.md has the table.             *)
+(*                                                                            *)
+(* `Lifecycle` explores what processes may do with them. `Replay` asks of     *)
+(* recorded histories whether each write is one of them. So a condition or an *)
+(* effect is stated here once, for both.                                      *)
+EXTENDS Naturals
+
+CONSTANT Broken   \* the safeguard that is taken away, for a twin; "none" otherwise
+
+Without(safeguard) == Broken = safeguard
+
+(* A row. Tokens and send ids are numbers; 0 is none.                          *)
+(*   st     status, "none" if there is no row                                  *)
+(*   tok    claim_token          snd   send_id                                 *)
+(*   att    attempt              most  max_attempts         legs  legs          *)
+(*   lease  whether it has a lease_until                                       *)
+(*   due    whether it has a due_at: the timer will look at it                 *)
+(*   can    cancel_requested                                                   *)
+(*   made   which saving it is of: what created_key tells apart                *)
+(*   run    which saving or requeue it is of: what finished_at tells apart     *)
+Unclaimed == {"queued", "scheduled", "retryable"}
+Over      == {"succeeded", "failed", "cancelled"}
+Statuses  == {"none", "waiting", "running"} \cup Unclaimed \cup Over
+
+NoRow == [st |-> "none", tok |-> 0, snd |-> 0, att |-> 0, most |-> 0, legs |-> 0,
+          lease |-> FALSE, due |-> FALSE, can |-> FALSE, made |-> 0, run |-> 0]
+
+----------------------------------------------------------------------------
+(* What verbs start from: store/conditional_write.py *)
+
+Owned(r, t)     == (r.st = "running" /\ (r.tok = t \/ Without("token")))
+NotCancelled(r) == ~r.can \/ Without("cancel_heard")
+AsRead(r, seen) == r.st = seen.st /\ r.tok = seen.tok
+
+(* Rescue: running under the claim as read, whose lease is over by the writer's clock. *)
+LeaseExpired(r, seen, over) ==
+  /\ r.st = "running" /\ r.tok = seen.tok
+  /\ over \/ Without("lease_waited_for")
+
+(* What verbs do *)
+Queued(r)   == [r EXCEPT !.st = "queued", !.lease = FALSE, !.due = TRUE]
+Ended(r, s) == [r EXCEPT !.st = s, !.lease = FALSE, !.due = FALSE]
+
+----------------------------------------------------------------------------
+(* Each verb: whether its condition holds of row r, and the row afterwards. *)
+
+SaveOk(r, expired) ==
+  r.st = "none" \/ (r.st \in Over /\ expired) \/ Without("save_asks")
+Save(r, most, later) ==
+  [NoRow EXCEPT !.st = IF later THEN "scheduled" ELSE "queued", !.att = 1, !.most = most,
+                !.due = TRUE, !.made = r.made + 1, !.run = r.run + 1]
+
+ClaimOk(r, early) ==
+  \/ r.st = "queued"
+  \/ r.st \in {"scheduled", "retryable"} /\ (~early \/ Without("claim_waits"))
+  \/ r.st \in {"running"} /\ Without("claim_asks_status")
+Claim(r, t, s) ==
+  [r EXCEPT !.st = "running", !.tok = t, !.snd = s, !.legs = @ + 1, !.lease = TRUE,
+            !.due = ~Without("claim_stays_due")]
+
+CheckpointOk(r, t) == Owned(r, t)
+RenewOk(r, t)      == Owned(r, t)
+
+SucceedOk(r, t) == Owned(r, t)
+Succeed(r)      == Ended(r, "succeeded")
+
+FailOk(r, t)    == Owned(r, t) /\ NotCancelled(r)
+Fail(r)         == Ended(r, "failed")
+
+StopOk(r, t)    == Owned(r, t) /\ r.can
+Stop(r)         == Ended(r, "cancelled")
+
+RetryOk(r, t)   == Owned(r, t) /\ r.att < r.most /\ NotCancelled(r)
+Retry(r)        == [r EXCEPT !.st = "retryable", !.att = @ + 1, !.lease = FALSE, !.due = TRUE]
+
+EndLegOk(r, t)  == Owned(r, t) /\ NotCancelled(r)
+EndLeg(r)       == Queued(r)
+
+ReleaseOk(r, t) == Owned(r, t) /\ NotCancelled(r)
+Release(r)      == [Queued(r) EXCEPT !.legs = @ - 1]
+
+(* The same ends, written by the timer for a claimer that is gone. *)
+RescueFailOk(r, seen, over)  == LeaseExpired(r, seen, over) /\ NotCancelled(r)
+RescueStopOk(r, seen, over)  == LeaseExpired(r, seen, over) /\ r.can
+RescueRetryOk(r, seen, over) == LeaseExpired(r, seen, over) /\ r.att < r.most /\ NotCancelled(r)
+
+PostponeOk(r, seen) == AsRead(r, seen) /\ r.due
+ExpireOk(r, seen)   ==
+  /\ r.st \in Unclaimed \cup {"waiting"}
+  /\ AsRead(r, seen) \/ Without("expire_as_read")
+Expire(r)           == Ended(r, "failed")
+
+CancelOk(r)        == r.st \in Unclaimed \cup {"waiting"} \/ (r.st = "running" /\ Without("cancel_asks"))
+Cancel(r)          == Ended(r, "cancelled")
+RequestCancelOk(r) == r.st = "running"
+RequestCancel(r)   == [r EXCEPT !.can = TRUE]
+
+RequeueOk(r, seen, expired) ==
+  \/ r.st \in {"failed", "cancelled"} /\ r.run = seen.run /\ ~expired
+  \/ r.st \in {"running"} /\ Without("requeue_asks")
+Requeue(r) ==
+  [Queued(r) EXCEPT !.tok = 0, !.snd = 0, !.att = 1, !.legs = 0, !.can = FALSE, !.run = @ + 1]
+
+DeleteOk(r, seen) ==
+  /\ r.st \in Over \/ Without("delete_asks_status")
+  /\ r.made = seen.made \/ Without("delete_asks_which")
+Delete(r) == [NoRow EXCEPT !.made = r.made, !.run = r.run]   \* numbers are never used again
+
+=============================================================================

@@ -1,0 +1,156 @@
+"""Checks the models in model/, and that each safeguard in them is needed: `make model`.
+
+model/runs.toml lists what is checked. A run of a module as it is must find nothing; a run of a
+twin, which lacks one safeguard, must find the promise broken that the safeguard is there for.
+"""
+
+import argparse
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from tools import tlc
+
+LEVELS = ("test", "model", "chaos")  # each checks what the one before it does, and more
+_AT_ONCE = 2
+_PATIENCE = {"test": 200.0, "model": 600.0, "chaos": 3600.0}  # seconds for one run
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of TLC. `expected` is the promise that has to break, or None."""
+
+    module: str
+    name: str
+    level: str
+    config: tlc.Config
+    expected: str | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run went: a complaint, or None."""
+
+    run: Run
+    states: int
+    seconds: float
+    complaint: str | None = None
+
+
+def main() -> int:
+    """Check; returns 0 if every run came out as it has to."""
+    parser = argparse.ArgumentParser(prog="python -m tools.model", description=__doc__)
+    parser.add_argument("--level", choices=LEVELS, default="model")
+    parser.add_argument("--alone", action="store_true", help="not what the lower levels check")
+    parser.add_argument("--only", default="", help="runs whose module or name has this in it")
+    options = parser.parse_args()
+    if absent := tlc.missing():
+        print(absent, file=sys.stderr)
+        return 1
+    results = []
+    began = time.monotonic()
+    for result in play(list(runs(options.level, options.only, alone=options.alone))):
+        print(told(result), flush=True)
+        results.append(result)
+    print(summary(results, time.monotonic() - began))
+    return 1 if any(result.complaint for result in results) or not results else 0
+
+
+def runs(level: str, only: str = "", *, alone: bool = False) -> Iterator[Run]:
+    """Yield what is checked at a level, of which the module or the name has `only` in it."""
+    listed = tomllib.loads((tlc.MODEL / "runs.toml").read_text())
+    levels = (level,) if alone else LEVELS[: LEVELS.index(level) + 1]
+    for module, of_module in listed.items():
+        for run in (*_bounds(module, of_module), *_twins(module, of_module)):
+            if run.level in levels and (only in run.module or only in run.name):
+                yield run
+
+
+def _bounds(module: str, of_module: dict[str, Any]) -> Iterator[Run]:
+    for bound in of_module["bounds"]:
+        config = _config(of_module, {"Broken": '"none"'} | bound["constants"], bound)
+        yield Run(module, bound["name"], bound["level"], config)
+
+
+def _twins(module: str, of_module: dict[str, Any]) -> Iterator[Run]:
+    for twin in of_module["twins"]:
+        constants = {"Broken": f'"{twin["without"]}"'} | twin.get("constants", {})
+        config = _config(of_module, constants, twin)
+        level = twin.get("level", "test")
+        yield Run(module, f"without {twin['without']}", level, config, twin["breaks"])
+
+
+def _config(
+    of_module: dict[str, Any], constants: dict[str, Any], run: dict[str, Any]
+) -> tlc.Config:
+    both = of_module["constants"] | constants
+    live = run.get("live", False)
+    return tlc.Config(
+        specification="Live" if live else "Spec",
+        constants={name: str(value) for name, value in both.items()},
+        invariants=of_module["invariants"],
+        properties=[*of_module["properties"], *(of_module["liveness"] if live else ())],
+        # Neither is sound for liveness.
+        symmetry=None if live else of_module.get("symmetry"),
+        view=None if live else of_module.get("view"),
+    )
+
+
+def play(what: list[Run]) -> Iterator[Result]:
+    """Yield the results of these runs, in order: the small ones two at a time, then the large."""
+    small = [run for run in what if run.level != "chaos"]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        yield from pool.map(_check, small)
+    yield from map(_check, (run for run in what if run.level == "chaos"))
+
+
+def _check(run: Run) -> Result:
+    began = time.monotonic()
+    large = run.level == "chaos"
+    try:
+        found = tlc.check(
+            tlc.MODEL / f"{run.module}.tla", run.config, seconds=_PATIENCE[run.level], large=large
+        )
+    except tlc.TlcFailed as failed:
+        return Result(run, 0, time.monotonic() - began, f"TLC could not check it: {failed}")
+    return Result(run, found.states, time.monotonic() - began, _complaint(run, found))
+
+
+def _complaint(run: Run, found: tlc.Outcome) -> str | None:
+    if found.violated == run.expected:
+        return None
+    if found.violated is None:
+        return f"the safeguard is not missed: {run.expected} still holds"
+    wanted = f", and not {run.expected}" if run.expected else ""
+    return f"{found.violated} is broken{wanted}:\n{found.counterexample}"
+
+
+def told(result: Result) -> str:
+    """Return one line about a run, and more if it came out wrong."""
+    run = result.run
+    if result.complaint:
+        return f"WRONG  {run.module}, {run.name}: {result.complaint}"
+    how = f"breaks {run.expected}" if run.expected else "holds"
+    figures = f"{result.states:,} states, {result.seconds:.0f} s"
+    return f"{run.module}, {run.name}: {how} ({figures})"
+
+
+def summary(results: list[Result], seconds: float) -> str:
+    """Return what was checked, in a sentence."""
+    twins = [result for result in results if result.run.expected]
+    caught = sum(not result.complaint for result in twins)
+    bounds = [result for result in results if not result.run.expected]
+    held = sum(not result.complaint for result in bounds)
+    states = sum(result.states for result in bounds)
+    return (
+        f"model: {held} of {len(bounds)} bounds hold ({states:,} states), "
+        f"{caught} of {len(twins)} twins are caught, in {seconds:.0f} s"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
