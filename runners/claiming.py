@@ -10,7 +10,7 @@ from runners.messages import JobMessage
 from runners.registry import registry
 from runners.sending import Send, send_or_leave_due
 from store import verbs
-from store.job_request import JobRequest, Status, new_id
+from store.job_request import JobRequest, new_id
 from store.queries import read
 from work.errors import EntryNotLoaded
 
@@ -105,7 +105,7 @@ def _give_back(message: JobMessage, token: str, invocation: Invocation) -> None:
 
     def release() -> None:
         row = read(message.id)
-        if row is not None and row.status is Status.RUNNING and row.claim_token == token:
+        if row is not None and row.claim_token == token:
             telemetry.released(verbs.release(row))
 
     try:

@@ -122,7 +122,7 @@ def redrive(task_id: str) -> str | None:
         FailedTask.expires_at.set((clock.now() + KEPT) // clock.SECOND),
     ]
     record = FailedTask(sk=task_id)
-    if not _update(record, actions, FailedTask.payload.exists() & _is_open()):
+    if not _update(record, actions, _is_open()):
         return None
     return record.redriven_as
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from errors import DoNotRetry, RetryAfter
+    from store.rate import Rate
     from work.app_settings import app_setting
     from work.around import CurrentWork
     from work.definitions import Job, Task
-    from work.queues import Queue, Rate
+    from work.queues import Queue
     from work.retry import Retry
     from work.running_job import RunningJob
 
@@ -33,7 +34,7 @@ _HOMES = {
     "DoNotRetry": "errors",
     "Job": "work.definitions",
     "Queue": "work.queues",
-    "Rate": "work.queues",
+    "Rate": "store.rate",
     "Retry": "work.retry",
     "RetryAfter": "errors",
     "RunningJob": "work.running_job",

@@ -227,12 +227,14 @@ def _is_in_work(frame: FrameType | None, *, of_c: bool) -> bool:
     called: FrameType | None = None
     while frame is not None and frame.f_code is not _RUNS_HANDLE:
         called, frame = frame, frame.f_back
-    return frame is not None and called is not None and called.f_code not in _OURS
+    return (
+        frame is not None
+        and called is not None
+        and not any(called.f_code is each.__code__ for each in _OURS)
+    )
 
 
-_OURS = {
-    each.__code__ for each in (_Run._end_all, _Run._cancel, _Run._time_is_over, _Run._stop, _report)
-}
+_OURS = (_Run._end_all, _Run._cancel, _Run._time_is_over, _Run._stop, _report)
 
 
 def _in_a_thread(call: Callable[[], Any]) -> Any:

@@ -13,21 +13,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from testing.mutants.collected import ENGINE, Collected, Executed, Recorded
 from testing.mutants.generated import generate
 from testing.mutants.histories_run import noticed_by_history
 from testing.mutants.mutation import DoesNotApply, Mutation, replaced
+from testing.mutants.noticing import Noticing
 from testing.mutants.sandbox import Sandbox, Work
-from testing.mutants.tests_run import Executed, executed_by, noticed_by
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
-ENGINE = ("store", "runners", "work", "handlers")
 
 _BASELINE_SECONDS = 900.0  # for the tests of one file, unchanged
 # For one test under a mutation, beside many times what it takes: one that takes longer hangs.
 _TEST_SECONDS = 10.0
 _TEST_TIMES = 20
-_STARTED_IN = 60.0  # seconds that a process may take before and after its tests
+_STARTED_IN = 20.0  # seconds that a process may take before and after its tests
 _HISTORY_SECONDS = 0.5  # for each history, on a machine that does much else
 
 
@@ -49,33 +49,43 @@ def main() -> int:
     if options.list:
         print("\n".join(f"{each.place} {each.name}" for each in to_try))
         return 0
-    with Sandbox(ROOT, options.jobs) as sandbox:
-        tests: dict[str, Executed] = {}
+    with Sandbox(ROOT, options.jobs, files) as sandbox:
+        noticing = Noticing(lists["also"])
         if not options.histories_only:
-            tests = _baseline(sandbox, files)
+            noticing.tests = _baseline(sandbox, files)
             print(
-                f"{len(tests):,} tests recorded in {time.monotonic() - started:.0f} s", flush=True
+                f"{len(noticing.tests):,} tests recorded in {time.monotonic() - started:.0f} s",
+                flush=True,
             )
-        work = [_work(each, tests, lists["also"], options.histories) for each in to_try]
-        noticed, survivors = _try_all(sandbox, to_try, work, verbose=options.verbose)
+        noticed, survivors = _try_all(
+            sandbox, to_try, noticing, options.histories, verbose=options.verbose
+        )
     _report(len(mutations), len(accepted), noticed, survivors, time.monotonic() - started)
     return 1 if survivors else 0
 
 
 def _try_all(
-    sandbox: Sandbox, mutations: list[Mutation], work: list[tuple[Work, float]], *, verbose: bool
+    sandbox: Sandbox,
+    mutations: list[Mutation],
+    noticing: Noticing,
+    histories: int,
+    *,
+    verbose: bool,
 ) -> tuple[Counter[str], list[str]]:
     """Who noticed how many, and what nobody did."""
     noticed: Counter[str] = Counter()
     survivors: list[str] = []
-    for outcome in sandbox.do_all(work):
+    for outcome in sandbox.do_all(_work(each, noticing, histories) for each in mutations):
         mutation = mutations[outcome.index]
+        if outcome.why_not:
+            raise DoesNotApply(outcome.why_not)
         ended = "hung for" if outcome.hung else "died after"
         by = outcome.result["by"] if outcome.result else f"{ended} {outcome.seconds:.0f} s"
         if by is None:
             survivors.append(f"{mutation.place} {mutation.name}")
         else:
             noticed[by.partition(" ")[0].partition("::")[0]] += 1
+            noticing.remember(mutation, by)
         if verbose or by is None:
             took = f"{outcome.seconds:.1f} s"
             print(f"{took} | {by or 'SURVIVED'} | {mutation.place} {mutation.name}", flush=True)
@@ -142,9 +152,7 @@ def _test_files(not_run: list[str], also: dict[str, list[str]]) -> list[str]:
 def _baseline(sandbox: Sandbox, files: list[str]) -> dict[str, Executed]:
     """Every test, with what it executes of the engine. Ends the run if one fails unchanged."""
     found: dict[str, Executed] = {}
-    work: list[tuple[Work, float]] = [
-        (partial(executed_by, [file], ENGINE), _BASELINE_SECONDS) for file in files
-    ]
+    work = (Work(partial(_record, file), _BASELINE_SECONDS) for file in files)
     for outcome in sandbox.do_all(work):
         result = outcome.result or {"failed": "it did not end", "tests": {}}
         if result["failed"]:
@@ -153,39 +161,20 @@ def _baseline(sandbox: Sandbox, files: list[str]) -> dict[str, Executed]:
     return found
 
 
-def _work(
-    mutation: Mutation,
-    tests: dict[str, Executed],
-    also: dict[str, list[str]],
-    histories: int,
-) -> tuple[Work, float]:
-    """Return what is done about a mutation: the tests that come by, the quickest first; then
-    histories."""
-    first, last = mutation.lines
-    changed = set(range(first, last + 1))
-    coming_by = [
-        name
-        for name, executed in tests.items()
-        if changed & set(executed["lines"].get(mutation.file, ()))
-        or name.startswith(tuple(also.get(mutation.file, ())))
-    ]
-    coming_by.sort(key=lambda name: tests[name]["seconds"])
-    limits = {name: _TEST_SECONDS + _TEST_TIMES * tests[name]["seconds"] for name in coming_by}
-    seconds = (
-        _STARTED_IN
-        + 10 * sum(tests[name]["seconds"] for name in coming_by)
-        + _HISTORY_SECONDS * histories
-    )
-    return partial(_try, mutation, limits, histories), seconds
+def _record(file: str, tests: Collected) -> Recorded:
+    return tests.record(file)
 
 
-def _try(mutation: Mutation, tests: dict[str, float], histories: int, copy: Path) -> dict[str, Any]:
-    original = (copy / mutation.file).read_text()
-    try:
-        by = noticed_by(mutation, tests, copy)
-        return {"by": by or noticed_by_history(histories)}
-    finally:
-        (copy / mutation.file).write_text(original)
+def _work(mutation: Mutation, noticing: Noticing, histories: int) -> Work:
+    """Return what is done about a mutation: tests that come by, then histories."""
+    tests = noticing.coming_by(mutation)
+    limits = {name: _TEST_SECONDS + _TEST_TIMES * seconds for name, seconds in tests.items()}
+    seconds = _STARTED_IN + 10 * sum(tests.values()) + _HISTORY_SECONDS * histories
+    return Work(partial(_try, limits, histories), seconds, mutation)
+
+
+def _try(limits: dict[str, float], histories: int, tests: Collected) -> dict[str, Any]:
+    return {"by": tests.first_failure(limits) or noticed_by_history(histories)}
 
 
 def _report(

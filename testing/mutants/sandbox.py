@@ -1,4 +1,5 @@
-"""Work done on a copy of the project, in a process of its own that has its imports behind it."""
+"""Copies of the project, and on each a process that has collected the tests. It is forked for each
+piece of work, which so begins with all its imports behind it and leaves nothing of what it does."""
 
 import importlib
 import json
@@ -8,9 +9,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Self
+
+from testing.mutants.collected import Collected, collect
+from testing.mutants.mutation import DoesNotApply, Mutation
 
 # What takes long to import and is not ours: imported once, for every process that is forked.
 _HEAVY = (
@@ -30,113 +37,197 @@ _NOT_COPIED = shutil.ignore_patterns(
     *(".git", ".venv", ".venv-aws", ".venv-scan", ".venv-model", ".build", ".aws-sam", ".local"),
     ".*_cache",
 )
-_LOOK = 0.05  # seconds between looks whether a process has ended
+_LOOK = 0.01  # seconds between looks whether a process has ended
+_children: set[int] = set()  # of this process, at work
 
-Work = Callable[[Path], Any]
-"""Done inside the copy whose path it is given; what it returns is JSON."""
+
+@dataclass(frozen=True)
+class Work:
+    """What is done with the tests, under a mutation if there is one, in at most so many seconds.
+    What it returns is JSON."""
+
+    do: Callable[[Collected], Any]
+    seconds: float
+    mutation: Mutation | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What a piece of work came to. `result` is None if it `hung`, and was ended after so many
-    seconds; or if it died."""
+    seconds; or if it died. `why_not` says that its mutation could not be applied."""
 
     index: int
     result: Any
     seconds: float
     hung: bool
+    why_not: str | None = None
 
 
 @dataclass
-class _Running:
-    index: int
-    copy: Path
-    started: float
-    until: float
+class _Server:
+    pid: int
+    pipe: Connection
 
 
 class Sandbox:
-    """As many copies of the project as there are processes at a time."""
+    """As many copies of the project as there are processes at a time. `files` are the tests."""
 
-    def __init__(self, root: Path, jobs: int) -> None:
+    def __init__(self, root: Path, jobs: int, files: list[str]) -> None:
         self._root = root  # read once: it may change while this is at work
         self._home = root / ".build" / "mutants" / str(os.getpid())
         self._jobs = jobs
-        self._unchanged = self._home / "unchanged"
-        self._free: list[Path] = []
-        self._running: dict[int, _Running] = {}
+        self._files = files
+        self._servers: list[_Server] = []
 
     def __enter__(self) -> Self:
         for name in _HEAVY:
             importlib.import_module(name)
         shutil.rmtree(self._home, ignore_errors=True)
-        _copy(self._root, self._unchanged)
-        self._free = [self._new(self._home / str(number)) for number in range(self._jobs)]
+        try:
+            for number in range(self._jobs):
+                self._servers.append(_start(_copy(self._root, self._home / str(number)), self))
+            for server in self._servers:
+                _receive(server)  # it is ready
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        for pid in self._running:
-            _kill(pid)
+        for server in self._servers:
+            os.kill(server.pid, signal.SIGTERM)
+            os.waitpid(server.pid, 0)
         shutil.rmtree(self._home, ignore_errors=True)
 
-    def _new(self, to: Path) -> Path:
-        return shutil.copytree(self._unchanged, to, symlinks=True)
+    def do_all(self, work: Iterable[Work]) -> Iterator[Outcome]:
+        """Do every piece of work. Each is asked for when there is a process for it, and outcomes
+        come as they are known."""
+        waiting = enumerate(work)
+        busy: dict[Any, _Server] = {}
+        free = [*self._servers]
+        while True:
+            while free and (following := next(waiting, None)) is not None:
+                server = free.pop()
+                server.pipe.send(following)
+                busy[server.pipe] = server
+            if not busy:
+                return
+            for pipe in wait(list(busy)):
+                server = busy.pop(pipe)
+                outcome: Outcome = _receive(server)
+                free.append(server)
+                yield outcome
 
-    def do_all(self, work: list[tuple[Work, float]]) -> Iterator[Outcome]:
-        """Do every piece of work, each in a process of its own and for as many seconds as are given
-        with it. Outcomes come as they are known."""
-        waiting = list(enumerate(work))
-        while waiting or self._running:
-            while waiting and self._free:
-                index, (do, seconds) = waiting.pop(0)
-                copy, now = self._free.pop(), time.monotonic()
-                self._running[_fork(do, copy)] = _Running(index, copy, now, now + seconds)
-            for pid in _ended(self._running):
-                done = self._running.pop(pid)
-                result = _result(done.copy)
-                if result is None:  # it can't have tidied up
-                    shutil.rmtree(done.copy)
-                    self._new(done.copy)
-                self._free.append(done.copy)
-                now = time.monotonic()
-                yield Outcome(done.index, result, now - done.started, hung=now > done.until)
+    def serve(self, copy: Path, pipe: Connection) -> None:
+        """Collect the tests, then do what comes by the pipe, until it is closed."""
+
+        def serve(tests: Collected) -> None:
+            pipe.send("ready")
+            while True:
+                try:
+                    index, work = pipe.recv()
+                except EOFError:
+                    return
+                with _changed(copy, work.mutation, index):
+                    pipe.send(_in_child(index, work, tests))
+
+        _from(copy)
+        collect(self._files, copy, serve)
 
 
-def _ended(running: dict[int, _Running]) -> Iterable[int]:
-    """Those that are over, by themselves or because their time was."""
-    ended = []
-    for pid, each in running.items():
-        if os.waitpid(pid, os.WNOHANG)[0]:
-            ended.append(pid)
-        elif time.monotonic() > each.until:
-            _kill(pid)
-            ended.append(pid)
-    if not ended:
+def _receive(server: _Server) -> Any:
+    try:
+        return server.pipe.recv()
+    except EOFError:
+        sys.exit("The tests can't be collected, or a process of the sandbox has died: see above")
+
+
+def _start(copy: Path, sandbox: Sandbox) -> _Server:
+    ours, its = Pipe()
+    pid = os.fork()
+    if pid:
+        its.close()
+        return _Server(pid, ours)
+    output = copy.with_suffix(".output")
+    try:
+        ours.close()
+        os.setsid()
+        signal.signal(signal.SIGTERM, _end)
+        os.chdir(copy)
+        with output.open("w") as file:
+            os.dup2(file.fileno(), 1)
+        sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
+        sandbox.serve(copy, its)
+        sys.stderr.write(output.read_text()[-2000:])
+    finally:
+        os._exit(0)
+
+
+@contextmanager
+def _changed(copy: Path, mutation: Mutation | None, index: int) -> Iterator[None]:
+    """Have the mutation on the disk too, for other processes that tests start."""
+    if mutation is None:
+        yield
+        return
+    path = copy / mutation.file
+    before, original = path.stat(), path.read_bytes()
+    path.write_text(mutation.source)
+    # What Python has compiled goes by the second and by the size, which two mutations may share.
+    os.utime(path, (index, index))
+    try:
+        yield
+    finally:
+        path.write_bytes(original)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _in_child(index: int, work: Work, tests: Collected) -> Outcome:
+    answer = tests.copy.with_suffix(".json")
+    answer.unlink(missing_ok=True)
+    started = time.monotonic()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            answer.write_text(json.dumps(_done(work, tests)))
+        finally:
+            os._exit(0)
+    ended = False
+    _children.add(pid)
+    while not ended and time.monotonic() - started < work.seconds:
         time.sleep(_LOOK)
-    return ended
+        ended = bool(os.waitpid(pid, os.WNOHANG)[0])
+    _kill(pid)
+    if not ended:
+        os.waitpid(pid, 0)
+    seconds = time.monotonic() - started
+    if not ended or not answer.exists():
+        return Outcome(index, None, seconds, hung=not ended)
+    return Outcome(index, seconds=seconds, hung=False, **json.loads(answer.read_text()))
 
 
 def _kill(pid: int) -> None:
-    os.killpg(pid, signal.SIGKILL)  # what it has started too
-    os.waitpid(pid, 0)
+    """End a child, and what it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    _children.discard(pid)
 
 
-def _fork(work: Work, copy: Path) -> int:
-    (copy / "result.json").unlink(missing_ok=True)
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        os.setsid()
-        os.chdir(copy)
-        with (copy / "output.txt").open("w") as output:
-            os.dup2(output.fileno(), 1)
-            os.dup2(output.fileno(), 2)
-        sys.stdout = sys.stderr = os.fdopen(1, "w", buffering=1)
-        _from(copy)
-        (copy / "result.json").write_text(json.dumps(work(copy)))
-    finally:
-        os._exit(0)
+def _end(*_: object) -> None:
+    """End this process and its child."""
+    for pid in [*_children]:
+        _kill(pid)
+    os._exit(0)
+
+
+def _done(work: Work, tests: Collected) -> dict[str, Any]:
+    if work.mutation is not None:
+        try:
+            tests.apply(work.mutation)
+        except DoesNotApply as error:
+            return {"result": None, "why_not": str(error)}
+    return {"result": work.do(tests)}
 
 
 def _from(copy: Path) -> None:
@@ -148,11 +239,6 @@ def _from(copy: Path) -> None:
         if name.partition(".")[0] in ours and not f"{name}.".startswith("testing.mutants."):
             del sys.modules[name]
     sys.path[:] = [str(copy), *(each for each in sys.path if Path(each or ".").resolve() != here)]
-
-
-def _result(copy: Path) -> Any:
-    found = copy / "result.json"
-    return json.loads(found.read_text()) if found.exists() else None
 
 
 def _copy(root: Path, to: Path) -> Path:

@@ -19,6 +19,7 @@ from runners.errors import CannotBegin, FailedTaskNotFound, NotRedriven, Payload
 from runners.failure_records import settle
 from runners.messages import TaskMessage, encode
 from runners.redriving import redrive
+from runners.sending import Send
 from sample_work import failing, script
 from store import failed_tasks
 from store.failed_tasks import FailedTask
@@ -86,6 +87,30 @@ def test_sent_again_by_two_it_has_one_id_and_begins_once(bench: Bench, failed: s
     assert first.id == second.id
     assert bench.deliver() == 2
     assert len(script.tasks_run) == 1
+
+
+def test_one_that_begins_meanwhile_is_not_sent_again(
+    bench: Bench, failed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = redrive(failed)
+
+    def begin_first() -> Send:
+        run(bench, first)
+        return bench.send
+
+    monkeypatch.setattr(runners, "sender", begin_first)
+    with pytest.raises(FailedTaskNotFound, match="it has begun again"):
+        redrive(failed)
+    assert bench.sent == [(first, 0)]
+
+
+def test_a_message_that_outlives_its_record_begins_nothing(bench: Bench, failed: str) -> None:
+    """It may have lain among the dead letters: whether it has begun before, nobody knows."""
+    redrive(failed)
+    (record,) = kept()
+    record.delete()
+    bench.deliver()
+    assert not script.tasks_run
 
 
 def test_if_it_fails_again_it_is_listed_under_its_new_id_and_may_be_sent_once_more(

@@ -203,19 +203,8 @@ def test_when_the_worker_is_away_the_rest_waits_and_nothing_is_lost(
     assert set(post.ids) == jobs
 
 
-def saved_by_a_newer_deploy() -> None:
-    """Save a row with a status that this code does not know."""
-    clients.client("dynamodb").update_item(
-        TableName="jobs",
-        Key={"id": {"S": job_rows.saved().id}},
-        UpdateExpression="SET #status = :unknown",
-        ExpressionAttributeNames={"#status": "status"},
-        ExpressionAttributeValues={":unknown": {"S": "of a newer deploy"}},
-    )
-
-
 def test_a_row_that_can_not_be_read_keeps_no_other_waiting(time: Clock, post: Post) -> None:
-    saved_by_a_newer_deploy()
+    job_rows.moved_by_a_newer_deploy(job_rows.saved())
     time.pass_(10)
     row = job_rows.saved()
     time.pass_(61_000)
@@ -224,7 +213,7 @@ def test_a_row_that_can_not_be_read_keeps_no_other_waiting(time: Clock, post: Po
 
 
 def test_a_row_that_can_not_be_read_is_out_of_the_way_for_an_hour(time: Clock, post: Post) -> None:
-    saved_by_a_newer_deploy()
+    job_rows.moved_by_a_newer_deploy(job_rows.saved())
     time.pass_(61_000)
     assert tick(post).met[timer.Disposition.BROKEN] == 1
     assert tick(post).met == Counter()

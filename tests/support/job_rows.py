@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import clock
+from aws import clients
 from store import queries, verbs
 from store.job_request import JobRequest
 from store.verbs import Checkpoint
@@ -38,6 +39,17 @@ def stored(job: JobRequest) -> JobRequest:
     row = queries.read(job.id)
     assert row is not None
     return row
+
+
+def moved_by_a_newer_deploy(job: JobRequest) -> None:
+    """Give the row a status that this code does not know, so that it can't be read."""
+    clients.client("dynamodb").update_item(
+        TableName="jobs",
+        Key={"id": {"S": job.id}},
+        UpdateExpression="SET #status = :unknown",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":unknown": {"S": "of a newer deploy"}},
+    )
 
 
 def retry(job: JobRequest, after: int = 0) -> JobRequest:

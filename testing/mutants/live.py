@@ -1,0 +1,61 @@
+"""Puts a mutation into a process that has imported what it changes."""
+
+import gc
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, FunctionType
+
+from testing.mutants.mutation import DoesNotApply, Mutation
+
+_Place = tuple[str, str, int]  # file, qualified name, line
+
+
+class LiveFunctions:
+    """The functions of some folders that are there, each by the place where it is defined.
+
+    Every mutation is within a function. So that function has only to be given other code, wherever
+    it has been imported to; functions inside it are made from that code.
+    """
+
+    def __init__(self, root: Path, folders: tuple[str, ...]) -> None:
+        self._root = root
+        self._found: dict[_Place, list[FunctionType]] = {}
+        inside = tuple(f"{root}/{each}/" for each in folders)
+        gc.unfreeze()  # what is frozen is not listed
+        for each in gc.get_objects():
+            if type(each) is FunctionType and each.__code__.co_filename.startswith(inside):
+                self._found.setdefault(_place(each.__code__), []).append(each)
+        gc.freeze()
+
+    def replace(self, mutation: Mutation) -> None:
+        """Give the functions that the mutation changes its code. Raises DoesNotApply if there is
+        none, though its module is imported."""
+        file = str(self._root / mutation.file)
+        replaced = False
+        for code in _codes(compile(mutation.source, file, "exec", dont_inherit=True)):
+            for function in self._found.get(_place(code), ()):
+                if function.__code__ != code and _fits(code, function):
+                    function.__code__ = code
+                    replaced = True
+        if not replaced and any(
+            getattr(module, "__file__", None) == file for module in [*sys.modules.values()]
+        ):
+            raise DoesNotApply(f"{mutation.name} changes no function that can be found")
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield each
+            yield from _codes(each)
+
+
+def _fits(code: CodeType, function: FunctionType) -> bool:
+    """Return whether the function can take the code: one that closes over other variables is
+    inside another, which makes it anew."""
+    return code.co_freevars == function.__code__.co_freevars
+
+
+def _place(code: CodeType) -> _Place:
+    return code.co_filename, code.co_qualname, code.co_firstlineno

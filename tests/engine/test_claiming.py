@@ -1,0 +1,88 @@
+"""A claim that does not come to be: the worker returns, for a record of this failure could be taken
+for that of another delivery; and the log says what it was."""
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+import clock
+import job_rows
+from bench import Bench
+from entry_files import Outfit
+from outage import Outage
+from runners import execution
+from runners.messages import JobMessage
+from sample_work import script
+from store import queries
+from store.job_request import JobRequest, Status
+from telemetry_lines import logged
+
+
+def said(lines: io.StringIO) -> list[str]:
+    return [line["message"] for line in logged(lines)]
+
+
+def test_a_job_of_a_newer_deploy_is_left_for_it(bench: Bench, lines: io.StringIO) -> None:
+    message = replace(JobMessage.about(bench.dispatch()), job_type="of_a_newer_deploy")
+    execution.run(message, deadline=clock.now() + 900_000, send=bench.send)
+    assert said(lines)[-1] == "left for later"
+
+
+def test_so_is_a_row_that_only_a_newer_deploy_can_read(bench: Bench, lines: io.StringIO) -> None:
+    row = bench.dispatch()
+    job_rows.moved_by_a_newer_deploy(row)
+    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=bench.send)
+    assert said(lines)[-1] == "crashed"
+
+
+def test_a_job_that_was_deleted_and_can_not_be_loaded_is_left(
+    bench: Bench, outfit: Outfit, lines: io.StringIO
+) -> None:
+    row = bench.dispatch("letters", payload={})
+    row.delete()
+    outfit.write("nonsense(")
+    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=bench.send)
+    assert said(lines)[-1] == "left for later"
+
+
+# --- a claim that was applied, though nobody heard of it ------------------------------------------
+
+
+@pytest.fixture
+def unheard(bench: Bench, outage: Outage) -> JobRequest:
+    """Return a job whose claim takes all the time there is: then it is to be given back."""
+    row = bench.dispatch("sample_once")
+    outage.begin("unheard and hanging", 38, only="UpdateItem")
+    return row
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, do: Any) -> None:
+    """Let something happen between the two calls in which a job is given back."""
+    read = queries.read
+
+    def read_then_do(job_id: str) -> JobRequest | None:
+        row = read(job_id)
+        do(row)
+        return row
+
+    monkeypatch.setattr("runners.claiming.read", read_then_do)
+
+
+def test_if_it_is_deleted_there_is_nothing_to_give_back(
+    bench: Bench, unheard: JobRequest, monkeypatch: pytest.MonkeyPatch, lines: io.StringIO
+) -> None:
+    monkeypatch.setattr("runners.claiming.read", lambda job_id: None)
+    bench.run(unheard, seconds=60)
+    assert said(lines)[-1] == "crashed"
+
+
+def test_if_somebody_moves_it_on_it_is_theirs(
+    bench: Bench, unheard: JobRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = JobRequest.claim_token.set("of another")
+    meanwhile(monkeypatch, lambda row: row.update([taken]))
+    row = bench.run(unheard, seconds=60)
+    assert (row.status, row.claim_token) == (Status.RUNNING, "of another")
+    assert not script.jobs_run
