@@ -1,7 +1,7 @@
 # Everything a person or CI does here, by name. make help lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-app check types lint template format test-unit model chaos mutants bench wheel build deploy redrive lock clean dev environment aws scan tlc FORCE
+.PHONY: help run demo test test-app check types lint template format test-unit model chaos mutants bench wheel sbom audit build deploy redrive lock clean dev environment aws scan tlc FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -84,6 +84,18 @@ WHEELS ?= dist
 wheel: dev ## Build the wheel of the client and the command, into dist/
 	@$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		--wheel-dir $(WHEELS) .
+
+SBOM ?= dist/sbom.cdx.json
+sbom: dev scan ## List what ships, with versions, hashes and licences: CycloneDX, in dist/
+	@.venv-scan/bin/python -m tools.sbom $(SBOM)
+
+# AUDIT=--dry-run reads the locks and asks nobody.
+LOCKS = $(wildcard requirements/*.txt $(if $(APP_FOLDER),$(APP_FOLDER)/requirements.lock))
+audit: scan ## Ask whether an advisory is out about any version that is locked: needs the network
+	@failed=; for lock in $(LOCKS); do \
+		.venv-scan/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+			$(AUDIT) --requirement $$lock || failed=yes; \
+	done; [ -z "$$failed" ]
 
 build: dev aws ## Build for AWS what samconfig.toml names
 	@$(AWS)/sam build

@@ -80,6 +80,15 @@ def test_chaos_and_mutants_run_every_night() -> None:
     assert called == ["make chaos", "make mutants"]
 
 
+def test_advisories_are_asked_for_every_day_and_when_a_lock_changes() -> None:
+    advisories = workflow("advisories")
+    (each,) = advisories["on"]["schedule"]
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", each["cron"])
+    for event in ("push", "pull_request"):
+        assert advisories["on"][event]["paths"] == ["requirements/**"]
+    assert commands(advisories["jobs"]["audit"]) == ["make audit"]
+
+
 def test_a_deploy_is_asked_for_and_comes_after_the_tests() -> None:
     deploy = workflow("deploy")
     assert deploy["on"] == {"workflow_dispatch": "", "push": {"tags": ["v*"]}}

@@ -1,0 +1,98 @@
+"""Writes what ships to Lambda as a bill of materials in CycloneDX: python -m tools.sbom FILE
+
+Of our own lock, and of an organisation's if there is one. With the interpreter of .venv-scan.
+"""
+
+import argparse
+import re
+from pathlib import Path
+
+from cyclonedx.factory.license import LicenseFactory
+from cyclonedx.model import (
+    ExternalReference,
+    ExternalReferenceType,
+    HashAlgorithm,
+    HashType,
+    XsUri,
+)
+from cyclonedx.model.bom import Bom
+from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.output.json import JsonV1Dot6
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from packageurl import PackageURL
+
+from tools.app_folder import find_app_folder
+from tools.app_requirements import locked
+from tools.shipped import Package, packages
+from tools.target import ROOT
+
+_OURS = ROOT / "requirements" / "runtime"  # .in and .txt
+
+
+def bill(shipped: list[Package]) -> str:
+    """Return the bill of materials of the functions, whose application is ours.
+
+    Raises ValueError if it is not what CycloneDX's schema asks for.
+    """
+    bom = Bom()
+    ours = Component(
+        name="job-runners",
+        version=_version(),
+        type=ComponentType.APPLICATION,
+        bom_ref="job-runners",
+        licenses=[LicenseFactory().make_from_string("MIT")],
+    )
+    bom.metadata.component = ours
+    components = {each.name: _component(each) for each in shipped}
+    for component in components.values():
+        bom.components.add(component)
+    for each in shipped:
+        bom.register_dependency(components[each.name], [components[name] for name in each.needs])
+    bom.register_dependency(ours, [components[each.name] for each in shipped if each.asked_for])
+    text: str = JsonV1Dot6(bom).output_as_string(indent=2)
+    if error := JsonStrictValidator(SchemaVersion.V1_6).validate_str(text):
+        raise ValueError(f"not a bill of materials: {error}")
+    return text
+
+
+def _component(package: Package) -> Component:
+    url = PackageURL("pypi", name=package.name, version=package.version)
+    hashes = [HashType(alg=HashAlgorithm.SHA_256, content=each) for each in package.hashes]
+    return Component(
+        name=package.name,
+        version=package.version,
+        type=ComponentType.LIBRARY,
+        bom_ref=url.to_string(),
+        purl=url,
+        licenses=[LicenseFactory().make_from_string(package.licence)],
+        # Not hashes of the component: they are those of all its files, of which one is installed.
+        external_references=[
+            ExternalReference(
+                type=ExternalReferenceType.DISTRIBUTION, url=XsUri(url.to_string()), hashes=hashes
+            )
+        ],
+    )
+
+
+def _version() -> str:
+    text = (ROOT / "job_runners" / "__init__.py").read_text()
+    (version,) = re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    return str(version)
+
+
+def main() -> None:
+    """Write the file that the command line names."""
+    arguments = argparse.ArgumentParser(prog="python -m tools.sbom")
+    arguments.add_argument("file", type=Path)
+    file: Path = arguments.parse_args().file
+    app = find_app_folder()
+    locks = [_OURS.with_suffix(".txt"), locked(app) if app else None]
+    installed = [str(each) for each in ROOT.glob(".venv/lib/python3*/site-packages")]
+    text = bill(packages([each for each in locks if each], installed))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""What ships to Lambda beside our own code: each package of a lock, by its own metadata."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import NormalizedName, canonicalize_name
+
+from errors import JobRunnersError
+
+_PINNED = re.compile(r"^([\w.-]+)==(\S+)")
+_ASKED_FOR = re.compile(r"^ +#(?: via| ) +-r ", re.MULTILINE)
+_HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+_LICENCES = {"python-dateutil": "Apache-2.0 OR BSD-3-Clause"}  # where metadata does not name one
+
+
+class NotInstalled(JobRunnersError):
+    """A package of a lock is not in the environment; the message says which, and what to do."""
+
+
+@dataclass(frozen=True)
+class Package:
+    """One package at the version that a lock pins. Names are normalised."""
+
+    name: str
+    version: str
+    hashes: tuple[str, ...]  # SHA-256 of each file of that version, of which one is installed
+    licence: str  # an SPDX expression if the package gives one, else its own words
+    needs: tuple[str, ...]  # names of packages of the same locks
+    asked_for: bool  # by ourselves, and not only by another package
+
+
+def packages(locks: Iterable[Path], environment: Sequence[str]) -> list[Package]:
+    """Return the packages that the locks pin, by name.
+
+    `environment` is where they are installed, a path of modules. Raises NotInstalled.
+    """
+    pinned = dict(pin for lock in locks for pin in _pins(lock))
+    installed = {
+        canonicalize_name(each.name): each for each in distributions(path=list(environment))
+    }
+    found = []
+    for name, (version, entry) in sorted(pinned.items()):
+        there = installed.get(name)
+        if there is None or there.version != version:
+            raise NotInstalled(f"{name} {version} is not installed: make dev installs it")
+        package = Package(
+            name=name,
+            version=version,
+            hashes=tuple(_HASH.findall(entry)),
+            licence=_licence(name, there),
+            needs=tuple(sorted(pinned.keys() & _needed_by(there))),
+            asked_for=bool(_ASKED_FOR.search(entry)),
+        )
+        found.append(package)
+    return found
+
+
+def _pins(lock: Path) -> Iterable[tuple[NormalizedName, tuple[str, str]]]:
+    """Yield each package of a lock: its name, its version, and its lines."""
+    for entry in re.split(r"\n(?=\w)", lock.read_text(encoding="utf-8")):
+        if found := _PINNED.match(entry):
+            yield canonicalize_name(found[1]), (found[2], entry)
+
+
+def _needed_by(there: Distribution) -> set[str]:
+    needed = map(Requirement, there.requires or ())
+    return {
+        canonicalize_name(each.name)
+        for each in needed
+        if each.marker is None or each.marker.evaluate({"extra": ""})
+    }
+
+
+def _licence(name: str, there: Distribution) -> str:
+    def said(field: str) -> list[str]:
+        return there.metadata.get_all(field) or []
+
+    prefix = "License :: "
+    kinds = [each.split(" :: ")[-1] for each in said("Classifier") if each.startswith(prefix)]
+    first_line = "".join(said("License")).partition("\n")[0]
+    expression = "".join(said("License-Expression")) or _LICENCES.get(name)
+    return expression or first_line or " OR ".join(kinds) or "unknown"
