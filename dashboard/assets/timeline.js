@@ -58,7 +58,7 @@ function standing(job, time) {
     case "scheduled":
       return { from: queued, words: "Scheduled" };
     case "waiting":
-      return { from: time("waiting_since") ?? queued, words: waits(job.waits_for) };
+      return { from: time("waiting_since") ?? queued, words: waitsFor(job.waits_for) };
     case "queued":
       return { from: queued, words: job.legs > 0 ? "Waits for its next leg" : "Waits for a worker" };
     case "retryable": // last written when its attempt failed
@@ -68,7 +68,7 @@ function standing(job, time) {
   }
 }
 
-function waits(what) {
+function waitsFor(what) {
   if (what?.kind === "line") return `Waits for its turn in the queue ${what.name}`;
   const paused = { job_type: "type", queue: "queue" }[what?.kind];
   return `Waits while its ${paused ?? "type or queue"} is paused`;
