@@ -25,18 +25,4 @@ def count_waiting(queue_name: str, key: str, most: int) -> int:
 
     One unit of reading for some 40 to 80 of them; those that came a moment ago may be missing.
     """
-    # Not Entry.count(): its limit is that of a page, and it counts all pages.
-    found, start = 0, None
-    while found < most:
-        page = Entry._get_connection().query(
-            line_key(queue_name, key),
-            range_key_condition=Entry.sk.startswith(WAITING),
-            select="COUNT",
-            limit=most - found,
-            exclusive_start_key=start,
-        )
-        found += page["Count"]
-        start = page.get("LastEvaluatedKey")
-        if start is None:
-            break
-    return found
+    return Entry.count_up_to(most, line_key(queue_name, key), Entry.sk.startswith(WAITING))

@@ -86,7 +86,8 @@ def due(
 
 def count_due(shard: str, after: int, most: int) -> int:
     """Return how many rows of a shard are due later than `after`, counted up to `most`."""
-    return JobRequest.due.count(shard, JobRequest.due_at > after, limit=most)
+    index_name = JobRequest.due.Meta.index_name
+    return JobRequest.count_up_to(most, shard, JobRequest.due_at > after, index_name=index_name)
 
 
 @dataclass(frozen=True)

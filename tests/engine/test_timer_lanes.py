@@ -16,7 +16,7 @@ from runners.messages import Message
 from runners.registry import registry
 from runners.timer import Disposition
 from sample_work import script
-from store import conditional_write, queries, verbs
+from store import conditional_write, job_request, queries, verbs
 from store.job_request import JobRequest, Lane, Status, due_shard
 from store.pauses import Kind
 from work.definitions import Job
@@ -283,3 +283,16 @@ def test_a_tick_works_in_several_threads_and_sends_each_row_once(bench: Bench) -
     result = timer.tick(send, until=clock.now() + clock.MINUTE, threads=4)
     assert result.met == {Disposition.SENT: 12}
     assert sorted(sent) == sorted(row.id for row in rows)
+
+
+def test_rows_are_counted_no_further_than_asked_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_request, "DUE_SHARDS", 1)
+    [shard] = {row.due_shard for row in queued(bench, 5)}
+    asked: list[int] = []
+    clients.client("dynamodb").meta.events.register(
+        "provide-client-params.dynamodb.Query", lambda params, **_: asked.append(params["Limit"])
+    )
+    counts = [queries.count_due(str(shard), after=0, most=most) for most in (2, 5, 9)]
+    assert (counts, asked) == ([2, 5, 5], [2, 5, 9])
