@@ -1,7 +1,7 @@
 # Everything a person or CI does here, by name. make help lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-app check types lint template format test-unit model chaos mutants bench wheel sbom audit build deploy redrive lock clean dev environment aws scan tlc FORCE
+.PHONY: help run demo test test-app check types lint template format test-unit model chaos mutants bench wheel sbom audit build deploy redrive lock lock-peers clean dev environment aws scan tlc FORCE
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -77,7 +77,7 @@ mutants: dev ## Leave out every condition of the engine, one at a time: a test o
 
 bench: dev ## What a cold start and a dispatch cost, beside bare boto3 in the same run
 	@$(PY) -m benchmarks.cold_start
-	@$(PY) -m benchmarks.dispatch
+	@$(PY) -m benchmarks.overheads
 	@$(PY) -m benchmarks.client --at-most 0.25
 
 WHEELS ?= dist
@@ -117,8 +117,16 @@ lock: environment ## Pin the newest versions that app/requirements.txt allows; w
 			requirements/$$name.in --output-file requirements/$$name.txt || exit 1; \
 	done; fi
 
+lock-peers: environment ## Pin the newest versions of the peers that make bench measures
+	@for name in zappa celery dramatiq fastapi durable; do \
+		$(PY) -m uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+			--generate-hashes --no-emit-index-url --no-emit-find-links \
+			--custom-compile-command "make lock-peers" \
+			benchmarks/peers/$$name.in --output-file benchmarks/peers/$$name.txt || exit 1; \
+	done
+
 clean: ## Remove the environments and everything built
-	@rm -rf .venv .venv-aws .venv-scan .venv-model dist .build .aws-sam .local .local.kept .local.old-* .mypy_cache .ruff_cache .pytest_cache \
+	@rm -rf .venv .venv-aws .venv-scan .venv-model .bench dist .build .aws-sam .local .local.kept .local.old-* .mypy_cache .ruff_cache .pytest_cache \
 		.hypothesis .import_linter_cache
 
 # With what an organisation's own work needs, which is looked at only if there is any, or was.

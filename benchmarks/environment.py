@@ -2,6 +2,8 @@
 
 import os
 
+from tools.target import ROOT
+
 WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
 ENVIRONMENT = {
     "PATH": os.environ["PATH"],
@@ -17,4 +19,12 @@ ENVIRONMENT = {
     "BUCKET_NAME": "bucket",
     "POWERTOOLS_SERVICE_NAME": "job-runners",
     "POWERTOOLS_LOG_LEVEL": "CRITICAL",
+}
+# What is run in an interpreter of its own: flat, for no peer may find our packages beside its own.
+PROGRAMS = ROOT / "benchmarks" / "programs"
+# The work that is measured, which a checkout's Job Runners takes for an organisation's own.
+APP = ROOT / "benchmarks" / "app"
+WORK = {
+    "PYTHONPATH": os.pathsep.join(map(str, (ROOT, APP, PROGRAMS))),
+    "EXTENSIONS": "peer_work",
 }

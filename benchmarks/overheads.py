@@ -1,0 +1,147 @@
+"""What Job Runners adds to the calls of AWS that it makes: `python -m benchmarks.overheads`.
+
+CPU for each unit of work, beside a peer that does the same without us: bare boto3 that makes the
+very same calls, and FastAPI with Mangum on a route like ours. AWS is a server on the loopback that
+answers at once, so that what is compared is code. Compare the ratios: the times are this machine's.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.loopback_aws import LoopbackAws, loopback_aws
+from benchmarks.peers import FASTAPI, NotInstalled
+from benchmarks.recording import read, recorded
+from benchmarks.units import Unit, least_cpu, ours
+
+
+@dataclass(frozen=True)
+class Overhead:
+    """A unit of ours, and the peer that it is a share of."""
+
+    title: str
+    unit: Unit
+    peer_title: str
+    peer: Unit
+    at_most: float | None = None  # a bound, or a figure that is shown and bounds nothing
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What an overhead came to, in seconds of CPU."""
+
+    overhead: Overhead
+    ours: float
+    peer: float
+
+    @property
+    def ratio(self) -> float:
+        """Ours as a share of the peer's."""
+        return self.ours / self.peer
+
+    @property
+    def is_above(self) -> bool:
+        """Whether it is above its bound."""
+        return self.overhead.at_most is not None and self.ratio > self.overhead.at_most
+
+
+@contextmanager
+def recorded_aws() -> Iterator[tuple[LoopbackAws, str]]:
+    """Yield a server that answers as recorded, and the file of the recording."""
+    with tempfile.TemporaryDirectory() as folder:
+        recording = recorded(Path(folder))
+        with loopback_aws(read(recording)) as aws:
+            yield aws, str(recording)
+
+
+def overheads(recording: str) -> list[Overhead]:
+    """Return what is measured. A job's log lines are left out, but where the title names them."""
+    calls = "put_item and invoke, the same calls with bare boto3"
+    job, task = ours("job", recording), ours("task", recording)
+    bare = {name: Unit(f"bare.{name}", (recording,)) for name in _BARE}
+    routing = ours("route", JOB_RUNNER="peer_work.accepting_runner")
+    return [
+        Overhead("dispatch of a job", job, calls, bare["job"], at_most=1.10),
+        Overhead(
+            "the same",
+            job,
+            "the same calls, of a row of four attributes that no index finds",
+            bare["job_of_few_attributes"],
+        ),
+        Overhead(
+            "the same, with its log line",
+            ours("job", recording, POWERTOOLS_LOG_LEVEL="INFO"),
+            calls,
+            bare["job"],
+        ),
+        Overhead("dispatch of a task", task, "invoke with bare boto3", bare["task"]),
+        Overhead(
+            "the worker's own work: claim, payload, call, outcome",
+            ours("work", recording),
+            "two update_items, the same calls with bare boto3",
+            bare["two_updates"],
+            at_most=1.15,
+        ),
+        Overhead(
+            "a request through the API that calls no AWS",
+            routing,
+            FASTAPI.title,
+            FASTAPI.unit("fastapi_program.route"),
+            at_most=1.00,
+        ),
+    ]
+
+
+_BARE = ("job", "job_of_few_attributes", "task", "two_updates")
+
+
+def measure(rounds: int, size: int, *, peers: bool = True) -> list[Measured]:
+    """Measure each, and print a table; without `peers`, only what bare boto3 is beside.
+
+    Raises NotInstalled.
+    """
+    if peers:
+        FASTAPI.install()
+    with recorded_aws() as (aws, recording):
+        asked = overheads(recording)
+        if not peers:
+            asked = [each for each in asked if each.peer_title != FASTAPI.title]
+        units = {repr(unit): unit for each in asked for unit in (each.unit, each.peer)}
+        least = least_cpu(units, rounds, size, aws.endpoint_url)
+    found = [Measured(each, least[repr(each.unit)], least[repr(each.peer)]) for each in asked]
+    for each in found:
+        bound = f" (at most {each.overhead.at_most:.2f})" if each.overhead.at_most else ""
+        print(f"{each.ratio:5.2f}  {each.ours * 1e6:5.0f} us CPU  {each.overhead.title}{bound}")
+        print(f" 1.00  {each.peer * 1e6:5.0f} us CPU  {each.overhead.peer_title}")
+    return found
+
+
+def main() -> int:
+    """Measure, print a table, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.overheads", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--units", type=int, default=100, help="in a stretch, of which four count")
+    parser.add_argument("--bounded", action="store_true", help="fail above the bounds")
+    parser.add_argument("--no-peers", action="store_true", help="nothing that must be installed")
+    given = parser.parse_args()
+    try:
+        found = measure(given.rounds, given.units, peers=not given.no_peers)
+    except NotInstalled as problem:
+        print(f"{FASTAPI.title} can't be installed: {problem}", file=sys.stderr)
+        return 1
+    above = [each for each in found if each.is_above]
+    for each in above:
+        print(
+            f"{each.overhead.title}: {each.ratio:.2f} of {each.overhead.peer_title}, and "
+            f"{each.overhead.at_most} is the most",
+            file=sys.stderr,
+        )
+    return 1 if given.bounded and above else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

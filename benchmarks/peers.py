@@ -1,0 +1,80 @@
+"""The peers that are measured: an environment for each, from a lock of its own.
+
+benchmarks/peers/ has what each needs, and the locks: versions and hashes. `make lock-peers` makes
+those anew.
+"""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import distributions
+from pathlib import Path
+
+from benchmarks.environment import PROGRAMS
+from benchmarks.units import Unit
+from tools.build import ROOT
+
+LOCKS = ROOT / "benchmarks" / "peers"
+_ENVIRONMENTS = ROOT / ".bench"
+
+
+class NotInstalled(Exception):
+    """A peer's environment could not be made: it is not measured, and the table says why."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One that does the same work in another way."""
+
+    title: str
+    lock: str  # its name, which its environment has too
+    packages: tuple[str, ...]  # whose versions are shown
+
+    @property
+    def interpreter(self) -> Path:
+        """The Python of its environment."""
+        return _ENVIRONMENTS / self.lock / "bin" / "python"
+
+    @property
+    def packages_folder(self) -> Path:
+        """The folder that its environment's packages are in."""
+        minor = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+        return _ENVIRONMENTS / self.lock / "lib" / minor / "site-packages"
+
+    @property
+    def versions(self) -> str:
+        """What was installed, in words."""
+        found = {
+            each.name.lower(): each.version
+            for each in distributions(path=[str(self.packages_folder)])
+        }
+        return ", ".join(f"{name} {found[name]}" for name in self.packages)
+
+    def install(self) -> None:
+        """Make its environment, with this interpreter's Python. Raises NotInstalled."""
+        _ENVIRONMENTS.mkdir(exist_ok=True)
+        command = ["sh", "tools/make_environment.sh", f".bench/{self.lock}"]
+        done = subprocess.run(
+            [*command, str((LOCKS / f"{self.lock}.txt").relative_to(ROOT))],
+            cwd=ROOT,
+            env=os.environ | {"PYTHON": sys.executable},
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            said = done.stderr.strip().splitlines()
+            raise NotInstalled(said[-1] if said else f"it ended with {done.returncode}")
+
+    def unit(self, call: str, *arguments: str) -> Unit:
+        """Return a unit of one of its programs."""
+        return Unit(call, arguments, self.interpreter, {"PYTHONPATH": str(PROGRAMS)})
+
+
+ZAPPA = Peer("Zappa", "zappa", ("zappa", "boto3"))
+CELERY = Peer("Celery, SQS and DynamoDB", "celery", ("celery", "kombu", "boto3"))
+DRAMATIQ = Peer("Dramatiq, SQS", "dramatiq", ("dramatiq", "dramatiq-sqs", "boto3"))
+FASTAPI = Peer("FastAPI with Mangum", "fastapi", ("fastapi", "mangum", "pydantic"))
+DURABLE = Peer("AWS durable functions", "durable", ("aws-durable-execution-sdk-python", "boto3"))
+PEERS = (ZAPPA, CELERY, DRAMATIQ, FASTAPI, DURABLE)

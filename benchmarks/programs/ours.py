@@ -1,0 +1,48 @@
+"""What Job Runners does for a unit of work, in this process."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from measuring import measure
+from work_unit import JOB_TYPE, PAYLOAD, TASK_NAME, http_event
+
+
+def job(units: int, _recording: str = "") -> None:
+    """Measure the dispatch of a job."""
+    from runners import get_job_runner
+    from runners.base import JobData
+
+    runner = get_job_runner()
+    measure(lambda: runner.dispatch_job(JobData(job_type=JOB_TYPE, payload=PAYLOAD)), units)
+
+
+def task(units: int, _recording: str = "") -> None:
+    """Measure the dispatch of a task."""
+    from runners import get_job_runner
+
+    runner = get_job_runner()
+    measure(lambda: runner.dispatch_task(TASK_NAME, PAYLOAD), units)
+
+
+def work(units: int, recording: str) -> None:
+    """Measure what the worker does with the message of a job that does nothing."""
+    from handlers import worker
+    from testing.lambda_context import Context
+
+    exchanges = json.loads(Path(recording).read_text())
+    (message,) = (json.loads(e["request"]) for e in exchanges if e["operation"] == "Invoke")
+    context: Any = Context()
+    measure(lambda: worker.handler(message, context), units)
+
+
+def route(units: int, _recording: str = "") -> None:
+    """Measure a request that calls no AWS, by a runner that sends nothing."""
+    from handlers import api
+
+    event = http_event("POST", "/tasks", {"task_name": TASK_NAME, "payload": PAYLOAD})
+    context: Any = None
+    answer = api.handler(event, context)
+    if answer["statusCode"] != 202:
+        raise SystemExit(f"the API answered {answer}")
+    measure(lambda: api.handler(event, context), units)

@@ -1,0 +1,85 @@
+"""Records what one job's dispatch and run say to AWS: record.py FILE. benchmarks/recording.py says
+what for."""
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from botocore.awsrequest import AWSPreparedRequest, AWSRequest, AWSResponse
+from botocore.compat import HTTPHeaders
+from moto import mock_aws
+
+from aws import clients
+from handlers import worker
+from runners import get_job_runner
+from runners.base import JobData
+from testing.aws import create_tables
+from testing.lambda_context import Context
+from testing.movable_clock import MovableClock
+from work_unit import JOB_TYPE, PAYLOAD
+
+# An hour ahead, so that no row of it is overdue while others repeat it.
+_AHEAD = 60 * 60.0
+
+
+class _Calls:
+    """Notes the calls of clients."""
+
+    def __init__(self) -> None:
+        self.made: list[dict[str, str]] = []
+        self._request = ""
+
+    def watch(self, client: Any) -> None:
+        """Note what this client calls from now on."""
+        client.meta.events.register("request-created", self._asked)
+        client.meta.events.register("response-received", self._answered)
+
+    def request_of(self, operation: str) -> str:
+        """Return the body of the one request of this operation."""
+        (found,) = (each["request"] for each in self.made if each["operation"] == operation)
+        return found
+
+    def _asked(self, request: AWSRequest, **_: Any) -> None:
+        self._request = _text(request.data or b"")
+
+    def _answered(self, response_dict: dict[str, Any], event_name: str, **_: Any) -> None:
+        operation = event_name.rpartition(".")[2]
+        body = response_dict["body"]
+        response = _text(body) if isinstance(body, bytes | str) else ""
+        self.made.append({"operation": operation, "request": self._request, "response": response})
+
+
+def _text(body: bytes | str) -> str:
+    return body.decode() if isinstance(body, bytes) else body
+
+
+class _Raw(io.BytesIO):
+    def stream(self) -> list[bytes]:
+        return [self.getvalue()]
+
+
+def _accept(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+    """Accept an event, as Lambda does; moto has no function to give it to."""
+    return AWSResponse(request.url, 202, HTTPHeaders(), _Raw())
+
+
+def record() -> list[dict[str, str]]:
+    """Dispatch one job on moto and run it; return its calls."""
+    later = MovableClock()
+    later.advance(_AHEAD)
+    with mock_aws(), later.standing():
+        create_tables()
+        calls, functions = _Calls(), clients.client("lambda")
+        functions.meta.events.register_first("before-send.lambda", _accept)
+        for client in (clients.client("dynamodb"), functions):
+            calls.watch(client)
+        get_job_runner().dispatch_job(JobData(job_type=JOB_TYPE, payload=PAYLOAD))
+        context: Any = Context()
+        worker.handler(json.loads(calls.request_of("Invoke")), context)
+    return calls.made
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(json.dumps(record(), indent=1))

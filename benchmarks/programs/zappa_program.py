@@ -1,0 +1,49 @@
+"""Zappa: a task through an asynchronous invocation, its result in DynamoDB."""
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from zappa.asynchronous import LambdaAsyncResponse, run
+
+from measuring import measure
+from work_unit import PAYLOAD, WORKER, note
+
+
+def app(_environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+    """Answer any request: an application has to be there."""
+    start("200 OK", [])
+    return [b""]
+
+
+def work(notes: str, seconds: float, name: str) -> str:
+    """Note that it has begun."""
+    note(notes, seconds, name)
+    return name
+
+
+def start(notes: str, seconds: float, name: str, function: str = WORKER) -> LambdaAsyncResponse:
+    """Dispatch the task, with its result to be kept."""
+    started: LambdaAsyncResponse = run(
+        work,
+        [notes, seconds, name],
+        capture_response=True,
+        remote_aws_lambda_function_name=function,
+        remote_aws_region="us-east-1",
+    )
+    return started
+
+
+def dispatch(units: int) -> None:
+    """Measure a dispatch."""
+    measure(lambda: start("", 0, PAYLOAD["name"]), units)
+
+
+def send(function: str, notes: str, seconds: str, *names: str) -> None:
+    """Dispatch the task for each name, and print the id that its result is kept under."""
+    for name in names:
+        print(start(notes, float(seconds), name, function).response_id)
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])
