@@ -328,6 +328,15 @@ def test_of_a_runner_of_ones_own_it_is_said_once_what_can_not_be_checked(account
     assert "dead letters" in found["fix"]
 
 
+def test_a_canary_is_no_interrupted_deploy(account: Account) -> None:
+    account.functions["worker"] = account.functions["worker"] | {"CodeSha256": "b" * 44}
+    (found,) = findings(code=1)  # the alias is behind
+    account.canary = {"8": 0.1}
+    (found,) = findings()
+    assert (found["check"], found["verdict"]) == ("code", "unknown")
+    assert "version 8 gets 10%" in found["what"]
+
+
 def test_a_role_may_join_a_vpc(account: Account) -> None:
     account.attached.append("AWSLambdaVPCAccessExecutionRole")
     assert findings() == []

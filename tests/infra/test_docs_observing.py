@@ -11,6 +11,7 @@ import pytest
 import clock
 import handlers.timer
 from bench import Bench
+from expanded_template import deployed, of_type
 from runners import execution, owner_actions
 from runners.dispatch import accept_task
 from sample_work import script
@@ -72,3 +73,8 @@ def test_every_metric_is_on_the_page_and_no_other(
     handlers.timer.tick(Context(), bench.send)
     counted = {name for _, values in emitted(capsys) for name in values}
     assert counted == first_column("metric")
+
+
+def test_every_alarm_is_on_the_page_and_no_other() -> None:
+    template = deployed(WorkerCanary="Canary10Percent5Minutes")
+    assert first_column("alarm") == of_type(template, "AWS::CloudWatch::Alarm").keys()

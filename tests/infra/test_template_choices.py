@@ -194,6 +194,15 @@ def test_with_a_canary_codedeploy_moves_the_alias_and_goes_back_if_the_new_versi
     assert "DEPLOYMENT_STOP_ON_ALARM" in config["AutoRollbackConfiguration"]["Events"]
 
 
+@pytest.mark.parametrize("function", ["ApiFunction", "TimerFunction", "FailuresFunction"])
+def test_what_sends_to_the_worker_changes_only_after_its_alias_has_moved(function: str) -> None:
+    """CloudFormation waits for CodeDeploy at the alias: so nobody sends yet what only the new
+    version of the worker knows."""
+    template = deployed(WorkerCanary="Canary10Percent5Minutes")
+    assert "WorkerFunctionAliaslive" in references(properties(template, function))
+    assert "UpdatePolicy" in template["Resources"]["WorkerFunctionAliaslive"]
+
+
 def test_the_canarys_alarm_hears_of_the_new_version_alone() -> None:
     template = deployed(WorkerCanary="Canary10Percent5Minutes")
     alarm = properties(template, "WorkerErrorsAlarm")

@@ -55,6 +55,7 @@ class Account:
             "timer": {"MaximumRetryAttempts": 0},
         }
     )
+    canary: dict[str, float] = field(default_factory=dict)  # version to its share of the work
     recursion: dict[str, str] = field(
         default_factory=lambda: dict.fromkeys(("worker", "timer", "failures"), "Allow")
     )
@@ -162,6 +163,11 @@ class Account:
             words = "The function doesn't have an EventInvokeConfig"
             self.refuse("GetFunctionEventInvokeConfig", "ResourceNotFoundException", words)
         return self.event_configs[_qualified(given)]
+
+    def _GetAlias(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        assert given == {"FunctionName": "worker", "Name": "live"}
+        routing = {"RoutingConfig": {"AdditionalVersionWeights": self.canary}}
+        return {"FunctionVersion": "7", **(routing if self.canary else {})}
 
     def _GetFunctionRecursionConfig(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {"RecursiveLoop": self.recursion[given["FunctionName"]]}

@@ -138,6 +138,16 @@ def _retention(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iter
 
 def code(deployed: Deployed) -> Iterator[Issue]:
     """One tree for all functions, and the alias on the newest of it."""
+    client = deployed.client("lambda")
+    alias = client.get_alias(FunctionName=deployed.id(WORKER), Name=ALIAS)
+    if weights := alias.get("RoutingConfig", {}).get("AdditionalVersionWeights"):
+        shares = ", ".join(f"version {each} gets {share:.0%}" for each, share in weights.items())
+        yield Issue(
+            f"A canary is on its way: {shares} of the worker's work.",
+            "Look again when it is over; CodeDeploy's console shows it.",
+            Verdict.UNKNOWN,
+        )
+        return
     for name, read in (("code", _digest), ("runtime", _runtime)):
         values = {function: read(each) for function, each in deployed.functions.items()}
         if len(set(values.values())) > 1:
@@ -146,7 +156,7 @@ def code(deployed: Deployed) -> Iterator[Issue]:
                 f"The functions have different {name}: {listing}.",
                 "A deploy was interrupted or something was changed by hand: make deploy",
             )
-    newest = deployed.client("lambda").get_function_configuration(FunctionName=deployed.id(WORKER))
+    newest = client.get_function_configuration(FunctionName=deployed.id(WORKER))
     live = deployed.functions[WORKER]
     if _digest(newest) != _digest(live):
         yield Issue(
