@@ -29,7 +29,9 @@ def client(service: str) -> Any:
     """Return the client of a service, shared by all threads (botocore's are safe)."""
     with _lock:
         if service not in _clients:
-            _clients[service] = session().create_client(service, config=_config(service))
+            built = session().create_client(service, config=_config(service))
+            built.meta.events.register("getattr", _refuse_unknown)
+            _clients[service] = built
         return _clients[service]
 
 
@@ -79,11 +81,32 @@ def services() -> list[str]:
         return sorted(_clients)
 
 
+def use_session(given: botocore.session.Session) -> None:
+    """Build clients from this session from now on: for tests."""
+    global _session
+    with _lock:
+        if _session is not given:
+            _session = given
+            forget()
+
+
 def forget() -> None:
     """Build every client anew at its next use: for tests."""
     with _lock:
         _clients.clear()
         _used.clear()
+
+
+def _refuse_unknown(event_name: str, client: Any, **_: Any) -> None:
+    """Say of an operation that a client does not have where to name it. A build ships the
+    operations that are called: tools/botocore_data.py."""
+    method = event_name.rpartition(".")[2]
+    service = client.meta.service_model.service_name
+    operation = "".join(word.capitalize() for word in method.split("_"))
+    raise AttributeError(
+        f"the client of {service} has no {method}: only operations that are named are built in. "
+        f'Name it in app.toml, as services = ["{service}:{operation}"]'
+    )
 
 
 def _config(service: str) -> Config:

@@ -12,6 +12,7 @@ from runners import full_queues, get_job_runner
 from runners.registry import registry
 from store import limits, pauses
 from testing import moto_direct
+from testing.shipped_operations import full_client, use_shipped_operations
 from work import app_settings
 
 WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
@@ -37,6 +38,7 @@ UNSET = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_LAMBDA_F
 def mocked_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
     """Tables and bucket on moto, under ENVIRONMENT and what is added to it here."""
     with process_settings(ENVIRONMENT | dict(environment or {}), unset=UNSET), mock_aws():
+        use_shipped_operations()
         create_tables()
         create_bucket()
         yield
@@ -65,6 +67,7 @@ def forget() -> None:
     settings of one's own work."""
     settings.forget()
     clients.forget()
+    full_client.cache_clear()
     pauses.forget_cache()
     limits.forget_cache()
     full_queues.forget_cache()

@@ -14,6 +14,7 @@ from runners.execution import run
 from runners.messages import Message, decode, encode
 from store.job_request import JobRequest
 from testing.movable_clock import MovableClock
+from testing.shipped_operations import every_row
 
 if TYPE_CHECKING:
     from runners.base import JobData
@@ -60,7 +61,7 @@ class HeldMessages:
             self._clock.advance(max(0, min(awaited) - clock.now()) / clock.SECOND)
             if not self._is_ready():
                 self._tick()
-        raise NeverEnds([row for row in JobRequest.scan() if not row.status.finished])
+        raise NeverEnds([row for row in every_row(JobRequest) if not row.status.finished])
 
     def run_due(self, *, seconds: float = _LEG) -> None:
         """Run what is due by now, and leave the rest; the clock stays. Raises NeverEnds."""
@@ -69,10 +70,10 @@ class HeldMessages:
                 self._tick()
                 if not self._is_ready():
                     return
-        raise NeverEnds([row for row in JobRequest.scan() if not row.status.finished])
+        raise NeverEnds([row for row in every_row(JobRequest) if not row.status.finished])
 
     def _awaited(self) -> list[int]:
-        due = [row.due_at for row in JobRequest.scan() if row.due_at is not None]
+        due = [row.due_at for row in every_row(JobRequest) if row.due_at is not None]
         return [*due, *(at for at, *_ in self._held)]
 
     def _is_ready(self) -> bool:

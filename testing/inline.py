@@ -9,6 +9,7 @@ from store.job_request import JobRequest
 from testing.aws import mocked_aws
 from testing.held_runner import HeldMessages
 from testing.movable_clock import MovableClock
+from testing.shipped_operations import every_row
 
 
 @contextmanager
@@ -27,12 +28,12 @@ def saved_only(**environment: str) -> Iterator[None]:
 
 def assert_dispatched(job_type: str, **fields: Any) -> JobRequest:
     """Return that a job of this type was dispatched, once, with these fields; returns its row."""
-    found = [row for row in JobRequest.scan() if row.job_type == job_type]
+    found = [row for row in every_row(JobRequest) if row.job_type == job_type]
     matching = [
         row for row in found if all(getattr(row, name) == value for name, value in fields.items())
     ]
     if len(matching) != 1:
-        others = ", ".join(sorted({row.job_type for row in JobRequest.scan()})) or "nothing"
+        others = ", ".join(sorted({row.job_type for row in every_row(JobRequest)})) or "nothing"
         raise AssertionError(
             f"{len(matching)} jobs {job_type!r} with {fields} were dispatched, not 1; "
             f"{len(found)} of that type; in all: {others}"
@@ -52,4 +53,4 @@ def drain(*, seconds: float = 900) -> list[JobRequest]:
     """
     with MovableClock().standing() as movable_clock:
         HeldMessages(movable_clock).run_all(seconds=seconds)
-    return list(JobRequest.scan())
+    return every_row(JobRequest)

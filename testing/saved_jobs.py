@@ -13,6 +13,7 @@ import clock
 from runners.registry import registry
 from store import blobs, queries
 from store.job_request import JobRequest, Status
+from testing.shipped_operations import every_row
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,11 @@ class SavedJobs:
     """All jobs that are saved, read anew at each call, in the order in which they were created."""
 
     def __iter__(self) -> Iterator[SavedJob]:
-        rows = sorted(JobRequest.scan(), key=lambda row: row.created_key)
+        rows = sorted(every_row(JobRequest), key=lambda row: row.created_key)
         return iter([SavedJob.of(row) for row in rows])
 
     def __len__(self) -> int:
-        return len(list(JobRequest.scan(attributes_to_get=["id"])))
+        return len(every_row(JobRequest))
 
     def all(self, job_type: str | None = None, **wanted: Any) -> list[SavedJob]:
         """Return the jobs of this type, with these fields. A payload or result may be given as its

@@ -11,6 +11,12 @@ from moto import mock_aws
 
 from aws import clients
 from testing.aws import ENVIRONMENT, UNSET, create_bucket, create_tables, forget
+from testing.shipped_operations import more_operations, use_shipped_operations
+from tools.app_config import CONFIG, read_operations
+from tools.build import ROOT
+
+# The runner through SQS is tested as an organisation's own.
+more_operations.update(read_operations(ROOT / "examples" / "sqs_runner" / CONFIG))
 
 pytest_plugins = [
     "pytester",
@@ -60,6 +66,7 @@ def aws(environment: None) -> Iterator[None]:
     """Tables and bucket on moto."""
     with mock_aws():
         clients.forget()
+        use_shipped_operations()
         create_tables()
         create_bucket()
         yield

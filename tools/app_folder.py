@@ -8,24 +8,18 @@ import keyword
 import os
 import sys
 import sysconfig
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.machinery import PathFinder
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import settings
-from errors import JobRunnersError
+from tools.app_config import CONFIG, UnusableAppFolder, read_operations
+from tools.botocore_data import Operations
+
+__all__ = ["CONFIG", "AppFolder", "UnusableAppFolder", "find_app_folder", "read_app_folder"]
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIG = "app.toml"
-
-
-class UnusableAppFolder(JobRunnersError):
-    """The organisation's folder can't be used as it is. The message says where, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +28,7 @@ class AppFolder:
 
     path: Path
     packages: tuple[str, ...]
-    services: tuple[str, ...]  # of AWS, as botocore names them, that its work calls beside ours
+    operations: Operations  # of AWS, that its work calls beside ours
 
     @property
     def sources(self) -> dict[str, Path]:
@@ -102,7 +96,7 @@ def read_app_folder(path: Path) -> AppFolder:
         why = why_not_a_package(name)
         if why is not None:
             raise UnusableAppFolder(f"{path / name}: {why}")
-    return AppFolder(path, packages, _services(path / CONFIG))
+    return AppFolder(path, packages, read_operations(path / CONFIG))
 
 
 def why_not_a_package(name: str) -> str | None:
@@ -139,33 +133,3 @@ def _owner(name: str) -> str | None:
 def _identifier(name: str) -> str:
     text = "".join(each if each.isalnum() else "_" for each in name) or "acme"
     return f"my_{text}" if text[0].isdigit() or keyword.iskeyword(text) else text
-
-
-def _services(config: Path) -> tuple[str, ...]:
-    """Return the AWS services that app.toml names."""
-    if not config.exists():
-        return ()
-    try:
-        read: dict[str, Any] = tomllib.loads(config.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UnusableAppFolder(f"{config} is not TOML: {error}") from None
-    services = read.pop("services", [])
-    if read:
-        raise UnusableAppFolder(f'{config}: there is no setting {min(read)}, only services = ["…"]')
-    if not isinstance(services, list) or not all(isinstance(each, str) for each in services):
-        raise UnusableAppFolder(f'{config}: services must be a list, as in services = ["ses"]')
-    known = _known_services() if services else set()
-    for each in services:
-        if each not in known:
-            near = get_close_matches(each, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else "use the name that its client is made by"
-            raise UnusableAppFolder(f"{config}: AWS has no service {each!r}; {hint}")
-    return tuple(sorted(set(services)))
-
-
-def _known_services() -> set[str]:
-    """Return the services that botocore describes, by the names its clients are made by."""
-    spec = find_spec("botocore")
-    if spec is None or spec.origin is None:
-        raise AssertionError("botocore is among our requirements")
-    return {each.name for each in (Path(spec.origin).parent / "data").iterdir() if each.is_dir()}

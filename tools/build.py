@@ -21,12 +21,16 @@ from settings import APP_PACKAGES_FILE
 from tools.app_check import check_dependencies, check_imports
 from tools.app_folder import AppFolder, find_app_folder
 from tools.app_requirements import OUR_LOCK, locked
+from tools.botocore_data import OPERATIONS, Operations, keep_folder, trim, with_ours
+from tools.operation_check import check_operations
 from tools.target import ROOT, Target, this_python
 
-__all__ = ["LOCK", "ROOT", "SERVICES", "SHIPPED", "Target", "build"]
+__all__ = ["LOCK", "ROOT", "SHIPPED", "Target", "build"]
 
 CACHE = ROOT / ".build"
 LOCK = OUR_LOCK
+# What decides how dependencies are installed, beside the locks.
+_RECIPE = tuple(ROOT / "tools" / name for name in ("build.py", "botocore_data.py", "target.py"))
 
 # What ships. Everything else (tests, events, local, docs) stays out of the zip.
 SHIPPED = (
@@ -46,9 +50,6 @@ SHIPPED = (
     "names.py",
     "settings.py",
 )
-
-# The services that we call. botocore describes 400 more, in most of its 30 MB.
-SERVICES = frozenset({"dynamodb", "lambda", "logs", "s3", "sns", "sqs", "ssm", "sts"})
 
 
 class DoesNotCompile(JobRunnersError):
@@ -99,6 +100,11 @@ def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
             raise DoesNotCompile(_first_mistake(source)) from None
     packages = "".join(f"{name}\n" for name in app.packages) if app else ""
     (folder / APP_PACKAGES_FILE).write_text(packages)
+    check_operations(ours.values(), OPERATIONS, "OPERATIONS in tools/botocore_data.py")
+    if app:
+        check_operations(
+            app.sources.values(), with_ours(app.operations), f"services in {app.config}"
+        )
 
 
 def _check_once(app: AppFolder | None, extensions: Sequence[str]) -> None:
@@ -127,33 +133,24 @@ def _digest_of_sources(app: AppFolder | None, extensions: Sequence[str]) -> str:
 def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
     """Return a folder of the pinned dependencies, pruned and compiled, kept for the next build."""
     app_lock = locked(app)
-    services = SERVICES.union(app.services if app else ())
+    operations = with_ours(app.operations if app else {})
     recipe = hashlib.sha256(LOCK.read_bytes())
-    for part in (Path(__file__), ROOT / "tools" / "target.py", app_lock):
+    for part in (*_RECIPE, app_lock):
         recipe.update(part.read_bytes() if part else b"")
-    recipe.update(f"{target} {sys.version} {sorted(services)}".encode())
+    named = sorted((service, sorted(names)) for service, names in operations.items())
+    recipe.update(f"{target} {sys.version} {named}".encode())
     kept = CACHE / f"{target.architecture}-{target.python_runtime}-{recipe.hexdigest()[:16]}"
     if not kept.exists():
         CACHE.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
             made = Path(scratch) / "tree"
             _install(target, made, app_lock)
-            _prune(made, services)
+            _prune(made, operations)
             _compile(target, made, made)
-            _keep(made, kept)
+            keep_folder(made, kept)
     if app:
         check_dependencies(kept, app)
     return kept
-
-
-def _keep(made: Path, kept: Path) -> None:
-    """At once, so that an interrupted build leaves nothing half-made. Of two builds at the same
-    time one is first, and both are alike."""
-    try:
-        made.rename(kept)
-    except OSError:
-        if not kept.is_dir():
-            raise
 
 
 def _install(target: Target, folder: Path, app_lock: Path | None) -> None:
@@ -174,11 +171,9 @@ def _install(target: Target, folder: Path, app_lock: Path | None) -> None:
         )
 
 
-def _prune(folder: Path, services: frozenset[str]) -> None:
+def _prune(folder: Path, operations: Operations) -> None:
     shutil.rmtree(folder / "bin", ignore_errors=True)  # console scripts
-    for service in (folder / "botocore" / "data").iterdir():
-        if service.is_dir() and service.name not in services:
-            shutil.rmtree(service)
+    trim(folder / "botocore" / "data", operations)
 
 
 def _compile(target: Target, tree: Path, path: Path) -> None:

@@ -58,7 +58,9 @@ def test_a_build_with_a_dependency_named_like_ours_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def install(target: Target, made: Path, app_lock: Path | None) -> None:
-        (made / "botocore" / "data").mkdir(parents=True)
+        data = made / "botocore" / "data"
+        data.mkdir(parents=True)
+        (data / "endpoints.json").write_text('{"partitions": []}')
         (made / "work").mkdir()
 
     monkeypatch.setattr(tools.build, "CACHE", tmp_path)

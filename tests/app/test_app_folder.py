@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tools import app_folder
+from tools.botocore_data import ALL
 from tools.app_folder import AppFolder, UnusableAppFolder, find_app_folder, read_app_folder
 
 
@@ -20,7 +21,7 @@ def test_app_beside_our_rooms_is_found_without_being_named(
     monkeypatch.setattr(app_folder, "ROOT", tmp_path)
     assert find_app_folder({}) is None
     package(tmp_path / "app")
-    assert find_app_folder({}) == AppFolder(tmp_path / "app", ("acme",), ())
+    assert find_app_folder({}) == AppFolder(tmp_path / "app", ("acme",), {})
 
 
 def test_app_names_any_other_folder_from_where_one_is(
@@ -30,7 +31,7 @@ def test_app_names_any_other_folder_from_where_one_is(
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     named = find_app_folder({"APP": "../elsewhere"})
-    assert named == AppFolder(tmp_path / "elsewhere", ("acme",), ())
+    assert named == AppFolder(tmp_path / "elsewhere", ("acme",), {})
 
 
 def test_app_set_to_nothing_means_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,10 +82,13 @@ def test_a_package_whose_name_is_taken_is_refused(tmp_path: Path, name: str, why
         read_app_folder(tmp_path)
 
 
-def test_the_services_that_it_calls_are_named_once(tmp_path: Path) -> None:
+def test_the_services_and_operations_that_it_calls_are_named_once(tmp_path: Path) -> None:
     package(tmp_path)
-    (tmp_path / "app.toml").write_text('services = ["sesv2", "secretsmanager"]\n')
-    assert read_app_folder(tmp_path).services == ("secretsmanager", "sesv2")
+    (tmp_path / "app.toml").write_text('services = ["sesv2", "dynamodb:Scan", "dynamodb:ListTables"]\n')
+    assert read_app_folder(tmp_path).operations == {
+        "sesv2": ALL,
+        "dynamodb": {"Scan", "ListTables"},
+    }
 
 
 @pytest.mark.parametrize(
@@ -95,6 +99,8 @@ def test_the_services_that_it_calls_are_named_once(tmp_path: Path) -> None:
         ("services = [1]", "must be a list"),
         ('service = ["ses"]', "no setting service, only services"),
         ('services = ["sess"]', "AWS has no service 'sess'; did you mean ses"),
+        ('services = ["ses:Sendemail"]', "no operation of ses 'Sendemail'; did you mean SendEmail"),
+        ('services = ["ses:"]', "AWS has no operation of ses ''; use the name"),
     ],
 )
 def test_an_app_toml_that_can_not_be_meant_is_refused(tmp_path: Path, text: str, why: str) -> None:

@@ -18,6 +18,7 @@ from jobs import export_contacts as module
 from jobs.export_contacts import ExportContacts, export_contacts
 from jobs.import_contacts import ImportContacts, import_contacts
 from recording_job import RecordingJob, Stopped
+from testing.shipped_operations import full_client
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -41,9 +42,7 @@ def keep(count: int) -> None:
 
 
 def open_uploads() -> list[Any]:
-    found: list[Any] = (
-        clients.client("s3").list_multipart_uploads(Bucket="bucket").get("Uploads", [])
-    )
+    found: list[Any] = full_client("s3").list_multipart_uploads(Bucket="bucket").get("Uploads", [])
     return found
 
 

@@ -12,6 +12,7 @@ import clock
 from aws import clients
 from errors import DoNotRetry, InvalidDefinition
 from testing.aws import forget
+from testing.shipped_operations import full_client
 from work import app_setting, app_settings
 from work.errors import AppSettingMissing, AppSettingsUnreadable
 
@@ -65,9 +66,7 @@ def store() -> Store:
 
 
 def keep(name: str, value: str, *, path: str = PATH, kind: str = "String") -> None:
-    clients.client("ssm").put_parameter(
-        Name=f"{path}/{name}", Value=value, Type=kind, Overwrite=True
-    )
+    full_client("ssm").put_parameter(Name=f"{path}/{name}", Value=value, Type=kind, Overwrite=True)
 
 
 def test_settings_and_secrets_are_read_alike() -> None:

@@ -16,6 +16,7 @@ from store import verbs
 from store.job_request import Status
 from testing.aws import WORKER, forget
 from testing.lambda_context import Context
+from testing.shipped_operations import full_client
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -24,7 +25,7 @@ read = job_rows.stored
 
 @pytest.fixture(autouse=True)
 def delay_queue(aws: None, monkeypatch: pytest.MonkeyPatch) -> str:
-    url: str = clients.client("sqs").create_queue(QueueName="delay")["QueueUrl"]
+    url: str = full_client("sqs").create_queue(QueueName="delay")["QueueUrl"]
     monkeypatch.setenv("DELAY_QUEUE_URL", url)
     monkeypatch.setenv("EXTENSIONS", "sample_work")
     monkeypatch.setenv("JOB_RUNNER", "lambda-async")
@@ -73,7 +74,7 @@ def task_event(name: str, attempt: int = 1) -> dict[str, Any]:
 
 def delayed(url: str) -> int:
     name = "ApproximateNumberOfMessagesDelayed"
-    queue = clients.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+    queue = full_client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
     return int(queue["Attributes"][name])
 
 

@@ -13,6 +13,7 @@ from runners.messages import TaskMessage
 from settings import forget
 from store import verbs
 from store.job_request import JobRequest, Status
+from testing.shipped_operations import every_row
 from work.definitions import Job, Task
 from work.running_job import RunningJob
 
@@ -97,7 +98,7 @@ def test_a_typo_in_the_name_of_an_optional_field_is_refused(
     answer = call("POST", "/jobs", body={"job_type": name, "payload": payload})
     assert answer.status == 422, answer.text
     assert [each["field"] for each in answer.json["errors"]] == [field]
-    assert list(JobRequest.scan()) == []
+    assert every_row(JobRequest) == []
 
 
 def test_a_typo_in_a_task_and_in_another_payload_for_a_retry_is_refused(bench: Bench) -> None:

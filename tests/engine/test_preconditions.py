@@ -23,6 +23,7 @@ from store.conditional_write import GRACE
 from store.job_request import JobRequest, Lane, Status
 from store.pauses import Kind, Parked
 from store.verbs import Checkpoint
+from testing.shipped_operations import every_row
 
 ERROR = {"kind": "ValueError", "message": "no luck", "traceback": ""}
 
@@ -40,7 +41,7 @@ def before_next(operation: str, happens: Callable[[], object]) -> None:
 
 
 def held_entries() -> list[str]:
-    return [entry.job_id for entry in Parked.scan() if entry.pk.startswith("held#")]
+    return [entry.job_id for entry in every_row(Parked) if entry.pk.startswith("held#")]
 
 
 def succeeded_counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -25,6 +25,7 @@ from store import failed_tasks
 from store.failed_tasks import FailedTask
 from telemetry_lines import logged
 from testing.aws import forget
+from testing.shipped_operations import every_row
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +76,7 @@ def test_it_runs_under_a_new_id_with_what_it_was_given_and_is_no_longer_listed(
     assert bench.deliver() == 1
     assert [payload.text for payload in script.tasks_run] == ["dear"]
     assert kept() == []
-    (rest,) = FailedTask.scan()
+    (rest,) = every_row(FailedTask)
     assert rest.payload is None  # nobody needs it any more
     with pytest.raises(FailedTaskNotFound, match="it has begun again"):
         redrive(failed)

@@ -14,7 +14,7 @@ import pytest
 
 import clock
 import runners
-from aws import bucket, clients
+from aws import bucket
 from errors import (
     DoNotRetry,
     InvalidPayload,
@@ -35,6 +35,7 @@ from sample_work import script
 from store import blobs, queries
 from store.job_request import JobRequest, Status
 from testing.aws import WORKER, forget
+from testing.shipped_operations import full_client
 
 
 class Bench:
@@ -69,9 +70,9 @@ RUNNERS = {
 
 @pytest.fixture
 def delay_queue(aws: None, monkeypatch: pytest.MonkeyPatch) -> str:
-    url: str = clients.client("sqs").create_queue(QueueName="delay")["QueueUrl"]
+    url: str = full_client("sqs").create_queue(QueueName="delay")["QueueUrl"]
     monkeypatch.setenv("DELAY_QUEUE_URL", url)
-    work = clients.client("sqs").create_queue(QueueName="work")["QueueUrl"]
+    work = full_client("sqs").create_queue(QueueName="work")["QueueUrl"]
     monkeypatch.setenv("WORK_QUEUE_URL", work)
     return url
 
@@ -404,10 +405,10 @@ def receive_delayed(queue_url: str) -> Any:
     """Return what the delay queue hands out, once its delay is over."""
     for _ in range(20):
         waiting = int(pending(queue_url))  # asked first: meanwhile a delay may end
-        messages = clients.client("sqs").receive_message(QueueUrl=queue_url).get("Messages", [])
+        messages = full_client("sqs").receive_message(QueueUrl=queue_url).get("Messages", [])
         if messages:
             (message,) = messages
-            clients.client("sqs").delete_message(
+            full_client("sqs").delete_message(
                 QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"]
             )
             return json.loads(message["Body"])
@@ -419,9 +420,7 @@ def receive_delayed(queue_url: str) -> Any:
 
 def pending(queue_url: str) -> str:
     name = "ApproximateNumberOfMessagesDelayed"
-    attributes = clients.client("sqs").get_queue_attributes(
-        QueueUrl=queue_url, AttributeNames=[name]
-    )
+    attributes = full_client("sqs").get_queue_attributes(QueueUrl=queue_url, AttributeNames=[name])
     value: str = attributes["Attributes"][name]
     return value
 

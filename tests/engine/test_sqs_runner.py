@@ -19,6 +19,7 @@ from store.job_request import Status
 from store.queries import read
 from testing.aws import forget
 from testing.lambda_context import Context
+from testing.shipped_operations import full_client
 from testing.simulation.history import play_seed, stage
 from testing.simulation.simulated_queue import SimulatedQueue
 from work import RunningJob
@@ -26,7 +27,7 @@ from work import RunningJob
 
 @pytest.fixture
 def queue(aws: None, monkeypatch: pytest.MonkeyPatch) -> FakeQueue:
-    url = clients.client("sqs").create_queue(QueueName="work")["QueueUrl"]
+    url = full_client("sqs").create_queue(QueueName="work")["QueueUrl"]
     monkeypatch.setenv("WORK_QUEUE_URL", url)
     monkeypatch.setenv("JOB_RUNNER", "sqs_runner.runner")
     monkeypatch.setenv("EXTENSIONS", "sample_work")
@@ -130,7 +131,7 @@ def test_a_second_delivery_of_another_stands_for_an_attempt_that_was_cut_off(
 ) -> None:
     runners.dispatch_task("sample_note_again", {})
     (record,) = queue.receive()
-    clients.client("sqs").delete_message(QueueUrl=queue.url, ReceiptHandle=record["receiptHandle"])
+    full_client("sqs").delete_message(QueueUrl=queue.url, ReceiptHandle=record["receiptHandle"])
     sent = sends()
     record["attributes"]["ApproximateReceiveCount"] = "2"
     answer = handlers.worker.handler({"Records": [record]}, Context())  # type: ignore[arg-type]
@@ -151,7 +152,7 @@ def test_a_task_that_can_not_begin_comes_again(
 
 def test_a_send_that_fails_is_told_as_lambda_async_tells_it(queue: FakeQueue) -> None:
     row = dispatch()
-    sqs = clients.client("sqs")
+    sqs = full_client("sqs")
     sqs.delete_queue(QueueUrl=queue.url)
     assert dispatch().status is Status.QUEUED  # saved, due, and sent by the timer
     assert row.due_at is not None

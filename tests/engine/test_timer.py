@@ -19,6 +19,7 @@ from store import conditional_write, queries, verbs
 from store.job_request import JobRequest, Lane, Status, due_shards
 from testing.aws import WORKER, forget
 from testing.lambda_context import Context
+from testing.shipped_operations import full_client
 
 pytestmark = pytest.mark.usefixtures("aws", "sample_work")
 
@@ -311,7 +312,7 @@ def test_an_unknown_job_type_is_left_queued_and_sent_again(time: Clock, post: Po
 
 @pytest.fixture
 def on_lambda(monkeypatch: pytest.MonkeyPatch) -> FakeLambda:
-    url = clients.client("sqs").create_queue(QueueName="delay")["QueueUrl"]
+    url = full_client("sqs").create_queue(QueueName="delay")["QueueUrl"]
     monkeypatch.setenv("DELAY_QUEUE_URL", url)
     monkeypatch.setenv("JOB_RUNNER", "lambda-async")
     monkeypatch.setenv("WORKER_LAMBDA_FUNCTION_NAME", WORKER)

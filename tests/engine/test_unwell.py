@@ -18,6 +18,7 @@ from sample_work import script
 from store import blobs, queries
 from store.job_request import JobRequest, Status
 from testing.lambda_context import Context
+from testing.shipped_operations import every_row
 
 NOISE = "".join(f"{number * 2654435761 % 2**32:08x}" for number in range(2000))
 kinds = pytest.mark.parametrize("kind", Outage.KINDS)
@@ -194,7 +195,7 @@ def test_steps_and_children_wait_for_dynamodb(bench: Bench, outage: Outage, kind
     step, child = result(row)
     assert (step, calls) == ("stepped", ["one"])
     assert bench.read(child).status is Status.QUEUED
-    assert len(list(JobRequest.scan())) == 2
+    assert len(every_row(JobRequest)) == 2
 
 
 # --- before the function is called ----------------------------------------------------------------

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from api_events import Answer, call
-from aws import clients
 from sample_work import script
 from settings import forget
 from store import queries
+from testing.shipped_operations import full_client
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -45,7 +45,7 @@ def refused(answer: Answer, status: int) -> None:
 
 
 def rows() -> int:
-    count: int = clients.client("dynamodb").scan(TableName="jobs", Select="COUNT")["Count"]
+    count: int = full_client("dynamodb").scan(TableName="jobs", Select="COUNT")["Count"]
     return count
 
 

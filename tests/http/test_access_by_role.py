@@ -13,6 +13,7 @@ from sample_work import script
 from settings import forget
 from store import failed_tasks, queries
 from store.job_request import JobRequest
+from testing.shipped_operations import every_row
 from worker_log import make_worker_log
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -65,7 +66,7 @@ def token(role: Any, organization_id: Any = "ours") -> dict[str, Any]:
 
 def everything() -> list[dict[str, Any]]:
     """Return every row there is, and every task that ran."""
-    rows = sorted(JobRequest.scan(), key=lambda row: row.id)
+    rows = sorted(every_row(JobRequest), key=lambda row: row.id)
     return [row.attribute_values for row in rows] + [{"tasks": len(script.tasks_run)}]
 
 
@@ -230,7 +231,7 @@ def test_an_import_of_another_organisations_file_fails_and_tells_nothing_of_it(k
     assert job.json["status"] == "failed"
     assert "must name a file under uploads/ours/" in job.json["error"]["message"]
     assert "Ann" not in job.text
-    assert list(Contact.scan()) == []
+    assert every_row(Contact) == []
 
 
 def test_a_payload_can_not_move_a_job_to_another_organisation() -> None:
@@ -239,7 +240,7 @@ def test_a_payload_can_not_move_a_job_to_another_organisation() -> None:
         body: dict[str, Any] = {"job_type": job_type, "campaign_id": "spring"}
         body["payload"] = payload
         refused(call("POST", "/jobs", body=body, claims=token("operator")), 422)
-    assert list(JobRequest.scan()) == []
+    assert every_row(JobRequest) == []
 
 
 def test_a_retry_by_hand_does_not_reach_for_another_organisations_file() -> None:
@@ -253,7 +254,7 @@ def test_a_retry_by_hand_does_not_reach_for_another_organisations_file() -> None
     row = queries.read(job_id)
     assert row is not None
     assert str(row.status) == "failed"
-    assert list(Contact.scan()) == []
+    assert every_row(Contact) == []
 
 
 @pytest.mark.parametrize("role", ["reader", "operator"])

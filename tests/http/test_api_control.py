@@ -15,6 +15,7 @@ from store import pauses, queries, verbs
 from store.job_request import JobRequest, Status
 from store.pauses import Kind
 from store.verbs import Checkpoint
+from testing.shipped_operations import full_client
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -304,7 +305,7 @@ def test_a_deleted_job_leaves_no_object_and_no_step(worker: FakeLambda) -> None:
     objects = clients.client("s3").list_objects_v2(Bucket="bucket")["Contents"]
     assert not [each["Key"] for each in objects if job_id in each["Key"]]
     assert [each["Key"] for each in objects if other in each["Key"]]
-    rows = clients.client("dynamodb").scan(TableName="coordination")["Items"]
+    rows = full_client("dynamodb").scan(TableName="coordination")["Items"]
     assert not [each for each in rows if job_id in each["pk"]["S"]]
     assert len([each for each in rows if other in each["pk"]["S"]]) == 30
 

@@ -9,11 +9,11 @@ from moto.dynamodb.models import DynamoDBBackend
 
 import clock
 from api_events import Answer, call
-from aws import clients
 from fake_lambda import FakeLambda
 from sample_work import script
 from store import queries
 from store.job_request import JobRequest
+from testing.shipped_operations import full_client
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -33,7 +33,7 @@ def refused(answer: Answer, field: str, why: str) -> None:
 
 
 def rows() -> int:
-    count: int = clients.client("dynamodb").scan(TableName="jobs", Select="COUNT")["Count"]
+    count: int = full_client("dynamodb").scan(TableName="jobs", Select="COUNT")["Count"]
     return count
 
 
@@ -54,7 +54,7 @@ def at(seconds: float, zone: timezone = UTC) -> str:
 
 def in_delay_queue() -> int:
     """Return how many messages wait for their time."""
-    sqs = clients.client("sqs")
+    sqs = full_client("sqs")
     [url] = sqs.list_queues()["QueueUrls"]
     name = "ApproximateNumberOfMessagesDelayed"
     count = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name]

@@ -18,6 +18,7 @@ from runners import legacy
 from sample_work import script
 from store import queries
 from testing.aws import WORKER, forget
+from testing.shipped_operations import full_client
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -61,7 +62,7 @@ def problem(answer: Answer, status: int, slug: str) -> Any:
 
 
 def rows() -> int:
-    count: int = clients.client("dynamodb").scan(TableName="jobs", Select="COUNT")["Count"]
+    count: int = full_client("dynamodb").scan(TableName="jobs", Select="COUNT")["Count"]
     return count
 
 

@@ -10,6 +10,7 @@ from sample_work import script
 from settings import forget
 from store.job_request import JobRequest
 from store.pauses import Pause
+from testing.shipped_operations import every_row
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -41,7 +42,7 @@ def test_a_request_that_no_authorizer_has_let_in_is_refused(
     answer = send(event)
     assert answer.status == 403, answer.text
     assert "AWS_IAM" in answer.json["detail"]
-    assert list(JobRequest.scan()) == []
+    assert every_row(JobRequest) == []
     assert script.tasks_run == []
 
 
@@ -70,8 +71,8 @@ def test_no_name_has_a_character_that_steers_a_terminal_or_turns_text_around(
         answer = call("POST", "/jobs", body=body)
         assert answer.status == 422, (field, answer.text)
     assert call("PUT", f"/paused/queue/{name}").status == 422
-    assert list(JobRequest.scan()) == []
-    assert list(Pause.scan()) == []
+    assert every_row(JobRequest) == []
+    assert every_row(Pause) == []
 
 
 @pytest.mark.parametrize("character", STEERING, ids=ascii)

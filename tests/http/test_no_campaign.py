@@ -6,8 +6,8 @@ import pytest
 from moto import mock_aws
 
 from api_events import call
-from aws import clients
 from testing.aws import create_bucket, create_tables, forget
+from testing.shipped_operations import full_client
 
 CAMPAIGN_TYPES = (
     *("import_contacts", "assign_texters", "send_first_messages", "export_contacts"),
@@ -23,7 +23,7 @@ def no_campaign(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         forget()
         create_tables()
         create_bucket()
-        clients.client("dynamodb").delete_table(TableName="contacts")
+        full_client("dynamodb").delete_table(TableName="contacts")
         monkeypatch.setenv("CONTACTS_TABLE_NAME", "")
         forget()
         yield

@@ -2,16 +2,16 @@
 
 import pytest
 
-from aws import clients
 from fake_lambda import FakeLambda
 from sample_work import script
 from testing.aws import WORKER, forget
+from testing.shipped_operations import full_client
 
 
 @pytest.fixture
 def worker(aws: None, monkeypatch: pytest.MonkeyPatch) -> FakeLambda:
     """Sample jobs are sent to a Lambda that delivers them when told to."""
-    url = clients.client("sqs").create_queue(QueueName="delay")["QueueUrl"]
+    url = full_client("sqs").create_queue(QueueName="delay")["QueueUrl"]
     for variable, value in {
         "EXTENSIONS": "sample_work",
         "JOB_RUNNER": "lambda-async",

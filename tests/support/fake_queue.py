@@ -3,8 +3,8 @@
 from typing import Any
 
 import handlers.worker
-from aws import clients
 from testing.lambda_context import Context
+from testing.shipped_operations import full_client
 
 
 class FakeQueue:
@@ -18,7 +18,7 @@ class FakeQueue:
     def receive(self) -> list[dict[str, Any]]:
         """Return the records of what has arrived."""
         found: list[dict[str, Any]] = (
-            clients.client("sqs")
+            full_client("sqs")
             .receive_message(
                 QueueUrl=self.url,
                 MaxNumberOfMessages=1,
@@ -50,7 +50,7 @@ class FakeQueue:
             for record in records:
                 if record["messageId"] in failed:
                     self.failed.append(record["body"])
-                clients.client("sqs").delete_message(
+                full_client("sqs").delete_message(
                     QueueUrl=self.url, ReceiptHandle=record["receiptHandle"]
                 )
             delivered += len(records)

@@ -41,6 +41,7 @@ from store.job_request import JobRequest  # noqa: E402
 from store.pauses import Kind  # noqa: E402
 from testing import moto_uploads  # noqa: E402
 from testing.aws import ENVIRONMENT, WORKER, mocked_aws  # noqa: E402
+from testing.shipped_operations import full_client  # noqa: E402
 from work import context, time_budget  # noqa: E402
 
 BEGINNING = 1_795_521_600_000  # 24 November 2026, 12:00 UTC
@@ -228,7 +229,7 @@ def record(this: Recorder) -> dict[str, Any]:
 
 
 def _items(table: str) -> list[Any]:
-    items = clients.client("dynamodb").scan(TableName=table)["Items"]
+    items = full_client("dynamodb").scan(TableName=table)["Items"]
     return sorted((_as_text(item) for item in items), key=json.dumps)
 
 

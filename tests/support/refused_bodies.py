@@ -3,13 +3,14 @@
 from api_events import Answer, call
 from aws import clients
 from sample_work import script
+from testing.shipped_operations import full_client
 
 PATHS = ("/jobs", "/tasks")
 
 
 def kept() -> tuple[int, int, int]:
     """Rows and objects saved, and work that ran."""
-    rows = clients.client("dynamodb").scan(TableName="jobs", Select="COUNT")["Count"]
+    rows = full_client("dynamodb").scan(TableName="jobs", Select="COUNT")["Count"]
     objects = clients.client("s3").list_objects_v2(Bucket="bucket")["KeyCount"]
     return rows, objects, len(script.jobs_run) + len(script.tasks_run)
 

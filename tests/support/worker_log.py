@@ -2,8 +2,8 @@
 
 import pytest
 
-from aws import clients
 from settings import forget
+from testing.shipped_operations import full_client
 
 GROUP = "stack-WorkerLogGroup-1"
 _STREAM = "one"
@@ -13,13 +13,13 @@ def make_worker_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the group, and tell the API of it."""
     monkeypatch.setenv("WORKER_LOG_GROUP_NAME", GROUP)
     forget()
-    clients.client("logs").create_log_group(logGroupName=GROUP)
-    clients.client("logs").create_log_stream(logGroupName=GROUP, logStreamName=_STREAM)
+    full_client("logs").create_log_group(logGroupName=GROUP)
+    full_client("logs").create_log_stream(logGroupName=GROUP, logStreamName=_STREAM)
 
 
 def put_line(text: str, at: int) -> None:
     """Log a line, at a time in milliseconds."""
-    clients.client("logs").put_log_events(
+    full_client("logs").put_log_events(
         logGroupName=GROUP,
         logStreamName=_STREAM,
         logEvents=[{"timestamp": at, "message": text}],

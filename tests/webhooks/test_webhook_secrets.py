@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 from pydantic import ValidationError
 
-from aws import clients
 from errors import DoNotRetry, MissingSetting
 from settings import forget
 from tasks.post_webhook import PostWebhook
+from testing.shipped_operations import full_client
 from webhook_sender import HOST, KEY, send
 from webhooks import signing_secrets as webhook_secrets
 from webhooks.signature import signed_headers
@@ -29,7 +29,7 @@ def secret(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def put_secret(name: str, value: str) -> None:
-    clients.client("ssm").put_parameter(
+    full_client("ssm").put_parameter(
         Name=f"/stack/webhook-secrets/{name}", Value=value, Type="SecureString", Overwrite=True
     )
 

@@ -1,0 +1,52 @@
+"""Clients for tests with the operations that a build ships, and no others.
+
+A call of another one fails in a test, as it would in a function: see tools/botocore_data.py.
+"""
+
+from collections.abc import Set
+from functools import cache
+from typing import Any, TypeVar
+
+import botocore.session
+from botocore.loaders import Loader
+
+from aws import clients
+from settings import required
+from store.table import Table
+from tools.app_folder import find_app_folder
+from tools.botocore_data import trimmed_copy, with_ours
+from tools.build import CACHE
+
+_M = TypeVar("_M", bound=Table)
+
+# For tests of an organisation's work without its folder.
+more_operations: dict[str, Set[str]] = {}
+
+_shipped: dict[str, botocore.session.Session] = {}
+
+
+def use_shipped_operations() -> None:
+    """Have aws.clients make its clients with the operations alone that are named: by us, in the
+    organisation's app.toml, and in `more_operations`."""
+    app = find_app_folder()
+    named = with_ours({**more_operations, **(app.operations if app else {})})
+    folder = str(trimmed_copy(CACHE, named))
+    if folder not in _shipped:
+        session = botocore.session.get_session()
+        loader = Loader(extra_search_paths=[folder], include_default_search_paths=False)
+        session.register_component("data_loader", loader)
+        _shipped[folder] = session
+    clients.use_session(_shipped[folder])
+
+
+@cache
+def full_client(service: str) -> Any:
+    """Return a client with every operation of a service: for what a test prepares and looks at."""
+    return botocore.session.get_session().create_client(service)
+
+
+def every_row(model: type[_M]) -> list[_M]:
+    """Return all rows of a table. What runs never asks for that."""
+    name = required(model.table_setting, model.__name__)
+    pages = full_client("dynamodb").get_paginator("scan").paginate(TableName=name)
+    return [model.from_raw_data(item) for page in pages for item in page["Items"]]
