@@ -304,6 +304,7 @@ def test_what_is_wrong_is_found_and_how_to_fix_it_is_said(
     [
         ("reservation", lambda it: setattr(it, "reserved", None)),
         ("protection", lambda it: setattr(it, "recovery", "DISABLED")),
+        ("protection", lambda it: setattr(it, "versioning", "Suspended")),
         ("protection", lambda it: it.tables["jobs"].update(DeletionProtectionEnabled=False)),
         ("alarms", lambda it: [each.pop("AlarmActions") for each in it.alarms.values()]),
     ],

@@ -148,6 +148,7 @@ def test_the_dashboard_shows_metrics_that_exist_and_all_that_the_code_counts(
 
 def test_the_dashboard_names_the_stacks_own_resources_and_region() -> None:
     (page,) = of_type(deployed(), "AWS::CloudWatch::Dashboard").values()
+    assert references(page["Properties"]["DashboardName"]) == {"AWS::StackName", "AWS::Region"}
     named = references(page["Properties"]["DashboardBody"])
     assert {"HttpApi", "WorkerFunction", "DelayQueue", "FailuresQueue"} <= named
     for widget in widgets():

@@ -84,6 +84,7 @@ class Account:
         }
     )
     recovery: str = "ENABLED"
+    versioning: str = "Enabled"
     queues: dict[str, dict[str, str]] = field(
         default_factory=lambda: {
             name: {
@@ -285,6 +286,9 @@ class Account:
         unknown = [each for each in given["Names"] if each not in gone]
         lists = {"DeletedParameters": gone, "InvalidParameters": unknown}
         return {name: each for name, each in lists.items() if each}
+
+    def _GetBucketVersioning(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        return {"Status": self.versioning}
 
     def _GetBucketLifecycleConfiguration(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {

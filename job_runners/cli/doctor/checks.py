@@ -24,7 +24,12 @@ CHECKS = (
     Check("reservation", "workers leave room for the rest", calls.reservation, _IGNORED),
     Check("expiry", "finished rows expire", data.expiry, _DROPPED),
     Check("indexes", "all are there and active", data.indexes),
-    Check("protection", "tables can be restored, and resist deletion", data.protection, _DROPPED),
+    Check(
+        "protection",
+        "tables and files can be restored, and tables resist deletion",
+        data.protection,
+        _DROPPED,
+    ),
     Check(
         "alarms",
         "",  # it says in which states they are

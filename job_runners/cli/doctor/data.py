@@ -58,6 +58,13 @@ def indexes(deployed: Deployed) -> Iterator[Issue]:
 
 def protection(deployed: Deployed) -> Iterator[Issue]:
     """Yield what a slip of the hand could cost."""
+    bucket = deployed.stack.bucket_name
+    if deployed.client("s3").get_bucket_versioning(Bucket=bucket).get("Status") != "Enabled":
+        yield Issue(
+            f"The bucket {bucket} keeps no versions: a file that is deleted by mistake is gone.",
+            "make deploy has it keep them.",
+            Verdict.ADVICE,
+        )
     contacts = ["ContactsTable"] if deployed.stack.has_texting_campaign else []
     for logical_id in (*_INDEXES, *contacts):
         table = deployed.id(logical_id)
