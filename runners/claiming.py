@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import clock
 from aws.errors import AWS_ERRORS, retry_until
 from errors import PreconditionFailed, UnknownJobType
-from runners import pausing, telemetry
+from runners import gates, telemetry
 from runners.messages import JobMessage
 from runners.registry import registry
 from runners.sending import Send, send_or_leave_due
@@ -54,16 +54,18 @@ def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> Job
     """
     token = new_id()  # the same for each try: a claim whose answer was lost is ours too
 
-    def try_once() -> JobRequest | None:
-        if pausing.park_if_paused(message):
-            return None
+    def claim_once(entrance: verbs.Entrance | None) -> JobRequest:
         return verbs.claim(
             message.id,
             job_type=message.job_type,
             send_id=message.send_id,
             deadline=invocation.deadline,
             token=token,
+            entrance=entrance,
         )
+
+    def try_once() -> JobRequest | None:
+        return gates.enter(message, claim_once, token, send)
 
     try:
         if not _is_loaded(message):

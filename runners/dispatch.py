@@ -14,6 +14,7 @@ import clock
 import runners
 from errors import CampaignMissing, IdempotencyConflict, PayloadTooLarge
 from runners import telemetry
+from runners.limits import key_of, limits_of
 from runners.messages import TaskMessage
 from runners.registry import registry
 from runners.sending import Send, next_due_at, require_sender, send_if_unclaimed
@@ -62,10 +63,12 @@ def accept_job(
     _check(job, job_data, send, later=later)
     key = job_data.idempotency_key
     request_hash = _hash(job_data) if key is not None else None
+    queue_name = job_data.queue_name or job.queue_name
     row = verbs.save(
         job_id=id_under_key(job_data.organization_id, key) if key else job_id,
         job_type=job_data.job_type,
-        queue_name=job_data.queue_name or job.queue_name,
+        queue_name=queue_name,
+        queue_key=_queue_key(queue_name, job_data),
         organization_id=job_data.organization_id,
         campaign_id=job_data.campaign_id,
         payload=job_data.payload,
@@ -132,6 +135,13 @@ def _check(job: Job, job_data: "JobData", send: Send | None, *, later: bool) -> 
     if job.retry or later:
         need = "is tagged for retry" if job.retry else "is to start later"
         require_sender(send, job_data.job_type, need)
+
+
+def _queue_key(queue_name: str, job_data: "JobData") -> str | None:
+    """Return the key of a job's line; None if its queue has no limits."""
+    if limits_of(queue_name) is None:
+        return None
+    return key_of(queue_name, job_data.organization_id, job_data.campaign_id, job_data.payload)
 
 
 class Children:

@@ -5,19 +5,23 @@ from enum import StrEnum
 
 import clock
 from errors import Interrupted, JobRunnersError, JobTypeRemoved, NeverStarted, PauseExpired
-from runners import pausing, telemetry
+from runners import gates, line_pump, pausing, telemetry
+from runners.limits import limits_of
 from runners.messages import JobMessage
 from runners.registry import registry
 from runners.retrying import error_record, record_failed_attempt
 from runners.sending import Send
 from store import conditional_write, pauses, verbs
 from store.job_request import ROW_VERSION, JobRequest, Lane, Status
+from store.lines import is_line
 from store.queries import read
 from work.definitions import DAY_IN_SECONDS, LONGEST_WAIT
 
 LONGEST_GAP = clock.HOUR  # between two looks at a row that was sent and is not claimed yet
 # A row's turn comes no sooner than this from now, even if its time to start is over.
 _SOONEST_TURN = 10 * clock.MINUTE
+# How long a job that was let on in its queue, or is between two legs, keeps its room there.
+_LONGEST_UNCLAIMED = clock.HOUR
 
 
 class Disposition(StrEnum):
@@ -25,7 +29,7 @@ class Disposition(StrEnum):
 
     SENT = "sent"
     DEFERRED = "deferred"  # enough wait at the workers: it is sent when its turn comes
-    PARKED = "held back"  # its type or queue is paused
+    PARKED = "held back"  # its type or queue is paused, or its queue has no room
     ADMITTED = "let go"  # after a pause
     LEASED = "leased"  # running and alive: looked at again when its lease is over
     RESCUED = "rescued"
@@ -37,35 +41,39 @@ class Disposition(StrEnum):
 
 
 def process_due_row(
-    key: JobRequest, send: Send, has_room: Callable[[bool], bool], *, until: int, ahead: int = 0
+    key: JobRequest,
+    send: Send,
+    has_room: Callable[[bool], bool],
+    give_on: Callable[[str, str], None],
+    *,
+    until: int,
+    ahead: int = 0,
 ) -> Disposition:
     """Read a row that is due by `until`, do what its status asks for, and return what was done.
 
     For a row that only waits to be sent, `until` is `ahead` later than now. `has_room` is asked
-    before a row is sent, and told whether the row is sent whatever the answer. Raises
-    PreconditionFailed if somebody moves the row meanwhile, and SendFailed: then it is due again.
+    before a row is sent, and told whether the row is sent whatever the answer. `give_on` lets on
+    who waits in the line of a queue and key. Raises PreconditionFailed if somebody moves the row
+    meanwhile, and SendFailed: then it is due again.
     """
     row = read(key.id)
-    running = row is not None and row.status is Status.RUNNING
-    if row is None or row.due_at is None or row.due_at > until - (ahead if running else 0):
+    timed = row is not None and row.status in (Status.RUNNING, Status.WAITING)
+    if row is None or row.due_at is None or row.due_at > until - (ahead if timed else 0):
         return Disposition.MOVED  # the index lags behind the table, or it is no waiting row
     match row.status:
         case Status.RUNNING:
             return _process_running_row(row, send)
         case Status.WAITING:
-            return _process_waiting_row(row, send)
+            return _process_waiting_row(row, send, give_on)
     if row.early > verbs.CLAIM_TOLERANCE:
         verbs.postpone(row, (row.run_at or 0) + ahead, Lane.PROMPT)
         return Disposition.EARLY
-    if _is_too_late(row):
-        return _expire(row, NeverStarted(_start_within(row)))
-    if _is_removed_type(row):
-        return _expire(row, JobTypeRemoved(row.job_type, LONGEST_WAIT / DAY_IN_SECONDS))
+    if (late := _too_late(row)) is not None:
+        return _expire(row, late, send)
     if _is_of_newer_code(row):
         verbs.postpone(row, _next_check_at(row) + ahead, Lane.PARKED)
         return Disposition.UNKNOWN
-    if paused := pauses.current().on(row):
-        pausing.park(paused, row)
+    if _is_parked_now(row, send, give_on):
         return Disposition.PARKED
     if not has_room(_is_first_send(row)):
         verbs.postpone(row, _turn(row), Lane.QUEUED)
@@ -81,30 +89,58 @@ def _process_running_row(row: JobRequest, send: Send) -> Disposition:
         return Disposition.LEASED
     gone = Interrupted("its worker ended without a word")
     telemetry.settled(record_failed_attempt(row, gone, send, rescue=True), gone)
+    line_pump.give_on_after(row, send)
     return Disposition.RESCUED
 
 
-def _process_waiting_row(row: JobRequest, send: Send) -> Disposition:
-    """Admit a parked job, in case its pause could not; or fail it if it waited too long."""
+def _process_waiting_row(
+    row: JobRequest, send: Send, give_on: Callable[[str, str], None]
+) -> Disposition:
+    """Admit a parked job, in case its pause or its line could not; or fail it if it waited too
+    long."""
     if clock.now() - (row.waiting_since or 0) > LONGEST_WAIT * clock.SECOND:
-        return _expire(row, PauseExpired(LONGEST_WAIT / DAY_IN_SECONDS))
-    return Disposition.ADMITTED if pausing.admit_or_keep(row, send) else Disposition.PARKED
+        return _expire(row, PauseExpired(LONGEST_WAIT / DAY_IN_SECONDS), send)
+    if not is_line(row.held_by):
+        return Disposition.ADMITTED if pausing.admit_or_keep(row, send) else Disposition.PARKED
+    give_on(row.queue_name, gates.line_key(row))
+    verbs.postpone(row, pausing.next_check(row), Lane.PARKED)  # refused if it was let on
+    return Disposition.PARKED
 
 
-def _expire(row: JobRequest, late: JobRunnersError) -> Disposition:
+def _is_parked_now(row: JobRequest, send: Send, give_on: Callable[[str, str], None]) -> bool:
+    """Park a job that is paused, or that was let on long ago and that nobody has claimed since: it
+    goes to the end of its line, and its slot to the next. Return whether it was parked."""
+    if paused := pauses.current().on(row):
+        pausing.park(paused, row, send=send)
+        return True
+    if row.admitted_at is None or clock.now() - row.admitted_at < _LONGEST_UNCLAIMED:
+        return False
+    limits = limits_of(row.queue_name)
+    if limits is None:
+        return False
+    gates.park_in_line(row, limits)
+    give_on(row.queue_name, gates.line_key(row))
+    return True
+
+
+def _expire(row: JobRequest, late: JobRunnersError, send: Send) -> Disposition:
     telemetry.settled(verbs.expire(row, error_record(late)), late)
+    line_pump.give_on_after(row, send)
     return Disposition.EXPIRED
 
 
-def _is_too_late(row: JobRequest) -> bool:
-    """Return whether it has never started, and its time to start is over."""
-    return row.legs == 0 and clock.now() > _should_start_by(row)
+def _too_late(row: JobRequest) -> JobRunnersError | None:
+    """Return why it will not be sent any more, if its time is over.
 
-
-def _is_removed_type(row: JobRequest) -> bool:
-    """Return whether it had begun and no deploy has known its type for as long as jobs may wait."""
+    Either it has never started in the time there is for that; or it had begun, and no deploy has
+    known its type for as long as jobs may wait.
+    """
+    if row.legs == 0 and clock.now() > _should_start_by(row):
+        return NeverStarted(_start_within(row))
     since = row.updated_at or row.created_at
-    return row.job_type not in registry().jobs and clock.now() - since > LONGEST_WAIT * clock.SECOND
+    if row.job_type not in registry().jobs and clock.now() - since > LONGEST_WAIT * clock.SECOND:
+        return JobTypeRemoved(row.job_type, LONGEST_WAIT / DAY_IN_SECONDS)
+    return None
 
 
 def _is_of_newer_code(row: JobRequest) -> bool:
@@ -133,8 +169,11 @@ def _should_start_by(row: JobRequest) -> int:
 def _next_check_at(row: JobRequest) -> int:
     """Return when to look at it again. The time between two looks doubles, so that rows that are
     never claimed cost in proportion to their number, not to the minutes they wait."""
-    age = clock.now() - row.could_run_at
-    return clock.now() + min(max(age, conditional_write.GRACE), LONGEST_GAP)
+    now = clock.now()
+    gap = min(max(now - row.could_run_at, conditional_write.GRACE), LONGEST_GAP)
+    if row.admitted_at is not None:  # not later than it loses its room
+        gap = min(gap, max(row.admitted_at + _LONGEST_UNCLAIMED - now, conditional_write.GRACE))
+    return now + gap
 
 
 def _turn(row: JobRequest) -> int:

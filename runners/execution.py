@@ -13,10 +13,10 @@ from pydantic import BaseModel
 import clock
 from aws.errors import AWS_ERRORS, retry_until
 from errors import InvalidPayload, LegsSpent, PreconditionFailed, TimedOut
-from runners import pausing, telemetry
+from runners import line_pump, pausing, telemetry
 from runners.claiming import Invocation, claim
 from runners.dispatch import Children
-from runners.messages import JobMessage, Message, TaskMessage
+from runners.messages import JobMessage, Message, QueueMessage, TaskMessage
 from runners.redriving import may_begin
 from runners.registry import registry
 from runners.retrying import record_failed_attempt, record_failed_task
@@ -62,6 +62,8 @@ def run(message: Message, *, deadline: int, send: Send | None) -> None:
                 run_job(message, deadline=deadline, send=send)
             case TaskMessage():
                 run_task(message, send=send)
+            case QueueMessage():
+                line_pump.wake_up(message, send, deadline=deadline)
 
 
 def run_task(message: TaskMessage, *, send: Send | None) -> None:
@@ -164,7 +166,13 @@ def _give_back(this: _Run, error: Exception, seconds: float) -> None:
 
 
 def _release(this: _Run) -> None:
-    _record(this, lambda: telemetry.released(verbs.release(this.row)))
+
+    def release() -> JobRequest:
+        released = verbs.release(this.row)
+        telemetry.released(released)
+        return released
+
+    _record(this, release)
 
 
 # --- the call, and what each way of its ending leads to -------------------------------------------
@@ -211,21 +219,32 @@ def _run_inside_around(work: CurrentWork, call: Callable[[], _T]) -> _T:
 
 
 def _record_success(this: _Run, result: Any) -> None:
-    message = this.running.message
-    _record(this, lambda: telemetry.succeeded(verbs.succeed(this.row, result, message=message)))
+
+    def succeed() -> JobRequest:
+        ended = verbs.succeed(this.row, result, message=this.running.message)
+        telemetry.succeeded(ended)
+        return ended
+
+    _record(this, succeed)
 
 
 def _record_cancel(this: _Run) -> None:
-    reached = this.running.reached
-    _record(this, lambda: telemetry.cancelled(verbs.stop(this.row, reached=reached)))
+
+    def stop() -> JobRequest:
+        ended = verbs.stop(this.row, reached=this.running.reached)
+        telemetry.cancelled(ended)
+        return ended
+
+    _record(this, stop)
 
 
 def _record_failure(this: _Run, error: BaseException) -> None:
     """Record the next attempt, or that there is none."""
 
-    def fail() -> None:
+    def fail() -> JobRequest:
         ended = record_failed_attempt(this.row, error, this.send, reached=this.running.reached)
         telemetry.attempt_failed(ended, error)
+        return ended
 
     _record(this, fail)
 
@@ -233,11 +252,12 @@ def _record_failure(this: _Run, error: BaseException) -> None:
 def _end_leg(this: _Run) -> None:
     """Queue the job for its next leg, unless it has had them all."""
 
-    def queue() -> None:
+    def queue() -> JobRequest:
         ended = verbs.end_leg(this.row, this.running.reached)
         telemetry.leg_over(ended)
         if not ended.status.finished:
             send_or_leave_due(ended, this.send)
+        return ended
 
     if this.row.legs >= this.job.max_legs:
         _record_failure(this, LegsSpent(this.row.legs))
@@ -248,7 +268,7 @@ def _end_leg(this: _Run) -> None:
 def _park(this: _Run, pause: Pause) -> None:
     """Park the job; if that can't be written, end the leg: it is parked before the next one."""
     try:
-        pausing.park(pause, this.row, this.running.reached)
+        pausing.park(pause, this.row, this.running.reached, send=this.send)
     except PreconditionFailed as refused:
         telemetry.claim_lost(refused)
     except AWS_ERRORS as error:
@@ -256,15 +276,19 @@ def _park(this: _Run, pause: Pause) -> None:
         _end_leg(this)
 
 
-def _record(this: _Run, outcome: Callable[[], None]) -> None:
-    """Write how the run ended, and keep trying for as long as the invocation lasts.
+def _record(this: _Run, outcome: Callable[[], JobRequest]) -> None:
+    """Write how the run ended, and keep trying for as long as the invocation lasts. The slot that
+    it gives back goes to the next in the line.
 
     If somebody else has moved the row on, the outcome counts for nothing.
     """
     try:
-        retry_until(this.invocation.deadline, outcome)
+        ended = retry_until(this.invocation.deadline, outcome)
     except PreconditionFailed as refused:
         telemetry.claim_lost(refused)
+    else:
+        if ended.slot is None:
+            line_pump.give_on_after(this.row, this.send)
 
 
 def _reraise_interrupt(error: BaseException) -> None:

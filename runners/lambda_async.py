@@ -12,7 +12,7 @@ from aws import clients
 from aws.errors import may_pass
 from errors import InvalidSetting, SendFailed, SendInDoubt
 from runners import dispatch
-from runners.messages import JobMessage, Message, encode
+from runners.messages import JobMessage, Message, TaskMessage, encode
 from runners.sending import LONGEST_DELAY, Send
 from settings import required
 from store.job_request import JobRequest
@@ -65,11 +65,12 @@ def send(message: Message, delay: float = 0) -> None:
 def _may_be_repeated(message: Message, error: Exception) -> bool:
     """Return whether a message may be sent again after this error.
 
-    A job's may: only one of its messages can claim it; so can only one begin a failed task that is
-    sent again. Another task's may if it surely was not taken: there was an answer, and that refused
-    it, or no connection at all. After a timeout in the middle nobody knows, and it would run twice.
+    A job's may: only one of its messages can claim it. A queue's is a hint. So may a failed task's
+    that is sent again: only one can begin it. Another task's may if it surely was not taken: there
+    was an answer, and that refused it, or no connection at all. After a timeout in the middle
+    nobody knows, and it would run twice.
     """
-    if isinstance(message, JobMessage) or message.redrives is not None:
+    if not isinstance(message, TaskMessage) or message.redrives is not None:
         return True
     return isinstance(error, ClientError | ConnectionError)
 
@@ -104,9 +105,9 @@ def _try(message: Message, send_once: Callable[[], None]) -> None:
 
 def _client(service: str, message: Message) -> Any:
     return (
-        clients.client(service)
-        if isinstance(message, JobMessage)
-        else clients.fresh_client(service)
+        clients.fresh_client(service)
+        if isinstance(message, TaskMessage)
+        else clients.client(service)
     )
 
 

@@ -16,7 +16,7 @@ from runners import dispatch, log_setup, telemetry
 from runners.base import JobData
 from runners.execution import run
 from runners.lease import renewed
-from runners.messages import JobMessage, Message, decode, encode
+from runners.messages import Message, TaskMessage, decode, encode
 from runners.sending import LONGEST_DELAY
 from settings import required, settings
 from store.job_request import JobRequest
@@ -61,7 +61,7 @@ def dispatch_task(task_name: str, payload: Any) -> None:
 def send(message: Message, delay: float = 0) -> None:
     """Run a message here. One with a delay waits in a thread: if this process ends meanwhile, a job
     is still due, and a task is lost."""
-    is_job = isinstance(message, JobMessage)
+    is_job = not isinstance(message, TaskMessage)
     if is_job and (not settings().jobs_same_process or delay > LONGEST_DELAY):
         return  # the worker process finds the row
     message = decode(encode(message))  # what works here must work through JSON, too

@@ -14,9 +14,9 @@ from multiprocessing.context import ForkServerContext
 
 import clock
 from errors import SendFailed
-from runners import log_setup, telemetry, timer
+from runners import line_pump, log_setup, telemetry, timer
 from runners.execution import run
-from runners.messages import Message, TaskMessage, decode, encode
+from runners.messages import Message, QueueMessage, TaskMessage, decode, encode
 from runners.registry import registry
 from runners.retrying import give_up_task
 from settings import required, settings
@@ -45,7 +45,9 @@ def work(stop: threading.Event) -> None:
     children = _children()
 
     def run_in_child(message: Message, delay: float = 0) -> None:
-        if delay == 0 and not stop.is_set():  # what has to wait is due at its time: found then
+        if isinstance(message, QueueMessage):
+            line_pump.leave_due(message, delay)
+        elif delay == 0 and not stop.is_set():  # what has to wait is due at its time: found then
             _run_in_child(children, message)
 
     while not stop.is_set():
@@ -96,6 +98,8 @@ class _Tasks:
         """Run a task before returning, so that a job is as slow as its tasks and reports only what
         is done; keep a task that has to wait. The next leg or attempt of a job needs no message: it
         is due in the table."""
+        if isinstance(message, QueueMessage):
+            line_pump.leave_due(message, delay)
         if not isinstance(message, TaskMessage):
             return
         if delay > 0:

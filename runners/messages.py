@@ -11,8 +11,8 @@ from store.job_request import JobRequest, new_id
 
 VERSION = 1
 # Of a task that is sent again: code that does not know the condition under which it may begin must
-# leave it alone.
-_REDRIVE_VERSION = 2
+# leave it alone. And of a message about a queue, of which older code knows nothing.
+_NEWER_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +23,20 @@ class JobMessage:
     job_type: str
     send_id: str  # new for every message: tells which one a claim came with
     request_id: str | None = None
+    # Where it runs: so a worker knows without a read whether the queue has limits.
+    queue_name: str | None = None
+    queue_key: str | None = None
 
     @staticmethod
     def about(job: JobRequest) -> "JobMessage":
         """Return a new message about a job. Sending two is harmless: only one can claim."""
         return JobMessage(
-            id=job.id, job_type=job.job_type, send_id=new_id(), request_id=job.request_id
+            id=job.id,
+            job_type=job.job_type,
+            send_id=new_id(),
+            request_id=job.request_id,
+            queue_name=job.queue_name,
+            queue_key=job.queue_key,
         )
 
     @property
@@ -63,15 +71,38 @@ class TaskMessage:
         return replace(self, attempt=self.attempt + 1, payload=payload, redrives=None, send_id=None)
 
 
-Message = JobMessage | TaskMessage
+@dataclass(frozen=True, kw_only=True)
+class QueueMessage:
+    """A hint that somebody who waits in a queue, under this key, may be let on now."""
+
+    queue_name: str
+    queue_key: str
+    request_id: str | None = None
+
+    @property
+    def id(self) -> str:
+        """What it is about, as one text."""
+        return f"{self.queue_name}#{self.queue_key}"
+
+    @property
+    def title(self) -> str:
+        """What it is called in an error."""
+        return f"the wake-up of the queue {self.queue_name} (key {self.queue_key})"
+
+
+Message = JobMessage | TaskMessage | QueueMessage
 
 
 def encode(message: Message) -> bytes:
     """Return the message as JSON."""
     fields = dict(vars(message))
+    if isinstance(message, QueueMessage):
+        return compact_json({"v": _NEWER_VERSION, "kind": "queue", **fields})
     if isinstance(message, JobMessage):
+        in_queue = {name: fields.pop(name) for name in ("queue_name", "queue_key")}
+        fields |= {name: value for name, value in in_queue.items() if value is not None}
         return compact_json({"v": VERSION, "kind": "job", **fields})
-    version = VERSION if message.redrives is None else _REDRIVE_VERSION
+    version = VERSION if message.redrives is None else _NEWER_VERSION
     if message.redrives is None:
         del fields["redrives"], fields["send_id"]
     return compact_json({"v": version, "kind": "task", **fields})
@@ -90,7 +121,7 @@ def decode(event: object) -> Message:
             raise MalformedMessage(f"not JSON: {error}") from None
     if not isinstance(event, Mapping) or "v" not in event:
         raise MalformedMessage("an event that is not a message: it has no version (v)")
-    if type(event["v"]) is not int or event["v"] not in (VERSION, _REDRIVE_VERSION):
+    if type(event["v"]) is not int or event["v"] not in (VERSION, _NEWER_VERSION):
         raise UnknownMessageVersion(event["v"])
     match event.get("kind"):
         case "job":
@@ -98,6 +129,14 @@ def decode(event: object) -> Message:
                 id=_text(event, "id"),
                 job_type=_text(event, "job_type"),
                 send_id=_text(event, "send_id"),
+                request_id=event.get("request_id"),
+                queue_name=event.get("queue_name"),
+                queue_key=event.get("queue_key"),
+            )
+        case "queue":
+            return QueueMessage(
+                queue_name=_text(event, "queue_name"),
+                queue_key=_text(event, "queue_key"),
                 request_id=event.get("request_id"),
             )
         case "task":
@@ -109,11 +148,11 @@ def decode(event: object) -> Message:
                 request_id=event.get("request_id"),
                 **_redrive(event),
             )
-    raise MalformedMessage(f"a message of kind {event.get('kind')!r}; expected job or task")
+    raise MalformedMessage(f"a message of kind {event.get('kind')!r}; expected job, task or queue")
 
 
 def _redrive(event: Mapping[str, Any]) -> dict[str, str]:
-    if event["v"] != _REDRIVE_VERSION:
+    if event["v"] != _NEWER_VERSION:
         return {}
     return {"redrives": _text(event, "redrives"), "send_id": _text(event, "send_id")}
 

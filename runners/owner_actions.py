@@ -3,7 +3,7 @@
 from typing import Any
 
 from errors import MissingObject, PreconditionFailed, WrongState
-from runners import telemetry
+from runners import line_pump, telemetry
 from runners.registry import registry
 from runners.sending import Send, require_sender, send_if_unclaimed
 from store import blobs, owner_verbs
@@ -13,9 +13,10 @@ from work import context
 _TRIES = 3  # a job may move between the read and the write, but not for ever
 
 
-def cancel(row: JobRequest) -> JobRequest:
+def cancel(row: JobRequest, send: Send | None = None) -> JobRequest:
     """Stop a job: at once if nobody works on it, else at its next written checkpoint, or when its
-    leg or attempt ends. The row returned is cancelled, or says that it was asked to.
+    leg or attempt ends. The row returned is cancelled, or says that it was asked to. The slot that
+    it gives back goes to the next in its line, by `send`.
 
     Raises WrongState if it has ended otherwise, PreconditionFailed if it is gone.
     """
@@ -27,9 +28,11 @@ def cancel(row: JobRequest) -> JobRequest:
         running = row.status is Status.RUNNING
         try:
             stop = owner_verbs.request_cancel if running else owner_verbs.cancel
-            row = stop(row, by=context.recorded_author())
-            telemetry.cancelled_by_owner(row)
-            return row
+            stopped = stop(row, by=context.recorded_author())
+            telemetry.cancelled_by_owner(stopped)
+            if stopped.status is Status.CANCELLED:
+                line_pump.give_on_after(row, send)
+            return stopped
         except PreconditionFailed as refused:
             if refused.row is None:
                 raise

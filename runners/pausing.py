@@ -12,6 +12,7 @@ import clock
 from aws.errors import conflicts
 from errors import PreconditionFailed, SendFailed, TooManyPaused
 from runners import telemetry
+from runners.line_pump import give_on_after
 from runners.messages import JobMessage
 from runners.registry import registry
 from runners.sending import Send
@@ -59,7 +60,7 @@ def resume(kind: Kind, name: str, send: Send) -> None:
         pump(send, until=clock.now() + _RESUME_TIME, most=_AT_ONCE)
 
 
-def park_if_paused(message: JobMessage) -> bool:
+def park_if_paused(message: JobMessage, send: Send | None) -> bool:
     """Park the message's job if it is paused, and return whether it was parked.
 
     Raises PreconditionFailed, also for a job that may be paused and that could not start anyhow.
@@ -69,23 +70,31 @@ def park_if_paused(message: JobMessage) -> bool:
     row = read(message.id)
     if row is None or row.status is Status.RUNNING:
         return False  # the claim finds out whose it is
-    if not _could_start(row):
+    if not could_start(row):
         # Not left to the claim: until that is written, somebody may have made it one that can.
         raise refused("claim", row.id, row)
     paused = pauses.pause_on(row)
     if paused is None:
         return False
-    park(paused, row)
+    park(paused, row, send=send)
     return True
 
 
-def park(paused: Pause, row: JobRequest, reached: verbs.Checkpoint | None = None) -> None:
-    """Park a job that could start now, or that runs under our claim and has `reached` this far.
+def park(
+    paused: Pause,
+    row: JobRequest,
+    reached: verbs.Checkpoint | None = None,
+    *,
+    send: Send | None,
+) -> None:
+    """Park a job that could start now, or that runs under our claim and has `reached` this far. Its
+    slot goes to the next in its line.
 
     Raises PreconditionFailed.
     """
-    parked = verbs.park(row, paused, due_at=_next_check(row), reached=reached)
+    parked = verbs.park(row, paused, due_at=next_check(row), reached=reached)
     telemetry.parked(parked, paused)
+    give_on_after(row, send)
 
 
 def admit_or_keep(row: JobRequest, send: Send) -> bool:
@@ -98,9 +107,9 @@ def admit_or_keep(row: JobRequest, send: Send) -> bool:
         send(JobMessage.about(verbs.admit(row)))
         return True
     if paused.sk == row.held_by:
-        verbs.postpone(row, _next_check(row), Lane.PARKED)
+        verbs.postpone(row, next_check(row), Lane.PARKED)
     else:
-        park(paused, row)
+        park(paused, row, send=send)
     return False
 
 
@@ -159,10 +168,12 @@ def _admit(entry: Parked, ended: Pause, send: Send) -> bool:
     return admit_or_keep(row, send)
 
 
-def _could_start(row: JobRequest) -> bool:
+def could_start(row: JobRequest) -> bool:
+    """Return whether a worker may claim a job now."""
     return (row.status is Status.QUEUED or row.status.timed) and row.early <= verbs.CLAIM_TOLERANCE
 
 
-def _next_check(row: JobRequest) -> int:
+def next_check(row: JobRequest) -> int:
+    """Return when the timer checks a parked job next."""
     waited = clock.now() - (row.waiting_since or clock.now())
     return clock.now() + min(max(waited, _SOONEST_CHECK), _LATEST_CHECK)

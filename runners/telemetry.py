@@ -12,9 +12,10 @@ import clock
 from errors import Interrupted
 from runners import log_line, metrics, output
 from runners.log_setup import logger as logger  # others log by it, too
-from runners.messages import JobMessage, Message, TaskMessage
+from runners.messages import JobMessage, Message, QueueMessage, TaskMessage
 from settings import settings
 from store.job_request import JobRequest, Status
+from store.lines import LineItem
 from store.pauses import Pause
 from work import context
 
@@ -32,6 +33,8 @@ def about(message: Message) -> Iterator[None]:
     fields: dict[str, Any] = {"request_id": message.request_id}
     if isinstance(message, JobMessage):
         fields |= {"job_id": message.id, "job_type": message.job_type}
+    elif isinstance(message, QueueMessage):
+        fields |= {"queue_name": message.queue_name, "queue_key": message.queue_key}
     else:
         fields |= {"task_id": message.id, "task_name": message.name, "attempt": message.attempt}
     token = context.request_id.set(message.request_id)
@@ -117,6 +120,21 @@ def left_due(row: JobRequest, why: Exception) -> None:
 def parked(row: JobRequest, pause: Pause) -> None:
     """Log that a job which could run is parked, and under which pause."""
     log_line.write(logger.info, "held back", **_whose(row), paused=f"{pause.kind} {pause.name}")
+
+
+def parked_in_line(row: JobRequest) -> None:
+    """Log that a job which could run waits for room in its queue."""
+    log_line.write(logger.info, "waits for room", **_whose(row) | _line(row))
+
+
+def let_on(row: JobRequest) -> None:
+    """Log that a job which waited for room in its queue is let on."""
+    log_line.write(logger.info, "let on", **_whose(row) | _line(row), slot=row.slot)
+
+
+def slot_freed(slot: LineItem) -> None:
+    """Log that a slot was free whose holder's row does not name it."""
+    log_line.write(logger.warning, "slot freed", line=slot.pk, slot=slot.number, job=slot.holder)
 
 
 def leg_over(row: JobRequest) -> None:
@@ -266,6 +284,10 @@ def _whose(row: JobRequest) -> dict[str, Any]:
         "status": str(row.status),
         "dispatched_by": row.request_id,
     }
+
+
+def _line(row: JobRequest) -> dict[str, Any]:
+    return {"queue_name": row.queue_name, "queue_key": row.queue_key}
 
 
 def _ended(row: JobRequest, **counts: int) -> None:

@@ -19,7 +19,7 @@ from itertools import chain, islice, zip_longest
 import clock
 from aws.errors import AWS_ERRORS, may_pass
 from errors import PreconditionFailed, SendFailed
-from runners import pausing, telemetry
+from runners import line_pump, pausing, telemetry
 from runners.due_row import LONGEST_GAP, Disposition, process_due_row
 from runners.sending import Send
 from store import conditional_write, queries, verbs
@@ -91,6 +91,7 @@ class _Tick:
         self._lock = threading.Lock()
         self._room = UNCLAIMED_AT_MOST  # less those that are there, once that is of interest
         self._has_counted = sends is not None  # a worker process sends one, and waits until it ends
+        self._given_on: set[tuple[str, str]] = set()  # lines, each of them once in a tick
 
     def pump(self) -> None:
         """Admit what ended pauses have parked: first, for it has waited longest, and with half of
@@ -162,7 +163,9 @@ class _Tick:
         until = (key.due_at or 0) if reserved else clock.now() + self._ahead
         has_room = _always if reserved else self._take_room
         try:
-            met = process_due_row(key, self._send, has_room, until=until, ahead=self._ahead)
+            met = process_due_row(
+                key, self._send, has_room, self._give_on, until=until, ahead=self._ahead
+            )
         except PreconditionFailed:
             self._note(Disposition.MOVED)
         except SendFailed as error:
@@ -178,6 +181,14 @@ class _Tick:
             self._note(Disposition.BROKEN if broken else None, failed=isinstance(error, AWS_ERRORS))
         else:
             self._note(met)
+
+    def _give_on(self, queue_name: str, queue_key: str) -> None:
+        """Let on who waits in a line: once in a tick, however many of them it meets."""
+        with self._lock:
+            if (queue_name, queue_key) in self._given_on:
+                return
+            self._given_on.add((queue_name, queue_key))
+        line_pump.give_on(queue_name, queue_key, self._send, until=self._until, thorough=True)
 
     def _note(
         self, met: Disposition | None, *, failed: bool = False, send_failed: bool = False

@@ -5,9 +5,10 @@ A write whose response is lost is repeated by botocore and then fails its own co
 refused verb reads the row once: if the row shows that this very write landed, that is success.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from secrets import SystemRandom
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pynamodb.exceptions import PynamoDBException, TransactWriteError, UpdateError
 from pynamodb.expressions.condition import Condition
@@ -53,6 +54,33 @@ def write(
     return job
 
 
+@dataclass(frozen=True)
+class Also:
+    """The write of another record, in one transaction with the row's.
+
+    It is put, deleted, or changed by `actions`, if its condition holds.
+    """
+
+    record: Model
+    how: Literal["put", "delete", "change"]
+    actions: Sequence[Action] = ()
+    condition: Condition | None = None
+
+    def add_to(self, transaction: TransactWrite) -> None:
+        """Add it to a transaction."""
+        match self.how:
+            case "put":
+                transaction.save(self.record, self.condition)
+            case "delete":
+                transaction.delete(self.record, self.condition)
+            case "change":
+                transaction.update(self.record, list(self.actions), self.condition)
+
+
+class RaceLost(Exception):
+    """A record that was to change with a row is not as it was read: nothing was written."""
+
+
 def write_with(
     verb: str,
     job: JobRequest,
@@ -60,30 +88,41 @@ def write_with(
     condition: Condition,
     *,
     already_applied: Callable[[JobRequest], bool],
-    put: Model | None = None,
-    drop: Model | None = None,
+    also: Sequence[Also],
 ) -> JobRequest:
-    """Write in one transaction with a record that is put and one that is dropped.
+    """Change the row in one transaction with other records; without any, as `write` does.
 
-    As `write`, but the response carries no row, so it costs a read too.
+    The response of a transaction carries no row, so it costs a read too. Raises PreconditionFailed
+    if the row refused, and RaceLost if another record did and the row did not.
     """
+    if not also:
+        return write(verb, job, actions, condition, already_applied=already_applied)
 
     def transact() -> None:
         with TransactWrite(connection=JobRequest.connection()) as transaction:
-            if drop is not None:
-                transaction.delete(drop)
-            if put is not None:
-                transaction.save(put)
             transaction.update(job, actions, condition)
+            for each in also:
+                each.add_to(transaction)
 
     try:
         retry_on_conflict(transact)
     except TransactWriteError as error:
+        if condition_failed(error) and not _row_refused(error, also):
+            raise RaceLost from error
         return _row_if_applied(verb, job, error, already_applied)
     row = read(job.id)
     if row is None:
         raise refused(verb, job.id, None)
     return row
+
+
+def _row_refused(error: TransactWriteError, also: Sequence[Also]) -> bool:
+    """Return whether the row's own condition failed: it is the first of the changes, and pynamodb
+    sends what is deleted and put before those."""
+    position = sum(1 for each in also if each.how != "change")
+    reasons = error.cancellation_reasons
+    of_row = reasons[position] if position < len(reasons) else None
+    return of_row is not None and of_row.code == "ConditionalCheckFailed"
 
 
 def _row_if_applied(
@@ -145,13 +184,18 @@ def due(job: JobRequest, due_at: int, lane: Lane) -> list[Action]:
     ]
 
 
-def waiting(job: JobRequest, pause: str, since: int, due_at: int) -> list[Action]:
-    """Return what parks a row under a pause, until it is admitted."""
+def waiting(
+    job: JobRequest, held_by: str, wait_key: str | None, since: int, due_at: int
+) -> list[Action]:
+    """Return what parks a row under a pause or in a line, until it is admitted."""
     now = clock.now()
+    key = JobRequest.wait_key
     return [
         JobRequest.status.set(Status.WAITING),
         JobRequest.waiting_since.set(since),
-        JobRequest.held_by.set(pause),
+        JobRequest.held_by.set(held_by),
+        key.set(wait_key) if wait_key else key.remove(),
+        *without_room(),
         *due(job, due_at, Lane.PARKED),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
@@ -173,9 +217,23 @@ def finished(status: Status) -> list[Action]:
         JobRequest.due_at.remove(),
         JobRequest.due_shard.remove(),
         JobRequest.lease_until.remove(),
+        *no_longer_parked(),
+        *without_room(),
+    ]
+
+
+def no_longer_parked() -> list[Action]:
+    """Return what takes from a row all that says where it waits."""
+    return [
         JobRequest.waiting_since.remove(),
         JobRequest.held_by.remove(),
+        JobRequest.wait_key.remove(),
     ]
+
+
+def without_room() -> list[Action]:
+    """Return what takes from a row the room that it has in its queue."""
+    return [JobRequest.slot.remove(), JobRequest.admitted_at.remove()]
 
 
 def failed(job: JobRequest, error: dict[str, Any]) -> list[Action]:
@@ -223,9 +281,15 @@ def not_cancelled() -> Condition:
 
 
 def as_read(job: JobRequest) -> Condition:
-    """Return the condition that its status and claim are as they were read."""
-    condition: Condition = (JobRequest.status == job.status) & _same(
-        JobRequest.claim_token, job.claim_token
+    """Return the condition that its status, its claim and its room are as they were read.
+
+    A row that was parked and let on meanwhile has the same status and claim as before, and a slot.
+    """
+    condition: Condition = (
+        (JobRequest.status == job.status)
+        & _same(JobRequest.claim_token, job.claim_token)
+        & _same(JobRequest.slot, job.slot)
+        & _same(JobRequest.admitted_at, job.admitted_at)
     )
     return condition
 

@@ -17,7 +17,8 @@ from store.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, U
 from store.table import Enumerated, Integer, Table, nullable
 
 # Raised when a row means something that older code would get wrong: such code can't claim it then.
-ROW_VERSION = 1
+ROW_VERSION = 2  # the highest that this code knows
+LIMITED = 2  # of a row whose queue has limits
 DUE_SHARDS = 8  # of each lane; may grow, never shrink: rows keep the shard they were saved with
 
 
@@ -25,7 +26,7 @@ class Status(StrEnum):
     """Where a job is in its life."""
 
     SCHEDULED = "scheduled"  # may start at run_at
-    WAITING = "waiting"  # parked while its job type or its queue is paused
+    WAITING = "waiting"  # parked while its job type or queue is paused, or its queue has no room
     QUEUED = "queued"  # any worker may claim it
     RUNNING = "running"  # claimed by exactly one invocation, until its lease runs out
     RETRYABLE = "retryable"  # an attempt failed; the next one may start at run_at
@@ -54,7 +55,7 @@ class Lane(StrEnum):
     PROMPT = ""  # the timer starts it, or watches its lease; the only lane before version 0.2
     QUEUED = "queued-"  # its message was sent; or it waits for its turn to be sent again
     RESENT = "resent-"  # the timer has sent it, and nobody has claimed it since
-    PARKED = "parked-"  # a resume lets it go on, or a deploy that knows it
+    PARKED = "parked-"  # a resume or room in its queue lets it go on, or a deploy that knows it
 
 
 class ByOrganization(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
@@ -103,11 +104,12 @@ class JobRequest(Table):
     table_setting = "JOBS_TABLE_NAME"
 
     id = UnicodeAttribute(hash_key=True)
-    row_version = Integer(default=ROW_VERSION)
+    row_version = Integer(default=1)
 
     # what was asked
     job_type = UnicodeAttribute()
     queue_name = UnicodeAttribute()
+    queue_key = nullable(UnicodeAttribute())  # with the queue: its line, if the queue has limits
     organization_id = UnicodeAttribute()
     campaign_id = nullable(UnicodeAttribute())
     payload = nullable(BinaryAttribute(legacy_encoding=False))  # see store.blobs
@@ -139,6 +141,11 @@ class JobRequest(Table):
     cursor = JSONAttribute(null=True)  # where the next leg or attempt resumes
     cancel_requested = nullable(BooleanAttribute())  # by its owner, while it was running
 
+    # what it holds of its queue, see store.lines
+    slot = nullable(Integer())  # whose item in the line names this job
+    admitted_at = nullable(Integer())  # let on, or between two legs: it need not ask for room again
+    wait_key = nullable(UnicodeAttribute())  # of its entry, while it waits in the line
+
     # when it wants attention
     due_at = nullable(Integer())
     due_shard = nullable(UnicodeAttribute())  # its lane, and a number
@@ -148,9 +155,9 @@ class JobRequest(Table):
     created_key = UnicodeAttribute()  # zero-padded created_at and id: sorts, and never changes
     queued_at = nullable(Integer())
     run_at = nullable(Integer())  # not before
-    waiting_since = nullable(Integer())  # parked by a pause
+    waiting_since = nullable(Integer())  # parked, by a pause or in a line
     restarts = nullable(Integer())  # retries by hand with another payload
-    held_by = nullable(UnicodeAttribute())  # the pause that has parked it
+    held_by = nullable(UnicodeAttribute())  # the pause, or the line, that has parked it
     started_at = nullable(Integer())  # of the latest claim
     finished_at = nullable(Integer())
     updated_at = nullable(Integer())

@@ -12,25 +12,28 @@ from pynamodb.expressions.update import Action
 import clock
 from aws import bucket
 from aws.errors import condition_failed
-from store import blobs, conditional_write, earlier_errors, steps
+from store import blobs, conditional_write, earlier_errors, holdings, steps
 from store.job_request import JobRequest, Lane, Status
 from store.queries import read
 
 
 def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
-    """Cancel a job that nobody is working on.
+    """Cancel a job that nobody is working on, and give back its slot, or its entry where it waits.
 
-    Raises PreconditionFailed if somebody is, or if it is finished.
+    Raises PreconditionFailed if somebody is, if it is finished, or if it has moved since it was
+    read.
     """
-    return conditional_write.write(
+    return holdings.write_freeing(
         "cancel",
         job,
         [*conditional_write.finished(Status.CANCELLED), *_first(JobRequest.cancelled_by, by)],
         _same_owner(job)
+        & conditional_write.as_read(job)
         & JobRequest.status.is_in(
             Status.SCHEDULED, Status.WAITING, Status.QUEUED, Status.RETRYABLE
         ),
         already_applied=lambda row: row.status is Status.CANCELLED,
+        also=holdings.entry_dropped(job),
     )
 
 

@@ -5,6 +5,8 @@ Conditions and updates are evaluated by moto all the same. Only what the verbs u
 
 import base64
 import json
+import re
+from collections.abc import Callable
 from typing import Any
 
 from botocore.awsrequest import AWSRequest
@@ -58,15 +60,11 @@ def knows(request: AWSRequest) -> bool:
         named = [call.get("TableName")]
     if name not in _CALLS or not set(named) <= _TABLES:
         return False
-    return name != "Query" or call.get("IndexName") == "due" or _asks_for_partition(call)
+    return name != "Query" or call.get("IndexName") == "due" or "IndexName" not in call
 
 
 def _named_tables(item: dict[str, Any]) -> list[str]:
     return [operation["TableName"] for operation in item.values()]
-
-
-def _asks_for_partition(call: dict[str, Any]) -> bool:
-    return "IndexName" not in call and len(call["ExpressionAttributeValues"]) == 1
 
 
 def _operation(request: AWSRequest) -> str:
@@ -179,12 +177,43 @@ def _query(call: dict[str, Any]) -> dict[str, Any]:
     if call.get("IndexName") == "due":
         return _query_due(call)
     assert "IndexName" not in call
-    (value,) = call["ExpressionAttributeValues"].values()
-    partition = value["S"]
-    found = [item for item in _items(call["TableName"]) if item["pk"]["S"] == partition]
+    is_in = _range_of(call)
+    found = [item for item in _items(call["TableName"]) if is_in(item["pk"]["S"], item["sk"]["S"])]
     found.sort(key=lambda item: str(item["sk"]["S"]))
-    found = found[: call.get("Limit")]
-    return {"Items": found, "Count": len(found), "ScannedCount": len(found)}
+    page = found[: call.get("Limit")]
+    count: dict[str, Any] = {"Count": len(page), "ScannedCount": len(page)}
+    if len(page) < len(found):
+        count["LastEvaluatedKey"] = {name: page[-1][name] for name in ("pk", "sk")}
+    return count if call.get("Select") == "COUNT" else count | {"Items": page}
+
+
+_RANGE = re.compile(
+    r"\(?#0 = :0"
+    r"( AND (#1 (?P<how>>|>=|BETWEEN) :1( AND :2)?|(?P<begins>begins_with) \(#1, :1\)))?\)?"
+)
+
+
+def _range_of(call: dict[str, Any]) -> Callable[[str, str], bool]:
+    """Return what tells whether an item is asked for, by its two keys."""
+    condition = _RANGE.fullmatch(call["KeyConditionExpression"])
+    assert condition, call["KeyConditionExpression"]
+    values = sorted(call["ExpressionAttributeValues"].items())
+    partition, *bounds = (str(each["S"]) for _, each in values)
+    after = call.get("ExclusiveStartKey", {}).get("sk", {}).get("S", "")
+
+    def is_in(key: str) -> bool:
+        match condition["begins"] or condition["how"]:
+            case "begins_with":
+                return key.startswith(bounds[0])
+            case "BETWEEN":
+                return bounds[0] <= key <= bounds[1]
+            case ">=":
+                return key >= bounds[0]
+            case ">":
+                return key > bounds[0]
+        return True
+
+    return lambda pk, sk: pk == partition and sk > after and is_in(sk)
 
 
 def _query_due(call: dict[str, Any]) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def cancel_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:
     """Stop a job: 200 if it is, 202 if it runs and has been asked to."""
     row = _job_of(caller, job_id)
     with _unless_gone():
-        row = owner_actions.cancel(row)
+        row = owner_actions.cancel(row, runners.sender())
     status = 200 if row.status.finished else 202
     return respond(status, views.summary(row), views.retry_after(row))
 

@@ -7,20 +7,28 @@ With `store.owner_verbs` this is the only code that changes a JobRequest.
 | `saving` | save |
 | `claiming` | claim; checkpoint and renew, while it runs |
 | `ending` | how a claimed run ends: succeed, fail, stop, retry, end_leg, release |
-| `parking` | park and admit, for pauses |
+| `parking` | park and admit, for pauses and for queues with limits |
 | `checking` | what the timer does to a row that is due: expire, postpone, set_aside |
 """
 
 from store.verbs.checking import expire, postpone, set_aside
-from store.verbs.claiming import CLAIM_TOLERANCE, SKEW, checkpoint, claim, renew
+from store.verbs.claiming import (
+    CLAIM_TOLERANCE,
+    SKEW,
+    Entrance,
+    checkpoint,
+    claim,
+    renew,
+)
 from store.verbs.ending import Checkpoint, end_leg, fail, release, retry, stop, succeed
-from store.verbs.parking import admit, park
+from store.verbs.parking import admit, park, park_in_line
 from store.verbs.saving import save
 
 __all__ = [
     "CLAIM_TOLERANCE",
     "SKEW",
     "Checkpoint",
+    "Entrance",
     "admit",
     "checkpoint",
     "claim",
@@ -28,6 +36,7 @@ __all__ = [
     "expire",
     "fail",
     "park",
+    "park_in_line",
     "postpone",
     "release",
     "renew",

@@ -4,16 +4,17 @@ from typing import Any
 
 from aws import clients
 from settings import required
-from store import conditional_write
+from store import conditional_write, holdings
 from store.job_request import JobRequest, Lane, Status, due_shard
 
 
 def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
     """Fail a job that nobody has started, continued or admitted until it was too late to be useful.
 
-    It is refused unless the row is exactly as it was read.
+    It gives back its slot, or its entry where it waits. It is refused unless the row is exactly as
+    it was read.
     """
-    return conditional_write.write(
+    return holdings.write_freeing(
         "expire",
         job,
         conditional_write.failed(job, error),
@@ -23,6 +24,7 @@ def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
             Status.QUEUED, Status.SCHEDULED, Status.RETRYABLE, Status.WAITING
         ),
         already_applied=lambda row: row.status is Status.FAILED and row.legs == job.legs,
+        also=holdings.entry_dropped(job),
     )
 
 

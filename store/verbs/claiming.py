@@ -1,14 +1,21 @@
 """The verbs of a job that is claimed and runs: claim, checkpoint, renew."""
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pynamodb.expressions.update import Action
 
 import clock
 from aws.errors import AWS_ERRORS
 from errors import PreconditionFailed
 from store import conditional_write
-from store.job_request import ROW_VERSION, JobRequest, Lane, Status
+from store.conditional_write import Also
+from store.job_request import LIMITED, ROW_VERSION, JobRequest, Lane, Status
+from store.lines import Grant
 from store.verbs.checking import postpone
 from store.verbs.ending import Checkpoint, checkpointed
+from store.verbs.parking import taken
 
 # Clocks of two machines may differ by this much: a lease outlives its invocation by it.
 SKEW = clock.MINUTE
@@ -18,8 +25,24 @@ _OVERDUE = 2 * clock.MINUTE
 CLAIM_TOLERANCE = 2 * clock.SECOND
 
 
+@dataclass(frozen=True)
+class Entrance:
+    """How a job comes into a queue with limits: its row as it was read, the key of its line, and
+    what it is given there; None if its row says that it was let on before."""
+
+    row: JobRequest
+    key: str
+    grant: Grant | None
+
+
 def claim(
-    job_id: str, *, job_type: str, send_id: str, deadline: int, token: str | None = None
+    job_id: str,
+    *,
+    job_type: str,
+    send_id: str,
+    deadline: int,
+    token: str | None = None,
+    entrance: Entrance | None = None,
 ) -> JobRequest:
     """Take a job that any worker may take. The response of the write is the read.
 
@@ -27,24 +50,14 @@ def claim(
     failed: it shows whether the earlier claim was written although its response was lost. Attempt
     and due_at stay as they are: if the claimer dies, the row is still due. A second write moves
     due_at to the end of the lease, but only if the timer might check the row long after that.
+    A job of a queue with limits takes what its `entrance` was given in the same transaction.
     Raises PreconditionFailed unless the job is of this type, and is queued, or is scheduled or
-    retryable and its time has come; also for a row of newer code.
+    retryable and its time has come; also for a row of newer code, and one that is not as it was
+    read. Raises RaceLost if somebody else was given meanwhile what this job was to get.
     """
     now, token = clock.now(), token or uuid.uuid4().hex
     job = JobRequest(id=job_id)
-    row = conditional_write.write(
-        "claim",
-        job,
-        [
-            JobRequest.status.set(Status.RUNNING),
-            JobRequest.claim_token.set(token),
-            JobRequest.send_id.set(send_id),
-            JobRequest.lease_until.set(deadline + SKEW),
-            JobRequest.legs.set(JobRequest.legs + 1),
-            JobRequest.started_at.set(now),
-            JobRequest.attempt_started_at.set(JobRequest.attempt_started_at | now),
-            JobRequest.updated_at.set(now),
-        ],
+    condition = (
         (JobRequest.row_version <= ROW_VERSION)
         & (JobRequest.job_type == job_type)  # ids that were derived may have come to mean another
         & (
@@ -53,9 +66,35 @@ def claim(
                 JobRequest.status.is_in(Status.SCHEDULED, Status.RETRYABLE)
                 & (JobRequest.run_at <= now + CLAIM_TOLERANCE)
             )
-        ),
+        )
+    )
+    actions: list[Action] = [
+        JobRequest.status.set(Status.RUNNING),
+        JobRequest.claim_token.set(token),
+        JobRequest.send_id.set(send_id),
+        JobRequest.lease_until.set(deadline + SKEW),
+        JobRequest.legs.set(JobRequest.legs + 1),
+        JobRequest.started_at.set(now),
+        JobRequest.attempt_started_at.set(JobRequest.attempt_started_at | now),
+        JobRequest.admitted_at.remove(),
+        JobRequest.updated_at.set(now),
+    ]
+    also: Sequence[Also] = ()
+    if entrance is not None:
+        condition &= conditional_write.as_read(entrance.row)
+        actions += [JobRequest.queue_key.set(entrance.key), JobRequest.row_version.set(LIMITED)]
+        if entrance.grant is not None:
+            also = taken(job, entrance.grant)
+            if entrance.grant.slot is not None:
+                actions.append(JobRequest.slot.set(entrance.grant.slot.number))
+    row = conditional_write.write_with(
+        "claim",
+        job,
+        actions,
+        condition,
         # The token alone is not enough: a rescue leaves it, and has ended this claim.
         already_applied=lambda row: row.status is Status.RUNNING and row.claim_token == token,
+        also=also,
     )
     return _watched(row)
 

@@ -8,7 +8,7 @@ from pynamodb.expressions.update import Action
 
 import clock
 from errors import PreconditionFailed
-from store import blobs, conditional_write, earlier_errors
+from store import blobs, conditional_write, earlier_errors, holdings
 from store.job_request import JobRequest, Lane, Status
 
 
@@ -96,6 +96,7 @@ def retry(
         JobRequest.earlier_errors.set(earlier_errors.after_attempt(job, error, now)),
         JobRequest.run_at.set(run_at),
         *conditional_write.due(job, due_at, Lane.PROMPT),
+        *conditional_write.without_room(),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
         *(checkpointed(reached) if reached else []),
@@ -117,13 +118,18 @@ def retry(
 def end_leg(job: JobRequest, reached: Checkpoint) -> JobRequest:
     """Queue a running job whose invocation is nearly over: it goes on in another, same attempt.
 
-    If its owner has asked it to stop, it stops: the row returned is then cancelled.
+    It keeps its room in its queue. If its owner has asked it to stop, it stops: the row returned is
+    then cancelled.
     """
-    actions = [*conditional_write.queued(job, Lane.PROMPT), *checkpointed(reached)]
+    actions = [
+        *conditional_write.queued(job, Lane.PROMPT),
+        *checkpointed(reached),
+        *_room_kept(job),
+    ]
     condition = conditional_write.owned_by_claim(job) & conditional_write.not_cancelled()
     return or_stop(
         job,
-        lambda: _end_run("end_leg", job, actions, condition, Status.QUEUED),
+        lambda: _hand_on("end_leg", job, actions, condition),
         reached=reached,
     )
 
@@ -139,11 +145,12 @@ def release(job: JobRequest) -> JobRequest:
     actions = [
         *conditional_write.queued_as_before(job, Lane.PROMPT),
         JobRequest.legs.set(job.legs - 1),
+        *_room_kept(job),
         *([JobRequest.attempt_started_at.remove()] if first_of_attempt else []),
         *([JobRequest.started_at.remove()] if job.legs == 1 else []),
     ]
     condition = conditional_write.owned_by_claim(job) & conditional_write.not_cancelled()
-    return or_stop(job, lambda: _end_run("release", job, actions, condition, Status.QUEUED))
+    return or_stop(job, lambda: _hand_on("release", job, actions, condition))
 
 
 def or_stop(job: JobRequest, write: Callable[[], JobRequest], **how: Any) -> JobRequest:
@@ -172,14 +179,24 @@ def _may_end(job: JobRequest, rescue: bool) -> Condition:
     return conditional_write.lease_expired(job) if rescue else conditional_write.owned_by_claim(job)
 
 
+def _room_kept(job: JobRequest) -> list[Action]:
+    """Return what tells that a job of a queue with limits need not ask for room again."""
+    return [JobRequest.admitted_at.set(clock.now())] if job.queue_key is not None else []
+
+
 def _end_run(
     verb: str, job: JobRequest, actions: list[Action], condition: Condition, to: Status
 ) -> JobRequest:
-    token = job.claim_token
-    return conditional_write.write(
-        verb,
-        job,
-        actions,
-        condition,
-        already_applied=lambda row: row.status == to and row.claim_token == token,
+    return holdings.write_freeing(
+        verb, job, actions, condition, already_applied=_shows(to, job.claim_token)
     )
+
+
+def _hand_on(verb: str, job: JobRequest, actions: list[Action], condition: Condition) -> JobRequest:
+    return conditional_write.write(
+        verb, job, actions, condition, already_applied=_shows(Status.QUEUED, job.claim_token)
+    )
+
+
+def _shows(status: Status, token: str | None) -> Callable[[JobRequest], bool]:
+    return lambda row: row.status == status and row.claim_token == token

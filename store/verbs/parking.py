@@ -1,8 +1,10 @@
-"""The verbs of pausing: park and admit. Each changes the row and its entry under the pause."""
+"""The verbs of waiting: park and admit. Each changes the row and its entry where it waits."""
 
 import clock
-from store import conditional_write
-from store.job_request import JobRequest, Lane, Status
+from store import conditional_write, holdings
+from store.conditional_write import Also
+from store.job_request import LIMITED, JobRequest, Lane, Status
+from store.lines import Grant, new_entry
 from store.pauses import Pause, parked_entry
 from store.verbs.ending import Checkpoint, checkpointed, or_stop
 
@@ -15,42 +17,73 @@ def park(
     It is a job that a worker could claim now, or that runs under our claim and has `reached` this
     far, or that another pause has parked until now.
 
-    `due_at` is when the timer checks it. The row and its entry under the pause change together. If
-    its owner has asked it to stop, it stops: the row returned is then cancelled.
+    `due_at` is when the timer checks it. The row and its entry under the pause change together, and
+    its slot is given back. If its owner has asked it to stop, it stops: the row returned is then
+    cancelled.
     """
     waits = job.status is Status.WAITING
     since = (job.waiting_since if waits else None) or clock.now()
     actions = [
-        *conditional_write.waiting(job, pause.sk, since, due_at),
+        *conditional_write.waiting(job, pause.sk, None, since, due_at),
         *(checkpointed(reached) if reached else []),
     ]
-    condition = conditional_write.as_read(job) & conditional_write.not_cancelled()
     return or_stop(
         job,
-        lambda: conditional_write.write_with(
+        lambda: holdings.write_freeing(
             "park",
             job,
             actions,
-            condition,
+            conditional_write.as_read(job) & conditional_write.not_cancelled(),
             already_applied=lambda row: row.status is Status.WAITING and row.held_by == pause.sk,
-            put=parked_entry(pause.sk, job, since),
-            drop=parked_entry(job.held_by, job, since) if job.held_by else None,
+            also=[
+                Also(parked_entry(pause.sk, job, since), "put"),
+                *holdings.entry_dropped(job),
+            ],
         ),
         reached=reached,
     )
 
 
-def admit(job: JobRequest) -> JobRequest:
-    """Queue a parked job again. The time it waited counts against none of its limits."""
+def park_in_line(job: JobRequest, place: str, key: str, *, group: str, due_at: int) -> JobRequest:
+    """Park a job that a worker could claim now at the end of a line, `place`, of its queue's key.
+
+    The row and its entry change together, and its slot is given back. Raises PreconditionFailed.
+    """
+    since = clock.now()
+    entry = new_entry(place, group, job, since)
+    actions = [
+        *conditional_write.waiting(job, place, entry.sk, since, due_at),
+        JobRequest.queue_key.set(key),
+        JobRequest.row_version.set(LIMITED),
+    ]
+    return holdings.write_freeing(
+        "park",
+        job,
+        actions,
+        conditional_write.as_read(job),
+        already_applied=lambda row: row.status is Status.WAITING and row.wait_key == entry.sk,
+        also=[Also(entry, "put")],
+    )
+
+
+def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
+    """Queue a parked job again. The time it waited counts against none of its limits.
+
+    From a line it takes the `grant` in the same transaction: raises RaceLost if somebody else was
+    given that meanwhile.
+    """
     since = job.waiting_since or clock.now()
     waited = max(0, clock.now() - since)
     actions = [
         *conditional_write.queued(job, Lane.PROMPT),
-        JobRequest.waiting_since.remove(),
-        JobRequest.held_by.remove(),
+        *conditional_write.no_longer_parked(),
     ]
     if job.attempt_started_at is not None:
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + waited))
+    if grant is not None:
+        actions.append(JobRequest.admitted_at.set(clock.now()))
+        if grant.slot is not None:
+            actions.append(JobRequest.slot.set(grant.slot.number))
     return conditional_write.write_with(
         "admit",
         job,
@@ -61,5 +94,12 @@ def admit(job: JobRequest) -> JobRequest:
         already_applied=lambda row: (
             row.status is Status.QUEUED and row.claim_token == job.claim_token
         ),
-        drop=parked_entry(job.held_by, job, since) if job.held_by else None,
+        also=[*holdings.entry_dropped(job), *(taken(job, grant) if grant else [])],
     )
+
+
+def taken(job: JobRequest, grant: Grant) -> list[Also]:
+    """Return the writes by which a job takes what a decision gave it."""
+    return [
+        Also(item, "change", actions, as_read) for item, actions, as_read in grant.taken_by(job)
+    ]

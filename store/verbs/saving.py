@@ -9,7 +9,7 @@ import clock
 from aws import bucket
 from aws.errors import AWS_ERRORS, condition_failed
 from store import blobs, conditional_write
-from store.job_request import JobRequest, Lane, Status, due_shard, new_id, sort_key
+from store.job_request import LIMITED, JobRequest, Lane, Status, due_shard, new_id, sort_key
 from store.queries import read
 
 
@@ -28,10 +28,12 @@ def save(
     request_hash: str | None = None,
     parent_id: str | None = None,
     created_by: str | None = None,
+    queue_key: str | None = None,
 ) -> JobRequest:
     """Save a new job, due: from here on it can't be lost. A large payload is stored first.
 
-    `due_at` is when the timer checks it if no message starts it. Under a `job_id` that was derived
+    `due_at` is when the timer checks it if no message starts it. `queue_key` is the key of its
+    line, if its queue has limits. Under a `job_id` that was derived
     from what names the job, an unexpired row that has it stays as it is, and is returned.
     """
     derived, now = job_id is not None, clock.now()
@@ -42,6 +44,8 @@ def save(
         id=job_id,
         job_type=job_type,
         queue_name=queue_name,
+        queue_key=queue_key,
+        row_version=1 if queue_key is None else LIMITED,
         organization_id=organization_id,
         campaign_id=campaign_id,
         payload=inline,

@@ -35,16 +35,16 @@ def test_it_notices_when_a_cancelled_job_gets_another_leg_or_attempt(
 def test_it_notices_when_a_worker_does_not_look_at_the_pauses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pausing, "park_if_paused", lambda message: False)
+    monkeypatch.setattr(pausing, "park_if_paused", lambda message, send: False)
     assert "into a pause" in broken_promise()
 
 
 def test_it_notices_when_a_job_is_held_back_and_not_due(monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = conditional_write.waiting
 
-    def without(job: JobRequest, pause: str, since: int, due_at: int) -> Any:
+    def without(*how: Any) -> Any:
         return [
-            *(each for each in waiting(job, pause, since, due_at) if "due_at" not in str(each)),
+            *(each for each in waiting(*how) if "due_at" not in str(each)),
             JobRequest.due_at.remove(),
         ]
 

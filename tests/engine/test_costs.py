@@ -19,7 +19,7 @@ from fake_lambda import FakeLambda
 from runners import get_job_runner, lambda_async, timer
 from runners.base import JobData
 from sample_work import script
-from store import pauses, queries, verbs
+from store import limits, pauses, queries, verbs
 from testing.aws import WORKER, forget
 from work import context
 
@@ -48,6 +48,7 @@ class Calls:
 def calls(worker: FakeLambda) -> Calls:
     get_job_runner()
     pauses.current()  # which a process reads once in 10 s, whatever it runs
+    limits.current()
     return Calls()
 
 

@@ -177,7 +177,8 @@ def test_time_held_back_counts_against_no_limit(
     started = row.attempt_started_at or 0
     pauses.pause(Kind.JOB_TYPE, "sample_again")
     never_started = bench.run(bench.dispatch())
-    pausing.park(next(pauses.current().paused()), row, verbs.Checkpoint("here", 10, None))
+    here = verbs.Checkpoint("here", 10, None)
+    pausing.park(next(pauses.current().paused()), row, here, send=bench.send)
     bench.advance(29 * 24 * 3600)
     bench.tick()
     assert bench.read(never_started).status is Status.WAITING  # start_within is a day

@@ -138,9 +138,14 @@ def test_a_worker_that_has_not_heard_of_the_resume_starts_what_it_is_sent(bench:
 def test_a_job_that_is_held_again_keeps_its_new_entry(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The pump reads a row that was cancelled, and meanwhile that is retried and parked again."""
+    """The pump reads a row that was cancelled, and meanwhile that is retried and parked again.
+
+    Version 0.1.0 left the entry of a job that was cancelled.
+    """
     (row,) = parked(bench)
+    (entry,) = pauses.parked_by(next(pauses.current().paused()), 1)
     owner_actions.cancel(row)
+    entry.save()
     pauses.resume(Kind.QUEUE, "a")
     drop = pauses.drop
 

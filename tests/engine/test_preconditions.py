@@ -20,7 +20,7 @@ from runners.messages import JobMessage
 from sample_work import script
 from store import owner_verbs, pauses, verbs
 from store.conditional_write import GRACE
-from store.job_request import JobRequest, Lane, Status
+from store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from store.pauses import Kind, Parked
 from store.verbs import Checkpoint
 from testing.shipped_operations import every_row
@@ -441,7 +441,12 @@ def test_a_row_that_runs_by_now_is_not_looked_at_ahead_of_its_time(bench: Bench)
     running = bench.claim(bench.dispatch())
     now = clock.now()
     met = due_row.process_due_row(
-        running, bench.send, lambda _: True, until=now + clock.HOUR, ahead=clock.HOUR
+        running,
+        bench.send,
+        lambda _: True,
+        lambda *_: None,
+        until=now + clock.HOUR,
+        ahead=clock.HOUR,
     )
     assert met is timer.Disposition.MOVED
     assert bench.read(running).due_at == running.due_at
@@ -457,7 +462,7 @@ def test_a_row_that_is_due_before_its_time_is_looked_at_again_then(bench: Bench)
 
 def test_a_row_of_newer_code_is_left_for_a_worker_of_newer_code(bench: Bench) -> None:
     row = bench.dispatch()
-    row.update([JobRequest.row_version.set(2)])
+    row.update([JobRequest.row_version.set(ROW_VERSION + 1)])
     bench.advance(61)
     assert bench.tick().met == {timer.Disposition.UNKNOWN: 1}
     assert not bench.sent

@@ -11,7 +11,7 @@ from aws import clients
 from errors import PreconditionFailed
 from job_rows import ENDINGS, ERROR, abandon, claimed, retry, saved, stored
 from store import conditional_write, queries, verbs
-from store.job_request import JobRequest, Lane, Status, due_shards
+from store.job_request import ROW_VERSION, JobRequest, Lane, Status, due_shards
 from store.verbs import Checkpoint
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -37,12 +37,14 @@ def test_a_saved_job_is_queued_and_due_within_a_minute() -> None:
 
 def test_a_row_of_newer_code_is_not_claimed_by_older(monkeypatch: pytest.MonkeyPatch) -> None:
     row = saved()
-    row.update([JobRequest.row_version.set(2)])
+    row.update([JobRequest.row_version.set(ROW_VERSION + 1)])
     with pytest.raises(PreconditionFailed):
         claimed(row)
     assert stored(row).status is Status.QUEUED
     assert stored(row).due_at == row.due_at
-    monkeypatch.setattr("store.verbs.claiming.ROW_VERSION", 2)  # the deploy is through
+    monkeypatch.setattr(
+        "store.verbs.claiming.ROW_VERSION", ROW_VERSION + 1
+    )  # the deploy is through
     assert claimed(row).status is Status.RUNNING
 
 

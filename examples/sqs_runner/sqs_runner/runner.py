@@ -76,7 +76,7 @@ def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
 
 def _take(record: Mapping[str, Any], deadline: int) -> None:
     message = decode(record["body"])
-    if isinstance(message, JobMessage) or _is_to_run(message, record):
+    if not isinstance(message, TaskMessage) or _is_to_run(message, record):
         run(message, deadline=deadline, send=send)
 
 
@@ -118,8 +118,8 @@ def _take_off_the_queue(message: TaskMessage, receipt: str) -> None:
 def _send(message: Message, delay: float, organization_id: str) -> None:
     if delay > LONGEST_DELAY and isinstance(message, JobMessage):
         return  # its row is due then
-    is_job = isinstance(message, JobMessage)
-    sqs = clients.client("sqs") if is_job else clients.fresh_client("sqs")
+    may_come_twice = not isinstance(message, TaskMessage)
+    sqs = clients.client("sqs") if may_come_twice else clients.fresh_client("sqs")
     try:
         sqs.send_message(
             QueueUrl=required("WORK_QUEUE_URL", _RUNNER),
@@ -129,7 +129,7 @@ def _send(message: Message, delay: float, organization_id: str) -> None:
             MessageGroupId=sha256(organization_id.encode()).hexdigest(),
         )
     except (ClientError, BotoCoreError) as error:
-        if is_job or isinstance(error, ClientError | ConnectionError):
+        if may_come_twice or isinstance(error, ClientError | ConnectionError):
             raise SendFailed(message.title, str(error)) from error
         raise SendInDoubt(message.title, str(error)) from error
 

@@ -1,0 +1,88 @@
+"""What stands before a claim: a pause, or a queue whose limits leave no room.
+
+A job that meets a gate which is shut is parked there, and is let on when it opens: by the end of
+the pause, see `runners.pausing`, or when there is room in its line, see `runners.line_pump`.
+"""
+
+from collections.abc import Callable
+
+from runners import line_pump, pausing, telemetry
+from runners.limits import key_of, limits_of
+from runners.messages import JobMessage
+from runners.sending import Send
+from store import blobs, lines, verbs
+from store.conditional_write import RaceLost, refused
+from store.job_request import JobRequest, Status
+from store.limits import Limits
+from store.queries import read
+
+Claim = Callable[[verbs.Entrance | None], JobRequest]
+"""Claims the job: with what it is given in its queue, if that has limits."""
+
+
+def enter(message: JobMessage, claim: Claim, token: str, send: Send | None) -> JobRequest | None:
+    """Return the row of a message's job, claimed; None if it is parked instead.
+
+    `token` is that of the claim: it tells that an earlier call has made it. Raises
+    PreconditionFailed, and what `claim` raises.
+    """
+    if pausing.park_if_paused(message, send):
+        return None
+    if not _may_have_limits(message):
+        return claim(None)
+    while True:
+        row = read(message.id)
+        if row is not None and row.status is Status.RUNNING and row.claim_token == token:
+            return row
+        if row is None or not pausing.could_start(row):
+            raise refused("claim", message.id, row)
+        try:
+            return _enter_line(row, claim, send)
+        except RaceLost as lost:
+            telemetry.moved(lost)  # somebody else was given what this one saw: it looks again
+
+
+def _may_have_limits(message: JobMessage) -> bool:
+    """Return whether the message's job may be in a queue with limits: one whose message does not
+    name its queue is of an older deploy, and its row tells."""
+    return message.queue_name is None or limits_of(message.queue_name) is not None
+
+
+def _enter_line(row: JobRequest, claim: Claim, send: Send | None) -> JobRequest | None:
+    limits = limits_of(row.queue_name)
+    if limits is None:
+        return claim(None)
+    key = line_key(row)
+    if row.slot is not None or row.admitted_at is not None:
+        return claim(verbs.Entrance(row, key, None))
+    line = lines.read_line(row.queue_name, key, limits)
+    if line.is_first_today:
+        lines.note_key(row.queue_name, key)
+    grant = line.grant(_group(row, limits)) if line.first is None else None
+    if grant is not None:
+        return claim(verbs.Entrance(row, key, grant))
+    park_in_line(row, limits)
+    line_pump.give_on(row.queue_name, key, send)  # room may have come while nobody waited
+    return None
+
+
+def park_in_line(row: JobRequest, limits: Limits) -> None:
+    """Park a job that could start now at the end of its line. Raises PreconditionFailed."""
+    key = line_key(row)
+    place = lines.place_of(row.queue_name, key)
+    due_at = pausing.next_check(row)
+    parked = verbs.park_in_line(row, place, key, group=_group(row, limits), due_at=due_at)
+    telemetry.parked_in_line(parked)
+
+
+def line_key(row: JobRequest) -> str:
+    """Return the key of a job's line: that of its row, or for one that was saved before its queue
+    had limits, what it would be now."""
+    if row.queue_key is not None:
+        return row.queue_key
+    payload = blobs.get(row.payload, row.payload_key)
+    return key_of(row.queue_name, row.organization_id, row.campaign_id, payload)
+
+
+def _group(row: JobRequest, limits: Limits) -> str:
+    return row.organization_id if limits.order == "fair" else ""

@@ -1,0 +1,337 @@
+"""The line of a queue and key: its slots, its rate, and the jobs that wait there.
+
+All of it is one partition of the coordination table, so that one consistent query tells what a
+decision needs. A slot is an item that names its holder, not a count that could drift. Who takes a
+slot or a start writes in one transaction with the job's row, on the condition that the items are as
+they were read: of two who decide at once, one looks again.
+
+| item | what it says |
+|---|---|
+| `rate` | when the next start may be, and who had the last |
+| `slot#<number>` | which job holds it; a slot that is free has no holder |
+| `wait#<group>#<time><job id>` | a job that waits: by organisation, or all in one group |
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pynamodb.attributes import UnicodeAttribute
+from pynamodb.exceptions import DeleteError, UpdateError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+import clock
+from aws.errors import condition_failed
+from store.job_request import JobRequest, job_id_of, new_id, sort_key
+from store.limits import Limits
+from store.table import Integer, Table, nullable
+
+_MILLISECOND = 1000  # microseconds, in which a rate counts
+# An item that nobody has touched for so long is of a key that is not used any more.
+_LIFETIME = 40 * clock.DAY
+# Clocks of two machines differ by less: a slot that was taken so long ago is in its holder's row.
+_SETTLED = clock.MINUTE
+_RATE = "rate"
+_SLOT = "slot#"
+_ENTRY = "wait#"
+
+
+class LineItem(Table):
+    """One item of a line: a slot, the rate, or the entry of a job that waits."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True)  # the line
+    sk = UnicodeAttribute(range_key=True)
+    expires_at = nullable(Integer())  # in seconds, for TTL
+
+    holder = nullable(UnicodeAttribute())  # of a slot: the job that has it
+    since = nullable(Integer())  # of a slot or the rate: when it was last taken
+    turn = nullable(Integer())  # of those: moved by each that is given, so that no two are alike
+    group = nullable(UnicodeAttribute())  # of those: who was served by it last
+    tat = nullable(Integer())  # of the rate, in microseconds: the time that is paid for
+    wake_at = nullable(Integer())  # of the rate: a message that lets on who waits comes then
+    version = nullable(UnicodeAttribute())  # of an entry: tells it from one that took its place
+
+    @property
+    def job_id(self) -> str:
+        """Return the id of the job that an entry is of."""
+        return job_id_of(self.sk.rpartition("#")[2])
+
+    @property
+    def waiting_since(self) -> int:
+        """Return when the job that an entry is of was parked."""
+        return int(self.sk.rpartition("#")[2].removesuffix(self.job_id))
+
+    @property
+    def waits_in(self) -> str:
+        """Return the group that an entry is in."""
+        return self.sk.removeprefix(_ENTRY).rpartition("#")[0]
+
+    @property
+    def number(self) -> int:
+        """Return the number of a slot."""
+        return int(self.sk.removeprefix(_SLOT))
+
+
+class UsedKey(Table):
+    """A key that a queue has been used with, so that its keys can be listed without a scan."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True)  # the queue
+    sk = UnicodeAttribute(range_key=True)  # the key
+    expires_at = Integer()  # in seconds, for TTL
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a decision gives a job: a slot, a start of the rate, both, or neither where there is no
+    limit. `items` are as they were read; `turn` is what they get."""
+
+    group: str
+    turn: int
+    slot: LineItem | None = None
+    rate: LineItem | None = None
+    tat: int = 0
+
+    def taken_by(self, job: JobRequest) -> Iterator[tuple[LineItem, list[Action], Condition]]:
+        """Return the writes that take it: each refused unless the item is as it was read."""
+        now = clock.now()
+        taken = [
+            LineItem.since.set(now),
+            LineItem.turn.set(self.turn),
+            LineItem.group.set(self.group),
+            LineItem.expires_at.set(_expiry()),
+        ]
+        if self.slot is not None:
+            free = LineItem.holder.does_not_exist() & _same_turn(self.slot)
+            yield self.slot, [*taken, LineItem.holder.set(job.id)], free
+        if self.rate is not None:
+            yield self.rate, [*taken, LineItem.tat.set(self.tat)], _same_turn(self.rate)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line as one query found it. `limits` are those in force when it was read, None if the queue
+    has none."""
+
+    place: str
+    limits: Limits | None
+    slots: dict[int, LineItem] = field(default_factory=dict)
+    rate: LineItem | None = None
+    first: LineItem | None = None  # of the entries, by group and time
+
+    @property
+    def is_first_today(self) -> bool:
+        """Return whether nobody was given a start in it on this day (UTC)."""
+        last = max((item.since or 0 for item in self._given), default=0)
+        return last // clock.DAY != clock.now() // clock.DAY
+
+    @property
+    def held(self) -> list[LineItem]:
+        """Return the slots that have a holder, lowest number first."""
+        return [slot for _, slot in sorted(self.slots.items()) if slot.holder is not None]
+
+    def grant(self, group: str) -> Grant | None:
+        """Return what the next of this group to start would be given now; None if no room is left.
+
+        Of the slots it is the lowest that is free, and only while those that are held, together
+        with those above it, are fewer than the number in force. So a number that was lowered is
+        never exceeded by a new start.
+        """
+        if self.limits is None:
+            return Grant(group, turn=0)
+        slot = self._free_slot()
+        if self.opens_at() > clock.now() or (self.limits.slots is not None and slot is None):
+            return None
+        rate, tat = None, 0
+        if self.limits.rate is not None:
+            rate = self.rate or LineItem(self.place, _RATE)
+            tat = max(self._paid_until(), clock.now() * _MILLISECOND) + self.limits.rate.interval
+        turn = 1 + max((item.turn or 0 for item in self._given), default=0)
+        return Grant(group, turn, slot, rate, tat)
+
+    def opens_at(self) -> int:
+        """Return when the rate allows the next start, in milliseconds since 1970; 0 if it has no
+        rate."""
+        if self.limits is None or self.limits.rate is None:
+            return 0
+        rate = self.limits.rate
+        opens = self._paid_until() - (rate.burst - 1) * rate.interval
+        return -(-opens // _MILLISECOND)
+
+    @property
+    def waits_for_rate(self) -> bool:
+        """Return whether the rate alone keeps the next from starting."""
+        no_slot = self.limits is None or self.limits.slots is None
+        return self.opens_at() > clock.now() and (no_slot or self._free_slot() is not None)
+
+    @property
+    def last_served(self) -> str:
+        """Return the group that was given a start last."""
+        last = max(self._given, key=lambda item: item.turn or 0, default=None)
+        return (last.group if last is not None else None) or ""
+
+    @property
+    def _given(self) -> list[LineItem]:
+        return [*self.slots.values(), *([self.rate] if self.rate else [])]
+
+    def _free_slot(self) -> LineItem | None:
+        in_force = self.limits.slots if self.limits is not None else None
+        if in_force is None:
+            return None
+        held = {slot.number for slot in self.held}
+        lowest = next(number for number in range(1, len(held) + 2) if number not in held)
+        above = sum(1 for number in held if number > lowest)
+        if lowest + above > in_force:
+            return None
+        return self.slots.get(lowest) or LineItem(self.place, f"{_SLOT}{lowest:03d}")
+
+    def _paid_until(self) -> int:
+        """Return the time up to which the starts so far are paid for, in microseconds.
+
+        Another rate than the one they were paid at may have come into force since.
+        """
+        if self.rate is None or self.rate.tat is None or self.limits is None:
+            return 0
+        rate = self.limits.rate
+        if rate is None:
+            return 0
+        return min(
+            self.rate.tat, (self.rate.since or 0) * _MILLISECOND + rate.burst * rate.interval
+        )
+
+
+def place_of(queue_name: str, queue_key: str) -> str:
+    """Return the name of a line: its partition, and what `held_by` says of who waits there."""
+    return f"line#{queue_name}#{queue_key}"
+
+
+def is_line(held_by: str | None) -> bool:
+    """Return whether it is a line, not a pause, that has parked a row."""
+    return held_by is not None and held_by.startswith("line#")
+
+
+def read_line(queue_name: str, queue_key: str, limits: Limits | None) -> Line:
+    """Return a line as every write before this call left it: its rate, its slots, and the first
+    entry."""
+    place = place_of(queue_name, queue_key)
+    slots: dict[int, LineItem] = {}
+    rate = first = None
+    expected = (limits.slots or 0) + 2 if limits is not None else 2
+    for item in LineItem.query(
+        place, LineItem.sk >= _RATE, consistent_read=True, page_size=expected
+    ):
+        if item.sk == _RATE:
+            rate = item
+        elif item.sk.startswith(_SLOT):
+            slots[item.number] = item
+        else:
+            first = item
+            break
+    return Line(place, limits, slots, rate, first)
+
+
+def next_entry(line: Line) -> LineItem | None:
+    """Return the entry of the job to be let on next: the first of the group that comes after the
+    one served last. The groups take turns; in each the order is that of parking."""
+    if line.first is None:
+        return None
+    after = f"{_ENTRY}{line.last_served}$"  # "$" follows "#": beyond all entries of that group
+    later = LineItem.query(
+        line.place, LineItem.sk.between(after, f"{_ENTRY[:-1]}$"), consistent_read=True, limit=1
+    )
+    return next(iter(later), line.first)
+
+
+def new_entry(place: str, group: str, job: JobRequest, since: int) -> LineItem:
+    """Return the entry of a job that is parked in a line."""
+    return LineItem(
+        place,
+        f"{_ENTRY}{group}#{sort_key(since, job.id)}",
+        expires_at=_expiry(),
+        version=new_id(),
+    )
+
+
+def drop_entry(entry: LineItem) -> None:
+    """Delete the entry of a job that does not wait by it, unless it has been parked again since."""
+    try:
+        entry.delete(LineItem.version == entry.version)
+    except DeleteError as error:
+        if not condition_failed(error):
+            raise
+
+
+def is_settled(slot: LineItem) -> bool:
+    """Return whether a slot has been held for so long that its holder's row must name it."""
+    return clock.now() - (slot.since or 0) > _SETTLED
+
+
+def held_slot(job: JobRequest) -> tuple[LineItem, list[Action], Condition] | None:
+    """Return the write that frees the slot which a row names, refused unless the job has it."""
+    if job.slot is None or job.queue_key is None:
+        return None
+    item = LineItem(place_of(job.queue_name, job.queue_key), f"{_SLOT}{job.slot:03d}")
+    return item, [LineItem.holder.remove()], LineItem.holder == job.id
+
+
+def free_slot(slot: LineItem) -> bool:
+    """Free a slot whose holder's row does not name it; return False if it was taken anew."""
+    try:
+        slot.update([LineItem.holder.remove()], (LineItem.holder == slot.holder) & _same_turn(slot))
+    except UpdateError as error:
+        if not condition_failed(error):
+            raise
+        return False
+    return True
+
+
+def mark_wake_up(line: Line, wake_at: int) -> bool:
+    """Record that a message which lets on who waits comes at that time; return False if somebody
+    else has done so, or was given a start, since the line was read."""
+    rate = line.rate
+    if rate is None:
+        return False
+    as_read = _same_turn(rate) & (
+        LineItem.wake_at.does_not_exist()
+        if rate.wake_at is None
+        else LineItem.wake_at == rate.wake_at
+    )
+    try:
+        rate.update([LineItem.wake_at.set(wake_at)], as_read)
+    except UpdateError as error:
+        if not condition_failed(error):
+            raise
+        return False
+    return True
+
+
+def note_key(queue_name: str, queue_key: str) -> None:
+    """List a key with its queue."""
+    UsedKey(f"keys#{queue_name}", queue_key, expires_at=_expiry()).save()
+
+
+def used_keys(queue_name: str, most: int, after: str = "") -> list[str]:
+    """Return the keys that a queue has been used with, in order, those that follow `after`."""
+    later = UsedKey.sk > after if after else None
+    found = UsedKey.query(f"keys#{queue_name}", later, consistent_read=True, limit=most)
+    return [key.sk for key in found]
+
+
+def _same_turn(item: LineItem) -> Condition:
+    condition: Condition = (
+        LineItem.turn.does_not_exist() if item.turn is None else LineItem.turn == item.turn
+    )
+    return condition
+
+
+def _expiry() -> int:
+    return (clock.now() + _LIFETIME) // clock.SECOND
