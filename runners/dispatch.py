@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import clock
 import runners
-from errors import CampaignMissing, IdempotencyConflict, PayloadTooLarge
+from aws.errors import AWS_ERRORS
+from errors import CampaignMissing, IdempotencyConflict, PayloadTooLarge, QueueFull
 from runners import telemetry
+from runners.full_queues import refuse_if_full
 from runners.limits import key_of, limits_of
 from runners.messages import TaskMessage
 from runners.registry import registry
@@ -22,6 +24,7 @@ from store import verbs
 from store.blobs import canonical_json, compact_json
 from store.failed_tasks import new_task_id
 from store.job_request import JobRequest, derived_id, id_under_key
+from store.queries import read
 from work import Job, context
 
 if TYPE_CHECKING:
@@ -55,7 +58,7 @@ def accept_job(
     What was asked for before under the same idempotency key, or the same `job_id`, is the same job,
     as it is now. `send` is how it will be sent; `parent_id` is the job that dispatches it.
     Before anything is saved, raises UnknownJobType, InvalidPayload, CampaignMissing, or
-    RunnerCannotResend for a job that may need sending again under a runner that can't;
+    RunnerCannotResend for a job that may need sending again under a runner that can't; QueueFull;
     IdempotencyConflict for a key that was used for another request.
     """
     job = registry().job(job_data.job_type)
@@ -63,12 +66,13 @@ def accept_job(
     _check(job, job_data, send, later=later)
     key = job_data.idempotency_key
     request_hash = _hash(job_data) if key is not None else None
+    job_id = id_under_key(job_data.organization_id, key) if key else job_id
     queue_name = job_data.queue_name or job.queue_name
     row = verbs.save(
-        job_id=id_under_key(job_data.organization_id, key) if key else job_id,
+        job_id=job_id,
         job_type=job_data.job_type,
         queue_name=queue_name,
-        queue_key=_queue_key(queue_name, job_data),
+        queue_key=_queue_key(queue_name, job_data, job_id, is_child=parent_id is not None),
         organization_id=job_data.organization_id,
         campaign_id=job_data.campaign_id,
         payload=job_data.payload,
@@ -137,11 +141,29 @@ def _check(job: Job, job_data: "JobData", send: Send | None, *, later: bool) -> 
         require_sender(send, job_data.job_type, need)
 
 
-def _queue_key(queue_name: str, job_data: "JobData") -> str | None:
-    """Return the key of a job's line; None if its queue has no limits."""
-    if limits_of(queue_name) is None:
+def _queue_key(
+    queue_name: str, job_data: "JobData", job_id: str | None, *, is_child: bool
+) -> str | None:
+    """Return the key of a job's line; None if its queue has no limits, or if that can't be read:
+    then its first claim finds out.
+
+    Raises QueueFull if too many wait there, but not for a job that is there already, and not for a
+    child: its parent was accepted, and would fail halfway.
+    """
+    try:
+        limits = limits_of(queue_name)
+    except AWS_ERRORS:
         return None
-    return key_of(queue_name, job_data.organization_id, job_data.campaign_id, job_data.payload)
+    if limits is None:
+        return None
+    key = key_of(queue_name, job_data.organization_id, job_data.campaign_id, job_data.payload)
+    try:
+        if not is_child:
+            refuse_if_full(queue_name, key, limits)
+    except QueueFull:
+        if job_id is None or read(job_id) is None:
+            raise
+    return key
 
 
 class Children:

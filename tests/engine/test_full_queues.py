@@ -1,15 +1,28 @@
 """A queue in which too many wait takes no more."""
 
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
 import pytest
 
 import clock
+import sample_work
+from api_events import call
 from aws import clients
 from bench import Bench
 from errors import QueueFull
 from outage import Outage
+from runners import owner_actions
 from runners.full_queues import refuse_if_full
+from runners.registry import registry
+from sample_work import script
+from store import queries
+from store.job_request import JobRequest, Status
 from store.limits import Limits
 from store.line_length import count_waiting
+from testing.aws import forget
+from work import Queue, Rate
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -86,3 +99,93 @@ def test_a_line_that_can_not_be_counted_takes_jobs(outage: Outage, kind: str) ->
     outage.begin(kind, only="Query")
     assert not full()
     assert "Query" in outage.calls
+
+
+# --- dispatched -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def full_queue(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> JobRequest:
+    """Have one job an hour started of each organisation, and let as many of acme wait as may.
+
+    Return one that waits.
+    """
+    queue = Queue(rate=Rate(1, seconds=3600), per="organization_id", max_waiting=3)
+    monkeypatch.setattr(sample_work, "QUEUES", {"mailings": queue}, raising=False)
+    forget()
+    rows = [bench.run(bench.dispatch(**MAILING, idempotency_key=str(n))) for n in range(4)]
+    assert [row.status for row in rows] == [Status.SUCCEEDED, *[Status.WAITING] * 3]
+    bench.advance(10)
+    return rows[-1]
+
+
+MAILING = {"queue_name": "mailings"}
+
+
+def test_a_dispatch_into_a_full_queue_is_refused_and_saves_nothing(
+    bench: Bench, full_queue: JobRequest
+) -> None:
+    with pytest.raises(QueueFull):
+        bench.dispatch(**MAILING)
+    assert len(queries.page("acme", limit=10).jobs) == 4
+    bench.dispatch(**MAILING, organization_id="other")
+    bench.dispatch()
+
+
+def test_the_same_request_again_is_answered_with_its_job(
+    bench: Bench, full_queue: JobRequest
+) -> None:
+    assert bench.dispatch(**MAILING, idempotency_key="3").id == full_queue.id
+    with pytest.raises(QueueFull):
+        bench.dispatch(**MAILING, idempotency_key="new")
+
+
+def test_what_a_job_dispatches_is_taken(bench: Bench, full_queue: JobRequest) -> None:
+    children: list[str] = []
+
+    def parent(job: Any, payload: object) -> None:
+        children.append(job.dispatch("sample_again", {}, key="child"))
+
+    script.job = parent
+    sample_again = sample_work.JOBS["sample_again"]
+    in_queue = replace(sample_again, queue_name="mailings")
+    with patch.dict(registry().jobs, sample_again=in_queue):
+        assert bench.run(bench.dispatch("sample_once")).status is Status.SUCCEEDED
+    [child] = children
+    assert bench.read(child).queue_name == "mailings"
+
+
+def test_one_that_was_cancelled_makes_room(bench: Bench, full_queue: JobRequest) -> None:
+    owner_actions.cancel(full_queue)
+    bench.advance(10)
+    bench.dispatch(**MAILING)
+
+
+def test_a_job_that_failed_is_retried_though_its_queue_is_full(
+    bench: Bench, full_queue: JobRequest
+) -> None:
+    owner_actions.cancel(full_queue)
+    bench.run(bench.dispatch(**MAILING))
+    again = owner_actions.retry_again(bench.read(full_queue), bench.send)
+    assert again.status is Status.QUEUED
+
+
+def test_whether_a_queue_is_full_is_no_reason_to_fail_a_dispatch(
+    bench: Bench, full_queue: JobRequest, outage: Outage
+) -> None:
+    bench.advance(10)
+    outage.begin("throttled", only="Query")
+    row = bench.dispatch(**MAILING)
+    outage.end()
+    assert bench.run(row).status is Status.WAITING  # its first message finds its line
+    assert bench.read(row).queue_key == "acme"
+
+
+def test_over_http_it_is_429_with_a_time_to_come_back(bench: Bench, full_queue: JobRequest) -> None:
+    body = {"job_type": "sample_again", "organization_id": "acme", **MAILING}
+    answer = call("POST", "/jobs", body=body)
+    assert (answer.status, answer.headers["retry-after"]) == (429, "10")
+    assert answer.json["type"] == "urn:job-runners:queue-full"
+    assert "the queue 'mailings' is full: 3 jobs wait there" in answer.json["detail"]
+    replayed = call("POST", "/jobs", body=body, headers={"idempotency-key": "new"})
+    assert replayed.status == 429
