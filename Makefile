@@ -38,12 +38,12 @@ check: dev aws scan ## Lint, types, import directions, template, and whether you
 	@$(MAKE) --jobs 2 types lint template
 
 types:
-	@$(PY) -m mypy .
+	@$(PY) -m mypy --no-error-summary .
 
 lint:
 	@$(PY) -m ruff check --quiet .
 	@$(PY) -m ruff format --check --quiet .
-	@.venv/bin/lint-imports --no-logo
+	@said=$$(.venv/bin/lint-imports --no-logo) || { echo "$$said"; exit 1; }
 	@$(PY) -m tools.retired_words
 	@.venv/bin/oxlint --quiet --report-unused-disable-directives --format unix dashboard/assets
 
@@ -52,7 +52,7 @@ template: .venv-scan/template-scanned
 
 # It takes some seconds, so once for each template.
 .venv-scan/template-scanned: template.yaml .checkov.yaml requirements/scan.txt
-	@.venv-scan/bin/checkov --config-file .checkov.yaml >$@.log 2>&1 || { cat $@.log; exit 1; }
+	@said=$$(.venv-scan/bin/checkov --config-file .checkov.yaml 2>&1) || { echo "$$said"; exit 1; }
 	@touch $@
 
 format: dev ## Sort the imports, and format the Python code

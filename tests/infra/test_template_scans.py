@@ -55,4 +55,7 @@ def test_every_reason_is_a_sentence() -> None:
 
 def test_cfn_lint_looks_at_the_template_at_its_finest_level(tmp_path: Path) -> None:
     once = TEMPLATE.replace("    DeletionPolicy: Delete\n", "", 1)
-    assert "I3011" in make_template(tmp_path, once)
+    said = make_template(tmp_path, once)
+    assert "I3011" in said
+    assert "checkov" not in said  # which found nothing, and says nothing
+    assert "Passed checks" not in said
