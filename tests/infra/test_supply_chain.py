@@ -82,12 +82,9 @@ def _table(title: str) -> str:
 def bill(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return what make sbom writes."""
     file = tmp_path_factory.mktemp("sbom") / "made here" / "sbom.json"
-    subprocess.run(
-        [ROOT / ".venv-scan/bin/python", "-m", "tools.sbom", file],
-        cwd=ROOT,
-        env={"APP": ""},
-        check=True,
-    )
+    # dev and scan are made already
+    made = ["make", "--old-file", "dev", "--old-file", "scan", "sbom", f"SBOM={file}", "APP="]
+    subprocess.run(made, cwd=ROOT, check=True)
     found: dict[str, Any] = json.loads(file.read_text())
     return found
 
@@ -146,7 +143,7 @@ def test_a_package_that_is_not_installed_at_its_version_is_named(tmp_path: Path)
 def test_make_audit_reads_every_lock() -> None:
     """All but the question itself, for which the registry would have to be reached."""
     made = subprocess.run(
-        ["make", "--old-file", "scan", "audit", "AUDIT=--dry-run", "APP="],
+        ["make", "--old-file", "scan", "audit", "AUDIT=--dry-run", "APP="],  # scan is made already
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -156,3 +153,17 @@ def test_make_audit_reads_every_lock() -> None:
     audited = re.findall(r"would have audited (\d+) packages", made.stderr)
     assert len(audited) == len(NAMED)
     assert all(int(each) > 0 for each in audited)
+
+
+def test_an_advisory_is_accepted_with_its_reason_and_as_long_as_its_package_is_locked() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    (accepted,) = re.findall(r"^ACCEPTED :=(.*)$", makefile, re.MULTILINE)
+    reasons = dict(re.findall(r"^# - (\S+): (.+)$", makefile, re.MULTILINE))
+    assert sorted(reasons) == sorted(accepted.split())
+    locked = {
+        name
+        for lock in REQUIREMENTS.glob("*.txt")
+        for name in re.findall(r"^([\w-]+)==", lock.read_text(), re.MULTILINE)
+    }
+    for reason in reasons.values():
+        assert set(re.findall(r"[\w-]+", reason)) & locked, reason
