@@ -13,7 +13,7 @@ from pydantic import BaseModel
 import clock
 from aws.errors import AWS_ERRORS, retry_until
 from errors import InvalidPayload, LegsSpent, PreconditionFailed, TimedOut
-from runners import line_pump, pausing, telemetry
+from runners import gates, line_pump, pausing, telemetry
 from runners.claiming import Invocation, claim
 from runners.dispatch import Children
 from runners.messages import JobMessage, Message, QueueMessage, TaskMessage
@@ -30,7 +30,7 @@ from work.definitions import Job
 from work.errors import AroundFailed
 from work.results import as_json
 from work.running_job import RunningJob
-from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver
+from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
 from work.time_budget import TimeBudget
 
 _T = TypeVar("_T")
@@ -192,6 +192,8 @@ def _call_function(this: _Run, payload: BaseModel) -> None:
         _record_cancel(this)
     except LegOver:
         _end_leg(this)
+    except TurnOver:
+        _give_up_turn(this)
     except Paused as paused:
         _park(this, paused.pause)
     except TimeOver:
@@ -263,6 +265,24 @@ def _end_leg(this: _Run) -> None:
         _record_failure(this, LegsSpent(this.row.legs))
     else:
         _record(this, queue)
+
+
+def _give_up_turn(this: _Run) -> None:
+    """Park the job at the end of its line, unless it has had all its legs. Where its queue has no
+    limits, nobody is in its way, and its next leg follows at once."""
+    row, reached = this.row, this.running.reached
+    if row.legs >= this.job.max_legs:
+        _record_failure(this, LegsSpent(row.legs))
+        return
+    try:
+        is_parked = retry_until(
+            this.invocation.deadline, lambda: gates.park_running(row, reached, this.send)
+        )
+    except PreconditionFailed as refused:
+        telemetry.claim_lost(refused)
+    else:
+        if not is_parked:
+            _end_leg(this)
 
 
 def _park(this: _Run, pause: Pause) -> None:

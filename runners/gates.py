@@ -6,6 +6,7 @@ the pause, see `runners.pausing`, or when there is room in its line, see `runner
 
 from collections.abc import Callable
 
+from errors import PreconditionFailed
 from runners import line_pump, pausing, telemetry
 from runners.limits import key_of, limits_of
 from runners.messages import JobMessage
@@ -66,12 +67,35 @@ def _enter_line(row: JobRequest, claim: Claim, send: Send | None) -> JobRequest 
     return None
 
 
-def park_in_line(row: JobRequest, limits: Limits) -> None:
-    """Park a job that could start now at the end of its line. Raises PreconditionFailed."""
+def park_running(row: JobRequest, reached: verbs.Checkpoint, send: Send | None) -> bool:
+    """Park a job that runs under our claim at the end of its line, and let on who is next; return
+    whether its queue has limits, and it was. Raises PreconditionFailed."""
+    limits = limits_of(row.queue_name)
+    if limits is None:
+        return False
     key = line_key(row)
-    place = lines.place_of(row.queue_name, key)
-    due_at = pausing.next_check(row)
-    parked = verbs.park_in_line(row, place, key, group=_group(row, limits), due_at=due_at)
+    try:
+        park_in_line(row, limits, reached)
+    except PreconditionFailed:
+        # Perhaps it is parked: by an earlier try, whose answer was lost.
+        line_pump.give_on(row.queue_name, key, send)
+        raise
+    line_pump.give_on(row.queue_name, key, send)
+    return True
+
+
+def park_in_line(row: JobRequest, limits: Limits, reached: verbs.Checkpoint | None = None) -> None:
+    """Park a job at the end of its line: one that could start now, or that runs under our claim and
+    has `reached` this far. Raises PreconditionFailed."""
+    key = line_key(row)
+    parked = verbs.park_in_line(
+        row,
+        lines.place_of(row.queue_name, key),
+        key,
+        group=_group(row, limits),
+        due_at=pausing.next_check(row),
+        reached=reached,
+    )
     telemetry.parked_in_line(parked)
 
 

@@ -158,8 +158,11 @@ class _Pump:
 
     def _has_wake_up(self, line: Line, opens_at: int) -> bool:
         """Return whether a message that comes when the rate opens is under way."""
-        wake_at = line.rate.wake_at if line.rate is not None else None
-        if wake_at is None or wake_at > opens_at + _LOST_AFTER:
+        if line.rate is None or line.rate.wake_at is None:
+            return False
+        wake_at = line.rate.wake_at
+        has_come = wake_at <= (line.rate.since or 0)  # somebody has started since
+        if has_come or wake_at > opens_at + _LOST_AFTER:
             return False
         return clock.now() < wake_at + (0 if self._thorough else _LOST_AFTER)
 

@@ -123,8 +123,11 @@ def parked(row: JobRequest, pause: Pause) -> None:
 
 
 def parked_in_line(row: JobRequest) -> None:
-    """Log that a job which could run waits for room in its queue."""
-    log_line.write(logger.info, "waits for room", **_whose(row) | _line(row))
+    """Log that a job which could run waits for room in its queue, or was cancelled instead."""
+    if row.status is Status.CANCELLED:
+        cancelled(row)
+    else:
+        log_line.write(logger.info, "waits for room", **_whose(row) | _line(row))
 
 
 def let_on(row: JobRequest) -> None:

@@ -24,13 +24,13 @@ from typing import Any
 
 from work.alarm import answered_by, in_main_thread
 from work.running_job import RunningJob
-from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver
+from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
 
 # Seconds from the end of the time until the loop is stopped under a function that goes on all the
 # same, and for each of its tasks to end that is left. Both fit into what is kept for an outcome.
 _PATIENCE = 1.0
 _AGAIN = 0.1  # seconds between two rings of the alarm, once it has rung
-_SIGNALS = (CancelAsked, ClaimLost, LegOver, Paused, TimeOver)
+_SIGNALS = (CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver)
 _RUNS_HANDLE = asyncio.Handle._run.__code__
 
 _Work = Coroutine[Any, Any, Any]

@@ -14,7 +14,7 @@ from store.job_request import JobRequest
 from work.alarm import defer_alarm
 from work.errors import CursorTooLarge, StepNameTaken
 from work.results import as_json
-from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver
+from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
 from work.time_budget import TimeBudget
 
 # Writes of a job that checkpoints all the time: soon at first, so that a short job is seen to
@@ -139,13 +139,7 @@ class RunningJob:
         job goes on from there in another (its next leg). Nor does it when the job's owner has
         cancelled it, or when its type or queue is paused.
         """
-        if cursor is not None:
-            self._budget.step()
-            self.cursor = _as_kept(cursor)
-        if progress is not None:
-            self.progress = max(self.progress, min(100, int(progress)))
-        if message is not None:
-            self.message = message[:_LONGEST_MESSAGE]
+        self._reach(cursor, progress, message)
         if self._budget.left() == 0:
             raise self._signal(TimeOver())  # in a thread no alarm rings
         # Without a cursor it is a report: to end here would lose what came after the last one.
@@ -155,6 +149,22 @@ class RunningJob:
             self._write_for_certain()
         elif clock.now() - self._written_at >= self._gap:
             self._write_if_possible()
+
+    def next_turn(
+        self, cursor: Any, *, progress: float | None = None, message: str | None = None
+    ) -> None:
+        """Go to the end of the line of the job's queue, and go on from `cursor` in another turn.
+
+        For work that goes at the rate of its queue, or lets others have their turn: the slot is
+        given back, and the job is let on again when there is room, in its next leg. At once, if its
+        queue has no limits. Until then no worker has it, its row says how far it is, and it can be
+        cancelled. The arguments are those of `checkpoint`, and are recorded for certain. It does
+        not return, but for a runner that can't send a job again: then the job just goes on.
+        """
+        self._reach(cursor, progress, message)
+        if self._has_next_leg:
+            raise self._signal(TurnOver())
+        self._write_for_certain()
 
     def step(self, name: str, function: Callable[[], Any]) -> Any:
         """Return what `function` returned, as JSON: called now, or in an earlier leg or attempt.
@@ -202,6 +212,15 @@ class RunningJob:
         it did not leave."""
         with defer_alarm():
             self._dispatch.task(task_name, _plain(payload))
+
+    def _reach(self, cursor: Any, progress: float | None, message: str | None) -> None:
+        if cursor is not None:
+            self._budget.step()
+            self.cursor = _as_kept(cursor)
+        if progress is not None:
+            self.progress = max(self.progress, min(100, int(progress)))
+        if message is not None:
+            self.message = message[:_LONGEST_MESSAGE]
 
     def _once(self, name: str, function: Callable[[], Any]) -> Any:
         done = self._keep_trying(lambda: steps.find(self._row, name))

@@ -19,6 +19,10 @@ class LegOver(BaseException):
     """Time is short and the job has just checkpointed: the next leg goes on from there."""
 
 
+class TurnOver(BaseException):
+    """The job has given up its turn: it goes on once its queue lets it on again."""
+
+
 class Paused(BaseException):
     """Its type or its queue is paused, and the job has just checkpointed: it goes on later."""
 

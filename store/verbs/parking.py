@@ -44,10 +44,20 @@ def park(
     )
 
 
-def park_in_line(job: JobRequest, place: str, key: str, *, group: str, due_at: int) -> JobRequest:
-    """Park a job that a worker could claim now at the end of a line, `place`, of its queue's key.
+def park_in_line(
+    job: JobRequest,
+    place: str,
+    key: str,
+    *,
+    group: str,
+    due_at: int,
+    reached: Checkpoint | None = None,
+) -> JobRequest:
+    """Park a job at the end of a line, `place`, of its queue's key.
 
-    The row and its entry change together, and its slot is given back. Raises PreconditionFailed.
+    It is a job that a worker could claim now, or that runs under our claim and has `reached` this
+    far. The row and its entry change together, and its slot is given back. If its owner has asked
+    it to stop, it stops: the row returned is then cancelled. Raises PreconditionFailed.
     """
     since = clock.now()
     entry = new_entry(place, group, job, since)
@@ -55,14 +65,19 @@ def park_in_line(job: JobRequest, place: str, key: str, *, group: str, due_at: i
         *conditional_write.waiting(job, place, entry.sk, since, due_at),
         JobRequest.queue_key.set(key),
         JobRequest.row_version.set(LIMITED),
+        *(checkpointed(reached) if reached else []),
     ]
-    return holdings.write_freeing(
-        "park",
+    return or_stop(
         job,
-        actions,
-        conditional_write.as_read(job),
-        already_applied=lambda row: row.status is Status.WAITING and row.wait_key == entry.sk,
-        also=[Also(entry, "put")],
+        lambda: holdings.write_freeing(
+            "park",
+            job,
+            actions,
+            conditional_write.as_read(job) & conditional_write.not_cancelled(),
+            already_applied=lambda row: row.status is Status.WAITING and row.wait_key == entry.sk,
+            also=[Also(entry, "put")],
+        ),
+        reached=reached,
     )
 
 

@@ -52,6 +52,13 @@ class Bench:
             delivered += 1
         return delivered
 
+    def run_out(self) -> None:
+        """Run what was sent, and what that sends, each once its delay is over."""
+        while self.sent:
+            message, delay = self.sent.pop(0)
+            self.advance(delay)
+            execution.run(message, deadline=clock.now() + 900_000, send=self.send)
+
     def tick(self) -> timer.Tick:
         """Return the minute comes round."""
         return timer.tick(self.send, until=clock.now() + clock.MINUTE)

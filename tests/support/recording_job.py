@@ -8,6 +8,7 @@ from runners.dispatch import Children
 from runners.sending import Send
 from store.job_request import JobRequest
 from work.running_job import RunningJob
+from work.signals import TurnOver
 from work.time_budget import TimeBudget
 
 
@@ -61,3 +62,9 @@ class RecordingJob(RunningJob):
         self.shares.append(progress)
         if len(self.cursors) == self.stop_at:
             raise Stopped
+
+    def next_turn(
+        self, cursor: Any, *, progress: float | None = None, message: str | None = None
+    ) -> None:
+        self.checkpoint(cursor, progress=progress, message=message)
+        raise TurnOver

@@ -1,0 +1,173 @@
+"""A job that goes on in turns: it gives its slot back, and pays the rate of its queue again."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+import clock
+import sample_work
+from bench import Bench
+from errors import LegsSpent
+from outage import Outage
+from runners import execution, owner_actions
+from runners.messages import JobMessage
+from sample_work import script
+from store import limits
+from store.job_request import Status
+from work import Job, Queue, Rate
+
+PACED = Queue(rate=Rate(1, seconds=5))
+SINGLE = Queue(slots=1)
+
+
+@pytest.fixture(autouse=True)
+def queues(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample_work, "QUEUES", {"paced": PACED, "single": SINGLE}, raising=False)
+
+
+@pytest.fixture
+def turns(bench: Bench) -> list[tuple[str, int, float]]:
+    """Have every job count to 3, one each turn; return who counted what, and when."""
+    taken: list[tuple[str, int, float]] = []
+    began = clock.now()
+
+    def work(job: Any, payload: object) -> int:
+        done = job.cursor or 0
+        while done < 3:
+            done += 1
+            taken.append((job.id, done, round((clock.now() - began) / 1000)))
+            if done < 3:
+                job.next_turn(done, progress=done * 30, message=f"{done} done")
+        return done
+
+    script.job = work
+    return taken
+
+
+def test_a_job_takes_its_turns_at_the_rate_of_its_queue(bench: Bench, turns: list[Any]) -> None:
+    row = bench.dispatch(queue_name="paced")
+    bench.run(row)
+    waiting = bench.read(row)
+    assert (waiting.status, waiting.cursor, waiting.progress) == (Status.WAITING, 1, 30)
+    assert waiting.result_message == "1 done"
+    bench.run_out()
+    assert [done for _, done, _ in turns] == [1, 2, 3]
+    began = [at for _, _, at in turns]
+    assert [5 <= after - before <= 7 for before, after in pairwise(began)] == [True, True]
+    done = bench.read(row)
+    assert (done.status, done.attempt, done.legs) == (Status.SUCCEEDED, 1, 3)
+
+
+def test_each_turn_begins_at_the_end_of_the_line(bench: Bench, turns: list[Any]) -> None:
+    rows = [bench.dispatch(queue_name="single") for _ in range(2)]
+    for row in rows:
+        bench.run(row)
+    bench.run_out()
+    assert [bench.read(row).status for row in rows] == [Status.SUCCEEDED] * 2
+    first, second = (row.id for row in rows)
+    assert [(who, done) for who, done, _ in turns] == [
+        (first, 1),
+        (first, 2),  # it was let on again before the second one came
+        (second, 1),
+        (first, 3),
+        (second, 2),
+        (second, 3),
+    ]
+
+
+def test_without_limits_it_just_goes_on(bench: Bench, turns: list[Any]) -> None:
+    row = bench.dispatch()
+    bench.run(row)
+    bench.run_out()
+    assert bench.read(row).status is Status.SUCCEEDED
+    assert [done for _, done, _ in turns] == [1, 2, 3]
+
+
+def test_limits_that_are_declared_while_it_runs_count_from_its_next_turn(
+    bench: Bench, turns: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = bench.dispatch()
+    limits.put("default", rate=Rate(1, seconds=5))
+    limits._cache.read_at = clock.now()  # this process has not heard of it
+    bench.run(row)
+    assert bench.read(row).status is Status.QUEUED
+    bench.advance(10)
+    bench.run_out()
+    assert [at // 5 for _, _, at in turns] == [0, 2, 3]
+    assert bench.read(row).status is Status.SUCCEEDED
+
+
+def test_who_asks_it_to_stop_during_a_turn_is_heard(
+    bench: Bench, turns: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = bench.dispatch(queue_name="single")
+    count = script.job
+
+    def asked_to_stop(job: Any, payload: Any) -> Any:
+        owner_actions.cancel(bench.read(row))
+        return count(job, payload)
+
+    script.job = asked_to_stop
+    bench.run(row)
+    stopped = bench.read(row)
+    assert (stopped.status, stopped.cursor, stopped.slot) == (Status.CANCELLED, 1, None)
+    script.job = count
+    other = bench.dispatch(queue_name="single")
+    bench.run(other)
+    assert bench.read(other).legs == 1  # the slot is free
+
+
+def test_turns_are_legs_and_are_bounded_as_they_are(
+    bench: Bench, turns: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job(sample_work.again, queue_name="single", max_legs=2)
+    monkeypatch.setitem(sample_work.JOBS, "sample_again", job)
+    row = bench.dispatch()
+    bench.run(row)
+    bench.run_out()
+    failed = bench.read(row)
+    assert (failed.status, failed.error["kind"]) == (Status.FAILED, LegsSpent.__name__)
+
+
+@pytest.mark.parametrize("kind", ["broken", "unheard"])
+@pytest.mark.parametrize("queue", ["paced", "single"])
+def test_a_turn_ends_well_when_the_table_does_not_answer(
+    bench: Bench, turns: list[Any], outage: Outage, kind: str, queue: str
+) -> None:
+    """What it did is recorded, and it waits in its line or has been let on: it does not run on
+    without having paid, and is not lost."""
+    row = bench.dispatch(queue_name=queue)
+    count = script.job
+
+    def cut_off(job: Any, payload: Any) -> Any:
+        outage.begin(kind, seconds=60, only="TransactWriteItems")
+        return count(job, payload)
+
+    script.job = cut_off
+    bench.run(row)
+    script.job = count
+    assert outage.calls
+    assert bench.read(row).cursor == 1
+    outage.end()
+    bench.run_out()
+    assert bench.read(row).status is Status.SUCCEEDED
+    assert [done for _, done, _ in turns] == [1, 2, 3]
+
+
+def test_a_runner_that_can_not_send_a_job_again_just_goes_on(
+    bench: Bench, turns: list[Any]
+) -> None:
+    row = bench.dispatch("sample_once", queue_name="single")
+    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=None)
+    assert bench.read(row).status is Status.SUCCEEDED
+    assert bench.read(row).legs == 1
+
+
+def test_between_two_turns_it_can_be_cancelled(bench: Bench, turns: list[Any]) -> None:
+    row = bench.dispatch(queue_name="paced")
+    bench.run(row)
+    assert owner_actions.cancel(bench.read(row)).status is Status.CANCELLED
+    bench.run_out()
+    assert len(turns) == 1
+    assert bench.read(row).status is Status.CANCELLED
