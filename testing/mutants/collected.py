@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from types import CodeType
 from typing import Any, TypedDict
@@ -59,7 +60,7 @@ class Collected:
         first = _FirstFailure()
         self._plugins.register(first)
         items = [self._items[name] for name in tests]
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in zip_longest(items, items[1:]):
             seconds = tests[item.nodeid]
             if seconds is not None:
                 item.add_marker(pytest.mark.timeout(seconds), append=False)

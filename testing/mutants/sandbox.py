@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -191,6 +192,8 @@ def _in_child(index: int, work: Work, tests: Collected) -> Outcome:
             os.setsid()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             answer.write_text(json.dumps(_done(work, tests)))
+        except BaseException:  # noqa: BLE001 - it is told of in the output, and by no answer
+            traceback.print_exc()
         finally:
             os._exit(0)
     ended = False

@@ -2,13 +2,16 @@
 
 import ast
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from testing.mutants import __main__ as mutants
 from testing.mutants.generated import generate
+from testing.mutants.live import LiveFunctions
 from testing.mutants.mutation import DoesNotApply, Mutation, replaced
+from testing.mutants.noticing import Noticing
 
 SAMPLE = """
 def park(row: Row | None) -> bool:
@@ -108,6 +111,43 @@ def test_a_mutation_that_no_longer_applies_is_refused(tmp_path: Path) -> None:
     for file, find in (("sample.py", "one"), ("sample.py", "three"), ("gone.py", "one")):
         with pytest.raises(DoesNotApply, match=r"\.py (has|is not there)"):
             change(file, find)
+
+
+def test_a_change_outside_of_functions_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would come to nothing, for its module is imported once, and before it is changed."""
+    (tmp_path / "sampled").mkdir()
+    (tmp_path / "sampled/late.py").write_text("LATE = 5\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import_module("sampled.late")
+    change = replaced(tmp_path, "sampled/late.py", find="5", replace="6", function="f", what="w")
+    with pytest.raises(DoesNotApply, match="changes no function"):
+        LiveFunctions(tmp_path, ("sampled",)).replace(change)
+
+
+def test_tests_that_noticed_the_like_come_first_and_then_the_quickest() -> None:
+    def lines(*of_engine: int, of_others: int = 1) -> dict[str, list[int]]:
+        return {"store/a.py": list(of_engine), "store/b.py": [of_others]}
+
+    def change(function: str, line: int) -> Mutation:
+        return Mutation("store/a.py", function, "w", "", (line, line))
+
+    noticing = Noticing({"store/a.py": ["by_process"]})
+    noticing.tests = {
+        "slow": {"seconds": 9.0, "lines": lines(1, 2, 3)},
+        "slower": {"seconds": 10.0, "lines": lines(1, 2, 3)},
+        "quick": {"seconds": 0.1, "lines": lines(1, 2, 3)},
+        "by_process::test": {"seconds": 5.0, "lines": {}},
+        "elsewhere": {"seconds": 0.1, "lines": lines(7)},
+    }
+    assert list(noticing.coming_by(change("f", 2))) == [
+        *("quick", "by_process::test", "slow", "slower")
+    ]
+    noticing.remember(change("f", 1), "slow")
+    noticing.remember(change("g", 3), "slower")
+    assert list(noticing.coming_by(change("f", 2)))[:3] == ["slow", "slower", "quick"]
+    assert list(noticing.coming_by(change("g", 2)))[:3] == ["slower", "slow", "quick"]
 
 
 def test_the_lists_fit_the_engine() -> None:
