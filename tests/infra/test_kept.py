@@ -10,7 +10,6 @@ import pytest
 
 import handlers.failures
 import job_rows
-from aws import clients
 from fake_lambda import FakeLambda
 from fake_stack import OUTPUTS
 from job_runners.cli.stack import Stack
@@ -21,6 +20,7 @@ from local.problem import LocalProblem
 from store.job_request import Status
 from testing.aws import WORKER, forget
 from testing.lambda_context import Context
+from testing.shipped_operations import full_client
 
 
 def client(running: Emulator, service: str) -> Any:
@@ -85,7 +85,7 @@ def test_a_run_that_was_killed_is_told_of_and_one_that_ended_is_not(tmp_path: Pa
 def test_a_job_that_ran_when_the_run_was_stopped_is_treated_as_one_whose_worker_was_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sqs = clients.client("sqs")
+    sqs = full_client("sqs")
     monkeypatch.setenv("DELAY_QUEUE_URL", sqs.create_queue(QueueName="delay")["QueueUrl"])
     monkeypatch.setenv("EXTENSIONS", "sample_work")
     monkeypatch.setenv("JOB_RUNNER", "lambda-async")

@@ -94,7 +94,18 @@ def test_a_deploy_is_asked_for_and_comes_after_the_tests() -> None:
     assert deploy["on"] == {"workflow_dispatch": "", "push": {"tags": ["v*"]}}
     assert deploy["jobs"]["deploy"]["needs"] == "test"
     assert deploy["jobs"]["test"]["uses"] == "./.github/workflows/test.yml"
-    assert commands(deploy["jobs"]["deploy"]) == ["make deploy"]
+    assert commands(deploy["jobs"]["deploy"]) == ["make deploy", "make sbom"]
+
+
+def test_what_was_deployed_is_kept_as_a_bill_of_materials() -> None:
+    (kept,) = [
+        step["with"]
+        for step in steps(workflow("deploy")["jobs"]["deploy"])
+        if step.get("uses", "").startswith("actions/upload-artifact@")
+    ]
+    makefile = (ROOT / "Makefile").read_text()
+    assert re.findall(r"^SBOM \?= (.+)$", makefile, re.MULTILINE) == [kept["path"]]
+    assert kept["if-no-files-found"] == "error"
 
 
 def test_a_deploy_compiles_with_the_python_of_the_functions() -> None:
