@@ -1,6 +1,5 @@
-"""Has every assigned contact of a campaign texted for the first time, at a pace SNS can follow."""
+"""Has every assigned contact of a campaign texted for the first time, at the rate of its queue."""
 
-import time
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,11 +12,13 @@ from campaigns.messaging.sms import LONGEST
 from campaigns.messaging.template import FIELDS, Template, filled
 from work import RunningJob
 
+# Messages of a turn: the queue's rate counts turns, of all campaigns together.
+PER_TURN = 20
 _TASK = "send_first_message"  # by name, as any caller would: jobs and tasks don't import each other
 
 
 class SendFirstMessages(BaseModel):
-    """Says what to text, and how fast. The campaign is the job's own."""
+    """Says what to text. The campaign is the job's own."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -29,17 +30,12 @@ class SendFirstMessages(BaseModel):
         "what each contact has there.",
         examples=["Hi {first_name}, polls close at 8."],
     )
-    per_second: int = Field(
-        default=20,
-        ge=1,
-        le=50,
-        description="Messages a second. SNS takes 20 of an account that asked for no more.",
-    )
 
 
 def send_first_messages(job: RunningJob, payload: SendFirstMessages) -> dict[str, Any]:
     """Dispatch a task for each contact that has a texter and no first message yet.
 
+    It goes on in turns of a few messages, as fast as its queue lets it.
     An interrupted job dispatches some again: the task sends each contact one message all the same,
     and a contact that has its message by then counts as texted earlier. The contact's
     message_status says what came of it.
@@ -56,10 +52,16 @@ class _FirstMessages:
         self._campaign_id = campaign_of(job)
         self._campaign = organization_campaign(job.organization_id, self._campaign_id)
         cursor = job.cursor or {"last": None, "due": self._due(), "counts": {}}
-        self._last, self._to_send = cursor["last"], cursor["due"]
-        self._counts = {"dispatched": 0, "earlier": 0, "unassigned": 0, "too_long": 0}
+        self._last: str | None = cursor["last"]
+        self._to_send: int = cursor["due"]
+        self._counts: dict[str, int] = {
+            "dispatched": 0,
+            "earlier": 0,
+            "unassigned": 0,
+            "too_long": 0,
+        }
         self._counts |= cursor["counts"]
-        self._next_at = 0.0
+        self._this_turn = 0
 
     def run(self) -> dict[str, Any]:
         """Dispatch what is left to dispatch; return the job's result."""
@@ -83,7 +85,7 @@ class _FirstMessages:
         text = filled(self._payload.text, {name: getattr(contact, name) for name in FIELDS})
         if len(text) > LONGEST:
             return "too_long"
-        self._wait_for_turn()
+        self._take_turn()
         self._job.dispatch_task(
             _TASK,
             {
@@ -96,19 +98,25 @@ class _FirstMessages:
         )
         return "dispatched"
 
-    def _wait_for_turn(self) -> None:
-        now = time.monotonic()
-        time.sleep(max(0.0, self._next_at - now))
-        self._next_at = max(self._next_at, now) + 1 / self._payload.per_second
+    def _take_turn(self) -> None:
+        """Go on with one more message, in the next turn if this one has had its share."""
+        if self._this_turn == PER_TURN:
+            self._this_turn = 0
+            self._job.next_turn(self._cursor(), progress=self._progress(), message=self._message())
+        self._this_turn += 1
 
     def _checkpoint(self) -> None:
-        cursor = {"last": self._last, "due": self._to_send, "counts": self._counts}
+        self._job.checkpoint(self._cursor(), progress=self._progress(), message=self._message())
+
+    def _cursor(self) -> dict[str, Any]:
+        return {"last": self._last, "due": self._to_send, "counts": self._counts}
+
+    def _progress(self) -> float:
         done = self._counts["dispatched"] + self._counts["too_long"]
-        self._job.checkpoint(
-            cursor,
-            progress=min(100.0, 100 * done / max(1, self._to_send)),
-            message=f"{self._counts['dispatched']:,} of {self._to_send:,} messages dispatched",
-        )
+        return min(100.0, 100.0 * done / max(1, self._to_send))
+
+    def _message(self) -> str:
+        return f"{self._counts['dispatched']:,} of {self._to_send:,} messages dispatched"
 
 
 def _needs_message(assignment: Assignment | None) -> bool:

@@ -4,7 +4,7 @@ A function is named by its module, which is imported when the job first runs.
 """
 
 from jobs.names import Jobs
-from work import Job, Queue, Retry
+from work import Job, Queue, Rate, Retry
 from work.definitions import DAY_IN_SECONDS
 
 # The texting campaign's: they count only while TEXTING_CAMPAIGN is true.
@@ -23,12 +23,17 @@ JOBS: dict[str, Job] = {
         "jobs.import_contacts:import_contacts", retry=Retry(max_attempts=5), needs_campaign=True
     ),
     Jobs.ASSIGN_TEXTERS: Job(
-        "jobs.assign_texters:assign_texters", retry=Retry(max_attempts=5), needs_campaign=True
+        "jobs.assign_texters:assign_texters",
+        retry=Retry(max_attempts=5),
+        queue_name="assigning",
+        needs_campaign=True,
     ),
     # What it dispatches again sends nothing again.
     Jobs.SEND_FIRST_MESSAGES: Job(
         "jobs.send_first_messages:send_first_messages",
         retry=Retry(max_attempts=5),
+        queue_name="first_messages",
+        max_legs=100_000,  # one for each turn
         needs_campaign=True,
     ),
     Jobs.EXPORT_CONTACTS: Job(
@@ -43,6 +48,12 @@ JOBS: dict[str, Job] = {
     ),
 }
 
-# Which queues have limits. Those of the texting campaign count while it is on.
-QUEUES: dict[str, Queue] = {}
-CAMPAIGN_QUEUES: frozenset[str] = frozenset()
+# Which queues have limits.
+QUEUES: dict[str, Queue] = {
+    # Two that assign at once would each deal out contacts that the other counts as nobody's.
+    "assigning": Queue(slots=1, per="campaign_id"),
+    # A turn has 20 messages, and SNS takes 20 a second of an account that asked for no more.
+    "first_messages": Queue(rate=Rate(1, seconds=1), order="fair"),
+}
+# Those of the texting campaign: they count only while it is on.
+CAMPAIGN_QUEUES = frozenset({"assigning", "first_messages"})

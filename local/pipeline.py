@@ -1,8 +1,6 @@
 """From the imported contacts to first messages and an export, over the API, and counted throughout.
 
-A few contacts are assigned and texted first; then the rest is assigned, and all of it exported. On
-the local AWS every task that runs at the same time is a process of its own, which takes a second or
-more to start: the pace is slow enough for later tasks to find one that earlier ones have left.
+A few contacts are assigned and texted first; then the rest is assigned, and all of it exported.
 """
 
 import csv
@@ -26,7 +24,6 @@ FIRST_EACH = 4  # contacts of each texter that are texted first
 FIRST = FIRST_EACH * len(TEXTERS)
 TEXT = "Hi {first_name}, polls close at 8."
 
-_PER_SECOND = 2
 _POLL_SECONDS = 0.2
 _TIMEOUT_SECONDS = 60
 
@@ -39,7 +36,7 @@ def run_pipeline(stack: Stack, contacts: int, begin: Callable[[str], None]) -> l
     api = stack_api(stack)
     begin(f"Assigning {FIRST} contacts to {len(TEXTERS)} texters")
     checks = _assign(api, "first", {"max_contacts": FIRST_EACH}, kept=0, contacts=FIRST)
-    begin(f"Texting them, a task each, {_PER_SECOND} a second")
+    begin("Texting them, a task each")
     checks += _text(api, stack)
     begin("Assigning the others evenly")
     checks += _assign(api, "then", {}, kept=FIRST, contacts=contacts)
@@ -63,7 +60,7 @@ def _assign(
 
 def _text(api: HttpApi, stack: Stack) -> list[Check]:
     before = _texts(stack)
-    result = _result(api, "send_first_messages", {"text": TEXT, "per_second": _PER_SECOND})
+    result = _result(api, "send_first_messages", {"text": TEXT})
     waiting = Waiting("Texting")
     while (sent := _statuses(stack))["sent"] < FIRST:
         waiting.saw(sent, f"is done for {sent['sent']} of {FIRST} people")

@@ -13,26 +13,13 @@ from campaigns.messaging.send_claim import SendClaim
 from contacts_table import keep, statuses
 from errors import DoNotRetry, SendFailed
 from fake_sns import answering_sns
-from jobs import send_first_messages as module
 from jobs.send_first_messages import SendFirstMessages, send_first_messages
 from recording_job import RecordingJob, Stopped
 from runners.execution import run
 from runners.messages import Message, TaskMessage
+from work.signals import TurnOver
 
 pytestmark = pytest.mark.usefixtures("aws")
-
-
-class Clock:
-    """Time that passes when someone sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 class Wire:
@@ -60,13 +47,6 @@ class Wire:
 @pytest.fixture
 def wire() -> Wire:
     return Wire()
-
-
-@pytest.fixture(autouse=True)
-def passing(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    passing = Clock()
-    monkeypatch.setattr(module, "time", passing)
-    return passing
 
 
 def start(wire: Wire, job: RecordingJob | None = None, **payload: Any) -> dict[str, Any]:
@@ -155,11 +135,33 @@ def test_a_task_that_could_not_be_sent_is_dispatched_by_the_next_attempt(wire: W
     ]
 
 
-def test_messages_leave_at_the_pace_that_was_asked_for(wire: Wire, passing: Clock) -> None:
-    keep(31)
-    give(*range(31))
-    start(wire, per_second=10)
-    assert passing.now == pytest.approx(103.0)
+def test_messages_leave_in_turns_of_the_queue(wire: Wire) -> None:
+    keep(45)
+    give(*range(45))
+    cursor, turns = None, []
+    while True:
+        job = RecordingJob(send=wire, cursor=cursor)
+        before = len(wire.sent)
+        try:
+            result = start(wire, job)
+        except TurnOver:
+            cursor = job.cursors[-1]
+        else:
+            break
+        finally:
+            turns.append((len(wire.sent) - before, job.messages[-1]))
+    assert turns == [
+        (20, "20 of 45 messages dispatched"),
+        (20, "40 of 45 messages dispatched"),
+        (5, "45 of 45 messages dispatched"),
+    ]
+    assert result["dispatched"] == len({each["cell"] for each in wire.payloads}) == 45
+
+
+def test_a_turn_is_given_up_only_if_there_is_more_to_send(wire: Wire) -> None:
+    keep(25)
+    give(*range(20))
+    assert start(wire) == {"dispatched": 20, "earlier": 0, "unassigned": 5, "too_long": 0}
 
 
 def test_progress_counts_who_is_to_be_texted(wire: Wire) -> None:

@@ -77,7 +77,7 @@ def _needs(operation: str, params: dict[str, Any]) -> list[tuple[str, str]]:
         case "GetObject" | "PutObject":
             return [(f"s3:{operation}", f"Bucket/{params['Key']}")]
         case "TransactWriteItems":
-            items = [each.popitem() for each in json.loads(json.dumps(params["TransactItems"]))]
+            items = [next(iter(each.items())) for each in params["TransactItems"]]
             return [(f"dynamodb:{kind}Item", TABLES[item["TableName"]]) for kind, item in items]
     tables = [params["TableName"]] if "TableName" in params else params["RequestItems"]
     index = f"/index/{params['IndexName']}" if "IndexName" in params else ""

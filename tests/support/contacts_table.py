@@ -35,9 +35,11 @@ def cells(**whose: str) -> list[str]:
     return [each["cell"] for each in contacts(**whose)]
 
 
-def keep(count: int, campaign: str = "spring", *, first: int = 0) -> None:
-    """Contacts of acme, as an import would leave them."""
-    key = organization_campaign("acme", campaign)
+def keep(
+    count: int, campaign: str = "spring", organization: str = "acme", *, first: int = 0
+) -> None:
+    """Contacts of a campaign, as an import would leave them."""
+    key = organization_campaign(organization, campaign)
     with Contact.batch_write() as batch:
         for number in range(first, first + count):
             cell = f"+1212555{number:04d}"

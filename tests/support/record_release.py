@@ -187,7 +187,7 @@ def record_campaign(this: Recorder) -> None:
             assert mark.set("ada")
         if status not in (MessageStatus.NEEDS_MESSAGE, MessageStatus.SENDING):
             mark.end(status)
-    say = {"payload": {"text": "Hi {first_name}", "per_second": 50}, "campaign_id": "texted"}
+    say = {"payload": {"text": "Hi {first_name}"}, "campaign_id": "texted"}
     this.run_leg(this.dispatch("first_messages_between_legs", "send_first_messages", **say))
 
     keep(30, "exported")

@@ -1,0 +1,123 @@
+"""The queues of the texting campaign: one that assigns at a time, and first messages at a rate."""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+import clock
+from bench import Bench
+from campaigns import contact_queries
+from campaigns.assigning.assignment import assign
+from contacts_table import keep
+from fake_sns import Sns, answering_sns
+from jobs.send_first_messages import PER_TURN
+from runners import owner_actions
+from runners.messages import Message, TaskMessage
+from store import blobs
+from store.job_request import JobRequest, Status
+
+
+@pytest.fixture
+def sns(bench: Bench) -> Sns:
+    return answering_sns()
+
+
+def campaign(name: str, contacts: int, organization_id: str = "acme") -> None:
+    """Make contacts that have a texter, and no message yet."""
+    keep(contacts, name, organization_id)
+    for number in range(contacts):
+        assign(f"{organization_id}#{name}", f"+1212555{number:04d}", "ada", "run")
+
+
+def start(bench: Bench, name: str, organization_id: str = "acme") -> JobRequest:
+    """Dispatch the job that texts a campaign, and run it until it gives up its first turn."""
+    row = bench.dispatch(
+        "send_first_messages",
+        payload={"text": f"{organization_id} {name}"},
+        campaign_id=name,
+        organization_id=organization_id,
+    )
+    bench.run(row)
+    return row
+
+
+def test_first_messages_leave_at_the_rate_of_their_queue(
+    bench: Bench, sns: Sns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent_at: list[int] = []
+    send = bench.send
+
+    def send_and_note(message: Message, delay: float = 0) -> None:
+        if isinstance(message, TaskMessage):
+            sent_at.append(clock.now())
+        send(message, delay)
+
+    monkeypatch.setattr(bench, "send", send_and_note)
+    campaign("spring", 2 * PER_TURN + 5)
+    row = start(bench, "spring")
+    waiting = bench.read(row)
+    assert (waiting.status, waiting.progress) == (Status.WAITING, 44)
+    assert waiting.result_message == "20 of 45 messages dispatched"
+    bench.run_out()
+    turns = [sent_at[first : first + PER_TURN] for first in range(0, 45, PER_TURN)]
+    assert [after[0] - before[0] >= 1000 for before, after in pairwise(turns)] == [True, True]
+    assert sent_at[-1] - sent_at[0] < 4000
+    done = bench.read(row)
+    assert (done.status, done.attempt) == (Status.SUCCEEDED, 1)
+    assert blobs.get(done.result, done.result_key)["dispatched"] == 45
+    numbers = Counter(each["PhoneNumber"][0] for each in sns.sent)
+    assert (len(numbers), set(numbers.values())) == (45, {1})
+
+
+def test_campaigns_of_two_organisations_take_turns(bench: Bench, sns: Sns) -> None:
+    """The one with many contacts has no more of the rate than the one with few."""
+    campaign("large", 5 * PER_TURN)
+    campaign("small", 2 * PER_TURN, "other")
+    large, small = start(bench, "large"), start(bench, "small", "other")
+    bench.run_out()
+    assert {bench.read(row).status for row in (large, small)} == {Status.SUCCEEDED}
+    turns = [each["Message"][0] for each in sns.sent[::PER_TURN]]
+    assert turns[:4] == ["acme large", "other small"] * 2
+    assert turns[4:] == ["acme large"] * 3
+
+
+def test_cancelled_between_two_turns_it_texts_nobody_more(bench: Bench, sns: Sns) -> None:
+    campaign("spring", 3 * PER_TURN)
+    row = start(bench, "spring")
+    assert owner_actions.cancel(bench.read(row)).status is Status.CANCELLED
+    bench.run_out()
+    bench.advance(60)
+    bench.tick()
+    bench.run_out()
+    assert len(sns.sent) == PER_TURN
+
+
+def test_one_job_at_a_time_assigns_the_contacts_of_a_campaign(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(3)
+    keep(3, "autumn")
+    first, second, elsewhere = (
+        bench.dispatch(
+            "assign_texters", payload={"texters": [{"id": texter}]}, campaign_id=campaign
+        )
+        for texter, campaign in (("ada", "spring"), ("bo", "spring"), ("cy", "autumn"))
+    )
+    assignments = contact_queries.assignments
+    seen: list[Status] = []
+
+    def in_the_middle(*given: Any) -> Iterator[Any]:
+        if not seen:
+            seen.append(bench.read(first).status)
+            seen.extend(bench.run(row).status for row in (second, elsewhere))
+        return assignments(*given)
+
+    monkeypatch.setattr(contact_queries, "assignments", in_the_middle)
+    bench.run(first)
+    assert seen == [Status.RUNNING, Status.WAITING, Status.SUCCEEDED]
+    bench.run_out()
+    results = [bench.read(row) for row in (first, second)]
+    assert [blobs.get(row.result, row.result_key)["assigned"] for row in results] == [3, 0]
