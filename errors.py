@@ -291,12 +291,13 @@ class TooManyPaused(JobRunnersError):
 
 
 class PauseExpired(JobRunnersError):
-    """A job was held back by a pause for longer than its payload is kept."""
+    """A job was held back, by a pause or in a full queue, for longer than its payload is kept."""
 
     recorded_as = "HeldTooLong"
 
-    def __init__(self, days: float) -> None:
-        super().__init__(f"held back for {days:g} days by a pause that was not resumed")
+    def __init__(self, days: float, *, in_line: bool = False) -> None:
+        by = "because its queue had no room" if in_line else "by a pause that was not resumed"
+        super().__init__(f"held back for {days:g} days {by}")
 
 
 # --- for job and task code to raise ---------------------------------------------------------------

@@ -99,7 +99,8 @@ def _process_waiting_row(
     """Admit a parked job, in case its pause or its line could not; or fail it if it waited too
     long."""
     if clock.now() - (row.waiting_since or 0) > LONGEST_WAIT * clock.SECOND:
-        return _expire(row, PauseExpired(LONGEST_WAIT / DAY_IN_SECONDS), send)
+        days, in_line = LONGEST_WAIT / DAY_IN_SECONDS, row.wait_key is not None
+        return _expire(row, PauseExpired(days, in_line=in_line), send)
     if not is_line(row.held_by):
         return Disposition.ADMITTED if pausing.admit_or_keep(row, send) else Disposition.PARKED
     give_on(row.queue_name, gates.line_key(row))

@@ -189,3 +189,13 @@ def test_over_http_it_is_429_with_a_time_to_come_back(bench: Bench, full_queue: 
     assert "the queue 'mailings' is full: 3 jobs wait there" in answer.json["detail"]
     replayed = call("POST", "/jobs", body=body, headers={"idempotency-key": "new"})
     assert replayed.status == 429
+
+
+def test_what_waits_in_a_line_for_too_long_fails_and_says_why(
+    bench: Bench, full_queue: JobRequest
+) -> None:
+    bench.advance(31 * 86_400)
+    bench.tick()
+    row = bench.read(full_queue)
+    assert (row.status, row.error["kind"]) == (Status.FAILED, "HeldTooLong")
+    assert row.error["message"] == "held back for 30 days because its queue had no room"

@@ -115,6 +115,23 @@ def test_the_jobs_of_the_guide_run_with_what_it_puts_around_them(
     assert "begins task note_letters" in printed
 
 
+# --- docs/queues.md -------------------------------------------------------------------------------
+
+
+def test_the_job_of_the_page_about_queues_goes_on_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared, mail = snippets("docs/queues.md")
+    monkeypatch.setitem(sys.modules, "acme", module("acme", declared, monkeypatch))
+    module("acme.mail", mail, monkeypatch)
+    with saved_only(EXTENSIONS="acme"):
+        registry().resolve_all()
+        mailing = {"addresses": [f"{number}@example.com" for number in range(250)]}
+        get_job_runner().dispatch_job(JobData(job_type="mail_list", payload=mailing))
+        (row,) = drain()
+        assert (row.status, row.legs, row.attempt) == (Status.SUCCEEDED, 3, 1)
+        waited = (row.finished_at or 0) - row.created_at
+        assert waited > 4000  # two more turns, at one in 2 s
+
+
 # --- docs/control.md ------------------------------------------------------------------------------
 
 
