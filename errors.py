@@ -290,6 +290,33 @@ class TooManyPaused(JobRunnersError):
         super().__init__(f"{most} job types and queues are paused, and no more can be")
 
 
+class TooManyLimited(JobRunnersError):
+    """Every worker reads all limits that were changed, so that there is a limit to them."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"the limits of {most} queues were changed, and of no more can be: reset some, or "
+            "declare them in the code"
+        )
+
+
+class NothingLimited(JobRunnersError):
+    """A queue that the code does not limit was to be limited by neither slots nor a rate."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"nothing limits the queue {name!r} by its code: give slots, a rate or both"
+        )
+
+
+class QueueNotFound(JobRunnersError):
+    """There is no queue of this name that the caller may know of."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no queue {name!r} here; GET /queues lists those there are")
+        self.name = name
+
+
 class PauseExpired(JobRunnersError):
     """A job was held back, by a pause or in a full queue, for longer than its payload is kept."""
 

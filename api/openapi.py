@@ -10,7 +10,7 @@ from api import problems
 from api.access import Role
 from api.json_schema import Schema, ref
 from api.payload_schema import PayloadSchema
-from api.requests import RetryData, TaskData
+from api.requests import LimitsData, RetryData, TaskData
 from api.router import OPEN, Route, Routes
 from api.schemas import SCHEMAS, problem
 from api.specification import (
@@ -181,8 +181,17 @@ def _bodies() -> dict[str, Schema]:
     schemas = {f"payload.{name}": shape for name, shape in shapes["$defs"].items()}
     for key, (name, work) in works.items():
         schemas[key] = _body(name, work, refs[work.payload_model, _MODE])
-    bodies: dict[str, Schema] = _without_nul(schemas | {"RetryData": RetryData.model_json_schema()})
+    bodies: dict[str, Schema] = _without_nul(schemas | _own_bodies())
     return bodies | {"NewJob": _one_of(Job, works), "Task": _one_of(Task, works)}
+
+
+def _own_bodies() -> dict[str, Schema]:
+    """Return the bodies that are the same in every stack, with their parts."""
+    _, shapes = models_json_schema(
+        [(RetryData, _MODE), (LimitsData, _MODE)], ref_template="#/components/schemas/{model}"
+    )
+    found: dict[str, Schema] = shapes["$defs"]
+    return found
 
 
 def _body(name: str, work: Job | Task, payload: Schema) -> Schema:

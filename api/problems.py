@@ -63,6 +63,11 @@ _KINDS: dict[type[BaseException], Kind] = {
     errors.RunnerCannotResend: Kind(409, "not-fully-capable", "This stack can't run such a job"),
     errors.IdempotencyConflict: Kind(409, "idempotency-conflict", "The key was used before"),
     errors.TooManyPaused: Kind(409, "too-many-paused", "Too much is paused"),
+    errors.TooManyLimited: Kind(
+        409, "too-many-limited", "The limits of too many queues are changed"
+    ),
+    errors.NothingLimited: Kind(422, "nothing-limited", "That would limit nothing"),
+    errors.QueueNotFound: Kind(404, "queue-not-found", "There is no such queue"),
     errors.WrongState: Kind(409, "wrong-state", "The job's status does not allow this"),
     errors.PreconditionFailed: _MOVED,
     errors.MissingObject: _PAYLOAD_GONE,

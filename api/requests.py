@@ -12,7 +12,9 @@ from api.errors import InvalidFields
 from runners.base import JobData
 from runners.registry import registry
 from store.job_request import JobRequest
+from store.rate import LONGEST_PERIOD, MOST_STARTS, Rate
 from work.payloads import problems
+from work.queues import MOST_SLOTS, MOST_WAITING
 
 _M = TypeVar("_M", bound=BaseModel)
 
@@ -37,6 +39,36 @@ class RetryData(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     payload: dict[str, Any] | None = Field(default=None, description="By default the one it had")
+
+
+class RateData(BaseModel):
+    """How many jobs may start in a period."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    count: int = Field(ge=1, le=MOST_STARTS)
+    seconds: float = Field(default=1, gt=0, le=LONGEST_PERIOD, allow_inf_nan=False)
+    burst: int = Field(default=1, ge=1, le=MOST_STARTS, description="So many of them at once")
+
+
+class LimitsData(BaseModel):
+    """What is to differ from the limits of a queue that its code declares; at least one of them is
+    given. To start none of its jobs, pause it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"minProperties": 1})
+
+    slots: int | None = Field(
+        default=None, ge=1, le=MOST_SLOTS, description="How many run at once, of each key"
+    )
+    rate: RateData | None = Field(default=None)
+    max_waiting: int | None = Field(
+        default=None, ge=1, le=MOST_WAITING, description="Of one key: beyond it none is accepted"
+    )
+
+    def as_rate(self) -> Rate | None:
+        """Return the rate, if one is given."""
+        rate = self.rate
+        return None if rate is None else Rate(rate.count, rate.seconds, rate.burst)
 
 
 def task_data(event: Mapping[str, Any]) -> TaskData:
@@ -98,6 +130,16 @@ def retry_data(event: Mapping[str, Any]) -> RetryData:
     """Return how a request wants a job done again, which may have no body; raises UnreadableBody,
     PayloadTooLarge, InvalidFields."""
     return _checked(RetryData, body.read_optional_object(event))
+
+
+def limits_data(event: Mapping[str, Any]) -> LimitsData:
+    """Return how a request wants a queue limited; raises UnreadableBody, PayloadTooLarge,
+    InvalidFields."""
+    asked = _checked(LimitsData, body.read_object(event))
+    if (asked.slots, asked.rate, asked.max_waiting) == (None, None, None):
+        why = "give slots, rate or max_waiting; DELETE has the code's limits again"
+        raise InvalidFields([{"field": "slots", "why": why}])
+    return asked
 
 
 def _checked(model: type[_M], fields: dict[str, Any]) -> _M:

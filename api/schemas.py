@@ -1,6 +1,6 @@
 """What the API answers with, as JSON Schema: the contract test holds every response to it."""
 
-from api import views
+from api import queue_views, views
 from api.json_schema import NUMBER, TEXT, TIME, Schema, list_of, nullable, object_of, properties
 
 _RETRY: Schema = {"type": ["object", "null"], "description": "None: it never runs twice"}
@@ -63,7 +63,12 @@ SCHEMAS: Schema = {
     "FailedTasks": object_of({"tasks": list_of("FailedTask"), "cursor": nullable(TEXT)}),
     "FailedTask": object_of(properties(views.FAILED_TASK)),
     "Paused": object_of({"paused": list_of("Pause")}),
-    "Pause": object_of(properties(views.PAUSE)),
+    "Pause": object_of(properties(queue_views.PAUSE)),
+    "QueuePage": object_of({"queues": list_of("Queue"), "cursor": nullable(TEXT)}),
+    "Queue": object_of(properties(queue_views.QUEUE_LIMITS) | properties(queue_views.QUEUE_USE)),
+    "QueueKey": object_of(properties(queue_views.QUEUE_KEY)),
+    "QueueLimits": object_of(properties(queue_views.QUEUE_LIMITS)),
+    "Place": object_of(properties(queue_views.PLACE)),
     "Health": object_of({"status": {"type": "string", "const": "ok"}}),
     "OpenApi": {"type": "object", "required": ["openapi", "info", "paths", "components"]},
     "GatewayMessage": {

@@ -5,7 +5,6 @@ What is in no table stays inside: tokens, leases, cursors.
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import clock
@@ -13,7 +12,6 @@ from api import access, responses
 from api.file_urls import add_urls
 from api.json_schema import (
     ID,
-    KIND,
     NUMBER,
     STATUS,
     TEXT,
@@ -28,15 +26,14 @@ from api.json_schema import (
     values,
 )
 from api.logs_url import logs_url
+from api.queue_views import WAITS_FOR, waits_for
+from api.shown import AUTHOR, author, time_of
 from errors import MissingObject
-from runners import queues
 from store import blobs
 from store.children import Child
 from store.earlier_errors import KEPT
 from store.failed_tasks import FailedTask
 from store.job_request import JobRequest
-from store.pauses import Pause
-from work import context
 
 _LONGEST_WAIT = 60  # seconds
 
@@ -66,11 +63,6 @@ def whole(row: JobRequest) -> dict[str, Any]:
 def child(dispatched: Child) -> dict[str, Any]:
     """Return a job that another one has dispatched; the job is null once it is gone."""
     return values(CHILD, dispatched)
-
-
-def pause(paused: Pause) -> dict[str, Any]:
-    """Return a job type or a queue that is paused."""
-    return values(PAUSE, paused)
 
 
 def failed_task(record: FailedTask) -> dict[str, Any]:
@@ -127,50 +119,16 @@ def _without_code(error: dict[str, Any] | None) -> dict[str, Any] | None:
     return error and {name: error.get(name) for name in ("kind", "message")}
 
 
-def _author(recorded: str | None) -> str | None:
-    """Return who did it. Which program or person of ours a service is, is not for its
-    organisation."""
-    author = context.Author.of_record(recorded)
-    if author is None or access.asking.get().is_service:
-        return recorded
-    return author.role if author.role == "service" else recorded
-
-
 def _logs_url(row: JobRequest) -> str | None:
     """Return where a person reads the job's log, if the caller may know."""
     return logs_url(row) if access.asking.get().sees_code else None
 
 
-def _waits_for(row: JobRequest) -> dict[str, Any] | None:
-    found = queues.waits_for(row)
-    return asdict(found) if found else None
-
-
-def _time(milliseconds: int | None) -> str | None:
-    return None if milliseconds is None else clock.iso(milliseconds)
-
-
-_AUTHOR: Schema = {
-    **nullable(TEXT),
-    "description": "Role and name, as `operator:user-1`. Only services see which service it was",
-}
 _ERROR: Schema = {
     "type": ["object", "null"],
     "properties": {"kind": nullable(TEXT), "message": nullable(TEXT)},
     "required": ["kind", "message"],
     "description": "Why the last attempt failed; the whole job has the traceback too",
-}
-_WAITS_FOR: Schema = {
-    **object_of(
-        {
-            "kind": {"type": "string", "enum": [*KIND["enum"], queues.LINE]},
-            "name": TEXT,
-            "key": nullable(TEXT),
-        }
-    ),
-    "type": ["object", "null"],
-    "description": "What a waiting job waits for: that this job type or queue is resumed, or its "
-    "turn in the line of this queue and key",
 }
 
 SUMMARY: Fields[JobRequest] = {
@@ -187,27 +145,27 @@ SUMMARY: Fields[JobRequest] = {
     "attempt": Field(NUMBER, lambda row: row.attempt),
     "max_attempts": Field(NUMBER, lambda row: row.max_attempts),
     "legs": Field({**NUMBER, "description": "Invocations so far"}, lambda row: row.legs),
-    "created_at": Field(TIME, lambda row: _time(row.created_at)),
-    "queued_at": Field(nullable(TIME), lambda row: _time(row.queued_at)),
-    "run_at": Field(nullable(TIME), lambda row: _time(row.run_at)),
-    "waiting_since": Field(nullable(TIME), lambda row: _time(row.waiting_since)),
-    "waits_for": Field(_WAITS_FOR, lambda row: _waits_for(row)),
-    "attempt_started_at": Field(nullable(TIME), lambda row: _time(row.attempt_started_at)),
-    "started_at": Field(nullable(TIME), lambda row: _time(row.started_at)),
-    "finished_at": Field(nullable(TIME), lambda row: _time(row.finished_at)),
-    "updated_at": Field(nullable(TIME), lambda row: _time(row.updated_at)),
+    "created_at": Field(TIME, lambda row: time_of(row.created_at)),
+    "queued_at": Field(nullable(TIME), lambda row: time_of(row.queued_at)),
+    "run_at": Field(nullable(TIME), lambda row: time_of(row.run_at)),
+    "waiting_since": Field(nullable(TIME), lambda row: time_of(row.waiting_since)),
+    "waits_for": Field(WAITS_FOR, lambda row: waits_for(row)),
+    "attempt_started_at": Field(nullable(TIME), lambda row: time_of(row.attempt_started_at)),
+    "started_at": Field(nullable(TIME), lambda row: time_of(row.started_at)),
+    "finished_at": Field(nullable(TIME), lambda row: time_of(row.finished_at)),
+    "updated_at": Field(nullable(TIME), lambda row: time_of(row.updated_at)),
     "expires_at": Field(
-        nullable(TIME), lambda row: _time(row.expires_at and row.expires_at * clock.SECOND)
+        nullable(TIME), lambda row: time_of(row.expires_at and row.expires_at * clock.SECOND)
     ),
     "request_id": Field(nullable(TEXT), lambda row: row.request_id),
-    "created_by": Field(_AUTHOR, lambda row: _author(row.created_by)),
+    "created_by": Field(AUTHOR, lambda row: author(row.created_by)),
     "requeued_by": Field(
-        {**_AUTHOR, "description": "Who had it done again last"},
-        lambda row: _author(row.requeued_by),
+        {**AUTHOR, "description": "Who had it done again last"},
+        lambda row: author(row.requeued_by),
     ),
     "cancelled_by": Field(
-        {**_AUTHOR, "description": "Who cancelled it, or asked it to stop"},
-        lambda row: _author(row.cancelled_by),
+        {**AUTHOR, "description": "Who cancelled it, or asked it to stop"},
+        lambda row: author(row.cancelled_by),
     ),
     "parent_id": Field(
         {**nullable(ID), "description": "The job that dispatched this one"},
@@ -218,7 +176,7 @@ SUMMARY: Fields[JobRequest] = {
 # An earlier error: that of an attempt that another one followed.
 _EARLIER: Fields[dict[str, Any]] = {
     "attempt": Field(NUMBER, lambda error: error.get("attempt")),
-    "at": Field(TIME, lambda error: _time(error.get("at"))),
+    "at": Field(TIME, lambda error: time_of(error.get("at"))),
     "kind": Field(TEXT, lambda error: error.get("kind")),
     "message": Field(TEXT, lambda error: error.get("message")),
 }
@@ -266,7 +224,7 @@ FAILED_TASK: Fields[FailedTask] = {
     ),
     "redriven_at": Field(
         {**nullable(TIME), "description": "When it was last sent again; it has not begun since"},
-        lambda record: _time(record.redriven_at),
+        lambda record: time_of(record.redriven_at),
     ),
     "redriven_as": Field(
         {**nullable(ID), "description": "The id that it was sent again under"},
@@ -287,11 +245,4 @@ CHILD: Fields[Child] = {
         },
         lambda child: child.row and summary(child.row),
     ),
-}
-
-PAUSE: Fields[Pause] = {
-    "kind": Field(KIND, lambda paused: str(paused.kind)),
-    "name": Field(TEXT, lambda paused: paused.name),
-    "paused_at": Field(TIME, lambda paused: _time(paused.changed_at)),
-    "paused_by": Field(_AUTHOR, lambda paused: _author(paused.changed_by)),
 }

@@ -36,9 +36,9 @@ class HttpApi:
         """POST a value as JSON, or bytes as they are."""
         return self.call("POST", path, body, headers=headers, signed=signed)
 
-    def put(self, path: str) -> Answer:
-        """PUT a path."""
-        return self.call("PUT", path)
+    def put(self, path: str, body: Any = None) -> Answer:
+        """PUT a body, or nothing."""
+        return self.call("PUT", path, body)
 
     def delete(self, path: str) -> Answer:
         """DELETE a path."""

@@ -1,11 +1,31 @@
-"""What waits in a queue and what for, as the HTTP API, the command and the page show it."""
+"""The queues as people see them: over HTTP, in the `jobs` command and on the page.
 
+Whoever speaks for one organisation sees what belongs to it: its jobs among those that hold a slot
+or wait, and the keys that are its own or that such a job is in. The functions take it as `seen_by`,
+which is None for a service.
+"""
+
+import base64
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from store.job_request import JobRequest
-from store.pauses import Kind
+import clock
+from errors import InvalidCursor, QueueNotFound
+from runners.changing_limits import QueueLimits
+from runners.limits import key_of
+from runners.registry import registry
+from store import limits, lines, pauses, waiting
+from store.job_request import JobRequest, Status
+from store.limits import Changed, Limits
+from store.line_length import WAITING
+from store.lines import Line
+from store.pauses import Kind, Pause
+from store.waiting import Waiting
+from work.queues import WHOLE_QUEUE
 
 LINE = "line"
+SHOWN_KEYS = 3  # of each queue in a list of queues
+_EXAMINED_KEYS = 100  # in one page: most keys may be idle, or of others
 
 
 @dataclass(frozen=True)
@@ -21,6 +41,87 @@ class WaitsFor:
     key: str | None = None
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a job is among those that wait for the same. `ahead` is None if it does not wait.
+
+    `of_organization` tells that only its organisation's jobs are counted, for organisations take
+    turns there.
+    """
+
+    waits_for: WaitsFor | None = None
+    ahead: Waiting | None = None
+    of_organization: bool = False
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A job that has a slot, since when, in milliseconds since 1970."""
+
+    job_id: str
+    organization_id: str | None
+    since: int | None
+
+
+@dataclass(frozen=True)
+class KeyUse:
+    """How a key of a queue is used. `next_start_at` is when its rate allows another start, in
+    milliseconds since 1970; None if that is now."""
+
+    key: str
+    holders: tuple[Holder, ...]
+    waiting: Waiting
+    next_start_at: int | None
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether no job is in it."""
+        return not self.holders and not self.waiting.count
+
+
+@dataclass(frozen=True)
+class QueueUse:
+    """A queue, and some of its keys that are in use; `cursor` asks for those that follow.
+
+    `paused` is the pause of the queue, and `held_back` who waits for its end: None for those who
+    may not know.
+    """
+
+    limits: QueueLimits
+    paused: Pause | None
+    held_back: Waiting | None
+    keys: list[KeyUse]
+    cursor: str | None
+
+
+# --- look -----------------------------------------------------------------------------------------
+
+
+def list_queues(
+    seen_by: str | None, *, limit: int, cursor: str | None = None
+) -> tuple[list[QueueUse], str | None]:
+    """Return queues by name, each with its first keys in use, and the cursor for those that follow.
+
+    They are those of this code's job types and declarations; for a service also those that are
+    paused or whose limits were changed. Raises InvalidCursor.
+    """
+    known = _Known.now()
+    after = _open(cursor)
+    names = [name for name in sorted(known.names(seen_by)) if name > after]
+    found = [_use(known, name, seen_by, limit=SHOWN_KEYS) for name in names[:limit]]
+    return found, _cursor(names[limit - 1]) if len(names) > limit else None
+
+
+def describe(name: str, seen_by: str | None, *, limit: int, cursor: str | None = None) -> QueueUse:
+    """Return a queue with a page of its keys that are in use. A page may be short, even empty, and
+    have a cursor all the same. Raises QueueNotFound, also for a queue of whose name the caller may
+    not know, and InvalidCursor."""
+    known = _Known.now()
+    if seen_by is not None and name not in known.names(seen_by):
+        raise QueueNotFound(name)
+    return _use(known, name, seen_by, limit=limit, after=_open(cursor))
+
+
 def waits_for(row: JobRequest) -> WaitsFor | None:
     """Return what a row waits for; None for one that waits for nothing, or that only newer code
     knows what for."""
@@ -31,3 +132,137 @@ def waits_for(row: JobRequest) -> WaitsFor | None:
         name, _, key = name.partition("#")  # neither has a "#"
         return WaitsFor(kind, name, key)
     return None
+
+
+def place_of(row: JobRequest) -> Place:
+    """Return where a job is among those that wait for the same."""
+    found = waits_for(row)
+    if row.status is not Status.WAITING or found is None:
+        return Place()
+    own_group = (row.wait_key or "").startswith(f"{WAITING}{row.organization_id}#")
+    return Place(found, waiting.ahead_of(row), found.kind == LINE and own_group)
+
+
+# --- what is known of queues ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What was changed and paused, as read at one time."""
+
+    changed: Mapping[str, Changed]
+    pauses: pauses.Pauses
+
+    @classmethod
+    def now(cls) -> "_Known":
+        return cls(limits.current(fresh=True), pauses.current(fresh=True))
+
+    def names(self, seen_by: str | None) -> set[str]:
+        """Return the queues that there are, as far as the caller may know of them."""
+        known = registry()
+        names = {job.queue_name for job in known.jobs.values()} | set(known.queues)
+        if seen_by is not None:
+            return names
+        paused = {each.name for each in self.pauses.paused() if each.kind is Kind.QUEUE}
+        changed = {name for name, each in self.changed.items() if not each.changes_nothing}
+        return names | paused | changed
+
+    def limits(self, name: str) -> QueueLimits:
+        """Return what limits a queue."""
+        return QueueLimits.of(name, self.changed.get(name))
+
+
+def _use(known: _Known, name: str, seen_by: str | None, *, limit: int, after: str = "") -> QueueUse:
+    its_limits = known.limits(name)
+    paused = known.pauses.find(Kind.QUEUE, name)
+    held_back = waiting.under_pause(paused.sk) if paused and seen_by is None else None
+    keys, cursor = _Keys(name, its_limits.in_force, seen_by).page(limit, after)
+    return QueueUse(its_limits, paused, held_back, keys, cursor)
+
+
+class _Keys:
+    """The keys of a queue, as far as the caller may see them."""
+
+    def __init__(self, name: str, in_force: Limits | None, seen_by: str | None) -> None:
+        self._name = name
+        self._limits = in_force
+        self._seen_by = seen_by
+        self._per = in_force.per if in_force else None
+
+    def page(self, limit: int, after: str) -> tuple[list[KeyUse], str | None]:
+        """Return a page of those that are in use, and the cursor for those that follow."""
+        always = self._always()
+        found = [] if after else [self._read(key) for key in always]
+        most = min(_EXAMINED_KEYS, 4 * limit)
+        keys = self._listed(after, most + 1)
+        for number, key in enumerate(keys, 1):
+            if key not in always:
+                use = self._read(key)
+                found += [] if use.is_idle else [use]
+            if len(found) >= limit or number == most:
+                return found, _cursor(key) if number < len(keys) else None
+        return found, None
+
+    def _always(self) -> list[str]:
+        """Return the keys that are shown though no job is in them: those that are known without
+        being listed."""
+        if self._limits is None:
+            return []
+        if self._per is None:
+            return [WHOLE_QUEUE]
+        if self._per == "organization_id" and self._seen_by is not None:
+            return [key_of(self._name, self._seen_by, None, {})]
+        return []
+
+    def _listed(self, after: str, most: int) -> list[str]:
+        if self._seen_by is None:
+            return lines.used_keys(self._name, most, after)
+        if self._per == "organization_id":
+            return []
+        prefix = ""
+        if self._per == "campaign_id":
+            prefix = key_of(self._name, self._seen_by, None, {})
+        return lines.used_keys(self._name, most, after, prefix)
+
+    def _read(self, key: str) -> KeyUse:
+        line = lines.read_line(self._name, key, self._limits)
+        group = self._seen_by or ""
+        fair = self._limits is not None and self._limits.order == "fair"
+        waits = (
+            waiting.in_line(line.place, self._seen_by, group if fair else "")
+            if line.first is not None
+            else Waiting()
+        )
+        opens_at = line.opens_at()
+        return KeyUse(
+            key,
+            tuple(self._holders(line)),
+            waits,
+            opens_at if opens_at > clock.now() else None,
+        )
+
+    def _holders(self, line: Line) -> Iterator[Holder]:
+        for slot in line.held:
+            if self._seen_by in (None, slot.organization_id):
+                yield Holder(slot.holder or "", slot.organization_id, slot.since)
+
+
+# --- cursors --------------------------------------------------------------------------------------
+
+
+def _cursor(text: str) -> str:
+    return base64.urlsafe_b64encode(f"q{text}".encode()).decode().rstrip("=")
+
+
+def _open(cursor: str | None) -> str:
+    """Return the text that a cursor carries: where the list goes on. Raises InvalidCursor."""
+    if cursor is None:
+        return ""
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        text = base64.b64decode(padded, b"-_", validate=True).decode()
+    except ValueError:
+        raise InvalidCursor from None
+    if text[:1] != "q" or len(text) == 1:
+        raise InvalidCursor
+    return text[1:]

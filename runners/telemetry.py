@@ -17,6 +17,7 @@ from settings import settings
 from store.job_request import JobRequest, Status
 from store.lines import LineItem
 from store.pauses import Pause
+from store.rate import Rate
 from work import context
 
 if TYPE_CHECKING:
@@ -223,6 +224,26 @@ def deleted(row: JobRequest) -> None:
 def pause_changed(pause: Pause) -> None:
     """Log that a job type or a queue was paused or resumed."""
     log_line.write(logger.info, str(pause.state), **{str(pause.kind): pause.name} | log_line.who())
+
+
+def limits_changed(
+    queue_name: str, slots: int | None, rate: Rate | None, max_waiting: int | None
+) -> None:
+    """Log that the limits of a queue were changed, and to what; what is None is the code's."""
+    log_line.write(
+        logger.info,
+        "limits changed",
+        queue_name=queue_name,
+        slots=slots,
+        rate=None if rate is None else f"{rate.count}/{rate.seconds:g}s, burst {rate.burst}",
+        max_waiting=max_waiting,
+        **log_line.who(),
+    )
+
+
+def limits_reset(queue_name: str) -> None:
+    """Log that the limits of a queue are the code's again."""
+    log_line.write(logger.info, "limits reset", queue_name=queue_name, **log_line.who())
 
 
 def around_failed(why: Exception) -> None:

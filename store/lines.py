@@ -31,6 +31,7 @@ _MILLISECOND = 1000  # microseconds, in which a rate counts
 _LIFETIME = 40 * clock.DAY
 # Clocks of two machines differ by less: a slot that was taken so long ago is in its holder's row.
 _SETTLED = clock.MINUTE
+_LAST = "\U0010ffff"  # after every character that a key has
 _RATE = "rate"
 _SLOT = "slot#"
 _ENTRY = "wait#"
@@ -49,6 +50,7 @@ class LineItem(Table):
     expires_at = nullable(Integer())  # in seconds, for TTL
 
     holder = nullable(UnicodeAttribute())  # of a slot: the job that has it
+    organization_id = nullable(UnicodeAttribute())  # of an entry, or of a slot's last holder
     since = nullable(Integer())  # of a slot or the rate: when it was last taken
     turn = nullable(Integer())  # of those: moved by each that is given, so that no two are alike
     group = nullable(UnicodeAttribute())  # of those: who was served by it last
@@ -112,7 +114,11 @@ class Grant:
         ]
         if self.slot is not None:
             free = LineItem.holder.does_not_exist() & _same_turn(self.slot)
-            yield self.slot, [*taken, LineItem.holder.set(job.id)], free
+            holder = [
+                LineItem.holder.set(job.id),
+                LineItem.organization_id.set(job.organization_id),
+            ]
+            yield self.slot, [*taken, *holder], free
         if self.rate is not None:
             yield self.rate, [*taken, LineItem.tat.set(self.tat)], _same_turn(self.rate)
 
@@ -257,6 +263,7 @@ def new_entry(place: str, group: str, job: JobRequest, since: int) -> LineItem:
         place,
         f"{_ENTRY}{group}#{sort_key(since, job.id)}",
         expires_at=_expiry(),
+        organization_id=job.organization_id,
         version=new_id(),
     )
 
@@ -319,10 +326,13 @@ def note_key(queue_name: str, queue_key: str) -> None:
     UsedKey(f"keys#{queue_name}", queue_key, expires_at=_expiry()).save()
 
 
-def used_keys(queue_name: str, most: int, after: str = "") -> list[str]:
-    """Return the keys that a queue has been used with, in order, those that follow `after`."""
-    later = UsedKey.sk > after if after else None
-    found = UsedKey.query(f"keys#{queue_name}", later, consistent_read=True, limit=most)
+def used_keys(queue_name: str, most: int, after: str = "", prefix: str = "") -> list[str]:
+    """Return the keys that a queue has been used with, in order, those that follow `after`; those
+    alone that begin with the prefix."""
+    # No key has a control character: the first text here sorts directly behind `after`.
+    first = max(prefix, f"{after}\0") if after else prefix or "\0"
+    keys = UsedKey.sk.between(first, prefix + _LAST)
+    found = UsedKey.query(f"keys#{queue_name}", keys, consistent_read=True, limit=most)
     return [key.sk for key in found]
 
 

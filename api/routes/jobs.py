@@ -8,13 +8,13 @@ from typing import Any
 from aws_lambda_powertools.event_handler import Response
 
 import runners
-from api import job_logs, requests, views
+from api import job_logs, queue_views, requests, views
 from api.access import Caller
 from api.errors import InvalidQuery
 from api.query import list_query, page_query
 from api.responses import no_content, respond
 from errors import JobNotFound, PreconditionFailed, WrongState
-from runners import owner_actions
+from runners import owner_actions, queues
 from store import blobs, children, queries
 from store.job_request import JobRequest, id_under_key
 from work import context
@@ -57,6 +57,12 @@ def get_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:
     """Return one job, with its payload and result."""
     row = _job_of(caller, job_id)
     return respond(200, views.whole(row), views.retry_after(row))
+
+
+def get_place(_event: Event, caller: Caller, job_id: str) -> Response[str]:
+    """Tell what a waiting job waits for, and how many are let on before it."""
+    row = _job_of(caller, job_id)
+    return respond(200, queue_views.place(queues.place_of(row)), views.retry_after(row))
 
 
 def get_children(event: Event, caller: Caller, job_id: str) -> Response[str]:

@@ -7,15 +7,15 @@ from aws_lambda_powertools.event_handler import Response
 
 import names
 import runners
-from api import views
+from api import queue_views
 from api.access import Caller
 from api.errors import InvalidFields, PathNotFound
 from api.responses import no_content, respond
 from runners import pausing
 from runners.registry import registry
 from runners.sending import require_sender
-from store import pauses
-from store.pauses import Kind
+from store import pauses, waiting
+from store.pauses import Kind, Pause
 
 Event = Mapping[str, Any]
 
@@ -29,14 +29,14 @@ def get_paused(_event: Event, caller: Caller) -> Response[str]:
         for pause in pauses.current(fresh=True).paused()
         if caller.is_service or pause.kind is Kind.JOB_TYPE or pause.name in ours
     ]
-    return respond(200, {"paused": [views.pause(each) for each in shown]})
+    return respond(200, {"paused": [_view(each, caller) for each in shown]})
 
 
-def put_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Response[str]:
+def put_paused(_event: Event, caller: Caller, kind: str, name: str) -> Response[str]:
     """Pause a job type or a queue."""
     checked = _checked_kind(kind, name)
     require_sender(runners.sender(), name, "is to be paused")  # else nothing could be resumed
-    return respond(200, views.pause(pausing.pause(checked, name)))
+    return respond(200, _view(pausing.pause(checked, name), caller))
 
 
 def delete_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Response[str]:
@@ -45,6 +45,12 @@ def delete_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Respo
     send = require_sender(runners.sender(), name, "is to be resumed")
     pausing.resume(checked, name, send)
     return no_content()
+
+
+def _view(paused: Pause, caller: Caller) -> dict[str, Any]:
+    """Return a pause as this caller may see it: it holds back jobs of every organisation."""
+    held_back = waiting.under_pause(paused.sk) if caller.is_service else None
+    return queue_views.pause(paused, held_back)
 
 
 def _checked_kind(kind: str, name: str) -> Kind:

@@ -9,7 +9,7 @@ from api import dashboard_files, docs_page, openapi
 from api.access import Caller, Role
 from api.responses import respond
 from api.router import OPEN, Route, Routes
-from api.routes import job_types, jobs, pauses, tasks
+from api.routes import job_types, jobs, pauses, queues, tasks
 from api.specification import (
     ACCEPTED,
     BODY_PROBLEMS,
@@ -136,6 +136,15 @@ ROUTES: Routes = {
             Operation("delete_job", {204: Answer("Gone, with all that was kept")}, MOVE_PROBLEMS),
         ),
     },
+    "/jobs/<job_id>/place": {
+        "GET": Route(
+            jobs.get_place,
+            Role.VIEWER,
+            Operation(
+                "get_place", {200: Answer("Its place in line", "Place", POLLED)}, JOB_PROBLEMS
+            ),
+        )
+    },
     "/jobs/<job_id>/children": {
         "GET": Route(
             jobs.get_children,
@@ -240,6 +249,49 @@ ROUTES: Routes = {
                 "resume",
                 {204: Answer("Not paused, or no longer")},
                 ("path-not-found", "invalid-request", "not-fully-capable"),
+            ),
+        ),
+    },
+    "/queues": {
+        "GET": Route(
+            queues.list_queues,
+            Role.VIEWER,
+            Operation(
+                "list_queues",
+                {200: Answer("A page of queues, by name", "QueuePage")},
+                ("invalid-query", "invalid-cursor"),
+                parameters=PAGE_PARAMETERS,
+            ),
+        )
+    },
+    "/queues/<name>": {
+        "GET": Route(
+            queues.get_queue,
+            Role.VIEWER,
+            Operation(
+                "get_queue",
+                {200: Answer("The queue, with a page of its keys", "Queue")},
+                ("queue-not-found", "invalid-query", "invalid-cursor"),
+                parameters=PAGE_PARAMETERS,
+            ),
+        ),
+        "PUT": Route(
+            queues.put_queue,
+            Role.SERVICE,
+            Operation(
+                "limit_queue",
+                {200: Answer("Its limits, in force within 10 seconds", "QueueLimits")},
+                (*BODY_PROBLEMS, "nothing-limited", "too-many-limited", "not-fully-capable"),
+                body="LimitsData",
+            ),
+        ),
+        "DELETE": Route(
+            queues.delete_queue,
+            Role.SERVICE,
+            Operation(
+                "reset_queue",
+                {204: Answer("Its limits are those of the code")},
+                ("invalid-request", "not-fully-capable"),
             ),
         ),
     },

@@ -84,7 +84,7 @@ def claim(
         condition &= conditional_write.as_read(entrance.row)
         actions += [JobRequest.queue_key.set(entrance.key), JobRequest.row_version.set(LIMITED)]
         if entrance.grant is not None:
-            also = taken(job, entrance.grant)
+            also = taken(entrance.row, entrance.grant)
             if entrance.grant.slot is not None:
                 actions.append(JobRequest.slot.set(entrance.grant.slot.number))
     row = conditional_write.write_with(

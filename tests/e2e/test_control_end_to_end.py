@@ -42,6 +42,15 @@ def paused(local: Local) -> Iterator[tuple[str, float]]:
     local.api.delete(f"/paused/queue/{queue}")
 
 
+@pytest.fixture(scope="module")
+def limited(local: Local, paused: tuple[str, float]) -> Iterator[tuple[str, float]]:
+    """Yield a queue that is limited to one job at once, and when every worker has heard of it."""
+    queue = f"queue-{uuid.uuid4()}"
+    assert local.api.put(f"/queues/{queue}", {"slots": 1}).status == 200
+    yield queue, time.monotonic() + CACHED / 1000
+    local.api.delete(f"/queues/{queue}")
+
+
 def dispatched(local: Local, key: str = SMALL, **fields: Any) -> dict[str, Any]:
     """Return a job as it was accepted."""
     campaign = f"campaign-{uuid.uuid4()}"
@@ -66,7 +75,7 @@ def until(local: Local, job_id: str, status: str, *, ticking: bool = False) -> d
 
 
 def test_a_job_with_a_delay_runs_once_its_time_has_come(
-    local: Local, uploads: None, paused: tuple[str, float]
+    local: Local, uploads: None, paused: tuple[str, float], limited: tuple[str, float]
 ) -> None:
     began = time.time()
     job = dispatched(local, delay=3)
@@ -122,3 +131,28 @@ def test_a_job_of_a_paused_queue_waits_until_it_is_resumed(
     assert local.api.delete(f"/paused/queue/{queue}").status == 204
     # A worker that has not heard yet holds it back again; then the timer lets it go.
     assert until(local, job_id, "succeeded", ticking=True)["attempt"] == 1
+
+
+def test_jobs_of_a_limited_queue_wait_in_line_until_there_is_room(
+    local: Local, uploads: None, limited: tuple[str, float]
+) -> None:
+    queue, heard = limited
+    time.sleep(max(0, heard - time.monotonic()))
+    first = dispatched(local, LARGE, queue_name=queue)["id"]
+    until(local, first, "running")
+    others = [dispatched(local, queue_name=queue)["id"] for _ in range(2)]
+    for each in others:
+        line = until(local, each, "waiting")["waits_for"]
+        assert line == {"kind": "line", "name": queue, "key": "*"}
+    places = [local.api.get(f"/jobs/{each}/place").json["ahead"] for each in others]
+    assert sorted(places) == [0, 1]
+    (key,) = local.api.get(f"/queues/{queue}").json["keys"]
+    assert [each["job_id"] for each in key["holders"]] == [first]
+    assert (key["slots_in_use"], key["waiting"]) == (1, 2)
+    assert local.api.put(f"/queues/{queue}", {"slots": 3}).json["limits"]["slots"] == 3
+    for each in others:
+        until(local, each, "succeeded")
+    assert local.api.get(f"/jobs/{first}").json["status"] == "running"
+    until(local, first, "succeeded")
+    (key,) = local.api.get(f"/queues/{queue}").json["keys"]
+    assert (key["slots_in_use"], key["waiting"]) == (0, 0)

@@ -14,7 +14,9 @@ pytestmark = pytest.mark.usefixtures("worker")
 
 def paused() -> list[tuple[str, str]]:
     found = call("GET", "/paused").json["paused"]
-    assert all(each.keys() == {"kind", "name", "paused_at", "paused_by"} for each in found)
+    names = {"kind", "name", "paused_at", "paused_by"}
+    names |= {"waiting", "more_waiting", "oldest_waiting_since"}
+    assert all(each.keys() == names for each in found)
     return sorted((each["kind"], each["name"]) for each in found)
 
 
@@ -43,6 +45,9 @@ def test_what_is_paused_waits_and_goes_on_when_it_is_resumed(
     assert (status(parked), status(other)) == ("waiting", "succeeded")
     found = call("GET", f"/jobs/{parked}").json
     assert found["waits_for"] == {"kind": kind, "name": name, "key": None}
+    (pause,) = call("GET", "/paused").json["paused"]
+    assert (pause["waiting"], pause["more_waiting"]) == (1, False)
+    assert pause["oldest_waiting_since"] == found["waiting_since"]
     answer = call("DELETE", f"/paused/{kind}/{name}")
     assert (answer.status, answer.text) == (204, "")
     assert paused() == []

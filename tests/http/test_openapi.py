@@ -55,6 +55,8 @@ UNSAID = re.compile(
     "|give run_at or delay, not both"
     "|the payload of "  # whose model may have rules of its own
     "|there is no job named"
+    "|give slots, rate or max_waiting"  # null is as good as not given
+    "|nothing limits the queue"  # by its code
 )
 
 load_all_checks()

@@ -167,7 +167,7 @@ def test_the_requests_of_the_page_about_control_are_answered_as_it_says(
         for block in re.findall(r"```http\n(.*?)```", page, re.DOTALL)
         for each in re.split(r"\n(?=[A-Z]+ )", block.strip())
     ]
-    assert len(requests) == 13
+    assert len(requests) == 18
     with saved_only(EXTENSIONS="control_jobs"):
         job_id = ""
         for text in requests:

@@ -16,7 +16,7 @@ from expanded_template import Template, allowed, expanded
 from fake_lambda import FakeLambda
 from sample_work import failing, script
 from settings import forget
-from store import pauses
+from store import pauses, verbs
 from testing.aws import ENVIRONMENT
 from testing.lambda_context import Context
 from testing.movable_clock import MovableClock
@@ -28,7 +28,7 @@ TABLES = {
     ENVIRONMENT["COORDINATION_TABLE_NAME"]: "CoordinationTable",
     ENVIRONMENT["CONTACTS_TABLE_NAME"]: "ContactsTable",
 }
-FUNCTIONS = ("ApiFunction", "WorkerFunction", "TimerFunction")
+FUNCTIONS = ("ApiFunction", "WorkerFunction", "TimerFunction", "FailuresFunction")
 
 Asked = tuple[str, str, str]  # function, action, resource
 
@@ -114,6 +114,34 @@ class Stack:
         with self.recorder.running("WorkerFunction"):
             self._worker.deliver()
 
+    def kill(self) -> dict[str, Any]:
+        """Deliver the message that was sent first to a worker that is killed in it; return it."""
+
+        def killed(*_: Any, **__: Any) -> None:
+            raise KeyboardInterrupt
+
+        script.job = lambda job, payload: None
+        event = self._worker.events[0]
+        with self.recorder.running("WorkerFunction"), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(verbs, "succeed", killed)
+            with pytest.raises(KeyboardInterrupt):
+                self._worker.deliver()
+        return cast(dict[str, Any], event)
+
+    def drop(self) -> dict[str, Any]:
+        """Lose the message that was sent first; return it."""
+        return cast(dict[str, Any], self._worker.events.pop(0))
+
+    def settle(self, event: dict[str, Any]) -> None:
+        """Have the failures function read the record of an event that Lambda gave up on."""
+        from handlers import failures  # its import needs a configured environment
+
+        context = {"condition": "RetriesExhausted", "functionArn": "worker"}
+        record = {"requestContext": context, "requestPayload": event}
+        sent = {"Records": [{"messageId": "m", "body": json.dumps(record)}]}
+        with self.recorder.running("FailuresFunction"):
+            assert failures.handler(sent, cast(Any, Context())) == {"batchItemFailures": []}
+
     def tick(self) -> None:
         """Let the minute come round."""
         from handlers import timer  # its import needs a configured environment
@@ -184,6 +212,9 @@ def do_everything(stack: Stack, time: MovableClock) -> None:
     stack.work()
     assert stack.api("GET", "/tasks/failed").json["tasks"] == []
 
+    stack.api("POST", "/tasks", body={"task_name": "sample_note"})
+    stack.settle(stack.drop())
+
     held_by_worker = stack.job()
     due = stack.job(delay=600)
     stack.api("PUT", "/paused/queue/default")
@@ -200,6 +231,47 @@ def do_everything(stack: Stack, time: MovableClock) -> None:
     assert {stack.api("GET", each).json["status"] for each in (held_by_worker, due)} == {
         "succeeded"
     }
+    use_a_queue_with_limits(stack, time)
+
+
+def use_a_queue_with_limits(stack: Stack, time: MovableClock) -> None:
+    """Jobs that wait in line while one runs, or is killed; what is asked about them, and limits
+    that change."""
+    stack.api("PUT", "/queues/narrow", body={"slots": 1})
+    jobs = [stack.job(queue_name="narrow") for _ in range(4)]
+    seen: list[str] = []
+
+    def first(job: Any, payload: Any) -> None:
+        if not seen:
+            seen.append(job.id)
+            stack.work()
+            assert stack.api("GET", f"{jobs[3]}/place").json["ahead"] == 2
+            stack.api("GET", "/queues")
+            stack.api("POST", f"{jobs[3]}/cancel")
+            stack.api("PUT", "/queues/narrow", body={"slots": 2})
+
+    script.job = first
+    stack.work()
+    statuses = [stack.api("GET", each).json["status"] for each in jobs]
+    assert statuses == ["succeeded"] * 3 + ["cancelled"]
+
+    stack.api("PUT", "/queues/narrow", body={"slots": 1})
+    _, waiting = stack.job(queue_name="narrow"), stack.job(queue_name="narrow")
+    killed = stack.kill()
+    stack.work()
+    assert stack.api("GET", waiting).json["status"] == "waiting"
+    stack.settle(killed)  # and lets on who waits
+    stack.work()
+    assert stack.api("GET", waiting).json["status"] == "succeeded"
+
+    _, waiting = stack.job(queue_name="narrow"), stack.job(queue_name="narrow")
+    stack.kill()
+    stack.work()
+    time.advance(17 * 60)
+    stack.tick()  # rescues, and lets on who waits
+    stack.work()
+    assert stack.api("GET", waiting).json["status"] == "succeeded"
+    stack.api("DELETE", "/queues/narrow")
 
 
 def test_every_request_that_a_function_makes_is_allowed_to_it(
@@ -269,11 +341,3 @@ def test_only_what_jobs_have_made_is_deleted_and_by_the_worker_only_a_payload_ke
     }
     assert deletes.pop("WorkerFunction") == {"Bucket/payloads/*"}
     assert not any(deletes.values())
-
-
-def test_settling_what_lambda_gave_up_on_only_keeps_failed_tasks_of_what_coordinates(
-    template: Template,
-) -> None:
-    rules = allowed(template, "FailuresFunction")
-    actions = {action for action, resource in rules if resource == "CoordinationTable"}
-    assert actions == {"dynamodb:PutItem", "dynamodb:UpdateItem"}

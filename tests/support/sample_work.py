@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from work import Job, Retry, RunningJob, Task
+from work import Job, Queue, Rate, Retry, RunningJob, Task
 
 
 class Sample(BaseModel):
@@ -69,4 +69,13 @@ TASKS = {
     "sample_note": Task(note),
     "sample_note_unless_cut_off": Task(note_again, retry=Retry(max_attempts=3, interrupted=False)),
     "sample_note_again": Task(note_again, retry=Retry(max_attempts=3, base=2, cap=60)),
+}
+# Jobs are put into these by name: no job of others is in them.
+QUEUES = {
+    "sample_slots": Queue(slots=1),
+    "sample_fair": Queue(slots=1, order="fair"),
+    "sample_paced": Queue(rate=Rate(1, seconds=3600)),
+    "sample_organizations": Queue(slots=1, per="organization_id"),
+    "sample_campaigns": Queue(slots=1, per="campaign_id"),
+    "sample_texts": Queue(slots=1, per="text"),
 }

@@ -1,0 +1,76 @@
+"""Who waits in a line or under a pause, counted up to a bound, for people to look at.
+
+Nothing is decided by it: it may be a second old.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from store.job_request import JobRequest
+from store.line_length import WAITING
+from store.lines import LineItem, is_line
+from store.pauses import Parked
+
+COUNTED = 1000  # entries that are looked at: there may be any number
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How many wait, counted up to COUNTED; `more` tells that there are others beyond those.
+
+    `oldest` is since when the first of those that were counted has waited, in milliseconds since
+    1970; None if none was.
+    """
+
+    count: int = 0
+    more: bool = False
+    oldest: int | None = None
+
+
+def in_line(place: str, organization_id: str | None = None, group: str = "") -> Waiting:
+    """Return who waits in a line. With `organization_id` only its jobs are counted, among the
+    first COUNTED of all, or of a `group` that the line has for it."""
+    found = _first(
+        LineItem,
+        place,
+        LineItem.sk.startswith(f"{WAITING}{group}#" if group else WAITING),
+        ["sk", "organization_id"],
+    )
+    since = [
+        entry.waiting_since
+        for entry in found[:COUNTED]
+        if organization_id in (None, entry.organization_id)
+    ]
+    return _waiting(since, len(found) > COUNTED)
+
+
+def under_pause(pause: str) -> Waiting:
+    """Return who waits for a pause to end; `pause` is what `held_by` says."""
+    found = _first(Parked, f"held#{pause}", None, ["since"])
+    return _waiting([entry.since for entry in found[:COUNTED]], len(found) > COUNTED)
+
+
+def ahead_of(job: JobRequest) -> Waiting:
+    """Return who comes before a job that waits, where it waits. In a line whose groups take turns
+    those are counted that are in its own."""
+    if job.held_by is None:
+        return Waiting()
+    if is_line(job.held_by) and job.wait_key is not None:
+        first = f"{job.wait_key.rpartition('#')[0]}#"
+        up_to_it = LineItem.sk.between(first, job.wait_key)
+        number = LineItem.count_up_to(COUNTED + 2, job.held_by, up_to_it)
+    else:
+        created_before = Parked.sk <= job.created_key
+        number = Parked.count_up_to(COUNTED + 2, f"held#{job.held_by}", created_before)
+    ahead = number - 1  # itself is the last of them
+    return Waiting(max(0, min(ahead, COUNTED)), ahead > COUNTED)
+
+
+def _first(model: Any, place: str, condition: Any, attributes: list[str]) -> list[Any]:
+    return list(model.query(place, condition, limit=COUNTED + 1, attributes_to_get=attributes))
+
+
+def _waiting(since: Iterable[int], more: bool) -> Waiting:
+    times = list(since)
+    return Waiting(len(times), more, min(times, default=None))

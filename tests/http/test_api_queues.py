@@ -1,0 +1,274 @@
+"""Queues over HTTP: their limits, who uses them, and what each caller sees of that."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from api_events import call
+from aws import clients
+from busy_queues import SLOTS_1, dispatched, got, refused, uses, while_one_runs
+from fake_lambda import FakeLambda
+from runners import queues
+from sample_work import Sample, script
+from settings import forget
+from store import lines, waiting
+from store.lines import LineItem
+from work import RunningJob
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+# --- use ------------------------------------------------------------------------------------------
+
+
+def test_it_shows_who_has_its_slots_and_how_many_wait_since_when(worker: FakeLambda) -> None:
+    ids = [dispatched("sample_slots") for _ in range(3)]
+    found = while_one_runs(worker, lambda: (got("/queues/sample_slots"), got(f"/jobs/{ids[1]}")))
+    queue, second = found
+    assert (queue["limits"], queue["declared_limits"]) == (SLOTS_1, SLOTS_1)
+    assert (queue["changed_at"], queue["changed_by"], queue["paused"]) == (None, None, None)
+    (key,) = queue["keys"]
+    assert (key["key"], key["slots_in_use"], key["waiting"]) == ("*", 1, 2)
+    assert (key["more_waiting"], key["next_start_at"]) == (False, None)
+    assert key["oldest_waiting_since"] == second["waiting_since"]
+    (holder,) = key["holders"]
+    assert (holder["job_id"], holder["organization_id"]) == (ids[0], "acme")
+    assert holder["since"].endswith("Z")
+    assert uses(got("/queues/sample_slots")) == {"*": (0, 0)}
+
+
+def test_a_rate_tells_when_the_next_start_may_be(worker: FakeLambda) -> None:
+    dispatched("sample_paced")
+    worker.deliver()
+    (key,) = got("/queues/sample_paced")["keys"]
+    until = datetime.fromisoformat(key["next_start_at"]) - datetime.now(UTC)
+    assert timedelta(minutes=50) < until <= timedelta(hours=1)
+
+
+def test_the_list_has_every_queue_by_name_with_its_first_keys(worker: FakeLambda) -> None:
+    call("PUT", "/paused/queue/zz_paused")
+    call("PUT", "/queues/zz_limited", body={"slots": 2})
+    for campaign in "abcdef":
+        dispatched("sample_campaigns", campaign_id=campaign)
+    worker.deliver()
+    for campaign in "abcde":
+        slot = LineItem(lines.place_of("sample_campaigns", f"acme:{campaign}"), "slot#001")
+        slot.update([LineItem.holder.set("1" * 32)])
+    listed = {each["name"]: each for each in got("/queues")["queues"]}
+    assert list(listed) == sorted(listed)
+    assert {"default", "webhooks", "sample_slots", "zz_paused", "zz_limited"} <= listed.keys()
+    assert (listed["default"]["limits"], listed["default"]["keys"]) == (None, [])
+    assert listed["zz_paused"]["paused"]["name"] == "zz_paused"
+    first = listed["sample_campaigns"]
+    assert list(uses(first)) == ["acme:a", "acme:b", "acme:c"]
+    rest = got("/queues/sample_campaigns", query={"cursor": first["keys_cursor"]})
+    assert uses(rest) == {"acme:d": (1, 0), "acme:e": (1, 0)}  # f is idle
+    assert rest["keys_cursor"] is None
+
+
+def test_pages_of_queues_and_of_keys_follow_each_other() -> None:
+    names = [each["name"] for each in got("/queues")["queues"]]
+    found: list[str] = []
+    cursor = None
+    while True:
+        page = got("/queues", query={"limit": "2"} | ({"cursor": cursor} if cursor else {}))
+        assert 1 <= len(page["queues"]) <= 2
+        found += [each["name"] for each in page["queues"]]
+        cursor = page["cursor"]
+        if cursor is None:
+            break
+    assert found == names
+    for path in ("/queues", "/queues/sample_texts"):
+        for wrong in ("x", "cQ", "ä", "cQ=="):
+            refused(call("GET", path, query={"cursor": wrong}), 400, "invalid-cursor")
+
+
+def test_a_page_examines_a_bounded_number_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(9):
+        lines.note_key("sample_texts", f"key {number}")
+    busy = LineItem(lines.place_of("sample_texts", "key 8"), "slot#001")
+    busy.update([LineItem.holder.set("1" * 32)])
+    pages, cursor = [], None
+    while True:
+        query = {"limit": "1"} | ({"cursor": cursor} if cursor else {})
+        page = got("/queues/sample_texts", query=query)
+        pages.append(list(uses(page)))
+        cursor = page["keys_cursor"]
+        if cursor is None:
+            break
+    assert pages == [[], [], ["key 8"]]
+
+
+def test_counts_stop(monkeypatch: pytest.MonkeyPatch, worker: FakeLambda) -> None:
+    monkeypatch.setattr(waiting, "COUNTED", 2)
+    ids = [dispatched("sample_slots") for _ in range(5)]
+
+    def look() -> Any:
+        return got("/queues/sample_slots")["keys"], [got(f"/jobs/{each}/place") for each in ids]
+
+    (key,), places = while_one_runs(worker, look)
+    assert (key["waiting"], key["more_waiting"]) == (2, True)
+    ahead = [(each["ahead"], each["more_ahead"]) for each in places]
+    assert ahead == [(None, False), (0, False), (1, False), (2, False), (2, True)]
+
+
+# --- a job's place in line ------------------------------------------------------------------------
+
+
+def test_a_waiting_job_has_a_place_in_its_line(worker: FakeLambda) -> None:
+    ids = [dispatched("sample_slots") for _ in range(3)]
+    place = while_one_runs(worker, lambda: got(f"/jobs/{ids[2]}/place"))
+    assert place == {
+        "waits_for": {"kind": "line", "name": "sample_slots", "key": "*"},
+        "ahead": 1,
+        "more_ahead": False,
+        "of_organization": False,
+    }
+    nowhere = {"waits_for": None, "ahead": None, "more_ahead": False, "of_organization": False}
+    assert got(f"/jobs/{ids[2]}/place") == nowhere
+
+
+def test_where_organisations_take_turns_the_place_is_among_its_own(worker: FakeLambda) -> None:
+    first = dispatched("sample_fair", "big")
+    crowd = [dispatched("sample_fair", "big") for _ in range(3)]
+    other = dispatched("sample_fair", "small")
+    places = while_one_runs(
+        worker, lambda: [got(f"/jobs/{each}/place") for each in (first, crowd[2], other)]
+    )
+    assert [each["ahead"] for each in places] == [None, 2, 0]
+    assert [each["of_organization"] for each in places] == [False, True, True]
+
+
+def test_a_paused_job_has_a_place_among_those_that_wait_for_the_same(worker: FakeLambda) -> None:
+    call("PUT", "/paused/queue/default")
+    ids = [dispatched("default") for _ in range(3)]
+    worker.deliver()
+    place = got(f"/jobs/{ids[2]}/place")
+    assert place["waits_for"] == {"kind": "queue", "name": "default", "key": None}
+    assert (place["ahead"], place["more_ahead"]) == (2, False)
+    assert got("/queues/default")["paused"]["waiting"] == 3
+
+
+# --- what each caller sees ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def crowded(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Return what an organisation sees of queues that "big" and "small" use."""
+
+    def seen_by(organization_id: str) -> Any:
+        claims = {"sub": "u", "roles": "viewer", "organization_id": organization_id}
+
+        def look() -> Any:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("ACCESS_MODE", "jwt")
+                forget()
+                found = got("/queues", query={"limit": "100"}, claims=claims)["queues"]
+            forget()
+            return {each["name"]: each for each in found}
+
+        for name in ("sample_slots", "sample_fair"):
+            for whose in ("big", "big", "small", "big"):
+                dispatched(name, whose)
+        for name in ("sample_organizations", "sample_campaigns", "sample_texts"):
+            for whose in ("big", "big", "small", "small"):
+                dispatched(name, whose, campaign_id="c", payload={"text": f"about {whose}"})
+        call("PUT", "/paused/queue/of-others")
+        call("PUT", "/queues/of-others", body={"slots": 2})
+        call("PUT", "/paused/queue/webhooks")
+        call("PUT", "/queues/webhooks", body={"slots": 2})
+        return while_all_run(worker, look, 8)
+
+    return seen_by
+
+
+def while_all_run(worker: FakeLambda, look: Callable[[], Any], number: int) -> Any:
+    """Deliver what was sent, and look while so many jobs run at once."""
+    seen: list[Any] = []
+
+    def run(job: RunningJob, payload: Sample) -> None:
+        if not seen:
+            worker.deliver()
+        if not seen:
+            seen.append(look())
+
+    script.job = run
+    worker.deliver()
+    return seen[0]
+
+
+def test_a_caller_of_one_organisation_sees_its_own_alone(
+    crowded: Callable[[str], Any],
+) -> None:
+    found = crowded("small")
+    assert uses(found["sample_slots"]) == {"*": (0, 1)}
+    assert uses(found["sample_fair"]) == {"*": (0, 1)}
+    assert uses(found["sample_organizations"]) == {"small": (1, 1)}
+    assert uses(found["sample_campaigns"]) == {"small:c": (1, 1)}
+    assert uses(found["sample_texts"]) == {"about small": (1, 1)}
+    assert "of-others" not in found
+    assert found["webhooks"]["limits"]["slots"] == 2
+    assert found["webhooks"]["changed_by"] == "service"
+    assert found["webhooks"]["paused"]["paused_by"] == "service"
+    assert found["webhooks"]["paused"]["waiting"] is None
+    assert "big" not in json.dumps(found)
+
+
+def test_and_so_does_the_other(crowded: Callable[[str], Any]) -> None:
+    found = crowded("big")
+    assert uses(found["sample_slots"]) == {"*": (1, 2)}
+    assert uses(found["sample_fair"]) == {"*": (1, 2)}
+    assert uses(found["sample_organizations"]) == {"big": (1, 1)}
+    assert uses(found["sample_campaigns"]) == {"big:c": (1, 1)}
+    assert uses(found["sample_texts"]) == {"about big": (1, 1)}
+    assert "small" not in json.dumps(found)
+
+
+def test_to_a_caller_of_one_organisation_no_other_queue_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    call("PUT", "/queues/of-others", body={"slots": 2})
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    forget()
+    claims = {"sub": "u", "roles": "viewer", "organization_id": "small"}
+    details = [
+        refused(call("GET", f"/queues/{name}", claims=claims), 404, "queue-not-found")
+        for name in ("of-others", "nobodys")
+    ]
+    assert details[0].replace("of-others", "nobodys") == details[1]
+    assert got("/queues/sample_slots", claims=claims)["limits"] == SLOTS_1
+
+
+# --- what it costs --------------------------------------------------------------------------------
+
+
+def test_the_list_reads_what_it_shows_and_scans_nothing(worker: FakeLambda) -> None:
+    counted: Counter[str] = Counter()
+    clients.client("dynamodb").meta.events.register(
+        "before-call.*.*", lambda model, **_: counted.update([model.name])
+    )
+    for number in range(50):
+        lines.note_key("sample_texts", f"key {number:02d}")
+    counted.clear()
+    shown = len(got("/queues")["queues"])
+    assert counted.keys() == {"Query"}
+    # Changed limits and pauses; of each queue its keys and line, and 12 idle keys of one.
+    assert counted["Query"] <= 2 + 2 * shown + 4 * queues.SHOWN_KEYS
+
+
+def test_slots_of_a_queue_that_has_no_limits_any_more_are_shown_while_they_are_held(
+    worker: FakeLambda,
+) -> None:
+    call("PUT", "/queues/nobodys", body={"slots": 1})
+    dispatched("nobodys")
+
+    def look() -> Any:
+        call("DELETE", "/queues/nobodys")
+        return got("/queues/nobodys")
+
+    found = while_one_runs(worker, look)
+    assert (found["limits"], uses(found)) == (None, {"*": (1, 0)})
+    assert uses(got("/queues/nobodys")) == {}
