@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         NoAnswer,
         NoCredentials,
         OutcomeUnknown,
+        QueueNotFound,
         StackNotFound,
         UnexpectedAnswer,
         UploadRefused,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         Pause,
         WaitsFor,
     )
+    from job_runners.queue_models import Holder, Limits, Place, Queue, QueueKey, Rate
 
 __version__ = "0.1.0"
 
@@ -69,6 +71,7 @@ _HOMES = {
         "NoAnswer",
         "NoCredentials",
         "OutcomeUnknown",
+        "QueueNotFound",
         "StackNotFound",
         "UnexpectedAnswer",
         "UploadRefused",
@@ -86,6 +89,7 @@ _HOMES = {
         "Pause",
         "WaitsFor",
     ),
+    "queue_models": ("Holder", "Limits", "Place", "Queue", "QueueKey", "Rate"),
 }
 
 __all__ = [
@@ -99,6 +103,7 @@ __all__ = [
     "Credentials",
     "FailedTask",
     "FailedTaskNotFound",
+    "Holder",
     "IdempotencyConflict",
     "InsecureAddress",
     "InvalidRequest",
@@ -110,10 +115,16 @@ __all__ = [
     "JobRunnersError",
     "JobTypes",
     "JobUnfinished",
+    "Limits",
     "NoAnswer",
     "NoCredentials",
     "OutcomeUnknown",
     "Pause",
+    "Place",
+    "Queue",
+    "QueueKey",
+    "QueueNotFound",
+    "Rate",
     "StackNotFound",
     "UnexpectedAnswer",
     "UploadRefused",

@@ -7,14 +7,11 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote, urlencode
+from typing import Any
 
-from job_runners.addresses import checked, region_for
-from job_runners.calls import Calls
+from job_runners.addresses import region_for
+from job_runners.base_client import part
 from job_runners.connections import Answer
-from job_runners.credentials import Credentials, FoundCredentials
 from job_runners.errors import (
     ApiBusy,
     ApiError,
@@ -23,14 +20,10 @@ from job_runners.errors import (
     JobNotFound,
     NoAnswer,
 )
-from job_runners.http_api import HttpApi
-from job_runners.models import Child, FailedTask, Job, JobTypes, JobUnfinished, Pause
-from job_runners.refusals import refusal, retry_after
+from job_runners.models import Child, FailedTask, Job, JobTypes, JobUnfinished
+from job_runners.queue_client import QueueClient
+from job_runners.refusals import retry_after
 from job_runners.repeating import new_key
-from job_runners.signing import Access, Bearer, Signer
-
-if TYPE_CHECKING:
-    from job_runners.stack_outputs import Outputs
 
 _PAGE = 100
 _PATIENCE = 300.0  # seconds without any answer until `wait` gives up
@@ -38,7 +31,7 @@ _PAUSE = 5.0  # seconds between its tries meanwhile
 _UNSENT_TASK = frozenset({"not-sent", "unavailable"})  # both are said before anything leaves
 
 
-class Client:
+class Client(QueueClient):
     """The API of one stack.
 
     Give `stack`, the name of a deployed one, which is found in CloudFormation at the first call;
@@ -55,60 +48,6 @@ class Client:
 
     Every method raises a JobRunnersError, or ValueError for an argument that can't be meant.
     """
-
-    def __init__(
-        self,
-        *,
-        stack: str | None = None,
-        url: str | None = None,
-        token: str | Callable[[], str] | None = None,
-        organization_id: str | None = None,
-        region: str | None = None,
-        credentials: Credentials | Callable[[], Credentials] | None = None,
-        bucket: str | None = None,
-        timeout: float = 35,
-        max_attempts: int = 5,
-    ) -> None:
-        if stack is None and url is None:
-            url = os.environ.get("JOB_RUNNERS_URL") or None
-            stack = None if url else os.environ.get("JOB_RUNNERS_STACK") or None
-            token = token or os.environ.get("JOB_RUNNERS_TOKEN") or None
-        if (stack is None) == (url is None):
-            raise ConfigurationError(
-                "Which API? Give a stack or a url, and not both.",
-                'Client(stack="prod"), Client(url="https://..."), or set JOB_RUNNERS_URL.',
-            )
-        self._stack = stack
-        self._url = checked(url) if url else None
-        self._token = token
-        self._region = region
-        self._bucket = bucket
-        self._timeout = timeout
-        self._max_attempts = max(1, max_attempts)
-        if isinstance(credentials, Credentials):
-            self._credentials: Callable[[], Credentials] = lambda: credentials
-        else:
-            self._credentials = credentials or FoundCredentials()
-        self._organization = organization_id or (None if token else "default")
-        self._lock = Lock()
-        self._outputs: Outputs | None = None
-        self._calls: Calls | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections that are idle. The client can still be used."""
-        if self._calls is not None:
-            self._calls.api.close()
-
-    @property
-    def url(self) -> str:
-        """The API's address. Raises StackNotFound, and what a call to CloudFormation may."""
-        return self._url or self._found().api_url
 
     # --- dispatch ---------------------------------------------------------------------------------
 
@@ -312,7 +251,7 @@ class Client:
         called. Raises FailedTaskNotFound, Conflict where its payload is not kept.
         """
         try:
-            answer = self._api.call("POST", f"/tasks/failed/{_part(task_id)}/redrive")
+            answer = self._api.call("POST", f"/tasks/failed/{part(task_id)}/redrive")
         except FailedTaskNotFound as gone:
             if not gone.repeated:  # else it was this call that sent it
                 raise
@@ -320,46 +259,7 @@ class Client:
         new_id: str = self._object(answer)["id"]
         return new_id
 
-    def paused(self) -> tuple[Pause, ...]:
-        """Return which job types and queues are paused."""
-        listed = self._object(self._api.read("/paused"))["paused"]
-        return tuple(Pause.of(each) for each in listed)
-
-    def pause(self, kind: str, name: str) -> Pause:
-        """Hold back a `job_type` or a `queue`, of every organisation."""
-        answer = self._api.call("PUT", f"/paused/{_part(kind)}/{_part(name)}")
-        return Pause.of(self._object(answer))
-
-    def resume(self, kind: str, name: str) -> None:
-        """Let a `job_type` or a `queue` go on."""
-        self._api.call("DELETE", f"/paused/{_part(kind)}/{_part(name)}")
-
     # --- within -----------------------------------------------------------------------------------
-
-    @property
-    def _api(self) -> Calls:
-        if self._calls is None:
-            url = self.url
-            api = HttpApi(checked(url), self._access(url), self._timeout)
-            with self._lock:
-                self._calls = self._calls or Calls(api, self._max_attempts)
-        return self._calls
-
-    def _access(self, url: str) -> Access:
-        if self._token:
-            return Bearer(self._token)
-        return Signer(self._credentials, self._region or region_for(url))
-
-    def _found(self) -> "Outputs":
-        """Return what CloudFormation knows of the stack, asked once."""
-        from job_runners.stack_outputs import find_outputs
-
-        with self._lock:
-            if self._outputs is None:
-                region = self._region or region_for()
-                name = self._stack or ""
-                self._outputs = find_outputs(name, region, self._credentials(), self._timeout)
-            return self._outputs
 
     def _with_key(self, path: str, body: Mapping[str, Any] | None, key: str) -> Job:
         headers = {"Idempotency-Key": _in_header(key)}
@@ -372,20 +272,6 @@ class Client:
         except (ApiError, NoAnswer) as error:
             error.idempotency_key = key
             raise
-
-    def _pages(
-        self, path: str, name: str, asked: Mapping[str, Any], read: Callable[[Any], Any]
-    ) -> Iterator[Any]:
-        cursor = None
-        while True:
-            known = {key: value for key, value in {**asked, "cursor": cursor}.items() if value}
-            # %20 and not +, which the signature would not be about.
-            page = self._object(self._api.read(f"{path}?{urlencode(known, quote_via=quote)}"))
-            for each in page[name]:
-                yield read(each)
-            cursor = page.get("cursor")
-            if cursor is None:
-                return
 
     def _look(self, job_id: str, until: float | None) -> Job:
         """Return a job, through a network that comes and goes."""
@@ -407,15 +293,6 @@ class Client:
         except (KeyError, TypeError, ValueError):
             raise self._unexpected(answer) from None
 
-    def _object(self, answer: Answer) -> dict[str, Any]:
-        value = answer.json if answer.data else None
-        if not isinstance(value, dict):
-            raise self._unexpected(answer)
-        return value
-
-    def _unexpected(self, answer: Answer) -> ApiError:
-        return refusal(self.url, answer, with_token=self._api.api.access.uses_token)
-
 
 def _unreplayed(job: Job) -> Job:
     from dataclasses import replace
@@ -424,14 +301,7 @@ def _unreplayed(job: Job) -> Job:
 
 
 def _path(job_id: str) -> str:
-    return f"/jobs/{_part(job_id)}"
-
-
-def _part(name: str) -> str:
-    """Return a name as a part of a path; raises ValueError for one that would lead elsewhere."""
-    if name in ("", ".", ".."):
-        raise ValueError(f"{name!r} names nothing")
-    return quote(name, safe="")
+    return f"/jobs/{part(job_id)}"
 
 
 def _moment(value: datetime | str | None) -> str | None:

@@ -7,7 +7,7 @@ JobRunnersError
         OutcomeUnknown        and whether it has done what it was asked can't be told
     ApiError                  the API has answered, and not with what it was asked for
         InvalidRequest  AccessDenied  Conflict  ApiBusy  UnexpectedAnswer
-        JobNotFound  FailedTaskNotFound
+        JobNotFound  FailedTaskNotFound  QueueNotFound
             IdempotencyConflict, WrongState: a Conflict each
     UploadRefused             S3 did not take a file
     JobFailed  JobCancelled   the job has no result (in models.py, beside Job)
@@ -121,6 +121,10 @@ class JobNotFound(ApiError):
 
 class FailedTaskNotFound(ApiError):
     """There is no such failed task. It may have begun again, or failed over a week ago."""
+
+
+class QueueNotFound(ApiError):
+    """There is no queue of this name that this caller may know of."""
 
 
 class Conflict(ApiError):

@@ -114,12 +114,12 @@ class Job:
         cls, value: Mapping[str, Any], *, retry_after: float | None = None, replayed: bool = False
     ) -> Self:
         """Return a job from the API's JSON. Raises KeyError if it is none."""
-        fields: dict[str, Any] = {name: _time(value.get(name)) for name in _TIMES}
+        fields: dict[str, Any] = {name: time_of(value.get(name)) for name in _TIMES}
         fields |= {name: value[name] for name in _PLAIN if value.get(name) is not None}
         return cls(
             **fields,
             error=_error(value.get("error")),
-            waits_for=_waits_for(value.get("waits_for")),
+            waits_for=waits_for_of(value.get("waits_for")),
             earlier_errors=tuple(filter(None, map(_error, value.get("earlier_errors") or ()))),
             notes=tuple(value.get("notes") or ()),
             retry_after=retry_after,
@@ -228,7 +228,7 @@ class FailedTask:
             value["error"]["kind"],
             value["error"]["message"],
             value["payload"],
-            _time(value.get("redriven_at")),
+            time_of(value.get("redriven_at")),
             value.get("redriven_as"),
             value,
         )
@@ -236,19 +236,33 @@ class FailedTask:
 
 @dataclass(frozen=True)
 class Pause:
-    """What is paused: a `job_type` or a `queue` of this name."""
+    """What is paused: a `job_type` or a `queue` of this name.
+
+    `waiting` is how many jobs it holds back, counted up to 1,000; None for those who may not know.
+    """
 
     kind: str
     name: str
     paused_at: datetime | None = None
     paused_by: str | None = None
+    waiting: int | None = None
+    more_waiting: bool = False
+    oldest_waiting_since: datetime | None = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> Self:
         """Return a pause from the API's JSON."""
-        at = _time(value.get("paused_at"))
-        return cls(value["kind"], value["name"], at, value.get("paused_by"), value)
+        return cls(
+            value["kind"],
+            value["name"],
+            time_of(value.get("paused_at")),
+            value.get("paused_by"),
+            value.get("waiting"),
+            value.get("more_waiting", False),
+            time_of(value.get("oldest_waiting_since")),
+            value,
+        )
 
 
 @dataclass(frozen=True)
@@ -274,13 +288,15 @@ def _error(value: Mapping[str, Any] | None) -> JobError | None:
         value.get("message"),
         value.get("traceback"),
         value.get("attempt"),
-        _time(value.get("at")),
+        time_of(value.get("at")),
     )
 
 
-def _waits_for(value: Mapping[str, Any] | None) -> WaitsFor | None:
+def waits_for_of(value: Mapping[str, Any] | None) -> WaitsFor | None:
+    """Return what a job waits for from the API's JSON; None for one that does not wait."""
     return WaitsFor(value["kind"], value["name"], value.get("key")) if value else None
 
 
-def _time(iso: str | None) -> datetime | None:
+def time_of(iso: str | None) -> datetime | None:
+    """Return a time from the API's JSON."""
     return None if iso is None else datetime.fromisoformat(iso)

@@ -13,6 +13,7 @@ from job_runners.errors import (
     IdempotencyConflict,
     InvalidRequest,
     JobNotFound,
+    QueueNotFound,
     UnexpectedAnswer,
     WrongState,
 )
@@ -24,6 +25,7 @@ _BY_SLUG: dict[str, type[ApiError]] = {
     "wrong-state": WrongState,
     "job-not-found": JobNotFound,
     "failed-task-not-found": FailedTaskNotFound,
+    "queue-not-found": QueueNotFound,
 }
 _HINTS = {
     "idempotency-conflict": "Use a new key for a new request.",

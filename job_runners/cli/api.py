@@ -152,6 +152,34 @@ class Api:
         with self._problems():
             self._client.resume(kind, name)
 
+    def queues(self) -> Iterator[dict[str, Any]]:
+        """Yield the queues by name, each with the first of its keys in use."""
+        return (dict(each.raw) for each in self._each(self._client.queues()))
+
+    def queue(self, name: str) -> dict[str, Any]:
+        """Return a queue with the first of its keys in use."""
+        with self._problems():
+            return dict(self._client.queue(name).raw)
+
+    def queue_keys(self, name: str) -> Iterator[dict[str, Any]]:
+        """Yield the keys of a queue that are in use."""
+        return (dict(each.raw) for each in self._each(self._client.queue_keys(name)))
+
+    def limit_queue(self, name: str, **limits: Any) -> dict[str, Any]:
+        """Limit a queue; return its limits as the API's JSON has them."""
+        with self._problems():
+            return dict(self._client.limit_queue(name, **limits).raw)
+
+    def reset_queue(self, name: str) -> None:
+        """Have the limits of a queue that the code declares."""
+        with self._problems():
+            self._client.reset_queue(name)
+
+    def place(self, job_id: str) -> dict[str, Any]:
+        """Return where a job is among those that wait."""
+        with self._problems():
+            return dict(self._client.place(job_id).raw)
+
     def types(self) -> dict[str, Any]:
         """Return what can be dispatched."""
         with self._problems():

@@ -33,6 +33,8 @@ COMMANDS = {
     },
     "Flow": {
         "types": "What can be dispatched, and with which payload",
+        "queues": "Who uses the queues, how many wait, and since when",
+        "limit": "Change how many jobs of a queue run at once, and how fast they start",
         "pause": "Hold back a job type or a queue",
         "resume": "Let it go on",
         "paused": "What is held back",

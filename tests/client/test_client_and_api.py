@@ -12,6 +12,10 @@ from job_runners import (
     Job,
     JobFailed,
     JobNotFound,
+    Limits,
+    QueueNotFound,
+    Rate,
+    WaitsFor,
     WrongState,
 )
 from sample_work import Sample, failing, script
@@ -112,11 +116,37 @@ def test_jobs_are_listed_a_page_at_a_time(client: Client, api_server: ApiServer)
     assert list(client.list(status="failed", job_type="sample_once", queue_name="q")) == []
 
 
+def test_queues_are_limited_looked_at_and_have_the_codes_limits_again(client: Client) -> None:
+    limited = client.limit_queue("slow", slots=1, rate=Rate(1, seconds=3600))
+    assert limited.limits == Limits(1, Rate(1, 3600), None, "fifo", 10_000)
+    assert limited.changed_by == "service:user/campaign-service"
+    jobs = [client.dispatch("sample_once", {"number": 7}, queue_name="slow") for _ in range(3)]
+    last = client.get(jobs[-1].id)
+    assert last.waits_for == WaitsFor("line", "slow", "*")
+    place = client.place(last.id)
+    assert (place.waits_for, place.ahead, place.more_ahead) == (last.waits_for, 1, False)
+    queue = client.queue("slow")
+    (key,) = queue.keys
+    assert (key.key, key.waiting, key.holders) == ("*", 2, ())
+    assert key.next_start_at is not None
+    assert list(client.queue_keys("slow", page_size=1)) == [key]
+    assert "slow" in [each.name for each in client.queues(page_size=3)]
+    client.reset_queue("slow")
+    assert client.queue("slow").limits is None
+    assert client.wait(last, timeout=20).succeeded
+    assert client.place(last.id).ahead is None
+    with pytest.raises(InvalidRequest, match="slots"):
+        client.limit_queue("slow", slots=101)
+    with pytest.raises(QueueNotFound):
+        client.queue("a#b")
+
+
 def test_tasks_pauses_types_and_children(client: Client) -> None:
     assert client.dispatch_task("sample_note", {"text": "Hi"})
     pause = client.pause("queue", "slow")
     assert [(each.kind, each.name) for each in client.paused()] == [("queue", "slow")]
     assert pause.paused_at is not None
+    assert (pause.waiting, pause.more_waiting, pause.oldest_waiting_since) == (0, False, None)
     client.resume("queue", "slow")
     assert client.paused() == ()
     assert "sample_once" in [each["name"] for each in client.job_types().jobs]

@@ -109,22 +109,6 @@ def test_a_job_is_shown_with_who_did_what(api: FakeApi) -> None:
     assert "retried by" not in shown
 
 
-@pytest.mark.parametrize(
-    ("found", "words"),
-    [
-        ({"kind": "job_type", "name": "import_x"}, "job type import_x, which is paused"),
-        ({"kind": "queue", "name": "x\x9b"}, "queue x\ufffd, which is paused"),
-        ({"kind": "line", "name": "imports", "key": "*"}, "its turn in queue imports"),
-        ({"kind": "line", "name": "imports", "key": "acme"}, "its turn in queue imports, acme"),
-    ],
-)
-def test_a_job_is_shown_with_what_it_waits_for(
-    api: FakeApi, found: dict[str, Any], words: str
-) -> None:
-    api.on("GET", f"/jobs/{ID}", 200, job("waiting", waits_for={"key": None, **found}))
-    assert f"waits for     {words}\n" in jobs("show", ID).stdout
-
-
 def test_a_job_is_shown_with_the_errors_of_its_earlier_attempts(api: FakeApi) -> None:
     errors = [
         {"attempt": 1, "at": "2026-11-24T12:01:00.000Z", "kind": "Timeout", "message": "slow\x1b"},

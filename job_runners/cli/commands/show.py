@@ -37,7 +37,7 @@ def command(
     if target.json:
         output.print_json(job)
         return
-    for name, value in _facts(job):
+    for name, value in [*_facts(job), *_place(target, job)]:
         colour = output.STATUS_COLOURS.get(job["status"]) if name == "status" else None
         click.echo(f"{click.style(f'{name:<13}', dim=True)} {click.style(value, fg=colour)}")
     for name in ("payload", "result"):
@@ -90,6 +90,18 @@ def _waits_for(found: dict[str, Any] | None) -> str | None:
         return f"{found['kind'].replace('_', ' ')} {found['name']}, which is paused"
     line = "" if found["key"] == "*" else f", {found['key']}"
     return f"its turn in queue {found['name']}{line}"
+
+
+def _place(target: Target, job: Job) -> list[tuple[str, str]]:
+    """Return how many come before a job that waits."""
+    if not job.get("waits_for"):
+        return []
+    place = target.api.place(job["id"])
+    if place["ahead"] is None:  # it goes on by now
+        return []
+    number = f"more than {place['ahead']}" if place["more_ahead"] else str(place["ahead"])
+    of = " of its organisation" if place["of_organization"] else ""
+    return [("ahead of it", number + of)]
 
 
 def _legs(count: int) -> str:

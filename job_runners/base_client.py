@@ -1,0 +1,139 @@
+"""The way from a client to the API of its stack: where that is, and with whose access."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote, urlencode
+
+from job_runners.addresses import checked, region_for
+from job_runners.calls import Calls
+from job_runners.connections import Answer
+from job_runners.credentials import Credentials, FoundCredentials
+from job_runners.errors import ApiError, ConfigurationError
+from job_runners.http_api import HttpApi
+from job_runners.refusals import refusal
+from job_runners.signing import Access, Bearer, Signer
+
+if TYPE_CHECKING:
+    from job_runners.stack_outputs import Outputs
+
+
+class BaseClient:
+    """The API of one stack, and how calls reach it. See Client, which everybody uses."""
+
+    def __init__(
+        self,
+        *,
+        stack: str | None = None,
+        url: str | None = None,
+        token: str | Callable[[], str] | None = None,
+        organization_id: str | None = None,
+        region: str | None = None,
+        credentials: Credentials | Callable[[], Credentials] | None = None,
+        bucket: str | None = None,
+        timeout: float = 35,
+        max_attempts: int = 5,
+    ) -> None:
+        if stack is None and url is None:
+            url = os.environ.get("JOB_RUNNERS_URL") or None
+            stack = None if url else os.environ.get("JOB_RUNNERS_STACK") or None
+            token = token or os.environ.get("JOB_RUNNERS_TOKEN") or None
+        if (stack is None) == (url is None):
+            raise ConfigurationError(
+                "Which API? Give a stack or a url, and not both.",
+                'Client(stack="prod"), Client(url="https://..."), or set JOB_RUNNERS_URL.',
+            )
+        self._stack = stack
+        self._url = checked(url) if url else None
+        self._token = token
+        self._region = region
+        self._bucket = bucket
+        self._timeout = timeout
+        self._max_attempts = max(1, max_attempts)
+        if isinstance(credentials, Credentials):
+            self._credentials: Callable[[], Credentials] = lambda: credentials
+        else:
+            self._credentials = credentials or FoundCredentials()
+        self._organization = organization_id or (None if token else "default")
+        self._lock = Lock()
+        self._outputs: Outputs | None = None
+        self._calls: Calls | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are idle. The client can still be used."""
+        if self._calls is not None:
+            self._calls.api.close()
+
+    @property
+    def url(self) -> str:
+        """The API's address. Raises StackNotFound, and what a call to CloudFormation may."""
+        return self._url or self._found().api_url
+
+    # --- within -----------------------------------------------------------------------------------
+
+    @property
+    def _api(self) -> Calls:
+        if self._calls is None:
+            url = self.url
+            api = HttpApi(checked(url), self._access(url), self._timeout)
+            with self._lock:
+                self._calls = self._calls or Calls(api, self._max_attempts)
+        return self._calls
+
+    def _access(self, url: str) -> Access:
+        if self._token:
+            return Bearer(self._token)
+        return Signer(self._credentials, self._region or region_for(url))
+
+    def _found(self) -> "Outputs":
+        """Return what CloudFormation knows of the stack, asked once."""
+        from job_runners.stack_outputs import find_outputs
+
+        with self._lock:
+            if self._outputs is None:
+                region = self._region or region_for()
+                name = self._stack or ""
+                self._outputs = find_outputs(name, region, self._credentials(), self._timeout)
+            return self._outputs
+
+    def _pages(
+        self,
+        path: str,
+        name: str,
+        asked: Mapping[str, Any],
+        read: Callable[[Any], Any],
+        cursor_name: str = "cursor",
+    ) -> Iterator[Any]:
+        cursor = None
+        while True:
+            known = {key: value for key, value in {**asked, "cursor": cursor}.items() if value}
+            # %20 and not +, which the signature would not be about.
+            page = self._object(self._api.read(f"{path}?{urlencode(known, quote_via=quote)}"))
+            for each in page[name]:
+                yield read(each)
+            cursor = page.get(cursor_name)
+            if cursor is None:
+                return
+
+    def _object(self, answer: Answer) -> dict[str, Any]:
+        value = answer.json if answer.data else None
+        if not isinstance(value, dict):
+            raise self._unexpected(answer)
+        return value
+
+    def _unexpected(self, answer: Answer) -> ApiError:
+        return refusal(self.url, answer, with_token=self._api.api.access.uses_token)
+
+
+def part(name: str) -> str:
+    """Return a name as a part of a path; raises ValueError for one that would lead elsewhere."""
+    if name in ("", ".", ".."):
+        raise ValueError(f"{name!r} names nothing")
+    return quote(name, safe="")

@@ -1,0 +1,127 @@
+"""jobs queues: how the queues are used, and what limits them."""
+
+from itertools import islice
+from typing import Any
+
+import click
+
+from job_runners.cli import output
+from job_runners.cli.options import command as jobs_command
+from job_runners.cli.target import Target
+
+_HEADS = ("QUEUE", "KEY", "IN USE", "WAITING", "WAITS SINCE", "LIMITS", "")
+
+
+@jobs_command()
+@click.argument("name", required=False)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+def command(target: Target, name: str | None, limit: int) -> None:
+    """Show each queue with its limits, and of the first of its keys in use how many jobs have its
+    slots, how many wait, and since when the first does; with a name, all keys in use of one queue
+    (up to --limit), and who has their slots. "*" is the key of a whole queue.
+
+    \b
+    jobs queues
+    jobs queues imports
+    """
+    if name is not None:
+        _show_one(target, name, limit)
+        return
+    found = list(islice(target.api.queues(), limit))
+    if target.json:
+        output.print_json({"queues": found})
+    else:
+        output.table(_HEADS, [row for queue in found for row in _rows(queue)])
+
+
+def _show_one(target: Target, name: str, limit: int) -> None:
+    queue = target.api.queue(name)
+    keys = list(islice(target.api.queue_keys(name), limit))
+    if target.json:
+        output.print_json({**queue, "keys": keys})
+        return
+    for fact, value in _facts(queue):
+        click.echo(f"{click.style(f'{fact:<12}', dim=True)} {output.plain(value)}")
+    for each in keys:
+        click.echo(f"\n{click.style(output.plain(each['key']), bold=True)}")
+        waits = f", since {output.when(each['oldest_waiting_since'])}" if each["waiting"] else ""
+        click.echo(f"  waiting      {_waiting(each)}{waits}")
+        if each["next_start_at"]:
+            click.echo(f"  next start   {output.when(each['next_start_at'])}")
+        for holder in each["holders"]:
+            whose = output.plain(holder["organization_id"] or "")
+            since = output.when(holder["since"])
+            click.echo(f"  in use by    {output.short(holder['job_id'])}  {whose}  {since}")
+
+
+def _facts(queue: dict[str, Any]) -> list[tuple[str, str]]:
+    changed = f"{output.when(queue['changed_at'])} by {queue['changed_by'] or 'nobody known'}"
+    paused = queue["paused"]
+    found = [
+        ("queue", queue["name"]),
+        ("limits", limits_in_words(queue["limits"])),
+        ("by its code", limits_in_words(queue["declared_limits"])),
+        ("changed", changed if queue["changed_at"] else ""),
+        ("paused", _since(paused) if paused else ""),
+    ]
+    return [(fact, value) for fact, value in found if value]
+
+
+def _rows(queue: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return a row for each key that is in use; one all the same if there is none."""
+    limits = queue["limits"]
+    words = limits_in_words(limits)
+    rows: list[tuple[str, ...]] = [
+        (
+            queue["name"],
+            each["key"],
+            _in_use(each, limits),
+            _waiting(each),
+            output.ago(each["oldest_waiting_since"]),
+            words,
+            _state(queue),
+        )
+        for each in queue["keys"]
+    ] or [(queue["name"], "", "", "", "", words, _state(queue))]
+    if queue["keys_cursor"]:
+        rows.append((queue["name"], "and more", "", "", "", "", f"jobs queues {queue['name']}"))
+    return rows
+
+
+def _in_use(key: dict[str, Any], limits: dict[str, Any] | None) -> str:
+    in_force = limits and limits["slots"]
+    return f"{key['slots_in_use']} of {in_force}" if in_force else str(key["slots_in_use"])
+
+
+def _waiting(found: dict[str, Any]) -> str:
+    return f"over {found['waiting']}" if found["more_waiting"] else str(found["waiting"])
+
+
+def _state(queue: dict[str, Any]) -> str:
+    paused, changed = queue["paused"], queue["changed_at"]
+    words = [
+        f"paused {_since(paused)}" if paused else "",
+        f"limits changed {output.ago(changed)}" if changed else "",
+    ]
+    return ", ".join(filter(None, words))
+
+
+def _since(paused: dict[str, Any]) -> str:
+    held = "" if paused["waiting"] is None else f", {_waiting(paused)} wait"
+    return f"{output.ago(paused['paused_at'])}{held}"
+
+
+def limits_in_words(limits: dict[str, Any] | None) -> str:
+    """Return what limits a queue, in a few words."""
+    if limits is None:
+        return "none"
+    slots, rate = limits["slots"], limits["rate"]
+    words = [
+        f"{slots} slot{'' if slots == 1 else 's'}" if slots else "",
+        f"{rate['count']}/{rate['seconds']:g}s" if rate else "",
+        f"bursts of {rate['burst']}" if rate and rate["burst"] > 1 else "",
+        f"per {limits['per']}" if limits["per"] else "",
+        "fair" if limits["order"] == "fair" else "",
+        f"at most {limits['max_waiting']} waiting",
+    ]
+    return ", ".join(filter(None, words))

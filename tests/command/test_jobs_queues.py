@@ -1,0 +1,218 @@
+"""The commands about queues: who uses them, how many wait, and what limits them."""
+
+import json
+from typing import Any
+
+import pytest
+
+from jobs_command import ID, FakeApi, Terminal, job, jobs
+
+LIMITS = {"slots": 3, "rate": None, "per": None, "order": "fifo", "max_waiting": 10000}
+RATE = {"count": 30, "seconds": 60.0, "burst": 5}
+SINCE = "2026-11-24T12:00:00.000Z"
+KEY = {
+    "key": "*",
+    "slots_in_use": 2,
+    "holders": [{"job_id": ID, "organization_id": "acme\x9b", "since": SINCE}],
+    "waiting": 12,
+    "more_waiting": False,
+    "oldest_waiting_since": SINCE,
+    "next_start_at": None,
+}
+PAUSED = {"kind": "queue", "name": "x", "paused_at": SINCE, "paused_by": "service:ada"}
+
+
+def queue(name: str = "imports", **changes: Any) -> dict[str, Any]:
+    """Return a queue as the API shows it."""
+    return {
+        "name": name,
+        "limits": LIMITS,
+        "declared_limits": None,
+        "changed_at": None,
+        "changed_by": None,
+        "paused": None,
+        "keys": [KEY],
+        "keys_cursor": None,
+        **changes,
+    }
+
+
+def limits(name: str, **changes: Any) -> dict[str, Any]:
+    """Return a queue's limits as the API shows them when they are changed."""
+    whole = queue(name, changed_at=SINCE, changed_by="service:ada", **changes)
+    return {each: whole[each] for each in whole if each not in ("paused", "keys", "keys_cursor")}
+
+
+# --- jobs queues ----------------------------------------------------------------------------------
+
+
+def test_queues_in_a_pipe_are_a_line_for_each_key_with_tabs(api: FakeApi) -> None:
+    crowded = {**KEY, "key": "a\x9bb", "slots_in_use": 0, "waiting": 1000, "more_waiting": True}
+    rated = {**LIMITS, "slots": None, "rate": RATE, "per": "campaign_id", "order": "fair"}
+    held = {**PAUSED, "waiting": 7, "more_waiting": False, "oldest_waiting_since": SINCE}
+    listed = [
+        queue("imports", changed_at=SINCE),
+        queue("mails", limits=rated, keys=[crowded], keys_cursor="x"),
+        queue("quiet", limits=None, keys=[], paused=held),
+    ]
+    api.on("GET", "/queues?limit=100", 200, {"queues": listed, "cursor": None})
+    lines = [line.split("\t") for line in jobs("queues").stdout.splitlines()]
+    words = "30/60s, bursts of 5, per campaign_id, fair, at most 10000 waiting"
+    assert lines == [
+        [*("imports", "*", "2 of 3", "12", SINCE), "3 slots, at most 10000 waiting",
+         f"limits changed {SINCE}"],
+        ["mails", "a\ufffdb", "0", "over 1000", SINCE, words, ""],
+        ["mails", "and more", "", "", "", "", "jobs queues mails"],
+        ["quiet", "", "", "", "", "none", f"paused {SINCE}, 7 wait"],
+    ]  # fmt: skip
+    assert json.loads(jobs("queues", "--json").stdout) == {"queues": listed}
+
+
+def test_queues_on_a_terminal_have_heads(api: FakeApi) -> None:
+    api.on("GET", "/queues?limit=100", 200, {"queues": [queue()], "cursor": None})
+    terminal = Terminal("queues")
+    assert terminal.end() == 0
+    heads = ("QUEUE", "KEY", "IN USE", "WAITING", "WAITS SINCE", "LIMITS")
+    assert all(head in terminal.text for head in heads)
+
+
+def test_one_queue_is_shown_with_all_its_keys_and_who_has_its_slots(api: FakeApi) -> None:
+    shown = queue(
+        changed_at=SINCE, changed_by="service:ada", declared_limits={**LIMITS, "slots": 1}
+    )
+    api.on("GET", "/queues/imports", 200, shown)
+    api.on("GET", "/queues/imports?limit=100", 200, queue(keys=[KEY], keys_cursor="next"))
+    other = {**KEY, "key": "z", "waiting": 0, "holders": [], "next_start_at": SINCE}
+    api.on("GET", "/queues/imports?limit=100&cursor=next", 200, queue(keys=[other]))
+    lines = [" ".join(line.split()) for line in jobs("queues", "imports").stdout.splitlines()]
+    for line in (
+        "limits 3 slots, at most 10000 waiting",
+        "by its code 1 slot, at most 10000 waiting",
+        f"changed {SINCE} by service:ada",
+        f"waiting 12, since {SINCE}",
+        f"in use by {ID} acme\ufffd {SINCE}",
+        "z",
+        "waiting 0",
+        f"next start {SINCE}",
+    ):
+        assert line in lines
+    found = json.loads(jobs("queues", "imports", "--json").stdout)
+    assert [each["key"] for each in found["keys"]] == ["*", "z"]
+
+
+def test_a_queue_that_is_not_there_is_refused(api: FakeApi) -> None:
+    done = jobs("queues", "nosuch")
+    assert done.exit_code == 1
+    assert "nothing at GET /queues/nosuch" in done.stderr
+
+
+# --- jobs limit -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "body"),
+    [
+        (["--slots", "3"], {"slots": 3}),
+        (["--rate", "30/60s"], {"rate": {"count": 30, "seconds": 60, "burst": 1}}),
+        (["--rate", "30/m", "--burst", "5"], {"rate": {"count": 30, "seconds": 60, "burst": 5}}),
+        (["--rate", "5/0.5"], {"rate": {"count": 5, "seconds": 0.5, "burst": 1}}),
+        (["--slots", "3", "--max-waiting", "9"], {"slots": 3, "max_waiting": 9}),
+    ],
+)
+def test_a_queue_is_limited(api: FakeApi, words: list[str], body: dict[str, Any]) -> None:
+    api.on("PUT", "/queues/a%20b", 200, limits("a b"))
+    types = {"jobs": [{"name": "x", "queue_name": "a b", "queues": []}], "tasks": []}
+    api.on("GET", "/job-types", 200, types)
+    done = jobs("limit", "a b", *words)
+    assert (done.exit_code, done.stderr) == (0, "")
+    (call,) = api.asked("PUT", "/queues/a%20b")
+    assert call.body == body
+    assert "Limited: queue a b, limits: 3 slots, at most 10000 waiting, on " in done.stdout
+    assert json.loads(jobs("limit", "a b", *words, "--json").stdout)["limits"] == LIMITS
+
+
+def test_a_queue_that_no_job_type_is_in_is_said_and_limited_all_the_same(api: FakeApi) -> None:
+    api.on("PUT", "/queues/export", 200, limits("export"))
+    types = {"jobs": [{"name": "x", "queue_name": "exports", "queues": []}], "tasks": []}
+    api.on("GET", "/job-types", 200, types)
+    done = jobs("limit", "export", "--slots", "3")
+    assert done.exit_code == 0
+    assert "only jobs that are dispatched to it by name are limited" in done.stderr
+    assert "Did you mean exports?" in done.stderr
+
+
+def test_a_queue_has_the_codes_limits_again(api: FakeApi) -> None:
+    api.on("DELETE", "/queues/imports", 204)
+    api.on("GET", "/queues/imports", 200, queue(limits=None))
+    done = jobs("limit", "imports", "--reset")
+    assert (done.exit_code, done.stdout[:38]) == (0, "Reset: queue imports, limits: none, on")
+    assert len(api.asked("DELETE", "/queues/imports")) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ([], "Give --slots, --rate or --max-waiting"),
+        (["--slots", "3", "--reset"], "or --reset alone"),
+        (["--slots", "0"], "1<=x<=100"),
+        (["--rate", "30"], "write 30/60s, 30/m or 5/s"),
+        (["--rate", "30/"], "write 30/60s, 30/m or 5/s"),
+        (["--rate", "30/1w"], "write 30/60s, 30/m or 5/s"),
+        (["--burst", "3", "--slots", "1"], "give --rate too"),
+    ],
+)
+def test_limits_that_say_nothing_or_too_much_are_refused(
+    api: FakeApi, words: list[str], why: str
+) -> None:
+    done = jobs("limit", "imports", *words)
+    assert done.exit_code == 2
+    assert why in done.stderr
+    assert api.calls == []
+
+
+# --- jobs show ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"kind": "job_type", "name": "import_x"}, "job type import_x, which is paused"),
+        ({"kind": "queue", "name": "x\x9b"}, "queue x\ufffd, which is paused"),
+        ({"kind": "line", "name": "imports", "key": "*"}, "its turn in queue imports"),
+        ({"kind": "line", "name": "imports", "key": "acme"}, "its turn in queue imports, acme"),
+    ],
+)
+def test_a_job_is_shown_with_what_it_waits_for(
+    api: FakeApi, found: dict[str, Any], words: str
+) -> None:
+    api.on("GET", f"/jobs/{ID}", 200, job("waiting", waits_for={"key": None, **found}))
+    place = {"waits_for": found, "ahead": 4, "more_ahead": False, "of_organization": False}
+    api.on("GET", f"/jobs/{ID}/place", 200, place)
+    shown = jobs("show", ID).stdout
+    assert f"waits for     {words}\n" in shown
+    assert "ahead of it   4\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ({"ahead": 1000, "more_ahead": True}, "ahead of it   more than 1000\n"),
+        ({"ahead": 0, "of_organization": True}, "ahead of it   0 of its organisation\n"),
+    ],
+)
+def test_a_job_is_shown_with_its_place_in_line(
+    api: FakeApi, place: dict[str, Any], words: str
+) -> None:
+    line = {"kind": "line", "name": "imports", "key": "*"}
+    api.on("GET", f"/jobs/{ID}", 200, job("waiting", waits_for=line))
+    whole = {"waits_for": line, "more_ahead": False, "of_organization": False, **place}
+    api.on("GET", f"/jobs/{ID}/place", 200, whole)
+    assert words in jobs("show", ID).stdout
+
+
+def test_a_job_that_goes_on_meanwhile_has_no_place(api: FakeApi) -> None:
+    line = {"kind": "line", "name": "imports", "key": "*"}
+    api.on("GET", f"/jobs/{ID}", 200, job("waiting", waits_for=line))
+    gone = {"waits_for": None, "ahead": None, "more_ahead": False, "of_organization": False}
+    api.on("GET", f"/jobs/{ID}/place", 200, gone)
+    assert "ahead of it" not in jobs("show", ID).stdout
