@@ -52,10 +52,12 @@ _ASK_AGAIN = "no-cache"  # may be kept, but never used without asking
 
 # The modules keep to these two forms, so that joining them only takes replacing text.
 _IMPORT = re.compile(r'^import (\{[^}]*\}) from "\./([a-z_]+)\.js";$', re.MULTILINE)
-# Lines that are only comments: for readers of the sources, not for browsers.
-_COMMENT = re.compile(r"^ *(?://[^\n]*|/\*\*.*?\*/)\n", re.MULTILINE | re.DOTALL)
-# Browsers need none: no string of the modules goes over several lines.
-_INDENT = re.compile(r"^ +", re.MULTILINE)
+# Comments are for readers of the sources, not for browsers: whole lines, and ends of lines.
+_COMMENT = re.compile(
+    r"^ *(?://[^\n]*|/\*.*?\*/)\n| // [^\n]*$| /\*[^\n]*\*/$", re.MULTILINE | re.DOTALL
+)
+# Nor do they need these: no string of the modules goes over several lines.
+_SPACE = re.compile(r"^[ \n]+", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
 
 
@@ -102,7 +104,7 @@ def _others() -> dict[str, Asset]:
         "app.js": _asset("".join(_joined(_FIRST_MODULE, set())), ".js"),
         "icon.svg": _asset((_FOLDER / "icon.svg").read_text(), ".svg"),
         "docs.css": _asset((_FOLDER / "docs.css").read_text(), ".css"),
-        "style.css": _asset(_INDENT.sub("", styles), ".css"),
+        "style.css": _asset(_bare(styles), ".css"),
     }
 
 
@@ -114,9 +116,13 @@ def _joined(module: str, seen: set[str]) -> Iterator[str]:
         if imported not in seen:
             yield from _joined(imported, seen)
     names = ", ".join(_EXPORT.findall(source))
-    body = _EXPORT.sub("", _IMPORT.sub(r"const \1 = $\2;", _COMMENT.sub("", source)))
-    body = _INDENT.sub("", body)
+    body = _EXPORT.sub("", _IMPORT.sub(r"const \1 = $\2;", _bare(source)))
     yield f"const ${module} = (() => {{\n{body}return {{ {names} }};\n}})();\n"
+
+
+def _bare(source: str) -> str:
+    """Return a script or styles without what only their readers need."""
+    return _SPACE.sub("", _COMMENT.sub("", source))
 
 
 def _asset(text: str, suffix: str) -> Asset:

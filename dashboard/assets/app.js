@@ -8,14 +8,14 @@ import { refreshAges } from "./format.js";
 import { jobView } from "./job_view.js";
 import { jobsView } from "./jobs_view.js";
 import { newView } from "./new_view.js";
-import { pausedView } from "./paused_view.js";
+import { queuesView } from "./queues_view.js";
 import { retryView } from "./retry_view.js";
 import { here } from "./route.js";
 import { say } from "./say.js";
 
 const VIEWS = {
   jobs: jobsView, failed, job: jobView, new: newView, retry: retryView,
-  paused: pausedView,
+  queues: queuesView, paused: queuesView,
 };
 
 const main = document.getElementById("main");

@@ -3,9 +3,10 @@
 import { cancelJob, deleteJob, retryJob, runAgain } from "./actions.js";
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
-import { age, FINISHED, jsonBox, moment, progressBar, statusMark } from "./format.js";
+import { age, count, FINISHED, jsonBox, moment, progressBar, statusMark } from "./format.js";
 import { childrenOf, earlierAttempts, logs } from "./job_parts.js";
 import { Live } from "./live.js";
+import { toQueue } from "./queues_view.js";
 import { to } from "./route.js";
 import { say } from "./say.js";
 import { timeline } from "./timeline.js";
@@ -20,6 +21,7 @@ export function jobView(root, { rest: [id] }) {
   const live = new Live(read);
   const whole = new Set(); // the boxes whose text is shown uncut
   let job = null;
+  let place = null; // among those that wait for the same
   let children = null;
   let childrenAt = 0;
   let log = null; // "reading", {lines, complete} or {problem}
@@ -28,6 +30,8 @@ export function jobView(root, { rest: [id] }) {
     try {
       const { data, retryAfter } = await get(`jobs/${encodeURIComponent(id)}`, {}, signal);
       job = data;
+      if (job.status !== "waiting") place = null;
+      else place = (await get(`jobs/${encodeURIComponent(id)}/place`, {}, signal)).data;
       show();
       await readChildren(signal);
       return FINISHED.has(job.status) ? null : retryAfter ?? SECONDS;
@@ -67,7 +71,7 @@ export function jobView(root, { rest: [id] }) {
 
   function show() {
     document.title = `${job.job_type}, ${job.status} · Job Runners`;
-    fill(body, page(job, { whole, children, log }));
+    fill(body, page(job, { whole, place, children, log }));
   }
 
   async function then(done) {
@@ -110,7 +114,7 @@ function gone(id) {
       ". Finished jobs are deleted after some time.")];
 }
 
-function page(job, { whole, children, log }) {
+function page(job, { whole, place, children, log }) {
   return [
     h("div", { class: "title" },
       h("h1", {}, job.job_type), statusMark(job.status, job.cancel_requested), buttons(job)),
@@ -118,6 +122,7 @@ function page(job, { whole, children, log }) {
       h("button", { class: "plain", type: "button", "data-do": "copy", "data-text": job.id },
         "Copy id")),
     job.error && failure(job),
+    place?.waits_for && waits(place),
     earlierAttempts(job),
     (job.progress > 0 || job.status === "running") &&
       h("section", { class: "going", "aria-label": "Progress", "data-key": "going" },
@@ -132,6 +137,18 @@ function page(job, { whole, children, log }) {
     childrenOf(children),
     logs(job, log),
   ];
+}
+
+/** What a job waits for, and how many come before it. */
+function waits({ waits_for: { kind, name, key }, ahead, more_ahead: more, of_organization: own }) {
+  const link = kind === "job_type" ? h("a", { href: to("queues") }, name) : h("a", { href: toQueue(name) }, name);
+  const whose = own ? "of its organisation, which takes turns with others, " : "";
+  const before = ahead === 1 && !more ? "is" : "are";
+  return h("p", { class: "waits", "data-key": "waits" },
+    kind === "line" ? "Waits for its turn in the queue " : `Waits until the ${kind.replace("_", " ")} `, link,
+    kind === "line" ? key !== "*" && `, ${key}` : " is resumed", ". ",
+    ahead ? `${more ? "More than " : ""}${count(ahead, "job")} ${whose}${before} ahead of it.`
+      : "It is the next.");
 }
 
 function buttons(job) {

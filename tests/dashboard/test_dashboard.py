@@ -185,7 +185,7 @@ def test_no_page_has_a_serious_finding_of_axe(
             (f"#/job/{failed}", "Timeline"),
             (f"#/retry/{failed}", "Retry with this payload"),
             (f"#/new?org={organization}", "Dispatch"),
-            ("#/paused", "default"),
+            ("#/queues", "default"),
         ):
             page.goto(dashboard + address)
             expect(page.locator("main").get_by_text(shown).last).to_be_visible()

@@ -175,9 +175,9 @@ def test_a_queue_is_paused_and_resumed_by_its_switch(
     page: Page, dashboard: str, local: Local
 ) -> None:
     queue = f"queue-{uuid.uuid4().hex[:8]}"
-    page.goto(f"{dashboard}#/paused")
+    page.goto(f"{dashboard}#/queues")
     page.get_by_label("Another queue").fill(queue)
-    page.get_by_role("button", name="Show its switch").click()
+    page.get_by_role("button", name="Show it").click()
     switch = page.get_by_role("switch", name=f"Pause {queue}")
     expect(switch).not_to_be_checked()
     switch.click()

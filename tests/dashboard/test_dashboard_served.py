@@ -53,6 +53,14 @@ def test_no_string_of_a_module_goes_over_several_lines() -> None:
             assert odd == [], path.name
 
 
+def test_no_string_of_a_module_looks_like_a_comment() -> None:
+    """What is joined loses its comments, those at the ends of lines too."""
+    for path in SOURCES:
+        for line in path.read_text().splitlines():
+            before, mark, _ = line.partition(" // ")
+            assert not mark or all(before.count(each) % 2 == 0 for each in '"`'), path.name
+
+
 @pytest.mark.parametrize("path", ["/", "/assets/x/app.js", "/assets/x/style.css"])
 def test_nothing_may_run_but_the_pages_own_script(path: str) -> None:
     headers = get(path)["headers"]
@@ -118,8 +126,10 @@ def test_the_script_is_the_sources_without_their_comments_and_indentation() -> N
             without = re.sub(
                 r"^ *(//.*|/\*\*[^*]*(\*(?!/)[^*]*)*\*/)\n", "", path.read_text(), flags=re.M
             )
-            code = [line.removeprefix("export ").lstrip() for line in without.splitlines()]
+            lines = [line.partition(" // ")[0] for line in without.splitlines()]
+            code = [line.removeprefix("export ").strip() for line in lines]
             missing = [line for line in code if line not in sent and not line.startswith("import ")]
+            missing = [line for line in missing if line]
             assert missing == [], path.name
 
 

@@ -1,0 +1,230 @@
+"""What the page says of queues, of jobs that wait, of times and of who did it, in a browser."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from browser import Complaints, opened
+from dashboard_pages import serious
+from faked_answers import JOB, answer
+
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]
+
+NOW = "2026-11-24T13:00:00Z"
+SINCE = "2026-11-24T12:56:00Z"
+PAUSED = {
+    "kind": "queue", "name": "webhooks", "paused_at": "2026-11-24T09:10:00.000Z",
+    "paused_by": "service:ada", "waiting": 312, "more_waiting": False,
+    "oldest_waiting_since": "2026-11-24T10:00:00Z",
+}  # fmt: skip
+LIMITS = {"slots": 2, "rate": None, "per": None, "order": "fifo", "max_waiting": 10_000}
+RATE = {"count": 30, "seconds": 60, "burst": 5}
+
+
+def key(name: str, *holders: str, **changes: Any) -> dict[str, Any]:
+    held = [{"job_id": each, "organization_id": "acme", "since": SINCE} for each in holders]
+    none = {"waiting": 0, "more_waiting": False, "oldest_waiting_since": None}
+    return {
+        "key": name, "slots_in_use": len(held), "holders": held, **none, "next_start_at": None,
+        **changes,
+    }  # fmt: skip
+
+
+def queue(name: str, *keys: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    nobody = {"changed_at": None, "changed_by": None, "paused": None, "keys_cursor": None}
+    return {
+        "name": name, "limits": None, "declared_limits": None, "keys": list(keys), **nobody,
+        **changes,
+    }  # fmt: skip
+
+
+CAMPAIGNS = {**LIMITS, "slots": 1, "per": "campaign_id", "order": "fair", "max_waiting": 50}
+QUEUES = [
+    queue("default"),
+    queue(
+        "imports",
+        key("*", "a" * 32, "b" * 32, waiting=12, oldest_waiting_since=SINCE),
+        limits=LIMITS,
+        changed_at=SINCE,
+        changed_by="service:ada",
+    ),
+    queue(
+        "mailings",
+        key("acme:spring", "c" * 32, waiting=1000, more_waiting=True, oldest_waiting_since=SINCE),
+        key("acme:<b>autumn</b>"),
+        limits=CAMPAIGNS,
+        keys_cursor="further",
+    ),
+    queue(
+        "texts",
+        key("*", waiting=1, next_start_at="2026-11-24T13:00:30Z"),
+        limits={**LIMITS, "slots": None, "rate": RATE},
+    ),
+    queue("webhooks", paused=PAUSED),
+]
+
+
+def queues_page(page: Page, dashboard: str) -> None:
+    """Open the page of queues, with faked answers."""
+    page.clock.install(time=NOW)
+    types = [{"name": "count_words", "queue_name": "default", "queues": []}]
+    answer(page, "/queues", {"queues": QUEUES, "cursor": None})
+    answer(page, "/paused", {"paused": [PAUSED, {**PAUSED, "kind": "job_type", "name": "old"}]})
+    answer(page, "/job-types", {"jobs": types, "tasks": []})
+    page.goto(f"{dashboard}#/queues")
+    expect(row(page, "webhooks")).to_be_visible()
+
+
+def row(page: Page, name: str) -> Locator:
+    named = page.locator("td.what").get_by_text(name, exact=True)
+    return page.get_by_role("row").filter(has=named)
+
+
+def cells(page: Page, name: str) -> list[str]:
+    """Return what the cells of a row say, without its switch."""
+    texts = row(page, name).get_by_role("cell").all_inner_texts()
+    return [" ".join(each.split()) for each in texts]
+
+
+def test_the_page_says_who_uses_each_queue_and_who_waits(page: Page, dashboard: str) -> None:
+    queues_page(page, dashboard)
+    assert cells(page, "default") == ["default", "", "", "", "no limits", "not paused"]
+    changed = "2 slots changed 4 min ago by service:ada"
+    assert cells(page, "imports") == [
+        *("imports", "2 of 2", "12", "4 min ago"), changed, "not paused",
+    ]  # fmt: skip
+    words = "1 slot, for each campaign_id, organisations take turns, at most 50 wait"
+    assert cells(page, "mailings") == ["mailings", "", "", "", words, "not paused"]
+    assert cells(page, "acme:spring")[1:4] == ["1 of 1", "over 1,000", "4 min ago"]
+    assert cells(page, "acme:<b>autumn</b>")[1:4] == ["0 of 1", "0", ""]
+    waits, next_start, words = cells(page, "texts")[2:5]
+    assert (waits, words) == ("1", "30 starts in 60 s, 5 at once")
+    assert re.fullmatch(r"next start in \d+ s", next_start)
+    assert cells(page, "webhooks")[2:4] == ["312 held back", "3 h ago"]
+    expect(row(page, "More keys").get_by_role("link")).to_have_attribute(
+        "href", "#/queues/mailings"
+    )
+    row(page, "imports").get_by_text("2 of 2").click()
+    holder = row(page, "imports").get_by_role("link", name="a" * 8)
+    expect(holder).to_have_attribute("href", f"#/job/{'a' * 32}")
+
+
+def test_the_page_says_what_a_pause_does_and_what_is_paused(page: Page, dashboard: str) -> None:
+    queues_page(page, dashboard)
+    expect(page.locator(".lead")).to_contain_text(
+        "What runs stops at its next written checkpoint that has a cursor"
+    )
+    expect(row(page, "webhooks")).to_contain_text("paused 4 h ago")
+    expect(row(page, "webhooks").get_by_role("switch")).to_be_checked()
+    types = page.get_by_role("region", name="Job types")
+    assert types.get_by_role("switch").count() == 2
+    expect(types.get_by_role("row").filter(has_text="count_words")).to_contain_text("not paused")
+    old = types.get_by_role("row").filter(has_text="old")
+    expect(old).to_contain_text("312 held back")
+    resumed = answer(page, "/paused/job_type/old", "", 204)
+    old.get_by_role("switch", name="Pause old").click()
+    expect(page.get_by_role("status")).to_contain_text("old is resumed")
+    assert [each.method for each in resumed] == ["DELETE"]
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_the_page_fits_and_is_for_everybody(
+    browser: Browser, complaints: Complaints, dashboard: str, width: int
+) -> None:
+    with opened(browser, complaints, viewport={"width": width, "height": 800}) as page:
+        queues_page(page, dashboard)
+        assert serious(page) == []
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert page.evaluate(wide) == 0
+
+
+def test_a_queue_has_a_page_with_all_its_keys(page: Page, dashboard: str) -> None:
+    queues_page(page, dashboard)
+    name = "a b?"
+    answer(
+        page,
+        "/queues/a%20b%3F",
+        queue(name, key("first"), limits=LIMITS, keys_cursor="further"),
+    )
+    page.get_by_label("Another queue").fill(name)
+    page.get_by_role("button", name="Show it").click()
+    expect(page.get_by_role("heading", name=name)).to_be_visible()
+    expect(row(page, "first")).to_be_visible()
+    with page.expect_request("**/queues/a%20b%3F?cursor=further&limit=100"):
+        page.get_by_role("link", name="More keys").click()
+    expect(page).to_have_url(re.compile("cursor=further$"))
+    expect(page.get_by_role("switch", name=f"Pause {name}")).not_to_be_checked()
+
+
+# --- a job that waits -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (
+            {"waits_for": {"kind": "line", "name": "imports", "key": "*"}, "ahead": 12},
+            "Waits for its turn in the queue imports. 12 jobs are ahead of it.",
+        ),
+        (
+            {"waits_for": {"kind": "line", "name": "imports", "key": "acme"}, "ahead": 0},
+            "Waits for its turn in the queue imports, acme. It is the next.",
+        ),
+        (
+            {
+                "waits_for": {"kind": "line", "name": "imports", "key": "*"},
+                "ahead": 1000,
+                "more_ahead": True,
+                "of_organization": True,
+            },
+            "More than 1,000 jobs of its organisation, which takes turns with others, are ahead",
+        ),
+        (
+            {"waits_for": {"kind": "job_type", "name": "count", "key": None}, "ahead": 1},
+            "Waits until the job type count is resumed. 1 job is ahead of it.",
+        ),
+        (
+            {"waits_for": {"kind": "queue", "name": "imports", "key": None}, "ahead": 1},
+            "Waits until the queue imports is resumed.",
+        ),
+    ],
+)
+def test_a_job_that_waits_says_what_for_and_its_place_in_line(
+    page: Page, dashboard: str, place: dict[str, Any], words: str
+) -> None:
+    waits = {"waits_for": place["waits_for"], "waiting_since": JOB["queued_at"]}
+    job = {**JOB, "status": "waiting", "error": None, "finished_at": None, **waits}
+    answer(page, f"/jobs/{JOB['id']}", job)
+    answer(
+        page, f"/jobs/{JOB['id']}/place", {"more_ahead": False, "of_organization": False, **place}
+    )
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    expect(page.locator("p.waits")).to_contain_text(words)
+    expect(page.locator("p.waits a")).to_have_attribute("href", re.compile("^#/queues"))
+
+
+def test_a_job_that_does_not_wait_is_asked_for_no_place(page: Page, dashboard: str) -> None:
+    answer(page, f"/jobs/{JOB['id']}", JOB)
+    asked = answer(page, f"/jobs/{JOB['id']}/place", {})
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    expect(page.locator("dl.facts")).to_be_visible()
+    assert (asked, page.locator("p.waits").count()) == ([], 0)
+
+
+def test_a_job_says_when_in_both_ways_and_who_did_what(page: Page, dashboard: str) -> None:
+    page.clock.install(time="2026-11-24T16:05:00Z")
+    job = {
+        **JOB,
+        "created_by": "operator:ada",
+        "requeued_by": "service",
+        "cancelled_by": None,
+    }
+    answer(page, f"/jobs/{JOB['id']}", job)
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    facts = page.locator("dl.facts")
+    expect(facts).to_contain_text(re.compile(r"Created4 h ago, .*2026"))
+    expect(facts).to_contain_text("Created byoperator:ada")
+    expect(facts).to_contain_text("Retried byservice")
+    expect(facts).not_to_contain_text("Cancelled by")
