@@ -85,6 +85,7 @@ def requeue(
             JobRequest.restarts.set((job.restarts or 0) + 1),
             JobRequest.cursor.remove(),
             JobRequest.progress.set(0),
+            JobRequest.queue_key.remove(),  # its line may be another: its next claim finds out
         ]
     return conditional_write.write(
         "requeue",

@@ -170,6 +170,21 @@ def test_a_job_that_failed_is_retried_though_its_queue_is_full(
     assert again.status is Status.QUEUED
 
 
+def test_retried_with_another_payload_it_is_in_the_line_of_that(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = Queue(rate=Rate(1, seconds=3600), per="text")
+    monkeypatch.setattr(sample_work, "QUEUES", {"mailings": queue}, raising=False)
+    forget()
+    first, second = (bench.dispatch(**MAILING, payload={"text": "a"}) for _ in range(2))
+    assert bench.run(first).status is Status.SUCCEEDED
+    assert bench.run(second).status is Status.WAITING
+    owner_actions.cancel(bench.read(second))
+    owner_actions.retry_again(bench.read(second), bench.send, {"text": "b"})
+    done = bench.run(second)
+    assert (done.status, done.queue_key) == (Status.SUCCEEDED, "b")
+
+
 def test_whether_a_queue_is_full_is_no_reason_to_fail_a_dispatch(
     bench: Bench, full_queue: JobRequest, outage: Outage
 ) -> None:
