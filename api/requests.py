@@ -27,7 +27,7 @@ _SAME = ("job_type", "organization_id", "campaign_id", "queue_name")
 class TaskData(BaseModel):
     """A task to dispatch; its payload is checked against its task's model."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     task_name: str = Field(min_length=1, max_length=128, description="See GET /job-types")
     payload: dict[str, Any] = Field(default_factory=dict)
@@ -36,7 +36,7 @@ class TaskData(BaseModel):
 class RetryData(BaseModel):
     """How a job is to be done again; its payload is checked against its job's model."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     payload: dict[str, Any] | None = Field(default=None, description="By default the one it had")
 

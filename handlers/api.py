@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import handlers
 from api import router
 from api.routes.table import ROUTES
 from runners import get_job_runner
@@ -22,3 +23,6 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
     """Answer one request of an HTTP API (payload format 2.0)."""
     with router.about(event):
         return app.resolve(router.routable(event), context)
+
+
+handlers.loaded()

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import handlers
 import runners
 from errors import SendInDoubt
 from runners import telemetry
@@ -29,3 +30,6 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
             telemetry.left_for_later(error)
             kept.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": kept}
+
+
+handlers.loaded()

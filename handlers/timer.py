@@ -7,6 +7,7 @@ from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 import clock
+import handlers
 import runners
 from errors import SendInDoubt
 from runners import telemetry, timer
@@ -70,3 +71,6 @@ def tick(context: "LambdaContext", send: Send) -> None:
     telemetry.logger.info(
         "tick", extra={"lag_ms": result.lag, **{str(met): n for met, n in result.met.items()}}
     )
+
+
+handlers.loaded()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import clock
+import handlers
 import runners
 from aws import clients
 from errors import UnknownMessageVersion
@@ -39,3 +40,6 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> Any:
         send=lambda_async.sender(context.invoked_function_arn),
     )
     return None
+
+
+handlers.loaded()

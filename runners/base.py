@@ -44,7 +44,8 @@ _Name = Annotated[
 class JobData(BaseModel):
     """A job to dispatch. Checked when made; its payload is checked against its job's model."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built when first used: a start does not wait for it.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     job_type: str = Field(min_length=1, max_length=128, description="Which job: see GET /job-types")
     payload: dict[str, Any] = Field(default_factory=dict, description="What the job needs to know")

@@ -6,9 +6,7 @@ Every runner comes here, with a message that has been through JSON.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import clock
 from aws.errors import AWS_ERRORS, retry_until
@@ -32,6 +30,9 @@ from work.results import as_json
 from work.running_job import RunningJob
 from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
 from work.time_budget import TimeBudget
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 _T = TypeVar("_T")
 
@@ -129,7 +130,7 @@ def _timeout_at(job: Job, row: JobRequest) -> int | None:
     return (row.attempt_started_at or clock.now()) + int(job.timeout * clock.SECOND)
 
 
-def _read_payload(this: _Run) -> BaseModel | None:
+def _read_payload(this: _Run) -> "BaseModel | None":
     """Return the payload of a claimed job; None if its function must not be called now.
 
     Then the job goes back, to be tried again later, and fails only if the cause lasts too long.
@@ -178,7 +179,7 @@ def _release(this: _Run) -> None:
 # --- the call, and what each way of its ending leads to -------------------------------------------
 
 
-def _call_function(this: _Run, payload: BaseModel) -> None:
+def _call_function(this: _Run, payload: "BaseModel") -> None:
     try:
         with alarm(this.budget.left()):
             result = _run_inside_around(

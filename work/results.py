@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-from pydantic import BaseModel
-
 from store import blobs
 from work.errors import ResultNotJson
 
@@ -12,6 +10,8 @@ from work.errors import ResultNotJson
 def as_json(result: Any) -> Any:
     """Return the result as it will be read again: JSON; a pydantic model as its fields. Raises
     ResultNotJson."""
+    from pydantic import BaseModel  # loaded with the job, and not before
+
     if isinstance(result, BaseModel):
         result = result.model_dump(mode="json")
     try:

@@ -2,9 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import clock
 from aws.errors import AWS_ERRORS, may_pass, retry_until
@@ -16,6 +14,9 @@ from work.errors import CursorTooLarge, StepNameTaken
 from work.results import as_json
 from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
 from work.time_budget import TimeBudget
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 # Writes of a job that checkpoints all the time: soon at first, so that a short job is seen to
 # move, then further apart, but never more than 5 s of work unsaved.
@@ -188,7 +189,7 @@ class RunningJob:
             raise
 
     def dispatch(
-        self, job_type: str, payload: Mapping[str, Any] | BaseModel | None = None, *, key: str
+        self, job_type: str, payload: "Mapping[str, Any] | BaseModel | None" = None, *, key: str
     ) -> str:
         """Dispatch another job, for the same organisation and campaign; return its id.
 
@@ -205,7 +206,7 @@ class RunningJob:
         return child_id
 
     def dispatch_task(
-        self, task_name: str, payload: Mapping[str, Any] | BaseModel | None = None
+        self, task_name: str, payload: "Mapping[str, Any] | BaseModel | None" = None
     ) -> None:
         """Dispatch a task. A leg or attempt that comes by here again dispatches it again, unless it
         is part of a step. Raises UnknownTask, InvalidPayload, PayloadTooLarge, and SendFailed when
@@ -293,7 +294,9 @@ def _as_kept(cursor: Any) -> Any:
     return json.loads(text)
 
 
-def _plain(payload: Mapping[str, Any] | BaseModel | None) -> Any:
+def _plain(payload: "Mapping[str, Any] | BaseModel | None") -> Any:
+    from pydantic import BaseModel  # loaded with the job, and not before
+
     if isinstance(payload, BaseModel):
         return payload.model_dump(mode="json")
     return dict(payload or {})

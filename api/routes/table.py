@@ -5,7 +5,7 @@ from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
 
-from api import dashboard_files, docs_page, openapi
+from api import dashboard_files
 from api.access import Caller, Role
 from api.responses import respond
 from api.router import OPEN, Route, Routes
@@ -32,11 +32,15 @@ Event = Mapping[str, Any]
 
 def get_openapi(_event: Event, _caller: Caller) -> Response[str]:
     """Describe this API for programs (OpenAPI 3.1)."""
+    from api import openapi  # which no other request needs, nor does a start
+
     return respond(200, openapi.document(ROUTES))
 
 
 def get_docs(_event: Event, _caller: Caller) -> Response[str]:
     """Describe this API for people."""
+    from api import docs_page, openapi
+
     return docs_page.page(openapi.document(ROUTES))
 
 

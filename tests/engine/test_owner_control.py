@@ -16,6 +16,7 @@ from sample_work import script
 from store import blobs, conditional_write, owner_verbs, queries, steps, verbs
 from store.job_request import JobRequest, Status
 from store.verbs import Checkpoint
+from testing.shipped_operations import full_client
 
 
 def fails(job: object, payload: object) -> None:
@@ -308,7 +309,7 @@ def test_what_a_deleted_job_left_can_be_restored_until_its_versions_expire(bench
     row = bench.run(bench.dispatch(payload={"text": _incompressible()}))
     assert row.payload_key
     owner_actions.delete(row)
-    s3 = clients.client("s3")
+    s3 = full_client("s3")
     left = s3.list_object_versions(Bucket="bucket", Prefix=row.payload_key)
     (marker,), (version,) = left["DeleteMarkers"], left["Versions"]
     s3.delete_object(Bucket="bucket", Key=row.payload_key, VersionId=marker["VersionId"])

@@ -1,0 +1,73 @@
+"""What a function imports before its first event: what it can do without stays out of its start.
+
+Each entry was measured to cost a share of the start of those that have no use for it: `make bench`.
+"""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks.environment import ENVIRONMENT
+from jobs.table import JOBS
+from tasks.table import TASKS
+from tools.build import ROOT
+
+WORK = {entry.module for table in (JOBS, TASKS) for entry in table.values()}
+# Never: the first two are no part of what ships, and the others belong to few events.
+NOWHERE = WORK | {
+    *("boto3", "awscrt", "phonenumbers", "campaigns", "webhooks", "multiprocessing", "unittest"),
+    *("work.event_loop", "runners.legacy", "runners.legacy_worker", "pydantic_settings"),
+}
+MAY_NOT_PULL_IN = {
+    "api": NOWHERE | {"api.openapi", "api.docs_page", "runners.execution"},
+    "worker": NOWHERE | {"pydantic", "asyncio", "api", "dashboard", "runners.timer"},
+    "timer": NOWHERE | {"pydantic", "asyncio", "api", "dashboard", "runners.execution"},
+    "failures": NOWHERE | {"pydantic", "asyncio", "api", "dashboard", "runners.execution"},
+}
+
+
+def imported_by(code: str) -> set[str]:
+    """Return the modules that a process has imported once this has run."""
+    program = f"{code}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=ENVIRONMENT | {"APP": ""},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("handler", MAY_NOT_PULL_IN)
+def test_a_handler_does_not_import(handler: str) -> None:
+    clients = "from aws.clients import client; client('dynamodb'); client('lambda')"
+    found = imported_by(
+        f"import handlers.{handler}, gc; assert gc.isenabled() and gc.get_freeze_count()\n{clients}"
+    )
+    assert f"handlers.{handler}" in found
+    assert not found & MAY_NOT_PULL_IN[handler]
+
+
+def test_no_model_is_built_before_it_is_used() -> None:
+    imported_by(
+        "import handlers.api\n"
+        "from api.requests import JobData, RetryData, TaskData\n"
+        "models = JobData, RetryData, TaskData\n"
+        "assert not any(each.__pydantic_complete__ for each in models)\n"
+        "assert JobData(job_type='x').job_type == 'x' and JobData.__pydantic_complete__"
+    )
+
+
+def test_a_worker_imports_the_module_of_the_job_that_it_runs_and_no_other() -> None:
+    found = imported_by(
+        "import handlers.worker\n"
+        "from runners.registry import registry\n"
+        "registry().load(registry().job('export_contacts'))"
+    )
+    assert found & WORK == {"jobs.export_contacts"}
+    assert "phonenumbers" not in found
