@@ -68,11 +68,14 @@ def accept_job(
     request_hash = _hash(job_data) if key is not None else None
     job_id = id_under_key(job_data.organization_id, key) if key else job_id
     queue_name = job_data.queue_name or job.queue_name
+    queue_key = _queue_key(queue_name, job_data, job_id, is_child=parent_id is not None)
+    if queue_key is not None:
+        require_sender(send, job_data.job_type, "is in a queue with limits")
     row = verbs.save(
         job_id=job_id,
         job_type=job_data.job_type,
         queue_name=queue_name,
-        queue_key=_queue_key(queue_name, job_data, job_id, is_child=parent_id is not None),
+        queue_key=queue_key,
         organization_id=job_data.organization_id,
         campaign_id=job_data.campaign_id,
         payload=job_data.payload,

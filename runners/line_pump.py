@@ -115,7 +115,7 @@ class _Pump:
 
     def _step(self) -> bool:
         """Let one on, or do what else is next; return whether to look again."""
-        if pauses.current().find(Kind.QUEUE, self._queue_name):
+        if self._is_paused():
             return False
         line = lines.read_line(self._queue_name, self._queue_key, limits_of(self._queue_name))
         entry = lines.next_entry(line)
@@ -128,6 +128,14 @@ class _Pump:
         if line.waits_for_rate:
             return self._wait_for_rate(line)
         return self._free_one_unheld(line)
+
+    def _is_paused(self) -> bool:
+        """Return whether the queue is paused. A pause that the cache still has is read again: if it
+        has just ended, nobody else may look at this line."""
+        return all(
+            pauses.current(fresh=fresh).find(Kind.QUEUE, self._queue_name)
+            for fresh in (False, True)
+        )
 
     def _admit(self, line: Line, entry: LineItem, grant: lines.Grant) -> None:
         row = read(entry.job_id)

@@ -11,12 +11,13 @@ from pynamodb.exceptions import PynamoDBException
 import clock
 from aws.errors import conflicts
 from errors import PreconditionFailed, SendFailed, TooManyPaused
-from runners import telemetry
+from runners import sweeping, telemetry
+from runners.limits import limits_of
 from runners.line_pump import give_on_after
 from runners.messages import JobMessage
 from runners.registry import registry
 from runners.sending import Send
-from store import pauses, verbs
+from store import limits, pauses, verbs
 from store.conditional_write import refused
 from store.job_request import JobRequest, Lane, Status
 from store.pauses import Kind, Parked, Pause
@@ -57,7 +58,11 @@ def resume(kind: Kind, name: str, send: Send) -> None:
     """End a pause and begin to admit what it has parked. Do nothing if there is no such pause."""
     if pauses.current(fresh=True).find(kind, name):
         telemetry.pause_changed(pauses.resume(kind, name, by=context.recorded_author()))
-        pump(send, until=clock.now() + _RESUME_TIME, most=_AT_ONCE)
+        until = clock.now() + _RESUME_TIME
+        pump(send, until=until, most=_AT_ONCE)
+        if kind is Kind.QUEUE and limits_of(name) is not None:
+            limits.ask_for_sweep(name)
+            sweeping.begin(name, send, until=until)
 
 
 def park_if_paused(message: JobMessage, send: Send | None) -> bool:

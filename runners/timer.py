@@ -11,15 +11,16 @@ more than UNCLAIMED_AT_MOST on their way to the workers: more would not start an
 import heapq
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
+from typing import TypeVar
 
 import clock
 from aws.errors import AWS_ERRORS, may_pass
 from errors import PreconditionFailed, SendFailed
-from runners import line_pump, pausing, telemetry
+from runners import line_pump, pausing, sweeping, telemetry
 from runners.due_row import LONGEST_GAP, Disposition, process_due_row
 from runners.sending import Send
 from store import conditional_write, queries, verbs
@@ -34,6 +35,7 @@ UNCLAIMED_AT_MOST = 1000
 _ROWS_FROM_AN_END = 3000
 _PAGE = 1000  # keys that one query brings
 _EVER = 10**15  # milliseconds since 1970: 15 digits, like the sort keys
+_T = TypeVar("_T")
 _FAILURES_IN_A_ROW = 3  # sends that fail: the worker can't be reached, the rest can wait
 
 
@@ -94,11 +96,13 @@ class _Tick:
         self._given_on: set[tuple[str, str]] = set()  # lines, each of them once in a tick
 
     def pump(self) -> None:
-        """Admit what ended pauses have parked: first, for it has waited longest, and with half of
-        the time, to leave some for the rest."""
+        """Admit what ended pauses have parked, and who waits in queues with wider limits: first,
+        for it has waited longest, and with half of the time, to leave some for the rest."""
         now, most = clock.now(), self._sends or _ROWS_FROM_AN_END
+        half = now + (self._until - now) // 2
         try:
-            gone = pausing.pump(self._send, until=now + (self._until - now) // 2, most=most)
+            gone = pausing.pump(self._send, until=half, most=most)
+            sweeping.sweep(self._send, self._each, until=half)
         except Exception as error:  # noqa: BLE001 - what is due must not wait for what was paused
             telemetry.crashed(error)
         else:
@@ -133,18 +137,30 @@ class _Tick:
     def process(self, keys: Iterable[JobRequest], *, reserved: bool = False) -> None:
         """Process these rows; those that room is `reserved` for, whenever they are due."""
         left = iter(keys)
+        self._in_threads(lambda: self._work(left, reserved))
+
+    def _each(self, keys: Iterable[str], call: Callable[[str], None]) -> None:
+        left = iter(keys)
+
+        def work() -> None:
+            while (key := self._next(left)) is not None:
+                call(key)
+
+        self._in_threads(work)
+
+    def _in_threads(self, work: Callable[[], None]) -> None:
         if self._threads == 1:
-            self._work(left, reserved)
+            work()
             return
         with ThreadPoolExecutor(self._threads, thread_name_prefix="timer") as pool:
-            for done in [pool.submit(self._work, left, reserved) for _ in range(self._threads)]:
+            for done in [pool.submit(work) for _ in range(self._threads)]:
                 done.result()
 
     def _work(self, keys: Iterator[JobRequest], reserved: bool) -> None:
         while (key := self._next(keys)) is not None:
             self._process(key, reserved)
 
-    def _next(self, keys: Iterator[JobRequest]) -> JobRequest | None:
+    def _next(self, keys: Iterator[_T]) -> _T | None:
         with self._lock:
             return None if self._is_over() else next(keys, None)
 

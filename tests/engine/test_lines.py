@@ -9,10 +9,20 @@ import pytest
 import clock
 from aws import clients
 from bench import Bench
-from runners import execution, failure_records, gates, line_pump, owner_actions, pausing, timer
+from errors import RunnerCannotResend
+from runners import (
+    execution,
+    failure_records,
+    gates,
+    line_pump,
+    owner_actions,
+    pausing,
+    sweeping,
+    timer,
+)
 from runners.messages import JobMessage, QueueMessage
 from sample_work import script
-from store import limits, lines, verbs
+from store import limits, lines, pauses, verbs
 from store.job_request import LIMITED, JobRequest, Status
 from store.lines import LineItem
 from store.pauses import Kind
@@ -521,3 +531,108 @@ def test_a_message_of_an_older_deploy_names_no_queue_and_the_row_tells(one_slot:
 
     during(one_slot, arrive, first)
     assert held() == [second.id]
+
+
+# --- sweeps ---------------------------------------------------------------------------------------
+
+
+BY_CAMPAIGN = "sample_campaigns"  # of the sample work: one slot for each campaign
+
+
+def campaign_job(bench: Bench, campaign_id: str) -> JobRequest:
+    return dispatch(bench, queue_name=BY_CAMPAIGN, campaign_id=campaign_id)
+
+
+def wait_under_keys(bench: Bench, many: int) -> list[JobRequest]:
+    """Have a job wait under each of so many keys, with a slot that is free: the pump was lost."""
+    rows = []
+    for number in range(many):
+        row = campaign_job(bench, f"campaign {number:03d}")
+        key = row.queue_key or ""
+        place, later = lines.place_of(BY_CAMPAIGN, key), clock.now() + clock.DAY
+        lines.note_key(BY_CAMPAIGN, key)
+        rows.append(verbs.park_in_line(row, place, key, group="", due_at=later))
+    return rows
+
+
+def test_each_campaign_has_a_slot_of_its_own(bench: Bench) -> None:
+    first, same, other = (campaign_job(bench, name) for name in "AAB")
+    found: list[Status] = []
+
+    def arrive() -> None:
+        found.extend(bench.run(row).status for row in (same, other))
+
+    during(bench, arrive, first)
+    assert found == [Status.WAITING, Status.SUCCEEDED]
+    assert lines.used_keys(BY_CAMPAIGN, 10) == ["acme:A", "acme:B"]
+
+
+def test_wider_limits_let_on_who_waits_under_any_key(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as one tick comes, and on from there in the next."""
+    monkeypatch.setattr(sweeping, "_BATCH", 4)
+    rows = wait_under_keys(bench, 10)
+    limits.put(BY_CAMPAIGN, slots=2, sweep=True)
+    bench.tick()
+    assert len(bench.sent_jobs) == 4  # at once, as a start
+    bench.advance(121)
+    bench.tick()
+    assert set(bench.sent_jobs) == {row.id for row in rows}
+    assert limits.current(fresh=True)[BY_CAMPAIGN].sweep_from is None
+    bench.deliver()
+    assert {bench.read(row).status for row in rows} == {Status.SUCCEEDED}
+
+
+def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "_BATCH", 3)
+    wait_under_keys(bench, 7)
+    limits.put(BY_CAMPAIGN, slots=2, sweep=True)
+    bench.advance(121)
+    looked: list[str] = []
+
+    def look(queue_name: str, key: str, send: object, *, until: int) -> None:
+        looked.append(key)
+        if len(looked) == 4:
+            bench.advance(60)
+
+    monkeypatch.setattr(sweeping, "give_on", look)
+    bench.tick()
+    assert len(looked) == 4
+    bench.tick()
+    assert looked[4:] == looked[3:4] + [f"acme:campaign {n:03d}" for n in range(4, 7)]
+
+
+def test_a_resumed_queue_lets_on_who_waits_in_its_lines(bench: Bench) -> None:
+    rows = wait_under_keys(bench, 3)
+    pausing.pause(Kind.QUEUE, BY_CAMPAIGN)
+    pausing.resume(Kind.QUEUE, BY_CAMPAIGN, bench.send)
+    assert sorted(bench.sent_jobs) == sorted(row.id for row in rows)
+
+
+def test_who_ends_just_after_a_resume_has_heard_of_it(one_slot: Bench) -> None:
+    """The cache of its process still has the pause."""
+    waiting = dispatch(one_slot)
+
+    def pause_and_resume() -> None:
+        one_slot.run(waiting)
+        pauses.pause(Kind.QUEUE, QUEUE)
+        stale = pauses.current(fresh=True)
+        pauses.resume(Kind.QUEUE, QUEUE)
+        pauses._cache.pauses, pauses._cache.read_at = stale, clock.now()
+
+    during(one_slot, pause_and_resume)
+    assert held() == [waiting.id]
+
+
+# --- what may go wrong around them ----------------------------------------------------------------
+
+
+def test_a_job_that_may_have_to_wait_is_refused_by_a_runner_that_can_not_send_it_again(
+    one_slot: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runners.sender", lambda: None)
+    with pytest.raises(RunnerCannotResend, match="is in a queue with limits"):
+        dispatch(one_slot, job_type="sample_once")
