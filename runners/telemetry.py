@@ -58,7 +58,7 @@ def claimed(row: JobRequest) -> Iterator[None]:
     token = context.author.set(context.Author.of_record(row.created_by))
     try:
         with log_line.fields(fields):
-            wait = (row.started_at or 0) - max(row.queued_at or 0, row.run_at or 0)
+            wait = (row.started_at or 0) - row.could_run_at
             log_line.write(logger.info, "claimed", queue_wait_ms=wait)
             metrics.emit("job_type", row.job_type, QueueWait=wait)
             yield
@@ -320,4 +320,4 @@ def _ended(row: JobRequest, **counts: int) -> None:
 
 def _run_time(row: JobRequest) -> int:
     """Return how long the attempt that ended the job took, over all its legs."""
-    return (row.finished_at or 0) - (row.attempt_started_at or row.started_at or 0)
+    return (row.finished_at or 0) - (row.attempt_started_at or 0)

@@ -79,7 +79,6 @@ def app_setting(name: str, *, default: Any = _REQUIRED) -> str | None:
 class _Read:
     """What one read of the store found."""
 
-    path: str
     at: int
     values: Mapping[str, str] = field(repr=False)
 
@@ -105,11 +104,11 @@ class _Kept:
 
     def _values(self, path: str, age: int) -> Mapping[str, str]:
         """Return what is there, as it was at most `age` milliseconds ago if it can be read."""
-        known = self._known(path)
-        if known and (known.age < age or self._lock.locked() or self._has_just_failed()):
+        known = self._known()
+        if known and self._lock.locked():
             return known.values
         with self._lock:
-            known = self._known(path)  # by now another thread may have read it
+            known = self._known()  # by now another thread may have read it
             if known and known.age < age:
                 return known.values
             if self._has_just_failed():
@@ -117,7 +116,7 @@ class _Kept:
                     raise AppSettingsUnreadable(path, self._failure)
                 return known.values
             try:
-                self._read = _Read(path, clock.now(), _read(path))
+                self._read = _Read(clock.now(), _read(path))
             except AWS_ERRORS as error:
                 self._failed_at, self._failure = clock.now(), _reason(error)
                 if known is None:
@@ -133,10 +132,10 @@ class _Kept:
                 return known.values
             return self._read.values
 
-    def _known(self, path: str) -> _Read | None:
+    def _known(self) -> _Read | None:
         """Return what was read, if it can still be used."""
         read = self._read
-        return read if read and read.path == path and read.age < STALE else None
+        return read if read and read.age < STALE else None
 
     def _has_just_failed(self) -> bool:
         return clock.now() - self._failed_at < _AGAIN

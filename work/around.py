@@ -65,9 +65,7 @@ class Around:
     @property
     def name(self) -> str:
         """What it is called in an error."""
-        entry = self.entry
-        shown = entry if isinstance(entry, str) else getattr(entry, "__qualname__", repr(entry))
-        return f"{self.place} ({shown})"
+        return f"{self.place} ({getattr(self.entry, '__qualname__', repr(self.entry))})"
 
 
 def run_inside(

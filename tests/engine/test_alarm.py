@@ -4,13 +4,15 @@ import importlib
 import signal
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 import work.alarm
-from work.alarm import alarm, defer_alarm
+from work.alarm import alarm, answered_by, defer_alarm
 from work.signals import TimeOver
 
 
@@ -42,6 +44,21 @@ def test_an_alarm_that_rings_while_it_is_set_or_stopped_is_not_left_on(
     assert not work.alarm._Alarm.armed
 
 
+def test_one_that_rings_once_its_block_has_ended_is_not_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    set_timer = signal.setitimer
+
+    def ring_when_stopped(which: int, seconds: float, *again: float) -> None:
+        if seconds == 0:
+            signal.raise_signal(signal.SIGALRM)
+        set_timer(which, seconds, *again)
+
+    monkeypatch.setattr(signal, "setitimer", ring_when_stopped)
+    with alarm(60):
+        pass
+
+
 def test_the_alarm_waits_for_a_write_of_ours() -> None:
     reached: list[str] = []
 
@@ -64,6 +81,47 @@ def test_an_alarm_that_rang_during_a_write_that_failed_is_heard_all_the_same() -
 
     with pytest.raises(TimeOver), alarm(0.02):
         write()
+
+
+def test_it_waits_for_the_outermost_of_two_writes() -> None:
+    reached: list[str] = []
+
+    def write() -> None:
+        with defer_alarm():
+            with defer_alarm():
+                time.sleep(0.1)
+            reached.append("written")
+        reached.append("went on")
+
+    with pytest.raises(TimeOver), alarm(0.02):
+        write()
+    assert reached == ["written"]
+
+
+@pytest.mark.parametrize("around", [defer_alarm, lambda: answered_by(lambda frame: None)])
+def test_what_another_thread_does_about_alarms_is_its_own(
+    around: Callable[[], AbstractContextManager[None]],
+) -> None:
+    begun, over = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with around():
+            begun.set()
+            over.wait(5)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    begun.wait()
+    with pytest.raises(TimeOver), alarm(0.02):
+        time.sleep(1)
+    over.set()
+    thread.join()
+
+
+def test_one_that_rang_in_a_write_is_forgotten_with_its_block() -> None:
+    """A write may be all around it: work that is run where it is dispatched."""
+    with defer_alarm(), alarm(0.02):
+        time.sleep(0.1)
 
 
 def test_no_lock_is_left_taken_by_an_alarm_that_rang_while_it_was_taken() -> None:

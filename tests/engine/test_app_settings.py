@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 import clock
 from aws import clients
@@ -45,6 +45,7 @@ class Store:
         self.reads = 0
         self.paths: set[str] = set()
         self.away = False
+        self.refuses = False
         self.pause: threading.Event | None = None
         clients.client("ssm").meta.events.register(
             "provide-client-params.ssm.GetParametersByPath", self._asked
@@ -57,6 +58,9 @@ class Store:
             assert self.pause.wait(30)
         if self.away:
             raise EndpointConnectionError(endpoint_url="https://ssm.example")
+        if self.refuses:
+            answer: Any = {"Error": {"Code": "AccessDeniedException", "Message": "not authorized"}}
+            raise ClientError(answer, "GetParametersByPath")
 
 
 @pytest.fixture
@@ -260,6 +264,12 @@ def test_a_store_that_never_answered_is_said_and_may_be_tried_again(store: Store
     with pytest.raises(AppSettingsUnreadable, match="EndpointConnectionError") as refused:
         app_setting("API_KEY", default="a default that would hide it")
     assert not isinstance(refused.value, DoNotRetry)
+
+
+def test_a_store_that_refuses_says_why(store: Store) -> None:
+    store.refuses = True
+    with pytest.raises(AppSettingsUnreadable, match="AccessDeniedException"):
+        app_setting("API_KEY")
 
 
 def test_no_value_is_in_a_log_line_or_an_error(

@@ -215,6 +215,25 @@ def test_one_that_fails_afterwards_makes_no_failure_of_a_success(
     assert f"acme.AROUND[1] ({failing.__qualname__})" in line["exception"]
 
 
+def test_one_that_raises_the_works_own_error_again_has_not_failed(
+    bench: Bench, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class RaisesAgain(Seen):
+        def __exit__(self, kind: type[BaseException] | None, *of_error: object) -> bool:
+            assert isinstance(of_error[0], BaseException)
+            raise of_error[0]
+
+    def fail(job: object, payload: object) -> None:
+        raise ValueError("no luck")
+
+    logged = Logged(monkeypatch)
+    script.job = fail
+    put(RaisesAgain())
+    row = bench.run(bench.dispatch("sample_once"))
+    assert (row.status, row.error["kind"]) == (Status.FAILED, "ValueError")
+    assert logged.lines("around failed") == []
+
+
 # --- one that can't be entered --------------------------------------------------------------------
 
 
@@ -237,6 +256,17 @@ def test_a_job_whose_function_was_not_called_goes_back(
     bench.tick()
     bench.deliver()
     assert bench.read(row).status is Status.SUCCEEDED
+
+
+def test_ctrl_c_on_the_way_in_goes_on_to_the_process(bench: Bench, put: Put) -> None:
+    def interrupted(work: CurrentWork) -> AbstractContextManager[None]:
+        raise KeyboardInterrupt
+
+    put(interrupted)
+    row = bench.dispatch("sample_again")
+    with pytest.raises(KeyboardInterrupt):
+        bench.run(row)
+    assert bench.read(row).status is Status.RETRYABLE
 
 
 def test_one_that_is_never_entered_fails_the_job_in_the_end(bench: Bench, put: Put) -> None:
@@ -299,6 +329,13 @@ def test_an_entry_by_name_is_imported_when_work_first_runs(bench: Bench, outfit:
     import outfit.tracking as tracking  # type: ignore[import-not-found]
 
     assert tracking.SEEN == ["letters"]
+
+
+def test_one_that_is_no_function_is_named(outfit: Outfit) -> None:
+    outfit.write(TABLE, "__init__")
+    outfit.write("tracked = 5", "tracking")
+    with pytest.raises(BrokenEntries, match=r"outfit\.AROUND\[0\].*that is not a function"):
+        outfit.registry().resolve_all()
 
 
 def test_one_that_can_not_be_imported_lets_nothing_begin(bench: Bench, outfit: Outfit) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -229,6 +230,32 @@ def test_it_may_clean_up_when_its_time_is_over(bench: Bench) -> None:
     assert sorted(done) == ["child", "generator", "job"]
 
 
+def test_an_alarm_in_the_loops_own_code_leaves_no_task_half_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when it has taken what it calls next off its list, and has not called it yet."""
+    done = []
+    call = asyncio.Handle._run
+
+    def ring_then_call(handle: asyncio.Handle) -> None:
+        monkeypatch.setattr(asyncio.Handle, "_run", call)
+        signal.raise_signal(signal.SIGALRM)
+        call(handle)
+
+    async def work(job: RunningJob, payload: Sample) -> None:
+        monkeypatch.setattr(asyncio.Handle, "_run", ring_then_call)
+        try:
+            await asyncio.sleep(0)
+            await asyncio.sleep(LONG)
+        finally:
+            await asyncio.sleep(0)
+            done.append(True)
+
+    AsyncScript.job = work
+    assert kind(run(bench)) == "TimedOut"
+    assert done == [True]
+
+
 def test_in_a_thread_its_loop_ends_it(bench: Bench) -> None:
     for work in (awaits, swallows):
         AsyncScript.job = work
@@ -404,8 +431,6 @@ def test_it_runs_where_a_loop_runs_already(bench: Bench) -> None:
 
 def test_ctrl_c_is_recorded_and_goes_on_to_the_process(bench: Bench) -> None:
     async def work(job: RunningJob, payload: Sample) -> None:
-        import signal
-
         signal.raise_signal(signal.SIGINT)
         await asyncio.sleep(LONG)
 

@@ -18,8 +18,9 @@ from api_events import call
 from aws import clients
 from errors import SendFailed, SendInDoubt
 from fake_lambda import FakeLambda
-from runners import get_job_runner
+from runners import get_job_runner, lambda_async
 from runners.base import JobData
+from runners.messages import TaskMessage
 from sample_work import script
 from store import queries
 from store.job_request import Status
@@ -100,6 +101,16 @@ def test_what_is_refused_for_good_is_not_tried_again(
     with pytest.raises(SendFailed, match="not authorized"):
         get_job_runner().dispatch_task("sample_note", {})
     assert heard == {"Invoke": 1}
+
+
+def test_a_failed_task_that_is_sent_again_may_be_sent_twice_for_it_begins_once(
+    heard: Counter[str], break_down: Break
+) -> None:
+    break_down(UNANSWERED)
+    again = TaskMessage(id="n", name="sample_note", payload={}, redrives="t", send_id="s")
+    with pytest.raises(SendFailed, match="could not be sent"):
+        lambda_async.send(again)
+    assert heard == {"Invoke": 2}
 
 
 def test_the_message_of_a_job_is_sent_again_and_the_job_is_due(

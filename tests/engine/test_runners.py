@@ -13,6 +13,8 @@ from unittest.mock import Mock
 import pytest
 
 import clock
+import handlers.failures
+import handlers.timer
 import runners
 from aws import bucket
 from errors import (
@@ -35,6 +37,7 @@ from sample_work import script
 from store import blobs, queries
 from store.job_request import JobRequest, Status
 from testing.aws import WORKER, forget
+from testing.lambda_context import Context
 from testing.shipped_operations import full_client
 
 
@@ -493,6 +496,16 @@ def test_a_runner_that_says_it_is_not_configured_is_refused(
     sys.modules["own.runner"].fully_configured = lambda: False  # type: ignore[attr-defined]
     with pytest.raises(RunnerNotConfigured, match="returned False"):
         start(monkeypatch, JOB_RUNNER="own.runner")
+
+
+@pytest.mark.parametrize("handler", [handlers.failures.handler, handlers.timer.handler])
+def test_a_runner_that_can_not_send_has_no_timer_and_settles_nothing(
+    choose: Callable[[str], Bench], handler: Callable[[Any, Any], object]
+) -> None:
+    del sys.modules["own.runner"].send
+    choose("a module of one's own")
+    with pytest.raises(RuntimeError, match=r"JOB_RUNNER names has no send\(\)"):
+        handler({"Records": []}, Context())
 
 
 def test_a_runner_that_can_not_send_again_refuses_jobs_that_may_need_it(
