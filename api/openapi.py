@@ -222,6 +222,8 @@ def _without_nul(schema: Any) -> Any:
     narrowed = {"pattern", "const", "enum", "format"} & schema.keys()
     if schema.get("type") == "string" and not narrowed:
         found["pattern"] = _NO_NUL
+    elif isinstance(schema.get("pattern"), str) and re.search(schema["pattern"], "\0"):
+        found["allOf"] = [*schema.get("allOf", []), {"pattern": _NO_NUL}]
     return found
 
 
