@@ -75,10 +75,9 @@ chaos: dev aws tlc ## The same promises at full size: 20,000 histories, 200 jobs
 mutants: dev ## Leave out every condition of the engine, one at a time: a test or a history must notice
 	@$(PY) -m testing.mutants
 
-bench: dev ## What a cold start and a dispatch cost, beside bare boto3 in the same run
-	@$(PY) -m benchmarks.cold_start
-	@$(PY) -m benchmarks.overheads
+bench: dev aws ## Measure costs beside peers, write docs/benchmarks.md; fails above a bound
 	@$(PY) -m benchmarks.client --at-most 0.25
+	@$(PY) -m benchmarks
 
 WHEELS ?= dist
 wheel: dev ## Build the wheel of the client and the command, into dist/

@@ -18,6 +18,7 @@ _ANSWERS = {
     "GetQueueUrl": _QUEUE,
     "CreateQueue": _QUEUE,
     "ListQueues": {"QueueUrls": [_QUEUE["QueueUrl"]]},
+    "GetQueueAttributes": {"Attributes": {"ApproximateNumberOfMessages": "0"}},
     "SendMessage": {"MessageId": "0" * 32},
 }
 

@@ -12,6 +12,10 @@ from pathlib import Path
 from benchmarks.environment import ENVIRONMENT, PROGRAMS, WORK
 
 
+class UnitFailed(Exception):
+    """A program did not come to the end of its measuring. The message is its last line."""
+
+
 @dataclass(frozen=True)
 class Unit:
     """A function of a program that measures a unit of work, and the interpreter that has what it
@@ -29,14 +33,18 @@ class Unit:
         return f"import {program}; {program}.{function}({given})"
 
     def cpu(self, units: int, endpoint_url: str) -> float:
-        """Return the seconds of CPU for one unit, as a new process measures them."""
+        """Return the seconds of CPU for one unit, as a new process measures them. Raises
+        UnitFailed."""
         done = subprocess.run(
             [str(self.interpreter), "-c", self.code(units)],
             env={**ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint_url, **self.environment},
-            stdout=subprocess.PIPE,
+            capture_output=True,
             text=True,
-            check=True,
+            check=False,
         )
+        if done.returncode != 0:
+            said = done.stderr.strip() or f"it ended with {done.returncode}"
+            raise UnitFailed(f"{self.call}: {said.splitlines()[-1]}")
         return float(done.stdout.splitlines()[-1])
 
 

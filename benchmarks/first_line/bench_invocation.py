@@ -62,6 +62,14 @@ def _answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
 clients.client("dynamodb").meta.events.register("before-send.dynamodb", _answer)
 context: Any = _Context()
 handlers.worker.handler(
-    {"v": 1, "kind": "job", "id": _ID, "job_type": "bench_typed", "send_id": "1" * 32}, context
+    {
+        "v": 1,
+        "kind": "job",
+        "id": _ID,
+        "job_type": "bench_typed",
+        "send_id": "1" * 32,
+        "queue_name": "default",
+    },
+    context,
 )
 raise SystemExit("the job was not called")

@@ -1,7 +1,6 @@
 """Celery: a task through SQS, its result in DynamoDB."""
 
 import os
-import sys
 
 from celery import Celery
 
@@ -68,7 +67,3 @@ def serve() -> None:
             "--without-heartbeat",
         ]
     )
-
-
-if __name__ == "__main__":
-    globals()[sys.argv[1]](*sys.argv[2:])

@@ -36,7 +36,3 @@ def serve() -> None:
     """Work until killed."""
     sys.argv[1:] = ["dramatiq_program", "--processes", "1", "--threads", "1"]
     dramatiq_main()
-
-
-if __name__ == "__main__":
-    globals()[sys.argv[1]](*sys.argv[2:])

@@ -1,7 +1,6 @@
 """A durable function of AWS: an execution of one step."""
 
 import json
-import sys
 from typing import Any
 
 import boto3
@@ -49,7 +48,3 @@ def send(function: str, notes: str, seconds: str, *names: str) -> None:
     starter = Starter(function)
     for name in names:
         print(starter.start(notes, float(seconds), name))
-
-
-if __name__ == "__main__":
-    globals()[sys.argv[1]](*sys.argv[2:])

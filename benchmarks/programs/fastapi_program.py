@@ -1,6 +1,6 @@
 """FastAPI through Mangum: a route like POST /tasks, which accepts a task and sends it nowhere."""
 
-import sys
+import json
 from typing import Annotated, Any
 
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Request
@@ -68,5 +68,7 @@ def route(units: int) -> None:
     measure(lambda: handler(event, {}), units)  # type: ignore[arg-type]
 
 
-if __name__ == "__main__":
-    globals()[sys.argv[1]](*sys.argv[2:])
+def background_event(notes: str, seconds: str, name: str) -> None:
+    """Print the event of a request for a background task."""
+    payload = {"name": name, "notes": notes, "seconds": float(seconds)}
+    print(json.dumps(http_event("POST", "/background", {"task_name": "work", "payload": payload})))

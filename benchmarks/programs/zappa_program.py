@@ -1,6 +1,5 @@
 """Zappa: a task through an asynchronous invocation, its result in DynamoDB."""
 
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -43,7 +42,3 @@ def send(function: str, notes: str, seconds: str, *names: str) -> None:
     """Dispatch the task for each name, and print the id that its result is kept under."""
     for name in names:
         print(start(notes, float(seconds), name, function).response_id)
-
-
-if __name__ == "__main__":
-    globals()[sys.argv[1]](*sys.argv[2:])

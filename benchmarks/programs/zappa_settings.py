@@ -1,5 +1,6 @@
 """What Zappa writes into the zip of an application that has tasks and no pages."""
 
+DEBUG = False
 LOG_LEVEL = "WARNING"
 ENVIRONMENT_VARIABLES: dict[str, str] = {}
 DJANGO_SETTINGS = None

@@ -1,6 +1,9 @@
 """The work that is measured: the same for Job Runners and for each peer, as far as it goes."""
 
-from work import Job, Task
+from work import Job, Retry, Task
 
-JOBS = {"peer_job": Job("peer_work.jobs:note")}
+JOBS = {
+    "peer_job": Job("peer_work.jobs:note"),
+    "peer_job_tagged": Job("peer_work.jobs:note", retry=Retry(max_attempts=3, base=1)),
+}
 TASKS = {"peer_task": Task("peer_work.jobs:take")}

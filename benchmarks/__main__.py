@@ -1,0 +1,150 @@
+"""Measures Job Runners beside its peers and writes docs/benchmarks.md: `python -m benchmarks`.
+
+Each figure is a ratio to something that is measured in the same run. What can't be run is told as
+that, with the reason. Fails if a bound is exceeded.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from benchmarks import cold_start, kills, overheads, peer_costs, requests_made, start_latency
+from benchmarks.live_aws import VISIBILITY, LiveAws, live_aws
+from benchmarks.peers import CELERY, DRAMATIQ, DURABLE, FASTAPI, PEERS, ZAPPA, NotInstalled, Peer
+from benchmarks.report import Report, written
+from local.problem import LocalProblem
+from tools.build import ROOT
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+
+def main() -> int:
+    """Measure, write the page, and return the exit code: 1 if a bound is exceeded."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=10, help="of fresh processes, in turn")
+    parser.add_argument("--units", type=int, default=60, help="dispatches in a stretch")
+    parser.add_argument("--dispatches", type=int, default=200, help="timed on the local AWS")
+    parser.add_argument("--page", type=Path, default=PAGE)
+    given = parser.parse_args()
+    report = Report()
+    peers = _installed(report)
+    say("Cold starts of the functions")
+    report.functions = cold_start.measure(given.rounds)
+    say("What Job Runners adds to its calls")
+    if FASTAPI in peers:
+        report.overheads = overheads.measure(given.rounds, given.units)
+    say("Dispatches")
+    report.dispatches = peer_costs.dispatches(peers, given.rounds, given.units)
+    say("Cold starts, to the first dispatch")
+    report.cold_starts = peer_costs.cold_starts(peers, given.rounds)
+    say("Requests, times to start, and kills, on the local AWS")
+    try:
+        with live_aws() as live:
+            _on_the_local_aws(report, live, peers, given.dispatches)
+    except LocalProblem as problem:
+        report.missing["the local AWS"] = str(problem)
+    given.page.write_text(written(report))
+    say(f"Written: {given.page}")
+    for line in report.above:
+        print(line, file=sys.stderr)
+    return 1 if report.above else 0
+
+
+def say(step: str) -> None:
+    """Tell which part begins."""
+    print(f"== {step}", flush=True)
+
+
+def _installed(report: Report) -> list[Peer]:
+    """Install each peer; note the versions of those that could be, and why the others could not."""
+    found = []
+    for peer in PEERS:
+        say(f"{peer.title}: its environment")
+        try:
+            peer.install()
+        except NotInstalled as problem:
+            report.missing[peer.title] = f"can't be installed: {problem}"
+        else:
+            report.versions[peer.title] = peer.versions
+            found.append(peer)
+    failing = peer_costs.failing(found)
+    report.missing |= {peer.title: reason for peer, reason in failing.items()}
+    return [peer for peer in found if peer not in failing]
+
+
+def _on_the_local_aws(report: Report, live: LiveAws, peers: list[Peer], dispatches: int) -> None:
+    for queue in ("celery", "dramatiq"):
+        live.client("sqs").create_queue(
+            QueueName=queue, Attributes={"VisibilityTimeout": str(VISIBILITY)}
+        )
+    live.client("dynamodb").create_table(
+        TableName="zappa_results",
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+    )
+    report.latencies = start_latency.measure(live, dispatches)
+    with overheads.recorded_aws() as (_, recording):
+        report.requests["Job Runners, a job"] = requests_made.of_a_recording(Path(recording))
+    report.aftermaths += [
+        kills.ours(live, "peer_job", "Job Runners, a job"),
+        kills.ours(live, "peer_job_tagged", "Job Runners, a job tagged for retry", tagged=True),
+    ]
+    for peer, parts in _PARTS.items():
+        if peer in peers:
+            _try(report, peer, partial(parts, report, live))
+
+
+def _try(report: Report, peer: Peer, part: Callable[[], object]) -> None:
+    """Measure one peer; what prevents that is the reason that the page gives."""
+    try:
+        part()
+    except Exception as problem:  # noqa: BLE001 - the others are measured all the same
+        report.missing[f"{peer.title}, on the local AWS"] = f"{type(problem).__name__}: {problem}"
+
+
+def _zappa(report: Report, live: LiveAws) -> None:
+    live.create_function("zappa", [ZAPPA.packages_folder])
+    report.requests[ZAPPA.title] = requests_made.zappa(live)
+    report.aftermaths.append(kills.zappa(live))
+
+
+def _celery(report: Report, live: LiveAws) -> None:
+    report.requests[CELERY.title] = requests_made.celery(live)
+    report.aftermaths.append(kills.celery(live, "work", CELERY.title))
+    late = kills.celery(live, kills.LATE, f"{CELERY.title}, acks_late")
+    child = kills.celery(live, "work", f"{CELERY.title}, its child process alone", child_alone=True)
+    report.aftermaths += [late, child]
+
+
+def _dramatiq(report: Report, live: LiveAws) -> None:
+    report.requests[DRAMATIQ.title] = requests_made.dramatiq(live)
+    report.aftermaths.append(kills.dramatiq(live))
+
+
+def _fastapi(report: Report, live: LiveAws) -> None:
+    live.create_function("fastapi", [FASTAPI.packages_folder])
+    report.aftermaths.append(kills.fastapi(live))
+
+
+def _durable(report: Report, live: LiveAws) -> None:
+    function = live.create_function("durable", [DURABLE.packages_folder], durable=True)
+    report.requests[DURABLE.title] = requests_made.durable(live, function)
+    report.missing[f"{DURABLE.title}, a kill"] = (
+        "the local AWS repeats the event with the checkpoint token of the first try, which it then "
+        "refuses; AWS gives a new one, so what is seen here would say nothing of it"
+    )
+
+
+_PARTS = {
+    ZAPPA: _zappa,
+    CELERY: _celery,
+    DRAMATIQ: _dramatiq,
+    FASTAPI: _fastapi,
+    DURABLE: _durable,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Counts the requests that programs make of the local AWS, by operation.
+
+It stands before it at another address. A signature is about the address too, so each request is
+signed again, with the same credentials.
+"""
+
+import http.client
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+_KEPT = ("content-type", "x-amz-target", "x-amz-invocation-type", "accept")
+_SCOPE = re.compile(r"Credential=[^/]+/\d+/(?P<region>[^/]+)/(?P<service>[^/]+)/")
+_PATHS = (
+    (re.compile(r"/functions/.*/invocations"), "Invoke"),
+    (re.compile(r"/durable-executions/.*/checkpoint"), "CheckpointDurableExecution"),
+    (re.compile(r"/durable-executions/.*/state"), "GetDurableExecutionState"),
+)
+
+
+class CountingProxy(ThreadingHTTPServer):
+    """The proxy; `counted` is what it has passed on since that was emptied last."""
+
+    daemon_threads = True
+
+    def __init__(self, endpoint_url: str, credentials: Credentials) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.behind = endpoint_url
+        self.credentials = credentials
+        self.counted: Counter[str] = Counter()
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where programs find it."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+@contextmanager
+def counting_proxy(endpoint_url: str, key: str, secret: str) -> Iterator[CountingProxy]:
+    """Serve while the with statement lasts."""
+    with CountingProxy(endpoint_url, Credentials(key, secret)) as proxy:
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        try:
+            yield proxy
+        finally:
+            proxy.shutdown()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+    server: CountingProxy
+
+    def do_POST(self) -> None:
+        """Count the request, sign it again, pass it on, and answer as it was answered."""
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        scope = _SCOPE.search(self.headers.get("Authorization", ""))
+        if scope is None:
+            self.send_error(403, "not signed")
+            return
+        self.server.counted[self._operation(body)] += 1
+        kept = {name: self.headers[name] for name in _KEPT if name in self.headers}
+        kept |= {name: value for name, value in self.headers.items() if "durable" in name.lower()}
+        behind = self.server.behind
+        own, theirs = self.server.endpoint_url.encode(), behind.encode()
+        request = AWSRequest(self.command, behind + self.path, kept, body.replace(own, theirs))
+        SigV4Auth(self.server.credentials, scope["service"], scope["region"]).add_auth(request)
+        connection = http.client.HTTPConnection(urlsplit(behind).netloc, timeout=70)
+        try:
+            connection.request(self.command, self.path, request.data, dict(request.headers))
+            answer = connection.getresponse()
+            content = answer.read().replace(theirs, own)
+        finally:
+            connection.close()
+        self.send_response(answer.status)
+        for name, value in answer.getheaders():
+            if name.lower().startswith(("content-type", "x-amz")) and "crc32" not in name.lower():
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_PUT = do_DELETE = do_POST  # noqa: N815 - http.server calls them so
+
+    def _operation(self, body: bytes) -> str:
+        if target := self.headers.get("X-Amz-Target"):
+            return str(target).rpartition(".")[2]
+        for path, operation in _PATHS:
+            if path.search(self.path):
+                return operation
+        found = re.search(rb"Action=(\w+)", body) or re.search(rb"Action=(\w+)", self.path.encode())
+        return found[1].decode() if found else f"{self.command} {self.path}"
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""

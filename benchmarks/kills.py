@@ -1,0 +1,148 @@
+"""What is left behind when the process that does the work is killed in the middle of it.
+
+On the local AWS: the process is found by its id, which the work has noted, and gets SIGKILL, as by
+a machine that runs out of memory or goes away. Then all is given the time to recover: queues hand
+out a message again after 5 s here, the local AWS repeats an event after 1 s and 2 s.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.environment import PROGRAMS
+from benchmarks.live_aws import VISIBILITY, LiveAws, Notes, kill_group, wait_for
+from benchmarks.peers import CELERY, DRAMATIQ, FASTAPI, ZAPPA
+
+_TAKES = 2.0  # seconds that the work takes
+_RECOVERY = 2 * VISIBILITY + 3.0  # in which a message comes again, if it does
+_NOBODY = "no record is kept"
+LATE = "acknowledged_late"  # the Celery task that says that it may run again
+
+
+@dataclass(frozen=True)
+class Aftermath:
+    """What one kill has left: how often the work began in all, and what its status says."""
+
+    title: str
+    begun: int
+    status: str
+    tagged: bool = False  # may begin again, because whoever wrote it said so
+
+    @property
+    def verdict(self) -> str:
+        """Say which of tracked, lost and doubled it is, by what was seen."""
+        word = self.status.lower()
+        tracked = word.startswith(("succe", "complete", "fail"))
+        if self.begun > 1:
+            repeated = "run again, as its tag allows" if self.tagged else "doubled"
+            return f"tracked, {repeated}" if tracked else f"not tracked, {repeated}"
+        return "tracked" if tracked else "lost"
+
+
+def _kill_first(notes: Notes) -> None:
+    """Kill the process that has begun first."""
+    begun = notes.wait_for(1)
+    time.sleep(0.2)  # in the middle
+    os.kill(begun.pid, signal.SIGKILL)
+
+
+def ours(live: LiveAws, job_type: str, title: str, *, tagged: bool = False) -> Aftermath:
+    """Kill the worker of a job, and wait until the job has an outcome."""
+    notes = Notes(live.folder, f"killed-{job_type}")
+    done = subprocess.run(
+        [sys.executable, str(PROGRAMS / "dispatcher.py"), str(notes.path)],
+        env=live.ours(),
+        input=f"{job_type} {_TAKES}\n",
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    job_id = done.stdout.split()[1]
+    _kill_first(notes)
+    dynamodb = live.client("dynamodb")
+
+    def outcome() -> Any:
+        row = dynamodb.get_item(
+            TableName=live.stack.table_name, Key={"id": {"S": job_id}}, ConsistentRead=True
+        )["Item"]
+        return row if "finished_at" in row else None
+
+    row = wait_for("an outcome", outcome, 150)
+    error = json.loads(row["error"]["S"])["kind"] if "error" in row else ""
+    status = f"{row['status']['S']}{f': {error}' if error else ''}"
+    return Aftermath(title, len(notes.begun()), status, tagged)
+
+
+def celery(live: LiveAws, task: str, title: str, *, child_alone: bool = False) -> Aftermath:
+    """Kill a worker, or only its child, and start another."""
+    notes = Notes(live.folder, f"killed-celery-{task}-{child_alone}")
+    with live.serving(CELERY, "celery_program") as worker:
+        arguments = ("send", task, str(notes.path), str(_TAKES), "work")
+        (task_id,) = live.call(CELERY.interpreter, "celery_program", *arguments)
+        if child_alone:
+            _kill_first(notes)
+            time.sleep(_RECOVERY)
+        else:
+            notes.wait_for(1)
+            time.sleep(0.2)
+            kill_group(worker)
+    if not child_alone:
+        with live.serving(CELERY, "celery_program"):
+            time.sleep(_RECOVERY)
+    (status,) = live.call(CELERY.interpreter, "celery_program", "status", task_id)
+    if status == "PENDING":
+        status = "PENDING, as of a task that was never sent"
+    return Aftermath(title, len(notes.begun()), status, tagged=task == LATE)
+
+
+def dramatiq(live: LiveAws) -> Aftermath:
+    """Kill a worker, and start another."""
+    notes = Notes(live.folder, "killed-dramatiq")
+    with live.serving(DRAMATIQ, "dramatiq_program") as worker:
+        arguments = ("send", str(notes.path), str(_TAKES), "work")
+        live.call(DRAMATIQ.interpreter, "dramatiq_program", *arguments)
+        notes.wait_for(1)
+        time.sleep(0.2)
+        kill_group(worker)
+    with live.serving(DRAMATIQ, "dramatiq_program"):
+        time.sleep(_RECOVERY)
+    return Aftermath(DRAMATIQ.title, len(notes.begun()), _NOBODY)
+
+
+def zappa(live: LiveAws) -> Aftermath:
+    """Kill the function's process; Lambda delivers the event again."""
+    notes = Notes(live.folder, "killed-zappa")
+    arguments = ("send", "zappa", str(notes.path), str(_TAKES), "work")
+    (task_id,) = live.call(ZAPPA.interpreter, "zappa_program", *arguments)
+    _kill_first(notes)
+    time.sleep(_RECOVERY)
+    found = live.client("dynamodb").get_item(
+        TableName="zappa_results", Key={"id": {"S": task_id}}, ConsistentRead=True
+    )
+    return Aftermath(ZAPPA.title, len(notes.begun()), found["Item"]["async_status"]["S"])
+
+
+def fastapi(live: LiveAws) -> Aftermath:
+    """Kill the function's process while it does a background task."""
+    notes = Notes(live.folder, "killed-fastapi")
+    arguments = ("background_event", str(notes.path), str(_TAKES), "work")
+    (event,) = live.call(FASTAPI.interpreter, "fastapi_program", *arguments)
+    functions = live.client("lambda")
+
+    def invoke() -> None:
+        with suppress(Exception):  # its process is killed
+            functions.invoke(FunctionName="fastapi", Payload=event.encode())
+
+    caller = threading.Thread(target=invoke, daemon=True)
+    caller.start()
+    _kill_first(notes)
+    caller.join()
+    time.sleep(_TAKES)
+    return Aftermath(f"{FASTAPI.title}, BackgroundTasks", len(notes.begun()), _NOBODY)

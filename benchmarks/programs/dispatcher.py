@@ -1,0 +1,19 @@
+"""Dispatches a job for each line that it reads, and prints when it began to: dispatcher.py NOTES.
+
+Each job's type is on its line, or else the usual one; its id is printed too.
+"""
+
+import sys
+import time
+
+from runners import get_job_runner
+from runners.base import JobData
+from work_unit import JOB_TYPE
+
+runner = get_job_runner()
+for line in sys.stdin:
+    job_type, seconds = (*line.split(), JOB_TYPE, "0")[:2] if line.strip() else (JOB_TYPE, "0")
+    payload = {"name": "job", "notes": sys.argv[1], "seconds": float(seconds)}
+    began = time.time()
+    row = runner.dispatch_job(JobData(job_type=job_type, payload=payload))
+    print(began, row.id, flush=True)

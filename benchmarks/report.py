@@ -1,0 +1,180 @@
+"""The page that a run of the benchmarks leaves behind."""
+
+import platform
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from string import Template
+
+from benchmarks.cold_start import AT_MOST
+from benchmarks.fresh_process import BOTO3, Cost
+from benchmarks.kills import Aftermath
+from benchmarks.overheads import Measured
+from benchmarks.peer_costs import PUT_AND_INVOKE, processors
+from benchmarks.requests_made import Requests
+from benchmarks.start_latency import Latency
+from tools.build import ROOT
+
+
+@dataclass
+class Report:
+    """What was measured, as it was, and what could not be."""
+
+    versions: dict[str, str] = field(default_factory=dict)
+    functions: Mapping[str, Cost] = field(default_factory=dict)
+    overheads: Sequence[Measured] = ()
+    dispatches: Mapping[str, float] = field(default_factory=dict)
+    cold_starts: Mapping[str, Cost] = field(default_factory=dict)
+    latencies: Sequence[Latency] = ()
+    requests: dict[str, Requests] = field(default_factory=dict)
+    aftermaths: list[Aftermath] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def above(self) -> list[str]:
+        """What exceeds its bound, a line for each."""
+        lines = [
+            f"{each.overhead.title}: {each.ratio:.2f}, and {each.overhead.at_most:.2f} is the most"
+            for each in self.overheads
+            if each.is_above
+        ]
+        lines += [
+            f"cold start, {name}: {self.functions[name].cpu_share:.2f}, and {bound:.2f} is the most"
+            for name, bound in AT_MOST.items()
+            if name in self.functions and self.functions[name].cpu_share > bound
+        ]
+        return lines
+
+
+def written(report: Report) -> str:
+    """Return the page: the text of benchmarks/page.md, with what was measured in its places."""
+    page = Template((Path(__file__).parent / "page.md").read_text())
+    return page.substitute(
+        day=f"{datetime.now(UTC):%-d %B %Y}",
+        python=platform.python_version(),
+        machine=processors(),
+        system=f"{platform.system()} {platform.release()}",
+        versions=_versions(report),
+        bounds=_bounds(report),
+        functions=_functions(report),
+        overheads=_overheads(report),
+        dispatches=_dispatches(report),
+        cold_starts=_cold_starts(report),
+        latencies=_latencies(report),
+        requests=_requests(report),
+        kills=_kills(report),
+        missing=_missing(report),
+    )
+
+
+def _versions(report: Report) -> str:
+    locked = (ROOT / "requirements" / "aws.txt").read_text()
+    emulator = re.findall(r"^ministack==(\S+)", locked, re.MULTILINE)
+    ours = f"boto3 {version('boto3')}, ministack {' '.join(emulator)}"
+    return _table(
+        ("peer", "versions"), [("bare boto3; the local AWS", ours), *report.versions.items()]
+    )
+
+
+def _bounds(report: Report) -> str:
+    if not report.above:
+        return "Every bound was met in this run."
+    return "**Above their bounds in this run:**\n\n" + "\n".join(
+        f"- {line}" for line in report.above
+    )
+
+
+def _functions(report: Report) -> str:
+    rows = [
+        (
+            name,
+            f"{cost.cpu_share:.2f}",
+            "" if cost.instructions_share is None else f"{cost.instructions_share:.2f}",
+            f"{AT_MOST[name]:.2f}" if name in AT_MOST else "",
+        )
+        for name, cost in report.functions.items()
+    ]
+    return _table(("until it is ready for its first event", "CPU", "instructions", "bound"), rows)
+
+
+def _overheads(report: Report) -> str:
+    rows = [
+        (
+            each.overhead.title,
+            each.overhead.peer_title,
+            f"{each.ratio:.2f}",
+            f"{each.overhead.at_most:.2f}" if each.overhead.at_most else "",
+        )
+        for each in report.overheads
+    ]
+    return _table(("ours", "beside", "ratio", "bound"), rows)
+
+
+def _dispatches(report: Report) -> str:
+    base = report.dispatches.get(PUT_AND_INVOKE, float("nan"))
+    rows = [
+        (name, f"{seconds / base:.2f}", f"{seconds * 1e6:.0f} µs")
+        for name, seconds in sorted(report.dispatches.items(), key=lambda each: each[1])
+    ]
+    return _table(("a dispatch with", "CPU", "here"), rows)
+
+
+def _cold_starts(report: Report) -> str:
+    rows = [
+        (name, f"{cost.cpu_share:.2f}", f"{cost.cpu * 1000:.0f} ms")
+        for name, cost in sorted(report.cold_starts.items(), key=lambda each: each[1].cpu)
+        if name != BOTO3
+    ]
+    return _table(
+        ("a process until its first dispatch or request is answered", "CPU", "here"), rows
+    )
+
+
+def _latencies(report: Report) -> str:
+    rows = [
+        (
+            each.title,
+            str(len(each.seconds)),
+            f"{each.percentile(50) * 1000:.1f} ms",
+            f"{each.percentile(99) * 1000:.1f} ms",
+        )
+        for each in report.latencies
+    ]
+    return _table(("from the dispatch to the first line of", "times", "p50", "p99"), rows)
+
+
+def _requests(report: Report) -> str:
+    rows = [
+        (
+            name,
+            f"{sum(requests.values()):.1f}",
+            ", ".join(f"{n} {c:g}" for n, c in requests.items()),
+        )
+        for name, requests in report.requests.items()
+    ]
+    return _table(("a unit of", "requests", "which"), rows)
+
+
+def _listed(made: Requests) -> str:
+    return ", ".join(f"{name} {count:g}" for name, count in made.items())
+
+
+def _kills(report: Report) -> str:
+    rows = [
+        (each.title, str(each.begun), each.status, f"**{each.verdict}**")
+        for each in report.aftermaths
+    ]
+    return _table(("the work of", "began", "its status afterwards", "left behind"), rows)
+
+
+def _missing(report: Report) -> str:
+    lines = [f"- {what}: {why}." for what, why in report.missing.items()]
+    return "\n".join(lines or ["Nothing: all of it was run."])
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in lines)
