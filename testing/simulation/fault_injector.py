@@ -220,8 +220,9 @@ class FaultInjector:
             self._saw_write(self._world.stack[-1], plain(body["Attributes"]))
         if operation == "TransactWriteItems" and self._world.stack:
             for update in (each["Update"] for each in call["TransactItems"] if "Update" in each):
-                row = moto_direct.row(update["TableName"], update["Key"])
-                self._saw_write(self._world.stack[-1], row)
+                if update["TableName"] == "jobs":  # and not the slot, say, that changes with it
+                    row = moto_direct.row("jobs", update["Key"])
+                    self._saw_write(self._world.stack[-1], row)
 
     def _after_response(self, response: Any, **_: Any) -> int | None:
         world = self._world

@@ -10,8 +10,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 import handlers.timer
-from runners import telemetry
-from store import job_request, pauses
+from runners import full_queues, telemetry
+from store import job_request, limits, pauses
 from testing import moto_direct
 from testing.aws import WORKER
 from work import retry
@@ -57,5 +57,6 @@ def sweep(*more_tables: str) -> None:
     """Empty the tables and the bucket, and forget what was read of them."""
     for table in ("jobs", "coordination", *more_tables):
         moto_direct.clear(table)
-    pauses._cache = pauses._Cache()
+    pauses._cache, limits._cache = pauses._Cache(), limits._Cache()
+    full_queues.forget_cache()
     moto_direct.empty("bucket")

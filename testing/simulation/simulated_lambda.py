@@ -18,7 +18,7 @@ import handlers.failures
 import handlers.timer
 import handlers.worker
 from runners import execution
-from store import pauses
+from store import limits, pauses
 from testing.lambda_context import Context
 from testing.moto_direct import Row
 from testing.simulation import legacy_process
@@ -69,7 +69,7 @@ class SimulatedLambda:
         self.on_loss: Callable[[Message], None] = lambda message: None
         self.on_end: Callable[[Invocation], None] = lambda invocation: None
         self._deploys = Deploys(self.fault, self.chance, self.figures)
-        self._caches: dict[object, pauses._Cache] = {}  # by machine
+        self._caches: dict[object, tuple[pauses._Cache, limits._Cache]] = {}  # by machine
         self._answered_partly = False
         self._numbers = itertools.count()
         self._worker_timeout = worker_timeout
@@ -273,7 +273,9 @@ class SimulatedLambda:
     def _become(self, invocation: Invocation | None) -> None:
         """Go on as whoever runs now: with what its machine remembers, and its version's code."""
         if Fault.MACHINES in self.faults:
-            pauses._cache = self._caches.setdefault(self.machine, pauses._Cache())
+            pauses._cache, limits._cache = self._caches.setdefault(
+                self.machine, (pauses._Cache(), limits._Cache())
+            )
         if Fault.DEPLOYS in self.faults:
             self._deploys.use(invocation.version if invocation else Version.TODAY)
 
@@ -340,7 +342,7 @@ class SimulatedLambda:
 
     def take_invoke(self, message: Message) -> None:
         """Accept an event: it arrives once, twice or not at all."""
-        self.sent[message["id"]] += 1
+        self.sent[message.get("id", "")] += 1  # what wakes a line is about no job
         self.on_send(self.stack[-1] if self.stack else None, message)
         hops = (self.stack[-1].hops if self.stack else 0) + 1
         fate = self.chance("an event", 8)

@@ -33,6 +33,13 @@ def beginnings(report: Report) -> Counter[str]:
     return Counter(play.mishap.split(" (")[0].rstrip("0123456789 ") for play in report.plays)
 
 
+def test_a_job_that_goes_on_in_turns_is_done_once_whatever_happens(hostile: Hostile) -> None:
+    """Its slot is given back and taken again, whoever is killed or not heard in between."""
+    report = hostile.run("remind_in_turns", TWO, most=24)
+    report.assert_done_once()
+    assert max(play.job.legs for play in report.plays) > 2
+
+
 def test_a_step_under_an_idempotency_key_is_done_once_whatever_happens(hostile: Hostile) -> None:
     report = hostile.run("remind", ONE)
     report.assert_done_once()

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 import runners
 from runners.base import JobData
-from work import Job, Retry, RetryAfter, RunningJob, Task
+from work import Job, Queue, Rate, Retry, RetryAfter, RunningJob, Task
 
 # What the fakes of a test set: the service that texts are sent by.
 send: Any = None
@@ -24,6 +24,16 @@ def remind(job: RunningJob, payload: People) -> dict[str, int]:
     for done, name in enumerate(payload.names, start=1):
         job.step(name, partial(send, f"text to {name}", f"{job.id}/{name}"))
         job.checkpoint(done, progress=100 * done / len(payload.names))
+    return {"reminded": len(payload.names)}
+
+
+def remind_in_turns(job: RunningJob, payload: People) -> dict[str, int]:
+    """Remind one in each turn."""
+    start = job.cursor or 0
+    for done, name in enumerate(payload.names[start:], start=start + 1):
+        job.step(name, partial(send, f"text to {name}", f"{job.id}/{name}"))
+        if done < len(payload.names):
+            job.next_turn(done, progress=100 * done / len(payload.names))
     return {"reminded": len(payload.names)}
 
 
@@ -82,6 +92,7 @@ AGAIN = Retry(max_attempts=3)
 JOBS = {
     "remind": Job(remind, retry=AGAIN),
     "remind_async": Job(remind_async, retry=AGAIN),
+    "remind_in_turns": Job(remind_in_turns, retry=AGAIN, queue_name="reminders"),
     "remind_hastily": Job(remind_hastily, retry=AGAIN),
     "remind_hastily_once": Job(remind_hastily),
     "remind_too_late": Job(remind_too_late, retry=AGAIN),
@@ -89,4 +100,5 @@ JOBS = {
     "remind_when_it_can": Job(remind_when_it_can, retry=AGAIN),
     "remind_for_ever": Job(remind_for_ever),
 }
+QUEUES = {"reminders": Queue(slots=1, rate=Rate(1, seconds=5))}
 TASKS = {"note": Task(note, retry=Retry(max_attempts=2))}
