@@ -95,6 +95,12 @@ def row(table: str, key: dict[str, Any]) -> Row:
     return plain(_attributes(_tables().get_item(table, key)))
 
 
+def stored(table: str, key: dict[str, Any]) -> dict[str, Any]:
+    """Return an item in DynamoDB's own form; empty if it is not there."""
+    item = _tables().get_item(table, key)
+    return _attributes(item) if item else {}
+
+
 def plain(item: dict[str, dict[str, Any]]) -> Row:
     """Return an item in DynamoDB's own form as a Row."""
     row: Row = {}

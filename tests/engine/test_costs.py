@@ -22,14 +22,9 @@ from sample_work import script
 from store import limits, pauses, queries, verbs
 from testing.aws import WORKER, forget
 from work import context
+from write_units import size, write_units
 
 pytestmark = pytest.mark.usefixtures("aws")
-
-INDEXES = {
-    "by_organization": ("organization_id", "created_key"),
-    "due": ("due_shard", "due_at"),
-    "failed": ("failed_organization", "failed_key"),
-}
 
 
 class Calls:
@@ -228,27 +223,6 @@ def item(job_id: str) -> dict[str, Any]:
     answer = clients.client("dynamodb").get_item(TableName="jobs", Key={"id": {"S": job_id}})
     found: dict[str, Any] = answer["Item"]
     return found
-
-
-def size(attributes: dict[str, Any]) -> int:
-    return sum(len(name.encode()) + value_size(value) for name, value in attributes.items())
-
-
-def value_size(value: dict[str, Any]) -> int:
-    ((kind, content),) = value.items()
-    if kind == "N":
-        return len(content.strip("-0.")) // 2 + 2
-    return len(content.encode() if isinstance(content, str) else content)
-
-
-def write_units(before: dict[str, Any], after: dict[str, Any]) -> int:
-    """Return the table's units, and each index's: a key that changes is deleted and put."""
-    units = -(-max(size(before), size(after)) // 1024)
-    for names in INDEXES.values():
-        old, new = ([row.get(name) for name in names] for row in (before, after))
-        if old != new:
-            units += (None not in old) + (None not in new)
-    return units
 
 
 # --- connections and imports ----------------------------------------------------------------------

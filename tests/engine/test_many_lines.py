@@ -1,0 +1,107 @@
+"""A queue with 100,000 keys, and one that has 300 jobs of one organisation: nobody pays for the
+others."""
+
+import os
+
+import pytest
+
+import clock
+from backlog_world import World
+from bench import Bench
+from runners import failure_records, line_pump
+from runners.messages import JobMessage
+from store import conditional_write, limits, lines, pauses, verbs
+from store.job_request import LIMITED, JobRequest, Status
+
+CHAOS = bool(os.environ.get("CHAOS"))
+_SCALE = 1 if CHAOS else 10  # a tenth of the rows, and a timer that takes ten times as long
+
+
+def test_no_tick_looks_at_all_the_keys_that_somebody_waits_under(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = 100_000 // _SCALE
+    world = World(monkeypatch, job_takes=1000, scale=_SCALE)
+    looked: dict[str, int] = {}
+    monkeypatch.setattr(
+        line_pump, "give_on", lambda name, key, send, **_: looked.setdefault(key, world.now)
+    )
+    for number in range(keys):
+        row = verbs.save(
+            job_type="sample_again",
+            queue_name="many",
+            organization_id="acme",
+            payload=None,
+            max_attempts=3,
+            queue_key=str(number),
+        )
+        place, due_at = lines.place_of("many", str(number)), world.now + clock.HOUR
+        row.update(
+            conditional_write.waiting(row, place, "wait##", world.now, due_at),
+            JobRequest.status == Status.QUEUED,
+        )
+    in_a_tick: list[int] = []
+    for _ in range(90):
+        before = len(looked)
+        world.at(world.now - world.began + clock.MINUTE // 2, world.die)
+        world.run(world.now - world.began + clock.MINUTE)
+        in_a_tick.append(len(looked) - before)
+    assert in_a_tick[:59] == [0] * 59
+    assert max(in_a_tick) <= 6000 // _SCALE
+    assert len(looked) == keys  # within half an hour of its look
+    assert world.late["rescue"] <= 2 * clock.MINUTE
+
+
+def test_what_a_failure_record_lets_on_costs_the_same_whatever_the_number_of_keys(
+    bench: Bench,
+) -> None:
+    """A worker was killed after it had freed its slot: its record lets on who waits there."""
+    requests: list[str] = []
+    events = JobRequest.connection().client.meta.events
+    events.register("before-call.dynamodb", lambda model, **_: requests.append(model.name))
+    asked = []
+    for number in (1, 50):
+        for each in range(number):
+            waiting = park(bench, f"{number} {each}")
+        limits.current(fresh=True), pauses.current(fresh=True)
+        requests.clear()
+        event = vars(JobMessage.about(waiting)) | {"v": 1, "kind": "job", "id": "ended and gone"}
+        failure_records.settle({"requestPayload": event}, bench.send)
+        asked.append(list(requests))
+        assert bench.sent_jobs[-1] == waiting.id
+    assert asked[0] == asked[1]
+
+
+def park(bench: Bench, campaign_id: str, **fields: str) -> JobRequest:
+    """Have a job wait, as one does that finds no room."""
+    row = bench.dispatch(queue_name="sample_campaigns", campaign_id=campaign_id, **fields)
+    key = row.queue_key or ""
+    place, later = lines.place_of(row.queue_name, key), clock.now() + clock.DAY
+    assert row.row_version == LIMITED
+    return verbs.park_in_line(row, place, key, group="", due_at=later)
+
+
+def test_the_first_of_another_organisation_waits_for_at_most_one_round(bench: Bench) -> None:
+    for _ in range(300 if CHAOS else 60):
+        park_fairly(bench, "many")
+    served: list[str] = []
+    for comes in ("few", "many", "many"):
+        line_pump.give_on("sample_fair", "*", bench.send)
+        served.append(end_the_one_that_was_let_on(bench))
+        park_fairly(bench, comes)
+    assert served == ["many", "few", "many"]
+
+
+def park_fairly(bench: Bench, organization_id: str) -> None:
+    row = bench.dispatch("sample_once", queue_name="sample_fair", organization_id=organization_id)
+    place, later = lines.place_of("sample_fair", "*"), clock.now() + clock.DAY
+    verbs.park_in_line(row, place, "*", group=organization_id, due_at=later)
+
+
+def end_the_one_that_was_let_on(bench: Bench) -> str:
+    """End it as a worker that was killed before it let on the next one; return whose it was."""
+    (job_id,) = bench.sent_jobs
+    bench.sent.clear()
+    row = bench.read(job_id)
+    verbs.expire(row, {"kind": "NeverStarted", "message": "", "traceback": ""})
+    return row.organization_id

@@ -1,0 +1,186 @@
+"""What limits cost, counted at the boundary: write units, and requests of a pump and of a look."""
+
+import json
+from typing import Any
+
+import pytest
+
+import clock
+from aws import clients
+from bench import Bench
+from runners import line_pump
+from sample_work import script
+from store import limits, lines, pauses, verbs
+from store.job_request import JobRequest, Status
+from store.rate import Rate
+from testing import moto_direct
+from write_units import Item, write_units
+
+_KEYS = {"jobs": ("id",), "coordination": ("pk", "sk")}
+
+
+class Units:
+    """The write units of every request: an item that a transaction writes counts twice, the entries
+    of indexes, which follow later, once."""
+
+    def __init__(self) -> None:
+        self.counted = 0
+        self.reads = 0
+        self._before: list[tuple[str, Item, Item, bool]] = []
+        events = clients.client("dynamodb").meta.events
+        events.register("before-call.dynamodb", self._look)
+        events.register("after-call.dynamodb", self._count)
+
+    def _look(self, model: Any, params: dict[str, Any], **_: Any) -> None:
+        call = json.loads(params["body"])
+        if model.name in ("GetItem", "Query"):
+            self.reads += 1
+        if model.name == "TransactWriteItems":
+            written = [write for each in call["TransactItems"] for write in each.values()]
+            self._before = [self._read(write, True) for write in written]
+        elif model.name in ("PutItem", "UpdateItem", "DeleteItem"):
+            self._before = [self._read(call, False)]
+        else:
+            self._before = []
+
+    def _read(self, write: Item, in_transaction: bool) -> tuple[str, Item, Item, bool]:
+        table = write["TableName"]
+        whole = write.get("Key") or write["Item"]
+        key = {name: whole[name] for name in _KEYS[table]}
+        return table, key, moto_direct.stored(table, key), in_transaction
+
+    def _count(self, **_: Any) -> None:
+        for table, key, before, in_transaction in self._before:
+            after = moto_direct.stored(table, key)
+            self.counted += write_units(before, after, in_transaction=in_transaction)
+        self._before = []
+
+    def spent(self) -> int:
+        """Return the units since the last call."""
+        counted, self.counted = self.counted, 0
+        return counted
+
+
+@pytest.fixture
+def units(bench: Bench) -> Units:
+    return Units()
+
+
+def a_life(bench: Bench, queue: str, units: Units) -> int:
+    """Return the write units of a job from its dispatch to its end."""
+    limits.current()
+    pauses.current()
+    units.spent()
+    row = bench.dispatch("sample_once", queue_name=queue)
+    assert bench.run(row).status is Status.SUCCEEDED
+    return units.spent()
+
+
+def warm(bench: Bench, queue: str, units: Units) -> None:
+    """Use a line once on this day: the first use costs a unit more, and its items are made."""
+    bench.run(bench.dispatch("sample_once", queue_name=queue))
+    units.spent()
+
+
+def test_a_job_of_a_queue_without_limits_costs_six_as_ever(bench: Bench, units: Units) -> None:
+    limits.put("another", slots=1)
+    assert a_life(bench, "free", units) == 6
+
+
+@pytest.mark.parametrize(
+    ("limited", "more"),
+    [
+        ({"slots": 2}, 6),
+        ({"slots": 2, "rate": Rate(1000)}, 8),
+        ({"rate": Rate(1000)}, 3),
+    ],
+    ids=["slots", "both", "rate"],
+)
+def test_a_job_that_need_not_wait_costs_this_many_more(
+    bench: Bench, units: Units, limited: dict[str, Any], more: int
+) -> None:
+    limits.put("a", **limited)
+    warm(bench, "a", units)
+    bench.advance(1)
+    assert a_life(bench, "a", units) == 6 + more
+
+
+def test_the_first_use_of_a_key_on_a_day_costs_one_more(bench: Bench, units: Units) -> None:
+    limits.put("a", slots=2)
+    assert a_life(bench, "a", units) == 6 + 6 + 1
+
+
+def test_a_job_that_waits_for_a_slot_costs_17_more(bench: Bench, units: Units) -> None:
+    limits.put("a", slots=1)
+    warm(bench, "a", units)
+    first = bench.dispatch("sample_once", queue_name="a")
+    second: list[JobRequest] = []
+    spent: list[int] = []
+
+    def work(job: Any, payload: object) -> None:
+        if job.id == first.id:
+            units.spent()
+            second.append(bench.dispatch("sample_once", queue_name="a"))
+            bench.run(second[0])
+            spent.append(units.spent())
+
+    script.job = work
+    bench.run(first)
+    ending = 2 * 2 + 1  # of the first: its row and its slot in a transaction, and the due index
+    spent.append(units.spent() - ending)
+    bench.run(second[0])
+    spent.append(units.spent())
+    assert sum(spent) == 6 + 17
+
+
+def test_a_job_that_waits_for_its_rate_costs_14_more_and_its_wake_up_one(
+    bench: Bench, units: Units
+) -> None:
+    limits.put("a", rate=Rate(1, seconds=100))
+    warm(bench, "a", units)
+    row = bench.dispatch("sample_once", queue_name="a")
+    assert bench.run(row).status is Status.WAITING
+    bench.advance(100)
+    line_pump.give_on("a", "*", bench.send)
+    assert bench.run(row).status is Status.SUCCEEDED
+    assert units.spent() == 6 + 14 + 1
+
+
+def test_a_look_of_the_timer_at_a_job_that_waits_costs_three(bench: Bench, units: Units) -> None:
+    limits.put("a", slots=1)
+    warm(bench, "a", units)
+    held, row = (bench.dispatch("sample_once", queue_name="a") for _ in range(2))
+    grant = lines.read_line("a", "*", limits.Limits(slots=1)).grant("")
+    verbs.claim(
+        held.id,
+        job_type=held.job_type,
+        send_id="s",
+        deadline=clock.now() + clock.DAY,
+        entrance=verbs.Entrance(held, "*", grant),
+    )
+    assert bench.run(row).status is Status.WAITING
+    bench.advance(61)
+    bench.tick()  # at the row that runs
+    bench.advance(3601)
+    units.spent()
+    bench.tick()
+    assert bench.read(row).status is Status.WAITING
+    assert units.spent() == 3
+
+
+def test_what_a_pump_asks_for_does_not_grow_with_the_number_that_wait(
+    bench: Bench, units: Units
+) -> None:
+    limits.put("a", slots=1)
+    asked = []
+    for many in (3, 60):
+        for _ in range(many):
+            row = bench.dispatch("sample_once", queue_name="a")
+            later = clock.now() + clock.DAY
+            verbs.park_in_line(row, "line#a#*", "*", group="", due_at=later)
+        limits.current(), pauses.current()  # which a process reads once in 10 s
+        units.reads = 0
+        line_pump.give_on("a", "*", bench.send)
+        asked.append(units.reads)
+        bench.deliver()
+    assert asked[0] == asked[1]
