@@ -3,19 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
-
 from api.errors import PathNotFound
+from api.responses import Response
 from dashboard import files
 from dashboard.files import Asset
 
 
-def get_page(event: Mapping[str, Any]) -> Response[Any]:
+def get_page(event: Mapping[str, Any]) -> Response:
     """Return the dashboard."""
     return _response(event, files.page(), kept=False)
 
 
-def get_asset(event: Mapping[str, Any], version: str, name: str) -> Response[Any]:
+def get_asset(event: Mapping[str, Any], version: str, name: str) -> Response:
     """Return a file of the dashboard; one of another version is the one there is now. Raises
     PathNotFound."""
     asset = files.find(name)
@@ -24,7 +23,7 @@ def get_asset(event: Mapping[str, Any], version: str, name: str) -> Response[Any
     return _response(event, asset, kept=version == files.version())
 
 
-def _response(event: Mapping[str, Any], asset: Asset, *, kept: bool) -> Response[Any]:
+def _response(event: Mapping[str, Any], asset: Asset, *, kept: bool) -> Response:
     asked = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     headers: dict[str, Any] = dict(asset.headers(kept=kept))
     if asset.etag in asked.get("if-none-match", ""):

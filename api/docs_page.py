@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
-
+from api.responses import Response
 from dashboard import files
 
 _POLICY = "; ".join(
@@ -31,7 +30,7 @@ _HEAD = """<!doctype html>
 """
 
 
-def page(document: dict[str, Any]) -> Response[str]:
+def page(document: dict[str, Any]) -> Response:
     """Return the page that shows this document."""
     return Response(
         status_code=200,

@@ -5,12 +5,10 @@ This is the one place that knows which status an error has.
 
 from typing import Any, NamedTuple
 
-from aws_lambda_powertools.event_handler import Response
-
 import errors
 from api import log
 from api.errors import Refusal
-from api.responses import respond
+from api.responses import Response, respond
 from aws.errors import may_pass
 from runners.errors import FailedTaskNotFound, NotRedriven, PayloadNotKept
 from work import context
@@ -87,7 +85,7 @@ def kinds() -> dict[str, Kind]:
     return {each.slug: each for each in sorted(found)}
 
 
-def answer(error: Exception) -> Response[str]:
+def answer(error: Exception) -> Response:
     """Return the response to an error. What nobody expected is logged with its traceback."""
     if isinstance(error, Refusal):
         kind = Kind(error.status, error.slug, error.title)
@@ -111,7 +109,7 @@ def _kind(error: Exception) -> Kind:
 
 def _problem(
     kind: Kind, detail: str, problems: Any = (), headers: dict[str, str] | None = None
-) -> Response[str]:
+) -> Response:
     body: dict[str, Any] = {
         "type": TYPE + kind.slug,
         "title": kind.title,

@@ -44,7 +44,7 @@ class RetryData(BaseModel):
 class RateData(BaseModel):
     """How many jobs may start in a period."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     count: int = Field(ge=1, le=MOST_STARTS)
     seconds: float = Field(default=1, gt=0, le=LONGEST_PERIOD, allow_inf_nan=False)
@@ -55,7 +55,9 @@ class LimitsData(BaseModel):
     """What is to differ from the limits of a queue that its code declares; at least one of them is
     given. To start none of its jobs, pause it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, json_schema_extra={"minProperties": 1})
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, defer_build=True, json_schema_extra={"minProperties": 1}
+    )
 
     slots: int | None = Field(
         default=None, ge=1, le=MOST_SLOTS, description="How many run at once, of each key"

@@ -1,12 +1,38 @@
 """Responses: JSON, and never kept by a cache on the way, for it may hold a signed URL."""
 
+import base64
 import json
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
-
 # Bytes for what may be large, such as payloads. Lambda's response holds at most 6 MB.
 ROOM = 5_500_000
+
+
+class Response:
+    """What is answered: status, headers, and a body of text, or of bytes."""
+
+    def __init__(
+        self,
+        status_code: int,
+        content_type: str | None = None,
+        body: str | bytes = "",
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        self.status_code = status_code
+        self.body = body
+        self.headers = dict(headers or {})
+        if content_type is not None:
+            self.headers.setdefault("Content-Type", content_type)
+
+    def for_lambda(self) -> dict[str, Any]:
+        """Return what a function gives back to an HTTP API (payload format 2.0)."""
+        body = self.body
+        return {
+            "statusCode": self.status_code,
+            "headers": self.headers,
+            "body": body if isinstance(body, str) else base64.b64encode(body).decode(),
+            "isBase64Encoded": isinstance(body, bytes),
+        }
 
 
 def respond(
@@ -15,7 +41,7 @@ def respond(
     headers: dict[str, str] | None = None,
     *,
     content_type: str = "application/json",
-) -> Response[str]:
+) -> Response:
     """Return a response with a JSON body."""
     return Response(
         status_code=status,
@@ -25,9 +51,9 @@ def respond(
     )
 
 
-def no_content() -> Response[str]:
+def no_content() -> Response:
     """Return the response to what is done, when there is nothing to say of it."""
-    return Response(status_code=204, headers={"Cache-Control": "no-store"}, body="")
+    return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
 def size(value: Any) -> int:

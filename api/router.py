@@ -1,22 +1,20 @@
 """One request and its response: the id they go by, the line they leave, an answer in every case."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from typing import Any, NamedTuple
-from urllib.parse import quote, unquote
-
-from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 
 from api import access, log, problems
 from api.access import Role
 from api.errors import MethodNotAllowed, PathNotFound
+from api.responses import Response
 from api.specification import Operation
 from runners.telemetry import logger
 from work import context
 
-Endpoint = Callable[..., Response[str]]
+Endpoint = Callable[..., Response]
 
 OPEN = None  # to all: the endpoint is handed no caller, and its response holds no data
 
@@ -32,25 +30,64 @@ class Route(NamedTuple):
 
 Routes = Mapping[str, Mapping[str, Route]]  # by path, then by method
 
-# The methods that API Gateway's ANY lets through.
-_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+_Parts = Sequence[str]  # of a path; a name is in < and >
 
 
-def resolver(routes: Routes) -> APIGatewayHttpResolver:
-    """Return what finds a request's route, and calls its endpoint with the event, the caller and
-    the names in the path. A caller of too low a role never gets as far as the endpoint.
+class Router:
+    """Finds the route of each request, and has it answered."""
 
-    A path refuses the methods it does not have with 405; any other path is 404.
-    """
-    # Never Powertools' debug mode, which prints events and answers with tracebacks.
-    app = APIGatewayHttpResolver(debug=False)
-    for path, methods in routes.items():
-        for method, route in methods.items():
-            app.route(path, method=method)(_answering(app, path, _admitting(route)))
-        others = sorted(_METHODS - methods.keys())
-        app.route(path, method=others)(_answering(app, path, _refusing(frozenset(methods))))
-    app.not_found(_answering(app, "none", _path_not_found))
-    return app
+    def __init__(self, routes: Routes) -> None:
+        # By how many parts a path has. Parts that are names come last, so that /tasks/failed is
+        # not taken for the task of that name.
+        self._routes: dict[int, list[tuple[_Parts, str, Mapping[str, Endpoint]]]] = {}
+        for path, methods in sorted(routes.items(), key=lambda route: route[0].count("<")):
+            parts = tuple(path.split("/"))
+            known = {method: _admitting(route) for method, route in methods.items()}
+            named = path.translate(str.maketrans("<>", "{}"))
+            self._routes.setdefault(len(parts), []).append((parts, named, known))
+
+    def answer(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the response to an event of an HTTP API. Whatever is raised on the way is in it,
+        and each request is logged.
+
+        A path refuses the methods it does not have with 405; any other path is 404. A caller of too
+        low a role never gets as far as the endpoint.
+        """
+        began = time.perf_counter()
+        method = event["requestContext"]["http"]["method"]
+        route = "none"
+        try:
+            route, known, names = self._found(_path(event))
+            if method not in known:
+                raise MethodNotAllowed(frozenset(known))
+            response = known[method](event, **names)
+        except Exception as error:  # noqa: BLE001 - the last one who can answer the caller
+            response = problems.answer(error)
+        # No browser may take an answer for another type than it says it is.
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        milliseconds = (time.perf_counter() - began) * 1000
+        log.answered(method, route, response.status_code, milliseconds)
+        return response.for_lambda()
+
+    def _found(self, path: str) -> tuple[str, Mapping[str, Endpoint], dict[str, str]]:
+        """Return the route of a path, as it is logged, its methods, and the names in the path."""
+        given = path.split("/")
+        for parts, named, known in self._routes.get(len(given), ()):
+            names = _names(parts, given)
+            if names is not None:
+                return named, known, names
+        raise PathNotFound
+
+
+def _names(parts: _Parts, given: Sequence[str]) -> dict[str, str] | None:
+    """Return what a route's names stand for in a path of as many parts; None if it is another's."""
+    names = {}
+    for part, each in zip(parts, given, strict=True):
+        if part.startswith("<") and each:
+            names[part[1:-1]] = each
+        elif part != each:
+            return None
+    return names
 
 
 @contextmanager
@@ -70,11 +107,10 @@ def about(event: Mapping[str, Any]) -> Iterator[None]:
         context.request_id.reset(token)
 
 
-def routable(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the event with its path as routes have it: without the stage, and encoded in one way.
+def _path(event: Mapping[str, Any]) -> str:
+    """Return the path of a request as routes have it: without the stage, and decoded once.
 
-    A named stage is part of the path, unless a domain of its own maps it; Powertools always takes
-    off its length. Encoded, for the names in a path may have characters that its routes don't know.
+    A named stage is part of the path, unless a domain of its own maps it.
 
     API Gateway has decoded the path, and SAM too: to decode it again would take the name "a%41" for
     "aA". The local AWS has left the percent sign's own encoding in it.
@@ -82,32 +118,8 @@ def routable(event: Mapping[str, Any]) -> dict[str, Any]:
     path, stage = event["rawPath"].replace("%25", "%"), event["requestContext"].get("stage")
     if path.startswith(f"/{stage}/"):
         path = path.removeprefix(f"/{stage}")
-    return {
-        **event,
-        "rawPath": quote(path, errors="replace"),
-        "requestContext": {**event["requestContext"], "stage": "$default"},
-    }
-
-
-def _answering(app: APIGatewayHttpResolver, route: str, function: Endpoint) -> Endpoint:
-    """Return the function so that whatever it raises is answered, and each request is logged."""
-    route = route.translate(str.maketrans("<>", "{}"))
-
-    @wraps(function)
-    def answering(*args: Any, **path: str) -> Response[str]:
-        began = time.perf_counter()
-        try:
-            names = {name: unquote(value) for name, value in path.items()}
-            response = function(app.current_event.raw_event, *args, **names)
-        except Exception as error:  # noqa: BLE001 - the last one who can answer the caller
-            response = problems.answer(error)
-        # No browser may take an answer for another type than it says it is.
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        milliseconds = (time.perf_counter() - began) * 1000
-        log.answered(app.current_event.http_method, route, response.status_code, milliseconds)
-        return response
-
-    return answering
+    decoded: str = path.encode(errors="replace").decode()  # half a surrogate pair is no name
+    return decoded
 
 
 def _admitting(route: Route) -> Endpoint:
@@ -117,7 +129,7 @@ def _admitting(route: Route) -> Endpoint:
     lowest = route.role
 
     @wraps(route.endpoint)
-    def admit(event: Mapping[str, Any], **path: str) -> Response[str]:
+    def admit(event: Mapping[str, Any], **path: str) -> Response:
         caller = access.caller(event)
         context.author.set(caller.author)
         access.require(caller, lowest)
@@ -125,14 +137,3 @@ def _admitting(route: Route) -> Endpoint:
         return route.endpoint(event, caller, **path)
 
     return admit
-
-
-def _refusing(allowed: frozenset[str]) -> Endpoint:
-    def refuse(_event: Mapping[str, Any], **_path: str) -> Response[str]:
-        raise MethodNotAllowed(allowed)
-
-    return refuse
-
-
-def _path_not_found(_event: Mapping[str, Any], error: Exception) -> Response[str]:
-    raise PathNotFound from error

@@ -19,6 +19,7 @@ ENVIRONMENT = {
     "BUCKET_NAME": "bucket",
     "POWERTOOLS_SERVICE_NAME": "job-runners",
     "POWERTOOLS_LOG_LEVEL": "CRITICAL",
+    "PYDANTIC_DISABLE_PLUGINS": "true",  # as in the template
 }
 # What is run in an interpreter of its own: flat, for no peer may find our packages beside its own.
 PROGRAMS = ROOT / "benchmarks" / "programs"

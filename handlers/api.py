@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 get_job_runner()
 registry()
 
-app = router.resolver(ROUTES)
+app = router.Router(ROUTES)
 
 
-def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any]:
+def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any]:  # noqa: ARG001
     """Answer one request of an HTTP API (payload format 2.0)."""
     with router.about(event):
-        return app.resolve(router.routable(event), context)
+        return app.answer(event)
 
 
 handlers.loaded()

@@ -5,16 +5,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
-
 from api.access import Caller
 from api.payload_schema import PayloadSchema
-from api.responses import respond
+from api.responses import Response, respond
 from runners.registry import registry
 from work.definitions import Job, Task
 
 
-def get_job_types(_event: Mapping[str, Any], _caller: Caller) -> Response[str]:
+def get_job_types(_event: Mapping[str, Any], _caller: Caller) -> Response:
     """List what can be dispatched."""
     known = registry().loaded()
     listed = {

@@ -5,14 +5,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
-
 import runners
 from api import job_logs, queue_views, requests, views
 from api.access import Caller
 from api.errors import InvalidQuery
 from api.query import list_query, page_query
-from api.responses import no_content, respond
+from api.responses import Response, no_content, respond
 from errors import JobNotFound, PreconditionFailed, WrongState
 from runners import owner_actions, queues
 from store import blobs, children, queries
@@ -25,13 +23,13 @@ Event = Mapping[str, Any]
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
-def post_job(event: Event, caller: Caller) -> Response[str]:
+def post_job(event: Event, caller: Caller) -> Response:
     """Accept a job: saved, and sent to be run, or the one that the same request made before."""
     row = runners.get_job_runner().dispatch_job(requests.job_data(event, caller))
     return _accepted(row, event["requestContext"]["http"]["path"])
 
 
-def list_jobs(event: Event, caller: Caller) -> Response[str]:
+def list_jobs(event: Event, caller: Caller) -> Response:
     """List an organisation's jobs, newest first, or the one that has an idempotency key."""
     query = list_query(event)
     organization_id = caller.speaks_for(query.organization_id)
@@ -53,19 +51,19 @@ def list_jobs(event: Event, caller: Caller) -> Response[str]:
     return respond(200, {"jobs": jobs, "cursor": page.cursor})
 
 
-def get_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:
+def get_job(_event: Event, caller: Caller, job_id: str) -> Response:
     """Return one job, with its payload and result."""
     row = _job_of(caller, job_id)
     return respond(200, views.whole(row), views.retry_after(row))
 
 
-def get_place(_event: Event, caller: Caller, job_id: str) -> Response[str]:
+def get_place(_event: Event, caller: Caller, job_id: str) -> Response:
     """Tell what a waiting job waits for, and how many are let on before it."""
     row = _job_of(caller, job_id)
     return respond(200, queue_views.place(queues.place_of(row)), views.retry_after(row))
 
 
-def get_children(event: Event, caller: Caller, job_id: str) -> Response[str]:
+def get_children(event: Event, caller: Caller, job_id: str) -> Response:
     """List the jobs that a job has dispatched, in the order of their keys."""
     query = page_query(event)
     parent = _job_of(caller, job_id)
@@ -74,13 +72,13 @@ def get_children(event: Event, caller: Caller, job_id: str) -> Response[str]:
     return respond(200, {"children": listed, "cursor": page.cursor})
 
 
-def get_logs(_event: Event, caller: Caller, job_id: str) -> Response[str]:
+def get_logs(_event: Event, caller: Caller, job_id: str) -> Response:
     """Show what a job has logged in the worker, in order of time. Lines appear late, by seconds."""
     found = job_logs.read(_job_of(caller, job_id))
     return respond(200, {"lines": found.lines, "complete": found.complete})
 
 
-def cancel_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:
+def cancel_job(_event: Event, caller: Caller, job_id: str) -> Response:
     """Stop a job: 200 if it is, 202 if it runs and has been asked to."""
     row = _job_of(caller, job_id)
     with _unless_gone():
@@ -89,7 +87,7 @@ def cancel_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:
     return respond(status, views.summary(row), views.retry_after(row))
 
 
-def retry_job(event: Event, caller: Caller, job_id: str) -> Response[str]:
+def retry_job(event: Event, caller: Caller, job_id: str) -> Response:
     """Do a job again that failed or was cancelled, with another payload if one is given."""
     row = _job_of(caller, job_id)
     asked = requests.retry_data(event)
@@ -98,7 +96,7 @@ def retry_job(event: Event, caller: Caller, job_id: str) -> Response[str]:
     return respond(202, views.summary(row), views.retry_after(row))
 
 
-def rerun_job(event: Event, caller: Caller, job_id: str) -> Response[str]:
+def rerun_job(event: Event, caller: Caller, job_id: str) -> Response:
     """Dispatch a new job like one that has ended: its type, payload, organisation, campaign and
     queue. The job that has ended stays as it is."""
     row = _job_of(caller, job_id)
@@ -110,7 +108,7 @@ def rerun_job(event: Event, caller: Caller, job_id: str) -> Response[str]:
     return _accepted(again, path.removesuffix(f"/{job_id}/rerun"))
 
 
-def delete_job(_event: Event, caller: Caller, job_id: str) -> Response[str]:
+def delete_job(_event: Event, caller: Caller, job_id: str) -> Response:
     """Forget a finished job, and all that was kept of it."""
     row = _job_of(caller, job_id)
     with _unless_gone():
@@ -126,7 +124,7 @@ def _job_of(caller: Caller, job_id: str) -> JobRequest:
     return row
 
 
-def _accepted(row: JobRequest, jobs_path: str) -> Response[str]:
+def _accepted(row: JobRequest, jobs_path: str) -> Response:
     """Return the answer to a dispatch: the job that was saved, or the one that the same request
     made before."""
     headers = {"Location": f"{jobs_path}/{row.id}"}

@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
-
 import names
 import runners
 from api import queue_views
 from api.access import Caller
 from api.errors import InvalidFields, PathNotFound
-from api.responses import no_content, respond
+from api.responses import Response, no_content, respond
 from runners import pausing
 from runners.registry import registry
 from runners.sending import require_sender
@@ -20,7 +18,7 @@ from store.pauses import Kind, Pause
 Event = Mapping[str, Any]
 
 
-def get_paused(_event: Event, caller: Caller) -> Response[str]:
+def get_paused(_event: Event, caller: Caller) -> Response:
     """List what is paused. A caller of one organisation sees what this stack itself has: the name
     of any other queue may be for another organisation to know."""
     ours = {job.queue_name for job in registry().jobs.values()}
@@ -32,14 +30,14 @@ def get_paused(_event: Event, caller: Caller) -> Response[str]:
     return respond(200, {"paused": [_view(each, caller) for each in shown]})
 
 
-def put_paused(_event: Event, caller: Caller, kind: str, name: str) -> Response[str]:
+def put_paused(_event: Event, caller: Caller, kind: str, name: str) -> Response:
     """Pause a job type or a queue."""
     checked = _checked_kind(kind, name)
     require_sender(runners.sender(), name, "is to be paused")  # else nothing could be resumed
     return respond(200, _view(pausing.pause(checked, name), caller))
 
 
-def delete_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Response[str]:
+def delete_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Response:
     """End a pause, if there is one."""
     checked = _checked_kind(kind, name)
     send = require_sender(runners.sender(), name, "is to be resumed")

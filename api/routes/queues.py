@@ -3,15 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
-
 import names
 import runners
 from api import queue_views, requests
 from api.access import Caller
 from api.errors import InvalidFields
 from api.query import page_query
-from api.responses import no_content, respond
+from api.responses import Response, no_content, respond
 from errors import QueueNotFound
 from runners import changing_limits, queues
 from runners.sending import require_sender
@@ -19,7 +17,7 @@ from runners.sending import require_sender
 Event = Mapping[str, Any]
 
 
-def list_queues(event: Event, caller: Caller) -> Response[str]:
+def list_queues(event: Event, caller: Caller) -> Response:
     """List the queues by name, each with its limits, whether it is paused, and the first of its
     keys in use. They are those of this stack's code; services also see others that are paused or
     limited."""
@@ -28,7 +26,7 @@ def list_queues(event: Event, caller: Caller) -> Response[str]:
     return respond(200, {"queues": [queue_views.queue(each) for each in found], "cursor": cursor})
 
 
-def get_queue(event: Event, caller: Caller, name: str) -> Response[str]:
+def get_queue(event: Event, caller: Caller, name: str) -> Response:
     """Show a queue with its keys in use, a page at a time: who has their slots, how many wait, and
     since when. A page may be short, even empty, and still have a cursor."""
     query = page_query(event)
@@ -38,7 +36,7 @@ def get_queue(event: Event, caller: Caller, name: str) -> Response[str]:
     return respond(200, queue_views.queue(found))
 
 
-def put_queue(event: Event, _caller: Caller, name: str) -> Response[str]:
+def put_queue(event: Event, _caller: Caller, name: str) -> Response:
     """Limit a queue, whether the code declares it or not. What is not given is as the code has it.
     It is in force within 10 seconds; what runs goes on."""
     _check_name(name)
@@ -50,7 +48,7 @@ def put_queue(event: Event, _caller: Caller, name: str) -> Response[str]:
     return respond(200, queue_views.queue_limits(changed))
 
 
-def delete_queue(_event: Event, _caller: Caller, name: str) -> Response[str]:
+def delete_queue(_event: Event, _caller: Caller, name: str) -> Response:
     """Have the limits that the code declares again: none, for a queue that it does not."""
     _check_name(name)
     send = require_sender(runners.sender(), name, "is to have other limits")

@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
-
 from api import dashboard_files
 from api.access import Caller, Role
-from api.responses import respond
+from api.responses import Response, respond
 from api.router import OPEN, Route, Routes
 from api.routes import job_types, jobs, pauses, queues, tasks
 from api.specification import (
@@ -30,21 +28,21 @@ Event = Mapping[str, Any]
 # The endpoints about the API itself are in this file, since two of them read the table.
 
 
-def get_openapi(_event: Event, _caller: Caller) -> Response[str]:
+def get_openapi(_event: Event, _caller: Caller) -> Response:
     """Describe this API for programs (OpenAPI 3.1)."""
     from api import openapi  # which no other request needs, nor does a start
 
     return respond(200, openapi.document(ROUTES))
 
 
-def get_docs(_event: Event, _caller: Caller) -> Response[str]:
+def get_docs(_event: Event, _caller: Caller) -> Response:
     """Describe this API for people."""
     from api import docs_page, openapi
 
     return docs_page.page(openapi.document(ROUTES))
 
 
-def get_health(_event: Event) -> Response[str]:
+def get_health(_event: Event) -> Response:
     """Tell whether this function runs. Open to all, so it tells nothing else."""
     return respond(200, {"status": "ok"})
 

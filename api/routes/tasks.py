@@ -4,13 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
-
 import runners
 from api import log, requests, responses, views
 from api.access import Caller
 from api.query import page_query
-from api.responses import respond
+from api.responses import Response, respond
 from errors import InvalidCursor
 from runners import redriving
 from runners.dispatch import noting_the_task
@@ -20,7 +18,7 @@ from store import failed_tasks
 _ID = re.compile("[0-9a-f]{32}")
 
 
-def post_task(event: Mapping[str, Any], _caller: Caller) -> Response[str]:
+def post_task(event: Mapping[str, Any], _caller: Caller) -> Response:
     """Send a task: a small call that nothing tracks. Its id is that of its lines in the log."""
     task = requests.task_data(event)
     with noting_the_task() as accepted:
@@ -29,7 +27,7 @@ def post_task(event: Mapping[str, Any], _caller: Caller) -> Response[str]:
     return respond(202, {"id": accepted.id, "task_name": task.task_name, "status": "sent"})
 
 
-def get_failed(event: Mapping[str, Any], _caller: Caller) -> Response[str]:
+def get_failed(event: Mapping[str, Any], _caller: Caller) -> Response:
     """List the tasks of the last week that failed for good. Tasks are of no organisation, and what
     they raise may name anybody."""
     query = page_query(event)
@@ -51,7 +49,7 @@ def _that_fit(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return tasks
 
 
-def redrive_task(_event: Mapping[str, Any], _caller: Caller, task_id: str) -> Response[str]:
+def redrive_task(_event: Mapping[str, Any], _caller: Caller, task_id: str) -> Response:
     """Send a failed task again, under a new id, with what it was given. It stays listed until it
     begins, and begins once, however often this is asked for."""
     if not _ID.fullmatch(task_id):

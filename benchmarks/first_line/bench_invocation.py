@@ -46,9 +46,11 @@ class _Raw(io.BytesIO):
 
 
 def _answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
-    """Return the row as the claim has just written it, and no rows to a query."""
+    """Return the row as the claim has just written it, or as it was, and no rows to a query."""
     asked = json.loads(request.body)  # type: ignore[arg-type] # bytes, of this protocol
     answer: dict[str, Any] = {"Items": [], "Count": 0, "ScannedCount": 0}
+    if "Key" in asked:
+        answer = {"Item": {**_ROW, "status": {"S": "queued"}}}
     if "UpdateExpression" in asked:
         values = asked["ExpressionAttributeValues"].values()
         lease = max((each["N"] for each in values if len(each.get("N", "")) == 13), key=int)
