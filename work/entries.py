@@ -29,11 +29,13 @@ def check_form(entry: str) -> None:
 def caller_outside(file: str) -> str:
     """Return the file and line of the innermost call that does not come from `file`: where an entry
     was written."""
-    frame = sys._getframe(1)
-    # A dataclass's own __init__ is compiled from a text.
-    while frame.f_back is not None and frame.f_code.co_filename in (file, "<string>"):
-        frame = frame.f_back
-    return _place(frame.f_code.co_filename, frame.f_lineno)
+    place = ""
+    for frame, line in traceback.walk_stack(sys._getframe(1)):
+        place = _place(frame.f_code.co_filename, line)
+        # A dataclass's own __init__ is compiled from a text.
+        if frame.f_code.co_filename not in (file, "<string>"):
+            break
+    return place
 
 
 def load(entry: str, written_at: str) -> Any:
@@ -58,7 +60,7 @@ def load(entry: str, written_at: str) -> Any:
 
 def _why(module_name: str, error: BaseException) -> str:
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
-    if missing and f"{module_name}.".startswith(f"{missing}."):
+    if f"{module_name}.".startswith(f"{missing}."):
         return f"there is no module {missing}. Correct the entry, or add the file"
     return f"{_failed_at(error)}: {type(error).__name__}: {_text(error)}. {_advice(error, missing)}"
 

@@ -76,8 +76,6 @@ class _Run:
             finally:
                 if self._main is None:
                     coroutine.close()  # it never began
-                if self._running is not None:
-                    self._running.on_signal = None
                 self._wind_up(runner)
 
     def _outcome(self, runner: asyncio.Runner, coroutine: _Work) -> Any:

@@ -48,7 +48,7 @@ class _Generator:
                 yield from self._always(function, tests)
             case ast.match_case(guard=ast.expr() as test):
                 yield from self._always(function, [test])
-            case ast.Lambda(body=ast.Compare() | ast.Constant() as test):
+            case ast.Lambda(body=ast.Compare() | ast.Constant(value=bool()) as test):
                 yield from self._always(function, [test])
             case ast.Return(value=ast.Compare() | ast.UnaryOp(op=ast.Not()) as test):
                 yield from self._always(function, [test])

@@ -142,6 +142,13 @@ async def swallows(job: RunningJob, payload: Sample) -> None:
             await asyncio.sleep(LONG)
 
 
+async def swallows_and_cleans_up(job: RunningJob, payload: Sample) -> None:
+    try:
+        await swallows(job, payload)
+    finally:
+        await asyncio.sleep(0)
+
+
 async def has_a_child_that_swallows(job: RunningJob, payload: Sample) -> None:
     await asyncio.gather(swallows(job, payload), swallows(job, payload))
 
@@ -176,7 +183,7 @@ class Released:
         blocks_in_a_child,
         waits_in_a_group,
         blocks_in_a_callback,
-        swallows,
+        swallows_and_cleans_up,
         has_a_child_that_swallows,
         spins,
         waits_for_a_thread,
@@ -398,6 +405,40 @@ def test_it_may_clean_up_when_its_leg_is_over(bench: Bench) -> None:
     assert done == [True]
 
 
+def test_an_error_of_its_own_on_the_way_out_is_what_it_ended_in(bench: Bench) -> None:
+    async def work(job: RunningJob, payload: Sample) -> None:
+        bench.advance(850)
+        try:
+            job.checkpoint(5)
+        finally:
+            raise ValueError("no luck")
+
+    AsyncScript.job = work
+    assert kind(run(bench)) == "ValueError"
+
+
+def test_a_thread_that_goes_on_learns_that_the_job_is_not_its_own_any_more(bench: Bench) -> None:
+    ended, told = threading.Event(), []
+
+    def report(job: RunningJob) -> None:
+        ended.wait(LONG)
+        try:
+            job.checkpoint(5, durable=True)
+        except BaseException as error:  # noqa: BLE001 - none of them is an Exception
+            told.append(type(error).__name__)
+
+    async def work(job: RunningJob, payload: Sample) -> None:
+        threads.append(threading.Thread(target=report, args=[job]))
+        threads[0].start()
+
+    threads: list[threading.Thread] = []
+    AsyncScript.job = work
+    assert run(bench).status is Status.SUCCEEDED
+    ended.set()
+    threads[0].join()
+    assert told == ["ClaimLost"]
+
+
 # --- tasks, and where it runs ---------------------------------------------------------------------
 
 
@@ -414,6 +455,22 @@ def test_a_task_runs_too_and_is_tried_again(bench: Bench) -> None:
     execution.run(message, deadline=clock.now() + 60_000, send=bench.send)
     assert seen == [3]
     assert [(each.id, each.attempt) for each in bench.sent_tasks] == [("t", 2)]
+
+
+def test_a_task_runs_in_a_thread_as_well(bench: Bench) -> None:
+    seen = []
+
+    async def work(payload: Sample) -> None:
+        await asyncio.sleep(0)
+        seen.append(payload.number)
+
+    AsyncScript.task = work
+    message = TaskMessage(id="t", name="async_note", payload={"number": 3})
+    until = clock.now() + 60_000
+    thread = threading.Thread(target=lambda: execution.run(message, deadline=until, send=None))
+    thread.start()
+    thread.join()
+    assert seen == [3]
 
 
 def test_it_runs_where_a_loop_runs_already(bench: Bench) -> None:
@@ -439,6 +496,20 @@ def test_ctrl_c_is_recorded_and_goes_on_to_the_process(bench: Bench) -> None:
     with pytest.raises(KeyboardInterrupt):
         bench.run(row)
     assert kind(bench.read(row)) == "KeyboardInterrupt"
+
+
+def test_so_it_is_when_the_job_is_about_to_end(bench: Bench) -> None:
+    async def work(job: RunningJob, payload: Sample) -> None:
+        bench.advance(850)
+        try:
+            job.checkpoint(5)
+        finally:
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.sleep(LONG)
+
+    AsyncScript.job = work
+    with pytest.raises(KeyboardInterrupt):
+        run(bench)
 
 
 def test_other_work_does_without_asyncio() -> None:

@@ -116,6 +116,12 @@ def test_it_is_loaded_before_the_claim_and_outside_the_alarm(
         (GOOD.replace("count(job: RunningJob, ", "count("), r"must take exactly \(job, payload\)"),
         (GOOD.replace(": Letters)", ")"), "annotate `payload` with a pydantic model"),
         (GOOD + "count = 3\n", "that is not a function"),
+        (GOOD.replace("def count", "def add_up"), "not define count; correct the entry, or defi"),
+        (GOOD.replace(": Letters)", ": 'Leters')"), "name 'Leters' is not defined"),
+        ("raise ValueError", r"letters.py, line 1: ValueError: without a message\. "),
+        ("count = counted", r"letters.py, line 1: NameError: .* Correct that line"),
+        ("from os import counted", r"letters.py, line 1: ImportError: .* Correct that line"),
+        ("count = 1\0", "on import: .*null bytes"),  # a file that Python does not even begin
     ],
 )
 def test_all_that_is_broken_is_named_with_its_place(module: str, says: str, outfit: Outfit) -> None:
@@ -125,6 +131,12 @@ def test_all_that_is_broken_is_named_with_its_place(module: str, says: str, outf
     text = str(broken.value)
     assert re.search(r"the job 'letters': 'outfit.letters:count' \(.*__init__.py, line 4\)", text)
     assert re.search(says, text)
+
+
+def test_a_module_without_a_file_is_named_by_its_name() -> None:
+    says = r"\(tests/engine/test_entries.py, line \d+\).* time does not define sleeep; did you mean"
+    with pytest.raises(EntryNotLoaded, match=says):
+        Task("time:sleeep").load()
 
 
 def test_a_module_that_is_not_there_is_named(outfit: Outfit) -> None:

@@ -95,6 +95,13 @@ async def wait(queue: Queue) -> None:
     }
 
 
+def test_functions_that_return_nothing_or_a_text_are_no_conditions(tmp_path: Path) -> None:
+    source = "def f(a):\n    a(lambda: None, lambda: 'x', lambda: True)\n"
+    assert made_of(source, tmp_path) == {
+        "False for `True`": "a(lambda: None, lambda: 'x', lambda: False)"
+    }
+
+
 def test_types_are_no_conditions(tmp_path: Path) -> None:
     types = "def f(a):\n    b: int | None = a\n    return cast(Box[int | None], b)\n"
     assert not _generated(types, tmp_path)
