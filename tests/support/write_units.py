@@ -5,7 +5,7 @@ from typing import Any
 Item = dict[str, Any]
 """An item in DynamoDB's own form; empty if there is none."""
 
-_INDEXES = {
+INDEXES = {
     "by_organization": ("organization_id", "created_key"),
     "due": ("due_shard", "due_at"),
     "failed": ("failed_organization", "failed_key"),
@@ -21,7 +21,7 @@ def write_units(before: Item, after: Item, *, in_transaction: bool = False) -> i
     """Return the table's units, twice in a transaction, and each index's, which follow later: a key
     that changes is deleted and put."""
     units = -(-max(size(before), size(after)) // 1024) * (2 if in_transaction else 1)
-    for names in _INDEXES.values():
+    for names in INDEXES.values():
         old, new = ([item.get(name) for name in names] for item in (before, after))
         if old != new:
             units += (None not in old) + (None not in new)
