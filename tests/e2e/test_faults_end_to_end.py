@@ -12,7 +12,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections import Counter
@@ -31,9 +30,9 @@ from job_runners.cli.polling import FINISHED
 from local import env_file
 from local.credentials import credentials, session
 from local.demo import ORGANIZATION, count_contacts, follow
-from local.emulator import PROCESS_FILE
 from local.sample import Expected
 from local_stack import Local
+from worker_killer import killer
 
 pytestmark = pytest.mark.e2e
 
@@ -185,53 +184,6 @@ def finished(local: Local, ids: list[str]) -> list[dict[str, Any]]:
         local.tick()
         time.sleep(1)
     raise AssertionError(f"after 5 minutes: {Counter(job['status'] for job in jobs)}")
-
-
-@contextmanager
-def killer(local: Local, chance: random.Random, at_most: int) -> Iterator[list[int]]:
-    """Kill worker processes at random while the block runs; gives the pids."""
-    killed: list[int] = []
-    done = threading.Event()
-
-    def kill() -> None:
-        while len(killed) < at_most and not done.wait(chance.uniform(0.1, 1.5)):
-            if alive := [pid for pid in workers(local) if pid not in killed and old(pid)]:
-                killed.append(chance.choice(alive))
-                os.kill(killed[-1], signal.SIGKILL)
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    try:
-        yield killed
-    finally:
-        done.set()
-        thread.join()
-
-
-def old(pid: int) -> bool:
-    """Whether a process is past its start: the local AWS, not Lambda, starts the next ones without
-    their code if one dies before."""
-    try:
-        return time.time() - Path(f"/proc/{pid}").stat().st_mtime > 1.5
-    except OSError:
-        return False
-
-
-def workers(local: Local) -> list[int]:
-    """Return the processes that the local AWS runs our worker in: its own children, by their
-    variables."""
-    parent = (local.tree.parent.parent / PROCESS_FILE).read_text()
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            is_child = process.joinpath("stat").read_text().rsplit(")", 1)[1].split()[1] == parent
-            variables = process.joinpath("environ").read_bytes().split(b"\0")
-            name = next(each for each in variables if each.startswith(b"AWS_LAMBDA_FUNCTION_NAME"))
-            if is_child and b"WorkerFunction" in name:
-                found.append(int(process.name))
-        except (OSError, StopIteration):
-            continue  # ended meanwhile, or no function of ours
-    return found
 
 
 def test_dead_letters_are_sent_again_and_none_is_left(local: Local) -> None:
