@@ -67,7 +67,7 @@ model: dev tlc ## Check the TLA+ models of the engine, and that each safeguard i
 	@$(PY) -m tools.model
 
 chaos: dev aws tlc ## The same promises at full size: 20,000 histories, 200 jobs, 1,000,000 rows, a backlog of 100,000
-	@$(PY) -m tools.model --level chaos --alone
+	@$(PY) -m tools.model --level chaos
 	@$(PY) -m testing.chaos --histories 20000
 	@CHAOS=1 $(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 \
 		tests/e2e/test_faults_end_to_end.py tests/engine/test_backlog.py

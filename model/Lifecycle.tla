@@ -254,12 +254,12 @@ AsksSave(u)    == Asks(u, "save", "save")  \* the same request once more: its id
 
 (* Refused, a cancel looks again; the others answer with what is there. *)
 LooksAgain(l) ==
-  IF l.do \in {"cancel", "request_cancel"} /\ row.st \in Unclaimed THEN [l EXCEPT !.do = "cancel"]
+  IF l.do \in {"cancel", "request_cancel"} /\ row.st \in Unclaimed THEN [l EXCEPT !.do = "cancel", !.seen = row]
   ELSE IF l.do \in {"cancel", "request_cancel"} /\ row.st = "running" /\ ~row.can
   THEN [l EXCEPT !.do = "request_cancel"]
   ELSE Idle
 AsksOk(l) == LET expired == aged /\ row.st \in Over IN
-  CASE l.do = "cancel"         -> CancelOk(row)
+  CASE l.do = "cancel"         -> CancelOk(row, l.seen)
     [] l.do = "request_cancel" -> RequestCancelOk(row)
     [] l.do = "requeue"        -> RequeueOk(row, l.seen, expired)
     [] l.do = "delete"         -> DeleteOk(row, l.seen)

@@ -19,6 +19,9 @@ Without(safeguard) == Broken = safeguard
 (*   lease  whether it has a lease_until                                       *)
 (*   due    whether it has a due_at: the timer will look at it                 *)
 (*   can    cancel_requested                                                   *)
+(*   slot   its slot in its line, 0 for none        adm    admitted_at         *)
+(*   in     where it waits: "pause", "line", "-"    since  waiting_since       *)
+(*   key    whether it has a queue_key: its queue has, or has had, limits      *)
 (*   made   which saving it is of: what created_key tells apart                *)
 (*   run    which saving or requeue it is of: what finished_at tells apart     *)
 Unclaimed == {"queued", "scheduled", "retryable"}
@@ -26,14 +29,15 @@ Over      == {"succeeded", "failed", "cancelled"}
 Statuses  == {"none", "waiting", "running"} \cup Unclaimed \cup Over
 
 NoRow == [st |-> "none", tok |-> 0, snd |-> 0, att |-> 0, most |-> 0, legs |-> 0,
-          lease |-> FALSE, due |-> FALSE, can |-> FALSE, made |-> 0, run |-> 0]
+          lease |-> FALSE, due |-> FALSE, can |-> FALSE, slot |-> 0, adm |-> FALSE, in |-> "-",
+          since |-> 0, key |-> FALSE, made |-> 0, run |-> 0]
 
 ----------------------------------------------------------------------------
 (* What verbs start from: store/conditional_write.py *)
 
 Owned(r, t)     == (r.st = "running" /\ (r.tok = t \/ Without("token")))
 NotCancelled(r) == ~r.can \/ Without("cancel_heard")
-AsRead(r, seen) == r.st = seen.st /\ r.tok = seen.tok
+AsRead(r, seen) == r.st = seen.st /\ r.tok = seen.tok /\ r.slot = seen.slot /\ r.adm = seen.adm
 
 (* Rescue: running under the claim as read, whose lease is over by the writer's clock. *)
 LeaseExpired(r, seen, over) ==
@@ -41,8 +45,10 @@ LeaseExpired(r, seen, over) ==
   /\ over \/ Without("lease_waited_for")
 
 (* What verbs do *)
-Queued(r)   == [r EXCEPT !.st = "queued", !.lease = FALSE, !.due = TRUE]
-Ended(r, s) == [r EXCEPT !.st = s, !.lease = FALSE, !.due = FALSE]
+WithoutRoom(r) == [r EXCEPT !.slot = 0, !.adm = FALSE]
+NotParked(r)   == [r EXCEPT !.in = "-", !.since = 0]
+Queued(r)      == [r EXCEPT !.st = "queued", !.lease = FALSE, !.due = TRUE]
+Ended(r, s)    == [NotParked(WithoutRoom(r)) EXCEPT !.st = s, !.lease = FALSE, !.due = FALSE]
 
 ----------------------------------------------------------------------------
 (* Each verb: whether its condition holds of row r, and the row afterwards. *)
@@ -58,8 +64,11 @@ ClaimOk(r, early) ==
   \/ r.st \in {"scheduled", "retryable"} /\ (~early \/ Without("claim_waits"))
   \/ r.st \in {"running"} /\ Without("claim_asks_status")
 Claim(r, t, s) ==
-  [r EXCEPT !.st = "running", !.tok = t, !.snd = s, !.legs = @ + 1, !.lease = TRUE,
+  [r EXCEPT !.st = "running", !.tok = t, !.snd = s, !.legs = @ + 1, !.lease = TRUE, !.adm = FALSE,
             !.due = ~Without("claim_stays_due")]
+(* In a queue with limits, with the slot that it is given there, or under one that it has. *)
+ClaimInLineOk(r, seen, early) == ClaimOk(r, early) /\ AsRead(r, seen)
+ClaimInLine(r, t, s, slot)    == [Claim(r, t, s) EXCEPT !.slot = slot, !.key = TRUE]
 
 CheckpointOk(r, t) == Owned(r, t)
 RenewOk(r, t)      == Owned(r, t)
@@ -74,18 +83,25 @@ StopOk(r, t)    == Owned(r, t) /\ r.can
 Stop(r)         == Ended(r, "cancelled")
 
 RetryOk(r, t)   == Owned(r, t) /\ r.att < r.most /\ NotCancelled(r)
-Retry(r)        == [r EXCEPT !.st = "retryable", !.att = @ + 1, !.lease = FALSE, !.due = TRUE]
+Retry(r)        == [WithoutRoom(r) EXCEPT !.st = "retryable", !.att = @ + 1, !.lease = FALSE, !.due = TRUE]
 
 EndLegOk(r, t)  == Owned(r, t) /\ NotCancelled(r)
-EndLeg(r)       == Queued(r)
+EndLeg(r)       == [Queued(r) EXCEPT !.adm = r.key]
 
 ReleaseOk(r, t) == Owned(r, t) /\ NotCancelled(r)
-Release(r)      == [Queued(r) EXCEPT !.legs = @ - 1]
+Release(r)      == [Queued(r) EXCEPT !.legs = @ - 1, !.adm = r.key]
 
 (* The same ends, written by the timer for a claimer that is gone. *)
 RescueFailOk(r, seen, over)  == LeaseExpired(r, seen, over) /\ NotCancelled(r)
 RescueStopOk(r, seen, over)  == LeaseExpired(r, seen, over) /\ r.can
 RescueRetryOk(r, seen, over) == LeaseExpired(r, seen, over) /\ r.att < r.most /\ NotCancelled(r)
+
+(* It waits: one that could start, that runs under our claim, or that waits already. *)
+ParkOk(r, seen)     == r.st \notin Over /\ AsRead(r, seen) /\ NotCancelled(r)
+Park(r, in, since)  == [WithoutRoom(r) EXCEPT !.st = "waiting", !.in = in, !.since = since, !.lease = FALSE,
+                                              !.due = TRUE, !.key = @ \/ in = "line"]
+AdmitOk(r, seen)    == r.st = "waiting" /\ AsRead(r, seen) /\ r.since = seen.since
+Admit(r, slot)      == [NotParked(Queued(r)) EXCEPT !.slot = slot, !.adm = (r.in = "line")]
 
 PostponeOk(r, seen) == AsRead(r, seen) /\ r.due
 ExpireOk(r, seen)   ==
@@ -93,7 +109,8 @@ ExpireOk(r, seen)   ==
   /\ AsRead(r, seen) \/ Without("expire_as_read")
 Expire(r)           == Ended(r, "failed")
 
-CancelOk(r)        == r.st \in Unclaimed \cup {"waiting"} \/ (r.st = "running" /\ Without("cancel_asks"))
+CancelOk(r, seen)  == \/ r.st \in Unclaimed \cup {"waiting"} /\ AsRead(r, seen)
+                      \/ r.st = "running" /\ Without("cancel_asks")
 Cancel(r)          == Ended(r, "cancelled")
 RequestCancelOk(r) == r.st = "running"
 RequestCancel(r)   == [r EXCEPT !.can = TRUE]
@@ -102,7 +119,7 @@ RequeueOk(r, seen, expired) ==
   \/ r.st \in {"failed", "cancelled"} /\ r.run = seen.run /\ ~expired
   \/ r.st \in {"running"} /\ Without("requeue_asks")
 Requeue(r) ==
-  [Queued(r) EXCEPT !.tok = 0, !.snd = 0, !.att = 1, !.legs = 0, !.can = FALSE, !.run = @ + 1]
+  [Queued(WithoutRoom(r)) EXCEPT !.tok = 0, !.snd = 0, !.att = 1, !.legs = 0, !.can = FALSE, !.run = @ + 1]
 
 DeleteOk(r, seen) ==
   /\ r.st \in Over \/ Without("delete_asks_status")

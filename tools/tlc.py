@@ -36,12 +36,17 @@ class Config:
     def text(self) -> str:
         """Return it as TLC reads it, in a .cfg file."""
         lines = [f"SPECIFICATION {self.specification}"]
-        lines += [f"CONSTANT {name} = {value}" for name, value in self.constants.items()]
+        lines += [f"CONSTANT {name} {_bound(value)}" for name, value in self.constants.items()]
         lines += [f"INVARIANT {name}" for name in self.invariants]
         lines += [f"PROPERTY {name}" for name in self.properties]
         lines += [f"SYMMETRY {self.symmetry}"] if self.symmetry else []
         lines += [f"VIEW {self.view}"] if self.view else []
         return "\n".join(lines) + "\n"
+
+
+def _bound(value: str) -> str:
+    """Return what a .cfg says of a constant: its value, or `<-` and the definition that it is."""
+    return value if value.startswith("<-") else f"= {value}"
 
 
 @dataclass(frozen=True)
@@ -130,4 +135,5 @@ def _outcome(output: str) -> Outcome:
         return Outcome(named[1], states, output)
     if "Temporal properties were violated" in output:
         return Outcome("a temporal property", states, output)
-    raise TlcFailed(output[-_SHOWN_OF_TRACE:])
+    said = re.search(r"^(\*\*\*|Error)", output, re.MULTILINE)
+    raise TlcFailed(output[said.start() if said else 0 :][:_SHOWN_OF_TRACE])

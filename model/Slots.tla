@@ -1,0 +1,469 @@
+------------------------------- MODULE Slots -------------------------------
+(* One line (a queue and key) with slots: the rows of its jobs, its slot      *)
+(* items, its entries of waiting jobs, and a pause before it. Workers that    *)
+(* may die at any step, a timer, the failures function, a person.             *)
+(*                                                                            *)
+(* One step is one transaction, or one consistent read that a decision is     *)
+(* based on. The life of a job is `Lifecycle`; here is as much of it as slots *)
+(* meet.                                                                      *)
+EXTENDS Naturals, FiniteSets, TLC
+
+CONSTANTS
+  Jobs,       \* 1..n, in the order in which they came
+  Workers,
+  MaxSlot,    \* the highest number of a slot that there ever is
+  Limit0,     \* slots in force at the start
+  NewLimits,  \* what PUT /queues may set
+  PausesQueue,\* a pause is of this queue; otherwise of the job type
+  OldRows,    \* jobs saved by code that knows no limits: their row_version is 1
+  Kills, Zombies, Doubles, Losses, Retries, Legs, Cancels, Requeues, Changes, Pauses, Hours, Unlimited, Old,
+  Broken
+
+Without(safeguard) == Broken = safeguard
+
+Slots == 1..MaxSlot
+T == "timer"
+F == "failures"
+U == "person"
+Procs == Workers \cup {T, F, U}
+
+VARIABLES
+  row,   \* job -> its row: st; slot that it names, 0 for none; adm, admitted_at; in, held_by: where
+         \* it waits; v, its waiting_since; own, the worker whose claim it runs under;
+         \* un, claimed by code that knew no limit; new, row_version 2
+  hold,  \* slot -> the job that its item names, 0 for none
+  wait,  \* entries of the line: job and version
+  held,  \* entries of the pause: job and version
+  now,   \* in force: number of slots, and whether it is paused
+  past,  \* what was in force before
+  fresh, \* nobody's cache has `past` any more
+  msgs,  \* job -> messages under way
+  recs,  \* jobs that a failure record is under way for
+  loc,   \* process -> where it is
+  bud,   \* what may still go wrong
+  only   \* a message, record or process was lost that would have looked: only the timer will
+
+vars == <<row, hold, wait, held, now, past, fresh, msgs, recs, loc, bud, only>>
+
+Idle == [pc |-> "idle", j |-> 0, n |-> 0, asread |-> TRUE, st |-> "-", slot |-> 0, adm |-> FALSE,
+         in |-> "-", v |-> 0, lim |-> 0, old |-> FALSE]
+Fresh(j) == [st |-> "queued", slot |-> 0, adm |-> FALSE, in |-> "-", v |-> 0, own |-> "-", un |-> FALSE,
+             new |-> j \notin OldRows]
+
+Finished(j) == row[j].st \in {"done", "failed"}
+Claimable   == {"queued", "retryable"}
+Held(h)     == {n \in Slots : h[n] # 0}
+Lowest(S)   == CHOOSE x \in S : \A y \in S : x <= y
+Spend(what) == bud[what] > 0 /\ bud' = [bud EXCEPT ![what] = @ - 1]
+Send(j)     == msgs' = [msgs EXCEPT ![j] = IF @ < 2 THEN @ + 1 ELSE @]
+Go(p, l)    == loc' = [loc EXCEPT ![p] = l]
+Rest(p)     == Go(p, Idle)
+Pump(p)     == Go(p, [Idle EXCEPT !.pc = "pump"])
+See(j)      == [Idle EXCEPT !.j = j, !.st = row[j].st, !.slot = row[j].slot, !.adm = row[j].adm,
+                            !.in = row[j].in, !.v = row[j].v]
+
+(* A cache may have what was in force before, for ten seconds. *)
+InForce == {now} \cup (IF fresh /\ ~Without("cache_ends") THEN {} ELSE {past})
+(* The highest number that may apply: in force, or gone by in a decision that is under way. *)
+Highest(S) == CHOOSE x \in S : \A y \in S : x >= y
+Entitled   == Highest({c.lim : c \in IF fresh THEN {now} ELSE {now, past}} \cup {loc[p].lim : p \in Procs})
+
+(* The lowest free slot, if with it no more are held than the number in force. *)
+Room(lim) ==
+  LET free == {n \in Slots : hold[n] = 0}
+      may  == {n \in free : /\ n <= lim
+                            /\ n + Cardinality({m \in Held(hold) : m > n}) <= lim \/ Without("above_counted")}
+  IN IF may # {} /\ Lowest(free) \in may THEN Lowest(free) ELSE 0
+
+(* As read: status, token, slot and mark of a row (store/conditional_write.py). *)
+AsRead(l) == row[l.j].st = l.st /\ row[l.j].slot = l.slot /\ row[l.j].adm = l.adm
+
+(* A slot given back: the item, if it is the job's, and what the row names. *)
+GivenBack(h, j) == IF row[j].slot # 0 /\ h[row[j].slot] = j THEN [h EXCEPT ![row[j].slot] = 0] ELSE h
+
+(* A grant moves the slot's turn: who decided on it as it was before is refused. *)
+Moved(lc, n, p) == [q \in Procs |-> IF n # 0 /\ q # p /\ lc[q].n = n /\ ~Without("turn")
+                                    THEN [lc[q] EXCEPT !.asread = FALSE] ELSE lc[q]]
+
+(* A new waiting_since: none that anybody knows. *)
+NewV(j) == Lowest((1..9) \ ({row[j].v} \cup {e.v : e \in {x \in wait \cup held : x.j = j}}
+                            \cup {loc[p].v : p \in {q \in Procs : loc[q].j = j}}))
+Entry(j, v) == [j |-> j, v |-> v]
+First       == LET js == {e.j : e \in wait} IN CHOOSE e \in wait : e.j = Lowest(js)
+
+Init ==
+  /\ row = [j \in Jobs |-> Fresh(j)] /\ msgs = [j \in Jobs |-> 1]
+  /\ hold = [n \in Slots |-> 0] /\ wait = {} /\ held = {}
+  /\ now = [lim |-> Limit0, paused |-> FALSE] /\ past = now /\ fresh = TRUE
+  /\ recs = {} /\ loc = [p \in Procs |-> Idle] /\ only = FALSE
+  /\ bud = [kill |-> Kills, zombie |-> Zombies, double |-> Doubles, loss |-> Losses, retry |-> Retries,
+            leg |-> Legs, cancel |-> Cancels, requeue |-> Requeues, change |-> Changes, pause |-> Pauses, hour |-> Hours,
+            unlimited |-> Unlimited, old |-> Old]
+
+limits == <<now, past, fresh>>
+
+----------------------------------------------------------------------------
+(* The worker *)
+
+(* A row that names a slot needs no other. A mark alone is of a rate, which `Rate` is about; or it  *)
+(* is of a leg that began when nobody knew of a limit.                                              *)
+LetOn(r) == r.slot # 0 \/ (r.adm /\ Without("mark_is_no_slot"))
+(* A message comes, and its row is read. Pauses first: as the cache has them. *)
+Receives(w) ==
+  /\ loc[w] = Idle
+  /\ \E j \in Jobs, c \in InForce :
+       /\ msgs[j] > 0 /\ msgs' = [msgs EXCEPT ![j] = @ - 1]
+       /\ Go(w, IF row[j].st \notin Claimable THEN Idle
+                ELSE [See(j) EXCEPT !.pc = IF c.paused THEN "hold" ELSE IF LetOn(row[j]) THEN "claim" ELSE "look"])
+  /\ UNCHANGED <<row, hold, wait, held, limits, recs, bud, only>>
+
+(* One query of the line: then it is decided. *)
+Looks(w) ==
+  LET l == loc[w] IN
+  /\ l.pc = "look"
+  /\ \E c \in InForce :
+       LET n == Room(c.lim) IN
+       IF n # 0 /\ (wait = {} \/ Without("newcomer_waits"))
+       THEN Go(w, [l EXCEPT !.pc = "claim", !.n = n, !.lim = Entitled])
+       ELSE Go(w, [l EXCEPT !.pc = "park"])
+  /\ UNCHANGED <<row, hold, wait, held, limits, msgs, recs, bud, only>>
+
+(* Claimed: with a slot's item, as read, or under the mark of an admitted row. *)
+Claims(w) ==
+  LET l    == loc[w]
+      mine == IF Without("claim_as_read") THEN row[l.j].st \in Claimable ELSE AsRead(l)
+      free == l.n = 0 \/ (hold[l.n] = 0 /\ l.asread)
+      back == IF l.slot # 0 /\ hold[l.slot] = l.j THEN [hold EXCEPT ![l.slot] = 0] ELSE hold
+  IN
+  /\ l.pc = "claim"
+  /\ IF mine /\ free
+     THEN /\ row' = [row EXCEPT ![l.j].st = "running", ![l.j].own = w, ![l.j].adm = FALSE,
+                                ![l.j].new = TRUE, ![l.j].slot = IF l.n = 0 THEN @ ELSE l.n]
+          /\ hold' = IF l.n = 0 THEN hold ELSE [back EXCEPT ![l.n] = l.j]
+          /\ loc' = Moved([loc EXCEPT ![w] = [Idle EXCEPT !.pc = "run", !.j = l.j]], l.n, w)
+     ELSE /\ Go(w, IF mine THEN [l EXCEPT !.pc = "look", !.n = 0, !.asread = TRUE, !.lim = 0] ELSE Idle)
+          /\ UNCHANGED <<row, hold>>
+  /\ UNCHANGED <<wait, held, limits, msgs, recs, bud, only>>
+
+(* Code that knows no limit claims without looking: before a deploy that declares one, or after  *)
+(* one that takes it away. Old code leaves rows of a higher row_version, and the new mark.       *)
+ClaimsUnlimited(w) ==
+  /\ loc[w] = Idle
+  /\ \E j \in Jobs, old \in BOOLEAN :
+       /\ msgs[j] > 0 /\ msgs' = [msgs EXCEPT ![j] = @ - 1] /\ row[j].st \in Claimable
+       /\ IF old THEN Spend("old") /\ (~row[j].new \/ Without("row_version")) ELSE Spend("unlimited")
+       /\ row' = [row EXCEPT ![j].st = "running", ![j].own = w, ![j].un = row[j].slot = 0 /\ ~(old /\ row[j].new),
+                             ![j].adm = @ /\ (old \/ Without("claim_removes_mark"))]
+       /\ Go(w, [Idle EXCEPT !.pc = "run", !.j = j, !.old = old])
+  /\ UNCHANGED <<hold, wait, held, limits, recs, only>>
+
+(* Parked, in the line or under the pause: row, slot and entry in one transaction. *)
+Waits(j, in, v) == [row EXCEPT ![j] = [@ EXCEPT !.st = "waiting", !.in = in, !.v = v, !.slot = 0,
+                                               !.adm = FALSE, !.own = "-", !.un = FALSE, !.new = @ \/ in = "line"]]
+Parks(p) ==
+  LET l == loc[p]
+      mine == IF Without("park_as_read") THEN row[l.j].st \in Claimable ELSE AsRead(l)
+      v == NewV(l.j)
+  IN
+  /\ l.pc \in {"park", "hold"}
+  /\ IF mine
+     THEN /\ row' = Waits(l.j, IF l.pc = "park" THEN "line" ELSE "pause", v)
+          /\ hold' = (IF l.slot # 0 /\ hold[l.slot] = l.j THEN [hold EXCEPT ![l.slot] = 0] ELSE hold)
+          /\ IF Without("park_in_one")
+             THEN Go(p, [l EXCEPT !.pc = IF @ = "park" THEN "entry" ELSE "held", !.v = v]) /\ UNCHANGED <<wait, held>>
+             ELSE /\ IF l.pc = "park" THEN wait' = wait \cup {Entry(l.j, v)} /\ UNCHANGED held
+                                      ELSE held' = held \cup {Entry(l.j, v)} /\ UNCHANGED wait
+                  /\ IF Without("looks_once_more") THEN Rest(p) ELSE Pump(p)
+     ELSE Rest(p) /\ UNCHANGED <<row, hold, wait, held>>
+  /\ UNCHANGED <<limits, msgs, recs, bud, only>>
+EntryLater(p) ==   \* of a twin alone
+  /\ loc[p].pc \in {"entry", "held"} /\ Pump(p)
+  /\ IF loc[p].pc = "entry" THEN wait' = wait \cup {Entry(loc[p].j, loc[p].v)} /\ UNCHANGED held
+                            ELSE held' = held \cup {Entry(loc[p].j, loc[p].v)} /\ UNCHANGED wait
+  /\ UNCHANGED <<row, hold, limits, msgs, recs, bud, only>>
+
+Owns(w) == row[loc[w].j].st = "running" /\ row[loc[w].j].own = w
+(* The end of a holding: the slot is free in the transaction that ends it. Old code does not know. *)
+Ended(j, st, old) ==
+  [row EXCEPT ![j] = [@ EXCEPT !.st = st, !.own = "-", !.un = FALSE, !.in = "-", !.slot = IF old THEN @ ELSE 0,
+                               !.adm = @ /\ (old \/ Without("claim_removes_mark"))]]
+Succeeds(w) ==
+  LET l == loc[w] IN
+  /\ l.pc = "run" /\ Owns(w)
+  /\ row' = Ended(l.j, "done", l.old)
+  /\ IF l.old THEN Rest(w) /\ UNCHANGED hold
+     ELSE IF Without("freed_in_one") THEN Go(w, [Idle EXCEPT !.pc = "free", !.n = row[l.j].slot, !.j = l.j]) /\ UNCHANGED hold
+     ELSE /\ hold' = GivenBack(hold, l.j)
+          /\ IF Without("ender_pumps") THEN Rest(w) ELSE Pump(w)
+  /\ UNCHANGED <<wait, held, limits, msgs, recs, bud, only>>
+FreesLater(w) ==   \* of a twin alone
+  /\ loc[w].pc = "free" /\ Pump(w)
+  /\ hold' = IF loc[w].n = 0 THEN hold ELSE [hold EXCEPT ![loc[w].n] = 0]
+  /\ UNCHANGED <<row, wait, held, limits, msgs, recs, bud, only>>
+FailsAttempt(w) ==
+  LET l == loc[w] IN
+  /\ l.pc = "run" /\ Owns(w) /\ Spend("retry")
+  /\ row' = Ended(l.j, "retryable", l.old \/ Without("retry_frees")) /\ Send(l.j)
+  /\ hold' = IF l.old \/ Without("retry_frees") THEN hold ELSE GivenBack(hold, l.j)
+  /\ Pump(w) /\ UNCHANGED <<wait, held, limits, recs, only>>
+(* The slot stays from leg to leg, and the row says that it was let on. *)
+EndsLeg(w) ==
+  LET l == loc[w] IN
+  /\ l.pc = "run" /\ Owns(w) /\ Spend("leg") /\ Send(l.j) /\ Rest(w)
+  /\ row' = [row EXCEPT ![l.j].st = "queued", ![l.j].own = "-", ![l.j].un = FALSE,
+                        ![l.j].adm = @ \/ ~l.old]
+  /\ hold' = IF Without("leg_keeps") THEN GivenBack(hold, l.j) ELSE hold
+  /\ UNCHANGED <<wait, held, limits, recs, only>>
+(* At a checkpoint it learns of a pause, and parks under it. *)
+ParksAtCheckpoint(w) ==
+  LET l == loc[w]
+      v == NewV(l.j)
+  IN
+  /\ l.pc = "run" /\ Owns(w) /\ ~l.old /\ (\E c \in InForce : c.paused)
+  /\ row' = Waits(l.j, "pause", v) /\ hold' = GivenBack(hold, l.j)
+  /\ held' = held \cup {Entry(l.j, v)} /\ Pump(w)
+  /\ UNCHANGED <<wait, limits, msgs, recs, bud, only>>
+LosesClaim(w) == /\ loc[w].pc = "run" /\ ~Owns(w) /\ Rest(w)
+                 /\ UNCHANGED <<row, hold, wait, held, limits, msgs, recs, bud, only>>
+
+----------------------------------------------------------------------------
+(* The pump: whoever freed a slot or parked, and the timer. It goes on until there is no room, or  *)
+(* nobody waits.                                                                                   *)
+
+Shut(c) == PausesQueue /\ c.paused   \* a paused queue lets nobody on
+(* A slot whose holder has ended, or names another, is one that old code left behind.             *)
+HasIt(j, n) == row[j].slot = n /\ ~Finished(j)
+Strays      == IF Without("pump_frees") THEN {} ELSE {n \in Slots : hold[n] # 0 /\ ~HasIt(hold[n], n)}
+PumpLooks(p) ==
+  /\ loc[p].pc = "pump"
+  /\ \E c \in IF p = U THEN {now} ELSE InForce :
+       LET n == Room(c.lim) IN
+       /\ only' = (only \/ c # now)   \* it may miss what has changed
+       /\ Go(p, IF wait = {} \/ Shut(c) THEN Idle
+                ELSE IF n = 0
+                THEN IF Strays = {} THEN Idle
+                     ELSE [Idle EXCEPT !.pc = "stray", !.n = Lowest(Strays), !.j = hold[Lowest(Strays)]]
+                ELSE IF row[First.j].st = "waiting" /\ row[First.j].in = "line" /\ row[First.j].v = First.v
+                THEN [See(First.j) EXCEPT !.pc = "admit", !.n = n, !.lim = Entitled]
+                ELSE [Idle EXCEPT !.pc = "drop", !.j = First.j, !.v = First.v])
+  /\ UNCHANGED <<row, hold, wait, held, limits, msgs, recs, bud>>
+FreesStray(p) ==
+  LET l == loc[p] IN
+  /\ l.pc = "stray" /\ Pump(p)
+  /\ hold' = IF hold[l.n] = l.j /\ l.asread THEN [hold EXCEPT ![l.n] = 0] ELSE hold
+  /\ UNCHANGED <<row, wait, held, limits, msgs, recs, bud, only>>
+
+(* Row, slot and entry in one transaction; then the job is sent. *)
+Admits(p) ==
+  LET l == loc[p]
+      r == row[l.j]
+      mine == (r.st = "waiting" /\ r.in = "line" /\ r.v = l.v /\ AsRead(l)) \/ Without("admit_asks_row")
+      free == (hold[l.n] = 0 /\ l.asread) \/ Without("admit_asks_slot")
+      next == IF Without("pump_goes_on") THEN Idle ELSE [Idle EXCEPT !.pc = "pump"]
+  IN
+  /\ l.pc = "admit"
+  /\ IF mine /\ free
+     THEN /\ row' = [row EXCEPT ![l.j] = [@ EXCEPT !.st = "queued", !.in = "-", !.adm = TRUE,
+                                                  !.slot = l.n]]
+          /\ hold' = [hold EXCEPT ![l.n] = l.j]
+          /\ wait' = wait \ {Entry(l.j, l.v)} /\ Send(l.j)
+          /\ loc' = Moved([loc EXCEPT ![p] = next], l.n, p)
+     ELSE Go(p, next) /\ UNCHANGED <<row, hold, wait, msgs>>
+  /\ UNCHANGED <<held, limits, recs, bud, only>>
+
+(* An entry whose row, as read, does not wait under it is dropped: that entry, not the job's next. *)
+Drops(p) ==
+  /\ loc[p].pc = "drop" /\ Pump(p)
+  /\ wait' = IF Without("drop_asks_version") THEN {e \in wait : e.j # loc[p].j}
+             ELSE wait \ {Entry(loc[p].j, loc[p].v)}
+  /\ UNCHANGED <<row, hold, held, limits, msgs, recs, bud, only>>
+
+CanAdmit == wait # {} /\ Room(now.lim) # 0 /\ ~Shut(now)
+
+----------------------------------------------------------------------------
+(* The timer. Whatever has not ended is due some time. *)
+
+Resends(j) ==
+  /\ row[j].st \in Claimable /\ msgs[j] = 0 /\ Send(j)
+  /\ UNCHANGED <<row, hold, wait, held, limits, recs, loc, bud, only>>
+(* For a waiting row that it meets, it pumps the row's line. *)
+TimerPumps ==
+  /\ loc[T] = Idle /\ (CanAdmit \/ (Strays # {} /\ ~Shut(now))) /\ ~Without("timer_pumps") /\ Pump(T)
+  /\ \E j \in Jobs : row[j].st = "waiting" /\ row[j].in = "line"
+  /\ UNCHANGED <<row, hold, wait, held, limits, msgs, recs, bud, only>>
+(* An ended pause's jobs are let go on, and meet the line; as today. *)
+EndsPause ==
+  /\ ~now.paused /\ loc[T] = Idle
+  /\ \E e \in held :
+       /\ held' = held \ {e}
+       /\ IF row[e.j].st = "waiting" /\ row[e.j].in = "pause" /\ row[e.j].v = e.v
+          THEN row' = [row EXCEPT ![e.j].st = "queued", ![e.j].in = "-"] /\ Send(e.j)
+          ELSE UNCHANGED <<row, msgs>>
+  /\ UNCHANGED <<hold, wait, limits, recs, loc, bud, only>>
+(* Let on, or between legs, and unclaimed for an hour: to the end of the line, the slot to the next. *)
+SetsBack(j) ==
+  /\ loc[T] = Idle /\ row[j].st = "queued" /\ row[j].adm /\ Spend("hour")
+  /\ Go(T, [See(j) EXCEPT !.pc = "park"])
+  /\ UNCHANGED <<row, hold, wait, held, limits, msgs, recs, only>>
+Alive(j) == \E w \in Workers : loc[w].pc = "run" /\ loc[w].j = j /\ row[j].own = w
+Gone(j)  == IF Alive(j) THEN Spend("zombie") ELSE UNCHANGED bud
+(* Rescued by the timer, or settled by a failure record. *)
+Rescues(p, j) ==
+  /\ loc[p] = Idle /\ row[j].st = "running" /\ Pump(p)
+  /\ \/ row' = Ended(j, "failed", Without("rescue_frees")) /\ Gone(j) /\ UNCHANGED msgs
+     \/ row' = Ended(j, "retryable", Without("rescue_frees")) /\ Send(j)
+        /\ IF Alive(j) THEN Spend("zombie") ELSE Spend("retry")
+  /\ hold' = IF Without("rescue_frees") THEN hold ELSE GivenBack(hold, j)
+  /\ UNCHANGED <<wait, held, limits, recs, only>>
+RescuesGone(j)   == ~Alive(j) /\ Rescues(T, j)
+RescuesZombie(j) == Alive(j) /\ Rescues(T, j)
+(* A failure record of a job that no longer runs pumps its line: its worker was to do that. *)
+Settles(j) ==
+  /\ j \in recs /\ loc[F] = Idle
+  /\ IF row[j].st = "running" /\ ~Alive(j)
+     THEN Rescues(F, j)
+     ELSE /\ recs' = recs \ {j}
+          /\ IF Without("record_pumps") THEN UNCHANGED loc ELSE Pump(F)
+          /\ UNCHANGED <<row, hold, wait, held, limits, msgs, bud, only>>
+
+----------------------------------------------------------------------------
+(* People *)
+
+AsksCancel(j) ==
+  /\ loc[U] = Idle /\ row[j].st \in Claimable \cup {"waiting"} /\ Spend("cancel")
+  /\ Go(U, [See(j) EXCEPT !.pc = "cancel"])
+  /\ UNCHANGED <<row, hold, wait, held, limits, msgs, recs, only>>
+WritesCancel ==
+  LET l == loc[U]
+      mine == IF Without("cancel_as_read") THEN row[l.j].st \in Claimable \cup {"waiting"} ELSE AsRead(l)
+  IN
+  /\ l.pc = "cancel"
+  /\ IF mine
+     THEN /\ row' = Ended(l.j, "failed", FALSE)
+          /\ hold' = IF l.slot # 0 /\ hold[l.slot] = l.j THEN [hold EXCEPT ![l.slot] = 0] ELSE hold
+          /\ wait' = IF l.in = "line" THEN wait \ {Entry(l.j, l.v)} ELSE wait
+          /\ held' = IF l.in = "pause" THEN held \ {Entry(l.j, l.v)} ELSE held
+          /\ Pump(U)
+     ELSE Go(U, IF row[l.j].st \in Claimable \cup {"waiting"} THEN [See(l.j) EXCEPT !.pc = "cancel"] ELSE Idle)
+          /\ UNCHANGED <<row, hold, wait, held>>
+  /\ UNCHANGED <<limits, msgs, recs, bud, only>>
+
+(* Done again: it comes to the end of the line, and has nothing of its former run. *)
+Requeue(j) ==
+  /\ row[j].st = "failed" /\ Spend("requeue") /\ Send(j)
+  /\ row' = [row EXCEPT ![j] = IF Without("requeue_clears") THEN [@ EXCEPT !.st = "queued"]
+                               ELSE [Fresh(j) EXCEPT !.v = row[j].v, !.new = row[j].new]]
+  /\ UNCHANGED <<hold, wait, held, limits, recs, loc, only>>
+
+(* In force at once for who changes it, within ten seconds for who has it cached. *)
+SetsLimit ==
+  /\ loc[U] = Idle /\ fresh
+  /\ \/ /\ Spend("change") /\ \E lim \in NewLimits : lim # now.lim /\ now' = [now EXCEPT !.lim = lim]
+     \/ /\ ~now.paused /\ Spend("pause") /\ now' = [now EXCEPT !.paused = TRUE]
+  /\ past' = now /\ fresh' = FALSE /\ Pump(U)
+  /\ UNCHANGED <<row, hold, wait, held, msgs, recs, only>>
+Resumes ==
+  /\ loc[U] = Idle /\ fresh /\ now.paused /\ now' = [now EXCEPT !.paused = FALSE]
+  /\ past' = now /\ fresh' = FALSE /\ Pump(U)
+  /\ UNCHANGED <<row, hold, wait, held, msgs, recs, bud, only>>
+CachesEnd ==
+  /\ ~fresh /\ fresh' = TRUE
+  /\ UNCHANGED <<row, hold, wait, held, now, past, msgs, recs, loc, bud, only>>
+
+----------------------------------------------------------------------------
+(* What goes wrong *)
+
+Kill(p) ==
+  /\ loc[p] # Idle /\ Spend("kill") /\ Rest(p)
+  /\ \/ p \in Workers /\ loc[p].j # 0 /\ recs' = recs \cup {loc[p].j} /\ UNCHANGED only
+     \/ UNCHANGED recs /\ only' = TRUE
+  /\ UNCHANGED <<row, hold, wait, held, limits, msgs>>
+(* Killed while it pumped: its record is of the job that it ran. *)
+KillInPump(w) ==
+  /\ loc[w].pc \in {"pump", "admit", "drop"} /\ Spend("kill") /\ Rest(w)
+  /\ \E j \in Jobs : recs' = recs \cup {j}
+  /\ UNCHANGED <<row, hold, wait, held, limits, msgs, only>>
+Lose(j)   == /\ msgs[j] > 0 /\ Spend("loss") /\ msgs' = [msgs EXCEPT ![j] = @ - 1]
+             /\ UNCHANGED <<row, hold, wait, held, limits, recs, loc, only>>
+Double(j) == /\ msgs[j] = 1 /\ Spend("double") /\ msgs' = [msgs EXCEPT ![j] = 2]
+             /\ UNCHANGED <<row, hold, wait, held, limits, recs, loc, only>>
+(* Old code, during a deploy: it cancels, rescues, and parks under a pause, and knows no slots.    *)
+OldActs(j) ==
+  /\ Spend("old") /\ only' = TRUE
+  /\ \/ row[j].st \in Claimable \cup {"waiting"} /\ row' = Ended(j, "failed", TRUE) /\ UNCHANGED <<held, msgs>>
+     \/ row[j].st = "running" /\ ~Alive(j) /\ row' = Ended(j, "retryable", TRUE) /\ Send(j) /\ UNCHANGED held
+     \/ /\ row[j].st \in Claimable /\ (\E c \in InForce : c.paused)
+        /\ row' = [row EXCEPT ![j].st = "waiting", ![j].in = "pause", ![j].v = NewV(j)]
+        /\ held' = held \cup {Entry(j, NewV(j))} /\ UNCHANGED msgs
+  /\ UNCHANGED <<hold, wait, limits, recs, loc>>
+
+----------------------------------------------------------------------------
+(* What each process does of itself *)
+WorkerGoesOn(w) == \/ Receives(w) \/ Looks(w) \/ Claims(w) \/ Parks(w) \/ EntryLater(w) \/ Succeeds(w)
+                   \/ FreesLater(w) \/ LosesClaim(w) \/ PumpLooks(w) \/ Admits(w) \/ Drops(w) \/ FreesStray(w)
+TimerGoesOn     == \/ TimerPumps \/ EndsPause \/ FreesStray(T) \/ Parks(T) \/ EntryLater(T)
+                   \/ PumpLooks(T) \/ Admits(T) \/ Drops(T)
+                   \/ \E j \in Jobs : Resends(j) \/ RescuesGone(j)
+FailuresGoesOn  == (\E j \in Jobs : Settles(j)) \/ PumpLooks(F) \/ Admits(F) \/ Drops(F) \/ FreesStray(F)
+PersonGoesOn    == WritesCancel \/ Resumes \/ PumpLooks(U) \/ Admits(U) \/ Drops(U) \/ FreesStray(U)
+GoesOn          == \/ (\E w \in Workers : WorkerGoesOn(w))
+                   \/ TimerGoesOn \/ FailuresGoesOn \/ PersonGoesOn \/ CachesEnd
+
+Next ==
+  \/ GoesOn \/ SetsLimit
+  \/ \E w \in Workers : ClaimsUnlimited(w) \/ FailsAttempt(w) \/ EndsLeg(w) \/ ParksAtCheckpoint(w) \/ KillInPump(w)
+  \/ \E p \in Procs : Kill(p)
+  \/ \E j \in Jobs : RescuesZombie(j) \/ SetsBack(j) \/ AsksCancel(j) \/ Requeue(j) \/ Lose(j) \/ Double(j) \/ OldActs(j)
+
+Spec == Init /\ [][Next]_vars
+Live == Spec /\ (\A w \in Workers : WF_vars(WorkerGoesOn(w))) /\ WF_vars(TimerGoesOn)
+             /\ WF_vars(FailuresGoesOn) /\ WF_vars(PersonGoesOn) /\ WF_vars(CachesEnd)
+Symmetric == Permutations(Workers)
+
+----------------------------------------------------------------------------
+(* What is promised *)
+
+TypeOK ==
+  /\ \A j \in Jobs : /\ row[j].st \in {"queued", "retryable", "waiting", "running", "done", "failed"}
+                     /\ row[j].slot \in 0..MaxSlot /\ msgs[j] \in 0..2
+  /\ \A n \in Slots : hold[n] \in Jobs \cup {0}
+
+OldMayHave == bud["old"] < Old   \* code that knows no slots left one behind: a pump that needs it frees it
+
+(* A slot's holder is a live row that names it. *)
+Names(j, n) == row[j].slot = n /\ row[j].st \in {"queued", "running"}
+HolderNamesIt == OldMayHave \/ \A n \in Slots : hold[n] # 0 => Names(hold[n], n)
+(* A row that names a slot has it; one that has ended, waits or backs off holds nothing. *)
+RowHasItem == OldMayHave \/ \A j \in Jobs : row[j].slot # 0 => hold[row[j].slot] = j /\ Names(j, row[j].slot)
+(* Whoever runs has a slot, unless code claimed it that knew no limit. *)
+RunsWithSlot == \A j \in Jobs : row[j].st = "running" => row[j].slot # 0 \/ row[j].un
+(* And the slot is its own, whatever old code has done. *)
+RunsOnItsOwn == \A j \in Jobs : row[j].st = "running" /\ row[j].slot # 0 => hold[row[j].slot] = j
+(* The mark is of rows alone that are queued: whoever claims or parks one removes it. *)
+MarkedOnlyQueued == OldMayHave \/ \A j \in Jobs : row[j].adm => row[j].st = "queued"
+(* Who waits has its entry. An entry that nobody waits under is dropped when it is met. *)
+Listed == \A j \in Jobs : row[j].st = "waiting" =>
+             IF row[j].in = "line" THEN Entry(j, row[j].v) \in wait ELSE Entry(j, row[j].v) \in held
+
+(* No grant makes it more than the number that its decider was to go by. *)
+GrantWithin ==
+  [][\A p \in Procs : loc[p].pc \in {"claim", "admit"} /\ loc[p].n # 0 /\ loc'[p] # loc[p] /\ hold'[loc[p].n] # hold[loc[p].n]
+       => Cardinality(Held(hold')) <= loc[p].lim]_vars
+(* Whoever looks after one has parked does not start before it. *)
+NobodyOvertakes ==
+  [][\A w \in Workers : loc[w].pc = "look" /\ loc'[w].pc = "claim" => wait = {}]_vars
+(* Who writes an end has the claim, or takes it from one who is gone. *)
+OwnerEnds == [][\A w \in Workers : loc[w].pc = "run" /\ loc'[w] # loc[w] /\ row'[loc[w].j] # row[loc[w].j]
+                  => row[loc[w].j].own = w]_vars
+OutcomeStays == [][\A j \in Jobs : Finished(j) => row'[j] = row[j] \/ bud'["requeue"] < bud["requeue"]]_vars
+(* Nobody waits beside a free slot, unless somebody is about to look: the timer's minute is only   *)
+(* for what was lost.                                                                              *)
+AboutToLook == \/ \E p \in Procs : loc[p].pc \in {"look", "claim", "park", "hold", "pump", "admit", "drop", "stray", "free", "entry"}
+               \/ recs # {}
+Awake == CanAdmit => AboutToLook \/ only
+
+(* When nobody has anything to do, all is done, and nothing is held. *)
+Settled == (\A j \in Jobs : Finished(j)) /\ (\A n \in Slots : hold[n] = 0 \/ OldMayHave)
+NoStall == ENABLED GoesOn \/ Settled
+AllEnds == <>[]Settled
+=============================================================================

@@ -1,0 +1,233 @@
+"""Records each write to a job's row in a history: by which verb and whom, on what it had read, and
+what it left. `model/Replay.tla` says whether each is one that the model has.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest.mock import patch
+
+import clock
+from store import conditional_write
+from store.job_request import JobRequest
+from store.lines import is_line
+from store.verbs import CLAIM_TOLERANCE
+from testing import moto_direct
+from testing.moto_direct import Row
+from testing.simulation.simulated_lambda import SimulatedLambda
+
+_NOTHING: Row = {"status": "none"}
+# Of what the model knows of a row. The last five are told apart and not counted.
+_FIELDS = (
+    *("status", "attempt", "max_attempts", "legs", "lease_until", "due_at", "cancel_requested"),
+    *("slot", "admitted_at", "held_by", "queue_key", "run_at", "expires_at"),
+    *("claim_token", "send_id", "waiting_since", "created_key", "finished_at"),
+)
+
+
+@dataclass
+class Write:
+    """One write that has landed."""
+
+    verb: str
+    who: str  # the function that wrote
+    by: int  # its invocation
+    message: str | None  # the send id of what it was invoked about
+    seen: Row
+    before: Row
+    after: Row
+    now: int  # by the clock of whoever wrote, when the verb was called
+
+
+@dataclass
+class _Call:
+    """A verb that is called, and has not returned."""
+
+    verb: str
+    seen: Row
+    now: int
+
+
+@dataclass
+class WriteRecorder:
+    """The writes of a history, by job and in order."""
+
+    world: SimulatedLambda
+    writes: dict[str, list[Write]] = field(default_factory=dict)
+    _calls: list[_Call] = field(default_factory=list)
+    _rows: dict[str, Row] = field(default_factory=dict)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Record what lands inside."""
+        told = self.world.on_landed
+
+        def landed(operation: str, call: Row) -> None:
+            told(operation, call)
+            self._landed(operation, call)
+
+        with ExitStack() as stack:
+            stack.enter_context(patch.object(self.world, "on_landed", landed))
+            for name in ("write", "write_with"):
+                around = self._around(getattr(conditional_write, name))
+                stack.enter_context(patch.object(conditional_write, name, around))
+            yield
+
+    def _around(self, write: Callable[..., JobRequest]) -> Callable[..., JobRequest]:
+        def called(verb: str, job: JobRequest, *rest: Any, **more: Any) -> JobRequest:
+            seen = {name: getattr(job, name) for name in _FIELDS}
+            self._calls.append(_Call(verb, seen, clock.now()))
+            try:
+                return write(verb, job, *rest, **more)
+            finally:
+                self._calls.pop()
+
+        return called
+
+    def _landed(self, operation: str, call: Row) -> None:
+        for kind, item in _items(operation, call):
+            if item["TableName"] == "jobs" and kind in ("Put", "Update", "Delete"):
+                key = item["Key"] if "Key" in item else {"id": item["Item"]["id"]}
+                self._changed(kind, key)
+
+    def _changed(self, kind: str, key: Row) -> None:
+        job_id = str(key["id"]["S"])
+        before = self._rows.get(job_id, _NOTHING)
+        after = _NOTHING if kind == "Delete" else moto_direct.row("jobs", key)
+        if after == before:
+            return  # a transaction that botocore has repeated: it is answered, and lands once
+        called = self._called(kind, before)
+        invocation = self.world.stack[-1]
+        self._rows[job_id] = after
+        self.writes.setdefault(job_id, []).append(
+            Write(
+                called.verb,
+                invocation.name,
+                id(invocation),
+                # What the legacy worker's children are given is no event: their claim tells.
+                (invocation.message or after).get("send_id"),
+                called.seen,
+                before,
+                after,
+                called.now,
+            )
+        )
+
+    def _called(self, kind: str, before: Row) -> _Call:
+        """Return which verb this is: the last one called, unless it is one that writes itself."""
+        match kind:
+            case "Put":
+                return _Call("save", before, clock.now())
+            case "Delete":
+                return _Call("delete", before, clock.now())
+        return self._calls[-1] if self._calls else _Call("set_aside", before, clock.now())
+
+
+class RecordedLambda(SimulatedLambda):
+    """A simulated Lambda whose writes are recorded: a world for `history.play_seed`."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.recorder = WriteRecorder(self)
+
+    @contextmanager
+    def running(self) -> Iterator[SimulatedLambda]:
+        """As ever, and what lands is recorded."""
+        with super().running(), self.recorder.listening():
+            yield self
+
+
+def _items(operation: str, call: Row) -> Iterator[tuple[str, Row]]:
+    if operation == "TransactWriteItems":
+        for each in call["TransactItems"]:
+            yield from each.items()
+    else:
+        yield operation.removesuffix("Item"), call
+
+
+# --- as TLA+ --------------------------------------------------------------------------------------
+
+
+class Numbered:
+    """Numbers for what is only told apart, from 1 on; none is 0."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[object, int] = {}
+
+    def __call__(self, value: object) -> int:
+        """Return the number of a value."""
+        return 0 if value is None else self._numbers.setdefault(value, len(self._numbers) + 1)
+
+
+def module(name: str, histories: list[dict[str, list[Write]]]) -> str:
+    """Return a TLA+ module of this name with the writes of these histories, for Replay's Rows and
+    Histories: `TheRows` and `TheHistories`. Rows that had the same life are in it once."""
+    rows: dict[str, int] = {}
+    lives = {
+        _life(writes, rows): None for history in histories for writes in history.values()
+    }  # in order, each once
+    said = "EXTENDS Replay"
+    listed = ",\n".join(rows)
+    lived = ",\n".join(lives)
+    return (
+        f"---- MODULE {name} ----\n{said}\n"
+        f"TheRows == <<\n{listed}>>\nTheHistories == <<\n{lived}>>\n====\n"
+    )
+
+
+def _life(writes: list[Write], rows: dict[str, int]) -> str:
+    """Return the writes of one row as a sequence; a row that is new is added to the rows."""
+    numbered = {name: Numbered() for name in ("token", "message", "time", "made", "run", "by")}
+
+    def number(row: Row) -> int:
+        return rows.setdefault(_row(row, numbered), len(rows) + 1)
+
+    return f"<<{', '.join(_write(each, number, numbered) for each in writes)}>>"
+
+
+def _write(write: Write, number: Callable[[Row], int], numbered: dict[str, Numbered]) -> str:
+    before, now = write.before, write.now
+    return _record(
+        do=write.verb,
+        who=write.who,
+        by=numbered["by"](write.by),
+        msg=numbered["message"](write.message),
+        seen=number(write.seen),
+        after=number(write.after),
+        early=(before.get("run_at") or 0) > now + CLAIM_TOLERANCE,
+        over=(before.get("lease_until") or now) < now,
+        expired=(before.get("expires_at") or now) * clock.SECOND <= now,
+    )
+
+
+def _row(row: Row, numbered: dict[str, Numbered]) -> str:
+    held_by = row.get("held_by")
+    return _record(
+        st=str(row["status"] or "none"),
+        tok=numbered["token"](row.get("claim_token")),
+        snd=numbered["message"](row.get("send_id")),
+        att=row.get("attempt", 0),
+        most=row.get("max_attempts", 0),
+        legs=row.get("legs", 0),
+        lease=row.get("lease_until") is not None,
+        due=row.get("due_at") is not None,
+        can=bool(row.get("cancel_requested")),
+        slot=row.get("slot") or 0,
+        adm=row.get("admitted_at") is not None,
+        **{"in": ("line" if is_line(held_by) else "pause") if held_by else "-"},
+        since=numbered["time"](row.get("waiting_since")),
+        key=row.get("queue_key") is not None,
+        made=numbered["made"](row.get("created_key")),
+        run=numbered["run"](row.get("finished_at")),
+    )
+
+
+def _record(**fields: object) -> str:
+    return f"[{', '.join(f'{name} |-> {_value(value)}' for name, value in fields.items())}]"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).upper()
+    return f'"{value}"' if isinstance(value, str) else str(value)

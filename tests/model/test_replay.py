@@ -1,0 +1,84 @@
+"""The model and the code are the same engine: each write of recorded histories is one of the
+model's, and a verb that differs from the model's is noticed."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from errors import Interrupted
+from recorded_histories import not_of_the_model, recorded
+from runners import due_row, retrying, timer
+from store import conditional_write
+from store.job_request import JobRequest, Status
+from testing.simulation.history import stage
+from tools import tlc
+
+HISTORIES = 50
+VERBS = set(re.findall(r'write\.do = "(\w+)"', (tlc.MODEL / "Replay.tla").read_text())) - {"claim"}
+
+
+@pytest.fixture(autouse=True)
+def on_stage(environment: None) -> Iterator[None]:
+    if tlc.java() is None:
+        pytest.skip(tlc.NO_JAVA)
+    assert tlc.jar() is not None, tlc.NO_JAR
+    with stage():
+        yield
+
+
+def test_every_write_of_recorded_histories_is_one_of_the_models(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    histories = recorded(range(HISTORIES))
+    assert not_of_the_model(histories, tmp_path) is None
+    verbs = [write.verb for history in histories for writes in history.values() for write in writes]
+    # Of a row that can't be read at all, and of a legacy worker that runs on: not in histories.
+    assert VERBS - set(verbs) <= {"set_aside", "renew"}
+    record_property("figures", f"{HISTORIES} histories: {len(verbs):,} writes follow the model")
+
+
+def test_a_claim_that_does_not_ask_for_the_status_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    write = conditional_write.write
+
+    def without(verb: str, job: Any, actions: Any, condition: Any, **more: Any) -> Any:
+        anything = JobRequest.id.exists() if verb == "claim" else condition
+        return write(verb, job, actions, anything, **more)
+
+    monkeypatch.setattr(conditional_write, "write", without)
+    assert 'do |-> "claim"' in words_about(8, tmp_path)
+
+
+def test_an_end_that_leaves_its_row_due_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    finished = conditional_write.finished
+
+    def due(status: Status) -> list[Any]:
+        return [each for each in finished(status) if "due_at" not in str(each)]
+
+    monkeypatch.setattr(conditional_write, "finished", due)
+    assert re.search('do \\|-> "(succeed|fail|stop|cancel|expire)"', words_about(0, tmp_path))
+
+
+def test_a_rescue_that_does_not_wait_for_the_lease_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def impatient(row: JobRequest, send: Any) -> timer.Disposition:
+        retrying.record_failed_attempt(row, Interrupted("impatience"), send)
+        return timer.Disposition.RESCUED
+
+    monkeypatch.setattr(due_row, "_process_running_row", impatient)
+    assert 'who |-> "timer"' in words_about(20, tmp_path)
+
+
+def words_about(seed: int, folder: Path) -> str:
+    """Return TLC's words about a write of this seed's history that is not of the model: the last
+    state alone. The seed is one that noticed when the test was written."""
+    words = not_of_the_model(recorded([seed]), folder)
+    assert words is not None, "the model has every write"
+    return words.rpartition("\nState ")[2] or words
