@@ -4,16 +4,13 @@
 """
 
 import argparse
-import compileall
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from py_compile import PycInvalidationMode
 
 import settings
 from errors import JobRunnersError
@@ -21,16 +18,21 @@ from settings import APP_PACKAGES_FILE
 from tools.app_check import check_dependencies, check_imports
 from tools.app_folder import AppFolder, find_app_folder
 from tools.app_requirements import OUR_LOCK, locked
-from tools.botocore_data import OPERATIONS, Operations, keep_folder, trim, with_ours
+from tools.botocore_data import OPERATIONS, keep_folder, with_ours
+from tools.bytecode import DoesNotCompile, check_python, compile_sources, first_mistake
 from tools.operation_check import check_operations
-from tools.target import ROOT, Target, this_python
+from tools.prune import prune
+from tools.target import ROOT, Target
 
-__all__ = ["LOCK", "ROOT", "SHIPPED", "Target", "build"]
+__all__ = ["LOCK", "ROOT", "SHIPPED", "DoesNotCompile", "Target", "build"]
 
 CACHE = ROOT / ".build"
 LOCK = OUR_LOCK
 # What decides how dependencies are installed, beside the locks.
-_RECIPE = tuple(ROOT / "tools" / name for name in ("build.py", "botocore_data.py", "target.py"))
+_RECIPE = tuple(
+    ROOT / "tools" / f"{name}.py"
+    for name in ("botocore_data", "build", "bytecode", "prune", "target")
+)
 
 # What ships. Everything else (tests, events, local, docs) stays out of the zip.
 SHIPPED = (
@@ -52,10 +54,6 @@ SHIPPED = (
 )
 
 
-class DoesNotCompile(JobRunnersError):
-    """A file can't be compiled; the message says where."""
-
-
 class DependenciesNotInstalled(JobRunnersError):
     """A lock could not be installed; the message has pip's words."""
 
@@ -66,8 +64,10 @@ def build(
     """Fill `folder` with the tree that functions run on `target`.
 
     An organisation's packages are in it, and what they need beside us. Raises UnusableAppFolder if
-    they, or the modules that `extensions` names, can't be imported from such a tree.
+    they, or the modules that `extensions` names, can't be imported from such a tree, and
+    NoPythonForTarget if there is no Python here that can make the bytecode of the target's.
     """
+    check_python(target)
     if (app or extensions) and not target.native:
         _check_once(app, extensions)  # on a tree for this machine: that one can't be loaded here
     shutil.copytree(_dependencies(target, app), folder, dirs_exist_ok=True)
@@ -95,9 +95,9 @@ def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
         else:
             shutil.copy2(source, folder / name)
         try:
-            _compile(target, folder, folder / name)
+            compile_sources(target, folder, folder / name)
         except DoesNotCompile:
-            raise DoesNotCompile(_first_mistake(source)) from None
+            raise DoesNotCompile(first_mistake(source)) from None
     packages = "".join(f"{name}\n" for name in app.packages) if app else ""
     (folder / APP_PACKAGES_FILE).write_text(packages)
     check_operations(ours.values(), OPERATIONS, "OPERATIONS in tools/botocore_data.py")
@@ -138,15 +138,15 @@ def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
     for part in (*_RECIPE, app_lock):
         recipe.update(part.read_bytes() if part else b"")
     named = sorted((service, sorted(names)) for service, names in operations.items())
-    recipe.update(f"{target} {sys.version} {named}".encode())
+    recipe.update(f"{target} {sys.version} {named} {app is None}".encode())
     kept = CACHE / f"{target.architecture}-{target.python_runtime}-{recipe.hexdigest()[:16]}"
     if not kept.exists():
         CACHE.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
             made = Path(scratch) / "tree"
             _install(target, made, app_lock)
-            _prune(made, operations)
-            _compile(target, made, made)
+            prune(made, operations, ours_alone=app is None)
+            compile_sources(target, made, made)
             keep_folder(made, kept)
     if app:
         check_dependencies(kept, app)
@@ -169,46 +169,6 @@ def _install(target: Target, folder: Path, app_lock: Path | None) -> None:
             f"{app_lock or LOCK} can't be installed for {where}, Python {target.python}:\n"
             f"{done.stderr.strip()}"
         )
-
-
-def _prune(folder: Path, operations: Operations) -> None:
-    shutil.rmtree(folder / "bin", ignore_errors=True)  # console scripts
-    trim(folder / "botocore" / "data", operations)
-
-
-def _compile(target: Target, tree: Path, path: Path) -> None:
-    """Ship bytecode: Lambda can't write any, and imports take 2 to 3 times as long without.
-
-    Unchecked, because zipping changes the times that a checked file compares. Another minor
-    version's bytecode would be ignored, so then there is none.
-    """
-    if target.python_runtime != f"python{this_python()}":
-        return
-    compile_path = compileall.compile_dir if path.is_dir() else compileall.compile_file
-    compiled = compile_path(
-        path,
-        quiet=2,  # who calls says where
-        stripdir=str(tree),  # or each build of the same sources would differ
-        prependdir="/var/task",
-        invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
-    )
-    if not compiled:
-        raise DoesNotCompile(f"{path} does not compile")
-
-
-def _first_mistake(source: Path) -> str:
-    """Return file, line and what is wrong, of the first file here that does not compile."""
-    files = sorted(source.rglob("*.py")) if source.is_dir() else [source]
-    for file in files:
-        try:
-            compile(file.read_bytes(), file, "exec", dont_inherit=True)
-        except (SyntaxError, ValueError) as error:
-            line = getattr(error, "lineno", None)
-            said = error.msg if isinstance(error, SyntaxError) else str(error)
-            shown = os.path.relpath(file) if file.is_relative_to(Path.cwd()) else file
-            place = f"{shown}:{line}" if line else shown
-            return f"{place}: {type(error).__name__}: {said}. Correct that line"
-    return f"{source} does not compile"
 
 
 def main() -> int:

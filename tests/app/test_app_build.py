@@ -47,7 +47,7 @@ def test_what_is_built_runs_the_work_with_what_it_needs(tmp_path: Path) -> None:
     assert not (tree / "tests").exists()
 
 
-@pytest.mark.parametrize("target", [Target("arm64", "python3.13"), Target.this_machine()])
+@pytest.mark.parametrize("target", [Target("arm64", Target.this_machine().python_runtime), Target.this_machine()])
 def test_a_build_of_work_that_does_not_import_fails(tmp_path: Path, target: Target) -> None:
     app = write_app(tmp_path / "app", {"acme/lists.py": "import no_such_thing\n"})
     with pytest.raises(UnusableAppFolder, match=r"acme/lists\.py, line 1: ModuleNotFound"):

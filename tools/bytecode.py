@@ -1,0 +1,104 @@
+"""Makes the bytecode that a build ships.
+
+Lambda can't write any, and imports take 2 to 3 times as long without. It is made by the minor
+version of Python that the functions run on: another one's would be ignored.
+"""
+
+import compileall
+import os
+import subprocess
+from functools import cache
+from pathlib import Path
+from py_compile import PycInvalidationMode
+
+from errors import JobRunnersError
+from tools.target import Target, this_python
+
+_TASK_ROOT = "/var/task"  # where functions find their code
+
+
+class DoesNotCompile(JobRunnersError):
+    """A file can't be compiled; the message says where."""
+
+
+class NoPythonForTarget(JobRunnersError):
+    """The functions run on a Python that is not on this machine."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        super().__init__(
+            f"Functions run on Python {target.python} (PythonRuntime in samconfig.toml). This is "
+            f"{this_python()}, and no python{target.python} is on PATH or in pyenv to make their "
+            "bytecode, without which each start takes 2 to 3 times as long. Install Python "
+            f"{target.python}, or set PythonRuntime=python{this_python()}"
+        )
+
+
+def check_python(target: Target) -> None:
+    """Raise NoPythonForTarget unless bytecode for this target can be made here."""
+    if target.python != this_python() and interpreter(target.python) is None:
+        raise NoPythonForTarget(target)
+
+
+def compile_sources(target: Target, tree: Path, path: Path) -> None:
+    """Compile a file of a tree, or a folder; raise NoPythonForTarget, or DoesNotCompile.
+
+    Unchecked, because zipping changes the times that a checked file compares.
+    """
+    if target.python == this_python():
+        compile_path = compileall.compile_dir if path.is_dir() else compileall.compile_file
+        compiled = compile_path(
+            path,
+            quiet=2,  # who calls says where
+            stripdir=str(tree),  # or each build of the same sources would differ
+            prependdir=_TASK_ROOT,
+            invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
+        )
+    else:
+        compiled = _compile_with_another(target, tree, path)
+    if not compiled:
+        raise DoesNotCompile(f"{path} does not compile")
+
+
+def first_mistake(source: Path) -> str:
+    """Return file, line and what is wrong, of the first file here that does not compile."""
+    files = sorted(source.rglob("*.py")) if source.is_dir() else [source]
+    for file in files:
+        try:
+            compile(file.read_bytes(), file, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError) as error:
+            line = getattr(error, "lineno", None)
+            said = error.msg if isinstance(error, SyntaxError) else str(error)
+            shown = os.path.relpath(file) if file.is_relative_to(Path.cwd()) else file
+            place = f"{shown}:{line}" if line else shown
+            return f"{place}: {type(error).__name__}: {said}. Correct that line"
+    return f"{source} does not compile"
+
+
+def _compile_with_another(target: Target, tree: Path, path: Path) -> bool:
+    python = interpreter(target.python)
+    if python is None:
+        raise NoPythonForTarget(target)
+    command = [python, "-I", "-m", "compileall", "-q", "-q", "-s", str(tree), "-p", _TASK_ROOT]
+    command += ["--invalidation-mode", "unchecked-hash", str(path)]
+    return subprocess.run(command, check=False).returncode == 0
+
+
+@cache
+def interpreter(version: str) -> str | None:
+    """Return the path of a Python of this version, as 3.13, if there is one here.
+
+    Candidates are run, not looked up: a name on PATH may be a shim that fails.
+    """
+    folders = [Path(each) for each in os.get_exec_path()]
+    folders += sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin"))
+    asked = "import sys; sys.stdout.write('%d.%d' % sys.version_info[:2])"
+    for folder in folders:
+        python = folder / f"python{version}"
+        if python.is_file() and os.access(python, os.X_OK):
+            answer = subprocess.run(
+                [python, "-I", "-c", asked], capture_output=True, text=True, check=False
+            )
+            if answer.stdout == version:
+                return str(python)
+    return None
