@@ -1,21 +1,17 @@
 """Change what limits a queue while it runs, and have what its code declares again."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 import clock
 from errors import NothingLimited, TooManyLimited
-from runners import line_pump, telemetry
+from runners import sweeping, telemetry
 from runners.limits import declared_limits, merged
 from runners.sending import Send
-from store import limits, lines
+from store import limits
 from store.limits import Changed, Limits
 from store.rate import Rate
 from work import context
-from work.queues import WHOLE_QUEUE
 
-_AT_ONCE = 5  # keys that a change lets on by itself; the timer's sweep goes along all of them
 _TIME = 5 * clock.SECOND  # of the request that changes a queue's limits
 
 
@@ -66,7 +62,7 @@ def set_limits(
     )
     telemetry.limits_changed(name, slots, rate, max_waiting)
     if widened:
-        _let_on(name, send)
+        sweeping.begin(name, send, until=clock.now() + _TIME)
     return QueueLimits.of(name, changed)
 
 
@@ -77,7 +73,7 @@ def reset_limits(name: str, send: Send) -> None:
         return
     limits.reset(name, by=context.recorded_author())
     telemetry.limits_reset(name)
-    _let_on(name, send)
+    sweeping.begin(name, send, until=clock.now() + _TIME)
 
 
 def _is_wider(after: Limits | None, before: Limits | None) -> bool:
@@ -90,18 +86,3 @@ def _is_wider(after: Limits | None, before: Limits | None) -> bool:
         after.rate is None or after.rate.interval < rate.interval or after.rate.burst > rate.burst
     )
     return more_slots or faster
-
-
-def _let_on(name: str, send: Send) -> None:
-    """Pump the first keys of a queue whose limits were widened: a sweep goes along all of them
-    later, but whoever raises a number waits for what it does."""
-    until = clock.now() + _TIME
-    for key in islice(_first_keys(name), _AT_ONCE):
-        if clock.now() >= until:
-            return
-        line_pump.give_on(name, key, send, until=until)
-
-
-def _first_keys(name: str) -> Iterator[str]:
-    yield WHOLE_QUEUE
-    yield from (key for key in lines.used_keys(name, _AT_ONCE) if key != WHOLE_QUEUE)

@@ -17,8 +17,7 @@ from runners.registry import registry
 from store import limits, lines, pauses, waiting
 from store.job_request import JobRequest, Status
 from store.limits import Changed, Limits
-from store.line_length import WAITING
-from store.lines import Line
+from store.lines import WAITING, Line
 from store.pauses import Kind, Pause
 from store.waiting import Waiting
 from work.queues import WHOLE_QUEUE

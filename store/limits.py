@@ -157,11 +157,6 @@ def note_swept(read: Changed, up_to: str | None) -> bool:
     return True
 
 
-def line_key(queue_name: str, key: str) -> str:
-    """Return the partition in the coordination table of one queue's line."""
-    return f"line#{queue_name}#{key}"
-
-
 class _Cache:
     changed: Mapping[str, Changed] = MappingProxyType({})
     read_at = 0

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from store.job_request import JobRequest
-from store.line_length import WAITING
-from store.lines import LineItem, is_line
+from store.lines import WAITING, LineItem, is_line
 from store.pauses import Parked
 
 COUNTED = 1000  # entries that are looked at: there may be any number
