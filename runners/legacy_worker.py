@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from contextvars import Context
 from multiprocessing.context import ForkServerContext
 
@@ -19,6 +20,7 @@ from runners.execution import run
 from runners.messages import Message, QueueMessage, TaskMessage, decode, encode
 from runners.registry import registry
 from runners.retrying import give_up_task
+from runners.sending import Send
 from settings import required, settings
 from store.conditional_write import GRACE
 
@@ -44,21 +46,33 @@ def work(stop: threading.Event) -> None:
     """Take jobs until told to stop."""
     children = _children()
 
-    def run_in_child(message: Message, delay: float = 0) -> None:
-        if isinstance(message, QueueMessage):
-            line_pump.leave_due(message, delay)
-        elif delay == 0 and not stop.is_set():  # what has to wait is due at its time: found then
+    def run_in_child(message: Message) -> None:
+        if not stop.is_set():
             _run_in_child(children, message)
 
+    send = sender(run_in_child)
     while not stop.is_set():
         try:
-            met = timer.take_next(run_in_child, ahead=GRACE, page=_ROWS_AT_A_LOOK)
+            met = timer.take_next(send, ahead=GRACE, page=_ROWS_AT_A_LOOK)
             sent = met[timer.Disposition.SENT] + met[timer.Disposition.ADMITTED]
         except Exception as error:  # noqa: BLE001 - DynamoDB is away, say: the next look may work
             telemetry.crashed(error)
             sent = 0
         if not sent:
             stop.wait(_POLL)
+
+
+def sender(run_in_child: Callable[[Message], None]) -> Send:
+    """Return what does a message's work in a child of this process. What has to wait is due at its
+    time in the table, and found then."""
+
+    def send(message: Message, delay: float = 0) -> None:
+        if isinstance(message, QueueMessage):
+            line_pump.leave_due(message, delay)
+        elif delay == 0:
+            run_in_child(message)
+
+    return send
 
 
 def _run_in_child(children: ForkServerContext, message: Message) -> None:

@@ -1,0 +1,69 @@
+"""Queues with limits in the worker process of the legacy runner, which is sent no messages."""
+
+from typing import Any
+
+import pytest
+
+import clock
+from bench import Bench
+from runners import execution, legacy_worker, timer
+from runners.messages import Message
+from sample_work import script
+from store import conditional_write, limits
+from store.job_request import JobRequest, Status
+from store.rate import Rate
+
+
+@pytest.fixture
+def still(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Return a bench whose clock stands still unless it is moved."""
+    began = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: began + bench.moved)
+    return bench
+
+
+def poll_for(bench: Bench, seconds: int) -> None:
+    """Have the worker process look each second; a job runs where it would run in a child."""
+
+    def in_child(message: Message) -> None:
+        tasks = legacy_worker._Tasks(clock.now() + 900_000)
+        execution.run(message, deadline=clock.now() + 900_000, send=tasks.send)
+
+    run = legacy_worker.sender(in_child)
+    for _ in range(seconds):
+        while timer.take_next(run, ahead=conditional_write.GRACE, page=25)[timer.Disposition.SENT]:
+            pass
+        bench.advance(1)
+
+
+def test_the_worker_process_keeps_a_rate(still: Bench) -> None:
+    limits.put("a", rate=Rate(1, seconds=5))
+    starts: list[int] = []
+
+    def work(job: Any, payload: object) -> None:
+        starts.append(clock.now())
+
+    script.job = work
+    rows = [still.dispatch("sample_once", queue_name="a") for _ in range(4)]
+    began = clock.now()
+    poll_for(still, 30)
+    assert all(still.read(row).status is Status.SUCCEEDED for row in rows)
+    assert [(start - began) // 1000 for start in starts] == [0, 5, 10, 15]
+
+
+def test_the_worker_process_lets_on_who_waits_for_a_slot(still: Bench) -> None:
+    """That somebody else holds: a process beside it."""
+    limits.put("a", slots=1)
+    rows: list[JobRequest] = []
+
+    def work(job: Any, payload: object) -> None:
+        if not rows:
+            rows.append(still.dispatch("sample_once", queue_name="a"))
+            assert still.run(rows[0]).status is Status.WAITING
+            still.sent.clear()
+
+    script.job = work
+    first = still.dispatch("sample_once", queue_name="a")
+    poll_for(still, 3)
+    assert still.read(first).status is Status.SUCCEEDED
+    assert still.read(rows[0]).status is Status.SUCCEEDED
