@@ -70,7 +70,7 @@ chaos: dev aws tlc ## The same promises at full size: 20,000 histories, 200 jobs
 	@$(PY) -m tools.model --level chaos
 	@$(PY) -m testing.chaos --histories 20000
 	@CHAOS=1 $(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 \
-		tests/e2e/test_faults_end_to_end.py tests/engine/test_backlog.py
+		tests/e2e/test_faults_end_to_end.py tests/engine/test_backlog.py tests/model/test_replay.py
 
 mutants: dev ## Leave out every condition of the engine, one at a time: a test or a history must notice
 	@$(PY) -m testing.mutants

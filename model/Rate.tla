@@ -1,0 +1,233 @@
+-------------------------------- MODULE Rate --------------------------------
+(* One line with a rate and no slots: a start for each token, and a token     *)
+(* comes back in time (GCRA with its burst, seen as a bucket). Who finds none *)
+(* waits in line; a delayed message, the wake-up, pumps the line when there   *)
+(* is one again.                                                              *)
+(*                                                                            *)
+(* As in `Slots`, a step is one transaction or one consistent read, and what  *)
+(* is the same there is left out here: pauses, caches, old code.              *)
+EXTENDS Naturals, FiniteSets, TLC
+
+CONSTANTS
+  Jobs, Workers,
+  Burst,     \* tokens that there are at most
+  Kills, Doubles, Losses, Retries, Legs, Hours,
+  Broken
+
+Without(safeguard) == Broken = safeguard
+
+T == "timer"
+F == "failures"
+Procs == Workers \cup {T, F}
+
+VARIABLES
+  row,    \* job -> its row: st, adm (admitted_at), own (whose claim it runs under)
+  wait,   \* jobs that have an entry
+  tokens, \* starts that the rate allows now
+  asked,  \* the rate item says that a wake-up is under way
+  wakes,  \* wake-ups under way
+  msgs, recs, loc, bud, only,   \* as in Slots
+  paid    \* jobs whose start is paid for and not over
+
+vars == <<row, wait, tokens, asked, wakes, msgs, recs, loc, bud, only, paid>>
+
+Idle == [pc |-> "idle", j |-> 0, adm |-> FALSE, st |-> "-", asread |-> TRUE]
+Claimable == {"queued", "retryable"}
+Lowest(S) == CHOOSE x \in S : \A y \in S : x <= y
+Spend(what) == bud[what] > 0 /\ bud' = [bud EXCEPT ![what] = @ - 1]
+Send(j)   == msgs' = [msgs EXCEPT ![j] = IF @ < 2 THEN @ + 1 ELSE @]
+Go(p, l)  == loc' = [loc EXCEPT ![p] = l]
+Rest(p)   == Go(p, Idle)
+Pump(p)   == Go(p, [Idle EXCEPT !.pc = "pump"])
+See(j)    == [Idle EXCEPT !.j = j, !.st = row[j].st, !.adm = row[j].adm]
+AsRead(l) == row[l.j].st = l.st /\ row[l.j].adm = l.adm
+(* A start moves the turn of the rate's item: who decided on it as it was is refused. *)
+Moved(lc, p) == [q \in Procs |-> IF q # p /\ lc[q].pc \in {"claim", "admit", "mark"} /\ ~Without("turn")
+                                 THEN [lc[q] EXCEPT !.asread = FALSE] ELSE lc[q]]
+
+Init ==
+  /\ row = [j \in Jobs |-> [st |-> "queued", adm |-> FALSE, own |-> "-"]]
+  /\ wait = {} /\ tokens = Burst /\ asked = FALSE /\ wakes = 0
+  /\ msgs = [j \in Jobs |-> 1] /\ recs = {} /\ loc = [p \in Procs |-> Idle] /\ only = FALSE /\ paid = {}
+  /\ bud = [kill |-> Kills, double |-> Doubles, loss |-> Losses, retry |-> Retries, leg |-> Legs, hour |-> Hours]
+
+----------------------------------------------------------------------------
+(* The worker *)
+
+(* A message comes, and its row is read. One that was let on has paid. *)
+Receives(w) ==
+  /\ loc[w] = Idle
+  /\ \E j \in Jobs :
+       /\ msgs[j] > 0 /\ msgs' = [msgs EXCEPT ![j] = @ - 1]
+       /\ Go(w, IF row[j].st \notin Claimable THEN Idle
+                ELSE [See(j) EXCEPT !.pc = IF row[j].adm THEN "enter" ELSE "look"])
+  /\ UNCHANGED <<row, wait, tokens, asked, wakes, recs, bud, only, paid>>
+Looks(w) ==
+  /\ loc[w].pc = "look"
+  /\ Go(w, [loc[w] EXCEPT !.pc = IF tokens > 0 /\ wait = {} THEN "claim" ELSE "park"])
+  /\ UNCHANGED <<row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
+(* pc "claim" takes a start of the rate, as read; pc "enter" goes by the mark. *)
+Claims(w) ==
+  LET l == loc[w]
+      pays == l.pc = "claim"
+  IN
+  /\ l.pc \in {"claim", "enter"}
+  /\ IF AsRead(l) /\ (pays => l.asread)
+     THEN /\ row' = [row EXCEPT ![l.j] = [st |-> "running", adm |-> FALSE, own |-> w]]
+          /\ tokens' = IF pays /\ tokens > 0 THEN tokens - 1 ELSE tokens
+          /\ asked' = (asked /\ ~pays) /\ paid' = IF pays THEN paid \cup {l.j} ELSE paid
+          /\ LET lc == [loc EXCEPT ![w] = [Idle EXCEPT !.pc = "run", !.j = l.j]]
+             IN loc' = IF pays THEN Moved(lc, w) ELSE lc
+     ELSE /\ Go(w, IF AsRead(l) THEN [l EXCEPT !.pc = "look", !.asread = TRUE] ELSE Idle)
+          /\ UNCHANGED <<row, tokens, asked, paid>>
+  /\ UNCHANGED <<wait, wakes, msgs, recs, bud, only>>
+Parks(p) ==
+  LET l == loc[p] IN
+  /\ l.pc = "park"
+  /\ IF AsRead(l)
+     THEN /\ row' = [row EXCEPT ![l.j] = [st |-> "waiting", adm |-> FALSE, own |-> "-"]]
+          /\ wait' = wait \cup {l.j} /\ paid' = paid \ {l.j} /\ Pump(p)
+     ELSE Rest(p) /\ UNCHANGED <<row, wait, paid>>
+  /\ UNCHANGED <<tokens, asked, wakes, msgs, recs, bud, only>>
+
+Owns(w) == row[loc[w].j].st = "running" /\ row[loc[w].j].own = w
+Succeeds(w) ==   \* it frees nothing, so nobody pumps
+  /\ loc[w].pc = "run" /\ Owns(w) /\ Rest(w)
+  /\ row' = [row EXCEPT ![loc[w].j] = [st |-> "done", adm |-> FALSE, own |-> "-"]] /\ paid' = paid \ {loc[w].j}
+  /\ UNCHANGED <<wait, tokens, asked, wakes, msgs, recs, bud, only>>
+FailsAttempt(w) ==
+  LET j == loc[w].j IN
+  /\ loc[w].pc = "run" /\ Owns(w) /\ Spend("retry") /\ Send(j) /\ Rest(w)
+  /\ row' = [row EXCEPT ![j] = [st |-> "retryable", adm |-> Without("retry_unmarks"), own |-> "-"]]
+  /\ paid' = paid \ {j}
+  /\ UNCHANGED <<wait, tokens, asked, wakes, recs, only>>
+EndsLeg(w) ==    \* the next leg is no start
+  LET j == loc[w].j IN
+  /\ loc[w].pc = "run" /\ Owns(w) /\ Spend("leg") /\ Send(j) /\ Rest(w)
+  /\ row' = [row EXCEPT ![j] = [st |-> "queued", adm |-> ~Without("leg_marks"), own |-> "-"]]
+  /\ UNCHANGED <<wait, tokens, asked, wakes, recs, only, paid>>
+LosesClaim(w) == /\ loc[w].pc = "run" /\ ~Owns(w) /\ Rest(w)
+                 /\ UNCHANGED <<row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
+
+----------------------------------------------------------------------------
+(* The pump *)
+
+PumpLooks(p) ==
+  /\ loc[p].pc = "pump"
+  /\ Go(p, IF wait = {} THEN Idle
+           ELSE IF tokens > 0 THEN [See(Lowest(wait)) EXCEPT !.pc = "admit"]
+           ELSE IF asked /\ ~Without("wake_up_marked") THEN Idle
+           ELSE IF Without("wakes_up") THEN Idle ELSE [Idle EXCEPT !.pc = "mark"])
+  /\ UNCHANGED <<row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
+Admits(p) ==
+  LET l == loc[p] IN
+  /\ l.pc = "admit"
+  /\ IF row[l.j].st = "waiting" /\ l.asread
+     THEN /\ row' = [row EXCEPT ![l.j] = [st |-> "queued", adm |-> ~Without("admit_marks"), own |-> "-"]]
+          /\ wait' = wait \ {l.j} /\ tokens' = (IF tokens > 0 THEN tokens - 1 ELSE 0) /\ asked' = FALSE
+          /\ paid' = paid \cup {l.j} /\ Send(l.j)
+          /\ loc' = Moved([loc EXCEPT ![p] = [Idle EXCEPT !.pc = "pump"]], p)
+     ELSE Pump(p) /\ UNCHANGED <<row, wait, tokens, asked, msgs, paid>>
+  /\ UNCHANGED <<wakes, recs, bud, only>>
+(* The rate's item says that a wake-up comes, as read; then it is sent. *)
+Marks(p) ==
+  LET l == loc[p] IN
+  /\ l.pc = "mark"
+  /\ IF (l.asread /\ ~asked) \/ Without("wake_up_marked")
+     THEN asked' = TRUE /\ Go(p, [Idle EXCEPT !.pc = "wake"]) ELSE Pump(p) /\ UNCHANGED asked
+  /\ UNCHANGED <<row, wait, tokens, wakes, msgs, recs, bud, only, paid>>
+SendsWakeUp(p) ==
+  /\ loc[p].pc = "wake" /\ Rest(p) /\ wakes' = (IF wakes < 3 THEN wakes + 1 ELSE 3)
+  /\ UNCHANGED <<row, wait, tokens, asked, msgs, recs, bud, only, paid>>
+
+----------------------------------------------------------------------------
+(* Time, the timer, the failures function *)
+
+TokenComes == /\ tokens < Burst /\ tokens' = tokens + 1
+              /\ UNCHANGED <<row, wait, asked, wakes, msgs, recs, loc, bud, only, paid>>
+WakesUp(w) ==    \* a wake-up is for when there is a token
+  /\ wakes > 0 /\ tokens > 0 /\ loc[w] = Idle /\ wakes' = wakes - 1 /\ Pump(w)
+  /\ UNCHANGED <<row, wait, tokens, asked, msgs, recs, bud, only, paid>>
+TimerPumps ==
+  /\ loc[T] = Idle /\ wait # {} /\ tokens > 0 /\ ~Without("timer_pumps") /\ Pump(T)
+  /\ UNCHANGED <<row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
+Resends(j) ==
+  /\ row[j].st \in Claimable /\ msgs[j] = 0 /\ Send(j)
+  /\ UNCHANGED <<row, wait, tokens, asked, wakes, recs, loc, bud, only, paid>>
+SetsBack(j) ==   \* unclaimed for an hour: to the end of the line, and it pays again
+  /\ loc[T] = Idle /\ row[j].st = "queued" /\ row[j].adm /\ Spend("hour")
+  /\ Go(T, [See(j) EXCEPT !.pc = "park"])
+  /\ UNCHANGED <<row, wait, tokens, asked, wakes, msgs, recs, only, paid>>
+Alive(j) == \E w \in Workers : loc[w].pc = "run" /\ loc[w].j = j /\ row[j].own = w
+RescuesGone(j) ==
+  /\ loc[T] = Idle /\ row[j].st = "running" /\ ~Alive(j)
+  /\ row' = [row EXCEPT ![j] = [st |-> "done", adm |-> FALSE, own |-> "-"]] /\ paid' = paid \ {j}
+  /\ UNCHANGED <<wait, tokens, asked, wakes, msgs, recs, loc, bud, only>>
+Settles(j) ==    \* a record whose job does not run any more pumps its line
+  /\ j \in recs /\ loc[F] = Idle /\ recs' = recs \ {j}
+  /\ Pump(F) /\ UNCHANGED <<row, wait, tokens, asked, wakes, msgs, bud, only, paid>>
+
+----------------------------------------------------------------------------
+(* What goes wrong *)
+
+Kill(p) ==
+  /\ loc[p] # Idle /\ Spend("kill") /\ Rest(p)
+  /\ \/ /\ p \in Workers /\ loc[p].pc # "wake"
+        /\ \E j \in Jobs : (loc[p].j \in {0, j}) /\ recs' = recs \cup {j}
+        /\ UNCHANGED only
+     \/ UNCHANGED recs /\ only' = TRUE
+  /\ UNCHANGED <<row, wait, tokens, asked, wakes, msgs, paid>>
+Lose(j)   == /\ msgs[j] > 0 /\ Spend("loss") /\ msgs' = [msgs EXCEPT ![j] = @ - 1]
+             /\ UNCHANGED <<row, wait, tokens, asked, wakes, recs, loc, only, paid>>
+LoseWakeUp == /\ wakes > 0 /\ Spend("loss") /\ wakes' = wakes - 1 /\ only' = TRUE
+              /\ UNCHANGED <<row, wait, tokens, asked, msgs, recs, loc, paid>>
+Double(j) == /\ msgs[j] = 1 /\ Spend("double") /\ msgs' = [msgs EXCEPT ![j] = 2]
+             /\ UNCHANGED <<row, wait, tokens, asked, wakes, recs, loc, only, paid>>
+
+----------------------------------------------------------------------------
+WorkerGoesOn(w) == \/ Receives(w) \/ Looks(w) \/ Claims(w) \/ Parks(w) \/ Succeeds(w) \/ LosesClaim(w)
+                   \/ PumpLooks(w) \/ Admits(w) \/ Marks(w) \/ SendsWakeUp(w) \/ WakesUp(w)
+TimerGoesOn     == \/ TimerPumps \/ Parks(T) \/ PumpLooks(T) \/ Admits(T) \/ Marks(T) \/ SendsWakeUp(T)
+                   \/ \E j \in Jobs : Resends(j) \/ RescuesGone(j)
+FailuresGoesOn  == \/ PumpLooks(F) \/ Admits(F) \/ Marks(F) \/ SendsWakeUp(F)
+                   \/ \E j \in Jobs : Settles(j)
+GoesOn          == \/ (\E w \in Workers : WorkerGoesOn(w))
+                   \/ TimerGoesOn \/ FailuresGoesOn \/ TokenComes
+
+Next ==
+  \/ GoesOn \/ LoseWakeUp
+  \/ \E w \in Workers : FailsAttempt(w) \/ EndsLeg(w)
+  \/ \E p \in Procs : Kill(p)
+  \/ \E j \in Jobs : SetsBack(j) \/ Lose(j) \/ Double(j)
+
+Spec == Init /\ [][Next]_vars
+Live == Spec /\ (\A w \in Workers : WF_vars(WorkerGoesOn(w))) /\ WF_vars(TimerGoesOn)
+             /\ WF_vars(FailuresGoesOn) /\ WF_vars(TokenComes)
+Symmetric == Permutations(Workers)
+
+----------------------------------------------------------------------------
+(* What is promised *)
+
+TypeOK ==
+  /\ \A j \in Jobs : row[j].st \in {"queued", "retryable", "waiting", "running", "done"} /\ msgs[j] \in 0..2
+  /\ tokens \in 0..Burst /\ \A j \in wait : row[j].st = "waiting"
+
+(* Whoever runs has paid, and for each start once. *)
+RunsPaid == \A j \in Jobs : row[j].st = "running" => j \in paid
+Pays(j)  == j \in paid' /\ (j \notin paid \/ (tokens' < tokens /\ row[j] # row'[j]))
+PaysOnce == [][\A j \in Jobs : Pays(j) => j \notin paid]_vars
+(* And there was a start to be had: never one more than the rate allows. *)
+NeverMore == [][\A j \in Jobs : Pays(j) => tokens > 0]_vars
+(* The mark is of rows alone that are queued. *)
+MarkedOnlyQueued == \A j \in Jobs : row[j].adm => row[j].st = "queued"
+
+(* Somebody who waits is told: one is about to look, or a wake-up comes. The timer's minute is     *)
+(* only for what was lost.                                                                         *)
+Told == wait # {} => \/ \E p \in Procs : loc[p].pc \in {"park", "pump", "admit", "mark", "wake"}
+                     \/ wakes > 0 \/ recs # {} \/ only
+(* And not by a wake-up of each who waits. *)
+FewWakeUps == wakes <= 1 + Kills + Losses
+
+NoStall == ENABLED (GoesOn /\ ~TokenComes) \/ tokens < Burst \/ \A j \in Jobs : row[j].st = "done"
+AllEnds == <>[](\A j \in Jobs : row[j].st = "done")
+=============================================================================
