@@ -45,6 +45,7 @@ COMMANDS = {
         "doctor": "Check the stack, and say how to fix it",
         "redrive": "Send dead letters and failed tasks again",
         "config": "Settings and secrets of your own jobs and tasks",
+        "cost": "What jobs cost a month on AWS, line by line",
     },
     "Your own work": {
         "new": "Write a job to start from, with its test",

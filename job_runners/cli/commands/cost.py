@@ -1,0 +1,125 @@
+"""jobs cost: what a month of jobs costs, and why."""
+
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from job_runners.cli import output
+from job_runners.cli.cost_model import MONTH_SECONDS, Line, Prices, Workload, bill
+from job_runners.cli.options import command as jobs_command
+from job_runners.cli.problem import Problem
+from job_runners.cli.target import Target
+
+_HEADS = ("WHAT", "QUANTITY", "PRICE", "DOLLARS", "WHY")
+_SHARE = click.FloatRange(0, 1)
+
+
+@jobs_command()
+@click.option("--jobs", type=click.FloatRange(1), required=True, help="How many: 1e6.")
+@click.option("--per", type=click.Choice(["month", "day"]), default="month", show_default=True)
+@click.option("--seconds", type=click.FloatRange(0), required=True, help="Of work, each.")
+@click.option("--memory", type=click.IntRange(128, 10_240), default=1024, show_default=True)
+@click.option("--arch", type=click.Choice(["arm64", "x86_64"]), default="arm64", show_default=True)
+@click.option("--legs", type=click.IntRange(1), default=1, help="Invocations, each. [default: 1]")
+@click.option("--checkpoints", type=click.FloatRange(0), default=0, help="Written, each.")
+@click.option("--payload", type=click.IntRange(0), default=100, help="Bytes, compressed, each.")
+@click.option("--retried", type=_SHARE, default=0, help="Share that is tried once more: 0.02.")
+@click.option("--limits", type=click.Choice(["slots", "rate", "both"]), help="Of their queue.")
+@click.option("--waiting", type=_SHARE, default=0, help="With --limits: share that has to wait.")
+@click.option("--no-http", is_flag=True, help="They are dispatched by jobs, not over HTTP.")
+@click.option("--retention-days", type=click.FloatRange(1), default=30, show_default=True)
+@click.option("--prices", type=click.Path(path_type=Path), help="Other prices than those shipped.")
+def command(target: Target, **given: Any) -> None:
+    """Estimate what jobs cost on AWS, with the formula of each line. No stack is asked.
+
+    Left out are the free tier, discounts for volume, data transfer, and what the work itself uses
+    of AWS. docs/scale.md says what the figures rest on, and what breaks first.
+
+    \b
+    jobs cost --jobs 1e6 --seconds 2
+    jobs cost --jobs 1e8 --per day --seconds 2 --memory 512
+    jobs cost --jobs 5e5 --seconds 0.3 --limits slots --waiting 0.5
+    """
+    if given["waiting"] and given["limits"] is None:
+        raise click.UsageError("--waiting is of a queue with limits: give --limits too")
+    prices = _prices(given["prices"])
+    work = _workload(**given)
+    lines = bill(work)
+    total = sum(line.dollars(prices) for line in lines)
+    if target.json:
+        output.print_json(_as_json(work, lines, prices, total))
+        return
+    output.table(_HEADS, [_row(line, prices) for line in lines])
+    click.echo(
+        f"\n${total:,.2f} a month for {work.jobs:,.0f} jobs: ${total / work.jobs * 1e6:,.2f} a "
+        f"million. Prices of {prices.region} on {prices.date}."
+    )
+    rate = work.jobs / MONTH_SECONDS
+    click.echo(
+        f"Evenly spread: {rate:,.1f} jobs a second, {math.ceil(work.at_once):,} workers at once, "
+        f"{rate * work.write_units:,.0f} write units a second."
+    )
+
+
+def _workload(
+    *,
+    jobs: float,
+    per: Literal["month", "day"],
+    seconds: float,
+    memory: int,
+    arch: Literal["arm64", "x86_64"],
+    limits: Literal["slots", "rate", "both"] | None,
+    payload: int,
+    no_http: bool,
+    prices: Path | None,  # noqa: ARG001
+    **same: Any,
+) -> Workload:
+    return Workload(
+        jobs=jobs * (30 if per == "day" else 1),
+        seconds=seconds,
+        memory_mb=memory,
+        architecture=arch,
+        limited=limits,
+        payload_bytes=payload,
+        over_http=not no_http,
+        **same,
+    )
+
+
+def _prices(path: Path | None) -> Prices:
+    try:
+        return Prices.load() if path is None else Prices.load(path)
+    except OSError as error:
+        raise Problem(f"{path} can't be read: {error.strerror}") from None
+    except KeyError as missing:
+        raise Problem(f"{path} has no {missing}: begin with a copy of prices.toml") from None
+    except (ValueError, TypeError) as wrong:
+        raise Problem(f"{path} is not a file of prices: {wrong}") from None
+
+
+def _row(line: Line, prices: Prices) -> tuple[str, ...]:
+    price = f"{prices.of[line.price]:.10f}".rstrip("0").ljust(4, "0")
+    dollars = line.dollars(prices)
+    return (line.what, f"{line.quantity:,.6g}", f"${price}", f"{dollars:,.2f}", line.formula)
+
+
+def _as_json(work: Workload, lines: list[Line], prices: Prices, total: float) -> dict[str, Any]:
+    return {
+        "dollars_a_month": total,
+        "dollars_a_million_jobs": total / work.jobs * 1e6,
+        "jobs_a_month": work.jobs,
+        "workers_at_once": work.at_once,
+        "prices": {"region": prices.region, "date": prices.date},
+        "lines": [
+            {
+                "what": line.what,
+                "quantity": line.quantity,
+                "price": prices.of[line.price],
+                "dollars": line.dollars(prices),
+                "formula": line.formula,
+            }
+            for line in lines
+        ],
+    }

@@ -1,0 +1,112 @@
+"""The model behind `jobs cost` is held to what the engine does: units counted of whole lives."""
+
+import base64
+import re
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bench import Bench
+from counted_units import Units
+from job_runners.cli import cost_model
+from job_runners.cli.cost_model import Workload
+from sample_work import script
+from store import limits, pauses
+from store.job_request import JobRequest, Status
+from store.rate import Rate
+from tools.build import ROOT
+
+
+@pytest.fixture
+def life(bench: Bench) -> Callable[..., tuple[JobRequest, int]]:
+    """Return what gives a job a whole life, and then its row and its write units."""
+    units = Units()
+
+    def live(work: Any = None, **fields: Any) -> tuple[JobRequest, int]:
+        limits.current()
+        pauses.current()
+        units.spent()
+        script.job = work or (lambda job, payload: None)
+        row = bench.dispatch("sample_again", **fields)
+        row = bench.run(row, 100)
+        bench.run_out()
+        row = bench.read(row)
+        assert row.status is Status.SUCCEEDED
+        return row, units.spent()
+
+    return live
+
+
+Life = Callable[..., tuple[JobRequest, int]]
+
+
+def test_a_job_that_ends_within_a_minute(life: Life) -> None:
+    assert life()[1] == Workload(jobs=1, seconds=2).write_units == 6
+
+
+def test_a_job_that_takes_longer_is_looked_at_once(life: Life, bench: Bench) -> None:
+    def work(job: Any, payload: object) -> None:
+        bench.advance(61)
+        bench.tick()
+
+    assert life(work)[1] == Workload(jobs=1, seconds=61).write_units
+
+
+def test_a_job_that_is_tried_again(life: Life) -> None:
+    def work(job: Any, payload: object) -> None:
+        if job.attempt == 1:
+            raise ValueError("no luck")
+
+    assert life(work)[1] == Workload(jobs=1, seconds=2, retried=1).write_units
+
+
+def test_a_job_of_three_legs_that_is_looked_at_in_each(life: Life, bench: Bench) -> None:
+    """A leg's first checkpoint is written, and its last goes with its end."""
+    legs = []
+
+    def work(job: Any, payload: object) -> None:
+        legs.append(job.cursor)
+        job.checkpoint(len(legs))
+        bench.advance(61)
+        bench.tick()
+        if len(legs) < 3:
+            bench.advance(900)
+            job.checkpoint(len(legs))
+
+    row, units = life(work)
+    assert row.legs == 3
+    work_done = Workload(jobs=1, seconds=3 * 61, legs=3, checkpoints=3)
+    assert units == work_done.write_units
+
+
+@pytest.mark.parametrize("size", [10, 2_000, 3_000, 9_000])
+def test_a_job_with_a_payload(life: Life, size: int) -> None:
+    text = base64.b64encode(secrets.token_bytes(size)).decode()
+    row, units = life(payload={"text": text})
+    packed = size if row.payload is None else len(row.payload)
+    assert units == Workload(jobs=1, seconds=2, payload_bytes=packed).write_units
+
+
+@pytest.mark.parametrize(
+    ("limited", "put"),
+    [
+        ("slots", {"slots": 2}),
+        ("rate", {"rate": Rate(1000)}),
+        ("both", {"slots": 2, "rate": Rate(1000)}),
+    ],
+)
+def test_a_job_of_a_queue_with_limits_that_need_not_wait(
+    life: Life, bench: Bench, limited: Any, put: dict[str, Any]
+) -> None:
+    limits.put("a", **put)
+    life(queue_name="a")  # the first of a day costs one more
+    bench.advance(1)
+    expected = Workload(jobs=1, seconds=2, limited=limited).write_units
+    assert life(queue_name="a")[1] == expected
+
+
+def test_the_alarms_that_are_paid_for_are_those_of_the_template() -> None:
+    template = (ROOT / "template.yaml").read_text()
+    assert len(re.findall("Type: AWS::CloudWatch::Alarm", template)) == 1 + cost_model._ALARMS
