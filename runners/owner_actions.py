@@ -53,9 +53,8 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
     send = require_sender(send, row.job_type, "is to be sent again")
     if payload is not None:
         registry().new_job_payload(row.job_type, payload)
+        payload = None if _has(row, payload) else payload
     most = job.retry.max_attempts if job.retry else 1
-    if payload is not None and _has(row, payload):
-        payload = None
     by = context.recorded_author()
     row = owner_verbs.requeue(row, max_attempts=most, payload=payload, by=by)
     telemetry.queued_again(row)

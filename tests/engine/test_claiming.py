@@ -2,8 +2,8 @@
 for that of another delivery; and the log says what it was."""
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -58,13 +58,13 @@ def unheard(bench: Bench, outage: Outage) -> JobRequest:
     return row
 
 
-def meanwhile(monkeypatch: pytest.MonkeyPatch, do: Any) -> None:
+def meanwhile(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
     """Let something happen between the two calls in which a job is given back."""
     read = queries.read
 
     def read_then_do(job_id: str) -> JobRequest | None:
         row = read(job_id)
-        do(row)
+        do()
         return row
 
     monkeypatch.setattr("runners.claiming.read", read_then_do)
@@ -82,7 +82,7 @@ def test_if_somebody_moves_it_on_it_is_theirs(
     bench: Bench, unheard: JobRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken = JobRequest.claim_token.set("of another")
-    meanwhile(monkeypatch, lambda row: row.update([taken]))
+    meanwhile(monkeypatch, lambda: bench.read(unheard).update([taken]))
     row = bench.run(unheard, seconds=60)
     assert (row.status, row.claim_token) == (Status.RUNNING, "of another")
     assert not script.jobs_run

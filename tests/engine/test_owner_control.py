@@ -142,6 +142,13 @@ def test_cancelling_twice_is_no_error_and_cancelling_what_has_ended_is(bench: Be
         owner_actions.cancel(bench.run(bench.dispatch()))
 
 
+def test_a_job_that_is_deleted_while_it_is_being_cancelled_is_gone(bench: Bench) -> None:
+    row = bench.dispatch()
+    bench.read(row).delete()
+    with pytest.raises(PreconditionFailed, match="gone"):
+        owner_actions.cancel(row)
+
+
 def test_a_job_that_starts_while_it_is_being_cancelled_is_asked_to_stop(bench: Bench) -> None:
     seen = bench.dispatch()
     bench.claim(seen)

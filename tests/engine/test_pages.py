@@ -8,8 +8,10 @@ import pytest
 import clock
 from aws import clients
 from bench import Bench
+from errors import DoNotRetry
+from sample_work import script
 from store import queries, verbs
-from store.job_request import JobRequest
+from store.job_request import JobRequest, Status
 
 
 @pytest.fixture
@@ -53,6 +55,18 @@ def test_a_page_that_holds_the_last_job_has_no_cursor(jobs: list[JobRequest]) ->
     assert (ids(page.jobs), page.cursor) == (ids(jobs), None)
     page = queries.page("acme", limit=3, cursor=queries.page("acme", limit=2).cursor)
     assert (ids(page.jobs), page.cursor) == (ids(jobs[2:]), None)
+
+
+def test_failed_jobs_come_by_when_they_failed(jobs: list[JobRequest], bench: Bench) -> None:
+    def fail(job: object, payload: object) -> None:
+        raise DoNotRetry("no")
+
+    script.job = fail
+    for row in jobs:  # the newest fails first
+        bench.advance(1)
+        bench.run(row)
+    page = queries.page("acme", limit=5, status=Status.FAILED)
+    assert ids(page.jobs) == ids(jobs[::-1])
 
 
 def test_a_filtered_page_reads_on_in_large_pieces(

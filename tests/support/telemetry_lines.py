@@ -11,6 +11,7 @@ from bench import Bench
 from testing.aws import forget
 
 SECRET = "c0rrect-horse"
+_TIMES = {"QueueWait", "RunTime", "TimerLag"}
 
 
 @pytest.fixture
@@ -34,6 +35,9 @@ def emitted(capsys: pytest.CaptureFixture[str]) -> Iterator[tuple[str, dict[str,
         (dimensions,) = directive["Dimensions"]
         assert len(dimensions) <= 2
         names = [metric["Name"] for metric in directive["Metrics"]]
+        for metric in directive["Metrics"]:
+            unit = "Milliseconds" if metric["Name"] in _TIMES else "Count"
+            assert metric["Unit"] == unit, metric
         whose = next((found[name] for name in dimensions if name != "service"), "")
         yield whose, {name: found[name][0] for name in names}
 
