@@ -49,13 +49,11 @@ def record_failed_attempt(
     reached: verbs.Checkpoint | None = None,
 ) -> JobRequest:
     """Record a failed attempt: schedule the next one if the job is tagged and may have one, else
-    fail the job. A job whose owner has asked it to stop is cancelled.
+    fail the job. A job whose owner has asked it to stop is cancelled: the verbs see to that.
 
     `rescue` is for a job whose claimer is gone; `reached` is how far the attempt came, if known.
     Returns the row as written. Raises PreconditionFailed if somebody else has moved it on.
     """
-    if row.cancel_requested:
-        return verbs.stop(row, error=error_record(error), reached=reached, rescue=rescue)
     delay = wait_before_retry(_retry_tag(row), row.attempt, row.max_attempts, error)
     if delay is None or row.legs >= _max_legs(row):
         return verbs.fail(row, error_record(error), rescue=rescue)

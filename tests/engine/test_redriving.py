@@ -67,13 +67,14 @@ def record_of(message: TaskMessage, error_type: str | None = None) -> dict[str, 
 
 
 def test_it_runs_under_a_new_id_with_what_it_was_given_and_is_no_longer_listed(
-    bench: Bench, failed: str
+    bench: Bench, failed: str, lines: io.StringIO
 ) -> None:
     message = redrive(failed)
     (record,) = kept()
     assert (record.id, record.redriven_as, record.attempt) == (failed, message.id, 1)
     assert record.redriven_at is not None
     assert bench.deliver() == 1
+    assert "not begun: another message has" not in [line["message"] for line in logged(lines)]
     assert [payload.text for payload in script.tasks_run] == ["dear"]
     assert kept() == []
     (rest,) = every_row(FailedTask)
@@ -241,6 +242,17 @@ def test_a_worker_that_can_not_ask_leaves_it_to_be_sent_once_more(
     run(bench, other)
     assert len(script.tasks_run) == 1
     assert kept() == []
+
+
+def test_a_worker_that_is_refused_leaves_it_to_a_person(
+    bench: Bench, failed: str, outage: Outage
+) -> None:
+    """It would be refused each minute."""
+    message = redrive(failed)
+    outage.begin("refused", only="UpdateItem")
+    with pytest.raises(AWS_ERRORS, match="not authorized"):
+        run(bench, message)
+    assert not script.tasks_run
 
 
 def test_a_lost_answer_does_not_keep_it_from_beginning(

@@ -31,10 +31,18 @@ def _broken(operation: str) -> Exception:
     return ClientError(answer, operation)
 
 
+def _refused(operation: str) -> Exception:
+    answer: Any = {
+        "Error": {"Code": "AccessDeniedException", "Message": "not authorized"},
+        "ResponseMetadata": {"HTTPStatusCode": 400},
+    }
+    return ClientError(answer, operation)
+
+
 class Outage:
     """Ways for a service to be away. Each begins now, and ends after so many seconds."""
 
-    KINDS = ("throttled", "broken", "hanging", "cut off", "unheard")
+    KINDS = ("throttled", "broken", "hanging", "cut off", "unheard")  # which all may pass
 
     def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         self._bench = bench
@@ -68,6 +76,8 @@ class Outage:
                 raise _throttled(operation)
             case "broken":
                 raise _broken(operation)
+            case "refused":
+                raise _refused(operation)
             case "hanging":
                 self._bench.advance(_HANGS)
                 raise ReadTimeoutError(endpoint_url=URL)
