@@ -93,6 +93,7 @@ def test_a_killed_untagged_job_fails_and_is_told_honestly(delay_queue: str) -> N
     assert give(record(job_event(row.id), error=None)) == []
     row = read(row)
     assert (row.status, row.error["kind"]) == (Status.FAILED, "Interrupted")
+    assert row.error["traceback"] == ""  # it was raised nowhere
     assert "RetriesExhausted" in row.error["message"]
     assert "may have had effects" in row.error["message"]
     assert delayed(delay_queue) == 0

@@ -44,3 +44,12 @@ def test_an_error_of_ones_own_has_its_own_kind_whatever_it_derives_from(bench: B
         """A class of an organisation's own."""
 
     assert recorded(bench, MowerStuck("grass")) == "MowerStuck"
+
+
+def test_an_error_without_a_message_is_told_by_its_kind(bench: Bench) -> None:
+    def work(job: Any, payload: object) -> None:
+        raise ValueError
+
+    script.job = work
+    row = bench.run(bench.dispatch("sample_once"))
+    assert (row.error["kind"], row.error["message"]) == ("ValueError", "ValueError")
