@@ -17,7 +17,7 @@ def limits_of(queue_name: str, *, fresh: bool = False) -> Limits | None:
 def merged(queue_name: str, changed: Changed | None) -> Limits | None:
     """Return what limits a queue when this is changed about what the code declares."""
     declared = declared_limits(queue_name)
-    if changed is None or changed.changes_nothing:
+    if changed is None:
         return declared
     base = declared or Limits()
     found = replace(

@@ -8,7 +8,7 @@ waits there.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.exceptions import DeleteError, UpdateError
@@ -65,9 +65,8 @@ class Changed(Table):
     @property
     def rate(self) -> Rate | None:
         """Return the rate, if it was changed."""
-        if self.rate_count is None or self.rate_seconds is None:
-            return None
-        return Rate(self.rate_count, self.rate_seconds, self.rate_burst or 1)
+        rate = (self.rate_count, self.rate_seconds, self.rate_burst)  # all of them, or none
+        return None if None in rate else Rate(*cast(Any, rate))
 
     @property
     def changes_nothing(self) -> bool:
@@ -136,11 +135,7 @@ def note_swept(read: Changed, up_to: str | None) -> bool:
     """
     as_read = Changed.sweep_from == read.sweep_from
     as_read &= Changed.sweep_asked_at == read.sweep_asked_at
-    as_read &= (
-        Changed.changed_at.does_not_exist()
-        if read.changed_at is None
-        else Changed.changed_at == read.changed_at
-    )
+    as_read &= Changed.changed_at == read.changed_at
     _cache.read_at = 0
     try:
         if up_to is not None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import names
 from errors import InvalidDefinition
@@ -22,7 +22,6 @@ __all__ = ["MOST_SLOTS", "MOST_WAITING", "WHOLE_QUEUE", "Queue", "Rate"]
 
 MOST_SLOTS: Final = 100  # one read of a line sees them all
 MOST_WAITING: Final = 100_000
-_ORGANIZATION, _CAMPAIGN = "organization_id", "campaign_id"
 WHOLE_QUEUE: Final = "*"  # the key of jobs that have no value to be told apart by
 
 # What a key may be as it is. The rest is hashed: it would break the parts of a key of the table, or
@@ -71,23 +70,22 @@ class Queue:
         neither text, a whole number, true nor false. A campaign's has its organisation before it. A
         value that is long, or has characters that no key can have, is hashed.
         """
-        if self.per is None:
-            return WHOLE_QUEUE
-        if self.per == _ORGANIZATION:
-            return _plain(organization_id)
-        if self.per == _CAMPAIGN:
-            # Two organisations may have a campaign of the same name. No name has a "#", so that
-            # the second form is hashed, and can't be an organisation's of a shorter name.
-            separator = "#" if ":" in organization_id else ":"
-            return _plain(f"{organization_id}{separator}{campaign_id or ''}")
-        value: Any = payload.get(self.per) if isinstance(payload, Mapping) else None
-        if isinstance(value, bool):
-            return "true" if value else "false"
-        return _plain(str(value)) if isinstance(value, str | int) else WHOLE_QUEUE
+        match self.per:
+            case None:
+                return WHOLE_QUEUE
+            case "organization_id":
+                return _plain(organization_id)
+            case "campaign_id":
+                # Two organisations may have a campaign of the same name. No name has a "#", so that
+                # the second form is hashed, and can't be an organisation's of a shorter name.
+                separator = "#" if ":" in organization_id else ":"
+                return _plain(f"{organization_id}{separator}{campaign_id or ''}")
+            case field:
+                return _value(payload.get(field) if isinstance(payload, Mapping) else None)
 
     def tells_apart(self, payload_model: "type[BaseModel]") -> bool:
         """Return whether jobs with such a payload can have a value for `per`."""
-        if self.per in (None, _ORGANIZATION, _CAMPAIGN):
+        if self.per in (None, "organization_id", "campaign_id"):
             return True
         if payload_model.model_config.get("extra") == "allow":
             return True
@@ -95,6 +93,12 @@ class Queue:
         return any(
             self.per in (name, field.alias, field.validation_alias) for name, field in fields
         )
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _plain(str(value)) if isinstance(value, str | int) else WHOLE_QUEUE
 
 
 def _plain(text: str) -> str:

@@ -13,7 +13,7 @@ from aws import clients
 from bench import Bench
 from errors import QueueFull
 from outage import Outage
-from runners import owner_actions
+from runners import full_queues, owner_actions
 from runners.full_queues import refuse_if_full
 from runners.registry import registry
 from sample_work import script
@@ -90,6 +90,22 @@ def test_a_line_is_counted_once_in_ten_seconds(bench: Bench) -> None:
     assert not full()
     bench.advance(5)
     assert full()
+
+
+def test_of_very_many_lines_not_all_are_remembered(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(full_queues, "_MOST_CACHED", 2)
+    counted: list[str] = []
+
+    def count(queue_name: str, key: str, most: int) -> int:
+        counted.append(key)
+        return 0
+
+    monkeypatch.setattr(full_queues, "count_waiting", count)
+    for key in ("a", "b", "a", "b", "c", "c", "a"):
+        refuse_if_full("mailings", key, LIMITS)
+    assert counted == ["a", "b", "c", "a"]
 
 
 @pytest.mark.parametrize("kind", ["throttled", "broken", "cut off"])

@@ -1,11 +1,14 @@
 """The limits of a queue: what the code declares, and what was changed while it runs."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
+from pynamodb.exceptions import UpdateError
 
 import clock
 from aws import clients
+from outage import Outage
 from runners.limits import declared_limits, key_of, limits_of
 from runners.registry import Registry, registry
 from store import limits
@@ -66,6 +69,11 @@ def test_who_changed_it_is_kept() -> None:
     changed = limits.current()["default"]
     assert changed.changed_by == "service:ops"
     assert before <= (changed.changed_at or 0) <= clock.now()
+    assert changed.sweep_from is None
+    stored = clients.client("dynamodb").get_item(
+        TableName="coordination", Key={"pk": {"S": "limits"}, "sk": {"S": "default"}}
+    )
+    assert set(stored["Item"]) == {"pk", "sk", "slots", "changed_by", "changed_at"}
 
 
 def test_a_change_elsewhere_is_in_force_after_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +124,23 @@ def test_what_is_there_for_a_sweep_alone_goes_with_it() -> None:
         assert limits.current()[name].changes_nothing
         assert limits.note_swept(limits.current()[name], None)
     assert not limits.current()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"slots": 5}, {"rate": Rate(2, seconds=0.5)}, {"max_waiting": 5}]
+)
+def test_a_change_of_any_kind_outlives_its_sweep(changes: dict[str, Any]) -> None:
+    limits.put("mailings", **changes, sweep=True)
+    assert limits.note_swept(limits.current()["mailings"], None)
+    [(name, value)] = changes.items()
+    assert getattr(limits.current()["mailings"], name) == value
+
+
+def test_a_note_that_could_not_be_written_is_an_error(outage: Outage) -> None:
+    changed = limits.ask_for_sweep("mailings")
+    outage.begin("broken", only="UpdateItem")
+    with pytest.raises(UpdateError):
+        limits.note_swept(changed, "key-3")
 
 
 @pytest.mark.parametrize("up_to", ["key-3", None])

@@ -30,6 +30,7 @@ from work import Queue, Rate
         (lambda: Rate(1, seconds=0), r"Rate\(seconds=0\)"),
         (lambda: Rate(1, seconds=float("nan")), "seconds"),
         (lambda: Rate(1, seconds=86_401), "a day"),
+        (lambda: Rate(1, seconds=True), "seconds"),
         (lambda: Rate(1, seconds="60"), "seconds"),  # type: ignore[arg-type]
     ],
 )
@@ -53,30 +54,34 @@ def test_starts_are_spread_over_the_period(rate: Rate, interval: int) -> None:
     assert rate.interval == interval
 
 
-def key(per: str | None, payload: object = None, *, org: str = "a", camp: str | None = "c") -> str:
-    return Queue(slots=1, per=per).key_of(org, camp, payload if payload is not None else {})
+def key(per: str | None, payload: object = (), *, org: str = "a", camp: str | None = "c") -> str:
+    return Queue(slots=1, per=per).key_of(org, camp, payload)
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("per", "payload", "expected"),
     [
-        (key(None), "*"),
-        (key("organization_id", org="acme"), "acme"),
-        (key("campaign_id", org="acme", camp="spring"), "acme:spring"),
-        (key("campaign_id", org="acme", camp=None), "acme:"),
-        (key("domain", {"domain": "example.com"}), "example.com"),
-        (key("domain", {"domain": 12}), "12"),
-        (key("domain", {"domain": True}), "true"),
-        (key("domain", {"domain": "ж" * 64}), "ж" * 64),
-        (key("domain", {}), "*"),
-        (key("domain", {"domain": None}), "*"),
-        (key("domain", {"domain": 1.5}), "*"),
-        (key("domain", {"domain": ["x"]}), "*"),
-        (key("domain", [1]), "*"),
+        (None, {"domain": "x"}, "*"),
+        ("organization_id", {}, "acme"),
+        ("campaign_id", {}, "acme:spring"),
+        ("domain", {"domain": "example.com"}, "example.com"),
+        ("domain", {"domain": 12}, "12"),
+        ("domain", {"domain": True}, "true"),
+        ("domain", {"domain": False}, "false"),
+        ("domain", {"domain": "ж" * 64}, "ж" * 64),
+        ("domain", {}, "*"),
+        ("domain", {"domain": None}, "*"),
+        ("domain", {"domain": 1.5}, "*"),
+        ("domain", {"domain": ["x"]}, "*"),
+        ("domain", [1], "*"),
     ],
 )
-def test_a_key_is_the_value_as_text(found: str, expected: str) -> None:
-    assert found == expected
+def test_a_key_is_the_value_as_text(per: str | None, payload: object, expected: str) -> None:
+    assert key(per, payload, org="acme", camp="spring") == expected
+
+
+def test_jobs_of_no_campaign_share_a_line_of_their_organisation() -> None:
+    assert key("campaign_id", org="acme", camp=None) == "acme:"
 
 
 @pytest.mark.parametrize(

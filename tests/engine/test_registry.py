@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 import jobs.names
 import jobs.table
@@ -116,6 +116,26 @@ def test_a_queue_goes_by_what_its_jobs_have(per: str, monkeypatch: pytest.Monkey
         "other": Job(work_at, queues=("mailings",)),
     }
     extended(monkeypatch, JOBS=jobs, QUEUES=queues).resolve_all()
+
+
+class Anything(BaseModel):
+    """A payload that takes any field."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def work_on(job: Any, payload: Anything) -> None:
+    """Do a job's work with anything."""
+
+
+@pytest.mark.parametrize(
+    ("queue", "function"), [(Queue(slots=1), work), (Queue(slots=1, per="city"), work_on)]
+)
+def test_a_queue_need_not_go_by_a_field_that_is_declared(
+    queue: Queue, function: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = {"acme_job": Job(function, queue_name="mailings")}
+    extended(monkeypatch, JOBS=jobs, QUEUES={"mailings": queue}).resolve_all()
 
 
 def test_a_queue_that_goes_by_what_no_job_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

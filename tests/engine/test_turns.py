@@ -45,7 +45,10 @@ def turns(bench: Bench) -> list[tuple[str, int, float]]:
     return taken
 
 
-def test_a_job_takes_its_turns_at_the_rate_of_its_queue(bench: Bench, turns: list[Any]) -> None:
+def test_a_job_takes_its_turns_at_the_rate_of_its_queue(
+    bench: Bench, turns: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "_end_leg", None)  # nothing more is written of a turn
     row = bench.dispatch(queue_name="paced")
     bench.run(row)
     waiting = bench.read(row)
