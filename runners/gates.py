@@ -5,6 +5,7 @@ the pause, see `runners.pausing`, or when there is room in its line, see `runner
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from errors import PreconditionFailed
 from runners import line_pump, pausing, telemetry
@@ -54,8 +55,10 @@ def _enter_line(row: JobRequest, claim: Claim, send: Send | None) -> JobRequest 
     if limits is None:
         return claim(None)
     key = line_key(row)
-    if row.slot is not None or row.admitted_at is not None:
+    if row.slot is not None or (row.admitted_at is not None and limits.slots is None):
         return claim(verbs.Entrance(row, key, None))
+    if row.admitted_at is not None:  # let on, or started, when there were no slots: it has paid
+        limits = replace(limits, rate=None)
     line = lines.read_line(row.queue_name, key, limits)
     if line.is_first_today:
         lines.note_key(row.queue_name, key)

@@ -77,6 +77,9 @@ def requeue(
                 *("failed_organization", "failed_key", "cancelled_by"),
             )
         ),
+        # Code that knows no slots ends a job and leaves it one, which goes to another then.
+        *conditional_write.without_room(),
+        *conditional_write.no_longer_parked(),
     ]
     if job.error:
         actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))

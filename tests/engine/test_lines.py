@@ -636,3 +636,19 @@ def test_a_job_that_may_have_to_wait_is_refused_by_a_runner_that_can_not_send_it
     monkeypatch.setattr("runners.sender", lambda: None)
     with pytest.raises(RunnerCannotResend, match="is in a queue with limits"):
         dispatch(one_slot, job_type="sample_once")
+
+
+def test_a_job_that_older_code_has_ended_takes_no_slot_with_it_when_it_is_retried(
+    one_slot: Bench,
+) -> None:
+    lost, other = dispatch(one_slot), dispatch(one_slot)
+    during(one_slot, lambda: one_slot.run(lost))
+    ended = [JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()]
+    expiry = JobRequest.expires_at.set(clock.now())
+    finished = JobRequest.finished_at.set(clock.now())
+    JobRequest(id=lost.id).update([*ended, finished, expiry])
+    (slot,) = items("slot#")
+    LineItem(slot["pk"], slot["sk"]).update([LineItem.holder.set(other.id)])
+    again = owner_actions.retry_again(one_slot.read(lost), one_slot.send)
+    assert (again.slot, again.admitted_at) == (None, None)
+    assert one_slot.run(again).status is Status.WAITING
