@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pynamodb import attributes
-from pynamodb.expressions.operand import Path, Value
+from pynamodb.expressions.operand import Path, Value, _Operand
 from pynamodb.expressions.update import SetAction
 
 _T = TypeVar("_T")
@@ -48,8 +48,10 @@ class _OwnPath(Path):
         """Return the action that sets the attribute."""
         return super().set(value) if value is None else _Set(self, self._to_operand(value))
 
-    def _to_value(self, value: Any) -> Value:
-        return super()._to_value(value) if value is None else _Stored(value, self.attribute)
+    def _to_operand(self, value: Any) -> Any:
+        if value is None or isinstance(value, _Operand | attributes.Attribute):
+            return super()._to_operand(value)
+        return _Stored(value, self.attribute)
 
 
 class _Set(SetAction):
@@ -60,7 +62,20 @@ class _Set(SetAction):
 
 
 class _OfItem(attributes.Attribute[_T]):
-    """An attribute of an item itself; its operators are those of its path."""
+    """An attribute of an item itself; its operators are those of its path.
+
+    It is stored under its own name.
+    """
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        super().__set_name__(owner, name)
+        self._name = name
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        return self if instance is None else instance.attribute_values.get(self._name)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance.attribute_values[self._name] = value
 
     @cached_property
     def _path(self) -> _OwnPath:

@@ -1,6 +1,7 @@
 """The base of every pynamodb model here: its table's name from the settings, one shared client."""
 
 from enum import StrEnum
+from functools import cache
 from typing import Any, ClassVar, TypeVar, cast
 
 from pynamodb.attributes import Attribute
@@ -82,19 +83,28 @@ class Table(Model):
         return item
 
     def deserialize(self, attribute_values: dict[str, dict[str, Any]]) -> None:
-        """Take the values of an item, and of what it lacks the defaults. As for `serialize`."""
+        """Take the values of an item, and of what it lacks the defaults. As for `serialize`, and
+        for attributes that are stored under their own names."""
         attributes = self.get_attributes()
-        values = {
-            name: attribute.default
-            for name, attribute in attributes.items()
-            if attribute.default is not None
-        }
-        for stored, value in attribute_values.items():
-            name = self._dynamo_to_python_attr(stored)
+        values = _defaults(type(self)).copy()
+        for name, stored in attribute_values.items():
             attribute = attributes.get(name)
-            if attribute is not None and NULL not in value:
-                values[name] = attribute.deserialize(attribute.get_value(value))
+            if attribute is not None and NULL not in stored:
+                value = stored.get(attribute.attr_type)
+                values[name] = attribute.deserialize(
+                    attribute.get_value(stored) if value is None else value
+                )
         self.attribute_values = values
+
+
+@cache
+def _defaults(model: type[Table]) -> dict[str, Any]:
+    """Return the values that a model's attributes have where an item lacks them."""
+    return {
+        name: attribute.default
+        for name, attribute in model.get_attributes().items()
+        if attribute.default is not None
+    }
 
 
 class _DirectConnection(Connection):

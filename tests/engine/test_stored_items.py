@@ -107,3 +107,11 @@ def test_nothing_asks_for_the_capacity_consumed(bench: Bench) -> None:
     bench.claim(bench.dispatch())
     assert len(asked) == 2
     assert not any("ReturnConsumedCapacity" in each for each in asked)
+
+
+def test_every_attribute_is_stored_under_its_own_name() -> None:
+    tables = {model: model.get_attributes() for model in Table.__subclasses__()}
+    assert JobRequest in tables
+    for attributes_of_one in tables.values():
+        for name, attribute in attributes_of_one.items():
+            assert attribute.attr_name == name
