@@ -37,6 +37,7 @@ class Measured:
     overhead: Overhead
     ours: float
     peer: float
+    instructions_ratio: float | None = None  # where they were counted
 
     @property
     def ratio(self) -> float:
@@ -45,8 +46,14 @@ class Measured:
 
     @property
     def is_above(self) -> bool:
-        """Whether it is above its bound."""
-        return self.overhead.at_most is not None and self.ratio > self.overhead.at_most
+        """Whether it is above its bound: in CPU, and in instructions too where they were counted.
+
+        A process that waits for an answer finds its caches cold if others have worked meanwhile,
+        and the more code it has, the more that costs: CPU alone would measure those others.
+        """
+        bound = self.overhead.at_most
+        ratios = [self.ratio, self.instructions_ratio]
+        return bound is not None and all(each > bound for each in ratios if each is not None)
 
 
 @contextmanager
@@ -99,7 +106,9 @@ def overheads(recording: str) -> list[Overhead]:
 _BARE = ("job", "job_of_few_attributes", "task", "two_updates")
 
 
-def measure(rounds: int, size: int, *, peers: bool = True) -> list[Measured]:
+def measure(
+    rounds: int, size: int, *, peers: bool = True, instructions: bool = True
+) -> list[Measured]:
     """Measure each, and print a table; without `peers`, only what bare boto3 is beside.
 
     Raises NotInstalled.
@@ -112,12 +121,32 @@ def measure(rounds: int, size: int, *, peers: bool = True) -> list[Measured]:
             asked = [each for each in asked if each.peer_title != FASTAPI.title]
         units = {repr(unit): unit for each in asked for unit in (each.unit, each.peer)}
         least = least_cpu(units, rounds, size, aws.endpoint_url)
-    found = [Measured(each, least[repr(each.unit)], least[repr(each.peer)]) for each in asked]
+        counted = {
+            repr(unit): unit.instructions(aws.endpoint_url)
+            for each in asked
+            if instructions and each.at_most is not None
+            for unit in (each.unit, each.peer)
+        }
+    found = [
+        Measured(
+            each,
+            least[repr(each.unit)],
+            least[repr(each.peer)],
+            _ratio(counted.get(repr(each.unit)), counted.get(repr(each.peer))),
+        )
+        for each in asked
+    ]
     for each in found:
         bound = f" (at most {each.overhead.at_most:.2f})" if each.overhead.at_most else ""
+        share = each.instructions_ratio
+        bound += "" if share is None else f", {share:.2f} of the instructions"
         print(f"{each.ratio:5.2f}  {each.ours * 1e6:5.0f} us CPU  {each.overhead.title}{bound}")
         print(f" 1.00  {each.peer * 1e6:5.0f} us CPU  {each.overhead.peer_title}")
     return found
+
+
+def _ratio(ours: float | None, peer: float | None) -> float | None:
+    return None if ours is None or peer is None else ours / peer
 
 
 def main() -> int:
@@ -127,9 +156,15 @@ def main() -> int:
     parser.add_argument("--units", type=int, default=100, help="in a stretch, of which four count")
     parser.add_argument("--bounded", action="store_true", help="fail above the bounds")
     parser.add_argument("--no-peers", action="store_true", help="nothing that must be installed")
+    parser.add_argument("--cpu-only", action="store_true", help="count no instructions")
     given = parser.parse_args()
     try:
-        found = measure(given.rounds, given.units, peers=not given.no_peers)
+        found = measure(
+            given.rounds,
+            given.units,
+            peers=not given.no_peers,
+            instructions=not given.cpu_only,
+        )
     except NotInstalled as problem:
         print(f"{FASTAPI.title} can't be installed: {problem}", file=sys.stderr)
         return 1

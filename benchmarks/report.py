@@ -106,11 +106,12 @@ def _overheads(report: Report) -> str:
             each.overhead.title,
             each.overhead.peer_title,
             f"{each.ratio:.2f}",
+            "" if each.instructions_ratio is None else f"{each.instructions_ratio:.2f}",
             f"{each.overhead.at_most:.2f}" if each.overhead.at_most else "",
         )
         for each in report.overheads
     ]
-    return _table(("ours", "beside", "ratio", "bound"), rows)
+    return _table(("ours", "beside", "CPU", "instructions", "bound"), rows)
 
 
 def _dispatches(report: Report) -> str:

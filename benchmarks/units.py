@@ -3,6 +3,8 @@
 Each process measures itself (benchmarks/programs/measuring.py) and prints the figure last.
 """
 
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.environment import ENVIRONMENT, PROGRAMS, WORK
+
+_STRETCHES = 4  # that a program measures, each of as many units
+_FEW_AND_MANY = (5, 15)  # units: what starting costs is in both
 
 
 class UnitFailed(Exception):
@@ -46,6 +51,40 @@ class Unit:
             said = done.stderr.strip() or f"it ended with {done.returncode}"
             raise UnitFailed(f"{self.call}: {said.splitlines()[-1]}")
         return float(done.stdout.splitlines()[-1])
+
+    def instructions(self, endpoint_url: str) -> float | None:
+        """Return how many instructions a unit takes, which do not depend on what else the machine
+        does; None without valgrind, which counts them."""
+        valgrind = shutil.which("valgrind")
+        if valgrind is None:
+            return None
+        few, many = (self._counted(valgrind, units, endpoint_url) for units in _FEW_AND_MANY)
+        return (many - few) / (_STRETCHES * (_FEW_AND_MANY[1] - _FEW_AND_MANY[0]))
+
+    def _counted(self, valgrind: str, units: int, endpoint_url: str) -> int:
+        """Return how many instructions a process takes that measures so many units."""
+        counter = [
+            valgrind,
+            "--tool=cachegrind",
+            "--cache-sim=no",
+            "--cachegrind-out-file=/dev/null",
+        ]
+        done = subprocess.run(
+            [*counter, str(self.interpreter), "-c", self.code(units)],
+            env={
+                **ENVIRONMENT,
+                "AWS_ENDPOINT_URL": endpoint_url,
+                "PYTHONHASHSEED": "0",
+                **self.environment,
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        counted = re.search(r"I\s+refs:\s+([\d,]+)", done.stderr)
+        if counted is None:
+            raise UnitFailed(f"valgrind counted nothing: {done.stderr.strip()[-200:]}")
+        return int(counted[1].replace(",", ""))
 
 
 def ours(function: str, *arguments: str, **environment: str) -> Unit:

@@ -13,7 +13,7 @@ from tools.build import ROOT
     ("lines", "arguments"),
     [
         (6, ["cold_start", "--rounds", "1", "--cpu-only"]),
-        (10, ["overheads", "--rounds", "1", "--units", "1", "--no-peers"]),
+        (10, ["overheads", "--rounds", "1", "--units", "1", "--no-peers", "--cpu-only"]),
         (3, ["client", "--rounds", "1"]),
     ],
 )

@@ -18,7 +18,7 @@ _OVERHEAD = Overhead("a dispatch", Unit("ours.job"), "bare boto3", Unit("bare.jo
 _REPORT = Report(
     versions={"Celery": "celery 5"},
     functions={"API": Cost(0.2, 1.1, None), "worker": Cost(0.1, 0.8, 0.7)},
-    overheads=[Measured(_OVERHEAD, ours=1.05, peer=1.0)],
+    overheads=[Measured(_OVERHEAD, 1.05, 1.0, 1.02)],
     dispatches={"bare boto3, put_item and invoke": 2e-6, "Celery": 1e-6},
     cold_starts={BOTO3: Cost(0.1, 1.0, None), "Celery": Cost(0.2, 2.0, None)},
     latencies=[Latency("a job", [0.001 * number for number in range(1, 101)])],
@@ -32,7 +32,7 @@ def test_the_page_has_what_was_measured_and_why_something_was_not() -> None:
     page = written(_REPORT)
     for line in (
         "| Celery | celery 5 |",
-        "| a dispatch | bare boto3 | 1.05 | 1.10 |",
+        "| a dispatch | bare boto3 | 1.05 | 1.02 | 1.10 |",
         "| Celery | 0.50 | 1 µs |",
         "| Celery | 2.00 | 200 ms |",
         "| a job | 100 | 50.0 ms | 99.0 ms |",
@@ -96,3 +96,13 @@ def test_the_page_in_docs_is_one_that_a_run_has_written() -> None:
 
 def _headings(page: str) -> list[str]:
     return re.findall(r"^#+ .*$", page, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "instructions", "above"),
+    [(1.2, None, True), (1.2, 1.15, True), (1.2, 1.05, False), (1.05, 1.2, False)],
+)
+def test_a_bound_is_exceeded_if_instructions_say_so_too(
+    cpu: float, instructions: float | None, above: bool
+) -> None:
+    assert Measured(_OVERHEAD, cpu, 1.0, instructions).is_above is above
