@@ -268,7 +268,7 @@ class Pause:
 @dataclass(frozen=True)
 class JobTypes:
     """What can be dispatched: for each its `name`, `description` and `payload_schema`, and of a job
-    its `queue_name` and `retry`, as the API says them."""
+    its `queue_name`, the `queues` that may be asked for, and `retry`, as the API says them."""
 
     jobs: tuple[Mapping[str, Any], ...]
     tasks: tuple[Mapping[str, Any], ...]

@@ -94,6 +94,7 @@ function page(types, chosen, form) {
   const campaign = chosen.needs_campaign
     ? text("campaign_id", "Campaign", "This job needs one.", { required: true })
     : text("campaign_id", "Campaign", "If the job is about one.");
+  const others = (chosen.queues ?? []).slice(1).map((name) => ` Or ${name}.`).join("");
   return h("form", { class: "dispatch", "data-submit": "dispatch", novalidate: true },
     h("div", { class: "field" },
       h("label", { for: "job_type" }, "Job type"),
@@ -108,7 +109,7 @@ function page(types, chosen, form) {
       h("summary", {}, "When and where"),
       h("div", { class: "two" },
         text("run_at", "Not before", "Your local time. Empty is now.", { type: "datetime-local" }),
-        text("queue_name", "Queue", `Empty is the type's own, ${chosen.queue_name}.`))),
+        text("queue_name", "Queue", `Empty is the type's own, ${chosen.queue_name}.${others}`))),
     h("div", { class: "refused", role: "alert" }),
     h("button", { class: "button", type: "submit" }, "Dispatch"));
 }

@@ -311,9 +311,12 @@ def test_what_a_payload_is_made_of_is_shown_and_that_it_needs_a_campaign(api: Fa
         "name": "assign",
         "payload_schema": schema,
         "needs_campaign": True,
+        "queue_name": "assigning",
+        "queues": ["assigning", "urgent", "nightly"],
     }
     api.on("GET", "/job-types", 200, {"jobs": [assign], "tasks": []})
     shown = jobs("types", "assign").stdout
+    assert "queue assigning (or urgent, nightly), " in shown
     assert "Texter: id (string, required), max_contacts (integer, default 9)" in shown
     assert "jobs dispatch assign texters:=... --campaign ..." in shown
 

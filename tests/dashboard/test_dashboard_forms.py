@@ -34,11 +34,14 @@ SCHEMA = {
 
 
 def test_a_form_is_made_from_the_schema(page: Page, dashboard: str) -> None:
-    types = [{"name": "count_words", "payload_schema": SCHEMA, "queue_name": "default"}]
+    queues = {"queue_name": "default", "queues": ["default", "urgent", "nightly"]}
+    types = [{"name": "count_words", "payload_schema": SCHEMA, **queues}]
     answer(page, "/job-types", {"jobs": types, "tasks": []})
     sent = answer(page, "/jobs", JOB, 202)
     answer(page, f"/jobs/{JOB['id']}", JOB)
     page.goto(f"{dashboard}#/new")
+    page.get_by_text("When and where").click()
+    expect(page.get_by_text("own, default. Or urgent. Or nightly.")).to_be_visible()
     page.get_by_label("Words").fill("one\ntwo, three\n")
     page.get_by_label("Colour").select_option("green")
     page.get_by_role("group", name="Place").get_by_label("City").fill("Boise, ID")

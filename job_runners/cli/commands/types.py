@@ -52,7 +52,9 @@ def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
     if kind == "job":
         retry = entry["retry"]
         attempts = f"up to {retry['max_attempts']} attempts" if retry else "never runs twice"
-        click.echo(click.style(f"queue {entry['queue_name']}, {attempts}", dim=True))
+        others = ", ".join(entry.get("queues", [])[1:])
+        queue = f"queue {entry['queue_name']}" + (f" (or {others})" if others else "")
+        click.echo(click.style(f"{queue}, {attempts}", dim=True))
 
 
 def _print_fields(schema: dict[str, Any]) -> None:
