@@ -45,11 +45,21 @@ class Open(BaseModel):
     limit: int = 10
 
 
+class Ignoring(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    limit: int = 10
+
+
 def plain(job: RunningJob, payload: Plain) -> None:
     ran.append(payload)
 
 
 def forbidding(job: RunningJob, payload: Forbidding) -> None:
+    ran.append(payload)
+
+
+def ignoring(job: RunningJob, payload: Ignoring) -> None:
     ran.append(payload)
 
 
@@ -67,6 +77,7 @@ def models(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     module.JOBS = {  # type: ignore[attr-defined]
         "plain": Job(plain),
         "forbidding": Job(forbidding),
+        "ignoring": Job(ignoring),
         "open": Job(open_to_all),
     }
     module.TASKS = {"plain_task": Task(task)}  # type: ignore[attr-defined]
@@ -116,6 +127,13 @@ def test_a_model_that_is_open_stays_open_on_both_sides(bench: Bench) -> None:
     assert answer.status == 202
     assert bench.run(bench.read(answer.json["id"])).status is Status.SUCCEEDED
     assert ran[0].model_extra == {"limt": 3}
+
+
+def test_a_model_that_says_so_itself_ignores_them_at_dispatch_too(bench: Bench) -> None:
+    answer = call("POST", "/jobs", body={"job_type": "ignoring", "payload": {"limt": 3}})
+    assert answer.status == 202
+    bench.run(bench.read(answer.json["id"]))
+    assert [each.model_dump() for each in ran] == [{"limit": 10}]
 
 
 @pytest.mark.parametrize("name", ["plain", "forbidding"])

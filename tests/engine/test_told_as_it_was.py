@@ -7,10 +7,11 @@ import pytest
 
 from bench import Bench
 from errors import RetryAfter
-from runners import owner_actions
+from runners import owner_actions, pausing
 from sample_work import script
 from store import blobs
 from store.job_request import Status
+from store.pauses import Kind
 from telemetry_lines import emitted, logged
 
 
@@ -103,3 +104,9 @@ def test_a_job_that_is_asked_to_stop_is_counted_when_it_does(
     assert list(emitted(capsys)) == []
     assert owner_actions.cancel(bench.dispatch("sample_once")).status is Status.CANCELLED
     assert list(emitted(capsys)) == [("sample_once", {"Cancelled": 1})]
+
+
+def test_a_type_that_is_paused_is_named(bench: Bench, lines: io.StringIO) -> None:
+    pausing.pause(Kind.JOB_TYPE, "sample_again")
+    (line,) = logged(lines)
+    assert (line["message"], line["job_type"]) == ("paused", "sample_again")
