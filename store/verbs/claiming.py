@@ -87,15 +87,16 @@ def claim(
             also = taken(entrance.row, entrance.grant)
             if entrance.grant.slot is not None:
                 actions.append(JobRequest.slot.set(entrance.grant.slot.number))
-    row = conditional_write.write_with(
-        "claim",
-        job,
-        actions,
-        condition,
+
+    def is_ours(row: JobRequest) -> bool:
         # The token alone is not enough: a rescue leaves it, and has ended this claim.
-        already_applied=lambda row: row.status is Status.RUNNING and row.claim_token == token,
-        also=also,
+        return row.status is Status.RUNNING and row.claim_token == token
+
+    row = conditional_write.write_with(
+        "claim", job, actions, condition, already_applied=is_ours, also=also
     )
+    if not is_ours(row):  # read after a transaction: another claim may have followed by then
+        raise conditional_write.refused("claim", job_id, row)
     return _watched(row)
 
 

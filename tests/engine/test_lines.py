@@ -22,7 +22,7 @@ from runners import (
 )
 from runners.messages import JobMessage, QueueMessage
 from sample_work import script
-from store import limits, lines, pauses, verbs
+from store import limits, lines, pauses, queries, verbs
 from store.job_request import LIMITED, JobRequest, Status
 from store.lines import LineItem
 from store.pauses import Kind
@@ -253,6 +253,31 @@ def test_a_slot_that_is_anothers_keeps_no_job_from_ending(one_slot: Bench) -> No
     assert held() == ["somebody"]
 
 
+def test_a_claim_that_was_overtaken_before_its_row_was_read_is_none(
+    one_slot: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer of a transaction has no row: it is read, and may be another's by then."""
+    row = dispatch(one_slot)
+    claims: list[str | None] = []
+
+    def overtaken(job_id: str) -> JobRequest | None:
+        monkeypatch.setattr("store.conditional_write.read", read)
+        one_slot.advance(1000)
+        one_slot.tick()
+        assert one_slot.read(row).status is Status.RETRYABLE
+        one_slot.advance(1000)
+        claims.append(one_slot.claim(row).claim_token)
+        return read(job_id)
+
+    read = queries.read
+    monkeypatch.setattr("store.conditional_write.read", overtaken)
+    ran: list[str] = []
+    script.job = lambda job, payload: ran.append(job.id)
+    after = one_slot.run(row)
+    assert ran == []
+    assert (after.status, after.claim_token) == (Status.RUNNING, claims[0])
+
+
 def test_a_slot_whose_holder_does_not_name_it_is_freed_after_a_minute(one_slot: Bench) -> None:
     """As code that knows no slots leaves it, when it ends a job that has one."""
     lost, waiting = dispatch(one_slot), dispatch(one_slot)
@@ -343,6 +368,26 @@ def test_what_ran_before_its_queue_had_limits_is_not_counted(bench: Bench) -> No
 
     assert during(bench, declare, first).status is Status.SUCCEEDED
     assert held() == []
+
+
+def test_a_job_that_began_without_a_slot_takes_one_for_its_next_leg(bench: Bench) -> None:
+    """Its queue had a rate alone when it was let on, and has slots by now."""
+    limits.put(QUEUE, rate=Rate(1, seconds=100))
+    row, other = dispatch(bench), dispatch(bench, job_type="sample_once")
+
+    def work(job: Any, payload: object) -> None:
+        if job.id == row.id and job.leg == 1:
+            limits.put(QUEUE, slots=1, rate=Rate(1, seconds=100))
+            end_leg(bench, job, 1)
+        elif job.id == row.id:
+            assert held() == [row.id]
+            assert [it["turn"] for it in items("rate")] == [1]  # it paid once
+            assert bench.run(other).status is Status.WAITING
+
+    script.job = work
+    between = bench.run(row)
+    assert (between.slot, between.admitted_at is not None) == (None, True)
+    assert bench.run(row).status is Status.SUCCEEDED
 
 
 def test_a_pause_lets_nobody_on_and_its_end_does(one_slot: Bench) -> None:
