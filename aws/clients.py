@@ -7,6 +7,7 @@ import botocore.session
 from botocore.config import Config
 
 import clock
+from aws import tls
 from settings import settings
 
 _session: botocore.session.Session | None = None
@@ -31,6 +32,7 @@ def client(service: str) -> Any:
         if service not in _clients:
             built = session().create_client(service, config=_config(service))
             built.meta.events.register("getattr", _refuse_unknown)
+            tls.share_context(built)
             _clients[service] = built
         return _clients[service]
 

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -270,6 +271,22 @@ def test_one_connection_is_used_for_all_dispatches(
     for _ in range(10):
         get_job_runner().dispatch_task("sample_note", {})
     assert len(OneLambda.connections) == 1
+
+
+def test_many_dispatches_take_a_connection_for_each_thread(
+    lambda_front: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    monkeypatch.setenv("JOB_RUNNER", "lambda-async")
+    monkeypatch.setenv("WORKER_LAMBDA_FUNCTION_NAME", WORKER)
+    monkeypatch.setenv("DELAY_QUEUE_URL", "x")
+    forget()
+    dispatch_task = get_job_runner().dispatch_task
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: dispatch_task("sample_note", {}), range(300)))
+    assert (
+        len(OneLambda.connections) <= 8 < clients.client("lambda").meta.config.max_pool_connections
+    )
 
 
 def test_importing_the_worker_builds_no_client() -> None:

@@ -1,0 +1,84 @@
+"""One TLS context for all clients of AWS.
+
+botocore gives each client a context of its own, and urllib3 reads the certificates of more than a
+hundred authorities into it for each new connection: 6 ms of CPU before a request is sent. Here they
+are read once in a process, and for endpoints of AWS those of Amazon alone, which sign for them.
+"""
+
+import ssl
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from botocore.httpsession import URLLib3Session, create_urllib3_context, get_cert_path
+
+# https://www.amazontrust.com/repository: clients need one of these, as the bundle calls them.
+_AMAZON = (
+    *(f"Amazon Root CA {number}" for number in (1, 2, 3, 4)),
+    "Starfield Services Root Certificate Authority - G2",
+)
+_AWS = ".amazonaws.com"  # of all regions but those in China and of secret networks
+
+
+def share_context(client: Any) -> None:
+    """Have a client of botocore that is new make its connections in the common context.
+
+    One that uses a proxy, or no TLS, or checks no certificates, stays as it is.
+    """
+    endpoint = client._endpoint
+    made: Any = endpoint.http_session
+    proxy = made._proxy_config.proxy_url_for(endpoint.host)
+    if proxy or not made._verify or not endpoint.host.startswith("https:"):
+        return
+    host = endpoint.host.partition("//")[2].partition("/")[0]
+    by_amazon = made._verify is True and host.endswith(_AWS)
+    endpoint.http_session = _Session(
+        amazon_context() if by_amazon else context_of(get_cert_path(made._verify)),
+        verify=made._verify,
+        timeout=(client.meta.config.connect_timeout, client.meta.config.read_timeout),
+        max_pool_connections=client.meta.config.max_pool_connections,
+        socket_options=made._socket_options,
+        client_cert=client.meta.config.client_cert,
+    )
+
+
+class _Session(URLLib3Session):
+    """botocore's, whose connections have their certificates from the context."""
+
+    def __init__(self, context: ssl.SSLContext, **given: Any) -> None:
+        self._context = context
+        super().__init__(**given)
+
+    def _get_ssl_context(self) -> ssl.SSLContext:
+        return self._context
+
+    def _setup_ssl_cert(self, pool: Any, url: str, verify: Any) -> None:
+        super()._setup_ssl_cert(pool, url, verify)  # type: ignore[misc] # its stubs lack it
+        pool.ca_certs = None  # or they would be read for each connection
+
+
+@cache
+def context_of(bundle: str | None) -> ssl.SSLContext:
+    """Return the context that trusts the authorities in a file."""
+    context: ssl.SSLContext = create_urllib3_context()
+    context.load_verify_locations(bundle)
+    return context
+
+
+@cache
+def amazon_context() -> ssl.SSLContext:
+    """Return the context that trusts Amazon's authorities."""
+    context: ssl.SSLContext = create_urllib3_context()
+    context.load_verify_locations(cadata="\n".join(_certificates(_AMAZON)))
+    return context
+
+
+def _certificates(names: tuple[str, ...]) -> list[str]:
+    """Return these certificates of the bundle that ships with botocore, which labels each."""
+    bundle = Path(get_cert_path(True) or "").read_text(encoding="utf-8")
+    end = "-----END CERTIFICATE-----"
+    found = []
+    for name in names:
+        labelled = bundle.partition(f'# Label: "{name}"\n')[2]
+        found.append("-----BEGIN" + labelled.partition(end)[0].partition("-----BEGIN")[2] + end)
+    return found
