@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Writes of a job that checkpoints all the time: soon at first, so that a short job is seen to
 # move, then further apart, but never more than 5 s of work unsaved.
-_FIRST_GAP = 500
+_FIRST_GAP = 250  # before the first, which is written at once; it doubles with each
 _WIDEST_GAP = 5 * clock.SECOND
 # What a row of DynamoDB has room for is 400 KB in all; a row that is full could not even be failed.
 _LARGEST_CURSOR = 100 * 1024  # bytes of JSON
@@ -269,8 +269,7 @@ class RunningJob:
             raise self._signal(CancelAsked())
         if pause is not None:
             raise self._signal(Paused(pause))
-        if self._written_at:
-            self._gap = min(_WIDEST_GAP, self._gap * 2)
+        self._gap = min(_WIDEST_GAP, self._gap * 2)
         self._written_at = clock.now()
 
     def _signal(self, signal: BaseException) -> BaseException:

@@ -7,7 +7,9 @@ import pytest
 
 import clock
 import job_rows
+from aws.errors import AWS_ERRORS
 from bench import Bench
+from outage import Outage
 from runners import execution
 from runners.dispatch import Children
 from runners.messages import JobMessage
@@ -94,13 +96,12 @@ def test_the_next_attempt_starts_at_the_cursor_of_the_last() -> None:
 
 
 def test_a_job_that_has_lost_its_claim_stops_at_its_next_checkpoint_and_writes_nothing(
-    sample_work: None, monkeypatch: pytest.MonkeyPatch
+    sample_work: None,
 ) -> None:
     reached: list[str] = []
 
     def work(job: Any, payload: object) -> str:
-        row = read(JobRequest(id=job.id))
-        job_rows.abandon(row, monkeypatch)
+        job_rows.retry(read(JobRequest(id=job.id)))
         try:
             reached.append("checkpoint")
             job.checkpoint({"row": 1})
@@ -115,6 +116,53 @@ def test_a_job_that_has_lost_its_claim_stops_at_its_next_checkpoint_and_writes_n
     assert reached == ["checkpoint"]
     row = read(row)
     assert (row.status, row.cursor, row.result) == (Status.RETRYABLE, None, None)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_checkpoint_that_is_refused_for_good_is_the_jobs_own_error(
+    durable: bool, bench: Bench, outage: Outage
+) -> None:
+    """It would be refused each time, and the job would repeat its work for ever."""
+    told: list[str] = []
+
+    def work(job: Any, payload: object) -> None:
+        outage.begin("refused", only="UpdateItem")
+        try:
+            job.checkpoint({"row": 1}, durable=durable)
+        except AWS_ERRORS as error:
+            told.append(str(error))
+        finally:
+            outage.end()
+
+    script.job = work
+    bench.run(bench.dispatch())
+    assert ["not authorized" in each for each in told] == [True]
+
+
+def test_a_report_between_two_cursors_forgets_none(bench: Bench) -> None:
+    def work(job: Any, payload: object) -> None:
+        job.checkpoint("one")
+        job.checkpoint("two")  # not written: the last one was, just now
+        job.checkpoint(progress=50, durable=True)
+        assert bench.read(job.id).cursor == job.cursor == "two"
+
+    script.job = work
+    assert bench.run(bench.dispatch()).error is None
+
+
+def test_writes_are_soon_at_first_and_then_further_apart(bench: Bench) -> None:
+    written: list[float] = []
+
+    def work(job: Any, payload: object) -> None:
+        for quarter in range(75):
+            job.checkpoint(quarter)
+            if bench.read(job.id).cursor == quarter:
+                written.append(quarter / 4)
+            bench.advance(0.25)
+
+    script.job = work
+    assert bench.run(bench.dispatch()).error is None
+    assert written == pytest.approx([0, 0.5, 1.5, 3.5, 7.5, 12.5, 17.5], abs=0.3)
 
 
 @pytest.mark.parametrize("ending", ["returns", "raises"])
