@@ -11,11 +11,12 @@ import clock
 import job_rows
 from bench import Bench
 from errors import InvalidDefinition
-from runners import execution, registry
+from runners import execution, pausing, registry
 from runners.messages import JobMessage, Message
 from sample_work import again, once, script
 from store import queries, verbs
 from store.job_request import JobRequest, Status
+from store.pauses import Kind
 from testing.aws import forget
 from work.definitions import Job
 from work.retry import Retry
@@ -130,6 +131,18 @@ def test_a_job_that_has_had_all_its_legs_fails_and_is_not_retried(
     assert row.status is Status.QUEUED
     row = bench.run(row, seconds=300)
     assert (row.status, row.error["kind"]) == (Status.FAILED, "LegsSpent")
+
+
+def test_a_job_in_its_last_leg_is_not_parked(bench: Bench, define: Callable[[Job], None]) -> None:
+    """Nothing could let it go on: it does so itself."""
+
+    def work(job: Any, payload: object) -> None:
+        pausing.pause(Kind.JOB_TYPE, "sample_again")
+        job.checkpoint("here", durable=True)
+
+    define(Job(again, max_legs=1))
+    script.job = work
+    assert bench.run(bench.dispatch()).status is Status.SUCCEEDED
 
 
 def test_an_attempt_after_the_last_leg_is_not_made(define: Callable[[Job], None]) -> None:

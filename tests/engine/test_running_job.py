@@ -1,9 +1,11 @@
 """What a job function is handed: how it reports, resumes, and learns that it has lost its claim."""
 
 from contextlib import nullcontext
+from datetime import date
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 import clock
 import job_rows
@@ -14,6 +16,7 @@ from runners import execution
 from runners.dispatch import Children
 from runners.messages import JobMessage
 from sample_work import script
+from store import blobs
 from store.job_request import JobRequest, Status
 from testing.aws import forget
 from work.running_job import RunningJob
@@ -137,6 +140,51 @@ def test_a_checkpoint_that_is_refused_for_good_is_the_jobs_own_error(
     script.job = work
     bench.run(bench.dispatch())
     assert ["not authorized" in each for each in told] == [True]
+
+
+def test_pauses_that_can_not_be_read_stop_no_job(bench: Bench, outage: Outage) -> None:
+    def work(job: Any, payload: object) -> None:
+        bench.advance(60)  # what the claim has read of them is too old by now
+        outage.begin("refused", only="Query")
+        job.checkpoint("one", durable=True)
+        outage.end()
+
+    script.job = work
+    assert bench.run(bench.dispatch()).status is Status.SUCCEEDED
+    assert outage.calls
+
+
+class Dated(BaseModel):
+    """What JSON has to say otherwise."""
+
+    text: date
+
+
+def test_models_go_to_children_and_tasks_and_come_back_as_json(bench: Bench) -> None:
+    def work(job: Any, payload: Any) -> Any:
+        if payload.text:
+            return Dated(text=date(2026, 2, 1))
+        model = Dated(text=date(2026, 1, 31))
+        job.dispatch_task("sample_note", model)
+        return job.dispatch("sample_once", model, key="child")
+
+    script.job = work
+    row = bench.run(bench.dispatch())
+    child = bench.run(bench.read(blobs.get(row.result, row.result_key)))
+    assert blobs.get(child.payload, child.payload_key) == {"text": "2026-01-31"}
+    assert blobs.get(child.result, child.result_key) == {"text": "2026-02-01"}
+
+
+def test_a_result_that_is_nested_without_end_is_no_json(bench: Bench) -> None:
+    def work(job: Any, payload: object) -> Any:
+        nested: list[Any] = []
+        for _ in range(100_000):
+            nested = [nested]
+        return nested
+
+    script.job = work
+    row = bench.run(bench.dispatch("sample_once"))
+    assert (row.status, row.error["kind"]) == (Status.FAILED, "ResultNotJson")
 
 
 def test_a_report_between_two_cursors_forgets_none(bench: Bench) -> None:
