@@ -227,6 +227,21 @@ def test_and_so_does_the_other(crowded: Callable[[str], Any]) -> None:
     assert "small" not in json.dumps(found)
 
 
+def test_an_organisations_keys_are_found_among_those_of_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(50):
+        lines.note_key("sample_campaigns", f"big:{number:02d}")
+    lines.note_key("sample_campaigns", "small:c")
+    slot = LineItem(lines.place_of("sample_campaigns", "small:c"), "slot#001")
+    slot.update([LineItem.holder.set("1" * 32), LineItem.organization_id.set("small")])
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    forget()
+    claims = {"sub": "u", "roles": "viewer", "organization_id": "small"}
+    found = got("/queues/sample_campaigns", query={"limit": "1"}, claims=claims)
+    assert (uses(found), found["keys_cursor"]) == ({"small:c": (1, 0)}, None)
+
+
 def test_to_a_caller_of_one_organisation_no_other_queue_is_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
