@@ -16,6 +16,7 @@ from local.credentials import session
 from local.demo import follow
 from local_stack import Enforcing
 from role_probes import AsRole, Probe, role_names
+from store.limits import CACHED
 
 pytestmark = pytest.mark.e2e
 
@@ -116,6 +117,20 @@ def test_what_is_due_is_held_back_by_the_timer_and_let_go(
     assert queue in [each["name"] for each in done(enforcing.api.get("/paused")).json["paused"]]
     done(enforcing.api.delete(f"/paused/queue/{queue}"))
     assert follow(enforcing.api, job_id, patience=30)["status"] == "succeeded"
+
+
+def test_jobs_of_a_limited_queue_take_turns(enforcing: Enforcing, campaign: str) -> None:
+    queue = f"queue-{uuid.uuid4()}"
+    done(enforcing.api.put(f"/queues/{queue}", {"slots": 1}))
+    time.sleep(CACHED / 1000)  # until every worker has heard of it
+    fields = {"campaign_id": campaign, "queue_name": queue}
+    ids = [dispatched(enforcing, "export_contacts", {}, **fields) for _ in range(4)]
+    done(enforcing.api.get(f"/jobs/{ids[-1]}/place"))
+    for job_id in ids:
+        assert follow(enforcing.api, job_id, patience=30)["status"] == "succeeded"
+    (key,) = done(enforcing.api.get(f"/queues/{queue}")).json["keys"]
+    assert (key["slots_in_use"], key["waiting"]) == (0, 0)
+    done(enforcing.api.delete(f"/queues/{queue}"))
 
 
 def test_a_task_is_sent(enforcing: Enforcing) -> None:
