@@ -30,8 +30,7 @@ export function jobView(root, { rest: [id] }) {
     try {
       const { data, retryAfter } = await get(`jobs/${encodeURIComponent(id)}`, {}, signal);
       job = data;
-      if (job.status !== "waiting") place = null;
-      else place = (await get(`jobs/${encodeURIComponent(id)}/place`, {}, signal)).data;
+      place = job.status === "waiting" ? await readPlace(signal) : null;
       show();
       await readChildren(signal);
       return FINISHED.has(job.status) ? null : retryAfter ?? SECONDS;
@@ -39,6 +38,16 @@ export function jobView(root, { rest: [id] }) {
       if (problem.status !== 404) throw problem;
       fill(body, gone(id));
       return null;
+    }
+  }
+
+  /** Null if it can't be told: the job itself is worth showing. */
+  async function readPlace(signal) {
+    try {
+      return (await get(`jobs/${encodeURIComponent(id)}/place`, {}, signal)).data;
+    } catch (problem) {
+      if (problem.status) return null;
+      throw problem;
     }
   }
 
@@ -141,13 +150,13 @@ function page(job, { whole, place, children, log }) {
 
 /** What a job waits for, and how many come before it. */
 function waits({ waits_for: { kind, name, key }, ahead, more_ahead: more, of_organization: own }) {
-  const link = kind === "job_type" ? h("a", { href: to("queues") }, name) : h("a", { href: toQueue(name) }, name);
-  const whose = own ? "of its organisation, which takes turns with others, " : "";
-  const before = ahead === 1 && !more ? "is" : "are";
+  const inLine = kind === "line";
   return h("p", { class: "waits", "data-key": "waits" },
-    kind === "line" ? "Waits for its turn in the queue " : `Waits until the ${kind.replace("_", " ")} `, link,
-    kind === "line" ? key !== "*" && `, ${key}` : " is resumed", ". ",
-    ahead ? `${more ? "More than " : ""}${count(ahead, "job")} ${whose}${before} ahead of it.`
+    inLine ? "Waits for its turn in the queue " : `Waits until the ${kind.replace("_", " ")} `,
+    h("a", { href: kind === "job_type" ? to("queues") : toQueue(name) }, name),
+    inLine ? key !== "*" && `, ${key}` : " is resumed", ". ",
+    ahead
+      ? `Ahead of it: ${more ? "more than " : ""}${count(ahead, "job")}${own ? " of its organisation; organisations take turns" : ""}.`
       : "It is the next.");
 }
 

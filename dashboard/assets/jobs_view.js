@@ -103,6 +103,8 @@ function progress(job) {
       return words("took ", duration(between(job.started_at, job.finished_at)));
     case "scheduled":
       return words(isPast(job.run_at) ? "due" : ["starts ", age(job.run_at)]);
+    case "waiting":
+      return job.waits_for && words(job.waits_for.kind === "line" ? "in line" : "paused");
     case "retryable":
       return words(isPast(job.run_at) ? "due" : ["again ", age(job.run_at)]);
     default:

@@ -39,10 +39,9 @@ export function queuesView(root, { rest: [name] }) {
       name ? h("a", { class: "back", href: to("queues") }, "All queues") : h("h1", {}, "Queues"), live.element),
     name && h("h1", { class: "id" }, name),
     !name && h("p", { class: "lead" },
-      "A queue's slots are how many of its jobs run at once, and its rate is how fast they start: who finds no "
-      + "room waits in line. Within 10 seconds nothing of a paused type or queue starts. What runs stops at its "
-      + "next written checkpoint that has a cursor, or goes on to its end if it has none. All of it waits, and "
-      + "goes on once it is resumed."),
+      "Who finds no free slot, or comes too fast, waits in line. Within 10 seconds nothing of a paused type or "
+      + "queue starts. What runs stops at its next written checkpoint that has a cursor, or goes on to its end "
+      + "if it has none. All of it waits, and goes on once it is resumed."),
     body,
     !name && h("form", { class: "inline", "data-submit": "name" },
       h("label", { for: "queue-name" }, "Another queue"),

@@ -166,7 +166,7 @@ def test_a_queue_has_a_page_with_all_its_keys(page: Page, dashboard: str) -> Non
     [
         (
             {"waits_for": {"kind": "line", "name": "imports", "key": "*"}, "ahead": 12},
-            "Waits for its turn in the queue imports. 12 jobs are ahead of it.",
+            "Waits for its turn in the queue imports. Ahead of it: 12 jobs.",
         ),
         (
             {"waits_for": {"kind": "line", "name": "imports", "key": "acme"}, "ahead": 0},
@@ -179,11 +179,11 @@ def test_a_queue_has_a_page_with_all_its_keys(page: Page, dashboard: str) -> Non
                 "more_ahead": True,
                 "of_organization": True,
             },
-            "More than 1,000 jobs of its organisation, which takes turns with others, are ahead",
+            "Ahead of it: more than 1,000 jobs of its organisation; organisations take turns.",
         ),
         (
             {"waits_for": {"kind": "job_type", "name": "count", "key": None}, "ahead": 1},
-            "Waits until the job type count is resumed. 1 job is ahead of it.",
+            "Waits until the job type count is resumed. Ahead of it: 1 job.",
         ),
         (
             {"waits_for": {"kind": "queue", "name": "imports", "key": None}, "ahead": 1},
@@ -203,6 +203,38 @@ def test_a_job_that_waits_says_what_for_and_its_place_in_line(
     page.goto(f"{dashboard}#/job/{JOB['id']}")
     expect(page.locator("p.waits")).to_contain_text(words)
     expect(page.locator("p.waits a")).to_have_attribute("href", re.compile("^#/queues"))
+
+
+def test_a_job_is_shown_though_its_place_can_not_be_told(
+    page: Page, dashboard: str, complaints: Complaints
+) -> None:
+    complaints.expected.append("404")
+    line = {"kind": "line", "name": "imports", "key": "*"}
+    answer(page, f"/jobs/{JOB['id']}", {**JOB, "status": "waiting", "waits_for": line})
+    answer(page, f"/jobs/{JOB['id']}/place", {"detail": "no such job"}, 404)
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    expect(page.get_by_role("heading", name="count_words")).to_be_visible()
+    expect(page.locator(".title .status")).to_have_text("waiting")
+
+
+def test_the_list_says_whether_a_waiting_job_is_paused_or_in_line(
+    page: Page, dashboard: str
+) -> None:
+    found = [("c", "line", "in line"), ("d", "queue", "paused"), ("e", "job_type", "paused")]
+    jobs = [
+        {
+            **JOB,
+            "id": letter * 32,
+            "status": "waiting",
+            "waits_for": {"kind": kind, "name": "x", "key": "*"},
+        }
+        for letter, kind, _ in found
+    ]
+    answer(page, "/jobs", {"jobs": jobs, "cursor": None})
+    page.goto(f"{dashboard}#/")
+    shown = page.locator("table.jobs td.progress")
+    expect(shown).to_have_count(3)
+    assert shown.all_inner_texts() == [words for *_, words in found]
 
 
 def test_a_job_that_does_not_wait_is_asked_for_no_place(page: Page, dashboard: str) -> None:

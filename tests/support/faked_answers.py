@@ -42,7 +42,8 @@ JOB = {
 
 
 def answer(page: Page, path: str, value: Any, status: int = 200, **headers: str) -> list[Request]:
-    """Answer calls of this path so; the calls made. A job has no children unless a test says so."""
+    """Answer calls of this path so; the calls made. A job has no children, and no place in line,
+    unless a test says so."""
     calls: list[Request] = []
 
     def fulfill(route: Route) -> None:
@@ -53,13 +54,16 @@ def answer(page: Page, path: str, value: Any, status: int = 200, **headers: str)
             body=value if isinstance(value, str) else json.dumps(value),
         )  # fmt: skip
 
-    def is_about(url: str, end: str) -> bool:
-        return url.split("?")[0].endswith(end)
-
-    page.route(lambda url: is_about(url, path), fulfill)
+    page.route(lambda url: _is_about(url, path), fulfill)
     if re.fullmatch("/jobs/[0-9a-f]{32}", path):
-        none: dict[str, Any] = {"children": [], "cursor": None}
-        page.route(
-            lambda url: is_about(url, f"{path}/children"), lambda route: route.fulfill(json=none)
-        )
+        _answer_at(page, f"{path}/children", {"children": [], "cursor": None})
+        _answer_at(page, f"{path}/place", {"waits_for": None, "ahead": None})
     return calls
+
+
+def _answer_at(page: Page, path: str, value: Any) -> None:
+    page.route(lambda url: _is_about(url, path), lambda route: route.fulfill(json=value))
+
+
+def _is_about(url: str, path: str) -> bool:
+    return url.split("?")[0].endswith(path)
