@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from campaigns.bucket_keys import check_upload
+from campaigns import used_campaigns
+from campaigns.bucket_keys import campaign_of, check_upload
 from campaigns.importing.import_state import ContactImport
 from campaigns.importing.writer import ContactWriter
 from campaigns.messaging.numbers import why_not_allowed
@@ -43,6 +44,8 @@ def import_contacts(job: RunningJob, payload: ImportContacts) -> dict[str, Any]:
     """
     check_upload(job, payload.key)
     work = ContactImport(job, payload.key, payload.country, why_not_allowed)
+    if job.cursor is None:
+        used_campaigns.note(job.organization_id, campaign_of(job))
     with ContactWriter(job.time_left) as writer:
         for chunk in work.chunks():
             writer.write(work.take(chunk))

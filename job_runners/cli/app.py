@@ -43,6 +43,7 @@ COMMANDS = {
         "dashboard": "Open the dashboard, its calls signed",
         "logs": "What a job or a task has printed and logged",
         "doctor": "Check the stack, and say how to fix it",
+        "erase": "Remove an organisation, with all that is kept of it",
         "redrive": "Send dead letters and failed tasks again",
         "config": "Settings and secrets of your own jobs and tasks",
         "cost": "What jobs cost a month on AWS, line by line",

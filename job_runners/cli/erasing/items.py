@@ -1,0 +1,62 @@
+"""Items of a table: read by partition and deleted in batches."""
+
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+Item = dict[str, dict[str, Any]]  # as DynamoDB's own JSON has it
+
+_BATCH = 25  # what one call can delete
+_TRIES = 8  # of what DynamoDB had no room for
+
+
+def partition(
+    dynamodb: Any, table: str, key: str, value: str, names: Iterable[str], **query: Any
+) -> Iterator[Item]:
+    """Yield these attributes of the items of a partition, as they are asked for."""
+    aliases = {f"#{number}": name for number, name in enumerate(names)}
+    pages = dynamodb.get_paginator("query").paginate(
+        TableName=table,
+        KeyConditionExpression="#key = :value",
+        ProjectionExpression=", ".join(aliases),
+        ExpressionAttributeNames={"#key": key, **aliases},
+        ExpressionAttributeValues={":value": {"S": value}},
+        **query,
+    )
+    for page in pages:
+        yield from page["Items"]
+
+
+def delete_all(dynamodb: Any, table: str, keys: Iterable[Item]) -> int:
+    """Delete items by their keys; return how many that were."""
+    left, deleted = iter(keys), 0
+    while batch := [{"DeleteRequest": {"Key": key}} for key in islice(left, _BATCH)]:
+        deleted += len(batch)
+        _until_done(dynamodb.batch_write_item, {table: batch}, "UnprocessedItems")
+    return deleted
+
+
+def read_all(dynamodb: Any, table: str, ids: list[str], names: Iterable[str]) -> list[Item]:
+    """Return these attributes of the rows with these ids, at most 100, as they are now."""
+    aliases = {f"#{number}": name for number, name in enumerate(names)}
+    asked = {
+        "Keys": [{"id": {"S": each}} for each in ids],
+        "ConsistentRead": True,
+        "ProjectionExpression": ", ".join(aliases),
+        "ExpressionAttributeNames": aliases,
+    }
+    answers = _until_done(dynamodb.batch_get_item, {table: asked}, "UnprocessedKeys")
+    return [item for answer in answers for item in answer["Responses"].get(table, [])]
+
+
+def _until_done(call: Any, request: Any, left: str) -> list[Any]:
+    """Call until nothing is left that DynamoDB had no room for; return the answers."""
+    answers = []
+    for tried in range(_TRIES):
+        answers.append(call(RequestItems=request))
+        request = answers[-1].get(left)
+        if not request:
+            return answers
+        time.sleep(0.1 * 2**tried)
+    raise TimeoutError("DynamoDB is too busy: run it again, it goes on where it was cut off")

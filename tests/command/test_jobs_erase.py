@@ -1,0 +1,252 @@
+"""jobs erase: all that a stack keeps of one organisation is gone, and nothing of another's."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.client import BaseClient
+from botocore.exceptions import EndpointConnectionError
+from click.testing import Result
+
+import clock
+from aws import bucket, clients
+from bench import Bench
+from campaigns.contact import Contact, organization_campaign
+from campaigns.contact_queries import contacts
+from fake_stack import OUTPUTS, REGION
+from job_runners.cli import local_aws
+from job_runners.cli.erasing import objects
+from job_runners.cli.erasing.organization import Organization
+from job_runners.cli.problem import Exit
+from job_runners.cli.stack import Stack
+from jobs_command import jobs
+from sample_work import script
+from store import limits, owner_verbs, queries, steps
+from store.job_request import JobRequest, Status
+from testing import moto_direct
+from testing.shipped_operations import full_client
+
+LARGE = {"text": "".join(chr(0x4E00 + number % 20_000) for number in range(30_000))}
+
+
+@pytest.fixture(autouse=True)
+def stack(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """Yield a stack whose tables and bucket are those of this process."""
+    stack = Stack.from_outputs("job-runners", REGION, OUTPUTS)
+    monkeypatch.setattr(local_aws, "find", lambda: stack)
+    monkeypatch.setattr(local_aws, "outdated", lambda: None)
+    monkeypatch.delenv("JOBS_API_URL", raising=False)
+    return stack
+
+
+def erase(*words: str, name: str = "acme") -> Result:
+    return jobs("erase", "--organization", name, *words)
+
+
+def live(bench: Bench, organization_id: str, **fields: Any) -> JobRequest:
+    """Return a job that is done: with a step, a large payload, a large result and a file."""
+
+    def work(job: Any, payload: object) -> object:
+        job.step("a step", lambda: LARGE)
+        bucket.put_bytes(f"results/{organization_id}/{job.id}/list.csv", b"people")
+        return LARGE
+
+    script.job = work
+    row = bench.dispatch("sample_once", organization_id=organization_id, payload=LARGE, **fields)
+    assert bench.run(row).status is Status.SUCCEEDED
+    bucket.put_bytes(f"uploads/{organization_id}/people.csv", b"people")
+    bucket.delete(f"uploads/{organization_id}/people.csv")  # which hides it
+    return bench.read(row)
+
+
+def everything(of: str) -> list[str]:
+    """Return whatever there is in which a name stands, or the keys of its jobs."""
+    found = []
+    for table in ("jobs", "coordination", "contacts"):
+        found += [f"{table}: {row}" for row in moto_direct.rows(table) if of in str(row)]
+    listed = full_client("s3").list_object_versions(Bucket="bucket")
+    kept = [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]
+    return found + [each["Key"] for each in kept if of in each["Key"]]
+
+
+def test_nothing_of_it_is_left_and_all_of_another(bench: Bench) -> None:
+    limits.put("shared", slots=1)
+    rows = [live(bench, "acme", queue_name="shared") for _ in range(3)]
+    theirs = live(bench, "other")
+    for whose in ("acme", "other"):
+        Contact(organization_campaign(whose, "spring"), "+1", first_name="A", last_name="B").save()
+    assert steps.find(theirs, "step a step") is not None
+    before = everything("other")
+    assert everything("acme")
+    done = erase("--campaign", "spring", "--yes")
+    assert done.exit_code == 0, done.output
+    assert "Erased acme from stack job-runners: jobs 3, steps 3, file versions 18," in done.stdout
+    for what in ("acme", *(row.created_key for row in rows), *(row.id for row in rows)):
+        assert everything(what) == []
+    assert everything("other") == before
+    assert bench.read(theirs).result_key is not None
+    assert steps.find(theirs, "step a step") is not None
+    assert len(list(contacts("other#spring"))) == 1
+
+
+def test_the_campaigns_of_jobs_that_have_expired_are_on_a_list(bench: Bench) -> None:
+    bucket.put_bytes("uploads/acme/may.csv", b"first_name,last_name,cell\nAda,L,+12125550123\n")
+    row = bench.dispatch(
+        "import_contacts", payload={"key": "uploads/acme/may.csv"}, campaign_id="spring"
+    )
+    assert bench.run(row).status is Status.SUCCEEDED
+    assert len(list(contacts("acme#spring"))) == 1
+    clients.client("dynamodb").delete_item(TableName="jobs", Key={"id": {"S": row.id}})
+    done = erase("--yes")
+    assert "contacts 1" in done.stdout
+    assert list(contacts("acme#spring")) == []
+    assert everything("acme") == []
+
+
+def test_it_is_refused_while_jobs_are_not_finished_and_names_ten(bench: Bench) -> None:
+    live(bench, "acme")
+    waiting = [bench.dispatch("sample_once") for _ in range(12)]
+    before = everything("acme")
+    done = erase("--yes")
+    assert done.exit_code == Exit.REFUSED
+    named = [row.id for row in waiting if row.id in done.stderr]
+    assert len(named) == 10
+    assert f"{named[0]} sample_once queued" in done.stderr
+    assert "and more" in done.stderr
+    assert everything("acme") == before
+
+
+def test_one_that_was_cut_off_is_gone_on_with(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [live(bench, "acme") for _ in range(3)]
+    whole, calls = objects.delete_versions, []
+
+    def cut_off(s3: Any, name: str, folder: str) -> int:
+        calls.append(folder)
+        if len(calls) == 5:
+            raise EndpointConnectionError(endpoint_url="https://s3")
+        return whole(s3, name, folder)
+
+    monkeypatch.setattr(objects, "delete_versions", cut_off)
+    assert erase("--yes").exit_code == Exit.NO_ANSWER
+    left = [row for row in rows if queries.read(row.id)]
+    assert left  # each of them leads to what is left of it
+    for row in rows:
+        if row not in left:
+            assert all("results/" in each for each in everything(row.created_key))
+    monkeypatch.setattr(objects, "delete_versions", whole)
+    assert erase("--yes").exit_code == 0
+    assert everything("acme") == []
+    for row in rows:
+        assert everything(row.created_key) == []
+    done = erase("--yes")
+    assert "nothing was left" in done.stdout
+
+
+def test_a_job_that_is_retried_meanwhile_stays_and_is_named(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = bench.dispatch("sample_once")
+    owner_verbs.cancel(bench.read(row))
+    removed = Organization._delete_row
+
+    def retried(self: Organization, job_id: str) -> int:
+        owner_verbs.requeue(bench.read(row), max_attempts=1)
+        return removed(self, job_id)
+
+    monkeypatch.setattr(Organization, "_delete_row", retried)
+    done = erase("--yes")
+    assert done.exit_code == Exit.REFUSED
+    assert row.id in done.stderr
+    assert bench.read(row).status is Status.QUEUED
+
+
+def test_steps_and_payloads_from_before_a_retry_with_another_go_too(bench: Bench) -> None:
+    def fail(job: Any, payload: object) -> None:
+        job.step("a step", lambda: LARGE)
+        raise ValueError("no luck")
+
+    script.job = fail
+    row = bench.dispatch("sample_once", payload=LARGE)
+    for number in (1, 2):
+        assert bench.run(row).status is Status.FAILED
+        again = {"text": LARGE["text"] + str(number)}
+        owner_verbs.requeue(bench.read(row), max_attempts=1, payload=again)
+    assert bench.run(row).status is Status.FAILED
+    assert len([each for each in everything(row.created_key) if "step#" in each]) == 3
+    assert erase("--yes").exit_code == 0
+    assert everything(row.created_key) == []
+
+
+def test_its_name_leaves_the_slots_of_others_and_its_own_line_goes(bench: Bench) -> None:
+    live(bench, "acme", queue_name="sample_organizations")
+    live(bench, "other", queue_name="sample_organizations")
+    live(bench, "acme", queue_name="sample_fair")
+    assert any("line#" in each for each in everything("acme"))
+    erase("--yes")
+    assert everything("acme") == []
+    assert any("line#sample_organizations#other" in each for each in everything("other"))
+    live(bench, "other", queue_name="sample_fair")  # the line works on
+
+
+def test_without_a_name_on_the_command_line_it_asks_for_one() -> None:
+    for done in (jobs("erase", "--yes"), jobs("erase", "--yes", JOBS_ORGANIZATION="acme")):
+        assert done.exit_code == Exit.USAGE
+        assert "--organization" in done.stderr
+
+
+def test_it_asks_for_the_name_and_where_nobody_can_answer_for_yes(bench: Bench) -> None:
+    live(bench, "acme")
+    done = erase()
+    assert done.exit_code == Exit.USAGE
+    assert "1 jobs" in done.stderr
+    assert everything("acme")
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"), [("acme", 0), ("acm", Exit.REFUSED), ("", Exit.REFUSED)]
+)
+def test_only_its_name_is_a_yes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, typed: str, code: int
+) -> None:
+    row = live(bench, "acme")
+    monkeypatch.setattr("job_runners.cli.commands.erase._answers", lambda: True)
+    done = jobs("erase", "--organization", "acme", stdin=f"{typed}\n")
+    assert done.exit_code == code
+    assert (queries.read(row.id) is None) == (code == 0)
+
+
+def test_for_a_program_it_is_json(bench: Bench) -> None:
+    live(bench, "acme")
+    found = json.loads(erase("--yes", "--json").stdout)
+    assert found["organization_id"] == "acme"
+    assert found["removed"]["jobs"] == 1
+    assert found["removed"]["steps"] == 1
+    assert found["removed"]["file versions"] == 6
+
+
+def test_rows_that_have_expired_and_are_still_there_go_too(bench: Bench) -> None:
+    row = live(bench, "acme")
+    bench.advance(40 * clock.DAY // clock.SECOND)
+    assert queries.read(row.id) is None
+    erase("--yes")
+    assert everything("acme") == []
+
+
+def test_it_never_scans(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    live(bench, "acme", campaign_id="spring")
+    asked: set[str] = set()
+    real = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def call(self: BaseClient, operation: str, arguments: Any) -> Any:
+        asked.add(operation)
+        return real(self, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+    assert erase("--yes").exit_code == 0
+    # What docs/erasing.md has the permissions for.
+    assert asked == {
+        *("Query", "BatchGetItem", "BatchWriteItem", "DeleteItem"),
+        *("ListObjectVersions", "DeleteObjects", "ListMultipartUploads"),
+    }
