@@ -50,6 +50,7 @@ class Settings:
     delay_queue_url: str | None
     on_lambda: bool
     is_sam_local: bool
+    starts_from_snapshot: bool
     # who may call the API
     access_mode: str
     jwt_organization_claim: str
@@ -89,6 +90,7 @@ class Settings:
             delay_queue_url=_text("DELAY_QUEUE_URL", "") or None,
             on_lambda=bool(_text("AWS_LAMBDA_FUNCTION_NAME", "")),
             is_sam_local=_flag("AWS_SAM_LOCAL", False),  # which SAM itself sets
+            starts_from_snapshot=_text("AWS_LAMBDA_INITIALIZATION_TYPE", "") == "snap-start",
             access_mode=_choice("ACCESS_MODE", "iam", ("iam", "jwt")),
             jwt_organization_claim=_text("JWT_ORGANIZATION_CLAIM", "organization_id"),
             jwt_roles_claim=_text("JWT_ROLES_CLAIM", "roles"),

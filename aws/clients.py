@@ -77,6 +77,24 @@ def drop_idle_connections() -> None:
                 built.close()
 
 
+def close_connections() -> None:
+    """Close every idle connection. Clients go on, with new ones."""
+    with _lock:
+        for built in _clients.values():
+            built.close()
+
+
+def renew_credentials() -> None:
+    """Have every client sign with credentials that are read anew."""
+    with _lock:
+        kept: Any = _session
+        if kept is not None:
+            kept._credentials = None
+            fresh = kept.get_credentials()
+            for built in _clients.values():
+                built._request_signer._credentials = fresh
+
+
 def services() -> list[str]:
     """Return the services that a client was built of."""
     with _lock:

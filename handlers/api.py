@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import handlers
 from api import router
 from api.routes.table import ROUTES
+from handlers import snapshot
 from runners import get_job_runner
 from runners.registry import registry
 
@@ -25,4 +26,5 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
         return app.answer(event)
 
 
+snapshot.register("dynamodb", "lambda", "sqs", "s3")
 handlers.loaded()

@@ -11,6 +11,7 @@ import handlers
 import runners
 from aws import clients
 from errors import UnknownMessageVersion
+from handlers import snapshot
 from runners import lambda_async, log_setup, telemetry
 from runners.execution import run
 from runners.messages import decode
@@ -42,4 +43,5 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> Any:
     return None
 
 
+snapshot.register("dynamodb", "lambda", "sqs", "s3")
 handlers.loaded()
