@@ -23,9 +23,7 @@ _TESTS_OWN = "_pytest."  # its handlers show a test what was logged
 def set_up() -> None:
     """Take over what is logged and printed in this process, which must be ours alone. Calling this
     again changes nothing."""
-    root = logging.getLogger()
-    if not any(isinstance(handler, _Ours) for handler in root.handlers):
-        _take_standard_logging(root)
+    _take_standard_logging(logging.getLogger())
     output.capture(_record_printed)
     threads.hand_on_context()
 
@@ -58,8 +56,8 @@ class _Ours(logging.Handler):
 
 
 def _is_written(record: logging.LogRecord) -> bool:
-    source: logging.Logger | None = logging.getLogger(record.name)
-    while source is not None and source.parent is not None:
+    source = logging.getLogger(record.name)
+    while source.parent is not None:
         if hasattr(source, "powertools_handler"):
             return True
         source = source.parent

@@ -1,0 +1,136 @@
+"""The worker process of the legacy runner: what it takes, until when, and what it survives."""
+
+import io
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import clock
+from bench import Bench
+from outage import Outage
+from runners import execution, legacy_worker, timer
+from runners.messages import JobMessage, TaskMessage, decode
+from sample_work import script
+from store.job_request import Status
+from telemetry_lines import logged
+
+
+class Children:
+    """Makes children of which each does its work as it is started, in this process."""
+
+    def __init__(self) -> None:
+        self.hang = False
+        self.killed = 0
+        self._work: Callable[[], None] = lambda: None
+
+    def Process(self, target: object, args: tuple[bytes, int]) -> "Children":  # noqa: N802
+        """Return a child that does the work of this message."""
+        text, deadline = args
+        self._work = lambda: execution.run(decode(text), deadline=deadline, send=None)
+        return self
+
+    def start(self) -> None:
+        if not self.hang:
+            self._work()
+
+    def join(self, seconds: float | None = None) -> None: ...
+
+    def is_alive(self) -> bool:
+        return self.hang
+
+    def kill(self) -> None:
+        self.hang = False
+        self.killed += 1
+
+
+class Told(threading.Event):
+    """To stop, once there has been nothing to do so many times."""
+
+    def __init__(self, after: int = 1) -> None:
+        super().__init__()
+        self.idle = 0
+        self._after = after
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.idle += 1
+        if self.idle >= self._after:
+            self.set()
+        return self.is_set()
+
+
+@pytest.fixture
+def children(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Children:
+    children = Children()
+    monkeypatch.setattr(legacy_worker, "_children", lambda: children)
+    return children
+
+
+def test_it_waits_only_when_there_is_nothing_to_do(bench: Bench, children: Children) -> None:
+    rows = [bench.dispatch("sample_once") for _ in range(2)]
+    told = Told()
+    legacy_worker.work(told)
+    assert [bench.read(row).status for row in rows] == [Status.SUCCEEDED] * 2
+    assert (told.idle, children.killed) == (1, 0)
+
+
+def test_it_begins_nothing_once_it_is_told_to_stop(
+    bench: Bench, children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row, told, look = bench.dispatch("sample_once"), Told(), timer.take_next
+
+    def tell_and_look(*asked: Any, **how: Any) -> Any:
+        told.set()
+        return look(*asked, **how)
+
+    monkeypatch.setattr(timer, "take_next", tell_and_look)
+    legacy_worker.work(told)
+    assert bench.read(row).status is Status.QUEUED
+    assert not script.jobs_run
+
+
+def test_it_goes_on_when_dynamodb_is_back(
+    bench: Bench, children: Children, outage: Outage, lines: io.StringIO
+) -> None:
+    class Back(Told):
+        def wait(self, timeout: float | None = None) -> bool:
+            outage.end()
+            return super().wait(timeout)
+
+    row = bench.dispatch("sample_once")
+    outage.begin("refused")
+    legacy_worker.work(Back(after=2))
+    assert bench.read(row).status is Status.SUCCEEDED
+    assert "crashed" in [line["message"] for line in logged(lines)]
+
+
+def test_a_child_that_hangs_is_killed_at_its_deadline(
+    bench: Bench, children: Children, lines: io.StringIO
+) -> None:
+    bench.dispatch("sample_once")
+    children.hang = True
+    legacy_worker.work(Told())
+    assert children.killed == 1
+    assert "killed at its deadline" in [line["message"] for line in logged(lines)]
+
+
+def test_what_has_to_wait_is_not_begun_before_it_is_due(bench: Bench) -> None:
+    message, begun = JobMessage.about(bench.dispatch()), list[object]()
+    send = legacy_worker.sender(begun.append)
+    send(message, 5)
+    assert begun == []
+    send(message)
+    assert begun == [message]
+
+
+def test_a_job_runs_in_a_child_of_its_own_and_not_in_that_of_another(bench: Bench) -> None:
+    row = bench.dispatch("sample_once")
+    legacy_worker._Tasks(clock.now() + 60_000).send(JobMessage.about(row))
+    assert bench.read(row).status is Status.QUEUED
+
+
+def test_a_task_that_can_not_begin_is_logged(bench: Bench, lines: io.StringIO) -> None:
+    tasks = legacy_worker._Tasks(clock.now() + 60_000)
+    tasks.send(TaskMessage(id="t", name="sample_gone", payload={}))
+    assert "crashed" in [line["message"] for line in logged(lines)]
