@@ -40,6 +40,7 @@ class FaultInjector:
         self._more_services = more_services  # that moto answers for
         self._losing = False  # the response of the call under way
         self._taken: Any = None  # the last request that came by here
+        self._transactions: set[str] = set()  # that have landed, by token
         self._unanswered: set[int] = set()  # invocations, by depth, whose call gets no answer
         self._quotas: dict[tuple[object, int], int] = {}  # of machines: retries that they have left
         self._index: dict[str, tuple[int, int, Any]] = {}  # by query: when, and what it found
@@ -92,11 +93,13 @@ class FaultInjector:
     def _before_call(self, **_: Any) -> None:
         """Code makes a call, which botocore may repeat."""
         self._unanswered.discard(len(self._world.stack))
+        if self._world.stack:
+            self._world.stack[-1].called_at = self._world.time
 
     def _before_send(self, request: Any, event_name: str, **_: Any) -> AWSResponse:
         self._world.check_alive("before a call")
         with self._answered_or_not() as caller:
-            refusal = self._refusal_before(event_name)
+            refusal = self._refusal_before(event_name, request)
             if refusal is not None:
                 self._taken = request
                 return refusal
@@ -117,11 +120,11 @@ class FaultInjector:
             if not caller.is_answered:
                 caller.refused_at = self._world.time
 
-    def _refusal_before(self, event_name: str) -> AWSResponse | None:
+    def _refusal_before(self, event_name: str, request: Any) -> AWSResponse | None:
         """Return what refuses a call before it lands, or raise botocore's error; None if nothing
         does."""
         world = self._world
-        if (fault := self._fault(event_name)) is not None:
+        if (fault := self._fault(event_name, request)) is not None:
             return fault
         # More kindness than harm, or nothing would ever get anywhere. Most of the harm is for those
         # that work: they stand still, are overtaken, and meet what is left of a killed successor.
@@ -137,7 +140,7 @@ class FaultInjector:
                 return _refusal(event_name, 400)
         return None
 
-    def _fault(self, event_name: str) -> AWSResponse | None:
+    def _fault(self, event_name: str, request: Any) -> AWSResponse | None:
         """Return the refusal that a call meets at this time, or botocore's error."""
         world = self._world
         _, service, operation = event_name.split(".")
@@ -158,7 +161,7 @@ class FaultInjector:
         # A transaction meets another one more easily than a single write does, and is rarer.
         odds = 4 if operation == "TransactWriteItems" else 40
         if operation in _WRITES and world.fault(Fault.CONFLICT, "a conflict", odds):
-            return _conflict(operation)
+            return _conflict(operation, request)
         return None
 
     def _lose_answer(self, event_name: str) -> None:
@@ -193,8 +196,23 @@ class FaultInjector:
             return answered_by_moto(event_name, request)
         status, body = moto_direct.answer(request)
         if status == 200:
-            self._landed(operation, json.loads(request.body), body)
+            self._answered(operation, json.loads(request.body), body)
         return _answer(status, body)
+
+    def _answered(self, operation: str, call: dict[str, Any], body: dict[str, Any]) -> None:
+        if operation == "Query":
+            self._world.on_query(call)
+        elif operation != "GetItem" and not self._has_landed(call):
+            self._landed(operation, call, body)
+
+    def _has_landed(self, call: dict[str, Any]) -> bool:
+        """Whether it is a transaction that botocore repeats, and that has landed: then it changes
+        nothing."""
+        token = call.get("ClientRequestToken")
+        has_landed = token in self._transactions
+        if token is not None:
+            self._transactions.add(token)
+        return has_landed
 
     def _lagging(self, request: Any) -> Any:
         """Return what the due index said when it was asked last, if that is not long ago; or
@@ -215,6 +233,7 @@ class FaultInjector:
         return found
 
     def _landed(self, operation: str, call: dict[str, Any], body: dict[str, Any]) -> None:
+        self._world.landed += 1
         self._world.on_landed(operation, call)
         if operation == "UpdateItem" and call["TableName"] == "jobs" and self._world.stack:
             self._saw_write(self._world.stack[-1], plain(body["Attributes"]))
@@ -268,16 +287,18 @@ def _refusal(event_name: str, status: int) -> AWSResponse:
     return _answer(status, {"__type": kind, "message": "not now"})
 
 
-def _conflict(operation: str) -> AWSResponse:
+def _conflict(operation: str, request: Any) -> AWSResponse:
     """Return the write met a transaction of the same item."""
     if operation != "TransactWriteItems":
         return _answer(400, {"__type": "TransactionConflictException", "message": "conflict"})
-    reasons = [{"Code": "None"}, {"Code": "TransactionConflict", "Message": "conflict"}]
+    others = len(json.loads(request.body)["TransactItems"]) - 1
+    conflict = {"Code": "TransactionConflict", "Message": "conflict"}
+    reasons = [{"Code": "None"}] * others + [conflict]
     return _answer(
         400,
         {
             "__type": "TransactionCanceledException",
-            "Message": "Transaction cancelled: [None, TransactionConflict]",
+            "Message": f"Transaction cancelled: {[each['Code'] for each in reasons]}",
             "CancellationReasons": reasons,
         },
     )

@@ -21,7 +21,8 @@ from testing.aws import mocked_aws
 from testing.moto_direct import Row
 from testing.simulation import simulated_work
 from testing.simulation.fault_injector import FaultInjector
-from testing.simulation.faults import DEFAULT, Fault
+from testing.simulation.declared_queues import LIMITED
+from testing.simulation.faults import ALL, Fault, of_seed
 from testing.simulation.invariant_checker import FINISHED, InvariantChecker, Violation
 from testing.simulation.operators import Operators
 from testing.simulation.playing import SETTINGS, quietly, same_chances, sweep
@@ -29,8 +30,9 @@ from testing.simulation.simulated_lambda import Choose, SimulatedLambda
 from testing.simulation.simulated_work import BALLAST, CHILD, JOBS, TASKS, Errand, Steps
 from testing.simulation.task_checker import TaskChecker
 from work.running_job import RunningJob
-from work.signals import LegOver, Paused, TimeOver
+from work.signals import LegOver, Paused, TimeOver, TurnOver
 
+_BESIDE = 4  # invocations that run at once, where queues have limits
 _UNCLAIMED_AT_MOST = 1  # so that a second row of a backlog has to wait for its turn
 
 
@@ -49,14 +51,16 @@ def stage(**another: str) -> Iterator[None]:
 
 
 def play_seed(
-    seed: int, faults: Set[Fault] = DEFAULT, world: type[SimulatedLambda] = SimulatedLambda
+    seed: int, faults: Set[Fault] | None = None, world: type[SimulatedLambda] = SimulatedLambda
 ) -> Counter[str]:
     """Play the history of a seed on the stage; returns its figures. The message of a Violation says
     how to play it again."""
+    faults = of_seed(seed) if faults is None else faults
+    most = 5 if Fault.LIMITS in faults else 3
     source = random.Random(seed)  # noqa: S311 - repeatable is what it should be
     try:
         with History(lambda what, n: source.randrange(n), faults, world) as history:
-            for _ in range(1 + history.choose("jobs", 3)):
+            for _ in range(most - 2 + history.choose("jobs", 3)):
                 history.dispatch()
             for _ in range(history.choose("tasks", 3)):
                 history.dispatch_task()
@@ -81,7 +85,7 @@ class History:
     def __init__(
         self,
         choose: Choose,
-        faults: Set[Fault] = DEFAULT,
+        faults: Set[Fault] = ALL,
         world: type[SimulatedLambda] = SimulatedLambda,
     ) -> None:
         self.choose = choose
@@ -94,6 +98,7 @@ class History:
         }
         self.tasks = TaskChecker(self.world, attempts, self.checker.broken)
         self.people = Operators(self.world, self._ask_again, self._another_payload)
+        self._has_limits = Fault.LIMITS in faults
         # By job, how often it was done again, and what it was asked to do.
         self.done: dict[tuple[str, int, str], list[int]] = {}
         self.ids: dict[str, set[str]] = {}  # of what must be one job
@@ -107,6 +112,9 @@ class History:
         self._stack.enter_context(self.world.running())
         self._stack.enter_context(FaultInjector(self.world).standing())
         self._stack.enter_context(same_chances())
+        if self._has_limits:
+            self._stack.callback(self.world.queues.deploy, {})
+            self.world.queues.deploy_any()
         self._stack.enter_context(patch.object(telemetry, "task_failed", self._task_failed))
         self._stack.enter_context(patch.object(telemetry, "task_in_doubt", self._task_in_doubt))
         return self
@@ -122,6 +130,7 @@ class History:
             seconds=(5, 0, 17, 70)[self.choose("seconds a step", 4)],
             checkpoints=self.choose("checkpoints", 4) < 3,
             named=self.choose("named steps", 3) == 2,
+            turns=self._has_limits and self.choose("turns", 6) == 5,
         )
         campaign = str(len(self.payloads))
         self.payloads[campaign] = [payload]
@@ -129,14 +138,26 @@ class History:
             job_type=("hostile_once", "hostile_again")[self.choose("tagged", 2)],
             campaign_id=campaign,
             payload=payload.model_dump(),
-            delay=(0, 0, 30, 700, 2000)[self.choose("delay", 5)],
+            delay=(0, 0, *((0, 0, 30) if self._has_limits else (30, 700, 2000)))[
+                self.choose("delay", 5)
+            ],
             idempotency_key=(None, campaign)[self.choose("idempotency key", 3) // 2],
+            **self._in_queue(),
         )
         times = 2 if data.idempotency_key else 1  # as a caller does who got no answer
         if data.idempotency_key:
             self.asked.append(data)
         for _ in range(times):
             self.world.invoke("api", lambda: self._accept(data))
+
+    def _in_queue(self) -> dict[str, Any]:
+        """Return whose job it is and in which queue, where queues have limits."""
+        if not self._has_limits:
+            return {}
+        return {
+            "queue_name": (LIMITED, None)[self.choose("queue", 8) // 7],
+            "organization_id": ("acme", "umbrella")[self.choose("organization", 2)],
+        }
 
     def _ask_again(self) -> None:
         """Make the same request again; once its job has expired, the key may be used for
@@ -224,6 +245,7 @@ class History:
                 self.checker.excused(job.id)
                 raise TimeOver  # as the alarm would, which counts another time
             self.people.perhaps_cancel(job.id)
+            self._let_others_go_on()
             self._perhaps_fail("a step", 40, job.id)
             if payload.named:
                 self._take_named_step(job, step)
@@ -233,12 +255,20 @@ class History:
             done.append(step)
             if payload.checkpoints:
                 try:
-                    job.checkpoint(step + 1, progress=100 * step / payload.steps)
-                except (LegOver, Paused):
+                    go_on = job.next_turn if payload.turns else job.checkpoint
+                    go_on(step + 1, progress=100 * step / payload.steps)
+                except (LegOver, Paused, TurnOver):
                     self.checker.leg_ended(job.id)
                     raise
         self.checker.returned(job.id)
         return payload.model_dump()
+
+    def _let_others_go_on(self) -> None:
+        """While a job works, others run beside it: as many as may, and more that want to."""
+        if self._has_limits and len(self.world.stack) <= _BESIDE and not self.world.resting:
+            for _ in range(self.choose("others go on", 4) - 1):
+                self.world.step()
+            self.world.check_alive("beside others")
 
     def _take_named_step(self, job: RunningJob, step: int) -> None:
         try:

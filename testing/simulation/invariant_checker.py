@@ -9,7 +9,9 @@ from store.pauses import CACHED
 from store.verbs import CLAIM_TOLERANCE
 from testing.moto_direct import Row, plain
 from testing.simulation.deploys import Version
+from testing.simulation.faults import Fault
 from testing.simulation.invocation import WELL, Invocation
+from testing.simulation.line_checker import LineChecker
 from testing.simulation.operators import Pauses
 from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 
@@ -53,6 +55,7 @@ class InvariantChecker:
         self._claimers: dict[str, list[Invocation]] = {}  # by job, since it was asked for anew
         self._excused: set[str] = set()  # jobs that may fail: their function was made to
         self._returned: dict[str, Invocation] = {}  # by job: in which its function returned
+        self._lines = LineChecker(world, self.broken) if Fault.LIMITS in world.faults else None
         world.on_write = self.saw
         world.on_landed = self._landed
         world.on_end = self._ended
@@ -126,7 +129,9 @@ class InvariantChecker:
                 self._check_failed(invocation, after)
 
     def _landed(self, operation: str, call: Row) -> None:
-        """Note a call that has landed and is no update of a row."""
+        """Note a call that has landed: what a row's update says comes to `saw`, too."""
+        if self._lines:
+            self._lines.landed(operation, call)
         if operation == "PutItem" and call["TableName"] == "jobs":
             row = plain(call["Item"])
             self.deleted.discard(row["id"])
@@ -157,6 +162,8 @@ class InvariantChecker:
             sends = self._world.sent[row["id"]]
             if sends > 20 + 4 * self._reasons[row["id"]]:
                 self.broken(f"{job} was sent {sends} times")
+        if self._lines:
+            self._lines.check_ended()
         for job_id in self.lost - {row["id"] for row in rows}:
             self.broken(f"job {job_id} was accepted and is gone: lost")
 

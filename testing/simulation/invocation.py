@@ -1,9 +1,11 @@
 """What is under way in a hostile Lambda: events that will arrive, invocations that run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from testing.simulation.deploys import Version
+from work import Queue
 
 WELL = "well"
 
@@ -11,8 +13,25 @@ Message = dict[str, Any]
 """A message of ours, as it is on the wire."""
 
 
+def id_of(message: Message) -> str:
+    """Return what a message is about: a job, a task, or a line."""
+    if message["kind"] == "queue":
+        return f"{message['queue_name']}#{message['queue_key']}"
+    return str(message["id"])
+
+
 class Killed(BaseException):
     """The invocation is gone. Its code can do nothing about it, and nothing more."""
+
+
+@dataclass
+class Look:
+    """One look at a line, on which a decision is based: when it began, whether anybody waited, and
+    which entry was first when that was asked for."""
+
+    began: int
+    somebody_waits: bool
+    first: str | None = None
 
 
 @dataclass
@@ -35,6 +54,10 @@ class Invocation:
     machine: object = None  # what it runs on, which remembers what earlier ones read
     version: Version = Version.TODAY  # of the code that it runs
     cause: "Invocation | None" = None  # the one whose failure record it is invoked with
+    number: int = 0  # how many writes had landed when it began
+    called_at: int = 0  # when its code made the call that it is in, or made last
+    queues: Mapping[str, Queue] = field(default_factory=dict)  # that its code declares
+    looks: dict[str, Look] = field(default_factory=dict)  # its last ones, by line
 
     @staticmethod
     def nobody() -> "Invocation":

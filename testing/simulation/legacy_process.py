@@ -5,9 +5,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import clock
-from runners import legacy_worker, timer
+from runners import legacy_worker, line_pump, timer
 from runners.execution import run
-from runners.messages import JobMessage, Message, decode, encode
+from runners.messages import JobMessage, Message, QueueMessage, decode, encode
 from store.conditional_write import GRACE
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ def look(world: "SimulatedLambda", job_seconds: float) -> None:
     for so many seconds at most."""
 
     def run_in_child(message: Message, delay: float = 0) -> None:
-        if delay == 0:
+        if isinstance(message, QueueMessage):
+            line_pump.leave_due(message, delay)
+        elif delay == 0:
             world.run_function("worker", json.loads(encode(message)), _child, job_seconds)
 
     def take(_body: Any, _context: Any) -> None:
@@ -35,6 +37,9 @@ def _child(body: Any, context: Any) -> None:
     run(decode(body), deadline=deadline, send=_send)
 
 
-def _send(message: Message, delay: float = 0) -> None:  # noqa: ARG001 - as every sender takes it
+def _send(message: Message, delay: float = 0) -> None:
     """Send nothing: the next leg or attempt of a job is due in the table."""
+    if isinstance(message, QueueMessage):
+        line_pump.leave_due(message, delay)
+        return
     assert isinstance(message, JobMessage), "jobs of histories dispatch no tasks"

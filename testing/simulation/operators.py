@@ -12,10 +12,11 @@ import runners
 from errors import JobRunnersError
 from runners import owner_actions, pausing
 from runners.sending import Send
-from store import pauses, queries
+from store import limits, pauses, queries
 from store.job_request import JobRequest, Status
 from store.pauses import Kind
 from testing import moto_direct
+from testing.simulation.declared_queues import LIMITED, RATES, SLOTS
 from testing.simulation.faults import Fault
 from testing.simulation.simulated_lambda import SimulatedLambda
 
@@ -45,26 +46,28 @@ class Operators:
 
     def act(self) -> None:
         """One of them does something."""
-        deeds: dict[int, Callable[[], object]] = {
-            1: lambda: self._with_a_job("cancelled by hand", owner_actions.cancel, _UNFINISHED),
-            2: lambda: self._with_a_job("retried by hand", self._retry, _GIVEN_UP),
-            3: lambda: self._with_a_job("deleted by hand", owner_actions.delete, tuple(Status)),
-            4: self._pause,
-            5: self._resume,
-            6: self._ask_again,
-        }
-        deed = deeds.get(self._world.chance("what people do", 6 + self._may_ask_again))
-        if deed:
-            deed()
+        deeds: list[Callable[[], object]] = [
+            lambda: None,
+            lambda: self._with_a_job("cancelled by hand", self._cancel, _UNFINISHED),
+            lambda: self._with_a_job("retried by hand", self._retry, _GIVEN_UP),
+            lambda: self._with_a_job("deleted by hand", owner_actions.delete, tuple(Status)),
+            self._pause,
+            self._resume,
+        ]
+        if Fault.EXPIRY in self._world.faults:
+            deeds.append(self._ask_again)
+        if self._may_change_limits:
+            deeds += [self._change_limits, self._change_limits, self._reset_limits, self._deploy]
+        deeds[self._world.chance("what people do", len(deeds))]()
 
     def perhaps_cancel(self, job_id: str) -> None:
         """Somebody cancels this job while it runs: rarely, and then in the middle of its work."""
         if self._world.chance("this job is cancelled", 30) == 29:
-            self._request(lambda: self._to(job_id, "cancelled by hand", owner_actions.cancel))
+            self._request(lambda: self._to(job_id, "cancelled by hand", self._cancel))
 
     def resume_all(self) -> None:
         """Nothing stays paused."""
-        for kind, name in _PAUSABLE:
+        for kind, name in self._all_pausable:
             self._request(partial(pausing.resume, kind, name, self._send()))
 
     def _pause(self) -> None:
@@ -77,7 +80,26 @@ class Operators:
         self._request(lambda: pausing.resume(kind, name, self._send()))
 
     def _pausable(self) -> tuple[Kind, str]:
-        return _PAUSABLE[self._world.chance("which pause", len(_PAUSABLE))]
+        pausable = self._all_pausable
+        return pausable[self._world.chance("which pause", len(pausable))]
+
+    @property
+    def _all_pausable(self) -> list[tuple[Kind, str]]:
+        return [*_PAUSABLE, (Kind.QUEUE, LIMITED)] if self._may_change_limits else _PAUSABLE
+
+    def _change_limits(self) -> None:
+        """Change the limits of the queue, declared or not: to more, to less, or to other ones."""
+        slots = SLOTS[self._world.chance("slots", len(SLOTS))]
+        rate = RATES[self._world.chance("rate", len(RATES))]
+        self._world.figures["limits changed"] += 1
+        self._request(lambda: limits.put(LIMITED, slots=slots, rate=rate, sweep=True))
+
+    def _reset_limits(self) -> None:
+        self._request(lambda: limits.reset(LIMITED))
+
+    def _deploy(self) -> None:
+        self._world.figures["limits deployed"] += 1
+        self._world.queues.deploy_any()
 
     def _with_a_job(
         self, what: str, deed: Callable[[JobRequest], object], states: tuple[Status, ...]
@@ -95,8 +117,11 @@ class Operators:
             self._world.figures[what] += 1
 
     @property
-    def _may_ask_again(self) -> bool:
-        return Fault.EXPIRY in self._world.faults
+    def _may_change_limits(self) -> bool:
+        return Fault.LIMITS in self._world.faults
+
+    def _cancel(self, row: JobRequest) -> None:
+        owner_actions.cancel(row, self._send())
 
     def _retry(self, row: JobRequest) -> None:
         payload = None

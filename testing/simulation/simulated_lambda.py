@@ -22,9 +22,10 @@ from store import limits, pauses
 from testing.lambda_context import Context
 from testing.moto_direct import Row
 from testing.simulation import legacy_process
+from testing.simulation.declared_queues import DeclaredQueues
 from testing.simulation.deploys import Deploys, Version
 from testing.simulation.faults import Fault
-from testing.simulation.invocation import WELL, Event, Invocation, Killed, Message
+from testing.simulation.invocation import WELL, Event, Invocation, Killed, Message, id_of
 from testing.simulation.storms import Storms
 from work.errors import EntryNotLoaded
 
@@ -69,6 +70,9 @@ class SimulatedLambda:
         self.on_loss: Callable[[Message], None] = lambda message: None
         self.on_end: Callable[[Invocation], None] = lambda invocation: None
         self._deploys = Deploys(self.fault, self.chance, self.figures)
+        self.queues = DeclaredQueues(lambda: self.time, self.chance)
+        self.on_query: Callable[[Row], None] = lambda call: None
+        self.landed = 0  # writes
         self._caches: dict[object, tuple[pauses._Cache, limits._Cache]] = {}  # by machine
         self._answered_partly = False
         self._numbers = itertools.count()
@@ -242,6 +246,8 @@ class SimulatedLambda:
         if Fault.MACHINES in self.faults:
             invocation.machine = (name, self.chance("which machine", 3))
         invocation.version = self._deploys.version()
+        invocation.queues = self.queues.of_new_invocation()
+        invocation.number = self.landed
         self.stack.append(invocation)
         self._become(invocation)
         self._answered_partly = False
@@ -278,6 +284,7 @@ class SimulatedLambda:
             )
         if Fault.DEPLOYS in self.faults:
             self._deploys.use(invocation.version if invocation else Version.TODAY)
+        self.queues.use(invocation.queues if invocation else None)
 
     def _skew(self) -> int:
         return (0, -SKEW, SKEW // 2)[self.chance("skew", 3)]
@@ -300,8 +307,8 @@ class SimulatedLambda:
 
     def _perhaps_fail_duplicate(self, invocation: Invocation | None) -> None:
         """Perhaps deliver the same event again, to a worker that is not loaded, and its record."""
-        if invocation is None or invocation.name != "worker":
-            return
+        if invocation is None or invocation.name != "worker" or not invocation.message:
+            return  # or it is a process that polls: it is sent no events
         if self.fault(Fault.NOT_LOADED, "its duplicate is not loaded", 12):
             self.figures["duplicates"] += 1
             event = Event(self.time, next(self._numbers), "worker", invocation.message)
@@ -342,7 +349,7 @@ class SimulatedLambda:
 
     def take_invoke(self, message: Message) -> None:
         """Accept an event: it arrives once, twice or not at all."""
-        self.sent[message.get("id", "")] += 1  # what wakes a line is about no job
+        self.sent[id_of(message)] += 1
         self.on_send(self.stack[-1] if self.stack else None, message)
         hops = (self.stack[-1].hops if self.stack else 0) + 1
         fate = self.chance("an event", 8)

@@ -10,7 +10,7 @@ from typing import Any
 
 import handlers.worker
 from testing.simulation.faults import Fault
-from testing.simulation.invocation import Event, Message
+from testing.simulation.invocation import Event, Message, id_of
 from testing.simulation.simulated_lambda import SimulatedLambda
 
 _MOST_RECEIVES = 5
@@ -27,7 +27,7 @@ class SimulatedQueue(SimulatedLambda):
 
     def take_delayed(self, message: Message, delay: float) -> None:
         """Accept a message: it arrives once or twice."""
-        self.sent[message.get("id", "")] += 1  # what wakes a line is about no job
+        self.sent[id_of(message)] += 1
         self.on_send(self.stack[-1] if self.stack else None, message)
         for _ in range(1 + self.chance("twice", 8) // 7):
             self._send(message, delay + self._delay_of("a message"))

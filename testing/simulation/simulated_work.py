@@ -20,6 +20,7 @@ class Steps(BaseModel):
     seconds: float = Field(default=5, ge=0)
     checkpoints: bool = True
     named: bool = False  # each step is a job.step, and the first has a child
+    turns: bool = False  # each step is a turn of its own
 
 
 CHILD = Steps(steps=1)

@@ -1,0 +1,70 @@
+"""What the code of a history declares of queues: a deploy declares other limits, or none."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import cast
+
+import clock
+from runners.registry import registry
+from work import Queue, Rate
+
+LIMITED = "narrow"  # the queue that limits are declared for
+
+Declared = Mapping[str, Queue]
+
+_NOTHING: Declared = MappingProxyType({})
+_GOES_THROUGH = clock.MINUTE  # a deploy: until then an invocation may run the code before it
+
+SLOTS = (None, 1, 1, 2, 3)
+# Slow, beside how far clocks are apart: what starts too soon is seen.
+RATES = (None, None, Rate(1, seconds=200), Rate(2, seconds=600, burst=2))
+
+
+class DeclaredQueues:
+    """What the deploys of a world have declared, and what each invocation goes by: that of the
+    deploy which it runs."""
+
+    def __init__(self, now: Callable[[], int], choose: Callable[[str, int], int]) -> None:
+        self._now = now
+        self._choose = choose
+        self._deployed_at = 0
+        self._before = self._latest = self._in_force = _NOTHING
+
+    def deploy(self, declared: Declared) -> None:
+        """Have the invocations that begin from now on run other code; for a minute, any of both."""
+        self._deployed_at = self._now()
+        self._before, self._latest = self._latest, declared
+        self.use(None)
+
+    def deploy_any(self) -> None:
+        """Deploy code with other limits of the queue, or without."""
+        is_limited = self._choose("whether a deploy limits", 4) < 3
+        self.deploy({LIMITED: self._any_queue()} if is_limited else _NOTHING)
+
+    def of_new_invocation(self) -> Declared:
+        """Return what the code of an invocation that begins declares."""
+        going_through = self._now() < self._deployed_at + _GOES_THROUGH
+        if going_through and self._before != self._latest and self._choose("which deploy", 2) == 1:
+            return self._before
+        return self._latest
+
+    def use(self, declared: Declared | None) -> None:
+        """Put what a deploy declares in force; None is the latest one."""
+        declared = self._latest if declared is None else declared
+        if declared is not self._in_force:
+            self._in_force = declared
+            queues = cast(dict[str, Queue], registry().queues)
+            queues.pop(LIMITED, None)
+            queues.update(declared)
+
+    def _any_queue(self) -> Queue:
+        slots = SLOTS[self._choose("slots", len(SLOTS))]
+        rate = RATES[self._choose("rate", len(RATES))]
+        if slots is None and rate is None:
+            slots = 1
+        return Queue(
+            slots=slots,
+            rate=rate,
+            per=(None, None, None, "organization_id", "steps")[self._choose("per", 5)],
+            order=("fifo", "fair")[self._choose("order", 2)],
+        )

@@ -1,0 +1,255 @@
+"""Watches the lines of queues with limits: every slot, start and entry, and says what must not be."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from store.limits import CACHED
+from testing import moto_direct
+from testing.moto_direct import Row
+from testing.simulation.declared_queues import LIMITED
+from testing.simulation.invocation import Invocation, Look
+from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
+from work import Queue, Rate
+
+_HOLDS = ("queued", "running")  # where a job may have a slot
+_NO_LIMITS: Row = {}
+# How long a process may go by what it has read of limits, if its clock was set back meanwhile.
+_STALE = CACHED + 2 * SKEW
+
+
+@dataclass(frozen=True)
+class Believed:
+    """What an invocation may take for the limits of the queue."""
+
+    slots: int | None
+    rate: Rate | None
+
+
+@dataclass
+class _Start:
+    """One start that a rate was paid for, by the times between which it was decided; `rate` is None
+    if it can't be known by which one."""
+
+    began: int
+    written: int
+    rate: Rate | None
+
+
+class LineChecker:
+    """What is known of every line, from outside: by the writes that land, and the looks that the
+    decisions are based on."""
+
+    def __init__(self, world: SimulatedLambda, broken: Callable[[str], None]) -> None:
+        self._world = world
+        self._broken = broken
+        self._rows: dict[str, Row] = {}
+        self._items: dict[tuple[str, str], Row] = {}
+        self._changed: list[tuple[int, Row]] = [(0, _NO_LIMITS)]  # limits by people, since when
+        self._starts: dict[str, list[_Start]] = {}  # by line
+        self._paid: set[str] = set()  # jobs that have paid for a start, and not lost it since
+        self._passed: dict[tuple[str, str], list[str]] = {}  # by line and group: who came before it
+        world.on_query = self.looked
+
+    # --- told by the world ------------------------------------------------------------------------
+
+    def looked(self, call: Row) -> None:
+        """Note a look at a line that is answered now: the first query, and that for the next."""
+        place, key = (call["ExpressionAttributeValues"].get(name, {}) for name in (":0", ":1"))
+        line, of = str(place.get("S")), str(key.get("S"))
+        if not line.startswith("line#") or "ExclusiveStartKey" in call or not self._world.stack:
+            return
+        invocation, waiting = self._world.stack[-1], self._entries(line)
+        if of == "rate":
+            invocation.looks[line] = Look(invocation.called_at, bool(waiting))
+        elif line in invocation.looks:
+            invocation.looks[line].first = waiting[0] if waiting else None
+
+    def landed(self, operation: str, call: Row) -> None:
+        """Check a write, or a transaction, that has landed."""
+        written = [*_written(operation, call)]
+        rows = {key["id"]["S"] for table, key in written if table == "jobs"}
+        items = {(k["pk"]["S"], k["sk"]["S"]) for table, k in written if table == "coordination"}
+        before_rows = {job_id: self._rows.get(job_id, {}) for job_id in rows}
+        before_items = {key: self._items.get(key, {}) for key in items}
+        for job_id in rows:
+            self._rows[job_id] = _item("jobs", {"id": job_id})
+        for pk, sk in items:
+            self._items[pk, sk] = _item("coordination", {"pk": pk, "sk": sk})
+            if (pk, sk) == ("limits", LIMITED):
+                self._changed.append((self._world.time, self._items[pk, sk]))
+        for key, before in before_items.items():
+            if key[0].startswith("line#"):
+                self._check_item(key, before, rows)
+        for job_id, before in before_rows.items():
+            self._check_row(before, self._rows[job_id])
+
+    def check_ended(self) -> None:
+        """Once all is quiet: no slot is held, and nobody waits."""
+        for (line, sk), item in self._items.items():
+            if line.startswith("line#") and sk.startswith("wait#") and item:
+                self._broken(f"{sk} still waits in {line}")
+            if line.startswith("line#") and "holder" in item:
+                self._broken(f"{sk} of {line} is still held by {item['holder']}: it leaked")
+
+    # --- rows -------------------------------------------------------------------------------------
+
+    def _check_row(self, before: Row, after: Row) -> None:
+        if not after:  # deleted
+            return
+        job, status = f"job {after['id']} ({after['status']})", after["status"]
+        if before.get("slot") is not None:
+            self._check_slot(job, {**after, "slot": before["slot"]}, after)
+        if after.get("slot") is not None:
+            self._check_slot(job, after, after)
+            if status not in _HOLDS:
+                self._broken(f"{job} holds slot {after['slot']}")
+        if after.get("admitted_at") is not None and status != "queued":
+            self._broken(f"{job} is let on, and not queued")
+        self._check_entry(job, before, after)
+        if status not in _HOLDS:
+            self._paid.discard(after["id"])
+        self._world.figures["waited in a line"] += str(after.get("held_by")).startswith("line#")
+        is_claimed = status == "running" != before.get("status")
+        is_admitted = status == "queued" and str(before.get("held_by")).startswith("line#")
+        if (is_claimed or is_admitted) and after["queue_name"] == LIMITED:
+            self._check_start(job, before, after)
+
+    def _check_slot(self, job: str, named: Row, after: Row) -> None:
+        """Check that a slot which a row names, or named, is its own if it names it, and only
+        then."""
+        line, number = _line_of(after), named["slot"]
+        holder = self._items.get((line, f"slot#{number:03d}"), {}).get("holder")
+        if after.get("slot") == number and holder != after["id"]:
+            self._broken(f"{job} names slot {number} of {line}, which {holder} has")
+        if after.get("slot") != number and holder == after["id"]:
+            self._broken(f"{job} does not name slot {number} of {line}, which it has: it leaked")
+
+    def _check_entry(self, job: str, before: Row, after: Row) -> None:
+        waited, waits = (
+            (str(row["held_by"]), str(row["wait_key"])) if row.get("wait_key") else None
+            for row in (before, after)
+        )
+        if waits and (after["status"] != "waiting" or not self._items.get(waits)):
+            self._broken(f"{job} waits by an entry that is not there, or by none: stranded")
+        if str(after.get("held_by")).startswith("line#") and not waits:
+            self._broken(f"{job} waits in {after['held_by']} by no entry: stranded")
+        if waited and waited != waits and self._items.get(waited):
+            self._broken(f"{job} does not wait in {waited[0]} any more, and its entry is there")
+
+    def _check_start(self, job: str, before: Row, after: Row) -> None:
+        """Check that a job which starts, or is let on, has what the limits in force ask for."""
+        invocation = self._world.stack[-1]
+        if before.get("slot") is not None and after.get("slot") != before["slot"]:
+            self._broken(f"{job} had slot {before['slot']}, and now has {after.get('slot')}")
+        believed = [*self._believed(invocation, invocation.started, self._world.time)]
+        if all(each.slots for each in believed) and after.get("slot") is None:
+            self._broken(f"{job}: started without a slot")
+        was_let_on = before.get("slot") is not None or before.get("admitted_at") is not None
+        if all(each.rate for each in believed) and not was_let_on and after["id"] not in self._paid:
+            self._broken(f"{job}: started without paying for it")
+
+    # --- slots, rates and entries -----------------------------------------------------------------
+
+    def _check_item(self, key: tuple[str, str], before: Row, rows: set[str]) -> None:
+        (line, sk), after = key, self._items[key]
+        holder = after.get("holder")
+        if holder is not None:
+            row = self._rows.get(holder, {})
+            its_own = row and (_line_of(row), row.get("slot")) == (line, int(sk[-3:]))
+            if not its_own or row["status"] not in _HOLDS:
+                self._broken(f"{sk} of {line} is held by {holder}, which does not name it: leaked")
+            if before.get("holder") not in (None, holder):
+                self._broken(f"{sk} of {line} went from {before['holder']} to {holder}")
+            if before.get("holder") is None:
+                self._world.figures["slots given"] += 1
+                self._check_grant(line)
+        if sk == "rate" and after.get("tat") != before.get("tat"):
+            for job_id in rows:
+                self._check_payment(line, job_id)
+        if sk.startswith("wait#") and after:
+            row = self._rows.get(sk[-32:], {})
+            if (row.get("held_by"), row.get("wait_key")) != key:
+                self._broken(f"the entry {sk} of {line} is of a job that does not wait by it")
+
+    def _check_grant(self, line: str) -> None:
+        """Check that no slot is given beyond the number in force."""
+        look = self._look(line)
+        if look is None:
+            return
+        held = sum("holder" in self._items[line, sk] for sk in self._keys(line, "slot#"))
+        believed = [*self._believed(self._world.stack[-1], look.began, look.began)]
+        if all(each.slots is not None and each.slots < held for each in believed):
+            self._broken(f"{held} hold slots of {line}, where there are {believed[0].slots}")
+
+    def _check_payment(self, line: str, job_id: str) -> None:
+        """Check that a start comes no sooner than the rate allows, and is paid for once."""
+        look = self._look(line)
+        if look is None:
+            return
+        if job_id in self._paid:
+            self._broken(f"job {job_id} has paid twice for one start")
+        self._paid.add(job_id)
+        self._world.figures["starts paid for"] += 1
+        invocation = self._world.stack[-1]
+        rates = {each.rate for each in self._believed(invocation, look.began, look.began)}
+        rate = rates.pop() if len(rates) == 1 else None
+        starts = self._starts.setdefault(line, [])
+        starts.append(_Start(look.began, invocation.called_at, rate))
+        for number, start in enumerate(reversed(starts)):
+            if rate is None or start.rate != rate:
+                break
+            soonest = (number + 1 - rate.burst) * rate.interval // 1000 - 2 * SKEW
+            passed = starts[-1].written - start.began
+            if passed < soonest:
+                self._broken(f"{number + 1} started in {line} within {passed} ms: {rate}")
+
+    def _look(self, line: str) -> Look | None:
+        look = self._world.stack[-1].looks.get(line)
+        if look is None:
+            self._broken(f"somebody was given room in {line} and had not looked")
+        return look
+
+    # --- what is so -------------------------------------------------------------------------------
+
+    def _believed(self, invocation: Invocation, since: int, until: int) -> Iterator[Believed]:
+        """Yield what an invocation may go by that has read the limits between these times."""
+        declared = invocation.queues.get(LIMITED)
+        for at, (began, changed) in enumerate(self._changed):
+            ended = self._changed[at + 1][0] if at + 1 < len(self._changed) else None
+            if began <= until and (ended is None or ended >= since - _STALE):
+                yield _merged(declared, changed)
+
+    def _keys(self, line: str, prefix: str) -> list[str]:
+        items = self._items.items()
+        return sorted(sk for (pk, sk), item in items if pk == line and sk.startswith(prefix) and item)
+
+    def _entries(self, line: str) -> list[str]:
+        return self._keys(line, "wait#")
+
+
+def _merged(declared: Queue | None, changed: Row) -> Believed:
+    rate = declared.rate if declared else None
+    if changed.get("rate_count"):
+        rate = Rate(changed["rate_count"], changed["rate_seconds"], changed["rate_burst"])
+    return Believed(changed.get("slots") or (declared.slots if declared else None), rate)
+
+
+def _line_of(row: Row) -> str:
+    return f"line#{row['queue_name']}#{row.get('queue_key')}"
+
+
+def _item(table: str, key: dict[str, str]) -> Row:
+    """Return an item as it is now; an empty one if it is gone."""
+    return moto_direct.plain(
+        moto_direct.stored(table, {name: {"S": text} for name, text in key.items()})
+    )
+
+
+def _written(operation: str, call: Row) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield table and key of each item that a call writes."""
+    for each in call.get("TransactItems", []):
+        for write in each.values():
+            yield write["TableName"], write.get("Key") or write["Item"]
+    if operation in ("PutItem", "UpdateItem", "DeleteItem"):
+        yield call["TableName"], call.get("Key") or call["Item"]
