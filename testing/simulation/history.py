@@ -20,8 +20,8 @@ from testing import moto_direct
 from testing.aws import mocked_aws
 from testing.moto_direct import Row
 from testing.simulation import simulated_work
-from testing.simulation.fault_injector import FaultInjector
 from testing.simulation.declared_queues import LIMITED
+from testing.simulation.fault_injector import FaultInjector
 from testing.simulation.faults import ALL, Fault, of_seed
 from testing.simulation.invariant_checker import FINISHED, InvariantChecker, Violation
 from testing.simulation.operators import Operators

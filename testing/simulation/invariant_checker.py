@@ -99,6 +99,8 @@ class InvariantChecker:
     def _ended(self, invocation: Invocation) -> None:
         """Check that a worker that was not killed has recorded what its job returned, whatever AWS
         did, unless a service stayed away until it ended."""
+        if self._lines:
+            self._lines.ended(invocation)
         left = invocation.deadline - self._world.time
         invocation.no_chance = not invocation.is_answered and left <= _GIVES_UP_RETURN
         had_chance = invocation.is_answered or left > _GIVES_UP_OUTCOME

@@ -26,12 +26,10 @@ class Killed(BaseException):
 
 @dataclass
 class Look:
-    """One look at a line, on which a decision is based: when it began, whether anybody waited, and
-    which entry was first when that was asked for."""
+    """One look at a line, on which a decision is based: when it began, and which entries it saw."""
 
     began: int
-    somebody_waits: bool
-    first: str | None = None
+    entries: list[str]
 
 
 @dataclass
@@ -58,6 +56,7 @@ class Invocation:
     called_at: int = 0  # when its code made the call that it is in, or made last
     queues: Mapping[str, Queue] = field(default_factory=dict)  # that its code declares
     looks: dict[str, Look] = field(default_factory=dict)  # its last ones, by line
+    sent: set[str] = field(default_factory=set)  # what it has sent messages about
 
     @staticmethod
     def nobody() -> "Invocation":

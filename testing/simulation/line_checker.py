@@ -1,4 +1,4 @@
-"""Watches the lines of queues with limits: every slot, start and entry, and says what must not be."""
+"""Watches the lines of queues with limits, and says what must not be: of slots, starts, entries."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from store.limits import CACHED
 from testing import moto_direct
 from testing.moto_direct import Row
 from testing.simulation.declared_queues import LIMITED
-from testing.simulation.invocation import Invocation, Look
+from testing.simulation.invocation import WELL, Invocation, Look
 from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 from work import Queue, Rate
 
@@ -49,21 +49,23 @@ class LineChecker:
         self._starts: dict[str, list[_Start]] = {}  # by line
         self._paid: set[str] = set()  # jobs that have paid for a start, and not lost it since
         self._passed: dict[tuple[str, str], list[str]] = {}  # by line and group: who came before it
+        self._moved: dict[str, tuple[int, Invocation]] = {}  # by line: who may have let on more
+        self._met: dict[
+            str, Invocation
+        ] = {}  # by line: the timer that met somebody who waits there
+        self._pause_changed_at, self._is_paused = 0, False
         world.on_query = self.looked
 
     # --- told by the world ------------------------------------------------------------------------
 
     def looked(self, call: Row) -> None:
-        """Note a look at a line that is answered now: the first query, and that for the next."""
+        """Note a look at a line that is answered now."""
         place, key = (call["ExpressionAttributeValues"].get(name, {}) for name in (":0", ":1"))
-        line, of = str(place.get("S")), str(key.get("S"))
-        if not line.startswith("line#") or "ExclusiveStartKey" in call or not self._world.stack:
-            return
-        invocation, waiting = self._world.stack[-1], self._entries(line)
-        if of == "rate":
-            invocation.looks[line] = Look(invocation.called_at, bool(waiting))
-        elif line in invocation.looks:
-            invocation.looks[line].first = waiting[0] if waiting else None
+        line = str(place.get("S"))
+        is_first = line.startswith("line#") and key == {"S": "rate"}
+        if is_first and "ExclusiveStartKey" not in call and self._world.stack:
+            invocation = self._world.stack[-1]
+            invocation.looks[line] = Look(invocation.called_at, self._entries(line))
 
     def landed(self, operation: str, call: Row) -> None:
         """Check a write, or a transaction, that has landed."""
@@ -78,11 +80,30 @@ class LineChecker:
             self._items[pk, sk] = _item("coordination", {"pk": pk, "sk": sk})
             if (pk, sk) == ("limits", LIMITED):
                 self._changed.append((self._world.time, self._items[pk, sk]))
+            if (pk, sk) == ("paused", f"queue#{LIMITED}"):
+                self._pause_changed_at = self._world.time
+                self._is_paused = self._items[pk, sk].get("state") == "paused"
         for key, before in before_items.items():
             if key[0].startswith("line#"):
                 self._check_item(key, before, rows)
         for job_id, before in before_rows.items():
             self._check_row(before, self._rows[job_id])
+
+    def ended(self, invocation: Invocation) -> None:
+        """Check that who freed a slot, parked or let on leaves nobody waiting beside room that is
+        known to all; and so the failure record of one that was killed, and the timer."""
+        undisturbed = invocation.ended == WELL and not invocation.refused_at
+        if not undisturbed or invocation.zombie or self._world.stack:
+            return
+        for line, (number, moved_by) in self._moved.items():
+            since_it_began = number > invocation.number
+            if invocation.name == "failures" and invocation.cause is not None:
+                is_asked = self._line_of_message(invocation) == line and not since_it_began
+            else:
+                is_asked = self._met.get(line) is invocation and not since_it_began
+            if (moved_by is invocation or is_asked) and self._has_room(line, invocation):
+                first = self._entries(line)[0]
+                self._broken(f"{invocation.name} has left {first} waiting beside room in {line}")
 
     def check_ended(self) -> None:
         """Once all is quiet: no slot is held, and nobody waits."""
@@ -110,10 +131,26 @@ class LineChecker:
         if status not in _HOLDS:
             self._paid.discard(after["id"])
         self._world.figures["waited in a line"] += str(after.get("held_by")).startswith("line#")
+        invocation = self._world.stack[-1]
+        self._note_move(before, after, invocation)
         is_claimed = status == "running" != before.get("status")
         is_admitted = status == "queued" and str(before.get("held_by")).startswith("line#")
         if (is_claimed or is_admitted) and after["queue_name"] == LIMITED:
             self._check_start(job, before, after)
+        if is_admitted:
+            self._moved[before["held_by"]] = (self._world.landed, invocation)
+            self._check_turn(job, before, after)
+
+    def _note_move(self, before: Row, after: Row, invocation: Invocation) -> None:
+        """Note who may have to let on somebody: after a write that frees a slot, or parks."""
+        in_line = after.get("wait_key") is not None
+        line = str(after["held_by"]) if in_line else _line_of(after)
+        parks = in_line and after["wait_key"] != before.get("wait_key")
+        frees = before.get("slot") is not None and after["status"] not in _HOLDS
+        if parks or frees:
+            self._moved[line] = (self._world.landed, invocation)
+        elif in_line and invocation.name == "timer":
+            self._met[line] = invocation
 
     def _check_slot(self, job: str, named: Row, after: Row) -> None:
         """Check that a slot which a row names, or named, is its own if it names it, and only
@@ -142,12 +179,34 @@ class LineChecker:
         invocation = self._world.stack[-1]
         if before.get("slot") is not None and after.get("slot") != before["slot"]:
             self._broken(f"{job} had slot {before['slot']}, and now has {after.get('slot')}")
+        look = invocation.looks.get(_line_of(after))
+        is_new = after.get("slot") is not None and before.get("slot") is None
+        if after["status"] == "running" and is_new and look and look.entries:
+            self._broken(f"{job}: started before those who waited when it looked")
         believed = [*self._believed(invocation, invocation.started, self._world.time)]
         if all(each.slots for each in believed) and after.get("slot") is None:
             self._broken(f"{job}: started without a slot")
         was_let_on = before.get("slot") is not None or before.get("admitted_at") is not None
         if all(each.rate for each in believed) and not was_let_on and after["id"] not in self._paid:
             self._broken(f"{job}: started without paying for it")
+
+    def _check_turn(self, job: str, before: Row, after: Row) -> None:
+        """Check that it was the turn of a job that is let on: the oldest's, or in a fair queue that
+        of the next organisation."""
+        line, group = before["held_by"], _group(before["wait_key"])
+        look = self._world.stack[-1].looks.get(line)
+        saw = look.entries if look else []
+        if saw and not any(map(_group, saw)) and before["wait_key"] != saw[0]:
+            self._broken(f"{job}: let on before {saw[0]}, which waits for longer")
+        has_given = after.get("slot") is not None or after["id"] in self._paid
+        self._passed.pop((line, group), None)
+        for other in {_group(entry) for entry in self._entries(line)} - {group}:
+            passed = self._passed.setdefault((line, other), [])
+            passed.append(group)
+            if not has_given:  # of a queue without limits nothing tells who was served last
+                passed.clear()
+            if passed.count(group) > 1:
+                self._broken(f"{job}: {group} was let on twice in {line}, and {other} waits")
 
     # --- slots, rates and entries -----------------------------------------------------------------
 
@@ -212,6 +271,30 @@ class LineChecker:
 
     # --- what is so -------------------------------------------------------------------------------
 
+    def _has_room(self, line: str, invocation: Invocation) -> bool:
+        """Whether somebody waits in a line where there is room, as everybody knows by now, and
+        nobody was told to see to it."""
+        believed = {*self._believed(invocation, invocation.started, self._world.time)}
+        has_settled = self._pause_changed_at < invocation.started - _STALE and len(believed) == 1
+        told = line.removeprefix("line#") in invocation.sent
+        if not self._entries(line) or self._is_paused or told or not has_settled:
+            return False
+        (limits,) = believed
+        if limits.rate is not None:
+            paid = self._items.get((line, "rate"), {}).get("tat", 0)
+            opens = (paid - (limits.rate.burst - 1) * limits.rate.interval) // 1000
+            if opens > invocation.started - 2 * SKEW:
+                return False
+        held = {
+            int(sk[-3:]) for sk in self._keys(line, "slot#") if "holder" in self._items[line, sk]
+        }
+        lowest = next(number for number in range(1, len(held) + 2) if number not in held)
+        return limits.slots is None or lowest + sum(n > lowest for n in held) <= limits.slots
+
+    def _line_of_message(self, invocation: Invocation) -> str:
+        row = self._rows.get(invocation.message.get("id", ""), {})
+        return _line_of(row) if row else ""
+
     def _believed(self, invocation: Invocation, since: int, until: int) -> Iterator[Believed]:
         """Yield what an invocation may go by that has read the limits between these times."""
         declared = invocation.queues.get(LIMITED)
@@ -222,7 +305,9 @@ class LineChecker:
 
     def _keys(self, line: str, prefix: str) -> list[str]:
         items = self._items.items()
-        return sorted(sk for (pk, sk), item in items if pk == line and sk.startswith(prefix) and item)
+        return sorted(
+            sk for (pk, sk), item in items if pk == line and sk.startswith(prefix) and item
+        )
 
     def _entries(self, line: str) -> list[str]:
         return self._keys(line, "wait#")
@@ -233,6 +318,11 @@ def _merged(declared: Queue | None, changed: Row) -> Believed:
     if changed.get("rate_count"):
         rate = Rate(changed["rate_count"], changed["rate_seconds"], changed["rate_burst"])
     return Believed(changed.get("slots") or (declared.slots if declared else None), rate)
+
+
+def _group(entry: str) -> str:
+    """Return the organisation of an entry in a fair queue; else an empty text."""
+    return entry.split("#")[1]
 
 
 def _line_of(row: Row) -> str:

@@ -350,7 +350,7 @@ class SimulatedLambda:
     def take_invoke(self, message: Message) -> None:
         """Accept an event: it arrives once, twice or not at all."""
         self.sent[id_of(message)] += 1
-        self.on_send(self.stack[-1] if self.stack else None, message)
+        self._note_send(message)
         hops = (self.stack[-1].hops if self.stack else 0) + 1
         fate = self.chance("an event", 8)
         if fate == 5 or (hops > HOPS and self.chance("hops", 2)):
@@ -364,9 +364,15 @@ class SimulatedLambda:
 
     def take_delayed(self, message: Message, delay: float) -> None:
         """Put a message into the delay queue, which delivers it a little later than it should."""
-        self.on_send(self.stack[-1] if self.stack else None, message)
+        self._note_send(message)
         hops = (self.stack[-1].hops if self.stack else 0) + 1
         self._add("delay queue", message, delay + self._delay_of("a message"), hops)
+
+    def _note_send(self, message: Message) -> None:
+        sender = self.stack[-1] if self.stack else None
+        self.on_send(sender, message)
+        if sender is not None:
+            sender.sent.add(id_of(message))
 
     def take_off_queue(self, receipt: str) -> None:
         """Delete a message, for a worker that a queue delivers to. Here none does."""

@@ -28,7 +28,7 @@ class SimulatedQueue(SimulatedLambda):
     def take_delayed(self, message: Message, delay: float) -> None:
         """Accept a message: it arrives once or twice."""
         self.sent[id_of(message)] += 1
-        self.on_send(self.stack[-1] if self.stack else None, message)
+        self._note_send(message)
         for _ in range(1 + self.chance("twice", 8) // 7):
             self._send(message, delay + self._delay_of("a message"))
 

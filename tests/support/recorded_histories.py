@@ -5,18 +5,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from testing.simulation.faults import DEFAULT, Fault
+from testing.simulation.faults import ALL, Fault
 from testing.simulation.history import play_seed
 from testing.simulation.invariant_checker import Violation
 from testing.simulation.write_recorder import RecordedLambda, Write, module
 from tools import tlc
 
 _SECONDS = 150  # for TLC
+_FAULTS = ALL - {Fault.LIMITS}
 
 Histories = list[dict[str, list[Write]]]
 
 
-def recorded(seeds: Iterable[int], faults: Set[Fault] = DEFAULT) -> Histories:
+def recorded(seeds: Iterable[int], faults: Set[Fault] = _FAULTS) -> Histories:
     """Return the writes of the histories of these seeds, even of those that break a promise."""
     histories: Histories = []
 
