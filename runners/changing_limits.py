@@ -43,7 +43,8 @@ def set_limits(
     """
     known = limits.current(fresh=True)
     before = merged(name, known.get(name))
-    if name not in known and len(known) >= limits.MOST_CHANGED:
+    overruled = {each for each, changed in known.items() if not changed.changes_nothing}
+    if name not in overruled and len(overruled) >= limits.MOST_CHANGED:
         raise TooManyLimited(limits.MOST_CHANGED)
     if not slots and not rate and declared_limits(name) is None:
         raise NothingLimited(name)

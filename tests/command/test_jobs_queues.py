@@ -59,12 +59,19 @@ def test_queues_in_a_pipe_are_a_line_for_each_key_with_tabs(api: FakeApi) -> Non
     lines = [line.split("\t") for line in jobs("queues").stdout.splitlines()]
     words = "30/60s, bursts of 5, per campaign_id, fair, at most 10000 waiting"
     assert lines == [
-        [*("imports", "*", "2 of 3", "12", SINCE), "3 slots, at most 10000 waiting",
-         f"limits changed {SINCE}"],
-        ["mails", "a\ufffdb", "0", "over 1000", SINCE, words, ""],
-        ["mails", "and more", "", "", "", "", "jobs queues mails"],
-        ["quiet", "", "", "", "", "none", f"paused {SINCE}, 7 wait"],
-    ]  # fmt: skip
+        [
+            "imports",
+            "*",
+            "2 of 3",
+            "12",
+            SINCE,
+            f"changed {SINCE}",
+            "3 slots, at most 10000 waiting",
+        ],
+        ["mails", "a\ufffdb", "0", "over 1000", SINCE, "", words],
+        ["mails", "and more", "", "", "", "jobs queues mails", ""],
+        ["quiet", "", "", "", "", f"paused {SINCE}, 7 wait", "none"],
+    ]
     assert json.loads(jobs("queues", "--json").stdout) == {"queues": listed}
 
 

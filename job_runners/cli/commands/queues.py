@@ -9,7 +9,7 @@ from job_runners.cli import output
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
 
-_HEADS = ("QUEUE", "KEY", "IN USE", "WAITING", "WAITS SINCE", "LIMITS", "")
+_HEADS = ("QUEUE", "KEY", "IN USE", "WAITING", "WAITS SINCE", "", "LIMITS")
 
 
 @jobs_command()
@@ -78,13 +78,13 @@ def _rows(queue: dict[str, Any]) -> list[tuple[str, ...]]:
             _in_use(each, limits),
             _waiting(each),
             output.ago(each["oldest_waiting_since"]),
-            words,
             _state(queue),
+            words,
         )
         for each in queue["keys"]
-    ] or [(queue["name"], "", "", "", "", words, _state(queue))]
+    ] or [(queue["name"], "", "", "", "", _state(queue), words)]
     if queue["keys_cursor"]:
-        rows.append((queue["name"], "and more", "", "", "", "", f"jobs queues {queue['name']}"))
+        rows.append((queue["name"], "and more", "", "", "", f"jobs queues {queue['name']}", ""))
     return rows
 
 
@@ -101,7 +101,7 @@ def _state(queue: dict[str, Any]) -> str:
     paused, changed = queue["paused"], queue["changed_at"]
     words = [
         f"paused {_since(paused)}" if paused else "",
-        f"limits changed {output.ago(changed)}" if changed else "",
+        f"changed {output.ago(changed)}" if changed else "",
     ]
     return ", ".join(filter(None, words))
 
