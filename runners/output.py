@@ -197,7 +197,7 @@ def _is_powertools(frame: FrameType) -> bool:
 def _has_metrics(line: str) -> bool:
     """Return whether a line is metrics in CloudWatch's embedded format, which must stay as they are
     to be found: of any namespace but ours."""
-    if not line.startswith("{") or '"_aws"' not in line:
+    if '"_aws"' not in line:
         return False
     try:
         directives = json.loads(line)["_aws"]["CloudWatchMetrics"]

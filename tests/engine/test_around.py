@@ -1,5 +1,6 @@
 """AROUND: what an organisation puts around its work sees everything, and changes nothing."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -329,6 +330,15 @@ def test_an_entry_by_name_is_imported_when_work_first_runs(bench: Bench, outfit:
     import outfit.tracking as tracking  # type: ignore[import-not-found]
 
     assert tracking.SEEN == ["letters"]
+
+
+def test_the_modules_of_all_work_are_known_before_it_runs(outfit: Outfit) -> None:
+    """The legacy runner's worker imports them once, for all its children."""
+    itself = TABLE.replace('"outfit.tracking:tracked"', '"outfit.tracking:tracked", print')
+    outfit.write(itself, "__init__")
+    modules = outfit.registry().modules()
+    assert {"outfit.letters", "outfit.tracking"} <= set(modules)
+    assert "outfit.tracking" not in sys.modules
 
 
 def test_one_that_is_no_function_is_named(outfit: Outfit) -> None:

@@ -194,6 +194,29 @@ def test_metrics_of_a_jobs_own_stay_as_they_are(bench: Bench, lines: io.StringIO
     assert calls["Calls"] == [2.0]
 
 
+def test_metrics_of_any_length_stay_one_line(bench: Bench, lines: io.StringIO) -> None:
+    def work() -> None:
+        metrics = Metrics(namespace="Acme", service="acme")
+        metrics.add_metric("Calls", "Count", 2)
+        metrics.add_metadata("note", "x" * 2 * output.LONGEST)
+        metrics.flush_metrics()
+
+    run(bench, lines, work)
+    (calls,) = [line for line in logged_with_metrics(lines) if "Calls" in line]
+    assert len(calls["note"]) == 2 * output.LONGEST
+
+
+def test_what_only_looks_like_metrics_is_a_message(bench: Bench, lines: io.StringIO) -> None:
+    alike = ['say "_aws"', '["_aws"]', '{"a": "_aws"}']
+
+    def work() -> None:
+        for text in alike:
+            print(text)
+
+    run(bench, lines, work)
+    assert said(lines) == alike
+
+
 def logged_with_metrics(stream: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
@@ -309,10 +332,14 @@ def test_a_line_of_any_length_arrives_in_records_that_lambda_does_not_cut(
 
     def work() -> None:
         print(text)
+        sys.stdout.write(text + "\n")
         print(text, end="")
+        so_far.append(len(said(lines)))
 
+    so_far: list[int] = []
     run(bench, lines, work)
-    assert "".join(said(lines)) == text * 2
+    assert "".join(said(lines)) == text * 3
+    assert so_far == [5]  # the last one's beginning too, though it has not ended
     longest = max(len(line.encode()) for line in lines.getvalue().splitlines())
     assert longest < 256 * 1024
 
@@ -323,6 +350,15 @@ def test_what_no_work_prints_goes_through_as_it_is(lines: io.StringIO) -> None:
         sys.stdout.buffer.write(b" line\n")
         sys.stdout.close()
     assert lines.getvalue() == "a server's own line\n"
+
+
+def test_set_up_again_it_is_as_it_was(lines: io.StringIO) -> None:
+    with printing_to(lines):
+        stream, start = sys.stdout, threading.Thread.start
+        submit = ThreadPoolExecutor.submit
+        log_setup.set_up()
+        assert sys.stdout is stream
+        assert (threading.Thread.start, ThreadPoolExecutor.submit) == (start, submit)
 
 
 def test_a_log_that_can_not_be_written_does_not_go_round_in_circles(
