@@ -207,7 +207,7 @@ def test_the_canarys_alarm_hears_of_the_new_version_alone() -> None:
     template = deployed(WorkerCanary="Canary10Percent5Minutes")
     alarm = properties(template, "WorkerErrorsAlarm")
     of = {each["Name"]: each["Value"] for each in alarm["Dimensions"]}
-    (version,) = of_type(template, "AWS::Lambda::Version")
+    version = version_of(template, "WorkerFunction")
     assert of["ExecutedVersion"] == {"Fn::GetAtt": [version, "Version"]}
     assert of["Resource"] == {"Fn::Sub": "${WorkerFunction}:live"}
     assert (alarm["MetricName"], alarm["Threshold"]) == ("Errors", 0)
@@ -216,33 +216,55 @@ def test_the_canarys_alarm_hears_of_the_new_version_alone() -> None:
 # --- a version for each change --------------------------------------------------------------------
 
 
-def described(**given: str) -> str:
-    """Return the description that a version of the worker gets."""
+def version_of(template: Template, function: str) -> str:
+    """Return the logical id of a function's version."""
+    (found,) = [
+        name
+        for name, each in of_type(template, "AWS::Lambda::Version").items()
+        if each["Properties"]["FunctionName"] == {"Ref": function}
+    ]
+    return found
+
+
+def described(function: str, **given: str) -> str:
+    """Return the description that a version of a function gets."""
     template = expanded()
-    (version,) = of_type(template, "AWS::Lambda::Version").values()
-    text, joined = version["Properties"]["Description"]["Fn::Sub"]
+    version = template["Resources"][version_of(template, function)]
+    text, made = version["Properties"]["Description"]["Fn::Sub"]
     values = {name: str(each.get("Default", "")) for name, each in template["Parameters"].items()}
     values |= given
-    for name, each in joined.items():
-        glue, parts = each["Fn::Join"]
-        separator, of = parts["Fn::Split"]
-        values[name] = glue.join(values[of["Ref"]].split(separator))
+    for name, each in made.items():
+        match each:
+            case {"Fn::Join": [glue, {"Fn::Split": [separator, of]}]}:
+                values[name] = glue.join(values[of["Ref"]].split(separator))
+            case {"Fn::If": ["UseJwt", yes, no]}:
+                values[name] = yes if values["JwtIssuer"] else no
     return re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], str(text))
 
 
-def test_each_parameter_that_the_worker_reads_changes_the_description() -> None:
+@pytest.mark.parametrize(
+    ("function", "some"),
+    [
+        ("WorkerFunction", {"JobRunner", "Extensions", "TextingCampaign", "WorkerSubnetIds"}),
+        ("ApiFunction", {"JobRunner", "Extensions", "JwtIssuer", "JwtRolesClaim"}),
+    ],
+)
+def test_each_parameter_that_a_function_reads_changes_its_versions_description(
+    function: str, some: set[str]
+) -> None:
     template = expanded()
-    worker = properties(template, "WorkerFunction")
-    read = references(worker) | {
+    of_it = properties(template, function)
+    read = references(of_it) | {
         name
-        for condition in _conditions(worker)
+        for condition in _conditions(of_it)
         for name in references(template["Conditions"][condition])
     }
     # The first belongs to the function itself, the other means nothing on AWS.
     read &= template["Parameters"].keys() - {"WorkerReservedConcurrency", "AwsEndpointUrl"}
-    assert {"JobRunner", "Extensions", "TextingCampaign", "WorkerSubnetIds"} <= read
+    assert some | {"SnapStart"} <= read
     for name in template["Parameters"]:
-        assert (described(**{name: "other"}) != described()) == (name in read), name
+        changed = described(function, **{name: "other"}) != described(function)
+        assert changed == (name in read), name
 
 
 def _conditions(value: Any) -> set[str]:
@@ -256,7 +278,8 @@ def _conditions(value: Any) -> set[str]:
     return set()
 
 
-def test_a_description_has_room_for_what_a_stack_is_given() -> None:
+@pytest.mark.parametrize("function", ["WorkerFunction", "ApiFunction"])
+def test_a_description_has_room_for_what_a_stack_is_given(function: str) -> None:
     """Lambda takes 256 characters, and a deploy with more is refused."""
     long = "0" * 17
     given = {
@@ -268,5 +291,49 @@ def test_a_description_has_room_for_what_a_stack_is_given() -> None:
         "Extensions": "organisation.experiments",
         "WorkerSubnetIds": ",".join([f"subnet-{long}"] * 3),
         "WorkerSecurityGroupIds": f"sg-{long}",
+        "JwtIssuer": "https://login.example.com/",
+        "JwtOrganizationClaim": "https://example.com/organization_id",
+        "JwtRolesClaim": "https://example.com/roles",
     }
-    assert len(described(**given)) <= 256
+    assert len(described(function, **given)) <= 256
+
+
+# --- starts ---------------------------------------------------------------------------------------
+
+
+def test_the_api_is_called_by_its_alias_alone() -> None:
+    template = expanded()
+    integration = template["Resources"]["HttpApiIntegration"]
+    assert integration["Properties"]["IntegrationUri"] == {"Fn::Sub": "${ApiFunction.Arn}:live"}
+    permission = properties(template, "HttpApiPermission")
+    assert permission["FunctionName"] == {"Ref": "ApiFunctionAliaslive"}
+    # The alias is there, and may be called, before the API sends its first request to it.
+    assert integration["DependsOn"] == "HttpApiPermission"
+
+
+@pytest.mark.parametrize("function", ["ApiFunction", "WorkerFunction"])
+def test_api_and_worker_start_from_snapshots_if_they_shall(function: str) -> None:
+    usual, asked = deployed(), deployed(SnapStart="true")
+    assert properties(usual, function)["SnapStart"] == {"ApplyOn": "None"}
+    assert properties(asked, function)["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+
+
+@pytest.mark.parametrize("name", ["Api", "Worker"])
+def test_processes_are_provisioned_at_the_alias_if_they_shall_be(name: str) -> None:
+    alias, parameter = f"{name}FunctionAliaslive", f"{name}ProvisionedConcurrency"
+    assert "ProvisionedConcurrencyConfig" not in properties(deployed(), alias)
+    asked = deployed(**{parameter: "3"})
+    assert properties(asked, alias)["ProvisionedConcurrencyConfig"] == {
+        "ProvisionedConcurrentExecutions": {"Ref": parameter}
+    }
+
+
+def test_what_lambda_does_not_take_together_is_refused_before_a_deploy() -> None:
+    rule = expanded()["Rules"]["SnapshotsOrProvisionedProcesses"]
+    assert rule["RuleCondition"] == {"Fn::Equals": [{"Ref": "SnapStart"}, "true"]}
+    refused = [each["Assert"] for each in rule["Assertions"]]
+    assert refused == [
+        {"Fn::Equals": [{"Ref": "ApiProvisionedConcurrency"}, ""]},
+        {"Fn::Equals": [{"Ref": "WorkerProvisionedConcurrency"}, ""]},
+        {"Fn::Not": [{"Fn::Equals": [{"Ref": "PythonRuntime"}, "python3.11"]}]},
+    ]
