@@ -108,7 +108,7 @@ def test_it_notices_when_a_write_does_not_ask_for_the_claim_token(
     monkeypatch.setattr(
         conditional_write, "owned_by_claim", lambda job: JobRequest.status == Status.RUNNING
     )
-    assert broken_promise(near=197)
+    assert broken_promise(near=408)
 
 
 def test_it_notices_when_a_claim_does_not_ask_for_the_status(
@@ -128,7 +128,7 @@ def test_it_notices_when_a_lease_ends_before_its_invocation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("store.verbs.claiming.SKEW", -50_000)
-    assert "rescued from a worker that is alive" in broken_promise(near=271)
+    assert "rescued from a worker that is alive" in broken_promise(near=2)
 
 
 def test_it_notices_when_a_rescue_does_not_wait_for_the_lease(
@@ -139,7 +139,7 @@ def test_it_notices_when_a_rescue_does_not_wait_for_the_lease(
         return timer.Disposition.RESCUED
 
     monkeypatch.setattr(due_row, "_process_running_row", impatient)
-    assert "rescued from a worker that is alive" in broken_promise(near=271)
+    assert "rescued from a worker that is alive" in broken_promise(near=2)
 
 
 def test_it_notices_when_a_claim_takes_the_row_off_the_due_index(
@@ -152,14 +152,14 @@ def test_it_notices_when_a_claim_takes_the_row_off_the_due_index(
         return write(verb, job, [*actions, *more], condition, already_applied=already_applied)
 
     monkeypatch.setattr(conditional_write, "write", without)
-    assert "stranded" in broken_promise(counted="lost")
+    assert "stranded" in broken_promise(near=26, counted="lost")
 
 
 def test_it_notices_when_nobody_reads_after_a_lost_response(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(conditional_write, "read", lambda job_id: None)
-    assert "ended well and left it running" in broken_promise()
+    assert "ended well and left it running" in broken_promise(near=11)
 
 
 def test_it_notices_when_the_timer_does_not_move_what_it_sends(
@@ -167,7 +167,7 @@ def test_it_notices_when_the_timer_does_not_move_what_it_sends(
 ) -> None:
     for where in ("store.verbs", "store.verbs.claiming"):
         monkeypatch.setattr(f"{where}.postpone", lambda row, due_at, lane: row)
-    assert "times" in broken_promise(near=44)
+    assert "times" in broken_promise()
 
 
 def test_it_notices_when_an_untagged_job_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +189,7 @@ def _once(_until: int, call: Callable[[], Any]) -> Any:
 def test_it_notices_when_an_outcome_is_written_once_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "retry_until", _once)
     assert "returned, and its worker left it running" in broken_promise(
-        near=193, faults={Fault.STORM}
+        near=13, faults={Fault.STORM}
     )
 
 
@@ -197,7 +197,7 @@ def test_it_notices_when_a_claim_that_landed_unheard_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(claiming, "retry_until", _once)
-    assert "ended well and left it running" in broken_promise(near=56, faults=ALL)
+    assert "ended well and left it running" in broken_promise(near=459, faults=ALL)
 
 
 def test_it_notices_when_a_job_does_not_wait_for_aws(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,7 +209,7 @@ def test_it_notices_when_the_record_of_what_never_ran_settles_a_job(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(failure_records, "_never_ran", lambda *_: False)
-    assert "under a worker that is alive" in broken_promise(near=23, faults={Fault.NOT_LOADED})
+    assert "under a worker that is alive" in broken_promise(near=266, faults={Fault.NOT_LOADED})
 
 
 def test_it_notices_when_a_payload_that_older_code_refuses_fails_its_job(
@@ -217,7 +217,7 @@ def test_it_notices_when_a_payload_that_older_code_refuses_fails_its_job(
 ) -> None:
     monkeypatch.setattr(execution, "_DEPLOY_TIME", 0)
     assert "failed without a reason: InvalidPayload" in broken_promise(
-        near=36, faults={Fault.DEPLOYS}
+        near=22, faults={Fault.DEPLOYS}
     )
 
 
