@@ -1,5 +1,6 @@
 """What a job's own code prints and logs: lines of the log that say whose they are."""
 
+import inspect
 import io
 import json
 import logging
@@ -11,6 +12,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from awslambdaric.bootstrap import LambdaLoggerHandler, StandardLogSink
 import clock
 from bench import Bench
 from log_lines import printing_to
-from runners import execution, log_setup, output
+from runners import execution, log_setup, output, threads
 from runners.messages import TaskMessage
 from sample_work import script
 from telemetry_lines import logged
@@ -350,6 +352,19 @@ def test_what_no_work_prints_goes_through_as_it_is(lines: io.StringIO) -> None:
         sys.stdout.buffer.write(b" line\n")
         sys.stdout.close()
     assert lines.getvalue() == "a server's own line\n"
+
+
+@pytest.mark.parametrize("python_does", [True, False])
+def test_threads_are_handed_their_context_unless_python_does_so_itself(
+    python_does: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = inspect.unwrap(threading.Thread.start)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", ThreadPoolExecutor.submit)
+    flags = SimpleNamespace(thread_inherit_context=python_does)
+    monkeypatch.setattr(threads, "sys", SimpleNamespace(flags=flags, modules=sys.modules))
+    threads.hand_on_context()
+    assert (threading.Thread.start is start) == python_does
 
 
 def test_set_up_again_it_is_as_it_was(lines: io.StringIO) -> None:

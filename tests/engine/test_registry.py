@@ -108,6 +108,10 @@ def test_the_queues_of_the_campaign_are_among_those_that_ship() -> None:
     assert set(jobs.table.QUEUES) >= jobs.table.CAMPAIGN_QUEUES
 
 
+def test_a_job_may_be_called_what_a_queue_may_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "mow the lawn!" in extended(monkeypatch, JOBS={"mow the lawn!": Job(work)}).jobs
+
+
 @pytest.mark.parametrize("per", [None, "organization_id", "campaign_id", "city", "zip", "code"])
 def test_a_queue_goes_by_what_its_jobs_have(per: str, monkeypatch: pytest.MonkeyPatch) -> None:
     queues = {"mailings": Queue(slots=3, per=per), "unused": Queue(slots=1, per="anything")}
@@ -171,6 +175,8 @@ def test_a_name_taken_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -
         ({"AROUND": ["acme.around"]}, "'package.module:function'"),
         ({"TASKS": {"x": Job(work)}}, "'x' must map to a Task"),
         ({"QUEUES": {"x": Job(work)}}, "'x' must map to a Queue"),
+        ({"JOBS": {5: Job(work)}}, "5 must map to a Job"),
+        ({"QUEUES": {5: Queue(slots=1)}}, "5 must map to a Queue"),
         ({"QUEUES": {"x#1": Queue(slots=1)}}, r"acme\.background\.QUEUES: 'x#1' must be"),
     ],
 )
