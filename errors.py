@@ -118,6 +118,20 @@ class QueueFull(JobRunnersError):
         self.queue_name = queue_name
 
 
+class QuotaReached(JobRunnersError):
+    """An organisation has so many unfinished jobs that no more are accepted. `retry_after` is in
+    seconds."""
+
+    retry_after = 10  # they are not counted more often
+
+    def __init__(self, organization_id: str, most: int) -> None:
+        super().__init__(
+            f"the organisation {organization_id!r} has {most:,} jobs that are not finished, and "
+            "may have no more. Dispatch it again when some of them have ended"
+        )
+        self.organization_id = organization_id
+
+
 class InvalidCursor(JobRunnersError):
     """A list cursor that this API never gave out, or not for this list."""
 

@@ -36,6 +36,7 @@ class Settings:
     app_folder: Path | None  # that folder, in a checkout; in a function its packages are beside us
     extensions: tuple[str, ...]
     retention_days: int
+    max_unfinished_jobs: int  # of each organisation; 0: any number
     has_bucket: bool
     log_payloads: bool
     keep_task_payloads: bool  # of tasks that failed for good
@@ -77,7 +78,8 @@ class Settings:
             app_packages=app_packages,
             app_folder=app_folder,
             extensions=tuple(filter(None, map(str.strip, _text("EXTENSIONS", "").split(",")))),
-            retention_days=_positive("RETENTION_DAYS", 30),
+            retention_days=_whole("RETENTION_DAYS", 30),
+            max_unfinished_jobs=_whole("MAX_UNFINISHED_JOBS", 0, least=0),
             has_bucket=bool(_text("BUCKET_NAME", "")),
             log_payloads=_flag("LOG_PAYLOADS", False),
             keep_task_payloads=_flag("KEEP_TASK_PAYLOADS", False),
@@ -85,7 +87,7 @@ class Settings:
             jobs_same_process=_flag("JOBS_SAME_PROCESS", True),
             jobs_sync=_flag("JOBS_SYNC", False),
             tasks_sync=_flag("TASKS_SYNC", False),
-            job_timeout_seconds=_positive("JOB_TIMEOUT_SECONDS", 900),
+            job_timeout_seconds=_whole("JOB_TIMEOUT_SECONDS", 900),
             worker_function=_text("WORKER_LAMBDA_FUNCTION_NAME", "") or None,
             delay_queue_url=_text("DELAY_QUEUE_URL", "") or None,
             on_lambda=bool(_text("AWS_LAMBDA_FUNCTION_NAME", "")),
@@ -183,10 +185,11 @@ def _flag(variable: str, default: bool) -> bool:
     return value in _TRUE
 
 
-def _positive(variable: str, default: int) -> int:
+def _whole(variable: str, default: int, least: int = 1) -> int:
     value = _text(variable, str(default))
-    if not value.isascii() or not value.isdigit() or int(value) == 0:
-        raise InvalidSetting(variable, value, "a whole number above 0")
+    if not value.isascii() or not value.isdigit() or int(value) < least:
+        allowed = f"a whole number above {least - 1}" if least else "a whole number"
+        raise InvalidSetting(variable, value, allowed)
     return int(value)
 
 

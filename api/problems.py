@@ -57,6 +57,7 @@ _KINDS: dict[type[BaseException], Kind] = {
     errors.InvalidPayload: Kind(422, "invalid-payload", "The payload does not fit"),
     errors.PayloadTooLarge: Kind(413, "too-large", "The request carries too much"),
     errors.QueueFull: Kind(429, "queue-full", "Too many jobs wait in the queue"),
+    errors.QuotaReached: Kind(429, "quota-reached", "Too many unfinished jobs"),
     errors.InvalidCursor: Kind(400, "invalid-cursor", "The cursor can't be used"),
     errors.RunnerCannotResend: Kind(409, "not-fully-capable", "This stack can't run such a job"),
     errors.IdempotencyConflict: Kind(409, "idempotency-conflict", "The key was used before"),
@@ -96,7 +97,9 @@ def answer(error: Exception) -> Response:
         headers = {"Retry-After": _RETRY_AFTER} if kind.status == 503 else {}
         return _problem(kind, _OURS[kind], headers=headers)
     detail = _IN_OTHER_WORDS.get(kind) or str(error)
-    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, errors.QueueFull) else {}
+    headers = {}
+    if isinstance(error, errors.QueueFull | errors.QuotaReached):
+        headers = {"Retry-After": str(error.retry_after)}
     return _problem(kind, detail, getattr(error, "problems", ()), headers)
 
 

@@ -12,7 +12,7 @@ JOB_PROBLEMS = ("job-not-found",)
 MOVE_PROBLEMS = (*JOB_PROBLEMS, "wrong-state", "moved-meanwhile")
 # Of a job that is to be done, and of one that is new.
 RUN_PROBLEMS = ("unknown-job-type", "invalid-payload", "not-fully-capable")
-DISPATCH_PROBLEMS = (*RUN_PROBLEMS, "queue-full")
+DISPATCH_PROBLEMS = (*RUN_PROBLEMS, "queue-full", "quota-reached")
 # Problems of every request that has a caller.
 ALWAYS = ("not-allowed", "unavailable", "unexpected")
 

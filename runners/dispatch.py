@@ -3,7 +3,7 @@
 Children and tasks that a running job dispatches come the same way.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import clock
 import runners
 from aws.errors import AWS_ERRORS
-from errors import CampaignMissing, IdempotencyConflict, PayloadTooLarge, QueueFull
-from runners import telemetry
+from errors import CampaignMissing, IdempotencyConflict, PayloadTooLarge, QueueFull, QuotaReached
+from runners import quota, telemetry
 from runners.full_queues import refuse_if_full
 from runners.limits import key_of, limits_of
 from runners.messages import TaskMessage
@@ -59,7 +59,7 @@ def accept_job(
     as it is now. `send` is how it will be sent; `parent_id` is the job that dispatches it.
     Before anything is saved, raises UnknownJobType, InvalidPayload, CampaignMissing, or
     RunnerCannotResend for a job that may need sending again under a runner that can't; QueueFull;
-    IdempotencyConflict for a key that was used for another request.
+    QuotaReached; IdempotencyConflict for a key that was used for another request.
     """
     job = registry().job(job_data.job_type)
     later = (run_at := job_data.starts_at()) > clock.now()
@@ -71,12 +71,15 @@ def accept_job(
     queue_key = _queue_key(queue_name, job_data, job_id, is_child=parent_id is not None)
     if queue_key is not None:
         require_sender(send, job_data.job_type, "is in a queue with limits")
+    organization_id = job_data.organization_id
+    if parent_id is None:
+        _unless_there(job_id, lambda: quota.refuse_if_reached(organization_id))
     row = verbs.save(
         job_id=job_id,
         job_type=job_data.job_type,
         queue_name=queue_name,
         queue_key=queue_key,
-        organization_id=job_data.organization_id,
+        organization_id=organization_id,
         campaign_id=job_data.campaign_id,
         payload=job_data.payload,
         max_attempts=job.retry.max_attempts if job.retry else 1,
@@ -86,7 +89,9 @@ def accept_job(
         request_hash=request_hash,
         parent_id=parent_id,
         created_by=context.recorded_author(),
+        counted=quota.is_on(),
     )
+    quota.note_accepted(organization_id)
     if key is not None and row.request_hash != request_hash:
         raise IdempotencyConflict(key, row.id)
     telemetry.accepted(row)
@@ -160,13 +165,18 @@ def _queue_key(
     if limits is None:
         return None
     key = key_of(queue_name, job_data.organization_id, job_data.campaign_id, job_data.payload)
+    if not is_child:
+        _unless_there(job_id, lambda: refuse_if_full(queue_name, key, limits))
+    return key
+
+
+def _unless_there(job_id: str | None, refuse_if_too_many: Callable[[], None]) -> None:
+    """Refuse a job because of others, but not one that is there already."""
     try:
-        if not is_child:
-            refuse_if_full(queue_name, key, limits)
-    except QueueFull:
+        refuse_if_too_many()
+    except (QueueFull, QuotaReached):
         if job_id is None or read(job_id) is None:
             raise
-    return key
 
 
 class Children:

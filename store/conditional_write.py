@@ -20,7 +20,7 @@ import clock
 from aws.errors import condition_failed, conflicts
 from errors import PreconditionFailed
 from settings import settings
-from store.job_request import JobRequest, Lane, Status, due_shard, sort_key
+from store.job_request import LIMITED, JobRequest, Lane, Status, due_shard, sort_key
 from store.queries import read
 
 # How long a row waits before the timer looks whether its message arrived.
@@ -217,8 +217,18 @@ def finished(status: Status) -> list[Action]:
         JobRequest.due_at.remove(),
         JobRequest.due_shard.remove(),
         JobRequest.lease_until.remove(),
+        JobRequest.unfinished_organization.remove(),
         *no_longer_parked(),
         *without_room(),
+    ]
+
+
+def counted(job: JobRequest) -> list[Action]:
+    """Return what counts a row to its organisation's quota, until it is finished. Older code, which
+    would count it for ever, leaves such rows alone."""
+    return [
+        JobRequest.unfinished_organization.set(job.organization_id),
+        JobRequest.row_version.set(LIMITED),
     ]
 
 

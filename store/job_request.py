@@ -18,7 +18,7 @@ from store.table import Enumerated, Integer, Table, nullable
 
 # Raised when a row means something that older code would get wrong: such code can't claim it then.
 ROW_VERSION = 2  # the highest that this code knows
-LIMITED = 2  # of a row whose queue has limits
+LIMITED = 2  # of a row whose queue has limits, or that its organisation's quota counts
 DUE_SHARDS = 8  # of each lane; may grow, never shrink: rows keep the shard they were saved with
 
 
@@ -90,6 +90,18 @@ class Failed(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
 
     failed_organization = UnicodeAttribute(hash_key=True)
     failed_key = UnicodeAttribute(range_key=True)
+
+
+class Unfinished(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
+    """An organisation's unfinished jobs, where there is a quota of them. Sparse. DynamoDB keeps it
+    with the row, so it can't come apart from it, as a count could."""
+
+    class Meta:
+        index_name = "unfinished"
+        projection = KeysOnlyProjection()
+
+    unfinished_organization = UnicodeAttribute(hash_key=True)
+    created_key = UnicodeAttribute(range_key=True)
 
 
 class JobRequest(Table):
@@ -167,9 +179,13 @@ class JobRequest(Table):
     failed_organization = nullable(UnicodeAttribute())
     failed_key = nullable(UnicodeAttribute())
 
+    # set until it is finished, if there is a quota: with created_key, the keys of `unfinished`
+    unfinished_organization = nullable(UnicodeAttribute())
+
     by_organization = ByOrganization()
     due = Due()
     failed = Failed()
+    unfinished = Unfinished()
 
     @property
     def expired(self) -> bool:

@@ -51,9 +51,15 @@ def request_cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
 
 
 def requeue(
-    job: JobRequest, *, max_attempts: int, payload: Any = None, by: str | None = None
+    job: JobRequest,
+    *,
+    max_attempts: int,
+    payload: Any = None,
+    by: str | None = None,
+    counted: bool = False,
 ) -> JobRequest:
-    """Queue a failed or cancelled job again, with all its attempts and legs before it.
+    """Queue a failed or cancelled job again, with all its attempts and legs before it; `counted` to
+    its organisation's quota, if there is one.
 
     It resumes at its cursor; with another payload it begins anew, with no step done and no child.
     Raises PreconditionFailed, and MissingObject if its payload is gone.
@@ -81,6 +87,8 @@ def requeue(
         *conditional_write.without_room(),
         *conditional_write.no_longer_parked(),
     ]
+    if counted:
+        actions += conditional_write.counted(job)
     if job.error:
         actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))
     if payload is not None:

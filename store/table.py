@@ -46,7 +46,7 @@ class Table(Model):
 
     @classmethod
     def count_up_to(
-        cls, most: int, hash_key: str, condition: Condition, *, index_name: str | None = None
+        cls, most: int, hash_key: str, condition: Condition | None, *, index_name: str | None = None
     ) -> int:
         """Return how many items of a partition meet a condition on their sort key, counted up to
         `most`: those that came a moment ago may be missing.

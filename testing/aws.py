@@ -8,7 +8,7 @@ from moto import mock_aws
 
 import settings
 from aws import clients
-from runners import full_queues, get_job_runner
+from runners import full_queues, get_job_runner, quota
 from runners.registry import registry
 from store import limits, pauses
 from testing import moto_direct
@@ -71,6 +71,7 @@ def forget() -> None:
     pauses.forget_cache()
     limits.forget_cache()
     full_queues.forget_cache()
+    quota.forget_cache()
     app_settings.forget()
     get_job_runner.cache_clear()
     registry.cache_clear()
@@ -85,6 +86,7 @@ def create_tables() -> None:
         by_organization={"organization_id": "S", "created_key": "S"},
         due={"due_shard": "S", "due_at": "N"},
         failed={"failed_organization": "S", "failed_key": "S"},
+        unfinished={"unfinished_organization": "S", "created_key": "S"},
     )
     _create_table(
         ENVIRONMENT["COORDINATION_TABLE_NAME"],

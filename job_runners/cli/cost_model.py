@@ -67,6 +67,7 @@ class Workload:
     retried: float = 0  # the share that is tried once more
     limited: Limited = None  # what limits its queue
     waiting: float = 0  # the share that has to wait in its line
+    quota: bool = False  # whether there is one of unfinished jobs
     over_http: bool = True
     retention_days: float = 30
 
@@ -86,6 +87,7 @@ class Workload:
         units += self.checkpoints * row
         units += self.looks * look
         units += self.retried * (hand_on + claim + 3 * _ERROR_KB)
+        units += 2 if self.quota else 0
         at_once, waited = _LIMITS[self.limited]
         return units + at_once + (waited - at_once) * self.waiting
 

@@ -29,12 +29,14 @@ def save(
     parent_id: str | None = None,
     created_by: str | None = None,
     queue_key: str | None = None,
+    counted: bool = False,
 ) -> JobRequest:
     """Save a new job, due: from here on it can't be lost. A large payload is stored first.
 
     `due_at` is when the timer checks it if no message starts it. `queue_key` is the key of its
-    line, if its queue has limits. Under a `job_id` that was derived
-    from what names the job, an unexpired row that has it stays as it is, and is returned.
+    line, if its queue has limits. One that is `counted` is of its organisation's quota. Under a
+    `job_id` that was derived from what names the job, an unexpired row that has it stays as it is,
+    and is returned.
     """
     derived, now = job_id is not None, clock.now()
     job_id = job_id or new_id()
@@ -45,7 +47,8 @@ def save(
         job_type=job_type,
         queue_name=queue_name,
         queue_key=queue_key,
-        row_version=1 if queue_key is None else LIMITED,
+        row_version=LIMITED if counted or queue_key is not None else 1,
+        unfinished_organization=organization_id if counted else None,
         organization_id=organization_id,
         campaign_id=campaign_id,
         payload=inline,

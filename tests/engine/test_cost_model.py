@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import settings
 from bench import Bench
 from counted_units import Units
 from job_runners.cli import cost_model
@@ -79,6 +80,12 @@ def test_a_job_of_three_legs_that_is_looked_at_in_each(life: Life, bench: Bench)
     assert row.legs == 3
     work_done = Workload(jobs=1, seconds=3 * 61, legs=3, checkpoints=3)
     assert units == work_done.write_units
+
+
+def test_a_job_that_a_quota_counts(life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "1000")
+    settings.forget()
+    assert life()[1] == Workload(jobs=1, seconds=2, quota=True).write_units
 
 
 @pytest.mark.parametrize("size", [10, 2_000, 3_000, 9_000])

@@ -156,6 +156,7 @@ def asked(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> set[Asked]:
     time = MovableClock()
     monkeypatch.setattr(clock, "now", time.now)
     monkeypatch.setenv("KEEP_TASK_PAYLOADS", "true")
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "1000")
     forget()
     make_worker_log(monkeypatch)
     stack = Stack(worker)

@@ -42,6 +42,7 @@ def test_rows_expire_by_the_field_that_the_store_writes(template: Template, tabl
                 "by_organization": "organization_id:S created_key:S",
                 "due": "due_shard:S due_at:N",
                 "failed": "failed_organization:S failed_key:S",
+                "unfinished": "unfinished_organization:S created_key:S",
             },
         ),
         ("CoordinationTable", "pk:S sk:S", {"due": "due_shard:S due_at:N"}),

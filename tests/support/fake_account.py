@@ -72,6 +72,7 @@ class Account:
                 "by_organization:organization_id:created_key",
                 "due:due_shard:due_at",
                 "failed:failed_organization:failed_key",
+                "unfinished:unfinished_organization:created_key",
             ),
             "coordination": table("due:due_shard:due_at"),
             "contacts": table(),

@@ -84,6 +84,7 @@ class AsRole:
         for index, key in (
             ("by_organization", "organization_id"),
             ("failed", "failed_organization"),
+            ("unfinished", "unfinished_organization"),
             ("due", "due_shard"),
         ):
             yield self._query(stack.table_name, f"JobsTable/index/{index}", key, IndexName=index)

@@ -11,6 +11,7 @@ _INDEXES = {
         "by_organization": ("organization_id", "created_key"),
         "due": ("due_shard", "due_at"),
         "failed": ("failed_organization", "failed_key"),
+        "unfinished": ("unfinished_organization", "created_key"),
     },
     "CoordinationTable": {"due": ("due_shard", "due_at")},
 }

@@ -1,0 +1,220 @@
+"""A quota of unfinished jobs for each organisation: off unless it is set, and never adrift."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import job_rows
+from api_events import call
+from bench import Bench
+from counted_units import Units
+from errors import InvalidSetting, QuotaReached
+from outage import Outage
+from runners import owner_actions, quota
+from sample_work import script
+from settings import settings
+from store import limits, owner_verbs, pauses, verbs
+from store.job_request import JobRequest, Status
+from store.queries import count_unfinished
+from testing import moto_direct
+from testing.aws import forget
+
+
+@pytest.fixture
+def most(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Have a quota of so many."""
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "3")
+    forget()
+    return 3
+
+
+def counted(organization_id: str = "acme") -> int:
+    return count_unfinished(organization_id, 100)
+
+
+def test_it_is_refused_to_who_has_so_many_and_to_nobody_else(bench: Bench, most: int) -> None:
+    rows = [bench.dispatch() for _ in range(most)]
+    with pytest.raises(QuotaReached, match="the organisation 'acme' has 3 jobs that are not fin"):
+        bench.dispatch()
+    assert len(moto_direct.rows("jobs")) == most
+    bench.dispatch(organization_id="other")
+    bench.run(rows[0])
+    bench.advance(10)
+    bench.dispatch()
+    assert counted() == most
+
+
+def test_over_http_it_is_429_with_a_time_to_come_back(bench: Bench, most: int) -> None:
+    for _ in range(most):
+        bench.dispatch()
+    answer = call("POST", "/jobs", body={"job_type": "sample_once", "organization_id": "acme"})
+    assert (answer.status, answer.headers["retry-after"]) == (429, "10")
+    assert answer.json["type"] == "urn:job-runners:quota-reached"
+
+
+def test_what_is_there_already_is_not_refused(bench: Bench, most: int) -> None:
+    first = bench.dispatch(idempotency_key="may")
+    for _ in range(most - 1):
+        bench.dispatch()
+    assert bench.dispatch(idempotency_key="may").id == first.id
+    with pytest.raises(QuotaReached):
+        bench.dispatch(idempotency_key="june")
+
+
+def test_a_child_is_counted_and_not_refused(bench: Bench, most: int) -> None:
+    """Its parent was accepted, and would fail halfway."""
+
+    def work(job: Any, payload: object) -> None:
+        for number in range(most):
+            job.dispatch("sample_again", {"number": number}, key=str(number))
+
+    script.job = work
+    assert bench.run(bench.dispatch("sample_once")).status is Status.SUCCEEDED
+    assert counted() == most
+
+
+def test_another_process_is_refused_within_ten_seconds(bench: Bench, most: int) -> None:
+    """It has counted none just before."""
+    quota.refuse_if_reached("acme")
+    before = dict(quota._counts)
+    for _ in range(most):
+        bench.dispatch()
+    quota._counts.clear()
+    quota._counts.update(before)
+    quota.refuse_if_reached("acme")
+    bench.advance(10)
+    with pytest.raises(QuotaReached):
+        quota.refuse_if_reached("acme")
+
+
+def test_what_cannot_be_counted_is_no_reason_to_refuse(
+    bench: Bench, most: int, outage: Outage
+) -> None:
+    for _ in range(most):
+        bench.dispatch()
+    bench.advance(10)
+    outage.begin("throttled", only="Query")
+    row = bench.dispatch()
+    outage.end()
+    assert counted() == most + 1
+    assert bench.run(row).status is Status.SUCCEEDED
+
+
+# --- it never drifts: the row and what is counted are one write -----------------------------------
+
+
+def failed(bench: Bench, row: JobRequest) -> None:
+    verbs.fail(bench.claim(row), job_rows.ERROR)
+
+
+def expired(bench: Bench, row: JobRequest) -> None:
+    verbs.expire(row, job_rows.ERROR)
+
+
+def stopped(bench: Bench, row: JobRequest) -> None:
+    verbs.stop(owner_verbs.request_cancel(bench.claim(row)))
+
+
+ENDS: dict[str, Callable[[Bench, JobRequest], Any]] = {
+    "succeeded": lambda bench, row: bench.run(row),
+    "failed": failed,
+    "expired": expired,
+    "cancelled": lambda bench, row: owner_verbs.cancel(row),
+    "stopped": stopped,
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+def test_however_a_job_ends_it_is_counted_until_then(
+    bench: Bench, most: int, end: Callable[[Bench, JobRequest], Any]
+) -> None:
+    row = bench.dispatch()
+    assert counted() == 1
+    end(bench, row)
+    assert bench.read(row).status.finished
+    assert counted() == 0
+
+
+def test_it_is_counted_while_it_is_scheduled_runs_and_is_tried_again(
+    bench: Bench, most: int
+) -> None:
+    row = bench.dispatch(delay=60)
+    assert counted() == 1
+    bench.advance(60)
+    row = bench.claim(row)
+    assert counted() == 1
+    job_rows.retry(row)
+    assert counted() == 1
+
+
+def test_one_whose_worker_was_killed_is_counted_until_that_is_known(
+    bench: Bench, most: int
+) -> None:
+    row = bench.dispatch("sample_once")
+    bench.claim(row)
+    bench.advance(900 + 60 + 1)
+    assert counted() == 1
+    bench.tick()
+    assert bench.read(row).status is Status.FAILED
+    assert counted() == 0
+
+
+def test_one_that_is_done_again_by_hand_is_counted_again(bench: Bench, most: int) -> None:
+    row = bench.dispatch()
+    owner_actions.cancel(row)
+    assert counted() == 0
+    owner_actions.retry_again(bench.read(row), bench.send)
+    assert counted() == 1
+    bench.run(row)
+    assert counted() == 0
+
+
+def test_switched_off_what_was_counted_still_ends(
+    bench: Bench, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = bench.dispatch()
+    monkeypatch.delenv("MAX_UNFINISHED_JOBS")
+    forget()
+    bench.dispatch()
+    assert counted() == 1
+    bench.run(row)
+    assert counted() == 0
+
+
+def test_code_that_does_not_know_it_leaves_such_rows_alone(bench: Bench, most: int) -> None:
+    """Version 0.1.0 claims none above 1: it would end it, and leave it counted."""
+    (row,) = (moto_direct.row("jobs", {"id": {"S": bench.dispatch().id}}),)
+    assert row["row_version"] == 2
+
+
+# --- costs ----------------------------------------------------------------------------------------
+
+
+def units_of_a_life(bench: Bench) -> int:
+    limits.current()
+    pauses.current()
+    units = Units()
+    assert bench.run(bench.dispatch("sample_once")).status is Status.SUCCEEDED
+    return units.spent()
+
+
+def test_off_it_costs_nothing(bench: Bench) -> None:
+    assert units_of_a_life(bench) == 6
+    row = moto_direct.row("jobs", {"id": {"S": bench.dispatch().id}})
+    assert "unfinished_organization" not in row
+    assert row["row_version"] == 1
+
+
+def test_on_it_costs_two_write_units(bench: Bench, most: int) -> None:
+    assert units_of_a_life(bench) == 6 + 2
+
+
+def test_a_number_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "-1")
+    forget()
+    with pytest.raises(InvalidSetting, match="MAX_UNFINISHED_JOBS"):
+        settings()
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "0")
+    forget()
+    assert not quota.is_on()
