@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.table_entry import with_entry
+
 ROOT = Path(__file__).parents[2]
 # That look at every job there is, or at what the README shows.
 TESTS = ("engine/test_registry.py", "infra/test_docs.py", "infra/test_imports.py")
@@ -24,7 +26,9 @@ def add_the_job(project: Path) -> None:
     names.write_text(f"{names.read_text().rstrip()}\n    {name}\n")
     table = project / "jobs/table.py"
     text = table.read_text().replace("from jobs.names", f"{imported}\nfrom jobs.names")
-    table.write_text(f"{text.rstrip().removesuffix('}')}    {entry}\n}}\n")
+    changed = with_entry(text, entry)
+    assert changed
+    table.write_text(changed)
 
 
 @pytest.fixture
