@@ -98,8 +98,6 @@ class _Run:
         self._main = asyncio.current_task()
         if self._running is not None and not in_main_thread():
             self._loop.call_later(self._running.time_left(), self._time_is_over)
-        if self._signal is not None:
-            raise self._signal
         return await coroutine
 
     # --- what comes from outside ------------------------------------------------------------------

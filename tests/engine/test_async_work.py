@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import inspect
 import os
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from store.job_request import JobRequest, Status
 from store.pauses import Kind
 from testing.aws import forget
 from tools.build import ROOT
-from work import RunningJob
+from work import RunningJob, event_loop
 
 LONG = 60.0  # seconds; nothing here may take so long
 
@@ -263,6 +264,23 @@ def test_an_alarm_in_the_loops_own_code_leaves_no_task_half_run(
     assert done == [True]
 
 
+def test_an_alarm_before_it_has_begun_ends_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = asyncio.Runner.run
+
+    def ring_then_begin(runner: Any, coroutine: Any) -> Any:
+        monkeypatch.setattr(asyncio.Runner, "run", begin)
+        signal.raise_signal(signal.SIGALRM)
+        return begin(runner, coroutine)
+
+    monkeypatch.setattr(asyncio.Runner, "run", ring_then_begin)
+    AsyncScript.job = awaits
+    began = time.monotonic()
+    assert kind(run(bench)) == "TimedOut"
+    assert time.monotonic() - began < 5
+
+
 def test_in_a_thread_its_loop_ends_it(bench: Bench) -> None:
     for work in (awaits, swallows):
         AsyncScript.job = work
@@ -338,6 +356,15 @@ async def in_a_thread(job: RunningJob, report: Any) -> None:
     await kept
 
 
+async def in_a_thread_that_nobody_awaits(job: RunningJob, report: Any) -> None:
+    def work() -> None:
+        with contextlib.suppress(BaseException):
+            report()
+
+    threading.Thread(target=work).start()
+    await asyncio.sleep(LONG)
+
+
 async def in_a_callback(job: RunningJob, report: Any) -> None:
     asyncio.get_running_loop().call_soon(report)
     await asyncio.sleep(LONG)
@@ -351,6 +378,7 @@ async def in_a_callback(job: RunningJob, report: Any) -> None:
         in_a_task_that_nobody_awaits,
         among_results,
         in_a_thread,
+        in_a_thread_that_nobody_awaits,
         in_a_callback,
     ],
 )
@@ -415,6 +443,55 @@ def test_an_error_of_its_own_on_the_way_out_is_what_it_ended_in(bench: Bench) ->
 
     AsyncScript.job = work
     assert kind(run(bench)) == "ValueError"
+
+
+def test_the_first_of_several_signals_ends_it(bench: Bench) -> None:
+    async def work(job: RunningJob, payload: Sample) -> None:
+        pausing.pause(Kind.JOB_TYPE, "async_once")
+        try:
+            job.checkpoint(5, durable=True)
+        finally:
+            bench.advance(850)
+            job.checkpoint(6)
+
+    AsyncScript.job = work
+    assert run(bench).status is Status.WAITING
+
+
+def test_a_signal_that_it_swallows_ends_it_all_the_same(bench: Bench) -> None:
+    async def work(job: RunningJob, payload: Sample) -> str:
+        bench.advance(850)
+        with contextlib.suppress(BaseException):
+            job.checkpoint(5)
+        return "done"
+
+    AsyncScript.job = work
+    row = run(bench)
+    assert (row.status, row.cursor) == (Status.QUEUED, 5)
+
+
+def test_a_job_that_calls_exit_fails_like_any_other(bench: Bench) -> None:
+    async def work(job: RunningJob, payload: Sample) -> None:
+        sys.exit(3)
+
+    AsyncScript.job = work
+    assert kind(run(bench)) == "SystemExit"
+
+
+def test_one_that_never_begins_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python would warn that it was never awaited."""
+
+    def interrupted(runner: object, coroutine: Any) -> None:
+        coroutine.close()
+        raise KeyboardInterrupt
+
+    async def work() -> None: ...
+
+    monkeypatch.setattr(asyncio.Runner, "run", interrupted)
+    coroutine = work()
+    with pytest.raises(KeyboardInterrupt):
+        event_loop.run(coroutine)
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
 
 
 def test_a_thread_that_goes_on_learns_that_the_job_is_not_its_own_any_more(bench: Bench) -> None:
