@@ -63,8 +63,11 @@ def test_the_first_use_of_a_key_on_a_day_costs_one_more(bench: Bench, units: Uni
     assert a_life(bench, "a", units) == 6 + 6 + 1
 
 
-def test_a_job_that_waits_for_a_slot_costs_17_more(bench: Bench, units: Units) -> None:
-    limits.put("a", slots=1)
+@pytest.mark.parametrize(("rate", "more"), [(None, 17), (Rate(1000), 19)], ids=["slots", "both"])
+def test_a_job_that_waits_for_a_slot_costs_this_many_more(
+    bench: Bench, units: Units, rate: Rate | None, more: int
+) -> None:
+    limits.put("a", slots=1, rate=rate)
     warm(bench, "a", units)
     first = bench.dispatch("sample_once", queue_name="a")
     second: list[JobRequest] = []
@@ -83,7 +86,7 @@ def test_a_job_that_waits_for_a_slot_costs_17_more(bench: Bench, units: Units) -
     spent.append(units.spent() - ending)
     bench.run(second[0])
     spent.append(units.spent())
-    assert sum(spent) == 6 + 17
+    assert sum(spent) == 6 + more
 
 
 def test_a_job_that_waits_for_its_rate_costs_14_more_and_its_wake_up_one(
