@@ -2,10 +2,12 @@
 
 botocore gives each client a context of its own, and urllib3 reads the certificates of more than a
 hundred authorities into it for each new connection: 6 ms of CPU before a request is sent. Here they
-are read once in a process, and for endpoints of AWS those of Amazon alone, which sign for them.
+are read once in a process, before its first request, and for endpoints of AWS those of Amazon
+alone, which sign for them.
 """
 
 import ssl
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,7 @@ def share_context(client: Any) -> None:
     host = endpoint.host.partition("//")[2].partition("/")[0]
     by_amazon = made._verify is True and host.endswith(_AWS)
     endpoint.http_session = _Session(
-        amazon_context() if by_amazon else context_of(get_cert_path(made._verify)),
+        amazon() if by_amazon else bundle(get_cert_path(made._verify)),
         verify=made._verify,
         timeout=(client.meta.config.connect_timeout, client.meta.config.read_timeout),
         max_pool_connections=client.meta.config.max_pool_connections,
@@ -42,43 +44,66 @@ def share_context(client: Any) -> None:
     )
 
 
+class Trust:
+    """A context, and the certificates that are read into it before it is first used."""
+
+    def __init__(self, **certificates: Any) -> None:
+        self.context: ssl.SSLContext = create_urllib3_context()
+        self._unread: dict[str, Any] | None = certificates
+        self._lock = threading.Lock()
+
+    def read(self) -> None:
+        """Read them, unless they were."""
+        if self._unread is None:
+            return
+        with self._lock:
+            if self._unread is not None:
+                found = {name: each() for name, each in self._unread.items()}
+                self.context.load_verify_locations(**found)
+                self._unread = None
+
+
 class _Session(URLLib3Session):
     """botocore's, whose connections have their certificates from the context."""
 
-    def __init__(self, context: ssl.SSLContext, **given: Any) -> None:
-        self._context = context
+    def __init__(self, trust: Trust, **given: Any) -> None:
+        self.trust = trust
         super().__init__(**given)
 
     def _get_ssl_context(self) -> ssl.SSLContext:
-        return self._context
+        return self.trust.context
 
     def _setup_ssl_cert(self, pool: Any, url: str, verify: Any) -> None:
         super()._setup_ssl_cert(pool, url, verify)  # type: ignore[misc] # its stubs lack it
         pool.ca_certs = None  # or they would be read for each connection
+        self.trust.read()
+
+
+def read_certificates(client: Any) -> None:
+    """Read what the client would before its first request: for a snapshot of the process."""
+    session = client._endpoint.http_session
+    if isinstance(session, _Session):
+        session.trust.read()
 
 
 @cache
-def context_of(bundle: str | None) -> ssl.SSLContext:
-    """Return the context that trusts the authorities in a file."""
-    context: ssl.SSLContext = create_urllib3_context()
-    context.load_verify_locations(bundle)
-    return context
+def bundle(file: str | None) -> Trust:
+    """Return a context that trusts the authorities in a file."""
+    return Trust(cafile=lambda: file)
 
 
 @cache
-def amazon_context() -> ssl.SSLContext:
+def amazon() -> Trust:
     """Return the context that trusts Amazon's authorities."""
-    context: ssl.SSLContext = create_urllib3_context()
-    context.load_verify_locations(cadata="\n".join(_certificates(_AMAZON)))
-    return context
+    return Trust(cadata=lambda: "\n".join(_certificates(_AMAZON)))
 
 
 def _certificates(names: tuple[str, ...]) -> list[str]:
     """Return these certificates of the bundle that ships with botocore, which labels each."""
-    bundle = Path(get_cert_path(True) or "").read_text(encoding="utf-8")
+    text = Path(get_cert_path(True) or "").read_text(encoding="utf-8")
     end = "-----END CERTIFICATE-----"
     found = []
     for name in names:
-        labelled = bundle.partition(f'# Label: "{name}"\n')[2]
+        labelled = text.partition(f'# Label: "{name}"\n')[2]
         found.append("-----BEGIN" + labelled.partition(end)[0].partition("-----BEGIN")[2] + end)
     return found

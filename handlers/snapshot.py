@@ -7,7 +7,7 @@ Lambda runs the hooks: https://docs.aws.amazon.com/lambda/latest/dg/snapstart-ru
 import random
 import sys
 
-from aws import clients
+from aws import clients, tls
 from runners import get_job_runner
 from runners.registry import registry
 from settings import settings
@@ -15,6 +15,7 @@ from settings import settings
 # What a process has read of the world, and goes by for a while: by module, who forgets it.
 CACHES = {
     "runners.full_queues": "forget_cache",
+    "runners.quota": "forget_cache",
     "store.limits": "forget_cache",
     "store.pauses": "forget_cache",
     "webhooks.signing_secrets": "forget",
@@ -43,7 +44,7 @@ def before_snapshot(*services: str) -> None:
     for model in BaseModel.__subclasses__():
         model.model_rebuild()
     for service in services:
-        clients.client(service)
+        tls.read_certificates(clients.client(service))
     clients.close_connections()
 
 

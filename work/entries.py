@@ -4,9 +4,12 @@ So a cold start does not grow with the number of jobs, and one job whose module 
 keeps no other from running.
 """
 
+import gc
 import re
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -46,7 +49,8 @@ def load(entry: str, written_at: str) -> Any:
     """
     module_name, _, name = entry.partition(":")
     try:
-        module = import_module(module_name)
+        with _collector_at_rest():
+            module = import_module(module_name)
     except (Exception, SystemExit) as error:
         raise EntryNotLoaded(entry, written_at, _why(module_name, error)) from error
     try:
@@ -56,6 +60,19 @@ def load(entry: str, written_at: str) -> Any:
         hint = f"did you mean {nearest[0]!r}?" if nearest else "correct the entry, or define it"
         where = _shown(getattr(module, "__file__", None) or module_name)
         raise EntryNotLoaded(entry, written_at, f"{where} does not define {name}; {hint}") from None
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Let no garbage be looked for in the block: an import makes none, and much to look through."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _why(module_name: str, error: BaseException) -> str:

@@ -45,10 +45,10 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(Counted, "made", 0)
     monkeypatch.setattr(Counted, "read", 0)
     monkeypatch.setattr(tls, "create_urllib3_context", lambda: Counted(ssl.PROTOCOL_TLS_CLIENT))
-    for kept in (tls.context_of, tls.amazon_context):
+    for kept in (tls.bundle, tls.amazon):
         kept.cache_clear()
     yield
-    for kept in (tls.context_of, tls.amazon_context):
+    for kept in (tls.bundle, tls.amazon):
         kept.cache_clear()
 
 
@@ -101,6 +101,9 @@ def test_an_endpoint_of_aws_takes_amazon_s_authorities_alone(
     clients.use_session(botocore.session.get_session())
     made = clients.client("dynamodb")
     context = made._endpoint.http_session._manager.connection_pool_kw["ssl_context"]
+    assert context.get_ca_certs() == []  # until there is a request
+    tls.read_certificates(made)
+    tls.read_certificates(clients.client("lambda"))
     names = [dict(pair[0] for pair in each["subject"]) for each in context.get_ca_certs()]
     assert len(names) >= certificates
     if certificates == 5:
