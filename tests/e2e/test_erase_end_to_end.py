@@ -1,0 +1,54 @@
+"""An organisation erased from a stack that works, on the local AWS."""
+
+import time
+import uuid
+from typing import Any
+
+import pytest
+
+from job_runners.cli import local_aws
+from jobs_command import jobs
+from local.credentials import session
+from local_stack import Local
+
+pytestmark = pytest.mark.e2e
+
+
+def erase(organization_id: str) -> Any:
+    return jobs("erase", "--local", "--organization", organization_id, "--yes", "--json")
+
+
+def test_an_organisation_is_gone_with_every_version_of_its_files(
+    local: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_aws, "find", lambda: local.stack)
+    monkeypatch.setattr(local_aws, "outdated", lambda: None)
+    aws, stack, name = session(local.stack), local.stack, f"org-{uuid.uuid4()}"
+    s3 = aws.client("s3", endpoint_url=stack.endpoint_url)
+    uploaded = f"uploads/{name}/people.csv"
+    for row in ("Ada,Lovelace,(212) 555-0123", "Ada,Byron,(212) 555-0123"):  # the second hides one
+        body = f"first_name,last_name,cell\n{row}\n".encode()
+        s3.put_object(Bucket=stack.bucket_name, Key=uploaded, Body=body)
+    job = {"organization_id": name, "campaign_id": "spring", "payload": {"key": uploaded}}
+    sent = local.api.post("/jobs", {"job_type": "import_contacts", **job})
+    assert sent.status == 202, sent.text
+    deadline = time.monotonic() + 120
+    while local.api.get(f"/jobs/{sent.json['id']}").json["status"] != "succeeded":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+    done = erase(name)
+    assert done.exit_code == 0, done.output
+    assert local.api.get(f"/jobs/{sent.json['id']}").status == 404
+    assert local.api.get(f"/jobs?organization_id={name}").json["jobs"] == []
+    listed = s3.list_object_versions(Bucket=stack.bucket_name, Prefix=f"uploads/{name}/")
+    assert not listed.get("Versions")
+    assert not listed.get("DeleteMarkers")
+    contacts = aws.client("dynamodb", endpoint_url=stack.endpoint_url).query(
+        TableName=stack.contacts_table_name,
+        KeyConditionExpression="organization_campaign = :whose",
+        ExpressionAttributeValues={":whose": {"S": f"{name}#spring"}},
+    )
+    assert contacts["Items"] == []
+    again = erase(name)
+    assert again.exit_code == 0, again.output
