@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 import clock
+from settings import settings
 from store.pauses import CACHED
 from store.verbs import CLAIM_TOLERANCE
 from testing.moto_direct import Row, plain
@@ -181,6 +182,10 @@ class InvariantChecker:
             self.broken(f"{job} is {row['status']} and not due: stranded")
         if row["status"] in FINISHED and "due_at" in row:
             self.broken(f"{job} is {row['status']} and still due")
+        if settings().max_unfinished_jobs:
+            counted = "unfinished_organization" in row
+            if counted == (row["status"] in FINISHED):
+                self.broken(f"{job} is {row['status']}; counted to its quota: {counted}")
         if row["legs"] > self._max_legs[row["job_type"]]:
             self.broken(f"{job} is in leg {row['legs']} of {self._max_legs[row['job_type']]}")
         if row["attempt"] > row["max_attempts"]:

@@ -1,0 +1,35 @@
+"""Under a quota of unfinished jobs, whatever Lambda does: a job is counted until it has ended."""
+
+import pytest
+
+from store import conditional_write
+from store.job_request import JobRequest
+from testing.simulation.history import play_seed, stage
+from testing.simulation.invariant_checker import Violation
+
+HISTORIES = 30
+
+
+def play() -> None:
+    with stage(MAX_UNFINISHED_JOBS="1000"):
+        for seed in range(HISTORIES):
+            play_seed(seed)
+
+
+@pytest.mark.timeout(120)
+def test_no_kill_and_no_lost_answer_makes_the_count_drift(environment: None) -> None:
+    play()
+
+
+def test_one_that_ends_and_is_still_counted_is_noticed(
+    environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = conditional_write.finished
+    stays = str(JobRequest.unfinished_organization.remove())
+    monkeypatch.setattr(
+        conditional_write,
+        "finished",
+        lambda status: [each for each in finished(status) if str(each) != stays],
+    )
+    with pytest.raises(Violation, match="counted to its quota: True"):
+        play()
