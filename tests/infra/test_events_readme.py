@@ -206,3 +206,27 @@ def test_what_make_build_is_told_on_an_x86_machine_is_what_it_reads() -> None:
         check=True,
     ).stdout
     assert "--for machine" in shown
+
+
+_ROUTES = """
+from samcli.lib.providers.api_provider import ApiProvider
+from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
+
+stacks, _ = SamLocalStackProvider.get_stacks(template_file="template.yaml")
+for route in ApiProvider(stacks).api.routes:
+    print("route", route.path, route.function_name)
+"""
+
+
+def test_sam_local_start_api_finds_the_function_behind_each_route() -> None:
+    """It knows an alias in few forms, and calls nothing where it does not."""
+    shown = subprocess.run(
+        [ROOT / ".venv-aws/bin/python", "-c", _ROUTES],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = {tuple(line.split()[1:]) for line in shown.stdout.splitlines() if "route" in line}
+    paths = ("/", "/health", "/assets/{proxy+}", "/{proxy+}")
+    assert found == {(path, "ApiFunction") for path in paths}, shown.stderr
