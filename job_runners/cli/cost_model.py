@@ -22,12 +22,13 @@ _ERROR_KB = 1  # by which the error of an attempt that failed makes a row larger
 _LOOK = 60  # seconds: a leg that takes longer is looked at by the timer once
 _API_SECONDS = 0.03  # that the API's function takes for a dispatch, at 1 GB
 _OVERHEAD_SECONDS = 0.05  # of the worker, around the work
-_LOG_BYTES = {"API": 1500, "worker": 2500}  # of an invocation, with Lambda's own lines and metrics
+_LOG_BYTES = {"API": 2000, "worker": 2000}  # of an invocation, with Lambda's own lines and metrics
 _TRACED = 0.05  # of requests: X-Ray's default, beside the first of each second
 _TICKS = MONTH_SECONDS / 60
 _TICK_SECONDS = 0.5
 _TICK_READS = 24  # 48 shards that are asked, half a unit each
 _ALARMS = 13
+_METRICS = {"job type": 4, "stack": 4}  # QueueWait, RunTime, Succeeded, some others now and then
 # Write units beyond those of a job without limits: where it need not wait, and where it did.
 _LIMITS = {None: (0, 0), "slots": (6, 17), "rate": (3, 14), "both": (8, 17)}
 
@@ -69,6 +70,7 @@ class Workload:
     waiting: float = 0  # the share that has to wait in its line
     quota: bool = False  # whether there is one of unfinished jobs
     over_http: bool = True
+    types: int = 1  # of job
     retention_days: float = 30
 
     @property
@@ -142,7 +144,7 @@ class Line:
 
 def bill(work: Workload) -> list[Line]:
     """Return what a month of this work uses, with how each quantity comes about."""
-    return [line for line in (*_of_jobs(work), *_of_stack()) if line.quantity]
+    return [line for line in (*_of_jobs(work), *_of_stack(work)) if line.quantity]
 
 
 def _of_jobs(work: Workload) -> Iterator[Line]:
@@ -208,9 +210,16 @@ def _of_jobs(work: Workload) -> Iterator[Line]:
     yield Line("traces", traced, "trace", f"{_TRACED:.0%} of requests and invocations")
 
 
-def _of_stack() -> Iterator[Line]:
-    """Yield what a stack costs that has nothing to do."""
+def _of_stack(work: Workload) -> Iterator[Line]:
+    """Yield what a stack costs however much it has to do."""
     yield Line("timer, invocations", _TICKS, "lambda_request", "1 a minute")
     yield Line("timer, GB-s", _TICKS * _TICK_SECONDS, "lambda_gb_second_arm64", "0.5 s x 1 GB")
     yield Line("timer, read units", _TICKS * _TICK_READS, "read_unit", f"{_TICK_READS} a tick")
     yield Line("alarms", _ALARMS, "alarm_month", "each")
+    of_type, of_stack = _METRICS["job type"], _METRICS["stack"]
+    yield Line(
+        "metrics",
+        of_stack + of_type * work.types,
+        "metric_month",
+        f"{of_stack} of the stack, {of_type} of a job type",
+    )

@@ -196,6 +196,14 @@ def test_without_a_name_on_the_command_line_it_asks_for_one() -> None:
         assert "--organization" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["other/results", "other#spring", "/"])
+def test_a_name_that_reaches_into_anothers_is_refused(bench: Bench, name: str) -> None:
+    bucket.put_bytes("uploads/other/results/list.csv", b"people")
+    done = erase("--yes", name=name)
+    assert done.exit_code == Exit.USAGE
+    assert bucket.get_bytes("uploads/other/results/list.csv")
+
+
 def test_it_asks_for_the_name_and_where_nobody_can_answer_for_yes(bench: Bench) -> None:
     live(bench, "acme")
     done = erase()

@@ -88,6 +88,35 @@ def test_another_process_is_refused_within_ten_seconds(bench: Bench, most: int) 
         quota.refuse_if_reached("acme")
 
 
+def test_without_a_quota_nothing_is_counted(bench: Bench, outage: Outage) -> None:
+    outage.begin("throttled", only="Query")
+    quota.refuse_if_reached("acme")
+    assert outage.calls == []
+    assert quota._counts == {}
+
+
+def test_it_counts_once_in_ten_seconds(bench: Bench, most: int, outage: Outage) -> None:
+    outage.begin("throttled", seconds=1000, only="Query")
+    for _ in range(5):
+        quota.refuse_if_reached("acme")
+    assert outage.calls == ["Query"]
+    bench.advance(10)
+    quota.refuse_if_reached("acme")
+    assert outage.calls == ["Query", "Query"]
+
+
+def test_what_it_remembers_is_bounded(
+    bench: Bench, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quota, "_MOST_CACHED", 3)
+    remembered = []
+    for number in range(7):
+        quota.refuse_if_reached(f"organisation-{number}")
+        quota.note_accepted("of another")
+        remembered.append(len(quota._counts))
+    assert remembered == [1, 2, 3, 1, 2, 3, 1]
+
+
 def test_what_cannot_be_counted_is_no_reason_to_refuse(
     bench: Bench, most: int, outage: Outage
 ) -> None:

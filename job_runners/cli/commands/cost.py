@@ -30,6 +30,7 @@ _SHARE = click.FloatRange(0, 1)
 @click.option("--waiting", type=_SHARE, default=0, help="With --limits: share that has to wait.")
 @click.option("--quota", is_flag=True, help="There is a quota of unfinished jobs.")
 @click.option("--no-http", is_flag=True, help="They are dispatched by jobs, not over HTTP.")
+@click.option("--types", type=click.IntRange(1), default=1, help="Of job: each has its metrics.")
 @click.option("--retention-days", type=click.FloatRange(1), default=30, show_default=True)
 @click.option("--prices", type=click.Path(path_type=Path), help="Other prices than those shipped.")
 def command(target: Target, **given: Any) -> None:

@@ -34,6 +34,8 @@ def command(target: Target, campaigns: tuple[str, ...], yes: bool) -> None:
     """
     if "organization" not in target.explicit or not target.organization:
         raise click.UsageError("Which one? Name it on the command line: --organization ID")
+    if not {"/", "#"}.isdisjoint(target.organization):  # else it would name another's folder
+        raise click.UsageError(f"{target.organization!r} can't be an organisation: it has # or /")
     organization = Organization(
         target.organization, target.stack, target.client("dynamodb"), target.client("s3")
     )
