@@ -185,7 +185,7 @@ EntryLater(p) ==   \* of a twin alone
 Owns(w) == row[loc[w].j].st = "running" /\ row[loc[w].j].own = w
 (* The end of a holding: the slot is free in the transaction that ends it. Old code does not know. *)
 Ended(j, st, old) ==
-  [row EXCEPT ![j] = [@ EXCEPT !.st = st, !.own = "-", !.un = FALSE, !.in = "-", !.slot = IF old THEN @ ELSE 0,
+  [row EXCEPT ![j] = [@ EXCEPT !.st = st, !.own = "-", !.un = FALSE, !.in = "-", !.v = 0, !.slot = IF old THEN @ ELSE 0,
                                !.adm = @ /\ (old \/ Without("claim_removes_mark"))]]
 Succeeds(w) ==
   LET l == loc[w] IN
@@ -263,7 +263,7 @@ Admits(p) ==
   IN
   /\ l.pc = "admit"
   /\ IF mine /\ free
-     THEN /\ row' = [row EXCEPT ![l.j] = [@ EXCEPT !.st = "queued", !.in = "-", !.adm = TRUE,
+     THEN /\ row' = [row EXCEPT ![l.j] = [@ EXCEPT !.st = "queued", !.in = "-", !.v = 0, !.adm = TRUE,
                                                   !.slot = l.n]]
           /\ hold' = [hold EXCEPT ![l.n] = l.j]
           /\ wait' = wait \ {Entry(l.j, l.v)} /\ Send(l.j)
@@ -297,7 +297,7 @@ EndsPause ==
   /\ \E e \in held :
        /\ held' = held \ {e}
        /\ IF row[e.j].st = "waiting" /\ row[e.j].in = "pause" /\ row[e.j].v = e.v
-          THEN row' = [row EXCEPT ![e.j].st = "queued", ![e.j].in = "-"] /\ Send(e.j)
+          THEN row' = [row EXCEPT ![e.j].st = "queued", ![e.j].in = "-", ![e.j].v = 0] /\ Send(e.j)
           ELSE UNCHANGED <<row, msgs>>
   /\ UNCHANGED <<hold, wait, limits, recs, loc, bud, only>>
 (* Let on, or between legs, and unclaimed for an hour: to the end of the line, the slot to the next. *)
@@ -352,7 +352,7 @@ WritesCancel ==
 Requeue(j) ==
   /\ row[j].st = "failed" /\ Spend("requeue") /\ Send(j)
   /\ row' = [row EXCEPT ![j] = IF Without("requeue_clears") THEN [@ EXCEPT !.st = "queued"]
-                               ELSE [Fresh(j) EXCEPT !.v = row[j].v, !.new = row[j].new]]
+                               ELSE [Fresh(j) EXCEPT !.new = row[j].new]]
   /\ UNCHANGED <<hold, wait, held, limits, recs, loc, only>>
 
 (* In force at once for who changes it, within ten seconds for who has it cached. *)
