@@ -37,6 +37,14 @@ def test_so_is_a_row_that_only_a_newer_deploy_can_read(bench: Bench, lines: io.S
     assert said(lines)[-1] == "crashed"
 
 
+def test_a_job_that_was_deleted_is_nothing_to_do(bench: Bench, lines: io.StringIO) -> None:
+    row = bench.dispatch()
+    row.delete()
+    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=bench.send)
+    assert said(lines)[-1] == "not claimed"
+    assert bench.sent == []
+
+
 def test_a_job_that_was_deleted_and_can_not_be_loaded_is_left(
     bench: Bench, outfit: Outfit, lines: io.StringIO
 ) -> None:

@@ -115,14 +115,16 @@ def test_a_type_that_is_paused_is_named(bench: Bench, lines: io.StringIO) -> Non
     assert (line["message"], line["job_type"]) == ("paused", "sample_again")
 
 
-def test_who_is_bound_to_no_organisation_is_told_without_one(
+def test_what_somebody_does_who_is_bound_to_no_organisation_is_told_with_the_jobs(
     bench: Bench, lines: io.StringIO
 ) -> None:
+    row = bench.dispatch()
     token = context.author.set(context.Author("operator", "someone"))
-    pausing.pause(Kind.JOB_TYPE, "sample_again")
+    owner_actions.cancel(row)
     context.author.reset(token)
-    (line,) = logged(lines)
-    assert (line["caller"], "organization_id" in line) == ("someone", False)
+    line = logged(lines)[-1]
+    assert (line["message"], line["caller"]) == ("cancel", "someone")
+    assert line["organization_id"] == "acme"
 
 
 # --- what libraries and tests log -----------------------------------------------------------------
