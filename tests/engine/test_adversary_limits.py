@@ -1,0 +1,98 @@
+"""Queues with limits under a hostile Lambda: without any one safeguard, the checker notices."""
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from broken_promise import broken_promise
+from runners import failure_records, gates
+from store import conditional_write, holdings
+from store.job_request import JobRequest, Status
+from store.lines import Line
+from testing.simulation.faults import Fault
+from testing.simulation.history import stage
+
+STARTABLE = (Status.SCHEDULED, Status.QUEUED, Status.RETRYABLE)
+
+
+@pytest.fixture(autouse=True)
+def on_stage(environment: None) -> Iterator[None]:
+    with stage():
+        yield
+
+
+def noticed(*, near: int = 0) -> str:
+    """Return what the first history says, from this one on, that breaks a promise."""
+    return broken_promise(near=near, faults={Fault.LIMITS})
+
+
+def free_otherwise(
+    monkeypatch: pytest.MonkeyPatch, verbs: set[str], write: Callable[..., JobRequest]
+) -> None:
+    """Let these verbs give back what their row holds in this way."""
+    write_freeing = holdings.write_freeing
+
+    def freeing(verb: str, *arguments: Any, **more: Any) -> JobRequest:
+        return (write if verb in verbs else write_freeing)(verb, *arguments, **more)
+
+    monkeypatch.setattr(holdings, "write_freeing", freeing)
+
+
+def test_it_notices_when_a_slot_is_freed_in_a_second_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def write(verb: str, job: JobRequest, *arguments: Any, **more: Any) -> JobRequest:
+        row = conditional_write.write_with(verb, job, *arguments, **({"also": ()} | more))
+        for freed in holdings.slot_freed(job):
+            freed.record.update(list(freed.actions), freed.condition)
+        return row
+
+    free_otherwise(monkeypatch, {"succeed"}, write)
+    assert "which it has: it leaked" in noticed(near=1)
+
+
+def test_it_notices_when_a_cancel_leaves_its_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_freeing = holdings.write_freeing
+
+    def write(*arguments: Any, **more: Any) -> JobRequest:
+        return write_freeing(*arguments, **(more | {"also": None}))
+
+    free_otherwise(monkeypatch, {"cancel"}, write)
+    assert "its entry is there" in noticed(near=97)
+
+
+def test_it_notices_when_a_retry_keeps_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(
+        verb: str, job: JobRequest, actions: list[Any], *arguments: Any, **more: Any
+    ) -> JobRequest:
+        kept = [each for each in actions if "slot" not in str(each)]
+        return conditional_write.write_with(verb, job, kept, *arguments, **({"also": ()} | more))
+
+    free_otherwise(monkeypatch, {"retry"}, write)
+    assert "(retryable) holds slot" in noticed(near=7)
+
+
+def test_it_notices_when_nobody_looks_again_after_parking(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gates, "line_pump", SimpleNamespace(give_on=lambda *_: None))
+    assert "worker has left" in noticed(near=2)
+
+
+def test_it_notices_when_a_failure_record_lets_nobody_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failure_records, "_give_on", lambda *_: None)
+    assert "failures has left" in noticed(near=28)
+
+
+def test_it_notices_when_the_rate_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Line, "opens_at", lambda self: 0)
+    assert "started in" in noticed(near=3)
+
+
+def test_it_notices_when_a_leg_does_not_keep_the_mark_of_its_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("store.verbs.ending._room_kept", lambda job: [])
+    assert "has paid twice for one start" in noticed(near=3)
