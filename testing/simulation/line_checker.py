@@ -54,6 +54,7 @@ class LineChecker:
             str, Invocation
         ] = {}  # by line: the timer that met somebody who waits there
         self._pause_changed_at, self._is_paused = 0, False
+        self._read_payload = False  # whoever writes has read a payload, to know the job's line
         world.on_query = self.looked
 
     # --- told by the world ------------------------------------------------------------------------
@@ -83,6 +84,7 @@ class LineChecker:
             if (pk, sk) == ("paused", f"queue#{LIMITED}"):
                 self._pause_changed_at = self._world.time
                 self._is_paused = self._items[pk, sk].get("state") == "paused"
+        self._read_payload = any(row and not row.get("queue_key") for row in before_rows.values())
         for key, before in before_items.items():
             if key[0].startswith("line#"):
                 self._check_item(key, before, rows)
@@ -237,7 +239,7 @@ class LineChecker:
         if look is None:
             return
         held = sum("holder" in self._items[line, sk] for sk in self._keys(line, "slot#"))
-        believed = [*self._believed(self._world.stack[-1], look.began, look.began)]
+        believed = [*self._believed(self._world.stack[-1], self._decided_since(look), look.began)]
         if all(each.slots is not None and each.slots < held for each in believed):
             self._broken(f"{held} hold slots of {line}, where there are {believed[0].slots}")
 
@@ -251,7 +253,9 @@ class LineChecker:
         self._paid.add(job_id)
         self._world.figures["starts paid for"] += 1
         invocation = self._world.stack[-1]
-        rates = {each.rate for each in self._believed(invocation, look.began, look.began)}
+        rates = {
+            each.rate for each in self._believed(invocation, self._decided_since(look), look.began)
+        }
         rate = rates.pop() if len(rates) == 1 else None
         starts = self._starts.setdefault(line, [])
         starts.append(_Start(look.began, invocation.called_at, rate))
@@ -262,6 +266,10 @@ class LineChecker:
             passed = starts[-1].written - start.began
             if passed < soonest:
                 self._broken(f"{number + 1} started in {line} within {passed} ms: {rate}")
+
+    def _decided_since(self, look: Look) -> int:
+        """Return since when a decision may have gone by the limits that it has read."""
+        return self._world.stack[-1].started if self._read_payload else look.began
 
     def _look(self, line: str) -> Look | None:
         look = self._world.stack[-1].looks.get(line)

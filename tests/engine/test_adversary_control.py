@@ -29,14 +29,14 @@ def test_it_notices_when_a_cancelled_job_gets_another_leg_or_attempt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(conditional_write, "not_cancelled", anything)
-    assert "after it was cancelled" in broken_promise(near=66)
+    assert "after it was cancelled" in broken_promise(near=53)
 
 
 def test_it_notices_when_a_worker_does_not_look_at_the_pauses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pausing, "park_if_paused", lambda message, send: False)
-    assert "into a pause" in broken_promise()
+    assert "into a pause" in broken_promise(near=22)
 
 
 def test_it_notices_when_a_job_is_held_back_and_not_due(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +71,7 @@ def test_it_notices_when_a_child_is_added_again(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(
         "work.running_job.RunningJob._once", lambda self, name, function: function()
     )
-    assert "is more than one job" in broken_promise(near=153)
+    assert "is more than one job" in broken_promise(near=75)
 
 
 def test_it_notices_when_the_same_request_is_two_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_it_notices_when_a_scheduled_job_starts_before_its_time(
     monkeypatch.setattr(verbs, "CLAIM_TOLERANCE", 10**9)
     monkeypatch.setattr("store.verbs.claiming.CLAIM_TOLERANCE", 10**9)
     monkeypatch.setattr("testing.simulation.invariant_checker.CLAIM_TOLERANCE", 2000)
-    assert "before its time" in broken_promise(near=120)
+    assert "before its time" in broken_promise(near=47)
 
 
 def test_it_notices_when_an_owner_deletes_a_job_that_has_not_ended(
