@@ -15,7 +15,7 @@ from campaigns.contact import Contact, organization_campaign
 from campaigns.contact_queries import contacts
 from fake_stack import OUTPUTS, REGION
 from job_runners.cli import local_aws
-from job_runners.cli.erasing import objects
+from job_runners.cli.erasing import objects, organization
 from job_runners.cli.erasing.organization import Organization
 from job_runners.cli.problem import Exit
 from job_runners.cli.stack import Stack
@@ -35,6 +35,7 @@ def stack(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Stack:
     stack = Stack.from_outputs("job-runners", REGION, OUTPUTS)
     monkeypatch.setattr(local_aws, "find", lambda: stack)
     monkeypatch.setattr(local_aws, "outdated", lambda: None)
+    monkeypatch.setattr(organization, "_LAG", 0)  # the index of this AWS lags behind nothing
     monkeypatch.delenv("JOBS_API_URL", raising=False)
     return stack
 
@@ -240,6 +241,44 @@ def test_rows_that_have_expired_and_are_still_there_go_too(bench: Bench) -> None
     assert queries.read(row.id) is None
     erase("--yes")
     assert everything("acme") == []
+
+
+def test_what_dynamodb_had_no_room_for_is_asked_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = live(bench, "acme")
+    real = BaseClient._make_api_call  # type: ignore[attr-defined]
+    turned_away: list[str] = []
+
+    def call(self: BaseClient, operation: str, arguments: Any) -> Any:
+        if operation.startswith("Batch") and operation not in turned_away:
+            turned_away.append(operation)
+            left = "UnprocessedKeys" if "Get" in operation else "UnprocessedItems"
+            return {left: arguments["RequestItems"], "Responses": {}}
+        return real(self, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+    assert erase("--yes").exit_code == 0
+    assert turned_away == ["BatchGetItem", "BatchWriteItem"]
+    assert everything("acme") == everything(row.created_key) == []
+
+
+def test_a_file_that_cannot_be_deleted_is_named_and_its_row_stays(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = live(bench, "acme")
+    real = BaseClient._make_api_call  # type: ignore[attr-defined]
+
+    def call(self: BaseClient, operation: str, arguments: Any) -> Any:
+        if operation == "DeleteObjects":
+            return {"Errors": [{"Key": row.payload_key, "Code": "AccessDenied"}]}
+        return real(self, operation, arguments)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", call)
+    done = erase("--yes")
+    assert done.exit_code == Exit.REFUSED
+    assert f"{row.payload_key} can't be deleted: AccessDenied" in done.stderr
+    assert queries.read(row.id)
 
 
 def test_it_never_scans(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
