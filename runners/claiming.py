@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import clock
 from aws.errors import AWS_ERRORS, retry_until
 from errors import PreconditionFailed, UnknownJobType
-from runners import gates, telemetry
+from runners import gates, line_pump, telemetry
 from runners.messages import JobMessage
 from runners.registry import registry
 from runners.sending import Send, send_or_leave_due
@@ -76,10 +76,12 @@ def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> Job
     except PreconditionFailed as refused:
         telemetry.not_claimed(refused)
         _delay_again(refused.row, send)
+        line_pump.give_on_about(message, refused.row, send)  # an earlier try may have parked it
     except Exception as error:  # noqa: BLE001 - nothing has run, and the job is due
         telemetry.crashed(error)
         if isinstance(error, AWS_ERRORS):
             _give_back(message, token, invocation)
+            line_pump.give_on_about(message, None, send)
     return None
 
 

@@ -88,8 +88,10 @@ def _process_running_row(row: JobRequest, send: Send) -> Disposition:
         verbs.postpone(row, row.lease_until, Lane.PROMPT)
         return Disposition.LEASED
     gone = Interrupted("its worker ended without a word")
-    telemetry.settled(record_failed_attempt(row, gone, send, rescue=True), gone)
-    line_pump.give_on_after(row, send)
+    try:
+        telemetry.settled(record_failed_attempt(row, gone, send, rescue=True), gone)
+    finally:  # the slot may be free, though no answer said so
+        line_pump.give_on_after(row, send)
     return Disposition.RESCUED
 
 
@@ -119,14 +121,18 @@ def _is_parked_now(row: JobRequest, send: Send, give_on: Callable[[str, str], No
     limits = limits_of(row.queue_name)
     if limits is None:
         return False
-    gates.park_in_line(row, limits)
-    give_on(row.queue_name, gates.line_key(row))
+    try:
+        gates.park_in_line(row, limits)
+    finally:
+        give_on(row.queue_name, gates.line_key(row))
     return True
 
 
 def _expire(row: JobRequest, late: JobRunnersError, send: Send) -> Disposition:
-    telemetry.settled(verbs.expire(row, error_record(late)), late)
-    line_pump.give_on_after(row, send)
+    try:
+        telemetry.settled(verbs.expire(row, error_record(late)), late)
+    finally:
+        line_pump.give_on_after(row, send)
     return Disposition.EXPIRED
 
 

@@ -306,10 +306,11 @@ def _record(this: _Run, outcome: Callable[[], JobRequest]) -> None:
     try:
         ended = retry_until(this.invocation.deadline, outcome)
     except PreconditionFailed as refused:
-        telemetry.claim_lost(refused)
+        telemetry.claim_lost(refused)  # perhaps an earlier try was written, and moved on since
     else:
-        if ended.slot is None:
-            line_pump.give_on_after(this.row, this.send)
+        if ended.slot is not None:
+            return
+    line_pump.give_on_after(this.row, this.send)
 
 
 def _reraise_interrupt(error: BaseException) -> None:

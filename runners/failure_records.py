@@ -20,7 +20,7 @@ from runners.redriving import may_begin
 from runners.registry import registry
 from runners.retrying import record_failed_attempt, record_failed_task
 from runners.sending import Send
-from store.job_request import JobRequest, Status
+from store.job_request import Status
 from store.queries import read
 from work.errors import EntryNotLoaded
 
@@ -78,22 +78,14 @@ def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
     row = read(message.id)
     if row is None or row.status is not Status.RUNNING or row.send_id != message.send_id:
         telemetry.not_settled("gone" if row is None else row.state)
-        _give_on(message, row, send)
-        return
-    try:
-        telemetry.settled(record_failed_attempt(row, error, send), error)
-    except PreconditionFailed as refused:
-        telemetry.not_settled(str(refused))
-    _give_on(message, row, send)
-
-
-def _give_on(message: JobMessage, row: JobRequest | None, send: Send) -> None:
-    """Let on who waits in the job's line. Its worker may have been killed after it had freed its
-    slot, or parked, and before it could do so itself."""
-    queue_name = message.queue_name if row is None else row.queue_name
-    queue_key = message.queue_key if row is None else row.queue_key
-    if queue_name is not None and queue_key is not None:
-        line_pump.give_on(queue_name, queue_key, send, thorough=True)
+    else:
+        try:
+            telemetry.settled(record_failed_attempt(row, error, send), error)
+        except PreconditionFailed as refused:
+            telemetry.not_settled(str(refused))
+    # Its worker may have been killed after it had freed its slot, or parked, and before it could
+    # let on the next.
+    line_pump.give_on_about(message, row, send, thorough=True)
 
 
 def _never_ran(record: Mapping[str, Any]) -> bool:

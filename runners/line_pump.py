@@ -7,12 +7,14 @@ by the room there is, not by how many wait.
 Where a rate alone keeps the next from starting, a message comes when it opens: the wake-up.
 """
 
+from pynamodb.exceptions import PynamoDBException
+
 import clock
-from aws.errors import AWS_ERRORS, retry_until
+from aws.errors import AWS_ERRORS, conflicts, retry_until
 from errors import PreconditionFailed, SendFailed
 from runners import telemetry
 from runners.limits import limits_of
-from runners.messages import QueueMessage
+from runners.messages import JobMessage, QueueMessage
 from runners.sending import LONGEST_DELAY, Send, send_or_leave_due
 from store import lines, pauses, verbs
 from store.conditional_write import RaceLost
@@ -23,12 +25,13 @@ from store.queries import read
 
 _TIME = 10 * clock.SECOND  # that a pump beside other work may take
 # A wake-up waits for so long in its own process, when the rate opens so soon: a message has delays
-# of whole seconds. In all it goes on for so long, then another one follows.
+# of whole seconds, and clocks differ. In all it goes on for so long, then another one follows.
 _SHORT_WAIT = 2 * clock.SECOND
 _LONGEST_PACE = clock.MINUTE
 # A wake-up that is so late has been lost.
 _LOST_AFTER = 90 * clock.SECOND
 _RETRY_AFTER = 60.0  # seconds, if AWS is away
+_LONGEST_DELAY = int(LONGEST_DELAY * clock.SECOND)
 
 
 def give_on(
@@ -50,15 +53,28 @@ def give_on(
     soon = clock.now() + _TIME
     try:
         _Pump(queue_name, queue_key, send, min(until or soon, soon), thorough=thorough).run()
-    except AWS_ERRORS as error:
+    except Exception as error:  # noqa: BLE001 - whoever pumps has recorded an outcome, and goes on
         telemetry.crashed(error)
-        _try_later(QueueMessage(queue_name=queue_name, queue_key=queue_key), send)
+        if isinstance(error, AWS_ERRORS):
+            message = QueueMessage(queue_name=queue_name, queue_key=queue_key)
+            _send_or_leave_due(message, _RETRY_AFTER, send)
 
 
 def give_on_after(row: JobRequest, send: Send | None) -> None:
     """Let on who waits for the slot of a row, as the row was before a verb freed it."""
     if row.slot is not None and row.queue_key is not None:
         give_on(row.queue_name, row.queue_key, send)
+
+
+def give_on_about(
+    message: JobMessage, row: JobRequest | None, send: Send | None, *, thorough: bool = False
+) -> None:
+    """Let on who waits in the line of a message's job: whoever had the message may have freed a
+    slot or parked the job, and not have come to this, or not have heard that it was written."""
+    queue_name = message.queue_name if row is None else row.queue_name
+    queue_key = message.queue_key if row is None else row.queue_key
+    if queue_name is not None and queue_key is not None:
+        give_on(queue_name, queue_key, send, thorough=thorough)
 
 
 def wake_up(message: QueueMessage, send: Send | None, *, deadline: int) -> None:
@@ -73,16 +89,18 @@ def wake_up(message: QueueMessage, send: Send | None, *, deadline: int) -> None:
 
 
 def leave_due(message: QueueMessage, delay: float) -> None:
-    """Have the timer do what a message about a line asks for: for a runner whose messages can't
-    wait. The row of who waits first is due then."""
-    line = lines.read_line(message.queue_name, message.queue_key, limits_of(message.queue_name))
-    entry = lines.next_entry(line)
-    row = read(entry.job_id) if entry is not None else None
-    if row is not None and row.status is Status.WAITING:
-        try:
+    """Have the timer do what a message about a line asks for: where messages can't wait, or can't
+    be sent. The row of who waits first is due then. If AWS does not take that, it is due later."""
+    try:
+        line = lines.read_line(message.queue_name, message.queue_key, limits_of(message.queue_name))
+        entry = lines.next_entry(line)
+        row = read(entry.job_id) if entry is not None else None
+        if row is not None and row.status is Status.WAITING:
             verbs.postpone(row, clock.now() + int(delay * clock.SECOND), Lane.PARKED)
-        except PreconditionFailed as refused:
-            telemetry.moved(refused)
+    except PreconditionFailed as refused:
+        telemetry.moved(refused)
+    except AWS_ERRORS as error:
+        telemetry.crashed(error)
 
 
 class _Pump:
@@ -105,13 +123,24 @@ class _Pump:
         self._thorough = thorough
         self._pace = pace
         self._checked: set[tuple[str, int]] = set()  # holders and turns that are as they should be
+        self._paces_until: int | None = None  # as the line says: nobody else sends a wake-up
 
     def run(self) -> None:
         """Let on one after the other until there is no room, or nobody waits."""
-        while self._step():
+        while self._look():
             if clock.now() >= self._until:
                 self._send_on(0)
                 return
+
+    def _look(self) -> bool:
+        """Do what is next; return whether to look again."""
+        try:
+            return self._step() or self._stop_pacing()
+        except PynamoDBException as error:
+            if not conflicts(error):
+                raise
+            telemetry.moved(error)  # somebody else writes the same items just now
+            return True
 
     def _step(self) -> bool:
         """Let one on, or do what else is next; return whether to look again."""
@@ -123,6 +152,8 @@ class _Pump:
             return False
         grant = line.grant(entry.waits_in)
         if grant is not None:
+            if line.is_first_today:
+                lines.note_key(self._queue_name, self._queue_key)
             self._admit(line, entry, grant)
             return True
         if line.waits_for_rate:
@@ -151,35 +182,56 @@ class _Pump:
         send_or_leave_due(admitted, self._send)
 
     def _wait_for_rate(self, line: Line) -> bool:
-        """Wait until the rate opens if that is soon; else have a message come then."""
+        """Wait until the rate opens if that is soon, as the only one who does; else have a message
+        come then, or as late as messages can."""
         opens_at = line.opens_at()
         wait = opens_at - clock.now()
-        if wait <= self._pace and opens_at < self._until:
-            clock.sleep(max(0, wait) / clock.SECOND)
-            return True
-        if self._has_wake_up(line, opens_at):
+        is_soon = wait <= self._pace and opens_at < self._until
+        if self._is_pacing(line):
+            if not is_soon:
+                return False
+        elif self._has_wake_up(line, opens_at):
             return False
-        if not lines.mark_wake_up(line, opens_at):
-            return True
-        self._send_on(wait / clock.SECOND)
-        return False
+        else:
+            comes_at = self._until if is_soon else min(opens_at, clock.now() + _LONGEST_DELAY)
+            if not lines.mark_wake_up(line, comes_at):
+                return True
+            if not is_soon:
+                self._send_on(wait / clock.SECOND)
+                return False
+            self._paces_until = comes_at
+        clock.sleep(max(0, wait) / clock.SECOND)
+        return True
+
+    def _is_pacing(self, line: Line) -> bool:
+        """Return whether this pump is the one that others leave the line to: its mark is there."""
+        mark = line.rate.wake_at if line.rate is not None else None
+        return self._paces_until is not None and self._paces_until == mark
+
+    def _stop_pacing(self) -> bool:
+        """Take the mark of this pump away, if it has set one; return whether to look again, for
+        those who have parked meanwhile and left the line to it."""
+        if self._paces_until is None:
+            return False
+        place = lines.place_of(self._queue_name, self._queue_key)
+        was_there = lines.unmark_wake_up(place, self._paces_until)
+        self._paces_until = None
+        return was_there
 
     def _has_wake_up(self, line: Line, opens_at: int) -> bool:
-        """Return whether a message that comes when the rate opens is under way."""
+        """Return whether a message that comes when the rate opens is under way, or another pump
+        paces the line until then."""
         if line.rate is None or line.rate.wake_at is None:
             return False
         wake_at = line.rate.wake_at
         has_come = wake_at <= (line.rate.since or 0)  # somebody has started since
-        if has_come or wake_at > opens_at + _LOST_AFTER:
+        if has_come or wake_at > max(opens_at, clock.now() + _LONGEST_PACE) + _LOST_AFTER:
             return False
-        return clock.now() < wake_at + (0 if self._thorough else _LOST_AFTER)
+        return clock.now() < wake_at + (-self._pace if self._thorough else _LOST_AFTER)
 
     def _send_on(self, delay: float) -> None:
         message = QueueMessage(queue_name=self._queue_name, queue_key=self._queue_key)
-        try:
-            self._send(message, min(max(0.0, delay), LONGEST_DELAY))
-        except SendFailed as error:
-            telemetry.not_sent(error)
+        _send_or_leave_due(message, delay, self._send)
 
     def _free_one_unheld(self, line: Line) -> bool:
         """Free a slot whose holder's row does not name it, as only code of another version leaves
@@ -207,8 +259,10 @@ def _is_held(slot: LineItem) -> bool:
     )
 
 
-def _try_later(message: QueueMessage, send: Send) -> None:
+def _send_or_leave_due(message: QueueMessage, delay: float, send: Send) -> None:
+    delay = min(max(0.0, delay), LONGEST_DELAY)
     try:
-        send(message, _RETRY_AFTER)
+        send(message, delay)
     except SendFailed as error:
         telemetry.not_sent(error)
+        leave_due(message, delay)

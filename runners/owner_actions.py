@@ -25,18 +25,19 @@ def cancel(row: JobRequest, send: Send | None = None) -> JobRequest:
             return row
         if row.status.finished:
             raise WrongState(row.id, str(row.status), "cancelled", "that has not ended")
-        running = row.status is Status.RUNNING
+        before, running = row, row.status is Status.RUNNING
         try:
             stop = owner_verbs.request_cancel if running else owner_verbs.cancel
             stopped = stop(row, by=context.recorded_author())
             telemetry.cancelled_by_owner(stopped)
-            if stopped.status is Status.CANCELLED:
-                line_pump.give_on_after(row, send)
             return stopped
         except PreconditionFailed as refused:
             if refused.row is None:
                 raise
             row, last = refused.row, refused
+        finally:
+            if not running:  # its slot may be free, though no answer said so
+                line_pump.give_on_after(before, send)
     raise last
 
 

@@ -57,11 +57,13 @@ def pause(kind: Kind, name: str) -> Pause:
 def resume(kind: Kind, name: str, send: Send) -> None:
     """End a pause and begin to admit what it has parked. Do nothing if there is no such pause."""
     if pauses.current(fresh=True).find(kind, name):
+        has_lines = kind is Kind.QUEUE and limits_of(name) is not None
+        if has_lines:  # before it ends: whoever asks again, after this was cut off, finds no pause
+            limits.ask_for_sweep(name)
         telemetry.pause_changed(pauses.resume(kind, name, by=context.recorded_author()))
         until = clock.now() + _RESUME_TIME
         pump(send, until=until, most=_AT_ONCE)
-        if kind is Kind.QUEUE and limits_of(name) is not None:
-            limits.ask_for_sweep(name)
+        if has_lines:
             sweeping.begin(name, send, until=until)
 
 
@@ -97,9 +99,11 @@ def park(
 
     Raises PreconditionFailed.
     """
-    parked = verbs.park(row, paused, due_at=next_check(row), reached=reached)
-    telemetry.parked(parked, paused)
-    give_on_after(row, send)
+    try:
+        parked = verbs.park(row, paused, due_at=next_check(row), reached=reached)
+        telemetry.parked(parked, paused)
+    finally:  # it may be parked, though no answer said so
+        give_on_after(row, send)
 
 
 def admit_or_keep(row: JobRequest, send: Send) -> bool:

@@ -330,6 +330,18 @@ def mark_wake_up(line: Line, wake_at: int) -> bool:
     return True
 
 
+def unmark_wake_up(place: str, wake_at: int) -> bool:
+    """Take back what `mark_wake_up` has recorded; return False if somebody else has marked the line
+    since."""
+    try:
+        LineItem(place, _RATE).update([LineItem.wake_at.remove()], LineItem.wake_at == wake_at)
+    except UpdateError as error:
+        if not condition_failed(error):
+            raise
+        return False
+    return True
+
+
 def note_key(queue_name: str, queue_key: str) -> None:
     """List a key with its queue."""
     UsedKey(f"keys#{queue_name}", queue_key, expires_at=_expiry()).save()

@@ -1,0 +1,247 @@
+"""What may be lost or late in a line: an answer, a message, a look, and the note of its key."""
+
+from typing import Any
+
+import pytest
+from pynamodb.exceptions import TransactWriteError
+
+import clock
+from bench import Bench
+from errors import NeverStarted, SendFailed
+from outage import Outage
+from runners import due_row, execution, owner_actions, pausing
+from runners.messages import Message, QueueMessage
+from sample_work import script
+from store import limits, lines, pauses, verbs
+from store.job_request import JobRequest, Status
+from store.pauses import Kind
+from store.rate import Rate
+
+QUEUE = "texts"
+
+
+@pytest.fixture
+def still(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Return a bench whose clock stands still unless it is moved."""
+    began = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: began + bench.moved)
+    return bench
+
+
+def dispatch(bench: Bench) -> JobRequest:
+    bench.advance(0.001)
+    return bench.dispatch("sample_once", queue_name=QUEUE)
+
+
+def run_message(bench: Bench, message: Message) -> None:
+    execution.run(message, deadline=clock.now() + 900_000, send=bench.send)
+
+
+def wake_ups(bench: Bench) -> list[tuple[Message, float]]:
+    return [each for each in bench.sent if isinstance(each[0], QueueMessage)]
+
+
+def test_a_rate_that_opens_later_than_a_message_can_wait_is_waited_for_in_stages(
+    still: Bench,
+) -> None:
+    limits.put(QUEUE, rate=Rate(1, seconds=2000))
+    began = clock.now()
+    for row in [dispatch(still) for _ in range(2)]:
+        still.run(row)
+    delays = []
+    while wake_ups(still):
+        ((message, delay),) = wake_ups(still)
+        delays.append(round(delay))
+        still.sent.clear()
+        still.advance(delay)
+        run_message(still, message)
+    assert delays == [900, 900, 200]
+    assert clock.now() - began <= 2_001_000
+    assert len(still.sent_jobs) == 1
+
+
+def test_who_comes_while_a_line_is_paced_sends_no_second_wake_up(
+    still: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each wake-up goes on for as long as somebody waits: they would become ever more."""
+    limits.put(QUEUE, rate=Rate(1))
+    for row in [dispatch(still) for _ in range(5)]:
+        still.run(row)
+    ((message, delay),) = wake_ups(still)
+    still.sent.clear()
+    still.advance(delay)
+
+    def arrive(seconds: float) -> None:
+        still.advance(seconds)
+        if len(arrived) < 20:
+            arrived.append(still.run(dispatch(still)))
+
+    arrived: list[JobRequest] = []
+    monkeypatch.setattr(clock, "sleep", arrive)
+    run_message(still, message)
+    assert {row.status for row in arrived} == {Status.WAITING}
+    assert len(still.sent_jobs) == 24
+    assert wake_ups(still) == []
+
+
+def test_who_comes_after_a_line_was_paced_has_a_wake_up_of_its_own(
+    still: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits.put(QUEUE, rate=Rate(1))
+    for row in [dispatch(still) for _ in range(3)]:
+        still.run(row)
+    ((message, delay),) = wake_ups(still)
+    still.sent.clear()
+    still.advance(delay)
+    monkeypatch.setattr(clock, "sleep", still.advance)
+    run_message(still, message)
+    assert len(still.sent_jobs) == 2
+    assert still.run(dispatch(still)).status is Status.WAITING
+    assert len(wake_ups(still)) == 1
+
+
+def test_a_sweep_of_a_queue_whose_limits_nobody_has_changed_comes_to_its_end(bench: Bench) -> None:
+    limits.ask_for_sweep("sample_campaigns")
+    bench.advance(121)
+    bench.tick()
+    assert "sample_campaigns" not in limits.current(fresh=True)
+
+
+def test_a_resume_that_is_cut_off_has_asked_for_the_sweep(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked again, it would find no pause, and nobody would look at the queue's lines."""
+    limits.put(QUEUE, slots=1)
+    pausing.pause(Kind.QUEUE, QUEUE)
+
+    def cut_off(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pausing, "pump", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        pausing.resume(Kind.QUEUE, QUEUE, bench.send)
+    assert pauses.current(fresh=True).find(Kind.QUEUE, QUEUE) is None
+    assert limits.current(fresh=True)[QUEUE].sweep_from == ""
+
+
+def test_a_job_that_was_parked_unheard_while_the_slot_came_free_is_let_on(
+    bench: Bench, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits.put(QUEUE, slots=1)
+    first, second = dispatch(bench), dispatch(bench)
+    new_entry = lines.new_entry
+
+    def first_ends(*args: Any) -> Any:
+        monkeypatch.setattr("store.verbs.parking.new_entry", new_entry)
+        entry = new_entry(*args)
+        lines.LineItem(f"line#{QUEUE}#*", "slot#001").update([lines.LineItem.holder.remove()])
+        outage.begin("unheard", 3, only="TransactWriteItems")
+        return entry
+
+    def work(job: Any, payload: object) -> None:
+        monkeypatch.setattr("store.verbs.parking.new_entry", first_ends)
+        bench.run(second)
+
+    script.job = work
+    bench.run(first)
+    outage.end()
+    for message, _ in wake_ups(bench):
+        run_message(bench, message)
+    assert bench.read(second).status is Status.QUEUED
+    assert bench.read(second).slot == 1
+
+
+def test_a_line_that_is_busy_day_and_night_stays_listed(bench: Bench) -> None:
+    """The first of a day may be let on by a pump, never by its own claim."""
+    limits.put(QUEUE, slots=1)
+    first, second = dispatch(bench), dispatch(bench)
+
+    def work(job: Any, payload: object) -> None:
+        if job.id == first.id:
+            bench.run(second)
+            lines.UsedKey(f"keys#{QUEUE}", "*").delete()  # by TTL: it was noted long ago
+            bench.advance(clock.DAY / 1000)
+
+    script.job = work
+    bench.run(first)
+    assert bench.sent_jobs[-1] == second.id
+    assert lines.used_keys(QUEUE, 10) == ["*"]
+
+
+def test_a_wake_up_that_can_not_be_sent_is_left_to_the_timer(
+    still: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits.put(QUEUE, rate=Rate(1, seconds=10))
+    rows = [dispatch(still) for _ in range(2)]
+
+    def refuse(message: Message, delay: float = 0) -> None:
+        raise SendFailed("a wake-up", "no")
+
+    monkeypatch.setattr(still, "send", refuse)
+    for row in rows:
+        still.run(row)
+    monkeypatch.undo()
+    began = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: began + 60_000)
+    still.tick()
+    assert still.sent_jobs == [rows[1].id]
+
+
+def test_an_entry_that_can_not_be_dealt_with_keeps_no_outcome_from_being_recorded(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who pumps has done its own work: what goes wrong there is not its failure."""
+    limits.put(QUEUE, slots=1)
+
+    def broken(*_: object) -> None:
+        raise ValueError("of newer code")
+
+    monkeypatch.setattr(lines, "next_entry", broken)
+    assert bench.run(dispatch(bench)).status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize("how", ["rescue", "expire", "cancel", "park"])
+def test_a_slot_that_was_freed_unheard_goes_to_the_next(
+    bench: Bench, outage: Outage, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    limits.put(QUEUE, slots=1)
+    row, waiting = dispatch(bench), dispatch(bench)
+    grant = lines.read_line(QUEUE, "*", limits.Limits(slots=1)).grant("")
+    later = clock.now() + clock.MINUTE
+    claimed = verbs.claim(
+        row.id,
+        job_type=row.job_type,
+        send_id="s",
+        deadline=later,
+        entrance=verbs.Entrance(row, "*", grant),
+    )
+    if how != "rescue":
+        verbs.end_leg(claimed, verbs.Checkpoint(1, 1, None))
+    assert bench.run(waiting).status is Status.WAITING
+    if how == "expire":
+        monkeypatch.setattr(due_row, "_too_late", lambda row: NeverStarted(1))
+    if how == "park":
+        pausing.pause(Kind.JOB_TYPE, row.job_type)
+    bench.advance(200)
+    outage.begin("unheard", 1, only="TransactWriteItems")
+    monkeypatch.setattr(outage, "calls", Heard(outage))
+    if how == "cancel":
+        with pytest.raises(TransactWriteError):
+            owner_actions.cancel(bench.read(row), bench.send)
+    else:
+        bench.tick()
+    assert bench.read(row).slot is None
+    assert bench.read(waiting).slot == 1
+
+
+class Heard(list[str]):
+    """Ends an outage with the first call that failed."""
+
+    def __init__(self, outage: Outage) -> None:
+        super().__init__()
+        self._outage = outage
+
+    def append(self, call: str) -> None:
+        """Note the call."""
+        super().append(call)
+        self._outage.end()
