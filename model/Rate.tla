@@ -27,9 +27,10 @@ VARIABLES
   asked,  \* the rate item says that a wake-up is under way
   wakes,  \* wake-ups under way
   msgs, recs, loc, bud, only,   \* as in Slots
-  paid    \* jobs whose start is paid for and not over
+  paid,   \* jobs whose start is paid for and not over
+  starts  \* how many were given
 
-vars == <<row, wait, tokens, asked, wakes, msgs, recs, loc, bud, only, paid>>
+vars == <<row, wait, tokens, asked, wakes, msgs, recs, loc, bud, only, paid, starts>>
 
 Idle == [pc |-> "idle", j |-> 0, adm |-> FALSE, st |-> "-", asread |-> TRUE]
 Claimable == {"queued", "retryable"}
@@ -48,7 +49,7 @@ Moved(lc, p) == [q \in Procs |-> IF q # p /\ lc[q].pc \in {"claim", "admit", "ma
 Init ==
   /\ row = [j \in Jobs |-> [st |-> "queued", adm |-> FALSE, own |-> "-"]]
   /\ wait = {} /\ tokens = Burst /\ asked = FALSE /\ wakes = 0
-  /\ msgs = [j \in Jobs |-> 1] /\ recs = {} /\ loc = [p \in Procs |-> Idle] /\ only = FALSE /\ paid = {}
+  /\ msgs = [j \in Jobs |-> 1] /\ recs = {} /\ loc = [p \in Procs |-> Idle] /\ only = FALSE /\ paid = {} /\ starts = 0
   /\ bud = [kill |-> Kills, double |-> Doubles, loss |-> Losses, retry |-> Retries, leg |-> Legs, hour |-> Hours]
 
 ----------------------------------------------------------------------------
@@ -61,11 +62,11 @@ Receives(w) ==
        /\ msgs[j] > 0 /\ msgs' = [msgs EXCEPT ![j] = @ - 1]
        /\ Go(w, IF row[j].st \notin Claimable THEN Idle
                 ELSE [See(j) EXCEPT !.pc = IF row[j].adm THEN "enter" ELSE "look"])
-  /\ UNCHANGED <<row, wait, tokens, asked, wakes, recs, bud, only, paid>>
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, recs, bud, only, paid>>
 Looks(w) ==
   /\ loc[w].pc = "look"
   /\ Go(w, [loc[w] EXCEPT !.pc = IF tokens > 0 /\ wait = {} THEN "claim" ELSE "park"])
-  /\ UNCHANGED <<row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
 (* pc "claim" takes a start of the rate, as read; pc "enter" goes by the mark. *)
 Claims(w) ==
   LET l == loc[w]
@@ -75,11 +76,12 @@ Claims(w) ==
   /\ IF AsRead(l) /\ (pays => l.asread)
      THEN /\ row' = [row EXCEPT ![l.j] = [st |-> "running", adm |-> FALSE, own |-> w]]
           /\ tokens' = IF pays /\ tokens > 0 THEN tokens - 1 ELSE tokens
-          /\ asked' = (asked /\ ~pays) /\ paid' = IF pays THEN paid \cup {l.j} ELSE paid
+          /\ asked' = (asked /\ ~pays) /\ starts' = starts + (IF pays THEN 1 ELSE 0)
+          /\ paid' = IF pays THEN paid \cup {l.j} ELSE paid
           /\ LET lc == [loc EXCEPT ![w] = [Idle EXCEPT !.pc = "run", !.j = l.j]]
              IN loc' = IF pays THEN Moved(lc, w) ELSE lc
      ELSE /\ Go(w, IF AsRead(l) THEN [l EXCEPT !.pc = "look", !.asread = TRUE] ELSE Idle)
-          /\ UNCHANGED <<row, tokens, asked, paid>>
+          /\ UNCHANGED <<starts, row, tokens, asked, paid>>
   /\ UNCHANGED <<wait, wakes, msgs, recs, bud, only>>
 Parks(p) ==
   LET l == loc[p] IN
@@ -87,27 +89,27 @@ Parks(p) ==
   /\ IF AsRead(l)
      THEN /\ row' = [row EXCEPT ![l.j] = [st |-> "waiting", adm |-> FALSE, own |-> "-"]]
           /\ wait' = wait \cup {l.j} /\ paid' = paid \ {l.j} /\ Pump(p)
-     ELSE Rest(p) /\ UNCHANGED <<row, wait, paid>>
-  /\ UNCHANGED <<tokens, asked, wakes, msgs, recs, bud, only>>
+     ELSE Rest(p) /\ UNCHANGED <<starts, row, wait, paid>>
+  /\ UNCHANGED <<starts, tokens, asked, wakes, msgs, recs, bud, only>>
 
 Owns(w) == row[loc[w].j].st = "running" /\ row[loc[w].j].own = w
 Succeeds(w) ==   \* it frees nothing, so nobody pumps
   /\ loc[w].pc = "run" /\ Owns(w) /\ Rest(w)
   /\ row' = [row EXCEPT ![loc[w].j] = [st |-> "done", adm |-> FALSE, own |-> "-"]] /\ paid' = paid \ {loc[w].j}
-  /\ UNCHANGED <<wait, tokens, asked, wakes, msgs, recs, bud, only>>
+  /\ UNCHANGED <<starts, wait, tokens, asked, wakes, msgs, recs, bud, only>>
 FailsAttempt(w) ==
   LET j == loc[w].j IN
   /\ loc[w].pc = "run" /\ Owns(w) /\ Spend("retry") /\ Send(j) /\ Rest(w)
   /\ row' = [row EXCEPT ![j] = [st |-> "retryable", adm |-> Without("retry_unmarks"), own |-> "-"]]
   /\ paid' = paid \ {j}
-  /\ UNCHANGED <<wait, tokens, asked, wakes, recs, only>>
+  /\ UNCHANGED <<starts, wait, tokens, asked, wakes, recs, only>>
 EndsLeg(w) ==    \* the next leg is no start
   LET j == loc[w].j IN
   /\ loc[w].pc = "run" /\ Owns(w) /\ Spend("leg") /\ Send(j) /\ Rest(w)
   /\ row' = [row EXCEPT ![j] = [st |-> "queued", adm |-> ~Without("leg_marks"), own |-> "-"]]
-  /\ UNCHANGED <<wait, tokens, asked, wakes, recs, only, paid>>
+  /\ UNCHANGED <<starts, wait, tokens, asked, wakes, recs, only, paid>>
 LosesClaim(w) == /\ loc[w].pc = "run" /\ ~Owns(w) /\ Rest(w)
-                 /\ UNCHANGED <<row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
+                 /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
 
 ----------------------------------------------------------------------------
 (* The pump *)
@@ -118,16 +120,16 @@ PumpLooks(p) ==
            ELSE IF tokens > 0 THEN [See(Lowest(wait)) EXCEPT !.pc = "admit"]
            ELSE IF asked /\ ~Without("wake_up_marked") THEN Idle
            ELSE IF Without("wakes_up") THEN Idle ELSE [Idle EXCEPT !.pc = "mark"])
-  /\ UNCHANGED <<row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
 Admits(p) ==
   LET l == loc[p] IN
   /\ l.pc = "admit"
   /\ IF row[l.j].st = "waiting" /\ l.asread
      THEN /\ row' = [row EXCEPT ![l.j] = [st |-> "queued", adm |-> ~Without("admit_marks"), own |-> "-"]]
           /\ wait' = wait \ {l.j} /\ tokens' = (IF tokens > 0 THEN tokens - 1 ELSE 0) /\ asked' = FALSE
-          /\ paid' = paid \cup {l.j} /\ Send(l.j)
+          /\ paid' = paid \cup {l.j} /\ starts' = starts + 1 /\ Send(l.j)
           /\ loc' = Moved([loc EXCEPT ![p] = [Idle EXCEPT !.pc = "pump"]], p)
-     ELSE Pump(p) /\ UNCHANGED <<row, wait, tokens, asked, msgs, paid>>
+     ELSE Pump(p) /\ UNCHANGED <<starts, row, wait, tokens, asked, msgs, paid>>
   /\ UNCHANGED <<wakes, recs, bud, only>>
 (* The rate's item says that a wake-up comes, as read; then it is sent. *)
 Marks(p) ==
@@ -135,37 +137,37 @@ Marks(p) ==
   /\ l.pc = "mark"
   /\ IF (l.asread /\ ~asked) \/ Without("wake_up_marked")
      THEN asked' = TRUE /\ Go(p, [Idle EXCEPT !.pc = "wake"]) ELSE Pump(p) /\ UNCHANGED asked
-  /\ UNCHANGED <<row, wait, tokens, wakes, msgs, recs, bud, only, paid>>
+  /\ UNCHANGED <<starts, row, wait, tokens, wakes, msgs, recs, bud, only, paid>>
 SendsWakeUp(p) ==
   /\ loc[p].pc = "wake" /\ Rest(p) /\ wakes' = (IF wakes < 3 THEN wakes + 1 ELSE 3)
-  /\ UNCHANGED <<row, wait, tokens, asked, msgs, recs, bud, only, paid>>
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, msgs, recs, bud, only, paid>>
 
 ----------------------------------------------------------------------------
 (* Time, the timer, the failures function *)
 
 TokenComes == /\ tokens < Burst /\ tokens' = tokens + 1
-              /\ UNCHANGED <<row, wait, asked, wakes, msgs, recs, loc, bud, only, paid>>
+              /\ UNCHANGED <<starts, row, wait, asked, wakes, msgs, recs, loc, bud, only, paid>>
 WakesUp(w) ==    \* a wake-up is for when there is a token
   /\ wakes > 0 /\ tokens > 0 /\ loc[w] = Idle /\ wakes' = wakes - 1 /\ Pump(w)
-  /\ UNCHANGED <<row, wait, tokens, asked, msgs, recs, bud, only, paid>>
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, msgs, recs, bud, only, paid>>
 TimerPumps ==
   /\ loc[T] = Idle /\ wait # {} /\ tokens > 0 /\ ~Without("timer_pumps") /\ Pump(T)
-  /\ UNCHANGED <<row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
 Resends(j) ==
   /\ row[j].st \in Claimable /\ msgs[j] = 0 /\ Send(j)
-  /\ UNCHANGED <<row, wait, tokens, asked, wakes, recs, loc, bud, only, paid>>
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, recs, loc, bud, only, paid>>
 SetsBack(j) ==   \* unclaimed for an hour: to the end of the line, and it pays again
   /\ loc[T] = Idle /\ row[j].st = "queued" /\ row[j].adm /\ Spend("hour")
   /\ Go(T, [See(j) EXCEPT !.pc = "park"])
-  /\ UNCHANGED <<row, wait, tokens, asked, wakes, msgs, recs, only, paid>>
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, only, paid>>
 Alive(j) == \E w \in Workers : loc[w].pc = "run" /\ loc[w].j = j /\ row[j].own = w
 RescuesGone(j) ==
   /\ loc[T] = Idle /\ row[j].st = "running" /\ ~Alive(j)
   /\ row' = [row EXCEPT ![j] = [st |-> "done", adm |-> FALSE, own |-> "-"]] /\ paid' = paid \ {j}
-  /\ UNCHANGED <<wait, tokens, asked, wakes, msgs, recs, loc, bud, only>>
+  /\ UNCHANGED <<starts, wait, tokens, asked, wakes, msgs, recs, loc, bud, only>>
 Settles(j) ==    \* a record whose job does not run any more pumps its line
   /\ j \in recs /\ loc[F] = Idle /\ recs' = recs \ {j}
-  /\ Pump(F) /\ UNCHANGED <<row, wait, tokens, asked, wakes, msgs, bud, only, paid>>
+  /\ Pump(F) /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, bud, only, paid>>
 
 ----------------------------------------------------------------------------
 (* What goes wrong *)
@@ -176,13 +178,13 @@ Kill(p) ==
         /\ \E j \in Jobs : (loc[p].j \in {0, j}) /\ recs' = recs \cup {j}
         /\ UNCHANGED only
      \/ UNCHANGED recs /\ only' = TRUE
-  /\ UNCHANGED <<row, wait, tokens, asked, wakes, msgs, paid>>
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, paid>>
 Lose(j)   == /\ msgs[j] > 0 /\ Spend("loss") /\ msgs' = [msgs EXCEPT ![j] = @ - 1]
-             /\ UNCHANGED <<row, wait, tokens, asked, wakes, recs, loc, only, paid>>
+             /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, recs, loc, only, paid>>
 LoseWakeUp == /\ wakes > 0 /\ Spend("loss") /\ wakes' = wakes - 1 /\ only' = TRUE
-              /\ UNCHANGED <<row, wait, tokens, asked, msgs, recs, loc, paid>>
+              /\ UNCHANGED <<starts, row, wait, tokens, asked, msgs, recs, loc, paid>>
 Double(j) == /\ msgs[j] = 1 /\ Spend("double") /\ msgs' = [msgs EXCEPT ![j] = 2]
-             /\ UNCHANGED <<row, wait, tokens, asked, wakes, recs, loc, only, paid>>
+             /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, recs, loc, only, paid>>
 
 ----------------------------------------------------------------------------
 WorkerGoesOn(w) == \/ Receives(w) \/ Looks(w) \/ Claims(w) \/ Parks(w) \/ Succeeds(w) \/ LosesClaim(w)
@@ -225,8 +227,8 @@ MarkedOnlyQueued == \A j \in Jobs : row[j].adm => row[j].st = "queued"
 (* only for what was lost.                                                                         *)
 Told == wait # {} => \/ \E p \in Procs : loc[p].pc \in {"park", "pump", "admit", "mark", "wake"}
                      \/ wakes > 0 \/ recs # {} \/ only
-(* And not by a wake-up of each who waits. *)
-FewWakeUps == wakes <= 1 + Kills + Losses
+(* And not by a wake-up of each who waits: a start asks for one at most, for the next. *)
+FewWakeUps == wakes <= starts
 
 NoStall == ENABLED (GoesOn /\ ~TokenComes) \/ tokens < Burst \/ \A j \in Jobs : row[j].st = "done"
 AllEnds == <>[](\A j \in Jobs : row[j].st = "done")
