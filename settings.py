@@ -40,6 +40,7 @@ class Settings:
     has_bucket: bool
     log_payloads: bool
     keep_task_payloads: bool  # of tasks that failed for good
+    traces: bool  # by OpenTelemetry
     log_level: str  # from which on lines are kept, of ours and of work's own
     # the legacy runner
     jobs_same_process: bool
@@ -83,6 +84,7 @@ class Settings:
             has_bucket=bool(_text("BUCKET_NAME", "")),
             log_payloads=_flag("LOG_PAYLOADS", False),
             keep_task_payloads=_flag("KEEP_TASK_PAYLOADS", False),
+            traces=_flag("TRACES", False),
             log_level=_choice("POWERTOOLS_LOG_LEVEL", "INFO", _LOG_LEVELS, upper=True),
             jobs_same_process=_flag("JOBS_SAME_PROCESS", True),
             jobs_sync=_flag("JOBS_SYNC", False),

@@ -28,7 +28,8 @@ _NOT_MORE = frozenset(
     {
         *("level", "location", "message", "timestamp", "service", "attempt", "leg"),
         *("job_id", "job_type", "organization_id", "request_id", "caller", "role"),
-        *("xray_trace_id", "exception", "exception_name", "stack_trace"),
+        *("xray_trace_id", "trace_id", "span_id"),
+        *("exception", "exception_name", "stack_trace"),
         *("cold_start", "function_name", "function_memory_size", "function_arn"),
         *("function_request_id", "sampling_rate"),
     }

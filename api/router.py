@@ -11,6 +11,7 @@ from api.access import Role
 from api.errors import MethodNotAllowed, PathNotFound
 from api.responses import Response
 from api.specification import Operation
+from runners import tracing
 from runners.telemetry import logger
 from work import context
 
@@ -67,6 +68,7 @@ class Router:
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         milliseconds = (time.perf_counter() - began) * 1000
         log.answered(method, route, response.status_code, milliseconds)
+        tracing.answered(method, route, response.status_code)
         return response.for_lambda()
 
     def _found(self, path: str) -> tuple[str, Mapping[str, Endpoint], dict[str, str]]:

@@ -7,7 +7,7 @@ import handlers
 from api import router
 from api.routes.table import ROUTES
 from handlers import snapshot
-from runners import get_job_runner
+from runners import get_job_runner, tracing
 from runners.registry import registry
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ app = router.Router(ROUTES)
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any]:  # noqa: ARG001
     """Answer one request of an HTTP API (payload format 2.0)."""
-    with router.about(event):
+    verified = bool(event["requestContext"].get("authorizer"))
+    with router.about(event), tracing.request(event.get("headers", {}), verified=verified):
         return app.answer(event)
 
 

@@ -12,7 +12,7 @@ import runners
 from aws import clients
 from errors import UnknownMessageVersion
 from handlers import snapshot
-from runners import lambda_async, log_setup, telemetry
+from runners import lambda_async, log_setup, telemetry, tracing
 from runners.execution import run
 from runners.messages import decode
 
@@ -24,6 +24,7 @@ log_setup.set_up()
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> Any:
     """Run what the event asks for; what it can't leave to later raises, and Lambda keeps it."""
+    tracing.invoked(context.aws_request_id)
     clients.drop_idle_connections()  # they slept since the last invocation
     take = getattr(runners.get_job_runner(), "handler", None) if "Records" in event else None
     if take is not None:

@@ -14,7 +14,7 @@ import clock
 import runners
 from aws.errors import AWS_ERRORS
 from errors import CampaignMissing, IdempotencyConflict, PayloadTooLarge, QueueFull, QuotaReached
-from runners import quota, telemetry
+from runners import quota, telemetry, tracing
 from runners.full_queues import refuse_if_full
 from runners.limits import key_of, limits_of
 from runners.messages import TaskMessage
@@ -41,9 +41,17 @@ def dispatch_job(job_data: "JobData", send: Send) -> JobRequest:
     Every runner calls this with its own `send`. Whether the job can be sent again is asked of the
     runner that JOB_RUNNER names, which may have borrowed the functions of another.
     """
-    row = accept_job(job_data, send=runners.sender())
-    send_if_unclaimed(row, send)
+    with tracing.dispatching(job_data.job_type):
+        row = accept_job(job_data, send=runners.sender())
+        send_if_unclaimed(row, send)
     return row
+
+
+def dispatch_task(task_name: str, payload: Any, send: Send) -> None:
+    """Accept a task and send it; raises SendFailed if it did not leave, for nothing holds it, and
+    SendInDoubt if nobody knows."""
+    with tracing.dispatching(task_name):
+        send(accept_task(task_name, payload))
 
 
 def accept_job(
@@ -90,6 +98,7 @@ def accept_job(
         parent_id=parent_id,
         created_by=context.recorded_author(),
         counted=quota.is_on(),
+        traceparent=tracing.current(),
     )
     quota.note_accepted(organization_id)
     if key is not None and row.request_hash != request_hash:
@@ -113,7 +122,11 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
     if asked is not None and asked.id is None:  # else it is one that the task itself dispatches
         asked.id = task_id
     return TaskMessage(
-        id=task_id, name=task_name, payload=payload, request_id=context.request_id.get()
+        id=task_id,
+        name=task_name,
+        payload=payload,
+        request_id=context.request_id.get(),
+        traceparent=tracing.current(),
     )
 
 
@@ -199,12 +212,14 @@ class Children:
             campaign_id=parent.campaign_id,
         )
         child_id = derived_id("child", parent.organization_id, parent.beginning, key)
-        send_if_unclaimed(accept_job(data, send=send, job_id=child_id, parent_id=parent.id), send)
+        with tracing.dispatching(job_type, is_of_child=True):
+            child = accept_job(data, send=send, job_id=child_id, parent_id=parent.id)
+            send_if_unclaimed(child, send)
         return child_id
 
     def task(self, task_name: str, payload: Any) -> None:
         """Send a task; raises SendFailed if it did not leave."""
-        self._sender(task_name)(accept_task(task_name, payload))
+        dispatch_task(task_name, payload, self._sender(task_name))
 
     def _sender(self, name: str) -> Send:
         return require_sender(self._send, name, "is dispatched by a job")

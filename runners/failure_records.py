@@ -55,7 +55,7 @@ def settle(record: object, send: Send) -> None:
         raise MalformedMessage("a failure record without the event that failed (requestPayload)")
     message = decode(record["requestPayload"])
     error = Interrupted(_how(record))
-    with telemetry.about(message):
+    with telemetry.about(message, "settle"):
         match message:
             case QueueMessage():
                 send(message, _LATER)

@@ -50,7 +50,7 @@ def dispatch_job(job_data: "JobData") -> JobRequest:
 def dispatch_task(task_name: str, payload: Any) -> None:
     """Send the task; raises SendFailed if it did not leave, for nothing holds it, and SendInDoubt
     if nobody knows."""
-    send(dispatch.accept_task(task_name, payload))
+    dispatch.dispatch_task(task_name, payload, send)
 
 
 def send(message: Message, delay: float = 0) -> None:

@@ -55,7 +55,7 @@ def dispatch_job(job_data: JobData) -> JobRequest:
 
 def dispatch_task(task_name: str, payload: Any) -> None:
     """Run the task here, before returning if TASKS_SYNC."""
-    send(dispatch.accept_task(task_name, payload))
+    dispatch.dispatch_task(task_name, payload, send)
 
 
 def send(message: Message, delay: float = 0) -> None:

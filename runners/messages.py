@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from errors import MalformedMessage, RetryAfter, UnknownMessageVersion
+from runners import tracing
 from store.blobs import compact_json
 from store.job_request import JobRequest, new_id
 
@@ -23,6 +24,7 @@ class JobMessage:
     job_type: str
     send_id: str  # new for every message: tells which one a claim came with
     request_id: str | None = None
+    traceparent: str | None = None  # of the span in which it is sent, see runners.tracing
     # Where it runs: so a worker knows without a read whether the queue has limits.
     queue_name: str | None = None
     queue_key: str | None = None
@@ -35,6 +37,7 @@ class JobMessage:
             job_type=job.job_type,
             send_id=new_id(),
             request_id=job.request_id,
+            traceparent=tracing.of_message_about(job.id),
             queue_name=job.queue_name,
             queue_key=job.queue_key,
         )
@@ -54,6 +57,7 @@ class TaskMessage:
     payload: Any
     attempt: int = 1
     request_id: str | None = None
+    traceparent: str | None = None
     # Of one that failed for good and is sent again: its former id, and the name of this message.
     redrives: str | None = None
     send_id: str | None = None
@@ -96,6 +100,8 @@ Message = JobMessage | TaskMessage | QueueMessage
 def encode(message: Message) -> bytes:
     """Return the message as JSON."""
     fields = dict(vars(message))
+    if fields.get("traceparent") is None:
+        fields.pop("traceparent", None)
     if isinstance(message, QueueMessage):
         return compact_json({"v": _NEWER_VERSION, "kind": "queue", **fields})
     if isinstance(message, JobMessage):
@@ -130,6 +136,7 @@ def decode(event: object) -> Message:
                 job_type=_text(event, "job_type"),
                 send_id=_text(event, "send_id"),
                 request_id=event.get("request_id"),
+                traceparent=tracing.valid(event.get("traceparent")),
                 queue_name=event.get("queue_name"),
                 queue_key=event.get("queue_key"),
             )
@@ -146,6 +153,7 @@ def decode(event: object) -> Message:
                 payload=event.get("payload"),
                 attempt=_count(event, "attempt"),
                 request_id=event.get("request_id"),
+                traceparent=tracing.valid(event.get("traceparent")),
                 **_redrive(event),
             )
     raise MalformedMessage(f"a message of kind {event.get('kind')!r}; expected job, task or queue")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from errors import MissingObject, PreconditionFailed, WrongState
-from runners import line_pump, quota, telemetry
+from runners import line_pump, quota, telemetry, tracing
 from runners.registry import registry
 from runners.sending import Send, require_sender, send_if_unclaimed
 from store import blobs, owner_verbs
@@ -57,9 +57,12 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
         payload = None if _has(row, payload) else payload
     most = job.retry.max_attempts if job.retry else 1
     by = context.recorded_author()
-    row = owner_verbs.requeue(row, max_attempts=most, payload=payload, by=by, counted=quota.is_on())
-    telemetry.queued_again(row)
-    send_if_unclaimed(row, send)
+    with tracing.dispatching(row.job_type):
+        row = owner_verbs.requeue(
+            row, max_attempts=most, payload=payload, by=by, counted=quota.is_on()
+        )
+        telemetry.queued_again(row)
+        send_if_unclaimed(row, send)
     return row
 
 

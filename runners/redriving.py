@@ -9,7 +9,7 @@ import clock
 import runners
 from aws.errors import AWS_ERRORS, may_pass, retry_until
 from errors import SendFailed
-from runners import telemetry
+from runners import telemetry, tracing
 from runners.errors import CannotBegin, FailedTaskNotFound, NotRedriven, PayloadNotKept
 from runners.messages import TaskMessage
 from runners.registry import registry
@@ -43,6 +43,7 @@ def redrive(task_id: str) -> TaskMessage:
         name=record.task_name,
         payload=payload,
         request_id=context.request_id.get(),
+        traceparent=tracing.current(),
         redrives=task_id,
         send_id=new_id(),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import clock
 from errors import Interrupted
-from runners import log_line, metrics, output
+from runners import log_line, metrics, output, tracing
 from runners.log_setup import logger as logger  # others log by it, too
 from runners.messages import JobMessage, Message, QueueMessage, TaskMessage
 from settings import settings
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def about(message: Message) -> Iterator[None]:
+def about(message: Message, operation: str = "process") -> Iterator[None]:
     """Give every line logged inside the fields that say which work it is about, those of the work's
-    own code too."""
+    own code too. `operation` is what is done with the message, as its trace calls it."""
     fields: dict[str, Any] = {"request_id": message.request_id}
     if isinstance(message, JobMessage):
         fields |= {"job_id": message.id, "job_type": message.job_type}
@@ -40,7 +40,11 @@ def about(message: Message) -> Iterator[None]:
         fields |= {"task_id": message.id, "task_name": message.name, "attempt": message.attempt}
     token = context.request_id.set(message.request_id)
     try:
-        with log_line.fields(fields), output.of_work():
+        with (
+            tracing.working(message, operation),
+            log_line.fields(fields | tracing.log_fields()),
+            output.of_work(),
+        ):
             yield
     finally:
         context.request_id.reset(token)
@@ -61,6 +65,7 @@ def claimed(row: JobRequest) -> Iterator[None]:
             wait = (row.started_at or 0) - row.could_run_at
             log_line.write(logger.info, "claimed", queue_wait_ms=wait)
             metrics.emit("job_type", row.job_type, QueueWait=wait)
+            tracing.claimed(row, wait)
             yield
     finally:
         context.author.reset(token)
@@ -78,11 +83,13 @@ def given(payload: "BaseModel") -> None:
 def accepted(row: JobRequest) -> None:
     """Log that a job was saved, for the request whose id this line carries."""
     log_line.write(logger.info, "accepted", **_whose(row) | log_line.who())
+    tracing.accepted(row)
 
 
 def not_claimed(why: Exception) -> None:
     """Log a claim that was refused: most likely another message about the job had claimed it."""
     log_line.write(logger.info, "not claimed", why=str(why))
+    tracing.ended("not claimed")
 
 
 def moved(why: Exception) -> None:
@@ -98,6 +105,7 @@ def not_sent(why: Exception) -> None:
 def left_for_later(why: Exception) -> None:
     """Log that this code does not know the job, or the message; another deploy does."""
     log_line.write(logger.warning, "left for later", why=str(why))
+    tracing.ended("left for later", why)
 
 
 def not_loaded(name: str, why: Exception) -> None:
@@ -111,6 +119,7 @@ def released(row: JobRequest) -> None:
         cancelled(row)
     else:
         log_line.write(logger.info, "released", status=str(row.status))
+        tracing.ended("released")
 
 
 def left_due(row: JobRequest, why: Exception) -> None:
@@ -121,6 +130,7 @@ def left_due(row: JobRequest, why: Exception) -> None:
 def parked(row: JobRequest, pause: Pause) -> None:
     """Log that a job which could run is parked, and under which pause."""
     log_line.write(logger.info, "held back", **_whose(row), paused=f"{pause.kind} {pause.name}")
+    tracing.ended("held back", job_id=row.id)
 
 
 def parked_in_line(row: JobRequest) -> None:
@@ -129,6 +139,7 @@ def parked_in_line(row: JobRequest) -> None:
         cancelled(row)
     else:
         log_line.write(logger.info, "waits for room", **_whose(row) | _line(row))
+        tracing.ended("waits for room", job_id=row.id)
 
 
 def let_on(row: JobRequest) -> None:
@@ -147,6 +158,7 @@ def leg_over(row: JobRequest) -> None:
         cancelled(row)
     else:
         log_line.write(logger.info, "leg over", progress=row.progress, status=str(row.status))
+        tracing.ended("leg over")
 
 
 # --- how its attempts end -------------------------------------------------------------------------
@@ -155,12 +167,14 @@ def leg_over(row: JobRequest) -> None:
 def succeeded(row: JobRequest) -> None:
     """Log and count a job that has its result."""
     log_line.write(logger.info, "succeeded", run_ms=_run_time(row))
+    tracing.ended("succeeded")
     _ended(row, Succeeded=1)
 
 
 def cancelled(row: JobRequest) -> None:
     """Log and count a running job that stopped, as its owner had asked."""
     log_line.write(logger.info, "cancelled", run_ms=_run_time(row))
+    tracing.ended("cancelled", job_id=row.id)
     _ended(row, Cancelled=1)
 
 
@@ -170,6 +184,7 @@ def attempt_failed(row: JobRequest, error: BaseException) -> None:
         cancelled(row)
     elif row.status is Status.FAILED:
         log_line.write(logger.error, "failed", error, run_ms=_run_time(row))
+        tracing.ended("failed", error)
         _ended(row, Failed=1)
     else:
         _will_retry(error, ((row.run_at or 0) - clock.now()) / clock.SECOND)
@@ -179,6 +194,7 @@ def attempt_failed(row: JobRequest, error: BaseException) -> None:
 def claim_lost(why: BaseException) -> None:
     """Log that someone else has moved the row on: what this invocation found out is void."""
     log_line.write(logger.warning, "claim lost, outcome dropped", why=str(why))
+    tracing.ended("claim lost")
 
 
 def settled(row: JobRequest, why: Exception) -> None:
@@ -186,6 +202,7 @@ def settled(row: JobRequest, why: Exception) -> None:
     or that no worker took in time."""
     write = logger.error if row.status is Status.FAILED else logger.warning
     log_line.write(write, "settled", **_whose(row), why=str(why))
+    tracing.settled(row, why)
     counts = {Status.FAILED: "Failed", Status.CANCELLED: "Cancelled"}
     rescued = {"Rescued": 1} if isinstance(why, Interrupted) else {}
     metrics.emit("job_type", row.job_type, **{counts.get(row.status, "Retried"): 1}, **rescued)
@@ -194,11 +211,13 @@ def settled(row: JobRequest, why: Exception) -> None:
 def not_settled(state: str) -> None:
     """Log a failure record that is ignored: its message does not have the job any more."""
     log_line.write(logger.info, "failure record ignored", job_is=state)
+    tracing.ended("failure record ignored")
 
 
 def crashed(error: BaseException) -> None:
     """Log that our own machinery failed under a job or task: its row, if any, stays due."""
     log_line.write(logger.error, "crashed", error)
+    tracing.ended("crashed", error)
 
 
 # --- what its owner does --------------------------------------------------------------------------
@@ -214,6 +233,7 @@ def cancelled_by_owner(row: JobRequest) -> None:
 def queued_again(row: JobRequest) -> None:
     """Log that a finished job is to be done again."""
     log_line.write(logger.info, "queued again", **_whose(row) | log_line.who())
+    tracing.accepted(row)
 
 
 def deleted(row: JobRequest) -> None:
@@ -258,12 +278,14 @@ def around_failed(why: Exception) -> None:
 def task_done(message: TaskMessage) -> None:
     """Log and count a task that returned."""
     log_line.write(logger.info, "task done", task_name=message.name)
+    tracing.ended("task done")
     metrics.emit("task_name", message.name, Succeeded=1)
 
 
 def task_failed(message: TaskMessage, error: BaseException) -> None:
     """Log and count a task that failed for good. Each report of it is a line."""
     log_line.write(logger.error, "task failed", error)
+    tracing.ended("task failed", error)
     metrics.emit("task_name", message.name, Failed=1)
 
 
@@ -285,6 +307,7 @@ def task_in_doubt(error: BaseException) -> None:
 def task_begun_elsewhere() -> None:
     """Log a failed task that was sent again, and that another message about it has begun."""
     log_line.write(logger.info, "not begun: another message has")
+    tracing.ended("not begun")
 
 
 def task_will_retry(message: TaskMessage, error: BaseException, delay: float) -> None:
@@ -295,6 +318,7 @@ def task_will_retry(message: TaskMessage, error: BaseException, delay: float) ->
 
 def _will_retry(error: BaseException, delay: float) -> None:
     log_line.write(logger.warning, "attempt failed, will retry", error, delay_s=round(delay, 1))
+    tracing.ended("will retry", error)
 
 
 def _whose(row: JobRequest) -> dict[str, Any]:

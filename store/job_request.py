@@ -128,6 +128,7 @@ class JobRequest(Table):
     payload_key = nullable(UnicodeAttribute())  # where the payload is when too large for the row
     request_hash = nullable(UnicodeAttribute())  # of what was asked under an idempotency key
     request_id = nullable(UnicodeAttribute())  # the HTTP request that dispatched it
+    traceparent = nullable(UnicodeAttribute())  # of the span in which it was dispatched
     parent_id = nullable(UnicodeAttribute())  # the job that dispatched it
     created_by = nullable(UnicodeAttribute())  # who did, as "role:name"
     requeued_by = nullable(UnicodeAttribute())  # who had it done again last

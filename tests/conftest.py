@@ -27,6 +27,7 @@ pytest_plugins = [
     "example_apps",
     "entry_files",
     "outage",
+    "spans",
     "fake_account",
     "installed",
     "jobs_command",

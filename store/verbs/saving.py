@@ -28,6 +28,7 @@ def save(
     request_hash: str | None = None,
     parent_id: str | None = None,
     created_by: str | None = None,
+    traceparent: str | None = None,
     queue_key: str | None = None,
     counted: bool = False,
 ) -> JobRequest:
@@ -57,6 +58,7 @@ def save(
         request_hash=request_hash,
         parent_id=parent_id,
         created_by=created_by,
+        traceparent=traceparent,
         status=Status.SCHEDULED if later else Status.QUEUED,
         max_attempts=max_attempts,
         run_at=run_at if later else None,

@@ -120,8 +120,16 @@ def test_a_job_that_retries_once_costs_its_own_three_updates_and_one_delayed_mes
     assert calls.counted == {"PutItem": 1, "Invoke": 1, "UpdateItem": 2, "SendMessage": 1}
 
 
+@pytest.fixture(params=[False, True], ids=["", "traced"])
+def traced(request: pytest.FixtureRequest) -> bool:
+    is_traced: bool = request.param
+    if is_traced:
+        request.getfixturevalue("spans")
+    return is_traced
+
+
 def test_a_job_with_a_row_under_1_kb_costs_at_most_six_write_units(
-    calls: Calls, fake: FakeLambda
+    traced: bool, calls: Calls, fake: FakeLambda
 ) -> None:
     claimed: list[dict[str, Any]] = []
 
@@ -135,12 +143,13 @@ def test_a_job_with_a_row_under_1_kb_costs_at_most_six_write_units(
     fake.deliver()
     states = [{}, saved, *claimed, item(job_id)]
     units = [write_units(a, b) for a, b in pairwise(states)]
+    assert ("traceparent" in saved) == traced
     assert max(map(size, states)) < 1024
     assert units == [3, 1, 2]
 
 
 def test_a_child_that_never_fails_has_a_row_under_1_kb_with_every_field_in_it(
-    calls: Calls, fake: FakeLambda
+    traced: bool, calls: Calls, fake: FakeLambda
 ) -> None:
     """As long as its fields come: of a request with an id of API Gateway's, for a campaign."""
 
@@ -165,6 +174,7 @@ def test_a_child_that_never_fails_has_a_row_under_1_kb_with_every_field_in_it(
     finished = item(child_id)
     assert finished["parent_id"] == {"S": parent_id}
     assert finished["created_by"]["S"].startswith("service:assumed-role/")
+    assert ("traceparent" in finished) == traced
     assert max(map(size, (*claimed, finished))) < 1024
     assert write_units(claimed[0], finished) == 2
 

@@ -1,6 +1,7 @@
 """The wire: what is written can be read, and nothing else is taken for a message."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,6 +44,19 @@ def test_the_wire_is_what_other_versions_of_this_code_expect() -> None:
         "attempt": 2,
         "request_id": None,
     }
+
+
+def test_a_message_of_a_trace_has_one_field_more_and_no_other_version() -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for message in (
+        JobMessage(id="i", job_type="t", send_id="s", traceparent=trace),
+        TaskMessage(id="i", name="n", payload={}, traceparent=trace),
+    ):
+        wire = json.loads(encode(message))
+        assert (wire["v"], wire["traceparent"]) == (1, trace)
+        assert decode(wire) == message
+        for garbage in ("", "x", trace[:-1], 7, None, [trace]):
+            assert decode(wire | {"traceparent": garbage}) == replace(message, traceparent=None)
 
 
 def test_a_task_that_is_sent_again_is_left_alone_by_code_that_would_not_ask_whether_it_may() -> (

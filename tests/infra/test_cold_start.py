@@ -20,6 +20,7 @@ NOWHERE = WORK | {
     *("boto3", "awscrt", "phonenumbers", "campaigns", "webhooks", "multiprocessing", "unittest"),
     *("aws_lambda_powertools.event_handler", "aws_lambda_powertools.utilities.data_classes"),
     *("work.event_loop", "runners.legacy", "runners.legacy_worker", "pydantic_settings"),
+    "opentelemetry",  # unless traces are asked for
 }
 MAY_NOT_PULL_IN = {
     "api": NOWHERE | {"asyncio", "api.openapi", "api.docs_page", "runners.execution"},
@@ -52,6 +53,26 @@ def test_a_handler_does_not_import(handler: str) -> None:
     )
     assert f"handlers.{handler}" in found
     assert not found & MAY_NOT_PULL_IN[handler]
+
+
+_TRACED = """
+from runners import tracing
+from runners.messages import TaskMessage
+message = TaskMessage(id="i", name="n", payload={})
+with tracing.request({}, verified=True), tracing.dispatching("n"), tracing.working(message):
+    print(tracing.current(), tracing.log_fields())
+    tracing.ended("done")
+"""
+
+
+def test_traces_import_nothing_unless_they_are_asked_for() -> None:
+    assert "opentelemetry" not in imported_by(_TRACED)
+    assert "opentelemetry" in imported_by(f"import os; os.environ['TRACES'] = 'true'\n{_TRACED}")
+
+
+def test_traces_that_are_asked_for_without_opentelemetry_are_left_out() -> None:
+    missing = "import os, sys; os.environ['TRACES'] = 'true'; sys.modules['opentelemetry'] = None"
+    assert "opentelemetry.trace" not in imported_by(f"{missing}\n{_TRACED}")
 
 
 def test_no_model_is_built_before_it_is_used() -> None:

@@ -21,7 +21,8 @@ _SHOWN_APART = frozenset(
     {
         *("level", "location", "message", "timestamp", "service", "stream", "attempt", "leg"),
         *("job_id", "job_type", "organization_id", "request_id", "task_id", "task_name"),
-        *("xray_trace_id", "exception", "exception_name", "stack_trace"),
+        *("xray_trace_id", "trace_id", "span_id"),
+        *("exception", "exception_name", "stack_trace"),
     }
 )
 
