@@ -121,6 +121,11 @@ def test_it_is_loaded_before_the_claim_and_outside_the_alarm(
         ("raise ValueError", r"letters.py, line 1: ValueError: without a message\. "),
         ("count = counted", r"letters.py, line 1: NameError: .* Correct that line"),
         ("from os import counted", r"letters.py, line 1: ImportError: .* Correct that line"),
+        (GOOD.replace("return {", "yield {"), "has a yield: a generator"),
+        (
+            GOOD.replace("def count", "async def count").replace("return {", "yield {"),
+            "a generator",
+        ),
         ("count = 1\0", "on import: .*null bytes"),  # a file that Python does not even begin
     ],
 )

@@ -251,6 +251,14 @@ def test_a_job_nobody_started_within_a_day_fails_as_never_started(
     assert queries.page("org", limit=5, status=Status.FAILED).jobs[0].id == row.id
 
 
+@pytest.mark.parametrize("queues", ["mailings", 5, ("mail ings#",), (5,)])
+def test_other_queues_that_are_no_list_of_names_are_refused(queues: Any) -> None:
+    with pytest.raises(InvalidDefinition, match="queues"):
+        Job(once, queues=queues)
+    for good in (("mailings",), ["mailings"]):
+        Job(once, queues=good)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("wrong", [{"timeout": 0}, {"max_legs": 0}, {"start_within": -1}])
 def test_bounds_that_can_not_be_kept_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidDefinition, match="must be above 0"):
