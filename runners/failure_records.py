@@ -20,7 +20,7 @@ from runners.redriving import may_begin
 from runners.registry import registry
 from runners.retrying import record_failed_attempt, record_failed_task
 from runners.sending import Send
-from store.job_request import Status
+from store.job_request import JobRequest, Status
 from store.queries import read
 from work.errors import EntryNotLoaded
 
@@ -83,8 +83,12 @@ def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
             telemetry.settled(record_failed_attempt(row, error, send), error)
         except PreconditionFailed as refused:
             telemetry.not_settled(str(refused))
-    # Its worker may have been killed after it had freed its slot, or parked, and before it could
-    # let on the next.
+    _give_on(message, row, send)
+
+
+def _give_on(message: JobMessage, row: JobRequest | None, send: Send) -> None:
+    """Let on who waits in the job's line. Its worker may have been killed after it had freed its
+    slot, or parked, and before it could do so itself."""
     line_pump.give_on_about(message, row, send, thorough=True)
 
 

@@ -234,6 +234,29 @@ def test_a_slot_that_was_freed_unheard_goes_to_the_next(
     assert bench.read(waiting).slot == 1
 
 
+def test_an_outcome_that_was_written_unheard_and_moved_on_lets_on_the_next(
+    bench: Bench, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits.put(QUEUE, slots=1)
+    row, waiting = bench.dispatch(queue_name=QUEUE), dispatch(bench)
+
+    def cancel(seconds: float) -> None:
+        """Its owner does, before the worker tries once more."""
+        if not bench.read(row).status.finished:
+            owner_actions.cancel(bench.read(row), bench.send)
+
+    def work(job: Any, payload: object) -> None:
+        bench.run(waiting)
+        outage.begin("unheard", only="TransactWriteItems")
+        monkeypatch.setattr(outage, "calls", Heard(outage))
+        monkeypatch.setattr(clock, "sleep", cancel)
+        raise ValueError("no luck")
+
+    script.job = work
+    assert bench.run(row).status is Status.CANCELLED
+    assert bench.read(waiting).slot == 1
+
+
 class Heard(list[str]):
     """Ends an outage with the first call that failed."""
 
