@@ -149,6 +149,7 @@ class _Pump:
         line = lines.read_line(self._queue_name, self._queue_key, limits_of(self._queue_name))
         entry = lines.next_entry(line)
         if entry is None:
+            self._answer_for_wake_up(line)
             return False
         grant = line.grant(entry.waits_in)
         if grant is not None:
@@ -207,6 +208,13 @@ class _Pump:
         """Return whether this pump is the one that others leave the line to: its mark is there."""
         mark = line.rate.wake_at if line.rate is not None else None
         return self._paces_until is not None and self._paces_until == mark
+
+    def _answer_for_wake_up(self, line: Line) -> None:
+        """If this pump is the wake-up that the line waits for, have its mark taken away: it came
+        for nobody, and who parks next must not rely on it."""
+        mark = line.rate.wake_at if line.rate is not None else None
+        if self._pace and mark is not None and mark <= clock.now() + self._pace:
+            self._paces_until = mark
 
     def _stop_pacing(self) -> bool:
         """Take the mark of this pump away, if it has set one; return whether to look again, for
