@@ -57,14 +57,20 @@ class Calls:
         return self._repeat(_Call(method, path, body, headers))
 
     def call_once(
-        self, method: str, path: str, body: Any = None, *, not_done: frozenset[str] = frozenset()
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+        not_done: frozenset[str] = frozenset(),
     ) -> Answer:
         """Make a call that must not land twice: again only if it can't have landed.
 
         `not_done` are the problems (`slug`) with which our API says that it has done nothing.
         Raises OutcomeUnknown if nobody knows, else ApiError or NoAnswer.
         """
-        return self._repeat(_Call(method, path, body, not_done=not_done))
+        return self._repeat(_Call(method, path, body, headers, not_done))
 
     def _repeat(self, call: _Call) -> Answer:
         tries, repeated, renewed = 0, False, False

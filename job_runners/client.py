@@ -4,6 +4,7 @@ Threads share one client. A call that fails in passing is made again where that 
 """
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -26,6 +27,7 @@ from job_runners.refusals import retry_after
 from job_runners.repeating import new_key
 
 _PAGE = 100
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _PATIENCE = 300.0  # seconds without any answer until `wait` gives up
 _PAUSE = 5.0  # seconds between its tries meanwhile
 _UNSENT_TASK = frozenset({"not-sent", "unavailable"})  # both are said before anything leaves
@@ -62,13 +64,15 @@ class Client(QueueClient):
         run_at: datetime | str | None = None,
         delay: float | timedelta | None = None,
         idempotency_key: str | None = None,
+        traceparent: str | None = None,
     ) -> Job:
         """Have a job saved and sent; return it.
 
         The same dispatch with the same `idempotency_key` is one job, for as long as that is kept:
         pass a key that names what the job is for, and your program can be run again. Without one
         the client makes one, so that it can repeat the call itself. `run_at` has a zone; `delay` is
-        in seconds. An error carries the key that was used, as `idempotency_key`.
+        in seconds. An error carries the key that was used, as `idempotency_key`. The job goes on in
+        the trace of `traceparent`, as W3C writes it, where the stack has traces.
         """
         key = idempotency_key or new_key()
         body = {
@@ -81,15 +85,24 @@ class Client(QueueClient):
             "delay": delay.total_seconds() if isinstance(delay, timedelta) else delay,
         }
         given = {name: value for name, value in body.items() if value is not None}
-        job = self._with_key("/jobs", given, key)
+        job = self._with_key("/jobs", given, key, traceparent)
         # With a key of the client's own, only its own repetition can have been there before.
         return job if idempotency_key else _unreplayed(job)
 
-    def rerun(self, job_id: str, *, idempotency_key: str | None = None) -> Job:
+    def rerun(
+        self, job_id: str, *, idempotency_key: str | None = None, traceparent: str | None = None
+    ) -> Job:
         """Dispatch a new job like one that has ended; return the new one."""
-        return self._with_key(f"{_path(job_id)}/rerun", None, idempotency_key or new_key())
+        key = idempotency_key or new_key()
+        return self._with_key(f"{_path(job_id)}/rerun", None, key, traceparent)
 
-    def dispatch_task(self, task_name: str, payload: Mapping[str, Any] | None = None) -> str | None:
+    def dispatch_task(
+        self,
+        task_name: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        traceparent: str | None = None,
+    ) -> str | None:
         """Have a task sent: small, done once or not at all, and not tracked. Return its id, which
         its lines in the log have; None if the API is of a version that does not say it.
 
@@ -97,7 +110,9 @@ class Client(QueueClient):
         sent again, it may run twice.
         """
         body = {"task_name": task_name, "payload": dict(payload or {})}
-        answer = self._api.call_once("POST", "/tasks", body, not_done=_UNSENT_TASK)
+        answer = self._api.call_once(
+            "POST", "/tasks", body, headers=_traced(traceparent), not_done=_UNSENT_TASK
+        )
         task_id: str | None = self._object(answer).get("id")
         return task_id
 
@@ -261,12 +276,15 @@ class Client(QueueClient):
 
     # --- within -----------------------------------------------------------------------------------
 
-    def _with_key(self, path: str, body: Mapping[str, Any] | None, key: str) -> Job:
+    def _with_key(
+        self, path: str, body: Mapping[str, Any] | None, key: str, traceparent: str | None
+    ) -> Job:
         headers = {"Idempotency-Key": _in_header(key)}
         if not key.isascii():
             if body is None:
                 raise ValueError("the idempotency key of a rerun is ASCII")
             body, headers = {**body, "idempotency_key": key}, {}
+        headers |= _traced(traceparent)
         try:
             return self._job(self._api.call("POST", path, body, headers=headers))
         except (ApiError, NoAnswer) as error:
@@ -302,6 +320,17 @@ def _unreplayed(job: Job) -> Job:
 
 def _path(job_id: str) -> str:
     return f"/jobs/{part(job_id)}"
+
+
+def _traced(traceparent: str | None) -> dict[str, str]:
+    """Return the header that names a caller's trace; raises ValueError for what can't name one."""
+    if traceparent is None:
+        return {}
+    if not _TRACEPARENT.fullmatch(traceparent):
+        raise ValueError(
+            f"traceparent={traceparent!r} is not in W3C's form: 00-<32 hex digits>-<16>-<2>"
+        )
+    return {"traceparent": traceparent}
 
 
 def _moment(value: datetime | str | None) -> str | None:

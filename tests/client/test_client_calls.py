@@ -100,6 +100,22 @@ def test_what_the_client_repeated_itself_is_no_replay_and_what_the_caller_repeat
     assert client(server).dispatch("sync", idempotency_key="k").replayed
 
 
+def test_work_goes_on_in_the_trace_that_its_caller_names(server: BadServer) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    server.script = [answer(503, BUSY), answer(202, SUMMARY), answer(202, SUMMARY)]
+    server.then = answer(202, {"id": "t"})
+    caller = client(server)
+    caller.dispatch("sync", traceparent=trace)
+    caller.rerun(ID, traceparent=trace)
+    caller.dispatch_task("note", traceparent=trace)
+    assert [each.headers["traceparent"] for each in server.seen] == [trace] * 4
+    caller.dispatch_task("note")
+    assert "traceparent" not in server.seen[-1].headers
+    with pytest.raises(ValueError, match="W3C's form"):
+        caller.dispatch("sync", traceparent=f"{trace}\r\nX: y")
+    assert len(server.seen) == 5
+
+
 def test_after_all_tries_the_error_has_the_key(server: BadServer) -> None:
     server.then = answer(503, BUSY)
     with pytest.raises(ApiBusy) as caught:

@@ -6,10 +6,12 @@ from contextvars import Context
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind, StatusCode
 
 import clock
 import handlers.failures
+import settings
 from api_events import call
 from errors import UnknownTask
 from fake_lambda import FakeLambda
@@ -402,6 +404,32 @@ def test_a_lost_claim_has_a_span_that_says_so(sent: Sent, worker: FakeLambda, sp
     post()
     sent.run(arrived(worker))
     assert outcome(spans.one("process sample_again")) == "claim lost"
+
+
+@pytest.mark.parametrize("error", [None, OSError("the collector is away")])
+def test_spans_leave_before_lambda_freezes_the_process_and_if_they_can_not_no_job_fails(
+    sent: Sent,
+    worker: FakeLambda,
+    spans: Spans,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception | None,
+) -> None:
+    left: list[tuple[str, ...]] = []
+
+    def flush(self: object, timeout_millis: int = 30_000) -> bool:
+        assert timeout_millis <= 2_000
+        left.append(tuple(spans.names))
+        if error:
+            raise error
+        return True
+
+    monkeypatch.setattr(TracerProvider, "force_flush", flush)
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "worker")
+    settings.forget()
+    job_id = post()
+    worker.deliver()
+    assert left == [(ORDER[1], ORDER[0]), (ORDER[1], ORDER[0], ORDER[2])]
+    assert read(job_id).status is Status.SUCCEEDED
 
 
 # --- tasks ----------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from expanded_template import (
 
 FUNCTIONS = ("ApiFunction", "WorkerFunction", "TimerFunction", "FailuresFunction")
 ROLE = "WorkerFunctionRole"
+LAYER = "arn:aws:lambda:eu-west-1:123456789012:layer:otel-python:7"
 SUBNETS, GROUPS = "subnet-0a1b2c3d,subnet-4e5f6a7b", "sg-0a1b2c3d"
 CHOICES: dict[str, dict[str, str]] = {
     "as it is": {},
@@ -27,6 +28,7 @@ CHOICES: dict[str, dict[str, str]] = {
     "a queue": {"WorkQueueName": "ours-work", "JobRunner": "sqs_runner.runner"},
     "a VPC": {"WorkerSubnetIds": SUBNETS, "WorkerSecurityGroupIds": GROUPS},
     "a canary": {"WorkerCanary": "Canary10Percent5Minutes"},
+    "traces": {"Traces": LAYER},
     "tokens": {"JwtIssuer": "https://issuer.example", "JwtAudience": "jobs"},
 }
 
@@ -112,6 +114,46 @@ def test_a_queue_of_ones_own_delivers_to_the_worker_and_every_function_can_find_
         assert variables(deployed(), function)["WORK_QUEUE_URL"] == ""
         url = variables(template, function)["WORK_QUEUE_URL"]["Fn::Sub"]
         assert url.endswith("/${AWS::AccountId}/${WorkQueueName}")
+
+
+# --- traces ---------------------------------------------------------------------------------------
+
+TRACED = {"AWS_LAMBDA_EXEC_WRAPPER", "OTEL_SERVICE_NAME"}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_a_function_has_no_layer_and_no_settings_of_traces_unless_they_are_asked_for(
+    function: str,
+) -> None:
+    assert variables(deployed(), function)["TRACES"] == "false"
+    assert not TRACED & variables(deployed(), function).keys()
+    assert not properties(deployed(), function).get("Layers")
+    template = deployed(Traces=LAYER)
+    assert properties(template, function)["Layers"] == [{"Ref": "Traces"}]
+    given = variables(template, function)
+    assert (given["TRACES"], given["AWS_LAMBDA_EXEC_WRAPPER"], given["OTEL_SERVICE_NAME"]) == (
+        *("true", "/opt/otel-instrument", {"Ref": "AWS::StackName"}),
+    )
+    template = deployed(Traces="true")  # the SDK is in one's own requirements
+    assert not properties(template, function).get("Layers")
+    assert variables(template, function)["TRACES"] == "true"
+    assert TRACED & variables(template, function).keys() == {"OTEL_SERVICE_NAME"}
+
+
+@pytest.mark.parametrize(
+    ("traces", "fits"),
+    [
+        ("false", True),
+        ("true", True),
+        (LAYER, True),
+        (LAYER.rpartition(":")[0], False),  # of no version
+        ("otel-python", False),
+        ("", False),
+    ],
+)
+def test_traces_are_off_or_on_or_a_layer_with_its_version(traces: str, fits: bool) -> None:
+    pattern = deployed()["Parameters"]["Traces"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, traces)) == fits
 
 
 # --- what the worker may do, and where it runs ----------------------------------------------------

@@ -84,6 +84,8 @@ def _holds(condition: dict[str, Any], given: dict[str, str]) -> bool:
     match condition:
         case {"Fn::Not": [inner]}:
             return not _holds(inner, given)
+        case {"Fn::And": list(all_of)}:
+            return all(_holds(each, given) for each in all_of)
         case {"Fn::Equals": [{"Ref": str(name)}, str(value)]}:
             return given[name] == value
     raise NotImplementedError(condition)
