@@ -100,6 +100,20 @@ def test_who_comes_after_a_line_was_paced_has_a_wake_up_of_its_own(
     assert len(wake_ups(still)) == 1
 
 
+def test_who_comes_after_a_wake_up_that_came_for_nobody_has_one_of_its_own(still: Bench) -> None:
+    limits.put(QUEUE, rate=Rate(1, seconds=2000))
+    still.run(dispatch(still))
+    waiting = still.run(dispatch(still))
+    ((message, delay),) = wake_ups(still)
+    still.sent.clear()
+    owner_actions.cancel(waiting, still.send)
+    still.advance(delay)
+    run_message(still, message)
+    assert still.sent == []
+    assert still.run(dispatch(still)).status is Status.WAITING
+    assert len(wake_ups(still)) == 1
+
+
 def test_a_sweep_of_a_queue_whose_limits_nobody_has_changed_comes_to_its_end(bench: Bench) -> None:
     limits.ask_for_sweep("sample_campaigns")
     bench.advance(121)
