@@ -52,7 +52,7 @@ class LineItem(Table):
     holder = nullable(UnicodeAttribute())  # of a slot: the job that has it
     organization_id = nullable(UnicodeAttribute())  # of an entry, or of a slot's last holder
     since = nullable(Integer())  # of a slot or the rate: when it was last taken
-    turn = nullable(Integer())  # of those: moved by each that is given, so that no two are alike
+    turn = nullable(Integer())  # of those: above all others when it is given
     group = nullable(UnicodeAttribute())  # of those: who was served by it last
     tat = nullable(Integer())  # of the rate, in microseconds: the time that is paid for
     wake_at = nullable(Integer())  # of the rate: a message that lets on who waits comes then
@@ -182,7 +182,8 @@ class Line:
     @property
     def last_served(self) -> str:
         """Return the group that was given a start last."""
-        last = max(self._given, key=lambda item: item.turn or 0, default=None)
+        # Two that were given at the same moment may have the same turn.
+        last = max(self._given, key=lambda item: (item.turn or 0, item.since or 0), default=None)
         return (last.group if last is not None else None) or ""
 
     @property
