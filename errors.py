@@ -11,7 +11,6 @@ What only one room raises is in its own `errors.py`: runners, work, campaigns, w
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any, ClassVar
 
 
@@ -59,6 +58,8 @@ class UnknownName(JobRunnersError):
     kind = "name"
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
+        from difflib import get_close_matches  # for this error alone
+
         self.name = name
         self.nearest = next(iter(get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
         hint = f"did you mean {self.nearest!r}?" if self.nearest else "GET /job-types has them all"

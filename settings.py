@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from errors import InvalidSetting, MissingSetting
 
@@ -27,8 +27,7 @@ APP_TESTS = "tests"
 APP_PACKAGES_FILE = "app_packages.txt"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(NamedTuple):
     """What the environment says. A setting that is not set, or set to nothing, has its default."""
 
     job_runner: str

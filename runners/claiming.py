@@ -1,6 +1,6 @@
 """How an invocation claims a job: at most one invocation has it at a time."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import clock
 from aws.errors import AWS_ERRORS, retry_until
@@ -18,8 +18,7 @@ from work.errors import EntryNotLoaded
 _TIME_TO_RETURN = 25 * clock.SECOND
 
 
-@dataclass(frozen=True)
-class Invocation:
+class Invocation(NamedTuple):
     """When this invocation began and ends for certain, in milliseconds since 1970."""
 
     began: int

@@ -5,8 +5,7 @@ Every runner comes here, with a message that has been through JSON.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import clock
 from aws.errors import AWS_ERRORS, retry_until
@@ -40,8 +39,7 @@ _T = TypeVar("_T")
 _DEPLOY_TIME = 60 * 60.0
 
 
-@dataclass(frozen=True)
-class _Run:
+class _Run(NamedTuple):
     """One claim of a job: its definition, its row, what its function is given, how to send more."""
 
     job: Job

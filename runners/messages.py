@@ -2,8 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from errors import MalformedMessage, RetryAfter, UnknownMessageVersion
 from runners import tracing
@@ -16,8 +15,7 @@ VERSION = 1
 _NEWER_VERSION = 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class JobMessage:
+class JobMessage(NamedTuple):
     """A hint that a saved job can be run. Everything else about the job is in its row."""
 
     id: str
@@ -48,8 +46,7 @@ class JobMessage:
         return f"job {self.id} ({self.job_type})"
 
 
-@dataclass(frozen=True, kw_only=True)
-class TaskMessage:
+class TaskMessage(NamedTuple):
     """A task, whole: there is no row behind it."""
 
     id: str
@@ -72,11 +69,10 @@ class TaskMessage:
         carries, if it carries one."""
         carried = error.payload if isinstance(error, RetryAfter) else None
         payload = self.payload if carried is None else carried
-        return replace(self, attempt=self.attempt + 1, payload=payload, redrives=None, send_id=None)
+        return self._replace(attempt=self.attempt + 1, payload=payload, redrives=None, send_id=None)
 
 
-@dataclass(frozen=True, kw_only=True)
-class QueueMessage:
+class QueueMessage(NamedTuple):
     """A hint that somebody who waits in a queue, under this key, may be let on now."""
 
     queue_name: str
@@ -99,7 +95,7 @@ Message = JobMessage | TaskMessage | QueueMessage
 
 def encode(message: Message) -> bytes:
     """Return the message as JSON."""
-    fields = dict(vars(message))
+    fields = message._asdict()
     if fields.get("traceparent") is None:
         fields.pop("traceparent", None)
     if isinstance(message, QueueMessage):

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from runners.messages import Message
     from store.job_request import JobRequest
 
-_FORM = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+# Compiled when the first is checked, for most processes see none.
+_FORM = r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 _SYSTEM = "job_runners"
 _FLUSH_TIME = 2000  # milliseconds that an invocation may wait for its spans to leave
 
@@ -60,7 +61,7 @@ _has_begun = False
 def valid(traceparent: object) -> str | None:
     """Return a `traceparent` if it has W3C's form, else None: whoever sent it is not told, as the
     recommendation has it."""
-    if isinstance(traceparent, str) and _FORM.fullmatch(traceparent):
+    if isinstance(traceparent, str) and re.fullmatch(_FORM, traceparent):
         return traceparent
     return None
 
@@ -278,7 +279,7 @@ def _span(
 
 def _name(message: "Message") -> str:
     """Return what a message has in place of a destination: what is to run; of a line, its queue."""
-    named = vars(message)
+    named = message._asdict()
     name: str = named.get("job_type") or named.get("name") or named["queue_name"]
     return name
 

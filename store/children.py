@@ -2,7 +2,7 @@
 `RunningJob.dispatch`), so that finding them takes no scan, no index and no write of its own."""
 
 import base64
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from errors import InvalidCursor
 from store import steps
@@ -17,8 +17,7 @@ def step_name(key: str) -> str:
     return f"{_PREFIX}{key}"
 
 
-@dataclass(frozen=True)
-class Child:
+class Child(NamedTuple):
     """A job that another one has dispatched under a key; no `row` if it is gone."""
 
     key: str
@@ -26,8 +25,7 @@ class Child:
     row: JobRequest | None
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """Some of a job's children, in the order of their keys. `cursor` asks for those that follow."""
 
     children: list[Child]

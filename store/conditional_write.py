@@ -6,9 +6,8 @@ refused verb reads the row once: if the row shows that this very write landed, t
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from secrets import SystemRandom
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from pynamodb.exceptions import PynamoDBException, TransactWriteError, UpdateError
 from pynamodb.expressions.condition import Condition
@@ -54,8 +53,7 @@ def write(
     return job
 
 
-@dataclass(frozen=True)
-class Also:
+class Also(NamedTuple):
     """The write of another record, in one transaction with the row's.
 
     It is put, deleted, or changed by `actions`, if its condition holds.

@@ -13,7 +13,7 @@ they were read: of two who decide at once, one looks again.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.exceptions import DeleteError, UpdateError
@@ -92,8 +92,7 @@ class UsedKey(Table):
     expires_at = Integer()  # in seconds, for TTL
 
 
-@dataclass(frozen=True)
-class Grant:
+class Grant(NamedTuple):
     """What a decision gives a job: a slot, a start of the rate, both, or neither where there is no
     limit. `items` are as they were read; `turn` is what they get."""
 
@@ -123,14 +122,13 @@ class Grant:
             yield self.rate, [*taken, LineItem.tat.set(self.tat)], _same_turn(self.rate)
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """A line as one query found it. `limits` are those in force when it was read, None if the queue
     has none."""
 
     place: str
     limits: Limits | None
-    slots: dict[int, LineItem] = field(default_factory=dict)
+    slots: dict[int, LineItem]
     rate: LineItem | None = None
     first: LineItem | None = None  # of the entries, by group and time
 

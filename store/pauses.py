@@ -8,8 +8,8 @@ to the entry drops it.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.exceptions import DeleteError
@@ -84,8 +84,7 @@ class Parked(Table):
         return job_id_of(self.sk)
 
 
-@dataclass(frozen=True)
-class Pauses:
+class Pauses(NamedTuple):
     """Every pause there is, as read at one time."""
 
     all: tuple[Pause, ...] = ()

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from errors import InvalidCursor
 from store.job_request import SORT_KEY, JobRequest, Status, job_id_of
@@ -24,8 +24,7 @@ def read(job_id: str) -> JobRequest | None:
     return None if row.expired else row
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """Some of an organisation's jobs, newest first. `cursor` asks for those that follow."""
 
     jobs: list[JobRequest]

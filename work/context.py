@@ -2,13 +2,12 @@
 it."""
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _KEPT = 80  # characters of a name in a row, which is billed on every write
 
 
-@dataclass(frozen=True)
-class Author:
+class Author(NamedTuple):
     """Who asked for what is done. `name` is the subject of a token, or the ARN that signed."""
 
     role: str

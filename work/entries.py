@@ -10,7 +10,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -56,6 +55,8 @@ def load(entry: str, written_at: str) -> Any:
     try:
         return getattr(module, name)
     except AttributeError:
+        from difflib import get_close_matches  # for this error alone
+
         nearest = get_close_matches(name, vars(module), n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]!r}?" if nearest else "correct the entry, or define it"
         where = _shown(getattr(module, "__file__", None) or module_name)

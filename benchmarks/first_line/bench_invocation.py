@@ -35,6 +35,7 @@ _ROW = {
 
 class _Context:
     invoked_function_arn = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
+    aws_request_id = "00000000-0000-0000-0000-000000000000"
 
     def get_remaining_time_in_millis(self) -> int:
         return 900_000

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pynamodb.expressions.update import Action
 
@@ -25,8 +25,7 @@ _OVERDUE = 2 * clock.MINUTE
 CLAIM_TOLERANCE = 2 * clock.SECOND
 
 
-@dataclass(frozen=True)
-class Entrance:
+class Entrance(NamedTuple):
     """How a job comes into a queue with limits: its row as it was read, the key of its line, and
     what it is given there; None if its row says that it was let on before."""
 

@@ -358,7 +358,7 @@ def test_one_that_can_not_be_imported_lets_nothing_begin(bench: Bench, outfit: O
         execution.run(message, deadline=clock.now() + 60_000, send=bench.send)
     record = {
         "requestContext": {"condition": "RetriesExhausted", "approximateInvokeCount": 1},
-        "requestPayload": {"v": 1, "kind": "task", **vars(message)},
+        "requestPayload": {"v": 1, "kind": "task", **message._asdict()},
         "responsePayload": {"errorType": "EntryNotLoaded", "errorMessage": "no"},
     }
     with pytest.raises(EntryNotLoaded):  # kept: sent again now, it would come back for ever

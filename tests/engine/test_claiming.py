@@ -3,7 +3,6 @@ for that of another delivery; and the log says what it was."""
 
 import io
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -25,7 +24,7 @@ def said(lines: io.StringIO) -> list[str]:
 
 
 def test_a_job_of_a_newer_deploy_is_left_for_it(bench: Bench, lines: io.StringIO) -> None:
-    message = replace(JobMessage.about(bench.dispatch()), job_type="of_a_newer_deploy")
+    message = JobMessage.about(bench.dispatch())._replace(job_type="of_a_newer_deploy")
     execution.run(message, deadline=clock.now() + 900_000, send=bench.send)
     assert said(lines)[-1] == "left for later"
 

@@ -224,7 +224,7 @@ def test_a_task_that_can_not_be_loaded_is_kept_until_it_can(
         execution.run(message, deadline=clock.now() + 60_000, send=bench.send)
     record = {
         "requestContext": {"condition": "RetriesExhausted", "approximateInvokeCount": 1},
-        "requestPayload": {"v": 1, "kind": "task", **vars(message)},
+        "requestPayload": {"v": 1, "kind": "task", **message._asdict()},
         "responsePayload": {"errorType": type(raised.value).__name__, "errorMessage": "no"},
     }
     with pytest.raises(EntryNotLoaded):  # its record goes back to the queue, then to dead letters

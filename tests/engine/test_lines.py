@@ -317,7 +317,7 @@ def test_a_worker_killed_after_it_freed_its_slot_leaves_nobody_waiting(
         patched.setattr("runners.line_pump.give_on_after", lambda row, send: None)
         during(one_slot, lambda: one_slot.run(waiting), row)
     assert one_slot.read(waiting).status is Status.WAITING
-    event = vars(JobMessage.about(row)) | {"v": 1, "kind": "job"}
+    event = JobMessage.about(row)._asdict() | {"v": 1, "kind": "job"}
     failure_records.settle({"requestPayload": event}, one_slot.send)
     assert held() == [waiting.id]
 

@@ -65,7 +65,8 @@ def test_what_a_failure_record_lets_on_costs_the_same_whatever_the_number_of_key
             waiting = park(bench, f"{number} {each}")
         limits.current(fresh=True), pauses.current(fresh=True)
         requests.clear()
-        event = vars(JobMessage.about(waiting)) | {"v": 1, "kind": "job", "id": "ended and gone"}
+        event = JobMessage.about(waiting)._asdict()
+        event |= {"v": 1, "kind": "job", "id": "ended and gone"}
         failure_records.settle({"requestPayload": event}, bench.send)
         asked.append(list(requests))
         assert bench.sent_jobs[-1] == waiting.id

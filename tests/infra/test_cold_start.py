@@ -21,6 +21,7 @@ NOWHERE = WORK | {
     *("aws_lambda_powertools.event_handler", "aws_lambda_powertools.utilities.data_classes"),
     *("work.event_loop", "runners.legacy", "runners.legacy_worker", "pydantic_settings"),
     "opentelemetry",  # unless traces are asked for
+    "difflib",  # which is for errors
 }
 MAY_NOT_PULL_IN = {
     "api": NOWHERE | {"asyncio", "api.openapi", "api.docs_page", "runners.execution"},
