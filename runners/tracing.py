@@ -109,7 +109,7 @@ def request(headers: dict[str, str], *, verified: bool) -> Iterator[None]:
     if not verified or not settings().traces:
         yield
         return
-    parent = valid(headers.get("traceparent"))
+    parent = headers.get("traceparent")
     attributes = {"faas.trigger": "http", "url.scheme": "https"}
     with _span("request", "SERVER", attributes, parent=parent) as span:
         token = _at_hand.set(_Work(span) if span else None)
@@ -171,7 +171,7 @@ def working(message: "Message", operation: str = "process") -> Iterator[None]:
         "faas.trigger": "pubsub",
         **_invocation.get(),
     }
-    parent = valid(getattr(message, "traceparent", None))
+    parent = getattr(message, "traceparent", None)
     with _span(f"{operation} {name}", "CONSUMER", attributes, parent=parent, apart=True) as span:
         token = _at_hand.set(_Work(span, message.id) if span else None)
         try:
@@ -188,7 +188,9 @@ def claimed(row: "JobRequest", wait: int) -> None:
         return
     work.span.set_attributes(_of_job(row) | {"job_runners.queue_wait_ms": wait})
     origin = _context(row.traceparent)
-    if origin is not None and origin.trace_id != work.span.get_span_context().trace_id:
+    if origin is None or origin.trace_id == work.span.get_span_context().trace_id:
+        return
+    if hasattr(work.span, "add_link"):  # which OpenTelemetry has since 1.23, and a layer may lack
         work.span.add_link(origin)
 
 

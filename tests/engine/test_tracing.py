@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 import clock
 import handlers.failures
 import settings
-from api_events import call
+from api_events import call, request, send
 from errors import UnknownTask
 from fake_lambda import FakeLambda
 from runners import execution, owner_actions, pausing, telemetry, timer, tracing
@@ -90,12 +90,12 @@ def test_a_request_its_dispatch_and_the_first_leg_are_one_trace(
 ) -> None:
     job_id = post()
     worker.deliver()
-    request, send, leg = (spans.one(f"{name}") for name in ORDER)
-    assert parent_of(request) is None
-    assert parent_of(send) == id_of(request)
-    assert parent_of(leg) == id_of(send)
-    assert len({trace_of(span) for span in (request, send, leg)}) == 1
-    assert read(job_id).traceparent == f"00-{trace_of(send):032x}-{id_of(send):016x}-01"
+    asked, sending, leg = (spans.one(name) for name in ORDER)
+    assert parent_of(asked) is None
+    assert parent_of(sending) == id_of(asked)
+    assert parent_of(leg) == id_of(sending)
+    assert len({trace_of(span) for span in (asked, sending, leg)}) == 1
+    assert read(job_id).traceparent == f"00-{trace_of(sending):032x}-{id_of(sending):016x}-01"
 
 
 ORDER = ("POST /jobs", "send sample_again", "process sample_again")
@@ -126,8 +126,17 @@ def test_garbage_in_its_place_is_ignored(
     sent: Sent, worker: FakeLambda, spans: Spans, garbage: str
 ) -> None:
     post(traceparent=garbage)
-    request = spans.one("POST /jobs")
-    assert (parent_of(request), request.status.status_code) == (None, StatusCode.UNSET)
+    asked = spans.one("POST /jobs")
+    assert (parent_of(asked), asked.status.status_code) == (None, StatusCode.UNSET)
+
+
+def test_a_request_of_somebody_unknown_is_not_traced(
+    sent: Sent, worker: FakeLambda, spans: Spans
+) -> None:
+    event = request("GET", "/health", headers={"traceparent": CALLER})
+    del event["requestContext"]["authorizer"]
+    assert send(event).status == 200
+    assert spans.names == []
 
 
 def test_what_the_spans_are_called_is_in_opentelemetrys_conventions(
@@ -135,11 +144,11 @@ def test_what_the_spans_are_called_is_in_opentelemetrys_conventions(
 ) -> None:
     job_id = post("sample_once")
     worker.deliver()
-    request, send, leg = (spans.one(n.replace("again", "once")) for n in ORDER)
-    assert (request.kind, send.kind, leg.kind) == (
+    asked, sending, leg = (spans.one(name.replace("again", "once")) for name in ORDER)
+    assert (asked.kind, sending.kind, leg.kind) == (
         *(SpanKind.SERVER, SpanKind.PRODUCER, SpanKind.CONSUMER),
     )
-    assert dict(request.attributes or {}) == {
+    assert dict(asked.attributes or {}) == {
         "faas.trigger": "http",
         "url.scheme": "https",
         "http.request.method": "POST",
@@ -154,7 +163,7 @@ def test_what_the_spans_are_called_is_in_opentelemetrys_conventions(
         "job_runners.queue_name": "default",
         "job_runners.attempt": 1,
     }
-    assert dict(send.attributes or {}) == common | {
+    assert dict(sending.attributes or {}) == common | {
         "messaging.operation.name": "send",
         "messaging.operation.type": "send",
         "job_runners.leg": 0,
@@ -297,12 +306,12 @@ def test_a_child_is_in_a_trace_of_its_own_that_links_to_where_it_was_dispatched(
     sent.run(arrived(worker))
     sent.run()
     sent.run()
-    send, leg = spans.one("send sample_again"), spans.one("process sample_once")
-    assert parent_of(send) == id_of(leg)
+    sending, leg = spans.one("send sample_again"), spans.one("process sample_once")
+    assert parent_of(sending) == id_of(leg)
     first, second = spans.named("process sample_again")
-    assert (parent_of(first), links_of(first)) == (None, [id_of(send)])
+    assert (parent_of(first), links_of(first)) == (None, [id_of(sending)])
     assert trace_of(first) != trace_of(leg)
-    assert (parent_of(second), links_of(second)) == (id_of(first), [id_of(send)])
+    assert (parent_of(second), links_of(second)) == (id_of(first), [id_of(sending)])
 
 
 def test_a_job_that_the_timer_sends_links_to_its_dispatch(
@@ -335,10 +344,10 @@ def test_a_job_that_waited_in_line_links_to_its_dispatch_and_not_to_whom_it_wait
     sent.run()
     assert read(second_id).status is Status.SUCCEEDED
     parked, _, let_on = spans.named("process sample_again")
-    send = spans.named("send sample_again")[1]
-    assert (outcome(parked), parent_of(parked)) == ("waits for room", id_of(send))
+    sending = spans.named("send sample_again")[1]
+    assert (outcome(parked), parent_of(parked)) == ("waits for room", id_of(sending))
     assert (outcome(let_on), parent_of(let_on), links_of(let_on)) == (
-        *("succeeded", None, [id_of(send)]),
+        *("succeeded", None, [id_of(sending)]),
     )
 
 
@@ -352,9 +361,9 @@ def test_a_job_that_was_paused_links_to_its_dispatch(
         pausing.resume(Kind.QUEUE, "default", sent.send)
     sent.run()
     held_back, leg = spans.named("process sample_again")
-    send = spans.one("send sample_again")
-    assert (outcome(held_back), parent_of(held_back)) == ("held back", id_of(send))
-    assert (outcome(leg), parent_of(leg), links_of(leg)) == ("succeeded", None, [id_of(send)])
+    sending = spans.one("send sample_again")
+    assert (outcome(held_back), parent_of(held_back)) == ("held back", id_of(sending))
+    assert (outcome(leg), parent_of(leg), links_of(leg)) == ("succeeded", None, [id_of(sending)])
 
 
 # --- workers that can't tell ----------------------------------------------------------------------
@@ -450,11 +459,37 @@ def test_a_task_is_in_the_trace_of_what_dispatches_it_with_its_next_attempt(
     sent.run(arrived(worker))
     sent.run()
     sent.run()
-    send = spans.one("send sample_note_again")
+    sending = spans.one("send sample_note_again")
     first, second = spans.named("process sample_note_again")
-    assert parent_of(send) == id_of(spans.one("process sample_again"))
-    assert [parent_of(first), parent_of(second)] == [id_of(send)] * 2
+    assert parent_of(sending) == id_of(spans.one("process sample_again"))
+    assert [parent_of(first), parent_of(second)] == [id_of(sending)] * 2
     assert [outcome(first), outcome(second)] == ["will retry", "task done"]
+
+
+def test_a_failed_task_that_is_sent_again_is_in_the_trace_of_who_asked_for_that(
+    sent: Sent, worker: FakeLambda, spans: Spans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEEP_TASK_PAYLOADS", "true")
+    settings.forget()
+    script.task = lambda payload: fail(None, payload)
+    answer = call("POST", "/tasks", body={"task_name": "sample_note", "payload": {}})
+    worker.deliver()
+    script.task = lambda payload: None
+    assert call("POST", f"/tasks/failed/{answer.json['id']}/redrive").status == 202
+    worker.deliver()
+    first, second = spans.named("process sample_note")
+    asked, asked_again = (span for span in spans.all if span.kind is SpanKind.SERVER)
+    assert (outcome(first), outcome(second)) == ("task failed", "task done")
+    assert parent_of(spans.one("send sample_note")) == id_of(asked)
+    assert parent_of(second) == id_of(asked_again)
+
+
+def test_what_goes_wrong_after_the_outcome_is_not_the_works(spans: Spans) -> None:
+    with tracing.working(TaskMessage(id="t", name="n", payload={})):
+        tracing.ended("task done")
+        tracing.ended("crashed", OSError("who waits next was not let on"))
+    span = spans.one("process n")
+    assert (outcome(span), span.status.status_code) == ("task done", StatusCode.UNSET)
 
 
 def test_an_event_that_raises_has_a_span_that_ends_and_says_why(
