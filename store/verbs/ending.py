@@ -9,7 +9,7 @@ from pynamodb.expressions.update import Action
 import clock
 from errors import PreconditionFailed
 from store import blobs, conditional_write, earlier_errors, holdings
-from store.job_request import JobRequest, Lane, Status, new_id
+from store.job_request import JobRequest, Lane, Status
 
 
 class Checkpoint(NamedTuple):
@@ -45,12 +45,7 @@ def fail(job: JobRequest, error: dict[str, Any], *, rescue: bool = False) -> Job
     return or_stop(
         job,
         lambda: _end_run(
-            "fail",
-            job,
-            conditional_write.failed(job, error),
-            condition,
-            Status.FAILED,
-            rescue=rescue,
+            "fail", job, conditional_write.failed(job, error), condition, Status.FAILED
         ),
         error=error,
         rescue=rescue,
@@ -74,7 +69,7 @@ def stop(
         *([JobRequest.error.set(error)] if error else []),
     ]
     condition = _may_end(job, rescue) & (JobRequest.cancel_requested == True)  # noqa: E712
-    return _end_run("stop", job, actions, condition, Status.CANCELLED, rescue=rescue)
+    return _end_run("stop", job, actions, condition, Status.CANCELLED)
 
 
 def retry(
@@ -113,7 +108,7 @@ def retry(
     )
     return or_stop(
         job,
-        lambda: _end_run("retry", job, actions, condition, Status.RETRYABLE, rescue=rescue),
+        lambda: _end_run("retry", job, actions, condition, Status.RETRYABLE),
         error=error,
         reached=reached,
         rescue=rescue,
@@ -190,23 +185,11 @@ def _room_kept(job: JobRequest) -> list[Action]:
 
 
 def _end_run(
-    verb: str,
-    job: JobRequest,
-    actions: list[Action],
-    condition: Condition,
-    to: Status,
-    *,
-    rescue: bool = False,
+    verb: str, job: JobRequest, actions: list[Action], condition: Condition, to: Status
 ) -> JobRequest:
-    """Write how a run ended.
-
-    A rescue has a token of its own: a worker that lives on past its lease, and comes to the same
-    end, must not take the rescue's write for its own and count the outcome again.
-    """
-    token = new_id() if rescue else job.claim_token
-    if rescue:
-        actions = [*actions, JobRequest.claim_token.set(token)]
-    return holdings.write_freeing(verb, job, actions, condition, already_applied=_shows(to, token))
+    return holdings.write_freeing(
+        verb, job, actions, condition, already_applied=_shows(to, job.claim_token)
+    )
 
 
 def _hand_on(verb: str, job: JobRequest, actions: list[Action], condition: Condition) -> JobRequest:

@@ -1,7 +1,6 @@
 """AWS is away for a while: what is recorded then is still true, and nobody's work is lost to it."""
 
 import json
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -405,23 +404,3 @@ def test_a_claim_that_landed_and_was_not_heard_of_is_given_back(
     assert (row.status, row.legs, row.started_at) == (Status.QUEUED, 0, None)
     assert not script.jobs_run
     assert bench.run(row).status is Status.SUCCEEDED
-
-
-@pytest.mark.parametrize("job_type", ["sample_once", "sample_again"])
-def test_a_worker_that_lives_on_past_its_lease_counts_no_outcome_of_the_rescue(
-    bench: Bench, job_type: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    counted: Counter[str] = Counter()
-    monkeypatch.setattr("runners.metrics.emit", lambda *_, **counts: counted.update(counts.keys()))
-
-    def freeze(job: Any, payload: object) -> None:
-        bench.advance(1000)
-        bench.tick()
-        raise ValueError("no luck")
-
-    script.job = freeze
-    row = bench.run(bench.dispatch(job_type))
-    assert row.status in (Status.FAILED, Status.RETRYABLE)
-    outcome = "Failed" if job_type == "sample_once" else "Retried"
-    assert (counted[outcome], counted["Rescued"]) == (1, 1)
-    assert len(bench.sent_jobs) == (0 if job_type == "sample_once" else 1)
