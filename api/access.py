@@ -3,9 +3,8 @@
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import names
 from api.errors import NotAllowed
@@ -28,8 +27,7 @@ ROLES = {role.name.lower(): role for role in Role}
 _SAM_LOCAL = "sam local"  # has no authorizer, and so nobody's name
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(NamedTuple):
     """Whoever made the request. `organization_id` is the only one they may speak for, and None for
     a service alone. `name` is the subject of their token, or the ARN that signed."""
 

@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import names
@@ -19,8 +18,7 @@ _LONGEST = 256  # characters of a value
 _LONGEST_OF = {_KEY: 255, "cursor": 2048}  # the key of a job's child may be long
 
 
-@dataclass(frozen=True)
-class ListQuery:
+class ListQuery(NamedTuple):
     """Which jobs to list."""
 
     organization_id: str | None
@@ -50,8 +48,7 @@ def _begins(row: JobRequest, beginning: str) -> bool:
     return any(text.casefold().startswith(beginning) for text in texts)
 
 
-@dataclass(frozen=True)
-class PageQuery:
+class PageQuery(NamedTuple):
     """Which part of a list."""
 
     limit: int

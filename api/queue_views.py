@@ -63,7 +63,7 @@ def waits_for(row: JobRequest) -> dict[str, Any] | None:
 
 
 def _what(found: queues.WaitsFor | None) -> dict[str, Any] | None:
-    return asdict(found) if found else None
+    return found._asdict() if found else None
 
 
 def _limits(limits: Limits | None) -> dict[str, Any] | None:

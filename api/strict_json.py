@@ -8,10 +8,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import accumulate
 from math import isinf
-from typing import Any
+from typing import Any, NamedTuple
 
 DEPTH = 64  # objects and arrays inside each other
 NUMBER_LENGTH = 128  # characters
@@ -28,8 +27,7 @@ class NotStrict(ValueError):
     """Text that is not JSON, or that is but can't be taken. Says where, and never repeats it."""
 
 
-@dataclass(frozen=True)
-class _Flaw:
+class _Flaw(NamedTuple):
     """Stands in a parsed value where something was met that can't be taken."""
 
     why: str

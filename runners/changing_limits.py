@@ -1,6 +1,6 @@
 """Change what limits a queue while it runs, and have what its code declares again."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import clock
 from errors import NothingLimited, TooManyLimited
@@ -15,8 +15,7 @@ from work import context
 _TIME = 5 * clock.SECOND  # of the request that changes a queue's limits
 
 
-@dataclass(frozen=True)
-class QueueLimits:
+class QueueLimits(NamedTuple):
     """What limits a queue: `in_force` is what its code declares, with what was changed since."""
 
     name: str

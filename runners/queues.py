@@ -7,7 +7,7 @@ which is None for a service.
 
 import base64
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import clock
 from errors import InvalidCursor, QueueNotFound
@@ -27,8 +27,7 @@ SHOWN_KEYS = 3  # of each queue in a list of queues
 _EXAMINED_KEYS = 100  # in one page: most keys may be idle, or of others
 
 
-@dataclass(frozen=True)
-class WaitsFor:
+class WaitsFor(NamedTuple):
     """What a waiting job waits for: a pause of its job type or queue, or its turn in a line.
 
     `kind` is "job_type", "queue" or "line", and `name` that of the job type or queue; `key` says
@@ -40,8 +39,7 @@ class WaitsFor:
     key: str | None = None
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where a job is among those that wait for the same. `ahead` is None if it does not wait.
 
     `of_organization` tells that only its organisation's jobs are counted, for organisations take
@@ -53,8 +51,7 @@ class Place:
     of_organization: bool = False
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(NamedTuple):
     """A job that has a slot, since when, in milliseconds since 1970."""
 
     job_id: str
@@ -62,8 +59,7 @@ class Holder:
     since: int | None
 
 
-@dataclass(frozen=True)
-class KeyUse:
+class KeyUse(NamedTuple):
     """How a key of a queue is used. `next_start_at` is when its rate allows another start, in
     milliseconds since 1970; None if that is now."""
 
@@ -78,8 +74,7 @@ class KeyUse:
         return not self.holders and not self.waiting.count
 
 
-@dataclass(frozen=True)
-class QueueUse:
+class QueueUse(NamedTuple):
     """A queue, and some of its keys that are in use; `cursor` asks for those that follow.
 
     `paused` is the pause of the queue, and `held_back` who waits for its end: None for those who
@@ -145,8 +140,7 @@ def place_of(row: JobRequest) -> Place:
 # --- what is known of queues ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Known:
+class _Known(NamedTuple):
     """What was changed and paused, as read at one time."""
 
     changed: Mapping[str, Changed]
