@@ -1,29 +1,37 @@
-"""The dashboard over HTTP: open to all, for there is no data in it."""
+"""The dashboard over HTTP: open to all, for there is no data in it.
+
+What joins its files is imported for them alone: most starts of the API answer something else.
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from api.errors import PathNotFound
 from api.responses import Response
-from dashboard import files
-from dashboard.files import Asset
+
+if TYPE_CHECKING:
+    from dashboard.files import Asset
 
 
 def get_page(event: Mapping[str, Any]) -> Response:
     """Return the dashboard."""
+    from dashboard import files
+
     return _response(event, files.page(), kept=False)
 
 
 def get_asset(event: Mapping[str, Any], version: str, name: str) -> Response:
     """Return a file of the dashboard; one of another version is the one there is now. Raises
     PathNotFound."""
+    from dashboard import files
+
     asset = files.find(name)
     if asset is None:
         raise PathNotFound
     return _response(event, asset, kept=version == files.version())
 
 
-def _response(event: Mapping[str, Any], asset: Asset, *, kept: bool) -> Response:
+def _response(event: Mapping[str, Any], asset: "Asset", *, kept: bool) -> Response:
     asked = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     headers: dict[str, Any] = dict(asset.headers(kept=kept))
     if asset.etag in asked.get("if-none-match", ""):

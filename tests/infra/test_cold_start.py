@@ -22,12 +22,13 @@ NOWHERE = WORK | {
     *("work.event_loop", "runners.legacy", "runners.legacy_worker", "pydantic_settings"),
     "opentelemetry",  # unless traces are asked for
     "difflib",  # which is for errors
+    "dashboard",  # which is for the page
 }
 MAY_NOT_PULL_IN = {
     "api": NOWHERE | {"asyncio", "api.openapi", "api.docs_page", "runners.execution"},
-    "worker": NOWHERE | {"pydantic", "asyncio", "api", "dashboard", "runners.timer"},
-    "timer": NOWHERE | {"pydantic", "asyncio", "api", "dashboard", "runners.execution"},
-    "failures": NOWHERE | {"pydantic", "asyncio", "api", "dashboard", "runners.execution"},
+    "worker": NOWHERE | {"pydantic", "asyncio", "api", "runners.timer"},
+    "timer": NOWHERE | {"pydantic", "asyncio", "api", "runners.execution"},
+    "failures": NOWHERE | {"pydantic", "asyncio", "api", "runners.execution"},
 }
 
 
