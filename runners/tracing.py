@@ -46,6 +46,7 @@ class _Work:
     id: str | None = None
     is_dispatch: bool = False
     is_of_child: bool = False
+    is_settling: bool = False
     outcome: str | None = None
 
 
@@ -173,7 +174,9 @@ def working(message: "Message", operation: str = "process") -> Iterator[None]:
     }
     parent = getattr(message, "traceparent", None)
     with _span(f"{operation} {name}", "CONSUMER", attributes, parent=parent, apart=True) as span:
-        token = _at_hand.set(_Work(span, message.id) if span else None)
+        is_settling = operation == "settle"
+        work = _Work(span, message.id, is_settling=is_settling) if span else None
+        token = _at_hand.set(work)
         try:
             yield
         finally:
@@ -187,11 +190,7 @@ def claimed(row: "JobRequest", wait: int) -> None:
     if work is None:
         return
     work.span.set_attributes(_of_job(row) | {"job_runners.queue_wait_ms": wait})
-    origin = _context(row.traceparent)
-    if origin is None or origin.trace_id == work.span.get_span_context().trace_id:
-        return
-    if hasattr(work.span, "add_link"):  # which OpenTelemetry has since 1.23, and a layer may lack
-        work.span.add_link(origin)
+    _link(work.span, row.traceparent)
 
 
 def ended(outcome: str, error: BaseException | None = None, *, job_id: str | None = None) -> None:
@@ -211,8 +210,9 @@ def settled(row: "JobRequest", why: Exception) -> None:
     """Say what became of a job whose worker could not: in the span of its failure record, or in one
     of its own, that links to the job's dispatch."""
     work = _at_hand.get()
-    if work is not None and work.id == row.id:
+    if work is not None and work.is_settling and work.id == row.id:
         work.span.set_attributes(_of_job(row))
+        _link(work.span, row.traceparent)
         ended(str(row.status), why)
         return
     attributes = _messaging("settle", row.job_type) | {"messaging.operation.type": "settle"}
@@ -284,6 +284,15 @@ def _name(message: "Message") -> str:
     named = message._asdict()
     name: str = named.get("job_type") or named.get("name") or named["queue_name"]
     return name
+
+
+def _link(span: "Span", traceparent: str | None) -> None:
+    """Link a span to the dispatch of its job, unless that is in its own trace."""
+    origin = _context(traceparent)
+    if origin is None or origin.trace_id == span.get_span_context().trace_id:
+        return
+    if hasattr(span, "add_link"):  # which OpenTelemetry has since 1.23, and a layer may lack
+        span.add_link(origin)
 
 
 def _messaging(operation: str, name: str) -> dict[str, Any]:

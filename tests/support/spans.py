@@ -1,5 +1,6 @@
 """The spans of a test, kept in memory as an exporter is given them."""
 
+import secrets
 from collections.abc import Sequence
 from functools import cache
 
@@ -8,6 +9,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 import settings
 
@@ -59,10 +61,20 @@ def links_of(span: ReadableSpan) -> list[int]:
     return [link.context.span_id for link in span.links]
 
 
+class _SystemsIds(IdGenerator):
+    """Ids of the operating system's: a test that seeds `random` would have the same ones again."""
+
+    def generate_span_id(self) -> int:
+        return secrets.randbits(64) | 1
+
+    def generate_trace_id(self) -> int:
+        return secrets.randbits(128) | 1
+
+
 @cache
 def _exporter() -> InMemorySpanExporter:
     """Return where the spans of this process go: OpenTelemetry is set up once in it."""
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    exporter, provider = InMemorySpanExporter(), TracerProvider(id_generator=_SystemsIds())
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     return exporter
