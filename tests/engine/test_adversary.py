@@ -202,7 +202,7 @@ def test_it_notices_when_a_claim_that_landed_unheard_is_left(
 
 def test_it_notices_when_a_job_does_not_wait_for_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running_job, "retry_until", _once)
-    assert "failed without a reason" in broken_promise(near=492, faults={Fault.STORM})
+    assert "failed without a reason" in broken_promise(near=2113, faults={Fault.STORM})
 
 
 def test_it_notices_when_the_record_of_what_never_ran_settles_a_job(
@@ -236,4 +236,4 @@ def test_it_notices_when_the_legacy_worker_takes_a_job_that_runs(
             return take_next(*arguments, **options)
 
     monkeypatch.setattr(timer, "take_next", impatient)
-    assert "rescued from a worker that is alive" in broken_promise(near=602, faults={Fault.LEGACY})
+    assert "rescued from a worker that is alive" in broken_promise(near=1654, faults={Fault.LEGACY})
