@@ -188,12 +188,18 @@ def _api_without_worker(local: Local) -> Iterator[None]:
         if "ApiFunction" in each["FunctionName"]
     )
     before = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    alias = functions.get_alias(FunctionName=name, Name="live")
     missing = before["WORKER_LAMBDA_FUNCTION_NAME"].replace(":live", ":gone")
     changed = {**before, "WORKER_LAMBDA_FUNCTION_NAME": missing}
     functions.update_function_configuration(FunctionName=name, Environment={"Variables": changed})
+    version = functions.publish_version(FunctionName=name)["Version"]
+    functions.update_alias(FunctionName=name, Name="live", FunctionVersion=version)
     try:
         yield
     finally:
+        functions.update_alias(
+            FunctionName=name, Name="live", FunctionVersion=alias["FunctionVersion"]
+        )
         functions.update_function_configuration(
             FunctionName=name, Environment={"Variables": before}
         )
