@@ -18,7 +18,7 @@ import clock
 from errors import PreconditionFailed
 from runners import timer
 from runners.messages import JobMessage, Message
-from store import pauses, queries, verbs
+from store import limits, pauses, queries, verbs
 from store.job_request import JobRequest
 from table_in_memory import TableInMemory
 
@@ -64,6 +64,7 @@ class World:
         self._on_minute()
         monkeypatch.setattr(clock, "now", lambda: self.now)
         monkeypatch.setattr(pauses, "current", lambda fresh=False: pauses.Pauses())
+        monkeypatch.setattr(limits, "current", lambda fresh=False: {})
         self.table.on_call = self._take
 
     # --- what tests say -----------------------------------------------------------------------

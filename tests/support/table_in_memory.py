@@ -45,7 +45,7 @@ class TableInMemory:
                 JobRequest, name, staticmethod(here) if name == "get" else _method(here)
             )
         monkeypatch.setattr(JobRequest.due, "query", self._query)
-        monkeypatch.setattr(JobRequest.due, "count", self._count)
+        monkeypatch.setattr(JobRequest, "count_up_to", self._count)
 
     def row(self, job_id: str) -> JobRequest:
         """Return a row as it is now."""
@@ -121,11 +121,12 @@ class TableInMemory:
             else:
                 end = page[-1]
 
-    def _count(self, shard: str, when: Condition, limit: int) -> int:
+    def _count(self, most: int, shard: str, when: Condition, *, index_name: str) -> int:
+        assert index_name == JobRequest.due.Meta.index_name
         self.on_call("Query")
         after = _plain(when.values[1].value)
         due = self._due[shard]
-        return min(limit, len(due) - bisect.bisect_left(due, (after + 1, "")))
+        return min(most, len(due) - bisect.bisect_left(due, (after + 1, "")))
 
     def _holds(self, condition: Condition, row: Raw) -> bool:
         name, parts = condition.operator, condition.values
