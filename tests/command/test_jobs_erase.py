@@ -36,6 +36,7 @@ def stack(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Stack:
     monkeypatch.setattr(local_aws, "find", lambda: stack)
     monkeypatch.setattr(local_aws, "outdated", lambda: None)
     monkeypatch.setattr(organization, "_LAG", 0)  # the index of this AWS lags behind nothing
+    monkeypatch.setattr(organization, "_THREADS", 1)  # moto lists no versions beside a delete
     monkeypatch.delenv("JOBS_API_URL", raising=False)
     return stack
 
