@@ -121,10 +121,11 @@ def _is_parked_now(row: JobRequest, send: Send, give_on: Callable[[str, str], No
     limits = limits_of(row.queue_name)
     if limits is None:
         return False
+    key = gates.line_key(row)
     try:
-        gates.park_in_line(row, limits)
+        gates.park_in_line(row, key, limits)
     finally:
-        give_on(row.queue_name, gates.line_key(row))
+        give_on(row.queue_name, key)
     return True
 
 

@@ -65,7 +65,7 @@ def _enter_line(row: JobRequest, claim: Claim, send: Send | None) -> JobRequest 
     grant = line.grant(_group(row, limits)) if line.first is None else None
     if grant is not None:
         return claim(verbs.Entrance(row, key, grant))
-    park_in_line(row, limits)
+    park_in_line(row, key, limits)
     line_pump.give_on(row.queue_name, key, send)  # room may have come while nobody waited
     return None
 
@@ -78,7 +78,7 @@ def park_running(row: JobRequest, reached: verbs.Checkpoint, send: Send | None) 
         return False
     key = line_key(row)
     try:
-        park_in_line(row, limits, reached)
+        park_in_line(row, key, limits, reached)
     except PreconditionFailed:
         # Perhaps it is parked: by an earlier try, whose answer was lost.
         line_pump.give_on(row.queue_name, key, send)
@@ -87,10 +87,11 @@ def park_running(row: JobRequest, reached: verbs.Checkpoint, send: Send | None) 
     return True
 
 
-def park_in_line(row: JobRequest, limits: Limits, reached: verbs.Checkpoint | None = None) -> None:
-    """Park a job at the end of its line: one that could start now, or that runs under our claim and
-    has `reached` this far. Raises PreconditionFailed."""
-    key = line_key(row)
+def park_in_line(
+    row: JobRequest, key: str, limits: Limits, reached: verbs.Checkpoint | None = None
+) -> None:
+    """Park a job at the end of the line of `key`: one that could start now, or that runs under our
+    claim and has `reached` this far. Raises PreconditionFailed."""
     parked = verbs.park_in_line(
         row,
         lines.place_of(row.queue_name, key),

@@ -1,5 +1,9 @@
 """The verbs of waiting: park and admit. Each changes the row and its entry where it waits."""
 
+from collections.abc import Callable
+
+from pynamodb.expressions.update import Action
+
 import clock
 from store import conditional_write, holdings
 from store.conditional_write import Also
@@ -23,23 +27,12 @@ def park(
     """
     waits = job.status is Status.WAITING
     since = (job.waiting_since if waits else None) or clock.now()
-    actions = [
-        *conditional_write.waiting(job, pause.sk, None, since, due_at),
-        *(checkpointed(reached) if reached else []),
-    ]
-    return or_stop(
+    actions = conditional_write.waiting(job, pause.sk, None, since, due_at)
+    return _park(
         job,
-        lambda: holdings.write_freeing(
-            "park",
-            job,
-            actions,
-            conditional_write.as_read(job) & conditional_write.not_cancelled(),
-            already_applied=lambda row: row.status is Status.WAITING and row.held_by == pause.sk,
-            also=[
-                Also(parked_entry(pause.sk, job, since), "put"),
-                *holdings.entry_dropped(job),
-            ],
-        ),
+        actions,
+        also=[Also(parked_entry(pause.sk, job, since), "put"), *holdings.entry_dropped(job)],
+        is_there=lambda row: row.held_by == pause.sk,
         reached=reached,
     )
 
@@ -65,8 +58,27 @@ def park_in_line(
         *conditional_write.waiting(job, place, entry.sk, since, due_at),
         JobRequest.queue_key.set(key),
         JobRequest.row_version.set(LIMITED),
-        *(checkpointed(reached) if reached else []),
     ]
+    return _park(
+        job,
+        actions,
+        also=[Also(entry, "put")],
+        is_there=lambda row: row.wait_key == entry.sk,
+        reached=reached,
+    )
+
+
+def _park(
+    job: JobRequest,
+    actions: list[Action],
+    *,
+    also: list[Also],
+    is_there: Callable[[JobRequest], bool],
+    reached: Checkpoint | None,
+) -> JobRequest:
+    """Park a job if its row is as it was read, with how far it came; or stop it if its owner has
+    asked for that. `is_there` tells, of a row that waits, whether it does so by this write."""
+    actions = [*actions, *(checkpointed(reached) if reached else [])]
     return or_stop(
         job,
         lambda: holdings.write_freeing(
@@ -74,8 +86,8 @@ def park_in_line(
             job,
             actions,
             conditional_write.as_read(job) & conditional_write.not_cancelled(),
-            already_applied=lambda row: row.status is Status.WAITING and row.wait_key == entry.sk,
-            also=[Also(entry, "put")],
+            already_applied=lambda row: row.status is Status.WAITING and is_there(row),
+            also=also,
         ),
         reached=reached,
     )
