@@ -241,9 +241,7 @@ class History:
         done = self.done.setdefault(key, [])
         for step in range(job.cursor or 0, payload.steps):
             self.world.spend(payload.seconds)
-            if job.time_left() == 0:
-                self.checker.excused(job.id)
-                raise TimeOver  # as the alarm would, which counts another time
+            self._end_if_time_is_over(job)
             self.people.perhaps_cancel(job.id)
             self._let_others_go_on()
             self._perhaps_fail("a step", 40, job.id)
@@ -253,6 +251,7 @@ class History:
             if step in done and job.attempt == 1 and job.last_attempt:
                 self.checker.broken(f"untagged job {job.id} took step {step} twice")
             done.append(step)
+            self._end_if_time_is_over(job)
             if payload.checkpoints:
                 try:
                     go_on = job.next_turn if payload.turns else job.checkpoint
@@ -262,6 +261,12 @@ class History:
                     raise
         self.checker.returned(job.id)
         return payload.model_dump()
+
+    def _end_if_time_is_over(self, job: RunningJob) -> None:
+        """As the alarm would, which counts another time."""
+        if job.time_left() == 0:
+            self.checker.excused(job.id)
+            raise TimeOver
 
     def _let_others_go_on(self) -> None:
         """While a job works, others run beside it: as many as may, and more that want to."""
