@@ -18,6 +18,7 @@ from api_events import call
 from aws import bucket, clients
 from contacts_table import cells, rows_of, statuses, texters
 from handlers import timer as timer_handler
+from released_code import RELEASED, VERSIONS
 from runners import execution, get_job_runner, owner_actions, pausing, timer
 from runners.base import JobData
 from runners.failure_records import settle
@@ -29,8 +30,6 @@ from store.pauses import Kind
 from testing import moto_uploads
 from testing.aws import ENVIRONMENT
 from testing.lambda_context import Context
-
-VERSIONS = sorted(folder.name for folder in record_release.FOLDER.iterdir())
 
 
 class Release:
@@ -102,7 +101,7 @@ class Release:
 
 @pytest.fixture(params=VERSIONS)
 def release(request: pytest.FixtureRequest) -> Iterator[Release]:
-    found = Release(record_release.FOLDER / request.param)
+    found = Release(RELEASED / request.param)
     with (
         record_release.stack(lambda: found.now),
         moto_uploads.small_parts(),
@@ -260,5 +259,5 @@ def test_this_version_can_be_recorded_and_has_rows_of_every_status(tmp_path: Pat
     record_release.record_to(tmp_path / "new")
     recorded = Release(tmp_path / "new")
     assert {item["status"]["S"] for item in recorded.items} == {str(each) for each in Status}
-    of_old = {_name(item) for item in Release(record_release.FOLDER / "0.1.0").items}
+    of_old = {_name(item) for item in Release(RELEASED / "0.1.0").items}
     assert {_name(item) for item in recorded.items} == of_old

@@ -33,9 +33,9 @@ Template = dict[str, Any]
 
 
 @cache
-def _expanded(overrides: str) -> str:
+def _expanded(path: Path, overrides: str) -> str:
     shown = subprocess.run(
-        [ROOT / ".venv-aws/bin/python", "-c", _EXPAND, ROOT / "template.yaml", overrides],
+        [ROOT / ".venv-aws/bin/python", "-c", _EXPAND, path, overrides],
         capture_output=True,
         text=True,
         check=False,
@@ -46,7 +46,12 @@ def _expanded(overrides: str) -> str:
 
 def expanded(**overrides: str) -> Template:
     """Return the expanded template, with some parameters given."""
-    template: Template = json.loads(_expanded(json.dumps(overrides)))
+    return expanded_from(ROOT / "template.yaml", **overrides)
+
+
+def expanded_from(path: Path, **overrides: str) -> Template:
+    """Return the template in another file, expanded; one of a release, say."""
+    template: Template = json.loads(_expanded(path, json.dumps(overrides)))
     return template
 
 

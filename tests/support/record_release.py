@@ -2,9 +2,9 @@
 
     .venv/bin/python tests/support/record_release.py 0.2.0
 
-writes tests/released/0.2.0/: every table's items, every object, every kind of message, and the time
-at which they were taken. Each job's request_id is the name of what was done with it. What is there
-already is not overwritten: a release does not change any more.
+writes tests/released/0.2.0/: every table's items, every object, every kind of message, the time at
+which they were taken, and the code itself. Each job's request_id is the name of what was done with
+it. A release that is there already is not overwritten: it does not change any more.
 """
 
 import base64
@@ -17,7 +17,6 @@ from typing import Any
 from unittest.mock import patch
 
 TESTS = Path(__file__).parents[1]
-FOLDER = TESTS / "released"
 sys.path[:0] = [str(TESTS / "support"), str(TESTS.parent)]
 
 import clock  # noqa: E402
@@ -26,6 +25,7 @@ from campaigns.assigning.assignment import MessageStatus  # noqa: E402
 from campaigns.contact import organization_campaign  # noqa: E402
 from campaigns.messaging.send_claim import SendClaim  # noqa: E402
 from contacts_table import keep  # noqa: E402
+from released_code import RELEASED, pack  # noqa: E402
 from runners import (  # noqa: E402
     execution,
     get_job_runner,
@@ -42,6 +42,7 @@ from store.pauses import Kind  # noqa: E402
 from testing import moto_uploads  # noqa: E402
 from testing.aws import ENVIRONMENT, WORKER, mocked_aws  # noqa: E402
 from testing.shipped_operations import full_client  # noqa: E402
+from tools.build import SHIPPED  # noqa: E402
 from work import context, time_budget  # noqa: E402
 
 BEGINNING = 1_795_521_600_000  # 24 November 2026, 12:00 UTC
@@ -258,7 +259,7 @@ def stack(now: Callable[[], int]) -> Iterator[None]:
 def main() -> None:
     """Record the version that the command line names."""
     telemetry.logger.setLevel("CRITICAL")
-    record_to(FOLDER / sys.argv[1])
+    record_to(RELEASED / sys.argv[1])
 
 
 def record_to(folder: Path) -> None:
@@ -270,6 +271,7 @@ def record_to(folder: Path) -> None:
             text = json.dumps(content, indent=1, ensure_ascii=False)
             text = text.replace(str(TESTS.parent), "/var/task")  # in tracebacks
             (folder / f"{name}.json").write_text(text + "\n")
+    pack(TESTS.parent, SHIPPED, folder)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,40 @@
+"""The code of each release, as tests/released/ keeps it: its template, and what its functions ran.
+
+It is kept whole, because a checkout need not have the history, and an old version is run by tests.
+"""
+
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+
+RELEASED = Path(__file__).parents[1] / "released"
+VERSIONS = sorted(
+    (folder.name for folder in RELEASED.iterdir()),
+    key=lambda version: [int(part) for part in version.split(".")],
+)
+_ARCHIVE = "code.tar.xz"
+TEMPLATE = "template.yaml"
+
+
+def pack(root: Path, names: Iterable[str], folder: Path) -> None:
+    """Keep the template and these files and folders of a checkout in a release's folder."""
+    with tarfile.open(folder / _ARCHIVE, "w:xz") as archive:
+        for name in sorted([TEMPLATE, *names]):
+            archive.add(root / name, name, filter=_anonymous)
+
+
+def unpack(version: str, folder: Path) -> Path:
+    """Unpack what `pack` has kept of a version into a folder, and return it."""
+    with tarfile.open(RELEASED / version / _ARCHIVE) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Return the entry without who made it and when, so that the same code is the same archive."""
+    if "__pycache__" in entry.name:
+        return None
+    entry.uid = entry.gid = entry.mtime = 0
+    entry.uname = entry.gname = ""
+    entry.mode = 0o755 if entry.isdir() else 0o644
+    return entry
