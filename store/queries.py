@@ -98,6 +98,15 @@ def count_unfinished(organization_id: str, most: int) -> int:
     return JobRequest.count_up_to(most, organization_id, None, index_name=index_name)
 
 
+def counted_rows(organization_id: str, after: str | None) -> list[JobRequest]:
+    """Return up to PAGE_LIMIT of the rows that an organisation's quota counts, the oldest that were
+    created after this sort key; they may lag behind by a moment."""
+    later = JobRequest.created_key > after if after else None
+    keys = JobRequest.unfinished.query(organization_id, later, limit=PAGE_LIMIT)
+    rows = JobRequest.batch_get([key.id for key in keys])
+    return sorted(rows, key=lambda row: row.created_key)
+
+
 @dataclass(frozen=True)
 class _Index:
     """An index of an organisation's jobs whose range key is a sort key (time and id)."""

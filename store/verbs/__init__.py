@@ -8,10 +8,10 @@ With `store.owner_verbs` this is the only code that changes a JobRequest.
 | `claiming` | claim; checkpoint and renew, while it runs |
 | `ending` | how a claimed run ends: succeed, fail, stop, retry, end_leg, release |
 | `parking` | park and admit, for pauses and for queues with limits |
-| `checking` | what the timer does to a row that is due: expire, postpone, set_aside |
+| `checking` | what is done to a row that is met: expire, postpone, set_aside; uncount |
 """
 
-from store.verbs.checking import expire, postpone, set_aside
+from store.verbs.checking import expire, postpone, set_aside, uncount
 from store.verbs.claiming import (
     CLAIM_TOLERANCE,
     SKEW,
@@ -45,4 +45,5 @@ __all__ = [
     "set_aside",
     "stop",
     "succeed",
+    "uncount",
 ]

@@ -1,4 +1,6 @@
-"""The verbs of the timer, for rows that are due: expire, postpone, set_aside."""
+"""The verbs of the timer, for rows that are due: expire, postpone, set_aside. And uncount, of the
+quota, for rows that are finished.
+"""
 
 from typing import Any
 
@@ -57,4 +59,19 @@ def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
             ":later": {"N": str(due_at)},
             ":shard": {"S": due_shard(job_id, Lane.PARKED)},
         },
+    )
+
+
+def uncount(job: JobRequest) -> JobRequest:
+    """Take a finished job out of what its organisation's quota counts: code that does not know the
+    quota has ended it, and left it there.
+
+    It is refused unless the row is finished: it may have been queued anew.
+    """
+    return conditional_write.write(
+        "uncount",
+        job,
+        [JobRequest.unfinished_organization.remove()],
+        JobRequest.status.is_in(*(each for each in Status if each.finished)),
+        already_applied=lambda row: row.unfinished_organization is None,
     )

@@ -9,12 +9,12 @@ import job_rows
 from api_events import call
 from bench import Bench
 from counted_units import Units
-from errors import InvalidSetting, QuotaReached
+from errors import InvalidSetting, PreconditionFailed, QuotaReached
 from outage import Outage
 from runners import owner_actions, quota
 from sample_work import script
 from settings import settings
-from store import limits, owner_verbs, pauses, verbs
+from store import limits, owner_verbs, pauses, queries, verbs
 from store.job_request import JobRequest, Status
 from store.queries import count_unfinished
 from testing import moto_direct
@@ -215,6 +215,85 @@ def test_code_that_does_not_know_it_leaves_such_rows_alone(bench: Bench, most: i
     """Version 0.1.0 claims none above 1: it would end it, and leave it counted."""
     (row,) = (moto_direct.row("jobs", {"id": {"S": bench.dispatch().id}}),)
     assert row["row_version"] == 2
+
+
+# --- what code without quotas leaves in it --------------------------------------------------------
+
+
+def ended_by_old_code(bench: Bench, number: int) -> list[JobRequest]:
+    """Return jobs that version 0.1.0 has cancelled: they stay in the index."""
+    rows = [bench.dispatch() for _ in range(number)]
+    for row in rows:
+        owner_verbs.cancel(bench.read(row))
+        bench.read(row).update([JobRequest.unfinished_organization.set("acme")])
+    return rows
+
+
+def test_what_old_code_has_ended_keeps_nobody_out_for_longer_than_a_count(
+    bench: Bench, most: int
+) -> None:
+    ended = ended_by_old_code(bench, most - 1)
+    waiting = bench.dispatch()
+    bench.advance(10)
+    assert counted() == most
+    with pytest.raises(QuotaReached):
+        bench.dispatch()
+    assert counted() == 1
+    assert bench.read(waiting).unfinished_organization == "acme"
+    assert {bench.read(row).status for row in ended} == {Status.CANCELLED}
+    bench.advance(10)
+    bench.dispatch()
+
+
+def test_the_whole_index_is_looked_through_a_part_at_each_count(
+    bench: Bench, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (queries, quota):
+        monkeypatch.setattr(module, "PAGE_LIMIT", 2)
+    waiting = [bench.dispatch() for _ in range(most)]
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "100")
+    forget()
+    bench.advance(1)
+    ended_by_old_code(bench, 3)
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "3")
+    forget()
+    left = []
+    for _ in range(4):
+        bench.advance(10)
+        with pytest.raises(QuotaReached):
+            quota.refuse_if_reached("acme")
+        left.append(counted())
+    assert left == [
+        6,
+        5,
+        3,
+        3,
+    ]  # two waiting ones; one of each; two that were ended; from the start
+    bench.run(waiting[0])
+    bench.advance(10)
+    quota.refuse_if_reached("acme")
+
+
+def test_one_that_is_queued_anew_meanwhile_stays_counted(bench: Bench, most: int) -> None:
+    (row,) = ended_by_old_code(bench, 1)
+    as_it_was = bench.read(row)
+    owner_actions.retry_again(bench.read(row), bench.send)
+    with pytest.raises(PreconditionFailed):
+        verbs.uncount(as_it_was)
+    assert counted() == 1
+
+
+def test_what_cannot_be_taken_out_is_tried_again(bench: Bench, most: int, outage: Outage) -> None:
+    ended_by_old_code(bench, most)
+    bench.advance(10)
+    outage.begin("throttled", seconds=1000, only="UpdateItem")
+    with pytest.raises(QuotaReached):
+        quota.refuse_if_reached("acme")
+    outage.end()
+    bench.advance(10)
+    with pytest.raises(QuotaReached):
+        quota.refuse_if_reached("acme")
+    assert counted() == 0
 
 
 # --- costs ----------------------------------------------------------------------------------------
