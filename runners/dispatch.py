@@ -3,7 +3,7 @@
 Children and tasks that a running job dispatches come the same way.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from runners.registry import registry
 from runners.sending import Send, next_due_at, require_sender, send_if_unclaimed
 from store import verbs
 from store.blobs import canonical_json, compact_json
+from store.conditional_write import Also
 from store.failed_tasks import new_task_id
 from store.job_request import JobRequest, derived_id, id_under_key
 from store.queries import read
@@ -60,11 +61,13 @@ def accept_job(
     send: Send | None,
     job_id: str | None = None,
     parent_id: str | None = None,
+    also: Sequence[Also] = (),
 ) -> JobRequest:
     """Save a job: due, and queued or scheduled. Return its row.
 
     What was asked for before under the same idempotency key, or the same `job_id`, is the same job,
-    as it is now. `send` is how it will be sent; `parent_id` is the job that dispatches it.
+    as it is now. `send` is how it will be sent; `parent_id` is the job that dispatches it. `also`
+    is written in one transaction with the row, or else RaceLost or RowThere is raised.
     Before anything is saved, raises UnknownJobType, InvalidPayload, CampaignMissing, or
     RunnerCannotResend for a job that may need sending again under a runner that can't; QueueFull;
     QuotaReached; IdempotencyConflict for a key that was used for another request.
@@ -99,6 +102,7 @@ def accept_job(
         created_by=context.recorded_author(),
         counted=quota.is_on(),
         traceparent=tracing.current(),
+        also=also,
     )
     quota.note_accepted(organization_id)
     if key is not None and row.request_hash != request_hash:

@@ -79,6 +79,14 @@ class RaceLost(Exception):
     """A record that was to change with a row is not as it was read: nothing was written."""
 
 
+class RowThere(Exception):
+    """A row has the id of the one that was to be saved with other records: nothing was written."""
+
+    def __init__(self, row: JobRequest) -> None:
+        super().__init__(f"job {row.id} is there: it is {row.state}")
+        self.row = row
+
+
 def write_with(
     verb: str,
     job: JobRequest,
@@ -96,16 +104,11 @@ def write_with(
     if not also:
         return write(verb, job, actions, condition, already_applied=already_applied)
 
-    def transact() -> None:
-        with TransactWrite(connection=JobRequest.connection()) as transaction:
-            transaction.update(job, actions, condition)
-            for each in also:
-                each.add_to(transaction)
-
+    row_itself = Also(job, "change", actions, condition)
     try:
-        retry_on_conflict(transact)
+        _transact(row_itself, also)
     except TransactWriteError as error:
-        if condition_failed(error) and not _row_refused(error, also):
+        if condition_failed(error) and not _row_refused(error, row_itself, also):
             raise RaceLost from error
         return _row_if_applied(verb, job, error, already_applied)
     row = read(job.id)
@@ -114,10 +117,40 @@ def write_with(
     return row
 
 
-def _row_refused(error: TransactWriteError, also: Sequence[Also]) -> bool:
-    """Return whether the row's own condition failed: it is the first of the changes, and pynamodb
-    sends what is deleted and put before those."""
-    position = sum(1 for each in also if each.how != "change")
+def put_with(job: JobRequest, condition: Condition, also: Sequence[Also]) -> None:
+    """Put a new row, in one transaction with other records if there are any.
+
+    Raises PutError or TransactWriteError, and RaceLost if another record refused and the row did
+    not.
+    """
+    if not also:
+        job.save(condition)
+        return
+    row_itself = Also(job, "put", condition=condition)
+    try:
+        _transact(row_itself, also)
+    except TransactWriteError as error:
+        if condition_failed(error) and not _row_refused(error, row_itself, also):
+            raise RaceLost from error
+        raise
+
+
+def _transact(row_itself: Also, also: Sequence[Also]) -> None:
+    def write_all() -> None:
+        with TransactWrite(connection=JobRequest.connection()) as transaction:
+            for each in (row_itself, *also):
+                each.add_to(transaction)
+
+    retry_on_conflict(write_all)
+
+
+_SENT_IN_ORDER = ("delete", "put", "change")  # by pynamodb, whatever order they were added in
+
+
+def _row_refused(error: TransactWriteError, row_itself: Also, also: Sequence[Also]) -> bool:
+    """Return whether the row's own condition failed: it is the first of its kind."""
+    before = _SENT_IN_ORDER[: _SENT_IN_ORDER.index(row_itself.how)]
+    position = sum(1 for each in also if each.how in before)
     reasons = error.cancellation_reasons
     of_row = reasons[position] if position < len(reasons) else None
     return of_row is not None and of_row.code == "ConditionalCheckFailed"

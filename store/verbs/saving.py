@@ -1,14 +1,16 @@
 """The verb that saves a new job."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from pynamodb.exceptions import PutError
+from pynamodb.exceptions import PutError, TransactWriteError
 
 import clock
 from aws import bucket
 from aws.errors import AWS_ERRORS, condition_failed
 from store import blobs, conditional_write
+from store.conditional_write import Also, RowThere
 from store.job_request import LIMITED, JobRequest, Lane, Status, due_shard, new_id, sort_key
 from store.queries import read
 
@@ -31,13 +33,15 @@ def save(
     traceparent: str | None = None,
     queue_key: str | None = None,
     counted: bool = False,
+    also: Sequence[Also] = (),
 ) -> JobRequest:
     """Save a new job, due: from here on it can't be lost. A large payload is stored first.
 
     `due_at` is when the timer checks it if no message starts it. `queue_key` is the key of its
     line, if its queue has limits. One that is `counted` is of its organisation's quota. Under a
     `job_id` that was derived from what names the job, an unexpired row that has it stays as it is,
-    and is returned.
+    and is returned. `also` is written in one transaction with the row: raises RaceLost if one of
+    those is not as it was read, and RowThere instead of returning a row that was there.
     """
     derived, now = job_id is not None, clock.now()
     job_id = job_id or new_id()
@@ -69,7 +73,7 @@ def save(
         queued_at=now,
         updated_at=now,
     )
-    row = _put(job, derived=derived)
+    row = _put(job, derived, also)
     if key is not None and row.created_key != job.created_key:
         _drop_duplicate(key)
     return row
@@ -85,18 +89,21 @@ def _drop_duplicate(payload_key: str) -> None:
         bucket.delete(payload_key)
 
 
-def _put(job: JobRequest, *, derived: bool) -> JobRequest:
+def _put(job: JobRequest, derived: bool, also: Sequence[Also]) -> JobRequest:
     free = JobRequest.id.does_not_exist()
     if derived:  # a row that has expired is gone for every reader, TTL may come days later
         free |= JobRequest.expires_at <= clock.now() // clock.SECOND
     try:
-        job.save(free)
-    except PutError as error:
+        conditional_write.put_with(job, free, also)
+    except (PutError, TransactWriteError) as error:
         if not condition_failed(error):
             raise
         if not derived:
             return job  # the id was minted here: the row that has it was saved by a lost first try
         row = read(job.id)
-        # None: it expired, or was deleted, between the two. Then its place is free.
-        return _put(job, derived=True) if row is None else row
+        if row is None:  # it expired, or was deleted, between the two: its place is free
+            return _put(job, derived, also)
+        if also:
+            raise RowThere(row) from error
+        return row
     return job

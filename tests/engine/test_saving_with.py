@@ -1,0 +1,57 @@
+"""A job that is saved in one transaction with another record: both are written, or neither."""
+
+import pytest
+
+import job_rows
+from store import verbs
+from store.conditional_write import Also, RaceLost, RowThere
+from store.lines import LineItem
+from store.queries import read
+
+pytestmark = pytest.mark.usefixtures("aws")
+
+
+def turned(before: int | None, after: int) -> Also:
+    """Return the change of a record's turn, refused unless it is as it is thought to be."""
+    as_read = LineItem.turn.does_not_exist() if before is None else LineItem.turn == before
+    return Also(LineItem("place", "item"), "change", [LineItem.turn.set(after)], as_read)
+
+
+def turn() -> int | None:
+    found = list(LineItem.query("place", consistent_read=True))
+    return found[0].turn if found else None
+
+
+def test_the_job_and_the_record_are_saved_together() -> None:
+    row = job_rows.saved(job_id="named", also=[turned(None, 1)])
+    assert read("named") is not None
+    assert (row.id, turn()) == ("named", 1)
+
+
+def test_a_record_that_refuses_keeps_the_job_from_being_saved() -> None:
+    with pytest.raises(RaceLost):
+        job_rows.saved(job_id="named", also=[turned(7, 8)])
+    assert (read("named"), turn()) == (None, None)
+
+
+def test_a_job_that_is_there_keeps_the_record_from_being_written() -> None:
+    there = job_rows.saved(job_id="named")
+    with pytest.raises(RowThere) as refused:
+        job_rows.saved(job_id="named", also=[turned(None, 1)])
+    assert refused.value.row.created_key == there.created_key
+    assert turn() is None
+
+
+def test_where_both_refuse_it_is_the_job_that_is_told() -> None:
+    job_rows.saved(job_id="named")
+    with pytest.raises(RowThere):
+        job_rows.saved(job_id="named", also=[turned(7, 8)])
+
+
+def test_the_place_of_a_job_that_has_ended_and_expired_is_free() -> None:
+    verbs.succeed(job_rows.claimed(job_rows.saved(job_id="named")), None)
+    row = read("named")
+    assert row is not None
+    row.update([type(row).expires_at.set(1)])
+    job_rows.saved(job_id="named", also=[turned(None, 1)])
+    assert turn() == 1
