@@ -3,9 +3,14 @@
 A function is named by its module, which is imported when the job first runs.
 """
 
+from typing import TYPE_CHECKING
+
 from jobs.names import Jobs
 from work import Job, Queue, Rate, Retry
 from work.definitions import DAY_IN_SECONDS
+
+if TYPE_CHECKING:
+    from work import Recurring
 
 # The texting campaign's: they count only while TEXTING_CAMPAIGN is true.
 CAMPAIGN_JOBS = frozenset(
@@ -57,3 +62,7 @@ QUEUES: dict[str, Queue] = {
 }
 # Those of the texting campaign: they count only while it is on.
 CAMPAIGN_QUEUES = frozenset({"assigning", "first_messages"})
+
+# What comes again and again: docs/recurring.md.
+RECURRING: "dict[str, Recurring]" = {}
+CAMPAIGN_RECURRING: frozenset[str] = frozenset()

@@ -1,5 +1,5 @@
-"""What can run: the tables of jobs, tasks and queues, with those of an organisation's packages, by
-name.
+"""What can run: the tables of jobs, tasks, queues and recurring work, with those of an
+organisation's packages, by name.
 
 Names and rules are known at once. The function and the payload model of an entry that is given as
 "package.module:function" are imported when one of them is first needed.
@@ -13,7 +13,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import names
-from errors import InvalidDefinition, InvalidSetting, UnknownJobType, UnknownTask
+from errors import (
+    CampaignMissing,
+    InvalidDefinition,
+    InvalidPayload,
+    InvalidSetting,
+    UnknownJobType,
+    UnknownTask,
+)
 from runners import telemetry
 from runners.app_modules import import_added
 from runners.errors import BrokenEntries, NameTakenTwice
@@ -26,22 +33,25 @@ from work.queues import Queue
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from work.recurring import Recurring
+
 _D = TypeVar("_D", Job, Task)
-_E = TypeVar("_E", Job, Task, Queue)
+_E = TypeVar("_E", Job, Task, Queue, "Recurring")
 
 
 # What a module of an organisation may define.
-ATTRIBUTES = ("JOBS", "TASKS", "QUEUES", "AROUND")
+ATTRIBUTES = ("JOBS", "TASKS", "QUEUES", "RECURRING", "AROUND")
 
 
 @dataclass(frozen=True)
 class Registry:
-    """Every job and task of this process, and every queue that has limits."""
+    """Every job and task of this process, every queue that has limits, and what comes again."""
 
     jobs: Mapping[str, Job]
     tasks: Mapping[str, Task]
     around: Sequence[Around] = ()  # the first is the outermost
     queues: Mapping[str, Queue] = field(default_factory=dict)
+    recurring: "Mapping[str, Recurring]" = field(default_factory=dict)
 
     def job(self, name: str) -> Job:
         """Return the job of this name; raise UnknownJobType with the nearest name there is."""
@@ -81,6 +91,7 @@ class Registry:
         if broken:
             raise BrokenEntries(broken)
         self._check_queues()
+        self._check_recurring()
 
     def _check_queues(self) -> None:
         """Raise InvalidDefinition for a queue that goes by a field which none of its jobs has."""
@@ -91,6 +102,19 @@ class Registry:
                     f"QUEUES: {name!r}: Queue(per={queue.per!r}): no job in this queue has such a "
                     "field in its payload"
                 )
+
+    def _check_recurring(self) -> None:
+        """Raise InvalidDefinition for recurring work that could not be dispatched."""
+        for name, recurring in self.recurring.items():
+            try:
+                recurring.check()
+                self.check_new_job(
+                    recurring.job_type, dict(recurring.payload), recurring.campaign_id
+                )
+            except (InvalidDefinition, UnknownJobType, InvalidPayload) as error:
+                raise InvalidDefinition(
+                    f"RECURRING: {name!r} ({recurring.written_at}): {error}"
+                ) from None
 
     def loaded(self) -> "Registry":
         """Return what of this can be loaded; log what can't: one broken entry must not hide the
@@ -110,6 +134,13 @@ class Registry:
         """Return the payload of a job to dispatch as its model; raise UnknownJobType, or
         InvalidPayload, also for a field that the model does not have. Raises EntryNotLoaded."""
         return self.job(name).validate_new(name, payload)
+
+    def check_new_job(self, name: str, payload: Any, campaign_id: str | None) -> None:
+        """Raise as `new_job_payload` does for a job that could not be dispatched, and
+        CampaignMissing for one that is about a campaign."""
+        self.new_job_payload(name, payload)
+        if self.job(name).needs_campaign and campaign_id is None:
+            raise CampaignMissing(name)
 
     def new_task_payload(self, name: str, payload: Any) -> "BaseModel":
         """Return the payload of a task to dispatch as its model; raise UnknownTask, or
@@ -148,6 +179,7 @@ def registry() -> Registry:
         _shipped("jobs.table", "JOBS", "CAMPAIGN_JOBS"),
         _shipped("jobs.table", "QUEUES", "CAMPAIGN_QUEUES"),
         _shipped("tasks.table", "TASKS", "CAMPAIGN_TASKS"),
+        _shipped("jobs.table", "RECURRING", "CAMPAIGN_RECURRING"),
     ]
     added = {name: import_added(name) for name in settings().app_packages}
     added |= {name: _extension(name) for name in settings().extensions}
@@ -168,15 +200,29 @@ def registry() -> Registry:
         _merge("task", "TASKS", Task, tables),
         _around(tables),
         _queues(tables),
+        _recurring(tables),
     )
 
 
 def _queues(tables: "list[_Table]") -> dict[str, Queue]:
-    for module, attribute, entries in tables:
-        for name in entries if attribute == "QUEUES" else ():
-            if isinstance(name, str) and not names.is_name(name):
-                raise InvalidDefinition(f"{module}.QUEUES: {name!r} must be {names.RULE}")
+    _check_names("QUEUES", tables)
     return _merge("queue", "QUEUES", Queue, tables)
+
+
+def _recurring(tables: "list[_Table]") -> "dict[str, Recurring]":
+    if not any(entries for _, attribute, entries in tables if attribute == "RECURRING"):
+        return {}
+    from work.recurring import Recurring  # which most stacks do without
+
+    _check_names("RECURRING", tables)
+    return _merge("schedule", "RECURRING", Recurring, tables)
+
+
+def _check_names(attribute: str, tables: "list[_Table]") -> None:
+    for module, its_attribute, entries in tables:
+        for name in entries if its_attribute == attribute else ():
+            if isinstance(name, str) and not names.is_name(name):
+                raise InvalidDefinition(f"{module}.{attribute}: {name!r} must be {names.RULE}")
 
 
 _Table = tuple[str, str, Any]  # module, attribute, the table itself

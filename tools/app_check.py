@@ -110,7 +110,7 @@ class Places:
         """Return the line where a text's quoted name is in the tables of a package it names."""
         quoted = re.search(r"'([^']+)'", text)
         for name, folder in self._sources.items():
-            table = rf"\b{re.escape(name)}\.(JOBS|TASKS|QUEUES|AROUND)\b"
+            table = rf"\b{re.escape(name)}\.(JOBS|TASKS|QUEUES|RECURRING|AROUND)\b"
             named = re.search(rf"{table}|\b{name} defines", text)
             if not named or not (folder / "__init__.py").exists():
                 continue

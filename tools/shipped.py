@@ -14,7 +14,10 @@ from errors import JobRunnersError
 _PINNED = re.compile(r"^([\w.-]+)==(\S+)")
 _ASKED_FOR = re.compile(r"^ +#(?: via| ) +-r ", re.MULTILINE)
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
-_LICENCES = {"python-dateutil": "Apache-2.0 OR BSD-3-Clause"}  # where metadata does not name one
+_LICENCES = {  # where metadata does not name one
+    "cronsim": "BSD-3-Clause",
+    "python-dateutil": "Apache-2.0 OR BSD-3-Clause",
+}
 
 
 class NotInstalled(JobRunnersError):

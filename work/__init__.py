@@ -13,15 +13,18 @@ if TYPE_CHECKING:
     from work.around import CurrentWork
     from work.definitions import Job, Task
     from work.queues import Queue
+    from work.recurring import Each, Recurring
     from work.retry import Retry
     from work.running_job import RunningJob
 
 __all__ = [
     "CurrentWork",
     "DoNotRetry",
+    "Each",
     "Job",
     "Queue",
     "Rate",
+    "Recurring",
     "Retry",
     "RetryAfter",
     "RunningJob",
@@ -32,9 +35,11 @@ __all__ = [
 _HOMES = {
     "CurrentWork": "work.around",
     "DoNotRetry": "errors",
+    "Each": "work.recurring",
     "Job": "work.definitions",
     "Queue": "work.queues",
     "Rate": "store.rate",
+    "Recurring": "work.recurring",
     "Retry": "work.retry",
     "RetryAfter": "errors",
     "RunningJob": "work.running_job",

@@ -50,6 +50,15 @@ class AppSettingsUnreadable(JobRunnersError):
         )
 
 
+class InvalidOccurrences(JobRunnersError):
+    """Nothing can happen at these times: `field` (cron, every or timezone) is wrong, and `why`."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}")
+        self.field = field
+        self.why = why
+
+
 class EntryNotLoaded(JobRunnersError):
     """The function of a job or task, given as "package.module:function", can't be imported."""
 

@@ -88,7 +88,7 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
         ),
         (
             {"acme/__init__.py": "JOB = {}\n"},
-            "{app}/acme/__init__.py:1: the extension acme defines none of JOBS, TASKS, QUEUES and AROUND",
+            "{app}/acme/__init__.py:1: the extension acme defines none of JOBS, TASKS, QUEUES, RECURRING and AROUND",
         ),
         (
             {"acme/lists.py": "\nimport no_such_thing\n"},

@@ -18,6 +18,7 @@ from runners.registry import Registry, registry
 from testing.aws import forget
 from work.definitions import Job, Task
 from work.queues import Queue
+from work.recurring import Recurring
 from work.retry import Retry
 
 
@@ -42,6 +43,9 @@ def work_at(job: Any, payload: Place) -> None:
 
 def note(payload: Payload) -> None:
     """Do a task's work."""
+
+
+HOURLY = Recurring("acme_job", every=3600, organization_id="acme")
 
 
 @pytest.mark.parametrize(
@@ -108,6 +112,10 @@ def test_the_queues_of_the_campaign_are_among_those_that_ship() -> None:
     assert set(jobs.table.QUEUES) >= jobs.table.CAMPAIGN_QUEUES
 
 
+def test_the_recurring_work_of_the_campaign_is_among_what_ships() -> None:
+    assert set(jobs.table.RECURRING) >= jobs.table.CAMPAIGN_RECURRING
+
+
 def test_a_job_may_be_called_what_a_queue_may_not(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "mow the lawn!" in extended(monkeypatch, JOBS={"mow the lawn!": Job(work)}).jobs
 
@@ -159,6 +167,39 @@ def test_a_queue_declared_twice_names_both_places(monkeypatch: pytest.MonkeyPatc
         extended(monkeypatch, QUEUES={"mailings": Queue(slots=3)})
 
 
+def test_an_extension_may_declare_recurring_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables = {"JOBS": {"acme_job": Job(work)}, "RECURRING": {"hourly": HOURLY}}
+    found = extended(monkeypatch, **tables)
+    assert found.recurring == {"hourly": HOURLY}
+    assert found.loaded().recurring == found.recurring
+    found.resolve_all()
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"job_type": "acme_jop"}, "there is no job named 'acme_jop'; did you mean 'acme_job'?"),
+        ({"payload": {"zap": "1"}}, "the payload of acme_job is wrong: "),
+        (
+            {"job_type": "import_contacts", "payload": {"key": "uploads/acme/a.csv"}},
+            "campaign_id: is required",
+        ),
+        ({"every": None, "cron": "0 0 30 2 *"}, "'0 0 30 2 *' never comes"),
+        ({"every": None, "cron": "0 0 * * *", "timezone": "Berlin"}, "there is no time zone"),
+    ],
+)
+def test_recurring_work_that_could_not_be_dispatched_is_refused(
+    given: dict[str, Any], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build resolves all, so that it is not found out at night."""
+    good = {"job_type": "acme_job", "every": 60, "organization_id": "acme"}
+    entry = Recurring(**{**good, "payload": {"city": "Ulm", "code": "1"}, **given})
+    tables = {"JOBS": {"acme_job": Job(work_at)}, "RECURRING": {"nightly": entry}}
+    with pytest.raises(InvalidDefinition, match=r"RECURRING: 'nightly' \(.*, line ") as refused:
+        extended(monkeypatch, **tables).resolve_all()
+    assert why in str(refused.value)
+
+
 def test_a_name_taken_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NameTakenTwice, match=r"in jobs\.table\.JOBS and in acme\.background\.JOBS"):
         extended(monkeypatch, JOBS={"import_contacts": Job(work)})
@@ -167,7 +208,7 @@ def test_a_name_taken_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("tables", "why"),
     [
-        ({}, "defines none of JOBS, TASKS, QUEUES and AROUND"),
+        ({}, "defines none of JOBS, TASKS, QUEUES, RECURRING and AROUND"),
         ({"JOBS": [Job(work)]}, "must map names to Jobs"),
         ({"JOBS": {"x": work}}, "'x' must map to a Job"),
         ({"AROUND": {"x": work}}, "AROUND must be a list or a tuple"),
@@ -178,6 +219,9 @@ def test_a_name_taken_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -
         ({"JOBS": {5: Job(work)}}, "5 must map to a Job"),
         ({"QUEUES": {5: Queue(slots=1)}}, "5 must map to a Queue"),
         ({"QUEUES": {"x#1": Queue(slots=1)}}, r"acme\.background\.QUEUES: 'x#1' must be"),
+        ({"RECURRING": {"x": Job(work)}}, "'x' must map to a Recurring"),
+        ({"RECURRING": {"a/b": HOURLY}}, r"acme\.background\.RECURRING: 'a/b' must be"),
+        ({"RECURRING": [HOURLY]}, "must map names to Recurrings"),
     ],
 )
 def test_a_table_that_can_not_work_is_refused(

@@ -22,6 +22,7 @@ NOWHERE = WORK | {
     *("work.event_loop", "runners.legacy", "runners.legacy_worker", "pydantic_settings"),
     "opentelemetry",  # unless traces are asked for
     "difflib",  # which is for errors
+    *("cronsim", "tzdata", "work.recurring"),  # which are for recurring work
     "dashboard",  # which is for the page
 }
 MAY_NOT_PULL_IN = {
@@ -94,3 +95,12 @@ def test_a_worker_imports_the_module_of_the_job_that_it_runs_and_no_other() -> N
     )
     assert found & WORK == {"jobs.export_contacts"}
     assert "phonenumbers" not in found
+
+
+def test_recurring_work_is_declared_without_what_reads_cron_and_zones() -> None:
+    found = imported_by(
+        "from work import Recurring\n"
+        "Recurring('x', cron='0 2 * * *', timezone='Europe/Berlin', organization_id='acme')"
+    )
+    assert "work.recurring" in found
+    assert not found & {"cronsim", "tzdata", "zoneinfo", "pydantic"}

@@ -1,0 +1,274 @@
+"""When recurring work is to happen: which times a cron expression or an interval means.
+
+Nothing here reads a clock or a table, so that two timers that ask the same get the same answer. The
+reader of cron expressions and the time zones are loaded when they are first needed.
+
+A cron expression means local times. In most zones one hour of the year is skipped, and one comes
+twice. What is done then is what Debian's cron does:
+
+- Where minute and hour both begin with a digit ("30 2 * * *"), each local time happens once: one
+  that is skipped at the moment the clock jumps, one that comes twice at the first.
+- Where one of them begins with a star ("*/15 * * * *"), it happens whenever the clock of the zone
+  shows such a time: at none that is skipped, and twice at one that comes twice.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import clock
+from work.errors import InvalidOccurrences
+
+if TYPE_CHECKING:
+    from cronsim import CronSim
+
+SHORTEST: Final = 60  # seconds: the timer looks once a minute
+LONGEST: Final = 366 * 24 * 60 * 60
+LONGEST_CRON: Final = 256  # characters
+SHOWN: Final = 5  # how many of the next occurrences a person is shown
+
+_FIELDS: Mapping[str, str] = {
+    "minute": "0 to 59",
+    "hour": "0 to 23",
+    "day-of-month": "1 to 31, L for the last, or LW for the last that is no Saturday or Sunday",
+    "month": "1 to 12, or JAN to DEC",
+    "day-of-week": "0 to 7, where 0 and 7 are Sunday, SUN to SAT, 5L for the last Friday, or 5#2 "
+    "for the second",
+}
+_FORMS = "Each may be *, a range (1-5), a step (*/15) or a list (1,15) of these"
+_EXAMPLE = "'0 2 * * *' is every day at 02:00"
+_UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = timedelta(days=1)
+_SECOND = timedelta(seconds=1)
+
+
+class When(NamedTuple):
+    """The times of recurring work: those of a cron expression in a zone, or each `every` seconds.
+
+    `every` counts from 1970 in UTC, whatever the zone: its times are the multiples of it.
+    """
+
+    cron: str | None = None
+    every: int | None = None
+    timezone: str = "UTC"
+
+
+def check(when: When) -> None:
+    """Raise InvalidOccurrences unless these are times that there are."""
+    check_form(when)
+    _zone(when.timezone)
+    if when.cron is not None and _next_local(when.cron, _EPOCH.replace(tzinfo=None)) is None:
+        raise _never(when.cron)
+
+
+def check_form(when: When) -> None:
+    """Raise InvalidOccurrences for what is wrong whatever the cron expression and the zone mean:
+    this loads nothing."""
+    if (when.cron is None) == (when.every is None):
+        raise InvalidOccurrences("cron", "exactly one of cron and every must be given")
+    if when.cron is not None:
+        fields = len(when.cron.split())
+        if len(when.cron) > LONGEST_CRON:
+            raise InvalidOccurrences("cron", f"must have at most {LONGEST_CRON} characters")
+        if fields != len(_FIELDS):
+            raise InvalidOccurrences(
+                "cron",
+                f"{when.cron!r} has {fields} fields; it must have five: minute, hour, day of the "
+                f"month, month, day of the week. {_EXAMPLE}",
+            )
+    if when.every is not None:
+        if not SHORTEST <= when.every <= LONGEST:
+            raise InvalidOccurrences(
+                "every", f"must be {SHORTEST} seconds to {LONGEST:,} (366 days)"
+            )
+        if when.timezone != "UTC":
+            raise InvalidOccurrences("timezone", "is for cron; every counts the time that passes")
+
+
+def next_after(when: When, after: int) -> int | None:
+    """Return the first time after `after`, both in milliseconds since 1970; None if none comes
+    within 50 years. Raises InvalidOccurrences."""
+    if when.every is not None:
+        step = when.every * clock.SECOND
+        return (after // step + 1) * step
+    if when.cron is None:
+        raise InvalidOccurrences("cron", "exactly one of cron and every must be given")
+    # To the second: an expression means whole minutes, and clocks change at whole seconds.
+    since = _EPOCH + timedelta(seconds=after // clock.SECOND)
+    found = _next(when.cron, _zone(when.timezone), since)
+    return None if found is None else (found - _EPOCH) // _SECOND * clock.SECOND
+
+
+def upcoming(when: When, after: int, count: int = SHOWN) -> list[int]:
+    """Return the next `count` times after `after`, in milliseconds; fewer where fewer come."""
+    return [time for time, _ in zip(_following(when, after), range(count), strict=False)]
+
+
+def in_words(when: When) -> str:
+    """Return when it is in English, such as "at 02:00 every day, Europe/Berlin".
+
+    Raises InvalidOccurrences.
+    """
+    if when.cron is not None:
+        words = _ordinals(_parsed(when.cron, _EPOCH).explain())
+        return f"{words[0].lower()}{words[1:]}, {when.timezone}"
+    seconds = when.every or SHORTEST
+    name, size = next((name, size) for name, size in _UNITS if seconds % size == 0)
+    number = seconds // size
+    return f"every {name}" if number == 1 else f"every {number} {name}s"
+
+
+def _following(when: When, after: int) -> Iterator[int]:
+    time = next_after(when, after)
+    while time is not None:
+        yield time
+        time = next_after(when, time)
+
+
+# --- what a cron expression means -----------------------------------------------------------------
+
+
+def _next(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
+    """Return the first moment after `after`, both in UTC."""
+    minute, hour = cron.split()[:2]
+    if minute.startswith("*") or hour.startswith("*"):
+        return _next_shown(cron, zone, after)
+    return _next_once(cron, zone, after)
+
+
+def _next_once(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
+    """Return the first moment after `after` where each local time happens once."""
+    local = _next_local(cron, _local(zone, after))
+    while local is not None:
+        moment = _first_moment(zone, local)
+        if moment > after:  # else it has come twice, or been skipped, and was before
+            return moment
+        local = _next_local(cron, local)
+    return None
+
+
+def _first_moment(zone: tzinfo, local: datetime) -> datetime:
+    """Return when a clock of the zone first shows a time, or jumps over it."""
+    moment = local.replace(tzinfo=zone).astimezone(UTC)
+    if _local(zone, moment) == local:
+        return moment
+    return _change(zone, moment - _DAY, moment) or moment  # no zone has skipped more than a day
+
+
+def _next_shown(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
+    """Return the first moment after `after` at which a clock of the zone shows such a time.
+
+    Between two changes of the clock, local time is UTC and a constant.
+    """
+    local = _local(zone, after)
+    while True:
+        offset = _offset(zone, after)
+        found_local = _next_local(cron, local)
+        if found_local is None:
+            return None
+        found = found_local.replace(tzinfo=UTC) - offset
+        change = _change(zone, after, found)
+        if change is None:
+            return found
+        after = change
+        local = _local(zone, change) - _SECOND  # the change itself may be such a time
+
+
+def _change(zone: tzinfo, after: datetime, until: datetime) -> datetime | None:
+    """Return when the zone's clock changes first after `after`, at `until` the latest; None if it
+    does not. No clock changes twice within a day."""
+    offset = _offset(zone, after)
+    while after < until:
+        changed = min(after + _DAY, until)
+        if _offset(zone, changed) != offset:
+            while changed - after > _SECOND:
+                middle = after + (changed - after) // _SECOND // 2 * _SECOND
+                if _offset(zone, middle) == offset:
+                    after = middle
+                else:
+                    changed = middle
+            return changed
+        after = changed
+    return None
+
+
+def _offset(zone: tzinfo, moment: datetime) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta()
+
+
+def _local(zone: tzinfo, moment: datetime) -> datetime:
+    """Return what a clock of the zone shows, without saying which of two such times it is."""
+    return moment.astimezone(zone).replace(tzinfo=None, fold=0)
+
+
+def _next_local(cron: str, after: datetime) -> datetime | None:
+    """Return the first local time after `after`, as if clocks never changed. Raises
+    InvalidOccurrences."""
+    return next(_parsed(cron, after), None)
+
+
+def _parsed(cron: str, after: datetime) -> "CronSim":
+    from cronsim import CronSim, CronSimError
+
+    try:
+        return CronSim(cron, after)
+    except CronSimError as error:
+        field = str(error).removeprefix("Bad ")
+    fields = cron.split()
+    if field == "day-of-month" and "*" not in fields[3]:
+        try:
+            CronSim(" ".join([*fields[:3], "*", fields[4]]), after)
+        except CronSimError:
+            pass  # it is the field itself
+        else:
+            raise _never(cron)
+    given = fields[list(_FIELDS).index(field)]
+    raise InvalidOccurrences(
+        "cron", f"the {field} of {cron!r} is {given!r}; it must be {_FIELDS[field]}. {_FORMS}"
+    )
+
+
+def _never(cron: str) -> InvalidOccurrences:
+    return InvalidOccurrences("cron", f"{cron!r} never comes: no such day is in these months")
+
+
+def _ordinals(words: str) -> str:
+    """Return cronsim's words with 1st, 2nd and 3rd where it says 31th."""
+    endings = {"1": "st", "2": "nd", "3": "rd"}
+    return re.sub(r"\b([2-5])([1-3])th\b", lambda th: f"{th[1]}{th[2]}{endings[th[2]]}", words)
+
+
+# --- zones ----------------------------------------------------------------------------------------
+
+
+@cache
+def _zone(name: str) -> tzinfo:
+    """Return a time zone as the build has it: the machine's own data may be older, or missing."""
+    if name == "UTC":
+        return UTC
+    from zoneinfo import ZoneInfo
+
+    known = zones()
+    if name not in known:
+        from difflib import get_close_matches  # for this error alone
+
+        nearest = get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else "one is 'Europe/Berlin'"
+        raise InvalidOccurrences("timezone", f"there is no time zone {name!r}; {hint}")
+    with _tzdata().joinpath("zoneinfo", *name.split("/")).open("rb") as file:
+        return ZoneInfo.from_file(file, key=name)
+
+
+@cache
+def zones() -> frozenset[str]:
+    """Return the names of all time zones, by IANA."""
+    return frozenset(_tzdata().joinpath("zones").read_text(encoding="ascii").split())
+
+
+def _tzdata() -> Path:
+    return Path(import_module("tzdata").__path__[0])
