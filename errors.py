@@ -332,6 +332,45 @@ class QueueNotFound(JobRunnersError):
         self.name = name
 
 
+class ScheduleNotFound(JobRunnersError):
+    """An organisation has no schedule of this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no schedule {name!r}; GET /schedules lists those there are")
+        self.name = name
+
+
+class ScheduleDeclared(JobRunnersError):
+    """A schedule is the code's: it can be paused, resumed and run now, and nothing else."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"the schedule {name!r} is declared in the code (RECURRING): change it there, or pause "
+            "it"
+        )
+        self.name = name
+
+
+class TooManySchedules(JobRunnersError):
+    """An organisation has as many schedules as it may."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"an organisation may have {most:,} schedules, those of the last 40 days included that "
+            "were deleted"
+        )
+
+
+class ScheduleBusy(JobRunnersError):
+    """A schedule was written by others whenever this was about to be done."""
+
+    retry_after = 1  # seconds
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"others are changing the schedule {name!r} just now: try again")
+        self.name = name
+
+
 class PauseExpired(JobRunnersError):
     """A job was held back, by a pause or in a full queue, for longer than its payload is kept."""
 

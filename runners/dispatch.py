@@ -111,6 +111,26 @@ def accept_job(
     return row
 
 
+def check_job(job_data: "JobData", send: Send | None) -> None:
+    """Raise what says why such a job could not be accepted, whatever else there is: UnknownJobType,
+    InvalidPayload, CampaignMissing, RunnerCannotResend, EntryNotLoaded."""
+    _check(registry().job(job_data.job_type), job_data, send, later=False)
+
+
+def job_data(
+    job_type: str, payload: Any, organization_id: str, campaign_id: str | None
+) -> "JobData":
+    """Return the data of a job that no request has asked for."""
+    from runners.base import JobData  # pydantic, which a process that only sends does without
+
+    return JobData(
+        job_type=job_type,
+        payload=payload,
+        organization_id=organization_id,
+        campaign_id=campaign_id,
+    )
+
+
 def accept_task(task_name: str, payload: Any) -> TaskMessage:
     """Return a task as a message. Raises UnknownTask, InvalidPayload, PayloadTooLarge."""
     registry().new_task_payload(task_name, payload)
@@ -206,15 +226,8 @@ class Children:
     def job(self, parent: JobRequest, job_type: str, payload: Any, key: str) -> str:
         """Save and send a child; return its id, which follows from its parent's and the key, so
         that there is one, however often it is dispatched."""
-        from runners.base import JobData  # pydantic, which a process that only sends does without
-
         send = self._sender(job_type)
-        data = JobData(
-            job_type=job_type,
-            payload=payload,
-            organization_id=parent.organization_id,
-            campaign_id=parent.campaign_id,
-        )
+        data = job_data(job_type, payload, parent.organization_id, parent.campaign_id)
         child_id = derived_id("child", parent.organization_id, parent.beginning, key)
         with tracing.dispatching(job_type, is_of_child=True):
             child = accept_job(data, send=send, job_id=child_id, parent_id=parent.id)

@@ -23,6 +23,8 @@ from work import context
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from store.schedules import Schedule
+
 
 # --- the fields of every line ---------------------------------------------------------------------
 
@@ -266,6 +268,11 @@ def limits_reset(queue_name: str) -> None:
     log_line.write(logger.info, "limits reset", queue_name=queue_name, **log_line.who())
 
 
+def schedule_changed(schedule: "Schedule", what: str) -> None:
+    """Log what a person did with a schedule."""
+    log_line.write(logger.info, what, **_of_schedule(schedule) | log_line.who())
+
+
 def around_failed(why: Exception) -> None:
     """Log that a context manager of AROUND failed after the function had ended: how the work ended
     stands."""
@@ -336,6 +343,10 @@ def _whose(row: JobRequest) -> dict[str, Any]:
 
 def _line(row: JobRequest) -> dict[str, Any]:
     return {"queue_name": row.queue_name, "queue_key": row.queue_key}
+
+
+def _of_schedule(schedule: "Schedule") -> dict[str, Any]:
+    return {"schedule": schedule.name, "organization_id": schedule.organization_id}
 
 
 def _ended(row: JobRequest, **counts: int) -> None:

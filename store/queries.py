@@ -24,6 +24,13 @@ def read(job_id: str) -> JobRequest | None:
     return None if row.expired else row
 
 
+def unfinished(job_ids: list[str]) -> set[str]:
+    """Return those of these jobs that have no outcome yet, as every write before this call left
+    them."""
+    rows = JobRequest.batch_get(job_ids, consistent_read=True) if job_ids else ()
+    return {row.id for row in rows if not row.status.finished}
+
+
 class Page(NamedTuple):
     """Some of an organisation's jobs, newest first. `cursor` asks for those that follow."""
 

@@ -1,0 +1,246 @@
+"""Schedules as people and deploys have them: put, paused, resumed, deleted, run now, and listed.
+
+When an occurrence is started is `runners/recurring.py`'s to say.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import clock
+import runners
+from errors import (
+    PayloadTooLarge,
+    ScheduleBusy,
+    ScheduleDeclared,
+    ScheduleNotFound,
+    TooManySchedules,
+)
+from runners import dispatch, telemetry, tracing
+from runners.registry import registry
+from runners.sending import Send, send_if_unclaimed
+from store import schedules as store
+from store.job_request import JobRequest, derived_id
+from store.schedules import Definition, Origin, Schedule, ScheduleMoved
+from work import context
+from work.occurrences import When, next_after
+
+if TYPE_CHECKING:
+    from work.recurring import Recurring
+
+MOST = 1_000  # of an organisation
+_TRIES = 4  # of a change that meets others of the same schedule
+
+_T = TypeVar("_T")
+
+
+def get(organization_id: str, name: str) -> Schedule:
+    """Return a schedule. Raises ScheduleNotFound."""
+    found = store.read(organization_id, name)
+    if found is None or found.is_deleted:
+        raise ScheduleNotFound(name)
+    return found
+
+
+def page(
+    organization_id: str, *, limit: int, cursor: str | None = None
+) -> tuple[list[Schedule], str | None]:
+    """Return an organisation's schedules by name, and a cursor if there are more. Raises
+    InvalidCursor."""
+    return store.page(organization_id, limit=limit, cursor=cursor)
+
+
+def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedule, bool]:
+    """Have a job dispatched again and again; return the schedule, and whether it is new.
+
+    One that is there is changed: its pause stays, and so does the occurrence that is next if its
+    times are as before. An occurrence that had come, and was not started yet, is started as it is
+    now to be. Raises ScheduleDeclared, TooManySchedules, PayloadTooLarge, and what dispatching such
+    a job would raise.
+    """
+    if is_declared(organization_id, name):
+        raise ScheduleDeclared(name)
+    definition = definition_of(recurring)
+    check(organization_id, definition)
+    store.note_in_use()
+
+    def change() -> tuple[Schedule, bool]:
+        before = store.read(organization_id, name)
+        is_new = before is None or before.is_deleted
+        if before is not None and before.is_declared:
+            raise ScheduleDeclared(name)
+        if before is None and store.count(organization_id, MOST) >= MOST:
+            raise TooManySchedules(MOST)
+        return put_over(before, organization_id, name, definition, "api"), is_new
+
+    schedule, is_new = _if_moved_again(name, change)
+    telemetry.schedule_changed(schedule, "schedule put")
+    return schedule, is_new
+
+
+def put_over(
+    before: Schedule | None,
+    organization_id: str,
+    name: str,
+    definition: Definition,
+    origin: Origin,
+) -> Schedule:
+    """Store a schedule over what was there `before`. Raises ScheduleMoved."""
+    next_at, since = _next_of(before, definition, origin)
+    return store.put(
+        before,
+        organization_id,
+        name,
+        definition,
+        origin=origin,
+        next_at=next_at,
+        since=since,
+        by=context.recorded_author(),
+    )
+
+
+def pause(organization_id: str, name: str) -> Schedule:
+    """Have nothing of a schedule start until it is resumed: what comes meanwhile is left out.
+
+    So is an occurrence that has come and was not started yet. Raises ScheduleNotFound.
+    """
+
+    def change() -> Schedule:
+        before = get(organization_id, name)
+        if before.paused_at is not None:
+            return before
+        return store.pause(before, context.recorded_author())
+
+    schedule = _if_moved_again(name, change)
+    telemetry.schedule_changed(schedule, "schedule paused")
+    return schedule
+
+
+def resume(organization_id: str, name: str) -> Schedule:
+    """End the pause of a schedule. Raises ScheduleNotFound."""
+
+    def change() -> Schedule:
+        before = get(organization_id, name)
+        if before.paused_at is None:
+            return before
+        since = _floor(before)
+        return store.resume(before, next_at=next_after(when_of(before), since), since=since)
+
+    schedule = _if_moved_again(name, change)
+    telemetry.schedule_changed(schedule, "schedule resumed")
+    return schedule
+
+
+def delete(organization_id: str, name: str) -> None:
+    """Delete a schedule: nothing of it starts any more. Jobs that were started go on.
+
+    Raises ScheduleNotFound, ScheduleDeclared.
+    """
+
+    def change() -> Schedule:
+        before = get(organization_id, name)
+        if before.is_declared:
+            raise ScheduleDeclared(name)
+        store.delete(before)
+        return before
+
+    telemetry.schedule_changed(_if_moved_again(name, change), "schedule deleted")
+
+
+def run_now(
+    organization_id: str, name: str, send: Send | None, key: str | None = None
+) -> JobRequest:
+    """Start the job of a schedule now, paused or not, beside its occurrences; return its row.
+
+    What is asked for under the same `key` is the same job. Raises ScheduleNotFound, and what
+    dispatching the job raises.
+    """
+    schedule = get(organization_id, name)
+    job_id = derived_id("recurring now", organization_id, name, key) if key is not None else None
+    with tracing.dispatching(schedule.job_type):
+        row = dispatch.accept_job(
+            dispatch.job_data(
+                schedule.job_type, schedule.payload, organization_id, schedule.campaign_id
+            ),
+            send=send,
+            job_id=job_id,
+        )
+        send_if_unclaimed(row, send)
+    return row
+
+
+def is_declared(organization_id: str, name: str) -> bool:
+    """Return whether the code of this deploy declares such a schedule."""
+    declared = registry().recurring.get(name)
+    return declared is not None and declared.organization_id == organization_id
+
+
+def definition_of(recurring: "Recurring") -> Definition:
+    """Return what the table keeps of it."""
+    when = recurring.when
+    return Definition(
+        job_type=recurring.job_type,
+        payload=dict(recurring.payload),
+        cron=when.cron,
+        every=when.every,
+        timezone=when.timezone,
+        campaign_id=recurring.campaign_id,
+        most_missed=recurring.most_missed,
+        overlap=recurring.overlap,
+    )
+
+
+def check(organization_id: str, definition: Definition) -> None:
+    """Raise what dispatching such a job would raise, or PayloadTooLarge."""
+    dispatch.check_job(
+        dispatch.job_data(
+            definition.job_type, definition.payload, organization_id, definition.campaign_id
+        ),
+        runners.sender(),
+    )
+    size = len(store.pack(definition.payload))
+    if size > store.LARGEST_PAYLOAD:
+        raise PayloadTooLarge(
+            "the payload of the schedule, compressed,",
+            size,
+            store.LARGEST_PAYLOAD,
+            "Put what it has to carry into the bucket or a table, and the way there into the "
+            "payload",
+        )
+
+
+def when_of(schedule: Schedule | Definition) -> When:
+    """Return the times of a schedule."""
+    return When(*schedule.timing)
+
+
+def _next_of(
+    before: Schedule | None, definition: Definition, origin: Origin
+) -> tuple[int | None, int]:
+    """Return which occurrence is next under a definition, and after which one its times hold."""
+    if before is None:
+        since = clock.now()
+        return next_after(when_of(definition), since), since
+    since = _floor(before)
+    if before.timing == definition.timing and not before.is_deleted:
+        return before.next_at, before.since
+    if store.stays_paused(before, origin):
+        return None, since
+    if before.next_at is not None and before.next_at <= clock.now():
+        return before.next_at, since  # it has come, under the times there were
+    return next_after(when_of(definition), since), since
+
+
+def _floor(schedule: Schedule) -> int:
+    """Return the time after which its next occurrence is: now, or later if it has come further by
+    another machine's clock."""
+    return max(clock.now(), schedule.last_at or 0)
+
+
+def _if_moved_again(name: str, change: Callable[[], _T]) -> _T:
+    """Read and change a schedule, again if others have written it in between."""
+    for _ in range(_TRIES):
+        try:
+            return change()
+        except ScheduleMoved as moved:
+            telemetry.moved(moved)
+    raise ScheduleBusy(name)

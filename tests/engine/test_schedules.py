@@ -1,0 +1,253 @@
+"""Schedules as people have them: put, changed, paused, resumed, deleted, run now, listed."""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+import clock
+from aws import clients
+from bench import Bench
+from errors import (
+    InvalidCursor,
+    InvalidPayload,
+    PayloadTooLarge,
+    ScheduleDeclared,
+    ScheduleNotFound,
+    TooManySchedules,
+    UnknownJobType,
+)
+from runners import schedules
+from runners.registry import registry
+from store import schedules as store
+from store.schedules import Schedule, ScheduleMoved
+from work import context
+from work.context import Author
+from work.recurring import Recurring
+
+HOUR = clock.HOUR
+ALICE = Author("operator", "alice")
+
+
+NOON = 1_800_014_400_000  # of a day in January 2027, in UTC
+START = NOON + 20 * clock.MINUTE
+
+
+@pytest.fixture(autouse=True)
+def as_alice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(clock, "now", lambda: START + bench.moved)
+    token = context.author.set(ALICE)
+    yield
+    context.author.reset(token)
+
+
+def hourly(**changed: Any) -> Recurring:
+    asked: dict[str, Any] = {
+        "job_type": "sample_once",
+        "every": 3600,
+        "organization_id": "acme",
+    } | changed
+    job_type = asked.pop("job_type")
+    return Recurring(job_type, **asked)
+
+
+def put(name: str = "hourly", **changed: Any) -> Schedule:
+    return schedules.put("acme", name, hourly(**changed))[0]
+
+
+def test_what_was_put_is_there_with_who_put_it_and_what_comes_next() -> None:
+    schedule, is_new = schedules.put("acme", "hourly", hourly(payload={"number": 3}))
+    assert is_new
+    found = schedules.get("acme", "hourly")
+    assert found.attribute_values == schedule.attribute_values
+    assert (found.organization_id, found.name, found.origin) == ("acme", "hourly", "api")
+    assert (found.job_type, found.payload, found.every) == ("sample_once", {"number": 3}, 3600)
+    assert found.created_by == found.updated_by == "operator:alice"
+    assert (found.next_at, found.due_at) == (NOON + HOUR, NOON + HOUR)
+
+
+def test_put_again_with_the_same_times_keeps_what_comes_next(bench: Bench) -> None:
+    before = put()
+    bench.advance(3700)  # its occurrence has come, and no timer has looked
+    schedule, is_new = schedules.put("acme", "hourly", hourly(payload={"number": 4}))
+    assert not is_new
+    assert (schedule.next_at, schedule.payload) == (before.next_at, {"number": 4})
+
+
+def test_an_occurrence_that_had_come_survives_other_times(bench: Bench) -> None:
+    before = put()
+    bench.advance(3700)
+    schedule = put(every=86_400)
+    assert schedule.next_at == before.next_at
+    assert schedule.since == clock.now()  # the days before were not asked for
+
+
+def test_one_that_had_not_come_gives_way_to_other_times() -> None:
+    put()
+    assert put(every=86_400).next_at == NOON + 12 * HOUR
+
+
+def test_a_paused_schedule_is_not_due_and_what_came_meanwhile_is_left_out(bench: Bench) -> None:
+    put()
+    paused = schedules.pause("acme", "hourly")
+    assert (paused.next_at, paused.due_at, paused.due_shard) == (None, None, None)
+    assert (paused.paused_at, paused.paused_by) == (clock.now(), "operator:alice")
+    bench.advance(3 * 3600)
+    assert put(payload={"number": 5}).paused_at is not None  # put again, it stays paused
+    assert put(every=7200).next_at is None
+    resumed = schedules.resume("acme", "hourly")
+    assert (resumed.paused_at, resumed.paused_by) == (None, None)
+    assert resumed.next_at == resumed.due_at == NOON + 4 * HOUR
+
+
+def test_pausing_and_resuming_twice_is_as_once(bench: Bench) -> None:
+    put()
+    first = schedules.pause("acme", "hourly")
+    bench.advance(10)
+    assert schedules.pause("acme", "hourly").paused_at == first.paused_at
+    resumed = schedules.resume("acme", "hourly")
+    assert schedules.resume("acme", "hourly").revision == resumed.revision
+
+
+def test_a_deleted_schedule_is_gone_and_leaves_no_payload() -> None:
+    put(payload={"number": 3})
+    schedules.delete("acme", "hourly")
+    with pytest.raises(ScheduleNotFound):
+        schedules.get("acme", "hourly")
+    assert schedules.page("acme", limit=10) == ([], None)
+    stub = store.read("acme", "hourly")
+    assert stub is not None
+    assert stub.is_deleted
+    assert stub.expires_at == (clock.now() + 40 * clock.DAY) // clock.SECOND
+    kept = {"pk", "sk", "revision", "since", "deleted_at", "expires_at", "updated_at"}
+    defaults = {"version", "origin", "timezone", "most_missed", "overlap", "started", "skipped"}
+    assert stub.attribute_values.keys() - kept - defaults - {"failed"} == set()
+
+
+@pytest.mark.parametrize(
+    "deed", [schedules.get, schedules.pause, schedules.resume, schedules.delete]
+)
+def test_of_a_schedule_that_is_not_there_nothing_can_be_asked(deed: Any) -> None:
+    with pytest.raises(ScheduleNotFound, match="'hourly'"):
+        deed("acme", "hourly")
+    put()
+    with pytest.raises(ScheduleNotFound):
+        deed("umbrella", "hourly")
+    schedules.delete("acme", "hourly")
+    with pytest.raises(ScheduleNotFound):
+        deed("acme", "hourly")
+
+
+def test_put_again_it_does_not_come_back_to_what_it_has_dealt_with(bench: Bench) -> None:
+    schedule = put()
+    at = schedule.next_at or 0
+    store.move_on(schedule, store.Step(at, at + HOUR))
+    schedules.delete("acme", "hourly")
+    # By a machine whose clock is behind: by its time, that occurrence is still to come.
+    assert put().next_at == at + HOUR
+    schedules.pause("acme", "hourly")
+    assert schedules.resume("acme", "hourly").next_at == at + HOUR
+    assert put(every=1800).next_at == at + HOUR // 2
+
+
+def test_the_job_must_be_one_that_could_be_dispatched() -> None:
+    with pytest.raises(UnknownJobType):
+        put(job_type="sample_onse")
+    with pytest.raises(InvalidPayload):
+        put(payload={"number": "many"})
+    with pytest.raises(PayloadTooLarge, match="compressed"):
+        put(payload={"text": "".join(map(str, range(10_000)))})
+    assert store.read("acme", "hourly") is None
+    assert store.marks() == []
+
+
+def test_what_the_code_declares_is_not_changed_or_deleted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    schedules.put_over(None, "acme", "hourly", schedules.definition_of(hourly()), "code")
+    with pytest.raises(ScheduleDeclared):
+        put()
+    with pytest.raises(ScheduleDeclared):
+        schedules.delete("acme", "hourly")
+    assert schedules.pause("acme", "hourly").paused_at is not None
+    # Of a deploy that no timer has run yet, too.
+    monkeypatch.setitem(cast(Any, registry().recurring), "daily", hourly(every=86_400))
+    with pytest.raises(ScheduleDeclared):
+        put("daily")
+    schedules.put("umbrella", "daily", hourly(organization_id="umbrella"))
+
+
+def test_a_name_of_the_code_that_it_has_given_up_does_not_come_with_its_pause() -> None:
+    schedules.put_over(None, "acme", "hourly", schedules.definition_of(hourly()), "code")
+    schedules.pause("acme", "hourly")
+    store.delete(schedules.get("acme", "hourly"))
+    assert put().paused_at is None
+
+
+def test_schedules_are_listed_by_name_a_page_at_a_time() -> None:
+    for name in ("b", "d", "a", "c", "e"):
+        put(name)
+    schedules.delete("acme", "c")
+    schedules.put("umbrella", "a", hourly(organization_id="umbrella"))
+    first, cursor = schedules.page("acme", limit=2)
+    second, end = schedules.page("acme", limit=2, cursor=cursor)
+    assert [each.name for each in (*first, *second)] == ["a", "b", "d", "e"]
+    assert end is None
+    for broken in ("!", "bm90"):
+        with pytest.raises(InvalidCursor):
+            schedules.page("acme", limit=2, cursor=broken)
+
+
+def test_an_organisation_has_so_many_schedules_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(schedules, "MOST", 2)
+    put("a")
+    put("b")
+    put("b", every=7200)
+    with pytest.raises(TooManySchedules):
+        put("c")
+
+
+def test_run_now_starts_a_job_of_its_own_once_for_each_key(bench: Bench) -> None:
+    put(payload={"number": 3})
+    first = schedules.run_now("acme", "hourly", bench.send, "k")
+    assert schedules.run_now("acme", "hourly", bench.send, "k").id == first.id
+    other = schedules.run_now("acme", "hourly", bench.send)
+    assert other.id != first.id
+    assert (first.job_type, first.created_by) == ("sample_once", "operator:alice")
+    assert bench.read(first).payload == bench.read(other).payload
+    schedules.pause("acme", "hourly")
+    schedules.run_now("acme", "hourly", bench.send)
+    assert len(bench.sent) == 4
+    assert schedules.get("acme", "hourly").last_at is None  # its occurrences are as they were
+
+
+def test_a_change_that_others_have_overtaken_is_made_on_what_they_left() -> None:
+    stale = put()
+    schedules.pause("acme", "hourly")
+    with pytest.raises(ScheduleMoved):
+        store.move_on(stale, store.Step(stale.next_at or 0, None))
+    assert put(payload={"number": 9}).paused_at is not None
+
+
+def test_a_write_whose_answer_is_lost_has_landed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    put()
+    lost = iter([True])
+
+    def lose(**_: Any) -> int | None:
+        return 0 if next(lost, False) else None  # botocore sends it again at once
+
+    client = clients.client("dynamodb")
+    client.meta.events.register_first("needs-retry.dynamodb.UpdateItem", lose)
+    assert put(payload={"number": 6}).payload == {"number": 6}
+
+
+def test_who_hears_no_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unheard(*_: Any, **__: Any) -> None:
+        raise ReadTimeoutError(endpoint_url="https://dynamodb")
+
+    monkeypatch.setattr(Schedule, "update", unheard)
+    with pytest.raises(ReadTimeoutError):
+        put()
