@@ -1,4 +1,4 @@
-"""Clients of AWS services: one botocore session for all, each client built when first used."""
+"""Clients of AWS services: one session of botocore for all, each client built when first used."""
 
 import threading
 from typing import Any
@@ -8,6 +8,7 @@ from botocore.config import Config
 
 import clock
 from aws import tls
+from aws.session import Session
 from settings import settings
 
 _session: botocore.session.Session | None = None
@@ -55,7 +56,7 @@ def session() -> botocore.session.Session:
     global _session
     with _lock:
         if _session is None:
-            _session = botocore.session.get_session()
+            _session = Session()
         return _session
 
 

@@ -11,6 +11,7 @@ import botocore.session
 from botocore.loaders import Loader
 
 from aws import clients
+from aws.session import Session
 from settings import required
 from store.table import Table
 from tools.app_folder import find_app_folder
@@ -22,7 +23,7 @@ _M = TypeVar("_M", bound=Table)
 # For tests of an organisation's work without its folder.
 more_operations: dict[str, Set[str]] = {}
 
-_shipped: dict[str, botocore.session.Session] = {}
+_shipped: dict[str, Session] = {}
 
 
 def use_shipped_operations() -> None:
@@ -32,7 +33,7 @@ def use_shipped_operations() -> None:
     named = with_ours({**more_operations, **(app.operations if app else {})})
     folder = str(trimmed_copy(CACHE, named))
     if folder not in _shipped:
-        session = botocore.session.get_session()
+        session = Session()
         loader = Loader(extra_search_paths=[folder], include_default_search_paths=False)
         session.register_component("data_loader", loader)
         _shipped[folder] = session

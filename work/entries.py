@@ -28,16 +28,16 @@ def check_form(entry: str) -> None:
         )
 
 
-def caller_outside(file: str) -> str:
+def caller_outside(file: str) -> tuple[str, int]:
     """Return the file and line of the innermost call that does not come from `file`: where an entry
     was written."""
-    place = ""
+    found = ("", 0)
     for frame, line in traceback.walk_stack(sys._getframe(1)):
-        place = _place(frame.f_code.co_filename, line)
+        found = (frame.f_code.co_filename, line)
         # A dataclass's own __init__ is compiled from a text.
-        if frame.f_code.co_filename not in (file, "<string>"):
+        if found[0] not in (file, "<string>"):
             break
-    return place
+    return found
 
 
 def load(entry: str, written_at: str) -> Any:
@@ -105,10 +105,10 @@ def _failed_at(error: BaseException) -> str:
     """Return the file and line that an import failed at: of the module's own code, not of the
     import system's."""
     if isinstance(error, SyntaxError) and error.filename:
-        return _place(error.filename, error.lineno)
+        return place(error.filename, error.lineno)
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if not frame.filename.startswith("<frozen ") and not _is_import(frame.filename):
-            return _place(frame.filename, frame.lineno)
+            return place(frame.filename, frame.lineno)
     return "on import"
 
 
@@ -116,7 +116,8 @@ def _is_import(file: str) -> bool:
     return file == __file__ or Path(file).parts[-2:] == ("importlib", "__init__.py")
 
 
-def _place(file: str, line: int | None) -> str:
+def place(file: str, line: int | None) -> str:
+    """Return a file and line in words."""
     return f"{_shown(file)}, line {line}"
 
 

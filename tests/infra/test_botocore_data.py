@@ -30,6 +30,7 @@ from moto.core.serialize import get_serializer_class
 
 from app_folders import write_app
 from aws import clients
+from aws.session import Session
 from tools.app_folder import read_app_folder
 from tools.botocore_data import ALL, OPERATIONS, operations_of, trimmed_copy, with_ours
 from tools.build import CACHE, Target, build
@@ -56,8 +57,8 @@ EXAMPLES: dict[str, Any] = {
 
 @cache
 def session(*, whole: bool) -> botocore.session.Session:
-    """Return a session of what is installed, or of what a build ships of it."""
-    made = botocore.session.get_session()
+    """Return a session of what is installed, or the functions' own of what a build ships of it."""
+    made = botocore.session.get_session() if whole else Session()
     if not whole:
         folder = str(trimmed_copy(CACHE, OPERATIONS))
         loader = Loader(extra_search_paths=[folder], include_default_search_paths=False)

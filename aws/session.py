@@ -1,0 +1,73 @@
+"""A session of botocore that is quick to begin.
+
+botocore's own starts with 120 handlers of events, most of them for services that a process never
+calls, and with a chain of ten places to look for credentials, though the first has those of a
+function. Here both wait until somebody needs them: `make bench` says what a cold start gains.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import botocore.session
+from botocore import handlers
+from botocore.credentials import CredentialProvider, CredentialResolver, EnvProvider
+from botocore.utils import EVENT_ALIASES, SERVICE_NAME_ALIASES, hyphenize_service_id
+
+# Some handlers of an event come before its others, and some after them.
+_REGISTER = {
+    handlers.REGISTER_FIRST: "register_first",
+    handlers.REGISTER_LAST: "register_last",
+}
+
+
+class Session(botocore.session.Session):
+    """botocore's, with the handlers of a service from its first client on, and with credentials
+    from the environment before anything else is made ready."""
+
+    def __init__(self) -> None:
+        super().__init__(include_builtin_handlers=False)
+        self._waiting = _by_service()
+        self._register_handlers_of("")
+        others = _OtherCredentials(self._create_credential_resolver)  # type: ignore[attr-defined] # its stubs lack it
+        self.register_component("credential_provider", CredentialResolver([EnvProvider(), others]))
+
+    def create_client(self, service_name: str, *given: Any, **named: Any) -> Any:
+        """Return a client of a service, as botocore does."""
+        name = SERVICE_NAME_ALIASES.get(service_name, service_name)
+        loader = self.get_component("data_loader")
+        described = loader.load_service_model(name, "service-2", api_version=None)
+        self._register_handlers_of(hyphenize_service_id(described["metadata"]["serviceId"]))
+        return super().create_client(service_name, *given, **named)
+
+    def _register_handlers_of(self, service: str) -> None:
+        """Register what botocore has for a service, the first time; or for all, if it is ""."""
+        events = self.get_component("event_emitter")
+        for event, handler, *place in self._waiting.pop(service, ()):
+            getattr(events, _REGISTER[place[0]] if place else "register")(event, handler)
+
+
+class _OtherCredentials(CredentialProvider):
+    """All places where botocore looks, made ready when the environment has no credentials."""
+
+    METHOD = "others"
+
+    def __init__(self, make_chain: Callable[[], CredentialResolver]) -> None:
+        super().__init__()
+        self._make_chain = make_chain
+
+    def load(self) -> Any:
+        """Return the first credentials that there are, or None."""
+        return self._make_chain().load_credentials()
+
+
+def _by_service() -> dict[str, list[Any]]:
+    """Return botocore's handlers by the service that they are for, "" if for all; without those
+    that write its documentation, which no function does."""
+    found = defaultdict(list)
+    for each in handlers.BUILTIN_HANDLERS:
+        event, *of = each[0].split(".")
+        if event != "docs":
+            name = of[0] if of else ""
+            found[EVENT_ALIASES.get(name, name)].append(each)
+    return found
