@@ -28,7 +28,7 @@ class Definition:
 
     function: Callable[..., Any] | str
     retry: Retry | None = None
-    _written_at: tuple[str, int] = field(init=False, repr=False, compare=False, default=("", 0))
+    _written_at: entries.Place = field(init=False, repr=False, compare=False)
 
     _takes: ClassVar[tuple[str, ...]]
 
@@ -52,9 +52,9 @@ class Definition:
     def call(self) -> Callable[..., Any]:
         """The function, imported if it is given by name; raises EntryNotLoaded."""
         if isinstance(self.function, str):
-            loaded = entries.load(self.function, self.written_at)
+            loaded = entries.load(self.function, self._written_at)
             if not callable(loaded):
-                raise EntryNotLoaded(self.function, self.written_at, "that is not a function")
+                raise EntryNotLoaded(self.function, self._written_at, "that is not a function")
             function: Callable[..., Any] = loaded
             return function
         return self.function
@@ -68,7 +68,7 @@ class Definition:
             return payloads.model_of(self.call, self._takes)
         except (InvalidDefinition, NameError) as error:  # NameError: in a quoted annotation
             if isinstance(self.function, str):
-                raise EntryNotLoaded(self.function, self.written_at, str(error)) from error
+                raise EntryNotLoaded(self.function, self._written_at, str(error)) from error
             raise
 
     def validate_new(self, name: str, payload: object) -> "BaseModel":
@@ -90,11 +90,6 @@ class Definition:
         import inspect  # which pydantic imports too: who needs the rules alone does without
 
         return inspect.iscoroutinefunction(self.call)
-
-    @property
-    def written_at(self) -> str:
-        """The file and line that name its function, in words."""
-        return entries.place(*self._written_at)
 
     @property
     def module(self) -> str:

@@ -28,19 +28,32 @@ def check_form(entry: str) -> None:
         )
 
 
-def caller_outside(file: str) -> tuple[str, int]:
+class Place:
+    """A file and a line of it. As a text it is for people, and costs more than there is to say
+    while nothing is wrong."""
+
+    def __init__(self, file: str, line: int | None) -> None:
+        self.file = file
+        self.line = line
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        return f"{_shown(self.file)}, line {self.line}"
+
+
+def caller_outside(file: str) -> Place:
     """Return the file and line of the innermost call that does not come from `file`: where an entry
     was written."""
-    found = ("", 0)
+    place = Place("", None)
     for frame, line in traceback.walk_stack(sys._getframe(1)):
-        found = (frame.f_code.co_filename, line)
+        place = Place(frame.f_code.co_filename, line)
         # A dataclass's own __init__ is compiled from a text.
-        if found[0] not in (file, "<string>"):
+        if place.file not in (file, "<string>"):
             break
-    return found
+    return place
 
 
-def load(entry: str, written_at: str) -> Any:
+def load(entry: str, written_at: object) -> Any:
     """Return what the entry names; its module is imported, unless it was before.
 
     Raises EntryNotLoaded, which says where it is written, where it fails and what to do. Nothing is
@@ -105,20 +118,15 @@ def _failed_at(error: BaseException) -> str:
     """Return the file and line that an import failed at: of the module's own code, not of the
     import system's."""
     if isinstance(error, SyntaxError) and error.filename:
-        return place(error.filename, error.lineno)
+        return str(Place(error.filename, error.lineno))
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if not frame.filename.startswith("<frozen ") and not _is_import(frame.filename):
-            return place(frame.filename, frame.lineno)
+            return str(Place(frame.filename, frame.lineno))
     return "on import"
 
 
 def _is_import(file: str) -> bool:
     return file == __file__ or Path(file).parts[-2:] == ("importlib", "__init__.py")
-
-
-def place(file: str, line: int | None) -> str:
-    """Return a file and line in words."""
-    return f"{_shown(file)}, line {line}"
 
 
 def _shown(file: str) -> str:

@@ -62,7 +62,7 @@ class InvalidOccurrences(JobRunnersError):
 class EntryNotLoaded(JobRunnersError):
     """The function of a job or task, given as "package.module:function", can't be imported."""
 
-    def __init__(self, entry: str, written_at: str, why: str) -> None:
+    def __init__(self, entry: str, written_at: object, why: str) -> None:
         super().__init__(f"{entry!r} ({written_at}) can't be loaded: {why}")
         self.entry = entry
         self.why = why

@@ -63,7 +63,7 @@ class Recurring:
     payload: Mapping[str, Any] = field(default=MappingProxyType({}), kw_only=True)
     missed: Literal["skip", "one"] | Each = field(default="one", kw_only=True)
     overlap: Literal["skip", "queue", "allow"] = field(default="skip", kw_only=True)
-    written_at: str = field(init=False, repr=False, compare=False, default="")
+    written_at: entries.Place = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "written_at", entries.caller_outside(__file__))
