@@ -280,11 +280,12 @@ class LegsSpent(JobRunnersError):
 
 
 class NeverStarted(JobRunnersError):
-    """No worker could start a job within its `start_within`."""
+    """No worker could start a job within its `start_within`, or knew its type (`unknown`)."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, unknown: str | None = None) -> None:
+        why = f", for this deploy has no job {unknown!r}" if unknown else ""
         super().__init__(
-            f"never started: no worker could take it within {seconds:g} s of its being queued"
+            f"never started: no worker could take it within {seconds:g} s of its being queued{why}"
         )
 
 

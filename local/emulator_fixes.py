@@ -21,7 +21,15 @@ _RECORD_SECONDS = 300  # a process may take long to start on a busy machine
 
 
 def settle(stack: Stack) -> None:
-    """Give the deployed stack what it lost, after every deploy."""
+    """Give the deployed stack what it lost, after every deploy, and prove that it has it."""
+    make_good(stack)
+    functions = session(stack).client("lambda", endpoint_url=stack.endpoint_url)
+    with _reader_paused(functions, stack.failures_function_name):
+        _prove_one_attempt(stack, functions)
+
+
+def make_good(stack: Stack) -> None:
+    """Give the deployed stack what it lost."""
     functions = session(stack).client("lambda", endpoint_url=stack.endpoint_url)
     worker = stack.worker_function_arn.removesuffix(f":{_ALIAS}")
     _apply_alias_retries(functions, worker)
@@ -33,8 +41,6 @@ def settle(stack: Stack) -> None:
             TableName=table,
             TimeToLiveSpecification={"AttributeName": "expires_at", "Enabled": True},
         )
-    with _reader_paused(functions, stack.failures_function_name):
-        _prove_one_attempt(stack, functions)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,32 @@ def share_code(folder: Path) -> None:
     lambda_runtime._PYTHON_WORKER_SCRIPT = start_script(lambda_runtime._PYTHON_WORKER_SCRIPT)
     SharingWorker.folder = folder
     lambda_runtime.Worker = SharingWorker
+    lambda_runtime.kill_workers = _end_after_their_calls
     threading.Thread(target=_keep_renewing, daemon=True).start()
+
+
+_kill_workers = lambda_runtime.kill_workers
+
+
+def _end_after_their_calls(workers: Iterable[Any]) -> None:
+    """End processes that are not to be called again; those that serve a call, when it is over.
+
+    ministack would end them at once when a function's code is updated. On AWS an invocation ends on
+    the version that it began on.
+    """
+    idle = []
+    for worker in workers:
+        if worker._lock.acquire(blocking=False):
+            worker._lock.release()
+            idle.append(worker)
+        else:
+            threading.Thread(target=_end_after_its_call, args=[worker], daemon=True).start()
+    _kill_workers(idle)
+
+
+def _end_after_its_call(worker: Any) -> None:
+    with worker._lock:
+        _kill_workers([worker])
 
 
 def _keep_renewing() -> None:

@@ -143,10 +143,11 @@ def _too_late(row: JobRequest) -> JobRunnersError | None:
     Either it has never started in the time there is for that; or it had begun, and no deploy has
     known its type for as long as jobs may wait.
     """
+    unknown = row.job_type not in registry().jobs
     if row.legs == 0 and clock.now() > _should_start_by(row):
-        return NeverStarted(_start_within(row))
+        return NeverStarted(_start_within(row), unknown=row.job_type if unknown else None)
     since = row.updated_at or row.created_at
-    if row.job_type not in registry().jobs and clock.now() - since > LONGEST_WAIT * clock.SECOND:
+    if unknown and clock.now() - since > LONGEST_WAIT * clock.SECOND:
         return JobTypeRemoved(row.job_type, LONGEST_WAIT / DAY_IN_SECONDS)
     return None
 

@@ -4,10 +4,12 @@ import base64
 import hashlib
 import io
 import json
+import os
 import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,20 +68,22 @@ class Functions:
 
     def create(self, name: str, source: str) -> str:
         """Create a function of one file, and return the hash of its code."""
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as archive:
-            archive.writestr("index.py", source)
+        packed = _zip_of(source)
         made = self.client.create_function(
             FunctionName=name,
             Runtime=Target.this_machine().python_runtime,
             Role="arn:aws:iam::000000000000:role/any",
             Handler="index.handler",
-            Code={"ZipFile": packed.getvalue()},
+            Code={"ZipFile": packed},
             Timeout=60,
         )
-        digest = hashlib.sha256(packed.getvalue()).hexdigest()
+        digest = hashlib.sha256(packed).hexdigest()
         assert base64.b64decode(made["CodeSha256"]).hex() == digest
         return digest
+
+    def update(self, name: str, source: str) -> None:
+        """Give a function other code, as a deploy does."""
+        self.client.update_function_code(FunctionName=name, ZipFile=_zip_of(source))
 
     def call(self, name: str, event: Any) -> Any:
         """Return what a function answers."""
@@ -93,6 +97,13 @@ class Functions:
         tree.mkdir()
         (tree / "index.py").write_text(source)
         return tree
+
+
+def _zip_of(source: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("index.py", source)
+    return packed.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -150,23 +161,45 @@ def test_code_that_is_put_in_force_is_what_the_next_call_runs(functions: Functio
     assert functions.call("changing", None) == ["new", replaced]  # once
 
 
+@contextmanager
+def running_call(functions: Functions, name: str, go: Path) -> Iterator[list[Any]]:
+    """Have a call run until the end of the with statement; what it answered is then in the list."""
+    answers: list[Any] = []
+    call = threading.Thread(target=lambda: answers.append(functions.call(name, str(go))))
+    call.start()
+    begun, give_up = go.with_suffix(".begun"), time.monotonic() + 60
+    while not begun.exists():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+    yield answers
+    assert answers == []
+    go.touch()
+    call.join(timeout=60)
+
+
 def test_a_call_that_runs_ends_with_the_code_that_it_began_with(
     functions: Functions, tmp_path: Path
 ) -> None:
     # What is in force goes by the code that was deployed: this function's is nobody else's.
     digest = functions.create("running", VERSION.format(version="older"))
     functions.call("running", None)  # a process is there
-    go, ended = tmp_path / "go", []
-    call = threading.Thread(target=lambda: ended.append(functions.call("running", str(go))))
-    call.start()
-    begun, give_up = tmp_path / "go.begun", time.monotonic() + 60
-    while not begun.exists():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
-    put_in_force(functions.code, digest, functions.lay("newer", VERSION.format(version="new")))
-    assert functions.call("running", None)[0] == "new"  # beside it
-    assert ended == []
-    go.touch()
-    call.join(timeout=60)
-    assert ended[0][0] == "older"
+    with running_call(functions, "running", tmp_path / "go") as answers:
+        put_in_force(functions.code, digest, functions.lay("newer", VERSION.format(version="new")))
+        assert functions.call("running", None)[0] == "new"  # beside it
+    assert answers[0][0] == "older"
     assert functions.call("running", None)[0] == "new"
+
+
+def test_a_deploy_cuts_no_call_short(functions: Functions, tmp_path: Path) -> None:
+    functions.create("deployed", VERSION.format(version="before the deploy"))
+    idle = functions.call("deployed", None)[1]
+    with running_call(functions, "deployed", tmp_path / "go") as answers:
+        functions.update("deployed", VERSION.format(version="after the deploy"))
+        assert functions.call("deployed", None)[0] == "after the deploy"  # beside it
+    assert answers[0] == ["before the deploy", idle]
+    give_up = time.monotonic() + 60
+    with suppress(ProcessLookupError):  # its process is no use any more
+        while time.monotonic() < give_up:
+            os.kill(idle, 0)
+            time.sleep(0.02)
+        raise AssertionError("its process is still there")

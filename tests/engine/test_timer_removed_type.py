@@ -70,3 +70,17 @@ def test_a_job_of_a_type_that_is_known_does_not_fail_of_its_wait(
     bench.advance(31 * 24 * 3600)
     bench.tick()
     assert bench.sent_jobs == [known.id]
+
+
+def test_one_that_never_began_fails_after_a_day_and_says_that_nobody_knew_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = bench.dispatch()
+    monkeypatch.delitem(cast(dict[str, Job], registry().jobs), row.job_type)
+    bench.advance(23 * 3600)
+    bench.tick()
+    assert bench.read(row).status is Status.QUEUED
+    days(bench, 1)
+    failed = bench.read(row)
+    assert (failed.status, failed.error["kind"]) == (Status.FAILED, "NeverStarted")
+    assert failed.error["message"].endswith("queued, for this deploy has no job 'sample_again'")

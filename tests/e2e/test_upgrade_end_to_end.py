@@ -1,0 +1,217 @@
+"""Deploys of another version in the middle of running work: nothing is lost, and each job is told
+as what it is."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import clock
+from deployed_versions import DeployedVersions
+from local.emulator import emulator
+from local_stack import roomy_home
+
+# After the others on a local AWS, and not beside them: it starts one of its own.
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("local AWS")]
+
+# Whoever runs it says which version it is of. It waits for a file if it was told of one.
+LETTERS = """
+import pathlib, time
+from pydantic import BaseModel
+
+class Letters(BaseModel):
+    wait_for: str = ""
+    fails: bool = False
+
+def letters(job, payload: Letters):
+    while payload.wait_for and not pathlib.Path(payload.wait_for).exists():
+        time.sleep(0.02)
+    if payload.fails and job.attempt == 1:
+        raise OSError("out of paper")
+    return {{"by": "{version}"}}
+"""
+# As version 0.1.0 was added to: in its own table.
+WORK_OF_0_1_0 = {
+    "jobs/letters.py": LETTERS.format(version="0.1.0"),
+    "+jobs/table.py": """
+from jobs.letters import letters
+JOBS["letters"] = Job(letters, retry=Retry(max_attempts=3, base=3600, cap=3600))
+JOBS["paused_letters"] = Job(letters)
+""",
+}
+# Moved into an organisation's own package. Their queue has limits now.
+WORK_BEFORE = {
+    "acme/__init__.py": """
+from work import Job, Queue, Retry
+
+JOBS = {
+    "letters": Job("acme.letters:letters", retry=Retry(max_attempts=3, base=3600, cap=3600)),
+    "paused_letters": Job("acme.letters:letters", queue_name="post"),
+    "survey": Job("acme.letters:letters"),
+    "card": Job("acme.models:card"),
+    "bill": Job("acme.models:bill"),
+}
+QUEUES = {"post": Queue(slots=2)}
+""",
+    "acme/letters.py": LETTERS.format(version="before"),
+    "acme/models.py": """
+from pydantic import BaseModel
+
+class Card(BaseModel):
+    to: str
+
+class Bill(BaseModel):
+    to: str
+
+def card(job, payload: Card):
+    return {"to": payload.to}
+
+def bill(job, payload: Bill):
+    return {"to": payload.to}
+""",
+}
+# The module has moved, the survey is gone, the queue has one slot; a card may have a style, a bill
+# must have an amount.
+WORK_AFTER = {
+    "acme/__init__.py": """
+from work import Job, Queue, Retry
+
+JOBS = {
+    "letters": Job("acme.writing:letters", retry=Retry(max_attempts=3, base=3600, cap=3600)),
+    "paused_letters": Job("acme.writing:letters", queue_name="post"),
+    "card": Job("acme.models:card"),
+    "bill": Job("acme.models:bill"),
+}
+QUEUES = {"post": Queue(slots=1)}
+""",
+    "acme/writing.py": LETTERS.format(version="after"),
+    "acme/models.py": """
+from pydantic import BaseModel
+
+class Card(BaseModel):
+    to: str
+    style: str = "plain"
+
+class Bill(BaseModel):
+    to: str
+    amount: int
+
+def card(job, payload: Card):
+    return {"to": payload.to, "style": payload.style}
+
+def bill(job, payload: Bill):
+    return {"to": payload.to, "amount": payload.amount}
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def versions() -> Iterator[DeployedVersions]:
+    with roomy_home() as home, emulator(home) as running:
+        yield DeployedVersions(running, home)
+
+
+def test_a_stack_of_0_1_0_is_updated_while_its_jobs_run(
+    versions: DeployedVersions, tmp_path: Path
+) -> None:
+    versions.deploy_release("0.1.0", WORK_OF_0_1_0)
+    go = tmp_path / "go"
+    assert versions.local.api.put("/paused/job_type/paused_letters", {}).status == 200
+    running = versions.dispatch("letters", {"wait_for": str(go)})
+    scheduled = versions.dispatch("letters", delay=3600)
+    failing = versions.dispatch("letters", {"fails": True})
+    paused = versions.dispatch("paused_letters")
+    done = versions.ended(versions.dispatch("letters"))
+    assert versions.wait_until(running, "running")["result"] is None
+    versions.wait_until(failing, "retryable")
+    versions.wait_until(paused, "waiting")
+    assert "unfinished" not in indexes(versions)
+
+    versions.deploy_today("before", WORK_BEFORE)
+    assert "unfinished" in indexes(versions)
+    assert versions.job(done["id"])["result"] == {"by": "0.1.0"}
+    go.touch()
+    assert versions.ended(running)["result"] == {"by": "0.1.0"}  # the code that it began on
+    for each in (scheduled, failing):
+        versions.as_if_earlier(each, clock.HOUR)
+        assert versions.ended(each)["result"] == {"by": "before"}
+    assert versions.job(failing)["attempt"] == 2
+    assert versions.local.api.delete("/paused/job_type/paused_letters").status == 204
+    assert versions.ended(paused)["result"] == {"by": "before"}
+
+
+def test_models_types_modules_and_slots_change_while_jobs_run_and_wait(
+    versions: DeployedVersions, tmp_path: Path
+) -> None:
+    gates = [tmp_path / f"go-{number}" for number in range(3)]
+    posted = [posted_letter(versions, go) for go in gates]
+    for each in posted[:2]:
+        versions.wait_until(each, "running")
+    versions.wait_until(posted[2], "waiting")
+    moved = versions.dispatch("letters", delay=3600)
+    survey = versions.dispatch("survey", delay=3600)
+    card, bill = (versions.dispatch(name, {"to": "Ann"}, delay=3600) for name in ("card", "bill"))
+
+    versions.deploy_today("after", WORK_AFTER)
+    for each in (moved, survey, card, bill):
+        versions.as_if_earlier(each, clock.HOUR)
+    assert versions.ended(moved)["result"] == {"by": "after"}
+    assert versions.ended(card)["result"] == {"to": "Ann", "style": "plain"}
+
+    # The bill was claimed and given back, for a deploy that can read it: nothing is counted.
+    given_back = versions.wait_until(bill, "queued")
+    assert (given_back["attempt"], given_back["legs"], given_back["error"]) == (1, 0, None)
+    versions.as_if_earlier(bill, clock.HOUR)
+    refused = versions.ended(bill)
+    assert (refused["status"], refused["error"]["kind"]) == ("failed", "InvalidPayload")
+    assert "amount" in refused["error"]["message"]
+
+    # Nobody has tried the survey. Its owner may dispatch no other, and may cancel this one.
+    assert versions.job(survey)["status"] == "scheduled"
+    versions.as_if_earlier(survey, clock.DAY)
+    never = versions.ended(survey)
+    assert (never["status"], never["error"]["kind"], never["legs"]) == ("failed", "NeverStarted", 0)
+    assert "this deploy has no job 'survey'" in never["error"]["message"]
+
+    for each, go in zip(posted, gates, strict=True):
+        go.touch()
+        versions.ended(each)
+    assert [versions.job(each)["result"]["by"] for each in posted] == ["before", "before", "after"]
+    go = tmp_path / "go-on"
+    first = posted_letter(versions, go)
+    versions.wait_until(first, "running")
+    versions.wait_until(posted_letter(versions, go), "waiting")  # the queue has one slot now
+    go.touch()
+    versions.ended(first)
+
+
+def posted_letter(versions: DeployedVersions, go: Path) -> str:
+    return versions.dispatch("letters", {"wait_for": str(go)}, queue_name="post")
+
+
+def test_a_rollback_to_0_1_0_runs_what_it_understands_and_leaves_the_rest(
+    versions: DeployedVersions, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    holder = posted_letter(versions, go)
+    versions.wait_until(holder, "running")
+    limited = posted_letter(versions, go)
+    versions.wait_until(limited, "waiting")
+    plain = versions.dispatch("letters", delay=3600)
+
+    versions.deploy_release("0.1.0", WORK_OF_0_1_0)
+    assert "unfinished" not in indexes(versions)
+    versions.as_if_earlier(plain, clock.HOUR)
+    assert versions.ended(plain)["result"] == {"by": "0.1.0"}
+    go.touch()
+    assert versions.ended(holder)["result"] == {"by": "after"}  # which has let the next on
+    versions.as_if_earlier(limited, clock.HOUR)
+    time.sleep(5)
+    assert versions.job(limited)["status"] in ("queued", "waiting")
+    assert versions.job(limited)["legs"] == 0
+
+
+def indexes(versions: DeployedVersions) -> set[str]:
+    table = versions.client("dynamodb").describe_table(TableName=versions.local.stack.table_name)
+    return {each["IndexName"] for each in table["Table"]["GlobalSecondaryIndexes"]}

@@ -1,0 +1,150 @@
+"""One stack on a local AWS, deployed again and again: of a release, then of today's code, with an
+organisation's own work that changes."""
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from job_runners.cli.polling import FINISHED
+from local.credentials import session
+from local.deploy import build, deploy
+from local.emulator import Emulator
+from local.emulator_fixes import make_good
+from local_stack import Local
+from released_code import TEMPLATE, unpack
+from settings import APP_PACKAGES_FILE
+from tools.build import SHIPPED, Target
+from tools.bytecode import compile_sources
+
+PATIENCE = 60  # seconds
+ORGANIZATION = "acme"
+_FUNCTION = "ApiFunction"  # whose tree they all run
+
+
+@dataclass
+class DeployedVersions:
+    """The stack, and what it is deployed from."""
+
+    running: Emulator
+    home: Path
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
+    _built: Path = field(init=False)
+    local: Local = field(init=False)  # as it is deployed now
+
+    def __post_init__(self) -> None:
+        self._built = build(self.running, self.home)
+
+    def deploy_release(self, version: str, work: Mapping[str, str]) -> None:
+        """Deploy a release, with these files in its tree; `+` before a name adds to a file."""
+        code = unpack(version, self.home / "released" / version)
+        rooms = {path.name: path for path in code.iterdir() if path.name != TEMPLATE}
+        self._deploy(version, code / TEMPLATE, rooms, work)
+
+    def deploy_today(self, name: str, work: Mapping[str, str]) -> None:
+        """Deploy today's code, with a package of an organisation's own, acme, of these files."""
+        packages = {APP_PACKAGES_FILE: "acme\n"}
+        self._deploy(name, self._built / TEMPLATE, None, packages | dict(work))
+
+    def _deploy(
+        self, name: str, template: Path, rooms: Mapping[str, Path] | None, work: Mapping[str, str]
+    ) -> None:
+        folder = self.home / f"deploy-{next(self._numbers)}-{name}"
+        tree = folder / _FUNCTION
+        shutil.copytree(self._built / _FUNCTION, tree, copy_function=os.link)
+        if rooms is not None:
+            _replace(tree, rooms)
+        for file, text in work.items():
+            path = tree / file.removeprefix("+")
+            before = path.read_text() if file.startswith("+") else ""
+            path.parent.mkdir(exist_ok=True)
+            path.unlink(missing_ok=True)  # it is a link to what other trees have too
+            path.write_text(before + text)
+            shutil.rmtree(path.parent / "__pycache__", ignore_errors=path.parent != tree)
+        shutil.copy(template, folder / TEMPLATE)
+        stack = deploy(self.running, self.home, folder, {})
+        make_good(stack)
+        self.local = Local(stack, tree)
+
+    # --- its jobs ---
+
+    def dispatch(self, job_type: str, payload: Any = None, **fields: Any) -> str:
+        """Return the id of a new job."""
+        body = {"job_type": job_type, "organization_id": ORGANIZATION, "payload": payload or {}}
+        answer = self.local.api.post("/jobs", body | fields)
+        assert answer.status == 202, answer.text
+        return str(answer.json["id"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Return a job as the API shows it."""
+        found: dict[str, Any] = self.local.api.get(f"/jobs/{job_id}").json
+        return found
+
+    def wait_for(self, job_id: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Return a job once this holds of it, which it must before it ends otherwise."""
+        until = time.monotonic() + PATIENCE
+        while not holds(job := self.job(job_id)):
+            assert time.monotonic() < until, job
+            assert job["status"] not in FINISHED, job
+            time.sleep(0.1)
+        return job
+
+    def wait_until(self, job_id: str, *statuses: str) -> dict[str, Any]:
+        """Return a job once it has one of these statuses."""
+        return self.wait_for(job_id, lambda job: job["status"] in statuses)
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        """Return a job once it has ended."""
+        return self.wait_until(job_id, *FINISHED)
+
+    def row(self, job_id: str) -> dict[str, Any]:
+        """Return a row as it is stored."""
+        key = {"id": {"S": job_id}}
+        found: dict[str, Any] = self.client("dynamodb").get_item(
+            TableName=self.local.stack.table_name, Key=key, ConsistentRead=True
+        )["Item"]
+        return found
+
+    def as_if_earlier(self, job_id: str, milliseconds: int) -> None:
+        """Set the times of a job that waits back by so much, make it due, have the timer tick."""
+        now = int(time.time() * 1000)
+        times = {
+            name: {"N": str(int(value["N"]) - milliseconds)}
+            for name, value in self.row(job_id).items()
+            if name in ("created_at", "queued_at", "run_at", "updated_at")
+        } | {"due_at": {"N": str(now - 1000)}}
+        self.client("dynamodb").update_item(
+            TableName=self.local.stack.table_name,
+            Key={"id": {"S": job_id}},
+            UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in times),
+            ExpressionAttributeValues={f":{name}": value for name, value in times.items()},
+        )
+        self.local.tick()
+
+    def client(self, service: str) -> Any:
+        """Return a client of the local AWS."""
+        client: Callable[..., Any] = session(self.local.stack).client
+        return client(service, endpoint_url=self.local.stack.endpoint_url)
+
+
+def _replace(tree: Path, rooms: Mapping[str, Path]) -> None:
+    """Put the rooms of a release into a tree, in the place of today's."""
+    stale = re.compile("|".join(rf"{Path(name).stem}\." for name in SHIPPED if name.endswith("py")))
+    for path in (tree / "__pycache__").iterdir():
+        if stale.match(path.name):
+            path.unlink()
+    for name in SHIPPED:
+        path = tree / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    for name, source in rooms.items():
+        copy = shutil.copytree if source.is_dir() else shutil.copy2
+        copy(source, tree / name)
+        compile_sources(Target.this_machine(), tree, tree / name)
