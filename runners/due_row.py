@@ -11,7 +11,7 @@ from runners.messages import JobMessage
 from runners.registry import registry
 from runners.retrying import error_record, record_failed_attempt
 from runners.sending import Send
-from store import conditional_write, pauses, verbs
+from store import conditional_write, lines, pauses, verbs
 from store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from store.lines import is_line
 from store.queries import read
@@ -71,6 +71,8 @@ def process_due_row(
     if (late := _too_late(row)) is not None:
         return _expire(row, late, send)
     if _is_of_newer_code(row):
+        if row.row_version <= ROW_VERSION and _is_set_back(row, give_on):
+            return Disposition.PARKED  # its type is not known here, and somebody waits for its slot
         verbs.postpone(row, _next_check_at(row) + ahead, Lane.PARKED)
         return Disposition.UNKNOWN
     if _is_parked_now(row, send, give_on):
@@ -105,17 +107,26 @@ def _process_waiting_row(
         return _expire(row, PauseExpired(days, in_line=in_line), send)
     if not is_line(row.held_by):
         return Disposition.ADMITTED if pausing.admit_or_keep(row, send) else Disposition.PARKED
+    if row.row_version <= ROW_VERSION and not lines.is_listed(row):
+        verbs.list_again(row, due_at=pausing.next_check(row))
+        give_on(row.queue_name, gates.line_key(row))
+        return Disposition.PARKED
     give_on(row.queue_name, gates.line_key(row))
     verbs.postpone(row, pausing.next_check(row), Lane.PARKED)  # refused if it was let on
     return Disposition.PARKED
 
 
 def _is_parked_now(row: JobRequest, send: Send, give_on: Callable[[str, str], None]) -> bool:
-    """Park a job that is paused, or that was let on long ago and that nobody has claimed since: it
-    goes to the end of its line, and its slot to the next. Return whether it was parked."""
+    """Park a job that is paused, or that has lost its turn; return whether it was parked."""
     if paused := pauses.current().on(row):
         pausing.park(paused, row, send=send)
         return True
+    return _is_set_back(row, give_on)
+
+
+def _is_set_back(row: JobRequest, give_on: Callable[[str, str], None]) -> bool:
+    """Park a job that was let on long ago and that nobody has claimed since: it goes to the end of
+    its line, and its slot to the next. Return whether it was parked."""
     if row.admitted_at is None or clock.now() - row.admitted_at < _LONGEST_UNCLAIMED:
         return False
     limits = limits_of(row.queue_name)
@@ -146,7 +157,7 @@ def _too_late(row: JobRequest) -> JobRunnersError | None:
     unknown = row.job_type not in registry().jobs
     if row.legs == 0 and clock.now() > _should_start_by(row):
         return NeverStarted(_start_within(row), unknown=row.job_type if unknown else None)
-    since = row.updated_at or row.created_at
+    since = max(row.could_run_at, row.started_at or 0)
     if unknown and clock.now() - since > LONGEST_WAIT * clock.SECOND:
         return JobTypeRemoved(row.job_type, LONGEST_WAIT / DAY_IN_SECONDS)
     return None
@@ -163,7 +174,8 @@ def _is_first_send(row: JobRequest) -> bool:
     message: then it is sent now, however large the backlog is. A row in this lane may be of an
     older version, and sent before."""
     lane = (row.due_shard or "").rstrip("0123456789")
-    return lane == Lane.PROMPT and (row.due_at or 0) <= row.could_run_at + conditional_write.GRACE
+    queued_at = max(row.could_run_at, row.admitted_at or 0)
+    return lane == Lane.PROMPT and (row.due_at or 0) <= queued_at + conditional_write.GRACE
 
 
 def _start_within(row: JobRequest) -> float:

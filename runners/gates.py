@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from errors import PreconditionFailed
-from runners import line_pump, pausing, telemetry
+from runners import line_pump, pausing, telemetry, wake_ups
 from runners.limits import key_of, limits_of
 from runners.messages import JobMessage
 from runners.sending import Send
-from store import blobs, lines, verbs
+from store import blobs, lines, used_keys, verbs
 from store.conditional_write import RaceLost, refused
 from store.job_request import JobRequest, Status
 from store.limits import Limits
@@ -55,17 +55,20 @@ def _enter_line(row: JobRequest, claim: Claim, send: Send | None) -> JobRequest 
     if limits is None:
         return claim(None)
     key = line_key(row)
-    if row.slot is not None or (row.admitted_at is not None and limits.slots is None):
-        return claim(verbs.Entrance(row, key, None))
-    if row.admitted_at is not None:  # let on, or started, when there were no slots: it has paid
-        limits = replace(limits, rate=None)
+    if row.is_let_on:
+        if row.slot is not None or limits.slots is None:
+            return claim(verbs.Entrance(row, key, None))
+        limits = replace(limits, rate=None)  # let on when there were no slots: it has paid
     line = lines.read_line(row.queue_name, key, limits)
     if line.is_first_today:
-        lines.note_key(row.queue_name, key)
+        used_keys.note(row.queue_name, key)
     grant = line.grant(_group(row, limits)) if line.first is None else None
     if grant is not None:
         return claim(verbs.Entrance(row, key, grant))
-    park_in_line(row, key, limits)
+    if send is None:  # limits were declared or set since it was dispatched
+        telemetry.beside_limits(row)
+        return claim(None)
+    park_in_line(row, key, limits, due_at=wake_ups.due_without_wake_up(line))
     line_pump.give_on(row.queue_name, key, send)  # room may have come while nobody waited
     return None
 
@@ -74,7 +77,7 @@ def park_running(row: JobRequest, reached: verbs.Checkpoint, send: Send | None) 
     """Park a job that runs under our claim at the end of its line, and let on who is next; return
     whether its queue has limits, and it was. Raises PreconditionFailed."""
     limits = limits_of(row.queue_name)
-    if limits is None:
+    if limits is None or send is None:  # or nobody would let it on
         return False
     key = line_key(row)
     try:
@@ -88,16 +91,21 @@ def park_running(row: JobRequest, reached: verbs.Checkpoint, send: Send | None) 
 
 
 def park_in_line(
-    row: JobRequest, key: str, limits: Limits, reached: verbs.Checkpoint | None = None
+    row: JobRequest,
+    key: str,
+    limits: Limits,
+    reached: verbs.Checkpoint | None = None,
+    due_at: int | None = None,
 ) -> None:
     """Park a job at the end of the line of `key`: one that could start now, or that runs under our
-    claim and has `reached` this far. Raises PreconditionFailed."""
+    claim and has `reached` this far. The timer looks at it at `due_at`, or else in an hour. Raises
+    PreconditionFailed."""
     parked = verbs.park_in_line(
         row,
         lines.place_of(row.queue_name, key),
         key,
         group=_group(row, limits),
-        due_at=pausing.next_check(row),
+        due_at=due_at or pausing.next_check(row),
         reached=reached,
     )
     telemetry.parked_in_line(parked)

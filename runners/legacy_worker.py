@@ -15,7 +15,7 @@ from multiprocessing.context import ForkServerContext
 
 import clock
 from errors import SendFailed
-from runners import line_pump, log_setup, telemetry, timer
+from runners import log_setup, telemetry, timer, wake_ups
 from runners.execution import run
 from runners.messages import Message, QueueMessage, TaskMessage, decode, encode
 from runners.registry import registry
@@ -68,7 +68,7 @@ def sender(run_in_child: Callable[[Message], None]) -> Send:
 
     def send(message: Message, delay: float = 0) -> None:
         if isinstance(message, QueueMessage):
-            line_pump.leave_due(message, delay)
+            wake_ups.leave_due(message, delay)
         elif delay == 0:
             run_in_child(message)
 
@@ -113,7 +113,7 @@ class _Tasks:
         is done; keep a task that has to wait. The next leg or attempt of a job needs no message: it
         is due in the table."""
         if isinstance(message, QueueMessage):
-            line_pump.leave_due(message, delay)
+            wake_ups.leave_due(message, delay)
         if not isinstance(message, TaskMessage):
             return
         if delay > 0:

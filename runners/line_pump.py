@@ -4,34 +4,31 @@ Whoever frees a slot pumps its line, and so does whoever parks there. If one of 
 before, a failure record, or in the end the timer, does it in its place. What a pump does is bounded
 by the room there is, not by how many wait.
 
-Where a rate alone keeps the next from starting, a message comes when it opens: the wake-up.
+Where a rate alone keeps the next from starting, a message comes when it opens, see
+`runners.wake_ups`.
 """
 
 from pynamodb.exceptions import PynamoDBException
 
 import clock
 from aws.errors import AWS_ERRORS, conflicts, retry_until
-from errors import PreconditionFailed, SendFailed
-from runners import telemetry
+from errors import PreconditionFailed
+from runners import telemetry, wake_ups
 from runners.limits import limits_of
 from runners.messages import JobMessage, QueueMessage
-from runners.sending import LONGEST_DELAY, Send, send_or_leave_due
-from store import lines, pauses, verbs
+from runners.sending import Send, send_or_leave_due
+from runners.wake_ups import WakeUps
+from store import lines, pauses, used_keys, verbs
 from store.conditional_write import RaceLost
-from store.job_request import JobRequest, Lane, Status
+from store.job_request import ROW_VERSION, JobRequest, Lane
 from store.lines import Line, LineItem
 from store.pauses import Kind
 from store.queries import read
 
 _TIME = 10 * clock.SECOND  # that a pump beside other work may take
-# A wake-up waits for so long in its own process, when the rate opens so soon: a message has delays
-# of whole seconds, and clocks differ. In all it goes on for so long, then another one follows.
-_SHORT_WAIT = 2 * clock.SECOND
-_LONGEST_PACE = clock.MINUTE
-# A wake-up that is so late has been lost.
-_LOST_AFTER = 90 * clock.SECOND
 _RETRY_AFTER = 60.0  # seconds, if AWS is away
-_LONGEST_DELAY = int(LONGEST_DELAY * clock.SECOND)
+# Rows that can't be read are set aside by one pump: if there are more, something else is wrong.
+_MOST_SET_ASIDE = 10
 
 
 def give_on(
@@ -57,12 +54,13 @@ def give_on(
         telemetry.crashed(error)
         if isinstance(error, AWS_ERRORS):
             message = QueueMessage(queue_name=queue_name, queue_key=queue_key)
-            _send_or_leave_due(message, _RETRY_AFTER, send)
+            wake_ups.send_or_leave_due(message, _RETRY_AFTER, send)
 
 
 def give_on_after(row: JobRequest, send: Send | None) -> None:
-    """Let on who waits for the slot of a row, as the row was before a verb freed it."""
-    if row.slot is not None and row.queue_key is not None:
+    """Let on who waits for what a row had, as the row was before a verb took it away: its slot, or
+    its place in the line, if the timer was to look at it for the line."""
+    if row.queue_key is not None and (row.slot is not None or row.wait_key is not None):
         give_on(row.queue_name, row.queue_key, send)
 
 
@@ -81,26 +79,16 @@ def wake_up(message: QueueMessage, send: Send | None, *, deadline: int) -> None:
     """Do what a message about a line asks for, at the pace of its rate. Raises what AWS raises."""
     if send is None:
         return
-    until = min(clock.now() + _LONGEST_PACE, (clock.now() + deadline) // 2)
+    until = min(clock.now() + wake_ups.LONGEST_PACE, (clock.now() + deadline) // 2)
     pump = _Pump(
-        message.queue_name, message.queue_key, send, until, thorough=True, pace=_SHORT_WAIT
+        message.queue_name,
+        message.queue_key,
+        send,
+        until,
+        thorough=True,
+        pace=wake_ups.SHORT_WAIT,
     )
     retry_until(until, pump.run)
-
-
-def leave_due(message: QueueMessage, delay: float) -> None:
-    """Have the timer do what a message about a line asks for: where messages can't wait, or can't
-    be sent. The row of who waits first is due then. If AWS does not take that, it is due later."""
-    try:
-        line = lines.read_line(message.queue_name, message.queue_key, limits_of(message.queue_name))
-        entry = lines.next_entry(line)
-        row = read(entry.job_id) if entry is not None else None
-        if row is not None and row.status is Status.WAITING:
-            verbs.postpone(row, clock.now() + int(delay * clock.SECOND), Lane.PARKED)
-    except PreconditionFailed as refused:
-        telemetry.moved(refused)
-    except AWS_ERRORS as error:
-        telemetry.crashed(error)
 
 
 class _Pump:
@@ -121,21 +109,25 @@ class _Pump:
         self._send = send
         self._until = until
         self._thorough = thorough
-        self._pace = pace
+        self._message = QueueMessage(queue_name=queue_name, queue_key=queue_key)
+        self._wake_ups = WakeUps(self._message, send, until, thorough=thorough, pace=pace)
         self._checked: set[tuple[str, int]] = set()  # holders and turns that are as they should be
-        self._paces_until: int | None = None  # as the line says: nobody else sends a wake-up
+        self._set_aside = 0
 
     def run(self) -> None:
         """Let on one after the other until there is no room, or nobody waits."""
         while self._look():
             if clock.now() >= self._until:
-                self._send_on(0)
+                wake_ups.send_or_leave_due(self._message, 0, self._send)
+                return
+            if self._set_aside >= _MOST_SET_ASIDE:
+                wake_ups.send_or_leave_due(self._message, _RETRY_AFTER, self._send)
                 return
 
     def _look(self) -> bool:
         """Do what is next; return whether to look again."""
         try:
-            return self._step() or self._stop_pacing()
+            return self._step() or self._wake_ups.stop_pacing()
         except PynamoDBException as error:
             if not conflicts(error):
                 raise
@@ -149,17 +141,33 @@ class _Pump:
         line = lines.read_line(self._queue_name, self._queue_key, limits_of(self._queue_name))
         entry = lines.next_entry(line)
         if entry is None:
-            self._answer_for_wake_up(line)
+            self._wake_ups.answer(line)
             return False
+        try:
+            return self._deal_with(line, entry)
+        except (RaceLost, PreconditionFailed) as lost:
+            telemetry.moved(lost)
+        except (TypeError, ValueError) as error:  # it can't be read: of newer code, say
+            self._put_aside(entry, error)
+        return True
+
+    def _deal_with(self, line: Line, entry: LineItem) -> bool:
         grant = line.grant(entry.waits_in)
         if grant is not None:
             if line.is_first_today:
-                lines.note_key(self._queue_name, self._queue_key)
+                used_keys.note(self._queue_name, self._queue_key)
             self._admit(line, entry, grant)
             return True
         if line.waits_for_rate:
-            return self._wait_for_rate(line)
+            return self._wake_ups.wait_for_rate(line, entry)
         return self._free_one_unheld(line)
+
+    def _put_aside(self, entry: LineItem, why: Exception) -> None:
+        """Take a job out of the line that this code can't deal with: it must not keep the others
+        waiting. The timer puts it back at its old place when its row is due and can be read."""
+        lines.drop_entry(entry)
+        telemetry.entry_set_aside(entry, why)
+        self._set_aside += 1
 
     def _is_paused(self) -> bool:
         """Return whether the queue is paused. A pause that the cache still has is read again: if it
@@ -174,72 +182,13 @@ class _Pump:
         if row is None or row.held_by != line.place or row.wait_key != entry.sk:
             lines.drop_entry(entry)
             return
-        try:
-            admitted = verbs.admit(row, grant)
-        except (RaceLost, PreconditionFailed) as lost:
-            telemetry.moved(lost)
+        if row.row_version > ROW_VERSION:
+            verbs.postpone(row, clock.now() + clock.HOUR, Lane.PARKED)
+            self._put_aside(entry, ValueError(f"of newer code: row version {row.row_version}"))
             return
+        admitted = verbs.admit(row, grant)
         telemetry.let_on(admitted)
         send_or_leave_due(admitted, self._send)
-
-    def _wait_for_rate(self, line: Line) -> bool:
-        """Wait until the rate opens if that is soon, as the only one who does; else have a message
-        come then, or as late as messages can."""
-        opens_at = line.opens_at()
-        wait = opens_at - clock.now()
-        is_soon = wait <= self._pace and opens_at < self._until
-        if self._is_pacing(line):
-            if not is_soon:
-                return False
-        elif self._has_wake_up(line, opens_at):
-            return False
-        else:
-            comes_at = self._until if is_soon else min(opens_at, clock.now() + _LONGEST_DELAY)
-            if not lines.mark_wake_up(line, comes_at):
-                return True
-            if not is_soon:
-                self._send_on(wait / clock.SECOND)
-                return False
-            self._paces_until = comes_at
-        clock.sleep(max(0, wait) / clock.SECOND)
-        return True
-
-    def _is_pacing(self, line: Line) -> bool:
-        """Return whether this pump is the one that others leave the line to: its mark is there."""
-        mark = line.rate.wake_at if line.rate is not None else None
-        return self._paces_until is not None and self._paces_until == mark
-
-    def _answer_for_wake_up(self, line: Line) -> None:
-        """If this pump is the wake-up that the line waits for, have its mark taken away: it came
-        for nobody, and who parks next must not rely on it."""
-        mark = line.rate.wake_at if line.rate is not None else None
-        if self._pace and mark is not None and mark <= clock.now() + self._pace:
-            self._paces_until = mark
-
-    def _stop_pacing(self) -> bool:
-        """Take the mark of this pump away, if it has set one; return whether to look again, for
-        those who have parked meanwhile and left the line to it."""
-        if self._paces_until is None:
-            return False
-        place = lines.place_of(self._queue_name, self._queue_key)
-        was_there = lines.unmark_wake_up(place, self._paces_until)
-        self._paces_until = None
-        return was_there
-
-    def _has_wake_up(self, line: Line, opens_at: int) -> bool:
-        """Return whether a message that comes when the rate opens is under way, or another pump
-        paces the line until then."""
-        if line.rate is None or line.rate.wake_at is None:
-            return False
-        wake_at = line.rate.wake_at
-        has_come = wake_at <= (line.rate.since or 0)  # somebody has started since
-        if has_come or wake_at > max(opens_at, clock.now() + _LONGEST_PACE) + _LOST_AFTER:
-            return False
-        return clock.now() < wake_at + (-self._pace if self._thorough else _LOST_AFTER)
-
-    def _send_on(self, delay: float) -> None:
-        message = QueueMessage(queue_name=self._queue_name, queue_key=self._queue_key)
-        _send_or_leave_due(message, delay, self._send)
 
     def _free_one_unheld(self, line: Line) -> bool:
         """Free a slot whose holder's row does not name it, as only code of another version leaves
@@ -265,12 +214,3 @@ def _is_held(slot: LineItem) -> bool:
         and row.queue_key is not None
         and lines.place_of(row.queue_name, row.queue_key) == slot.pk
     )
-
-
-def _send_or_leave_due(message: QueueMessage, delay: float, send: Send) -> None:
-    delay = min(max(0.0, delay), LONGEST_DELAY)
-    try:
-        send(message, delay)
-    except SendFailed as error:
-        telemetry.not_sent(error)
-        leave_due(message, delay)

@@ -14,7 +14,7 @@ from errors import InvalidCursor, QueueNotFound
 from runners.changing_limits import QueueLimits
 from runners.limits import key_of
 from runners.registry import registry
-from store import limits, lines, pauses, waiting
+from store import limits, lines, pauses, used_keys, waiting
 from store.job_request import JobRequest, Status
 from store.limits import Changed, Limits
 from store.lines import WAITING, Line
@@ -209,13 +209,13 @@ class _Keys:
 
     def _listed(self, after: str, most: int) -> list[str]:
         if self._seen_by is None:
-            return lines.used_keys(self._name, most, after)
+            return used_keys.used(self._name, most, after)
         if self._per == "organization_id":
             return []
         prefix = ""
         if self._per == "campaign_id":
             prefix = key_of(self._name, self._seen_by, None, {})
-        return lines.used_keys(self._name, most, after, prefix)
+        return used_keys.used(self._name, most, after, prefix)
 
     def _read(self, key: str) -> KeyUse:
         line = lines.read_line(self._name, key, self._limits)

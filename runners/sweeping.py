@@ -11,7 +11,7 @@ import clock
 from runners import telemetry
 from runners.line_pump import give_on
 from runners.sending import Send
-from store import limits, lines, pauses
+from store import limits, pauses, used_keys
 from store.limits import Changed
 from store.verbs import SKEW
 
@@ -27,7 +27,7 @@ Each = Callable[[Iterable[str], Callable[[str], None]], None]
 
 def begin(queue_name: str, send: Send, *, until: int) -> None:
     """Let on who waits under the first keys of a queue, until `until` (milliseconds since 1970)."""
-    for key in lines.used_keys(queue_name, _FIRST):
+    for key in used_keys.used(queue_name, _FIRST):
         if clock.now() >= until:
             return
         give_on(queue_name, key, send, until=until)
@@ -51,11 +51,11 @@ def _sweep(changed: Changed, send: Send, each: Each, until: int) -> None:
         give_on(changed.queue_name, key, send, until=until)
 
     if clock.now() - (changed.sweep_asked_at or 0) < _KNOWN_TO_ALL:
-        each(lines.used_keys(changed.queue_name, _BATCH), let_on)
+        each(used_keys.used(changed.queue_name, _BATCH), let_on)
         return
     after = changed.sweep_from or ""
     while clock.now() < until:
-        keys = lines.used_keys(changed.queue_name, _BATCH, after)
+        keys = used_keys.used(changed.queue_name, _BATCH, after)
         each(keys, let_on)
         if clock.now() >= until:
             return  # not all of them were looked at: the next tick begins with these

@@ -154,6 +154,19 @@ def slot_freed(slot: LineItem) -> None:
     log_line.write(logger.warning, "slot freed", line=slot.pk, slot=slot.number, job=slot.holder)
 
 
+def entry_set_aside(entry: LineItem, why: Exception) -> None:
+    """Log and count a job that waits in a line and that this code can't read: those behind it go
+    on, and the timer puts it back once it can be read."""
+    log_line.write(logger.error, "set aside", why, line=entry.pk, job=entry.job_id)
+    metrics.emit_total(SetAside=1)
+
+
+def beside_limits(row: JobRequest) -> None:
+    """Log that a job starts although its queue has no room: its runner could not let it on."""
+    why = "JOB_RUNNER's runner has no send(): nobody would let it on"
+    log_line.write(logger.warning, "started beside limits", **_line(row), why=why)
+
+
 def leg_over(row: JobRequest) -> None:
     """Log that a leg is over; the job goes on in another, unless it was cancelled or paused."""
     if row.status is Status.CANCELLED:

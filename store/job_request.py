@@ -224,8 +224,21 @@ class JobRequest(Table):
 
     @property
     def could_run_at(self) -> int:
-        """Return since when a worker could have started it: it was queued, and run_at had come."""
+        """Return since when a worker could have started it: it was queued, and run_at had come.
+
+        For one that was let on in its line, the time that it waited there is not counted.
+        """
         return max(self.queued_at or self.created_at, self.run_at or 0)
+
+    @property
+    def is_let_on(self) -> bool:
+        """Return whether it has been let on in its line, or is between two legs, since it was
+        queued: it need not ask for room again.
+
+        Code of version 0.1.0 queues a job again and leaves it the mark and slot that it had before.
+        By then the slot may be another's.
+        """
+        return self.admitted_at is not None and (self.queued_at or 0) <= self.admitted_at
 
     @property
     def state(self) -> str:

@@ -28,10 +28,9 @@ from store.table import Integer, Table, nullable
 
 _MILLISECOND = 1000  # microseconds, in which a rate counts
 # An item that nobody has touched for so long is of a key that is not used any more.
-_LIFETIME = 40 * clock.DAY
+LIFETIME = 40 * clock.DAY
 # Clocks of two machines differ by less: a slot that was taken so long ago is in its holder's row.
 _SETTLED = clock.MINUTE
-_LAST = "\U0010ffff"  # after every character that a key has
 _RATE = "rate"
 _SLOT = "slot#"
 WAITING = "wait#"  # how the sort key of every job that waits begins
@@ -77,19 +76,6 @@ class LineItem(Table):
     def number(self) -> int:
         """Return the number of a slot."""
         return int(self.sk.removeprefix(_SLOT))
-
-
-class UsedKey(Table):
-    """A key that a queue has been used with, so that its keys can be listed without a scan."""
-
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
-
-    pk = UnicodeAttribute(hash_key=True)  # the queue
-    sk = UnicodeAttribute(range_key=True)  # the key
-    expires_at = Integer()  # in seconds, for TTL
 
 
 class Grant(NamedTuple):
@@ -258,13 +244,30 @@ def next_entry(line: Line) -> LineItem | None:
 
 def new_entry(place: str, group: str, job: JobRequest, since: int) -> LineItem:
     """Return the entry of a job that is parked in a line."""
+    return _entry(place, f"{WAITING}{group}#{sort_key(since, job.id)}", job)
+
+
+def entry_again(job: JobRequest) -> LineItem:
+    """Return the entry that the row of a job which waits in a line names, to be put anew."""
+    return _entry(job.held_by or "", job.wait_key or "", job)
+
+
+def _entry(place: str, sk: str, job: JobRequest) -> LineItem:
     return LineItem(
         place,
-        f"{WAITING}{group}#{sort_key(since, job.id)}",
+        sk,
         expires_at=_expiry(),
         organization_id=job.organization_id,
         version=new_id(),
     )
+
+
+def is_listed(job: JobRequest) -> bool:
+    """Return whether the entry is there that the row of a job which waits in a line names."""
+    entry = LineItem.query(
+        job.held_by or "", LineItem.sk == job.wait_key, consistent_read=True, limit=1
+    )
+    return next(iter(entry), None) is not None
 
 
 def count_waiting(queue_name: str, queue_key: str, most: int) -> int:
@@ -341,21 +344,6 @@ def unmark_wake_up(place: str, wake_at: int) -> bool:
     return True
 
 
-def note_key(queue_name: str, queue_key: str) -> None:
-    """List a key with its queue."""
-    UsedKey(f"keys#{queue_name}", queue_key, expires_at=_expiry()).save()
-
-
-def used_keys(queue_name: str, most: int, after: str = "", prefix: str = "") -> list[str]:
-    """Return the keys that a queue has been used with, in order, those that follow `after`; those
-    alone that begin with the prefix."""
-    # No key has a control character: the first text here sorts directly behind `after`.
-    first = max(prefix, f"{after}\0") if after else prefix or "\0"
-    keys = UsedKey.sk.between(first, prefix + _LAST)
-    found = UsedKey.query(f"keys#{queue_name}", keys, consistent_read=True, limit=most)
-    return [key.sk for key in found]
-
-
 def _same_turn(item: LineItem) -> Condition:
     condition: Condition = (
         LineItem.turn.does_not_exist() if item.turn is None else LineItem.turn == item.turn
@@ -364,4 +352,4 @@ def _same_turn(item: LineItem) -> Condition:
 
 
 def _expiry() -> int:
-    return (clock.now() + _LIFETIME) // clock.SECOND
+    return (clock.now() + LIFETIME) // clock.SECOND

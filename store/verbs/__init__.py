@@ -7,7 +7,7 @@ With `store.owner_verbs` this is the only code that changes a JobRequest.
 | `saving` | save |
 | `claiming` | claim; checkpoint and renew, while it runs |
 | `ending` | how a claimed run ends: succeed, fail, stop, retry, end_leg, release |
-| `parking` | park and admit, for pauses and for queues with limits |
+| `parking` | park and admit, for pauses and for queues with limits; list_again |
 | `checking` | what is done to a row that is met: expire, postpone, set_aside; uncount |
 """
 
@@ -21,7 +21,7 @@ from store.verbs.claiming import (
     renew,
 )
 from store.verbs.ending import Checkpoint, end_leg, fail, release, retry, stop, succeed
-from store.verbs.parking import admit, park, park_in_line
+from store.verbs.parking import admit, list_again, park, park_in_line
 from store.verbs.saving import save
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "end_leg",
     "expire",
     "fail",
+    "list_again",
     "park",
     "park_in_line",
     "postpone",

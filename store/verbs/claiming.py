@@ -15,7 +15,7 @@ from store.job_request import LIMITED, ROW_VERSION, JobRequest, Lane, Status
 from store.lines import Grant
 from store.verbs.checking import postpone
 from store.verbs.ending import Checkpoint, checkpointed
-from store.verbs.parking import taken
+from store.verbs.parking import room_given
 
 # Clocks of two machines may differ by this much: a lease outlives its invocation by it.
 SKEW = clock.MINUTE
@@ -81,11 +81,12 @@ def claim(
     also: Sequence[Also] = ()
     if entrance is not None:
         condition &= conditional_write.as_read(entrance.row)
-        actions += [JobRequest.queue_key.set(entrance.key), JobRequest.row_version.set(LIMITED)]
-        if entrance.grant is not None:
-            also = taken(entrance.row, entrance.grant)
-            if entrance.grant.slot is not None:
-                actions.append(JobRequest.slot.set(entrance.grant.slot.number))
+        names_slot, also = room_given(entrance.row, entrance.grant)
+        actions += [
+            JobRequest.queue_key.set(entrance.key),
+            JobRequest.row_version.set(LIMITED),
+            *names_slot,
+        ]
 
     def is_ours(row: JobRequest) -> bool:
         # The token alone is not enough: a rescue leaves it, and has ended this claim.

@@ -8,7 +8,7 @@ import clock
 from store import conditional_write, holdings
 from store.conditional_write import Also
 from store.job_request import LIMITED, JobRequest, Lane, Status
-from store.lines import Grant, new_entry
+from store.lines import Grant, LineItem, entry_again, new_entry
 from store.pauses import Pause, parked_entry
 from store.verbs.ending import Checkpoint, checkpointed, or_stop
 
@@ -93,24 +93,43 @@ def _park(
     )
 
 
+def list_again(job: JobRequest, *, due_at: int) -> JobRequest:
+    """Put the entry of a job back that waits in a line and was set aside there, at its old place,
+    and move the time at which its row is due.
+
+    It is refused unless the row is exactly as it was read. Raises RaceLost if the entry is there.
+    """
+    return conditional_write.write_with(
+        "postpone",
+        job,
+        conditional_write.due(job, due_at, Lane.PARKED),
+        conditional_write.as_read(job)
+        & (JobRequest.wait_key == job.wait_key)
+        & (JobRequest.due_at == job.due_at),
+        already_applied=lambda row: row.due_at == due_at,
+        also=[Also(entry_again(job), "put", condition=LineItem.sk.does_not_exist())],
+    )
+
+
 def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
     """Queue a parked job again. The time it waited counts against none of its limits.
 
     From a line it takes the `grant` in the same transaction: raises RaceLost if somebody else was
     given that meanwhile.
     """
-    since = job.waiting_since or clock.now()
-    waited = max(0, clock.now() - since)
+    now = clock.now()
+    waited = max(0, now - (job.waiting_since or now))
+    names_slot, takes = room_given(job, grant)
     actions = [
-        *conditional_write.queued(job, Lane.PROMPT),
+        *conditional_write.queued_as_before(job, Lane.PROMPT),
+        JobRequest.queued_at.set(_counts_from(job, grant, now, waited)),
         *conditional_write.no_longer_parked(),
+        *names_slot,
     ]
     if job.attempt_started_at is not None:
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + waited))
     if grant is not None:
-        actions.append(JobRequest.admitted_at.set(clock.now()))
-        if grant.slot is not None:
-            actions.append(JobRequest.slot.set(grant.slot.number))
+        actions.append(JobRequest.admitted_at.set(now))
     return conditional_write.write_with(
         "admit",
         job,
@@ -121,12 +140,31 @@ def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
         already_applied=lambda row: (
             row.status is Status.QUEUED and row.claim_token == job.claim_token
         ),
-        also=[*holdings.entry_dropped(job), *(taken(job, grant) if grant else [])],
+        also=[*holdings.entry_dropped(job), *takes],
     )
 
 
-def taken(job: JobRequest, grant: Grant) -> list[Also]:
-    """Return the writes by which a job takes what a decision gave it."""
-    return [
+def _counts_from(job: JobRequest, grant: Grant | None, now: int, waited: int) -> int:
+    """Return since when a job that is let on counts as queued.
+
+    One that nobody has claimed since it could run counts on from before it was parked in its line,
+    without the time that it waited there: it may be let on any number of times while no worker
+    can start it.
+    """
+    if grant is None or (job.started_at or 0) >= job.could_run_at:
+        return now
+    return min(now, job.could_run_at + waited)
+
+
+def room_given(job: JobRequest, grant: Grant | None) -> tuple[list[Action], list[Also]]:
+    """Return how a row names the slot that a decision gave its job, and the writes that take what
+    it gave; both are empty without a grant."""
+    if grant is None:
+        return [], []
+    names: list[Action] = []
+    if grant.slot is not None:
+        names.append(JobRequest.slot.set(grant.slot.number))
+    takes = [
         Also(item, "change", actions, as_read) for item, actions, as_read in grant.taken_by(job)
     ]
+    return names, takes

@@ -5,7 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import clock
-from runners import legacy_worker, line_pump, timer
+from runners import legacy_worker, timer, wake_ups
 from runners.execution import run
 from runners.messages import JobMessage, Message, QueueMessage, decode, encode
 from store.conditional_write import GRACE
@@ -22,7 +22,7 @@ def look(world: "SimulatedLambda", job_seconds: float) -> None:
 
     def run_in_child(message: Message, delay: float = 0) -> None:
         if isinstance(message, QueueMessage):
-            line_pump.leave_due(message, delay)
+            wake_ups.leave_due(message, delay)
         elif delay == 0:
             world.run_function("worker", json.loads(encode(message)), _child, job_seconds)
 
@@ -40,6 +40,6 @@ def _child(body: Any, context: Any) -> None:
 def _send(message: Message, delay: float = 0) -> None:
     """Send nothing: the next leg or attempt of a job is due in the table."""
     if isinstance(message, QueueMessage):
-        line_pump.leave_due(message, delay)
+        wake_ups.leave_due(message, delay)
         return
     assert isinstance(message, JobMessage), "jobs of histories dispatch no tasks"

@@ -7,25 +7,16 @@ from pynamodb.exceptions import TransactWriteError
 
 import clock
 from bench import Bench
-from errors import NeverStarted, SendFailed
+from errors import NeverStarted
 from outage import Outage
 from runners import due_row, execution, owner_actions, pausing
 from runners.messages import Message, QueueMessage
 from sample_work import script
-from store import limits, lines, pauses, verbs
+from store import limits, lines, pauses, used_keys, verbs
 from store.job_request import JobRequest, Status
 from store.pauses import Kind
-from store.rate import Rate
 
 QUEUE = "texts"
-
-
-@pytest.fixture
-def still(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """Return a bench whose clock stands still unless it is moved."""
-    began = clock.now()
-    monkeypatch.setattr(clock, "now", lambda: began + bench.moved)
-    return bench
 
 
 def dispatch(bench: Bench) -> JobRequest:
@@ -39,79 +30,6 @@ def run_message(bench: Bench, message: Message) -> None:
 
 def wake_ups(bench: Bench) -> list[tuple[Message, float]]:
     return [each for each in bench.sent if isinstance(each[0], QueueMessage)]
-
-
-def test_a_rate_that_opens_later_than_a_message_can_wait_is_waited_for_in_stages(
-    still: Bench,
-) -> None:
-    limits.put(QUEUE, rate=Rate(1, seconds=2000))
-    began = clock.now()
-    for row in [dispatch(still) for _ in range(2)]:
-        still.run(row)
-    delays = []
-    while wake_ups(still):
-        ((message, delay),) = wake_ups(still)
-        delays.append(round(delay))
-        still.sent.clear()
-        still.advance(delay)
-        run_message(still, message)
-    assert delays == [900, 900, 200]
-    assert clock.now() - began <= 2_001_000
-    assert len(still.sent_jobs) == 1
-
-
-def test_who_comes_while_a_line_is_paced_sends_no_second_wake_up(
-    still: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each wake-up goes on for as long as somebody waits: they would become ever more."""
-    limits.put(QUEUE, rate=Rate(1))
-    for row in [dispatch(still) for _ in range(5)]:
-        still.run(row)
-    ((message, delay),) = wake_ups(still)
-    still.sent.clear()
-    still.advance(delay)
-
-    def arrive(seconds: float) -> None:
-        still.advance(seconds)
-        if len(arrived) < 20:
-            arrived.append(still.run(dispatch(still)))
-
-    arrived: list[JobRequest] = []
-    monkeypatch.setattr(clock, "sleep", arrive)
-    run_message(still, message)
-    assert {row.status for row in arrived} == {Status.WAITING}
-    assert len(still.sent_jobs) == 24
-    assert wake_ups(still) == []
-
-
-def test_who_comes_after_a_line_was_paced_has_a_wake_up_of_its_own(
-    still: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    limits.put(QUEUE, rate=Rate(1))
-    for row in [dispatch(still) for _ in range(3)]:
-        still.run(row)
-    ((message, delay),) = wake_ups(still)
-    still.sent.clear()
-    still.advance(delay)
-    monkeypatch.setattr(clock, "sleep", still.advance)
-    run_message(still, message)
-    assert len(still.sent_jobs) == 2
-    assert still.run(dispatch(still)).status is Status.WAITING
-    assert len(wake_ups(still)) == 1
-
-
-def test_who_comes_after_a_wake_up_that_came_for_nobody_has_one_of_its_own(still: Bench) -> None:
-    limits.put(QUEUE, rate=Rate(1, seconds=2000))
-    still.run(dispatch(still))
-    waiting = still.run(dispatch(still))
-    ((message, delay),) = wake_ups(still)
-    still.sent.clear()
-    owner_actions.cancel(waiting, still.send)
-    still.advance(delay)
-    run_message(still, message)
-    assert still.sent == []
-    assert still.run(dispatch(still)).status is Status.WAITING
-    assert len(wake_ups(still)) == 1
 
 
 def test_a_sweep_of_a_queue_whose_limits_nobody_has_changed_comes_to_its_end(bench: Bench) -> None:
@@ -173,32 +91,13 @@ def test_a_line_that_is_busy_day_and_night_stays_listed(bench: Bench) -> None:
     def work(job: Any, payload: object) -> None:
         if job.id == first.id:
             bench.run(second)
-            lines.UsedKey(f"keys#{QUEUE}", "*").delete()  # by TTL: it was noted long ago
+            used_keys.UsedKey(f"keys#{QUEUE}", "*").delete()  # by TTL: it was noted long ago
             bench.advance(clock.DAY / 1000)
 
     script.job = work
     bench.run(first)
     assert bench.sent_jobs[-1] == second.id
-    assert lines.used_keys(QUEUE, 10) == ["*"]
-
-
-def test_a_wake_up_that_can_not_be_sent_is_left_to_the_timer(
-    still: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    limits.put(QUEUE, rate=Rate(1, seconds=10))
-    rows = [dispatch(still) for _ in range(2)]
-
-    def refuse(message: Message, delay: float = 0) -> None:
-        raise SendFailed("a wake-up", "no")
-
-    monkeypatch.setattr(still, "send", refuse)
-    for row in rows:
-        still.run(row)
-    monkeypatch.undo()
-    began = clock.now()
-    monkeypatch.setattr(clock, "now", lambda: began + 60_000)
-    still.tick()
-    assert still.sent_jobs == [rows[1].id]
+    assert used_keys.used(QUEUE, 10) == ["*"]
 
 
 def test_an_entry_that_can_not_be_dealt_with_keeps_no_outcome_from_being_recorded(

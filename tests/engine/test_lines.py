@@ -22,7 +22,7 @@ from runners import (
 )
 from runners.messages import JobMessage, QueueMessage
 from sample_work import script
-from store import limits, lines, pauses, queries, verbs
+from store import limits, lines, pauses, queries, used_keys, verbs
 from store.job_request import LIMITED, JobRequest, Status
 from store.lines import LineItem
 from store.pauses import Kind
@@ -560,7 +560,7 @@ def test_a_key_is_listed_once_a_day_when_it_is_used(one_slot: Bench) -> None:
     )
     for _ in range(3):
         during(one_slot, lambda: None)
-    assert lines.used_keys(QUEUE, 10) == ["*"]
+    assert used_keys.used(QUEUE, 10) == ["*"]
     assert sum("keys#" in put for put in puts) == 1
     one_slot.advance(clock.DAY / 1000)
     during(one_slot, lambda: None)
@@ -595,7 +595,7 @@ def wait_under_keys(bench: Bench, many: int) -> list[JobRequest]:
         row = campaign_job(bench, f"campaign {number:03d}")
         key = row.queue_key or ""
         place, later = lines.place_of(BY_CAMPAIGN, key), clock.now() + clock.DAY
-        lines.note_key(BY_CAMPAIGN, key)
+        used_keys.note(BY_CAMPAIGN, key)
         rows.append(verbs.park_in_line(row, place, key, group="", due_at=later))
     return rows
 
@@ -609,7 +609,7 @@ def test_each_campaign_has_a_slot_of_its_own(bench: Bench) -> None:
 
     during(bench, arrive, first)
     assert found == [Status.WAITING, Status.SUCCEEDED]
-    assert lines.used_keys(BY_CAMPAIGN, 10) == ["acme:A", "acme:B"]
+    assert used_keys.used(BY_CAMPAIGN, 10) == ["acme:A", "acme:B"]
 
 
 def test_wider_limits_let_on_who_waits_under_any_key(
@@ -681,6 +681,27 @@ def test_a_job_that_may_have_to_wait_is_refused_by_a_runner_that_can_not_send_it
     monkeypatch.setattr("runners.sender", lambda: None)
     with pytest.raises(RunnerCannotResend, match="is in a queue with limits"):
         dispatch(one_slot, job_type="sample_once")
+
+
+def test_a_runner_that_can_not_let_anybody_on_parks_nobody(bench: Bench) -> None:
+    """Its job was dispatched before its queue had limits."""
+    rows = [dispatch(bench, job_type="sample_once") for _ in range(2)]
+    limits.put(QUEUE, slots=1)
+
+    def run_without_send(row: JobRequest) -> JobRequest:
+        deadline = clock.now() + 900_000
+        execution.run(JobMessage.about(row), deadline=deadline, send=None)
+        return bench.read(row)
+
+    def work(job: Any, payload: object) -> None:
+        if job.id == rows[0].id:
+            ended.append(run_without_send(rows[1]))
+
+    ended: list[JobRequest] = []
+    script.job = work
+    ended.append(run_without_send(rows[0]))
+    assert [row.status for row in ended] == [Status.SUCCEEDED] * 2
+    assert held() == []
 
 
 def test_a_job_that_older_code_has_ended_takes_no_slot_with_it_when_it_is_retried(

@@ -102,6 +102,21 @@ def test_a_job_that_waits_for_its_rate_costs_14_more_and_its_wake_up_one(
     assert units.spent() == 6 + 14 + 1
 
 
+def test_a_wake_up_costs_three_more_where_another_waits_behind(bench: Bench, units: Units) -> None:
+    """It is due then, in case the wake-up does not come."""
+    limits.put("a", rate=Rate(1, seconds=100))
+    warm(bench, "a", units)
+    rows = [bench.dispatch("sample_once", queue_name="a") for _ in range(2)]
+    for row in rows:
+        bench.advance(0.01)
+        assert bench.run(row).status is Status.WAITING
+    for row in rows:
+        bench.advance(100)
+        line_pump.give_on("a", "*", bench.send)
+        assert bench.run(row).status is Status.SUCCEEDED
+    assert units.spent() == 2 * (6 + 14 + 1) + 3
+
+
 def test_a_look_of_the_timer_at_a_job_that_waits_costs_three(bench: Bench, units: Units) -> None:
     limits.put("a", slots=1)
     warm(bench, "a", units)

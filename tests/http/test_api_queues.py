@@ -15,7 +15,7 @@ from fake_lambda import FakeLambda
 from runners import queues
 from sample_work import Sample, script
 from settings import forget
-from store import lines, waiting
+from store import lines, used_keys, waiting
 from store.lines import LineItem
 from work import RunningJob
 
@@ -88,7 +88,7 @@ def test_pages_of_queues_and_of_keys_follow_each_other() -> None:
 
 def test_a_page_examines_a_bounded_number_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(9):
-        lines.note_key("sample_texts", f"key {number}")
+        used_keys.note("sample_texts", f"key {number}")
     busy = LineItem(lines.place_of("sample_texts", "key 8"), "slot#001")
     busy.update([LineItem.holder.set("1" * 32)])
     pages, cursor = [], None
@@ -231,8 +231,8 @@ def test_an_organisations_keys_are_found_among_those_of_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for number in range(50):
-        lines.note_key("sample_campaigns", f"big:{number:02d}")
-    lines.note_key("sample_campaigns", "small:c")
+        used_keys.note("sample_campaigns", f"big:{number:02d}")
+    used_keys.note("sample_campaigns", "small:c")
     slot = LineItem(lines.place_of("sample_campaigns", "small:c"), "slot#001")
     slot.update([LineItem.holder.set("1" * 32), LineItem.organization_id.set("small")])
     monkeypatch.setenv("ACCESS_MODE", "jwt")
@@ -266,7 +266,7 @@ def test_the_list_reads_what_it_shows_and_scans_nothing(worker: FakeLambda) -> N
         "before-call.*.*", lambda model, **_: counted.update([model.name])
     )
     for number in range(50):
-        lines.note_key("sample_texts", f"key {number:02d}")
+        used_keys.note("sample_texts", f"key {number:02d}")
     counted.clear()
     shown = len(got("/queues")["queues"])
     assert counted.keys() == {"Query"}

@@ -1,0 +1,262 @@
+"""Rows in lines that no worker starts, that code of another version has written, or that can't be
+read at all: they end, keep nobody waiting, and take no slot that is another's."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from pynamodb.expressions.update import Action
+
+import clock
+from aws import clients
+from bench import Bench
+from runners import due_row, line_pump
+from runners.registry import registry
+from sample_work import script
+from store import limits, lines, verbs
+from store.job_request import ROW_VERSION, JobRequest, Status
+from telemetry_lines import emitted
+from testing import moto_direct
+from work.definitions import Job
+
+QUEUE = "texts"
+PLACE = lines.place_of(QUEUE, "*")
+
+
+@pytest.fixture
+def one_slot(bench: Bench) -> Bench:
+    limits.put(QUEUE, slots=1)
+    return bench
+
+
+def dispatch(bench: Bench, **fields: Any) -> JobRequest:
+    bench.advance(0.001)
+    return bench.dispatch(**({"job_type": "sample_again", "queue_name": QUEUE} | fields))
+
+
+def run_while_they_park(bench: Bench, *rows: JobRequest) -> JobRequest:
+    """Run a job that has the only slot, and find no room for these meanwhile; return it, ended."""
+    has_begun: list[str] = []
+
+    def work(job: Any, payload: object) -> None:
+        if not has_begun:
+            has_begun.append(job.id)
+            for row in rows:
+                bench.advance(1)
+                assert bench.run(row).status is Status.WAITING
+
+    script.job = work
+    return bench.run(dispatch(bench))
+
+
+def hours(bench: Bench, number: int) -> None:
+    """So many hours in which every message is lost, with a tick each half."""
+    for _ in range(number * 2):
+        bench.sent.clear()
+        bench.advance(1800)
+        bench.tick()
+
+
+def holder() -> str | None:
+    (slot,) = [it for it in moto_direct.rows("coordination") if it["sk"] == "slot#001"]
+    return slot.get("holder")
+
+
+# --- that no worker starts ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have jobs start within three hours, instead of a day."""
+    monkeypatch.setattr(due_row, "_start_within", lambda row: 3 * 3600.0)
+
+
+@pytest.mark.usefixtures("three_hours")
+def test_a_job_that_is_let_on_again_and_again_fails_as_never_started(one_slot: Bench) -> None:
+    row, other = dispatch(one_slot), dispatch(one_slot)
+    run_while_they_park(one_slot, row, other)
+    hours(one_slot, 4)
+    assert not one_slot.read(row).status.finished
+    hours(one_slot, 5)  # they take turns, an hour each
+    ended = [one_slot.read(each) for each in (row, other)]
+    assert [each.error["kind"] for each in ended] == ["NeverStarted"] * 2
+    assert holder() is None
+
+
+@pytest.mark.usefixtures("three_hours")
+def test_the_time_in_its_line_is_not_counted_against_its_start(one_slot: Bench) -> None:
+    row = dispatch(one_slot)
+    one_slot.advance(600)
+
+    def work(job: Any, payload: object) -> None:
+        if job.id != row.id:
+            assert one_slot.run(row).status is Status.WAITING
+            one_slot.advance(26 * 3600)
+
+    script.job = work
+    one_slot.run(dispatch(one_slot), seconds=27 * 3600)
+    let_on = one_slot.read(row)
+    assert 600_000 <= clock.now() - let_on.could_run_at < 601_000
+    hours(one_slot, 2)
+    assert not one_slot.read(row).status.finished
+    hours(one_slot, 2)
+    assert one_slot.read(row).error["kind"] == "NeverStarted"
+
+
+def test_a_job_whose_type_is_gone_keeps_its_slot_for_an_hour_and_ends_in_a_month(
+    one_slot: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, other = dispatch(one_slot), dispatch(one_slot, job_type="sample_once")
+    grant = lines.read_line(QUEUE, "*", limits.Limits(slots=1)).grant("")
+    claimed = verbs.claim(
+        begun.id,
+        job_type=begun.job_type,
+        send_id="s",
+        deadline=clock.now() + clock.MINUTE,
+        entrance=verbs.Entrance(begun, "*", grant),
+    )
+    verbs.end_leg(claimed, verbs.Checkpoint(1, 1, None))
+    assert one_slot.run(other).status is Status.WAITING
+    monkeypatch.delitem(cast(dict[str, Job], registry().jobs), begun.job_type)
+    for _ in range(7):  # its checks grow further apart, up to an hour
+        one_slot.advance(600)
+        one_slot.tick()
+    assert holder() == other.id
+    assert one_slot.run(other).status is Status.SUCCEEDED
+    for _ in range(31):
+        one_slot.advance(24 * 3600)
+        one_slot.tick()
+    assert one_slot.read(begun).error["kind"] == "TypeForgotten"
+
+
+# --- of newer code, or that can't be read ---------------------------------------------------------
+
+
+def newer(row: JobRequest) -> None:
+    JobRequest(id=row.id).update([JobRequest.row_version.set(ROW_VERSION + 1)])
+
+
+def unreadable(row: JobRequest) -> None:
+    clients.client("dynamodb").update_item(
+        TableName="jobs",
+        Key={"id": {"S": row.id}},
+        UpdateExpression="SET legs = :text",
+        ExpressionAttributeValues={":text": {"S": "not a number"}},
+    )
+
+
+def put_right(row: JobRequest) -> None:
+    JobRequest(id=row.id).update(
+        [JobRequest.row_version.set(row.row_version), JobRequest.legs.set(row.legs)]
+    )
+
+
+@pytest.mark.parametrize("spoil", [newer, unreadable])
+@pytest.mark.usefixtures("on_lambda")
+def test_a_row_that_can_not_be_dealt_with_keeps_nobody_behind_it_waiting(
+    bench: Bench, spoil: Callable[[JobRequest], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits.put(QUEUE, slots=1)
+    bad, good = dispatch(bench), dispatch(bench)
+
+    def work(job: Any, payload: object) -> None:
+        if job.id in (bad.id, good.id):
+            return
+        for row in (bad, good):
+            bench.advance(1)
+            assert bench.run(row).status is Status.WAITING
+        spoil(bad)
+
+    script.job = work
+    bench.run(dispatch(bench))
+    assert ({"SetAside": 1} in [values for _, values in emitted(capsys)], holder()) == (
+        True,
+        good.id,
+    )
+    bench.deliver()
+    assert bench.read(good).status is Status.SUCCEEDED
+    put_right(bad)
+    for _ in range(3):
+        bench.advance(1800)
+        bench.tick()
+    bench.deliver()
+    assert bench.read(bad).status is Status.SUCCEEDED
+    assert holder() is None
+
+
+def test_a_pump_sets_few_aside_and_goes_on_in_a_minute(one_slot: Bench) -> None:
+    rows = [dispatch(one_slot) for _ in range(12)]
+    good = dispatch(one_slot)
+    during = [*rows, good]
+
+    def work(job: Any, payload: object) -> None:
+        if job.id in {row.id for row in during}:
+            return
+        for row in during:
+            one_slot.advance(1)
+            one_slot.run(row)
+        for row in rows:
+            unreadable(row)
+
+    script.job = work
+    one_slot.run(dispatch(one_slot))
+    ((message, delay),) = one_slot.sent
+    assert (message.id, delay) == ("texts#*", 60)
+    one_slot.deliver()
+    assert one_slot.read(good).status is Status.SUCCEEDED
+
+
+# --- of version 0.1.0 -----------------------------------------------------------------------------
+
+
+def as_in_0_1_0(row: JobRequest, status: Status) -> None:
+    """Write a row as code does that knows no slots: it leaves the slot and the mark as they are."""
+    actions: list[Action] = [
+        JobRequest.status.set(status),
+        JobRequest.due_at.set(clock.now() + clock.MINUTE),
+    ]
+    if status is Status.QUEUED:
+        actions.append(JobRequest.queued_at.set(clock.now()))
+    JobRequest(id=row.id).update(actions)
+
+
+def test_a_job_that_older_code_has_ended_and_queued_again_takes_no_slot_that_is_anothers(
+    one_slot: Bench,
+) -> None:
+    row, other = dispatch(one_slot), dispatch(one_slot)
+    run_while_they_park(one_slot, row, other)
+    one_slot.sent.clear()
+    assert holder() == row.id
+    as_in_0_1_0(row, Status.CANCELLED)
+    one_slot.advance(120)
+    line_pump.give_on(QUEUE, "*", one_slot.send, thorough=True)
+    assert holder() == other.id
+    as_in_0_1_0(row, Status.QUEUED)
+    assert one_slot.read(row).slot == 1
+    seen: list[Any] = []
+
+    def work(job: Any, payload: object) -> None:
+        seen.append((job.id, holder(), one_slot.run(row).status))
+
+    script.job = work
+    one_slot.run(other)
+    assert seen == [(other.id, other.id, Status.WAITING)]
+    script.reset()
+    one_slot.deliver()
+    assert one_slot.read(row).status is Status.SUCCEEDED
+    assert holder() is None
+
+
+def test_a_job_that_older_code_has_queued_again_with_its_own_slot_gives_that_back(
+    one_slot: Bench,
+) -> None:
+    row = dispatch(one_slot)
+    run_while_they_park(one_slot, row)
+    one_slot.sent.clear()
+    as_in_0_1_0(row, Status.CANCELLED)
+    one_slot.advance(1)
+    as_in_0_1_0(row, Status.QUEUED)
+    assert one_slot.run(row).status is Status.QUEUED  # parked, its slot free, and let on
+    one_slot.deliver()
+    assert one_slot.read(row).status is Status.SUCCEEDED
+    assert holder() is None
