@@ -10,7 +10,7 @@ from api import problems
 from api.access import Role
 from api.json_schema import Schema, ref
 from api.payload_schema import PayloadSchema
-from api.requests import LimitsData, RetryData, TaskData
+from api.requests import LimitsData, RetryData, ScheduleData, TaskData
 from api.router import OPEN, Route, Routes
 from api.schemas import SCHEMAS, problem
 from api.specification import (
@@ -188,7 +188,8 @@ def _bodies() -> dict[str, Schema]:
 def _own_bodies() -> dict[str, Schema]:
     """Return the bodies that are the same in every stack, with their parts."""
     _, shapes = models_json_schema(
-        [(RetryData, _MODE), (LimitsData, _MODE)], ref_template="#/components/schemas/{model}"
+        [(RetryData, _MODE), (LimitsData, _MODE), (ScheduleData, _MODE)],
+        ref_template="#/components/schemas/{model}",
     )
     found: dict[str, Schema] = shapes["$defs"]
     return found

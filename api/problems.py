@@ -67,6 +67,10 @@ _KINDS: dict[type[BaseException], Kind] = {
     ),
     errors.NothingLimited: Kind(422, "nothing-limited", "That would limit nothing"),
     errors.QueueNotFound: Kind(404, "queue-not-found", "There is no such queue"),
+    errors.ScheduleNotFound: Kind(404, "schedule-not-found", "There is no such schedule"),
+    errors.ScheduleDeclared: Kind(409, "declared-in-code", "The code declares this schedule"),
+    errors.TooManySchedules: Kind(409, "too-many-schedules", "There are too many schedules"),
+    errors.ScheduleBusy: Kind(409, "schedule-busy", "Others are changing this schedule"),
     errors.WrongState: Kind(409, "wrong-state", "The job's status does not allow this"),
     errors.PreconditionFailed: _MOVED,
     errors.MissingObject: _PAYLOAD_GONE,
@@ -98,7 +102,7 @@ def answer(error: Exception) -> Response:
         return _problem(kind, _OURS[kind], headers=headers)
     detail = _IN_OTHER_WORDS.get(kind) or str(error)
     headers = {}
-    if isinstance(error, errors.QueueFull | errors.QuotaReached):
+    if isinstance(error, errors.QueueFull | errors.QuotaReached | errors.ScheduleBusy):
         headers = {"Retry-After": str(error.retry_after)}
     return _problem(kind, detail, getattr(error, "problems", ()), headers)
 

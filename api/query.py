@@ -6,13 +6,15 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import names
+from api.access import Caller
 from api.errors import InvalidQuery
 from store.job_request import JobRequest, Status
 from store.queries import PAGE_LIMIT
 
 DEFAULT_LIMIT = 25
 _KEY = "idempotency_key"
-_LISTED = ("organization_id", "status", "job_type", "queue_name", "search", _KEY, "limit", "cursor")
+_WHOSE = "organization_id"
+_LISTED = (_WHOSE, "status", "job_type", "queue_name", "search", _KEY, "limit", "cursor")
 _PAGED = ("limit", "cursor")
 _LONGEST = 256  # characters of a value
 _LONGEST_OF = {_KEY: 255, "cursor": 2048}  # the key of a job's child may be long
@@ -59,6 +61,35 @@ def page_query(event: Mapping[str, Any]) -> PageQuery:
     """Return what part of a list a request's query string asks for; raises InvalidQuery."""
     given = _parameters(event, _PAGED)
     return PageQuery(_limit(given.get("limit")), given.get("cursor"))
+
+
+def organization_query(event: Mapping[str, Any], caller: Caller) -> str:
+    """Return the organisation that a request is for, of which its query string may name one and
+    nothing else. Raises InvalidQuery, NotAllowed."""
+    return _named_organization(_parameters(event, (_WHOSE,)), caller)
+
+
+def organization_page_query(event: Mapping[str, Any], caller: Caller) -> tuple[str, PageQuery]:
+    """Return the same, and which part of a list is asked for. Raises InvalidQuery, NotAllowed."""
+    given = _parameters(event, (_WHOSE, *_PAGED))
+    part = PageQuery(_limit(given.get("limit")), given.get("cursor"))
+    return _named_organization(given, caller), part
+
+
+def whose(named: str | None, caller: Caller) -> str:
+    """Return the organisation that a request is for, given the one that it names, if any. Raises
+    InvalidQuery, NotAllowed."""
+    organization_id: str | None = caller.speaks_for(named)
+    if organization_id is None:
+        raise InvalidQuery(_WHOSE, "is required")
+    return organization_id
+
+
+def _named_organization(given: Mapping[str, str], caller: Caller) -> str:
+    organization_id = whose(given.get(_WHOSE), caller)
+    if not names.is_name(organization_id):
+        raise InvalidQuery(_WHOSE, f"must be {names.RULE}")
+    return organization_id
 
 
 def list_query(event: Mapping[str, Any]) -> ListQuery:

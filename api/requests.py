@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+import names
 from api import body
 from api.access import Caller
 from api.errors import InvalidFields
@@ -13,12 +14,19 @@ from runners.base import JobData
 from runners.registry import registry
 from store.job_request import JobRequest
 from store.rate import LONGEST_PERIOD, MOST_STARTS, Rate
+from work import occurrences
+from work.errors import InvalidOccurrences
 from work.payloads import problems
 from work.queues import MOST_SLOTS, MOST_WAITING
+
+if TYPE_CHECKING:
+    from work.recurring import Recurring
 
 _M = TypeVar("_M", bound=BaseModel)
 
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])+)"')  # RFC 9651
+
+LONGEST_KEY = 255  # characters of an idempotency key: as JobData has it
 
 # The fields that a job shares with one that does the same again.
 _SAME = ("job_type", "organization_id", "campaign_id", "queue_name")
@@ -73,6 +81,76 @@ class LimitsData(BaseModel):
         return None if rate is None else Rate(rate.count, rate.seconds, rate.burst)
 
 
+_Number = Annotated[int, Field(strict=True, ge=1, le=occurrences.MOST_MISSED)]
+
+
+class ScheduleData(BaseModel):
+    """A job that is to be done again and again, at the times of `cron` or each `every` seconds; its
+    payload is checked against its job's model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    job_type: str = Field(min_length=1, max_length=128, description="Which job: see GET /job-types")
+    payload: dict[str, Any] = Field(
+        default_factory=dict, description="What each of its jobs needs to know"
+    )
+    campaign_id: (
+        Annotated[
+            str, StringConstraints(min_length=1, max_length=names.LONGEST, pattern=names.NAME)
+        ]
+        | None
+    ) = None
+    cron: str | None = Field(
+        default=None,
+        max_length=occurrences.LONGEST_CRON,
+        description="Minute, hour, day of the month, month, day of the week, in local time: "
+        "`0 2 * * *` is every day at 02:00",
+    )
+    every: int | None = Field(
+        default=None,
+        strict=True,
+        ge=occurrences.SHORTEST,
+        le=occurrences.LONGEST,
+        description="Seconds from one to the next: they are counted from 1970, in UTC",
+    )
+    timezone: str = Field(
+        default="UTC", max_length=64, description="Whose local time `cron` means, by IANA's name"
+    )
+    missed: Literal["skip", "one"] | _Number = Field(
+        default="one",
+        description="How many of the occurrences are made up for that nothing could start in time: "
+        "none, one, or up to so many, the latest",
+    )
+    overlap: Literal["skip", "queue", "allow"] = Field(
+        default="skip",
+        description="What becomes of an occurrence while the job of the one before is unfinished: "
+        "it is left out, started as soon as that has ended, or started all the same",
+    )
+
+    def recurring(self, organization_id: str) -> "Recurring":
+        """Return it as recurring work of this organisation. Raises InvalidFields."""
+        from work.recurring import Each, Recurring, check_missed  # which few requests need
+
+        when = occurrences.When(self.cron, self.every, self.timezone)
+        missed = Each(self.missed) if isinstance(self.missed, int) else self.missed
+        try:
+            occurrences.check(when)
+            check_missed(self.missed if isinstance(self.missed, int) else 1, self.overlap)
+        except InvalidOccurrences as error:
+            raise InvalidFields([{"field": error.field, "why": error.why}]) from None
+        return Recurring(
+            self.job_type,
+            cron=self.cron,
+            every=self.every,
+            timezone=self.timezone,
+            organization_id=organization_id,
+            campaign_id=self.campaign_id,
+            payload=self.payload,
+            missed=missed,
+            overlap=self.overlap,
+        )
+
+
 def task_data(event: Mapping[str, Any]) -> TaskData:
     """Return the task a request asks for; raises UnreadableBody, PayloadTooLarge, InvalidFields."""
     return _checked(TaskData, body.read_object(event))
@@ -107,6 +185,21 @@ def same_again(event: Mapping[str, Any], row: JobRequest, payload: Any) -> JobDa
     InvalidFields if that may no longer be."""
     fields = {name: getattr(row, name) for name in _SAME if getattr(row, name) is not None}
     return _checked(JobData, _with_key(event, {**fields, "payload": payload}))
+
+
+def schedule_data(event: Mapping[str, Any]) -> ScheduleData:
+    """Return what a request wants done again and again; raises UnreadableBody, PayloadTooLarge,
+    InvalidFields."""
+    return _checked(ScheduleData, body.read_object(event))
+
+
+def key_of(event: Mapping[str, Any]) -> str | None:
+    """Return the idempotency key of a request without a body; raises InvalidFields."""
+    key = _idempotency_key(event)
+    if key is not None and not (len(key) <= LONGEST_KEY and re.match(names.KEY, key)):
+        why = f"must be 1 to {LONGEST_KEY} characters, without control characters"
+        raise InvalidFields([{"field": "idempotency_key", "why": why}])
+    return key
 
 
 def _with_key(event: Mapping[str, Any], fields: dict[str, Any]) -> dict[str, Any]:

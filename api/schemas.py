@@ -1,6 +1,6 @@
 """What the API answers with, as JSON Schema: the contract test holds every response to it."""
 
-from api import queue_views, views
+from api import queue_views, schedule_views, views
 from api.json_schema import NUMBER, TEXT, TIME, Schema, list_of, nullable, object_of, properties
 
 _RETRY: Schema = {"type": ["object", "null"], "description": "None: it never runs twice"}
@@ -68,6 +68,9 @@ SCHEMAS: Schema = {
     "Queue": object_of(properties(queue_views.QUEUE_LIMITS) | properties(queue_views.QUEUE_USE)),
     "QueueKey": object_of(properties(queue_views.QUEUE_KEY)),
     "QueueLimits": object_of(properties(queue_views.QUEUE_LIMITS)),
+    "SchedulePage": object_of({"schedules": list_of("ScheduleSummary"), "cursor": nullable(TEXT)}),
+    "ScheduleSummary": object_of(properties(schedule_views.SCHEDULE)),
+    "Schedule": object_of(properties(schedule_views.SCHEDULE) | properties(schedule_views.WHOLE)),
     "Place": object_of(properties(queue_views.PLACE)),
     "Health": object_of({"status": {"type": "string", "const": "ok"}}),
     "OpenApi": {"type": "object", "required": ["openapi", "info", "paths", "components"]},

@@ -9,6 +9,7 @@ from store.queries import PAGE_LIMIT
 
 BODY_PROBLEMS = ("unreadable-body", "form-body", "too-large", "invalid-request")
 JOB_PROBLEMS = ("job-not-found",)
+SCHEDULE_PROBLEMS = ("invalid-query", "schedule-not-found")
 MOVE_PROBLEMS = (*JOB_PROBLEMS, "wrong-state", "moved-meanwhile")
 # Of a job that is to be done, and of one that is new.
 RUN_PROBLEMS = ("unknown-job-type", "invalid-payload", "not-fully-capable")
@@ -75,6 +76,7 @@ _LIMIT_SCHEMA: Schema = {
 _CURSOR = _query("cursor", {**_TEXT, "maxLength": 2048}, "That of the page before")
 ORGANIZATION = "organization_id"  # a caller that speaks for none must name one
 PAGE_PARAMETERS = (_query("limit", _LIMIT_SCHEMA), _CURSOR)
+WHOSE = (_query(ORGANIZATION, _TEXT, "Whose; by default the token's organisation"),)
 JOB_LIST_PARAMETERS = (
     _query(ORGANIZATION, _TEXT, "Whose jobs; by default those of the token's organisation"),
     _query("status", STATUS, "`failed` is ordered by when it failed, the others by creation"),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         NoCredentials,
         OutcomeUnknown,
         QueueNotFound,
+        ScheduleNotFound,
         StackNotFound,
         UnexpectedAnswer,
         UploadRefused,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         WaitsFor,
     )
     from job_runners.queue_models import Holder, Limits, Place, Queue, QueueKey, Rate
+    from job_runners.schedule_models import Occurrence, Schedule
 
 __version__ = "0.1.0"
 
@@ -72,6 +74,7 @@ _HOMES = {
         "NoCredentials",
         "OutcomeUnknown",
         "QueueNotFound",
+        "ScheduleNotFound",
         "StackNotFound",
         "UnexpectedAnswer",
         "UploadRefused",
@@ -90,6 +93,7 @@ _HOMES = {
         "WaitsFor",
     ),
     "queue_models": ("Holder", "Limits", "Place", "Queue", "QueueKey", "Rate"),
+    "schedule_models": ("Occurrence", "Schedule"),
 }
 
 __all__ = [
@@ -118,6 +122,7 @@ __all__ = [
     "Limits",
     "NoAnswer",
     "NoCredentials",
+    "Occurrence",
     "OutcomeUnknown",
     "Pause",
     "Place",
@@ -125,6 +130,8 @@ __all__ = [
     "QueueKey",
     "QueueNotFound",
     "Rate",
+    "Schedule",
+    "ScheduleNotFound",
     "StackNotFound",
     "UnexpectedAnswer",
     "UploadRefused",

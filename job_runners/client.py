@@ -25,6 +25,7 @@ from job_runners.models import Child, FailedTask, Job, JobTypes, JobUnfinished
 from job_runners.queue_client import QueueClient
 from job_runners.refusals import retry_after
 from job_runners.repeating import new_key
+from job_runners.schedule_client import ScheduleClient
 
 _PAGE = 100
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
@@ -33,7 +34,7 @@ _PAUSE = 5.0  # seconds between its tries meanwhile
 _UNSENT_TASK = frozenset({"not-sent", "unavailable"})  # both are said before anything leaves
 
 
-class Client(QueueClient):
+class Client(QueueClient, ScheduleClient):
     """The API of one stack.
 
     Give `stack`, the name of a deployed one, which is found in CloudFormation at the first call;
@@ -95,6 +96,14 @@ class Client(QueueClient):
         """Dispatch a new job like one that has ended; return the new one."""
         key = idempotency_key or new_key()
         return self._with_key(f"{_path(job_id)}/rerun", None, key, traceparent)
+
+    def run_schedule(
+        self, name: str, *, organization_id: str | None = None, idempotency_key: str | None = None
+    ) -> Job:
+        """Dispatch the job of a schedule once, now, beside its occurrences; return the job. Raises
+        ScheduleNotFound."""
+        path = self._schedule_path(name, organization_id, "/run")
+        return self._with_key(path, None, idempotency_key or new_key(), None)
 
     def dispatch_task(
         self,
@@ -282,7 +291,7 @@ class Client(QueueClient):
         headers = {"Idempotency-Key": _in_header(key)}
         if not key.isascii():
             if body is None:
-                raise ValueError("the idempotency key of a rerun is ASCII")
+                raise ValueError("the idempotency key of a rerun, or of a schedule's, is ASCII")
             body, headers = {**body, "idempotency_key": key}, {}
         headers |= _traced(traceparent)
         try:

@@ -127,6 +127,10 @@ class QueueNotFound(ApiError):
     """There is no queue of this name that this caller may know of."""
 
 
+class ScheduleNotFound(ApiError):
+    """The organisation has no schedule of this name."""
+
+
 class Conflict(ApiError):
     """What is there does not allow this now."""
 

@@ -14,6 +14,7 @@ from job_runners.errors import (
     InvalidRequest,
     JobNotFound,
     QueueNotFound,
+    ScheduleNotFound,
     UnexpectedAnswer,
     WrongState,
 )
@@ -26,6 +27,7 @@ _BY_SLUG: dict[str, type[ApiError]] = {
     "job-not-found": JobNotFound,
     "failed-task-not-found": FailedTaskNotFound,
     "queue-not-found": QueueNotFound,
+    "schedule-not-found": ScheduleNotFound,
 }
 _HINTS = {
     "idempotency-conflict": "Use a new key for a new request.",

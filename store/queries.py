@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
@@ -29,6 +29,14 @@ def unfinished(job_ids: list[str]) -> set[str]:
     them."""
     rows = JobRequest.batch_get(job_ids, consistent_read=True) if job_ids else ()
     return {row.id for row in rows if not row.status.finished}
+
+
+def read_many(job_ids: Iterable[str]) -> dict[str, JobRequest]:
+    """Return the rows of these ids that there are and that have not expired, by their ids; they may
+    lag behind by a moment."""
+    wanted = sorted(set(job_ids))
+    rows = JobRequest.batch_get(wanted) if wanted else ()
+    return {row.id: row for row in rows if not row.expired}
 
 
 class Page(NamedTuple):

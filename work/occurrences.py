@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SHORTEST: Final = 60  # seconds: the timer looks once a minute
 LONGEST: Final = 366 * 24 * 60 * 60
 LONGEST_CRON: Final = 256  # characters
+MOST_MISSED: Final = 100  # so many of those that were missed are made up for
 SHOWN: Final = 5  # how many of the next occurrences a person is shown
 
 _FIELDS: Mapping[str, str] = {

@@ -7,7 +7,7 @@ RECURRING = {
 }
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
@@ -17,10 +17,17 @@ import names
 from errors import InvalidDefinition
 from work import entries, occurrences
 from work.errors import InvalidOccurrences
-from work.occurrences import When
+from work.occurrences import MOST_MISSED, When
 
-MOST_MISSED: Final = 100
 OVERLAPS: Final = ("skip", "queue", "allow")
+
+
+def check_missed(most: int, overlap: str) -> None:
+    """Raise InvalidOccurrences if several occurrences are made up for that may not overlap."""
+    if most > 1 and overlap != "allow":
+        raise InvalidOccurrences(
+            "missed", 'more than one needs overlap "allow": the others would be left out'
+        )
 
 
 @dataclass(frozen=True)
@@ -82,11 +89,7 @@ class Recurring:
             raise self._wrong("missed", '"skip", "one" or Each(3)')
         if self.overlap not in OVERLAPS:
             raise self._wrong("overlap", '"skip", "queue" or "allow"')
-        if self.most_missed > 1 and self.overlap != "allow":
-            raise InvalidDefinition(
-                f'Recurring(missed=Each({self.most_missed})) needs overlap="allow": all but one '
-                "would be left out while the first runs"
-            )
+        self._checked(lambda when: check_missed(self.most_missed, self.overlap))
         self._checked(occurrences.check_form)
 
     @property
@@ -109,7 +112,7 @@ class Recurring:
         """Raise InvalidDefinition for a cron expression or a zone that there is not."""
         self._checked(occurrences.check)
 
-    def _checked(self, check: Any) -> None:
+    def _checked(self, check: Callable[[When], None]) -> None:
         try:
             check(self.when)
         except InvalidOccurrences as error:

@@ -8,8 +8,7 @@ from typing import Any
 import runners
 from api import job_logs, queue_views, requests, views
 from api.access import Caller
-from api.errors import InvalidQuery
-from api.query import list_query, page_query
+from api.query import list_query, page_query, whose
 from api.responses import Response, no_content, respond
 from errors import JobNotFound, PreconditionFailed, WrongState
 from runners import owner_actions, queues
@@ -32,9 +31,7 @@ def post_job(event: Event, caller: Caller) -> Response:
 def list_jobs(event: Event, caller: Caller) -> Response:
     """List an organisation's jobs, newest first, or the one that has an idempotency key."""
     query = list_query(event)
-    organization_id = caller.speaks_for(query.organization_id)
-    if organization_id is None:
-        raise InvalidQuery("organization_id", "is required")
+    organization_id = whose(query.organization_id, caller)
     if query.idempotency_key is not None:
         # One consistent read: what was dispatched a moment ago is found.
         row = queries.read(id_under_key(organization_id, query.idempotency_key))

@@ -7,7 +7,7 @@ from api import dashboard_files
 from api.access import Caller, Role
 from api.responses import Response, respond
 from api.router import OPEN, Route, Routes
-from api.routes import job_types, jobs, pauses, queues, tasks
+from api.routes import job_types, jobs, pauses, queues, schedules, tasks
 from api.specification import (
     ACCEPTED,
     BODY_PROBLEMS,
@@ -19,6 +19,8 @@ from api.specification import (
     PAGE_PARAMETERS,
     POLLED,
     RUN_PROBLEMS,
+    SCHEDULE_PROBLEMS,
+    WHOSE,
     Answer,
     Operation,
 )
@@ -296,6 +298,101 @@ ROUTES: Routes = {
                 ("invalid-request", "not-fully-capable"),
             ),
         ),
+    },
+    "/schedules": {
+        "GET": Route(
+            schedules.list_schedules,
+            Role.VIEWER,
+            Operation(
+                "list_schedules",
+                {200: Answer("A page of schedules, by name", "SchedulePage")},
+                ("invalid-query", "invalid-cursor"),
+                parameters=(*WHOSE, *PAGE_PARAMETERS),
+            ),
+        )
+    },
+    "/schedules/<name>": {
+        "GET": Route(
+            schedules.get_schedule,
+            Role.VIEWER,
+            Operation(
+                "get_schedule",
+                {200: Answer("The schedule", "Schedule")},
+                SCHEDULE_PROBLEMS,
+                parameters=WHOSE,
+            ),
+        ),
+        "PUT": Route(
+            schedules.put_schedule,
+            Role.OPERATOR,
+            Operation(
+                "put_schedule",
+                {
+                    200: Answer("It is as it was given", "Schedule"),
+                    201: Answer("It is new", "Schedule"),
+                },
+                (
+                    *BODY_PROBLEMS,
+                    *RUN_PROBLEMS,
+                    "invalid-query",
+                    "declared-in-code",
+                    "too-many-schedules",
+                    "schedule-busy",
+                ),
+                body="ScheduleData",
+                parameters=WHOSE,
+            ),
+        ),
+        "DELETE": Route(
+            schedules.delete_schedule,
+            Role.OPERATOR,
+            Operation(
+                "delete_schedule",
+                {204: Answer("It comes no more")},
+                (*SCHEDULE_PROBLEMS, "declared-in-code", "schedule-busy"),
+                parameters=WHOSE,
+            ),
+        ),
+    },
+    "/schedules/<name>/paused": {
+        "PUT": Route(
+            schedules.pause_schedule,
+            Role.OPERATOR,
+            Operation(
+                "pause_schedule",
+                {200: Answer("Paused", "Schedule")},
+                (*SCHEDULE_PROBLEMS, "schedule-busy"),
+                parameters=WHOSE,
+            ),
+        ),
+        "DELETE": Route(
+            schedules.resume_schedule,
+            Role.OPERATOR,
+            Operation(
+                "resume_schedule",
+                {200: Answer("Not paused, or no longer", "Schedule")},
+                (*SCHEDULE_PROBLEMS, "schedule-busy"),
+                parameters=WHOSE,
+            ),
+        ),
+    },
+    "/schedules/<name>/run": {
+        "POST": Route(
+            schedules.run_schedule,
+            Role.OPERATOR,
+            Operation(
+                "run_schedule",
+                {202: Answer("Accepted: a job of its own", "JobSummary", ACCEPTED)},
+                (
+                    *SCHEDULE_PROBLEMS,
+                    *DISPATCH_PROBLEMS,
+                    "too-large",
+                    "invalid-request",
+                    "idempotency-conflict",
+                ),
+                parameters=(*WHOSE, IDEMPOTENCY_KEY),
+            ),
+        )
     },
     "/job-types": {
         "GET": Route(

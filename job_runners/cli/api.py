@@ -175,6 +175,40 @@ class Api:
         with self._problems():
             self._client.reset_queue(name)
 
+    def schedules(self) -> Iterator[dict[str, Any]]:
+        """Yield the organisation's schedules by name."""
+        return (dict(each.raw) for each in self._each(self._client.schedules()))
+
+    def schedule(self, name: str) -> dict[str, Any]:
+        """Return a schedule, with its payload."""
+        with self._problems():
+            return dict(self._client.schedule(name).raw)
+
+    def put_schedule(self, name: str, job_type: str, **given: Any) -> dict[str, Any]:
+        """Have a job done again and again; return the schedule."""
+        with self._problems():
+            return dict(self._client.put_schedule(name, job_type, **given).raw)
+
+    def pause_schedule(self, name: str) -> dict[str, Any]:
+        """Let no occurrence of a schedule start."""
+        with self._problems():
+            return dict(self._client.pause_schedule(name).raw)
+
+    def resume_schedule(self, name: str) -> dict[str, Any]:
+        """Let its occurrences start again."""
+        with self._problems():
+            return dict(self._client.resume_schedule(name).raw)
+
+    def delete_schedule(self, name: str) -> None:
+        """Forget a schedule."""
+        with self._problems():
+            self._client.delete_schedule(name)
+
+    def run_schedule(self, name: str) -> Job:
+        """Dispatch the job of a schedule once, now."""
+        with self._problems():
+            return _value(self._client.run_schedule(name))
+
     def place(self, job_id: str) -> dict[str, Any]:
         """Return where a job is among those that wait."""
         with self._problems():

@@ -35,6 +35,7 @@ COMMANDS = {
         "types": "What can be dispatched, and with which payload",
         "queues": "Who uses the queues, how many wait, and since when",
         "limit": "Change how many jobs of a queue run at once, and how fast they start",
+        "schedules": "What is done again and again: when, how the last went, what comes next",
         "pause": "Hold back a job type or a queue",
         "resume": "Let it go on",
         "paused": "What is held back",

@@ -104,6 +104,11 @@ def when(iso: str | None) -> str:
     return f"{clock(iso)}  {ago(iso)}"
 
 
+def time(iso: str) -> str:
+    """Return a time as this machine's clock shows it; in a pipe the time itself."""
+    return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M}" if _on_a_terminal() else iso
+
+
 def _on_a_terminal() -> bool:
     return sys.stdout.isatty()
 

@@ -1,0 +1,91 @@
+"""What a client does with schedules: what an organisation has done again and again."""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from job_runners.base_client import BaseClient, part
+from job_runners.errors import ScheduleNotFound
+from job_runners.schedule_models import Schedule
+
+_PAGE = 100
+
+
+class ScheduleClient(BaseClient):
+    """The calls about schedules. See Client, which everybody uses."""
+
+    def schedules(
+        self, *, organization_id: str | None = None, page_size: int = _PAGE
+    ) -> Iterator[Schedule]:
+        """Yield the organisation's schedules by name, without their payloads."""
+        asked = {"organization_id": organization_id or self._organization, "limit": page_size}
+        return self._pages("/schedules", "schedules", asked, Schedule.of)
+
+    def schedule(self, name: str, *, organization_id: str | None = None) -> Schedule:
+        """Return a schedule with its payload. Raises ScheduleNotFound."""
+        path = self._schedule_path(name, organization_id)
+        return Schedule.of(self._object(self._api.read(path)))
+
+    def put_schedule(
+        self,
+        name: str,
+        job_type: str,
+        payload: Mapping[str, Any] | None = None,
+        *,
+        cron: str | None = None,
+        every: float | timedelta | None = None,
+        timezone: str | None = None,
+        campaign_id: str | None = None,
+        missed: str | int = "one",
+        overlap: str = "skip",
+        organization_id: str | None = None,
+    ) -> Schedule:
+        """Have a job done again and again, at the times of `cron` in `timezone`, or each `every`
+        seconds; return the schedule. One of this name that was there is replaced; it stays paused.
+
+        `missed` is how many missed occurrences are made up for: "skip", "one", or so many.
+        `overlap` is what becomes of one while the job before is unfinished: "skip", "queue" or
+        "allow". Raises InvalidRequest, and Conflict for one that the code declares.
+        """
+        if isinstance(every, timedelta):
+            every = every.total_seconds()
+        if every is not None and every % 1:
+            raise ValueError(f"every={every!r} is not whole seconds")
+        body = {
+            "job_type": job_type,
+            "payload": dict(payload or {}),
+            "cron": cron,
+            "every": None if every is None else int(every),
+            "timezone": timezone,
+            "campaign_id": campaign_id,
+            "missed": missed,
+            "overlap": overlap,
+        }
+        given = {key: value for key, value in body.items() if value is not None}
+        answer = self._api.call("PUT", self._schedule_path(name, organization_id), given)
+        return Schedule.of(self._object(answer))
+
+    def pause_schedule(self, name: str, *, organization_id: str | None = None) -> Schedule:
+        """Let no occurrence start until it is resumed; return it. Raises ScheduleNotFound."""
+        path = self._schedule_path(name, organization_id, "/paused")
+        return Schedule.of(self._object(self._api.call("PUT", path)))
+
+    def resume_schedule(self, name: str, *, organization_id: str | None = None) -> Schedule:
+        """End the pause of a schedule; return it. Raises ScheduleNotFound."""
+        path = self._schedule_path(name, organization_id, "/paused")
+        return Schedule.of(self._object(self._api.call("DELETE", path)))
+
+    def delete_schedule(self, name: str, *, organization_id: str | None = None) -> None:
+        """Forget a schedule; its jobs stay. Raises ScheduleNotFound, and Conflict for one that the
+        code declares."""
+        try:
+            self._api.call("DELETE", self._schedule_path(name, organization_id))
+        except ScheduleNotFound as gone:
+            if not gone.repeated:  # else it was this call that deleted it
+                raise
+
+    def _schedule_path(self, name: str, organization_id: str | None, more: str = "") -> str:
+        whose = organization_id or self._organization
+        query = f"?{urlencode({'organization_id': whose}, quote_via=quote)}" if whose else ""
+        return f"/schedules/{part(name)}{more}{query}"
