@@ -4,7 +4,14 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+)
 
 import names
 from api import body
@@ -81,7 +88,26 @@ class LimitsData(BaseModel):
         return None if rate is None else Rate(rate.count, rate.seconds, rate.burst)
 
 
-_Number = Annotated[int, Field(strict=True, ge=1, le=occurrences.MOST_MISSED)]
+def _whole(value: Any) -> Any:
+    """Refuse what only reads as a number: pydantic would take "60" and true. 60.0 is 60 in JSON."""
+    if isinstance(value, str | bool) or (isinstance(value, float) and value % 1):
+        raise ValueError("must be a whole number")
+    return value
+
+
+def _missed(value: Any) -> Any:
+    if value in ("skip", "one"):
+        return value
+    most = occurrences.MOST_MISSED
+    if type(value) not in (int, float) or value % 1 or not 1 <= value <= most:
+        raise ValueError(f'must be "skip", "one", or a whole number, 1 to {most}')
+    return int(value)
+
+
+_Seconds = Annotated[
+    int, Field(ge=occurrences.SHORTEST, le=occurrences.LONGEST), BeforeValidator(_whole)
+]
+_Most = Annotated[int, Field(ge=1, le=occurrences.MOST_MISSED)]
 
 
 class ScheduleData(BaseModel):
@@ -106,17 +132,14 @@ class ScheduleData(BaseModel):
         description="Minute, hour, day of the month, month, day of the week, in local time: "
         "`0 2 * * *` is every day at 02:00",
     )
-    every: int | None = Field(
+    every: _Seconds | None = Field(
         default=None,
-        strict=True,
-        ge=occurrences.SHORTEST,
-        le=occurrences.LONGEST,
         description="Seconds from one to the next: they are counted from 1970, in UTC",
     )
     timezone: str = Field(
         default="UTC", max_length=64, description="Whose local time `cron` means, by IANA's name"
     )
-    missed: Literal["skip", "one"] | _Number = Field(
+    missed: Annotated[Literal["skip", "one"] | _Most, BeforeValidator(_missed)] = Field(
         default="one",
         description="How many of the occurrences are made up for that nothing could start in time: "
         "none, one, or up to so many, the latest",

@@ -76,7 +76,7 @@ _LIMIT_SCHEMA: Schema = {
 _CURSOR = _query("cursor", {**_TEXT, "maxLength": 2048}, "That of the page before")
 ORGANIZATION = "organization_id"  # a caller that speaks for none must name one
 PAGE_PARAMETERS = (_query("limit", _LIMIT_SCHEMA), _CURSOR)
-WHOSE = (_query(ORGANIZATION, _TEXT, "Whose; by default the token's organisation"),)
+WHOSE = (_query(ORGANIZATION, NAME, "Whose; by default the token's organisation"),)
 JOB_LIST_PARAMETERS = (
     _query(ORGANIZATION, _TEXT, "Whose jobs; by default those of the token's organisation"),
     _query("status", STATUS, "`failed` is ordered by when it failed, the others by creation"),

@@ -69,10 +69,10 @@ class Schedule:
     def of(cls, value: Mapping[str, Any]) -> Self:
         """Return a schedule from the API's JSON. Raises KeyError if it is none."""
         last, error = value.get("last"), value.get("error")
-        plain = {name: value[name] for name in _PLAIN if value.get(name) is not None}
+        fields: dict[str, Any] = {name: time_of(value.get(name)) for name in _TIMES}
+        fields |= {name: value[name] for name in _PLAIN if value.get(name) is not None}
         return cls(
-            **plain,
-            **{name: time_of(value.get(name)) for name in _TIMES},
+            **fields,
             next=tuple(map(datetime.fromisoformat, value.get("next") or ())),
             last=_occurrence(last) if last else None,
             error=JobError(error.get("kind"), error.get("message")) if error else None,

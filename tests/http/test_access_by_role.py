@@ -8,10 +8,10 @@ from api.routes.table import ROUTES
 from api_events import Answer, call
 from aws import bucket
 from campaigns.contact import Contact
-from every_route import EVERY_ROUTE, FAILED_TASK, Entry
+from every_route import EVERY_ROUTE, FAILED_TASK, SCHEDULE, Asked, Entry
 from sample_work import script
 from settings import forget
-from store import failed_tasks, queries
+from store import failed_tasks, queries, schedules
 from store.job_request import JobRequest
 from testing.shipped_operations import every_row
 from worker_log import make_worker_log
@@ -38,6 +38,11 @@ def ids(entry: Entry, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setenv("JOBS_SAME_PROCESS", "false" if entry.job == "queued" else "true")
     forget()
     made = {name: job_of(name) for name in ("ours", "theirs")}
+    for name in made if "/schedules" in entry.takes.path else ():
+        method, path, parts = Asked(
+            "PUT", f"/schedules/nightly?organization_id={name}", SCHEDULE
+        ).parts()
+        assert call(method, path, claims={"roles": "service"}, **parts).status == 201
     script.reset()
     failed_tasks.keep(
         FAILED_TASK,
@@ -65,9 +70,11 @@ def token(role: Any, organization_id: Any = "ours") -> dict[str, Any]:
 
 
 def everything() -> list[dict[str, Any]]:
-    """Return every row there is, and every task that ran."""
+    """Return every row and schedule there is, and how many tasks ran."""
     rows = sorted(every_row(JobRequest), key=lambda row: row.id)
-    return [row.attribute_values for row in rows] + [{"tasks": len(script.tasks_run)}]
+    kept = [each for name in ("ours", "theirs") for each in schedules.page(name, limit=9)[0]]
+    found = [each.attribute_values for each in (*rows, *kept)]
+    return [*found, {"tasks": len(script.tasks_run)}]
 
 
 def refused(answer: Answer, status: int = 403) -> str:

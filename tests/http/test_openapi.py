@@ -14,7 +14,7 @@ from schemathesis.schemas import BaseSchema
 from api import openapi, problems
 from api.routes.table import ROUTES
 from api_events import call
-from every_route import EVERY_ROUTE
+from every_route import EVERY_ROUTE, SCHEDULE
 from fake_lambda import FakeLambda
 from sample_work import script
 from settings import forget
@@ -57,6 +57,11 @@ UNSAID = re.compile(
     "|there is no job named"
     "|give slots, rate or max_waiting"  # null is as good as not given
     "|nothing limits the queue"  # by its code
+    "|exactly one of cron and every"
+    "|it must have five: minute, hour"
+    "|there is no time zone"
+    "|is for cron"
+    "|more than one needs overlap"
 )
 
 load_all_checks()
@@ -200,8 +205,9 @@ def test_what_is_taken_and_answered_is_what_the_document_says(
             assert UNSAID.search(response.json()["detail"]), response.text
 
     holds()
-    # No generated id is that of a job or a task, whose tests are the next.
-    assert kind is GenerationMode.NEGATIVE or "_id>" in path or min(seen) < 300
+    # No generated id or name is that of a job, a task or a schedule, whose tests are the next.
+    is_of_one = "_id>" in path or path.startswith("/schedules/")
+    assert kind is GenerationMode.NEGATIVE or is_of_one or min(seen) < 300
 
 
 @pytest.mark.parametrize(
@@ -245,3 +251,28 @@ def test_so_it_is_with_a_failed_task_that_is_there(worker: FakeLambda) -> None:
 
     holds()
     assert seen == {202, 409, 422}
+
+
+@pytest.mark.parametrize(
+    ("path", "method"), [each for each in DOCUMENTED if each[0].startswith("/schedules/")], ids=str
+)
+def test_so_it_is_with_schedules_that_are_there(path: str, method: str) -> None:
+    strategy = operation(path, method).as_strategy()
+    seen: set[int] = set()
+
+    @BOUNDED
+    @given(case=strategy, paused=st.booleans())
+    def holds(case: Case[Any], paused: bool) -> None:
+        case.path_parameters["name"] = "nightly"
+        case.query = {"organization_id": "acme"}
+        whose = {"organization_id": "acme"}
+        call("PUT", "/schedules/nightly", body=SCHEDULE, query=whose)
+        call("PUT" if paused else "DELETE", "/schedules/nightly/paused", query=whose)
+        if method == "PUT" and isinstance(case.body, dict):
+            case.body |= {**SCHEDULE, "cron": None, "timezone": "UTC", "payload": {}}
+        response = case.call_and_validate(excluded_checks=HELD_TO_UNSAID)
+        assert response.status_code != 404
+        seen.add(response.status_code)
+
+    holds()
+    assert min(seen) < 300

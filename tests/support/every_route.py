@@ -5,6 +5,7 @@ from typing import Any
 
 FAILED_TASK = "7" * 32  # that of a failed task whose payload is kept
 JOB = {"job_type": "sample_once"}
+SCHEDULE = {**JOB, "every": 3600}  # what `nightly` is, of both organisations
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,13 @@ class Entry:
     takes: Asked
     job: str = "failed"  # the state that {ours} must be in
     reaching: tuple[tuple[Asked, int], ...] = ()  # and the status that each gets
+
+
+def _on_a_schedule(method: str, verb: str, least: str, body: Any = None) -> Entry:
+    path = f"/schedules/nightly{verb}"
+    theirs = Asked(method, f"{path}?organization_id=theirs", body)
+    takes = Asked(method, f"{path}?organization_id=ours", body)
+    return Entry(least, takes, reaching=((theirs, 403),))
 
 
 def _on_a_job(method: str, verb: str, least: str, job: str = "failed") -> Entry:
@@ -73,6 +81,17 @@ EVERY_ROUTE = {
     ("/paused", "GET"): Entry("viewer", Asked("GET", "/paused")),
     ("/paused/<kind>/<name>", "PUT"): Entry("service", Asked("PUT", "/paused/queue/default")),
     ("/paused/<kind>/<name>", "DELETE"): Entry("service", Asked("DELETE", "/paused/queue/default")),
+    ("/schedules", "GET"): Entry(
+        "viewer",
+        Asked("GET", "/schedules?organization_id=ours"),
+        reaching=((Asked("GET", "/schedules?organization_id=theirs"), 403),),
+    ),
+    ("/schedules/<name>", "GET"): _on_a_schedule("GET", "", "viewer"),
+    ("/schedules/<name>", "PUT"): _on_a_schedule("PUT", "", "operator", SCHEDULE),
+    ("/schedules/<name>", "DELETE"): _on_a_schedule("DELETE", "", "operator"),
+    ("/schedules/<name>/paused", "PUT"): _on_a_schedule("PUT", "/paused", "operator"),
+    ("/schedules/<name>/paused", "DELETE"): _on_a_schedule("DELETE", "/paused", "operator"),
+    ("/schedules/<name>/run", "POST"): _on_a_schedule("POST", "/run", "operator"),
     ("/job-types", "GET"): Entry("viewer", Asked("GET", "/job-types")),
     ("/openapi.json", "GET"): Entry("viewer", Asked("GET", "/openapi.json")),
     ("/docs", "GET"): Entry("viewer", Asked("GET", "/docs")),
