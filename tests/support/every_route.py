@@ -5,7 +5,7 @@ from typing import Any
 
 FAILED_TASK = "7" * 32  # that of a failed task whose payload is kept
 JOB = {"job_type": "sample_once"}
-SCHEDULE = {**JOB, "every": 3600}  # what `nightly` is, of both organisations
+SCHEDULE: dict[str, Any] = {**JOB, "every": 3600}  # what `nightly` is, of both organisations
 
 
 @dataclass(frozen=True)
