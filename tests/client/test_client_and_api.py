@@ -7,6 +7,7 @@ import pytest
 from api_server import ApiServer
 from job_runners import (
     Client,
+    Conflict,
     IdempotencyConflict,
     InvalidRequest,
     Job,
@@ -15,12 +16,13 @@ from job_runners import (
     Limits,
     QueueNotFound,
     Rate,
+    ScheduleNotFound,
     WaitsFor,
     WrongState,
 )
 from sample_work import Sample, failing, script
 from settings import forget
-from work import RunningJob
+from work import Recurring, RunningJob
 
 
 @pytest.fixture
@@ -139,6 +141,55 @@ def test_queues_are_limited_looked_at_and_have_the_codes_limits_again(client: Cl
         client.limit_queue("slow", slots=101)
     with pytest.raises(QueueNotFound):
         client.queue("a#b")
+
+
+def test_schedules_are_put_looked_at_paused_run_and_deleted(client: Client) -> None:
+    put = client.put_schedule(
+        "a b", "sample_once", {"number": 7}, cron="0 2 * * *", timezone="Europe/Berlin"
+    )
+    assert put.words == "at 02:00 every day, Europe/Berlin"
+    assert (put.origin, put.payload, put.paused, put.last) == ("api", {"number": 7}, False, None)
+    assert len(put.next) == 5
+    assert put.next[0].tzinfo is not None
+    assert put.created_by == "service:user/campaign-service"
+    for name in ("b", "c"):
+        client.put_schedule(
+            name, "sample_once", every=timedelta(hours=1), missed=3, overlap="allow"
+        )
+    client.put_schedule("a b", "sample_once", every=60, organization_id="theirs")
+    listed = list(client.schedules(page_size=2))
+    assert [(each.name, each.missed, each.payload) for each in listed] == [
+        ("a b", "one", None),
+        ("b", 3, None),
+        ("c", 3, None),
+    ]
+    paused = client.pause_schedule("a b")
+    assert (paused.paused, paused.paused_by, paused.next) == (True, put.created_by, ())
+    done = client.wait(client.run_schedule("a b"), timeout=20)
+    assert (done.payload, done.organization_id) == ({"number": 7}, "acme")
+    keyed = [client.run_schedule("b", idempotency_key="now").id for _ in range(2)]
+    assert keyed[0] == keyed[1]
+    assert client.resume_schedule("a b").next == put.next
+    client.delete_schedule("a b")
+    with pytest.raises(ScheduleNotFound):
+        client.schedule("a b")
+    with pytest.raises(ScheduleNotFound):
+        client.delete_schedule("a b")
+    assert client.schedule("a b", organization_id="theirs").every == 60
+    with pytest.raises(InvalidRequest, match="exactly one of cron and every"):
+        client.put_schedule("d", "sample_once")
+    with pytest.raises(ValueError, match="whole seconds"):
+        client.put_schedule("d", "sample_once", every=60.5)
+
+
+def test_a_schedule_of_the_code_is_not_changed_by_a_client(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = {"nightly": Recurring("sample_once", every=3600, organization_id="acme")}
+    monkeypatch.setattr("sample_work.RECURRING", declared, raising=False)
+    forget()
+    with pytest.raises(Conflict, match="declared in the code"):
+        client.put_schedule("nightly", "sample_once", every=60)
 
 
 def test_tasks_pauses_types_and_children(client: Client) -> None:

@@ -20,11 +20,13 @@ from job_runners.cli.erasing.organization import Organization
 from job_runners.cli.problem import Exit
 from job_runners.cli.stack import Stack
 from jobs_command import jobs
+from runners import schedules
 from sample_work import script
 from store import limits, owner_verbs, queries, steps
 from store.job_request import JobRequest, Status
 from testing import moto_direct
 from testing.shipped_operations import full_client
+from work import Recurring
 
 LARGE = {"text": "".join(chr(0x4E00 + number % 20_000) for number in range(30_000))}
 
@@ -89,6 +91,21 @@ def test_nothing_of_it_is_left_and_all_of_another(bench: Bench) -> None:
     assert bench.read(theirs).result_key is not None
     assert steps.find(theirs, "step a step") is not None
     assert len(list(contacts("other#spring"))) == 1
+
+
+def test_its_schedules_go_first_and_others_stay(bench: Bench) -> None:
+    for whose, name in (("acme", "nightly"), ("acme", "deleted"), ("other", "nightly")):
+        hourly = Recurring(
+            "sample_once", every=3600, organization_id=whose, payload={"text": "acme"}
+        )
+        schedules.put(whose, name, hourly)
+    schedules.delete("acme", "deleted")
+    before = everything("other")
+    done = erase("--yes")
+    assert done.exit_code == 0, done.output
+    assert "schedules 2" in done.stdout
+    assert everything("acme") == []
+    assert everything("other") == before
 
 
 def test_the_campaigns_of_jobs_that_have_expired_are_on_a_list(bench: Bench) -> None:

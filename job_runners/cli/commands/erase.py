@@ -22,8 +22,9 @@ from job_runners.cli.target import Target
 )
 @click.option("--yes", is_flag=True, help="Don't ask for the organisation's name.")
 def command(target: Target, campaigns: tuple[str, ...], yes: bool) -> None:
-    """Remove an organisation from a stack for good: its jobs with their payloads, results and
-    steps, its files with all their versions, its contacts, and its name in the records of queues.
+    """Remove an organisation from a stack for good: its schedules, its jobs with their payloads,
+    results and steps, its files with all their versions, its contacts, and its name in the records
+    of queues.
 
     It is refused while a job of it is not finished. Keep its callers away first. If it is cut off,
     run it again. It uses your AWS credentials, not the API: docs/erasing.md has the permissions

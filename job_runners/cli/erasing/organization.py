@@ -24,7 +24,10 @@ _THREADS = 10  # botocore's own number of connections
 _PAGE = 100  # what one call reads
 _PASSES = 5  # until the index, which lags behind the rows, shows none
 _LAG = 1.0  # seconds
-_KINDS = ("jobs", "steps", "file versions", "unfinished uploads", "contacts", "queue records")
+_KINDS = (
+    *("schedules", "jobs", "steps", "file versions", "unfinished uploads", "contacts"),
+    "queue records",
+)
 _OF_A_ROW = (
     *("id", "created_key", "organization_id", "status", "job_type"),
     *("campaign_id", "queue_name", "queue_key", "restarts"),
@@ -69,6 +72,7 @@ class Organization:
 
         It ends early, with `found.unfinished`, if a job was dispatched or retried meanwhile.
         """
+        self._erase_schedules()  # first, or they go on dispatching jobs
         self._erase_jobs(progress)
         if self.found.unfinished:
             return self._removed
@@ -80,6 +84,7 @@ class Organization:
             self._erase_contacts(campaign)
         for queue_name, key in sorted(self.found.lines):
             self._erase_line(queue_name, key)
+        self._erase_schedules()  # one that a tick was about to write when they were erased
         return self._removed
 
     # --- jobs -----------------------------------------------------------------------------------
@@ -159,6 +164,10 @@ class Organization:
         if "queue_key" in row:
             queue_name = row["queue_name"]["S"]
             self.found.lines |= {(queue_name, row["queue_key"]["S"]), (queue_name, self.name)}
+
+    def _erase_schedules(self) -> None:
+        """Remove its schedules, and what those leave that were deleted."""
+        self._removed["schedules"] += self._delete_partition(f"schedules#{self.name}")
 
     # --- the rest -------------------------------------------------------------------------------
 

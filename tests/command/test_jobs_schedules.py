@@ -1,0 +1,200 @@
+"""jobs schedules: what is done again and again, as people and programs are told."""
+
+import json
+from typing import Any
+
+import pytest
+
+from job_runners.cli.problem import Exit
+from jobs_command import ID, FakeApi, Terminal, job, jobs, problem
+
+AT = "2026-11-24T01:00:00.000Z"
+WHOSE = "?organization_id=default"
+LISTED = "/schedules?organization_id=default&limit=100"
+NIGHTLY = f"/schedules/nightly{WHOSE}"
+
+
+def schedule(name: str = "nightly", **changes: Any) -> dict[str, Any]:
+    """Return a schedule as the API shows it."""
+    return {
+        "name": name,
+        "organization_id": "default",
+        "origin": "api",
+        "job_type": "make_report",
+        "campaign_id": None,
+        "payload": {"list": 7},
+        "cron": "0 2 * * *",
+        "every": None,
+        "timezone": "Europe/Berlin",
+        "words": "at 02:00 every day, Europe/Berlin",
+        "missed": "one",
+        "overlap": "skip",
+        "next": [f"2099-11-{day}T01:00:00.000Z" for day in range(25, 30)],
+        "waits": False,
+        "last": {"at": AT, "job_id": ID, "job": job("failed")},
+        "last_skipped_at": None,
+        "last_skipped_why": None,
+        "last_failed_at": None,
+        "retrying": False,
+        "error": None,
+        "started": 3,
+        "skipped": 1,
+        "failed": 0,
+        "paused_at": None,
+        "paused_by": None,
+        "created_at": AT,
+        "created_by": "operator:ada",
+        "updated_at": AT,
+        "updated_by": "operator:ada\x9b",
+        **changes,
+    }
+
+
+@pytest.mark.parametrize("words", [["schedules"], ["schedules", "list"]])
+def test_schedules_in_a_pipe_are_a_line_each_with_tabs(api: FakeApi, words: list[str]) -> None:
+    gone = {"at": AT, "job_id": ID, "job": None}
+    listed = [
+        schedule(),
+        schedule("a\x9bb", last=gone, waits=True),
+        schedule("held", last=None, next=[], paused_at=AT),
+        schedule("broken", retrying=True, error={"kind": "UnknownJobType", "message": "gone"}),
+    ]
+    api.on("GET", LISTED, 200, {"schedules": listed, "cursor": None})
+    lines = [line.split("\t") for line in jobs(*words).stdout.splitlines()]
+    what, coming = ["make_report", "at 02:00 every day, Europe/Berlin"], listed[0]["next"][0]
+    assert lines == [
+        ["nightly", *what, AT, "failed", coming, ""],
+        ["a\ufffdb", *what, AT, "gone", coming, "waits for the one before"],
+        ["held", *what, "", "", "", f"paused {AT}"],
+        ["broken", *what, AT, "failed", coming, "can't be started so far"],
+    ]
+    assert json.loads(jobs(*words, "--json").stdout) == {"schedules": listed}
+
+
+def test_schedules_on_a_terminal_have_heads(api: FakeApi) -> None:
+    api.on("GET", LISTED, 200, {"schedules": [schedule()], "cursor": None})
+    terminal = Terminal("schedules")
+    assert terminal.end() == 0
+    assert all(head in terminal.text for head in ("SCHEDULE", "JOB", "WHEN", "LAST", "NEXT"))
+
+
+def test_without_any_it_says_how_to_put_one(api: FakeApi) -> None:
+    api.on("GET", LISTED, 200, {"schedules": [], "cursor": None})
+    done = jobs("schedules")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "jobs schedules put" in done.stderr
+
+
+def test_one_is_shown_with_all_that_is_known(api: FakeApi) -> None:
+    error = {"kind": "QueueFull", "message": "the queue is full"}
+    changes = {
+        "last_skipped_at": AT,
+        "last_skipped_why": "the one before it still ran",
+        "last_failed_at": AT,
+        "error": error,
+        "campaign_id": "spring",
+    }
+    api.on("GET", NIGHTLY, 200, schedule(**changes))
+    shown = dict(
+        line.split(None, 1) for line in jobs("schedules", "show", "nightly").stdout.splitlines()
+    )
+    assert shown["schedule"] == "nightly"
+    assert shown["when"] == "at 02:00 every day, Europe/Berlin"
+    assert shown["payload"] == '{"list": 7}'
+    assert shown["put"] == f"{AT} by operator:ada\ufffd"
+    assert shown["last"] == f"{AT}, job {ID}: failed"
+    assert shown["left"] == f"out     {AT}: the one before it still ran"
+    assert shown["not"] == f"started  {AT}: QueueFull: the queue is full"
+    assert shown["so"] == "far       3 started, 1 left out, 0 failed"
+    assert shown["next"] == ", ".join(schedule()["next"])
+    assert json.loads(jobs("schedules", "show", "nightly", "--json").stdout) == schedule(**changes)
+
+
+def test_one_that_the_code_declares_and_that_is_paused_says_so(api: FakeApi) -> None:
+    paused = {"paused_at": AT, "paused_by": "operator:ada", "next": [], "last": None}
+    api.on("GET", NIGHTLY, 200, schedule(origin="code", updated_by=None, **paused))
+    text = jobs("schedules", "show", "nightly").stdout
+    assert "put          by the code, which declares it\n" in text
+    assert f"paused       {AT} by operator:ada\n" in text
+    assert "last         none so far\n" in text
+    assert "next         paused\n" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "sent"),
+    [
+        (
+            ["--cron", "0 2 * * *", "--timezone", "Europe/Berlin", "list:=7", "--campaign", "c"],
+            {
+                "cron": "0 2 * * *",
+                "timezone": "Europe/Berlin",
+                "campaign_id": "c",
+                "payload": {"list": 7},
+                "missed": "one",
+                "overlap": "skip",
+            },
+        ),
+        (
+            ["--every", "15m", "--missed", "5", "--overlap", "allow"],
+            {"every": 900, "payload": {}, "missed": 5, "overlap": "allow"},
+        ),
+        (
+            ["--every", "1d", "--missed", "skip", "--payload", '{"a": "b"}'],
+            {"every": 86400, "payload": {"a": "b"}, "missed": "skip", "overlap": "skip"},
+        ),
+    ],
+)
+def test_a_schedule_is_put(api: FakeApi, words: list[str], sent: dict[str, Any]) -> None:
+    api.on("PUT", NIGHTLY, 201, schedule())
+    done = jobs("schedules", "put", "nightly", "make_report", *words)
+    assert done.exit_code == 0, done.output
+    (asked,) = api.asked("PUT", NIGHTLY)
+    assert asked.body == {"job_type": "make_report", **sent}
+    first = schedule()["next"][0]
+    assert f"Put: nightly, at 02:00 every day, Europe/Berlin, next {first}, on " in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--cron", "* * * * *", "--every", "15m"],
+        ["--every", "soon"],
+        ["--every", "15m", "--missed", "all"],
+        ["--every", "15m", "--overlap", "wait"],
+    ],
+)
+def test_a_command_line_that_can_not_be_meant_asks_nothing(api: FakeApi, words: list[str]) -> None:
+    done = jobs("schedules", "put", "nightly", "make_report", *words)
+    assert done.exit_code == Exit.USAGE
+    assert api.calls == []
+
+
+def test_what_the_api_refuses_is_said_as_it_says_it(api: FakeApi) -> None:
+    wrong = {"field": "cron", "why": "'0 0 30 2 *' never comes: no such day is in these months"}
+    api.on("PUT", NIGHTLY, 422, problem(422, "cron: ...", wrong))
+    done = jobs("schedules", "put", "nightly", "make_report", "--cron", "0 0 30 2 *")
+    assert done.exit_code == Exit.REFUSED
+    assert "cron: '0 0 30 2 *' never comes" in done.stderr
+
+
+def test_pause_resume_and_run_say_what_they_did(api: FakeApi) -> None:
+    api.on("PUT", f"/schedules/nightly/paused{WHOSE}", 200, schedule(paused_at=AT, next=[]))
+    api.on("DELETE", f"/schedules/nightly/paused{WHOSE}", 200, schedule())
+    api.on("POST", f"/schedules/nightly/run{WHOSE}", 202, job("queued"))
+    assert jobs("schedules", "pause", "nightly").stdout.startswith("Paused: schedule nightly, on ")
+    said = jobs("schedules", "resume", "nightly").stdout
+    assert said.startswith(f"Resumed: schedule nightly, next {schedule()['next'][0]}, on ")
+    done = jobs("schedules", "run", "nightly")
+    assert done.stdout == f"{ID}\n"
+    (asked,) = api.asked("POST", f"/schedules/nightly/run{WHOSE}")
+    assert asked.headers["Idempotency-Key"]
+
+
+def test_a_deletion_is_asked_for(api: FakeApi) -> None:
+    api.on("DELETE", NIGHTLY, 204)
+    assert jobs("schedules", "delete", "nightly").exit_code == Exit.USAGE
+    assert api.calls == []
+    assert jobs("schedules", "delete", "nightly", "--yes").stdout.startswith("Deleted: schedule")
+    said = jobs("schedules", "delete", "nightly", "--yes", "--json").stdout
+    assert json.loads(said) == {"name": "nightly", "deleted": True}
