@@ -1,9 +1,11 @@
 """The bucket: whole objects, and ranges of an object that must not change while it is read."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
+import clock
 from aws import clients
 from errors import MissingObject, ObjectChanged
 from settings import required, settings
@@ -17,6 +19,16 @@ class Version(NamedTuple):
 
     size: int
     etag: str
+
+
+class Listed(NamedTuple):
+    """An object in a list: its size in bytes, its tag, and when it was written, in milliseconds
+    since 1970."""
+
+    key: str
+    size: int
+    etag: str
+    modified_at: int
 
 
 def name() -> str:
@@ -59,6 +71,30 @@ def get_range(key: str, start: int, end: int, etag: str) -> bytes:
 def delete(key: str) -> None:
     """Delete one object. Nothing to do if it is gone."""
     clients.client("s3").delete_object(Bucket=name(), Key=key)
+
+
+def delete_unchanged(key: str, etag: str) -> bool:
+    """Delete one object, unless it is no longer the one with this tag; return whether it is
+    gone."""
+    try:
+        clients.client("s3").delete_object(Bucket=name(), Key=key, IfMatch=etag)
+    except ClientError as error:
+        meaning = _meaning(error, key)
+        if isinstance(meaning, ObjectChanged | MissingObject):
+            return isinstance(meaning, MissingObject)
+        raise
+    return True
+
+
+def listed(folder: str, after: str | None = None) -> Iterator[Listed]:
+    """Yield the objects whose keys begin with `folder`, by key: those that come after the key
+    `after`."""
+    which = {"StartAfter": after} if after else {}
+    pages = clients.client("s3").get_paginator("list_objects_v2")
+    for page in pages.paginate(Bucket=name(), Prefix=folder, **which):
+        for each in page.get("Contents", []):
+            modified_at = int(each["LastModified"].timestamp() * clock.SECOND)
+            yield Listed(each["Key"], each["Size"], each["ETag"], modified_at)
 
 
 def delete_all(folder: str) -> None:

@@ -11,3 +11,4 @@ class Jobs(StrEnum):
     SEND_FIRST_MESSAGES = "send_first_messages"  # its assigned contacts are texted, one task each
     POST_WEBHOOK = "post_webhook"  # another system is told of an event, signed, for three days
     EXPORT_CONTACTS = "export_contacts"  # a campaign's contacts become a CSV file
+    REMOVE_UPLOADS = "remove_uploads"  # an organisation's old files that no job needs are removed

@@ -19,6 +19,7 @@ CAMPAIGN_JOBS = frozenset(
         Jobs.ASSIGN_TEXTERS,
         Jobs.SEND_FIRST_MESSAGES,
         Jobs.EXPORT_CONTACTS,
+        Jobs.REMOVE_UPLOADS,
     }
 )
 
@@ -44,6 +45,7 @@ JOBS: dict[str, Job] = {
     Jobs.EXPORT_CONTACTS: Job(
         "jobs.export_contacts:export_contacts", retry=Retry(max_attempts=5), needs_campaign=True
     ),
+    Jobs.REMOVE_UPLOADS: Job("jobs.remove_uploads:remove_uploads", retry=Retry(max_attempts=3)),
     # Receivers tell a repeated delivery by its webhook-id. It says itself how long it waits; base
     # and cap are for an attempt that was cut off. There is one more attempt than it has waits.
     Jobs.POST_WEBHOOK: Job(
@@ -63,6 +65,9 @@ QUEUES: dict[str, Queue] = {
 # Those of the texting campaign: they count only while it is on.
 CAMPAIGN_QUEUES = frozenset({"assigning", "first_messages"})
 
-# What comes again and again: docs/recurring.md.
+# What comes again and again: docs/recurring.md. Nothing does by itself: remove_uploads deletes what
+# people have uploaded, and whose, and how old, is theirs to say:
+#
+#     "nightly_tidying": Recurring("remove_uploads", cron="0 3 * * *", organization_id="acme")
 RECURRING: "dict[str, Recurring]" = {}
 CAMPAIGN_RECURRING: frozenset[str] = frozenset()

@@ -87,7 +87,7 @@ def test_without_any_it_says_how_to_put_one(api: FakeApi) -> None:
 
 def test_one_is_shown_with_all_that_is_known(api: FakeApi) -> None:
     error = {"kind": "QueueFull", "message": "the queue is full"}
-    changes = {
+    changes: dict[str, Any] = {
         "last_skipped_at": AT,
         "last_skipped_why": "the one before it still ran",
         "last_failed_at": AT,
@@ -111,7 +111,12 @@ def test_one_is_shown_with_all_that_is_known(api: FakeApi) -> None:
 
 
 def test_one_that_the_code_declares_and_that_is_paused_says_so(api: FakeApi) -> None:
-    paused = {"paused_at": AT, "paused_by": "operator:ada", "next": [], "last": None}
+    paused: dict[str, Any] = {
+        "paused_at": AT,
+        "paused_by": "operator:ada",
+        "next": [],
+        "last": None,
+    }
     api.on("GET", NIGHTLY, 200, schedule(origin="code", updated_by=None, **paused))
     text = jobs("schedules", "show", "nightly").stdout
     assert "put          by the code, which declares it\n" in text

@@ -12,7 +12,7 @@ import pytest
 import clock
 from api_events import Answer, call
 from aws import bucket, clients
-from expanded_template import Template, allowed, expanded
+from expanded_template import Template, allowed, deployed, expanded
 from fake_lambda import FakeLambda
 from sample_work import failing, script
 from settings import forget
@@ -74,7 +74,7 @@ def _needs(operation: str, params: dict[str, Any]) -> list[tuple[str, str]]:
             return [("s3:DeleteObject", f"Bucket/{key}") for key in keys]
         case "HeadObject":
             return [("s3:GetObject", f"Bucket/{params['Key']}")]
-        case "GetObject" | "PutObject":
+        case "GetObject" | "PutObject" | "DeleteObject":
             return [(f"s3:{operation}", f"Bucket/{params['Key']}")]
         case "TransactWriteItems":
             items = [next(iter(each.items())) for each in params["TransactItems"]]
@@ -233,6 +233,16 @@ def do_everything(stack: Stack, time: MovableClock) -> None:
         "succeeded"
     }
     use_a_queue_with_limits(stack, time)
+    remove_what_uploads_left(stack, time)
+
+
+def remove_what_uploads_left(stack: Stack, time: MovableClock) -> None:
+    """Have an upload that is old by now removed, after a look at the jobs that might need it."""
+    bucket.put_bytes("uploads/acme/old.csv", b"people")
+    time.advance(2 * 24 * 3600)
+    tidying = stack.job("remove_uploads", payload={"older_than_days": 1})
+    stack.work()
+    assert stack.api("GET", tidying).json["result"]["removed"] == 1
 
 
 def use_a_queue_with_limits(stack: Stack, time: MovableClock) -> None:
@@ -326,19 +336,20 @@ def test_the_worker_may_do_with_contacts_what_its_jobs_do_and_no_more(
     } == {action for action, resource in rules if resource == "ContactsTable"}
 
 
-def test_only_what_jobs_have_made_is_deleted_and_by_the_worker_only_a_payload_kept_twice(
+def test_only_what_jobs_have_made_is_deleted_and_by_the_worker_payloads_and_old_uploads(
     template: Template,
 ) -> None:
-    deletes = {
-        function: {
-            resource for action, resource in allowed(template, function) if "DeleteObject" in action
-        }
-        for function in (*FUNCTIONS, "FailuresFunction")
-    }
+    def deletable(template: Template, function: str) -> set[str]:
+        rules = allowed(template, function)
+        return {resource for action, resource in rules if "DeleteObject" in action}
+
+    deletes = {function: deletable(template, function) for function in FUNCTIONS}
     assert deletes.pop("ApiFunction") == {
         "Bucket/payloads/*",
         "Bucket/partial/*",
         "Bucket/results/*",
     }
-    assert deletes.pop("WorkerFunction") == {"Bucket/payloads/*"}
+    assert deletes.pop("WorkerFunction") == {"Bucket/payloads/*", "Bucket/uploads/*"}
+    without = deployed(TextingCampaign="false")
+    assert deletable(without, "WorkerFunction") == {"Bucket/payloads/*"}
     assert not any(deletes.values())

@@ -1,0 +1,152 @@
+"""remove_uploads through its front door, on moto: what goes, and what may still be needed."""
+
+from typing import Any
+
+import pytest
+
+import clock
+from aws import bucket
+from bench import Bench
+from errors import MissingObject
+from jobs import remove_uploads as module
+from jobs.remove_uploads import RemoveUploads, remove_uploads
+from recording_job import RecordingJob, Stopped
+from runners import schedules
+from store import owner_verbs
+from store.job_request import JobRequest, Status
+from work import Recurring
+
+CSV = b"first_name,last_name,cell\nAnn,Lee,2125550123\n"
+
+
+@pytest.fixture(autouse=True)
+def week_later(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the job run when what is uploaded now is eight days old."""
+    real = clock.now
+    monkeypatch.setattr(module.clock, "now", lambda: real() + 8 * clock.DAY)
+
+
+def upload(name: str = "a.csv", organization_id: str = "acme") -> str:
+    key = f"uploads/{organization_id}/{name}"
+    bucket.put_bytes(key, CSV)
+    return key
+
+
+def imported(bench: Bench, key: str, outcome: Status) -> JobRequest:
+    """Return a job that imports a file, and has come so far."""
+    row = bench.dispatch("import_contacts", payload={"key": key}, campaign_id="spring")
+    if outcome is Status.FAILED:
+        bucket.delete(key)
+    if outcome is Status.CANCELLED:
+        owner_verbs.cancel(bench.read(row))
+    elif outcome is not Status.QUEUED:
+        bench.run(row)
+    if outcome is Status.FAILED:
+        bucket.put_bytes(key, CSV)
+    found = bench.read(row)
+    assert found.status is outcome
+    return found
+
+
+def run(job: RecordingJob | None = None, days: int = 7) -> dict[str, Any]:
+    return remove_uploads(job or RecordingJob(), RemoveUploads(older_than_days=days))
+
+
+def is_there(key: str) -> bool:
+    try:
+        return bool(bucket.version(key))
+    except MissingObject:
+        return False
+
+
+def test_old_files_go_that_were_imported_or_that_nobody_asked_for(bench: Bench) -> None:
+    done, forgotten, theirs = (
+        upload("done.csv"),
+        upload("b/forgotten.csv"),
+        upload("x.csv", "other"),
+    )
+    imported(bench, done, Status.SUCCEEDED)
+    assert run() == {"removed": 2, "bytes": 2 * len(CSV), "kept": 0}
+    assert [is_there(each) for each in (done, forgotten, theirs)] == [False, False, True]
+    assert run() == {"removed": 0, "bytes": 0, "kept": 0}
+
+
+def test_younger_files_stay(bench: Bench) -> None:
+    key = upload()
+    assert run(days=9) == {"removed": 0, "bytes": 0, "kept": 0}
+    assert is_there(key)
+
+
+@pytest.mark.parametrize("outcome", [Status.QUEUED, Status.FAILED, Status.CANCELLED])
+def test_a_file_stays_that_an_import_still_needs_or_may_by_a_retry(
+    bench: Bench, outcome: Status
+) -> None:
+    key = upload()
+    row = imported(bench, key, outcome)
+    assert run() == {"removed": 0, "bytes": 0, "kept": 1}
+    if outcome is not Status.QUEUED:
+        owner_verbs.requeue(bench.read(row), max_attempts=1)
+    assert bench.run(row).status is Status.SUCCEEDED
+    assert run()["removed"] == 1
+
+
+def test_a_file_stays_that_any_job_or_schedule_names_anywhere_in_its_payload(bench: Bench) -> None:
+    named, monthly = upload("named.csv"), upload("monthly.csv")
+    bench.dispatch("sample_once", payload={"text": named})
+    entry = Recurring(
+        "import_contacts",
+        every=86_400,
+        payload={"key": monthly},
+        organization_id="acme",
+        campaign_id="spring",
+    )
+    schedules.put("acme", "monthly", entry)
+    assert run() == {"removed": 0, "bytes": 0, "kept": 2}
+    nested = module.NeededFiles("acme")
+    nested._note({"body": {"files": [{"key": "uploads/acme/deep.csv"}, 7, None]}})
+    assert "uploads/acme/deep.csv" in nested
+
+
+def test_what_is_dispatched_while_it_runs_keeps_its_file(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LOOK_EVERY", 2)
+    keys = [upload(f"{number}.csv") for number in range(6)]
+
+    class Job(RecordingJob):
+        def checkpoint(self, *args: Any, **more: Any) -> None:
+            super().checkpoint(*args, **more)
+            if len(self.cursors) == 1:
+                imported(bench, keys[4], Status.QUEUED)
+
+    assert run(Job())["removed"] == 5
+    assert [is_there(key) for key in keys] == [False] * 4 + [True, False]
+
+
+def test_a_file_that_is_replaced_meanwhile_stays(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = upload()
+    delete = bucket.delete_unchanged
+
+    def replaced(of: str, etag: str) -> bool:
+        bucket.put_bytes(key, CSV + b"Bob,Ray,2125550124\n")
+        return delete(of, etag)
+
+    monkeypatch.setattr(bucket, "delete_unchanged", replaced)
+    assert run() == {"removed": 0, "bytes": 0, "kept": 1}
+    assert is_there(key)
+
+
+def test_one_that_was_stopped_goes_on_and_counts_all(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LOOK_EVERY", 2)
+    keys = [upload(f"{number}.csv") for number in range(7)]
+    imported(bench, keys[0], Status.QUEUED)
+    job = RecordingJob(stop_at=2)
+    with pytest.raises(Stopped):
+        run(job)
+    assert 0 < sum(map(is_there, keys)) < 7
+    assert run(RecordingJob(cursor=job.cursor)) == {"removed": 6, "bytes": 6 * len(CSV), "kept": 1}
+    assert [is_there(key) for key in keys] == [True] + [False] * 6
