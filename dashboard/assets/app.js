@@ -12,10 +12,11 @@ import { queuesView } from "./queues_view.js";
 import { retryView } from "./retry_view.js";
 import { here } from "./route.js";
 import { say } from "./say.js";
+import { schedulesView } from "./schedules_view.js";
 
 const VIEWS = {
   jobs: jobsView, failed, job: jobView, new: newView, retry: retryView,
-  queues: queuesView, paused: queuesView,
+  queues: queuesView, paused: queuesView, schedules: schedulesView,
 };
 
 const main = document.getElementById("main");

@@ -7,6 +7,7 @@ import pytest
 import clock
 from aws import bucket
 from bench import Bench
+from campaigns.old_uploads import NeededFiles
 from errors import MissingObject
 from jobs import remove_uploads as module
 from jobs.remove_uploads import RemoveUploads, remove_uploads
@@ -23,7 +24,7 @@ CSV = b"first_name,last_name,cell\nAnn,Lee,2125550123\n"
 def week_later(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the job run when what is uploaded now is eight days old."""
     real = clock.now
-    monkeypatch.setattr(module.clock, "now", lambda: real() + 8 * clock.DAY)
+    monkeypatch.setattr(clock, "now", lambda: real() + 8 * clock.DAY)
 
 
 def upload(name: str = "a.csv", organization_id: str = "acme") -> str:
@@ -102,7 +103,7 @@ def test_a_file_stays_that_any_job_or_schedule_names_anywhere_in_its_payload(ben
     )
     schedules.put("acme", "monthly", entry)
     assert run() == {"removed": 0, "bytes": 0, "kept": 2}
-    nested = module.NeededFiles("acme")
+    nested = NeededFiles("acme")
     nested._note({"body": {"files": [{"key": "uploads/acme/deep.csv"}, 7, None]}})
     assert "uploads/acme/deep.csv" in nested
 

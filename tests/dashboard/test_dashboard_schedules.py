@@ -1,0 +1,157 @@
+"""What the page says of schedules, and what can be done with them there, in a browser."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from browser import Complaints, opened
+from dashboard_pages import serious
+from faked_answers import JOB, answer
+
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]
+
+NOW = "2026-11-24T13:00:00Z"
+DAYS = [f"2026-11-{day}T01:00:00.000Z" for day in range(25, 30)]
+LAST = {"at": "2026-11-24T01:00:00.000Z", "job_id": "a" * 32}
+
+
+def schedule(name: str, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": name, "organization_id": "default", "origin": "api", "job_type": "make_report",
+        "campaign_id": None, "cron": "0 2 * * *", "every": None, "timezone": "Europe/Berlin",
+        "words": "at 02:00 every day, Europe/Berlin", "missed": "one", "overlap": "skip",
+        "next": DAYS, "waits": False, "last": None, "last_skipped_at": None,
+        "last_skipped_why": None, "last_failed_at": None, "retrying": False, "error": None,
+        "started": 0, "skipped": 0, "failed": 0, "paused_at": None, "paused_by": None,
+        "created_at": NOW, "created_by": None, "updated_at": NOW, "updated_by": None, **changes,
+    }  # fmt: skip
+
+
+SCHEDULES = [
+    schedule("broken", retrying=True, error={"kind": "QueueFull", "message": "the queue is full"}),
+    schedule("declared", origin="code", last={**LAST, "job": None}),
+    schedule("failing", last={**LAST, "job": {**JOB, "status": "failed"}}),
+    schedule("<b>hostile</b>", words="every hour", next=[]),
+    schedule(
+        "paused", next=[], paused_at="2026-11-24T09:00:00Z", paused_by="operator:ada",
+        last={**LAST, "job": {**JOB, "status": "succeeded", "error": None}},
+        last_skipped_at="2026-11-24T12:00:00Z", last_skipped_why="the one before it still ran",
+    ),
+]  # fmt: skip
+
+
+def schedules_page(page: Page, dashboard: str) -> None:
+    """Open the page of schedules, with faked answers."""
+    page.clock.install(time=NOW)
+    answer(page, "/schedules", {"schedules": SCHEDULES, "cursor": "further"})
+    page.goto(f"{dashboard}#/schedules")
+    expect(row(page, "broken")).to_be_visible()
+
+
+def row(page: Page, name: str) -> Locator:
+    named = page.locator("td.what").get_by_text(name, exact=True)
+    return page.get_by_role("row").filter(has=named)
+
+
+def cell(page: Page, name: str, kind: str) -> str:
+    return " ".join(row(page, name).locator(f"td.{kind}").inner_text().split())
+
+
+def test_each_is_said_in_words_with_how_its_last_went_and_its_next_five(
+    page: Page, dashboard: str
+) -> None:
+    schedules_page(page, dashboard)
+    assert cell(page, "failing", "what") == "failing at 02:00 every day, Europe/Berlin make_report"
+    assert cell(page, "failing", "last") == "failed 12 h ago ValueError: no luck"
+    expect(row(page, "failing").get_by_role("link")).to_have_attribute("href", f"#/job/{'a' * 32}")
+    assert cell(page, "failing", "next") == "in 12 h"
+    row(page, "failing").locator("summary").click()
+    expect(row(page, "failing").locator("td.next li")).to_have_count(5)
+    expect(row(page, "failing").locator("td.next li").first).to_contain_text("25 Nov 2026, 02:00")
+    assert cell(page, "broken", "last") == (
+        "Can't be started so far. QueueFull: the queue is full."
+    )
+    assert cell(page, "declared", "last") == "its job is gone 12 h ago"
+    assert cell(page, "declared", "what").endswith("make_report, declared in the code")
+    assert cell(page, "<b>hostile</b>", "last") == "none so far"
+    assert cell(page, "<b>hostile</b>", "next") == "never again"
+    assert cell(page, "paused", "last") == (
+        "succeeded 12 h ago left out 60 min ago: the one before it still ran"
+    )
+    assert cell(page, "paused", "next") == "none while it is paused"
+    assert cell(page, "paused", "pause") == "paused 4 h ago by operator:ada"
+    more = page.get_by_role("link", name="More", exact=True)
+    expect(more).to_have_attribute("href", "#/schedules?cursor=further")
+
+
+def test_one_is_paused_and_resumed_by_its_switch(page: Page, dashboard: str) -> None:
+    schedules_page(page, dashboard)
+    expect(row(page, "paused").get_by_role("switch")).to_be_checked()
+    resumed = answer(page, "/schedules/paused/paused", schedule("paused"))
+    page.get_by_role("switch", name="Pause paused").press("Space")
+    expect(page.get_by_role("status")).to_contain_text("paused is resumed")
+    paused = answer(page, "/schedules/failing/paused", schedule("failing"))
+    page.get_by_role("switch", name="Pause failing").click()
+    expect(page.get_by_role("status")).to_contain_text("failing is paused")
+    assert [each.method for each in (*resumed, *paused)] == ["DELETE", "PUT"]
+    assert all(each.url.endswith("?organization_id=default") for each in (*resumed, *paused))
+
+
+def test_its_job_is_run_now_once_that_is_confirmed(page: Page, dashboard: str) -> None:
+    schedules_page(page, dashboard)
+    run = answer(page, "/schedules/failing/run", {**JOB, "id": "b" * 32}, 202)
+    answer(page, f"/jobs/{'b' * 32}", {**JOB, "id": "b" * 32})
+    button = page.get_by_role("button", name="Run failing now")
+    button.press("Enter")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    assert run == []
+    button.press("Enter")
+    page.get_by_role("dialog").get_by_role("button", name="Run now").press("Enter")
+    expect(page).to_have_url(f"{dashboard}#/job/{'b' * 32}")
+    assert [(each.method, "idempotency-key" in each.headers) for each in run] == [("POST", True)]
+
+
+def test_one_is_deleted_once_that_is_confirmed_and_not_what_the_code_declares(
+    page: Page, dashboard: str
+) -> None:
+    schedules_page(page, dashboard)
+    assert page.get_by_role("button", name="Delete declared").count() == 0
+    deleted = answer(page, "/schedules/%3Cb%3Ehostile%3C%2Fb%3E", "", 204)
+    page.get_by_role("button", name="Delete <b>hostile</b>").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("The jobs that it has dispatched stay.")
+    dialog.get_by_role("button", name="Keep it").click()
+    assert deleted == []
+    page.get_by_role("button", name="Delete <b>hostile</b>").click()
+    dialog.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("status")).to_contain_text("Deleted")
+    assert [each.method for each in deleted] == ["DELETE"]
+
+
+def test_another_organisations_are_shown_by_its_name(page: Page, dashboard: str) -> None:
+    schedules_page(page, dashboard)
+    page.get_by_label("Organisation").fill("acme")
+    with page.expect_request("**/schedules?organization_id=acme&limit=50"):
+        page.get_by_label("Organisation").press("Enter")
+    expect(page).to_have_url(f"{dashboard}#/schedules?org=acme")
+
+
+def test_without_any_it_says_how_to_have_one(page: Page, dashboard: str) -> None:
+    answer(page, "/schedules", {"schedules": [], "cursor": None})
+    page.goto(f"{dashboard}#/")
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Schedules").click()
+    expect(page.get_by_role("heading", name="Schedules")).to_be_visible()
+    expect(page.locator("p.empty")).to_contain_text("jobs schedules put")
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_the_page_fits_and_is_for_everybody(
+    browser: Browser, complaints: Complaints, dashboard: str, width: int
+) -> None:
+    with opened(browser, complaints, viewport={"width": width, "height": 800}) as page:
+        schedules_page(page, dashboard)
+        assert serious(page) == []
+        wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert page.evaluate(wide) == 0
