@@ -1,6 +1,7 @@
 """The timer Lambda: messages whose delay is over go on to the worker; every minute, what is due."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Metrics
@@ -9,8 +10,9 @@ from aws_lambda_powertools.metrics import MetricUnit
 import clock
 import handlers
 import runners
+from aws import clients
 from errors import SendInDoubt
-from runners import telemetry, timer
+from runners import recurring, telemetry, timer
 from runners.messages import decode
 from runners.metrics import NAMESPACE
 from runners.sending import Send
@@ -25,6 +27,9 @@ _MARGIN = 5 * clock.SECOND
 _THREADS = 8
 # Longer than the longest send, one that hangs: no send begins with less time left than this.
 _LONGEST_SEND = 20 * clock.SECOND
+# Of an event with which a tick has another process of this function start a shard's occurrences.
+# Code that does not know it does a tick instead, which starts them as well.
+_SHARD = "start_occurrences_of"
 
 
 def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any] | None:
@@ -35,7 +40,10 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
     if "Records" in event:
         until = clock.now() + context.get_remaining_time_in_millis() - _LONGEST_SEND
         return send_delayed(event["Records"], send, until=until)
-    tick(context, send)
+    if _SHARD in event:
+        recurring.start_due(send, until=_ends(context), threads=_THREADS, only=[event[_SHARD]])
+    else:
+        tick(context, send)
     return None
 
 
@@ -60,17 +68,34 @@ def send_delayed(records: list[dict[str, Any]], send: Send, *, until: int) -> di
 @metrics.log_metrics
 def tick(context: "LambdaContext", send: Send) -> None:
     """Process what is due, for as long as this invocation has."""
-    until = clock.now() + context.get_remaining_time_in_millis() - _MARGIN
-    result = timer.tick(send, until=until, threads=_THREADS)
+    result = timer.tick(send, until=_ends(context), threads=_THREADS, share=_share(context))
     metrics.add_metric("TimerLag", MetricUnit.Milliseconds, result.lag)
     metrics.add_metric("TimerSendFailures", MetricUnit.Count, result.send_failures)
     metrics.add_metric("TimerUnclaimed", MetricUnit.Count, result.unclaimed)
     for met in timer.Disposition:
         name = "Timer" + met.title().replace(" ", "")
         metrics.add_metric(name, MetricUnit.Count, result.met[met])
-    telemetry.logger.info(
-        "tick", extra={"lag_ms": result.lag, **{str(met): n for met, n in result.met.items()}}
-    )
+    counts = {str(met): n for met, n in result.met.items()}
+    counts |= {f"schedules_{outcome}": n for outcome, n in result.schedules.items()}
+    telemetry.logger.info("tick", extra={"lag_ms": result.lag, **counts})
+
+
+def _ends(context: "LambdaContext") -> int:
+    return clock.now() + context.get_remaining_time_in_millis() - _MARGIN
+
+
+def _share(context: "LambdaContext") -> Callable[[str], None]:
+    """Return what has another process of this function start a shard's occurrences."""
+
+    def share(shard: str) -> None:
+        response = clients.client("lambda").invoke(
+            FunctionName=context.invoked_function_arn,
+            InvocationType="Event",
+            Payload=json.dumps({_SHARD: shard}),
+        )
+        response["Payload"].read()  # else the connection would not be used again
+
+    return share
 
 
 handlers.loaded()

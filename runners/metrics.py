@@ -10,7 +10,9 @@ from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from settings import settings
 
 NAMESPACE = "JobRunners"
-_TIMES = frozenset({"QueueWait", "RunTime"})  # milliseconds; all others are counts
+_TIMES = frozenset(
+    {"OccurrenceLate", "QueueWait", "RunTime"}
+)  # milliseconds; all others are counts
 
 
 def emit(kind: str, name: str, **values: int) -> None:

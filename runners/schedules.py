@@ -19,6 +19,7 @@ from runners import dispatch, telemetry, tracing
 from runners.registry import registry
 from runners.sending import Send, send_if_unclaimed
 from store import schedules as store
+from store.blobs import compact_json
 from store.job_request import JobRequest, derived_id
 from store.schedules import Definition, Origin, Schedule, ScheduleMoved
 from work import context
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from work.recurring import Recurring
 
 MOST = 1_000  # of an organisation
+LARGEST_PAYLOAD = 100 * 1024  # bytes of JSON: what is read with each of them
 _TRIES = 4  # of a change that meets others of the same schedule
 
 _T = TypeVar("_T")
@@ -197,15 +199,19 @@ def check(organization_id: str, definition: Definition) -> None:
         ),
         runners.sender(),
     )
-    size = len(store.pack(definition.payload))
-    if size > store.LARGEST_PAYLOAD:
-        raise PayloadTooLarge(
-            "the payload of the schedule, compressed,",
-            size,
-            store.LARGEST_PAYLOAD,
-            "Put what it has to carry into the bucket or a table, and the way there into the "
-            "payload",
-        )
+    packed = len(store.pack(definition.payload))
+    for what, size, most in (
+        ("the payload of the schedule", len(compact_json(definition.payload)), LARGEST_PAYLOAD),
+        ("the payload of the schedule, compressed,", packed, store.LARGEST_PAYLOAD),
+    ):
+        if size > most:
+            raise PayloadTooLarge(
+                what,
+                size,
+                most,
+                "Put what it has to carry into the bucket or a table, and the way there into the "
+                "payload",
+            )
 
 
 def when_of(schedule: Schedule | Definition) -> When:

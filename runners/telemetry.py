@@ -23,7 +23,7 @@ from work import context
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from store.schedules import Schedule
+    from store.schedules import Schedule, Step
 
 
 # --- the fields of every line ---------------------------------------------------------------------
@@ -284,6 +284,64 @@ def limits_reset(queue_name: str) -> None:
 def schedule_changed(schedule: "Schedule", what: str) -> None:
     """Log what a person did with a schedule."""
     log_line.write(logger.info, what, **_of_schedule(schedule) | log_line.who())
+
+
+def schedule_declared(organization_id: str, name: str) -> None:
+    """Log that what the code declares of a schedule is in the table now."""
+    log_line.write(logger.info, "schedule declared", schedule=name, organization_id=organization_id)
+
+
+def schedule_not_declared(organization_id: str, name: str, why: str) -> None:
+    """Log that a schedule which the code declares can't be: it is tried again in some minutes."""
+    log_line.write(
+        logger.error,
+        "schedule not declared",
+        schedule=name,
+        organization_id=organization_id,
+        why=why,
+    )
+
+
+def schedule_removed(schedule: "Schedule") -> None:
+    """Log that no deploy declares a schedule any more."""
+    log_line.write(logger.info, "schedule removed", **_of_schedule(schedule))
+
+
+def occurrence_started(row: JobRequest, schedule: "Schedule", step: "Step", at: int) -> None:
+    """Log and count an occurrence whose job was saved, and how late that was."""
+    late = clock.now() - at
+    fields = {**_of_schedule(schedule), "occurrence": clock.iso(at), "late_ms": late}
+    log_line.write(logger.info, "occurrence started", job_id=row.id, **fields)
+    metrics.emit("job_type", row.job_type, OccurrenceLate=late)
+    occurrences_left_out(schedule, step)
+
+
+def occurrences_left_out(schedule: "Schedule", step: "Step") -> None:
+    """Log and count the occurrences that are not started, if there are any."""
+    if step.dropped is not None:
+        log_line.write(
+            logger.warning,
+            "occurrences left out",
+            **_of_schedule(schedule),
+            number=step.dropped.number,
+            last=clock.iso(step.dropped.last_at),
+            why=step.dropped.why,
+        )
+        metrics.emit("job_type", schedule.job_type, OccurrencesSkipped=step.dropped.number)
+    if step.failed:
+        metrics.emit("job_type", schedule.job_type, OccurrencesFailed=len(step.failed))
+
+
+def occurrence_refused(schedule: "Schedule", at: int, error: Exception, *, gives_up: bool) -> None:
+    """Log an occurrence whose job can't be accepted, and count it if it is given up."""
+    write, what = (
+        (logger.error, "occurrence given up")
+        if gives_up
+        else (logger.warning, "occurrence refused, will retry")
+    )
+    log_line.write(write, what, error, **_of_schedule(schedule), occurrence=clock.iso(at))
+    if gives_up:
+        metrics.emit("job_type", schedule.job_type, OccurrencesFailed=1)
 
 
 def around_failed(why: Exception) -> None:

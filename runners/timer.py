@@ -1,4 +1,5 @@
-"""One tick of the timer: every row that is due gets what it waits for, and is moved or removed.
+"""One tick of the timer: what recurs is started, and every row that is due gets what it waits for,
+and is moved or removed.
 
 A row carries the time at which it is due unless something happens to it before: its message may be
 lost, its worker may die, or its time comes. Most rows finish before the timer ever sees them.
@@ -20,7 +21,7 @@ from typing import TypeVar
 import clock
 from aws.errors import AWS_ERRORS, may_pass
 from errors import PreconditionFailed, SendFailed
-from runners import line_pump, pausing, sweeping, telemetry
+from runners import line_pump, pausing, recurring, sweeping, telemetry
 from runners.due_row import LONGEST_GAP, Disposition, process_due_row
 from runners.sending import Send
 from store import conditional_write, queries, verbs
@@ -42,17 +43,25 @@ _FAILURES_IN_A_ROW = 3  # sends that fail: the worker can't be reached, the rest
 @dataclass
 class Tick:
     """What one tick did. `lag` is how late its oldest row was, in milliseconds; `unclaimed` how
-    many rows earlier ones had sent that nobody has claimed."""
+    many rows earlier ones had sent that nobody has claimed; `schedules` what became of those that
+    were due."""
 
     met: Counter[Disposition] = field(default_factory=Counter)
+    schedules: Counter[recurring.Outcome] = field(default_factory=Counter)
     lag: int = 0
     send_failures: int = 0
     unclaimed: int = 0
 
 
-def tick(send: Send, *, until: int, threads: int = 1) -> Tick:
-    """Process what is due, until `until` (milliseconds since 1970), in so many threads."""
+def tick(
+    send: Send, *, until: int, threads: int = 1, share: Callable[[str], None] | None = None
+) -> Tick:
+    """Process what is due, until `until` (milliseconds since 1970), in so many threads.
+
+    `share` has another process start the occurrences of one shard: see `recurring.start_due`.
+    """
     this = _Tick(send, until, threads)
+    this.start_occurrences(share)
     this.pump()
     this.process_lane(Lane.PROMPT)
     this.process_lane(Lane.RESENT)
@@ -95,9 +104,21 @@ class _Tick:
         self._has_counted = sends is not None  # a worker process sends one, and waits until it ends
         self._given_on: set[tuple[str, str]] = set()  # lines, each of them once in a tick
 
+    def start_occurrences(self, share: Callable[[str], None] | None) -> None:
+        """Start what recurs: first, for those who asked for it said when; and with half of the
+        time."""
+        now = clock.now()
+        half = now + (self._until - now) // 2
+        try:
+            self.result.schedules = recurring.start_due(
+                self._send, until=half, threads=self._threads, share=share
+            )
+        except Exception as error:  # noqa: BLE001 - what is due must not wait for what recurs
+            telemetry.crashed(error)
+
     def pump(self) -> None:
-        """Admit what ended pauses have parked, and who waits in queues with wider limits: first,
-        for it has waited longest, and with half of the time, to leave some for the rest."""
+        """Admit what ended pauses have parked, and who waits in queues with wider limits: before
+        rows, for it has waited longest, and with half of the time, to leave some for the rest."""
         now, most = clock.now(), self._sends or _ROWS_FROM_AN_END
         half = now + (self._until - now) // 2
         try:

@@ -123,8 +123,9 @@ class Schedule(Table):
     last_skipped_at = nullable(Integer())
     last_skipped_why = nullable(UnicodeAttribute())
     last_failed_at = nullable(Integer())
-    error = JSONAttribute(null=True)  # why last_failed_at failed, or why next_at is tried again
+    last_error = JSONAttribute(null=True)  # kind and message
     failing_since = nullable(Integer())  # when next_at was tried first
+    retry_error = JSONAttribute(null=True)  # why next_at could not be started so far
     started = Integer(default=0)  # how many
     skipped = Integer(default=0)
     failed = Integer(default=0)
@@ -173,6 +174,12 @@ class Schedule(Table):
     def timing(self) -> tuple[str | None, int | None, str]:
         """Return what says when."""
         return (self.cron, self.every, self.timezone)
+
+    @property
+    def error(self) -> Any:
+        """Return kind and message of why its next occurrence could not be started so far; or else
+        of why the last that could not be was given up."""
+        return self.retry_error if self.retrying else self.last_error
 
     def job_id(self, at: int) -> str:
         """Return the id of an occurrence, which is its job's."""
@@ -328,7 +335,7 @@ def delete(schedule: Schedule) -> None:
     asked = (
         *(Schedule.fingerprint, Schedule.job_type, Schedule.campaign_id, Schedule.packed_payload),
         *(Schedule.cron, Schedule.every, Schedule.created_at, Schedule.created_by),
-        *(Schedule.updated_by, Schedule.last_started_at, Schedule.last_job_id, Schedule.error),
+        *(Schedule.updated_by, Schedule.last_started_at, Schedule.last_job_id, Schedule.last_error),
         *(Schedule.last_skipped_at, Schedule.last_skipped_why, Schedule.last_failed_at),
         *(Schedule.started, Schedule.skipped, Schedule.failed),
     )
@@ -358,20 +365,21 @@ class Dropped(NamedTuple):
 
 class Step(NamedTuple):
     """How far a schedule moves: every occurrence up to `last_at` was dealt with, and `next_at`
-    comes next."""
+    comes next. Those that `failed` could not be started."""
 
     last_at: int
     next_at: int | None
     dropped: Dropped | None = None
+    failed: tuple[int, ...] = ()
 
 
-def start_also(schedule: Schedule, step: Step, at: int) -> Also:
+def start_also(schedule: Schedule, step: Step, at: int, revision: str) -> Also:
     """Return the write that goes with the save of an occurrence's job: it was started, and the
     schedule moves on. It is refused unless the schedule is as it was read, and `at` comes after all
-    that were dealt with."""
+    that were dealt with. By its `revision` the write is known, if no answer to it was heard."""
     actions = [
         *_moves_on(schedule, step),
-        Schedule.revision.set(new_id()),
+        Schedule.revision.set(revision),
         Schedule.last_started_at.set(at),
         Schedule.last_job_id.set(schedule.job_id(at)),
         Schedule.started.set(schedule.started + 1),
@@ -379,50 +387,55 @@ def start_also(schedule: Schedule, step: Step, at: int) -> Also:
     return Also(schedule, "change", actions, _as_read(schedule) & _only_forward(at))
 
 
-def move_on(schedule: Schedule, step: Step) -> Schedule:
-    """Move on without starting anything. Raises ScheduleMoved."""
-    return _write(
-        schedule, _moves_on(schedule, step), _as_read(schedule) & _only_forward(step.last_at)
-    )
-
-
-def wait(schedule: Schedule, at: int, step: Step | None, until: int) -> Schedule:
-    """Have an occurrence that has come wait for the one before it, which is looked at again
-    `until`. Raises ScheduleMoved."""
-    actions = [*_comes_next(schedule, at, until, waits=True), *_drops(schedule, step)]
-    return _write(schedule, actions, _as_read(schedule))
-
-
-def note_failing(schedule: Schedule, error: dict[str, Any], until: int) -> Schedule:
-    """Note that the next occurrence could not be started; it is tried again at `until`. Raises
+def move_on(schedule: Schedule, step: Step, error: dict[str, Any] | None = None) -> Schedule:
+    """Move on without starting anything; `error` is of the last that failed. Raises
     ScheduleMoved."""
-    actions = [
-        *_due(schedule, until),
-        Schedule.error.set(error),
-        Schedule.failing_since.set(schedule.failing_since or clock.now()),
-    ]
+    return _write(schedule, _moves_on(schedule, step, error), _as_read(schedule))
+
+
+def wait(schedule: Schedule, at: int, step: Step, until: int) -> Schedule:
+    """Have an occurrence that has come wait for the one before it, which is looked at again at
+    `until`; those before it are left out, as the step has it. Raises ScheduleMoved."""
+    actions = [*_comes_next(schedule, at, until, waits=True), *_left_behind(schedule, step)]
     return _write(schedule, actions, _as_read(schedule))
 
 
-def give_up(schedule: Schedule, step: Step, error: dict[str, Any]) -> Schedule:
-    """Move on from an occurrence that can't be started. Raises ScheduleMoved."""
+def note_failing(
+    schedule: Schedule, at: int, step: Step, error: dict[str, Any], *, since: int, until: int
+) -> Schedule:
+    """Note that an occurrence could not be started, `since` when it was tried; it is tried again at
+    `until`. Those before it are left out, as the step has it. Raises ScheduleMoved."""
     actions = [
-        *_moves_on(schedule, step),
-        Schedule.error.set(error),
-        Schedule.last_failed_at.set(schedule.next_at or step.last_at),
-        Schedule.failed.set(schedule.failed + 1),
+        Schedule.next_at.set(at),
+        *_due(schedule, until),
+        Schedule.failing_since.set(since),
+        Schedule.retry_error.set(error),
+        *_left_behind(schedule, step),
     ]
-    return _write(schedule, actions, _as_read(schedule) & _only_forward(step.last_at))
+    return _write(schedule, actions, _as_read(schedule))
 
 
 def set_aside(key: Schedule, until: int) -> None:
     """Have what can't be read, or not by this code, looked at again at `until`, unless it has been
     written since."""
     try:
-        key.update([Schedule.due_at.set(until)], Schedule.due_at == key.due_at)
+        _Key(key.pk, key.sk).update([_Key.due_at.set(until)], _Key.due_at == key.due_at)
     except UpdateError as error:
         if not condition_failed(error):
             raise
+
+
+class _Key(Table):
+    """As much of a schedule as any code can read."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+    due_at = nullable(Integer())
 
 
 # --- what is known of all -----------------------------------------------------------------------
@@ -527,6 +540,7 @@ def _comes_next(
         _set_or_remove(Schedule.next_at, next_at),
         _set_or_remove(Schedule.waits, waits or None),
         Schedule.failing_since.remove(),
+        Schedule.retry_error.remove(),
         *_due(schedule, due_at),
     ]
 
@@ -540,23 +554,31 @@ def _due(schedule: Schedule, due_at: int | None) -> list[Action]:
     ]
 
 
-def _moves_on(schedule: Schedule, step: Step) -> list[Action]:
+def _moves_on(schedule: Schedule, step: Step, error: dict[str, Any] | None = None) -> list[Action]:
     return [
-        Schedule.last_at.set(step.last_at),
+        Schedule.last_at.set(max(step.last_at, schedule.last_at or 0)),
         *_comes_next(schedule, step.next_at, step.next_at),
-        *_drops(schedule, step),
+        *_left_behind(schedule, step, error),
     ]
 
 
-def _drops(schedule: Schedule, step: Step | None) -> list[Action]:
-    dropped = step.dropped if step is not None else None
-    if dropped is None:
-        return []
-    return [
-        Schedule.skipped.set(schedule.skipped + dropped.number),
-        Schedule.last_skipped_at.set(dropped.last_at),
-        Schedule.last_skipped_why.set(dropped.why),
-    ]
+def _left_behind(
+    schedule: Schedule, step: Step, error: dict[str, Any] | None = None
+) -> list[Action]:
+    actions: list[Action] = []
+    if step.dropped is not None:
+        actions += [
+            Schedule.skipped.set(schedule.skipped + step.dropped.number),
+            Schedule.last_skipped_at.set(step.dropped.last_at),
+            Schedule.last_skipped_why.set(step.dropped.why),
+        ]
+    if step.failed:
+        actions += [
+            Schedule.failed.set(schedule.failed + len(step.failed)),
+            Schedule.last_failed_at.set(step.failed[-1]),
+            _set_or_remove(Schedule.last_error, error or schedule.retry_error),
+        ]
+    return actions
 
 
 def _set_or_remove(attribute: Any, value: object) -> Action:

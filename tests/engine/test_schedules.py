@@ -158,6 +158,8 @@ def test_the_job_must_be_one_that_could_be_dispatched() -> None:
         put(payload={"number": "many"})
     with pytest.raises(PayloadTooLarge, match="compressed"):
         put(payload={"text": "".join(map(str, range(10_000)))})
+    with pytest.raises(PayloadTooLarge, match="schedule is"):
+        put(payload={"text": "a" * 200_000})  # which compresses well
     assert store.read("acme", "hourly") is None
     assert store.marks() == []
 

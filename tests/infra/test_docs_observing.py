@@ -12,15 +12,18 @@ import clock
 import handlers.timer
 from bench import Bench
 from expanded_template import deployed, of_type
-from runners import execution, owner_actions
+from runners import execution, owner_actions, schedules, telemetry
 from runners.dispatch import accept_task
+from runners.registry import registry
 from sample_work import script
+from store.lines import LineItem
 from telemetry_lines import SECRET, emitted, logged, on_lambda
 from testing.aws import forget
 from testing.lambda_context import Context
 from tools.build import ROOT
 from work import context
 from work.definitions import Job
+from work.recurring import Recurring
 
 PAGE = (ROOT / "docs/observing.md").read_text()
 
@@ -71,8 +74,23 @@ def test_every_metric_is_on_the_page_and_no_other(
     bench.claim(bench.dispatch(), seconds=10)
     bench.advance(120)
     handlers.timer.tick(Context(), bench.send)
+    let_occurrences_be_started_skipped_and_failed(bench)
+    telemetry.entry_set_aside(LineItem("line#narrow#*", "wait##0"), ValueError("unreadable"))
     counted = {name for _, values in emitted(capsys) for name in values}
     assert counted == first_column("metric")
+
+
+def let_occurrences_be_started_skipped_and_failed(bench: Bench) -> None:
+    for name in ("sample_once", "sample_again"):
+        hourly = Recurring(name, every=3600, organization_id="acme", missed="skip")
+        schedules.put("acme", name, hourly)
+    jobs: Any = registry().jobs
+    again = jobs.pop("sample_again")
+    to_the_hour = (clock.HOUR - clock.now() % clock.HOUR) / clock.SECOND
+    for seconds in (to_the_hour, 3600, 400):
+        bench.advance(seconds)
+        handlers.timer.tick(Context(), bench.send)
+    jobs["sample_again"] = again
 
 
 def test_every_alarm_is_on_the_page_and_no_other() -> None:

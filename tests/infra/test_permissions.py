@@ -10,16 +10,20 @@ from typing import Any, cast
 import pytest
 
 import clock
+import runners
 from api_events import Answer, call
 from aws import bucket, clients
 from expanded_template import Template, allowed, deployed, expanded
 from fake_lambda import FakeLambda
+from runners import recurring, schedules
+from runners.registry import registry
 from sample_work import failing, script
 from settings import forget
 from store import pauses, verbs
-from testing.aws import ENVIRONMENT
+from testing.aws import ENVIRONMENT, WORKER
 from testing.lambda_context import Context
 from testing.movable_clock import MovableClock
+from work.recurring import Each, Recurring
 from worker_log import make_worker_log
 
 LARGE = {"text": random.Random(0).randbytes(20_000).hex()}
@@ -29,6 +33,8 @@ TABLES = {
     ENVIRONMENT["CONTACTS_TABLE_NAME"]: "ContactsTable",
 }
 FUNCTIONS = ("ApiFunction", "WorkerFunction", "TimerFunction", "FailuresFunction")
+
+TIMER = WORKER.replace("worker:live", "timer")
 
 Asked = tuple[str, str, str]  # function, action, resource
 
@@ -62,7 +68,9 @@ class Recorder:
 def _needs(operation: str, params: dict[str, Any]) -> list[tuple[str, str]]:
     match operation:
         case "Invoke":
-            return [("lambda:InvokeFunction", "WorkerFunctionAliaslive")]
+            is_own = params["FunctionName"] == TIMER
+            invoked = "TimerFunction" if is_own else "WorkerFunctionAliaslive"
+            return [("lambda:InvokeFunction", invoked)]
         case "FilterLogEvents":
             return [("logs:FilterLogEvents", "WorkerLogGroup")]
         case "SendMessage":
@@ -146,8 +154,13 @@ class Stack:
         """Let the minute come round."""
         from handlers import timer  # its import needs a configured environment
 
+        context = cast(Any, Context(function=TIMER))
         with self.recorder.running("TimerFunction"):
-            timer.handler({}, cast(Any, Context()))
+            timer.handler({}, context)
+            helped = [event for event in self._worker.events if "v" not in event]
+            for event in helped:  # with which it has invoked itself
+                self._worker.events.remove(event)
+                timer.handler(event, context)
 
 
 @pytest.fixture
@@ -234,6 +247,7 @@ def do_everything(stack: Stack, time: MovableClock) -> None:
     }
     use_a_queue_with_limits(stack, time)
     remove_what_uploads_left(stack, time)
+    start_what_recurs(stack, time)
 
 
 def remove_what_uploads_left(stack: Stack, time: MovableClock) -> None:
@@ -243,6 +257,35 @@ def remove_what_uploads_left(stack: Stack, time: MovableClock) -> None:
     tidying = stack.job("remove_uploads", payload={"older_than_days": 1})
     stack.work()
     assert stack.api("GET", tidying).json["result"]["removed"] == 1
+
+
+def start_what_recurs(stack: Stack, time: MovableClock) -> None:
+    """Schedules that are put, changed and deleted; occurrences, alone and many at once; one that is
+    declared."""
+    script.reset()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recurring, "_ALONE", 2)  # if more are due, the timer invokes itself
+        patch.setitem(cast(Any, registry().recurring), "nightly", hourly())
+        with stack.recorder.running("ApiFunction"):
+            for number in range(6):
+                schedules.put("acme", f"hourly {number}", hourly())
+            schedules.put("acme", "each", hourly(missed=Each(2), overlap="allow"))
+            schedules.pause("acme", "hourly 0")
+            schedules.resume("acme", "hourly 0")
+            schedules.run_now("acme", "hourly 0", runners.sender())
+            schedules.delete("acme", "hourly 0")
+            assert len(schedules.page("acme", limit=10)[0]) == 6
+        for _ in range(2):
+            time.advance(2 * 3600)
+            stack.tick()
+            stack.work()
+    assert schedules.get("acme", "hourly 5").started == 2
+    assert schedules.get("acme", "nightly").started > 0
+    assert schedules.get("acme", "each").started == 4
+
+
+def hourly(**more: Any) -> Recurring:
+    return Recurring("sample_once", every=3600, organization_id="acme", **more)
 
 
 def use_a_queue_with_limits(stack: Stack, time: MovableClock) -> None:

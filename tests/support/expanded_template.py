@@ -1,6 +1,7 @@
 """The template as CloudFormation gets it: SAM's own translator, run where sam is installed."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from functools import cache
@@ -168,5 +169,5 @@ def _named(resource: Any) -> str:
         case {"Fn::GetAtt": [str(name), "Arn"]}:
             return name
         case {"Fn::Sub": str(text)}:
-            return text.replace("${Bucket.Arn}", "Bucket").replace("${JobsTable.Arn}", "JobsTable")
+            return re.sub(r"\$\{(Bucket|JobsTable|CoordinationTable)\.Arn\}", r"\1", text)
     return str(resource)

@@ -11,7 +11,7 @@ from bench import Bench
 from testing.aws import forget
 
 SECRET = "c0rrect-horse"
-_TIMES = {"QueueWait", "RunTime", "TimerLag"}
+_TIMES = {"OccurrenceLate", "QueueWait", "RunTime", "TimerLag"}
 
 
 @pytest.fixture

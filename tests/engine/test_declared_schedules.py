@@ -1,0 +1,231 @@
+"""What the code declares as recurring is in the table, whatever deploys are at work beside it."""
+
+import io
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+from botocore.exceptions import ClientError
+
+import clock
+from aws import clients
+from bench import Bench
+from errors import ScheduleNotFound
+from runners import declared_schedules, recurring, schedules
+from runners.recurring import Outcome
+from runners.registry import registry
+from store import schedules as store
+from store.schedules import Schedule
+from telemetry_lines import logged
+from testing import moto_direct
+from work.recurring import Recurring
+
+NOON = 1_800_014_400_000
+MINUTE, HOUR = clock.MINUTE, clock.HOUR
+
+
+class Time:
+    """The time of every clock."""
+
+    now = 0
+
+
+@pytest.fixture(autouse=True)
+def at_noon(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    Time.now = NOON - 10 * MINUTE
+    monkeypatch.setattr(clock, "now", lambda: Time.now)
+    monkeypatch.setattr(store, "SHARDS", 1)
+    declared_schedules.forget()
+    yield
+    declared_schedules.forget()
+
+
+class Deploy:
+    """A version of the code, and what its timer does."""
+
+    def __init__(self, bench: Bench, **declared: Recurring) -> None:
+        self._bench = bench
+        self._declared = declared
+        self._looked_at: dict[str, int] = {}  # by its process
+
+    def tick(self) -> Counter[Outcome]:
+        known = cast(dict[str, Recurring], registry().recurring)
+        known.clear()
+        known.update(self._declared)
+        declared_schedules._looked_at, others = self._looked_at, declared_schedules._looked_at
+        try:
+            return recurring.start_due(self._bench.send, until=clock.now() + MINUTE)
+        finally:
+            declared_schedules._looked_at = others
+
+
+def hourly(job_type: str = "sample_once", **changed: Any) -> Recurring:
+    asked: dict[str, Any] = {"every": 3600, "organization_id": "acme"} | changed
+    return Recurring(job_type, **asked)
+
+
+def get(name: str = "hourly") -> Schedule:
+    return schedules.get("acme", name)
+
+
+def is_there(name: str = "hourly") -> bool:
+    try:
+        return bool(get(name))
+    except ScheduleNotFound:
+        return False
+
+
+def minutes(number: int, *deploys: Deploy, step: int = 1) -> Counter[Outcome]:
+    """Return what the ticks of these deploys have done in so many minutes, one each `step`."""
+    met: Counter[Outcome] = Counter()
+    for _ in range(0, number, step):
+        Time.now += step * MINUTE
+        for each in deploys:
+            met += each.tick()
+        each._bench.deliver()
+    return met
+
+
+def said(lines: io.StringIO) -> list[dict[str, Any]]:
+    """Return what was logged of schedules that could not be declared."""
+    return [each for each in logged(lines) if each["message"] == "schedule not declared"]
+
+
+@pytest.fixture
+def counted(bench: Bench) -> Counter[str]:
+    calls: Counter[str] = Counter()
+    clients.client("dynamodb").meta.events.register(
+        "before-call.dynamodb", lambda model, **_: calls.update([model.name])
+    )
+    return calls
+
+
+def test_the_first_tick_of_a_deploy_brings_it_in(bench: Bench) -> None:
+    Deploy(bench, hourly=hourly(payload={"number": 3})).tick()
+    schedule = get()
+    assert (schedule.origin, schedule.job_type, schedule.payload) == (
+        "code",
+        "sample_once",
+        {"number": 3},
+    )
+    assert (schedule.next_at, schedule.created_by) == (NOON, None)
+
+
+def test_nothing_is_written_when_nothing_has_changed(bench: Bench, counted: Counter[str]) -> None:
+    deploy = Deploy(bench, hourly=hourly(), daily=hourly(every=86_400))
+    deploy.tick()
+    counted.clear()
+    minutes(4, deploy)
+    assert counted == {"Query": 2 * 4}  # whether there are any, and the one shard
+    counted.clear()
+    Deploy(bench, hourly=hourly(), daily=hourly(every=86_400)).tick()  # another process
+    assert counted == {"Query": 2, "BatchGetItem": 1}
+    counted.clear()
+    Time.now += MINUTE
+    deploy.tick()  # it is heard of once in five minutes, and sees to what is in the table
+    assert counted == {"Query": 2, "PutItem": 1, "BatchGetItem": 1}
+
+
+def test_a_definition_that_was_changed_is_as_the_latest_deploy_has_it(bench: Bench) -> None:
+    before = Deploy(bench, hourly=hourly())
+    minutes(1, before)
+    after = Deploy(bench, hourly=hourly(payload={"number": 4}, every=7200))
+    minutes(1, after)
+    revision = get().revision
+    minutes(7, before, after)  # a deploy that goes through slowly
+    assert get().revision == revision  # neither takes it back
+    assert (get().every, get().payload) == (7200, {"number": 4})
+
+
+def test_a_rollback_is_in_force_once_the_other_deploy_is_gone(bench: Bench) -> None:
+    before, after = Deploy(bench, hourly=hourly()), Deploy(bench, hourly=hourly(every=7200))
+    minutes(1, before)
+    minutes(3, after)
+    assert get().every == 7200
+    minutes(20, before)
+    assert get().every == 3600
+
+
+def test_beside_a_deploy_without_it_it_is_started_once_and_stays(bench: Bench) -> None:
+    with_it, without = Deploy(bench, hourly=hourly()), Deploy(bench)
+    minutes(1, with_it)
+    met = minutes(190, with_it, without, step=5)
+    assert met[Outcome.STARTED] == 4
+    met = minutes(60, without, with_it, step=5)
+    assert met[Outcome.STARTED] == 1
+    assert get().started == 5
+
+
+def test_a_deploy_that_adds_one_is_not_undone_by_the_one_before_it(bench: Bench) -> None:
+    without, with_it = Deploy(bench, daily=hourly(every=86_400)), Deploy(bench, hourly=hourly())
+    minutes(2, without)
+    met = minutes(60, with_it, without, step=5)
+    assert met[Outcome.STARTED] == 1
+    assert is_there()
+
+
+def test_what_no_deploy_declares_any_more_stops_and_is_removed(bench: Bench) -> None:
+    Time.now = NOON + 10 * MINUTE
+    with_it, without = Deploy(bench, hourly=hourly(), daily=hourly(every=86_400)), Deploy(bench)
+    minutes(2, with_it)
+    kept = Deploy(bench, daily=hourly(every=86_400))
+    minutes(12, kept)
+    assert is_there()  # who declares it may still be there
+    minutes(10, kept)
+    assert not is_there()
+    assert is_there("daily")
+    minutes(40, without)
+    assert not is_there("daily")
+    assert store.marks() == []  # and a tick costs one request again
+    assert moto_direct.rows("jobs") == []
+
+
+def test_the_pause_of_a_declared_one_holds_across_deploys(bench: Bench) -> None:
+    minutes(1, Deploy(bench, hourly=hourly()))
+    schedules.pause("acme", "hourly")
+    minutes(1, Deploy(bench, hourly=hourly(payload={"number": 5})))
+    assert get().paused_at is not None
+    minutes(40, Deploy(bench), step=5)
+    assert not is_there()
+    minutes(1, Deploy(bench, hourly=hourly(every=7200)))
+    assert get().paused_at is not None
+    assert minutes(300, Deploy(bench, hourly=hourly(every=7200)), step=20)[Outcome.STARTED] == 0
+    schedules.resume("acme", "hourly")
+    assert minutes(130, Deploy(bench, hourly=hourly(every=7200)), step=10)[Outcome.STARTED] == 1
+
+
+def test_a_persons_schedule_of_that_name_is_not_taken_away(
+    bench: Bench, lines: io.StringIO
+) -> None:
+    schedules.put("acme", "hourly", hourly(every=7200))
+    minutes(1, Deploy(bench, hourly=hourly(), daily=hourly(every=86_400)))
+    assert (get().origin, get().every) == ("api", 7200)
+    assert is_there("daily")
+    (line,) = said(lines)
+    assert (line["schedule"], line["organization_id"]) == ("hourly", "acme")
+    schedules.delete("acme", "hourly")
+    minutes(6, Deploy(bench, hourly=hourly(), daily=hourly(every=86_400)))
+    assert get().origin == "code"
+
+
+def test_one_that_could_not_run_keeps_no_other_out(bench: Bench, lines: io.StringIO) -> None:
+    minutes(1, Deploy(bench, broken=hourly("sample_onse"), hourly=hourly()))
+    assert is_there()
+    assert not is_there("broken")
+    (line,) = said(lines)
+    assert "sample_onse" in line["why"]
+
+
+def test_what_is_in_the_table_is_started_though_the_deploy_can_t_be_noted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy = Deploy(bench, hourly=hourly())
+    minutes(1, deploy)
+    Time.now = NOON
+
+    def away(*_: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "PutItem")
+
+    monkeypatch.setattr(store, "note_deploy", away)
+    assert deploy.tick() == {Outcome.STARTED: 1}
