@@ -1,6 +1,7 @@
 """The worker process of the legacy runner: takes saved jobs, oldest first, one at a time.
 
-It is the timer too. Each job runs in a child that is killed at the deadline, so a lease that has
+It is the timer too, and starts what recurs: in a thread, for a job takes the process as long as it
+runs. Each job runs in a child that is killed at the deadline, so a lease that has
 run out means here what it means on Lambda: whoever ran it is gone.
 """
 
@@ -15,7 +16,7 @@ from multiprocessing.context import ForkServerContext
 
 import clock
 from errors import SendFailed
-from runners import log_setup, telemetry, timer, wake_ups
+from runners import log_setup, recurring, telemetry, timer, wake_ups
 from runners.execution import run
 from runners.messages import Message, QueueMessage, TaskMessage, decode, encode
 from runners.registry import registry
@@ -24,6 +25,8 @@ from runners.sending import Send
 from settings import required, settings
 from store.conditional_write import GRACE
 
+_BETWEEN_LOOKS = 30.0  # seconds, at schedules
+_LONGEST_LOOK = 60.0
 _POLL = 1.0  # seconds between looks when there is nothing to do
 _ROWS_AT_A_LOOK = 25  # of a shard: one is taken, the others are those that it may meet before
 _PRELOAD = ["runners.execution", "runners.registry"]
@@ -38,7 +41,10 @@ def main() -> None:
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: stop.set())
     telemetry.logger.info("worker process started")
+    recurring_work = threading.Thread(target=start_occurrences, args=[stop], daemon=True)
+    recurring_work.start()
     work(stop)
+    recurring_work.join(_LONGEST_LOOK)
     telemetry.logger.info("worker process stopped")
 
 
@@ -60,6 +66,17 @@ def work(stop: threading.Event) -> None:
             sent = 0
         if not sent:
             stop.wait(_POLL)
+
+
+def start_occurrences(stop: threading.Event) -> None:
+    """Start what recurs until told to stop. Its jobs are saved, and due: this process takes them, or
+    another one, as any other."""
+    while not stop.wait(_BETWEEN_LOOKS):
+        try:
+            until = clock.now() + int(_LONGEST_LOOK * clock.SECOND)
+            recurring.start_due(lambda message, delay=0: None, until=until)
+        except Exception as error:  # noqa: BLE001 - DynamoDB is away, say: the next look may work
+            telemetry.crashed(error)
 
 
 def sender(run_in_child: Callable[[Message], None]) -> Send:

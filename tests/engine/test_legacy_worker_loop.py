@@ -10,11 +10,12 @@ import pytest
 import clock
 from bench import Bench
 from outage import Outage
-from runners import execution, legacy_worker, timer
+from runners import execution, legacy_worker, schedules, timer
 from runners.messages import JobMessage, TaskMessage, decode
 from sample_work import script
 from store.job_request import Status
 from telemetry_lines import logged
+from work.recurring import Recurring
 
 
 class Children:
@@ -122,6 +123,29 @@ def test_what_has_to_wait_is_not_begun_before_it_is_due(bench: Bench) -> None:
     assert begun == []
     send(message)
     assert begun == [message]
+
+
+def test_it_starts_what_recurs_and_takes_it_as_any_other_job(
+    bench: Bench, children: Children, outage: Outage, lines: io.StringIO
+) -> None:
+    hourly = Recurring("sample_once", every=3600, organization_id="acme")
+    schedules.put("acme", "hourly", hourly)
+    bench.advance(3600)
+
+    class Back(Told):
+        def wait(self, timeout: float | None = None) -> bool:
+            if self.idle == 1:
+                outage.end()
+            return super().wait(timeout)
+
+    outage.begin("refused")
+    legacy_worker.start_occurrences(Back(after=3))  # at the first look DynamoDB is away
+    assert "crashed" in [line["message"] for line in logged(lines)]
+    job_id = schedules.get("acme", "hourly").last_job_id
+    assert job_id is not None
+    assert bench.read(job_id).status is Status.QUEUED
+    legacy_worker.work(Told())
+    assert bench.read(job_id).status is Status.SUCCEEDED
 
 
 def test_a_job_runs_in_a_child_of_its_own_and_not_in_that_of_another(bench: Bench) -> None:
