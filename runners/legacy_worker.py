@@ -69,8 +69,8 @@ def work(stop: threading.Event) -> None:
 
 
 def start_occurrences(stop: threading.Event) -> None:
-    """Start what recurs until told to stop. Its jobs are saved, and due: this process takes them, or
-    another one, as any other."""
+    """Start what recurs until told to stop. Its jobs are saved, and due: they are taken as any
+    other."""
     while not stop.wait(_BETWEEN_LOOKS):
         try:
             until = clock.now() + int(_LONGEST_LOOK * clock.SECOND)
