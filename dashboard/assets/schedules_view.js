@@ -4,11 +4,12 @@
 
 import { call, get } from "./api.js";
 import { fill, h } from "./dom.js";
-import { age, moment, sentence, statusMark } from "./format.js";
+import { age, sentence, statusMark } from "./format.js";
 import { Live } from "./live.js";
 import { here, organization, to } from "./route.js";
 import { ask, say } from "./say.js";
 
+const DAY_AND_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const SECONDS = 10;
 const ROWS = 50;
 
@@ -46,8 +47,8 @@ export function schedulesView(root) {
   fill(root,
     h("div", { class: "head" }, h("h1", {}, "Schedules"), live.element),
     h("p", { class: "lead" },
-      "Jobs that are dispatched again and again. While one is paused, what comes is left out; its job can be "
-      + "run all the same. Schedules are put in the code, by the API, or by jobs schedules put."),
+      "Jobs that are dispatched again and again. What comes while a schedule is paused is left out; its job can "
+      + "be run all the same. The code declares schedules, and jobs schedules put, or the API, adds others."),
     whose, list);
   live.start();
   return {
@@ -146,7 +147,7 @@ function next(schedule) {
   if (!first) return h("span", { class: "quiet" }, schedule.paused_at ? "none while it is paused" : "never again");
   return h("details", {},
     h("summary", {}, schedule.waits ? "waits for the one before" : age(first)),
-    h("ol", {}, schedule.next.map((time) => h("li", {}, moment(time)))));
+    h("ol", {}, schedule.next.map((time) => h("li", {}, DAY_AND_TIME.format(new Date(time))))));
 }
 
 function pauseSwitch({ name, paused_at: paused, paused_by: by }) {
