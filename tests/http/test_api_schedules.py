@@ -6,9 +6,12 @@ from urllib.parse import quote
 import pytest
 
 import clock
+import runners
 from api_events import Answer, Logged, call
 from busy_queues import got, refused
 from fake_lambda import FakeLambda
+from runners import recurring
+from sample_work import script
 from settings import forget
 from work import Recurring
 
@@ -241,6 +244,72 @@ def test_one_that_the_code_declares_is_neither_changed_nor_deleted_here(
     forget()
     detail = refused(on("PUT", body=NIGHTLY), 409, "declared-in-code")
     assert "declared in the code (RECURRING)" in detail
+
+
+# --- its occurrences --------------------------------------------------------------------------
+
+
+def tick() -> None:
+    """Have the timer look at what is due."""
+    send = runners.sender()
+    assert send is not None
+    recurring.start_due(send, until=clock.now() + clock.MINUTE)
+
+
+def test_the_last_occurrence_is_shown_with_what_became_of_its_job(
+    worker: FakeLambda, time: StillClock
+) -> None:
+    put(payload={"number": 7})
+    time.advance(13 * 3600 + 20)  # 02:00:20 in Berlin
+    tick()
+    found = on("GET").json
+    last = found["last"]
+    assert (last["at"], found["started"]) == ("2026-11-27T01:00:00.000Z", 1)
+    assert last["job"]["status"] == "queued"
+    assert last["job"]["created_by"] == "schedule:nightly"
+    assert found["next"][0] == "2026-11-28T01:00:00.000Z"
+    script.job = failing_job
+    worker.deliver()
+    (listed,) = on("GET", "").json["schedules"]
+    job = listed["last"]["job"]
+    assert (job["status"], job["error"]["kind"]) == ("failed", "ZeroDivisionError")
+    assert got(f"/jobs/{last['job_id']}")["payload"] == {"number": 7}
+    assert call("DELETE", f"/jobs/{last['job_id']}").status == 204
+    assert on("GET").json["last"] == {**last, "job": None}
+
+
+def failing_job(job: Any, payload: Any) -> None:
+    raise ZeroDivisionError("no luck")
+
+
+def test_what_was_left_out_and_what_waits_is_said(time: StillClock) -> None:
+    every = {"job_type": "sample_once", "every": 3600}
+    put("skips", every)
+    put("queues", every, overlap="queue")
+    for _ in range(2):  # the first one's job is not finished when the second comes
+        time.advance(3600)
+        tick()
+    skips, queues = (on("GET", f"/{name}").json for name in ("skips", "queues"))
+    assert (skips["started"], skips["skipped"], skips["waits"]) == (1, 1, False)
+    assert skips["last_skipped_at"] == "2026-11-26T14:00:00.000Z"
+    assert skips["last_skipped_why"] == recurring.STILL_RUNS
+    assert (queues["started"], queues["skipped"], queues["waits"]) == (1, 0, True)
+    assert queues["next"][0] == "2026-11-26T14:00:00.000Z"
+
+
+def test_why_an_occurrence_can_not_be_started_is_said(
+    time: StillClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "1")
+    forget()
+    put("hourly", {"job_type": "sample_once", "every": 3600})
+    assert call("POST", "/jobs", body={"job_type": "sample_once", **WHOSE}).status == 202
+    time.advance(3600)
+    tick()
+    found = on("GET", "/hourly").json
+    assert (found["retrying"], found["last"], found["last_failed_at"]) == (True, None, None)
+    assert found["error"]["kind"] == "QuotaReached"
+    assert "has 1 jobs that are not finished" in found["error"]["message"]
 
 
 # --- whose they are ---------------------------------------------------------------------------
