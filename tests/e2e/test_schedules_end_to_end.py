@@ -1,0 +1,81 @@
+"""A schedule on the local AWS: put over HTTP, started by the timer, run now, paused, deleted."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from job_runners.cli.polling import FINISHED
+from local.credentials import session
+from local_stack import Local
+
+pytestmark = pytest.mark.e2e
+
+NAME, WHOSE = "every minute", "tidy"
+PATH, QUERY = f"/schedules/{quote(NAME)}", f"?organization_id={WHOSE}"
+
+
+@pytest.fixture
+def schedule(local: Local) -> Iterator[dict[str, Any]]:
+    """Yield a schedule that is due every minute."""
+    body = {"job_type": "remove_uploads", "every": 60, "payload": {"older_than_days": 30}}
+    answer = local.api.put(f"{PATH}{QUERY}", body)
+    assert answer.status == 201, answer.text
+    yield answer.json
+    local.api.delete(f"{PATH}{QUERY}")
+
+
+def shown(local: Local) -> dict[str, Any]:
+    answer = local.api.get(f"{PATH}{QUERY}")
+    assert answer.status == 200, answer.text
+    found: dict[str, Any] = answer.json
+    return found
+
+
+def ended(local: Local, job_id: str) -> dict[str, Any]:
+    until = time.monotonic() + 120
+    while (job := local.api.get(f"/jobs/{job_id}").json)["status"] not in FINISHED:
+        assert time.monotonic() < until, job
+        time.sleep(0.2)
+    found: dict[str, Any] = job
+    return found
+
+
+def a_minute_earlier(local: Local) -> None:
+    """As if a minute had passed since it was put: its next occurrence has come."""
+    dynamodb = session(local.stack).client("dynamodb", endpoint_url=local.stack.endpoint_url)
+    dynamodb.update_item(
+        TableName=local.stack.coordination_table_name,
+        Key={"pk": {"S": f"schedules#{WHOSE}"}, "sk": {"S": NAME}},
+        UpdateExpression="ADD next_at :minute, since :minute, due_at :minute",
+        ExpressionAttributeValues={":minute": {"N": "-60000"}},
+    )
+
+
+def test_a_schedule_starts_its_job_once_and_when_it_is_told_to(
+    local: Local, schedule: dict[str, Any]
+) -> None:
+    assert (schedule["words"], schedule["last"], len(schedule["next"])) == ("every minute", None, 5)
+    a_minute_earlier(local)
+    for _ in range(2):  # the second finds nothing due
+        local.tick()
+    last = shown(local)["last"]
+    job = ended(local, last["job_id"])
+    assert job["status"] == "succeeded", job["error"]
+    assert job["result"] == {"removed": 0, "bytes": 0, "kept": 0}
+    assert (job["created_by"], job["organization_id"]) == (f"schedule:{NAME}", WHOSE)
+    assert last["at"] < schedule["next"][0]
+
+    run = local.api.post(f"{PATH}/run{QUERY}", None)
+    assert run.status == 202, run.text
+    assert ended(local, run.json["id"])["status"] == "succeeded"
+
+    assert local.api.put(f"{PATH}/paused{QUERY}", None).status == 200
+    started = shown(local)["started"]
+    assert shown(local)["next"] == []
+    local.tick()
+    assert shown(local)["started"] == started
+    listed = local.api.get(f"/jobs{QUERY}").json["jobs"]
+    assert len(listed) == started + 1  # each occurrence once, and the one that was run now
