@@ -10,12 +10,12 @@ from typing import Any, cast
 import pytest
 
 import clock
-import runners
 from api_events import Answer, call
 from aws import bucket, clients
+from every_route import SCHEDULE
 from expanded_template import Template, allowed, deployed, expanded
 from fake_lambda import FakeLambda
-from runners import recurring, schedules
+from runners import recurring
 from runners.registry import registry
 from sample_work import failing, script
 from settings import forget
@@ -23,7 +23,7 @@ from store import pauses, verbs
 from testing.aws import ENVIRONMENT, WORKER
 from testing.lambda_context import Context
 from testing.movable_clock import MovableClock
-from work.recurring import Each, Recurring
+from work.recurring import Recurring
 from worker_log import make_worker_log
 
 LARGE = {"text": random.Random(0).randbytes(20_000).hex()}
@@ -32,6 +32,7 @@ TABLES = {
     ENVIRONMENT["COORDINATION_TABLE_NAME"]: "CoordinationTable",
     ENVIRONMENT["CONTACTS_TABLE_NAME"]: "ContactsTable",
 }
+ACME = "organization_id=acme"
 FUNCTIONS = ("ApiFunction", "WorkerFunction", "TimerFunction", "FailuresFunction")
 
 TIMER = WORKER.replace("worker:live", "timer")
@@ -265,27 +266,24 @@ def start_what_recurs(stack: Stack, time: MovableClock) -> None:
     script.reset()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recurring, "_ALONE", 2)  # if more are due, the timer invokes itself
-        patch.setitem(cast(Any, registry().recurring), "nightly", hourly())
-        with stack.recorder.running("ApiFunction"):
-            for number in range(6):
-                schedules.put("acme", f"hourly {number}", hourly())
-            schedules.put("acme", "each", hourly(missed=Each(2), overlap="allow"))
-            schedules.pause("acme", "hourly 0")
-            schedules.resume("acme", "hourly 0")
-            schedules.run_now("acme", "hourly 0", runners.sender())
-            schedules.delete("acme", "hourly 0")
-            assert len(schedules.page("acme", limit=10)[0]) == 6
+        hourly = Recurring("sample_once", every=3600, organization_id="acme")
+        patch.setitem(cast(Any, registry().recurring), "nightly", hourly)
+        every_two = {**SCHEDULE, "missed": 2, "overlap": "allow"}
+        for name, body in (("0", SCHEDULE), ("1", SCHEDULE), ("2", SCHEDULE), ("each", every_two)):
+            stack.api("PUT", f"/schedules/{name}", body=body, query=ACME)
+        stack.api("PUT", "/schedules/0/paused", query=ACME)
+        stack.api("DELETE", "/schedules/0/paused", query=ACME)
+        stack.api("POST", "/schedules/0/run", query=ACME)
+        stack.api("DELETE", "/schedules/0", query=ACME)
         for _ in range(2):
             time.advance(2 * 3600)
             stack.tick()
             stack.work()
-    assert schedules.get("acme", "hourly 5").started == 2
-    assert schedules.get("acme", "nightly").started > 0
-    assert schedules.get("acme", "each").started == 4
-
-
-def hourly(**more: Any) -> Recurring:
-    return Recurring("sample_once", every=3600, organization_id="acme", **more)
+    listed = stack.api("GET", "/schedules", query=ACME).json["schedules"]
+    started = {each["name"]: each["started"] for each in listed}
+    assert (started["1"], started["2"], started["each"]) == (2, 2, 4)
+    assert started["nightly"] > 0
+    assert stack.api("GET", "/schedules/nightly", query=ACME).json["last"]["job"]
 
 
 def use_a_queue_with_limits(stack: Stack, time: MovableClock) -> None:
