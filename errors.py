@@ -170,6 +170,17 @@ class IdempotencyConflict(JobRunnersError):
         self.job_id = job_id
 
 
+class UniqueConflict(JobRunnersError):
+    """A job is unique, and another one has its place. `job_id` is that one's."""
+
+    def __init__(self, job_type: str, job_id: str) -> None:
+        super().__init__(
+            f"{job_type!r} is unique, and job {job_id} has its place: wait until that one has "
+            "ended, or cancel it"
+        )
+        self.job_id = job_id
+
+
 class WrongState(JobRunnersError):
     """What its owner wants of a job can't be done with one in this state."""
 
@@ -373,12 +384,14 @@ class ScheduleBusy(JobRunnersError):
 
 
 class PauseExpired(JobRunnersError):
-    """A job was held back, by a pause or in a full queue, for longer than its payload is kept."""
+    """A job was held back, by a pause, in a full queue or behind another job, for longer than its
+    payload is kept."""
 
     recorded_as = "HeldTooLong"
 
-    def __init__(self, days: float, *, in_line: bool = False) -> None:
+    def __init__(self, days: float, *, in_line: bool = False, behind: bool = False) -> None:
         by = "because its queue had no room" if in_line else "by a pause that was not resumed"
+        by = "because the job that it was to follow did not end" if behind else by
         super().__init__(f"held back for {days:g} days {by}")
 
 

@@ -61,6 +61,7 @@ _KINDS: dict[type[BaseException], Kind] = {
     errors.InvalidCursor: Kind(400, "invalid-cursor", "The cursor can't be used"),
     errors.RunnerCannotResend: Kind(409, "not-fully-capable", "This stack can't run such a job"),
     errors.IdempotencyConflict: Kind(409, "idempotency-conflict", "The key was used before"),
+    errors.UniqueConflict: Kind(409, "unique-conflict", "Another job has its place"),
     errors.TooManyPaused: Kind(409, "too-many-paused", "Too much is paused"),
     errors.TooManyLimited: Kind(
         409, "too-many-limited", "The limits of too many queues are changed"

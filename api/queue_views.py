@@ -89,13 +89,13 @@ LIMITS = object_of(
 WAITS_FOR = _nullable(
     object_of(
         {
-            "kind": {"type": "string", "enum": [*KIND["enum"], queues.LINE]},
+            "kind": {"type": "string", "enum": [*KIND["enum"], queues.LINE, queues.JOB]},
             "name": TEXT,
             "key": nullable(TEXT),
         }
     ),
-    "What a waiting job waits for: that this job type or queue is resumed, or its turn in the line "
-    "of this queue and key",
+    "What a waiting job waits for: that this job type or queue is resumed, its turn in the line of "
+    "this queue and key, or the end of the job of this id, which is the same work",
 )
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": COUNTED}
 _MORE: Schema = {"type": "boolean", "description": f"There are more than the {COUNTED:,} counted"}

@@ -11,6 +11,21 @@ _WORK: Schema = {
     "retry": _RETRY,
 }
 
+_UNIQUE: Schema = {
+    **object_of(
+        {
+            "by": {"type": "array", "items": TEXT},
+            "until": {"type": "string", "enum": ["finished", "started"]},
+            "on_conflict": {"type": "string", "enum": ["return", "refuse", "replace"]},
+            "at_most": nullable({"type": "number", "description": "Seconds"}),
+            "then": {"enum": ["again", None]},
+        }
+    ),
+    "type": ["object", "null"],
+    "description": "By what two jobs of an organisation are the same work, of which there is one "
+    "at a time, and what a second request gets. None: there may be any number",
+}
+
 SCHEMAS: Schema = {
     "JobSummary": object_of(properties(views.SUMMARY)),
     "Job": object_of(properties(views.SUMMARY) | properties(views.WHOLE)),
@@ -49,6 +64,7 @@ SCHEMAS: Schema = {
                 "description": "What `queue_name` may be asked for; services may ask for any",
             },
             "needs_campaign": {"type": "boolean"},
+            "unique": _UNIQUE,
         }
     ),
     "TaskType": object_of(_WORK),

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import names
 from api.json_schema import ID, KIND, NAME, STATUS, Schema
 from api.query import DEFAULT_LIMIT
+from store.job_request import Outcome
 from store.queries import PAGE_LIMIT
 
 BODY_PROBLEMS = ("unreadable-body", "form-body", "too-large", "invalid-request")
@@ -13,7 +14,7 @@ SCHEDULE_PROBLEMS = ("invalid-query", "schedule-not-found")
 MOVE_PROBLEMS = (*JOB_PROBLEMS, "wrong-state", "moved-meanwhile")
 # Of a job that is to be done, and of one that is new.
 RUN_PROBLEMS = ("unknown-job-type", "invalid-payload", "not-fully-capable")
-DISPATCH_PROBLEMS = (*RUN_PROBLEMS, "queue-full", "quota-reached")
+DISPATCH_PROBLEMS = (*RUN_PROBLEMS, "queue-full", "quota-reached", "unique-conflict")
 # Problems of every request that has a caller.
 ALWAYS = ("not-allowed", "unavailable", "unexpected")
 
@@ -56,6 +57,12 @@ HEADERS: dict[str, Schema] = {
         "description": "`true` if the same request made this job before",
         "schema": {"type": "string", "const": "true"},
     },
+    "Unique-Outcome": {
+        "description": "There if the job type is unique and another job was there before, with "
+        "which this is answered: `returned` as it is; `replaced`, with the new payload and time; "
+        "or a new one that `follows` it when it has ended",
+        "schema": {"type": "string", "enum": [str(each) for each in Outcome]},
+    },
 }
 
 _TEXT: Schema = {"type": "string", "minLength": 1, "maxLength": 256}
@@ -93,4 +100,4 @@ JOB_LIST_PARAMETERS = (
 )
 
 POLLED = ("Retry-After",)
-ACCEPTED = ("Location", "Retry-After", "Idempotent-Replayed")
+ACCEPTED = ("Location", "Retry-After", "Idempotent-Replayed", "Unique-Outcome")

@@ -193,6 +193,14 @@ WHOLE: Fields[_WholeJob] = {
         },
         lambda job: [values(_EARLIER, each) for each in job.row.earlier_errors or []],
     ),
+    "unique_key": Field(
+        {
+            **nullable(TEXT),
+            "description": "What it holds as work that is unique, or will hold once the job it "
+            "waits for has ended: no other job of its type has the same one meanwhile",
+        },
+        lambda job: job.row.unique_key,
+    ),
     "payload": Field({"type": ["object", "null"]}, lambda job: job.payload),
     "result": Field(
         {"description": "Any JSON. Beside a `file`, a `url` that works for 5 minutes"},

@@ -72,8 +72,9 @@ class Client(QueueClient, ScheduleClient):
         The same dispatch with the same `idempotency_key` is one job, for as long as that is kept:
         pass a key that names what the job is for, and your program can be run again. Without one
         the client makes one, so that it can repeat the call itself. `run_at` has a zone; `delay` is
-        in seconds. An error carries the key that was used, as `idempotency_key`. The job goes on in
-        the trace of `traceparent`, as W3C writes it, where the stack has traces.
+        in seconds. Of a job type that is unique, it may be a job that was there before: see its
+        `unique_outcome`. An error carries the key that was used, as `idempotency_key`. The job goes
+        on in the trace of `traceparent`, as W3C writes it, where the stack has traces.
         """
         key = idempotency_key or new_key()
         body = {
@@ -314,9 +315,15 @@ class Client(QueueClient, ScheduleClient):
 
     def _job(self, answer: Answer) -> Job:
         replayed = answer.headers.get("Idempotent-Replayed") == "true"
+        outcome = answer.headers.get("Unique-Outcome")
         value = self._object(answer)
         try:
-            return Job.of(value, retry_after=retry_after(answer), replayed=replayed)
+            return Job.of(
+                value,
+                retry_after=retry_after(answer),
+                replayed=replayed,
+                unique_outcome=outcome,
+            )
         except (KeyError, TypeError, ValueError):
             raise self._unexpected(answer) from None
 

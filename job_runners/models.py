@@ -32,8 +32,9 @@ class JobError:
 class WaitsFor:
     """What a waiting job waits for.
 
-    `kind` is `job_type` or `queue`, if the one of this name is paused; or `line`: its turn among
-    those that wait for the slots, or the rate, of this queue and `key` ("*" is the whole queue).
+    `kind` is `job_type` or `queue`, if the one of this name is paused; `line`: its turn among those
+    that wait for the slots, or the rate, of this queue and `key` ("*" is the whole queue); or
+    `job`: the end of the job whose id is `name`, which is the same work.
     """
 
     kind: str
@@ -49,7 +50,9 @@ class Job:
     `cancelled`; `progress` is in percent. `payload`, `result`, `earlier_errors`, `notes` and
     `logs_url` are those of a whole job, as `get` and `wait` return it. `raw` is what the API sent.
     `retry_after` is how many seconds to wait until it is worth asking again. `replayed` tells, of a
-    dispatch, that its job was there already under the same idempotency key.
+    dispatch, that its job was there already under the same idempotency key. `unique_outcome` tells,
+    of a dispatch of a job that is unique, that another one was there before: this one, `returned`
+    as it was or `replaced` with the new payload and time; or this one is new and `follows` it.
     """
 
     id: str
@@ -86,6 +89,8 @@ class Job:
     notes: tuple[str, ...] = ()
     logs_url: str | None = None
     replayed: bool = False
+    unique_key: str | None = None
+    unique_outcome: str | None = None
     retry_after: float | None = field(default=None, compare=False)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -111,7 +116,12 @@ class Job:
 
     @classmethod
     def of(
-        cls, value: Mapping[str, Any], *, retry_after: float | None = None, replayed: bool = False
+        cls,
+        value: Mapping[str, Any],
+        *,
+        retry_after: float | None = None,
+        replayed: bool = False,
+        unique_outcome: str | None = None,
     ) -> Self:
         """Return a job from the API's JSON. Raises KeyError if it is none."""
         fields: dict[str, Any] = {name: time_of(value.get(name)) for name in _TIMES}
@@ -124,6 +134,7 @@ class Job:
             notes=tuple(value.get("notes") or ()),
             retry_after=retry_after,
             replayed=replayed,
+            unique_outcome=unique_outcome,
             raw=value,
             **{name: value[name] for name in ("id", "job_type", "status")},
         )
@@ -147,7 +158,7 @@ _PLAIN = tuple(
     and name
     not in (
         *("id", "job_type", "status", "error", "earlier_errors", "notes", "waits_for"),
-        *("retry_after", "replayed", "raw"),
+        *("retry_after", "replayed", "unique_outcome", "raw"),
     )
 )
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import clock
 import runners
@@ -29,6 +29,8 @@ from store.queries import read
 from work import Job, context
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from runners.base import JobData
 
 # Bytes of JSON. Lambda takes 1 MB, but a task that large wants a row, a retry and a record.
@@ -68,46 +70,65 @@ def accept_job(
     What was asked for before under the same idempotency key, or the same `job_id`, is the same job,
     as it is now. `send` is how it will be sent; `parent_id` is the job that dispatches it. `also`
     is written in one transaction with the row, or else RaceLost or RowThere is raised.
+    A job that is unique may be answered with another one: then `met` of the row tells how.
     Before anything is saved, raises UnknownJobType, InvalidPayload, CampaignMissing, or
     RunnerCannotResend for a job that may need sending again under a runner that can't; QueueFull;
-    QuotaReached; IdempotencyConflict for a key that was used for another request.
+    QuotaReached; UniqueConflict; IdempotencyConflict for a key that was used for another request.
     """
     job = registry().job(job_data.job_type)
     later = (run_at := job_data.starts_at()) > clock.now()
-    _check(job, job_data, send, later=later)
+    payload = _check(job, job_data, send, later=later)
     key = job_data.idempotency_key
+    organization_id = job_data.organization_id
     request_hash = _hash(job_data) if key is not None else None
-    job_id = id_under_key(job_data.organization_id, key) if key else job_id
+    job_id = id_under_key(organization_id, key) if key else job_id
+    unique_key = _unique_key(job, job_data, payload)
     queue_name = job_data.queue_name or job.queue_name
-    queue_key = _queue_key(queue_name, job_data, job_id, is_child=parent_id is not None)
+    is_there = _IsThere(job_id, unique_key)
+    queue_key = _queue_key(queue_name, job_data, is_there if parent_id is None else None)
     if queue_key is not None:
         require_sender(send, job_data.job_type, "is in a queue with limits")
-    organization_id = job_data.organization_id
     if parent_id is None:
-        _unless_there(job_id, lambda: quota.refuse_if_reached(organization_id))
-    row = verbs.save(
-        job_id=job_id,
-        job_type=job_data.job_type,
-        queue_name=queue_name,
-        queue_key=queue_key,
-        organization_id=organization_id,
-        campaign_id=job_data.campaign_id,
-        payload=job_data.payload,
-        max_attempts=job.retry.max_attempts if job.retry else 1,
-        run_at=run_at if later else None,
-        due_at=next_due_at(run_at, send) if later else None,
-        request_id=context.request_id.get(),
-        request_hash=request_hash,
-        parent_id=parent_id,
-        created_by=context.recorded_author(),
-        counted=quota.is_on(),
-        traceparent=tracing.current(),
-        also=also,
-    )
-    quota.note_accepted(organization_id)
-    if key is not None and row.request_hash != request_hash:
+        is_there.or_else(lambda: quota.refuse_if_reached(organization_id))
+
+    def save(**how: Any) -> JobRequest:
+        fields = {
+            "job_id": job_id,
+            "job_type": job_data.job_type,
+            "queue_name": queue_name,
+            "queue_key": queue_key,
+            "organization_id": organization_id,
+            "campaign_id": job_data.campaign_id,
+            "payload": job_data.payload,
+            "max_attempts": _most_attempts(job),
+            "run_at": run_at if later else None,
+            "due_at": next_due_at(run_at, send) if later else None,
+            "request_id": context.request_id.get(),
+            "request_hash": request_hash,
+            "parent_id": parent_id,
+            "created_by": context.recorded_author(),
+            "counted": quota.is_on(),
+            "traceparent": tracing.current(),
+        }
+        return verbs.save(**fields | how)
+
+    if job.unique is None or unique_key is None:
+        row = save(also=also)
+    else:
+        from runners import unique_work  # which most jobs do without
+
+        asked = unique_work.Asked(
+            job.unique, unique_key, job_data, _most_attempts(job), job_id, request_hash, also, send
+        )
+        row = unique_work.accept(asked, save)
+    is_its_own = row.met is None or row.met.before
+    if key is not None and is_its_own and row.request_hash != request_hash:
         raise IdempotencyConflict(key, row.id)
-    telemetry.accepted(row)
+    if row.met is None:
+        quota.note_accepted(organization_id)
+        telemetry.accepted(row)
+    else:
+        telemetry.met(row)
     return row
 
 
@@ -128,6 +149,18 @@ def job_data(
         payload=payload,
         organization_id=organization_id,
         campaign_id=campaign_id,
+    )
+
+
+def _most_attempts(job: Job) -> int:
+    return job.retry.max_attempts if job.retry else 1
+
+
+def _unique_key(job: Job, job_data: "JobData", payload: "BaseModel") -> str | None:
+    if job.unique is None:
+        return None
+    return job.unique.key_of(
+        job_data.job_type, job_data.organization_id, job_data.campaign_id, payload
     )
 
 
@@ -176,19 +209,21 @@ def noting_the_task() -> Iterator[AcceptedTask]:
         _asked_for.reset(token)
 
 
-def _check(job: Job, job_data: "JobData", send: Send | None, *, later: bool) -> None:
-    """Raise the error that says why the job can't be accepted, if it can't."""
-    registry().new_job_payload(job_data.job_type, job_data.payload)
+def _check(job: Job, job_data: "JobData", send: Send | None, *, later: bool) -> "BaseModel":
+    """Return the payload as its model; raise the error that says why the job can't be accepted, if
+    it can't."""
+    payload = registry().new_job_payload(job_data.job_type, job_data.payload)
     if job.needs_campaign and job_data.campaign_id is None:
         raise CampaignMissing(job_data.job_type)
     if job.retry or later:
         need = "is tagged for retry" if job.retry else "is to start later"
         require_sender(send, job_data.job_type, need)
+    if job.unique is not None and job.unique.then is not None:
+        require_sender(send, job_data.job_type, "may have to wait for the end of another")
+    return payload
 
 
-def _queue_key(
-    queue_name: str, job_data: "JobData", job_id: str | None, *, is_child: bool
-) -> str | None:
+def _queue_key(queue_name: str, job_data: "JobData", is_there: "_IsThere | None") -> str | None:
     """Return the key of a job's line; None if its queue has no limits, or if that can't be read:
     then its first claim finds out.
 
@@ -202,18 +237,32 @@ def _queue_key(
     if limits is None:
         return None
     key = key_of(queue_name, job_data.organization_id, job_data.campaign_id, job_data.payload)
-    if not is_child:
-        _unless_there(job_id, lambda: refuse_if_full(queue_name, key, limits))
+    if is_there is not None:
+        is_there.or_else(lambda: refuse_if_full(queue_name, key, limits))
     return key
 
 
-def _unless_there(job_id: str | None, refuse_if_too_many: Callable[[], None]) -> None:
-    """Refuse a job because of others, but not one that is there already."""
-    try:
-        refuse_if_too_many()
-    except (QueueFull, QuotaReached):
-        if job_id is None or read(job_id) is None:
-            raise
+class _IsThere(NamedTuple):
+    """Whether a request is answered with a job that is there already: its own, or that of its key
+    as work that is unique."""
+
+    job_id: str | None
+    unique_key: str | None
+
+    def or_else(self, refuse_if_too_many: Callable[[], None]) -> None:
+        """Refuse a job because of others, but not one that is there already."""
+        try:
+            refuse_if_too_many()
+        except (QueueFull, QuotaReached):
+            if self.job_id is not None and read(self.job_id) is not None:
+                return
+            if self.unique_key is None or not self._is_met(self.unique_key):
+                raise
+
+    def _is_met(self, unique_key: str) -> bool:
+        from runners import unique_work  # which most jobs do without
+
+        return unique_work.is_met(unique_key)
 
 
 class Children:
@@ -225,14 +274,15 @@ class Children:
 
     def job(self, parent: JobRequest, job_type: str, payload: Any, key: str) -> str:
         """Save and send a child; return its id, which follows from its parent's and the key, so
-        that there is one, however often it is dispatched."""
+        that there is one, however often it is dispatched. One that is unique may be a job that was
+        there before: then it has that one's id."""
         send = self._sender(job_type)
         data = job_data(job_type, payload, parent.organization_id, parent.campaign_id)
         child_id = derived_id("child", parent.organization_id, parent.beginning, key)
         with tracing.dispatching(job_type, is_of_child=True):
             child = accept_job(data, send=send, job_id=child_id, parent_id=parent.id)
             send_if_unclaimed(child, send)
-        return child_id
+        return child.id
 
     def task(self, task_name: str, payload: Any) -> None:
         """Send a task; raises SendFailed if it did not leave."""

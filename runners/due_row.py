@@ -10,7 +10,7 @@ from runners.limits import limits_of
 from runners.messages import JobMessage
 from runners.registry import registry
 from runners.retrying import error_record, record_failed_attempt
-from runners.sending import Send
+from runners.sending import Send, send_let_on
 from store import conditional_write, lines, pauses, verbs
 from store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from store.lines import is_line
@@ -91,7 +91,9 @@ def _process_running_row(row: JobRequest, send: Send) -> Disposition:
         return Disposition.LEASED
     gone = Interrupted("its worker ended without a word")
     try:
-        telemetry.settled(record_failed_attempt(row, gone, send, rescue=True), gone)
+        ended = record_failed_attempt(row, gone, send, rescue=True)
+        telemetry.settled(ended, gone)
+        send_let_on(ended, send)
     finally:  # the slot may be free, though no answer said so
         line_pump.give_on_after(row, send)
     return Disposition.RESCUED
@@ -103,8 +105,12 @@ def _process_waiting_row(
     """Admit a parked job, in case its pause or its line could not; or fail it if it waited too
     long."""
     if clock.now() - (row.waiting_since or 0) > LONGEST_WAIT * clock.SECOND:
-        days, in_line = LONGEST_WAIT / DAY_IN_SECONDS, row.wait_key is not None
-        return _expire(row, PauseExpired(days, in_line=in_line), send)
+        return _expire(row, _waited_too_long(row), send)
+    if row.follows is not None:
+        from runners import unique_work  # which most ticks do without
+
+        is_over = unique_work.let_on_if_over(row, send)
+        return Disposition.ADMITTED if is_over else Disposition.PARKED
     if not is_line(row.held_by):
         return Disposition.ADMITTED if pausing.admit_or_keep(row, send) else Disposition.PARKED
     if row.row_version <= ROW_VERSION and not lines.is_listed(row):
@@ -114,6 +120,11 @@ def _process_waiting_row(
     give_on(row.queue_name, gates.line_key(row))
     verbs.postpone(row, pausing.next_check(row), Lane.PARKED)  # refused if it was let on
     return Disposition.PARKED
+
+
+def _waited_too_long(row: JobRequest) -> JobRunnersError:
+    days = LONGEST_WAIT / DAY_IN_SECONDS
+    return PauseExpired(days, in_line=row.wait_key is not None, behind=row.follows is not None)
 
 
 def _is_parked_now(row: JobRequest, send: Send, give_on: Callable[[str, str], None]) -> bool:
@@ -142,7 +153,9 @@ def _is_set_back(row: JobRequest, give_on: Callable[[str, str], None]) -> bool:
 
 def _expire(row: JobRequest, late: JobRunnersError, send: Send) -> Disposition:
     try:
-        telemetry.settled(verbs.expire(row, error_record(late)), late)
+        ended = verbs.expire(row, error_record(late))
+        telemetry.settled(ended, late)
+        send_let_on(ended, send)
     finally:
         line_pump.give_on_after(row, send)
     return Disposition.EXPIRED

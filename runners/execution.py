@@ -17,7 +17,7 @@ from runners.messages import JobMessage, Message, QueueMessage, TaskMessage
 from runners.redriving import may_begin
 from runners.registry import registry
 from runners.retrying import record_failed_attempt, record_failed_task
-from runners.sending import Send, send_or_leave_due
+from runners.sending import Send, send_let_on, send_or_leave_due
 from store import blobs, verbs
 from store.job_request import JobRequest
 from store.pauses import Pause
@@ -306,6 +306,7 @@ def _record(this: _Run, outcome: Callable[[], JobRequest]) -> None:
     except PreconditionFailed as refused:
         telemetry.claim_lost(refused)  # perhaps an earlier try was written, and moved on since
     else:
+        send_let_on(ended, this.send)
         if ended.slot is not None:
             return
     line_pump.give_on_after(this.row, this.send)

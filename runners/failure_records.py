@@ -19,7 +19,7 @@ from runners.messages import JobMessage, QueueMessage, TaskMessage, decode
 from runners.redriving import may_begin
 from runners.registry import registry
 from runners.retrying import record_failed_attempt, record_failed_task
-from runners.sending import Send
+from runners.sending import Send, send_let_on
 from store.job_request import JobRequest, Status
 from store.queries import read
 from work.errors import EntryNotLoaded
@@ -80,7 +80,9 @@ def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
         telemetry.not_settled("gone" if row is None else row.state)
     else:
         try:
-            telemetry.settled(record_failed_attempt(row, error, send), error)
+            ended = record_failed_attempt(row, error, send)
+            telemetry.settled(ended, error)
+            send_let_on(ended, send)
         except PreconditionFailed as refused:
             telemetry.not_settled(str(refused))
     _give_on(message, row, send)

@@ -11,6 +11,7 @@ from errors import PreconditionFailed
 from runners import line_pump, pausing, telemetry, wake_ups
 from runners.limits import key_of, limits_of
 from runners.messages import JobMessage
+from runners.registry import registry
 from runners.sending import Send
 from store import blobs, lines, used_keys, verbs
 from store.conditional_write import RaceLost, refused
@@ -30,7 +31,7 @@ def enter(message: JobMessage, claim: Claim, token: str, send: Send | None) -> J
     """
     if pausing.park_if_paused(message, send):
         return None
-    if not _may_have_limits(message):
+    if not _may_have_limits(message) and not _is_unique_until_started(message.job_type):
         return claim(None)
     while True:
         row = read(message.id)
@@ -50,24 +51,32 @@ def _may_have_limits(message: JobMessage) -> bool:
     return message.queue_name is None or limits_of(message.queue_name) is not None
 
 
+def _is_unique_until_started(job_type: str) -> bool:
+    """Return whether a job of this type gives up its key when it is claimed."""
+    job = registry().jobs.get(job_type)
+    return job is not None and job.unique is not None and job.unique.until == "started"
+
+
 def _enter_line(row: JobRequest, claim: Claim, send: Send | None) -> JobRequest | None:
     limits = limits_of(row.queue_name)
+    gives_up_key = row.unique_key is not None and _is_unique_until_started(row.job_type)
+    without_limits = verbs.Entrance(row, gives_up_key=True) if gives_up_key else None
     if limits is None:
-        return claim(None)
+        return claim(without_limits)
     key = line_key(row)
     if row.is_let_on:
         if row.slot is not None or limits.slots is None:
-            return claim(verbs.Entrance(row, key, None))
+            return claim(verbs.Entrance(row, key, None, gives_up_key))
         limits = replace(limits, rate=None)  # let on when there were no slots: it has paid
     line = lines.read_line(row.queue_name, key, limits)
     if line.is_first_today:
         used_keys.note(row.queue_name, key)
     grant = line.grant(_group(row, limits)) if line.first is None else None
     if grant is not None:
-        return claim(verbs.Entrance(row, key, grant))
+        return claim(verbs.Entrance(row, key, grant, gives_up_key))
     if send is None:  # limits were declared or set since it was dispatched
         telemetry.beside_limits(row)
-        return claim(None)
+        return claim(without_limits)
     park_in_line(row, key, limits, due_at=wake_ups.due_without_wake_up(line))
     line_pump.give_on(row.queue_name, key, send)  # room may have come while nobody waited
     return None

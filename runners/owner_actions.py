@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from errors import MissingObject, PreconditionFailed, WrongState
+from errors import MissingObject, PreconditionFailed, UniqueConflict, WrongState
 from runners import line_pump, quota, telemetry, tracing
 from runners.registry import registry
-from runners.sending import Send, require_sender, send_if_unclaimed
+from runners.sending import Send, require_sender, send_if_unclaimed, send_let_on
 from store import blobs, owner_verbs
+from store.conditional_write import KeyTaken
 from store.job_request import JobRequest, Status
-from work import context
+from work import Job, context
 
 _TRIES = 3  # a job may move between the read and the write, but not for ever
 
@@ -30,6 +31,7 @@ def cancel(row: JobRequest, send: Send | None = None) -> JobRequest:
             stop = owner_verbs.request_cancel if running else owner_verbs.cancel
             stopped = stop(row, by=context.recorded_author())
             telemetry.cancelled_by_owner(stopped)
+            send_let_on(stopped, send)
             return stopped
         except PreconditionFailed as refused:
             if refused.row is None:
@@ -46,7 +48,8 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
     from the start.
 
     Raises WrongState, InvalidPayload, UnknownJobType, MissingObject if its payload is gone,
-    RunnerCannotResend if nothing could send it, PreconditionFailed if it moved meanwhile.
+    RunnerCannotResend if nothing could send it, PreconditionFailed if it moved meanwhile, and
+    UniqueConflict if it is unique and another job has its place by now.
     """
     if row.status not in (Status.FAILED, Status.CANCELLED):
         raise WrongState(row.id, str(row.status), "retried", "that has failed or was cancelled")
@@ -57,13 +60,31 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
         payload = None if _has(row, payload) else payload
     most = job.retry.max_attempts if job.retry else 1
     by = context.recorded_author()
+    unique_key = _unique_key(job, row, payload)
     with tracing.dispatching(row.job_type):
-        row = owner_verbs.requeue(
-            row, max_attempts=most, payload=payload, by=by, counted=quota.is_on()
-        )
+        try:
+            row = owner_verbs.requeue(
+                row,
+                max_attempts=most,
+                payload=payload,
+                by=by,
+                counted=quota.is_on(),
+                unique_key=unique_key,
+            )
+        except KeyTaken as taken:
+            raise UniqueConflict(row.job_type, taken.held.holder.id) from taken
         telemetry.queued_again(row)
         send_if_unclaimed(row, send)
     return row
+
+
+def _unique_key(job: Job, row: JobRequest, payload: Any) -> str | None:
+    """Return the key that a job of this row takes anew, by the rule there is now; None without."""
+    if job.unique is None:
+        return None
+    given = blobs.get(row.payload, row.payload_key) if payload is None else payload
+    model = registry().job_payload(row.job_type, given)
+    return job.unique.key_of(row.job_type, row.organization_id, row.campaign_id, model)
 
 
 def _has(row: JobRequest, payload: Any) -> bool:

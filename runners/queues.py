@@ -15,7 +15,7 @@ from runners.changing_limits import QueueLimits
 from runners.limits import key_of
 from runners.registry import registry
 from store import limits, lines, pauses, used_keys, waiting
-from store.job_request import JobRequest, Status
+from store.job_request import JobRequest, Status, job_id_of
 from store.limits import Changed, Limits
 from store.lines import WAITING, Line
 from store.pauses import Kind, Pause
@@ -23,15 +23,17 @@ from store.waiting import Waiting
 from work.queues import WHOLE_QUEUE
 
 LINE = "line"
+JOB = "job"
 SHOWN_KEYS = 3  # of each queue in a list of queues
 _EXAMINED_KEYS = 100  # in one page: most keys may be idle, or of others
 
 
 class WaitsFor(NamedTuple):
-    """What a waiting job waits for: a pause of its job type or queue, or its turn in a line.
+    """What a waiting job waits for: a pause of its job type or queue, its turn in a line, or the
+    end of another job that is the same work.
 
-    `kind` is "job_type", "queue" or "line", and `name` that of the job type or queue; `key` says
-    which line of the queue, and is None for a pause.
+    `kind` is "job_type", "queue", "line" or "job", and `name` that of the job type or queue, or the
+    id of the job; `key` says which line of the queue, and is None for the others.
     """
 
     kind: str
@@ -119,6 +121,8 @@ def describe(name: str, seen_by: str | None, *, limit: int, cursor: str | None =
 def waits_for(row: JobRequest) -> WaitsFor | None:
     """Return what a row waits for; None for one that waits for nothing, or that only newer code
     knows what for."""
+    if row.follows is not None:
+        return WaitsFor(JOB, job_id_of(row.follows))
     kind, _, name = (row.held_by or "").partition("#")
     if kind in list(Kind):
         return WaitsFor(kind, name)

@@ -91,6 +91,7 @@ class Registry:
         if broken:
             raise BrokenEntries(broken)
         self._check_queues()
+        self._check_unique()
         self._check_recurring()
 
     def _check_queues(self) -> None:
@@ -101,6 +102,14 @@ class Registry:
                 raise InvalidDefinition(
                     f"QUEUES: {name!r}: Queue(per={queue.per!r}): no job in this queue has such a "
                     "field in its payload"
+                )
+
+    def _check_unique(self) -> None:
+        """Raise InvalidDefinition for a job that is unique by a field which its payload lacks."""
+        for name, job in self.jobs.items():
+            for unknown in job.unique.unknown_to(job.payload_model) if job.unique else ():
+                raise InvalidDefinition(
+                    f"JOBS: {name!r}: Unique(by=): its payload has no field {unknown!r}"
                 )
 
     def _check_recurring(self) -> None:

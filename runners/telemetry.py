@@ -88,6 +88,14 @@ def accepted(row: JobRequest) -> None:
     tracing.accepted(row)
 
 
+def met(row: JobRequest) -> None:
+    """Log that a request for a job that is unique was answered with another one, and how."""
+    outcome = None if row.met is None else str(row.met.outcome)
+    log_line.write(
+        logger.info, "answered with another", outcome=outcome, **_whose(row) | log_line.who()
+    )
+
+
 def not_claimed(why: Exception) -> None:
     """Log a claim that was refused: most likely another message about the job had claimed it."""
     log_line.write(logger.info, "not claimed", why=str(why))

@@ -7,7 +7,7 @@ refused verb reads the row once: if the row shows that this very write landed, t
 
 from collections.abc import Callable, Sequence
 from secrets import SystemRandom
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from pynamodb.exceptions import PynamoDBException, TransactWriteError, UpdateError
 from pynamodb.expressions.condition import Condition
@@ -19,8 +19,11 @@ import clock
 from aws.errors import condition_failed, conflicts
 from errors import PreconditionFailed
 from settings import settings
-from store.job_request import LIMITED, JobRequest, Lane, Status, due_shard, sort_key
+from store.job_request import JobRequest, Lane, Status, due_shard, sort_key
 from store.queries import read
+
+if TYPE_CHECKING:
+    from store.uniqueness import Held
 
 # How long a row waits before the timer looks whether its message arrived.
 GRACE = clock.MINUTE
@@ -56,11 +59,11 @@ def write(
 class Also(NamedTuple):
     """The write of another record, in one transaction with the row's.
 
-    It is put, deleted, or changed by `actions`, if its condition holds.
+    It is put, deleted, changed by `actions`, or only checked, if its condition holds.
     """
 
     record: Model
-    how: Literal["put", "delete", "change"]
+    how: Literal["put", "delete", "change", "check"]
     actions: Sequence[Action] = ()
     condition: Condition | None = None
 
@@ -73,10 +76,30 @@ class Also(NamedTuple):
                 transaction.delete(self.record, self.condition)
             case "change":
                 transaction.update(self.record, list(self.actions), self.condition)
+            case "check":
+                transaction.condition_check(
+                    type(self.record), *_key(self.record), condition=self.condition
+                )
+
+
+def _key(record: Model) -> tuple[Any, Any]:
+    """Return the values of a record's hash key and of its range key, None if it has none."""
+    found: dict[bool, Any] = {True: None, False: None}
+    for name, attribute in record.get_attributes().items():
+        if attribute.is_hash_key or attribute.is_range_key:
+            found[attribute.is_hash_key] = record.attribute_values[name]
+    return found[True], found[False]
 
 
 class RaceLost(Exception):
-    """A record that was to change with a row is not as it was read: nothing was written."""
+    """A record that was to change with a row is not as it was read: nothing was written.
+
+    `lost` are the writes that were refused.
+    """
+
+    def __init__(self, lost: Sequence[Also] = ()) -> None:
+        super().__init__("somebody else was first")
+        self.lost = lost
 
 
 class RowThere(Exception):
@@ -85,6 +108,14 @@ class RowThere(Exception):
     def __init__(self, row: JobRequest) -> None:
         super().__init__(f"job {row.id} is there: it is {row.state}")
         self.row = row
+
+
+class KeyTaken(Exception):
+    """A row has no key as work that is unique, for another job has it: nothing was written."""
+
+    def __init__(self, held: "Held") -> None:
+        super().__init__("another job has its key")
+        self.held = held
 
 
 def write_with(
@@ -106,10 +137,11 @@ def write_with(
 
     row_itself = Also(job, "change", actions, condition)
     try:
-        _transact(row_itself, also)
+        _transact([row_itself, *also])
     except TransactWriteError as error:
-        if condition_failed(error) and not _row_refused(error, row_itself, also):
-            raise RaceLost from error
+        lost = _refused_by(error, [row_itself, *also])
+        if lost and row_itself is not lost[0]:
+            raise RaceLost(lost) from error
         return _row_if_applied(verb, job, error, already_applied)
     row = read(job.id)
     if row is None:
@@ -128,32 +160,47 @@ def put_with(job: JobRequest, condition: Condition, also: Sequence[Also]) -> Non
         return
     row_itself = Also(job, "put", condition=condition)
     try:
-        _transact(row_itself, also)
+        _transact([row_itself, *also])
     except TransactWriteError as error:
-        if condition_failed(error) and not _row_refused(error, row_itself, also):
-            raise RaceLost from error
+        lost = _refused_by(error, [row_itself, *also])
+        if lost and row_itself is not lost[0]:
+            raise RaceLost(lost) from error
         raise
 
 
-def _transact(row_itself: Also, also: Sequence[Also]) -> None:
-    def write_all() -> None:
+def write_all(writes: Sequence[Also]) -> None:
+    """Write records in one transaction, none of which is a row. Raises RaceLost."""
+    try:
+        _transact(writes)
+    except TransactWriteError as error:
+        lost = _refused_by(error, writes)
+        if not lost:
+            raise
+        raise RaceLost(lost) from error
+
+
+def _transact(writes: Sequence[Also]) -> None:
+    def write_them() -> None:
         with TransactWrite(connection=JobRequest.connection()) as transaction:
-            for each in (row_itself, *also):
+            for each in writes:
                 each.add_to(transaction)
 
-    retry_on_conflict(write_all)
+    retry_on_conflict(write_them)
 
 
-_SENT_IN_ORDER = ("delete", "put", "change")  # by pynamodb, whatever order they were added in
+# By pynamodb, whatever order they were added in.
+_SENT_IN_ORDER = ("check", "delete", "put", "change")
 
 
-def _row_refused(error: TransactWriteError, row_itself: Also, also: Sequence[Also]) -> bool:
-    """Return whether the row's own condition failed: it is the first of its kind."""
-    before = _SENT_IN_ORDER[: _SENT_IN_ORDER.index(row_itself.how)]
-    position = sum(1 for each in also if each.how in before)
-    reasons = error.cancellation_reasons
-    of_row = reasons[position] if position < len(reasons) else None
-    return of_row is not None and of_row.code == "ConditionalCheckFailed"
+def _refused_by(error: TransactWriteError, writes: Sequence[Also]) -> list[Also]:
+    """Return which of the writes were refused by their own conditions, in the order given."""
+    sent = sorted(writes, key=lambda each: _SENT_IN_ORDER.index(each.how))  # keeps the order else
+    failed = [
+        each
+        for each, reason in zip(sent, error.cancellation_reasons, strict=False)
+        if reason is not None and reason.code == "ConditionalCheckFailed"
+    ]
+    return [each for each in writes if any(each is one for one in failed)]
 
 
 def _row_if_applied(
@@ -249,18 +296,16 @@ def finished(status: Status) -> list[Action]:
         JobRequest.due_shard.remove(),
         JobRequest.lease_until.remove(),
         JobRequest.unfinished_organization.remove(),
+        JobRequest.unique_key.remove(),
         *no_longer_parked(),
         *without_room(),
     ]
 
 
-def counted(job: JobRequest) -> list[Action]:
-    """Return what counts a row to its organisation's quota, until it is finished. Older code, which
-    would count it for ever, leaves such rows alone."""
-    return [
-        JobRequest.unfinished_organization.set(job.organization_id),
-        JobRequest.row_version.set(LIMITED),
-    ]
+def of_version(job: JobRequest, version: int) -> list[Action]:
+    """Return what keeps code that does not know this version from claiming the row. It is never
+    lowered."""
+    return [JobRequest.row_version.set(version)] if version > job.row_version else []
 
 
 def no_longer_parked() -> list[Action]:
@@ -322,19 +367,23 @@ def not_cancelled() -> Condition:
 
 
 def as_read(job: JobRequest) -> Condition:
-    """Return the condition that its status, its claim and its room are as they were read.
+    """Return the condition that its status, its claim, its room and its keys are as they were read.
 
     A row that was parked and let on meanwhile has the same status and claim as before, and a slot.
+    One that was given another payload may be of another line.
     """
     condition: Condition = (
         (JobRequest.status == job.status)
-        & _same(JobRequest.claim_token, job.claim_token)
-        & _same(JobRequest.slot, job.slot)
-        & _same(JobRequest.admitted_at, job.admitted_at)
+        & same(JobRequest.claim_token, job.claim_token)
+        & same(JobRequest.slot, job.slot)
+        & same(JobRequest.admitted_at, job.admitted_at)
+        & same(JobRequest.queue_key, job.queue_key)
+        & same(JobRequest.unique_key, job.unique_key)
     )
     return condition
 
 
-def _same(attribute: Any, seen: Any) -> Condition:
+def same(attribute: Any, seen: Any) -> Condition:
+    """Return the condition that an attribute is as it was seen; None: that it is not there."""
     condition: Condition = attribute.does_not_exist() if seen is None else attribute == seen
     return condition

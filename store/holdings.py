@@ -1,10 +1,11 @@
-"""What a row holds beside itself: a slot of its queue, and its entry where it waits.
+"""What a row holds beside itself: a slot of its queue, its entry where it waits, the key of work
+that is unique.
 
 Whatever ends the holding gives it back in the same transaction: in a second write it would leak
 when the writer dies between the two.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
@@ -13,6 +14,10 @@ from pynamodb.models import Model
 from store import conditional_write, lines, pauses
 from store.conditional_write import Also, RaceLost
 from store.job_request import JobRequest
+
+# How often it is looked who follows, and the key handed on: another may come to follow, or give
+# that up, meanwhile. A key that was not handed on is free, for its job has ended.
+_LOOKS = 5
 
 
 def slot_freed(job: JobRequest) -> list[Also]:
@@ -26,7 +31,7 @@ def slot_freed(job: JobRequest) -> list[Also]:
 
 def entry_dropped(job: JobRequest) -> list[Also]:
     """Return the write that deletes the entry of a parked row."""
-    if job.held_by is None:
+    if job.held_by is None or job.follows is not None:
         return []
     entry: Model
     if job.wait_key is not None:
@@ -44,22 +49,53 @@ def write_freeing(
     *,
     already_applied: Callable[[JobRequest], bool],
     also: list[Also] | None = None,
+    ends: bool = False,
+    keeps_slot: bool = False,
 ) -> JobRequest:
-    """Change a row, and give back the slot that it names; see `conditional_write.write_with`.
+    """Change a row, and give back the slot that it names, unless it `keeps_slot`; see
+    `conditional_write.write_with`.
 
-    A slot that is gone, or another's, keeps no job from ending: then the row changes without it.
+    A verb that `ends` the job, or its claim to its key, gives up the key too: to the job that
+    follows, if there is one. What is gone, or another's, keeps no job from ending: then the row
+    changes without it. Raises RaceLost if what changes `also` refused.
     """
-    also = also or []
+    also, freed = also or [], [] if keeps_slot else slot_freed(job)
+    key, looks = _key_given_up(job) if ends else [], 0
+    while True:
+        try:
+            row = conditional_write.write_with(
+                verb,
+                job,
+                actions,
+                condition,
+                already_applied=already_applied,
+                also=[*also, *freed, *key],
+            )
+        except RaceLost as lost:
+            if any(_is_one_of(also, each) for each in lost.lost):
+                raise
+            freed = [each for each in freed if not _is_one_of(lost.lost, each)]
+            if any(_is_one_of(lost.lost, each) for each in key):
+                key, looks = _key_handed_on(job) if looks < _LOOKS else [], looks + 1
+        else:
+            changed = (each.record for each in key if each.how == "change")
+            row.let_on = next((one for one in changed if isinstance(one, JobRequest)), None)
+            return row
 
-    def write(frees: list[Also]) -> JobRequest:
-        return conditional_write.write_with(
-            verb, job, actions, condition, already_applied=already_applied, also=[*also, *frees]
-        )
 
-    freed = slot_freed(job)
-    try:
-        return write(freed)
-    except RaceLost:
-        if not freed:
-            raise
-        return write([])
+def _is_one_of(writes: Sequence[Also], write: Also) -> bool:
+    return any(each is write for each in writes)
+
+
+def _key_given_up(job: JobRequest) -> list[Also]:
+    if job.unique_key is None:
+        return []
+    from store import uniqueness  # which most jobs do without
+
+    return uniqueness.given_up(job)
+
+
+def _key_handed_on(job: JobRequest) -> list[Also]:
+    from store import uniqueness
+
+    return uniqueness.handed_on(job)

@@ -7,7 +7,7 @@ import json
 import uuid
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
@@ -17,8 +17,10 @@ from store.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, U
 from store.table import Enumerated, Integer, Table, nullable
 
 # Raised when a row means something that older code would get wrong: such code can't claim it then.
-ROW_VERSION = 2  # the highest that this code knows
+ROW_VERSION = 3  # the highest that this code knows
 LIMITED = 2  # of a row whose queue has limits, or that its organisation's quota counts
+UNIQUE = 3  # of a row that has a key, see store.uniqueness
+BEHIND = "unique#"  # how `held_by` begins of a job that follows another; that one's created_key
 DUE_SHARDS = 8  # of each lane; may grow, never shrink: rows keep the shard they were saved with
 
 
@@ -43,6 +45,22 @@ class Status(StrEnum):
     def timed(self) -> bool:
         """Return whether the job may not be started before its `run_at`."""
         return self in (Status.SCHEDULED, Status.RETRYABLE)
+
+
+class Outcome(StrEnum):
+    """What became of a request for a job that is unique, where another one was there before."""
+
+    RETURNED = "returned"  # it was answered with that job, and changed nothing
+    REPLACED = "replaced"  # that job does what this request asked for
+    FOLLOWS = "follows"  # it made a job, which waits for the end of that one
+
+
+class Met(NamedTuple):
+    """How a request for a job that is unique met another one, with which it is answered."""
+
+    outcome: Outcome
+    before: bool = False  # the same request was answered so before
+    is_sent: bool = True  # or it waits: nothing is to be sent about it
 
 
 class Lane(StrEnum):
@@ -115,6 +133,11 @@ class JobRequest(Table):
 
     table_setting = "JOBS_TABLE_NAME"
 
+    # Not stored: how a request came to be answered with this row, and which job was let on by the
+    # write that ended this one.
+    met: Met | None = None
+    let_on: "JobRequest | None" = None
+
     id = UnicodeAttribute(hash_key=True)
     row_version = Integer(default=1)
 
@@ -159,6 +182,11 @@ class JobRequest(Table):
     admitted_at = nullable(Integer())  # let on, or between two legs: it need not ask for room again
     wait_key = nullable(UnicodeAttribute())  # of its entry, while it waits in the line
 
+    # what it holds as work that is unique, see store.uniqueness
+    unique_key = nullable(UnicodeAttribute())  # until it is finished, or was claimed
+    first_run_at = nullable(Integer())  # when it was to start before it was put off
+    resumes = nullable(BooleanAttribute())  # queued again by hand, to go on where it was
+
     # when it wants attention
     due_at = nullable(Integer())
     due_shard = nullable(UnicodeAttribute())  # its lane, and a number
@@ -168,9 +196,9 @@ class JobRequest(Table):
     created_key = UnicodeAttribute()  # zero-padded created_at and id: sorts, and never changes
     queued_at = nullable(Integer())
     run_at = nullable(Integer())  # not before
-    waiting_since = nullable(Integer())  # parked, by a pause or in a line
+    waiting_since = nullable(Integer())  # parked, by a pause or in a line, or behind another job
     restarts = nullable(Integer())  # retries by hand with another payload
-    held_by = nullable(UnicodeAttribute())  # the pause, or the line, that has parked it
+    held_by = nullable(UnicodeAttribute())  # the pause, line or job that it waits for
     started_at = nullable(Integer())  # of the latest claim
     finished_at = nullable(Integer())
     updated_at = nullable(Integer())
@@ -216,6 +244,17 @@ class JobRequest(Table):
     def work_folder(self) -> str:
         """Return where in the bucket it keeps what only its own later legs and attempts need."""
         return f"partial/{self.beginning}"
+
+    @property
+    def follows(self) -> str | None:
+        """Return the created_key of the job whose end it waits for, if it follows one."""
+        behind = self.held_by if self.held_by and self.held_by.startswith(BEHIND) else None
+        return behind and behind.removeprefix(BEHIND)
+
+    @property
+    def has_begun(self) -> bool:
+        """Return whether it was claimed, since it was saved or queued again by hand."""
+        return self.legs > 0 or self.status is Status.RUNNING
 
     @property
     def early(self) -> int:

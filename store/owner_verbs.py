@@ -13,12 +13,14 @@ import clock
 from aws import bucket
 from aws.errors import condition_failed
 from store import blobs, conditional_write, earlier_errors, holdings, steps
-from store.job_request import JobRequest, Lane, Status
+from store.conditional_write import Also
+from store.job_request import LIMITED, UNIQUE, JobRequest, Lane, Status
 from store.queries import read
 
 
 def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
-    """Cancel a job that nobody is working on, and give back its slot, or its entry where it waits.
+    """Cancel a job that nobody is working on, and give back its slot, or its entry where it waits,
+    and its key.
 
     Raises PreconditionFailed if somebody is, if it is finished, or if it has moved since it was
     read.
@@ -34,6 +36,7 @@ def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
         ),
         already_applied=lambda row: row.status is Status.CANCELLED,
         also=holdings.entry_dropped(job),
+        ends=True,
     )
 
 
@@ -57,12 +60,13 @@ def requeue(
     payload: Any = None,
     by: str | None = None,
     counted: bool = False,
+    unique_key: str | None = None,
 ) -> JobRequest:
     """Queue a failed or cancelled job again, with all its attempts and legs before it; `counted` to
-    its organisation's quota, if there is one.
+    its organisation's quota, if there is one. It takes its `unique_key` anew, if it has one.
 
     It resumes at its cursor; with another payload it begins anew, with no step done and no child.
-    Raises PreconditionFailed, and MissingObject if its payload is gone.
+    Raises PreconditionFailed, KeyTaken, and MissingObject if its payload is gone.
     """
     # Written anew, it outlives the row again: the bucket's lifecycle counts from the last write.
     again = blobs.get(job.payload, job.payload_key) if payload is None else payload
@@ -80,7 +84,7 @@ def requeue(
             for name in (
                 *("attempt_started_at", "started_at", "finished_at", "expires_at", "run_at"),
                 *("error", "result_message", "cancel_requested", "claim_token", "send_id"),
-                *("failed_organization", "failed_key", "cancelled_by"),
+                *("failed_organization", "failed_key", "cancelled_by", "first_run_at"),
             )
         ),
         # Code that knows no slots ends a job and leaves it one, which goes to another then.
@@ -88,7 +92,16 @@ def requeue(
         *conditional_write.no_longer_parked(),
     ]
     if counted:
-        actions += conditional_write.counted(job)
+        actions.append(JobRequest.unfinished_organization.set(job.organization_id))
+    if unique_key is not None:
+        actions.append(JobRequest.unique_key.set(unique_key))
+        resumes = JobRequest.resumes
+        actions.append(resumes.set(True) if payload is None else resumes.remove())
+    else:  # code that knows no keys ends a job and leaves it one
+        actions.append(JobRequest.unique_key.remove())
+    # Older code would count it for ever, or not give up its key.
+    version = UNIQUE if unique_key is not None else LIMITED if counted else 1
+    actions += conditional_write.of_version(job, version)
     if job.error:
         actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))
     if payload is not None:
@@ -98,19 +111,28 @@ def requeue(
             JobRequest.progress.set(0),
             JobRequest.queue_key.remove(),  # its line may be another: its next claim finds out
         ]
-    return conditional_write.write(
-        "requeue",
-        job,
-        actions,
-        _same_owner(job)
-        & JobRequest.status.is_in(Status.FAILED, Status.CANCELLED)
-        & (JobRequest.finished_at == job.finished_at)
-        & (JobRequest.expires_at > clock.now() // clock.SECOND),
-        # Somebody else may have queued it again, with another payload.
-        already_applied=lambda row: (
-            not row.status.finished and (row.payload, row.payload_key) == (inline, key)
-        ),
-    )
+
+    def write(also: list[Also]) -> JobRequest:
+        return conditional_write.write_with(
+            "requeue",
+            job,
+            actions,
+            _same_owner(job)
+            & JobRequest.status.is_in(Status.FAILED, Status.CANCELLED)
+            & (JobRequest.finished_at == job.finished_at)
+            & (JobRequest.expires_at > clock.now() // clock.SECOND),
+            # Somebody else may have queued it again, with another payload.
+            already_applied=lambda row: (
+                not row.status.finished and (row.payload, row.payload_key) == (inline, key)
+            ),
+            also=also,
+        )
+
+    if unique_key is None:
+        return write([])
+    from store import uniqueness  # which most jobs do without
+
+    return uniqueness.with_key(unique_key, job, write)
 
 
 def delete(job: JobRequest) -> None:

@@ -53,7 +53,7 @@ def under_pause(pause: str) -> Waiting:
 def ahead_of(job: JobRequest) -> Waiting:
     """Return who comes before a job that waits, where it waits. In a line whose groups take turns
     those are counted that are in its own."""
-    if job.held_by is None:
+    if job.held_by is None or job.follows is not None:
         return Waiting()
     if is_line(job.held_by) and job.wait_key is not None:
         first = f"{job.wait_key.rpartition('#')[0]}#"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from work.recurring import Each, Recurring
     from work.retry import Retry
     from work.running_job import RunningJob
+    from work.unique import Unique
 
 __all__ = [
     "CurrentWork",
@@ -29,6 +30,7 @@ __all__ = [
     "RetryAfter",
     "RunningJob",
     "Task",
+    "Unique",
     "app_setting",
 ]
 
@@ -44,6 +46,7 @@ _HOMES = {
     "RetryAfter": "errors",
     "RunningJob": "work.running_job",
     "Task": "work.definitions",
+    "Unique": "work.unique",
     "app_setting": "work.app_settings",
 }
 

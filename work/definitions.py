@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from work.running_job import RunningJob
+    from work.unique import Unique
 
 DAY_IN_SECONDS = 24 * 60 * 60.0
 # The longest that work may be scheduled ahead, or wait: the bucket keeps its payload for longer.
@@ -112,7 +113,8 @@ class Job(Definition):
     keeps checkpointing). `max_legs` bounds how often it is claimed in all. A job that nobody could
     start within `start_within` seconds of being queued fails as never started. One that
     `needs_campaign` is refused without a `campaign_id`. It is in the queue `queue_name`, or in one
-    of `queues` if its caller asks for that; only services may ask for any other.
+    of `queues` if its caller asks for that; only services may ask for any other. With `unique`,
+    one that is asked for again is not done again beside the first: see `Unique`.
     """
 
     function: "Callable[[RunningJob, Any], Any] | str"
@@ -122,6 +124,7 @@ class Job(Definition):
     start_within: float = DAY_IN_SECONDS
     needs_campaign: bool = False
     queues: tuple[str, ...] = ()
+    unique: "Unique | None" = None
 
     _takes = ("job", "payload")
 
@@ -138,6 +141,17 @@ class Job(Definition):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise InvalidDefinition(f"Job({name}={value}): must be above 0")
+        if self.unique is not None:
+            self._check_unique()
+
+    def _check_unique(self) -> None:
+        from work.unique import Unique  # which is imported: it was written here
+
+        if not isinstance(self.unique, Unique):
+            raise InvalidDefinition(
+                f"Job(unique={self.unique!r}): must be a Unique, such as "
+                'Unique(by=("campaign_id",))'
+            )
 
     @property
     def allowed_queues(self) -> tuple[str, ...]:

@@ -12,7 +12,8 @@ from api.query import list_query, page_query, whose
 from api.responses import Response, no_content, respond
 from errors import JobNotFound, PreconditionFailed, WrongState
 from runners import owner_actions, queues
-from store import blobs, children, queries
+from runners.registry import registry
+from store import answers, blobs, children, queries
 from store.job_request import JobRequest, id_under_key
 from work import context
 
@@ -34,7 +35,7 @@ def list_jobs(event: Event, caller: Caller) -> Response:
     organization_id = whose(query.organization_id, caller)
     if query.idempotency_key is not None:
         # One consistent read: what was dispatched a moment ago is found.
-        row = queries.read(id_under_key(organization_id, query.idempotency_key))
+        row = _under_key(organization_id, query.idempotency_key)
         found = [views.summary(row)] if row else []
         return respond(200, {"jobs": found, "cursor": None})
     page = queries.page(
@@ -121,11 +122,26 @@ def _job_of(caller: Caller, job_id: str) -> JobRequest:
     return row
 
 
+def _under_key(organization_id: str, idempotency_key: str) -> JobRequest | None:
+    """Return the job that was dispatched under a key, or that was the answer to that."""
+    job_id = id_under_key(organization_id, idempotency_key)
+    row = queries.read(job_id)
+    if row is None and any(job.unique for job in registry().jobs.values()):
+        found = answers.find(job_id)
+        row = found.row if found is not None else None
+    return row
+
+
 def _accepted(row: JobRequest, jobs_path: str) -> Response:
-    """Return the answer to a dispatch: the job that was saved, or the one that the same request
-    made before."""
+    """Return the answer to a dispatch: the job that was saved, the one that the same request made
+    before, or the one that was there before as the same work."""
     headers = {"Location": f"{jobs_path}/{row.id}"}
-    if row.request_id != context.request_id.get():
+    if row.met is not None:
+        headers["Unique-Outcome"] = str(row.met.outcome)
+        was_asked_before = row.met.before
+    else:
+        was_asked_before = row.request_id != context.request_id.get()
+    if was_asked_before:
         headers["Idempotent-Replayed"] = "true"
     return respond(202, views.summary(row), headers | views.retry_after(row))
 

@@ -216,7 +216,13 @@ ROUTES: Routes = {
             Operation(
                 "retry_job",
                 {202: Answer("Queued again", "JobSummary", POLLED)},
-                (*BODY_PROBLEMS, *MOVE_PROBLEMS, *RUN_PROBLEMS, "payload-gone"),
+                (
+                    *BODY_PROBLEMS,
+                    *MOVE_PROBLEMS,
+                    *RUN_PROBLEMS,
+                    "payload-gone",
+                    "unique-conflict",
+                ),
                 body="RetryData",
                 needs_body=False,
             ),

@@ -150,6 +150,11 @@ function page(job, { whole, place, children, log }) {
 
 /** What a job waits for, and how many come before it. */
 function waits({ waits_for: { kind, name, key }, ahead, more_ahead: more, of_organization: own }) {
+  if (kind === "job") {
+    return h("p", { class: "waits", "data-key": "waits" },
+      "Waits for the end of the job ", h("a", { href: `#/job/${name}` }, h("code", {}, name)),
+      ", which is the same work.");
+  }
   const inLine = kind === "line";
   return h("p", { class: "waits", "data-key": "waits" },
     inLine ? "Waits for its turn in the queue " : `Waits until the ${kind.replace("_", " ")} `,
@@ -196,6 +201,7 @@ function facts(job) {
     job.parent_id && fact("Parent",
       h("a", { href: `#/job/${job.parent_id}` }, h("code", {}, job.parent_id.slice(0, 8)))),
     job.campaign_id && fact("Campaign", job.campaign_id),
+    job.unique_key && fact("Unique", "no other one like it until it has ended"),
     fact("Created", moment(job.created_at)),
     job.created_by && fact("Created by", job.created_by),
     job.requeued_by && fact("Retried by", job.requeued_by),

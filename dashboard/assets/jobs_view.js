@@ -104,7 +104,7 @@ function progress(job) {
     case "scheduled":
       return words(isPast(job.run_at) ? "due" : ["starts ", age(job.run_at)]);
     case "waiting":
-      return job.waits_for && words(job.waits_for.kind === "line" ? "in line" : "paused");
+      return job.waits_for && words({ line: "in line", job: "next" }[job.waits_for.kind] ?? "paused");
     case "retryable":
       return words(isPast(job.run_at) ? "due" : ["again ", age(job.run_at)]);
     default:

@@ -69,6 +69,7 @@ function standing(job, time) {
 }
 
 function waitsFor(what) {
+  if (what?.kind === "job") return "Waits for the end of another job";
   if (what?.kind === "line") return `Waits for its turn in the queue ${what.name}`;
   const paused = { job_type: "type", queue: "queue" }[what?.kind];
   return `Waits while its ${paused ?? "type or queue"} is paused`;

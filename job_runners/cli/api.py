@@ -18,6 +18,12 @@ Job = dict[str, Any]  # as the API's JSON has it
 
 _NEWEST = 500  # jobs among which the start of an id is looked up
 _CHILDREN = 100  # of a job that are shown
+# Of a dispatch of a job that is unique, where another one was there before.
+_OUTCOMES = {
+    "returned": "is there already: it is the same work",
+    "replaced": "was there already, and takes this payload and time",
+    "follows": "will follow the one that has begun",
+}
 _STARTS = re.compile(r"[0-9a-f]{4,31}")
 _T = TypeVar("_T")
 
@@ -46,8 +52,8 @@ class Api:
         """On whose behalf it asks, as part of a sentence."""
         return f"organisation {self._organization}" if self._organization else "yours"
 
-    def dispatch(self, body: dict[str, Any], key: str | None) -> tuple[Job, bool]:
-        """Have a job saved and sent; also whether the key's job was there already."""
+    def dispatch(self, body: dict[str, Any], key: str | None) -> tuple[Job, str]:
+        """Have a job saved and sent; also in words what became of that."""
         try:
             with self._problems():
                 job = self._client.dispatch(**body, idempotency_key=key)
@@ -57,7 +63,10 @@ class Api:
                 look = f"jobs show --idempotency-key {shlex.quote(sent)}"
                 problem.hint = f"{problem.hint} Was it saved? {look}".lstrip()
             raise
-        return _value(job), job.replayed
+        if job.unique_outcome in _OUTCOMES:
+            return _value(job), _OUTCOMES[job.unique_outcome]
+        word = "was dispatched before, with this key" if job.replayed else "dispatched"
+        return _value(job), word
 
     def task(self, name: str, payload: dict[str, Any]) -> str | None:
         """Have a task sent; return its id, if the API says it."""

@@ -7,6 +7,7 @@ With `store.owner_verbs` this is the only code that changes a JobRequest.
 | `saving` | save |
 | `claiming` | claim; checkpoint and renew, while it runs |
 | `ending` | how a claimed run ends: succeed, fail, stop, retry, end_leg, release |
+| `replacing` | replace, of work that is unique: imported where it is needed |
 | `parking` | park and admit, for pauses and for queues with limits; list_again |
 | `checking` | what is done to a row that is met: expire, postpone, set_aside; uncount |
 """

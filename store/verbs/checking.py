@@ -13,8 +13,8 @@ from store.job_request import JobRequest, Lane, Status, due_shard
 def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
     """Fail a job that nobody has started, continued or admitted until it was too late to be useful.
 
-    It gives back its slot, or its entry where it waits. It is refused unless the row is exactly as
-    it was read.
+    It gives back its slot, or its entry where it waits, and its key. It is refused unless the row
+    is exactly as it was read.
     """
     return holdings.write_freeing(
         "expire",
@@ -27,6 +27,7 @@ def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
         ),
         already_applied=lambda row: row.status is Status.FAILED and row.legs == job.legs,
         also=holdings.entry_dropped(job),
+        ends=True,
     )
 
 

@@ -1,7 +1,7 @@
 """The verbs of a job that is claimed and runs: claim, checkpoint, renew."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from pynamodb.expressions.update import Action
@@ -10,7 +10,7 @@ import clock
 from aws.errors import AWS_ERRORS
 from errors import PreconditionFailed
 from store import conditional_write
-from store.conditional_write import Also
+from store.conditional_write import Also, RaceLost
 from store.job_request import LIMITED, ROW_VERSION, JobRequest, Lane, Status
 from store.lines import Grant
 from store.verbs.checking import postpone
@@ -26,12 +26,17 @@ CLAIM_TOLERANCE = 2 * clock.SECOND
 
 
 class Entrance(NamedTuple):
-    """How a job comes into a queue with limits: its row as it was read, the key of its line, and
-    what it is given there; None if its row says that it was let on before."""
+    """How a job is claimed whose row was read before.
+
+    In a queue with limits it has the key of its line, and what it is given there; None if its row
+    says that it was let on before. One that `gives_up_key` holds its place as work that is unique
+    until it is started.
+    """
 
     row: JobRequest
-    key: str
-    grant: Grant | None
+    key: str | None = None
+    grant: Grant | None = None
+    gives_up_key: bool = False
 
 
 def claim(
@@ -82,22 +87,46 @@ def claim(
     if entrance is not None:
         condition &= conditional_write.as_read(entrance.row)
         names_slot, also = room_given(entrance.row, entrance.grant)
-        actions += [
-            JobRequest.queue_key.set(entrance.key),
-            JobRequest.row_version.set(LIMITED),
-            *names_slot,
-        ]
+        actions += names_slot
+        if entrance.key is not None:
+            actions.append(JobRequest.queue_key.set(entrance.key))
+            actions += conditional_write.of_version(entrance.row, LIMITED)
 
     def is_ours(row: JobRequest) -> bool:
         # The token alone is not enough: a rescue leaves it, and has ended this claim.
         return row.status is Status.RUNNING and row.claim_token == token
 
-    row = conditional_write.write_with(
-        "claim", job, actions, condition, already_applied=is_ours, also=also
-    )
+    def write(actions: list[Action], also: Sequence[Also]) -> JobRequest:
+        return conditional_write.write_with(
+            "claim", job, actions, condition, already_applied=is_ours, also=also
+        )
+
+    if entrance is not None and entrance.gives_up_key:
+        row = _without_key(entrance.row, actions, also, write)
+    else:
+        row = write(actions, also)
     if not is_ours(row):  # read after a transaction: another claim may have followed by then
         raise conditional_write.refused("claim", job_id, row)
     return _watched(row)
+
+
+def _without_key(
+    row: JobRequest,
+    actions: list[Action],
+    also: Sequence[Also],
+    write: Callable[[list[Action], Sequence[Also]], JobRequest],
+) -> JobRequest:
+    """Write a claim that gives up the key of a row. One that can't, because a job follows or the
+    key is another's, leaves that to the job's end."""
+    from store import uniqueness  # which most jobs do without
+
+    given_up = uniqueness.given_up(row)
+    try:
+        return write([*actions, JobRequest.unique_key.remove()], [*also, *given_up])
+    except RaceLost as lost:
+        if any(each is not one for each in lost.lost for one in given_up):
+            raise
+        return write(actions, also)
 
 
 def _watched(row: JobRequest) -> JobRequest:

@@ -188,7 +188,12 @@ def _end_run(
     verb: str, job: JobRequest, actions: list[Action], condition: Condition, to: Status
 ) -> JobRequest:
     return holdings.write_freeing(
-        verb, job, actions, condition, already_applied=_shows(to, job.claim_token)
+        verb,
+        job,
+        actions,
+        condition,
+        already_applied=_shows(to, job.claim_token),
+        ends=to.finished,
     )
 
 

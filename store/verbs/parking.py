@@ -57,7 +57,7 @@ def park_in_line(
     actions = [
         *conditional_write.waiting(job, place, entry.sk, since, due_at),
         JobRequest.queue_key.set(key),
-        JobRequest.row_version.set(LIMITED),
+        *conditional_write.of_version(job, LIMITED),
     ]
     return _park(
         job,

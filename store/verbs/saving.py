@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pynamodb.exceptions import PutError, TransactWriteError
 
@@ -10,9 +10,12 @@ import clock
 from aws import bucket
 from aws.errors import AWS_ERRORS, condition_failed
 from store import blobs, conditional_write
-from store.conditional_write import Also, RowThere
-from store.job_request import LIMITED, JobRequest, Lane, Status, due_shard, new_id, sort_key
+from store.conditional_write import Also, KeyTaken, RaceLost, RowThere
+from store.job_request import LIMITED, UNIQUE, JobRequest, Lane, Status, due_shard, new_id, sort_key
 from store.queries import read
+
+if TYPE_CHECKING:
+    from store.uniqueness import Held
 
 
 def save(
@@ -33,6 +36,8 @@ def save(
     traceparent: str | None = None,
     queue_key: str | None = None,
     counted: bool = False,
+    unique_key: str | None = None,
+    behind: "Held | None" = None,
     also: Sequence[Also] = (),
 ) -> JobRequest:
     """Save a new job, due: from here on it can't be lost. A large payload is stored first.
@@ -42,17 +47,29 @@ def save(
     `job_id` that was derived from what names the job, an unexpired row that has it stays as it is,
     and is returned. `also` is written in one transaction with the row: raises RaceLost if one of
     those is not as it was read, and RowThere instead of returning a row that was there.
+
+    Work that is unique takes its `unique_key` in that transaction: raises KeyTaken if another job
+    has it. Or it waits `behind` the job that has it, and has the key when that one has ended:
+    raises RaceLost if that is not as it was read.
     """
     derived, now = job_id is not None, clock.now()
     job_id = job_id or new_id()
     later = run_at is not None and run_at > now
+    status, lane = (Status.SCHEDULED, Lane.PROMPT) if later else (Status.QUEUED, Lane.QUEUED)
+    if behind is not None:
+        status, lane = Status.WAITING, Lane.PARKED
     inline, key = blobs.put(f"payloads/{sort_key(now, job_id)}", payload)
     job = JobRequest(
         id=job_id,
         job_type=job_type,
         queue_name=queue_name,
         queue_key=queue_key,
-        row_version=LIMITED if counted or queue_key is not None else 1,
+        row_version=_version(
+            limited=counted or queue_key is not None, unique=unique_key is not None
+        ),
+        unique_key=unique_key,
+        waiting_since=None if behind is None else now,
+        held_by=None if behind is None else behind.place,
         unfinished_organization=organization_id if counted else None,
         organization_id=organization_id,
         campaign_id=campaign_id,
@@ -63,23 +80,49 @@ def save(
         parent_id=parent_id,
         created_by=created_by,
         traceparent=traceparent,
-        status=Status.SCHEDULED if later else Status.QUEUED,
+        status=status,
         max_attempts=max_attempts,
         run_at=run_at if later else None,
         due_at=now + conditional_write.GRACE if due_at is None else due_at,
-        due_shard=due_shard(job_id, Lane.PROMPT if later else Lane.QUEUED),
+        due_shard=due_shard(job_id, lane),
         created_at=now,
         created_key=sort_key(now, job_id),
         queued_at=now,
         updated_at=now,
     )
-    row = _put(job, derived, also)
+    try:
+        row = (
+            _put(job, derived, also)
+            if unique_key is None
+            else _put_unique(job, derived, behind, also)
+        )
+    except (KeyTaken, RaceLost, RowThere):
+        if key is not None:
+            drop_duplicate(key)
+        raise
     if key is not None and row.created_key != job.created_key:
-        _drop_duplicate(key)
+        drop_duplicate(key)
     return row
 
 
-def _drop_duplicate(payload_key: str) -> None:
+def _version(*, limited: bool, unique: bool) -> int:
+    return UNIQUE if unique else LIMITED if limited else 1
+
+
+def _put_unique(
+    job: JobRequest, derived: bool, behind: "Held | None", also: Sequence[Also]
+) -> JobRequest:
+    from store import uniqueness  # which most jobs do without
+
+    def put(its_place: list[Also]) -> JobRequest:
+        return _put(job, derived, [*also, *its_place])
+
+    if behind is not None:
+        return put([uniqueness.queued_behind(behind, job)])
+    return uniqueness.with_key(str(job.unique_key), job, put)
+
+
+def drop_duplicate(payload_key: str) -> None:
     """Delete the payload of a job that turned out to exist already.
 
     The row of that job has a payload of its own, so deleting the job would not find this one. If

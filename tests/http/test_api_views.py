@@ -58,7 +58,8 @@ def test_what_is_inside_is_not_shown() -> None:
     verbs.checkpoint(row, verbs.Checkpoint({"at": "s3cret"}, 40, "400 of 1,000"))
     text = call("GET", f"/jobs/{row.id}").text
     job = view(row)
-    assert job.keys() == SHOWN | {"payload", "result", "notes", "logs_url", "earlier_errors"}
+    whole = {"payload", "result", "notes", "logs_url", "earlier_errors", "unique_key"}
+    assert job.keys() == SHOWN | whole
     assert (job["progress"], job["result_message"]) == (40, "400 of 1,000")
     for inside in (row.claim_token, "send_id", "due_", "s3cret", "lease", "cursor", "row_version"):
         assert f'"{inside}' not in text

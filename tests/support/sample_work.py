@@ -29,6 +29,7 @@ class Script:
         self.task: Callable[[Sample], None] = lambda payload: None
         self.jobs_run: list[tuple[str, int, int]] = []  # id, attempt, leg
         self.tasks_run: list[Sample] = []
+        self.texts_run: list[str] = []
 
 
 script = Script()

@@ -59,17 +59,16 @@ def command(
     }
     given = {name: value for name, value in body.items() if value is not None}
     with payload.hinting_at_json(pairs):
-        job, replayed = target.api.dispatch(given, idempotency_key)
+        job, word = target.api.dispatch(given, idempotency_key)
     if watch:
         from job_runners.cli.commands.watch import watch_jobs
 
         if not target.json:
-            click.echo(f"{job['id']}  dispatched to {target.name}", err=True)
+            click.echo(f"{job['id']}  {word}, on {target.name}", err=True)
         return watch_jobs(target, [job["id"]])
     if target.json:
         output.print_json(job)
         return None
     click.echo(job["id"])
-    word = "was dispatched before, with this key" if replayed else "dispatched"
     click.echo(f"{job_type} {word}, {output.status(job['status'])}, on {target.name}", err=True)
     return None

@@ -69,6 +69,7 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("message", job.get("result_message")),
         ("organisation", job["organization_id"]),
         ("waits for", _waits_for(job.get("waits_for"))),
+        ("unique key", job.get("unique_key")),
         ("campaign", job.get("campaign_id")),
         ("queue", job["queue_name"]),
         ("attempt", f"{job['attempt']} of {job['max_attempts']}, {_legs(job['legs'])}"),
@@ -86,6 +87,8 @@ def _waits_for(found: dict[str, Any] | None) -> str | None:
     """Return what a waiting job waits for; None for one that does not, and for an older API's."""
     if found is None:
         return None
+    if found["kind"] == "job":
+        return f"the end of job {found['name']}"
     if found["kind"] != "line":
         return f"{found['kind'].replace('_', ' ')} {found['name']}, which is paused"
     line = "" if found["key"] == "*" else f", {found['key']}"
@@ -94,7 +97,7 @@ def _waits_for(found: dict[str, Any] | None) -> str | None:
 
 def _place(target: Target, job: Job) -> list[tuple[str, str]]:
     """Return how many come before a job that waits."""
-    if not job.get("waits_for"):
+    if not job.get("waits_for") or job["waits_for"]["kind"] == "job":
         return []
     place = target.api.place(job["id"])
     if place["ahead"] is None:  # it goes on by now

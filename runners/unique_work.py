@@ -1,0 +1,235 @@
+"""What becomes of a request for a job that is unique, and of a job that follows another.
+
+The key is taken in the transaction that saves the row. Who is refused it looks who has it, and does
+what the rule says; who loses a race on the way begins again.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import clock
+from aws.errors import AWS_ERRORS
+from errors import PreconditionFailed, UniqueConflict
+from runners import line_pump, telemetry
+from runners.limits import key_of, limits_of
+from runners.sending import Send, next_due_at, send_or_leave_due
+from store import answers, conditional_write, uniqueness, verbs
+from store.answers import Answer
+from store.conditional_write import GRACE, Also, KeyTaken, RaceLost, RowThere
+from store.job_request import JobRequest, Lane, Met, Outcome, Status
+from store.uniqueness import Free, Held
+from store.verbs import replacing
+from store.verbs.replacing import Wanted
+from work import Unique
+from work.definitions import LONGEST_WAIT
+
+if TYPE_CHECKING:
+    from runners.base import JobData
+
+_TRIES = 6  # of a request that others overtake
+# When the timer looks whether the job has ended that another one follows: a second line only.
+_SOONEST_CHECK = 10 * clock.MINUTE
+_LATEST_CHECK = clock.HOUR
+
+
+class Asked(NamedTuple):
+    """A request for a job that is unique.
+
+    `job_id` is the one id that its job has, if that follows from the request; `also` is written in
+    one transaction with whatever the request leads to.
+    """
+
+    rule: Unique
+    key: str
+    data: "JobData"
+    max_attempts: int
+    job_id: str | None
+    request_hash: str | None
+    also: Sequence[Also]
+    send: Send | None
+
+
+Save = Callable[..., JobRequest]
+"""Saves the job of a request; takes what `verbs.save` takes beside what the request says."""
+
+
+def accept(asked: Asked, save: Save) -> JobRequest:
+    """Return the row that answers a request: a new one, or that of another job, whose `met` tells
+    how it came. What the same request was answered with before comes first.
+
+    Raises UniqueConflict by a rule that refuses; RaceLost or RowThere for `also`; and
+    PreconditionFailed if others are faster for ever.
+    """
+    stale: Answer | None = None  # the request's own, of a job that is gone
+    for left in reversed(range(_TRIES)):
+        try:
+            return _Try(asked, save, stale).row()
+        except RaceLost as lost:
+            if any(each is one for each in lost.lost for one in asked.also) or not left:
+                raise
+        except PreconditionFailed:
+            if not left:
+                raise  # else the job that was met has moved on
+        found = answers.find(asked.job_id) if asked.job_id is not None else None
+        if found is not None and found.row is not None:
+            found.row.met = Met(found.answer.outcome, before=True)
+            found.row.request_hash = found.answer.request_hash
+            return found.row
+        stale = found.answer if found is not None else None
+    raise AssertionError("the last try raises")
+
+
+def is_met(key: str) -> bool:
+    """Return whether a request for this key would meet another job, and so may make none; False if
+    that can't be read."""
+    try:
+        return isinstance(uniqueness.look(key), Held)
+    except AWS_ERRORS:
+        return False
+
+
+def let_on_if_over(row: JobRequest, send: Send) -> bool:
+    """Let a job on that follows another one, if that has ended and has not let it on. Return
+    whether it was; else it is looked at again later.
+
+    Raises PreconditionFailed if it is let on meanwhile.
+    """
+    key = row.unique_key or ""
+    found = uniqueness.look(key)
+    record = found.record
+    its_place = record is None or row.created_key == record.follower
+    if isinstance(found, Free) and its_place:
+        try:
+            let_on = uniqueness.take_behind(key, row, found)
+        except RaceLost as lost:
+            telemetry.moved(lost)
+        else:
+            send_or_leave_due(let_on, send, let_on.early / clock.SECOND)
+            return True
+    verbs.postpone(row, next_check(row), Lane.PARKED)
+    return False
+
+
+def next_check(row: JobRequest) -> int:
+    """Return when the timer looks next at a job that follows another."""
+    waited = clock.now() - (row.waiting_since or clock.now())
+    return clock.now() + min(max(waited, _SOONEST_CHECK), _LATEST_CHECK)
+
+
+class _Try(NamedTuple):
+    """One try to answer a request. `stale` is an earlier answer to it, whose job is gone."""
+
+    asked: Asked
+    save: Save
+    stale: Answer | None
+
+    def row(self) -> JobRequest:
+        """Return the row that answers it. Raises RaceLost or PreconditionFailed if somebody else
+        was faster, and what `accept` raises."""
+        try:
+            return self.save(unique_key=self.asked.key, also=self._unless_answered())
+        except RowThere as there:
+            if self.asked.also:
+                raise
+            row = there.row
+            if row.follows is not None:
+                row.met = Met(Outcome.FOLLOWS, before=True)
+            return row
+        except KeyTaken as taken:
+            return self._meet(taken.held)
+
+    def _meet(self, held: Held) -> JobRequest:
+        """Do what the rule says about another job that has the key."""
+        holder, rule = held.holder, self.asked.rule
+        if rule.on_conflict == "refuse":
+            raise UniqueConflict(holder.job_type, holder.id)
+        if rule.on_conflict == "replace":
+            waiting = held.follower or holder
+            if not waiting.has_begun:
+                return self._give_anew(waiting)
+            if rule.then == "again":
+                return self._follow(held)
+        if writes := self._answer(holder, Outcome.RETURNED):
+            conditional_write.write_all(writes)
+        holder.met = Met(Outcome.RETURNED)
+        return holder
+
+    def _follow(self, held: Held) -> JobRequest:
+        row = self.save(
+            unique_key=self.asked.key,
+            behind=held,
+            due_at=clock.now() + _SOONEST_CHECK,
+            also=self._unless_answered(),
+        )
+        row.met = Met(Outcome.FOLLOWS)
+        return row
+
+    def _give_anew(self, waiting: JobRequest) -> JobRequest:
+        wanted = self._wanted(waiting)
+        try:
+            row = replacing.replace(waiting, wanted, self._answer(waiting, Outcome.REPLACED))
+        finally:
+            line_pump.give_on_after(waiting, self.asked.send)  # its slot may be free by now
+        row.met = Met(Outcome.REPLACED, is_sent=_has_message(waiting, row))
+        return row
+
+    def _wanted(self, waiting: JobRequest) -> Wanted:
+        data, rule = self.asked.data, self.asked.rule
+        first = waiting.first_run_at or waiting.run_at or waiting.queued_at or waiting.created_at
+        most = LONGEST_WAIT if rule.at_most is None else rule.at_most
+        run_at = min(data.starts_at(), first + int(most * clock.SECOND))
+        later = run_at > clock.now()
+        return Wanted(
+            payload=data.payload,
+            campaign_id=data.campaign_id,
+            queue_key=_line_key(waiting.queue_name, data),
+            max_attempts=self.asked.max_attempts,
+            run_at=run_at if later else None,
+            due_at=next_due_at(run_at, self.asked.send) if later else clock.now() + GRACE,
+            first_run_at=first,
+        )
+
+    def _unless_answered(self) -> list[Also]:
+        """Return what a job is saved with: the check that its request was not answered before."""
+        job_id = self.asked.job_id
+        check = [answers.none_yet(job_id, self.stale)] if job_id is not None else []
+        return [*self.asked.also, *check]
+
+    def _answer(self, row: JobRequest, outcome: Outcome) -> list[Also]:
+        """Return what is written where another job is the answer."""
+        job_id, request_hash = self.asked.job_id, self.asked.request_hash
+        if job_id is None:
+            return [*self.asked.also]
+        given = answers.given(job_id, row, outcome, request_hash, self.stale)
+        return [*self.asked.also, *given]
+
+
+def _line_key(queue_name: str, data: "JobData") -> str | None:
+    """Return the key of a job's line; None if its queue has no limits, or if that can't be read:
+    then its claim finds out."""
+    try:
+        limited = limits_of(queue_name) is not None
+    except AWS_ERRORS:
+        return None
+    return (
+        key_of(queue_name, data.organization_id, data.campaign_id, data.payload)
+        if limited
+        else None
+    )
+
+
+def _has_message(before: JobRequest, after: JobRequest) -> bool:
+    """Return whether a message about a job that was replaced is under way, or none is needed.
+
+    One that comes too early is delayed until then, so one goes on for however often a job is put
+    off. A second one would be delayed beside it.
+    """
+    if after.status is Status.QUEUED:
+        return before.status is Status.QUEUED
+    if after.status is not Status.SCHEDULED:
+        return True
+    run_at, before_at = after.run_at or 0, before.run_at or 0
+    if before.status is Status.SCHEDULED:
+        was_sent = (before.due_at or 0) > before_at
+        return was_sent and run_at >= before_at
+    return before.status is Status.QUEUED

@@ -1,0 +1,88 @@
+"""What requests were answered with that made no job of their own: to ask again gives the same.
+
+A request under an idempotency key, a child and an occurrence each have the one id that their job
+would have. Where the work is unique, and another job was there before them, that id stays free: a
+record under it says which job they were answered with, until that one is gone.
+"""
+
+from typing import NamedTuple
+
+from pynamodb.attributes import UnicodeAttribute
+from pynamodb.expressions.condition import Condition
+
+import clock
+from store.conditional_write import Also
+from store.job_request import JobRequest, Outcome, job_id_of
+from store.queries import read
+from store.table import Enumerated, Integer, Table, nullable
+
+# Longer than any row can live, as for steps.
+_LIFETIME = 180 * clock.DAY
+
+
+class Answer(Table):
+    """The answer to a request that made no job."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True)  # the id that its job would have
+    sk = UnicodeAttribute(range_key=True, default="job")
+    job = UnicodeAttribute()  # the created_key of the job that was answered with
+    outcome = Enumerated(Outcome)
+    request_hash = nullable(UnicodeAttribute())
+    expires_at = Integer()  # in seconds, for TTL
+
+
+class Found(NamedTuple):
+    """An answer, and the job that it names; None if that is gone, and the answer with it."""
+
+    answer: Answer
+    row: JobRequest | None
+
+
+def find(job_id: str) -> Found | None:
+    """Return the answer that a request was given whose job would have this id."""
+    try:
+        answer = Answer.get(_of(job_id), "job", consistent_read=True)
+    except Answer.DoesNotExist:
+        return None
+    row = read(job_id_of(answer.job))
+    return Found(answer, row if row is not None and row.created_key == answer.job else None)
+
+
+def none_yet(job_id: str, stale: Answer | None) -> Also:
+    """Return the check that a request has no answer, or only one whose job is gone."""
+    return Also(Answer(_of(job_id), "job"), "check", condition=_none_or(stale))
+
+
+def given(
+    job_id: str, row: JobRequest, outcome: Outcome, request_hash: str | None, stale: Answer | None
+) -> list[Also]:
+    """Return the writes that keep an answer, if the request has none yet, and no job."""
+    answer = Answer(
+        _of(job_id),
+        job=row.created_key,
+        outcome=outcome,
+        request_hash=request_hash,
+        expires_at=(clock.now() + _LIFETIME) // clock.SECOND,
+    )
+    no_job = JobRequest.id.does_not_exist()
+    no_job |= JobRequest.expires_at <= clock.now() // clock.SECOND
+    return [
+        Also(answer, "put", condition=_none_or(stale)),
+        Also(JobRequest(id=job_id), "check", condition=no_job),
+    ]
+
+
+def _none_or(stale: Answer | None) -> Condition:
+    condition: Condition = Answer.pk.does_not_exist()
+    if stale is not None:
+        condition |= Answer.job == stale.job
+    return condition
+
+
+def _of(job_id: str) -> str:
+    return f"answer#{job_id}"

@@ -1,0 +1,275 @@
+"""Who has the key of work that is unique: one record for each key, in the coordination table.
+
+A row names the key that it has, or waits for (`unique_key`). The record is put in the transaction
+that saves or requeues the row, and goes in that of whatever verb ends it, or claims it: see
+`store.holdings`. So the two can't come apart, except by code that knows no keys. A record whose job
+has ended is therefore free: whoever comes next takes it over, if it is as it was read.
+
+One more job may wait behind the one that has the key: it follows. The record names both, and when
+the first ends, the second is let on, and has the key, in the same transaction.
+
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pynamodb.attributes import UnicodeAttribute
+from pynamodb.exceptions import PynamoDBException
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+import clock
+from aws.errors import conflicts
+from store import conditional_write
+from store.conditional_write import Also, KeyTaken, RaceLost
+from store.job_request import BEHIND, JobRequest, Lane, Status, job_id_of, new_id
+from store.queries import read
+from store.table import Integer, Table, nullable
+
+# Longer than any row can live, as for steps.
+_LIFETIME = 180 * clock.DAY
+_TRIES = 5  # to take a key: others may take it and give it up meanwhile
+
+
+class KeyRecord(Table):
+    """Who has a key. Jobs are named by their created_key: an id may come to be another job's."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True)  # the key
+    sk = UnicodeAttribute(range_key=True, default="holder")
+    holder = UnicodeAttribute()
+    follower = nullable(UnicodeAttribute())  # waits for the holder's end
+    version = UnicodeAttribute()  # new each time that somebody takes it
+    expires_at = Integer()  # in seconds, for TTL
+
+    @property
+    def key(self) -> str:
+        """Return the key that it is of."""
+        return self.pk.removeprefix("unique#")
+
+
+class Held(NamedTuple):
+    """A key that a job has: its record, that job, and the one that follows, if there is one."""
+
+    record: KeyRecord
+    holder: JobRequest
+    follower: JobRequest | None
+
+    @property
+    def place(self) -> str:
+        """Return what `held_by` says of a job that follows."""
+        return f"{BEHIND}{self.record.holder}"
+
+
+class Free(NamedTuple):
+    """A key that no job has, whatever its record says: for the one that follows, if there is one,
+    or for anybody."""
+
+    record: KeyRecord | None
+    follower: JobRequest | None = None
+
+
+def look(key: str) -> Held | Free:
+    """Return who has a key now.
+
+    A transaction becomes visible item by item, so that a record may be found without its row, and
+    taken for free though it is not. So whoever takes a key over has the row checked again, in the
+    transaction itself.
+    """
+    record = _record(key)
+    if record is None:
+        return Free(None)
+    holder, follower = read(job_id_of(record.holder)), _follower(record)
+    if holder is None or not has_key(holder, record):
+        return Free(record, follower)
+    return Held(record, holder, follower)
+
+
+def has_key(row: JobRequest, record: KeyRecord) -> bool:
+    """Return whether a row is of the job that a record names, and that has not ended."""
+    return (
+        row.created_key == record.holder
+        and not row.status.finished
+        and row.unique_key == record.key
+        and row.follows is None
+    )
+
+
+def _record(key: str) -> KeyRecord | None:
+    try:
+        return KeyRecord.get(_of(key), "holder", consistent_read=True)
+    except KeyRecord.DoesNotExist:
+        return None
+
+
+def _follower(record: KeyRecord) -> JobRequest | None:
+    """Return the job that follows, if it waits for that."""
+    row = read(job_id_of(record.follower)) if record.follower is not None else None
+    waits = (
+        row is not None
+        and row.created_key == record.follower
+        and row.status is Status.WAITING
+        and row.follows == record.holder
+    )
+    return row if waits else None
+
+
+# --- writes ---------------------------------------------------------------------------------------
+
+
+def taken(key: str, job: JobRequest, over: KeyRecord | None) -> list[Also]:
+    """Return the writes by which a job takes a key: one that has no record, or over the record of a
+    job that has ended, if that is as it was read."""
+    record = KeyRecord(_of(key), holder=job.created_key, version=new_id(), expires_at=_expiry())
+    writes = [Also(record, "put", condition=_as_read(over))]
+    if over is not None and over.holder != job.created_key:  # else the row's own write tells
+        has_ended = (
+            JobRequest.id.does_not_exist()
+            | (JobRequest.created_key != over.holder)
+            | JobRequest.status.is_in(*(each for each in Status if each.finished))
+            | JobRequest.unique_key.does_not_exist()
+            | (JobRequest.unique_key != key)
+        )
+        writes.append(Also(JobRequest(id=job_id_of(over.holder)), "check", condition=has_ended))
+    return writes
+
+
+def queued_behind(held: Held, job: JobRequest) -> Also:
+    """Return the write by which a job comes to follow the one that has the key."""
+    condition = _as_read(held.record) & KeyRecord.follower.does_not_exist()
+    return Also(held.record, "change", [KeyRecord.follower.set(job.created_key)], condition)
+
+
+def given_up(job: JobRequest) -> list[Also]:
+    """Return the write by which a job gives up its key, or its place behind another, as far as its
+    row tells: that nobody follows it is for the write to find out."""
+    if job.unique_key is None:
+        return []
+    record = KeyRecord(_of(job.unique_key), "holder")
+    if job.follows is not None:
+        leaves = KeyRecord.follower == job.created_key
+        return [Also(record, "change", [KeyRecord.follower.remove()], leaves)]
+    alone = (KeyRecord.holder == job.created_key) & KeyRecord.follower.does_not_exist()
+    return [Also(record, "delete", condition=alone)]
+
+
+def handed_on(job: JobRequest) -> list[Also]:
+    """Return the writes by which a job gives up its key where `given_up` was refused: to the job
+    that follows, if there is one. None if the job does not have it."""
+    if job.unique_key is None or job.follows is not None:
+        return []
+    record = _record(job.unique_key)
+    if record is None or record.holder != job.created_key:
+        return []
+    as_read = _as_read(record) & conditional_write.same(KeyRecord.follower, record.follower)
+    follower = _follower(record)
+    if follower is None:
+        return [Also(record, "delete", condition=as_read), *_not_followed(record)]
+    let_on = Also(follower, "change", *_let_on(follower))
+    return [Also(record, "change", _held_by(follower), as_read), let_on]
+
+
+def _not_followed(record: KeyRecord) -> list[Also]:
+    """Return the check that the job which a record names does not follow the holder any more."""
+    if record.follower is None:
+        return []
+    does_not_wait = (
+        JobRequest.id.does_not_exist()
+        | (JobRequest.created_key != record.follower)
+        | (JobRequest.status != Status.WAITING)
+        | (JobRequest.held_by != f"{BEHIND}{record.holder}")
+    )
+    follower = JobRequest(id=job_id_of(record.follower))
+    return [Also(follower, "check", condition=does_not_wait)]
+
+
+def with_key(key: str, job: JobRequest, write: Callable[[list[Also]], JobRequest]) -> JobRequest:
+    """Return the row that `write` writes, in one transaction with what it is given: that by which
+    the job takes a key. Raises KeyTaken if another job has it, and RaceLost for what else `write`
+    writes."""
+    over: KeyRecord | None = None
+    for left in reversed(range(_TRIES)):
+        takes = taken(key, job, over)
+        try:
+            return write(takes)
+        except RaceLost as lost:
+            others = [each for each in lost.lost if not any(each is one for one in takes)]
+            if others or not left:
+                raise
+        except PynamoDBException as error:
+            if not conflicts(error) or not left:
+                raise  # else somebody else is writing the record, and it tells who has the key
+        found = look(key)
+        if isinstance(found, Held):
+            raise KeyTaken(found)
+        if found.follower is not None:
+            take_behind(key, found.follower, found)
+        over = found.record
+    raise AssertionError("the last try raises")
+
+
+def take_behind(key: str, follower: JobRequest, found: Free) -> JobRequest:
+    """Let on the job that follows one which has ended, and could not let it on. It has the key
+    then.
+
+    Raises PreconditionFailed, or RaceLost if somebody else has taken the key.
+    """
+    actions, as_read = _let_on(follower)
+    return conditional_write.write_with(
+        "let_on",
+        follower,
+        actions,
+        as_read,
+        already_applied=lambda row: row.status is not Status.WAITING,
+        also=taken(key, follower, found.record),
+    )
+
+
+def _let_on(follower: JobRequest) -> tuple[list[Action], Condition]:
+    """Return what lets a job on which has waited for the end of another: to start now, or
+    at its time, and the condition that its row is as it was read."""
+    now, run_at = clock.now(), follower.run_at or 0
+    later = run_at > now
+    actions = [
+        *conditional_write.queued(follower, Lane.PROMPT),
+        *conditional_write.no_longer_parked(),
+    ]
+    if later:
+        actions[0] = JobRequest.status.set(Status.SCHEDULED)
+        actions[1:3] = conditional_write.due(follower, run_at, Lane.PROMPT)
+    as_read = (
+        conditional_write.as_read(follower)
+        & (JobRequest.held_by == follower.held_by)
+        & conditional_write.same(JobRequest.run_at, follower.run_at)
+        & (JobRequest.created_key == follower.created_key)
+    )
+    return actions, as_read
+
+
+def _held_by(follower: JobRequest) -> list[Action]:
+    return [
+        KeyRecord.holder.set(follower.created_key),
+        KeyRecord.version.set(new_id()),
+        KeyRecord.expires_at.set(_expiry()),
+        KeyRecord.follower.remove(),
+    ]
+
+
+def _as_read(record: KeyRecord | None) -> Condition:
+    if record is None:
+        condition: Condition = KeyRecord.pk.does_not_exist()
+    else:
+        condition = (KeyRecord.holder == record.holder) & (KeyRecord.version == record.version)
+    return condition
+
+
+def _of(key: str) -> str:
+    return f"unique#{key}"
+
+
+def _expiry() -> int:
+    return (clock.now() + _LIFETIME) // clock.SECOND

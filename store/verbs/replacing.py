@@ -1,0 +1,118 @@
+"""The verb that gives a job which has not begun another payload and time: replace."""
+
+from copy import copy
+from typing import Any, NamedTuple
+
+from pynamodb.expressions.update import Action
+
+import clock
+from errors import PreconditionFailed
+from store import blobs, conditional_write, holdings
+from store.conditional_write import Also, RaceLost
+from store.job_request import JobRequest, Lane, Status, new_id
+from store.verbs.saving import drop_duplicate
+
+
+class Wanted(NamedTuple):
+    """What a job is to do instead.
+
+    `run_at` is None for at once; `due_at` is when the timer checks it if no message starts it, and
+    `queue_key` the key of its line, if its queue has limits. `first_run_at` is when it was to start
+    before it was ever put off.
+    """
+
+    payload: Any
+    campaign_id: str | None
+    queue_key: str | None
+    max_attempts: int
+    run_at: int | None
+    due_at: int
+    first_run_at: int
+
+
+def replace(job: JobRequest, wanted: Wanted, also: list[Also]) -> JobRequest:
+    """Give a job that has not begun, since it was saved or queued again by hand, another payload
+    and time. `also` is written in one transaction with the row.
+
+    It keeps its place where it waits, and its room in its queue, if it is to start at once and is
+    of the same line. One that was queued again by hand begins anew. Raises PreconditionFailed, and
+    RaceLost for `also`.
+    """
+    # A name of its own: two who ask for the same payload must not share an object that one of them
+    # deletes when it is replaced.
+    inline, key = blobs.put(f"payloads/{job.created_key}/{new_id()}", wanted.payload)
+    actions = [
+        _set(JobRequest.payload_key, key),
+        _set(JobRequest.payload, inline),
+        _set(JobRequest.campaign_id, wanted.campaign_id),
+        _set(JobRequest.run_at, wanted.run_at),
+        JobRequest.max_attempts.set(wanted.max_attempts),
+        JobRequest.first_run_at.set(wanted.first_run_at),
+        *_beginning_anew(job),
+    ]
+    stays = job.follows is not None or _keeps_place(job, wanted)
+    actions += [JobRequest.updated_at.set(clock.now())] if stays else _moved(job, wanted)
+    try:
+        row = holdings.write_freeing(
+            "replace",
+            copy(job),  # which the write changes
+            actions,
+            conditional_write.as_read(job)
+            & (JobRequest.created_key == job.created_key)
+            & JobRequest.status.is_in(Status.QUEUED, Status.SCHEDULED, Status.WAITING)
+            & (JobRequest.legs == 0)
+            & conditional_write.same(JobRequest.held_by, job.held_by)
+            & conditional_write.same(JobRequest.run_at, job.run_at)
+            & conditional_write.same(JobRequest.payload_key, job.payload_key),
+            already_applied=lambda row: (
+                (row.payload, row.payload_key, row.run_at) == (inline, key, wanted.run_at)
+                and not row.status.finished
+            ),
+            also=[*also, *([] if stays else holdings.entry_dropped(job))],
+            keeps_slot=stays,
+        )
+    except (PreconditionFailed, RaceLost):
+        if key is not None:
+            drop_duplicate(key)
+        raise
+    if job.payload_key is not None:
+        drop_duplicate(job.payload_key)
+    return row
+
+
+def _keeps_place(job: JobRequest, wanted: Wanted) -> bool:
+    waits_for_time = job.status is Status.SCHEDULED or wanted.run_at is not None
+    return not waits_for_time and wanted.queue_key == job.queue_key
+
+
+def _moved(job: JobRequest, wanted: Wanted) -> list[Action]:
+    """Return what takes a job from where it waits: it waits for its time, or joins its line as if
+    it were new."""
+    later, now = wanted.run_at is not None, clock.now()
+    lane = Lane.PROMPT if later else Lane.QUEUED
+    return [
+        JobRequest.status.set(Status.SCHEDULED if later else Status.QUEUED),
+        *conditional_write.due(job, wanted.due_at, lane),
+        *conditional_write.no_longer_parked(),
+        *conditional_write.without_room(),
+        _set(JobRequest.queue_key, wanted.queue_key),
+        JobRequest.queued_at.set(now),
+        JobRequest.updated_at.set(now),
+    ]
+
+
+def _beginning_anew(job: JobRequest) -> list[Action]:
+    """Return what has a job that was to go on where it was begin again, as `requeue` does."""
+    if not job.resumes:
+        return []
+    return [
+        JobRequest.restarts.set((job.restarts or 0) + 1),
+        JobRequest.cursor.remove(),
+        JobRequest.progress.set(0),
+        JobRequest.resumes.remove(),
+    ]
+
+
+def _set(attribute: Any, value: Any) -> Action:
+    action: Action = attribute.remove() if value is None else attribute.set(value)
+    return action

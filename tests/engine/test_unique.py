@@ -1,0 +1,237 @@
+"""Work that is unique: one job for each key, whatever ends it, and what a second request gets."""
+
+from typing import Any
+
+import pytest
+
+from bench import Bench
+from errors import IdempotencyConflict, UniqueConflict
+from runners import owner_actions
+from sample_work import script
+from store import uniqueness
+from store.job_request import JobRequest, Met, Outcome, Status
+from testing import moto_direct
+from testing.aws import forget
+
+
+@pytest.fixture
+def bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    forget()
+    return bench
+
+
+def ask(
+    bench: Bench, job_type: str = "unique_return", lot: str = "a", text: str = "", **more: Any
+) -> JobRequest:
+    return bench.dispatch(job_type, payload={"lot": lot, "text": text}, **more)
+
+
+def records() -> list[dict[str, Any]]:
+    """Return the records of keys, and no answers."""
+    return [row for row in moto_direct.rows("coordination") if row["pk"].startswith("unique#")]
+
+
+def holders() -> list[str]:
+    return [record["holder"] for record in records()]
+
+
+# --- one job for each key -------------------------------------------------------------------------
+
+
+def test_a_second_request_is_answered_with_the_job_there_is(bench: Bench) -> None:
+    first, second = ask(bench), ask(bench, text="another")
+    assert (second.id, second.met) == (first.id, Met(Outcome.RETURNED))
+    assert holders() == [first.created_key]
+
+
+def test_organisations_types_and_values_are_apart(bench: Bench) -> None:
+    rows = [
+        ask(bench),
+        ask(bench, lot="b"),
+        ask(bench, organization_id="umbrella"),
+        ask(bench, "unique_again"),
+    ]
+    assert len({row.id for row in rows}) == len(holders()) == 4
+
+
+def test_a_default_is_the_value_that_it_stands_for(bench: Bench) -> None:
+    first = bench.dispatch("unique_return", payload={})
+    assert ask(bench, lot="a").id == first.id
+
+
+def test_a_job_that_refuses_names_the_one_there_is(bench: Bench) -> None:
+    first = ask(bench, "unique_refuse", campaign_id="spring")
+    with pytest.raises(UniqueConflict, match=first.id) as refused:
+        ask(bench, "unique_refuse", lot="b", campaign_id="spring")
+    assert refused.value.job_id == first.id
+    assert ask(bench, "unique_refuse", campaign_id="autumn").met is None
+
+
+# --- whatever ends a job frees its key, and nothing else does -------------------------------------
+
+
+def succeed(bench: Bench, row: JobRequest) -> None:
+    bench.run(row)
+
+
+def fail(bench: Bench, row: JobRequest) -> None:
+    def no_luck(job: object, payload: object) -> None:
+        raise ZeroDivisionError
+
+    script.job = no_luck
+    bench.run(row)
+    script.job = lambda job, payload: None
+
+
+def cancel(bench: Bench, row: JobRequest) -> None:
+    owner_actions.cancel(row)
+
+
+def stop(bench: Bench, row: JobRequest) -> None:
+    def asked(job: Any, payload: object) -> None:
+        owner_actions.cancel(bench.read(job.id))
+        bench.advance(10)
+        job.checkpoint()
+
+    script.job = asked
+    bench.run(row)
+    script.job = lambda job, payload: None
+
+
+def expire(bench: Bench, row: JobRequest) -> None:
+    bench.advance(25 * 3600)
+    bench.tick()
+
+
+def rescue(bench: Bench, row: JobRequest) -> None:
+    bench.claim(row)
+    bench.advance(1000)
+    bench.tick()
+
+
+@pytest.mark.parametrize("end", [succeed, fail, cancel, stop, expire, rescue])
+def test_however_a_job_ends_its_key_is_free(bench: Bench, end: Any) -> None:
+    first = ask(bench)
+    end(bench, first)
+    ended = bench.read(first)
+    assert (ended.status.finished, ended.unique_key, records()) == (True, None, [])
+    assert ask(bench).id != first.id
+
+
+def test_a_job_that_waits_for_its_next_attempt_has_its_key(bench: Bench) -> None:
+    first = ask(bench, "unique_again")
+    fail(bench, first)
+    assert bench.read(first).status is Status.RETRYABLE
+    assert ask(bench, "unique_again").id == first.id
+
+
+def test_a_job_of_a_queue_with_limits_gives_up_both(bench: Bench) -> None:
+    first = ask(bench, queue_name="sample_slots")
+    assert bench.run(first).status is Status.SUCCEEDED
+    assert records() == []
+    assert not [row for row in moto_direct.rows("coordination") if "holder" in row]
+
+
+def test_until_started_the_claim_frees_it(bench: Bench) -> None:
+    first = ask(bench, "unique_started")
+    assert ask(bench, "unique_started").id == first.id
+    others: list[JobRequest] = []
+
+    def another(job: object, payload: object) -> None:
+        others.append(ask(bench, "unique_started"))
+
+    script.job = another
+    bench.run(first)
+    assert others[0].id != first.id
+    assert holders() == [others[0].created_key]
+
+
+def test_until_started_in_a_queue_with_limits_the_claim_frees_it(bench: Bench) -> None:
+    first = ask(bench, "unique_started", queue_name="sample_slots")
+    seen: list[Any] = []
+    script.job = lambda job, payload: seen.append((bench.read(job.id).slot, records()))
+    assert bench.run(first).status is Status.SUCCEEDED
+    assert seen == [(1, [])]
+
+
+def test_a_key_that_is_anothers_keeps_no_job_from_starting_or_ending(bench: Bench) -> None:
+    for job_type in ("unique_started", "unique_return"):
+        first = ask(bench, job_type)
+        key = uniqueness.KeyRecord(f"unique#{first.unique_key}", "holder")
+        key.update([uniqueness.KeyRecord.holder.set("another")])
+        assert bench.run(first).status is Status.SUCCEEDED
+        assert holders().count("another")
+
+
+def test_a_record_whose_job_has_ended_without_it_is_taken_over(bench: Bench) -> None:
+    first = ask(bench)
+    first.update([JobRequest.status.set(Status.CANCELLED)])  # as older code does
+    second = ask(bench)
+    assert second.met is None
+    assert holders() == [second.created_key]
+
+
+# --- by hand --------------------------------------------------------------------------------------
+
+
+def test_a_retry_by_hand_takes_the_key_anew(bench: Bench) -> None:
+    first = ask(bench)
+    fail(bench, first)
+    owner_actions.retry_again(bench.read(first), bench.send)
+    assert ask(bench).id == first.id
+    assert bench.run(first).status is Status.SUCCEEDED
+    assert records() == []
+
+
+def test_a_retry_by_hand_is_refused_while_another_has_its_key(bench: Bench) -> None:
+    first = ask(bench)
+    fail(bench, first)
+    second = ask(bench)
+    with pytest.raises(UniqueConflict, match=second.id):
+        owner_actions.retry_again(bench.read(first), bench.send)
+    assert bench.read(first).status is Status.FAILED
+
+
+# --- idempotency keys -----------------------------------------------------------------------------
+
+
+def test_the_same_request_gets_the_same_answer_after_the_job_has_ended(bench: Bench) -> None:
+    first = ask(bench)
+    met = ask(bench, idempotency_key="k")
+    bench.run(first)
+    again = ask(bench, idempotency_key="k")
+    assert (met.id, again.id) == (first.id, first.id)
+    assert again.met == Met(Outcome.RETURNED, before=True)
+    with pytest.raises(IdempotencyConflict, match=first.id):
+        ask(bench, text="another body", idempotency_key="k")
+
+
+def test_a_request_that_made_its_job_gets_it_again_whoever_has_the_key(bench: Bench) -> None:
+    first = ask(bench, idempotency_key="k")
+    bench.run(first)
+    second = ask(bench)
+    again = ask(bench, idempotency_key="k")
+    assert second.id != first.id == again.id
+    assert again.met is None
+
+
+def test_an_answer_is_over_when_its_job_is_gone(bench: Bench) -> None:
+    first = ask(bench)
+    ask(bench, idempotency_key="k")
+    bench.run(first)
+    owner_actions.delete(bench.read(first))
+    again = ask(bench, idempotency_key="k")
+    assert (again.met, again.id != first.id) == (None, True)
+
+
+def test_a_child_is_the_job_there_is_and_stays_that(bench: Bench) -> None:
+    first = ask(bench)
+    found: list[str] = []
+
+    def dispatch(job: Any, payload: object) -> None:
+        found.append(job.dispatch("unique_return", {"lot": "a"}, key="child"))
+
+    script.job = dispatch
+    parent = bench.run(bench.dispatch("sample_once"))
+    assert (parent.status, found) == (Status.SUCCEEDED, [first.id])

@@ -1,0 +1,329 @@
+"""A job that is unique and has not begun takes what is asked for later; or one more follows it."""
+
+from typing import Any
+
+import pytest
+
+from aws import clients
+from bench import Bench
+from runners import owner_actions
+from runners.base import JobData
+from runners.dispatch import accept_job
+from runners.sending import send_if_unclaimed
+from sample_work import script
+from store import lines, pauses, uniqueness
+from store.job_request import JobRequest, Met, Outcome, Status
+from store.pauses import Kind
+from testing import moto_direct
+from testing.aws import forget
+
+LARGE = "".join(chr(33 + n * n % 90) + str(n * 7919) for n in range(4000))
+
+
+@pytest.fixture
+def bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    forget()
+    return bench
+
+
+def ask(bench: Bench, text: str, job_type: str = "unique_replace", **more: Any) -> JobRequest:
+    return bench.dispatch(job_type, payload={"lot": "a", "text": text}, **more)
+
+
+def ask_and_send(bench: Bench, text: str, **more: Any) -> JobRequest:
+    """As a runner does that sends."""
+    data = JobData(
+        job_type="unique_replace",
+        organization_id="acme",
+        payload={"lot": "a", "text": text},
+        **more,
+    )
+    row = accept_job(data, send=bench.send)
+    send_if_unclaimed(row, bench.send)
+    return row
+
+
+def keys() -> list[dict[str, Any]]:
+    return [row for row in moto_direct.rows("coordination") if row["pk"].startswith("unique#")]
+
+
+def objects() -> list[str]:
+    listed = clients.client("s3").list_objects_v2(Bucket="bucket", Prefix="payloads/")
+    return [each["Key"] for each in listed.get("Contents", ())]
+
+
+# --- the payload and the time ---------------------------------------------------------------------
+
+
+def test_one_that_has_not_begun_takes_the_new_payload(bench: Bench) -> None:
+    first, second = ask(bench, "old"), ask(bench, "new")
+    assert (second.id, second.met and second.met.outcome) == (first.id, Outcome.REPLACED)
+    bench.run(first)
+    assert script.texts_run == ["new"]
+    assert keys() == []
+
+
+def test_with_a_delay_it_is_put_off_and_never_beyond_at_most(bench: Bench) -> None:
+    first = ask(bench, "0", delay=60)
+    latest = (first.run_at or 0) + 600_000
+    for number in range(1, 21):
+        bench.advance(30)
+        row = ask(bench, str(number), delay=60)
+        assert row.id == first.id
+        assert row.run_at == min(latest, row.run_at or 0)
+    assert row.run_at == latest
+    bench.advance(61)
+    bench.run(first)
+    assert script.texts_run == ["20"]
+
+
+def test_one_without_a_delay_is_started_at_once(bench: Bench) -> None:
+    ask(bench, "old", delay=600)
+    row = ask(bench, "new")
+    assert (row.status, row.run_at, row.met) == (
+        Status.QUEUED,
+        None,
+        Met(Outcome.REPLACED, is_sent=False),
+    )
+
+
+def test_however_often_it_is_put_off_one_message_goes_round(bench: Bench) -> None:
+    row = ask_and_send(bench, "0", delay=60)
+    for number in range(10):
+        bench.advance(1)
+        ask_and_send(bench, str(number), delay=60)
+    assert bench.sent_jobs == [row.id]
+    bench.run_out()
+    assert script.texts_run == ["9"]
+
+
+def test_it_is_sent_when_it_is_brought_forward(bench: Bench) -> None:
+    ask_and_send(bench, "0", delay=600)
+    ask_and_send(bench, "1", delay=60)
+    assert len(bench.sent_jobs) == 2
+    bench.run_out()
+    assert script.texts_run == ["1"]
+
+
+def test_one_that_was_queued_and_is_put_off_waits_for_its_time(bench: Bench) -> None:
+    ask_and_send(bench, "0")
+    row = ask_and_send(bench, "1", delay=60)
+    assert bench.sent_jobs == [row.id]
+    assert bench.run(row).status is Status.SCHEDULED  # it comes too early, and is delayed
+    bench.run_out()
+    assert script.texts_run == ["1"]
+
+
+def test_it_keeps_its_place_in_its_line_if_it_is_of_the_same(bench: Bench) -> None:
+    held, other = (bench.dispatch("sample_once", queue_name="sample_slots") for _ in range(2))
+    row = ask(bench, "old", queue_name="sample_slots")
+    script.job = lambda job, payload: bench.run(row)
+    bench.run(held)
+    assert bench.read(row).status is Status.QUEUED  # its turn came when that one ended
+    assert ask(bench, "new").admitted_at is not None
+    assert other.status is Status.QUEUED
+
+
+def test_one_that_comes_into_another_line_leaves_the_first(bench: Bench) -> None:
+    def busy(job: Any, payload: object) -> None:
+        script.job = lambda job, payload: None
+        row = ask(bench, "x", queue_name="sample_texts")
+        assert bench.run(row).status is Status.WAITING
+        moved = ask(bench, "y")
+        assert (moved.status, moved.queue_key) == (Status.QUEUED, "y")
+        assert lines.read_line("sample_texts", "x", None).first is None
+        assert bench.run(moved).status is Status.SUCCEEDED
+
+    script.job = busy
+    bench.run(bench.dispatch("sample_once", payload={"text": "x"}, queue_name="sample_texts"))
+    assert script.texts_run == ["y"]
+
+
+def test_one_that_is_let_on_and_put_off_gives_back_its_slot(bench: Bench) -> None:
+    held = bench.dispatch("sample_once", queue_name="sample_slots")
+    row = ask(bench, "old", queue_name="sample_slots")
+    script.job = lambda job, payload: bench.run(row)
+    bench.run(held)
+    assert bench.read(row).slot == 1
+    assert ask(bench, "new", delay=60).slot is None
+    assert lines.read_line("sample_slots", "*", None).held == []
+
+
+def test_one_that_is_paused_stays_so(bench: Bench) -> None:
+    row = ask(bench, "old")
+    pauses.pause(Kind.JOB_TYPE, "unique_replace")
+    assert bench.run(row).status is Status.WAITING
+    assert ask(bench, "new").status is Status.WAITING
+    assert ask(bench, "later", delay=60).status is Status.SCHEDULED
+    assert not [each for each in moto_direct.rows("coordination") if each["pk"].startswith("held#")]
+
+
+def test_one_that_has_begun_is_returned(bench: Bench) -> None:
+    first = ask(bench, "old")
+    bench.claim(first)
+    assert ask(bench, "new").met == Met(Outcome.RETURNED)
+
+
+def test_one_that_is_retried_by_hand_begins_anew_with_another_payload(bench: Bench) -> None:
+    first = ask(bench, "old")
+
+    def fail(job: Any, payload: object) -> None:
+        job.step("one", lambda: 1)
+        bench.advance(10)
+        job.checkpoint(5)
+        raise ZeroDivisionError
+
+    script.job = fail
+    bench.run(first)
+    owner_actions.retry_again(bench.read(first), bench.send)
+    ask(bench, "new")
+    row = bench.read(first)
+    assert (row.cursor, row.progress, row.restarts, row.resumes) == (None, 0, 1, None)
+    steps: list[int] = []
+    script.job = lambda job, payload: steps.append(job.step("one", lambda: 2))
+    bench.run(row)
+    assert steps == [2]
+
+
+def test_the_same_request_again_does_not_bring_back_its_payload(bench: Bench) -> None:
+    first = ask(bench, "1")
+    ask(bench, "2", idempotency_key="k")
+    ask(bench, "3")
+    again = ask(bench, "2", idempotency_key="k")
+    assert (again.id, again.met) == (first.id, Met(Outcome.REPLACED, before=True))
+    bench.run(first)
+    assert script.texts_run == ["3"]
+
+
+# --- large payloads -------------------------------------------------------------------------------
+
+
+def test_the_object_of_a_payload_that_was_replaced_is_deleted(bench: Bench) -> None:
+    first = ask(bench, f"1{LARGE}")
+    (old,) = objects()
+    ask(bench, f"2{LARGE}")
+    (new,) = objects()
+    assert new != old
+    ask(bench, "small")
+    assert objects() == []
+    ask(bench, f"3{LARGE}")
+    bench.run(first)
+    assert script.texts_run == [f"3{LARGE}"]
+
+
+def test_the_same_large_payload_again_is_not_lost(bench: Bench) -> None:
+    first = ask(bench, LARGE)
+    ask(bench, LARGE)
+    ask(bench, LARGE)
+    assert len(objects()) == 1
+    bench.run(first)
+    assert script.texts_run == [LARGE]
+
+
+# --- one more follows -----------------------------------------------------------------------------
+
+
+def follow(bench: Bench, *texts: str) -> tuple[JobRequest, list[JobRequest]]:
+    """Return a job that ran, and what was asked for meanwhile."""
+    first = ask(bench, "first", "unique_follow")
+    asked: list[JobRequest] = []
+
+    def meanwhile(job: Any, payload: Any) -> None:
+        if payload.text == "first":
+            asked.extend(ask(bench, text, "unique_follow") for text in texts)
+
+    script.job = meanwhile
+    bench.run(first)
+    return bench.read(first), asked
+
+
+def test_one_follows_the_one_that_runs_and_takes_the_latest_payload(bench: Bench) -> None:
+    first, (second, third) = follow(bench, "second", "third")
+    assert second.met == Met(Outcome.FOLLOWS)
+    assert second.id == third.id != first.id
+    assert bench.sent_jobs == [second.id]  # by the end of the first
+    (record,) = keys()
+    assert (record["holder"], record.get("follower")) == (second.created_key, None)
+    bench.deliver()
+    assert script.texts_run == ["first", "third"]
+    assert keys() == []
+
+
+def test_one_that_follows_waits_for_the_end_of_the_other(bench: Bench) -> None:
+    first = ask(bench, "first", "unique_follow")
+    bench.claim(first)
+    row = ask(bench, "second", "unique_follow")
+    assert (row.status, row.follows) == (Status.WAITING, first.created_key)
+    bench.advance(700)
+    bench.tick()
+    assert bench.read(row).status is Status.WAITING
+    bench.advance(400)
+    bench.tick()  # the lease of the first is over
+    assert bench.read(row).status is Status.QUEUED
+
+
+def test_one_that_follows_with_a_delay_waits_for_its_time_too(bench: Bench) -> None:
+    first = ask(bench, "first", "unique_follow")
+    asked: list[JobRequest] = []
+
+    def meanwhile(job: Any, payload: Any) -> None:
+        asked.append(ask(bench, "second", "unique_follow", delay=300))
+        script.job = lambda job, payload: None
+
+    script.job = meanwhile
+    bench.run(first)
+    row = bench.read(asked[0])
+    assert row.status is Status.SCHEDULED
+    bench.run_out()
+    assert script.texts_run == ["first", "second"]
+
+
+def test_one_that_follows_and_is_cancelled_leaves_its_place(bench: Bench) -> None:
+    first = ask(bench, "first", "unique_follow")
+    bench.claim(first)
+    second = ask(bench, "second", "unique_follow")
+    owner_actions.cancel(second)
+    assert "follower" not in keys()[0]
+    third = ask(bench, "third", "unique_follow")
+    assert third.id not in (first.id, second.id)
+    owner_actions.cancel(third)
+    bench.advance(1000)
+    bench.tick()
+    assert keys() == []
+
+
+def test_one_whose_first_ended_without_letting_it_on_is_found_by_the_timer(bench: Bench) -> None:
+    first = ask(bench, "first", "unique_follow")
+    bench.claim(first)
+    second = ask(bench, "second", "unique_follow")
+    first.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])  # old code
+    bench.advance(700)
+    bench.tick()
+    assert bench.read(second).status is Status.QUEUED
+    assert keys()[0]["holder"] == second.created_key
+
+
+def test_a_new_request_lets_on_first_the_one_that_follows(bench: Bench) -> None:
+    first = ask(bench, "first", "unique_follow")
+    bench.claim(first)
+    second = ask(bench, "second", "unique_follow")
+    first.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])
+    third = ask(bench, "third", "unique_follow")
+    assert (third.id, third.status) == (second.id, Status.QUEUED)
+
+
+def test_a_job_ends_though_its_record_is_in_nobodys_hands(bench: Bench) -> None:
+    first = ask(bench, "first", "unique_follow")
+
+    def lose(job: Any, payload: object) -> None:
+        ask(bench, "second", "unique_follow")
+        uniqueness.KeyRecord(f"unique#{first.unique_key}", "holder").delete()
+
+    script.job = lose
+    assert bench.run(first).status is Status.SUCCEEDED
+    script.job = lambda job, payload: None
+    bench.advance(700)
+    bench.tick()
+    bench.deliver()
+    assert script.texts_run == ["first", "second"]

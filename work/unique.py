@@ -1,0 +1,136 @@
+"""What makes a job unique: that no second one of its type is kept, or runs, beside it.
+
+JOBS = {"assign_texters": Job(assign, unique=Unique(by=("campaign_id",)))}
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Literal
+
+from errors import InvalidDefinition
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+_CAMPAIGN = "campaign_id"
+_IMPLIED = ("organization_id", "job_type")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unique:
+    """The rule by which jobs of a type are the same work, and what becomes of a second one.
+
+    Two jobs are the same work if they are of one organisation and one type, and are alike in all
+    that `by` names: "campaign_id", and fields of the payload. With `by=()` there is one job for
+    each organisation. Values are compared as the payload's model has them, defaults included.
+
+    A job holds its place `until` it is "finished", however it ends, or until it is "started": its
+    first claim. Whoever asks for the same work meanwhile gets, by `on_conflict`:
+
+    - "return": the job there is;
+    - "refuse": UniqueConflict, over HTTP 409, which names it;
+    - "replace": the job there is, which takes the new payload and time as long as it has not begun.
+      It never starts later than `at_most` seconds after the first was to start (30 days, unless
+      it is given). One that has begun is returned as it is; or with `then="again"` one more
+      follows when it has ended, and takes whatever is asked for until then.
+    """
+
+    by: tuple[str, ...]
+    until: Literal["finished", "started"] = "finished"
+    on_conflict: Literal["return", "refuse", "replace"] = "return"
+    at_most: float | None = None
+    then: Literal["again"] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.by, tuple | list) or not all(
+            isinstance(name, str) and name for name in self.by
+        ):
+            raise self._wrong("by", 'a tuple of names, such as ("campaign_id",)')
+        object.__setattr__(self, "by", tuple(dict.fromkeys(self.by)))
+        for name in self.by:
+            if name in _IMPLIED:
+                raise InvalidDefinition(
+                    f"Unique(by=): leave out {name!r}: no two organisations, and no two job types, "
+                    "have the same work"
+                )
+        if self.until not in ("finished", "started"):
+            raise self._wrong("until", '"finished" or "started"')
+        if self.on_conflict not in ("return", "refuse", "replace"):
+            raise self._wrong("on_conflict", '"return", "refuse" or "replace"')
+        self._check_replacing()
+
+    def _check_replacing(self) -> None:
+        if self.then not in (None, "again"):
+            raise self._wrong("then", '"again" or None')
+        if self.at_most is not None and not _is_seconds(self.at_most):
+            raise self._wrong("at_most", "a number of seconds, 0 or more")
+        for name in ("at_most", "then"):
+            if getattr(self, name) is not None and self.on_conflict != "replace":
+                raise InvalidDefinition(
+                    f'Unique({name}=): is for on_conflict="replace" alone, not {self.on_conflict!r}'
+                )
+        if self.then is not None and self.until == "started":
+            raise InvalidDefinition(
+                'Unique(then="again"): leave it out with until="started": a job that has begun is '
+                "in nobody's way there, so another one is kept at once"
+            )
+
+    def _wrong(self, name: str, expected: str) -> InvalidDefinition:
+        return InvalidDefinition(f"Unique({name}={getattr(self, name)!r}): must be {expected}")
+
+    def unknown_to(self, payload_model: "type[BaseModel]") -> list[str]:
+        """Return the names in `by` that such a payload does not have."""
+        fields = payload_model.model_fields
+        return [name for name in self.by if name != _CAMPAIGN and name not in fields]
+
+    def key_of(
+        self, job_type: str, organization_id: str, campaign_id: str | None, payload: "BaseModel"
+    ) -> str:
+        """Return the one key of all jobs that are the same work: a hash, of 32 hexadecimal digits.
+
+        Raises InvalidDefinition for a name in `by` that the payload does not have.
+        """
+        if unknown := self.unknown_to(type(payload)):
+            raise InvalidDefinition(
+                f"{job_type}: Unique(by=): its payload has no field {unknown[0]!r}"
+            )
+        values = [
+            [name, campaign_id if name == _CAMPAIGN else _plain(getattr(payload, name))]
+            for name in sorted(self.by)
+        ]
+        scope = ["unique", organization_id, job_type, values]
+        return sha256(_canonical(scope).encode()).hexdigest()[:32]
+
+
+def _is_seconds(value: object) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value < float("inf")  # type: ignore[operator]
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as JSON that is the same in every process: a set has no order of its own, and
+    a secret would be shown as stars, like any other."""
+    from pydantic import BaseModel
+    from pydantic_core import to_jsonable_python
+
+    if isinstance(value, BaseModel):
+        return {name: _plain(each) for name, each in value}
+    if isinstance(value, Mapping):
+        return [[_plain(name), _plain(each)] for name, each in sorted(value.items(), key=_by_name)]
+    if isinstance(value, set | frozenset):
+        return sorted((_plain(each) for each in value), key=_canonical)
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if hasattr(value, "get_secret_value"):
+        value = value.get_secret_value()
+    return to_jsonable_python(value)
+
+
+def _by_name(item: tuple[Any, Any]) -> str:
+    return str(item[0])
