@@ -71,7 +71,7 @@ _KINDS: dict[type[BaseException], Kind] = {
     errors.ScheduleNotFound: Kind(404, "schedule-not-found", "There is no such schedule"),
     errors.ScheduleDeclared: Kind(409, "declared-in-code", "The code declares this schedule"),
     errors.TooManySchedules: Kind(409, "too-many-schedules", "There are too many schedules"),
-    errors.ScheduleBusy: Kind(409, "schedule-busy", "Others are changing this schedule"),
+    errors.ScheduleBusy: Kind(503, "schedule-busy", "Others are changing this schedule"),
     errors.WrongState: Kind(409, "wrong-state", "The job's status does not allow this"),
     errors.PreconditionFailed: _MOVED,
     errors.MissingObject: _PAYLOAD_GONE,

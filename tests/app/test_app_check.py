@@ -87,6 +87,23 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
             "{app}/acme/__init__.py:3: Queue(slots=0): must be a whole number, 1 to 100",
         ),
         (
+            {
+                "acme/lists.py": LISTS,
+                "acme/__init__.py": DIRECT.replace("import Job", "import Job, Recurring")
+                + "RECURRING = {\n'nightly': Recurring('read_lists', every=60, "
+                "organization_id='a'),\n}\n",
+            },
+            "{app}/acme/__init__.py, line 6): there is no job named 'read_lists'; did you mean "
+            "'read_list'?",
+        ),
+        (
+            {
+                "acme/__init__.py": "from work import Recurring\nRECURRING = {'x': Recurring("
+                "'x', cron='0 0 * *', organization_id='a')}\n"
+            },
+            "{app}/acme/__init__.py:2: Recurring(cron=): '0 0 * *' has 4 fields; it must have five",
+        ),
+        (
             {"acme/__init__.py": "JOB = {}\n"},
             "{app}/acme/__init__.py:1: the extension acme defines none of JOBS, TASKS, QUEUES, RECURRING and AROUND",
         ),
@@ -97,7 +114,7 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
         ),
         ({"acme/__init__.py": "import os\nos._exit(3)"}, "the process that imported it ended"),
     ],
-    ids=["distribution", "own-module", "syntax", "setting", "name", "queue", "slots", "table", "entry", "exit"],
+    ids=["distribution", "own-module", "syntax", "setting", "name", "queue", "slots", "nightly", "cron", "table", "entry", "exit"],
 )
 def test_what_does_not_import_is_said_in_plain_words(
     tree: Path, tmp_path: Path, files: dict[str, str], says: str

@@ -13,6 +13,8 @@ from fake_lambda import FakeLambda
 from runners import recurring
 from sample_work import script
 from settings import forget
+from store import schedules
+from store.schedules import ScheduleMoved
 from work import Recurring
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -244,6 +246,20 @@ def test_one_that_the_code_declares_is_neither_changed_nor_deleted_here(
     forget()
     detail = refused(on("PUT", body=NIGHTLY), 409, "declared-in-code")
     assert "declared in the code (RECURRING)" in detail
+
+
+def test_who_meets_others_at_one_schedule_is_asked_to_try_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put()
+
+    def moved(*_: Any, **__: Any) -> None:
+        raise ScheduleMoved
+
+    monkeypatch.setattr(schedules, "pause", moved)
+    answer = on("PUT", "/nightly/paused")
+    refused(answer, 503, "schedule-busy")
+    assert answer.headers["retry-after"] == "1"
 
 
 # --- its occurrences --------------------------------------------------------------------------

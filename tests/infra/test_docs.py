@@ -9,11 +9,12 @@ from types import ModuleType
 import pytest
 from click import Context, Group
 
+import clock
 from api_events import call
 from job_runners.cli.app import jobs
 from job_runners.cli.problem import Exit
 from recording_job import RecordingJob
-from runners import get_job_runner
+from runners import get_job_runner, recurring, sender
 from runners.base import JobData
 from runners.registry import registry
 from store import blobs
@@ -130,6 +131,36 @@ def test_the_job_of_the_page_about_queues_goes_on_in_turns(monkeypatch: pytest.M
         assert (row.status, row.legs, row.attempt) == (Status.SUCCEEDED, 3, 1)
         waited = (row.finished_at or 0) - row.created_at
         assert waited > 4000  # two more turns, at one in 2 s
+
+
+# --- docs/recurring.md ----------------------------------------------------------------------------
+
+
+def test_the_schedules_of_the_page_come_and_are_put_as_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    declared, reports = snippets("docs/recurring.md")
+    monkeypatch.setitem(sys.modules, "acme", module("acme", declared, monkeypatch))
+    module("acme.reports", reports, monkeypatch)
+    text = (ROOT / "docs/recurring.md").read_text()
+    (request,) = re.findall(r"curl -X (PUT) \"\$API(\S+)\" -d '(.*?)'", text, re.DOTALL)
+    with saved_only(EXTENSIONS="acme"):
+        registry().resolve_all()
+        send = sender()
+        assert send is not None
+        recurring.start_due(send, until=clock.now() + clock.MINUTE)  # declares them
+        whose = {"organization_id": "acme"}
+        listed = call("GET", "/schedules", query=whose).json["schedules"]
+        assert {each["name"]: each["words"] for each in listed} == {
+            "nightly_report": "at 02:00 every day, Europe/Berlin",
+            "sync": "every 15 minutes",
+        }
+        for name in ("nightly_report", "sync"):
+            assert call("POST", f"/schedules/{name}/run", query=whose).status == 202
+        assert [row.status for row in drain()] == [Status.SUCCEEDED] * 2
+        method, path, body = request
+        put = call(method, path, raw=body, query={"organization_id": "other"})
+        assert (put.status, put.json["words"]) == (201, listed[0]["words"])
 
 
 # --- docs/control.md ------------------------------------------------------------------------------
