@@ -6,8 +6,15 @@ from pathlib import Path
 
 from tools.botocore_data import Operations, trim
 
-# Console scripts, a page with its scripts that shows an API of Powertools' own, and types.
-_NEVER_USED = ("bin", "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.*s*", "**/*.pyi")
+# Console scripts, a page with its scripts that shows an API of Powertools' own, types, pydantic's
+# plugin for mypy, and tables of time zones that are for people, and for those who compile them.
+_NEVER_USED = (
+    "bin",
+    "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.*s*",
+    "**/*.pyi",
+    "pydantic/mypy.py",
+    *("tzdata/zoneinfo/*.tab", "tzdata/zoneinfo/tzdata.zi", "tzdata/zoneinfo/leapseconds"),
+)
 # What an organisation's work may yet import, and ours does not: pydantic's former version, the time
 # zones of dateutil, for machines that have none, and helpers of Powertools.
 _NOT_OURS = (
@@ -29,7 +36,7 @@ def prune(tree: Path, operations: Operations, *, ours_alone: bool) -> None:
         for found in list(tree.glob(pattern)):
             if found.is_dir():
                 shutil.rmtree(found)
-            elif found.suffix != ".py":
+            elif found.suffix != ".py" or "*" not in pattern:
                 found.unlink()
     trim(tree / "botocore" / "data", operations)
     for record in tree.glob("*.dist-info/RECORD"):
