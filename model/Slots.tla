@@ -16,7 +16,7 @@ CONSTANTS
   NewLimits,  \* what PUT /queues may set
   PausesQueue,\* a pause is of this queue; otherwise of the job type
   OldRows,    \* jobs saved by code that knows no limits: their row_version is 1
-  Kills, Zombies, Doubles, Losses, Retries, Legs, Cancels, Requeues, Changes, Pauses, Hours, Unlimited, Old,
+  Kills, Zombies, Doubles, Losses, Retries, Legs, Turns, Cancels, Requeues, Changes, Pauses, Hours, Unlimited, Old,
   Broken
 
 Without(safeguard) == Broken = safeguard
@@ -28,8 +28,8 @@ U == "person"
 Procs == Workers \cup {T, F, U}
 
 VARIABLES
-  row,   \* job -> its row: st; slot that it names, 0 for none; adm, admitted_at; in, held_by: where
-         \* it waits; v, its waiting_since; own, the worker whose claim it runs under;
+  row,   \* job -> its row: st; slot that it names, 0 for none; adm, admitted_at, if it is no older
+         \* than queued_at: JobRequest.is_let_on; in, held_by: where it waits; v, its waiting_since; own, the worker whose claim it runs under;
          \* un, claimed by code that knew no limit; new, row_version 2
   hold,  \* slot -> the job that its item names, 0 for none
   wait,  \* entries of the line: job and version
@@ -97,7 +97,7 @@ Init ==
   /\ now = [lim |-> Limit0, paused |-> FALSE] /\ past = now /\ fresh = TRUE
   /\ recs = {} /\ loc = [p \in Procs |-> Idle] /\ only = FALSE
   /\ bud = [kill |-> Kills, zombie |-> Zombies, double |-> Doubles, loss |-> Losses, retry |-> Retries,
-            leg |-> Legs, cancel |-> Cancels, requeue |-> Requeues, change |-> Changes, pause |-> Pauses, hour |-> Hours,
+            leg |-> Legs, turn |-> Turns, cancel |-> Cancels, requeue |-> Requeues, change |-> Changes, pause |-> Pauses, hour |-> Hours,
             unlimited |-> Unlimited, old |-> Old]
 
 limits == <<now, past, fresh>>
@@ -105,9 +105,11 @@ limits == <<now, past, fresh>>
 ----------------------------------------------------------------------------
 (* The worker *)
 
-(* A row that names a slot needs no other. A mark alone is of a rate, which `Rate` is about; or it  *)
-(* is of a leg that began when nobody knew of a limit.                                              *)
-LetOn(r) == r.slot # 0 \/ (r.adm /\ Without("mark_is_no_slot"))
+(* A row that names a slot, and was let on since it was queued, needs no other: old code leaves a   *)
+(* slot to a row that it ends, and to one that it queues again. A mark alone is of a rate, which    *)
+(* `Rate` is about; or it is of a leg that began when nobody knew of a limit.                       *)
+LetOn(r) == \/ r.slot # 0 /\ (r.adm \/ Without("older_mark_is_none"))
+            \/ r.adm /\ Without("mark_is_no_slot")
 (* A message comes, and its row is read. Pauses first: as the cache has them. *)
 Receives(w) ==
   /\ loc[w] = Idle
@@ -133,13 +135,12 @@ Claims(w) ==
   LET l    == loc[w]
       mine == IF Without("claim_as_read") THEN row[l.j].st \in Claimable ELSE AsRead(l)
       free == l.n = 0 \/ (hold[l.n] = 0 /\ l.asread)
-      back == IF l.slot # 0 /\ hold[l.slot] = l.j THEN [hold EXCEPT ![l.slot] = 0] ELSE hold
   IN
   /\ l.pc = "claim"
   /\ IF mine /\ free
      THEN /\ row' = [row EXCEPT ![l.j].st = "running", ![l.j].own = w, ![l.j].adm = FALSE,
                                 ![l.j].new = TRUE, ![l.j].slot = IF l.n = 0 THEN @ ELSE l.n]
-          /\ hold' = IF l.n = 0 THEN hold ELSE [back EXCEPT ![l.n] = l.j]
+          /\ hold' = IF l.n = 0 THEN hold ELSE [hold EXCEPT ![l.n] = l.j]
           /\ loc' = Moved([loc EXCEPT ![w] = [Idle EXCEPT !.pc = "run", !.j = l.j]], l.n, w)
      ELSE /\ Go(w, IF mine THEN [l EXCEPT !.pc = "look", !.n = 0, !.asread = TRUE, !.lim = 0] ELSE Idle)
           /\ UNCHANGED <<row, hold>>
@@ -223,6 +224,15 @@ ParksAtCheckpoint(w) ==
   /\ row' = Waits(l.j, "pause", v) /\ hold' = GivenBack(hold, l.j)
   /\ held' = held \cup {Entry(l.j, v)} /\ Pump(w)
   /\ UNCHANGED <<wait, limits, msgs, recs, bud, only>>
+(* It gives up its turn: its slot goes to the next, and it to the end of the line. *)
+EndsTurn(w) ==
+  LET l == loc[w]
+      v == NewV(l.j)
+  IN
+  /\ l.pc = "run" /\ Owns(w) /\ ~l.old /\ Spend("turn")
+  /\ row' = Waits(l.j, "line", v) /\ hold' = (IF Without("turn_frees") THEN hold ELSE GivenBack(hold, l.j))
+  /\ wait' = wait \cup {Entry(l.j, v)} /\ Pump(w)
+  /\ UNCHANGED <<held, limits, msgs, recs, only>>
 LosesClaim(w) == /\ loc[w].pc = "run" /\ ~Owns(w) /\ Rest(w)
                  /\ UNCHANGED <<row, hold, wait, held, limits, msgs, recs, bud, only>>
 
@@ -297,7 +307,7 @@ EndsPause ==
   /\ \E e \in held :
        /\ held' = held \ {e}
        /\ IF row[e.j].st = "waiting" /\ row[e.j].in = "pause" /\ row[e.j].v = e.v
-          THEN row' = [row EXCEPT ![e.j].st = "queued", ![e.j].in = "-", ![e.j].v = 0] /\ Send(e.j)
+          THEN row' = [row EXCEPT ![e.j].st = "queued", ![e.j].in = "-", ![e.j].v = 0, ![e.j].adm = FALSE] /\ Send(e.j)
           ELSE UNCHANGED <<row, msgs>>
   /\ UNCHANGED <<hold, wait, limits, recs, loc, bud, only>>
 (* Let on, or between legs, and unclaimed for an hour: to the end of the line, the slot to the next. *)
@@ -351,8 +361,7 @@ WritesCancel ==
 (* Done again: it comes to the end of the line, and has nothing of its former run. *)
 Requeue(j) ==
   /\ row[j].st = "failed" /\ Spend("requeue") /\ Send(j)
-  /\ row' = [row EXCEPT ![j] = IF Without("requeue_clears") THEN [@ EXCEPT !.st = "queued"]
-                               ELSE [Fresh(j) EXCEPT !.new = row[j].new]]
+  /\ row' = [row EXCEPT ![j] = [Fresh(j) EXCEPT !.new = row[j].new]]
   /\ UNCHANGED <<hold, wait, held, limits, recs, loc, only>>
 
 (* In force at once for who changes it, within ten seconds for who has it cached. *)
@@ -397,6 +406,13 @@ OldActs(j) ==
         /\ held' = held \cup {Entry(j, NewV(j))} /\ UNCHANGED msgs
   /\ UNCHANGED <<hold, wait, limits, recs, loc>>
 
+(* And it queues one again, with the slot that it names and a mark that is older.                  *)
+OldRequeues(j) ==
+  /\ row[j].st = "failed" /\ bud["old"] > 0 /\ bud["requeue"] > 0 /\ Send(j) /\ only' = TRUE
+  /\ bud' = [bud EXCEPT !["old"] = @ - 1, !["requeue"] = @ - 1]
+  /\ row' = [row EXCEPT ![j].st = "queued", ![j].adm = FALSE]
+  /\ UNCHANGED <<hold, wait, held, limits, recs, loc>>
+
 ----------------------------------------------------------------------------
 (* What each process does of itself *)
 WorkerGoesOn(w) == \/ Receives(w) \/ Looks(w) \/ Claims(w) \/ Parks(w) \/ EntryLater(w) \/ Succeeds(w)
@@ -411,9 +427,11 @@ GoesOn          == \/ (\E w \in Workers : WorkerGoesOn(w))
 
 Next ==
   \/ GoesOn \/ SetsLimit
-  \/ \E w \in Workers : ClaimsUnlimited(w) \/ FailsAttempt(w) \/ EndsLeg(w) \/ ParksAtCheckpoint(w) \/ KillInPump(w)
+  \/ \E w \in Workers : ClaimsUnlimited(w) \/ FailsAttempt(w) \/ EndsLeg(w) \/ EndsTurn(w)
+                       \/ ParksAtCheckpoint(w) \/ KillInPump(w)
   \/ \E p \in Procs : Kill(p)
-  \/ \E j \in Jobs : RescuesZombie(j) \/ SetsBack(j) \/ AsksCancel(j) \/ Requeue(j) \/ Lose(j) \/ Double(j) \/ OldActs(j)
+  \/ \E j \in Jobs : RescuesZombie(j) \/ SetsBack(j) \/ AsksCancel(j) \/ Requeue(j) \/ Lose(j) \/ Double(j)
+                   \/ OldActs(j) \/ OldRequeues(j)
 
 Spec == Init /\ [][Next]_vars
 Live == Spec /\ (\A w \in Workers : WF_vars(WorkerGoesOn(w))) /\ WF_vars(TimerGoesOn)
