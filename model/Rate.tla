@@ -11,14 +11,15 @@ EXTENDS Naturals, FiniteSets, TLC
 CONSTANTS
   Jobs, Workers,
   Burst,     \* tokens that there are at most
-  Kills, Doubles, Losses, Retries, Legs, Hours,
+  Kills, Doubles, Losses, Retries, Legs, Hours, Cancels,
   Broken
 
 Without(safeguard) == Broken = safeguard
 
 T == "timer"
 F == "failures"
-Procs == Workers \cup {T, F}
+U == "person"
+Procs == Workers \cup {T, F, U}
 
 VARIABLES
   row,    \* job -> its row: st, adm (admitted_at), own (whose claim it runs under)
@@ -26,11 +27,12 @@ VARIABLES
   tokens, \* starts that the rate allows now
   asked,  \* the rate item says that a wake-up is under way
   wakes,  \* wake-ups under way
+  soon,   \* jobs that are due for the timer when a wake-up was to have come
   msgs, recs, loc, bud, only,   \* as in Slots
   paid,   \* jobs whose start is paid for and not over
   starts  \* how many were given
 
-vars == <<row, wait, tokens, asked, wakes, msgs, recs, loc, bud, only, paid, starts>>
+vars == <<row, wait, tokens, asked, wakes, soon, msgs, recs, loc, bud, only, paid, starts>>
 
 Idle == [pc |-> "idle", j |-> 0, adm |-> FALSE, st |-> "-", asread |-> TRUE]
 Claimable == {"queued", "retryable"}
@@ -48,9 +50,10 @@ Moved(lc, p) == [q \in Procs |-> IF q # p /\ lc[q].pc \in {"claim", "admit", "ma
 
 Init ==
   /\ row = [j \in Jobs |-> [st |-> "queued", adm |-> FALSE, own |-> "-"]]
-  /\ wait = {} /\ tokens = Burst /\ asked = FALSE /\ wakes = 0
+  /\ wait = {} /\ tokens = Burst /\ asked = FALSE /\ wakes = 0 /\ soon = {}
   /\ msgs = [j \in Jobs |-> 1] /\ recs = {} /\ loc = [p \in Procs |-> Idle] /\ only = FALSE /\ paid = {} /\ starts = 0
-  /\ bud = [kill |-> Kills, double |-> Doubles, loss |-> Losses, retry |-> Retries, leg |-> Legs, hour |-> Hours]
+  /\ bud = [kill |-> Kills, double |-> Doubles, loss |-> Losses, retry |-> Retries, leg |-> Legs, hour |-> Hours,
+            cancel |-> Cancels]
 
 ----------------------------------------------------------------------------
 (* The worker *)
@@ -62,11 +65,11 @@ Receives(w) ==
        /\ msgs[j] > 0 /\ msgs' = [msgs EXCEPT ![j] = @ - 1]
        /\ Go(w, IF row[j].st \notin Claimable THEN Idle
                 ELSE [See(j) EXCEPT !.pc = IF row[j].adm THEN "enter" ELSE "look"])
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, recs, bud, only, paid>>
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, recs, bud, only, paid, soon>>
 Looks(w) ==
   /\ loc[w].pc = "look"
   /\ Go(w, [loc[w] EXCEPT !.pc = IF tokens > 0 /\ wait = {} THEN "claim" ELSE "park"])
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
 (* pc "claim" takes a start of the rate, as read; pc "enter" goes by the mark. *)
 Claims(w) ==
   LET l == loc[w]
@@ -81,8 +84,8 @@ Claims(w) ==
           /\ LET lc == [loc EXCEPT ![w] = [Idle EXCEPT !.pc = "run", !.j = l.j]]
              IN loc' = IF pays THEN Moved(lc, w) ELSE lc
      ELSE /\ Go(w, IF AsRead(l) THEN [l EXCEPT !.pc = "look", !.asread = TRUE] ELSE Idle)
-          /\ UNCHANGED <<starts, row, tokens, asked, paid>>
-  /\ UNCHANGED <<wait, wakes, msgs, recs, bud, only>>
+          /\ UNCHANGED <<starts, row, tokens, asked, paid, soon>>
+  /\ UNCHANGED <<wait, wakes, msgs, recs, bud, only, soon>>
 Parks(p) ==
   LET l == loc[p] IN
   /\ l.pc = "park"
@@ -90,37 +93,40 @@ Parks(p) ==
      THEN /\ row' = [row EXCEPT ![l.j] = [st |-> "waiting", adm |-> FALSE, own |-> "-"]]
           /\ wait' = wait \cup {l.j} /\ paid' = paid \ {l.j} /\ Pump(p)
      ELSE Rest(p) /\ UNCHANGED <<starts, row, wait, paid>>
-  /\ UNCHANGED <<starts, tokens, asked, wakes, msgs, recs, bud, only>>
+  /\ UNCHANGED <<starts, tokens, asked, wakes, msgs, recs, bud, only, soon>>
 
 Owns(w) == row[loc[w].j].st = "running" /\ row[loc[w].j].own = w
 Succeeds(w) ==   \* it frees nothing, so nobody pumps
   /\ loc[w].pc = "run" /\ Owns(w) /\ Rest(w)
   /\ row' = [row EXCEPT ![loc[w].j] = [st |-> "done", adm |-> FALSE, own |-> "-"]] /\ paid' = paid \ {loc[w].j}
-  /\ UNCHANGED <<starts, wait, tokens, asked, wakes, msgs, recs, bud, only>>
+  /\ UNCHANGED <<starts, wait, tokens, asked, wakes, msgs, recs, bud, only, soon>>
 FailsAttempt(w) ==
   LET j == loc[w].j IN
   /\ loc[w].pc = "run" /\ Owns(w) /\ Spend("retry") /\ Send(j) /\ Rest(w)
   /\ row' = [row EXCEPT ![j] = [st |-> "retryable", adm |-> Without("retry_unmarks"), own |-> "-"]]
   /\ paid' = paid \ {j}
-  /\ UNCHANGED <<starts, wait, tokens, asked, wakes, recs, only>>
+  /\ UNCHANGED <<starts, wait, tokens, asked, wakes, recs, only, soon>>
 EndsLeg(w) ==    \* the next leg is no start
   LET j == loc[w].j IN
   /\ loc[w].pc = "run" /\ Owns(w) /\ Spend("leg") /\ Send(j) /\ Rest(w)
   /\ row' = [row EXCEPT ![j] = [st |-> "queued", adm |-> ~Without("leg_marks"), own |-> "-"]]
-  /\ UNCHANGED <<starts, wait, tokens, asked, wakes, recs, only, paid>>
+  /\ UNCHANGED <<starts, wait, tokens, asked, wakes, recs, only, paid, soon>>
 LosesClaim(w) == /\ loc[w].pc = "run" /\ ~Owns(w) /\ Rest(w)
-                 /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
+                 /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
 
 ----------------------------------------------------------------------------
 (* The pump *)
 
 PumpLooks(p) ==
   /\ loc[p].pc = "pump"
-  /\ Go(p, IF wait = {} THEN Idle
-           ELSE IF tokens > 0 THEN [See(Lowest(wait)) EXCEPT !.pc = "admit"]
-           ELSE IF asked /\ ~Without("wake_up_marked") THEN Idle
-           ELSE IF Without("wakes_up") THEN Idle ELSE [Idle EXCEPT !.pc = "mark"])
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
+  /\ LET first == See(Lowest(wait)) IN
+     Go(p, IF wait = {}
+           THEN Idle
+           ELSE IF tokens > 0 THEN [first EXCEPT !.pc = "admit"]
+           ELSE IF asked /\ ~Without("wake_up_marked")
+                THEN IF Without("next_is_due") THEN Idle ELSE [first EXCEPT !.pc = "relies"]
+           ELSE IF Without("wakes_up") THEN Idle ELSE [first EXCEPT !.pc = "due"])
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
 Admits(p) ==
   LET l == loc[p] IN
   /\ l.pc = "admit"
@@ -129,82 +135,102 @@ Admits(p) ==
           /\ wait' = wait \ {l.j} /\ tokens' = (IF tokens > 0 THEN tokens - 1 ELSE 0) /\ asked' = FALSE
           /\ paid' = paid \cup {l.j} /\ starts' = starts + 1 /\ Send(l.j)
           /\ loc' = Moved([loc EXCEPT ![p] = [Idle EXCEPT !.pc = "pump"]], p)
-     ELSE Pump(p) /\ UNCHANGED <<starts, row, wait, tokens, asked, msgs, paid>>
+          /\ soon' = soon \ {l.j}
+     ELSE Pump(p) /\ UNCHANGED <<starts, row, wait, tokens, asked, msgs, paid, soon>>
   /\ UNCHANGED <<wakes, recs, bud, only>>
+(* Who waits first is due for the timer when the wake-up was to have come: before that is asked    *)
+(* for, and where one is under way already, for the first may be another since.                    *)
+HasDue(p) ==
+  LET l == loc[p] IN
+  /\ l.pc \in {"due", "relies"}
+  /\ IF row[l.j].st = "waiting"
+     THEN /\ soon' = IF Without("first_is_due") THEN soon ELSE soon \cup {l.j}
+          /\ IF l.pc = "due" THEN Go(p, [l EXCEPT !.pc = "mark"]) ELSE Rest(p)
+     ELSE Pump(p) /\ UNCHANGED soon
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
 (* The rate's item says that a wake-up comes, as read; then it is sent. *)
 Marks(p) ==
   LET l == loc[p] IN
   /\ l.pc = "mark"
   /\ IF (l.asread /\ ~asked) \/ Without("wake_up_marked")
-     THEN asked' = TRUE /\ Go(p, [Idle EXCEPT !.pc = "wake"]) ELSE Pump(p) /\ UNCHANGED asked
-  /\ UNCHANGED <<starts, row, wait, tokens, wakes, msgs, recs, bud, only, paid>>
+     THEN asked' = TRUE /\ Go(p, [Idle EXCEPT !.pc = "wake"])
+     ELSE Pump(p) /\ UNCHANGED asked
+  /\ UNCHANGED <<starts, row, wait, tokens, wakes, msgs, recs, bud, only, paid, soon>>
 SendsWakeUp(p) ==
   /\ loc[p].pc = "wake" /\ Rest(p) /\ wakes' = (IF wakes < 3 THEN wakes + 1 ELSE 3)
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, msgs, recs, bud, only, paid>>
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, msgs, recs, bud, only, paid, soon>>
+
+(* Somebody who waits is cancelled; then the line is pumped. *)
+Cancel(j) ==
+  /\ loc[U] = Idle /\ row[j].st = "waiting" /\ Spend("cancel") /\ Pump(U)
+  /\ row' = [row EXCEPT ![j] = [st |-> "done", adm |-> FALSE, own |-> "-"]]
+  /\ wait' = wait \ {j} /\ soon' = soon \ {j}
+  /\ UNCHANGED <<starts, tokens, asked, wakes, msgs, recs, only, paid>>
 
 ----------------------------------------------------------------------------
 (* Time, the timer, the failures function *)
 
 TokenComes == /\ tokens < Burst /\ tokens' = tokens + 1
-              /\ UNCHANGED <<starts, row, wait, asked, wakes, msgs, recs, loc, bud, only, paid>>
+              /\ UNCHANGED <<starts, row, wait, asked, wakes, msgs, recs, loc, bud, only, paid, soon>>
 WakesUp(w) ==    \* a wake-up is for when there is a token
   /\ wakes > 0 /\ tokens > 0 /\ loc[w] = Idle /\ wakes' = wakes - 1 /\ Pump(w)
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, msgs, recs, bud, only, paid>>
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, msgs, recs, bud, only, paid, soon>>
 TimerPumps ==
   /\ loc[T] = Idle /\ wait # {} /\ tokens > 0 /\ ~Without("timer_pumps") /\ Pump(T)
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
 Resends(j) ==
   /\ row[j].st \in Claimable /\ msgs[j] = 0 /\ Send(j)
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, recs, loc, bud, only, paid>>
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, recs, loc, bud, only, paid, soon>>
 SetsBack(j) ==   \* unclaimed for an hour: to the end of the line, and it pays again
   /\ loc[T] = Idle /\ row[j].st = "queued" /\ row[j].adm /\ Spend("hour")
   /\ Go(T, [See(j) EXCEPT !.pc = "park"])
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, only, paid>>
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, only, paid, soon>>
 Alive(j) == \E w \in Workers : loc[w].pc = "run" /\ loc[w].j = j /\ row[j].own = w
 RescuesGone(j) ==
   /\ loc[T] = Idle /\ row[j].st = "running" /\ ~Alive(j)
   /\ row' = [row EXCEPT ![j] = [st |-> "done", adm |-> FALSE, own |-> "-"]] /\ paid' = paid \ {j}
-  /\ UNCHANGED <<starts, wait, tokens, asked, wakes, msgs, recs, loc, bud, only>>
+  /\ UNCHANGED <<starts, wait, tokens, asked, wakes, msgs, recs, loc, bud, only, soon>>
 Settles(j) ==    \* a record whose job does not run any more pumps its line
   /\ j \in recs /\ loc[F] = Idle /\ recs' = recs \ {j}
-  /\ Pump(F) /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, bud, only, paid>>
+  /\ Pump(F) /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, bud, only, paid, soon>>
 
 ----------------------------------------------------------------------------
 (* What goes wrong *)
 
 Kill(p) ==
   /\ loc[p] # Idle /\ Spend("kill") /\ Rest(p)
-  /\ \/ /\ p \in Workers /\ loc[p].pc # "wake"
+  /\ \/ /\ p \in Workers
         /\ \E j \in Jobs : (loc[p].j \in {0, j}) /\ recs' = recs \cup {j}
         /\ UNCHANGED only
-     \/ UNCHANGED recs /\ only' = TRUE
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, paid>>
+     \/ UNCHANGED recs /\ only' = (only \/ loc[p].pc \notin {"mark", "wake"})
+  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, paid, soon>>
 Lose(j)   == /\ msgs[j] > 0 /\ Spend("loss") /\ msgs' = [msgs EXCEPT ![j] = @ - 1]
-             /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, recs, loc, only, paid>>
-LoseWakeUp == /\ wakes > 0 /\ Spend("loss") /\ wakes' = wakes - 1 /\ only' = TRUE
-              /\ UNCHANGED <<starts, row, wait, tokens, asked, msgs, recs, loc, paid>>
+             /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, recs, loc, only, paid, soon>>
+LoseWakeUp == /\ wakes > 0 /\ Spend("loss") /\ wakes' = wakes - 1
+              /\ UNCHANGED <<starts, row, wait, tokens, asked, msgs, recs, loc, only, paid, soon>>
 Double(j) == /\ msgs[j] = 1 /\ Spend("double") /\ msgs' = [msgs EXCEPT ![j] = 2]
-             /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, recs, loc, only, paid>>
+             /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, recs, loc, only, paid, soon>>
 
 ----------------------------------------------------------------------------
 WorkerGoesOn(w) == \/ Receives(w) \/ Looks(w) \/ Claims(w) \/ Parks(w) \/ Succeeds(w) \/ LosesClaim(w)
-                   \/ PumpLooks(w) \/ Admits(w) \/ Marks(w) \/ SendsWakeUp(w) \/ WakesUp(w)
-TimerGoesOn     == \/ TimerPumps \/ Parks(T) \/ PumpLooks(T) \/ Admits(T) \/ Marks(T) \/ SendsWakeUp(T)
+                   \/ PumpLooks(w) \/ Admits(w) \/ HasDue(w) \/ Marks(w) \/ SendsWakeUp(w) \/ WakesUp(w)
+TimerGoesOn     == \/ TimerPumps \/ Parks(T) \/ PumpLooks(T) \/ Admits(T) \/ HasDue(T) \/ Marks(T) \/ SendsWakeUp(T)
                    \/ \E j \in Jobs : Resends(j) \/ RescuesGone(j)
-FailuresGoesOn  == \/ PumpLooks(F) \/ Admits(F) \/ Marks(F) \/ SendsWakeUp(F)
+FailuresGoesOn  == \/ PumpLooks(F) \/ Admits(F) \/ HasDue(F) \/ Marks(F) \/ SendsWakeUp(F)
                    \/ \E j \in Jobs : Settles(j)
+PersonGoesOn    == \/ PumpLooks(U) \/ Admits(U) \/ HasDue(U) \/ Marks(U) \/ SendsWakeUp(U)
 GoesOn          == \/ (\E w \in Workers : WorkerGoesOn(w))
-                   \/ TimerGoesOn \/ FailuresGoesOn \/ TokenComes
+                   \/ TimerGoesOn \/ FailuresGoesOn \/ PersonGoesOn \/ TokenComes
 
 Next ==
   \/ GoesOn \/ LoseWakeUp
   \/ \E w \in Workers : FailsAttempt(w) \/ EndsLeg(w)
   \/ \E p \in Procs : Kill(p)
-  \/ \E j \in Jobs : SetsBack(j) \/ Lose(j) \/ Double(j)
+  \/ \E j \in Jobs : SetsBack(j) \/ Cancel(j) \/ Lose(j) \/ Double(j)
 
 Spec == Init /\ [][Next]_vars
 Live == Spec /\ (\A w \in Workers : WF_vars(WorkerGoesOn(w))) /\ WF_vars(TimerGoesOn)
-             /\ WF_vars(FailuresGoesOn) /\ WF_vars(TokenComes)
+             /\ WF_vars(FailuresGoesOn) /\ WF_vars(PersonGoesOn) /\ WF_vars(TokenComes)
 Symmetric == Permutations(Workers)
 
 ----------------------------------------------------------------------------
@@ -223,10 +249,12 @@ NeverMore == [][\A j \in Jobs : Pays(j) => tokens > 0]_vars
 (* The mark is of rows alone that are queued. *)
 MarkedOnlyQueued == \A j \in Jobs : row[j].adm => row[j].st = "queued"
 
-(* Somebody who waits is told: one is about to look, or a wake-up comes. The timer's minute is     *)
-(* only for what was lost.                                                                         *)
-Told == wait # {} => \/ \E p \in Procs : loc[p].pc \in {"park", "pump", "admit", "mark", "wake"}
-                     \/ wakes > 0 \/ recs # {} \/ only
+(* Somebody who waits is told: one is about to look, or a wake-up comes. If that was lost, or      *)
+(* whoever was to ask for it was killed, the timer looks a minute later. Its hour is only for who  *)
+(* was killed without a record before.                                                             *)
+Lost == bud["kill"] < Kills \/ bud["loss"] < Losses
+Told == wait # {} => \/ \E p \in Procs : loc[p].pc \in {"park", "pump", "admit", "due", "relies", "mark", "wake"}
+                     \/ wakes > 0 \/ recs # {} \/ only \/ (Lost /\ soon \cap wait # {})
 (* And not by a wake-up of each who waits: a start asks for one at most, for the next. *)
 FewWakeUps == wakes <= starts
 

@@ -56,12 +56,12 @@ class WakeUps:
             if not is_soon:
                 return False
         elif self._has_wake_up(line, opens_at):
-            _have_due_for_mark(line, entry, opens_at)
-            return False
+            return _is_of_message(line, opens_at) and not _have_due(line, entry, _mark(line) or 0)
         else:
             comes_at = self._until if is_soon else _next_wake_up(opens_at)
-            if not is_soon:  # first: whoever is killed between two of these leaves it due
-                _have_due(line, entry, comes_at)
+            # At first: whoever is killed between two of these leaves it due.
+            if not is_soon and not _have_due(line, entry, comes_at):
+                return True
             if not lines.mark_wake_up(line, comes_at):
                 return True
             if not is_soon:
@@ -141,27 +141,29 @@ def _next_wake_up(opens_at: int) -> int:
     return min(opens_at, clock.now() + _LONGEST_DELAY)
 
 
-def _have_due_for_mark(line: Line, entry: LineItem, opens_at: int) -> None:
-    """Have the job that waits first due for the wake-up that is under way: the one before it may
-    have been cancelled. A pump that paces the line has marked it for longer than the rate is shut:
-    then the first is let on in a moment."""
-    wake_at = _mark(line)
-    if wake_at is not None and wake_at <= opens_at:
-        _have_due(line, entry, wake_at)
+def _is_of_message(line: Line, opens_at: int) -> bool:
+    """Return whether it is a message that comes, as the line is marked. A pump that paces it marks
+    it for longer than its rate is shut: who waits first is let on in a moment."""
+    return (_mark(line) or 0) <= opens_at
 
 
-def _have_due(line: Line, entry: LineItem, comes_at: int) -> None:
-    """Have the job that waits first due a minute after its wake-up was to come, if it is not."""
+def _have_due(line: Line, entry: LineItem, comes_at: int) -> bool:
+    """Have the job that waits first due a minute after the wake-up was to come, if it is not: the
+    one that was may have been cancelled. Return False, and drop the entry, if it waits no more."""
     row = _waiting_row(line, entry)
-    if row is not None and not comes_at <= (row.due_at or 0) <= comes_at + GRACE:
+    if row is None:
+        lines.drop_entry(entry)
+        return False
+    if not comes_at <= (row.due_at or 0) <= comes_at + GRACE:
         verbs.postpone(row, comes_at + GRACE, Lane.PARKED)
+    return True
 
 
 def _waiting_row(line: Line, entry: LineItem) -> JobRequest | None:
     row = read(entry.job_id)
-    if row is None or row.status is not Status.WAITING or row.held_by != line.place:
+    if row is None or row.status is not Status.WAITING:
         return None
-    return row
+    return row if (row.held_by, row.wait_key) == (line.place, entry.sk) else None
 
 
 def _mark(line: Line) -> int | None:
