@@ -1,0 +1,161 @@
+"""Safeguards of queues with limits that few histories need: each has a history of its own, in which
+the checker notices that it is gone, and says nothing while it is there."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import clock
+from runners import line_pump
+from scripted_history import ScriptedHistory, before, scripted
+from store import conditional_write, lines, owner_verbs, verbs
+from store.job_request import JobRequest
+from store.lines import Line, LineItem
+from store.rate import Rate
+from store.verbs import claiming, parking
+from testing.simulation.history import stage
+
+Script = Callable[[ScriptedHistory], None]
+
+
+@pytest.fixture(autouse=True)
+def on_stage(environment: None) -> Iterator[None]:
+    with stage():
+        yield
+
+
+def played(script: Script) -> list[str]:
+    with scripted() as history:
+        script(history)
+        return list(history.violations)
+
+
+class WithoutAsRead:
+    """What a verb has of `conditional_write`, but for the condition that its row is as it was
+    read: the row's status is all that it asks for."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(conditional_write, name)
+
+    def as_read(self, job: JobRequest) -> Any:
+        """Return the condition that is left."""
+        return JobRequest.status == job.status
+
+
+def let_on(history: ScriptedHistory) -> str:
+    """Return a job that has the only slot, and that no worker has started yet."""
+    first, second = history.dispatch(), history.dispatch()
+    history.run(first, during=lambda: history.run(second))
+    assert history.row(second).slot == 1
+    return second
+
+
+def let_another_on(history: ScriptedHistory, holder: str, job_id: str) -> None:
+    """Have a job park, and be let on since the slot's holder is cancelled."""
+    history.run(job_id)
+    history.cancel(holder)
+    assert history.row(job_id).slot == 1
+
+
+def a_stale_claim(history: ScriptedHistory) -> None:
+    """Have a worker find slot 2 free for a job, which is parked then, and let on with slot 1."""
+    holder, job = let_on(history), history.dispatch()
+    history.limit(2)
+
+    def meanwhile() -> None:
+        history.limit(1)
+        let_another_on(history, holder, job)
+
+    with before(verbs, "claim", meanwhile):
+        history.run(job)
+
+
+def a_stale_park(history: ScriptedHistory) -> None:
+    """Have a worker find no room for a job, which is parked by another then, and let on."""
+    holder, job = let_on(history), history.dispatch()
+    with before(verbs, "park_in_line", lambda: let_another_on(history, holder, job)):
+        history.run(job)
+
+
+def a_stale_cancel(history: ScriptedHistory) -> None:
+    """Have a job cancelled by its owner, which is parked just then, and let on."""
+    holder, job = let_on(history), history.dispatch()
+    with before(owner_verbs, "cancel", lambda: let_another_on(history, holder, job)):
+        history.cancel(job)
+
+
+def a_lowered_number(history: ScriptedHistory) -> None:
+    """Have a job hold a slot, and then one slot less."""
+    first, second = history.dispatch(), history.dispatch()
+    history.limit(2)
+
+    def meanwhile() -> None:
+        history.limit(1)
+        history.run(second)
+
+    history.run(first, during=meanwhile)
+
+
+def two_starts_at_once(history: ScriptedHistory) -> None:
+    """Have two workers find that the rate allows one start."""
+    first, second = history.dispatch(), history.dispatch()
+    history.limit(2, Rate(1, seconds=200))
+
+    def meanwhile() -> None:
+        history.world.time += clock.SECOND
+        history.run(second)
+
+    with before(verbs, "claim", meanwhile):
+        history.run(first)
+
+
+def a_raised_number(history: ScriptedHistory) -> None:
+    """Have two wait when a job ends and leaves room for both."""
+    holder = let_on(history)
+    for _ in range(2):
+        history.run(history.dispatch())
+    history.limit(3)
+    history.run(holder)
+
+
+def any_free_slot(line: Line) -> LineItem | None:
+    """Return any free slot within the number in force: the highest."""
+    in_force = line.limits.slots if line.limits is not None else None
+    free = {*range(1, (in_force or 0) + 1)} - {slot.number for slot in line.held}
+    return LineItem(line.place, f"slot#{max(free):03d}") if free else None
+
+
+def look_once(pump: line_pump._Pump) -> None:
+    """Pump a line, and let on one at most."""
+    pump._look()
+
+
+TWINS: list[tuple[Script, Any, str, Any, str]] = [
+    (a_stale_claim, claiming, "conditional_write", WithoutAsRead(), "had slot 1, and now has 2"),
+    (a_stale_park, parking, "conditional_write", WithoutAsRead(), "which it has: it leaked"),
+    (a_stale_cancel, owner_verbs, "conditional_write", WithoutAsRead(), "which it has: it leaked"),
+    (a_lowered_number, Line, "_free_slot", any_free_slot, "where there are 1"),
+    (
+        two_starts_at_once,
+        lines,
+        "_same_turn",
+        lambda item: LineItem.holder.does_not_exist(),
+        "2 started in",
+    ),
+    (a_raised_number, line_pump._Pump, "run", look_once, "has left"),
+]
+
+
+@pytest.mark.parametrize(("script", "owner", "name", "twin", "says"), TWINS)
+def test_it_notices_that_a_safeguard_is_gone(
+    script: Script,
+    owner: Any,
+    name: str,
+    twin: Any,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert played(script) == []
+    monkeypatch.setattr(owner, name, twin)
+    assert says in "\n".join(played(script))
