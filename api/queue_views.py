@@ -67,7 +67,7 @@ def _what(found: queues.WaitsFor | None) -> dict[str, Any] | None:
 
 
 def _limits(limits: Limits | None) -> dict[str, Any] | None:
-    return asdict(limits) if limits else None
+    return {**limits._asdict(), "rate": limits.rate and asdict(limits.rate)} if limits else None
 
 
 def _nullable(schema: Schema, description: str) -> Schema:

@@ -5,7 +5,6 @@ the pause, see `runners.pausing`, or when there is room in its line, see `runner
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from errors import PreconditionFailed
 from runners import line_pump, pausing, telemetry, wake_ups
@@ -67,7 +66,7 @@ def _enter_line(row: JobRequest, claim: Claim, send: Send | None) -> JobRequest 
     if row.is_let_on:
         if row.slot is not None or limits.slots is None:
             return claim(verbs.Entrance(row, key, None, gives_up_key))
-        limits = replace(limits, rate=None)  # let on when there were no slots: it has paid
+        limits = limits._replace(rate=None)  # let on when there were no slots: it has paid
     line = lines.read_line(row.queue_name, key, limits)
     if line.is_first_today:
         used_keys.note(row.queue_name, key)

@@ -1,7 +1,5 @@
 """What limits a queue now: what the code declares, and what was changed since."""
 
-from dataclasses import replace
-
 from runners.registry import registry
 from store import limits
 from store.limits import Changed, Limits
@@ -20,8 +18,7 @@ def merged(queue_name: str, changed: Changed | None) -> Limits | None:
     if changed is None:
         return declared
     base = declared or Limits()
-    found = replace(
-        base,
+    found = base._replace(
         slots=changed.slots or base.slots,
         rate=changed.rate or base.rate,
         max_waiting=changed.max_waiting or base.max_waiting,

@@ -20,7 +20,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -38,16 +37,24 @@ _SYSTEM = "job_runners"
 _FLUSH_TIME = 2000  # milliseconds that an invocation may wait for its spans to leave
 
 
-@dataclass
 class _Work:
     """The span of what is done at hand, and the id of the job or task that it is about."""
 
-    span: "Span"
-    id: str | None = None
-    is_dispatch: bool = False
-    is_of_child: bool = False
-    is_settling: bool = False
-    outcome: str | None = None
+    def __init__(
+        self,
+        span: "Span",
+        work_id: str | None = None,
+        *,
+        is_dispatch: bool = False,
+        is_of_child: bool = False,
+        is_settling: bool = False,
+    ) -> None:
+        self.span = span
+        self.id = work_id
+        self.is_dispatch = is_dispatch
+        self.is_of_child = is_of_child
+        self.is_settling = is_settling
+        self.outcome: str | None = None
 
 
 _at_hand: ContextVar[_Work | None] = ContextVar("span_at_hand", default=None)

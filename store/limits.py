@@ -6,9 +6,8 @@ waits there.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from pynamodb.attributes import NumberAttribute, UnicodeAttribute
 from pynamodb.exceptions import DeleteError, UpdateError
@@ -25,8 +24,7 @@ MOST_CHANGED = 100  # every worker reads them all
 _PARTITION = "limits"
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """What limits one queue now: code and what was changed since, as one."""
 
     slots: int | None = None

@@ -3,7 +3,6 @@
 import base64
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -122,12 +121,11 @@ def counted_rows(organization_id: str, after: str | None) -> list[JobRequest]:
     return sorted(rows, key=lambda row: row.created_key)
 
 
-@dataclass(frozen=True)
-class _Index:
+class _Index(NamedTuple):
     """An index of an organisation's jobs whose range key is a sort key (time and id)."""
 
     mark: str  # the first letter of its cursors, so that one list refuses another's
-    index: Any
+    rows: Any
     hash_name: str
     range_name: str
 
@@ -138,10 +136,10 @@ class _Index:
             self.range_name: {"S": after},
             "id": {"S": job_id_of(after)},
         }
-        rows = self.index.query(
+        found = self.rows.query(
             organization_id, scan_index_forward=False, limit=take + 1, last_evaluated_key=start
         )
-        keys = [getattr(row, self.range_name) for row in islice(rows, take + 1)]
+        keys = [getattr(row, self.range_name) for row in islice(found, take + 1)]
         return keys[:take], len(keys) > take
 
     def cursor(self, position: str) -> str:

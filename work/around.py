@@ -7,9 +7,8 @@ one that fails afterwards does not make a failure of work that is done.
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from errors import InvalidDefinition
 from work import entries
@@ -18,8 +17,7 @@ from work.errors import AroundFailed, EntryNotLoaded
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, kw_only=True)
-class CurrentWork:
+class CurrentWork(NamedTuple):
     """The piece of work that a context manager is put around."""
 
     kind: Literal["job", "task"]
@@ -34,21 +32,19 @@ Enter = Callable[[CurrentWork], AbstractContextManager[Any]]
 Report = Callable[[AroundFailed], None]
 
 
-@dataclass(frozen=True)
 class Around:
     """One entry of AROUND, and where it stands."""
 
-    entry: Enter | str
-    place: str
-
-    def __post_init__(self) -> None:
-        if isinstance(self.entry, str):
-            entries.check_form(self.entry)
-        elif not callable(self.entry):
+    def __init__(self, entry: Enter | str, place: str) -> None:
+        if isinstance(entry, str):
+            entries.check_form(entry)
+        elif not callable(entry):
             raise InvalidDefinition(
-                f"{self.place} must be called with the work at hand and return a context manager, "
-                f"or name what is as 'package.module:function'; it is {self.entry!r}"
+                f"{place} must be called with the work at hand and return a context manager, "
+                f"or name what is as 'package.module:function'; it is {entry!r}"
             )
+        self.entry = entry
+        self.place = place
 
     @cached_property
     def call(self) -> Enter:

@@ -5,7 +5,6 @@ keeps no other from running.
 """
 
 import gc
-import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -17,12 +16,11 @@ from typing import Any
 from errors import InvalidDefinition
 from work.errors import EntryNotLoaded
 
-_FORM = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
-
 
 def check_form(entry: str) -> None:
     """Raise InvalidDefinition for a text that can't name a function in a module."""
-    if not _FORM.fullmatch(entry):
+    module, _, name = entry.partition(":")
+    if not all(part.isidentifier() for part in (*module.split("."), name)):
         raise InvalidDefinition(
             f"{entry!r} must be written as 'package.module:function', such as 'acme.letters:count'"
         )

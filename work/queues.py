@@ -26,7 +26,7 @@ WHOLE_QUEUE: Final = "*"  # the key of jobs that have no value to be told apart 
 
 # What a key may be as it is. The rest is hashed: it would break the parts of a key of the table, or
 # steer a terminal, or could be taken for a key that means something else.
-_PLAIN = re.compile(rf"(?!\*$|h-[0-9a-f]{{32}}$)[^#{names.UNFIT}\ud800-\udfff]{{1,64}}")
+_PLAIN = rf"(?!\*$|h-[0-9a-f]{{32}}$)[^#{names.UNFIT}\ud800-\udfff]{{1,64}}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +102,6 @@ def _value(value: object) -> str:
 
 
 def _plain(text: str) -> str:
-    if _PLAIN.fullmatch(text):
+    if re.fullmatch(_PLAIN, text):
         return text
     return "h-" + sha256(text.encode(errors="surrogatepass")).hexdigest()[:32]
