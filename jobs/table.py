@@ -6,7 +6,7 @@ A function is named by its module, which is imported when the job first runs.
 from typing import TYPE_CHECKING
 
 from jobs.names import Jobs
-from work import Job, Queue, Rate, Retry
+from work import Job, Queue, Rate, Retry, Unique
 from work.definitions import DAY_IN_SECONDS
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ JOBS: dict[str, Job] = {
         retry=Retry(max_attempts=5),
         queue_name="assigning",
         needs_campaign=True,
+        # What is asked for while one runs is done after it: it may have passed the contacts that
+        # were imported since.
+        unique=Unique(by=("campaign_id",), on_conflict="replace", then="again"),
     ),
     # What it dispatches again sends nothing again.
     Jobs.SEND_FIRST_MESSAGES: Job(

@@ -63,7 +63,9 @@ def accept(asked: Asked, save: Save) -> JobRequest:
     stale: Answer | None = None  # the request's own, of a job that is gone
     for left in reversed(range(_TRIES)):
         try:
-            return _Try(asked, save, stale).row()
+            # One that replaces will meet another job more often than not: to look is cheaper then.
+            looks_first = asked.rule.on_conflict == "replace" and left == _TRIES - 1
+            return _Try(asked, save, stale).row(looks_first=looks_first)
         except RaceLost as lost:
             if any(each is one for each in lost.lost for one in asked.also) or not left:
                 raise
@@ -123,9 +125,12 @@ class _Try(NamedTuple):
     save: Save
     stale: Answer | None
 
-    def row(self) -> JobRequest:
+    def row(self, *, looks_first: bool) -> JobRequest:
         """Return the row that answers it. Raises RaceLost or PreconditionFailed if somebody else
         was faster, and what `accept` raises."""
+        found = uniqueness.look(self.asked.key) if looks_first else None
+        if isinstance(found, Held):
+            return self._meet(found)
         try:
             return self.save(unique_key=self.asked.key, also=self._unless_answered())
         except RowThere as there:

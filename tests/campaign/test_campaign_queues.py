@@ -95,29 +95,51 @@ def test_cancelled_between_two_turns_it_texts_nobody_more(bench: Bench, sns: Sns
     assert len(sns.sent) == PER_TURN
 
 
-def test_one_job_at_a_time_assigns_the_contacts_of_a_campaign(
+def ask_to_assign(bench: Bench, *texters: str, campaign: str = "spring") -> JobRequest:
+    return bench.dispatch(
+        "assign_texters",
+        payload={"texters": [{"id": texter} for texter in texters]},
+        campaign_id=campaign,
+    )
+
+
+def assigned(bench: Bench, row: JobRequest) -> dict[str, int]:
+    """Return how many contacts a job has given to each texter."""
+    done = bench.read(row)
+    texters = blobs.get(done.result, done.result_key)["texters"]
+    return {name: each["assigned"] for name, each in texters.items()}
+
+
+def test_assigning_is_asked_for_twice_and_done_once_with_the_latest_texters(bench: Bench) -> None:
+    keep(4)
+    first, second = ask_to_assign(bench, "ada"), ask_to_assign(bench, "ada", "bo")
+    assert second.id == first.id
+    bench.run(first)
+    assert assigned(bench, first) == {"ada": 2, "bo": 2}
+
+
+def test_one_job_at_a_time_assigns_the_contacts_of_a_campaign_and_one_more_follows(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(3)
     keep(3, "autumn")
-    first, second, elsewhere = (
-        bench.dispatch(
-            "assign_texters", payload={"texters": [{"id": texter}]}, campaign_id=campaign
-        )
-        for texter, campaign in (("ada", "spring"), ("bo", "spring"), ("cy", "autumn"))
-    )
+    first, elsewhere = ask_to_assign(bench, "ada"), ask_to_assign(bench, "cy", campaign="autumn")
     assignments = contact_queries.assignments
     seen: list[Status] = []
+    asked: list[JobRequest] = []
 
     def in_the_middle(*given: Any) -> Iterator[Any]:
+        found = list(assignments(*given))
         if not seen:
+            asked.extend(ask_to_assign(bench, texter) for texter in ("bo", "cy"))
+            keep(5)  # an import, of which the job that runs learns nothing
             seen.append(bench.read(first).status)
-            seen.extend(bench.run(row).status for row in (second, elsewhere))
-        return assignments(*given)
+            seen.extend(bench.run(row).status for row in (asked[1], elsewhere))
+        yield from found
 
     monkeypatch.setattr(contact_queries, "assignments", in_the_middle)
     bench.run(first)
     assert seen == [Status.RUNNING, Status.WAITING, Status.SUCCEEDED]
+    assert len({first.id, *(row.id for row in asked)}) == 2
     bench.run_out()
-    results = [bench.read(row) for row in (first, second)]
-    assert [blobs.get(row.result, row.result_key)["assigned"] for row in results] == [3, 0]
+    assert assigned(bench, first)["ada"] + assigned(bench, asked[0])["cy"] == 5

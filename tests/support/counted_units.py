@@ -27,8 +27,10 @@ class Units:
         if model.name in ("GetItem", "Query"):
             self.reads += 1
         if model.name == "TransactWriteItems":
-            written = [write for each in call["TransactItems"] for write in each.values()]
-            self._before = [self._read(write, True) for write in written]
+            written = [write for each in call["TransactItems"] for write in each.items()]
+            self._before = [self._read(w, True) for how, w in written if how != "ConditionCheck"]
+            # To check an item costs what a write of it does, if it is small or not there.
+            self.counted += 2 * (len(written) - len(self._before))
         elif model.name in ("PutItem", "UpdateItem", "DeleteItem"):
             self._before = [self._read(call, False)]
         else:
