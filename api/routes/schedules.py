@@ -1,17 +1,20 @@
-"""The endpoints of schedules: what an organisation has done again and again."""
+"""The endpoints of schedules: what an organisation has done again and again.
+
+Few requests are about them. So what knows them is imported by the first of these, and no start
+waits for it.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 import names
 import runners
-from api import requests, schedule_views, views
+from api import requests, views
 from api.access import Caller
 from api.errors import InvalidFields
 from api.query import organization_page_query, organization_query
 from api.responses import Response, no_content, respond
 from errors import ScheduleNotFound
-from runners import schedules
 from runners.sending import require_sender
 from work import context
 
@@ -20,6 +23,9 @@ Event = Mapping[str, Any]
 
 def list_schedules(event: Event, caller: Caller) -> Response:
     """List an organisation's schedules by name, each with its last occurrence and its next ones."""
+    from api import schedule_views
+    from runners import schedules
+
     organization_id, part = organization_page_query(event, caller)
     found, cursor = schedules.page(organization_id, limit=part.limit, cursor=part.cursor)
     listed = schedule_views.schedules(found)
@@ -29,6 +35,9 @@ def list_schedules(event: Event, caller: Caller) -> Response:
 def get_schedule(event: Event, caller: Caller, name: str) -> Response:
     """Show a schedule: when it comes in words, its last occurrence with the job of that, and its
     next five."""
+    from api import schedule_views
+    from runners import schedules
+
     found = schedules.get(organization_query(event, caller), _known(name))
     return respond(200, schedule_views.schedule(found))
 
@@ -37,6 +46,9 @@ def put_schedule(event: Event, caller: Caller, name: str) -> Response:
     """Have a job done again and again: 201 for a new schedule, 200 for one that was there and now
     is as it is given. One that was paused stays so. Of what was due before and has not started, the
     latest starts with what is given now."""
+    from api import schedule_views
+    from runners import schedules
+
     organization_id = organization_query(event, caller)
     if not names.is_name(name):
         raise InvalidFields([{"field": "name", "why": f"must be {names.RULE}"}])
@@ -47,6 +59,8 @@ def put_schedule(event: Event, caller: Caller, name: str) -> Response:
 
 def delete_schedule(event: Event, caller: Caller, name: str) -> Response:
     """Forget a schedule. The jobs that it has dispatched stay."""
+    from runners import schedules
+
     schedules.delete(organization_query(event, caller), _known(name))
     return no_content()
 
@@ -54,12 +68,18 @@ def delete_schedule(event: Event, caller: Caller, name: str) -> Response:
 def pause_schedule(event: Event, caller: Caller, name: str) -> Response:
     """Let no occurrence of a schedule start until it is resumed: those that come meanwhile are left
     out. What runs goes on. One that the code declares can be paused too, and stays so."""
+    from api import schedule_views
+    from runners import schedules
+
     found = schedules.pause(organization_query(event, caller), _known(name))
     return respond(200, schedule_views.schedule(found))
 
 
 def resume_schedule(event: Event, caller: Caller, name: str) -> Response:
     """End the pause of a schedule, if it has one."""
+    from api import schedule_views
+    from runners import schedules
+
     found = schedules.resume(organization_query(event, caller), _known(name))
     return respond(200, schedule_views.schedule(found))
 
@@ -67,6 +87,8 @@ def resume_schedule(event: Event, caller: Caller, name: str) -> Response:
 def run_schedule(event: Event, caller: Caller, name: str) -> Response:
     """Dispatch the job of a schedule once, now, beside its occurrences: paused or not, and whether
     an earlier one runs or not."""
+    from runners import schedules
+
     organization_id = organization_query(event, caller)
     send = require_sender(runners.sender(), _known(name), "is to be run")
     row = schedules.run_now(organization_id, name, send, requests.key_of(event))

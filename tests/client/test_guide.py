@@ -29,6 +29,7 @@ PRINTED = {
     "NoAnswer": "saved\n",
     "ThreadPoolExecutor": "[3, 5, 4]\n",
     "asyncio": "{'letters': 3}\n",
+    "put_schedule": "nightly at 02:00 every day, Europe/Berlin None\n",
     'status="failed"': "RuntimeError",
     "job = client.wait(client.dispatch": "{'letters': 8}\n",
 }

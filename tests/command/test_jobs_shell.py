@@ -52,6 +52,12 @@ def test_a_prompt_completes_commands_options_states_and_what_the_stack_knows(
     api.on("GET", "/job-types", 200, {"jobs": [{"name": "import_contacts"}], "tasks": []})
     assert complete("jobs dispatch im") == ["import_contacts"]
     assert complete("jobs task im") == []
+    schedule = dict.fromkeys(("organization_id", "origin", "job_type", "words"), "x")
+    listed = [{"name": each, **schedule} for each in ("nightly", "sync")]
+    page = {"schedules": listed, "cursor": None}
+    api.on("GET", "/schedules?organization_id=default&limit=100", 200, page)
+    assert complete("jobs schedules pause ni") == ["nightly"]
+    assert complete("jobs schedules pa") == ["pause"]
     assert complete("jobs ca") == ["cancel"]
     assert complete("jobs list --status f") == ["failed"]
     assert complete("jobs watch --time") == ["--timeout"]

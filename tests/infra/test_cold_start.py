@@ -26,10 +26,11 @@ NOWHERE = WORK | {
     "dashboard",  # which is for the page
 }
 MAY_NOT_PULL_IN = {
-    "api": NOWHERE | {"asyncio", "api.openapi", "api.docs_page", "runners.execution"},
-    "worker": NOWHERE | {"pydantic", "asyncio", "api", "runners.timer"},
+    "api": NOWHERE
+    | {"asyncio", "api.openapi", "api.docs_page", "runners.execution", "store.schedules"},
+    "worker": NOWHERE | {"pydantic", "asyncio", "api", "runners.timer", "store.schedules"},
     "timer": NOWHERE | {"pydantic", "asyncio", "api", "runners.execution"},
-    "failures": NOWHERE | {"pydantic", "asyncio", "api", "runners.execution"},
+    "failures": NOWHERE | {"pydantic", "asyncio", "api", "runners.execution", "store.schedules"},
 }
 
 

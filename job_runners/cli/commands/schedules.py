@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from job_runners.cli import output, payload, times
-from job_runners.cli.completion import names_of
+from job_runners.cli.completion import names_of, schedule_names
 from job_runners.cli.for_each_job import confirm
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
@@ -39,7 +39,7 @@ def list_schedules(target: Target) -> None:
 
 
 @jobs_command()
-@click.argument("name")
+@click.argument("name", shell_complete=schedule_names())
 def show(target: Target, name: str) -> None:
     """Show a schedule with its payload, its last occurrence and its next five."""
     found = target.api.schedule(name)
@@ -59,7 +59,7 @@ def _missed(ctx: click.Context, param: click.Parameter, value: str) -> str | int
 
 
 @jobs_command(epilog=payload.HELP)
-@click.argument("name")
+@click.argument("name", shell_complete=schedule_names())
 @click.argument("job_type", shell_complete=names_of("jobs"))
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
 @click.option("--payload", "whole", metavar="JSON", help="The payload as an object; - or @FILE.")
@@ -117,7 +117,7 @@ def put(
 
 
 @jobs_command()
-@click.argument("name")
+@click.argument("name", shell_complete=schedule_names())
 def pause(target: Target, name: str) -> None:
     """Let no occurrence start until the schedule is resumed: those that come meanwhile are left
     out. What runs goes on."""
@@ -126,7 +126,7 @@ def pause(target: Target, name: str) -> None:
 
 
 @jobs_command()
-@click.argument("name")
+@click.argument("name", shell_complete=schedule_names())
 def resume(target: Target, name: str) -> None:
     """Let the occurrences of a paused schedule start again."""
     found = target.api.resume_schedule(name)
@@ -134,7 +134,7 @@ def resume(target: Target, name: str) -> None:
 
 
 @jobs_command()
-@click.argument("name")
+@click.argument("name", shell_complete=schedule_names())
 @click.option("--yes", is_flag=True, help="Don't ask.")
 def delete(target: Target, name: str, yes: bool) -> None:
     """Forget a schedule. The jobs that it has dispatched stay. One that the code declares can only
@@ -145,7 +145,7 @@ def delete(target: Target, name: str, yes: bool) -> None:
 
 
 @jobs_command()
-@click.argument("name")
+@click.argument("name", shell_complete=schedule_names())
 def run(target: Target, name: str) -> None:
     """Dispatch the job of a schedule once, now, beside its occurrences. Prints the job's id."""
     job = target.api.run_schedule(name)
