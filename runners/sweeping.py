@@ -19,10 +19,11 @@ _FIRST = 25  # keys that the request looks at
 _BATCH = 1000  # keys between two notes of how far a sweep is
 # A worker that has not read of the change yet may free a slot and let nobody on. So the sweep that
 # counts begins only when every process must have read of it.
-_KNOWN_TO_ALL = SKEW + 6 * limits.CACHED
+KNOWN_TO_ALL = SKEW + 6 * limits.CACHED
 
-Each = Callable[[Iterable[str], Callable[[str], None]], None]
-"""Calls a function with each of these keys, in several threads perhaps."""
+Each = Callable[[Iterable[str], Callable[[str], None]], bool]
+"""Calls a function with each of these keys, in several threads perhaps; returns whether it came to
+all of them."""
 
 
 def begin(queue_name: str, send: Send, *, until: int) -> None:
@@ -50,14 +51,13 @@ def _sweep(changed: Changed, send: Send, each: Each, until: int) -> None:
     def let_on(key: str) -> None:
         give_on(changed.queue_name, key, send, until=until)
 
-    if clock.now() - (changed.sweep_asked_at or 0) < _KNOWN_TO_ALL:
+    if clock.now() - (changed.sweep_asked_at or 0) < KNOWN_TO_ALL:
         each(used_keys.used(changed.queue_name, _BATCH), let_on)
         return
     after = changed.sweep_from or ""
     while clock.now() < until:
         keys = used_keys.used(changed.queue_name, _BATCH, after)
-        each(keys, let_on)
-        if clock.now() >= until:
+        if not each(keys, let_on) or clock.now() >= until:
             return  # not all of them were looked at: the next tick begins with these
         after = keys[-1] if len(keys) == _BATCH else ""
         if not limits.note_swept(changed, after or None) or not after:

@@ -160,7 +160,7 @@ class _Tick:
         left = iter(keys)
         self._in_threads(lambda: self._work(left, reserved))
 
-    def _each(self, keys: Iterable[str], call: Callable[[str], None]) -> None:
+    def _each(self, keys: Iterable[str], call: Callable[[str], None]) -> bool:
         left = iter(keys)
 
         def work() -> None:
@@ -168,6 +168,7 @@ class _Tick:
                 call(key)
 
         self._in_threads(work)
+        return next(left, None) is None
 
     def _in_threads(self, work: Callable[[], None]) -> None:
         if self._threads == 1:

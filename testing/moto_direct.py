@@ -195,7 +195,7 @@ def _query(call: dict[str, Any]) -> dict[str, Any]:
 
 _RANGE = re.compile(
     r"\(?#0 = :0"
-    r"( AND (#1 (?P<how>>|>=|BETWEEN) :1( AND :2)?|(?P<begins>begins_with) \(#1, :1\)))?\)?"
+    r"( AND (#1 (?P<how>=|>|>=|BETWEEN) :1( AND :2)?|(?P<begins>begins_with) \(#1, :1\)))?\)?"
 )
 
 
@@ -213,6 +213,8 @@ def _range_of(call: dict[str, Any]) -> Callable[[str, str], bool]:
                 return key.startswith(bounds[0])
             case "BETWEEN":
                 return bounds[0] <= key <= bounds[1]
+            case "=":
+                return key == bounds[0]
             case ">=":
                 return key >= bounds[0]
             case ">":

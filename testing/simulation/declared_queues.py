@@ -30,6 +30,11 @@ class DeclaredQueues:
         self._deployed_at = 0
         self._before = self._latest = self._in_force = _NOTHING
 
+    @property
+    def deployed_at(self) -> int:
+        """Return when the last deploy began, in the world's time."""
+        return self._deployed_at
+
     def deploy(self, declared: Declared) -> None:
         """Have the invocations that begin from now on run other code; for a minute, any of both."""
         self._deployed_at = self._now()

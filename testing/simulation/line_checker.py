@@ -4,26 +4,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from store.limits import CACHED
 from testing import moto_direct
 from testing.moto_direct import Row
 from testing.simulation.declared_queues import LIMITED
 from testing.simulation.invocation import WELL, Invocation, Look
+from testing.simulation.limits_in_force import Believed, LimitsInForce
 from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
-from work import Queue, Rate
+from work import Rate
 
 _HOLDS = ("queued", "running")  # where a job may have a slot
-_NO_LIMITS: Row = {}
-# How long a process may go by what it has read of limits, if its clock was set back meanwhile.
-_STALE = CACHED + 2 * SKEW
-
-
-@dataclass(frozen=True)
-class Believed:
-    """What an invocation may take for the limits of the queue."""
-
-    slots: int | None
-    rate: Rate | None
 
 
 @dataclass
@@ -45,15 +34,14 @@ class LineChecker:
         self._broken = broken
         self._rows: dict[str, Row] = {}
         self._items: dict[tuple[str, str], Row] = {}
-        self._changed: list[tuple[int, Row]] = [(0, _NO_LIMITS)]  # limits by people, since when
+        self._limits = LimitsInForce(world)
         self._starts: dict[str, list[_Start]] = {}  # by line
         self._paid: set[str] = set()  # jobs that have paid for a start, and not lost it since
         self._passed: dict[tuple[str, str], list[str]] = {}  # by line and group: who came before it
         self._moved: dict[str, tuple[int, Invocation]] = {}  # by line: who may have let on more
-        self._met: dict[
-            str, Invocation
-        ] = {}  # by line: the timer that met somebody who waits there
-        self._pause_changed_at, self._is_paused = 0, False
+        # By line: the timer that met somebody who waits there.
+        self._met: dict[str, Invocation] = {}
+        self._touched: dict[str, int] = {}  # by line: the last write of one of its items
         self._read_payload = False  # whoever writes has read a payload, to know the job's line
         world.on_query = self.looked
 
@@ -79,14 +67,11 @@ class LineChecker:
             self._rows[job_id] = _item("jobs", {"id": job_id})
         for pk, sk in items:
             self._items[pk, sk] = _item("coordination", {"pk": pk, "sk": sk})
-            if (pk, sk) == ("limits", LIMITED):
-                self._changed.append((self._world.time, self._items[pk, sk]))
-            if (pk, sk) == ("paused", f"queue#{LIMITED}"):
-                self._pause_changed_at = self._world.time
-                self._is_paused = self._items[pk, sk].get("state") == "paused"
+            self._limits.wrote(pk, sk, before_items[pk, sk], self._items[pk, sk])
         self._read_payload = any(row and not row.get("queue_key") for row in before_rows.values())
         for key, before in before_items.items():
             if key[0].startswith("line#"):
+                self._touched[key[0]] = self._world.landed
                 self._check_item(key, before, rows)
         for job_id, before in before_rows.items():
             self._check_row(before, self._rows[job_id])
@@ -106,6 +91,20 @@ class LineChecker:
             if (moved_by is invocation or is_asked) and self._has_room(line, invocation):
                 first = self._entries(line)[0]
                 self._broken(f"{invocation.name} has left {first} waiting beside room in {line}")
+        if invocation.name == "timer":
+            self._check_swept(invocation)
+
+    def _check_swept(self, invocation: Invocation) -> None:
+        """Check that a tick, the first that came when a sweep had to be over, leaves nobody waiting
+        beside room that there has been since the sweep was asked for: though whoever began with it
+        was killed."""
+        asked_by = self._limits.swept_since(invocation)
+        if asked_by is None:
+            return
+        for line in {line for line, sk in self._items if sk.startswith("wait#")}:
+            if self._touched[line] < asked_by and self._has_room(line, invocation):
+                first = self._entries(line)[0]
+                self._broken(f"the sweep has left {first} waiting beside room in {line}")
 
     def check_ended(self) -> None:
         """Once all is quiet: no slot is held, and nobody waits."""
@@ -185,7 +184,7 @@ class LineChecker:
         is_new = after.get("slot") is not None and before.get("slot") is None
         if after["status"] == "running" and is_new and look and look.entries:
             self._broken(f"{job}: started before those who waited when it looked")
-        believed = [*self._believed(invocation, invocation.started, self._world.time)]
+        believed = [*self._limits.believed(invocation, invocation.started, self._world.time)]
         if all(each.slots for each in believed) and after.get("slot") is None:
             self._broken(f"{job}: started without a slot")
         was_let_on = before.get("slot") is not None or before.get("admitted_at") is not None
@@ -239,7 +238,7 @@ class LineChecker:
         if look is None:
             return
         held = sum("holder" in self._items[line, sk] for sk in self._keys(line, "slot#"))
-        believed = [*self._believed(self._world.stack[-1], self._decided_since(look), look.began)]
+        believed = [*self._believed_since(look)]
         if all(each.slots is not None and each.slots < held for each in believed):
             self._broken(f"{held} hold slots of {line}, where there are {believed[0].slots}")
 
@@ -253,9 +252,7 @@ class LineChecker:
         self._paid.add(job_id)
         self._world.figures["starts paid for"] += 1
         invocation = self._world.stack[-1]
-        rates = {
-            each.rate for each in self._believed(invocation, self._decided_since(look), look.began)
-        }
+        rates = {each.rate for each in self._believed_since(look)}
         rate = rates.pop() if len(rates) == 1 else None
         starts = self._starts.setdefault(line, [])
         starts.append(_Start(look.began, invocation.called_at, rate))
@@ -267,9 +264,11 @@ class LineChecker:
             if passed < soonest:
                 self._broken(f"{number + 1} started in {line} within {passed} ms: {rate}")
 
-    def _decided_since(self, look: Look) -> int:
-        """Return since when a decision may have gone by the limits that it has read."""
-        return self._world.stack[-1].started if self._read_payload else look.began
+    def _believed_since(self, look: Look) -> Iterator[Believed]:
+        """Yield the limits that a decision may have gone by."""
+        invocation = self._world.stack[-1]
+        read_since = invocation.started if self._read_payload else look.began
+        return self._limits.believed(invocation, read_since, look.began)
 
     def _look(self, line: str) -> Look | None:
         look = self._world.stack[-1].looks.get(line)
@@ -282,12 +281,10 @@ class LineChecker:
     def _has_room(self, line: str, invocation: Invocation) -> bool:
         """Whether somebody waits in a line where there is room, as everybody knows by now, and
         nobody was told to see to it."""
-        believed = {*self._believed(invocation, invocation.started, self._world.time)}
-        has_settled = self._pause_changed_at < invocation.started - _STALE and len(believed) == 1
+        limits = self._limits.known_to(invocation)
         told = line.removeprefix("line#") in invocation.sent
-        if not self._entries(line) or self._is_paused or told or not has_settled:
+        if limits is None or self._limits.is_paused or told or not self._entries(line):
             return False
-        (limits,) = believed
         if limits.rate is not None:
             paid = self._items.get((line, "rate"), {}).get("tat", 0)
             opens = (paid - (limits.rate.burst - 1) * limits.rate.interval) // 1000
@@ -303,14 +300,6 @@ class LineChecker:
         row = self._rows.get(invocation.message.get("id", ""), {})
         return _line_of(row) if row else ""
 
-    def _believed(self, invocation: Invocation, since: int, until: int) -> Iterator[Believed]:
-        """Yield what an invocation may go by that has read the limits between these times."""
-        declared = invocation.queues.get(LIMITED)
-        for at, (began, changed) in enumerate(self._changed):
-            ended = self._changed[at + 1][0] if at + 1 < len(self._changed) else None
-            if began <= until and (ended is None or ended >= since - _STALE):
-                yield _merged(declared, changed)
-
     def _keys(self, line: str, prefix: str) -> list[str]:
         items = self._items.items()
         return sorted(
@@ -319,13 +308,6 @@ class LineChecker:
 
     def _entries(self, line: str) -> list[str]:
         return self._keys(line, "wait#")
-
-
-def _merged(declared: Queue | None, changed: Row) -> Believed:
-    rate = declared.rate if declared else None
-    if changed.get("rate_count"):
-        rate = Rate(changed["rate_count"], changed["rate_seconds"], changed["rate_burst"])
-    return Believed(changed.get("slots") or (declared.slots if declared else None), rate)
 
 
 def _group(entry: str) -> str:

@@ -35,7 +35,10 @@ def free_otherwise(
     write_freeing = holdings.write_freeing
 
     def freeing(verb: str, *arguments: Any, **more: Any) -> JobRequest:
-        return (write if verb in verbs else write_freeing)(verb, *arguments, **more)
+        if verb not in verbs:
+            return write_freeing(verb, *arguments, **more)
+        kept = {name: more[name] for name in more.keys() - {"ends", "keeps_slot"}}
+        return write(verb, *arguments, **kept)
 
     monkeypatch.setattr(holdings, "write_freeing", freeing)
 

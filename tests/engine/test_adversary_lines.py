@@ -7,15 +7,18 @@ from typing import Any
 import pytest
 
 import clock
-from runners import line_pump
+from runners import line_pump, sweeping
 from scripted_history import ScriptedHistory, before, scripted
-from store import conditional_write, lines, owner_verbs, verbs
+from store import conditional_write, limits, lines, owner_verbs, verbs
 from store.job_request import JobRequest
 from store.lines import Line, LineItem
 from store.rate import Rate
 from store.verbs import claiming, parking
+from testing.simulation.declared_queues import LIMITED
 from testing.simulation.history import stage
+from testing.simulation.limits_in_force import SWEPT_AFTER
 
+SWEEP = sweeping._sweep
 Script = Callable[[ScriptedHistory], None]
 
 
@@ -119,6 +122,25 @@ def a_raised_number(history: ScriptedHistory) -> None:
     history.run(holder)
 
 
+def a_sweep_that_is_cut_off(history: ScriptedHistory) -> None:
+    """Have two wait beside new room in a line where nobody ends, and the sweep's worker killed."""
+    let_on(history)
+    for _ in range(2):
+        history.run(history.dispatch())
+    history.ask(lambda: limits.put(LIMITED, slots=3, sweep=True))
+    history.world.time += SWEPT_AFTER
+    with before(sweeping, "give_on", lambda: history.world.kill("in its sweep")):
+        history.world.tick()
+    history.world.time += clock.MINUTE
+    history.world.tick()
+
+
+def note_and_sweep(changed: limits.Changed, *others: Any) -> None:
+    """Note that a sweep is over, then do it."""
+    limits.note_swept(changed, None)
+    SWEEP(changed, *others)
+
+
 def any_free_slot(line: Line) -> LineItem | None:
     """Return any free slot within the number in force: the highest."""
     in_force = line.limits.slots if line.limits is not None else None
@@ -144,6 +166,7 @@ TWINS: list[tuple[Script, Any, str, Any, str]] = [
         "2 started in",
     ),
     (a_raised_number, line_pump._Pump, "run", look_once, "has left"),
+    (a_sweep_that_is_cut_off, sweeping, "_sweep", note_and_sweep, "the sweep has left"),
 ]
 
 

@@ -1,6 +1,6 @@
 """Queues with limits: never one more than there may be, and no slot that nobody has."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -648,6 +648,26 @@ def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
     assert len(looked) == 4
     bench.tick()
     assert looked[4:] == looked[3:4] + [f"acme:campaign {n:03d}" for n in range(4, 7)]
+
+
+def test_a_sweep_that_does_not_come_to_a_key_goes_on_there(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tick has given up on AWS, say, though there is time left."""
+    limits.put(BY_CAMPAIGN, slots=1, sweep=True)
+    for key in ("acme:A", "acme:B"):
+        used_keys.note(BY_CAMPAIGN, key)
+    bench.advance(121)
+    met: list[str] = []
+
+    def some(keys: Iterable[str], call: Callable[[str], None]) -> bool:
+        met.extend(keys)
+        return len(met) > 2
+
+    for _ in range(2):
+        sweeping.sweep(bench.send, some, until=clock.now() + clock.MINUTE)
+    assert met == ["acme:A", "acme:B"] * 2
+    assert limits.current(fresh=True)[BY_CAMPAIGN].sweep_from is None
 
 
 def test_a_resumed_queue_lets_on_who_waits_in_its_lines(bench: Bench) -> None:
