@@ -16,7 +16,8 @@ from moto.dynamodb.models.utilities import dynamo_to_dict
 
 _ACCOUNT = "123456789012"
 _REGION = "us-east-1"
-_TABLES = {"jobs", "coordination"}  # ours, which only the verbs write
+_KEYS = {"jobs": ("id",), "coordination": ("pk", "sk")}
+_TABLES = _KEYS.keys()  # ours, which only the verbs write
 
 Row = dict[str, Any]
 """A JobRequest as it is stored: name to text, number or bytes."""
@@ -54,7 +55,9 @@ def create_bucket(name: str) -> None:
 def knows(request: AWSRequest) -> bool:
     """Return whether a request is one that `answer` has an answer for: a verb's, on its tables."""
     name, call = _operation(request), json.loads(request.body)
-    if name == "TransactWriteItems":
+    if name == "BatchGetItem":
+        named = list(call["RequestItems"])
+    elif name == "TransactWriteItems":
         named = [table for each in call["TransactItems"] for table in _named_tables(each)]
     else:
         named = [call.get("TableName")]
@@ -155,6 +158,14 @@ def _get(call: dict[str, Any]) -> dict[str, Any]:
     return {"Item": _attributes(item)} if item else {}
 
 
+def _batch_get(call: dict[str, Any]) -> dict[str, Any]:
+    found = {
+        table: [item for key in asked["Keys"] if (item := stored(table, key))]
+        for table, asked in call["RequestItems"].items()
+    }
+    return {"Responses": found, "UnprocessedKeys": {}}
+
+
 def _delete(call: dict[str, Any]) -> dict[str, Any]:
     _tables().delete_item(
         call["TableName"],
@@ -225,17 +236,20 @@ def _range_of(call: dict[str, Any]) -> Callable[[str, str], bool]:
 
 
 def _query_due(call: dict[str, Any]) -> dict[str, Any]:
-    """Of a shard, what is due between two times, or after one; or how many are."""
+    """Of a shard, what is due between two times, by one, or after one; or how many are."""
     values = call["ExpressionAttributeValues"].values()
     (shard,) = (each["S"] for each in values if "S" in each)
     first, *last = (int(each["N"]) for each in values if "N" in each)
-    if not last:
+    if "<=" in call["KeyConditionExpression"]:
+        first, last = 0, [first]
+    elif not last:
         first += 1  # due_at > first
+    names = (*_KEYS[call["TableName"]], "due_shard", "due_at")
     found = []
     for row in _items(call["TableName"]):
         due = int(row.get("due_at", {"N": "-1"})["N"])
         if row.get("due_shard", {}).get("S") == shard and first <= due <= (*last, due)[0]:
-            found.append({name: row[name] for name in ("id", "due_shard", "due_at")})
+            found.append({name: row[name] for name in names})
     found.sort(key=lambda row: int(row["due_at"]["N"]), reverse=not call.get("ScanIndexForward", 1))
     count = {"Count": len(found), "ScannedCount": len(found)}
     return count if call.get("Select") == "COUNT" else count | {"Items": found}
@@ -262,6 +276,7 @@ _CALLS = {
     "UpdateItem": _update,
     "PutItem": _put,
     "GetItem": _get,
+    "BatchGetItem": _batch_get,
     "DeleteItem": _delete,
     "TransactWriteItems": _transact,
     "Query": _query,

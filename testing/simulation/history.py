@@ -12,7 +12,7 @@ import runners
 from aws import bucket
 from aws.errors import AWS_ERRORS
 from errors import DoNotRetry, JobRunnersError, RetryAfter
-from runners import telemetry, timer
+from runners import recurring, telemetry, timer
 from runners.base import JobData
 from runners.messages import TaskMessage
 from store import blobs, job_request, steps
@@ -26,6 +26,7 @@ from testing.simulation.faults import ALL, Fault, of_seed
 from testing.simulation.invariant_checker import FINISHED, InvariantChecker, Violation
 from testing.simulation.operators import Operators
 from testing.simulation.playing import SETTINGS, quietly, same_chances, sweep
+from testing.simulation.schedule_people import CAMPAIGN
 from testing.simulation.simulated_lambda import Choose, SimulatedLambda
 from testing.simulation.simulated_work import BALLAST, CHILD, JOBS, TASKS, Errand, Steps
 from testing.simulation.task_checker import TaskChecker
@@ -64,7 +65,7 @@ def play_seed(
                 history.dispatch()
             for _ in range(history.choose("tasks", 3)):
                 history.dispatch_task()
-            for _ in range(history.choose("steps", 20)):
+            for _ in range(history.choose("steps", 20) + (20 if history.recurs else 0)):
                 history.world.step()
             return history.end()
     except Violation as broken:
@@ -97,12 +98,14 @@ class History:
             name: task.retry.max_attempts if task.retry else 1 for name, task in TASKS.items()
         }
         self.tasks = TaskChecker(self.world, attempts, self.checker.broken)
-        self.people = Operators(self.world, self._ask_again, self._another_payload)
+        self.payloads: dict[str | None, list[Steps]] = {}  # of jobs, by campaign: each has its own
         self._has_limits = Fault.LIMITS in faults
+        self.recurs = Fault.SCHEDULES in faults
+        of_schedules = self.payloads.setdefault(CAMPAIGN, []) if self.recurs else []
+        self.people = Operators(self.world, self._ask_again, self._another_payload, of_schedules)
         # By job, how often it was done again, and what it was asked to do.
         self.done: dict[tuple[str, int, str], list[int]] = {}
         self.ids: dict[str, set[str]] = {}  # of what must be one job
-        self.payloads: dict[str | None, list[Steps]] = {}  # of jobs, by campaign: each has its own
         self.asked: list[JobData] = []  # under an idempotency key
         self._stack = ExitStack()
 
@@ -115,6 +118,12 @@ class History:
         if self._has_limits:
             self._stack.callback(self.world.queues.deploy, {})
             self.world.queues.deploy_any()
+        if self.recurs:
+            self.people.schedules.put()
+        else:  # a tick makes the calls that it made before there were schedules
+            self._stack.enter_context(
+                patch.object(recurring, "start_due", lambda *_, **__: Counter())
+            )
         self._stack.enter_context(patch.object(telemetry, "task_failed", self._task_failed))
         self._stack.enter_context(patch.object(telemetry, "task_in_doubt", self._task_in_doubt))
         return self
@@ -214,7 +223,7 @@ class History:
 
     def end(self) -> Counter[str]:
         """Let the world rest, and every job end; returns the figures. Raises Violation."""
-        self.world.rest(self._unfinished, first=self.people.resume_all)
+        self.world.rest(self._unfinished, first=self._end_what_recurs)
         rows = self._rows()
         self.checker.check_ended(rows)
         self.tasks.check_ended()
@@ -231,6 +240,19 @@ class History:
         if self.checker.violations:
             raise Violation(self.checker.violations[0], figures)
         return figures
+
+    def _end_what_recurs(self) -> None:
+        """Have people end their pauses, and in the end what recurs: until then nothing of it may be
+        left behind."""
+        self.people.resume_all()
+        if self.checker.schedules is None:
+            return
+        self.people.schedules.resume_all()
+        for _ in range(3):
+            self.world.time += 11 * clock.MINUTE
+            self.world.tick()
+        self.checker.schedules.check_up_to_date()
+        self.people.schedules.delete_all()
 
     def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
         """Return what the jobs of a history do."""

@@ -14,6 +14,7 @@ from testing.simulation.faults import Fault
 from testing.simulation.invocation import WELL, Invocation
 from testing.simulation.line_checker import LineChecker
 from testing.simulation.operators import Pauses
+from testing.simulation.schedule_checker import ScheduleChecker
 from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 
 FINISHED = ("succeeded", "failed", "cancelled")
@@ -57,6 +58,11 @@ class InvariantChecker:
         self._excused: set[str] = set()  # jobs that may fail: their function was made to
         self._returned: dict[str, Invocation] = {}  # by job: in which its function returned
         self._lines = LineChecker(world, self.broken) if Fault.LIMITS in world.faults else None
+        self.schedules = (
+            ScheduleChecker(world, self.broken, self.rows, self.runs)
+            if Fault.SCHEDULES in world.faults
+            else None
+        )
         world.on_write = self.saw
         world.on_landed = self._landed
         world.on_end = self._ended
@@ -135,23 +141,32 @@ class InvariantChecker:
         """Note a call that has landed: what a row's update says comes to `saw`, too."""
         if self._lines:
             self._lines.landed(operation, call)
+        if self.schedules:
+            self.schedules.landed(operation, call)
+        for each in call.get("TransactItems", ()):
+            if "Put" in each:
+                self._landed("PutItem", each["Put"])
         if operation == "PutItem" and call["TableName"] == "jobs":
-            row = plain(call["Item"])
-            self.deleted.discard(row["id"])
-            if (before := self.rows.get(row["id"])) is not None:
-                if before.get("expires_at", 10**12) * 1000 > self._world.time + 2 * SKEW:
-                    self.broken(f"job {row['id']} was saved over while it was {before['status']}")
-                self._begins_anew(row["id"])
-            self.rows[row["id"]] = row
+            self._saved(plain(call["Item"]))
         elif operation == "DeleteItem" and call["TableName"] == "jobs":
-            job_id = call["Key"]["id"]["S"]
-            if (status := self.rows[job_id]["status"]) not in FINISHED:
-                self.broken(f"job {job_id} was deleted while it was {status}")
-            self.deleted.add(job_id)
-            del self.rows[job_id]
-            self._begins_anew(job_id)  # if there is one of this id again
+            self._deleted(call["Key"]["id"]["S"])
         elif operation == "PutItem" and call["Item"]["pk"]["S"] == "paused":
             self._pauses.saw(plain(call["Item"]))
+
+    def _saved(self, row: Row) -> None:
+        self.deleted.discard(row["id"])
+        if (before := self.rows.get(row["id"])) is not None:
+            if before.get("expires_at", 10**12) * 1000 > self._world.time + 2 * SKEW:
+                self.broken(f"job {row['id']} was saved over while it was {before['status']}")
+            self._begins_anew(row["id"])
+        self.rows[row["id"]] = row
+
+    def _deleted(self, job_id: str) -> None:
+        if (status := self.rows[job_id]["status"]) not in FINISHED:
+            self.broken(f"job {job_id} was deleted while it was {status}")
+        self.deleted.add(job_id)
+        del self.rows[job_id]
+        self._begins_anew(job_id)  # if there is one of this id again
 
     def check_ended(self, rows: list[Row]) -> None:
         """Once all is quiet: every job has its outcome, and cost no more messages than it may."""

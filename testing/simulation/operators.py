@@ -18,7 +18,9 @@ from store.pauses import Kind
 from testing import moto_direct
 from testing.simulation.declared_queues import LIMITED, RATES, SLOTS
 from testing.simulation.faults import Fault
+from testing.simulation.schedule_people import SchedulePeople
 from testing.simulation.simulated_lambda import SimulatedLambda
+from testing.simulation.simulated_work import Steps
 
 _PAUSABLE = [
     (Kind.JOB_TYPE, "hostile_once"),
@@ -38,7 +40,9 @@ class Operators:
         world: SimulatedLambda,
         ask_again: Callable[[], None],
         another_payload: Callable[[JobRequest], dict[str, Any]],
+        recurring: list[Steps],
     ) -> None:
+        self.schedules = SchedulePeople(world, recurring, self._request, self._send)
         self._world = world
         self._ask_again = ask_again
         self._another_payload = another_payload
@@ -56,6 +60,8 @@ class Operators:
         ]
         if Fault.EXPIRY in self._world.faults:
             deeds.append(self._ask_again)
+        if Fault.SCHEDULES in self._world.faults:
+            deeds += self.schedules.deeds()
         if self._may_change_limits:
             deeds += [self._change_limits, self._change_limits, self._reset_limits, self._deploy]
         deeds[self._world.chance("what people do", len(deeds))]()

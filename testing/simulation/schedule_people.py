@@ -1,0 +1,99 @@
+"""The people of a history who have schedules: they put, change, pause, resume and delete them, and
+run one now, as they please. What they were promised is for the schedule checker to say."""
+
+from collections.abc import Callable
+from typing import Any
+
+from errors import ScheduleNotFound
+from runners import schedules
+from runners.sending import Send
+from testing.simulation.simulated_lambda import SimulatedLambda
+from testing.simulation.simulated_work import Steps
+from work.recurring import Each, Recurring
+
+ORGANIZATION = "acme"
+CAMPAIGN = "recurring"  # of all jobs that schedules start
+NAMES = ("a", "b")
+_EVERY = (300, 900, 3600)  # seconds
+_RULES: tuple[dict[str, Any], ...] = (
+    {},
+    {"overlap": "queue"},
+    {"overlap": "allow", "missed": Each(3)},
+    {"missed": "skip"},
+)
+
+
+class SchedulePeople:
+    """Each thing they do is a `request` to the API, which may be killed on the way. The payload
+    that a schedule has is noted in `payloads`, before."""
+
+    def __init__(
+        self,
+        world: SimulatedLambda,
+        payloads: list[Steps],
+        request: Callable[[Callable[[], object]], None],
+        send: Callable[[], Send],
+    ) -> None:
+        self._world = world
+        self._payloads = payloads
+        self._request = request
+        self._send = send
+
+    def deeds(self) -> list[Callable[[], object]]:
+        """Return what they may do."""
+        return [self.put, self.put, self._pause, self._resume, self._delete, self._run_now]
+
+    def put(self) -> None:
+        """Put a schedule, or change one that is there."""
+        payload = Steps(steps=1 + len(self._payloads) % 40, seconds=(1, 40)[self._any("work", 2)])
+        self._payloads.append(payload)
+        recurring = Recurring(
+            ("hostile_once", "hostile_again")[self._any("tagged", 2)],
+            every=_EVERY[self._any("every", len(_EVERY))],
+            organization_id=ORGANIZATION,
+            campaign_id=CAMPAIGN,
+            payload=payload.model_dump(),
+            **_RULES[self._any("rules", len(_RULES))],
+        )
+        name = self._name()
+        self._request(lambda: schedules.put(ORGANIZATION, name, recurring))
+
+    def resume_all(self) -> None:
+        """Nothing of it stays paused."""
+        for name in NAMES:
+            self._request(lambda name=name: schedules.resume(ORGANIZATION, name))  # type: ignore[misc]
+
+    def delete_all(self) -> None:
+        """Nothing recurs any more."""
+        for name in NAMES:
+            self._request(lambda name=name: _delete_if_there(name))  # type: ignore[misc]
+
+    def _pause(self) -> None:
+        name = self._name()
+        self._request(lambda: schedules.pause(ORGANIZATION, name))
+
+    def _resume(self) -> None:
+        name = self._name()
+        self._request(lambda: schedules.resume(ORGANIZATION, name))
+
+    def _delete(self) -> None:
+        name = self._name()
+        self._request(lambda: schedules.delete(ORGANIZATION, name))
+
+    def _run_now(self) -> None:
+        name = self._name()
+        key = ("one", None)[self._any("key", 2)]
+        self._request(lambda: schedules.run_now(ORGANIZATION, name, self._send(), key))
+
+    def _name(self) -> str:
+        return NAMES[self._any("which schedule", len(NAMES))]
+
+    def _any(self, what: str, n: int) -> int:
+        return self._world.chance(what, n)
+
+
+def _delete_if_there(name: str) -> None:
+    try:
+        schedules.delete(ORGANIZATION, name)
+    except ScheduleNotFound:
+        return
