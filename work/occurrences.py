@@ -203,8 +203,8 @@ def _offset(zone: tzinfo, moment: datetime) -> timedelta:
 
 
 def _local(zone: tzinfo, moment: datetime) -> datetime:
-    """Return what a clock of the zone shows, without saying which of two such times it is."""
-    return moment.astimezone(zone).replace(tzinfo=None, fold=0)
+    """Return what a clock of the zone shows."""
+    return moment.astimezone(zone).replace(tzinfo=None)
 
 
 def _next_local(cron: str, after: datetime) -> datetime | None:

@@ -96,6 +96,21 @@ def test_a_clock_that_changes_is_met_as_debian_cron_meets_it(
     assert " ".join(shown(time, zone) for time in found) == happens
 
 
+@pytest.mark.parametrize(
+    ("zone", "cron", "after", "then"),
+    [
+        (BERLIN, "30 2 * * *", "2026-10-25T01:10", "2026-10-26T01:30"),
+        (NEW_YORK, "30 1 * * *", "2026-11-01T06:00", "2026-11-02T06:30"),
+        (LORD_HOWE, "45 1 * * *", "2026-04-04T15:05", "2026-04-05T15:15"),
+        (BERLIN, "*/30 2 * * *", "2026-10-25T01:10", "2026-10-25T01:30"),
+    ],
+)
+def test_in_the_second_of_two_hours_what_came_in_the_first_does_not_come_again(
+    zone: str, cron: str, after: str, then: str
+) -> None:
+    assert next_after(When(cron, timezone=zone), at(after)) == at(then)
+
+
 @pytest.mark.parametrize("zone", ZONES)
 @pytest.mark.parametrize("cron", ["30 2 * * *", "45 1 * * *", "0 0 * * *"])
 def test_through_a_year_a_time_of_day_comes_once_a_day(zone: str, cron: str) -> None:
