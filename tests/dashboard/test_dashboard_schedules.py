@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from browser import Complaints, opened
 from dashboard_pages import serious
 from faked_answers import JOB, answer
+from local_stack import Local
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("complaints")]
 
@@ -136,6 +137,26 @@ def test_another_organisations_are_shown_by_its_name(page: Page, dashboard: str)
     with page.expect_request("**/schedules?organization_id=acme&limit=50"):
         page.get_by_label("Organisation").press("Enter")
     expect(page).to_have_url(f"{dashboard}#/schedules?org=acme")
+
+
+def test_a_schedule_of_the_stack_is_run_paused_and_deleted(
+    page: Page, dashboard: str, local: Local
+) -> None:
+    body = {"job_type": "remove_uploads", "cron": "0 2 29 2 *", "timezone": "Asia/Kolkata"}
+    put = local.api.put("/schedules/leap%20day?organization_id=page", body)
+    assert put.status == 201, put.text
+    page.goto(f"{dashboard}#/schedules?org=page")
+    expect(row(page, "leap day")).to_contain_text("at 02:00 on February 29, Asia/Kolkata")
+    page.get_by_role("switch", name="Pause leap day").click()
+    expect(row(page, "leap day")).to_contain_text("none while it is paused")
+    page.get_by_role("button", name="Run leap day now").click()
+    page.get_by_role("dialog").get_by_role("button", name="Run now").click()
+    expect(page.get_by_role("heading", name="remove_uploads")).to_be_visible()
+    expect(page.locator(".title .status")).to_have_text("succeeded")
+    page.goto(f"{dashboard}#/schedules?org=page")
+    page.get_by_role("button", name="Delete leap day").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.locator("p.empty")).to_be_visible()
 
 
 def test_without_any_it_says_how_to_have_one(page: Page, dashboard: str) -> None:
