@@ -6,7 +6,6 @@ Children and tasks that a running job dispatches come the same way.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -187,7 +186,6 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
     )
 
 
-@dataclass
 class AcceptedTask:
     """The task that a call of `dispatch_task` has made."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import clock
 from aws.errors import AWS_ERRORS, may_pass, retry_until
 from errors import PreconditionFailed
-from store import blobs, children, pauses, steps, verbs
+from store import blobs, pauses, verbs
 from store.job_request import JobRequest
 from work.alarm import defer_alarm
 from work.errors import CursorTooLarge, StepNameTaken
@@ -197,6 +197,8 @@ class RunningJob:
         adds nothing, whatever its payload is then, and whatever has become of the child. Raises
         UnknownJobType, InvalidPayload.
         """
+        from store import children  # which most jobs do without, as without steps
+
         asked = _plain(payload)
 
         def dispatch() -> str:
@@ -224,6 +226,8 @@ class RunningJob:
             self.message = message[:_LONGEST_MESSAGE]
 
     def _once(self, name: str, function: Callable[[], Any]) -> Any:
+        from store import steps
+
         done = self._keep_trying(lambda: steps.find(self._row, name))
         if done is None:
             result = as_json(function())

@@ -1,5 +1,7 @@
 """The worker's first invocation, with a DynamoDB that answers inside the process."""
 
+import handlers.worker  # isort: skip # first, as in a function: garbage waits while it loads
+
 import base64
 import io
 import json
@@ -9,7 +11,6 @@ from typing import Any
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 
-import handlers.worker
 from aws import clients
 
 _ID = "0" * 32
