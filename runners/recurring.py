@@ -23,7 +23,7 @@ from typing import Any
 
 import clock
 from aws.errors import AWS_ERRORS, may_pass
-from errors import SendFailed
+from errors import SendFailed, UniqueConflict
 from runners import declared_schedules, dispatch, telemetry, tracing
 from runners.messages import Message
 from runners.occurrence import ON_TIME, Choice, choose, left_out
@@ -33,6 +33,7 @@ from store import queries
 from store import schedules as store
 from store.conditional_write import RaceLost, RowThere
 from store.job_request import JobRequest, new_id
+from store.job_request import Outcome as Answered
 from store.schedules import Schedule, ScheduleMoved, Step
 from work import context
 
@@ -258,13 +259,16 @@ class _Look:
             row = there.row  # just now, and nobody heard the answer
         except RaceLost:
             raise
+        except UniqueConflict:
+            return self._leave_out(schedule, left_out(step, at, TAKEN))
         except Exception as error:
             if isinstance(error, AWS_ERRORS) and may_pass(error):
                 raise
             self._refused(schedule, at, step, error)
             return None
         if row.id != schedule.job_id(at):
-            return self._leave_out(schedule, left_out(step, at, TAKEN))
+            self._note_answer(schedule, at, row, revision)
+            return None
         telemetry.occurrence_started(row, schedule, step, at)
         self._note(Outcome.STARTED)
         unfinished.add(row.id)
@@ -272,6 +276,18 @@ class _Look:
         if step.next_at is None or step.next_at > clock.now():
             return None
         return store.read(schedule.organization_id, schedule.name)
+
+    def _note_answer(self, schedule: Schedule, at: int, row: JobRequest, revision: str) -> None:
+        """Note that an occurrence is unique work, and was answered with another job: that one does
+        it now, or it is left out. The schedule has moved on together with that answer, so this is a
+        second write; without it, its item names a job that there is not."""
+        is_left_out = row.met is None or row.met.outcome is not Answered.REPLACED
+        store.note_answer(schedule, at, row.id, revision, TAKEN if is_left_out else None)
+        if is_left_out:
+            telemetry.occurrences_left_out(schedule, left_out(Step(at, None), at, TAKEN))
+        else:
+            send_if_unclaimed(row, self._send)
+        self._note(Outcome.SKIPPED if is_left_out else Outcome.STARTED)
 
     def _accept(self, schedule: Schedule, at: int, step: Step, revision: str) -> JobRequest:
         """Save the job, and move the schedule on: both, or neither."""

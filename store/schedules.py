@@ -387,6 +387,25 @@ def start_also(schedule: Schedule, step: Step, at: int, revision: str) -> Also:
     return Also(schedule, "change", actions, _as_read(schedule) & _only_forward(at))
 
 
+def note_answer(
+    schedule: Schedule, at: int, job_id: str, revision: str, left_out: str | None
+) -> None:
+    """Note, of an occurrence that the write of this revision says was started, that another job was
+    the answer to it: that one does it, or it was `left_out`, for this reason. Raises
+    ScheduleMoved."""
+    actions: list[Action] = [Schedule.last_job_id.set(job_id)]
+    if left_out is not None:
+        actions = [
+            Schedule.started.set(schedule.started),
+            _set_or_remove(Schedule.last_started_at, schedule.last_started_at),
+            _set_or_remove(Schedule.last_job_id, schedule.last_job_id),
+            Schedule.skipped.set(schedule.skipped + 1),
+            Schedule.last_skipped_at.set(at),
+            Schedule.last_skipped_why.set(left_out),
+        ]
+    _write(Schedule(schedule.pk, schedule.sk), actions, Schedule.revision == revision)
+
+
 def move_on(schedule: Schedule, step: Step, error: dict[str, Any] | None = None) -> Schedule:
     """Move on without starting anything; `error` is of the last that failed. Raises
     ScheduleMoved."""

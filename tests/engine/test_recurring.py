@@ -22,6 +22,7 @@ from store.job_request import JobRequest, Status
 from store.pauses import Kind
 from store.schedules import Schedule
 from testing import moto_direct
+from testing.aws import forget
 from work.recurring import Each, Recurring
 
 NOON = 1_800_014_400_000  # of a day in January 2027, in UTC
@@ -520,16 +521,42 @@ def test_a_tick_does_the_rest_when_schedules_can_t_be_read(
         look(bench)
 
 
-def test_an_occurrence_of_work_that_is_answered_with_another_job_is_left_out(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def unique(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    forget()
+
+
+@pytest.mark.usefixtures("unique")
+@pytest.mark.parametrize("job_type", ["unique_return", "unique_refuse"])
+def test_an_occurrence_of_unique_work_is_left_out_while_another_job_has_its_place(
+    bench: Bench, job_type: str
 ) -> None:
-    put()
-    other = bench.dispatch()
+    work: dict[str, Any] = {"job_type": job_type, "campaign_id": "spring", "payload": {"lot": "a"}}
+    other = bench.dispatch(**work)
+    put(**work)
     go_to(NOON)
-    monkeypatch.setattr(dispatch, "accept_job", lambda *_, **__: other)
     assert look(bench) == {Outcome.SKIPPED: 1}
-    assert get().last_skipped_why == "it is unique, and another job has its place"
-    assert get().next_at == NOON + HOUR
+    schedule = get()
+    assert schedule.last_skipped_why == "it is unique, and another job has its place"
+    assert (schedule.started, schedule.skipped, schedule.last_job_id) == (0, 1, None)
+    assert schedule.next_at == NOON + HOUR
+    verbs.succeed(bench.claim(other), None)
+    go_to(NOON + HOUR)
+    assert look(bench) == {Outcome.STARTED: 1}
+    assert get().last_job_id == schedule.job_id(NOON + HOUR)
+
+
+@pytest.mark.usefixtures("unique")
+def test_or_that_job_does_it_or_it_follows_that_one(bench: Bench) -> None:
+    work: dict[str, Any] = {"job_type": "unique_replace", "payload": {"lot": "a"}}
+    other = bench.dispatch(**work, delay=4 * 3600)
+    put(**(work | {"payload": {"lot": "a", "text": "new"}}))
+    go_to(NOON)
+    assert look(bench) == {Outcome.STARTED: 1}
+    assert (get().started, get().last_job_id) == (1, other.id)
+    row = bench.read(other)
+    assert blobs.get(row.payload, row.payload_key)["text"] == "new"
 
 
 # --- many of them ---------------------------------------------------------------------------------
