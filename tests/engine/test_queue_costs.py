@@ -89,6 +89,34 @@ def test_a_job_that_waits_for_a_slot_costs_this_many_more(
     assert sum(spent) == 6 + more
 
 
+@pytest.mark.parametrize(
+    ("limited", "at_once", "parked"),
+    [
+        ({"slots": 1}, 4, 8),
+        ({"slots": 1, "rate": Rate(1000)}, 6, 10),
+        ({"rate": Rate(1000)}, 2, 6),
+    ],
+    ids=["slots", "both", "rate"],
+)
+def test_a_start_takes_so_many_of_the_1000_units_that_a_line_has_each_second(
+    bench: Bench, units: Units, limited: dict[str, Any], at_once: int, parked: int
+) -> None:
+    """From which docs/queues.md calculates how many jobs a line can start in a second."""
+    limits.put("a", **limited)
+    warm(bench, "a", units)
+    units.of_lines = 0
+    bench.advance(1)
+    bench.run(bench.dispatch("sample_once", queue_name="a"))
+    assert units.of_lines == at_once
+    row = bench.dispatch("sample_once", queue_name="a")
+    verbs.park_in_line(row, "line#a#*", "*", group="", due_at=clock.now() + clock.DAY)
+    bench.advance(1)
+    line_pump.give_on("a", "*", bench.send)
+    bench.deliver()
+    assert bench.read(row).status is Status.SUCCEEDED
+    assert units.of_lines == at_once + parked
+
+
 def test_a_job_that_waits_for_its_rate_costs_14_more_and_its_wake_up_one(
     bench: Bench, units: Units
 ) -> None:

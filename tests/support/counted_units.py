@@ -16,6 +16,7 @@ class Units:
 
     def __init__(self) -> None:
         self.counted = 0
+        self.of_lines = 0  # of those, the ones in partitions of lines
         self.reads = 0
         self._before: list[tuple[str, Item, Item, bool]] = []
         events = clients.client("dynamodb").meta.events
@@ -45,7 +46,10 @@ class Units:
     def _count(self, **_: Any) -> None:
         for table, key, before, in_transaction in self._before:
             after = moto_direct.stored(table, key)
-            self.counted += write_units(before, after, in_transaction=in_transaction)
+            units = write_units(before, after, in_transaction=in_transaction)
+            self.counted += units
+            if str(key.get("pk", {}).get("S", "")).startswith("line#"):
+                self.of_lines += units
         self._before = []
 
     def spent(self) -> int:
