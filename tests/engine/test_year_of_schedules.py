@@ -1,0 +1,102 @@
+"""A year of recurring work, stepped by a clock: each occurrence once, through both changes of the
+clock, with two timers."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+import pytest
+
+import clock
+from runners import declared_schedules, recurring, schedules, telemetry
+from schedules_in_memory import SchedulesInMemory
+from store import limits, pauses
+from store.job_request import JobRequest, Status
+from store.schedules import Schedule
+from table_in_memory import TableInMemory
+from testing.aws import forget
+from work.recurring import Recurring
+
+ZONE = ZoneInfo("Europe/Berlin")
+YEAR = [date(2027, 1, 1) + timedelta(days=number) for number in range(365)]
+SPRING, AUTUMN = date(2027, 3, 28), date(2027, 10, 31)  # 02:00 to 03:00, 03:00 to 02:00
+DECLARED = {
+    "nightly": Recurring("sample_once", cron="30 2 * * *", timezone=ZONE.key, organization_id="a"),
+    "half hours": Recurring(
+        "sample_once", cron="*/30 2 * * *", timezone=ZONE.key, organization_id="a"
+    ),
+    "weekly": Recurring("sample_once", every=7 * 86_400, organization_id="a"),
+}
+
+
+def ms(moment: datetime) -> int:
+    return int(moment.timestamp()) * clock.SECOND
+
+
+def local(day: date, hour: int, minute: int, fold: int = 0) -> int:
+    """Return when the clocks of the zone show this time, for the first or the second time."""
+    return ms(datetime(day.year, day.month, day.day, hour, minute, tzinfo=ZONE, fold=fold))
+
+
+class Year:
+    """A clock, the tables, and what was started, by schedule."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = ms(datetime(2027, 1, 1, tzinfo=UTC)) - 1
+        self.table = TableInMemory(monkeypatch)
+        self.items = SchedulesInMemory(monkeypatch, self.table).items
+        self.started: dict[str, list[int]] = {name: [] for name in DECLARED}
+        self._unfinished: list[JobRequest] = []
+        monkeypatch.setattr(clock, "now", lambda: self.now)
+        monkeypatch.setattr(pauses, "current", lambda fresh=False: pauses.Pauses())
+        monkeypatch.setattr(limits, "current", lambda fresh=False: {})
+        monkeypatch.setattr(telemetry, "occurrence_started", self._note)
+
+    def _note(self, row: JobRequest, schedule: Schedule, _step: object, at: int) -> None:
+        assert 0 <= self.now - at <= clock.MINUTE
+        assert row.id == schedule.job_id(at)
+        self.started[schedule.name].append(at)
+        self._unfinished.append(row)
+
+    def pass_by(self) -> None:
+        """Let the year pass: a tick of each timer after each time that something is due, whose job
+        has ended before the next."""
+        end = ms(datetime(2028, 1, 1, tzinfo=UTC))
+        while (due := min(item["due_at"] for item in self.items.values())) < end:
+            for late in (13_000, 40_000):
+                self.now = due + late
+                recurring.start_due(lambda message, delay=0: None, until=self.now + clock.MINUTE)
+            while self._unfinished:
+                done = JobRequest.status.set(Status.SUCCEEDED)
+                self._unfinished.pop().update([done], JobRequest.status == Status.QUEUED)
+
+
+@pytest.fixture
+def year(monkeypatch: pytest.MonkeyPatch) -> Iterator[Year]:
+    monkeypatch.setenv("EXTENSIONS", "sample_work")
+    forget()
+    declared_schedules.forget()
+    telemetry.logger.setLevel("CRITICAL")
+    year = Year(monkeypatch)
+    for name, asked in DECLARED.items():
+        schedules.put_over(None, "a", name, schedules.definition_of(asked), "api")
+    yield year
+    telemetry.logger.setLevel("INFO")
+
+
+def test_a_year_brings_each_occurrence_once_through_both_changes_of_the_clock(year: Year) -> None:
+    year.pass_by()
+    # A time of the night that is skipped comes as the clock jumps; one that comes twice, once.
+    nights = [local(day, 2, 30) for day in YEAR]
+    nights[YEAR.index(SPRING)] = local(SPRING, 3, 0)
+    assert year.started["nightly"] == nights
+    # What comes whenever the clock shows it is skipped with its hour, and comes twice with it.
+    shown = [local(day, 2, minute) for day in YEAR if day != SPRING for minute in (0, 30)]
+    again = [local(AUTUMN, 2, minute, fold=1) for minute in (0, 30)]
+    assert year.started["half hours"] == sorted(shown + again)
+    weeks = year.started["weekly"]
+    assert len(weeks) == 52
+    assert {later - week for week, later in pairwise(weeks)} == {7 * clock.DAY}
+    assert all(not item.get("skipped") and not item.get("failed") for item in year.items.values())
+    assert len(year.table.rows) == sum(map(len, year.started.values()))
