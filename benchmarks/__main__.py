@@ -30,15 +30,13 @@ def main() -> int:
     given = parser.parse_args()
     report = Report()
     peers = _installed(report)
-    say("Cold starts of the functions")
-    report.functions = cold_start.measure(given.rounds)
-    say("What Job Runners adds to its calls")
-    if FASTAPI in peers:
-        report.overheads = overheads.measure(given.rounds, given.units)
-    say("Dispatches")
-    report.dispatches = peer_costs.dispatches(peers, given.rounds, given.units)
-    say("Cold starts, to the first dispatch")
-    report.cold_starts = peer_costs.cold_starts(peers, given.rounds)
+    for title, part in _parts(report, peers, given).items():
+        say(title)
+        _try(report, title, part, must_work=True)
+    for version in cold_start.other_pythons():
+        title = f"Cold starts of the functions on Python {version}"
+        say(title)
+        _try(report, title, partial(_on_another_python, report, version, given.rounds))
     say("Requests, times to start, and kills, on the local AWS")
     try:
         with live_aws() as live:
@@ -47,9 +45,38 @@ def main() -> int:
         report.missing["the local AWS"] = str(problem)
     given.page.write_text(written(report))
     say(f"Written: {given.page}")
-    for line in report.above:
+    for line in [*report.above, *report.failed]:
         print(line, file=sys.stderr)
-    return 1 if report.above else 0
+    return 1 if report.above or report.failed else 0
+
+
+def _parts(
+    report: Report, peers: list[Peer], given: argparse.Namespace
+) -> dict[str, Callable[[], object]]:
+    """Return what is measured without a local AWS, by what to call it."""
+
+    def functions() -> None:
+        report.functions = cold_start.measure(given.rounds)
+
+    def added() -> None:
+        report.overheads = overheads.measure(given.rounds, given.units, peers=FASTAPI in peers)
+
+    def dispatches() -> None:
+        report.dispatches = peer_costs.dispatches(peers, given.rounds, given.units)
+
+    def cold_starts() -> None:
+        report.cold_starts = peer_costs.cold_starts(peers, given.rounds)
+
+    return {
+        "Cold starts of the functions": functions,
+        "What Job Runners adds to its calls": added,
+        "Dispatches": dispatches,
+        "Cold starts, to the first dispatch": cold_starts,
+    }
+
+
+def _on_another_python(report: Report, version: str, rounds: int) -> None:
+    report.on_other_pythons[version] = cold_start.measure(rounds, version=version)
 
 
 def say(step: str) -> None:
@@ -85,24 +112,45 @@ def _on_the_local_aws(report: Report, live: LiveAws, peers: list[Peer], dispatch
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
     )
+    ours: dict[str, Callable[[], object]] = {
+        "Times to start": partial(_times_to_start, report, live, dispatches),
+        "Requests for a job": partial(_requests_for_a_job, report),
+        "Kills of a job's worker": partial(_kills_of_ours, report, live),
+    }
+    for title, part in ours.items():
+        _try(report, title, part, must_work=True)
+    for peer, parts in _PARTS.items():
+        if peer in peers:
+            _try(report, f"{peer.title}, on the local AWS", partial(parts, report, live))
+
+
+def _times_to_start(report: Report, live: LiveAws, dispatches: int) -> None:
     report.latencies = start_latency.measure(live, dispatches)
+
+
+def _requests_for_a_job(report: Report) -> None:
     with overheads.recorded_aws() as (_, recording):
         report.requests["Job Runners, a job"] = requests_made.of_a_recording(Path(recording))
+
+
+def _kills_of_ours(report: Report, live: LiveAws) -> None:
     report.aftermaths += [
         kills.ours(live, "peer_job", "Job Runners, a job"),
         kills.ours(live, "peer_job_tagged", "Job Runners, a job tagged for retry", tagged=True),
     ]
-    for peer, parts in _PARTS.items():
-        if peer in peers:
-            _try(report, peer, partial(parts, report, live))
 
 
-def _try(report: Report, peer: Peer, part: Callable[[], object]) -> None:
-    """Measure one peer; what prevents that is the reason that the page gives."""
+def _try(
+    report: Report, title: str, part: Callable[[], object], *, must_work: bool = False
+) -> None:
+    """Measure a part; what prevents that is the reason that the page gives, and keeps no other part
+    from being measured. The run fails of one that `must_work`."""
     try:
         part()
-    except Exception as problem:  # noqa: BLE001 - the others are measured all the same
-        report.missing[f"{peer.title}, on the local AWS"] = f"{type(problem).__name__}: {problem}"
+    except (Exception, SystemExit) as problem:  # noqa: BLE001 - the others are measured all the same
+        report.missing[title] = f"{type(problem).__name__}: {problem}"
+        if must_work:
+            report.failed.append(f"{title}: {report.missing[title]}")
 
 
 def _zappa(report: Report, live: LiveAws) -> None:

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from string import Template
 
+from benchmarks import cold_start
 from benchmarks.cold_start import AT_MOST
 from benchmarks.fresh_process import BOTO3, Cost
 from benchmarks.kills import Aftermath
@@ -25,6 +26,7 @@ class Report:
 
     versions: dict[str, str] = field(default_factory=dict)
     functions: Mapping[str, Cost] = field(default_factory=dict)
+    on_other_pythons: dict[str, Mapping[str, Cost]] = field(default_factory=dict)  # by version
     overheads: Sequence[Measured] = ()
     dispatches: Mapping[str, float] = field(default_factory=dict)
     cold_starts: Mapping[str, Cost] = field(default_factory=dict)
@@ -32,6 +34,7 @@ class Report:
     requests: dict[str, Requests] = field(default_factory=dict)
     aftermaths: list[Aftermath] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)  # parts of ours that could not be measured
 
     @property
     def above(self) -> list[str]:
@@ -41,11 +44,9 @@ class Report:
             for each in self.overheads
             if each.is_above
         ]
-        lines += [
-            f"cold start, {name}: {self.functions[name].cpu_share:.2f}, and {bound:.2f} is the most"
-            for name, bound in AT_MOST.items()
-            if name in self.functions and self.functions[name].cpu_share > bound
-        ]
+        lines += cold_start.above(self.functions)
+        for python, costs in self.on_other_pythons.items():
+            lines += [f"Python {python}, {line}" for line in cold_start.above(costs)]
         return lines
 
 
@@ -60,6 +61,7 @@ def written(report: Report) -> str:
         versions=_versions(report),
         bounds=_bounds(report),
         functions=_functions(report),
+        on_other_pythons=_on_other_pythons(report),
         overheads=_overheads(report),
         dispatches=_dispatches(report),
         cold_starts=_cold_starts(report),
@@ -98,6 +100,24 @@ def _functions(report: Report) -> str:
         for name, cost in report.functions.items()
     ]
     return _table(("until it is ready for its first event", "CPU", "instructions", "bound"), rows)
+
+
+def _on_other_pythons(report: Report) -> str:
+    if not report.on_other_pythons:
+        return "No other version of Python that functions run on was here."
+    rows = [
+        (name, *(_shares(costs.get(name)) for costs in report.on_other_pythons.values()))
+        for name in AT_MOST
+    ]
+    head = [f"Python {python}: CPU, instructions" for python in report.on_other_pythons]
+    return _table(("until it is ready for its first event", *head), rows)
+
+
+def _shares(cost: Cost | None) -> str:
+    if cost is None:
+        return ""
+    share = cost.instructions_share
+    return f"{cost.cpu_share:.2f}" + ("" if share is None else f", {share:.2f}")
 
 
 def _overheads(report: Report) -> str:

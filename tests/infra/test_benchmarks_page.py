@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.cold_start import AT_MOST
 from benchmarks.fresh_process import BOTO3, Cost
 from benchmarks.kills import Aftermath
 from benchmarks.overheads import Measured, Overhead
@@ -18,6 +19,7 @@ _OVERHEAD = Overhead("a dispatch", Unit("ours.job"), "bare boto3", Unit("bare.jo
 _REPORT = Report(
     versions={"Celery": "celery 5"},
     functions={"API": Cost(0.2, 1.1, None), "worker": Cost(0.1, 0.8, 0.7)},
+    on_other_pythons={"3.11": dict.fromkeys(AT_MOST, Cost(0.1, 0.7, 0.75))},
     overheads=[Measured(_OVERHEAD, 1.05, 1.0, 1.02)],
     dispatches={"bare boto3, put_item and invoke": 2e-6, "Celery": 1e-6},
     cold_starts={BOTO3: Cost(0.1, 1.0, None), "Celery": Cost(0.2, 2.0, None)},
@@ -32,6 +34,7 @@ def test_the_page_has_what_was_measured_and_why_something_was_not() -> None:
     page = written(_REPORT)
     for line in (
         "| Celery | celery 5 |",
+        "| timer | 0.70, 0.75 |",
         "| a dispatch | bare boto3 | 1.05 | 1.02 | 1.10 |",
         "| Celery | 0.50 | 1 µs |",
         "| Celery | 2.00 | 200 ms |",
@@ -49,12 +52,14 @@ def test_what_is_above_its_bound_is_told() -> None:
     slow = replace(
         _REPORT,
         overheads=[Measured(_OVERHEAD, ours=1.2, peer=1.0)],
-        functions={"API": Cost(0.2, 1.5, None)},
+        functions={"API": Cost(0.2, 1.5, None), "worker": Cost(0.2, 1.5, 0.8)},
+        on_other_pythons={"3.11": {"timer": Cost(0.2, 0.9, 0.88)}},
     )
     assert not _REPORT.above
     assert slow.above == [
         "a dispatch: 1.20, and 1.10 is the most",
         "cold start, API: 1.50, and 1.20 is the most",
+        "Python 3.11, cold start, timer: 0.90, and 0.85 is the most",
     ]
     assert "Every bound was met" not in written(slow)
 
