@@ -3,112 +3,57 @@
 tests/support/record_release.py has written tests/released/; no test changes what is in there.
 """
 
-import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
-import clock
+import record_limits
 import record_release
 from api_events import call
 from aws import bucket, clients
 from contacts_table import cells, rows_of, statuses, texters
 from handlers import timer as timer_handler
 from released_code import RELEASED, VERSIONS
-from runners import execution, get_job_runner, owner_actions, pausing, timer
+from replayed import Release, name_of, replayed
+from runners import get_job_runner, owner_actions, pausing
 from runners.base import JobData
 from runners.failure_records import settle
-from runners.messages import Message, TaskMessage, decode, encode
+from runners.messages import TaskMessage, decode, encode
 from runners.registry import registry
 from store import blobs, pauses, queries
 from store.job_request import JobRequest, Status
 from store.pauses import Kind
-from testing import moto_uploads
-from testing.aws import ENVIRONMENT
 from testing.lambda_context import Context
 
-
-class Release:
-    """A stack as a version left it, now under the code of the day, on a clock that is moved."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.now = self.read("time")
-        self.sent: list[tuple[Message, float]] = []
-
-    def read(self, name: str) -> Any:
-        """One of the recorded files."""
-        return json.loads((self._folder / f"{name}.json").read_text())
-
-    def restore(self) -> None:
-        """Put the recorded items and objects where the stack keeps them."""
-        for variable, items in self.read("tables").items():
-            for item in items:
-                clients.client("dynamodb").put_item(
-                    TableName=ENVIRONMENT[variable], Item=_item(item)
-                )
-        for key, content in self.read("objects").items():
-            bucket.put_bytes(key, base64.b64decode(content))
-        moto_uploads.restore(bucket.name(), self.read("uploads"))
-
-    def rows(self, name: str) -> list[JobRequest]:
-        """Return the jobs that this was done with, its own first, then its children."""
-        found = [queries.read(item["id"]["S"]) for item in self.items if _name(item) == name]
-        rows = [row for row in found if row is not None]
-        return sorted(rows, key=lambda row: row.job_type == "released_child")
-
-    def row(self, name: str) -> JobRequest:
-        """Return the one job that this was done with."""
-        return self.rows(name)[0]
-
-    @property
-    def items(self) -> list[Any]:
-        """The recorded rows of jobs, as DynamoDB's JSON has them."""
-        items: list[Any] = self.read("tables")["JOBS_TABLE_NAME"]
-        return items
-
-    def recorded_messages(self, kind: str, name: str | None) -> list[tuple[Message, float]]:
-        """Return the messages of a kind that were on their way, with their delays."""
-        recorded = [(json.loads(each["body"]), each["delay"]) for each in self.read("messages")]
-        return [
-            (decode(event), delay)
-            for event, delay in recorded
-            if (event["kind"], event.get("name")) == (kind, name)
-        ]
-
-    def send(self, message: Message, delay: float = 0) -> None:
-        """Keep what is sent."""
-        self.sent.append((message, delay))
-
-    def deliver(self) -> None:
-        """Run what was sent, and what that sends, in the order of its time."""
-        while self.sent:
-            message, delay = self.sent.pop(0)
-            self.now += int(delay * 1000)
-            execution.run(message, deadline=self.now + 900_000, send=self.send)
-
-    def pass_time(self, minutes: int) -> None:
-        """Let the timer tick every minute, and everything that it sends run."""
-        for _ in range(minutes):
-            timer.tick(self.send, until=self.now + clock.MINUTE)
-            self.deliver()
-            self.now += clock.MINUTE
+TODAY = "today"
 
 
-@pytest.fixture(params=VERSIONS)
-def release(request: pytest.FixtureRequest) -> Iterator[Release]:
-    found = Release(RELEASED / request.param)
-    with (
-        record_release.stack(lambda: found.now),
-        moto_uploads.small_parts(),
-        patch("tasks.send_first_message.sms.send"),
-    ):
-        found.restore()
+@pytest.fixture(scope="module")
+def today(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Record this version as it will be recorded when it is released."""
+    folder = tmp_path_factory.mktemp("released") / TODAY
+    record_release.record_to(folder)
+    return folder
+
+
+@pytest.fixture(params=[*VERSIONS, TODAY])
+def release(request: pytest.FixtureRequest, today: Path) -> Iterator[Release]:
+    with replayed(_folder(request.param, today)) as found:
         yield found
+
+
+@pytest.fixture(params=[*(version for version in VERSIONS if version != "0.1.0"), TODAY])
+def newer(request: pytest.FixtureRequest, today: Path) -> Iterator[Release]:
+    """Yield each that has queues with limits, a quota, traces and failed tasks."""
+    with replayed(_folder(request.param, today)) as found:
+        yield found
+
+
+def _folder(version: str, today: Path) -> Path:
+    return today if version == TODAY else RELEASED / version
 
 
 def test_a_recorded_row_is_read_as_what_it_was(release: Release) -> None:
@@ -137,10 +82,14 @@ def test_a_recorded_message_is_read_and_says_what_it_said(release: Release) -> N
 
 def test_every_recorded_job_comes_to_its_end(release: Release) -> None:
     release.sent += release.recorded_messages("job", None)
+    release.sent += release.recorded_messages("queue", None)
     release.deliver()
-    release.pass_time(70)
+    release.pass_time(70, every=5)
     expected = {
-        "cancelled": {"cancelled", "waiting_cancelled", "running_cancelled"},
+        "cancelled": {
+            *("cancelled", "waiting_cancelled", "running_cancelled"),
+            *("line_cancelled", "counted_cancelled", "by_ada"),
+        },
         # Nobody knows how far an untagged job came whose worker is gone.
         "failed": {"failed", "failed_large", "running_once", "running_record_once"},
         "waiting": {"waiting_queue", "waiting_type"},
@@ -148,7 +97,7 @@ def test_every_recorded_job_comes_to_its_end(release: Release) -> None:
         "parked": {"queued_once", "scheduled"},
     }
     known = {name: status for status, names in expected.items() for name in names}
-    for name in {_name(item) for item in release.items}:
+    for name in {name_of(item) for item in release.items}:
         status = known.get(name, "succeeded").replace("parked", "waiting")
         assert (name, str(release.row(name).status)) == (name, status)
     assert result(release.row("between_legs"))["counted"] == 3
@@ -192,7 +141,9 @@ def test_a_recorded_message_that_waited_is_sent_on(
     monkeypatch.setattr("runners.sender", lambda: release.send)
     answer: Any = timer_handler.handler({"Records": records}, Context())  # type: ignore[arg-type]
     assert answer == {"batchItemFailures": []}
-    assert [message.id for message, _ in release.sent] == [json.loads(it)["id"] for it in waited]
+    assert [json.loads(encode(message)) for message, _ in release.sent] == list(
+        map(json.loads, waited)
+    )
 
 
 def test_the_same_request_is_the_recorded_job(release: Release) -> None:
@@ -232,6 +183,51 @@ def test_a_recorded_job_is_done_again_and_deleted(release: Release) -> None:
     assert "uploads/acme/contacts.csv" not in gone
 
 
+# --- since 0.2.0 ----------------------------------------------------------------------------------
+
+
+def test_a_recorded_line_goes_on_within_its_limits(newer: Release) -> None:
+    listed = {each["name"]: each for each in call("GET", "/queues").json["queues"]}
+    assert listed["released_fair"]["limits"]["slots"] == 2  # as it was changed
+    holders = {"line_running": 1, "fair_running": 1, "fair_admitted": 2, "legs_in_line": 1}
+    assert {name: newer.row(name).slot for name in holders} == holders
+    newer.sent += newer.recorded_messages("queue", None)
+    newer.pass_time(1)
+    assert newer.row("line_waiting").status == "waiting"  # its line has one slot
+    newer.pass_time(25, every=5)
+    lines = [item for item in newer.stored("COORDINATION_TABLE_NAME") if "slot#" in item["sk"]["S"]]
+    assert len(lines) >= 5
+    assert not any("holder" in item for item in lines)
+    for name in ("line_running", "line_waiting", "fair_running", "fair_waiting", "legs_in_line"):
+        assert newer.row(name).status == "succeeded"
+    assert result(newer.row("in_turns")) == {"counted": 2}
+
+
+def test_what_a_recorded_quota_counts_is_counted_until_it_ends(newer: Release) -> None:
+    assert queries.count_unfinished("acme", 100) == 2
+    newer.pass_time(15, every=5)
+    assert queries.count_unfinished("acme", 100) == 0
+
+
+def test_a_recorded_failed_task_is_listed_and_begins_once_more(newer: Release) -> None:
+    listed = call("GET", "/tasks/failed").json["tasks"]
+    assert {each["task_name"] for each in listed} == {"released_failing"}
+    assert len(listed) == 2
+    newer.sent += newer.recorded_messages("task", "released_failing") * 2
+    newer.deliver()
+    assert (
+        len(call("GET", "/tasks/failed").json["tasks"]) == 2
+    )  # the other one, and its new failure
+
+
+def test_a_recorded_trace_goes_on(newer: Release) -> None:
+    trace_id = record_limits.TRACEPARENT.split("-")[1]
+    assert trace_id in str(newer.row("traced").traceparent)
+    messages = [decode(json.loads(each["body"])) for each in newer.read("messages")]
+    carried = [each for each in messages if trace_id in str(getattr(each, "traceparent", None))]
+    assert [type(each).__name__ for each in carried] == ["JobMessage", "TaskMessage"]
+
+
 def result(row: JobRequest) -> Any:
     """Return what a job returned."""
     assert row.status == "succeeded"
@@ -243,21 +239,14 @@ def _is_there(key: str) -> bool:
     return bool(found["KeyCount"])
 
 
-def _name(item: Any) -> str:
-    name: str = item["request_id"]["S"]
-    return name
-
-
-def _item(recorded: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: {"B": base64.b64decode(value["B"])} if "B" in value else value
-        for name, value in recorded.items()
-    }
-
-
-def test_this_version_can_be_recorded_and_has_rows_of_every_status(tmp_path: Path) -> None:
-    record_release.record_to(tmp_path / "new")
-    recorded = Release(tmp_path / "new")
+def test_this_version_is_recorded_with_rows_of_every_status(today: Path) -> None:
+    recorded = Release(today)
     assert {item["status"]["S"] for item in recorded.items} == {str(each) for each in Status}
-    of_old = {_name(item) for item in Release(RELEASED / "0.1.0").items}
-    assert {_name(item) for item in recorded.items} == of_old
+    of_old = {name_of(item) for item in Release(RELEASED / "0.1.0").items}
+    assert {name_of(item) for item in recorded.items} > of_old
+    assert {json.loads(each["body"])["kind"] for each in recorded.read("messages")} == {
+        *("job", "task", "queue")
+    }
+    # Every attribute that a row can have, and so what each version may find.
+    found = {name for item in recorded.items for name in item}
+    assert {each.attr_name for each in JobRequest.get_attributes().values()} - found == set()

@@ -7,7 +7,6 @@ which they were taken, and the code itself. Each job's request_id is the name of
 it. A release that is there already is not overwritten: it does not change any more.
 """
 
-import base64
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -20,11 +19,19 @@ TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS / "support"), str(TESTS.parent)]
 
 import clock  # noqa: E402
-from aws import bucket, clients  # noqa: E402
+import moto_uploads  # noqa: E402
+from aws import bucket  # noqa: E402
 from campaigns.assigning.assignment import MessageStatus  # noqa: E402
 from campaigns.contact import organization_campaign  # noqa: E402
 from campaigns.messaging.send_claim import SendClaim  # noqa: E402
 from contacts_table import keep  # noqa: E402
+from record_limits import (  # noqa: E402
+    record_authors,
+    record_failed_tasks,
+    record_queues,
+    record_quota,
+    record_traces,
+)
 from released_code import RELEASED, pack  # noqa: E402
 from runners import (  # noqa: E402
     execution,
@@ -39,7 +46,7 @@ from runners.messages import JobMessage, Message, TaskMessage, encode  # noqa: E
 from store import pauses, queries, verbs  # noqa: E402
 from store.job_request import JobRequest  # noqa: E402
 from store.pauses import Kind  # noqa: E402
-from testing import moto_uploads  # noqa: E402
+from stored_state import read_objects, read_tables  # noqa: E402
 from testing.aws import ENVIRONMENT, WORKER, mocked_aws  # noqa: E402
 from testing.shipped_operations import full_client  # noqa: E402
 from tools.build import SHIPPED  # noqa: E402
@@ -47,7 +54,7 @@ from work import context, time_budget  # noqa: E402
 
 BEGINNING = 1_795_521_600_000  # 24 November 2026, 12:00 UTC
 NOISE = "".join(f"{number * 2654435761 % 2**32:08x}" for number in range(2000))
-TABLES = ("JOBS_TABLE_NAME", "COORDINATION_TABLE_NAME", "CONTACTS_TABLE_NAME")
+WORK = "released_work,released_queues"
 
 
 class Recorder:
@@ -87,7 +94,7 @@ class Recorder:
     def claim(self, row: JobRequest, seconds: float) -> JobRequest:
         """Have a worker claim the job, and stand still."""
         message = JobMessage.about(row)
-        self.records[str(row.request_id)] = failure_record(message)
+        self.records[str(row.request_id)] = self.failure_record(message)
         deadline = self.now + int(seconds * 1000)
         return verbs.claim(
             row.id, job_type=row.job_type, send_id=message.send_id, deadline=deadline
@@ -99,27 +106,27 @@ class Recorder:
         assert found is not None
         return found
 
-
-def failure_record(message: Message) -> dict[str, Any]:
-    """Return what Lambda writes of a message whose invocation was killed."""
-    return {
-        "version": "1.0",
-        "timestamp": "2026-11-24T12:15:03.123Z",
-        "requestContext": {
-            "requestId": "e4b46cbf-b738-4b3e-a0ab-4a1f2f1c0f6d",
-            "functionArn": WORKER,
-            "condition": "RetriesExhausted",
-            "approximateInvokeCount": 1,
-        },
-        "requestPayload": json.loads(encode(message)),
-        "responseContext": {
-            "statusCode": 200, "executedVersion": "7", "functionError": "Unhandled"
-        },
-        "responsePayload": {
-            "errorType": "Sandbox.Timedout",
-            "errorMessage": "RequestId: e4b4 Error: Task timed out after 900.00 seconds",
-        },
-    }  # fmt: skip
+    @staticmethod
+    def failure_record(message: Message) -> dict[str, Any]:
+        """Return what Lambda writes of a message whose invocation was killed."""
+        return {
+            "version": "1.0",
+            "timestamp": "2026-11-24T12:15:03.123Z",
+            "requestContext": {
+                "requestId": "e4b46cbf-b738-4b3e-a0ab-4a1f2f1c0f6d",
+                "functionArn": WORKER,
+                "condition": "RetriesExhausted",
+                "approximateInvokeCount": 1,
+            },
+            "requestPayload": json.loads(encode(message)),
+            "responseContext": {
+                "statusCode": 200, "executedVersion": "7", "functionError": "Unhandled"
+            },
+            "responsePayload": {
+                "errorType": "Sandbox.Timedout",
+                "errorMessage": "RequestId: e4b4 Error: Task timed out after 900.00 seconds",
+            },
+        }  # fmt: skip
 
 
 def record_engine(this: Recorder) -> None:
@@ -202,6 +209,11 @@ def record(this: Recorder) -> dict[str, Any]:
     record_engine(this)
     record_pauses(this)
     record_campaign(this)
+    record_queues(this)
+    record_quota(this)
+    record_authors(this)
+    record_traces(this)
+    record_failed_tasks(this)
     tasks: dict[str, Any] = {
         "released_note": {"to": 1},
         "send_message": {"cell": "+12125550123", "text": "Polls close at 8."},
@@ -215,12 +227,12 @@ def record(this: Recorder) -> dict[str, Any]:
     for name, payload in tasks.items():
         this.send(accept_task(name, payload))
     first = TaskMessage(id="0" * 31 + "2", name="released_note", payload={"to": 1})
-    this.records["task"] = failure_record(first)
+    this.records["task"] = this.failure_record(first)
     this.send(first.next_attempt(), 30)
     return {
         "time": this.now,
-        "tables": {variable: _items(ENVIRONMENT[variable]) for variable in TABLES},
-        "objects": dict(_objects()),
+        "tables": read_tables(full_client("dynamodb"), ENVIRONMENT),
+        "objects": read_objects(full_client("s3"), bucket.name()),
         "uploads": moto_uploads.read(bucket.name()),
         "messages": [
             {"body": encode(message).decode(), "delay": delay} for message, delay in this.sent
@@ -229,29 +241,14 @@ def record(this: Recorder) -> dict[str, Any]:
     }
 
 
-def _items(table: str) -> list[Any]:
-    items = full_client("dynamodb").scan(TableName=table)["Items"]
-    return sorted((_as_text(item) for item in items), key=json.dumps)
-
-
-def _as_text(item: dict[str, Any]) -> dict[str, Any]:
-    """Return an item as JSON can hold it: bytes as base64, as DynamoDB's own JSON has them."""
-    return {
-        name: {"B": base64.b64encode(value["B"]).decode()} if "B" in value else value
-        for name, value in sorted(item.items())
-    }
-
-
-def _objects() -> Iterator[tuple[str, str]]:
-    pages = clients.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket.name())
-    for each in (each for page in pages for each in page.get("Contents", [])):
-        yield each["Key"], base64.b64encode(bucket.get_bytes(each["Key"])).decode()
-
-
 @contextmanager
 def stack(now: Callable[[], int]) -> Iterator[None]:
     """Tables and bucket on moto, jobs only saved, on the given clock."""
-    environment = {"EXTENSIONS": "released_work", "JOBS_SAME_PROCESS": "false"}
+    environment = {
+        "EXTENSIONS": WORK,
+        "JOBS_SAME_PROCESS": "false",
+        "KEEP_TASK_PAYLOADS": "true",
+    }
     with mocked_aws(environment), patch.object(clock, "now", now):
         yield
 

@@ -1,11 +1,16 @@
-"""The jobs and tasks of recorded releases, added from outside as an organisation adds its own."""
+"""The jobs and tasks of recorded releases, added from outside as an organisation adds its own.
+
+Imported by the names that version 0.1.0 has too, which tests run with them.
+"""
 
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from errors import DoNotRetry
-from work import Job, Retry, RunningJob, Task
+from work.definitions import Job, Task
+from work.retry import Retry
+from work.running_job import RunningJob
 
 
 class Count(BaseModel):

@@ -1,4 +1,7 @@
-"""Open multipart uploads of moto with their parts, which S3 keeps and does not give back."""
+"""Open multipart uploads of moto with their parts, which S3 keeps and does not give back.
+
+It imports none of our code, so that a process of an old version can use it.
+"""
 
 import base64
 from typing import Any
@@ -6,8 +9,6 @@ from unittest.mock import patch
 
 from moto.backends import get_backend
 from moto.s3 import models
-
-from aws import clients
 
 
 def read(bucket: str) -> dict[str, Any]:
@@ -23,9 +24,8 @@ def read(bucket: str) -> dict[str, Any]:
     }
 
 
-def restore(bucket: str, uploads: dict[str, Any]) -> None:
-    """Open the uploads that `read` returned, under the ids that they had."""
-    s3 = clients.client("s3")
+def restore(s3: Any, bucket: str, uploads: dict[str, Any]) -> None:
+    """Open the uploads that `read` returned, under the ids that they had, by a client of boto3."""
     for upload_id, upload in uploads.items():
         where = {"Bucket": bucket, "Key": upload["key"]}
         made = s3.create_multipart_upload(**where, ChecksumAlgorithm="CRC32")["UploadId"]

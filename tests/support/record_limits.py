@@ -1,0 +1,100 @@
+"""What record_release.py records of limits: queues, a quota; and authors, traces, failed tasks."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import clock
+import runners
+import settings
+from runners import changing_limits, execution, owner_actions, redriving, tracing
+from runners.claiming import Invocation, claim
+from runners.dispatch import accept_task
+from runners.messages import JobMessage, QueueMessage, TaskMessage
+from spans import Spans
+from store.job_request import JobRequest
+from work import context
+
+if TYPE_CHECKING:
+    from record_release import Recorder
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def record_queues(this: "Recorder") -> None:
+    """Rows that hold a slot, wait in a line, were let on, are between two legs or two turns; slots
+    and entries; limits that were changed; a wake-up that is on its way."""
+    line: dict[str, Any] = {"job_type": "released_line", "payload": {"to": 1}}
+    _claim_in_line(this, this.dispatch("line_running", **line))
+    this.run(this.dispatch("line_waiting", **line))
+    owner_actions.cancel(this.run(this.dispatch("line_cancelled", **line)))
+    this.records["queue"] = this.failure_record(QueueMessage("released_line", "*"))
+
+    fair: dict[str, Any] = {"job_type": "released_fair", "payload": {"to": 1}, "campaign_id": "may"}
+    _claim_in_line(this, this.dispatch("fair_running", **fair))
+    this.run(this.dispatch("fair_admitted", **fair))
+    this.now += clock.SECOND  # who waits longer is let on first
+    this.run(this.dispatch("fair_waiting", **fair))
+    changing_limits.set_limits("released_fair", slots=2, rate=None, max_waiting=100, send=this.send)
+
+    this.run_leg(this.dispatch("legs_in_line", queue_name="released_legs", payload={"to": 3}))
+    this.run(this.dispatch("in_turns", "released_turns", payload={"to": 2}))
+    this.run(this.dispatch("paced", "released_turns", payload={"to": 0}))
+
+
+def record_quota(this: "Recorder") -> None:
+    """Rows that a quota counts."""
+    with _setting("MAX_UNFINISHED_JOBS", "1000"):
+        this.dispatch("counted", payload={"to": 1})
+        this.dispatch("counted_scheduled", delay=600, payload={"to": 1})
+        owner_actions.cancel(this.dispatch("counted_cancelled"))
+
+
+def record_authors(this: "Recorder") -> None:
+    """Record jobs that say who dispatched, cancelled and retried them."""
+    token = context.author.set(context.Author("operator", "ada"))
+    try:
+        owner_actions.cancel(this.dispatch("by_ada", payload={"to": 1}))
+        again = this.dispatch("again_by_ada", payload={"to": 1})
+        owner_actions.cancel(again)
+        owner_actions.retry_again(this.read(again), this.send)
+    finally:
+        context.author.reset(token)
+
+
+def record_traces(this: "Recorder") -> None:
+    """Save a row, and send messages, with a traceparent."""
+    Spans()  # sets OpenTelemetry up
+    with _setting("TRACES", "true"), tracing.request({"traceparent": TRACEPARENT}, verified=True):
+        row = this.dispatch("traced", payload={"to": 1})
+        this.send(JobMessage.about(row)._replace(traceparent=row.traceparent))
+        this.send(accept_task("released_note", {"to": 7}))
+
+
+def record_failed_tasks(this: "Recorder") -> None:
+    """Failed tasks with what they were given, and one that is sent again and has not begun."""
+    failed = []
+    for number in range(2):
+        message = accept_task("released_failing", {"to": number})
+        deadline = this.now + 900_000
+        execution.run(message, deadline=deadline, send=this.send)
+        failed.append(message.id)
+    with patch.object(runners, "sender", lambda: this.send):
+        again: TaskMessage = redriving.redrive(failed[0])
+    assert again.redrives == failed[0]
+
+
+def _claim_in_line(this: "Recorder", row: JobRequest) -> None:
+    """Have a worker claim the job, with a slot of its queue, and stand still."""
+    invocation = Invocation(clock.now(), clock.now() + 600_000)
+    assert claim(JobMessage.about(row), invocation, this.send) is not None
+
+
+@contextmanager
+def _setting(name: str, value: str) -> Iterator[None]:
+    with patch.dict(os.environ, {name: value}):
+        settings.forget()
+        yield
+    settings.forget()

@@ -1,0 +1,36 @@
+"""Queues with limits for the jobs of recorded releases, and work that goes on in turns.
+
+Apart from released_work.py, which version 0.1.0 can import.
+"""
+
+from typing import Any
+
+from released_work import Count, child
+from work import Job, Queue, Rate, Retry, RunningJob, Task
+
+
+def in_turns(job: RunningJob, payload: Count) -> dict[str, Any]:
+    """Count one in each turn."""
+    done = job.cursor or 0
+    if done < payload.to:
+        job.next_turn(done + 1)
+    return {"counted": done}
+
+
+def keep_failing(payload: Count) -> None:
+    """Fail."""
+    raise ValueError("told to fail")
+
+
+JOBS = {
+    "released_turns": Job(in_turns, queue_name="released_pace"),
+    "released_line": Job(child, queue_name="released_line", retry=Retry(max_attempts=2)),
+    "released_fair": Job(child, queue_name="released_fair", retry=Retry(max_attempts=2)),
+}
+TASKS = {"released_failing": Task(keep_failing)}
+QUEUES = {
+    "released_line": Queue(slots=1),
+    "released_fair": Queue(slots=1, per="campaign_id", order="fair"),
+    "released_legs": Queue(slots=2),
+    "released_pace": Queue(rate=Rate(1, seconds=60)),
+}
