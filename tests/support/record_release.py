@@ -32,6 +32,7 @@ from record_limits import (  # noqa: E402
     record_quota,
     record_traces,
 )
+from record_unique import record_schedules, record_unique  # noqa: E402
 from released_code import RELEASED, pack  # noqa: E402
 from runners import (  # noqa: E402
     execution,
@@ -214,6 +215,8 @@ def record(this: Recorder) -> dict[str, Any]:
     record_authors(this)
     record_traces(this)
     record_failed_tasks(this)
+    record_unique(this)
+    record_schedules(this)
     tasks: dict[str, Any] = {
         "released_note": {"to": 1},
         "send_message": {"cell": "+12125550123", "text": "Polls close at 8."},

@@ -1,4 +1,4 @@
-"""Queues with limits for the jobs of recorded releases, and work that goes on in turns.
+"""Queues with limits for the jobs of recorded releases, work in turns, and work that is unique.
 
 Apart from released_work.py, which version 0.1.0 can import.
 """
@@ -6,7 +6,7 @@ Apart from released_work.py, which version 0.1.0 can import.
 from typing import Any
 
 from released_work import Count, child
-from work import Job, Queue, Rate, Retry, RunningJob, Task
+from work import Job, Queue, Rate, Retry, RunningJob, Task, Unique
 
 
 def in_turns(job: RunningJob, payload: Count) -> dict[str, Any]:
@@ -25,6 +25,12 @@ def keep_failing(payload: Count) -> None:
 JOBS = {
     "released_turns": Job(in_turns, queue_name="released_pace"),
     "released_line": Job(child, queue_name="released_line", retry=Retry(max_attempts=2)),
+    "released_unique": Job(child, unique=Unique(by=("to",)), retry=Retry(max_attempts=2)),
+    "released_replaced": Job(
+        child,
+        unique=Unique(by=("campaign_id",), on_conflict="replace", then="again"),
+        retry=Retry(max_attempts=2),
+    ),
     "released_fair": Job(child, queue_name="released_fair", retry=Retry(max_attempts=2)),
 }
 TASKS = {"released_failing": Task(keep_failing)}

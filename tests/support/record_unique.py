@@ -1,0 +1,36 @@
+"""What record_release.py records of work that is unique, and of schedules."""
+
+from typing import TYPE_CHECKING, Any
+
+import clock
+from runners import owner_actions, schedules
+from work import Recurring
+
+if TYPE_CHECKING:
+    from record_release import Recorder
+
+
+def record_unique(this: "Recorder") -> None:
+    """Rows that have a key, follow another, were put off, or were done again; and their records."""
+    this.dispatch("unique_queued", "released_unique", payload={"to": 1})
+    again = this.dispatch("unique_again", "released_unique", payload={"to": 2})
+    owner_actions.cancel(again)
+    owner_actions.retry_again(this.read(again), this.send)
+
+    later: dict[str, Any] = {"job_type": "released_replaced", "delay": 600}
+    first = this.dispatch("unique_put_off", campaign_id="may", payload={"to": 1}, **later)
+    this.now += clock.MINUTE
+    put_off = this.dispatch("unique_put_off", campaign_id="may", payload={"to": 2}, **later)
+    assert put_off.id == first.id
+
+    once = {"campaign_id": "june", "payload": {"to": 1}}
+    this.claim(this.dispatch("unique_running", "released_replaced", **once), 600)
+    this.dispatch("unique_follows", "released_replaced", **once)
+
+
+def record_schedules(this: "Recorder") -> None:
+    """Schedules, one of them paused."""
+    hourly = Recurring("released_child", organization_id="acme", payload={"to": 1}, every=3600)
+    for name in ("hourly", "paused"):
+        schedules.put("acme", name, hourly)
+    schedules.pause("acme", "paused")
