@@ -100,7 +100,7 @@ class Schedule(Table):
     fingerprint = nullable(UnicodeAttribute())  # of what the code declares
     job_type = UnicodeAttribute()
     campaign_id = nullable(UnicodeAttribute())
-    packed_payload = nullable(BinaryAttribute(legacy_encoding=False))
+    packed_payload = BinaryAttribute(legacy_encoding=False)
     cron = nullable(UnicodeAttribute())
     every = nullable(Integer())  # seconds
     timezone = UnicodeAttribute(default="UTC")
@@ -163,7 +163,7 @@ class Schedule(Table):
     @property
     def payload(self) -> Any:
         """Return what each of its jobs is given."""
-        return json.loads(zlib.decompress(self.packed_payload)) if self.packed_payload else {}
+        return json.loads(zlib.decompress(self.packed_payload))
 
     @property
     def retrying(self) -> bool:
@@ -209,7 +209,7 @@ def read(organization_id: str, name: str) -> Schedule | None:
 def read_many(keys: Iterable[tuple[str, str]]) -> Iterator[Schedule]:
     """Return those of these that there are, in any order: organisations and names."""
     wanted = [(_place(organization_id), name) for organization_id, name in keys]
-    return Schedule.batch_get(wanted, consistent_read=True) if wanted else iter(())
+    return Schedule.batch_get(wanted, consistent_read=True)
 
 
 def page(
@@ -219,7 +219,7 @@ def page(
     InvalidCursor."""
     after = _name_of(cursor) if cursor else ""
     # No name has a control character: this sorts directly behind `after`.
-    behind = Schedule.sk > (f"{after}\0" if after else "\0")
+    behind = Schedule.sk > f"{after}\0"
     found: list[Schedule] = []
     for each in Schedule.query(
         _place(organization_id), behind, consistent_read=True, page_size=limit + 1

@@ -370,6 +370,20 @@ def test_or_it_follows_when_that_has_ended_and_no_other_waits(bench: Bench) -> N
     assert (schedule.last_at, schedule.next_at) == (NOON + 3 * HOUR, NOON + 4 * HOUR)
 
 
+def test_an_edit_leaves_it_waiting_unless_it_need_not_wait_any_more(bench: Bench) -> None:
+    put(overlap="queue", missed="skip")
+    go_to(NOON)
+    look(bench)
+    bench.claim(bench.read(get().job_id(NOON)), seconds=7 * 3600)
+    go_to(NOON + HOUR)
+    look(bench)
+    edited = put(overlap="queue", missed="skip", payload={"number": 7})
+    assert (edited.waits, edited.next_at) == (True, NOON + HOUR)
+    edited = put(overlap="allow", payload={"number": 7})
+    assert (edited.waits, edited.next_at) == (None, NOON + HOUR)
+    assert look(bench) == {Outcome.STARTED: 1}
+
+
 def test_or_beside_it(bench: Bench) -> None:
     put(overlap="allow")
     for hour in range(3):
