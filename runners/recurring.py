@@ -205,11 +205,12 @@ class _Look:
         except (ScheduleMoved, RaceLost) as moved:
             telemetry.moved(moved)
             self._note(Outcome.MOVED)
-        except Exception as error:  # noqa: BLE001 - it stays due
+        except Exception as error:  # noqa: BLE001 - it stays due, now or in an hour
             telemetry.crashed(error)
-            if not may_pass(error):
+            if may_pass(error):
+                self._note(None, unanswered=True)
+            else:
                 self._set_aside(schedule)
-            self._note(None, unanswered=isinstance(error, AWS_ERRORS))
 
     def _set_aside(self, schedule: Schedule) -> None:
         try:

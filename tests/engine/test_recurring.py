@@ -11,6 +11,7 @@ import clock
 from aws import clients
 from aws.errors import AWS_ERRORS
 from bench import Bench
+from counted_units import Units
 from errors import SendFailed
 from runners import declared_schedules, dispatch, pausing, recurring, schedules
 from runners.recurring import Outcome
@@ -483,6 +484,25 @@ def test_a_bad_schedule_keeps_no_other_waiting(
     assert look(bench) == Counter()  # they are set aside for an hour
 
 
+def test_so_do_several_that_aws_refuses(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(8):
+        put(f"hourly {number}")
+    go_to(NOON)
+    move_on = store.start_also
+
+    def refused(schedule: Schedule, *given: Any) -> Any:
+        if schedule.name < "hourly 5":
+            raise ZeroDivisionError(schedule.name)
+        return move_on(schedule, *given)
+
+    def unwritable(*_: Any, **__: Any) -> None:
+        raise ClientError({"Error": {"Code": "ValidationException"}}, "UpdateItem")
+
+    monkeypatch.setattr(store, "start_also", refused)
+    monkeypatch.setattr(store, "note_failing", unwritable)
+    assert look(bench) == {Outcome.STARTED: 3, Outcome.BROKEN: 5}
+
+
 def test_a_schedule_of_newer_code_is_left_to_it(bench: Bench) -> None:
     put()
     clients.client("dynamodb").update_item(
@@ -666,6 +686,18 @@ def test_an_occurrence_is_one_transaction_beside_its_reads(
     assert look(bench) == {Outcome.STARTED: 10}
     # The other read tells whether those before them have ended.
     assert counted == {"Query": 4, "BatchGetItem": 2, "TransactWriteItems": 10}
+
+
+def test_an_occurrence_costs_eight_write_units(bench: Bench) -> None:
+    """Four for its job, as in any transaction, and four for its schedule, with the index."""
+    put(payload={"number": 3})
+    units = Units()
+    for hour in range(2):
+        go_to(NOON + hour * HOUR)
+        assert look(bench) == {Outcome.STARTED: 1}
+        assert units.spent() == 8
+        bench.deliver()
+        units.spent()
 
 
 def test_what_runs_an_occurrence_is_as_for_any_job(bench: Bench) -> None:
