@@ -1,0 +1,64 @@
+"""The places that say which version this is agree, and what docs/upgrading.md shows works."""
+
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import job_runners
+from released_code import RELEASED, VERSIONS
+from tools.build import ROOT
+from work.payloads import validate, validate_new
+
+PAGE = (ROOT / "docs" / "upgrading.md").read_text()
+
+
+def test_the_wheel_that_the_examples_install_is_of_this_version() -> None:
+    files = sorted((ROOT / "examples").glob("*/requirements.txt"))
+    named = {file: re.findall(r"job_runners-([0-9.]+)-py3", file.read_text()) for file in files}
+    found = {file.parent.name: versions for file, versions in named.items() if versions}
+    assert found.keys() == {"django_app", "fastapi_app", "second_lambda"}
+    assert {tuple(versions) for versions in found.values()} == {(job_runners.__version__,)}
+
+
+def test_the_newest_version_of_the_changelog_is_this_one() -> None:
+    headings = re.findall(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    versions = [each.split()[0] for each in headings if each != "Unreleased"]
+    assert versions[0] == job_runners.__version__
+    assert headings.index("Unreleased") == 0 if "Unreleased" in headings else True
+
+
+def test_this_version_and_each_of_the_changelog_is_recorded() -> None:
+    headings = re.findall(r"^## ([0-9.]+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert {job_runners.__version__, *headings} <= set(VERSIONS)
+    wanted = {f"{name}.json" for name in ("tables", "objects", "messages", "time", "uploads")}
+    for version in VERSIONS:
+        kept = {file.name for file in (RELEASED / version).iterdir()}
+        assert wanted | {"failure_records.json", "code.tar.xz"} <= kept
+
+
+def test_the_page_names_every_place() -> None:
+    steps = PAGE.partition("## Releasing a version")[2]
+    for place in (
+        *("job_runners/__init__.py", "examples/*/requirements.txt", "CHANGELOG.md"),
+        *("tests/support/record_release.py", "tests/released/"),
+    ):
+        assert place in steps
+        assert list(ROOT.glob(place))
+
+
+def test_a_renamed_field_is_read_under_both_names() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    page = ModuleType("page")
+    exec(compile(code, "upgrading.md", "exec"), page.__dict__)
+    for name in ("recipient", "to"):
+        for read in (validate, validate_new):  # in the worker, and at a dispatch
+            invoice: Any = read("invoice", page.Invoice, {name: "Ann"})
+            assert (invoice.recipient, invoice.currency) == ("Ann", "EUR")
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", PAGE))
+def test_its_links_lead_somewhere(link: str) -> None:
+    assert Path(ROOT / "docs" / link).exists()
