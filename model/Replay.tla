@@ -22,9 +22,11 @@ vars == <<h, k, write, row, past, claimed>>
 (* A write:
      do     the verb                      who    "worker", "timer", "failures", "api"
      by     the invocation                msg    send id of the message that it is about
+     took, gave  slots whose items came to name the row's job with it, or no longer do
+     stole  whether an item named another before: only a free slot is taken, and its own given back
      seen   the row as its writer has it  after  the row as the write leaves it
      early, over, expired                 by the writer's clock: run_at to come, lease over, expired *)
-Last  == [do |-> "none", seen |-> 1, after |-> 1]   \* when none is left
+Last  == [do |-> "none"]   \* when none is left
 Following(n) == IF n < Len(Histories[h]) THEN Histories[h][n + 1] ELSE Last
 Seen  == Rows[write.seen]
 After == Rows[write.after]
@@ -34,6 +36,11 @@ Leaves(r) == [r EXCEPT !.made = 0, !.run = 0] = [After EXCEPT !.made = 0, !.run 
 HasRead   == Seen \in past \cup {row}
 HasClaim  == <<write.by, Seen.tok>> \in claimed
 
+(* The items of its line change with the row, as in `Slots`: a slot is taken that was free, and given *)
+(* back by its holder, in the transaction in which the row comes to name it, or no longer does.      *)
+Named(r) == IF r.slot = 0 THEN {} ELSE {r.slot}
+Items    == write.took = Named(After) \ Named(row) /\ write.gave = Named(row) \ Named(After) /\ ~write.stole
+
 (* How a run ends: by its claimer; settled for one whose message failed; rescued, its lease over. *)
 MayEnd(ok, rescue) ==
   CASE write.who = "worker"   -> ok /\ HasClaim
@@ -42,7 +49,7 @@ MayEnd(ok, rescue) ==
     [] OTHER                  -> FALSE
 
 Allowed ==
-  CASE write.do = "save"       -> \E later \in BOOLEAN : SaveOk(row, write.expired) /\ Leaves(Save(row, After.most, later))
+  CASE write.do = "save"       -> \E later \in BOOLEAN : SaveOk(row, write.expired) /\ Leaves([Save(row, After.most, later) EXCEPT !.key = After.key])
     [] write.do = "claim"      -> /\ write.who = "worker"
                                   /\ \/ ClaimOk(row, write.early) /\ Leaves(Claim(row, After.tok, write.msg))
                                      \/ /\ ClaimInLineOk(row, Seen, write.early) /\ HasRead
@@ -64,7 +71,8 @@ Allowed ==
     [] write.do = "admit"      -> AdmitOk(row, Seen) /\ HasRead /\ Leaves(Admit(row, After.slot))
     [] write.do = "cancel"     -> write.who = "api" /\ CancelOk(row, Seen) /\ HasRead /\ Leaves(Cancel(row))
     [] write.do = "request_cancel" -> write.who = "api" /\ RequestCancelOk(row) /\ Leaves(RequestCancel(row))
-    [] write.do = "requeue"    -> write.who = "api" /\ RequeueOk(row, Seen, write.expired) /\ HasRead /\ Leaves(Requeue(row))
+    [] write.do = "requeue"    -> write.who = "api" /\ RequeueOk(row, Seen, write.expired) /\ HasRead
+                                  /\ Leaves([Requeue(row) EXCEPT !.key = @ /\ After.key])
     [] write.do = "delete"     -> write.who = "api" /\ DeleteOk(row, Seen) /\ HasRead
     [] OTHER                   -> FALSE
 
@@ -76,5 +84,5 @@ Next ==
 Spec == Init /\ [][Next]_vars
 
 (* Each write is one that the model has. *)
-Follows == write # Last => Allowed
+Follows == write # Last => Allowed /\ Items
 =============================================================================

@@ -2,14 +2,14 @@
 what it left. `model/Replay.tla` says whether each is one that the model has.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
 import clock
-from store import conditional_write
+from store import conditional_write, verbs
 from store.job_request import JobRequest
 from store.lines import is_line
 from store.verbs import CLAIM_TOLERANCE
@@ -38,6 +38,16 @@ class Write:
     before: Row
     after: Row
     now: int  # by the clock of whoever wrote, when the verb was called
+    slots: "SlotChanges"
+
+
+@dataclass
+class SlotChanges:
+    """What one write, of this job, does to the items of slots."""
+
+    took: set[int]  # they were free, and name the job now
+    gave: set[int]  # they named the job, and are free now
+    stole: bool  # whether any other was changed
 
 
 @dataclass
@@ -56,7 +66,9 @@ class WriteRecorder:
     world: SimulatedLambda
     writes: dict[str, list[Write]] = field(default_factory=dict)
     _calls: list[_Call] = field(default_factory=list)
+    _entrances: list[verbs.Entrance | None] = field(default_factory=list)  # of claims under way
     _rows: dict[str, Row] = field(default_factory=dict)
+    _holders: dict[tuple[str, str], str | None] = field(default_factory=dict)  # of slots, by key
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -72,11 +84,26 @@ class WriteRecorder:
             for name in ("write", "write_with"):
                 around = self._around(getattr(conditional_write, name))
                 stack.enter_context(patch.object(conditional_write, name, around))
+            stack.enter_context(patch.object(verbs, "claim", self._entering(verbs.claim)))
             yield
+
+    def _entering(self, claim: Callable[..., JobRequest]) -> Callable[..., JobRequest]:
+        """Have a claim known by the row that was read before it, where its queue has limits."""
+
+        def called(*arguments: Any, entrance: verbs.Entrance | None = None, **more: Any) -> Any:
+            self._entrances.append(entrance)
+            try:
+                return claim(*arguments, entrance=entrance, **more)
+            finally:
+                self._entrances.pop()
+
+        return called
 
     def _around(self, write: Callable[..., JobRequest]) -> Callable[..., JobRequest]:
         def called(verb: str, job: JobRequest, *rest: Any, **more: Any) -> JobRequest:
-            seen = {name: getattr(job, name) for name in _FIELDS}
+            entrance = self._entrances[-1] if verb == "claim" and self._entrances else None
+            read = job if entrance is None else entrance.row
+            seen = {name: getattr(read, name) for name in _FIELDS}
             self._calls.append(_Call(verb, seen, clock.now()))
             try:
                 return write(verb, job, *rest, **more)
@@ -86,12 +113,32 @@ class WriteRecorder:
         return called
 
     def _landed(self, operation: str, call: Row) -> None:
-        for kind, item in _items(operation, call):
+        written = [*_items(operation, call)]
+        holders = self._new_holders(item for _, item in written)
+        for kind, item in written:
             if item["TableName"] == "jobs" and kind in ("Put", "Update", "Delete"):
                 key = item["Key"] if "Key" in item else {"id": item["Item"]["id"]}
-                self._changed(kind, key)
+                self._changed(kind, key, holders)
 
-    def _changed(self, kind: str, key: Row) -> None:
+    def _new_holders(self, written: Iterable[Row]) -> list[tuple[int, str | None, str | None]]:
+        """Return of each slot whose holder changes its number, who had it before, and who has."""
+        found = []
+        for item in written:
+            key = item.get("Key") or item.get("Item", {})
+            if "sk" not in key or not key["sk"]["S"].startswith("slot#"):
+                continue
+            key = {name: key[name] for name in ("pk", "sk")}
+            place, sk = key["pk"]["S"], key["sk"]["S"]
+            before = self._holders.get((place, sk))
+            since = moto_direct.plain(moto_direct.stored("coordination", key)).get("holder")
+            self._holders[place, sk] = since
+            if since != before:
+                found.append((int(sk[-3:]), before, since))
+        return found
+
+    def _changed(
+        self, kind: str, key: Row, holders: list[tuple[int, str | None, str | None]]
+    ) -> None:
         job_id = str(key["id"]["S"])
         before = self._rows.get(job_id, _NOTHING)
         after = _NOTHING if kind == "Delete" else moto_direct.row("jobs", key)
@@ -111,6 +158,15 @@ class WriteRecorder:
                 before,
                 after,
                 called.now,
+                SlotChanges(
+                    took={
+                        slot for slot, before, since in holders if (before, since) == (None, job_id)
+                    },
+                    gave={
+                        slot for slot, before, since in holders if (before, since) == (job_id, None)
+                    },
+                    stole=any({before, since} != {None, job_id} for _, before, since in holders),
+                ),
             )
         )
 
@@ -195,6 +251,9 @@ def _write(write: Write, number: Callable[[Row], int], numbered: dict[str, Numbe
         msg=numbered["message"](write.message),
         seen=number(write.seen),
         after=number(write.after),
+        took=write.slots.took,
+        gave=write.slots.gave,
+        stole=write.slots.stole,
         early=(before.get("run_at") or 0) > now + CLAIM_TOLERANCE,
         over=(before.get("lease_until") or now) < now,
         expired=(before.get("expires_at") or now) * clock.SECOND <= now,
@@ -228,6 +287,8 @@ def _record(**fields: object) -> str:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, set):
+        return f"{{{', '.join(map(_value, sorted(value)))}}}"
     if isinstance(value, bool):
         return str(value).upper()
     return f'"{value}"' if isinstance(value, str) else str(value)

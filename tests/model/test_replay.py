@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 
 from errors import Interrupted
-from recorded_histories import not_of_the_model, recorded
+from recorded_histories import LIMITED, WITHOUT_LIMITS, not_of_the_model, recorded
 from runners import due_row, retrying, timer
-from store import conditional_write
+from store import conditional_write, holdings
 from store.job_request import JobRequest, Status
+from testing.simulation.faults import Fault
 from testing.simulation.history import stage
 from tools import tlc
 
-HISTORIES = 1000 if os.environ.get("CHAOS") else 40
+HISTORIES = 1000 if os.environ.get("CHAOS") else 30
+OF_LIMITS = 300 if os.environ.get("CHAOS") else 10
 _AT_ONCE = 50  # that TLC is given in one module
 VERBS = set(re.findall(r'write\.do = "(\w+)"', (tlc.MODEL / "Replay.tla").read_text())) - {"claim"}
 
@@ -44,6 +46,28 @@ def test_every_write_of_recorded_histories_is_one_of_the_models(
     # Of a row that can't be read at all, and of a legacy worker that runs on: not in histories.
     assert VERBS - set(verbs) <= {"set_aside", "renew"}
     record_property("figures", f"{HISTORIES} histories: {verbs.total():,} writes follow the model")
+
+
+def test_every_slot_is_taken_and_given_back_as_in_the_model(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    taken, verbs = 0, set[str]()
+    for first in range(0, OF_LIMITS, _AT_ONCE):
+        histories = recorded(range(first, min(OF_LIMITS, first + _AT_ONCE)), LIMITED)
+        assert not_of_the_model(histories, tmp_path) is None
+        for write in (each for history in histories for life in history.values() for each in life):
+            taken += len(write.slots.took)
+            verbs |= {write.verb} if write.slots.took or write.slots.gave else set()
+    assert {"claim", "admit", "succeed", "park", "retry"} <= verbs
+    record_property("figures", f"{OF_LIMITS} histories: {taken} slots follow the model")
+
+
+def test_a_slot_that_is_not_given_back_with_its_row_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(holdings, "slot_freed", lambda job: [])
+    words = words_about(0, tmp_path, LIMITED)
+    assert "gave |-> {}" in words
 
 
 def test_a_claim_that_does_not_ask_for_the_status_is_noticed(
@@ -79,12 +103,12 @@ def test_a_rescue_that_does_not_wait_for_the_lease_is_noticed(
         return timer.Disposition.RESCUED
 
     monkeypatch.setattr(due_row, "_process_running_row", impatient)
-    assert 'who |-> "timer"' in words_about(20, tmp_path)
+    assert 'who |-> "timer"' in words_about(4, tmp_path)
 
 
-def words_about(seed: int, folder: Path) -> str:
+def words_about(seed: int, folder: Path, faults: frozenset[Fault] = WITHOUT_LIMITS) -> str:
     """Return TLC's words about a write of this seed's history that is not of the model: the last
     state alone. The seed is one that noticed when the test was written."""
-    words = not_of_the_model(recorded([seed]), folder)
+    words = not_of_the_model(recorded([seed], faults), folder)
     assert words is not None, "the model has every write"
     return words.rpartition("\nState ")[2] or words
