@@ -10,7 +10,6 @@ RECURRING = {
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import names
@@ -67,7 +66,7 @@ class Recurring:
     timezone: str = field(default="UTC", kw_only=True)
     organization_id: str = field(kw_only=True)
     campaign_id: str | None = field(default=None, kw_only=True)
-    payload: Mapping[str, Any] = field(default=MappingProxyType({}), kw_only=True)
+    payload: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
     missed: Literal["skip", "one"] | Each = field(default="one", kw_only=True)
     overlap: Literal["skip", "queue", "allow"] = field(default="skip", kw_only=True)
     written_at: entries.Place = field(init=False, repr=False, compare=False)
