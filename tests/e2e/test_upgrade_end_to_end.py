@@ -1,14 +1,17 @@
 """Deploys of another version in the middle of running work: nothing is lost, and each job is told
 as what it is."""
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from opentelemetry.sdk import trace
 
 import clock
-from deployed_versions import DeployedVersions
+from deployed_versions import ORGANIZATION, DeployedVersions
 from local.emulator import emulator
 from local_stack import roomy_home
 
@@ -73,8 +76,10 @@ def bill(job, payload: Bill):
 }
 # The module has moved, the survey is gone, the queue has one slot; a card may have a style, a bill
 # must have an amount.
+# And its own code sets OpenTelemetry up: spans go to a file.
 WORK_AFTER = {
     "acme/__init__.py": """
+import acme.spans
 from work import Job, Queue, Retry
 
 JOBS = {
@@ -86,6 +91,20 @@ JOBS = {
 QUEUES = {"post": Queue(slots=1)}
 """,
     "acme/writing.py": LETTERS.format(version="after"),
+    "acme/spans.py": """
+import json
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+
+exporter = ConsoleSpanExporter(
+    out=open({file!r}, "a", buffering=1),
+    formatter=lambda span: json.dumps(json.loads(span.to_json())) + "\\n",
+)
+provider = TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(exporter))
+trace.set_tracer_provider(provider)
+""",
     "acme/models.py": """
 from pydantic import BaseModel
 
@@ -104,6 +123,10 @@ def bill(job, payload: Bill):
     return {"to": payload.to, "amount": payload.amount}
 """,
 }
+
+
+# OpenTelemetry's SDK, as requirements of an organisation's own would have it.
+OTEL = sorted(Path(trace.__file__).parents[3].glob("opentelemetry*"))
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +176,7 @@ def test_models_types_modules_and_slots_change_while_jobs_run_and_wait(
     survey = versions.dispatch("survey", delay=3600)
     card, bill = (versions.dispatch(name, {"to": "Ann"}, delay=3600) for name in ("card", "bill"))
 
-    versions.deploy_today("after", WORK_AFTER)
+    deploy_after(versions)
     for each in (moved, survey, card, bill):
         versions.as_if_earlier(each, clock.HOUR)
     assert versions.ended(moved)["result"] == {"by": "after"}
@@ -184,6 +207,42 @@ def test_models_types_modules_and_slots_change_while_jobs_run_and_wait(
     versions.wait_until(posted_letter(versions, go), "waiting")  # the queue has one slot now
     go.touch()
     versions.ended(first)
+
+
+def deploy_after(versions: DeployedVersions) -> None:
+    """Deploy WORK_AFTER, with traces."""
+    spans = WORK_AFTER["acme/spans.py"].format(file=str(versions.home / "spans"))
+    versions.deploy_today("after", WORK_AFTER | {"acme/spans.py": spans}, OTEL, Traces="true")
+
+
+def test_a_deploy_has_switched_traces_on_and_one_leads_from_a_request_to_the_attempts(
+    versions: DeployedVersions,
+) -> None:
+    trace_id = f"{time.time_ns():032x}"
+    body = {"job_type": "letters", "organization_id": ORGANIZATION, "payload": {"fails": True}}
+    traceparent = f"00-{trace_id}-00f067aa0ba902b7-01"
+    answer = versions.local.api.post("/jobs", body, headers={"traceparent": traceparent})
+    job_id = answer.json["id"]
+    versions.wait_until(job_id, "retryable")
+    versions.as_if_earlier(job_id, clock.HOUR)
+    versions.ended(job_id)
+    spans = [json.loads(line) for line in (versions.home / "spans").read_text().splitlines()]
+    ours = [each for each in spans if each["context"]["trace_id"] == f"0x{trace_id}"]
+    names = [each["name"] for each in ours]
+    assert names == ["send letters", "POST /jobs", "process letters"]
+    by_name = {each["name"]: each for each in ours}
+    assert by_name["POST /jobs"]["parent_id"] == "0x00f067aa0ba902b7"
+    for parent, child in (("POST /jobs", "send letters"), ("send letters", "process letters")):
+        assert by_name[child]["parent_id"] == by_name[parent]["context"]["span_id"]
+    # The second attempt waited for the timer: a trace of its own, with a link to the dispatch.
+    dispatched = by_name["send letters"]["context"]["span_id"]
+    (second,) = (each for each in spans if links_of(each) == [dispatched])
+    assert second["attributes"]["job_runners.attempt"] == 2
+    assert second["attributes"]["job_runners.outcome"] == "succeeded"
+
+
+def links_of(span: dict[str, Any]) -> list[str]:
+    return [link["context"]["span_id"] for link in span["links"]]
 
 
 def posted_letter(versions: DeployedVersions, go: Path) -> str:

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -46,19 +46,30 @@ class DeployedVersions:
         rooms = {path.name: path for path in code.iterdir() if path.name != TEMPLATE}
         self._deploy(version, code / TEMPLATE, rooms, work)
 
-    def deploy_today(self, name: str, work: Mapping[str, str]) -> None:
-        """Deploy today's code, with a package of an organisation's own, acme, of these files."""
-        packages = {APP_PACKAGES_FILE: "acme\n"}
-        self._deploy(name, self._built / TEMPLATE, None, packages | dict(work))
+    def deploy_today(
+        self, name: str, work: Mapping[str, str], needs: Iterable[Path] = (), **parameters: str
+    ) -> None:
+        """Deploy today's code, with a package of an organisation's own, acme, of these files, and
+        the packages that it needs."""
+        files = {APP_PACKAGES_FILE: "acme\n"} | dict(work)
+        self._deploy(name, self._built / TEMPLATE, None, files, needs, parameters)
 
     def _deploy(
-        self, name: str, template: Path, rooms: Mapping[str, Path] | None, work: Mapping[str, str]
+        self,
+        name: str,
+        template: Path,
+        rooms: Mapping[str, Path] | None,
+        work: Mapping[str, str],
+        needs: Iterable[Path] = (),
+        parameters: Mapping[str, str] | None = None,
     ) -> None:
         folder = self.home / f"deploy-{next(self._numbers)}-{name}"
         tree = folder / _FUNCTION
         shutil.copytree(self._built / _FUNCTION, tree, copy_function=os.link)
         if rooms is not None:
             _replace(tree, rooms)
+        for package in needs:
+            shutil.copytree(package, tree / package.name)
         for file, text in work.items():
             path = tree / file.removeprefix("+")
             before = path.read_text() if file.startswith("+") else ""
@@ -67,7 +78,7 @@ class DeployedVersions:
             path.write_text(before + text)
             shutil.rmtree(path.parent / "__pycache__", ignore_errors=path.parent != tree)
         shutil.copy(template, folder / TEMPLATE)
-        stack = deploy(self.running, self.home, folder, {})
+        stack = deploy(self.running, self.home, folder, parameters or {})
         make_good(stack)
         self.local = Local(stack, tree)
 
