@@ -268,7 +268,7 @@ def put(
     schedule = before or Schedule(_place(organization_id), name)
     is_new = before is None or before.is_deleted
     made = [Schedule.created_at.set(now), _set_or_remove(Schedule.created_by, by)]
-    keeps_waiting = not is_new and schedule.waits and definition.overlap == "queue"
+    keeps_waiting = schedule.waits and definition.overlap == "queue"
     actions = [
         *(made if is_new else ()),
         Schedule.version.set(VERSION),

@@ -145,7 +145,9 @@ def test_put_again_it_does_not_come_back_to_what_it_has_dealt_with(bench: Bench)
     store.move_on(schedule, store.Step(at, at + HOUR))
     schedules.delete("acme", "hourly")
     # By a machine whose clock is behind: by its time, that occurrence is still to come.
-    assert put().next_at == at + HOUR
+    again = put()
+    assert again.next_at == at + HOUR
+    assert (again.created_at, again.created_by) == (clock.now(), "operator:alice")
     schedules.pause("acme", "hourly")
     assert schedules.resume("acme", "hourly").next_at == at + HOUR
     assert put(every=1800).next_at == at + HOUR // 2
