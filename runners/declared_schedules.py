@@ -19,7 +19,8 @@ from store.job_request import derived_id
 from store.schedules import Definition, Mark, ScheduleMoved
 
 HEARD_OF_EVERY = 5 * clock.MINUTE
-# A deploy that was not heard of for so long is gone. If it is heard of again, it has come last.
+# A deploy that was not heard of for so long is gone, and is forgotten: if it is heard of again, it
+# has come last.
 GONE_AFTER = 3 * HEARD_OF_EVERY
 
 _Key = tuple[str, str]  # organisation and name
@@ -55,7 +56,7 @@ def _sync(declared: Mapping[_Key, Definition], deploys: dict[str, Mark]) -> None
     deploy = _name_of(declared)
     mine = deploys.get(deploy)
     if mine is None or now - mine.seen_at >= HEARD_OF_EVERY:
-        since = mine.since if mine is not None and _is_there(mine) else now
+        since = now if mine is None else mine.since
         mine = deploys[deploy] = store.note_deploy(deploy, since, declared)
     there = [mark for mark in deploys.values() if _is_there(mark)]
     if max(there, key=lambda mark: (mark.since, mark.sk), default=mine) is not mine:

@@ -204,9 +204,43 @@ def test_a_persons_schedule_of_that_name_is_not_taken_away(
     assert is_there("daily")
     (line,) = said(lines)
     assert (line["schedule"], line["organization_id"]) == ("hourly", "acme")
+    minutes(40, Deploy(bench), step=5)
+    assert is_there()  # though no deploy declares it any more
+    assert not is_there("daily")
     schedules.delete("acme", "hourly")
     minutes(6, Deploy(bench, hourly=hourly(), daily=hourly(every=86_400)))
     assert get().origin == "code"
+
+
+def test_a_deploy_that_declares_nothing_writes_no_more_than_one_that_does(
+    bench: Bench, counted: Counter[str]
+) -> None:
+    with_it, without = Deploy(bench, hourly=hourly(every=86_400)), Deploy(bench)
+    minutes(1, with_it)
+    counted.clear()
+    minutes(10, without, with_it)
+    assert counted["PutItem"] == 4  # each is heard of twice
+    assert counted["DeleteItem"] == 0
+
+
+def test_a_schedule_that_somebody_pauses_just_then_is_changed_the_next_time(
+    bench: Bench, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minutes(1, Deploy(bench, hourly=hourly()))
+    put_over = schedules.put_over
+
+    def overtaken(*given: Any) -> Schedule:
+        schedules.pause("acme", "hourly")
+        return put_over(*given)
+
+    deploy = Deploy(bench, hourly=hourly(payload={"number": 5}))
+    with pytest.MonkeyPatch.context() as here:
+        here.setattr(declared_schedules, "put_over", overtaken)
+        minutes(1, deploy)
+    assert said(lines) == []
+    minutes(6, deploy)
+    assert get().payload == {"number": 5}
+    assert get().paused_at is not None
 
 
 def test_one_that_could_not_run_keeps_no_other_out(bench: Bench, lines: io.StringIO) -> None:

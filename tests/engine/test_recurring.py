@@ -1,5 +1,6 @@
 """Recurring work in a tick: what is started, and once; what is left out; what is tried again."""
 
+import io
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -13,17 +14,18 @@ from aws.errors import AWS_ERRORS
 from bench import Bench
 from counted_units import Units
 from errors import SendFailed
-from runners import declared_schedules, dispatch, pausing, recurring, schedules
+from runners import declared_schedules, dispatch, occurrence, pausing, recurring, schedules
 from runners.recurring import Outcome
 from runners.registry import registry
 from sample_work import script
-from store import blobs, queries, verbs
+from store import blobs, limits, queries, verbs
 from store import schedules as store
 from store.job_request import JobRequest, Status
 from store.pauses import Kind
 from store.schedules import Schedule
 from testing import moto_direct
 from testing.aws import forget
+from work.occurrences import next_after
 from work.recurring import Each, Recurring
 
 NOON = 1_800_014_400_000  # of a day in January 2027, in UTC
@@ -292,12 +294,33 @@ def test_or_each_of_the_latest(bench: Bench) -> None:
     assert len(set(bench.sent_jobs)) == 3
 
 
-def test_a_month_away_is_no_more_work_than_a_day(bench: Bench) -> None:
+def test_a_month_away_is_no_more_work_than_a_day(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(every=60, missed=Each(2), overlap="allow")
     go_to(NOON + 40 * DAY)
+    computed = []
+
+    def count(*given: Any) -> int | None:
+        computed.append(given)
+        return next_after(*given)
+
+    monkeypatch.setattr(occurrence, "next_after", count)
     assert look(bench) == {Outcome.STARTED: 2}
+    assert len(computed) < 1_100
+    assert get().skipped == 1_000  # those between are not counted
     assert get().last_at == NOON + 40 * DAY
     assert queries.read(get().job_id(NOON + 40 * DAY - MINUTE))
+
+
+@pytest.mark.parametrize("minutes", [999, 1_000, 1_001])
+def test_the_last_of_very_many_are_made_up_for(bench: Bench, minutes: int) -> None:
+    put(every=60, missed=Each(2), overlap="allow")
+    last = NOON - 9 * MINUTE + minutes * MINUTE
+    go_to(last)
+    assert look(bench) == {Outcome.STARTED: 2}
+    assert started() == [last - MINUTE, last]
+    assert get().skipped == minutes - 1
 
 
 def test_what_came_while_it_was_paused_is_left_out(bench: Bench) -> None:
@@ -349,6 +372,17 @@ def test_it_is_left_out_while_the_one_before_it_runs(bench: Bench) -> None:
     go_to(NOON + 2 * HOUR)
     assert look(bench) == {Outcome.STARTED: 1}
     assert started() == [NOON, NOON + 2 * HOUR]
+
+
+def test_so_are_those_that_were_missed_meanwhile(bench: Bench) -> None:
+    put()
+    go_to(NOON)
+    look(bench)
+    bench.claim(bench.read(get().job_id(NOON)), seconds=7 * 3600)
+    go_to(NOON + 3 * HOUR)
+    assert look(bench) == {Outcome.SKIPPED: 1}
+    assert (get().skipped, get().last_skipped_at) == (3, NOON + 3 * HOUR)
+    assert get().last_skipped_why == "the one before it was not finished"
 
 
 def test_or_it_follows_when_that_has_ended_and_no_other_waits(bench: Bench) -> None:
@@ -632,10 +666,63 @@ def test_what_can_t_be_shared_is_started_here(
     assert look(bench, share=share, threads=2) == {Outcome.STARTED: 8}
 
 
-def test_few_are_started_by_the_tick_alone(bench: Bench) -> None:
-    put()
+def test_who_helps_looks_at_its_shard_alone(bench: Bench, counted: Counter[str]) -> None:
+    puts = [put(f"hourly {number}") for number in range(8)]
     go_to(NOON)
-    assert look(bench, share=pytest.fail) == {Outcome.STARTED: 1}
+    limits.current()  # which a process reads once in ten seconds
+    counted.clear()
+    mine = sum(schedule.due_shard == "schedules-0" for schedule in puts)
+    assert 0 < mine < 8
+    assert look(bench, only=["schedules-0"]) == {Outcome.STARTED: mine}
+    assert counted["Query"] == 1
+
+
+def test_few_are_started_by_the_tick_alone(bench: Bench) -> None:
+    for number in range(8):
+        put(f"hourly {number}")
+    go_to(NOON)
+    assert look(bench, share=pytest.fail) == {Outcome.STARTED: 8}
+
+
+def test_nobody_is_asked_to_look_where_nothing_is_due(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurring, "_ALONE", 1)
+    monkeypatch.setattr(store, "SHARDS", 16)
+    shards = {put(f"hourly {number}").due_shard for number in range(4)}
+    go_to(NOON)
+    shared: list[str] = []
+    look(bench, share=shared.append)
+    assert len(shared) == len(shards) - 1
+    assert set(shared) < shards
+
+
+def test_where_there_is_one_process_it_starts_all(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, lines: io.StringIO
+) -> None:
+    monkeypatch.setattr(recurring, "_ALONE", 1)
+    for number in range(4):
+        put(f"hourly {number}")
+    go_to(NOON)
+    assert look(bench) == {Outcome.STARTED: 4}
+    assert "crashed" not in lines.getvalue()
+
+
+def test_a_shard_that_can_t_be_read_keeps_no_other_waiting(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    puts = [put(f"hourly {number}") for number in range(8)]
+    go_to(NOON)
+    due = store.due
+
+    def throttled(shard: str, *given: Any) -> list[Schedule]:
+        if shard == "schedules-0":
+            raise ClientError({"Error": {"Code": "ThrottlingException"}}, "Query")
+        return due(shard, *given)
+
+    monkeypatch.setattr(store, "due", throttled)
+    others = sum(schedule.due_shard != "schedules-0" for schedule in puts)
+    assert look(bench) == {Outcome.STARTED: others}
 
 
 # --- what it costs --------------------------------------------------------------------------------
