@@ -14,7 +14,7 @@ shards. It comes to those in the end, from the other side, in case nobody else d
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from itertools import chain, islice
@@ -129,19 +129,10 @@ class _Look:
 
     def _each_batch(self, keys: Iterable[Schedule]) -> None:
         left = iter(keys)
-
-        def batches() -> Iterator[list[Schedule]]:
-            while not self._is_over() and (batch := list(islice(left, _BATCH))):
-                yield batch
-
-        if self._threads == 1:
-            for batch in batches():
-                self._process(batch)
-        else:
-            self._map(self._process, [*batches()])
+        self._map(self._process, [*iter(lambda: list(islice(left, _BATCH)), [])])
 
     def _map(self, call: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-        if self._threads == 1 or len(items) <= 1:
+        if self._threads == 1:
             return [call(each) for each in items]
         with ThreadPoolExecutor(self._threads, thread_name_prefix="schedules") as pool:
             return list(pool.map(call, items))

@@ -725,6 +725,22 @@ def test_a_shard_that_can_t_be_read_keeps_no_other_waiting(
     assert look(bench) == {Outcome.STARTED: others}
 
 
+def test_a_look_ends_when_its_time_is_over_and_the_next_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        put(f"hourly {number}")
+    put("each", missed=Each(5), overlap="allow")
+    go_to(NOON + 2 * HOUR)
+    assert recurring.start_due(bench.send, until=clock.now()) == Counter()
+
+    def send(message: Any, delay: float = 0) -> None:
+        Time.now += 10 * clock.SECOND
+
+    met = [recurring.start_due(send, until=clock.now() + 15_000) for _ in range(5)]
+    assert [each[Outcome.STARTED] for each in met] == [2, 2, 2, 1, 0]
+
+
 # --- what it costs --------------------------------------------------------------------------------
 
 
