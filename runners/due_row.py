@@ -11,7 +11,7 @@ from runners.messages import JobMessage
 from runners.registry import registry
 from runners.retrying import error_record, record_failed_attempt
 from runners.sending import Send, send_let_on
-from store import conditional_write, lines, pauses, verbs
+from store import conditional_write, line_entries, pauses, verbs
 from store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from store.lines import is_line
 from store.queries import read
@@ -113,7 +113,7 @@ def _process_waiting_row(
         return Disposition.ADMITTED if is_over else Disposition.PARKED
     if not is_line(row.held_by):
         return Disposition.ADMITTED if pausing.admit_or_keep(row, send) else Disposition.PARKED
-    if row.row_version <= ROW_VERSION and not lines.is_listed(row):
+    if row.row_version <= ROW_VERSION and not line_entries.is_listed(row):
         verbs.list_again(row, due_at=pausing.next_check(row))
         give_on(row.queue_name, gates.line_key(row))
         return Disposition.PARKED
@@ -157,7 +157,8 @@ def _expire(row: JobRequest, late: JobRunnersError, send: Send) -> Disposition:
         telemetry.settled(ended, late)
         send_let_on(ended, send)
     finally:
-        line_pump.give_on_after(row, send)
+        if row.status is not Status.WAITING:  # else those behind it are as late, and due as it is
+            line_pump.give_on_after(row, send)
     return Disposition.EXPIRED
 
 

@@ -10,7 +10,7 @@ import clock
 from aws.errors import AWS_ERRORS
 from errors import QueueFull
 from store.limits import Limits
-from store.lines import count_waiting
+from store.line_entries import count_waiting
 
 _CACHED = QueueFull.retry_after * clock.SECOND
 _MOST_CACHED = 1_000  # lines

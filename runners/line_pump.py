@@ -18,7 +18,7 @@ from runners.limits import limits_of
 from runners.messages import JobMessage, QueueMessage
 from runners.sending import Send, send_or_leave_due
 from runners.wake_ups import WakeUps
-from store import lines, pauses, used_keys, verbs
+from store import line_entries, lines, pauses, used_keys, verbs
 from store.conditional_write import RaceLost
 from store.job_request import ROW_VERSION, JobRequest, Lane
 from store.lines import Line, LineItem
@@ -139,7 +139,7 @@ class _Pump:
         if self._is_paused():
             return False
         line = lines.read_line(self._queue_name, self._queue_key, limits_of(self._queue_name))
-        entry = lines.next_entry(line)
+        entry = line_entries.next_entry(line)
         if entry is None:
             self._wake_ups.answer(line)
             return False
@@ -165,7 +165,7 @@ class _Pump:
     def _put_aside(self, entry: LineItem, why: Exception) -> None:
         """Take a job out of the line that this code can't deal with: it must not keep the others
         waiting. The timer puts it back at its old place when its row is due and can be read."""
-        lines.drop_entry(entry)
+        line_entries.drop_entry(entry)
         telemetry.entry_set_aside(entry, why)
         self._set_aside += 1
 
@@ -180,7 +180,7 @@ class _Pump:
     def _admit(self, line: Line, entry: LineItem, grant: lines.Grant) -> None:
         row = read(entry.job_id)
         if row is None or row.held_by != line.place or row.wait_key != entry.sk:
-            lines.drop_entry(entry)
+            line_entries.drop_entry(entry)
             return
         if row.row_version > ROW_VERSION:
             verbs.postpone(row, clock.now() + clock.HOUR, Lane.PARKED)

@@ -14,7 +14,7 @@ from runners import telemetry
 from runners.limits import limits_of
 from runners.messages import QueueMessage
 from runners.sending import LONGEST_DELAY, Send
-from store import lines, verbs
+from store import line_entries, lines, verbs
 from store.conditional_write import GRACE
 from store.job_request import JobRequest, Lane, Status
 from store.lines import Line, LineItem
@@ -127,7 +127,7 @@ def leave_due(message: QueueMessage, delay: float) -> None:
     be sent. The row of who waits first is due then. If AWS does not take that, it is due later."""
     try:
         line = lines.read_line(message.queue_name, message.queue_key, limits_of(message.queue_name))
-        entry = lines.next_entry(line)
+        entry = line_entries.next_entry(line)
         row = _waiting_row(line, entry) if entry is not None else None
         if row is not None:
             verbs.postpone(row, clock.now() + round(delay * clock.SECOND), Lane.PARKED)
@@ -152,7 +152,7 @@ def _have_due(line: Line, entry: LineItem, comes_at: int) -> bool:
     one that was may have been cancelled. Return False, and drop the entry, if it waits no more."""
     row = _waiting_row(line, entry)
     if row is None:
-        lines.drop_entry(entry)
+        line_entries.drop_entry(entry)
         return False
     if not comes_at <= (row.due_at or 0) <= comes_at + GRACE:
         verbs.postpone(row, comes_at + GRACE, Lane.PARKED)

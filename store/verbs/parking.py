@@ -8,7 +8,8 @@ import clock
 from store import conditional_write, holdings
 from store.conditional_write import Also
 from store.job_request import LIMITED, JobRequest, Lane, Status
-from store.lines import Grant, LineItem, entry_again, new_entry
+from store.line_entries import entry_again, new_entry
+from store.lines import Grant, LineItem
 from store.pauses import Pause, parked_entry
 from store.verbs.ending import Checkpoint, checkpointed, or_stop
 

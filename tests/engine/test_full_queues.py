@@ -20,7 +20,7 @@ from sample_work import script
 from store import queries
 from store.job_request import JobRequest, Status
 from store.limits import Limits
-from store.lines import count_waiting
+from store.line_entries import count_waiting
 from testing.aws import forget
 from work import Queue, Rate
 

@@ -12,7 +12,7 @@ from outage import Outage
 from runners import due_row, execution, owner_actions, pausing
 from runners.messages import Message, QueueMessage
 from sample_work import script
-from store import limits, lines, pauses, used_keys, verbs
+from store import limits, line_entries, lines, pauses, used_keys, verbs
 from store.job_request import JobRequest, Status
 from store.pauses import Kind
 
@@ -61,7 +61,7 @@ def test_a_job_that_was_parked_unheard_while_the_slot_came_free_is_let_on(
 ) -> None:
     limits.put(QUEUE, slots=1)
     first, second = dispatch(bench), dispatch(bench)
-    new_entry = lines.new_entry
+    new_entry = line_entries.new_entry
 
     def first_ends(*args: Any) -> Any:
         monkeypatch.setattr("store.verbs.parking.new_entry", new_entry)
@@ -109,7 +109,7 @@ def test_an_entry_that_can_not_be_dealt_with_keeps_no_outcome_from_being_recorde
     def broken(*_: object) -> None:
         raise ValueError("of newer code")
 
-    monkeypatch.setattr(lines, "next_entry", broken)
+    monkeypatch.setattr(line_entries, "next_entry", broken)
     assert bench.run(dispatch(bench)).status is Status.SUCCEEDED
 
 

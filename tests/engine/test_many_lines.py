@@ -10,7 +10,7 @@ from backlog_world import World
 from bench import Bench
 from runners import failure_records, line_pump
 from runners.messages import JobMessage
-from store import conditional_write, limits, lines, pauses, verbs
+from store import conditional_write, limits, line_entries, lines, pauses, verbs
 from store.job_request import LIMITED, JobRequest, Status
 
 CHAOS = bool(os.environ.get("CHAOS"))
@@ -26,7 +26,8 @@ def test_no_tick_looks_at_all_the_keys_that_somebody_waits_under(
     monkeypatch.setattr(
         line_pump, "give_on", lambda name, key, send, **_: looked.setdefault(key, world.now)
     )
-    monkeypatch.setattr(lines, "is_listed", lambda row: True)  # the table in memory has rows alone
+    # The table in memory has rows alone.
+    monkeypatch.setattr(line_entries, "is_listed", lambda row: True)
     for number in range(keys):
         row = verbs.save(
             job_type="sample_again",
