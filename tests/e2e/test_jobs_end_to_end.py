@@ -58,6 +58,20 @@ def test_a_job_is_dispatched_watched_shown_and_looked_up_in_the_logs(upload: Non
     assert jobs("show", job_id).exit_code == 1
 
 
+def test_a_schedule_is_put_shown_run_paused_and_deleted() -> None:
+    times = ("--cron", "0 2 * * MON#1", "--timezone", "America/Chicago")
+    put = printed("schedules", "put", "monthly", "remove_uploads", *times, "older_than_days:=30")
+    assert put["words"] == "at 02:00 on the first Monday of the month, America/Chicago"
+    assert "monthly" in jobs("schedules").stdout
+    assert "next " in jobs("schedules", "show", "monthly").stdout
+    job_id = jobs("schedules", "run", "monthly").stdout.strip()
+    assert jobs("watch", job_id).exit_code == 0
+    assert printed("schedules", "pause", "monthly")["next"] == []
+    assert printed("schedules", "resume", "monthly")["next"] == put["next"]
+    assert jobs("schedules", "delete", "monthly", "--yes").exit_code == 0
+    assert jobs("schedules", "show", "monthly").exit_code == 1
+
+
 def test_a_failed_job_is_told_by_the_exit_code_and_can_be_retried(upload: None) -> None:
     words = ("import_contacts", "--campaign", "x", f"key=uploads/{ORGANIZATION}/none.csv")
     assert jobs("dispatch", *words, "--watch").exit_code == 3

@@ -27,8 +27,7 @@ def command(ctx: click.Context) -> None:
 
 @jobs_command(name="list")
 def list_schedules(target: Target) -> None:
-    """Show each schedule: when it comes, how the job of its last occurrence went, and when it comes
-    next."""
+    """List the schedules: when each comes, how its last job went, when it is next."""
     found = list(islice(target.api.schedules(), _LIMIT))
     if target.json:
         output.print_json({"schedules": found})
@@ -41,7 +40,7 @@ def list_schedules(target: Target) -> None:
 @jobs_command()
 @click.argument("name", shell_complete=schedule_names())
 def show(target: Target, name: str) -> None:
-    """Show a schedule with its payload, its last occurrence and its next five."""
+    """Show one, with its payload and its next five occurrences."""
     found = target.api.schedule(name)
     if target.json:
         output.print_json(found)
@@ -119,8 +118,8 @@ def put(
 @jobs_command()
 @click.argument("name", shell_complete=schedule_names())
 def pause(target: Target, name: str) -> None:
-    """Let no occurrence start until the schedule is resumed: those that come meanwhile are left
-    out. What runs goes on."""
+    """Start nothing of it until it is resumed. What comes meanwhile is left out; what runs goes
+    on."""
     found = target.api.pause_schedule(name)
     _say(target, found, f"Paused: schedule {name}")
 
@@ -128,7 +127,7 @@ def pause(target: Target, name: str) -> None:
 @jobs_command()
 @click.argument("name", shell_complete=schedule_names())
 def resume(target: Target, name: str) -> None:
-    """Let the occurrences of a paused schedule start again."""
+    """Let what was paused start again."""
     found = target.api.resume_schedule(name)
     _say(target, found, f"Resumed: schedule {name}, {_coming(found)}")
 
@@ -147,7 +146,8 @@ def delete(target: Target, name: str, yes: bool) -> None:
 @jobs_command()
 @click.argument("name", shell_complete=schedule_names())
 def run(target: Target, name: str) -> None:
-    """Dispatch the job of a schedule once, now, beside its occurrences. Prints the job's id."""
+    """Dispatch its job once, now. It is done beside the occurrences of the schedule. Prints the
+    job's id."""
     job = target.api.run_schedule(name)
     if target.json:
         output.print_json(job)
