@@ -180,10 +180,7 @@ def _fastapi(report: Report, live: LiveAws) -> None:
 def _durable(report: Report, live: LiveAws) -> None:
     function = live.create_function("durable", [DURABLE.packages_folder], durable=True)
     report.requests[DURABLE.title] = requests_made.durable(live, function)
-    report.missing[f"{DURABLE.title}, a kill"] = (
-        "the local AWS repeats the event with the checkpoint token of the first try, which it then "
-        "refuses; AWS gives a new one, so what is seen here would say nothing of it"
-    )
+    report.aftermaths.append(kills.durable(live))
 
 
 _PARTS = {

@@ -5,6 +5,7 @@ own: see benchmarks/fresh_process.py. Compare the ratios: the times are this mac
 """
 
 import argparse
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -39,7 +40,13 @@ def other_pythons() -> dict[str, str]:
     """Return the interpreters of other versions that functions can run on and that are here, by
     version."""
     found = {version: interpreter(version) for version in _VERSIONS if version != this_python()}
-    return {version: path for version, path in found.items() if path}
+    return {version: _itself(path) for version, path in found.items() if path}
+
+
+def _itself(python: str) -> str:
+    """Return the path of an interpreter, which a name on PATH may be a script before."""
+    asked = [python, "-I", "-c", "import sys; print(sys.executable)"]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def measure(

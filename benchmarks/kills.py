@@ -8,6 +8,7 @@ out a message again after 5 s here, the local AWS repeats an event after 1 s and
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ from typing import Any
 
 from benchmarks.environment import PROGRAMS
 from benchmarks.live_aws import VISIBILITY, LiveAws, Notes, kill_group, wait_for
-from benchmarks.peers import CELERY, DRAMATIQ, FASTAPI, ZAPPA
+from benchmarks.peers import CELERY, DRAMATIQ, DURABLE, FASTAPI, ZAPPA
 
 _TAKES = 2.0  # seconds that the work takes
 _RECOVERY = 2 * VISIBILITY + 3.0  # in which a message comes again, if it does
@@ -146,3 +147,24 @@ def fastapi(live: LiveAws) -> Aftermath:
     caller.join()
     time.sleep(_TAKES)
     return Aftermath(f"{FASTAPI.title}, BackgroundTasks", len(notes.begun()), _NOBODY)
+
+
+def durable(live: LiveAws) -> Aftermath:
+    """Kill the function's process in a step. The service is that of AWS's testing SDK: the local
+    AWS repeats an event with a checkpoint token that it then refuses."""
+    notes = Notes(live.folder, "killed-durable")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    service = f"http://127.0.0.1:{port}"
+    live.create_function(
+        "killed_durable", [DURABLE.packages_folder], AWS_ENDPOINT_URL_LAMBDA=service
+    )
+    program = "durable_program"
+    with live.serving(DURABLE, program, str(port), live.stack.endpoint_url):
+        arguments = ("begin", service, "killed_durable", str(notes.path), str(_TAKES))
+        (arn,) = live.call(DURABLE.interpreter, program, *arguments)
+        _kill_first(notes)
+        time.sleep(_RECOVERY)
+        (status,) = live.call(DURABLE.interpreter, program, "status", service, arn)
+    return Aftermath(f"{DURABLE.title}, a step", len(notes.begun()), status)

@@ -29,6 +29,7 @@ _STARTS = {
     "empty": "from work_unit import note\ndef handler(event, _):\n    note(event['notes'], 0)\n",
     "zappa": "from zappa.handler import lambda_handler as handler\n",
     "durable": "from durable_program import handler\n",
+    "killed_durable": "from durable_program import handler\n",
     "fastapi": "from fastapi_program import handler\n",
 }
 
@@ -138,11 +139,11 @@ class LiveAws:
         return done.stdout.splitlines()
 
     @contextmanager
-    def serving(self, peer: Peer, program: str) -> Iterator[int]:
+    def serving(self, peer: Peer, program: str, *arguments: str) -> Iterator[int]:
         """Have a peer's worker run, in a process group of its own; yield its leader."""
         with (self.folder / f"{program}.log").open("ab") as log:
             process = subprocess.Popen(
-                [str(peer.interpreter), "-c", f"import {program}; {program}.serve()"],
+                [str(peer.interpreter), "-c", f"import {program}; {program}.serve(*{arguments!r})"],
                 env=self.environment(),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
@@ -156,15 +157,17 @@ class LiveAws:
             kill_group(process.pid)
             process.wait()
 
-    def create_function(self, name: str, folders: Sequence[Path], *, durable: bool = False) -> str:
-        """Create a function that imports from these folders first; return its ARN, with a version
-        if it is a durable one."""
+    def create_function(
+        self, name: str, folders: Sequence[Path], *, durable: bool = False, **more: str
+    ) -> str:
+        """Create a function that imports from these folders first, with `more` variables in its
+        environment; return its ARN, with a version if it is a durable one."""
         paths = [*map(str, folders), str(PROGRAMS)]
         zipped = io.BytesIO()
         with zipfile.ZipFile(zipped, "w") as archive:
             start = f"import sys\nsys.path[:0] = {paths!r}\n{_STARTS[name]}"
             archive.writestr("start.py", start)
-        functions, variables = self.client("lambda"), self.environment()
+        functions, variables = self.client("lambda"), self.environment() | more
         if durable:
             functions.meta.events.register("before-call.lambda.CreateFunction", _enable_durable)
         for reserved in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "PYTHONPATH"):

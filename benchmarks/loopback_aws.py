@@ -100,6 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
         operation = target or ("Invoke" if "/functions/" in self.path else _of_form(body))
         self.server.counted[operation] += 1
         answer = self.server.answers.get(_key(operation, body))
+        if answer and operation == "UpdateItem":
+            answer = _with_its_token(body, answer)
         status = 501 if answer is None else 202 if operation == "Invoke" else 200
         self.send_response(status)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
@@ -109,6 +111,16 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Log nothing."""
+
+
+def _with_its_token(request: str, recorded: bytes) -> bytes:
+    """Return the recorded answer to an update with the token that this one sets, if it does: a
+    claim whose row has another token is none."""
+    asked, answer = json.loads(request), json.loads(recorded)
+    for name, value in re.findall(r"(#\w+) = (:\w+)", asked["UpdateExpression"]):
+        if asked["ExpressionAttributeNames"][name] == "claim_token":
+            answer["Attributes"]["claim_token"] = asked["ExpressionAttributeValues"][value]
+    return json.dumps(answer).encode()
 
 
 def _of_form(body: str) -> str:

@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.loopback_aws import LoopbackAws, loopback_aws
 from benchmarks.peers import FASTAPI, NotInstalled
 from benchmarks.recording import read, recorded
-from benchmarks.units import Unit, least_cpu, ours
+from benchmarks.units import Unit, UnitFailed, least_cpu, ours
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,8 @@ def measure(
         asked = overheads(recording)
         if not peers:
             asked = [each for each in asked if each.peer_title != FASTAPI.title]
+        for overhead in asked:
+            _check_calls(overhead, aws)
         units = {repr(unit): unit for each in asked for unit in (each.unit, each.peer)}
         least = least_cpu(units, rounds, size, aws.endpoint_url)
         bounded = [each for each in asked if instructions and each.at_most is not None]
@@ -147,6 +149,19 @@ def measure(
         print(f"{each.ratio:5.2f}  {each.ours * 1e6:5.0f} us CPU  {each.overhead.title}{bound}")
         print(f" 1.00  {each.peer * 1e6:5.0f} us CPU  {each.overhead.peer_title}")
     return found
+
+
+def _check_calls(asked: Overhead, aws: LoopbackAws) -> None:
+    """Raise UnitFailed unless a unit of ours writes as often as its peer: one that is refused, say,
+    would be quick, and no work."""
+    found = []
+    for unit in (asked.unit, asked.peer):
+        aws.requests()
+        unit.cpu(1, aws.endpoint_url)
+        counted = aws.requests()
+        found.append({name: counted[name] for name in ("PutItem", "UpdateItem", "Invoke")})
+    if found[0] != found[1]:
+        raise UnitFailed(f"{asked.title}: it calls {found[0]}, and its peer {found[1]}")
 
 
 def _ratio(ours: float | None, peer: float | None) -> float | None:

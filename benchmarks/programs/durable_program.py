@@ -1,6 +1,8 @@
 """A durable function of AWS: an execution of one step."""
 
+import http.client
 import json
+import time
 from typing import Any
 
 import boto3
@@ -48,3 +50,42 @@ def send(function: str, notes: str, seconds: str, *names: str) -> None:
     starter = Starter(function)
     for name in names:
         print(starter.start(notes, float(seconds), name))
+
+
+def serve(port: str, lambda_endpoint: str) -> None:
+    """Be the service of durable executions: that of AWS's own testing SDK, which calls functions at
+    an endpoint, and calls them again when they fail."""
+    from aws_durable_execution_sdk_python_testing.cli import CliApp
+
+    where = ["--host", "127.0.0.1", "--port", port, "--lambda-endpoint", lambda_endpoint]
+    CliApp().run(["start-server", *where, "--local-runner-region", "us-east-1"])
+
+
+def begin(service: str, function: str, notes: str, seconds: str) -> None:
+    """Begin an execution at such a service; print its ARN."""
+    asked = {
+        "AccountId": "000000000000",
+        "FunctionName": function,
+        "FunctionQualifier": "$LATEST",
+        "ExecutionName": new_name(),
+        "ExecutionTimeoutSeconds": 120,
+        "ExecutionRetentionPeriodDays": 1,
+        "Input": json.dumps({"notes": notes, "seconds": float(seconds), "name": "work"}),
+    }
+    body = json.dumps(asked).encode()
+    headers = {"Content-Type": "application/json"}
+    for _ in range(100):
+        connection = http.client.HTTPConnection(service.removeprefix("http://"))
+        try:
+            connection.request("POST", "/start-durable-execution", body, headers)
+        except OSError:  # it is not up yet
+            time.sleep(0.1)
+        else:
+            print(json.load(connection.getresponse())["ExecutionArn"])
+            return
+
+
+def status(service: str, arn: str) -> None:
+    """Print the status of an execution at such a service."""
+    client = boto3.client("lambda", endpoint_url=service)
+    print(client.get_durable_execution(DurableExecutionArn=arn)["Status"])
