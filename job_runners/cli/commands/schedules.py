@@ -27,7 +27,7 @@ def command(ctx: click.Context) -> None:
 
 @jobs_command(name="list")
 def list_schedules(target: Target) -> None:
-    """List the schedules: when each comes, how its last job went, when it is next."""
+    """List the schedules: what comes when, how the last went."""
     found = list(islice(target.api.schedules(), _LIMIT))
     if target.json:
         output.print_json({"schedules": found})
