@@ -26,7 +26,7 @@ from aws.errors import AWS_ERRORS, may_pass
 from errors import SendFailed, UniqueConflict
 from runners import declared_schedules, dispatch, telemetry, tracing
 from runners.messages import Message
-from runners.occurrence import ON_TIME, Choice, choose, left_out
+from runners.occurrence import Choice, choose, left_out
 from runners.retrying import error_record
 from runners.sending import Send, send_if_unclaimed
 from store import queries
@@ -254,7 +254,7 @@ class _Look:
         except UniqueConflict:
             return self._leave_out(schedule, left_out(step, at, TAKEN))
         except Exception as error:
-            if isinstance(error, AWS_ERRORS) and may_pass(error):
+            if may_pass(error):
                 raise
             self._refused(schedule, at, step, error)
             return None
@@ -273,7 +273,7 @@ class _Look:
         """Note that an occurrence is unique work, and was answered with another job: that one does
         it now, or it is left out. The schedule has moved on together with that answer, so this is a
         second write; without it, its item names a job that there is not."""
-        is_left_out = row.met is None or row.met.outcome is not Answered.REPLACED
+        is_left_out = getattr(row.met, "outcome", None) is not Answered.REPLACED
         store.note_answer(schedule, at, row.id, revision, TAKEN if is_left_out else None)
         if is_left_out:
             telemetry.occurrences_left_out(schedule, left_out(Step(at, None), at, TAKEN))
@@ -305,14 +305,13 @@ class _Look:
         record = error_record(error)
         del record["traceback"]
         now = clock.now()
-        is_again = schedule.retrying and at == schedule.next_at
-        since = (schedule.failing_since or now) if is_again else now
-        gives_up = now - since >= (_RETRIED_FOR if schedule.most_missed else ON_TIME)
+        since = (schedule.failing_since if at == schedule.next_at else None) or now
+        gives_up = now - since >= _RETRIED_FOR
         if gives_up:
             store.move_on(schedule, step._replace(failed=(*step.failed, at)), record)
         else:
             again = now + min(max(now - since, _AGAIN), _LONGEST_GAP)
-            until = min(again, step.next_at or again)  # the next one is not kept waiting
+            until = min(filter(None, (again, step.next_at)))  # the next one is not kept waiting
             before = _only_before(step, at)
             store.note_failing(schedule, at, before, record, since=since, until=until)
         telemetry.occurrence_refused(schedule, at, error, gives_up=gives_up)

@@ -137,7 +137,7 @@ def test_a_clock_that_goes_back_starts_nothing_twice(bench: Bench, back: int) ->
 
 
 def test_two_timers_that_read_it_together_start_it_once(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, counted: Counter[str]
 ) -> None:
     put()
     go_to(NOON)
@@ -148,6 +148,7 @@ def test_two_timers_that_read_it_together_start_it_once(
         monkeypatch.setattr(dispatch, "accept_job", accept)
         met.append(look(bench))
         bench.deliver()
+        counted.clear()
         bench.read(get().job_id(NOON)).delete()  # the other's job has ended, and was deleted
         return accept(*arguments, **options)
 
@@ -155,6 +156,7 @@ def test_two_timers_that_read_it_together_start_it_once(
     assert look(bench) == {Outcome.MOVED: 1}
     assert met == [{Outcome.STARTED: 1}]
     assert started() == []
+    assert "UpdateItem" not in counted
 
 
 @pytest.mark.parametrize(
@@ -446,10 +448,13 @@ def test_a_job_that_can_t_be_accepted_is_tried_for_an_hour_and_then_given_up(
     put(every=86_400, job_type="sample_again")
     job = cast(dict[str, Any], registry().jobs).pop("sample_again")
     midnight = NOON + 12 * HOUR
-    tries = []
+    tries, met = [], Counter[Outcome]()
     for minute in range(90):
         go_to(midnight + minute * MINUTE)
-        tries += [minute] if look(bench) else []
+        found = look(bench)
+        tries += [minute] if found else []
+        met += found
+    assert met == {Outcome.REFUSED: 10, Outcome.FAILED: 1}
     assert tries == [0, 1, 2, 4, 8, 16, 26, 36, 46, 56, 66]
     schedule = get()
     assert (schedule.failed, schedule.last_failed_at, schedule.started) == (1, midnight, 0)
@@ -460,6 +465,31 @@ def test_a_job_that_can_t_be_accepted_is_tried_for_an_hour_and_then_given_up(
     cast(dict[str, Any], registry().jobs)["sample_again"] = job
     go_to(midnight + DAY)
     assert look(bench) == {Outcome.STARTED: 1}
+
+
+def test_the_next_one_is_tried_anew(bench: Bench) -> None:
+    put(every=1800, job_type="sample_again")
+    cast(dict[str, Any], registry().jobs).pop("sample_again")
+    tries = []
+    for minute in range(58):
+        go_to(NOON + minute * MINUTE)
+        tries += [minute] if look(bench) else []
+    assert tries == [0, 1, 2, 4, 8, 16, 26, 30, 31, 32, 34, 38, 46, 56]
+    assert (get().failed, get().last_failed_at, get().next_at) == (1, NOON, NOON + 30 * MINUTE)
+
+
+def test_what_aws_refuses_is_recorded_as_well(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put()
+    go_to(NOON)
+
+    def refused(*_: Any, **__: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException"}}, "TransactWriteItems")
+
+    monkeypatch.setattr(dispatch, "accept_job", refused)
+    assert look(bench) == {Outcome.REFUSED: 1}
+    assert get().error["kind"] == "ClientError"
 
 
 def test_it_is_started_once_it_can_be_accepted(bench: Bench) -> None:
@@ -534,7 +564,10 @@ def test_so_do_several_that_aws_refuses(bench: Bench, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(store, "start_also", refused)
     monkeypatch.setattr(store, "note_failing", unwritable)
-    assert look(bench) == {Outcome.STARTED: 3, Outcome.BROKEN: 5}
+    with pytest.MonkeyPatch.context() as here:
+        here.setattr(store, "set_aside", unwritable)
+        assert look(bench) == {Outcome.STARTED: 3}
+    assert look(bench) == {Outcome.BROKEN: 5}
 
 
 def test_a_schedule_of_newer_code_is_left_to_it(bench: Bench) -> None:
@@ -574,6 +607,83 @@ def test_where_aws_is_away_everything_stays_due(
     assert look(bench) == {Outcome.STARTED: 10}
 
 
+THROTTLED: Any = {
+    "Error": {"Code": "ThrottlingException"},
+    "ResponseMetadata": {"HTTPStatusCode": 400},
+}
+
+
+@pytest.mark.parametrize("first", [ClientError(THROTTLED, "BatchGetItem"), TypeError("damaged")])
+def test_schedules_that_aws_does_not_give_are_left_due(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, first: Exception
+) -> None:
+    monkeypatch.setattr(recurring, "_BATCH", 2)
+    puts = [put(f"hourly {number}") for number in range(10)]
+    go_to(NOON)
+    calls = []
+
+    def read_many(*_: Any) -> None:
+        calls.append(1)
+        raise first if len(calls) == 1 else ClientError(THROTTLED, "BatchGetItem")
+
+    with pytest.MonkeyPatch.context() as here:
+        here.setattr(store, "read_many", read_many)
+        assert look(bench) == Counter()
+    assert len(calls) == 3 + isinstance(first, TypeError)
+    assert {get(each.name).due_at for each in puts} == {NOON}
+    assert look(bench) == {Outcome.STARTED: 10}
+
+
+def test_an_index_that_is_behind_has_nothing_done_twice_or_too_soon(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, lines: io.StringIO
+) -> None:
+    put()
+    put("refused", job_type="sample_again")
+    put("paused")
+    go_to(NOON)
+    cast(dict[str, Any], registry().jobs).pop("sample_again")
+    seen = {shard: store.due(shard, NOON, 10) for shard in store.shards()}
+    schedules.pause("acme", "paused")
+    assert look(bench) == {Outcome.STARTED: 1, Outcome.REFUSED: 1}
+    monkeypatch.setattr(store, "due", lambda shard, *_: seen[shard])
+    Time.now += 30 * clock.SECOND
+    assert look(bench) == {Outcome.MOVED: 3}
+    assert "crashed" not in lines.getvalue()
+
+
+def test_what_is_left_out_while_somebody_changes_it_is_looked_at_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(missed="skip")
+    go_to(NOON + 6 * MINUTE)
+    move_on = store.move_on
+
+    def overtaken(*given: Any) -> Schedule:
+        monkeypatch.setattr(store, "move_on", move_on)
+        put(missed="skip", payload={"number": 4})
+        return move_on(*given)
+
+    monkeypatch.setattr(store, "move_on", overtaken)
+    assert look(bench) == {Outcome.MOVED: 1}
+    assert look(bench) == {Outcome.SKIPPED: 1}
+
+
+def test_an_occurrence_that_has_a_job_already_is_passed_over(bench: Bench) -> None:
+    schedule = put()
+    verbs.save(
+        job_id=schedule.job_id(NOON),
+        job_type="sample_once",
+        queue_name="default",
+        organization_id="acme",
+        payload={},
+        max_attempts=1,
+    )
+    go_to(NOON)
+    assert look(bench) == {Outcome.MOVED: 1}
+    assert (get().last_at, get().next_at, get().started) == (NOON, NOON + HOUR, 0)
+    assert bench.sent == []
+
+
 def test_a_tick_does_the_rest_when_schedules_can_t_be_read(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -598,7 +708,7 @@ def unique(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("unique")
 @pytest.mark.parametrize("job_type", ["unique_return", "unique_refuse"])
 def test_an_occurrence_of_unique_work_is_left_out_while_another_job_has_its_place(
-    bench: Bench, job_type: str
+    bench: Bench, job_type: str, lines: io.StringIO
 ) -> None:
     work: dict[str, Any] = {"job_type": job_type, "campaign_id": "spring", "payload": {"lot": "a"}}
     other = bench.dispatch(**work)
@@ -608,6 +718,7 @@ def test_an_occurrence_of_unique_work_is_left_out_while_another_job_has_its_plac
     schedule = get()
     assert schedule.last_skipped_why == "it is unique, and another job has its place"
     assert (schedule.started, schedule.skipped, schedule.last_job_id) == (0, 1, None)
+    assert "occurrences left out" in lines.getvalue()
     assert schedule.next_at == NOON + HOUR
     verbs.succeed(bench.claim(other), None)
     go_to(NOON + HOUR)
@@ -616,13 +727,14 @@ def test_an_occurrence_of_unique_work_is_left_out_while_another_job_has_its_plac
 
 
 @pytest.mark.usefixtures("unique")
-def test_or_that_job_does_it_or_it_follows_that_one(bench: Bench) -> None:
+def test_or_that_job_does_it(bench: Bench, lines: io.StringIO) -> None:
     work: dict[str, Any] = {"job_type": "unique_replace", "payload": {"lot": "a"}}
     other = bench.dispatch(**work, delay=4 * 3600)
     put(**(work | {"payload": {"lot": "a", "text": "new"}}))
     go_to(NOON)
     assert look(bench) == {Outcome.STARTED: 1}
     assert (get().started, get().last_job_id) == (1, other.id)
+    assert "occurrences left out" not in lines.getvalue()
     row = bench.read(other)
     assert blobs.get(row.payload, row.payload_key)["text"] == "new"
 
@@ -726,13 +838,14 @@ def test_a_shard_that_can_t_be_read_keeps_no_other_waiting(
 
 
 def test_a_look_ends_when_its_time_is_over_and_the_next_goes_on(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, counted: Counter[str]
 ) -> None:
     for number in range(4):
         put(f"hourly {number}")
     put("each", missed=Each(5), overlap="allow")
     go_to(NOON + 2 * HOUR)
     assert recurring.start_due(bench.send, until=clock.now()) == Counter()
+    assert "BatchGetItem" not in counted
 
     def send(message: Any, delay: float = 0) -> None:
         Time.now += 10 * clock.SECOND
@@ -789,6 +902,17 @@ def test_an_occurrence_is_one_transaction_beside_its_reads(
     assert look(bench) == {Outcome.STARTED: 10}
     # The other read tells whether those before them have ended.
     assert counted == {"Query": 4, "BatchGetItem": 2, "TransactWriteItems": 10}
+
+
+def test_nobody_asks_for_the_one_before_it_where_it_may_run_beside_it(
+    bench: Bench, counted: Counter[str]
+) -> None:
+    put(overlap="allow")
+    for hour in range(2):
+        go_to(NOON + hour * HOUR)
+        counted.clear()
+        assert look(bench) == {Outcome.STARTED: 1}
+        assert counted["BatchGetItem"] == 1
 
 
 def test_an_occurrence_costs_eight_write_units(bench: Bench) -> None:
