@@ -39,21 +39,17 @@ def today(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=[*VERSIONS, TODAY])
-def release(request: pytest.FixtureRequest, today: Path) -> Iterator[Release]:
-    with replayed(_folder(request.param, today)) as found:
+@pytest.fixture(params=VERSIONS)
+def release(request: pytest.FixtureRequest) -> Iterator[Release]:
+    today = request.param == TODAY and request.getfixturevalue("today")
+    with replayed(today or RELEASED / request.param) as found:
         yield found
 
 
-@pytest.fixture(params=[*(version for version in VERSIONS if version != "0.1.0"), TODAY])
-def newer(request: pytest.FixtureRequest, today: Path) -> Iterator[Release]:
-    """Yield each that has queues with limits, a quota, traces and failed tasks."""
-    with replayed(_folder(request.param, today)) as found:
-        yield found
-
-
-def _folder(version: str, today: Path) -> Path:
-    return today if version == TODAY else RELEASED / version
+# What this version would leave is replayed too, where it is likely to change.
+and_today = pytest.mark.parametrize("release", [*VERSIONS, TODAY], indirect=True)
+# Those that have queues with limits, a quota, traces, failed tasks, unique work and schedules.
+since_0_2_0 = pytest.mark.parametrize("release", [*VERSIONS[1:], TODAY], indirect=True)
 
 
 def test_a_recorded_row_is_read_as_what_it_was(release: Release) -> None:
@@ -80,6 +76,7 @@ def test_a_recorded_message_is_read_and_says_what_it_said(release: Release) -> N
             registry().task_payload(event["name"], event["payload"])
 
 
+@and_today
 def test_every_recorded_job_comes_to_its_end(release: Release) -> None:
     release.sent += release.recorded_messages("job", None)
     release.sent += release.recorded_messages("queue", None)
@@ -186,44 +183,81 @@ def test_a_recorded_job_is_done_again_and_deleted(release: Release) -> None:
 # --- since 0.2.0 ----------------------------------------------------------------------------------
 
 
-def test_a_recorded_line_goes_on_within_its_limits(newer: Release) -> None:
+@since_0_2_0
+def test_a_recorded_line_goes_on_within_its_limits(release: Release) -> None:
     listed = {each["name"]: each for each in call("GET", "/queues").json["queues"]}
     assert listed["released_fair"]["limits"]["slots"] == 2  # as it was changed
     holders = {"line_running": 1, "fair_running": 1, "fair_admitted": 2, "legs_in_line": 1}
-    assert {name: newer.row(name).slot for name in holders} == holders
-    newer.sent += newer.recorded_messages("queue", None)
-    newer.pass_time(1)
-    assert newer.row("line_waiting").status == "waiting"  # its line has one slot
-    newer.pass_time(25, every=5)
-    lines = [item for item in newer.stored("COORDINATION_TABLE_NAME") if "slot#" in item["sk"]["S"]]
+    assert {name: release.row(name).slot for name in holders} == holders
+    release.sent += release.recorded_messages("queue", None)
+    release.pass_time(1)
+    assert release.row("line_waiting").status == "waiting"  # its line has one slot
+    release.pass_time(25, every=5)
+    lines = [
+        item for item in release.stored("COORDINATION_TABLE_NAME") if "slot#" in item["sk"]["S"]
+    ]
     assert len(lines) >= 5
     assert not any("holder" in item for item in lines)
     for name in ("line_running", "line_waiting", "fair_running", "fair_waiting", "legs_in_line"):
-        assert newer.row(name).status == "succeeded"
-    assert result(newer.row("in_turns")) == {"counted": 2}
+        assert release.row(name).status == "succeeded"
+    assert result(release.row("in_turns")) == {"counted": 2}
 
 
-def test_what_a_recorded_quota_counts_is_counted_until_it_ends(newer: Release) -> None:
+@since_0_2_0
+def test_what_a_recorded_quota_counts_is_counted_until_it_ends(release: Release) -> None:
     assert queries.count_unfinished("acme", 100) == 2
-    newer.pass_time(15, every=5)
+    release.pass_time(15, every=5)
     assert queries.count_unfinished("acme", 100) == 0
 
 
-def test_a_recorded_failed_task_is_listed_and_begins_once_more(newer: Release) -> None:
+@since_0_2_0
+def test_a_recorded_failed_task_is_listed_and_begins_once_more(release: Release) -> None:
     listed = call("GET", "/tasks/failed").json["tasks"]
     assert {each["task_name"] for each in listed} == {"released_failing"}
     assert len(listed) == 2
-    newer.sent += newer.recorded_messages("task", "released_failing") * 2
-    newer.deliver()
+    release.sent += release.recorded_messages("task", "released_failing") * 2
+    release.deliver()
     assert (
         len(call("GET", "/tasks/failed").json["tasks"]) == 2
     )  # the other one, and its new failure
 
 
-def test_a_recorded_trace_goes_on(newer: Release) -> None:
+@since_0_2_0
+def test_recorded_work_that_is_unique_stays_the_only_one(release: Release) -> None:
+    asked = JobData(job_type="released_unique", organization_id="acme", payload={"to": 1})
+    assert get_job_runner().dispatch_job(asked).id == release.row("unique_queued").id
+    release.pass_time(1)
+    assert release.row("unique_follows").status == "waiting"  # another has the key
+    release.pass_time(30, every=5)
+    assert result(release.row("unique_put_off")) == {"to": 2}
+    for name in ("unique_running", "unique_follows", "unique_again", "unique_queued"):
+        assert release.row(name).status == "succeeded"
+    assert get_job_runner().dispatch_job(asked).id != release.row("unique_queued").id
+
+
+@since_0_2_0
+def test_a_recorded_schedule_goes_on_and_a_paused_one_does_not(release: Release) -> None:
+    listed = call("GET", "/schedules", query={"organization_id": "acme"}).json["schedules"]
+    assert {each["name"]: each["paused_at"] is None for each in listed} == {
+        "hourly": True,
+        "paused": False,
+    }
+    known = {item["id"]["S"] for item in release.items}
+    release.pass_time(150, every=30)
+    started = [
+        item
+        for item in release.stored("JOBS_TABLE_NAME")
+        if item["id"]["S"] not in known and "parent_id" not in item
+    ]
+    assert len(started) == 2
+    assert {item["job_type"]["S"] for item in started} == {"released_child"}
+
+
+@since_0_2_0
+def test_a_recorded_trace_goes_on(release: Release) -> None:
     trace_id = record_limits.TRACEPARENT.split("-")[1]
-    assert trace_id in str(newer.row("traced").traceparent)
-    messages = [decode(json.loads(each["body"])) for each in newer.read("messages")]
+    assert trace_id in str(release.row("traced").traceparent)
+    messages = [decode(json.loads(each["body"])) for each in release.read("messages")]
     carried = [each for each in messages if trace_id in str(getattr(each, "traceparent", None))]
     assert [type(each).__name__ for each in carried] == ["JobMessage", "TaskMessage"]
 
