@@ -25,12 +25,20 @@ NOWHERE = WORK | {
     *("cronsim", "tzdata", "work.recurring"),  # which are for recurring work
     "dashboard",  # which is for the page
 }
+# For the times of recurring work, which few ticks compute.
+TIMES = {"cronsim", "zoneinfo", "work.recurring"}
 MAY_NOT_PULL_IN = {
     "api": NOWHERE
-    | {"asyncio", "api.openapi", "api.docs_page", "runners.execution", "store.schedules"},
-    "worker": NOWHERE | {"pydantic", "asyncio", "api", "runners.timer", "store.schedules"},
-    "timer": NOWHERE | {"pydantic", "asyncio", "api", "runners.execution"},
-    "failures": NOWHERE | {"pydantic", "asyncio", "api", "runners.execution", "store.schedules"},
+    | {"asyncio", "api.openapi", "api.docs_page", "runners.execution"}
+    | (TIMES - {"zoneinfo"}),  # pydantic imports it
+    "worker": NOWHERE
+    | {"pydantic", "asyncio", "api", "runners.timer", "runners.recurring"}
+    | {"store.steps", "store.children"}  # until a job takes a step, or dispatches another
+    | TIMES,
+    "timer": NOWHERE | {"pydantic", "asyncio", "api", "runners.execution"} | TIMES,
+    "failures": NOWHERE
+    | {"pydantic", "asyncio", "api", "runners.execution", "runners.recurring"}
+    | TIMES,
 }
 
 
