@@ -96,8 +96,10 @@ def save(
             if unique_key is None
             else _put_unique(job, derived, behind, also)
         )
-    except (KeyTaken, RaceLost, RowThere):
-        if key is not None:
+    except (KeyTaken, RaceLost, RowThere) as error:
+        # A row that was saved in this very millisecond has this very object.
+        has_it = isinstance(error, RowThere) and error.row.created_key == job.created_key
+        if key is not None and not has_it:
             drop_duplicate(key)
         raise
     if key is not None and row.created_key != job.created_key:

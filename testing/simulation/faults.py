@@ -22,6 +22,7 @@ class Fault(StrEnum):
     LEGACY = "legacy"  # a worker process of the legacy runner takes saved jobs too
     EXPIRY = "expiry"  # time enough for rows to expire, and ids to be used again
     PAYLOADS = "payloads"  # a job is retried by hand with another payload
+    UNIQUE = "unique"  # jobs of which there is one for each key, asked for again and again
     LIMITS = "limits"  # queues with slots and rates, which people and deploys change
     SCHEDULES = "schedules"  # recurring work, which people change
 
@@ -32,6 +33,11 @@ ALL = frozenset(Fault)
 
 def of_seed(seed: int) -> frozenset[Fault]:
     """Return what the history of a seed has unless it is told otherwise: all, but limits in every
-    fifth one only, which take three times as long as the others, and schedules in every sixth."""
-    left_out = {Fault.LIMITS: seed % 5 != 0, Fault.SCHEDULES: seed % 6 != 1}
+    fifth one only, which take three times as long as the others, schedules in every sixth, and
+    unique work in every fourth."""
+    left_out = {
+        Fault.LIMITS: seed % 5 != 0,
+        Fault.SCHEDULES: seed % 6 != 1,
+        Fault.UNIQUE: seed % 4 != 3,
+    }
     return ALL - {fault for fault, is_left_out in left_out.items() if is_left_out}

@@ -16,6 +16,7 @@ from runners import recurring, telemetry, timer
 from runners.base import JobData
 from runners.messages import TaskMessage
 from store import blobs, job_request, steps
+from store.job_request import Outcome
 from testing import moto_direct
 from testing.aws import mocked_aws
 from testing.moto_direct import Row
@@ -27,12 +28,15 @@ from testing.simulation.invariant_checker import FINISHED, InvariantChecker, Vio
 from testing.simulation.operators import Operators
 from testing.simulation.playing import SETTINGS, quietly, same_chances, sweep
 from testing.simulation.schedule_people import CAMPAIGN
-from testing.simulation.simulated_lambda import Choose, SimulatedLambda
+from testing.simulation.simulated_lambda import SKEW, Choose, SimulatedLambda
 from testing.simulation.simulated_work import BALLAST, CHILD, JOBS, TASKS, Errand, Steps
 from testing.simulation.task_checker import TaskChecker
 from work.running_job import RunningJob
 from work.signals import LegOver, Paused, TimeOver, TurnOver
 
+_UNIQUE = ("hostile_unique", "hostile_started", "hostile_replaced", "hostile_replaced")
+_MOST_ASKED = 12  # while jobs run
+_SKEWED = 2 * SKEW  # clocks that say whether a row has expired
 _BESIDE = 4  # invocations that run at once, where queues have limits
 _UNCLAIMED_AT_MOST = 1  # so that a second row of a backlog has to wait for its turn
 
@@ -57,7 +61,7 @@ def play_seed(
     """Play the history of a seed on the stage; returns its figures. The message of a Violation says
     how to play it again."""
     faults = of_seed(seed) if faults is None else faults
-    most = 5 if Fault.LIMITS in faults else 3
+    most = 5 if Fault.LIMITS in faults or Fault.UNIQUE in faults else 3
     source = random.Random(seed)  # noqa: S311 - repeatable is what it should be
     try:
         with History(lambda what, n: source.randrange(n), faults, world) as history:
@@ -91,18 +95,19 @@ class History:
     ) -> None:
         self.choose = choose
         self.world = world(choose, worker_timeout=60, faults=faults)
-        self.checker = InvariantChecker(
-            self.world, {name: job.max_legs for name, job in JOBS.items()}
-        )
+        self.checker = InvariantChecker(self.world, JOBS)
         attempts = {
             name: task.retry.max_attempts if task.retry else 1 for name, task in TASKS.items()
         }
         self.tasks = TaskChecker(self.world, attempts, self.checker.broken)
         self.payloads: dict[str | None, list[Steps]] = {}  # of jobs, by campaign: each has its own
         self._has_limits = Fault.LIMITS in faults
+        self._has_unique = Fault.UNIQUE in faults
         self.recurs = Fault.SCHEDULES in faults
         of_schedules = self.payloads.setdefault(CAMPAIGN, []) if self.recurs else []
-        self.people = Operators(self.world, self._ask_again, self._another_payload, of_schedules)
+        self.people = Operators(
+            self.world, self._ask_again, self._another_payload, self.dispatch, of_schedules
+        )
         # By job, how often it was done again, and what it was asked to do.
         self.done: dict[tuple[str, int, str], list[int]] = {}
         self.ids: dict[str, set[str]] = {}  # of what must be one job
@@ -142,9 +147,12 @@ class History:
             turns=self._has_limits and self.choose("turns", 6) == 5,
         )
         campaign = str(len(self.payloads))
+        job_type = ("hostile_once", "hostile_again")[self.choose("tagged", 2)]
+        if self._has_unique:
+            job_type, payload = self._unique(job_type, payload)
         self.payloads[campaign] = [payload]
         data = JobData(
-            job_type=("hostile_once", "hostile_again")[self.choose("tagged", 2)],
+            job_type=job_type,
             campaign_id=campaign,
             payload=payload.model_dump(),
             delay=(0, 0, *((0, 0, 30) if self._has_limits else (30, 700, 2000)))[
@@ -158,6 +166,14 @@ class History:
             self.asked.append(data)
         for _ in range(times):
             self.world.invoke("api", lambda: self._accept(data))
+
+    def _unique(self, job_type: str, payload: Steps) -> tuple[str, Steps]:
+        """Return the type and payload of a job that may be unique."""
+        number = self.choose("which is unique", 5)
+        if number >= len(_UNIQUE):
+            return job_type, payload
+        lot = ("a", "b")[self.choose("lot", 4) // 3]
+        return _UNIQUE[number], payload.model_copy(update={"lot": lot})
 
     def _in_queue(self) -> dict[str, Any]:
         """Return whose job it is and in which queue, where queues have limits."""
@@ -198,16 +214,27 @@ class History:
         return payloads[-1].model_dump()
 
     def _accept(self, data: JobData) -> None:
-        job_id = runners.get_job_runner().dispatch_job(data).id
+        row = runners.get_job_runner().dispatch_job(data)
+        job_id = row.id
         if job_id not in self.checker.deleted:
             self.checker.accepted.add(job_id)
+        if self.checker.unique and row.met is not None:
+            self.world.figures[f"unique jobs {row.met.outcome}"] += 1
+            if row.met.outcome is not Outcome.RETURNED and not row.met.before:
+                self.checker.unique.accepted(job_id, str(data.campaign_id))
         if data.idempotency_key:
             self._is_one_job(f"request {data.idempotency_key}", job_id)
 
     def _is_one_job(self, what: str, job_id: str) -> None:
+        if self._has_unique:  # what is answered with another job is so until that one is gone
+            there = {row["id"] for row in self._rows() if not self._has_expired(row)}
+            self.ids[what] = self.ids.get(what, set()) & there
         if len(self.ids.setdefault(what, set()) | {job_id}) > 1:
             self.checker.broken(f"{what} is more than one job")
         self.ids[what].add(job_id)
+
+    def _has_expired(self, row: Row) -> bool:
+        return bool(row.get("expires_at", 10**12) * clock.SECOND <= self.world.time + _SKEWED)
 
     def dispatch_task(self) -> None:
         """Dispatch a task through the API: once that has answered, it was sent."""
@@ -259,6 +286,8 @@ class History:
         self.checker.started(job.id, job.attempt, job.leg)
         if payload not in (*self.payloads[job.campaign_id], CHILD):
             self.checker.broken(f"the payload of job {job.id} is not what it was")
+        if self.checker.unique and payload != CHILD and job.cursor is None:
+            self.checker.unique.begins(job.id, job.campaign_id)
         key = (job.id, self.checker.runs[job.id], payload.model_dump_json())
         done = self.done.setdefault(key, [])
         for step in range(job.cursor or 0, payload.steps):
@@ -292,9 +321,14 @@ class History:
 
     def _let_others_go_on(self) -> None:
         """While a job works, others run beside it: as many as may, and more that want to."""
-        if self._has_limits and len(self.world.stack) <= _BESIDE and not self.world.resting:
+        beside = len(self.world.stack) <= _BESIDE and not self.world.resting
+        if self._has_limits and beside:
             for _ in range(self.choose("others go on", 4) - 1):
                 self.world.step()
+            self.world.check_alive("beside others")
+        wanted = self._has_unique and len(self.payloads) < _MOST_ASKED
+        if wanted and self.choose("the same is asked for", 4) == 3:
+            self.dispatch()
             self.world.check_alive("beside others")
 
     def _take_named_step(self, job: RunningJob, step: int) -> None:
@@ -315,7 +349,8 @@ class History:
         if job.step(str(step), effect) != step:
             self.checker.broken(f"step {step} of job {job.id} is not what it was")
         if step == 0:
-            child = job.dispatch("hostile_once", CHILD, key="child")
+            child_type = "hostile_unique" if self._has_unique else "hostile_once"
+            child = job.dispatch(child_type, CHILD, key="child")
             self._is_one_job(f"the child of {job._row.beginning}", child)
             self.world.figures["children"] += 1
 

@@ -16,6 +16,8 @@ from testing.simulation.line_checker import LineChecker
 from testing.simulation.operators import Pauses
 from testing.simulation.schedule_checker import ScheduleChecker
 from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
+from testing.simulation.unique_checker import UniqueChecker
+from work import Job
 
 FINISHED = ("succeeded", "failed", "cancelled")
 # Errors of jobs that nobody could start, or that went on for ever.
@@ -40,9 +42,9 @@ class Violation(AssertionError):
 class InvariantChecker:
     """What is known of every job, from outside."""
 
-    def __init__(self, world: SimulatedLambda, max_legs: Mapping[str, int]) -> None:
+    def __init__(self, world: SimulatedLambda, jobs: Mapping[str, Job]) -> None:
         self._world = world
-        self._max_legs = max_legs  # by job type
+        self._max_legs = {name: job.max_legs for name, job in jobs.items()}
         self.rows: dict[str, Row] = {}
         self.settled = 0  # by the timer or by a failure record
         self.accepted: set[str] = set()  # jobs whose row was saved, or whose dispatch returned one
@@ -63,6 +65,8 @@ class InvariantChecker:
             if Fault.SCHEDULES in world.faults
             else None
         )
+        with_unique = Fault.UNIQUE in world.faults
+        self.unique = UniqueChecker(world, self.broken, jobs) if with_unique else None
         world.on_write = self.saw
         world.on_landed = self._landed
         world.on_end = self._ended
@@ -143,6 +147,8 @@ class InvariantChecker:
             self._lines.landed(operation, call)
         if self.schedules:
             self.schedules.landed(operation, call)
+        if self.unique:
+            self.unique.landed(operation, call)
         for each in call.get("TransactItems", ()):
             if "Put" in each:
                 self._landed("PutItem", each["Put"])
@@ -182,6 +188,8 @@ class InvariantChecker:
                 self.broken(f"{job} was sent {sends} times")
         if self._lines:
             self._lines.check_ended()
+        if self.unique:
+            self.unique.check_ended()
         for job_id in self.lost - {row["id"] for row in rows}:
             self.broken(f"job {job_id} was accepted and is gone: lost")
 
@@ -214,7 +222,9 @@ class InvariantChecker:
         if before["status"] in FINISHED:
             self._check_done_again(job, invocation, before, after)
             return
-        if after["attempt"] == before["attempt"] and after["progress"] < before["progress"]:
+        if after.get("restarts") != before.get("restarts"):  # another payload took its place
+            self._begins_anew(after["id"])
+        elif after["attempt"] == before["attempt"] and after["progress"] < before["progress"]:
             self.broken(f"{job}: progress from {before['progress']} to {after['progress']}")
         if before.get("cancel_requested") and after["status"] in _WAITING:
             self.broken(f"{job}: {change} after it was cancelled")
@@ -223,7 +233,9 @@ class InvariantChecker:
         elif after["status"] == "running":
             self._check_claim(job, invocation, before)
         elif change[0] != change[1]:
-            self._check_without_claim(job, invocation, *change)
+            can_move = before.get("unique_key") is not None and before["legs"] == 0
+            if not (can_move and after["status"] in ("queued", "scheduled")):
+                self._check_without_claim(job, invocation, *change)
 
     def _check_done_again(self, job: str, invocation: Invocation, before: Row, after: Row) -> None:
         """Check that an outcome is for good, unless a person wants it otherwise."""

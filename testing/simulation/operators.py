@@ -40,12 +40,14 @@ class Operators:
         world: SimulatedLambda,
         ask_again: Callable[[], None],
         another_payload: Callable[[JobRequest], dict[str, Any]],
+        ask_for_the_same: Callable[[], None],
         recurring: list[Steps],
     ) -> None:
         self.schedules = SchedulePeople(world, recurring, self._request, self._send)
         self._world = world
         self._ask_again = ask_again
         self._another_payload = another_payload
+        self._ask_for_the_same = ask_for_the_same
         world.people = self.act
 
     def act(self) -> None:
@@ -62,6 +64,8 @@ class Operators:
             deeds.append(self._ask_again)
         if Fault.SCHEDULES in self._world.faults:
             deeds += self.schedules.deeds()
+        if Fault.UNIQUE in self._world.faults:
+            deeds += [self._ask_for_the_same] * 3
         if self._may_change_limits:
             deeds += [self._change_limits, self._change_limits, self._reset_limits, self._deploy]
         deeds[self._world.chance("what people do", len(deeds))]()

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, Field
 
-from work import Job, Retry, RunningJob, Task
+from work import Job, Retry, RunningJob, Task, Unique
 
 # More than a row has room for, however well it is compressed.
 BALLAST = random.Random(0).randbytes(5_000).hex()  # noqa: S311 - the same in every replay
@@ -21,6 +21,7 @@ class Steps(BaseModel):
     checkpoints: bool = True
     named: bool = False  # each step is a job.step, and the first has a child
     turns: bool = False  # each step is a turn of its own
+    lot: str = ""  # of work that is unique: what it is the same by
 
 
 CHILD = Steps(steps=1)
@@ -73,6 +74,24 @@ JOBS = {
         take_steps_again, retry=Retry(max_attempts=3, base=5, cap=1200), max_legs=4
     ),
 }
+
+
+# Of these there is one for each lot.
+UNIQUE_JOBS = {
+    "hostile_unique": Job(
+        take_steps_again,
+        max_legs=4,
+        retry=Retry(max_attempts=3, base=5, cap=1200),
+        unique=Unique(by=("lot",)),
+    ),
+    "hostile_started": Job(take_steps, max_legs=5, unique=Unique(by=("lot",), until="started")),
+    "hostile_replaced": Job(
+        take_steps,
+        max_legs=5,
+        unique=Unique(by=("lot",), on_conflict="replace", at_most=300, then="again"),
+    ),
+}
+JOBS |= UNIQUE_JOBS
 
 
 TASKS = {

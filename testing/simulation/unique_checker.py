@@ -1,0 +1,122 @@
+"""Watches work that is unique, and says what must not be: two jobs of one key, a key that is left
+behind, a request that was accepted and that no job does."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from testing import moto_direct
+from testing.moto_direct import Row
+from testing.simulation.simulated_lambda import SimulatedLambda
+from work import Job
+
+_FINISHED = ("succeeded", "failed", "cancelled")
+_BEHIND = "unique#"
+
+
+class UniqueChecker:
+    """What is known of every key, from outside: by the writes that land."""
+
+    def __init__(
+        self, world: SimulatedLambda, broken: Callable[[str], None], jobs: Mapping[str, Job]
+    ) -> None:
+        self._world = world
+        self._broken = broken
+        self._until = {name: job.unique.until for name, job in jobs.items() if job.unique}
+        self._rows: dict[str, Row] = {}
+        self._records: dict[str, Row] = {}  # by key
+        self._asked: dict[str, list[str]] = {}  # by job: the campaigns of what it was asked to do
+
+    def landed(self, operation: str, call: Row) -> None:
+        """Check a write, or a transaction, that has landed."""
+        keys: set[str] = set()
+        for table, key in _written(operation, call):
+            if table == "jobs":
+                keys |= self._row_changed(key["id"]["S"])
+            elif key["pk"]["S"].startswith(_BEHIND):
+                name = key["pk"]["S"].removeprefix(_BEHIND)
+                self._records[name] = _item("coordination", key)
+                keys.add(name)
+        for key_name in keys:
+            self._check_key(key_name)
+
+    def accepted(self, job_id: str, campaign: str) -> None:
+        """Check that a request which was accepted is, or was, what this job is to do."""
+        if campaign not in self._asked.get(job_id, []):
+            self._broken(f"the request {campaign} was accepted, and job {job_id} never had it")
+
+    def begins(self, job_id: str, campaign: str | None) -> None:
+        """Check that a job which begins does what was asked for last."""
+        asked = self._asked.get(job_id)
+        if asked and campaign != asked[-1]:
+            self._broken(f"job {job_id} does {campaign}, and was asked last to do {asked[-1]}")
+
+    def check_ended(self) -> None:
+        """Once all is quiet: each key can be taken."""
+        for key, record in self._records.items():
+            if record:
+                self._broken(f"the key {key} is left to {record['holder']}, and all have ended")
+
+    def _row_changed(self, job_id: str) -> set[str]:
+        """Note a row as it is now; return the keys that it had, or has."""
+        before = self._rows.get(job_id, {})
+        after = self._rows[job_id] = _item("jobs", {"id": {"S": job_id}})
+        if after.get("job_type") not in self._until:  # an id may come to be another job's
+            self._asked.pop(job_id, None)
+            return set()
+        is_new = before.get("created_key") != after["created_key"]
+        campaign = after.get("campaign_id")
+        if is_new or before.get("campaign_id") != campaign:
+            if not is_new and before["legs"] > 0:
+                self._broken(f"job {job_id} had begun, and was given another payload")
+            asked = [] if is_new else self._asked[job_id]
+            self._asked[job_id] = [*asked, str(campaign)]
+            self._world.figures["unique jobs replaced"] += not is_new
+        if before.get("held_by", "").startswith(_BEHIND) and after["status"] != "waiting":
+            self._world.figures["unique jobs that followed"] += after["status"] != "cancelled"
+        self._check_row(after)
+        return {row["unique_key"] for row in (before, after) if row.get("unique_key")}
+
+    def _check_row(self, row: Row) -> None:
+        job = f"job {row['id']} ({row['status']})"
+        has_key = row.get("unique_key") is not None
+        if row["status"] in _FINISHED:
+            if has_key:
+                self._broken(f"{job} has a key")
+            return
+        was_claimed = row["legs"] > 0 or row.get("claim_token") is not None
+        if not has_key and not (self._until[row["job_type"]] == "started" and was_claimed):
+            self._broken(f"{job} has no key")
+        if row.get("held_by", "").startswith(_BEHIND) and row["status"] != "waiting":
+            self._broken(f"{job} follows another job, and does not wait")
+
+    def _check_key(self, key: str) -> None:
+        its = [row for row in self._rows.values() if row.get("unique_key") == key]
+        followers = [row for row in its if row.get("held_by", "").startswith(_BEHIND)]
+        holders = [row for row in its if row not in followers]
+        record = self._records.get(key) or {}
+        if len(holders) > 1:
+            ids = " and ".join(row["id"] for row in holders)
+            self._broken(f"the key {key} has two holders: {ids}")
+        if len(followers) > 1:
+            self._broken(f"{len(followers)} jobs follow the one that has the key {key}")
+        holder = holders[0]["created_key"] if holders else None
+        if record.get("holder") != holder:
+            self._broken(f"the key {key} is {record.get('holder')}'s by its record, not {holder}'s")
+        follower = followers[0]["created_key"] if followers else None
+        if record.get("follower") != follower:
+            self._broken(f"{record.get('follower')} follows by the record of {key}, not {follower}")
+
+
+def _item(table: str, key: dict[str, dict[str, str]]) -> Row:
+    return moto_direct.plain(moto_direct.stored(table, key))
+
+
+def _written(operation: str, call: Row) -> Iterator[tuple[str, dict[str, dict[str, str]]]]:
+    """Yield table and key of each item that a call writes."""
+    writes = [(operation.removesuffix("Item"), call)]
+    if operation == "TransactWriteItems":
+        writes = [pair for each in call["TransactItems"] for pair in each.items()]
+    for kind, write in writes:
+        if kind in ("Put", "Update", "Delete"):
+            item = write.get("Key") or write["Item"]
+            names = ("id",) if write["TableName"] == "jobs" else ("pk", "sk")
+            yield write["TableName"], {name: item[name] for name in names}

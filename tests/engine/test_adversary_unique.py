@@ -1,0 +1,111 @@
+"""Unique work under a hostile Lambda: without any one safeguard, the checker notices."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from broken_promise import broken_promise
+from store import conditional_write, holdings, uniqueness
+from store.conditional_write import Also
+from store.job_request import JobRequest
+from store.verbs import replacing
+from testing.simulation.faults import Fault
+from testing.simulation.history import stage
+
+
+@pytest.fixture(autouse=True)
+def on_stage(environment: None) -> Iterator[None]:
+    with stage():
+        yield
+
+
+def noticed(*, near: int = 0) -> str:
+    """Return what the first history says, from this one on, that breaks a promise."""
+    return broken_promise(near=near, faults={Fault.UNIQUE})
+
+
+def test_it_notices_when_a_record_is_taken_whoever_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uniqueness, "_as_read", lambda record: uniqueness.KeyRecord.pk != "")
+    assert "has two holders" in noticed()
+
+
+def test_it_notices_when_a_key_is_given_up_in_a_second_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_freeing = holdings.write_freeing
+
+    def write(
+        verb: str, job: JobRequest, *rest: Any, ends: bool = False, **more: Any
+    ) -> JobRequest:
+        row = write_freeing(verb, job, *rest, **more)
+        if ends and job.unique_key is not None:
+            record = uniqueness.KeyRecord(f"unique#{job.unique_key}", "holder")
+            record.delete()
+        return row
+
+    monkeypatch.setattr(holdings, "write_freeing", write)
+    assert "by its record, not None's" in noticed()
+
+
+def test_it_notices_when_a_cancel_keeps_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    write_freeing = holdings.write_freeing
+
+    def write(verb: str, *rest: Any, ends: bool = False, **more: Any) -> JobRequest:
+        return write_freeing(verb, *rest, **more, ends=ends and verb != "cancel")
+
+    monkeypatch.setattr(holdings, "write_freeing", write)
+    assert "by its record, not None's" in noticed()
+
+
+def test_it_notices_when_a_retry_by_hand_takes_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("runners.owner_actions._unique_key", lambda *_: None)
+    assert "has no key" in noticed()
+
+
+def test_it_notices_when_a_job_that_has_begun_is_given_another_payload(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = conditional_write.write
+
+    def without(verb: str, job: Any, actions: Any, condition: Any, **more: Any) -> Any:
+        anything = JobRequest.id.exists() if verb == "replace" else condition
+        return write(verb, job, actions, anything, **more)
+
+    monkeypatch.setattr(conditional_write, "write", without)
+    assert "was given another payload" in noticed()
+
+
+def test_it_notices_when_the_one_that_follows_is_not_let_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(uniqueness, "_follower", lambda record: None)
+    monkeypatch.setattr(uniqueness, "_not_followed", lambda record: [])
+    assert "follows by the record" in noticed()
+
+
+def test_it_notices_when_a_cancelled_one_goes_on_following(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_up = uniqueness.given_up
+
+    def of_holders(job: JobRequest) -> list[Also]:
+        return [] if job.follows is not None else given_up(job)
+
+    monkeypatch.setattr(uniqueness, "given_up", of_holders)
+    assert "follows by the record" in noticed()
+
+
+def test_it_notices_when_an_answer_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("store.answers.given", lambda *_: [])
+    assert "is more than one job" in noticed()
+
+
+def test_it_notices_when_two_who_ask_for_the_same_share_an_object(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(replacing, "new_id", lambda: "same")
+    assert "MissingObject" in noticed()
+
+
+def test_it_notices_when_the_claim_does_not_free_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uniqueness, "given_up", lambda job: [])
+    assert "by its record, not None's" in noticed()
