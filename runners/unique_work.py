@@ -136,16 +136,16 @@ class _Try(NamedTuple):
         except RowThere as there:
             if self.asked.also:
                 raise
-            row = there.row
-            if row.follows is not None:
-                row.met = Met(Outcome.FOLLOWS, before=True)
-            return row
+            return _own(there.row)
         except KeyTaken as taken:
             return self._meet(taken.held)
 
     def _meet(self, held: Held) -> JobRequest:
         """Do what the rule says about another job that has the key."""
         holder, rule = held.holder, self.asked.rule
+        for row in (holder, held.follower):
+            if row is not None and row.id == self.asked.job_id and not self.asked.also:
+                return _own(row)
         if rule.on_conflict == "refuse":
             raise UniqueConflict(holder.job_type, holder.id)
         if rule.on_conflict == "replace":
@@ -207,6 +207,13 @@ class _Try(NamedTuple):
             return [*self.asked.also]
         given = answers.given(job_id, row, outcome, request_hash, self.stale)
         return [*self.asked.also, *given]
+
+
+def _own(row: JobRequest) -> JobRequest:
+    """Return the job that the same request has made before."""
+    if row.follows is not None:
+        row.met = Met(Outcome.FOLLOWS, before=True)
+    return row
 
 
 def _line_key(queue_name: str, data: "JobData") -> str | None:

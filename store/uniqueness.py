@@ -22,7 +22,7 @@ import clock
 from aws.errors import conflicts
 from store import conditional_write
 from store.conditional_write import Also, KeyTaken, RaceLost
-from store.job_request import BEHIND, JobRequest, Lane, Status, job_id_of, new_id
+from store.job_request import BEHIND, JobRequest, Lane, Status, job_id_of
 from store.queries import read
 from store.table import Integer, Table, nullable
 
@@ -43,7 +43,6 @@ class KeyRecord(Table):
     sk = UnicodeAttribute(range_key=True, default="holder")
     holder = UnicodeAttribute()
     follower = nullable(UnicodeAttribute())  # waits for the holder's end
-    version = UnicodeAttribute()  # new each time that somebody takes it
     expires_at = Integer()  # in seconds, for TTL
 
     @property
@@ -124,9 +123,9 @@ def _follower(record: KeyRecord) -> JobRequest | None:
 def taken(key: str, job: JobRequest, over: KeyRecord | None) -> list[Also]:
     """Return the writes by which a job takes a key: one that has no record, or over the record of a
     job that has ended, if that is as it was read."""
-    record = KeyRecord(_of(key), holder=job.created_key, version=new_id(), expires_at=_expiry())
+    record = KeyRecord(_of(key), holder=job.created_key, expires_at=_expiry())
     writes = [Also(record, "put", condition=_as_read(over))]
-    if over is not None and over.holder != job.created_key:  # else the row's own write tells
+    if over is not None and job_id_of(over.holder) != job.id:  # else the row's own write tells
         has_ended = (
             JobRequest.id.does_not_exist()
             | (JobRequest.created_key != over.holder)
@@ -135,13 +134,14 @@ def taken(key: str, job: JobRequest, over: KeyRecord | None) -> list[Also]:
             | (JobRequest.unique_key != key)
         )
         writes.append(Also(JobRequest(id=job_id_of(over.holder)), "check", condition=has_ended))
-    return writes
+    return writes if over is None else [*writes, *_not_followed(over, job)]
 
 
-def queued_behind(held: Held, job: JobRequest) -> Also:
-    """Return the write by which a job comes to follow the one that has the key."""
-    condition = _as_read(held.record) & KeyRecord.follower.does_not_exist()
-    return Also(held.record, "change", [KeyRecord.follower.set(job.created_key)], condition)
+def queued_behind(held: Held, job: JobRequest) -> list[Also]:
+    """Return the writes by which a job comes to follow the one that has the key."""
+    follows = [KeyRecord.follower.set(job.created_key)]
+    as_read = _as_read(held.record)
+    return [Also(held.record, "change", follows, as_read), *_not_followed(held.record, job)]
 
 
 def given_up(job: JobRequest) -> list[Also]:
@@ -165,17 +165,18 @@ def handed_on(job: JobRequest) -> list[Also]:
     record = _record(job.unique_key)
     if record is None or record.holder != job.created_key:
         return []
-    as_read = _as_read(record) & conditional_write.same(KeyRecord.follower, record.follower)
+    as_read = _as_read(record)
     follower = _follower(record)
     if follower is None:
-        return [Also(record, "delete", condition=as_read), *_not_followed(record)]
+        return [Also(record, "delete", condition=as_read), *_not_followed(record, job)]
     let_on = Also(follower, "change", *_let_on(follower))
     return [Also(record, "change", _held_by(follower), as_read), let_on]
 
 
-def _not_followed(record: KeyRecord) -> list[Also]:
-    """Return the check that the job which a record names does not follow the holder any more."""
-    if record.follower is None:
+def _not_followed(record: KeyRecord, job: JobRequest) -> list[Also]:
+    """Return the check that the job which a record names does not follow the holder any more. The
+    row of this job is written in the same transaction, and tells by itself."""
+    if record.follower is None or job_id_of(record.follower) == job.id:
         return []
     does_not_wait = (
         JobRequest.id.does_not_exist()
@@ -253,7 +254,6 @@ def _let_on(follower: JobRequest) -> tuple[list[Action], Condition]:
 def _held_by(follower: JobRequest) -> list[Action]:
     return [
         KeyRecord.holder.set(follower.created_key),
-        KeyRecord.version.set(new_id()),
         KeyRecord.expires_at.set(_expiry()),
         KeyRecord.follower.remove(),
     ]
@@ -263,7 +263,8 @@ def _as_read(record: KeyRecord | None) -> Condition:
     if record is None:
         condition: Condition = KeyRecord.pk.does_not_exist()
     else:
-        condition = (KeyRecord.holder == record.holder) & (KeyRecord.version == record.version)
+        has_follower = conditional_write.same(KeyRecord.follower, record.follower)
+        condition = (KeyRecord.holder == record.holder) & has_follower
     return condition
 
 

@@ -120,7 +120,7 @@ def _put_unique(
         return _put(job, derived, [*also, *its_place])
 
     if behind is not None:
-        return put([uniqueness.queued_behind(behind, job)])
+        return put(uniqueness.queued_behind(behind, job))
     return uniqueness.with_key(str(job.unique_key), job, put)
 
 

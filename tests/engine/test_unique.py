@@ -172,6 +172,14 @@ def test_a_record_whose_job_has_ended_without_it_is_taken_over(bench: Bench) -> 
     assert holders() == [second.created_key]
 
 
+def test_a_record_that_older_code_left_to_the_same_id_is_taken_over(bench: Bench) -> None:
+    first = ask(bench, idempotency_key="k")
+    first.update([JobRequest.status.set(Status.CANCELLED), JobRequest.expires_at.set(1)])
+    second = ask(bench, idempotency_key="k")
+    assert (second.id, second.met) == (first.id, None)
+    assert holders() == [second.created_key] != [first.created_key]
+
+
 # --- by hand --------------------------------------------------------------------------------------
 
 

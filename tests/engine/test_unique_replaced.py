@@ -6,6 +6,7 @@ import pytest
 
 from aws import clients
 from bench import Bench
+from errors import IdempotencyConflict
 from runners import owner_actions
 from runners.base import JobData
 from runners.dispatch import accept_job
@@ -194,6 +195,26 @@ def test_the_same_request_again_does_not_bring_back_its_payload(bench: Bench) ->
     assert (again.id, again.met) == (first.id, Met(Outcome.REPLACED, before=True))
     bench.run(first)
     assert script.texts_run == ["3"]
+
+
+def test_the_same_request_again_is_the_job_that_it_made(bench: Bench) -> None:
+    first = ask(bench, "1", idempotency_key="k")
+    assert ask(bench, "1", idempotency_key="k").id == first.id
+    with pytest.raises(IdempotencyConflict):
+        ask(bench, "2", idempotency_key="k")
+    ask(bench, "3")
+    again = ask(bench, "1", idempotency_key="k")
+    assert (again.id, again.met) == (first.id, None)
+    bench.run(first)
+    assert script.texts_run == ["3"]
+
+
+def test_the_same_request_again_is_the_job_that_follows(bench: Bench) -> None:
+    first = ask(bench, "first", "unique_follow")
+    bench.claim(first)
+    second = ask(bench, "2", "unique_follow", idempotency_key="k")
+    again = ask(bench, "2", "unique_follow", idempotency_key="k")
+    assert (again.id, again.met) == (second.id, Met(Outcome.FOLLOWS, before=True))
 
 
 # --- large payloads -------------------------------------------------------------------------------
