@@ -19,6 +19,7 @@ from store.job_request import JobRequest, Status
 from store.queries import count_unfinished
 from testing import moto_direct
 from testing.aws import forget
+from testing.shipped_operations import full_client
 
 
 @pytest.fixture
@@ -128,6 +129,17 @@ def test_what_cannot_be_counted_is_no_reason_to_refuse(
     outage.end()
     assert counted() == most + 1
     assert bench.run(row).status is Status.SUCCEEDED
+
+
+def test_without_its_index_nobody_is_refused(bench: Bench, most: int) -> None:
+    """While a rollback goes on, the index is gone before the functions are the older ones."""
+    for _ in range(most):
+        bench.dispatch()
+    full_client("dynamodb").update_table(
+        TableName="jobs", GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "unfinished"}}]
+    )
+    bench.advance(10)
+    assert bench.run(bench.dispatch()).status is Status.SUCCEEDED
 
 
 # --- it never drifts: the row and what is counted are one write -----------------------------------
