@@ -308,7 +308,7 @@ class _Look:
         since = (schedule.failing_since if at == schedule.next_at else None) or now
         gives_up = now - since >= _RETRIED_FOR
         if gives_up:
-            store.move_on(schedule, step._replace(failed=(*step.failed, at)), record)
+            store.move_on(schedule, step._replace(failed=(*step.failed, at)))
         else:
             again = now + min(max(now - since, _AGAIN), _LONGEST_GAP)
             until = min(filter(None, (again, step.next_at)))  # the next one is not kept waiting

@@ -299,7 +299,7 @@ _NOT_PAUSED = (Schedule.paused_at.remove(), Schedule.paused_by.remove())
 def stays_paused(before: Schedule, origin: Origin) -> bool:
     """Return whether a schedule is paused when it is put again. What the code declared is also when
     the code has left it out for a while; but the pause is not another schedule's of that name."""
-    return before.paused_at is not None and (not before.is_deleted or before.origin == origin)
+    return before.paused_at is not None and before.origin == origin
 
 
 def pause(schedule: Schedule, by: str | None) -> Schedule:
@@ -406,10 +406,9 @@ def note_answer(
     _write(Schedule(schedule.pk, schedule.sk), actions, Schedule.revision == revision)
 
 
-def move_on(schedule: Schedule, step: Step, error: dict[str, Any] | None = None) -> Schedule:
-    """Move on without starting anything; `error` is of the last that failed. Raises
-    ScheduleMoved."""
-    return _write(schedule, _moves_on(schedule, step, error), _as_read(schedule))
+def move_on(schedule: Schedule, step: Step) -> Schedule:
+    """Move on without starting anything. Raises ScheduleMoved."""
+    return _write(schedule, _moves_on(schedule, step), _as_read(schedule))
 
 
 def wait(schedule: Schedule, at: int, step: Step, until: int) -> Schedule:
@@ -482,7 +481,7 @@ class Mark(Table):
     @property
     def declared(self) -> set[tuple[str, str]]:
         """Return whose schedules the deploy declares, and their names."""
-        return {(organization_id, name) for organization_id, name in self.declares or ()}
+        return {(organization_id, name) for organization_id, name in self.declares}
 
 
 def marks() -> list[Mark]:
@@ -573,17 +572,15 @@ def _due(schedule: Schedule, due_at: int | None) -> list[Action]:
     ]
 
 
-def _moves_on(schedule: Schedule, step: Step, error: dict[str, Any] | None = None) -> list[Action]:
+def _moves_on(schedule: Schedule, step: Step) -> list[Action]:
     return [
-        Schedule.last_at.set(max(step.last_at, schedule.last_at or 0)),
+        Schedule.last_at.set(step.last_at),
         *_comes_next(schedule, step.next_at, step.next_at),
-        *_left_behind(schedule, step, error),
+        *_left_behind(schedule, step),
     ]
 
 
-def _left_behind(
-    schedule: Schedule, step: Step, error: dict[str, Any] | None = None
-) -> list[Action]:
+def _left_behind(schedule: Schedule, step: Step) -> list[Action]:
     actions: list[Action] = []
     if step.dropped is not None:
         actions += [
@@ -595,7 +592,7 @@ def _left_behind(
         actions += [
             Schedule.failed.set(schedule.failed + len(step.failed)),
             Schedule.last_failed_at.set(step.failed[-1]),
-            _set_or_remove(Schedule.last_error, error or schedule.retry_error),
+            _set_or_remove(Schedule.last_error, schedule.retry_error),
         ]
     return actions
 

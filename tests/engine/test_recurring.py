@@ -813,10 +813,10 @@ def test_where_there_is_one_process_it_starts_all(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, lines: io.StringIO
 ) -> None:
     monkeypatch.setattr(recurring, "_ALONE", 1)
-    for number in range(4):
+    for number in range(8):
         put(f"hourly {number}")
     go_to(NOON)
-    assert look(bench) == {Outcome.STARTED: 4}
+    assert look(bench) == {Outcome.STARTED: 8}
     assert "crashed" not in lines.getvalue()
 
 

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import ClientError, ReadTimeoutError
+from pynamodb.exceptions import DeleteError, UpdateError
 
 import clock
+import job_rows
 from aws import clients
 from bench import Bench
 from errors import (
@@ -21,7 +23,8 @@ from errors import (
 from runners import schedules
 from runners.registry import registry
 from store import schedules as store
-from store.schedules import Schedule, ScheduleMoved
+from store.conditional_write import RaceLost
+from store.schedules import Mark, Schedule, ScheduleMoved
 from work import context
 from work.context import Author
 from work.recurring import Recurring
@@ -73,6 +76,20 @@ def test_put_again_with_the_same_times_keeps_what_comes_next(bench: Bench) -> No
     schedule, is_new = schedules.put("acme", "hourly", hourly(payload={"number": 4}))
     assert not is_new
     assert (schedule.next_at, schedule.payload) == (before.next_at, {"number": 4})
+    assert (schedule.created_at, schedule.updated_at) == (START, clock.now())
+    assert schedule.fingerprint is None
+
+
+def test_one_that_waits_for_nothing_waits_for_nothing_when_it_is_changed() -> None:
+    put(overlap="queue")
+    assert put(overlap="queue", payload={"number": 4}).waits is None
+
+
+def test_one_that_was_deleted_while_it_was_paused_is_not_paused_when_it_is_put_again() -> None:
+    put()
+    schedules.pause("acme", "hourly")
+    schedules.delete("acme", "hourly")
+    assert put().paused_at is None
 
 
 def test_an_occurrence_that_had_come_survives_other_times(bench: Bench) -> None:
@@ -198,7 +215,7 @@ def test_schedules_are_listed_by_name_a_page_at_a_time() -> None:
     second, end = schedules.page("acme", limit=2, cursor=cursor)
     assert [each.name for each in (*first, *second)] == ["a", "b", "d", "e"]
     assert end is None
-    for broken in ("!", "bm90"):
+    for broken in ("!", "bm90", "c2EjYg"):  # the last has a name that none can have
         with pytest.raises(InvalidCursor):
             schedules.page("acme", limit=2, cursor=broken)
 
@@ -255,3 +272,67 @@ def test_who_hears_no_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Schedule, "update", unheard)
     with pytest.raises(ReadTimeoutError):
         put()
+
+
+# --- what a write asks for ------------------------------------------------------------------------
+
+
+def refused_by_aws(*_: Any, **__: Any) -> None:
+    error: Any = {"Error": {"Code": "ThrottlingException", "Message": "not now"}}
+    raise ClientError(error, "UpdateItem")
+
+
+@pytest.fixture
+def throttled(monkeypatch: pytest.MonkeyPatch) -> None:
+    schedule = put()
+    store.note_deploy("d", clock.now(), [])
+    client = clients.client("dynamodb")
+    monkeypatch.setattr(client, "_make_api_call", refused_by_aws)
+    assert schedule.revision
+
+
+@pytest.mark.usefixtures("throttled")
+def test_what_aws_refuses_is_no_change_of_somebody_elses() -> None:
+    schedule = Schedule("schedules#acme", "hourly", revision="r", due_at=1)
+    for write in (
+        lambda: store.move_on(schedule, store.Step(1, None)),
+        lambda: store.set_aside(schedule, 1),
+    ):
+        with pytest.raises(UpdateError):
+            write()
+    with pytest.raises(DeleteError):
+        store.forget_deploy(Mark(sk="deploy#d", seen_at=clock.now()))
+
+
+def test_an_occurrence_that_was_dealt_with_is_not_started_whatever_else_is_as_it_was() -> None:
+    schedule = put()
+    at = schedule.next_at or 0
+    moved = store.move_on(schedule, store.Step(at, at + HOUR))
+    again = store.start_also(moved, store.Step(at, at + HOUR), at, "r")
+    with pytest.raises(RaceLost):
+        job_rows.saved(job_id="named", also=[again])
+    later = store.start_also(moved, store.Step(at + HOUR, at + 2 * HOUR), at + HOUR, "r")
+    job_rows.saved(job_id="named", also=[later])
+    assert schedules.get("acme", "hourly").last_at == at + HOUR
+
+
+def test_a_schedule_that_has_moved_is_not_set_aside_and_one_that_is_gone_not_made_anew() -> None:
+    schedule = put()
+    store.move_on(Schedule.get("schedules#acme", "hourly"), store.Step(START, NOON + 2 * HOUR))
+    store.set_aside(schedule, NOON + 9 * HOUR)
+    assert schedules.get("acme", "hourly").due_at == NOON + 2 * HOUR
+    schedules.get("acme", "hourly").delete()
+    with pytest.raises(ScheduleMoved):
+        store.move_on(schedule, store.Step(START, None))
+    store.set_aside(schedule, NOON + 9 * HOUR)
+    assert store.read("acme", "hourly") is None
+
+
+def test_a_deploy_that_was_heard_of_since_is_not_forgotten(bench: Bench) -> None:
+    read = store.note_deploy("d", clock.now(), [])
+    bench.advance(1)
+    store.note_deploy("d", clock.now(), [])
+    store.forget_deploy(read)
+    (mark,) = store.marks()
+    store.forget_deploy(mark)
+    assert store.marks() == []
