@@ -227,7 +227,7 @@ def _next_of(
         since = clock.now()
         return next_after(when_of(definition), since), since
     since = _floor(before)
-    if before.timing == definition.timing and not before.is_deleted:
+    if before.timing == definition.timing:  # a stub has none
         return before.next_at, before.since
     if store.stays_paused(before, origin):
         return None, since

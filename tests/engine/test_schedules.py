@@ -15,6 +15,7 @@ from errors import (
     InvalidCursor,
     InvalidPayload,
     PayloadTooLarge,
+    ScheduleBusy,
     ScheduleDeclared,
     ScheduleNotFound,
     TooManySchedules,
@@ -133,6 +134,8 @@ def test_a_deleted_schedule_is_gone_and_leaves_no_payload() -> None:
     with pytest.raises(ScheduleNotFound):
         schedules.get("acme", "hourly")
     assert schedules.page("acme", limit=10) == ([], None)
+    assert schedules.put("acme", "hourly", hourly())[1]  # it is new
+    schedules.delete("acme", "hourly")
     stub = store.read("acme", "hourly")
     assert stub is not None
     assert stub.is_deleted
@@ -237,11 +240,12 @@ def test_run_now_starts_a_job_of_its_own_once_for_each_key(bench: Bench) -> None
     assert schedules.run_now("acme", "hourly", bench.send, "k").id == first.id
     other = schedules.run_now("acme", "hourly", bench.send)
     assert other.id != first.id
+    assert schedules.run_now("acme", "hourly", bench.send).id != other.id
     assert (first.job_type, first.created_by) == ("sample_once", "operator:alice")
     assert bench.read(first).payload == bench.read(other).payload
     schedules.pause("acme", "hourly")
     schedules.run_now("acme", "hourly", bench.send)
-    assert len(bench.sent) == 4
+    assert len(bench.sent) == 5
     assert schedules.get("acme", "hourly").last_at is None  # its occurrences are as they were
 
 
@@ -251,6 +255,28 @@ def test_a_change_that_others_have_overtaken_is_made_on_what_they_left() -> None
     with pytest.raises(ScheduleMoved):
         store.move_on(stale, store.Step(stale.next_at or 0, None))
     assert put(payload={"number": 9}).paused_at is not None
+
+
+@pytest.mark.parametrize("overtaken", [1, 99])
+def test_who_is_overtaken_tries_again_but_not_for_ever(
+    monkeypatch: pytest.MonkeyPatch, overtaken: int
+) -> None:
+    put()
+    pause, tries = store.pause, []
+
+    def moved(*given: Any) -> Schedule:
+        tries.append(given)
+        if len(tries) <= overtaken:
+            raise ScheduleMoved
+        return pause(*given)
+
+    monkeypatch.setattr(store, "pause", moved)
+    if overtaken == 1:
+        assert schedules.pause("acme", "hourly").paused_at is not None
+    else:
+        with pytest.raises(ScheduleBusy, match="try again"):
+            schedules.pause("acme", "hourly")
+        assert len(tries) == 4
 
 
 def test_a_write_whose_answer_is_lost_has_landed_once(monkeypatch: pytest.MonkeyPatch) -> None:
