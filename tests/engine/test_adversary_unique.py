@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from broken_promise import broken_promise
-from store import holdings, uniqueness
+from store import conditional_write, holdings, uniqueness
 from store.job_request import JobRequest
+from store.verbs import replacing
 from testing.simulation.faults import Fault
 from testing.simulation.history import stage
 
@@ -58,9 +59,37 @@ def test_it_notices_when_a_cancel_keeps_its_key(monkeypatch: pytest.MonkeyPatch)
 
 def test_it_notices_when_a_retry_by_hand_takes_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runners.owner_actions._unique_key", lambda *_: None)
-    assert "has no key" in noticed()
+    assert "has no key" in noticed(near=2)
 
 
 def test_it_notices_when_the_claim_does_not_free_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uniqueness, "given_up", lambda job: [])
     assert "by its record, not None's" in noticed()
+
+
+def test_it_notices_when_two_who_ask_for_the_same_share_an_object(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(replacing, "new_id", lambda: "same")
+    assert "MissingObject" in noticed(near=12)
+
+
+def test_it_notices_when_a_job_that_has_begun_is_given_another_payload(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = conditional_write.write
+
+    def without(verb: str, job: Any, actions: Any, condition: Any, **more: Any) -> Any:
+        anything = JobRequest.id.exists() if verb == "replace" else condition
+        return write(verb, job, actions, anything, **more)
+
+    monkeypatch.setattr(conditional_write, "write", without)
+    assert "was given another payload" in noticed(near=28)
+
+
+def test_it_notices_when_the_one_that_follows_is_not_let_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(uniqueness, "_follower", lambda record: None)
+    monkeypatch.setattr(uniqueness, "_not_followed", lambda *_: [])
+    assert "jobs follow the one that has the key" in noticed(near=4)

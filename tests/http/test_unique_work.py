@@ -1,0 +1,107 @@
+"""Work that is unique, over HTTP: what whoever asks again gets, and what is told of it."""
+
+from typing import Any
+
+import pytest
+
+from api_events import Answer, call
+from fake_lambda import FakeLambda
+from runners.registry import registry
+from sample_work import script
+from settings import settings
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+
+@pytest.fixture(autouse=True)
+def unique_types(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    settings.cache_clear()  # and not the clients, whose calls the worker takes
+    registry.cache_clear()
+
+
+def ask(job_type: str, text: str = "", *, key: str | None = None, **more: Any) -> Answer:
+    body = {"job_type": job_type, "organization_id": "acme", "payload": {"text": text}} | more
+    headers = {"idempotency-key": key} if key else {}
+    return call("POST", "/jobs", body=body, headers=headers)
+
+
+def outcome(answer: Answer) -> str | None:
+    return answer.headers.get("unique-outcome")
+
+
+def test_a_second_request_is_answered_with_the_job_there_is() -> None:
+    first, second = ask("unique_return"), ask("unique_return")
+    assert (first.status, second.status) == (202, 202)
+    assert (outcome(first), outcome(second)) == (None, "returned")
+    assert second.json["id"] == first.json["id"]
+    assert second.headers["location"] == f"/jobs/{first.json['id']}"
+    assert "idempotent-replayed" not in second.headers
+
+
+def test_one_that_has_not_begun_takes_the_new_payload() -> None:
+    first, second = ask("unique_replace", "old"), ask("unique_replace", "new")
+    assert outcome(second) == "replaced"
+    assert call("GET", f"/jobs/{first.json['id']}").json["payload"] == {"text": "new"}
+
+
+def test_a_rule_that_refuses_is_409_and_names_the_job() -> None:
+    first = ask("unique_refuse", campaign_id="spring")
+    refused = ask("unique_refuse", campaign_id="spring")
+    assert refused.status == 409
+    assert refused.json["type"].endswith("unique-conflict")
+    assert first.json["id"] in refused.json["detail"]
+
+
+def test_one_that_follows_says_which_job_it_waits_for(worker: FakeLambda) -> None:
+    first = ask("unique_follow", "first")
+    found: list[Answer] = []
+
+    def meanwhile(job: object, payload: object) -> None:
+        if not found:
+            found.append(ask("unique_follow", "second"))
+            assert found[0].json["waits_for"] == {
+                "kind": "job",
+                "name": first.json["id"],
+                "key": None,
+            }
+            place = call("GET", f"/jobs/{found[0].json['id']}/place").json
+            assert place["ahead"] == 0
+
+    script.job = meanwhile
+    worker.deliver()
+    assert outcome(found[0]) == "follows"
+    for answer in (first, found[0]):
+        job = call("GET", f"/jobs/{answer.json['id']}").json
+        assert (job["status"], job["unique_key"]) == ("succeeded", None)
+
+
+def test_the_same_request_again_has_the_same_answer(worker: FakeLambda) -> None:
+    first = ask("unique_return")
+    met = ask("unique_return", key="k")
+    worker.deliver()
+    again = ask("unique_return", key="k")
+    assert again.json["id"] == met.json["id"] == first.json["id"]
+    assert (outcome(again), again.headers["idempotent-replayed"]) == ("returned", "true")
+    listed = call("GET", "/jobs", query="organization_id=acme&idempotency_key=k").json["jobs"]
+    assert [job["id"] for job in listed] == [first.json["id"]]
+
+
+def test_a_retry_by_hand_is_refused_while_another_has_its_place() -> None:
+    first = ask("unique_return")
+    assert call("POST", f"/jobs/{first.json['id']}/cancel").status == 200
+    second = ask("unique_return")
+    refused = call("POST", f"/jobs/{first.json['id']}/retry")
+    assert (refused.status, second.json["id"] in refused.json["detail"]) == (409, True)
+
+
+def test_the_job_types_tell_their_rules() -> None:
+    jobs = {job["name"]: job for job in call("GET", "/job-types").json["jobs"]}
+    assert jobs["sample_once"]["unique"] is None
+    assert jobs["unique_replace"]["unique"] == {
+        "by": ["lot"],
+        "until": "finished",
+        "on_conflict": "replace",
+        "at_most": 600,
+        "then": None,
+    }
