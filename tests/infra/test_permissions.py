@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 import clock
+import unique_sample
 from api_events import Answer, call
 from aws import bucket, clients
 from every_route import SCHEDULE
@@ -20,6 +21,7 @@ from runners.registry import registry
 from sample_work import failing, script
 from settings import forget
 from store import pauses, verbs
+from store.job_request import JobRequest, Status
 from testing.aws import ENVIRONMENT, WORKER
 from testing.lambda_context import Context
 from testing.movable_clock import MovableClock
@@ -249,6 +251,7 @@ def do_everything(stack: Stack, time: MovableClock) -> None:
     use_a_queue_with_limits(stack, time)
     remove_what_uploads_left(stack, time)
     start_what_recurs(stack, time)
+    use_unique_work(stack, time)
 
 
 def remove_what_uploads_left(stack: Stack, time: MovableClock) -> None:
@@ -284,6 +287,47 @@ def start_what_recurs(stack: Stack, time: MovableClock) -> None:
     assert (started["1"], started["2"], started["each"]) == (2, 2, 4)
     assert started["nightly"] > 0
     assert stack.api("GET", "/schedules/nightly", query=ACME).json["last"]["job"]
+
+
+def use_unique_work(stack: Stack, time: MovableClock) -> None:
+    """Jobs of which there is one at a time: asked for twice, by callers, jobs and the clock; ones
+    that follow others, which are killed, or which older code has ended."""
+
+    def ended_by_older_code(path: str) -> None:
+        row = JobRequest.get(path.rpartition("/")[2])
+        row.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])
+
+    def children(job: Any, payload: Any) -> None:
+        script.reset()
+        for key in ("one", "the same"):
+            job.dispatch("unique_return", {"lot": "of a job"}, key=key)
+
+    hourly = Recurring("unique_return", every=3600, organization_id="acme")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("unique_return", "unique_follow"):
+            patch.setitem(cast(Any, registry().jobs), name, unique_sample.JOBS[name])
+        patch.setitem(cast(Any, registry().recurring), "unique", hourly)
+        for key in ("one", "the same"):
+            stack.job("unique_return", idempotency_key=key)
+        script.job = children
+        stack.job()
+        stack.work()
+        stack.work()
+
+        stack.job("unique_follow")
+        killed = stack.kill()
+        ended_by_older_code(stack.job("unique_follow"))
+        stack.settle(killed)
+
+        first = stack.job("unique_follow")
+        stack.kill()
+        follows = stack.job("unique_follow")
+        ended_by_older_code(first)
+        for _ in range(2):
+            time.advance(3600)
+            stack.tick()
+        stack.work()
+        assert stack.api("GET", follows).json["status"] == "succeeded"
 
 
 def use_a_queue_with_limits(stack: Stack, time: MovableClock) -> None:
