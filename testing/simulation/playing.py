@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
 from unittest.mock import patch
 
+import aws.errors
 import handlers.timer
 from runners import full_queues, telemetry
 from store import job_request, limits, pauses, schedules
@@ -46,9 +47,11 @@ def quietly() -> Iterator[None]:
 @contextmanager
 def same_chances() -> Iterator[None]:
     """Draw the same ids and waits in every replay."""
-    source = random.Random(0)  # noqa: S311
+    source, pauses_between_tries = random.Random(0), random.Random(0)  # noqa: S311
     with (
         patch.object(retry, "_RANDOM", source),
+        # Whether one more try is in time may depend on it.
+        patch.object(aws.errors, "SystemRandom", lambda: pauses_between_tries),
         patch("uuid.uuid4", lambda: uuid.UUID(int=source.getrandbits(128), version=4)),
     ):
         yield

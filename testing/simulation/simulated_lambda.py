@@ -228,7 +228,7 @@ class SimulatedLambda:
         records = {"Records": [{"messageId": "m", "body": json.dumps(event.body)}]}
         ended = self._invoke(event.function, records, handler, 60, event)
         if ended is not None or self._answered_partly:
-            self._add(event.function, event.body, 60)
+            self._add(event.function, event.body, 60, cause=event.cause)
 
     def _invoke(
         self,
