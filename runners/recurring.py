@@ -152,9 +152,7 @@ class _Look:
         if self._is_over():
             return
         try:
-            found = self._read(keys)
-            last = [each.last_job_id for each in found if each.overlap != "allow"]
-            unfinished = queries.unfinished(sorted({each for each in last if each is not None}))
+            found, unfinished = self._read(keys)
         except AWS_ERRORS as error:
             telemetry.crashed(error)
             self._note(None, unanswered=True)
@@ -163,25 +161,29 @@ class _Look:
             if not self._is_over():
                 self._see_to(schedule, unfinished)
 
-    def _read(self, keys: list[Schedule]) -> list[Schedule]:
-        """Return the schedules of these keys; those that can't be read are set aside."""
-        names = [(each.organization_id, each.name) for each in keys]
+    def _read(self, keys: list[Schedule]) -> tuple[list[Schedule], set[str]]:
+        """Return the schedules of these keys, and which jobs of theirs are unfinished. Those that
+        can't be read, or whose last job can't, are set aside."""
         try:
-            return list(store.read_many(names))
+            return _read_all(keys)
         except AWS_ERRORS:
             raise
         except Exception as error:  # noqa: BLE001 - one of them: the others are read without it
             telemetry.crashed(error)
         found: list[Schedule] = []
+        unfinished: set[str] = set()
         for key in keys:
             try:
-                found += store.read_many([(key.organization_id, key.name)])
+                schedules, jobs = _read_all([key])
             except AWS_ERRORS:
                 raise
             except Exception:  # noqa: BLE001 - logged above
                 store.set_aside(key, clock.now() + clock.HOUR)
                 self._note(Outcome.BROKEN)
-        return found
+            else:
+                found += schedules
+                unfinished |= jobs
+        return found, unfinished
 
     def _see_to(self, schedule: Schedule, unfinished: set[str]) -> None:
         """Start what has come of one schedule. Whatever goes wrong keeps no other waiting."""
@@ -316,6 +318,14 @@ class _Look:
             store.note_failing(schedule, at, before, record, since=since, until=until)
         telemetry.occurrence_refused(schedule, at, error, gives_up=gives_up)
         self._note(Outcome.FAILED if gives_up else Outcome.REFUSED)
+
+
+def _read_all(keys: list[Schedule]) -> tuple[list[Schedule], set[str]]:
+    """Return the schedules of these keys, and which of the jobs are unfinished that the next
+    occurrences must not overlap."""
+    found = list(store.read_many((each.organization_id, each.name) for each in keys))
+    last = [each.last_job_id for each in found if each.overlap != "allow"]
+    return found, queries.unfinished(sorted({each for each in last if each is not None}))
 
 
 def _only_before(step: Step, at: int) -> Step:

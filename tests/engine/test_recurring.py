@@ -548,6 +548,27 @@ def test_a_bad_schedule_keeps_no_other_waiting(
     assert look(bench) == Counter()  # they are set aside for an hour
 
 
+def test_a_job_of_which_this_code_can_read_nothing_keeps_no_other_waiting(bench: Bench) -> None:
+    names = [f"hourly {number:02}" for number in range(12)]
+    for name in names:
+        put(name)
+    go_to(NOON)
+    look(bench)
+    bench.deliver()
+    clients.client("dynamodb").update_item(
+        TableName="jobs",
+        Key={"id": {"S": get(names[3]).last_job_id}},
+        UpdateExpression="SET #status = :unknown",
+        ExpressionAttributeNames={"#status": "status"},
+        ExpressionAttributeValues={":unknown": {"S": "of a newer deploy"}},
+    )
+    go_to(NOON + HOUR)
+    assert look(bench) == {Outcome.STARTED: 11, Outcome.BROKEN: 1}
+    assert [get(name).started for name in names] == [2, 2, 2, 1, *[2] * 8]
+    assert get(names[3]).skipped == 0  # nothing is said of it that nobody knows
+    assert look(bench) == Counter()  # it is set aside for an hour
+
+
 def test_so_do_several_that_aws_refuses(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(8):
         put(f"hourly {number}")
