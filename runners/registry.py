@@ -18,6 +18,7 @@ from errors import (
     InvalidDefinition,
     InvalidPayload,
     InvalidSetting,
+    PayloadTooLarge,
     UnknownJobType,
     UnknownTask,
 )
@@ -116,14 +117,24 @@ class Registry:
         """Raise InvalidDefinition for recurring work that could not be dispatched."""
         for name, recurring in self.recurring.items():
             try:
-                recurring.check()
-                self.check_new_job(
-                    recurring.job_type, dict(recurring.payload), recurring.campaign_id
-                )
-            except (InvalidDefinition, UnknownJobType, InvalidPayload) as error:
+                self._check_one_recurring(recurring)
+            except (InvalidDefinition, UnknownJobType, InvalidPayload, PayloadTooLarge) as error:
                 raise InvalidDefinition(
                     f"RECURRING: {name!r} ({recurring.written_at}): {error}"
                 ) from None
+
+    def _check_one_recurring(self, recurring: "Recurring") -> None:
+        from runners.schedules import check_payload  # which knows this module
+
+        recurring.check()
+        payload = dict(recurring.payload)
+        self.check_new_job(recurring.job_type, payload, recurring.campaign_id)
+        try:
+            check_payload(payload)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidDefinition(
+                f"Recurring(payload=): must be JSON, as jobs are given it: {error}"
+            ) from None
 
     def loaded(self) -> "Registry":
         """Return what of this can be loaded; log what can't: one broken entry must not hide the

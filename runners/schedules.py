@@ -4,7 +4,7 @@ When an occurrence is started is `runners/recurring.py`'s to say.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import clock
 import runners
@@ -199,9 +199,15 @@ def check(organization_id: str, definition: Definition) -> None:
         ),
         runners.sender(),
     )
-    packed = len(store.pack(definition.payload))
+    check_payload(definition.payload)
+
+
+def check_payload(payload: Any) -> None:
+    """Raise PayloadTooLarge for a payload that no schedule may have, and TypeError or ValueError
+    for one that JSON has no form for."""
+    packed = len(store.pack(payload))
     for what, size, most in (
-        ("the payload of the schedule", len(compact_json(definition.payload)), LARGEST_PAYLOAD),
+        ("the payload of the schedule", len(compact_json(payload)), LARGEST_PAYLOAD),
         ("the payload of the schedule, compressed,", packed, store.LARGEST_PAYLOAD),
     ):
         if size > most:

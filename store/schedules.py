@@ -77,8 +77,13 @@ class Definition(NamedTuple):
 
     @property
     def fingerprint(self) -> str:
-        """Return what tells it from another one."""
-        return derived_id("schedule", json.dumps(self._asdict(), sort_keys=True))
+        """Return what tells it from another one. A payload that JSON has no form for counts as
+        none: it can't be stored."""
+        try:
+            told = json.dumps(self._asdict(), sort_keys=True)
+        except (TypeError, ValueError, RecursionError):
+            told = json.dumps(self._replace(payload=None)._asdict(), sort_keys=True)
+        return derived_id("schedule", told)
 
 
 class Schedule(Table):

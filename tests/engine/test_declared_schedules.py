@@ -3,10 +3,12 @@
 import io
 from collections import Counter
 from collections.abc import Iterator
+from datetime import date
 from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
+from pydantic import BaseModel
 
 import clock
 from aws import clients
@@ -19,6 +21,7 @@ from store import schedules as store
 from store.schedules import Schedule
 from telemetry_lines import logged
 from testing import moto_direct
+from work import Job, RunningJob
 from work.recurring import Recurring
 
 NOON = 1_800_014_400_000
@@ -249,6 +252,31 @@ def test_one_that_could_not_run_keeps_no_other_out(bench: Bench, lines: io.Strin
     assert not is_there("broken")
     (line,) = said(lines)
     assert "sample_onse" in line["why"]
+
+
+class Day(BaseModel):
+    """A payload that may be given as what JSON has no form for."""
+
+    day: date
+
+
+def daily(job: RunningJob, payload: Day) -> None:
+    """Do the work of a day."""
+
+
+def test_a_payload_that_json_has_no_form_for_keeps_no_other_out(
+    bench: Bench, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(cast(dict[str, Job], registry().jobs), "daily", Job(daily))
+    good = {"day": "2026-01-01"}
+    before = Deploy(bench, dated=hourly("daily", payload=good))
+    minutes(1, before)
+    bad = hourly("daily", payload={"day": date(2026, 1, 2)})
+    minutes(30, Deploy(bench, dated=bad, hourly=hourly(), other=bad))
+    assert is_there()
+    assert get("dated").payload == good  # as it was
+    assert not is_there("other")
+    assert {each["why"] for each in said(lines)} == {"Object of type date is not JSON serializable"}
 
 
 def test_what_is_in_the_table_is_started_though_the_deploy_can_t_be_noted(

@@ -1,7 +1,9 @@
 """The tables of jobs and tasks: whole, typed, and added to from outside."""
 
 import sys
+from datetime import date
 from enum import StrEnum
+from secrets import token_hex
 from types import ModuleType
 from typing import Any
 
@@ -186,6 +188,18 @@ def test_an_extension_may_declare_recurring_work(monkeypatch: pytest.MonkeyPatch
         ),
         ({"every": None, "cron": "0 0 30 2 *"}, "'0 0 30 2 *' never comes"),
         ({"every": None, "cron": "0 0 * * *", "timezone": "Berlin"}, "there is no time zone"),
+        (
+            {"job_type": "any_job", "payload": {"day": date(2026, 1, 1)}},
+            "Recurring(payload=): must be JSON, as jobs are given it: Object of type date",
+        ),
+        (
+            {"job_type": "any_job", "payload": {"text": "x" * 200_000}},
+            "the payload of the schedule is 200,011 bytes; at most 102,400 are allowed",
+        ),
+        (
+            {"job_type": "any_job", "payload": {"text": token_hex(5_000)}},
+            "the payload of the schedule, compressed, is ",
+        ),
     ],
 )
 def test_recurring_work_that_could_not_be_dispatched_is_refused(
@@ -194,7 +208,8 @@ def test_recurring_work_that_could_not_be_dispatched_is_refused(
     """A build resolves all, so that it is not found out at night."""
     good = {"job_type": "acme_job", "every": 60, "organization_id": "acme"}
     entry = Recurring(**{**good, "payload": {"city": "Ulm", "code": "1"}, **given})
-    tables = {"JOBS": {"acme_job": Job(work_at)}, "RECURRING": {"nightly": entry}}
+    works = {"acme_job": Job(work_at), "any_job": Job(work_on)}
+    tables = {"JOBS": works, "RECURRING": {"nightly": entry}}
     with pytest.raises(InvalidDefinition, match=r"RECURRING: 'nightly' \(.*, line ") as refused:
         extended(monkeypatch, **tables).resolve_all()
     assert why in str(refused.value)
