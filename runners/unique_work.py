@@ -128,15 +128,17 @@ class _Try(NamedTuple):
     def row(self, *, looks_first: bool) -> JobRequest:
         """Return the row that answers it. Raises RaceLost or PreconditionFailed if somebody else
         was faster, and what `accept` raises."""
-        found = uniqueness.look(self.asked.key) if looks_first else None
-        if isinstance(found, Held):
-            return self._meet(found)
         try:
-            return self.save(unique_key=self.asked.key, also=self._unless_answered())
+            found = uniqueness.look(self.asked.key) if looks_first else None
+            return self._meet(found) if isinstance(found, Held) else self._save()
         except RowThere as there:
             if self.asked.also:
                 raise
             return _own(there.row)
+
+    def _save(self) -> JobRequest:
+        try:
+            return self.save(unique_key=self.asked.key, also=self._unless_answered())
         except KeyTaken as taken:
             return self._meet(taken.held)
 

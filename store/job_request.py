@@ -185,6 +185,7 @@ class JobRequest(Table):
     # what it holds as work that is unique, see store.uniqueness
     unique_key = nullable(UnicodeAttribute())  # until it is finished, or was claimed
     first_run_at = nullable(Integer())  # when it was to start before it was put off
+    replaced_by = nullable(UnicodeAttribute())  # the write that gave it another payload last
     resumes = nullable(BooleanAttribute())  # queued again by hand, to go on where it was
 
     # when it wants attention

@@ -39,9 +39,11 @@ def replace(job: JobRequest, wanted: Wanted, also: list[Also]) -> JobRequest:
     RaceLost for `also`.
     """
     # A name of its own: two who ask for the same payload must not share an object that one of them
-    # deletes when it is replaced.
-    inline, key = blobs.put(f"payloads/{job.created_key}/{new_id()}", wanted.payload)
+    # deletes when it is replaced, nor take the other's write for theirs.
+    this = new_id()
+    inline, key = blobs.put(f"payloads/{job.created_key}/{this}", wanted.payload)
     actions = [
+        JobRequest.replaced_by.set(this),
         _set(JobRequest.payload_key, key),
         _set(JobRequest.payload, inline),
         _set(JobRequest.campaign_id, wanted.campaign_id),
@@ -64,20 +66,22 @@ def replace(job: JobRequest, wanted: Wanted, also: list[Also]) -> JobRequest:
             & conditional_write.same(JobRequest.held_by, job.held_by)
             & conditional_write.same(JobRequest.run_at, job.run_at)
             & conditional_write.same(JobRequest.payload_key, job.payload_key),
-            already_applied=lambda row: (
-                (row.payload, row.payload_key, row.run_at) == (inline, key, wanted.run_at)
-                and not row.status.finished
-            ),
+            # Wherever the job is by now: it may have been claimed, and have ended, since.
+            already_applied=lambda row: row.replaced_by == this,
             also=[*also, *([] if stays else holdings.entry_dropped(job))],
             keeps_slot=stays,
         )
-    except (PreconditionFailed, RaceLost):
-        if key is not None:
-            drop_duplicate(key)
+    except (PreconditionFailed, RaceLost) as error:
+        _drop(key, error.row if isinstance(error, PreconditionFailed) else job)
         raise
-    if job.payload_key is not None:
-        drop_duplicate(job.payload_key)
+    _drop(job.payload_key, row)
     return row
+
+
+def _drop(key: str | None, row: JobRequest | None) -> None:
+    """Delete the object of a payload, unless the row names it."""
+    if key is not None and (row is None or row.payload_key != key):
+        drop_duplicate(key)
 
 
 def _keeps_place(job: JobRequest, wanted: Wanted) -> bool:

@@ -1,9 +1,12 @@
 """A job that is unique and has not begun takes what is asked for later; or one more follows it."""
 
+from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 import pytest
 
+import unique_sample
 from aws import clients
 from bench import Bench
 from errors import IdempotencyConflict
@@ -15,8 +18,11 @@ from sample_work import script
 from store import lines, pauses, uniqueness
 from store.job_request import JobRequest, Met, Outcome, Status
 from store.pauses import Kind
+from store.verbs import replacing
+from store.verbs.claiming import Entrance, claim
 from testing import moto_direct
 from testing.aws import forget
+from work import Job, Retry, Unique
 
 LARGE = "".join(chr(33 + n * n % 90) + str(n * 7919) for n in range(4000))
 
@@ -348,3 +354,120 @@ def test_a_job_ends_though_its_record_is_in_nobodys_hands(bench: Bench) -> None:
     bench.tick()
     bench.deliver()
     assert script.texts_run == ["first", "second"]
+
+
+# --- while others are at it -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def until_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add a type that is unique until it is started."""
+    rule = Unique(by=("lot",), until="started", on_conflict="replace")
+    monkeypatch.setitem(unique_sample.JOBS, "unique_until", Job(unique_sample.work, unique=rule))
+    forget()
+
+
+def before_the_next_replace(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Any]) -> None:
+    """Have something happen between the look and the write of a request that replaces."""
+    replace = replacing.replace
+
+    def after_that(*asked: Any) -> JobRequest:
+        monkeypatch.setattr(replacing, "replace", replace)
+        happens()
+        return replace(*asked)
+
+    monkeypatch.setattr(replacing, "replace", after_that)
+
+
+@pytest.mark.usefixtures("until_started")
+@pytest.mark.parametrize("key", [None, "k"])
+@pytest.mark.parametrize(
+    ("job_type", "outcome"),
+    [
+        ("unique_follow", Outcome.FOLLOWS),
+        ("unique_replace", Outcome.RETURNED),
+        ("unique_until", None),
+    ],
+)
+def test_the_same_payload_is_not_taken_for_done_by_a_job_that_begins_meanwhile(
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    job_type: str,
+    outcome: Outcome | None,
+    key: str | None,
+) -> None:
+    first = ask(bench, "same", job_type)
+    begun = Entrance(first, gives_up_key=job_type == "unique_until")
+
+    def begin() -> None:
+        claim(first.id, job_type=job_type, send_id="s", deadline=10**13, entrance=begun)
+
+    before_the_next_replace(monkeypatch, begin)
+    second = ask(bench, "same", job_type, idempotency_key=key)
+    assert second.met == (outcome and Met(outcome))
+    assert (second.id == first.id) == (outcome is Outcome.RETURNED)
+
+
+def lands_unheard(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Any]) -> None:
+    """Have the next update of a row land, something happen, and the update come again, as
+    botocore repeats it."""
+    update = JobRequest.update
+
+    def twice(row: JobRequest, *asked: Any) -> Any:
+        monkeypatch.setattr(JobRequest, "update", update)
+        update(copy(row), *asked)
+        happens()
+        return update(row, *asked)
+
+    monkeypatch.setattr(JobRequest, "update", twice)
+
+
+def test_a_replacement_that_landed_unheard_keeps_its_payload_for_the_next_attempt(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = Unique(by=("lot",), on_conflict="replace")
+    job = Job(unique_sample.work, retry=Retry(max_attempts=2, base=2, cap=60), unique=rule)
+    monkeypatch.setitem(unique_sample.JOBS, "unique_retried", job)
+    forget()
+    first = ask(bench, "old", "unique_retried")
+
+    def fail(job: Any, payload: object) -> None:
+        raise ZeroDivisionError
+
+    script.job = fail
+    lands_unheard(monkeypatch, lambda: bench.run(first))
+    second = ask(bench, LARGE, "unique_retried")
+    assert (second.id, second.met and second.met.outcome) == (first.id, Outcome.REPLACED)
+    assert second.status is Status.RETRYABLE
+    script.job = lambda job, payload: None
+    bench.advance(120)
+    assert bench.run(first).status is Status.SUCCEEDED
+    assert script.texts_run == [LARGE, LARGE]
+
+
+def test_a_replacement_that_landed_unheard_was_done_if_the_job_has_ended(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ask(bench, "old")
+    lands_unheard(monkeypatch, lambda: bench.run(first))
+    second = ask(bench, LARGE)
+    assert (second.id, second.met and second.met.outcome) == (first.id, Outcome.REPLACED)
+    assert script.texts_run == [LARGE]
+    assert objects() == [second.payload_key]
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "done"])
+def test_the_request_of_a_job_that_has_ended_is_not_refused_while_another_runs(
+    bench: Bench, ends: str
+) -> None:
+    first = ask(bench, "1", "unique_follow", idempotency_key="k")
+    if ends == "done":
+        bench.run(first)
+    else:
+        owner_actions.cancel(first)
+    second = ask(bench, "2", "unique_follow", idempotency_key="other")
+    bench.claim(second)
+    follower = ask(bench, "3", "unique_follow", idempotency_key="third")
+    owner_actions.cancel(follower)
+    assert ask(bench, "1", "unique_follow", idempotency_key="k").id == first.id
+    assert ask(bench, "3", "unique_follow", idempotency_key="third").id == follower.id
