@@ -76,7 +76,6 @@ class Client(QueueClient, ScheduleClient):
         `unique_outcome`. An error carries the key that was used, as `idempotency_key`. The job goes
         on in the trace of `traceparent`, as W3C writes it, where the stack has traces.
         """
-        key = idempotency_key or new_key()
         body = {
             "job_type": job_type,
             "payload": dict(payload or {}),
@@ -87,24 +86,21 @@ class Client(QueueClient, ScheduleClient):
             "delay": delay.total_seconds() if isinstance(delay, timedelta) else delay,
         }
         given = {name: value for name, value in body.items() if value is not None}
-        job = self._with_key("/jobs", given, key, traceparent)
-        # With a key of the client's own, only its own repetition can have been there before.
-        return job if idempotency_key else _unreplayed(job)
+        return self._with_key("/jobs", given, idempotency_key, traceparent)
 
     def rerun(
         self, job_id: str, *, idempotency_key: str | None = None, traceparent: str | None = None
     ) -> Job:
         """Dispatch a new job like one that has ended; return the new one."""
-        key = idempotency_key or new_key()
-        return self._with_key(f"{_path(job_id)}/rerun", None, key, traceparent)
+        return self._with_key(f"{_path(job_id)}/rerun", None, idempotency_key, traceparent)
 
     def run_schedule(
         self, name: str, *, organization_id: str | None = None, idempotency_key: str | None = None
     ) -> Job:
-        """Dispatch the job of a schedule once, now, beside its occurrences; return the job. Raises
-        ScheduleNotFound."""
+        """Dispatch the job of a schedule once, now, beside its occurrences; return the job, or one
+        that was there before, as `dispatch` does. Raises ScheduleNotFound."""
         path = self._schedule_path(name, organization_id, "/run")
-        return self._with_key(path, None, idempotency_key or new_key(), None)
+        return self._with_key(path, None, idempotency_key, None)
 
     def dispatch_task(
         self,
@@ -287,8 +283,10 @@ class Client(QueueClient, ScheduleClient):
     # --- within -----------------------------------------------------------------------------------
 
     def _with_key(
-        self, path: str, body: Mapping[str, Any] | None, key: str, traceparent: str | None
+        self, path: str, body: Mapping[str, Any] | None, given: str | None, traceparent: str | None
     ) -> Job:
+        """Dispatch under the key that was given, or one of the client's own."""
+        key = given or new_key()
         headers = {"Idempotency-Key": _in_header(key)}
         if not key.isascii():
             if body is None:
@@ -296,10 +294,12 @@ class Client(QueueClient, ScheduleClient):
             body, headers = {**body, "idempotency_key": key}, {}
         headers |= _traced(traceparent)
         try:
-            return self._job(self._api.call("POST", path, body, headers=headers))
+            job = self._job(self._api.call("POST", path, body, headers=headers))
         except (ApiError, NoAnswer) as error:
             error.idempotency_key = key
             raise
+        # With a key of the client's own, only its own repetition can have been there before.
+        return job if given else _unreplayed(job)
 
     def _look(self, job_id: str, until: float | None) -> Job:
         """Return a job, through a network that comes and goes."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import runners
 from api import job_logs, queue_views, requests, views
+from api.accepted import accepted
 from api.access import Caller
 from api.query import list_query, page_query, whose
 from api.responses import Response, no_content, respond
@@ -15,7 +16,6 @@ from runners import owner_actions, queues
 from runners.registry import registry
 from store import blobs, children, queries
 from store.job_request import JobRequest, id_under_key
-from work import context
 
 Event = Mapping[str, Any]
 
@@ -26,7 +26,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 def post_job(event: Event, caller: Caller) -> Response:
     """Accept a job: saved, and sent to be run, or the one that the same request made before."""
     row = runners.get_job_runner().dispatch_job(requests.job_data(event, caller))
-    return _accepted(row, event["requestContext"]["http"]["path"])
+    return accepted(row, event["requestContext"]["http"]["path"])
 
 
 def list_jobs(event: Event, caller: Caller) -> Response:
@@ -103,7 +103,7 @@ def rerun_job(event: Event, caller: Caller, job_id: str) -> Response:
     payload = blobs.get(row.payload, row.payload_key)
     again = runners.get_job_runner().dispatch_job(requests.same_again(event, row, payload))
     path = event["requestContext"]["http"]["path"]
-    return _accepted(again, path.removesuffix(f"/{job_id}/rerun"))
+    return accepted(again, path.removesuffix(f"/{job_id}/rerun"))
 
 
 def delete_job(_event: Event, caller: Caller, job_id: str) -> Response:
@@ -132,20 +132,6 @@ def _under_key(organization_id: str, idempotency_key: str) -> JobRequest | None:
         found = answers.find(job_id)
         row = found.row if found is not None else None
     return row
-
-
-def _accepted(row: JobRequest, jobs_path: str) -> Response:
-    """Return the answer to a dispatch: the job that was saved, the one that the same request made
-    before, or the one that was there before as the same work."""
-    headers = {"Location": f"{jobs_path}/{row.id}"}
-    if row.met is not None:
-        headers["Unique-Outcome"] = str(row.met.outcome)
-        was_asked_before = row.met.before
-    else:
-        was_asked_before = row.request_id != context.request_id.get()
-    if was_asked_before:
-        headers["Idempotent-Replayed"] = "true"
-    return respond(202, views.summary(row), headers | views.retry_after(row))
 
 
 @contextmanager

@@ -9,14 +9,14 @@ from typing import Any
 
 import names
 import runners
-from api import requests, views
+from api import requests
+from api.accepted import accepted
 from api.access import Caller
 from api.errors import InvalidFields
 from api.query import organization_page_query, organization_query
 from api.responses import Response, no_content, respond
 from errors import ScheduleNotFound
 from runners.sending import require_sender
-from work import context
 
 Event = Mapping[str, Any]
 
@@ -93,10 +93,7 @@ def run_schedule(event: Event, caller: Caller, name: str) -> Response:
     send = require_sender(runners.sender(), _known(name), "is to be run")
     row = schedules.run_now(organization_id, name, send, requests.key_of(event))
     path, _, _ = event["requestContext"]["http"]["path"].rpartition("/schedules/")
-    headers = {"Location": f"{path}/jobs/{row.id}"}
-    if row.request_id != context.request_id.get():
-        headers["Idempotent-Replayed"] = "true"
-    return respond(202, views.summary(row), headers | views.retry_after(row))
+    return accepted(row, f"{path}/jobs")
 
 
 def _known(name: str) -> str:

@@ -63,10 +63,7 @@ class Api:
                 look = f"jobs show --idempotency-key {shlex.quote(sent)}"
                 problem.hint = f"{problem.hint} Was it saved? {look}".lstrip()
             raise
-        if job.unique_outcome in _OUTCOMES:
-            return _value(job), _OUTCOMES[job.unique_outcome]
-        word = "was dispatched before, with this key" if job.replayed else "dispatched"
-        return _value(job), word
+        return _value(job), _became(job)
 
     def task(self, name: str, payload: dict[str, Any]) -> str | None:
         """Have a task sent; return its id, if the API says it."""
@@ -213,10 +210,11 @@ class Api:
         with self._problems():
             self._client.delete_schedule(name)
 
-    def run_schedule(self, name: str) -> Job:
-        """Dispatch the job of a schedule once, now."""
+    def run_schedule(self, name: str) -> tuple[Job, str]:
+        """Dispatch the job of a schedule once, now; also in words what became of that."""
         with self._problems():
-            return _value(self._client.run_schedule(name))
+            job = self._client.run_schedule(name)
+        return _value(job), _became(job)
 
     def place(self, job_id: str) -> dict[str, Any]:
         """Return where a job is among those that wait."""
@@ -247,6 +245,13 @@ class Api:
             raise Problem(error.problem, hint=error.hint, code=Exit.NO_ACCESS) from error
         except ValueError as error:  # an argument that can't be meant, such as an id of no letters
             raise Problem(f"{str(error).capitalize()}.") from error
+
+
+def _became(job: models.Job) -> str:
+    """Return in words what became of a dispatch."""
+    if job.unique_outcome in _OUTCOMES:
+        return _OUTCOMES[job.unique_outcome]
+    return "was dispatched before, with this key" if job.replayed else "dispatched"
 
 
 def _value(job: models.Job) -> Job:

@@ -196,6 +196,17 @@ def test_pause_resume_and_run_say_what_they_did(api: FakeApi) -> None:
     assert asked.headers["Idempotency-Key"]
 
 
+def test_a_run_of_unique_work_says_what_became_of_it(api: FakeApi) -> None:
+    path = f"/schedules/nightly/run{WHOSE}"
+    replayed = {"Idempotent_Replayed": "true"}  # to the client's own repetition, that is
+    for headers in ({"Unique_Outcome": "returned"}, {"Unique_Outcome": "follows"}, replayed):
+        api.on("POST", path, 202, job("queued"), **headers)
+    words = [jobs("schedules", "run", "nightly").stderr for _ in range(3)]
+    assert "import_contacts is there already: it is the same work, queued, on " in words[0]
+    assert "import_contacts will follow the one that has begun, queued, on " in words[1]
+    assert "import_contacts dispatched, queued, on " in words[2]
+
+
 def test_a_deletion_is_asked_for(api: FakeApi) -> None:
     api.on("DELETE", NIGHTLY, 204)
     assert jobs("schedules", "delete", "nightly").exit_code == Exit.USAGE

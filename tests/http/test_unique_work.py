@@ -53,6 +53,20 @@ def test_a_rule_that_refuses_is_409_and_names_the_job() -> None:
     assert first.json["id"] in refused.json["detail"]
 
 
+def test_a_schedule_that_is_run_now_is_answered_as_a_dispatch_is() -> None:
+    whose = {"organization_id": "acme"}
+    body = {"job_type": "unique_return", "every": 3600}
+    assert call("PUT", "/schedules/lots", query=whose, body=body).status == 201
+    found = []
+    for key in (None, None, "k", "k"):
+        headers = {"idempotency-key": key} if key else {}
+        found.append(call("POST", "/schedules/lots/run", query=whose, headers=headers))
+    assert len({each.json["id"] for each in found}) == 1
+    assert [outcome(each) for each in found] == [None, *["returned"] * 3]
+    replayed = [each.headers.get("idempotent-replayed") for each in found]
+    assert replayed == [None, None, None, "true"]  # only with the key was it asked for before
+
+
 def test_one_that_follows_says_which_job_it_waits_for(worker: FakeLambda) -> None:
     first = ask("unique_follow", "first")
     found: list[Answer] = []

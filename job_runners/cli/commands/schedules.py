@@ -148,13 +148,13 @@ def delete(target: Target, name: str, yes: bool) -> None:
 def run(target: Target, name: str) -> None:
     """Dispatch its job once, now. It is done beside the occurrences of the schedule. Prints the
     job's id."""
-    job = target.api.run_schedule(name)
+    job, word = target.api.run_schedule(name)
     if target.json:
         output.print_json(job)
         return
     click.echo(job["id"])
     status = output.status(job["status"])
-    click.echo(f"{job['job_type']} dispatched, {status}, on {target.name}", err=True)
+    click.echo(f"{job['job_type']} {word}, {status}, on {target.name}", err=True)
 
 
 for each in (list_schedules, show, put, pause, resume, delete, run):
