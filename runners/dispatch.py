@@ -23,9 +23,9 @@ from store import verbs
 from store.blobs import canonical_json, compact_json
 from store.conditional_write import Also
 from store.failed_tasks import new_task_id
-from store.job_request import JobRequest, derived_id, id_under_key
+from store.job_request import JobRequest, Met, Outcome, derived_id, id_under_key
 from store.queries import read
-from work import Job, context
+from work import Job, Unique, context
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -83,7 +83,7 @@ def accept_job(
     job_id = id_under_key(organization_id, key) if key else job_id
     unique_key = _unique_key(job, job_data, payload)
     queue_name = job_data.queue_name or job.queue_name
-    is_there = _IsThere(job_id, unique_key)
+    is_there = _IsThere(job_id, job.unique, unique_key)
     queue_key = _queue_key(queue_name, job_data, is_there if parent_id is None else None)
     if queue_key is not None:
         require_sender(send, job_data.job_type, "is in a queue with limits")
@@ -123,8 +123,9 @@ def accept_job(
     is_its_own = row.met is None or row.met.before
     if key is not None and is_its_own and row.request_hash != request_hash:
         raise IdempotencyConflict(key, row.id)
-    if row.met is None:
+    if row.met is None or row.met == Met(Outcome.FOLLOWS):
         quota.note_accepted(organization_id)
+    if row.met is None:
         telemetry.accepted(row)
     else:
         telemetry.met(row)
@@ -242,9 +243,10 @@ def _queue_key(queue_name: str, job_data: "JobData", is_there: "_IsThere | None"
 
 class _IsThere(NamedTuple):
     """Whether a request is answered with a job that is there already: its own, or that of its key
-    as work that is unique."""
+    as work that is unique. One that is made to follow that is a new job."""
 
     job_id: str | None
+    rule: Unique | None
     unique_key: str | None
 
     def or_else(self, refuse_if_too_many: Callable[[], None]) -> None:
@@ -254,13 +256,15 @@ class _IsThere(NamedTuple):
         except (QueueFull, QuotaReached):
             if self.job_id is not None and read(self.job_id) is not None:
                 return
-            if self.unique_key is None or not self._is_met(self.unique_key):
+            if not self._makes_none():
                 raise
 
-    def _is_met(self, unique_key: str) -> bool:
+    def _makes_none(self) -> bool:
+        if self.rule is None or self.unique_key is None:
+            return False
         from runners import unique_work  # which most jobs do without
 
-        return unique_work.is_met(unique_key)
+        return unique_work.makes_none(self.rule, self.unique_key, self.job_id)
 
 
 class Children:

@@ -67,8 +67,10 @@ def accept(asked: Asked, save: Save) -> JobRequest:
             looks_first = asked.rule.on_conflict == "replace" and left == _TRIES - 1
             return _Try(asked, save, stale).row(looks_first=looks_first)
         except RaceLost as lost:
-            if any(each is one for each in lost.lost for one in asked.also) or not left:
+            if any(each is one for each in lost.lost for one in asked.also):
                 raise
+            if not left:
+                raise uniqueness.overtaken("accept", asked.job_id) from lost
         except PreconditionFailed:
             if not left:
                 raise  # else the job that was met has moved on
@@ -81,13 +83,20 @@ def accept(asked: Asked, save: Save) -> JobRequest:
     raise AssertionError("the last try raises")
 
 
-def is_met(key: str) -> bool:
-    """Return whether a request for this key would meet another job, and so may make none; False if
-    that can't be read."""
+def makes_none(rule: Unique, key: str, job_id: str | None) -> bool:
+    """Return whether a request for this key makes no job: it was answered with another one before,
+    or would meet one now, and not follow it. False if that can't be read."""
     try:
-        return isinstance(uniqueness.look(key), Held)
+        answered = answers.find(job_id) if job_id is not None else None
+        if answered is not None and answered.row is not None:
+            return True
+        found = uniqueness.look(key)
     except AWS_ERRORS:
         return False
+    if not isinstance(found, Held):
+        return False
+    follows = rule.then == "again" and found.follower is None and found.holder.has_begun
+    return not follows
 
 
 def let_on_if_over(row: JobRequest, send: Send) -> bool:
@@ -182,6 +191,7 @@ class _Try(NamedTuple):
 
     def _wanted(self, waiting: JobRequest) -> Wanted:
         data, rule = self.asked.data, self.asked.rule
+        # Rows have it since 0.2.0; without it, those times are the nearest.
         first = waiting.first_run_at or waiting.run_at or waiting.queued_at or waiting.created_at
         most = LONGEST_WAIT if rule.at_most is None else rule.at_most
         run_at = min(data.starts_at(), first + int(most * clock.SECOND))
@@ -213,7 +223,7 @@ class _Try(NamedTuple):
 
 def _own(row: JobRequest) -> JobRequest:
     """Return the job that the same request has made before."""
-    if row.follows is not None:
+    if row.followed or row.follows is not None:
         row.met = Met(Outcome.FOLLOWS, before=True)
     return row
 

@@ -184,7 +184,8 @@ class JobRequest(Table):
 
     # what it holds as work that is unique, see store.uniqueness
     unique_key = nullable(UnicodeAttribute())  # until it is finished, or was claimed
-    first_run_at = nullable(Integer())  # when it was to start before it was put off
+    first_run_at = nullable(Integer())  # when it was to start when it was asked for first
+    followed = nullable(BooleanAttribute())  # it was made to follow another job
     replaced_by = nullable(UnicodeAttribute())  # the write that gave it another payload last
     resumes = nullable(BooleanAttribute())  # queued again by hand, to go on where it was
 

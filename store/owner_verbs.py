@@ -84,7 +84,7 @@ def requeue(
             for name in (
                 *("attempt_started_at", "started_at", "finished_at", "expires_at", "run_at"),
                 *("error", "result_message", "cancel_requested", "claim_token", "send_id"),
-                *("failed_organization", "failed_key", "cancelled_by", "first_run_at"),
+                *("failed_organization", "failed_key", "cancelled_by"),
             )
         ),
         # Code that knows no slots ends a job and leaves it one, which goes to another then.
@@ -95,10 +95,11 @@ def requeue(
         actions.append(JobRequest.unfinished_organization.set(job.organization_id))
     if unique_key is not None:
         actions.append(JobRequest.unique_key.set(unique_key))
+        actions.append(JobRequest.first_run_at.set(clock.now()))
         resumes = JobRequest.resumes
         actions.append(resumes.set(True) if payload is None else resumes.remove())
     else:  # code that knows no keys ends a job and leaves it one
-        actions.append(JobRequest.unique_key.remove())
+        actions += [JobRequest.unique_key.remove(), JobRequest.first_run_at.remove()]
     # Older code would count it for ever, or not give up its key.
     version = UNIQUE if unique_key is not None else LIMITED if counted else 1
     actions += conditional_write.of_version(job, version)

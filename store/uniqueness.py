@@ -11,6 +11,7 @@ the first ends, the second is let on, and has the key, in the same transaction.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from pynamodb.attributes import UnicodeAttribute
@@ -20,6 +21,7 @@ from pynamodb.expressions.update import Action
 
 import clock
 from aws.errors import conflicts
+from errors import PreconditionFailed
 from store import conditional_write
 from store.conditional_write import Also, KeyTaken, RaceLost
 from store.job_request import BEHIND, JobRequest, Lane, Status, job_id_of
@@ -190,8 +192,8 @@ def _not_followed(record: KeyRecord, job: JobRequest) -> list[Also]:
 
 def with_key(key: str, job: JobRequest, write: Callable[[list[Also]], JobRequest]) -> JobRequest:
     """Return the row that `write` writes, in one transaction with what it is given: that by which
-    the job takes a key. Raises KeyTaken if another job has it, and RaceLost for what else `write`
-    writes."""
+    the job takes a key. Raises KeyTaken if another job has it, RaceLost for what else `write`
+    writes, and PreconditionFailed if others take the key and give it up all the time."""
     over: KeyRecord | None = None
     for left in reversed(range(_TRIES)):
         takes = taken(key, job, over)
@@ -199,8 +201,10 @@ def with_key(key: str, job: JobRequest, write: Callable[[list[Also]], JobRequest
             return write(takes)
         except RaceLost as lost:
             others = [each for each in lost.lost if not any(each is one for one in takes)]
-            if others or not left:
+            if others:
                 raise
+            if not left:
+                raise overtaken("take_key", job.id) from lost
         except PynamoDBException as error:
             if not conflicts(error) or not left:
                 raise  # else somebody else is writing the record, and it tells who has the key
@@ -208,9 +212,15 @@ def with_key(key: str, job: JobRequest, write: Callable[[list[Also]], JobRequest
         if isinstance(found, Held):
             raise KeyTaken(found)
         if found.follower is not None:
-            take_behind(key, found.follower, found)
+            with suppress(PreconditionFailed, RaceLost):  # then somebody else does that
+                take_behind(key, found.follower, found)
         over = found.record
     raise AssertionError("the last try raises")
+
+
+def overtaken(verb: str, job_id: str | None) -> PreconditionFailed:
+    """Return the error of a request that others were faster than each time that it was tried."""
+    return PreconditionFailed(verb, job_id or "of this request", "overtaken by others")
 
 
 def take_behind(key: str, follower: JobRequest, found: Free) -> JobRequest:

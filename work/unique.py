@@ -6,16 +6,20 @@ JOBS = {"assign_texters": Job(assign, unique=Unique(by=("campaign_id",)))}
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
 from errors import InvalidDefinition
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from pydantic import BaseModel
 
 _CAMPAIGN = "campaign_id"
 _IMPLIED = ("organization_id", "job_type")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +118,11 @@ def _canonical(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON that is the same in every process: a set has no order of its own, and
-    a secret would be shown as stars, like any other."""
+    """Return a value as JSON that is the same in every process, and for every value that is equal:
+    a set has no order of its own, a secret would be shown as stars, like any other, and one moment
+    has a text in every zone."""
+    from decimal import Decimal
+
     from pydantic import BaseModel
     from pydantic_core import to_jsonable_python
 
@@ -129,7 +136,24 @@ def _plain(value: Any) -> Any:
         return [_plain(each) for each in value]
     if hasattr(value, "get_secret_value"):
         value = value.get_secret_value()
-    return to_jsonable_python(value)
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = f"{(value - _EPOCH) // timedelta(microseconds=1)} microseconds"
+    if isinstance(value, Decimal):
+        value = _plain_decimal(value)
+    if isinstance(value, float):
+        value = value or 0.0  # and not -0.0
+    return to_jsonable_python(value, bytes_mode="hex")
+
+
+def _plain_decimal(value: "Decimal") -> str:
+    """Return the one text of decimals that are equal, however many digits they have."""
+    from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
+
+    if not value.is_finite():
+        return str(value)
+    digits = len(value.as_tuple().digits)
+    exact = Context(prec=digits, Emin=MIN_EMIN, Emax=MAX_EMAX)
+    return str((value or Decimal(0)).normalize(exact))
 
 
 def _by_name(item: tuple[Any, Any]) -> str:

@@ -9,6 +9,7 @@ from pynamodb.exceptions import PutError, TransactWriteError
 import clock
 from aws import bucket
 from aws.errors import AWS_ERRORS, condition_failed
+from errors import PreconditionFailed
 from store import blobs, conditional_write
 from store.conditional_write import Also, KeyTaken, RaceLost, RowThere
 from store.job_request import LIMITED, UNIQUE, JobRequest, Lane, Status, due_shard, new_id, sort_key
@@ -49,8 +50,9 @@ def save(
     those is not as it was read, and RowThere instead of returning a row that was there.
 
     Work that is unique takes its `unique_key` in that transaction: raises KeyTaken if another job
-    has it. Or it waits `behind` the job that has it, and has the key when that one has ended:
-    raises RaceLost if that is not as it was read.
+    has it, and PreconditionFailed if others take it and give it up all the time. Or it waits
+    `behind` the job that has it, and has the key when that one has ended: raises RaceLost if that
+    is not as it was read.
     """
     derived, now = job_id is not None, clock.now()
     job_id = job_id or new_id()
@@ -68,6 +70,8 @@ def save(
             limited=counted or queue_key is not None, unique=unique_key is not None
         ),
         unique_key=unique_key,
+        first_run_at=None if unique_key is None else run_at if later else now,
+        followed=None if behind is None else True,
         waiting_since=None if behind is None else now,
         held_by=None if behind is None else behind.place,
         unfinished_organization=organization_id if counted else None,
@@ -96,7 +100,7 @@ def save(
             if unique_key is None
             else _put_unique(job, derived, behind, also)
         )
-    except (KeyTaken, RaceLost, RowThere) as error:
+    except (KeyTaken, PreconditionFailed, RaceLost, RowThere) as error:
         # A row that was saved in this very millisecond has this very object.
         has_it = isinstance(error, RowThere) and error.row.created_key == job.created_key
         if key is not None and not has_it:

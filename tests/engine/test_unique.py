@@ -1,14 +1,15 @@
 """Work that is unique: one job for each key, whatever ends it, and what a second request gets."""
 
+import functools
 from typing import Any
 
 import pytest
 
 from bench import Bench
-from errors import IdempotencyConflict, UniqueConflict
+from errors import IdempotencyConflict, PreconditionFailed, QuotaReached, UniqueConflict
 from runners import owner_actions
 from sample_work import script
-from store import uniqueness
+from store import job_request, uniqueness
 from store.job_request import JobRequest, Met, Outcome, Status
 from testing import moto_direct
 from testing.aws import forget
@@ -201,6 +202,53 @@ def test_a_retry_by_hand_is_refused_while_another_has_its_key(bench: Bench) -> N
     assert bench.read(first).status is Status.FAILED
 
 
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_who_is_overtaken_each_time_is_told_to_look_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, by_hand: bool
+) -> None:
+    failed = ask(bench)
+    fail(bench, failed)
+    failed_row = bench.read(failed)
+    if not by_hand:
+        owner_actions.delete(failed_row)
+    record = uniqueness.KeyRecord(f"unique#{failed.unique_key}", "holder", expires_at=0)
+    taken = uniqueness.taken
+
+    def others_take_it(*asked: Any) -> Any:
+        writes = taken(*asked)
+        record.holder = job_request.sort_key(bench.moved, job_request.new_id())
+        record.save()  # of a job that has ended by the next look
+        return writes
+
+    monkeypatch.setattr(uniqueness, "taken", others_take_it)
+    retry = functools.partial(owner_actions.retry_again, failed_row, bench.send)
+    with pytest.raises(PreconditionFailed, match="overtaken by others"):
+        _ = retry() if by_hand else ask(bench)
+    assert [row["status"] for row in moto_direct.rows("jobs")] == ["failed"] * by_hand
+    assert isinstance(uniqueness.look(str(failed.unique_key)), uniqueness.Free)
+
+
+def test_a_retry_by_hand_looks_again_where_the_one_that_follows_was_not_let_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = ask(bench, "unique_follow")
+    fail(bench, failed)
+    holder = ask(bench, "unique_follow")
+    bench.claim(holder)
+    ask(bench, "unique_follow")
+    holder.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])  # old code
+    let_on = uniqueness.take_behind
+
+    def after_it_is_lost(*asked: Any) -> JobRequest:
+        uniqueness.KeyRecord(f"unique#{failed.unique_key}", "holder").delete()
+        return let_on(*asked)
+
+    monkeypatch.setattr(uniqueness, "take_behind", after_it_is_lost)
+    row = owner_actions.retry_again(bench.read(failed), bench.send)
+    assert row.status is Status.QUEUED
+    assert holders() == [row.created_key]
+
+
 # --- idempotency keys -----------------------------------------------------------------------------
 
 
@@ -243,3 +291,30 @@ def test_a_child_is_the_job_there_is_and_stays_that(bench: Bench) -> None:
     script.job = dispatch
     parent = bench.run(bench.dispatch("sample_once"))
     assert (parent.status, found) == (Status.SUCCEEDED, [first.id])
+
+
+# --- where there is too much ----------------------------------------------------------------------
+
+
+def test_a_job_that_follows_counts_like_any_other_new_job(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "2")
+    forget()
+    first, second = (ask(bench, "unique_follow", lot) for lot in "ab")
+    replaced = ask(bench, "unique_follow", "a", text="new", idempotency_key="k")
+    assert replaced.id == first.id  # it has not begun: there is no more than before
+    for row in (first, second):
+        bench.claim(row)
+    with pytest.raises(QuotaReached):
+        ask(bench, "unique_follow", "a")
+    again = ask(bench, "unique_follow", "a", text="new", idempotency_key="k")
+    assert (again.id, again.met) == (first.id, Met(Outcome.REPLACED, before=True))
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "3")
+    forget()
+    bench.advance(10)
+    follower = ask(bench, "unique_follow", "a")
+    assert ask(bench, "unique_follow", "a", text="newer").id == follower.id
+    with pytest.raises(QuotaReached):
+        ask(bench, "unique_follow", "b")
+    assert len(moto_direct.rows("jobs")) == 3

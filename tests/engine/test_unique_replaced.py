@@ -10,7 +10,7 @@ import unique_sample
 from aws import clients
 from bench import Bench
 from errors import IdempotencyConflict
-from runners import owner_actions
+from runners import owner_actions, pausing
 from runners.base import JobData
 from runners.dispatch import accept_job
 from runners.sending import send_if_unclaimed
@@ -83,6 +83,24 @@ def test_with_a_delay_it_is_put_off_and_never_beyond_at_most(bench: Bench) -> No
     bench.advance(61)
     bench.run(first)
     assert script.texts_run == ["20"]
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_the_time_in_which_it_was_paused_counts_too(bench: Bench, by_hand: bool) -> None:
+    first = ask(bench, "1")
+    if by_hand:
+        owner_actions.cancel(first)
+        bench.advance(5000)  # what was before a retry by hand does not count
+        owner_actions.retry_again(bench.read(first), bench.send)
+    began = bench.read(first).queued_at or 0
+    pausing.pause(Kind.JOB_TYPE, "unique_replace")
+    bench.advance(11)
+    assert bench.run(first).status is Status.WAITING
+    bench.advance(400)
+    pausing.resume(Kind.JOB_TYPE, "unique_replace", bench.send)
+    assert ask(bench, "2", delay=500).run_at == began + 600_000
+    bench.advance(300)
+    assert ask(bench, "3", delay=500).status is Status.QUEUED  # long overdue
 
 
 def test_one_without_a_delay_is_started_at_once(bench: Bench) -> None:
@@ -221,6 +239,21 @@ def test_the_same_request_again_is_the_job_that_follows(bench: Bench) -> None:
     second = ask(bench, "2", "unique_follow", idempotency_key="k")
     again = ask(bench, "2", "unique_follow", idempotency_key="k")
     assert (again.id, again.met) == (second.id, Met(Outcome.FOLLOWS, before=True))
+
+
+def test_the_same_request_again_follows_though_it_was_let_on(bench: Bench) -> None:
+    first = ask(bench, "1", "unique_follow")
+    script.job = lambda job, payload: asked.append(
+        ask(bench, "2", "unique_follow", idempotency_key="k")
+    )
+    asked: list[JobRequest] = []
+    bench.run(first)
+    script.job = lambda job, payload: None
+    for _ in range(2):  # let on, then done
+        again = ask(bench, "2", "unique_follow", idempotency_key="k")
+        assert (again.id, again.met) == (asked[0].id, Met(Outcome.FOLLOWS, before=True))
+        bench.run(again)
+    assert script.texts_run == ["1", "2"]
 
 
 # --- large payloads -------------------------------------------------------------------------------

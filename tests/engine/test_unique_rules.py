@@ -1,14 +1,18 @@
 """The rule of work that is unique: what can't work is refused where it is written, and keys."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, SecretStr
+from pydantic import Base64Bytes, BaseModel, SecretStr
 
 from errors import InvalidDefinition
 from runners.registry import Registry
 from work import Job, RunningJob, Unique
+
+# Alike in the 28 digits that a decimal is rounded to; and so large that its digits fill no memory.
+LONG_PRICES = ["1." + "0" * 40 + "1", "1." + "0" * 40 + "2", "1", "1E+999999"]
 
 
 class Plan(BaseModel):
@@ -19,6 +23,9 @@ class Plan(BaseModel):
     tags: set[str] = set()
     password: SecretStr = SecretStr("")
     more: dict[str, int] = {}
+    data: Base64Bytes = b""
+    price: Decimal = Decimal(0)
+    share: float = 0
 
 
 def plan(job: RunningJob, payload: Plan) -> None:
@@ -65,6 +72,10 @@ def test_a_key_is_of_values_and_not_of_how_they_are_written() -> None:
     assert key(("page",)) == key(("page",), page="/", tags={"x"})
     noon = datetime(2026, 5, 4, 12, tzinfo=UTC)
     assert key(("at",), at=noon) == key(("at",), at="2026-05-04T12:00:00Z")
+    assert key(("at",), at=noon) == key(("at",), at="2026-05-04T14:00:00+02:00")
+    assert key(("price",), price="1.0") == key(("price",), price="1.00") == key(("price",), price=1)
+    assert key(("price",), price="0") == key(("price",), price="-0.0")
+    assert key(("share",), share=0.0) == key(("share",), share=-0.0)
     many = [f"tag{number}" for number in range(50)]
     assert key(("tags",), tags=set(many)) == key(("tags",), tags=many[::-1])
     assert key(("more",), more={"a": 1, "b": 2}) == key(("more",), more={"b": 2, "a": 1})
@@ -80,6 +91,10 @@ def test_other_values_have_other_keys() -> None:
         key(("campaign_id",), campaign="spring"),
         key(("password",), password="a"),
         key(("password",), password="b"),
+        key(("data",), data="/w=="),  # no text in UTF-8
+        key(("data",), data="/g=="),
+        *(key(("price",), price=price) for price in LONG_PRICES),
+        *(key(("at",), at=at) for at in ("0001-01-01T00:00:00+01:00", "0001-01-01T00:00:00")),
         Unique(by=()).key_of("plan", "umbrella", None, Plan()),
         Unique(by=()).key_of("another", "acme", None, Plan()),
     ]

@@ -9,6 +9,7 @@ from fake_lambda import FakeLambda
 from runners.registry import registry
 from sample_work import script
 from settings import settings
+from store.conditional_write import RaceLost
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -119,3 +120,25 @@ def test_the_job_types_tell_their_rules() -> None:
         "at_most": 600,
         "then": None,
     }
+
+
+def test_a_request_of_old_is_answered_with_its_job_while_another_runs(worker: FakeLambda) -> None:
+    first = ask("unique_follow", "1", key="k")
+    worker.deliver()
+    answers: list[Answer] = []
+    script.job = lambda job, payload: answers.append(ask("unique_follow", "1", key="k"))
+    ask("unique_follow", "2")
+    worker.deliver()
+    (again,) = answers
+    assert (again.status, again.json["id"]) == (202, first.json["id"])
+    assert (outcome(again), again.headers["idempotent-replayed"]) == (None, "true")
+
+
+def test_a_request_that_others_overtake_each_time_is_409(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose(*_: object) -> None:
+        raise RaceLost
+
+    ask("unique_follow", "1")
+    monkeypatch.setattr("store.verbs.replacing.replace", lose)
+    answer = ask("unique_follow", "2")
+    assert (answer.status, answer.json["type"]) == (409, "urn:job-runners:moved-meanwhile")

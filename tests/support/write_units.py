@@ -33,4 +33,6 @@ def _value_size(value: dict[str, Any]) -> int:
     ((kind, content),) = value.items()
     if kind == "N":
         return len(content.strip("-0.")) // 2 + 2
+    if kind in ("BOOL", "NULL"):
+        return 1
     return len(content.encode() if isinstance(content, str) else content)
