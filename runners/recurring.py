@@ -261,7 +261,7 @@ class _Look:
             self._refused(schedule, at, step, error)
             return None
         if row.id != schedule.job_id(at):
-            self._note_answer(schedule, at, row, revision)
+            self._note_answer(schedule, at, step, row, revision)
             return None
         telemetry.occurrence_started(row, schedule, step, at)
         self._note(Outcome.STARTED)
@@ -271,15 +271,18 @@ class _Look:
             return None
         return store.read(schedule.organization_id, schedule.name)
 
-    def _note_answer(self, schedule: Schedule, at: int, row: JobRequest, revision: str) -> None:
+    def _note_answer(
+        self, schedule: Schedule, at: int, step: Step, row: JobRequest, revision: str
+    ) -> None:
         """Note that an occurrence is unique work, and was answered with another job: that one does
         it now, or it is left out. The schedule has moved on together with that answer, so this is a
         second write; without it, its item names a job that there is not."""
         is_left_out = getattr(row.met, "outcome", None) is not Answered.REPLACED
         store.note_answer(schedule, at, row.id, revision, TAKEN if is_left_out else None)
         if is_left_out:
-            telemetry.occurrences_left_out(schedule, left_out(Step(at, None), at, TAKEN))
+            telemetry.occurrences_left_out(schedule, left_out(step, at, TAKEN))
         else:
+            telemetry.occurrence_started(row, schedule, step, at)
             send_if_unclaimed(row, self._send)
         self._note(Outcome.SKIPPED if is_left_out else Outcome.STARTED)
 

@@ -404,7 +404,7 @@ def note_answer(
             Schedule.started.set(schedule.started),
             _set_or_remove(Schedule.last_started_at, schedule.last_started_at),
             _set_or_remove(Schedule.last_job_id, schedule.last_job_id),
-            Schedule.skipped.set(schedule.skipped + 1),
+            Schedule.skipped.add(1),  # to those that the write of this revision has left out
             Schedule.last_skipped_at.set(at),
             Schedule.last_skipped_why.set(left_out),
         ]

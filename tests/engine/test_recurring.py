@@ -23,6 +23,7 @@ from store import schedules as store
 from store.job_request import JobRequest, Status
 from store.pauses import Kind
 from store.schedules import Schedule
+from telemetry_lines import logged
 from testing import moto_direct
 from testing.aws import forget
 from work.occurrences import next_after
@@ -748,14 +749,33 @@ def test_an_occurrence_of_unique_work_is_left_out_while_another_job_has_its_plac
 
 
 @pytest.mark.usefixtures("unique")
+@pytest.mark.parametrize("job_type", ["unique_return", "unique_refuse"])
+def test_those_that_were_missed_before_it_are_counted_too(
+    bench: Bench, job_type: str, lines: io.StringIO
+) -> None:
+    work: dict[str, Any] = {"job_type": job_type, "campaign_id": "spring", "payload": {"lot": "a"}}
+    bench.dispatch(**work)
+    put(**work)
+    go_to(NOON + 2 * HOUR)
+    assert look(bench) == {Outcome.SKIPPED: 1}
+    schedule = get()
+    assert (schedule.started, schedule.skipped) == (0, 3)
+    assert schedule.last_skipped_at == NOON + 2 * HOUR
+    left_out = [each for each in logged(lines) if each["message"] == "occurrences left out"]
+    assert [each["number"] for each in left_out] == [3]
+
+
+@pytest.mark.usefixtures("unique")
 def test_or_that_job_does_it(bench: Bench, lines: io.StringIO) -> None:
     work: dict[str, Any] = {"job_type": "unique_replace", "payload": {"lot": "a"}}
     other = bench.dispatch(**work, delay=4 * 3600)
     put(**(work | {"payload": {"lot": "a", "text": "new"}}))
-    go_to(NOON)
+    go_to(NOON + HOUR)
     assert look(bench) == {Outcome.STARTED: 1}
-    assert (get().started, get().last_job_id) == (1, other.id)
-    assert "occurrences left out" not in lines.getvalue()
+    assert (get().started, get().skipped, get().last_job_id) == (1, 1, other.id)
+    said = {each["message"]: each for each in logged(lines)}
+    assert said["occurrence started"]["job_id"] == other.id
+    assert said["occurrences left out"]["number"] == 1  # the one of noon, which was missed
     row = bench.read(other)
     assert blobs.get(row.payload, row.payload_key)["text"] == "new"
 
