@@ -56,6 +56,12 @@ class RetryData(BaseModel):
     payload: dict[str, Any] | None = Field(default=None, description="By default the one it had")
 
 
+class NoFields(BaseModel):
+    """Nothing: all is said by the method and the path."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+
 class RateData(BaseModel):
     """How many jobs may start in a period."""
 
@@ -248,6 +254,12 @@ def retry_data(event: Mapping[str, Any]) -> RetryData:
     """Return how a request wants a job done again, which may have no body; raises UnreadableBody,
     PayloadTooLarge, InvalidFields."""
     return _checked(RetryData, body.read_optional_object(event))
+
+
+def no_fields(event: Mapping[str, Any]) -> None:
+    """Refuse a body that would change nothing, whatever its sender meant by it; raises
+    UnreadableBody, PayloadTooLarge, InvalidFields."""
+    _checked(NoFields, body.read_optional_object(event))
 
 
 def limits_data(event: Mapping[str, Any]) -> LimitsData:

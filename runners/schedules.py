@@ -59,16 +59,17 @@ def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedu
     now to be. Raises ScheduleDeclared, TooManySchedules, PayloadTooLarge, and what dispatching such
     a job would raise.
     """
-    if is_declared(organization_id, name):
-        raise ScheduleDeclared(name)
     definition = definition_of(recurring)
     check(organization_id, definition)
     store.note_in_use()
 
     def change() -> tuple[Schedule, bool]:
         before = store.read(organization_id, name)
-        is_new = before is None or before.is_deleted
-        if before is not None and before.is_declared:
+        if before is None or before.is_deleted:
+            is_new, is_the_codes = True, is_declared(organization_id, name)
+        else:  # what an organisation put before the code declared that name stays its own
+            is_new, is_the_codes = False, before.is_declared
+        if is_the_codes:
             raise ScheduleDeclared(name)
         if before is None and store.count(organization_id, MOST) >= MOST:
             raise TooManySchedules(MOST)

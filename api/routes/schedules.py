@@ -17,6 +17,7 @@ from api.query import organization_page_query, organization_query
 from api.responses import Response, no_content, respond
 from errors import ScheduleNotFound
 from runners.sending import require_sender
+from work.errors import InvalidOccurrences
 
 Event = Mapping[str, Any]
 
@@ -71,16 +72,22 @@ def pause_schedule(event: Event, caller: Caller, name: str) -> Response:
     from api import schedule_views
     from runners import schedules
 
+    requests.no_fields(event)
     found = schedules.pause(organization_query(event, caller), _known(name))
     return respond(200, schedule_views.schedule(found))
 
 
 def resume_schedule(event: Event, caller: Caller, name: str) -> Response:
-    """End the pause of a schedule, if it has one."""
+    """End the pause of a schedule, if it has one. Its zone may be gone since: then it has to be put
+    again."""
     from api import schedule_views
     from runners import schedules
 
-    found = schedules.resume(organization_query(event, caller), _known(name))
+    try:
+        found = schedules.resume(organization_query(event, caller), _known(name))
+    except InvalidOccurrences as error:
+        why = f"{error.why}; put the schedule again, with another one"
+        raise InvalidFields([{"field": error.field, "why": why}]) from None
     return respond(200, schedule_views.schedule(found))
 
 
@@ -89,6 +96,7 @@ def run_schedule(event: Event, caller: Caller, name: str) -> Response:
     an earlier one runs or not."""
     from runners import schedules
 
+    requests.no_fields(event)
     organization_id = organization_query(event, caller)
     send = require_sender(runners.sender(), _known(name), "is to be run")
     row = schedules.run_now(organization_id, name, send, requests.key_of(event))

@@ -367,7 +367,7 @@ ROUTES: Routes = {
             Operation(
                 "pause_schedule",
                 {200: Answer("Paused", "Schedule")},
-                (*SCHEDULE_PROBLEMS, "schedule-busy"),
+                (*SCHEDULE_PROBLEMS, *BODY_PROBLEMS, "schedule-busy"),
                 parameters=WHOSE,
             ),
         ),
@@ -377,7 +377,7 @@ ROUTES: Routes = {
             Operation(
                 "resume_schedule",
                 {200: Answer("Not paused, or no longer", "Schedule")},
-                (*SCHEDULE_PROBLEMS, "schedule-busy"),
+                (*SCHEDULE_PROBLEMS, "invalid-request", "schedule-busy"),
                 parameters=WHOSE,
             ),
         ),
@@ -392,8 +392,7 @@ ROUTES: Routes = {
                 (
                     *SCHEDULE_PROBLEMS,
                     *DISPATCH_PROBLEMS,
-                    "too-large",
-                    "invalid-request",
+                    *BODY_PROBLEMS,
                     "idempotency-conflict",
                 ),
                 parameters=(*WHOSE, IDEMPOTENCY_KEY),

@@ -11,6 +11,7 @@ from api_events import Answer, Logged, call
 from busy_queues import got, refused
 from fake_lambda import FakeLambda
 from runners import recurring
+from runners.registry import registry
 from sample_work import script
 from settings import forget
 from store import schedules
@@ -214,6 +215,33 @@ def test_a_schedule_is_run_now_paused_or_not(worker: FakeLambda) -> None:
     assert (found["last"], found["started"]) == (None, 0)  # it is no occurrence
 
 
+@pytest.mark.parametrize(("method", "path"), [("POST", "/run"), ("PUT", "/paused")])
+def test_a_body_that_would_change_nothing_is_refused(method: str, path: str) -> None:
+    put()
+    answer = on(method, f"/nightly{path}", body={"payload": {"number": 2}})
+    refused(answer, 422, "invalid-request")
+    assert answer.json["errors"][0]["field"] == "payload"
+    assert on("GET").json["paused_at"] is None
+    assert call("GET", "/jobs", query=WHOSE).json["jobs"] == []
+    assert on(method, f"/nightly{path}", body={}).status in (200, 202)
+
+
+def test_one_whose_zone_is_gone_is_not_resumed_and_can_be_put_again() -> None:
+    put()
+    on("PUT", "/nightly/paused")
+    there = schedules.read("acme", "nightly")
+    assert there is not None
+    there.update([schedules.Schedule.timezone.set("Europe/Atlantis")])
+    answer = on("DELETE", "/nightly/paused")
+    refused(answer, 422, "invalid-request")
+    (problem,) = answer.json["errors"]
+    assert problem["field"] == "timezone"
+    assert "there is no time zone 'Europe/Atlantis'" in problem["why"]
+    assert on("GET").json["paused_at"] == NOON
+    put()
+    assert on("DELETE", "/nightly/paused").json["paused_at"] is None
+
+
 def test_the_same_run_under_the_same_key_is_one_job() -> None:
     put()
     first, again, other = (
@@ -246,6 +274,19 @@ def test_one_that_the_code_declares_is_neither_changed_nor_deleted_here(
     forget()
     detail = refused(on("PUT", body=NIGHTLY), 409, "declared-in-code")
     assert "declared in the code (RECURRING)" in detail
+
+
+def test_what_an_organisation_put_stays_its_own_though_the_code_declares_that_name_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put()
+    declared = {"nightly": Recurring("sample_once", every=3600, organization_id="acme")}
+    monkeypatch.setattr("sample_work.RECURRING", declared, raising=False)
+    registry.cache_clear()
+    found = put(payload={"number": 7})
+    assert (found["origin"], found["payload"]) == ("api", {"number": 7})
+    assert on("DELETE").status == 204
+    refused(on("PUT", body=NIGHTLY), 409, "declared-in-code")
 
 
 def test_who_meets_others_at_one_schedule_is_asked_to_try_again(
