@@ -14,6 +14,7 @@ from settings import settings
 
 # What a process has read of the world, and goes by for a while: by module, who forgets it.
 CACHES = {
+    "runners.declared_schedules": "forget",
     "runners.full_queues": "forget_cache",
     "runners.quota": "forget_cache",
     "store.limits": "forget_cache",

@@ -56,7 +56,7 @@ def test_it_notices_when_a_step_that_is_done_is_taken_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     find = steps.find
-    monkeypatch.setattr("work.running_job.steps.find", lambda job, name: None)
+    monkeypatch.setattr("store.steps.find", lambda job, name: None)
     monkeypatch.setattr("testing.simulation.history.steps", _Found(find))
     assert "was taken again" in broken_promise(near=133)
 

@@ -16,7 +16,7 @@ import pytest
 
 import clock
 from errors import PreconditionFailed
-from runners import timer
+from runners import recurring, timer
 from runners.messages import JobMessage, Message
 from store import limits, pauses, queries, verbs
 from store.job_request import JobRequest
@@ -65,6 +65,7 @@ class World:
         monkeypatch.setattr(clock, "now", lambda: self.now)
         monkeypatch.setattr(pauses, "current", lambda fresh=False: pauses.Pauses())
         monkeypatch.setattr(limits, "current", lambda fresh=False: {})
+        monkeypatch.setattr(recurring, "start_due", lambda *_, **__: Counter())  # nothing recurs
         self.table.on_call = self._take
 
     # --- what tests say -----------------------------------------------------------------------
