@@ -27,28 +27,44 @@ class NeededFiles:
     """The keys of an organisation's files that are yet to be read.
 
     A job needs those that its payload names, until it has succeeded: one that has failed, or was
-    cancelled, can be retried by hand. A schedule needs those that its payload names.
+    cancelled, can be retried by hand. A schedule needs those that its payload names. What was
+    needed at one look counts as needed from then on.
     """
 
     def __init__(self, organization_id: str) -> None:
         self._organization = organization_id
         self._keys: set[str] = set()
         self._seen_until = 0
+        self._open: dict[str, int | None] = {}  # jobs that may yet run, as they were written last
         self.look_again()
-        for schedule in _schedules(organization_id):
-            self._note(schedule.payload)
 
     def __contains__(self, key: str) -> bool:
         return key in self._keys
 
     def look_again(self) -> None:
-        """Note what jobs need that were dispatched since the last look; at first, all jobs."""
+        """Note what is needed now that was not at the last look.
+
+        Schedules are put, and jobs dispatched. A job that waits, or can be retried, can be given
+        another payload, however long ago it was dispatched.
+        """
         since, self._seen_until = self._seen_until - _LAG, clock.now()
+        for schedule in _schedules(self._organization):  # first: its next job may be its last
+            self._note(schedule.payload)
+        for row in queries.read_many(self._open, fresh=True).values():
+            self._note_job(row)
         for row in _jobs(self._organization):
             if row.created_at < since:
                 return
-            if row.status is not Status.SUCCEEDED:
-                self._note(_payload(row))
+            self._note_job(row)
+
+    def _note_job(self, row: JobRequest) -> None:
+        """Note what a job needs, unless it was seen as it is. One that has succeeded is not given
+        another payload."""
+        if row.status is Status.SUCCEEDED:
+            self._open.pop(row.id, None)
+        elif row.id not in self._open or self._open[row.id] != row.updated_at:
+            self._note(_payload(row))
+            self._open[row.id] = row.updated_at
 
     def _note(self, value: Any) -> None:
         """Note each text in a payload that can be a file's key."""
@@ -56,7 +72,7 @@ class NeededFiles:
             case str() if value.startswith(_folder(self._organization)):
                 self._keys.add(value)
             case dict():
-                for each in value.values():
+                for each in (*value, *value.values()):
                     self._note(each)
             case list():
                 for each in value:

@@ -30,11 +30,11 @@ def unfinished(job_ids: list[str]) -> set[str]:
     return {row.id for row in rows if not row.status.finished}
 
 
-def read_many(job_ids: Iterable[str]) -> dict[str, JobRequest]:
+def read_many(job_ids: Iterable[str], *, fresh: bool = False) -> dict[str, JobRequest]:
     """Return the rows of these ids that there are and that have not expired, by their ids; they may
-    lag behind by a moment."""
+    lag behind by a moment, unless they are to be `fresh`."""
     wanted = sorted(set(job_ids))
-    rows = JobRequest.batch_get(wanted) if wanted else ()
+    rows = JobRequest.batch_get(wanted, consistent_read=fresh) if wanted else ()
     return {row.id: row for row in rows if not row.expired}
 
 

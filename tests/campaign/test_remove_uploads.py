@@ -12,9 +12,10 @@ from errors import MissingObject
 from jobs import remove_uploads as module
 from jobs.remove_uploads import RemoveUploads, remove_uploads
 from recording_job import RecordingJob, Stopped
-from runners import schedules
+from runners import owner_actions, schedules
 from store import owner_verbs
 from store.job_request import JobRequest, Status
+from testing.aws import forget
 from work import Recurring
 
 CSV = b"first_name,last_name,cell\nAnn,Lee,2125550123\n"
@@ -105,7 +106,9 @@ def test_a_file_stays_that_any_job_or_schedule_names_anywhere_in_its_payload(ben
     assert run() == {"removed": 0, "bytes": 0, "kept": 2}
     nested = NeededFiles("acme")
     nested._note({"body": {"files": [{"key": "uploads/acme/deep.csv"}, 7, None]}})
+    nested._note({"widths": {"uploads/acme/by_name.csv": 3}})
     assert "uploads/acme/deep.csv" in nested
+    assert "uploads/acme/by_name.csv" in nested
 
 
 def test_what_is_dispatched_while_it_runs_keeps_its_file(
@@ -119,6 +122,41 @@ def test_what_is_dispatched_while_it_runs_keeps_its_file(
             super().checkpoint(*args, **more)
             if len(self.cursors) == 1:
                 imported(bench, keys[4], Status.QUEUED)
+
+    assert run(Job())["removed"] == 5
+    assert [is_there(key) for key in keys] == [False] * 4 + [True, False]
+
+
+@pytest.mark.parametrize("how", ["a schedule", "a job that waits", "a retry"])
+def test_what_is_named_while_it_runs_keeps_its_file(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """A job that is given another payload was dispatched long ago."""
+    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    forget()
+    monkeypatch.setattr(module, "_LOOK_EVERY", 2)
+    keys = [upload(f"{number}.csv") for number in range(6)]
+    bench.dispatch("unique_replace", payload={"text": "none"}, delay=3600)
+    cancelled = bench.dispatch("sample_once", payload={"text": "none"})
+    owner_verbs.cancel(bench.read(cancelled))
+    bench.advance(10 * 60)
+
+    def name_it() -> None:
+        if how == "a schedule":
+            again = Recurring(
+                "sample_once", every=86_400, payload={"text": keys[4]}, organization_id="acme"
+            )
+            schedules.put("acme", "daily", again)
+        elif how == "a job that waits":
+            bench.dispatch("unique_replace", payload={"text": keys[4]}, delay=3600)
+        else:
+            owner_actions.retry_again(bench.read(cancelled), bench.send, {"text": keys[4]})
+
+    class Job(RecordingJob):
+        def checkpoint(self, *args: Any, **more: Any) -> None:
+            super().checkpoint(*args, **more)
+            if len(self.cursors) == 1:
+                name_it()
 
     assert run(Job())["removed"] == 5
     assert [is_there(key) for key in keys] == [False] * 4 + [True, False]
