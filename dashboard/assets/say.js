@@ -25,13 +25,20 @@ export function ask(title, words, yes, { danger = false, no = "Keep it" } = {}) 
   const [refuse, agree] = dialog.querySelectorAll("button");
   return new Promise((resolve) => {
     const end = (agreed) => {
+      dialog.removeEventListener("cancel", cancelled);
       dialog.removeEventListener("close", closed);
       dialog.close();
       dialog.replaceChildren();
       resolve(agreed);
     };
-    // By Escape. The event comes a little later: it may be of the question before this one.
+    // By Escape. A browser may leave this event out, and the next comes a little later: it may be
+    // of the question before this one.
+    const cancelled = (event) => {
+      event.preventDefault();
+      end(false);
+    };
     const closed = () => dialog.open || end(false);
+    dialog.addEventListener("cancel", cancelled);
     dialog.addEventListener("close", closed);
     refuse.addEventListener("click", () => end(false));
     agree.addEventListener("click", () => end(true));

@@ -120,7 +120,10 @@ class ScheduleChecker:
         """Check that nothing a person does loses an occurrence that had come, but for a pause."""
         if not before or "deleted_at" in (before | after):
             return
-        has_come = before.get("next_at", self._world.now() + 1) <= self._world.now()
+        # Whoever stands still between its look and its write has decided before.
+        is_other = after["since"] != before["since"]
+        decided_at = after["since"] if is_other else self._world.now()
+        has_come = before.get("next_at", decided_at + 1) <= decided_at
         stays = "paused_at" not in (before | after)
         if has_come and stays and after.get("next_at") != before["next_at"]:
             self._broken(f"an edit of {_name(after)} has lost an occurrence that had come")
