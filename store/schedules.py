@@ -9,7 +9,8 @@ Every write asks that the item is as it was read, by its `revision`, and gives i
 occurrence that was dealt with last, `last_at`, only moves forward.
 
 A schedule that is deleted leaves a stub, without what it was asked to do: if it is put again, by a
-machine whose clock is behind perhaps, it does not go through the same occurrences once more.
+machine whose clock is behind perhaps, it does not go through the same occurrences once more, nor
+overlap the job of before.
 """
 
 import base64
@@ -334,13 +335,13 @@ def resume(schedule: Schedule, *, next_at: int | None, since: int) -> Schedule:
 
 
 def delete(schedule: Schedule) -> None:
-    """Leave only its stub: how far it had come, and whether it was paused. Raises
-    ScheduleMoved."""
+    """Leave only its stub: how far it had come, its last job, which may still run, and whether it
+    was paused. Raises ScheduleMoved."""
     now = clock.now()
     asked = (
         *(Schedule.fingerprint, Schedule.job_type, Schedule.campaign_id, Schedule.packed_payload),
         *(Schedule.cron, Schedule.every, Schedule.created_at, Schedule.created_by),
-        *(Schedule.updated_by, Schedule.last_started_at, Schedule.last_job_id, Schedule.last_error),
+        *(Schedule.updated_by, Schedule.last_started_at, Schedule.last_error),
         *(Schedule.last_skipped_at, Schedule.last_skipped_why, Schedule.last_failed_at),
         *(Schedule.started, Schedule.skipped, Schedule.failed),
     )

@@ -527,6 +527,25 @@ def test_one_that_failed_until_the_next_came_is_recorded_as_failed(bench: Bench)
     assert started() == [NOON + 5 * MINUTE]
 
 
+@pytest.mark.parametrize(
+    ("overlap", "outcome"), [("skip", Outcome.SKIPPED), ("queue", Outcome.WAITING)]
+)
+def test_deleted_and_put_again_it_does_not_overlap_the_job_of_before(
+    bench: Bench, overlap: str, outcome: Outcome
+) -> None:
+    put(overlap=overlap)
+    go_to(NOON)
+    look(bench)
+    running = bench.claim(bench.read(get().last_job_id or ""))
+    schedules.delete("acme", "hourly")
+    put(overlap=overlap)
+    go_to(NOON + HOUR)
+    assert look(bench) == {outcome: 1}
+    verbs.succeed(running, None)
+    go_to(NOON + 2 * HOUR)
+    assert look(bench)[Outcome.STARTED] == 1
+
+
 def test_a_bad_schedule_keeps_no_other_waiting(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
