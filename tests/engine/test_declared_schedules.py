@@ -150,6 +150,22 @@ def test_a_rollback_is_in_force_once_the_other_deploy_is_gone(bench: Bench) -> N
     assert get().every == 3600
 
 
+def test_what_is_paused_after_a_rollback_starts_nothing_until_the_other_deploy_is_gone(
+    bench: Bench,
+) -> None:
+    before = Deploy(bench, hourly=hourly())
+    after = Deploy(bench, hourly=hourly(every=60), new=hourly(every=60))
+    minutes(1, before)
+    assert minutes(3, after)[Outcome.STARTED] > 0
+    assert minutes(3, before)[Outcome.STARTED] > 0  # what the other one says is in force
+    for name in ("hourly", "new"):
+        schedules.pause("acme", name)
+    assert minutes(declared_schedules.GONE_AFTER // MINUTE, before)[Outcome.STARTED] == 0
+    assert not is_there("new")
+    schedules.resume("acme", "hourly")
+    assert (get().every, get().next_at) == (3600, NOON + HOUR)
+
+
 def test_beside_a_deploy_without_it_it_is_started_once_and_stays(bench: Bench) -> None:
     with_it, without = Deploy(bench, hourly=hourly()), Deploy(bench)
     minutes(1, with_it)
