@@ -23,7 +23,7 @@ from typing import Any
 
 import clock
 from aws.errors import AWS_ERRORS, may_pass
-from errors import SendFailed, UniqueConflict
+from errors import PreconditionFailed, SendFailed, UniqueConflict
 from runners import declared_schedules, dispatch, telemetry, tracing
 from runners.messages import Message
 from runners.occurrence import Choice, choose, left_out
@@ -195,7 +195,7 @@ class _Look:
                 self._note(Outcome.MOVED)
             else:
                 self._start_what_has_come(schedule, unfinished)
-        except (ScheduleMoved, RaceLost) as moved:
+        except (ScheduleMoved, RaceLost, PreconditionFailed) as moved:
             telemetry.moved(moved)
             self._note(Outcome.MOVED)
         except Exception as error:  # noqa: BLE001 - it stays due, now or in an hour
@@ -251,8 +251,8 @@ class _Look:
             if now_there is None or now_there.revision != revision:
                 return self._leave_out(schedule, step)  # it was started before, under this name
             row = there.row  # just now, and nobody heard the answer
-        except RaceLost:
-            raise
+        except (RaceLost, PreconditionFailed):
+            raise  # others were faster: it is looked at again
         except UniqueConflict:
             return self._leave_out(schedule, left_out(step, at, TAKEN))
         except Exception as error:

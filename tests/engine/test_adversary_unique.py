@@ -67,11 +67,11 @@ def test_it_notices_when_the_claim_does_not_free_it(monkeypatch: pytest.MonkeyPa
     assert "by its record, not None's" in noticed()
 
 
-def test_it_notices_when_two_who_ask_for_the_same_share_an_object(
+def test_it_notices_when_one_replacement_is_taken_for_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(replacing, "new_id", lambda: "same")
-    assert "MissingObject" in noticed(near=12)
+    assert "was accepted, and job" in noticed(near=54)
 
 
 def test_it_notices_when_a_job_that_has_begun_is_given_another_payload(

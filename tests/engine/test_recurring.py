@@ -4,6 +4,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 from botocore.exceptions import ClientError
@@ -20,6 +21,7 @@ from runners.registry import registry
 from sample_work import script
 from store import blobs, limits, queries, verbs
 from store import schedules as store
+from store.conditional_write import RaceLost
 from store.job_request import JobRequest, Status
 from store.pauses import Kind
 from store.schedules import Schedule
@@ -797,6 +799,23 @@ def test_or_that_job_does_it(bench: Bench, lines: io.StringIO) -> None:
     assert said["occurrences left out"]["number"] == 1  # the one of noon, which was missed
     row = bench.read(other)
     assert blobs.get(row.payload, row.payload_key)["text"] == "new"
+
+
+@pytest.mark.usefixtures("unique")
+def test_an_occurrence_that_others_overtake_each_time_is_looked_at_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work: dict[str, Any] = {"job_type": "unique_replace", "payload": {"lot": "a"}}
+    other = bench.dispatch(**work, delay=4 * 3600)
+    put(**work)
+    go_to(NOON)
+    with monkeypatch.context() as patched:
+        patched.setattr("store.verbs.replacing.replace", Mock(side_effect=RaceLost))
+        assert look(bench) == {Outcome.MOVED: 1}
+    schedule = get()
+    assert (schedule.skipped, schedule.last_error) == (0, None)
+    assert look(bench) == {Outcome.STARTED: 1}
+    assert get().last_job_id == other.id
 
 
 # --- many of them ---------------------------------------------------------------------------------
