@@ -23,7 +23,7 @@ class ScheduleUse(NamedTuple):
     @property
     def when(self) -> When:
         """Its times."""
-        return When(self.schedule.cron, self.schedule.every, self.schedule.timezone)
+        return When(*self.schedule.timing)
 
 
 def schedule(found: Schedule) -> dict[str, Any]:

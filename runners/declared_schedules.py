@@ -14,9 +14,11 @@ import clock
 from runners import telemetry
 from runners.registry import registry
 from runners.schedules import check, definition_of, put_over
+from store import schedule_marks
 from store import schedules as store
 from store.job_request import derived_id
-from store.schedules import Definition, Mark, ScheduleMoved
+from store.schedule_marks import Mark
+from store.schedules import Definition, ScheduleMoved
 
 HEARD_OF_EVERY = 5 * clock.MINUTE
 # A deploy that was not heard of for so long is gone, and is forgotten: if it is heard of again, it
@@ -57,7 +59,7 @@ def _sync(declared: Mapping[_Key, Definition], deploys: dict[str, Mark]) -> None
     mine = deploys.get(deploy)
     if mine is None or now - mine.seen_at >= HEARD_OF_EVERY:
         since = now if mine is None else mine.since
-        mine = deploys[deploy] = store.note_deploy(deploy, since, declared)
+        mine = deploys[deploy] = schedule_marks.note_deploy(deploy, since, declared)
     there = [mark for mark in deploys.values() if _is_there(mark)]
     if max(there, key=lambda mark: (mark.since, mark.sk), default=mine) is not mine:
         return
@@ -67,9 +69,9 @@ def _sync(declared: Mapping[_Key, Definition], deploys: dict[str, Mark]) -> None
     wanted = set().union(*(mark.declared for mark in there))
     for mark in [mark for mark in deploys.values() if not _is_there(mark)]:
         _remove(mark.declared - wanted)
-        store.forget_deploy(mark)
+        schedule_marks.forget_deploy(mark)
     if not declared and there == [mine]:
-        store.forget_deploy(mine)  # nothing is declared, and nothing was
+        schedule_marks.forget_deploy(mine)  # nothing is declared, and nothing was
 
 
 def _name_of(declared: Mapping[_Key, Definition]) -> str:

@@ -29,7 +29,7 @@ from runners.messages import Message
 from runners.occurrence import Choice, choose, left_out
 from runners.retrying import error_record
 from runners.sending import Send, send_if_unclaimed
-from store import queries
+from store import queries, schedule_marks
 from store import schedules as store
 from store.conditional_write import RaceLost, RowThere
 from store.job_request import JobRequest, new_id
@@ -78,7 +78,7 @@ def start_due(
     one, and raises if it can't. A stack without schedules costs one request. Raises what AWS
     raises, before anything is started.
     """
-    if not only and not declared_schedules.sync(store.marks()):
+    if not only and not declared_schedules.sync(schedule_marks.marks()):
         return Counter()
     look = _Look(send, until, threads)
     look.run(only or store.shards(), share)

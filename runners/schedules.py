@@ -18,6 +18,7 @@ from errors import (
 from runners import dispatch, telemetry, tracing
 from runners.registry import registry
 from runners.sending import Send, send_if_unclaimed
+from store import schedule_marks
 from store import schedules as store
 from store.blobs import compact_json
 from store.job_request import JobRequest, derived_id
@@ -61,7 +62,7 @@ def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedu
     """
     definition = definition_of(recurring)
     check(organization_id, definition)
-    store.note_in_use()
+    schedule_marks.note_in_use()
 
     def change() -> tuple[Schedule, bool]:
         before = store.read(organization_id, name)

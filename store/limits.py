@@ -16,7 +16,7 @@ from pynamodb.expressions.update import Action
 import clock
 from aws.errors import condition_failed
 from store.rate import Rate
-from store.table import Integer, Table, nullable
+from store.table import Integer, Table, nullable, set_or_remove
 
 # How long a process goes by what it has read: a change is in force everywhere after this time.
 CACHED = 10 * clock.SECOND
@@ -103,12 +103,12 @@ def put(
     return _update(
         queue_name,
         [
-            _set_or_remove(Changed.slots, slots),
-            _set_or_remove(Changed.rate_count, rate and rate.count),
-            _set_or_remove(Changed.rate_seconds, rate and rate.seconds),
-            _set_or_remove(Changed.rate_burst, rate and rate.burst),
-            _set_or_remove(Changed.max_waiting, max_waiting),
-            _set_or_remove(Changed.changed_by, by),
+            set_or_remove(Changed.slots, slots),
+            set_or_remove(Changed.rate_count, rate and rate.count),
+            set_or_remove(Changed.rate_seconds, rate and rate.seconds),
+            set_or_remove(Changed.rate_burst, rate and rate.burst),
+            set_or_remove(Changed.max_waiting, max_waiting),
+            set_or_remove(Changed.changed_by, by),
             Changed.changed_at.set(clock.now()),
             *(_sweep_from_the_start() if sweep else []),
         ],
@@ -167,8 +167,3 @@ def _update(queue_name: str, actions: list[Action]) -> Changed:
 
 def _sweep_from_the_start() -> list[Action]:
     return [Changed.sweep_from.set(""), Changed.sweep_asked_at.set(clock.now())]
-
-
-def _set_or_remove(attribute: Any, value: object) -> Action:
-    action: Action = attribute.remove() if value is None else attribute.set(value)
-    return action

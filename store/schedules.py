@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal, NamedTuple
 from zlib import crc32
 
-from pynamodb.exceptions import DeleteError, UpdateError
+from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
@@ -33,15 +33,13 @@ from store.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, U
 from store.blobs import compact_json
 from store.conditional_write import Also, retry_on_conflict
 from store.job_request import derived_id, new_id
-from store.table import Integer, Table, nullable
+from store.schedule_marks import PARTITION
+from store.table import Integer, Table, nullable, set_or_remove
 
 VERSION = 1  # the highest that this code knows: newer code may mean something else by an item
 SHARDS = 8  # may grow, never shrink: items keep the shard that their name gives them
 LARGEST_PAYLOAD = 4 * 1024  # bytes, compressed: every occurrence reads and writes the whole item
 _STUB_LIFETIME = 40 * clock.DAY
-_PARTITION = "schedules"  # of what is about all of them
-_IN_USE = "in use"
-_DEPLOY = "deploy#"
 
 Origin = Literal["code", "api"]
 
@@ -251,7 +249,7 @@ def due(shard: str, until: int, most: int) -> list[Schedule]:
 
 def shards() -> list[str]:
     """Return every shard of the index."""
-    return [f"{_PARTITION}-{number}" for number in range(SHARDS)]
+    return [f"{PARTITION}-{number}" for number in range(SHARDS)]
 
 
 # --- what people and deploys do -----------------------------------------------------------------
@@ -273,23 +271,23 @@ def put(
     now = clock.now()
     schedule = before or Schedule(_place(organization_id), name)
     is_new = before is None or before.is_deleted
-    made = [Schedule.created_at.set(now), _set_or_remove(Schedule.created_by, by)]
+    made = [Schedule.created_at.set(now), set_or_remove(Schedule.created_by, by)]
     keeps_waiting = schedule.waits and definition.overlap == "queue"
     actions = [
         *(made if is_new else ()),
         Schedule.version.set(VERSION),
         Schedule.origin.set(origin),
-        _set_or_remove(Schedule.fingerprint, definition.fingerprint if origin == "code" else None),
+        set_or_remove(Schedule.fingerprint, definition.fingerprint if origin == "code" else None),
         Schedule.job_type.set(definition.job_type),
-        _set_or_remove(Schedule.campaign_id, definition.campaign_id),
+        set_or_remove(Schedule.campaign_id, definition.campaign_id),
         Schedule.packed_payload.set(pack(definition.payload)),
-        _set_or_remove(Schedule.cron, definition.cron),
-        _set_or_remove(Schedule.every, definition.every),
+        set_or_remove(Schedule.cron, definition.cron),
+        set_or_remove(Schedule.every, definition.every),
         Schedule.timezone.set(definition.timezone),
         Schedule.most_missed.set(definition.most_missed),
         Schedule.overlap.set(definition.overlap),
         Schedule.updated_at.set(now),
-        _set_or_remove(Schedule.updated_by, by),
+        set_or_remove(Schedule.updated_by, by),
         Schedule.since.set(since),
         *_comes_next(schedule, next_at, next_at, waits=bool(keeps_waiting)),
         *(() if before is not None and stays_paused(before, origin) else _NOT_PAUSED),
@@ -314,7 +312,7 @@ def pause(schedule: Schedule, by: str | None) -> Schedule:
         schedule,
         [
             Schedule.paused_at.set(clock.now()),
-            _set_or_remove(Schedule.paused_by, by),
+            set_or_remove(Schedule.paused_by, by),
             *_comes_next(schedule, None, None),
         ],
         _as_read(schedule),
@@ -403,8 +401,8 @@ def note_answer(
     if left_out is not None:
         actions = [
             Schedule.started.set(schedule.started),
-            _set_or_remove(Schedule.last_started_at, schedule.last_started_at),
-            _set_or_remove(Schedule.last_job_id, schedule.last_job_id),
+            set_or_remove(Schedule.last_started_at, schedule.last_started_at),
+            set_or_remove(Schedule.last_job_id, schedule.last_job_id),
             Schedule.skipped.add(1),  # to those that the write of this revision has left out
             Schedule.last_skipped_at.set(at),
             Schedule.last_skipped_why.set(left_out),
@@ -462,66 +460,11 @@ class _Key(Table):
     due_at = nullable(Integer())
 
 
-# --- what is known of all -----------------------------------------------------------------------
-
-
-class Mark(Table):
-    """That there are schedules; or a deploy, and what its code declares."""
-
-    class Meta:
-        table_name = ""  # from table_setting, at first use
-
-    table_setting = "COORDINATION_TABLE_NAME"
-
-    pk = UnicodeAttribute(hash_key=True, default=_PARTITION)
-    sk = UnicodeAttribute(range_key=True)
-    since = Integer(default=0)  # of a deploy: when it was first heard of, or heard of again
-    seen_at = Integer(default=0)  # when it was heard of last
-    declares = JSONAttribute(null=True)  # organisations and names
-
-    @property
-    def deploy(self) -> str | None:
-        """Return which deploy it is of."""
-        return self.sk.removeprefix(_DEPLOY) if self.sk.startswith(_DEPLOY) else None
-
-    @property
-    def declared(self) -> set[tuple[str, str]]:
-        """Return whose schedules the deploy declares, and their names."""
-        return {(organization_id, name) for organization_id, name in self.declares}
-
-
-def marks() -> list[Mark]:
-    """Return all that is known of schedules: nothing if there are none."""
-    return list(Mark.query(_PARTITION, consistent_read=True))
-
-
-def note_in_use() -> None:
-    """Have timers look for schedules: before the first one is stored."""
-    Mark(_PARTITION, _IN_USE).save()
-
-
-def note_deploy(deploy: str, since: int, declares: Iterable[tuple[str, str]]) -> Mark:
-    """Note that a deploy is there, and what it declares."""
-    mark = Mark(_PARTITION, f"{_DEPLOY}{deploy}", since=since, seen_at=clock.now())
-    mark.declares = sorted(list(each) for each in declares)
-    mark.save()
-    return mark
-
-
-def forget_deploy(mark: Mark) -> None:
-    """Forget a deploy, unless it was heard of since it was read."""
-    try:
-        mark.delete(Mark.seen_at == mark.seen_at)
-    except DeleteError as error:
-        if not condition_failed(error):
-            raise
-
-
 # --- what they are made of ------------------------------------------------------------------------
 
 
 def _place(organization_id: str) -> str:
-    return f"{_PARTITION}#{organization_id}"
+    return f"{PARTITION}#{organization_id}"
 
 
 def _write(schedule: Schedule, actions: list[Action], condition: Condition) -> Schedule:
@@ -561,8 +504,8 @@ def _comes_next(
 ) -> list[Action]:
     """Return what makes an occurrence the next one, that nobody has tried to start so far."""
     return [
-        _set_or_remove(Schedule.next_at, next_at),
-        _set_or_remove(Schedule.waits, waits or None),
+        set_or_remove(Schedule.next_at, next_at),
+        set_or_remove(Schedule.waits, waits or None),
         Schedule.failing_since.remove(),
         Schedule.retry_error.remove(),
         *_due(schedule, due_at),
@@ -571,10 +514,10 @@ def _comes_next(
 
 def _due(schedule: Schedule, due_at: int | None) -> list[Action]:
     number = crc32(f"{schedule.pk}#{schedule.sk}".encode()) % SHARDS
-    shard = None if due_at is None else f"{_PARTITION}-{number}"
+    shard = None if due_at is None else f"{PARTITION}-{number}"
     return [
-        _set_or_remove(Schedule.due_at, due_at),
-        _set_or_remove(Schedule.due_shard, shard),
+        set_or_remove(Schedule.due_at, due_at),
+        set_or_remove(Schedule.due_shard, shard),
     ]
 
 
@@ -598,14 +541,9 @@ def _left_behind(schedule: Schedule, step: Step) -> list[Action]:
         actions += [
             Schedule.failed.set(schedule.failed + len(step.failed)),
             Schedule.last_failed_at.set(step.failed[-1]),
-            _set_or_remove(Schedule.last_error, schedule.retry_error),
+            set_or_remove(Schedule.last_error, schedule.retry_error),
         ]
     return actions
-
-
-def _set_or_remove(attribute: Any, value: object) -> Action:
-    action: Action = attribute.remove() if value is None else attribute.set(value)
-    return action
 
 
 def _cursor(name: str) -> str:

@@ -11,6 +11,7 @@ from pynamodb.connection.table import TableConnection
 from pynamodb.constants import NULL, NUMBER, STRING
 from pynamodb.exceptions import AttributeNullError
 from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
 from aws import clients
@@ -146,6 +147,12 @@ class Enumerated(OfItem[_S]):
 
     def deserialize(self, value: Any) -> _S:
         return self.enum(value)
+
+
+def set_or_remove(attribute: Any, value: object) -> Action:
+    """Return the part of an update that gives an attribute a value, or none."""
+    action: Action = attribute.remove() if value is None else attribute.set(value)
+    return action
 
 
 def nullable(attribute: Attribute[_T]) -> Attribute[_T | None]:

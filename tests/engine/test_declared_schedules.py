@@ -17,6 +17,7 @@ from errors import ScheduleNotFound
 from runners import declared_schedules, recurring, schedules
 from runners.recurring import Outcome
 from runners.registry import registry
+from store import schedule_marks
 from store import schedules as store
 from store.schedules import Schedule
 from telemetry_lines import logged
@@ -196,7 +197,7 @@ def test_what_no_deploy_declares_any_more_stops_and_is_removed(bench: Bench) -> 
     assert is_there("daily")
     minutes(40, without)
     assert not is_there("daily")
-    assert store.marks() == []  # and a tick costs one request again
+    assert schedule_marks.marks() == []  # and a tick costs one request again
     assert moto_direct.rows("jobs") == []
 
 
@@ -305,5 +306,5 @@ def test_what_is_in_the_table_is_started_though_the_deploy_can_t_be_noted(
     def away(*_: Any) -> None:
         raise ClientError({"Error": {"Code": "AccessDenied"}}, "PutItem")
 
-    monkeypatch.setattr(store, "note_deploy", away)
+    monkeypatch.setattr(schedule_marks, "note_deploy", away)
     assert deploy.tick() == {Outcome.STARTED: 1}

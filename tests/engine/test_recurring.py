@@ -19,7 +19,7 @@ from runners import declared_schedules, dispatch, occurrence, pausing, recurring
 from runners.recurring import Outcome
 from runners.registry import registry
 from sample_work import script
-from store import blobs, limits, queries, verbs
+from store import blobs, limits, queries, schedule_marks, verbs
 from store import schedules as store
 from store.conditional_write import RaceLost
 from store.job_request import JobRequest, Status
@@ -733,7 +733,7 @@ def test_a_tick_does_the_rest_when_schedules_can_t_be_read(
     def away() -> None:
         raise ClientError({"Error": {"Code": "AccessDenied"}}, "Query")
 
-    monkeypatch.setattr(store, "marks", away)
+    monkeypatch.setattr(schedule_marks, "marks", away)
     row = bench.dispatch()
     Time.now += 61 * clock.SECOND
     assert bench.tick().met

@@ -23,9 +23,11 @@ from errors import (
 )
 from runners import schedules
 from runners.registry import registry
+from store import schedule_marks
 from store import schedules as store
 from store.conditional_write import RaceLost
-from store.schedules import Mark, Schedule, ScheduleMoved
+from store.schedule_marks import Mark
+from store.schedules import Schedule, ScheduleMoved
 from work import context
 from work.context import Author
 from work.recurring import Recurring
@@ -183,7 +185,7 @@ def test_the_job_must_be_one_that_could_be_dispatched() -> None:
     with pytest.raises(PayloadTooLarge, match="schedule is"):
         put(payload={"text": "a" * 200_000})  # which compresses well
     assert store.read("acme", "hourly") is None
-    assert store.marks() == []
+    assert schedule_marks.marks() == []
 
 
 def test_what_the_code_declares_is_not_changed_or_deleted(
@@ -311,7 +313,7 @@ def refused_by_aws(*_: Any, **__: Any) -> None:
 @pytest.fixture
 def throttled(monkeypatch: pytest.MonkeyPatch) -> None:
     schedule = put()
-    store.note_deploy("d", clock.now(), [])
+    schedule_marks.note_deploy("d", clock.now(), [])
     client = clients.client("dynamodb")
     monkeypatch.setattr(client, "_make_api_call", refused_by_aws)
     assert schedule.revision
@@ -327,7 +329,7 @@ def test_what_aws_refuses_is_no_change_of_somebody_elses() -> None:
         with pytest.raises(UpdateError):
             write()
     with pytest.raises(DeleteError):
-        store.forget_deploy(Mark(sk="deploy#d", seen_at=clock.now()))
+        schedule_marks.forget_deploy(Mark(sk="deploy#d", seen_at=clock.now()))
 
 
 def test_an_occurrence_that_was_dealt_with_is_not_started_whatever_else_is_as_it_was() -> None:
@@ -355,10 +357,10 @@ def test_a_schedule_that_has_moved_is_not_set_aside_and_one_that_is_gone_not_mad
 
 
 def test_a_deploy_that_was_heard_of_since_is_not_forgotten(bench: Bench) -> None:
-    read = store.note_deploy("d", clock.now(), [])
+    read = schedule_marks.note_deploy("d", clock.now(), [])
     bench.advance(1)
-    store.note_deploy("d", clock.now(), [])
-    store.forget_deploy(read)
-    (mark,) = store.marks()
-    store.forget_deploy(mark)
-    assert store.marks() == []
+    schedule_marks.note_deploy("d", clock.now(), [])
+    schedule_marks.forget_deploy(read)
+    (mark,) = schedule_marks.marks()
+    schedule_marks.forget_deploy(mark)
+    assert schedule_marks.marks() == []

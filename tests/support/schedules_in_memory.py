@@ -12,10 +12,10 @@ from pynamodb.exceptions import TransactWriteError, UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action, RemoveAction
 
-from store import conditional_write
-from store import schedules as store
+from store import conditional_write, schedule_marks
 from store.job_request import JobRequest
-from store.schedules import Mark, Schedule
+from store.schedule_marks import Mark
+from store.schedules import Schedule
 from table_in_memory import _REFUSED, Raw, TableInMemory, _method, _name, _plain, _value
 
 Key = tuple[str, str]
@@ -34,7 +34,7 @@ class SchedulesInMemory:
         monkeypatch.setattr(Schedule, "batch_get", self._batch_get)
         monkeypatch.setattr(Schedule.due, "query", self._query)
         monkeypatch.setattr(JobRequest, "batch_get", self._batch_get_jobs)
-        monkeypatch.setattr(store, "marks", self._marks)
+        monkeypatch.setattr(schedule_marks, "marks", self._marks)
         monkeypatch.setattr(conditional_write, "TransactWrite", self._transaction)
 
     def _marks(self) -> list[Mark]:
