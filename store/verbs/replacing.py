@@ -10,6 +10,7 @@ from errors import PreconditionFailed
 from store import blobs, conditional_write, holdings
 from store.conditional_write import Also, RaceLost
 from store.job_request import JobRequest, Lane, Status, new_id
+from store.table import set_or_remove
 from store.verbs.saving import drop_duplicate
 
 
@@ -44,10 +45,10 @@ def replace(job: JobRequest, wanted: Wanted, also: list[Also]) -> JobRequest:
     inline, key = blobs.put(f"payloads/{job.created_key}/{this}", wanted.payload)
     actions = [
         JobRequest.replaced_by.set(this),
-        _set(JobRequest.payload_key, key),
-        _set(JobRequest.payload, inline),
-        _set(JobRequest.campaign_id, wanted.campaign_id),
-        _set(JobRequest.run_at, wanted.run_at),
+        set_or_remove(JobRequest.payload_key, key),
+        set_or_remove(JobRequest.payload, inline),
+        set_or_remove(JobRequest.campaign_id, wanted.campaign_id),
+        set_or_remove(JobRequest.run_at, wanted.run_at),
         JobRequest.max_attempts.set(wanted.max_attempts),
         JobRequest.first_run_at.set(wanted.first_run_at),
         *_beginning_anew(job),
@@ -99,7 +100,7 @@ def _moved(job: JobRequest, wanted: Wanted) -> list[Action]:
         *conditional_write.due(job, wanted.due_at, lane),
         *conditional_write.no_longer_parked(),
         *conditional_write.without_room(),
-        _set(JobRequest.queue_key, wanted.queue_key),
+        set_or_remove(JobRequest.queue_key, wanted.queue_key),
         JobRequest.queued_at.set(now),
         JobRequest.updated_at.set(now),
     ]
@@ -115,8 +116,3 @@ def _beginning_anew(job: JobRequest) -> list[Action]:
         JobRequest.progress.set(0),
         JobRequest.resumes.remove(),
     ]
-
-
-def _set(attribute: Any, value: Any) -> Action:
-    action: Action = attribute.remove() if value is None else attribute.set(value)
-    return action
