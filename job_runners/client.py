@@ -329,9 +329,7 @@ class Client(QueueClient, ScheduleClient):
 
 
 def _unreplayed(job: Job) -> Job:
-    from dataclasses import replace
-
-    return replace(job, replayed=False) if job.replayed else job
+    return job.__replace__(replayed=False) if job.replayed else job
 
 
 def _path(job_id: str) -> str:

@@ -9,10 +9,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from job_runners.errors import NoCredentials
+from job_runners.values import Value, field
 
 _SOON = 600.0  # seconds before credentials expire: renewed, if that works
 _SECONDS = 5.0  # for an answer of the container's endpoint, which is on this machine
@@ -24,8 +24,7 @@ _HINT = (
 )
 
 
-@dataclass(frozen=True)
-class Credentials:
+class Credentials(Value):
     """Who signs. `session_token` is there for temporary ones."""
 
     access_key: str

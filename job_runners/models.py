@@ -4,17 +4,16 @@ A field that this version does not know is in `raw` alone; one that an older API
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
 from job_runners.errors import JobRunnersError
+from job_runners.values import Value, field
 
 FINISHED = frozenset({"succeeded", "failed", "cancelled"})
 
 
-@dataclass(frozen=True)
-class JobError:
+class JobError(Value):
     """Why an attempt failed.
 
     `kind` is the name of the error's class. `traceback` is there only in a whole job, and only for
@@ -28,8 +27,7 @@ class JobError:
     at: datetime | None = None
 
 
-@dataclass(frozen=True)
-class WaitsFor:
+class WaitsFor(Value):
     """What a waiting job waits for.
 
     `kind` is `job_type` or `queue`, if the one of this name is paused; `line`: its turn among those
@@ -42,8 +40,7 @@ class WaitsFor:
     key: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
+class Job(Value, kw_only=True):
     """A job as it was when the API was asked.
 
     `status` is `scheduled`, `waiting`, `queued`, `running`, `retryable`, `succeeded`, `failed` or
@@ -153,7 +150,7 @@ _TIMES = (
 )
 _PLAIN = tuple(
     name
-    for name in Job.__dataclass_fields__
+    for name in Job.__own_fields__
     if name not in _TIMES
     and name
     not in (
@@ -193,8 +190,7 @@ class JobUnfinished(JobRunnersError, TimeoutError):
         self.job = job
 
 
-@dataclass(frozen=True)
-class Child:
+class Child(Value):
     """A job that another one has dispatched, under a key; `job` is None once it is gone."""
 
     key: str
@@ -209,8 +205,7 @@ class Child:
         return cls(value["key"], value["id"], Job.of(job) if job else None, value)
 
 
-@dataclass(frozen=True)
-class FailedTask:
+class FailedTask(Value):
     """A task that failed for good. `payload` is None unless the stack keeps it.
 
     Of one that was sent again and has not begun since, `redriven_at` is when, and `redriven_as`
@@ -245,8 +240,7 @@ class FailedTask:
         )
 
 
-@dataclass(frozen=True)
-class Pause:
+class Pause(Value):
     """What is paused: a `job_type` or a `queue` of this name.
 
     `waiting` is how many jobs it holds back, counted up to 1,000; None for those who may not know.
@@ -276,8 +270,7 @@ class Pause:
         )
 
 
-@dataclass(frozen=True)
-class JobTypes:
+class JobTypes(Value):
     """What can be dispatched: for each its `name`, `description` and `payload_schema`, and of a job
     its `queue_name`, the `queues` that may be asked for, and `retry`, as the API says them."""
 

@@ -1,15 +1,14 @@
 """What the API tells of queues, as values. A field that an older API lacks is None."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
 from job_runners.models import Pause, WaitsFor, time_of, waits_for_of
+from job_runners.values import Value, field
 
 
-@dataclass(frozen=True)
-class Rate:
+class Rate(Value):
     """So many starts in so many seconds, and `burst` of them at once."""
 
     count: int
@@ -17,8 +16,7 @@ class Rate:
     burst: int = 1
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Value):
     """What limits a queue: how many of its jobs run at once, and how fast they start.
 
     With `per`, each value of that has slots and a rate of its own. `order` is `fifo` or `fair`.
@@ -45,8 +43,7 @@ class Limits:
         )
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(Value):
     """A job that has a slot, and since when."""
 
     job_id: str
@@ -54,8 +51,7 @@ class Holder:
     since: datetime | None
 
 
-@dataclass(frozen=True)
-class QueueKey:
+class QueueKey(Value):
     """How a key of a queue is used; "*" is the whole queue.
 
     `more_waiting` tells that more wait than the 1,000 that are counted. Until `next_start_at` its
@@ -87,8 +83,7 @@ class QueueKey:
         )
 
 
-@dataclass(frozen=True)
-class Queue:
+class Queue(Value):
     """A queue: the limits in force, those of the code, who changed them when, and its use.
 
     `limits` is None if nothing limits it; `paused` is its pause, if it has one.
@@ -119,8 +114,7 @@ class Queue:
         )
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Value):
     """Where a job is among those that wait for the same.
 
     `ahead` is how many come before it, None if it does not wait; `more_ahead` tells that they are

@@ -1,15 +1,14 @@
 """What the API tells of schedules, as values. A field that an older API lacks is None."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
 from job_runners.models import Job, JobError, time_of
+from job_runners.values import Value, field
 
 
-@dataclass(frozen=True)
-class Occurrence:
+class Occurrence(Value):
     """An occurrence that was started: when it was due, and its job; None once that is gone."""
 
     at: datetime
@@ -17,8 +16,7 @@ class Occurrence:
     job: Job | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Schedule:
+class Schedule(Value, kw_only=True):
     """What an organisation has done again and again, as it was when the API was asked.
 
     `words` say when: "at 02:00 every day, Europe/Berlin". `origin` is `code` if the code declares
@@ -91,6 +89,6 @@ _ALWAYS = ("name", "organization_id", "origin", "job_type", "words")
 _TIMES = (*("last_skipped_at", "last_failed_at", "paused_at", "created_at", "updated_at"),)
 _PLAIN = tuple(
     each
-    for each in Schedule.__dataclass_fields__
+    for each in Schedule.__own_fields__
     if each not in (*_ALWAYS, *_TIMES, "next", "last", "error", "raw")
 )

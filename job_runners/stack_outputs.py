@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import quote, urlencode
 
@@ -12,13 +11,13 @@ from job_runners.credentials import Credentials
 from job_runners.errors import AccessDenied, ApiBusy, NoAnswer, StackNotFound
 from job_runners.repeating import pause
 from job_runners.signing import sha256, sign
+from job_runners.values import Value
 
 _TRIES = 4
 _THROTTLED = ("Throttling", "RequestLimitExceeded")
 
 
-@dataclass(frozen=True)
-class Outputs:
+class Outputs(Value):
     """What a client needs of a stack."""
 
     api_url: str
