@@ -112,6 +112,7 @@ class History:
         self.done: dict[tuple[str, int, str], list[int]] = {}
         self.ids: dict[str, set[str]] = {}  # of what must be one job
         self.asked: list[JobData] = []  # under an idempotency key
+        self.asked_first: dict[str, Steps] = {}  # by lot, of what replaces
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -168,12 +169,17 @@ class History:
             self.world.invoke("api", lambda: self._accept(data))
 
     def _unique(self, job_type: str, payload: Steps) -> tuple[str, Steps]:
-        """Return the type and payload of a job that may be unique."""
+        """Return the type and payload of a job that may be unique. What replaces is the same again
+        in some histories: then nothing but the campaign tells one request from another."""
         number = self.choose("which is unique", 5)
         if number >= len(_UNIQUE):
             return job_type, payload
         lot = ("a", "b")[self.choose("lot", 4) // 3]
-        return _UNIQUE[number], payload.model_copy(update={"lot": lot})
+        payload, job_type = payload.model_copy(update={"lot": lot}), _UNIQUE[number]
+        if job_type == "hostile_replaced":
+            first = self.asked_first.setdefault(lot, payload)
+            payload = first if first.named else payload
+        return job_type, payload
 
     def _in_queue(self) -> dict[str, Any]:
         """Return whose job it is and in which queue, where queues have limits."""

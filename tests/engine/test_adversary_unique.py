@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from broken_promise import broken_promise
-from store import conditional_write, holdings, uniqueness
+from store import blobs, conditional_write, holdings, uniqueness
 from store.job_request import JobRequest
-from store.verbs import replacing
 from testing.simulation.faults import Fault
 from testing.simulation.history import stage
 
@@ -59,7 +58,7 @@ def test_it_notices_when_a_cancel_keeps_its_key(monkeypatch: pytest.MonkeyPatch)
 
 def test_it_notices_when_a_retry_by_hand_takes_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runners.owner_actions._unique_key", lambda *_: None)
-    assert "has no key" in noticed(near=2)
+    assert "has no key" in noticed(near=8)
 
 
 def test_it_notices_when_the_claim_does_not_free_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,11 +66,29 @@ def test_it_notices_when_the_claim_does_not_free_it(monkeypatch: pytest.MonkeyPa
     assert "by its record, not None's" in noticed()
 
 
-def test_it_notices_when_one_replacement_is_taken_for_another(
+def test_it_notices_when_a_replacement_is_told_by_what_it_asks_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(replacing, "new_id", lambda: "same")
-    assert "was accepted, and job" in noticed(near=54)
+    write_freeing, put = holdings.write_freeing, blobs.put
+    asked: list[bytes | None] = []
+
+    def note(prefix: str, value: Any) -> tuple[bytes | None, str | None]:
+        inline, key = put(prefix, value)
+        asked.append(inline)
+        return inline, key
+
+    def write(verb: str, *rest: Any, already_applied: Any, **more: Any) -> JobRequest:
+        if verb == "replace":
+            this = asked[-1]
+
+            def already_applied(row: JobRequest) -> bool:
+                return row.payload == this and not row.status.finished
+
+        return write_freeing(verb, *rest, already_applied=already_applied, **more)
+
+    monkeypatch.setattr(blobs, "put", note)
+    monkeypatch.setattr(holdings, "write_freeing", write)
+    assert "was accepted, and job" in noticed(near=72)
 
 
 def test_it_notices_when_a_job_that_has_begun_is_given_another_payload(
@@ -92,4 +109,4 @@ def test_it_notices_when_the_one_that_follows_is_not_let_on(
 ) -> None:
     monkeypatch.setattr(uniqueness, "_follower", lambda record: None)
     monkeypatch.setattr(uniqueness, "_not_followed", lambda *_: [])
-    assert "jobs follow the one that has the key" in noticed(near=4)
+    assert "jobs follow the one that has the key" in noticed(near=9)
