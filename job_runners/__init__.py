@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from job_runners.queue_models import Holder, Limits, Place, Queue, QueueKey, Rate
     from job_runners.schedule_models import Occurrence, Schedule
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Where each public name is. Loaded when first asked for, so that the command's help, which needs
 # none of them, does not wait for HTTP and TLS.
