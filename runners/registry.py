@@ -108,10 +108,8 @@ class Registry:
     def _check_unique(self) -> None:
         """Raise InvalidDefinition for a job that is unique by a field which its payload lacks."""
         for name, job in self.jobs.items():
-            for unknown in job.unique.unknown_to(job.payload_model) if job.unique else ():
-                raise InvalidDefinition(
-                    f"JOBS: {name!r}: Unique(by=): its payload has no field {unknown!r}"
-                )
+            if job.unique and (wrong := job.unique.wrong_for(job.payload_model)):
+                raise InvalidDefinition(f"JOBS: {name!r} ({job.written_at}): {wrong}")
 
     def _check_recurring(self) -> None:
         """Raise InvalidDefinition for recurring work that could not be dispatched."""

@@ -29,14 +29,14 @@ class Definition:
 
     function: Callable[..., Any] | str
     retry: Retry | None = None
-    _written_at: entries.Place = field(init=False, repr=False, compare=False)
+    written_at: entries.Place = field(init=False, repr=False, compare=False)
 
     _takes: ClassVar[tuple[str, ...]]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "written_at", entries.caller_outside(__file__))
         if isinstance(self.function, str):
             entries.check_form(self.function)
-            object.__setattr__(self, "_written_at", entries.caller_outside(__file__))
         else:
             self.load()  # a function of the wrong shape is an error where it is written
 
@@ -53,9 +53,9 @@ class Definition:
     def call(self) -> Callable[..., Any]:
         """The function, imported if it is given by name; raises EntryNotLoaded."""
         if isinstance(self.function, str):
-            loaded = entries.load(self.function, self._written_at)
+            loaded = entries.load(self.function, self.written_at)
             if not callable(loaded):
-                raise EntryNotLoaded(self.function, self._written_at, "that is not a function")
+                raise EntryNotLoaded(self.function, self.written_at, "that is not a function")
             function: Callable[..., Any] = loaded
             return function
         return self.function
@@ -69,7 +69,7 @@ class Definition:
             return payloads.model_of(self.call, self._takes)
         except (InvalidDefinition, NameError) as error:  # NameError: in a quoted annotation
             if isinstance(self.function, str):
-                raise EntryNotLoaded(self.function, self._written_at, str(error)) from error
+                raise EntryNotLoaded(self.function, self.written_at, str(error)) from error
             raise
 
     def validate_new(self, name: str, payload: object) -> "BaseModel":

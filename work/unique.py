@@ -84,10 +84,22 @@ class Unique:
     def _wrong(self, name: str, expected: str) -> InvalidDefinition:
         return InvalidDefinition(f"Unique({name}={getattr(self, name)!r}): must be {expected}")
 
-    def unknown_to(self, payload_model: "type[BaseModel]") -> list[str]:
-        """Return the names in `by` that such a payload does not have."""
+    def wrong_for(self, payload_model: "type[BaseModel]") -> str | None:
+        """Return what is wrong if `by` names what such a payload does not have, and what to do."""
         fields = payload_model.model_fields
-        return [name for name in self.by if name != _CAMPAIGN and name not in fields]
+        unknown = [name for name in self.by if name != _CAMPAIGN and name not in fields]
+        if not unknown:
+            return None
+        from difflib import get_close_matches  # for this error alone
+
+        nearest = get_close_matches(unknown[0], [*fields, _CAMPAIGN], n=1)
+        if nearest:
+            hint = f"did you mean {nearest[0]!r}?"
+        elif fields:
+            hint = f"it has {', '.join(map(repr, fields))}"
+        else:
+            hint = "it has none"
+        return f"Unique(by=): its payload has no field {unknown[0]!r}; {hint}"
 
     def key_of(
         self, job_type: str, organization_id: str, campaign_id: str | None, payload: "BaseModel"
@@ -96,10 +108,8 @@ class Unique:
 
         Raises InvalidDefinition for a name in `by` that the payload does not have.
         """
-        if unknown := self.unknown_to(type(payload)):
-            raise InvalidDefinition(
-                f"{job_type}: Unique(by=): its payload has no field {unknown[0]!r}"
-            )
+        if wrong := self.wrong_for(type(payload)):
+            raise InvalidDefinition(f"{job_type}: {wrong}")
         values = [
             [name, campaign_id if name == _CAMPAIGN else _plain(getattr(payload, name))]
             for name in sorted(self.by)

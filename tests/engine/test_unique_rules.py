@@ -1,5 +1,6 @@
 """The rule of work that is unique: what can't work is refused where it is written, and keys."""
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -62,10 +63,22 @@ def test_a_job_takes_a_rule_and_nothing_else() -> None:
         Job(plan, unique=("page",))  # type: ignore[arg-type]
 
 
-def test_a_field_that_the_payload_lacks_is_refused_at_build_time() -> None:
-    registry = Registry({"plan": Job(plan, unique=Unique(by=("pages",)))}, {})
-    with pytest.raises(InvalidDefinition, match="its payload has no field 'pages'"):
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("pages", "did you mean 'page'?"),
+        ("campain_id", "did you mean 'campaign_id'?"),
+        ("customer", "it has 'page', "),
+    ],
+)
+def test_a_field_that_the_payload_lacks_is_refused_at_build_time(name: str, hint: str) -> None:
+    """With the file and line, and the field that is meant."""
+    registry = Registry({"plan": Job(plan, unique=Unique(by=(name,)))}, {})
+    with pytest.raises(InvalidDefinition) as refused:
         registry.resolve_all()
+    text = str(refused.value)
+    assert re.match(r"JOBS: 'plan' \(.*test_unique_rules\.py, line \d+\): Unique\(by=\): ", text)
+    assert f"its payload has no field {name!r}; {hint}" in text
 
 
 def test_a_key_is_of_values_and_not_of_how_they_are_written() -> None:
