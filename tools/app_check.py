@@ -87,7 +87,10 @@ class Places:
         self._sources = sources
         self.requirements = requirements  # where a distribution that is missing belongs
         packages = "|".join(map(re.escape, self._sources)) or "(?!)"
-        roots = "|".join(re.escape(f"{root}/") for root in (TASK_ROOT, str(tree)))
+        # A place that is said while it is imported is told from the current folder.
+        roots = "|".join(
+            re.escape(f"{root}/") for root in (TASK_ROOT, str(tree), os.path.relpath(tree))
+        )
         self._path = re.compile(rf"(?:{roots}|(?<![\w/.]))((?:{packages})/[\w/.-]+\.py)")
 
     def is_own(self, place: str) -> bool:
@@ -148,7 +151,7 @@ def _advice(problem: Mapping[str, Any], places: Places) -> str:
         return f"Add what provides {missing} to {requirements}, then run make lock"
     if kind == "NameTakenTwice":
         return "Rename yours, here and where it is dispatched"
-    if kind in ("SyntaxError", "IndentationError", "TabError"):
+    if problem["declared"] or kind in ("SyntaxError", "IndentationError", "TabError"):
         return "Correct that line"
     if problem["own"]:
         return ""

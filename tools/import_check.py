@@ -11,6 +11,7 @@ Each tree is imported in a child of this process, which keeps what the tree has 
 import importlib
 import json
 import os
+import re
 import sys
 import threading
 import traceback
@@ -27,6 +28,7 @@ _ENDED: dict[str, Any] = {
     "missing": None,
     "places": [],
     "own": True,
+    "declared": False,
 }
 
 
@@ -79,7 +81,8 @@ def _import(tree: str, modules: list[str]) -> dict[str, Any]:
 def _told(error: BaseException, tree: str) -> dict[str, Any]:
     """Return what is wrong, and the places in the tree on the way to it, the nearest last.
 
-    `own` says that the text is one of Job Runners' own, which names what it is about.
+    `own` says that the text is one of Job Runners' own, which names what it is about; `declared`,
+    that Python refused the arguments of a definition of ours.
     """
     own = type(error).__module__.partition(".")[0] in _OURS
     places = [
@@ -96,7 +99,18 @@ def _told(error: BaseException, tree: str) -> dict[str, Any]:
         "missing": error.name if isinstance(error, ModuleNotFoundError) else None,
         "places": places,
         "own": own,
+        "declared": _is_of_a_definition(error),
     }
+
+
+def _is_of_a_definition(error: BaseException) -> bool:
+    """Return whether it is such as "Unique.__init__() missing 1 required … argument: 'by'"."""
+    called = re.match(r"(\w+)\.__init__\(\)", str(error))
+    return (
+        isinstance(error, TypeError)
+        and called is not None
+        and hasattr(sys.modules.get("work"), called[1])
+    )
 
 
 def _in_tree(file: str, tree: str) -> str | None:

@@ -104,6 +104,11 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
             "{app}/acme/__init__.py:2: Recurring(cron=): '0 0 * *' has 4 fields; it must have five",
         ),
         (
+            {"acme/__init__.py": "from work import Unique\nRULE = Unique()\n"},
+            "{app}/acme/__init__.py:2: TypeError: Unique.__init__() missing 1 required keyword-only "
+            "argument: 'by'. Correct that line",
+        ),
+        (
             {"acme/__init__.py": "JOB = {}\n"},
             "{app}/acme/__init__.py:1: the extension acme defines none of JOBS, TASKS, QUEUES, RECURRING and AROUND",
         ),
@@ -114,7 +119,7 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
         ),
         ({"acme/__init__.py": "import os\nos._exit(3)"}, "the process that imported it ended"),
     ],
-    ids=["distribution", "own-module", "syntax", "setting", "name", "queue", "slots", "nightly", "cron", "table", "entry", "exit"],
+    ids=["distribution", "own-module", "syntax", "setting", "name", "queue", "slots", "nightly", "cron", "keyword", "table", "entry", "exit"],
 )
 def test_what_does_not_import_is_said_in_plain_words(
     tree: Path, tmp_path: Path, files: dict[str, str], says: str

@@ -67,7 +67,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def checkout(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Checkout]:
     """Yield a run of a copy."""
-    root, home = tmp_path / "checkout", tmp_path / ".local"
+    root = tmp_path / "checkout"
+    home = root / ".local"
     root.mkdir()
     for name in SHIPPED:
         source = ROOT / name
@@ -126,6 +127,13 @@ def test_a_file_that_is_removed_is_gone(checkout: Checkout) -> None:
             "tasks/table.py",
             "TASKS = {'greet': print}\n",
             "tasks.table.TASKS: 'greet' must map to a Task",
+        ),
+        (
+            "jobs/table.py",
+            "from work import Recurring\nJOBS = CAMPAIGN_JOBS = QUEUES = CAMPAIGN_QUEUES = {}\n"
+            "CAMPAIGN_RECURRING = ()\n"
+            "RECURRING = {'hourly': Recurring('greet', every=3600, organization_id='acme')}\n",
+            "RECURRING: 'hourly' (jobs/table.py, line 4): there is no job named 'greet'",
         ),
     ],
 )
