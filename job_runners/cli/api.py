@@ -63,7 +63,7 @@ class Api:
                 look = f"jobs show --idempotency-key {shlex.quote(sent)}"
                 problem.hint = f"{problem.hint} Was it saved? {look}".lstrip()
             raise
-        return _value(job), _became(job)
+        return _dispatched(job), _became(job)
 
     def task(self, name: str, payload: dict[str, Any]) -> str | None:
         """Have a task sent; return its id, if the API says it."""
@@ -136,7 +136,7 @@ class Api:
     def rerun(self, job_id: str) -> Job:
         """Dispatch a new job like one that has ended."""
         with self._problems():
-            return _value(self._client.rerun(job_id))
+            return _dispatched(self._client.rerun(job_id))
 
     def delete(self, job_id: str) -> None:
         """Forget a finished job."""
@@ -214,7 +214,7 @@ class Api:
         """Dispatch the job of a schedule once, now; also in words what became of that."""
         with self._problems():
             job = self._client.run_schedule(name)
-        return _value(job), _became(job)
+        return _dispatched(job), _became(job)
 
     def place(self, job_id: str) -> dict[str, Any]:
         """Return where a job is among those that wait."""
@@ -252,6 +252,11 @@ def _became(job: models.Job) -> str:
     if job.unique_outcome in _OUTCOMES:
         return _OUTCOMES[job.unique_outcome]
     return "was dispatched before, with this key" if job.replayed else "dispatched"
+
+
+def _dispatched(job: models.Job) -> Job:
+    """Return the job that a request got, with what the API says of it in headers."""
+    return _value(job) | {"replayed": job.replayed, "unique_outcome": job.unique_outcome}
 
 
 def _value(job: models.Job) -> Job:

@@ -126,6 +126,18 @@ def state(job: Job) -> str:
     return " ".join(output.plain(_state(job)).split())
 
 
+def waits_for(found: dict[str, Any] | None) -> str | None:
+    """Return what a waiting job waits for; None for one that does not, and for an older API's."""
+    if found is None:
+        return None
+    if found["kind"] == "job":
+        return f"the end of job {found['name']}"
+    if found["kind"] != "line":
+        return f"{found['kind'].replace('_', ' ')} {found['name']}, which is paused"
+    line = "" if found["key"] == "*" else f", {found['key']}"
+    return f"its turn in queue {found['name']}{line}"
+
+
 def _state(job: Job) -> str:
     error = job.get("error") or {}
     match job["status"]:
@@ -137,7 +149,8 @@ def _state(job: Job) -> str:
         case "scheduled":
             return f"starts at {output.clock(job['run_at'])}"
         case "waiting":
-            return "held back: its type or queue is paused (jobs paused)"
+            words = waits_for(job.get("waits_for"))
+            return f"waits for {words}" if words else "held back (jobs paused: what is paused)"
         case "running" if job.get("cancel_requested"):
             return "asked to stop, at its next written checkpoint"
     return job.get("result_message") or ""

@@ -207,6 +207,20 @@ def test_a_run_of_unique_work_says_what_became_of_it(api: FakeApi) -> None:
     assert "import_contacts dispatched, queued, on " in words[2]
 
 
+@pytest.mark.parametrize("outcome", ["returned", "replaced", "follows"])
+def test_json_says_what_became_of_a_request_for_unique_work(api: FakeApi, outcome: str) -> None:
+    for words, path in (
+        (["dispatch", "import_contacts", "--idempotency-key", "may"], "/jobs"),
+        (["schedules", "run", "nightly"], f"/schedules/nightly/run{WHOSE}"),
+        (["rerun", ID], f"/jobs/{ID}/rerun"),
+    ):
+        headers = {"Idempotent_Replayed": "true", "Unique_Outcome": outcome}
+        api.on("POST", path, 202, job("queued"), **headers)
+        said = json.loads(jobs(*words, "--json").stdout)
+        assert said["unique_outcome"] == outcome
+        assert said["replayed"] is (path == "/jobs")  # else the client has repeated its own call
+
+
 def test_a_deletion_is_asked_for(api: FakeApi) -> None:
     api.on("DELETE", NIGHTLY, 204)
     assert jobs("schedules", "delete", "nightly").exit_code == Exit.USAGE

@@ -1,5 +1,6 @@
 """jobs watch: following jobs, and what its exit code tells a script."""
 
+import itertools
 import json
 import signal
 import subprocess
@@ -56,6 +57,31 @@ def test_a_line_is_printed_only_when_something_changed(api: FakeApi) -> None:
     api.on(*view(), 200, job("succeeded", progress=100))
     lines = jobs("watch", ID).stdout.splitlines()
     assert [line.split()[3] for line in lines] == ["10%", "20%", "100%"]
+
+
+@pytest.mark.parametrize(
+    ("waits_for", "words"),
+    [
+        (("job_type", "import_x"), "waits for job type import_x, which is paused"),
+        (("queue", "imports"), "waits for queue imports, which is paused"),
+        (("line", "imports", "*"), "waits for its turn in queue imports"),
+        (("line", "imports", "acme"), "waits for its turn in queue imports, acme"),
+        (("job", OTHER), f"waits for the end of job {OTHER}"),
+        ((), "held back (jobs paused: what is paused)"),  # an older API does not say
+    ],
+)
+def test_a_job_that_waits_says_what_for(
+    api: FakeApi, waits_for: tuple[str, ...], words: str
+) -> None:
+    found = dict(itertools.zip_longest(("kind", "name", "key"), waits_for))
+    waiting = job("waiting", **({"waits_for": found} if waits_for else {}))
+    api.on(*view(), 200, waiting, Retry_After="0")
+    api.on(*view(), 200, job("succeeded"))
+    assert jobs("watch", ID).stdout.splitlines()[0].split(None, 4)[4] == words
+    api.on(
+        "GET", "/jobs?organization_id=default&limit=100", 200, {"jobs": [waiting], "cursor": None}
+    )
+    assert jobs("list").stdout.splitlines()[0].split("\t")[-1] == words
 
 
 def test_json_is_an_object_for_each_change(api: FakeApi) -> None:

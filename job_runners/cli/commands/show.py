@@ -9,6 +9,7 @@ from job_runners.cli.api import Job
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
+from job_runners.cli.watching import waits_for
 
 _TIMES = {
     "created_at": "created",
@@ -68,7 +69,7 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("status", f"{job['status']}, {job['progress']:.0f}%"),
         ("message", job.get("result_message")),
         ("organisation", job["organization_id"]),
-        ("waits for", _waits_for(job.get("waits_for"))),
+        ("waits for", waits_for(job.get("waits_for"))),
         ("unique key", job.get("unique_key")),
         ("campaign", job.get("campaign_id")),
         ("queue", job["queue_name"]),
@@ -81,18 +82,6 @@ def _facts(job: Job) -> list[tuple[str, str]]:
     ]
     facts += [(label, _time(job.get(name))) for name, label in _TIMES.items()]
     return [(name, output.plain(str(value))) for name, value in facts if value]
-
-
-def _waits_for(found: dict[str, Any] | None) -> str | None:
-    """Return what a waiting job waits for; None for one that does not, and for an older API's."""
-    if found is None:
-        return None
-    if found["kind"] == "job":
-        return f"the end of job {found['name']}"
-    if found["kind"] != "line":
-        return f"{found['kind'].replace('_', ' ')} {found['name']}, which is paused"
-    line = "" if found["key"] == "*" else f", {found['key']}"
-    return f"its turn in queue {found['name']}{line}"
 
 
 def _place(target: Target, job: Job) -> list[tuple[str, str]]:
