@@ -244,6 +244,14 @@ def test_inline_work_runs_where_it_is_dispatched(count_letters: None) -> None:
         assert assert_dispatched(LETTERS, id=row.id).status is Status.SUCCEEDED
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_the_environment_is_made_before_the_command_is_called(page: str) -> None:
+    """On a fresh clone, bin/jobs would refuse."""
+    commands = "\n".join(re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(), re.DOTALL))
+    before, _, _ = commands.partition("bin/jobs")
+    assert re.search("^make dev", before, re.MULTILINE)
+
+
 # --- docs/jobs_command.md -------------------------------------------------------------------------
 
 
