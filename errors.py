@@ -62,7 +62,8 @@ class UnknownName(JobRunnersError):
 
         self.name = name
         self.nearest = next(iter(get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
-        hint = f"did you mean {self.nearest!r}?" if self.nearest else "GET /job-types has them all"
+        every = "`jobs types` or GET /job-types lists those there are"
+        hint = f"did you mean {self.nearest!r}?" if self.nearest else every
         super().__init__(f"there is no {self.kind} named {name!r}; {hint}")
 
 
@@ -340,7 +341,9 @@ class QueueNotFound(JobRunnersError):
     """There is no queue of this name that the caller may know of."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"there is no queue {name!r} here; GET /queues lists those there are")
+        super().__init__(
+            f"there is no queue {name!r} here; `jobs queues` or GET /queues lists those there are"
+        )
         self.name = name
 
 
@@ -348,7 +351,10 @@ class ScheduleNotFound(JobRunnersError):
     """An organisation has no schedule of this name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"there is no schedule {name!r}; GET /schedules lists those there are")
+        super().__init__(
+            f"there is no schedule {name!r}; "
+            "`jobs schedules` or GET /schedules lists those there are"
+        )
         self.name = name
 
 

@@ -61,6 +61,29 @@ def problem(answer: Answer, status: int, slug: str) -> Any:
     return answer.json
 
 
+@pytest.mark.parametrize(
+    ("asked", "slug", "command", "route"),
+    [
+        (("POST", "/jobs", {"job_type": "zzz"}), "unknown-job-type", "types", "/job-types"),
+        (("GET", "/queues/zzz", None), "queue-not-found", "queues", "/queues"),
+        (("GET", "/schedules/zzz", None), "schedule-not-found", "schedules", "/schedules"),
+    ],
+)
+def test_a_name_that_is_not_there_says_where_all_are_to_command_and_caller(
+    monkeypatch: pytest.MonkeyPatch,
+    asked: tuple[str, str, Any],
+    slug: str,
+    command: str,
+    route: str,
+) -> None:
+    monkeypatch.setenv("ACCESS_MODE", "jwt")  # who signs may ask for a queue of any name
+    method, path, body = asked
+    claims = {"sub": "u", "roles": "operator", "organization_id": "acme"}
+    answer = call(method, path, body=body, claims=claims)
+    said = problem(answer, 422 if body else 404, slug)["detail"]
+    assert said.endswith(f"; `jobs {command}` or GET {route} lists those there are")
+
+
 def rows() -> int:
     count: int = full_client("dynamodb").scan(TableName="jobs", Select="COUNT")["Count"]
     return count
