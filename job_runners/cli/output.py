@@ -97,6 +97,14 @@ def ago(iso: str | None) -> str:
     return f"{text} ago" if seconds >= 0 else f"in {text}"
 
 
+def coming(iso: str) -> str:
+    """Return in how long something comes, or that it is due; in a pipe the time itself."""
+    if not _on_a_terminal():
+        return iso
+    seconds = (datetime.fromisoformat(iso) - datetime.now(UTC)).total_seconds()
+    return f"in {duration(seconds)}" if seconds > 0 else "due"
+
+
 def when(iso: str | None) -> str:
     """Return a time, and how long ago that is; in a pipe the time itself."""
     if iso is None or not _on_a_terminal():

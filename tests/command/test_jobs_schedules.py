@@ -1,8 +1,10 @@
 """jobs schedules: what is done again and again, as people and programs are told."""
 
 import json
+import re
 from typing import Any
 
+import click
 import pytest
 
 from job_runners.cli.problem import Exit
@@ -78,11 +80,22 @@ def test_schedules_on_a_terminal_have_heads(api: FakeApi) -> None:
     assert all(head in terminal.text for head in ("SCHEDULE", "JOB", "WHEN", "LAST", "NEXT"))
 
 
+def test_a_terminal_says_what_is_due_and_in_how_long_the_next_comes(api: FakeApi) -> None:
+    listed = [schedule("late", next=[AT]), schedule(last=None)]
+    api.on("GET", LISTED, 200, {"schedules": listed, "cursor": None})
+    terminal = Terminal("schedules")
+    assert terminal.end() == 0
+    late, nightly = click.unstyle(terminal.text).splitlines()[-2:]
+    assert re.search(r" ago  failed  due$", late.rstrip())
+    assert re.search(r"  in \d+ d$", nightly.rstrip())
+
+
 def test_without_any_it_says_how_to_put_one(api: FakeApi) -> None:
     api.on("GET", LISTED, 200, {"schedules": [], "cursor": None})
     done = jobs("schedules")
     assert (done.exit_code, done.stdout) == (0, "")
     assert "jobs schedules put" in done.stderr
+    assert "the code declares come with the next tick of the timer, within a minute" in done.stderr
 
 
 def test_one_is_shown_with_all_that_is_known(api: FakeApi) -> None:

@@ -13,6 +13,10 @@ from job_runners.cli.options import group as jobs_group
 from job_runners.cli.target import Target
 
 _HEADS = ("SCHEDULE", "JOB", "WHEN", "LAST", "", "NEXT", "")
+_NONE = (
+    "There are no schedules. Put one: jobs schedules put --help\n"
+    "Those that the code declares come with the next tick of the timer, within a minute."
+)
 _LIMIT = 1000  # an organisation has no more
 
 
@@ -34,7 +38,7 @@ def list_schedules(target: Target) -> None:
     elif found:
         output.table(_HEADS, [_row(each) for each in found])
     else:
-        click.echo("There are no schedules. Put one: jobs schedules put --help", err=True)
+        click.echo(_NONE, err=True)
 
 
 @jobs_command()
@@ -176,7 +180,7 @@ def _row(found: dict[str, Any]) -> tuple[str, ...]:
         found["words"],
         output.ago(last["at"]) if last else "",
         _status(last) if last else "",
-        output.ago(found["next"][0]) if found["next"] else "",
+        output.coming(found["next"][0]) if found["next"] else "",
         _state(found),
     )
 
