@@ -48,14 +48,16 @@ def test_never_a_fourth_runs_all_end_and_the_last_slot_is_free(
             jobs, most = finished(local, ids)
     assert Counter(job["status"] for job in jobs) == {"succeeded": JOBS}
     assert kills
-    assert 1 < most <= SLOTS
+    assert most <= SLOTS  # of looks that a second lies between, while a job takes less
     slots = line(local)
-    assert len(slots) == SLOTS  # a fourth would have an item of its own
+    # The lowest free one is given, and its item stays: the third is there because three were held
+    # at once, and a fourth would be there too.
+    assert len(slots) == SLOTS
     assert not [slot for slot in slots if "holder" in slot]
     record_property(
         "figures",
         f"{JOBS} jobs in a queue of {SLOTS}, {len(kills)} workers killed: "
-        f"{sum(job['attempt'] for job in jobs)} attempts, at most {most} at once",
+        f"{sum(job['attempt'] for job in jobs)} attempts, {len(slots)} at once at most",
     )
 
 
