@@ -135,13 +135,9 @@ def write_with(
     if not also:
         return write(verb, job, actions, condition, already_applied=already_applied)
 
-    row_itself = Also(job, "change", actions, condition)
     try:
-        _transact([row_itself, *also])
+        write_all([Also(job, "change", actions, condition), *also], first_is_row=True)
     except TransactWriteError as error:
-        lost = _refused_by(error, [row_itself, *also])
-        if lost and row_itself is not lost[0]:
-            raise RaceLost(lost) from error
         return _row_if_applied(verb, job, error, already_applied)
     row = read(job.id)
     if row is None:
@@ -155,37 +151,31 @@ def put_with(job: JobRequest, condition: Condition, also: Sequence[Also]) -> Non
     Raises PutError or TransactWriteError, and RaceLost if another record refused and the row did
     not.
     """
-    if not also:
+    if also:
+        write_all([Also(job, "put", condition=condition), *also], first_is_row=True)
+    else:
         job.save(condition)
-        return
-    row_itself = Also(job, "put", condition=condition)
-    try:
-        _transact([row_itself, *also])
-    except TransactWriteError as error:
-        lost = _refused_by(error, [row_itself, *also])
-        if lost and row_itself is not lost[0]:
-            raise RaceLost(lost) from error
-        raise
 
 
-def write_all(writes: Sequence[Also]) -> None:
-    """Write records in one transaction, none of which is a row. Raises RaceLost."""
-    try:
-        _transact(writes)
-    except TransactWriteError as error:
-        lost = _refused_by(error, writes)
-        if not lost:
-            raise
-        raise RaceLost(lost) from error
+def write_all(writes: Sequence[Also], *, first_is_row: bool = False) -> None:
+    """Write records in one transaction.
 
+    Raises RaceLost if some of them were refused by their own conditions. If the first is a row, and
+    was itself refused, that is TransactWriteError, as is all else that goes wrong.
+    """
 
-def _transact(writes: Sequence[Also]) -> None:
     def write_them() -> None:
         with TransactWrite(connection=JobRequest.connection()) as transaction:
             for each in writes:
                 each.add_to(transaction)
 
-    retry_on_conflict(write_them)
+    try:
+        retry_on_conflict(write_them)
+    except TransactWriteError as error:
+        lost = _refused_by(error, writes)
+        if lost and not (first_is_row and lost[0] is writes[0]):
+            raise RaceLost(lost) from error
+        raise
 
 
 # By pynamodb, whatever order they were added in.
