@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import clock
 import runners
-from aws.errors import AWS_ERRORS
 from errors import CampaignMissing, IdempotencyConflict, PayloadTooLarge, QueueFull, QuotaReached
 from runners import quota, telemetry, tracing
 from runners.full_queues import refuse_if_full
-from runners.limits import key_of, limits_of
+from runners.limits import line_of
 from runners.messages import TaskMessage
 from runners.registry import registry
 from runners.sending import Send, next_due_at, require_sender, send_if_unclaimed
@@ -223,22 +222,17 @@ def _check(job: Job, job_data: "JobData", send: Send | None, *, later: bool) -> 
 
 
 def _queue_key(queue_name: str, job_data: "JobData", is_there: "_IsThere | None") -> str | None:
-    """Return the key of a job's line; None if its queue has no limits, or if that can't be read:
-    then its first claim finds out.
+    """Return the key of a job's line, if it has one that is known: see `line_of`.
 
     Raises QueueFull if too many wait there, but not for a job that is there already, and not for a
     child: its parent was accepted, and would fail halfway.
     """
-    try:
-        limits = limits_of(queue_name)
-    except AWS_ERRORS:
+    line = line_of(queue_name, job_data.organization_id, job_data.campaign_id, job_data.payload)
+    if line is None:
         return None
-    if limits is None:
-        return None
-    key = key_of(queue_name, job_data.organization_id, job_data.campaign_id, job_data.payload)
     if is_there is not None:
-        is_there.or_else(lambda: refuse_if_full(queue_name, key, limits))
-    return key
+        is_there.or_else(lambda: refuse_if_full(queue_name, line.key, line.limits))
+    return line.key
 
 
 class _IsThere(NamedTuple):

@@ -1,5 +1,8 @@
 """What limits a queue now: what the code declares, and what was changed since."""
 
+from typing import NamedTuple
+
+from aws.errors import AWS_ERRORS
 from runners.registry import registry
 from store import limits
 from store.limits import Changed, Limits
@@ -10,6 +13,27 @@ def limits_of(queue_name: str, *, fresh: bool = False) -> Limits | None:
     """Return what limits a queue, as it was at most 10 s ago, or is now if `fresh`; None if nothing
     does."""
     return merged(queue_name, limits.current(fresh=fresh).get(queue_name))
+
+
+class LimitedLine(NamedTuple):
+    """The line of a job whose queue has limits."""
+
+    key: str
+    limits: Limits
+
+
+def line_of(
+    queue_name: str, organization_id: str, campaign_id: str | None, payload: object
+) -> LimitedLine | None:
+    """Return the line of a job that is not saved yet; None if its queue has no limits, or if that
+    can't be read: then its first claim finds out."""
+    try:
+        found = limits_of(queue_name)
+    except AWS_ERRORS:
+        return None
+    if found is None:
+        return None
+    return LimitedLine(key_of(queue_name, organization_id, campaign_id, payload), found)
 
 
 def merged(queue_name: str, changed: Changed | None) -> Limits | None:
