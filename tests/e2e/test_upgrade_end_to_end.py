@@ -168,9 +168,10 @@ def test_models_types_modules_and_slots_change_while_jobs_run_and_wait(
     versions: DeployedVersions, tmp_path: Path
 ) -> None:
     gates = [tmp_path / f"go-{number}" for number in range(3)]
-    posted = [posted_letter(versions, go) for go in gates]
-    for each in posted[:2]:
+    posted = [posted_letter(versions, go) for go in gates[:2]]
+    for each in posted:
         versions.wait_until(each, "running")
+    posted.append(posted_letter(versions, gates[2]))  # now, for three messages may overtake
     versions.wait_until(posted[2], "waiting")
     moved = versions.dispatch("letters", delay=3600)
     survey = versions.dispatch("survey", delay=3600)
