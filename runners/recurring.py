@@ -326,7 +326,7 @@ class _Look:
 def _read_all(keys: list[Schedule]) -> tuple[list[Schedule], set[str]]:
     """Return the schedules of these keys, and which of the jobs are unfinished that the next
     occurrences must not overlap."""
-    found = list(store.read_many((each.organization_id, each.name) for each in keys))
+    found = store.read_many((each.organization_id, each.name) for each in keys)
     last = [each.last_job_id for each in found if each.overlap != "allow"]
     return found, queries.unfinished(sorted({each for each in last if each is not None}))
 

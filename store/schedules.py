@@ -16,7 +16,7 @@ overlap the job of before.
 import base64
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 from zlib import crc32
 
@@ -210,10 +210,11 @@ def read(organization_id: str, name: str) -> Schedule | None:
         return None
 
 
-def read_many(keys: Iterable[tuple[str, str]]) -> Iterator[Schedule]:
-    """Return those of these that there are, in any order: organisations and names."""
+def read_many(keys: Iterable[tuple[str, str]]) -> list[Schedule]:
+    """Return those of these that there are, organisations and names, in the order asked for."""
     wanted = [(_place(organization_id), name) for organization_id, name in keys]
-    return Schedule.batch_get(wanted, consistent_read=True)
+    found = {(each.pk, each.sk): each for each in Schedule.batch_get(wanted, consistent_read=True)}
+    return [found[key] for key in wanted if key in found]
 
 
 def page(

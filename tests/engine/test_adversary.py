@@ -1,6 +1,9 @@
 """Jobs under a hostile Lambda: every promise holds, and each safeguard is what makes it hold."""
 
+import os
 import random
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
@@ -100,6 +103,23 @@ def test_every_accepted_job_ends_in_exactly_one_outcome(
 
 def test_a_seed_plays_the_same_history_again() -> None:
     assert [play_seed(seed) for seed in range(5)] == [play_seed(seed) for seed in range(5)]
+
+
+def test_a_seed_plays_the_same_history_again_in_another_process() -> None:
+    """As whoever replays a broken promise does: sets are in another order there."""
+    command = [sys.executable, "-m", "testing.chaos", "--seed", "13"]  # two schedules are due
+    first, second = (
+        subprocess.run(
+            command,
+            env=os.environ | {"PYTHONHASHSEED": number},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.partition(": ")[2]
+        for number in "01"
+    )
+    assert "occurrences: 10" in first
+    assert first == second
 
 
 # --- it can catch: without any one safeguard, a promise is broken ---------------------------------

@@ -103,6 +103,16 @@ def test_it_is_started_within_the_tick_that_the_minute_brings(bench: Bench) -> N
     assert len(bench.sent) == 1
 
 
+def test_what_is_due_longest_is_started_first(bench: Bench) -> None:
+    minutes = [7, 2, 9, 0, 4, 8, 1, 6, 3, 5]
+    for minute in minutes:
+        put(f"at {minute}", cron=f"{minute} * * * *", every=None)
+    go_to(NOON + 10 * MINUTE)
+    assert look(bench) == {Outcome.STARTED: 10}
+    in_order = [get(f"at {minute}").last_job_id for minute in sorted(minutes)]
+    assert bench.sent_jobs == in_order
+
+
 def test_a_day_of_ticks_starts_each_occurrence_once(bench: Bench) -> None:
     put()
     for _ in range(24 * 6):
