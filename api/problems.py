@@ -102,10 +102,12 @@ def answer(error: Exception) -> Response:
         headers = {"Retry-After": _RETRY_AFTER} if kind.status == 503 else {}
         return _problem(kind, _OURS[kind], headers=headers)
     detail = _IN_OTHER_WORDS.get(kind) or str(error)
-    headers = {}
+    headers, members = {}, {}
     if isinstance(error, errors.QueueFull | errors.QuotaReached | errors.ScheduleBusy):
         headers = {"Retry-After": str(error.retry_after)}
-    return _problem(kind, detail, getattr(error, "problems", ()), headers)
+    if isinstance(error, errors.UniqueConflict | errors.IdempotencyConflict):
+        members = {"job_id": error.job_id}
+    return _problem(kind, detail, getattr(error, "problems", ()), headers, members)
 
 
 def _kind(error: Exception) -> Kind:
@@ -116,7 +118,11 @@ def _kind(error: Exception) -> Kind:
 
 
 def _problem(
-    kind: Kind, detail: str, problems: Any = (), headers: dict[str, str] | None = None
+    kind: Kind,
+    detail: str,
+    problems: Any = (),
+    headers: dict[str, str] | None = None,
+    members: dict[str, Any] | None = None,
 ) -> Response:
     body: dict[str, Any] = {
         "type": TYPE + kind.slug,
@@ -124,6 +130,7 @@ def _problem(
         "status": kind.status,
         "detail": _short(detail),
         "request_id": context.request_id.get(),
+        **(members or {}),
     }
     if problems:
         body["errors"] = [

@@ -1,7 +1,7 @@
 """What the API answers with, as JSON Schema: the contract test holds every response to it."""
 
 from api import queue_views, schedule_views, views
-from api.json_schema import NUMBER, TEXT, TIME, Schema, list_of, nullable, object_of, properties
+from api.json_schema import ID, NUMBER, TEXT, TIME, Schema, list_of, nullable, object_of, properties
 
 _RETRY: Schema = {"type": ["object", "null"], "description": "None: it never runs twice"}
 _WORK: Schema = {
@@ -109,5 +109,13 @@ def problem(types: list[str]) -> Schema:
         "request_id": nullable(TEXT),
     }
     schema = object_of(fields)
-    schema["properties"] = {**fields, "errors": {"type": "array", "items": wrong}}
+    schema["properties"] = {
+        **fields,
+        "errors": {"type": "array", "items": wrong},
+        "job_id": {
+            **ID,
+            "description": "Of `unique-conflict`, the job that has the place; of "
+            "`idempotency-conflict`, the one that the key was used for",
+        },
+    }
     return schema

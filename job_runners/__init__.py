@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ScheduleNotFound,
         StackNotFound,
         UnexpectedAnswer,
+        UniqueConflict,
         UploadRefused,
         WrongState,
     )
@@ -77,6 +78,7 @@ _HOMES = {
         "ScheduleNotFound",
         "StackNotFound",
         "UnexpectedAnswer",
+        "UniqueConflict",
         "UploadRefused",
         "WrongState",
     ),
@@ -134,6 +136,7 @@ __all__ = [
     "ScheduleNotFound",
     "StackNotFound",
     "UnexpectedAnswer",
+    "UniqueConflict",
     "UploadRefused",
     "WaitsFor",
     "WrongState",

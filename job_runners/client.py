@@ -73,8 +73,9 @@ class Client(QueueClient, ScheduleClient):
         pass a key that names what the job is for, and your program can be run again. Without one
         the client makes one, so that it can repeat the call itself. `run_at` has a zone; `delay` is
         in seconds. Of a job type that is unique, it may be a job that was there before: see its
-        `unique_outcome`. An error carries the key that was used, as `idempotency_key`. The job goes
-        on in the trace of `traceparent`, as W3C writes it, where the stack has traces.
+        `unique_outcome`. Where the type's rule refuses, raises UniqueConflict with that job's
+        `job_id`. An error carries the key that was used, as `idempotency_key`. The job goes on in
+        the trace of `traceparent`, as W3C writes it, where the stack has traces.
         """
         body = {
             "job_type": job_type,
@@ -247,7 +248,7 @@ class Client(QueueClient, ScheduleClient):
 
     def retry(self, job_id: str, payload: Mapping[str, Any] | None = None) -> Job:
         """Have a failed or cancelled job done again from where it was; with another `payload`, from
-        the start. Raises WrongState.
+        the start. Raises WrongState; UniqueConflict if another one has its place by now.
 
         It is repeated only if it certainly was not done. Raises OutcomeUnknown where nobody knows:
         look at the job.

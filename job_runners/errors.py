@@ -8,7 +8,7 @@ JobRunnersError
     ApiError                  the API has answered, and not with what it was asked for
         InvalidRequest  AccessDenied  Conflict  ApiBusy  UnexpectedAnswer
         JobNotFound  FailedTaskNotFound  QueueNotFound
-            IdempotencyConflict, WrongState: a Conflict each
+            IdempotencyConflict, UniqueConflict, WrongState: a Conflict each
     UploadRefused             S3 did not take a file
     JobFailed  JobCancelled   the job has no result (in models.py, beside Job)
     JobUnfinished             `wait` has reached its timeout; a TimeoutError too
@@ -135,8 +135,21 @@ class Conflict(ApiError):
     """What is there does not allow this now."""
 
 
-class IdempotencyConflict(Conflict):
-    """The idempotency key was used for another request."""
+class _ConflictWithJob(Conflict):
+    @property
+    def job_id(self) -> str | None:
+        """The id of the job that is in the way; None if the API is of a version that says it only
+        in words."""
+        job_id: str | None = self.body.get("job_id")
+        return job_id
+
+
+class IdempotencyConflict(_ConflictWithJob):
+    """The idempotency key was used for another request, which is the job `job_id`."""
+
+
+class UniqueConflict(_ConflictWithJob):
+    """The job is unique, and another one has its place: `job_id`."""
 
 
 class WrongState(Conflict):

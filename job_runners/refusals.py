@@ -16,6 +16,7 @@ from job_runners.errors import (
     QueueNotFound,
     ScheduleNotFound,
     UnexpectedAnswer,
+    UniqueConflict,
     WrongState,
 )
 
@@ -23,6 +24,7 @@ BUSY = frozenset({429, 500, 502, 503, 504})
 
 _BY_SLUG: dict[str, type[ApiError]] = {
     "idempotency-conflict": IdempotencyConflict,
+    "unique-conflict": UniqueConflict,
     "wrong-state": WrongState,
     "job-not-found": JobNotFound,
     "failed-task-not-found": FailedTaskNotFound,

@@ -19,7 +19,7 @@ from botocore.exceptions import (
 )
 
 from job_runners.cli.problem import Exit, Problem
-from job_runners.errors import ApiBusy, ApiError, NoAnswer
+from job_runners.errors import ApiBusy, ApiError, NoAnswer, UniqueConflict
 
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _NOT_KNOWN = frozenset(
@@ -74,7 +74,9 @@ def refused(url: str, error: ApiError, *, with_token: bool) -> Problem:
             answer=body or None,
         )
     code = Exit.NO_ACCESS if error.status == 403 else Exit.REFUSED
-    return Problem(_summary(error), code=code, answer=body)
+    in_the_way = error.job_id if isinstance(error, UniqueConflict) else None
+    hint = f"Follow it: jobs watch {in_the_way}" if in_the_way else ""
+    return Problem(_summary(error), hint=hint, code=code, answer=body)
 
 
 def _summary(error: ApiError) -> str:

@@ -17,6 +17,7 @@ from job_runners import (
     QueueNotFound,
     Rate,
     ScheduleNotFound,
+    UniqueConflict,
     WaitsFor,
     WrongState,
 )
@@ -53,8 +54,27 @@ def test_the_same_dispatch_is_one_job_and_is_found_by_its_key(client: Client, ke
     assert found is not None
     assert found.id == first.id == again.id
     assert client.find(idempotency_key=key, organization_id="theirs") is None
-    with pytest.raises(IdempotencyConflict, match="new key for a new request"):
+    with pytest.raises(IdempotencyConflict, match="new key for a new request") as refused:
         client.dispatch("sample_once", {"number": 8}, idempotency_key=key)
+    assert refused.value.job_id == first.id
+
+
+def test_a_job_that_is_unique_and_refused_names_the_one_that_has_its_place(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    forget()
+    first = client.dispatch("unique_refuse", delay=3600)
+    with pytest.raises(UniqueConflict, match="is unique") as refused:
+        client.dispatch("unique_refuse")
+    assert refused.value.job_id == first.id
+    with pytest.raises(Conflict):  # as code has it that is older than UniqueConflict
+        client.dispatch("unique_refuse")
+    client.cancel(first.id)
+    second = client.dispatch("unique_refuse", delay=3600)
+    with pytest.raises(UniqueConflict) as refused:
+        client.retry(first.id)
+    assert refused.value.job_id == second.id
 
 
 def test_when_it_is_to_start_is_said_with_a_zone(client: Client) -> None:

@@ -27,6 +27,7 @@ from job_runners import (
     NoAnswer,
     OutcomeUnknown,
     UnexpectedAnswer,
+    UniqueConflict,
     WrongState,
     connections,
     repeating,
@@ -168,6 +169,7 @@ REFUSALS = [
     (404, "job-not-found", JobNotFound),
     (404, "failed-task-not-found", FailedTaskNotFound),
     (409, "idempotency-conflict", IdempotencyConflict),
+    (409, "unique-conflict", UniqueConflict),
     (409, "wrong-state", WrongState),
     (413, "too-large", InvalidRequest),
     (422, "unknown-job-type", InvalidRequest),
@@ -192,6 +194,16 @@ def test_what_the_api_refuses_is_not_repeated_and_says_why(
     error: Any = caught.value
     assert (error.status, error.slug, error.request_id) == (status, slug, "request-1")
     assert len(server.seen) == 1
+
+
+def test_an_api_that_names_the_job_in_the_way_only_in_words_leaves_its_id_out(
+    server: BadServer,
+) -> None:
+    body = {"type": "urn:job-runners:unique-conflict", "status": 409, "detail": "job 7 has it"}
+    server.then = answer(409, body)
+    with pytest.raises(UniqueConflict, match="Job 7 has it") as caught:
+        client(server).dispatch("sync")
+    assert caught.value.job_id is None
 
 
 def test_wrong_fields_are_listed(server: BadServer) -> None:

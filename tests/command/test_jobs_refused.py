@@ -50,6 +50,18 @@ def test_every_refusal_has_words_and_an_exit_code(
     assert (f"jobs show --idempotency-key {key}" in done.stderr) is passing
 
 
+def test_a_job_that_has_the_place_of_a_unique_one_can_be_followed(api: FakeApi) -> None:
+    refused = problem(409, f"'x' is unique, and job {ID} has its place") | {
+        "type": "urn:job-runners:unique-conflict",
+        "job_id": ID,
+    }
+    api.on("POST", "/jobs", 409, refused)
+    done = jobs("dispatch", "x")
+    assert done.exit_code == 1
+    assert f"jobs watch {ID}" in done.stderr
+    assert json.loads(jobs("dispatch", "x", "--json").stderr)["answer"]["job_id"] == ID
+
+
 def test_every_field_that_does_not_fit_is_named(api: FakeApi) -> None:
     errors = [{"field": "payload.key", "why": "required"}, {"field": "delay", "why": "too long"}]
     api.on("POST", "/jobs", 422, problem(422, "2 fields are wrong", *errors))

@@ -52,6 +52,18 @@ def test_a_rule_that_refuses_is_409_and_names_the_job() -> None:
     assert refused.status == 409
     assert refused.json["type"].endswith("unique-conflict")
     assert first.json["id"] in refused.json["detail"]
+    assert refused.json["job_id"] == first.json["id"]
+
+
+def test_a_key_that_was_used_for_another_request_names_its_job() -> None:
+    first = ask("unique_return", "1", key="k")
+    refused = ask("unique_return", "2", key="k")
+    assert refused.json["type"].endswith("idempotency-conflict")
+    assert refused.json["job_id"] == first.json["id"]
+
+
+def test_other_refusals_name_no_job() -> None:
+    assert "job_id" not in ask("unique_refuse").json | ask("no_such_job").json
 
 
 def test_a_schedule_that_is_run_now_is_answered_as_a_dispatch_is() -> None:
@@ -107,7 +119,7 @@ def test_a_retry_by_hand_is_refused_while_another_has_its_place() -> None:
     assert call("POST", f"/jobs/{first.json['id']}/cancel").status == 200
     second = ask("unique_return")
     refused = call("POST", f"/jobs/{first.json['id']}/retry")
-    assert (refused.status, second.json["id"] in refused.json["detail"]) == (409, True)
+    assert (refused.status, refused.json["job_id"]) == (409, second.json["id"])
 
 
 def test_the_job_types_tell_their_rules() -> None:
