@@ -5,7 +5,6 @@ or wait, and the keys that are its own or that such a job is in. The functions t
 which is None for a service.
 """
 
-import base64
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from errors import InvalidCursor, QueueNotFound
 from runners.changing_limits import QueueLimits
 from runners.limits import key_of
 from runners.registry import registry
-from store import limits, lines, pauses, used_keys, waiting
+from store import cursors, limits, lines, pauses, used_keys, waiting
 from store.job_request import JobRequest, Status, job_id_of
 from store.limits import Changed, Limits
 from store.lines import WAITING, Line
@@ -25,6 +24,7 @@ from work.queues import WHOLE_QUEUE
 LINE = "line"
 JOB = "job"
 SHOWN_KEYS = 3  # of each queue in a list of queues
+_MARK = "q"  # of the cursors of queues, and of their keys
 _EXAMINED_KEYS = 100  # in one page: most keys may be idle, or of others
 
 
@@ -102,10 +102,10 @@ def list_queues(
     paused or whose limits were changed. Raises InvalidCursor.
     """
     known = _Known.now()
-    after = _open(cursor)
+    after = _position_of(cursor)
     names = [name for name in sorted(known.names(seen_by)) if name > after]
     found = [_use(known, name, seen_by, limit=SHOWN_KEYS) for name in names[:limit]]
-    return found, _cursor(names[limit - 1]) if len(names) > limit else None
+    return found, cursors.encode(_MARK, names[limit - 1]) if len(names) > limit else None
 
 
 def describe(name: str, seen_by: str | None, *, limit: int, cursor: str | None = None) -> QueueUse:
@@ -115,7 +115,7 @@ def describe(name: str, seen_by: str | None, *, limit: int, cursor: str | None =
     known = _Known.now()
     if seen_by is not None and name not in known.names(seen_by):
         raise QueueNotFound(name)
-    return _use(known, name, seen_by, limit=limit, after=_open(cursor))
+    return _use(known, name, seen_by, limit=limit, after=_position_of(cursor))
 
 
 def waits_for(row: JobRequest) -> WaitsFor | None:
@@ -197,7 +197,7 @@ class _Keys:
                 use = self._read(key)
                 found += [] if use.is_idle else [use]
             if len(found) >= limit or number == most:
-                return found, _cursor(key) if number < len(keys) else None
+                return found, cursors.encode(_MARK, key) if number < len(keys) else None
         return found, None
 
     def _always(self) -> list[str]:
@@ -244,22 +244,11 @@ class _Keys:
                 yield Holder(slot.holder or "", slot.organization_id, slot.since)
 
 
-# --- cursors --------------------------------------------------------------------------------------
-
-
-def _cursor(text: str) -> str:
-    return base64.urlsafe_b64encode(f"q{text}".encode()).decode().rstrip("=")
-
-
-def _open(cursor: str | None) -> str:
-    """Return the text that a cursor carries: where the list goes on. Raises InvalidCursor."""
+def _position_of(cursor: str | None) -> str:
+    """Return the name or key behind which a list goes on. Raises InvalidCursor."""
     if cursor is None:
         return ""
-    try:
-        padded = cursor + "=" * (-len(cursor) % 4)
-        text = base64.b64decode(padded, b"-_", validate=True).decode()
-    except ValueError:
-        raise InvalidCursor from None
-    if text[:1] != "q" or len(text) == 1:
+    position = cursors.decode(_MARK, cursor)
+    if not position:
         raise InvalidCursor
-    return text[1:]
+    return position

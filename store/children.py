@@ -1,11 +1,10 @@
 """The jobs that a job has dispatched. Each is recorded where the job's steps are (see
 `RunningJob.dispatch`), so that finding them takes no scan, no index and no write of its own."""
 
-import base64
 from typing import NamedTuple
 
 from errors import InvalidCursor
-from store import steps
+from store import cursors, steps
 from store.job_request import JobRequest
 
 _PREFIX = "child "  # of the name of a step that dispatches one
@@ -35,12 +34,12 @@ class Page(NamedTuple):
 def page(parent: JobRequest, *, limit: int, cursor: str | None = None) -> Page:
     """Return children of a job: one Query, and one BatchGetItem if there are any. Raises
     InvalidCursor."""
-    after = _opened(cursor) if cursor else None
+    after = _step_name_of(cursor) if cursor else None
     found = steps.with_prefix(parent, _PREFIX, after=after, limit=limit + 1)
     ids = {step.sk.removeprefix(_PREFIX): str(step.result) for step in found[:limit]}
     rows = {row.id: row for row in JobRequest.batch_get(list(ids.values()))}
     children = [Child(key, each, _shown(rows.get(each), parent)) for key, each in ids.items()]
-    return Page(children, _cursor(children[-1].key) if len(found) > limit else None)
+    return Page(children, cursors.encode("", children[-1].key) if len(found) > limit else None)
 
 
 def _shown(row: JobRequest | None, parent: JobRequest) -> JobRequest | None:
@@ -48,17 +47,9 @@ def _shown(row: JobRequest | None, parent: JobRequest) -> JobRequest | None:
     return None if gone else row
 
 
-def _cursor(key: str) -> str:
-    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
-
-
-def _opened(cursor: str) -> str:
-    """Return the key that a cursor carries. The server adds what it belongs to, so that it can't
-    reach into another job."""
-    try:
-        key = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
-    except ValueError:
-        raise InvalidCursor from None
-    if len(step_name(key).encode()) > steps.LONGEST_NAME:
+def _step_name_of(cursor: str) -> str:
+    """Return the name of the step behind which a list goes on."""
+    name = step_name(cursors.decode("", cursor))
+    if len(name.encode()) > steps.LONGEST_NAME:
         raise InvalidCursor
-    return step_name(key)
+    return name

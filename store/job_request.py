@@ -303,7 +303,7 @@ def id_under_key(organization_id: str, idempotency_key: str) -> str:
 
 
 _TIME_DIGITS = 15  # last until the year 33658
-SORT_KEY = rf"\d{{{_TIME_DIGITS}}}[0-9a-f]{{32}}"
+SORT_KEY = rf"[0-9]{{{_TIME_DIGITS}}}[0-9a-f]{{32}}"
 
 
 def sort_key(milliseconds: int, job_id: str) -> str:

@@ -1,12 +1,12 @@
 """Reading rows: one by its id, a page of an organisation's, those that are due."""
 
-import base64
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
 from errors import InvalidCursor
+from store import cursors
 from store.job_request import SORT_KEY, JobRequest, Status, job_id_of
 
 # How many rows one page may examine before it hands out what it found, and a cursor.
@@ -124,7 +124,7 @@ def counted_rows(organization_id: str, after: str | None) -> list[JobRequest]:
 class _Index(NamedTuple):
     """An index of an organisation's jobs whose range key is a sort key (time and id)."""
 
-    mark: str  # the first letter of its cursors, so that one list refuses another's
+    mark: str  # of its cursors
     rows: Any
     hash_name: str
     range_name: str
@@ -143,19 +143,13 @@ class _Index(NamedTuple):
         return keys[:take], len(keys) > take
 
     def cursor(self, position: str) -> str:
-        return base64.urlsafe_b64encode((self.mark + position).encode()).decode().rstrip("=")
+        return cursors.encode(self.mark, position)
 
     def open_cursor(self, cursor: str) -> str:
-        """Return the sort key a cursor carries. The server rebuilds the rest of the start key, so a
-        cursor can't reach into another organisation's jobs."""
-        try:
-            text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
-            position = text.decode("ascii")
-        except ValueError:
-            raise InvalidCursor from None
-        if position[:1] != self.mark or not re.fullmatch(SORT_KEY, position[1:]):
+        position = cursors.decode(self.mark, cursor)
+        if not re.fullmatch(SORT_KEY, position):
             raise InvalidCursor
-        return position[1:]
+        return position
 
 
 _CREATED = _Index("c", JobRequest.by_organization, "organization_id", "created_key")

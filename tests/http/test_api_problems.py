@@ -1,5 +1,6 @@
 """Errors as callers and operators see them, when something other than the body is wrong."""
 
+import base64
 import io
 import json
 import sys
@@ -260,7 +261,9 @@ def test_query_parameters_that_can_not_be_used(query: str, field: str, why: str)
 
 def test_a_cursor_that_no_list_gave_out() -> None:
     call("POST", "/jobs", body=JOB)
-    for cursor in ("nope", "=", "eyJpZCI6IHsiUyI6ICJ4In19", "Y" * 200, "é", "YzAwMDAwMDAwMDAwMDA"):
+    arabic = base64.urlsafe_b64encode(f"c{'٠' * 15}{'a' * 32}".encode()).decode()
+    made_up = ("nope", "=", "eyJpZCI6IHsiUyI6ICJ4In19", "Y" * 200, "é", "YzAwMDAwMDAwMDAwMDA")
+    for cursor in (*made_up, arabic):
         answer = call("GET", "/jobs", query={"organization_id": "acme", "cursor": cursor})
         problem(answer, 400, "invalid-cursor")
 
