@@ -12,7 +12,8 @@ from unittest.mock import patch
 import aws.errors
 import handlers.timer
 from runners import full_queues, telemetry
-from store import job_request, limits, pauses, schedules
+from store import job_request, limits, pauses
+from store.schedules import schedule
 from testing import moto_direct
 from testing.aws import WORKER
 from work import retry
@@ -37,7 +38,7 @@ def quietly() -> Iterator[None]:
         warnings.catch_warnings(action="ignore"),  # of Powertools, for ticks that were killed
         # A tick asks every shard: with fewer, a history takes half the time.
         patch.object(job_request, "DUE_SHARDS", _SHARDS),
-        patch.object(schedules, "SHARDS", _SHARDS),
+        patch.object(schedule, "SHARDS", _SHARDS),
         patch.object(handlers.timer, "_THREADS", 1),  # the same answers give the same history
     ):
         after.callback(telemetry.logger.setLevel, "INFO")

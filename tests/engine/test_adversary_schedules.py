@@ -15,7 +15,7 @@ from runners.occurrence import Choice
 from store import conditional_write, queries
 from store import schedules as store
 from store.conditional_write import Also
-from store.schedules import Schedule, Step
+from store.schedules import Schedule, Step, writing
 from testing.simulation.faults import ALL, Fault
 from testing.simulation.history import play_seed, stage, told
 from work.occurrences import next_after
@@ -48,12 +48,12 @@ def test_every_occurrence_is_started_once_or_accounted_for(
 def test_it_notices_when_a_schedule_need_not_be_as_it_was_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    as_read = store._as_read
+    as_read = writing.as_read
 
     def whatever(schedule: Schedule | None) -> Condition:
         return as_read(schedule) if schedule is None else Schedule.revision.exists()
 
-    monkeypatch.setattr(store, "_as_read", whatever)
+    monkeypatch.setattr(writing, "as_read", whatever)
     assert noticed(near=13)
 
 

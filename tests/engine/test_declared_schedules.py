@@ -18,7 +18,6 @@ from runners import declared_schedules, recurring, schedules
 from runners.recurring import Outcome
 from runners.registry import registry
 from store import schedule_marks
-from store import schedules as store
 from store.schedules import Schedule
 from telemetry_lines import logged
 from testing import moto_direct
@@ -39,7 +38,7 @@ class Time:
 def at_noon(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     Time.now = NOON - 10 * MINUTE
     monkeypatch.setattr(clock, "now", lambda: Time.now)
-    monkeypatch.setattr(store, "SHARDS", 1)
+    monkeypatch.setattr("store.schedules.schedule.SHARDS", 1)
     declared_schedules.forget()
     yield
     declared_schedules.forget()

@@ -45,7 +45,7 @@ class Time:
 def at_noon(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     Time.now = NOON - 10 * MINUTE
     monkeypatch.setattr(clock, "now", lambda: Time.now)
-    monkeypatch.setattr(store, "SHARDS", 2)
+    monkeypatch.setattr("store.schedules.schedule.SHARDS", 2)
     declared_schedules.forget()
     yield
     declared_schedules.forget()
@@ -835,7 +835,7 @@ def test_many_that_are_due_are_shared_out_by_shard(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recurring, "_ALONE", 3)
-    monkeypatch.setattr(store, "SHARDS", 4)
+    monkeypatch.setattr("store.schedules.schedule.SHARDS", 4)
     for number in range(12):
         put(f"hourly {number}")
     go_to(NOON)
@@ -889,7 +889,7 @@ def test_nobody_is_asked_to_look_where_nothing_is_due(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recurring, "_ALONE", 1)
-    monkeypatch.setattr(store, "SHARDS", 16)
+    monkeypatch.setattr("store.schedules.schedule.SHARDS", 16)
     shards = {put(f"hourly {number}").due_shard for number in range(4)}
     go_to(NOON)
     shared: list[str] = []

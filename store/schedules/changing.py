@@ -1,0 +1,116 @@
+"""What people and deploys do with schedules: put, pause, resume, delete."""
+
+from pynamodb.expressions.update import Action
+
+import clock
+from store.schedules import writing
+from store.schedules.schedule import VERSION, Definition, Origin, Schedule, pack, partition_of
+from store.table import set_or_remove
+
+_STUB_LIFETIME = 40 * clock.DAY
+_NOT_PAUSED = (Schedule.paused_at.remove(), Schedule.paused_by.remove())
+
+
+def put(
+    before: Schedule | None,
+    organization_id: str,
+    name: str,
+    definition: Definition,
+    *,
+    origin: Origin,
+    next_at: int | None,
+    since: int,
+    by: str | None,
+) -> Schedule:
+    """Store what a schedule is to do, and which of its occurrences is next. Raises ScheduleMoved if
+    it is not as it was read `before`, or the stub."""
+    now = clock.now()
+    schedule = before or Schedule(partition_of(organization_id), name)
+    is_new = before is None or before.is_deleted
+    made = [Schedule.created_at.set(now), set_or_remove(Schedule.created_by, by)]
+    keeps_waiting = schedule.waits and definition.overlap == "queue"
+    actions = [
+        *(made if is_new else ()),
+        *_asked(definition, origin),
+        Schedule.updated_at.set(now),
+        set_or_remove(Schedule.updated_by, by),
+        Schedule.since.set(since),
+        *writing.comes_next(schedule, next_at, next_at, waits=bool(keeps_waiting)),
+        *(() if before is not None and stays_paused(before, origin) else _NOT_PAUSED),
+        Schedule.deleted_at.remove(),
+        Schedule.expires_at.remove(),
+    ]
+    return writing.write(schedule, actions, writing.as_read(before))
+
+
+def _asked(definition: Definition, origin: Origin) -> list[Action]:
+    """Return what stores what a schedule is asked to do, and who asks."""
+    return [
+        Schedule.version.set(VERSION),
+        Schedule.origin.set(origin),
+        set_or_remove(Schedule.fingerprint, definition.fingerprint if origin == "code" else None),
+        Schedule.job_type.set(definition.job_type),
+        set_or_remove(Schedule.campaign_id, definition.campaign_id),
+        Schedule.packed_payload.set(pack(definition.payload)),
+        set_or_remove(Schedule.cron, definition.cron),
+        set_or_remove(Schedule.every, definition.every),
+        Schedule.timezone.set(definition.timezone),
+        Schedule.most_missed.set(definition.most_missed),
+        Schedule.overlap.set(definition.overlap),
+    ]
+
+
+def stays_paused(before: Schedule, origin: Origin) -> bool:
+    """Return whether a schedule is paused when it is put again. What the code declared is also when
+    the code has left it out for a while; but the pause is not another schedule's of that name."""
+    return before.paused_at is not None and before.origin == origin
+
+
+def pause(schedule: Schedule, by: str | None) -> Schedule:
+    """Have nothing of it start. What comes meanwhile is not made up for. Raises ScheduleMoved."""
+    return writing.write(
+        schedule,
+        [
+            Schedule.paused_at.set(clock.now()),
+            set_or_remove(Schedule.paused_by, by),
+            *writing.comes_next(schedule, None, None),
+        ],
+        writing.as_read(schedule),
+    )
+
+
+def resume(schedule: Schedule, *, next_at: int | None, since: int) -> Schedule:
+    """End its pause. Raises ScheduleMoved."""
+    return writing.write(
+        schedule,
+        [
+            *_NOT_PAUSED,
+            Schedule.since.set(since),
+            *writing.comes_next(schedule, next_at, next_at),
+        ],
+        writing.as_read(schedule),
+    )
+
+
+def delete(schedule: Schedule) -> None:
+    """Leave only its stub: how far it had come, its last job, which may still run, and whether it
+    was paused. Raises ScheduleMoved."""
+    now = clock.now()
+    asked = (
+        *(Schedule.fingerprint, Schedule.job_type, Schedule.campaign_id, Schedule.packed_payload),
+        *(Schedule.cron, Schedule.every, Schedule.created_at, Schedule.created_by),
+        *(Schedule.updated_by, Schedule.last_started_at, Schedule.last_error),
+        *(Schedule.last_skipped_at, Schedule.last_skipped_why, Schedule.last_failed_at),
+        *(Schedule.started, Schedule.skipped, Schedule.failed),
+    )
+    writing.write(
+        schedule,
+        [
+            *(each.remove() for each in asked),
+            *writing.comes_next(schedule, None, None),
+            *(() if schedule.origin == "code" else _NOT_PAUSED),
+            Schedule.deleted_at.set(now),
+            Schedule.expires_at.set((now + _STUB_LIFETIME) // clock.SECOND),
+        ],
+        writing.as_read(schedule),
+    )

@@ -1,0 +1,145 @@
+"""What the timer does with schedules: it moves each on as its occurrences are dealt with."""
+
+from typing import Any, NamedTuple
+
+from pynamodb.exceptions import UpdateError
+from pynamodb.expressions.condition import Condition
+from pynamodb.expressions.update import Action
+
+from aws.errors import condition_failed
+from store.attributes import UnicodeAttribute
+from store.conditional_write import Also
+from store.schedules import writing
+from store.schedules.schedule import Schedule
+from store.table import Integer, Table, nullable, set_or_remove
+
+
+class Dropped(NamedTuple):
+    """Occurrences that are not started: how many, the last of them, and why."""
+
+    number: int
+    last_at: int
+    why: str
+
+
+class Step(NamedTuple):
+    """How far a schedule moves: every occurrence up to `last_at` was dealt with, and `next_at`
+    comes next. Those that `failed` could not be started."""
+
+    last_at: int
+    next_at: int | None
+    dropped: Dropped | None = None
+    failed: tuple[int, ...] = ()
+
+
+def start_also(schedule: Schedule, step: Step, at: int, revision: str) -> Also:
+    """Return the write that goes with the save of an occurrence's job: it was started, and the
+    schedule moves on. It is refused unless the schedule is as it was read, and `at` comes after all
+    that were dealt with. By its `revision` the write is known, if no answer to it was heard."""
+    actions = [
+        *_moves_on(schedule, step),
+        Schedule.revision.set(revision),
+        Schedule.last_started_at.set(at),
+        Schedule.last_job_id.set(schedule.job_id(at)),
+        Schedule.started.set(schedule.started + 1),
+    ]
+    return Also(schedule, "change", actions, writing.as_read(schedule) & _only_forward(at))
+
+
+def note_answer(
+    schedule: Schedule, at: int, job_id: str, revision: str, left_out: str | None
+) -> None:
+    """Note, of an occurrence that the write of this revision says was started, that another job was
+    the answer to it: that one does it, or it was `left_out`, for this reason. Raises
+    ScheduleMoved."""
+    actions: list[Action] = [Schedule.last_job_id.set(job_id)]
+    if left_out is not None:
+        actions = [
+            Schedule.started.set(schedule.started),
+            set_or_remove(Schedule.last_started_at, schedule.last_started_at),
+            set_or_remove(Schedule.last_job_id, schedule.last_job_id),
+            Schedule.skipped.add(1),  # to those that the write of this revision has left out
+            Schedule.last_skipped_at.set(at),
+            Schedule.last_skipped_why.set(left_out),
+        ]
+    writing.write(Schedule(schedule.pk, schedule.sk), actions, Schedule.revision == revision)
+
+
+def move_on(schedule: Schedule, step: Step) -> Schedule:
+    """Move on without starting anything. Raises ScheduleMoved."""
+    return writing.write(schedule, _moves_on(schedule, step), writing.as_read(schedule))
+
+
+def wait(schedule: Schedule, at: int, step: Step, until: int) -> Schedule:
+    """Have an occurrence that has come wait for the one before it, which is looked at again at
+    `until`; those before it are left out, as the step has it. Raises ScheduleMoved."""
+    actions = [*writing.comes_next(schedule, at, until, waits=True), *_left_behind(schedule, step)]
+    return writing.write(schedule, actions, writing.as_read(schedule))
+
+
+def note_failing(
+    schedule: Schedule, at: int, step: Step, error: dict[str, Any], *, since: int, until: int
+) -> Schedule:
+    """Note that an occurrence could not be started, `since` when it was tried; it is tried again at
+    `until`. Those before it are left out, as the step has it. Raises ScheduleMoved."""
+    actions = [
+        Schedule.next_at.set(at),
+        *writing.due(schedule, until),
+        Schedule.failing_since.set(since),
+        Schedule.retry_error.set(error),
+        *_left_behind(schedule, step),
+    ]
+    return writing.write(schedule, actions, writing.as_read(schedule))
+
+
+def set_aside(key: Schedule, until: int) -> None:
+    """Have what can't be read, or not by this code, looked at again at `until`, unless it has been
+    written since."""
+    try:
+        _Key(key.pk, key.sk).update([_Key.due_at.set(until)], _Key.due_at == key.due_at)
+    except UpdateError as error:
+        if not condition_failed(error):
+            raise
+
+
+class _Key(Table):
+    """As much of a schedule as any code can read."""
+
+    class Meta:
+        table_name = ""  # from table_setting, at first use
+
+    table_setting = "COORDINATION_TABLE_NAME"
+
+    pk = UnicodeAttribute(hash_key=True)
+    sk = UnicodeAttribute(range_key=True)
+    due_at = nullable(Integer())
+
+
+def _only_forward(at: int) -> Condition:
+    condition: Condition = Schedule.last_at.does_not_exist() | (Schedule.last_at < at)
+    return condition
+
+
+def _moves_on(schedule: Schedule, step: Step) -> list[Action]:
+    return [
+        Schedule.last_at.set(step.last_at),
+        *writing.comes_next(schedule, step.next_at, step.next_at),
+        *_left_behind(schedule, step),
+    ]
+
+
+def _left_behind(schedule: Schedule, step: Step) -> list[Action]:
+    actions: list[Action] = []
+    if step.dropped is not None:
+        actions += [
+            Schedule.skipped.set(schedule.skipped + step.dropped.number),
+            Schedule.last_skipped_at.set(step.dropped.last_at),
+            Schedule.last_skipped_why.set(step.dropped.why),
+        ]
+    if step.failed:
+        actions += [
+            Schedule.failed.set(schedule.failed + len(step.failed)),
+            Schedule.last_failed_at.set(step.failed[-1]),
+            set_or_remove(Schedule.last_error, schedule.retry_error),
+        ]
+    return actions

@@ -1,0 +1,63 @@
+"""Reading schedules: by their names, a page of an organisation's, those that are due."""
+
+from collections.abc import Iterable
+
+import names
+from errors import InvalidCursor
+from store import cursors
+from store.schedules.schedule import Schedule, partition_of
+
+_MARK = "s"  # of the cursors of this list
+
+
+def read(organization_id: str, name: str) -> Schedule | None:
+    """Return a schedule, or its stub, as every write before this call left it."""
+    try:
+        return Schedule.get(partition_of(organization_id), name, consistent_read=True)
+    except Schedule.DoesNotExist:
+        return None
+
+
+def read_many(keys: Iterable[tuple[str, str]]) -> list[Schedule]:
+    """Return those of these that there are, organisations and names, in the order asked for."""
+    wanted = [(partition_of(organization_id), name) for organization_id, name in keys]
+    found = {(each.pk, each.sk): each for each in Schedule.batch_get(wanted, consistent_read=True)}
+    return [found[key] for key in wanted if key in found]
+
+
+def page(
+    organization_id: str, *, limit: int, cursor: str | None = None
+) -> tuple[list[Schedule], str | None]:
+    """Return an organisation's schedules by name, and a cursor if there are more. Raises
+    InvalidCursor."""
+    after = _name_of(cursor) if cursor else ""
+    # No name has a control character: this sorts directly behind `after`.
+    behind = Schedule.sk > f"{after}\0"
+    found: list[Schedule] = []
+    for each in Schedule.query(
+        partition_of(organization_id), behind, consistent_read=True, page_size=limit + 1
+    ):
+        if each.is_deleted:
+            continue
+        if len(found) == limit:
+            return found, cursors.encode(_MARK, found[-1].name)
+        found.append(each)
+    return found, None
+
+
+def count(organization_id: str, most: int) -> int:
+    """Return how many schedules and stubs an organisation has, counted up to `most`."""
+    return Schedule.count_up_to(most, partition_of(organization_id), None)
+
+
+def due(shard: str, until: int, most: int) -> list[Schedule]:
+    """Return the schedules of a shard that are due by `until`, longest due first: their keys, and
+    `due_at`."""
+    return list(Schedule.due.query(shard, Schedule.due_at <= until, limit=most))
+
+
+def _name_of(cursor: str) -> str:
+    name = cursors.decode(_MARK, cursor)
+    if not names.is_name(name):
+        raise InvalidCursor
+    return name
