@@ -20,10 +20,10 @@ from runners.registry import registry
 from runners.sending import Send, next_due_at, require_sender, send_if_unclaimed
 from store import verbs
 from store.blobs import canonical_json, compact_json
-from store.conditional_write import Also
 from store.failed_tasks import new_task_id
 from store.job_request import JobRequest, Met, Outcome, derived_id, id_under_key
 from store.queries import read
+from store.transactions import Also
 from work import Job, Unique, context
 
 if TYPE_CHECKING:

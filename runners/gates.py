@@ -13,10 +13,11 @@ from runners.messages import JobMessage
 from runners.registry import registry
 from runners.sending import Send
 from store import blobs, lines, used_keys, verbs
-from store.conditional_write import RaceLost, refused
+from store.conditional_write import refused
 from store.job_request import JobRequest, Status
 from store.limits import Limits
 from store.queries import read
+from store.transactions import RaceLost
 
 Claim = Callable[[verbs.Entrance | None], JobRequest]
 """Claims the job: with what it is given in its queue, if that has limits."""

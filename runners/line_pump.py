@@ -19,11 +19,11 @@ from runners.messages import JobMessage, QueueMessage
 from runners.sending import Send, send_or_leave_due
 from runners.wake_ups import WakeUps
 from store import line_entries, lines, pauses, used_keys, verbs
-from store.conditional_write import RaceLost
 from store.job_request import ROW_VERSION, JobRequest, Lane
 from store.lines import Line, LineItem
 from store.pauses import Kind
 from store.queries import read
+from store.transactions import RaceLost
 
 _TIME = 10 * clock.SECOND  # that a pump beside other work may take
 _RETRY_AFTER = 60.0  # seconds, if AWS is away

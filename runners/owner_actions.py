@@ -7,8 +7,8 @@ from runners import line_pump, quota, telemetry, tracing
 from runners.registry import registry
 from runners.sending import Send, require_sender, send_if_unclaimed, send_let_on
 from store import blobs, owner_verbs
-from store.conditional_write import KeyTaken
 from store.job_request import JobRequest, Status
+from store.transactions import KeyTaken
 from work import Job, context
 
 _TRIES = 3  # a job may move between the read and the write, but not for ever

@@ -31,10 +31,10 @@ from runners.retrying import error_record
 from runners.sending import Send, send_if_unclaimed
 from store import queries, schedule_marks
 from store import schedules as store
-from store.conditional_write import RaceLost, RowThere
 from store.job_request import JobRequest, new_id
 from store.job_request import Outcome as Answered
 from store.schedules import Schedule, ScheduleMoved, Step
+from store.transactions import RaceLost, RowThere
 from work import context
 
 __all__ = ["STILL_RUNS", "Outcome", "start_due"]

@@ -13,10 +13,11 @@ from errors import PreconditionFailed, UniqueConflict
 from runners import line_pump, telemetry
 from runners.limits import line_of
 from runners.sending import Send, next_due_at, send_or_leave_due
-from store import answers, conditional_write, uniqueness, verbs
+from store import answers, uniqueness, verbs
 from store.answers import Answer
-from store.conditional_write import GRACE, Also, KeyTaken, RaceLost, RowThere
+from store.conditional_write import GRACE
 from store.job_request import JobRequest, Lane, Met, Outcome, Status
+from store.transactions import Also, KeyTaken, RaceLost, RowThere, write_all
 from store.uniqueness import Free, Held
 from store.verbs import replacing
 from store.verbs.replacing import Wanted
@@ -166,7 +167,7 @@ class _Try(NamedTuple):
             if rule.then == "again":
                 return self._follow(held)
         if writes := self._answer(holder, Outcome.RETURNED):
-            conditional_write.write_all(writes)
+            write_all(writes)
         holder.met = Met(Outcome.RETURNED)
         return holder
 

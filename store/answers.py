@@ -11,10 +11,10 @@ from pynamodb.attributes import UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 
 import clock
-from store.conditional_write import Also
 from store.job_request import JobRequest, Outcome, job_id_of
 from store.queries import read
 from store.table import Enumerated, Integer, Table, nullable
+from store.transactions import Also
 
 # Longer than any row can live, as for steps.
 _LIFETIME = 180 * clock.DAY

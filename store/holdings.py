@@ -12,8 +12,8 @@ from pynamodb.expressions.update import Action
 from pynamodb.models import Model
 
 from store import conditional_write, lines, pauses
-from store.conditional_write import Also, RaceLost
 from store.job_request import JobRequest
+from store.transactions import Also, RaceLost
 
 # How often it is looked who follows, and the key handed on: another may come to follow, or give
 # that up, meanwhile. A key that was not handed on is free, for its job has ended.

@@ -13,9 +13,9 @@ import clock
 from aws import bucket
 from aws.errors import condition_failed
 from store import blobs, conditional_write, earlier_errors, holdings, steps
-from store.conditional_write import Also
 from store.job_request import LIMITED, UNIQUE, JobRequest, Lane, Status
 from store.queries import read
+from store.transactions import Also, retry_on_conflict
 
 
 def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
@@ -145,7 +145,7 @@ def delete(job: JobRequest) -> None:
         finished = JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
         # Not a job that has come to have this id since this one was read.
         same = JobRequest.created_key == job.created_key
-        conditional_write.retry_on_conflict(lambda: job.delete(_same_owner(job) & same & finished))
+        retry_on_conflict(lambda: job.delete(_same_owner(job) & same & finished))
     except DeleteError as error:
         if not condition_failed(error):
             raise

@@ -23,10 +23,10 @@ import clock
 from aws.errors import conflicts
 from errors import PreconditionFailed
 from store import conditional_write
-from store.conditional_write import Also, KeyTaken, RaceLost
 from store.job_request import BEHIND, JobRequest, Lane, Status, job_id_of
 from store.queries import read
 from store.table import Integer, Table, nullable
+from store.transactions import Also, KeyTaken, RaceLost
 
 # Longer than any row can live, as for steps.
 _LIFETIME = 180 * clock.DAY

@@ -8,10 +8,10 @@ from pynamodb.expressions.update import Action
 
 from aws.errors import condition_failed
 from store.attributes import UnicodeAttribute
-from store.conditional_write import Also
 from store.schedules import writing
 from store.schedules.schedule import Schedule
 from store.table import Integer, Table, nullable, set_or_remove
+from store.transactions import Also
 
 
 class Dropped(NamedTuple):

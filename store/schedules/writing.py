@@ -5,11 +5,11 @@ from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 from aws.errors import condition_failed
-from store.conditional_write import retry_on_conflict
 from store.job_request import new_id
 from store.schedules.queries import read
 from store.schedules.schedule import Schedule, due_shard
 from store.table import set_or_remove
+from store.transactions import retry_on_conflict
 
 
 class ScheduleMoved(Exception):

@@ -10,9 +10,9 @@ import clock
 from aws.errors import AWS_ERRORS
 from errors import PreconditionFailed
 from store import conditional_write
-from store.conditional_write import Also, RaceLost
 from store.job_request import LIMITED, ROW_VERSION, JobRequest, Lane, Status
 from store.lines import Grant
+from store.transactions import Also, RaceLost
 from store.verbs.checking import postpone
 from store.verbs.ending import Checkpoint, checkpointed
 from store.verbs.parking import room_given

@@ -6,11 +6,11 @@ from pynamodb.expressions.update import Action
 
 import clock
 from store import conditional_write, holdings
-from store.conditional_write import Also
 from store.job_request import LIMITED, JobRequest, Lane, Status
 from store.line_entries import entry_again, new_entry
 from store.lines import Grant, LineItem
 from store.pauses import Pause, parked_entry
+from store.transactions import Also
 from store.verbs.ending import Checkpoint, checkpointed, or_stop
 
 

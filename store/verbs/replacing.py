@@ -8,9 +8,9 @@ from pynamodb.expressions.update import Action
 import clock
 from errors import PreconditionFailed
 from store import blobs, conditional_write, holdings
-from store.conditional_write import Also, RaceLost
 from store.job_request import JobRequest, Lane, Status, new_id
 from store.table import set_or_remove
+from store.transactions import Also, RaceLost
 from store.verbs.saving import drop_duplicate
 
 

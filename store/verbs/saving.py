@@ -11,9 +11,9 @@ from aws import bucket
 from aws.errors import AWS_ERRORS, condition_failed
 from errors import PreconditionFailed
 from store import blobs, conditional_write
-from store.conditional_write import Also, KeyTaken, RaceLost, RowThere
 from store.job_request import LIMITED, UNIQUE, JobRequest, Lane, Status, due_shard, new_id, sort_key
 from store.queries import read
+from store.transactions import Also, KeyTaken, RaceLost, RowThere
 
 if TYPE_CHECKING:
     from store.uniqueness import Held

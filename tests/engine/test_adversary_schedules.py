@@ -14,8 +14,8 @@ from runners import occurrence, recurring, schedules
 from runners.occurrence import Choice
 from store import conditional_write, queries
 from store import schedules as store
-from store.conditional_write import Also
 from store.schedules import Schedule, Step, writing
+from store.transactions import Also
 from testing.simulation.faults import ALL, Fault
 from testing.simulation.history import play_seed, stage, told
 from work.occurrences import next_after

@@ -7,10 +7,10 @@ import pytest
 import clock
 from bench import Bench
 from store import limits, lines, verbs
-from store.conditional_write import RaceLost
 from store.job_request import JobRequest
 from store.lines import LineItem
 from store.rate import Rate
+from store.transactions import RaceLost
 
 QUEUE = "texts"
 

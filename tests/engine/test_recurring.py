@@ -21,10 +21,10 @@ from runners.registry import registry
 from sample_work import script
 from store import blobs, limits, queries, schedule_marks, verbs
 from store import schedules as store
-from store.conditional_write import RaceLost
 from store.job_request import JobRequest, Status
 from store.pauses import Kind
 from store.schedules import Schedule
+from store.transactions import RaceLost
 from telemetry_lines import logged
 from testing import moto_direct
 from testing.aws import forget

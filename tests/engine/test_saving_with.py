@@ -4,9 +4,9 @@ import pytest
 
 import job_rows
 from store import verbs
-from store.conditional_write import Also, RaceLost, RowThere
 from store.lines import LineItem
 from store.queries import read
+from store.transactions import Also, RaceLost, RowThere
 
 pytestmark = pytest.mark.usefixtures("aws")
 

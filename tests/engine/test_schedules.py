@@ -25,9 +25,9 @@ from runners import schedules
 from runners.registry import registry
 from store import schedule_marks
 from store import schedules as store
-from store.conditional_write import RaceLost
 from store.schedule_marks import Mark
 from store.schedules import Schedule, ScheduleMoved
+from store.transactions import RaceLost
 from work import context
 from work.context import Author
 from work.recurring import Recurring

@@ -9,7 +9,7 @@ from fake_lambda import FakeLambda
 from runners.registry import registry
 from sample_work import script
 from settings import settings
-from store.conditional_write import RaceLost
+from store.transactions import RaceLost
 
 pytestmark = pytest.mark.usefixtures("worker")
 

@@ -12,7 +12,7 @@ from pynamodb.exceptions import TransactWriteError, UpdateError
 from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action, RemoveAction
 
-from store import conditional_write, schedule_marks
+from store import schedule_marks, transactions
 from store.job_request import JobRequest
 from store.schedule_marks import Mark
 from store.schedules import Schedule
@@ -35,7 +35,7 @@ class SchedulesInMemory:
         monkeypatch.setattr(Schedule.due, "query", self._query)
         monkeypatch.setattr(JobRequest, "batch_get", self._batch_get_jobs)
         monkeypatch.setattr(schedule_marks, "marks", self._marks)
-        monkeypatch.setattr(conditional_write, "TransactWrite", self._transaction)
+        monkeypatch.setattr(transactions, "TransactWrite", self._transaction)
 
     def _marks(self) -> list[Mark]:
         self.jobs.on_call("Query")
