@@ -2,7 +2,9 @@
 
 botocore's own starts with 120 handlers of events, most of them for services that a process never
 calls, and with a chain of ten places to look for credentials, though the first has those of a
-function. Here both wait until somebody needs them: `make bench` says what a cold start gains.
+function. Here both wait until somebody needs them. And it compares the name of each event with all
+65 that services had before, which here only those go through that may have one: `make bench` says
+what a cold start gains.
 """
 
 from collections import defaultdict
@@ -12,6 +14,7 @@ from typing import Any
 import botocore.session
 from botocore import handlers
 from botocore.credentials import CredentialProvider, CredentialResolver, EnvProvider
+from botocore.hooks import EventAliaser
 from botocore.utils import EVENT_ALIASES, SERVICE_NAME_ALIASES, hyphenize_service_id
 
 # Some handlers of an event come before its others, and some after them.
@@ -19,6 +22,8 @@ _REGISTER = {
     handlers.REGISTER_FIRST: "register_first",
     handlers.REGISTER_LAST: "register_last",
 }
+# How the former names of services begin, up to the first dot.
+_FORMER = frozenset(name.partition(".")[0] for name in EVENT_ALIASES)
 
 
 class Session(botocore.session.Session):
@@ -27,6 +32,8 @@ class Session(botocore.session.Session):
 
     def __init__(self) -> None:
         super().__init__(include_builtin_handlers=False)
+        self._events = _Events(self._original_handler)  # type: ignore[attr-defined] # its stubs lack both
+        self.register_component("event_emitter", self._events)
         self._waiting = _by_service()
         self._register_handlers_of("")
         others = _OtherCredentials(self._create_credential_resolver)  # type: ignore[attr-defined] # its stubs lack it
@@ -45,6 +52,23 @@ class Session(botocore.session.Session):
         events = self.get_component("event_emitter")
         for event, handler, *place in self._waiting.pop(service, ()):
             getattr(events, _REGISTER[place[0]] if place else "register")(event, handler)
+
+
+class _Events(EventAliaser):
+    """botocore's events, by the present names of services, whichever a handler or a call gives."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._present: set[str] = set()
+
+    def _alias_event_name(self, event_name: str) -> str:
+        if event_name in self._present:
+            return event_name
+        if _FORMER.isdisjoint(event_name.split(".")):
+            self._present.add(event_name)
+            return event_name
+        name: str = super()._alias_event_name(event_name)  # type: ignore[misc] # its stubs lack it
+        return name
 
 
 class _OtherCredentials(CredentialProvider):

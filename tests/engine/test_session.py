@@ -7,6 +7,7 @@ import botocore.session
 import pytest
 from botocore import handlers
 from botocore.exceptions import UnknownServiceError
+from botocore.hooks import EventAliaser
 from botocore.utils import EVENT_ALIASES
 
 from aws.session import Session
@@ -72,6 +73,42 @@ def test_a_session_begins_without_the_handlers_of_services_that_it_does_not_call
     of_s3 = "before-parameter-build.s3.PutObject"
     assert "validate_bucket_name" not in heard(dynamodb, of_s3)
     assert "validate_bucket_name" in heard(client(session, "s3"), of_s3)
+
+
+@pytest.mark.parametrize("former", EVENT_ALIASES)
+def test_an_event_by_a_former_name_of_its_service_is_the_same_event(former: str) -> None:
+    whole, ours = botocore.session.get_session(), Session()
+    heard: list[str] = []
+
+    def hear(**event: Any) -> None:
+        heard.append(event["event_name"])
+
+    for session in (whole, ours):
+        session.register(f"ours.{former}", hear)
+        events = session.get_component("event_emitter")
+        events.emit(f"ours.{EVENT_ALIASES[former]}.Any")
+        events.emit(f"ours.{former}.Any")
+    assert len(heard) == 4
+    assert heard[:2] == heard[2:]
+
+
+def test_only_events_that_may_have_a_former_name_are_compared_with_all_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[str] = []
+    compare = EventAliaser._alias_event_name  # type: ignore[attr-defined] # its stubs lack it
+
+    def noted(self: EventAliaser, event_name: str) -> Any:
+        compared.append(event_name)
+        return compare(self, event_name)
+
+    session = Session()
+    monkeypatch.setattr(EventAliaser, "_alias_event_name", noted)
+    events = client(session, "dynamodb").meta.events
+    events.emit("ours.dynamodb.PutItem")
+    assert compared == []
+    events.emit("ours.logs.PutLogEvents")
+    assert compared == ["ours.logs.PutLogEvents"]
 
 
 @pytest.fixture
