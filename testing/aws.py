@@ -12,7 +12,7 @@ from runners import full_queues, get_job_runner, quota
 from runners.registry import registry
 from store import limits, pauses
 from testing import moto_direct
-from testing.shipped_operations import full_client, use_shipped_operations
+from testing.shipped_operations import use_shipped_operations
 from work import app_settings
 
 WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
@@ -67,7 +67,6 @@ def forget() -> None:
     settings of one's own work."""
     settings.forget()
     clients.forget()
-    full_client.cache_clear()
     pauses.forget_cache()
     limits.forget_cache()
     full_queues.forget_cache()

@@ -42,7 +42,11 @@ def use_shipped_operations() -> None:
 
 @cache
 def full_client(service: str) -> Any:
-    """Return a client with every operation of a service: for what a test prepares and looks at."""
+    """Return a client with every operation of a service: for what a test prepares and looks at.
+
+    It is made once: a session of its own for each test, which reads botocore's files again, took
+    more time than all else that the tests of the API do.
+    """
     return botocore.session.get_session().create_client(service)
 
 
