@@ -1,6 +1,6 @@
 """Schedules as people and deploys have them: put, paused, resumed, deleted, run now, and listed.
 
-When an occurrence is started is `runners/recurring.py`'s to say.
+What is done when an occurrence has come is `runners/due_schedule.py`'s to say.
 """
 
 from collections.abc import Callable

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import clock
+from runners.due_schedule import STILL_RUNS
 from runners.occurrence import MISSED, ON_TIME
-from runners.recurring import STILL_RUNS
 from store.job_request import derived_id
 from testing import moto_direct
 from testing.moto_direct import Row

@@ -10,7 +10,7 @@ from pynamodb.expressions.condition import Condition
 
 import clock
 from broken_promise import broken_promise
-from runners import occurrence, recurring, schedules
+from runners import due_schedule, occurrence, schedules
 from runners.occurrence import Choice
 from store import conditional_write, queries
 from store import schedules as store
@@ -101,7 +101,7 @@ def test_it_notices_when_those_that_came_meanwhile_are_not_counted(
         choice = choose(schedule)
         return choice and choice._replace(step=choice.step._replace(dropped=None))
 
-    monkeypatch.setattr(recurring, "choose", silently)
+    monkeypatch.setattr(due_schedule, "choose", silently)
     assert "some are lost" in noticed()
 
 
@@ -116,7 +116,7 @@ def test_it_notices_when_none_of_those_that_were_missed_is_made_up_for(
             return choice
         return Choice(None, occurrence.left_out(choice.step, choice.at, occurrence.MISSED))
 
-    monkeypatch.setattr(recurring, "choose", strictly)
+    monkeypatch.setattr(due_schedule, "choose", strictly)
     assert "makes up for none" in noticed()
 
 

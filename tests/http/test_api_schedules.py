@@ -10,7 +10,7 @@ import runners
 from api_events import Answer, Logged, call
 from busy_queues import got, refused
 from fake_lambda import FakeLambda
-from runners import recurring
+from runners import due_schedule, recurring
 from runners.registry import registry
 from sample_work import script
 from settings import forget
@@ -349,7 +349,7 @@ def test_what_was_left_out_and_what_waits_is_said(time: StillClock) -> None:
     skips, queues = (on("GET", f"/{name}").json for name in ("skips", "queues"))
     assert (skips["started"], skips["skipped"], skips["waits"]) == (1, 1, False)
     assert skips["last_skipped_at"] == "2026-11-26T14:00:00.000Z"
-    assert skips["last_skipped_why"] == recurring.STILL_RUNS
+    assert skips["last_skipped_why"] == due_schedule.STILL_RUNS
     assert (queues["started"], queues["skipped"], queues["waits"]) == (1, 0, True)
     assert queues["next"][0] == "2026-11-26T14:00:00.000Z"
 
