@@ -361,10 +361,14 @@ class ScheduleNotFound(JobRunnersError):
 class ScheduleDeclared(JobRunnersError):
     """A schedule is the code's: it can be paused, resumed and run now, and nothing else."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, by_this_version: bool) -> None:
         super().__init__(
             f"the schedule {name!r} is declared in the code (RECURRING): change it there, or pause "
             "it"
+            if by_this_version
+            else f"the schedule {name!r} is declared by another version of the code, and no longer "
+            "or not yet by this one: it is removed a quarter of an hour after that version has "
+            "gone; until then it can be paused"
         )
         self.name = name
 

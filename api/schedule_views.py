@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from api import access, views
 from api.json_schema import ID, NUMBER, TEXT, TIME, Field, Fields, nullable, object_of, ref, values
 from api.shown import AUTHOR, author, time_of
+from runners.schedules import is_declared
 from store import queries
 from store.job_request import JobRequest
 from store.schedules import Schedule
@@ -110,6 +111,16 @@ SCHEDULE: Fields[ScheduleUse] = {
             "description": "Who has it: the code declares it, or it was put here",
         },
         lambda use: use.schedule.origin,
+    ),
+    "declared": Field(
+        {
+            "type": "boolean",
+            "description": "Whether the code of this version declares a schedule of this name. If "
+            "it does and `origin` is `api`, the declared one is not in force. If it does not and "
+            "`origin` is `code`, another version declares it: the schedule is removed a quarter of "
+            "an hour after that version has gone",
+        },
+        lambda use: is_declared(use.schedule.organization_id, use.schedule.name),
     ),
     "job_type": Field(TEXT, lambda use: use.schedule.job_type),
     "campaign_id": Field(nullable(TEXT), lambda use: use.schedule.campaign_id),

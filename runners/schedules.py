@@ -71,7 +71,7 @@ def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedu
         else:  # what an organisation put before the code declared that name stays its own
             is_new, is_the_codes = False, before.is_declared
         if is_the_codes:
-            raise ScheduleDeclared(name)
+            raise _is_the_codes(organization_id, name)
         if before is None and store.count(organization_id, MOST) >= MOST:
             raise TooManySchedules(MOST)
         return put_over(before, organization_id, name, definition, "api"), is_new
@@ -143,7 +143,7 @@ def delete(organization_id: str, name: str) -> None:
     def change() -> Schedule:
         before = get(organization_id, name)
         if before.is_declared:
-            raise ScheduleDeclared(name)
+            raise _is_the_codes(organization_id, name)
         store.delete(before)
         return before
 
@@ -176,6 +176,10 @@ def is_declared(organization_id: str, name: str) -> bool:
     """Return whether the code of this deploy declares such a schedule."""
     declared = registry().recurring.get(name)
     return declared is not None and declared.organization_id == organization_id
+
+
+def _is_the_codes(organization_id: str, name: str) -> ScheduleDeclared:
+    return ScheduleDeclared(name, by_this_version=is_declared(organization_id, name))
 
 
 def definition_of(recurring: "Recurring") -> Definition:

@@ -113,13 +113,19 @@ function row(schedule) {
   return h("tr", { role: "row", "data-key": schedule.name },
     cell("what", h("span", { class: "named" }, schedule.name),
       h("span", { class: "words" }, schedule.words),
-      h("span", { class: "words" }, schedule.job_type, schedule.origin === "code" && ", declared in the code")),
+      h("span", { class: "words" }, schedule.job_type, ", ", origin(schedule))),
     cell("last", last(schedule)),
     cell("next", next(schedule)),
     cell("pause", pauseSwitch(schedule)),
     cell("do", h("span", { class: "buttons" },
       doer("run", schedule, "Run now", `Run ${schedule.name} now`),
       schedule.origin === "api" && doer("delete", schedule, "Delete", `Delete ${schedule.name}`))));
+}
+
+/** Where it comes from: the code, or an organisation's own request. */
+function origin({ origin: has, declared }) {
+  if (has === "code") return declared === false ? "declared by another version of the code" : "declared in the code";
+  return declared ? "put over HTTP, instead of the one that the code declares" : "put over HTTP";
 }
 
 /** The last occurrence that was started, with how its job went; and the last that was not. */

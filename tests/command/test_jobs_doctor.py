@@ -6,10 +6,17 @@ from typing import Any
 
 import pytest
 
+import clock
+from bench import Bench
 from doctor_findings import findings
 from fake_account import Account
 from fake_stack import SOURCES
 from jobs_command import jobs
+from runners import declared_schedules, schedules
+from runners.registry import registry
+from store import schedule_marks
+from testing.shipped_operations import full_client
+from work import Recurring
 
 Break = Callable[[Account], Any]
 
@@ -314,6 +321,41 @@ def test_what_could_be_safer_is_advice_and_not_a_failure(
 ) -> None:
     change(account)
     assert {(each["check"], each["verdict"]) for each in findings()} == {(check, "advice")}
+
+
+def test_a_schedule_of_the_code_that_another_one_hides_is_advice(
+    bench: Bench, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hourly(organization_id: str) -> Recurring:
+        return Recurring("sample_once", every=3600, organization_id=organization_id)
+
+    for name in ("nightly", "weekly"):
+        schedules.put("acme", name, hourly("acme"))
+    for name in ("nightly", "sync", "gone"):
+        schedules.put("umbrella", name, hourly("umbrella"))
+    declared = {"nightly": hourly("acme"), "sync": hourly("acme"), "gone": hourly("umbrella")}
+    for known in (declared | {"weekly": hourly("acme")}, declared):  # two deploys
+        with monkeypatch.context() as here:
+            here.setattr("sample_work.RECURRING", known, raising=False)
+            registry.cache_clear()
+            bench.advance(1)
+            declared_schedules.forget()
+            declared_schedules.sync(schedule_marks.marks())
+    schedules.delete("umbrella", "gone")  # the declared one comes with a later tick
+    stored = full_client("dynamodb").scan(TableName="coordination")["Items"]
+    account: Account = request.getfixturevalue("account")
+    account.logs = {"log-timer": [(clock.now() / clock.SECOND, '{"message": "tick"}')]}
+    account.items = stored
+    (found,) = findings()
+    assert (found["check"], found["verdict"]) == ("schedules", "advice")
+    assert "The schedule nightly of acme that the code declares is not in force" in found["what"]
+    assert "jobs schedules delete nightly --organization acme" in found["fix"]
+    account.items = []
+    assert findings() == []
+    words = "not authorized to perform dynamodb:Query"
+    account.refusals["Query"] = ("AccessDeniedException", words)
+    (found,) = findings()
+    assert (found["check"], found["verdict"]) == ("schedules", "unknown")
 
 
 def test_a_stack_without_the_campaign_is_healthy(account: Account) -> None:

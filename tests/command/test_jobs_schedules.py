@@ -22,6 +22,7 @@ def schedule(name: str = "nightly", **changes: Any) -> dict[str, Any]:
         "name": name,
         "organization_id": "default",
         "origin": "api",
+        "declared": False,
         "job_type": "make_report",
         "campaign_id": None,
         "payload": {"list": 7},
@@ -60,15 +61,23 @@ def test_schedules_in_a_pipe_are_a_line_each_with_tabs(api: FakeApi, words: list
         schedule("a\x9bb", last=gone, waits=True),
         schedule("held", last=None, next=[], paused_at=AT),
         schedule("broken", retrying=True, error={"kind": "UnknownJobType", "message": "gone"}),
+        schedule("hides", declared=True),
+        schedule("of the code", origin="code", declared=True),
+        schedule("removed", origin="code", declared=False),
+        {**schedule("of an older API", origin="code"), "declared": None},
     ]
     api.on("GET", LISTED, 200, {"schedules": listed, "cursor": None})
     lines = [line.split("\t") for line in jobs(*words).stdout.splitlines()]
     what, coming = ["make_report", "at 02:00 every day, Europe/Berlin"], listed[0]["next"][0]
     assert lines == [
-        ["nightly", *what, AT, "failed", coming, ""],
-        ["a\ufffdb", *what, AT, "gone", coming, "waits for the one before"],
-        ["held", *what, "", "", "", f"paused {AT}"],
-        ["broken", *what, AT, "failed", coming, "can't be started so far"],
+        ["nightly", *what, AT, "failed", coming, "", "api"],
+        ["a\ufffdb", *what, AT, "gone", coming, "waits for the one before", "api"],
+        ["held", *what, "", "", "", f"paused {AT}", "api"],
+        ["broken", *what, AT, "failed", coming, "can't be started so far", "api"],
+        ["hides", *what, AT, "failed", coming, "", "api, instead of the code's"],
+        ["of the code", *what, AT, "failed", coming, "", "code"],
+        ["removed", *what, AT, "failed", coming, "", "code, of another version"],
+        ["of an older API", *what, AT, "failed", coming, "", "code"],
     ]
     assert json.loads(jobs(*words, "--json").stdout) == {"schedules": listed}
 
@@ -77,7 +86,8 @@ def test_schedules_on_a_terminal_have_heads(api: FakeApi) -> None:
     api.on("GET", LISTED, 200, {"schedules": [schedule()], "cursor": None})
     terminal = Terminal("schedules")
     assert terminal.end() == 0
-    assert all(head in terminal.text for head in ("SCHEDULE", "JOB", "WHEN", "LAST", "NEXT"))
+    heads = ("SCHEDULE", "JOB", "WHEN", "LAST", "NEXT", "FROM")
+    assert all(head in terminal.text for head in heads)
 
 
 def test_a_terminal_says_what_is_due_and_in_how_long_the_next_comes(api: FakeApi) -> None:
@@ -86,8 +96,8 @@ def test_a_terminal_says_what_is_due_and_in_how_long_the_next_comes(api: FakeApi
     terminal = Terminal("schedules")
     assert terminal.end() == 0
     late, nightly = click.unstyle(terminal.text).splitlines()[-2:]
-    assert re.search(r" ago  failed  due$", late.rstrip())
-    assert re.search(r"  in \d+ d$", nightly.rstrip())
+    assert re.search(r" ago  failed  due +api$", late.rstrip())
+    assert re.search(r"  in \d+ d +api$", nightly.rstrip())
 
 
 def test_without_any_it_says_how_to_put_one(api: FakeApi) -> None:
@@ -130,12 +140,31 @@ def test_one_that_the_code_declares_and_that_is_paused_says_so(api: FakeApi) -> 
         "next": [],
         "last": None,
     }
-    api.on("GET", NIGHTLY, 200, schedule(origin="code", updated_by=None, **paused))
+    declared = schedule(origin="code", declared=True, updated_by=None, **paused)
+    api.on("GET", NIGHTLY, 200, declared)
     text = jobs("schedules", "show", "nightly").stdout
     assert "put          by the code, which declares it\n" in text
     assert f"paused       {AT} by operator:ada\n" in text
     assert "last         none so far\n" in text
     assert "next         paused\n" in text
+    del declared["declared"]  # as an older API has it
+    assert jobs("schedules", "show", "nightly").stdout == text
+
+
+def test_one_that_hides_what_the_code_declares_says_so(api: FakeApi) -> None:
+    api.on("GET", NIGHTLY, 200, schedule(declared=True))
+    text = jobs("schedules", "show", "nightly").stdout
+    assert f"put          {AT} by operator:ada" in text
+    assert "hides        the one of this name that the code declares (RECURRING)." in text
+    assert "5 minutes after this one is deleted\n" in text
+
+
+def test_one_that_the_code_no_longer_declares_says_when_it_goes(api: FakeApi) -> None:
+    api.on("GET", NIGHTLY, 200, schedule(origin="code", declared=False))
+    text = jobs("schedules", "show", "nightly").stdout
+    assert "put          by another version of the code; this one does not declare it." in text
+    assert "a quarter of an hour after that version has gone\n" in text
+    assert "hides" not in text
 
 
 @pytest.mark.parametrize(

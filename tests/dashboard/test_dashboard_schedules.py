@@ -19,21 +19,24 @@ LAST = {"at": "2026-11-24T01:00:00.000Z", "job_id": "a" * 32}
 
 def schedule(name: str, **changes: Any) -> dict[str, Any]:
     return {
-        "name": name, "organization_id": "default", "origin": "api", "job_type": "make_report",
-        "campaign_id": None, "cron": "0 2 * * *", "every": None, "timezone": "Europe/Berlin",
-        "words": "at 02:00 every day, Europe/Berlin", "missed": "one", "overlap": "skip",
-        "next": DAYS, "waits": False, "last": None, "last_skipped_at": None,
-        "last_skipped_why": None, "last_failed_at": None, "retrying": False, "error": None,
-        "started": 0, "skipped": 0, "failed": 0, "paused_at": None, "paused_by": None,
-        "created_at": NOW, "created_by": None, "updated_at": NOW, "updated_by": None, **changes,
+        "name": name, "organization_id": "default", "origin": "api", "declared": False,
+        "job_type": "make_report", "campaign_id": None, "cron": "0 2 * * *", "every": None,
+        "timezone": "Europe/Berlin", "words": "at 02:00 every day, Europe/Berlin",
+        "missed": "one", "overlap": "skip", "next": DAYS, "waits": False, "last": None,
+        "last_skipped_at": None, "last_skipped_why": None, "last_failed_at": None,
+        "retrying": False, "error": None, "started": 0, "skipped": 0, "failed": 0,
+        "paused_at": None, "paused_by": None, "created_at": NOW, "created_by": None,
+        "updated_at": NOW, "updated_by": None, **changes,
     }  # fmt: skip
 
 
 SCHEDULES = [
     schedule("broken", retrying=True, error={"kind": "QueueFull", "message": "the queue is full"}),
-    schedule("declared", origin="code", last={**LAST, "job": None}),
+    schedule("declared", origin="code", declared=True, last={**LAST, "job": None}),
     schedule("failing", last={**LAST, "job": {**JOB, "status": "failed"}}),
     schedule("<b>hostile</b>", words="every hour", next=[]),
+    schedule("hides", declared=True),
+    schedule("removed", origin="code"),
     schedule(
         "paused", next=[], paused_at="2026-11-24T09:00:00Z", paused_by="operator:ada",
         last={**LAST, "job": {**JOB, "status": "succeeded", "error": None}},
@@ -63,7 +66,9 @@ def test_each_is_said_in_words_with_how_its_last_went_and_its_next_five(
     page: Page, dashboard: str
 ) -> None:
     schedules_page(page, dashboard)
-    assert cell(page, "failing", "what") == "failing at 02:00 every day, Europe/Berlin make_report"
+    assert cell(page, "failing", "what") == (
+        "failing at 02:00 every day, Europe/Berlin make_report, put over HTTP"
+    )
     assert cell(page, "failing", "last") == "failed 12 h ago ValueError: no luck"
     expect(row(page, "failing").get_by_role("link")).to_have_attribute("href", f"#/job/{'a' * 32}")
     assert cell(page, "failing", "next") == "in 12 h"
@@ -75,6 +80,9 @@ def test_each_is_said_in_words_with_how_its_last_went_and_its_next_five(
     )
     assert cell(page, "declared", "last") == "its job is gone 12 h ago"
     assert cell(page, "declared", "what").endswith("make_report, declared in the code")
+    hides, removed = cell(page, "hides", "what"), cell(page, "removed", "what")
+    assert hides.endswith("make_report, put over HTTP, instead of the one that the code declares")
+    assert removed.endswith("make_report, declared by another version of the code")
     assert cell(page, "<b>hostile</b>", "last") == "none so far"
     assert cell(page, "<b>hostile</b>", "next") == "never again"
     assert cell(page, "paused", "last") == (

@@ -276,6 +276,32 @@ def test_one_that_the_code_declares_is_neither_changed_nor_deleted_here(
     assert "declared in the code (RECURRING)" in detail
 
 
+def test_one_that_only_another_version_of_the_code_declares_says_so(
+    monkeypatch: pytest.MonkeyPatch, time: StillClock
+) -> None:
+    declared = {"nightly": Recurring("sample_once", every=3600, organization_id="acme")}
+    monkeypatch.setattr("sample_work.RECURRING", declared, raising=False)
+    forget()
+    tick()
+    found = on("GET").json
+    assert (found["origin"], found["declared"]) == ("code", True)
+    monkeypatch.setattr("sample_work.RECURRING", {}, raising=False)  # the next deploy
+    registry.cache_clear()
+    tick()
+    found = on("GET").json
+    assert (found["origin"], found["declared"]) == ("code", False)
+    for answer in (on("PUT", body=NIGHTLY), on("DELETE")):
+        detail = refused(answer, 409, "declared-in-code")
+        assert "declared by another version of the code" in detail
+        assert "change it there" not in detail
+    assert on("PUT", "/nightly/paused").status == 200
+    for _ in range(3):  # as long as an old process may still be at work
+        time.advance(6 * 60)
+        tick()
+    refused(on("GET"), 404, "schedule-not-found")
+    assert on("PUT", body=NIGHTLY).status == 201
+
+
 def test_what_an_organisation_put_stays_its_own_though_the_code_declares_that_name_now(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -285,6 +311,13 @@ def test_what_an_organisation_put_stays_its_own_though_the_code_declares_that_na
     registry.cache_clear()
     found = put(payload={"number": 7})
     assert (found["origin"], found["payload"]) == ("api", {"number": 7})
+    other = put("weekly")
+    assert (found["declared"], other["declared"]) == (True, False)
+    listed = on("GET", "").json["schedules"]
+    assert [(each["name"], each["declared"]) for each in listed] == [
+        ("nightly", True),
+        ("weekly", False),
+    ]
     assert on("DELETE").status == 204
     refused(on("PUT", body=NIGHTLY), 409, "declared-in-code")
 

@@ -120,6 +120,7 @@ class Account:
         default_factory=lambda: {"ANY /{proxy+}": "AWS_IAM", "GET /health": "NONE"}
     )
     lifecycle: dict[str, int] = field(default_factory=lambda: {"results/": 120})
+    items: list[dict[str, Any]] = field(default_factory=list)  # of the coordination table
     parameters: dict[str, tuple[str, str]] = field(default_factory=dict)  # kind and value
     refusals: dict[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -186,6 +187,12 @@ class Account:
 
     def _DescribeTable(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         return {"Table": self.tables[given["TableName"]]}
+
+    def _Query(self, given: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
+        assert given["TableName"] == "coordination"
+        assert given["KeyConditionExpression"] == "#key = :value"
+        key, value = given["ExpressionAttributeNames"]["#key"], given["ExpressionAttributeValues"]
+        return {"Items": [each for each in self.items if each[key] == value[":value"]]}
 
     def _DescribeContinuousBackups(self, _: dict[str, Any]) -> dict[str, Any]:  # noqa: N802
         recovery = {"PointInTimeRecoveryStatus": self.recovery}

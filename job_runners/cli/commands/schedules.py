@@ -12,10 +12,18 @@ from job_runners.cli.options import command as jobs_command
 from job_runners.cli.options import group as jobs_group
 from job_runners.cli.target import Target
 
-_HEADS = ("SCHEDULE", "JOB", "WHEN", "LAST", "", "NEXT", "")
+_HEADS = ("SCHEDULE", "JOB", "WHEN", "LAST", "", "NEXT", "", "FROM")
 _NONE = (
     "There are no schedules. Put one: jobs schedules put --help\n"
     "Those that the code declares come with the next tick of the timer, within a minute."
+)
+_OTHERS = (
+    "by another version of the code; this one does not declare it. It is removed a quarter of an "
+    "hour after that version has gone"
+)
+_HIDES = (
+    "the one of this name that the code declares (RECURRING). That one is in force 5 minutes after "
+    "this one is deleted"
 )
 _LIMIT = 1000  # an organisation has no more
 
@@ -182,6 +190,7 @@ def _row(found: dict[str, Any]) -> tuple[str, ...]:
         _status(last) if last else "",
         output.coming(found["next"][0]) if found["next"] else "",
         _state(found),
+        _from(found),
     )
 
 
@@ -191,6 +200,13 @@ def _state(found: dict[str, Any]) -> str:
     if found["retrying"]:
         return "can't be started so far"
     return "waits for the one before" if found["waits"] else ""
+
+
+def _from(found: dict[str, Any]) -> str:
+    """Return who has it. An older API does not say what the code declares by now."""
+    if found["origin"] == "code":
+        return "code, of another version" if found.get("declared") is False else "code"
+    return "api, instead of the code's" if found.get("declared") else "api"
 
 
 def _status(last: dict[str, Any]) -> str:
@@ -214,6 +230,7 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("missed", str(found["missed"])),
         ("overlap", found["overlap"]),
         ("put", _put(found)),
+        ("hides", _HIDES if found["origin"] == "api" and found.get("declared") else ""),
         ("paused", _by(found["paused_at"], found["paused_by"])),
         ("last", _last(found["last"])),
         ("left out", _with_reason(found["last_skipped_at"], found["last_skipped_why"])),
@@ -230,7 +247,7 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _put(found: dict[str, Any]) -> str:
     if found["origin"] == "code":
-        return "by the code, which declares it"
+        return _OTHERS if found.get("declared") is False else "by the code, which declares it"
     return _by(found["updated_at"], found["updated_by"])
 
 

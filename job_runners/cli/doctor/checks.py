@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from botocore.exceptions import ClientError
 
-from job_runners.cli.doctor import alarms, calls, data, policies, queues, settings, timer
+from job_runners.cli.doctor import alarms, calls, data, policies, queues, schedules, settings, timer
 from job_runners.cli.doctor.check import Check, Finding, Verdict
 from job_runners.cli.doctor.deployed import Deployed, NotInStack
 
@@ -37,6 +37,7 @@ CHECKS = (
         "the local AWS shows alarms and does not run them",
     ),
     Check("timer", "ticked in the last minutes", timer.timer),
+    Check("schedules", "those that the code declares are in force", schedules.schedules),
     Check("dead letters", "none", queues.dead_letters),
     Check("queue readers", "each queue is read by its function", queues.readers),
     Check("policies", "they name actions and resources", policies.policies),
