@@ -5,6 +5,18 @@ import { ask, say } from "./say.js";
 
 const path = (job, verb = "") => `jobs/${encodeURIComponent(job.id)}${verb}`;
 
+/** Say what became of a dispatch, from the answer to it: of work that is unique, a job may have been there before. */
+export function sayDispatched({ data: job, uniqueOutcome }, otherwise = "Dispatched") {
+  const id = job.id.slice(0, 8);
+  const before = job.waits_for?.kind === "job" ? `job ${job.waits_for.name.slice(0, 8)}` : "the one that has begun";
+  const words = {
+    returned: `${job.status === "running" ? "Already running" : "Already there"} as ${id}: it is the same work`,
+    replaced: `Job ${id} was there already, and takes this payload and time`,
+    follows: `Starts when ${before} has ended, which is the same work`,
+  };
+  say(words[uniqueOutcome] ?? otherwise);
+}
+
 /** Cancel it, if the person means it; whether anything changed. */
 export async function cancelJob(job) {
   const running = job.status === "running";
@@ -36,9 +48,9 @@ export async function runAgain(job) {
     + "sent again.";
   if (!(await ask("Run this job again?", words, "Run again", { no: "Not now" }))) return null;
   const headers = { "Idempotency-Key": crypto.randomUUID() };
-  const { data } = await call("POST", path(job, "/rerun"), { headers });
-  say("Dispatched as a new job");
-  return data;
+  const answer = await call("POST", path(job, "/rerun"), { headers });
+  sayDispatched(answer, "Dispatched as a new job");
+  return answer.data;
 }
 
 /** Delete it, if the person means it; whether it is gone. */

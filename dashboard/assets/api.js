@@ -36,7 +36,8 @@ export function get(path, query = {}, signal = undefined) {
   return call("GET", path + search, { signal });
 }
 
-/** Make a call: {data, status, retryAfter}; throws a Problem. */
+/** Make a call: {data, status, retryAfter, uniqueOutcome}; throws a Problem. The last tells, of a dispatch of
+ * work that is unique, how it met a job that was there before. */
 export async function call(method, path, { body, headers = {}, signal } = {}) {
   const sent = { Accept: "application/json", ...headers };
   if (token) sent.Authorization = `Bearer ${token}`;
@@ -56,7 +57,7 @@ export async function call(method, path, { body, headers = {}, signal } = {}) {
   const retryAfter = Number(response.headers.get("Retry-After")) || null;
   const data = parse(text);
   if (!response.ok) throw new Problem(response.status, data, retryAfter);
-  return { data, status: response.status, retryAfter };
+  return { data, status: response.status, retryAfter, uniqueOutcome: response.headers.get("Unique-Outcome") };
 }
 
 /** JSON in which a whole number too large for JavaScript keeps its digits, where the browser can. */

@@ -1,12 +1,12 @@
 // Dispatches a job: what kind, for whom, and its payload by its schema.
 
+import { sayDispatched } from "./actions.js";
 import { call } from "./api.js";
 import { fill, h } from "./dom.js";
 import { knownJobTypes } from "./filters.js";
 import { sentence } from "./format.js";
 import { PayloadForm } from "./payload_form.js";
 import { here, organization, to } from "./route.js";
-import { say } from "./say.js";
 import { firstValue } from "./schema.js";
 
 export function newView(root) {
@@ -34,11 +34,11 @@ export function newView(root) {
     const text = JSON.stringify(request);
     if (text !== sent.text) sent = { text, key: crypto.randomUUID() };
     try {
-      const { data } = await call("POST", "jobs", {
+      const answer = await call("POST", "jobs", {
         body: request, headers: { "Idempotency-Key": sent.key },
       });
-      say("Dispatched");
-      location.hash = `#/job/${data.id}`;
+      sayDispatched(answer);
+      location.hash = `#/job/${answer.data.id}`;
     } catch (problem) {
       refuse(problem, fields, form);
     }

@@ -2,6 +2,7 @@
 // occurrence went and when it comes next; the switch that pauses it, and the buttons that run its job now
 // and delete it.
 
+import { sayDispatched } from "./actions.js";
 import { call, get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { age, sentence, statusMark } from "./format.js";
@@ -78,9 +79,9 @@ async function runNow(name) {
   const words = "Its job is dispatched once, beside the occurrences that are due anyway.";
   if (!(await ask(`Run ${name} now?`, words, "Run now", { no: "Not now" }))) return;
   const headers = { "Idempotency-Key": crypto.randomUUID() };
-  const { data } = await call("POST", path(name, "/run"), { headers });
-  say("Dispatched");
-  location.hash = `#/job/${data.id}`;
+  const answer = await call("POST", path(name, "/run"), { headers });
+  sayDispatched(answer);
+  location.hash = `#/job/${answer.data.id}`;
 }
 
 async function remove(name) {

@@ -282,6 +282,20 @@ def test_a_job_that_succeeded_is_run_again_after_a_question(
     assert (new["job_type"], new["campaign_id"]) == ("export_contacts", "spring")
 
 
+def test_one_that_is_run_again_and_meets_another_as_the_same_work_says_so(
+    page: Page, dashboard: str
+) -> None:
+    there = {**JOB, "id": "b" * 32, "status": "queued", "error": None, "finished_at": None}
+    answer(page, f"/jobs/{JOB['id']}", {**JOB, "status": "succeeded", "error": None})
+    answer(page, f"/jobs/{JOB['id']}/rerun", there, 202, Unique_Outcome="replaced")
+    answer(page, f"/jobs/{there['id']}", there)
+    page.goto(f"{dashboard}#/job/{JOB['id']}")
+    page.get_by_role("button", name="Run again").click()
+    page.get_by_role("dialog").get_by_role("button", name="Run again").click()
+    words = "Job bbbbbbbb was there already, and takes this payload and time"
+    expect(page.get_by_role("status").first).to_have_text(words)
+
+
 # --- how it looks and reads -----------------------------------------------------------------------
 
 

@@ -66,6 +66,19 @@ def test_a_form_is_made_from_the_schema(page: Page, dashboard: str) -> None:
     assert request.headers["idempotency-key"]
 
 
+def test_a_dispatch_that_meets_another_job_as_the_same_work_says_so(
+    page: Page, dashboard: str
+) -> None:
+    types = [{"name": "count_words", "payload_schema": {}, "queue_name": "default"}]
+    answer(page, "/job-types", {"jobs": types, "tasks": []})
+    answer(page, "/jobs", {**JOB, "status": "running"}, 202, Unique_Outcome="returned")
+    answer(page, f"/jobs/{JOB['id']}", JOB)
+    page.goto(f"{dashboard}#/new")
+    page.get_by_role("button", name="Dispatch").click()
+    words = "Already running as aaaaaaaa: it is the same work"
+    expect(page.get_by_role("status")).to_have_text(words)
+
+
 def test_the_same_form_sent_again_after_no_answer_asks_for_the_same_job(
     page: Page, dashboard: str, complaints: Complaints
 ) -> None:

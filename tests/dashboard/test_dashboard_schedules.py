@@ -45,6 +45,23 @@ SCHEDULES = [
 ]  # fmt: skip
 
 
+# What the page says of a run that met another job under a unique rule, and what the API answers.
+MET: list[tuple[str, dict[str, Any], str]] = [
+    ("returned", {"status": "queued"}, "Already there as bbbbbbbb: it is the same work"),
+    ("returned", {"status": "running"}, "Already running as bbbbbbbb: it is the same work"),
+    (
+        "replaced",
+        {"status": "scheduled"},
+        "Job bbbbbbbb was there already, and takes this payload and time",
+    ),
+    (
+        "follows",
+        {"status": "waiting", "waits_for": {"kind": "job", "name": "c" * 32, "key": None}},
+        "Starts when job cccccccc has ended, which is the same work",
+    ),
+]
+
+
 def schedules_page(page: Page, dashboard: str) -> None:
     """Open the page of schedules, with faked answers."""
     page.clock.install(time=NOW)
@@ -120,6 +137,21 @@ def test_its_job_is_run_now_once_that_is_confirmed(page: Page, dashboard: str) -
     page.get_by_role("dialog").get_by_role("button", name="Run now").press("Enter")
     expect(page).to_have_url(f"{dashboard}#/job/{'b' * 32}")
     assert [(each.method, "idempotency-key" in each.headers) for each in run] == [("POST", True)]
+    expect(page.get_by_role("status")).to_have_text("Dispatched")
+
+
+@pytest.mark.parametrize(("outcome", "changes", "words"), MET)
+def test_a_run_that_meets_another_job_as_the_same_work_says_so(
+    page: Page, dashboard: str, outcome: str, changes: dict[str, Any], words: str
+) -> None:
+    job = {**JOB, "id": "b" * 32, "error": None, "finished_at": None, **changes}
+    schedules_page(page, dashboard)
+    answer(page, "/schedules/failing/run", job, 202, Unique_Outcome=outcome)
+    answer(page, f"/jobs/{'b' * 32}", job)
+    page.get_by_role("button", name="Run failing now").click()
+    page.get_by_role("dialog").get_by_role("button", name="Run now").click()
+    expect(page.get_by_role("status")).to_have_text(words)
+    expect(page).to_have_url(f"{dashboard}#/job/{'b' * 32}")
 
 
 def test_one_is_deleted_once_that_is_confirmed_and_not_what_the_code_declares(
