@@ -1,6 +1,7 @@
 """The way from a client to the API of its stack: where that is, and with whose access."""
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self
@@ -17,6 +18,9 @@ from job_runners.signing import Access, Bearer, Signer
 
 if TYPE_CHECKING:
     from job_runners.stack_outputs import Outputs
+
+PAGE = 100  # of a list, if a call does not say how many
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class BaseClient:
@@ -137,3 +141,14 @@ def part(name: str) -> str:
     if name in ("", ".", ".."):
         raise ValueError(f"{name!r} names nothing")
     return quote(name, safe="")
+
+
+def traced(traceparent: str | None) -> dict[str, str]:
+    """Return the header that names a caller's trace; raises ValueError for what can't name one."""
+    if traceparent is None:
+        return {}
+    if not _TRACEPARENT.fullmatch(traceparent):
+        raise ValueError(
+            f"traceparent={traceparent!r} is not in W3C's form: 00-<32 hex digits>-<16>-<2>"
+        )
+    return {"traceparent": traceparent}

@@ -4,37 +4,33 @@ Threads share one client. A call that fails in passing is made again where that 
 """
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from job_runners.addresses import region_for
-from job_runners.base_client import part
+from job_runners.base_client import PAGE, part, traced
 from job_runners.connections import Answer
 from job_runners.errors import (
     ApiBusy,
     ApiError,
     ConfigurationError,
-    FailedTaskNotFound,
     JobNotFound,
     NoAnswer,
 )
-from job_runners.models import Child, FailedTask, Job, JobTypes, JobUnfinished
+from job_runners.models import Child, Job, JobTypes, JobUnfinished
 from job_runners.queue_client import QueueClient
 from job_runners.refusals import retry_after
 from job_runners.repeating import new_key
 from job_runners.schedule_client import ScheduleClient
+from job_runners.task_client import TaskClient
 
-_PAGE = 100
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _PATIENCE = 300.0  # seconds without any answer until `wait` gives up
 _PAUSE = 5.0  # seconds between its tries meanwhile
-_UNSENT_TASK = frozenset({"not-sent", "unavailable"})  # both are said before anything leaves
 
 
-class Client(QueueClient, ScheduleClient):
+class Client(TaskClient, QueueClient, ScheduleClient):
     """The API of one stack.
 
     Give `stack`, the name of a deployed one, which is found in CloudFormation at the first call;
@@ -103,26 +99,6 @@ class Client(QueueClient, ScheduleClient):
         path = self._schedule_path(name, organization_id, "/run")
         return self._with_key(path, None, idempotency_key, None)
 
-    def dispatch_task(
-        self,
-        task_name: str,
-        payload: Mapping[str, Any] | None = None,
-        *,
-        traceparent: str | None = None,
-    ) -> str | None:
-        """Have a task sent: small, done once or not at all, and not tracked. Return its id, which
-        its lines in the log have; None if the API is of a version that does not say it.
-
-        It is repeated only if it certainly was not sent. Raises OutcomeUnknown where nobody knows:
-        sent again, it may run twice.
-        """
-        body = {"task_name": task_name, "payload": dict(payload or {})}
-        answer = self._api.call_once(
-            "POST", "/tasks", body, headers=_traced(traceparent), not_done=_UNSENT_TASK
-        )
-        task_id: str | None = self._object(answer).get("id")
-        return task_id
-
     def upload(
         self,
         source: "str | os.PathLike[str] | bytes",
@@ -175,7 +151,7 @@ class Client(QueueClient, ScheduleClient):
         queue_name: str | None = None,
         search: str | None = None,
         organization_id: str | None = None,
-        page_size: int = _PAGE,
+        page_size: int = PAGE,
     ) -> Iterator[Job]:
         """Yield the organisation's jobs, newest first, as you ask for them: a page at a time.
 
@@ -192,14 +168,10 @@ class Client(QueueClient, ScheduleClient):
         }
         return self._pages("/jobs", "jobs", asked, Job.of)
 
-    def children(self, job_id: str, *, page_size: int = _PAGE) -> Iterator[Child]:
+    def children(self, job_id: str, *, page_size: int = PAGE) -> Iterator[Child]:
         """Yield the jobs that a job has dispatched, in the order of their keys."""
         asked = {"limit": page_size}
         return self._pages(f"{_path(job_id)}/children", "children", asked, Child.of)
-
-    def failed_tasks(self, *, page_size: int = _PAGE) -> Iterator[FailedTask]:
-        """Yield the tasks of a week that failed for good, dispatched last first. For services."""
-        return self._pages("/tasks/failed", "tasks", {"limit": page_size}, FailedTask.of)
 
     def job_types(self) -> JobTypes:
         """Return what this stack can do, and with which payloads."""
@@ -265,22 +237,6 @@ class Client(QueueClient, ScheduleClient):
             if not gone.repeated:  # else it was this call that deleted it
                 raise
 
-    def redrive_task(self, task_id: str) -> str | None:
-        """Have a failed task sent again with what it was given; return its new id, or None if only
-        an earlier try of this call was answered by its beginning. For services.
-
-        It stays among `failed_tasks` until it begins, and begins once, however often this is
-        called. Raises FailedTaskNotFound, Conflict where its payload is not kept.
-        """
-        try:
-            answer = self._api.call("POST", f"/tasks/failed/{part(task_id)}/redrive")
-        except FailedTaskNotFound as gone:
-            if not gone.repeated:  # else it was this call that sent it
-                raise
-            return None
-        new_id: str = self._object(answer)["id"]
-        return new_id
-
     # --- within -----------------------------------------------------------------------------------
 
     def _with_key(
@@ -293,7 +249,7 @@ class Client(QueueClient, ScheduleClient):
             if body is None:
                 raise ValueError("the idempotency key of a rerun, or of a schedule's, is ASCII")
             body, headers = {**body, "idempotency_key": key}, {}
-        headers |= _traced(traceparent)
+        headers |= traced(traceparent)
         try:
             job = self._job(self._api.call("POST", path, body, headers=headers))
         except (ApiError, NoAnswer) as error:
@@ -335,17 +291,6 @@ def _unreplayed(job: Job) -> Job:
 
 def _path(job_id: str) -> str:
     return f"/jobs/{part(job_id)}"
-
-
-def _traced(traceparent: str | None) -> dict[str, str]:
-    """Return the header that names a caller's trace; raises ValueError for what can't name one."""
-    if traceparent is None:
-        return {}
-    if not _TRACEPARENT.fullmatch(traceparent):
-        raise ValueError(
-            f"traceparent={traceparent!r} is not in W3C's form: 00-<32 hex digits>-<16>-<2>"
-        )
-    return {"traceparent": traceparent}
 
 
 def _moment(value: datetime | str | None) -> str | None:

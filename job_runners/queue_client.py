@@ -2,17 +2,15 @@
 
 from collections.abc import Iterator
 
-from job_runners.base_client import BaseClient, part
+from job_runners.base_client import PAGE, BaseClient, part
 from job_runners.models import Pause
 from job_runners.queue_models import Place, Queue, QueueKey, Rate
-
-_PAGE = 100
 
 
 class QueueClient(BaseClient):
     """The calls about queues. See Client, which everybody uses."""
 
-    def queues(self, *, page_size: int = _PAGE) -> Iterator[Queue]:
+    def queues(self, *, page_size: int = PAGE) -> Iterator[Queue]:
         """Yield the queues by name, each with its limits and the first of its keys in use. To a
         caller of one organisation they are this stack's own, with its own jobs and keys alone."""
         return self._pages("/queues", "queues", {"limit": page_size}, Queue.of)
@@ -21,7 +19,7 @@ class QueueClient(BaseClient):
         """Return a queue with its first keys in use; `queue_keys` has all. Raises QueueNotFound."""
         return Queue.of(self._object(self._api.read(f"/queues/{part(name)}")))
 
-    def queue_keys(self, name: str, *, page_size: int = _PAGE) -> Iterator[QueueKey]:
+    def queue_keys(self, name: str, *, page_size: int = PAGE) -> Iterator[QueueKey]:
         """Yield the keys of a queue that are in use: who has their slots, and how many wait."""
         path = f"/queues/{part(name)}"
         asked = {"limit": page_size}

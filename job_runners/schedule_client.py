@@ -5,18 +5,16 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from job_runners.base_client import BaseClient, part
+from job_runners.base_client import PAGE, BaseClient, part
 from job_runners.errors import ScheduleNotFound
 from job_runners.schedule_models import Schedule
-
-_PAGE = 100
 
 
 class ScheduleClient(BaseClient):
     """The calls about schedules. See Client, which everybody uses."""
 
     def schedules(
-        self, *, organization_id: str | None = None, page_size: int = _PAGE
+        self, *, organization_id: str | None = None, page_size: int = PAGE
     ) -> Iterator[Schedule]:
         """Yield the organisation's schedules by name, without their payloads."""
         asked = {"organization_id": organization_id or self._organization, "limit": page_size}
