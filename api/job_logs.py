@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -36,12 +35,12 @@ _NOT_MORE = frozenset(
 )
 
 
-@dataclass
 class Found:
     """Lines, and whether they are all that there are."""
 
-    lines: list[dict[str, Any]] = field(default_factory=list)
-    complete: bool = True
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+        self.complete = True
 
 
 def read(row: JobRequest) -> Found:

@@ -1,11 +1,15 @@
-"""Frozen values, as `@dataclass(frozen=True)` makes them, without what importing that costs.
+"""Frozen values, as `@dataclass(frozen=True)` makes them, without what that costs an import.
 
 The module `dataclasses` imports `inspect`, and compiles the methods of each class: a third of what
-this client's import took. What these classes share is written out here once. To others they are
-dataclasses: `fields`, `asdict` and `replace` take them.
+the client's import took, a fiftieth of a function's cold start. What these classes share is written
+out here once. To others they are dataclasses: `fields`, `asdict` and `replace` take them.
+
+The client is installed alone and the engine is deployed without it, so each has this file:
+frozen_values.py and job_runners/values.py are the same.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
 
 _REQUIRED = object()
@@ -47,22 +51,29 @@ class _OfDataclass:
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, _: object, owner: "type[Value]") -> Any:
-        import dataclasses
+    def __get__(self, _: object, owner: Any) -> Any:
         from inspect import signature
 
-        made = []
-        for name, each in owner.__own_fields__.items():
-            given = {} if each.default is _REQUIRED else {"default": each.default}
-            if each.default_factory is not None:
-                given = {"default_factory": each.default_factory}
-            named_only = name not in owner.__match_args__
-            of_dataclass = dataclasses.field(
-                repr=each.repr, compare=each.compare, kw_only=named_only, **given
-            )
-            made.append((name, each.type, of_dataclass))
-        twin = dataclasses.make_dataclass(owner.__name__, made, frozen=True)
+        twin = _as_dataclass(owner)
         return signature(twin) if self._name == "__signature__" else getattr(twin, self._name)
+
+
+@cache
+def _as_dataclass(value: Any) -> type:
+    """Return a dataclass of the same fields as a class of values."""
+    import dataclasses
+
+    made = []
+    for name, each in value.__own_fields__.items():
+        given = {} if each.default is _REQUIRED else {"default": each.default}
+        if each.default_factory is not None:
+            given = {"default_factory": each.default_factory}
+        named_only = name not in value.__match_args__
+        of_dataclass = dataclasses.field(
+            repr=each.repr, compare=each.compare, kw_only=named_only, **given
+        )
+        made.append((name, each.type, of_dataclass))
+    return dataclasses.make_dataclass(value.__name__, made, frozen=True)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
@@ -80,7 +91,12 @@ class Value:
 
     def __init_subclass__(cls, *, kw_only: bool = False) -> None:
         cls.__own_fields__ = dict(cls.__own_fields__)
-        for name, of_type in cls.__annotations__.items():
+        annotations = {
+            name: of_type
+            for name, of_type in cls.__annotations__.items()
+            if getattr(of_type, "__origin__", None) is not ClassVar
+        }
+        for name, of_type in annotations.items():
             given = cls.__dict__.get(name, _REQUIRED)
             each = given if isinstance(given, _Field) else _Field(given)
             each.type = of_type
@@ -92,8 +108,9 @@ class Value:
             else:
                 setattr(cls, name, each.default)
         if not kw_only:
+            names = dict.fromkeys((*cls.__match_args__, *annotations))
             # mypy has an own idea of this attribute, which says the same.
-            cls.__match_args__ = (*cls.__match_args__, *cls.__annotations__)  # type: ignore[misc]
+            cls.__match_args__ = tuple(names)  # type: ignore[misc]
 
     def __init__(self, *args: Any, **named: Any) -> None:
         fields, names = self.__own_fields__, self.__match_args__
@@ -115,6 +132,10 @@ class Value:
                 values[name] = each.default
             else:
                 raise TypeError(f"{_name(self)}: the argument {name!r} is missing")
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        """Refuse values that can't be meant: for those classes that do."""
 
     def __repr__(self) -> str:
         shown = (name for name, each in self.__own_fields__.items() if each.repr)

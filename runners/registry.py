@@ -6,7 +6,6 @@ Names and rules are known at once. The function and the payload model of an entr
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -22,6 +21,7 @@ from errors import (
     UnknownJobType,
     UnknownTask,
 )
+from frozen_values import Value, field
 from runners import telemetry
 from runners.app_modules import import_added
 from runners.errors import BrokenEntries, NameTakenTwice
@@ -44,8 +44,7 @@ _E = TypeVar("_E", Job, Task, Queue, "Recurring")
 ATTRIBUTES = ("JOBS", "TASKS", "QUEUES", "RECURRING", "AROUND")
 
 
-@dataclass(frozen=True)
-class Registry:
+class Registry(Value):
     """Every job and task of this process, every queue that has limits, and what comes again."""
 
     jobs: Mapping[str, Job]
@@ -137,7 +136,7 @@ class Registry:
     def loaded(self) -> "Registry":
         """Return what of this can be loaded; log what can't: one broken entry must not hide the
         others from who lists them."""
-        return replace(self, jobs=_loaded(self.jobs), tasks=_loaded(self.tasks))
+        return self.__replace__(jobs=_loaded(self.jobs), tasks=_loaded(self.tasks))
 
     def modules(self) -> list[str]:
         """Return the names of the modules that the work is in."""

@@ -14,7 +14,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import chain, islice, zip_longest
 from typing import TypeVar
 
@@ -40,17 +39,17 @@ _T = TypeVar("_T")
 _FAILURES_IN_A_ROW = 3  # sends that fail: the worker can't be reached, the rest can wait
 
 
-@dataclass
 class Tick:
     """What one tick did. `lag` is how late its oldest row was, in milliseconds; `unclaimed` how
     many rows earlier ones had sent that nobody has claimed; `schedules` what became of those that
     were due."""
 
-    met: Counter[Disposition] = field(default_factory=Counter)
-    schedules: Counter[recurring.Outcome] = field(default_factory=Counter)
-    lag: int = 0
-    send_failures: int = 0
-    unclaimed: int = 0
+    def __init__(self) -> None:
+        self.met: Counter[Disposition] = Counter()
+        self.schedules: Counter[recurring.Outcome] = Counter()
+        self.lag = 0
+        self.send_failures = 0
+        self.unclaimed = 0
 
 
 def tick(

@@ -1,17 +1,16 @@
 """What a rate is. It is here, below `work`, because stored limits have rates too."""
 
 import math
-from dataclasses import dataclass
 from typing import Final
 
 from errors import InvalidDefinition
+from frozen_values import Value
 
 LONGEST_PERIOD: Final = 24 * 60 * 60  # seconds
 MOST_STARTS: Final = 1_000_000  # in one period, and in one burst
 
 
-@dataclass(frozen=True)
-class Rate:
+class Rate(Value):
     """How many jobs may start in a period: `Rate(30, seconds=60)` is one every 2 seconds.
 
     Starts are spread over the period. With `burst`, so many may start at once after a time without

@@ -4,9 +4,9 @@ Nothing is decided by it: it may be a second old.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
+from frozen_values import Value
 from store.job_request import JobRequest
 from store.lines import WAITING, LineItem, is_line
 from store.pauses import Parked
@@ -14,8 +14,7 @@ from store.pauses import Parked
 COUNTED = 1000  # entries that are looked at: there may be any number
 
 
-@dataclass(frozen=True)
-class Waiting:
+class Waiting(Value):
     """How many wait, counted up to COUNTED; `more` tells that there are others beyond those.
 
     `oldest` is since when the first of those that were counted has waited, in milliseconds since

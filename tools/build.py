@@ -49,6 +49,7 @@ SHIPPED = (
     "work",
     "clock.py",
     "errors.py",
+    "frozen_values.py",
     "names.py",
     "settings.py",
 )

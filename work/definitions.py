@@ -1,13 +1,13 @@
 """What a job and a task are: a function with a typed payload, and the rules it runs under."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import names
 from errors import InvalidDefinition
+from frozen_values import Value
 from work import entries
 from work.errors import EntryNotLoaded
 from work.retry import Retry
@@ -23,22 +23,26 @@ DAY_IN_SECONDS = 24 * 60 * 60.0
 LONGEST_WAIT = 30 * DAY_IN_SECONDS
 
 
-@dataclass(frozen=True)
-class Definition:
+class Definition(Value):
     """What jobs and tasks have in common: a function, or the entry that names it."""
 
     function: Callable[..., Any] | str
     retry: Retry | None = None
-    written_at: entries.Place = field(init=False, repr=False, compare=False)
 
     _takes: ClassVar[tuple[str, ...]]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "written_at", entries.caller_outside(__file__))
+        vars(self)["_written_at"] = entries.caller_outside(__file__)
         if isinstance(self.function, str):
             entries.check_form(self.function)
         else:
             self.load()  # a function of the wrong shape is an error where it is written
+
+    @property
+    def written_at(self) -> entries.Place:
+        """The file and the line of its declaration."""
+        place: entries.Place = vars(self)["_written_at"]
+        return place
 
     def load(self) -> None:
         """Have the function ready to be called: import its module, if it is given by name.
@@ -100,7 +104,6 @@ class Definition:
         return self.function.__module__
 
 
-@dataclass(frozen=True)
 class Job(Definition):
     """Long-running work, tracked in a JobRequest.
 
@@ -164,7 +167,6 @@ class Job(Definition):
         return _run_coroutine(returned, running) if self.is_async else returned
 
 
-@dataclass(frozen=True)
 class Task(Definition):
     """A small fire-and-forget call: no row, no result.
 

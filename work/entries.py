@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import frozen_values
 from errors import InvalidDefinition
 from work.errors import EntryNotLoaded
 
@@ -46,7 +47,7 @@ def caller_outside(file: str) -> Place:
     for frame, line in traceback.walk_stack(sys._getframe(1)):
         place = Place(frame.f_code.co_filename, line)
         # A dataclass's own __init__ is compiled from a text.
-        if place.file not in (file, "<string>"):
+        if place.file not in (file, frozen_values.__file__, "<string>"):
             break
     return place
 

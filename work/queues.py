@@ -7,12 +7,12 @@ A queue that nobody declares has none. `QUEUES` in a table of jobs declares some
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Literal
 
 import names
 from errors import InvalidDefinition
+from frozen_values import Value
 from store.rate import Rate, is_whole
 
 if TYPE_CHECKING:
@@ -29,8 +29,7 @@ WHOLE_QUEUE: Final = "*"  # the key of jobs that have no value to be told apart 
 _PLAIN = rf"(?!\*$|h-[0-9a-f]{{32}}$)[^#{names.UNFIT}\ud800-\udfff]{{1,64}}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Queue:
+class Queue(Value, kw_only=True):
     """The limits of a queue; at least one of `slots` and `rate` is given.
 
     `slots` is how many of its jobs run at once, 1 to 100; `rate`, how fast they start. With `per`,

@@ -1,16 +1,15 @@
 """The retry tag: how often work that failed is tried again, and how long it waits in between."""
 
-from dataclasses import dataclass
 from random import SystemRandom
 
 from errors import InvalidDefinition
+from frozen_values import Value
 
 # A SnapStart snapshot would clone the state of any other generator into every worker.
 _RANDOM = SystemRandom()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Retry:
+class Retry(Value, kw_only=True):
     """Work with this tag may run more than once; work without it never does.
 
     `max_attempts` counts the first one. Waits are drawn at random between 0 and a bound that starts

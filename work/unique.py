@@ -5,12 +5,12 @@ JOBS = {"assign_texters": Job(assign, unique=Unique(by=("campaign_id",)))}
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
 
 from errors import InvalidDefinition
+from frozen_values import Value
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -22,8 +22,7 @@ _IMPLIED = ("organization_id", "job_type")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Unique:
+class Unique(Value, kw_only=True):
     """The rule by which jobs of a type are the same work, and what becomes of a second one.
 
     Two jobs are the same work if they are of one organisation and one type, and are alike in all

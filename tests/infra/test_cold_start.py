@@ -96,6 +96,22 @@ def test_no_model_is_built_before_it_is_used() -> None:
     )
 
 
+@pytest.mark.parametrize("handler", MAY_NOT_PULL_IN)
+def test_no_class_is_made_a_dataclass(handler: str) -> None:
+    """Each compiles its methods: what a start makes is of `frozen_values`, or written out."""
+    imported_by(
+        f"import handlers.{handler}; from runners.registry import registry; registry(); "
+        "import sys, tools.build; from frozen_values import Value\n"
+        "ours = {name.removesuffix('.py') for name in tools.build.SHIPPED}\n"
+        "classes = {each for name, module in sys.modules.items() if name.split('.')[0] in ours\n"
+        "    for each in vars(module).values() if isinstance(each, type)}\n"
+        "assert len(classes) > 50\n"
+        "made = [each for each in classes if '__dataclass_params__' in vars(each)\n"
+        "    and each.__module__.split('.')[0] in ours and each is not Value]\n"
+        "assert not made, made"
+    )
+
+
 def test_a_worker_imports_the_module_of_the_job_that_it_runs_and_no_other() -> None:
     found = imported_by(
         "import handlers.worker\n"

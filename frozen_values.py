@@ -1,0 +1,174 @@
+"""Frozen values, as `@dataclass(frozen=True)` makes them, without what that costs an import.
+
+The module `dataclasses` imports `inspect`, and compiles the methods of each class: a third of what
+the client's import took, a fiftieth of a function's cold start. What these classes share is written
+out here once. To others they are dataclasses: `fields`, `asdict` and `replace` take them.
+
+The client is installed alone and the engine is deployed without it, so each has this file:
+frozen_values.py and job_runners/values.py are the same.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, Self, dataclass_transform
+
+_REQUIRED = object()
+
+
+class _Field:
+    """How a field is treated where that is not as usual, or what it is by default."""
+
+    __slots__ = ("compare", "default", "default_factory", "repr", "type")
+
+    def __init__(
+        self,
+        default: Any = _REQUIRED,
+        default_factory: Callable[[], Any] | None = None,
+        repr: bool = True,
+        compare: bool = True,
+    ) -> None:
+        self.default = default
+        self.default_factory = default_factory
+        self.repr = repr
+        self.compare = compare
+        self.type: Any = None
+
+
+def field(
+    *,
+    default: Any = _REQUIRED,
+    default_factory: Callable[[], Any] | None = None,
+    repr: bool = True,
+    compare: bool = True,
+) -> Any:
+    """Return what `dataclasses.field` would: how a field differs from the others."""
+    return _Field(default, default_factory, repr, compare)
+
+
+class _OfDataclass:
+    """An attribute that the class would have as a dataclass, made when somebody asks for it."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, _: object, owner: Any) -> Any:
+        from inspect import signature
+
+        twin = _as_dataclass(owner)
+        return signature(twin) if self._name == "__signature__" else getattr(twin, self._name)
+
+
+@cache
+def _as_dataclass(value: Any) -> type:
+    """Return a dataclass of the same fields as a class of values."""
+    import dataclasses
+
+    made = []
+    for name, each in value.__own_fields__.items():
+        given = {} if each.default is _REQUIRED else {"default": each.default}
+        if each.default_factory is not None:
+            given = {"default_factory": each.default_factory}
+        named_only = name not in value.__match_args__
+        of_dataclass = dataclasses.field(
+            repr=each.repr, compare=each.compare, kw_only=named_only, **given
+        )
+        made.append((name, each.type, of_dataclass))
+    return dataclasses.make_dataclass(value.__name__, made, frozen=True)
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+class Value:
+    """The base of a class whose annotations are its fields, after those of its own base."""
+
+    __match_args__: ClassVar[tuple[str, ...]] = ()
+    __own_fields__: ClassVar[dict[str, _Field]] = {}
+    if TYPE_CHECKING:
+        __dataclass_fields__: ClassVar[dict[str, Any]]
+    else:
+        __dataclass_fields__ = _OfDataclass()
+        __dataclass_params__ = _OfDataclass()
+        __signature__ = _OfDataclass()
+
+    def __init_subclass__(cls, *, kw_only: bool = False) -> None:
+        cls.__own_fields__ = dict(cls.__own_fields__)
+        annotations = {
+            name: of_type
+            for name, of_type in cls.__annotations__.items()
+            if getattr(of_type, "__origin__", None) is not ClassVar
+        }
+        for name, of_type in annotations.items():
+            given = cls.__dict__.get(name, _REQUIRED)
+            each = given if isinstance(given, _Field) else _Field(given)
+            each.type = of_type
+            cls.__own_fields__[name] = each
+            if each is not given:
+                continue
+            if each.default is _REQUIRED:
+                delattr(cls, name)
+            else:
+                setattr(cls, name, each.default)
+        if not kw_only:
+            names = dict.fromkeys((*cls.__match_args__, *annotations))
+            # mypy has an own idea of this attribute, which says the same.
+            cls.__match_args__ = tuple(names)  # type: ignore[misc]
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        fields, names = self.__own_fields__, self.__match_args__
+        given = dict(zip(names, args, strict=False))
+        if len(args) > len(names):
+            raise TypeError(f"{_name(self)} takes {len(names)} positional arguments")
+        for name in named:
+            if name in given or name not in fields:
+                why = "is given twice" if name in given else "is unknown"
+                raise TypeError(f"{_name(self)}: the argument {name!r} {why}")
+        given |= named
+        values = self.__dict__
+        for name, each in fields.items():
+            if name in given:
+                values[name] = given[name]
+            elif each.default_factory is not None:
+                values[name] = each.default_factory()
+            elif each.default is not _REQUIRED:
+                values[name] = each.default
+            else:
+                raise TypeError(f"{_name(self)}: the argument {name!r} is missing")
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        """Refuse values that can't be meant: for those classes that do."""
+
+    def __repr__(self) -> str:
+        shown = (name for name, each in self.__own_fields__.items() if each.repr)
+        return f"{_name(self)}({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+
+    def __eq__(self, other: object) -> bool:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return self._compared() == other._compared()
+
+    def __hash__(self) -> int:
+        return hash(self._compared())
+
+    def __setattr__(self, name: str, value: object) -> None:
+        _refuse("assign to", name)
+
+    def __delattr__(self, name: str) -> None:
+        _refuse("delete", name)
+
+    def __replace__(self, /, **changes: Any) -> Self:
+        values = {name: getattr(self, name) for name in self.__own_fields__}
+        return type(self)(**{**values, **changes})
+
+    def _compared(self) -> tuple[Any, ...]:
+        fields = self.__own_fields__.items()
+        return tuple(getattr(self, name) for name, each in fields if each.compare)
+
+
+def _name(value: Value) -> str:
+    return type(value).__qualname__
+
+
+def _refuse(what: str, name: str) -> None:
+    from dataclasses import FrozenInstanceError
+
+    raise FrozenInstanceError(f"cannot {what} field {name!r}")
