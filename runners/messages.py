@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from errors import MalformedMessage, RetryAfter, UnknownMessageVersion
-from runners import tracing
+from runners import spans, tracing
 from store.blobs import compact_json
 from store.job_request import JobRequest, new_id
 
@@ -132,7 +132,7 @@ def decode(event: object) -> Message:
                 job_type=_text(event, "job_type"),
                 send_id=_text(event, "send_id"),
                 request_id=event.get("request_id"),
-                traceparent=tracing.valid(event.get("traceparent")),
+                traceparent=spans.valid(event.get("traceparent")),
                 queue_name=event.get("queue_name"),
                 queue_key=event.get("queue_key"),
             )
@@ -149,7 +149,7 @@ def decode(event: object) -> Message:
                 payload=event.get("payload"),
                 attempt=_count(event, "attempt"),
                 request_id=event.get("request_id"),
-                traceparent=tracing.valid(event.get("traceparent")),
+                traceparent=spans.valid(event.get("traceparent")),
                 **_redrive(event),
             )
     raise MalformedMessage(f"a message of kind {event.get('kind')!r}; expected job, task or queue")

@@ -1,8 +1,7 @@
 """Traces, by OpenTelemetry: from the request that dispatches a job through its legs and attempts.
 
-Only OpenTelemetry's API is imported here, and only where TRACES asks for traces: its SDK, and what
-sends spans on, come with a layer or with an organisation's own requirements. Without them, or
-without TRACES, rows and messages carry nothing, and every function here does nothing.
+Without TRACES, or without OpenTelemetry, rows and messages carry nothing, and every function here
+does nothing.
 
 Spans are joined by `traceparent`, as W3C's Trace Context has it:
 
@@ -16,25 +15,19 @@ Attributes are those of OpenTelemetry's semantic conventions for messaging, FaaS
 `job_runners.*`. They hold no payload and no result.
 """
 
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from runners import spans
 from settings import settings
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Link, Span, SpanContext
+    from opentelemetry.trace import Span
 
     from runners.messages import Message
     from store.job_request import JobRequest
-
-# Compiled when the first is checked, for most processes see none.
-_FORM = r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-_SYSTEM = "job_runners"
-_FLUSH_TIME = 2000  # milliseconds that an invocation may wait for its spans to leave
 
 
 class _Work:
@@ -66,25 +59,19 @@ _has_begun = False
 # --- what rows, messages and lines carry ----------------------------------------------------------
 
 
-def valid(traceparent: object) -> str | None:
-    """Return a `traceparent` if it has W3C's form, else None: whoever sent it is not told, as the
-    recommendation has it."""
-    if isinstance(traceparent, str) and re.fullmatch(_FORM, traceparent):
-        return traceparent
-    return None
-
-
 def current() -> str | None:
     """Return the `traceparent` of the span at hand, for what is sent or saved in it."""
-    api = _api()
-    return _text(api.get_current_span().get_span_context()) if api else None
+    api = spans.trace_api()
+    return spans.traceparent_of(api.get_current_span().get_span_context()) if api else None
 
 
 def of_message_about(job_id: str) -> str | None:
     """Return the `traceparent` of the span at hand if it is about this job; None in another's,
     which only happens to send the message."""
     work = _at_hand.get()
-    return _text(work.span.get_span_context()) if work and work.id == job_id else None
+    if work is None or work.id != job_id:
+        return None
+    return spans.traceparent_of(work.span.get_span_context())
 
 
 def log_fields() -> dict[str, str]:
@@ -119,13 +106,13 @@ def request(headers: dict[str, str], *, verified: bool) -> Iterator[None]:
         return
     parent = headers.get("traceparent")
     attributes = {"faas.trigger": "http", "url.scheme": "https"}
-    with _span("request", "SERVER", attributes, parent=parent) as span:
+    with spans.start("request", "SERVER", attributes, parent=parent) as span:
         token = _at_hand.set(_Work(span) if span else None)
         try:
             yield
         finally:
             _at_hand.reset(token)
-    _flush()
+    spans.flush()
 
 
 def answered(method: str, route: str, status: int) -> None:
@@ -138,7 +125,7 @@ def answered(method: str, route: str, status: int) -> None:
         {"http.request.method": method, "http.route": route, "http.response.status_code": status}
     )
     if status >= 500:
-        _has_failed(work.span, str(status))
+        spans.mark_failed(work.span, str(status))
 
 
 @contextmanager
@@ -146,7 +133,7 @@ def dispatching(name: str, *, is_of_child: bool = False) -> Iterator[None]:
     """Trace the saving and sending of a job or task of this name. The first leg of a job's child
     links here, and is in a trace of its own."""
     attributes = _messaging("send", name) | {"messaging.operation.type": "send"}
-    with _span(f"send {name}", "PRODUCER", attributes) as span:
+    with spans.start(f"send {name}", "PRODUCER", attributes) as span:
         work = _Work(span, is_dispatch=True, is_of_child=is_of_child) if span else None
         token = _at_hand.set(work)
         try:
@@ -180,7 +167,9 @@ def working(message: "Message", operation: str = "process") -> Iterator[None]:
         **_invocation.get(),
     }
     parent = getattr(message, "traceparent", None)
-    with _span(f"{operation} {name}", "CONSUMER", attributes, parent=parent, apart=True) as span:
+    with spans.start(
+        f"{operation} {name}", "CONSUMER", attributes, parent=parent, apart=True
+    ) as span:
         is_settling = operation == "settle"
         work = _Work(span, message.id, is_settling=is_settling) if span else None
         token = _at_hand.set(work)
@@ -188,7 +177,7 @@ def working(message: "Message", operation: str = "process") -> Iterator[None]:
             yield
         finally:
             _at_hand.reset(token)
-    _flush()
+    spans.flush()
 
 
 def claimed(row: "JobRequest", wait: int) -> None:
@@ -197,7 +186,7 @@ def claimed(row: "JobRequest", wait: int) -> None:
     if work is None:
         return
     work.span.set_attributes(_of_job(row) | {"job_runners.queue_wait_ms": wait})
-    _link(work.span, row.traceparent)
+    spans.link(work.span, row.traceparent)
 
 
 def ended(outcome: str, error: BaseException | None = None, *, job_id: str | None = None) -> None:
@@ -210,7 +199,7 @@ def ended(outcome: str, error: BaseException | None = None, *, job_id: str | Non
     work.span.set_attribute("job_runners.outcome", outcome)
     if error is not None:
         work.span.record_exception(error)
-        _has_failed(work.span, type(error).__name__)
+        spans.mark_failed(work.span, type(error).__name__)
 
 
 def settled(row: "JobRequest", why: Exception) -> None:
@@ -219,71 +208,21 @@ def settled(row: "JobRequest", why: Exception) -> None:
     work = _at_hand.get()
     if work is not None and work.is_settling and work.id == row.id:
         work.span.set_attributes(_of_job(row))
-        _link(work.span, row.traceparent)
+        spans.link(work.span, row.traceparent)
         ended(str(row.status), why)
         return
     attributes = _messaging("settle", row.job_type) | {"messaging.operation.type": "settle"}
     attributes |= _of_job(row) | {"job_runners.outcome": str(row.status)}
-    with _span(
-        f"settle {row.job_type}", "CONSUMER", attributes, apart=True, link=row.traceparent
+    with spans.start(
+        f"settle {row.job_type}", "CONSUMER", attributes, apart=True, linked_to=row.traceparent
     ) as span:
         if span is not None:
             span.record_exception(why)
-            _has_failed(span, type(why).__name__)
-    _flush()
+            spans.mark_failed(span, type(why).__name__)
+    spans.flush()
 
 
 # --- within ---------------------------------------------------------------------------------------
-
-
-def _api() -> Any:
-    """Return OpenTelemetry's API if traces are asked for and it is there, else None."""
-    if not settings().traces:
-        return None
-    try:
-        return import_module("opentelemetry.trace")
-    except ImportError:
-        return None
-
-
-@contextmanager
-def _span(
-    name: str,
-    kind: str,
-    attributes: dict[str, Any],
-    *,
-    parent: str | None = None,
-    apart: bool = False,
-    link: str | None = None,
-) -> Iterator["Span | None"]:
-    """Yield a new span that is the current one inside; None without traces.
-
-    It is a child of `parent`, else of the current span, or `apart`, the first of a trace of its
-    own. The span in which it begins, of a layer's own making, is linked if it is not the parent.
-    """
-    api = _api()
-    if api is None:
-        yield None
-        return
-    around, sender = api.get_current_span().get_span_context(), _context(parent)
-    links: list[Link] = []
-    if around.is_valid and (sender.trace_id != around.trace_id if sender else apart):
-        links.append(api.Link(around))
-    if (origin := _context(link)) is not None:
-        links.append(api.Link(origin))
-    context = None  # the current one
-    if sender is not None:
-        context = api.set_span_in_context(api.NonRecordingSpan(sender))
-    elif apart:
-        context = api.set_span_in_context(api.INVALID_SPAN)
-    with api.get_tracer(_SYSTEM).start_as_current_span(
-        name,
-        context=context,
-        kind=getattr(api.SpanKind, kind),
-        attributes=attributes,
-        links=links,
-    ) as span:
-        yield span
 
 
 def _name(message: "Message") -> str:
@@ -293,18 +232,9 @@ def _name(message: "Message") -> str:
     return name
 
 
-def _link(span: "Span", traceparent: str | None) -> None:
-    """Link a span to the dispatch of its job, unless that is in its own trace."""
-    origin = _context(traceparent)
-    if origin is None or origin.trace_id == span.get_span_context().trace_id:
-        return
-    if hasattr(span, "add_link"):  # which OpenTelemetry has since 1.23, and a layer may lack
-        span.add_link(origin)
-
-
 def _messaging(operation: str, name: str) -> dict[str, Any]:
     return {
-        "messaging.system": _SYSTEM,
+        "messaging.system": spans.SYSTEM,
         "messaging.operation.name": operation,
         "messaging.destination.name": name,
     }
@@ -318,40 +248,3 @@ def _of_job(row: "JobRequest") -> dict[str, Any]:
         "job_runners.attempt": row.attempt,
         "job_runners.leg": row.legs,
     }
-
-
-def _has_failed(span: "Span", error_type: str) -> None:
-    api = _api()
-    if api is not None:
-        span.set_attribute("error.type", error_type)
-        span.set_status(api.StatusCode.ERROR)
-
-
-def _context(traceparent: str | None) -> "SpanContext | None":
-    """Return what a `traceparent` says; None if it says nothing, or there is nobody to tell."""
-    api = _api()
-    if api is None or valid(traceparent) is None:
-        return None
-    _, trace_id, span_id, flags = str(traceparent).split("-")
-    context: SpanContext = api.SpanContext(
-        int(trace_id, 16), int(span_id, 16), True, api.TraceFlags(int(flags, 16))
-    )
-    return context
-
-
-def _text(context: "SpanContext") -> str | None:
-    if not context.is_valid:
-        return None
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02x}"
-
-
-def _flush() -> None:
-    """Let the spans leave, before Lambda freezes the process. Without them the work is done all the
-    same."""
-    api = _api()
-    if api is None or not settings().on_lambda:
-        return
-    flush = getattr(api.get_tracer_provider(), "force_flush", None)
-    if flush is not None:
-        with suppress(Exception):
-            flush(_FLUSH_TIME)

@@ -1,0 +1,127 @@
+"""Spans of OpenTelemetry: begun, linked, marked and sent on.
+
+Only OpenTelemetry's API is imported, only here, and only where TRACES asks for traces: its SDK, and
+what sends spans on, come with a layer or with an organisation's own requirements.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from settings import settings
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Link, Span, SpanContext
+
+SYSTEM = "job_runners"  # who makes the spans, and sends the messages
+# Compiled when the first is checked, for most processes see none.
+_FORM = r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+_FLUSH_TIME = 2000  # milliseconds that an invocation may wait for its spans to leave
+
+
+def valid(traceparent: object) -> str | None:
+    """Return a `traceparent` if it has W3C's form, else None: whoever sent it is not told, as the
+    recommendation has it."""
+    if isinstance(traceparent, str) and re.fullmatch(_FORM, traceparent):
+        return traceparent
+    return None
+
+
+def trace_api() -> Any:
+    """Return OpenTelemetry's API if traces are asked for and it is there, else None."""
+    if not settings().traces:
+        return None
+    try:
+        return import_module("opentelemetry.trace")
+    except ImportError:
+        return None
+
+
+@contextmanager
+def start(
+    name: str,
+    kind: str,
+    attributes: dict[str, Any],
+    *,
+    parent: str | None = None,
+    apart: bool = False,
+    linked_to: str | None = None,
+) -> Iterator["Span | None"]:
+    """Yield a new span that is the current one inside; None without traces.
+
+    It is a child of `parent`, else of the current span, or `apart`, the first of a trace of its
+    own. The span in which it begins, of a layer's own making, is linked if it is not the parent.
+    """
+    api = trace_api()
+    if api is None:
+        yield None
+        return
+    around, sender = api.get_current_span().get_span_context(), context_of(parent)
+    links: list[Link] = []
+    if around.is_valid and (sender.trace_id != around.trace_id if sender else apart):
+        links.append(api.Link(around))
+    if (origin := context_of(linked_to)) is not None:
+        links.append(api.Link(origin))
+    context = None  # the current one
+    if sender is not None:
+        context = api.set_span_in_context(api.NonRecordingSpan(sender))
+    elif apart:
+        context = api.set_span_in_context(api.INVALID_SPAN)
+    with api.get_tracer(SYSTEM).start_as_current_span(
+        name,
+        context=context,
+        kind=getattr(api.SpanKind, kind),
+        attributes=attributes,
+        links=links,
+    ) as span:
+        yield span
+
+
+def link(span: "Span", traceparent: str | None) -> None:
+    """Link a span to the dispatch of its job, unless that is in its own trace."""
+    origin = context_of(traceparent)
+    if origin is None or origin.trace_id == span.get_span_context().trace_id:
+        return
+    if hasattr(span, "add_link"):  # which OpenTelemetry has since 1.23, and a layer may lack
+        span.add_link(origin)
+
+
+def mark_failed(span: "Span", error_type: str) -> None:
+    """Say that what a span is of has failed, and by which kind of error."""
+    api = trace_api()
+    if api is not None:
+        span.set_attribute("error.type", error_type)
+        span.set_status(api.StatusCode.ERROR)
+
+
+def context_of(traceparent: str | None) -> "SpanContext | None":
+    """Return what a `traceparent` says; None if it says nothing, or there is nobody to tell."""
+    api = trace_api()
+    if api is None or valid(traceparent) is None:
+        return None
+    _, trace_id, span_id, flags = str(traceparent).split("-")
+    context: SpanContext = api.SpanContext(
+        int(trace_id, 16), int(span_id, 16), True, api.TraceFlags(int(flags, 16))
+    )
+    return context
+
+
+def traceparent_of(context: "SpanContext") -> str | None:
+    """Return the `traceparent` of a span; None if it is not traced."""
+    if not context.is_valid:
+        return None
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02x}"
+
+
+def flush() -> None:
+    """Let the spans leave, before Lambda freezes the process. Without them the work is done all the
+    same."""
+    api = trace_api()
+    if api is None or not settings().on_lambda:
+        return
+    flush = getattr(api.get_tracer_provider(), "force_flush", None)
+    if flush is not None:
+        with suppress(Exception):
+            flush(_FLUSH_TIME)
