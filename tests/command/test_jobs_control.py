@@ -321,6 +321,57 @@ def test_what_a_payload_is_made_of_is_shown_and_that_it_needs_a_campaign(api: Fa
     assert "jobs dispatch assign texters:=... --campaign ..." in shown
 
 
+RULE = {
+    "by": ["lot"],
+    "until": "finished",
+    "on_conflict": "return",
+    "at_most": None,
+    "then": None,
+}
+REPLACES = "another request replaces its payload and time"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "one at a time per lot: another request gets the job there is"),
+        (
+            {"by": [], "on_conflict": "refuse"},
+            "one at a time per organisation: another request is refused",
+        ),
+        (
+            {"by": ["campaign_id", "lot"], "on_conflict": "replace"},
+            f"one at a time per campaign_id and lot: {REPLACES}; once it has begun, a request gets "
+            "it as it is",
+        ),
+        (
+            {"on_conflict": "replace", "at_most": 300, "then": "again"},
+            f"one at a time per lot: {REPLACES}, which put it off 5 min at most; once it has "
+            "begun, one more follows",
+        ),
+        (
+            {"until": "started", "on_conflict": "replace"},
+            f"one that has not started per lot: {REPLACES}",
+        ),
+    ],
+)
+def test_the_rule_of_a_type_that_is_unique_is_said_in_words(
+    api: FakeApi, changes: dict[str, Any], words: str
+) -> None:
+    unique = TYPES["jobs"][0] | {"unique": RULE | changes}
+    api.on("GET", "/job-types", 200, {"jobs": [unique], "tasks": []})
+    assert words in jobs("types", "import_contacts").stdout.splitlines()
+    told = json.loads(jobs("types", "import_contacts", "--json").stdout)
+    assert told["unique"] == RULE | changes
+
+
+@pytest.mark.parametrize("rule", [{}, {"unique": None}])
+def test_of_a_type_that_is_not_unique_nothing_is_said(api: FakeApi, rule: dict[str, Any]) -> None:
+    api.on("GET", "/job-types", 200, {"jobs": [TYPES["jobs"][0] | rule], "tasks": []})
+    shown = jobs("types", "import_contacts").stdout
+    assert shown.splitlines()[-1] == "queue default, up to 5 attempts"
+
+
 def test_a_type_that_is_not_there_is_refused_with_the_nearest(api: FakeApi) -> None:
     api.on("GET", "/job-types", 200, TYPES)
     done = jobs("types", "import_contact")

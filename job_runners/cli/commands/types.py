@@ -55,6 +55,24 @@ def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
         others = ", ".join(entry.get("queues", [])[1:])
         queue = f"queue {entry['queue_name']}" + (f" (or {others})" if others else "")
         click.echo(click.style(f"{queue}, {attempts}", dim=True))
+        if entry.get("unique"):  # which an older API does not tell
+            click.echo(click.style(_unique(entry["unique"]), dim=True))
+
+
+def _unique(rule: dict[str, Any]) -> str:
+    """Return by which rule a job is unique, in a few words."""
+    per = " and ".join(rule["by"]) or "organisation"
+    until_started = rule["until"] == "started"
+    one = f"one that has not started per {per}" if until_started else f"one at a time per {per}"
+    if rule["on_conflict"] == "return":
+        return f"{one}: another request gets the job there is"
+    if rule["on_conflict"] == "refuse":
+        return f"{one}: another request is refused"
+    most = rule["at_most"]
+    put_off = "" if most is None else f", which put it off {output.duration(most)} at most"
+    begun = "one more follows" if rule["then"] == "again" else "a request gets it as it is"
+    then = "" if until_started else f"; once it has begun, {begun}"
+    return f"{one}: another request replaces its payload and time{put_off}{then}"
 
 
 def _print_fields(schema: dict[str, Any]) -> None:
