@@ -17,13 +17,24 @@ def check_job_type(target: Target, name: str) -> None:
         raise Problem(f"This stack knows no job {name}.", hint=hint)
 
 
+def check_queue(target: Target, name: str) -> None:
+    """Raise Problem for a queue that no job type is in, or may be in, with those there are."""
+    known = _queues(target)
+    if name not in known:
+        there_are = f"There are: {', '.join(sorted(known))}."
+        raise Problem(
+            f"This stack has no queue {name}: no job type is in it, and it has no limits.",
+            hint=f"{_nearest(name, known)} {there_are}".lstrip(),
+        )
+
+
 def note_unknown_queue(target: Target, name: str, consequence: str) -> None:
     """Say that no job type is in this queue, and what follows: it may be meant, for a job may be
     dispatched to a queue of any name. With --json nothing is said."""
     if target.json:
         return
     try:
-        known = {each["queue_name"] for each in target.api.types()["jobs"]}
+        known = _queues(target)
     except Problem:
         return  # what was asked for is done all the same
     if name not in known:
@@ -33,6 +44,12 @@ def note_unknown_queue(target: Target, name: str, consequence: str) -> None:
             fg="yellow",
             err=True,
         )
+
+
+def _queues(target: Target) -> set[str]:
+    """Return the queues that job types are in, or may be asked for."""
+    types = target.api.types()["jobs"]
+    return {name for each in types for name in (each["queue_name"], *each.get("queues", ()))}
 
 
 def _nearest(name: str, known: Collection[str]) -> str:

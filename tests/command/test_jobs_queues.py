@@ -113,6 +113,48 @@ def test_a_queue_that_is_not_there_is_refused(api: FakeApi) -> None:
     assert "nothing at GET /queues/nosuch" in done.stderr
 
 
+NOTHING: dict[str, Any] = {"limits": None, "keys": []}
+QUEUES = {
+    "jobs": [
+        {"name": "x", "queue_name": "imports", "queues": ["imports", "urgent"]},
+        {"name": "y", "queue_name": "default", "queues": ["default"]},
+    ],
+    "tasks": [],
+}
+
+
+def test_a_queue_of_which_nothing_is_known_is_refused_with_those_there_are(api: FakeApi) -> None:
+    for path in ("/queues/import", "/queues/import?limit=100"):
+        api.on("GET", path, 200, queue("import", **NOTHING))
+    api.on("GET", "/job-types", 200, QUEUES)
+    for words in ([], ["--json"]):
+        done = jobs("queues", "import", *words)
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert "This stack has no queue import: " in done.stderr
+        assert "Did you mean imports? There are: default, imports, urgent." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("urgent", {}),
+        ("other", {"limits": LIMITS}),
+        ("other", {"changed_at": SINCE}),
+        ("other", {"keys": [KEY]}),
+        ("other", {"paused": {**PAUSED, "waiting": None}}),
+    ],
+)
+def test_a_queue_that_nothing_waits_in_is_shown_all_the_same(
+    api: FakeApi, name: str, known: dict[str, Any]
+) -> None:
+    for path in (f"/queues/{name}", f"/queues/{name}?limit=100"):
+        api.on("GET", path, 200, queue(name, **NOTHING | known))
+    api.on("GET", "/job-types", 200, QUEUES)
+    done = jobs("queues", name)
+    assert done.exit_code == 0, done.output
+    assert name in done.stdout
+
+
 # --- jobs limit -----------------------------------------------------------------------------------
 
 

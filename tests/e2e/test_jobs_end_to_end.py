@@ -72,6 +72,13 @@ def test_a_schedule_is_put_shown_run_paused_and_deleted() -> None:
     assert jobs("schedules", "show", "monthly").exit_code == 1
 
 
+def test_a_queue_that_there_is_not_is_refused() -> None:
+    done = jobs("queues", "exporst")
+    assert done.exit_code == 1
+    assert "This stack has no queue exporst" in done.stderr
+    assert jobs("queues", "default").exit_code == 0
+
+
 def test_a_failed_job_is_told_by_the_exit_code_and_can_be_retried(upload: None) -> None:
     words = ("import_contacts", "--campaign", "x", f"key=uploads/{ORGANIZATION}/none.csv")
     assert jobs("dispatch", *words, "--watch").exit_code == 3

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from job_runners.cli import output
+from job_runners.cli.known import check_queue
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
 
@@ -37,6 +38,9 @@ def command(target: Target, name: str | None, limit: int) -> None:
 def _show_one(target: Target, name: str, limit: int) -> None:
     queue = target.api.queue(name)
     keys = list(islice(target.api.queue_keys(name), limit))
+    facts = (queue["limits"], queue["declared_limits"], queue["changed_at"], queue["paused"])
+    if not keys and not any(facts):  # the API takes any name for a queue that a job may be put in
+        check_queue(target, name)
     if target.json:
         output.print_json({**queue, "keys": keys})
         return
