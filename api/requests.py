@@ -94,10 +94,12 @@ class LimitsData(BaseModel):
         return None if rate is None else Rate(rate.count, rate.seconds, rate.burst)
 
 
-def _whole(value: Any) -> Any:
-    """Refuse what only reads as a number: pydantic would take "60" and true. 60.0 is 60 in JSON."""
-    if isinstance(value, str | bool) or (isinstance(value, float) and value % 1):
-        raise ValueError("must be a whole number")
+def _seconds(value: Any) -> Any:
+    """Refuse what is no interval, with its unit; and what only reads as a number: pydantic would
+    take "60" and true. 60.0 is 60 in JSON."""
+    shortest, longest = occurrences.SHORTEST, occurrences.LONGEST
+    if type(value) not in (int, float) or value % 1 or not shortest <= value <= longest:
+        raise ValueError(f"must be a whole number, {occurrences.SPANS}: 15 minutes are 900")
     return value
 
 
@@ -111,7 +113,7 @@ def _missed(value: Any) -> Any:
 
 
 _Seconds = Annotated[
-    int, Field(ge=occurrences.SHORTEST, le=occurrences.LONGEST), BeforeValidator(_whole)
+    int, Field(ge=occurrences.SHORTEST, le=occurrences.LONGEST), BeforeValidator(_seconds)
 ]
 _Most = Annotated[int, Field(ge=1, le=occurrences.MOST_MISSED)]
 

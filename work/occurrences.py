@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SHORTEST: Final = 60  # seconds: the timer looks once a minute
 LONGEST: Final = 366 * 24 * 60 * 60
+SPANS: Final = f"{SHORTEST} to {LONGEST:,} seconds (a minute to 366 days)"
 LONGEST_CRON: Final = 256  # characters
 MOST_MISSED: Final = 100  # so many of those that were missed are made up for
 SHOWN: Final = 5  # how many of the next occurrences a person is shown
@@ -79,16 +80,32 @@ def check_form(when: When) -> None:
         if fields != len(_FIELDS):
             raise InvalidOccurrences(
                 "cron",
-                f"{when.cron!r} has {fields} fields; it must have five: minute, hour, day of the "
-                f"month, month, day of the week. {_EXAMPLE}",
+                f"{when.cron!r} has {fields} field{'s'[: fields != 1]}; it must have five: minute, "
+                f"hour, day of the month, month, day of the week. {_advice(when.cron)}",
             )
     if when.every is not None:
         if not SHORTEST <= when.every <= LONGEST:
-            raise InvalidOccurrences(
-                "every", f"must be {SHORTEST} seconds to {LONGEST:,} (366 days)"
-            )
+            raise InvalidOccurrences("every", f"must be {SPANS}")
         if when.timezone != "UTC":
             raise InvalidOccurrences("timezone", "is for cron; every counts the time that passes")
+
+
+def _advice(cron: str) -> str:
+    """Return an example of an expression: the one that is meant, if it is in another notation."""
+    from work import other_notations  # for this error alone
+
+    words, here = other_notations.advice(cron)
+    if here is not None and _is_expression(here):
+        return f"{words}: {here!r}"
+    return words or _EXAMPLE
+
+
+def _is_expression(cron: str) -> bool:
+    try:
+        check(When(cron))
+    except InvalidOccurrences:
+        return False
+    return True
 
 
 def next_after(when: When, after: int) -> int | None:

@@ -97,7 +97,7 @@ class Recurring:
         every = self.every
         seconds = every.total_seconds() if isinstance(every, timedelta) else every
         if seconds is not None and (type(seconds) not in (int, float) or seconds % 1):
-            raise self._wrong("every", "whole seconds, or a timedelta of whole seconds")
+            raise self._wrong("every", "whole seconds (15 * 60), or a timedelta")
         return When(self.cron, None if seconds is None else int(seconds), self.timezone)
 
     @property

@@ -198,11 +198,11 @@ def test_a_day_that_comes_every_four_years_is_found() -> None:
     [
         (When(), "cron", "exactly one of cron and every"),
         (When("* * * * *", 60), "cron", "exactly one of cron and every"),
-        (When(every=59), "every", "must be 60 seconds to"),
+        (When(every=59), "every", "must be 60 to 31,622,400 seconds"),
         (When(every=10**9), "every", "366 days"),
         (When(every=60, timezone=BERLIN), "timezone", "is for cron"),
         (When("0 1 2 3 4 5"), "cron", "has 6 fields; it must have five: minute, hour"),
-        (When("@daily"), "cron", "it must have five"),
+        (When("@daily"), "cron", "has 1 field; it must have five"),
         (When(""), "cron", "has 0 fields"),
         (When("* * * * *" + " " * 300), "cron", "at most 256 characters"),
         (When("61 * * * *"), "cron", r"the minute of '61 \* .*' is '61'; it must be 0 to 59"),
@@ -225,6 +225,37 @@ def test_times_that_there_are_not_are_refused(when: When, field: str, why: str) 
     with pytest.raises(InvalidOccurrences, match=why) as refused:
         occurrences.check(when)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        # EventBridge: a year, and Sunday is 1.
+        ("cron(0 2 * * ? *)", "Leave out the year, and write * for ?: '0 2 * * *'"),
+        ("0 2 ? * MON-FRI *", "Leave out the year, and write * for ?: '0 2 * * MON-FRI'"),
+        ("cron(0 9 ? * 2-6 *)", "Leave out the year, and write * for ?: '0 9 * * 1-5'"),
+        ("0 9 ? * 6L *", "Leave out the year, and write * for ?: '0 9 * * 5L'"),
+        ("0 9 ? * 2#1 *", "Leave out the year, and write * for ?: '0 9 * * 1#1'"),
+        ("0 9 L * ? *", "Leave out the year, and write * for ?: '0 9 L * *'"),
+        ("0 9 15W * ? *", "Leave out the year, and write * for ?"),
+        ("cron(0 2 * * ? 2027)", "No year can be given here"),
+        ("rate(15 minutes)", "Give every=900 instead, which is in seconds"),
+        ("rate(1 day)", "Give every=86400 instead, which is in seconds"),
+        # Quartz: seconds, and Sunday is 1.
+        ("0 0 2 * * ?", "Leave out the seconds, and write * for ?: '0 2 * * *'"),
+        ("0 0 2 ? * 1", "Leave out the seconds, and write * for ?: '0 2 * * 0'"),
+        ("30 0 2 * * ?", "No seconds can be given here"),
+        # Neither.
+        ("0 0 2 * * *", "'0 2 * * *' is every day at 02:00"),
+        ("cron(0 2 *)", "'0 2 * * *' is every day at 02:00"),
+    ],
+)
+def test_times_in_another_notation_are_refused_with_how_to_write_them_here(
+    given: str, words: str
+) -> None:
+    with pytest.raises(InvalidOccurrences) as refused:
+        occurrences.check_form(When(given))
+    assert str(refused.value).endswith(f"day of the week. {words}")
 
 
 @settings(max_examples=200, deadline=None)

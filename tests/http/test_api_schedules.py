@@ -25,6 +25,9 @@ WHOSE = {"organization_id": "acme"}
 NIGHTLY = {"job_type": "sample_once", "cron": "0 2 * * *", "timezone": "Europe/Berlin"}
 
 
+SPAN = "must be a whole number, 60 to 31,622,400 seconds (a minute to 366 days): 15 minutes are 900"
+
+
 class StillClock:
     """A clock that moves when it is told to."""
 
@@ -113,8 +116,11 @@ def test_put_again_it_is_what_was_put_last(time: StillClock) -> None:
         ({"cron": "0 24 * * *"}, "cron", "the hour of '0 24 * * *' is '24'; it must be 0 to 23"),
         ({"cron": "0 0 30 2 *"}, "cron", "'0 0 30 2 *' never comes: no such day"),
         ({"timezone": "Europe/Berlim"}, "timezone", "did you mean 'Europe/Berlin'?"),
-        ({"cron": None, "timezone": "UTC", "every": 59}, "every", "greater than or equal to 60"),
-        ({"cron": None, "timezone": "UTC", "every": "60"}, "every", "must be a whole number"),
+        ({"cron": None, "timezone": "UTC", "every": 59}, "every", SPAN),
+        ({"cron": None, "timezone": "UTC", "every": "15m"}, "every", SPAN),
+        ({"cron": None, "timezone": "UTC", "every": 31_622_401}, "every", SPAN),
+        ({"cron": None, "timezone": "UTC", "every": [60]}, "every", SPAN),
+        ({"cron": "cron(0 2 * * ? *)"}, "cron", "write * for ?: '0 2 * * *'"),
         ({"cron": None, "every": 60}, "timezone", "is for cron"),
         ({"missed": 2}, "missed", 'more than one needs overlap "allow"'),
         ({"missed": "all"}, "missed", 'must be "skip", "one", or a whole number, 1 to 100'),
