@@ -28,6 +28,7 @@ pytest_plugins = [
     "entry_files",
     "outage",
     "spans",
+    "hourly",
     "fake_account",
     "installed",
     "jobs_command",

@@ -2,7 +2,6 @@
 
 import io
 from collections import Counter
-from collections.abc import Iterator
 from datetime import date
 from typing import Any, cast
 
@@ -11,9 +10,9 @@ from botocore.exceptions import ClientError
 from pydantic import BaseModel
 
 import clock
-from aws import clients
 from bench import Bench
 from errors import ScheduleNotFound
+from hourly import HOUR, MINUTE, NOON, Time, get, hourly
 from runners import declared_schedules, recurring, schedules
 from runners.recurring import Outcome
 from runners.registry import registry
@@ -24,24 +23,7 @@ from testing import moto_direct
 from work import Job, RunningJob
 from work.recurring import Recurring
 
-NOON = 1_800_014_400_000
-MINUTE, HOUR = clock.MINUTE, clock.HOUR
-
-
-class Time:
-    """The time of every clock."""
-
-    now = 0
-
-
-@pytest.fixture(autouse=True)
-def at_noon(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    Time.now = NOON - 10 * MINUTE
-    monkeypatch.setattr(clock, "now", lambda: Time.now)
-    monkeypatch.setattr("store.schedules.schedule.SHARDS", 1)
-    declared_schedules.forget()
-    yield
-    declared_schedules.forget()
+pytestmark = pytest.mark.usefixtures("at_noon")
 
 
 class Deploy:
@@ -61,15 +43,6 @@ class Deploy:
             return recurring.start_due(self._bench.send, until=clock.now() + MINUTE)
         finally:
             declared_schedules._looked_at = others
-
-
-def hourly(job_type: str = "sample_once", **changed: Any) -> Recurring:
-    asked: dict[str, Any] = {"every": 3600, "organization_id": "acme"} | changed
-    return Recurring(job_type, **asked)
-
-
-def get(name: str = "hourly") -> Schedule:
-    return schedules.get("acme", name)
 
 
 def is_there(name: str = "hourly") -> bool:
@@ -95,15 +68,6 @@ def said(lines: io.StringIO) -> list[dict[str, Any]]:
     return [each for each in logged(lines) if each["message"] == "schedule not declared"]
 
 
-@pytest.fixture
-def counted(bench: Bench) -> Counter[str]:
-    calls: Counter[str] = Counter()
-    clients.client("dynamodb").meta.events.register(
-        "before-call.dynamodb", lambda model, **_: calls.update([model.name])
-    )
-    return calls
-
-
 def test_the_first_tick_of_a_deploy_brings_it_in(bench: Bench) -> None:
     Deploy(bench, hourly=hourly(payload={"number": 3})).tick()
     schedule = get()
@@ -120,14 +84,14 @@ def test_nothing_is_written_when_nothing_has_changed(bench: Bench, counted: Coun
     deploy.tick()
     counted.clear()
     minutes(4, deploy)
-    assert counted == {"Query": 2 * 4}  # whether there are any, and the one shard
+    assert counted == {"Query": 3 * 4}  # whether there are any, and the two shards
     counted.clear()
     Deploy(bench, hourly=hourly(), daily=hourly(every=86_400)).tick()  # another process
-    assert counted == {"Query": 2, "BatchGetItem": 1}
+    assert counted == {"Query": 3, "BatchGetItem": 1}
     counted.clear()
     Time.now += MINUTE
     deploy.tick()  # it is heard of once in five minutes, and sees to what is in the table
-    assert counted == {"Query": 2, "PutItem": 1, "BatchGetItem": 1}
+    assert counted == {"Query": 3, "PutItem": 1, "BatchGetItem": 1}
 
 
 def test_a_definition_that_was_changed_is_as_the_latest_deploy_has_it(bench: Bench) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import clock
+from hourly import NOON
 from runners import declared_schedules, recurring, schedules, telemetry, timer
 from runners.messages import JobMessage, Message
 from schedules_in_memory import SchedulesInMemory
@@ -24,7 +25,6 @@ from work.recurring import Recurring
 
 SCALE = 1 if os.environ.get("CHAOS") else 10
 SCHEDULES = 10_000 // SCALE
-NOON = 1_800_014_400_000
 # As in backlog_world: what a request takes of the timer's 0.6 of a processor, in ms. With an
 # occurrence's transaction go the check of its payload and three lines of the log.
 TAKES = {

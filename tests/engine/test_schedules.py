@@ -21,6 +21,7 @@ from errors import (
     TooManySchedules,
     UnknownJobType,
 )
+from hourly import HOUR, NOON, hourly, put
 from runners import schedules
 from runners.registry import registry
 from store import schedule_marks
@@ -30,13 +31,8 @@ from store.schedules import Schedule, ScheduleMoved
 from store.transactions import RaceLost
 from work import context
 from work.context import Author
-from work.recurring import Recurring
 
-HOUR = clock.HOUR
 ALICE = Author("operator", "alice")
-
-
-NOON = 1_800_014_400_000  # of a day in January 2027, in UTC
 START = NOON + 20 * clock.MINUTE
 
 
@@ -46,20 +42,6 @@ def as_alice(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     token = context.author.set(ALICE)
     yield
     context.author.reset(token)
-
-
-def hourly(**changed: Any) -> Recurring:
-    asked: dict[str, Any] = {
-        "job_type": "sample_once",
-        "every": 3600,
-        "organization_id": "acme",
-    } | changed
-    job_type = asked.pop("job_type")
-    return Recurring(job_type, **asked)
-
-
-def put(name: str = "hourly", **changed: Any) -> Schedule:
-    return schedules.put("acme", name, hourly(**changed))[0]
 
 
 def test_what_was_put_is_there_with_who_put_it_and_what_comes_next() -> None:

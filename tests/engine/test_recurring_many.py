@@ -1,0 +1,213 @@
+"""Many schedules that are due at once: who starts them, and what a tick costs."""
+
+import io
+from collections import Counter
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+import clock
+from bench import Bench
+from counted_units import Units
+from hourly import HOUR, NOON, Time, get, go_to, look, put
+from runners import recurring
+from runners.recurring import Outcome
+from sample_work import script
+from store import limits
+from store import schedules as store
+from store.job_request import Status
+from store.schedules import Schedule
+from work.recurring import Each
+
+pytestmark = pytest.mark.usefixtures("at_noon")
+
+
+# --- many of them ---------------------------------------------------------------------------------
+
+
+def test_many_that_are_due_are_shared_out_by_shard(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurring, "_ALONE", 3)
+    monkeypatch.setattr("store.schedules.schedule.SHARDS", 4)
+    for number in range(12):
+        put(f"hourly {number}")
+    go_to(NOON)
+    shared: list[str] = []
+    met = Counter[Outcome]()
+
+    def share(shard: str) -> None:
+        shared.append(shard)
+        if len(shared) > 1:  # of the first, the event is lost
+            met.update(look(bench, only=[shard]))
+
+    met.update(look(bench, share=share))
+    assert met[Outcome.STARTED] == 12
+    assert len(shared) == 3
+    assert len(set(bench.sent_jobs)) == len(bench.sent_jobs) == 12
+
+
+def test_what_can_t_be_shared_is_started_here(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurring, "_ALONE", 3)
+    for number in range(8):
+        put(f"hourly {number}")
+    go_to(NOON)
+
+    def share(shard: str) -> None:
+        raise ClientError({"Error": {"Code": "TooManyRequestsException"}}, "Invoke")
+
+    assert look(bench, share=share, threads=2) == {Outcome.STARTED: 8}
+
+
+def test_who_helps_looks_at_its_shard_alone(bench: Bench, counted: Counter[str]) -> None:
+    puts = [put(f"hourly {number}") for number in range(8)]
+    go_to(NOON)
+    limits.current()  # which a process reads once in ten seconds
+    counted.clear()
+    mine = sum(schedule.due_shard == "schedules-0" for schedule in puts)
+    assert 0 < mine < 8
+    assert look(bench, only=["schedules-0"]) == {Outcome.STARTED: mine}
+    assert counted["Query"] == 1
+
+
+def test_few_are_started_by_the_tick_alone(bench: Bench) -> None:
+    for number in range(8):
+        put(f"hourly {number}")
+    go_to(NOON)
+    assert look(bench, share=pytest.fail) == {Outcome.STARTED: 8}
+
+
+def test_nobody_is_asked_to_look_where_nothing_is_due(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurring, "_ALONE", 1)
+    monkeypatch.setattr("store.schedules.schedule.SHARDS", 16)
+    shards = {put(f"hourly {number}").due_shard for number in range(4)}
+    go_to(NOON)
+    shared: list[str] = []
+    look(bench, share=shared.append)
+    assert len(shared) == len(shards) - 1
+    assert set(shared) < shards
+
+
+def test_where_there_is_one_process_it_starts_all(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, lines: io.StringIO
+) -> None:
+    monkeypatch.setattr(recurring, "_ALONE", 1)
+    for number in range(8):
+        put(f"hourly {number}")
+    go_to(NOON)
+    assert look(bench) == {Outcome.STARTED: 8}
+    assert "crashed" not in lines.getvalue()
+
+
+def test_a_shard_that_can_t_be_read_keeps_no_other_waiting(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    puts = [put(f"hourly {number}") for number in range(8)]
+    go_to(NOON)
+    due = store.due
+
+    def throttled(shard: str, *given: Any) -> list[Schedule]:
+        if shard == "schedules-0":
+            raise ClientError({"Error": {"Code": "ThrottlingException"}}, "Query")
+        return due(shard, *given)
+
+    monkeypatch.setattr(store, "due", throttled)
+    others = sum(schedule.due_shard != "schedules-0" for schedule in puts)
+    assert look(bench) == {Outcome.STARTED: others}
+
+
+def test_a_look_ends_when_its_time_is_over_and_the_next_goes_on(
+    bench: Bench, counted: Counter[str]
+) -> None:
+    for number in range(4):
+        put(f"hourly {number}")
+    put("each", missed=Each(5), overlap="allow")
+    go_to(NOON + 2 * HOUR)
+    assert recurring.start_due(bench.send, until=clock.now()) == Counter()
+    assert "BatchGetItem" not in counted
+
+    def send(message: Any, delay: float = 0) -> None:
+        Time.now += 10 * clock.SECOND
+
+    met = [recurring.start_due(send, until=clock.now() + 15_000) for _ in range(5)]
+    assert [each[Outcome.STARTED] for each in met] == [2, 2, 2, 1, 0]
+
+
+# --- what it costs --------------------------------------------------------------------------------
+
+
+def test_a_stack_without_schedules_pays_one_request_a_tick(
+    bench: Bench, counted: Counter[str]
+) -> None:
+    assert look(bench) == Counter()
+    assert counted == {"Query": 1}
+
+
+def test_a_tick_reads_only_what_is_due(bench: Bench, counted: Counter[str]) -> None:
+    for number in range(20):
+        put(f"daily {number}", every=86_400)
+    put()
+    counted.clear()
+    assert look(bench) == Counter()
+    assert counted == {"Query": 1 + 2}  # whether there are any, and the shards
+    counted.clear()
+    go_to(NOON)
+    assert look(bench) == {Outcome.STARTED: 1}
+    # The fourth tells whether any limits were changed: once in ten seconds.
+    assert counted == {"Query": 4, "BatchGetItem": 1, "TransactWriteItems": 1}
+
+
+def test_an_occurrence_is_one_transaction_beside_its_reads(
+    bench: Bench, counted: Counter[str]
+) -> None:
+    for number in range(10):
+        put(f"hourly {number}")
+    go_to(NOON)
+    counted.clear()
+    assert look(bench) == {Outcome.STARTED: 10}
+    assert counted == {"Query": 4, "BatchGetItem": 1, "TransactWriteItems": 10}
+    bench.deliver()
+    go_to(NOON + HOUR)
+    counted.clear()
+    assert look(bench) == {Outcome.STARTED: 10}
+    # The other read tells whether those before them have ended.
+    assert counted == {"Query": 4, "BatchGetItem": 2, "TransactWriteItems": 10}
+
+
+def test_nobody_asks_for_the_one_before_it_where_it_may_run_beside_it(
+    bench: Bench, counted: Counter[str]
+) -> None:
+    put(overlap="allow")
+    for hour in range(2):
+        go_to(NOON + hour * HOUR)
+        counted.clear()
+        assert look(bench) == {Outcome.STARTED: 1}
+        assert counted["BatchGetItem"] == 1
+
+
+def test_an_occurrence_costs_eight_write_units(bench: Bench) -> None:
+    """Four for its job, as in any transaction, and four for its schedule, with the index."""
+    put(payload={"number": 3})
+    units = Units()
+    for hour in range(2):
+        go_to(NOON + hour * HOUR)
+        assert look(bench) == {Outcome.STARTED: 1}
+        assert units.spent() == 8
+        bench.deliver()
+        units.spent()
+
+
+def test_what_runs_an_occurrence_is_as_for_any_job(bench: Bench) -> None:
+    seen: list[str] = []
+    script.job = lambda job, payload: seen.append(job.id)
+    put()
+    go_to(NOON)
+    look(bench)
+    bench.deliver()
+    assert seen == [get().job_id(NOON)]
+    assert bench.read(get().job_id(NOON)).status is Status.SUCCEEDED
