@@ -15,6 +15,7 @@ import handlers.failures
 import handlers.timer
 import handlers.worker
 from api_events import call
+from api_worker import send_to_lambda
 from aws import clients
 from errors import SendFailed, SendInDoubt
 from fake_lambda import FakeLambda
@@ -24,7 +25,6 @@ from runners.messages import TaskMessage
 from sample_work import script
 from store import queries
 from store.job_request import Status
-from testing.aws import WORKER, forget
 from testing.lambda_context import Context
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -38,13 +38,8 @@ Break = Callable[[Exception], None]
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Return the requests that Lambda and SQS have taken, by operation."""
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
-    monkeypatch.setenv("JOB_RUNNER", "lambda-async")
-    monkeypatch.setenv("WORKER_LAMBDA_FUNCTION_NAME", WORKER)
-    monkeypatch.setenv("DELAY_QUEUE_URL", "https://sqs.us-east-1.amazonaws.com/123456789012/delay")
+    send_to_lambda(monkeypatch, "https://sqs.us-east-1.amazonaws.com/123456789012/delay")
     monkeypatch.setattr(clock, "sleep", lambda seconds: None)
-    forget()
-    script.reset()
     return Counter()
 
 

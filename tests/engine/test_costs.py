@@ -15,13 +15,13 @@ from typing import Any, ClassVar
 import pytest
 
 import clock
+from api_worker import send_to_lambda
 from aws import clients
 from fake_lambda import FakeLambda
 from runners import get_job_runner, lambda_async, timer
 from runners.base import JobData
 from sample_work import script
 from store import limits, pauses, queries, verbs
-from testing.aws import WORKER, forget
 from work import context
 from write_units import size, write_units
 
@@ -263,6 +263,7 @@ def lambda_front(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     thread.start()
     OneLambda.connections.clear()
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", f"http://127.0.0.1:{server.server_port}")
+    send_to_lambda(monkeypatch)
     yield
     clients.client("lambda").close()
     server.shutdown()
@@ -270,27 +271,13 @@ def lambda_front(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     thread.join()
 
 
-def test_one_connection_is_used_for_all_dispatches(
-    lambda_front: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
-    monkeypatch.setenv("JOB_RUNNER", "lambda-async")
-    monkeypatch.setenv("WORKER_LAMBDA_FUNCTION_NAME", WORKER)
-    monkeypatch.setenv("DELAY_QUEUE_URL", "x")
-    forget()
+def test_one_connection_is_used_for_all_dispatches(lambda_front: None) -> None:
     for _ in range(10):
         get_job_runner().dispatch_task("sample_note", {})
     assert len(OneLambda.connections) == 1
 
 
-def test_many_dispatches_take_a_connection_for_each_thread(
-    lambda_front: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
-    monkeypatch.setenv("JOB_RUNNER", "lambda-async")
-    monkeypatch.setenv("WORKER_LAMBDA_FUNCTION_NAME", WORKER)
-    monkeypatch.setenv("DELAY_QUEUE_URL", "x")
-    forget()
+def test_many_dispatches_take_a_connection_for_each_thread(lambda_front: None) -> None:
     dispatch_task = get_job_runner().dispatch_task
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: dispatch_task("sample_note", {}), range(300)))

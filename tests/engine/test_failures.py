@@ -8,13 +8,14 @@ import pytest
 import handlers.failures
 import handlers.worker
 import job_rows
+from api_worker import create_delay_queue, send_to_lambda
 from aws import clients
 from errors import InvalidPayload
 from fake_lambda import FakeLambda
 from sample_work import script
 from store import verbs
 from store.job_request import Status
-from testing.aws import WORKER, forget
+from testing.aws import WORKER
 from testing.lambda_context import Context
 from testing.shipped_operations import full_client
 
@@ -25,13 +26,8 @@ read = job_rows.stored
 
 @pytest.fixture(autouse=True)
 def delay_queue(aws: None, monkeypatch: pytest.MonkeyPatch) -> str:
-    url: str = full_client("sqs").create_queue(QueueName="delay")["QueueUrl"]
-    monkeypatch.setenv("DELAY_QUEUE_URL", url)
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
-    monkeypatch.setenv("JOB_RUNNER", "lambda-async")
-    monkeypatch.setenv("WORKER_LAMBDA_FUNCTION_NAME", WORKER)
-    forget()
-    script.reset()
+    url = create_delay_queue()
+    send_to_lambda(monkeypatch, url)
     FakeLambda()
     return url
 

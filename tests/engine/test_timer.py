@@ -9,6 +9,7 @@ import clock
 import handlers.timer
 import handlers.worker
 import job_rows
+from api_worker import create_delay_queue, send_to_lambda
 from aws import clients
 from errors import JobRunnersError, SendFailed
 from fake_lambda import FakeLambda
@@ -17,9 +18,8 @@ from runners.messages import JobMessage, Message
 from sample_work import script
 from store import conditional_write, queries, verbs
 from store.job_request import JobRequest, Lane, Status, due_shards
-from testing.aws import WORKER, forget
+from testing.aws import forget
 from testing.lambda_context import Context
-from testing.shipped_operations import full_client
 
 pytestmark = pytest.mark.usefixtures("aws", "sample_work")
 
@@ -312,11 +312,7 @@ def test_an_unknown_job_type_is_left_queued_and_sent_again(time: Clock, post: Po
 
 @pytest.fixture
 def on_lambda(monkeypatch: pytest.MonkeyPatch) -> FakeLambda:
-    url = full_client("sqs").create_queue(QueueName="delay")["QueueUrl"]
-    monkeypatch.setenv("DELAY_QUEUE_URL", url)
-    monkeypatch.setenv("JOB_RUNNER", "lambda-async")
-    monkeypatch.setenv("WORKER_LAMBDA_FUNCTION_NAME", WORKER)
-    forget()
+    send_to_lambda(monkeypatch, create_delay_queue())
     return FakeLambda()
 
 

@@ -13,12 +13,13 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError
 
 from api_events import Answer, Logged, call, request, send
+from api_worker import send_to_lambda
 from aws import clients
 from fake_lambda import FakeLambda
 from runners import legacy
 from sample_work import script
 from store import queries
-from testing.aws import WORKER, forget
+from testing.aws import forget
 from testing.shipped_operations import full_client
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -42,10 +43,7 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Logged:
 @pytest.fixture
 def broken_lambda(monkeypatch: pytest.MonkeyPatch) -> FakeLambda:
     """Return a worker that can't be invoked."""
-    monkeypatch.setenv("JOB_RUNNER", "lambda-async")
-    monkeypatch.setenv("WORKER_LAMBDA_FUNCTION_NAME", WORKER)
-    monkeypatch.setenv("DELAY_QUEUE_URL", "https://queue.test/delay")
-    forget()
+    send_to_lambda(monkeypatch)
     fake = FakeLambda()
     fake.refuse = 403
     return fake

@@ -10,6 +10,7 @@ import pytest
 
 import handlers.failures
 import job_rows
+from api_worker import create_delay_queue, send_to_lambda
 from fake_lambda import FakeLambda
 from fake_stack import OUTPUTS
 from job_runners.cli.stack import Stack
@@ -18,7 +19,6 @@ from local.emulator import Emulator, emulator
 from local.kept import Kept, report_interrupted
 from local.problem import LocalProblem
 from store.job_request import Status
-from testing.aws import WORKER, forget
 from testing.lambda_context import Context
 from testing.shipped_operations import full_client
 
@@ -85,15 +85,11 @@ def test_a_run_that_was_killed_is_told_of_and_one_that_ended_is_not(tmp_path: Pa
 def test_a_job_that_ran_when_the_run_was_stopped_is_treated_as_one_whose_worker_was_killed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    sqs = full_client("sqs")
-    monkeypatch.setenv("DELAY_QUEUE_URL", sqs.create_queue(QueueName="delay")["QueueUrl"])
-    monkeypatch.setenv("EXTENSIONS", "sample_work")
-    monkeypatch.setenv("JOB_RUNNER", "lambda-async")
-    monkeypatch.setenv("WORKER_LAMBDA_FUNCTION_NAME", WORKER)
-    forget()
+    send_to_lambda(monkeypatch, create_delay_queue())
     FakeLambda()
     tagged, untagged = job_rows.claimed(), job_rows.claimed(job_rows.saved(max_attempts=1))
     waiting = job_rows.saved()
+    sqs = full_client("sqs")
     url = sqs.create_queue(QueueName="failures")["QueueUrl"]
     stack = Stack.from_outputs("job-runners", "us-east-1", OUTPUTS)
     report_interrupted(

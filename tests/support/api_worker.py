@@ -11,14 +11,24 @@ from testing.shipped_operations import full_client
 @pytest.fixture
 def worker(aws: None, monkeypatch: pytest.MonkeyPatch) -> FakeLambda:
     """Sample jobs are sent to a Lambda that delivers them when told to."""
-    url = full_client("sqs").create_queue(QueueName="delay")["QueueUrl"]
+    send_to_lambda(monkeypatch, create_delay_queue())
+    return FakeLambda()
+
+
+def create_delay_queue() -> str:
+    """Return the address of a new delay queue."""
+    url: str = full_client("sqs").create_queue(QueueName="delay")["QueueUrl"]
+    return url
+
+
+def send_to_lambda(monkeypatch: pytest.MonkeyPatch, delay_queue: str = "https://a.test/q") -> None:
+    """Have the sample work sent to WORKER, and what waits to the queue at this address."""
     for variable, value in {
         "EXTENSIONS": "sample_work",
         "JOB_RUNNER": "lambda-async",
         "WORKER_LAMBDA_FUNCTION_NAME": WORKER,
-        "DELAY_QUEUE_URL": url,
+        "DELAY_QUEUE_URL": delay_queue,
     }.items():
         monkeypatch.setenv(variable, value)
     forget()
     script.reset()
-    return FakeLambda()
