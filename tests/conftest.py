@@ -29,6 +29,7 @@ pytest_plugins = [
     "outage",
     "spans",
     "hourly",
+    "limited_queue",
     "fake_account",
     "installed",
     "jobs_command",

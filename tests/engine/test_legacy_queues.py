@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 import clock
 from bench import Bench
 from runners import execution, legacy_worker, timer
@@ -12,14 +10,6 @@ from sample_work import script
 from store import conditional_write, limits
 from store.job_request import JobRequest, Status
 from store.rate import Rate
-
-
-@pytest.fixture
-def still(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """Return a bench whose clock stands still unless it is moved."""
-    began = clock.now()
-    monkeypatch.setattr(clock, "now", lambda: began + bench.moved)
-    return bench
 
 
 def poll_for(bench: Bench, seconds: int) -> None:

@@ -8,28 +8,13 @@ from pynamodb.exceptions import TransactWriteError
 import clock
 from bench import Bench
 from errors import NeverStarted
+from limited_queue import QUEUE, dispatch, wake_ups
 from outage import Outage
-from runners import due_row, execution, owner_actions, pausing
-from runners.messages import Message, QueueMessage
+from runners import due_row, owner_actions, pausing
 from sample_work import script
 from store import limits, line_entries, lines, pauses, used_keys, verbs
-from store.job_request import JobRequest, Status
+from store.job_request import Status
 from store.pauses import Kind
-
-QUEUE = "texts"
-
-
-def dispatch(bench: Bench) -> JobRequest:
-    bench.advance(0.001)
-    return bench.dispatch("sample_once", queue_name=QUEUE)
-
-
-def run_message(bench: Bench, message: Message) -> None:
-    execution.run(message, deadline=clock.now() + 900_000, send=bench.send)
-
-
-def wake_ups(bench: Bench) -> list[tuple[Message, float]]:
-    return [each for each in bench.sent if isinstance(each[0], QueueMessage)]
 
 
 def test_a_sweep_of_a_queue_whose_limits_nobody_has_changed_comes_to_its_end(bench: Bench) -> None:
@@ -78,7 +63,7 @@ def test_a_job_that_was_parked_unheard_while_the_slot_came_free_is_let_on(
     bench.run(first)
     outage.end()
     for message, _ in wake_ups(bench):
-        run_message(bench, message)
+        bench.run_message(message)
     assert bench.read(second).status is Status.QUEUED
     assert bench.read(second).slot == 1
 

@@ -10,6 +10,7 @@ from pynamodb.expressions.update import Action
 import clock
 from aws import clients
 from bench import Bench
+from limited_queue import QUEUE, dispatch, during, park_in_order
 from runners import due_row, line_pump
 from runners.registry import registry
 from sample_work import script
@@ -18,35 +19,6 @@ from store.job_request import ROW_VERSION, JobRequest, Status
 from telemetry_lines import emitted
 from testing import moto_direct
 from work.definitions import Job
-
-QUEUE = "texts"
-PLACE = lines.place_of(QUEUE, "*")
-
-
-@pytest.fixture
-def one_slot(bench: Bench) -> Bench:
-    limits.put(QUEUE, slots=1)
-    return bench
-
-
-def dispatch(bench: Bench, **fields: Any) -> JobRequest:
-    bench.advance(0.001)
-    return bench.dispatch(**({"job_type": "sample_again", "queue_name": QUEUE} | fields))
-
-
-def run_while_they_park(bench: Bench, *rows: JobRequest) -> JobRequest:
-    """Run a job that has the only slot, and find no room for these meanwhile; return it, ended."""
-    has_begun: list[str] = []
-
-    def work(job: Any, payload: object) -> None:
-        if not has_begun:
-            has_begun.append(job.id)
-            for row in rows:
-                bench.advance(1)
-                assert bench.run(row).status is Status.WAITING
-
-    script.job = work
-    return bench.run(dispatch(bench))
 
 
 def hours(bench: Bench, number: int) -> None:
@@ -74,7 +46,7 @@ def three_hours(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("three_hours")
 def test_a_job_that_is_let_on_again_and_again_fails_as_never_started(one_slot: Bench) -> None:
     row, other = dispatch(one_slot), dispatch(one_slot)
-    run_while_they_park(one_slot, row, other)
+    during(one_slot, lambda: park_in_order(one_slot, row, other))
     hours(one_slot, 4)
     assert not one_slot.read(row).status.finished
     hours(one_slot, 5)  # they take turns, an hour each
@@ -224,7 +196,7 @@ def test_a_job_that_older_code_has_ended_and_queued_again_takes_no_slot_that_is_
     one_slot: Bench,
 ) -> None:
     row, other = dispatch(one_slot), dispatch(one_slot)
-    run_while_they_park(one_slot, row, other)
+    during(one_slot, lambda: park_in_order(one_slot, row, other))
     one_slot.sent.clear()
     assert holder() == row.id
     as_in_0_1_0(row, Status.CANCELLED)
@@ -251,7 +223,7 @@ def test_a_job_that_older_code_has_queued_again_with_its_own_slot_gives_that_bac
     one_slot: Bench,
 ) -> None:
     row = dispatch(one_slot)
-    run_while_they_park(one_slot, row)
+    during(one_slot, lambda: park_in_order(one_slot, row))
     one_slot.sent.clear()
     as_in_0_1_0(row, Status.CANCELLED)
     one_slot.advance(1)

@@ -1,15 +1,13 @@
 """Queues with limits: never one more than there may be, and no slot that nobody has."""
 
-from collections.abc import Callable, Iterable
-from itertools import pairwise
 from typing import Any
 
 import pytest
 
 import clock
-from aws import clients
 from bench import Bench
 from errors import RunnerCannotResend
+from limited_queue import QUEUE, dispatch, during, held, items, park_in_order
 from runners import (
     execution,
     failure_records,
@@ -17,45 +15,15 @@ from runners import (
     line_pump,
     owner_actions,
     pausing,
-    sweeping,
     timer,
 )
-from runners.messages import JobMessage, QueueMessage
+from runners.messages import JobMessage
 from sample_work import script
-from store import limits, lines, pauses, queries, used_keys, verbs
+from store import limits, lines, queries, verbs
 from store.job_request import LIMITED, JobRequest, Status
 from store.lines import LineItem
 from store.pauses import Kind
 from store.rate import Rate
-from testing import moto_direct
-
-QUEUE = "texts"
-
-
-@pytest.fixture
-def one_slot(bench: Bench) -> Bench:
-    limits.put(QUEUE, slots=1)
-    return bench
-
-
-def dispatch(bench: Bench, **fields: Any) -> JobRequest:
-    bench.advance(0.001)
-    return bench.dispatch(**({"job_type": "sample_again", "queue_name": QUEUE} | fields))
-
-
-def during(bench: Bench, act: Callable[[], Any], row: JobRequest | None = None) -> JobRequest:
-    """Do something while a job has the slot; return the job, which then ends."""
-    has_begun: list[str] = []
-
-    def work(job: Any, payload: object) -> None:
-        if not has_begun:
-            has_begun.append(job.id)
-            act()
-
-    script.job = work
-    ended = bench.run(row or dispatch(bench))
-    assert has_begun
-    return ended
 
 
 def end_leg(bench: Bench, job: Any, *legs: int) -> None:
@@ -63,23 +31,6 @@ def end_leg(bench: Bench, job: Any, *legs: int) -> None:
     if job.leg in legs:
         bench.advance(880)
         job.checkpoint(job.leg)
-
-
-def park_in_order(bench: Bench, *rows: JobRequest) -> None:
-    """Have messages about jobs that find no room arrive, a second apart."""
-    for row in rows:
-        bench.advance(1)
-        assert bench.run(row).status is Status.WAITING
-
-
-def items(prefix: str) -> list[moto_direct.Row]:
-    place = lines.place_of(QUEUE, "*")
-    found = moto_direct.rows("coordination")
-    return [it for it in found if it["pk"] == place and str(it["sk"]).startswith(prefix)]
-
-
-def held() -> list[str]:
-    return [str(it["holder"]) for it in items("slot#") if "holder" in it]
 
 
 # --- slots ----------------------------------------------------------------------------------------
@@ -445,251 +396,6 @@ def test_organisations_take_turns_in_a_fair_queue(
     bench.run(many[0])
     bench.deliver()
     assert ran == ["many", "few", "many", "few", "many", "many", "many"]
-
-
-# --- rate -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def still(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """Return a bench whose clock stands still unless it is moved."""
-    began = clock.now()
-    monkeypatch.setattr(clock, "now", lambda: began + bench.moved)
-    return bench
-
-
-def start_times(bench: Bench) -> list[int]:
-    starts: list[int] = []
-
-    def work(job: Any, payload: object) -> None:
-        starts.append(clock.now())
-
-    script.job = work
-    return starts
-
-
-def deliver_in_time(bench: Bench) -> None:
-    """Deliver what was sent, each message when its delay is over."""
-    waiting = [(clock.now() + int(delay * 1000), message) for message, delay in bench.sent]
-    bench.sent.clear()
-    while waiting:
-        waiting.sort(key=lambda each: each[0])
-        at, message = waiting.pop(0)
-        bench.advance(max(0, at - clock.now()) / 1000)
-        execution.run(message, deadline=clock.now() + 900_000, send=bench.send)
-        waiting += [(clock.now() + int(delay * 1000), it) for it, delay in bench.sent]
-        bench.sent.clear()
-
-
-def test_starts_are_spread_over_the_period(still: Bench) -> None:
-    limits.put(QUEUE, rate=Rate(6, seconds=60))
-    starts = start_times(still)
-    rows = [dispatch(still) for _ in range(7)]
-    for row in rows:
-        still.run(row)
-    assert len(starts) == 1
-    deliver_in_time(still)
-    gaps = [later - earlier for earlier, later in pairwise(starts)]
-    assert len(gaps) == 6
-    assert all(10_000 <= gap <= 10_001 for gap in gaps)
-
-
-def test_a_burst_starts_at_once_after_a_time_without(still: Bench) -> None:
-    limits.put(QUEUE, rate=Rate(6, seconds=60, burst=3))
-    starts = start_times(still)
-    for row in [dispatch(still) for _ in range(5)]:
-        still.run(row)
-    assert len(starts) == 3
-    deliver_in_time(still)
-    assert len(starts) == 5
-
-
-def test_a_rate_of_many_a_second_is_kept_up_by_one_wake_up(still: Bench) -> None:
-    limits.put(QUEUE, rate=Rate(20))
-    starts = start_times(still)
-    for row in [dispatch(still) for _ in range(40)]:
-        still.run(row)
-    wake_ups = [it for it, _ in still.sent if isinstance(it, QueueMessage)]
-    assert len(wake_ups) == 1
-    began = clock.now()
-    deliver_in_time(still)
-    assert len(starts) == 40
-    assert clock.now() - began <= 3000
-
-
-def test_a_job_that_was_let_on_at_a_rate_pays_once_whatever_its_legs(still: Bench) -> None:
-    limits.put(QUEUE, rate=Rate(1, seconds=100))
-    script.job = lambda job, payload: end_leg(still, job, 1, 2)
-    row = dispatch(still)
-    for _ in range(3):
-        still.run(row)
-    assert still.read(row).status is Status.SUCCEEDED
-    (rate,) = items("rate")
-    assert rate["turn"] == 1
-
-
-def test_a_wake_up_that_was_lost_is_asked_for_again(still: Bench) -> None:
-    limits.put(QUEUE, rate=Rate(1, seconds=10))
-    starts = start_times(still)
-    for row in [dispatch(still) for _ in range(2)]:
-        still.run(row)
-    still.sent.clear()
-    still.advance(3700)
-    still.tick()
-    still.deliver()
-    assert len(starts) == 2
-
-
-def test_a_rate_that_was_slow_does_not_hold_up_a_faster_one(still: Bench) -> None:
-    limits.put(QUEUE, rate=Rate(1, seconds=3600))
-    starts = start_times(still)
-    still.run(dispatch(still))
-    limits.put(QUEUE, rate=Rate(1, seconds=2))
-    still.advance(2)
-    still.run(dispatch(still))
-    assert len(starts) == 2
-
-
-# --- keys -----------------------------------------------------------------------------------------
-
-
-def test_a_key_is_listed_once_a_day_when_it_is_used(one_slot: Bench) -> None:
-    puts: list[str] = []
-    clients.client("dynamodb").meta.events.register(
-        "before-call.dynamodb.PutItem", lambda params, **_: puts.append(params["body"].decode())
-    )
-    for _ in range(3):
-        during(one_slot, lambda: None)
-    assert used_keys.used(QUEUE, 10) == ["*"]
-    assert sum("keys#" in put for put in puts) == 1
-    one_slot.advance(clock.DAY / 1000)
-    during(one_slot, lambda: None)
-    assert sum("keys#" in put for put in puts) == 2
-
-
-def test_a_message_of_an_older_deploy_names_no_queue_and_the_row_tells(one_slot: Bench) -> None:
-    first, second = dispatch(one_slot), dispatch(one_slot)
-
-    def arrive() -> None:
-        message = JobMessage(id=second.id, job_type=second.job_type, send_id="old")
-        execution.run(message, deadline=clock.now() + 900_000, send=one_slot.send)
-
-    during(one_slot, arrive, first)
-    assert held() == [second.id]
-
-
-# --- sweeps ---------------------------------------------------------------------------------------
-
-
-BY_CAMPAIGN = "sample_campaigns"  # of the sample work: one slot for each campaign
-
-
-def campaign_job(bench: Bench, campaign_id: str) -> JobRequest:
-    return dispatch(bench, queue_name=BY_CAMPAIGN, campaign_id=campaign_id)
-
-
-def wait_under_keys(bench: Bench, many: int) -> list[JobRequest]:
-    """Have a job wait under each of so many keys, with a slot that is free: the pump was lost."""
-    rows = []
-    for number in range(many):
-        row = campaign_job(bench, f"campaign {number:03d}")
-        key = row.queue_key or ""
-        place, later = lines.place_of(BY_CAMPAIGN, key), clock.now() + clock.DAY
-        used_keys.note(BY_CAMPAIGN, key)
-        rows.append(verbs.park_in_line(row, place, key, group="", due_at=later))
-    return rows
-
-
-def test_each_campaign_has_a_slot_of_its_own(bench: Bench) -> None:
-    first, same, other = (campaign_job(bench, name) for name in "AAB")
-    found: list[Status] = []
-
-    def arrive() -> None:
-        found.extend(bench.run(row).status for row in (same, other))
-
-    during(bench, arrive, first)
-    assert found == [Status.WAITING, Status.SUCCEEDED]
-    assert used_keys.used(BY_CAMPAIGN, 10) == ["acme:A", "acme:B"]
-
-
-def test_wider_limits_let_on_who_waits_under_any_key(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As far as one tick comes, and on from there in the next."""
-    monkeypatch.setattr(sweeping, "_BATCH", 4)
-    rows = wait_under_keys(bench, 10)
-    limits.put(BY_CAMPAIGN, slots=2, sweep=True)
-    bench.tick()
-    assert len(bench.sent_jobs) == 4  # at once, as a start
-    bench.advance(121)
-    bench.tick()
-    assert set(bench.sent_jobs) == {row.id for row in rows}
-    assert limits.current(fresh=True)[BY_CAMPAIGN].sweep_from is None
-    bench.deliver()
-    assert {bench.read(row).status for row in rows} == {Status.SUCCEEDED}
-
-
-def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sweeping, "_BATCH", 3)
-    wait_under_keys(bench, 7)
-    limits.put(BY_CAMPAIGN, slots=2, sweep=True)
-    bench.advance(121)
-    looked: list[str] = []
-
-    def look(queue_name: str, key: str, send: object, *, until: int) -> None:
-        looked.append(key)
-        if len(looked) == 4:
-            bench.advance(60)
-
-    monkeypatch.setattr(sweeping, "give_on", look)
-    bench.tick()
-    assert len(looked) == 4
-    bench.tick()
-    assert looked[4:] == looked[3:4] + [f"acme:campaign {n:03d}" for n in range(4, 7)]
-
-
-def test_a_sweep_that_does_not_come_to_a_key_goes_on_there(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The tick has given up on AWS, say, though there is time left."""
-    limits.put(BY_CAMPAIGN, slots=1, sweep=True)
-    for key in ("acme:A", "acme:B"):
-        used_keys.note(BY_CAMPAIGN, key)
-    bench.advance(121)
-    met: list[str] = []
-
-    def some(keys: Iterable[str], call: Callable[[str], None]) -> bool:
-        met.extend(keys)
-        return len(met) > 2
-
-    for _ in range(2):
-        sweeping.sweep(bench.send, some, until=clock.now() + clock.MINUTE)
-    assert met == ["acme:A", "acme:B"] * 2
-    assert limits.current(fresh=True)[BY_CAMPAIGN].sweep_from is None
-
-
-def test_a_resumed_queue_lets_on_who_waits_in_its_lines(bench: Bench) -> None:
-    rows = wait_under_keys(bench, 3)
-    pausing.pause(Kind.QUEUE, BY_CAMPAIGN)
-    pausing.resume(Kind.QUEUE, BY_CAMPAIGN, bench.send)
-    assert sorted(bench.sent_jobs) == sorted(row.id for row in rows)
-
-
-def test_who_ends_just_after_a_resume_has_heard_of_it(one_slot: Bench) -> None:
-    """The cache of its process still has the pause."""
-    waiting = dispatch(one_slot)
-
-    def pause_and_resume() -> None:
-        one_slot.run(waiting)
-        pauses.pause(Kind.QUEUE, QUEUE)
-        stale = pauses.current(fresh=True)
-        pauses.resume(Kind.QUEUE, QUEUE)
-        pauses._cache.pauses, pauses._cache.read_at = stale, clock.now()
-
-    during(one_slot, pause_and_resume)
-    assert held() == [waiting.id]
 
 
 # --- what may go wrong around them ----------------------------------------------------------------

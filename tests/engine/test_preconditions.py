@@ -183,15 +183,8 @@ def test_a_job_whose_owner_stops_it_in_the_last_moment_is_not_sent_again(
 
 
 # --- what is meant for one claim is not for the next ----------------------------------------------
-
-
-@pytest.fixture
-def still(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """Return a bench whose clock stands: whatever happens does so in the same millisecond, and no
-    time tells one claim from the next."""
-    now = clock.now()
-    monkeypatch.setattr(clock, "now", lambda: now + bench.moved)
-    return bench
+# The bench stands still: whatever happens does so in the same millisecond, and no time tells one
+# claim from the next.
 
 
 def next_claim(bench: Bench, running: JobRequest) -> JobRequest:

@@ -6,34 +6,12 @@ import pytest
 import clock
 from bench import Bench
 from errors import SendFailed
-from runners import execution, owner_actions, timer
+from limited_queue import QUEUE, dispatch, wake_ups
+from runners import owner_actions, timer
 from runners.messages import Message, QueueMessage
 from store import limits
 from store.job_request import JobRequest, Status
 from store.rate import Rate
-
-QUEUE = "texts"
-
-
-@pytest.fixture
-def still(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    """Return a bench whose clock stands still unless it is moved."""
-    began = clock.now()
-    monkeypatch.setattr(clock, "now", lambda: began + bench.moved)
-    return bench
-
-
-def dispatch(bench: Bench) -> JobRequest:
-    bench.advance(0.001)
-    return bench.dispatch("sample_once", queue_name=QUEUE)
-
-
-def run_message(bench: Bench, message: Message) -> None:
-    execution.run(message, deadline=clock.now() + 900_000, send=bench.send)
-
-
-def wake_ups(bench: Bench) -> list[tuple[Message, float]]:
-    return [each for each in bench.sent if isinstance(each[0], QueueMessage)]
 
 
 def test_a_rate_that_opens_later_than_a_message_can_wait_is_waited_for_in_stages(
@@ -49,7 +27,7 @@ def test_a_rate_that_opens_later_than_a_message_can_wait_is_waited_for_in_stages
         delays.append(round(delay))
         still.sent.clear()
         still.advance(delay)
-        run_message(still, message)
+        still.run_message(message)
     assert delays == [900, 900, 200]
     assert clock.now() - began <= 2_001_000
     assert len(still.sent_jobs) == 1
@@ -73,7 +51,7 @@ def test_who_comes_while_a_line_is_paced_sends_no_second_wake_up(
 
     arrived: list[JobRequest] = []
     monkeypatch.setattr(clock, "sleep", arrive)
-    run_message(still, message)
+    still.run_message(message)
     assert {row.status for row in arrived} == {Status.WAITING}
     assert len(still.sent_jobs) == 24
     assert wake_ups(still) == []
@@ -89,7 +67,7 @@ def test_who_comes_after_a_line_was_paced_has_a_wake_up_of_its_own(
     still.sent.clear()
     still.advance(delay)
     monkeypatch.setattr(clock, "sleep", still.advance)
-    run_message(still, message)
+    still.run_message(message)
     assert len(still.sent_jobs) == 2
     assert still.run(dispatch(still)).status is Status.WAITING
     assert len(wake_ups(still)) == 1
@@ -103,7 +81,7 @@ def test_who_comes_after_a_wake_up_that_came_for_nobody_has_one_of_its_own(still
     still.sent.clear()
     owner_actions.cancel(waiting, still.send)
     still.advance(delay)
-    run_message(still, message)
+    still.run_message(message)
     assert still.sent == []
     assert still.run(dispatch(still)).status is Status.WAITING
     assert len(wake_ups(still)) == 1
@@ -134,7 +112,7 @@ def test_who_is_killed_before_it_sends_a_wake_up_keeps_nobody_waiting(
             still.advance(1)
             still.run(row)
         still.advance(100)
-        run_message(still, sent[0])
+        still.run_message(sent[0])
 
     with monkeypatch.context() as until_killed:
         until_killed.setattr(still, "send", send)

@@ -43,12 +43,16 @@ class Bench:
         deadline = clock.now() + int(seconds * clock.SECOND)
         return verbs.claim(row.id, job_type=row.job_type, send_id="s", deadline=deadline)
 
+    def run_message(self, message: Message) -> None:
+        """Run what a message is about, in an invocation of 15 minutes."""
+        execution.run(message, deadline=clock.now() + 900_000, send=self.send)
+
     def deliver(self) -> int:
         """Run what was sent, and what that sends; returns how many messages that were."""
         delivered = 0
         while self.sent:
             message, _ = self.sent.pop(0)
-            execution.run(message, deadline=clock.now() + 900_000, send=self.send)
+            self.run_message(message)
             delivered += 1
         return delivered
 
@@ -57,7 +61,7 @@ class Bench:
         while self.sent:
             message, delay = self.sent.pop(0)
             self.advance(delay)
-            execution.run(message, deadline=clock.now() + 900_000, send=self.send)
+            self.run_message(message)
 
     def tick(self) -> timer.Tick:
         """Return the minute comes round."""
@@ -108,4 +112,12 @@ def bench(aws: None, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(clock, "sleep", bench.advance)
     # A tick asks every shard: tests/engine/test_timer.py has them all.
     monkeypatch.setattr(job_request, "DUE_SHARDS", 2)
+    return bench
+
+
+@pytest.fixture
+def still(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Return a bench whose clock stands still unless it is moved."""
+    began = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: began + bench.moved)
     return bench

@@ -1,0 +1,158 @@
+"""The keys of queues with limits: which are in use, and who waits under any of them."""
+
+from collections.abc import Callable, Iterable
+
+import pytest
+
+import clock
+from aws import clients
+from bench import Bench
+from limited_queue import QUEUE, dispatch, during, held
+from runners import (
+    pausing,
+    sweeping,
+)
+from runners.messages import JobMessage
+from store import limits, lines, pauses, used_keys, verbs
+from store.job_request import JobRequest, Status
+from store.pauses import Kind
+
+# --- keys -----------------------------------------------------------------------------------------
+
+
+def test_a_key_is_listed_once_a_day_when_it_is_used(one_slot: Bench) -> None:
+    puts: list[str] = []
+    clients.client("dynamodb").meta.events.register(
+        "before-call.dynamodb.PutItem", lambda params, **_: puts.append(params["body"].decode())
+    )
+    for _ in range(3):
+        during(one_slot, lambda: None)
+    assert used_keys.used(QUEUE, 10) == ["*"]
+    assert sum("keys#" in put for put in puts) == 1
+    one_slot.advance(clock.DAY / 1000)
+    during(one_slot, lambda: None)
+    assert sum("keys#" in put for put in puts) == 2
+
+
+def test_a_message_of_an_older_deploy_names_no_queue_and_the_row_tells(one_slot: Bench) -> None:
+    first, second = dispatch(one_slot), dispatch(one_slot)
+
+    def arrive() -> None:
+        one_slot.run_message(JobMessage(id=second.id, job_type=second.job_type, send_id="old"))
+
+    during(one_slot, arrive, first)
+    assert held() == [second.id]
+
+
+# --- sweeps ---------------------------------------------------------------------------------------
+
+
+BY_CAMPAIGN = "sample_campaigns"  # of the sample work: one slot for each campaign
+
+
+def campaign_job(bench: Bench, campaign_id: str) -> JobRequest:
+    return dispatch(bench, queue_name=BY_CAMPAIGN, campaign_id=campaign_id)
+
+
+def wait_under_keys(bench: Bench, many: int) -> list[JobRequest]:
+    """Have a job wait under each of so many keys, with a slot that is free: the pump was lost."""
+    rows = []
+    for number in range(many):
+        row = campaign_job(bench, f"campaign {number:03d}")
+        key = row.queue_key or ""
+        place, later = lines.place_of(BY_CAMPAIGN, key), clock.now() + clock.DAY
+        used_keys.note(BY_CAMPAIGN, key)
+        rows.append(verbs.park_in_line(row, place, key, group="", due_at=later))
+    return rows
+
+
+def test_each_campaign_has_a_slot_of_its_own(bench: Bench) -> None:
+    first, same, other = (campaign_job(bench, name) for name in "AAB")
+    found: list[Status] = []
+
+    def arrive() -> None:
+        found.extend(bench.run(row).status for row in (same, other))
+
+    during(bench, arrive, first)
+    assert found == [Status.WAITING, Status.SUCCEEDED]
+    assert used_keys.used(BY_CAMPAIGN, 10) == ["acme:A", "acme:B"]
+
+
+def test_wider_limits_let_on_who_waits_under_any_key(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as one tick comes, and on from there in the next."""
+    monkeypatch.setattr(sweeping, "_BATCH", 4)
+    rows = wait_under_keys(bench, 10)
+    limits.put(BY_CAMPAIGN, slots=2, sweep=True)
+    bench.tick()
+    assert len(bench.sent_jobs) == 4  # at once, as a start
+    bench.advance(121)
+    bench.tick()
+    assert set(bench.sent_jobs) == {row.id for row in rows}
+    assert limits.current(fresh=True)[BY_CAMPAIGN].sweep_from is None
+    bench.deliver()
+    assert {bench.read(row).status for row in rows} == {Status.SUCCEEDED}
+
+
+def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "_BATCH", 3)
+    wait_under_keys(bench, 7)
+    limits.put(BY_CAMPAIGN, slots=2, sweep=True)
+    bench.advance(121)
+    looked: list[str] = []
+
+    def look(queue_name: str, key: str, send: object, *, until: int) -> None:
+        looked.append(key)
+        if len(looked) == 4:
+            bench.advance(60)
+
+    monkeypatch.setattr(sweeping, "give_on", look)
+    bench.tick()
+    assert len(looked) == 4
+    bench.tick()
+    assert looked[4:] == looked[3:4] + [f"acme:campaign {n:03d}" for n in range(4, 7)]
+
+
+def test_a_sweep_that_does_not_come_to_a_key_goes_on_there(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tick has given up on AWS, say, though there is time left."""
+    limits.put(BY_CAMPAIGN, slots=1, sweep=True)
+    for key in ("acme:A", "acme:B"):
+        used_keys.note(BY_CAMPAIGN, key)
+    bench.advance(121)
+    met: list[str] = []
+
+    def some(keys: Iterable[str], call: Callable[[str], None]) -> bool:
+        met.extend(keys)
+        return len(met) > 2
+
+    for _ in range(2):
+        sweeping.sweep(bench.send, some, until=clock.now() + clock.MINUTE)
+    assert met == ["acme:A", "acme:B"] * 2
+    assert limits.current(fresh=True)[BY_CAMPAIGN].sweep_from is None
+
+
+def test_a_resumed_queue_lets_on_who_waits_in_its_lines(bench: Bench) -> None:
+    rows = wait_under_keys(bench, 3)
+    pausing.pause(Kind.QUEUE, BY_CAMPAIGN)
+    pausing.resume(Kind.QUEUE, BY_CAMPAIGN, bench.send)
+    assert sorted(bench.sent_jobs) == sorted(row.id for row in rows)
+
+
+def test_who_ends_just_after_a_resume_has_heard_of_it(one_slot: Bench) -> None:
+    """The cache of its process still has the pause."""
+    waiting = dispatch(one_slot)
+
+    def pause_and_resume() -> None:
+        one_slot.run(waiting)
+        pauses.pause(Kind.QUEUE, QUEUE)
+        stale = pauses.current(fresh=True)
+        pauses.resume(Kind.QUEUE, QUEUE)
+        pauses._cache.pauses, pauses._cache.read_at = stale, clock.now()
+
+    during(one_slot, pause_and_resume)
+    assert held() == [waiting.id]

@@ -1,0 +1,115 @@
+"""Queues with a rate: starts are spread, paid for once, and waited for by a wake-up."""
+
+from itertools import pairwise
+from typing import Any
+
+import clock
+from bench import Bench
+from limited_queue import QUEUE, dispatch, items
+from runners import (
+    execution,
+)
+from runners.messages import QueueMessage
+from sample_work import script
+from store import limits
+from store.job_request import Status
+from store.rate import Rate
+
+
+def end_leg(bench: Bench, job: Any, *legs: int) -> None:
+    """Come to the end of the invocation's time, in these legs."""
+    if job.leg in legs:
+        bench.advance(880)
+        job.checkpoint(job.leg)
+
+
+def start_times(bench: Bench) -> list[int]:
+    starts: list[int] = []
+
+    def work(job: Any, payload: object) -> None:
+        starts.append(clock.now())
+
+    script.job = work
+    return starts
+
+
+def deliver_in_time(bench: Bench) -> None:
+    """Deliver what was sent, each message when its delay is over."""
+    waiting = [(clock.now() + int(delay * 1000), message) for message, delay in bench.sent]
+    bench.sent.clear()
+    while waiting:
+        waiting.sort(key=lambda each: each[0])
+        at, message = waiting.pop(0)
+        bench.advance(max(0, at - clock.now()) / 1000)
+        execution.run(message, deadline=clock.now() + 900_000, send=bench.send)
+        waiting += [(clock.now() + int(delay * 1000), it) for it, delay in bench.sent]
+        bench.sent.clear()
+
+
+def test_starts_are_spread_over_the_period(still: Bench) -> None:
+    limits.put(QUEUE, rate=Rate(6, seconds=60))
+    starts = start_times(still)
+    rows = [dispatch(still) for _ in range(7)]
+    for row in rows:
+        still.run(row)
+    assert len(starts) == 1
+    deliver_in_time(still)
+    gaps = [later - earlier for earlier, later in pairwise(starts)]
+    assert len(gaps) == 6
+    assert all(10_000 <= gap <= 10_001 for gap in gaps)
+
+
+def test_a_burst_starts_at_once_after_a_time_without(still: Bench) -> None:
+    limits.put(QUEUE, rate=Rate(6, seconds=60, burst=3))
+    starts = start_times(still)
+    for row in [dispatch(still) for _ in range(5)]:
+        still.run(row)
+    assert len(starts) == 3
+    deliver_in_time(still)
+    assert len(starts) == 5
+
+
+def test_a_rate_of_many_a_second_is_kept_up_by_one_wake_up(still: Bench) -> None:
+    limits.put(QUEUE, rate=Rate(20))
+    starts = start_times(still)
+    for row in [dispatch(still) for _ in range(40)]:
+        still.run(row)
+    wake_ups = [it for it, _ in still.sent if isinstance(it, QueueMessage)]
+    assert len(wake_ups) == 1
+    began = clock.now()
+    deliver_in_time(still)
+    assert len(starts) == 40
+    assert clock.now() - began <= 3000
+
+
+def test_a_job_that_was_let_on_at_a_rate_pays_once_whatever_its_legs(still: Bench) -> None:
+    limits.put(QUEUE, rate=Rate(1, seconds=100))
+    script.job = lambda job, payload: end_leg(still, job, 1, 2)
+    row = dispatch(still)
+    for _ in range(3):
+        still.run(row)
+    assert still.read(row).status is Status.SUCCEEDED
+    (rate,) = items("rate")
+    assert rate["turn"] == 1
+
+
+def test_a_wake_up_that_was_lost_is_asked_for_again(still: Bench) -> None:
+    limits.put(QUEUE, rate=Rate(1, seconds=10))
+    starts = start_times(still)
+    for row in [dispatch(still) for _ in range(2)]:
+        still.run(row)
+    still.sent.clear()
+    still.advance(3700)
+    still.tick()
+    still.deliver()
+    assert len(starts) == 2
+
+
+def test_a_rate_that_was_slow_does_not_hold_up_a_faster_one(still: Bench) -> None:
+    limits.put(QUEUE, rate=Rate(1, seconds=3600))
+    starts = start_times(still)
+    still.run(dispatch(still))
+    limits.put(QUEUE, rate=Rate(1, seconds=2))
+    still.advance(2)
+    still.run(dispatch(still))
+    assert len(starts) == 2
