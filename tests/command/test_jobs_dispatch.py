@@ -85,6 +85,55 @@ def test_a_job_that_was_there_already_is_said_to_be(api: FakeApi) -> None:
     assert "was dispatched before" in done.stderr
 
 
+AT_NOON = {"updated_at": "2099-11-24T12:00:00.000Z"}
+
+
+@pytest.mark.parametrize(
+    ("words", "run_at", "time"),
+    [
+        (["--delay", "1h"], "2099-11-24T12:10:00.000Z", "2099-11-24"),
+        (["--delay", "1h", "--watch"], "2099-11-24T12:10:00.000Z", "2099-11-24"),
+        (["--delay", "1h"], None, "now"),
+        (["--run-at", "2099-11-24T13:00:00Z"], "2099-11-24T12:10:00.000Z", "2099-11-24"),
+    ],
+)
+def test_a_time_that_its_rule_has_cut_is_said(
+    api: FakeApi, words: list[str], run_at: str | None, time: str
+) -> None:
+    cut = job("scheduled", run_at=run_at, **AT_NOON)
+    api.on("POST", "/jobs", 202, cut, Unique_Outcome="replaced")
+    api.on("GET", f"/jobs/{ID}", 200, job("succeeded"))
+    jobs("dispatch", "import_contacts")  # the answer before it
+    said = jobs("dispatch", "import_contacts", *words).stderr
+    assert f"Its time is {time}" in said
+    assert "sooner than asked: by its rule it is put off no further" in said
+    assert "(jobs types import_contacts)" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "run_at", "headers"),
+    [
+        ([], None, {"Unique_Outcome": "replaced"}),
+        (["--delay", "1h"], "2099-11-24T12:59:58.500Z", {"Unique_Outcome": "replaced"}),
+        (["--run-at", "2099-11-24T13:00Z"], "2099-11-24T13:00Z", {"Unique_Outcome": "replaced"}),
+        (["--run-at", "2026-11-24T13:00Z"], None, {"Unique_Outcome": "replaced"}),
+        (["--delay", "1h"], None, {"Unique_Outcome": "returned"}),
+        (["--delay", "1h"], "2099-11-24T13:00:00.000Z", {}),
+        (
+            ["--delay", "1h", "--idempotency-key", "k"],
+            "2099-11-24T12:10:00.000Z",
+            {"Unique_Outcome": "replaced", "Idempotent_Replayed": "true"},
+        ),
+    ],
+)
+def test_of_a_time_that_holds_nothing_is_said(
+    api: FakeApi, words: list[str], run_at: str | None, headers: dict[str, str]
+) -> None:
+    api.on("POST", "/jobs", 202, job("scheduled", run_at=run_at, **AT_NOON), **headers)
+    jobs("dispatch", "import_contacts")  # the answer before it
+    assert "Its time" not in jobs("dispatch", "import_contacts", *words).stderr
+
+
 def test_json_is_the_job_as_the_api_shows_it() -> None:
     became = {"replayed": False, "unique_outcome": None}
     done = jobs("dispatch", "import_contacts", "--json")

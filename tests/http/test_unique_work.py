@@ -1,5 +1,6 @@
 """Work that is unique, over HTTP: what whoever asks again gets, and what is told of it."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -27,6 +28,10 @@ def ask(job_type: str, text: str = "", *, key: str | None = None, **more: Any) -
     return call("POST", "/jobs", body=body, headers=headers)
 
 
+def moment(iso: str) -> datetime:
+    return datetime.fromisoformat(iso)
+
+
 def outcome(answer: Answer) -> str | None:
     return answer.headers.get("unique-outcome")
 
@@ -44,6 +49,16 @@ def test_one_that_has_not_begun_takes_the_new_payload() -> None:
     first, second = ask("unique_replace", "old"), ask("unique_replace", "new")
     assert outcome(second) == "replaced"
     assert call("GET", f"/jobs/{first.json['id']}").json["payload"] == {"text": "new"}
+
+
+def test_the_answer_has_the_time_that_holds_where_the_rule_puts_it_off_no_further() -> None:
+    first = ask("unique_replace", delay=60)  # which may be put off 600 s
+    for delay, put_off in ((300, 300 - 60), (3600, 600), (86_400, 600)):
+        again = ask("unique_replace", delay=delay)
+        assert (again.json["id"], again.json["status"]) == (first.json["id"], "scheduled")
+        assert again.json["run_at"] == call("GET", f"/jobs/{first.json['id']}").json["run_at"]
+        seconds = (moment(again.json["run_at"]) - moment(first.json["run_at"])).total_seconds()
+        assert put_off <= seconds < put_off + 30
 
 
 def test_a_rule_that_refuses_is_409_and_names_the_job() -> None:

@@ -1,12 +1,19 @@
 """jobs dispatch: a job, from a name and a payload."""
 
+from datetime import datetime, timedelta
+from typing import Any
+
 import click
 
 from job_runners.cli import output, payload, times
+from job_runners.cli.api import Job
 from job_runners.cli.completion import names_of
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
+
+# A time that is sooner by so much may come of a slow answer.
+_UNNOTICED = timedelta(seconds=10)
 
 
 @jobs_command(epilog=payload.HELP)
@@ -65,10 +72,31 @@ def command(
 
         if not target.json:
             click.echo(f"{job['id']}  {word}, on {target.name}", err=True)
+            _note_its_time(job, given)
         return watch_jobs(target, [job["id"]])
     if target.json:
         output.print_json(job)
         return None
     click.echo(job["id"])
     click.echo(f"{job_type} {word}, {output.status(job['status'])}, on {target.name}", err=True)
+    _note_its_time(job, given)
     return None
+
+
+def _note_its_time(job: Job, given: dict[str, Any]) -> None:
+    """Say that a job which took this request's payload is not put off for as long as was asked."""
+    if job["unique_outcome"] != "replaced" or job["replayed"]:
+        return
+    changed_at = datetime.fromisoformat(job["updated_at"])
+    if "run_at" in given:
+        asked = datetime.fromisoformat(given["run_at"])
+    else:  # the delay counts from when the API took it, a moment before it was written
+        asked = changed_at + timedelta(seconds=given.get("delay", 0))
+    run_at = job["run_at"]
+    if asked - (datetime.fromisoformat(run_at) if run_at else changed_at) > _UNNOTICED:
+        click.secho(
+            f"Its time is {output.clock(run_at) if run_at else 'now'}, sooner than asked: by its "
+            f"rule it is put off no further (jobs types {job['job_type']}).",
+            fg="yellow",
+            err=True,
+        )
