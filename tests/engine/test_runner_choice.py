@@ -1,0 +1,108 @@
+"""Which runner JOB_RUNNER names, and what is refused before anything is dispatched."""
+
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import handlers.failures
+import handlers.timer
+from errors import (
+    RunnerCannotResend,
+)
+from runner_bench import RunnerBench
+from runners import get_job_runner
+from runners.base import JobRunner
+from runners.errors import IncompleteRunner, RunnerNotConfigured, UnknownRunner
+from store.job_request import Status
+from testing.aws import WORKER, forget
+from testing.lambda_context import Context
+
+
+def start(monkeypatch: pytest.MonkeyPatch, **environment: str) -> JobRunner:
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    forget()
+    return get_job_runner()
+
+
+def test_legacy_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JOB_RUNNER")
+    assert start(monkeypatch).__name__ == "runners.legacy"  # type: ignore[attr-defined]
+
+
+def test_an_unknown_runner_is_refused_with_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UnknownRunner, match=r"'lambda'.*lambda-async, legacy"):
+        start(monkeypatch, JOB_RUNNER="lambda")
+
+
+def test_a_module_that_can_not_be_imported_is_refused_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(UnknownRunner, match="No module named 'acme'"):
+        start(monkeypatch, JOB_RUNNER="acme.runner")
+
+
+def test_a_module_that_lacks_a_function_is_refused_naming_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = ModuleType("acme.runner")
+    module.fully_configured = lambda: True  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "acme", ModuleType("acme"))
+    monkeypatch.setitem(sys.modules, "acme.runner", module)
+    with pytest.raises(IncompleteRunner, match=r"define dispatch_job\(\), dispatch_task\(\)"):
+        start(monkeypatch, JOB_RUNNER="acme.runner")
+
+
+@pytest.mark.parametrize(
+    ("variables", "missing"),
+    [
+        ({"JOB_RUNNER": "lambda-async"}, "WORKER_LAMBDA_FUNCTION_NAME is not set"),
+        (
+            {"JOB_RUNNER": "lambda-async", "WORKER_LAMBDA_FUNCTION_NAME": WORKER},
+            "DELAY_QUEUE_URL is not set",
+        ),
+        (
+            {"JOB_RUNNER": "lambda-async", "WORKER_LAMBDA_FUNCTION_NAME": "worker"},
+            "the ARN of an alias",
+        ),
+        ({"JOBS_TABLE_NAME": ""}, "JOBS_TABLE_NAME is not set"),
+        ({"AWS_LAMBDA_FUNCTION_NAME": "api", "JOBS_SYNC": "false"}, "JOBS_SYNC=true"),
+        ({"AWS_LAMBDA_FUNCTION_NAME": "api", "TASKS_SYNC": "false"}, "TASKS_SYNC=true"),
+    ],
+)
+def test_a_runner_that_is_not_fully_configured_names_what_is_missing(
+    variables: dict[str, str], missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(RunnerNotConfigured, match=missing):
+        start(monkeypatch, **variables)
+
+
+def test_a_runner_that_says_it_is_not_configured_is_refused(
+    choose: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sys.modules["own.runner"].fully_configured = lambda: False  # type: ignore[attr-defined]
+    with pytest.raises(RunnerNotConfigured, match="returned False"):
+        start(monkeypatch, JOB_RUNNER="own.runner")
+
+
+@pytest.mark.parametrize("handler", [handlers.failures.handler, handlers.timer.handler])
+def test_a_runner_that_can_not_send_has_no_timer_and_settles_nothing(
+    choose: Callable[[str], RunnerBench], handler: Callable[[Any, Any], object]
+) -> None:
+    del sys.modules["own.runner"].send
+    choose("a module of one's own")
+    with pytest.raises(RuntimeError, match=r"JOB_RUNNER names has no send\(\)"):
+        handler({"Records": []}, Context())
+
+
+def test_a_runner_that_can_not_send_again_refuses_jobs_that_may_need_it(
+    choose: Callable[[str], RunnerBench],
+) -> None:
+    del sys.modules["own.runner"].send
+    bench = choose("a module of one's own")
+    with pytest.raises(RunnerCannotResend, match="no send"):
+        bench.dispatch("sample_again")
+    assert bench.outcome("sample_once").status is Status.SUCCEEDED

@@ -1,0 +1,266 @@
+"""Traces: the legs and attempts of a job, and how those that waited lead to its dispatch."""
+
+import json
+from contextvars import Context
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import StatusCode
+
+import clock
+import handlers.failures
+import settings
+from api_events import call
+from fake_lambda import FakeLambda
+from runners import owner_actions, pausing, timer, tracing
+from sample_work import script
+from spans import Spans, id_of, links_of, parent_of, trace_of
+from store import verbs
+from store.job_request import Status
+from store.pauses import Kind
+from testing import lambda_context
+from traced import ORDER, Sent, arrived, fail, outcome, post, read
+
+# --- legs and attempts ----------------------------------------------------------------------------
+
+
+def test_the_next_leg_is_a_child_of_the_one_before(
+    sent: Sent, worker: FakeLambda, spans: Spans
+) -> None:
+    def work(job: Any, payload: object) -> None:
+        sent.clock.advance(880 if job.leg == 1 else 0)
+        job.checkpoint(1)
+
+    script.job = work
+    post()
+    sent.run(arrived(worker))
+    sent.run()
+    first, second = spans.named("process sample_again")
+    assert parent_of(second) == id_of(first)
+    assert trace_of(second) == trace_of(first)
+    assert [outcome(each) for each in (first, second)] == ["leg over", "succeeded"]
+
+
+def test_the_next_attempt_is_a_child_of_the_one_that_failed(
+    sent: Sent, worker: FakeLambda, spans: Spans
+) -> None:
+    script.job = fail
+    post()
+    sent.run(arrived(worker))
+    sent.clock.advance(120)
+    script.job = lambda job, payload: None
+    sent.run()
+    first, second = spans.named("process sample_again")
+    assert parent_of(second) == id_of(first)
+    assert (outcome(first), first.status.status_code) == ("will retry", StatusCode.ERROR)
+    assert (first.attributes or {})["error.type"] == "ValueError"
+    assert [event.name for event in first.events] == ["exception"]
+    assert (outcome(second), second.status.status_code) == ("succeeded", StatusCode.UNSET)
+    assert (second.attributes or {})["job_runners.attempt"] == 2
+
+
+def test_a_job_that_fails_for_good_says_so(sent: Sent, worker: FakeLambda, spans: Spans) -> None:
+    script.job = fail
+    post("sample_once")
+    worker.deliver()
+    leg = spans.one("process sample_once")
+    assert (outcome(leg), leg.status.status_code) == ("failed", StatusCode.ERROR)
+
+
+def test_a_running_job_that_is_cancelled_has_a_span_that_says_so(
+    sent: Sent, worker: FakeLambda, spans: Spans
+) -> None:
+    def work(job: Any, payload: object) -> None:
+        owner_actions.cancel(read(job.id))
+        job.checkpoint(1)
+
+    script.job = work
+    job_id = post()
+    worker.deliver()
+    leg = spans.one("process sample_again")
+    assert read(job_id).status is Status.CANCELLED
+    assert (outcome(leg), leg.status.status_code) == ("cancelled", StatusCode.UNSET)
+
+
+def test_a_second_message_about_a_job_has_a_span_that_says_so(
+    sent: Sent, worker: FakeLambda, spans: Spans
+) -> None:
+    post()
+    message = arrived(worker)
+    sent.run(message)
+    sent.run(message)
+    assert [outcome(leg) for leg in spans.named("process sample_again")] == [
+        *("succeeded", "not claimed"),
+    ]
+
+
+def test_a_job_that_its_owner_has_done_again_goes_on_in_the_trace_of_that_request(
+    sent: Sent, worker: FakeLambda, spans: Spans
+) -> None:
+    script.job = fail
+    job_id = post("sample_once")
+    worker.deliver()
+    script.job = lambda job, payload: None
+    assert call("POST", f"/jobs/{job_id}/retry").status == 202
+    worker.deliver()
+    dispatched, asked_again = spans.named("send sample_once")
+    first, second = spans.named("process sample_once")
+    assert parent_of(second) == id_of(asked_again)
+    assert parent_of(asked_again) == id_of(spans.one("POST /jobs/{job_id}/retry"))
+    assert trace_of(second) != trace_of(first)
+    assert links_of(second) == [id_of(dispatched)]
+
+
+# --- links: what waited, and children -------------------------------------------------------------
+
+
+def test_a_child_is_in_a_trace_of_its_own_that_links_to_where_it_was_dispatched(
+    sent: Sent, worker: FakeLambda, spans: Spans
+) -> None:
+    def parent(job: Any, payload: object) -> None:
+        script.job = child
+        job.dispatch("sample_again", {}, key="one")
+
+    def child(job: Any, payload: object) -> None:
+        sent.clock.advance(880 if job.leg == 1 else 0)
+        job.checkpoint(1)
+
+    script.job = parent
+    post("sample_once")
+    sent.run(arrived(worker))
+    sent.run()
+    sent.run()
+    sending, leg = spans.one("send sample_again"), spans.one("process sample_once")
+    assert parent_of(sending) == id_of(leg)
+    first, second = spans.named("process sample_again")
+    assert (parent_of(first), links_of(first)) == (None, [id_of(sending)])
+    assert trace_of(first) != trace_of(leg)
+    assert (parent_of(second), links_of(second)) == (id_of(first), [id_of(sending)])
+
+
+def test_a_job_that_the_timer_sends_links_to_its_dispatch(
+    sent: Sent, worker: FakeLambda, spans: Spans
+) -> None:
+    post(delay=7200)
+    assert not worker.events
+    sent.clock.advance(7260)
+    timer.tick(sent.send, until=clock.now() + clock.MINUTE)
+    sent.run()
+    leg = spans.one("process sample_again")
+    assert (parent_of(leg), links_of(leg)) == (None, [id_of(spans.one("send sample_again"))])
+    assert outcome(leg) == "succeeded"
+
+
+def test_a_job_that_waited_in_line_links_to_its_dispatch_and_not_to_whom_it_waited_for(
+    sent: Sent, worker: FakeLambda, spans: Spans
+) -> None:
+    def work(job: Any, payload: object) -> None:
+        if job.id == first_id:
+            sent.run(second)  # while the first has the only slot
+
+    script.job = work
+    first_id = post(queue_name="sample_slots")
+    first = arrived(worker)
+    second_id = post(queue_name="sample_slots")
+    second = arrived(worker)
+    sent.run(first)
+    assert read(second_id).admitted_at is not None
+    sent.run()
+    assert read(second_id).status is Status.SUCCEEDED
+    parked, _, let_on = spans.named("process sample_again")
+    sending = spans.named("send sample_again")[1]
+    assert (outcome(parked), parent_of(parked)) == ("waits for room", id_of(sending))
+    assert (outcome(let_on), parent_of(let_on), links_of(let_on)) == (
+        *("succeeded", None, [id_of(sending)]),
+    )
+
+
+def test_a_job_that_was_paused_links_to_its_dispatch(
+    sent: Sent, worker: FakeLambda, spans: Spans
+) -> None:
+    post()
+    pausing.pause(Kind.QUEUE, "default")
+    sent.run(arrived(worker))
+    with tracing.dispatching("whoever resumes"):
+        pausing.resume(Kind.QUEUE, "default", sent.send)
+    sent.run()
+    held_back, leg = spans.named("process sample_again")
+    sending = spans.one("send sample_again")
+    assert (outcome(held_back), parent_of(held_back)) == ("held back", id_of(sending))
+    assert (outcome(leg), parent_of(leg), links_of(leg)) == ("succeeded", None, [id_of(sending)])
+
+
+# --- workers that can't tell ----------------------------------------------------------------------
+
+
+def test_the_failure_record_of_a_killed_leg_is_a_span_in_its_place(
+    sent: Sent, worker: FakeLambda, spans: Spans
+) -> None:
+    job_id = post()
+    event = worker.events.pop(0)
+    verbs.claim(
+        job_id, job_type="sample_again", send_id=event["send_id"], deadline=clock.now() + 900_000
+    )
+    record = {
+        "requestContext": {"condition": "RetriesExhausted", "approximateInvokeCount": 1},
+        "requestPayload": event,
+        "responsePayload": {"errorMessage": "Task timed out after 900.00 seconds"},
+    }
+    batch = {"Records": [{"messageId": "m", "body": json.dumps(record)}]}
+    handlers.failures.handler(batch, lambda_context.Context())  # type: ignore[arg-type]
+    settled = spans.one("settle sample_again")
+    assert parent_of(settled) == id_of(spans.one("send sample_again"))
+    assert (outcome(settled), settled.status.status_code) == ("retryable", StatusCode.ERROR)
+    assert (settled.attributes or {})["error.type"] == "Interrupted"
+    assert read(job_id).status is Status.RETRYABLE
+
+
+def test_a_job_that_the_timer_rescues_has_a_span_that_links_to_its_dispatch(
+    sent: Sent, worker: FakeLambda, spans: Spans
+) -> None:
+    job_id = post()
+    verbs.claim(job_id, job_type="sample_again", send_id="s", deadline=clock.now() + 60_000)
+    sent.clock.advance(180)
+    timer.tick(sent.send, until=clock.now() + clock.MINUTE)
+    settled = spans.one("settle sample_again")
+    assert links_of(settled) == [id_of(spans.one("send sample_again"))]
+    assert (outcome(settled), parent_of(settled)) == ("retryable", None)
+
+
+def test_a_lost_claim_has_a_span_that_says_so(sent: Sent, worker: FakeLambda, spans: Spans) -> None:
+    def work(job: Any, payload: object) -> None:
+        sent.clock.advance(3600)  # a process that was frozen
+        timer_process = Context()
+        timer_process.run(timer.tick, sent.send, until=clock.now() + clock.MINUTE)
+
+    script.job = work
+    post()
+    sent.run(arrived(worker))
+    assert outcome(spans.one("process sample_again")) == "claim lost"
+
+
+@pytest.mark.parametrize("error", [None, OSError("the collector is away")])
+def test_spans_leave_before_lambda_freezes_the_process_and_if_they_can_not_no_job_fails(
+    sent: Sent,
+    worker: FakeLambda,
+    spans: Spans,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception | None,
+) -> None:
+    left: list[tuple[str, ...]] = []
+
+    def flush(self: object, timeout_millis: int = 30_000) -> bool:
+        assert timeout_millis <= 2_000
+        left.append(tuple(spans.names))
+        if error:
+            raise error
+        return True
+
+    monkeypatch.setattr(TracerProvider, "force_flush", flush)
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "worker")
+    settings.forget()
+    job_id = post()
+    worker.deliver()
+    assert left == [(ORDER[1], ORDER[0]), (ORDER[1], ORDER[0], ORDER[2])]
+    assert read(job_id).status is Status.SUCCEEDED
