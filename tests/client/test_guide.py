@@ -11,7 +11,7 @@ import sample_work
 from api_server import ApiServer
 from job_runners import Client, stack_outputs, uploads
 from tools.build import ROOT
-from work import Job, RunningJob
+from work import Job, RunningJob, Unique
 
 PAGE = (ROOT / "docs/guides/calling_from_your_product.md").read_text()
 FOUND = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -29,6 +29,7 @@ PRINTED = {
     "NoAnswer": "saved\n",
     "ThreadPoolExecutor": "[3, 5, 4]\n",
     "asyncio": "{'letters': 3}\n",
+    "UniqueConflict": "a new job\n",
     "put_schedule": "nightly at 02:00 every day, Europe/Berlin None\n",
     'status="failed"': "RuntimeError",
     "job = client.wait(client.dispatch": "{'letters': 8}\n",
@@ -90,6 +91,21 @@ def test_a_snippet_runs(
         assert printed == PRINTED[mark]
     if mark == "client.upload":
         assert uploaded == {"uploads/acme/may.csv": b"cell,first_name\n+12125550123,Ada\n"}
+
+
+def test_where_a_rule_refuses_the_snippet_has_the_job_in_the_way(
+    uploaded: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    unique = Job(count_letters, unique=Unique(by=(), on_conflict="refuse"))
+    monkeypatch.setitem(sample_work.JOBS, "count_letters", unique)
+    first = Client().dispatch("count_letters", {"words": ["two"]}, delay=3600)
+    [code] = [each for each in SNIPPETS if "UniqueConflict" in each]
+    names: dict[str, Any] = {}
+    exec(compile(code, "unique", "exec"), names)
+    assert names["job"].id == first.id
+    assert capsys.readouterr().out.endswith("it is scheduled already\n")
 
 
 def test_the_statement_that_a_function_needs_is_one_of_a_template() -> None:

@@ -105,7 +105,9 @@ def test_without_any_it_says_how_to_put_one(api: FakeApi) -> None:
     done = jobs("schedules")
     assert (done.exit_code, done.stdout) == (0, "")
     assert "jobs schedules put" in done.stderr
+    assert "There are no schedules of organisation default. " in done.stderr
     assert "the code declares come with the next tick of the timer, within a minute" in done.stderr
+    assert "of the organisation that each names: --organization." in done.stderr
 
 
 def test_one_is_shown_with_all_that_is_known(api: FakeApi) -> None:

@@ -14,8 +14,9 @@ from job_runners.cli.target import Target
 
 _HEADS = ("SCHEDULE", "JOB", "WHEN", "LAST", "", "NEXT", "", "FROM")
 _NONE = (
-    "There are no schedules. Put one: jobs schedules put --help\n"
-    "Those that the code declares come with the next tick of the timer, within a minute."
+    "There are no schedules of {}. Put one: jobs schedules put --help\n"
+    "Those that the code declares come with the next tick of the timer, within a minute. They are "
+    "of the organisation that each names: --organization."
 )
 _OTHERS = (
     "by another version of the code; this one does not declare it. It is removed a quarter of an "
@@ -46,7 +47,7 @@ def list_schedules(target: Target) -> None:
     elif found:
         output.table(_HEADS, [_row(each) for each in found])
     else:
-        click.echo(_NONE, err=True)
+        click.echo(_NONE.format(target.api.whose), err=True)
 
 
 @jobs_command()
