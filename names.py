@@ -16,9 +16,11 @@ KEY = rf"^[^{UNFIT}]+$"  # of an idempotency key, which is only ever hashed
 
 RULE = f"1 to {LONGEST} characters, without # and /, and without control characters"
 
-_NAME = re.compile(rf"[^#/{UNFIT}]{{1,{LONGEST}}}")
+_NAME = rf"[^#/{UNFIT}]{{1,{LONGEST}}}"
 
 
 def is_name(text: str) -> bool:
     """Return whether the text can be a name."""
-    return _NAME.fullmatch(text) is not None
+    if text.isidentifier() and len(text) <= LONGEST:
+        return True  # as most are: a start need not compile the pattern for them
+    return re.fullmatch(_NAME, text) is not None

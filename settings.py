@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 from errors import InvalidSetting, MissingSetting
+from frozen_values import Value
 
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"0", "false", "no", "off"})
@@ -27,7 +27,7 @@ APP_TESTS = "tests"
 APP_PACKAGES_FILE = "app_packages.txt"
 
 
-class Settings(NamedTuple):
+class Settings(Value, kw_only=True):
     """What the environment says. A setting that is not set, or set to nothing, has its default."""
 
     job_runner: str

@@ -1,6 +1,6 @@
 """How new work is dispatched, whatever the runner: checked, saved if it is a job, then sent.
 
-Children and tasks that a running job dispatches come the same way.
+Children and tasks that a running job dispatches come the same way: runners/children.py.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ from runners.sending import Send, next_due_at, require_sender, send_if_unclaimed
 from store import verbs
 from store.blobs import canonical_json, compact_json
 from store.failed_tasks import new_task_id
-from store.job_request import JobRequest, Met, Outcome, derived_id, id_under_key
+from store.job_request import JobRequest, Met, Outcome, id_under_key
 from store.queries import read
 from store.transactions import Also
 from work import Job, Unique, context
@@ -259,33 +259,6 @@ class _IsThere(NamedTuple):
         from runners import unique_work  # which most jobs do without
 
         return unique_work.makes_none(self.rule, self.unique_key, self.job_id)
-
-
-class Children:
-    """The work that a job dispatches while it runs: children, which a retry does not add again, and
-    tasks. A RunningJob dispatches through this."""
-
-    def __init__(self, send: Send | None) -> None:
-        self._send = send
-
-    def job(self, parent: JobRequest, job_type: str, payload: Any, key: str) -> str:
-        """Save and send a child; return its id, which follows from its parent's and the key, so
-        that there is one, however often it is dispatched. One that is unique may be a job that was
-        there before: then it has that one's id."""
-        send = self._sender(job_type)
-        data = job_data(job_type, payload, parent.organization_id, parent.campaign_id)
-        child_id = derived_id("child", parent.organization_id, parent.beginning, key)
-        with tracing.dispatching(job_type, is_of_child=True):
-            child = accept_job(data, send=send, job_id=child_id, parent_id=parent.id)
-            send_if_unclaimed(child, send)
-        return child.id
-
-    def task(self, task_name: str, payload: Any) -> None:
-        """Send a task; raises SendFailed if it did not leave."""
-        dispatch_task(task_name, payload, self._sender(task_name))
-
-    def _sender(self, name: str) -> Send:
-        return require_sender(self._send, name, "is dispatched by a job")
 
 
 def _hash(job_data: "JobData") -> str:

@@ -11,8 +11,8 @@ import clock
 from aws.errors import AWS_ERRORS, retry_until
 from errors import InvalidPayload, LegsSpent, PreconditionFailed, TimedOut
 from runners import gates, line_pump, pausing, telemetry
+from runners.children import Children
 from runners.claiming import Invocation, claim
-from runners.dispatch import Children
 from runners.messages import JobMessage, Message, QueueMessage, TaskMessage
 from runners.redriving import may_begin
 from runners.registry import registry

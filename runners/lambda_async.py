@@ -11,7 +11,6 @@ import clock
 from aws import clients
 from aws.errors import may_pass
 from errors import InvalidSetting, SendFailed, SendInDoubt
-from runners import dispatch
 from runners.messages import JobMessage, Message, TaskMessage, encode
 from runners.sending import LONGEST_DELAY, Send
 from settings import required
@@ -44,12 +43,16 @@ def fully_configured() -> bool:
 
 def dispatch_job(job_data: "JobData") -> JobRequest:
     """Save the job, then send it. If it can't be sent now it is due, and the timer sends it."""
+    from runners import dispatch  # which a worker does without, unless its work dispatches some
+
     return dispatch.dispatch_job(job_data, send)
 
 
 def dispatch_task(task_name: str, payload: Any) -> None:
     """Send the task; raises SendFailed if it did not leave, for nothing holds it, and SendInDoubt
     if nobody knows."""
+    from runners import dispatch
+
     dispatch.dispatch_task(task_name, payload, send)
 
 

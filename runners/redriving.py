@@ -14,7 +14,6 @@ from runners.errors import CannotBegin, FailedTaskNotFound, NotRedriven, Payload
 from runners.messages import TaskMessage
 from runners.registry import registry
 from runners.sending import require_sender
-from store import failed_tasks
 from store.job_request import new_id
 from work import context
 
@@ -27,6 +26,8 @@ def redrive(task_id: str) -> TaskMessage:
     Its record stays until a worker begins it. Before anything is sent, raises FailedTaskNotFound,
     PayloadNotKept, UnknownTask, InvalidPayload, or RunnerCannotResend; then NotRedriven.
     """
+    from store import failed_tasks  # which work that is not sent again does without
+
     record = failed_tasks.find(task_id)
     if record is None:
         raise FailedTaskNotFound(task_id)
@@ -59,6 +60,8 @@ def may_begin(message: TaskMessage) -> bool:
     for one. Raises CannotBegin if the table is away: the message may be sent once more."""
     if message.redrives is None or message.send_id is None:
         return True
+    from store import failed_tasks
+
     record, send_id = message.redrives, message.send_id
     try:
         begun = retry_until(

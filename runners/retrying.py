@@ -21,7 +21,7 @@ from runners.messages import TaskMessage
 from runners.registry import registry
 from runners.sending import Send, next_due_at, send_or_leave_due
 from settings import settings
-from store import failed_tasks, verbs
+from store import verbs
 from store.job_request import JobRequest
 from work.definitions import LONGEST_WAIT
 from work.errors import CursorTooLarge, EntryNotLoaded
@@ -92,6 +92,8 @@ def give_up_task(message: TaskMessage, error: BaseException) -> None:
 
     If the table is away, the line in the log is the only record: the task is over all the same.
     """
+    from store import failed_tasks  # which jobs and tasks that succeed do without
+
     telemetry.task_failed(message, error)
     recorded = error_record(error)
     try:

@@ -8,8 +8,6 @@ import zlib
 from hashlib import sha256
 from typing import Any
 
-from aws import bucket
-
 ROW_LIMIT = 4 * 1024  # compressed bytes
 
 
@@ -29,6 +27,8 @@ def put(prefix: str, value: Any) -> tuple[bytes | None, str | None]:
     packed = zlib.compress(text)
     if len(packed) <= ROW_LIMIT:
         return packed, None
+    from aws import bucket  # which few values are too large to do without
+
     key = f"{prefix}/{sha256(text).hexdigest()}"
     bucket.put_bytes(key, packed)
     return None, key
@@ -37,5 +37,7 @@ def put(prefix: str, value: Any) -> tuple[bytes | None, str | None]:
 def get(packed: bytes | None, key: str | None) -> Any:
     """Return what `put` kept; None if nothing. Raises MissingObject if its object is gone."""
     if key is not None:
+        from aws import bucket
+
         packed = bucket.get_bytes(key)
     return None if packed is None else json.loads(zlib.decompress(packed))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from pynamodb.exceptions import PutError, TransactWriteError
 
 import clock
-from aws import bucket
 from aws.errors import AWS_ERRORS, condition_failed
 from errors import PreconditionFailed
 from store import blobs, conditional_write
@@ -134,6 +133,8 @@ def drop_duplicate(payload_key: str) -> None:
     The row of that job has a payload of its own, so deleting the job would not find this one. If
     this fails, the bucket's lifecycle does it.
     """
+    from aws import bucket  # which few payloads are large enough for
+
     with suppress(*AWS_ERRORS):
         bucket.delete(payload_key)
 

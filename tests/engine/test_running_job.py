@@ -13,7 +13,7 @@ from aws.errors import AWS_ERRORS
 from bench import Bench
 from outage import Outage
 from runners import execution
-from runners.dispatch import Children
+from runners.children import Children
 from runners.messages import JobMessage
 from sample_work import script
 from store import blobs

@@ -34,6 +34,8 @@ MAY_NOT_PULL_IN = {
     "worker": NOWHERE
     | {"pydantic", "asyncio", "api", "runners.timer", "runners.recurring"}
     | {"store.steps", "store.children"}  # until a job takes a step, or dispatches another
+    | {"runners.dispatch", "runners.quota"}  # until work dispatches some
+    | {"store.failed_tasks", "aws.bucket"}  # until a task fails, or a payload is large
     | TIMES,
     "timer": NOWHERE | {"pydantic", "asyncio", "api", "runners.execution"} | TIMES,
     "failures": NOWHERE
@@ -65,6 +67,18 @@ def test_a_handler_does_not_import(handler: str) -> None:
     )
     assert f"handlers.{handler}" in found
     assert not found & MAY_NOT_PULL_IN[handler]
+
+
+def test_the_api_has_imported_what_dispatches_before_its_first_request() -> None:
+    assert "runners.dispatch" in imported_by("import handlers.api")
+
+
+def test_no_pattern_is_compiled_for_names_that_are_plain_words() -> None:
+    imported_by(
+        "import names; names.re = None\n"
+        "from runners.registry import registry; registry()\n"
+        "assert names.is_name('first_messages')"
+    )
 
 
 _TRACED = """

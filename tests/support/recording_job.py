@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import clock
-from runners.dispatch import Children
+from runners.children import Children
 from runners.sending import Send
 from store.job_request import JobRequest
 from work.running_job import RunningJob

@@ -1,0 +1,38 @@
+"""The work that a job dispatches while it runs."""
+
+from typing import Any
+
+from runners import tracing
+from runners.sending import Send, require_sender, send_if_unclaimed
+from store.job_request import JobRequest, derived_id
+
+
+class Children:
+    """The work that a job dispatches while it runs: children, which a retry does not add again, and
+    tasks. A RunningJob dispatches through this."""
+
+    def __init__(self, send: Send | None) -> None:
+        self._send = send
+
+    def job(self, parent: JobRequest, job_type: str, payload: Any, key: str) -> str:
+        """Save and send a child; return its id, which follows from its parent's and the key, so
+        that there is one, however often it is dispatched. One that is unique may be a job that was
+        there before: then it has that one's id."""
+        from runners import dispatch  # which most jobs do without
+
+        send = self._sender(job_type)
+        data = dispatch.job_data(job_type, payload, parent.organization_id, parent.campaign_id)
+        child_id = derived_id("child", parent.organization_id, parent.beginning, key)
+        with tracing.dispatching(job_type, is_of_child=True):
+            child = dispatch.accept_job(data, send=send, job_id=child_id, parent_id=parent.id)
+            send_if_unclaimed(child, send)
+        return child.id
+
+    def task(self, task_name: str, payload: Any) -> None:
+        """Send a task; raises SendFailed if it did not leave."""
+        from runners import dispatch
+
+        dispatch.dispatch_task(task_name, payload, self._sender(task_name))
+
+    def _sender(self, name: str) -> Send:
+        return require_sender(self._send, name, "is dispatched by a job")
