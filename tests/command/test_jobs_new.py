@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,10 @@ def test_it_says_what_to_do_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     said = new(Path("app"), "sync_list")
     assert said.startswith("Wrote  app/my_work/sync_list.py\n")
     assert "APP=app make test-app" in said
-    assert 'bin/jobs dispatch sync_list items:=\'["ada", "grace"]\' --watch' in said
+    there = 'bin/jobs dispatch sync_list items:=\'["ada", "grace"]\' --watch'
+    assert ["and in another terminal:", there] in [
+        [line.strip() for line in pair] for pair in pairwise(said.splitlines())
+    ]
     assert (ROOT / said.split()[-1]).exists()
 
 

@@ -82,7 +82,8 @@ def _told(name: str, written: dict[str, Any]) -> str:
             "",
             f"Test it           {prefix}make test-app",
             f"Run it            {prefix}make run DEMO=0       a local AWS, until Ctrl-C",
-            f'  there           bin/jobs dispatch {name} items:=\'["ada", "grace"]\' --watch',
+            "                  and in another terminal:",
+            f'                  bin/jobs dispatch {name} items:=\'["ada", "grace"]\' --watch',
             f"Need a package?   Name it in {_shown(requirements)}, then {prefix}make lock",
             f"More              {_GUIDE}",
         ]
