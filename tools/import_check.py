@@ -104,8 +104,9 @@ def _told(error: BaseException, tree: str) -> dict[str, Any]:
 
 
 def _is_of_a_definition(error: BaseException) -> bool:
-    """Return whether it is such as "Unique.__init__() missing 1 required … argument: 'by'"."""
-    called = re.match(r"(\w+)\.__init__\(\)", str(error))
+    """Return whether it is such as "Unique: the argument 'by' is missing", as frozen_values.py
+    says it, or "Each.__init__() missing 1 required …", as Python does."""
+    called = re.match(r"(\w+)(?:\.__init__\(\)|: the argument | takes \d+ positional)", str(error))
     return (
         isinstance(error, TypeError)
         and called is not None

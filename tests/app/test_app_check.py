@@ -105,8 +105,13 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
         ),
         (
             {"acme/__init__.py": "from work import Unique\nRULE = Unique()\n"},
-            "{app}/acme/__init__.py:2: TypeError: Unique.__init__() missing 1 required keyword-only "
-            "argument: 'by'. Correct that line",
+            "{app}/acme/__init__.py:2: TypeError: Unique: the argument 'by' is missing. "
+            "Correct that line",
+        ),
+        (
+            {"acme/__init__.py": "from work import Retry\nTAG = Retry(3)\n"},
+            "{app}/acme/__init__.py:2: TypeError: Retry takes 0 positional arguments. "
+            "Correct that line",
         ),
         (
             {"acme/__init__.py": "JOB = {}\n"},
@@ -119,7 +124,7 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
         ),
         ({"acme/__init__.py": "import os\nos._exit(3)"}, "the process that imported it ended"),
     ],
-    ids=["distribution", "own-module", "syntax", "setting", "name", "queue", "slots", "nightly", "cron", "keyword", "table", "entry", "exit"],
+    ids=["distribution", "own-module", "syntax", "setting", "name", "queue", "slots", "nightly", "cron", "keyword", "position", "table", "entry", "exit"],
 )
 def test_what_does_not_import_is_said_in_plain_words(
     tree: Path, tmp_path: Path, files: dict[str, str], says: str
