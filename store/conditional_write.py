@@ -176,6 +176,15 @@ def of_version(job: JobRequest, version: int) -> list[Action]:
     return [JobRequest.row_version.set(version)] if version > job.row_version else []
 
 
+def beginning_anew(job: JobRequest) -> list[Action]:
+    """Return what has a row begin again, with no step done and no child."""
+    return [
+        JobRequest.restarts.set((job.restarts or 0) + 1),
+        JobRequest.cursor.remove(),
+        JobRequest.progress.set(0),
+    ]
+
+
 def no_longer_parked() -> list[Action]:
     """Return what takes from a row all that says where it waits."""
     return [

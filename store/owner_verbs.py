@@ -15,6 +15,7 @@ from aws.errors import condition_failed
 from store import blobs, conditional_write, earlier_errors, holdings, steps
 from store.job_request import LIMITED, UNIQUE, JobRequest, Lane, Status
 from store.queries import read
+from store.table import set_or_remove
 from store.transactions import Also, retry_on_conflict
 
 
@@ -73,45 +74,22 @@ def requeue(
     inline, key = blobs.put(f"payloads/{job.created_key}", again)
     actions = [
         *conditional_write.queued(job, Lane.QUEUED),
-        JobRequest.attempt.set(1),
-        JobRequest.max_attempts.set(max_attempts),
-        JobRequest.legs.set(0),
-        JobRequest.payload_key.set(key) if key else JobRequest.payload_key.remove(),
-        JobRequest.payload.set(inline) if inline else JobRequest.payload.remove(),
-        JobRequest.requeued_by.set(by) if by else JobRequest.requeued_by.remove(),
-        *(
-            getattr(JobRequest, name).remove()
-            for name in (
-                *("attempt_started_at", "started_at", "finished_at", "expires_at", "run_at"),
-                *("error", "result_message", "cancel_requested", "claim_token", "send_id"),
-                *("failed_organization", "failed_key", "cancelled_by"),
-            )
-        ),
-        # Code that knows no slots ends a job and leaves it one, which goes to another then.
-        *conditional_write.without_room(),
-        *conditional_write.no_longer_parked(),
+        *_with_all_before_it(max_attempts),
+        set_or_remove(JobRequest.payload_key, key),
+        set_or_remove(JobRequest.payload, inline),
+        set_or_remove(JobRequest.requeued_by, by),
+        *_with_key(unique_key, resumes=payload is None),
     ]
     if counted:
         actions.append(JobRequest.unfinished_organization.set(job.organization_id))
-    if unique_key is not None:
-        actions.append(JobRequest.unique_key.set(unique_key))
-        actions.append(JobRequest.first_run_at.set(clock.now()))
-        resumes = JobRequest.resumes
-        actions.append(resumes.set(True) if payload is None else resumes.remove())
-    else:  # code that knows no keys ends a job and leaves it one
-        actions += [JobRequest.unique_key.remove(), JobRequest.first_run_at.remove()]
     # Older code would count it for ever, or not give up its key.
     version = UNIQUE if unique_key is not None else LIMITED if counted else 1
     actions += conditional_write.of_version(job, version)
     if job.error:
         actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))
     if payload is not None:
-        actions += [
-            JobRequest.restarts.set((job.restarts or 0) + 1),
-            JobRequest.cursor.remove(),
-            JobRequest.progress.set(0),
-            JobRequest.queue_key.remove(),  # its line may be another: its next claim finds out
-        ]
+        actions += conditional_write.beginning_anew(job)
+        actions.append(JobRequest.queue_key.remove())  # its next claim finds out which it has
 
     def write(also: list[Also]) -> JobRequest:
         return conditional_write.write_with(
@@ -134,6 +112,37 @@ def requeue(
     from store import uniqueness  # which most jobs do without
 
     return uniqueness.with_key(unique_key, job, write)
+
+
+def _with_all_before_it(max_attempts: int) -> list[Action]:
+    """Return what takes from a row how its last run went, and all that it held or waited for."""
+    return [
+        JobRequest.attempt.set(1),
+        JobRequest.max_attempts.set(max_attempts),
+        JobRequest.legs.set(0),
+        *(
+            getattr(JobRequest, name).remove()
+            for name in (
+                *("attempt_started_at", "started_at", "finished_at", "expires_at", "run_at"),
+                *("error", "result_message", "cancel_requested", "claim_token", "send_id"),
+                *("failed_organization", "failed_key", "cancelled_by"),
+            )
+        ),
+        # Code that knows no slots ends a job and leaves it one, which goes to another then.
+        *conditional_write.without_room(),
+        *conditional_write.no_longer_parked(),
+    ]
+
+
+def _with_key(unique_key: str | None, *, resumes: bool) -> list[Action]:
+    """Return what gives a row its key as work that is unique, if it has one."""
+    if unique_key is None:  # code that knows no keys ends a job and leaves it one
+        return [JobRequest.unique_key.remove(), JobRequest.first_run_at.remove()]
+    return [
+        JobRequest.unique_key.set(unique_key),
+        JobRequest.first_run_at.set(clock.now()),
+        JobRequest.resumes.set(True) if resumes else JobRequest.resumes.remove(),
+    ]
 
 
 def delete(job: JobRequest) -> None:

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from pynamodb.expressions.condition import Condition
 from pynamodb.expressions.update import Action
 
 import clock
@@ -61,28 +62,7 @@ def claim(
     """
     now, token = clock.now(), token or uuid.uuid4().hex
     job = JobRequest(id=job_id)
-    condition = (
-        (JobRequest.row_version <= ROW_VERSION)
-        & (JobRequest.job_type == job_type)  # ids that were derived may have come to mean another
-        & (
-            (JobRequest.status == Status.QUEUED)
-            | (
-                JobRequest.status.is_in(Status.SCHEDULED, Status.RETRYABLE)
-                & (JobRequest.run_at <= now + CLAIM_TOLERANCE)
-            )
-        )
-    )
-    actions: list[Action] = [
-        JobRequest.status.set(Status.RUNNING),
-        JobRequest.claim_token.set(token),
-        JobRequest.send_id.set(send_id),
-        JobRequest.lease_until.set(deadline + SKEW),
-        JobRequest.legs.set(JobRequest.legs + 1),
-        JobRequest.started_at.set(now),
-        JobRequest.attempt_started_at.set(JobRequest.attempt_started_at | now),
-        JobRequest.admitted_at.remove(),
-        JobRequest.updated_at.set(now),
-    ]
+    condition, actions = _claimable(job_type, now), _claimed(token, send_id, deadline, now)
     also: Sequence[Also] = ()
     if entrance is not None:
         condition &= conditional_write.as_read(entrance.row)
@@ -108,6 +88,37 @@ def claim(
     if not is_ours(row):  # read after a transaction: another claim may have followed by then
         raise conditional_write.refused("claim", job_id, row)
     return _watched(row)
+
+
+def _claimable(job_type: str, now: int) -> Condition:
+    """Return the condition that any worker of this version may take a row now."""
+    condition: Condition = (
+        (JobRequest.row_version <= ROW_VERSION)
+        & (JobRequest.job_type == job_type)  # ids that were derived may have come to mean another
+        & (
+            (JobRequest.status == Status.QUEUED)
+            | (
+                JobRequest.status.is_in(Status.SCHEDULED, Status.RETRYABLE)
+                & (JobRequest.run_at <= now + CLAIM_TOLERANCE)
+            )
+        )
+    )
+    return condition
+
+
+def _claimed(token: str, send_id: str, deadline: int, now: int) -> list[Action]:
+    """Return what has a row run under a claim, until its lease is over."""
+    return [
+        JobRequest.status.set(Status.RUNNING),
+        JobRequest.claim_token.set(token),
+        JobRequest.send_id.set(send_id),
+        JobRequest.lease_until.set(deadline + SKEW),
+        JobRequest.legs.set(JobRequest.legs + 1),
+        JobRequest.started_at.set(now),
+        JobRequest.attempt_started_at.set(JobRequest.attempt_started_at | now),
+        JobRequest.admitted_at.remove(),
+        JobRequest.updated_at.set(now),
+    ]
 
 
 def _without_key(

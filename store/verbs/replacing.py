@@ -51,7 +51,7 @@ def replace(job: JobRequest, wanted: Wanted, also: list[Also]) -> JobRequest:
         set_or_remove(JobRequest.run_at, wanted.run_at),
         JobRequest.max_attempts.set(wanted.max_attempts),
         JobRequest.first_run_at.set(wanted.first_run_at),
-        *_beginning_anew(job),
+        *_resumes_no_more(job),
     ]
     stays = job.follows is not None or _keeps_place(job, wanted)
     actions += [JobRequest.updated_at.set(clock.now())] if stays else _moved(job, wanted)
@@ -106,13 +106,8 @@ def _moved(job: JobRequest, wanted: Wanted) -> list[Action]:
     ]
 
 
-def _beginning_anew(job: JobRequest) -> list[Action]:
+def _resumes_no_more(job: JobRequest) -> list[Action]:
     """Return what has a job that was to go on where it was begin again, as `requeue` does."""
     if not job.resumes:
         return []
-    return [
-        JobRequest.restarts.set((job.restarts or 0) + 1),
-        JobRequest.cursor.remove(),
-        JobRequest.progress.set(0),
-        JobRequest.resumes.remove(),
-    ]
+    return [*conditional_write.beginning_anew(job), JobRequest.resumes.remove()]

@@ -93,10 +93,18 @@ def save(
         queued_at=now,
         updated_at=now,
     )
+    return _put_or_drop(job, derived, behind, also)
+
+
+def _put_or_drop(
+    job: JobRequest, derived: bool, behind: "Held | None", also: Sequence[Also]
+) -> JobRequest:
+    """Put the row; delete the payload that was stored for it if it is not the one that is there."""
+    key = job.payload_key
     try:
         row = (
             _put(job, derived, also)
-            if unique_key is None
+            if job.unique_key is None
             else _put_unique(job, derived, behind, also)
         )
     except (KeyTaken, PreconditionFailed, RaceLost, RowThere) as error:
