@@ -7,7 +7,8 @@
         Interrupted, TimedOut, LegsSpent, NeverStarted, ...  the wire, the store, a job's end
         DoNotRetry, RetryAfter                               for job and task code to raise
 
-What only one room raises is in its own `errors.py`: runners, work, campaigns, webhooks, api.
+What only one room raises and handles is in its own `errors.py`: runners, work, campaigns,
+webhooks, api.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -6,6 +6,7 @@ Children and tasks that a running job dispatches come the same way: runners/chil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -89,27 +90,25 @@ def accept_job(
     if parent_id is None:
         is_there.or_else(lambda: quota.refuse_if_reached(organization_id))
 
-    def save(**how: Any) -> JobRequest:
-        fields = {
-            "job_id": job_id,
-            "job_type": job_data.job_type,
-            "queue_name": queue_name,
-            "queue_key": queue_key,
-            "organization_id": organization_id,
-            "campaign_id": job_data.campaign_id,
-            "payload": job_data.payload,
-            "max_attempts": _most_attempts(job),
-            "run_at": run_at if later else None,
-            "due_at": next_due_at(run_at, send) if later else None,
-            "request_id": context.request_id.get(),
-            "request_hash": request_hash,
-            "parent_id": parent_id,
-            "created_by": context.recorded_author(),
-            "counted": quota.is_on(),
-            "traceparent": tracing.current(),
-        }
-        return verbs.save(**fields | how)
-
+    save = partial(
+        verbs.save,
+        job_id=job_id,
+        job_type=job_data.job_type,
+        queue_name=queue_name,
+        queue_key=queue_key,
+        organization_id=organization_id,
+        campaign_id=job_data.campaign_id,
+        payload=job_data.payload,
+        max_attempts=_most_attempts(job),
+        run_at=run_at if later else None,
+        due_at=next_due_at(run_at, send) if later else None,
+        request_id=context.request_id.get(),
+        request_hash=request_hash,
+        parent_id=parent_id,
+        created_by=context.recorded_author(),
+        counted=quota.is_on(),
+        traceparent=tracing.current(),
+    )
     if job.unique is None or unique_key is None:
         row = save(also=also)
     else:
@@ -122,13 +121,18 @@ def accept_job(
     is_its_own = row.met is None or row.met.before
     if key is not None and is_its_own and row.request_hash != request_hash:
         raise IdempotencyConflict(key, row.id)
+    _note(row)
+    return row
+
+
+def _note(row: JobRequest) -> None:
+    """Log a job that was accepted, or how its request was answered, and count it if it is new."""
     if row.met is None or row.met == Met(Outcome.FOLLOWS):
-        quota.note_accepted(organization_id)
+        quota.note_accepted(row.organization_id)
     if row.met is None:
         telemetry.accepted(row)
     else:
         telemetry.met(row)
-    return row
 
 
 def check_job(job_data: "JobData", send: Send | None) -> None:
