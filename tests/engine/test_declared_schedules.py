@@ -2,6 +2,7 @@
 
 import io
 from collections import Counter
+from collections.abc import Callable
 from datetime import date
 from typing import Any, cast
 
@@ -164,6 +165,16 @@ def test_what_no_deploy_declares_any_more_stops_and_is_removed(bench: Bench) -> 
     assert moto_direct.rows("jobs") == []
 
 
+def test_what_two_deploys_declared_that_are_gone_together_is_removed_once(
+    bench: Bench, lines: io.StringIO
+) -> None:
+    minutes(2, Deploy(bench, hourly=hourly()), Deploy(bench, hourly=hourly(every=7200)))
+    minutes(20, Deploy(bench, daily=hourly(every=86_400)))
+    assert not is_there()
+    removed = [each for each in logged(lines) if each["message"] == "schedule removed"]
+    assert [each["schedule"] for each in removed] == ["hourly"]
+
+
 def test_the_pause_of_a_declared_one_holds_across_deploys(bench: Bench) -> None:
     minutes(1, Deploy(bench, hourly=hourly()))
     schedules.pause("acme", "hourly")
@@ -257,6 +268,28 @@ def test_a_payload_that_json_has_no_form_for_keeps_no_other_out(
     assert get("dated").payload == good  # as it was
     assert not is_there("other")
     assert {each["why"] for each in said(lines)} == {"Object of type date is not JSON serializable"}
+
+
+def endless() -> list[Any]:
+    """Return a list that is in itself."""
+    found: list[Any] = []
+    found.append(found)
+    return found
+
+
+def deep() -> list[Any]:
+    """Return lists in lists, more than JSON is written of."""
+    found: list[Any] = []
+    for _ in range(100_000):
+        found = [found]
+    return found
+
+
+@pytest.mark.parametrize("payload", [endless, deep])
+def test_nor_does_one_that_has_no_end(bench: Bench, payload: Callable[[], list[Any]]) -> None:
+    minutes(2, Deploy(bench, bad=hourly(payload={"number": payload()}), hourly=hourly()))
+    assert is_there()
+    assert not is_there("bad")
 
 
 def test_what_is_in_the_table_is_started_though_the_deploy_can_t_be_noted(
