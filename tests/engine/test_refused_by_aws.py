@@ -5,14 +5,18 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from pynamodb.exceptions import TransactWriteError
 
+import job_rows
 from aws import clients
 from aws.errors import may_pass
 from bench import Bench
 from expanded_template import expanded, properties
 from runners import owner_actions, pausing
 from store.job_request import Status
+from store.lines import LineItem
 from store.pauses import Kind
+from store.transactions import Also
 from testing.aws import forget
 
 CONFLICT = {"Code": "TransactionConflictException", "Message": "Transaction is ongoing"}
@@ -85,6 +89,13 @@ def test_a_conflict_may_pass_and_a_refusal_of_the_item_may_not(bench: Bench) -> 
     assert not may_pass(error(CANCELLED, CancellationReasons=[{"Code": "ValidationError"}]))
     assert not may_pass(error(TOO_LARGE))
     assert not may_pass(error(NO_ACCESS))
+
+
+def test_a_transaction_that_is_throttled_was_lost_to_nobody(bench: Bench, refuse: Refuse) -> None:
+    reasons = [{"Code": "None"}, {"Code": "ThrottlingError"}]
+    refuse(CANCELLED, "TransactWriteItems", lambda *_: True, CancellationReasons=reasons)
+    with pytest.raises(TransactWriteError):
+        job_rows.saved(also=[Also(LineItem("place", "item"), "put")])
 
 
 # --- a row that can't be written --------------------------------------------------------------

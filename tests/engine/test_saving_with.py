@@ -6,7 +6,7 @@ import job_rows
 from store import verbs
 from store.lines import LineItem
 from store.queries import read
-from store.transactions import Also, RaceLost, RowThere
+from store.transactions import Also, RaceLost, RowThere, write_all
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -55,3 +55,11 @@ def test_the_place_of_a_job_that_has_ended_and_expired_is_free() -> None:
     row.update([type(row).expires_at.set(1)])
     job_rows.saved(job_id="named", also=[turned(None, 1)])
     assert turn() == 1
+
+
+def test_of_records_without_a_row_the_first_may_be_the_one_that_refuses() -> None:
+    refused, other = turned(7, 8), Also(LineItem("place", "other"), "put")
+    with pytest.raises(RaceLost) as race:
+        write_all([refused, other])
+    assert [each is refused for each in race.value.lost] == [True]
+    assert turn() is None
