@@ -172,6 +172,57 @@ def test_one_that_was_cut_off_is_gone_on_with(
     assert "nothing was left" in done.stdout
 
 
+def cut_off_at_the_uploads(patch: pytest.MonkeyPatch) -> None:
+    """Have the connection fail after the last job is gone."""
+    whole = objects.delete_versions
+
+    def cut_off(s3: Any, name: str, folder: str) -> int:
+        if folder.startswith("uploads/"):
+            raise EndpointConnectionError(endpoint_url="https://s3")
+        return whole(s3, name, folder)
+
+    patch.setattr(objects, "delete_versions", cut_off)
+
+
+def one_comes_after_the_first_is_gone(bench: Bench, patch: pytest.MonkeyPatch) -> list[JobRequest]:
+    """Have a job come once, meanwhile: the list that is returned has it then."""
+    delete_row, came = Organization._delete_row, list[JobRequest]()
+
+    def then_one_comes(self: Organization, job_id: str) -> int:
+        gone = delete_row(self, job_id)
+        if not came:
+            came.append(bench.dispatch("sample_once"))
+        return gone
+
+    patch.setattr(Organization, "_delete_row", then_one_comes)
+    return came
+
+
+@pytest.mark.parametrize("how", ["cut off", "ended early"])
+def test_contacts_and_lines_do_not_outlive_the_rows_that_lead_to_them(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    live(bench, "acme", queue_name="sample_organizations", campaign_id="spring")
+    live(bench, "acme", queue_name="sample_fair", campaign_id="autumn")
+    for campaign in ("spring", "autumn"):
+        for whose in ("acme", "other"):
+            key = organization_campaign(whose, campaign)
+            Contact(key, "+1", first_name="A", last_name="B").save()
+    assert [each for each in everything("acme") if "coordination" in each]
+    with monkeypatch.context() as patch:
+        if how == "cut off":
+            cut_off_at_the_uploads(patch)
+            assert erase("--yes").exit_code == Exit.NO_ANSWER
+        else:
+            came = one_comes_after_the_first_is_gone(bench, patch)
+            assert erase("--yes").exit_code == Exit.REFUSED
+            bench.run(came[0])
+    done = erase("--yes")
+    assert done.exit_code == 0, done.output
+    assert everything("acme") == []
+    assert len(everything("other#")) == 2
+
+
 def test_a_job_that_is_retried_meanwhile_stays_and_is_named(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

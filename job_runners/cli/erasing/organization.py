@@ -1,7 +1,8 @@
 """One organisation: what a stack has of it, and how that is removed.
 
-Of each job its files and its steps go first and its row last: the row is what leads to them, so a
-run that was cut off is gone on with by the next.
+Of each job its files and its steps go first, with the contacts of its campaign and the records of
+its line, and its row last: the row is what leads to them, so a run that was cut off, or that ended
+early, is gone on with by the next.
 """
 
 import time
@@ -37,12 +38,11 @@ _OF_A_ROW = (
 @dataclass
 class Found:
     """What there is of an organisation: how many jobs, those of them that are not finished (NAMED
-    at most, and one more if there are others), its campaigns, and the lines of queues."""
+    at most, and one more if there are others), and its campaigns."""
 
     jobs: int = 0
     unfinished: list[str] = field(default_factory=list)
     campaigns: set[str] = field(default_factory=set)
-    lines: set[tuple[str, str]] = field(default_factory=set)
 
 
 class Organization:
@@ -82,8 +82,6 @@ class Organization:
             self._removed["unfinished uploads"] += objects.abort_uploads(self._s3, bucket, folder)
         for campaign in sorted(self.found.campaigns):
             self._erase_contacts(campaign)
-        for queue_name, key in sorted(self.found.lines):
-            self._erase_line(queue_name, key)
         self._erase_schedules()  # one that a tick was about to write when they were erased
         return self._removed
 
@@ -100,6 +98,7 @@ class Organization:
                         self._note(row)
                     if self.found.unfinished:
                         return
+                    self._erase_contacts_and_lines(rows, pool)
                     for steps, files, gone in pool.map(self._erase_job, rows):
                         self._removed["steps"] += steps
                         self._removed["file versions"] += files
@@ -108,6 +107,18 @@ class Organization:
             if not met:
                 return
             time.sleep(_LAG)
+
+    def _erase_contacts_and_lines(self, rows: list[Item], pool: ThreadPoolExecutor) -> None:
+        """Remove the contacts of rows' campaigns and the records of their lines: once the rows are
+        gone, nothing leads to those."""
+        for campaign in sorted({row["campaign_id"]["S"] for row in rows if "campaign_id" in row}):
+            self._erase_contacts(campaign)
+        lines = set[tuple[str, str]]()
+        for row in rows:
+            if "queue_key" in row:
+                queue_name = row["queue_name"]["S"]
+                lines |= {(queue_name, row["queue_key"]["S"]), (queue_name, self.name)}
+        self._removed["queue records"] += sum(pool.map(self._erase_line, sorted(lines)))
 
     def _erase_job(self, row: Item) -> tuple[int, int, int]:
         """Return how many steps, files and rows were removed."""
@@ -161,9 +172,6 @@ class Organization:
             self.found.unfinished.append(" ".join(words))
         if "campaign_id" in row:
             self.found.campaigns.add(row["campaign_id"]["S"])
-        if "queue_key" in row:
-            queue_name = row["queue_name"]["S"]
-            self.found.lines |= {(queue_name, row["queue_key"]["S"]), (queue_name, self.name)}
 
     def _erase_schedules(self) -> None:
         """Remove its schedules, and what those leave that were deleted."""
@@ -181,21 +189,25 @@ class Organization:
         listed = {"pk": {"S": f"campaigns#{self.name}"}, "sk": {"S": campaign}}
         items.delete_all(self._dynamodb, self._stack.coordination_table_name, [listed])
 
-    def _erase_line(self, queue_name: str, key: str) -> None:
-        """Remove its name from a line of a queue; and the whole line, if that is its own."""
+    def _erase_line(self, line: tuple[str, str]) -> int:
+        """Remove its name from the line of a queue and key; and the whole line, if that is its own.
+        Return how many records that were."""
+        queue_name, key = line
         place = f"line#{queue_name}#{key}"
         found = list(self._coordination(place, "organization_id", "group", "holder"))
         in_use = any("holder" in each or each["sk"]["S"].startswith("wait#") for each in found)
         its_own = key == self.name and not in_use
+        changed = 0
         for item in found:
             whose = (item.get("organization_id"), item.get("group"))
             if its_own:
-                self._removed["queue records"] += self._change_free(item, delete=True)
+                changed += self._change_free(item, delete=True)
             elif {"S": self.name} in whose:
-                self._removed["queue records"] += self._change_free(item, delete=False)
+                changed += self._change_free(item, delete=False)
         if its_own:
             used = {"pk": {"S": f"keys#{queue_name}"}, "sk": {"S": key}}
             items.delete_all(self._dynamodb, self._stack.coordination_table_name, [used])
+        return changed
 
     def _change_free(self, item: Item, *, delete: bool) -> int:
         """Delete a slot or a rate that nobody has, or the name of who had it last; return whether
