@@ -269,6 +269,22 @@ def test_its_name_leaves_the_slots_of_others_and_its_own_line_goes(bench: Bench)
     live(bench, "other", queue_name="sample_fair")  # the line works on
 
 
+@pytest.mark.parametrize("name", ["a" * 100, "*", "h-" + "0" * 32])
+def test_a_line_whose_key_is_the_hash_of_a_name_goes_too(bench: Bench, name: str) -> None:
+    live(bench, name, queue_name="sample_organizations")
+    live(bench, "other", queue_name="sample_organizations")
+    live(bench, "other", queue_name="sample_fair")
+    keys = {row["pk"] for row in moto_direct.rows("coordination")}
+    hashed = next(each for each in keys if each.startswith("line#sample_organizations#h-"))
+    done = erase("--yes", name=name)
+    assert done.exit_code == 0, done.output
+    key = hashed.rpartition("#")[2]
+    left = [(row["pk"], row["sk"]) for row in moto_direct.rows("coordination")]
+    assert not [each for each in left if key in str(each)]
+    assert ("line#sample_organizations#other", "slot#001") in left
+    assert ("line#sample_fair#*", "slot#001") in left
+
+
 def test_without_a_name_on_the_command_line_it_asks_for_one() -> None:
     for done in (jobs("erase", "--yes"), jobs("erase", "--yes", JOBS_ORGANIZATION="acme")):
         assert done.exit_code == Exit.USAGE

@@ -5,11 +5,13 @@ its line, and its row last: the row is what leads to them, so a run that was cut
 early, is gone on with by the next.
 """
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from hashlib import sha256
 from itertools import islice
 from typing import Any
 
@@ -55,6 +57,11 @@ class Organization:
         self._dynamodb = dynamodb
         self._s3 = s3
         self._removed = Counter(dict.fromkeys(_KINDS, 0))
+        # As work/queues.py has them: plain, or hashed if it is long, or looks like what is not its
+        # own: the line of all, or the hash of another's name.
+        hashed = "h-" + sha256(name.encode(errors="surrogatepass")).hexdigest()[:32]
+        is_plain = re.fullmatch(r"\*|h-[0-9a-f]{32}", name) is None
+        self._own_keys = (name, hashed) if is_plain else (hashed,)
 
     def look(self) -> Found:
         """Read every job, and the list of its campaigns."""
@@ -117,7 +124,8 @@ class Organization:
         for row in rows:
             if "queue_key" in row:
                 queue_name = row["queue_name"]["S"]
-                lines |= {(queue_name, row["queue_key"]["S"]), (queue_name, self.name)}
+                own = [(queue_name, key) for key in self._own_keys]
+                lines |= {(queue_name, row["queue_key"]["S"]), *own}
         self._removed["queue records"] += sum(pool.map(self._erase_line, sorted(lines)))
 
     def _erase_job(self, row: Item) -> tuple[int, int, int]:
@@ -196,7 +204,7 @@ class Organization:
         place = f"line#{queue_name}#{key}"
         found = list(self._coordination(place, "organization_id", "group", "holder"))
         in_use = any("holder" in each or each["sk"]["S"].startswith("wait#") for each in found)
-        its_own = key == self.name and not in_use
+        its_own = key in self._own_keys and not in_use
         changed = 0
         for item in found:
             whose = (item.get("organization_id"), item.get("group"))
