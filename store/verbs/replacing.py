@@ -48,13 +48,14 @@ def replace(job: JobRequest, wanted: Wanted, also: list[Also]) -> JobRequest:
         set_or_remove(JobRequest.payload_key, key),
         set_or_remove(JobRequest.payload, inline),
         set_or_remove(JobRequest.campaign_id, wanted.campaign_id),
-        set_or_remove(JobRequest.run_at, wanted.run_at),
+        set_or_remove(JobRequest.queue_key, wanted.queue_key),
+        JobRequest.updated_at.set(clock.now()),
         JobRequest.max_attempts.set(wanted.max_attempts),
         JobRequest.first_run_at.set(wanted.first_run_at),
         *_resumes_no_more(job),
     ]
     stays = job.follows is not None or _keeps_place(job, wanted)
-    actions += [JobRequest.updated_at.set(clock.now())] if stays else _moved(job, wanted)
+    actions += _kept(job, wanted) if stays else _moved(job, wanted)
     try:
         row = holdings.write_freeing(
             "replace",
@@ -90,19 +91,27 @@ def _keeps_place(job: JobRequest, wanted: Wanted) -> bool:
     return not waits_for_time and wanted.queue_key == job.queue_key
 
 
+def _kept(job: JobRequest, wanted: Wanted) -> list[Action]:
+    """Return what lets a job that stays where it waits have all its time to start: it was asked for
+    just now."""
+    now = clock.now()
+    if job.is_let_on:  # counted as queued since then, it would ask for room again, and have two
+        return [JobRequest.run_at.set(now)]
+    return [JobRequest.queued_at.set(now), set_or_remove(JobRequest.run_at, wanted.run_at)]
+
+
 def _moved(job: JobRequest, wanted: Wanted) -> list[Action]:
     """Return what takes a job from where it waits: it waits for its time, or joins its line as if
     it were new."""
-    later, now = wanted.run_at is not None, clock.now()
+    later = wanted.run_at is not None
     lane = Lane.PROMPT if later else Lane.QUEUED
     return [
         JobRequest.status.set(Status.SCHEDULED if later else Status.QUEUED),
         *conditional_write.due(job, wanted.due_at, lane),
         *conditional_write.no_longer_parked(),
         *conditional_write.without_room(),
-        set_or_remove(JobRequest.queue_key, wanted.queue_key),
-        JobRequest.queued_at.set(now),
-        JobRequest.updated_at.set(now),
+        set_or_remove(JobRequest.run_at, wanted.run_at),
+        JobRequest.queued_at.set(clock.now()),
     ]
 
 

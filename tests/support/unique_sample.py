@@ -39,5 +39,9 @@ JOBS = {
         unique=Unique(by=("lot",), on_conflict="replace", at_most=600),
         queues=("sample_slots", "sample_texts"),
     ),
-    "unique_follow": Job(work, unique=Unique(by=("lot",), on_conflict="replace", then="again")),
+    "unique_follow": Job(
+        work,
+        unique=Unique(by=("lot",), on_conflict="replace", then="again"),
+        queues=("sample_texts",),
+    ),
 }

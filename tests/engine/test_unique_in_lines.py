@@ -1,0 +1,114 @@
+"""A job that is unique and waits, in a line or a backlog: what is asked for later has the line of
+its own payload, and all of its time to start."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bench import Bench
+from runners import due_row
+from sample_work import script
+from store import lines
+from store.job_request import JobRequest, Status
+from testing.aws import forget
+
+TWO_MINUTES, TEN_MINUTES = 120, 600
+
+
+@pytest.fixture
+def bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setattr(due_row, "_start_within", lambda row: float(TWO_MINUTES))
+    forget()
+    return bench
+
+
+def ask(bench: Bench, text: str, job_type: str = "unique_replace", **more: Any) -> JobRequest:
+    return bench.dispatch(job_type, payload={"lot": "a", "text": text}, **more)
+
+
+def while_one_runs(bench: Bench, queue_name: str, act: Callable[[], Any], text: str = "") -> None:
+    """Have something happen while another job has the slot of a queue."""
+
+    def work(job: Any, payload: object) -> None:
+        script.job = lambda job, payload: None
+        act()
+
+    script.job = work
+    bench.run(bench.dispatch("sample_once", payload={"text": text}, queue_name=queue_name))
+
+
+def lost(bench: Bench, seconds: float) -> None:
+    """No worker takes a message for so long, and the timer looks once a minute."""
+    for _ in range(int(seconds // 60)):
+        bench.advance(60)
+        bench.sent.clear()
+        bench.tick()
+    bench.advance(seconds % 60)
+
+
+# --- the line of its payload ----------------------------------------------------------------------
+
+
+def test_one_that_follows_comes_into_the_line_of_the_payload_it_is_given(bench: Bench) -> None:
+    in_line = {"job_type": "unique_follow", "queue_name": "sample_texts"}
+    first = ask(bench, "x", **in_line)
+    script.job = lambda job, payload: [ask(bench, text, **in_line) for text in ("x", "y")]
+    bench.run(first)
+    (follower,) = bench.sent_jobs
+    assert bench.read(follower).queue_key == "y"
+    waits: list[Status] = []
+    while_one_runs(
+        bench, "sample_texts", lambda: waits.append(bench.run(bench.read(follower)).status), "y"
+    )
+    assert waits == [Status.WAITING]
+    bench.deliver()
+    assert script.texts_run == ["x", "y"]
+
+
+# --- the time it has to start ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delay", [0, 300])
+def test_one_that_is_replaced_in_its_line_has_all_its_time_to_start(
+    bench: Bench, delay: int
+) -> None:
+    row = ask(bench, "old", queue_name="sample_slots", delay=delay)
+    bench.advance(delay)
+
+    def meanwhile() -> None:
+        assert bench.run(row).status is Status.WAITING
+        bench.advance(30)
+        assert ask(bench, "new").status is Status.WAITING
+
+    bench.advance(TWO_MINUTES - 10)
+    while_one_runs(bench, "sample_slots", meanwhile)
+    assert bench.read(row).status is Status.QUEUED
+    lost(bench, TWO_MINUTES - 10)
+    assert bench.run(row).status is Status.SUCCEEDED
+    assert script.texts_run == ["new"]
+
+
+def test_one_that_is_replaced_in_a_backlog_has_all_its_time_to_start(bench: Bench) -> None:
+    row = ask(bench, "old")
+    lost(bench, TWO_MINUTES - 10)
+    ask(bench, "new")
+    lost(bench, TWO_MINUTES - 10)
+    assert bench.read(row).status is Status.QUEUED
+    lost(bench, 2 * TWO_MINUTES)
+    assert bench.read(row).status is Status.FAILED  # in the end
+
+
+def test_one_that_is_let_on_and_replaced_keeps_its_slot_and_has_all_its_time(bench: Bench) -> None:
+    row = ask(bench, "old", queue_name="sample_slots")
+    while_one_runs(bench, "sample_slots", lambda: bench.run(row))
+    let_on = bench.read(row)
+    lost(bench, TWO_MINUTES - 10)
+    again = ask(bench, "new")
+    assert (again.slot, again.is_let_on) == (1, True)
+    assert again.admitted_at == let_on.admitted_at  # or one asked for all the time would keep it
+    lost(bench, TWO_MINUTES - 10)
+    assert bench.run(row).status is Status.SUCCEEDED
+    assert lines.read_line("sample_slots", "*", None).held == []
+    assert script.texts_run == ["new"]
