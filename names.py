@@ -14,7 +14,12 @@ UNFIT = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 NAME = rf"^[^#/{UNFIT}]+$"  # "#" and "/" join the parts of keys
 KEY = rf"^[^{UNFIT}]+$"  # of an idempotency key, which is only ever hashed
 
-RULE = f"1 to {LONGEST} characters, without # and /, and without control characters"
+DOTS = (".", "..")  # no name: in a path of HTTP they mean a folder, and never arrive
+
+RULE = (
+    f"1 to {LONGEST} characters, without # and /, and without control characters, "
+    "and more than . or .."
+)
 
 _NAME = rf"[^#/{UNFIT}]{{1,{LONGEST}}}"
 
@@ -23,4 +28,4 @@ def is_name(text: str) -> bool:
     """Return whether the text can be a name."""
     if text.isidentifier() and len(text) <= LONGEST:
         return True  # as most are: a start need not compile the pattern for them
-    return re.fullmatch(_NAME, text) is not None
+    return text not in DOTS and re.fullmatch(_NAME, text) is not None

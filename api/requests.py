@@ -9,7 +9,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
 )
 
@@ -17,7 +16,7 @@ import names
 from api import body
 from api.access import Caller
 from api.errors import InvalidFields
-from runners.base import JobData
+from runners.base import JobData, Name
 from runners.registry import registry
 from store.job_request import JobRequest
 from store.rate import LONGEST_PERIOD, MOST_STARTS, Rate
@@ -128,12 +127,7 @@ class ScheduleData(BaseModel):
     payload: dict[str, Any] = Field(
         default_factory=dict, description="What each of its jobs needs to know"
     )
-    campaign_id: (
-        Annotated[
-            str, StringConstraints(min_length=1, max_length=names.LONGEST, pattern=names.NAME)
-        ]
-        | None
-    ) = None
+    campaign_id: Name | None = None
     cron: str | None = Field(
         default=None,
         max_length=occurrences.LONGEST_CRON,

@@ -21,7 +21,7 @@ from work.definitions import LONGEST_WAIT
 
 
 def _not_dots(name: str) -> str:
-    if name in (".", ".."):
+    if name in names.DOTS:
         raise ValueError("must be more than dots")
     return name
 
@@ -34,7 +34,7 @@ def _not_a_number(value: Any) -> Any:
     return value
 
 
-_Name = Annotated[
+Name = Annotated[
     str,
     StringConstraints(min_length=1, max_length=names.LONGEST, pattern=names.NAME),
     AfterValidator(_not_dots),
@@ -49,12 +49,12 @@ class JobData(BaseModel):
 
     job_type: str = Field(min_length=1, max_length=128, description="Which job: see GET /job-types")
     payload: dict[str, Any] = Field(default_factory=dict, description="What the job needs to know")
-    organization_id: _Name = Field(
+    organization_id: Name = Field(
         default="default",
         description="Whose job it is; a single-tenant stack leaves it at `default`",
     )
-    campaign_id: _Name | None = None
-    queue_name: _Name | None = Field(
+    campaign_id: Name | None = None
+    queue_name: Name | None = Field(
         default=None, description="Its queue; by default its job type's"
     )
     run_at: Annotated[AwareDatetime, BeforeValidator(_not_a_number)] | None = Field(

@@ -236,6 +236,7 @@ def test_a_name_taken_twice_names_both_places(monkeypatch: pytest.MonkeyPatch) -
         ({"QUEUES": {"x#1": Queue(slots=1)}}, r"acme\.background\.QUEUES: 'x#1' must be"),
         ({"RECURRING": {"x": Job(work)}}, "'x' must map to a Recurring"),
         ({"RECURRING": {"a/b": HOURLY}}, r"acme\.background\.RECURRING: 'a/b' must be"),
+        ({"RECURRING": {"..": HOURLY}}, r"acme\.background\.RECURRING: '\.\.' must be"),
         ({"RECURRING": [HOURLY]}, "must map names to Recurrings"),
     ],
 )
@@ -275,7 +276,7 @@ def test_a_function_of_the_wrong_shape_is_refused_where_it_is_defined() -> None:
         Task(work)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["", "a#b", "a/b", "a\x85b", "a\u202eb", "a\nb"])
+@pytest.mark.parametrize("name", ["", "a#b", "a/b", "a\x85b", "a\u202eb", "a\nb", ".", ".."])
 def test_a_queue_whose_name_would_break_a_key_is_refused(name: str) -> None:
     with pytest.raises(InvalidDefinition, match="without # and /"):
         Job(work, queue_name=name)

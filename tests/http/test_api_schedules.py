@@ -129,6 +129,9 @@ def test_put_again_it_is_what_was_put_last(time: StillClock) -> None:
         ({"overlap": "wait"}, "overlap", "'skip', 'queue' or 'allow'"),
         ({"organization_id": "acme"}, "organization_id", "not permitted"),
         ({"zone": "UTC"}, "zone", "not permitted"),
+        ({"campaign_id": "a/b"}, "campaign_id", "should match pattern"),
+        ({"campaign_id": "."}, "campaign_id", "must be more than dots"),
+        ({"campaign_id": ".."}, "campaign_id", "must be more than dots"),
     ],
 )
 def test_what_can_not_be_is_refused_in_plain_words(
@@ -164,11 +167,18 @@ def test_a_name_may_be_any_text_that_a_name_may_be(name: str) -> None:
     assert on("DELETE", path).status == 204
 
 
-@pytest.mark.parametrize("name", ["a#b", "a\u202eb", "x" * 129])
+@pytest.mark.parametrize("name", ["a#b", "a\u202eb", "x" * 129, ".", ".."])
 def test_a_name_that_can_be_none_is_refused(name: str) -> None:
     path = f"/{quote(name, safe='')}"
     refused(on("PUT", path, body=NIGHTLY), 422, "invalid-request")
     refused(on("GET", path), 404, "schedule-not-found")
+
+
+def test_an_organisation_is_never_dots() -> None:
+    for method in ("PUT", "GET", "DELETE"):
+        body = NIGHTLY if method == "PUT" else None
+        answer = on(method, query={"organization_id": ".."}, body=body)
+        assert "organization_id: must be 1 to 128" in refused(answer, 400, "invalid-query")
 
 
 def test_lists_are_by_name_and_a_page_at_a_time() -> None:
