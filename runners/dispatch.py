@@ -22,7 +22,7 @@ from runners.sending import Send, next_due_at, require_sender, send_if_unclaimed
 from store import verbs
 from store.blobs import canonical_json, compact_json
 from store.failed_tasks import new_task_id
-from store.job_request import JobRequest, Met, Outcome, id_under_key
+from store.job_request import JobRequest, id_under_key
 from store.queries import read
 from store.transactions import Also
 from work import Job, Unique, context
@@ -127,7 +127,7 @@ def accept_job(
 
 def _note(row: JobRequest) -> None:
     """Log a job that was accepted, or how its request was answered, and count it if it is new."""
-    if row.met is None or row.met == Met(Outcome.FOLLOWS):
+    if row.is_new:
         quota.note_accepted(row.organization_id)
     if row.met is None:
         telemetry.accepted(row)

@@ -133,8 +133,9 @@ class JobRequest(Table):
 
     table_setting = "JOBS_TABLE_NAME"
 
-    # Not stored: how a request came to be answered with this row, and which job was let on by the
-    # write that ended this one.
+    # Not stored: whether it was saved by this very request, how a request came to be answered with
+    # it if not so, and which job was let on by the write that ended this one.
+    is_new: bool = False
     met: Met | None = None
     let_on: "JobRequest | None" = None
 

@@ -113,7 +113,8 @@ def _put_or_drop(
         if key is not None and not has_it:
             drop_duplicate(key)
         raise
-    if key is not None and row.created_key != job.created_key:
+    row.is_new = row.created_key == job.created_key  # also by a write whose answer was lost
+    if key is not None and not row.is_new:
         drop_duplicate(key)
     return row
 

@@ -63,6 +63,20 @@ def test_what_is_there_already_is_not_refused(bench: Bench, most: int) -> None:
         bench.dispatch(idempotency_key="june")
 
 
+@pytest.mark.parametrize("job_type", ["sample_once", "unique_return", "unique_replace"])
+def test_the_same_request_again_is_counted_once(
+    bench: Bench, most: int, monkeypatch: pytest.MonkeyPatch, job_type: str
+) -> None:
+    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    forget()
+    for _ in range(most + 1):
+        bench.dispatch(job_type, payload={}, idempotency_key="may")
+    for _ in range(most - 1):
+        bench.dispatch()
+    with pytest.raises(QuotaReached):
+        bench.dispatch()
+
+
 def test_a_child_is_counted_and_not_refused(bench: Bench, most: int) -> None:
     """Its parent was accepted, and would fail halfway."""
 
