@@ -11,7 +11,7 @@ from runners import line_pump, pausing, telemetry, wake_ups
 from runners.limits import key_of, limits_of
 from runners.messages import JobMessage
 from runners.registry import registry
-from runners.sending import Send
+from runners.sending import Send, send_let_on
 from store import blobs, lines, used_keys, verbs
 from store.conditional_write import refused
 from store.job_request import JobRequest, Status
@@ -90,11 +90,12 @@ def park_running(row: JobRequest, reached: verbs.Checkpoint, send: Send | None) 
         return False
     key = line_key(row)
     try:
-        park_in_line(row, key, limits, reached)
+        parked = park_in_line(row, key, limits, reached)
     except PreconditionFailed:
         # Perhaps it is parked: by an earlier try, whose answer was lost.
         line_pump.give_on(row.queue_name, key, send)
         raise
+    send_let_on(parked, send)  # if its owner has asked it to stop, it has ended
     line_pump.give_on(row.queue_name, key, send)
     return True
 
@@ -105,9 +106,10 @@ def park_in_line(
     limits: Limits,
     reached: verbs.Checkpoint | None = None,
     due_at: int | None = None,
-) -> None:
+) -> JobRequest:
     """Park a job at the end of the line of `key`: one that could start now, or that runs under our
-    claim and has `reached` this far. The timer looks at it at `due_at`, or else in an hour. Raises
+    claim and has `reached` this far. The timer looks at it at `due_at`, or else in an hour. Return
+    its row, which is cancelled instead if its owner has asked it to stop. Raises
     PreconditionFailed."""
     parked = verbs.park_in_line(
         row,
@@ -118,6 +120,7 @@ def park_in_line(
         reached=reached,
     )
     telemetry.parked_in_line(parked)
+    return parked
 
 
 def line_key(row: JobRequest) -> str:

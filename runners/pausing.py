@@ -16,7 +16,7 @@ from runners.limits import limits_of
 from runners.line_pump import give_on_after
 from runners.messages import JobMessage
 from runners.registry import registry
-from runners.sending import Send
+from runners.sending import Send, send_let_on
 from store import limits, pauses, verbs
 from store.conditional_write import refused
 from store.job_request import JobRequest, Lane, Status
@@ -102,6 +102,7 @@ def park(
     try:
         parked = verbs.park(row, paused, due_at=next_check(row), reached=reached)
         telemetry.parked(parked, paused)
+        send_let_on(parked, send)  # if its owner has asked it to stop, it has ended
     finally:  # it may be parked, though no answer said so
         give_on_after(row, send)
 

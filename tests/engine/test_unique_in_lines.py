@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from bench import Bench
-from runners import due_row
+from runners import due_row, owner_actions
 from sample_work import script
-from store import lines
+from store import lines, pauses, verbs
 from store.job_request import JobRequest, Status
+from store.pauses import Kind
 from testing.aws import forget
 
 TWO_MINUTES, TEN_MINUTES = 120, 600
@@ -112,3 +113,48 @@ def test_one_that_is_let_on_and_replaced_keeps_its_slot_and_has_all_its_time(ben
     assert bench.run(row).status is Status.SUCCEEDED
     assert lines.read_line("sample_slots", "*", None).held == []
     assert script.texts_run == ["new"]
+
+
+# --- behind one that is stopped as it would wait --------------------------------------------------
+
+
+def sent_behind(bench: Bench, work: Callable[[Any], None]) -> list[str]:
+    """Return who is sent when a job works, is asked to stop and ends; one job follows it."""
+
+    def working(job: Any, payload: object) -> None:
+        followers.append(ask(bench, "2", "unique_follow").id)
+        work(job)
+
+    followers: list[str] = []
+    script.job = working
+    first = ask(bench, "1", "unique_follow", queue_name="sample_texts")
+    assert bench.run(first).status is Status.CANCELLED
+    assert bench.read(followers[0]).status is Status.QUEUED
+    assert bench.sent_jobs in (followers, [])
+    return bench.sent_jobs
+
+
+def test_one_that_is_cancelled_as_it_gives_up_its_turn_has_the_next_sent(bench: Bench) -> None:
+    def turn(job: Any) -> None:
+        owner_actions.cancel(bench.read(job.id))
+        job.next_turn(1)
+
+    assert sent_behind(bench, turn)
+
+
+def test_one_that_is_cancelled_as_it_meets_a_pause_has_the_next_sent(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    park = verbs.park
+
+    def cancelled_before(row: JobRequest, *asked: Any, **more: Any) -> JobRequest:
+        owner_actions.cancel(bench.read(row.id))  # once it knows of the pause
+        return park(row, *asked, **more)
+
+    def pause(job: Any) -> None:
+        pauses.pause(Kind.JOB_TYPE, "unique_follow")
+        bench.advance(11)
+        job.checkpoint(1)
+
+    monkeypatch.setattr(verbs, "park", cancelled_before)
+    assert sent_behind(bench, pause)
