@@ -13,6 +13,7 @@ import clock
 import unique_sample
 from api_events import Answer, call
 from aws import bucket, clients
+from errors import MissingObject
 from every_route import SCHEDULE
 from expanded_template import Template, allowed, deployed, expanded
 from fake_lambda import FakeLambda
@@ -328,6 +329,26 @@ def use_unique_work(stack: Stack, time: MovableClock) -> None:
             stack.tick()
         stack.work()
         assert stack.api("GET", follows).json["status"] == "succeeded"
+    replace_a_large_payload(stack, time)
+
+
+def replace_a_large_payload(stack: Stack, time: MovableClock) -> None:
+    """Have an occurrence replace a job whose payload is in the bucket."""
+    hourly = Recurring("unique_replace", every=3600, organization_id="acme")
+    with pytest.MonkeyPatch.context() as patch:
+        replaced = unique_sample.JOBS["unique_replace"]
+        patch.setitem(cast(Any, registry().jobs), "unique_replace", replaced)
+        patch.setitem(cast(Any, registry().recurring), "replacing", hourly)
+        path = stack.job("unique_replace", payload=LARGE, delay=4 * 3600)
+        key = JobRequest.get(path.rpartition("/")[2]).payload_key or ""
+        assert bucket.get_bytes(key)
+        for _ in range(2):  # the first declares it
+            stack.tick()
+            time.advance(3600)
+        stack.tick()
+        assert stack.api("GET", path).json["payload"] == {}
+        with pytest.raises(MissingObject):
+            bucket.get_bytes(key)
 
 
 def use_a_queue_with_limits(stack: Stack, time: MovableClock) -> None:
@@ -435,6 +456,7 @@ def test_only_what_jobs_have_made_is_deleted_and_by_the_worker_payloads_and_old_
         "Bucket/results/*",
     }
     assert deletes.pop("WorkerFunction") == {"Bucket/payloads/*", "Bucket/uploads/*"}
+    assert deletes.pop("TimerFunction") == {"Bucket/payloads/*"}  # that an occurrence replaces
     without = deployed(TextingCampaign="false")
     assert deletable(without, "WorkerFunction") == {"Bucket/payloads/*"}
     assert not any(deletes.values())
