@@ -39,7 +39,7 @@ export function childrenOf(page) {
   const { children, cursor } = page;
   return h("section", { "aria-labelledby": "children", "data-key": "children" },
     h("h2", { id: "children" }, "Children ", h("span", { class: "count" }, summary(children, cursor))),
-    h("ol", { class: "rows children" }, children.map(({ key, id, job }) => h("li", { "data-key": id },
+    h("ol", { class: "rows children" }, children.map(({ key, id, job }) => h("li", { "data-key": key },
       job ? statusMark(job.status, job.cancel_requested) : h("span", { class: "quiet" }, "deleted"),
       h("span", { class: "why" },
         job ? h("a", { class: "whole", href: `#/job/${id}` }, key) : key,

@@ -187,6 +187,21 @@ def test_a_job_and_its_parent_and_children_lead_to_each_other(page: Page, dashbo
     expect(page.get_by_role("heading", name="import_all")).to_be_visible()
 
 
+def test_two_children_that_are_one_job_stay_two_when_they_are_read_again(
+    page: Page, dashboard: str
+) -> None:
+    one = {"id": "c" * 32, "job": {**JOB, "id": "c" * 32}}
+    twice = [{**one, "key": "invite ada"}, {**one, "key": "invite grace"}]
+    asked = answer(page, f"/jobs/{PARENT}", {**JOB, "id": PARENT, "status": "running"})
+    answer(page, f"/jobs/{PARENT}/children", {"children": twice, "cursor": None})
+    page.goto(f"{dashboard}#/job/{PARENT}")
+    items = page.get_by_role("region", name="Children").get_by_role("listitem")
+    expect(items).to_have_text([re.compile("invite ada"), re.compile("invite grace")])
+    while len(asked) < 3:
+        page.wait_for_timeout(200)
+    expect(items).to_have_text([re.compile("invite ada"), re.compile("invite grace")])
+
+
 def test_a_job_tells_who_did_what_with_it(page: Page, dashboard: str) -> None:
     shown(page, dashboard, requeued_by="operator:user-2")
     facts = page.locator("dl.facts")
