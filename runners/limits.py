@@ -36,6 +36,22 @@ def line_of(
     return LimitedLine(key_of(queue_name, organization_id, campaign_id, payload), found)
 
 
+def key_anew(
+    had: str | None,
+    queue_name: str,
+    organization_id: str,
+    campaign_id: str | None,
+    payload: object,
+) -> str | None:
+    """Return the key of the line of a saved job that is given another payload; None if its queue
+    has no limits. If that can't be read, it has some if the job `had` a key."""
+    try:
+        has_limits = limits_of(queue_name) is not None
+    except AWS_ERRORS:
+        has_limits = had is not None
+    return key_of(queue_name, organization_id, campaign_id, payload) if has_limits else None
+
+
 def merged(queue_name: str, changed: Changed | None) -> Limits | None:
     """Return what limits a queue when this is changed about what the code declares."""
     declared = declared_limits(queue_name)

@@ -11,7 +11,7 @@ import clock
 from aws.errors import AWS_ERRORS
 from errors import PreconditionFailed, UniqueConflict
 from runners import line_pump, telemetry
-from runners.limits import line_of
+from runners.limits import key_anew
 from runners.sending import Send, next_due_at, send_or_leave_due
 from store import answers, uniqueness, verbs
 from store.answers import Answer
@@ -195,13 +195,13 @@ class _Try(NamedTuple):
         # Rows have it since 0.2.0; without it, those times are the nearest.
         first = waiting.first_run_at or waiting.run_at or waiting.queued_at or waiting.created_at
         most = LONGEST_WAIT if rule.at_most is None else rule.at_most
-        line = line_of(waiting.queue_name, data.organization_id, data.campaign_id, data.payload)
+        in_line = (waiting.queue_name, data.organization_id, data.campaign_id, data.payload)
         run_at = min(data.starts_at(), first + int(most * clock.SECOND))
         later = run_at > clock.now()
         return Wanted(
             payload=data.payload,
             campaign_id=data.campaign_id,
-            queue_key=line.key if line is not None else None,
+            queue_key=key_anew(waiting.queue_key, *in_line),
             max_attempts=self.asked.max_attempts,
             run_at=run_at if later else None,
             due_at=next_due_at(run_at, self.asked.send) if later else clock.now() + GRACE,

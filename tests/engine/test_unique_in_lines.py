@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bench import Bench
+from outage import Outage
 from runners import due_row, owner_actions
 from sample_work import script
 from store import lines, pauses, verbs
@@ -37,7 +38,8 @@ def while_one_runs(bench: Bench, queue_name: str, act: Callable[[], Any], text: 
         act()
 
     script.job = work
-    bench.run(bench.dispatch("sample_once", payload={"text": text}, queue_name=queue_name))
+    runs = bench.dispatch("sample_once", payload={"text": text}, queue_name=queue_name)
+    assert bench.run(runs).status is Status.SUCCEEDED  # or what it asserts is not so
 
 
 def lost(bench: Bench, seconds: float) -> None:
@@ -66,6 +68,23 @@ def test_one_that_follows_comes_into_the_line_of_the_payload_it_is_given(bench: 
     assert waits == [Status.WAITING]
     bench.deliver()
     assert script.texts_run == ["x", "y"]
+
+
+@pytest.mark.parametrize(("text", "status"), [("x", Status.WAITING), ("y", Status.QUEUED)])
+def test_while_limits_cannot_be_read_it_leaves_its_line_for_another_alone(
+    bench: Bench, outage: Outage, text: str, status: Status
+) -> None:
+    row = ask(bench, "x", queue_name="sample_texts")
+
+    def meanwhile() -> None:
+        assert bench.run(row).status is Status.WAITING
+        bench.advance(11)
+        outage.begin("throttled", only="Query")
+        again = ask(bench, text)
+        outage.end()
+        assert (again.id, again.queue_key, again.status) == (row.id, text, status)
+
+    while_one_runs(bench, "sample_texts", meanwhile, "x")
 
 
 # --- the time it has to start ---------------------------------------------------------------------
