@@ -111,7 +111,19 @@ class Registry(Value):
                 raise InvalidDefinition(f"JOBS: {name!r} ({job.written_at}): {wrong}")
 
     def _check_recurring(self) -> None:
-        """Raise InvalidDefinition for recurring work that could not be dispatched."""
+        """Raise InvalidDefinition for recurring work that could not be dispatched, or for more of
+        it than a deploy can keep a list of."""
+        from store import schedule_marks  # which only a build and a timer need
+
+        size = schedule_marks.size_of(
+            (each.organization_id, name) for name, each in self.recurring.items()
+        )
+        if size > schedule_marks.LARGEST:
+            raise InvalidDefinition(
+                f"RECURRING: {len(self.recurring):,} schedules are declared, whose names and "
+                f"organisations take {size:,} bytes; at most {schedule_marks.LARGEST:,} are "
+                "allowed: shorten the names, or put some over HTTP (PUT /schedules/{name})"
+            )
         for name, recurring in self.recurring.items():
             try:
                 self._check_one_recurring(recurring)

@@ -4,6 +4,7 @@ They are a partition of their own of the coordination table. A tick of a stack w
 reads it, finds nothing, and is done.
 """
 
+import json
 from collections.abc import Iterable
 
 from pynamodb.exceptions import DeleteError
@@ -14,6 +15,8 @@ from store.attributes import JSONAttribute, UnicodeAttribute
 from store.table import Integer, Table
 
 PARTITION = "schedules"  # of what is about all of them
+# Bytes of what a deploy declares. An item of DynamoDB has room for 400 KB in all.
+LARGEST = 380_000
 _IN_USE = "in use"
 _DEPLOY = "deploy#"
 
@@ -56,9 +59,18 @@ def note_in_use() -> None:
 def note_deploy(deploy: str, since: int, declares: Iterable[tuple[str, str]]) -> Mark:
     """Note that a deploy is there, and what it declares."""
     mark = Mark(PARTITION, f"{_DEPLOY}{deploy}", since=since, seen_at=clock.now())
-    mark.declares = sorted(list(each) for each in declares)
+    mark.declares = _listed(declares)
     mark.save()
     return mark
+
+
+def size_of(declares: Iterable[tuple[str, str]]) -> int:
+    """Return how many bytes the mark of a deploy takes for what it declares."""
+    return len(json.dumps(_listed(declares)))
+
+
+def _listed(declares: Iterable[tuple[str, str]]) -> list[list[str]]:
+    return sorted(list(each) for each in declares)
 
 
 def forget_deploy(mark: Mark) -> None:

@@ -14,9 +14,11 @@ import jobs.names
 import jobs.table
 import tasks.names
 import tasks.table
+from bench import Bench
 from errors import InvalidDefinition, InvalidSetting, UnknownJobType, UnknownTask
 from runners.errors import NameTakenTwice
 from runners.registry import Registry, registry
+from store import schedule_marks
 from testing.aws import forget
 from work.definitions import Job, Task
 from work.queues import Queue
@@ -252,6 +254,29 @@ def test_an_extension_that_can_not_be_imported_is_refused(monkeypatch: pytest.Mo
     forget()
     with pytest.raises(InvalidSetting, match="EXTENSIONS='no_such_module'"):
         registry()
+
+
+def test_more_recurring_work_than_a_deploy_can_list_is_refused(
+    monkeypatch: pytest.MonkeyPatch, bench: Bench
+) -> None:
+    """None of it would be declared, and only a log would say so."""
+    hourly = {f"{number:04d} {'ü' * 10}": HOURLY for number in range(5_000)}
+
+    def sized(many: int) -> int:
+        return schedule_marks.size_of(("acme", name) for name in list(hourly)[:many])
+
+    most = schedule_marks.LARGEST // sized(1)
+    while sized(most + 1) <= schedule_marks.LARGEST:
+        most += 1
+    declared = dict(list(hourly.items())[:most])
+    works = {"acme_job": Job(work)}
+    extended(monkeypatch, JOBS=works, RECURRING=declared).resolve_all()
+    schedule_marks.note_deploy("d", 0, [("acme", name) for name in declared])  # there is room
+    assert [len(mark.declared) for mark in schedule_marks.marks()] == [most]
+    with pytest.raises(InvalidDefinition) as refused:
+        extended(monkeypatch, JOBS=works, RECURRING=hourly).resolve_all()
+    assert str(refused.value).startswith("RECURRING: 5,000 schedules are declared, whose names and")
+    assert "at most 380,000 are allowed: shorten the names" in str(refused.value)
 
 
 def test_unknown_names_come_with_the_nearest() -> None:
