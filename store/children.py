@@ -7,13 +7,13 @@ from errors import InvalidCursor
 from store import cursors, steps
 from store.job_request import JobRequest
 
-_PREFIX = "child "  # of the name of a step that dispatches one
+PREFIX = "child "  # of the name of a step that dispatches one
 PAGE_LIMIT = 100  # what BatchGetItem takes
 
 
 def step_name(key: str) -> str:
     """Return the name of the step that dispatches the child of this key."""
-    return f"{_PREFIX}{key}"
+    return f"{PREFIX}{key}"
 
 
 class Child(NamedTuple):
@@ -35,8 +35,8 @@ def page(parent: JobRequest, *, limit: int, cursor: str | None = None) -> Page:
     """Return children of a job: one Query, and one BatchGetItem if there are any. Raises
     InvalidCursor."""
     after = _step_name_of(cursor) if cursor else None
-    found = steps.with_prefix(parent, _PREFIX, after=after, limit=limit + 1)
-    ids = {step.sk.removeprefix(_PREFIX): str(step.result) for step in found[:limit]}
+    found = steps.with_prefix(parent, PREFIX, after=after, limit=limit + 1)
+    ids = {step.sk.removeprefix(PREFIX): str(step.result) for step in found[:limit]}
     rows = {row.id: row for row in JobRequest.batch_get(list(ids.values()))}
     children = [Child(key, each, _shown(rows.get(each), parent)) for key, each in ids.items()]
     return Page(children, cursors.encode("", children[-1].key) if len(found) > limit else None)

@@ -31,6 +31,16 @@ class StepNameTaken(DoNotRetry):
         self.name = name
 
 
+class NameTooLong(DoNotRetry):
+    """A job gave a step a name, or a child a key, that has no room in the table."""
+
+    def __init__(self, what: str, name: str, size: int, limit: int) -> None:
+        super().__init__(
+            f"the {what} {name[:60]!r}… is {size:,} bytes long; at most {limit:,} are allowed: "
+            "take a shorter one, such as a hash of what it is about"
+        )
+
+
 class AppSettingMissing(DoNotRetry):
     """A job or task asked for a setting that nobody has set."""
 

@@ -10,7 +10,7 @@ from errors import PreconditionFailed
 from store import blobs, pauses, verbs
 from store.job_request import JobRequest
 from work.alarm import defer_alarm
-from work.errors import CursorTooLarge, StepNameTaken
+from work.errors import CursorTooLarge, NameTooLong, StepNameTaken
 from work.results import as_json
 from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
 from work.time_budget import TimeBudget
@@ -176,14 +176,15 @@ class RunningJob:
         idempotency key, such as the job's id and the step's name.
 
         A name stands for one step of the job: a second step of that name, in the same leg, is
-        refused with StepNameTaken. Raises ResultNotJson, or whatever `function` raises; then
-        nothing is stored, and the step can be taken again.
+        refused with StepNameTaken; so is a name of more than 1,019 bytes, with NameTooLong. Raises
+        ResultNotJson, or whatever `function` raises; then nothing is stored, and the step can be
+        taken again.
         """
         if name in self._steps:
             raise StepNameTaken(name)
         self._steps.add(name)
         try:
-            return self._once(f"step {name}", function)
+            return self._once("name of the step", "step ", name, function)
         except BaseException:
             self._steps.discard(name)
             raise
@@ -195,7 +196,7 @@ class RunningJob:
 
         `key` names it among the children of this job: a leg or attempt that comes by here again
         adds nothing, whatever its payload is then, and whatever has become of the child. Raises
-        UnknownJobType, InvalidPayload.
+        UnknownJobType, InvalidPayload; and NameTooLong for a key of more than 1,018 bytes.
         """
         from store import children  # which most jobs do without, as without steps
 
@@ -204,7 +205,7 @@ class RunningJob:
         def dispatch() -> str:
             return self._keep_trying(lambda: self._dispatch.job(self._row, job_type, asked, key))
 
-        child_id: str = self._once(children.step_name(key), dispatch)
+        child_id: str = self._once("key of the child", children.PREFIX, key, dispatch)
         return child_id
 
     def dispatch_task(
@@ -225,9 +226,13 @@ class RunningJob:
         if message is not None:
             self.message = message[:_LONGEST_MESSAGE]
 
-    def _once(self, name: str, function: Callable[[], Any]) -> Any:
+    def _once(self, what: str, prefix: str, own_name: str, function: Callable[[], Any]) -> Any:
         from store import steps
 
+        name, limit = f"{prefix}{own_name}", steps.LONGEST_NAME - len(prefix)
+        size = len(own_name.encode(errors="surrogatepass"))
+        if size > limit:
+            raise NameTooLong(what, own_name, size, limit)
         done = self._keep_trying(lambda: steps.find(self._row, name))
         if done is None:
             result = as_json(function())

@@ -13,7 +13,8 @@ from bench import Bench
 from runners import owner_actions
 from sample_work import script
 from store import steps
-from store.job_request import JobRequest
+from store.job_request import JobRequest, Status
+from testing import moto_direct
 
 TOO_LONG = base64.urlsafe_b64encode(b"k" * (steps.LONGEST_NAME - len("child ") + 1)).decode()
 
@@ -54,6 +55,23 @@ def test_a_child_and_its_parent_lead_to_each_other(bench: Bench) -> None:
 def test_a_job_without_children_has_none(bench: Bench) -> None:
     script.job = lambda job, payload: job.step("children ", lambda: "a step, and no child")
     assert children(bench.run(bench.dispatch())).json == {"children": [], "cursor": None}
+
+
+def test_a_key_too_long_for_the_table_is_refused_before_a_child_is_saved(bench: Bench) -> None:
+    longest = steps.LONGEST_NAME - len("child ")
+    parent = run_parent(bench, "k" * longest)
+    assert parent.status is Status.SUCCEEDED
+    assert len(children(parent).json["children"]) == 1
+    bench.sent.clear()
+    there = {row["id"] for row in moto_direct.rows("jobs")}
+    for key in ("k" * (longest + 1), "ü" * 510, "\ud800" * 340):
+        refused = run_parent(bench, key)
+        assert (refused.status, refused.error["kind"]) == (Status.FAILED, "NameTooLong")
+        assert "the key of the child 'k" in refused.error["message"] or key[0] != "k"
+        assert "at most 1,018 are allowed" in refused.error["message"]
+        there.add(refused.id)
+    assert {row["id"] for row in moto_direct.rows("jobs")} == there
+    assert bench.sent == []
 
 
 def test_more_children_than_a_page_holds_follow_under_a_cursor(bench: Bench) -> None:

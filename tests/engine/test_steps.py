@@ -18,7 +18,7 @@ from store import queries, steps
 from store.job_request import JobRequest, Status
 from testing.aws import WORKER, forget
 from testing.lambda_context import Context
-from work.errors import ResultNotJson, StepNameTaken
+from work.errors import NameTooLong, ResultNotJson, StepNameTaken
 
 
 def dies_after(function: Any) -> Any:
@@ -165,6 +165,20 @@ def test_a_second_step_of_the_same_name_is_refused_in_the_same_leg(bench: Bench)
     assert row.error["kind"] == StepNameTaken.__name__
     assert "'charge'" in row.error["message"]
     assert charged == ["Ann"]
+
+
+def test_a_name_too_long_for_the_table_is_refused_before_the_step_is_called(bench: Bench) -> None:
+    called: list[int] = []
+    longest = steps.LONGEST_NAME - len("step ")
+    script.job = lambda job, payload: job.step("n" * longest, lambda: called.append(1))
+    assert bench.run(bench.dispatch("sample_once")).status is Status.SUCCEEDED
+    script.job = lambda job, payload: job.step("n" * (longest + 1), lambda: called.append(2))
+    row = bench.run(bench.dispatch())
+    assert (row.status, row.attempt) == (Status.FAILED, 1)  # another attempt would do the same
+    assert row.error["kind"] == NameTooLong.__name__
+    assert "the name of the step 'n" in row.error["message"]
+    assert "is 1,020 bytes long; at most 1,019 are allowed" in row.error["message"]
+    assert called == [1]
 
 
 def test_a_step_that_failed_may_be_taken_again_in_the_same_leg(bench: Bench) -> None:
