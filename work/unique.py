@@ -128,8 +128,8 @@ def _canonical(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON that is the same in every process, and for every value that is equal:
-    a set has no order of its own, a secret would be shown as stars, like any other, and one moment
-    has a text in every zone."""
+    a set has no order of its own, a secret would be shown as stars, like any other, one moment has
+    a text in every zone, and 1.0 is 1. A decimal has its text, and True is not 1."""
     from decimal import Decimal
 
     from pydantic import BaseModel
@@ -149,8 +149,8 @@ def _plain(value: Any) -> Any:
         value = f"{(value - _EPOCH) // timedelta(microseconds=1)} microseconds"
     if isinstance(value, Decimal):
         value = _plain_decimal(value)
-    if isinstance(value, float):
-        value = value or 0.0  # and not -0.0
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 1.0 is 1, and -0.0 is 0
     return to_jsonable_python(value, bytes_mode="hex")
 
 

@@ -27,6 +27,7 @@ class Plan(BaseModel):
     data: Base64Bytes = b""
     price: Decimal = Decimal(0)
     share: float = 0
+    size: bool | int | float | str = 0
 
 
 def plan(job: RunningJob, payload: Plan) -> None:
@@ -89,6 +90,8 @@ def test_a_key_is_of_values_and_not_of_how_they_are_written() -> None:
     assert key(("price",), price="1.0") == key(("price",), price="1.00") == key(("price",), price=1)
     assert key(("price",), price="0") == key(("price",), price="-0.0")
     assert key(("share",), share=0.0) == key(("share",), share=-0.0)
+    assert key(("size",), size=1) == key(("size",), size=1.0)
+    assert key(("size",), size=10**22) == key(("size",), size=1e22)
     many = [f"tag{number}" for number in range(50)]
     assert key(("tags",), tags=set(many)) == key(("tags",), tags=many[::-1])
     assert key(("more",), more={"a": 1, "b": 2}) == key(("more",), more={"b": 2, "a": 1})
@@ -106,6 +109,7 @@ def test_other_values_have_other_keys() -> None:
         key(("password",), password="b"),
         key(("data",), data="/w=="),  # no text in UTF-8
         key(("data",), data="/g=="),
+        *(key(("size",), size=size) for size in (1, 1.5, True, "1", "1.0", float("inf"), 1e308)),
         *(key(("price",), price=price) for price in LONG_PRICES),
         *(key(("at",), at=at) for at in ("0001-01-01T00:00:00+01:00", "0001-01-01T00:00:00")),
         Unique(by=()).key_of("plan", "umbrella", None, Plan()),
