@@ -84,7 +84,7 @@ def accept_job(
     unique_key = _unique_key(job, job_data, payload)
     queue_name = job_data.queue_name or job.queue_name
     is_there = _IsThere(job_id, job.unique, unique_key)
-    queue_key = _queue_key(queue_name, job_data, is_there if parent_id is None else None)
+    queue_key = _queue_key(queue_name, job_data, payload, is_there if parent_id is None else None)
     if queue_key is not None:
         require_sender(send, job_data.job_type, "is in a queue with limits")
     if parent_id is None:
@@ -115,7 +115,15 @@ def accept_job(
         from runners import unique_work  # which most jobs do without
 
         asked = unique_work.Asked(
-            job.unique, unique_key, job_data, _most_attempts(job), job_id, request_hash, also, send
+            job.unique,
+            unique_key,
+            job_data,
+            payload,
+            _most_attempts(job),
+            job_id,
+            request_hash,
+            also,
+            send,
         )
         row = unique_work.accept(asked, save)
     is_its_own = row.met is None or row.met.before
@@ -225,13 +233,15 @@ def _check(job: Job, job_data: "JobData", send: Send | None, *, later: bool) -> 
     return payload
 
 
-def _queue_key(queue_name: str, job_data: "JobData", is_there: "_IsThere | None") -> str | None:
+def _queue_key(
+    queue_name: str, job_data: "JobData", payload: "BaseModel", is_there: "_IsThere | None"
+) -> str | None:
     """Return the key of a job's line, if it has one that is known: see `line_of`.
 
     Raises QueueFull if too many wait there, but not for a job that is there already, and not for a
     child: its parent was accepted, and would fail halfway.
     """
-    line = line_of(queue_name, job_data.organization_id, job_data.campaign_id, job_data.payload)
+    line = line_of(queue_name, job_data.organization_id, job_data.campaign_id, payload)
     if line is None:
         return None
     if is_there is not None:

@@ -5,8 +5,9 @@ the pause, see `runners.pausing`, or when there is room in its line, see `runner
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
-from errors import PreconditionFailed
+from errors import InvalidPayload, PreconditionFailed, UnknownJobType
 from runners import line_pump, pausing, telemetry, wake_ups
 from runners.limits import key_of, limits_of
 from runners.messages import JobMessage
@@ -18,6 +19,7 @@ from store.job_request import JobRequest, Status
 from store.limits import Limits
 from store.queries import read
 from store.transactions import RaceLost
+from work.errors import EntryNotLoaded
 
 Claim = Callable[[verbs.Entrance | None], JobRequest]
 """Claims the job: with what it is given in its queue, if that has limits."""
@@ -125,10 +127,12 @@ def park_in_line(
 
 def line_key(row: JobRequest) -> str:
     """Return the key of a job's line: that of its row, or for one that was saved before its queue
-    had limits, what it would be now."""
+    had limits or was retried by hand, what it would be now."""
     if row.queue_key is not None:
         return row.queue_key
     payload = blobs.get(row.payload, row.payload_key)
+    with suppress(UnknownJobType, InvalidPayload, EntryNotLoaded):  # it will fail of that: anywhere
+        payload = registry().job_payload(row.job_type, payload)
     return key_of(row.queue_name, row.organization_id, row.campaign_id, payload)
 
 

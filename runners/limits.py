@@ -25,8 +25,8 @@ class LimitedLine(NamedTuple):
 def line_of(
     queue_name: str, organization_id: str, campaign_id: str | None, payload: object
 ) -> LimitedLine | None:
-    """Return the line of a job that is not saved yet; None if its queue has no limits, or if that
-    can't be read: then its first claim finds out."""
+    """Return the line of a job that is not saved yet, whose payload is its model; None if its queue
+    has no limits, or if that can't be read: then its first claim finds out."""
     try:
         found = limits_of(queue_name)
     except AWS_ERRORS:
@@ -43,8 +43,8 @@ def key_anew(
     campaign_id: str | None,
     payload: object,
 ) -> str | None:
-    """Return the key of the line of a saved job that is given another payload; None if its queue
-    has no limits. If that can't be read, it has some if the job `had` a key."""
+    """Return the key of the line of a saved job that is given another payload, which is its model;
+    None if its queue has no limits. If that can't be read, it has some if the job `had` a key."""
     try:
         has_limits = limits_of(queue_name) is not None
     except AWS_ERRORS:

@@ -25,6 +25,8 @@ from work import Unique
 from work.definitions import LONGEST_WAIT
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from runners.base import JobData
 
 _TRIES = 6  # of a request that others overtake
@@ -43,6 +45,7 @@ class Asked(NamedTuple):
     rule: Unique
     key: str
     data: "JobData"
+    payload: "BaseModel"  # that of `data`, as its model
     max_attempts: int
     job_id: str | None
     request_hash: str | None
@@ -195,7 +198,8 @@ class _Try(NamedTuple):
         # Rows have it since 0.2.0; without it, those times are the nearest.
         first = waiting.first_run_at or waiting.run_at or waiting.queued_at or waiting.created_at
         most = LONGEST_WAIT if rule.at_most is None else rule.at_most
-        in_line = (waiting.queue_name, data.organization_id, data.campaign_id, data.payload)
+        payload = self.asked.payload
+        in_line = (waiting.queue_name, data.organization_id, data.campaign_id, payload)
         run_at = min(data.starts_at(), first + int(most * clock.SECOND))
         later = run_at > clock.now()
         return Wanted(

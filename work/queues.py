@@ -8,7 +8,7 @@ A queue that nobody declares has none. `QUEUES` in a table of jobs declares some
 import re
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 import names
 from errors import InvalidDefinition
@@ -65,9 +65,11 @@ class Queue(Value, kw_only=True):
     def key_of(self, organization_id: str, campaign_id: str | None, payload: object) -> str:
         """Return which of the queue's lines a job is in: the value of `per`, as text.
 
-        It is "*" without `per`, and for a payload without the field or with a value there that is
-        neither text, a whole number, true nor false. A campaign's has its organisation before it. A
-        value that is long, or has characters that no key can have, is hashed.
+        The payload is its model, so that values which the model takes for one are one; or JSON, of
+        a payload that its model does not take. It is "*" without `per`, and for a payload without
+        the field or with a value there that is not as JSON text, a whole number, true or false. A
+        campaign's has its organisation before it. A value that is long, or has characters that no
+        key can have, is hashed.
         """
         match self.per:
             case None:
@@ -80,7 +82,7 @@ class Queue(Value, kw_only=True):
                 separator = "#" if ":" in organization_id else ":"
                 return _plain(f"{organization_id}{separator}{campaign_id or ''}")
             case field:
-                return _value(payload.get(field) if isinstance(payload, Mapping) else None)
+                return _value(_read(payload, field))
 
     def tells_apart(self, payload_model: "type[BaseModel]") -> bool:
         """Return whether jobs with such a payload can have a value for `per`."""
@@ -88,13 +90,44 @@ class Queue(Value, kw_only=True):
             return True
         if payload_model.model_config.get("extra") == "allow":
             return True
-        fields = payload_model.model_fields.items()
-        return any(
-            self.per in (name, field.alias, field.validation_alias) for name, field in fields
-        )
+        return has_field(payload_model, self.per)
+
+
+def has_field(payload_model: "type[BaseModel]", name: str | None) -> bool:
+    """Return whether a payload's model has a field of this name or alias."""
+    return bool(_fields(payload_model, name))
+
+
+def _fields(payload_model: "type[BaseModel]", name: str | None) -> list[str]:
+    """Return the names of the fields that are called so, or have that alias."""
+    fields = payload_model.model_fields
+    if name in fields:
+        return [name]
+    return [own for own, each in fields.items() if name in (each.alias, each.validation_alias)]
+
+
+def _read(payload: object, name: str) -> object:
+    """Return the value of a field by its name or alias; None without one."""
+    if isinstance(payload, Mapping):
+        return payload.get(name)
+    if not hasattr(payload, "model_extra"):
+        return None
+    model = cast("BaseModel", payload)
+    for own in _fields(type(model), name):
+        return getattr(model, own)
+    return (model.model_extra or {}).get(name)
 
 
 def _value(value: object) -> str:
+    if value is not None and type(value) not in (str, int, bool):
+        from work.unique import plain  # which has pydantic at hand: few values need it
+
+        try:
+            value = plain(value)
+        except ValueError:  # of what JSON has no form for
+            return WHOLE_QUEUE
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     return _plain(str(value)) if isinstance(value, str | int) else WHOLE_QUEUE

@@ -110,7 +110,7 @@ class Unique(Value, kw_only=True):
         if wrong := self.wrong_for(type(payload)):
             raise InvalidDefinition(f"{job_type}: {wrong}")
         values = [
-            [name, campaign_id if name == _CAMPAIGN else _plain(getattr(payload, name))]
+            [name, campaign_id if name == _CAMPAIGN else plain(getattr(payload, name))]
             for name in sorted(self.by)
         ]
         scope = ["unique", organization_id, job_type, values]
@@ -126,7 +126,7 @@ def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a value as JSON that is the same in every process, and for every value that is equal:
     a set has no order of its own, a secret would be shown as stars, like any other, one moment has
     a text in every zone, and 1.0 is 1. A decimal has its text, and True is not 1."""
@@ -136,13 +136,13 @@ def _plain(value: Any) -> Any:
     from pydantic_core import to_jsonable_python
 
     if isinstance(value, BaseModel):
-        return {name: _plain(each) for name, each in value}
+        return {name: plain(each) for name, each in value}
     if isinstance(value, Mapping):
-        return [[_plain(name), _plain(each)] for name, each in sorted(value.items(), key=_by_name)]
+        return [[plain(name), plain(each)] for name, each in sorted(value.items(), key=_by_name)]
     if isinstance(value, set | frozenset):
-        return sorted((_plain(each) for each in value), key=_canonical)
+        return sorted((plain(each) for each in value), key=_canonical)
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if hasattr(value, "get_secret_value"):
         value = value.get_secret_value()
     if isinstance(value, datetime) and value.tzinfo is not None:

@@ -5,17 +5,22 @@ from collections.abc import Callable, Iterable
 import pytest
 
 import clock
+import sample_work
 from aws import clients
 from bench import Bench
 from limited_queue import QUEUE, dispatch, during, held
 from runners import (
+    gates,
+    owner_actions,
     pausing,
     sweeping,
 )
 from runners.messages import JobMessage
-from store import limits, lines, pauses, used_keys, verbs
+from store import blobs, limits, lines, pauses, used_keys, verbs
 from store.job_request import JobRequest, Status
 from store.pauses import Kind
+from testing.aws import forget
+from work import Queue
 
 # --- keys -----------------------------------------------------------------------------------------
 
@@ -42,6 +47,73 @@ def test_a_message_of_an_older_deploy_names_no_queue_and_the_row_tells(one_slot:
 
     during(one_slot, arrive, first)
     assert held() == [second.id]
+
+
+def with_limits(monkeypatch: pytest.MonkeyPatch, **queues: Queue) -> None:
+    monkeypatch.setattr(sample_work, "QUEUES", queues)
+    forget()
+
+
+def numbered(bench: Bench, **payload: object) -> JobRequest:
+    return dispatch(bench, payload=payload)
+
+
+def test_values_that_the_payload_s_model_takes_for_one_are_one_line(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or else whoever dispatches could have several slots of one account."""
+    with_limits(monkeypatch, texts=Queue(slots=1, per="number"))
+    values = (5, "5", "05", " 5", "+5", 5.0)
+    assert {numbered(bench, number=value).queue_key for value in values} == {"5"}
+    assert numbered(bench).queue_key == numbered(bench, number="1").queue_key == "1"  # the default
+
+
+def test_so_are_those_of_jobs_from_before_there_were_limits_and_of_jobs_retried_by_hand(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_limits(monkeypatch)
+    row = numbered(bench, number="05")
+    with_limits(monkeypatch, texts=Queue(slots=1, per="number"))
+    assert row.queue_key is None
+    assert bench.run(row).queue_key == "5"
+    failing = numbered(bench, number=1)
+    owner_actions.cancel(failing)
+    owner_actions.retry_again(bench.read(failing), bench.send, {"number": "07"})
+    assert bench.run(failing).queue_key == "7"
+
+
+def test_a_job_keeps_the_line_that_it_was_saved_with(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code from before took values as they were sent."""
+    with_limits(monkeypatch, texts=Queue(slots=1, per="number"))
+    row = numbered(bench, number="05")
+    row.update(actions=[JobRequest.queue_key.set("05")])
+    assert bench.run(row).queue_key == "05"
+
+
+def test_a_job_whose_payload_its_model_takes_no_more_has_the_line_of_what_was_sent(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_limits(monkeypatch)
+    row = numbered(bench, number=1)
+    with_limits(monkeypatch, texts=Queue(slots=1, per="number"))
+    inline, _ = blobs.put("payloads/x", {"number": "five"})
+    row.update(actions=[JobRequest.payload.set(inline)])
+    assert gates.line_key(row) == "five"
+
+
+def test_a_job_that_is_replaced_is_in_the_line_of_the_value_that_its_model_has(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    forget()
+    asked = {"job_type": "unique_replace", "queue_name": "sample_texts"}
+    default = dispatch(bench, **asked, payload={"lot": "b"})
+    first = dispatch(bench, **asked, payload={"lot": "a", "text": "x"})
+    assert first.queue_key == "x" != default.queue_key
+    assert dispatch(bench, **asked, payload={"lot": "a"}).queue_key == default.queue_key
+    assert bench.read(first).queue_key == default.queue_key
 
 
 # --- sweeps ---------------------------------------------------------------------------------------

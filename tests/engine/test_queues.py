@@ -2,11 +2,16 @@
 
 import re
 from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from errors import InvalidDefinition
+from store.pauses import Kind
 from work import Queue, Rate
 
 
@@ -78,6 +83,55 @@ def key(per: str | None, payload: object = (), *, org: str = "a", camp: str | No
 )
 def test_a_key_is_the_value_as_text(per: str | None, payload: object, expected: str) -> None:
     assert key(per, payload, org="acme", camp="spring") == expected
+
+
+class Order(BaseModel):
+    """A payload of which each field is of another type."""
+
+    model_config = ConfigDict(extra="allow")
+
+    account: int = Field(default=3, alias="acct")
+    place: UUID = UUID(int=0)
+    kind: Kind = Kind.QUEUE
+    token: SecretStr = SecretStr("")
+    at: datetime | None = None
+    share: float = 0
+    price: Decimal = Decimal(0)
+    lines: list[str] = []
+    anything: Any = None
+
+
+@pytest.mark.parametrize(
+    ("per", "payload", "expected"),
+    [
+        ("account", {"acct": "07"}, "7"),
+        ("acct", {"acct": "07"}, "7"),
+        ("account", {}, "3"),
+        ("place", {"place": "0" * 31 + "A"}, "00000000-0000-0000-0000-00000000000a"),
+        ("kind", {"kind": "job_type"}, "job_type"),
+        ("token", {"token": "abc"}, "abc"),
+        ("share", {"share": "5"}, "5"),
+        ("share", {"share": 1.5}, "*"),
+        ("share", {"share": "inf"}, "*"),
+        ("price", {"price": "5.50"}, "5.5"),
+        ("lines", {"lines": ["a"]}, "*"),
+        ("at", {}, "*"),
+        ("anything", {"anything": object()}, "*"),
+        ("other", {"other": "x"}, "x"),
+        ("other", {}, "*"),
+    ],
+)
+def test_a_key_is_of_the_value_that_the_model_has(
+    per: str, payload: dict[str, Any], expected: str
+) -> None:
+    assert key(per, Order(**payload)) == expected
+
+
+def test_one_moment_in_two_zones_is_one_line() -> None:
+    times = ("2026-05-04T12:00:00Z", "2026-05-04T14:00:00+02:00")
+    found = {key("at", Order.model_validate({"at": each})) for each in times}
+    assert len(found) == 1
+    assert found != {"*"}
 
 
 def test_jobs_of_no_campaign_share_a_line_of_their_organisation() -> None:
