@@ -95,10 +95,19 @@ class Registry(Value):
         self._check_recurring()
 
     def _check_queues(self) -> None:
-        """Raise InvalidDefinition for a queue that goes by a field which none of its jobs has."""
+        """Raise InvalidDefinition for a queue that goes by a field which none of its jobs has, or
+        by what a job's payload has too."""
         for name, queue in self.queues.items():
-            its_jobs = [job for job in self.jobs.values() if name in job.allowed_queues]
-            if its_jobs and not any(queue.tells_apart(job.payload_model) for job in its_jobs):
+            its_jobs = {
+                job_type: job for job_type, job in self.jobs.items() if name in job.allowed_queues
+            }
+            for job_type, job in its_jobs.items():
+                if wrong := queue.wrong_for(job.payload_model):
+                    raise InvalidDefinition(
+                        f"QUEUES: {name!r}: {wrong} (the job {job_type!r}, {job.written_at})"
+                    )
+            models = [job.payload_model for job in its_jobs.values()]
+            if models and not any(map(queue.tells_apart, models)):
                 raise InvalidDefinition(
                     f"QUEUES: {name!r}: Queue(per={queue.per!r}): no job in this queue has such a "
                     "field in its payload"

@@ -84,6 +84,15 @@ class Queue(Value, kw_only=True):
             case field:
                 return _value(_read(payload, field))
 
+    def wrong_for(self, payload_model: "type[BaseModel]") -> str | None:
+        """Return what is wrong if a payload has a field called as what `per` means of the job."""
+        if self.per in ("organization_id", "campaign_id") and has_field(payload_model, self.per):
+            return (
+                f"Queue(per={self.per!r}): is the job's own {self.per}, but its payload has a "
+                "field of that name, which would not be used: call that field something else"
+            )
+        return None
+
     def tells_apart(self, payload_model: "type[BaseModel]") -> bool:
         """Return whether jobs with such a payload can have a value for `per`."""
         if self.per in (None, "organization_id", "campaign_id"):

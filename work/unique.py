@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from errors import InvalidDefinition
 from frozen_values import Value
+from work.queues import has_field
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -86,6 +87,11 @@ class Unique(Value, kw_only=True):
     def wrong_for(self, payload_model: "type[BaseModel]") -> str | None:
         """Return what is wrong if `by` names what such a payload does not have, and what to do."""
         fields = payload_model.model_fields
+        if _CAMPAIGN in self.by and has_field(payload_model, _CAMPAIGN):
+            return (
+                f"Unique(by=): {_CAMPAIGN!r} is the job's own campaign, but its payload has a "
+                "field of that name, which would not be used: call that field something else"
+            )
         unknown = [name for name in self.by if name != _CAMPAIGN and name not in fields]
         if not unknown:
             return None

@@ -6,11 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from pydantic import Base64Bytes, BaseModel, SecretStr
+from pydantic import Base64Bytes, BaseModel, Field, SecretStr
 
 from errors import InvalidDefinition
 from runners.registry import Registry
-from work import Job, RunningJob, Unique
+from work import Job, Queue, RunningJob, Unique
 
 # Alike in the 28 digits that a decimal is rounded to; and so large that its digits fill no memory.
 LONG_PRICES = ["1." + "0" * 40 + "1", "1." + "0" * 40 + "2", "1", "1E+999999"]
@@ -80,6 +80,50 @@ def test_a_field_that_the_payload_lacks_is_refused_at_build_time(name: str, hint
     text = str(refused.value)
     assert re.match(r"JOBS: 'plan' \(.*test_unique_rules\.py, line \d+\): Unique\(by=\): ", text)
     assert f"its payload has no field {name!r}; {hint}" in text
+
+
+class Aimed(BaseModel):
+    """A payload with a campaign of its own."""
+
+    campaign_id: str = ""
+
+
+class AimedElsewhere(BaseModel):
+    """A payload that is given a campaign of its own."""
+
+    campaign: str = Field(default="", alias="campaign_id")
+
+
+def aim(job: RunningJob, payload: Aimed) -> None:
+    """Aim."""
+
+
+def aim_elsewhere(job: RunningJob, payload: AimedElsewhere) -> None:
+    """Aim elsewhere."""
+
+
+@pytest.mark.parametrize("function", [aim, aim_elsewhere])
+def test_a_campaign_that_the_payload_has_too_is_refused_at_build_time(function: Any) -> None:
+    """By the job's own, which is not meant, two campaigns would be the same work."""
+    rules = {"aim": Job(function, unique=Unique(by=("campaign_id",)))}
+    with pytest.raises(InvalidDefinition) as refused:
+        Registry(rules, {}).resolve_all()
+    text = str(refused.value)
+    assert re.match(r"JOBS: 'aim' \(.*test_unique_rules\.py, line \d+\): Unique\(by=\): ", text)
+    assert "call that field something else" in text
+    Registry({"aim": Job(function, unique=Unique(by=()))}, {}).resolve_all()
+
+
+@pytest.mark.parametrize("function", [aim, aim_elsewhere])
+def test_so_is_a_queue_that_goes_by_it(function: Any) -> None:
+    queues = {"aims": Queue(slots=1, per="campaign_id"), "others": Queue(slots=1, per="campaign")}
+    job = Job(function, queue_name="aims")
+    with pytest.raises(InvalidDefinition) as refused:
+        Registry({"aim": job}, {}, queues=queues).resolve_all()
+    text = str(refused.value)
+    assert text.startswith("QUEUES: 'aims': Queue(per='campaign_id'): is the job's own campaign_id")
+    assert re.search(r"call that field .* \(the job 'aim', .*test_unique_rules\.py, line", text)
+    Registry({"aim": Job(function)}, {}, queues=queues).resolve_all()
 
 
 def test_a_key_is_of_values_and_not_of_how_they_are_written() -> None:
