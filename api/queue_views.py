@@ -4,6 +4,7 @@ fields once, for the values and for their schema."""
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
+from api import access
 from api.json_schema import (
     ID,
     KIND,
@@ -52,14 +53,20 @@ def queue_limits(limits: QueueLimits) -> dict[str, Any]:
     return values(QUEUE_LIMITS, limits)
 
 
-def place(found: Place) -> dict[str, Any]:
+def place(found: Place, row: JobRequest) -> dict[str, Any]:
     """Return where a job is among those that wait."""
-    return values(PLACE, found)
+    return values(PLACE, found) | {"waits_for": _shown(found.waits_for, row)}
 
 
 def waits_for(row: JobRequest) -> dict[str, Any] | None:
     """Return what a job waits for."""
-    return _what(queues.waits_for(row))
+    return _shown(queues.waits_for(row), row)
+
+
+def _shown(found: queues.WaitsFor | None, row: JobRequest) -> dict[str, Any] | None:
+    """Return what a row waits for, as far as the caller may know."""
+    sees_all = access.asking.get().sees_payloads
+    return _what(found if sees_all else queues.without_payload(found, row))
 
 
 def _what(found: queues.WaitsFor | None) -> dict[str, Any] | None:
@@ -95,7 +102,8 @@ WAITS_FOR = _nullable(
         }
     ),
     "What a waiting job waits for: that this job type or queue is resumed, its turn in the line of "
-    "this queue and key, or the end of the job of this id, which is the same work",
+    "this queue and key, or the end of the job of this id, which is the same work. Viewers see no "
+    "key that is of its payload",
 )
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": COUNTED}
 _MORE: Schema = {"type": "boolean", "description": f"There are more than the {COUNTED:,} counted"}
@@ -167,7 +175,10 @@ QUEUE_USE: Fields[QueueUse] = {
         lambda use: use.paused and pause(use.paused, use.held_back),
     ),
     "keys": Field(
-        {**list_of("QueueKey"), "description": "Those in use, by key"},
+        {
+            **list_of("QueueKey"),
+            "description": "Those in use, by key; to viewers none that are of payloads",
+        },
         lambda use: [values(QUEUE_KEY, each) for each in use.keys],
     ),
     "keys_cursor": Field(

@@ -84,6 +84,8 @@ def _with_contents(row: JobRequest) -> _WholeJob:
     """Return a job with what it was given and gave back, as far as a response can carry it."""
     if not access.asking.get().sees_payloads:
         notes = ["payload and result are not shown to the role viewer"]
+        if row.unique_key is not None:
+            notes.append("unique_key is not shown to the role viewer")
         return _WholeJob(row, None, None, notes)
     notes = []
     result, size = _shown(
@@ -197,9 +199,10 @@ WHOLE: Fields[_WholeJob] = {
         {
             **nullable(TEXT),
             "description": "What it holds as work that is unique, or will hold once the job it "
-            "waits for has ended: no other job of its type has the same one meanwhile",
+            "waits for has ended: no other job of its type has the same one meanwhile. Null for "
+            "viewers: who tries payloads would find the one that has this hash",
         },
-        lambda job: job.row.unique_key,
+        lambda job: job.row.unique_key if access.asking.get().sees_payloads else None,
     ),
     "payload": Field({"type": ["object", "null"]}, lambda job: job.payload),
     "result": Field(

@@ -31,8 +31,9 @@ class WaitsFor(Value):
     """What a waiting job waits for.
 
     `kind` is `job_type` or `queue`, if the one of this name is paused; `line`: its turn among those
-    that wait for the slots, or the rate, of this queue and `key` ("*" is the whole queue); or
-    `job`: the end of the job whose id is `name`, which is the same work.
+    that wait for the slots, or the rate, of this queue and `key` ("*" is the whole queue, None one
+    that is not told to viewers, as it is of the payload); or `job`: the end of the job whose id
+    is `name`, which is the same work.
     """
 
     kind: str

@@ -2,7 +2,7 @@
 
 Whoever speaks for one organisation sees what belongs to it: its jobs among those that hold a slot
 or wait, and the keys that are its own or that such a job is in. The functions take it as `seen_by`,
-which is None for a service.
+which is None for a service. Who may not see payloads sees no key that may be a value of one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ from store.limits import Changed, Limits
 from store.lines import WAITING, Line
 from store.pauses import Kind, Pause
 from store.waiting import Waiting
-from work.queues import WHOLE_QUEUE
+from work.queues import WHOLE_QUEUE, Queue
 
 LINE = "line"
 JOB = "job"
@@ -94,7 +94,7 @@ class QueueUse(NamedTuple):
 
 
 def list_queues(
-    seen_by: str | None, *, limit: int, cursor: str | None = None
+    seen_by: str | None, *, limit: int, cursor: str | None = None, sees_payloads: bool = True
 ) -> tuple[list[QueueUse], str | None]:
     """Return queues by name, each with its first keys in use, and the cursor for those that follow.
 
@@ -104,18 +104,29 @@ def list_queues(
     known = _Known.now()
     after = _position_of(cursor)
     names = [name for name in sorted(known.names(seen_by)) if name > after]
-    found = [_use(known, name, seen_by, limit=SHOWN_KEYS) for name in names[:limit]]
+    found = [
+        _use(known, name, _Sight(seen_by, sees_payloads), limit=SHOWN_KEYS)
+        for name in names[:limit]
+    ]
     return found, cursors.encode(_MARK, names[limit - 1]) if len(names) > limit else None
 
 
-def describe(name: str, seen_by: str | None, *, limit: int, cursor: str | None = None) -> QueueUse:
+def describe(
+    name: str,
+    seen_by: str | None,
+    *,
+    limit: int,
+    cursor: str | None = None,
+    sees_payloads: bool = True,
+) -> QueueUse:
     """Return a queue with a page of its keys that are in use. A page may be short, even empty, and
     have a cursor all the same. Raises QueueNotFound, also for a queue of whose name the caller may
     not know, and InvalidCursor."""
     known = _Known.now()
     if seen_by is not None and name not in known.names(seen_by):
         raise QueueNotFound(name)
-    return _use(known, name, seen_by, limit=limit, after=_position_of(cursor))
+    sight = _Sight(seen_by, sees_payloads)
+    return _use(known, name, sight, limit=limit, after=_position_of(cursor))
 
 
 def waits_for(row: JobRequest) -> WaitsFor | None:
@@ -130,6 +141,20 @@ def waits_for(row: JobRequest) -> WaitsFor | None:
         name, _, key = name.partition("#")  # neither has a "#"
         return WaitsFor(kind, name, key)
     return None
+
+
+def without_payload(found: WaitsFor | None, row: JobRequest) -> WaitsFor | None:
+    """Return what a row waits for, without a key that may be a value of its payload: one that is
+    neither the whole queue's nor its organisation's or campaign's."""
+    if found is None or found.key in _keys_without_payload(row):
+        return found
+    return found._replace(key=None)
+
+
+def _keys_without_payload(row: JobRequest) -> set[str]:
+    asked = (row.organization_id, row.campaign_id, None)
+    per = ("organization_id", "campaign_id")
+    return {WHOLE_QUEUE} | {Queue(slots=1, per=each).key_of(*asked) for each in per}
 
 
 def place_of(row: JobRequest) -> Place:
@@ -169,21 +194,28 @@ class _Known(NamedTuple):
         return QueueLimits.of(name, self.changed.get(name))
 
 
-def _use(known: _Known, name: str, seen_by: str | None, *, limit: int, after: str = "") -> QueueUse:
+class _Sight(NamedTuple):
+    """Who looks: for which organisation, None for a service, and whether at payloads too."""
+
+    seen_by: str | None
+    sees_payloads: bool
+
+
+def _use(known: _Known, name: str, sight: _Sight, *, limit: int, after: str = "") -> QueueUse:
     its_limits = known.limits(name)
     paused = known.pauses.find(Kind.QUEUE, name)
-    held_back = waiting.under_pause(paused.sk) if paused and seen_by is None else None
-    keys, cursor = _Keys(name, its_limits.in_force, seen_by).page(limit, after)
+    held_back = waiting.under_pause(paused.sk) if paused and sight.seen_by is None else None
+    keys, cursor = _Keys(name, its_limits.in_force, sight).page(limit, after)
     return QueueUse(its_limits, paused, held_back, keys, cursor)
 
 
 class _Keys:
     """The keys of a queue, as far as the caller may see them."""
 
-    def __init__(self, name: str, in_force: Limits | None, seen_by: str | None) -> None:
+    def __init__(self, name: str, in_force: Limits | None, sight: _Sight) -> None:
         self._name = name
         self._limits = in_force
-        self._seen_by = seen_by
+        self._seen_by, self._sees_payloads = sight
         self._per = in_force.per if in_force else None
 
     def page(self, limit: int, after: str) -> tuple[list[KeyUse], str | None]:
@@ -216,6 +248,8 @@ class _Keys:
             return used_keys.used(self._name, most, after)
         if self._per == "organization_id":
             return []
+        if self._per != "campaign_id" and not self._sees_payloads:
+            return []  # they are values of a payload, or were until `per` was changed
         prefix = ""
         if self._per == "campaign_id":
             prefix = key_of(self._name, self._seen_by, None, {})

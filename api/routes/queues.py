@@ -22,7 +22,12 @@ def list_queues(event: Event, caller: Caller) -> Response:
     keys in use. They are those of this stack's code; services also see others that are paused or
     limited."""
     query = page_query(event)
-    found, cursor = queues.list_queues(_seen_by(caller), limit=query.limit, cursor=query.cursor)
+    found, cursor = queues.list_queues(
+        _seen_by(caller),
+        limit=query.limit,
+        cursor=query.cursor,
+        sees_payloads=caller.sees_payloads,
+    )
     return respond(200, {"queues": [queue_views.queue(each) for each in found], "cursor": cursor})
 
 
@@ -32,7 +37,13 @@ def get_queue(event: Event, caller: Caller, name: str) -> Response:
     query = page_query(event)
     if not names.is_name(name):
         raise QueueNotFound(name)
-    found = queues.describe(name, _seen_by(caller), limit=query.limit, cursor=query.cursor)
+    found = queues.describe(
+        name,
+        _seen_by(caller),
+        limit=query.limit,
+        cursor=query.cursor,
+        sees_payloads=caller.sees_payloads,
+    )
     return respond(200, queue_views.queue(found))
 
 

@@ -159,7 +159,7 @@ function waits({ waits_for: { kind, name, key }, ahead, more_ahead: more, of_org
   return h("p", { class: "waits", "data-key": "waits" },
     inLine ? "Waits for its turn in the queue " : `Waits until the ${kind.replace("_", " ")} `,
     h("a", { href: kind === "job_type" ? to("queues") : toQueue(name) }, name),
-    inLine ? key !== "*" && `, ${key}` : " is resumed", ". ",
+    inLine ? key && key !== "*" && `, ${key}` : " is resumed", ". ",
     ahead
       ? `Ahead of it: ${more ? "more than " : ""}${count(ahead, "job")}${own ? " of its organisation; organisations take turns" : ""}.`
       : "It is the next.");

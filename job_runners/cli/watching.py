@@ -134,7 +134,8 @@ def waits_for(found: dict[str, Any] | None) -> str | None:
         return f"the end of job {found['name']}"
     if found["kind"] != "line":
         return f"{found['kind'].replace('_', ' ')} {found['name']}, which is paused"
-    line = "" if found["key"] == "*" else f", {found['key']}"
+    # No key is told to a viewer of a queue whose keys are of payloads.
+    line = "" if found["key"] in (None, "*") else f", {found['key']}"
     return f"its turn in queue {found['name']}{line}"
 
 

@@ -66,6 +66,7 @@ def test_a_line_is_printed_only_when_something_changed(api: FakeApi) -> None:
         (("queue", "imports"), "waits for queue imports, which is paused"),
         (("line", "imports", "*"), "waits for its turn in queue imports"),
         (("line", "imports", "acme"), "waits for its turn in queue imports, acme"),
+        (("line", "imports"), "waits for its turn in queue imports"),  # as viewers are told
         (("job", OTHER), f"waits for the end of job {OTHER}"),
         ((), "held back (jobs paused: what is paused)"),  # an older API does not say
     ],

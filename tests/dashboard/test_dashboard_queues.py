@@ -172,6 +172,10 @@ def test_a_queue_has_a_page_with_all_its_keys(page: Page, dashboard: str) -> Non
             {"waits_for": {"kind": "line", "name": "imports", "key": "acme"}, "ahead": 0},
             "Waits for its turn in the queue imports, acme. It is the next.",
         ),
+        (  # as viewers are told, where the key is of the payload
+            {"waits_for": {"kind": "line", "name": "imports", "key": None}, "ahead": 0},
+            "Waits for its turn in the queue imports. It is the next.",
+        ),
         (
             {
                 "waits_for": {"kind": "line", "name": "imports", "key": "*"},

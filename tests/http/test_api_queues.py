@@ -159,8 +159,8 @@ def test_a_paused_job_has_a_place_among_those_that_wait_for_the_same(worker: Fak
 def crowded(worker: FakeLambda, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     """Return what an organisation sees of queues that "big" and "small" use."""
 
-    def seen_by(organization_id: str) -> Any:
-        claims = {"sub": "u", "roles": "viewer", "organization_id": organization_id}
+    def seen_by(organization_id: str, role: str = "reader") -> Any:
+        claims = {"sub": "u", "roles": role, "organization_id": organization_id}
 
         def look() -> Any:
             with pytest.MonkeyPatch.context() as patch:
@@ -215,6 +215,62 @@ def test_a_caller_of_one_organisation_sees_its_own_alone(
     assert found["webhooks"]["paused"]["paused_by"] == "service"
     assert found["webhooks"]["paused"]["waiting"] is None
     assert "big" not in json.dumps(found)
+
+
+def test_a_viewer_sees_no_key_that_is_of_a_payload(crowded: Callable[..., Any]) -> None:
+    found = crowded("small", "viewer")
+    assert uses(found["sample_organizations"]) == {"small": (1, 1)}
+    assert uses(found["sample_campaigns"]) == {"small:c": (1, 1)}
+    assert (found["sample_texts"]["keys"], found["sample_texts"]["keys_cursor"]) == ([], None)
+    assert "about" not in json.dumps(found)
+
+
+def test_nor_the_keys_of_before_per_was_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    used_keys.note("sample_slots", "about small")
+    slot = LineItem(lines.place_of("sample_slots", "about small"), "slot#001")
+    slot.update([LineItem.holder.set("1" * 32), LineItem.organization_id.set("small")])
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    forget()
+    seen = {}
+    for role in ("viewer", "reader"):
+        claims = {"sub": "u", "roles": role, "organization_id": "small"}
+        seen[role] = uses(got("/queues/sample_slots", claims=claims))
+    assert seen == {"viewer": {"*": (0, 0)}, "reader": {"*": (0, 0), "about small": (1, 0)}}
+
+
+@pytest.mark.parametrize(
+    ("queue_name", "key", "to_viewers"),
+    [
+        ("sample_slots", "*", "*"),
+        ("sample_organizations", "acme", "acme"),
+        ("sample_campaigns", "acme:c", "acme:c"),
+        ("sample_texts", "account 42", None),
+    ],
+)
+def test_a_viewer_is_not_told_by_what_of_its_payload_a_job_waits(
+    worker: FakeLambda, queue_name: str, key: str, to_viewers: str | None
+) -> None:
+    payload = {"text": "account 42"}
+    ids = [dispatched(queue_name, campaign_id="c", payload=payload) for _ in range(2)]
+
+    def look() -> Any:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ACCESS_MODE", "jwt")
+            forget()
+            claims = {"sub": "u", "organization_id": "acme"}
+            seen = {}
+            for role in ("viewer", "reader"):
+                paths = (f"/jobs/{ids[1]}", f"/jobs/{ids[1]}/place")
+                found = [got(path, claims=claims | {"roles": role}) for path in paths]
+                seen[role] = [each["waits_for"] for each in found]
+        forget()
+        return seen
+
+    line = {"kind": "line", "name": queue_name}
+    assert while_one_runs(worker, look) == {
+        "reader": [{**line, "key": key}] * 2,
+        "viewer": [{**line, "key": to_viewers}] * 2,
+    }
 
 
 def test_and_so_does_the_other(crowded: Callable[[str], Any]) -> None:

@@ -95,6 +95,21 @@ def test_a_schedule_that_is_run_now_is_answered_as_a_dispatch_is() -> None:
     assert replayed == [None, None, None, "true"]  # only with the key was it asked for before
 
 
+def test_a_viewer_is_not_told_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = f"/jobs/{ask('unique_return').json['id']}"
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    settings.cache_clear()
+    token = {"sub": "u", "organization_id": "acme"}
+    seen = {
+        role: call("GET", path, claims=token | {"roles": role}).json
+        for role in ("viewer", "reader")
+    }
+    assert seen["viewer"]["unique_key"] is None
+    assert "unique_key is not shown to the role viewer" in seen["viewer"]["notes"]
+    assert len(seen["reader"]["unique_key"]) == 32
+    assert seen["reader"]["notes"] == []
+
+
 def test_one_that_follows_says_which_job_it_waits_for(worker: FakeLambda) -> None:
     first = ask("unique_follow", "first")
     found: list[Answer] = []
