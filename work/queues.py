@@ -135,8 +135,6 @@ def _value(value: object) -> str:
             value = plain(value)
         except ValueError:  # of what JSON has no form for
             return WHOLE_QUEUE
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     return _plain(str(value)) if isinstance(value, str | int) else WHOLE_QUEUE
