@@ -191,15 +191,15 @@ class History:
         }
 
     def _ask_again(self) -> None:
-        """Make the same request again; once its job has expired, the key may be used for
-        another."""
+        """Make the same request again; once it was answered and its job has expired, the key may be
+        used for another."""
         if not self.asked:
             return
         number = self.choose("which request", len(self.asked))
         data = self.asked[number]
         ids = self.ids.get(f"request {data.idempotency_key}", set())
         rows = [row for row in self._rows() if row["id"] in ids]
-        if all(row.get("expires_at", 10**12) * clock.SECOND <= self.world.time for row in rows):
+        if ids and all(self._expires_at(row) <= self.world.time for row in rows):
             campaign = str(len(self.payloads))
             payload = Steps(steps=1 + self.choose("steps of the other", 3), named=True)
             self.payloads[campaign] = [payload]
@@ -240,7 +240,10 @@ class History:
         self.ids[what].add(job_id)
 
     def _has_expired(self, row: Row) -> bool:
-        return bool(row.get("expires_at", 10**12) * clock.SECOND <= self.world.time + _SKEWED)
+        return self._expires_at(row) <= self.world.time + _SKEWED
+
+    def _expires_at(self, row: Row) -> int:
+        return int(row.get("expires_at", 10**12) * clock.SECOND)
 
     def dispatch_task(self) -> None:
         """Dispatch a task through the API: once that has answered, it was sent."""

@@ -113,7 +113,9 @@ class InvariantChecker:
         if self._lines:
             self._lines.ended(invocation)
         left = invocation.deadline - self._world.time
-        invocation.no_chance = not invocation.is_answered and left <= _GIVES_UP_RETURN
+        # It has given up by then. What it calls after that may be answered: that of a line, say.
+        gave_up_at = invocation.deadline - _GIVES_UP_RETURN
+        invocation.no_chance = left <= _GIVES_UP_RETURN and invocation.refused_at >= gave_up_at
         had_chance = invocation.is_answered or left > _GIVES_UP_OUTCOME
         for job_id, its in [*self._returned.items()]:
             if its is not invocation:

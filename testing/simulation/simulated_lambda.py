@@ -118,6 +118,8 @@ class SimulatedLambda:
             self.time += (1, 20, 61, 130, 1000)[self.chance("time", 5)] * clock.SECOND
         elif kind == 3:
             self.people()
+            # They may have deployed: whoever stands still goes on by the code that it has.
+            self._become(self.stack[-1] if self.stack else None)
         elif self.fault(Fault.LEGACY, "the legacy worker looks", 3):
             self.figures["looks of the legacy worker"] += 1
             legacy_process.look(self, self._worker_timeout)
