@@ -53,21 +53,24 @@ def claim(
 
     `deadline` is when this invocation ends for certain. Call again with the same `token` if a call
     failed: it shows whether the earlier claim was written although its response was lost. Attempt
-    and due_at stay as they are: if the claimer dies, the row is still due. A second write moves
-    due_at to the end of the lease, but only if the timer might check the row long after that.
+    and due_at stay as they are: if the claimer dies, the row is still due. Only if the timer might
+    check the row long after its lease, due_at is moved to the end of that: by this write for a row
+    that was read before, by a second one for others.
     A job of a queue with limits takes what its `entrance` was given in the same transaction.
     Raises PreconditionFailed unless the job is of this type, and is queued, or is scheduled or
     retryable and its time has come; also for a row of newer code, and one that is not as it was
     read. Raises RaceLost if somebody else was given meanwhile what this job was to get.
     """
-    now, token = clock.now(), token or uuid.uuid4().hex
+    now, token, lease = clock.now(), token or uuid.uuid4().hex, deadline + SKEW
     job = JobRequest(id=job_id)
-    condition, actions = _claimable(job_type, now), _claimed(token, send_id, deadline, now)
+    condition, actions = _claimable(job_type, now), _claimed(token, send_id, lease, now)
     also: Sequence[Also] = ()
     if entrance is not None:
         condition &= conditional_write.as_read(entrance.row)
         names_slot, also = room_given(entrance.row, entrance.grant)
         actions += names_slot
+        if not _is_checked_in_time(entrance.row.due_at, lease):
+            actions += conditional_write.due(job, lease, Lane.PROMPT)
         if entrance.key is not None:
             actions.append(JobRequest.queue_key.set(entrance.key))
             actions += conditional_write.of_version(entrance.row, LIMITED)
@@ -106,13 +109,13 @@ def _claimable(job_type: str, now: int) -> Condition:
     return condition
 
 
-def _claimed(token: str, send_id: str, deadline: int, now: int) -> list[Action]:
+def _claimed(token: str, send_id: str, lease: int, now: int) -> list[Action]:
     """Return what has a row run under a claim, until its lease is over."""
     return [
         JobRequest.status.set(Status.RUNNING),
         JobRequest.claim_token.set(token),
         JobRequest.send_id.set(send_id),
-        JobRequest.lease_until.set(deadline + SKEW),
+        JobRequest.lease_until.set(lease),
         JobRequest.legs.set(JobRequest.legs + 1),
         JobRequest.started_at.set(now),
         JobRequest.attempt_started_at.set(JobRequest.attempt_started_at | now),
@@ -141,18 +144,23 @@ def _without_key(
 
 
 def _watched(row: JobRequest) -> JobRequest:
-    """Return the row, due at the end of its lease if the timer may not check it by then.
-
-    That is so if the check is later, because the row was in a backlog, or if it is overdue, because
-    the timer is behind.
-    """
-    due_at, lease = row.due_at or 0, row.lease_until or 0
-    if clock.now() - _OVERDUE <= due_at <= lease:
+    """Return the row, due at the end of its lease if the timer may not check it by then."""
+    lease = row.lease_until or 0
+    if _is_checked_in_time(row.due_at, lease):
         return row
     try:
         return postpone(row, lease, Lane.PROMPT)
     except (PreconditionFailed, *AWS_ERRORS):
         return row  # the job is ours and can run; at worst the timer checks it late
+
+
+def _is_checked_in_time(due_at: int | None, lease: int) -> bool:
+    """Return whether the timer checks a row by the end of its lease.
+
+    It does not if the check is later, because the row was in a backlog, or if it is overdue,
+    because the timer is behind.
+    """
+    return clock.now() - _OVERDUE <= (due_at or 0) <= lease
 
 
 def checkpoint(job: JobRequest, reached: Checkpoint) -> JobRequest:

@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 
 import clock
+from aws import clients
 from bench import Bench
 from counted_units import Units
 from runners import line_pump
 from sample_work import script
 from store import limits, lines, pauses, verbs
-from store.job_request import JobRequest, Status
+from store.job_request import JobRequest, Lane, Status, due_shard
 from store.rate import Rate
 
 
@@ -56,6 +57,27 @@ def test_a_job_that_need_not_wait_costs_this_many_more(
     warm(bench, "a", units)
     bench.advance(1)
     assert a_life(bench, "a", units) == 6 + more
+
+
+def test_a_claim_that_moves_the_due_time_of_a_limited_job_does_so_in_the_same_write(
+    bench: Bench, units: Units
+) -> None:
+    """A second one might fail, and nobody would look for hours at a slot that its worker lost."""
+    limits.put("a", slots=2)
+    warm(bench, "a", units)
+    row = bench.dispatch("sample_once", queue_name="a")
+    bench.advance(181)  # the timer should have seen it long since
+    updates: list[str] = []
+    clients.client("dynamodb").meta.events.register(
+        "before-call.dynamodb.UpdateItem", lambda **_: updates.append("update")
+    )
+    seen: list[JobRequest] = []
+    script.job = lambda job, payload: seen.append(bench.read(row))
+    bench.run(row)
+    (running,) = seen
+    assert running.due_at == running.lease_until
+    assert running.due_shard == due_shard(row.id, Lane.PROMPT)
+    assert updates == []
 
 
 def test_the_first_use_of_a_key_on_a_day_costs_one_more(bench: Bench, units: Units) -> None:
