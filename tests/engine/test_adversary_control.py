@@ -8,7 +8,7 @@ import pytest
 from pynamodb.expressions.condition import Condition
 
 from broken_promise import broken_promise
-from runners import dispatch, pausing
+from runners import children, dispatch, pausing
 from store import conditional_write, owner_verbs, steps, verbs
 from store.job_request import JobRequest, Status, new_id
 from testing.simulation.history import stage
@@ -67,10 +67,8 @@ class _Found:
 
 
 def test_it_notices_when_a_child_is_added_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "derived_id", lambda *_: new_id())
-    monkeypatch.setattr(
-        "work.running_job.RunningJob._once", lambda self, name, function: function()
-    )
+    monkeypatch.setattr(children, "derived_id", lambda *_: new_id())
+    monkeypatch.setattr("work.running_job.RunningJob._once", lambda *given: given[-1]())
     assert "is more than one job" in broken_promise(near=75)
 
 
