@@ -29,7 +29,7 @@ def test_a_line_names_the_function_that_said_it(bench: Bench, lines: io.StringIO
     row = bench.run(bench.dispatch())
     owner_actions.cancel(row)
     said = locations(lines)
-    assert said["accepted"] == "accept_job"
+    assert said["accepted"] == "_note"
     assert said["claimed"] == "run_job"  # through a context manager
     assert said["cancel"] == "cancel"
 
