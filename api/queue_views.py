@@ -55,18 +55,18 @@ def queue_limits(limits: QueueLimits) -> dict[str, Any]:
 
 def place(found: Place, row: JobRequest) -> dict[str, Any]:
     """Return where a job is among those that wait."""
-    return values(PLACE, found) | {"waits_for": _shown(found.waits_for, row)}
+    return values(PLACE, found._replace(waits_for=_as_seen(found.waits_for, row)))
 
 
 def waits_for(row: JobRequest) -> dict[str, Any] | None:
     """Return what a job waits for."""
-    return _shown(queues.waits_for(row), row)
+    return _what(_as_seen(queues.waits_for(row), row))
 
 
-def _shown(found: queues.WaitsFor | None, row: JobRequest) -> dict[str, Any] | None:
+def _as_seen(found: queues.WaitsFor | None, row: JobRequest) -> queues.WaitsFor | None:
     """Return what a row waits for, as far as the caller may know."""
     sees_all = access.asking.get().sees_payloads
-    return _what(found if sees_all else queues.without_payload(found, row))
+    return found if sees_all else queues.without_payload(found, row)
 
 
 def _what(found: queues.WaitsFor | None) -> dict[str, Any] | None:
