@@ -12,7 +12,7 @@ from zlib import crc32
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 
 from store.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, UnicodeAttribute
-from store.blobs import compact_json
+from store.blobs import compact_json, compressed
 from store.job_request import derived_id
 from store.schedule_marks import PARTITION
 from store.table import Integer, Table, nullable
@@ -172,7 +172,7 @@ class Schedule(Table):
 
 def pack(payload: Any) -> bytes:
     """Return a payload as an item keeps it. Raises ValueError for what JSON has no form for."""
-    return zlib.compress(compact_json(payload))
+    return compressed(compact_json(payload))
 
 
 def partition_of(organization_id: str) -> str:

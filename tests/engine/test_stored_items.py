@@ -1,5 +1,8 @@
 """What a row is written and read as: the same as pynamodb's own, and whatever JSON a job gives."""
 
+import random
+import tracemalloc
+import zlib
 from typing import Any
 
 import pytest
@@ -8,7 +11,7 @@ from pynamodb.connection import Connection
 from pynamodb.models import Model
 
 from bench import Bench, bench
-from store import limits, verbs
+from store import blobs, limits, verbs
 from store.attributes import BinaryAttribute, JSONAttribute, UnicodeAttribute
 from store.job_request import JobRequest
 from store.table import Integer, Table
@@ -95,6 +98,28 @@ def test_a_cursor_may_look_like_a_stored_value(bench: Bench, cursor: Any) -> Non
     row = bench.claim(bench.dispatch())
     verbs.checkpoint(row, Checkpoint(cursor, 50, None))
     assert bench.read(row).cursor == cursor
+
+
+@pytest.mark.parametrize("length", [0, 1, 100, 1023, 1024, 1025, 9000])
+def test_a_text_of_any_length_is_compressed_as_zlib_does(length: int) -> None:
+    chance = random.Random(length)
+    varied = chance.randbytes(length)
+    for text in (varied, bytes(chance.choices(b'{"abc":12}', k=length)), b"[1,2]" * (length // 5)):
+        packed = blobs.compressed(text)
+        assert zlib.decompress(packed) == text
+        assert len(packed) <= len(zlib.compress(text)) + 8
+
+
+def test_a_small_text_is_compressed_in_little_memory() -> None:
+    text = b"a" * 1024
+    blobs.compressed(text)
+    tracemalloc.start()
+    try:
+        blobs.compressed(text)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 64 * 1024  # five times as much, unless zlib is told how little is to come
 
 
 def test_nothing_asks_for_the_capacity_consumed(bench: Bench) -> None:
