@@ -138,18 +138,21 @@ def left_due(row: JobRequest, why: Exception) -> None:
 
 
 def parked(row: JobRequest, pause: Pause) -> None:
-    """Log that a job which could run is parked, and under which pause."""
-    log_line.write(logger.info, "held back", **_whose(row), paused=f"{pause.kind} {pause.name}")
-    tracing.ended("held back", job_id=row.id)
+    """Log that a job which could run is parked, and under which pause, or was cancelled instead."""
+    _waits(row, "held back", paused=f"{pause.kind} {pause.name}")
 
 
 def parked_in_line(row: JobRequest) -> None:
     """Log that a job which could run waits for room in its queue, or was cancelled instead."""
-    if row.status is Status.CANCELLED:
+    _waits(row, "waits for room", **_line(row))
+
+
+def _waits(row: JobRequest, message: str, **fields: Any) -> None:
+    if row.status is Status.CANCELLED:  # its owner had asked for that
         cancelled(row)
     else:
-        log_line.write(logger.info, "waits for room", **_whose(row) | _line(row))
-        tracing.ended("waits for room", job_id=row.id)
+        log_line.write(logger.info, message, **_whose(row) | fields)
+        tracing.ended(message, job_id=row.id)
 
 
 def let_on(row: JobRequest) -> None:

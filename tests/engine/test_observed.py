@@ -14,13 +14,14 @@ from errors import Interrupted
 from runners import execution, owner_actions, pausing, telemetry
 from runners.messages import TaskMessage
 from sample_work import script
-from store import blobs
-from store.job_request import JobRequest
+from store import blobs, limits
+from store.job_request import JobRequest, Status
 from store.pauses import Kind
 from telemetry_lines import SECRET, emitted, logged
 from testing.aws import forget
 from testing.lambda_context import Context
 from work import context
+from work.signals import Paused
 
 
 def test_every_line_of_a_job_says_which_job_attempt_leg_organisation_and_request(
@@ -91,6 +92,47 @@ def test_what_the_owner_and_the_timer_do_is_logged_with_the_job_it_is_about(
     for line in found:
         if line["message"] not in ("paused", "resuming"):
             assert (line["job_id"], line["organization_id"]) == (row.id, "acme")
+
+
+def test_waiting_in_line_is_logged_with_the_job_and_its_line(
+    bench: Bench, lines: io.StringIO
+) -> None:
+    limits.put("texts", slots=1)
+    first, second = (bench.dispatch(queue_name="texts") for _ in range(2))
+
+    def work(*_: object) -> None:
+        script.job = lambda *_: None
+        bench.run(second)  # which finds no room
+
+    script.job = work
+    bench.run(first)
+    found = [each for each in logged(lines) if each["message"] in ("waits for room", "let on")]
+    assert [line["message"] for line in found] == ["waits for room", "let on"]
+    for line in found:
+        assert (line["job_id"], line["organization_id"]) == (second.id, "acme")
+        assert (line["queue_name"], line["queue_key"]) == ("texts", "*")
+    assert found[1]["slot"] == 1
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_job_that_is_cancelled_where_it_would_wait_is_not_said_to_wait(
+    bench: Bench, lines: io.StringIO, paused: bool
+) -> None:
+    limits.put("texts", slots=1)
+    row = bench.dispatch(queue_name="texts")
+
+    def work(job: Any, _: object) -> None:
+        owner_actions.cancel(bench.read(row))
+        if paused:
+            raise Paused(pausing.pause(Kind.QUEUE, "texts"))
+        job.next_turn(1)
+
+    script.job = work
+    bench.run(row)
+    assert bench.read(row).status is Status.CANCELLED
+    said = [line["message"] for line in logged(lines)]
+    assert said[-1] == "cancelled"
+    assert not {"held back", "waits for room"} & set(said)
 
 
 def test_no_payload_result_or_step_is_logged(bench: Bench, lines: io.StringIO) -> None:
