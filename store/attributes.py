@@ -46,7 +46,7 @@ class _OwnPath(Path):
 
     def set(self, value: Any) -> Any:
         """Return the action that sets the attribute."""
-        return super().set(value) if value is None else _Set(self, self._to_operand(value))
+        return _Set(self, self._to_operand(value))
 
     def _to_operand(self, value: Any) -> Any:
         if value is None or isinstance(value, _Operand | attributes.Attribute):
