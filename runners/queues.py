@@ -26,6 +26,7 @@ JOB = "job"
 SHOWN_KEYS = 3  # of each queue in a list of queues
 _MARK = "q"  # of the cursors of queues, and of their keys
 _EXAMINED_KEYS = 100  # in one page: most keys may be idle, or of others
+_DIGITS = 6  # of how many keys have been passed: beyond a million nobody looks
 
 
 class WaitsFor(NamedTuple):
@@ -224,12 +225,12 @@ class _Keys:
         found = [] if after else [self._read(key) for key in always]
         most = min(_EXAMINED_KEYS, 4 * limit)
         keys = self._listed(after, most + 1)
-        for number, key in enumerate(keys, 1):
+        for number, (position, key) in enumerate(keys, 1):
             if key not in always:
                 use = self._read(key)
                 found += [] if use.is_idle else [use]
             if len(found) >= limit or number == most:
-                return found, cursors.encode(_MARK, key) if number < len(keys) else None
+                return found, cursors.encode(_MARK, position) if number < len(keys) else None
         return found, None
 
     def _always(self) -> list[str]:
@@ -243,17 +244,24 @@ class _Keys:
             return [key_of(self._name, self._seen_by, None, {})]
         return []
 
-    def _listed(self, after: str, most: int) -> list[str]:
+    def _listed(self, after: str, most: int) -> list[tuple[str, str]]:
+        """Return the keys to look at that follow a position, each with its own position.
+
+        That is the key itself where all that are listed are the caller's to know, and else how many
+        come before it: a cursor can be read.
+        """
         if self._seen_by is None:
-            return used_keys.used(self._name, most, after)
+            return _at_themselves(used_keys.used(self._name, most, after))
         if self._per == "organization_id":
             return []
-        if self._per != "campaign_id" and not self._sees_payloads:
-            return []  # they are values of a payload, or were until `per` was changed
-        prefix = ""
         if self._per == "campaign_id":
-            prefix = key_of(self._name, self._seen_by, None, {})
-        return used_keys.used(self._name, most, after, prefix)
+            own = key_of(self._name, self._seen_by, None, {})
+            return _at_themselves(used_keys.used(self._name, most, after, own))
+        if not self._sees_payloads:
+            return []  # they are values of a payload, or were until `per` was changed
+        passed = _number_of(after)
+        keys = used_keys.used(self._name, passed + most)[passed:]
+        return [(str(number), key) for number, key in enumerate(keys, passed + 1)]
 
     def _read(self, key: str) -> KeyUse:
         line = lines.read_line(self._name, key, self._limits)
@@ -276,6 +284,19 @@ class _Keys:
         for slot in line.held:
             if self._seen_by in (None, slot.organization_id):
                 yield Holder(slot.holder or "", slot.organization_id, slot.since)
+
+
+def _at_themselves(keys: list[str]) -> list[tuple[str, str]]:
+    return [(key, key) for key in keys]
+
+
+def _number_of(position: str) -> int:
+    """Return how many keys come before those that follow a position. Raises InvalidCursor."""
+    if not position:
+        return 0
+    if not (position.isascii() and position.isdigit() and len(position) <= _DIGITS):
+        raise InvalidCursor
+    return int(position)
 
 
 def _position_of(cursor: str | None) -> str:

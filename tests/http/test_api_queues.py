@@ -15,7 +15,7 @@ from fake_lambda import FakeLambda
 from runners import queues
 from sample_work import Sample, script
 from settings import forget
-from store import lines, used_keys, waiting
+from store import cursors, lines, used_keys, waiting
 from store.lines import LineItem
 from work import RunningJob
 
@@ -296,6 +296,31 @@ def test_an_organisations_keys_are_found_among_those_of_many(
     claims = {"sub": "u", "roles": "viewer", "organization_id": "small"}
     found = got("/queues/sample_campaigns", query={"limit": "1"}, claims=claims)
     assert (uses(found), found["keys_cursor"]) == ({"small:c": (1, 0)}, None)
+
+
+def test_no_cursor_tells_a_key_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(11):
+        used_keys.note("sample_texts", f"about big {number:02d}")
+    for key in ("about big 05, said small", "about small"):
+        used_keys.note("sample_texts", key)
+        slot = LineItem(lines.place_of("sample_texts", key), "slot#001")
+        slot.update([LineItem.holder.set("1" * 32), LineItem.organization_id.set("small")])
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    forget()
+    claims = {"sub": "u", "roles": "reader", "organization_id": "small"}
+    path, found, given, query = "/queues/sample_texts", [], [], {"limit": "1"}
+    while True:
+        page = got(path, query=query, claims=claims)
+        found.append(list(uses(page)))
+        if page["keys_cursor"] is None:
+            break
+        query["cursor"] = page["keys_cursor"]
+        given.append(cursors.decode("q", query["cursor"]))
+    assert found == [[], ["about big 05, said small"], [], ["about small"]]
+    assert given == ["4", "7", "11"]  # how many were looked at
+    for wrong in ("about big 05", "-1", "1.5", "²", "9" * 9):
+        query["cursor"] = cursors.encode("q", wrong)
+        refused(call("GET", path, query=query, claims=claims), 400, "invalid-cursor")
 
 
 def test_to_a_caller_of_one_organisation_no_other_queue_is_there(
