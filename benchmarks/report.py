@@ -39,11 +39,7 @@ class Report:
     @property
     def above(self) -> list[str]:
         """What exceeds its bound, a line for each."""
-        lines = [
-            f"{each.overhead.title}: {each.ratio:.2f}, and {each.overhead.at_most:.2f} is the most"
-            for each in self.overheads
-            if each.is_above
-        ]
+        lines = [each.told for each in self.overheads if each.is_above]
         lines += cold_start.above(self.functions)
         for python, costs in self.on_other_pythons.items():
             lines += [f"Python {python}, {line}" for line in cold_start.above(costs)]
@@ -82,11 +78,17 @@ def _versions(report: Report) -> str:
 
 
 def _bounds(report: Report) -> str:
-    if not report.above:
-        return "Every bound was met in this run."
-    return "**Above their bounds in this run:**\n\n" + "\n".join(
-        f"- {line}" for line in report.above
-    )
+    if report.above:
+        return "**Above their bounds in this run:**\n\n" + _list(report.above)
+    met = "Every bound was met in this run"
+    in_cpu = [each.told for each in report.overheads if each.is_above_in_cpu]
+    if not in_cpu:
+        return f"{met}."
+    return f"{met}, but these in instructions alone, and not in CPU:\n\n{_list(in_cpu)}"
+
+
+def _list(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _functions(report: Report) -> str:

@@ -111,3 +111,9 @@ def test_a_bound_is_exceeded_if_instructions_say_so_too(
     cpu: float, instructions: float | None, above: bool
 ) -> None:
     assert Measured(_OVERHEAD, cpu, 1.0, instructions).is_above is above
+
+
+def test_what_meets_its_bound_in_instructions_alone_is_told() -> None:
+    page = written(replace(_REPORT, overheads=[Measured(_OVERHEAD, 1.2, 1.0, 1.05)]))
+    assert "Every bound was met in this run, but these in instructions alone" in page
+    assert "- a dispatch: 1.20, and 1.10 is the most" in page
