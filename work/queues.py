@@ -8,7 +8,7 @@ A queue that nobody declares has none. `QUEUES` in a table of jobs declares some
 import re
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, cast, get_args, get_origin
 
 import names
 from errors import InvalidDefinition
@@ -85,11 +85,20 @@ class Queue(Value, kw_only=True):
                 return _value(_read(payload, field))
 
     def wrong_for(self, payload_model: "type[BaseModel]") -> str | None:
-        """Return what is wrong if a payload has a field called as what `per` means of the job."""
+        """Return what is wrong if a payload has a field called as what `per` means of the job, or
+        has a secret in that which `per` names."""
         if self.per in ("organization_id", "campaign_id") and has_field(payload_model, self.per):
             return (
                 f"Queue(per={self.per!r}): is the job's own {self.per}, but its payload has a "
                 "field of that name, which would not be used: call that field something else"
+            )
+        if any(
+            _is_secret(payload_model.model_fields[own].annotation)
+            for own in _fields(payload_model, self.per)
+        ):
+            return (
+                f"Queue(per={self.per!r}): is a secret of the payload, and people see the values "
+                "of per, as the keys of a queue: name a field that may be seen"
             )
         return None
 
@@ -113,6 +122,16 @@ def _fields(payload_model: "type[BaseModel]", name: str | None) -> list[str]:
     if name in fields:
         return [name]
     return [own for own, each in fields.items() if name in (each.alias, each.validation_alias)]
+
+
+def _is_secret(annotation: object) -> bool:
+    """Return whether a field of this type may hold one of pydantic's secrets."""
+    from pydantic import Secret, SecretBytes, SecretStr
+
+    kind = get_origin(annotation) or annotation
+    if isinstance(kind, type) and issubclass(kind, (Secret, SecretBytes, SecretStr)):
+        return True
+    return any(map(_is_secret, get_args(annotation)))
 
 
 def _read(payload: object, name: str) -> object:

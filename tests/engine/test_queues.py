@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, Secret, SecretStr
 
 from errors import InvalidDefinition
 from store.pauses import Kind
@@ -125,6 +125,19 @@ def test_a_key_is_of_the_value_that_the_model_has(
     per: str, payload: dict[str, Any], expected: str
 ) -> None:
     assert key(per, Order(**payload)) == expected
+
+
+@pytest.mark.parametrize(
+    ("per", "refused"),
+    [("token", True), ("tok", True), ("spare", True), ("account", False), ("campaign_id", False)],
+)
+def test_a_queue_does_not_go_by_a_secret(per: str, refused: bool) -> None:
+    class WithSecrets(Order):
+        token: SecretStr = Field(SecretStr(""), alias="tok")
+        spare: Secret[int] | None = None
+
+    wrong = Queue(slots=1, per=per).wrong_for(WithSecrets)
+    assert (wrong is not None and "is a secret of the payload" in wrong) is refused
 
 
 def test_one_moment_in_two_zones_is_one_line() -> None:
