@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ class TlcFailed(Exception):
     """TLC could not check the module: it does not parse, say, or a constant has no value."""
 
 
+@cache
 def java() -> str | None:
     """Return the Java to run, or None if there is none that is new enough."""
     found = shutil.which("java")
