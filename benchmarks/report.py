@@ -82,6 +82,7 @@ def _bounds(report: Report) -> str:
         return "**Above their bounds in this run:**\n\n" + _list(report.above)
     met = "Every bound was met in this run"
     in_cpu = [each.told for each in report.overheads if each.is_above_in_cpu]
+    in_cpu += cold_start.above(report.functions, in_cpu=True)
     if not in_cpu:
         return f"{met}."
     return f"{met}, but these in instructions alone, and not in CPU:\n\n{_list(in_cpu)}"

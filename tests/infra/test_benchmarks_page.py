@@ -114,6 +114,13 @@ def test_a_bound_is_exceeded_if_instructions_say_so_too(
 
 
 def test_what_meets_its_bound_in_instructions_alone_is_told() -> None:
-    page = written(replace(_REPORT, overheads=[Measured(_OVERHEAD, 1.2, 1.0, 1.05)]))
+    page = written(
+        replace(
+            _REPORT,
+            overheads=[Measured(_OVERHEAD, 1.2, 1.0, 1.05)],
+            functions={"API": Cost(0.2, 1.3, 1.1)},
+        )
+    )
     assert "Every bound was met in this run, but these in instructions alone" in page
-    assert "- a dispatch: 1.20, and 1.10 is the most" in page
+    assert "- a dispatch: 1.20, and 1.10 is the most\n" in page
+    assert "- cold start, API: 1.30, and 1.20 is the most\n" in page
