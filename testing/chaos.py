@@ -16,6 +16,8 @@ from testing.simulation.history import play_seed, stage, told
 from testing.simulation.invariant_checker import Violation
 
 _CHUNK = 50
+_LINE_EVERY = 2000  # histories, where no terminal shows them counted
+_TOLD = 10  # broken promises that are shown in full
 
 
 def main() -> int:
@@ -41,10 +43,15 @@ def main() -> int:
     with ProcessPoolExecutor(options.processes) as pool:
         for its_figures, its_broken in pool.map(partial(_play, faults=faults), chunks):
             figures += its_figures
+            for violation in its_broken[: max(0, _TOLD - len(broken))]:
+                print(f"BROKEN: {violation}", file=sys.stderr, flush=True)
             broken += its_broken
+            played = figures["histories"]
             if sys.stderr.isatty():
-                print(f"\r{figures['histories']:,} histories", end="", file=sys.stderr)
-    _report(figures, broken, time.monotonic() - started)
+                print(f"\r{played:,} histories", end="", file=sys.stderr)
+            elif played % _LINE_EVERY == 0:
+                print(f"{played:,} histories", file=sys.stderr, flush=True)
+    _report(figures, len(broken), time.monotonic() - started)
     return 1 if broken else 0
 
 
@@ -68,11 +75,9 @@ def _play(seeds: Iterable[int], faults: frozenset[Fault] | None) -> tuple[Counte
     return figures, broken
 
 
-def _report(figures: Counter[str], broken: list[str], seconds: float) -> None:
-    for violation in broken[:10]:
-        print(f"BROKEN: {violation}", file=sys.stderr)
+def _report(figures: Counter[str], broken: int, seconds: float) -> None:
     print(f"{figures.pop('histories'):,} histories in {seconds:.0f} s: {told(figures)}")
-    print(f"broken promises: {len(broken)}")
+    print(f"broken promises: {broken}")
 
 
 if __name__ == "__main__":
