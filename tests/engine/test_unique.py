@@ -181,6 +181,28 @@ def test_a_record_that_older_code_left_to_the_same_id_is_taken_over(bench: Bench
     assert holders() == [second.created_key] != [first.created_key]
 
 
+def test_a_key_is_not_taken_over_from_a_job_that_is_queued_again_meanwhile(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ask(bench)
+    fail(bench, first)
+    key = f"unique#{first.unique_key}"
+    uniqueness.KeyRecord(key, "holder", holder=first.created_key, expires_at=0).save()  # older code
+    taken = uniqueness.taken
+
+    def after_a_retry(key: str, job: JobRequest, over: Any) -> Any:
+        writes = taken(key, job, over)
+        if over is not None and job.id != first.id:
+            monkeypatch.setattr(uniqueness, "taken", taken)
+            owner_actions.retry_again(bench.read(first), bench.send)
+        return writes
+
+    monkeypatch.setattr(uniqueness, "taken", after_a_retry)
+    second = ask(bench)
+    assert (second.id, second.met) == (first.id, Met(Outcome.RETURNED))
+    assert holders() == [first.created_key]
+
+
 # --- by hand --------------------------------------------------------------------------------------
 
 
@@ -279,6 +301,18 @@ def test_an_answer_is_over_when_its_job_is_gone(bench: Bench) -> None:
     owner_actions.delete(bench.read(first))
     again = ask(bench, idempotency_key="k")
     assert (again.met, again.id != first.id) == (None, True)
+
+
+def test_an_answer_is_not_of_a_later_job_of_the_same_id(bench: Bench) -> None:
+    first = ask(bench, idempotency_key="its own")
+    ask(bench, idempotency_key="k")
+    bench.run(first)
+    owner_actions.delete(bench.read(first))
+    bench.advance(1)
+    later = ask(bench, idempotency_key="its own")
+    again = ask(bench, idempotency_key="k")
+    assert first.id == later.id == again.id
+    assert again.met == Met(Outcome.RETURNED)  # and was not before
 
 
 def test_a_child_is_the_job_there_is_and_stays_that(bench: Bench) -> None:

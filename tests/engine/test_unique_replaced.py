@@ -10,7 +10,7 @@ import clock
 import unique_sample
 from aws import clients
 from bench import Bench
-from errors import IdempotencyConflict
+from errors import IdempotencyConflict, PreconditionFailed
 from runners import owner_actions, pausing
 from runners.base import JobData
 from runners.dispatch import accept_job
@@ -442,6 +442,65 @@ def test_the_same_payload_is_not_taken_for_done_by_a_job_that_begins_meanwhile(
     second = ask(bench, "same", job_type, idempotency_key=key)
     assert second.met == (outcome and Met(outcome))
     assert (second.id == first.id) == (outcome is Outcome.RETURNED)
+
+
+def wanted(text: str) -> replacing.Wanted:
+    """Return what a request asks for that is to start at once."""
+    return replacing.Wanted(
+        payload={"lot": "a", "text": text},
+        campaign_id=None,
+        queue_key=None,
+        max_attempts=1,
+        run_at=None,
+        due_at=clock.now(),
+        first_run_at=clock.now(),
+    )
+
+
+def test_a_job_that_has_begun_is_given_no_other_payload(bench: Bench) -> None:
+    """Whatever its row is read as: between two legs it is queued as one that has not begun is."""
+    row = ask(bench, "first")
+
+    def end_leg(job: Any, payload: Any) -> None:
+        if job.leg == 1:
+            with pytest.raises(PreconditionFailed):  # while it runs
+                replacing.replace(bench.read(row), wanted("second"), [])
+            bench.advance(880)
+            job.checkpoint(1)
+
+    script.job = end_leg
+    queued = bench.run(row)
+    assert (queued.status, queued.legs) == (Status.QUEUED, 1)
+    with pytest.raises(PreconditionFailed):
+        replacing.replace(queued, wanted("second"), [])
+    assert bench.run(row).status is Status.SUCCEEDED
+    assert script.texts_run == ["first", "first"]
+
+
+def test_nor_is_one_that_was_cancelled_before_it_began(bench: Bench) -> None:
+    cancelled = owner_actions.cancel(ask(bench, "first"))
+    with pytest.raises(PreconditionFailed):
+        replacing.replace(cancelled, wanted("second"), [])
+    assert bench.read(cancelled).status is Status.CANCELLED
+
+
+def test_of_two_that_come_to_follow_at_once_one_does(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.claim(ask(bench, "first", "unique_follow"))
+    queued_behind, others = uniqueness.queued_behind, []
+
+    def after_another(*asked: Any) -> Any:
+        writes = queued_behind(*asked)
+        monkeypatch.setattr(uniqueness, "queued_behind", queued_behind)
+        others.append(ask(bench, "second", "unique_follow"))
+        return writes
+
+    monkeypatch.setattr(uniqueness, "queued_behind", after_another)
+    third = ask(bench, "third", "unique_follow")
+    assert (third.id, third.met) == (others[0].id, Met(Outcome.REPLACED))
+    (record,) = keys()
+    assert record["follower"] == third.created_key
 
 
 def lands_unheard(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Any]) -> None:
