@@ -11,11 +11,11 @@ import clock
 from aws import clients
 from bench import Bench
 from limited_queue import QUEUE, dispatch, during, park_in_order
-from runners import due_row, line_pump
+from runners import due_row, line_pump, owner_actions
 from runners.registry import registry
 from sample_work import script
 from store import limits, lines, verbs
-from store.job_request import ROW_VERSION, JobRequest, Status
+from store.job_request import LIMITED, ROW_VERSION, JobRequest, Status
 from telemetry_lines import emitted
 from testing import moto_direct
 from work.definitions import Job
@@ -99,6 +99,23 @@ def test_a_job_whose_type_is_gone_keeps_its_slot_for_an_hour_and_ends_in_a_month
         one_slot.advance(24 * 3600)
         one_slot.tick()
     assert one_slot.read(begun).error["kind"] == "TypeForgotten"
+
+
+# --- older code, which knows no limits --------------------------------------------------------------
+
+
+def test_rows_are_kept_from_older_code_from_when_their_queue_has_limits(bench: Bench) -> None:
+    claimed, parked = dispatch(bench), dispatch(bench)
+    assert [bench.read(row).row_version for row in (claimed, parked)] == [1, 1]
+    limits.put(QUEUE, slots=1)
+    during(bench, lambda: park_in_order(bench, parked), claimed)
+    assert [bench.read(row).row_version for row in (claimed, parked)] == [LIMITED, LIMITED]
+
+
+def test_a_row_stays_kept_from_older_code(one_slot: Bench) -> None:
+    row = owner_actions.cancel(dispatch(one_slot))
+    row = owner_actions.retry_again(row, one_slot.send)
+    assert one_slot.read(row).row_version == LIMITED
 
 
 # --- of newer code, or that can't be read ---------------------------------------------------------
