@@ -101,7 +101,7 @@ def test_a_job_whose_type_is_gone_keeps_its_slot_for_an_hour_and_ends_in_a_month
     assert one_slot.read(begun).error["kind"] == "TypeForgotten"
 
 
-# --- older code, which knows no limits --------------------------------------------------------------
+# --- older code, which knows no limits ------------------------------------------------------------
 
 
 def test_rows_are_kept_from_older_code_from_when_their_queue_has_limits(bench: Bench) -> None:

@@ -140,6 +140,13 @@ def test_a_queue_does_not_go_by_a_secret(per: str, refused: bool) -> None:
     assert (wrong is not None and "is a secret of the payload" in wrong) is refused
 
 
+def test_a_payload_without_the_field_is_in_the_line_of_all_others() -> None:
+    class Another(BaseModel):
+        """The payload of another job type of the queue."""
+
+    assert key("account", Another()) == key("account", object()) == "*"
+
+
 def test_one_moment_in_two_zones_is_one_line() -> None:
     times = ("2026-05-04T12:00:00Z", "2026-05-04T14:00:00+02:00")
     found = {key("at", Order.model_validate({"at": each})) for each in times}

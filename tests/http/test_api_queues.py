@@ -55,8 +55,7 @@ def test_the_list_has_every_queue_by_name_with_its_first_keys(worker: FakeLambda
         dispatched("sample_campaigns", campaign_id=campaign)
     worker.deliver()
     for campaign in "abcde":
-        slot = LineItem(lines.place_of("sample_campaigns", f"acme:{campaign}"), "slot#001")
-        slot.update([LineItem.holder.set("1" * 32)])
+        hold("sample_campaigns", f"acme:{campaign}")
     listed = {each["name"]: each for each in got("/queues")["queues"]}
     assert list(listed) == sorted(listed)
     assert {"default", "webhooks", "sample_slots", "zz_paused", "zz_limited"} <= listed.keys()
@@ -89,8 +88,7 @@ def test_pages_of_queues_and_of_keys_follow_each_other() -> None:
 def test_a_page_examines_a_bounded_number_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(9):
         used_keys.note("sample_texts", f"key {number}")
-    busy = LineItem(lines.place_of("sample_texts", "key 8"), "slot#001")
-    busy.update([LineItem.holder.set("1" * 32)])
+    hold("sample_texts", "key 8")
     pages, cursor = [], None
     while True:
         query = {"limit": "1"} | ({"cursor": cursor} if cursor else {})
@@ -100,6 +98,40 @@ def test_a_page_examines_a_bounded_number_of_keys(monkeypatch: pytest.MonkeyPatc
         if cursor is None:
             break
     assert pages == [[], [], ["key 8"]]
+
+
+def test_a_key_is_shown_in_which_jobs_wait_and_none_runs(worker: FakeLambda) -> None:
+    call("PUT", "/queues/sample_campaigns", body={"rate": {"count": 1, "seconds": 3600}})
+    for _ in range(2):
+        dispatched("sample_campaigns", campaign_id="c")
+    worker.deliver()  # the first is done at once, and the second waits for the rate
+    assert uses(got("/queues/sample_campaigns")) == {"acme:c": (0, 1)}
+
+
+def test_what_is_no_queue_is_not_listed() -> None:
+    call("PUT", "/paused/job_type/sample_once")
+    call("PUT", "/queues/of_once", body={"slots": 2})
+    call("DELETE", "/queues/of_once")
+    names = [each["name"] for each in got("/queues")["queues"]]
+    assert "default" in names
+    assert not {"sample_once", "of_once"} & set(names)
+
+
+def test_a_key_that_is_always_shown_is_on_the_first_page_alone() -> None:
+    for key in ("a", "b"):
+        used_keys.note("sample_slots", key)
+        hold("sample_slots", key)
+    first = got("/queues/sample_slots", query={"limit": "1"})
+    assert list(uses(first)) == ["*", "a"]  # it counts for none
+    second = got("/queues/sample_slots", query={"cursor": first["keys_cursor"]})
+    assert list(uses(second)) == ["b"]
+
+
+def hold(queue_name: str, key: str, organization_id: str = "acme") -> None:
+    """Have a job hold the first slot of a line."""
+    slot = LineItem(lines.place_of(queue_name, key), "slot#001")
+    whose = LineItem.organization_id.set(organization_id)
+    slot.update([LineItem.holder.set("1" * 32), whose])
 
 
 def test_counts_stop(monkeypatch: pytest.MonkeyPatch, worker: FakeLambda) -> None:
@@ -227,8 +259,7 @@ def test_a_viewer_sees_no_key_that_is_of_a_payload(crowded: Callable[..., Any]) 
 
 def test_nor_the_keys_of_before_per_was_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     used_keys.note("sample_slots", "about small")
-    slot = LineItem(lines.place_of("sample_slots", "about small"), "slot#001")
-    slot.update([LineItem.holder.set("1" * 32), LineItem.organization_id.set("small")])
+    hold("sample_slots", "about small", "small")
     monkeypatch.setenv("ACCESS_MODE", "jwt")
     forget()
     seen = {}
@@ -289,8 +320,7 @@ def test_an_organisations_keys_are_found_among_those_of_many(
     for number in range(50):
         used_keys.note("sample_campaigns", f"big:{number:02d}")
     used_keys.note("sample_campaigns", "small:c")
-    slot = LineItem(lines.place_of("sample_campaigns", "small:c"), "slot#001")
-    slot.update([LineItem.holder.set("1" * 32), LineItem.organization_id.set("small")])
+    hold("sample_campaigns", "small:c", "small")
     monkeypatch.setenv("ACCESS_MODE", "jwt")
     forget()
     claims = {"sub": "u", "roles": "viewer", "organization_id": "small"}
@@ -298,13 +328,24 @@ def test_an_organisations_keys_are_found_among_those_of_many(
     assert (uses(found), found["keys_cursor"]) == ({"small:c": (1, 0)}, None)
 
 
+def test_no_key_of_others_is_looked_at_where_each_organisation_has_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for key in ("big", "large", "small", "tiny"):
+        used_keys.note("sample_organizations", key)
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    forget()
+    claims = {"sub": "u", "roles": "reader", "organization_id": "small"}
+    found = got("/queues/sample_organizations", query={"limit": "1"}, claims=claims)
+    assert (uses(found), found["keys_cursor"]) == ({"small": (0, 0)}, None)
+
+
 def test_no_cursor_tells_a_key_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(11):
         used_keys.note("sample_texts", f"about big {number:02d}")
     for key in ("about big 05, said small", "about small"):
         used_keys.note("sample_texts", key)
-        slot = LineItem(lines.place_of("sample_texts", key), "slot#001")
-        slot.update([LineItem.holder.set("1" * 32), LineItem.organization_id.set("small")])
+        hold("sample_texts", key, "small")
     monkeypatch.setenv("ACCESS_MODE", "jwt")
     forget()
     claims = {"sub": "u", "roles": "reader", "organization_id": "small"}
@@ -336,6 +377,14 @@ def test_to_a_caller_of_one_organisation_no_other_queue_is_there(
     ]
     assert details[0].replace("of-others", "nobodys") == details[1]
     assert got("/queues/sample_slots", claims=claims)["limits"] == SLOTS_1
+
+
+def test_many_others_in_a_fair_queue_do_not_hide_its_own(
+    crowded: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "COUNTED", 1)  # of "big" two wait, and were there first
+    (key,) = crowded("small")["sample_fair"]["keys"]
+    assert (key["waiting"], key["more_waiting"]) == (1, False)
 
 
 # --- what it costs --------------------------------------------------------------------------------
