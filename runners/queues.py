@@ -14,7 +14,7 @@ from runners.changing_limits import QueueLimits
 from runners.limits import key_of
 from runners.registry import registry
 from store import cursors, limits, lines, pauses, used_keys, waiting
-from store.job_request import JobRequest, Status, job_id_of
+from store.job_request import JobRequest, job_id_of
 from store.limits import Changed, Limits
 from store.lines import WAITING, Line
 from store.pauses import Kind, Pause
@@ -161,10 +161,10 @@ def _keys_without_payload(row: JobRequest) -> set[str]:
 def place_of(row: JobRequest) -> Place:
     """Return where a job is among those that wait for the same."""
     found = waits_for(row)
-    if row.status is not Status.WAITING or found is None:
+    if found is None:
         return Place()
     own_group = (row.wait_key or "").startswith(f"{WAITING}{row.organization_id}#")
-    return Place(found, waiting.ahead_of(row), found.kind == LINE and own_group)
+    return Place(found, waiting.ahead_of(row), own_group)
 
 
 # --- what is known of queues ----------------------------------------------------------------------
@@ -265,10 +265,9 @@ class _Keys:
 
     def _read(self, key: str) -> KeyUse:
         line = lines.read_line(self._name, key, self._limits)
-        group = self._seen_by or ""
         fair = self._limits is not None and self._limits.order == "fair"
         waits = (
-            waiting.in_line(line.place, self._seen_by, group if fair else "")
+            waiting.in_line(line.place, self._seen_by, self._seen_by if fair else None)
             if line.first is not None
             else Waiting()
         )

@@ -26,7 +26,7 @@ class Waiting(Value):
     oldest: int | None = None
 
 
-def in_line(place: str, organization_id: str | None = None, group: str = "") -> Waiting:
+def in_line(place: str, organization_id: str | None = None, group: str | None = None) -> Waiting:
     """Return who waits in a line. With `organization_id` only its jobs are counted, among the
     first COUNTED of all, or of a `group` that the line has for it."""
     found = _first(

@@ -16,6 +16,7 @@ from runners import queues
 from sample_work import Sample, script
 from settings import forget
 from store import cursors, lines, used_keys, waiting
+from store.job_request import JobRequest, Status
 from store.lines import LineItem
 from work import RunningJob
 
@@ -149,6 +150,8 @@ def test_counts_stop(monkeypatch: pytest.MonkeyPatch, worker: FakeLambda) -> Non
 
 # --- a job's place in line ------------------------------------------------------------------------
 
+NOWHERE = {"waits_for": None, "ahead": None, "more_ahead": False, "of_organization": False}
+
 
 def test_a_waiting_job_has_a_place_in_its_line(worker: FakeLambda) -> None:
     ids = [dispatched("sample_slots") for _ in range(3)]
@@ -159,8 +162,27 @@ def test_a_waiting_job_has_a_place_in_its_line(worker: FakeLambda) -> None:
         "more_ahead": False,
         "of_organization": False,
     }
-    nowhere = {"waits_for": None, "ahead": None, "more_ahead": False, "of_organization": False}
-    assert got(f"/jobs/{ids[2]}/place") == nowhere
+    assert got(f"/jobs/{ids[2]}/place") == NOWHERE
+
+
+def test_a_job_that_waits_for_what_only_newer_code_knows_has_no_place(worker: FakeLambda) -> None:
+    job_id = dispatched("sample_slots")
+    JobRequest(id=job_id).update(
+        [JobRequest.status.set(Status.WAITING), JobRequest.held_by.set("newer#of some name")]
+    )
+    assert got(f"/jobs/{job_id}")["waits_for"] is None
+    assert got(f"/jobs/{job_id}/place") == NOWHERE
+
+
+@pytest.mark.parametrize("role", ["viewer", "reader"])
+def test_a_job_that_does_not_wait_has_no_place_for_anybody(
+    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    job_id = dispatched("sample_texts", payload={"text": "account 42"})
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    forget()
+    claims = {"sub": "u", "roles": role, "organization_id": "acme"}
+    assert got(f"/jobs/{job_id}/place", claims=claims) == NOWHERE
 
 
 def test_where_organisations_take_turns_the_place_is_among_its_own(worker: FakeLambda) -> None:
