@@ -1,5 +1,6 @@
 """What work that is unique costs, counted at the boundary: write units, and consistent reads."""
 
+import json
 import subprocess
 import sys
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from bench import Bench
 from counted_units import Units
+from runners import owner_actions
 from sample_work import script
 from store import limits, pauses
 from store.job_request import JobRequest, Status
@@ -96,6 +98,22 @@ def test_one_that_follows_costs_so_many_more(bench: Bench, units: Units) -> None
     )  # two rows, the record; one leaves due, one moves
     bench.run(asked[0])
     assert units.spent() == 1 + 2 * 2 + 1
+
+
+def test_one_that_follows_and_is_cancelled_has_no_entry_to_delete(
+    bench: Bench, units: Units
+) -> None:
+    bench.claim(ask(bench, "unique_follow", "1"))
+    follows = ask(bench, "unique_follow", "2")
+    written: list[int] = []
+
+    def count(params: dict[str, Any], **_: Any) -> None:
+        written.append(len(json.loads(params["body"])["TransactItems"]))
+
+    events = JobRequest.connection().client.meta.events
+    events.register("before-call.dynamodb.TransactWriteItems", count)
+    owner_actions.cancel(follows)
+    assert written == [2]  # its row and the record
 
 
 def test_a_start_imports_no_more_of_it_than_its_rules() -> None:
