@@ -127,6 +127,8 @@ def test_one_that_is_let_on_and_replaced_keeps_its_slot_and_has_all_its_time(ben
     lost(bench, TWO_MINUTES - 10)
     again = ask(bench, "new")
     assert (again.slot, again.is_let_on) == (1, True)
+    (slot,) = lines.read_line("sample_slots", "*", None).held
+    assert slot.holder == row.id
     assert again.admitted_at == let_on.admitted_at  # or one asked for all the time would keep it
     lost(bench, TWO_MINUTES - 10)
     assert bench.run(row).status is Status.SUCCEEDED
