@@ -136,6 +136,16 @@ def test_one_that_is_let_on_and_replaced_keeps_its_slot_and_has_all_its_time(ben
     assert script.texts_run == ["new"]
 
 
+def test_one_that_is_followed_gives_back_its_slot_and_hands_on_its_key_at_once(
+    bench: Bench,
+) -> None:
+    in_line = {"job_type": "unique_follow", "queue_name": "sample_texts"}
+    first = ask(bench, "x", **in_line)
+    script.job = lambda job, payload: ask(bench, "x", **in_line)
+    assert bench.run(first).status is Status.SUCCEEDED
+    assert lines.read_line("sample_texts", "x", None).held == []
+
+
 # --- behind one that is stopped as it would wait --------------------------------------------------
 
 
