@@ -15,12 +15,20 @@ LONG = 60.0  # seconds; nothing here may take so long
 
 @pytest.fixture
 def async_bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    """Return a bench for async work, which must leave no event loop open."""
+    """Return a bench for async work, which must leave no event loop open.
+
+    As in a worker, no loop runs in this thread: that of a browser's tests, which may have come
+    before in this process, is put aside, or each job would run in a thread, where no alarm rings.
+    """
     monkeypatch.setenv("EXTENSIONS", "sample_work,async_work")
     forget()
-    # The one that this test runs in, if a browser has one, is not always among the others.
-    others = [*open_loops(), asyncio._get_running_loop()]
-    yield bench
+    browsers = asyncio._get_running_loop()
+    others = [*open_loops(), browsers]
+    asyncio._set_running_loop(None)
+    try:
+        yield bench
+    finally:
+        asyncio._set_running_loop(browsers)
     gc.collect()
     assert [each for each in open_loops() if each not in others] == []
 
