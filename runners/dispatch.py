@@ -22,7 +22,7 @@ from runners.sending import Send, next_due_at, require_sender, send_if_unclaimed
 from store import verbs
 from store.blobs import canonical_json, compact_json
 from store.failed_tasks import new_task_id
-from store.job_request import JobRequest, id_under_key
+from store.job_request import JobRequest, Outcome, id_under_key
 from store.queries import read
 from store.transactions import Also
 from work import Job, Unique, context
@@ -63,13 +63,15 @@ def accept_job(
     job_id: str | None = None,
     parent_id: str | None = None,
     also: Sequence[Also] = (),
+    also_if_answered: Callable[[JobRequest, Outcome], Sequence[Also]] | None = None,
 ) -> JobRequest:
     """Save a job: due, and queued or scheduled. Return its row.
 
     What was asked for before under the same idempotency key, or the same `job_id`, is the same job,
     as it is now. `send` is how it will be sent; `parent_id` is the job that dispatches it. `also`
     is written in one transaction with the row, or else RaceLost or RowThere is raised.
-    A job that is unique may be answered with another one: then `met` of the row tells how.
+    A job that is unique may be answered with another one: then `met` of the row tells how, and
+    `also_if_answered` returns what is written to the records of `also` instead.
     Before anything is saved, raises UnknownJobType, InvalidPayload, CampaignMissing, or
     RunnerCannotResend for a job that may need sending again under a runner that can't; QueueFull;
     QuotaReached; UniqueConflict; IdempotencyConflict for a key that was used for another request.
@@ -123,6 +125,7 @@ def accept_job(
             job_id,
             request_hash,
             also,
+            also_if_answered,
             send,
         )
         row = unique_work.accept(asked, save)

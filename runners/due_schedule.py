@@ -5,6 +5,8 @@ The job is saved in one transaction with the schedule's move to the next occurre
 condition that the schedule is as it was read. So whoever is killed, overtaken or stands still for
 an hour has done both or neither: nothing is lost between two writes, and a schedule that was
 edited, paused or deleted since starts nothing that it should not. Two writes could not say that.
+Unique work that is answered with another job is no exception: what the schedule says of it is
+written in one transaction with that answer.
 With the job first, whoever stood still in between would start it again, once its row was deleted or
 had expired, or after its schedule was; with the move first, whoever is killed loses it.
 """
@@ -25,7 +27,7 @@ from store import schedules as store
 from store.job_request import JobRequest, new_id
 from store.job_request import Outcome as Answered
 from store.schedules import Schedule, ScheduleMoved, Step
-from store.transactions import RaceLost, RowThere
+from store.transactions import Also, RaceLost, RowThere
 from work import context
 
 STILL_RUNS = "the one before it was not finished"
@@ -148,34 +150,28 @@ class Starter:
                 raise
             self._refused(schedule, at, step, error)
             return None
-        if row.id != schedule.job_id(at):
-            self._note_answer(schedule, at, step, row, revision)
-            return None
-        telemetry.occurrence_started(row, schedule, step, at)
-        self.note(Outcome.STARTED)
-        unfinished.add(row.id)
-        send_if_unclaimed(row, self._send)
+        if row.met is not None and row.met.before:
+            return self._leave_out(schedule, step)  # it was answered before, under this name
+        if row.met is not None and row.met.outcome is Answered.RETURNED:
+            telemetry.occurrences_left_out(schedule, left_out(step, at, TAKEN))
+            self.note(Outcome.SKIPPED)
+        else:
+            telemetry.occurrence_started(row, schedule, step, at)
+            self.note(Outcome.STARTED)
+            unfinished.add(row.id)
+            send_if_unclaimed(row, self._send)
         if step.next_at is None or step.next_at > clock.now():
             return None
         return store.read(schedule.organization_id, schedule.name)
 
-    def _note_answer(
-        self, schedule: Schedule, at: int, step: Step, row: JobRequest, revision: str
-    ) -> None:
-        """Note that an occurrence is unique work, and was answered with another job: that one does
-        it now, or it is left out. The schedule has moved on together with that answer, so this is a
-        second write; without it, its item names a job that there is not."""
-        is_left_out = getattr(row.met, "outcome", None) is not Answered.REPLACED
-        store.note_answer(schedule, at, row.id, revision, TAKEN if is_left_out else None)
-        if is_left_out:
-            telemetry.occurrences_left_out(schedule, left_out(step, at, TAKEN))
-        else:
-            telemetry.occurrence_started(row, schedule, step, at)
-            send_if_unclaimed(row, self._send)
-        self.note(Outcome.SKIPPED if is_left_out else Outcome.STARTED)
-
     def _accept(self, schedule: Schedule, at: int, step: Step, revision: str) -> JobRequest:
-        """Save the job, and move the schedule on: both, or neither."""
+        """Save the job, or answer with another one, and move the schedule on: both, or neither."""
+
+        def answered_with(row: JobRequest, outcome: Answered) -> list[Also]:
+            if outcome is Answered.RETURNED:
+                return [store.left_out_also(schedule, left_out(step, at, TAKEN), revision)]
+            return [store.start_also(schedule, step, at, revision, row.id)]
+
         token = context.author.set(context.Author("schedule", schedule.name))
         try:
             with tracing.dispatching(schedule.job_type):
@@ -189,6 +185,7 @@ class Starter:
                     send=self._send,
                     job_id=schedule.job_id(at),
                     also=[store.start_also(schedule, step, at, revision)],
+                    also_if_answered=answered_with,
                 )
         finally:
             context.author.reset(token)

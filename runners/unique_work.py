@@ -38,8 +38,9 @@ _LATEST_CHECK = clock.HOUR
 class Asked(NamedTuple):
     """A request for a job that is unique.
 
-    `job_id` is the one id that its job has, if that follows from the request; `also` is written in
-    one transaction with whatever the request leads to.
+    `job_id` is the one id that its job has, if that follows from the request. `also` is written in
+    one transaction with whatever the request leads to: or, where that is another job, what
+    `also_if_answered` returns for the same records.
     """
 
     rule: Unique
@@ -50,6 +51,7 @@ class Asked(NamedTuple):
     job_id: str | None
     request_hash: str | None
     also: Sequence[Also]
+    also_if_answered: Callable[[JobRequest, Outcome], Sequence[Also]] | None
     send: Send | None
 
 
@@ -71,7 +73,7 @@ def accept(asked: Asked, save: Save) -> JobRequest:
             looks_first = asked.rule.on_conflict == "replace" and left == _TRIES - 1
             return _Try(asked, save, stale).row(looks_first=looks_first)
         except RaceLost as lost:
-            if any(each is one for each in lost.lost for one in asked.also):
+            if any(each.record is one.record for each in lost.lost for one in asked.also):
                 raise
             if not left:
                 raise uniqueness.overtaken("accept", asked.job_id) from lost
@@ -220,11 +222,12 @@ class _Try(NamedTuple):
 
     def _answer(self, row: JobRequest, outcome: Outcome) -> list[Also]:
         """Return what is written where another job is the answer."""
-        job_id, request_hash = self.asked.job_id, self.asked.request_hash
-        if job_id is None:
-            return [*self.asked.also]
-        given = answers.given(job_id, row, outcome, request_hash, self.stale)
-        return [*self.asked.also, *given]
+        asked = self.asked
+        also = asked.also_if_answered(row, outcome) if asked.also_if_answered else asked.also
+        if asked.job_id is None:
+            return [*also]
+        given = answers.given(asked.job_id, row, outcome, asked.request_hash, self.stale)
+        return [*also, *given]
 
 
 def _own(row: JobRequest) -> JobRequest:

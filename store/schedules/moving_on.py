@@ -32,37 +32,29 @@ class Step(NamedTuple):
     failed: tuple[int, ...] = ()
 
 
-def start_also(schedule: Schedule, step: Step, at: int, revision: str) -> Also:
+def start_also(
+    schedule: Schedule, step: Step, at: int, revision: str, job_id: str | None = None
+) -> Also:
     """Return the write that goes with the save of an occurrence's job: it was started, and the
-    schedule moves on. It is refused unless the schedule is as it was read, and `at` comes after all
-    that were dealt with. By its `revision` the write is known, if no answer to it was heard."""
+    schedule moves on. If that is unique work which another job does, `job_id` is that one's. It is
+    refused unless the schedule is as it was read, and `at` comes after all that were dealt with. By
+    its `revision` the write is known, if no answer to it was heard."""
     actions = [
         *_moves_on(schedule, step),
         Schedule.revision.set(revision),
         Schedule.last_started_at.set(at),
-        Schedule.last_job_id.set(schedule.job_id(at)),
+        Schedule.last_job_id.set(job_id or schedule.job_id(at)),
         Schedule.started.set(schedule.started + 1),
     ]
     return Also(schedule, "change", actions, writing.as_read(schedule) & _only_forward(at))
 
 
-def note_answer(
-    schedule: Schedule, at: int, job_id: str, revision: str, left_out: str | None
-) -> None:
-    """Note, of an occurrence that the write of this revision says was started, that another job was
-    the answer to it: that one does it, or it was `left_out`, for this reason. Raises
-    ScheduleMoved."""
-    actions: list[Action] = [Schedule.last_job_id.set(job_id)]
-    if left_out is not None:
-        actions = [
-            Schedule.started.set(schedule.started),
-            set_or_remove(Schedule.last_started_at, schedule.last_started_at),
-            set_or_remove(Schedule.last_job_id, schedule.last_job_id),
-            Schedule.skipped.add(1),  # to those that the write of this revision has left out
-            Schedule.last_skipped_at.set(at),
-            Schedule.last_skipped_why.set(left_out),
-        ]
-    writing.write(Schedule(schedule.pk, schedule.sk), actions, Schedule.revision == revision)
+def left_out_also(schedule: Schedule, step: Step, revision: str) -> Also:
+    """Return the write that goes with the answer to an occurrence of unique work whose place
+    another job has: it is left out, as the step has it, and the schedule moves on. It is refused
+    unless the schedule is as it was read."""
+    actions = [*_moves_on(schedule, step), Schedule.revision.set(revision)]
+    return Also(schedule, "change", actions, writing.as_read(schedule))
 
 
 def move_on(schedule: Schedule, step: Step) -> Schedule:

@@ -1,9 +1,8 @@
-"""Recurring work: which occurrences are left out, because they were missed or another job runs."""
+"""Recurring work: which occurrences are left out, because they were missed or the one before them
+runs."""
 
-import io
 from collections import Counter
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 
@@ -12,13 +11,10 @@ from bench import Bench
 from hourly import DAY, HOUR, MINUTE, NOON, Time, get, go_to, look, put, started
 from runners import occurrence, pausing, schedules
 from runners.recurring import Outcome
-from store import blobs, queries, verbs
+from store import queries, verbs
 from store import schedules as store
 from store.job_request import Status
 from store.pauses import Kind
-from store.transactions import RaceLost
-from telemetry_lines import logged
-from testing.aws import forget
 from work.occurrences import next_after
 from work.recurring import Each
 
@@ -204,82 +200,3 @@ def test_one_that_was_parked_or_waits_for_another_attempt_is_not_finished(bench:
     assert bench.run(bench.read(get().job_id(NOON))).status is Status.WAITING
     go_to(NOON + HOUR)
     assert look(bench) == {Outcome.SKIPPED: 1}
-
-
-# --- while another job has the place of unique work -----------------------------------------------
-
-
-@pytest.fixture
-def unique(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
-    forget()
-
-
-@pytest.mark.usefixtures("unique")
-@pytest.mark.parametrize("job_type", ["unique_return", "unique_refuse"])
-def test_an_occurrence_of_unique_work_is_left_out_while_another_job_has_its_place(
-    bench: Bench, job_type: str, lines: io.StringIO
-) -> None:
-    work: dict[str, Any] = {"job_type": job_type, "campaign_id": "spring", "payload": {"lot": "a"}}
-    other = bench.dispatch(**work)
-    put(**work)
-    go_to(NOON)
-    assert look(bench) == {Outcome.SKIPPED: 1}
-    schedule = get()
-    assert schedule.last_skipped_why == "it is unique, and another job has its place"
-    assert (schedule.started, schedule.skipped, schedule.last_job_id) == (0, 1, None)
-    assert "occurrences left out" in lines.getvalue()
-    assert schedule.next_at == NOON + HOUR
-    verbs.succeed(bench.claim(other), None)
-    go_to(NOON + HOUR)
-    assert look(bench) == {Outcome.STARTED: 1}
-    assert get().last_job_id == schedule.job_id(NOON + HOUR)
-
-
-@pytest.mark.usefixtures("unique")
-@pytest.mark.parametrize("job_type", ["unique_return", "unique_refuse"])
-def test_those_that_were_missed_before_it_are_counted_too(
-    bench: Bench, job_type: str, lines: io.StringIO
-) -> None:
-    work: dict[str, Any] = {"job_type": job_type, "campaign_id": "spring", "payload": {"lot": "a"}}
-    bench.dispatch(**work)
-    put(**work)
-    go_to(NOON + 2 * HOUR)
-    assert look(bench) == {Outcome.SKIPPED: 1}
-    schedule = get()
-    assert (schedule.started, schedule.skipped) == (0, 3)
-    assert schedule.last_skipped_at == NOON + 2 * HOUR
-    left_out = [each for each in logged(lines) if each["message"] == "occurrences left out"]
-    assert [each["number"] for each in left_out] == [3]
-
-
-@pytest.mark.usefixtures("unique")
-def test_or_that_job_does_it(bench: Bench, lines: io.StringIO) -> None:
-    work: dict[str, Any] = {"job_type": "unique_replace", "payload": {"lot": "a"}}
-    other = bench.dispatch(**work, delay=4 * 3600)
-    put(**(work | {"payload": {"lot": "a", "text": "new"}}))
-    go_to(NOON + HOUR)
-    assert look(bench) == {Outcome.STARTED: 1}
-    assert (get().started, get().skipped, get().last_job_id) == (1, 1, other.id)
-    said = {each["message"]: each for each in logged(lines)}
-    assert said["occurrence started"]["job_id"] == other.id
-    assert said["occurrences left out"]["number"] == 1  # the one of noon, which was missed
-    row = bench.read(other)
-    assert blobs.get(row.payload, row.payload_key)["text"] == "new"
-
-
-@pytest.mark.usefixtures("unique")
-def test_an_occurrence_that_others_overtake_each_time_is_looked_at_again(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    work: dict[str, Any] = {"job_type": "unique_replace", "payload": {"lot": "a"}}
-    other = bench.dispatch(**work, delay=4 * 3600)
-    put(**work)
-    go_to(NOON)
-    with monkeypatch.context() as patched:
-        patched.setattr("store.verbs.replacing.replace", Mock(side_effect=RaceLost))
-        assert look(bench) == {Outcome.MOVED: 1}
-    schedule = get()
-    assert (schedule.skipped, schedule.last_error) == (0, None)
-    assert look(bench) == {Outcome.STARTED: 1}
-    assert get().last_job_id == other.id
