@@ -66,11 +66,12 @@ test-unit: dev aws scan tlc ## Test in process, on moto
 model: dev tlc ## Check the TLA+ models of the engine, and that each safeguard in them is needed (needs Java)
 	@$(PY) -m tools.model
 
+# Tests that read CHAOS: they do the same with more.
+LARGER_WITH_CHAOS = $(shell grep --recursive --files-with-matches --include='test_*.py' '"CHAOS"' tests)
 chaos: dev aws tlc ## The same promises at full size: 20,000 histories, 200 jobs, 1,000,000 rows, a backlog of 100,000
 	@$(PY) -m tools.model --level chaos
 	@$(PY) -m testing.chaos --histories 20000
-	@CHAOS=1 $(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 \
-		tests/e2e/test_faults_end_to_end.py tests/engine/test_backlog.py tests/model/test_replay.py
+	@CHAOS=1 $(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 $(LARGER_WITH_CHAOS)
 
 mutants: dev ## Leave out every condition of the engine, one at a time: a test or a history must notice
 	@$(PY) -m testing.mutants

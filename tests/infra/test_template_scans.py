@@ -58,3 +58,16 @@ def test_every_reason_is_a_sentence() -> None:
 def test_cfn_lint_looks_at_the_template_at_its_finest_level(tmp_path: Path) -> None:
     once = TEMPLATE.replace("    DeletionPolicy: Delete\n", "", 1)
     assert "I3011" in make_template(tmp_path, once, scanned=True)
+
+
+def test_make_check_has_it_scanned_by_both() -> None:
+    """A dry run of all that it does where nothing has passed before."""
+    planned = subprocess.run(
+        ["make", "--dry-run", "--always-make", "check"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "cfn-lint --include-checks I --template template.yaml" in planned.stdout
+    assert "checkov --config-file .checkov.yaml" in planned.stdout
