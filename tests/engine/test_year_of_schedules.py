@@ -2,13 +2,12 @@
 clock, with two timers."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
-from zoneinfo import ZoneInfo
 
 import pytest
 
 import clock
+from berlin_year import AUTUMN, BEGINS, ENDS, SPRING, YEAR, ZONE, local
 from runners import declared_schedules, recurring, schedules, telemetry
 from schedules_in_memory import SchedulesInMemory
 from store import limits, pauses
@@ -18,9 +17,6 @@ from table_in_memory import TableInMemory
 from testing.aws import forget
 from work.recurring import Recurring
 
-ZONE = ZoneInfo("Europe/Berlin")
-YEAR = [date(2027, 1, 1) + timedelta(days=number) for number in range(365)]
-SPRING, AUTUMN = date(2027, 3, 28), date(2027, 10, 31)  # 02:00 to 03:00, 03:00 to 02:00
 DECLARED = {
     "nightly": Recurring("sample_once", cron="30 2 * * *", timezone=ZONE.key, organization_id="a"),
     "half hours": Recurring(
@@ -30,20 +26,11 @@ DECLARED = {
 }
 
 
-def ms(moment: datetime) -> int:
-    return int(moment.timestamp()) * clock.SECOND
-
-
-def local(day: date, hour: int, minute: int, fold: int = 0) -> int:
-    """Return when the clocks of the zone show this time, for the first or the second time."""
-    return ms(datetime(day.year, day.month, day.day, hour, minute, tzinfo=ZONE, fold=fold))
-
-
 class Year:
     """A clock, the tables, and what was started, by schedule."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = ms(datetime(2027, 1, 1, tzinfo=UTC)) - 1
+        self.now = BEGINS - 1
         self.table = TableInMemory(monkeypatch)
         self.items = SchedulesInMemory(monkeypatch, self.table).items
         self.started: dict[str, list[int]] = {name: [] for name in DECLARED}
@@ -62,8 +49,7 @@ class Year:
     def pass_by(self) -> None:
         """Let the year pass: a tick of each timer after each time that something is due, whose job
         has ended before the next."""
-        end = ms(datetime(2028, 1, 1, tzinfo=UTC))
-        while (due := min(item["due_at"] for item in self.items.values())) < end:
+        while (due := min(item["due_at"] for item in self.items.values())) < ENDS:
             for late in (13_000, 40_000):
                 self.now = due + late
                 recurring.start_due(lambda message, delay=0: None, until=self.now + clock.MINUTE)

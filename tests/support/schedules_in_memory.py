@@ -4,21 +4,19 @@ and written as it is, its conditions are checked, and an occurrence's transactio
 
 import bisect
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Self
 
 import pytest
 from botocore.exceptions import ClientError
-from pynamodb.exceptions import TransactWriteError, UpdateError
+from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
-from pynamodb.expressions.update import Action, RemoveAction
+from pynamodb.expressions.update import Action
 
-from store import schedule_marks, transactions
+from store import schedule_marks
 from store.job_request import JobRequest
 from store.schedule_marks import Mark
 from store.schedules import Schedule
-from table_in_memory import _REFUSED, Raw, TableInMemory, _method, _name, _plain, _value
-
-Key = tuple[str, str]
+from table_in_memory import _REFUSED, Raw, TableInMemory, _method, _plain, changed
+from transactions_in_memory import Key, TransactionsInMemory
 
 
 class SchedulesInMemory:
@@ -35,7 +33,7 @@ class SchedulesInMemory:
         monkeypatch.setattr(Schedule.due, "query", self._query)
         monkeypatch.setattr(JobRequest, "batch_get", self._batch_get_jobs)
         monkeypatch.setattr(schedule_marks, "marks", self._marks)
-        monkeypatch.setattr(transactions, "TransactWrite", self._transaction)
+        self.transactions = TransactionsInMemory(monkeypatch, jobs, {Schedule: self})
 
     def _marks(self) -> list[Mark]:
         self.jobs.on_call("Query")
@@ -82,13 +80,7 @@ class SchedulesInMemory:
     def change(self, key: Key, actions: Iterable[Action]) -> None:
         """Change a schedule, or make it."""
         before = self.items.get(key, {})
-        after = dict(before) or {"pk": key[0], "sk": key[1]}
-        for action in actions:
-            if isinstance(action, RemoveAction):
-                after.pop(_name(action), None)
-            else:
-                after[_name(action)] = _value(action.values[1], before)
-        self.items[key] = after
+        self.items[key] = after = changed(before or {"pk": key[0], "sk": key[1]}, actions)
         if "due_shard" in before:
             shard = self._due[before["due_shard"]]
             del shard[bisect.bisect_left(shard, (before["due_at"], key))]
@@ -100,46 +92,3 @@ class SchedulesInMemory:
         for name, raw in self.items[key].items():
             schedule.attribute_values[name] = self._attributes[name].deserialize(raw)
         return schedule
-
-    def _transaction(self, connection: object) -> "_Transaction":
-        return _Transaction(self)
-
-
-class _Transaction:
-    """A transaction of a new job and a schedule."""
-
-    def __init__(self, schedules: SchedulesInMemory) -> None:
-        self._schedules = schedules
-        self._jobs = schedules.jobs
-        self._put: tuple[JobRequest, Condition]
-        self._change: tuple[Key, list[Action], Condition]
-
-    def save(self, job: JobRequest, condition: Condition) -> None:
-        """Put a job."""
-        self._put = (job, condition)
-
-    def update(self, schedule: Schedule, actions: list[Action], condition: Condition) -> None:
-        """Change a schedule."""
-        self._change = ((schedule.pk, schedule.sk), actions, condition)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._jobs.on_call("TransactWriteItems")
-        (job, free), (key, actions, as_read) = self._put, self._change
-        held = (
-            self._jobs._holds(free, self._jobs.rows.get(job.id, {})),
-            self._schedules.holds(as_read, key),
-        )
-        if not all(held):
-            reasons = [{"Code": "None" if each else "ConditionalCheckFailed"} for each in held]
-            answer: Any = {
-                "Error": {"Code": "TransactionCanceledException", "Message": "it does not"},
-                "CancellationReasons": reasons,
-            }
-            raise TransactWriteError("refused", ClientError(answer, "TransactWriteItems"))
-        row = {name: _plain(value) for name, value in job.serialize(null_check=False).items()}
-        self._jobs._read[job.id] = {}
-        self._jobs._put(row, row)
-        self._schedules.change(key, actions)

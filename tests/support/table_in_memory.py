@@ -17,11 +17,13 @@ from pynamodb.expressions.operand import Path, Value, _IfNotExists, _Increment
 from pynamodb.expressions.update import Action, RemoveAction
 
 from store.job_request import JobRequest
+from store.table import Table
 
 Raw = dict[str, Any]  # an attribute's name to its value: a number as an int, else DynamoDB's own
 
 _COMPARED = {
     "=": operator.eq,
+    "<>": operator.ne,
     "<": operator.lt,
     "<=": operator.le,
     ">": operator.gt,
@@ -62,26 +64,36 @@ class TableInMemory:
 
     def _save(self, job: JobRequest, condition: Condition) -> None:
         self.on_call("PutItem")
-        if not self._holds(condition, self.rows.get(job.id, {})):
+        if not self.holds(condition, job.id):
             raise PutError("refused", ClientError(_REFUSED, "PutItem"))
-        row = {name: _plain(value) for name, value in job.serialize(null_check=False).items()}
-        self._read[job.id] = {}
-        self._put(row, row)
+        self.put(job)
 
     def _update(self, job: JobRequest, actions: list[Action], condition: Condition) -> None:
         self.on_call("UpdateItem")
-        before = self.rows.get(job.id, {})
-        if not self._holds(condition, before):
+        if not self.holds(condition, job.id):
             raise UpdateError("refused", ClientError(_REFUSED, "UpdateItem"))
-        after = dict(before)
-        names = [_name(action) for action in actions]
-        for name, action in zip(names, actions, strict=True):
-            if isinstance(action, RemoveAction):
-                after.pop(name, None)
-            else:
-                after[name] = _value(action.values[1], before)
-        self._put(after, names)
+        self.change(job.id, actions)
         job.attribute_values = dict(self._read[job.id])
+
+    def holds(self, condition: Condition, job_id: str) -> bool:
+        """Return whether a condition on a row holds."""
+        return self._holds(condition, self.rows.get(job_id, {}))
+
+    def put(self, job: JobRequest) -> None:
+        """Put a row, whatever there is."""
+        row = plain_item(job)
+        self._read[job.id] = {}
+        self._put(row, row)
+
+    def change(self, job_id: str, actions: list[Action]) -> None:
+        """Change a row."""
+        after = changed(self.rows.get(job_id, {}), actions)
+        self._put(after, [_name(action) for action in actions])
+
+    def drop(self, job_id: str) -> None:
+        """Drop a row that has ended."""
+        assert "due_shard" not in self.rows.pop(job_id)
+        del self._read[job_id]
 
     def _put(self, row: Raw, changed: Iterable[str]) -> None:
         job_id = row["id"]
@@ -145,6 +157,23 @@ class TableInMemory:
         if name == "IN":
             return found in others
         return bool(_COMPARED[name](found, others[0]))
+
+
+def changed(before: Raw, actions: Iterable[Action]) -> Raw:
+    """Return what an item is after an update."""
+    after = dict(before)
+    for action in actions:
+        if isinstance(action, RemoveAction):
+            after.pop(_name(action), None)
+        else:
+            after[_name(action)] = _value(action.values[1], before)
+    return after
+
+
+def plain_item(record: Table) -> Raw:
+    """Return a record as it is put."""
+    item = record.serialize(null_check=False)
+    return {name: _plain(value) for name, value in item.items()}
 
 
 def _method(call: Callable[..., Any]) -> Callable[..., Any]:
