@@ -22,9 +22,10 @@ from api.json_schema import (
     values,
 )
 from api.shown import AUTHOR, author, time_of
-from runners import queues
+from runners import places
 from runners.changing_limits import QueueLimits
-from runners.queues import Holder, KeyUse, Place, QueueUse
+from runners.places import Place
+from runners.queues import Holder, KeyUse, QueueUse
 from store.job_request import JobRequest
 from store.limits import Limits
 from store.pauses import Pause
@@ -60,16 +61,16 @@ def place(found: Place, row: JobRequest) -> dict[str, Any]:
 
 def waits_for(row: JobRequest) -> dict[str, Any] | None:
     """Return what a job waits for."""
-    return _what(_as_seen(queues.waits_for(row), row))
+    return _what(_as_seen(places.waits_for(row), row))
 
 
-def _as_seen(found: queues.WaitsFor | None, row: JobRequest) -> queues.WaitsFor | None:
+def _as_seen(found: places.WaitsFor | None, row: JobRequest) -> places.WaitsFor | None:
     """Return what a row waits for, as far as the caller may know."""
     sees_all = access.asking.get().sees_payloads
-    return found if sees_all else queues.without_payload(found, row)
+    return found if sees_all else places.without_payload(found, row)
 
 
-def _what(found: queues.WaitsFor | None) -> dict[str, Any] | None:
+def _what(found: places.WaitsFor | None) -> dict[str, Any] | None:
     return found._asdict() if found else None
 
 
@@ -96,7 +97,7 @@ LIMITS = object_of(
 WAITS_FOR = _nullable(
     object_of(
         {
-            "kind": {"type": "string", "enum": [*KIND["enum"], queues.LINE, queues.JOB]},
+            "kind": {"type": "string", "enum": [*KIND["enum"], places.LINE, places.JOB]},
             "name": TEXT,
             "key": nullable(TEXT),
         }

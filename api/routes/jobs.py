@@ -12,7 +12,7 @@ from api.access import Caller
 from api.query import list_query, page_query, whose
 from api.responses import Response, no_content, respond
 from errors import JobNotFound, PreconditionFailed, WrongState
-from runners import owner_actions, queues
+from runners import owner_actions, places
 from runners.registry import registry
 from store import blobs, children, queries
 from store.job_request import JobRequest, id_under_key
@@ -58,7 +58,7 @@ def get_job(_event: Event, caller: Caller, job_id: str) -> Response:
 def get_place(_event: Event, caller: Caller, job_id: str) -> Response:
     """Tell what a waiting job waits for, and how many are let on before it."""
     row = _job_of(caller, job_id)
-    return respond(200, queue_views.place(queues.place_of(row), row), views.retry_after(row))
+    return respond(200, queue_views.place(places.place_of(row), row), views.retry_after(row))
 
 
 def get_children(event: Event, caller: Caller, job_id: str) -> Response:
