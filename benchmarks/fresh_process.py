@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+from benchmarks.bounds import exceeds
 from benchmarks.environment import ENVIRONMENT
 
 BOTO3 = "boto3, with clients of DynamoDB and Lambda"
@@ -47,10 +48,8 @@ class Cost:
     instructions_share: float | None
 
     def is_above(self, bound: float) -> bool:
-        """Return whether its share is above a bound: in CPU, and in instructions too where they
-        were counted. CPU alone would measure what else the machine does, too."""
-        shares = (self.cpu_share, self.instructions_share)
-        return all(each > bound for each in shares if each is not None)
+        """Return whether its share is above a bound."""
+        return exceeds(bound, self.cpu_share, self.instructions_share)
 
 
 def compare(

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.bounds import exceeds
 from benchmarks.loopback_aws import LoopbackAws, loopback_aws
 from benchmarks.peers import FASTAPI, NotInstalled
 from benchmarks.recording import read, recorded
@@ -48,18 +49,15 @@ class Measured:
 
     @property
     def is_above(self) -> bool:
-        """Whether it is above its bound: in CPU, and in instructions too where they were counted.
-
-        CPU alone also tells how well the machine's caches hold the code, and what else they have to
-        hold: that differs from run to run, and is not Lambda's.
-        """
-        counted = self.instructions_ratio
-        return self.is_above_in_cpu and (counted is None or self._is_too_much(counted))
+        """Whether it is above its bound."""
+        bound = self.overhead.at_most
+        return bound is not None and exceeds(bound, self.ratio, self.instructions_ratio)
 
     @property
     def is_above_in_cpu(self) -> bool:
         """Whether its CPU is above its bound, whatever the instructions are."""
-        return self._is_too_much(self.ratio)
+        bound = self.overhead.at_most
+        return bound is not None and self.ratio > bound
 
     @property
     def told(self) -> str:
@@ -67,9 +65,6 @@ class Measured:
         return (
             f"{self.overhead.title}: {self.ratio:.2f}, and {self.overhead.at_most:.2f} is the most"
         )
-
-    def _is_too_much(self, ratio: float) -> bool:
-        return self.overhead.at_most is not None and ratio > self.overhead.at_most
 
 
 @contextmanager
