@@ -1,5 +1,7 @@
 """remove_uploads through its front door, on moto: what goes, and what may still be needed."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +12,11 @@ from bench import Bench
 from campaigns.old_uploads import NeededFiles
 from errors import MissingObject
 from jobs import remove_uploads as module
+from jobs import table
 from jobs.remove_uploads import RemoveUploads, remove_uploads
 from recording_job import RecordingJob, Stopped
-from runners import owner_actions, schedules
+from runners import declared_schedules, owner_actions, schedules
+from runners.recurring import Outcome
 from store import owner_verbs
 from store.job_request import JobRequest, Status
 from testing.aws import forget
@@ -189,3 +193,36 @@ def test_one_that_was_stopped_goes_on_and_counts_all(
     assert 0 < sum(map(is_there, keys)) < 7
     assert run(RecordingJob(cursor=job.cursor)) == {"removed": 6, "bytes": 6 * len(CSV), "kept": 1}
     assert [is_there(key) for key in keys] == [True] + [False] * 6
+
+
+# --- every night ----------------------------------------------------------------------------------
+
+
+def suggested() -> dict[str, Recurring]:
+    """Return the entries that the comment at RECURRING suggests, as if they were in it."""
+    comment = re.findall(r'^# {5}("\w+": .+)$', Path(table.__file__).read_text(), re.MULTILINE)
+    found: dict[str, Recurring] = eval("{" + ", ".join(comment) + "}", {"Recurring": Recurring})
+    return found
+
+
+def test_nothing_is_removed_by_itself_and_every_night_by_the_entry_that_is_suggested(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert table.RECURRING == {}
+    monkeypatch.setattr(table, "RECURRING", suggested())
+    forget()
+    declared_schedules.forget()
+    theirs = upload(organization_id="other")
+    three = clock.now() // clock.DAY * clock.DAY + clock.DAY + 3 * clock.HOUR
+    for night in (three, three + clock.DAY):
+        key = upload()
+        bench.advance((night - 10 * clock.MINUTE - clock.now()) / clock.SECOND)
+        assert bench.tick().schedules == {}
+        bench.deliver()
+        assert is_there(key)
+        bench.advance((night + clock.MINUTE - clock.now()) / clock.SECOND)
+        assert bench.tick().schedules == {Outcome.STARTED: 1}
+        bench.deliver()
+        assert not is_there(key)
+    assert is_there(theirs)
+    assert schedules.get("acme", "nightly_tidying").started == 2
