@@ -90,17 +90,15 @@ def link(span: "Span", traceparent: str | None) -> None:
 
 def mark_failed(span: "Span", error_type: str) -> None:
     """Say that what a span is of has failed, and by which kind of error."""
-    api = trace_api()
-    if api is not None:
-        span.set_attribute("error.type", error_type)
-        span.set_status(api.StatusCode.ERROR)
+    span.set_attribute("error.type", error_type)
+    span.set_status(trace_api().StatusCode.ERROR)
 
 
 def context_of(traceparent: str | None) -> "SpanContext | None":
-    """Return what a `traceparent` says; None if it says nothing, or there is nobody to tell."""
-    api = trace_api()
-    if api is None or valid(traceparent) is None:
+    """Return what a `traceparent` says, where there is a span; None if it says nothing."""
+    if valid(traceparent) is None:
         return None
+    api = trace_api()
     _, trace_id, span_id, flags = str(traceparent).split("-")
     context: SpanContext = api.SpanContext(
         int(trace_id, 16), int(span_id, 16), True, api.TraceFlags(int(flags, 16))
@@ -112,7 +110,7 @@ def traceparent_of(context: "SpanContext") -> str | None:
     """Return the `traceparent` of a span; None if it is not traced."""
     if not context.is_valid:
         return None
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags & 1:02x}"
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 def flush() -> None:
@@ -121,7 +119,5 @@ def flush() -> None:
     api = trace_api()
     if api is None or not settings().on_lambda:
         return
-    flush = getattr(api.get_tracer_provider(), "force_flush", None)
-    if flush is not None:
-        with suppress(Exception):
-            flush(_FLUSH_TIME)
+    with suppress(Exception):  # that of the API alone has no such method
+        api.get_tracer_provider().force_flush(_FLUSH_TIME)

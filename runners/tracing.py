@@ -21,7 +21,6 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from runners import spans
-from settings import settings
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -34,19 +33,11 @@ class _Work:
     """The span of what is done at hand, and the id of the job or task that it is about."""
 
     def __init__(
-        self,
-        span: "Span",
-        work_id: str | None = None,
-        *,
-        is_dispatch: bool = False,
-        is_of_child: bool = False,
-        is_settling: bool = False,
+        self, span: "Span", work_id: str | None = None, *, is_of_child: bool = False
     ) -> None:
         self.span = span
         self.id = work_id
-        self.is_dispatch = is_dispatch
         self.is_of_child = is_of_child
-        self.is_settling = is_settling
         self.outcome: str | None = None
 
 
@@ -89,9 +80,8 @@ def log_fields() -> dict[str, str]:
 def invoked(invocation_id: str) -> None:
     """Note Lambda's id of the invocation at hand, for its spans."""
     global _has_begun
-    if settings().traces:
-        _invocation.set({"faas.invocation_id": invocation_id, "faas.coldstart": not _has_begun})
-        _has_begun = True
+    _invocation.set({"faas.invocation_id": invocation_id, "faas.coldstart": not _has_begun})
+    _has_begun = True
 
 
 @contextmanager
@@ -101,7 +91,7 @@ def request(headers: dict[str, str], *, verified: bool) -> Iterator[None]:
     One of a caller whom nobody has verified is not traced: it can start nothing, and strangers
     could fill a trace.
     """
-    if not verified or not settings().traces:
+    if not verified:
         yield
         return
     parent = headers.get("traceparent")
@@ -134,7 +124,7 @@ def dispatching(name: str, *, is_of_child: bool = False) -> Iterator[None]:
     links here, and is in a trace of its own."""
     attributes = _messaging("send", name) | {"messaging.operation.type": "send"}
     with spans.start(f"send {name}", "PRODUCER", attributes) as span:
-        work = _Work(span, is_dispatch=True, is_of_child=is_of_child) if span else None
+        work = _Work(span, is_of_child=is_of_child) if span else None
         token = _at_hand.set(work)
         try:
             yield
@@ -145,7 +135,7 @@ def dispatching(name: str, *, is_of_child: bool = False) -> Iterator[None]:
 def accepted(row: "JobRequest") -> None:
     """Say which job the span at hand dispatches."""
     work = _at_hand.get()
-    if work is None or not work.is_dispatch:
+    if work is None:
         return
     work.span.set_attributes(_of_job(row))
     if not work.is_of_child:
@@ -155,9 +145,6 @@ def accepted(row: "JobRequest") -> None:
 @contextmanager
 def working(message: "Message", operation: str = "process") -> Iterator[None]:
     """Trace what a message starts: a child of the span that sent it, if it says which that is."""
-    if not settings().traces:
-        yield
-        return
     name = _name(message)
     attributes = {
         **_messaging(operation, name),
@@ -170,9 +157,7 @@ def working(message: "Message", operation: str = "process") -> Iterator[None]:
     with spans.start(
         f"{operation} {name}", "CONSUMER", attributes, parent=parent, apart=True
     ) as span:
-        is_settling = operation == "settle"
-        work = _Work(span, message.id, is_settling=is_settling) if span else None
-        token = _at_hand.set(work)
+        token = _at_hand.set(_Work(span, message.id) if span else None)
         try:
             yield
         finally:
@@ -203,10 +188,10 @@ def ended(outcome: str, error: BaseException | None = None, *, job_id: str | Non
 
 
 def settled(row: "JobRequest", why: Exception) -> None:
-    """Say what became of a job whose worker could not: in the span of its failure record, or in one
-    of its own, that links to the job's dispatch."""
+    """Say what became of a job whose worker could not: in the span of its failure record, or, where
+    the timer finds out, in one of its own, that links to the job's dispatch."""
     work = _at_hand.get()
-    if work is not None and work.is_settling and work.id == row.id:
+    if work is not None:
         work.span.set_attributes(_of_job(row))
         spans.link(work.span, row.traceparent)
         ended(str(row.status), why)

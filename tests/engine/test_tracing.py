@@ -13,9 +13,10 @@ from fake_lambda import FakeLambda
 from runners import telemetry, tracing
 from runners.messages import TaskMessage
 from sample_work import script
-from spans import Spans, id_of, parent_of, trace_of
+from spans import Spans, id_of, links_of, parent_of, trace_of
 from telemetry_lines import logged
 from testing import lambda_context
+from testing.shipped_operations import full_client
 from traced import CALLER, ORDER, Sent, arrived, fail, outcome, post, read
 
 # --- one trace ------------------------------------------------------------------------------------
@@ -31,6 +32,7 @@ def test_a_request_its_dispatch_and_the_first_leg_are_one_trace(
     assert parent_of(sending) == id_of(asked)
     assert parent_of(leg) == id_of(sending)
     assert len({trace_of(span) for span in (asked, sending, leg)}) == 1
+    assert [links_of(span) for span in (asked, sending, leg)] == [[], [], []]
     assert read(job_id).traceparent == f"00-{trace_of(sending):032x}-{id_of(sending):016x}-01"
 
 
@@ -39,6 +41,16 @@ def test_it_goes_on_in_the_callers_trace(sent: Sent, worker: FakeLambda, spans: 
     worker.deliver()
     assert parent_of(spans.one("POST /jobs")) == 0xB7AD6B7169203331
     assert {trace_of(span) for span in spans.all} == {0x0AF7651916CD43DD8448EB211C80319C}
+
+
+def test_what_its_caller_does_not_record_is_not_recorded_here_and_says_so_on(
+    sent: Sent, worker: FakeLambda, spans: Spans
+) -> None:
+    job_id = post(traceparent=f"{CALLER[:-2]}00")
+    worker.deliver()
+    assert spans.names == []
+    said = str(read(job_id).traceparent)
+    assert (said.split("-")[1], said[-3:]) == (CALLER.split("-")[1], "-00")
 
 
 @pytest.mark.parametrize(
@@ -70,6 +82,19 @@ def test_a_request_of_somebody_unknown_is_not_traced(
     del event["requestContext"]["authorizer"]
     assert send(event).status == 200
     assert spans.names == []
+
+
+@pytest.mark.parametrize(("there", "status"), [(False, 500), (True, 404)])
+def test_a_request_has_failed_where_that_is_not_its_callers_doing(
+    worker: FakeLambda, spans: Spans, there: bool, status: int
+) -> None:
+    if not there:
+        full_client("dynamodb").delete_table(TableName="jobs")
+    assert call("GET", f"/jobs/{'0' * 32}").status == status
+    asked = spans.one("GET /jobs/{job_id}")
+    has_failed = asked.status.status_code is StatusCode.ERROR
+    assert has_failed == (status == 500)
+    assert (asked.attributes or {}).get("error.type") == ("500" if has_failed else None)
 
 
 def test_what_the_spans_are_called_is_in_opentelemetrys_conventions(

@@ -14,6 +14,7 @@ import settings
 from api_events import call
 from fake_lambda import FakeLambda
 from runners import owner_actions, pausing, timer, tracing
+from runners.messages import QueueMessage
 from sample_work import script
 from spans import Spans, id_of, links_of, parent_of, trace_of
 from store import verbs
@@ -191,6 +192,37 @@ def test_a_job_that_was_paused_links_to_its_dispatch(
     assert (outcome(leg), parent_of(leg), links_of(leg)) == ("succeeded", None, [id_of(sending)])
 
 
+def test_a_job_that_was_dispatched_before_traces_were_asked_for_has_a_leg_that_leads_nowhere(
+    sent: Sent, worker: FakeLambda, spans: Spans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACES", "")
+    settings.forget()
+    post()
+    monkeypatch.setenv("TRACES", "true")
+    settings.forget()
+    worker.deliver()
+    leg = spans.one("process sample_again")
+    assert (outcome(leg), parent_of(leg), links_of(leg)) == ("succeeded", None, [])
+
+
+def test_a_request_that_resumes_does_not_end_as_a_job_does_that_is_held_back_again(
+    sent: Sent, worker: FakeLambda, spans: Spans
+) -> None:
+    job_id = post()
+    assert call("PUT", "/paused/job_type/sample_again").status == 200
+    sent.run(arrived(worker))
+    assert call("PUT", "/paused/queue/default").status == 200
+    assert call("DELETE", "/paused/job_type/sample_again").status == 204
+    assert read(job_id).held_by == "queue#default"
+    asked = spans.one("DELETE /paused/{kind}/{name}")
+    assert "job_runners.outcome" not in (asked.attributes or {})
+
+
+def test_a_message_about_a_line_has_a_span_that_names_its_queue(sent: Sent, spans: Spans) -> None:
+    sent.run(QueueMessage(queue_name="sample_slots", queue_key="*"))
+    assert parent_of(spans.one("process sample_slots")) is None
+
+
 # --- workers that can't tell ----------------------------------------------------------------------
 
 
@@ -225,7 +257,21 @@ def test_a_job_that_the_timer_rescues_has_a_span_that_links_to_its_dispatch(
     timer.tick(sent.send, until=clock.now() + clock.MINUTE)
     settled = spans.one("settle sample_again")
     assert links_of(settled) == [id_of(spans.one("send sample_again"))]
-    assert (outcome(settled), parent_of(settled)) == ("retryable", None)
+    assert (settled.status.status_code, parent_of(settled)) == (StatusCode.ERROR, None)
+    assert [event.name for event in settled.events] == ["exception"]
+    assert dict(settled.attributes or {}) == {
+        "messaging.system": "job_runners",
+        "messaging.operation.name": "settle",
+        "messaging.operation.type": "settle",
+        "messaging.destination.name": "sample_again",
+        "messaging.message.id": job_id,
+        "job_runners.organization_id": "acme",
+        "job_runners.queue_name": "default",
+        "job_runners.attempt": 2,
+        "job_runners.leg": 1,
+        "job_runners.outcome": "retryable",
+        "error.type": "Interrupted",
+    }
 
 
 def test_a_lost_claim_has_a_span_that_says_so(sent: Sent, worker: FakeLambda, spans: Spans) -> None:
