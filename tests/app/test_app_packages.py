@@ -10,6 +10,7 @@ import pytest
 import settings
 from errors import InvalidSetting
 from runners import JobData, dispatch_job, get_job_runner
+from runners.app_modules import import_added
 from runners.errors import NameTakenTwice
 from runners.registry import registry
 from testing.aws import forget
@@ -54,6 +55,19 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_checkout_knows_the_packages_of_the_folder(app: Path) -> None:
     assert settings.settings().app_packages == ("acme_one", "acme_two")
     assert {"acme_one_job", "acme_two_job"} < set(registry().jobs)
+
+
+def test_python_looks_into_the_folder_once_and_there_last(app: Path) -> None:
+    """So that no name of ours is taken from it."""
+    before = [*sys.path]
+    registry()
+    assert sys.path == [*before, str(app)]
+
+
+def test_without_a_folder_python_looks_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", ["here"])
+    assert import_added("sys") is sys
+    assert sys.path == ["here"]
 
 
 def test_its_work_runs_in_a_checkout(app: Path) -> None:

@@ -138,6 +138,16 @@ def test_all_that_is_broken_is_named_with_its_place(module: str, says: str, outf
     assert re.search(says, text)
 
 
+@pytest.mark.parametrize(
+    ("module", "says"),
+    [(GOOD.replace("def count", "def counts"), "1 entry of JOBS"), (MISSING, "2 entries of JOBS")],
+)
+def test_how_many_are_broken_is_said(module: str, says: str, outfit: Outfit) -> None:
+    outfit.write(module)
+    with pytest.raises(BrokenEntries, match=f"^{says}, TASKS and AROUND can't be loaded:"):
+        outfit.registry().resolve_all()
+
+
 def test_a_module_without_a_file_is_named_by_its_name() -> None:
     says = r"\(tests/engine/test_entries.py, line \d+\).* time does not define sleeep; did you mean"
     with pytest.raises(EntryNotLoaded, match=says):

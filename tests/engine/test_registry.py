@@ -49,7 +49,21 @@ def note(payload: Payload) -> None:
     """Do a task's work."""
 
 
+def nested(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 HOURLY = Recurring("acme_job", every=3600, organization_id="acme")
+OF_CAMPAIGN = Recurring(
+    "import_contacts",
+    every=3600,
+    organization_id="acme",
+    campaign_id="spring",
+    payload={"key": "uploads/acme/a.csv"},
+)
 
 
 @pytest.mark.parametrize(
@@ -171,10 +185,13 @@ def test_a_queue_declared_twice_names_both_places(monkeypatch: pytest.MonkeyPatc
         extended(monkeypatch, QUEUES={"mailings": Queue(slots=3)})
 
 
-def test_an_extension_may_declare_recurring_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = {"JOBS": {"acme_job": Job(work)}, "RECURRING": {"hourly": HOURLY}}
+@pytest.mark.parametrize("entry", [HOURLY, OF_CAMPAIGN])
+def test_an_extension_may_declare_recurring_work(
+    entry: Recurring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = {"JOBS": {"acme_job": Job(work)}, "RECURRING": {"hourly": entry}}
     found = extended(monkeypatch, **tables)
-    assert found.recurring == {"hourly": HOURLY}
+    assert found.recurring == {"hourly": entry}
     assert found.loaded().recurring == found.recurring
     found.resolve_all()
 
@@ -193,6 +210,14 @@ def test_an_extension_may_declare_recurring_work(monkeypatch: pytest.MonkeyPatch
         (
             {"job_type": "any_job", "payload": {"day": date(2026, 1, 1)}},
             "Recurring(payload=): must be JSON, as jobs are given it: Object of type date",
+        ),
+        (
+            {"job_type": "any_job", "payload": {"share": float("nan")}},
+            "must be JSON, as jobs are given it: Out of range float values",
+        ),
+        (
+            {"job_type": "any_job", "payload": {"deep": nested(100_000)}},
+            "must be JSON, as jobs are given it: maximum recursion depth exceeded",
         ),
         (
             {"job_type": "any_job", "payload": {"text": "x" * 200_000}},
