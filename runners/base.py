@@ -78,10 +78,11 @@ class JobData(BaseModel):
 
     @model_validator(mode="after")
     def _one_time(self) -> Self:
-        if self.run_at is not None and self.delay is not None:
-            raise ValueError("give run_at or delay, not both")
-        if self.run_at is not None and self.starts_at() > clock.now() + LONGEST_WAIT * clock.SECOND:
-            raise ValueError("run_at may be at most 30 days from now")
+        if self.run_at is not None:
+            if self.delay is not None:
+                raise ValueError("give run_at or delay, not both")
+            if self.starts_at() > clock.now() + LONGEST_WAIT * clock.SECOND:
+                raise ValueError("run_at may be at most 30 days from now")
         return self
 
     def starts_at(self) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import clock
 import runners
-from errors import CampaignMissing, IdempotencyConflict, PayloadTooLarge, QueueFull, QuotaReached
+from errors import IdempotencyConflict, PayloadTooLarge, QueueFull, QuotaReached
 from runners import quota, telemetry, tracing
 from runners.full_queues import refuse_if_full
 from runners.limits import line_of
@@ -102,7 +102,7 @@ def accept_job(
         campaign_id=job_data.campaign_id,
         payload=job_data.payload,
         max_attempts=_most_attempts(job),
-        run_at=run_at if later else None,
+        run_at=run_at,
         due_at=next_due_at(run_at, send) if later else None,
         request_id=context.request_id.get(),
         request_hash=request_hash,
@@ -143,7 +143,7 @@ def _note(row: JobRequest) -> None:
     if row.met is None:
         telemetry.accepted(row)
     else:
-        telemetry.met(row)
+        telemetry.met(row, row.met.outcome)
 
 
 def check_job(job_data: "JobData", send: Send | None) -> None:
@@ -225,9 +225,7 @@ def noting_the_task() -> Iterator[AcceptedTask]:
 def _check(job: Job, job_data: "JobData", send: Send | None, *, later: bool) -> "BaseModel":
     """Return the payload as its model; raise the error that says why the job can't be accepted, if
     it can't."""
-    payload = registry().new_job_payload(job_data.job_type, job_data.payload)
-    if job.needs_campaign and job_data.campaign_id is None:
-        raise CampaignMissing(job_data.job_type)
+    payload = registry().check_new_job(job_data.job_type, job_data.payload, job_data.campaign_id)
     if job.retry or later:
         need = "is tagged for retry" if job.retry else "is to start later"
         require_sender(send, job_data.job_type, need)

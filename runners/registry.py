@@ -173,12 +173,13 @@ class Registry(Value):
         InvalidPayload, also for a field that the model does not have. Raises EntryNotLoaded."""
         return self.job(name).validate_new(name, payload)
 
-    def check_new_job(self, name: str, payload: Any, campaign_id: str | None) -> None:
-        """Raise as `new_job_payload` does for a job that could not be dispatched, and
-        CampaignMissing for one that is about a campaign."""
-        self.new_job_payload(name, payload)
+    def check_new_job(self, name: str, payload: Any, campaign_id: str | None) -> "BaseModel":
+        """Return and raise as `new_job_payload` does for a job that is to be dispatched; raise
+        CampaignMissing for one that is about a campaign and names none."""
+        model = self.new_job_payload(name, payload)
         if self.job(name).needs_campaign and campaign_id is None:
             raise CampaignMissing(name)
+        return model
 
     def new_task_payload(self, name: str, payload: Any) -> "BaseModel":
         """Return the payload of a task to dispatch as its model; raise UnknownTask, or

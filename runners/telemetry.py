@@ -14,7 +14,7 @@ from runners import log_line, metrics, output, tracing
 from runners.log_setup import logger as logger  # others log by it, too
 from runners.messages import JobMessage, Message, QueueMessage, TaskMessage
 from settings import settings
-from store.job_request import JobRequest, Status
+from store.job_request import JobRequest, Outcome, Status
 from store.lines import LineItem
 from store.pauses import Pause
 from store.rate import Rate
@@ -88,12 +88,10 @@ def accepted(row: JobRequest) -> None:
     tracing.accepted(row)
 
 
-def met(row: JobRequest) -> None:
+def met(row: JobRequest, outcome: Outcome) -> None:
     """Log that a request for a job that is unique was answered with another one, and how."""
-    outcome = None if row.met is None else str(row.met.outcome)
-    log_line.write(
-        logger.info, "answered with another", outcome=outcome, **_whose(row) | log_line.who()
-    )
+    fields = _whose(row) | log_line.who()
+    log_line.write(logger.info, "answered with another", outcome=str(outcome), **fields)
 
 
 def not_claimed(why: Exception) -> None:

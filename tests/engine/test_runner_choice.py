@@ -98,11 +98,25 @@ def test_a_runner_that_can_not_send_has_no_timer_and_settles_nothing(
         handler({"Records": []}, Context())
 
 
+@pytest.mark.parametrize(
+    ("job_type", "fields", "need"),
+    [
+        ("sample_again", {}, "'sample_again' is tagged for retry"),
+        ("sample_once", {"delay": 1}, "'sample_once' is to start later"),
+        ("unique_follow", {}, "'unique_follow' may have to wait for the end of another"),
+    ],
+)
 def test_a_runner_that_can_not_send_again_refuses_jobs_that_may_need_it(
     choose: Callable[[str], RunnerBench],
+    monkeypatch: pytest.MonkeyPatch,
+    job_type: str,
+    fields: dict[str, Any],
+    need: str,
 ) -> None:
     del sys.modules["own.runner"].send
+    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
     bench = choose("a module of one's own")
-    with pytest.raises(RunnerCannotResend, match="no send"):
-        bench.dispatch("sample_again")
-    assert bench.outcome("sample_once").status is Status.SUCCEEDED
+    with pytest.raises(RunnerCannotResend, match=f"{need}, .* has no send"):
+        bench.dispatch(job_type, **fields)
+    for each in ("sample_once", "unique_replace"):
+        assert bench.outcome(each).status is Status.SUCCEEDED

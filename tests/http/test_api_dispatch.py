@@ -101,6 +101,8 @@ def test_a_scheduled_job_is_asked_about_when_it_may_start() -> None:
 def test_what_may_start_now_starts_at_once(worker: FakeLambda, when: dict[str, Any]) -> None:
     answer = post(**when)
     assert (answer.status, answer.json["status"], answer.json["run_at"]) == (202, "queued", None)
+    due_in = (row_of(answer).due_at or 0) - clock.now()
+    assert 55 * clock.SECOND < due_in <= clock.MINUTE  # nobody sends it a second time before
     assert worker.deliver() == 1
     assert call("GET", f"/jobs/{answer.json['id']}").json["status"] == "succeeded"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api_events import Answer, call
+from api_events import SIGNED_BY, Answer, Logged, call
 from fake_lambda import FakeLambda
 from runners.registry import registry
 from sample_work import script
@@ -43,6 +43,17 @@ def test_a_second_request_is_answered_with_the_job_there_is() -> None:
     assert second.json["id"] == first.json["id"]
     assert second.headers["location"] == f"/jobs/{first.json['id']}"
     assert "idempotent-replayed" not in second.headers
+
+
+def test_the_log_tells_which_request_made_a_job_and_which_was_answered_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    logged = Logged(monkeypatch)
+    job_id = ask("unique_return").json["id"]
+    ask("unique_return")
+    (made,), (answered,) = logged.lines("accepted"), logged.lines("answered with another")
+    assert (made["job_id"], answered["job_id"], answered["outcome"]) == (job_id, job_id, "returned")
+    assert (answered["caller"], answered["role"]) == (SIGNED_BY["userArn"], "service")
 
 
 def test_one_that_has_not_begun_takes_the_new_payload() -> None:
