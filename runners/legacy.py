@@ -12,11 +12,11 @@ from typing import Any
 
 import clock
 from errors import JobRunnersError
-from runners import dispatch, log_setup, telemetry
+from runners import dispatch, log_setup, telemetry, wake_ups
 from runners.base import JobData
 from runners.execution import run
 from runners.lease import renewed
-from runners.messages import Message, TaskMessage, decode, encode
+from runners.messages import Message, QueueMessage, TaskMessage, decode, encode
 from runners.sending import LONGEST_DELAY
 from settings import required, settings
 from store.job_request import JobRequest
@@ -63,6 +63,8 @@ def send(message: Message, delay: float = 0) -> None:
     is still due, and a task is lost."""
     is_job = not isinstance(message, TaskMessage)
     if is_job and (not settings().jobs_same_process or delay > LONGEST_DELAY):
+        if isinstance(message, QueueMessage):
+            wake_ups.leave_due(message, delay)
         return  # the worker process finds the row
     message = decode(encode(message))  # what works here must work through JSON, too
     if delay > 0:

@@ -4,8 +4,9 @@ from typing import Any
 
 import clock
 from bench import Bench
-from runners import execution, legacy_worker, timer
-from runners.messages import Message
+from limited_queue import QUEUE, dispatch, during, park_in_order
+from runners import execution, legacy, legacy_worker, timer
+from runners.messages import Message, QueueMessage
 from sample_work import script
 from store import conditional_write, limits
 from store.job_request import JobRequest, Status
@@ -57,3 +58,18 @@ def test_the_worker_process_lets_on_who_waits_for_a_slot(still: Bench) -> None:
     poll_for(still, 3)
     assert still.read(first).status is Status.SUCCEEDED
     assert still.read(rows[0]).status is Status.SUCCEEDED
+
+
+def test_who_waits_in_a_line_is_left_to_the_worker_process_for_when_it_may_go_on(
+    still: Bench,
+) -> None:
+    """A process that serves requests runs no jobs: a wake-up that it sends wakes nobody there."""
+    limits.put(QUEUE, slots=1)
+    row = dispatch(still)
+
+    def send_wake_up() -> None:
+        park_in_order(still, row)
+        legacy.send(QueueMessage(QUEUE, "*"), 60)
+        assert still.read(row).due_at == clock.now() + clock.MINUTE
+
+    assert during(still, send_wake_up).status is Status.SUCCEEDED
