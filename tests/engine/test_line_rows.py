@@ -101,6 +101,18 @@ def test_a_job_whose_type_is_gone_keeps_its_slot_for_an_hour_and_ends_in_a_month
     assert one_slot.read(begun).error["kind"] == "TypeForgotten"
 
 
+def test_a_job_that_was_let_on_is_sent_again_though_its_queue_has_no_limits_any_more(
+    one_slot: Bench,
+) -> None:
+    row = dispatch(one_slot)
+    during(one_slot, lambda: park_in_order(one_slot, row))
+    limits.reset(QUEUE)
+    hours(one_slot, 2)
+    assert one_slot.sent_jobs == [row.id]
+    one_slot.deliver()
+    assert one_slot.read(row).status is Status.SUCCEEDED
+
+
 # --- older code, which knows no limits ------------------------------------------------------------
 
 
@@ -171,6 +183,33 @@ def test_a_row_that_can_not_be_dealt_with_keeps_nobody_behind_it_waiting(
     bench.deliver()
     assert bench.read(bad).status is Status.SUCCEEDED
     assert holder() is None
+
+
+@pytest.mark.usefixtures("on_lambda")
+def test_one_of_newer_code_that_was_set_aside_is_left_to_that(
+    one_slot: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Put back in the line, it would be set aside each hour, and ring an alarm."""
+    row = dispatch(one_slot)
+
+    def park() -> None:
+        park_in_order(one_slot, row)
+        newer(row)
+
+    during(one_slot, park)
+    assert {"SetAside": 1} in [values for _, values in emitted(capsys)]
+    hours(one_slot, 3)
+    assert {"SetAside": 1} not in [values for _, values in emitted(capsys)]
+    assert one_slot.read(row).status is Status.WAITING
+
+
+def test_one_of_newer_code_that_was_let_on_keeps_its_slot(one_slot: Bench) -> None:
+    """What else its row means, this code does not know: it may not park it."""
+    row = dispatch(one_slot)
+    during(one_slot, lambda: park_in_order(one_slot, row))
+    newer(row)
+    hours(one_slot, 3)
+    assert (one_slot.read(row).status, holder()) == (Status.QUEUED, row.id)
 
 
 def test_a_pump_sets_few_aside_and_goes_on_in_a_minute(one_slot: Bench) -> None:

@@ -11,7 +11,7 @@ import unique_sample
 from aws import clients
 from bench import Bench
 from errors import IdempotencyConflict, PreconditionFailed
-from runners import owner_actions, pausing
+from runners import owner_actions, pausing, timer
 from runners.base import JobData
 from runners.dispatch import accept_job
 from runners.sending import send_if_unclaimed
@@ -319,7 +319,7 @@ def test_one_that_follows_waits_for_the_end_of_the_other(bench: Bench) -> None:
     row = ask(bench, "second", "unique_follow")
     assert (row.status, row.follows) == (Status.WAITING, first.created_key)
     bench.advance(700)
-    bench.tick()
+    assert bench.tick().met == {timer.Disposition.LEASED: 1, timer.Disposition.PARKED: 1}
     assert bench.read(row).status is Status.WAITING
     bench.advance(400)
     bench.tick()  # the lease of the first is over
@@ -338,6 +338,8 @@ def test_one_that_follows_with_a_delay_waits_for_its_time_too(bench: Bench) -> N
     bench.run(first)
     row = bench.read(asked[0])
     assert row.status is Status.SCHEDULED
+    ((_, delay),) = bench.sent
+    assert 290 < delay <= 300
     bench.run_out()
     assert script.texts_run == ["first", "second"]
 
@@ -362,7 +364,7 @@ def test_one_whose_first_ended_without_letting_it_on_is_found_by_the_timer(bench
     second = ask(bench, "second", "unique_follow")
     first.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])  # old code
     bench.advance(700)
-    bench.tick()
+    assert bench.tick().met == {timer.Disposition.ADMITTED: 1}
     assert bench.read(second).status is Status.QUEUED
     assert keys()[0]["holder"] == second.created_key
 

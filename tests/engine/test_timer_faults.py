@@ -1,0 +1,110 @@
+"""A tick of which a part fails does the rest; what was lost on its way comes before a backlog; and
+a tick that is over asks for nothing more."""
+
+from typing import Any, NoReturn
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+import clock
+from aws import clients
+from bench import Bench
+from errors import SendFailed
+from limited_queue import QUEUE, dispatch, during, park_in_order
+from runners import pausing, sweeping, timer
+from runners.messages import Message
+from runners.timer import Disposition
+from store import conditional_write, limits, pauses, queries
+from store.pauses import Kind
+
+
+def away(*_: object, **__: object) -> NoReturn:
+    raise EndpointConnectionError(endpoint_url="https://dynamodb")
+
+
+def send_nothing(message: Message, delay: float = 0) -> None:
+    raise SendFailed(message.title, "throttled")
+
+
+@pytest.mark.parametrize(("room", "name"), [(sweeping, "sweep"), (queries, "count_due")])
+def test_what_is_due_is_sent_whatever_else_can_not_be_read(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, room: Any, name: str
+) -> None:
+    row = bench.dispatch()
+    bench.advance(61)
+    monkeypatch.setattr(room, name, away)
+    assert bench.tick().met == {Disposition.SENT: 1}
+    assert bench.sent_jobs == [row.id]
+
+
+def test_a_tick_that_can_read_no_shard_has_failed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would look as if nothing were due."""
+    monkeypatch.setattr(queries, "due", away)
+    with pytest.raises(EndpointConnectionError):
+        bench.tick()
+
+
+def test_once_the_worker_can_not_be_reached_no_more_is_read(bench: Bench) -> None:
+    for _ in range(3):
+        bench.dispatch(delay=1000)
+    bench.advance(1001)
+    asked: list[str] = []
+
+    def send(message: Message, delay: float = 0) -> None:
+        asked.append("send")
+        send_nothing(message)
+
+    clients.client("dynamodb").meta.events.register(
+        "before-call.dynamodb.Query", lambda **_: asked.append("query")
+    )
+    assert timer.tick(send, until=clock.now() + clock.MINUTE).send_failures == 3
+    assert asked[-1] == "send"
+
+
+def test_of_more_than_a_tick_can_meet_those_that_go_meanwhile_are_not_missed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its look at the oldest and that at the newest, workers have ended most of them."""
+    monkeypatch.setattr(timer, "_ROWS_FROM_AN_END", 3)
+    rows = [bench.dispatch() for _ in range(3)]
+    bench.advance(61)
+    due = queries.due
+
+    def due_meanwhile(*asked: Any, **how: Any) -> Any:
+        if how.get("newest_first"):
+            for row in rows[1:]:
+                row.delete()
+        return due(*asked, **how)
+
+    monkeypatch.setattr(queries, "due", due_meanwhile)
+    assert bench.tick().met == {Disposition.SENT: 1, Disposition.MOVED: 2}
+
+
+def test_a_worker_process_takes_one_at_a_time_of_what_a_pause_has_parked(bench: Bench) -> None:
+    pausing.pause(Kind.QUEUE, "a")
+    rows = [bench.run(bench.dispatch(queue_name="a")) for _ in range(3)]
+    pauses.resume(Kind.QUEUE, "a")
+    for taken in (1, 2, 3):
+        met = timer.take_next(bench.send, ahead=conditional_write.GRACE, page=25)
+        assert met == {Disposition.ADMITTED: 1}
+        assert bench.sent_jobs == [row.id for row in rows[:taken]]
+
+
+def test_who_was_let_on_in_a_line_and_whose_message_is_lost_goes_before_a_backlog(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timer, "UNCLAIMED_AT_MOST", 2)
+    for _ in range(4):
+        bench.dispatch()
+    bench.advance(30)
+    limits.put(QUEUE, slots=1)
+    row = dispatch(bench)
+    during(bench, lambda: park_in_order(bench, row))
+    bench.advance(31)
+    assert bench.tick().met == {Disposition.SENT: 2, Disposition.DEFERRED: 2}
+    bench.sent.clear()
+    bench.advance(31)
+    assert bench.tick().met == {Disposition.SENT: 1}
+    assert bench.sent_jobs == [row.id]
