@@ -93,3 +93,10 @@ def test_if_somebody_moves_it_on_it_is_theirs(
     row = bench.run(unheard, seconds=60)
     assert (row.status, row.claim_token) == (Status.RUNNING, "of another")
     assert not script.jobs_run
+
+
+def test_if_another_has_it_there_is_nothing_to_give_back(bench: Bench, outage: Outage) -> None:
+    taken = bench.claim(bench.dispatch("sample_once"))
+    outage.begin("throttled", 35, only="UpdateItem")
+    row = bench.run(taken, seconds=60)
+    assert (row.status, row.claim_token) == (Status.RUNNING, taken.claim_token)

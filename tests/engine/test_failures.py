@@ -1,5 +1,6 @@
 """What Lambda gave up on: settled once, by the record of the very message that has the job."""
 
+import io
 import json
 from typing import Any
 
@@ -10,11 +11,13 @@ import handlers.worker
 import job_rows
 from api_worker import create_delay_queue, send_to_lambda
 from aws import clients
-from errors import InvalidPayload
+from errors import InvalidPayload, MalformedMessage
 from fake_lambda import FakeLambda
+from runners.failure_records import settle
 from sample_work import script
 from store import verbs
 from store.job_request import Status
+from telemetry_lines import logged
 from testing.aws import WORKER
 from testing.lambda_context import Context
 from testing.shipped_operations import full_client
@@ -109,6 +112,19 @@ def test_a_record_that_comes_after_the_end_changes_nothing(ending: str) -> None:
     before = read(row).serialize()
     assert give(record(job_event(row.id)), record(job_event("0" * 32))) == []
     assert read(row).serialize() == before
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_record_that_settles_nothing_is_logged_with_how_its_job_is(
+    is_gone: bool, lines: io.StringIO
+) -> None:
+    row = verbs.succeed(job_rows.claimed(), None)
+    if is_gone:
+        row.delete()
+    assert give(record(job_event(row.id))) == []
+    line = logged(lines)[-1]
+    job_is = "gone" if is_gone else "succeeded (attempt 1 of 3, leg 1)"
+    assert (line["message"], line["job_is"]) == ("failure record ignored", job_is)
 
 
 def test_the_same_record_twice_settles_once(delay_queue: str) -> None:
@@ -207,6 +223,12 @@ def test_poison_is_kept_and_the_rest_of_its_batch_is_settled() -> None:
     )
     assert kept == ["m0", "m1", "m2", "m3", "m4"]
     assert read(row).status is Status.RETRYABLE
+
+
+@pytest.mark.parametrize("record", [None, 7, [], "requestPayload", {}])
+def test_what_is_no_record_is_told_as_that(record: object) -> None:
+    with pytest.raises(MalformedMessage, match="without the event that failed"):
+        settle(record, lambda message, delay=0: None)
 
 
 @pytest.mark.parametrize(

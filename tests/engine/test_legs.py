@@ -133,26 +133,43 @@ def test_a_job_that_has_had_all_its_legs_fails_and_is_not_retried(
     assert (row.status, row.error["kind"]) == (Status.FAILED, "LegsSpent")
 
 
+def pause_itself(job: Any, payload: object) -> None:
+    pausing.pause(Kind.JOB_TYPE, "sample_again")
+    job.checkpoint("here", durable=True)
+
+
 def test_a_job_in_its_last_leg_is_not_parked(bench: Bench, define: Callable[[Job], None]) -> None:
     """Nothing could let it go on: it does so itself."""
-
-    def work(job: Any, payload: object) -> None:
-        pausing.pause(Kind.JOB_TYPE, "sample_again")
-        job.checkpoint("here", durable=True)
-
     define(Job(again, max_legs=1))
-    script.job = work
+    script.job = pause_itself
     assert bench.run(bench.dispatch()).status is Status.SUCCEEDED
 
 
-def test_an_attempt_after_the_last_leg_is_not_made(define: Callable[[Job], None]) -> None:
-    def fail(job: object, payload: object) -> None:
-        raise ValueError("no luck")
+def test_a_job_that_can_not_be_sent_again_is_not_parked(bench: Bench) -> None:
+    row = bench.dispatch()
+    script.job = pause_itself
+    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=None)
+    assert bench.read(row).status is Status.SUCCEEDED
 
+
+def fail(job: object, payload: object) -> None:
+    raise ValueError("no luck")
+
+
+def test_an_attempt_after_the_last_leg_is_not_made(define: Callable[[Job], None]) -> None:
     define(Job(again, retry=Retry(max_attempts=3), max_legs=1))
     script.job = fail
     row = run(job_rows.saved(), 5)
     assert (row.status, row.error["kind"], row.legs) == (Status.FAILED, "ValueError", 1)
+
+
+def test_a_job_whose_tag_was_taken_away_since_is_not_tried_again(
+    define: Callable[[Job], None],
+) -> None:
+    define(Job(again))
+    script.job = fail
+    row = run(job_rows.saved(max_attempts=3), 5)
+    assert (row.status, row.error["kind"]) == (Status.FAILED, "ValueError")
 
 
 def test_in_a_thread_a_job_that_checkpoints_is_stopped_at_its_timeout(

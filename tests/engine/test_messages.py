@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errors import MalformedMessage, UnknownMessageVersion
-from runners.messages import JobMessage, TaskMessage, decode, encode
+from errors import MalformedMessage, RetryAfter, UnknownMessageVersion
+from runners.messages import JobMessage, Message, QueueMessage, TaskMessage, decode, encode
 
 json_values = st.recursive(
     st.none()
@@ -45,6 +45,22 @@ def test_the_wire_is_what_other_versions_of_this_code_expect() -> None:
     }
 
 
+def test_a_job_in_a_queue_names_it_and_a_message_about_a_line_is_none_for_older_code() -> None:
+    job = JobMessage(id="i", job_type="t", send_id="s", queue_name="q", queue_key="k")
+    wire = json.loads(encode(job))
+    assert (wire["v"], wire["queue_name"], wire["queue_key"]) == (1, "q", "k")
+    assert decode(wire) == job
+    line = QueueMessage(queue_name="q", queue_key="k", request_id="r")
+    assert json.loads(encode(line)) == {
+        "v": 2,
+        "kind": "queue",
+        "queue_name": "q",
+        "queue_key": "k",
+        "request_id": "r",
+    }
+    assert decode(encode(line)) == line
+
+
 def test_a_message_of_a_trace_has_one_field_more_and_no_other_version() -> None:
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     for message in (
@@ -68,6 +84,44 @@ def test_a_task_that_is_sent_again_is_left_alone_by_code_that_would_not_ask_whet
     with pytest.raises(MalformedMessage, match="redrives"):
         decode(wire | {"redrives": None})
     assert json.loads(encode(message.next_attempt()))["v"] == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "payload"),
+    [
+        (None, {"at": 1}),
+        (ValueError("no luck"), {"at": 1}),
+        (RetryAfter(5), {"at": 1}),
+        (RetryAfter(5, payload={"at": 2}), {"at": 2}),
+        (RetryAfter(5, payload={}), {}),
+    ],
+)
+def test_the_next_attempt_of_a_task_has_its_payload_unless_the_error_brings_another(
+    error: BaseException | None, payload: object
+) -> None:
+    message = TaskMessage(id="i", name="n", payload={"at": 1})
+    assert message.next_attempt(error) == message._replace(attempt=2, payload=payload)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        JobMessage(id="i", job_type="t", send_id="s"),
+        TaskMessage(id="i", name="n", payload={}, redrives="former", send_id="s"),
+        QueueMessage(queue_name="q", queue_key="k"),
+    ],
+)
+def test_a_message_that_lacks_something_is_refused_naming_it(message: Message) -> None:
+    whole = json.loads(encode(message))
+    texts = {"id", "job_type", "send_id", "name", "redrives", "queue_name", "queue_key"}
+    wrong: list[tuple[str, Any]] = [
+        (field, value) for field in texts & set(whole) for value in (None, "", 7, ["i"])
+    ]
+    if isinstance(message, TaskMessage):
+        wrong += [("attempt", value) for value in (None, 0, -1, "1", 1.0, True)]
+    for field, value in wrong:
+        with pytest.raises(MalformedMessage, match=f"whose {field} is"):
+            decode(whole | {field: value})
 
 
 @given(json_values)

@@ -1,12 +1,21 @@
-"""What is said about a runner that can't send a job again is said in one place."""
+"""Whether a message is sent about a job, and for when; and what is said of a runner that can't send
+one again, in one place."""
 
 import ast
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import clock
+from bench import Bench
 from errors import RunnerCannotResend
-from runners.sending import require_sender
+from runners import dispatch, execution, owner_actions
+from runners.base import JobData
+from runners.messages import JobMessage
+from runners.sending import LONGEST_DELAY, Send, next_due_at, require_sender
+from store import conditional_write, verbs
+from store.job_request import JobRequest, Status
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,3 +44,63 @@ def test_nobody_else_says_it() -> None:
         and getattr(node.func, "id", getattr(node.func, "attr", "")) == "RunnerCannotResend"
     }
     assert makers == {"runners/sending.py"}
+
+
+# --- a message about a job ------------------------------------------------------------------------
+
+
+def ask(bench: Bench, **fields: float) -> JobRequest:
+    """Ask for a job, again if it was asked for before."""
+    data = JobData(job_type="sample_once", organization_id="acme", idempotency_key="mow", **fields)
+    return dispatch.dispatch_job(data, bench.send)
+
+
+def nothing(bench: Bench, row: JobRequest) -> None:
+    pass
+
+
+def began_and_waits_for_its_next_leg(bench: Bench, row: JobRequest) -> None:
+    verbs.end_leg(bench.claim(row), verbs.Checkpoint("here", 40, None))
+
+
+def was_cancelled(bench: Bench, row: JobRequest) -> None:
+    owner_actions.cancel(row)
+
+
+@pytest.mark.parametrize(
+    ("happened", "messages"),
+    [(nothing, 2), (began_and_waits_for_its_next_leg, 1), (was_cancelled, 1)],
+)
+def test_a_job_that_is_asked_for_again_is_sent_again_if_nobody_has_begun_it(
+    bench: Bench, happened: Callable[[Bench, JobRequest], None], messages: int
+) -> None:
+    row = ask(bench)
+    happened(bench, row)
+    assert ask(bench).id == row.id
+    assert bench.sent_jobs == [row.id] * messages
+
+
+def test_the_message_of_a_job_that_is_to_start_later_comes_then(still: Bench) -> None:
+    ask(still, delay=60)
+    ((_, delay),) = still.sent
+    assert delay == 60
+
+
+def test_a_message_that_comes_early_is_left_where_none_can_be_sent(bench: Bench) -> None:
+    row = ask(bench, delay=60)
+    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=None)
+    assert bench.read(row).status is Status.SCHEDULED
+
+
+@pytest.mark.parametrize(
+    ("seconds", "by_message"), [(0, True), (LONGEST_DELAY, True), (901, False)]
+)
+def test_the_timer_starts_what_no_message_will_and_makes_sure_of_the_rest(
+    still: Bench, seconds: float, by_message: bool
+) -> None:
+    def due_after(send: Send | None) -> int:
+        at = clock.now() + int(seconds * clock.SECOND)
+        return next_due_at(at, send) - at
+
+    assert due_after(None) == 0
+    assert due_after(still.send) == (conditional_write.GRACE if by_message else 0)

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from aws import clients
 from bench import Bench
 from errors import RetryAfter
 from runners import log_setup, owner_actions, pausing
 from sample_work import script
 from store import blobs
-from store.job_request import Status
+from store.job_request import JobRequest, Status
 from store.pauses import Kind
 from telemetry_lines import emitted, logged
 from work import context
@@ -49,8 +50,27 @@ def test_a_job_whose_leg_is_over(
         job.checkpoint(2)
 
     script.job = work
-    bench.run(bench.dispatch("sample_once"))
+    row = bench.run(bench.dispatch("sample_once"))
     assert told(lines)[-1] == ("INFO", says)
+    assert bench.sent_jobs == ([] if cancelled else [row.id])
+
+
+def test_a_job_that_another_invocation_has_by_now(bench: Bench, lines: io.StringIO) -> None:
+    """Nothing more is written of it than the checkpoint that was refused."""
+
+    def work(job: Any, payload: object) -> None:
+        bench.read(job.id).update([JobRequest.claim_token.set("of another")])
+        client.meta.events.register(
+            "before-call.dynamodb.UpdateItem", lambda **_: updates.append("update")
+        )
+        job.checkpoint(1, durable=True)
+
+    client, updates = clients.client("dynamodb"), list[str]()
+    script.job = work
+    row = bench.run(bench.dispatch("sample_again"))
+    assert (row.status, row.claim_token) == (Status.RUNNING, "of another")
+    assert told(lines)[-1] == ("WARNING", "claim lost, outcome dropped")
+    assert updates == ["update"]
 
 
 def test_a_job_that_is_tried_again(bench: Bench, lines: io.StringIO) -> None:
@@ -62,6 +82,19 @@ def test_a_job_that_is_tried_again(bench: Bench, lines: io.StringIO) -> None:
     line = logged(lines)[-1]
     assert line["message"] == "attempt failed, will retry"
     assert 0 < line["delay_s"] <= 7
+
+
+def test_a_job_that_fails_after_it_was_asked_to_stop_is_not_sent_again(
+    bench: Bench, lines: io.StringIO
+) -> None:
+    def work(job: Any, payload: object) -> None:
+        owner_actions.cancel(bench.read(job.id))
+        raise RetryAfter(7, "busy")
+
+    script.job = work
+    bench.run(bench.dispatch("sample_again"))
+    assert told(lines)[-1] == ("INFO", "cancelled")
+    assert bench.sent == []
 
 
 @pytest.mark.usefixtures("on_lambda")
