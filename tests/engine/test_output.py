@@ -11,7 +11,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextvars import Context
+from contextvars import Context, ContextVar
 from types import SimpleNamespace
 from typing import Any
 
@@ -365,6 +365,39 @@ def test_threads_are_handed_their_context_unless_python_does_so_itself(
     monkeypatch.setattr(threads, "sys", SimpleNamespace(flags=flags, modules=sys.modules))
     threads.hand_on_context()
     assert (threading.Thread.start is start) == python_does
+
+
+def test_a_thread_keeps_the_context_that_it_was_given(lines: io.StringIO) -> None:
+    """As from Python 3.14 on it can be."""
+    whose, seen = ContextVar("whose", default="nobody's"), list[str]()
+    with printing_to(lines):
+        thread = threading.Thread(target=lambda: seen.append(whose.get()))
+        thread._context = Context()  # type: ignore[attr-defined]
+        whose.set("its starter's")
+        thread.start()
+        thread.join()
+    assert seen == ["nobody's"]
+
+
+def test_calls_in_an_interpreter_of_their_own_are_handed_no_context(
+    lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not be sent there. Those in a thread of this one are, all the same."""
+
+    class InterpreterPoolExecutor(ThreadPoolExecutor):
+        pass
+
+    module = SimpleNamespace(InterpreterPoolExecutor=InterpreterPoolExecutor)
+    monkeypatch.setitem(sys.modules, "concurrent.futures.interpreter", module)
+    whose, seen = ContextVar("whose", default="nobody's"), list[str]()
+    with printing_to(lines):
+        for kind in (ThreadPoolExecutor, InterpreterPoolExecutor):
+            with kind(1) as pool:
+                whose.set("the first call's")
+                pool.submit(int).result()  # starts the thread
+                whose.set("the second call's")
+                seen.append(pool.submit(whose.get).result())
+    assert seen == ["the second call's", "the first call's"]
 
 
 def test_set_up_again_it_is_as_it_was(lines: io.StringIO) -> None:
