@@ -95,12 +95,12 @@ def _advice(cron: str) -> str:
     from work import other_notations  # for this error alone
 
     words, here = other_notations.advice(cron)
-    if here is not None and _is_expression(here):
+    if _is_expression(here):
         return f"{words}: {here!r}"
     return words or _EXAMPLE
 
 
-def _is_expression(cron: str) -> bool:
+def _is_expression(cron: str | None) -> bool:
     try:
         check(When(cron))
     except InvalidOccurrences:
@@ -114,11 +114,9 @@ def next_after(when: When, after: int) -> int | None:
     if when.every is not None:
         step = when.every * clock.SECOND
         return (after // step + 1) * step
-    if when.cron is None:
-        raise InvalidOccurrences("cron", "exactly one of cron and every must be given")
     # To the second: an expression means whole minutes, and clocks change at whole seconds.
     since = _EPOCH + timedelta(seconds=after // clock.SECOND)
-    found = _next(when.cron, _zone(when.timezone), since)
+    found = _next(_expression(when), _zone(when.timezone), since)
     return None if found is None else (found - _EPOCH) // _SECOND * clock.SECOND
 
 
@@ -132,13 +130,12 @@ def in_words(when: When) -> str:
 
     Raises InvalidOccurrences.
     """
-    if when.cron is not None:
-        words = _ordinals(_parsed(when.cron, _EPOCH).explain())
-        return f"{words[0].lower()}{words[1:]}, {when.timezone}"
-    seconds = when.every or SHORTEST
-    name, size = next((name, size) for name, size in _UNITS if seconds % size == 0)
-    number = seconds // size
-    return f"every {name}" if number == 1 else f"every {number} {name}s"
+    if when.every is not None:
+        name, size = next((name, size) for name, size in _UNITS if when.every % size == 0)
+        number = when.every // size
+        return f"every {name}" if number == 1 else f"every {number} {name}s"
+    words = _ordinals(_parsed(_expression(when), _EPOCH).explain())
+    return f"{words[0].lower()}{words[1:]}, {when.timezone}"
 
 
 def _following(when: When, after: int) -> Iterator[int]:
@@ -149,6 +146,13 @@ def _following(when: When, after: int) -> Iterator[int]:
 
 
 # --- what a cron expression means -----------------------------------------------------------------
+
+
+def _expression(when: When) -> str:
+    """Return the cron expression of what has no interval. Raises InvalidOccurrences."""
+    if when.cron is None:
+        raise InvalidOccurrences("cron", "exactly one of cron and every must be given")
+    return when.cron
 
 
 def _next(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
@@ -216,7 +220,7 @@ def _change(zone: tzinfo, after: datetime, until: datetime) -> datetime | None:
 
 
 def _offset(zone: tzinfo, moment: datetime) -> timedelta:
-    return moment.astimezone(zone).utcoffset() or timedelta()
+    return _local(zone, moment).replace(tzinfo=UTC) - moment
 
 
 def _local(zone: tzinfo, moment: datetime) -> datetime:
@@ -238,7 +242,7 @@ def _parsed(cron: str, after: datetime) -> "CronSim":
     except CronSimError as error:
         field = str(error).removeprefix("Bad ")
     fields = cron.split()
-    if field == "day-of-month" and "*" not in fields[3]:
+    if field == "day-of-month":
         try:
             CronSim(" ".join([*fields[:3], "*", fields[4]]), after)
         except CronSimError:
