@@ -134,8 +134,7 @@ class _Run:
         if self._rang_at is None:
             self._rang_at = now
             signals.setitimer(signals.ITIMER_REAL, _AGAIN, _AGAIN)
-            if not self._is_over:
-                self._signal = self._signal or TimeOver()
+            self._signal = self._signal or TimeOver()
         self._cancel()
         is_late = now - self._rang_at >= _PATIENCE
         if _is_in_work(frame, of_c=is_late) and not is_first:
@@ -148,25 +147,18 @@ class _Run:
     # --- the loop's end ---------------------------------------------------------------------------
 
     def _wind_up(self, runner: asyncio.Runner) -> None:
-        left: set[asyncio.Task[Any]] = set()
         try:
-            left = runner.run(self._end_all())
-        except (TimeOver, RuntimeError):  # rung out of it, or the loop was stopped just before
-            left = asyncio.all_tasks(self._loop)
+            # Rung out of it, or the loop was stopped just before: what is left is given up.
+            with suppress(TimeOver, RuntimeError):
+                runner.run(self._end_all())
         finally:
-            if not left:
-                runner.close()
-            self._abandon(left)
+            self._abandon(asyncio.all_tasks(self._loop))
 
-    async def _end_all(self) -> set[asyncio.Task[Any]]:
-        """Cancel every task, close every asynchronous generator; return the tasks that go on."""
-        await self._cancelled(self._left())
+    async def _end_all(self) -> None:
+        """Cancel every task, close every asynchronous generator; some may go on all the same."""
+        await self._cancelled(asyncio.all_tasks(self._loop) - {asyncio.current_task(self._loop)})
         closing = self._loop.create_task(self._loop.shutdown_asyncgens())
         await self._cancelled({closing}, first=False)
-        return self._left()
-
-    def _left(self) -> set[asyncio.Task[Any]]:
-        return asyncio.all_tasks(self._loop) - {asyncio.current_task(self._loop)}
 
     async def _cancelled(self, tasks: set[asyncio.Task[Any]], *, first: bool = True) -> None:
         """Wait for tasks to end, for as long as there is patience; report what they failed of."""
@@ -185,8 +177,7 @@ class _Run:
         """Close the loop under tasks that don't end when they are cancelled."""
         for task in left:
             _logger.error("a task that swallows its cancellation was given up: %r", task)
-        if not self._loop.is_closed():
-            self._loop.close()
+        self._loop.close()
         for task in left:
             coroutine = task.get_coro()
             with suppress(RuntimeError):  # it swallows this too
@@ -215,12 +206,13 @@ def _report(loop: asyncio.AbstractEventLoop, about: dict[str, Any]) -> None:
         loop.default_exception_handler(about)
 
 
-def _is_in_work(frame: FrameType | None, *, of_c: bool) -> bool:
+def _is_in_work(rang_in: FrameType, *, of_c: bool) -> bool:
     """Return whether code that the loop has called is running, and not the loop's own or ours. What
     is written in C has no frame of its own: with `of_c` it counts wherever it may be running."""
-    if of_c and frame is not None and frame.f_code is _RUNS_HANDLE:
+    if of_c and rang_in.f_code is _RUNS_HANDLE:
         return True
     called: FrameType | None = None
+    frame: FrameType | None = rang_in
     while frame is not None and frame.f_code is not _RUNS_HANDLE:
         called, frame = frame, frame.f_back
     return (

@@ -19,6 +19,7 @@ from store import owner_verbs, verbs
 from store.job_request import Status
 from store.pauses import Kind
 from work import RunningJob, event_loop
+from work.signals import LegOver
 
 pytestmark = pytest.mark.usefixtures("async_bench")
 
@@ -118,6 +119,25 @@ def test_what_ends_a_job_reaches_it_from_any_task(where: Any, what: str, bench: 
     assert found.attempt == 1
     if what in ("paused", "leg over"):
         assert found.cursor == 5
+
+
+@pytest.mark.parametrize(
+    ("error", "logged"), [(ValueError("no luck"), ["no luck"]), (LegOver(), [])]
+)
+def test_of_what_a_callback_raises_errors_are_logged(
+    error: BaseException, logged: list[str], bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise error
+
+    async def work(job: RunningJob, payload: Sample) -> None:
+        asyncio.get_running_loop().call_soon(fail)
+        await asyncio.sleep(0.01)
+
+    AsyncScript.job = work
+    assert run(bench).status is Status.SUCCEEDED
+    errors = [each.exc_info for each in caplog.records if each.name == "asyncio"]
+    assert [str(each[1]) for each in errors if each] == logged
 
 
 def test_it_may_clean_up_when_its_leg_is_over(bench: Bench) -> None:

@@ -162,32 +162,6 @@ def test_it_may_clean_up_when_its_time_is_over(bench: Bench) -> None:
     assert sorted(done) == ["child", "generator", "job"]
 
 
-def test_an_alarm_in_the_loops_own_code_leaves_no_task_half_run(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As when it has taken what it calls next off its list, and has not called it yet."""
-    done = []
-    call = asyncio.Handle._run
-
-    def ring_then_call(handle: asyncio.Handle) -> None:
-        monkeypatch.setattr(asyncio.Handle, "_run", call)
-        signal.raise_signal(signal.SIGALRM)
-        call(handle)
-
-    async def work(job: RunningJob, payload: Sample) -> None:
-        monkeypatch.setattr(asyncio.Handle, "_run", ring_then_call)
-        try:
-            await asyncio.sleep(0)
-            await asyncio.sleep(LONG)
-        finally:
-            await asyncio.sleep(0)
-            done.append(True)
-
-    AsyncScript.job = work
-    assert kind(run(bench)) == "TimedOut"
-    assert done == [True]
-
-
 def test_an_alarm_before_it_has_begun_ends_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,3 +213,32 @@ def test_what_it_leaves_running_is_cancelled_and_its_result_stands(bench: Bench)
     AsyncScript.job = work
     assert run(bench).status is Status.SUCCEEDED
     assert cancelled == [True]
+
+
+def test_what_a_task_fails_of_as_its_job_ends_is_logged(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And of those that end as they are asked to nothing is said."""
+    kept: list[asyncio.Task[None]] = []
+
+    async def fails() -> None:
+        try:
+            await asyncio.sleep(LONG)
+        finally:
+            raise ValueError("no luck")
+
+    async def returns() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(LONG)
+
+    async def work(job: RunningJob, payload: Sample) -> str:
+        kept.extend(map(asyncio.create_task, (fails(), returns(), awaits(job, payload))))
+        await asyncio.sleep(0)
+        return "done"
+
+    AsyncScript.job = work
+    assert run(bench).status is Status.SUCCEEDED
+    (logged,) = [each for each in caplog.records if each.name == "asyncio"]
+    assert "a task failed as its job ended" in logged.getMessage()
+    assert logged.exc_info
+    assert str(logged.exc_info[1]) == "no luck"
