@@ -137,6 +137,36 @@ def test_once_the_loop_is_closed_it_changes_nothing(
     assert run(bench).status is Status.SUCCEEDED
 
 
+def test_as_the_loop_winds_up_what_the_job_left_still_ends_in_order(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_tasks = asyncio.all_tasks
+    ended = []
+
+    def ring_then_list(loop: asyncio.AbstractEventLoop) -> set[asyncio.Task[Any]]:
+        monkeypatch.setattr(asyncio, "all_tasks", all_tasks)
+        for _ in range(2):
+            ring()
+        return all_tasks(loop)
+
+    async def child() -> None:
+        try:
+            await asyncio.sleep(LONG)
+        except asyncio.CancelledError:
+            ended.append(True)
+            raise
+
+    async def work(job: RunningJob, payload: Sample) -> str:
+        work.child = asyncio.create_task(child())  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+        monkeypatch.setattr(asyncio, "all_tasks", ring_then_list)
+        return "done"
+
+    AsyncScript.job = work
+    assert run(bench).status is Status.SUCCEEDED
+    assert ended == [True]
+
+
 @pytest.mark.parametrize("error", [TimeOver(), RuntimeError("Event loop stopped")])
 def test_a_result_stands_though_the_loop_is_left_as_it_winds_up(
     error: BaseException, bench: Bench, monkeypatch: pytest.MonkeyPatch

@@ -111,6 +111,18 @@ def test_it_runs_where_a_loop_runs_already(bench: Bench) -> None:
     assert asyncio.run(outside()).status is Status.SUCCEEDED
 
 
+def test_there_an_error_is_its_own_too(bench: Bench) -> None:
+    async def work(job: RunningJob, payload: Sample) -> None:
+        raise ValueError("no luck")
+
+    AsyncScript.job = work
+
+    async def outside() -> JobRequest:
+        return run(bench)
+
+    assert kind(asyncio.run(outside())) == "ValueError"
+
+
 def test_ctrl_c_is_recorded_and_goes_on_to_the_process(bench: Bench) -> None:
     async def work(job: RunningJob, payload: Sample) -> None:
         signal.raise_signal(signal.SIGINT)
