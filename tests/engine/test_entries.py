@@ -1,5 +1,6 @@
 """Entries by name: imported when they are first needed, and harmless if they can't be."""
 
+import gc
 import os
 import re
 import subprocess
@@ -97,6 +98,21 @@ def test_it_is_loaded_before_the_claim_and_outside_the_alarm(
         bench.run(row)
     assert interrupted.value.args == ((0.0, 0.0),)
     assert (bench.read(row).status, bench.read(row).legs) == (Status.QUEUED, 0)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_no_garbage_is_looked_for_during_an_import_and_afterwards_as_before(
+    before: bool, outfit: Outfit
+) -> None:
+    outfit.write("import gc\nLOOKED_FOR = gc.isenabled()\n" + GOOD)
+    if not before:
+        gc.disable()
+    try:
+        Task("outfit.letters:note").load()
+        assert gc.isenabled() is before
+    finally:
+        gc.enable()
+    assert not sys.modules["outfit.letters"].LOOKED_FOR
 
 
 # --- what an error says ---------------------------------------------------------------------------

@@ -112,6 +112,19 @@ def test_a_typo_in_the_name_of_an_optional_field_is_refused(
     assert every_row(JobRequest) == []
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"payload": {"words": [1] * 1001}}, "payload"),
+        ({f"field {number}": 1 for number in range(1001)}, "body"),
+    ],
+)
+def test_what_is_wrong_in_too_many_places_is_counted(body: dict[str, Any], field: str) -> None:
+    answer = call("POST", "/jobs", body={"job_type": "plain", **body})
+    why = "1,001 values are wrong, too many to list"
+    assert (answer.status, answer.json["errors"]) == (422, [{"field": field, "why": why}])
+
+
 def test_a_typo_in_a_task_and_in_another_payload_for_a_retry_is_refused(bench: Bench) -> None:
     answer = call("POST", "/tasks", body={"task_name": "plain_task", "payload": {"limt": 3}})
     assert answer.status == 422
