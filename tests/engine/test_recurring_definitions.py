@@ -11,7 +11,7 @@ from work import Each, Recurring
 
 
 def recurring(**given: Any) -> Recurring:
-    return Recurring("make_report", **{"organization_id": "acme", **given})
+    return Recurring(**{"job_type": "make_report", "organization_id": "acme", **given})
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,9 @@ def recurring(**given: Any) -> Recurring:
         ({"every": 60, "timezone": "Europe/Berlin"}, "is for cron"),
         ({"every": 60, "organization_id": "a/b"}, r"organization_id='a/b'\): must be 1 to 128"),
         ({"every": 60, "organization_id": ".."}, r"organization_id='\.\.'\): must be 1 to 128"),
+        ({"every": 60, "organization_id": None}, r"organization_id=None\): must be 1 to 128"),
+        ({"every": 60, "organization_id": 5}, r"organization_id=5\): must be 1 to 128"),
+        ({"every": 60, "job_type": 5}, r"job_type=5\): must be the name of a job"),
         ({"every": 60, "campaign_id": ""}, "campaign_id"),
         ({"every": 60, "campaign_id": "."}, r"campaign_id='\.'\): must be 1 to 128"),
         ({"every": 60, "payload": ["list"]}, "must be a JSON object"),

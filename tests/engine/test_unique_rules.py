@@ -16,6 +16,12 @@ from work import Job, Queue, RunningJob, Unique
 LONG_PRICES = ["1." + "0" * 40 + "1", "1." + "0" * 40 + "2", "1", "1E+999999"]
 
 
+class Part(BaseModel):
+    """A part of a plan."""
+
+    password: SecretStr = SecretStr("")
+
+
 class Plan(BaseModel):
     """What is planned."""
 
@@ -28,6 +34,12 @@ class Plan(BaseModel):
     price: Decimal = Decimal(0)
     share: float = 0
     size: bool | int | float | str = 0
+    frozen: frozenset[str] = frozenset()
+    part: Part = Part()
+    codes: list[SecretStr] = []
+    pair: tuple[SecretStr, ...] = ()
+    named: dict[str, SecretStr] = {}
+    ratio: Decimal = Field(default=Decimal(0), allow_inf_nan=True)
 
 
 def plan(job: RunningJob, payload: Plan) -> None:
@@ -42,12 +54,18 @@ def key(by: tuple[str, ...], **fields: Any) -> str:
     ("rule", "why"),
     [
         ({"by": "page"}, "must be a tuple of names"),
+        ({"by": ("page", "")}, "must be a tuple of names"),
+        ({"by": ("page", 5)}, "must be a tuple of names"),
         ({"by": ("organization_id",)}, "leave out 'organization_id'"),
         ({"by": (), "until": "success"}, 'must be "finished" or "started"'),
         ({"by": (), "on_conflict": "skip"}, 'must be "return", "refuse" or "replace"'),
         ({"by": (), "at_most": 5}, 'is for on_conflict="replace" alone'),
         ({"by": (), "then": "again"}, 'is for on_conflict="replace" alone'),
+        ({"by": (), "on_conflict": "replace", "then": "later"}, 'must be "again" or None'),
         ({"by": (), "on_conflict": "replace", "at_most": -1}, "a number of seconds"),
+        ({"by": (), "on_conflict": "replace", "at_most": "5"}, "a number of seconds"),
+        ({"by": (), "on_conflict": "replace", "at_most": True}, "a number of seconds"),
+        ({"by": (), "on_conflict": "replace", "at_most": float("inf")}, "a number of seconds"),
         (
             {"by": (), "on_conflict": "replace", "then": "again", "until": "started"},
             'leave it out with until="started"',
@@ -57,6 +75,12 @@ def key(by: tuple[str, ...], **fields: Any) -> str:
 def test_a_rule_that_cannot_work_is_refused(rule: dict[str, Any], why: str) -> None:
     with pytest.raises(InvalidDefinition, match=why.replace("(", r"\(")):
         Unique(**rule)
+
+
+def test_names_may_be_a_list_and_seconds_a_fraction() -> None:
+    given: Any = {"by": ["page", "at", "page"]}
+    rule = Unique(**given, on_conflict="replace", at_most=0.5)
+    assert (rule.by, rule.at_most) == (("page", "at"), 0.5)
 
 
 def test_a_job_takes_a_rule_and_nothing_else() -> None:
@@ -80,6 +104,15 @@ def test_a_field_that_the_payload_lacks_is_refused_at_build_time(name: str, hint
     text = str(refused.value)
     assert re.match(r"JOBS: 'plan' \(.*test_unique_rules\.py, line \d+\): Unique\(by=\): ", text)
     assert f"its payload has no field {name!r}; {hint}" in text
+
+
+class Nothing(BaseModel):
+    """A payload without fields."""
+
+
+def test_of_a_payload_without_fields_it_is_said_that_it_has_none() -> None:
+    wrong = Unique(by=("customer",)).wrong_for(Nothing)
+    assert wrong == "Unique(by=): its payload has no field 'customer'; it has none"
 
 
 class Aimed(BaseModel):
@@ -138,6 +171,8 @@ def test_a_key_is_of_values_and_not_of_how_they_are_written() -> None:
     assert key(("size",), size=10**22) == key(("size",), size=1e22)
     many = [f"tag{number}" for number in range(50)]
     assert key(("tags",), tags=set(many)) == key(("tags",), tags=many[::-1])
+    assert key(("frozen",), frozen=many) == key(("frozen",), frozen=many[::-1])
+    assert key(("ratio",), ratio="NaN") == key(("ratio",), ratio="nan")
     assert key(("more",), more={"a": 1, "b": 2}) == key(("more",), more={"b": 2, "a": 1})
     assert key(("page", "at")) == key(("at", "page"))
 
@@ -151,6 +186,11 @@ def test_other_values_have_other_keys() -> None:
         key(("campaign_id",), campaign="spring"),
         key(("password",), password="a"),
         key(("password",), password="b"),
+        *(key(("part",), part={"password": each}) for each in "ab"),
+        *(key(("codes",), codes=[each]) for each in "ab"),
+        *(key(("pair",), pair=[each]) for each in "ab"),
+        *(key(("named",), named={"x": each}) for each in "ab"),
+        *(key(("ratio",), ratio=ratio) for ratio in ("NaN", "Infinity", "-Infinity", 0)),
         key(("data",), data="/w=="),  # no text in UTF-8
         key(("data",), data="/g=="),
         *(key(("size",), size=size) for size in (1, 1.5, True, "1", "1.0", float("inf"), 1e308)),
