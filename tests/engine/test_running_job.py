@@ -198,18 +198,18 @@ def test_a_report_between_two_cursors_forgets_none(bench: Bench) -> None:
     assert bench.run(bench.dispatch()).error is None
 
 
-def test_writes_are_soon_at_first_and_then_further_apart(still_bench: Bench) -> None:
-    bench, written = still_bench, []
+def test_writes_are_soon_at_first_and_then_further_apart(still: Bench) -> None:
+    written: list[float] = []
 
     def work(job: Any, payload: object) -> None:
         for quarter in range(75):
             job.checkpoint(quarter)
-            if bench.read(job.id).cursor == quarter:
+            if still.read(job.id).cursor == quarter:
                 written.append(quarter / 4)
-            bench.advance(0.25)
+            still.advance(0.25)
 
     script.job = work
-    assert bench.run(bench.dispatch()).error is None
+    assert still.run(still.dispatch()).error is None
     assert written == [0, 0.5, 1.5, 3.5, 7.5, 12.5, 17.5]
 
 
