@@ -122,6 +122,19 @@ def test_a_report_between_two_cursors_does_not_end_a_leg_short_of_the_next(bench
     assert bench.run(row, seconds=220).status is Status.SUCCEEDED
 
 
+def test_a_job_that_nobody_could_send_again_goes_on_in_the_leg_it_has(bench: Bench) -> None:
+    def work(job: Any, payload: object) -> str:
+        bench.advance(850)
+        job.checkpoint(5)
+        return "done"
+
+    script.job = work
+    row = bench.dispatch()
+    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=None)
+    row = bench.read(row)
+    assert (row.status, row.legs) == (Status.SUCCEEDED, 1)
+
+
 def test_a_job_that_has_had_all_its_legs_fails_and_is_not_retried(
     bench: Bench, define: Callable[[Job], None]
 ) -> None:
