@@ -26,15 +26,14 @@ def read(job_id: str) -> JobRequest | None:
 def unfinished(job_ids: list[str]) -> set[str]:
     """Return those of these jobs that have no outcome yet, as every write before this call left
     them."""
-    rows = JobRequest.batch_get(job_ids, consistent_read=True) if job_ids else ()
+    rows = JobRequest.batch_get(job_ids, consistent_read=True)
     return {row.id for row in rows if not row.status.finished}
 
 
 def read_many(job_ids: Iterable[str], *, fresh: bool = False) -> dict[str, JobRequest]:
     """Return the rows of these ids that there are and that have not expired, by their ids; they may
     lag behind by a moment, unless they are to be `fresh`."""
-    wanted = sorted(set(job_ids))
-    rows = JobRequest.batch_get(wanted, consistent_read=fresh) if wanted else ()
+    rows = JobRequest.batch_get(job_ids, consistent_read=fresh)
     return {row.id: row for row in rows if not row.expired}
 
 
