@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 import clock
 from bench import Bench
 from counted_units import Units
-from hourly import HOUR, NOON, Time, get, go_to, look, put
+from hourly import HOUR, MINUTE, NOON, Time, get, go_to, look, put
 from runners import recurring
 from runners.recurring import Outcome
 from sample_work import script
@@ -46,6 +46,24 @@ def test_many_that_are_due_are_shared_out_by_shard(
     assert met[Outcome.STARTED] == 12
     assert len(shared) == 3
     assert len(set(bench.sent_jobs)) == len(bench.sent_jobs) == 12
+
+
+def test_what_others_were_asked_to_look_at_comes_last_and_from_its_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them may have come to it; one that has is met once, in the middle."""
+    monkeypatch.setattr(recurring, "_ALONE", 1)
+    for minute in range(10):
+        put(f"at {minute}", cron=f"{minute} * * * *", every=None)
+    go_to(NOON + 10 * MINUTE)
+    shared: list[str] = []
+    assert look(bench, share=shared.append) == {Outcome.STARTED: 10}
+    by_time = [get(f"at {minute}") for minute in range(10)]
+    own = [each for each in by_time if each.due_shard not in shared]
+    theirs = [each for each in by_time if each.due_shard in shared]
+    assert own
+    assert theirs
+    assert bench.sent_jobs == [each.last_job_id for each in (*own, *theirs[::-1])]
 
 
 def test_what_can_t_be_shared_is_started_here(
