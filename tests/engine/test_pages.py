@@ -12,6 +12,7 @@ from errors import DoNotRetry
 from sample_work import script
 from store import queries, verbs
 from store.job_request import JobRequest, Status
+from testing.aws import forget
 
 
 @pytest.fixture
@@ -101,3 +102,17 @@ def test_a_job_that_has_expired_is_on_no_page(bench: Bench, jobs: list[JobReques
     verbs.succeed(bench.claim(jobs[1]), "done")
     bench.advance(40 * clock.DAY / clock.SECOND)
     assert ids(queries.page("acme", limit=5).jobs) == ids([jobs[0], *jobs[2:]])
+
+
+def test_a_count_goes_on_where_dynamodb_ends_a_page_of_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does after a megabyte of what is counted."""
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "100")
+    forget()
+    for _ in range(5):
+        bench.dispatch()
+    clients.client("dynamodb").meta.events.register(
+        "before-parameter-build.dynamodb.Query", lambda params, **_: params.update(Limit=2)
+    )
+    assert queries.count_unfinished("acme", 100) == 5

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from pynamodb.exceptions import TransactWriteError
+from pynamodb.exceptions import PutError, TransactWriteError
 
 import job_rows
 from aws import clients
@@ -13,6 +13,7 @@ from aws.errors import may_pass
 from bench import Bench
 from expanded_template import expanded, properties
 from runners import owner_actions, pausing
+from store import steps
 from store.job_request import Status
 from store.lines import LineItem
 from store.pauses import Kind
@@ -120,6 +121,17 @@ def test_rows_whose_write_is_refused_do_not_stop_the_timer(bench: Bench, refuse:
         bench.advance(61)
         bench.tick()
     assert innocent.id in bench.sent_jobs
+
+
+@pytest.mark.parametrize("error", [NO_ACCESS, TOO_LARGE])
+def test_a_step_that_can_t_be_kept_is_not_taken_for_one_that_was_done_before(
+    bench: Bench, refuse: Refuse, error: dict[str, str]
+) -> None:
+    """The job would go on, and its next attempt would do the step again."""
+    row = bench.dispatch()
+    refuse(error, "PutItem", lambda *_: True)
+    with pytest.raises(PutError):
+        steps.keep(row, "step one", "first")
 
 
 # --- a call that is not answered --------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 
 import clock
 import handlers.worker
+from aws import clients
 from bench import Bench
 from errors import RunnerCannotResend
 from fake_lambda import FakeLambda
@@ -102,6 +103,16 @@ def test_of_two_who_do_the_same_step_the_first_result_stands(bench: Bench) -> No
     row = bench.dispatch()
     assert steps.keep(row, "one", "first").result == "first"
     assert steps.keep(row, "one", "second").result == "first"
+
+
+def test_a_result_that_is_forgotten_while_another_is_kept_leaves_a_result(bench: Bench) -> None:
+    """The job has ended elsewhere, and its owner deletes it: a worker runs it still."""
+    row = bench.dispatch()
+    steps.keep(row, "one", "first")
+    clients.client("dynamodb").meta.events.register(
+        "before-call.dynamodb.GetItem", lambda **_: steps.delete(row)
+    )
+    assert steps.keep(row, "one", "second").result == "second"
 
 
 def test_steps_of_two_jobs_are_two(bench: Bench) -> None:

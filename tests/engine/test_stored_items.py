@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pynamodb import attributes
 from pynamodb.connection import Connection
+from pynamodb.exceptions import AttributeDeserializationError
 from pynamodb.models import Model
 
 from bench import Bench, bench
@@ -84,6 +85,7 @@ def test_an_item_is_that_of_pynamodb(values: dict[str, Any]) -> None:
         for row in (ours, plain):
             with pytest.raises(ValueError, match="legs"):
                 row.serialize()
+        assert ours.serialize(null_check=False) == plain.serialize(null_check=False)
         return
     item = plain.serialize()
     assert ours.serialize() == item
@@ -91,6 +93,21 @@ def test_an_item_is_that_of_pynamodb(values: dict[str, Any]) -> None:
     read.deserialize({**item, "of_a_newer_version": {"S": "x"}, "cursor": {"NULL": True}})
     plainly_read.deserialize({**item, "cursor": {"NULL": True}})
     assert read.attribute_values == plainly_read.attribute_values
+
+
+@pytest.mark.parametrize("model", [Ours, Plain])
+def test_what_an_item_lacks_has_its_default(model: Any) -> None:
+    """A row of an earlier version lacks what has come since."""
+    row = model()
+    row.deserialize({"id": {"S": "a"}})
+    assert (row.legs, row.cursor) == (0, None)
+
+
+@pytest.mark.parametrize("model", [Ours, Plain])
+def test_what_is_stored_as_another_type_is_an_error_and_not_none(model: Any) -> None:
+    """A row of newer code that is half understood would be worked on as if it were another one."""
+    with pytest.raises(AttributeDeserializationError):
+        model().deserialize({"id": {"N": "1"}})
 
 
 @pytest.mark.parametrize("cursor", [{"N": "1"}, {"S": "x"}, {"NULL": True}, {"M": {}}])
