@@ -104,6 +104,15 @@ def test_a_job_that_has_expired_is_on_no_page(bench: Bench, jobs: list[JobReques
     assert ids(queries.page("acme", limit=5).jobs) == ids([jobs[0], *jobs[2:]])
 
 
+def test_of_jobs_asked_for_by_their_ids_those_that_there_are_come(
+    bench: Bench, jobs: list[JobRequest]
+) -> None:
+    verbs.succeed(bench.claim(jobs[1]), "done")
+    bench.advance(40 * clock.DAY / clock.SECOND)  # it has expired
+    there = queries.read_many([*ids(jobs), "unknown"])
+    assert there.keys() == set(ids([jobs[0], *jobs[2:]]))
+
+
 def test_a_count_goes_on_where_dynamodb_ends_a_page_of_it(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
