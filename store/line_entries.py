@@ -27,7 +27,7 @@ def new_entry(place: str, group: str, job: JobRequest, since: int) -> LineItem:
 
 def entry_again(job: JobRequest) -> LineItem:
     """Return the entry that the row of a job which waits in a line names, to be put anew."""
-    return _entry(job.held_by or "", job.wait_key or "", job)
+    return _entry(str(job.held_by), str(job.wait_key), job)
 
 
 def _entry(place: str, sk: str, job: JobRequest) -> LineItem:
@@ -43,7 +43,7 @@ def _entry(place: str, sk: str, job: JobRequest) -> LineItem:
 def is_listed(job: JobRequest) -> bool:
     """Return whether the entry is there that the row of a job which waits in a line names."""
     entry = LineItem.query(
-        job.held_by or "", LineItem.sk == job.wait_key, consistent_read=True, limit=1
+        str(job.held_by), LineItem.sk == job.wait_key, consistent_read=True, limit=1
     )
     return next(iter(entry), None) is not None
 

@@ -22,8 +22,10 @@ from pynamodb.expressions.update import Action
 
 import clock
 from aws.errors import condition_failed
+from store import conditional_write
 from store.job_request import JobRequest, job_id_of
 from store.limits import Limits
+from store.rate import Rate
 from store.table import Integer, Table, nullable
 
 _MILLISECOND = 1000  # microseconds, in which a rate counts
@@ -98,22 +100,20 @@ class Grant(NamedTuple):
             LineItem.expires_at.set(_expiry()),
         ]
         if self.slot is not None:
-            free = LineItem.holder.does_not_exist() & _same_turn(self.slot)
             holder = [
                 LineItem.holder.set(job.id),
                 LineItem.organization_id.set(job.organization_id),
             ]
-            yield self.slot, [*taken, *holder], free
+            yield self.slot, [*taken, *holder], _same_turn(self.slot)
         if self.rate is not None:
             yield self.rate, [*taken, LineItem.tat.set(self.tat)], _same_turn(self.rate)
 
 
 class Line(NamedTuple):
-    """A line as one query found it. `limits` are those in force when it was read, None if the queue
-    has none."""
+    """A line as one query found it. `limits` are those in force when it was read."""
 
     place: str
-    limits: Limits | None
+    limits: Limits
     slots: dict[int, LineItem]
     rate: LineItem | None = None
     first: LineItem | None = None  # of the entries, by group and time
@@ -136,32 +136,31 @@ class Line(NamedTuple):
         with those above it, are fewer than the number in force. So a number that was lowered is
         never exceeded by a new start.
         """
-        if self.limits is None:
-            return Grant(group, turn=0)
         slot = self._free_slot()
         if self.opens_at() > clock.now() or (self.limits.slots is not None and slot is None):
             return None
         rate, tat = None, 0
         if self.limits.rate is not None:
             rate = self.rate or LineItem(self.place, _RATE)
-            tat = max(self._paid_until(), clock.now() * _MILLISECOND) + self.limits.rate.interval
+            paid_until = max(self._paid_until(self.limits.rate), clock.now() * _MILLISECOND)
+            tat = paid_until + self.limits.rate.interval
         turn = 1 + max((item.turn or 0 for item in self._given), default=0)
         return Grant(group, turn, slot, rate, tat)
 
     def opens_at(self) -> int:
         """Return when the rate allows the next start, in milliseconds since 1970; 0 if it has no
         rate."""
-        if self.limits is None or self.limits.rate is None:
-            return 0
         rate = self.limits.rate
-        opens = self._paid_until() - (rate.burst - 1) * rate.interval
+        if rate is None:
+            return 0
+        opens = self._paid_until(rate) - (rate.burst - 1) * rate.interval
         return -(-opens // _MILLISECOND)
 
     @property
     def waits_for_rate(self) -> bool:
         """Return whether the rate alone keeps the next from starting."""
-        no_slot = self.limits is None or self.limits.slots is None
-        return self.opens_at() > clock.now() and (no_slot or self._free_slot() is not None)
+        has_room = self.limits.slots is None or self._free_slot() is not None
+        return self.opens_at() > clock.now() and has_room
 
     @property
     def last_served(self) -> str:
@@ -175,7 +174,7 @@ class Line(NamedTuple):
         return [*self.slots.values(), *([self.rate] if self.rate else [])]
 
     def _free_slot(self) -> LineItem | None:
-        in_force = self.limits.slots if self.limits is not None else None
+        in_force = self.limits.slots
         if in_force is None:
             return None
         held = {slot.number for slot in self.held}
@@ -185,19 +184,15 @@ class Line(NamedTuple):
             return None
         return self.slots.get(lowest) or LineItem(self.place, f"{_SLOT}{lowest:03d}")
 
-    def _paid_until(self) -> int:
+    def _paid_until(self, rate: Rate) -> int:
         """Return the time up to which the starts so far are paid for, in microseconds.
 
-        Another rate than the one they were paid at may have come into force since.
+        Another rate than the one in force may have been in force when they were paid.
         """
-        if self.rate is None or self.rate.tat is None or self.limits is None:
+        if self.rate is None:
             return 0
-        rate = self.limits.rate
-        if rate is None:
-            return 0
-        return min(
-            self.rate.tat, (self.rate.since or 0) * _MILLISECOND + rate.burst * rate.interval
-        )
+        last = (self.rate.since or 0) * _MILLISECOND
+        return min(self.rate.tat or 0, last + rate.burst * rate.interval)
 
 
 def place_of(queue_name: str, queue_key: str) -> str:
@@ -207,16 +202,17 @@ def place_of(queue_name: str, queue_key: str) -> str:
 
 def is_line(held_by: str | None) -> bool:
     """Return whether it is a line, not a pause, that has parked a row."""
-    return held_by is not None and held_by.startswith("line#")
+    return str(held_by).startswith("line#")
 
 
 def read_line(queue_name: str, queue_key: str, limits: Limits | None) -> Line:
     """Return a line as every write before this call left it: its rate, its slots, and the first
-    entry."""
+    entry. `limits` are None if the queue has none."""
+    limits = limits or Limits()
     place = place_of(queue_name, queue_key)
     slots: dict[int, LineItem] = {}
     rate = first = None
-    expected = (limits.slots or 0) + 2 if limits is not None else 2
+    expected = (limits.slots or 0) + 2
     for item in LineItem.query(
         place, LineItem.sk >= _RATE, consistent_read=True, page_size=expected
     ):
@@ -237,9 +233,10 @@ def is_settled(slot: LineItem) -> bool:
 
 def held_slot(job: JobRequest) -> tuple[LineItem, list[Action], Condition] | None:
     """Return the write that frees the slot which a row names, refused unless the job has it."""
-    if job.slot is None or job.queue_key is None:
+    if job.slot is None:
         return None
-    item = LineItem(place_of(job.queue_name, job.queue_key), f"{_SLOT}{job.slot:03d}")
+    place = place_of(job.queue_name, str(job.queue_key))  # it had that when it was given the slot
+    item = LineItem(place, f"{_SLOT}{job.slot:03d}")
     return item, [LineItem.holder.remove()], LineItem.holder == job.id
 
 
@@ -260,11 +257,7 @@ def mark_wake_up(line: Line, wake_at: int) -> bool:
     rate = line.rate
     if rate is None:
         return False
-    as_read = _same_turn(rate) & (
-        LineItem.wake_at.does_not_exist()
-        if rate.wake_at is None
-        else LineItem.wake_at == rate.wake_at
-    )
+    as_read = _same_turn(rate) & conditional_write.same(LineItem.wake_at, rate.wake_at)
     try:
         rate.update([LineItem.wake_at.set(wake_at)], as_read)
     except UpdateError as error:
@@ -287,10 +280,7 @@ def unmark_wake_up(place: str, wake_at: int) -> bool:
 
 
 def _same_turn(item: LineItem) -> Condition:
-    condition: Condition = (
-        LineItem.turn.does_not_exist() if item.turn is None else LineItem.turn == item.turn
-    )
-    return condition
+    return conditional_write.same(LineItem.turn, item.turn)
 
 
 def _expiry() -> int:

@@ -31,8 +31,7 @@ def note(queue_name: str, queue_key: str) -> None:
 def used(queue_name: str, most: int, after: str = "", prefix: str = "") -> list[str]:
     """Return the keys that a queue has been used with, in order, those that follow `after`; those
     alone that begin with the prefix."""
-    # No key has a control character: the first text here sorts directly behind `after`.
-    first = max(prefix, f"{after}\0") if after else prefix or "\0"
-    keys = UsedKey.sk.between(first, prefix + _LAST)
+    # No key has a control character: the text of `after` and one sorts directly behind it.
+    keys = UsedKey.sk.between(max(prefix, f"{after}\0"), prefix + _LAST)
     found = UsedKey.query(f"keys#{queue_name}", keys, consistent_read=True, limit=most)
     return [key.sk for key in found]

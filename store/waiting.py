@@ -8,7 +8,7 @@ from typing import Any
 
 from frozen_values import Value
 from store.job_request import JobRequest
-from store.lines import WAITING, LineItem, is_line
+from store.lines import WAITING, LineItem
 from store.pauses import Parked
 
 COUNTED = 1000  # entries that are looked at: there may be any number
@@ -50,18 +50,17 @@ def under_pause(pause: str) -> Waiting:
 
 
 def ahead_of(job: JobRequest) -> Waiting:
-    """Return who comes before a job that waits, where it waits. In a line whose groups take turns
-    those are counted that are in its own."""
-    if job.held_by is None or job.follows is not None:
-        return Waiting()
-    if is_line(job.held_by) and job.wait_key is not None:
+    """Return who comes before a job that waits, where it waits: nobody if it follows another. In a
+    line whose groups take turns those are counted that are in its own."""
+    place = str(job.held_by)
+    if job.wait_key is not None:
         first = f"{job.wait_key.rpartition('#')[0]}#"
         up_to_it = LineItem.sk.between(first, job.wait_key)
-        number = LineItem.count_up_to(COUNTED + 2, job.held_by, up_to_it)
+        number = LineItem.count_up_to(COUNTED + 2, place, up_to_it)
     else:
         created_before = Parked.sk <= job.created_key
-        number = Parked.count_up_to(COUNTED + 2, f"held#{job.held_by}", created_before)
-    ahead = number - 1  # itself is the last of them
+        number = Parked.count_up_to(COUNTED + 2, f"held#{place}", created_before)
+    ahead = number - 1  # itself is the last of them, where it is listed
     return Waiting(max(0, min(ahead, COUNTED)), ahead > COUNTED)
 
 
