@@ -76,7 +76,7 @@ def accept(asked: Asked, save: Save) -> JobRequest:
             if any(each.record is one.record for each in lost.lost for one in asked.also):
                 raise
             if not left:
-                raise uniqueness.overtaken("accept", asked.job_id) from lost
+                raise uniqueness.overtaken("accept", "of this request") from lost
         except PreconditionFailed:
             if not left:
                 raise  # else the job that was met has moved on

@@ -91,13 +91,8 @@ def look(key: str) -> Held | Free:
 
 
 def has_key(row: JobRequest, record: KeyRecord) -> bool:
-    """Return whether a row is of the job that a record names, and that has not ended."""
-    return (
-        row.created_key == record.holder
-        and not row.status.finished
-        and row.unique_key == record.key
-        and row.follows is None
-    )
+    """Return whether a row, which has the id that a record names, is of a job that has its key."""
+    return not row.status.finished and row.unique_key == record.key
 
 
 def _record(key: str) -> KeyRecord | None:
@@ -110,13 +105,7 @@ def _record(key: str) -> KeyRecord | None:
 def _follower(record: KeyRecord) -> JobRequest | None:
     """Return the job that follows, if it waits for that."""
     row = read(job_id_of(record.follower)) if record.follower is not None else None
-    waits = (
-        row is not None
-        and row.created_key == record.follower
-        and row.status is Status.WAITING
-        and row.follows == record.holder
-    )
-    return row if waits else None
+    return row if row is not None and row.follows == record.holder else None
 
 
 # --- writes ---------------------------------------------------------------------------------------
@@ -128,12 +117,9 @@ def taken(key: str, job: JobRequest, over: KeyRecord | None) -> list[Also]:
     record = KeyRecord(_of(key), holder=job.created_key, expires_at=_expiry())
     writes = [Also(record, "put", condition=_as_read(over))]
     if over is not None and job_id_of(over.holder) != job.id:  # else the row's own write tells
-        has_ended = (
-            JobRequest.id.does_not_exist()
-            | (JobRequest.created_key != over.holder)
-            | JobRequest.status.is_in(*(each for each in Status if each.finished))
-            | JobRequest.unique_key.does_not_exist()
-            | (JobRequest.unique_key != key)
+        # A row that is gone, or has none, has another key for DynamoDB.
+        has_ended = (JobRequest.unique_key != key) | JobRequest.status.is_in(
+            *(each for each in Status if each.finished)
         )
         writes.append(Also(JobRequest(id=job_id_of(over.holder)), "check", condition=has_ended))
     return writes if over is None else [*writes, *_not_followed(over, job)]
@@ -147,11 +133,9 @@ def queued_behind(held: Held, job: JobRequest) -> list[Also]:
 
 
 def given_up(job: JobRequest) -> list[Also]:
-    """Return the write by which a job gives up its key, or its place behind another, as far as its
-    row tells: that nobody follows it is for the write to find out."""
-    if job.unique_key is None:
-        return []
-    record = KeyRecord(_of(job.unique_key), "holder")
+    """Return the write by which a job whose row names a key gives it up, or its place behind
+    another, as far as the row tells: that nobody follows it is for the write to find out."""
+    record = KeyRecord(_of(str(job.unique_key)), "holder")
     if job.follows is not None:
         leaves = KeyRecord.follower == job.created_key
         return [Also(record, "change", [KeyRecord.follower.remove()], leaves)]
@@ -162,9 +146,7 @@ def given_up(job: JobRequest) -> list[Also]:
 def handed_on(job: JobRequest) -> list[Also]:
     """Return the writes by which a job gives up its key where `given_up` was refused: to the job
     that follows, if there is one. None if the job does not have it."""
-    if job.unique_key is None or job.follows is not None:
-        return []
-    record = _record(job.unique_key)
+    record = _record(str(job.unique_key))
     if record is None or record.holder != job.created_key:
         return []
     as_read = _as_read(record)
@@ -180,12 +162,7 @@ def _not_followed(record: KeyRecord, job: JobRequest) -> list[Also]:
     row of this job is written in the same transaction, and tells by itself."""
     if record.follower is None or job_id_of(record.follower) == job.id:
         return []
-    does_not_wait = (
-        JobRequest.id.does_not_exist()
-        | (JobRequest.created_key != record.follower)
-        | (JobRequest.status != Status.WAITING)
-        | (JobRequest.held_by != f"{BEHIND}{record.holder}")
-    )
+    does_not_wait = JobRequest.held_by != f"{BEHIND}{record.holder}"  # or its row is gone
     follower = JobRequest(id=job_id_of(record.follower))
     return [Also(follower, "check", condition=does_not_wait)]
 
@@ -218,9 +195,9 @@ def with_key(key: str, job: JobRequest, write: Callable[[list[Also]], JobRequest
     raise AssertionError("the last try raises")
 
 
-def overtaken(verb: str, job_id: str | None) -> PreconditionFailed:
+def overtaken(verb: str, job_id: str) -> PreconditionFailed:
     """Return the error of a request that others were faster than each time that it was tried."""
-    return PreconditionFailed(verb, job_id or "of this request", "overtaken by others")
+    return PreconditionFailed(verb, job_id, "overtaken by others")
 
 
 def take_behind(key: str, follower: JobRequest, found: Free) -> JobRequest:
@@ -242,7 +219,7 @@ def take_behind(key: str, follower: JobRequest, found: Free) -> JobRequest:
 
 def _let_on(follower: JobRequest) -> tuple[list[Action], Condition]:
     """Return what lets a job on which has waited for the end of another: to start now, or
-    at its time, and the condition that its row is as it was read."""
+    at its time, and the condition that it still waits for that, and for the same time."""
     now, run_at = clock.now(), follower.run_at or 0
     later = run_at > now
     actions = [
@@ -252,11 +229,8 @@ def _let_on(follower: JobRequest) -> tuple[list[Action], Condition]:
     if later:
         actions[0] = JobRequest.status.set(Status.SCHEDULED)
         actions[1:3] = conditional_write.due(follower, run_at, Lane.PROMPT)
-    as_read = (
-        conditional_write.as_read(follower)
-        & (JobRequest.held_by == follower.held_by)
-        & conditional_write.same(JobRequest.run_at, follower.run_at)
-        & (JobRequest.created_key == follower.created_key)
+    as_read = (JobRequest.held_by == follower.held_by) & conditional_write.same(
+        JobRequest.run_at, follower.run_at
     )
     return actions, as_read
 

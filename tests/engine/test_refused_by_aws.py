@@ -80,6 +80,46 @@ def test_resumed_jobs_go_on_past_one_that_another_pump_has_in_hand(
     assert bench.read(rows[1]).status is Status.QUEUED
 
 
+@pytest.fixture
+def unique_work(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have jobs that are unique."""
+    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    forget()
+
+
+@pytest.mark.usefixtures("unique_work")
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_job_that_meets_another_write_of_its_key_looks_who_has_it(
+    bench: Bench, refuse: Refuse, is_there: bool
+) -> None:
+    before = [bench.dispatch("unique_return", payload={}) for _ in range(is_there)]
+    reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
+    refuse(CANCELLED, "TransactWriteItems", lambda n, _: n <= 4, CancellationReasons=reasons)
+    row = bench.dispatch("unique_return", payload={})
+    assert [each.id for each in before] == [row.id] * is_there
+    assert bench.run(row).status is Status.SUCCEEDED
+
+
+@pytest.mark.usefixtures("unique_work")
+@pytest.mark.parametrize(
+    ("code", "is_repeated"), [("TransactionConflict", True), ("Throttling", False)]
+)
+def test_a_job_whose_key_can_not_be_written_is_refused_as_aws_says(
+    bench: Bench, refuse: Refuse, code: str, is_repeated: bool
+) -> None:
+    calls: list[int] = []
+
+    def every_call(number: int, asked: Any) -> bool:
+        calls.append(number)
+        return True
+
+    reasons = [{"Code": "None"}, {"Code": code}]
+    refuse(CANCELLED, "TransactWriteItems", every_call, CancellationReasons=reasons)
+    with pytest.raises(TransactWriteError):
+        bench.dispatch("unique_return", payload={})
+    assert (len(calls) > 1) is is_repeated
+
+
 def test_a_conflict_may_pass_and_a_refusal_of_the_item_may_not(bench: Bench) -> None:
     def error(said: dict[str, str], **more: Any) -> ClientError:
         answer: Any = {"Error": said, **more}

@@ -28,9 +28,10 @@ def test_the_job_and_the_record_are_saved_together() -> None:
     assert (row.id, turn()) == ("named", 1)
 
 
-def test_a_record_that_refuses_keeps_the_job_from_being_saved() -> None:
+@pytest.mark.parametrize("unique_key", [None, "its key"])
+def test_a_record_that_refuses_keeps_the_job_from_being_saved(unique_key: str | None) -> None:
     with pytest.raises(RaceLost):
-        job_rows.saved(job_id="named", also=[turned(7, 8)])
+        job_rows.saved(job_id="named", unique_key=unique_key, also=[turned(7, 8)])
     assert (read("named"), turn()) == (None, None)
 
 

@@ -1,0 +1,160 @@
+"""The record of who has a key, and who follows: what older code has left there, and what others
+write meanwhile."""
+
+from typing import Any
+
+import pytest
+
+from bench import Bench
+from errors import PreconditionFailed
+from sample_work import script
+from store import uniqueness
+from store.job_request import JobRequest, Met, Outcome, Status, new_id, sort_key
+from store.uniqueness import Free, KeyRecord
+from testing import moto_direct
+from testing.aws import forget
+
+
+@pytest.fixture
+def bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    forget()
+    return bench
+
+
+def ask(bench: Bench, text: str = "", lot: str = "a", **more: Any) -> JobRequest:
+    return bench.dispatch("unique_follow", payload={"lot": lot, "text": text}, **more)
+
+
+def end_as_older_code(row: JobRequest) -> None:
+    """End a job as code does that knows no keys."""
+    away = (JobRequest.held_by, JobRequest.waiting_since, JobRequest.due_at)
+    row.update([JobRequest.status.set(Status.CANCELLED), *(each.remove() for each in away)])
+
+
+def records() -> list[moto_direct.Row]:
+    return [row for row in moto_direct.rows("coordination") if row["pk"].startswith("unique#")]
+
+
+def record_of(row: JobRequest) -> KeyRecord:
+    return KeyRecord.get(f"unique#{row.unique_key}", "holder")
+
+
+# --- what older code has left ---------------------------------------------------------------------
+
+
+def test_a_key_is_not_had_by_another_job_that_came_to_have_the_same_id(bench: Bench) -> None:
+    first = ask(bench, idempotency_key="k")
+    end_as_older_code(first)
+    first.update([JobRequest.expires_at.set(1)])
+    other = ask(bench, lot="b", idempotency_key="k")
+    assert (other.id, other.created_key == first.created_key) == (first.id, False)
+    third = ask(bench)
+    assert (third.met, third.id == other.id) == (None, False)
+    assert {record["holder"] for record in records()} == {other.created_key, third.created_key}
+
+
+def test_one_that_was_cancelled_and_left_its_place_follows_no_more(bench: Bench) -> None:
+    bench.claim(ask(bench, "first"))
+    second = ask(bench, "second")
+    end_as_older_code(second)
+    third = ask(bench, "third")
+    assert (third.met, third.id == second.id) == (Met(Outcome.FOLLOWS), False)
+    assert record_of(third).follower == third.created_key
+
+
+def test_nor_is_it_let_on(bench: Bench) -> None:
+    first = ask(bench, "first")
+    script.job = lambda job, payload: end_as_older_code(ask(bench, "second"))
+    assert bench.run(first).status is Status.SUCCEEDED
+    assert (bench.sent_jobs, records()) == ([], [])
+
+
+def test_nor_is_one_that_is_cancelled_so_just_before(bench: Bench) -> None:
+    first, second = ended_and_not_let_on(bench)
+    found = free(first)
+    end_as_older_code(bench.read(second))
+    uniqueness.take_behind(str(first.unique_key), second, found)
+    assert bench.read(second).status is Status.CANCELLED
+
+
+# --- what others write meanwhile ------------------------------------------------------------------
+
+
+def ended_and_not_let_on(bench: Bench) -> tuple[JobRequest, JobRequest]:
+    """Return a job that older code has ended, and the one that follows it."""
+    first = ask(bench, "first")
+    bench.claim(first)
+    second = ask(bench, "second")
+    end_as_older_code(first)
+    return first, second
+
+
+def free(row: JobRequest) -> Free:
+    found = uniqueness.look(str(row.unique_key))
+    assert isinstance(found, Free)
+    return found
+
+
+def test_one_that_another_has_let_on_meanwhile_is_let_on(bench: Bench) -> None:
+    first, second = ended_and_not_let_on(bench)
+    found = [free(first) for _ in range(2)]
+    rows = [uniqueness.take_behind(str(first.unique_key), second, each) for each in found]
+    assert [row.status for row in rows] == [Status.QUEUED] * 2
+
+
+def test_one_that_is_put_off_meanwhile_waits_for_its_new_time(bench: Bench) -> None:
+    first = ask(bench, "first")
+    bench.claim(first)
+    second = ask(bench, "second")
+    put_off = ask(bench, "third", delay=600)
+    end_as_older_code(first)
+    with pytest.raises(PreconditionFailed):
+        uniqueness.take_behind(str(first.unique_key), second, free(first))
+    assert put_off.id == second.id
+    let_on = uniqueness.take_behind(str(first.unique_key), put_off, free(first))
+    assert let_on.status is Status.SCHEDULED
+
+
+def test_a_key_is_not_taken_from_one_that_follows_and_could_not_be_seen(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A transaction becomes visible item by item: its row may be later than the record."""
+    first, second = ended_and_not_let_on(bench)
+    follower = uniqueness._follower
+    looks: list[KeyRecord] = []
+
+    def unseen(record: KeyRecord) -> JobRequest | None:
+        looks.append(record)
+        return None if len(looks) <= 2 else follower(record)
+
+    monkeypatch.setattr(uniqueness, "_follower", unseen)
+    third = ask(bench, "third")
+    assert (third.id, third.status) == (second.id, Status.QUEUED)
+    assert record_of(first).holder == second.created_key
+
+
+def test_a_job_ends_though_others_come_to_follow_and_go_whenever_it_looks(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ask(bench, "first")
+    looks: list[str] = []
+    handed_on = uniqueness.handed_on
+
+    def come() -> None:
+        follower = KeyRecord.follower.set(sort_key(0, new_id()))
+        KeyRecord(f"unique#{first.unique_key}", "holder").update([follower])
+
+    def and_another_comes(row: JobRequest) -> Any:
+        writes = handed_on(row)
+        looks.append(row.id)
+        if len(looks) < 20:
+            come()
+        return writes
+
+    monkeypatch.setattr(uniqueness, "handed_on", and_another_comes)
+    script.job = lambda job, payload: come()
+    assert bench.run(first).status is Status.SUCCEEDED
+    assert 1 < len(looks) < 20
+    monkeypatch.setattr(uniqueness, "handed_on", handed_on)
+    assert ask(bench, "second").met is None  # the key is free, whatever its record says
