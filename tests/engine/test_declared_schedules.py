@@ -217,6 +217,15 @@ def test_a_deploy_that_declares_nothing_writes_no_more_than_one_that_does(
     assert counted["DeleteItem"] == 0
 
 
+def test_where_people_alone_have_schedules_a_tick_without_an_occurrence_reads_alone(
+    bench: Bench, counted: Counter[str]
+) -> None:
+    schedules.put("acme", "hourly", hourly())
+    counted.clear()
+    minutes(6, Deploy(bench))
+    assert counted == {"Query": 3 * 6}
+
+
 def test_a_schedule_that_somebody_pauses_just_then_is_changed_the_next_time(
     bench: Bench, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
