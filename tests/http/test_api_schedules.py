@@ -451,3 +451,4 @@ def test_what_is_done_is_logged_with_who_did_it(monkeypatch: pytest.MonkeyPatch)
     for message in ("schedule put", "schedule paused", "schedule resumed", "schedule deleted"):
         (line,) = logged.lines(message)
         assert line["caller"].endswith("campaign-service")
+        assert (line["schedule"], line["organization_id"]) == ("nightly", "acme")
