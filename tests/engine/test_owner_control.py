@@ -184,6 +184,13 @@ def test_a_failed_job_is_done_again_with_all_its_attempts_and_legs(bench: Bench)
     assert bench.read(row).status is Status.SUCCEEDED
 
 
+def test_a_job_done_again_is_tried_again_where_its_type_says_so(bench: Bench) -> None:
+    script.job = fails
+    row = owner_actions.cancel(bench.dispatch("sample_again"))
+    row = owner_actions.retry_again(row, bench.send)
+    assert [bench.run(row).status, row.max_attempts] == [Status.RETRYABLE, 3]
+
+
 def test_a_job_done_again_resumes_at_its_cursor_and_with_another_payload_begins_anew(
     bench: Bench,
 ) -> None:

@@ -215,6 +215,14 @@ def test_a_retry_by_hand_takes_the_key_anew(bench: Bench) -> None:
     assert records() == []
 
 
+def test_a_retry_by_hand_with_another_payload_takes_the_key_of_that(bench: Bench) -> None:
+    first = ask(bench)
+    fail(bench, first)
+    owner_actions.retry_again(bench.read(first), bench.send, {"lot": "b"})
+    assert ask(bench, lot="b").id == first.id
+    assert ask(bench, lot="a").id != first.id
+
+
 def test_a_retry_by_hand_is_refused_while_another_has_its_key(bench: Bench) -> None:
     first = ask(bench)
     fail(bench, first)
