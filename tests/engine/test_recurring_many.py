@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 import clock
+import handlers.timer
 from bench import Bench
 from counted_units import Units
 from hourly import HOUR, MINUTE, NOON, Time, get, go_to, look, put
@@ -18,6 +19,8 @@ from store import limits
 from store import schedules as store
 from store.job_request import Status
 from store.schedules import Schedule
+from telemetry_lines import logged
+from testing.lambda_context import Context
 from work.recurring import Each
 
 pytestmark = pytest.mark.usefixtures("at_noon")
@@ -89,6 +92,16 @@ def test_who_helps_looks_at_its_shard_alone(bench: Bench, counted: Counter[str])
     assert 0 < mine < 8
     assert look(bench, only=["schedules-0"]) == {Outcome.STARTED: mine}
     assert counted["Query"] == 1
+
+
+def test_the_function_that_helps_does_no_tick(bench: Bench, lines: io.StringIO) -> None:
+    """Each would find many that are due, and have still more processes help."""
+    puts = [put(f"hourly {number}") for number in range(8)]
+    go_to(NOON)
+    handlers.timer.handler({"start_occurrences_of": "schedules-0"}, Context())  # type: ignore[arg-type]
+    said = [line["message"] for line in logged(lines)]
+    assert said.count("occurrence started") == sum(put.due_shard == "schedules-0" for put in puts)
+    assert "tick" not in said
 
 
 def test_few_are_started_by_the_tick_alone(bench: Bench) -> None:

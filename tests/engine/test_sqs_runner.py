@@ -13,7 +13,7 @@ from errors import RetryAfter, SendFailed, SendInDoubt
 from fake_queue import FakeQueue
 from runners.base import JobData
 from runners.errors import RunnerNotConfigured
-from runners.messages import JobMessage
+from runners.messages import JobMessage, encode
 from sample_work import Sample, script
 from store.job_request import Status
 from store.queries import read
@@ -82,6 +82,14 @@ def test_a_job_delivered_again_does_not_run_again(queue: FakeQueue) -> None:
     for _ in range(2):
         answer = handlers.worker.handler({"Records": [record]}, Context())  # type: ignore[arg-type]
         assert answer == {"batchItemFailures": []}
+    assert [run[0] for run in script.jobs_run] == [row.id]
+
+
+def test_what_another_runner_has_sent_the_worker_is_run_too(queue: FakeQueue) -> None:
+    """It waited with Lambda while JOB_RUNNER was changed."""
+    row = dispatch("sample_once")
+    event = json.loads(encode(JobMessage.about(row)))
+    handlers.worker.handler(event, Context())  # type: ignore[arg-type]
     assert [run[0] for run in script.jobs_run] == [row.id]
 
 
