@@ -3,6 +3,7 @@
 import { cancelJob, deleteJob, retryJob, runAgain } from "./actions.js";
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
+import { knownJobTypes } from "./filters.js";
 import { age, count, FINISHED, jsonBox, moment, progressBar, statusMark } from "./format.js";
 import { childrenOf, earlierAttempts, logs } from "./job_parts.js";
 import { Live } from "./live.js";
@@ -31,6 +32,7 @@ export function jobView(root, { rest: [id] }) {
       const { data, retryAfter } = await get(`jobs/${encodeURIComponent(id)}`, {}, signal);
       job = data;
       place = job.status === "waiting" ? await readPlace(signal) : null;
+      job.unique = job.unique_key && await keptOut(job);
       show();
       await readChildren(signal);
       return FINISHED.has(job.status) ? null : retryAfter ?? SECONDS;
@@ -148,6 +150,15 @@ function page(job, { whole, place, children, log }) {
   ];
 }
 
+/** What a job that is unique keeps out, and until when: by the rule of its type, if that can be told. */
+async function keptOut(job) {
+  const types = await knownJobTypes().catch(() => []);
+  const rule = types.find((each) => each.name === job.job_type)?.unique;
+  if (!rule) return "no other like it";
+  const like = rule.by.length ? `with the same ${rule.by.join(" and ")}` : "like it";
+  return `no other ${like} until it has ${rule.until === "started" ? "started" : "ended"}`;
+}
+
 /** What a job waits for, and how many come before it. */
 function waits({ waits_for: { kind, name, key }, ahead, more_ahead: more, of_organization: own }) {
   if (kind === "job") {
@@ -201,7 +212,7 @@ function facts(job) {
     job.parent_id && fact("Parent",
       h("a", { href: `#/job/${job.parent_id}` }, h("code", {}, job.parent_id.slice(0, 8)))),
     job.campaign_id && fact("Campaign", job.campaign_id),
-    job.unique_key && fact("Unique", "no other one like it until it has ended"),
+    job.unique && fact("Unique", job.unique),
     fact("Created", moment(job.created_at)),
     job.created_by && fact("Created by", job.created_by),
     job.requeued_by && fact("Retried by", job.requeued_by),
