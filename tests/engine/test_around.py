@@ -335,9 +335,9 @@ def test_an_entry_by_name_is_imported_when_work_first_runs(bench: Bench, outfit:
 def test_the_modules_of_all_work_are_known_before_it_runs(outfit: Outfit) -> None:
     """The legacy runner's worker imports them once, for all its children."""
     itself = TABLE.replace('["outfit.tracking:tracked"]', '("outfit.tracking:tracked", print)')
-    outfit.write(itself, "__init__")
+    outfit.write(f"{itself}\nfrom sample_work import again\nJOBS['x'] = Job(again)", "__init__")
     modules = outfit.registry().modules()
-    assert {"outfit.letters", "outfit.tracking"} <= set(modules)
+    assert {"outfit.letters", "outfit.tracking", "sample_work"} <= set(modules)
     assert "outfit.tracking" not in sys.modules
 
 
