@@ -82,7 +82,7 @@ def replace(job: JobRequest, wanted: Wanted, also: list[Also]) -> JobRequest:
 
 def _drop(key: str | None, row: JobRequest | None) -> None:
     """Delete the object of a payload, unless the row names it."""
-    if key is not None and (row is None or row.payload_key != key):
+    if row is None or row.payload_key != key:
         drop_duplicate(key)
 
 

@@ -42,11 +42,12 @@ def save(
 ) -> JobRequest:
     """Save a new job, due: from here on it can't be lost. A large payload is stored first.
 
-    `due_at` is when the timer checks it if no message starts it. `queue_key` is the key of its
-    line, if its queue has limits. One that is `counted` is of its organisation's quota. Under a
-    `job_id` that was derived from what names the job, an unexpired row that has it stays as it is,
-    and is returned. `also` is written in one transaction with the row: raises RaceLost if one of
-    those is not as it was read, and RowThere instead of returning a row that was there.
+    It waits for `run_at`, if that is still to come. `due_at` is when the timer checks it if no
+    message starts it, `queue_key` the key of its line, if its queue has limits. One that is
+    `counted` is of its organisation's quota. Under a `job_id` that was derived from what names the
+    job, an unexpired row that has it stays as it is, and is returned. `also` is written in one
+    transaction with the row: raises RaceLost if one of those is not as it was read, and RowThere
+    instead of returning a row that was there.
 
     Work that is unique takes its `unique_key` in that transaction: raises KeyTaken if another job
     has it, and PreconditionFailed if others take it and give it up all the time. Or it waits
@@ -110,11 +111,11 @@ def _put_or_drop(
     except (KeyTaken, PreconditionFailed, RaceLost, RowThere) as error:
         # A row that was saved in this very millisecond has this very object.
         has_it = isinstance(error, RowThere) and error.row.created_key == job.created_key
-        if key is not None and not has_it:
+        if not has_it:
             drop_duplicate(key)
         raise
     row.is_new = row.created_key == job.created_key  # also by a write whose answer was lost
-    if key is not None and not row.is_new:
+    if not row.is_new:
         drop_duplicate(key)
     return row
 
@@ -136,12 +137,14 @@ def _put_unique(
     return uniqueness.with_key(str(job.unique_key), job, put)
 
 
-def drop_duplicate(payload_key: str) -> None:
-    """Delete the payload of a job that turned out to exist already.
+def drop_duplicate(payload_key: str | None) -> None:
+    """Delete the payload of a job that turned out to exist already, if it was too large for a row.
 
     The row of that job has a payload of its own, so deleting the job would not find this one. If
     this fails, the bucket's lifecycle does it.
     """
+    if payload_key is None:
+        return
     from aws import bucket  # which few payloads are large enough for
 
     with suppress(*AWS_ERRORS):
@@ -149,9 +152,9 @@ def drop_duplicate(payload_key: str) -> None:
 
 
 def _put(job: JobRequest, derived: bool, also: Sequence[Also]) -> JobRequest:
-    free = JobRequest.id.does_not_exist()
-    if derived:  # a row that has expired is gone for every reader, TTL may come days later
-        free |= JobRequest.expires_at <= clock.now() // clock.SECOND
+    # A row that has expired is gone for every reader, TTL may come days later.
+    has_expired = JobRequest.expires_at <= clock.now() // clock.SECOND
+    free = JobRequest.id.does_not_exist() | has_expired
     try:
         conditional_write.put_with(job, free, also)
     except (PutError, TransactWriteError) as error:
