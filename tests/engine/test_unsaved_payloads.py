@@ -1,0 +1,99 @@
+"""A large payload is stored before its row: what becomes of it if the row is not saved."""
+
+from typing import Any
+
+import pytest
+
+from aws import clients
+from bench import Bench
+from errors import PreconditionFailed
+from store import blobs, uniqueness, verbs
+from store.job_request import JobRequest
+from store.lines import LineItem
+from store.transactions import Also, KeyTaken, RaceLost, RowThere
+from testing.aws import forget
+
+LARGE = "".join(chr(33 + n * n % 90) + str(n * 7919) for n in range(4000))
+
+
+def save(payload: Any = LARGE, **more: Any) -> JobRequest:
+    return verbs.save(
+        job_type="sample_once",
+        queue_name="default",
+        organization_id="acme",
+        payload=payload,
+        max_attempts=1,
+        **more,
+    )
+
+
+def save_again(**more: Any) -> JobRequest:
+    """Return the row that is there of the job which was saved under this name."""
+    try:
+        return save(job_id="named", **more)
+    except RowThere as there:
+        return there.row
+
+
+def objects() -> list[str]:
+    listed = clients.client("s3").list_objects_v2(Bucket="bucket", Prefix="payloads/")
+    return [each["Key"] for each in listed.get("Contents", ())]
+
+
+def record(*, is_as_read: bool = True) -> Also:
+    """Return the write of another record, which is refused unless that is as it was read."""
+    item = LineItem("place", "item")
+    return Also(item, "put", condition=None if is_as_read else LineItem.sk.exists())
+
+
+@pytest.mark.parametrize("more", [{}, {"also": [record()]}])
+def test_a_job_that_is_there_keeps_its_own_and_no_other_is_left(
+    still: Bench, more: dict[str, Any]
+) -> None:
+    first = save(job_id="named")
+    still.advance(1)
+    assert save_again(**more).created_key == first.created_key
+    assert objects() == [first.payload_key]
+    assert blobs.get(None, first.payload_key) == LARGE
+
+
+@pytest.mark.parametrize("more", [{}, {"also": [record()]}])
+def test_of_two_that_are_saved_in_one_millisecond_it_is_the_same(
+    still: Bench, more: dict[str, Any]
+) -> None:
+    first = save(job_id="named")
+    assert save_again(**more).payload_key == first.payload_key
+    assert objects() == [first.payload_key]
+
+
+def test_none_is_left_where_another_record_has_changed(bench: Bench) -> None:
+    with pytest.raises(RaceLost):
+        save(also=[record(is_as_read=False)])
+    assert objects() == []
+
+
+def test_none_is_left_where_another_job_has_the_key(bench: Bench) -> None:
+    first = save(unique_key="k")
+    with pytest.raises(KeyTaken):
+        save(unique_key="k")
+    assert objects() == [first.payload_key]
+
+
+def test_none_is_left_where_others_are_faster_each_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uniqueness, "_TRIES", 1)
+    uniqueness.KeyRecord("unique#k", "holder", holder="another", expires_at=0).save()
+    with pytest.raises(PreconditionFailed, match="overtaken"):
+        save(unique_key="k")
+    assert objects() == []
+
+
+def test_for_a_small_one_no_bucket_is_needed(still: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BUCKET_NAME")
+    forget()
+    first = save("small", job_id="named")
+    still.advance(1)
+    assert save("small", job_id="named").created_key == first.created_key
+    with pytest.raises(RowThere):
+        save("small", job_id="named", also=[record()])
