@@ -13,6 +13,7 @@ from runners import owner_actions
 from sample_work import script
 from store import limits, pauses
 from store.job_request import JobRequest, Status
+from testing import moto_direct
 from testing.aws import forget
 
 # Of a row and a record in a transaction: the record that is there, as DynamoDB bills it.
@@ -42,6 +43,11 @@ def a_life(bench: Bench, units: Units, job_type: str, **more: Any) -> tuple[int,
 
 def test_a_job_that_is_unique_costs_six_more_and_one_read(bench: Bench, units: Units) -> None:
     assert a_life(bench, units, "unique_return") == (6 + 6, 1)  # the row, as its end has left it
+
+
+def test_the_row_of_a_job_that_is_not_unique_has_nothing_of_that_in_it(bench: Bench) -> None:
+    row = moto_direct.row("jobs", {"id": {"S": bench.dispatch().id}})
+    assert {"unique_key", "first_run_at", "followed", "waiting_since", "held_by"}.isdisjoint(row)
 
 
 def test_in_a_queue_with_slots_it_costs_five_more(bench: Bench, units: Units) -> None:
