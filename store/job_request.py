@@ -188,7 +188,7 @@ class JobRequest(Table):
     first_run_at = nullable(Integer())  # when it was to start when it was asked for first
     followed = nullable(BooleanAttribute())  # it was made to follow another job
     replaced_by = nullable(UnicodeAttribute())  # the write that gave it another payload last
-    resumes = nullable(BooleanAttribute())  # queued again by hand, to go on where it was
+    resumes = nullable(BooleanAttribute())  # queued again by hand: if replaced, it begins anew
 
     # when it wants attention
     due_at = nullable(Integer())

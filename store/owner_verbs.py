@@ -78,7 +78,7 @@ def requeue(
         set_or_remove(JobRequest.payload_key, key),
         set_or_remove(JobRequest.payload, inline),
         set_or_remove(JobRequest.requeued_by, by),
-        *_with_key(unique_key, resumes=payload is None),
+        *_with_key(unique_key),
     ]
     if counted:
         actions.append(JobRequest.unfinished_organization.set(job.organization_id))
@@ -134,14 +134,14 @@ def _with_all_before_it(max_attempts: int) -> list[Action]:
     ]
 
 
-def _with_key(unique_key: str | None, *, resumes: bool) -> list[Action]:
+def _with_key(unique_key: str | None) -> list[Action]:
     """Return what gives a row its key as work that is unique, if it has one."""
     if unique_key is None:  # code that knows no keys ends a job and leaves it one
         return [JobRequest.unique_key.remove(), JobRequest.first_run_at.remove()]
     return [
         JobRequest.unique_key.set(unique_key),
         JobRequest.first_run_at.set(clock.now()),
-        JobRequest.resumes.set(True) if resumes else JobRequest.resumes.remove(),
+        JobRequest.resumes.set(True),
     ]
 
 
