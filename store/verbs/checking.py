@@ -74,5 +74,5 @@ def uncount(job: JobRequest) -> JobRequest:
         job,
         [JobRequest.unfinished_organization.remove()],
         JobRequest.status.is_in(*(each for each in Status if each.finished)),
-        already_applied=lambda row: row.unfinished_organization is None,
+        already_applied=lambda row: False,  # repeating it is harmless, so a refusal is a refusal
     )
