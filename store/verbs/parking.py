@@ -26,8 +26,7 @@ def park(
     its slot is given back. If its owner has asked it to stop, it stops: the row returned is then
     cancelled.
     """
-    waits = job.status is Status.WAITING
-    since = (job.waiting_since if waits else None) or clock.now()
+    since = job.waiting_since or clock.now()
     actions = conditional_write.waiting(job, pause.sk, None, since, due_at)
     return _park(
         job,
