@@ -227,6 +227,18 @@ def test_a_job_that_overstays_is_interrupted_before_its_invocation_ends() -> Non
     assert "worker's time limit" in row.error["message"]
 
 
+def test_a_later_leg_that_goes_back_before_it_began_leaves_the_times_of_the_first(
+    bench: Bench,
+) -> None:
+    row = bench.claim(bench.dispatch())
+    began = row.attempt_started_at
+    verbs.end_leg(row, verbs.Checkpoint("here", 40, None))
+    bench.advance(60)
+    released = verbs.release(bench.claim(row))
+    assert (released.legs, released.attempt_started_at) == (1, began)
+    assert released.started_at is not None
+
+
 def test_a_timeout_is_the_attempts_over_all_its_legs(
     bench: Bench, define: Callable[[Job], None]
 ) -> None:

@@ -113,3 +113,14 @@ def test_a_rate_that_was_slow_does_not_hold_up_a_faster_one(still: Bench) -> Non
     still.advance(2)
     still.run(dispatch(still))
     assert len(starts) == 2
+
+
+def test_a_job_that_had_begun_before_there_was_a_rate_pays_for_its_next_leg(still: Bench) -> None:
+    row = dispatch(still)
+    script.job = lambda job, payload: end_leg(still, job, 1)
+    assert still.run(row).legs == 1
+    limits.put(QUEUE, rate=Rate(1, seconds=3600))
+    still.advance(11)
+    script.job = lambda job, payload: None
+    assert still.run(dispatch(still)).status is Status.SUCCEEDED
+    assert still.run(row).status is Status.WAITING

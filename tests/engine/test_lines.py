@@ -185,12 +185,14 @@ def test_a_cancelled_job_that_waits_leaves_no_entry(one_slot: Bench) -> None:
     assert (items("wait#"), held()) == ([], [])
 
 
+@pytest.mark.parametrize("was_read_before", [False, True])
 def test_a_job_that_was_let_on_and_is_cancelled_gives_its_slot_to_the_next(
-    one_slot: Bench,
+    one_slot: Bench, was_read_before: bool
 ) -> None:
     second, third = dispatch(one_slot), dispatch(one_slot)
     during(one_slot, lambda: park_in_order(one_slot, second, third))
-    owner_actions.cancel(one_slot.read(second), one_slot.send)
+    row = second if was_read_before else one_slot.read(second)
+    owner_actions.cancel(row, one_slot.send)
     assert held() == [third.id]
     assert one_slot.read(third).status is Status.QUEUED
 

@@ -237,6 +237,11 @@ def test_switched_off_what_was_counted_still_ends(
     assert counted() == 0
 
 
+def test_switched_off_a_job_that_is_retried_by_hand_is_not_counted(bench: Bench) -> None:
+    owner_actions.retry_again(owner_actions.cancel(bench.dispatch()), bench.send)
+    assert counted() == 0
+
+
 def test_code_that_does_not_know_it_leaves_such_rows_alone(bench: Bench, most: int) -> None:
     """Version 0.1.0 claims none above 1: it would end it, and leave it counted."""
     (row,) = (moto_direct.row("jobs", {"id": {"S": bench.dispatch().id}}),)

@@ -113,6 +113,16 @@ def test_a_lease_that_has_ended_or_is_another_claims_was_not_renewed() -> None:
         verbs.renew(seen, clock.now() + clock.HOUR)
 
 
+@pytest.mark.parametrize("row_of", [claimed, failed])
+def test_a_job_that_runs_or_has_ended_is_not_cancelled_in_one_write(
+    row_of: Callable[[], JobRequest],
+) -> None:
+    row = stored(row_of())
+    with pytest.raises(PreconditionFailed):
+        owner_verbs.cancel(row)
+    assert stored(row).status is row.status
+
+
 def cancelled_between_two_legs(row: JobRequest) -> None:
     owner_verbs.cancel(verbs.end_leg(row, Checkpoint("here", 40, None)))
 
