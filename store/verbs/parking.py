@@ -77,7 +77,7 @@ def _park(
     reached: Checkpoint | None,
 ) -> JobRequest:
     """Park a job if its row is as it was read, with how far it came; or stop it if its owner has
-    asked for that. `is_there` tells, of a row that waits, whether it does so by this write."""
+    asked for that. `is_there` tells of a row whether it waits by this write."""
     actions = [*actions, *(checkpointed(reached) if reached else [])]
     return or_stop(
         job,
@@ -86,7 +86,7 @@ def _park(
             job,
             actions,
             conditional_write.as_read(job) & conditional_write.not_cancelled(),
-            already_applied=lambda row: row.status is Status.WAITING and is_there(row),
+            already_applied=is_there,
             also=also,
         ),
         reached=reached,

@@ -1,0 +1,115 @@
+"""Who parks a job, or lets it on, does that to the row as it was read, and once."""
+
+from collections.abc import Callable
+
+import pytest
+
+import clock
+import job_rows
+from bench import Bench
+from errors import PreconditionFailed
+from lost_answers import lose_next_answer
+from runners import pausing
+from store import lines, verbs
+from store.job_request import JobRequest, Status
+from store.lines import LineItem
+from store.pauses import Kind
+
+PLACE = lines.place_of("default", "*")
+
+
+def park(row: JobRequest) -> JobRequest:
+    return verbs.park(row, pausing.pause(Kind.JOB_TYPE, row.job_type), due_at=clock.now() + 5)
+
+
+def park_by_queue(row: JobRequest) -> JobRequest:
+    return verbs.park(row, pausing.pause(Kind.QUEUE, row.queue_name), due_at=clock.now() + 5)
+
+
+def park_in_line(row: JobRequest) -> JobRequest:
+    return verbs.park_in_line(row, PLACE, "*", group="", due_at=clock.now() + 5)
+
+
+def list_again(row: JobRequest) -> JobRequest:
+    return verbs.list_again(row, due_at=clock.now() + clock.HOUR)
+
+
+def saved() -> JobRequest:
+    return job_rows.stored(job_rows.saved())
+
+
+def parked() -> JobRequest:
+    return job_rows.stored(park(saved()))
+
+
+def drop_entry(row: JobRequest) -> None:
+    LineItem(row.held_by, row.wait_key).delete()
+
+
+def set_aside() -> JobRequest:
+    row = job_rows.stored(park_in_line(saved()))
+    drop_entry(row)
+    return row
+
+
+@pytest.mark.parametrize(
+    ("row_of", "does", "status"),
+    [
+        (saved, park, Status.WAITING),
+        (saved, park_in_line, Status.WAITING),
+        (parked, verbs.admit, Status.QUEUED),
+        (set_aside, list_again, Status.WAITING),
+    ],
+)
+def test_one_whose_answer_is_lost_has_been(
+    still: Bench,
+    row_of: Callable[[], JobRequest],
+    does: Callable[[JobRequest], JobRequest],
+    status: Status,
+) -> None:
+    row = row_of()
+    lost = lose_next_answer("TransactWriteItems")
+    assert does(row).status is status
+    assert lost == ["TransactWriteItems"]
+
+
+@pytest.mark.parametrize("does", [park_by_queue, park_in_line])
+def test_a_job_that_waits_by_now_is_not_parked_elsewhere(
+    bench: Bench, does: Callable[[JobRequest], JobRequest]
+) -> None:
+    seen = saved()
+    there = park(job_rows.stored(seen))
+    bench.advance(1)
+    with pytest.raises(PreconditionFailed):
+        does(seen)
+    assert job_rows.stored(seen).held_by == there.held_by
+
+
+def test_a_job_that_runs_is_not_let_on(bench: Bench) -> None:
+    running = job_rows.stored(job_rows.claimed())
+    with pytest.raises(PreconditionFailed):
+        verbs.admit(running)
+    assert job_rows.stored(running).status is Status.RUNNING
+
+
+def listed_by_another_tick(row: JobRequest) -> None:
+    list_again(row)
+    drop_entry(row)  # and set aside once more
+
+
+def parked_anew(row: JobRequest) -> None:
+    again = park_in_line(verbs.admit(row))
+    drop_entry(again)
+    again.update([JobRequest.due_at.set(row.due_at)])
+
+
+@pytest.mark.parametrize("happened", [listed_by_another_tick, parked_anew])
+def test_a_job_that_has_moved_on_is_not_listed_at_its_old_place(
+    bench: Bench, happened: Callable[[JobRequest], None]
+) -> None:
+    seen = set_aside()
+    bench.advance(1)
+    happened(job_rows.stored(seen))
+    bench.advance(1)
+    with pytest.raises(PreconditionFailed):
+        list_again(seen)
