@@ -73,17 +73,13 @@ def replace(job: JobRequest, wanted: Wanted, also: list[Also]) -> JobRequest:
             also=[*also, *([] if stays else holdings.entry_dropped(job))],
             keeps_slot=stays,
         )
-    except (PreconditionFailed, RaceLost) as error:
-        _drop(key, error.row if isinstance(error, PreconditionFailed) else job)
-        raise
-    _drop(job.payload_key, row)
-    return row
-
-
-def _drop(key: str | None, row: JobRequest | None) -> None:
-    """Delete the object of a payload, unless the row names it."""
-    if row is None or row.payload_key != key:
+    except (PreconditionFailed, RaceLost):
         drop_duplicate(key)
+        raise
+    # Where the answer was lost, it may have been queued again by hand since, with what it had.
+    if row.payload_key != job.payload_key:
+        drop_duplicate(job.payload_key)
+    return row
 
 
 def _keeps_place(job: JobRequest, wanted: Wanted) -> bool:
