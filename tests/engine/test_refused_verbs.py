@@ -12,6 +12,7 @@ from aws import clients
 from bench import Bench
 from errors import PreconditionFailed
 from job_rows import ERROR, claimed, retry, saved, stored
+from lost_answers import lose_next_answer
 from outage import Outage
 from runners import pausing
 from store import owner_verbs, pauses, queries, steps, verbs
@@ -22,22 +23,6 @@ from store.verbs import Checkpoint
 Verb = Callable[[JobRequest], Any]
 
 pytestmark = pytest.mark.usefixtures("aws")
-
-
-def meanwhile(name: str, happens: Callable[[], object] = lambda: None) -> list[str]:
-    """Have the next call of this kind land without its response, and something happen before
-    botocore sends it again. Returns what was lost."""
-    lost: list[str] = []
-
-    def lose(operation: Any, **_: Any) -> int | None:
-        if lost or operation.name != name:
-            return None
-        lost.append(name)
-        happens()
-        return 0  # seconds until it is sent again
-
-    clients.client("dynamodb").meta.events.register_first("needs-retry.dynamodb", lose)
-    return lost
 
 
 def updates() -> list[str]:
@@ -74,14 +59,14 @@ LOST: dict[str, tuple[Callable[[], JobRequest], Verb, Status]] = {
 def test_a_verb_whose_response_is_lost_has_succeeded(verb: str) -> None:
     row_of, does, status = LOST[verb]
     row = stored(row_of())
-    lost = meanwhile("UpdateItem")
+    lost = lose_next_answer("UpdateItem")
     assert does(row).status is status
     assert lost == ["UpdateItem"]
 
 
 def test_a_job_that_stopped_before_it_was_known_that_it_was_asked_to_has_been_asked() -> None:
     row = stored(claimed())
-    meanwhile("UpdateItem", lambda: verbs.stop(stored(row)))
+    lose_next_answer("UpdateItem", lambda: verbs.stop(stored(row)))
     assert owner_verbs.request_cancel(row).status is Status.CANCELLED
 
 
@@ -245,7 +230,7 @@ def test_a_job_saved_under_a_new_id_needs_no_read_to_know_that_it_was(
     bench: Bench, outage: Outage
 ) -> None:
     """Whoever asked would be told to ask again, and have two."""
-    meanwhile("PutItem", lambda: outage.begin("throttled", only="GetItem"))
+    lose_next_answer("PutItem", lambda: outage.begin("throttled", only="GetItem"))
     row = saved()
     outage.end()
     assert bench.read(row).status is Status.QUEUED

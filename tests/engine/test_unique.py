@@ -134,6 +134,14 @@ def test_a_job_of_a_queue_with_limits_gives_up_both(bench: Bench) -> None:
     assert not [row for row in moto_direct.rows("coordination") if "holder" in row]
 
 
+def test_in_a_queue_with_limits_it_has_its_key_while_it_runs(bench: Bench) -> None:
+    first = ask(bench, queue_name="sample_slots")
+    others: list[str] = []
+    script.job = lambda job, payload: others.append(ask(bench).id)
+    assert bench.run(first).status is Status.SUCCEEDED
+    assert others == [first.id]
+
+
 def test_until_started_the_claim_frees_it(bench: Bench) -> None:
     first = ask(bench, "unique_started")
     assert ask(bench, "unique_started").id == first.id
@@ -146,6 +154,12 @@ def test_until_started_the_claim_frees_it(bench: Bench) -> None:
     bench.run(first)
     assert others[0].id != first.id
     assert holders() == [others[0].created_key]
+
+
+def test_until_started_the_claim_names_no_line_where_there_is_none(bench: Bench) -> None:
+    row = ask(bench, "unique_started")
+    bench.run(row)
+    assert "queue_key" not in moto_direct.row("jobs", {"id": {"S": row.id}})
 
 
 def test_until_started_in_a_queue_with_limits_the_claim_frees_it(bench: Bench) -> None:
