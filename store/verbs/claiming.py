@@ -134,13 +134,11 @@ def _without_key(
     key is another's, leaves that to the job's end."""
     from store import uniqueness  # which most jobs do without
 
-    given_up = uniqueness.given_up(row)
+    given_up = [*also, *uniqueness.given_up(row)]
     try:
-        return write([*actions, JobRequest.unique_key.remove()], [*also, *given_up])
-    except RaceLost as lost:
-        if any(each is not one for each in lost.lost for one in given_up):
-            raise
-        return write(actions, also)
+        return write([*actions, JobRequest.unique_key.remove()], given_up)
+    except RaceLost:
+        return write(actions, also)  # which is refused again, if it was not for the key
 
 
 def _watched(row: JobRequest) -> JobRequest:
