@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import clock
-from aws.errors import AWS_ERRORS
 from errors import PreconditionFailed, UniqueConflict
 from runners import line_pump, telemetry
 from runners.limits import key_anew
@@ -69,9 +68,7 @@ def accept(asked: Asked, save: Save) -> JobRequest:
     stale: Answer | None = None  # the request's own, of a job that is gone
     for left in reversed(range(_TRIES)):
         try:
-            # One that replaces will meet another job more often than not: to look is cheaper then.
-            looks_first = asked.rule.on_conflict == "replace" and left == _TRIES - 1
-            return _Try(asked, save, stale).row(looks_first=looks_first)
+            return _Try(asked, save, stale).row()
         except RaceLost as lost:
             if any(each.record is one.record for each in lost.lost for one in asked.also):
                 raise
@@ -91,14 +88,11 @@ def accept(asked: Asked, save: Save) -> JobRequest:
 
 def makes_none(rule: Unique, key: str, job_id: str | None) -> bool:
     """Return whether a request for this key makes no job: it was answered with another one before,
-    or would meet one now, and not follow it. False if that can't be read."""
-    try:
-        answered = answers.find(job_id) if job_id is not None else None
-        if answered is not None and answered.row is not None:
-            return True
-        found = uniqueness.look(key)
-    except AWS_ERRORS:
-        return False
+    or would meet one now, and not follow it."""
+    answered = answers.find(job_id) if job_id is not None else None
+    if answered is not None and answered.row is not None:
+        return True
+    found = uniqueness.look(key)
     if not isinstance(found, Held):
         return False
     follows = rule.then == "again" and found.follower is None and found.holder.has_begun
@@ -113,9 +107,7 @@ def let_on_if_over(row: JobRequest, send: Send) -> bool:
     """
     key = row.unique_key or ""
     found = uniqueness.look(key)
-    record = found.record
-    its_place = record is None or row.created_key == record.follower
-    if isinstance(found, Free) and its_place:
+    if isinstance(found, Free):
         try:
             let_on = uniqueness.take_behind(key, row, found)
         except RaceLost as lost:
@@ -140,9 +132,11 @@ class _Try(NamedTuple):
     save: Save
     stale: Answer | None
 
-    def row(self, *, looks_first: bool) -> JobRequest:
+    def row(self) -> JobRequest:
         """Return the row that answers it. Raises RaceLost or PreconditionFailed if somebody else
         was faster, and what `accept` raises."""
+        # One that replaces will meet another job more often than not: to look is cheaper then.
+        looks_first = self.asked.rule.on_conflict == "replace"
         try:
             found = uniqueness.look(self.asked.key) if looks_first else None
             return self._meet(found) if isinstance(found, Held) else self._save()
@@ -158,11 +152,12 @@ class _Try(NamedTuple):
             return self._meet(taken.held)
 
     def _meet(self, held: Held) -> JobRequest:
-        """Do what the rule says about another job that has the key."""
+        """Do what the rule says about another job that has the key. Raises RowThere if it, or the
+        one that follows it, is the request's own."""
         holder, rule = held.holder, self.asked.rule
         for row in (holder, held.follower):
-            if row is not None and row.id == self.asked.job_id and not self.asked.also:
-                return _own(row)
+            if row is not None and row.id == self.asked.job_id:
+                raise RowThere(row)
         if rule.on_conflict == "refuse":
             raise UniqueConflict(holder.job_type, holder.id)
         if rule.on_conflict == "replace":
@@ -197,8 +192,7 @@ class _Try(NamedTuple):
 
     def _wanted(self, waiting: JobRequest) -> Wanted:
         data, rule = self.asked.data, self.asked.rule
-        # Rows have it since 0.2.0; without it, those times are the nearest.
-        first = waiting.first_run_at or waiting.run_at or waiting.queued_at or waiting.created_at
+        first = waiting.first_run_at or waiting.created_at
         most = LONGEST_WAIT if rule.at_most is None else rule.at_most
         payload = self.asked.payload
         in_line = (waiting.queue_name, data.organization_id, data.campaign_id, payload)
@@ -232,7 +226,7 @@ class _Try(NamedTuple):
 
 def _own(row: JobRequest) -> JobRequest:
     """Return the job that the same request has made before."""
-    if row.followed or row.follows is not None:
+    if row.followed:
         row.met = Met(Outcome.FOLLOWS, before=True)
     return row
 

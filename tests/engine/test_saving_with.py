@@ -3,10 +3,14 @@
 import pytest
 
 import job_rows
-from store import verbs
+from runners.base import JobData
+from runners.dispatch import accept_job
+from store import owner_verbs, verbs
+from store.job_request import JobRequest
 from store.lines import LineItem
 from store.queries import read
 from store.transactions import Also, RaceLost, RowThere, write_all
+from testing.aws import forget
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -64,3 +68,48 @@ def test_of_records_without_a_row_the_first_may_be_the_one_that_refuses() -> Non
         write_all([refused, other])
     assert [each is refused for each in race.value.lost] == [True]
     assert turn() is None
+
+
+# --- where the job is unique ----------------------------------------------------------------------
+
+
+@pytest.fixture(params=["unique_return", "unique_replace"])
+def unique_type(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("EXTENSIONS", "unique_sample")
+    forget()
+    return str(request.param)
+
+
+def accepted(job_type: str, also: list[Also], job_id: str = "named") -> JobRequest:
+    data = JobData(job_type=job_type, organization_id="acme", payload={})
+    return accept_job(data, send=lambda message, delay=0: None, job_id=job_id, also=also)
+
+
+def test_a_record_that_refuses_keeps_a_job_that_is_unique_from_being_saved(
+    unique_type: str,
+) -> None:
+    with pytest.raises(RaceLost):
+        accepted(unique_type, [turned(7, 8)])
+    assert (read("named"), turn()) == (None, None)
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_a_job_that_is_unique_and_there_keeps_the_record_from_being_written(
+    unique_type: str, has_ended: bool
+) -> None:
+    there = accepted(unique_type, [])
+    if has_ended:
+        owner_verbs.cancel(there)
+    with pytest.raises(RowThere):
+        accepted(unique_type, [turned(None, 1)])
+    assert turn() is None
+
+
+def test_a_record_is_written_with_the_answer_where_another_job_is_that_and_only_then(
+    unique_type: str,
+) -> None:
+    other = accepted(unique_type, [], job_id="other")
+    assert accepted(unique_type, [turned(None, 1)]).id == other.id
+    assert turn() == 1
+    with pytest.raises(RaceLost):  # though it was answered before
+        accepted(unique_type, [turned(None, 1)])

@@ -122,6 +122,17 @@ def test_one_that_follows_and_is_cancelled_has_no_entry_to_delete(
     assert written == [2]  # its row and the record
 
 
+def test_a_look_at_one_that_follows_costs_its_row_alone(bench: Bench, units: Units) -> None:
+    bench.claim(ask(bench, "unique_follow", "1"), seconds=3000)
+    ask(bench, "unique_follow", "2")
+    bench.advance(300)
+    bench.tick()  # the first is looked at for once, too
+    units.spent()
+    bench.advance(400)
+    bench.tick()
+    assert units.spent() == 3  # it moves in the due index
+
+
 def test_a_start_imports_no_more_of_it_than_its_rules() -> None:
     code = (
         "import sys, handlers.worker, handlers.timer, handlers.api, runners.dispatch\n"

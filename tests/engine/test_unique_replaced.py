@@ -12,9 +12,6 @@ from aws import clients
 from bench import Bench
 from errors import IdempotencyConflict, PreconditionFailed
 from runners import owner_actions, pausing, timer
-from runners.base import JobData
-from runners.dispatch import accept_job
-from runners.sending import send_if_unclaimed
 from sample_work import script
 from store import lines, pauses, uniqueness
 from store.job_request import JobRequest, Met, Outcome, Status
@@ -37,19 +34,6 @@ def bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 def ask(bench: Bench, text: str, job_type: str = "unique_replace", **more: Any) -> JobRequest:
     return bench.dispatch(job_type, payload={"lot": "a", "text": text}, **more)
-
-
-def ask_and_send(bench: Bench, text: str, **more: Any) -> JobRequest:
-    """As a runner does that sends."""
-    data = JobData(
-        job_type="unique_replace",
-        organization_id="acme",
-        payload={"lot": "a", "text": text},
-        **more,
-    )
-    row = accept_job(data, send=bench.send)
-    send_if_unclaimed(row, bench.send)
-    return row
 
 
 def keys() -> list[dict[str, Any]]:
@@ -114,33 +98,6 @@ def test_one_without_a_delay_is_started_at_once(bench: Bench) -> None:
         None,
         Met(Outcome.REPLACED, is_sent=False),
     )
-
-
-def test_however_often_it_is_put_off_one_message_goes_round(bench: Bench) -> None:
-    row = ask_and_send(bench, "0", delay=60)
-    for number in range(10):
-        bench.advance(1)
-        ask_and_send(bench, str(number), delay=60)
-    assert bench.sent_jobs == [row.id]
-    bench.run_out()
-    assert script.texts_run == ["9"]
-
-
-def test_it_is_sent_when_it_is_brought_forward(bench: Bench) -> None:
-    ask_and_send(bench, "0", delay=600)
-    ask_and_send(bench, "1", delay=60)
-    assert len(bench.sent_jobs) == 2
-    bench.run_out()
-    assert script.texts_run == ["1"]
-
-
-def test_one_that_was_queued_and_is_put_off_waits_for_its_time(bench: Bench) -> None:
-    ask_and_send(bench, "0")
-    row = ask_and_send(bench, "1", delay=60)
-    assert bench.sent_jobs == [row.id]
-    assert bench.run(row).status is Status.SCHEDULED  # it comes too early, and is delayed
-    bench.run_out()
-    assert script.texts_run == ["1"]
 
 
 def test_it_keeps_its_place_in_its_line_if_it_is_of_the_same(bench: Bench) -> None:

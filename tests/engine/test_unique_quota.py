@@ -1,0 +1,50 @@
+"""Work that is unique where an organisation has all the jobs that it may have: a request that makes
+no new job is answered, and one that makes one is refused."""
+
+import pytest
+
+from bench import Bench
+from errors import QuotaReached
+from runners import owner_actions
+from store.job_request import JobRequest
+from testing.aws import forget
+
+
+@pytest.fixture
+def bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """Return a bench where an organisation may have two unfinished jobs."""
+    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    monkeypatch.setenv("MAX_UNFINISHED_JOBS", "2")
+    forget()
+    return bench
+
+
+def ask(bench: Bench, lot: str, **more: str) -> JobRequest:
+    return bench.dispatch("unique_return", payload={"lot": lot}, **more)
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_a_request_for_work_that_is_there_is_answered(bench: Bench, begins: bool) -> None:
+    first, _ = ask(bench, "a"), ask(bench, "b")
+    if begins:
+        bench.claim(first)
+    assert ask(bench, "a").id == first.id
+
+
+def test_a_request_for_work_that_nobody_has_asked_for_is_refused(bench: Bench) -> None:
+    ask(bench, "a"), ask(bench, "b")
+    with pytest.raises(QuotaReached):
+        ask(bench, "c")
+
+
+def test_so_is_one_whose_answer_is_gone(bench: Bench) -> None:
+    first = ask(bench, "a")
+    assert ask(bench, "a", idempotency_key="k").id == first.id
+    bench.run(first)
+    bench.advance(10)
+    again = {"idempotency_key": "k"}
+    ask(bench, "b"), ask(bench, "c")
+    assert ask(bench, "a", **again).id == first.id
+    owner_actions.delete(bench.read(first))
+    with pytest.raises(QuotaReached):
+        ask(bench, "a", **again)
