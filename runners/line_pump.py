@@ -69,10 +69,9 @@ def give_on_about(
 ) -> None:
     """Let on who waits in the line of a message's job: whoever had the message may have freed a
     slot or parked the job, and not have come to this, or not have heard that it was written."""
-    queue_name = message.queue_name if row is None else row.queue_name
-    queue_key = message.queue_key if row is None else row.queue_key
-    if queue_name is not None and queue_key is not None:
-        give_on(queue_name, queue_key, send, thorough=thorough)
+    its = message if row is None else row
+    if its.queue_name is not None and its.queue_key is not None:
+        give_on(its.queue_name, its.queue_key, send, thorough=thorough)
 
 
 def wake_up(message: QueueMessage, send: Send | None, *, deadline: int) -> None:
@@ -111,7 +110,7 @@ class _Pump:
         self._thorough = thorough
         self._message = QueueMessage(queue_name=queue_name, queue_key=queue_key)
         self._wake_ups = WakeUps(self._message, send, until, thorough=thorough, pace=pace)
-        self._checked: set[tuple[str, int]] = set()  # holders and turns that are as they should be
+        self._checked: set[tuple[int, int | None]] = set()  # slots and turns that are rightly held
         self._set_aside = 0
 
     def run(self) -> None:
@@ -195,7 +194,7 @@ class _Pump:
         one; return whether there was one. The slot that was taken first is the likeliest."""
         held = sorted(filter(lines.is_settled, line.held), key=lambda slot: slot.since or 0)
         for slot in held if self._thorough else held[:1]:
-            seen = (slot.holder or "", slot.turn or 0)
+            seen = (slot.number, slot.turn)
             if seen in self._checked:
                 continue
             self._checked.add(seen)

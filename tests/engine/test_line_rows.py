@@ -137,22 +137,31 @@ def newer(row: JobRequest) -> None:
     JobRequest(id=row.id).update([JobRequest.row_version.set(ROW_VERSION + 1)])
 
 
-def unreadable(row: JobRequest) -> None:
+def unreadable(row: JobRequest, field: str = "legs") -> None:
     clients.client("dynamodb").update_item(
         TableName="jobs",
         Key={"id": {"S": row.id}},
-        UpdateExpression="SET legs = :text",
-        ExpressionAttributeValues={":text": {"S": "not a number"}},
+        UpdateExpression="SET #field = :text",
+        ExpressionAttributeNames={"#field": field},
+        ExpressionAttributeValues={":text": {"S": "of tomorrow"}},
     )
+
+
+def of_another_status(row: JobRequest) -> None:
+    unreadable(row, "status")
 
 
 def put_right(row: JobRequest) -> None:
     JobRequest(id=row.id).update(
-        [JobRequest.row_version.set(row.row_version), JobRequest.legs.set(row.legs)]
+        [
+            JobRequest.row_version.set(row.row_version),
+            JobRequest.legs.set(row.legs),
+            JobRequest.status.set(Status.WAITING),
+        ]
     )
 
 
-@pytest.mark.parametrize("spoil", [newer, unreadable])
+@pytest.mark.parametrize("spoil", [newer, unreadable, of_another_status])
 @pytest.mark.usefixtures("on_lambda")
 def test_a_row_that_can_not_be_dealt_with_keeps_nobody_behind_it_waiting(
     bench: Bench, spoil: Callable[[JobRequest], None], capsys: pytest.CaptureFixture[str]

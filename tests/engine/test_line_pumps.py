@@ -1,0 +1,265 @@
+"""What a pump of a line does about those who wait there and about slots that nobody has: it lets on
+as many as there is room for, whatever happens around it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from pynamodb.exceptions import TransactWriteError
+
+import clock
+from aws import clients
+from bench import Bench
+from limited_queue import QUEUE, dispatch, during, held, park_in_order, wake_ups
+from outage import Outage
+from runners import execution, failure_records, line_pump, owner_actions
+from runners.messages import JobMessage
+from sample_work import script
+from store import limits, lines, pauses, verbs
+from store.job_request import JobRequest, Status
+from store.rate import Rate
+
+
+def parked(bench: Bench, number: int) -> list[JobRequest]:
+    """Return so many jobs that wait in the line, where nobody has a slot: their pump was lost."""
+    rows = [dispatch(bench) for _ in range(number)]
+    for row in rows:
+        bench.advance(1)
+        verbs.park_in_line(row, f"line#{QUEUE}#*", "*", group="", due_at=clock.now() + clock.DAY)
+    return rows
+
+
+def let_on(bench: Bench, rows: list[JobRequest]) -> list[bool]:
+    """Return of each whether it was let on."""
+    return [bench.read(row).status is Status.QUEUED for row in rows]
+
+
+# --- what happens around it -----------------------------------------------------------------------
+
+
+def test_a_runner_that_can_not_send_lets_nobody_on(one_slot: Bench) -> None:
+    """Who is let on has the slot, and would have no message: the timer lets it on instead."""
+    row, waiting = dispatch(one_slot, job_type="sample_once"), dispatch(one_slot)
+    script.job = lambda job, payload: one_slot.run(waiting)
+    execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=None)
+    assert one_slot.read(waiting).status is Status.WAITING
+    one_slot.advance(3700)
+    one_slot.tick()
+    assert one_slot.sent_jobs == [waiting.id]
+
+
+def test_a_pump_that_aws_does_not_answer_goes_on_in_a_minute(
+    one_slot: Bench, outage: Outage
+) -> None:
+    waiting = dispatch(one_slot)
+
+    def wait() -> None:
+        one_slot.run(waiting)
+        outage.begin("throttled", only="Query")
+
+    during(one_slot, wait)
+    outage.end()
+    ((message, delay),) = wake_ups(one_slot)
+    assert delay == 60
+    one_slot.run_message(message)
+    assert held() == [waiting.id]
+
+
+def test_a_pump_whose_time_is_over_goes_on_by_a_message(bench: Bench) -> None:
+    limits.put(QUEUE, slots=3)
+    rows = parked(bench, 3)
+    line_pump.give_on(QUEUE, "*", bench.send, until=clock.now())
+    assert let_on(bench, rows) == [True, False, False]
+    ((message, delay),) = wake_ups(bench)
+    assert delay == 0
+    bench.run_message(message)
+    assert let_on(bench, rows) == [True, True, True]
+
+
+def happens_before_it_is_let_on(
+    monkeypatch: pytest.MonkeyPatch, happens: Callable[[JobRequest], Any]
+) -> None:
+    """Have something happen between the look at the line and the write."""
+    admit = verbs.admit
+
+    def after_that(row: JobRequest, grant: Any) -> JobRequest:
+        monkeypatch.setattr(verbs, "admit", admit)
+        happens(row)
+        return admit(row, grant)
+
+    monkeypatch.setattr(verbs, "admit", after_that)
+
+
+@pytest.mark.parametrize(("code", "at_once"), [("TransactionConflict", 1), ("Throttling", 0)])
+def test_a_pump_that_meets_another_write_looks_again_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, code: str, at_once: int
+) -> None:
+    """And not where AWS is away: then in a minute."""
+    limits.put(QUEUE, slots=1)
+    parked(bench, 1)
+
+    def refuse(row: JobRequest) -> None:
+        cause = ClientError({"Error": {"Code": code}}, "TransactWriteItems")
+        raise TransactWriteError("not written", cause)
+
+    happens_before_it_is_let_on(monkeypatch, refuse)
+    line_pump.give_on(QUEUE, "*", bench.send)
+    assert len(bench.sent_jobs) == at_once
+    assert [delay for _, delay in wake_ups(bench)] == [60] * (1 - at_once)
+
+
+def test_one_that_is_cancelled_as_it_is_let_on_keeps_nobody_waiting(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits.put(QUEUE, slots=1)
+    first, second = parked(bench, 2)
+    happens_before_it_is_let_on(monkeypatch, owner_actions.cancel)
+    line_pump.give_on(QUEUE, "*", bench.send)
+    assert bench.read(first).status is Status.CANCELLED
+    assert bench.sent_jobs == [second.id]
+
+
+def test_who_loses_a_slot_to_another_has_the_next(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits.put(QUEUE, slots=2)
+    other = dispatch(bench)
+    grant = lines.read_line(QUEUE, "*", limits.Limits(slots=2)).grant("")  # it saw nobody waiting
+    entrance = verbs.Entrance(other, "*", grant)
+    (row,) = parked(bench, 1)
+
+    def claim(_: JobRequest) -> None:
+        deadline = clock.now() + clock.MINUTE
+        verbs.claim(
+            other.id, job_type=other.job_type, send_id="s", deadline=deadline, entrance=entrance
+        )
+
+    happens_before_it_is_let_on(monkeypatch, claim)
+    line_pump.give_on(QUEUE, "*", bench.send)
+    assert held() == [other.id, row.id]
+
+
+# --- whose line it is -----------------------------------------------------------------------------
+
+
+def has_failed(bench: Bench, row: JobRequest, **message: Any) -> None:
+    """Let a failure record about an invocation that had the job's message arrive."""
+    event = JobMessage.about(row)._asdict() | {"v": 1, "kind": "job"} | message
+    failure_records.settle({"requestPayload": event}, bench.send)
+
+
+@pytest.fixture
+def queries(bench: Bench) -> list[str]:
+    """Return what is noted of each query from here on."""
+    limits.current(), pauses.current()  # which a process reads once in 10 s
+    found: list[str] = []
+    clients.client("dynamodb").meta.events.register(
+        "before-call.dynamodb.Query", lambda **_: found.append("Query")
+    )
+    return found
+
+
+def test_where_a_job_is_gone_its_message_tells_its_line(bench: Bench) -> None:
+    limits.put(QUEUE, slots=1)
+    row, (waiting,) = dispatch(bench), parked(bench, 1)
+    row.delete()
+    has_failed(bench, row)
+    assert held() == [waiting.id]
+
+
+def test_where_its_message_is_of_an_older_deploy_its_row_does(bench: Bench) -> None:
+    limits.put(QUEUE, slots=1)
+    row, (waiting,) = dispatch(bench), parked(bench, 1)
+    has_failed(bench, row, queue_name=None, queue_key=None)
+    assert held() == [waiting.id]
+
+
+def test_where_its_queue_has_no_limits_no_line_is_read(bench: Bench, queries: list[str]) -> None:
+    has_failed(bench, dispatch(bench))
+    assert queries == []
+
+
+def test_where_it_had_no_slot_no_line_is_read_at_its_end(bench: Bench, queries: list[str]) -> None:
+    limits.put(QUEUE, rate=Rate(10, burst=10))
+    limits.current()
+    row = dispatch(bench)
+    queries.clear()
+    assert bench.run(row).status is Status.SUCCEEDED
+    assert len(queries) == 1  # before its claim
+
+
+# --- entries whose jobs wait no more --------------------------------------------------------------
+
+
+def deleted(bench: Bench, row: JobRequest) -> None:
+    row.delete()
+
+
+def cancelled_by_0_1_0(bench: Bench, row: JobRequest) -> None:
+    """Cancel it, as code does that knows of pauses, and of no lines."""
+    ended = [JobRequest.status.set(Status.CANCELLED), JobRequest.finished_at.set(clock.now())]
+    expiry = JobRequest.expires_at.set((clock.now() + clock.DAY) // clock.SECOND)
+    row.update([*ended, expiry, JobRequest.held_by.remove(), JobRequest.due_at.remove()])
+
+
+def cancelled_by_0_1_0_and_retried(bench: Bench, row: JobRequest) -> None:
+    cancelled_by_0_1_0(bench, row)
+    bench.advance(1)
+    again = owner_actions.retry_again(bench.read(row), bench.send)
+    line = f"line#{QUEUE}#*"
+    verbs.park_in_line(again, line, "*", group="", due_at=clock.now() + clock.DAY)
+
+
+@pytest.mark.parametrize("happened", [deleted, cancelled_by_0_1_0, cancelled_by_0_1_0_and_retried])
+def test_an_entry_whose_job_waits_there_no_more_keeps_nobody_waiting(
+    bench: Bench, happened: Callable[[Bench, JobRequest], None]
+) -> None:
+    limits.put(QUEUE, slots=1)
+    first, second = parked(bench, 2)
+    happened(bench, bench.read(first))
+    bench.sent.clear()
+    line_pump.give_on(QUEUE, "*", bench.send)
+    assert held() == bench.sent_jobs == [second.id]
+
+
+# --- slots that nobody has ------------------------------------------------------------------------
+
+
+SAYS: dict[str, Callable[[JobRequest], Any]] = {
+    "nothing": lambda row: row.delete(),
+    "another slot": lambda row: row.update([JobRequest.slot.set(2)]),
+    "a slot elsewhere": lambda row: row.update([JobRequest.queue_key.set("another")]),
+}
+
+
+@pytest.mark.parametrize("says", SAYS.values(), ids=SAYS)
+def test_a_slot_that_its_holder_s_row_does_not_name_goes_to_the_next(
+    one_slot: Bench, says: Callable[[JobRequest], Any]
+) -> None:
+    lost, waiting = dispatch(one_slot), dispatch(one_slot)
+    during(one_slot, lambda: park_in_order(one_slot, lost, waiting))
+    assert held() == [lost.id]
+    says(one_slot.read(lost))
+    one_slot.advance(61)
+    line_pump.give_on(QUEUE, "*", one_slot.send)
+    assert held() == [waiting.id]
+
+
+@pytest.mark.parametrize("lost_first", [True, False])
+def test_of_several_slots_that_one_is_looked_at_which_was_taken_first_and_by_the_timer_each(
+    bench: Bench, lost_first: bool
+) -> None:
+    limits.put(QUEUE, slots=2)
+    brief, second, third = parked(bench, 3)
+    line_pump.give_on(QUEUE, "*", bench.send)
+    bench.run(brief)  # the third has slot 1 then, and has it for less time than the second slot 2
+    assert held() == [third.id, second.id]
+    lost = second if lost_first else third
+    lost.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])
+    (waiting,) = parked(bench, 1)
+    bench.advance(61)
+    line_pump.give_on(QUEUE, "*", bench.send)
+    assert let_on(bench, [waiting]) == [lost_first]
+    line_pump.give_on(QUEUE, "*", bench.send, thorough=True)
+    assert let_on(bench, [waiting]) == [True]
