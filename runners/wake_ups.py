@@ -16,7 +16,7 @@ from runners.messages import QueueMessage
 from runners.sending import LONGEST_DELAY, Send
 from store import line_entries, lines, verbs
 from store.conditional_write import GRACE
-from store.job_request import JobRequest, Lane, Status
+from store.job_request import JobRequest, Lane
 from store.lines import Line, LineItem
 from store.queries import read
 
@@ -55,8 +55,10 @@ class WakeUps:
         if self._is_pacing(line):
             if not is_soon:
                 return False
-        elif self._has_wake_up(line, opens_at):
-            return _is_of_message(line, opens_at) and not _have_due(line, entry, _mark(line) or 0)
+        elif (wake_at := self._coming_wake_up(line, opens_at)) is not None:
+            # A pump that paces a line marks it for longer than its rate is shut: who waits first is
+            # let on in a moment.
+            return wake_at <= opens_at and not _have_due(line, entry, wake_at)
         else:
             comes_at = self._until if is_soon else _next_wake_up(opens_at)
             # At first: whoever is killed between two of these leaves it due.
@@ -92,16 +94,17 @@ class WakeUps:
         """Return whether this pump is the one that others leave the line to: its mark is there."""
         return self._paces_until is not None and self._paces_until == _mark(line)
 
-    def _has_wake_up(self, line: Line, opens_at: int) -> bool:
-        """Return whether a message that comes when the rate opens is under way, or another pump
-        paces the line until then."""
-        wake_at = _mark(line)
-        if line.rate is None or wake_at is None:
-            return False
-        has_come = wake_at <= (line.rate.since or 0)  # somebody has started since
-        if has_come or wake_at > max(opens_at, clock.now() + LONGEST_PACE) + _LOST_AFTER:
-            return False
-        return clock.now() < wake_at + (-self._pace if self._thorough else _LOST_AFTER)
+    def _coming_wake_up(self, line: Line, opens_at: int) -> int | None:
+        """Return when a message comes that is under way, or until when another pump paces the line;
+        None if nobody does anything when the rate opens."""
+        rate = line.rate
+        if rate is None or rate.wake_at is None:
+            return None
+        has_come = rate.wake_at <= (rate.since or 0)  # somebody has started since
+        latest = max(opens_at, clock.now() + LONGEST_PACE) + _LOST_AFTER
+        late = -self._pace if self._thorough else _LOST_AFTER
+        is_lost = clock.now() >= rate.wake_at + late
+        return None if has_come or rate.wake_at > latest or is_lost else rate.wake_at
 
 
 def due_without_wake_up(line: Line) -> int | None:
@@ -141,12 +144,6 @@ def _next_wake_up(opens_at: int) -> int:
     return min(opens_at, clock.now() + _LONGEST_DELAY)
 
 
-def _is_of_message(line: Line, opens_at: int) -> bool:
-    """Return whether it is a message that comes, as the line is marked. A pump that paces it marks
-    it for longer than its rate is shut: who waits first is let on in a moment."""
-    return (_mark(line) or 0) <= opens_at
-
-
 def _have_due(line: Line, entry: LineItem, comes_at: int) -> bool:
     """Have the job that waits first due a minute after the wake-up was to come, if it is not: the
     one that was may have been cancelled. Return False, and drop the entry, if it waits no more."""
@@ -161,9 +158,9 @@ def _have_due(line: Line, entry: LineItem, comes_at: int) -> bool:
 
 def _waiting_row(line: Line, entry: LineItem) -> JobRequest | None:
     row = read(entry.job_id)
-    if row is None or row.status is not Status.WAITING:
+    if row is None or (row.held_by, row.wait_key) != (line.place, entry.sk):
         return None
-    return row if (row.held_by, row.wait_key) == (line.place, entry.sk) else None
+    return row
 
 
 def _mark(line: Line) -> int | None:

@@ -167,6 +167,52 @@ def test_a_wake_up_costs_three_more_where_another_waits_behind(bench: Bench, uni
     assert units.spent() == 2 * (6 + 14 + 1) + 3
 
 
+def test_each_more_that_one_wake_up_lets_on_costs_no_other_and_no_mark(
+    still: Bench, units: Units
+) -> None:
+    limits.put("a", rate=Rate(1))
+    spent = []
+    for many in (2, 4):
+        still.advance(10)
+        warm(still, "a", units)
+        for _ in range(many):
+            still.run(still.dispatch("sample_once", queue_name="a"))
+        ((message, delay),) = still.sent
+        still.sent.clear()
+        still.advance(delay)
+        units.spent()
+        still.run_message(message)
+        assert len(still.sent) == many
+        still.sent.clear()
+        spent.append(units.spent())
+    assert spent == [2 * 8 + 2, 4 * 8 + 2]  # row, entry and rate; and once the mark
+
+
+def test_who_parks_while_a_line_is_paced_writes_of_no_other(
+    still: Bench, units: Units, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits.put("a", rate=Rate(1))
+    warm(still, "a", units)
+    for _ in range(2):
+        still.run(still.dispatch("sample_once", queue_name="a"))
+    ((message, delay),) = still.sent
+    still.advance(delay)
+    spent: list[int] = []
+
+    def park(seconds: float) -> None:
+        still.advance(seconds / 2)
+        row = still.dispatch("sample_once", queue_name="a")
+        units.spent()
+        if len(spent) < 2:
+            assert still.run(row).status is Status.WAITING
+            spent.append(units.spent())
+        still.advance(seconds / 2)
+
+    monkeypatch.setattr(clock, "sleep", park)
+    still.run_message(message)
+    assert spent == [6, 6]  # its row and its entry
+
+
 def test_a_look_of_the_timer_at_a_job_that_waits_costs_three(bench: Bench, units: Units) -> None:
     limits.put("a", slots=1)
     warm(bench, "a", units)

@@ -7,7 +7,7 @@ import clock
 from bench import Bench
 from errors import SendFailed
 from limited_queue import QUEUE, dispatch, wake_ups
-from runners import owner_actions, timer
+from runners import execution, owner_actions, timer
 from runners.messages import Message, QueueMessage
 from store import limits
 from store.job_request import JobRequest, Status
@@ -55,6 +55,21 @@ def test_who_comes_while_a_line_is_paced_sends_no_second_wake_up(
     assert {row.status for row in arrived} == {Status.WAITING}
     assert len(still.sent_jobs) == 24
     assert wake_ups(still) == []
+
+
+def test_a_wake_up_leaves_to_another_who_can_not_start_in_half_of_its_time(still: Bench) -> None:
+    """Else it could be cut off, and nobody would know who waits."""
+    limits.put(QUEUE, rate=Rate(1))
+    for row in [dispatch(still) for _ in range(5)]:
+        still.run(row)
+    ((message, delay),) = wake_ups(still)
+    still.sent.clear()
+    still.advance(delay)
+    began = clock.now()
+    execution.run(message, deadline=began + 3000, send=still.send)
+    assert len(still.sent_jobs) == 2
+    assert clock.now() - began <= 1500
+    assert [round(delay) for _, delay in wake_ups(still)] == [1]
 
 
 def test_who_comes_after_a_line_was_paced_has_a_wake_up_of_its_own(

@@ -1,0 +1,166 @@
+"""Which wake-up of a line is under way, and what becomes of one that comes for nobody, or that can
+not be sent: nobody waits for long, and none makes others."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import clock
+from aws import clients
+from bench import Bench
+from errors import SendFailed
+from limited_queue import PLACE, QUEUE, dispatch, items, wake_ups
+from outage import Outage
+from runners import owner_actions
+from runners import wake_ups as waking
+from runners.messages import Message, QueueMessage
+from store import limits, verbs
+from store.job_request import JobRequest, Status
+from store.lines import LineItem
+from store.rate import Rate
+
+
+def waiting(bench: Bench, number: int, rate: Rate) -> list[JobRequest]:
+    """Return so many jobs that wait for a rate, which another one has just used up."""
+    limits.put(QUEUE, rate=rate)
+    bench.run(dispatch(bench))
+    rows = [dispatch(bench) for _ in range(number)]
+    for row in rows:
+        bench.advance(0.001)
+        assert bench.run(row).status is Status.WAITING
+    return rows
+
+
+def test_a_wake_up_that_comes_too_early_for_nobody_leaves_the_next_to_the_one_under_way(
+    still: Bench,
+) -> None:
+    """A message may come twice."""
+    (row,) = waiting(still, 1, Rate(1, seconds=100))
+    ((message, delay),) = wake_ups(still)
+    still.sent.clear()
+    owner_actions.cancel(still.read(row), still.send)
+    still.run_message(message)
+    row = still.run(dispatch(still))
+    assert wake_ups(still) == []
+    still.advance(delay)
+    still.run_message(message)
+    assert still.sent_jobs == [row.id]
+
+
+def test_a_wake_up_that_is_late_is_waited_for_by_all_but_the_timer(still: Bench) -> None:
+    waiting(still, 1, Rate(1, seconds=2000))
+    still.sent.clear()  # the message of the first stage, which comes after 900 s
+    still.advance(930)
+    assert still.run(dispatch(still)).status is Status.WAITING
+    assert wake_ups(still) == []
+    still.advance(31)
+    still.tick()
+    assert [round(delay) for _, delay in wake_ups(still)] == [900]
+
+
+def test_a_wake_up_of_a_slower_rate_is_not_waited_for(still: Bench) -> None:
+    (row,) = waiting(still, 1, Rate(1, seconds=3600))
+    still.sent.clear()
+    limits.put(QUEUE, rate=Rate(1, seconds=20))
+    assert still.run(dispatch(still)).status is Status.WAITING
+    ((message, delay),) = wake_ups(still)
+    assert delay <= 20
+    still.sent.clear()
+    still.advance(delay)
+    still.run_message(message)
+    assert still.sent_jobs == [row.id]
+
+
+def test_of_two_that_pace_a_line_the_later_one_goes_on(
+    still: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting(still, 5, Rate(1))
+    ((message, delay),) = wake_ups(still)
+    still.sent.clear()
+    still.advance(delay)
+
+    def sleep(seconds: float) -> None:
+        still.advance(seconds)
+        LineItem(PLACE, "rate").update([LineItem.wake_at.set(clock.now() + clock.MINUTE)])
+
+    monkeypatch.setattr(clock, "sleep", sleep)
+    still.run_message(message)
+    assert len(still.sent_jobs) == 2  # the first, and who could start as it looked again
+    assert wake_ups(still) == []
+
+
+# --- jobs that wait no more -----------------------------------------------------------------------
+
+
+def deleted(row: JobRequest) -> None:
+    row.delete()
+
+
+def cancelled_by_0_1_0(row: JobRequest) -> None:
+    """Cancel it, as code does that knows of pauses, and of no lines."""
+    cancelled = JobRequest.status.set(Status.CANCELLED)
+    row.update([cancelled, JobRequest.held_by.remove(), JobRequest.due_at.remove()])
+
+
+@pytest.mark.parametrize("gone", [deleted, cancelled_by_0_1_0])
+def test_where_the_first_waits_no_more_the_timer_knows_of_the_next(
+    still: Bench, gone: Callable[[JobRequest], None]
+) -> None:
+    first, second = waiting(still, 2, Rate(1, seconds=100))
+    gone(still.read(first))
+    still.advance(10)
+    still.run(dispatch(still))
+    assert len(items("wait#")) == 2
+    still.sent.clear()  # the wake-up, too
+    still.advance(90 + 60)
+    still.tick()
+    assert still.sent_jobs == [second.id]
+
+
+def spoil(row: JobRequest, field: str) -> None:
+    """Write what this code does not expect there."""
+    clients.client("dynamodb").update_item(
+        TableName="jobs",
+        Key={"id": {"S": row.id}},
+        UpdateExpression="SET #field = :text",
+        ExpressionAttributeNames={"#field": field},
+        ExpressionAttributeValues={":text": {"S": "of tomorrow"}},
+    )
+
+
+def moved_meanwhile(bench: Bench, row: JobRequest, patch: Any, outage: Outage) -> None:
+    postpone = verbs.postpone
+
+    def after_it_is_cancelled(*asked: Any) -> Any:
+        owner_actions.cancel(bench.read(row))
+        return postpone(*asked)
+
+    patch.setattr(verbs, "postpone", after_it_is_cancelled)
+
+
+TROUBLES: dict[str, Callable[[Bench, JobRequest, Any, Outage], Any]] = {
+    "nobody waits": lambda bench, row, patch, outage: owner_actions.cancel(bench.read(row)),
+    "its row is gone": lambda bench, row, patch, outage: row.delete(),
+    "it moves": moved_meanwhile,
+    "a field can't be read": lambda bench, row, patch, outage: spoil(row, "legs"),
+    "its status can't": lambda bench, row, patch, outage: spoil(row, "status"),
+    "AWS is away": lambda bench, row, patch, outage: outage.begin("throttled", 1),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES.values(), ids=TROUBLES)
+def test_a_wake_up_that_can_not_be_left_to_the_timer_either_is_no_failure_of_who_sends_it(
+    still: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    outage: Outage,
+    trouble: Callable[[Bench, JobRequest, Any, Outage], Any],
+) -> None:
+    """It has recorded an outcome, and goes on."""
+    (row,) = waiting(still, 1, Rate(1, seconds=100))
+    trouble(still, row, monkeypatch, outage)
+
+    def refuse(message: Message, delay: float = 0) -> None:
+        raise SendFailed("a wake-up", "no")
+
+    waking.send_or_leave_due(QueueMessage(queue_name=QUEUE, queue_key="*"), 0, refuse)
