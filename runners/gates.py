@@ -55,13 +55,13 @@ def _may_have_limits(message: JobMessage) -> bool:
 
 def _is_unique_until_started(job_type: str) -> bool:
     """Return whether a job of this type gives up its key when it is claimed."""
-    job = registry().jobs.get(job_type)
-    return job is not None and job.unique is not None and job.unique.until == "started"
+    unique = registry().job(job_type).unique
+    return unique is not None and unique.until == "started"
 
 
 def _enter_line(row: JobRequest, claim: Claim, send: Send | None) -> JobRequest | None:
     limits = limits_of(row.queue_name)
-    gives_up_key = row.unique_key is not None and _is_unique_until_started(row.job_type)
+    gives_up_key = _is_unique_until_started(row.job_type)
     without_limits = verbs.Entrance(row, gives_up_key=True) if gives_up_key else None
     if limits is None:
         return claim(without_limits)
@@ -88,7 +88,7 @@ def park_running(row: JobRequest, reached: verbs.Checkpoint, send: Send | None) 
     """Park a job that runs under our claim at the end of its line, and let on who is next; return
     whether its queue has limits, and it was. Raises PreconditionFailed."""
     limits = limits_of(row.queue_name)
-    if limits is None or send is None:  # or nobody would let it on
+    if limits is None:
         return False
     key = line_key(row)
     try:

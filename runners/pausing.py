@@ -172,7 +172,7 @@ def _admit(entry: Parked, ended: Pause, send: Send) -> bool:
     """Admit a job that this ended pause has parked, unless it is paused again; return whether it
     was sent."""
     row = read(entry.job_id)
-    if row is None or row.status is not Status.WAITING or row.held_by != ended.sk:
+    if row is None or row.held_by != ended.sk:
         pauses.drop(entry)
         return False
     return admit_or_keep(row, send)
