@@ -79,7 +79,7 @@ def reset_limits(name: str, send: Send) -> None:
 def _is_wider(after: Limits | None, before: Limits | None) -> bool:
     """Return whether a job may start that had to wait before."""
     if before is None or after is None:
-        return before is not None
+        return False
     slots, rate = before.slots, before.rate
     more_slots = slots is not None and (after.slots is None or after.slots > slots)
     faster = rate is not None and (

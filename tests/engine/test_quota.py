@@ -7,6 +7,7 @@ import pytest
 
 import job_rows
 from api_events import call
+from aws import clients
 from bench import Bench
 from counted_units import Units
 from errors import InvalidSetting, PreconditionFailed, QuotaReached
@@ -118,6 +119,17 @@ def test_it_counts_once_in_ten_seconds(bench: Bench, most: int, outage: Outage) 
     bench.advance(10)
     quota.refuse_if_reached("acme")
     assert outage.calls == ["Query", "Query"]
+
+
+def test_where_it_is_not_reached_a_count_is_one_query(bench: Bench, most: int) -> None:
+    ended_by_old_code(bench, most - 1)
+    bench.advance(10)
+    queries: list[str] = []
+    clients.client("dynamodb").meta.events.register(
+        "before-call.dynamodb.Query", lambda **_: queries.append("Query")
+    )
+    quota.refuse_if_reached("acme")
+    assert len(queries) == 1
 
 
 def test_what_it_remembers_is_bounded(

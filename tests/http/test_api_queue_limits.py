@@ -44,6 +44,11 @@ def test_a_queue_is_limited_and_has_the_codes_limits_again(
     assert line["caller"].endswith("campaign-service")
 
 
+def test_limits_that_nobody_has_changed_stay_so(worker: FakeLambda) -> None:
+    assert call("DELETE", "/queues/sample_slots").status == 204
+    assert not limits.current(fresh=True)
+
+
 def test_what_is_not_given_is_the_codes(worker: FakeLambda) -> None:
     call("PUT", "/queues/sample_slots", body={"slots": 3, "max_waiting": 5})
     changed = call("PUT", "/queues/sample_slots", body={"rate": {"count": 9}}).json
@@ -87,18 +92,32 @@ def test_limits_that_are_reset_let_on_who_waits(worker: FakeLambda) -> None:
     assert while_one_runs(worker, look) == ["running", "queued", "queued"]
 
 
-def test_narrower_limits_ask_for_no_sweep(worker: FakeLambda) -> None:
-    wide = {"slots": 3, "rate": {"count": 2, "burst": 2}}
-    call("PUT", "/queues/nobodys", body=wide)
-    assert limits.current(fresh=True)["nobodys"].sweep_from is None
-    for narrower in ({**wide, "slots": 2}, {"slots": 2, "rate": {"count": 2}}):
-        call("PUT", "/queues/nobodys", body=narrower)
-        assert limits.current(fresh=True)["nobodys"].sweep_from is None
-    for wider in ({"slots": 2, "rate": {"count": 3}}, {"slots": 2}, {"rate": {"count": 1}}):
-        call("PUT", "/queues/nobodys", body=wider)
-        swept = limits.current(fresh=True)["nobodys"]
-        assert swept.sweep_from == "", wider
-        limits.note_swept(swept, None)
+BOTH = {"slots": 2, "rate": {"count": 2, "burst": 2}}
+RATE = {"rate": {"count": 2}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wider"),
+    [
+        ({"slots": 3}, {"slots": 2}, False),
+        (BOTH, {"slots": 2, "rate": {"count": 2}}, False),
+        (BOTH, {"slots": 2, "rate": {"count": 1, "burst": 2}}, False),
+        (RATE, {"rate": {"count": 1}}, False),
+        (RATE, {"slots": 2, **RATE}, False),
+        ({"slots": 2}, {"slots": 2, **RATE}, False),
+        ({"slots": 2}, {"slots": 3}, True),
+        (RATE, {"rate": {"count": 3}}, True),
+        (RATE, {"rate": {"count": 2, "burst": 2}}, True),
+        (BOTH, {"slots": 2}, True),
+        (BOTH, {"rate": {"count": 2, "burst": 2}}, True),
+    ],
+)
+def test_wider_limits_ask_for_a_sweep_and_narrower_ones_for_none(
+    before: dict[str, Any], after: dict[str, Any], wider: bool
+) -> None:
+    for body in (before, after):
+        assert call("PUT", "/queues/nobodys", body=body).status == 200
+    assert (limits.current(fresh=True)["nobodys"].sweep_from == "") == wider
 
 
 @pytest.mark.parametrize(
