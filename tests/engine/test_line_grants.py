@@ -155,6 +155,7 @@ def test_of_two_who_mark_a_line_at_once_one_has(bench: Bench) -> None:
     line = paid(bench)
     others = read_line(rate=Rate(1, seconds=100))
     assert (lines.mark_wake_up(line, 1), lines.mark_wake_up(others, 2)) == (True, False)
+    assert lines.unmark_wake_up(line.place, 2) is False  # it is not its own
     bench.advance(100)
     claim(bench.dispatch(queue_name=QUEUE), read_line(rate=Rate(1, seconds=100)))
     assert lines.mark_wake_up(line, 3) is False  # somebody was given a start
