@@ -288,7 +288,9 @@ def test_a_job_nobody_started_within_a_day_fails_as_never_started(
     monkeypatch.setattr(clock, "now", lambda: row.created_at + clock.DAY + clock.MINUTE)
     met = timer.tick(lambda message, delay=0: sent.append(message), until=clock.now() + 1000).met
     assert met == {timer.Disposition.EXPIRED: 1, timer.Disposition.SENT: 1}
-    assert read(row).error["kind"] == "NeverStarted"
+    error = read(row).error
+    assert error["kind"] == "NeverStarted"
+    assert "no job" not in error["message"]  # its type is known
     assert [message.id for message in sent] == [resumed.id]  # started once, so not bound
     assert queries.page("org", limit=5, status=Status.FAILED).jobs[0].id == row.id
 

@@ -55,6 +55,18 @@ def test_a_job_that_is_let_on_again_and_again_fails_as_never_started(one_slot: B
     assert holder() is None
 
 
+def test_one_that_is_let_on_and_never_started_gives_its_slot_to_the_next_as_it_fails(
+    one_slot: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(due_row, "_start_within", lambda row: 600.0)
+    row, other = dispatch(one_slot), dispatch(one_slot)
+    during(one_slot, lambda: park_in_order(one_slot, row, other))
+    one_slot.advance(700)
+    one_slot.tick()
+    assert one_slot.read(row).error["kind"] == "NeverStarted"
+    assert holder() == other.id
+
+
 @pytest.mark.usefixtures("three_hours")
 def test_the_time_in_its_line_is_not_counted_against_its_start(one_slot: Bench) -> None:
     row = dispatch(one_slot)

@@ -253,7 +253,7 @@ def test_a_job_let_on_and_unclaimed_for_an_hour_goes_to_the_end_of_its_line(
     during(one_slot, lambda: park_in_order(one_slot, second, third))
     assert held() == [second.id]
     one_slot.sent.clear()  # lost
-    for _ in range(70):
+    for _ in range(62):
         one_slot.advance(60)
         one_slot.tick()
     assert held() == [third.id]

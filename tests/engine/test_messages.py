@@ -58,7 +58,7 @@ def test_a_job_in_a_queue_names_it_and_a_message_about_a_line_is_none_for_older_
         "queue_key": "k",
         "request_id": "r",
     }
-    assert decode(encode(line)) == line
+    assert decode(encode(line)) == decode(encode(line).decode()) == line
 
 
 def test_a_message_of_a_trace_has_one_field_more_and_no_other_version() -> None:

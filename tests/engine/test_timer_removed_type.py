@@ -1,5 +1,6 @@
 """A job that had begun when a deploy took its type away: it waits, and in the end it is told."""
 
+from collections.abc import Callable
 from typing import cast
 
 import pytest
@@ -54,13 +55,22 @@ def test_after_a_month_it_has_failed(bench: Bench, begun: JobRequest) -> None:
     assert "'sample_again' for 30 days" in row.error["message"]
 
 
+def ended_a_leg(row: JobRequest) -> None:
+    verbs.end_leg(row, Checkpoint("there", 60, None))
+
+
+@pytest.mark.parametrize("last", [ended_a_leg, verbs.release])
 def test_the_month_begins_when_it_was_last_heard_of(
-    bench: Bench, known: JobRequest, monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
+    known: JobRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    last: Callable[[JobRequest], object],
 ) -> None:
     bench.advance(20 * 24 * 3600)
-    verbs.end_leg(bench.claim(known), Checkpoint("there", 60, None))
+    last(bench.claim(known))
     monkeypatch.delitem(cast(dict[str, Job], registry().jobs), known.job_type)
-    days(bench, 20)
+    bench.advance(20 * 24 * 3600)
+    bench.tick()
     assert bench.read(known).status is Status.QUEUED
 
 
