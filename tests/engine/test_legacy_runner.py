@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from aws import clients
 from runner_bench import RunnerBench
 from runners import get_job_runner, legacy
 from sample_work import script
@@ -51,6 +52,19 @@ def test_tasks_run_here_wherever_jobs_do(
     waiting.runner.dispatch_task("sample_note", {"number": 3})
     assert [payload.number for payload in script.tasks_run] == [3]
     assert stored(row).status is (Status.SUCCEEDED if same_process else Status.QUEUED)
+
+
+def test_a_job_that_is_left_to_a_worker_process_costs_one_write(
+    waiting: RunnerBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside_a_worker_process(monkeypatch)
+    waiting.dispatch()  # what a process reads of limits, say, it reads once
+    calls: list[str] = []
+    clients.client("dynamodb").meta.events.register(
+        "before-call.dynamodb", lambda model, **_: calls.append(model.name)
+    )
+    waiting.dispatch()
+    assert calls == ["PutItem"]
 
 
 def test_one_that_has_to_wait_runs_here_when_its_time_has_come(waiting: RunnerBench) -> None:
@@ -126,4 +140,4 @@ def test_what_work_prints_becomes_lines_of_the_log_where_the_process_is_all_ours
     monkeypatch.setattr(sys, "stdout", stream)
     script.job = lambda job, payload: sys.stdout.write("dear\n")
     waiting.dispatch()
-    assert (stream.getvalue() == "dear\n") == (function is None)
+    assert ("dear" in stream.getvalue().splitlines()) == (function is None)

@@ -14,7 +14,7 @@ import job_rows
 from errors import PreconditionFailed
 from runners import get_job_runner, lease, legacy, timer
 from runners.base import JobData
-from runners.messages import JobMessage
+from runners.messages import JobMessage, TaskMessage
 from sample_work import script
 from store import conditional_write, queries, verbs
 from store.job_request import JobRequest, Lane, Status
@@ -131,6 +131,12 @@ def test_a_lease_is_not_renewed_beyond_its_claim(
             assert not keeper.is_alive()
     after = queries.read(row.id)
     assert (before and before.serialize()) == (after and after.serialize())
+
+
+def test_a_task_has_no_lease_to_renew() -> None:
+    others = set(threading.enumerate())
+    with lease.renewed(TaskMessage(id="t", name="sample_note", payload={}), clock.now()):
+        assert set(threading.enumerate()) <= others
 
 
 def test_a_lease_is_renewed_though_aws_was_away_when_it_was_first_tried(
