@@ -393,7 +393,7 @@ def test_a_job_that_a_person_has_queued_again_is_not_expired_by_a_tick_that_stoo
         owner_actions.retry_again(bench.read(row), bench.send)
 
     before_next("UpdateItem", meanwhile)
-    bench.tick()
+    assert bench.tick().met == {timer.Disposition.MOVED: 1}
     assert bench.read(row).status is Status.QUEUED
 
 

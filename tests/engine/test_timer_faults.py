@@ -1,6 +1,7 @@
 """A tick of which a part fails does the rest; what was lost on its way comes before a backlog; and
 a tick that is over asks for nothing more."""
 
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import pytest
@@ -15,6 +16,7 @@ from runners import pausing, sweeping, timer
 from runners.messages import Message
 from runners.timer import Disposition
 from store import conditional_write, limits, pauses, queries
+from store.job_request import JobRequest
 from store.pauses import Kind
 
 
@@ -59,7 +61,8 @@ def test_once_the_worker_can_not_be_reached_no_more_is_read(bench: Bench) -> Non
     clients.client("dynamodb").meta.events.register(
         "before-call.dynamodb.Query", lambda **_: asked.append("query")
     )
-    assert timer.tick(send, until=clock.now() + clock.MINUTE).send_failures == 3
+    tick = timer.tick(send, until=clock.now() + clock.MINUTE)
+    assert (tick.send_failures, tick.met) == (3, {})
     assert asked[-1] == "send"
 
 
@@ -82,13 +85,32 @@ def test_of_more_than_a_tick_can_meet_those_that_go_meanwhile_are_not_missed(
     assert bench.tick().met == {Disposition.SENT: 1, Disposition.MOVED: 2}
 
 
-def test_a_worker_process_takes_one_at_a_time_of_what_a_pause_has_parked(bench: Bench) -> None:
+def due(bench: Bench) -> list[JobRequest]:
+    rows = []
+    for _ in range(3):
+        rows.append(bench.dispatch())
+        bench.advance(0.01)
+    return rows
+
+
+def let_go(bench: Bench) -> list[JobRequest]:
     pausing.pause(Kind.QUEUE, "a")
     rows = [bench.run(bench.dispatch(queue_name="a")) for _ in range(3)]
     pauses.resume(Kind.QUEUE, "a")
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("ready", "done"), [(due, Disposition.SENT), (let_go, Disposition.ADMITTED)]
+)
+def test_a_worker_process_takes_one_at_a_time(
+    bench: Bench, ready: Callable[[Bench], list[JobRequest]], done: Disposition
+) -> None:
+    """Another may take the next meanwhile; and this one is asked to stop between two."""
+    rows = ready(bench)
     for taken in (1, 2, 3):
         met = timer.take_next(bench.send, ahead=conditional_write.GRACE, page=25)
-        assert met == {Disposition.ADMITTED: 1}
+        assert met == {done: 1}
         assert bench.sent_jobs == [row.id for row in rows[:taken]]
 
 

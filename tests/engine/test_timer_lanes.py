@@ -48,6 +48,8 @@ def test_no_more_are_sent_again_than_may_be_unclaimed(bench: Bench, narrow: None
     met = bench.tick().met
     assert met == {Disposition.SENT: 2, Disposition.DEFERRED: 3}
     assert bench.sent_jobs == [row.id for row in rows[:2]]
+    bench.advance(10)
+    assert (bench.tick().unclaimed, len(bench.sent)) == (2, 2)
 
 
 def test_those_that_wait_are_sent_in_their_order_as_workers_claim_those_before(
