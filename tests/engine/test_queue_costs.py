@@ -111,6 +111,24 @@ def test_a_job_that_waits_for_a_slot_costs_this_many_more(
     assert sum(spent) == 6 + more
 
 
+def test_a_leg_that_ends_keeps_its_slot_and_costs_no_look_at_the_line(bench: Bench) -> None:
+    def work(job: Any, payload: object) -> None:
+        job.checkpoint(1)
+        bench.advance(880)
+        calls.clear()
+        job.checkpoint(2)
+
+    limits.put("a", slots=1)
+    calls: list[str] = []
+    clients.client("dynamodb").meta.events.register(
+        "before-call.dynamodb", lambda model, **_: calls.append(model.name)
+    )
+    script.job = work
+    row = bench.run(bench.dispatch("sample_once", queue_name="a"))
+    assert (row.status, row.slot) == (Status.QUEUED, 1)
+    assert calls == ["UpdateItem", "GetItem"]  # which is our own
+
+
 @pytest.mark.parametrize(
     ("limited", "at_once", "parked"),
     [
