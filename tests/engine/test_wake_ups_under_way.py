@@ -59,6 +59,16 @@ def test_a_wake_up_that_is_late_is_waited_for_by_all_but_the_timer(still: Bench)
     assert [round(delay) for _, delay in wake_ups(still)] == [900]
 
 
+def test_who_comes_after_a_wake_up_that_was_lost_has_one_of_its_own(still: Bench) -> None:
+    (row,) = waiting(still, 1, Rate(1, seconds=30))
+    still.sent.clear()
+    still.advance(30 + 60)
+    still.tick()
+    assert still.sent_jobs == [row.id]
+    assert still.run(dispatch(still)).status is Status.WAITING
+    assert [round(delay) for _, delay in wake_ups(still)] == [30]
+
+
 def test_a_wake_up_of_a_slower_rate_is_not_waited_for(still: Bench) -> None:
     (row,) = waiting(still, 1, Rate(1, seconds=3600))
     still.sent.clear()
