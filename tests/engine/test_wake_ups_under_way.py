@@ -100,6 +100,14 @@ def test_of_two_that_pace_a_line_the_later_one_goes_on(
     assert wake_ups(still) == []
 
 
+def test_of_those_who_wait_the_timer_looks_at_the_first_alone_within_the_hour(
+    still: Bench,
+) -> None:
+    rows = [still.read(row) for row in waiting(still, 3, Rate(1, seconds=100))]
+    soon = [(row.due_at or 0) - clock.now() < 3 * clock.MINUTE for row in rows]
+    assert soon == [True, False, False]
+
+
 # --- jobs that wait no more -----------------------------------------------------------------------
 
 
