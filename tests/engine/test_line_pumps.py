@@ -1,6 +1,7 @@
 """What a pump of a line does about those who wait there and about slots that nobody has: it lets on
 as many as there is room for, whatever happens around it."""
 
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from sample_work import script
 from store import limits, lines, pauses, verbs
 from store.job_request import JobRequest, Status
 from store.rate import Rate
+from telemetry_lines import logged
 
 
 def parked(bench: Bench, number: int) -> list[JobRequest]:
@@ -47,6 +49,11 @@ def test_a_runner_that_can_not_send_lets_nobody_on(one_slot: Bench) -> None:
     one_slot.advance(3700)
     one_slot.tick()
     assert one_slot.sent_jobs == [waiting.id]
+
+
+def test_where_nobody_waits_there_is_nothing_to_do(one_slot: Bench, lines: io.StringIO) -> None:
+    assert one_slot.run(dispatch(one_slot)).status is Status.SUCCEEDED
+    assert "crashed" not in [line["message"] for line in logged(lines)]
 
 
 def test_a_pump_that_aws_does_not_answer_goes_on_in_a_minute(
