@@ -13,8 +13,8 @@ from bench import Bench
 from errors import IdempotencyConflict, PreconditionFailed
 from runners import owner_actions, pausing, timer
 from sample_work import script
-from store import lines, pauses, uniqueness
-from store.job_request import JobRequest, Met, Outcome, Status
+from store import job_request, lines, pauses, uniqueness
+from store.job_request import JobRequest, Lane, Met, Outcome, Status
 from store.pauses import Kind
 from store.verbs import replacing
 from store.verbs.claiming import Entrance, claim
@@ -51,6 +51,7 @@ def objects() -> list[str]:
 def test_one_that_has_not_begun_takes_the_new_payload(bench: Bench) -> None:
     first, second = ask(bench, "old"), ask(bench, "new")
     assert (second.id, second.met and second.met.outcome) == (first.id, Outcome.REPLACED)
+    assert second.beginnings == [first.created_key]
     bench.run(first)
     assert script.texts_run == ["new"]
     assert keys() == []
@@ -98,6 +99,14 @@ def test_one_without_a_delay_is_started_at_once(bench: Bench) -> None:
         None,
         Met(Outcome.REPLACED, is_sent=False),
     )
+
+
+@pytest.mark.parametrize(("before", "after", "lane"), [(60, 0, Lane.QUEUED), (0, 60, Lane.PROMPT)])
+def test_it_is_due_beside_those_that_wait_as_it_does_now(
+    bench: Bench, before: int, after: int, lane: Lane
+) -> None:
+    first = ask(bench, "old", delay=before)
+    assert ask(bench, "new", delay=after).due_shard == job_request.due_shard(first.id, lane)
 
 
 def test_it_keeps_its_place_in_its_line_if_it_is_of_the_same(bench: Bench) -> None:
@@ -299,6 +308,15 @@ def test_one_that_follows_with_a_delay_waits_for_its_time_too(bench: Bench) -> N
     assert 290 < delay <= 300
     bench.run_out()
     assert script.texts_run == ["first", "second"]
+
+
+def test_one_that_follows_and_is_put_off_waits_for_the_end_of_the_other_still(bench: Bench) -> None:
+    first = ask(bench, "first", "unique_follow")
+    bench.claim(first)
+    ask(bench, "second", "unique_follow")
+    row = ask(bench, "third", "unique_follow", delay=60)
+    assert (row.status, row.follows) == (Status.WAITING, first.created_key)
+    assert (row.run_at or 0) > clock.now()
 
 
 def test_one_that_follows_and_is_cancelled_leaves_its_place(bench: Bench) -> None:
