@@ -97,15 +97,14 @@ def list_again(job: JobRequest, *, due_at: int) -> JobRequest:
     """Put the entry of a job back that waits in a line and was set aside there, at its old place,
     and move the time at which its row is due.
 
-    It is refused unless the row is exactly as it was read. Raises RaceLost if the entry is there.
+    It is refused unless the row waits by that entry and is due as it was read. Raises RaceLost if
+    the entry is there.
     """
     return conditional_write.write_with(
         "postpone",
         job,
         conditional_write.due(job, due_at, Lane.PARKED),
-        conditional_write.as_read(job)
-        & (JobRequest.wait_key == job.wait_key)
-        & (JobRequest.due_at == job.due_at),
+        (JobRequest.wait_key == job.wait_key) & (JobRequest.due_at == job.due_at),
         already_applied=lambda row: row.due_at == due_at,
         also=[Also(entry_again(job), "put", condition=LineItem.sk.does_not_exist())],
     )
