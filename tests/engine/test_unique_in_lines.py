@@ -70,6 +70,11 @@ def test_one_that_follows_comes_into_the_line_of_the_payload_it_is_given(bench: 
     assert script.texts_run == ["x", "y"]
 
 
+def test_one_that_is_replaced_where_there_are_no_limits_is_in_no_line(bench: Bench) -> None:
+    first, again = ask(bench, "x"), ask(bench, "y")
+    assert (again.id, again.queue_key) == (first.id, None)
+
+
 @pytest.mark.parametrize(("text", "status"), [("x", Status.WAITING), ("y", Status.QUEUED)])
 def test_while_limits_cannot_be_read_it_leaves_its_line_for_another_alone(
     bench: Bench, outage: Outage, text: str, status: Status
