@@ -12,7 +12,7 @@ from bench import Bench
 from errors import SendFailed
 from limited_queue import PLACE, QUEUE, dispatch, items, wake_ups
 from outage import Outage
-from runners import owner_actions
+from runners import line_pump, owner_actions
 from runners import wake_ups as waking
 from runners.messages import Message, QueueMessage
 from store import limits, verbs
@@ -98,6 +98,24 @@ def test_of_two_that_pace_a_line_the_later_one_goes_on(
     still.run_message(message)
     assert len(still.sent_jobs) == 2  # the first, and who could start as it looked again
     assert wake_ups(still) == []
+
+
+def test_who_is_killed_as_soon_as_it_has_parked_the_first_keeps_nobody_waiting(
+    still: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    limits.put(QUEUE, rate=Rate(1, seconds=100))
+    still.run(dispatch(still))
+    row = dispatch(still)
+    with monkeypatch.context() as until_killed:
+        until_killed.setattr(line_pump, "give_on", killed)
+        with pytest.raises(KeyboardInterrupt):
+            still.run(row)
+    still.advance(100 + 60)
+    still.tick()
+    assert still.sent_jobs == [row.id]
 
 
 def test_of_those_who_wait_the_timer_looks_at_the_first_alone_within_the_hour(
