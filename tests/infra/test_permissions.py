@@ -296,7 +296,8 @@ def use_unique_work(stack: Stack, time: MovableClock) -> None:
 
     def ended_by_older_code(path: str) -> None:
         row = JobRequest.get(path.rpartition("/")[2])
-        row.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])
+        removed = [each.remove() for each in (JobRequest.due_at, JobRequest.held_by)]
+        row.update([JobRequest.status.set(Status.CANCELLED), *removed])
 
     def children(job: Any, payload: Any) -> None:
         script.reset()
