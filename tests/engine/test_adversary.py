@@ -22,7 +22,7 @@ from testing.simulation.faults import ALL, Fault
 from testing.simulation.history import History, play_seed, stage, told
 from work import running_job
 
-HISTORIES = 100  # in a part: each has a bound of its own, and parts are played beside each other
+HISTORIES = 60  # in a part: each has a bound of its own, and parts are played beside each other
 PARTS = 4
 EXAMPLES = 25  # of hypothesis, which plays two histories or more until it has one
 SEEDS = st.integers(0, 2**32)
@@ -234,7 +234,7 @@ def test_it_notices_when_a_claim_that_landed_unheard_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(claiming, "retry_until", _once)
-    assert "ended well and left it running" in broken_promise(near=459, faults=ALL)
+    assert "ended well and left it running" in broken_promise(near=472, faults=ALL)
 
 
 def test_it_notices_when_a_job_does_not_wait_for_aws(monkeypatch: pytest.MonkeyPatch) -> None:

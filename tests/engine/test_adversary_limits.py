@@ -63,7 +63,7 @@ def test_it_notices_when_a_cancel_leaves_its_entry(monkeypatch: pytest.MonkeyPat
         return write_freeing(*arguments, **(more | {"also": None}))
 
     free_otherwise(monkeypatch, {"cancel"}, write)
-    assert "its entry is there" in noticed(near=97)
+    assert "its entry is there" in noticed(near=168)
 
 
 def test_it_notices_when_a_retry_keeps_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_it_notices_when_nobody_looks_again_after_parking(
 
 def test_it_notices_when_a_failure_record_lets_nobody_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failure_records, "_give_on", lambda *_: None)
-    assert "failures has left" in noticed(near=28)
+    assert "failures has left" in noticed(near=39)
 
 
 def test_it_notices_when_the_rate_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:

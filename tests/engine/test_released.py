@@ -47,9 +47,12 @@ def release(request: pytest.FixtureRequest) -> Iterator[Release]:
 
 
 # What this version would leave is replayed too, where it is likely to change.
-and_today = pytest.mark.parametrize("release", [*VERSIONS, TODAY], indirect=True)
+# By one process of all that test: recording takes seconds.
+RECORDED_ONCE = pytest.mark.xdist_group("today's release")
+_today = pytest.param(TODAY, marks=RECORDED_ONCE)
+and_today = pytest.mark.parametrize("release", [*VERSIONS, _today], indirect=True)
 # Those that have queues with limits, a quota, traces, failed tasks, unique work and schedules.
-since_0_2_0 = pytest.mark.parametrize("release", [*VERSIONS[1:], TODAY], indirect=True)
+since_0_2_0 = pytest.mark.parametrize("release", [*VERSIONS[1:], _today], indirect=True)
 
 
 def test_a_recorded_row_is_read_as_what_it_was(release: Release) -> None:
@@ -273,6 +276,7 @@ def _is_there(key: str) -> bool:
     return bool(found["KeyCount"])
 
 
+@RECORDED_ONCE
 def test_this_version_is_recorded_with_rows_of_every_status(today: Path) -> None:
     recorded = Release(today)
     assert {item["status"]["S"] for item in recorded.items} == {str(each) for each in Status}
