@@ -116,7 +116,8 @@ def traceparent_of(context: "SpanContext") -> str | None:
 def flush() -> None:
     """Let the spans leave, before Lambda freezes the process. Without them the work is done all the
     same."""
-    if not settings().on_lambda:
+    api = trace_api()
+    if api is None or not settings().on_lambda:
         return
-    with suppress(Exception):  # without OpenTelemetry, or with its API alone, there is none
-        trace_api().get_tracer_provider().force_flush(_FLUSH_TIME)
+    with suppress(Exception):  # that of the API alone has no such method
+        api.get_tracer_provider().force_flush(_FLUSH_TIME)

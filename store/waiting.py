@@ -52,6 +52,8 @@ def under_pause(pause: str) -> Waiting:
 def ahead_of(job: JobRequest) -> Waiting:
     """Return who comes before a job that waits, where it waits: nobody if it follows another. In a
     line whose groups take turns those are counted that are in its own."""
+    if job.follows is not None:
+        return Waiting()
     place = str(job.held_by)
     if job.wait_key is not None:
         first = f"{job.wait_key.rpartition('#')[0]}#"

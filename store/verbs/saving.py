@@ -152,9 +152,9 @@ def drop_duplicate(payload_key: str | None) -> None:
 
 
 def _put(job: JobRequest, derived: bool, also: Sequence[Also]) -> JobRequest:
-    # A row that has expired is gone for every reader, TTL may come days later.
-    has_expired = JobRequest.expires_at <= clock.now() // clock.SECOND
-    free = JobRequest.id.does_not_exist() | has_expired
+    free = JobRequest.id.does_not_exist()
+    if derived:  # a row that has expired is gone for every reader, TTL may come days later
+        free |= JobRequest.expires_at <= clock.now() // clock.SECOND
     try:
         conditional_write.put_with(job, free, also)
     except (PutError, TransactWriteError) as error:
