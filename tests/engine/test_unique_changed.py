@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 import clock
-from aws import clients
 from bench import Bench
 from errors import PreconditionFailed
+from large_payloads import LARGE, objects
 from runners import owner_actions, pausing
 from sample_work import script
 from store import blobs
@@ -19,8 +19,6 @@ from store.pauses import Kind
 from store.transactions import Also, RaceLost
 from store.verbs import replacing
 from testing.aws import forget
-
-LARGE = "".join(chr(33 + n * n % 90) + str(n * 7919) for n in range(4000))
 
 
 @pytest.fixture
@@ -33,11 +31,6 @@ def bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
 def ask(bench: Bench, text: str = "", **more: Any) -> JobRequest:
     asked = {"queue_name": "sample_slots"} | more
     return bench.dispatch("unique_replace", payload={"lot": "a", "text": text}, **asked)
-
-
-def objects() -> list[str]:
-    listed = clients.client("s3").list_objects_v2(Bucket="bucket", Prefix="payloads/")
-    return [each["Key"] for each in listed.get("Contents", ())]
 
 
 def replace(job: JobRequest, *also: Also) -> JobRequest:

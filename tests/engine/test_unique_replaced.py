@@ -8,9 +8,9 @@ import pytest
 
 import clock
 import unique_sample
-from aws import clients
 from bench import Bench
 from errors import IdempotencyConflict, PreconditionFailed
+from large_payloads import LARGE, objects
 from runners import owner_actions, pausing, timer
 from sample_work import script
 from store import job_request, lines, pauses, uniqueness
@@ -21,8 +21,6 @@ from store.verbs.claiming import Entrance, claim
 from testing import moto_direct
 from testing.aws import forget
 from work import Job, Retry, Unique
-
-LARGE = "".join(chr(33 + n * n % 90) + str(n * 7919) for n in range(4000))
 
 
 @pytest.fixture
@@ -38,11 +36,6 @@ def ask(bench: Bench, text: str, job_type: str = "unique_replace", **more: Any) 
 
 def keys() -> list[dict[str, Any]]:
     return [row for row in moto_direct.rows("coordination") if row["pk"].startswith("unique#")]
-
-
-def objects() -> list[str]:
-    listed = clients.client("s3").list_objects_v2(Bucket="bucket", Prefix="payloads/")
-    return [each["Key"] for each in listed.get("Contents", ())]
 
 
 # --- the payload and the time ---------------------------------------------------------------------

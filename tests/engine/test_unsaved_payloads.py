@@ -4,16 +4,14 @@ from typing import Any
 
 import pytest
 
-from aws import clients
 from bench import Bench
 from errors import PreconditionFailed
+from large_payloads import LARGE, objects
 from store import blobs, uniqueness, verbs
 from store.job_request import JobRequest
 from store.lines import LineItem
 from store.transactions import Also, KeyTaken, RaceLost, RowThere
 from testing.aws import forget
-
-LARGE = "".join(chr(33 + n * n % 90) + str(n * 7919) for n in range(4000))
 
 
 def save(payload: Any = LARGE, **more: Any) -> JobRequest:
@@ -33,11 +31,6 @@ def save_again(**more: Any) -> JobRequest:
         return save(job_id="named", **more)
     except RowThere as there:
         return there.row
-
-
-def objects() -> list[str]:
-    listed = clients.client("s3").list_objects_v2(Bucket="bucket", Prefix="payloads/")
-    return [each["Key"] for each in listed.get("Contents", ())]
 
 
 def record(*, is_as_read: bool = True) -> Also:
