@@ -31,7 +31,7 @@ def test_a_job_of_a_newer_deploy_is_left_for_it(bench: Bench, lines: io.StringIO
 
 def test_so_is_a_row_that_only_a_newer_deploy_can_read(bench: Bench, lines: io.StringIO) -> None:
     row = bench.dispatch()
-    job_rows.moved_by_a_newer_deploy(row)
+    job_rows.make_unreadable(row)
     execution.run(JobMessage.about(row), deadline=clock.now() + 900_000, send=bench.send)
     assert said(lines)[-1] == "crashed"
 

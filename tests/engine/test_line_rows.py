@@ -8,8 +8,8 @@ import pytest
 from pynamodb.expressions.update import Action
 
 import clock
-from aws import clients
 from bench import Bench
+from job_rows import make_unreadable
 from limited_queue import QUEUE, dispatch, during, park_in_order
 from runners import due_row, line_pump, owner_actions
 from runners.registry import registry
@@ -149,18 +149,8 @@ def newer(row: JobRequest) -> None:
     JobRequest(id=row.id).update([JobRequest.row_version.set(ROW_VERSION + 1)])
 
 
-def unreadable(row: JobRequest, field: str = "legs") -> None:
-    clients.client("dynamodb").update_item(
-        TableName="jobs",
-        Key={"id": {"S": row.id}},
-        UpdateExpression="SET #field = :text",
-        ExpressionAttributeNames={"#field": field},
-        ExpressionAttributeValues={":text": {"S": "of tomorrow"}},
-    )
-
-
-def of_another_status(row: JobRequest) -> None:
-    unreadable(row, "status")
+def of_unreadable_legs(row: JobRequest) -> None:
+    make_unreadable(row, "legs")
 
 
 def put_right(row: JobRequest) -> None:
@@ -173,7 +163,7 @@ def put_right(row: JobRequest) -> None:
     )
 
 
-@pytest.mark.parametrize("spoil", [newer, unreadable, of_another_status])
+@pytest.mark.parametrize("spoil", [newer, of_unreadable_legs, make_unreadable])
 @pytest.mark.usefixtures("on_lambda")
 def test_a_row_that_can_not_be_dealt_with_keeps_nobody_behind_it_waiting(
     bench: Bench, spoil: Callable[[JobRequest], None], capsys: pytest.CaptureFixture[str]
@@ -245,7 +235,7 @@ def test_a_pump_sets_few_aside_and_goes_on_in_a_minute(one_slot: Bench) -> None:
             one_slot.advance(1)
             one_slot.run(row)
         for row in rows:
-            unreadable(row)
+            of_unreadable_legs(row)
 
     script.job = work
     one_slot.run(dispatch(one_slot))

@@ -11,6 +11,7 @@ import clock
 from aws import clients
 from bench import Bench
 from errors import SendFailed, TooManyPaused
+from job_rows import make_unreadable
 from runners import due_row, owner_actions, pausing, timer
 from sample_work import script
 from store import pauses, verbs
@@ -29,17 +30,6 @@ def parked(bench: Bench, queue: str = "a", count: int = 1) -> list[JobRequest]:
 def by_another_process(queue: str, state: State) -> None:
     """Change a pause, and do not let this process hear of it."""
     Pause(sk=f"queue#{queue}", state=state, changed_at=clock.now()).save()
-
-
-def make_unreadable(row: JobRequest) -> None:
-    """As a row of newer code may be."""
-    clients.client("dynamodb").update_item(
-        TableName="jobs",
-        Key={"id": {"S": row.id}},
-        UpdateExpression="SET #status = :of_tomorrow",
-        ExpressionAttributeNames={"#status": "status"},
-        ExpressionAttributeValues={":of_tomorrow": {"S": "of tomorrow"}},
-    )
 
 
 def entries(queue: str = "a") -> list[Any]:
@@ -406,7 +396,8 @@ def test_once_it_is_paused_again_no_more_of_it_is_written(bench: Bench) -> None:
 
 
 def test_a_pause_under_which_a_row_is_that_can_not_be_read_is_not_forgotten(bench: Bench) -> None:
-    make_unreadable(*parked(bench))
+    (row,) = parked(bench)
+    make_unreadable(row)
     pauses.resume(Kind.QUEUE, "a")
     bench.advance(600)
     assert let_go(bench) == 0

@@ -205,7 +205,7 @@ def test_when_the_worker_is_away_the_rest_waits_and_nothing_is_lost(
 
 
 def test_a_row_that_can_not_be_read_keeps_no_other_waiting(time: Clock, post: Post) -> None:
-    job_rows.moved_by_a_newer_deploy(job_rows.saved())
+    job_rows.make_unreadable(job_rows.saved())
     time.pass_(10)
     row = job_rows.saved()
     time.pass_(61_000)
@@ -214,7 +214,7 @@ def test_a_row_that_can_not_be_read_keeps_no_other_waiting(time: Clock, post: Po
 
 
 def test_a_row_that_can_not_be_read_is_out_of_the_way_for_an_hour(time: Clock, post: Post) -> None:
-    job_rows.moved_by_a_newer_deploy(job_rows.saved())
+    job_rows.make_unreadable(job_rows.saved())
     time.pass_(61_000)
     assert tick(post).met[timer.Disposition.BROKEN] == 1
     assert tick(post).met == Counter()

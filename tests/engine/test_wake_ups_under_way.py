@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 import clock
-from aws import clients
 from bench import Bench
 from errors import SendFailed
+from job_rows import make_unreadable
 from limited_queue import PLACE, QUEUE, dispatch, items, wake_ups
 from outage import Outage
 from runners import line_pump, owner_actions
@@ -154,17 +154,6 @@ def test_where_the_first_waits_no_more_the_timer_knows_of_the_next(
     assert still.sent_jobs == [second.id]
 
 
-def spoil(row: JobRequest, field: str) -> None:
-    """Write what this code does not expect there."""
-    clients.client("dynamodb").update_item(
-        TableName="jobs",
-        Key={"id": {"S": row.id}},
-        UpdateExpression="SET #field = :text",
-        ExpressionAttributeNames={"#field": field},
-        ExpressionAttributeValues={":text": {"S": "of tomorrow"}},
-    )
-
-
 def moved_meanwhile(bench: Bench, row: JobRequest, patch: Any, outage: Outage) -> None:
     postpone = verbs.postpone
 
@@ -179,8 +168,8 @@ TROUBLES: dict[str, Callable[[Bench, JobRequest, Any, Outage], Any]] = {
     "nobody waits": lambda bench, row, patch, outage: owner_actions.cancel(bench.read(row)),
     "its row is gone": lambda bench, row, patch, outage: row.delete(),
     "it moves": moved_meanwhile,
-    "a field can't be read": lambda bench, row, patch, outage: spoil(row, "legs"),
-    "its status can't": lambda bench, row, patch, outage: spoil(row, "status"),
+    "a field can't be read": lambda bench, row, patch, outage: make_unreadable(row, "legs"),
+    "its status can't": lambda bench, row, patch, outage: make_unreadable(row, "status"),
     "AWS is away": lambda bench, row, patch, outage: outage.begin("throttled", 1),
 }
 

@@ -41,14 +41,14 @@ def stored(job: JobRequest) -> JobRequest:
     return row
 
 
-def moved_by_a_newer_deploy(job: JobRequest) -> None:
-    """Give the row a status that this code does not know, so that it can't be read."""
+def make_unreadable(row: JobRequest, field: str = "status") -> None:
+    """Write what this code does not expect there, as a newer deploy may."""
     clients.client("dynamodb").update_item(
         TableName="jobs",
-        Key={"id": {"S": job.id}},
-        UpdateExpression="SET #status = :unknown",
-        ExpressionAttributeNames={"#status": "status"},
-        ExpressionAttributeValues={":unknown": {"S": "of a newer deploy"}},
+        Key={"id": {"S": row.id}},
+        UpdateExpression="SET #field = :text",
+        ExpressionAttributeNames={"#field": field},
+        ExpressionAttributeValues={":text": {"S": "of tomorrow"}},
     )
 
 
