@@ -10,10 +10,12 @@ from bench import Bench
 from errors import PreconditionFailed
 from lost_answers import lose_next_answer
 from runners import pausing
-from store import lines, verbs
+from store import lines, owner_verbs, verbs
 from store.job_request import JobRequest, Status
+from store.limits import Limits
 from store.lines import LineItem
 from store.pauses import Kind
+from store.rate import Rate
 
 PLACE = lines.place_of("default", "*")
 
@@ -35,11 +37,16 @@ def list_again(row: JobRequest) -> JobRequest:
 
 
 def saved() -> JobRequest:
-    return job_rows.stored(job_rows.saved())
+    return job_rows.stored(job_rows.saved(queue_key="*"))
 
 
 def parked() -> JobRequest:
     return job_rows.stored(park(saved()))
+
+
+def let_on(row: JobRequest, limits: Limits) -> JobRequest:
+    line = lines.read_line("default", "*", limits)
+    return job_rows.stored(verbs.admit(row, line.grant("")))
 
 
 def drop_entry(row: JobRequest) -> None:
@@ -92,6 +99,16 @@ def test_a_job_that_runs_is_not_let_on(bench: Bench) -> None:
     assert job_rows.stored(running).status is Status.RUNNING
 
 
+def test_a_job_that_another_let_on_and_that_has_run_since_was_not_let_on_by_this(
+    bench: Bench,
+) -> None:
+    seen = parked()
+    running = job_rows.claimed(verbs.admit(job_rows.stored(seen)))
+    verbs.end_leg(running, verbs.Checkpoint("here", 40, None))
+    with pytest.raises(PreconditionFailed, match="queued"):
+        verbs.admit(seen)
+
+
 def listed_by_another_tick(row: JobRequest) -> None:
     list_again(row)
     drop_entry(row)  # and set aside once more
@@ -113,3 +130,25 @@ def test_a_job_that_has_moved_on_is_not_listed_at_its_old_place(
     bench.advance(1)
     with pytest.raises(PreconditionFailed):
         list_again(seen)
+
+
+def test_a_job_that_is_let_on_in_another_slot_takes_that_to_no_end_unseen(still: Bench) -> None:
+    """It gave back the slot that it had, and got another, all in one millisecond: who knows of the
+    first alone would end the job, and leave it the second."""
+    two = Limits(slots=2)
+    first, other = (job_rows.stored(park_in_line(saved())) for _ in range(2))
+    seen = let_on(first, two)
+    again = job_rows.stored(park_in_line(job_rows.stored(seen)))
+    let_on(other, two)
+    assert (seen.slot, let_on(again, two).slot) == (1, 2)
+    with pytest.raises(PreconditionFailed):
+        owner_verbs.cancel(seen)
+    assert job_rows.stored(seen).status is Status.QUEUED
+
+
+def test_a_job_that_has_paid_its_rate_is_not_parked_as_one_that_has_not(bench: Bench) -> None:
+    seen = saved()
+    let_on(job_rows.stored(park_in_line(job_rows.stored(seen))), Limits(rate=Rate(1, seconds=60)))
+    with pytest.raises(PreconditionFailed):
+        park_in_line(seen)
+    assert job_rows.stored(seen).status is Status.QUEUED

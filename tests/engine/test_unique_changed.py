@@ -84,6 +84,13 @@ def given_another_large_payload(bench: Bench) -> JobRequest:
     return seen
 
 
+def given_the_payload_of_another_key(bench: Bench) -> JobRequest:
+    seen = ask(bench, queue_name="default")
+    cancelled = owner_actions.cancel(bench.read(seen))
+    owner_actions.retry_again(cancelled, bench.send, {"lot": "another", "text": ""})
+    return seen
+
+
 def another_under_the_same_id(bench: Bench) -> JobRequest:
     seen = ask(bench, idempotency_key="k")
     owner_actions.delete(owner_actions.cancel(bench.read(seen)))
@@ -99,6 +106,7 @@ def another_under_the_same_id(bench: Bench) -> JobRequest:
         parked_under_another_pause,
         put_off,
         given_another_large_payload,
+        given_the_payload_of_another_key,
         another_under_the_same_id,
     ],
 )

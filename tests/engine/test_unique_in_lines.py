@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+import clock
 from bench import Bench
+from errors import PreconditionFailed
 from outage import Outage
 from runners import due_row, owner_actions
 from sample_work import script
 from store import lines, pauses, verbs
 from store.job_request import JobRequest, Status
+from store.limits import Limits
 from store.pauses import Kind
 from testing.aws import forget
 
@@ -73,6 +76,24 @@ def test_one_that_follows_comes_into_the_line_of_the_payload_it_is_given(bench: 
 def test_one_that_is_replaced_where_there_are_no_limits_is_in_no_line(bench: Bench) -> None:
     first, again = ask(bench, "x"), ask(bench, "y")
     assert (again.id, again.queue_key) == (first.id, None)
+
+
+def test_one_that_is_given_the_payload_of_another_line_is_not_started_in_the_first(
+    bench: Bench,
+) -> None:
+    """A worker has read its row, and found room there."""
+    seen = ask(bench, "x", queue_name="sample_texts")
+    grant = lines.read_line("sample_texts", "x", Limits(slots=1)).grant("")
+    ask(bench, "y")
+    with pytest.raises(PreconditionFailed):
+        verbs.claim(
+            seen.id,
+            job_type=seen.job_type,
+            send_id="s",
+            deadline=clock.now() + clock.MINUTE,
+            entrance=verbs.Entrance(seen, "x", grant),
+        )
+    assert lines.read_line("sample_texts", "x", None).held == []
 
 
 @pytest.mark.parametrize(("text", "status"), [("x", Status.WAITING), ("y", Status.QUEUED)])
