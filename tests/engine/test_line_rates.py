@@ -6,13 +6,12 @@ from typing import Any
 import clock
 from bench import Bench
 from limited_queue import QUEUE, dispatch, items
-from runners import (
-    execution,
-)
+from runners import execution, pausing
 from runners.messages import QueueMessage
 from sample_work import script
 from store import limits
 from store.job_request import Status
+from store.pauses import Kind
 from store.rate import Rate
 
 
@@ -91,6 +90,18 @@ def test_a_job_that_was_let_on_at_a_rate_pays_once_whatever_its_legs(still: Benc
     assert still.read(row).status is Status.SUCCEEDED
     (rate,) = items("rate")
     assert rate["turn"] == 1
+
+
+def test_a_job_that_a_pause_has_parked_pays_for_its_start_as_any_other(still: Bench) -> None:
+    limits.put(QUEUE, rate=Rate(1, seconds=3600))
+    row = dispatch(still)
+    pausing.pause(Kind.QUEUE, QUEUE)
+    assert still.run(row).status is Status.WAITING
+    pausing.resume(Kind.QUEUE, QUEUE, still.send)
+    assert still.read(row).status is Status.QUEUED
+    still.advance(11)
+    assert still.run(dispatch(still)).status is Status.SUCCEEDED  # there is one start an hour
+    assert still.run(row).status is Status.WAITING
 
 
 def test_a_wake_up_that_was_lost_is_asked_for_again(still: Bench) -> None:

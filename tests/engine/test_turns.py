@@ -1,5 +1,6 @@
 """A job that goes on in turns: it gives its slot back, and pays the rate of its queue again."""
 
+import io
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +16,7 @@ from runners.messages import JobMessage
 from sample_work import script
 from store import limits
 from store.job_request import Status
+from telemetry_lines import logged
 from work import Job, Queue, Rate
 
 PACED = Queue(rate=Rate(1, seconds=5))
@@ -77,6 +79,22 @@ def test_each_turn_begins_at_the_end_of_the_line(bench: Bench, turns: list[Any])
         (second, 2),
         (second, 3),
     ]
+
+
+def test_a_turn_has_waited_since_it_was_let_on_and_not_since_the_one_before_began(
+    bench: Bench, turns: list[Any], lines: io.StringIO
+) -> None:
+    count = script.job
+
+    def slowly(job: Any, payload: Any) -> Any:
+        bench.advance(60)
+        return count(job, payload)
+
+    script.job = slowly
+    bench.run(bench.dispatch(queue_name="paced"))
+    bench.run_out()
+    waits = [line["queue_wait_ms"] for line in logged(lines) if line["message"] == "claimed"]
+    assert [wait // clock.SECOND for wait in waits] == [0, 0, 0]
 
 
 def test_without_limits_it_just_goes_on(bench: Bench, turns: list[Any]) -> None:
