@@ -257,7 +257,7 @@ class JobRequest(Table):
     @property
     def has_begun(self) -> bool:
         """Return whether it was claimed, since it was saved or queued again by hand."""
-        return self.legs > 0 or self.status is Status.RUNNING
+        return self.legs > 0
 
     @property
     def early(self) -> int:
