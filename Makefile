@@ -73,7 +73,7 @@ chaos: dev aws tlc ## The same promises at full size: 20,000 histories, 200 jobs
 	@$(PY) -m testing.chaos --histories 20000
 	@CHAOS=1 $(PY) -m pytest --quiet --timeout 3600 -o faulthandler_timeout=3500 $(LARGER_WITH_CHAOS)
 
-mutants: dev ## Leave out every condition of the engine, one at a time: a test or a history must notice
+mutants: dev aws ## Leave out every condition of the engine, one at a time: a test or a history must notice
 	@$(PY) -m testing.mutants
 
 bench: dev aws ## Measure costs beside peers, write docs/benchmarks.md; fails above a bound
