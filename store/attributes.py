@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pynamodb import attributes
 from pynamodb.expressions.operand import Path, Value, _Operand
-from pynamodb.expressions.update import SetAction
+from pynamodb.expressions.update import RemoveAction, SetAction
 
 _T = TypeVar("_T")
 _Names = dict[str, str]
@@ -55,10 +55,20 @@ class _OwnPath(Path):
 
 
 class _Set(SetAction):
+    def __init__(self, path: _OwnPath, value: Any) -> None:
+        self.values = (path, value)
+
     def serialize(self, names: _Names, values: _Values) -> str:
         """Return the assignment."""
         path, value = self.values
         return f"{path.serialize(names, values)} = {value.serialize(names, values)}"
+
+
+class _Remove(RemoveAction):
+    def serialize(self, names: _Names, values: _Values) -> str:
+        """Return the placeholder of the name."""
+        (path,) = self.values
+        return path.serialize(names, values)
 
 
 class _OfItem(attributes.Attribute[_T]):
@@ -80,6 +90,10 @@ class _OfItem(attributes.Attribute[_T]):
     @cached_property
     def _path(self) -> _OwnPath:
         return _OwnPath(self)
+
+    @cached_property
+    def _removal(self) -> _Remove:
+        return _Remove(self._path)
 
     def __eq__(self, other: Any) -> Any:
         return self._path == other
@@ -109,7 +123,7 @@ class _OfItem(attributes.Attribute[_T]):
         return self._path.set(value)
 
     def remove(self) -> Any:
-        return self._path.remove()
+        return self._removal
 
 
 if TYPE_CHECKING:  # what they take and give stays as pynamodb has it

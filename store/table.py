@@ -70,6 +70,11 @@ class Table(Model):
                 break
         return found
 
+    def _set_defaults(self, _user_instantiated: bool = True) -> None:
+        """Give a new model the defaults of its attributes. As for `serialize`, and for attributes
+        whose defaults are plain values."""
+        self.attribute_values = _defaults(type(self)).copy()
+
     def serialize(self, null_check: bool = True) -> dict[str, dict[str, Any]]:
         """Return the item of this model: pynamodb's own result in a third of its time, for models
         whose attributes are neither maps nor lists."""
@@ -86,8 +91,7 @@ class Table(Model):
     def deserialize(self, attribute_values: dict[str, dict[str, Any]]) -> None:
         """Take the values of an item, and of what it lacks the defaults. As for `serialize`, and
         for attributes that are stored under their own names."""
-        attributes = self.get_attributes()
-        values = _defaults(type(self)).copy()
+        attributes, values = self.get_attributes(), _defaults(type(self)).copy()
         for name, stored in attribute_values.items():
             attribute = attributes.get(name)
             if attribute is not None and NULL not in stored:
