@@ -5,6 +5,8 @@ from collections import Counter
 from testing.mutants.collected import Executed
 from testing.mutants.mutation import Mutation
 
+_ANYWHERE = ""
+
 
 class Noticing:
     """What each test executes, and which have noticed what so far.
@@ -20,7 +22,8 @@ class Noticing:
 
     def coming_by(self, mutation: Mutation) -> dict[str, float]:
         """Return the tests that come by the changed lines, with the seconds each takes: first those
-        that noticed another change of the function, or of the file; then the quickest."""
+        that noticed another change of the function, or of the file; then those that are likely to
+        notice soon, for they are quick or have noticed much elsewhere."""
         first, last = mutation.lines
         changed = set(range(first, last + 1))
         also = self._also.get(mutation.file, ())
@@ -29,12 +32,12 @@ class Noticing:
             for name, executed in self.tests.items()
             if changed & set(executed["lines"].get(mutation.file, ())) or name.startswith(also)
         ]
-        function, file = _places(mutation)
+        function, file, _ = _places(mutation)
         found.sort(
             key=lambda name: (
                 -self._noticed[function, name],
                 -self._noticed[file, name],
-                self.tests[name]["seconds"],
+                self.tests[name]["seconds"] / (1 + self._noticed[_ANYWHERE, name]),
             )
         )
         return {name: self.tests[name]["seconds"] for name in found}
@@ -45,5 +48,5 @@ class Noticing:
             self._noticed[place, test] += 1
 
 
-def _places(mutation: Mutation) -> tuple[str, str]:
-    return f"{mutation.file} {mutation.function}", mutation.file
+def _places(mutation: Mutation) -> tuple[str, str, str]:
+    return f"{mutation.file} {mutation.function}", mutation.file, _ANYWHERE
