@@ -157,6 +157,22 @@ def test_tests_that_noticed_the_like_come_first_and_then_the_quickest() -> None:
     assert list(noticing.coming_by(change("g", 2)))[:3] == ["slower", "slow", "quick"]
 
 
+def test_then_come_tests_that_noticed_much_elsewhere_for_their_time() -> None:
+    def change(file: str) -> Mutation:
+        return Mutation(file, "f", "w", "", (1, 1))
+
+    lines = {"store/a.py": [1], "store/b.py": [1]}
+    noticing = Noticing({})
+    noticing.tests = {
+        "quick": {"seconds": 0.1, "lines": lines},
+        "quicker": {"seconds": 0.01, "lines": lines},
+        "known": {"seconds": 0.2, "lines": lines},
+    }
+    for _ in range(3):
+        noticing.remember(change("store/b.py"), "known")
+    assert list(noticing.coming_by(change("store/a.py"))) == ["quicker", "known", "quick"]
+
+
 def test_the_lists_fit_the_engine() -> None:
     """Here too, so that a change that renames something meets them before the night does."""
     mutations = mutants._mutations(None)
