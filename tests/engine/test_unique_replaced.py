@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from copy import copy
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -62,6 +63,15 @@ def test_with_a_delay_it_is_put_off_and_never_beyond_at_most(bench: Bench) -> No
     bench.advance(61)
     bench.run(first)
     assert script.texts_run == ["20"]
+
+
+def test_what_might_have_started_an_hour_ago_is_put_off_from_when_it_was_asked_for(
+    bench: Bench,
+) -> None:
+    asked_at = clock.now()
+    ask(bench, "1", run_at=datetime.fromtimestamp(asked_at / clock.SECOND - 3600, UTC))
+    bench.advance(300)
+    assert ask(bench, "2", delay=500).run_at == pytest.approx(asked_at + 600_000, abs=clock.SECOND)
 
 
 @pytest.mark.parametrize("by_hand", [False, True])
