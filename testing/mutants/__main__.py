@@ -17,11 +17,12 @@ from testing.mutants.collected import ENGINE, Collected, Executed, Recorded
 from testing.mutants.generated import generate
 from testing.mutants.histories_run import noticed_by_history
 from testing.mutants.mutation import DoesNotApply, Mutation, replaced
-from testing.mutants.noticing import Noticing
+from testing.mutants.noticing import Noticing, read_last, write_last
 from testing.mutants.sandbox import Sandbox, Work
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
+_LAST = ROOT / ".build" / "mutants.json"  # by which test each mutation was noticed the last time
 
 _BASELINE_SECONDS = 900.0  # for the tests of one file, unchanged
 # For one test under a mutation, beside many times what it takes: one that takes longer hangs.
@@ -50,16 +51,19 @@ def main() -> int:
         print("\n".join(f"{each.place} {each.name}" for each in to_try))
         return 0
     with Sandbox(ROOT, options.jobs, files) as sandbox:
-        noticing = Noticing(lists["also"])
+        noticing = Noticing(lists["also"], read_last(_LAST))
         if not options.histories_only:
             noticing.tests = _baseline(sandbox, files)
             print(
                 f"{len(noticing.tests):,} tests recorded in {time.monotonic() - started:.0f} s",
                 flush=True,
             )
-        noticed, survivors = _try_all(
-            sandbox, to_try, noticing, options.histories, verbose=options.verbose
-        )
+        try:
+            noticed, survivors = _try_all(
+                sandbox, to_try, noticing, options.histories, verbose=options.verbose
+            )
+        finally:
+            write_last(_LAST, noticing.last)
     _report(len(mutations), len(accepted), noticed, survivors, time.monotonic() - started)
     return 1 if survivors else 0
 

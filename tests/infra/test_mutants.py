@@ -11,7 +11,7 @@ from testing.mutants import __main__ as mutants
 from testing.mutants.generated import generate
 from testing.mutants.live import LiveFunctions
 from testing.mutants.mutation import DoesNotApply, Mutation, replaced
-from testing.mutants.noticing import Noticing
+from testing.mutants.noticing import Noticing, read_last, write_last
 
 SAMPLE = """
 def park(row: Row | None) -> bool:
@@ -155,6 +155,22 @@ def test_tests_that_noticed_the_like_come_first_and_then_the_quickest() -> None:
     noticing.remember(change("g", 3), "slower")
     assert list(noticing.coming_by(change("f", 2)))[:3] == ["slow", "slower", "quick"]
     assert list(noticing.coming_by(change("g", 2)))[:3] == ["slower", "slow", "quick"]
+
+
+def test_before_them_comes_the_one_that_noticed_the_very_same_the_last_time(tmp_path: Path) -> None:
+    change = Mutation("store/a.py", "f", "w", "", (1, 1))
+    lines = {"store/a.py": [1]}
+    noticing = Noticing({}, read_last(tmp_path / "there is none.json"))
+    noticing.remember(change, "slow")
+    write_last(tmp_path / "last.json", noticing.last)
+
+    noticing = Noticing({}, read_last(tmp_path / "last.json"))
+    noticing.tests = {
+        "quick": {"seconds": 0.1, "lines": lines},
+        "slow": {"seconds": 9.0, "lines": lines},
+    }
+    noticing.remember(Mutation("store/a.py", "f", "another", "", (1, 1)), "quick")
+    assert list(noticing.coming_by(change)) == ["slow", "quick"]
 
 
 def test_then_come_tests_that_noticed_much_elsewhere_for_their_time() -> None:
