@@ -127,12 +127,22 @@ class AimedElsewhere(BaseModel):
     campaign: str = Field(default="", alias="campaign_id")
 
 
+class AimedAtOne(BaseModel):
+    """A payload with an organisation beside the job's own."""
+
+    organization_id: str = ""
+
+
 def aim(job: RunningJob, payload: Aimed) -> None:
     """Aim."""
 
 
 def aim_elsewhere(job: RunningJob, payload: AimedElsewhere) -> None:
     """Aim elsewhere."""
+
+
+def aim_at_one(job: RunningJob, payload: AimedAtOne) -> None:
+    """Aim at an organisation."""
 
 
 @pytest.mark.parametrize("function", [aim, aim_elsewhere])
@@ -147,14 +157,21 @@ def test_a_campaign_that_the_payload_has_too_is_refused_at_build_time(function: 
     Registry({"aim": Job(function, unique=Unique(by=()))}, {}).resolve_all()
 
 
-@pytest.mark.parametrize("function", [aim, aim_elsewhere])
-def test_so_is_a_queue_that_goes_by_it(function: Any) -> None:
-    queues = {"aims": Queue(slots=1, per="campaign_id"), "others": Queue(slots=1, per="campaign")}
+@pytest.mark.parametrize(
+    ("function", "per"),
+    [
+        (aim, "campaign_id"),
+        (aim_elsewhere, "campaign_id"),
+        (aim_at_one, "organization_id"),
+    ],
+)
+def test_so_is_a_queue_that_goes_by_it(function: Any, per: str) -> None:
+    queues = {"aims": Queue(slots=1, per=per), "others": Queue(slots=1, per="campaign")}
     job = Job(function, queue_name="aims")
     with pytest.raises(InvalidDefinition) as refused:
         Registry({"aim": job}, {}, queues=queues).resolve_all()
     text = str(refused.value)
-    assert text.startswith("QUEUES: 'aims': Queue(per='campaign_id'): is the job's own campaign_id")
+    assert text.startswith(f"QUEUES: 'aims': Queue(per={per!r}): is the job's own {per}, but")
     assert re.search(r"call that field .* \(the job 'aim', .*test_unique_rules\.py, line", text)
     Registry({"aim": Job(function)}, {}, queues=queues).resolve_all()
 
