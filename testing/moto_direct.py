@@ -195,7 +195,11 @@ def _query(call: dict[str, Any]) -> dict[str, Any]:
         return _query_due(call)
     assert "IndexName" not in call
     is_in = _range_of(call)
-    found = [item for item in _items(call["TableName"]) if is_in(item["pk"]["S"], item["sk"]["S"])]
+    found = [
+        _attributes(item)
+        for item in _tables().get_table(call["TableName"]).all_items()
+        if is_in(item.hash_key.value, item.range_key.value)
+    ]
     found.sort(key=lambda item: str(item["sk"]["S"]))
     page = found[: call.get("Limit")]
     count: dict[str, Any] = {"Count": len(page), "ScannedCount": len(page)}
@@ -246,10 +250,13 @@ def _query_due(call: dict[str, Any]) -> dict[str, Any]:
         first += 1  # due_at > first
     names = (*_KEYS[call["TableName"]], "due_shard", "due_at")
     found = []
-    for row in _items(call["TableName"]):
-        due = int(row.get("due_at", {"N": "-1"})["N"])
-        if row.get("due_shard", {}).get("S") == shard and first <= due <= (*last, due)[0]:
-            found.append({name: row[name] for name in names})
+    for item in _tables().get_table(call["TableName"]).all_items():
+        row = item.attrs
+        if "due_shard" not in row or row["due_shard"].value != shard or "due_at" not in row:
+            continue
+        due = int(row["due_at"].value)
+        if first <= due <= (*last, due)[0]:
+            found.append({name: {row[name].type: row[name].value} for name in names})
     found.sort(key=lambda row: int(row["due_at"]["N"]), reverse=not call.get("ScanIndexForward", 1))
     count = {"Count": len(found), "ScannedCount": len(found)}
     return count if call.get("Select") == "COUNT" else count | {"Items": found}

@@ -1,0 +1,161 @@
+"""Moto's DynamoDB, some times quicker: a test waits for moto more than for anything else.
+
+Moto's own handlers answer, and its own code evaluates conditions. Left out is what takes the time
+and decides nothing: its HTTP layer, the trees it makes of an update, and its copy of whole tables
+before a transaction. tests/infra/test_fast_moto.py holds each answer to moto's own.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+from unittest.mock import patch
+
+from botocore import xform_name
+from botocore.awsrequest import AWSResponse, HTTPHeaders
+from moto.core.botocore_stubber import BotocoreStubber, MockRawResponse
+from moto.dynamodb.comparisons import get_filter_expression
+from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models.utilities import dynamo_json_dump
+from moto.dynamodb.responses import DynamoHandler
+
+_ACCOUNT = "123456789012"
+_REGION = "us-east-1"
+
+Item = dict[str, Any]
+"""An item, or a part of a request, in DynamoDB's own form."""
+
+# As they are before anything is patched.
+_STUBBER = BotocoreStubber.__call__
+_UPDATE = DynamoDBBackend.update_item
+_TRANSACT = DynamoDBBackend.transact_write_items
+
+
+@contextmanager
+def fast_moto() -> Iterator[None]:
+    """Have DynamoDB's calls answered the quick way in this block."""
+    with ExitStack() as stack:
+        for owner, name, quick in (
+            (BotocoreStubber, "__call__", _answer),
+            (DynamoDBBackend, "update_item", _update),
+            (DynamoDBBackend, "transact_write_items", _transact),
+        ):
+            stack.enter_context(patch.object(owner, name, quick))
+        yield
+
+
+def _answer(stubber: Any, event_name: str, request: Any, **named: Any) -> AWSResponse | None:
+    """Answer a request of DynamoDB by moto's handler; one that it refuses, and others, as ever."""
+    _, service, operation = event_name.split(".")
+    is_ours = service == "dynamodb" and f".{_REGION}." in request.url
+    if not is_ours or not stubber.enabled:
+        return _STUBBER(stubber, event_name, request, **named)
+    handler: Any = DynamoHandler()
+    handler.current_account, handler.region = _ACCOUNT, _REGION
+    handler.body = handler.params = json.loads(request.body, object_hook=_bytes_decoded)
+    try:
+        result = getattr(handler, xform_name(operation))().result
+    except Exception:  # noqa: BLE001 - nothing has changed, and moto words it
+        return _STUBBER(stubber, event_name, request, **named)
+    body = dynamo_json_dump(result).encode()
+    return AWSResponse(request.url, 200, HTTPHeaders(), MockRawResponse(body))
+
+
+def _bytes_decoded(part: Item) -> Item:
+    match part:
+        case {"B": str(text)}:
+            return {"B": base64.b64decode(text)}
+    return part
+
+
+# What a clause sets an attribute to: a value, another and a value, or what it is if it has a value.
+_CLAUSE = r"(#\w+) = (?:(#\w+) \+ |if_not_exists \((#\w+), )?(:\w+)\)?"
+_CLAUSES = re.compile(_CLAUSE)
+_UPDATE_OF_WHOLE = re.compile(
+    rf"(?:SET (?P<sets>{_CLAUSE}(?:, {_CLAUSE})*))? ?(?:REMOVE (?P<removals>#\w+(?:, #\w+)*))?"
+)
+
+
+def _update(
+    tables: Any, table_name: str, key: Item, update_expression: str, *given: Any, **others: Any
+) -> Any:
+    """Do an update of whole attributes as a put of the item as it is then; another as moto does."""
+    named = dict(zip(_GIVEN, given, strict=False)) | others
+    names, values, condition = (named.pop(each, None) for each in (*_GIVEN, "condition_expression"))
+    current = tables.get_item(table_name, key)
+    item = None if any(named.values()) else _updated(current, key, update_expression, names, values)
+    if item is None:
+        return _UPDATE(tables, table_name, key, update_expression, *given, **others)
+    return tables.put_item(table_name, item, None, condition, names, values)
+
+
+_GIVEN = ("expression_attribute_names", "expression_attribute_values")
+
+
+def _transact(tables: Any, transact_items: list[Item]) -> None:
+    """Do a transaction whose conditions hold, without a copy of tables; another as moto does."""
+    writes = [next(iter(each.items())) for each in transact_items]
+    keys = [_key(tables, how, call) for how, call in writes]
+    targets = {(call["TableName"], str(key)) for (_, call), key in zip(writes, keys, strict=True)}
+    todo = [_change(tables, key, *write) for write, key in zip(writes, keys, strict=True)]
+    changes = [change for change in todo if change is not None]
+    if len(targets) < len(writes) or len(changes) < len(writes):
+        _TRANSACT(tables, transact_items)
+        return
+    for change in changes:
+        change()
+
+
+def _change(tables: Any, key: Item, how: str, call: Item) -> Callable[[], Any] | None:
+    """Return what does a write; None if its condition fails, or moto has to see to it."""
+    name = call["TableName"]
+    given = call.get("ExpressionAttributeNames", {}), call.get("ExpressionAttributeValues", {})
+    current = tables.get_item(name, key)
+    if not get_filter_expression(call.get("ConditionExpression"), *given).expr(current):
+        return None
+    if how == "Delete":
+        return partial(tables.delete_item, name, key)
+    if how == "ConditionCheck":
+        return lambda: None
+    if how == "Put":
+        item = call["Item"]
+    else:
+        item = _updated(current, key, call["UpdateExpression"], *given)
+    return partial(tables.put_item, name, item) if item else None
+
+
+def _key(tables: Any, how: str, call: Item) -> Item:
+    if how != "Put":
+        return dict(call["Key"])
+    table = tables.get_table(call["TableName"])
+    names = filter(None, (table.hash_key_attr, table.range_key_attr))
+    return {name: call["Item"][name] for name in names}
+
+
+def _updated(current: Any, key: Item, update: str, names: Item, values: Item) -> Item | None:
+    """Return an item as it is after an update; None if moto has to see to it."""
+    clauses = _UPDATE_OF_WHOLE.fullmatch(update)
+    if clauses is None:
+        return None
+    sets = _CLAUSES.findall(clauses["sets"] or "")
+    removed = [names[each] for each in (clauses["removals"] or "").split(", ") if each]
+    changed = [*(names[name] for name, *_ in sets), *removed, *key]
+    if len(set(changed)) < len(changed):
+        return None  # twice, or a key: which DynamoDB refuses
+    before = current.to_json()["Attributes"] if current else key
+    item = dict(before)
+    for name, addend, default, value in sets:
+        new = values[value]
+        if addend:
+            if names[addend] not in before:
+                return None
+            new = {"N": str(int(before[names[addend]]["N"]) + int(new["N"]))}
+        elif default:
+            new = before.get(names[default], new)
+        item[names[name]] = new
+    for name in removed:
+        item.pop(name, None)
+    return item

@@ -1,0 +1,146 @@
+"""The quick way to moto's tables answers as moto does, and leaves the same items."""
+
+import random
+from contextlib import ExitStack
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from testing import moto_direct
+from testing.aws import create_tables
+from testing.fast_moto import Item, fast_moto
+
+_KEYS: list[Item] = [{"pk": {"S": pk}, "sk": {"S": sk}} for pk in "ab" for sk in "xyz"]
+_TABLE: Item = {"TableName": "coordination"}
+
+
+def _value(source: random.Random) -> Item:
+    kinds: list[Item] = [
+        {"S": "text"},
+        {"N": "3"},
+        {"B": b"\x00bytes"},
+        {"L": [{"S": "a"}, {"N": "1"}]},
+        {"M": {"k": {"S": "v"}}},
+        {"SS": ["one", "two"]},
+        {"BOOL": True},
+    ]
+    return source.choice(kinds)
+
+
+def _condition(source: random.Random) -> Item:
+    """Return a condition with what it names, or with a name that nothing uses."""
+    if source.randrange(3) == 0:
+        return {}
+    text, value = source.choice(
+        [
+            ("attribute_exists (#9)", None),
+            ("attribute_not_exists (#9)", None),
+            ("#9 = :9", {"N": "3"}),
+            ("(begins_with (#9, :9) OR attribute_not_exists (#9))", {"S": "te"}),
+        ]
+    )
+    call: Item = {"ConditionExpression": text}
+    call["ExpressionAttributeNames"] = {"#9": source.choice(["n", "t", "pk"])}
+    if source.randrange(8) == 0:
+        call["ExpressionAttributeNames"]["#8"] = "unused"
+    if value is not None:
+        call["ExpressionAttributeValues"] = {":9": value}
+    return call
+
+
+def _update(source: random.Random) -> Item:
+    """Return an update of some of the clauses that there are."""
+    possible: list[tuple[str, Item]] = [
+        ("#0 = :0", {":0": _value(source)}),
+        ("#1 = :1", {":1": {"N": "1"}}),
+        ("#2 = #2 + :2", {":2": {"N": "1"}}),
+        ("#3 = if_not_exists (#3, :3)", {":3": {"N": "7"}}),
+        ("#4[0] = :4", {":4": {"S": "in a list"}}),
+        ("#2 = #1 - :5", {":5": {"N": "1"}}),
+    ]
+    sets = source.sample(possible, source.randrange(4))
+    removed = source.sample(["#0", "#1", "#3", "#4"], source.randrange(3))
+    text = " ".join(
+        part
+        for part in (
+            sets and "SET " + ", ".join(clause for clause, _ in sets),
+            removed and "REMOVE " + ", ".join(removed),
+        )
+        if part
+    )
+    names = {"#0": "t", "#1": "n", "#2": "n", "#3": "other", "#4": "listed"}
+    call = _condition(source)
+    call["UpdateExpression"] = text or "REMOVE #0"
+    used = {name: of for name, of in names.items() if name in call["UpdateExpression"]}
+    call["ExpressionAttributeNames"] = call.get("ExpressionAttributeNames", {}) | used
+    values = {name: value for _, each in sets for name, value in each.items()}
+    if values:
+        call["ExpressionAttributeValues"] = call.get("ExpressionAttributeValues", {}) | values
+    return call
+
+
+def _write(source: random.Random) -> tuple[str, Item]:
+    key = source.choice(_KEYS)
+    how = source.choice(["Put", "Update", "Update", "Delete"])
+    if how == "Put":
+        item = {"n": {"N": str(source.randrange(5))}, "t": _value(source)}
+        return how, _TABLE | _condition(source) | {"Item": key | item}
+    return how, _TABLE | (_update(source) if how == "Update" else _condition(source)) | {"Key": key}
+
+
+def _call(source: random.Random) -> tuple[str, Item]:
+    """Return the name and the parameters of a call."""
+    match source.randrange(6):
+        case 0:
+            writes = [_write(source) for _ in range(source.randrange(1, 4))]
+            if source.randrange(3) == 0:
+                key = source.choice(_KEYS)
+                exists = {"ConditionExpression": "attribute_exists (pk)"}
+                writes.append(("ConditionCheck", _TABLE | exists | {"Key": key}))
+            return "transact_write_items", {"TransactItems": [{how: each} for how, each in writes]}
+        case 1:
+            possible: list[Item] = [{"Limit": 1}, {"ScanIndexForward": False}, {"Select": "COUNT"}]
+            more = source.choice([{}, *possible])
+            return "query", _TABLE | more | {
+                "KeyConditionExpression": "#0 = :0",
+                "ExpressionAttributeNames": {"#0": "pk"},
+                "ExpressionAttributeValues": {":0": {"S": source.choice("ab")}},
+            }
+        case 2:
+            return "get_item", _TABLE | {"Key": source.choice(_KEYS), "ConsistentRead": True}
+        case _:
+            how, call = _write(source)
+            returned = {"ReturnValues": "ALL_NEW"} if how == "Update" else {}
+            return f"{how.lower()}_item", call | returned
+
+
+def _answers(seed: int, how: str) -> tuple[list[Any], list[Any]]:
+    """Return what each call of a seed is answered, and the items that are left."""
+    source = random.Random(seed)
+    said: list[Any] = []
+    with ExitStack() as stack:
+        stack.enter_context(mock_aws())
+        if how == "quick":
+            stack.enter_context(fast_moto())
+        create_tables()
+        client = boto3.client("dynamodb")
+        for _ in range(60):
+            name, call = _call(source)
+            try:
+                answer = getattr(client, name)(**call)
+                said.append((name, {k: v for k, v in answer.items() if k != "ResponseMetadata"}))
+            except ClientError as error:
+                reasons = error.response.get("CancellationReasons")
+                said.append((name, error.response["Error"], reasons))
+            except (KeyError, TypeError, AttributeError) as error:  # moto's own
+                said.append((name, repr(error)))
+        left = [moto_direct.stored("coordination", key) for key in _KEYS]
+    return said, left
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_each_answer_and_what_is_left_are_as_with_moto_itself(seed: int) -> None:
+    assert _answers(seed, "quick") == _answers(seed, "slow")
