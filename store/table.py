@@ -91,7 +91,8 @@ class Table(Model):
     def deserialize(self, attribute_values: dict[str, dict[str, Any]]) -> None:
         """Take the values of an item, and of what it lacks the defaults. As for `serialize`, and
         for attributes that are stored under their own names."""
-        attributes, values = self.get_attributes(), _defaults(type(self)).copy()
+        attributes = self.get_attributes()
+        values = _defaults(type(self)).copy()
         for name, stored in attribute_values.items():
             attribute = attributes.get(name)
             if attribute is not None and NULL not in stored:
