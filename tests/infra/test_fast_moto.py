@@ -87,6 +87,7 @@ def _write(source: random.Random) -> tuple[str, Item]:
     how = source.choice(["Put", "Update", "Update", "Delete"])
     if how == "Put":
         item = {"n": {"N": str(source.randrange(5))}, "t": _value(source)}
+        item["large"] = {"S": "large" * source.choice([1, 1, 1, 50_000, 100_000])}
         return how, _TABLE | _condition(source) | {"Item": key | item}
     return how, _TABLE | (_update(source) if how == "Update" else _condition(source)) | {"Key": key}
 
@@ -144,3 +145,11 @@ def _answers(seed: int, how: str) -> tuple[list[Any], list[Any]]:
 @pytest.mark.parametrize("seed", range(6))
 def test_each_answer_and_what_is_left_are_as_with_moto_itself(seed: int) -> None:
     assert _answers(seed, "quick") == _answers(seed, "slow")
+
+
+def test_a_transaction_with_an_item_that_is_too_large_changes_nothing(aws: None) -> None:
+    large = {"large": {"S": "large" * 100_000}}
+    puts: list[Any] = [_TABLE | {"Item": _KEYS[0]}, _TABLE | {"Item": _KEYS[1] | large}]
+    with pytest.raises(ClientError, match="size"):
+        boto3.client("dynamodb").transact_write_items(TransactItems=[{"Put": put} for put in puts])
+    assert moto_direct.rows("coordination") == []
