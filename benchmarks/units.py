@@ -1,4 +1,4 @@
-"""What one unit of work costs: CPU in fresh processes that take turns, of each the least.
+"""What one unit of work costs: CPU in fresh processes that take turns.
 
 Each process measures itself (benchmarks/programs/measuring.py) and prints the figure last.
 """
@@ -92,12 +92,13 @@ def ours(function: str, *arguments: str, **environment: str) -> Unit:
     return Unit(f"ours.{function}", arguments, environment=WORK | environment)
 
 
-def least_cpu(
+def cpu_in_turns(
     units: Mapping[str, Unit], rounds: int, size: int, endpoint_url: str
-) -> dict[str, float]:
-    """Return the least CPU of each unit, in seconds, over so many rounds of `size` units."""
-    least = dict.fromkeys(units, float("inf"))
+) -> dict[str, list[float]]:
+    """Return the CPU of each unit, in seconds, in each of so many rounds of `size` units: all of a
+    round are measured one right after the other."""
+    found: dict[str, list[float]] = {name: [] for name in units}
     for _ in range(rounds):
         for name, unit in units.items():
-            least[name] = min(least[name], unit.cpu(size, endpoint_url))
-    return least
+            found[name].append(unit.cpu(size, endpoint_url))
+    return found

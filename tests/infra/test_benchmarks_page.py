@@ -20,7 +20,7 @@ _REPORT = Report(
     versions={"Celery": "celery 5"},
     functions={"API": Cost(0.2, 1.1, None), "worker": Cost(0.1, 0.8, 0.7)},
     on_other_pythons={"3.11": dict.fromkeys(AT_MOST, Cost(0.1, 0.7, 0.75))},
-    overheads=[Measured(_OVERHEAD, 1.05, 1.0, 1.02)],
+    overheads=[Measured(_OVERHEAD, [1.05], [1.0], 1.02)],
     dispatches={"bare boto3, put_item and invoke": 2e-6, "Celery": 1e-6},
     cold_starts={BOTO3: Cost(0.1, 1.0, None), "Celery": Cost(0.2, 2.0, None)},
     latencies=[Latency("a job", [0.001 * number for number in range(1, 101)])],
@@ -51,7 +51,7 @@ def test_the_page_has_what_was_measured_and_why_something_was_not() -> None:
 def test_what_is_above_its_bound_is_told() -> None:
     slow = replace(
         _REPORT,
-        overheads=[Measured(_OVERHEAD, ours=1.2, peer=1.0)],
+        overheads=[Measured(_OVERHEAD, ours=[1.2], peer=[1.0])],
         functions={"API": Cost(0.2, 1.5, None), "worker": Cost(0.2, 1.5, 0.8)},
         on_other_pythons={"3.11": {"timer": Cost(0.2, 0.9, 0.88)}},
     )
@@ -110,14 +110,19 @@ def _headings(page: str) -> list[str]:
 def test_a_bound_is_exceeded_if_instructions_say_so_too(
     cpu: float, instructions: float | None, above: bool
 ) -> None:
-    assert Measured(_OVERHEAD, cpu, 1.0, instructions).is_above is above
+    assert Measured(_OVERHEAD, [cpu], [1.0], instructions).is_above is above
+
+
+def test_a_ratio_is_that_of_most_rounds_whatever_the_machine_did_in_one() -> None:
+    quick_once = Measured(_OVERHEAD, ours=[1.1, 2.2, 1.1], peer=[1.0, 2.0, 0.5])
+    assert quick_once.ratio == pytest.approx(1.1)
 
 
 def test_what_meets_its_bound_in_instructions_alone_is_told() -> None:
     page = written(
         replace(
             _REPORT,
-            overheads=[Measured(_OVERHEAD, 1.2, 1.0, 1.05)],
+            overheads=[Measured(_OVERHEAD, [1.2], [1.0], 1.05)],
             functions={"API": Cost(0.2, 1.3, 1.1)},
         )
     )
