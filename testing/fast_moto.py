@@ -24,6 +24,10 @@ from moto.dynamodb.responses import DynamoHandler
 
 _ACCOUNT = "123456789012"
 _REGION = "us-east-1"
+_OPERATIONS = {
+    *("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan"),
+    *("BatchGetItem", "BatchWriteItem", "TransactGetItems", "TransactWriteItems"),
+}
 
 Item = dict[str, Any]
 """An item, or a part of a request, in DynamoDB's own form."""
@@ -50,8 +54,8 @@ def fast_moto() -> Iterator[None]:
 def _answer(stubber: Any, event_name: str, request: Any, **named: Any) -> AWSResponse | None:
     """Answer a request of DynamoDB by moto's handler; one that it refuses, and others, as ever."""
     _, service, operation = event_name.split(".")
-    is_ours = service == "dynamodb" and f".{_REGION}." in request.url
-    if not is_ours or not stubber.enabled:
+    is_known = service == "dynamodb" and operation in _OPERATIONS and _REGION in request.url
+    if not is_known or not stubber.enabled:
         return _STUBBER(stubber, event_name, request, **named)
     handler: Any = DynamoHandler()
     handler.current_account, handler.region = _ACCOUNT, _REGION
