@@ -33,7 +33,7 @@ class Mishap:
     name: str
     moment: Moment | None = None
     answer: int = 0
-    throughout: Mapping[str, int] = field(default=_NOTHING, hash=False)
+    throughout: Mapping[str, int] = field(default_factory=lambda: _NOTHING, hash=False)
     seconds: int = 0
 
 
