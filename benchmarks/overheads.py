@@ -154,14 +154,17 @@ def measure(
         for each in asked
     ]
     for each in found:
-        bound = f" (at most {each.overhead.at_most:.2f})" if each.overhead.at_most else ""
-        share = each.instructions_ratio
-        bound += "" if share is None else f", {share:.2f} of the instructions"
-        print(
-            f"{each.ratio:5.2f}  {min(each.ours) * 1e6:5.0f} us CPU  {each.overhead.title}{bound}"
-        )
-        print(f" 1.00  {min(each.peer) * 1e6:5.0f} us CPU  {each.overhead.peer_title}")
+        _show(each)
     return found
+
+
+def _show(found: Measured) -> None:
+    """Print ours and its peer, a line for each: the share, and the least CPU of all rounds."""
+    asked, share = found.overhead, found.instructions_ratio
+    bound = f" (at most {asked.at_most:.2f})" if asked.at_most else ""
+    bound += "" if share is None else f", {share:.2f} of the instructions"
+    print(f"{found.ratio:5.2f}  {min(found.ours) * 1e6:5.0f} us CPU  {asked.title}{bound}")
+    print(f" 1.00  {min(found.peer) * 1e6:5.0f} us CPU  {asked.peer_title}")
 
 
 def _check_calls(asked: Overhead, aws: LoopbackAws) -> None:

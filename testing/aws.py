@@ -11,7 +11,8 @@ from aws import clients
 from runners import full_queues, get_job_runner, quota
 from runners.registry import registry
 from store import limits, pauses
-from testing import fast_moto, moto_direct
+from testing import moto_direct
+from testing.fast_moto import fast_moto
 from testing.shipped_operations import use_shipped_operations
 from work import app_settings
 
@@ -37,11 +38,14 @@ UNSET = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_LAMBDA_F
 @contextmanager
 def mocked_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
     """Tables and bucket on moto, under ENVIRONMENT and what is added to it here."""
-    with (
-        process_settings(ENVIRONMENT | dict(environment or {}), unset=UNSET),
-        mock_aws(),
-        fast_moto.fast_moto(),
-    ):
+    with process_settings(ENVIRONMENT | dict(environment or {}), unset=UNSET), on_moto():
+        yield
+
+
+@contextmanager
+def on_moto() -> Iterator[None]:
+    """Tables and bucket on moto, under the settings that are there."""
+    with mock_aws(), fast_moto():
         use_shipped_operations()
         create_tables()
         create_bucket()

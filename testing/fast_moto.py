@@ -22,8 +22,8 @@ from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.utilities import dynamo_json_dump
 from moto.dynamodb.responses import DynamoHandler
 
-_ACCOUNT = "123456789012"
-_REGION = "us-east-1"
+from testing.moto_direct import ACCOUNT, REGION
+
 _OPERATIONS = {
     *("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan"),
     *("BatchGetItem", "BatchWriteItem", "TransactGetItems", "TransactWriteItems"),
@@ -54,11 +54,11 @@ def fast_moto() -> Iterator[None]:
 def _answer(stubber: Any, event_name: str, request: Any, **named: Any) -> AWSResponse | None:
     """Answer a request of DynamoDB by moto's handler; one that it refuses, and others, as ever."""
     _, service, operation = event_name.split(".")
-    is_known = service == "dynamodb" and operation in _OPERATIONS and _REGION in request.url
+    is_known = service == "dynamodb" and operation in _OPERATIONS and REGION in request.url
     if not is_known or not stubber.enabled:
         return _STUBBER(stubber, event_name, request, **named)
     handler: Any = DynamoHandler()
-    handler.current_account, handler.region = _ACCOUNT, _REGION
+    handler.current_account, handler.region = ACCOUNT, REGION
     handler.body = handler.params = json.loads(request.body, object_hook=_bytes_decoded)
     try:
         result = getattr(handler, xform_name(operation))().result
@@ -84,19 +84,24 @@ _UPDATE_OF_WHOLE = re.compile(
 
 
 def _update(
-    tables: Any, table_name: str, key: Item, update_expression: str, *given: Any, **others: Any
+    tables: Any,
+    table_name: str,
+    key: Item,
+    update_expression: str,
+    expression_attribute_names: Item,
+    expression_attribute_values: Item,
+    condition_expression: str | None = None,
+    **others: Any,
 ) -> Any:
     """Do an update of whole attributes as a put of the item as it is then; another as moto does."""
-    named = dict(zip(_GIVEN, given, strict=False)) | others
-    names, values, condition = (named.pop(each, None) for each in (*_GIVEN, "condition_expression"))
-    current = tables.get_item(table_name, key)
-    item = None if any(named.values()) else _updated(current, key, update_expression, names, values)
-    if item is None:
-        return _UPDATE(tables, table_name, key, update_expression, *given, **others)
-    return tables.put_item(table_name, item, None, condition, names, values)
-
-
-_GIVEN = ("expression_attribute_names", "expression_attribute_values")
+    given = expression_attribute_names, expression_attribute_values
+    item = None
+    if not any(others.values()):
+        item = _updated(tables.get_item(table_name, key), key, update_expression, *given)
+    if item is not None:
+        return tables.put_item(table_name, item, None, condition_expression, *given)
+    others["condition_expression"] = condition_expression
+    return _UPDATE(tables, table_name, key, update_expression, *given, **others)
 
 
 def _transact(tables: Any, transact_items: list[Item]) -> None:

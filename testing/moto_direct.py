@@ -6,7 +6,7 @@ Conditions and updates are evaluated by moto all the same. Only what the verbs u
 import base64
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from botocore.awsrequest import AWSRequest
@@ -14,8 +14,8 @@ from moto.backends import get_backend
 from moto.dynamodb.exceptions import ConditionalCheckFailed, TransactionCanceledException
 from moto.dynamodb.models.utilities import dynamo_to_dict
 
-_ACCOUNT = "123456789012"
-_REGION = "us-east-1"
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
 _KEYS = {"jobs": ("id",), "coordination": ("pk", "sk")}
 _TABLES = _KEYS.keys()  # ours, which only the verbs write
 
@@ -48,7 +48,7 @@ def create_table(
 
 def create_bucket(name: str) -> None:
     """Create a bucket that keeps versions, as the template's does."""
-    _buckets().create_bucket(name, _REGION)
+    _buckets().create_bucket(name, REGION)
     _buckets().put_bucket_versioning(name, "Enabled")
 
 
@@ -197,7 +197,7 @@ def _query(call: dict[str, Any]) -> dict[str, Any]:
     is_in = _range_of(call)
     found = [
         _attributes(item)
-        for item in _tables().get_table(call["TableName"]).all_items()
+        for item in _stored_items(call["TableName"])
         if is_in(item.hash_key.value, item.range_key.value)
     ]
     found.sort(key=lambda item: str(item["sk"]["S"]))
@@ -250,7 +250,7 @@ def _query_due(call: dict[str, Any]) -> dict[str, Any]:
         first += 1  # due_at > first
     names = (*_KEYS[call["TableName"]], "due_shard", "due_at")
     found = []
-    for item in _tables().get_table(call["TableName"]).all_items():
+    for item in _stored_items(call["TableName"]):
         row = item.attrs
         if "due_shard" not in row or row["due_shard"].value != shard or "due_at" not in row:
             continue
@@ -263,7 +263,13 @@ def _query_due(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _items(table: str) -> list[dict[str, Any]]:
-    return [_attributes(item) for item in _tables().get_table(table).all_items()]
+    return [_attributes(item) for item in _stored_items(table)]
+
+
+def _stored_items(table: str) -> Iterable[Any]:
+    """Return the items of a table as moto has them, which is quick to look through."""
+    items: Iterable[Any] = _tables().get_table(table).all_items()
+    return items
 
 
 def _attributes(item: Any) -> dict[str, Any]:
@@ -272,11 +278,11 @@ def _attributes(item: Any) -> dict[str, Any]:
 
 
 def _tables() -> Any:
-    return get_backend("dynamodb")[_ACCOUNT][_REGION]
+    return get_backend("dynamodb")[ACCOUNT][REGION]
 
 
 def _buckets() -> Any:
-    return get_backend("s3")[_ACCOUNT]["aws"]
+    return get_backend("s3")[ACCOUNT]["aws"]
 
 
 _CALLS = {

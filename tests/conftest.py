@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
-from moto import mock_aws
 
 from aws import clients
-from testing import fast_moto
-from testing.aws import ENVIRONMENT, UNSET, create_bucket, create_tables, forget
-from testing.shipped_operations import more_operations, use_shipped_operations
+from testing.aws import ENVIRONMENT, UNSET, forget, on_moto
+from testing.shipped_operations import more_operations
 from tools.app_config import CONFIG, read_operations
 from tools.build import ROOT
 
@@ -71,11 +69,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def aws(environment: None) -> Iterator[None]:
     """Tables and bucket on moto."""
-    with mock_aws(), fast_moto.fast_moto():
-        clients.forget()
-        use_shipped_operations()
-        create_tables()
-        create_bucket()
+    clients.forget()
+    with on_moto():
         yield
 
 

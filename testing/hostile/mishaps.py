@@ -13,8 +13,6 @@ AFTER_CHECKPOINT = "after a checkpoint"
 AFTER_EFFECT = "after an effect"
 SENT = "an event"
 
-_NOTHING: Mapping[str, int] = MappingProxyType({})
-
 
 @dataclass(frozen=True)
 class Moment:
@@ -33,7 +31,7 @@ class Mishap:
     name: str
     moment: Moment | None = None
     answer: int = 0
-    throughout: Mapping[str, int] = field(default_factory=lambda: _NOTHING, hash=False)
+    throughout: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     seconds: int = 0
 
 
