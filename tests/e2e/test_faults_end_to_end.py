@@ -97,11 +97,19 @@ def test_an_import_that_outlives_its_worker_goes_on_over_legs(
         took = time.monotonic() - began
     check_counts(job, expected)
     assert count_written(local.stack, f"{ORGANIZATION}#legs", rows) == expected.imported
-    assert job["legs"] >= 3
-    assert job["attempt"] == 1
+    assert legs_that_cost_no_attempt(job) >= 2
     record_property(
-        "figures", f"{rows:,} rows at {seconds} s an invocation: {job['legs']} legs, {took:.0f} s"
+        "figures",
+        f"{rows:,} rows at {seconds} s an invocation: {job['legs']} legs, {job['attempt']} "
+        f"attempts, {took:.0f} s",
     )
+
+
+def legs_that_cost_no_attempt(job: dict[str, Any]) -> int:
+    """How often it went on in a next leg. A machine that stands still for longer than a short
+    invocation's reserve gets it killed: that costs an attempt, and is no leg that went on."""
+    assert job["status"] == "succeeded", job
+    return int(job["legs"] - job["attempt"])
 
 
 def test_an_export_that_outlives_its_worker_goes_on_over_legs(
@@ -120,9 +128,7 @@ def test_an_export_that_outlives_its_worker_goes_on_over_legs(
     seconds = math.ceil(0.6 * took)
     with worker_timeout(local, seconds):
         job = follow(local.api, dispatch(local, "export_contacts", "wide", {}))
-    assert job["status"] == "succeeded", job
-    assert job["attempt"] == 1
-    assert job["legs"] >= 2
+    assert legs_that_cost_no_attempt(job) >= 1
     exported = download(job["result"]["url"])
     assert [row["cell"] for row in exported] == cells
     assert {row["custom_fields"] for row in exported} == {json.dumps({"note": NOTE})}
