@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ import pytest
 import clock
 from bench import Bench
 from doctor_findings import findings
+from errors import PayloadTooLarge
 from fake_account import Account
 from fake_stack import SOURCES
+from job_runners.cli.doctor import schedules as doctor_of_schedules
 from jobs_command import jobs
 from runners import declared_schedules, schedules
 from runners.registry import registry
@@ -323,29 +326,50 @@ def test_what_could_be_safer_is_advice_and_not_a_failure(
     assert {(each["check"], each["verdict"]) for each in findings()} == {(check, "advice")}
 
 
-def test_a_schedule_of_the_code_that_another_one_hides_is_advice(
-    bench: Bench, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def hourly(organization_id: str) -> Recurring:
-        return Recurring("sample_once", every=3600, organization_id=organization_id)
+Declare = Callable[[dict[str, Recurring]], None]
 
+
+def hourly(organization_id: str) -> Recurring:
+    return Recurring("sample_once", every=3600, organization_id=organization_id)
+
+
+@pytest.fixture
+def declare(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Declare:
+    """Deploy code that declares these schedules: a tick of its timer brings them in."""
+
+    def deploy(declared: dict[str, Recurring]) -> None:
+        with monkeypatch.context() as here:
+            here.setattr("sample_work.RECURRING", declared, raising=False)
+            registry.cache_clear()
+            bench.advance(1)
+            declared_schedules.forget()
+            declared_schedules.sync(schedule_marks.marks())
+
+    return deploy
+
+
+def schedules_stored(request: pytest.FixtureRequest) -> Account:
+    """Return a healthy account with the schedules that were stored so far. It comes after the
+    calls on moto: from here on boto3 is the account's."""
+    stored = full_client("dynamodb").scan(TableName="coordination")["Items"]
+    account: Account = request.getfixturevalue("account")
+    account.logs = {"log-timer": [(clock.now() / clock.SECOND, '{"message": "tick"}')]}
+    account.items = stored
+    return account
+
+
+def test_a_schedule_of_the_code_that_another_one_hides_is_advice(
+    declare: Declare, request: pytest.FixtureRequest
+) -> None:
     for name in ("nightly", "weekly"):
         schedules.put("acme", name, hourly("acme"))
     for name in ("nightly", "sync", "gone"):
         schedules.put("umbrella", name, hourly("umbrella"))
     declared = {"nightly": hourly("acme"), "sync": hourly("acme"), "gone": hourly("umbrella")}
-    for known in (declared | {"weekly": hourly("acme")}, declared):  # two deploys
-        with monkeypatch.context() as here:
-            here.setattr("sample_work.RECURRING", known, raising=False)
-            registry.cache_clear()
-            bench.advance(1)
-            declared_schedules.forget()
-            declared_schedules.sync(schedule_marks.marks())
+    declare(declared | {"weekly": hourly("acme")})
+    declare(declared)
     schedules.delete("umbrella", "gone")  # the declared one comes with a later tick
-    stored = full_client("dynamodb").scan(TableName="coordination")["Items"]
-    account: Account = request.getfixturevalue("account")
-    account.logs = {"log-timer": [(clock.now() / clock.SECOND, '{"message": "tick"}')]}
-    account.items = stored
+    account = schedules_stored(request)
     (found,) = findings()
     assert (found["check"], found["verdict"]) == ("schedules", "advice")
     assert "The schedule nightly of acme that the code declares is not in force" in found["what"]
@@ -356,6 +380,44 @@ def test_a_schedule_of_the_code_that_another_one_hides_is_advice(
     account.refusals["Query"] = ("AccessDeniedException", words)
     (found,) = findings()
     assert (found["check"], found["verdict"]) == ("schedules", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("deployed", "deleted", "is_wrong"),
+    [(660, None, True), (540, None, False), (1200, 660, True), (1200, 540, False)],
+)
+def test_a_schedule_of_the_code_that_could_not_be_stored_is_wrong(
+    bench: Bench,
+    declare: Declare,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    deployed: int,
+    deleted: int | None,
+    is_wrong: bool,
+) -> None:
+    """Ten minutes after its deploy, or after its organisation has deleted its own of that name."""
+
+    def refuse(organization_id: str, definition: object) -> None:
+        if organization_id == "acme":
+            raise PayloadTooLarge("the payload", 2, 1, "Make it smaller")
+
+    monkeypatch.setattr(declared_schedules, "check", refuse)
+    passed = SimpleNamespace(time=lambda: clock.now() / clock.SECOND)
+    monkeypatch.setattr(doctor_of_schedules, "time", passed)
+    if deleted is not None:
+        schedules.put("acme", "nightly", hourly("acme"))
+    declare({"nightly": hourly("acme"), "sync": hourly("umbrella")})
+    if deleted is not None:
+        bench.advance(deployed - deleted)
+        schedules.delete("acme", "nightly")
+    bench.advance(deployed if deleted is None else deleted)
+    schedules_stored(request)
+    found = findings(code=int(is_wrong))
+    wrong = [("schedules", "wrong")] if is_wrong else []
+    assert [(each["check"], each["verdict"]) for each in found] == wrong
+    for each in found:
+        assert "The schedule nightly of acme that the code declares is not in force" in each["what"]
+        assert "aws logs tail log-timer" in each["fix"]
 
 
 def test_a_stack_without_the_campaign_is_healthy(account: Account) -> None:
