@@ -30,7 +30,9 @@ _TICK_READS = 24  # 48 shards that are asked, half a unit each
 _ALARMS = 13
 _METRICS = {"job type": 4, "stack": 4}  # QueueWait, RunTime, Succeeded, some others now and then
 # Write units beyond those of a job without limits: where it need not wait, and where it did.
-_LIMITS = {None: (0, 0), "slots": (6, 17), "rate": (3, 14), "both": (8, 17)}
+_LIMITS = {None: (0, 0), "slots": (6, 17), "rate": (3, 14), "both": (8, 19)}
+_RECORD = 2  # write units of a small item in a transaction: of a piece of work, or of its key
+_MOVE = 4  # of a schedule to its next occurrence, in a transaction and an index
 
 Limited = Literal["slots", "rate", "both"] | None
 
@@ -69,6 +71,8 @@ class Workload:
     limited: Limited = None  # what limits its queue
     waiting: float = 0  # the share that has to wait in its line
     quota: bool = False  # whether there is one of unfinished jobs
+    unique: bool = False  # whether no second one does the same work beside the first
+    recurring: bool = False  # whether schedules dispatch them, and no request does
     over_http: bool = True
     types: int = 1  # of job
     retention_days: float = 30
@@ -90,8 +94,20 @@ class Workload:
         units += self.looks * look
         units += self.retried * (hand_on + claim + 3 * _ERROR_KB)
         units += 2 if self.quota else 0
+        units += row if self.unique or self.recurring else 0  # it is saved in a transaction
+        units += _MOVE if self.recurring else 0
+        units += self._of_unique
         at_once, waited = _LIMITS[self.limited]
         return units + at_once + (waited - at_once) * self.waiting
+
+    @property
+    def _of_unique(self) -> float:
+        """The write units of the record of a piece of work: made and given up with its job."""
+        if not self.unique:
+            return 0
+        ends_alone = self.limited not in ("slots", "both")  # and not in a transaction as it is
+        with_key = self.over_http  # requests have an idempotency key, which is kept beside it
+        return (2 + with_key) * _RECORD + (self.row_kb if ends_alone else 0)
 
     @property
     def looks(self) -> float:
@@ -103,7 +119,8 @@ class Workload:
     def read_units(self) -> float:
         """Return those of one job."""
         lines = 0 if self.limited is None else 2 + 2 * self.waiting
-        return self.looks + lines
+        schedule = 2 if self.recurring else 0  # itself, and the job of the occurrence before
+        return self.looks + lines + (1 if self.unique else 0) + schedule
 
     @property
     def invocations(self) -> float:

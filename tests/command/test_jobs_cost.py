@@ -59,6 +59,13 @@ def test_each_option_moves_what_it_is_about() -> None:
     assert line(large, "write units")["quantity"] == 6e6
     waiting = cost("--jobs", "1e6", "--seconds", "2", "--limits", "slots", "--waiting", "0.5")
     assert line(waiting, "write units")["quantity"] == (6 + (6 + 17) / 2) * 1e6
+    unique = cost("--jobs", "1e6", "--seconds", "2", "--unique")
+    assert line(unique, "write units")["quantity"] == (6 + 6 + 2) * 1e6
+    assert line(unique, "read units")["quantity"] == 1e6
+    recurring = cost("--jobs", "1e6", "--seconds", "2", "--recurring")
+    assert line(recurring, "write units")["quantity"] == (6 + 5) * 1e6
+    assert line(recurring, "read units")["quantity"] == 2e6
+    assert not any("API" in each["what"] for each in recurring["lines"])
 
 
 def test_prices_of_your_own_are_used(tmp_path: Path) -> None:

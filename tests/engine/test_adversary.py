@@ -22,7 +22,7 @@ from testing.simulation.faults import ALL, Fault
 from testing.simulation.history import History, play_seed, stage, told
 from work import running_job
 
-HISTORIES = 60  # in a part: each has a bound of its own, and parts are played beside each other
+HISTORIES = 125  # in a part: each has a bound of its own, and parts are played beside each other
 PARTS = 4
 EXAMPLES = 25  # of hypothesis, which plays two histories or more until it has one
 SEEDS = st.integers(0, 2**32)

@@ -17,20 +17,25 @@ from sample_work import script
 from store import limits, pauses
 from store.job_request import JobRequest, Status
 from store.rate import Rate
+from testing.aws import forget
 from tools.build import ROOT
 
 
 @pytest.fixture
-def life(bench: Bench) -> Callable[..., tuple[JobRequest, int]]:
+def life(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[JobRequest, int]]:
     """Return what gives a job a whole life, and then its row and its write units."""
+    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    forget()
     units = Units()
 
-    def live(work: Any = None, **fields: Any) -> tuple[JobRequest, int]:
+    def live(
+        work: Any = None, *, job_type: str = "sample_again", **fields: Any
+    ) -> tuple[JobRequest, int]:
         limits.current()
         pauses.current()
         units.spent()
         script.job = work or (lambda job, payload: None)
-        row = bench.dispatch("sample_again", **fields)
+        row = bench.dispatch(job_type, **fields)
         row = bench.run(row, 100)
         bench.run_out()
         row = bench.read(row)
@@ -96,14 +101,14 @@ def test_a_job_with_a_payload(life: Life, size: int) -> None:
     assert units == Workload(jobs=1, seconds=2, payload_bytes=packed).write_units
 
 
-@pytest.mark.parametrize(
-    ("limited", "put"),
-    [
-        ("slots", {"slots": 2}),
-        ("rate", {"rate": Rate(1000)}),
-        ("both", {"slots": 2, "rate": Rate(1000)}),
-    ],
-)
+LIMITS: list[tuple[str | None, dict[str, Any]]] = [
+    ("slots", {"slots": 2}),
+    ("rate", {"rate": Rate(1000)}),
+    ("both", {"slots": 2, "rate": Rate(1000)}),
+]
+
+
+@pytest.mark.parametrize(("limited", "put"), LIMITS)
 def test_a_job_of_a_queue_with_limits_that_need_not_wait(
     life: Life, bench: Bench, limited: Any, put: dict[str, Any]
 ) -> None:
@@ -112,6 +117,30 @@ def test_a_job_of_a_queue_with_limits_that_need_not_wait(
     bench.advance(1)
     expected = Workload(jobs=1, seconds=2, limited=limited).write_units
     assert life(queue_name="a")[1] == expected
+
+
+@pytest.mark.parametrize("key", [{}, {"idempotency_key": "k"}])
+@pytest.mark.parametrize(("limited", "put"), [(None, {}), *LIMITS])
+def test_a_job_that_is_unique(
+    bench: Bench, life: Life, limited: Any, put: dict[str, Any], key: dict[str, Any]
+) -> None:
+    first, _ = life(job_type="unique_again", payload={"lot": "a"})
+    if put:
+        limits.put(first.queue_name, **put)
+        life(job_type="unique_again", payload={"lot": "a"})  # the first of a day costs one more
+        bench.advance(1)
+    units = life(job_type="unique_again", payload={"lot": "a"}, **key)[1]
+    unique = Workload(jobs=1, seconds=2, limited=limited, unique=True, over_http=bool(key))
+    assert units == unique.write_units
+
+
+def test_a_unique_job_with_a_payload(life: Life) -> None:
+    text = base64.b64encode(secrets.token_bytes(2_000)).decode()
+    row, units = life(job_type="unique_again", payload={"lot": text})
+    unique = Workload(
+        jobs=1, seconds=2, payload_bytes=len(row.payload or ""), unique=True, over_http=False
+    )
+    assert units == unique.write_units
 
 
 def test_the_alarms_that_are_paid_for_are_those_of_the_template() -> None:

@@ -8,6 +8,7 @@ import clock
 from aws import clients
 from bench import Bench
 from counted_units import Units
+from job_runners.cli.cost_model import Limited, Workload
 from runners import line_pump
 from sample_work import script
 from store import limits, lines, pauses, verbs
@@ -109,6 +110,9 @@ def test_a_job_that_waits_for_a_slot_costs_this_many_more(
     bench.run(second[0])
     spent.append(units.spent())
     assert sum(spent) == 6 + more
+    limited: Limited = "slots" if rate is None else "both"
+    estimated = Workload(jobs=1, seconds=2, limited=limited, waiting=1)
+    assert estimated.write_units == 6 + more
 
 
 def test_a_leg_that_ends_keeps_its_slot_and_costs_no_look_at_the_line(bench: Bench) -> None:

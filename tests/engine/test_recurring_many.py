@@ -12,6 +12,7 @@ import handlers.timer
 from bench import Bench
 from counted_units import Units
 from hourly import HOUR, MINUTE, NOON, Time, get, go_to, look, put
+from job_runners.cli.cost_model import Workload
 from runners import recurring
 from runners.recurring import Outcome
 from sample_work import script
@@ -230,7 +231,7 @@ def test_an_occurrence_costs_eight_write_units(bench: Bench) -> None:
         assert look(bench) == {Outcome.STARTED: 1}
         assert units.spent() == 8
         bench.deliver()
-        units.spent()
+        assert 8 + units.spent() == Workload(jobs=1, seconds=2, recurring=True).write_units == 11
 
 
 def test_what_runs_an_occurrence_is_as_for_any_job(bench: Bench) -> None:

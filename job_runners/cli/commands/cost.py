@@ -29,6 +29,8 @@ _SHARE = click.FloatRange(0, 1)
 @click.option("--limits", type=click.Choice(["slots", "rate", "both"]), help="Of their queue.")
 @click.option("--waiting", type=_SHARE, default=0, help="With --limits: share that has to wait.")
 @click.option("--quota", is_flag=True, help="There is a quota of unfinished jobs.")
+@click.option("--unique", is_flag=True, help="No second one does the same work beside the first.")
+@click.option("--recurring", is_flag=True, help="They are dispatched by schedules, not over HTTP.")
 @click.option("--no-http", is_flag=True, help="They are dispatched by jobs, not over HTTP.")
 @click.option("--types", type=click.IntRange(1), default=1, help="Of job: each has its metrics.")
 @click.option("--retention-days", type=click.FloatRange(1), default=30, show_default=True)
@@ -74,6 +76,7 @@ def _workload(
     arch: Literal["arm64", "x86_64"],
     limits: Literal["slots", "rate", "both"] | None,
     payload: int,
+    recurring: bool,
     no_http: bool,
     prices: Path | None,  # noqa: ARG001
     **same: Any,
@@ -85,7 +88,8 @@ def _workload(
         architecture=arch,
         limited=limits,
         payload_bytes=payload,
-        over_http=not no_http,
+        recurring=recurring,
+        over_http=not (no_http or recurring),
         **same,
     )
 
