@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from urllib.parse import urlsplit
 
 import botocore.auth
@@ -52,36 +53,45 @@ def refusal(request: Request) -> str | None:
     return None
 
 
-GOOD = {
-    "a query": signed("/jobs?organization_id=a%20b&limit=1&cursor="),
-    "a path with what is encoded once more": signed("/_aws/execute-api/1/$default/jobs/a%20b"),
-    "a path with dots and double slashes": signed("/a/../b//c/./d/"),
-    "a body": signed("/", service="dynamodb", body=b'{"a": 1}', X_Amz_Target="A.B"),
-    "an object": signed("/bucket/a%20b//c", by=S3SigV4Auth, service="s3", body=b"text"),
-    "a presigned object": signed("/bucket/key?a=b", by=S3SigV4QueryAuth, service="s3"),
-    "a presigned call": signed("/?Action=A", by=SigV4QueryAuth, service="sts", method="GET"),
-    "spaces in a header": signed(X_Amz_Meta="a   b "),
+GOOD: dict[str, Callable[[], Request]] = {
+    "a query": partial(signed, "/jobs?organization_id=a%20b&limit=1&cursor="),
+    "a path with what is encoded once more": partial(
+        signed, "/_aws/execute-api/1/$default/jobs/a%20b"
+    ),
+    "a path with dots and double slashes": partial(signed, "/a/../b//c/./d/"),
+    "a body": partial(signed, "/", service="dynamodb", body=b'{"a": 1}', X_Amz_Target="A.B"),
+    "an object": partial(signed, "/bucket/a%20b//c", by=S3SigV4Auth, service="s3", body=b"text"),
+    "a presigned object": partial(signed, "/bucket/key?a=b", by=S3SigV4QueryAuth, service="s3"),
+    "a presigned call": partial(
+        signed, "/?Action=A", by=SigV4QueryAuth, service="sts", method="GET"
+    ),
+    "spaces in a header": partial(signed, X_Amz_Meta="a   b "),
 }
 
 
-@pytest.mark.parametrize("request_", GOOD.values(), ids=GOOD)
-def test_what_botocore_signs_is_let_in(request_: Request) -> None:
-    assert refusal(request_) is None
+@pytest.fixture(params=GOOD.values(), ids=GOOD)
+def good(request: pytest.FixtureRequest) -> Request:
+    """Return a request that is signed now: a signature holds for a quarter of an hour."""
+    made: Request = request.param()
+    return made
 
 
-@pytest.mark.parametrize("request_", GOOD.values(), ids=GOOD)
-def test_any_change_of_what_was_signed_is_refused(request_: Request) -> None:
-    headers = request_.headers
+def test_what_botocore_signs_is_let_in(good: Request) -> None:
+    assert refusal(good) is None
+
+
+def test_any_change_of_what_was_signed_is_refused(good: Request) -> None:
+    headers = good.headers
     changed = {
-        "method": replace(request_, method="DELETE"),
-        "path": replace(request_, path=request_.path + "x"),
-        "query": replace(request_, query=request_.query + "&x=y"),
-        "host": replace(request_, headers={**headers, "host": "evil.example"}),
+        "method": replace(good, method="DELETE"),
+        "path": replace(good, path=good.path + "x"),
+        "query": replace(good, query=good.query + "&x=y"),
+        "host": replace(good, headers={**headers, "host": "evil.example"}),
     }
-    if "UNSIGNED" not in str(headers) and "X-Amz-Signature" not in request_.query:
-        changed["body"] = replace(request_, body=request_.body + b"x")
+    if "UNSIGNED" not in str(headers) and "X-Amz-Signature" not in good.query:
+        changed["body"] = replace(good, body=good.body + b"x")
     refused = {what: refusal(request) for what, request in changed.items()}
-    assert None not in refused.values(), refused
+    assert {*refused.values()} <= {"SignatureDoesNotMatch", "XAmzContentSHA256Mismatch"}, refused
 
 
 def test_another_secret_and_another_key_are_refused() -> None:
