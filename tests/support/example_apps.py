@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from html import unescape
 from importlib import import_module
@@ -76,14 +77,14 @@ def fastapi_app(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], FastAp
     def start() -> FastApiApp:
         monkeypatch.syspath_prepend(EXAMPLES / "fastapi_app")
         monkeypatch.delitem(sys.modules, "main", raising=False)
-        main = import_module("main")
+        main = thread.submit(import_module, "main").result()
         monkeypatch.delitem(sys.modules, "main")
-        return FastApiApp(main.handler)
+        return FastApiApp(lambda *event: thread.submit(main.handler, *event).result())
 
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)  # Mangum would make one, and leave it open
-    yield start
-    asyncio.set_event_loop(None)
+    loop = asyncio.new_event_loop()  # Mangum would make one, and leave it open
+    # In the thread of the tests there may be one that runs, of Playwright.
+    with ThreadPoolExecutor(1, initializer=asyncio.set_event_loop, initargs=(loop,)) as thread:
+        yield start
     loop.close()
 
 
