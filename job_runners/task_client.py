@@ -1,4 +1,4 @@
-"""What a client does with tasks: small work, done once or not at all, and not tracked."""
+"""What a client does with tasks: small work that nothing tracks."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,11 +20,12 @@ class TaskClient(BaseClient):
         *,
         traceparent: str | None = None,
     ) -> str | None:
-        """Have a task sent: small, done once or not at all, and not tracked. Return its id, which
-        its lines in the log have; None if the API is of a version that does not say it.
+        """Have a task sent: small work that nothing tracks. Return its id, which its lines in the
+        log have; None if the API is of a version that does not say it.
 
-        It is repeated only if it certainly was not sent. Raises OutcomeUnknown where nobody knows:
-        sent again, it may run twice.
+        It may be lost, and Lambda delivers one twice now and then: what must not be lost, or done
+        twice, is a job. The call is repeated only if it certainly was not sent. Raises
+        OutcomeUnknown where nobody knows: sent again, it may run twice.
         """
         body = {"task_name": task_name, "payload": dict(payload or {})}
         answer = self._api.call_once(

@@ -119,7 +119,7 @@ class Value:
             raise TypeError(f"{_name(self)} takes {len(names)} positional arguments")
         for name in named:
             if name in given or name not in fields:
-                why = "is given twice" if name in given else "is unknown"
+                why = "is given twice" if name in given else f"is unknown{_nearest(name, fields)}"
                 raise TypeError(f"{_name(self)}: the argument {name!r} {why}")
         given |= named
         values = self.__dict__
@@ -166,6 +166,13 @@ class Value:
 
 def _name(value: Value) -> str:
     return type(value).__qualname__
+
+
+def _nearest(name: str, fields: dict[str, _Field]) -> str:
+    from difflib import get_close_matches  # for this mistake alone
+
+    nearest = get_close_matches(name, list(fields), n=1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def _refuse(what: str, name: str) -> None:

@@ -24,6 +24,8 @@ def set_up() -> None:
     """Take over what is logged and printed in this process, which must be ours alone. Calling this
     again changes nothing."""
     _take_standard_logging(logging.getLogger())
+    # Since Python 3.12 a record names the asyncio task, "Task-1" say, which tells nobody anything.
+    logging.logAsyncioTasks = False  # type: ignore[attr-defined]
     output.capture(_record_printed)
     threads.hand_on_context()
 

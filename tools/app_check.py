@@ -139,7 +139,11 @@ def described(problem: Mapping[str, Any], places: Places) -> str:
     said = text if problem["own"] else f"{kind}: {text}" if text else kind
     described = f"{where}: {said}" if where else said
     advice = _advice(problem, places)
-    return f"{described.rstrip('.')}. {advice}" if advice else described
+    if not advice:
+        return described
+    return (
+        f"{described} {advice}" if described.endswith("?") else f"{described.rstrip('.')}. {advice}"
+    )
 
 
 def _advice(problem: Mapping[str, Any], places: Places) -> str:
@@ -155,6 +159,8 @@ def _advice(problem: Mapping[str, Any], places: Places) -> str:
         return "Correct that line"
     if problem["own"]:
         return ""
+    if kind == "ImportError":
+        return f"Did you mean {problem['nearest']}?" if problem["nearest"] else "Correct the import"
     return (
         "This happens when the module is imported, where there are no settings and no AWS: do it "
         "in the function that needs it"

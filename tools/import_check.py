@@ -15,13 +15,14 @@ import re
 import sys
 import threading
 import traceback
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 # Where functions find their code on AWS, and so where compiled code says that it is.
 TASK_ROOT = "/var/task"
 # The modules that refuse a definition in words of their own.
-_OURS = frozenset({"errors", "runners", "work"})
+_OURS = frozenset({"errors", "frozen_values.py", "runners", "work"})
 _ENDED: dict[str, Any] = {
     "kind": "Ended",
     "text": "the process that imported it ended",
@@ -29,6 +30,7 @@ _ENDED: dict[str, Any] = {
     "places": [],
     "own": True,
     "declared": False,
+    "nearest": None,
 }
 
 
@@ -85,22 +87,33 @@ def _told(error: BaseException, tree: str) -> dict[str, Any]:
     that Python refused the arguments of a definition of ours.
     """
     own = type(error).__module__.partition(".")[0] in _OURS
+    declared = _is_of_a_definition(error)
     places = [
         (file, frame.lineno)
         for frame in traceback.extract_tb(error.__traceback__)
         if (file := _in_tree(frame.filename, tree)) is not None
-        and not (own and file.partition("/")[0] in _OURS)
+        and not ((own or declared) and file.partition("/")[0] in _OURS)
     ]
     if isinstance(error, SyntaxError) and error.filename:
         places.append((_in_tree(error.filename, tree) or error.filename, error.lineno))
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    no_such_name = re.match(r"cannot import name '(\w+)' from '([\w.]+)'", text)
     return {
         "kind": type(error).__name__,
-        "text": error.msg if isinstance(error, SyntaxError) else str(error),
+        "text": no_such_name[0] if no_such_name else text,
         "missing": error.name if isinstance(error, ModuleNotFoundError) else None,
         "places": places,
         "own": own,
-        "declared": _is_of_a_definition(error),
+        "declared": declared,
+        "nearest": _nearest(no_such_name) if no_such_name else None,
     }
+
+
+def _nearest(asked: re.Match[str]) -> str | None:
+    """Return the name that may have been meant, of those that the module has."""
+    module = sys.modules.get(asked[2])
+    there = [*dir(module), *getattr(module, "__all__", ())]
+    return next(iter(get_close_matches(asked[1], there, n=1)), None)
 
 
 def _is_of_a_definition(error: BaseException) -> bool:

@@ -25,7 +25,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _TABLE = '''\
 """Your own work: what can be dispatched, by name. A module is imported when its work first runs."""
 
-from work import Job, Task
+from work import Job, Retry, Task
 
 JOBS: dict[str, Job] = {{
     {entry}
@@ -48,7 +48,8 @@ class {model}(BaseModel):
 
 
 def {name}(job: RunningJob, payload: {model}) -> dict[str, int]:
-    """Go through the items. After each, a checkpoint says where to go on in case of a break."""
+    """Go through the items. After each, a checkpoint says where the next attempt goes on: the
+    job is tried again, for its entry in JOBS has `retry`."""
     done = job.cursor or 0
     for item in payload.items[done:]:
         print(f"At {{item}}")  # `jobs logs` shows it
@@ -103,7 +104,8 @@ def new_job(name: str, package: str | None) -> Written:
 
 
 def _write(folder: Path, package: str, name: str) -> Written:
-    entry = f'"{name}": Job("{package}.{name}:{name}"),'
+    function = f"{package}.{name}:{name}"
+    entry = f'"{name}": Job("{function}", retry=Retry(max_attempts=3)),'
     facts = {"name": name, "model": _camel(name), "title": _title(name), "entry": entry}
     table = folder / package / "__init__.py"
     written = Written(table)

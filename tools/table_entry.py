@@ -11,14 +11,14 @@ def with_entry(source: str, entry: str) -> str | None:
     """Return the source with the line `entry` at the end of its table JOBS.
 
     None if that can't be done safely: JOBS is not written as one literal dictionary, or the file
-    does not import Job by that name.
+    does not import what the entry names.
     """
     try:
         tree = ast.parse(source)
     except SyntaxError:
         return None
     tables = [each for each in tree.body if _is_table(each)]
-    if len(tables) != 1 or not _imports_job(tree):
+    if len(tables) != 1 or not _names_in(entry) <= _imported(tree):
         return None
     table = _dictionary(tables[0])
     if table is None:
@@ -51,12 +51,13 @@ def _dictionary(statement: ast.stmt) -> ast.Dict | None:
     return None
 
 
-def _imports_job(tree: ast.Module) -> bool:
-    return any(
-        isinstance(each, ast.ImportFrom)
-        and any(alias.name == "Job" and alias.asname is None for alias in each.names)
-        for each in tree.body
-    )
+def _names_in(entry: str) -> set[str]:
+    return {each.id for each in ast.walk(ast.parse(f"{{{entry}}}")) if isinstance(each, ast.Name)}
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    imports = [each for each in tree.body if isinstance(each, ast.ImportFrom)]
+    return {alias.asname or alias.name for each in imports for alias in each.names}
 
 
 def _inserted(source: str, table: ast.Dict, entry: str) -> str:

@@ -18,6 +18,8 @@ def main() -> None:
             raise
         sys.exit(
             f"The command needs {package}, which is not installed; the client alone does not.\n"
-            "Install it with what it needs: pipx install 'job-runners[cli]'\n"
-            "or, beside your own packages:  pip install 'job-runners[cli]'"
+            "Install it with what it needs, from the wheel that make wheel makes:\n"
+            "  pipx install 'dist/job_runners-….whl[cli]'\n"
+            "or, beside your own packages:\n"
+            "  pip install 'dist/job_runners-….whl[cli]'"
         )

@@ -1,5 +1,6 @@
 """What the API refuses, and what AWS does, as Problems: what is wrong, what to do."""
 
+import os
 from typing import Any
 
 from botocore.exceptions import (
@@ -109,6 +110,16 @@ def _forbidden(body: dict[str, Any], *, with_token: bool) -> Problem:
     return Problem(message, hint=hint, code=Exit.NO_ACCESS, answer=body or None)
 
 
+def _why_no_answer() -> str:
+    endpoint = os.environ.get("AWS_ENDPOINT_URL")
+    if endpoint is None:
+        return "Is this machine online, and is the region's name right?"
+    return (
+        f"AWS_ENDPOINT_URL has every call go to {endpoint}. If that was a local AWS which has "
+        "ended, open another terminal, or start it again: make run."
+    )
+
+
 def explain(error: BaseException) -> Problem | None:
     """Return what an AWS client's error means; None if it is not one."""
     match error:
@@ -138,7 +149,7 @@ def explain(error: BaseException) -> Problem | None:
         case EndpointConnectionError() | ConnectionError() | HTTPClientError():
             return Problem(
                 f"AWS can't be reached: {error}",
-                hint="Is this machine online, and is the region's name right?",
+                hint=_why_no_answer(),
                 code=Exit.NO_ANSWER,
             )
         case ClientError():

@@ -93,11 +93,12 @@ class Report:
             raise AssertionError(str(self))
 
     def __str__(self) -> str:
-        plays = {play.mishap for found in self._findings.values() for play in found}
-        wrong = f"wrong in {len(plays)} of" if plays else "well in"
+        wrong = [play for found in self._findings.values() for play in found]
+        plays = {play.mishap for play in wrong}
+        went = f"wrong in {len(plays)} of" if plays else "well in"
         ends = Counter(play.ending for play in self.plays)
         counted = ", ".join(f"{ending} in {n}" for ending, n in ends.most_common())
-        lines = [f"{self.job_type!r} went {wrong} {len(self.plays)} plays. It {counted}."]
+        lines = [f"{self.job_type!r} went {went} {len(self.plays)} plays. It {counted}."]
         for finding, found in self._findings.items():
             lines += ["", finding]
             lines += [f"  {play.mishap}; {play.outcome}" for play in found[:_SHOWN]]
@@ -114,6 +115,12 @@ class Report:
                 "A job may be cut off anywhere, and begins again at its last checkpoint. Do what "
                 "must not happen twice in a job.step, and give it an idempotency key, such as "
                 "f'{job.id}/{name}'."
+            )
+        of_messages = ("every message came twice", "message ")
+        if any(play.mishap.startswith(of_messages) for play in wrong):
+            lines.append(
+                "A task's message is all there is of it: it may be lost, or come twice. What must "
+                "be done, and once, is a job (job.dispatch), or has an idempotency key."
             )
         if self.left_out:
             lines.append(f"{self.left_out} more mishaps were not tried: see most= and seconds=")

@@ -109,6 +109,20 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
             "Correct that line",
         ),
         (
+            {"acme/__init__.py": "from work import Retry\nTAG = Retry(max_atempts=3)\n"},
+            "{app}/acme/__init__.py:2: TypeError: Retry: the argument 'max_atempts' is unknown; "
+            "did you mean 'max_attempts'? Correct that line",
+        ),
+        (
+            {"acme/__init__.py": DIRECT, "acme/lists.py": "\nfrom work import RuningJob\n"},
+            "{app}/acme/lists.py:2: ImportError: cannot import name 'RuningJob' from 'work'. "
+            "Did you mean RunningJob?",
+        ),
+        (
+            {"acme/__init__.py": DIRECT, "acme/lists.py": "\nfrom json import zzz\n"},
+            "Correct the import",
+        ),
+        (
             {"acme/__init__.py": "from work import Retry\nTAG = Retry(3)\n"},
             "{app}/acme/__init__.py:2: TypeError: Retry takes 0 positional arguments. "
             "Correct that line",
@@ -124,7 +138,7 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
         ),
         ({"acme/__init__.py": "import os\nos._exit(3)"}, "the process that imported it ended"),
     ],
-    ids=["distribution", "own-module", "syntax", "setting", "name", "queue", "slots", "nightly", "cron", "keyword", "position", "table", "entry", "exit"],
+    ids=["distribution", "own-module", "syntax", "setting", "name", "queue", "slots", "nightly", "cron", "keyword", "misspelt", "name-near", "name-far", "position", "table", "entry", "exit"],
 )
 def test_what_does_not_import_is_said_in_plain_words(
     tree: Path, tmp_path: Path, files: dict[str, str], says: str

@@ -43,6 +43,20 @@ def test_what_can_not_be_changed_safely_is_not(source: str) -> None:
     assert with_entry(source, ENTRY) is None
 
 
+@pytest.mark.parametrize(
+    ("imports", "is_changed"),
+    [
+        ("from work import Job, Retry\n", True),
+        ("from work import Job\n", False),
+        ("from work import Retry\n", False),
+        ("from work import Job, Retry as Again\n", False),
+    ],
+)
+def test_all_that_the_entry_names_has_to_be_imported(imports: str, is_changed: bool) -> None:
+    entry = '"new": Job("acme.new:new", retry=Retry(max_attempts=3)),'
+    assert (with_entry(imports + "JOBS = {}\n", entry) is not None) is is_changed
+
+
 def test_the_names_of_a_table_are_read() -> None:
     assert entries("JOBS = {'a': A, B: C, **D}\n") == {"a"}
     assert entries("JOBS = {\n") == set()

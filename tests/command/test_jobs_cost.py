@@ -102,6 +102,14 @@ def test_a_share_that_waits_needs_limits() -> None:
     assert done.exit_code == Exit.USAGE
 
 
+@pytest.mark.parametrize(("seconds", "least"), [("901", 2), ("1800", 2), ("5000", 6)])
+def test_work_that_no_invocation_has_the_time_for_needs_legs(seconds: str, least: int) -> None:
+    done = jobs("cost", "--jobs", "1", "--seconds", seconds, "--legs", str(least - 1))
+    assert done.exit_code == Exit.USAGE
+    assert f"--legs {least} at least" in done.stderr
+    cost("--jobs", "1", "--seconds", seconds, "--legs", str(least))
+
+
 def test_every_price_is_of_a_line() -> None:
     everything = bill(Workload(jobs=1, seconds=90, payload_bytes=9000, retried=0.1))
     on_x86 = bill(Workload(jobs=1, seconds=1, architecture="x86_64"))

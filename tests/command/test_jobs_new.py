@@ -46,6 +46,8 @@ def test_what_it_writes_is_built_and_passes_its_own_tests(tmp_path: Path) -> Non
         "tests/test_count_votes.py",
         "tests/test_sync_list.py",
     ]
+    table = (app / "my_work" / "__init__.py").read_text()
+    assert table.count("retry=Retry(max_attempts=3)") == 2  # killed, it goes on
     check(read_app_folder(app), ())
     run = subprocess.run(
         [sys.executable, "-m", "tools.app_tests", "-p", "no:cacheprovider"],
@@ -134,7 +136,8 @@ def test_a_table_that_only_its_author_can_change_is_left_alone(tmp_path: Path) -
     written = table.read_text() + 'JOBS |= {"other": Job("my_work.sync_list:sync_list")}\n'
     table.write_text(written)
     said = new(app, "count_votes")
-    assert '    "count_votes": Job("my_work.count_votes:count_votes"),\n' in said
+    function = "my_work.count_votes:count_votes"
+    assert f'    "count_votes": Job("{function}", retry=Retry(max_attempts=3)),\n' in said
     assert f"Add this line to JOBS in {table}" in said
     assert table.read_text() == written
     assert (app / "my_work" / "count_votes.py").exists()

@@ -198,6 +198,7 @@ def test_an_aws_that_can_not_be_reached_is_no_answer(tmp_path: Path) -> None:
     done = run(tmp_path, "list", "--stack", "x", **unreachable, **credentials)
     assert done.returncode == 6
     assert "AWS can't be reached" in done.stderr
+    assert "AWS_ENDPOINT_URL has every call go to http://127.0.0.1:9. If that was" in done.stderr
 
 
 # --- the stack ------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What a job's own code prints and logs: lines of the log that say whose they are."""
 
+import asyncio
 import inspect
 import io
 import json
@@ -70,6 +71,19 @@ def test_a_printed_line_is_a_record_that_says_whose_it_is(bench: Bench, lines: i
         assert line["level"] == "INFO"
         assert line["location"].startswith("work:")
         assert line["organization_id"] == "acme"
+
+
+def test_what_async_work_says_has_the_same_fields(bench: Bench, lines: io.StringIO) -> None:
+    """Python names each of asyncio's tasks, Task-1 say, and Powertools would log that."""
+
+    async def inside() -> None:
+        print("printed")
+        logging.getLogger("acme").info("logged")
+
+    run(bench, lines, lambda: (print("plain"), asyncio.run(inside())))
+    plain, *others = own(lines)
+    assert [line["message"] for line in others] == ["printed", "logged"]
+    assert {each for line in others for each in line} == plain.keys()
 
 
 def test_what_a_task_prints_says_which_task(bench: Bench, lines: io.StringIO) -> None:

@@ -69,7 +69,7 @@ GOOD: dict[str, Callable[[], Request]] = {
 }
 
 
-@pytest.fixture(params=GOOD.values(), ids=GOOD)
+@pytest.fixture(params=GOOD.values(), ids=list(GOOD))
 def good(request: pytest.FixtureRequest) -> Request:
     """Return a request that is signed now: a signature holds for a quarter of an hour."""
     made: Request = request.param()

@@ -94,6 +94,16 @@ def test_what_is_said_to_be_done_before_it_is_is_found_to_be_lost(hostile: Hosti
     assert any(finding.startswith("Another result") for finding in report.findings)
 
 
+def test_of_a_task_it_is_said_that_it_may_be_lost_or_come_twice(hostile: Hostile) -> None:
+    report = hostile.run("remind_by_task", ONE)
+    assert "every message came twice" in report.findings["Done twice: 'text to Ada'"]
+    lost = report.findings["Not done, and the job succeeded all the same: 'text to Ada'"]
+    assert [mishap for mishap in lost if mishap.startswith("message ")] == lost
+    advice = "A task's message is all there is of it: it may be lost, or come twice."
+    assert advice in str(report)
+    assert advice not in str(hostile.run("remind_hastily", ONE))
+
+
 def test_an_untagged_job_is_cut_off_and_does_nothing_twice(hostile: Hostile) -> None:
     report = hostile.run("remind_hastily_once", TWO, most=25)
     report.assert_done_once()

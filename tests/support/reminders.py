@@ -76,6 +76,17 @@ def remind_for_ever(job: RunningJob, payload: People) -> None:
     job.dispatch("remind_for_ever", payload, key="again")
 
 
+def remind_by_task(job: RunningJob, payload: People) -> None:
+    """Have a task remind them: nothing keeps it from being lost, or from coming twice."""
+    job.step("remind", partial(job.dispatch_task, "text", payload))
+
+
+def text(payload: People) -> None:
+    """Remind each."""
+    for name in payload.names:
+        send(f"text to {name}")
+
+
 def note(payload: People) -> None:
     """Note who was reminded; nobody can't be noted."""
     if not payload.names:
@@ -90,6 +101,7 @@ def invite(names: list[str]) -> str:
 
 AGAIN = Retry(max_attempts=3)
 JOBS = {
+    "remind_by_task": Job(remind_by_task, retry=Retry(max_attempts=2)),
     "remind": Job(remind, retry=AGAIN),
     "remind_async": Job(remind_async, retry=AGAIN),
     "remind_in_turns": Job(remind_in_turns, retry=AGAIN, queue_name="reminders"),
@@ -101,4 +113,4 @@ JOBS = {
     "remind_for_ever": Job(remind_for_ever),
 }
 QUEUES = {"reminders": Queue(slots=1, rate=Rate(1, seconds=5))}
-TASKS = {"note": Task(note, retry=Retry(max_attempts=2))}
+TASKS = {"note": Task(note, retry=Retry(max_attempts=2)), "text": Task(text)}

@@ -14,6 +14,7 @@ from job_runners.cli.target import Target
 
 _HEADS = ("WHAT", "QUANTITY", "PRICE", "DOLLARS", "WHY")
 _SHARE = click.FloatRange(0, 1)
+_LONGEST_LEG = 900  # seconds
 
 
 @jobs_command()
@@ -48,6 +49,11 @@ def command(target: Target, **given: Any) -> None:
     """
     if given["waiting"] and given["limits"] is None:
         raise click.UsageError("--waiting is of a queue with limits: give --limits too")
+    least = math.ceil(given["seconds"] / _LONGEST_LEG)
+    if given["legs"] < least:
+        raise click.UsageError(
+            f"an invocation of Lambda ends after {_LONGEST_LEG} s: --legs {least} at least"
+        )
     prices = _prices(given["prices"])
     work = _workload(**given)
     lines = bill(work)

@@ -69,8 +69,8 @@ def _told(name: str, written: dict[str, Any]) -> str:
     if written["entry"]:
         lines += [
             "",
-            f"Add this line to JOBS in {_shown(written['table'])}, whose table is written in a way",
-            "that only its author can safely change:",
+            f"Add this line to JOBS in {_shown(written['table'])}, which is written in a way that",
+            "only its author can safely change, or does not import Job and Retry:",
             f"    {written['entry']}",
         ]
     app = os.environ.get("APP")

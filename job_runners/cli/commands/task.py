@@ -13,8 +13,8 @@ from job_runners.cli.target import Target
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
 @click.option("--payload", "whole", metavar="JSON", help="The payload as an object; - or @FILE.")
 def command(target: Target, task_name: str, pairs: tuple[str, ...], whole: str | None) -> None:
-    """Send a task: small, done once or not at all, and not tracked. What must not be lost is a job.
-    Prints its id, for `jobs logs`.
+    """Send a task: small work that nothing tracks. It may be lost, and Lambda delivers one twice
+    now and then: what must not be lost, or done twice, is a job. Prints its id, for `jobs logs`.
 
     \b
     jobs task send_message cell=+12125550123 text="Polls close at 8."
