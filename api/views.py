@@ -28,12 +28,13 @@ from api.json_schema import (
 from api.logs_url import logs_url
 from api.queue_views import WAITS_FOR, waits_for
 from api.shown import AUTHOR, author, time_of
-from errors import MissingObject
+from errors import JobRunnersError, MissingObject
+from runners.registry import registry
 from store import blobs
 from store.children import Child
 from store.earlier_errors import KEPT
 from store.failed_tasks import FailedTask
-from store.job_request import JobRequest
+from store.job_request import JobRequest, Status
 
 _LONGEST_WAIT = 60  # seconds
 
@@ -97,7 +98,21 @@ def _with_contents(row: JobRequest) -> _WholeJob:
     payload, _ = _shown(
         "payload", lambda: blobs.get(row.payload, row.payload_key), responses.ROOM - size, notes
     )
+    is_to_start = not (row.status.finished or row.status is Status.RUNNING)
+    if is_to_start and payload is not None:
+        notes += _why_not_started(row, payload)
     return _WholeJob(row, payload, result, notes)
+
+
+def _why_not_started(row: JobRequest, payload: Any) -> list[str]:
+    """Return what has workers of this version leave a job for those of another one, if anything."""
+    try:
+        registry().job_payload(row.job_type, payload)
+    except JobRunnersError as error:
+        return [f"workers with this version of the code can't start it: {error}"]
+    except Exception:  # noqa: BLE001 - of a validator of somebody's own: the job will fail of it
+        return []
+    return []
 
 
 def _shown(name: str, read: Callable[[], Any], room: int, notes: list[str]) -> tuple[Any, int]:

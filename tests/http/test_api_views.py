@@ -5,16 +5,20 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, model_validator
 
 import clock
+import sample_work
 from api_events import call
 from api_rows import claimed, saved, succeeded
 from aws import clients
+from runners.registry import registry
 from sample_work import script
 from settings import forget
 from store import blobs, verbs
 from store.job_request import JobRequest, Lane, Status, due_shard, new_id, sort_key
 from testing.aws import ENVIRONMENT
+from work import Job, RunningJob
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -253,3 +257,83 @@ def test_a_filtered_list_can_come_in_short_pages_with_a_cursor() -> None:
     second = call("GET", "/jobs", query={**query, "cursor": first["cursor"]}).json
     assert [job["id"] for job in second["jobs"]] == [wanted.id]
     assert second["cursor"] is None
+
+
+# --- a job that waits for another version of the code ---------------------------------------------
+
+
+class Stricter(BaseModel):
+    """What a later version of the sample asks for."""
+
+    member_list: str
+
+
+class Picky(BaseModel):
+    """Has a validator that fails in a way of its own."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def look(cls, given: Any) -> Any:
+        raise KeyError(given)
+
+
+def strict(job: RunningJob, payload: Stricter) -> None: ...
+
+
+def picky(job: RunningJob, payload: Picky) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("now", "why"),
+    [
+        (Job(strict), "the payload of sample_once is wrong: payload.member_list: Field required"),
+        (None, "there is no job named 'sample_once'"),
+        (Job("no.such_module:work"), "there is no module no"),
+    ],
+    ids=["model", "type", "module"],
+)
+def test_what_keeps_this_version_from_starting_a_job_is_a_note(
+    monkeypatch: pytest.MonkeyPatch, now: Job | None, why: str
+) -> None:
+    rows = [
+        saved(),
+        saved(run_at=clock.now() + clock.HOUR),
+        claimed(),
+        succeeded({}),
+    ]
+    others = {name: job for name, job in sample_work.JOBS.items() if name != "sample_once"}
+    monkeypatch.setattr(sample_work, "JOBS", others | ({} if now is None else {"sample_once": now}))
+    registry.cache_clear()
+    queued, scheduled, running, ended = (view(row)["notes"] for row in rows)
+    assert queued == scheduled
+    (note,) = queued
+    assert note.startswith("workers with this version of the code can't start it: ")
+    assert why in note
+    assert running == ended == []
+
+
+def test_a_payload_that_can_not_be_shown_is_not_held_against_its_model() -> None:
+    row = saved(payload={"text": incompressible(50_000)})
+    assert row.payload_key is not None
+    clients.client("s3").delete_object(Bucket=ENVIRONMENT["BUCKET_NAME"], Key=row.payload_key)
+    assert view(row)["notes"] == ["the payload was kept in the bucket and is no longer there"]
+
+
+def test_a_validator_that_fails_in_its_own_way_keeps_no_job_from_being_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = saved()
+    monkeypatch.setattr(sample_work, "JOBS", sample_work.JOBS | {"sample_once": Job(picky)})
+    registry.cache_clear()
+    assert view(row)["notes"] == []
+
+
+def test_one_who_sees_no_payload_is_told_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = saved()
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    monkeypatch.setattr(sample_work, "JOBS", sample_work.JOBS | {"sample_once": Job(strict)})
+    forget()
+    registry.cache_clear()
+    claims = {"sub": "u", "roles": "viewer", "organization_id": row.organization_id}
+    answer = call("GET", f"/jobs/{row.id}", claims=claims)
+    assert answer.json["notes"] == ["payload and result are not shown to the role viewer"]
