@@ -22,7 +22,7 @@ def accepts(api: FakeApi) -> None:
 
 def sent(api: FakeApi) -> Any:
     """Return the one body that was sent."""
-    (call,) = api.calls
+    (call,) = (each for each in api.calls if each.method == "POST")
     return call.body
 
 

@@ -74,6 +74,20 @@ def test_a_queue_that_is_one_needs_no_words(api: FakeApi) -> None:
     assert jobs("pause", "--queue", "exports").stderr == ""
 
 
+def test_a_job_that_is_dispatched_to_a_queue_that_no_job_type_is_in_is_saved_and_said(
+    api: FakeApi,
+) -> None:
+    api.on("POST", "/jobs", 202, job("queued"))
+    done = jobs("dispatch", "import_contacts", "--queue", "export")
+    assert done.exit_code == 0, done.output
+    assert done.stdout == f"{job('queued')['id']}\n"
+    assert "No job type of this stack is in a queue export: the job is in it" in done.stderr
+    assert "Did you mean exports?" in done.stderr
+    for words in (["--queue", "exports"], []):
+        assert "No job type" not in jobs("dispatch", "import_contacts", *words).stderr
+    assert len(api.asked("GET", "/job-types")) == 2
+
+
 def test_an_empty_list_of_a_queue_that_no_job_type_is_in_says_so(api: FakeApi) -> None:
     api.on("GET", f"{LIST}&queue_name=nosuch", 200, {"jobs": [], "cursor": None})
     done = jobs("list", "--queue", "nosuch")

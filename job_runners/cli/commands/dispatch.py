@@ -8,6 +8,7 @@ import click
 from job_runners.cli import output, payload, times
 from job_runners.cli.api import Job
 from job_runners.cli.completion import names_of
+from job_runners.cli.known import note_unknown_queue
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
@@ -67,6 +68,8 @@ def command(
     given = {name: value for name, value in body.items() if value is not None}
     with payload.hinting_at_json(pairs):
         job, word = target.api.dispatch(given, idempotency_key)
+    if queue is not None:
+        note_unknown_queue(target, queue, "the job is in it, with no limits but those put by hand")
     if watch:
         from job_runners.cli.commands.watch import watch_jobs
 
