@@ -141,9 +141,8 @@ def described(problem: Mapping[str, Any], places: Places) -> str:
     advice = _advice(problem, places)
     if not advice:
         return described
-    return (
-        f"{described} {advice}" if described.endswith("?") else f"{described.rstrip('.')}. {advice}"
-    )
+    end = "" if described.endswith("?") else "."
+    return f"{described.rstrip('.')}{end} {advice}"
 
 
 def _advice(problem: Mapping[str, Any], places: Places) -> str:

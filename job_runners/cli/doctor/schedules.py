@@ -51,14 +51,8 @@ def _hidden(organization: str, name: str) -> Issue:
 
 def _declared(deployed: Deployed) -> tuple[set[tuple[str, str]], float]:
     """Return what the deploy declares that came last, organisations and names, and when it came."""
-    dynamodb, table = deployed.client("dynamodb"), deployed.id("CoordinationTable")
-    marks = [
-        each
-        for each in partition(
-            dynamodb, table, "pk", "schedules", ("sk", "since", "declares"), ConsistentRead=True
-        )
-        if each["sk"]["S"].startswith(_DEPLOY)
-    ]
+    found = _read(deployed, "schedules", "sk", "since", "declares")
+    marks = [each for each in found if each["sk"]["S"].startswith(_DEPLOY)]
     if not marks:
         return set(), 0
     latest = max(marks, key=lambda mark: int(mark["since"]["N"]))
@@ -68,11 +62,14 @@ def _declared(deployed: Deployed) -> tuple[set[tuple[str, str]], float]:
 
 def _stored(deployed: Deployed, organization: str) -> dict[str, Item]:
     """Return the schedules of an organisation, deleted ones too, by name."""
-    dynamodb, table = deployed.client("dynamodb"), deployed.id("CoordinationTable")
-    asked = ("sk", "origin", "deleted_at")
-    place = f"schedules#{organization}"
-    found = partition(dynamodb, table, "pk", place, asked, ConsistentRead=True)
+    found = _read(deployed, f"schedules#{organization}", "sk", "origin", "deleted_at")
     return {item["sk"]["S"]: item for item in found}
+
+
+def _read(deployed: Deployed, place: str, *names: str) -> Iterator[Item]:
+    """Yield these attributes of all items of a partition, as they are now."""
+    dynamodb, table = deployed.client("dynamodb"), deployed.id("CoordinationTable")
+    return partition(dynamodb, table, "pk", place, names, ConsistentRead=True)
 
 
 def _seconds(at: dict[str, str] | None) -> float:
