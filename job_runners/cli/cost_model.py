@@ -14,6 +14,7 @@ from typing import Literal
 SHIPPED = Path(__file__).with_name("prices.toml")
 
 MONTH_SECONDS = 30 * 24 * 3600
+LONGEST_LEG = 1800  # seconds: Lambda's maximum, and that of the parameter WorkerTimeout
 _GB = 1e9
 _ROW = 900  # bytes of a typical row without its payload, with what it ends with
 _ENTRY = 200  # of the index that lists an organisation's jobs, which it keeps to its end

@@ -7,14 +7,13 @@ from typing import Any, Literal
 import click
 
 from job_runners.cli import output
-from job_runners.cli.cost_model import MONTH_SECONDS, Line, Prices, Workload, bill
+from job_runners.cli.cost_model import LONGEST_LEG, MONTH_SECONDS, Line, Prices, Workload, bill
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Problem
 from job_runners.cli.target import Target
 
 _HEADS = ("WHAT", "QUANTITY", "PRICE", "DOLLARS", "WHY")
 _SHARE = click.FloatRange(0, 1)
-_LONGEST_LEG = 900  # seconds
 
 
 @jobs_command()
@@ -49,10 +48,10 @@ def command(target: Target, **given: Any) -> None:
     """
     if given["waiting"] and given["limits"] is None:
         raise click.UsageError("--waiting is of a queue with limits: give --limits too")
-    least = math.ceil(given["seconds"] / _LONGEST_LEG)
+    least = math.ceil(given["seconds"] / LONGEST_LEG)
     if given["legs"] < least:
         raise click.UsageError(
-            f"an invocation of Lambda ends after {_LONGEST_LEG} s: --legs {least} at least"
+            f"Lambda ends an invocation after {LONGEST_LEG} s at most. Pass --legs {least} or more"
         )
     prices = _prices(given["prices"])
     work = _workload(**given)
