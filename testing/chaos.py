@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
-from testing.simulation.faults import ALL, Fault
+from testing.simulation.faults import Fault, of_text
 from testing.simulation.history import play_seed, stage, told
 from testing.simulation.invariant_checker import Violation
 
@@ -22,17 +22,7 @@ _TOLD = 10  # broken promises that are shown in full
 
 def main() -> int:
     """Play; returns 0 if every promise held in every history."""
-    parser = argparse.ArgumentParser(prog="python -m testing.chaos", description=__doc__)
-    parser.add_argument("--histories", type=int, default=1000)
-    parser.add_argument("--first", type=int, default=0, help="the seed of the first one")
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--seed", type=int, help="play this one alone")
-    parser.add_argument(
-        "--faults",
-        help=f"all, or some of these, with commas: {', '.join(Fault)}; see simulation/faults.py",
-    )
-    options = parser.parse_args()
-    faults = _faults(options.faults)
+    options = _options()
     seeds = range(options.first, options.first + options.histories)
     if options.seed is not None:
         seeds = range(options.seed, options.seed + 1)
@@ -41,7 +31,7 @@ def main() -> int:
     broken: list[str] = []
     chunks = [seeds[at : at + _CHUNK] for at in range(0, len(seeds), _CHUNK)]
     with ProcessPoolExecutor(options.processes) as pool:
-        for its_figures, its_broken in pool.map(partial(_play, faults=faults), chunks):
+        for its_figures, its_broken in pool.map(partial(_play, faults=options.faults), chunks):
             figures += its_figures
             for violation in its_broken[: max(0, _TOLD - len(broken))]:
                 print(f"BROKEN: {violation}", file=sys.stderr, flush=True)
@@ -55,10 +45,19 @@ def main() -> int:
     return 1 if broken else 0
 
 
-def _faults(names: str | None) -> frozenset[Fault] | None:
-    if names is None:
-        return None  # what each seed has
-    return ALL if names == "all" else frozenset(map(Fault, names.split(",")))
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m testing.chaos", description=__doc__)
+    parser.add_argument("--histories", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0, help="the seed of the first one")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--seed", type=int, help="play this one alone")
+    parser.add_argument(
+        "--faults",
+        type=of_text,
+        help="all, none, or some of these, separated by commas (default: the seed decides): "
+        f"{', '.join(Fault)}; see simulation/faults.py",
+    )
+    return parser.parse_args()
 
 
 def _play(seeds: Iterable[int], faults: frozenset[Fault] | None) -> tuple[Counter[str], list[str]]:

@@ -4,6 +4,7 @@ Each is drawn only where it is switched on: without it a seed plays what it play
 added.
 """
 
+from collections.abc import Set
 from enum import StrEnum
 
 
@@ -41,3 +42,21 @@ def of_seed(seed: int) -> frozenset[Fault]:
         Fault.UNIQUE: seed % 8 != 7,
     }
     return ALL - {fault for fault, is_left_out in left_out.items() if is_left_out}
+
+
+_ALL, _NONE = "all", "none"
+
+
+def of_text(text: str) -> frozenset[Fault]:
+    """Return the faults that a command names: all, none, or some of them, with commas. Raises
+    ValueError."""
+    if text in (_ALL, _NONE):
+        return ALL if text == _ALL else OFF
+    return frozenset(map(Fault, text.split(",")))
+
+
+def as_text(faults: Set[Fault]) -> str:
+    """Return faults as a command names them."""
+    if faults == ALL:
+        return _ALL
+    return ",".join(fault for fault in Fault if fault in faults) or _NONE

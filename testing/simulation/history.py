@@ -1,6 +1,7 @@
 """One history: a few jobs dispatched into a hostile Lambda, watched until every one has ended."""
 
 import random
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Set
 from contextlib import ExitStack, contextmanager
@@ -23,7 +24,7 @@ from testing.moto_direct import Row
 from testing.simulation import simulated_work
 from testing.simulation.declared_queues import LIMITED
 from testing.simulation.fault_injector import FaultInjector
-from testing.simulation.faults import ALL, Fault, of_seed
+from testing.simulation.faults import ALL, Fault, as_text, of_seed
 from testing.simulation.invariant_checker import FINISHED, InvariantChecker, Violation
 from testing.simulation.operators import Operators
 from testing.simulation.playing import SETTINGS, quietly, same_chances, sweep
@@ -59,7 +60,10 @@ def play_seed(
     seed: int, faults: Set[Fault] | None = None, world: type[SimulatedLambda] = SimulatedLambda
 ) -> Counter[str]:
     """Play the history of a seed on the stage; returns its figures. The message of a Violation says
-    how to play it again."""
+    how to play it again, with the same faults."""
+    again = f"again: python -m testing.chaos --seed {seed}"
+    if faults is not None:
+        again += f" --faults {shlex.quote(as_text(faults))}"
     faults = of_seed(seed) if faults is None else faults
     most = 5 if Fault.LIMITS in faults or Fault.UNIQUE in faults else 3
     source = random.Random(seed)  # noqa: S311 - repeatable is what it should be
@@ -73,8 +77,7 @@ def play_seed(
                 history.world.step()
             return history.end()
     except Violation as broken:
-        again = f"{broken}\nagain: python -m testing.chaos --seed {seed}"
-        raise Violation(again, broken.figures) from broken
+        raise Violation(f"{broken}\n{again}", broken.figures) from broken
 
 
 def told(figures: Counter[str]) -> str:

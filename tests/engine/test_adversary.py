@@ -2,6 +2,7 @@
 
 import os
 import random
+import shlex
 import subprocess
 import sys
 from collections import Counter
@@ -18,8 +19,10 @@ from errors import Interrupted
 from runners import claiming, due_row, execution, failure_records, retrying, timer
 from store import conditional_write
 from store.job_request import JobRequest, Status
-from testing.simulation.faults import ALL, Fault
+from testing import chaos
+from testing.simulation.faults import ALL, OFF, Fault
 from testing.simulation.history import History, play_seed, stage, told
+from testing.simulation.invariant_checker import Violation
 from work import running_job
 
 HISTORIES = 125  # in a part: each has a bound of its own, and parts are played beside each other
@@ -134,6 +137,24 @@ def test_a_seed_plays_the_same_history_again_in_another_process() -> None:
     )
     assert "occurrences: 10" in first
     assert first == second
+
+
+@pytest.mark.parametrize("faults", [None, OFF, ALL, {Fault.NO_ANSWER, Fault.STORM}])
+def test_a_broken_promise_comes_with_the_command_that_plays_it_again(
+    faults: frozenset[Fault] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command has the faults of the run: without them the seed plays another history."""
+
+    def break_a_promise(history: History) -> None:
+        raise Violation("a promise", history.world.figures)
+
+    monkeypatch.setattr(History, "end", break_a_promise)
+    with pytest.raises(Violation) as broken:
+        play_seed(94, faults)
+    command = str(broken.value).rpartition("again: python -m ")[2]
+    monkeypatch.setattr("sys.argv", shlex.split(command))
+    options = chaos._options()
+    assert (options.seed, options.faults) == (94, faults)
 
 
 # --- it can catch: without any one safeguard, a promise is broken ---------------------------------
