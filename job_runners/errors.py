@@ -7,7 +7,7 @@ JobRunnersError
         OutcomeUnknown        and whether it has done what it was asked can't be told
     ApiError                  the API has answered, and not with what it was asked for
         InvalidRequest  AccessDenied  Conflict  ApiBusy  UnexpectedAnswer
-        JobNotFound  FailedTaskNotFound  QueueNotFound
+        JobNotFound  FailedTaskNotFound  QueueNotFound  ScheduleNotFound
             IdempotencyConflict, UniqueConflict, WrongState: a Conflict each
     UploadRefused             S3 did not take a file
     JobFailed  JobCancelled   the job has no result (in models.py, beside Job)

@@ -145,7 +145,7 @@ def given_up(job: JobRequest) -> list[Also]:
 
 def handed_on(job: JobRequest) -> list[Also]:
     """Return the writes by which a job gives up its key where `given_up` was refused: to the job
-    that follows, if there is one. None if the job does not have it."""
+    that follows, if there is one. Empty if the job does not have it."""
     record = _record(str(job.unique_key))
     if record is None or record.holder != job.created_key:
         return []

@@ -55,7 +55,7 @@ export async function runAgain(job) {
 
 /** Delete it, if the person means it; whether it is gone. */
 export async function deleteJob(job) {
-  const words = "Its payload, result and error go with it. This can't be undone.";
+  const words = "Its payload, result, error and files go with it. Only an administrator can restore them.";
   if (!(await ask("Delete this job?", words, "Delete", { danger: true }))) return false;
   await call("DELETE", path(job));
   say("Deleted");

@@ -4,6 +4,7 @@ import re
 
 from expanded_template import expanded
 from tools.build import ROOT
+from tools.target import Target
 
 PAGE = (ROOT / "docs/deploying.md").read_text()
 
@@ -30,3 +31,18 @@ def test_the_page_tells_how_many_ways_a_canary_has() -> None:
     assert "there are eight ways" in PAGE
     for way in re.findall(r"`((?:Canary|Linear)\w+)`", PAGE):
         assert way in ways
+
+
+def test_the_parts_of_the_zip_add_up_to_its_size() -> None:
+    (size,) = re.findall(r"One zip of ([\d.]+) MB", PAGE)
+    parts = [
+        int(each.replace(",", "")) for each in re.findall(r"^\| ([\d,]+) \|", PAGE, re.MULTILINE)
+    ]
+    assert f"{sum(parts) / 1000:.1f}" == size
+
+
+def test_the_pages_name_the_python_that_a_deploy_needs() -> None:
+    version = re.escape(Target.from_samconfig().python)
+    for name in ("README.md", "docs/tutorial.md", "docs/deploying.md"):
+        said = rf"Python (?:[^.]* )?{version}[^.]* `PATH`"
+        assert re.search(said, " ".join((ROOT / name).read_text().split())), name

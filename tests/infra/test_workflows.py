@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +99,54 @@ def test_a_deploy_is_asked_for_and_comes_after_the_tests() -> None:
     assert commands(deploy["jobs"]["deploy"]) == ["make deploy", "make sbom"]
 
 
+FAKE_GH = """#!/bin/sh
+echo "$*" >> calls
+case "$*" in *refs/tags*) ;; *) test -f tagged ;; esac
+"""
+RELEASED = "## 0.3.0 (2026-12-01)"
+
+
+@pytest.mark.parametrize(
+    ("heading", "tagged", "is_set"),
+    [
+        (RELEASED, False, True),
+        (RELEASED, True, False),
+        (f"## Unreleased\n\n{RELEASED}", False, False),
+    ],
+)
+def test_a_release_gets_its_tag_once(
+    tmp_path: Path, heading: str, tagged: bool, is_set: bool
+) -> None:
+    for name, text in {
+        ".ci/tag_release": (ROOT / ".ci/tag_release").read_text(),
+        "job_runners/__init__.py": '"""The client."""\n\n__version__ = "0.3.0"\n',
+        "CHANGELOG.md": f"# Changes\n\n{heading}\n",
+        "bin/gh": FAKE_GH,
+        **({"tagged": ""} if tagged else {}),
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (tmp_path / "bin/gh").chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}",
+        "GITHUB_REPOSITORY": "acme/jobs",
+        "GITHUB_SHA": "a1b2",
+    }
+    subprocess.run(["sh", tmp_path / ".ci/tag_release"], env=environment, check=True, timeout=30)
+    calls = tmp_path / "calls"
+    asked = calls.read_text().splitlines() if calls.exists() else []
+    looks = "api --silent repos/acme/jobs/git/ref/tags/v0.3.0"
+    sets = "api --silent repos/acme/jobs/git/refs -f ref=refs/tags/v0.3.0 -f sha=a1b2"
+    assert asked == [looks] * (heading == RELEASED) + [sets] * is_set
+
+
+def test_a_release_is_tagged_after_the_tests() -> None:
+    release = workflow("release")
+    assert release["on"]["push"] == {"branches": ["main"], "paths": ["job_runners/__init__.py"]}
+    assert release["jobs"]["tag"]["needs"] == "test"
+    assert commands(release["jobs"]["tag"]) == [".ci/tag_release"]
+
+
 def test_what_was_deployed_is_kept_as_a_bill_of_materials() -> None:
     (kept,) = [
         step["with"]
@@ -120,12 +169,15 @@ def test_a_deploy_compiles_with_the_python_of_the_functions() -> None:
     assert f"PythonRuntime=python{setup['python-version']}" in overrides
 
 
-def test_workflows_may_read_and_the_deploy_alone_takes_a_role() -> None:
+def test_workflows_may_read_a_release_sets_a_tag_and_the_deploy_alone_takes_a_role() -> None:
     assert WORKFLOWS
     for path in WORKFLOWS:
         assert read(path)["permissions"] == {"contents": "read"}, path.name
     permissions = {name: job["permissions"] for name, job in jobs() if "permissions" in job}
-    assert permissions == {"deploy.deploy": {"contents": "read", "id-token": "write"}}
+    assert permissions == {
+        "deploy.deploy": {"contents": "read", "id-token": "write"},
+        "release.tag": {"contents": "write"},
+    }
     (role,) = [
         step["with"]
         for step in steps(workflow("deploy")["jobs"]["deploy"])

@@ -12,7 +12,8 @@ from job_runners.cli.target import Target
 @click.argument("job_ids", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Don't ask.")
 def command(target: Target, job_ids: tuple[str, ...], yes: bool) -> Exit:
-    """Forget finished jobs, with their payloads, results and files. They can't be brought back."""
+    """Delete finished jobs, with their payloads, results and files. The API can't bring them back:
+    an administrator can restore their files for a week, or as long as DeletedFileDays says."""
     what = "this job" if len(job_ids) == 1 else f"these {len(job_ids)} jobs"
     confirm(f"Delete {what} on {target.name}?", yes=yes)
 

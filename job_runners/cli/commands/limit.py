@@ -31,10 +31,20 @@ def _rate(
 
 @jobs_command()
 @click.argument("name")
-@click.option("--slots", type=click.IntRange(1, 100), help="How many run at once, of each key.")
-@click.option("--rate", metavar="N/TIME", callback=_rate, help="Starts in a time: 30/60s, 5/s.")
+@click.option(
+    "--slots",
+    type=click.IntRange(1, 100),
+    help="How many run at once, for each key (value of `per`).",
+)
+@click.option(
+    "--rate", metavar="N/TIME", callback=_rate, help="Starts in a time, for each key: 30/60s, 5/s."
+)
 @click.option("--burst", type=click.IntRange(1), help="With --rate: so many of them at once.")
-@click.option("--max-waiting", type=click.IntRange(1), help="Beyond it no job is accepted.")
+@click.option(
+    "--max-waiting",
+    type=click.IntRange(1),
+    help="How many may wait, for each key, before a dispatch is refused.",
+)
 @click.option("--reset", is_flag=True, help="Have the limits that the code declares again.")
 def command(
     target: Target,

@@ -19,7 +19,8 @@ _HEADS = ("QUEUE", "KEY", "IN USE", "WAITING", "WAITS SINCE", "", "LIMITS")
 def command(target: Target, name: str | None, limit: int) -> None:
     """Show each queue with its limits, and of the first of its keys in use how many jobs have its
     slots, how many wait, and since when the first does; with a name, all keys in use of one queue
-    (up to --limit), and who has their slots. "*" is the key of a whole queue.
+    (up to --limit), and who has their slots. A key is a value of the queue's `per`; "*" is the key
+    of jobs without such a value.
 
     \b
     jobs queues
