@@ -14,6 +14,7 @@ from aws import clients
 from errors import InvalidPayload, MalformedMessage
 from fake_lambda import FakeLambda
 from runners.failure_records import settle
+from runners.messages import QueueMessage, encode
 from sample_work import script
 from store import verbs
 from store.job_request import Status
@@ -103,6 +104,12 @@ def test_a_record_of_another_message_says_nothing_about_a_running_job() -> None:
     before = read(row).serialize()
     assert give(record(job_event(row.id, send_id="a duplicate's"))) == []
     assert read(row).serialize() == before
+
+
+def test_a_wake_up_of_a_line_that_was_lost_is_sent_again_a_minute_later(delay_queue: str) -> None:
+    message = QueueMessage(queue_name="texts", queue_key="*")
+    assert give(record(json.loads(encode(message)))) == []
+    assert delayed(delay_queue) == 1
 
 
 @pytest.mark.parametrize("ending", job_rows.ENDINGS)

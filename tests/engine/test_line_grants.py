@@ -92,6 +92,18 @@ def test_the_organisation_that_was_served_last_is_that_of_the_last_turn(
     assert lines.Line(PLACE, limits.Limits(slots=2), found).last_served == served
 
 
+def test_a_turn_is_above_those_of_all_items_whichever_is_given(bench: Bench) -> None:
+    """Else a slot that was given rarely would make its organisation look as if served long ago."""
+    limited: dict[str, Any] = {"slots": 2, "rate": Rate(1000, burst=1000)}
+    for _ in range(3):  # each takes slot 1
+        verbs.succeed(claim(bench.dispatch(queue_name=QUEUE), read_line(**limited)), None)
+    claim(bench.dispatch(queue_name=QUEUE), read_line(**limited))
+    claim(bench.dispatch(queue_name=QUEUE), read_line(slots=2))  # takes slot 2
+    line = read_line(**limited)
+    assert line.rate is not None
+    assert [item.turn for item in (line.slots[1], line.rate, line.slots[2])] == [4, 4, 5]
+
+
 @pytest.mark.parametrize(
     ("holder", "paid_ahead", "waits"),
     [(None, 9_000, True), ("h", 9_000, False), ("h", 0, False), (None, 0, False)],

@@ -15,7 +15,7 @@ from runners import due_row, line_pump, owner_actions
 from runners.registry import registry
 from sample_work import script
 from store import limits, lines, verbs
-from store.job_request import LIMITED, ROW_VERSION, JobRequest, Status
+from store.job_request import LIMITED, ROW_VERSION, JobRequest, Lane, Status
 from telemetry_lines import emitted
 from testing import moto_direct
 from work.definitions import Job
@@ -212,6 +212,20 @@ def test_one_of_newer_code_that_was_set_aside_is_left_to_that(
     hours(one_slot, 3)
     assert {"SetAside": 1} not in [values for _, values in emitted(capsys)]
     assert one_slot.read(row).status is Status.WAITING
+
+
+def test_one_of_newer_code_that_was_set_aside_is_looked_at_in_an_hour(one_slot: Bench) -> None:
+    """It has waited for long, and would be looked at in half a day: newer code puts it back."""
+    row = dispatch(one_slot)
+
+    def wait_and_change() -> None:
+        park_in_order(one_slot, row)
+        verbs.postpone(one_slot.read(row), clock.now() + 12 * clock.HOUR, Lane.PARKED)
+        newer(row)
+
+    during(one_slot, wait_and_change)
+    assert lines.read_line(QUEUE, "*", None).first is None
+    assert one_slot.read(row).due_at == pytest.approx(clock.now() + clock.HOUR, abs=clock.MINUTE)
 
 
 def test_one_of_newer_code_that_was_let_on_keeps_its_slot(one_slot: Bench) -> None:

@@ -132,6 +132,16 @@ def test_where_it_is_not_reached_a_count_is_one_query(bench: Bench, most: int) -
     assert len(queries) == 1
 
 
+def test_a_job_that_is_accepted_makes_no_count_last_longer(bench: Bench, most: int) -> None:
+    rows = [bench.dispatch() for _ in range(most - 1)]
+    bench.advance(9)
+    rows.append(bench.dispatch())
+    for row in rows:
+        bench.run(row)
+    bench.advance(1)
+    bench.dispatch()
+
+
 def test_what_it_remembers_is_bounded(
     bench: Bench, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,6 +157,13 @@ def test_put_again_it_does_not_come_back_to_what_it_has_dealt_with(bench: Bench)
     assert put(every=1800).next_at == at + HOUR // 2
 
 
+def test_put_again_it_does_not_expire_as_its_stub_would(bench: Bench) -> None:
+    put()
+    schedules.delete("acme", "hourly")
+    put()
+    assert schedules.get("acme", "hourly").expires_at is None
+
+
 def test_the_job_must_be_one_that_could_be_dispatched() -> None:
     with pytest.raises(UnknownJobType):
         put(job_type="sample_onse")

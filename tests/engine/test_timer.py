@@ -17,7 +17,8 @@ from runners import execution, timer
 from runners.messages import JobMessage, Message
 from sample_work import script
 from store import conditional_write, queries, verbs
-from store.job_request import JobRequest, Lane, Status, due_shards
+from store.job_request import JobRequest, Lane, Status, due_shard, due_shards
+from testing import moto_direct
 from testing.aws import forget
 from testing.lambda_context import Context
 
@@ -204,6 +205,20 @@ def test_when_the_worker_is_away_the_rest_waits_and_nothing_is_lost(
     assert set(post.ids) == jobs
 
 
+def test_a_row_is_moved_before_its_message_is_sent(time: Clock, post: Post) -> None:
+    """Whoever is killed between the two has not sent the same message with every tick."""
+    row = job_rows.saved()
+    time.pass_(61_000)
+    due: list[int | None] = []
+
+    def send(message: Message, delay: float = 0) -> None:
+        due.append(read(row).due_at)
+
+    timer.tick(send, until=clock.now() + clock.MINUTE)
+    assert due == [read(row).due_at]
+    assert (due[0] or 0) > clock.now()
+
+
 def test_a_row_that_can_not_be_read_keeps_no_other_waiting(time: Clock, post: Post) -> None:
     job_rows.make_unreadable(job_rows.saved())
     time.pass_(10)
@@ -214,10 +229,15 @@ def test_a_row_that_can_not_be_read_keeps_no_other_waiting(time: Clock, post: Po
 
 
 def test_a_row_that_can_not_be_read_is_out_of_the_way_for_an_hour(time: Clock, post: Post) -> None:
-    job_rows.make_unreadable(job_rows.saved())
+    """And leaves the lane of rows that a tick meets first: many of them would fill it."""
+    row = job_rows.saved()
+    verbs.postpone(row, row.due_at or 0, Lane.PROMPT)
+    job_rows.make_unreadable(row)
     time.pass_(61_000)
     assert tick(post).met[timer.Disposition.BROKEN] == 1
     assert tick(post).met == Counter()
+    stored = moto_direct.row("jobs", {"id": {"S": row.id}})
+    assert stored["due_shard"] == due_shard(row.id, Lane.PARKED)
     time.pass_(clock.HOUR + 1)
     assert tick(post).met[timer.Disposition.BROKEN] == 1
 

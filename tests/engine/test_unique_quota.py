@@ -7,6 +7,7 @@ from bench import Bench
 from errors import QuotaReached
 from runners import owner_actions
 from store.job_request import JobRequest
+from store.queries import count_unfinished
 from testing.aws import forget
 
 
@@ -35,6 +36,17 @@ def test_a_request_for_work_that_nobody_has_asked_for_is_refused(bench: Bench) -
     ask(bench, "a"), ask(bench, "b")
     with pytest.raises(QuotaReached):
         ask(bench, "c")
+
+
+def test_a_job_that_follows_another_is_counted(bench: Bench) -> None:
+    first = bench.dispatch("unique_follow", payload={"text": "the first"})
+    bench.claim(first)
+    follows = bench.dispatch("unique_follow", payload={"text": "the second"})
+    assert follows.follows == first.created_key
+    assert count_unfinished("acme", 10) == 2
+    bench.advance(10)
+    with pytest.raises(QuotaReached):
+        ask(bench, "a")
 
 
 def test_so_is_one_whose_answer_is_gone(bench: Bench) -> None:

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+import clock
 from bench import Bench
 from errors import PreconditionFailed
 from sample_work import script
-from store import uniqueness
+from store import uniqueness, verbs
 from store.job_request import JobRequest, Met, Outcome, Status, new_id, sort_key
 from store.uniqueness import Free, KeyRecord
 from testing import moto_direct
@@ -132,6 +133,36 @@ def test_a_key_is_not_taken_from_one_that_follows_and_could_not_be_seen(
     third = ask(bench, "third")
     assert (third.id, third.status) == (second.id, Status.QUEUED)
     assert record_of(first).holder == second.created_key
+
+
+def test_a_key_is_handed_on_to_one_that_follows_and_could_not_be_seen_at_first(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ask(bench, "first")
+    bench.claim(first)
+    second = ask(bench, "second")
+    follower = uniqueness._follower
+    looks: list[KeyRecord] = []
+
+    def unseen_at_first(record: KeyRecord) -> JobRequest | None:
+        looks.append(record)
+        return None if len(looks) == 1 else follower(record)
+
+    monkeypatch.setattr(uniqueness, "_follower", unseen_at_first)
+    verbs.succeed(bench.read(first), None)
+    assert len(looks) == 2
+    assert bench.read(second).status is Status.QUEUED
+    assert record_of(first).holder == second.created_key
+
+
+def test_a_key_that_is_handed_on_is_held_for_180_days_from_then(bench: Bench) -> None:
+    first = ask(bench, "first")
+    bench.claim(first)
+    bench.advance(20 * 24 * 3600)
+    ask(bench, "second")
+    bench.advance(100 * 24 * 3600)
+    verbs.succeed(bench.read(first), None)
+    assert record_of(first).expires_at == (clock.now() + 180 * clock.DAY) // clock.SECOND
 
 
 def test_a_job_ends_though_others_come_to_follow_and_go_whenever_it_looks(
