@@ -40,6 +40,7 @@ def save(stack: Stack, folder: Path) -> None:
         "AWS_REGION": stack.region,
         "AWS_DEFAULT_REGION": stack.region,
         "AWS_ENDPOINT_URL": stack.endpoint_url,
+        "JOB_RUNNERS_STACK": stack.name,
     }
     lines = [f"export {name}={value}" for name, value in exports.items()]
     write_private(folder / "env.sh", "\n".join([*lines, "unset AWS_PROFILE AWS_SESSION_TOKEN", ""]))

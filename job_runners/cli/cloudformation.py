@@ -5,17 +5,24 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from job_runners.addresses import endpoint
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.stack import Stack
+from job_runners.errors import InsecureAddress
 
 if TYPE_CHECKING:
     from botocore.session import Session
 
 
 def find_stack(session: "Session", name: str) -> Stack:
-    """Return the stack of this name in the caller's account and region; raises Problem."""
+    """Return the stack of this name in the caller's account and region, or on the local AWS that
+    AWS_ENDPOINT_URL names; raises Problem."""
     client: Any = session.create_client("cloudformation")
     region = client.meta.region_name
+    try:
+        url, is_local = endpoint("cloudformation", region)
+    except InsecureAddress as error:
+        raise Problem(error.problem, hint=error.hint, code=Exit.NO_ACCESS) from None
     try:
         (found,) = client.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
@@ -28,7 +35,7 @@ def find_stack(session: "Session", name: str) -> Stack:
         ) from None
     outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
     try:
-        return Stack.from_outputs(name, region, outputs)
+        return Stack.from_outputs(name, region, outputs, url if is_local else "")
     except KeyError as missing:
         raise Problem(
             f"The stack {name} in {region} is {found['StackStatus']} and has no output {missing}.",

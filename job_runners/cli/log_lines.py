@@ -106,7 +106,11 @@ class Logs:
 
 
 def _line(group: str, event: dict[str, Any]) -> Line:
-    received, event_id = event["timestamp"], event.get("eventId", "")
+    received = event["timestamp"]
+    # The local AWS gives events no id: there, one is told by what it says, and when.
+    event_id = event.get("eventId") or repr(
+        (group, event.get("logStreamName"), received, event["message"])
+    )
     try:
         fields = json.loads(event["message"])
     except ValueError:

@@ -32,11 +32,11 @@ def _options() -> list[click.Parameter]:
             "--stack",
             "stack_name",
             metavar="NAME",
-            envvar="JOBS_STACK",
-            help="A deployed stack, by its name in CloudFormation (or JOBS_STACK). Without it: the "
-            "local AWS while make run is up, else the stack that samconfig.toml names.",
+            envvar=["JOB_RUNNERS_STACK", "JOBS_STACK"],  # the second is its old name
+            help="A deployed stack, by its name in CloudFormation (or JOB_RUNNERS_STACK). Without "
+            "it: the local AWS while make run is up, else the stack that samconfig.toml names.",
         ),
-        _option("--local", is_flag=True, help="The local AWS, whatever JOBS_STACK says."),
+        _option("--local", is_flag=True, help="The local AWS, whatever JOB_RUNNERS_STACK says."),
         _option(
             "--region",
             metavar="NAME",

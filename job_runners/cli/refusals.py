@@ -97,7 +97,7 @@ def _not_let_in(body: dict[str, Any], *, with_token: bool) -> Problem:
 
 
 def _forbidden(body: dict[str, Any], *, with_token: bool) -> Problem:
-    reason = body.get("message", 403)
+    reason = str(body.get("message", 403)).rstrip(".")
     if with_token:
         message = f"The API does not let this token in: {reason}."
         hint = "A stack without JwtIssuer takes calls signed with AWS credentials, and no token."

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from job_runners.cli import local_aws
-from job_runners.cli.local_aws import REGION, ROOT
+from job_runners.cli.local_aws import PROJECT, REGION
 from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.stack import Stack
 
@@ -110,7 +110,7 @@ class Target:
         """Where the API is. One that is named directly needs no look at CloudFormation."""
         if self._address_is_named:
             return _checked(self.api_url or "")
-        return self.stack.api_url
+        return _checked(self.stack.api_url)
 
     @property
     def _address_is_named(self) -> bool:
@@ -125,8 +125,8 @@ class Target:
     @cached_property
     def stack(self) -> Stack:
         """The stack, by its name; raises Problem if it can't be found."""
-        running = None if self._named else local_aws.find()
-        if running:
+        running = local_aws.find()
+        if running and self._means(running):
             if self.notes_outdated and not self.json:
                 _note_outdated()
             return running
@@ -137,6 +137,12 @@ class Target:
         from job_runners.cli.cloudformation import find_stack
 
         return find_stack(self.session, self._named or _default_name())
+
+    def _means(self, running: Stack) -> bool:
+        """Return whether the options lead to the local AWS that is up."""
+        if self._named is None:
+            return True
+        return self._named == running.name and running.endpoint_url == local_aws.endpoint_url()
 
     @property
     def _named(self) -> str | None:
@@ -163,7 +169,7 @@ class Target:
     @cached_property
     def stack_session(self) -> "Session":
         """Credentials and region for where the stack is."""
-        if not self.stack.is_local:
+        if not self.stack.aws_access_key_id:  # on AWS, or found at AWS_ENDPOINT_URL
             return self.session
         from botocore.session import Session
 
@@ -200,9 +206,12 @@ def _checked(url: str) -> str:
 def _default_name() -> str:
     """Return what `sam deploy` calls the stack."""
     try:
-        config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+        config = tomllib.loads((PROJECT / "samconfig.toml").read_text())
         name: str = config["default"]["global"]["parameters"]["stack_name"]
     except (OSError, KeyError, tomllib.TOMLDecodeError):
-        hint = "Name it: --stack NAME, or JOBS_STACK=NAME"
-        raise Problem("Which stack? samconfig.toml names none.", hint=hint) from None
+        hint = (
+            "Name it: --stack NAME, or JOB_RUNNERS_STACK=NAME. To use the local AWS, change to the "
+            "folder that you started make run in."
+        )
+        raise Problem("Which stack? No samconfig.toml names one.", hint=hint) from None
     return name

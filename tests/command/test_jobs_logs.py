@@ -143,6 +143,7 @@ def ended() -> Any:
 
 @pytest.mark.usefixtures("hurried")
 def test_following_shows_each_line_once_until_the_jobs_last(api: FakeApi, account: Account) -> None:
+    account.log_event_ids = False
     for _ in range(4):
         api.on("GET", f"/jobs/{ID}", 200, job("running"))
     for _ in range(4):

@@ -12,7 +12,7 @@ import pytest
 from fake_account import Account
 from fake_stack import OUTPUTS
 from job_runners.cli import local_aws
-from job_runners.cli.stack import Stack
+from job_runners.cli.stack import Stack, write_private
 from jobs_command import ID, FakeApi, RawText, job, jobs, problem
 from tools.build import ROOT
 
@@ -30,6 +30,7 @@ EMPTY: dict[str, Any] = {"jobs": [], "cursor": None}
         (404, problem(404, "there is no job z"), 1, "There is no job z."),
         (403, problem(403, "this caller may only read"), 5, "This caller may only read."),
         (403, {"message": "Forbidden"}, 5, "execute-api:Invoke"),
+        (403, {"message": "Keys: .local/env.sh."}, 5, "Keys: .local/env.sh.\nThey need"),
         (403, {"message": "Signature expired: 1 < 2"}, 5, "Signature expired: 1 < 2."),
         (401, {"message": "Unauthorized"}, 5, "JOBS_TOKEN"),
         (413, {"message": "Request Too Long"}, 1, "answered 413: Request Too Long"),
@@ -244,7 +245,7 @@ def local_stack(tmp_path: Path, api_url: str) -> None:
     home.mkdir()
     stack = Stack.from_outputs("job-runners", "us-east-1", OUTPUTS, "http://127.0.0.1:9")
     described = json.loads(json.dumps(stack.__dict__)) | {"api_url": api_url}
-    (home / "stack.json").write_text(json.dumps(described))
+    write_private(home / "stack.json", json.dumps(described))
 
 
 def test_the_local_aws_comes_first_while_it_is_up_unless_a_stack_is_named(
@@ -258,7 +259,44 @@ def test_the_local_aws_comes_first_while_it_is_up_unless_a_stack_is_named(
     assert (done.stdout, done.exit_code) == (f"{ID}\n", 0)
     assert "on the local AWS" in done.stderr
     assert jobs("list", "--stack", "nope").exit_code == 5
-    assert jobs("dispatch", "x", "--local", JOBS_STACK="nope").exit_code == 0
+    assert jobs("dispatch", "x", "--local", JOB_RUNNERS_STACK="nope").exit_code == 0
+    # Named where .local/env.sh was done, it is the same one, with all that is known of it.
+    del account.outputs["ApiUrl"]
+    assert jobs("list", "--stack", "job-runners").exit_code == 5
+    named = jobs("dispatch", "x", "--stack", "job-runners", AWS_ENDPOINT_URL="http://127.0.0.1:9")
+    assert named.exit_code == 0
+
+
+def test_a_stack_file_that_others_may_have_written_leads_nowhere(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_aws, "HOME", tmp_path / ".local")
+    local_stack(tmp_path, "http://127.0.0.1:9")
+    (tmp_path / ".local" / "stack.json").chmod(0o644)
+    assert "No local AWS is up" in jobs("list", "--local").stderr
+
+
+@pytest.mark.parametrize("variable", ["JOB_RUNNERS_STACK", "JOBS_STACK"])
+def test_a_stack_on_the_local_aws_of_this_terminal_is_found_by_its_name(
+    api: FakeApi, account: Account, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.delenv("JOBS_API_URL")
+    api.on("POST", "/_aws/execute-api/abc/$default/jobs", 202, job("queued"))
+    there = {variable: "job-runners", "AWS_ENDPOINT_URL": api.url}
+    assert jobs("dispatch", "x", **there).exit_code == 0
+    # There the functions have an AWS_ENDPOINT_URL: that is no mistake.
+    for function in account.functions.values():
+        function["Environment"]["Variables"]["AWS_ENDPOINT_URL"] = api.url
+    del account.event_configs["timer"]  # and settings that it ignores are no mistake either
+    done = jobs("doctor", **there)
+    assert done.exit_code == 0, done.output
+    assert "Nothing is wrong with the local AWS" in done.stdout
+
+
+def test_aws_keys_are_not_sent_to_another_machine_in_plain_text(account: Account) -> None:
+    done = jobs("list", "--stack", "job-runners", AWS_ENDPOINT_URL="http://192.0.2.1:80")
+    assert done.exit_code == 5
+    assert "Credentials are not sent to http://192.0.2.1:80" in done.stderr
 
 
 def test_a_local_aws_that_was_killed_is_said_to_be_gone(

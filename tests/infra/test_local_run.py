@@ -311,12 +311,14 @@ def test_only_its_owner_reads_the_credentials_of_a_run(tmp_path: Path) -> None:
             assert modes == wanted
             said = _sh("-c", f". {home / 'env.sh'}; env", env={"AWS_PROFILE": "mine"})
     variables = dict(line.split("=", 1) for line in said.stdout.splitlines())
-    assert {name: value for name, value in variables.items() if name.startswith("AWS_")} == {
+    ours = ("AWS_", "JOB_RUNNERS_")
+    assert {name: value for name, value in variables.items() if name.startswith(ours)} == {
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "hidden",
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
+        "JOB_RUNNERS_STACK": "job-runners",
     }
 
 

@@ -2,12 +2,15 @@
 
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from api_server import ApiServer
-from installed import run
+from fake_stack import OUTPUTS
+from installed import run, run_in
+from job_runners.cli.stack import Stack
 from tools.build import ROOT
 
 DISPATCH = """\
@@ -80,3 +83,23 @@ def test_the_command_works_beside_its_packages(
     assert name in run(python.parent / name, "--help", PYTHONPATH=packages).stdout
     shell = run(python.parent / name, "shell", "bash", PYTHONPATH=packages).stdout
     assert f"'{python.parent / name}' \"$@\"" in shell
+
+
+def test_the_command_finds_the_local_aws_of_the_folder_it_is_called_in(
+    python: Path, api_server: ApiServer, tmp_path: Path
+) -> None:
+    [packages] = {each for each in sys.path if each.endswith("site-packages")}
+    inside, home = tmp_path / "docs", tmp_path / ".local"
+    inside.mkdir()
+    home.mkdir()
+    (tmp_path / "samconfig.toml").touch()
+    stack = Stack.from_outputs("job-runners", "us-east-1", OUTPUTS, api_server.url)
+    replace(
+        stack, api_url=api_server.url, aws_access_key_id="LOCAL", aws_secret_access_key="secret"
+    ).save(home / "stack.json")
+    words = (python.parent / "jobs", "dispatch", "sample_once")
+    done = run_in(inside, *words, PYTHONPATH=packages)
+    assert done.returncode == 0, done.stderr
+    assert "on the local AWS" in done.stderr
+    elsewhere = run(*words, PYTHONPATH=packages)
+    assert "change to the folder that you started make run in" in elsewhere.stderr

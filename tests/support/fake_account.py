@@ -110,6 +110,7 @@ class Account:
     logs: dict[str, list[tuple[float, str]]] = field(
         default_factory=lambda: {"log-timer": [(time.time() - 30, '{"message": "tick"}')]}
     )
+    log_event_ids: bool = True  # the local AWS has none
     statements: list[dict[str, Any]] = field(
         default_factory=lambda: [
             {"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": "arn:aws:dynamodb:::jobs"}
@@ -222,7 +223,7 @@ class Account:
             {
                 "timestamp": int(when * 1000),
                 "message": line,
-                "eventId": f"{given['logGroupName']} {n}",
+                **({"eventId": f"{given['logGroupName']} {n}"} if self.log_event_ids else {}),
             }
             for n, (when, line) in enumerate(self.logs[given["logGroupName"]])
             if words in line and given["startTime"] <= when * 1000 <= given.get("endTime", math.inf)

@@ -42,11 +42,17 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run_in(Path(words[0]).parent, *words, **environment)
+
+
+def run_in(
+    folder: Path, *words: str | Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
     names = ("PATH", "HOME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     given = {name: os.environ[name] for name in names if name in os.environ}
     return subprocess.run(
         [str(each) for each in words],
-        cwd=Path(words[0]).parent,
+        cwd=folder,
         env=given | environment,
         capture_output=True,
         text=True,
