@@ -97,7 +97,8 @@ class Grant(NamedTuple):
             LineItem.since.set(now),
             LineItem.turn.set(self.turn),
             LineItem.group.set(self.group),
-            LineItem.expires_at.set(_expiry()),
+            # A rate with a large burst may be paid ahead for longer than an item is kept unused.
+            LineItem.expires_at.set(_expiry(self.tat // _MILLISECOND)),
         ]
         if self.slot is not None:
             holder = [
@@ -283,5 +284,5 @@ def _same_turn(item: LineItem) -> Condition:
     return conditional_write.same(LineItem.turn, item.turn)
 
 
-def _expiry() -> int:
-    return (clock.now() + LIFETIME) // clock.SECOND
+def _expiry(paid_until: int) -> int:
+    return (max(clock.now(), paid_until) + LIFETIME) // clock.SECOND

@@ -249,12 +249,6 @@ def test_no_more_can_be_paused_than_every_worker_can_read(bench: Bench) -> None:
         pausing.pause(Kind.QUEUE, "one more")
 
 
-def test_entries_expire_after_every_job_that_they_may_be_of(bench: Bench) -> None:
-    parked(bench)
-    (entry,) = entries()
-    assert entry.expires_at * 1000 > clock.now() + 31 * clock.DAY
-
-
 # --- several pauses that have ended ---------------------------------------------------------------
 
 

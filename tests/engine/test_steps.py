@@ -233,11 +233,6 @@ def test_a_job_under_a_key_that_is_free_again_has_done_no_step_and_has_no_child(
     assert len(set(children)) == 2
 
 
-def test_a_step_outlives_every_row(bench: Bench) -> None:
-    keep = steps.keep(bench.dispatch(), "one", 1)
-    assert keep.expires_at * 1000 > clock.now() + (31 + 30 + 90) * clock.DAY
-
-
 # --- children -------------------------------------------------------------------------------------
 
 

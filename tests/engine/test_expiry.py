@@ -1,0 +1,129 @@
+"""Expiry: DynamoDB deletes no item before the last use of it, and never an item without an end."""
+
+import importlib
+import pkgutil
+from typing import Any
+
+import pytest
+
+import clock
+import store
+from bench import Bench
+from hourly import put
+from limited_queue import PLACE, QUEUE, dispatch, during, items, park_in_order
+from runners import owner_actions, pausing, schedules
+from sample_work import script
+from store import failed_tasks, limits
+from store.job_request import Status
+from store.lines import LineItem
+from store.pauses import Kind
+from store.rate import Rate
+from store.table import Table
+from testing import moto_direct
+from testing.aws import forget
+from work.definitions import LONGEST_WAIT
+
+# Days for which an item is kept from its last write on, at least: None if it never expires. By the
+# first part of its partition, or of its sort key where that is a line.
+WAITS = LONGEST_WAIT / (24 * 3600) + 1  # the timer fails a job that waits for longer, within a day
+UNUSED = 40
+# A row: it waits, then waits for a deploy that knows its type, and is kept at most 90 days more.
+LIVES = WAITS + LONGEST_WAIT / (24 * 3600) + 90
+PROMISED = 180  # of keys, by docs/unique.md
+KEPT: dict[str, float | None] = {
+    "wait": WAITS,
+    "held": WAITS,
+    "slot": UNUSED,
+    "rate": UNUSED,
+    "keys": UNUSED,
+    "unique": PROMISED,
+    "step": LIVES,
+    "failed_tasks": 7,
+    "stub": UNUSED,
+    "schedules": None,
+    "paused": None,
+    "limits": None,
+}
+MODELS = {  # of these items, and of answers to requests, which have tests of their own
+    *("LineItem", "Parked", "UsedKey", "KeyRecord", "Step", "FailedTask", "Schedule", "Mark"),
+    *("Pause", "Changed", "Answer"),
+}
+
+
+@pytest.fixture
+def bench(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setenv("EXTENSIONS", "sample_work,unique_sample")
+    forget()
+    return bench
+
+
+def kind_of(item: dict[str, Any]) -> str:
+    if "deleted_at" in item:
+        return "stub"
+    name = item["sk"] if item["pk"].startswith("line#") else item["pk"]
+    return str(name).partition("#")[0]
+
+
+def one_of_each(bench: Bench) -> None:
+    """Leave an item of each kind in the coordination table, by what people and jobs do."""
+    limits.put(QUEUE, slots=1, rate=Rate(1000, burst=1000))
+    holder = dispatch(bench)
+    during(bench, lambda: park_in_order(bench, dispatch(bench)), holder)
+    pausing.pause(Kind.QUEUE, "paused")
+    bench.run(bench.dispatch(queue_name="paused"))
+    script.job = lambda job, payload: job.step("charge", lambda: 1)
+    bench.run(bench.dispatch("sample_once"))
+    bench.dispatch("unique_return", payload={"lot": "a"})
+    failed: dict[str, Any] = {
+        "task_name": "t",
+        "attempt": 1,
+        "error_kind": "E",
+        "error_message": "m",
+    }
+    failed_tasks.keep(failed_tasks.new_task_id(), request_id=None, **failed)
+    put("kept")
+    put("deleted")
+    schedules.delete("acme", "deleted")
+    bench.run(dispatch(bench))  # waits
+
+
+def test_each_kind_of_item_is_kept_for_longer_than_it_is_used(still: Bench) -> None:
+    one_of_each(still)
+    found = moto_direct.rows("coordination")
+    assert {kind_of(item) for item in found} == KEPT.keys()
+    for item in found:
+        kind = kind_of(item)
+        longest = KEPT[kind]
+        if longest is None:
+            assert "expires_at" not in item, kind
+        else:
+            days = (item["expires_at"] * clock.SECOND - clock.now()) / clock.DAY
+            assert longest <= round(days, 3) <= 200, kind
+
+
+def test_no_kind_of_item_is_left_out_here() -> None:
+    for module in pkgutil.walk_packages(store.__path__, "store."):
+        importlib.import_module(module.name)
+    models = [model for model in Table.__subclasses__() if model.__module__.startswith("store.")]
+    names = {model.__name__ for model in models if model.table_setting != "JOBS_TABLE_NAME"}
+    assert {name for name in names if not name.startswith("_")} == MODELS
+
+
+def test_a_rate_that_is_paid_ahead_is_kept_until_that_time_and_longer(still: Bench) -> None:
+    """A burst of many starts may be paid for months ahead: forgotten, it would come again."""
+    rate = Rate(1, seconds=24 * 3600, burst=100)
+    limits.put(QUEUE, rate=rate)
+    paid_until = clock.now() + 50 * clock.DAY
+    LineItem(PLACE, "rate", since=clock.now(), tat=paid_until * 1000).save()
+    assert still.run(dispatch(still)).status is Status.SUCCEEDED
+    (item,) = items("rate")
+    assert item["tat"] == (paid_until + clock.DAY) * 1000
+    assert item["expires_at"] == (paid_until + 41 * clock.DAY) // clock.SECOND
+
+
+def test_a_row_expires_once_it_has_ended_and_not_after_it_was_queued_again(still: Bench) -> None:
+    row = still.dispatch()
+    assert row.expires_at is None
+    ended = owner_actions.cancel(row)
+    assert ended.expires_at == (clock.now() + 30 * clock.DAY) // clock.SECOND
+    assert owner_actions.retry_again(ended, still.send).expires_at is None
