@@ -23,7 +23,8 @@ _COSTLY_TYPES = ("premium_rate", "satellite")
 APP_SETTING = "APP_SETTING_"
 # The folder in an organisation's folder that is no package of its work.
 APP_TESTS = "tests"
-# Beside this file where functions run it: the packages that were built in, a name a line.
+# Next to this file where functions run it: the packages that were built in, one a line, as
+# `app/acme`: with the folder that they were copied from.
 APP_PACKAGES_FILE = "app_packages.txt"
 
 
@@ -32,6 +33,7 @@ class Settings(Value, kw_only=True):
 
     job_runner: str
     app_packages: tuple[str, ...]  # of the organisation's folder
+    app_source: str  # where a function's were copied from, as `app/`; empty in a checkout
     app_folder: Path | None  # that folder, in a checkout; in a function its packages are beside us
     extensions: tuple[str, ...]
     retention_days: int
@@ -72,10 +74,11 @@ class Settings(Value, kw_only=True):
     @staticmethod
     def from_environment() -> "Settings":
         """Read every setting; raises InvalidSetting for the first that can't be used."""
-        app_folder, app_packages = _app(Path(__file__).parent)
+        app_folder, app_packages, app_source = _app(Path(__file__).parent)
         return Settings(
             job_runner=_text("JOB_RUNNER", "legacy"),
             app_packages=app_packages,
+            app_source=app_source,
             app_folder=app_folder,
             extensions=tuple(filter(None, map(str.strip, _text("EXTENSIONS", "").split(",")))),
             retention_days=_whole("RETENTION_DAYS", 30),
@@ -133,17 +136,22 @@ def app_setting_override(name: str) -> str | None:
     return os.environ.get(APP_SETTING + name)
 
 
-def _app(home: Path) -> tuple[Path | None, tuple[str, ...]]:
-    """Return an organisation's folder, if this is a checkout that has one, and its packages."""
+def _app(home: Path) -> tuple[Path | None, tuple[str, ...], str]:
+    """Return an organisation's folder, if this is a checkout that has one; its packages; and where
+    those of a build come from."""
     try:
-        return None, tuple((home / APP_PACKAGES_FILE).read_text(encoding="utf-8").split())
+        built = (home / APP_PACKAGES_FILE).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:  # then this is no build, but a checkout
         folder = app_folder_path(os.environ, home)
+    else:
+        named = [line.rpartition("/") for line in built]
+        source = "".join(named[0][:2]) if named else ""
+        return None, tuple(name for _, _, name in named), source
     if folder is None:
-        return None, ()
+        return None, (), ""
     if not folder.is_dir():
         raise InvalidSetting("APP", os.environ["APP"], f"a folder; {folder} is none")
-    return folder, packages_in(folder)
+    return folder, packages_in(folder), ""
 
 
 def app_folder_path(environment: Mapping[str, str], checkout: Path) -> Path | None:

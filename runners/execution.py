@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import clock
 from aws.errors import AWS_ERRORS, retry_until
 from errors import InvalidPayload, LegsSpent, PreconditionFailed, TimedOut
-from runners import gates, line_pump, pausing, telemetry
+from runners import gates, line_pump, pausing, telemetry, tracebacks
 from runners.children import Children
 from runners.claiming import Invocation, claim
 from runners.messages import JobMessage, Message, QueueMessage, TaskMessage
@@ -87,6 +87,7 @@ def run_task(message: TaskMessage, *, send: Send | None) -> None:
         telemetry.given(payload)
         _run_inside_around(work, lambda: task.run(payload))
     except BaseException as error:  # noqa: BLE001 - whatever a task raises is its error
+        tracebacks.begin_at_work(error)
         record_failed_task(message, error, send)
         _reraise_interrupt(error)
     else:
@@ -198,6 +199,7 @@ def _call_function(this: _Run, payload: "BaseModel") -> None:
     except TimeOver:
         _record_failure(this, TimedOut(this.job.timeout or 0, own=this.budget.by_timeout))
     except BaseException as error:  # noqa: BLE001 - whatever a job raises is its error
+        tracebacks.begin_at_work(error)
         _record_failure(this, error)
         _reraise_interrupt(error)
     else:

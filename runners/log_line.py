@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from runners import output
+from runners import output, tracebacks
 from runners.log_setup import logger as logger  # others log by it, too
 from work import context
 
@@ -30,6 +30,8 @@ def write(
 ) -> None:
     """Write a line whose `location` is the function that called the module that calls this."""
     output.end_lines()
+    if error is not None and error.__traceback__ is not None:
+        fields["exception"] = tracebacks.formatted(error).rstrip()
     caller, level = sys._getframe(1), 3  # above Powertools and this function
     inside = (caller.f_code.co_filename, contextmanager.__code__.co_filename)
     while caller.f_back is not None and caller.f_code.co_filename in inside:

@@ -8,7 +8,7 @@ import logging
 
 from aws_lambda_powertools import Logger
 
-from runners import output, threads
+from runners import output, threads, tracebacks
 from settings import settings
 
 logger = Logger()
@@ -49,6 +49,8 @@ class _Ours(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record, unless a logger of Powertools on its way here has done so."""
         if not _is_written(record):
+            if record.exc_info and record.exc_info[1] is not None:
+                record.exception = tracebacks.formatted(record.exc_info[1]).rstrip()
             logger.handlers[0].handle(record)
 
     def addFilter(self, filter: object) -> None:  # noqa: N802 - as logging has it

@@ -1,7 +1,6 @@
 """What is done about a failed attempt: the work is tried again, and when, or given up."""
 
 import math
-import traceback
 from typing import Any
 
 import clock
@@ -16,7 +15,7 @@ from errors import (
     SendInDoubt,
     TimedOut,
 )
-from runners import telemetry
+from runners import telemetry, tracebacks
 from runners.messages import TaskMessage
 from runners.registry import registry
 from runners.sending import Send, next_due_at, send_or_leave_due
@@ -131,13 +130,12 @@ def wait_before_retry(
 
 def error_record(error: BaseException) -> dict[str, Any]:
     """Return what the row keeps of an error: its kind, its message, the end of its traceback."""
-    trace = "".join(traceback.format_exception(error)) if error.__traceback__ else ""
     # Not inherited: a subclass of a renamed class has a name of its own.
     kind = vars(type(error)).get("recorded_as", type(error).__name__)
     return {
         "kind": kind,
         "message": str(error)[:_MESSAGE_LIMIT] or kind,
-        "traceback": trace[-_TRACEBACK_LIMIT:],
+        "traceback": tracebacks.formatted(error)[-_TRACEBACK_LIMIT:],
     }
 
 

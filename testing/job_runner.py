@@ -14,6 +14,7 @@ from testing import held_runner
 from testing.aws import mocked_aws
 from testing.held_runner import HeldMessages
 from testing.movable_clock import MovableClock
+from testing.quiet_log import quiet_log
 from testing.saved_jobs import SavedError, SavedJob, SavedJobs
 
 Payload = Mapping[str, Any] | BaseModel | None
@@ -55,6 +56,7 @@ class InlineRunner:
     def run_task(self, task_name: str, payload: Payload = None) -> None:
         """Dispatch a task and run everything to its end; AssertionError if the task failed for
         good. Raises UnknownTask, InvalidPayload."""
+        __tracebackhide__ = True
         before = {task.id for task in failed_tasks.newest(limit=1000)}
         runners.dispatch_task(task_name, plain_payload(payload))
         self.drain()
@@ -80,7 +82,7 @@ def inline_runner(
     """Yield a runner on an AWS in this process, under these settings besides."""
     messages = HeldMessages(movable_clock)
     added = {"JOB_RUNNER": held_runner.__name__} | dict(environment or {})
-    with mocked_aws(added), movable_clock.standing():
+    with mocked_aws(added), movable_clock.standing(), quiet_log():
         held_runner.hold_in(messages)
         try:
             registry()  # tables that can't be used are said before the test begins

@@ -36,6 +36,12 @@ class AppFolder:
         return {name: self.path / name for name in self.packages}
 
     @property
+    def named(self) -> str:
+        """The folder as tracebacks name it: from this checkout, or its name alone."""
+        inside = self.path.is_relative_to(ROOT)
+        return str(self.path.relative_to(ROOT)) if inside else self.path.name
+
+    @property
     def config(self) -> Path:
         """Its app.toml, which need not exist."""
         return self.path / CONFIG

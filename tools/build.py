@@ -99,7 +99,7 @@ def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
             compile_sources(target, folder, folder / name)
         except DoesNotCompile:
             raise DoesNotCompile(first_mistake(source)) from None
-    packages = "".join(f"{name}\n" for name in app.packages) if app else ""
+    packages = "".join(f"{app.named}/{name}\n" for name in app.packages) if app else ""
     (folder / APP_PACKAGES_FILE).write_text(packages)
     check_operations(ours.values(), OPERATIONS, "OPERATIONS in tools/botocore_data.py")
     if app:

@@ -45,11 +45,19 @@ def run(coroutine: _Work, running: RunningJob | None = None) -> Any:
     left are cancelled, asynchronous generators closed, threads of `asyncio.to_thread` not waited
     for.
     """
+    if not _has_loop():
+        return _Run(running).run(coroutine)
+    return _in_a_thread(lambda: _Run(running).run(coroutine))  # whoever dispatched it has a loop
+
+
+def _has_loop() -> bool:
+    """Return whether a loop runs in this thread."""
+    # Work that ran inside the `except` would have this error in each of its tracebacks.
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return _Run(running).run(coroutine)
-    return _in_a_thread(lambda: _Run(running).run(coroutine))  # whoever dispatched it has a loop
+        return False
+    return True
 
 
 class _Run:

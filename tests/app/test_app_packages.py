@@ -9,7 +9,7 @@ import pytest
 
 import settings
 from errors import InvalidSetting
-from runners import JobData, dispatch_job, get_job_runner
+from runners import JobData, dispatch_job, get_job_runner, tracebacks
 from runners.app_modules import import_added
 from runners.errors import NameTakenTwice
 from runners.registry import registry
@@ -119,8 +119,15 @@ def test_where_the_build_has_recorded_the_packages_no_folder_counts(
     built = tmp_path / "tree"
     built.mkdir()
     shutil.copy(ROOT / "settings.py", built)
-    (built / settings.APP_PACKAGES_FILE).write_text("acme_built\n")
+    (built / settings.APP_PACKAGES_FILE).write_text("app/acme_built\n")
     monkeypatch.setattr(settings, "__file__", str(built / "settings.py"))
     forget()
     assert settings.settings().app_packages == ("acme_built",)
     assert settings.settings().app_folder is None
+    # So a traceback names a file as it is in the organisation's checkout, not the copy that ran.
+    code = compile("1 / 0", ROOT / "acme_built" / "lists.py", "exec")
+    with pytest.raises(ZeroDivisionError) as raised:
+        exec(code)
+    assert tracebacks.formatted(raised.value).splitlines()[-2].startswith(
+        '  File "app/acme_built/lists.py", line 1'
+    )

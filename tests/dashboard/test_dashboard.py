@@ -62,7 +62,10 @@ def test_the_list_leads_to_why_a_job_failed(
     expect(error).to_contain_text("there is no such file")
     expect(error.get_by_role("region", name="Traceback")).to_be_hidden()
     error.get_by_text("Traceback", exact=True).click()
-    expect(error.get_by_role("region", name="Traceback")).to_contain_text("Traceback (most recent")
+    trace = error.get_by_role("region", name="Traceback")
+    expect(trace).to_contain_text("Traceback (most recent")
+    page.set_viewport_size({"width": 360, "height": 800})  # and there too no line is cut off
+    assert trace.evaluate("it => it.scrollWidth <= it.clientWidth")
     expect(page.get_by_role("img")).to_have_attribute("aria-label", re.compile("Attempt 1: "))
 
 

@@ -46,7 +46,9 @@ def test_an_error_is_recorded_and_tried_again(bench: Bench) -> None:
     row = run(bench, "async_again")
     assert (row.status, row.attempt, kind(row)) == (Status.RETRYABLE, 2, "ValueError")
     assert row.error is not None
-    assert "raise ValueError" in row.error["traceback"]
+    [own] = [each for each in row.error["traceback"].splitlines() if each.startswith("  File ")][1:]
+    assert own.startswith('  File "tests/engine/test_async_work.py", line ')
+    assert "another exception" not in row.error["traceback"]  # such as that no loop had run
 
 
 def test_errors_of_a_group_are_told_as_what_they_are(bench: Bench) -> None:

@@ -335,6 +335,7 @@ def test_tracebacks_and_warnings_are_lines_too(bench: Bench, lines: io.StringIO)
             raise ValueError("no luck")
         except ValueError:
             traceback.print_exc()
+            logging.getLogger("mine").exception("with its traceback")
         text = warnings.formatwarning("take care", UserWarning, "mine.py", 7, "ring()")
         sys.stderr.write(text)  # as Python does, but for pytest, which keeps warnings
 
@@ -342,6 +343,8 @@ def test_tracebacks_and_warnings_are_lines_too(bench: Bench, lines: io.StringIO)
     text = said(lines)
     assert text[0] == "Traceback (most recent call last):"
     assert "ValueError: no luck" in text
+    [of_logging] = [line for line in own(lines) if line["message"] == "with its traceback"]
+    assert '  File "tests/engine/test_output.py", line ' in of_logging["exception"]
     assert text[-2:] == ["mine.py:7: UserWarning: take care", "  ring()"]
     assert {line["job_id"] for line in own(lines)} == {job_id}
 

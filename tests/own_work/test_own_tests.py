@@ -1,5 +1,7 @@
 """Tests of one's own, run by pytest as somebody's: what passes, and what a failure says."""
 
+import re
+
 import pytest
 
 import reminders  # noqa: F401 - pytester takes away what only the inner tests have imported
@@ -141,6 +143,13 @@ def test_failures_say_what_happened(
             "E*  remind_for_ever *, queued (*",
             "E*the task 'note' failed for good in attempt 2: LookupError: nobody to note",
         ]
+    )
+    text = result.stdout.str()
+    [failed] = re.findall(r"_+ test_failed _+\n(.*?)\n_+ ", text, re.DOTALL)
+    assert failed.count("raise LookupError") == 1  # the traceback is there once
+    assert "runners/execution.py" not in failed  # and of the work alone
+    assert re.search(
+        r"failed: LookupError: no such list: .* \(tests/\S+reminders\.py:\d+, in ", failed
     )
 
 
