@@ -1,21 +1,16 @@
-"""Which files in the bucket a job may read and write: those of its own organisation."""
+"""Which file and which campaign a job is about."""
 
 from campaigns.errors import UnusableFile
 from errors import DoNotRetry
+from work.files import is_in
 from work.running_job import RunningJob
 
 
 def check_upload(job: RunningJob, key: str) -> None:
     """Raise UnusableFile unless `key` is a file that the job's organisation uploaded."""
-    folder = ["uploads", job.organization_id]
-    parts = key.split("/")
-    if parts[:2] != folder or len(parts) < 3 or not {"", ".", ".."}.isdisjoint(parts):
-        raise UnusableFile(repr(key), f"key must name a file under {'/'.join(folder)}/")
-
-
-def result_key(job: RunningJob, name: str) -> str:
-    """Where a file that a job makes for its organisation goes."""
-    return f"{job.result_folder}/{name}"
+    folder = f"uploads/{job.organization_id}"
+    if not is_in(folder, key):
+        raise UnusableFile(repr(key), f"key must name a file under {folder}/")
 
 
 def campaign_of(job: RunningJob) -> str:

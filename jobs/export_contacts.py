@@ -5,11 +5,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from aws import bucket
 from aws.multipart import PART_SIZE, Upload
 from campaigns import contact_queries
 from campaigns.assigning.assignment import Assignment
-from campaigns.bucket_keys import campaign_of, result_key
+from campaigns.bucket_keys import campaign_of
 from campaigns.contact import Contact, organization_campaign
 from campaigns.csv_text import CONTENT_TYPE, CsvText
 from errors import UploadGone
@@ -48,7 +47,7 @@ class _Export:
     def __init__(self, job: RunningJob, cursor: dict[str, Any] | None) -> None:
         self._job = job
         self._campaign = organization_campaign(job.organization_id, campaign_of(job))
-        self._key = result_key(job, "contacts.csv")
+        self._key = job.result_file("contacts.csv")
         self._text = CsvText()
         self._upload: Upload | None = None  # begun with the first full part
         self._rows = 0
@@ -103,7 +102,7 @@ class _Export:
     def _complete(self) -> None:
         rest = self._text.take()
         if self._upload is None:
-            bucket.put_bytes(self._key, rest, CONTENT_TYPE)
+            self._job.write_file(self._key, rest, content_type=CONTENT_TYPE)
             return
         if rest:
             self._upload.add(rest)

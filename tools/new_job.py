@@ -47,7 +47,7 @@ class {model}(BaseModel):
     items: list[str] = Field(description="What to go through.", examples=[["ada", "grace"]])
 
 
-def {name}(job: RunningJob, payload: {model}) -> dict[str, int]:
+def {name}(job: RunningJob, payload: {model}) -> dict[str, int | str]:
     """Go through the items. After each, a checkpoint says where the next attempt goes on: the
     job is tried again, for its entry in JOBS has `retry`."""
     done = job.cursor or 0
@@ -55,12 +55,14 @@ def {name}(job: RunningJob, payload: {model}) -> dict[str, int]:
         print(f"At {{item}}")  # `jobs logs` shows it
         done += 1
         job.checkpoint(done, progress=100 * done / len(payload.items), message=f"{{done}} done")
-    return {{"items": done}}
+    file = job.write_file(job.result_file("items.txt"), "\\n".join(payload.items))
+    return {{"items": done, "file": file}}  # the dashboard links to a file in a result
 '''
 
 _TEST = '''\
 """{title}, run in this process on an AWS that is simulated. Run it with: make test-app"""
 
+from testing.files import read_file
 from testing.hostile import Hostile
 from testing.job_runner import InlineRunner
 from testing.saved_jobs import assert_succeeded
@@ -70,7 +72,9 @@ ITEMS = {{"items": ["ada", "grace"]}}
 
 def test_{name}_goes_through_all_items(job_runner: InlineRunner) -> None:
     job = job_runner.run("{name}", ITEMS)
-    assert assert_succeeded(job) == {{"items": 2}}
+    result = assert_succeeded(job)
+    assert result["items"] == 2
+    assert read_file(result["file"]) == b"ada\\ngrace"
 
 
 def test_{name}_goes_on_whatever_happens(hostile: Hostile) -> None:

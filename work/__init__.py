@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from errors import DoNotRetry, RetryAfter
+    from errors import DoNotRetry, MissingObject, ObjectChanged, RetryAfter
     from store.rate import Rate
     from work.app_settings import app_setting
     from work.around import CurrentWork
@@ -23,6 +23,8 @@ __all__ = [
     "DoNotRetry",
     "Each",
     "Job",
+    "MissingObject",
+    "ObjectChanged",
     "Queue",
     "Rate",
     "Recurring",
@@ -39,6 +41,8 @@ _HOMES = {
     "DoNotRetry": "errors",
     "Each": "work.recurring",
     "Job": "work.definitions",
+    "MissingObject": "errors",
+    "ObjectChanged": "errors",
     "Queue": "work.queues",
     "Rate": "store.rate",
     "Recurring": "work.recurring",

@@ -1,5 +1,7 @@
 """What a job's own calls raise."""
 
+from collections.abc import Sequence
+
 from errors import DoNotRetry, JobRunnersError
 
 
@@ -39,6 +41,30 @@ class NameTooLong(DoNotRetry):
             f"the {what} {name[:60]!r}… is {size:,} bytes long; at most {limit:,} are allowed: "
             "take a shorter one, such as a hash of what it is about"
         )
+
+
+class InvalidFileName(DoNotRetry):
+    """A job gave a file a name that no file may have."""
+
+    def __init__(self, name: str, longest: int) -> None:
+        super().__init__(
+            f"a file can't be named {name[:100]!a}. A name has 1 to {longest} bytes of UTF-8 "
+            "without control characters, and no part of it between slashes is empty, '.' or '..': "
+            "take one such as 'photo.jpg' or 'pages/1.png'"
+        )
+        self.name = name
+
+
+class FileRefused(DoNotRetry):
+    """A job named a file that it may not read, or may not write. `key` is the file's."""
+
+    def __init__(self, key: str, folders: Sequence[str]) -> None:
+        allowed = ", ".join(f"{folder}/" for folder in folders)
+        super().__init__(
+            f"this job can't use the file {key[:200]!a}: its key has to be below {allowed}. "
+            "job.result_file(name) and job.work_file(name) return keys that the job can write"
+        )
+        self.key = key
 
 
 class AppSettingMissing(DoNotRetry):

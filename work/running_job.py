@@ -11,6 +11,7 @@ from store import blobs, pauses, verbs
 from store.job_request import JobRequest
 from work.alarm import defer_alarm
 from work.errors import CursorTooLarge, NameTooLong, StepNameTaken
+from work.files import JobFiles
 from work.results import as_json
 from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
 from work.time_budget import TimeBudget
@@ -39,7 +40,7 @@ class Dispatch(Protocol):
         """Dispatch a task."""
 
 
-class RunningJob:
+class RunningJob(JobFiles):
     """What a job function is handed.
 
     `cursor` is what the last written checkpoint of an earlier leg or attempt left (None at first).
@@ -79,18 +80,6 @@ class RunningJob:
         return self._row.organization_id
 
     @property
-    def result_folder(self) -> str:
-        """Where in the bucket the files go that it makes for its organisation. They are deleted
-        with the job, and a result that names one as `file` is shown with a URL."""
-        return self._row.result_folder
-
-    @property
-    def work_folder(self) -> str:
-        """Where in the bucket it keeps what only its own later legs and attempts need. It is empty
-        when the job begins, and again when it is retried by hand with another payload."""
-        return self._row.work_folder
-
-    @property
     def campaign_id(self) -> str | None:
         """The campaign it was dispatched for, if any."""
         return self._row.campaign_id
@@ -102,7 +91,8 @@ class RunningJob:
 
     @property
     def last_attempt(self) -> bool:
-        """Whether no attempt is left after this one, so that failing now is final."""
+        """Whether this is the last attempt: True if no other one follows when it fails. A job
+        without `retry` has one attempt."""
         return self._row.attempt >= self._row.max_attempts
 
     @property
@@ -116,8 +106,8 @@ class RunningJob:
         return verbs.Checkpoint(self.cursor, self.progress, self.message)
 
     def time_left(self) -> float:
-        """Return the seconds until the job is interrupted: by its timeout, or shortly before this
-        invocation ends."""
+        """Return the seconds until the job is interrupted: by the timeout of its attempt, or
+        shortly before the Lambda invocation of this leg ends."""
         return self._budget.left()
 
     def checkpoint(

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aws import bucket
 from campaigns.errors import UnusableFile
 from campaigns.importing.columns import MOST_COLUMNS, columns, recognised
 from campaigns.importing.csv_records import (
@@ -15,6 +14,7 @@ from campaigns.importing.csv_records import (
     records,
 )
 from errors import MissingObject, ObjectChanged
+from work.running_job import RunningJob
 
 DELIMITERS = (",", ";", "\t")
 LONGEST_HEADER = 64 * 1024  # bytes; each contact is kept with the names of its custom fields
@@ -28,12 +28,11 @@ class ContactsFile:
     MissingColumns, for what the file's author must fix.
     """
 
-    def __init__(self, key: str, etag: str | None) -> None:
+    def __init__(self, job: RunningJob, key: str, etag: str | None) -> None:
         self.key = key
         with _explained(key):
-            self.size, self.etag = bucket.version(key)
-            if etag is not None and etag != self.etag:
-                raise UnusableFile(key, _CHANGED)
+            self._file = job.open_file(key, etag=etag)
+            self.size, self.etag = self._file.size, self._file.etag
             self._delimiter, header = self._header()
         _check_size(key, header)
         self.columns = columns(header.fields)
@@ -57,7 +56,8 @@ class ContactsFile:
         return max(headers, key=lambda it: (recognised(it[1].fields), len(it[1].fields)))
 
     def _read(self, start: int, end: int) -> bytes:
-        return bucket.get_range(self.key, start, end, self.etag)
+        self._file.seek(start)
+        return self._file.read(end - start)
 
 
 def _first(found: Iterator[Record]) -> Record | None:

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from campaigns.bucket_keys import campaign_of, result_key
+from campaigns.bucket_keys import campaign_of
 from campaigns.contact import Contact, organization_campaign
+from campaigns.csv_text import CONTENT_TYPE
 from campaigns.importing.csv_records import Position, Record
 from campaigns.importing.file import ContactsFile
 from campaigns.importing.import_chunks import Segments
@@ -40,7 +41,8 @@ class ContactImport:
         cursor = job.cursor or {}
         campaign = organization_campaign(job.organization_id, campaign_of(job))
         normalise = normaliser(country)
-        self._file = ContactsFile(key, cursor.get("etag"))
+        self._job = job
+        self._file = ContactsFile(job, key, cursor.get("etag"))
         self._saved_at = Position(*cursor["at"]) if cursor else self._file.first_row
         self._at = self._saved_at
         self._imported, self._invalid, self._repeated = cursor.get("counts", (0, 0, 0))
@@ -52,7 +54,7 @@ class ContactImport:
         self._seen = SeenNumbers(self._seen_segments)
         self._rejected_segments = Segments(f"{self._folder}/rejected", cursor.get("rejected", []))
         self._rejected = RejectedRows(self._rejected_segments, self._file.columns.names)
-        self._rejected_key = result_key(job, "rejected.csv")
+        self._rejected_key = job.result_file("rejected.csv")
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the rows not yet done, in chunks of bounded size."""
@@ -102,7 +104,8 @@ class ContactImport:
         `report` every now and then meanwhile: it may be as large as the file itself."""
         count = self._invalid + self._repeated
         if count:
-            self._rejected.write(self._rejected_key, report)
+            pieces = self._rejected.pieces(report)
+            self._job.write_file(self._rejected_key, pieces, content_type=CONTENT_TYPE)
         return {
             "rows": self._imported + count,
             "imported": self._imported,

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from aws import multipart
-from campaigns.csv_text import CONTENT_TYPE, CsvText
+from campaigns.csv_text import CsvText
 from campaigns.importing.import_chunks import Segments
 
 
@@ -23,11 +22,8 @@ class RejectedRows:
         """Keep the rows rejected between these offsets of the file."""
         self._segments.add(start, end, self._text.take())
 
-    def write(self, key: str, report: Callable[[], None]) -> None:
-        """Make the file of all of them; `report` is called before each piece of it."""
-        multipart.write(key, self._pieces(report), CONTENT_TYPE)
-
-    def _pieces(self, report: Callable[[], None]) -> Iterator[bytes]:
+    def pieces(self, report: Callable[[], None]) -> Iterator[bytes]:
+        """Yield the file of all of them, piece by piece; `report` is called before each."""
         self._text.add(["row", "reason", *self._names])
         yield self._text.take()
         for piece in self._segments.read():

@@ -86,6 +86,7 @@ def test_a_file_replaced_while_it_is_imported_is_not_mixed_with_the_old_one(
 ) -> None:
     monkeypatch.setattr("campaigns.importing.csv_records.BLOCK", 64)
     monkeypatch.setattr("campaigns.importing.import_state.CHUNK_ROWS", 1)
+    monkeypatch.setattr("work.files._READ_AHEAD", 64)
 
     old = HEADER + "Ann,Lee,2125550123\n" * 20
 

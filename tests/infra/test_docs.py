@@ -13,15 +13,19 @@ import clock
 from api_events import call
 from job_runners.cli.app import jobs
 from job_runners.cli.problem import Exit
-from recording_job import RecordingJob
+from recording_job import RecordingJob, Stopped
 from runners import get_job_runner, recurring, sender
 from runners.base import JobData
 from runners.registry import registry
 from store import blobs
 from store.job_request import Status
+from testing.files import upload
 from testing.inline import assert_dispatched, drain, inline, saved_only
+from testing.job_runner import inline_runner
+from testing.movable_clock import MovableClock
 from work.definitions import Job
 from work.retry import Retry
+from work.running_job import RunningJob
 
 ROOT = Path(__file__).parents[2]
 LETTERS = "letters_of_the_readme"
@@ -101,7 +105,7 @@ def test_the_pipeline_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_jobs_of_the_guide_run_with_what_it_puts_around_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    entries, letters, around = snippets("docs/guides/writing_jobs.md")
+    entries, letters, _, _, around = snippets("docs/guides/writing_jobs.md")
     monkeypatch.setitem(sys.modules, "acme", module("acme", entries + around, monkeypatch))
     module("acme.letters", letters, monkeypatch)
     with saved_only(EXTENSIONS="acme"):
@@ -114,6 +118,32 @@ def test_the_jobs_of_the_guide_run_with_what_it_puts_around_them(
     printed = capsys.readouterr().out
     assert f"begins job tally_letters {row.id} default 1 1" in printed
     assert "begins task note_letters" in printed
+
+
+def test_the_jobs_of_the_guide_read_and_write_files_as_its_test_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, _, files, in_a_test, _ = snippets("docs/guides/writing_jobs.md")
+    guide = module("guide_files", files, monkeypatch)
+    jobs = {"capitals": Job(guide.capitals), "count_lines": Job(guide.count_lines)}
+    monkeypatch.setattr(guide, "JOBS", jobs, raising=False)
+    with inline_runner(MovableClock(), {"EXTENSIONS": "guide_files"}) as job_runner:
+        module("guide_test", in_a_test, monkeypatch).test_the_lines_are_in_capital_letters(
+            job_runner
+        )
+        text = guide.TextFile(file=upload("rows.txt", b"row\n" * 5, organization_id="acme"))
+        first = RecordingJob(stop_at=2)
+        with pytest.raises(Stopped):
+            guide.count_lines(first, text)
+        assert guide.count_lines(RecordingJob(cursor=first.cursors[-1]), text) == {"lines": 5}
+
+
+def test_the_guide_names_everything_that_a_job_is_handed() -> None:
+    text = (ROOT / "docs/guides/writing_jobs.md").read_text()
+    table = text.partition("## What a job is handed")[2].partition("## Files")[0]
+    told = set(re.findall(r"`job\.(\w+)", table))
+    handed = {name for name in dir(RunningJob) if not name.startswith("_")} - {"reached"}
+    assert told == handed | {"cursor", "progress", "message"}
 
 
 # --- docs/queues.md -------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import re
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -17,6 +18,7 @@ from jobs.assign_texters import AssignTexters, assign_texters
 from jobs.export_contacts import ExportContacts, export_contacts
 from jobs.import_contacts import ImportContacts, import_contacts
 from testing.aws import ENVIRONMENT
+from work.files import JobFiles
 
 HEADER = b"first_name,last_name,cell,note\n"
 ROW = "Ada,Lovelace,+1212{:07},{}\n"
@@ -86,13 +88,14 @@ class NoAws:
         return text[start - offset : end - offset]
 
 
-class Alone:
+class Alone(JobFiles):
     """As much of a RunningJob as these jobs ask for."""
 
     id = "job"
     organization_id = "org"
-    result_folder = "results/org/job"
-    work_folder = "partial/job"
+    _row: Any = SimpleNamespace(
+        organization_id="org", result_folder="results/org/job", work_folder="partial/job"
+    )
     campaign_id = "campaign"
     cursor = None
     last_attempt = True

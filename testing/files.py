@@ -1,0 +1,15 @@
+"""Files in a test: uploaded as a caller would, and read back as a job has written them."""
+
+from aws import bucket
+
+
+def upload(name: str, data: bytes, *, organization_id: str = "default") -> str:
+    """Upload a file for an organization; return its key, which goes into a job's payload."""
+    key = f"uploads/{organization_id}/{name}"
+    bucket.put_bytes(key, data)
+    return key
+
+
+def read_file(key: str) -> bytes:
+    """Return a file's content, such as that of `result["file"]`. Raises MissingObject."""
+    return bucket.get_bytes(key)
