@@ -16,8 +16,8 @@ from moto.dynamodb.models.utilities import dynamo_to_dict
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
-_KEYS = {"jobs": ("id",), "coordination": ("pk", "sk")}
-_TABLES = _KEYS.keys()  # ours, which only the verbs write
+KEYS = {"jobs": ("id",), "coordination": ("pk", "sk")}
+_TABLES = KEYS.keys()  # ours, which only the verbs write
 
 Row = dict[str, Any]
 """A JobRequest as it is stored: name to text, number or bytes."""
@@ -122,7 +122,12 @@ def clear(table: str) -> None:
     names = [each["AttributeName"] for each in _tables().get_table(table).schema]
     _transactions.clear()
     for item in _items(table):
-        _tables().delete_item(table, {name: item[name] for name in names})
+        delete(table, {name: item[name] for name in names})
+
+
+def delete(table: str, key: dict[str, Any]) -> None:
+    """Drop one item."""
+    _tables().delete_item(table, key)
 
 
 def empty(bucket: str) -> None:
@@ -248,7 +253,7 @@ def _query_due(call: dict[str, Any]) -> dict[str, Any]:
         first, last = 0, [first]
     elif not last:
         first += 1  # due_at > first
-    names = (*_KEYS[call["TableName"]], "due_shard", "due_at")
+    names = (*KEYS[call["TableName"]], "due_shard", "due_at")
     found = []
     for item in _stored_items(call["TableName"]):
         row = item.attrs

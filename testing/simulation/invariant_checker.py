@@ -16,6 +16,7 @@ from testing.simulation.line_checker import LineChecker
 from testing.simulation.operators import Pauses
 from testing.simulation.schedule_checker import ScheduleChecker
 from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
+from testing.simulation.time_to_live import TimeToLive
 from testing.simulation.unique_checker import UniqueChecker
 from work import Job
 
@@ -67,6 +68,8 @@ class InvariantChecker:
         )
         with_unique = Fault.UNIQUE in world.faults
         self.unique = UniqueChecker(world, self.broken, jobs) if with_unique else None
+        self._time_to_live = TimeToLive(world, self.broken)
+        world.expire_items = self._expire_items
         world.on_write = self.saw
         world.on_landed = self._landed
         world.on_end = self._ended
@@ -160,6 +163,10 @@ class InvariantChecker:
             self._deleted(call["Key"]["id"]["S"])
         elif operation == "PutItem" and call["Item"]["pk"]["S"] == "paused":
             self._pauses.saw(plain(call["Item"]))
+
+    def _expire_items(self) -> None:
+        for table, key in self._time_to_live.sweep():
+            self._landed("DeleteItem", {"TableName": table, "Key": key})
 
     def _saved(self, row: Row) -> None:
         self.deleted.discard(row["id"])

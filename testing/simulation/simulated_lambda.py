@@ -67,6 +67,7 @@ class SimulatedLambda:
         self.on_delivery: Callable[[Message], None] = lambda message: None
         self.on_landed: Callable[[str, Row], None] = lambda operation, call: None
         self.people: Callable[[], None] = lambda: None  # one of them does something
+        self.expire_items: Callable[[], None] = lambda: None  # DynamoDB deletes some
         self.on_loss: Callable[[Message], None] = lambda message: None
         self.on_end: Callable[[Invocation], None] = lambda invocation: None
         self._deploys = Deploys(self.fault, self.chance, self.figures)
@@ -108,6 +109,8 @@ class SimulatedLambda:
             self.storms.begin(self.chance)
         if not self.stack and self.fault(Fault.EXPIRY, "a month goes by", 40):
             self._age()
+        if self.figures["months"]:  # else nothing has had the time to expire
+            self.expire_items()
         ready = [event for event in self.events if event.at <= self.time]
         kind = self.chance("what happens", 5)
         if kind <= 1 and ready:
@@ -214,9 +217,10 @@ class SimulatedLambda:
         self._add("failures", record, self._delay_of("record"), cause=cause)
 
     def _age(self) -> None:
-        """So long that rows expire, and that what is under way is given up, but for records."""
+        """So long that rows expire, or so long that who waits still may, and that what is under way
+        is given up, but for records."""
         self.figures["months"] += 1
-        self.time += 32 * clock.DAY
+        self.time += (32, 8, 45)[self.time // clock.SECOND % 3] * clock.DAY
         given_up = [event for event in self.events if event.function != "failures"]
         self.events = [event for event in self.events if event.function == "failures"]
         for event in given_up:

@@ -15,6 +15,7 @@ from testing.simulation.declared_queues import LIMITED
 from testing.simulation.faults import Fault
 from testing.simulation.history import History
 from testing.simulation.invocation import Event
+from testing.simulation.operators import Operators
 
 _LONG = 900.0  # seconds that a worker has: what happens meanwhile takes time
 _KNOWN_TO_ALL = 60 * clock.SECOND  # after this, nobody goes by limits of before
@@ -58,6 +59,16 @@ class ScriptedHistory:
         self.ask(lambda: limits.put(LIMITED, slots=slots, rate=rate))
         self.world.time += _KNOWN_TO_ALL
 
+    def days_pass(self, number: int) -> None:
+        """So many days pass, and DynamoDB deletes what has expired."""
+        self.world.time += number * clock.DAY
+        self.world.expire_items()
+
+    @property
+    def people(self) -> Operators:
+        """Those who own the jobs and schedules."""
+        return self._history.people
+
     def cancel(self, job_id: str) -> None:
         """Its owner cancels a job."""
         self.ask(lambda: owner_actions.cancel(self.row(job_id), runners.sender()))
@@ -79,9 +90,10 @@ class ScriptedHistory:
 
 
 @contextmanager
-def scripted() -> Iterator[ScriptedHistory]:
-    """Yield a history that is under way, on the stage. Its queue has one slot."""
-    with History(lambda _what, _n: 0, {Fault.LIMITS}) as history:
+def scripted(*faults: Fault) -> Iterator[ScriptedHistory]:
+    """Yield a history that is under way, on the stage. Its queue has one slot. These faults are on,
+    too."""
+    with History(lambda _what, _n: 0, {Fault.LIMITS, *faults}) as history:
         history.world._worker_timeout = _LONG
         yield ScriptedHistory(history)
 

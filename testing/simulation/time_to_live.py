@@ -1,0 +1,131 @@
+"""DynamoDB's time to live, which deletes items that have expired, and a watch over them: none may
+expire while a job still relies on it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+from zlib import crc32
+
+import clock
+from store.job_request import job_id_of
+from testing import moto_direct
+from testing.moto_direct import Row
+from testing.simulation.simulated_lambda import SimulatedLambda
+from work.definitions import LONGEST_WAIT
+
+_FINISHED = ("succeeded", "failed", "cancelled")
+_NEVER = 10**12  # seconds
+_LATE = 3 * clock.DAY
+# How long a job may rely on an item, in milliseconds.
+_WAITS = int(LONGEST_WAIT * clock.SECOND)
+_HOLDS_SLOT = 40 * clock.DAY  # says docs/queues.md
+_LIVES = 180 * clock.DAY  # says docs/unique.md
+_FOREVER = _NEVER * clock.SECOND
+
+
+class _Use(NamedTuple):
+    """What an item is used for, since when, and for how long that was promised."""
+
+    what: str
+    since: int = 0
+    promised: int = _FOREVER
+
+
+class TimeToLive:
+    """Deletes items of a world's tables that have expired: a third of them at once, a third while
+    an invocation is under way, and a third days later."""
+
+    def __init__(self, world: SimulatedLambda, broken: Callable[[str], None]) -> None:
+        self._world = world
+        self._broken = broken
+
+    def sweep(self) -> Iterator[tuple[str, Row]]:
+        """Delete items that have expired by now. Yield the table of each, and its key in DynamoDB's
+        own form."""
+        jobs = {row["id"]: row for row in moto_direct.rows("jobs")}
+        for table, names in moto_direct.KEYS.items():
+            for item in moto_direct.rows(table):
+                expired_for = self._world.time - item.get("expires_at", _NEVER) * clock.SECOND
+                key = {name: {"S": str(item[name])} for name in names}
+                if self._is_deleted(item, key, expired_for, jobs):
+                    moto_direct.delete(table, key)
+                    self._world.figures["expired"] += 1
+                    yield table, key
+
+    def _is_deleted(self, item: Row, key: Row, expired_for: int, jobs: dict[str, Row]) -> bool:
+        if expired_for < 0:
+            return False
+        use = _use(item, jobs, self._world.time)
+        if use is not None and self._world.time - use.since < use.promised:
+            self._broken(f"{[*key.values()]} has expired, and {use.what}")
+            return True
+        if use is not None:
+            return False  # its job is older than it may be: what becomes of it is not played
+        match crc32(repr(key).encode()) % 3:
+            case 0:
+                return True
+            case 1:
+                return bool(self._world.stack)
+        return expired_for > _LATE
+
+
+def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
+    """Return what an item is used for."""
+    if "pk" not in item:
+        return None if item["status"] in _FINISHED else _Use(f"the job is {item['status']}")
+    kind, _, name = item["pk"].partition("#")
+    match kind:
+        case "line":
+            return _use_in_line(item, jobs, now)
+        case "held":
+            return _waiting([jobs.get(job_id_of(item["sk"]), {})], name)
+        case "keys":
+            return _waiting(jobs.values(), f"line#{name}#{item['sk']}")
+        case "unique":
+            return _living(row for row in jobs.values() if row.get("unique_key") == name)
+        case "step":
+            created_key = name.partition("/")[0]
+            return _living(row for row in jobs.values() if row["created_key"] == created_key)
+        case "answer":
+            return _answered(item, jobs, now)
+        case "schedules" if "deleted_at" in item:
+            return None
+        case "failed_tasks":
+            return None
+    return _Use("nobody has deleted it")
+
+
+def _use_in_line(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
+    sk = item["sk"]
+    if sk.startswith("wait#"):
+        row = jobs.get(sk[-32:], {})
+        return _waiting([row] if row.get("wait_key") == sk else [], item["pk"])
+    paid_until = max(item.get("tat", 0), item.get("started_tat", 0)) // 1000
+    if paid_until > now:
+        return _Use("its rate is paid ahead")
+    holder = jobs.get(item.get("holder", ""), {})
+    if holder.get("slot") is None:
+        return None
+    return _Use(f"job {holder['id']} has the slot", item["since"], _HOLDS_SLOT)
+
+
+def _waiting(rows: Iterable[Row], held_by: str) -> _Use | None:
+    waits = (row for row in rows if row.get("held_by") == held_by)
+    last = max(waits, key=lambda row: int(row["waiting_since"]), default=None)
+    if last is None:
+        return None
+    return _Use(f"job {last['id']} waits there", last["waiting_since"], _WAITS)
+
+
+def _living(rows: Iterable[Row]) -> _Use | None:
+    for row in rows:
+        if row["status"] not in _FINISHED:
+            return _Use(f"job {row['id']} is {row['status']}", row["created_at"], _LIVES)
+    return None
+
+
+def _answered(answer: Row, jobs: dict[str, Row], now: int) -> _Use | None:
+    row = jobs.get(job_id_of(answer["job"]), {})
+    is_there = row.get("created_key") == answer["job"]
+    if not is_there or row.get("expires_at", _NEVER) * clock.SECOND <= now:
+        return None
+    return _Use(f"job {row['id']} is there", row["created_at"], _LIVES)

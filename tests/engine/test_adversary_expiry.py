@@ -1,0 +1,132 @@
+"""Expiry in simulated histories: the checker notices each item that DynamoDB deletes too soon, and
+nothing while every item is kept for as long as it is used."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+import clock
+from runners import pausing
+from scripted_history import ScriptedHistory, scripted
+from store import line_entries, lines, pauses, schedules, steps, uniqueness, used_keys
+from store.job_request import JobRequest
+from store.pauses import Kind
+from store.rate import Rate
+from store.schedules import Schedule, changing, writing
+from testing.simulation.declared_queues import LIMITED
+from testing.simulation.faults import Fault
+from testing.simulation.history import stage
+
+Script = Callable[[ScriptedHistory], object]
+DAYS = 25  # a job may wait for 30
+
+
+@pytest.fixture(autouse=True)
+def on_stage(environment: None) -> Iterator[None]:
+    with stage():
+        yield
+
+
+def played(script: Script) -> list[str]:
+    faults: dict[Script, list[Fault]] = {
+        unique_work: [Fault.UNIQUE],
+        a_schedule_put_again: [Fault.SCHEDULES],
+    }
+    with scripted(*faults.get(script, [])) as history:
+        script(history)
+        history.days_pass(DAYS)
+        return list(history.violations)
+
+
+def a_line(history: ScriptedHistory) -> None:
+    """Have a job with the slot killed, and another one wait."""
+    first, second = history.dispatch(), history.dispatch()
+    history.limit(1)
+
+    def meanwhile() -> None:
+        history.run(second)
+        history.world.kill("while the other waits")
+
+    history.run(first, during=meanwhile)
+
+
+def a_rate(history: ScriptedHistory) -> None:
+    """Have a start pay for the time until long after."""
+    history.limit(None, Rate(1, seconds=24 * 3600, burst=100))
+    history.run(history.dispatch())
+    rate = lines.LineItem(f"line#{LIMITED}#*", "rate")
+    rate.update([lines.LineItem.tat.set((history.world.time + 50 * clock.DAY) * 1000)])
+    history.run(history.dispatch())
+    history.days_pass(20)
+
+
+def a_pause(history: ScriptedHistory) -> None:
+    """Have a job wait for the end of a pause."""
+    job = history.dispatch()
+    history.ask(lambda: pausing.pause(Kind.QUEUE, LIMITED))
+    history.run(job)
+
+
+def unique_work(history: ScriptedHistory) -> None:
+    """Have a job hold its key."""
+    history.dispatch()
+
+
+def a_step(history: ScriptedHistory) -> None:
+    """Have a job that goes on later keep a step."""
+    job = history.row(history.dispatch())
+    history.ask(lambda: steps.keep(job, "charge", 1))
+
+
+def a_schedule_put_again(history: ScriptedHistory) -> None:
+    """Have a schedule put where its stub is."""
+    history.people.schedules.delete_all()
+    history.people.schedules.put()
+    history.days_pass(20)
+
+
+def and_keeps_expiring(
+    before: Schedule | None, *arguments: Any, put: Any = changing.put, **more: Any
+) -> Schedule:
+    """Put a schedule, and leave its expiry as it is."""
+    write = writing.write
+
+    def without(schedule: Schedule, actions: Sequence[Any], condition: Any) -> Schedule:
+        never = str(Schedule.expires_at.remove())
+        return write(schedule, [each for each in actions if str(each) != never], condition)
+
+    with pytest.MonkeyPatch.context() as here:
+        here.setattr(writing, "write", without)
+        written: Schedule = put(before, *arguments, **more)
+    return written
+
+
+TWINS: list[tuple[Script, Any, str, Any, str]] = [
+    (a_line, line_entries, "LIFETIME", clock.DAY, "wait#"),
+    (a_line, lines, "LIFETIME", clock.DAY, "slot#001"),
+    (a_line, used_keys, "LIFETIME", clock.DAY, f"keys#{LIMITED}"),
+    (a_rate, lines, "_expiry", lambda _: (clock.now() + lines.LIFETIME) // 1000, "'rate'"),
+    (a_pause, pauses, "_ENTRY_LIFETIME", clock.DAY, "held#"),
+    (unique_work, uniqueness, "_LIFETIME", clock.DAY, "unique#"),
+    (a_step, steps, "_LIFETIME", clock.DAY, "step#"),
+    (a_schedule_put_again, schedules, "put", and_keeps_expiring, "schedules#"),
+]
+
+
+@pytest.mark.parametrize(("script", "owner", "name", "twin", "says"), TWINS)
+def test_it_notices_what_expires_while_it_is_used(
+    script: Script, owner: Any, name: str, twin: Any, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert played(script) == []
+    monkeypatch.setattr(owner, name, twin)
+    assert any(says in each and "has expired" in each for each in played(script)), played(script)
+
+
+def test_it_notices_a_row_that_expires_before_its_job_has_ended() -> None:
+    def script(history: ScriptedHistory) -> None:
+        row = history.row(history.dispatch())
+        soon = JobRequest.expires_at.set(clock.now() // clock.SECOND + 3600)
+        history.ask(lambda: row.update([soon]))
+
+    assert any("has expired, and the job is queued" in each for each in played(script))
