@@ -84,6 +84,7 @@ WHEELS ?= dist
 wheel: dev ## Build the wheel of the client and the command, into dist/
 	@$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		--wheel-dir $(WHEELS) .
+	@chmod 644 $(WHEELS)/job_runners-*.whl # pip leaves it to its maker alone
 
 SBOM ?= dist/sbom.cdx.json
 sbom: dev scan ## List what ships, with versions, hashes and licences: CycloneDX, in dist/

@@ -349,11 +349,15 @@ class QueueNotFound(JobRunnersError):
 
 
 class ScheduleNotFound(JobRunnersError):
-    """An organisation has no schedule of this name."""
+    """An organisation has no schedule of this name, or none yet: the code of this version declares
+    it (`is_declared`), and the timer has not stored it so far."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, is_declared: bool = False) -> None:
         super().__init__(
-            f"there is no schedule {name!r}; "
+            f"the schedule {name!r} is not stored yet; the code declares it, and the timer stores "
+            "it within a minute of a deploy"
+            if is_declared
+            else f"there is no schedule {name!r}; "
             "`jobs schedules` or GET /schedules lists those there are"
         )
         self.name = name

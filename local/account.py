@@ -40,12 +40,18 @@ def check() -> str:
     return str(region)
 
 
+def _hint(problem: Problem) -> str:
+    """Return what to do, with the variables that make deploy takes for the options of `jobs`."""
+    hint = problem.hint.replace("--region eu-west-1, AWS_REGION", "AWS_REGION")
+    return hint.replace("--profile", "AWS_PROFILE").replace("--region", "AWS_REGION")
+
+
 def main() -> int:
     """Print the region, or what is wrong."""
     try:
         print(check())
     except Problem as problem:
-        print(problem, problem.hint, _LIKE, sep="\n", file=sys.stderr)
+        print(problem, _hint(problem), _LIKE, sep="\n", file=sys.stderr)
         return int(problem.code)
     return 0
 

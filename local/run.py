@@ -27,6 +27,7 @@ from local.run_folder import KEPT, announced, only_run
 from local.sample import ROWS
 from local.screen import Steps, console, import_bar, show_code, show_kept, show_outcome, suggest
 from local.stack_api import signer
+from local.timer import tick
 from local.watcher import sources_now, watching
 from tools.app_folder import UnusableAppFolder
 from tools.app_stack import overrides
@@ -92,6 +93,7 @@ def _run(
         announced(stack, home),
     ):
         steps.end()
+        tick(stack)
         with watching(stack, home, sources, show_code) if stay else nullcontext():
             # Where there is no campaign, nothing is demonstrated, and only make demo must say so.
             demonstrate = demonstrate and (stack.has_texting_campaign or not stay)

@@ -40,7 +40,7 @@ def get(organization_id: str, name: str) -> Schedule:
     """Return a schedule. Raises ScheduleNotFound."""
     found = store.read(organization_id, name)
     if found is None or found.is_deleted:
-        raise ScheduleNotFound(name)
+        raise ScheduleNotFound(name, is_declared=is_declared(organization_id, name))
     return found
 
 

@@ -18,6 +18,13 @@ from tools.import_check import TASK_ROOT
 
 IMPORT_CHECK = Path(__file__).with_name("import_check.py")
 _SECONDS = 60
+# Errors of a line that would be wrong anywhere. Another error may come from what is not there.
+_MISTAKES = frozenset(
+    {
+        *("SyntaxError", "IndentationError", "TabError", "NameError", "UnboundLocalError"),
+        *("AttributeError", "TypeError", "IndexError", "ZeroDivisionError", "RecursionError"),
+    }
+)
 # What every function has on AWS. The template's own settings are left out: a module that needs one
 # of them to be imported could not be imported by a test, or by another function.
 _ENVIRONMENT = {"AWS_DEFAULT_REGION": "us-east-1", "JOBS_TABLE_NAME": "jobs"}
@@ -154,7 +161,7 @@ def _advice(problem: Mapping[str, Any], places: Places) -> str:
         return f"Add what provides {missing} to {requirements}, then run make lock"
     if kind == "NameTakenTwice":
         return "Rename yours, here and where it is dispatched"
-    if problem["declared"] or kind in ("SyntaxError", "IndentationError", "TabError"):
+    if problem["declared"] or kind in _MISTAKES:
         return "Correct that line"
     if problem["own"]:
         return ""

@@ -97,6 +97,8 @@ def _told(error: BaseException, tree: str) -> dict[str, Any]:
     if isinstance(error, SyntaxError) and error.filename:
         places.append((_in_tree(error.filename, tree) or error.filename, error.lineno))
     text = error.msg if isinstance(error, SyntaxError) else str(error)
+    if isinstance(error, NameError | AttributeError) and not own:
+        text = str(traceback.TracebackException.from_exception(error))  # which may know a near name
     no_such_name = re.match(r"cannot import name '(\w+)' from '([\w.]+)'", text)
     return {
         "kind": type(error).__name__,

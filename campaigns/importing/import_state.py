@@ -135,7 +135,11 @@ class ContactImport:
     def message(self) -> str:
         """How far it is, for the person who waits."""
         rows = self._imported + self._invalid + self._repeated
-        return f"{rows:,} rows read, {self._imported:,} contacts imported"
+        return f"{_count(rows, 'row')} read, {_count(self._imported, 'contact')} imported"
 
     def _reject(self, row: Record, reason: str) -> None:
         self._rejected.add(row.start.row + 1, reason, row.fields)
+
+
+def _count(number: int, one: str) -> str:
+    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"

@@ -35,6 +35,16 @@ export function age(iso) {
   return h("time", { datetime: iso, title: ABSOLUTE.format(time) }, relative(time));
 }
 
+/** How far ahead a time is; once it has come, that it is due. The time itself on hover. */
+export function coming(iso) {
+  const element = age(iso);
+  if (element) {
+    element.dataset.coming = "";
+    refresh(element);
+  }
+  return element;
+}
+
 /** How long ago, and the time itself beside it. */
 export function moment(iso) {
   return iso ? [age(iso), ", ", h("span", { class: "quiet" }, ABSOLUTE.format(new Date(iso)))] : null;
@@ -47,10 +57,13 @@ export function clockTime(iso) {
 
 /** Write every age on the page anew. */
 export function refreshAges() {
-  for (const element of document.querySelectorAll("time[datetime]")) {
-    const text = relative(new Date(element.dateTime));
-    if (element.textContent !== text) element.textContent = text;
-  }
+  for (const element of document.querySelectorAll("time[datetime]")) refresh(element);
+}
+
+function refresh(element) {
+  const time = new Date(element.dateTime);
+  const text = "coming" in element.dataset && time <= Date.now() ? "due" : relative(time);
+  if (element.textContent !== text) element.textContent = text;
 }
 
 function relative(time) {

@@ -4,7 +4,7 @@ import { cancelJob, deleteJob, retryJob, runAgain } from "./actions.js";
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { knownJobTypes } from "./filters.js";
-import { age, count, FINISHED, jsonBox, moment, progressBar, statusMark } from "./format.js";
+import { coming, count, FINISHED, jsonBox, moment, progressBar, statusMark } from "./format.js";
 import { childrenOf, earlierAttempts, logs } from "./job_parts.js";
 import { Live } from "./live.js";
 import { toQueue } from "./queues_view.js";
@@ -195,7 +195,7 @@ function failure(job) {
   return h("section", { class: over ? "failure" : "failure past", "aria-label": "Error", "data-key": "error" },
     h("h2", {}, over ? kind : `The last attempt failed: ${kind}`),
     h("p", { class: "message" }, message),
-    job.status === "retryable" && h("p", {}, "It will be tried again ", age(job.run_at), "."),
+    job.status === "retryable" && h("p", {}, "Next attempt: ", coming(job.run_at)),
     traceback && h("details", {},
       h("summary", {}, "Traceback"),
       h("pre", { tabindex: 0, role: "region", "aria-label": "Traceback" }, traceback)));

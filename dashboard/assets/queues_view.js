@@ -4,7 +4,7 @@
 import { call, get } from "./api.js";
 import { fill, h } from "./dom.js";
 import { knownJobTypes } from "./filters.js";
-import { age, COUNT, count } from "./format.js";
+import { age, coming, COUNT, count } from "./format.js";
 import { Live } from "./live.js";
 import { here, to } from "./route.js";
 import { say } from "./say.js";
@@ -137,7 +137,7 @@ function uses(key, limits = null, paused = null) {
     cell("waits", key && counted(key),
       paused && paused.waiting !== null && h("span", { class: "words" }, counted(paused), " held back")),
     cell("when", age(key?.oldest_waiting_since ?? paused?.oldest_waiting_since),
-      next && h("span", { class: "words" }, "next start ", age(next))),
+      next && h("span", { class: "words" }, "next start ", coming(next))),
   ];
 }
 

@@ -5,7 +5,7 @@
 import { sayDispatched } from "./actions.js";
 import { call, get } from "./api.js";
 import { fill, h } from "./dom.js";
-import { age, sentence, statusMark } from "./format.js";
+import { age, coming, sentence, statusMark } from "./format.js";
 import { Live } from "./live.js";
 import { here, organization, to } from "./route.js";
 import { ask, say } from "./say.js";
@@ -153,7 +153,7 @@ function next(schedule) {
   const [first] = schedule.next;
   if (!first) return h("span", { class: "quiet" }, schedule.paused_at ? "none while it is paused" : "never again");
   return h("details", {},
-    h("summary", {}, schedule.waits ? "waits for the one before" : age(first)),
+    h("summary", {}, schedule.waits ? "waits for the one before" : coming(first)),
     h("ol", {}, schedule.next.map((time) => h("li", {}, DAY_AND_TIME.format(new Date(time))))));
 }
 

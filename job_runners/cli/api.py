@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from job_runners import models
-from job_runners.cli.problem import Exit, Problem
+from job_runners.cli.problem import Exit, NoneStartsSo, Problem
 from job_runners.cli.refusals import no_answer, refused
 from job_runners.client import Client
 from job_runners.errors import ApiError, JobRunnersError, NoAnswer, OutcomeUnknown
@@ -106,18 +106,25 @@ class Api:
         """Return the id that starts like this, of the organisation's newest jobs."""
         if not _STARTS.fullmatch(start):
             return start  # the API says what it makes of it
-        newest = islice(self.every(), _NEWEST)
-        found = [job["id"] for job in newest if job["id"].startswith(start)]
-        if len(found) == 1:
-            return str(found[0])
-        if found:
-            raise Problem(
-                f"{len(found)} jobs start with {start}.", hint=f"Which? {', '.join(found)}"
+        found = _starting(start, "jobs", islice(self.every(), _NEWEST))
+        if found is None:
+            raise NoneStartsSo(
+                f"None of the newest {_NEWEST} jobs of {self.whose} starts with {start}.",
+                hint="Give the whole id, or another --organization.",
             )
-        raise Problem(
-            f"None of the newest {_NEWEST} jobs of {self.whose} starts with {start}.",
-            hint="Give the whole id, or another --organization.",
-        )
+        return found
+
+    def find_task(self, start: str) -> str:
+        """Return the id that starts like this, of the tasks that failed in the last week."""
+        if not _STARTS.fullmatch(start):
+            return start
+        found = _starting(start, "failed tasks", self.failed_tasks())
+        if found is None:
+            raise NoneStartsSo(
+                f"No task that failed in the last week starts with {start}.",
+                hint="Give the whole id. jobs tasks lists the tasks that failed.",
+            )
+        return found
 
     def every(self, **filters: Any) -> Iterator[Job]:
         """Yield the organisation's jobs, newest first, a page at a time."""
@@ -245,6 +252,14 @@ class Api:
             raise Problem(error.problem, hint=error.hint, code=Exit.NO_ACCESS) from error
         except ValueError as error:  # an argument that can't be meant, such as an id of no letters
             raise Problem(f"{str(error).capitalize()}.") from error
+
+
+def _starting(start: str, what: str, those: Iterable[dict[str, Any]]) -> str | None:
+    """Return the one id that starts like this, None if there is none; raises Problem if several."""
+    found = [str(each["id"]) for each in those if each["id"].startswith(start)]
+    if len(found) > 1:
+        raise Problem(f"{len(found)} {what} start with {start}.", hint=f"Which? {', '.join(found)}")
+    return found[0] if found else None
 
 
 def _became(job: models.Job) -> str:

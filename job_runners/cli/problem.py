@@ -33,3 +33,7 @@ class Problem(Exception):
         """Return the same for a program."""
         value = {"error": str(self), "hint": self.hint or None, "exit_code": int(self.code)}
         return value | ({"answer": self.answer} if self.answer is not None else {})
+
+
+class NoneStartsSo(Problem):
+    """No id that the command can look up starts with these characters."""

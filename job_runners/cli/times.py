@@ -18,6 +18,20 @@ def seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> fl
     return float(match[1]) * _UNITS[match[2]]
 
 
+_SHORTEST, _LONGEST = 60, 366 * 86400  # seconds from one occurrence of a schedule to the next
+
+
+def interval(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Return the seconds of an interval that a schedule may have."""
+    found = seconds(ctx, param, value)
+    if found is None:
+        return None
+    if not _SHORTEST <= found <= _LONGEST:
+        too = "short: the shortest is 1m" if found < _SHORTEST else "long: the longest is 366d"
+        raise click.BadParameter(f"{value!r} is too {too}")
+    return round(found)
+
+
 def moment(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:  # noqa: ARG001
     """Return an ISO 8601 time; one without a zone is this machine's."""
     if value is None:

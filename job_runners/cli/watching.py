@@ -146,7 +146,8 @@ def _state(job: Job) -> str:
             return f"{error.get('kind')}: {error.get('message')}"
         case "retryable":
             attempt = f"attempt {job['attempt']} of {job['max_attempts']}"
-            return f"{attempt} at {output.clock(job['run_at'])}, after {error.get('message')}"
+            after = f"{error.get('kind')}: {error.get('message')}"
+            return f"{attempt} at {output.clock(job['run_at'])}, after {after}"
         case "scheduled":
             return f"starts at {output.clock(job['run_at'])}"
         case "waiting":

@@ -1,6 +1,7 @@
 """What can't be imported, or clashes, is said at build time: file, line, and what to do."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,13 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
             "imported, where there are no settings and no AWS: do it in the function that needs it",
         ),
         (
+            {"acme/__init__.py": "LIMIT = 3\nMOST = LIMT\n"},
+            "{app}/acme/__init__.py:2: NameError: name 'LIMT' is not defined. Correct that line"
+            if sys.version_info < (3, 12)
+            else "{app}/acme/__init__.py:2: NameError: name 'LIMT' is not defined. "
+            "Did you mean: 'LIMIT'? Correct that line",
+        ),
+        (
             {"acme/__init__.py": TABLE.replace("read_list", "post_webhook")},
             "{app}/acme/__init__.py:4: the job 'post_webhook' is defined twice: in jobs.table.JOBS "
             "and in acme.JOBS. Rename yours, here and where it is dispatched",
@@ -138,7 +146,7 @@ def test_work_that_imports_passes(tree: Path, tmp_path: Path) -> None:
         ),
         ({"acme/__init__.py": "import os\nos._exit(3)"}, "the process that imported it ended"),
     ],
-    ids=["distribution", "own-module", "syntax", "setting", "name", "queue", "slots", "nightly", "cron", "keyword", "misspelt", "name-near", "name-far", "position", "table", "entry", "exit"],
+    ids=["distribution", "own-module", "syntax", "setting", "typo", "name", "queue", "slots", "nightly", "cron", "keyword", "misspelt", "name-near", "name-far", "position", "table", "entry", "exit"],
 )
 def test_what_does_not_import_is_said_in_plain_words(
     tree: Path, tmp_path: Path, files: dict[str, str], says: str

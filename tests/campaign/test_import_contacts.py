@@ -63,6 +63,12 @@ def test_numbers_are_dialled_from_the_country_given() -> None:
     assert cells() == ["+12125550123", "+447400123456"]
 
 
+def test_one_row_is_counted_as_one() -> None:
+    job = RecordingJob()
+    run(f"{HEADER}Ann,Lee,2125550123\n", job=job)
+    assert job.messages[-1] == "1 row read, 1 contact imported"
+
+
 def test_more_than_one_batch_of_contacts_is_written_whole() -> None:
     rows = "".join(f"Ann,Lee,212555{number:04d}\n" for number in range(100, 2600))
     job = RecordingJob()

@@ -122,6 +122,12 @@ def test_a_tasks_lines_are_found_by_its_id(api: FakeApi, account: Account) -> No
         "Api      INFO    task accepted",
         "Worker   stdout  1    ringing",
     ]
+    failed = of_it | {"id": task, "failed_at": "2026-11-24T12:00:00.000Z", "attempt": 1}
+    failed |= {"error": {"kind": "Refused", "message": "no"}, "payload": None}
+    api.on("GET", "/jobs?organization_id=default&limit=100", 200, {"jobs": [], "cursor": None})
+    api.on("GET", "/tasks/failed?limit=100", 200, {"tasks": [failed], "cursor": None})
+    assert len(jobs("logs", "7a5c0").stdout.splitlines()) == 2
+    assert "No recent job and no failed task starts with abcd." in jobs("logs", "abcd").stderr
     account.logs = {"log-worker": [(time.time() - 7200, account.logs["log-worker"][0][1])]}
     earlier = jobs("logs", task, "--since", "1h")
     assert earlier.stdout == ""

@@ -219,6 +219,18 @@ def test_a_command_line_that_can_not_be_meant_asks_nothing(api: FakeApi, words: 
     assert api.calls == []
 
 
+@pytest.mark.parametrize(
+    ("every", "words"),
+    [("30s", "'30s' is too short: the shortest is 1m"), ("400d", "the longest is 366d")],
+)
+def test_an_interval_that_no_schedule_may_have_is_answered_in_its_own_units(
+    api: FakeApi, every: str, words: str
+) -> None:
+    done = jobs("schedules", "put", "nightly", "make_report", "--every", every)
+    assert done.exit_code == Exit.USAGE
+    assert words in done.stderr
+
+
 def test_what_the_api_refuses_is_said_as_it_says_it(api: FakeApi) -> None:
     wrong = {"field": "cron", "why": "'0 0 30 2 *' never comes: no such day is in these months"}
     api.on("PUT", NIGHTLY, 422, problem(422, "cron: ...", wrong))

@@ -24,7 +24,7 @@ def test_failed_tasks_are_listed_over_pages(api: FakeApi) -> None:
     api.on("GET", FIRST, 200, {"tasks": [failed(TASK)], "cursor": TASK})
     more = {"tasks": [failed("6" * 32)], "cursor": None}
     api.on("GET", f"{FIRST}&cursor={TASK}", 200, more)
-    done = jobs("tasks", "--failed")
+    done = jobs("tasks")
     assert done.exit_code == 0, done.output
     first, second = (line.split("\t") for line in done.stdout.splitlines())
     assert (first[0], first[1], first[3]) == (TASK, "send_message", "Refused: no such number")
@@ -62,6 +62,16 @@ def test_tasks_are_sent_again_one_by_one(api: FakeApi) -> None:
     assert sent == f"{TASK}  sent again as {NEW['id']}"
     only = json.loads(jobs("redrive", TASK, "--json").stdout)
     assert only == {"id": TASK, "status": "sent", "redriven_as": NEW["id"]}
+
+
+def test_the_start_of_a_tasks_id_is_enough(api: FakeApi) -> None:
+    api.on("GET", FIRST, 200, {"tasks": [failed(TASK), failed(SECOND)], "cursor": SECOND})
+    more = {"tasks": [failed("6666" + "1" * 28)], "cursor": None}
+    api.on("GET", f"{FIRST}&cursor={SECOND}", 200, more)
+    api.on("POST", redrive(TASK), 202, NEW)
+    assert jobs("redrive", "7a5c").exit_code == 0
+    assert "No task that failed in the last week starts with abcd" in jobs("redrive", "abcd").stdout
+    assert "2 failed tasks start with 6666." in jobs("redrive", "6666").stdout
 
 
 def test_all_are_sent_again_whose_payload_is_kept(api: FakeApi) -> None:

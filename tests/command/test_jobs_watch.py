@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -57,6 +58,15 @@ def test_a_line_is_printed_only_when_something_changed(api: FakeApi) -> None:
     api.on(*view(), 200, job("succeeded", progress=100))
     lines = jobs("watch", ID).stdout.splitlines()
     assert [line.split()[3] for line in lines] == ["10%", "20%", "100%"]
+
+
+def test_a_job_that_is_tried_again_says_when_and_after_which_error(api: FakeApi) -> None:
+    error = {"kind": "ValueError", "message": "nope"}
+    again = job("retryable", attempt=2, run_at="2026-11-24T12:00:00Z", error=error)
+    api.on(*view(), 200, again, Retry_After="0")
+    api.on(*view(), 200, job("succeeded"))
+    first = jobs("watch", ID).stdout.splitlines()[0]
+    assert re.search(r"attempt 2 of 5 at [-0-9: ]+, after ValueError: nope$", first)
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ SCHEDULES = [
     schedule("<b>hostile</b>", words="every hour", next=[]),
     schedule("hides", declared=True),
     schedule("removed", origin="code"),
+    schedule("soon", next=["2026-11-24T13:05:00.000Z", *DAYS[:4]]),
     schedule(
         "paused", next=[], paused_at="2026-11-24T09:00:00Z", paused_by="operator:ada",
         last={**LAST, "job": {**JOB, "status": "succeeded", "error": None}},
@@ -107,6 +108,9 @@ def test_each_is_said_in_words_with_how_its_last_went_and_its_next_five(
     )
     assert cell(page, "paused", "next") == "none while it is paused"
     assert cell(page, "paused", "pause") == "paused 4 h ago by operator:ada"
+    assert cell(page, "soon", "next").startswith("in ")
+    page.clock.fast_forward(301_000)
+    expect(row(page, "soon").locator("summary")).to_have_text("due")
     more = page.get_by_role("link", name="More", exact=True)
     expect(more).to_have_attribute("href", "#/schedules?cursor=further")
 

@@ -290,6 +290,9 @@ def test_one_that_the_code_declares_is_neither_changed_nor_deleted_here(
     forget()
     detail = refused(on("PUT", body=NIGHTLY), 409, "declared-in-code")
     assert "declared in the code (RECURRING)" in detail
+    for method, path in (("GET", "/nightly"), ("POST", "/nightly/run")):
+        detail = refused(on(method, path), 404, "schedule-not-found")
+        assert "the code declares it, and the timer stores it within a minute" in detail
 
 
 def test_one_that_only_another_version_of_the_code_declares_says_so(

@@ -1,5 +1,6 @@
 """make run deploys the organisation's template too: first, and ours is given what it outputs."""
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.client import BaseClient
 
 from app_folders import write_app
 from fake_stack import OUTPUTS
@@ -16,6 +18,7 @@ from local import run, screen
 from local.credentials import Credentials
 from local.problem import LocalProblem
 from local.screen import Steps
+from local.timer import tick
 from settings import forget
 from tools.build import ROOT
 
@@ -149,3 +152,15 @@ def test_a_stack_without_the_campaign_has_nothing_to_demonstrate_and_says_so(
     stack = Stack.from_outputs("job-runners", "us-east-1", outputs, "http://local")
     with pytest.raises(LocalProblem, match="make run starts it"):
         run._demonstrate(stack, tmp_path, Steps())
+
+
+def test_the_timer_runs_at_the_start_so_that_declared_schedules_are_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    called: list[tuple[str, Any]] = []
+    monkeypatch.setattr(BaseClient, "_make_api_call", lambda _, *call: called.append(call))
+    tick(Stack.from_outputs("job-runners", "us-east-1", OUTPUTS, "http://127.0.0.1:9"))
+    [(operation, given)] = called
+    assert (operation, given["FunctionName"]) == ("Invoke", OUTPUTS["TimerFunctionName"])
+    assert given["InvocationType"] == "Event"  # the start does not wait for it
+    assert json.loads(given["Payload"])["source"] == "aws.events"

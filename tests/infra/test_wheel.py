@@ -28,6 +28,7 @@ def test_it_holds_job_runners_alone(wheel: Path) -> None:
         f"{wheel.name.rsplit('-', 3)[0]}.dist-info",
     }
     assert "job_runners/py.typed" in names
+    assert wheel.stat().st_mode & 0o777 == 0o644
     assert any(each.endswith("/licenses/LICENSE") for each in names)
     tracked = {str(each.relative_to(ROOT)) for each in (ROOT / "job_runners").rglob("*.py")}
     assert {each for each in names if each.endswith(".py")} == tracked

@@ -8,7 +8,7 @@ import click
 
 from job_runners.cli import output, times
 from job_runners.cli.options import command as jobs_command
-from job_runners.cli.problem import Problem
+from job_runners.cli.problem import NoneStartsSo, Problem
 from job_runners.cli.target import Target
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def command(target: Target, work_id: str, follow: bool, since: float) -> None:
 
     job = _find(target, work_id)
     if job is None:
+        work_id = _find_task(target, work_id)
         logs = Logs.between(target, time.time() - since, time.time() + since)
     else:
         work_id = job["id"]
@@ -79,10 +80,22 @@ def _find(target: Target, work_id: str) -> "Job | None":
     may be a task's."""
     try:
         return target.api.job(target.api.find(work_id)).job
+    except NoneStartsSo:
+        return None
     except Problem as problem:
         if isinstance(problem.answer, dict) and problem.answer.get("status") == 404:
             return None
         raise
+
+
+def _find_task(target: Target, start: str) -> str:
+    try:
+        return target.api.find_task(start)
+    except NoneStartsSo:
+        raise Problem(
+            f"No recent job and no failed task starts with {start}.",
+            hint="Give the whole id, as jobs dispatch and jobs task print it.",
+        ) from None
 
 
 def _print(line: "Line") -> None:

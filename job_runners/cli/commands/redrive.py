@@ -18,7 +18,7 @@ def command(target: Target, task_ids: tuple[str, ...], tasks: bool, yes: bool) -
 
     Without arguments, dead letters: failure records that could not be settled, delayed messages
     that could not be sent. With the ids of failed tasks, or --tasks, those: see
-    `jobs tasks --failed`. The stack has to keep their payloads (KeepTaskPayloads).
+    `jobs tasks`. The stack has to keep their payloads (KeepTaskPayloads).
 
     \b
     jobs redrive
@@ -67,7 +67,8 @@ def _send_all(target: Target, *, yes: bool) -> Exit:
 
 
 def _send(target: Target, task_ids: tuple[str, ...] | list[str]) -> Exit:
-    def send(task_id: str) -> tuple[dict[str, object], str]:
+    def send(start: str) -> tuple[dict[str, object], str]:
+        task_id = target.api.find_task(start)
         new_id = target.api.redrive_task(task_id)
         text = "sent again" + (f" as {new_id}" if new_id else "")
         return {"id": task_id, "status": "sent", "redriven_as": new_id}, text

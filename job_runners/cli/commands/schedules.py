@@ -80,8 +80,8 @@ def _missed(ctx: click.Context, param: click.Parameter, value: str) -> str | int
 @click.option(
     "--every",
     metavar="SPAN",
-    callback=times.seconds,
-    help="Instead of --cron: 15m, 2h, 1d, counted from 1970 in UTC.",
+    callback=times.interval,
+    help="Instead of --cron: 15m, 2h, 1d, counted from 1970 in UTC. From 1m to 366d.",
 )
 @click.option("--campaign", metavar="ID", help="The campaign that it is for.")
 @click.option(

@@ -11,13 +11,13 @@ from job_runners.cli.target import Target
 
 
 @jobs_command()
-@click.option("--failed", is_flag=True, required=True, help="Those that failed; none else is kept.")
+@click.option("--failed", is_flag=True, help="Changes nothing: only failed tasks are kept.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=25, show_default=True)
-def command(target: Target, failed: bool, limit: int) -> None:  # noqa: ARG001 - no others
+def command(target: Target, failed: bool, limit: int) -> None:  # noqa: ARG001 - as help says
     """Show the tasks of the last week that failed for good, those dispatched last first.
 
     \b
-    jobs tasks --failed
+    jobs tasks
     """
     found = list(islice(target.api.failed_tasks(), limit))
     if target.json:

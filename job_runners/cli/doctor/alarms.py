@@ -23,7 +23,7 @@ WHAT_TO_DO = {
     "FailuresRecursionAlarm": _RECURSION,
     "WorkerErrorsAlarm": "The deploy was taken back. Correct it, and deploy again. "
     + _LOG % "WorkerLogGroup",
-    "TasksFailedAlarm": "jobs tasks --failed says which, and why.",
+    "TasksFailedAlarm": "jobs tasks says which, and why.",
     "FailuresAlarm": _LOG % "FailuresLogGroup",
     "FailuresDeadLettersAlarm": _DEAD_LETTERS,
     "DelayDeadLettersAlarm": _DEAD_LETTERS,
