@@ -198,7 +198,7 @@ PLACE: Fields[Place] = {
     "of_organization": Field(
         {
             "type": "boolean",
-            "description": "Only its organisation's jobs are counted: organisations take turns",
+            "description": "Only its organization's jobs are counted",
         },
         lambda found: found.of_organization,
     ),

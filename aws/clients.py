@@ -1,6 +1,8 @@
 """Clients of AWS services: one session of botocore for all, each client built when first used."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import botocore.session
@@ -15,6 +17,7 @@ _session: botocore.session.Session | None = None
 _clients: dict[str, Any] = {}
 _used: dict[str, int] = {}  # when a fresh client was last asked for
 _lock = threading.RLock()
+_this_thread = threading.local()
 
 # A call that hangs must fail while there is still time to say so. botocore's own defaults (60 s,
 # five tries) outlast an API request. S3 alone may stream for long; a search of logs takes longer.
@@ -33,6 +36,9 @@ def client(service: str) -> Any:
         if service not in _clients:
             built = session().create_client(service, config=_config(service))
             built.meta.events.register("getattr", _refuse_unknown)
+            events: Any = built.meta.events  # typed as if no handler's answer counted
+            service_id = built.meta.service_model.service_id.hyphenize()
+            events.register_first(f"needs-retry.{service_id}", _refuse_to_repeat)
             tls.share_context(built)
             _clients[service] = built
         return _clients[service]
@@ -58,6 +64,17 @@ def session() -> botocore.session.Session:
         if _session is None:
             _session = Session()
         return _session
+
+
+@contextmanager
+def tried_once() -> Iterator[None]:
+    """Have botocore repeat no call that this thread makes in this block: for calls that may be left
+    out, and that nothing may wait for."""
+    _this_thread.tries_once = True
+    try:
+        yield
+    finally:
+        _this_thread.tries_once = False
 
 
 def drop_idle_connections() -> None:
@@ -128,6 +145,11 @@ def _refuse_unknown(event_name: str, client: Any, **_: Any) -> None:
         f"the client of {service} has no {method}: only operations that are named are built in. "
         f'Name it in app.toml, as services = ["{service}:{operation}"]'
     )
+
+
+def _refuse_to_repeat(**_: Any) -> bool | None:
+    """Return False, the first answer of all handlers, if this thread wants no call repeated."""
+    return False if getattr(_this_thread, "tries_once", False) else None
 
 
 def _config(service: str) -> Config:

@@ -19,6 +19,7 @@ CACHES = {
     "runners.quota": "forget_cache",
     "store.limits": "forget_cache",
     "store.pauses": "forget_cache",
+    "store.used_keys": "forget_cache",
     "webhooks.signing_secrets": "forget",
     "work.app_settings": "forget",
 }

@@ -118,8 +118,8 @@ class Place(Value):
     """Where a job is among those that wait for the same.
 
     `ahead` is how many come before it, None if it does not wait; `more_ahead` tells that they are
-    more than the 1,000 that are counted. With `of_organization` only its organisation's jobs are
-    counted, for organisations take turns there.
+    at least so many, because no more than 1,000 are counted. With `of_organization` only its
+    organization's jobs are counted.
     """
 
     waits_for: WaitsFor | None

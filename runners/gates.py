@@ -71,8 +71,7 @@ def _enter_line(row: JobRequest, claim: Claim, send: Send | None) -> JobRequest 
             return claim(verbs.Entrance(row, key, None, gives_up_key))
         limits = limits._replace(rate=None)  # let on when there were no slots: it has paid
     line = lines.read_line(row.queue_name, key, limits)
-    if line.is_first_today:
-        used_keys.note(row.queue_name, key)
+    used_keys.note_use(line, row.organization_id)
     grant = line.grant(_group(row, limits)) if line.first is None else None
     if grant is not None:
         return claim(verbs.Entrance(row, key, grant, gives_up_key))

@@ -153,8 +153,7 @@ class _Pump:
     def _deal_with(self, line: Line, entry: LineItem) -> bool:
         grant = line.grant(entry.waits_in)
         if grant is not None:
-            if line.is_first_today:
-                used_keys.note(self._queue_name, self._queue_key)
+            used_keys.note_use(line, str(entry.organization_id))
             self._admit(line, entry, grant)
             return True
         if line.waits_for_rate:

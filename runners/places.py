@@ -29,8 +29,8 @@ class WaitsFor(NamedTuple):
 class Place(NamedTuple):
     """Where a job is among those that wait for the same. `ahead` is None if it does not wait.
 
-    `of_organization` tells that only its organisation's jobs are counted, for organisations take
-    turns there.
+    `of_organization` tells that only its organization's jobs are counted: organizations take turns
+    there, or the caller may not count the others.
     """
 
     waits_for: WaitsFor | None = None
@@ -66,10 +66,12 @@ def _keys_without_payload(row: JobRequest) -> set[str]:
     return {WHOLE_QUEUE} | {Queue(slots=1, per=each).key_of(*asked) for each in per}
 
 
-def place_of(row: JobRequest) -> Place:
-    """Return where a job is among those that wait for the same."""
+def place_of(row: JobRequest, seen_by: str | None) -> Place:
+    """Return where a job is among those that wait for the same, as far as a caller of the
+    organization `seen_by` may know, or a service, for which it is None."""
     found = waits_for(row)
     if found is None:
         return Place()
     own_group = (row.wait_key or "").startswith(f"{WAITING}{row.organization_id}#")
-    return Place(found, waiting.ahead_of(row), own_group)
+    counts_own = own_group or (seen_by is not None and row.follows is None)
+    return Place(found, waiting.ahead_of(row, seen_by), counts_own)

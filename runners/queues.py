@@ -1,8 +1,9 @@
 """The queues as people see them: over HTTP, in the `jobs` command and on the page.
 
-Whoever speaks for one organisation sees what belongs to it: its jobs among those that hold a slot
-or wait, and the keys that are its own or that such a job is in. The functions take it as `seen_by`,
-which is None for a service. Who may not see payloads sees no key that may be a value of one.
+A caller of one organization sees what belongs to it: its jobs among those that hold a slot or wait,
+and the keys that its own jobs have used, from a list of their own (see `store.used_keys`). The
+functions take the organization as `seen_by`, which is None for a service. A caller that may not see
+payloads sees no key that may be a value of one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 import clock
 from errors import InvalidCursor, QueueNotFound
+from names import LONGEST
 from runners.changing_limits import QueueLimits
 from runners.limits import key_of
 from runners.registry import registry
@@ -18,12 +20,11 @@ from store.limits import Changed, Limits
 from store.lines import Line
 from store.pauses import Kind, Pause
 from store.waiting import Waiting
-from work.queues import WHOLE_QUEUE
+from work.queues import LONGEST_KEY, WHOLE_QUEUE
 
 SHOWN_KEYS = 3  # of each queue in a list of queues
 _MARK = "q"  # of the cursors of queues, and of their keys
-_EXAMINED_KEYS = 100  # in one page: most keys may be idle, or of others
-_DIGITS = 6  # of how many keys have been passed: beyond a million nobody looks
+_EXAMINED_KEYS = 100  # in one page: most keys may be idle
 
 
 class Holder(NamedTuple):
@@ -75,7 +76,7 @@ def list_queues(
     paused or whose limits were changed. Raises InvalidCursor.
     """
     known = _Known.now()
-    after = _position_of(cursor)
+    after = _position_of(cursor, LONGEST)
     names = [name for name in sorted(known.names(seen_by)) if name > after]
     found = [
         _use(known, name, _Sight(seen_by, sees_payloads), limit=SHOWN_KEYS)
@@ -99,7 +100,7 @@ def describe(
     if seen_by is not None and name not in known.names(seen_by):
         raise QueueNotFound(name)
     sight = _Sight(seen_by, sees_payloads)
-    return _use(known, name, sight, limit=limit, after=_position_of(cursor))
+    return _use(known, name, sight, limit=limit, after=_position_of(cursor, LONGEST_KEY))
 
 
 # --- what is known of queues ----------------------------------------------------------------------
@@ -160,12 +161,12 @@ class _Keys:
         found = [] if after else [self._read(key) for key in always]
         most = min(_EXAMINED_KEYS, 4 * limit)
         keys = self._listed(after, most + 1)
-        for number, (position, key) in enumerate(keys, 1):
+        for number, key in enumerate(keys, 1):
             if key not in always:
                 use = self._read(key)
                 found += [] if use.is_idle else [use]
             if len(found) >= limit or number == most:
-                return found, cursors.encode(_MARK, position) if number < len(keys) else None
+                return found, cursors.encode(_MARK, key) if number < len(keys) else None
         return found, None
 
     def _always(self) -> list[str]:
@@ -179,24 +180,22 @@ class _Keys:
             return [key_of(self._name, self._seen_by, None, {})]
         return []
 
-    def _listed(self, after: str, most: int) -> list[tuple[str, str]]:
-        """Return the keys to look at that follow a position, each with its own position.
+    def _listed(self, after: str, most: int) -> list[str]:
+        """Return the keys to look at that follow another.
 
-        That is the key itself where all that are listed are the caller's to know, and else how many
-        come before it: a cursor can be read.
+        All of them are the caller's to know: a cursor can be read, and how far a page comes can be
+        seen.
         """
         if self._seen_by is None:
-            return _at_themselves(used_keys.used(self._name, most, after))
+            return used_keys.used(self._name, most, after)
         if self._per == "organization_id":
             return []
-        if self._per == "campaign_id":
-            own = key_of(self._name, self._seen_by, None, {})
-            return _at_themselves(used_keys.used(self._name, most, after, own))
-        if not self._sees_payloads:
+        if self._sees_payloads:
+            return used_keys.used_by(self._seen_by, self._name, most, after)
+        if self._per != "campaign_id":
             return []  # they are values of a payload, or were until `per` was changed
-        passed = _number_of(after)
-        keys = used_keys.used(self._name, passed + most)[passed:]
-        return [(str(number), key) for number, key in enumerate(keys, passed + 1)]
+        campaigns = key_of(self._name, self._seen_by, None, {})
+        return used_keys.used_by(self._seen_by, self._name, most, after, campaigns)
 
     def _read(self, key: str) -> KeyUse:
         line = lines.read_line(self._name, key, self._limits)
@@ -220,24 +219,11 @@ class _Keys:
                 yield Holder(slot.holder or "", slot.organization_id, slot.since)
 
 
-def _at_themselves(keys: list[str]) -> list[tuple[str, str]]:
-    return [(key, key) for key in keys]
-
-
-def _number_of(position: str) -> int:
-    """Return how many keys come before those that follow a position. Raises InvalidCursor."""
-    if not position:
-        return 0
-    if not (position.isascii() and position.isdigit() and len(position) <= _DIGITS):
-        raise InvalidCursor
-    return int(position)
-
-
-def _position_of(cursor: str | None) -> str:
+def _position_of(cursor: str | None, longest: int) -> str:
     """Return the name or key behind which a list goes on. Raises InvalidCursor."""
     if cursor is None:
         return ""
     position = cursors.decode(_MARK, cursor)
-    if not position:
+    if not 0 < len(position) <= longest:  # DynamoDB refuses a range of longer keys than it stores
         raise InvalidCursor
     return position

@@ -14,6 +14,7 @@ they were read: of two who decide at once, one looks again.
 
 from collections.abc import Iterator
 from typing import NamedTuple
+from zlib import crc32
 
 from pynamodb.attributes import UnicodeAttribute
 from pynamodb.exceptions import UpdateError
@@ -51,7 +52,9 @@ class LineItem(Table):
     expires_at = nullable(Integer())  # in seconds, for TTL
 
     holder = nullable(UnicodeAttribute())  # of a slot: the job that has it
-    organization_id = nullable(UnicodeAttribute())  # of an entry, or of a slot's last holder
+    organization_id = nullable(
+        UnicodeAttribute()
+    )  # of an entry, or of who was last given a slot or the rate
     since = nullable(Integer())  # of a slot or the rate: when it was last taken
     turn = nullable(Integer())  # of those: above all others when it is given
     group = nullable(UnicodeAttribute())  # of those: who was served by it last
@@ -97,15 +100,12 @@ class Grant(NamedTuple):
             LineItem.since.set(now),
             LineItem.turn.set(self.turn),
             LineItem.group.set(self.group),
+            LineItem.organization_id.set(job.organization_id),
             # A rate with a large burst may be paid ahead for longer than an item is kept unused.
             LineItem.expires_at.set(_expiry(self.tat // _MILLISECOND)),
         ]
         if self.slot is not None:
-            holder = [
-                LineItem.holder.set(job.id),
-                LineItem.organization_id.set(job.organization_id),
-            ]
-            yield self.slot, [*taken, *holder], _same_turn(self.slot)
+            yield self.slot, [*taken, LineItem.holder.set(job.id)], _same_turn(self.slot)
         if self.rate is not None:
             yield self.rate, [*taken, LineItem.tat.set(self.tat)], _same_turn(self.rate)
 
@@ -119,11 +119,13 @@ class Line(NamedTuple):
     rate: LineItem | None = None
     first: LineItem | None = None  # of the entries, by group and time
 
-    @property
-    def is_first_today(self) -> bool:
-        """Return whether nobody was given a start in it on this day (UTC)."""
-        last = max((item.since or 0 for item in self._given), default=0)
-        return last // clock.DAY != clock.now() // clock.DAY
+    def organizations_on(self, day: int) -> set[str | None]:
+        """Return whose jobs were given a start on a day, as far as the items still show it."""
+        return {
+            item.organization_id
+            for item in self._given
+            if day_of(self.place, item.since or 0) == day
+        }
 
     @property
     def held(self) -> list[LineItem]:
@@ -199,6 +201,12 @@ class Line(NamedTuple):
 def place_of(queue_name: str, queue_key: str) -> str:
     """Return the name of a line: its partition, and what `held_by` says of who waits there."""
     return f"line#{queue_name}#{queue_key}"
+
+
+def day_of(place: str, moment: int) -> int:
+    """Return the day that a moment is in, by a line's own clock: each line's days begin at another
+    time, so that what is done once a day is not done by all lines at midnight."""
+    return (moment + crc32(place.encode()) % clock.DAY) // clock.DAY
 
 
 def is_line(held_by: str | None) -> bool:

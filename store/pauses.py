@@ -76,6 +76,7 @@ class Parked(Table):
     pk = UnicodeAttribute(hash_key=True)  # the pause
     sk = UnicodeAttribute(range_key=True)  # the job's created_key
     since = Integer()  # the row's waiting_since
+    organization_id = nullable(UnicodeAttribute())  # of the job; entries of 0.2.0 have none
     expires_at = Integer()  # in seconds, for TTL
 
     @property
@@ -153,7 +154,13 @@ def forget(ended: Pause) -> None:
 def parked_entry(paused: str, job: JobRequest, since: int) -> Parked:
     """Return the entry of a job under the pause that parks it."""
     expires_at = (clock.now() + _ENTRY_LIFETIME) // clock.SECOND
-    return Parked(f"held#{paused}", job.created_key, since=since, expires_at=expires_at)
+    return Parked(
+        f"held#{paused}",
+        job.created_key,
+        since=since,
+        organization_id=job.organization_id,
+        expires_at=expires_at,
+    )
 
 
 def parked_by(paused: Pause, most: int) -> Iterable[Parked]:

@@ -1,12 +1,31 @@
-"""The keys that each queue with limits has been used with: they can be listed without a scan."""
+"""The keys that each queue with limits has been used with: they can be listed without a scan.
+
+| partition | sort key | what it lists |
+|---|---|---|
+| `keys#<queue>` | the key | every key of the queue, for services and for sweeps |
+| `keys_of#<organization>` | `<queue>#<key>` | the keys that jobs of one organization have used |
+
+A caller of one organization is shown the second list alone, so no order, count or cursor can depend
+on another organization's keys.
+
+A note is a hint. It is written once a day for each key, at a time of the day that depends on the
+key, and it is never written again if DynamoDB refuses it: a start doesn't wait for it or fail.
+"""
+
+from typing import Any
 
 from pynamodb.attributes import UnicodeAttribute
 
 import clock
-from store.lines import LIFETIME
+from aws import clients
+from aws.errors import AWS_ERRORS
+from store import lines
+from store.lines import Line
 from store.table import Integer, Table
 
 _LAST = "\U0010ffff"  # after every character that a key has
+_MOST_REMEMBERED = 10_000
+_remembered: dict[tuple[str, str], int] = {}  # what this process has noted, and on which day
 
 
 class UsedKey(Table):
@@ -17,21 +36,68 @@ class UsedKey(Table):
 
     table_setting = "COORDINATION_TABLE_NAME"
 
-    pk = UnicodeAttribute(hash_key=True)  # the queue
-    sk = UnicodeAttribute(range_key=True)  # the key
+    pk = UnicodeAttribute(hash_key=True)  # the queue or the organization
+    sk = UnicodeAttribute(range_key=True)  # the key, after the queue in an organization's list
     expires_at = Integer()  # in seconds, for TTL
 
 
-def note(queue_name: str, queue_key: str) -> None:
-    """List a key with its queue."""
-    expires_at = (clock.now() + LIFETIME) // clock.SECOND
-    UsedKey(f"keys#{queue_name}", queue_key, expires_at=expires_at).save()
+def note_use(line: Line, organization_id: str) -> None:
+    """List a line's key, if a job of this organization is the first of a day to use it there.
+
+    The organization's own list leaves out the keys that are known without one: that of the whole
+    queue, and the organization's name.
+    """
+    _, queue_name, queue_key = line.place.split("#")  # none of them has a "#"
+    today = lines.day_of(line.place, clock.now())
+    served = line.organizations_on(today)
+    if not served:
+        _note(f"keys#{queue_name}", queue_key, today)
+    is_known = line.limits.per in (None, "organization_id")
+    if organization_id not in served and not is_known:
+        _note(_own(organization_id), f"{queue_name}#{queue_key}", today)
 
 
-def used(queue_name: str, most: int, after: str = "", prefix: str = "") -> list[str]:
-    """Return the keys that a queue has been used with, in order, those that follow `after`; those
-    alone that begin with the prefix."""
-    # No key has a control character: the text of `after` and one sorts directly behind it.
-    keys = UsedKey.sk.between(max(prefix, f"{after}\0"), prefix + _LAST)
-    found = UsedKey.query(f"keys#{queue_name}", keys, consistent_read=True, limit=most)
-    return [key.sk for key in found]
+def forget_cache() -> None:
+    """Forget what this process has noted: for tests, and after a snapshot."""
+    _remembered.clear()
+
+
+def used(queue_name: str, most: int, after: str = "") -> list[str]:
+    """Return the keys that a queue has been used with, in order: those that follow `after`."""
+    return _listed(f"keys#{queue_name}", "", most, after)
+
+
+def used_by(
+    organization_id: str, queue_name: str, most: int, after: str = "", prefix: str = ""
+) -> list[str]:
+    """Return the keys of a queue that an organization's jobs have used, in order: those that follow
+    `after` and begin with the prefix."""
+    return _listed(_own(organization_id), f"{queue_name}#", most, after, prefix)
+
+
+def _own(organization_id: str) -> str:
+    return f"keys_of#{organization_id}"
+
+
+def _note(partition: str, listed_as: str, today: int) -> None:
+    if _remembered.get((partition, listed_as)) == today:
+        return
+    expires_at = (clock.now() + lines.LIFETIME) // clock.SECOND
+    try:
+        with clients.tried_once():
+            UsedKey(partition, listed_as, expires_at=expires_at).save()
+    except AWS_ERRORS:
+        return  # the next start that finds it missing notes it
+    if len(_remembered) >= _MOST_REMEMBERED:
+        _remembered.clear()
+    _remembered[partition, listed_as] = today
+
+
+def _listed(partition: str, heading: str, most: int, after: str, prefix: str = "") -> list[str]:
+    # No key has a control character, so `after` and one sort directly behind it.
+    first, last = max(prefix, f"{after}\0"), prefix + _LAST
+    if first > last:
+        return []  # DynamoDB refuses such a range
+    asked: Any = UsedKey.sk.between(heading + first, heading + last)
+    found = UsedKey.query(partition, asked, consistent_read=True, limit=most)
+    return [key.sk.removeprefix(heading) for key in found]

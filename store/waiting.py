@@ -6,6 +6,8 @@ Nothing is decided by it: it may be a second old.
 from collections.abc import Iterable
 from typing import Any
 
+from pynamodb.expressions.condition import Condition
+
 from frozen_values import Value
 from store.job_request import JobRequest
 from store.lines import WAITING, LineItem
@@ -49,21 +51,31 @@ def under_pause(pause: str) -> Waiting:
     return _waiting([entry.since for entry in found[:COUNTED]], len(found) > COUNTED)
 
 
-def ahead_of(job: JobRequest) -> Waiting:
-    """Return who comes before a job that waits, where it waits: nobody if it follows another. In a
-    line whose groups take turns those are counted that are in its own."""
+def ahead_of(job: JobRequest, organization_id: str | None = None) -> Waiting:
+    """Return the jobs that are ahead of a waiting job, where it waits: none if it follows another.
+
+    In a line whose groups take turns, those of its own group are counted. With `organization_id`
+    only its jobs are counted, among the first COUNTED of all.
+    """
     if job.follows is not None:
         return Waiting()
-    place = str(job.held_by)
+    model: Any = Parked
+    up_to_it: Condition
+    place, up_to_it = f"held#{job.held_by}", Parked.sk <= job.created_key
     if job.wait_key is not None:
         first = f"{job.wait_key.rpartition('#')[0]}#"
-        up_to_it = LineItem.sk.between(first, job.wait_key)
-        number = LineItem.count_up_to(COUNTED + 2, place, up_to_it)
-    else:
-        created_before = Parked.sk <= job.created_key
-        number = Parked.count_up_to(COUNTED + 2, f"held#{place}", created_before)
-    ahead = number - 1  # itself is the last of them, where it is listed
-    return Waiting(max(0, min(ahead, COUNTED)), ahead > COUNTED)
+        model, place, up_to_it = (
+            LineItem,
+            str(job.held_by),
+            LineItem.sk.between(first, job.wait_key),
+        )
+    most = COUNTED + 2  # itself is the last of them, where it is listed
+    if organization_id is None:
+        ahead = model.count_up_to(most, place, up_to_it) - 1
+        return Waiting(max(0, min(ahead, COUNTED)), ahead > COUNTED)
+    found = list(model.query(place, up_to_it, limit=most, attributes_to_get=["organization_id"]))
+    own = [each.organization_id == organization_id for each in found[:-1][:COUNTED]]
+    return Waiting(sum(own), len(found) == most)
 
 
 def _first(model: Any, place: str, condition: Any, attributes: list[str]) -> list[Any]:

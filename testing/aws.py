@@ -10,7 +10,7 @@ import settings
 from aws import clients
 from runners import full_queues, get_job_runner, quota
 from runners.registry import registry
-from store import limits, pauses
+from store import limits, pauses, used_keys
 from testing import moto_direct
 from testing.fast_moto import fast_moto
 from testing.shipped_operations import use_shipped_operations
@@ -79,6 +79,7 @@ def forget() -> None:
     limits.forget_cache()
     full_queues.forget_cache()
     quota.forget_cache()
+    used_keys.forget_cache()
     app_settings.forget()
     get_job_runner.cache_clear()
     registry.cache_clear()

@@ -3,6 +3,9 @@
 Moto's own handlers answer, and its own code evaluates conditions. Left out is what takes the time
 and decides nothing: its HTTP layer, the trees it makes of an update, and its copy of whole tables
 before a transaction. tests/infra/test_fast_moto.py holds each answer to moto's own.
+
+A query whose lower bound is above its upper bound is refused, as DynamoDB refuses it. Moto answers
+it with nothing.
 """
 
 import base64
@@ -22,7 +25,7 @@ from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.utilities import dynamo_json_dump
 from moto.dynamodb.responses import DynamoHandler
 
-from testing.moto_direct import ACCOUNT, REGION
+from testing.moto_direct import ACCOUNT, REGION, refuse_reversed_bounds
 
 _OPERATIONS = {
     *("GetItem", "PutItem", "UpdateItem", "DeleteItem", "Query", "Scan"),
@@ -34,6 +37,7 @@ Item = dict[str, Any]
 
 # As they are before anything is patched.
 _STUBBER = BotocoreStubber.__call__
+_QUERY = DynamoHandler.query
 _UPDATE = DynamoDBBackend.update_item
 _TRANSACT = DynamoDBBackend.transact_write_items
 
@@ -44,6 +48,7 @@ def fast_moto() -> Iterator[None]:
     with ExitStack() as stack:
         for owner, name, quick in (
             (BotocoreStubber, "__call__", _answer),
+            (DynamoHandler, "query", _query),
             (DynamoDBBackend, "update_item", _update),
             (DynamoDBBackend, "transact_write_items", _transact),
         ):
@@ -66,6 +71,11 @@ def _answer(stubber: Any, event_name: str, request: Any, **named: Any) -> AWSRes
         return _STUBBER(stubber, event_name, request, **named)
     body = dynamo_json_dump(result).encode()
     return AWSResponse(request.url, 200, HTTPHeaders(), MockRawResponse(body))
+
+
+def _query(handler: Any) -> Any:
+    refuse_reversed_bounds(handler.body)
+    return _QUERY(handler)
 
 
 def _bytes_decoded(part: Item) -> Item:

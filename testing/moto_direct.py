@@ -7,11 +7,16 @@ import base64
 import json
 import re
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any
 
 from botocore.awsrequest import AWSRequest
 from moto.backends import get_backend
-from moto.dynamodb.exceptions import ConditionalCheckFailed, TransactionCanceledException
+from moto.dynamodb.exceptions import (
+    ConditionalCheckFailed,
+    MockValidationException,
+    TransactionCanceledException,
+)
 from moto.dynamodb.models.utilities import dynamo_to_dict
 
 ACCOUNT = "123456789012"
@@ -86,6 +91,31 @@ def answer(request: AWSRequest) -> tuple[int, dict[str, Any]]:
     except ConditionalCheckFailed:
         kind = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"
         return 400, {"__type": kind, "message": "The conditional request failed"}
+    except MockValidationException as error:
+        return 400, json.loads(error.description)
+
+
+def refuse_reversed_bounds(call: dict[str, Any]) -> None:
+    """Refuse a query between bounds of which the lower is above the upper, as DynamoDB does: moto
+    finds nothing there."""
+    found = re.search(r"BETWEEN (:\w+) AND (:\w+)", call.get("KeyConditionExpression") or "")
+    if found is None:
+        return
+    lower, upper = (call["ExpressionAttributeValues"][name] for name in found.groups())
+    if _comparable(lower) > _comparable(upper):
+        raise MockValidationException(
+            "Invalid KeyConditionExpression: The BETWEEN operator requires upper bound to be "
+            f"greater than or equal to lower bound; lower bound operand: AttributeValue: {lower}, "
+            f"upper bound operand: AttributeValue: {upper}"
+        )
+
+
+def _comparable(value: dict[str, Any]) -> Any:
+    """Return a value of a key as DynamoDB compares it: text and bytes by their bytes."""
+    ((kind, content),) = value.items()
+    if kind == "N":
+        return Decimal(content)
+    return content.encode() if kind == "S" else content
 
 
 def rows(table: str) -> list[Row]:
@@ -196,6 +226,7 @@ _transactions: set[str] = set()
 def _query(call: dict[str, Any]) -> dict[str, Any]:
     """Return the due index, the only one that the timer asks; or a partition of the coordination
     table."""
+    refuse_reversed_bounds(call)
     if call.get("IndexName") == "due":
         return _query_due(call)
     assert "IndexName" not in call

@@ -22,11 +22,12 @@ __all__ = ["MOST_SLOTS", "MOST_WAITING", "WHOLE_QUEUE", "Queue", "Rate"]
 
 MOST_SLOTS: Final = 100  # one read of a line sees them all
 MOST_WAITING: Final = 100_000
+LONGEST_KEY: Final = 64  # characters
 WHOLE_QUEUE: Final = "*"  # the key of jobs that have no value to be told apart by
 
 # What a key may be as it is. The rest is hashed: it would break the parts of a key of the table, or
 # steer a terminal, or could be taken for a key that means something else.
-_PLAIN = rf"(?!\*$|h-[0-9a-f]{{32}}$)[^#{names.UNFIT}\ud800-\udfff]{{1,64}}"
+_PLAIN = rf"(?!\*$|h-[0-9a-f]{{32}}$)[^#{names.UNFIT}\ud800-\udfff]{{1,{LONGEST_KEY}}}"
 
 
 class Queue(Value, kw_only=True):

@@ -58,7 +58,10 @@ def get_job(_event: Event, caller: Caller, job_id: str) -> Response:
 def get_place(_event: Event, caller: Caller, job_id: str) -> Response:
     """Tell what a waiting job waits for, and how many are let on before it."""
     row = _job_of(caller, job_id)
-    return respond(200, queue_views.place(places.place_of(row), row), views.retry_after(row))
+    seen_by = None if caller.is_service else caller.organization_id
+    return respond(
+        200, queue_views.place(places.place_of(row, seen_by), row), views.retry_after(row)
+    )
 
 
 def get_children(event: Event, caller: Caller, job_id: str) -> Response:

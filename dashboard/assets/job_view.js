@@ -171,9 +171,9 @@ function waits({ waits_for: { kind, name, key }, ahead, more_ahead: more, of_org
     inLine ? "Waits for its turn in the queue " : `Waits until the ${kind.replace("_", " ")} `,
     h("a", { href: kind === "job_type" ? to("queues") : toQueue(name) }, name),
     inLine ? key && key !== "*" && `, ${key}` : " is resumed", ". ",
-    ahead
-      ? `Ahead of it: ${more ? "more than " : ""}${count(ahead, "job")}${own ? " of its organisation; organisations take turns" : ""}.`
-      : "It is the next.");
+    ahead || more
+      ? `Ahead of it: ${more ? "at least " : ""}${count(ahead, "job")}${own ? " of its organization" : ""}.`
+      : `It is the next${own ? " of its organization" : ""}.`);
 }
 
 function buttons(job) {

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import aws.errors
 import handlers.timer
 from runners import full_queues, telemetry
-from store import job_request, limits, pauses
+from store import job_request, limits, pauses, used_keys
 from store.schedules import schedule
 from testing import moto_direct
 from testing.aws import WORKER
@@ -64,4 +64,5 @@ def sweep(*more_tables: str) -> None:
         moto_direct.clear(table)
     pauses._cache, limits._cache = pauses._Cache(), limits._Cache()
     full_queues.forget_cache()
+    used_keys.forget_cache()
     moto_direct.empty("bucket")

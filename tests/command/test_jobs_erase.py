@@ -261,8 +261,10 @@ def test_steps_and_payloads_from_before_a_retry_with_another_go_too(bench: Bench
 def test_its_name_leaves_the_slots_of_others_and_its_own_line_goes(bench: Bench) -> None:
     live(bench, "acme", queue_name="sample_organizations")
     live(bench, "other", queue_name="sample_organizations")
-    live(bench, "acme", queue_name="sample_fair")
+    for queue_name in ("sample_fair", "sample_texts", "sample_paced"):
+        live(bench, "acme", queue_name=queue_name)
     assert any("line#" in each for each in everything("acme"))
+    assert any("keys_of#" in each for each in everything("acme"))
     erase("--yes")
     assert everything("acme") == []
     assert any("line#sample_organizations#other" in each for each in everything("other"))

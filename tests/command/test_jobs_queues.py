@@ -245,8 +245,8 @@ def test_a_job_is_shown_with_what_it_waits_for(
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ({"ahead": 1000, "more_ahead": True}, "ahead of it   more than 1000\n"),
-        ({"ahead": 0, "of_organization": True}, "ahead of it   0 of its organisation\n"),
+        ({"ahead": 1000, "more_ahead": True}, "ahead of it   at least 1000\n"),
+        ({"ahead": 0, "of_organization": True}, "ahead of it   0 of its organization\n"),
     ],
 )
 def test_a_job_is_shown_with_its_place_in_line(

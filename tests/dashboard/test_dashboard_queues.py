@@ -183,7 +183,15 @@ def test_a_queue_has_a_page_with_all_its_keys(page: Page, dashboard: str) -> Non
                 "more_ahead": True,
                 "of_organization": True,
             },
-            "Ahead of it: more than 1,000 jobs of its organisation; organisations take turns.",
+            "Ahead of it: at least 1,000 jobs of its organization.",
+        ),
+        (
+            {
+                "waits_for": {"kind": "line", "name": "imports", "key": "*"},
+                "ahead": 0,
+                "of_organization": True,
+            },
+            "Waits for its turn in the queue imports. It is the next of its organization.",
         ),
         (
             {"waits_for": {"kind": "job_type", "name": "count", "key": None}, "ahead": 1},

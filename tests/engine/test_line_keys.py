@@ -1,14 +1,19 @@
 """The keys of queues with limits: which are in use, and who waits under any of them."""
 
+import json
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse, HTTPHeaders
+from moto.core.botocore_stubber import MockRawResponse
 
 import clock
 import sample_work
 from aws import clients
 from bench import Bench
 from limited_queue import QUEUE, dispatch, during, held
+from noted_keys import note
 from runners import (
     gates,
     owner_actions,
@@ -37,6 +42,79 @@ def test_a_key_is_listed_once_a_day_when_it_is_used(one_slot: Bench) -> None:
     one_slot.advance(clock.DAY / 1000)
     during(one_slot, lambda: None)
     assert sum("keys#" in put for put in puts) == 2
+
+
+def key_puts() -> list[str]:
+    """Return a list that fills with the partitions to which keys are noted."""
+    puts: list[str] = []
+
+    def seen(params: Any, **_: Any) -> None:
+        partition = json.loads(params["body"])["Item"].get("pk", {"S": ""})["S"]
+        if partition.startswith("keys"):
+            puts.append(partition)
+
+    clients.client("dynamodb").meta.events.register("before-call.dynamodb.PutItem", seen)
+    return puts
+
+
+def test_a_key_that_organizations_share_is_listed_once_a_day_for_each(bench: Bench) -> None:
+    puts = key_puts()
+    lists = ["keys#sample_texts", "keys_of#A", "keys_of#B"]
+    for day in (1, 2):
+        for whose in "ABAB":
+            bench.run(dispatch(bench, queue_name="sample_texts", organization_id=whose))
+        assert sorted(puts) == sorted(lists * day)
+        bench.advance(clock.DAY / 1000)
+    (key,) = used_keys.used("sample_texts", 10)
+    assert used_keys.used_by("A", "sample_texts", 10) == [key]
+
+
+def test_a_process_remembers_a_bounded_number_of_keys(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(used_keys, "_MOST_REMEMBERED", 2)
+    for text in "abc":
+        bench.run(dispatch(bench, queue_name="sample_texts", payload={"text": text}))
+    assert used_keys.used("sample_texts", 10) == ["a", "b", "c"]
+    assert len(used_keys._remembered) == 2
+
+
+def test_a_job_that_waits_from_its_arrival_is_listed_for_its_organization(bench: Bench) -> None:
+    first = dispatch(bench, queue_name="sample_texts", organization_id="A")
+    second = dispatch(bench, queue_name="sample_texts", organization_id="B")
+    during(bench, lambda: bench.run(second), first)
+    assert len(used_keys.used_by("B", "sample_texts", 10)) == 1
+
+
+def test_keys_are_not_all_noted_at_midnight() -> None:
+    midnight = 20_000 * clock.DAY
+    places = [lines.place_of(QUEUE, f"key {number}") for number in range(1000)]
+    begun = [
+        lines.day_of(place, midnight) > lines.day_of(place, midnight - clock.HOUR)
+        for place in places
+    ]
+    assert 20 < sum(begun) < 70  # a twenty-fourth of them begin a day in an hour
+
+
+def test_a_start_neither_fails_nor_waits_where_keys_can_t_be_noted(bench: Bench) -> None:
+    refused: list[str] = []
+
+    def refuse(request: Any, **_: Any) -> AWSResponse | None:
+        if b"keys" not in request.body:
+            return None
+        refused.append(request.body)
+        body = b'{"__type": "x#ProvisionedThroughputExceededException", "message": "too much"}'
+        return AWSResponse(request.url, 400, HTTPHeaders(), MockRawResponse(body))
+
+    events = clients.client("dynamodb").meta.events
+    events.register_first("before-send.dynamodb.PutItem", refuse)
+    row = dispatch(bench, queue_name="sample_texts")
+    assert bench.run(row).status is Status.SUCCEEDED
+    assert len(refused) == 2  # one note in each list, and no second try
+    events.unregister("before-send.dynamodb.PutItem", refuse)
+    bench.advance(clock.DAY / 1000)
+    bench.run(dispatch(bench, queue_name="sample_texts"))
+    assert len(used_keys.used("sample_texts", 10)) == 1
 
 
 def test_a_message_of_an_older_deploy_names_no_queue_and_the_row_tells(one_slot: Bench) -> None:
@@ -133,7 +211,7 @@ def wait_under_keys(bench: Bench, many: int) -> list[JobRequest]:
         row = campaign_job(bench, f"campaign {number:03d}")
         key = row.queue_key or ""
         place, later = lines.place_of(BY_CAMPAIGN, key), clock.now() + clock.DAY
-        used_keys.note(BY_CAMPAIGN, key)
+        note(BY_CAMPAIGN, key)
         rows.append(verbs.park_in_line(row, place, key, group="", due_at=later))
     return rows
 
@@ -194,7 +272,7 @@ def test_a_sweep_that_does_not_come_to_a_key_goes_on_there(
     """The tick has given up on AWS, say, though there is time left."""
     limits.put(BY_CAMPAIGN, slots=1, sweep=True)
     for key in ("acme:A", "acme:B"):
-        used_keys.note(BY_CAMPAIGN, key)
+        note(BY_CAMPAIGN, key)
     bench.advance(121)
     met: list[str] = []
 

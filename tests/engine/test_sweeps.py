@@ -13,6 +13,7 @@ import clock
 from aws import clients
 from bench import Bench
 from limited_queue import QUEUE
+from noted_keys import note
 from runners import sweeping
 from store import limits, used_keys
 
@@ -36,9 +37,9 @@ def swept(bench: Bench, seconds: float = 0) -> list[str]:
 def two_changed(bench: Bench) -> None:
     """Have two queues with changed limits; only those of BY_CAMPAIGN have become wider."""
     limits.put(QUEUE, slots=1)
-    used_keys.note(QUEUE, "acme:A")
+    note(QUEUE, "acme:A")
     limits.put(BY_CAMPAIGN, slots=2, sweep=True)
-    used_keys.note(BY_CAMPAIGN, "acme:B")
+    note(BY_CAMPAIGN, "acme:B")
     bench.advance(121)
 
 
@@ -91,7 +92,7 @@ def test_a_sweep_that_another_has_overtaken_is_left_to_it(
 ) -> None:
     monkeypatch.setattr(sweeping, "_BATCH", 1)
     for name in "CDE":
-        used_keys.note(BY_CAMPAIGN, f"acme:{name}")
+        note(BY_CAMPAIGN, f"acme:{name}")
     note_swept = limits.note_swept
 
     def overtaken(read: Any, up_to: str | None) -> bool:
@@ -106,7 +107,7 @@ def test_who_asks_for_a_sweep_is_not_kept_waiting_for_all_of_the_first_keys(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in "ABC":
-        used_keys.note(BY_CAMPAIGN, f"acme:{name}")
+        note(BY_CAMPAIGN, f"acme:{name}")
     met: list[str] = []
 
     def slowly(queue_name: str, key: str, send: object, *, until: int) -> None:

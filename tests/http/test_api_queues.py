@@ -12,10 +12,11 @@ from api_events import call
 from aws import clients
 from busy_queues import SLOTS_1, dispatched, got, refused, uses, while_one_runs
 from fake_lambda import FakeLambda
+from noted_keys import note
 from runners import queues
 from sample_work import Sample, script
 from settings import forget
-from store import cursors, lines, used_keys, waiting
+from store import cursors, lines, waiting
 from store.job_request import JobRequest, Status
 from store.lines import LineItem
 from work import RunningJob
@@ -88,7 +89,7 @@ def test_pages_of_queues_and_of_keys_follow_each_other() -> None:
 
 def test_a_page_examines_a_bounded_number_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(9):
-        used_keys.note("sample_texts", f"key {number}")
+        note("sample_texts", f"key {number}")
     hold("sample_texts", "key 8")
     pages, cursor = [], None
     while True:
@@ -120,7 +121,7 @@ def test_what_is_no_queue_is_not_listed() -> None:
 
 def test_a_key_that_is_always_shown_is_on_the_first_page_alone() -> None:
     for key in ("a", "b"):
-        used_keys.note("sample_slots", key)
+        note("sample_slots", key)
         hold("sample_slots", key)
     first = got("/queues/sample_slots", query={"limit": "1"})
     assert list(uses(first)) == ["*", "a"]  # it counts for none
@@ -194,6 +195,34 @@ def test_where_organisations_take_turns_the_place_is_among_its_own(worker: FakeL
     )
     assert [each["ahead"] for each in places] == [None, 2, 0]
     assert [each["of_organization"] for each in places] == [False, True, True]
+
+
+@pytest.mark.parametrize("held_by", ["a line", "a pause"])
+def test_a_caller_of_one_organization_counts_none_of_others_ahead(
+    worker: FakeLambda, monkeypatch: pytest.MonkeyPatch, held_by: str
+) -> None:
+    if held_by == "a pause":
+        call("PUT", "/paused/queue/sample_slots")
+    ids = [dispatched("sample_slots", whose) for whose in ("small", "big", "small", "big", "small")]
+
+    def look() -> Any:
+        service = got(f"/jobs/{ids[4]}/place")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ACCESS_MODE", "jwt")
+            forget()
+            claims = {"sub": "u", "roles": "operator", "organization_id": "small"}
+            own = got(f"/jobs/{ids[4]}/place", claims=claims)
+        forget()
+        return service, own
+
+    if held_by == "a pause":
+        worker.deliver()
+        service, own = look()
+    else:
+        service, own = while_one_runs(worker, look)
+    of_both, of_own = (4, 2) if held_by == "a pause" else (3, 1)
+    assert (service["ahead"], service["of_organization"]) == (of_both, False)
+    assert (own["ahead"], own["more_ahead"], own["of_organization"]) == (of_own, False, True)
 
 
 def test_a_paused_job_has_a_place_among_those_that_wait_for_the_same(worker: FakeLambda) -> None:
@@ -280,7 +309,7 @@ def test_a_viewer_sees_no_key_that_is_of_a_payload(crowded: Callable[..., Any]) 
 
 
 def test_nor_the_keys_of_before_per_was_changed(monkeypatch: pytest.MonkeyPatch) -> None:
-    used_keys.note("sample_slots", "about small")
+    note("sample_slots", "about small", "small")
     hold("sample_slots", "about small", "small")
     monkeypatch.setenv("ACCESS_MODE", "jwt")
     forget()
@@ -340,8 +369,8 @@ def test_an_organisations_keys_are_found_among_those_of_many(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for number in range(50):
-        used_keys.note("sample_campaigns", f"big:{number:02d}")
-    used_keys.note("sample_campaigns", "small:c")
+        note("sample_campaigns", f"big:{number:02d}")
+    note("sample_campaigns", "small:c", "small")
     hold("sample_campaigns", "small:c", "small")
     monkeypatch.setenv("ACCESS_MODE", "jwt")
     forget()
@@ -354,7 +383,7 @@ def test_no_key_of_others_is_looked_at_where_each_organisation_has_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for key in ("big", "large", "small", "tiny"):
-        used_keys.note("sample_organizations", key)
+        note("sample_organizations", key)
     monkeypatch.setenv("ACCESS_MODE", "jwt")
     forget()
     claims = {"sub": "u", "roles": "reader", "organization_id": "small"}
@@ -362,28 +391,53 @@ def test_no_key_of_others_is_looked_at_where_each_organisation_has_one(
     assert (uses(found), found["keys_cursor"]) == ({"small": (0, 0)}, None)
 
 
-def test_no_cursor_tells_a_key_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(11):
-        used_keys.note("sample_texts", f"about big {number:02d}")
-    for key in ("about big 05, said small", "about small"):
-        used_keys.note("sample_texts", key)
-        hold("sample_texts", key, "small")
-    monkeypatch.setenv("ACCESS_MODE", "jwt")
+def keys_as_seen_by(organization_id: str) -> list[Any]:
+    """Return all pages of a queue's keys as a reader of an organization gets them."""
+    claims = {"sub": "u", "roles": "reader", "organization_id": organization_id}
+    query, pages = {"limit": "1"}, []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACCESS_MODE", "jwt")
+        forget()
+        while True:
+            pages.append(got("/queues/sample_texts", query=query, claims=claims))
+            if pages[-1]["keys_cursor"] is None:
+                break
+            query["cursor"] = pages[-1]["keys_cursor"]
     forget()
-    claims = {"sub": "u", "roles": "reader", "organization_id": "small"}
-    path, found, given, query = "/queues/sample_texts", [], [], {"limit": "1"}
-    while True:
-        page = got(path, query=query, claims=claims)
-        found.append(list(uses(page)))
-        if page["keys_cursor"] is None:
-            break
-        query["cursor"] = page["keys_cursor"]
-        given.append(cursors.decode("q", query["cursor"]))
-    assert found == [[], ["about big 05, said small"], [], ["about small"]]
-    assert given == ["4", "7", "11"]  # how many were looked at
-    for wrong in ("about big 05", "-1", "1.5", "²", "9" * 9):
-        query["cursor"] = cursors.encode("q", wrong)
-        refused(call("GET", path, query=query, claims=claims), 400, "invalid-cursor")
+    return pages
+
+
+def test_no_page_or_cursor_depends_on_keys_of_others(worker: FakeLambda) -> None:
+    def run(organization_id: str, *texts: str) -> None:
+        for text in texts:
+            dispatched("sample_texts", organization_id, payload={"text": text})
+        worker.deliver()
+
+    run("small", "about big 05, said small", "about small", "shared")
+    for key in ("about big 05, said small", "shared"):
+        hold("sample_texts", key, "small")
+    before = keys_as_seen_by("small")
+    run("big", "shared", *(f"about big {number:02d}" for number in range(11)))
+    assert keys_as_seen_by("small") == before
+    assert [list(uses(page)) for page in before] == [["about big 05, said small"], ["shared"]]
+    # A page looks at 4 keys.
+    assert [uses(page) for page in keys_as_seen_by("big")] == [{}, {}, {"shared": (0, 1)}]
+
+
+def test_a_cursor_asks_for_no_range_that_dynamodb_refuses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    last = cursors.encode("q", "\U0010ffff")
+    too_long = cursors.encode("q", "\U0010ffff" * 65)
+    paths = ("/queues/default", "/queues/sample_campaigns", "/queues/sample_texts")
+    for claims in (None, {"sub": "u", "roles": "viewer", "organization_id": "small"}):
+        monkeypatch.setenv("ACCESS_MODE", "jwt" if claims else "iam")
+        forget()
+        for path in paths:
+            page = got(path, query={"cursor": last}, claims=claims)
+            assert (page["keys"], page["keys_cursor"]) == ([], None)
+            answer = call("GET", path, query={"cursor": too_long}, claims=claims)
+            refused(answer, 400, "invalid-cursor")
 
 
 def test_to_a_caller_of_one_organisation_no_other_queue_is_there(
@@ -418,7 +472,7 @@ def test_the_list_reads_what_it_shows_and_scans_nothing(worker: FakeLambda) -> N
         "before-call.*.*", lambda model, **_: counted.update([model.name])
     )
     for number in range(50):
-        used_keys.note("sample_texts", f"key {number:02d}")
+        note("sample_texts", f"key {number:02d}")
     counted.clear()
     shown = len(got("/queues")["queues"])
     assert counted.keys() == {"Query"}

@@ -1,11 +1,13 @@
 """The quick way to moto's tables answers as moto does, and leaves the same items."""
 
+import json
 import random
 from contextlib import ExitStack
 from typing import Any
 
 import boto3
 import pytest
+from botocore.awsrequest import AWSRequest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
@@ -153,3 +155,30 @@ def test_a_transaction_with_an_item_that_is_too_large_changes_nothing(aws: None)
     with pytest.raises(ClientError, match="size"):
         boto3.client("dynamodb").transact_write_items(TransactItems=[{"Put": put} for put in puts])
     assert moto_direct.rows("coordination") == []
+
+
+@pytest.mark.parametrize("way", ["http", "direct"])
+def test_a_query_between_reversed_bounds_is_refused_as_dynamodb_does(aws: None, way: str) -> None:
+    def found(lower: str, upper: str) -> tuple[int, Any]:
+        call: Item = _TABLE | {
+            "KeyConditionExpression": "#0 = :0 AND #1 BETWEEN :1 AND :2",
+            "ExpressionAttributeNames": {"#0": "pk", "#1": "sk"},
+            "ExpressionAttributeValues": {
+                ":0": {"S": "a"}, ":1": {"S": lower}, ":2": {"S": upper},
+            },
+        }  # fmt: skip
+        if way == "direct":
+            headers = {"X-Amz-Target": "DynamoDB_20120810.Query"}
+            return moto_direct.answer(AWSRequest("POST", "", headers, json.dumps(call)))
+        try:
+            return 200, boto3.client("dynamodb").query(**call)
+        except ClientError as error:
+            answer: Any = error.response
+            return answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]
+
+    assert found("x", "x")[0] == 200
+    status, answer = found("\uffff", "\U0010ffff")
+    assert (status, answer["Count"]) == (200, 0)  # in the order of their bytes
+    status, answer = found("y", "x")
+    assert status == 400
+    assert "requires upper bound to be greater than or equal to lower bound" in str(answer)

@@ -91,8 +91,8 @@ def _place(target: Target, job: Job) -> list[tuple[str, str]]:
     place = target.api.place(job["id"])
     if place["ahead"] is None:  # it goes on by now
         return []
-    number = f"more than {place['ahead']}" if place["more_ahead"] else str(place["ahead"])
-    of = " of its organisation" if place["of_organization"] else ""
+    number = f"at least {place['ahead']}" if place["more_ahead"] else str(place["ahead"])
+    of = " of its organization" if place["of_organization"] else ""
     return [("ahead of it", number + of)]
 
 

@@ -89,6 +89,7 @@ class Organization:
             self._removed["unfinished uploads"] += objects.abort_uploads(self._s3, bucket, folder)
         for campaign in sorted(self.found.campaigns):
             self._erase_contacts(campaign)
+        self._removed["queue records"] += self._delete_partition(f"keys_of#{self.name}")
         self._erase_schedules()  # one that a tick was about to write when they were erased
         return self._removed
 
