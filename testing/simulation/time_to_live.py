@@ -80,6 +80,8 @@ def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
             return _waiting([jobs.get(job_id_of(item["sk"]), {})], name)
         case "keys":
             return _waiting(jobs.values(), f"line#{name}#{item['sk']}")
+        case "keys_of":
+            return _waiting(jobs.values(), f"line#{item['sk']}", name)
         case "unique":
             return _living(row for row in jobs.values() if row.get("unique_key") == name)
         case "step":
@@ -87,11 +89,8 @@ def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
             return _living(row for row in jobs.values() if row["created_key"] == created_key)
         case "answer":
             return _answered(item, jobs, now)
-        case "schedules" if "deleted_at" in item:
-            return None
-        case "failed_tasks":
-            return None
-    return _Use("nobody has deleted it")
+    may_expire = kind == "failed_tasks" or "deleted_at" in item
+    return None if may_expire else _Use("nobody has deleted it")
 
 
 def _use_in_line(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
@@ -108,8 +107,12 @@ def _use_in_line(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
     return _Use(f"job {holder['id']} has the slot", item["since"], _HOLDS_SLOT)
 
 
-def _waiting(rows: Iterable[Row], held_by: str) -> _Use | None:
-    waits = (row for row in rows if row.get("held_by") == held_by)
+def _waiting(rows: Iterable[Row], held_by: str, organization_id: str | None = None) -> _Use | None:
+    waits = (
+        row
+        for row in rows
+        if row.get("held_by") == held_by and organization_id in (None, row["organization_id"])
+    )
     last = max(waits, key=lambda row: int(row["waiting_since"]), default=None)
     if last is None:
         return None

@@ -9,7 +9,7 @@ import pytest
 import clock
 from runners import pausing
 from scripted_history import ScriptedHistory, scripted
-from store import line_entries, lines, pauses, schedules, steps, uniqueness, used_keys
+from store import line_entries, lines, pauses, schedules, steps, uniqueness
 from store.job_request import JobRequest
 from store.pauses import Kind
 from store.rate import Rate
@@ -17,6 +17,7 @@ from store.schedules import Schedule, changing, writing
 from testing.simulation.declared_queues import LIMITED
 from testing.simulation.faults import Fault
 from testing.simulation.history import stage
+from work import Queue
 
 Script = Callable[[ScriptedHistory], object]
 DAYS = 25  # a job may wait for 30
@@ -49,6 +50,12 @@ def a_line(history: ScriptedHistory) -> None:
         history.world.kill("while the other waits")
 
     history.run(first, during=meanwhile)
+
+
+def a_key(history: ScriptedHistory) -> None:
+    """Have jobs wait in a line whose key comes from their payloads."""
+    history.world.queues.deploy({LIMITED: Queue(slots=1, per="steps")})
+    a_line(history)
 
 
 def a_rate(history: ScriptedHistory) -> None:
@@ -105,7 +112,8 @@ def and_keeps_expiring(
 TWINS: list[tuple[Script, Any, str, Any, str]] = [
     (a_line, line_entries, "LIFETIME", clock.DAY, "wait#"),
     (a_line, lines, "LIFETIME", clock.DAY, "slot#001"),
-    (a_line, used_keys, "LIFETIME", clock.DAY, f"keys#{LIMITED}"),
+    (a_line, lines, "LIFETIME", clock.DAY, f"keys#{LIMITED}"),
+    (a_key, lines, "LIFETIME", clock.DAY, "keys_of#"),
     (a_rate, lines, "_expiry", lambda _: (clock.now() + lines.LIFETIME) // 1000, "'rate'"),
     (a_pause, pauses, "_ENTRY_LIFETIME", clock.DAY, "held#"),
     (unique_work, uniqueness, "_LIFETIME", clock.DAY, "unique#"),

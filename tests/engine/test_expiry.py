@@ -36,6 +36,7 @@ KEPT: dict[str, float | None] = {
     "slot": UNUSED,
     "rate": UNUSED,
     "keys": UNUSED,
+    "keys_of": UNUSED,
     "unique": PROMISED,
     "step": LIVES,
     "failed_tasks": 7,
@@ -69,6 +70,8 @@ def one_of_each(bench: Bench) -> None:
     limits.put(QUEUE, slots=1, rate=Rate(1000, burst=1000))
     holder = dispatch(bench)
     during(bench, lambda: park_in_order(bench, dispatch(bench)), holder)
+    in_line = {"queue_name": "sample_campaigns", "campaign_id": "spring"}
+    bench.run(bench.dispatch("sample_once", **in_line))
     pausing.pause(Kind.QUEUE, "paused")
     bench.run(bench.dispatch(queue_name="paused"))
     script.job = lambda job, payload: job.step("charge", lambda: 1)
