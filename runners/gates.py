@@ -7,13 +7,14 @@ the pause, see `runners.pausing`, or when there is room in its line, see `runner
 from collections.abc import Callable
 from contextlib import suppress
 
+import clock
 from errors import InvalidPayload, PreconditionFailed, UnknownJobType
 from runners import line_pump, pausing, telemetry, wake_ups
 from runners.limits import key_of, limits_of
 from runners.messages import JobMessage
 from runners.registry import registry
 from runners.sending import Send, send_let_on
-from store import blobs, lines, used_keys, verbs
+from store import blobs, line_rates, lines, used_keys, verbs
 from store.conditional_write import refused
 from store.job_request import JobRequest, Status
 from store.limits import Limits
@@ -35,6 +36,7 @@ def enter(message: JobMessage, claim: Claim, token: str, send: Send | None) -> J
         return None
     if not _may_have_limits(message) and not _is_unique_until_started(message.job_type):
         return claim(None)
+    patience = clock.now() + wake_ups.SHORT_WAIT
     while True:
         row = read(message.id)
         if row is not None and row.status is Status.RUNNING and row.claim_token == token:
@@ -42,7 +44,7 @@ def enter(message: JobMessage, claim: Claim, token: str, send: Send | None) -> J
         if row is None or not pausing.could_start(row):
             raise refused("claim", message.id, row)
         try:
-            return _enter_line(row, claim, send)
+            return _enter_line(row, claim, token, send, patience)
         except RaceLost as lost:
             telemetry.moved(lost)  # somebody else was given what this one saw: it looks again
 
@@ -59,7 +61,9 @@ def _is_unique_until_started(job_type: str) -> bool:
     return unique is not None and unique.until == "started"
 
 
-def _enter_line(row: JobRequest, claim: Claim, send: Send | None) -> JobRequest | None:
+def _enter_line(
+    row: JobRequest, claim: Claim, token: str, send: Send | None, patience: int
+) -> JobRequest | None:
     limits = limits_of(row.queue_name)
     gives_up_key = _is_unique_until_started(row.job_type)
     without_limits = verbs.Entrance(row, gives_up_key=True) if gives_up_key else None
@@ -68,8 +72,11 @@ def _enter_line(row: JobRequest, claim: Claim, send: Send | None) -> JobRequest 
     key = line_key(row)
     if row.is_let_on:
         if row.slot is not None or limits.slots is None:
+            if send is not None and not _may_start(row, key, limits, token, send, patience):
+                return None
             return claim(verbs.Entrance(row, key, None, gives_up_key))
-        limits = limits._replace(rate=None)  # let on when there were no slots: it has paid
+        if not row.starts_under_rate:  # between two legs, since there were no slots: it has paid
+            limits = limits._replace(rate=None)
     line = lines.read_line(row.queue_name, key, limits)
     used_keys.note_use(line, row.organization_id)
     grant = line.grant(_group(row, limits)) if line.first is None else None
@@ -81,6 +88,31 @@ def _enter_line(row: JobRequest, claim: Claim, send: Send | None) -> JobRequest 
     park_in_line(row, key, limits, due_at=wake_ups.due_without_wake_up(line))
     line_pump.give_on(row.queue_name, key, send)  # room may have come while nobody waited
     return None
+
+
+def _may_start(
+    row: JobRequest, key: str, limits: Limits, token: str, send: Send, patience: int
+) -> bool:
+    """Count the start of an admitted job against its queue's rate.
+
+    It paid when it was admitted, but that may be long ago, and others may start now. Return False
+    if the rate opens after `patience` (milliseconds since 1970): then the job was parked again.
+    """
+    if limits.rate is None or not row.starts_under_rate:
+        return True
+    while True:
+        line = lines.read_line(row.queue_name, key, limits)
+        opens_at = line.start_opens_at(token)
+        if opens_at > patience:
+            due_at = wake_ups.due_after(opens_at) if line.first is None else None
+            park_in_line(row, key, limits, due_at=due_at, behind=row.admitted_at)
+            line_pump.give_on(row.queue_name, key, send)
+            return False
+        wait = opens_at - clock.now()
+        if wait > 0:
+            clock.sleep(wait / clock.SECOND)
+        elif line_rates.count_start(line, token):
+            return True
 
 
 def park_running(row: JobRequest, reached: verbs.Checkpoint, send: Send | None) -> bool:
@@ -107,11 +139,12 @@ def park_in_line(
     limits: Limits,
     reached: verbs.Checkpoint | None = None,
     due_at: int | None = None,
+    behind: int | None = None,
 ) -> JobRequest:
-    """Park a job at the end of the line of `key`: one that could start now, or that runs under our
-    claim and has `reached` this far. The timer looks at it at `due_at`, or else in an hour. Return
-    its row, which is cancelled instead if its owner has asked it to stop. Raises
-    PreconditionFailed."""
+    """Park a job in the line of `key`: one that could start now, or that runs under our claim and
+    has `reached` this far. It comes to the end of the line, or behind the jobs that were parked
+    before the time `behind`. The timer looks at it at `due_at`, or else in an hour. Return its row,
+    which is cancelled instead if its owner has asked it to stop. Raises PreconditionFailed."""
     parked = verbs.park_in_line(
         row,
         lines.place_of(row.queue_name, key),
@@ -119,6 +152,7 @@ def park_in_line(
         group=_group(row, limits),
         due_at=due_at or pausing.next_check(row),
         reached=reached,
+        behind=behind,
     )
     telemetry.parked_in_line(parked)
     return parked

@@ -151,7 +151,7 @@ class _Pump:
         return True
 
     def _deal_with(self, line: Line, entry: LineItem) -> bool:
-        grant = line.grant(entry.waits_in)
+        grant = line.grant(entry.waits_in, starts=False)
         if grant is not None:
             used_keys.note_use(line, str(entry.organization_id))
             self._admit(line, entry, grant)

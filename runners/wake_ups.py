@@ -14,7 +14,7 @@ from runners import telemetry
 from runners.limits import limits_of
 from runners.messages import QueueMessage
 from runners.sending import LONGEST_DELAY, Send
-from store import line_entries, lines, verbs
+from store import line_entries, line_rates, lines, verbs
 from store.conditional_write import GRACE
 from store.job_request import JobRequest, Lane
 from store.lines import Line, LineItem
@@ -64,7 +64,7 @@ class WakeUps:
             # At first: whoever is killed between two of these leaves it due.
             if not is_soon and not _have_due(line, entry, comes_at):
                 return True
-            if not lines.mark_wake_up(line, comes_at):
+            if not line_rates.mark_wake_up(line, comes_at):
                 return True
             if not is_soon:
                 send_or_leave_due(self._message, wait / clock.SECOND, self._send)
@@ -86,7 +86,7 @@ class WakeUps:
         if self._paces_until is None:
             return False
         place = lines.place_of(self._message.queue_name, self._message.queue_key)
-        was_there = lines.unmark_wake_up(place, self._paces_until)
+        was_there = line_rates.unmark_wake_up(place, self._paces_until)
         self._paces_until = None
         return was_there
 
@@ -112,7 +112,12 @@ def due_without_wake_up(line: Line) -> int | None:
     waits for the rate alone; None for any other."""
     if line.first is not None or not line.waits_for_rate:
         return None
-    return _next_wake_up(line.opens_at()) + GRACE
+    return due_after(line.opens_at())
+
+
+def due_after(opens_at: int) -> int:
+    """Return when the timer must look at the job that waits first for a rate which opens then."""
+    return _next_wake_up(opens_at) + GRACE
 
 
 def send_or_leave_due(message: QueueMessage, delay: float, send: Send) -> None:

@@ -182,6 +182,9 @@ class JobRequest(Table):
     slot = nullable(Integer())  # whose item in the line names this job
     admitted_at = nullable(Integer())  # let on, or between two legs: it need not ask for room again
     wait_key = nullable(UnicodeAttribute())  # of its entry, while it waits in the line
+    # Its next claim, or the one that it runs under, is a start that the queue's rate counts: it is
+    # not between two legs.
+    starts_under_rate = nullable(BooleanAttribute())
 
     # what it holds as work that is unique, see store.uniqueness
     unique_key = nullable(UnicodeAttribute())  # until it is finished, or was claimed

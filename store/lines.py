@@ -34,7 +34,10 @@ _MILLISECOND = 1000  # microseconds, in which a rate counts
 LIFETIME = 40 * clock.DAY
 # Clocks of two machines differ by less: a slot that was taken so long ago is in its holder's row.
 _SETTLED = clock.MINUTE
-_RATE = "rate"
+# A job is admitted this long before its start is allowed: its message takes time, too, and the
+# claim waits for the rest. Else each start would delay all that follow by the time of a message.
+START_WAIT = clock.SECOND
+RATE = "rate"
 _SLOT = "slot#"
 WAITING = "wait#"  # how the sort key of every job that waits begins
 
@@ -59,6 +62,11 @@ class LineItem(Table):
     turn = nullable(Integer())  # of those: above all others when it is given
     group = nullable(UnicodeAttribute())  # of those: who was served by it last
     tat = nullable(Integer())  # of the rate, in microseconds: the time that is paid for
+    # Of the rate: the time that starts have used up, in microseconds; the latest start, and its
+    # claim. A job pays `tat` when it is admitted, which may be long before it starts.
+    started_tat = nullable(Integer())
+    started_at = nullable(Integer())
+    started_by = nullable(UnicodeAttribute())
     wake_at = nullable(Integer())  # of the rate: a message that lets on who waits comes then
     version = nullable(UnicodeAttribute())  # of an entry: tells it from one that took its place
 
@@ -85,29 +93,36 @@ class LineItem(Table):
 
 class Grant(NamedTuple):
     """What a decision gives a job: a slot, a start of the rate, both, or neither where there is no
-    limit. `items` are as they were read; `turn` is what they get."""
+    limit. `items` are as they were read; `turn` is what they get. `started_tat` is None for a job
+    that is admitted: its start is counted by its claim, see `count_start`."""
 
     group: str
     turn: int
     slot: LineItem | None = None
     rate: LineItem | None = None
     tat: int = 0
+    started_tat: int | None = None
 
     def taken_by(self, job: JobRequest) -> Iterator[tuple[LineItem, list[Action], Condition]]:
         """Return the writes that take it: each refused unless the item is as it was read."""
         now = clock.now()
-        taken = [
+        taken: list[Action] = [
             LineItem.since.set(now),
             LineItem.turn.set(self.turn),
             LineItem.group.set(self.group),
             LineItem.organization_id.set(job.organization_id),
-            # A rate with a large burst may be paid ahead for longer than an item is kept unused.
-            LineItem.expires_at.set(_expiry(self.tat // _MILLISECOND)),
+            # A rate with a large burst may be used for longer than an item is kept unused.
+            LineItem.expires_at.set(new_expiry(max(self.tat, self.started_tat or 0))),
         ]
         if self.slot is not None:
-            yield self.slot, [*taken, LineItem.holder.set(job.id)], _same_turn(self.slot)
+            yield self.slot, [*taken, LineItem.holder.set(job.id)], same_turn(self.slot)
         if self.rate is not None:
-            yield self.rate, [*taken, LineItem.tat.set(self.tat)], _same_turn(self.rate)
+            taken.append(LineItem.tat.set(self.tat))
+            as_read = same_turn(self.rate)
+            if self.started_tat is not None:
+                taken += started(self.started_tat, now, job.id)
+                as_read &= same_starts(self.rate)
+            yield self.rate, taken, as_read
 
 
 class Line(NamedTuple):
@@ -132,32 +147,43 @@ class Line(NamedTuple):
         """Return the slots that have a holder, lowest number first."""
         return [slot for _, slot in sorted(self.slots.items()) if slot.holder is not None]
 
-    def grant(self, group: str) -> Grant | None:
-        """Return what the next of this group to start would be given now; None if no room is left.
+    def grant(self, group: str, *, starts: bool = True) -> Grant | None:
+        """Return what the next of this group would be given now, whether it starts at once or is
+        admitted; None if no room is left.
 
         Of the slots it is the lowest that is free, and only while those that are held, together
         with those above it, are fewer than the number in force. So a number that was lowered is
         never exceeded by a new start.
         """
         slot = self._free_slot()
-        if self.opens_at() > clock.now() or (self.limits.slots is not None and slot is None):
+        opens_at = max(self.opens_at(), self.start_opens_at() if starts else 0)
+        if opens_at > clock.now() or (self.limits.slots is not None and slot is None):
             return None
-        rate, tat = None, 0
-        if self.limits.rate is not None:
-            rate = self.rate or LineItem(self.place, _RATE)
-            paid_until = max(self._paid_until(self.limits.rate), clock.now() * _MILLISECOND)
-            tat = paid_until + self.limits.rate.interval
         turn = 1 + max((item.turn or 0 for item in self._given), default=0)
-        return Grant(group, turn, slot, rate, tat)
+        limit, now = self.limits.rate, clock.now() * _MILLISECOND
+        if limit is None:
+            return Grant(group, turn, slot)
+        rate = self.rate or LineItem(self.place, RATE)
+        tat = limit.with_one_more(self._paid_until(limit), now)
+        started_tat = limit.with_one_more(self.started_until(limit), now) if starts else None
+        return Grant(group, turn, slot, rate, tat, started_tat)
 
     def opens_at(self) -> int:
-        """Return when the rate allows the next start, in milliseconds since 1970; 0 if it has no
-        rate."""
+        """Return when the rate allows the next admission, in milliseconds since 1970; 0 if there is
+        no rate."""
         rate = self.limits.rate
         if rate is None:
             return 0
-        opens = self._paid_until(rate) - (rate.burst - 1) * rate.interval
-        return -(-opens // _MILLISECOND)
+        return max(rate.opens_at(self._paid_until(rate)), self.start_opens_at() - START_WAIT)
+
+    def start_opens_at(self, token: str | None = None) -> int:
+        """Return when the rate allows a job that was admitted to start, in milliseconds since 1970;
+        0 if there is no rate, or if an earlier try of the claim with this token was the last start
+        that was counted."""
+        rate = self.limits.rate
+        if rate is None or self.rate is None or (token and self.rate.started_by == token):
+            return 0
+        return rate.opens_at(self.started_until(rate))
 
     @property
     def waits_for_rate(self) -> bool:
@@ -197,6 +223,13 @@ class Line(NamedTuple):
         last = (self.rate.since or 0) * _MILLISECOND
         return min(self.rate.tat or 0, last + rate.burst * rate.interval)
 
+    def started_until(self, rate: Rate) -> int:
+        """Return the time up to which the starts so far have used the rate, in microseconds."""
+        if self.rate is None:
+            return 0
+        last = (self.rate.started_at or 0) * _MILLISECOND
+        return min(self.rate.started_tat or 0, last + rate.burst * rate.interval)
+
 
 def place_of(queue_name: str, queue_key: str) -> str:
     """Return the name of a line: its partition, and what `held_by` says of who waits there."""
@@ -223,9 +256,9 @@ def read_line(queue_name: str, queue_key: str, limits: Limits | None) -> Line:
     rate = first = None
     expected = (limits.slots or 0) + 2
     for item in LineItem.query(
-        place, LineItem.sk >= _RATE, consistent_read=True, page_size=expected
+        place, LineItem.sk >= RATE, consistent_read=True, page_size=expected
     ):
-        if item.sk == _RATE:
+        if item.sk == RATE:
             rate = item
         elif item.sk.startswith(_SLOT):
             slots[item.number] = item
@@ -252,7 +285,7 @@ def held_slot(job: JobRequest) -> tuple[LineItem, list[Action], Condition] | Non
 def free_slot(slot: LineItem) -> bool:
     """Free a slot whose holder's row does not name it; return False if it was taken anew."""
     try:
-        slot.update([LineItem.holder.remove()], (LineItem.holder == slot.holder) & _same_turn(slot))
+        slot.update([LineItem.holder.remove()], (LineItem.holder == slot.holder) & same_turn(slot))
     except UpdateError as error:
         if not condition_failed(error):
             raise
@@ -260,37 +293,24 @@ def free_slot(slot: LineItem) -> bool:
     return True
 
 
-def mark_wake_up(line: Line, wake_at: int) -> bool:
-    """Record that a message which lets on who waits comes at that time; return False if somebody
-    else has done so, or was given a start, since the line was read."""
-    rate = line.rate
-    if rate is None:
-        return False
-    as_read = _same_turn(rate) & conditional_write.same(LineItem.wake_at, rate.wake_at)
-    try:
-        rate.update([LineItem.wake_at.set(wake_at)], as_read)
-    except UpdateError as error:
-        if not condition_failed(error):
-            raise
-        return False
-    return True
+def started(started_tat: int, at: int, by: str) -> list[Action]:
+    return [
+        LineItem.started_tat.set(started_tat),
+        LineItem.started_at.set(at),
+        LineItem.started_by.set(by),
+    ]
 
 
-def unmark_wake_up(place: str, wake_at: int) -> bool:
-    """Take back what `mark_wake_up` has recorded; return False if somebody else has marked the line
-    since."""
-    try:
-        LineItem(place, _RATE).update([LineItem.wake_at.remove()], LineItem.wake_at == wake_at)
-    except UpdateError as error:
-        if not condition_failed(error):
-            raise
-        return False
-    return True
+def same_starts(rate: LineItem) -> Condition:
+    condition: Condition = conditional_write.same(LineItem.started_tat, rate.started_tat)
+    condition &= conditional_write.same(LineItem.started_by, rate.started_by)
+    return condition
 
 
-def _same_turn(item: LineItem) -> Condition:
+def same_turn(item: LineItem) -> Condition:
     return conditional_write.same(LineItem.turn, item.turn)
 
 
-def _expiry(paid_until: int) -> int:
-    return (max(clock.now(), paid_until) + LIFETIME) // clock.SECOND
+def new_expiry(used_until: int) -> int:
+    """Return when an item expires whose rate is used up to a time, in microseconds since 1970."""
+    return (max(clock.now(), used_until // _MILLISECOND) + LIFETIME) // clock.SECOND

@@ -41,6 +41,16 @@ class Rate(Value):
         """Return the microseconds from one start to the next, rounded up: never too many."""
         return max(1, math.ceil(self.seconds * 1_000_000 / self.count))
 
+    def with_one_more(self, used_until: int, now: int) -> int:
+        """Return up to when the rate is used after one more start, in microseconds since 1970.
+        `used_until` is the same without that start."""
+        return max(used_until, now) + self.interval
+
+    def opens_at(self, used_until: int) -> int:
+        """Return when the next start is allowed, in milliseconds since 1970. `used_until` is up to
+        when the rate is used, in microseconds."""
+        return -(-(used_until - (self.burst - 1) * self.interval) // 1000)
+
 
 def is_whole(value: object, most: int) -> bool:
     """Return whether a value is a whole number from 1 to `most`."""

@@ -31,7 +31,7 @@ _TICK_READS = 24  # 48 shards that are asked, half a unit each
 _ALARMS = 13
 _METRICS = {"job type": 4, "stack": 4}  # QueueWait, RunTime, Succeeded, some others now and then
 # Write units beyond those of a job without limits: where it need not wait, and where it did.
-_LIMITS = {None: (0, 0), "slots": (6, 17), "rate": (3, 14), "both": (8, 19)}
+_LIMITS = {None: (0, 0), "slots": (6, 17), "rate": (3, 15), "both": (8, 20)}
 _RECORD = 2  # write units of a small item in a transaction: of a piece of work, or of its key
 _MOVE = 4  # of a schedule to its next occurrence, in a transaction and an index
 

@@ -16,7 +16,7 @@ from store.lines import Grant
 from store.transactions import Also, RaceLost
 from store.verbs.checking import postpone
 from store.verbs.ending import Checkpoint, checkpointed
-from store.verbs.parking import room_given
+from store.verbs.parking import counted_start, room_given
 
 # Clocks of two machines may differ by this much: a lease outlives its invocation by it.
 SKEW = clock.MINUTE
@@ -69,6 +69,8 @@ def claim(
         condition &= conditional_write.as_read(entrance.row)
         names_slot, also = room_given(entrance.row, entrance.grant)
         actions += names_slot
+        if entrance.grant is not None:
+            actions += counted_start(entrance.row, entrance.grant)
         if not _is_checked_in_time(entrance.row.due_at, lease):
             actions += conditional_write.due(job, lease, Lane.PROMPT)
         if entrance.key is not None:

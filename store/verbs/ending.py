@@ -125,6 +125,7 @@ def end_leg(job: JobRequest, reached: Checkpoint) -> JobRequest:
         *conditional_write.queued(job, Lane.PROMPT),
         *checkpointed(reached),
         *_room_kept(job),
+        *([JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []),
     ]
     condition = conditional_write.owned_by_claim(job) & conditional_write.not_cancelled()
     return or_stop(
@@ -139,7 +140,8 @@ def release(job: JobRequest) -> JobRequest:
 
     It is queued as before its claim, which is not counted as a leg. If its owner has asked it to
     stop, it stops: the row returned is then cancelled. `queued_at` stays, so that the timer's
-    checks grow further apart and `start_within` counts on.
+    checks grow further apart and `start_within` counts on. It keeps its room in its queue, but its
+    next claim pays the queue's rate again: that is when it starts.
     """
     first_of_attempt = job.attempt_started_at == job.started_at
     actions = [

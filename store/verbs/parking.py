@@ -45,15 +45,17 @@ def park_in_line(
     group: str,
     due_at: int,
     reached: Checkpoint | None = None,
+    behind: int | None = None,
 ) -> JobRequest:
-    """Park a job at the end of a line, `place`, of its queue's key.
+    """Park a job in a line, `place`, of its queue's key: at its end, or behind the jobs that were
+    parked before the time `behind` (milliseconds since 1970).
 
     It is a job that a worker could claim now, or that runs under our claim and has `reached` this
     far. The row and its entry change together, and its slot is given back. If its owner has asked
     it to stop, it stops: the row returned is then cancelled. Raises PreconditionFailed.
     """
     since = clock.now()
-    entry = new_entry(place, group, job, since)
+    entry = new_entry(place, group, job, since if behind is None else behind)
     actions = [
         *conditional_write.waiting(job, place, entry.sk, since, due_at),
         JobRequest.queue_key.set(key),
@@ -129,6 +131,7 @@ def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + waited))
     if grant is not None:
         actions.append(JobRequest.admitted_at.set(now))
+        actions += counted_start(job, grant)
     return conditional_write.write_with(
         "admit",
         job,
@@ -153,6 +156,13 @@ def _counts_from(job: JobRequest, grant: Grant | None, now: int, waited: int) ->
     if grant is None or (job.started_at or 0) >= job.could_run_at:
         return now
     return min(now, job.could_run_at + waited)
+
+
+def counted_start(job: JobRequest, grant: Grant | None) -> list[Action]:
+    """Return how a row tells whether the start that a grant leads to counts against a rate."""
+    if grant is not None and grant.rate is not None:
+        return [JobRequest.starts_under_rate.set(True)]
+    return [JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []
 
 
 def room_given(job: JobRequest, grant: Grant | None) -> tuple[list[Action], list[Also]]:

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from store.lines import START_WAIT
 from testing import moto_direct
 from testing.moto_direct import Row
 from testing.simulation.declared_queues import LIMITED
+from testing.simulation.deploys import Version
 from testing.simulation.invocation import WELL, Invocation, Look
 from testing.simulation.limits_in_force import Believed, LimitsInForce
 from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
@@ -35,7 +37,8 @@ class LineChecker:
         self._rows: dict[str, Row] = {}
         self._items: dict[tuple[str, str], Row] = {}
         self._limits = LimitsInForce(world)
-        self._starts: dict[str, list[_Start]] = {}  # by line
+        self._payments: dict[str, list[_Start]] = {}  # by line: of jobs that start or are admitted
+        self._starts: dict[str, list[_Start]] = {}  # by line: of jobs that are claimed
         self._paid: set[str] = set()  # jobs that have paid for a start, and not lost it since
         self._passed: dict[tuple[str, str], list[str]] = {}  # by line and group: who came before it
         self._moved: dict[str, tuple[int, Invocation]] = {}  # by line: who may have let on more
@@ -138,6 +141,8 @@ class LineChecker:
         is_admitted = status == "queued" and str(before.get("held_by")).startswith("line#")
         if (is_claimed or is_admitted) and after["queue_name"] == LIMITED:
             self._check_start(job, before, after)
+        if is_claimed and (before.get("starts_under_rate") or after.get("starts_under_rate")):
+            self._check_start_time(after)
         if is_admitted:
             self._moved[before["held_by"]] = (self._world.landed, invocation)
             self._check_turn(job, before, after)
@@ -251,18 +256,30 @@ class LineChecker:
             self._broken(f"job {job_id} has paid twice for one start")
         self._paid.add(job_id)
         self._world.figures["starts paid for"] += 1
-        invocation = self._world.stack[-1]
+        self._check_pace(line, look, self._payments, "were admitted")
+
+    def _check_start_time(self, row: Row) -> None:
+        """Check that a job which is claimed, and is not between two legs, starts no sooner than the
+        rate allows, however long ago it was admitted."""
+        invocation, line = self._world.stack[-1], _line_of(row)
+        if invocation.version is Version.TODAY and (look := invocation.looks.get(line)):
+            self._world.figures["starts at a rate"] += 1
+            self._check_pace(line, look, self._starts, "started")
+
+    def _check_pace(
+        self, line: str, look: Look, starts_by_line: dict[str, list[_Start]], what: str
+    ) -> None:
         rates = {each.rate for each in self._believed_since(look)}
         rate = rates.pop() if len(rates) == 1 else None
-        starts = self._starts.setdefault(line, [])
-        starts.append(_Start(look.began, invocation.called_at, rate))
+        starts = starts_by_line.setdefault(line, [])
+        starts.append(_Start(look.began, self._world.stack[-1].called_at, rate))
         for number, start in enumerate(reversed(starts)):
             if rate is None or start.rate != rate:
                 break
             soonest = (number + 1 - rate.burst) * rate.interval // 1000 - 2 * SKEW
             passed = starts[-1].written - start.began
             if passed < soonest:
-                self._broken(f"{number + 1} started in {line} within {passed} ms: {rate}")
+                self._broken(f"{number + 1} {what} in {line} within {passed} ms: {rate}")
 
     def _believed_since(self, look: Look) -> Iterator[Believed]:
         """Yield the limits that a decision may have gone by."""
@@ -287,7 +304,9 @@ class LineChecker:
             return False
         if limits.rate is not None:
             paid = self._items.get((line, "rate"), {}).get("tat", 0)
-            opens = (paid - (limits.rate.burst - 1) * limits.rate.interval) // 1000
+            started = self._items.get((line, "rate"), {}).get("started_tat", 0)
+            used = max(paid, started - START_WAIT * 1000)
+            opens = (used - (limits.rate.burst - 1) * limits.rate.interval) // 1000
             if opens > invocation.started - 2 * SKEW:
                 return False
         held = {

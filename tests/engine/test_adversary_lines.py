@@ -2,6 +2,7 @@
 the checker notices that it is gone, and says nothing while it is there."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import clock
 from runners import line_pump, sweeping
 from scripted_history import ScriptedHistory, before, scripted
-from store import conditional_write, limits, lines, owner_verbs, verbs
+from store import conditional_write, limits, line_rates, lines, owner_verbs, verbs
 from store.job_request import JobRequest
 from store.lines import Line, LineItem
 from store.rate import Rate
@@ -44,6 +45,15 @@ class WithoutAsRead:
     def as_read(self, job: JobRequest) -> Any:
         """Return the condition that is left."""
         return JobRequest.status == job.status
+
+
+class WithoutSame(WithoutAsRead):
+    """What a line has of `conditional_write`, but for the condition that an item is as it was
+    read."""
+
+    def same(self, _attribute: Any, _seen: Any) -> Any:
+        """Return the condition that is left."""
+        return LineItem.holder.does_not_exist()
 
 
 def let_on(history: ScriptedHistory) -> str:
@@ -113,6 +123,20 @@ def two_starts_at_once(history: ScriptedHistory) -> None:
         history.run(first)
 
 
+def messages_that_lie(history: ScriptedHistory) -> None:
+    """Have two jobs admitted at a rate, whose messages come at the same time much later."""
+    jobs = [history.dispatch() for _ in range(3)]
+    history.limit(20, Rate(1, seconds=200))
+    for job in jobs:
+        history.run(job)
+    for _ in range(2):
+        history.world.time += 240 * clock.SECOND
+        pump = partial(line_pump.give_on, LIMITED, "*", lambda _message, _delay=0: None)
+        history.world.invoke("timer", pump)
+    for job in jobs[1:]:
+        history.run(job)
+
+
 def a_raised_number(history: ScriptedHistory) -> None:
     """Have two wait when a job ends and leaves room for both."""
     holder = let_on(history)
@@ -158,13 +182,8 @@ TWINS: list[tuple[Script, Any, str, Any, str]] = [
     (a_stale_park, parking, "conditional_write", WithoutAsRead(), "which it has: it leaked"),
     (a_stale_cancel, owner_verbs, "conditional_write", WithoutAsRead(), "which it has: it leaked"),
     (a_lowered_number, Line, "_free_slot", any_free_slot, "where there are 1"),
-    (
-        two_starts_at_once,
-        lines,
-        "_same_turn",
-        lambda item: LineItem.holder.does_not_exist(),
-        "2 started in",
-    ),
+    (two_starts_at_once, lines, "conditional_write", WithoutSame(), "2 were admitted in"),
+    (messages_that_lie, line_rates, "count_start", lambda line, token: True, "2 started in"),
     (a_raised_number, line_pump._Pump, "run", look_once, "has left"),
     (a_sweep_that_is_cut_off, sweeping, "_sweep", note_and_sweep, "the sweep has left"),
 ]

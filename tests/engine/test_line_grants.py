@@ -11,7 +11,7 @@ from aws import clients
 from bench import Bench
 from limited_queue import PLACE, QUEUE
 from outage import Outage
-from store import limits, line_entries, lines, verbs
+from store import limits, line_entries, line_rates, lines, verbs
 from store.job_request import JobRequest
 from store.lines import LineItem
 from store.rate import Rate
@@ -166,11 +166,11 @@ def test_of_two_who_mark_a_line_at_once_one_has(bench: Bench) -> None:
     """Each who has sends a wake-up."""
     line = paid(bench)
     others = read_line(rate=Rate(1, seconds=100))
-    assert (lines.mark_wake_up(line, 1), lines.mark_wake_up(others, 2)) == (True, False)
-    assert lines.unmark_wake_up(line.place, 2) is False  # it is not its own
+    assert (line_rates.mark_wake_up(line, 1), line_rates.mark_wake_up(others, 2)) == (True, False)
+    assert line_rates.unmark_wake_up(line.place, 2) is False  # it is not its own
     bench.advance(100)
     claim(bench.dispatch(queue_name=QUEUE), read_line(rate=Rate(1, seconds=100)))
-    assert lines.mark_wake_up(line, 3) is False  # somebody was given a start
+    assert line_rates.mark_wake_up(line, 3) is False  # somebody was given a start
 
 
 def test_an_entry_that_was_put_back_is_not_dropped_by_who_has_read_the_one_before(
@@ -193,11 +193,11 @@ def free(line: lines.Line) -> None:
 
 
 def mark(line: lines.Line) -> None:
-    lines.mark_wake_up(line, 1)
+    line_rates.mark_wake_up(line, 1)
 
 
 def unmark(line: lines.Line) -> None:
-    lines.unmark_wake_up(line.place, 1)
+    line_rates.unmark_wake_up(line.place, 1)
 
 
 def drop(line: lines.Line) -> None:

@@ -86,7 +86,7 @@ def test_the_first_use_of_a_key_on_a_day_costs_one_more(bench: Bench, units: Uni
     assert a_life(bench, "a", units) == 6 + 6 + 1
 
 
-@pytest.mark.parametrize(("rate", "more"), [(None, 17), (Rate(1000), 19)], ids=["slots", "both"])
+@pytest.mark.parametrize(("rate", "more"), [(None, 17), (Rate(1000), 20)], ids=["slots", "both"])
 def test_a_job_that_waits_for_a_slot_costs_this_many_more(
     bench: Bench, units: Units, rate: Rate | None, more: int
 ) -> None:
@@ -137,8 +137,8 @@ def test_a_leg_that_ends_keeps_its_slot_and_costs_no_look_at_the_line(bench: Ben
     ("limited", "at_once", "parked"),
     [
         ({"slots": 1}, 4, 8),
-        ({"slots": 1, "rate": Rate(1000)}, 6, 10),
-        ({"rate": Rate(1000)}, 2, 6),
+        ({"slots": 1, "rate": Rate(1000)}, 6, 11),
+        ({"rate": Rate(1000)}, 2, 7),
     ],
     ids=["slots", "both", "rate"],
 )
@@ -161,7 +161,7 @@ def test_a_start_takes_so_many_of_the_1000_units_that_a_line_has_each_second(
     assert units.of_lines == at_once + parked
 
 
-def test_a_job_that_waits_for_its_rate_costs_14_more_and_its_wake_up_one(
+def test_a_job_that_waits_for_its_rate_costs_15_more_and_its_wake_up_one(
     bench: Bench, units: Units
 ) -> None:
     limits.put("a", rate=Rate(1, seconds=100))
@@ -171,7 +171,7 @@ def test_a_job_that_waits_for_its_rate_costs_14_more_and_its_wake_up_one(
     bench.advance(100)
     line_pump.give_on("a", "*", bench.send)
     assert bench.run(row).status is Status.SUCCEEDED
-    assert units.spent() == 6 + 14 + 1
+    assert units.spent() == 6 + 15 + 1
 
 
 def test_a_wake_up_costs_three_more_where_another_waits_behind(bench: Bench, units: Units) -> None:
@@ -186,7 +186,7 @@ def test_a_wake_up_costs_three_more_where_another_waits_behind(bench: Bench, uni
         bench.advance(100)
         line_pump.give_on("a", "*", bench.send)
         assert bench.run(row).status is Status.SUCCEEDED
-    assert units.spent() == 2 * (6 + 14 + 1) + 3
+    assert units.spent() == 2 * (6 + 15 + 1) + 3
 
 
 def test_each_more_that_one_wake_up_lets_on_costs_no_other_and_no_mark(

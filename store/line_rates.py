@@ -1,0 +1,67 @@
+"""Writes of a line's rate item alone: a start that counts against the rate, and the wake-up."""
+
+from pynamodb.exceptions import UpdateError
+
+import clock
+from aws.errors import condition_failed
+from store import conditional_write
+from store.lines import RATE, Line, LineItem, new_expiry, same_starts, same_turn, started
+
+_MILLISECOND = 1000  # microseconds, in which a rate counts
+
+
+def count_start(line: Line, token: str) -> bool:
+    """Count the start of an admitted job against the rate of its line; return False if the rate is
+    not as it was read.
+
+    `token` is that of the claim. An earlier try of that claim may have counted the start and have
+    failed afterwards: then the job starts only now, and the same start is moved to now.
+    """
+    rate, item = line.limits.rate, line.rate or LineItem(line.place, RATE)
+    if rate is None:
+        return True
+    now = clock.now()
+    if item.started_by == token:
+        moved_by = max(0, now - (item.started_at or now))
+        started_tat = (item.started_tat or 0) + moved_by * _MILLISECOND
+    else:
+        started_tat = rate.with_one_more(line.started_until(rate), now * _MILLISECOND)
+    actions = [
+        *started(started_tat, now, token),
+        LineItem.expires_at.set(new_expiry(max(item.tat or 0, started_tat))),
+    ]
+    try:
+        item.update(actions, same_starts(item))
+    except UpdateError as error:
+        if not condition_failed(error):
+            raise
+        return False
+    return True
+
+
+def mark_wake_up(line: Line, wake_at: int) -> bool:
+    """Record that a message which lets on who waits comes at that time; return False if somebody
+    else has done so, or was given a start, since the line was read."""
+    rate = line.rate
+    if rate is None:
+        return False
+    as_read = same_turn(rate) & conditional_write.same(LineItem.wake_at, rate.wake_at)
+    try:
+        rate.update([LineItem.wake_at.set(wake_at)], as_read)
+    except UpdateError as error:
+        if not condition_failed(error):
+            raise
+        return False
+    return True
+
+
+def unmark_wake_up(place: str, wake_at: int) -> bool:
+    """Take back what `mark_wake_up` has recorded; return False if somebody else has marked the line
+    since."""
+    try:
+        LineItem(place, RATE).update([LineItem.wake_at.remove()], LineItem.wake_at == wake_at)
+    except UpdateError as error:
+        if not condition_failed(error):
+            raise
+        return False
+    return True
