@@ -24,6 +24,12 @@ RULE = (
 _NAME = rf"[^#/{UNFIT}]{{1,{LONGEST}}}"
 
 
+def without_surrogates(text: str) -> str:
+    """Return the text with "?" for each lone surrogate, which UTF-8 and so DynamoDB have no form
+    for. File names that are not UTF-8 have them."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
+
+
 def is_name(text: str) -> bool:
     """Return whether the text can be a name."""
     if text.isidentifier() and len(text) <= LONGEST:

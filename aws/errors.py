@@ -24,6 +24,8 @@ _THROTTLED = frozenset(
         "TooManyRequests",
     }
 )
+# The call may have been carried out, or be under way still.
+_IN_DOUBT = frozenset({"ReplicatedWriteConflict", "RequestTimeout", "TransactionInProgress"})
 # Between two tries of a call that botocore has given up on, in seconds: the first and the longest.
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
@@ -40,7 +42,8 @@ def may_pass(error: BaseException | None) -> bool:
     if not isinstance(error, ClientError):
         return isinstance(error, ConnectionError | HTTPClientError)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status >= 500 or status == 429 or bool(_codes(error) & {*_THROTTLED, _CONFLICT})
+    passing = {*_THROTTLED, *_IN_DOUBT, _CONFLICT}
+    return status >= 500 or status == 429 or bool(_codes(error) & passing)
 
 
 def throttled(error: ClientError) -> bool:

@@ -1,8 +1,9 @@
 -------------------------------- MODULE Rate --------------------------------
 (* One line with a rate and no slots: a start for each token, and a token     *)
-(* comes back in time (GCRA with its burst, seen as a bucket). Who finds none *)
-(* waits in line; a delayed message, the wake-up, pumps the line when there   *)
-(* is one again.                                                              *)
+(* comes back in time (GCRA with its burst, seen as a bucket). A job that     *)
+(* finds none waits in line; a delayed message, the wake-up, pumps the line   *)
+(* when there is one again. Jobs are admitted by one bucket, and start by a   *)
+(* second one: the message of an admitted job may take any time.              *)
 (*                                                                            *)
 (* As in `Slots`, a step is one transaction or one consistent read, and what  *)
 (* is the same there is left out here: pauses, caches, old code.              *)
@@ -24,7 +25,9 @@ Procs == Workers \cup {T, F, U}
 VARIABLES
   row,    \* job -> its row: st, adm (admitted_at), own (whose claim it runs under)
   wait,   \* jobs that have an entry
-  tokens, \* starts that the rate allows now
+  tokens, \* jobs that the rate lets start or be admitted now
+  allow,  \* starts that the rate allows now, whenever their jobs were admitted
+  unst,   \* jobs whose next claim, or the one that they run under, counts as a start
   asked,  \* the rate item says that a wake-up is under way
   wakes,  \* wake-ups under way
   soon,   \* jobs that are due for the timer when a wake-up was to have come
@@ -32,7 +35,7 @@ VARIABLES
   paid,   \* jobs whose start is paid for and not over
   starts  \* how many were given
 
-vars == <<row, wait, tokens, asked, wakes, soon, msgs, recs, loc, bud, only, paid, starts>>
+vars == <<row, wait, tokens, allow, unst, asked, wakes, soon, msgs, recs, loc, bud, only, paid, starts>>
 
 Idle == [pc |-> "idle", j |-> 0, adm |-> FALSE, st |-> "-", asread |-> TRUE]
 Claimable == {"queued", "retryable"}
@@ -50,7 +53,7 @@ Moved(lc, p) == [q \in Procs |-> IF q # p /\ lc[q].pc \in {"claim", "admit", "ma
 
 Init ==
   /\ row = [j \in Jobs |-> [st |-> "queued", adm |-> FALSE, own |-> "-"]]
-  /\ wait = {} /\ tokens = Burst /\ asked = FALSE /\ wakes = 0 /\ soon = {}
+  /\ wait = {} /\ tokens = Burst /\ allow = Burst /\ unst = {} /\ asked = FALSE /\ wakes = 0 /\ soon = {}
   /\ msgs = [j \in Jobs |-> 1] /\ recs = {} /\ loc = [p \in Procs |-> Idle] /\ only = FALSE /\ paid = {} /\ starts = 0
   /\ bud = [kill |-> Kills, double |-> Doubles, loss |-> Losses, retry |-> Retries, leg |-> Legs, hour |-> Hours,
             cancel |-> Cancels]
@@ -58,33 +61,46 @@ Init ==
 ----------------------------------------------------------------------------
 (* The worker *)
 
-(* A message comes, and its row is read. One that was let on has paid. *)
+(* A message comes, and its row is read. An admitted job has paid. *)
 Receives(w) ==
   /\ loc[w] = Idle
   /\ \E j \in Jobs :
        /\ msgs[j] > 0 /\ msgs' = [msgs EXCEPT ![j] = @ - 1]
        /\ Go(w, IF row[j].st \notin Claimable THEN Idle
                 ELSE [See(j) EXCEPT !.pc = IF row[j].adm THEN "enter" ELSE "look"])
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, recs, bud, only, paid, soon>>
+  /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, recs, bud, only, paid, soon>>
 Looks(w) ==
   /\ loc[w].pc = "look"
-  /\ Go(w, [loc[w] EXCEPT !.pc = IF tokens > 0 /\ wait = {} THEN "claim" ELSE "park"])
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
+  /\ Go(w, [loc[w] EXCEPT !.pc = IF tokens > 0 /\ allow > 0 /\ wait = {} THEN "claim" ELSE "park"])
+  /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
+(* An admitted job's start is counted before its claim; it waits again if no start is allowed now. *)
+Counts(w) ==
+  LET l == loc[w] IN
+  /\ l.pc = "enter" /\ l.j \in unst /\ ~Without("counts_start")
+  /\ IF allow > 0
+     THEN /\ allow' = allow - 1
+          /\ loc' = [q \in Procs |-> IF q = w THEN [l EXCEPT !.pc = "counted"]
+                                      ELSE IF loc[q].pc = "claim" THEN [loc[q] EXCEPT !.asread = FALSE] ELSE loc[q]]
+     ELSE Go(w, [l EXCEPT !.pc = "park"]) /\ UNCHANGED allow
+  /\ UNCHANGED <<unst, starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
 (* pc "claim" takes a start of the rate, as read; pc "enter" goes by the mark. *)
 Claims(w) ==
   LET l == loc[w]
       pays == l.pc = "claim"
   IN
-  /\ l.pc \in {"claim", "enter"}
+  /\ \/ l.pc \in {"claim", "counted"}
+     \/ l.pc = "enter" /\ (l.j \notin unst \/ Without("counts_start"))
   /\ IF AsRead(l) /\ (pays => l.asread)
      THEN /\ row' = [row EXCEPT ![l.j] = [st |-> "running", adm |-> FALSE, own |-> w]]
           /\ tokens' = IF pays /\ tokens > 0 THEN tokens - 1 ELSE tokens
+          /\ allow' = IF pays /\ allow > 0 THEN allow - 1 ELSE allow
+          /\ unst' = IF pays THEN unst \cup {l.j} ELSE unst
           /\ asked' = (asked /\ ~pays) /\ starts' = starts + (IF pays THEN 1 ELSE 0)
           /\ paid' = IF pays THEN paid \cup {l.j} ELSE paid
           /\ LET lc == [loc EXCEPT ![w] = [Idle EXCEPT !.pc = "run", !.j = l.j]]
              IN loc' = IF pays THEN Moved(lc, w) ELSE lc
      ELSE /\ Go(w, IF AsRead(l) THEN [l EXCEPT !.pc = "look", !.asread = TRUE] ELSE Idle)
-          /\ UNCHANGED <<starts, row, tokens, asked, paid, soon>>
+          /\ UNCHANGED <<allow, unst, starts, row, tokens, asked, paid, soon>>
   /\ UNCHANGED <<wait, wakes, msgs, recs, bud, only, soon>>
 Parks(p) ==
   LET l == loc[p] IN
@@ -92,27 +108,28 @@ Parks(p) ==
   /\ IF AsRead(l)
      THEN /\ row' = [row EXCEPT ![l.j] = [st |-> "waiting", adm |-> FALSE, own |-> "-"]]
           /\ wait' = wait \cup {l.j} /\ paid' = paid \ {l.j} /\ Pump(p)
-     ELSE Rest(p) /\ UNCHANGED <<starts, row, wait, paid>>
-  /\ UNCHANGED <<starts, tokens, asked, wakes, msgs, recs, bud, only, soon>>
+     ELSE Rest(p) /\ UNCHANGED <<allow, unst, starts, row, wait, paid>>
+  /\ UNCHANGED <<allow, unst, starts, tokens, asked, wakes, msgs, recs, bud, only, soon>>
 
 Owns(w) == row[loc[w].j].st = "running" /\ row[loc[w].j].own = w
 Succeeds(w) ==   \* it frees nothing, so nobody pumps
   /\ loc[w].pc = "run" /\ Owns(w) /\ Rest(w)
   /\ row' = [row EXCEPT ![loc[w].j] = [st |-> "done", adm |-> FALSE, own |-> "-"]] /\ paid' = paid \ {loc[w].j}
-  /\ UNCHANGED <<starts, wait, tokens, asked, wakes, msgs, recs, bud, only, soon>>
+  /\ UNCHANGED <<allow, unst, starts, wait, tokens, asked, wakes, msgs, recs, bud, only, soon>>
 FailsAttempt(w) ==
   LET j == loc[w].j IN
   /\ loc[w].pc = "run" /\ Owns(w) /\ Spend("retry") /\ Send(j) /\ Rest(w)
   /\ row' = [row EXCEPT ![j] = [st |-> "retryable", adm |-> Without("retry_unmarks"), own |-> "-"]]
   /\ paid' = paid \ {j}
-  /\ UNCHANGED <<starts, wait, tokens, asked, wakes, recs, only, soon>>
+  /\ UNCHANGED <<allow, unst, starts, wait, tokens, asked, wakes, recs, only, soon>>
 EndsLeg(w) ==    \* the next leg is no start
   LET j == loc[w].j IN
   /\ loc[w].pc = "run" /\ Owns(w) /\ Spend("leg") /\ Send(j) /\ Rest(w)
   /\ row' = [row EXCEPT ![j] = [st |-> "queued", adm |-> ~Without("leg_marks"), own |-> "-"]]
-  /\ UNCHANGED <<starts, wait, tokens, asked, wakes, recs, only, paid, soon>>
+  /\ unst' = unst \ {j}
+  /\ UNCHANGED <<allow, starts, wait, tokens, asked, wakes, recs, only, paid, soon>>
 LosesClaim(w) == /\ loc[w].pc = "run" /\ ~Owns(w) /\ Rest(w)
-                 /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
+                 /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
 
 ----------------------------------------------------------------------------
 (* The pump *)
@@ -126,7 +143,7 @@ PumpLooks(p) ==
            ELSE IF asked /\ ~Without("wake_up_marked")
                 THEN IF Without("next_is_due") THEN Idle ELSE [first EXCEPT !.pc = "relies"]
            ELSE IF Without("wakes_up") THEN Idle ELSE [first EXCEPT !.pc = "due"])
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
+  /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
 Admits(p) ==
   LET l == loc[p] IN
   /\ l.pc = "admit"
@@ -135,9 +152,9 @@ Admits(p) ==
           /\ wait' = wait \ {l.j} /\ tokens' = (IF tokens > 0 THEN tokens - 1 ELSE 0) /\ asked' = FALSE
           /\ paid' = paid \cup {l.j} /\ starts' = starts + 1 /\ Send(l.j)
           /\ loc' = Moved([loc EXCEPT ![p] = [Idle EXCEPT !.pc = "pump"]], p)
-          /\ soon' = soon \ {l.j}
-     ELSE Pump(p) /\ UNCHANGED <<starts, row, wait, tokens, asked, msgs, paid, soon>>
-  /\ UNCHANGED <<wakes, recs, bud, only>>
+          /\ soon' = soon \ {l.j} /\ unst' = unst \cup {l.j}
+     ELSE Pump(p) /\ UNCHANGED <<unst, starts, row, wait, tokens, asked, msgs, paid, soon>>
+  /\ UNCHANGED <<allow, wakes, recs, bud, only>>
 (* Who waits first is due for the timer when the wake-up was to have come: before that is asked    *)
 (* for, and where one is under way already, for the first may be another since.                    *)
 HasDue(p) ==
@@ -147,7 +164,7 @@ HasDue(p) ==
      THEN /\ soon' = IF Without("first_is_due") THEN soon ELSE soon \cup {l.j}
           /\ IF l.pc = "due" THEN Go(p, [l EXCEPT !.pc = "mark"]) ELSE Rest(p)
      ELSE Pump(p) /\ UNCHANGED soon
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
+  /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
 (* The rate's item says that a wake-up comes, as read; then it is sent. *)
 Marks(p) ==
   LET l == loc[p] IN
@@ -155,44 +172,47 @@ Marks(p) ==
   /\ IF (l.asread /\ ~asked) \/ Without("wake_up_marked")
      THEN asked' = TRUE /\ Go(p, [Idle EXCEPT !.pc = "wake"])
      ELSE Pump(p) /\ UNCHANGED asked
-  /\ UNCHANGED <<starts, row, wait, tokens, wakes, msgs, recs, bud, only, paid, soon>>
+  /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, wakes, msgs, recs, bud, only, paid, soon>>
 SendsWakeUp(p) ==
   /\ loc[p].pc = "wake" /\ Rest(p) /\ wakes' = (IF wakes < 3 THEN wakes + 1 ELSE 3)
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, msgs, recs, bud, only, paid, soon>>
+  /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, msgs, recs, bud, only, paid, soon>>
 
 (* Somebody who waits is cancelled; then the line is pumped. *)
 Cancel(j) ==
   /\ loc[U] = Idle /\ row[j].st = "waiting" /\ Spend("cancel") /\ Pump(U)
   /\ row' = [row EXCEPT ![j] = [st |-> "done", adm |-> FALSE, own |-> "-"]]
   /\ wait' = wait \ {j} /\ soon' = soon \ {j}
-  /\ UNCHANGED <<starts, tokens, asked, wakes, msgs, recs, only, paid>>
+  /\ UNCHANGED <<allow, unst, starts, tokens, asked, wakes, msgs, recs, only, paid>>
 
 ----------------------------------------------------------------------------
 (* Time, the timer, the failures function *)
 
-TokenComes == /\ tokens < Burst /\ tokens' = tokens + 1
-              /\ UNCHANGED <<starts, row, wait, asked, wakes, msgs, recs, loc, bud, only, paid, soon>>
+(* Both buckets fill as time passes. *)
+More(n) == IF n < Burst THEN n + 1 ELSE n
+TokenComes == /\ tokens < Burst \/ allow < Burst
+              /\ tokens' = More(tokens) /\ allow' = More(allow)
+              /\ UNCHANGED <<unst, starts, row, wait, asked, wakes, msgs, recs, loc, bud, only, paid, soon>>
 WakesUp(w) ==    \* a wake-up is for when there is a token
   /\ wakes > 0 /\ tokens > 0 /\ loc[w] = Idle /\ wakes' = wakes - 1 /\ Pump(w)
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, msgs, recs, bud, only, paid, soon>>
+  /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, msgs, recs, bud, only, paid, soon>>
 TimerPumps ==
   /\ loc[T] = Idle /\ wait # {} /\ tokens > 0 /\ ~Without("timer_pumps") /\ Pump(T)
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
+  /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
 Resends(j) ==
   /\ row[j].st \in Claimable /\ msgs[j] = 0 /\ Send(j)
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, recs, loc, bud, only, paid, soon>>
+  /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, recs, loc, bud, only, paid, soon>>
 SetsBack(j) ==   \* unclaimed for an hour: to the end of the line, and it pays again
   /\ loc[T] = Idle /\ row[j].st = "queued" /\ row[j].adm /\ Spend("hour")
   /\ Go(T, [See(j) EXCEPT !.pc = "park"])
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, recs, only, paid, soon>>
+  /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, recs, only, paid, soon>>
 Alive(j) == \E w \in Workers : loc[w].pc = "run" /\ loc[w].j = j /\ row[j].own = w
 RescuesGone(j) ==
   /\ loc[T] = Idle /\ row[j].st = "running" /\ ~Alive(j)
   /\ row' = [row EXCEPT ![j] = [st |-> "done", adm |-> FALSE, own |-> "-"]] /\ paid' = paid \ {j}
-  /\ UNCHANGED <<starts, wait, tokens, asked, wakes, msgs, recs, loc, bud, only, soon>>
+  /\ UNCHANGED <<allow, unst, starts, wait, tokens, asked, wakes, msgs, recs, loc, bud, only, soon>>
 Settles(j) ==    \* a record whose job does not run any more pumps its line
   /\ j \in recs /\ loc[F] = Idle /\ recs' = recs \ {j}
-  /\ Pump(F) /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, bud, only, paid, soon>>
+  /\ Pump(F) /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, bud, only, paid, soon>>
 
 ----------------------------------------------------------------------------
 (* What goes wrong *)
@@ -203,16 +223,16 @@ Kill(p) ==
         /\ \E j \in Jobs : (loc[p].j \in {0, j}) /\ recs' = recs \cup {j}
         /\ UNCHANGED only
      \/ UNCHANGED recs /\ only' = (only \/ loc[p].pc \notin {"mark", "wake"})
-  /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, msgs, paid, soon>>
+  /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, paid, soon>>
 Lose(j)   == /\ msgs[j] > 0 /\ Spend("loss") /\ msgs' = [msgs EXCEPT ![j] = @ - 1]
-             /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, recs, loc, only, paid, soon>>
+             /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, recs, loc, only, paid, soon>>
 LoseWakeUp == /\ wakes > 0 /\ Spend("loss") /\ wakes' = wakes - 1
-              /\ UNCHANGED <<starts, row, wait, tokens, asked, msgs, recs, loc, only, paid, soon>>
+              /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, msgs, recs, loc, only, paid, soon>>
 Double(j) == /\ msgs[j] = 1 /\ Spend("double") /\ msgs' = [msgs EXCEPT ![j] = 2]
-             /\ UNCHANGED <<starts, row, wait, tokens, asked, wakes, recs, loc, only, paid, soon>>
+             /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, recs, loc, only, paid, soon>>
 
 ----------------------------------------------------------------------------
-WorkerGoesOn(w) == \/ Receives(w) \/ Looks(w) \/ Claims(w) \/ Parks(w) \/ Succeeds(w) \/ LosesClaim(w)
+WorkerGoesOn(w) == \/ Receives(w) \/ Looks(w) \/ Counts(w) \/ Claims(w) \/ Parks(w) \/ Succeeds(w) \/ LosesClaim(w)
                    \/ PumpLooks(w) \/ Admits(w) \/ HasDue(w) \/ Marks(w) \/ SendsWakeUp(w) \/ WakesUp(w)
 TimerGoesOn     == \/ TimerPumps \/ Parks(T) \/ PumpLooks(T) \/ Admits(T) \/ HasDue(T) \/ Marks(T) \/ SendsWakeUp(T)
                    \/ \E j \in Jobs : Resends(j) \/ RescuesGone(j)
@@ -238,7 +258,7 @@ Symmetric == Permutations(Workers)
 
 TypeOK ==
   /\ \A j \in Jobs : row[j].st \in {"queued", "retryable", "waiting", "running", "done"} /\ msgs[j] \in 0..2
-  /\ tokens \in 0..Burst /\ \A j \in wait : row[j].st = "waiting"
+  /\ tokens \in 0..Burst /\ allow \in 0..Burst /\ \A j \in wait : row[j].st = "waiting"
 
 (* Whoever runs has paid, and for each start once. *)
 RunsPaid == \A j \in Jobs : row[j].st = "running" => j \in paid
@@ -246,6 +266,10 @@ Pays(j)  == j \in paid' /\ (j \notin paid \/ (tokens' < tokens /\ row[j] # row'[
 PaysOnce == [][\A j \in Jobs : Pays(j) => j \notin paid]_vars
 (* And there was a start to be had: never one more than the rate allows. *)
 NeverMore == [][\A j \in Jobs : Pays(j) => tokens > 0]_vars
+(* And whenever it was admitted, it starts only when a start is counted: by its claim, or just before. *)
+Begins(j)     == row[j].st # "running" /\ row'[j].st = "running" /\ j \in unst'
+StartsCounted == [][\A j \in Jobs : Begins(j) =>
+                      allow' < allow \/ \E w \in Workers : loc[w].pc = "counted" /\ loc[w].j = j]_vars
 (* The mark is of rows alone that are queued. *)
 MarkedOnlyQueued == \A j \in Jobs : row[j].adm => row[j].st = "queued"
 
@@ -258,6 +282,6 @@ Told == wait # {} => \/ \E p \in Procs : loc[p].pc \in {"park", "pump", "admit",
 (* And not by a wake-up of each who waits: a start asks for one at most, for the next. *)
 FewWakeUps == wakes <= starts
 
-NoStall == ENABLED (GoesOn /\ ~TokenComes) \/ tokens < Burst \/ \A j \in Jobs : row[j].st = "done"
+NoStall == ENABLED (GoesOn /\ ~TokenComes) \/ tokens < Burst \/ allow < Burst \/ \A j \in Jobs : row[j].st = "done"
 AllEnds == <>[](\A j \in Jobs : row[j].st = "done")
 =============================================================================

@@ -15,6 +15,7 @@ from errors import (
     SendInDoubt,
     TimedOut,
 )
+from names import without_surrogates
 from runners import telemetry, tracebacks
 from runners.messages import TaskMessage
 from runners.registry import registry
@@ -134,9 +135,16 @@ def error_record(error: BaseException) -> dict[str, Any]:
     kind = vars(type(error)).get("recorded_as", type(error).__name__)
     return {
         "kind": kind,
-        "message": str(error)[:_MESSAGE_LIMIT] or kind,
-        "traceback": tracebacks.formatted(error)[-_TRACEBACK_LIMIT:],
+        "message": without_surrogates(_text_of(error)[:_MESSAGE_LIMIT]) or kind,
+        "traceback": without_surrogates(tracebacks.formatted(error)[-_TRACEBACK_LIMIT:]),
     }
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as another:  # noqa: BLE001 - the work's own code: any error may come
+        return f"its __str__ raises {type(another).__name__}"
 
 
 def _max_legs(row: JobRequest) -> float:

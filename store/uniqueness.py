@@ -187,7 +187,9 @@ def with_key(key: str, job: JobRequest, write: Callable[[list[Also]], JobRequest
                 raise  # else somebody else is writing the record, and it tells who has the key
         found = look(key)
         if isinstance(found, Held):
-            raise KeyTaken(found)
+            if found.record.holder != job.created_key:
+                raise KeyTaken(found)
+            continue  # an earlier try landed without an answer: `write` finds its own row
         if found.follower is not None:
             with suppress(PreconditionFailed, RaceLost):  # then somebody else does that
                 take_behind(key, found.follower, found)

@@ -67,6 +67,16 @@ class FileRefused(DoNotRetry):
         self.key = key
 
 
+class NameNotText(DoNotRetry):
+    """A job gave a step a name, or a child a key, that UTF-8 has no form for."""
+
+    def __init__(self, what: str, name: str) -> None:
+        super().__init__(
+            f"the {what} {name[:60]!r} has a lone surrogate, as a file name has that is not UTF-8. "
+            "Take another, such as os.fsencode(name).hex()"
+        )
+
+
 class AppSettingMissing(DoNotRetry):
     """A job or task asked for a setting that nobody has set."""
 

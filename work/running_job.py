@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import clock
 from aws.errors import AWS_ERRORS, may_pass, retry_until
 from errors import PreconditionFailed
+from names import without_surrogates
 from store import blobs, pauses, verbs
 from store.job_request import JobRequest
 from work.alarm import defer_alarm
 from work.errors import CursorTooLarge, NameTooLong, StepNameTaken
 from work.files import JobFiles
+from work.errors import CursorTooLarge, NameNotText, NameTooLong, StepNameTaken
 from work.results import as_json
 from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
 from work.time_budget import TimeBudget
@@ -166,7 +168,8 @@ class RunningJob(JobFiles):
         idempotency key, such as the job's id and the step's name.
 
         A name stands for one step of the job: a second step of that name, in the same leg, is
-        refused with StepNameTaken; so is a name of more than 1,019 bytes, with NameTooLong. Raises
+        refused with StepNameTaken; so is a name of more than 1,019 bytes, with NameTooLong, and one
+        that UTF-8 has no form for, with NameNotText. Raises
         ResultNotJson, or whatever `function` raises; then nothing is stored, and the step can be
         taken again.
         """
@@ -186,7 +189,8 @@ class RunningJob(JobFiles):
 
         `key` names it among the children of this job: a leg or attempt that comes by here again
         adds nothing, whatever its payload is then, and whatever has become of the child. Raises
-        UnknownJobType, InvalidPayload; and NameTooLong for a key of more than 1,018 bytes.
+        UnknownJobType, InvalidPayload; NameTooLong for a key of more than 1,018 bytes, and
+        NameNotText for one that UTF-8 has no form for.
         """
         from store import children  # which most jobs do without, as without steps
 
@@ -214,13 +218,15 @@ class RunningJob(JobFiles):
         if progress is not None:
             self.progress = max(self.progress, min(100, int(progress)))
         if message is not None:
-            self.message = message[:_LONGEST_MESSAGE]
+            self.message = without_surrogates(message[:_LONGEST_MESSAGE])
 
     def _once(self, what: str, prefix: str, own_name: str, function: Callable[[], Any]) -> Any:
         from store import steps
 
         name, limit = f"{prefix}{own_name}", steps.LONGEST_NAME - len(prefix)
-        size = len(own_name.encode(errors="surrogatepass"))
+        if without_surrogates(own_name) != own_name:
+            raise NameNotText(what, own_name)
+        size = len(own_name.encode())
         if size > limit:
             raise NameTooLong(what, own_name, size, limit)
         done = self._keep_trying(lambda: steps.find(self._row, name))

@@ -64,7 +64,7 @@ def test_a_key_too_long_for_the_table_is_refused_before_a_child_is_saved(bench: 
     assert len(children(parent).json["children"]) == 1
     bench.sent.clear()
     there = {row["id"] for row in moto_direct.rows("jobs")}
-    for key in ("k" * (longest + 1), "ü" * 510, "\ud800" * 340):
+    for key in ("k" * (longest + 1), "ü" * 510):
         refused = run_parent(bench, key)
         assert (refused.status, refused.error["kind"]) == (Status.FAILED, "NameTooLong")
         assert "the key of the child 'k" in refused.error["message"] or key[0] != "k"

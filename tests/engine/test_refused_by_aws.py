@@ -9,7 +9,7 @@ from pynamodb.exceptions import PutError, TransactWriteError
 
 import job_rows
 from aws import clients
-from aws.errors import may_pass
+from aws.errors import may_pass, throttled
 from bench import Bench
 from expanded_template import expanded, properties
 from runners import owner_actions, pausing
@@ -130,6 +130,16 @@ def test_a_conflict_may_pass_and_a_refusal_of_the_item_may_not(bench: Bench) -> 
     assert not may_pass(error(CANCELLED, CancellationReasons=[{"Code": "ValidationError"}]))
     assert not may_pass(error(TOO_LARGE))
     assert not may_pass(error(NO_ACCESS))
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["TransactionInProgressException", "RequestTimeout", "ReplicatedWriteConflictException"],
+)
+def test_a_call_that_may_be_under_way_may_pass_and_may_have_been_carried_out(code: str) -> None:
+    answer: Any = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 400}}
+    error = ClientError(answer, "TransactWriteItems")
+    assert (may_pass(error), throttled(error)) == (True, False)
 
 
 def test_a_transaction_that_is_throttled_was_lost_to_nobody(bench: Bench, refuse: Refuse) -> None:

@@ -14,6 +14,7 @@ from errors import RunnerCannotResend
 from fake_lambda import FakeLambda
 from runners import execution, owner_actions
 from runners.messages import JobMessage, encode
+from runners.retrying import error_record
 from sample_work import script
 from store import queries, steps
 from store.job_request import JobRequest, Status
@@ -190,6 +191,52 @@ def test_a_name_too_long_for_the_table_is_refused_before_the_step_is_called(benc
     assert "the name of the step 'n" in row.error["message"]
     assert "is 1,020 bytes long; at most 1,019 are allowed" in row.error["message"]
     assert called == [1]
+
+
+NOT_UTF8 = "caf\udce9.csv"  # as os.listdir names a file whose name is in Latin-1
+
+
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        (lambda job: job.step(NOT_UTF8, lambda: None), "the name of the step"),
+        (lambda job: job.dispatch("sample_once", {"number": 1}, key=NOT_UTF8), "the key of the"),
+    ],
+    ids=["step", "child"],
+)
+def test_a_name_that_utf8_has_no_form_for_is_refused(bench: Bench, call: Any, what: str) -> None:
+    script.job = lambda job, payload: call(job)
+    row = bench.run(bench.dispatch())
+    assert (row.status, row.attempt, row.error["kind"]) == (Status.FAILED, 1, "NameNotText")
+    assert row.error["message"].startswith(what)
+
+
+def test_a_message_keeps_what_utf8_has_a_form_for(bench: Bench) -> None:
+    script.job = lambda job, payload: job.checkpoint(1, message=f"read {NOT_UTF8}")
+    row = bench.run(bench.dispatch())
+    assert (row.status, row.result_message) == (Status.SUCCEEDED, "read caf?.csv")
+
+
+class Silent(Exception):
+    """An error that can't say what went wrong."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def test_an_error_that_cannot_be_printed_fails_its_job_and_is_named(bench: Bench) -> None:
+    script.job = lambda job, payload: raise_it(Silent())
+    row = bench.run(bench.dispatch("sample_once"))
+    assert (row.status, row.error["kind"]) == (Status.FAILED, "Silent")
+    assert row.error["message"] == "its __str__ raises RuntimeError"
+
+
+def test_an_error_keeps_what_utf8_has_a_form_for() -> None:
+    assert error_record(ValueError(NOT_UTF8))["message"] == "caf?.csv"
+
+
+def raise_it(error: Exception) -> None:
+    raise error
 
 
 def test_a_step_that_failed_may_be_taken_again_in_the_same_leg(bench: Bench) -> None:

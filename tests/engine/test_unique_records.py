@@ -8,8 +8,11 @@ import pytest
 import clock
 from bench import Bench
 from errors import PreconditionFailed
+from large_payloads import LARGE, objects
+from lost_answers import land_in_conflict
+from runners import owner_actions
 from sample_work import script
-from store import uniqueness, verbs
+from store import transactions, uniqueness, verbs
 from store.job_request import JobRequest, Met, Outcome, Status, new_id, sort_key
 from store.uniqueness import Free, KeyRecord
 from testing import moto_direct
@@ -189,3 +192,25 @@ def test_a_job_ends_though_others_come_to_follow_and_go_whenever_it_looks(
     assert 1 < len(looks) < 20
     monkeypatch.setattr(uniqueness, "handed_on", handed_on)
     assert ask(bench, "second").met is None  # the key is free, whatever its record says
+
+
+# --- an answer that was lost, and a repetition that conflicts -------------------------------------
+
+
+def test_a_job_keeps_its_payload_whose_key_is_held_by_its_own_first_try(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land_in_conflict(monkeypatch, transactions._CONFLICT_TRIES)
+    row = bench.dispatch("unique_refuse", payload={"text": LARGE}, campaign_id="c")
+    assert (row.is_new, row.met, objects()) == (True, None, [row.payload_key])
+    assert bench.run(row).status is Status.SUCCEEDED
+
+
+def test_a_job_that_is_queued_again_is_not_refused_for_the_key_that_it_has_taken_itself(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script.job = lambda job, payload: 1 / 0
+    failed = bench.run(bench.dispatch("unique_refuse", payload={"text": LARGE}, campaign_id="c"))
+    land_in_conflict(monkeypatch, transactions._CONFLICT_TRIES)
+    assert owner_actions.retry_again(failed, bench.send).status is Status.QUEUED
+    assert objects() == [bench.read(failed).payload_key]
