@@ -107,21 +107,21 @@ Parks(p) ==
   /\ l.pc = "park"
   /\ IF AsRead(l)
      THEN /\ row' = [row EXCEPT ![l.j] = [st |-> "waiting", adm |-> FALSE, own |-> "-"]]
-          /\ wait' = wait \cup {l.j} /\ paid' = paid \ {l.j} /\ Pump(p)
-     ELSE Rest(p) /\ UNCHANGED <<allow, unst, starts, row, wait, paid>>
-  /\ UNCHANGED <<allow, unst, starts, tokens, asked, wakes, msgs, recs, bud, only, soon>>
+          /\ wait' = wait \cup {l.j} /\ paid' = paid \ {l.j} /\ unst' = unst \ {l.j} /\ Pump(p)
+     ELSE Rest(p) /\ UNCHANGED <<unst, row, wait, paid>>
+  /\ UNCHANGED <<allow, starts, tokens, asked, wakes, msgs, recs, bud, only, soon>>
 
 Owns(w) == row[loc[w].j].st = "running" /\ row[loc[w].j].own = w
 Succeeds(w) ==   \* it frees nothing, so nobody pumps
   /\ loc[w].pc = "run" /\ Owns(w) /\ Rest(w)
-  /\ row' = [row EXCEPT ![loc[w].j] = [st |-> "done", adm |-> FALSE, own |-> "-"]] /\ paid' = paid \ {loc[w].j}
-  /\ UNCHANGED <<allow, unst, starts, wait, tokens, asked, wakes, msgs, recs, bud, only, soon>>
+  /\ row' = [row EXCEPT ![loc[w].j] = [st |-> "done", adm |-> FALSE, own |-> "-"]] /\ paid' = paid \ {loc[w].j} /\ unst' = unst \ {loc[w].j}
+  /\ UNCHANGED <<allow, starts, wait, tokens, asked, wakes, msgs, recs, bud, only, soon>>
 FailsAttempt(w) ==
   LET j == loc[w].j IN
   /\ loc[w].pc = "run" /\ Owns(w) /\ Spend("retry") /\ Send(j) /\ Rest(w)
   /\ row' = [row EXCEPT ![j] = [st |-> "retryable", adm |-> Without("retry_unmarks"), own |-> "-"]]
-  /\ paid' = paid \ {j}
-  /\ UNCHANGED <<allow, unst, starts, wait, tokens, asked, wakes, recs, only, soon>>
+  /\ paid' = paid \ {j} /\ unst' = unst \ {j}
+  /\ UNCHANGED <<allow, starts, wait, tokens, asked, wakes, recs, only, soon>>
 EndsLeg(w) ==    \* the next leg is no start
   LET j == loc[w].j IN
   /\ loc[w].pc = "run" /\ Owns(w) /\ Spend("leg") /\ Send(j) /\ Rest(w)
@@ -208,8 +208,8 @@ SetsBack(j) ==   \* unclaimed for an hour: to the end of the line, and it pays a
 Alive(j) == \E w \in Workers : loc[w].pc = "run" /\ loc[w].j = j /\ row[j].own = w
 RescuesGone(j) ==
   /\ loc[T] = Idle /\ row[j].st = "running" /\ ~Alive(j)
-  /\ row' = [row EXCEPT ![j] = [st |-> "done", adm |-> FALSE, own |-> "-"]] /\ paid' = paid \ {j}
-  /\ UNCHANGED <<allow, unst, starts, wait, tokens, asked, wakes, msgs, recs, loc, bud, only, soon>>
+  /\ row' = [row EXCEPT ![j] = [st |-> "done", adm |-> FALSE, own |-> "-"]] /\ paid' = paid \ {j} /\ unst' = unst \ {j}
+  /\ UNCHANGED <<allow, starts, wait, tokens, asked, wakes, msgs, recs, loc, bud, only, soon>>
 Settles(j) ==    \* a record whose job does not run any more pumps its line
   /\ j \in recs /\ loc[F] = Idle /\ recs' = recs \ {j}
   /\ Pump(F) /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, bud, only, paid, soon>>

@@ -1,7 +1,8 @@
 """Refuses new jobs of a queue in which too many wait, instead of a line without end.
 
 How many wait is counted at most every 10 seconds in a process, and a job counts once it has been
-parked. So more than `max_waiting` may come to wait: as many as are dispatched in those seconds.
+parked. So more than `max_waiting` may come to wait: as many as are dispatched in those seconds. A
+line is counted entry by entry, so one with a larger `max_waiting` is counted less often.
 """
 
 from contextlib import suppress
@@ -13,6 +14,7 @@ from store.limits import Limits
 from store.line_entries import count_waiting
 
 _CACHED = QueueFull.retry_after * clock.SECOND
+_COUNTED = 10_000  # entries that a process counts in that time, at most
 _MOST_CACHED = 1_000  # lines
 _full: dict[tuple[str, str, int], tuple[int, bool]] = {}  # when it was counted, and whether full
 
@@ -30,8 +32,8 @@ def forget_cache() -> None:
 
 def _is_full(queue_name: str, key: str, most: int) -> bool:
     now = clock.now()
-    counted_at, full = _full.get((queue_name, key, most), (-_CACHED, False))
-    if 0 <= now - counted_at < _CACHED:
+    counted_at, full = _full.get((queue_name, key, most), (-clock.DAY, False))
+    if 0 <= now - counted_at < _CACHED * max(1, most // _COUNTED):
         return full
     if len(_full) >= _MOST_CACHED:
         _full.clear()

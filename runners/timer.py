@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import chain, islice, zip_longest
 from typing import TypeVar
 
@@ -60,14 +61,14 @@ def tick(
     `share` has another process start the occurrences of one shard: see `recurring.start_due`.
     """
     this = _Tick(send, until, threads)
-    this.start_occurrences(share)
-    this.pump()
-    this.process_lane(Lane.PROMPT)
-    this.process_lane(Lane.RESENT)
-    line = this.next_in_line()
-    this.process_lane(Lane.QUEUED)
-    this.process(line, reserved=True)
-    this.process_lane(Lane.PARKED)
+    with this.starting_occurrences(share):
+        this.pump()
+        this.process_lane(Lane.PROMPT)
+        this.process_lane(Lane.RESENT)
+        line = this.next_in_line()
+        this.process_lane(Lane.QUEUED)
+        this.process(line, reserved=True)
+        this.process_lane(Lane.PARKED)
     return this.result
 
 
@@ -103,14 +104,23 @@ class _Tick:
         self._has_counted = sends is not None  # a worker process sends one, and waits until it ends
         self._given_on: set[tuple[str, str]] = set()  # lines, each of them once in a tick
 
-    def start_occurrences(self, share: Callable[[str], None] | None) -> None:
-        """Start what recurs: first, for those who asked for it said when; and with half of the
-        time."""
-        now = clock.now()
-        half = now + (self._until - now) // 2
+    @contextmanager
+    def starting_occurrences(self, share: Callable[[str], None] | None) -> Iterator[None]:
+        """Start what recurs while the rest of the run goes on: many occurrences must not keep rows
+        waiting, nor rows them. A run of one thread starts them first, in half of its time."""
+        if self._threads == 1:
+            now = clock.now()
+            self._start_occurrences(share, now + (self._until - now) // 2)
+            yield
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix="schedules") as pool:
+            pool.submit(self._start_occurrences, share, self._until)
+            yield
+
+    def _start_occurrences(self, share: Callable[[str], None] | None, until: int) -> None:
         try:
             self.result.schedules = recurring.start_due(
-                self._send, until=half, threads=self._threads, share=share
+                self._send, until=until, threads=self._threads, share=share
             )
         except Exception as error:  # noqa: BLE001 - what is due must not wait for what recurs
             telemetry.crashed(error)

@@ -11,13 +11,15 @@ from pynamodb.attributes import UnicodeAttribute
 from pynamodb.expressions.condition import Condition
 
 import clock
+from settings import settings
 from store.job_request import JobRequest, Outcome, job_id_of
 from store.queries import read
 from store.table import Enumerated, Integer, Table, nullable
 from store.transactions import Also
 
-# Longer than any row can live, as for steps.
-_LIFETIME = 180 * clock.DAY
+# How long the job that answers a request may go on: it waits for 30 days, and for 30 more for a
+# deploy that knows its type. The timer looks at it once a day.
+_LONGEST_LIFE = 62  # days
 
 
 class Answer(Table):
@@ -67,7 +69,7 @@ def given(
         job=row.created_key,
         outcome=outcome,
         request_hash=request_hash,
-        expires_at=(clock.now() + _LIFETIME) // clock.SECOND,
+        expires_at=(clock.now() + _lifetime()) // clock.SECOND,
     )
     no_job = JobRequest.id.does_not_exist()
     no_job |= JobRequest.expires_at <= clock.now() // clock.SECOND
@@ -82,6 +84,12 @@ def _none_or(stale: Answer | None) -> Condition:
     if stale is not None:
         condition |= Answer.job == stale.job
     return condition
+
+
+def _lifetime() -> int:
+    """Return how long an answer is kept, in milliseconds: until the job that it names has ended and
+    its row was deleted. There may be a hundred answers a second."""
+    return (_LONGEST_LIFE + settings().retention_days) * clock.DAY
 
 
 def _of(job_id: str) -> str:

@@ -92,6 +92,23 @@ def test_a_line_is_counted_once_in_ten_seconds(bench: Bench) -> None:
     assert full()
 
 
+def test_a_line_that_may_be_long_is_counted_less_often(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[str] = []
+
+    def count(queue_name: str, key: str, most: int) -> int:
+        counted.append(key)
+        return 0
+
+    monkeypatch.setattr(full_queues, "count_waiting", count)
+    limits = Limits(max_waiting=100_000)
+    for _ in range(20):
+        refuse_if_full("mailings", "acme", limits)
+        bench.advance(10)
+    assert len(counted) == 2
+
+
 def test_of_very_many_lines_not_all_are_remembered(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Lanes: a backlog of one kind keeps no other kind waiting, and is sent as workers take it."""
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import cast
 
@@ -11,7 +12,7 @@ import clock
 from aws import clients
 from bench import Bench
 from errors import PreconditionFailed
-from runners import due_row, pausing, timer
+from runners import due_row, pausing, recurring, timer
 from runners.messages import Message
 from runners.registry import registry
 from runners.timer import Disposition
@@ -285,6 +286,25 @@ def test_a_tick_works_in_several_threads_and_sends_each_row_once(bench: Bench) -
     result = timer.tick(send, until=clock.now() + clock.MINUTE, threads=4)
     assert result.met == {Disposition.SENT: 12}
     assert sorted(sent) == sorted(row.id for row in rows)
+
+
+def test_rows_do_not_wait_for_occurrences_that_take_all_the_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued(bench, 1)
+    bench.advance(61)
+    was_sent = threading.Event()
+
+    def start_due(*_: object, **__: object) -> Counter[recurring.Outcome]:
+        return Counter({recurring.Outcome.STARTED: int(was_sent.wait(timeout=10))})
+
+    def send(message: Message, delay: float = 0) -> None:
+        was_sent.set()
+
+    monkeypatch.setattr(recurring, "start_due", start_due)
+    result = timer.tick(send, until=clock.now() + clock.MINUTE, threads=2)
+    assert result.met == {Disposition.SENT: 1}
+    assert result.schedules == {recurring.Outcome.STARTED: 1}
 
 
 def test_rows_are_counted_no_further_than_asked_for(
