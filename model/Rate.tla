@@ -12,7 +12,7 @@ EXTENDS Naturals, FiniteSets, TLC
 CONSTANTS
   Jobs, Workers,
   Burst,     \* tokens that there are at most
-  Kills, Doubles, Losses, Retries, Legs, Hours, Cancels,
+  Kills, Doubles, Losses, Retries, Legs, Hours, Cancels, Lates,
   Broken
 
 Without(safeguard) == Broken = safeguard
@@ -56,7 +56,7 @@ Init ==
   /\ wait = {} /\ tokens = Burst /\ allow = Burst /\ unst = {} /\ asked = FALSE /\ wakes = 0 /\ soon = {}
   /\ msgs = [j \in Jobs |-> 1] /\ recs = {} /\ loc = [p \in Procs |-> Idle] /\ only = FALSE /\ paid = {} /\ starts = 0
   /\ bud = [kill |-> Kills, double |-> Doubles, loss |-> Losses, retry |-> Retries, leg |-> Legs, hour |-> Hours,
-            cancel |-> Cancels]
+            cancel |-> Cancels, late |-> Lates]
 
 ----------------------------------------------------------------------------
 (* The worker *)
@@ -73,32 +73,32 @@ Looks(w) ==
   /\ loc[w].pc = "look"
   /\ Go(w, [loc[w] EXCEPT !.pc = IF tokens > 0 /\ allow > 0 /\ wait = {} THEN "claim" ELSE "park"])
   /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
-(* An admitted job's start is counted before its claim; it waits again if no start is allowed now. *)
-Counts(w) ==
+(* An admitted job whose start is not allowed now waits a moment, or in line again. *)
+ComesLate(w) ==
   LET l == loc[w] IN
-  /\ l.pc = "enter" /\ l.j \in unst /\ ~Without("counts_start")
-  /\ IF allow > 0
-     THEN /\ allow' = allow - 1
-          /\ loc' = [q \in Procs |-> IF q = w THEN [l EXCEPT !.pc = "counted"]
-                                      ELSE IF loc[q].pc = "claim" THEN [loc[q] EXCEPT !.asread = FALSE] ELSE loc[q]]
-     ELSE Go(w, [l EXCEPT !.pc = "park"]) /\ UNCHANGED allow
-  /\ UNCHANGED <<unst, starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
-(* pc "claim" takes a start of the rate, as read; pc "enter" goes by the mark. *)
+  /\ l.pc = "enter" /\ l.j \in unst /\ allow = 0 /\ ~Without("counts_start") /\ Spend("late")
+  /\ Go(w, [l EXCEPT !.pc = "park"])
+  /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, recs, only, paid, soon>>
+(* pc "claim" takes a start of the rate, as read; pc "enter" goes by the mark, and counts its start. *)
 Claims(w) ==
   LET l == loc[w]
       pays == l.pc = "claim"
+      counts == pays \/ (l.pc = "enter" /\ l.j \in unst /\ ~Without("counts_start"))
+      left == IF counts /\ allow > 0 THEN allow - 1 ELSE allow
   IN
-  /\ \/ l.pc \in {"claim", "counted"}
-     \/ l.pc = "enter" /\ (l.j \notin unst \/ Without("counts_start"))
+  /\ l.pc \in {"claim", "enter"} /\ (l.pc = "enter" /\ counts => allow > 0)
   /\ IF AsRead(l) /\ (pays => l.asread)
      THEN /\ row' = [row EXCEPT ![l.j] = [st |-> "running", adm |-> FALSE, own |-> w]]
           /\ tokens' = IF pays /\ tokens > 0 THEN tokens - 1 ELSE tokens
-          /\ allow' = IF pays /\ allow > 0 THEN allow - 1 ELSE allow
+          /\ allow' = left
           /\ unst' = IF pays THEN unst \cup {l.j} ELSE unst
           /\ asked' = (asked /\ ~pays) /\ starts' = starts + (IF pays THEN 1 ELSE 0)
           /\ paid' = IF pays THEN paid \cup {l.j} ELSE paid
           /\ LET lc == [loc EXCEPT ![w] = [Idle EXCEPT !.pc = "run", !.j = l.j]]
-             IN loc' = IF pays THEN Moved(lc, w) ELSE lc
+             IN loc' = IF pays THEN Moved(lc, w)
+                       ELSE IF counts THEN [q \in Procs |-> IF lc[q].pc = "claim" THEN [lc[q] EXCEPT !.asread = FALSE]
+                                                             ELSE lc[q]]
+                       ELSE lc
      ELSE /\ Go(w, IF AsRead(l) THEN [l EXCEPT !.pc = "look", !.asread = TRUE] ELSE Idle)
           /\ UNCHANGED <<allow, unst, starts, row, tokens, asked, paid, soon>>
   /\ UNCHANGED <<wait, wakes, msgs, recs, bud, only, soon>>
@@ -232,7 +232,7 @@ Double(j) == /\ msgs[j] = 1 /\ Spend("double") /\ msgs' = [msgs EXCEPT ![j] = 2]
              /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, recs, loc, only, paid, soon>>
 
 ----------------------------------------------------------------------------
-WorkerGoesOn(w) == \/ Receives(w) \/ Looks(w) \/ Counts(w) \/ Claims(w) \/ Parks(w) \/ Succeeds(w) \/ LosesClaim(w)
+WorkerGoesOn(w) == \/ Receives(w) \/ Looks(w) \/ ComesLate(w) \/ Claims(w) \/ Parks(w) \/ Succeeds(w) \/ LosesClaim(w)
                    \/ PumpLooks(w) \/ Admits(w) \/ HasDue(w) \/ Marks(w) \/ SendsWakeUp(w) \/ WakesUp(w)
 TimerGoesOn     == \/ TimerPumps \/ Parks(T) \/ PumpLooks(T) \/ Admits(T) \/ HasDue(T) \/ Marks(T) \/ SendsWakeUp(T)
                    \/ \E j \in Jobs : Resends(j) \/ RescuesGone(j)
@@ -266,10 +266,9 @@ Pays(j)  == j \in paid' /\ (j \notin paid \/ (tokens' < tokens /\ row[j] # row'[
 PaysOnce == [][\A j \in Jobs : Pays(j) => j \notin paid]_vars
 (* And there was a start to be had: never one more than the rate allows. *)
 NeverMore == [][\A j \in Jobs : Pays(j) => tokens > 0]_vars
-(* And whenever it was admitted, it starts only when a start is counted: by its claim, or just before. *)
+(* And whenever it was admitted, it starts only when a start is counted. *)
 Begins(j)     == row[j].st # "running" /\ row'[j].st = "running" /\ j \in unst'
-StartsCounted == [][\A j \in Jobs : Begins(j) =>
-                      allow' < allow \/ \E w \in Workers : loc[w].pc = "counted" /\ loc[w].j = j]_vars
+StartsCounted == [][\A j \in Jobs : Begins(j) => allow' < allow]_vars
 (* The mark is of rows alone that are queued. *)
 MarkedOnlyQueued == \A j \in Jobs : row[j].adm => row[j].st = "queued"
 

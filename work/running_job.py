@@ -11,9 +11,8 @@ from names import without_surrogates
 from store import blobs, pauses, verbs
 from store.job_request import JobRequest
 from work.alarm import defer_alarm
-from work.errors import CursorTooLarge, NameTooLong, StepNameTaken
-from work.files import JobFiles
 from work.errors import CursorTooLarge, NameNotText, NameTooLong, StepNameTaken
+from work.files import JobFiles
 from work.results import as_json
 from work.signals import CancelAsked, ClaimLost, LegOver, Paused, TimeOver, TurnOver
 from work.time_budget import TimeBudget
