@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 from xml.sax.saxutils import escape
 
-from local.signatures import Refused, Request, check, is_signed
+from local.signatures import Refused, Request, check_head, is_signed
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -31,6 +31,9 @@ _NOT_FROM_HERE = "AccessDenied"
 _READS = frozenset({"GET", "HEAD"})
 _OWN_SITE = frozenset({"same-origin", "none"})
 _ONCE = (b"host", b"origin", b"authorization")
+# A body that must be read before its signature can be checked: a function's code in a call is the
+# largest, 50 MB as base64.
+_MOST_UNCHECKED = 70_000_000
 
 
 class Guard:
@@ -68,8 +71,11 @@ class Guard:
         try:
             self._check_browser(scope, headers)
             if is_signed(headers.get("authorization", ""), _query(scope)):
-                body = await _read(receive)
-                check(_request(scope, headers, body), self._secret_of)
+                expected = check_head(_request(scope, headers), self._secret_of)
+                body = await _read(receive, None if expected.is_named else _MOST_UNCHECKED)
+                if body is None:
+                    return  # the caller is gone, and what came of the body is not all of it
+                expected.check(body)
                 receive = _replay(body, receive)
             else:
                 self._check_open(scope)
@@ -121,18 +127,28 @@ def _query(scope: Scope) -> str:
     return str(scope["query_string"].decode("latin-1"))
 
 
-def _request(scope: Scope, headers: dict[str, str], body: bytes) -> Request:
+def _request(scope: Scope, headers: dict[str, str]) -> Request:
     path = scope["raw_path"].decode("latin-1")
-    return Request(scope["method"], path, _query(scope), headers, body)
+    return Request(scope["method"], path, _query(scope), headers)
 
 
-async def _read(receive: Receive) -> bytes:
-    """Return the whole body: the signature is about it."""
-    parts = []
+async def _read(receive: Receive, most: int | None) -> bytes | None:
+    """Return the whole body: the signature is about it. None if the caller is gone before its end.
+
+    Raises Refused for a body of more than `most` bytes.
+    """
+    parts, size = [], 0
     while True:
         message = await receive()
+        if message["type"] != "http.request":
+            return None
         parts.append(message.get("body", b""))
-        if not message.get("more_body"):  # the last one, or the caller is gone
+        size += len(parts[-1])
+        if most is not None and size > most:
+            raise Refused(
+                _NOT_FROM_HERE, f"a body whose hash is not signed has {most} bytes at most"
+            )
+        if not message.get("more_body"):
             return b"".join(parts)
 
 

@@ -1,16 +1,24 @@
-"""Checks AWS signatures (version 4), in a header or in a presigned URL, as AWS does."""
+"""Checks AWS signatures (version 4), in a header or in a presigned URL, as AWS does.
+
+The local AWS chooses a service by headers, so every header that steers it must be signed. Otherwise
+the address of one file, which its holder may pass on, could call any service.
+"""
 
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import NamedTuple
 from urllib.parse import quote, unquote
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 
 _SKEW = timedelta(minutes=15)
-_LONGEST = timedelta(days=7)  # that a presigned URL may hold
+_MOST_DIGITS = 6  # of the seconds that a presigned URL is valid: AWS takes 7 days at most
+_LONGEST = timedelta(days=7)
+_FORM = "application/x-www-form-urlencoded"
 _UNRESERVED = "-_.~"
 _PLAIN_HASH = 64  # hexadecimal digits of a SHA-256
 
@@ -25,13 +33,16 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it arrived: path and query as they were sent, names of headers in lower case."""
+    """A request as it arrived: path and query as they were sent, names of headers in lower case.
+
+    For `check_head` the body is not needed.
+    """
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,23 @@ def is_signed(authorization: str, query: str) -> bool:
 
 def check(request: Request, secret_of: Callable[[str], str | None]) -> None:
     """Raise Refused unless the request is signed with the secret of the key that it names."""
+    check_head(request, secret_of).check(request.body)
+
+
+class Body(NamedTuple):
+    """The body that belongs to a head which was checked.
+
+    `is_named` says that the head names the body, or needs none: then the signature was checked
+    already. A head that doesn't can only be checked together with the body.
+    """
+
+    is_named: bool
+    check: Callable[[bytes], None]
+    """Raise Refused unless this is the body that was signed."""
+
+
+def check_head(request: Request, secret_of: Callable[[str], str | None]) -> Body:
+    """Check all that can be checked before the body is read. Raises Refused."""
     given = _parse(request)
     key, _, scope = given.credential.partition("/")
     secret = secret_of(key)
@@ -58,11 +86,35 @@ def check(request: Request, secret_of: Callable[[str], str | None]) -> None:
         raise Refused("UnrecognizedClientException", f"the access key {key!r} is not known here")
     if len(scope.split("/")) != 4 or "host" not in given.signed_headers.split(";"):
         raise Refused("IncompleteSignature", "the signature lacks its scope or the header Host")
+    _check_headers(request, given, scope)
     _check_time(given)
-    _check_body(request)
-    signed = hmac.new(_key(secret, scope), _text(request, given, scope), hashlib.sha256)
-    if not hmac.compare_digest(signed.hexdigest().encode(), given.signature.encode()):
-        raise Refused("SignatureDoesNotMatch", "the signature was not made with this key's secret")
+    key_of_scope = _key(secret, scope)
+
+    def check_signature(body_hash: str) -> None:
+        text = _text(request, given, scope, body_hash)
+        signed = hmac.new(key_of_scope, text, hashlib.sha256).hexdigest()
+        if not hmac.compare_digest(signed.encode(), given.signature.encode()):
+            problem = "the signature was not made with this key's secret"
+            raise Refused("SignatureDoesNotMatch", problem)
+
+    named = _named_hash(request, given, scope)
+    if named is None:
+        return Body(False, lambda body: check_signature(hashlib.sha256(body).hexdigest()))
+    check_signature(named)
+    return Body(True, partial(_check_body, request))
+
+
+def _check_headers(request: Request, given: _Signature, scope: str) -> None:
+    """Check that nothing which is not signed can lead the request to another service."""
+    signed = given.signed_headers.split(";")
+    unsigned = [
+        name for name in request.headers if name.startswith("x-amz-") and name not in signed
+    ]
+    if unsigned:
+        raise Refused("AccessDenied", f"these headers must be signed: {', '.join(unsigned)}")
+    is_form = request.headers.get("content-type", "").strip().lower().startswith(_FORM)
+    if given.presigned and _is_for_file(scope) and is_form:
+        raise Refused("AccessDenied", "a presigned address of a file takes no form")
 
 
 def _parse(request: Request) -> _Signature:
@@ -75,7 +127,8 @@ def _parse(request: Request) -> _Signature:
     else:
         fields = {name: unquote(value) for name, value in _pairs(request.query.split("&")).items()}
         date, seconds = fields.get("X-Amz-Date", ""), fields.get("X-Amz-Expires", "")
-        lifetime = timedelta(seconds=int(seconds)) if seconds.isdecimal() else timedelta()
+        is_number = seconds.isdecimal() and len(seconds) <= _MOST_DIGITS
+        lifetime = timedelta(seconds=int(seconds)) if is_number else timedelta()
         names = ("X-Amz-Credential", "X-Amz-SignedHeaders", "X-Amz-Signature")
         algorithm = fields.get("X-Amz-Algorithm", "")
     if algorithm != ALGORITHM or not all(fields.get(name) for name in names):
@@ -91,18 +144,17 @@ def _pairs(parts: list[str]) -> dict[str, str]:
 def _check_time(given: _Signature) -> None:
     try:
         signed_at = datetime.strptime(given.date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    except ValueError:
+        first, last = signed_at - _SKEW, signed_at + min(given.lifetime, _LONGEST)
+    except (ValueError, OverflowError):
         raise Refused("IncompleteSignature", "the signature names no time") from None
-    now = datetime.now(UTC)
-    lifetime = min(given.lifetime, _LONGEST)
-    if not signed_at - _SKEW <= now <= signed_at + lifetime:
+    if not first <= datetime.now(UTC) <= last:
         raise Refused("RequestTimeTooSkewed", "the signature is of another time, or has expired")
 
 
-def _check_body(request: Request) -> None:
+def _check_body(request: Request, body: bytes) -> None:
     """Check that a hash of the body, if one is given, is the body's. Some signers give none."""
     given = request.headers.get("x-amz-content-sha256", "")
-    if len(given) == _PLAIN_HASH and given != hashlib.sha256(request.body).hexdigest():
+    if len(given) == _PLAIN_HASH and given != hashlib.sha256(body).hexdigest():
         raise Refused("XAmzContentSHA256Mismatch", "the body is not the one that was signed")
 
 
@@ -114,7 +166,7 @@ def _key(secret: str, scope: str) -> bytes:
     return key
 
 
-def _text(request: Request, given: _Signature, scope: str) -> bytes:
+def _text(request: Request, given: _Signature, scope: str, body_hash: str) -> bytes:
     """Return what is signed."""
     service = scope.split("/")[2]
     headers = "".join(
@@ -127,17 +179,21 @@ def _text(request: Request, given: _Signature, scope: str) -> bytes:
         _query(request.query),
         headers,
         given.signed_headers,
-        _body_hash(request, given, service),
+        body_hash,
     )
     digest = hashlib.sha256("\n".join(canonical).encode()).hexdigest()
     return f"{ALGORITHM}\n{given.date}\n{scope}\n{digest}".encode()
 
 
-def _body_hash(request: Request, given: _Signature, service: str) -> str:
-    if given.presigned and service == "s3":
+def _named_hash(request: Request, given: _Signature, scope: str) -> str | None:
+    """Return what the head says of its body; None if only the body tells."""
+    if given.presigned and _is_for_file(scope):
         return "UNSIGNED-PAYLOAD"
-    said = request.headers.get("x-amz-content-sha256")
-    return said or hashlib.sha256(request.body).hexdigest()
+    return request.headers.get("x-amz-content-sha256") or None
+
+
+def _is_for_file(scope: str) -> bool:
+    return scope.split("/")[2] == "s3"
 
 
 def _path(path: str, service: str) -> str:

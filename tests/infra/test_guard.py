@@ -195,6 +195,9 @@ def test_a_presigned_url_leads_to_its_object_from_a_page_and_nowhere_else(local:
     assert ask(url, Sec_Fetch_Site="same-site").text == "text"
     assert ask(url.replace("presigned?", "other?")).status == 403
     assert ask(url, Origin="https://evil.example").status == 403
+    # What its holder adds leads to no other service.
+    assert ask(url, X_Amz_Target="DynamoDB_20120810.ListTables").status == 403
+    assert ask(url, Content_Type="application/x-www-form-urlencoded").status == 403
 
 
 def test_routes_that_take_tokens_see_them(enforcing: Enforcing) -> None:

@@ -1,46 +1,17 @@
 """What the local AWS's guard takes for a signature, signed as clients sign: by botocore."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from urllib.parse import urlsplit
 
 import botocore.auth
 import pytest
-from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth, SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth, SigV4QueryAuth
 
 from local.signatures import Refused, Request, check, is_signed
-
-KEY, SECRET = "LOCALKEY", "secret"
-HOST = "127.0.0.1:4566"
-
-Sign = Callable[..., Request]
-
-
-def signed(
-    path: str = "/jobs?limit=1",
-    *,
-    by: type[SigV4Auth] = SigV4Auth,
-    service: str = "execute-api",
-    secret: str = SECRET,
-    body: bytes = b"",
-    method: str = "POST",
-    **headers: str,
-) -> Request:
-    """Return a request as it arrives, signed by botocore."""
-    request = AWSRequest(method, f"http://{HOST}{path}", data=body, headers=headers)
-    by(Credentials(KEY, secret), service, "us-east-1").add_auth(request)
-    sent = request.prepare()
-    url = urlsplit(sent.url)
-    names = {name.lower(): _text(value) for name, value in sent.headers.items()}
-    return Request(method, url.path, url.query, {"host": HOST, **names}, body)
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+from signed_requests import KEY, SECRET, signed
 
 
 def refusal(request: Request) -> str | None:
@@ -137,6 +108,50 @@ def test_a_presigned_url_holds_as_long_as_it_says(monkeypatch: pytest.MonkeyPatc
     _sign_at(monkeypatch, datetime.now(UTC) - timedelta(minutes=61))
     assert (
         refusal(signed("/bucket/key", by=S3SigV4QueryAuth, service="s3")) == "RequestTimeTooSkewed"
+    )
+
+
+STEERING = {
+    "x-amz-target": "DynamoDB_20120810.ListTables",
+    "x-amz-copy-source": "/bucket/secret",
+    "content-type": "application/x-www-form-urlencoded; charset=utf-8",
+}
+
+
+@pytest.mark.parametrize("name", STEERING)
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+def test_a_header_added_to_a_presigned_url_leads_to_no_other_service(
+    name: str, method: str
+) -> None:
+    request = signed("/bucket/key", by=S3SigV4QueryAuth, service="s3", method=method)
+    assert refusal(request) is None
+    assert refusal(replace(request, headers={**request.headers, "content-type": "a/b"})) is None
+    added = replace(request, headers={**request.headers, name: STEERING[name]})
+    assert refusal(added) == "AccessDenied"
+
+
+def test_nor_does_one_that_is_added_to_a_signed_call() -> None:
+    request = signed("/", service="s3", by=S3SigV4Auth)
+    added = replace(request, headers={**request.headers, "x-amz-target": "Any.Thing"})
+    assert refusal(added) == "AccessDenied"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X-Amz-Expires", "9" * 30),
+        ("X-Amz-Expires", "9" * 5000),
+        ("X-Amz-Expires", "-1"),
+        ("X-Amz-Date", "00010101T000000Z"),
+        ("X-Amz-Date", "99991231T235959Z"),
+    ],
+)
+def test_a_time_out_of_every_range_is_refused(name: str, value: str) -> None:
+    request = signed("/bucket/key", by=S3SigV4QueryAuth, service="s3")
+    changed = re.sub(f"{name}=[^&]*", f"{name}={value}", request.query)
+    assert refusal(replace(request, query=changed)) in (
+        "RequestTimeTooSkewed",
+        "IncompleteSignature",
     )
 
 
