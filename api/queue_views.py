@@ -171,6 +171,10 @@ QUEUE_LIMITS: Fields[QueueLimits] = {
 
 # The fields of a queue beside those of its limits.
 QUEUE_USE: Fields[QueueUse] = {
+    "may_limit": Field(
+        {"type": "boolean", "description": "Whether the caller may change its limits"},
+        lambda _: access.asking.get().is_service,
+    ),
     "paused": Field(
         {"anyOf": [ref("Pause"), {"type": "null"}]},
         lambda use: use.paused and pause(use.paused, use.held_back),

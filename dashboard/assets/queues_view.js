@@ -1,5 +1,6 @@
 // The queues: who uses each, how many wait and for how long, what limits it, and the switch that pauses
-// it; and the switches of the job types. With a name in the address, one queue with all its keys.
+// it; and the switches of the job types. With a name in the address, one queue with all its keys, and the
+// form that changes its limits, for callers who may do that.
 
 import { call, get } from "./api.js";
 import { fill, h } from "./dom.js";
@@ -7,7 +8,7 @@ import { knownJobTypes } from "./filters.js";
 import { age, coming, COUNT, count } from "./format.js";
 import { Live } from "./live.js";
 import { here, to } from "./route.js";
-import { say } from "./say.js";
+import { ask, say } from "./say.js";
 
 const SECONDS = 10;
 const ROWS = 100;
@@ -17,13 +18,14 @@ export function queuesView(root, { rest: [name] }) {
   document.title = `${name ?? "Queues"} · Job Runners`;
   const body = h("div", { "aria-busy": "true" }, h("p", { class: "quiet loading", "data-key": "loading" }, "Loading"));
   const live = new Live(read);
+  const own = `queues/${encodeURIComponent(name)}`;
 
   async function read(signal) {
     const { cursor } = here().filters;
-    const path = name ? `queues/${encodeURIComponent(name)}` : "queues";
-    const { data } = await get(path, { cursor, limit: ROWS }, signal);
+    const { data } = await get(name ? own : "queues", { cursor, limit: ROWS }, signal);
     const queues = name ? [data] : data.queues;
     const shown = [section(name ? "Keys in use" : "Queues", table("Queue", queues.map((each) => queueRows(each, name))), data)];
+    if (data.may_limit) shown.push(section("Change limits", limitsForm(data)));
     if (!name) {
       const types = await knownJobTypes();
       const { paused } = (await get("paused", {}, signal)).data;
@@ -64,6 +66,18 @@ export function queuesView(root, { rest: [name] }) {
           button.disabled = false;
           await live.now();
         }
+      },
+      limit: async (form) => {
+        await call("PUT", own, { body: limitsIn(form) });
+        say("Limits changed");
+        await live.now();
+      },
+      reset: async () => {
+        const words = "It gets the limits that the code declares, or none. Running jobs go on.";
+        if (!(await ask(`Reset the limits of ${name}?`, words, "Reset limits"))) return;
+        await call("DELETE", own);
+        say("Limits reset");
+        await live.now();
       },
       name: (form) => {
         location.hash = toQueue(form.elements.queue.value.trim());
@@ -154,6 +168,38 @@ function inWords(limits) {
     per && `for each ${per}`, order === "fair" && "organisations take turns",
     most !== USUAL_BOUND && `at most ${COUNT.format(most)} wait`,
   ].filter(Boolean).join(", ");
+}
+
+/** The form of a queue's limits, drawn anew when they change. What the code says is the placeholder. */
+function limitsForm({ limits, declared_limits: declared, changed_at: changed }) {
+  const [now, code] = [limits, declared].map((each) => ({ max_waiting: USUAL_BOUND, ...each?.rate, ...each }));
+  const field = (name, label) => h("div", { class: "field" },
+    h("label", { for: name }, label),
+    h("input", {
+      id: name, name, type: "number", min: 0.001, step: "any", placeholder: code[name] ?? "none",
+      value: now[name] === code[name] ? null : now[name],
+    }));
+  return h("form", { class: "dispatch", "data-submit": "limit", "data-key": `limits ${changed}` },
+    h("p", { class: "quiet" }, "An empty field stays as the code has it. Each key has these limits. A change takes "
+      + "effect within 10 seconds, and running jobs go on."),
+    h("div", { class: "two" },
+      field("slots", "Slots: jobs that run at once"), field("max_waiting", "Jobs that may wait"),
+      field("count", "Rate: starts"), field("seconds", "Rate: in how many seconds"),
+      field("burst", "Rate: starts at once")),
+    h("div", { class: "buttons" },
+      h("button", { class: "button", type: "submit" }, "Change limits"),
+      changed && h("button", { class: "plain", type: "button", "data-do": "reset" }, "Reset limits")));
+}
+
+/** The limits that are filled in, as the API takes them: a rate as a whole, with what the code says of it. */
+function limitsIn({ elements }) {
+  const given = (name) => Number(elements[name].value) || undefined;
+  const parts = ["count", "seconds", "burst"];
+  const rate = parts.map((name) => [name, given(name) ?? (Number(elements[name].placeholder) || undefined)]);
+  return {
+    slots: given("slots"), max_waiting: given("max_waiting"),
+    rate: parts.some(given) ? Object.fromEntries(rate) : undefined,
+  };
 }
 
 function switchFor(kind, name, paused) {

@@ -33,7 +33,13 @@ def key(name: str, *holders: str, **changes: Any) -> dict[str, Any]:
 
 
 def queue(name: str, *keys: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    nobody = {"changed_at": None, "changed_by": None, "paused": None, "keys_cursor": None}
+    nobody = {
+        "changed_at": None,
+        "changed_by": None,
+        "paused": None,
+        "keys_cursor": None,
+        "may_limit": True,
+    }
     return {
         "name": name, "limits": None, "declared_limits": None, "keys": list(keys), **nobody,
         **changes,
@@ -156,6 +162,78 @@ def test_a_queue_has_a_page_with_all_its_keys(page: Page, dashboard: str) -> Non
         page.get_by_role("link", name="More keys").click()
     expect(page).to_have_url(re.compile("cursor=further$"))
     expect(page.get_by_role("switch", name=f"Pause {name}")).not_to_be_checked()
+
+
+def limits_fields(page: Page) -> dict[str, str]:
+    """Return what is filled in of a queue's limits, and of the others what the code says."""
+    fields = page.get_by_role("region", name="Change limits").locator("input").all()
+    return {
+        str(each.get_attribute("name")): each.input_value()
+        or f"({each.get_attribute('placeholder')})"
+        for each in fields
+    }
+
+
+def test_a_queue_is_limited_and_reset_on_its_page(
+    page: Page, dashboard: str, complaints: Complaints
+) -> None:
+    """On the real API, for a queue that nothing else uses."""
+    complaints.expected.append("422")
+    page.goto(f"{dashboard}#/queues/limited_by_hand")
+    limits = row(page, "limited_by_hand").locator("td.limits")
+    expect(limits).to_have_text("no limits")
+    assert limits_fields(page) == {
+        "slots": "(none)",
+        "max_waiting": "(10000)",
+        "count": "(none)",
+        "seconds": "(none)",
+        "burst": "(none)",
+    }
+    page.get_by_label("Slots").fill("3")
+    page.get_by_label("Rate: starts", exact=True).fill("30")
+    page.get_by_label("Rate: in how many seconds").fill("60")
+    change = page.get_by_role("button", name="Change limits")
+    change.click()
+    expect(limits).to_contain_text("3 slots, 30 starts in 60 s")
+    expect(page.get_by_label("Slots")).to_have_value("3")
+    assert serious(page) == []
+    page.get_by_label("Slots").fill("101")
+    change.click()
+    expect(page.get_by_role("status")).to_contain_text("slots: ")
+    page.get_by_role("button", name="Reset limits").click()
+    page.get_by_role("dialog").get_by_role("button", name="Reset limits").click()
+    expect(limits).to_have_text("no limits")
+    expect(page.get_by_label("Slots")).to_have_value("")
+    expect(page.get_by_role("button", name="Reset limits")).to_have_count(0)
+
+
+def test_a_change_of_limits_says_all_of_a_rate_and_leaves_the_rest_to_the_code(
+    page: Page, dashboard: str
+) -> None:
+    declared = {**LIMITS, "rate": RATE}
+    changed = {"limits": {**declared, "slots": 4}, "changed_at": SINCE, "changed_by": "service"}
+    asked = answer(page, "/queues/texts", queue("texts", declared_limits=declared, **changed))
+    page.goto(f"{dashboard}#/queues/texts")
+    assert limits_fields(page) == {
+        "slots": "4",
+        "max_waiting": "(10000)",
+        "count": "(30)",
+        "seconds": "(60)",
+        "burst": "(5)",
+    }
+    page.get_by_label("Rate: starts", exact=True).fill("10")
+    page.get_by_label("Slots").fill("")
+    page.get_by_role("button", name="Change limits").click()
+    expect(page.get_by_role("status")).to_contain_text("Limits changed")
+    (put,) = [each for each in asked if each.method == "PUT"]
+    assert put.post_data_json == {"rate": {"count": 10, "seconds": 60, "burst": 5}}
+
+
+def test_who_may_not_limit_a_queue_is_offered_no_form(page: Page, dashboard: str) -> None:
+    answer(page, "/queues/texts", queue("texts", limits=LIMITS, may_limit=False))
+    page.goto(f"{dashboard}#/queues/texts")
+    expect(row(page, "texts")).to_be_visible()
+    expect(page.get_by_role("region", name="Change limits")).to_have_count(0)
 
 
 # --- a job that waits -----------------------------------------------------------------------------

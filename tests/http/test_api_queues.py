@@ -440,6 +440,19 @@ def test_a_cursor_asks_for_no_range_that_dynamodb_refuses(
             refused(answer, 400, "invalid-cursor")
 
 
+def test_each_caller_is_told_whether_it_may_change_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    forget()
+    path, limits = "/queues/sample_slots", {"slots": 2}
+    told, may = {}, {}
+    for role in ("viewer", "reader", "operator", "service"):
+        claims = {"sub": "u", "roles": role, "organization_id": "small"}
+        told[role] = got(path, claims=claims)["may_limit"]
+        may[role] = call("PUT", path, body=limits, claims=claims).status == 200
+    assert told == may
+    assert set(may.values()) == {True, False}
+
+
 def test_to_a_caller_of_one_organisation_no_other_queue_is_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
