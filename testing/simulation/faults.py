@@ -21,7 +21,7 @@ class Fault(StrEnum):
     NOT_LOADED = "not loaded"  # a worker could not be loaded, or the event grew too old
     DEPLOYS = "deploys"  # several versions of the code at once, one of them broken
     LEGACY = "legacy"  # a worker process of the legacy runner takes saved jobs too
-    EXPIRY = "expiry"  # time enough for rows to expire, and ids to be used again
+    EXPIRY = "expiry"  # weeks go by, items that have expired are deleted, ids are used again
     PAYLOADS = "payloads"  # a job is retried by hand with another payload
     UNIQUE = "unique"  # jobs of which there is one for each key, asked for again and again
     LIMITS = "limits"  # queues with slots and rates, which people and deploys change
