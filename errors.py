@@ -278,8 +278,11 @@ class Interrupted(JobRunnersError):
 class TimedOut(JobRunnersError):
     """An attempt was interrupted because its time was over."""
 
-    def __init__(self, seconds: float, *, own: bool) -> None:
-        bound = f"its timeout of {seconds:g} s" if own else "the worker's time limit"
+    def __init__(self, seconds: float, *, own: bool, in_api: bool = False) -> None:
+        limit = "the worker's time limit"
+        if in_api:
+            limit = "the time limit of the API function, which does all work with JobRunner=legacy"
+        bound = f"its timeout of {seconds:g} s" if own else limit
         super().__init__(
             f"the attempt was interrupted at {bound}. What it did until then may have had effects"
         )

@@ -48,6 +48,7 @@ class Settings(Value, kw_only=True):
     jobs_sync: bool
     tasks_sync: bool
     job_timeout_seconds: int
+    api_runs_work: bool  # in a deployed stack, whose other functions invoke the API's
     # the lambda-async runner
     worker_function: str | None
     delay_queue_url: str | None
@@ -92,6 +93,7 @@ class Settings(Value, kw_only=True):
             jobs_sync=_flag("JOBS_SYNC", False),
             tasks_sync=_flag("TASKS_SYNC", False),
             job_timeout_seconds=_whole("JOB_TIMEOUT_SECONDS", 900),
+            api_runs_work=_flag("API_RUNS_WORK", False),
             worker_function=_text("WORKER_LAMBDA_FUNCTION_NAME", "") or None,
             delay_queue_url=_text("DELAY_QUEUE_URL", "") or None,
             on_lambda=bool(_text("AWS_LAMBDA_FUNCTION_NAME", "")),

@@ -18,6 +18,7 @@ from runners.redriving import may_begin
 from runners.registry import registry
 from runners.retrying import record_failed_attempt, record_failed_task
 from runners.sending import Send, send_let_on, send_or_leave_due
+from settings import settings
 from store import blobs, verbs
 from store.job_request import JobRequest
 from store.pauses import Pause
@@ -197,7 +198,8 @@ def _call_function(this: _Run, payload: "BaseModel") -> None:
     except Paused as paused:
         _park(this, paused.pause)
     except TimeOver:
-        _record_failure(this, TimedOut(this.job.timeout or 0, own=this.budget.by_timeout))
+        own, in_api = this.budget.by_timeout, settings().api_runs_work
+        _record_failure(this, TimedOut(this.job.timeout or 0, own=own, in_api=in_api))
     except BaseException as error:  # noqa: BLE001 - whatever a job raises is its error
         tracebacks.begin_at_work(error)
         _record_failure(this, error)

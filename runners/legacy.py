@@ -12,12 +12,12 @@ from typing import Any
 
 import clock
 from errors import JobRunnersError
-from runners import dispatch, log_setup, telemetry, wake_ups
+from runners import dispatch, legacy_stack, log_setup, telemetry, wake_ups
 from runners.base import JobData
 from runners.execution import run
 from runners.lease import renewed
 from runners.messages import Message, QueueMessage, TaskMessage, decode, encode
-from runners.sending import LONGEST_DELAY
+from runners.sending import LONGEST_DELAY, Send
 from settings import required, settings
 from store.job_request import JobRequest
 
@@ -50,17 +50,24 @@ def fully_configured() -> bool:
 def dispatch_job(job_data: JobData) -> JobRequest:
     """Save the job; then run it here (JOBS_SAME_PROCESS), before returning if JOBS_SYNC. Returns
     the row as it was saved."""
-    return dispatch.dispatch_job(job_data, send)
+    return dispatch.dispatch_job(job_data, _dispatcher())
 
 
 def dispatch_task(task_name: str, payload: Any) -> None:
     """Run the task here, before returning if TASKS_SYNC."""
-    dispatch.dispatch_task(task_name, payload, send)
+    dispatch.dispatch_task(task_name, payload, _dispatcher())
+
+
+def _dispatcher() -> Send:
+    return legacy_stack.run_or_send if settings().api_runs_work else send
 
 
 def send(message: Message, delay: float = 0) -> None:
-    """Run a message here. One with a delay waits in a thread: if this process ends meanwhile, a job
-    is still due, and a task is lost."""
+    """Run a message here; in a deployed stack, have the API function run it. One with a delay waits
+    in a thread: if this process ends meanwhile, a job is still due, and a task is lost."""
+    if settings().api_runs_work:
+        legacy_stack.send(message, delay)
+        return
     is_job = not isinstance(message, TaskMessage)
     if is_job and (not settings().jobs_same_process or delay > LONGEST_DELAY):
         if isinstance(message, QueueMessage):

@@ -12,7 +12,7 @@ from bench import Bench
 from doctor_findings import findings
 from errors import PayloadTooLarge
 from fake_account import Account
-from fake_stack import SOURCES
+from fake_stack import SOURCES, WORKER_ALIAS
 from job_runners.cli.doctor import schedules as doctor_of_schedules
 from jobs_command import jobs
 from runners import declared_schedules, schedules
@@ -83,6 +83,26 @@ def test_a_healthy_stack_has_nothing_wrong(account: Account) -> None:
     assert done.exit_code == 0, done.output
     assert "Nothing is wrong with stack job-runners" in done.stdout
     assert findings() == []
+
+
+def test_with_legacy_it_looks_at_the_api_function_for_what_it_asks_of_a_worker(
+    account: Account,
+) -> None:
+    api = WORKER_ALIAS.replace("worker", "api")
+    everywhere("JOB_RUNNER", "legacy")(account)
+    everywhere("API_RUNS_WORK", "true")(account)
+    everywhere("WORKER_LAMBDA_FUNCTION_NAME", api)(account)
+    account.outputs["WorkerFunctionArn"] = api
+    account.event_configs["api:live"] = account.event_configs.pop("worker:live")
+    account.recursion["api"], account.reserved = account.recursion.pop("worker"), None
+    assert findings() == []
+    account.recursion["api"] = "Terminate"
+    del account.event_configs["api:live"]
+    found = findings(code=1)
+    assert {each["check"] for each in found} == {
+        *("async retries", "failure destination", "recursion"),
+    }
+    assert all("api" in each["fix"] for each in found)
 
 
 BROKEN: dict[str, tuple[str, str, Break]] = {

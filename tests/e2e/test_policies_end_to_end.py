@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from expanded_template import allowed, expanded
+from expanded_template import allowed, deployed
 from job_runners.connections import Answer
 from local.credentials import session
 from local.demo import follow
@@ -166,7 +166,7 @@ def failed_task(enforcing: Enforcing, task_id: str) -> dict[str, Any]:
 def test_a_role_may_do_what_its_policies_say_and_nothing_else(
     enforcing: Enforcing, function: str
 ) -> None:
-    rules = allowed(expanded(), function)
+    rules = allowed(deployed(), function)
     role = AsRole(enforcing.stack, role_names(enforcing.stack)[f"{function}Role"])
 
     def may(probe: Probe) -> bool:

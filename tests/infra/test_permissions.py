@@ -15,7 +15,7 @@ from api_events import Answer, call
 from aws import bucket, clients
 from errors import MissingObject
 from every_route import SCHEDULE
-from expanded_template import Template, allowed, deployed, expanded
+from expanded_template import Template, allowed, deployed
 from fake_lambda import FakeLambda
 from runners import recurring
 from runners.registry import registry
@@ -98,8 +98,8 @@ def _needs(operation: str, params: dict[str, Any]) -> list[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def template() -> Template:
-    """Expand the template as it is deployed when nothing is said."""
-    return expanded()
+    """Return the template as it is deployed when nothing is said."""
+    return deployed()
 
 
 class Stack:

@@ -9,6 +9,7 @@ from expanded_template import (
     ROOT,
     Template,
     actions,
+    deployed,
     expanded,
     of_type,
     properties,
@@ -153,9 +154,8 @@ def test_the_worker_may_write_to_its_destination(template: Template) -> None:
 
 
 @pytest.mark.parametrize("name", SENDERS)
-def test_every_sender_is_given_the_alias_and_may_invoke_only_it(
-    template: Template, name: str
-) -> None:
+def test_every_sender_is_given_the_alias_and_may_invoke_only_it(name: str) -> None:
+    template = deployed()
     environment = properties(template, name)["Environment"]["Variables"]
     assert environment["WORKER_LAMBDA_FUNCTION_NAME"] == ALIAS
     invoked = [
@@ -224,7 +224,8 @@ def test_every_queue_is_encrypted_and_keeps_its_messages_for_two_weeks(
 # --- functions and alarms ---------------------------------------------------------------------
 
 
-def test_every_function_runs_what_was_built_and_keeps_its_log(template: Template) -> None:
+def test_every_function_runs_what_was_built_and_keeps_its_log() -> None:
+    template = deployed()
     functions = of_type(template, FUNCTION)
     assert functions.keys() == {*SENDERS, "WorkerFunction"}
     for function in functions.values():

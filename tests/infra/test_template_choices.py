@@ -29,6 +29,7 @@ CHOICES: dict[str, dict[str, str]] = {
     "a VPC": {"WorkerSubnetIds": SUBNETS, "WorkerSecurityGroupIds": GROUPS},
     "a canary": {"WorkerCanary": "Canary10Percent5Minutes"},
     "traces": {"Traces": LAYER},
+    "legacy": {"JobRunner": "legacy"},
     "tokens": {"JwtIssuer": "https://issuer.example", "JwtAudience": "jobs"},
 }
 
@@ -94,14 +95,15 @@ def test_every_function_is_given_the_runner(function: str) -> None:
         ("lambda-async", True),
         ("acme.runner", True),
         ("acme_2.sqs.runner", True),
-        ("legacy", False),  # which would run jobs where Lambda freezes them
+        ("legacy", True),  # see test_template_legacy.py
+        ("legacy_worker", False),
         ("lambda_async", False),
         ("acme", False),
         ("acme.", False),
         ("", False),
     ],
 )
-def test_a_runner_is_the_one_that_ships_or_a_module_of_a_package(name: str, fits: bool) -> None:
+def test_a_runner_is_one_that_ships_or_a_module_of_a_package(name: str, fits: bool) -> None:
     pattern = deployed()["Parameters"]["JobRunner"]["AllowedPattern"]
     assert bool(re.fullmatch(pattern, name)) == fits
 
@@ -285,7 +287,10 @@ def described(function: str, **given: str) -> str:
                 values[name] = glue.join(values[of["Ref"]].split(separator))
             case {"Fn::If": ["UseJwt", yes, no]}:
                 values[name] = yes if values["JwtIssuer"] else no
-    return re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], str(text))
+            case {"Fn::If": ["UseLegacy", {"Fn::Sub": more}, ""]}:
+                values[name] = more if values["JobRunner"] == "legacy" else ""
+    filled = re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], str(text))
+    return re.sub(r"\$\{(\w+)\}", lambda found: values[found[1]], filled)
 
 
 @pytest.mark.parametrize(
@@ -305,8 +310,10 @@ def test_each_parameter_that_a_function_reads_changes_its_versions_description(
         for condition in _conditions(of_it)
         for name in references(template["Conditions"][condition])
     }
-    # The first belongs to the function itself, the other means nothing on AWS.
+    # The first belongs to the function itself, the second means nothing on AWS.
     read &= template["Parameters"].keys() - {"WorkerReservedConcurrency", "AwsEndpointUrl"}
+    if function == "ApiFunction":
+        read.remove("WorkerMemory")  # unless JobRunner is legacy: see test_template_legacy.py
     assert some | {"SnapStart"} <= read
     for name in template["Parameters"]:
         changed = described(function, **{name: "other"}) != described(function)
@@ -322,6 +329,15 @@ def _conditions(value: Any) -> set[str]:
         case list():
             return set().union(*map(_conditions, value))
     return set()
+
+
+def test_the_memory_of_work_changes_the_apis_description_if_it_does_the_work() -> None:
+    for runner, does in (("legacy", True), ("lambda-async", False)):
+        found = {
+            described("ApiFunction", JobRunner=runner, WorkerMemory=each)
+            for each in ("512", "2048")
+        }
+        assert (len(found) == 2) == does
 
 
 @pytest.mark.parametrize("function", ["WorkerFunction", "ApiFunction"])

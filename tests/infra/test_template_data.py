@@ -2,13 +2,13 @@
 
 import pytest
 
-from expanded_template import Template, actions, deployed, expanded, of_type, properties, statements
+from expanded_template import Template, actions, deployed, of_type, properties, statements
 
 
 @pytest.fixture(scope="module")
 def template() -> Template:
-    """Expand the template as it is deployed when nothing is said."""
-    return expanded()
+    """Return the template as it is deployed when nothing is said."""
+    return deployed()
 
 
 # --- tables and bucket ------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from runners.telemetry import logger
+from testing.lambda_context import Context
 
 SIGNED_BY = {
     "accessKey": "AKIAIOSFODNN7EXAMPLE",
@@ -92,11 +93,11 @@ class Answer:
         return json.loads(self.text)
 
 
-def send(event: dict[str, Any]) -> Answer:
-    """Hand an event to the API's function."""
+def send(event: dict[str, Any], context: Context | None = None) -> Answer:
+    """Hand an event to the API's function, in this invocation if it is told of one."""
     from handlers import api  # its import needs a configured environment
 
-    response = api.handler(event, cast(LambdaContext, None))
+    response = api.handler(event, cast(LambdaContext, context))
     assert response["isBase64Encoded"] is False
     headers = {name.lower(): value for name, value in response["headers"].items()}
     return Answer(response["statusCode"], headers, response["body"])

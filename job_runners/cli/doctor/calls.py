@@ -13,7 +13,7 @@ _UPDATE = "aws lambda update-function-event-invoke-config --function-name"
 
 def retries(deployed: Deployed) -> Iterator[Issue]:
     """Retries are ours alone: a second authority would run a job twice."""
-    for logical_id, qualifier in ((WORKER, ALIAS), (TIMER, None)):
+    for logical_id, qualifier in ((deployed.working, ALIAS), (TIMER, None)):
         config = _event_config(deployed, logical_id, qualifier)
         name = deployed.id(logical_id)
         at = f" --qualifier {qualifier}" if qualifier else ""
@@ -29,13 +29,14 @@ def retries(deployed: Deployed) -> Iterator[Issue]:
 def failure_destination(deployed: Deployed) -> Iterator[Issue]:
     """Yield what Lambda gives up on has to be heard of."""
     wanted = deployed.queue(deployed.stack.failures_queue_url)["QueueArn"]
-    destinations = _event_config(deployed, WORKER, ALIAS).get("DestinationConfig", {})
+    worker = deployed.working
+    destinations = _event_config(deployed, worker, ALIAS).get("DestinationConfig", {})
     found = destinations.get("OnFailure", {}).get("Destination")
     if found != wanted:
         yield Issue(
             f"What Lambda gives up on goes to {found or 'nowhere'}, and not to the failures queue: "
             "a killed job is only noticed when its lease is over.",
-            f"{_UPDATE} {deployed.id(WORKER)} --qualifier {ALIAS} --destination-config "
+            f"{_UPDATE} {deployed.id(worker)} --qualifier {ALIAS} --destination-config "
             f'\'{{"OnFailure": {{"Destination": "{wanted}"}}}}\'',
         )
 
@@ -43,7 +44,7 @@ def failure_destination(deployed: Deployed) -> Iterator[Issue]:
 def recursion(deployed: Deployed) -> Iterator[Issue]:
     """Yield a job of many legs is a chain of invocations, which Lambda cuts after 16 unless
     told."""
-    for logical_id in (WORKER, TIMER, FAILURES):
+    for logical_id in (deployed.working, TIMER, FAILURES):
         name = deployed.id(logical_id)
         config = deployed.client("lambda").get_function_recursion_config(FunctionName=name)
         if config["RecursiveLoop"] != "Allow":
@@ -56,6 +57,8 @@ def recursion(deployed: Deployed) -> Iterator[Issue]:
 
 def reservation(deployed: Deployed) -> Iterator[Issue]:
     """Workers that take all of the account's concurrency leave the API and the timer none."""
+    if deployed.working != WORKER:
+        return
     name = deployed.id(WORKER)
     answer = deployed.client("lambda").get_function_concurrency(FunctionName=name)
     if "ReservedConcurrentExecutions" not in answer:

@@ -57,6 +57,12 @@ class Deployed:
         found = {name: read(FunctionName=self.id(name)) for name in (API, TIMER, FAILURES)}
         return found | {WORKER: read(FunctionName=self.id(WORKER), Qualifier=ALIAS)}
 
+    @cached_property
+    def working(self) -> str:
+        """The function that does the work: with JobRunner=legacy it is the API's."""
+        variables = self.functions[API].get("Environment", {}).get("Variables", {})
+        return API if variables.get("API_RUNS_WORK") == "true" else WORKER
+
     def _queue(self, url: str) -> dict[str, str]:
         """Return a queue's attributes."""
         answer = self.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=["All"])

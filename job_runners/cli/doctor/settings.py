@@ -66,13 +66,13 @@ def _misled(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterato
 def _runners(variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
     for function, own in variables.items():
         runner = own.get("JOB_RUNNER") or "legacy"
-        if runner == "legacy":
+        if runner == "legacy" and own.get("API_RUNS_WORK") != "true":
             yield Issue(
                 f"{function} runs jobs itself (JOB_RUNNER is legacy), and Lambda freezes it after "
                 "its answer.",
                 "Set JOB_RUNNER=lambda-async: " + _DEPLOY,
             )
-        elif runner != _LAMBDA_RUNNER and "." not in runner:
+        elif runner not in ("legacy", _LAMBDA_RUNNER) and "." not in runner:
             yield Issue(
                 f"JOB_RUNNER of {function} is {runner}, and no runner of that name ships: it can "
                 "do no work.",

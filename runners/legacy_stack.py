@@ -1,0 +1,86 @@
+"""The legacy runner in a deployed stack: its API function does all work (API_RUNS_WORK).
+
+The job or task that a request dispatches runs before the request is answered, because Lambda
+freezes the process, and each of its threads, after the answer. All other work begins in an
+asynchronous invocation of the same function: what work dispatches, the next leg or attempt, and
+what the timer finds due. What has to wait is on the delay queue, and a job is due as well.
+"""
+
+from contextvars import Context
+from typing import TYPE_CHECKING, NamedTuple
+
+import clock
+from runners import lambda_async, log_setup, telemetry, tracing
+from runners.execution import run
+from runners.messages import Message, TaskMessage, decode, encode
+from settings import required
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+
+class _Invocation(NamedTuple):
+    """An invocation of the API function. `function` is the alias that it was called by."""
+
+    id: str
+    function: str
+    deadline: int  # when Lambda ends it, in milliseconds since 1970
+
+
+class _Process:
+    """What this process does just now. Lambda gives it one event at a time."""
+
+    invocation: _Invocation | None = None  # None in the timer and in the failures function
+    may_run = False  # whether the request has not run any work yet
+
+
+def begin(context: "LambdaContext", *, may_run: bool) -> None:
+    """Note the invocation that begins. A request `may_run` what it dispatches; a message of ours
+    is work already."""
+    _Process.invocation = _Invocation(
+        context.aws_request_id,
+        context.invoked_function_arn,
+        clock.now() + context.get_remaining_time_in_millis(),
+    )
+    _Process.may_run = may_run
+
+
+def run_or_send(message: Message, delay: float = 0) -> None:
+    """Run what a request dispatches, and return once it has ended. Send it if it has to wait, or if
+    this request has run something before.
+
+    Raises SendFailed, and what a task raises that can't be begun: nothing else holds a task.
+    """
+    invocation = _Process.invocation
+    if invocation is None or not _Process.may_run or delay > 0:
+        send(message, delay)
+        return
+    _Process.may_run = False
+    # The work must not see the context of the request, its caller above all.
+    Context().run(_run, decode(encode(message)), invocation)
+
+
+def send(message: Message, delay: float = 0) -> None:
+    """Invoke the API function asynchronously with the message, now or after a delay. Raises
+    SendFailed."""
+    invocation = _Process.invocation
+    if invocation is not None:
+        function = invocation.function
+    else:
+        function = required("WORKER_LAMBDA_FUNCTION_NAME", "JOB_RUNNER=legacy in a stack")
+    lambda_async.sender(function)(message, delay)
+
+
+def _run(message: Message, invocation: _Invocation) -> None:
+    log_setup.set_up()
+    tracing.invoked(invocation.id)
+    try:
+        run(
+            message,
+            deadline=invocation.deadline,
+            send=lambda_async.sender(invocation.function),
+        )
+    except Exception as error:
+        if isinstance(message, TaskMessage):
+            raise
+        telemetry.crashed(error)  # the job is due
