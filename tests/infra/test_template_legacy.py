@@ -109,11 +109,13 @@ def test_the_lines_of_work_are_read_where_the_api_function_logs(legacy: Template
 
 
 @pytest.mark.parametrize("alarm", ["WorkerThrottlesAlarm", "WorkerRecursionAlarm"])
-def test_the_workers_alarms_watch_the_function_that_does_the_work(
+def test_alarms_and_dashboard_show_the_function_that_does_the_work(
     legacy: Template, alarm: str
 ) -> None:
     for template, function in ((legacy, "ApiFunction"), (deployed(), "WorkerFunction")):
         assert references(properties(template, alarm)["Dimensions"]) == {function}
+        body, own = properties(template, "MetricsDashboardPage")["DashboardBody"]["Fn::Sub"]
+        assert (own, "${WorkerFunction}" in body) == ({"Worker": {"Ref": function}}, False)
 
 
 def test_work_has_the_memory_that_was_meant_for_it(legacy: Template) -> None:

@@ -84,7 +84,8 @@ def watched_by_alarms(template: Template) -> dict[str, Series]:
 def widgets() -> list[dict[str, Any]]:
     """Return the parts of the dashboard, as CloudWatch gets them."""
     (page,) = of_type(deployed(), "AWS::CloudWatch::Dashboard").values()
-    text = page["Properties"]["DashboardBody"]["Fn::Sub"].replace("${AWS::StackName}", "STACK")
+    text, own = page["Properties"]["DashboardBody"]["Fn::Sub"]
+    text = text.replace("${AWS::StackName}", "STACK").replace("${Worker}", own["Worker"]["Ref"])
     shown = re.sub(r"\$\{(?!!)([\w.:]+)\}", lambda found: found[1], text).replace("${!", "${")
     found: list[dict[str, Any]] = json.loads(shown)["widgets"]
     return found

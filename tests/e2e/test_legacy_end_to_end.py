@@ -1,0 +1,87 @@
+"""A stack that is switched to JobRunner=legacy, and back: its API function does all work."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from job_runners.cli.stack import Stack
+from local.credentials import session
+from local.demo import follow
+from local.emulator_fixes import make_good
+from local_stack import Enforcing
+
+pytestmark = pytest.mark.e2e
+
+KEY = "uploads/acme/legacy.csv"
+FILE = b"first_name,last_name,cell\nAda,Lovelace,(212) 555-0123\n"
+
+
+@contextmanager
+def switched(stack: Stack, runner: str) -> Iterator[Stack]:
+    """Yield the stack while its parameter JobRunner is another."""
+    try:
+        yield update(stack, runner)
+    finally:
+        update(stack, "lambda-async")
+
+
+def update(stack: Stack, runner: str) -> Stack:
+    """Change this parameter alone, by the template and the code that are there."""
+    cloudformation = session(stack).client("cloudformation", endpoint_url=stack.endpoint_url)
+    (before,) = cloudformation.describe_stacks(StackName=stack.name)["Stacks"]
+    others = {each["ParameterKey"] for each in before["Parameters"]} - {"JobRunner"}
+    parameters: list[Any] = [
+        {"ParameterKey": name, "UsePreviousValue": True} for name in sorted(others)
+    ]
+    cloudformation.update_stack(
+        StackName=stack.name,
+        UsePreviousTemplate=True,
+        Parameters=[*parameters, {"ParameterKey": "JobRunner", "ParameterValue": runner}],
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+    )
+    waiter = cloudformation.get_waiter("stack_update_complete")
+    waiter.wait(StackName=stack.name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    (after,) = cloudformation.describe_stacks(StackName=stack.name)["Stacks"]
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in after["Outputs"]}
+    changed = replace(stack, worker_function_arn=outputs["WorkerFunctionArn"])
+    make_good(changed)
+    return changed
+
+
+@pytest.fixture(scope="module")
+def legacy(enforcing: Enforcing) -> Iterator[Enforcing]:
+    with switched(enforcing.stack, "legacy") as stack:
+        yield replace(enforcing, stack=stack)
+
+
+def dispatch(legacy: Enforcing, job_type: str, payload: Any, **fields: Any) -> str:
+    """Return the id of a job that was accepted."""
+    body = {"job_type": job_type, "organization_id": "acme", "payload": payload, **fields}
+    answer = legacy.api.post("/jobs", body)
+    assert answer.status == 202, answer.text
+    return str(answer.json["id"])
+
+
+def test_requests_run_their_work_and_the_timer_has_the_api_function_run_the_rest(
+    legacy: Enforcing,
+) -> None:
+    s3 = session(legacy.stack).client("s3", endpoint_url=legacy.stack.endpoint_url)
+    s3.put_object(Bucket=legacy.stack.bucket_name, Key=KEY, Body=FILE)
+    campaign = {"campaign_id": "legacy"}
+
+    job_id = dispatch(legacy, "import_contacts", {"key": KEY}, **campaign)
+    job = legacy.api.get(f"/jobs/{job_id}").json
+    assert (job["status"], job["result"]["imported"]) == ("succeeded", 1)
+
+    secret = {"url": "https://hooks.example.com", "event_id": "e", "body": {}, "secret": "x/none"}
+    task = legacy.api.post("/tasks", {"task_name": "post_webhook", "payload": secret})
+    assert task.status == 202, task.text
+    failed = legacy.api.get("/tasks/failed?limit=100").json["tasks"]
+    assert task.json["id"] in {each["id"] for each in failed}
+
+    soon = dispatch(legacy, "export_contacts", {}, delay=1, **campaign)
+    assert legacy.api.get(f"/jobs/{soon}").json["status"] == "scheduled"
+    assert follow(legacy.api, soon, patience=30)["status"] == "succeeded"
