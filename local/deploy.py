@@ -21,6 +21,7 @@ from tools.build import ROOT, Target
 STACK_NAME = "job-runners"
 _DEPLOYS_BUCKET = "deploys"
 _BUILT = "ApiFunction"  # the function whose tree they all run
+BUILT = Path("build", _BUILT)  # that tree, in the folder of a run
 _CODE = re.compile(r"^( *CodeUri: ).*$", re.MULTILINE)
 
 

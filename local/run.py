@@ -8,34 +8,39 @@ import os
 import signal
 import sys
 import time
-import tomllib
 from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
-import settings
 from job_runners.cli.signing_proxy import signing_proxy
 from job_runners.cli.stack import Stack
 from local.containers import bridge_addresses
 from local.demo import run_import, upload_few, upload_sample
+from local.deploy import BUILT
 from local.kept import Kept
 from local.local_stack import local_stack
 from local.pipeline import run_pipeline
 from local.problem import LocalProblem
 from local.run_folder import KEPT, announced, only_run
 from local.sample import ROWS
-from local.screen import Steps, console, import_bar, show_code, show_kept, show_outcome, suggest
+from local.screen import (
+    Steps,
+    console,
+    import_bar,
+    show_code,
+    show_kept,
+    show_outcome,
+    show_size,
+    suggest,
+)
 from local.stack_api import signer
 from local.timer import tick
 from local.watcher import sources_now, watching
 from tools.app_folder import UnusableAppFolder
-from tools.app_stack import overrides
 from tools.deploy import app_template
-from tools.target import ROOT
+from tools.work_parameters import work_parameters
 
-# The parameters in samconfig.toml that say which work a stack has. The others are about an account.
-_ABOUT_THE_WORK = ("TextingCampaign", "Extensions", "JobRunner")
 _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -84,7 +89,7 @@ def _run(
         only_run() as home,
         local_stack(
             home,
-            _parameters(),
+            work_parameters(),
             say=steps.begin,
             addresses=addresses,
             app_template=app_template(),
@@ -94,6 +99,7 @@ def _run(
     ):
         steps.end()
         tick(stack)
+        show_size(home / BUILT)
         with watching(stack, home, sources, show_code) if stay else nullcontext():
             # Where there is no campaign, nothing is demonstrated, and only make demo must say so.
             demonstrate = demonstrate and (stack.has_texting_campaign or not stay)
@@ -104,16 +110,6 @@ def _run(
                     suggest(stack, job_id, dashboard, addresses, keeps=kept is not None)
                     _wait_until_stopped()
         return 0 if shown is None or shown.right else 1
-
-
-def _parameters() -> dict[str, str]:
-    """Return what samconfig.toml, and before it the environment of `make run`, ask of the stack."""
-    said = overrides(tomllib.loads((ROOT / "samconfig.toml").read_text()))
-    pairs = [each.partition("=") for each in said]
-    found = {name: value.strip('"') for name, _, value in pairs if name in _ABOUT_THE_WORK}
-    found = {name: value for name, value in found.items() if value}  # sam takes no empty one
-    extensions = ",".join(settings.settings().extensions)
-    return found | ({"Extensions": extensions} if extensions else {})
 
 
 class _Shown(NamedTuple):

@@ -17,6 +17,7 @@ from local.demo import CAMPAIGN, ORGANIZATION, Imported
 from local.kept import NOT_KEPT, Kept
 from local.run_checks import Check
 from tools.app_folder import find_app_folder
+from tools.code_size import CodeTooLarge, check_size
 from tools.table_entry import entries
 
 console = Console(highlight=False, soft_wrap=True)
@@ -89,6 +90,16 @@ def show_outcome(imported: Imported, checks: list[Check]) -> None:
 def show_code(news: str) -> None:
     """Show what became of code that was saved."""
     console.print(f"  {news}", markup=False)
+
+
+def show_size(tree: Path) -> None:
+    """Warn of code that is so large that AWS may refuse it."""
+    try:
+        warning = check_size(tree)
+    except CodeTooLarge as error:  # which it is for AWS alone
+        warning = str(error)
+    if warning:
+        console.print(f"  {warning}", style="yellow", markup=False)
 
 
 def show_kept(kept: Kept) -> None:

@@ -14,6 +14,8 @@ from store import limits, pauses, used_keys
 from testing import moto_direct
 from testing.fast_moto import fast_moto
 from testing.shipped_operations import use_shipped_operations
+from tools.target import ROOT
+from tools.work_parameters import work_variables
 from work import app_settings
 
 WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
@@ -40,6 +42,14 @@ def mocked_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
     """Tables and bucket on moto, under ENVIRONMENT and what is added to it here."""
     with process_settings(ENVIRONMENT | dict(environment or {}), unset=UNSET), on_moto():
         yield
+
+
+def own_settings() -> dict[str, str]:
+    """Return what samconfig.toml says of an organisation's own work, and the environment does not,
+    as functions have it. Without such work there is nothing: the tests of Job Runners are alone."""
+    if settings.app_folder_path(os.environ, ROOT) is None:
+        return {}
+    return {name: value for name, value in work_variables().items() if name not in os.environ}
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 
 from store import blobs
 from store.job_request import JobRequest
-from testing.aws import mocked_aws
+from testing.aws import mocked_aws, own_settings
 from testing.held_runner import HeldMessages
 from testing.movable_clock import MovableClock
 from testing.shipped_operations import every_row
@@ -15,14 +15,14 @@ from testing.shipped_operations import every_row
 @contextmanager
 def inline(**environment: str) -> Iterator[None]:
     """Jobs and tasks run where they are dispatched, on an AWS in this process."""
-    with mocked_aws(environment):
+    with mocked_aws(own_settings() | environment):
         yield
 
 
 @contextmanager
 def saved_only(**environment: str) -> Iterator[None]:
     """Jobs are only saved, for `assert_dispatched` and `drain`; tasks run where dispatched."""
-    with mocked_aws({"JOBS_SAME_PROCESS": "false"} | environment):
+    with mocked_aws(own_settings() | {"JOBS_SAME_PROCESS": "false"} | environment):
         yield
 
 

@@ -11,7 +11,7 @@ from runners.base import JobData
 from runners.registry import registry
 from store import failed_tasks
 from testing import held_runner
-from testing.aws import mocked_aws
+from testing.aws import mocked_aws, own_settings
 from testing.held_runner import HeldMessages
 from testing.movable_clock import MovableClock
 from testing.quiet_log import quiet_log
@@ -81,7 +81,7 @@ def inline_runner(
 ) -> Iterator[InlineRunner]:
     """Yield a runner on an AWS in this process, under these settings besides."""
     messages = HeldMessages(movable_clock)
-    added = {"JOB_RUNNER": held_runner.__name__} | dict(environment or {})
+    added = own_settings() | {"JOB_RUNNER": held_runner.__name__} | dict(environment or {})
     with mocked_aws(added), movable_clock.standing(), quiet_log():
         held_runner.hold_in(messages)
         try:

@@ -15,6 +15,7 @@ from typing import Any
 
 from tools.app_folder import AppFolder, UnusableAppFolder, our_names
 from tools.import_check import TASK_ROOT
+from tools.work_parameters import work_variables
 
 IMPORT_CHECK = Path(__file__).with_name("import_check.py")
 _SECONDS = 60
@@ -68,7 +69,7 @@ def check_imports(tree: Path, app: AppFolder | None, extensions: Sequence[str]) 
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-S", "-B", str(IMPORT_CHECK)],
-            env={**_ENVIRONMENT, "EXTENSIONS": ",".join(extensions)},
+            env={**_ENVIRONMENT, **work_variables(), "EXTENSIONS": ",".join(extensions)},
             cwd=tree,
             input=question + "\n",
             capture_output=True,

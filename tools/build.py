@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import settings
 from errors import JobRunnersError
 from settings import APP_PACKAGES_FILE
 from tools.app_check import check_dependencies, check_imports
@@ -23,6 +22,7 @@ from tools.bytecode import DoesNotCompile, check_python, compile_sources, first_
 from tools.operation_check import check_operations
 from tools.prune import prune
 from tools.target import ROOT, Target
+from tools.work_parameters import work_variables
 
 __all__ = ["LOCK", "ROOT", "SHIPPED", "DoesNotCompile", "Target", "build"]
 
@@ -118,7 +118,8 @@ def _check_once(app: AppFolder | None, extensions: Sequence[str]) -> None:
 
 def _digest_of_sources(app: AppFolder | None, extensions: Sequence[str]) -> str:
     """Return a hash of all that decides whether an organisation's work can be imported."""
-    digest = hashlib.sha256(f"{sys.version} {extensions}".encode())
+    said = sorted(work_variables().items())
+    digest = hashlib.sha256(f"{sys.version} {extensions} {said}".encode())
     files = [path for name in SHIPPED if (path := ROOT / name).is_file()] + [LOCK]
     folders = [path for name in SHIPPED if (path := ROOT / name).is_dir()] + [ROOT / "tools"]
     if app:
@@ -182,7 +183,8 @@ def main() -> int:
     given = arguments.parse_args()
     try:
         app = find_app_folder()
-        extensions = settings.settings().extensions
+        named = work_variables().get("EXTENSIONS", "")
+        extensions = tuple(filter(None, map(str.strip, named.split(","))))
         if given.folder:
             machine = given.target == "machine"
             target = Target.this_machine() if machine else Target.from_samconfig()

@@ -18,6 +18,7 @@ import boto3
 from tools.app_folder import UnusableAppFolder, find_app_folder
 from tools.app_stack import AppStack, handed_over, option, overrides
 from tools.build import ROOT
+from tools.code_size import CodeTooLarge, check_size
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,12 @@ class Deploy:
     def run(self, app_template: Path | None) -> None:
         """Deploy the stack of this template, if there is one, then ours.
 
-        Raises CalledProcessError when sam fails, which has said why.
+        Raises CalledProcessError when sam fails, which has said why, and CodeTooLarge.
         """
+        for function in self.built.parent.glob("*Function"):
+            if warning := check_size(function):
+                _say(warning)
+                break  # they all have the same
         given = self._deploy_app(app_template) if app_template else []
         arguments = ["--template-file", str(self.built), "--config-file", str(self.config)]
         self._run(["deploy", *arguments, *option(given)])
@@ -88,8 +93,8 @@ def main() -> int:
         Deploy(given.sam, given.region).run(app_template())
     except subprocess.CalledProcessError as failed:
         return failed.returncode
-    except UnusableAppFolder as unusable:
-        _say(str(unusable))
+    except (CodeTooLarge, UnusableAppFolder) as error:
+        _say(str(error))
         return 1
     return 0
 

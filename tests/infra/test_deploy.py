@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from botocore.client import BaseClient
 
 from tools.app_stack import parameters
 from tools.build import ROOT
+from tools.code_size import CodeTooLarge
 from tools.deploy import Deploy, app_template, main
 
 REGION = "us-east-1"
@@ -173,3 +175,26 @@ def test_a_folder_that_can_not_be_used_deploys_nothing_and_is_said(
     assert main() == 1
     assert f"APP={world.folder}/none can't be used" in capsys.readouterr().err
     assert not (world.folder / "calls").exists()
+
+
+@pytest.mark.parametrize("megabytes", [199, 204, 251])
+def test_code_that_lambda_hardly_takes_or_not_at_all_is_said_before_it_is_deployed(
+    world: World, capfd: pytest.CaptureFixture[str], megabytes: int
+) -> None:
+    built = world.folder / "built"
+    package = built / "ApiFunction" / "pandas"
+    package.mkdir(parents=True)
+    with (package / "large.so").open("wb") as file:
+        file.truncate(megabytes * 1024 * 1024)  # which takes no room on the disk
+    (built / "ApiFunction" / "small.py").write_text("")
+    deploy = replace(world.deploy, built=built / "template.yaml")
+    if megabytes > 250:
+        with pytest.raises(CodeTooLarge, match="has 251 MB, and Lambda takes 250 MB"):
+            deploy.run(None)
+        assert not (world.folder / "calls").exists()
+        return
+    deploy.run(None)
+    said = capfd.readouterr().err
+    assert ("has 204 MB, and Lambda takes 250 MB. The largest parts: pandas 204 MB" in said) == (
+        megabytes > 200
+    )

@@ -20,6 +20,7 @@ from local.problem import LocalProblem
 from local.screen import Steps
 from local.timer import tick
 from settings import forget
+from tools import work_parameters as parameters
 from tools.build import ROOT
 
 APP_OUTPUTS = {"WorkerPolicyArn": "arn:of:the:app", "JobRunner": "acme.runner", "Other": "x"}
@@ -105,14 +106,16 @@ def test_what_samconfig_says_of_the_work_holds_on_the_local_aws_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = ["Architecture=arm64", "TextingCampaign=false", 'Extensions="a.b"', "AlarmTopicArn=arn"]
+    said += ["WorkerTimeout=30"]
     (tmp_path / "samconfig.toml").write_text(
         f"[default.global.parameters]\nparameter_overrides = {said}"
     )
-    monkeypatch.setattr(run, "ROOT", tmp_path)
-    assert run._parameters() == {"TextingCampaign": "false", "Extensions": "a.b"}
-    monkeypatch.setenv("EXTENSIONS", "mine")
+    monkeypatch.setattr(parameters, "ROOT", tmp_path)
+    followed = {"TextingCampaign": "false", "Extensions": "a.b", "WorkerTimeout": "30"}
+    assert parameters.work_parameters() == followed
+    monkeypatch.setenv("EXTENSIONS", "mine, more")
     forget()
-    assert run._parameters() == {"TextingCampaign": "false", "Extensions": "mine"}
+    assert parameters.work_parameters() == followed | {"Extensions": "mine,more"}
 
 
 @pytest.mark.parametrize("campaign", [True, False])

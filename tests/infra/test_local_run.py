@@ -15,13 +15,12 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import BotoCoreError
 
-import settings
 from fake_stack import OUTPUTS
 from job_runners.cli.stack import Stack
 from job_runners.http_api import HttpApi
 from job_runners.signing import Bearer
 from jobs_command import ID, FakeApi, job
-from local import demo, run
+from local import demo
 from local.credentials import session
 from local.demo import follow
 from local.emulator import PROCESS_FILE, emulator, start_group, stop_group
@@ -369,13 +368,3 @@ def test_the_sample_has_what_makes_a_real_file_hard(tmp_path: Path) -> None:
     assert len(text.splitlines()) > 10_001  # some fields span lines
     assert '""' in text
     assert not text.isascii()
-
-
-# --- what it asks of the stack -------------------------------------------------------------------
-
-
-def test_extensions_of_the_environment_reach_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run._parameters() == {}
-    monkeypatch.setenv("EXTENSIONS", "acme.more, acme.other")
-    settings.forget()
-    assert run._parameters() == {"Extensions": "acme.more,acme.other"}
