@@ -29,12 +29,13 @@ class ScheduleUse(NamedTuple):
 
 def schedule(found: Schedule) -> dict[str, Any]:
     """Return a schedule, with what its jobs are given."""
-    return schedules([found])[0] | values(WHOLE, found)
+    return schedules([found])[0] | values(WHOLE, found) | values(COMING, _use(found, None))
 
 
 def schedules(found: Sequence[Schedule]) -> list[dict[str, Any]]:
-    """Return schedules without what their jobs are given, which may be large; with one more read
-    for the jobs of their last occurrences."""
+    """Return schedules without what their jobs are given, which may be large, and without the
+    occurrences after the next, which take a search each. One more read has the jobs of their last
+    occurrences."""
     jobs = queries.read_many([each.last_job_id for each in found if each.last_job_id])
     return [values(SCHEDULE, _use(each, jobs.get(each.last_job_id or ""))) for each in found]
 
@@ -53,6 +54,13 @@ def _words(use: ScheduleUse) -> str:
 
 
 def _next(use: ScheduleUse) -> list[str | None]:
+    """Return the next occurrence, as it is stored."""
+    first = use.schedule.next_at
+    return [] if first is None else [time_of(first)]
+
+
+def _coming(use: ScheduleUse) -> list[str | None]:
+    """Return the next occurrence and those after it."""
     first = use.schedule.next_at
     if first is None:
         return []
@@ -101,6 +109,9 @@ WHOLE: Fields[Schedule] = {
     ),
 }
 
+# In the schedule's own answer instead of what a list has.
+COMING: Fields[ScheduleUse] = {"next": Field({}, _coming)}
+
 SCHEDULE: Fields[ScheduleUse] = {
     "name": Field(TEXT, lambda use: use.schedule.name),
     "organization_id": Field(TEXT, lambda use: use.schedule.organization_id),
@@ -147,7 +158,8 @@ SCHEDULE: Fields[ScheduleUse] = {
             "type": "array",
             "items": TIME,
             "maxItems": occurrences.SHOWN,
-            "description": "Its next occurrences; none while it is paused",
+            "description": "Its next occurrences, in a list of schedules the first alone; none "
+            "while it is paused",
         },
         _next,
     ),

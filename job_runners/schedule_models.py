@@ -23,11 +23,11 @@ class Schedule(Value, kw_only=True):
     it, or `api`. `declared` tells whether the code of the API's own version declares one of this
     name. Beside `api`, that one is not in force; one of `code` that it does not declare is another
     version's, and goes a quarter of an hour after that version. `missed` is `skip`, `one`, or how
-    many; `overlap` is `skip`, `queue` or `allow`. `next` are its next occurrences, none while it is
-    paused. `last` is the last one that was started; `last_skipped_at` and `last_failed_at` are when
-    others were due. `error` says why the last one that failed, or with `retrying` the next one,
-    could not be started. `payload` is there for one schedule, and None in a list and for those who
-    may not see it.
+    many; `overlap` is `skip`, `queue` or `allow`. `next` are its next occurrences, in a list the
+    first alone, and none while it is paused. `last` is the last one that was started;
+    `last_skipped_at` and `last_failed_at` are when others were due. `error` says why the last one
+    that failed, or with `retrying` the next one, could not be started. `payload` is there for one
+    schedule, and None in a list and for those who may not see it.
     """
 
     name: str

@@ -46,6 +46,7 @@ _EXAMPLE = "'0 2 * * *' is every day at 02:00"
 _UNITS = (("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
+_NEAR = 2 * _DAY  # more than any clock differs from UTC, or has been set back
 _SECOND = timedelta(seconds=1)
 
 
@@ -185,20 +186,26 @@ def _first_moment(zone: tzinfo, local: datetime) -> datetime:
 def _next_shown(cron: str, zone: tzinfo, after: datetime) -> datetime | None:
     """Return the first moment after `after` at which a clock of the zone shows such a time.
 
-    Between two changes of the clock, local time is UTC and a constant.
+    Between two changes of the clock, local time is UTC and a constant. Two kinds of changes count:
+    those soon after `after`, which may show the same times again, and those shortly before the
+    time that was found. The decades between them are skipped.
     """
-    local = _local(zone, after)
-    while True:
-        offset = _offset(zone, after)
-        found_local = _next_local(cron, local)
-        if found_local is None:
-            return None
-        found = found_local.replace(tzinfo=UTC) - offset
-        change = _change(zone, after, found)
-        if change is None:
+    asked = _local(zone, after)
+    found_local = _next_local(cron, asked)
+    while found_local is not None:
+        found = found_local.replace(tzinfo=UTC) - _offset(zone, after)
+        is_far = found - after > 2 * _NEAR
+        change = _change(zone, after, after + _NEAR if is_far else found)
+        if change is not None:
+            after = change
+            local = _local(zone, change) - _SECOND  # the change itself may be such a time
+            if not asked <= local < found_local:  # else the first search found the same
+                asked, found_local = local, _next_local(cron, local)
+        elif is_far:
+            after = found_local.replace(tzinfo=UTC) - _NEAR  # before it in every zone
+        else:
             return found
-        after = change
-        local = _local(zone, change) - _SECOND  # the change itself may be such a time
+    return None
 
 
 def _change(zone: tzinfo, after: datetime, until: datetime) -> datetime | None:

@@ -23,7 +23,7 @@ Event = Mapping[str, Any]
 
 
 def list_schedules(event: Event, caller: Caller) -> Response:
-    """List an organisation's schedules by name, each with its last occurrence and its next ones."""
+    """List an organization's schedules by name, each with its last occurrence and its next one."""
     from api import schedule_views
     from runners import schedules
 

@@ -148,7 +148,7 @@ function last(schedule) {
   ];
 }
 
-/** Its next occurrence, and those after it when that is opened. */
+/** Its next occurrence, and at what time that is when it is opened. */
 function next(schedule) {
   const [first] = schedule.next;
   if (!first) return h("span", { class: "quiet" }, schedule.paused_at ? "none while it is paused" : "never again");

@@ -22,7 +22,7 @@ def schedule(name: str, **changes: Any) -> dict[str, Any]:
         "name": name, "organization_id": "default", "origin": "api", "declared": False,
         "job_type": "make_report", "campaign_id": None, "cron": "0 2 * * *", "every": None,
         "timezone": "Europe/Berlin", "words": "at 02:00 every day, Europe/Berlin",
-        "missed": "one", "overlap": "skip", "next": DAYS, "waits": False, "last": None,
+        "missed": "one", "overlap": "skip", "next": DAYS[:1], "waits": False, "last": None,
         "last_skipped_at": None, "last_skipped_why": None, "last_failed_at": None,
         "retrying": False, "error": None, "started": 0, "skipped": 0, "failed": 0,
         "paused_at": None, "paused_by": None, "created_at": NOW, "created_by": None,
@@ -37,7 +37,7 @@ SCHEDULES = [
     schedule("<b>hostile</b>", words="every hour", next=[]),
     schedule("hides", declared=True),
     schedule("removed", origin="code"),
-    schedule("soon", next=["2026-11-24T13:05:00.000Z", *DAYS[:4]]),
+    schedule("soon", next=["2026-11-24T13:05:00.000Z"]),
     schedule(
         "paused", next=[], paused_at="2026-11-24T09:00:00Z", paused_by="operator:ada",
         last={**LAST, "job": {**JOB, "status": "succeeded", "error": None}},
@@ -80,7 +80,7 @@ def cell(page: Page, name: str, kind: str) -> str:
     return " ".join(row(page, name).locator(f"td.{kind}").inner_text().split())
 
 
-def test_each_is_said_in_words_with_how_its_last_went_and_its_next_five(
+def test_each_is_said_in_words_with_how_its_last_went_and_its_next_one(
     page: Page, dashboard: str
 ) -> None:
     schedules_page(page, dashboard)
@@ -91,8 +91,7 @@ def test_each_is_said_in_words_with_how_its_last_went_and_its_next_five(
     expect(row(page, "failing").get_by_role("link")).to_have_attribute("href", f"#/job/{'a' * 32}")
     assert cell(page, "failing", "next") == "in 12 h"
     row(page, "failing").locator("summary").click()
-    expect(row(page, "failing").locator("td.next li")).to_have_count(5)
-    expect(row(page, "failing").locator("td.next li").first).to_contain_text("25 Nov 2026, 02:00")
+    expect(row(page, "failing").locator("td.next li")).to_contain_text("25 Nov 2026, 02:00")
     assert cell(page, "broken", "last") == (
         "Can't be started so far. QueueFull: the queue is full."
     )

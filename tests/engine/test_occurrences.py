@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise, takewhile
 from zoneinfo import ZoneInfo
 
@@ -187,6 +187,25 @@ def test_a_day_that_comes_every_four_years_is_found() -> None:
     for cron in ("0 12 29 2 *", "*/30 12 29 2 *"):
         first, *_ = upcoming(When(cron, timezone=BERLIN), at("2026-01-01"), 1)
         assert first == at("2028-02-29T11:00")
+
+
+def test_a_time_decades_away_takes_no_look_at_each_day_until_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[datetime] = []
+    offset = occurrences._offset
+
+    def look(zone: tzinfo, moment: datetime) -> timedelta:
+        looks.append(moment)
+        return offset(zone, moment)
+
+    monkeypatch.setattr(occurrences, "_offset", look)
+    found = upcoming(When("*/59 23 * 2 1#5", timezone="Asia/Gaza"), at("2026-11-26"))
+    assert [shown(time, "Asia/Gaza") for time in found] == ["23:00+02", "23:59+02"] * 2 + [
+        "23:00+02"
+    ]
+    assert found[-1] == at("2112-02-29T21:00")
+    assert len(looks) < 100
 
 
 # --- words ------------------------------------------------------------------------------------

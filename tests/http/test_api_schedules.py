@@ -16,7 +16,7 @@ from sample_work import script
 from settings import forget
 from store import schedules
 from store.schedules import ScheduleMoved
-from work import Recurring
+from work import Recurring, occurrences
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -60,6 +60,15 @@ def put(name: str = "nightly", body: dict[str, Any] | None = None, **fields: Any
 # --- put and look -----------------------------------------------------------------------------
 
 
+def test_a_list_searches_for_no_occurrence(monkeypatch: pytest.MonkeyPatch) -> None:
+    put("rare", {"job_type": "sample_once", "cron": "*/59 23 * 2 1#5", "timezone": "Asia/Gaza"})
+    shown = on("GET", "/rare").json["next"]
+    searched: list[Any] = []
+    monkeypatch.setattr(occurrences, "next_after", lambda *asked: searched.append(asked))
+    (listed,) = on("GET", "").json["schedules"]
+    assert (listed["next"], len(shown), searched) == (shown[:1], 5, [])
+
+
 def test_a_schedule_is_put_and_shown_in_words_with_its_next_five() -> None:
     answer = on("PUT", body={**NIGHTLY, "payload": {"number": 7}, "campaign_id": "spring"})
     assert answer.status == 201
@@ -90,7 +99,8 @@ def test_a_schedule_is_put_and_shown_in_words_with_its_next_five() -> None:
     assert {name: found[name] for name in told} == told
     assert on("GET").json == found
     (listed,) = on("GET", "").json["schedules"]
-    assert listed == {name: value for name, value in found.items() if name != "payload"}
+    expected = {**found, "next": found["next"][:1]}
+    assert listed == {name: value for name, value in expected.items() if name != "payload"}
 
 
 def test_put_again_it_is_what_was_put_last(time: StillClock) -> None:
