@@ -7,12 +7,14 @@ from pathlib import Path
 from tools.botocore_data import Operations, trim
 
 # Console scripts, a page with its scripts that shows an API of Powertools' own, types, pydantic's
-# plugin for mypy, and tables of time zones that are for people, and for those who compile them.
+# plugin for mypy, the list of what is compiled into it, and tables of time zones that are for
+# people, and for those who compile them.
 _NEVER_USED = (
     "bin",
     "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.*s*",
     "**/*.pyi",
     "pydantic/mypy.py",
+    "*.dist-info/sboms",
     *("tzdata/zoneinfo/*.tab", "tzdata/zoneinfo/tzdata.zi", "tzdata/zoneinfo/leapseconds"),
 )
 # What an organisation's work may yet import, and ours does not: pydantic's former version, the time
@@ -39,8 +41,17 @@ def prune(tree: Path, operations: Operations, *, ours_alone: bool) -> None:
             elif found.suffix != ".py" or "*" not in pattern:
                 found.unlink()
     trim(tree / "botocore" / "data", operations)
+    for metadata in tree.glob("*.dist-info/METADATA"):
+        _drop_description(metadata)
     for record in tree.glob("*.dist-info/RECORD"):
         _drop_what_is_gone(tree, record)
+
+
+def _drop_description(metadata: Path) -> None:
+    """Keep only the fields of a distribution's metadata. Below them is its page for people, which
+    for pydantic includes its changes."""
+    fields, _, _ = metadata.read_text(encoding="utf-8").partition("\n\n")
+    metadata.write_text(f"{fields}\n", encoding="utf-8")
 
 
 def _drop_what_is_gone(tree: Path, record: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from email import message_from_string
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,18 @@ def test_the_list_of_each_distribution_names_files_that_are_there(tree: Path) ->
         listed = [line.split(",")[0] for line in record.read_text().splitlines()]
         assert listed
         assert all((tree / name).exists() for name in listed)
+
+
+def test_the_metadata_of_each_distribution_says_its_version_and_no_more(tree: Path) -> None:
+    found = list(tree.glob("*.dist-info/METADATA"))
+    assert found
+    for path in found:
+        metadata = message_from_string(path.read_text(encoding="utf-8"))
+        assert (
+            path.parent.name
+            == f"{metadata['Name'].replace('-', '_')}-{metadata['Version']}.dist-info"
+        )
+        assert metadata.get_payload() == ""
 
 
 def test_beside_other_work_what_that_may_import_stays(tree: Path, tmp_path: Path) -> None:
