@@ -77,13 +77,19 @@ class Logs:
         return sorted(line for name in self.groups for line in self._with(name, work_id))
 
     def reports(self, lines: list[Line]) -> list[Line]:
-        """Return how Lambda says that the newest of these lines' invocations ended."""
-        worker = [line for line in lines if line.group == _WORKER]
-        traces = dict.fromkeys(line.fields.get("xray_trace_id") for line in worker)
+        """Return how Lambda says that the newest of these lines' invocations ended.
+
+        With JobRunner=legacy a job's legs are the API function's.
+        """
+        ran_in = {
+            line.fields["xray_trace_id"]: line.group
+            for line in lines
+            if (line.group == _WORKER or "leg" in line.fields) and line.fields.get("xray_trace_id")
+        }
         return [
             line
-            for trace in list(filter(None, traces))[-_INVOCATIONS:]
-            for line in self._with(_WORKER, trace)
+            for trace, group in list(ran_in.items())[-_INVOCATIONS:]
+            for line in self._with(group, trace)
             if line.is_report
         ]
 

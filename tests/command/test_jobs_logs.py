@@ -37,14 +37,21 @@ def test_logs_are_of_all_functions_in_order_of_time(api: FakeApi, account: Accou
     assert [json.loads(line)["message"] for line in lines] == ["accepted", "failed"]
 
 
-def test_logs_tell_how_lambda_says_an_invocation_ended(api: FakeApi, account: Account) -> None:
+@pytest.mark.parametrize(
+    ("log", "leg", "shown_lines"),
+    [("log-worker", {}, 2), ("log-api", {"leg": 1}, 2), ("log-api", {}, 1)],
+    ids=["of the worker", "of the API function with legacy", "of the request that dispatched it"],
+)
+def test_logs_tell_how_lambda_says_an_invocation_ended(
+    api: FakeApi, account: Account, log: str, leg: dict[str, int], shown_lines: int
+) -> None:
     now = time.time()
     api.on("GET", f"/jobs/{ID}", 200, job("failed"))
     metrics = {"durationMs": 900000.0, "maxMemoryUsedMB": 310, "memorySizeMB": 1024}
     tracing = {"value": "Root=1-abc;Parent=1;Sampled=1"}
     report = {"status": "timeout", "metrics": metrics, "tracing": tracing}
-    claimed = {"level": "INFO", "message": "claimed", "job_id": ID, "xray_trace_id": "1-abc"}
-    account.logs["log-worker"] = [
+    claimed = {"level": "INFO", "message": "claimed", "job_id": ID, "xray_trace_id": "1-abc", **leg}
+    account.logs[log] = [
         (now - 9, json.dumps(claimed)),
         (
             now - 8,
@@ -53,8 +60,9 @@ def test_logs_tell_how_lambda_says_an_invocation_ended(api: FakeApi, account: Ac
         (now - 7, json.dumps({"type": "platform.report", "record": report})),
     ]
     shown = jobs("logs", ID).stdout.splitlines()
-    assert len(shown) == 2
-    assert shown[1].endswith("REPORT  timeout after 900.0 s, 310 of 1024 MB of memory used")
+    assert len(shown) == shown_lines
+    report_line = "REPORT  timeout after 900.0 s, 310 of 1024 MB of memory used"
+    assert shown[-1].endswith(report_line) == (shown_lines == 2)
 
 
 def test_lines_stand_in_the_order_in_which_they_were_said(api: FakeApi, account: Account) -> None:
