@@ -19,7 +19,7 @@ from api.errors import InvalidFields
 from runners.base import JobData, Name
 from runners.registry import registry
 from store.job_request import JobRequest
-from store.rate import LONGEST_PERIOD, MOST_STARTS, Rate
+from store.rate import LONGEST_PERIOD, MOST_STARTS, SHORTEST_STORED, Rate
 from work import occurrences
 from work.errors import InvalidOccurrences
 from work.payloads import problems
@@ -67,7 +67,7 @@ class RateData(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     count: int = Field(ge=1, le=MOST_STARTS)
-    seconds: float = Field(default=1, gt=0, le=LONGEST_PERIOD, allow_inf_nan=False)
+    seconds: float = Field(default=1, ge=SHORTEST_STORED, le=LONGEST_PERIOD, allow_inf_nan=False)
     burst: int = Field(default=1, ge=1, le=MOST_STARTS, description="So many of them at once")
 
 

@@ -7,6 +7,8 @@ from errors import InvalidDefinition
 from frozen_values import Value
 
 LONGEST_PERIOD: Final = 24 * 60 * 60  # seconds
+# The shortest that a caller may store: clocks count milliseconds, and DynamoDB refuses 1E-131.
+SHORTEST_STORED: Final = 0.001
 MOST_STARTS: Final = 1_000_000  # in one period, and in one burst
 
 

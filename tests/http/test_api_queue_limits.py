@@ -130,6 +130,7 @@ def test_wider_limits_ask_for_a_sweep_and_narrower_ones_for_none(
         ({"slots": 1.5}, "slots"),
         ({"rate": {}}, "rate.count"),
         ({"rate": {"count": 1, "seconds": 0}}, "rate.seconds"),
+        ({"rate": {"count": 1, "seconds": 1e-200}}, "rate.seconds"),
         ({"rate": {"count": 1, "seconds": 90_000}}, "rate.seconds"),
         ({"rate": "30/60s"}, "rate"),
         ({"max_waiting": 0}, "max_waiting"),
