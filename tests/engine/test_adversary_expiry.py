@@ -114,7 +114,7 @@ TWINS: list[tuple[Script, Any, str, Any, str]] = [
     (a_line, lines, "LIFETIME", clock.DAY, "slot#001"),
     (a_line, lines, "LIFETIME", clock.DAY, f"keys#{LIMITED}"),
     (a_key, lines, "LIFETIME", clock.DAY, "keys_of#"),
-    (a_rate, lines, "_expiry", lambda _: (clock.now() + lines.LIFETIME) // 1000, "'rate'"),
+    (a_rate, lines, "new_expiry", lambda _: (clock.now() + lines.LIFETIME) // 1000, "'rate'"),
     (a_pause, pauses, "_ENTRY_LIFETIME", clock.DAY, "held#"),
     (unique_work, uniqueness, "_LIFETIME", clock.DAY, "unique#"),
     (a_step, steps, "_LIFETIME", clock.DAY, "step#"),
