@@ -4,6 +4,7 @@ Each test counts the requests that arrive: what must not run twice is sent once.
 """
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from job_runners import (
     UniqueConflict,
     WrongState,
     connections,
+    errors,
     repeating,
 )
 from jobs_command import ID, job
@@ -162,6 +164,15 @@ def test_an_answer_that_takes_too_long_is_a_passing_failure(
     server.script = [slow, answer(202, SUMMARY)]
     assert client(server, timeout=0.3).dispatch("sync").id == ID
     assert len(server.seen) == 2
+
+
+def test_the_tree_of_errors_names_each() -> None:
+    kinds = {
+        name
+        for name, each in vars(errors).items()
+        if isinstance(each, type) and issubclass(each, Exception) and not name.startswith("_")
+    }
+    assert kinds <= set(re.findall(r"\w+", errors.__doc__ or ""))
 
 
 REFUSALS = [

@@ -17,7 +17,7 @@ from recording_job import RecordingJob, Stopped
 from runners import get_job_runner, recurring, sender
 from runners.base import JobData
 from runners.registry import registry
-from store import blobs
+from store import blobs, children, steps
 from store.job_request import Status
 from testing.files import upload
 from testing.inline import assert_dispatched, drain, inline, saved_only
@@ -242,6 +242,12 @@ def test_the_requests_of_the_page_about_control_are_answered_as_it_says(
             assert ("the same job" in line) == ("idempotent-replayed" in answer.headers)
             if path == "/jobs" and answer.status == 202:
                 job_id = answer.json["id"]
+
+
+def test_the_page_about_control_says_how_long_names_may_be() -> None:
+    step, child = (f"{steps.LONGEST_NAME - len(each):,}" for each in ("step ", children.PREFIX))
+    said = f"A step's name has at most {step} bytes, a child's key {child};"
+    assert said in " ".join((ROOT / "docs/control.md").read_text().split())
 
 
 def test_the_large_payload_of_the_page_about_control_comes_back(
