@@ -1,1 +1,1 @@
-"""What the product costs in time, always beside a peer that is measured in the same run."""
+"""Measure what Job Runners costs, always compared with a peer that is measured in the same run."""

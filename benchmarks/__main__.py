@@ -1,7 +1,7 @@
-"""Measures Job Runners beside its peers and writes docs/benchmarks.md: `python -m benchmarks`.
+"""Compare Job Runners with its peers and write docs/benchmarks.md: `python -m benchmarks`.
 
-Each figure is a ratio to something that is measured in the same run. What can't be run is told as
-that, with the reason. Fails if a bound is exceeded.
+Each figure is a ratio to something measured in the same run. The page lists the parts that could
+not run, with the reasons. The command fails if a bound is exceeded.
 """
 
 import argparse
@@ -23,9 +23,9 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 def main() -> int:
     """Measure, write the page, and return the exit code: 1 if a bound is exceeded."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10, help="of fresh processes, in turn")
-    parser.add_argument("--units", type=int, default=60, help="dispatches in a stretch")
-    parser.add_argument("--dispatches", type=int, default=200, help="timed on the local AWS")
+    parser.add_argument("--rounds", type=int, default=10, help="rounds of fresh processes")
+    parser.add_argument("--units", type=int, default=60, help="dispatches per stretch")
+    parser.add_argument("--dispatches", type=int, default=200, help="dispatches on the local AWS")
     parser.add_argument("--page", type=Path, default=PAGE)
     given = parser.parse_args()
     report = Report()
@@ -53,7 +53,7 @@ def main() -> int:
 def _parts(
     report: Report, peers: list[Peer], given: argparse.Namespace
 ) -> dict[str, Callable[[], object]]:
-    """Return what is measured without a local AWS, by what to call it."""
+    """Return the parts that need no local AWS, by title."""
 
     def functions() -> None:
         report.functions = cold_start.measure(given.rounds)
@@ -80,12 +80,12 @@ def _on_another_python(report: Report, version: str, rounds: int) -> None:
 
 
 def say(step: str) -> None:
-    """Tell which part begins."""
+    """Print the part that starts."""
     print(f"== {step}", flush=True)
 
 
 def _installed(report: Report) -> list[Peer]:
-    """Install each peer; note the versions of those that could be, and why the others could not."""
+    """Install the peers. Note the versions of those that work, and why the others don't."""
     found = []
     for peer in PEERS:
         say(f"{peer.title}: its environment")
@@ -136,18 +136,20 @@ def _requests_for_a_job(report: Report) -> None:
 def _kills_of_ours(report: Report, live: LiveAws) -> None:
     report.aftermaths += [
         kills.ours(live, "peer_job", "Job Runners, a job"),
-        kills.ours(live, "peer_job_tagged", "Job Runners, a job tagged for retry", tagged=True),
+        kills.ours(live, "peer_job_tagged", "Job Runners, a job with a retry policy", tagged=True),
     ]
 
 
 def _try(
     report: Report, title: str, part: Callable[[], object], *, must_work: bool = False
 ) -> None:
-    """Measure a part; what prevents that is the reason that the page gives, and keeps no other part
-    from being measured. The run fails of one that `must_work`."""
+    """Measure a part. If that fails, note the reason for the page and continue with the next part.
+
+    A part that `must_work` makes the whole run fail in the end.
+    """
     try:
         part()
-    except (Exception, SystemExit) as problem:  # noqa: BLE001 - the others are measured all the same
+    except (Exception, SystemExit) as problem:  # noqa: BLE001 - the other parts are still measured
         report.missing[title] = f"{type(problem).__name__}: {problem}"
         if must_work:
             report.failed.append(f"{title}: {report.missing[title]}")

@@ -1,11 +1,11 @@
-"""When what was measured is above a bound."""
+"""Decide whether a measurement exceeds its bound."""
 
 
 def exceeds(bound: float, cpu: float, instructions: float | None) -> bool:
-    """Return whether our share of a peer's cost is above a bound: in CPU, and in instructions too
-    where they were counted.
+    """Return whether our share of a peer's cost exceeds a bound.
 
-    CPU alone also tells how well the machine's caches hold the code, and what else they have to
-    hold: that differs from run to run, and is not Lambda's.
+    It must exceed it in CPU and, if instructions were counted, in instructions too. CPU alone isn't
+    enough, because it also depends on this machine's caches and its other programs. These differ
+    from run to run, and from Lambda.
     """
     return cpu > bound and (instructions is None or instructions > bound)

@@ -1,7 +1,8 @@
-"""What a cold start costs before its first request: `python -m benchmarks.cold_start`.
+"""Measure the cost of a cold start before the first request: `python -m benchmarks.cold_start`.
 
-Each function from the tree that a build makes, beside boto3 with two clients from a folder of its
-own: see benchmarks/fresh_process.py. Compare the ratios: the times are this machine's.
+Each function starts from a built tree, and is compared with boto3 and two clients in a folder of
+its own (see benchmarks/fresh_process.py). Compare the ratios, because the times depend on this
+machine.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from tools.bytecode import interpreter
 from tools.target import this_python
 
 _VERSIONS = ("3.11", "3.12", "3.13", "3.14")
-# Looked through last, as a folder that a function does not have.
+# A real function doesn't have this folder, so it comes last on the path.
 _INVOCATION = Path(__file__).parent / "first_line"
 _CLIENTS = "from aws.clients import client; client('dynamodb'); client('lambda')"
 _PROGRAMS = {
@@ -32,19 +33,18 @@ _PROGRAMS = {
     "timer": f"import handlers.timer; {_CLIENTS}",
     "failures": f"import handlers.failures; {_CLIENTS}",
 }
-# Shares of what boto3 takes: what a change may not make of a cold start without being noticed.
+# The bounds of each function's share of boto3's cost, so that slower cold starts are noticed.
 AT_MOST = dict(zip(_PROGRAMS, (1.20, 0.85, 1.05, 0.85, 0.85), strict=True))
 
 
 def other_pythons() -> dict[str, str]:
-    """Return the interpreters of other versions that functions can run on and that are here, by
-    version."""
+    """Return the installed interpreters of the other Python versions on Lambda, by version."""
     found = {version: interpreter(version) for version in _VERSIONS if version != this_python()}
     return {version: _itself(path) for version, path in found.items() if path}
 
 
 def _itself(python: str) -> str:
-    """Return the path of an interpreter, which a name on PATH may be a script before."""
+    """Return the path of the interpreter itself, because a name on PATH may be a script."""
     asked = [python, "-I", "-c", "import sys; print(sys.executable)"]
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -52,8 +52,10 @@ def _itself(python: str) -> str:
 def measure(
     rounds: int, *, instructions: bool = True, version: str | None = None
 ) -> dict[str, Cost]:
-    """Build the tree, measure each function's start, and print a table; on the Python of another
-    `version` that is here, or on this one."""
+    """Build the tree, measure each function's start, and print a table.
+
+    It runs on this Python, or on another installed `version`.
+    """
     target = Target.this_machine()
     python = sys.executable
     if version is not None:
@@ -67,10 +69,12 @@ def measure(
 
 
 def above(costs: Mapping[str, Cost], *, in_cpu: bool = False) -> list[str]:
-    """Return which functions' starts are above their bounds, a line for each; with `in_cpu`,
-    whatever their instructions are."""
+    """Return a line for each function whose start exceeds its bound.
+
+    With `in_cpu`, ignore the number of instructions.
+    """
     return [
-        f"cold start, {name}: {costs[name].cpu_share:.2f}, and {bound:.2f} is the most"
+        f"cold start, {name}: {costs[name].cpu_share:.2f} (bound {bound:.2f})"
         for name, bound in AT_MOST.items()
         if name in costs
         and (costs[name].cpu_share > bound if in_cpu else costs[name].is_above(bound))
@@ -81,9 +85,9 @@ def main() -> int:
     """Measure, print a table, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cold_start", description=__doc__)
     parser.add_argument("--rounds", type=int, default=26)
-    parser.add_argument("--python", choices=other_pythons(), help="of another version")
-    parser.add_argument("--cpu-only", action="store_true", help="count no instructions")
-    parser.add_argument("--bounded", action="store_true", help="fail above the bounds")
+    parser.add_argument("--python", choices=other_pythons(), help="another version of Python")
+    parser.add_argument("--cpu-only", action="store_true", help="don't count instructions")
+    parser.add_argument("--bounded", action="store_true", help="fail if a bound is exceeded")
     given = parser.parse_args()
     costs = measure(given.rounds, instructions=not given.cpu_only, version=given.python)
     if given.bounded and above(costs):

@@ -1,7 +1,7 @@
-"""Counts the requests that programs make of the local AWS, by operation.
+"""Count the requests of programs to the local AWS, by operation.
 
-It stands before it at another address. A signature is about the address too, so each request is
-signed again, with the same credentials.
+The proxy has another address than the local AWS. Signatures cover the address, so the proxy signs
+each request again with the same credentials.
 """
 
 import http.client
@@ -27,7 +27,7 @@ _PATHS = (
 
 
 class CountingProxy(ThreadingHTTPServer):
-    """The proxy; `counted` is what it has passed on since that was emptied last."""
+    """The proxy. `counted` has the requests that it forwarded since `counted` was last cleared."""
 
     daemon_threads = True
 
@@ -39,13 +39,13 @@ class CountingProxy(ThreadingHTTPServer):
 
     @property
     def endpoint_url(self) -> str:
-        """Where programs find it."""
+        """The address for programs."""
         return f"http://127.0.0.1:{self.server_port}"
 
 
 @contextmanager
 def counting_proxy(endpoint_url: str, key: str, secret: str) -> Iterator[CountingProxy]:
-    """Serve while the with statement lasts."""
+    """Run the proxy for the duration of the with statement."""
     with CountingProxy(endpoint_url, Credentials(key, secret)) as proxy:
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         try:
@@ -60,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: CountingProxy
 
     def do_POST(self) -> None:
-        """Count the request, sign it again, pass it on, and answer as it was answered."""
+        """Count the request, sign it again, forward it, and return the response."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         scope = _SCOPE.search(self.headers.get("Authorization", ""))
         if scope is None:
@@ -88,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_PUT = do_DELETE = do_POST  # noqa: N815 - http.server calls them so
+    do_GET = do_PUT = do_DELETE = do_POST  # noqa: N815 - http.server requires these names
 
     def _operation(self, body: bytes) -> str:
         if target := self.headers.get("X-Amz-Target"):

@@ -1,4 +1,4 @@
-"""The settings of a stack that is not there, for what is measured without one."""
+"""The settings of an imaginary stack, for measurements without a real one."""
 
 import os
 
@@ -21,9 +21,10 @@ ENVIRONMENT = {
     "POWERTOOLS_LOG_LEVEL": "CRITICAL",
     "PYDANTIC_DISABLE_PLUGINS": "true",  # as in the template
 }
-# What is run in an interpreter of its own: flat, for no peer may find our packages beside its own.
+# Programs that run in interpreters of their own. The folder is separate, so that peers can't import
+# our packages.
 PROGRAMS = ROOT / "benchmarks" / "programs"
-# The work that is measured, which a checkout's Job Runners takes for an organisation's own.
+# The measured jobs. Job Runners loads them like an organization's own packages.
 APP = ROOT / "benchmarks" / "app"
 WORK = {
     "PYTHONPATH": os.pathsep.join(map(str, (ROOT, APP, PROGRAMS))),

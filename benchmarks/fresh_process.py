@@ -1,11 +1,12 @@
-"""What fresh processes cost, beside one that imports boto3 and makes two clients.
+"""Compare the cost of fresh processes with one that imports boto3 and makes two clients.
 
-CPU: they run in turn, so that a busy machine slows all alike, and of each the least is taken.
-Instructions, where valgrind is installed: they do not depend on what else the machine does.
+For CPU, the programs take turns, so that a busy machine slows all of them equally, and the least
+value of each counts. If valgrind is installed, their instructions are counted too, which don't
+depend on other programs on the machine.
 
-Each ends in `os._exit`, because Lambda freezes a process and never takes its modules apart; that is
-a third of boto3's CPU. Each imports from the folders that are named for it and from the standard
-library, and from nothing else (`-I -S`), with the bytecode that its first run leaves there.
+Each process ends with `os._exit`, because Lambda freezes processes and never tears down their
+modules; that would take a third of boto3's CPU. Each imports only from its own folders and from the
+standard library (`-I -S`), with the bytecode that its first run wrote.
 """
 
 import os
@@ -32,7 +33,7 @@ _PROGRAM = "import sys; sys.path[:0] = {folders!r}\n{code}\nimport os; os._exit(
 
 @dataclass(frozen=True)
 class Program:
-    """Code for a process of its own, and the folders that it imports from."""
+    """Code that runs in its own process, and the folders from which it imports."""
 
     code: str
     folders: tuple[Path, ...]
@@ -40,15 +41,17 @@ class Program:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a process takes, and its shares of what boto3 takes; instructions are None if there is
-    no valgrind to count them."""
+    """The cost of a process, also as shares of boto3's cost.
+
+    The share of instructions is None if they weren't counted.
+    """
 
     cpu: float  # seconds
     cpu_share: float
     instructions_share: float | None
 
     def is_above(self, bound: float) -> bool:
-        """Return whether its share is above a bound."""
+        """Return whether the share exceeds a bound."""
         return exceeds(bound, self.cpu_share, self.instructions_share)
 
 
@@ -59,13 +62,12 @@ def compare(
     instructions: bool = False,
     python: str = sys.executable,
 ) -> dict[str, Cost]:
-    """Run each program beside boto3, by the interpreter `python`, and print a table; return what
-    each costs."""
+    """Run each program and boto3 with the interpreter `python`, print a table, and return costs."""
     with _boto3_alone() as folder:
         programs = {BOTO3: Program(_BOTO3_CODE, (folder,)), **programs}
         commands = {name: _command(python, program) for name, program in programs.items()}
         for command in commands.values():
-            _cpu(command)  # leaves the bytecode
+            _cpu(command)  # the first run writes the bytecode
         least = dict.fromkeys(commands, float("inf"))
         for _ in range(rounds):
             for name, command in commands.items():
@@ -88,8 +90,7 @@ def compare(
 
 @contextmanager
 def _boto3_alone() -> Iterator[Path]:
-    """Yield a folder with boto3 and what it needs as pip installed them, and with nothing else, for
-    an import looks through all that is there."""
+    """Yield a folder with only boto3 and its dependencies, because imports search all of it."""
     with tempfile.TemporaryDirectory() as folder:
         for name in _BOTO3_MODULES:
             file = Path(import_module(name).__file__ or "")
@@ -99,7 +100,7 @@ def _boto3_alone() -> Iterator[Path]:
 
 
 def _cpu(command: list[str]) -> float:
-    """Return the seconds of CPU that a new process takes."""
+    """Run a command, and return the seconds of CPU that it takes."""
     process = subprocess.Popen(command, env=ENVIRONMENT, cwd="/")
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -109,7 +110,7 @@ def _cpu(command: list[str]) -> float:
 
 
 def _instructions(commands: Mapping[str, list[str]]) -> dict[str, int]:
-    """Return how many instructions each takes; nothing if valgrind is not installed."""
+    """Return the number of instructions of each command, or no numbers without valgrind."""
     valgrind = shutil.which("valgrind")
     if valgrind is None:
         return {}
@@ -129,7 +130,7 @@ def _instructions(commands: Mapping[str, list[str]]) -> dict[str, int]:
             raise SystemExit(f"valgrind counted nothing:\n{done.stderr}")
         return int(counted[1].replace(",", ""))
 
-    # At once: what they count does not depend on the others.
+    # They can run at the same time, because other programs don't change the number of instructions.
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         return dict(zip(commands, threads.map(count, commands.values()), strict=True))
 

@@ -1,8 +1,8 @@
-"""What is left behind when the process that does the work is killed in the middle of it.
+"""Kill the process that does the work in the middle, and see what state is left.
 
-On the local AWS: the process is found by its id, which the work has noted, and gets SIGKILL, as by
-a machine that runs out of memory or goes away. Then all is given the time to recover: queues hand
-out a message again after 5 s here, the local AWS repeats an event after 1 s and 2 s.
+This runs on the local AWS. The work notes the id of its process, which then gets SIGKILL, as on a
+machine that runs out of memory or goes away. After that, everything gets time to recover: queues
+deliver a message again after 5 s here, and the local AWS repeats an event after 1 s and 2 s.
 """
 
 import json
@@ -22,40 +22,40 @@ from benchmarks.live_aws import VISIBILITY, LiveAws, Notes, kill_group, wait_for
 from benchmarks.peers import CELERY, DRAMATIQ, DURABLE, FASTAPI, ZAPPA
 
 _TAKES = 2.0  # seconds that the work takes
-_RECOVERY = 2 * VISIBILITY + 3.0  # in which a message comes again, if it does
-_NOBODY = "no record is kept"
-LATE = "acknowledged_late"  # the Celery task that says that it may run again
+_RECOVERY = 2 * VISIBILITY + 3.0  # seconds in which a message is delivered again, if at all
+_NO_RECORD = "no record is kept"
+LATE = "acknowledged_late"  # the Celery task that declares that it may run again
 
 
 @dataclass(frozen=True)
 class Aftermath:
-    """What one kill has left: how often the work began in all, and what its status says."""
+    """The result of one kill: how often the work started in all, and its final status."""
 
     title: str
     begun: int
     status: str
-    tagged: bool = False  # may begin again, because whoever wrote it said so
+    tagged: bool = False  # its author allows it to run again
 
     @property
     def verdict(self) -> str:
-        """Say which of tracked, lost and doubled it is, by what was seen."""
+        """Whether the work was tracked, lost or doubled, judged by the result."""
         word = self.status.lower()
         tracked = word.startswith(("succe", "complete", "fail"))
         if self.begun > 1:
-            repeated = "run again, as its tag allows" if self.tagged else "doubled"
+            repeated = "run again as allowed" if self.tagged else "doubled"
             return f"tracked, {repeated}" if tracked else f"not tracked, {repeated}"
         return "tracked" if tracked else "lost"
 
 
 def _kill_first(notes: Notes) -> None:
-    """Kill the process that has begun first."""
+    """Kill the process of the work that started first."""
     begun = notes.wait_for(1)
     time.sleep(0.2)  # in the middle
     os.kill(begun.pid, signal.SIGKILL)
 
 
 def ours(live: LiveAws, job_type: str, title: str, *, tagged: bool = False) -> Aftermath:
-    """Kill the worker of a job, and wait until the job has an outcome."""
+    """Kill the worker of a job, and wait for the job's outcome."""
     notes = Notes(live.folder, f"killed-{job_type}")
     done = subprocess.run(
         [sys.executable, str(PROGRAMS / "dispatcher.py"), str(notes.path)],
@@ -99,7 +99,7 @@ def celery(live: LiveAws, task: str, title: str, *, child_alone: bool = False) -
             time.sleep(_RECOVERY)
     (status,) = live.call(CELERY.interpreter, "celery_program", "status", task_id)
     if status == "PENDING":
-        status = "PENDING, as of a task that was never sent"
+        status = "PENDING, like a task that was never sent"
     return Aftermath(title, len(notes.begun()), status, tagged=task == LATE)
 
 
@@ -114,11 +114,11 @@ def dramatiq(live: LiveAws) -> Aftermath:
         kill_group(worker)
     with live.serving(DRAMATIQ, "dramatiq_program"):
         time.sleep(_RECOVERY)
-    return Aftermath(DRAMATIQ.title, len(notes.begun()), _NOBODY)
+    return Aftermath(DRAMATIQ.title, len(notes.begun()), _NO_RECORD)
 
 
 def zappa(live: LiveAws) -> Aftermath:
-    """Kill the function's process; Lambda delivers the event again."""
+    """Kill the function's process. Lambda then delivers the event again."""
     notes = Notes(live.folder, "killed-zappa")
     arguments = ("send", "zappa", str(notes.path), str(_TAKES), "work")
     (task_id,) = live.call(ZAPPA.interpreter, "zappa_program", *arguments)
@@ -131,14 +131,14 @@ def zappa(live: LiveAws) -> Aftermath:
 
 
 def fastapi(live: LiveAws) -> Aftermath:
-    """Kill the function's process while it does a background task."""
+    """Kill the function's process while it runs a background task."""
     notes = Notes(live.folder, "killed-fastapi")
     arguments = ("background_event", str(notes.path), str(_TAKES), "work")
     (event,) = live.call(FASTAPI.interpreter, "fastapi_program", *arguments)
     functions = live.client("lambda")
 
     def invoke() -> None:
-        with suppress(Exception):  # its process is killed
+        with suppress(Exception):  # the kill makes the call fail
             functions.invoke(FunctionName="fastapi", Payload=event.encode())
 
     caller = threading.Thread(target=invoke, daemon=True)
@@ -146,12 +146,15 @@ def fastapi(live: LiveAws) -> Aftermath:
     _kill_first(notes)
     caller.join()
     time.sleep(_TAKES)
-    return Aftermath(f"{FASTAPI.title}, BackgroundTasks", len(notes.begun()), _NOBODY)
+    return Aftermath(f"{FASTAPI.title}, BackgroundTasks", len(notes.begun()), _NO_RECORD)
 
 
 def durable(live: LiveAws) -> Aftermath:
-    """Kill the function's process in a step. The service is that of AWS's testing SDK: the local
-    AWS repeats an event with a checkpoint token that it then refuses."""
+    """Kill the function's process in a step.
+
+    The service comes from AWS's testing SDK, because the local AWS repeats an event with a
+    checkpoint token that it then refuses.
+    """
     notes = Notes(live.folder, "killed-durable")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

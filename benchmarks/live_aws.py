@@ -1,4 +1,4 @@
-"""A local AWS with Job Runners deployed to it, and beside it what each peer needs there."""
+"""Run a local AWS with Job Runners deployed to it, and with the resources of the peers."""
 
 import io
 import json
@@ -22,7 +22,7 @@ from local.credentials import credentials, session
 from local.local_stack import local_stack
 from tools.target import this_python
 
-VISIBILITY = 5  # seconds: how soon a queue gives a message of a dead worker to another
+VISIBILITY = 5  # seconds after which a queue delivers a dead worker's message again
 _ACCOUNT = "000000000000"
 _PATIENCE = 60.0
 _STARTS = {
@@ -35,23 +35,23 @@ _STARTS = {
 
 
 class TooSlow(Exception):
-    """Something that had to happen has not, within a minute."""
+    """An expected event did not happen in time."""
 
 
 def wait_for(what: str, found: Callable[[], Any], seconds: float = _PATIENCE) -> Any:
-    """Return what `found` returns, as soon as that is something. Raises TooSlow."""
+    """Call `found` until its result is true, and return that result. Raises TooSlow."""
     until = time.monotonic() + seconds
     while True:
         if result := found():
             return result
         if time.monotonic() > until:
-            raise TooSlow(f"{what}: not within {seconds:.0f} s")
+            raise TooSlow(f"{what} did not happen within {seconds:.0f} s")
         time.sleep(0.02)
 
 
 @dataclass(frozen=True)
 class Begun:
-    """What a piece of work has noted as it began."""
+    """A note that a piece of work wrote when it started."""
 
     at: float  # seconds since 1970
     pid: int
@@ -59,39 +59,39 @@ class Begun:
 
 
 class Notes:
-    """The file in which work notes that it has begun."""
+    """The file in which work notes its start."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.path = folder / f"{name}.notes"
         self.path.touch()
 
     def begun(self) -> list[Begun]:
-        """Return what has begun until now."""
+        """Return the notes written until now."""
         lines = [line.split(" ") for line in self.path.read_text().splitlines()]
         return [Begun(float(at), int(pid), name) for at, pid, name in lines]
 
     def wait_for(self, count: int) -> Begun:
-        """Return the last one, as soon as so many have begun. Raises TooSlow."""
-        what = f"{self.path.stem}: {count} have begun"
+        """Wait until `count` pieces of work have started, and return the last. Raises TooSlow."""
+        what = f"{self.path.stem}: start number {count}"
         wait_for(what, lambda: len(self.begun()) >= count)
         return self.begun()[-1]
 
 
 @dataclass(frozen=True)
 class LiveAws:
-    """The local AWS and its stack."""
+    """A running local AWS and its stack."""
 
     stack: Stack
     folder: Path
-    proxy: CountingProxy  # which peers go through
+    proxy: CountingProxy  # the peers' requests go through it
 
     def client(self, service: str) -> Any:
-        """Return a client of a service."""
+        """Return a client for a service."""
         aws: Any = session(self.stack)
         return aws.client(service, endpoint_url=self.stack.endpoint_url)
 
     def environment(self) -> dict[str, str]:
-        """Return the environment of a peer's program, whose requests are counted."""
+        """Return the environment variables of a peer's program, whose requests are counted."""
         return {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
@@ -105,7 +105,7 @@ class LiveAws:
         }
 
     def ours(self) -> dict[str, str]:
-        """Return the environment of a program of ours that dispatches to this stack."""
+        """Return the environment variables of our program that dispatches to this stack."""
         return (
             self.environment()
             | WORK
@@ -122,7 +122,7 @@ class LiveAws:
         )
 
     def call(self, interpreter: Path, program: str, *arguments: str) -> list[str]:
-        """Call a function of a peer's program in its own environment; return the lines printed."""
+        """Call a function of a peer's program in its environment, and return the printed lines."""
         function, *given = arguments
         code = f"import {program}; {program}.{function}(*{given!r})"
         done = subprocess.run(
@@ -140,7 +140,7 @@ class LiveAws:
 
     @contextmanager
     def serving(self, peer: Peer, program: str, *arguments: str) -> Iterator[int]:
-        """Have a peer's worker run, in a process group of its own; yield its leader."""
+        """Run a peer's worker in its own process group, and yield the id of the group's leader."""
         with (self.folder / f"{program}.log").open("ab") as log:
             process = subprocess.Popen(
                 [str(peer.interpreter), "-c", f"import {program}; {program}.serve(*{arguments!r})"],
@@ -160,8 +160,10 @@ class LiveAws:
     def create_function(
         self, name: str, folders: Sequence[Path], *, durable: bool = False, **more: str
     ) -> str:
-        """Create a function that imports from these folders first, with `more` variables in its
-        environment; return its ARN, with a version if it is a durable one."""
+        """Create a function that imports from these folders first, with `more` variables.
+
+        Return its name, or the ARN of its version if it is durable.
+        """
         paths = [*map(str, folders), str(PROGRAMS)]
         zipped = io.BytesIO()
         with zipfile.ZipFile(zipped, "w") as archive:
@@ -187,14 +189,14 @@ class LiveAws:
 
 
 def _enable_durable(params: dict[str, Any], **_: Any) -> None:
-    """Say that the function is durable as ministack, too, understands it."""
+    """Add the field that ministack requires for durable functions."""
     request = json.loads(params["body"])
     request["DurableConfig"]["Enabled"] = True
     params["body"] = json.dumps(request).encode()
 
 
 def kill_group(leader: int) -> None:
-    """Kill all of a process group that we have started, as a machine that goes away does."""
+    """Kill all processes of a group that we started, like a machine that goes away."""
     try:
         os.killpg(leader, signal.SIGKILL)
     except ProcessLookupError:
@@ -203,10 +205,12 @@ def kill_group(leader: int) -> None:
 
 @contextmanager
 def live_aws() -> Iterator[LiveAws]:
-    """Start a local AWS, deploy Job Runners with the work that is measured, and stop it at the end.
-    Raises LocalProblem."""
+    """Start a local AWS, deploy Job Runners with the measured jobs, and stop it at the end.
+
+    Raises LocalProblem.
+    """
     before = os.environ.get("APP")
-    os.environ["APP"] = str(APP)  # what the build takes for an organisation's folder
+    os.environ["APP"] = str(APP)  # the build reads it as an organization's folder
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
             folder = Path(home) / "bench"

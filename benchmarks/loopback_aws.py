@@ -1,4 +1,4 @@
-"""An AWS on the loopback, in a process of its own, that gives recorded answers at once."""
+"""Run a fake AWS on the loopback, in its own process, that sends recorded responses at once."""
 
 import json
 import multiprocessing
@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 
 from benchmarks.recording import Exchange
 
-# What a peer asks that the recording has no answer to.
+# Responses to the peers' requests that the recording doesn't have.
 _QUEUE = {"QueueUrl": "http://127.0.0.1:{port}/123456789012/celery"}
 _ANSWERS = {
     "GetQueueUrl": _QUEUE,
@@ -24,14 +24,14 @@ _ANSWERS = {
 
 
 class LoopbackAws:
-    """The server, seen from outside."""
+    """A handle of the server process."""
 
     def __init__(self, port: int, ask: Connection) -> None:
         self.endpoint_url = f"http://127.0.0.1:{port}"
         self._ask = ask
 
     def requests(self) -> Counter[str]:
-        """Return how often each operation was called since this was asked last."""
+        """Return the number of calls of each operation since the last call of this method."""
         self._ask.send(None)
         counted: Counter[str] = self._ask.recv()
         return counted
@@ -39,7 +39,7 @@ class LoopbackAws:
 
 @contextmanager
 def loopback_aws(recording: Sequence[Exchange]) -> Iterator[LoopbackAws]:
-    """Serve while the with statement lasts."""
+    """Run the server for the duration of the with statement."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(
         target=_serve, args=[theirs, recording], daemon=True
@@ -63,7 +63,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def learn(self, recording: Sequence[Exchange]) -> None:
-        """Take the answers of a recording; an update's go by what it updates."""
+        """Load the responses of a recording."""
         self.counted: Counter[str] = Counter()
         self.answers = {
             name: json.dumps(answer).replace("{port}", str(self.server_port)).encode()
@@ -73,7 +73,7 @@ class _Server(ThreadingHTTPServer):
             self.answers[_key(each.operation, each.request)] = each.response.encode()
 
     def count_for(self, told: Connection) -> None:
-        """Serve, and tell what was counted whenever that is asked."""
+        """Serve requests, and send the counts over the pipe each time it is read."""
         threading.Thread(target=self.serve_forever, daemon=True).start()
         while True:
             told.recv()
@@ -82,19 +82,22 @@ class _Server(ThreadingHTTPServer):
 
 
 def _key(operation: str, request: str) -> str:
-    """Return what an answer is found by. Every dispatch puts another row; the two updates of a run
-    differ in their expression."""
+    """Return the key of a response: the operation, with the expression of an update.
+
+    The items of dispatches differ, but the two updates of a run have different expressions.
+    """
     expression = re.search(r'"UpdateExpression": *"([^"]*)"', request)
     return f"{operation} {expression[1]}" if expression else operation
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body in one packet: in two, the second waits for an acknowledgement
+    # Send head and body in one packet. As two packets, the second would wait for an acknowledgment.
+    wbufsize = -1
     server: _Server
 
     def do_POST(self) -> None:
-        """Answer an operation as recorded, and count it."""
+        """Send the recorded response to an operation, and count the call."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         target = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
         operation = target or ("Invoke" if "/functions/" in self.path else _of_form(body))
@@ -114,8 +117,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _with_its_token(request: str, recorded: bytes) -> bytes:
-    """Return the recorded answer to an update with the token that this one sets, if it does: a
-    claim whose row has another token is none."""
+    """Put the claim token of an update's request, if any, into the recorded response.
+
+    The worker treats a claim as lost if the row has another token.
+    """
     asked, answer = json.loads(request), json.loads(recorded)
     for name, value in re.findall(r"(#\w+) = (:\w+)", asked["UpdateExpression"]):
         if asked["ExpressionAttributeNames"][name] == "claim_token":

@@ -1,8 +1,9 @@
-"""What Job Runners adds to the calls of AWS that it makes: `python -m benchmarks.overheads`.
+"""Measure what Job Runners adds to its AWS calls: `python -m benchmarks.overheads`.
 
-CPU for each unit of work, beside a peer that does the same without us: bare boto3 that makes the
-very same calls, and FastAPI with Mangum on a route like ours. AWS is a server on the loopback that
-answers at once, so that what is compared is code. Compare the ratios: the times are this machine's.
+It compares the CPU of each unit of work with a peer that does the same without Job Runners: bare
+boto3 with exactly the same calls, and FastAPI with Mangum on a similar route. AWS is a server on
+the loopback that answers at once, so that only the code counts. Compare the ratios, because the
+times depend on this machine.
 """
 
 import argparse
@@ -25,18 +26,18 @@ from benchmarks.units import Unit, UnitFailed, cpu_in_turns, ours
 
 @dataclass(frozen=True)
 class Overhead:
-    """A unit of ours, and the peer that it is a share of."""
+    """A unit of ours, and the peer's unit that it is compared with."""
 
     title: str
     unit: Unit
     peer_title: str
     peer: Unit
-    at_most: float | None = None  # a bound, or a figure that is shown and bounds nothing
+    at_most: float | None = None  # the bound of the ratio; None if it has no bound
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What an overhead came to, in seconds of CPU in each round."""
+    """The measured CPU seconds of an overhead in each round."""
 
     overhead: Overhead
     ours: Sequence[float]
@@ -45,33 +46,34 @@ class Measured:
 
     @property
     def ratio(self) -> float:
-        """Ours as a share of the peer's: the median of the rounds. A machine's speed changes, and
-        of two least figures one may come from a moment that the other had no part in."""
+        """Our share of the peer's CPU: the median of the rounds.
+
+        A ratio of the least values would be worse: the machine's speed changes, so each of them
+        could come from another moment.
+        """
         return median(ours / peer for ours, peer in zip(self.ours, self.peer, strict=True))
 
     @property
     def is_above(self) -> bool:
-        """Whether it is above its bound."""
+        """Whether it exceeds its bound."""
         bound = self.overhead.at_most
         return bound is not None and exceeds(bound, self.ratio, self.instructions_ratio)
 
     @property
     def is_above_in_cpu(self) -> bool:
-        """Whether its CPU is above its bound, whatever the instructions are."""
+        """Whether its CPU exceeds its bound, without regard to instructions."""
         bound = self.overhead.at_most
         return bound is not None and self.ratio > bound
 
     @property
     def told(self) -> str:
-        """What came out, in CPU, and the bound."""
-        return (
-            f"{self.overhead.title}: {self.ratio:.2f}, and {self.overhead.at_most:.2f} is the most"
-        )
+        """The ratio of the CPU, and the bound."""
+        return f"{self.overhead.title}: {self.ratio:.2f} (bound {self.overhead.at_most:.2f})"
 
 
 @contextmanager
 def recorded_aws() -> Iterator[tuple[LoopbackAws, str]]:
-    """Yield a server that answers as recorded, and the file of the recording."""
+    """Yield a server with recorded responses, and the path of the recording."""
     with tempfile.TemporaryDirectory() as folder:
         recording = recorded(Path(folder))
         with loopback_aws(read(recording)) as aws:
@@ -79,7 +81,7 @@ def recorded_aws() -> Iterator[tuple[LoopbackAws, str]]:
 
 
 def overheads(recording: str) -> list[Overhead]:
-    """Return what is measured. A job's log lines are left out, but where the title names them."""
+    """Return the overheads to measure, without log lines unless the title mentions them."""
     calls = "put_item and invoke, the same calls with bare boto3"
     job, task = ours("job", recording), ours("task", recording)
     bare = {name: Unit(f"bare.{name}", (recording,)) for name in _BARE}
@@ -89,7 +91,7 @@ def overheads(recording: str) -> list[Overhead]:
         Overhead(
             "the same",
             job,
-            "the same calls, of a row of four attributes that no index finds",
+            "the same calls, for an item with four attributes and no index keys",
             bare["job_of_few_attributes"],
         ),
         Overhead(
@@ -122,7 +124,7 @@ _BARE = ("job", "job_of_few_attributes", "task", "two_updates")
 def measure(
     rounds: int, size: int, *, peers: bool = True, instructions: bool = True
 ) -> list[Measured]:
-    """Measure each, and print a table; without `peers`, only what bare boto3 is beside.
+    """Measure each overhead, and print a table. Without `peers`, compare with bare boto3 only.
 
     Raises NotInstalled.
     """
@@ -138,7 +140,7 @@ def measure(
         cpu = cpu_in_turns(units, rounds, size, aws.endpoint_url)
         bounded = [each for each in asked if instructions and each.at_most is not None]
         counting = [unit for each in bounded for unit in (each.unit, each.peer)]
-        # At once: what they count does not depend on the others.
+        # They can run at the same time, because that doesn't change the number of instructions.
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             found_instructions = threads.map(
                 lambda unit: unit.instructions(aws.endpoint_url), counting
@@ -159,7 +161,7 @@ def measure(
 
 
 def _show(found: Measured) -> None:
-    """Print ours and its peer, a line for each: the share, and the least CPU of all rounds."""
+    """Print a line for our unit and one for the peer's: its share, and its least CPU per round."""
     asked, share = found.overhead, found.instructions_ratio
     bound = f" (at most {asked.at_most:.2f})" if asked.at_most else ""
     bound += "" if share is None else f", {share:.2f} of the instructions"
@@ -168,8 +170,10 @@ def _show(found: Measured) -> None:
 
 
 def _check_calls(asked: Overhead, aws: LoopbackAws) -> None:
-    """Raise UnitFailed unless a unit of ours writes as often as its peer: one that is refused, say,
-    would be quick, and no work."""
+    """Raise UnitFailed unless our unit makes as many writes and invocations as its peer.
+
+    A unit that is refused, for example, would be fast without doing any work.
+    """
     found = []
     for unit in (asked.unit, asked.peer):
         aws.requests()
@@ -177,7 +181,7 @@ def _check_calls(asked: Overhead, aws: LoopbackAws) -> None:
         counted = aws.requests()
         found.append({name: counted[name] for name in ("PutItem", "UpdateItem", "Invoke")})
     if found[0] != found[1]:
-        raise UnitFailed(f"{asked.title}: it calls {found[0]}, and its peer {found[1]}")
+        raise UnitFailed(f"{asked.title}: it calls {found[0]}, but its peer calls {found[1]}")
 
 
 def _ratio(ours: float | None, peer: float | None) -> float | None:
@@ -188,10 +192,10 @@ def main() -> int:
     """Measure, print a table, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overheads", description=__doc__)
     parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument("--units", type=int, default=100, help="in a stretch, of which four count")
-    parser.add_argument("--bounded", action="store_true", help="fail above the bounds")
-    parser.add_argument("--no-peers", action="store_true", help="nothing that must be installed")
-    parser.add_argument("--cpu-only", action="store_true", help="count no instructions")
+    parser.add_argument("--units", type=int, default=100, help="units in each of four stretches")
+    parser.add_argument("--bounded", action="store_true", help="fail if a bound is exceeded")
+    parser.add_argument("--no-peers", action="store_true", help="skip peers that need installing")
+    parser.add_argument("--cpu-only", action="store_true", help="don't count instructions")
     given = parser.parse_args()
     try:
         found = measure(

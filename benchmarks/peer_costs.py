@@ -1,4 +1,4 @@
-"""What a dispatch and a cold start cost with each peer, beside the bare calls of boto3."""
+"""Measure the cost of a dispatch and of a cold start with each peer and with bare boto3."""
 
 import os
 import tempfile
@@ -19,7 +19,7 @@ API = f"{OURS}, the API"
 
 
 def failing(peers: Sequence[Peer]) -> dict[Peer, str]:
-    """Return the peers that can't dispatch, or answer a request, once, and why."""
+    """Return the peers that fail to dispatch or answer once, with the reasons."""
     found = {}
     with recorded_aws() as (aws, _):
         for peer in peers:
@@ -31,7 +31,7 @@ def failing(peers: Sequence[Peer]) -> dict[Peer, str]:
 
 
 def dispatches(peers: Sequence[Peer], rounds: int, size: int) -> dict[str, float]:
-    """Return the seconds of CPU of a dispatch, by who makes it: of all rounds the least."""
+    """Return the CPU seconds of a dispatch with each peer, the least of all rounds."""
     with recorded_aws() as (aws, recording):
         units = {
             PUT_AND_INVOKE: Unit("bare.job", (recording,)),
@@ -47,9 +47,9 @@ def dispatches(peers: Sequence[Peer], rounds: int, size: int) -> dict[str, float
 
 
 def cold_starts(peers: Sequence[Peer], rounds: int) -> Mapping[str, Cost]:
-    """Return what a process takes until its first dispatch was answered, or its first request.
+    """Return the cost of a process until its first dispatch or request is answered.
 
-    Ours is the tree that a build makes; a peer imports from its own environment.
+    Our code runs from a built tree, and a peer's from its own environment.
     """
     with tempfile.TemporaryDirectory() as folder, recorded_aws() as (aws, recording):
         tree = Path(folder) / "tree"
@@ -79,7 +79,7 @@ def _unit(peer: Peer) -> Unit:
 
 
 def processors() -> str:
-    """Return how many processors there are, and which."""
+    """Describe this machine's processors: their number and model."""
     model = ""
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -1,7 +1,7 @@
-"""The peers that are measured: an environment for each, from a lock of its own.
+"""The measured peers, each with an environment made from its own lock.
 
-benchmarks/peers/ has what each needs, and the locks: versions and hashes. `make lock-peers` makes
-those anew.
+benchmarks/peers/ has the requirements of each, and the locks with versions and hashes. `make
+lock-peers` updates the locks.
 """
 
 import os
@@ -20,16 +20,16 @@ _ENVIRONMENTS = ROOT / ".bench"
 
 
 class NotInstalled(Exception):
-    """A peer's environment could not be made: it is not measured, and the table says why."""
+    """A peer's environment could not be made. The page then gives the reason."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One that does the same work in another way."""
+    """Another way to do the same work."""
 
     title: str
-    lock: str  # its name, which its environment has too
-    packages: tuple[str, ...]  # whose versions are shown
+    lock: str  # the name of its lock and of its environment
+    packages: tuple[str, ...]  # the packages whose versions the page shows
 
     @property
     def interpreter(self) -> Path:
@@ -38,13 +38,13 @@ class Peer:
 
     @property
     def packages_folder(self) -> Path:
-        """The folder that its environment's packages are in."""
+        """The folder with the packages of its environment."""
         minor = f"python{sys.version_info[0]}.{sys.version_info[1]}"
         return _ENVIRONMENTS / self.lock / "lib" / minor / "site-packages"
 
     @property
     def versions(self) -> str:
-        """What was installed, in words."""
+        """The installed versions, as text."""
         found = {
             each.name.lower(): each.version
             for each in distributions(path=[str(self.packages_folder)])
@@ -52,7 +52,7 @@ class Peer:
         return ", ".join(f"{name} {found[name]}" for name in self.packages)
 
     def install(self) -> None:
-        """Make its environment, with this interpreter's Python. Raises NotInstalled."""
+        """Make its environment with this Python. Raises NotInstalled."""
         _ENVIRONMENTS.mkdir(exist_ok=True)
         command = ["sh", "tools/make_environment.sh", f".bench/{self.lock}"]
         done = subprocess.run(
@@ -65,7 +65,7 @@ class Peer:
         )
         if done.returncode != 0:
             said = done.stderr.strip().splitlines()
-            raise NotInstalled(said[-1] if said else f"it ended with {done.returncode}")
+            raise NotInstalled(said[-1] if said else f"exit code {done.returncode}")
 
     def unit(self, call: str, *arguments: str) -> Unit:
         """Return a unit of one of its programs."""

@@ -1,7 +1,7 @@
-"""What a job's dispatch and run say to AWS, and what AWS answers: recorded from the code itself.
+"""Record the AWS calls of a job's dispatch and run, with their responses, from the code itself.
 
-A peer with nothing of ours repeats the very same calls, and a server on the loopback gives the very
-same answers: what is compared is the code around the calls.
+A peer without our code repeats exactly these calls, and a server on the loopback sends exactly
+these responses. So the benchmark compares only the code around the calls.
 """
 
 import json
@@ -15,7 +15,7 @@ from benchmarks.environment import ENVIRONMENT, PROGRAMS, WORK
 
 @dataclass(frozen=True)
 class Exchange:
-    """One call of AWS: the body of its request, and that of its response."""
+    """One AWS call, with the bodies of its request and response."""
 
     operation: str
     request: str
@@ -23,7 +23,7 @@ class Exchange:
 
 
 def recorded(folder: Path) -> Path:
-    """Record in a process of its own; return the file, which `read` reads."""
+    """Record the calls in another process, and return the file, which `read` reads."""
     file = folder / "recording.json"
     command = [sys.executable, str(PROGRAMS / "record.py"), str(file)]
     subprocess.run(command, check=True, env=ENVIRONMENT | WORK, stdout=subprocess.DEVNULL)
@@ -31,5 +31,5 @@ def recorded(folder: Path) -> Path:
 
 
 def read(file: Path) -> list[Exchange]:
-    """Return the calls of a recording, in their order."""
+    """Return the calls of a recording, in order."""
     return [Exchange(**each) for each in json.loads(file.read_text())]

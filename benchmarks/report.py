@@ -1,4 +1,4 @@
-"""The page that a run of the benchmarks leaves behind."""
+"""Write the page about a run of the benchmarks."""
 
 import platform
 import re
@@ -22,7 +22,7 @@ from tools.build import ROOT
 
 @dataclass
 class Report:
-    """What was measured, as it was, and what could not be."""
+    """The results of a run, and the parts that could not be measured."""
 
     versions: dict[str, str] = field(default_factory=dict)
     functions: Mapping[str, Cost] = field(default_factory=dict)
@@ -34,11 +34,11 @@ class Report:
     requests: dict[str, Requests] = field(default_factory=dict)
     aftermaths: list[Aftermath] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
-    failed: list[str] = field(default_factory=list)  # parts of ours that could not be measured
+    failed: list[str] = field(default_factory=list)  # our own parts that could not be measured
 
     @property
     def above(self) -> list[str]:
-        """What exceeds its bound, a line for each."""
+        """A line for each measurement that exceeds its bound."""
         lines = [each.told for each in self.overheads if each.is_above]
         lines += cold_start.above(self.functions)
         for python, costs in self.on_other_pythons.items():
@@ -47,7 +47,7 @@ class Report:
 
 
 def written(report: Report) -> str:
-    """Return the page: the text of benchmarks/page.md, with what was measured in its places."""
+    """Return the page: the text of benchmarks/page.md with the results filled in."""
     page = Template((Path(__file__).parent / "page.md").read_text())
     return page.substitute(
         day=f"{datetime.now(UTC):%-d %B %Y}",
@@ -79,13 +79,13 @@ def _versions(report: Report) -> str:
 
 def _bounds(report: Report) -> str:
     if report.above:
-        return "**Above their bounds in this run:**\n\n" + _list(report.above)
+        return "**These exceeded their bounds in this run:**\n\n" + _list(report.above)
     met = "Every bound was met in this run"
     in_cpu = [each.told for each in report.overheads if each.is_above_in_cpu]
     in_cpu += cold_start.above(report.functions, in_cpu=True)
     if not in_cpu:
         return f"{met}."
-    return f"{met}, but these in instructions alone, and not in CPU:\n\n{_list(in_cpu)}"
+    return f"{met}, but these met theirs only in instructions, not in CPU:\n\n{_list(in_cpu)}"
 
 
 def _list(lines: Sequence[str]) -> str:
@@ -107,7 +107,7 @@ def _functions(report: Report) -> str:
 
 def _on_other_pythons(report: Report) -> str:
     if not report.on_other_pythons:
-        return "No other version of Python that functions run on was here."
+        return "No other Python version that Lambda supports was installed."
     rows = [
         (name, *(_shares(costs.get(name)) for costs in report.on_other_pythons.values()))
         for name in AT_MOST
@@ -134,7 +134,7 @@ def _overheads(report: Report) -> str:
         )
         for each in report.overheads
     ]
-    return _table(("ours", "beside", "CPU", "instructions", "bound"), rows)
+    return _table(("ours", "compared with", "CPU", "instructions", "bound"), rows)
 
 
 def _dispatches(report: Report) -> str:
@@ -143,7 +143,7 @@ def _dispatches(report: Report) -> str:
         (name, f"{seconds / base:.2f}", f"{seconds * 1e6:.0f} µs")
         for name, seconds in sorted(report.dispatches.items(), key=lambda each: each[1])
     ]
-    return _table(("a dispatch with", "CPU", "here"), rows)
+    return _table(("dispatch with", "CPU", "time"), rows)
 
 
 def _cold_starts(report: Report) -> str:
@@ -152,9 +152,7 @@ def _cold_starts(report: Report) -> str:
         for name, cost in sorted(report.cold_starts.items(), key=lambda each: each[1].cpu)
         if name != BOTO3
     ]
-    return _table(
-        ("a process until its first dispatch or request is answered", "CPU", "here"), rows
-    )
+    return _table(("process until its first dispatch or request is answered", "CPU", "time"), rows)
 
 
 def _latencies(report: Report) -> str:
@@ -167,7 +165,7 @@ def _latencies(report: Report) -> str:
         )
         for each in report.latencies
     ]
-    return _table(("from the dispatch to the first line of", "times", "p50", "p99"), rows)
+    return _table(("from the dispatch to the first line of", "runs", "p50", "p99"), rows)
 
 
 def _requests(report: Report) -> str:
@@ -179,7 +177,7 @@ def _requests(report: Report) -> str:
         )
         for name, requests in report.requests.items()
     ]
-    return _table(("a unit of", "requests", "which"), rows)
+    return _table(("unit of work with", "requests", "operations"), rows)
 
 
 def _listed(made: Requests) -> str:
@@ -191,12 +189,12 @@ def _kills(report: Report) -> str:
         (each.title, str(each.begun), each.status, f"**{each.verdict}**")
         for each in report.aftermaths
     ]
-    return _table(("the work of", "began", "its status afterwards", "left behind"), rows)
+    return _table(("killed work of", "starts", "final status", "result"), rows)
 
 
 def _missing(report: Report) -> str:
     lines = [f"- {what}: {why}." for what, why in report.missing.items()]
-    return "\n".join(lines or ["Nothing: all of it was run."])
+    return "\n".join(lines or ["None: all parts ran."])
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

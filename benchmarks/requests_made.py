@@ -1,6 +1,6 @@
-"""Which requests one unit of work costs, from its dispatch until its outcome is kept.
+"""Count the requests of one unit of work, from its dispatch until its outcome is stored.
 
-They are counted on their way to the local AWS, over several units.
+The proxy before the local AWS counts them over several units.
 """
 
 import time
@@ -13,21 +13,24 @@ from benchmarks.peers import CELERY, DRAMATIQ, DURABLE, ZAPPA
 from benchmarks.recording import read
 
 UNITS = 10
-_SETTLES = 2.0  # seconds in which what follows the work's first line is done
+_SETTLES = 2.0  # seconds after its start in which the work finishes
 _LISTS = ("DescribeTable", "DescribeTimeToLive", "ListQueues", "GetQueueUrl", "GetQueueAttributes")
 
 Requests = Mapping[str, float]  # of one unit, by operation
 
 
 def of_a_recording(recording: Path) -> Requests:
-    """Return those of a job of ours. It reads what is paused once in 10 s, for all jobs."""
+    """Return the requests of one of our jobs.
+
+    They exclude the query for pauses, which a worker makes once in 10 s for all jobs.
+    """
     counted = Counter(each.operation for each in read(recording))
     del counted["Query"]
     return {name: float(count) for name, count in counted.items()}
 
 
 def celery(live: LiveAws) -> Requests:
-    """Return those of a task of Celery whose result is kept."""
+    """Return the requests of a Celery task whose result is kept."""
     with live.serving(CELERY, "celery_program"):
         return _counted(
             live,
@@ -39,7 +42,7 @@ def celery(live: LiveAws) -> Requests:
 
 
 def dramatiq(live: LiveAws) -> Requests:
-    """Return those of an actor of Dramatiq, whose result is not kept."""
+    """Return the requests of a Dramatiq actor, whose result isn't kept."""
     with live.serving(DRAMATIQ, "dramatiq_program"):
         return _counted(
             live,
@@ -51,7 +54,7 @@ def dramatiq(live: LiveAws) -> Requests:
 
 
 def zappa(live: LiveAws) -> Requests:
-    """Return those of a task of Zappa whose response is captured."""
+    """Return the requests of a Zappa task whose response is captured."""
     return _counted(
         live,
         "zappa",
@@ -62,7 +65,7 @@ def zappa(live: LiveAws) -> Requests:
 
 
 def durable(live: LiveAws, function: str) -> Requests:
-    """Return those of an execution of one step."""
+    """Return the requests of a durable execution with one step."""
     return _counted(
         live,
         "durable",
@@ -73,7 +76,7 @@ def durable(live: LiveAws, function: str) -> Requests:
 
 
 def _counted(live: LiveAws, title: str, send: Callable[[str, Sequence[str]], object]) -> Requests:
-    """Send one unit, so that all is connected, then count those of the others."""
+    """Send one unit to open all connections, and then count the requests of the others."""
     notes = Notes(live.folder, f"counted-{title}")
     send(str(notes.path), ["first"])
     notes.wait_for(1)

@@ -1,5 +1,7 @@
-"""How long it takes from a dispatch until the work begins: on the local AWS, beside as many bare
-invocations of a function that does nothing but note that."""
+"""Measure the time from a dispatch to the start of the work, on the local AWS.
+
+It is compared with the same number of bare invocations of a function that only notes its start.
+"""
 
 import math
 import subprocess
@@ -11,24 +13,24 @@ from dataclasses import dataclass
 from benchmarks.environment import PROGRAMS
 from benchmarks.live_aws import LiveAws, Notes
 
-_APART = 0.05  # seconds, in which a job's outcome is written
+_APART = 0.05  # seconds between dispatches, in which the job's outcome is written
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Seconds from a dispatch to the first line of what was dispatched."""
+    """The seconds from each dispatch to the first line of the dispatched code."""
 
     title: str
     seconds: Sequence[float]
 
     def percentile(self, percent: float) -> float:
-        """Return what so many percent of them do not exceed."""
+        """Return the value that `percent` percent of them don't exceed."""
         ordered = sorted(self.seconds)
         return ordered[math.ceil(percent / 100 * len(ordered)) - 1]
 
 
 def measure(live: LiveAws, dispatches: int) -> list[Latency]:
-    """Dispatch so many jobs, and in turn with each invoke the other function once."""
+    """Dispatch this number of jobs, and invoke the bare function as often, in turn."""
     functions = live.client("lambda")
     function = live.create_function("empty", [])
     theirs, ours = Notes(live.folder, "empty"), Notes(live.folder, "jobs")

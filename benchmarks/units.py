@@ -1,6 +1,6 @@
-"""What one unit of work costs: CPU in fresh processes that take turns.
+"""Measure the CPU of one unit of work, in fresh processes that take turns.
 
-Each process measures itself (benchmarks/programs/measuring.py) and prints the figure last.
+Each process measures itself (benchmarks/programs/measuring.py) and prints the result last.
 """
 
 import re
@@ -13,18 +13,17 @@ from pathlib import Path
 
 from benchmarks.environment import ENVIRONMENT, PROGRAMS, WORK
 
-_STRETCHES = 4  # that a program measures, each of as many units
-_FEW_AND_MANY = (5, 15)  # units: what starting costs is in both
+_STRETCHES = 4  # a program measures this number of stretches, each with the same number of units
+_FEW_AND_MANY = (5, 15)  # numbers of units; the difference excludes the cost of starting
 
 
 class UnitFailed(Exception):
-    """A program did not come to the end of its measuring. The message is its last line."""
+    """A program failed before it finished measuring. The message has its last line."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A function of a program that measures a unit of work, and the interpreter that has what it
-    imports."""
+    """A function that measures a unit of work, and the interpreter that has its dependencies."""
 
     call: str  # "program.function"
     arguments: Sequence[str] = ()
@@ -32,14 +31,13 @@ class Unit:
     environment: Mapping[str, str] = field(default_factory=lambda: {"PYTHONPATH": str(PROGRAMS)})
 
     def code(self, units: int) -> str:
-        """Return what an interpreter runs to measure so many units."""
+        """Return the code that measures this number of units."""
         program, _, function = self.call.partition(".")
         given = ", ".join([str(units), *map(repr, self.arguments)])
         return f"import {program}; {program}.{function}({given})"
 
     def cpu(self, units: int, endpoint_url: str) -> float:
-        """Return the seconds of CPU for one unit, as a new process measures them. Raises
-        UnitFailed."""
+        """Return the CPU seconds of one unit, measured in a new process. Raises UnitFailed."""
         done = subprocess.run(
             [str(self.interpreter), "-c", self.code(units)],
             env={**ENVIRONMENT, "AWS_ENDPOINT_URL": endpoint_url, **self.environment},
@@ -48,13 +46,15 @@ class Unit:
             check=False,
         )
         if done.returncode != 0:
-            said = done.stderr.strip() or f"it ended with {done.returncode}"
+            said = done.stderr.strip() or f"exit code {done.returncode}"
             raise UnitFailed(f"{self.call}: {said.splitlines()[-1]}")
         return float(done.stdout.splitlines()[-1])
 
     def instructions(self, endpoint_url: str) -> float | None:
-        """Return how many instructions a unit takes, which do not depend on what else the machine
-        does; None without valgrind, which counts them."""
+        """Return the number of instructions of a unit, or None if valgrind isn't installed.
+
+        It doesn't depend on other programs on the machine.
+        """
         valgrind = shutil.which("valgrind")
         if valgrind is None:
             return None
@@ -62,7 +62,7 @@ class Unit:
         return (many - few) / (_STRETCHES * (_FEW_AND_MANY[1] - _FEW_AND_MANY[0]))
 
     def _counted(self, valgrind: str, units: int, endpoint_url: str) -> int:
-        """Return how many instructions a process takes that measures so many units."""
+        """Return the number of instructions of a process that measures this number of units."""
         counter = [
             valgrind,
             "--tool=cachegrind",
@@ -88,15 +88,17 @@ class Unit:
 
 
 def ours(function: str, *arguments: str, **environment: str) -> Unit:
-    """Return a unit of Job Runners, as it is in this checkout."""
+    """Return a unit of Job Runners from this checkout."""
     return Unit(f"ours.{function}", arguments, environment=WORK | environment)
 
 
 def cpu_in_turns(
     units: Mapping[str, Unit], rounds: int, size: int, endpoint_url: str
 ) -> dict[str, list[float]]:
-    """Return the CPU of each unit, in seconds, in each of so many rounds of `size` units: all of a
-    round are measured one right after the other."""
+    """Return the CPU seconds of each unit in each round, with `size` units per measurement.
+
+    In a round, all units are measured directly after one another.
+    """
     found: dict[str, list[float]] = {name: [] for name in units}
     for _ in range(rounds):
         for name, unit in units.items():

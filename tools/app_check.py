@@ -1,6 +1,7 @@
-"""Checks that an organisation's work can be imported from a built tree, before it is deployed.
+"""Check that an organization's packages can be imported from a built tree, before the deploy.
 
-What fails here would have been an API that answers 502 and a worker that runs nothing.
+Without this check, a broken import would show as an API that answers 502 and a worker that runs
+nothing.
 """
 
 import json
@@ -19,50 +20,52 @@ from tools.work_parameters import work_variables
 
 IMPORT_CHECK = Path(__file__).with_name("import_check.py")
 _SECONDS = 60
-# Errors of a line that would be wrong anywhere. Another error may come from what is not there.
+# These errors are mistakes in a line. Other errors may come from a missing setting or service.
 _MISTAKES = frozenset(
     {
         *("SyntaxError", "IndentationError", "TabError", "NameError", "UnboundLocalError"),
         *("AttributeError", "TypeError", "IndexError", "ZeroDivisionError", "RecursionError"),
     }
 )
-# What every function has on AWS. The template's own settings are left out: a module that needs one
-# of them to be imported could not be imported by a test, or by another function.
+# Settings that every function has on AWS. The template's own settings are left out, because a
+# module that needs one of them at import couldn't be imported by a test or another function.
 _ENVIRONMENT = {"AWS_DEFAULT_REGION": "us-east-1", "JOBS_TABLE_NAME": "jobs"}
 
 
 def check_dependencies(tree: Path, app: AppFolder) -> None:
-    """Raise UnusableAppFolder if a dependency has a module of a name that is ours or the app's.
+    """Raise UnusableAppFolder if a dependency has a module with a name that we or the app use.
 
-    `tree` is where the dependencies have been installed, and nothing else.
+    `tree` contains the installed dependencies and nothing else.
     """
-    rooms = our_names() - {"tests"}  # which many ship by mistake, and nobody imports
+    reserved = our_names() - {"tests"}  # many packages install `tests` by mistake: no code uses it
     for entry in sorted(tree.iterdir()):
         name = entry.name.removesuffix(".py")
         if name in app.packages:
-            whose, instead = "your own work", "or rename your package"
-        elif name in rooms:
-            whose, instead = "Job Runners", "or use another"
+            whose, instead = "your own code", "or rename your package"
+        elif name in reserved:
+            whose, instead = "Job Runners", "or use another one"
         else:
             continue
         distribution = _distribution(tree, entry.name)
         raise UnusableAppFolder(
             f"{app.requirements} needs {distribution}, which has a module {name}. So "
-            f"has {whose}, and only one of them could be imported: do without it, {instead}"
+            f"has {whose}, and Python can import only one of them. Remove the dependency, {instead}"
         )
 
 
 def _distribution(tree: Path, entry: str) -> str:
-    """Return the name of what has installed this file or folder."""
+    """Return the name of the distribution that installed this file or folder."""
     for found in distributions(path=[str(tree)]):
         if any(file.parts[0] == entry for file in found.files or ()):
             return found.name
-    return "something"
+    return "a package"
 
 
 def check_imports(tree: Path, app: AppFolder | None, extensions: Sequence[str]) -> None:
-    """Raise UnusableAppFolder, with file, line and what to do, if a package of the app, a module of
-    `extensions` or an entry of their tables can't be imported from a tree built for this machine.
+    """Import the app's packages, the modules in `extensions` and all entries of their tables.
+
+    `tree` must be built for this machine. Raises UnusableAppFolder with the file, the line and
+    advice if an import fails.
     """
     sources = app.sources if app else {}
     question = json.dumps({"tree": str(tree), "modules": [*sources]})
@@ -79,9 +82,9 @@ def check_imports(tree: Path, app: AppFolder | None, extensions: Sequence[str]) 
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise UnusableAppFolder(f"Your work is not imported after {_SECONDS} s") from None
+        raise UnusableAppFolder(f"Importing your code took more than {_SECONDS} s") from None
     if not done.stdout:
-        raise UnusableAppFolder(f"Your work can't be imported: {done.stderr.strip()}")
+        raise UnusableAppFolder(f"Your code can't be imported: {done.stderr.strip()}")
     problem: dict[str, Any] | None = json.loads(done.stdout)["problem"]
     if problem is not None:
         requirements = app.requirements if app else None
@@ -89,24 +92,28 @@ def check_imports(tree: Path, app: AppFolder | None, extensions: Sequence[str]) 
 
 
 class Places:
-    """Where the packages and modules of a tree that are to be told of come from, by their names."""
+    """The sources of the packages and modules in a tree, for messages about them.
+
+    `sources` maps the name of each package to the folder that it was copied from. `requirements` is
+    the file to which a missing distribution has to be added.
+    """
 
     def __init__(self, tree: Path, sources: Mapping[str, Path], requirements: Path | None) -> None:
         self._sources = sources
-        self.requirements = requirements  # where a distribution that is missing belongs
+        self.requirements = requirements
         packages = "|".join(map(re.escape, self._sources)) or "(?!)"
-        # A place that is said while it is imported is told from the current folder.
+        # Messages that are raised during the import name paths relative to the current folder.
         roots = "|".join(
             re.escape(f"{root}/") for root in (TASK_ROOT, str(tree), os.path.relpath(tree))
         )
         self._path = re.compile(rf"(?:{roots}|(?<![\w/.]))((?:{packages})/[\w/.-]+\.py)")
 
     def is_own(self, place: str) -> bool:
-        """Return whether a file of the tree is one of those."""
+        """Return whether a file of the tree belongs to one of these packages."""
         return place.partition("/")[0] in self._sources
 
     def source(self, place: str) -> str:
-        """Return the file that a file of the tree was copied from, from the current folder."""
+        """Return the source of a file in the tree, relative to the current folder if inside it."""
         name, _, rest = place.partition("/")
         path = Path(place)
         if name in self._sources:
@@ -114,11 +121,11 @@ class Places:
         return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
     def rewritten(self, text: str) -> str:
-        """Return a text with their files named as they are in their folders."""
+        """Replace the paths of files in the tree by the paths of their sources."""
         return self._path.sub(lambda found: self.source(found[1]), text)
 
     def package_named_in(self, text: str) -> str | None:
-        """Return the line where a text's quoted name is in the tables of a package it names."""
+        """Find the package whose table an error text names, and the line of the quoted entry."""
         quoted = re.search(r"'([^']+)'", text)
         for name, folder in self._sources.items():
             table = rf"\b{re.escape(name)}\.(JOBS|TASKS|QUEUES|RECURRING|AROUND)\b"
@@ -135,7 +142,7 @@ class Places:
 
 
 def described(problem: Mapping[str, Any], places: Places) -> str:
-    """Return what tools/import_check.py has found, as file, line, what is wrong and what to do."""
+    """Format a problem from tools/import_check.py as file, line, error and advice."""
     kind, text = problem["kind"], places.rewritten(problem["text"])
     own = [place for place in problem["places"] if places.is_own(place[0])]
     where = None
@@ -156,12 +163,12 @@ def described(problem: Mapping[str, Any], places: Places) -> str:
 def _advice(problem: Mapping[str, Any], places: Places) -> str:
     kind, missing = problem["kind"], problem["missing"]
     if missing and places.is_own(missing.replace(".", "/")):
-        return "There is no such module in your package: correct the import, or add the file"
+        return "Your package has no such module: correct the import, or add the file"
     if missing:
         requirements = places.requirements or "the requirements"
-        return f"Add what provides {missing} to {requirements}, then run make lock"
+        return f"Add the package with {missing} to {requirements}, then run make lock"
     if kind == "NameTakenTwice":
-        return "Rename yours, here and where it is dispatched"
+        return "Rename yours, here and in the code that dispatches it"
     if problem["declared"] or kind in _MISTAKES:
         return "Correct that line"
     if problem["own"]:
@@ -169,6 +176,6 @@ def _advice(problem: Mapping[str, Any], places: Places) -> str:
     if kind == "ImportError":
         return f"Did you mean {problem['nearest']}?" if problem["nearest"] else "Correct the import"
     return (
-        "This happens when the module is imported, where there are no settings and no AWS: do it "
-        "in the function that needs it"
+        "The module does this when it is imported, without settings or AWS. Move it into the "
+        "function that needs it"
     )

@@ -1,7 +1,7 @@
-"""An organisation's app.toml: what of AWS its work calls.
+"""Read an organization's app.toml, which lists the AWS operations that its code calls.
 
-`services` has names of services, as botocore has them, of which every operation can be called; and
-single operations, with the name of their service as IAM writes it: `"dynamodb:Scan"`.
+An entry of `services` is the botocore name of a service, to call all of its operations, or a single
+operation in IAM's notation: `"dynamodb:Scan"`.
 """
 
 import tomllib
@@ -17,13 +17,14 @@ CONFIG = "app.toml"
 
 
 class UnusableAppFolder(JobRunnersError):
-    """The organisation's folder can't be used as it is. The message says where, and what to do."""
+    """The organization's folder has a mistake. The message says where it is and how to fix it."""
 
 
 def read_operations(config: Path) -> Operations:
-    """Return what app.toml names, by service: none if there is no such file.
+    """Return the operations in app.toml by service; empty if the file doesn't exist.
 
-    Raises UnusableAppFolder if it can't be read, or names what AWS does not have.
+    Raises UnusableAppFolder if the file can't be read, or names a service or operation that AWS
+    doesn't have.
     """
     found: dict[str, frozenset[str]] = {}
     for entry in _services(config):
@@ -44,7 +45,9 @@ def _services(config: Path) -> list[str]:
         raise UnusableAppFolder(f"{config} is not TOML: {error}") from None
     services = read.pop("services", [])
     if read:
-        raise UnusableAppFolder(f'{config}: there is no setting {min(read)}, only services = ["…"]')
+        raise UnusableAppFolder(
+            f'{config}: unknown setting {min(read)}. The only setting is services = ["…"]'
+        )
     if not isinstance(services, list) or not all(isinstance(each, str) for each in services):
         raise UnusableAppFolder(
             f'{config}: services must be a list, as in services = ["ses", "dynamodb:Scan"]'
@@ -55,5 +58,5 @@ def _services(config: Path) -> list[str]:
 def _check(config: Path, kind: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         near = get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else "use the name that AWS's own pages have"
-        raise UnusableAppFolder(f"{config}: AWS has no {kind} {name!r}; {hint}")
+        hint = f"Did you mean {near[0]}?" if near else "Use the name from the AWS documentation"
+        raise UnusableAppFolder(f"{config}: AWS has no {kind} {name!r}. {hint}")

@@ -1,10 +1,10 @@
-"""Pins what an organisation's own work needs, and has it in the environment that tests run in.
+"""Pin the requirements of an organization's code, and install them for its tests.
 
 Usage: python -m tools.app_requirements lock|install
 
-`requirements.txt` says it loosely. `lock` resolves it together with our own requirements and writes
-`requirements.lock` beside it: versions and hashes of what it needs beside ours. `install` puts that
-into this environment, or takes it out when there is no such folder any more.
+`lock` resolves the app's requirements.txt together with our own requirements. It writes the
+versions and hashes of the additional packages to requirements.lock in the same folder. `install`
+installs these packages into this environment, or removes them if the app's folder is gone.
 """
 
 import argparse
@@ -25,10 +25,13 @@ _MADE_FROM = "# Made by make lock from requirements.txt and Job Runners' own loc
 
 
 def lock(app: AppFolder, target: Target) -> None:
-    """Write the app's lock, for the target and for this machine; raises UnusableAppFolder with the
-    conflict, if there is one."""
+    """Write the app's lock, for the target and for this machine.
+
+    Raises UnusableAppFolder, which describes the conflict, if the requirements can't be resolved.
+    """
     with tempfile.TemporaryDirectory() as scratch:
-        # First for the target, whose wheels must exist; then for any machine, with those versions.
+        # First resolve for the target, whose wheels must exist. Then resolve for any machine, with
+        # the same versions.
         resolved, made = Path(scratch) / "resolved.txt", Path(scratch) / "made.txt"
         on_target = ["--python-platform", target.uv_platform, "--python-version", target.python]
         _compile(app, [*on_target, "--output-file", str(resolved)])
@@ -41,23 +44,25 @@ def lock(app: AppFolder, target: Target) -> None:
 
 
 def locked(app: AppFolder | None) -> Path | None:
-    """Return the app's lock, None if it needs nothing beside ours; raises UnusableAppFolder if
-    there is no lock of today's requirements."""
+    """Return the path of the app's lock, or None if the app has no requirements.
+
+    Raises UnusableAppFolder if the lock is missing or was made from other requirements.
+    """
     if app is None or not _needs_anything(app):
         return None
     if not app.lock.exists():
-        raise UnusableAppFolder(f"{app.lock} is missing. Write it: run make lock")
+        raise UnusableAppFolder(f"{app.lock} is missing. To create it, run make lock")
     first, _, _ = app.lock.read_text().partition("\n")
     if first != f"{_MADE_FROM}{_digest(app)}":
         raise UnusableAppFolder(
-            f"{app.lock} was made from other requirements: {app.requirements.name} or Job Runners' "
-            "own have changed since. Make it again: run make lock"
+            f"{app.lock} is outdated: {app.requirements.name} or the requirements of Job Runners "
+            "have changed since it was made. To update it, run make lock"
         )
     return app.lock
 
 
 def install(app: AppFolder | None, environment: Path = Path(sys.prefix)) -> None:
-    """Have in this environment what the app's lock has beside our own, and no more.
+    """Install the packages of the app's lock next to our own, and remove all others.
 
     Raises UnusableAppFolder if the lock is missing or outdated, or can't be installed.
     """
@@ -68,7 +73,8 @@ def install(app: AppFolder | None, environment: Path = Path(sys.prefix)) -> None
         return
     stamp.unlink(missing_ok=True)
     python = ["--python", str(environment / "bin" / "python"), "--require-hashes"]
-    _run_uv(["sync", *python, str(_OUR_ENVIRONMENT)], "our own requirements can't be installed")
+    problem = "The requirements of Job Runners can't be installed"
+    _run_uv(["sync", *python, str(_OUR_ENVIRONMENT)], problem)
     if wanted:
         options = ["--no-deps", "--requirement", str(wanted)]
         _run_uv(["install", *python, *options], f"{wanted} can't be installed on this machine")
@@ -76,7 +82,7 @@ def install(app: AppFolder | None, environment: Path = Path(sys.prefix)) -> None
 
 
 def _needs_anything(app: AppFolder) -> bool:
-    """Return whether requirements.txt is there, and has more than comments."""
+    """Return whether requirements.txt exists and has more than comments."""
     if not app.requirements.exists():
         return False
     lines = app.requirements.read_text(encoding="utf-8").splitlines()
@@ -84,13 +90,14 @@ def _needs_anything(app: AppFolder) -> bool:
 
 
 def _compile(app: AppFolder, options: list[str]) -> None:
-    # In its folder: what it says of other files there is relative, and so is no machine's path.
+    # It runs in the app's folder, so that references to other files are relative and the lock has
+    # no path of this machine.
     arguments = ["compile", app.requirements.name, "--constraint", str(OUR_LOCK), *options]
     arguments += ["--only-binary", ":all:", "--no-header", "--no-annotate"]
     arguments += ["--no-emit-index-url", "--no-emit-find-links"]
     problem = (
-        f"{app.requirements} can't be resolved together with what Job Runners needs, which is in "
-        f"{OUR_LOCK}"
+        f"{app.requirements} can't be resolved together with the requirements of Job Runners, "
+        f"which are in {OUR_LOCK}"
     )
     _run_uv(arguments, problem, folder=app.path)
 
@@ -118,7 +125,7 @@ def _lower(*versions: str) -> str:
 
 
 def main() -> int:
-    """Do as the command line says; return the exit code."""
+    """Run the command line, and return the exit code."""
     arguments = argparse.ArgumentParser(prog="python -m tools.app_requirements")
     arguments.add_argument("what", choices=["lock", "install"])
     given = arguments.parse_args()

@@ -1,7 +1,7 @@
-"""The organisation's own stack: what app/template.yaml makes, and what ours is given of it.
+"""Deploy the organization's own stack (app/template.yaml), and pass its outputs to ours.
 
-It is deployed before ours, because ours is given what it outputs: an output that is named like a
-parameter of our template is that parameter's value, such as WorkerPolicyArn.
+It is deployed before our stack, because our stack uses its outputs. An output with the name of a
+parameter of our template, such as WorkerPolicyArn, becomes the value of that parameter.
 """
 
 import tomllib
@@ -12,14 +12,14 @@ from typing import Any
 
 import yaml
 
-# A parameter that an organisation's template may have: the name of the stack its work runs in.
+# The app's template may have this parameter. Its value is the name of our stack.
 OUR_STACK_NAME = "JobsStackName"
 
 Sam = Callable[[Sequence[str]], None]  # runs sam with these arguments, or raises
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc] # yaml has no types
-    """Reads a template for its names: what CloudFormation's functions stand for is left out."""
+    """Reads the names in a template, without the values of CloudFormation's functions."""
 
 
 _Loader.add_multi_constructor("!", lambda _loader, _tag, _node: None)
@@ -27,23 +27,23 @@ _Loader.add_multi_constructor("!", lambda _loader, _tag, _node: None)
 
 @dataclass(frozen=True)
 class AppStack:
-    """A template of the organisation's, beside the stack of ours that its work runs in."""
+    """The organization's template, and the name of the Job Runners stack that runs its code."""
 
     template: Path
     our_name: str
 
     @property
     def name(self) -> str:
-        """What it is deployed as."""
+        """The name of its stack."""
         return f"{self.our_name}-app"
 
     def deploy(
         self, sam: Sam, cloudformation: Any, folder: Path, artefacts: Sequence[str]
     ) -> dict[str, str]:
-        """Build it into `folder` and deploy it; return its outputs.
+        """Build the template into `folder`, deploy it, and return the stack's outputs.
 
-        `artefacts` are sam's options for where what is built goes. What a samconfig.toml beside the
-        template says, sam follows.
+        `artefacts` are sam's options for where to upload the build. sam also reads a samconfig.toml
+        in the template's folder.
         """
         config = self.template.with_name("samconfig.toml")
         given = ["--config-file", str(config)] if config.exists() else []
@@ -62,7 +62,7 @@ class AppStack:
 def handed_over(
     outputs: Mapping[str, str], our_template: Path, said: Collection[str]
 ) -> dict[str, str]:
-    """Return the outputs that are parameters of our template, but for those `said` elsewhere."""
+    """Select the outputs that are parameters of our template and aren't set elsewhere (`said`)."""
     known = parameters(our_template)
     return {
         name: value
@@ -78,7 +78,7 @@ def parameters(template: Path) -> set[str]:
 
 
 def overrides(config: Mapping[str, Any]) -> list[str]:
-    """Return the parameters that a samconfig gives a deploy, as sam's option takes them."""
+    """Return the parameters that a samconfig sets for a deploy, in the form of sam's option."""
     found: list[str] = []
     for section in ("global", "deploy"):
         own = config.get("default", {}).get(section, {}).get("parameters", {})
@@ -93,5 +93,5 @@ def overrides(config: Mapping[str, Any]) -> list[str]:
 
 
 def option(given: Sequence[str]) -> list[str]:
-    """Return sam's option for parameters. It replaces what the configuration file says of them."""
+    """Return sam's option for parameters, which overrides those of the configuration file."""
     return ["--parameter-overrides", *given] if given else []

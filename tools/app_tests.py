@@ -1,4 +1,4 @@
-"""Runs the tests of an organisation's own work: python -m tools.app_tests [arguments of pytest]"""
+"""Run the tests of an organization's code: python -m tools.app_tests [arguments of pytest]"""
 
 import os
 import subprocess
@@ -8,13 +8,16 @@ from errors import JobRunnersError
 from tools.app_folder import AppFolder, find_app_folder
 from tools.target import ROOT
 
-_NO_TESTS = 5  # how pytest ends when it has found none
+_NO_TESTS = 5  # pytest's exit code when it finds no tests
 
 
 def run(app: AppFolder, arguments: list[str]) -> int:
-    """Run pytest in the app's folder, with its own configuration if it has one; return the code."""
+    """Run pytest in the app's folder, with the app's configuration if it has one.
+
+    Return the exit code.
+    """
     if not app.tests.is_dir():
-        print(f"{app.tests} is not there: your work has no tests", file=sys.stderr)
+        print(f"{app.tests} doesn't exist, so there are no tests to run", file=sys.stderr)
         return 0
     paths = [str(ROOT), str(app.path), os.environ.get("PYTHONPATH", "")]
     environment = {
@@ -29,7 +32,7 @@ def run(app: AppFolder, arguments: list[str]) -> int:
 
 
 def main() -> int:
-    """Run them, if there are any; return the exit code."""
+    """Run the tests if there is an app folder, and return the exit code."""
     try:
         app = find_app_folder()
     except JobRunnersError as error:

@@ -1,12 +1,12 @@
-"""Cuts botocore's data down to the operations that are called: what a build ships of it.
+"""Reduce botocore's data to the operations that our code and the app call, for the build.
 
-A process parses the endpoints of 400 services, and the whole description of each service that it
-makes a client of: half of a cold start. What is left describes the same requests, endpoints and
-answers, and tests/infra/test_botocore_data.py compares them.
+Without this, a process parses the endpoints of 400 services and the whole description of each
+service that it makes a client for. That takes half of a cold start. The reduced data describes the
+same requests, endpoints and responses; tests/infra/test_botocore_data.py compares them.
 
-An operation that is not named here, nor in an organisation's app.toml, has no method on its client.
-So that this shows before a deploy, tests run on such clients (testing/shipped_operations.py), and
-each build looks for calls in the sources (tools/operation_check.py).
+If an operation is listed neither here nor in the organization's app.toml, its client has no method
+for it. Two checks find such calls before a deploy: tests use the same reduced clients
+(testing/shipped_operations.py), and each build searches the sources (tools/operation_check.py).
 """
 
 import gzip
@@ -21,7 +21,7 @@ from typing import Any
 
 import botocore
 
-# What we call, by service: ourselves, by pynamodb, or by botocore on its own behalf.
+# The operations that our code, pynamodb or botocore itself calls, by service.
 OPERATIONS: Mapping[str, Set[str]] = {
     "dynamodb": frozenset(
         {
@@ -36,23 +36,24 @@ OPERATIONS: Mapping[str, Set[str]] = {
             *("DeleteObject", "DeleteObjects", "GetObject", "HeadObject", "ListObjectsV2"),
             *("AbortMultipartUpload", "CompleteMultipartUpload", "CreateMultipartUpload"),
             *("PutObject", "UploadPart"),
-            "CreateSession",  # botocore's: of a directory bucket
-            "HeadBucket",  # botocore's: in which region a bucket is
+            "CreateSession",  # botocore calls it for directory buckets
+            "HeadBucket",  # botocore calls it to find a bucket's region
         }
     ),
     "sns": frozenset({"Publish"}),
     "sqs": frozenset({"SendMessage"}),
     "ssm": frozenset({"GetParameter", "GetParametersByPath"}),
-    "sts": frozenset({"AssumeRole", "AssumeRoleWithWebIdentity"}),  # botocore's: of a profile
+    # botocore calls these for a profile.
+    "sts": frozenset({"AssumeRole", "AssumeRoleWithWebIdentity"}),
 }
-# Of a service whose operations are all kept.
+# Stands for all operations of a service.
 ALL: Set[str] = frozenset({"*"})
 
 Operations = Mapping[str, Set[str]]
 
 
 def with_ours(added: Operations) -> Operations:
-    """Return what we call and what an organisation's work calls besides."""
+    """Combine our operations with those that an organization's code calls."""
     every = {
         service: OPERATIONS.get(service, frozenset()) | named for service, named in added.items()
     }
@@ -60,13 +61,13 @@ def with_ours(added: Operations) -> Operations:
 
 
 def installed_data() -> Path:
-    """Return the folder of data of the botocore that is installed here, which is whole."""
+    """Return the data folder of the installed botocore, which is complete."""
     return Path(botocore.__file__).parent / "data"
 
 
 @cache
 def known_services() -> frozenset[str]:
-    """Return the services that botocore describes, by the names its clients are made by."""
+    """Return the names of all services that botocore can make clients for."""
     return frozenset(each.name for each in installed_data().iterdir() if each.is_dir())
 
 
@@ -78,7 +79,7 @@ def operations_of(service: str) -> frozenset[str]:
 
 @cache
 def waiters_of(service: str) -> Mapping[str, str]:
-    """Return what a client of a service can wait for, and the operation that it asks with."""
+    """Return the names of a service's waiters, each with the operation that it calls."""
     file = _newest_model(service).with_name("waiters-2.json")
     waiters = _read(file)["waiters"] if file.exists() else {}
     return {name: each["operation"] for name, each in waiters.items()}
@@ -89,8 +90,7 @@ def _newest_model(service: str) -> Path:
 
 
 def trimmed_copy(cache: Path, kept: Operations) -> Path:
-    """Return a copy of the data that is installed here, cut down; it is kept in the folder `cache`
-    for the next time."""
+    """Return a reduced copy of the installed data. It is kept in the folder `cache`."""
     named = sorted((service, sorted(names)) for service, names in kept.items())
     recipe = f"{botocore.__version__} {named} ".encode() + Path(__file__).read_bytes()
     copy = cache / f"botocore-{hashlib.sha256(recipe).hexdigest()[:16]}"
@@ -110,8 +110,10 @@ def trimmed_copy(cache: Path, kept: Operations) -> Path:
 
 
 def keep_folder(made: Path, kept: Path) -> None:
-    """Move a folder to where it is kept, at once, so that nothing half made is ever there. Of two
-    that are made at the same time one is first, and both are alike."""
+    """Move a finished folder to `kept` in one step, so that no half-made folder is ever there.
+
+    If another process was faster, keep its folder, which has the same contents.
+    """
     try:
         made.rename(kept)
     except OSError:
@@ -120,7 +122,7 @@ def keep_folder(made: Path, kept: Path) -> None:
 
 
 def trim(data: Path, kept: Operations) -> None:
-    """Cut botocore's folder `data` down to these operations of these services."""
+    """Reduce botocore's folder `data` to these operations of these services."""
     prefixes = set()
     for service in [each for each in data.iterdir() if each.is_dir()]:
         if service.name in kept:
@@ -135,7 +137,7 @@ def trim(data: Path, kept: Operations) -> None:
 
 
 def _versions(service: Path, *, newest_alone: bool) -> list[Path]:
-    """Return the versions of a service's API that clients are made of, and remove the others."""
+    """Remove the versions of a service's API that no client uses, and return the others."""
     versions = sorted({file.parent for file in service.glob("*/service-2.json*")})
     kept = versions[-1:] if newest_alone else versions
     for version in service.iterdir():
@@ -145,10 +147,10 @@ def _versions(service: Path, *, newest_alone: bool) -> list[Path]:
 
 
 def _trim_version(folder: Path, named: Set[str]) -> str:
-    """Cut down what describes a version of a service's API; return the name that endpoints.json
-    has for the service.
+    """Reduce the description of one version of a service's API.
 
-    Nothing is compressed: to read 10 KB takes less time than to unpack them.
+    Return the service's name in endpoints.json. The files aren't compressed, because reading 10 KB
+    takes less time than decompressing them.
     """
     (folder / "examples-1.json").unlink(missing_ok=True)
     for file in folder.glob("*.json.gz"):
@@ -165,11 +167,13 @@ def _trim_version(folder: Path, named: Set[str]) -> str:
 
 
 def _keep_operations(service: dict[str, Any], named: Set[str]) -> None:
-    """Remove every other operation, and every shape that is of none of those and no error: of the
-    errors, code may ask by name (`client.exceptions`)."""
+    """Remove all other operations, and the shapes that the kept operations don't use.
+
+    The shapes of errors stay, because code may use them by name (`client.exceptions`).
+    """
     operations, shapes = service["operations"], service["shapes"]
     for name, operation in list(operations.items()):
-        if name not in named and not operation.get("endpointoperation"):  # botocore's own use
+        if name not in named and not operation.get("endpointoperation"):  # botocore uses these
             del operations[name]
     wanted = set(_shapes_named_in(operations))
     wanted |= {name for name, shape in shapes.items() if shape.get("exception")}
@@ -182,7 +186,7 @@ def _keep_operations(service: dict[str, Any], named: Set[str]) -> None:
 
 
 def _shapes_named_in(described: Any) -> Iterator[str]:
-    """Yield the shapes that an operation, a shape, or a part of one refers to."""
+    """Yield the shapes that an operation, a shape or a part of one refers to."""
     if isinstance(described, dict):
         if isinstance(described.get("shape"), str):
             yield described["shape"]
@@ -193,7 +197,7 @@ def _shapes_named_in(described: Any) -> Iterator[str]:
 
 
 def _keep_only(folder: Path, name: str, part: str, kept: Collection[str]) -> None:
-    """Keep these names in a part of a file, and in what botocore merges into it."""
+    """Keep only these names in a part of a file, and of the files that botocore merges into it."""
     for file in folder.glob(f"{name}*.json"):
         read = _read(file)
         holder = read.get("merge", read)
@@ -211,8 +215,10 @@ def _keep_waiters(file: Path, operations: Collection[str]) -> None:
 
 
 def _without_prose(described: Any) -> Any:
-    """Return a description without what it says to people. botocore asks for the words of
-    `clientContextParams` whenever it makes a client."""
+    """Remove the documentation texts from a description.
+
+    Those of `clientContextParams` stay, because botocore reads them when it makes a client.
+    """
     if isinstance(described, list):
         return [_without_prose(part) for part in described]
     if not isinstance(described, dict):

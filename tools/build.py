@@ -1,4 +1,4 @@
-"""Builds the one tree that every function runs: our sources, pinned dependencies, bytecode.
+"""Build the tree that all functions run: our sources, pinned dependencies and bytecode.
 
 `sam build` calls this through the Makefile: python -m tools.build FOLDER
 """
@@ -28,13 +28,13 @@ __all__ = ["LOCK", "ROOT", "SHIPPED", "DoesNotCompile", "Target", "build"]
 
 CACHE = ROOT / ".build"
 LOCK = OUR_LOCK
-# What decides how dependencies are installed, beside the locks.
+# These files and the locks decide how dependencies are installed.
 _RECIPE = tuple(
     ROOT / "tools" / f"{name}.py"
     for name in ("botocore_data", "build", "bytecode", "prune", "target")
 )
 
-# What ships. Everything else (tests, events, local, docs) stays out of the zip.
+# The deployed sources. Everything else (tests, events, local, docs) stays out of the zip.
 SHIPPED = (
     "api",
     "aws",
@@ -56,7 +56,7 @@ SHIPPED = (
 
 
 class DependenciesNotInstalled(JobRunnersError):
-    """A lock could not be installed; the message has pip's words."""
+    """A lock could not be installed. The message has pip's output."""
 
 
 def build(
@@ -64,13 +64,13 @@ def build(
 ) -> None:
     """Fill `folder` with the tree that functions run on `target`.
 
-    An organisation's packages are in it, and what they need beside us. Raises UnusableAppFolder if
-    they, or the modules that `extensions` names, can't be imported from such a tree, and
-    NoPythonForTarget if there is no Python here that can make the bytecode of the target's.
+    It includes the organization's packages and their requirements. Raises UnusableAppFolder if
+    these packages, or the modules in `extensions`, can't be imported from such a tree. Raises
+    NoPythonForTarget if no Python on this machine can make bytecode for the target's Python.
     """
     check_python(target)
     if (app or extensions) and not target.native:
-        _check_once(app, extensions)  # on a tree for this machine: that one can't be loaded here
+        _check_once(app, extensions)  # this machine can't import from a tree for another one
     shutil.copytree(_dependencies(target, app), folder, dirs_exist_ok=True)
     _add_sources(target, folder, app)
     if (app or extensions) and target.native:
@@ -78,11 +78,11 @@ def build(
 
 
 def check(app: AppFolder | None, extensions: Sequence[str]) -> None:
-    """Raise as `build` does, of a tree for this machine that is thrown away."""
+    """Build a temporary tree for this machine, and raise as `build` does."""
     target = Target.this_machine()
     kept = _dependencies(target, app)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-        for entry in kept.iterdir():  # links: to copy them takes most of a build's time
+        for entry in kept.iterdir():  # copying instead would take most of a build's time
             (Path(scratch) / entry.name).symlink_to(entry)
         _add_sources(target, Path(scratch), app)
         check_imports(Path(scratch), app, extensions)
@@ -109,7 +109,7 @@ def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
 
 
 def _check_once(app: AppFolder | None, extensions: Sequence[str]) -> None:
-    """Check, unless the same sources have passed: sam builds the same for each function."""
+    """Run `check` unless these sources have passed, because sam builds them for each function."""
     passed = CACHE / f"imported-{_digest_of_sources(app, extensions)}"
     if not passed.exists():
         check(app, extensions)
@@ -117,7 +117,7 @@ def _check_once(app: AppFolder | None, extensions: Sequence[str]) -> None:
 
 
 def _digest_of_sources(app: AppFolder | None, extensions: Sequence[str]) -> str:
-    """Return a hash of all that decides whether an organisation's work can be imported."""
+    """Return a hash of everything that decides whether the organization's code can be imported."""
     said = sorted(work_variables().items())
     digest = hashlib.sha256(f"{sys.version} {extensions} {said}".encode())
     files = [path for name in SHIPPED if (path := ROOT / name).is_file()] + [LOCK]
@@ -133,7 +133,7 @@ def _digest_of_sources(app: AppFolder | None, extensions: Sequence[str]) -> str:
 
 
 def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
-    """Return a folder of the pinned dependencies, pruned and compiled, kept for the next build."""
+    """Return a folder with the pinned dependencies, pruned and compiled. It is kept for reuse."""
     app_lock = locked(app)
     operations = with_ours(app.operations if app else {})
     recipe = hashlib.sha256(LOCK.read_bytes())
@@ -177,7 +177,7 @@ def main() -> int:
     """Build for samconfig's target, or for this machine; return the exit code."""
     arguments = argparse.ArgumentParser(prog="python -m tools.build", description=__doc__)
     arguments.add_argument(
-        "folder", type=Path, nargs="?", help="without it, only check an organisation's work"
+        "folder", type=Path, nargs="?", help="where to build; without it, only check your code"
     )
     arguments.add_argument("--for", dest="target", choices=["samconfig", "machine"])
     given = arguments.parse_args()

@@ -1,7 +1,7 @@
-"""Makes the bytecode that a build ships.
+"""Make the bytecode for a build.
 
-Lambda can't write any, and imports take 2 to 3 times as long without. It is made by the minor
-version of Python that the functions run on: another one's would be ignored.
+Lambda can't write bytecode, and without it imports take 2 to 3 times as long. It must come from the
+minor version of Python that the functions run, because Python ignores that of other versions.
 """
 
 import compileall
@@ -18,39 +18,40 @@ _TASK_ROOT = "/var/task"  # where functions find their code
 
 
 class DoesNotCompile(JobRunnersError):
-    """A file can't be compiled; the message says where."""
+    """A file can't be compiled. The message says where the mistake is."""
 
 
 class NoPythonForTarget(JobRunnersError):
-    """The functions run on a Python that is not on this machine."""
+    """This machine doesn't have the functions' version of Python."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
         super().__init__(
             f"Functions run on Python {target.python} (PythonRuntime in samconfig.toml). This is "
-            f"{this_python()}, and no python{target.python} is on PATH or in pyenv to make their "
-            "bytecode, without which each start takes 2 to 3 times as long. Install Python "
-            f"{target.python}, or set PythonRuntime=python{this_python()}"
+            f"Python {this_python()}, and no python{target.python} is on PATH or in pyenv to make "
+            "their bytecode. Without bytecode, each start takes 2 to 3 times as long. Install "
+            f"Python {target.python}, or set PythonRuntime=python{this_python()}"
         )
 
 
 def check_python(target: Target) -> None:
-    """Raise NoPythonForTarget unless bytecode for this target can be made here."""
+    """Raise NoPythonForTarget if this machine can't make bytecode for the target."""
     if target.python != this_python() and interpreter(target.python) is None:
         raise NoPythonForTarget(target)
 
 
 def compile_sources(target: Target, tree: Path, path: Path) -> None:
-    """Compile a file of a tree, or a folder; raise NoPythonForTarget, or DoesNotCompile.
+    """Compile a file or a folder of a tree. Raises NoPythonForTarget or DoesNotCompile.
 
-    Unchecked, because zipping changes the times that a checked file compares.
+    The bytecode is unchecked, because zipping changes the file times that checked bytecode
+    compares.
     """
     if target.python == this_python():
         compile_path = compileall.compile_dir if path.is_dir() else compileall.compile_file
         compiled = compile_path(
             path,
-            quiet=2,  # who calls says where
-            stripdir=str(tree),  # or each build of the same sources would differ
+            quiet=2,  # the caller reports the file
+            stripdir=str(tree),  # so that builds of the same sources are equal
             prependdir=_TASK_ROOT,
             invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
         )
@@ -61,7 +62,7 @@ def compile_sources(target: Target, tree: Path, path: Path) -> None:
 
 
 def first_mistake(source: Path) -> str:
-    """Return file, line and what is wrong, of the first file here that does not compile."""
+    """Return the file, the line and the error of the first file that doesn't compile."""
     files = sorted(source.rglob("*.py")) if source.is_dir() else [source]
     for file in files:
         try:
@@ -86,9 +87,9 @@ def _compile_with_another(target: Target, tree: Path, path: Path) -> bool:
 
 @cache
 def interpreter(version: str) -> str | None:
-    """Return the path of a Python of this version, as 3.13, if there is one here.
+    """Return the path of a Python of this version (such as 3.13), or None if there is none.
 
-    Candidates are run, not looked up: a name on PATH may be a shim that fails.
+    It runs each candidate, because a name on PATH may be a shim that fails.
     """
     folders = [Path(each) for each in os.get_exec_path()]
     folders += sorted((Path.home() / ".pyenv" / "versions").glob(f"{version}.*/bin"))

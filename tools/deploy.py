@@ -1,7 +1,7 @@
-"""make deploy's last step: deploys the organisation's own stack, if it has a template, then ours.
+"""Deploy the organization's own stack, if it has a template, and then ours.
 
-Usage: python -m tools.deploy --region REGION --sam PATH, once `sam build` is done. The template is
-app/template.yaml, or that of the folder that APP names.
+This is the last step of make deploy. Usage, after `sam build`: python -m tools.deploy --region
+REGION --sam PATH. The template is app/template.yaml, or template.yaml in the folder that APP names.
 """
 
 import argparse
@@ -23,8 +23,7 @@ from tools.code_size import CodeTooLarge, check_size
 
 @dataclass(frozen=True)
 class Deploy:
-    """How to deploy. `built` is our template as `sam build` leaves it; `app_folder` is where the
-    organisation's is built."""
+    """The files of a deploy. `built` is our built template; `app_folder` has the app's build."""
 
     sam: Path
     region: str
@@ -35,7 +34,7 @@ class Deploy:
     def run(self, app_template: Path | None) -> None:
         """Deploy the stack of this template, if there is one, then ours.
 
-        Raises CalledProcessError when sam fails, which has said why, and CodeTooLarge.
+        Raises CalledProcessError if sam fails (sam has printed the reason), and CodeTooLarge.
         """
         for function in self.built.parent.glob("*Function"):
             if warning := check_size(function):
@@ -46,24 +45,27 @@ class Deploy:
         self._run(["deploy", *arguments, *option(given)])
 
     def _deploy_app(self, template: Path) -> list[str]:
-        """Deploy the organisation's stack; return what ours is given, if samconfig.toml is not
-        enough."""
+        """Deploy the organization's stack, and return the parameters for ours.
+
+        The list is empty if those in samconfig.toml are enough.
+        """
         config = tomllib.loads(self.config.read_text())
         app = AppStack(template, config["default"]["global"]["parameters"]["stack_name"])
-        _say(f"Deploying {template} as {app.name}, which comes first")
+        _say(f"Deploying {template} as {app.name} first")
         cloudformation = boto3.Session(region_name=self.region).client("cloudformation")
         outputs = app.deploy(self._run, cloudformation, self.app_folder, ["--resolve-s3"])
         own = overrides(config)
         said = dict(each.partition("=")[::2] for each in own)
         for name in sorted(said.keys() & outputs.keys()):
-            _say(f"{name} is {said[name]}, as samconfig.toml says; {app.name} has {outputs[name]}")
+            used, other = said[name], outputs[name]
+            _say(f"Using {name}={used} from samconfig.toml, not {other} from {app.name}")
         found = handed_over(outputs, self.built, said)
         for name, value in found.items():
-            _say(f"{name} is {value}, of {app.name}")
+            _say(f"Using {name}={value} from {app.name}")
         return own + [f'{name}="{value}"' for name, value in found.items()] if found else []
 
     def _run(self, arguments: Sequence[str]) -> None:
-        # What an organisation's functions are built with is where sam is.
+        # The tools that build the organization's functions are in sam's folder.
         path = f"{self.sam.absolute().parent}{os.pathsep}{os.environ['PATH']}"
         subprocess.run(
             [str(self.sam), *arguments, "--region", self.region],
@@ -78,13 +80,13 @@ def _say(text: str) -> None:
 
 
 def app_template() -> Path | None:
-    """Return the organisation's template, None if there is none; raises UnusableAppFolder."""
+    """Return the organization's template, or None if there is none. Raises UnusableAppFolder."""
     folder = find_app_folder()
     return folder.template if folder and folder.template.is_file() else None
 
 
 def main() -> int:
-    """Deploy; return what sam returned, or 0, or 1 for a folder that can't be used."""
+    """Deploy. Return 0, sam's exit code if it fails, or 1 if the app's folder can't be used."""
     arguments = argparse.ArgumentParser(prog="python -m tools.deploy", description=__doc__)
     arguments.add_argument("--region", required=True)
     arguments.add_argument("--sam", type=Path, required=True)

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Prints the path of a Python that can make this project's environments, or says why there is none.
+# Print the path of a Python that can make this project's environments, or explain why none can.
 #
-# Candidates are run, not looked up: a name on PATH may be a shim that fails, and Debian's python3
-# comes without ensurepip. PYTHON, when set, is the only candidate.
+# It runs each candidate, because a name on PATH may be a shim that fails, and Debian's python3 comes
+# without ensurepip. If PYTHON is set, it is the only candidate.
 
 CHECK='
 import sys
@@ -26,7 +26,7 @@ if [ -n "${PYTHON:-}" ]; then
 fi
 
 for name in python3.13 python3.14 python3.12 python3.11 python3 python; do
-    # Every place on PATH: a good interpreter may stand behind a shim of the same name.
+    # Try every folder on PATH, because a good interpreter may come after a shim of the same name.
     old_ifs=$IFS
     IFS=:
     for folder in $PATH; do

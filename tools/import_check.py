@@ -1,11 +1,11 @@
-"""Imports trees of code as a function would: python -I -S tools/import_check.py
+"""Import trees of code as a function would: python -I -S tools/import_check.py
 
-It finds the standard library and the tree, and nothing else. A line of JSON comes in for each tree,
-{"tree": folder, "modules": [names]}, and one goes out: {"problem": null}, or the first thing that
-is wrong, of those modules or of the entries of the registry.
+It sees only the standard library and the tree. It reads one line of JSON for each tree, {"tree":
+folder, "modules": [names]}, and writes one: {"problem": null}, or the first problem with these
+modules or with the entries of the registry.
 
-Each tree is imported in a child of this process, which keeps what the tree has from others
-(pydantic, botocore…) from one time to the next: that is most of what an import takes.
+A child process imports the tree. This process keeps the modules that the app didn't write
+(pydantic, botocore…) imported for the next child, because they take most of the time.
 """
 
 import importlib
@@ -19,9 +19,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-# Where functions find their code on AWS, and so where compiled code says that it is.
+# The folder of a function's code on AWS, which is also the path in compiled code.
 TASK_ROOT = "/var/task"
-# The modules that refuse a definition in words of their own.
+# The modules whose own error messages describe a wrong definition.
 _OURS = frozenset({"errors", "frozen_values.py", "runners", "work"})
 _ENDED: dict[str, Any] = {
     "kind": "Ended",
@@ -37,12 +37,12 @@ _ENDED: dict[str, Any] = {
 def main() -> None:
     """Check each tree that is named on standard input."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the code prints while it is imported is no answer
+    os.dup2(2, 1)  # anything that the imported code prints goes to standard error
     for line in sys.stdin:
         asked = json.loads(line)
         found = _in_a_child(asked["tree"], asked["modules"])
         print(json.dumps({"problem": found["problem"]}), file=answers, flush=True)
-        if threading.active_count() == 1:  # a process with threads must not have children this way
+        if threading.active_count() == 1:  # a process with threads must not fork
             _keep(asked["tree"], found["others"])
 
 
@@ -81,10 +81,10 @@ def _import(tree: str, modules: list[str]) -> dict[str, Any]:
 
 
 def _told(error: BaseException, tree: str) -> dict[str, Any]:
-    """Return what is wrong, and the places in the tree on the way to it, the nearest last.
+    """Describe an error, with the places in the tree that lead to it, the nearest last.
 
-    `own` says that the text is one of Job Runners' own, which names what it is about; `declared`,
-    that Python refused the arguments of a definition of ours.
+    `own` means that the text comes from Job Runners and names its subject. `declared` means that
+    Python refused the arguments of one of our definitions.
     """
     own = type(error).__module__.partition(".")[0] in _OURS
     declared = _is_of_a_definition(error)
@@ -112,15 +112,18 @@ def _told(error: BaseException, tree: str) -> dict[str, Any]:
 
 
 def _nearest(asked: re.Match[str]) -> str | None:
-    """Return the name that may have been meant, of those that the module has."""
+    """Return the name in the module that is most similar to the missing one."""
     module = sys.modules.get(asked[2])
     there = [*dir(module), *getattr(module, "__all__", ())]
     return next(iter(get_close_matches(asked[1], there, n=1)), None)
 
 
 def _is_of_a_definition(error: BaseException) -> bool:
-    """Return whether it is such as "Unique: the argument 'by' is missing", as frozen_values.py
-    says it, or "Each.__init__() missing 1 required …", as Python does."""
+    """Return whether an error is about the arguments of one of our definitions.
+
+    frozen_values.py raises "Unique: the argument 'by' is missing", and Python raises
+    "Each.__init__() missing 1 required …".
+    """
     called = re.match(r"(\w+)(?:\.__init__\(\)|: the argument | takes \d+ positional)", str(error))
     return (
         isinstance(error, TypeError)
@@ -130,7 +133,7 @@ def _is_of_a_definition(error: BaseException) -> bool:
 
 
 def _in_tree(file: str, tree: str) -> str | None:
-    """Return a file's path in the tree, or None for one that is elsewhere."""
+    """Return a file's path in the tree, or None if it is outside the tree."""
     for root in (TASK_ROOT, tree):
         if Path(file).is_relative_to(root):
             return str(Path(file).relative_to(root))
@@ -138,12 +141,12 @@ def _in_tree(file: str, tree: str) -> str | None:
 
 
 def _keep(tree: str, others: list[str]) -> None:
-    """Import the modules that are not ours, for the children to come."""
+    """Import the modules that don't belong to the app, for the next children."""
     sys.path.insert(0, tree)
     for name in others:
         try:
             importlib.import_module(name)
-        except Exception:  # noqa: BLE001, S112  (the child imports it again, and says what is wrong)
+        except Exception:  # noqa: BLE001, S112  (the child imports it again, and reports the error)
             continue
     sys.path.remove(tree)
 

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Makes a virtual environment from a lock file: make_environment.sh .venv requirements/dev.txt
+# Make a virtual environment from a lock file: make_environment.sh .venv requirements/dev.txt
 #
-# An environment is whole only when it holds the stamp written last, which names the lock file's
-# contents and the folder it was made in. A half-made, moved or outdated one is made again.
+# The stamp is written last. It names the lock file's contents, the folder and the interpreter. If it
+# is missing or differs, the environment is incomplete, moved or outdated, and is made again.
 set -eu
 
 folder=$1
@@ -25,7 +25,7 @@ version=$("$interpreter" -c 'import platform; print(platform.python_version())')
 echo "Making $folder with Python $version (a minute, once)" >&2
 rm -rf "$folder"
 "$interpreter" -m venv "$folder"
-# The lock file is complete, so nothing is resolved; each file must match its hash.
+# The lock file is complete, so pip resolves nothing. Each file must match its hash.
 "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
     --require-hashes --requirement "$lock"
 printf '%s\n%s\n' "$wanted" "$interpreter" >"$stamp"

@@ -1,7 +1,7 @@
-"""Checks the models in model/, and that each safeguard in them is needed: `make model`.
+"""Check the models in model/, and that each of their safeguards is needed: `make model`.
 
-model/runs.toml lists what is checked. A run of a module as it is must find nothing; a run of a
-twin, which lacks one safeguard, must find the promise broken that the safeguard is there for.
+model/runs.toml lists the runs. A run of an unchanged module must find no violation. A run of a
+twin, which lacks one safeguard, must find that the promise that this safeguard protects is broken.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import Any
 
 from tools import tlc
 
-LEVELS = ("test", "model", "chaos")  # each checks what the one before it does, and more
+LEVELS = ("test", "model", "chaos")  # each includes the runs of the one before
 _AT_ONCE = 2
 _PATIENCE = {"test": 200.0, "model": 600.0, "chaos": 3600.0}  # seconds for one run
 
@@ -33,7 +33,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Result:
-    """How a run went: a complaint, or None."""
+    """The result of a run. `complaint` is None if it came out as expected."""
 
     run: Run
     states: int
@@ -42,11 +42,11 @@ class Result:
 
 
 def main() -> int:
-    """Check; returns 0 if every run came out as it has to."""
+    """Run the checks. Return 0 if every run came out as expected."""
     parser = argparse.ArgumentParser(prog="python -m tools.model", description=__doc__)
     parser.add_argument("--level", choices=LEVELS, default="model")
-    parser.add_argument("--alone", action="store_true", help="not what the lower levels check")
-    parser.add_argument("--only", default="", help="runs whose module or name has this in it")
+    parser.add_argument("--alone", action="store_true", help="skip the runs of the lower levels")
+    parser.add_argument("--only", default="", help="only runs whose module or name contains this")
     options = parser.parse_args()
     if absent := tlc.missing():
         print(absent, file=sys.stderr)
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def runs(level: str, only: str = "", *, alone: bool = False) -> Iterator[Run]:
-    """Yield what is checked at a level, of which the module or the name has `only` in it."""
+    """Yield the runs of a level whose module or name contains `only`."""
     listed = tomllib.loads((tlc.MODEL / "runs.toml").read_text())
     levels = (level,) if alone else LEVELS[: LEVELS.index(level) + 1]
     for module, of_module in listed.items():
@@ -94,14 +94,14 @@ def _config(
         constants={name: str(value) for name, value in both.items()},
         invariants=of_module["invariants"],
         properties=[*of_module["properties"], *(of_module["liveness"] if live else ())],
-        # Neither is sound for liveness.
+        # Neither symmetry nor a view is sound for liveness.
         symmetry=None if live else of_module.get("symmetry"),
         view=None if live else of_module.get("view"),
     )
 
 
 def play(what: list[Run]) -> Iterator[Result]:
-    """Yield the results of these runs, in order: the small ones two at a time, then the large."""
+    """Run the small runs two at a time, then the large ones. Yield the results in that order."""
     small = [run for run in what if run.level != "chaos"]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         yield from pool.map(_check, small)
@@ -124,13 +124,13 @@ def _complaint(run: Run, found: tlc.Outcome) -> str | None:
     if found.violated == run.expected:
         return None
     if found.violated is None:
-        return f"the safeguard is not missed: {run.expected} still holds"
-    wanted = f", and not {run.expected}" if run.expected else ""
+        return f"the safeguard isn't needed: {run.expected} still holds without it"
+    wanted = f", not {run.expected}" if run.expected else ""
     return f"{found.violated} is broken{wanted}:\n{found.counterexample}"
 
 
 def told(result: Result) -> str:
-    """Return one line about a run, and more if it came out wrong."""
+    """Describe a run in one line, or in more if it failed."""
     run = result.run
     if result.complaint:
         return f"WRONG  {run.module}, {run.name}: {result.complaint}"
@@ -140,7 +140,7 @@ def told(result: Result) -> str:
 
 
 def summary(results: list[Result], seconds: float) -> str:
-    """Return what was checked, in a sentence."""
+    """Summarize the results in a sentence."""
     twins = [result for result in results if result.run.expected]
     caught = sum(not result.complaint for result in twins)
     bounds = [result for result in results if not result.run.expected]

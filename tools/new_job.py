@@ -1,7 +1,7 @@
-"""Writes a job that works, with its test, into an organisation's folder.
+"""Write a working job and its test into an organization's folder.
 
-Usage: python -m tools.new_job NAME [--package NAME], as `jobs new` calls it. Prints JSON: which
-files were written, and a line that is left for its owner to add.
+Usage: python -m tools.new_job NAME [--package NAME]. `jobs new` calls it. It prints JSON: the files
+that it wrote, and a line that you have to add yourself, if any.
 """
 
 import argparse
@@ -23,7 +23,7 @@ _DEFAULT_PACKAGE = "my_work"
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 _TABLE = '''\
-"""Your own work: what can be dispatched, by name. A module is imported when its work first runs."""
+"""Your own jobs and tasks, by name. A module is imported when its job or task first runs."""
 
 from work import Job, Retry, Task
 
@@ -34,7 +34,7 @@ TASKS: dict[str, Task] = {{}}
 '''
 
 _JOB = '''\
-"""{title}: say here what this job is for."""
+"""{title}: describe here what this job is for."""
 
 from pydantic import BaseModel, Field
 
@@ -42,14 +42,17 @@ from work import RunningJob
 
 
 class {model}(BaseModel):
-    """Says what to work on. `jobs types {name}` shows it to whoever dispatches the job."""
+    """The items to work on. `jobs types {name}` shows this text."""
 
-    items: list[str] = Field(description="What to go through.", examples=[["ada", "grace"]])
+    items: list[str] = Field(description="The items to process.", examples=[["ada", "grace"]])
 
 
 def {name}(job: RunningJob, payload: {model}) -> dict[str, int | str]:
-    """Go through the items. After each, a checkpoint says where the next attempt goes on: the
-    job is tried again, for its entry in JOBS has `retry`."""
+    """Process the items, with a checkpoint after each one.
+
+    If an attempt fails, the next one continues at the last checkpoint, because the job's entry in
+    JOBS has `retry`.
+    """
     done = job.cursor or 0
     for item in payload.items[done:]:
         print(f"At {{item}}")  # `jobs logs` shows it
@@ -60,7 +63,7 @@ def {name}(job: RunningJob, payload: {model}) -> dict[str, int | str]:
 '''
 
 _TEST = '''\
-"""{title}, run in this process on an AWS that is simulated. Run it with: make test-app"""
+"""Tests of {name}, which run in this process on a simulated AWS. Run them with: make test-app"""
 
 from testing.files import read_file
 from testing.hostile import Hostile
@@ -78,16 +81,16 @@ def test_{name}_goes_through_all_items(job_runner: InlineRunner) -> None:
 
 
 def test_{name}_goes_on_whatever_happens(hostile: Hostile) -> None:
-    report = hostile.run("{name}", ITEMS, most=50)  # in each play another thing goes wrong
+    report = hostile.run("{name}", ITEMS, most=50)  # each run injects another fault
     report.assert_went_well()
 '''
 
-_REQUIREMENTS = "# What your work needs beside Job Runners, a package a line. Then: make lock\n"
+_REQUIREMENTS = "# Packages that your code needs, one per line. Then run make lock\n"
 
 
 @dataclass
 class Written:
-    """What has been done. `entry` is to be added to `table` by hand, if it is not None."""
+    """The files written. If `entry` isn't None, you have to add it to `table` by hand."""
 
     table: Path
     entry: str | None = None
@@ -95,11 +98,11 @@ class Written:
 
 
 def new_job(name: str, package: str | None) -> Written:
-    """Write the job into the folder of today; raises UnusableAppFolder, and then writes nothing."""
+    """Write the job into the app's folder, or raise UnusableAppFolder and write nothing."""
     _check_name(name)
     folder = settings.app_folder_path(_environment(), ROOT) or ROOT / "app"
     if folder.exists() and not folder.is_dir():
-        raise UnusableAppFolder(f"{folder} is a file; a folder is needed for your work")
+        raise UnusableAppFolder(f"{folder} is a file, but your code needs a folder")
     package = package or _default_package(folder)
     why = why_not_a_package(package)
     if why is not None:
@@ -121,14 +124,14 @@ def _write(folder: Path, package: str, name: str) -> Written:
     for path in files:
         if path.exists() or name in entries(there):
             where = path if path.exists() else table
-            raise UnusableAppFolder(f"{where} has a job {name} already; choose another name")
+            raise UnusableAppFolder(f"{where} already has a job {name}. Choose another name")
     if not (folder / "requirements.txt").exists():
         files[folder / "requirements.txt"] = _REQUIREMENTS
     changed = with_entry(there, entry) if there.strip() else _TABLE.format(**facts)
     if changed is None:
         written.entry = entry
     else:
-        files[table] = changed  # last: it names what is there by then
+        files[table] = changed  # written last, because it refers to the other files
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
@@ -141,18 +144,18 @@ def _check_name(name: str) -> None:
         near = re.sub(r"[^a-z0-9_]+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower())
         hint = f", such as {near}" if _NAME.fullmatch(near) and not keyword.iskeyword(near) else ""
         raise UnusableAppFolder(
-            f"{name!r} can't name a job: its function and its file have the same name, so it is "
-            f"small letters, digits and _{hint}"
+            f"{name!r} can't name a job. Its function and its file have the same name, so use "
+            f"lowercase letters, digits and _{hint}"
         )
     if name in set(Jobs):
-        raise UnusableAppFolder(f"Job Runners ships a job {name}; choose another name")
+        raise UnusableAppFolder(f"Job Runners has a built-in job {name}. Choose another name")
 
 
 def _default_package(folder: Path) -> str:
     packages = settings.packages_in(folder)
     if len(packages) > 1:
         raise UnusableAppFolder(
-            f"{folder} has several packages: say in which, with --package, of {', '.join(packages)}"
+            f"{folder} has several packages. Choose one with --package: {', '.join(packages)}"
         )
     if packages:
         return packages[0]
@@ -170,12 +173,12 @@ def _title(name: str) -> str:
 
 def _environment() -> dict[str, str]:
     if os.environ.get("APP", "app").strip() == "":
-        raise UnusableAppFolder("APP is set to nothing, which means no folder at all: unset it")
+        raise UnusableAppFolder("APP is empty, which means that you have no folder. Unset APP")
     return dict(os.environ)
 
 
 def main() -> int:
-    """Write the job that the command line names; return the exit code."""
+    """Write the job that the command line names, and return the exit code."""
     arguments = argparse.ArgumentParser(prog="python -m tools.new_job")
     arguments.add_argument("name")
     arguments.add_argument("--package")

@@ -1,8 +1,8 @@
-"""Finds calls of AWS in sources that the clients of a built tree do not have.
+"""Find AWS calls in sources for which the clients of a built tree have no method.
 
-It reads the text alone, so it goes by names: in a file that makes a client of DynamoDB, `x.scan(…)`
-and `"list_tables"` are DynamoDB's operations, whatever x is. A call that it misses fails in tests,
-whose clients have the same operations.
+It compares names only. In a file that makes a DynamoDB client, it takes `x.scan(…)` and
+`"list_tables"` for DynamoDB operations, even if `x` is something else. Calls that it misses fail in
+tests, whose clients have the same operations.
 """
 
 import ast
@@ -16,25 +16,27 @@ from botocore import xform_name
 from errors import JobRunnersError
 from tools.botocore_data import ALL, Operations, known_services, operations_of, waiters_of
 
-# Of aws.clients, botocore and boto3: what makes a client of the service that it is given.
+# The functions of aws.clients, botocore and boto3 that make a client for a given service.
 _MAKERS = frozenset({"client", "fresh_client", "create_client", "resource"})
 
 
 class CallsLeftOut(JobRunnersError):
-    """Sources call what no client of a built tree has. The message says where, and what to do."""
+    """Sources call operations that a build leaves out. The message says where and how to fix it."""
 
     def __init__(self, found: Iterable[tuple[str, str]], named_in: str) -> None:
         self.found = list(found)
         names = ", ".join(f'"{name}"' for name in sorted({name for _, name in self.found}))
         places = "\n".join(
-            f"{place}: {name} is called, and would not be built in" for place, name in self.found
+            f"{place}: {name} is called, but the build leaves it out" for place, name in self.found
         )
         super().__init__(f"{places}\nAdd to {named_in}: {names}")
 
 
 def check_operations(sources: Iterable[Path], kept: Operations, named_in: str) -> None:
-    """Raise CallsLeftOut if one of these files, or a file in one of these folders, calls what is
-    not kept; `named_in` is where it would be named."""
+    """Raise CallsLeftOut if one of these files, or a file in these folders, calls other operations.
+
+    The message tells the reader to add them to `named_in`.
+    """
     found = [
         (f"{os.path.relpath(file) if file.is_relative_to(Path.cwd()) else file}:{line}", name)
         for source in sources
@@ -47,8 +49,11 @@ def check_operations(sources: Iterable[Path], kept: Operations, named_in: str) -
 
 
 def calls_left_out(file: Path, kept: Operations) -> Iterator[tuple[int, str]]:
-    """Yield the line of each call of an operation that is not kept, and what app.toml would name,
-    such as `dynamodb:Scan`; of a client of a service that is not kept, the service."""
+    """Yield the line of each call that isn't in `kept`, and its entry for app.toml.
+
+    The entry is an operation such as `dynamodb:Scan`, or the name of a service if the file makes a
+    client for a service that isn't kept.
+    """
     tree = ast.parse(file.read_bytes())
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     services: set[str] = set()
@@ -68,7 +73,7 @@ def calls_left_out(file: Path, kept: Operations) -> Iterator[tuple[int, str]]:
 
 
 def _service_of(call: ast.Call) -> str | None:
-    """Return the service that a call makes a client of, None if it makes none."""
+    """Return the service for which a call makes a client, or None if it makes none."""
     if _name_of(call.func) not in _MAKERS:
         return None
     named = [each.value for each in call.keywords if each.arg == "service_name"]
@@ -79,7 +84,7 @@ def _service_of(call: ast.Call) -> str | None:
 
 
 def _names_in(call: ast.Call) -> Set[str]:
-    """Return the method that a call is of, and its texts that may name one, as for a paginator."""
+    """Return the name of the called method, and arguments that may name one (for a paginator)."""
     texts = {each.value for each in call.args if isinstance(each, ast.Constant)}
     of_several_words = {each for each in texts if isinstance(each, str) and "_" in each}
     return of_several_words | {_name_of(call.func)}
@@ -93,6 +98,6 @@ def _name_of(called: ast.expr) -> str:
 
 @cache
 def _by_method(service: str) -> dict[str, str]:
-    """Return a service's operations by the methods of its client, and by what it can wait for."""
+    """Return a service's operations by the names of its client's methods and of its waiters."""
     methods = {xform_name(name): name for name in operations_of(service)}
     return methods | {xform_name(name): called for name, called in waiters_of(service).items()}

@@ -1,4 +1,4 @@
-"""Takes out of the installed dependencies what no function can use."""
+"""Remove the files of installed dependencies that no function can use."""
 
 import csv
 import shutil
@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tools.botocore_data import Operations, trim
 
-# Console scripts, a page with its scripts that shows an API of Powertools' own, types, pydantic's
-# plugin for mypy, the list of what is compiled into it, and tables of time zones that are for
-# people, and for those who compile them.
+# Console scripts, the scripts and styles of Powertools' API page, type stubs, pydantic's mypy
+# plugin, the list of libraries compiled into pydantic, and time zone tables that only people and
+# zone compilers read.
 _NEVER_USED = (
     "bin",
     "aws_lambda_powertools/event_handler/openapi/swagger_ui/*.*s*",
@@ -17,8 +17,8 @@ _NEVER_USED = (
     "*.dist-info/sboms",
     *("tzdata/zoneinfo/*.tab", "tzdata/zoneinfo/tzdata.zi", "tzdata/zoneinfo/leapseconds"),
 )
-# What an organisation's work may yet import, and ours does not: pydantic's former version, the time
-# zones of dateutil, for machines that have none, and helpers of Powertools.
+# Modules that our code doesn't import but an organization's may: pydantic v1, the time zones of
+# dateutil for machines that have none, and utilities of Powertools.
 _NOT_OURS = (
     "pydantic/v1",
     "dateutil/zoneinfo/*.tar.gz",
@@ -33,7 +33,7 @@ _NOT_OURS = (
 
 
 def prune(tree: Path, operations: Operations, *, ours_alone: bool) -> None:
-    """Cut down a folder of dependencies; `ours_alone` says that no other work will be in it."""
+    """Prune a folder of dependencies. `ours_alone` means that no app's code will be added to it."""
     for pattern in _NEVER_USED + (_NOT_OURS if ours_alone else ()):
         for found in list(tree.glob(pattern)):
             if found.is_dir():
@@ -48,15 +48,19 @@ def prune(tree: Path, operations: Operations, *, ours_alone: bool) -> None:
 
 
 def _drop_description(metadata: Path) -> None:
-    """Keep only the fields of a distribution's metadata. Below them is its page for people, which
-    for pydantic includes its changes."""
+    """Keep only the fields of a distribution's metadata, without the description below them.
+
+    pydantic's description includes its changelog.
+    """
     fields, _, _ = metadata.read_text(encoding="utf-8").partition("\n\n")
     metadata.write_text(f"{fields}\n", encoding="utf-8")
 
 
 def _drop_what_is_gone(tree: Path, record: Path) -> None:
-    """Have a distribution's list of its files name those that are there. botocore's is as long as
-    the data of all its services."""
+    """Remove missing files from a distribution's RECORD.
+
+    botocore's would otherwise list the data of all its services.
+    """
     with record.open(newline="") as file:
         kept = [row for row in csv.reader(file) if (tree / row[0]).exists()]
     with record.open("w", newline="") as file:

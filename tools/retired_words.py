@@ -1,4 +1,4 @@
-"""Finds words that the code no longer uses: `python -m tools.retired_words`."""
+"""Find words that the project no longer uses: `python -m tools.retired_words`."""
 
 import re
 import subprocess
@@ -10,13 +10,13 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 LIST = Path(__file__).with_suffix(".txt")
 _LOOKED_AT = (".py", ".js", ".md")
-# What has been said about an earlier version stays as it was said, and an organisation's own work
-# has its own words.
+# Notes about earlier versions stay as they were written, and an organization's own code has its own
+# words.
 _LEFT_ALONE = ("CHANGELOG.md", "tests/released/", "app/")
 
 
 class Word(NamedTuple):
-    """A retired word, what to say instead, and the paths where it stays."""
+    """A retired word, its replacement, and the paths where it stays."""
 
     word: str
     instead: str
@@ -24,7 +24,7 @@ class Word(NamedTuple):
 
 
 def words(text: str) -> list[Word]:
-    """Return the words of a list: one a line, its parts between bars."""
+    """Parse a list of words: one per line, with its parts separated by bars."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     found = []
     for line in lines:
@@ -35,7 +35,7 @@ def words(text: str) -> list[Word]:
 
 
 def found_in(path: str, text: str, retired: list[Word]) -> Iterator[str]:
-    """Yield a line for each retired word in a file's text: where it is and what to say."""
+    """Yield a message for each retired word in a file's text, with its place and replacement."""
     for word in retired:
         if path.startswith((*_LEFT_ALONE, *word.stays)):
             continue
@@ -45,7 +45,7 @@ def found_in(path: str, text: str, retired: list[Word]) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print every place where a retired word is; return 1 if there is one."""
+    """Print each place that has a retired word. Return 1 if there is one."""
     listed = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()

@@ -1,6 +1,7 @@
-"""Writes what ships to Lambda as a bill of materials in CycloneDX: python -m tools.sbom FILE
+"""Write a CycloneDX bill of materials of the deployed packages: python -m tools.sbom FILE
 
-Of our own lock, and of an organisation's if there is one. With the interpreter of .venv-scan.
+It covers our own lock, and that of the organization's folder if there is one. Run it with the
+interpreter of .venv-scan.
 """
 
 import argparse
@@ -31,9 +32,9 @@ _OURS = ROOT / "requirements" / "runtime"  # .in and .txt
 
 
 def bill(shipped: list[Package]) -> str:
-    """Return the bill of materials of the functions, whose application is ours.
+    """Return the bill of materials of the functions, with Job Runners as the application.
 
-    Raises ValueError if it is not what CycloneDX's schema asks for.
+    Raises ValueError if it doesn't match CycloneDX's schema.
     """
     bom = Bom()
     ours = Component(

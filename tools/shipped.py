@@ -1,4 +1,4 @@
-"""What ships to Lambda beside our own code: each package of a lock, by its own metadata."""
+"""List the packages that are deployed to Lambda, from the locks and the packages' metadata."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -21,25 +21,25 @@ _LICENCES = {  # where metadata does not name one
 
 
 class NotInstalled(JobRunnersError):
-    """A package of a lock is not in the environment; the message says which, and what to do."""
+    """A package of a lock isn't installed. The message names it and says how to install it."""
 
 
 @dataclass(frozen=True)
 class Package:
-    """One package at the version that a lock pins. Names are normalised."""
+    """One package at the version that a lock pins. Names are normalized."""
 
     name: str
     version: str
-    hashes: tuple[str, ...]  # SHA-256 of each file of that version, of which one is installed
-    licence: str  # an SPDX expression if the package gives one, else its own words
-    needs: tuple[str, ...]  # names of packages of the same locks
-    asked_for: bool  # by ourselves, and not only by another package
+    hashes: tuple[str, ...]  # SHA-256 of each of its files; one of them is installed
+    licence: str  # an SPDX expression if the package has one, or else its own text
+    needs: tuple[str, ...]  # names of packages in the same locks
+    asked_for: bool  # True if we require it ourselves, not only through another package
 
 
 def packages(locks: Iterable[Path], environment: Sequence[str]) -> list[Package]:
-    """Return the packages that the locks pin, by name.
+    """Return the packages that the locks pin, sorted by name.
 
-    `environment` is where they are installed, a path of modules. Raises NotInstalled.
+    `environment` lists the folders in which they are installed, like sys.path. Raises NotInstalled.
     """
     pinned = dict(pin for lock in locks for pin in _pins(lock))
     installed = {
@@ -49,7 +49,7 @@ def packages(locks: Iterable[Path], environment: Sequence[str]) -> list[Package]
     for name, (version, entry) in sorted(pinned.items()):
         there = installed.get(name)
         if there is None or there.version != version:
-            raise NotInstalled(f"{name} {version} is not installed: make dev installs it")
+            raise NotInstalled(f"{name} {version} is not installed. To install it, run make dev")
         package = Package(
             name=name,
             version=version,
@@ -63,7 +63,7 @@ def packages(locks: Iterable[Path], environment: Sequence[str]) -> list[Package]
 
 
 def _pins(lock: Path) -> Iterable[tuple[NormalizedName, tuple[str, str]]]:
-    """Yield each package of a lock: its name, its version, and its lines."""
+    """Yield the name, the version and the lines of each package in a lock."""
     for entry in re.split(r"\n(?=\w)", lock.read_text(encoding="utf-8")):
         if found := _PINNED.match(entry):
             yield canonicalize_name(found[1]), (found[2], entry)

@@ -1,4 +1,4 @@
-"""Adds an entry to the table JOBS of a Python file, and leaves all else in it as it is."""
+"""Add an entry to the table JOBS of a Python file, and leave everything else unchanged."""
 
 import ast
 import tokenize
@@ -8,10 +8,10 @@ _INDENT = "    "
 
 
 def with_entry(source: str, entry: str) -> str | None:
-    """Return the source with the line `entry` at the end of its table JOBS.
+    """Return the source with the line `entry` added at the end of its table JOBS.
 
-    None if that can't be done safely: JOBS is not written as one literal dictionary, or the file
-    does not import what the entry names.
+    Return None if that isn't safe, because JOBS isn't one literal dictionary or the file doesn't
+    import the names in the entry.
     """
     try:
         tree = ast.parse(source)
@@ -28,7 +28,7 @@ def with_entry(source: str, entry: str) -> str | None:
 
 
 def entries(source: str) -> set[str]:
-    """Return the names that the table has, as far as they are written there as texts."""
+    """Return the names in the table that are string literals."""
     try:
         tree = ast.parse(source)
     except SyntaxError:
@@ -70,7 +70,7 @@ def _inserted(source: str, table: ast.Dict, entry: str) -> str:
         value_end = _offset(encoded, last.end_lineno or 0, last.end_col_offset or 0)
         if not _has_comma(encoded[value_end:end]):
             before = before[:value_end] + b"," + before[value_end:]
-    # What stands before the brace on its line, a comment above it included, stays there.
+    # Text before the brace on its line, and a comment above it, stay before the new entry.
     opening = before.rstrip(b" \t")
     line_break = b"" if opening.endswith(b"\n") else b"\n"
     return (opening + line_break + f"{_INDENT}{entry}\n".encode() + after).decode()
@@ -81,14 +81,14 @@ def _offset(encoded: bytes, line: int, column: int) -> int:
 
 
 def _has_comma(text: bytes) -> bool:
-    """Return whether there is a comma in what is left of a table, outside comments."""
-    # In a bracket of its own, the text is whole to the tokenizer.
+    """Return whether the rest of a table has a comma outside comments."""
+    # The added bracket makes the tokenizer read the whole text.
     tokens = tokenize.tokenize(BytesIO(b"(" + text + b"\n)").readline)
     return any(each.type == tokenize.OP and each.string == "," for each in tokens)
 
 
 def _only_adds(tree: ast.Module, changed: str) -> bool:
-    """Return whether a changed source is the same but for one entry more."""
+    """Return whether the changed source differs from the original by one added entry only."""
     try:
         after = ast.parse(changed)
     except SyntaxError:

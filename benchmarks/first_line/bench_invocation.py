@@ -1,6 +1,6 @@
-"""The worker's first invocation, with a DynamoDB that answers inside the process."""
+"""Run the worker's first invocation, with responses of DynamoDB made inside the process."""
 
-import handlers.worker  # isort: skip # first, as in a function: garbage waits while it loads
+import handlers.worker  # isort: skip # first, as in a function: it turns garbage collection off
 
 import base64
 import io
@@ -48,7 +48,7 @@ class _Raw(io.BytesIO):
 
 
 def _answer(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
-    """Return the row as the claim has just written it, or as it was, and no rows to a query."""
+    """Return the queued row to a read, the claimed row to an update, and no rows to a query."""
     asked = json.loads(request.body)  # type: ignore[arg-type] # bytes, of this protocol
     answer: dict[str, Any] = {"Items": [], "Count": 0, "ScannedCount": 0}
     if "Key" in asked:

@@ -1,4 +1,4 @@
-"""A job with a payload model, which ends its process at its first line: nothing is left to do."""
+"""A job with a payload model that ends its process at its first line, where measuring stops."""
 
 import os
 
@@ -8,12 +8,12 @@ from work import RunningJob
 
 
 class Greeting(BaseModel):
-    """Says whom to greet."""
+    """The person to greet."""
 
     name: str
     times: int = 1
 
 
 def typed(job: RunningJob, payload: Greeting) -> None:
-    """End the process, as a success only if the job was given what was dispatched."""
+    """End the process, with exit code 0 only if the job got the dispatched payload."""
     os._exit(0 if (job.id, payload.times) == ("0" * 32, 3) else 1)

@@ -1,4 +1,4 @@
-"""An organisation's module with a job, as EXTENSIONS names it."""
+"""A module with a job for EXTENSIONS, like that of an organization."""
 
 from work import Job
 

@@ -1,4 +1,4 @@
-"""The same calls as ours, with boto3 and nothing else."""
+"""Make the same calls as Job Runners, with boto3 alone."""
 
 import base64
 import json
@@ -13,13 +13,13 @@ from work_unit import WORKER, new_name
 
 
 def job(units: int, recording: str) -> None:
-    """Measure a row saved and an event sent."""
+    """Measure saving an item and sending an event."""
     put, message = _of(recording, "PutItem")[0], _message(recording)
     measure(_saved_and_invoked(put, message), units)
 
 
 def job_of_few_attributes(units: int, recording: str) -> None:
-    """Measure the same with a row that has only what it must: no index finds it."""
+    """Measure the same with an item that has only the necessary attributes and no index keys."""
     put, message = _of(recording, "PutItem")[0], _message(recording)
     kept = ("id", "status", "payload", "created_at")
     few = {**put, "Item": {name: put["Item"][name] for name in kept}}
@@ -27,12 +27,12 @@ def job_of_few_attributes(units: int, recording: str) -> None:
 
 
 def task(units: int, recording: str) -> None:
-    """Measure an event sent."""
+    """Measure sending an event."""
     measure(_invoked(_message(recording)), units)
 
 
 def two_updates(units: int, recording: str) -> None:
-    """Measure a row updated as a claim does, and then as an outcome does."""
+    """Measure the two updates of a run: the claim and the outcome."""
     dynamodb, updates = boto3.client("dynamodb"), _of(recording, "UpdateItem")
 
     def unit() -> None:
@@ -43,7 +43,7 @@ def two_updates(units: int, recording: str) -> None:
 
 
 def _saved_and_invoked(put: dict[str, Any], message: dict[str, Any]) -> Callable[[], object]:
-    """Return what saves an item under a new id, unless it is there, and invokes with its id."""
+    """Return a function that saves an item under a new id, and invokes the worker with that id."""
     dynamodb, invoke = boto3.client("dynamodb"), _invoked(message)
 
     def unit() -> None:
@@ -55,8 +55,10 @@ def _saved_and_invoked(put: dict[str, Any], message: dict[str, Any]) -> Callable
 
 
 def _invoked(message: dict[str, Any]) -> Callable[..., object]:
-    """Return what invokes a function as an event, and reads the answer to its end: unread, it would
-    cost a connection each time."""
+    """Return a function that sends an event to the worker.
+
+    It reads the whole response, because an unread one would cost a new connection each time.
+    """
     functions = boto3.client("lambda")
 
     def unit(job_id: str = message["id"]) -> None:
@@ -76,7 +78,7 @@ def _message(recording: str) -> dict[str, Any]:
 
 
 def _of(recording: str, operation: str) -> list[dict[str, Any]]:
-    """Return the recorded requests of an operation, as boto3 takes them."""
+    """Return the recorded requests of an operation, as parameters for boto3."""
     return [
         _parameters(json.loads(each["request"]))
         for each in json.loads(Path(recording).read_text())
@@ -85,7 +87,7 @@ def _of(recording: str, operation: str) -> list[dict[str, Any]]:
 
 
 def _parameters(request: Any) -> Any:
-    """Return a request's body with its binary values as bytes."""
+    """Convert the binary values in a request's body to bytes."""
     if isinstance(request, dict):
         return {
             name: base64.b64decode(value) if name == "B" else _parameters(value)

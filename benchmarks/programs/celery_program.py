@@ -1,4 +1,4 @@
-"""Celery: a task through SQS, its result in DynamoDB."""
+"""Celery: a task through SQS, with its result in DynamoDB."""
 
 import os
 
@@ -25,14 +25,14 @@ app.conf.update(
 
 @app.task
 def work(notes: str, seconds: float, name: str) -> str:
-    """Note that it has begun."""
+    """Note the start."""
     note(notes, seconds, name)
     return name
 
 
 @app.task(acks_late=True, reject_on_worker_lost=True)
 def acknowledged_late(notes: str, seconds: float, name: str) -> str:
-    """Do the same; its message is deleted only afterwards."""
+    """Do the same, but delete the message only afterwards."""
     note(notes, seconds, name)
     return name
 
@@ -49,7 +49,7 @@ def send(task: str, notes: str, seconds: str, *names: str) -> None:
 
 
 def status(task_id: str) -> None:
-    """Print what the backend knows of a task."""
+    """Print a task's status in the backend."""
     print(app.AsyncResult(task_id).status)
 
 

@@ -1,6 +1,7 @@
-"""Dispatches a job for each line that it reads, and prints when it began to: dispatcher.py NOTES.
+"""Dispatch a job for each line of standard input: dispatcher.py NOTES.
 
-Each job's type is on its line, or else the usual one; its id is printed too.
+A line may have a job type and the seconds that the job takes. The program prints the time before
+the dispatch, and the job's id.
 """
 
 import sys

@@ -17,7 +17,7 @@ dramatiq.set_broker(SQSBroker(visibility_timeout=int(os.environ.get("VISIBILITY"
 
 @dramatiq.actor(queue_name=QUEUE)
 def work(notes: str, seconds: float, name: str) -> None:
-    """Note that it has begun."""
+    """Note the start."""
     note(notes, seconds, name)
 
 
@@ -27,7 +27,7 @@ def dispatch(units: int) -> None:
 
 
 def send(notes: str, seconds: str, *names: str) -> None:
-    """Dispatch an actor for each name, and print its message's id."""
+    """Send a message for each name, and print its id."""
     for name in names:
         print(work.send(notes, float(seconds), name).message_id)
 

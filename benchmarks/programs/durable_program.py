@@ -1,4 +1,4 @@
-"""A durable function of AWS: an execution of one step."""
+"""AWS durable functions: an execution with one step."""
 
 import http.client
 import json
@@ -14,7 +14,7 @@ from work_unit import PAYLOAD, WORKER, new_name, note
 
 @durable_execution
 def handler(event: dict[str, Any], context: DurableContext) -> str:
-    """Note that it has begun, in a step."""
+    """Note the start, in a step."""
     context.step(lambda _: note(event["notes"], event["seconds"], event["name"]), name="work")
     return str(event["name"])
 
@@ -27,7 +27,7 @@ class Starter:
         self._client = boto3.client("lambda")
 
     def start(self, notes: str, seconds: float, name: str) -> str:
-        """Start one; return its name."""
+        """Start an execution, and return its name."""
         execution = new_name()
         answer = self._client.invoke(
             FunctionName=self._function,
@@ -46,15 +46,17 @@ def dispatch(units: int) -> None:
 
 
 def send(function: str, notes: str, seconds: str, *names: str) -> None:
-    """Start an execution for each name, and print its own name."""
+    """Start an execution for each name, and print the execution's name."""
     starter = Starter(function)
     for name in names:
         print(starter.start(notes, float(seconds), name))
 
 
 def serve(port: str, lambda_endpoint: str) -> None:
-    """Be the service of durable executions: that of AWS's own testing SDK, which calls functions at
-    an endpoint, and calls them again when they fail."""
+    """Run the service of durable executions from AWS's testing SDK.
+
+    It calls functions at an endpoint, and calls them again when they fail.
+    """
     from aws_durable_execution_sdk_python_testing.cli import CliApp
 
     where = ["--host", "127.0.0.1", "--port", port, "--lambda-endpoint", lambda_endpoint]
@@ -62,7 +64,7 @@ def serve(port: str, lambda_endpoint: str) -> None:
 
 
 def begin(service: str, function: str, notes: str, seconds: str) -> None:
-    """Begin an execution at such a service; print its ARN."""
+    """Start an execution at a service of the testing SDK, and print its ARN."""
     asked = {
         "AccountId": "000000000000",
         "FunctionName": function,
@@ -78,7 +80,7 @@ def begin(service: str, function: str, notes: str, seconds: str) -> None:
         connection = http.client.HTTPConnection(service.removeprefix("http://"))
         try:
             connection.request("POST", "/start-durable-execution", body, headers)
-        except OSError:  # it is not up yet
+        except OSError:  # the service isn't ready yet
             time.sleep(0.1)
         else:
             print(json.load(connection.getresponse())["ExecutionArn"])
@@ -86,6 +88,6 @@ def begin(service: str, function: str, notes: str, seconds: str) -> None:
 
 
 def status(service: str, arn: str) -> None:
-    """Print the status of an execution at such a service."""
+    """Print the status of an execution at that service."""
     client = boto3.client("lambda", endpoint_url=service)
     print(client.get_durable_execution(DurableExecutionArn=arn)["Status"])

@@ -1,4 +1,4 @@
-"""FastAPI through Mangum: a route like POST /tasks, which accepts a task and sends it nowhere."""
+"""FastAPI with Mangum: a route like POST /tasks that accepts a task but doesn't send it."""
 
 import json
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from work_unit import PAYLOAD, TASK_NAME, http_event, new_name, note
 
 
 class Work(BaseModel):
-    """What the task is given."""
+    """The task's payload."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -22,7 +22,7 @@ class Work(BaseModel):
 
 
 class Task(BaseModel):
-    """What a caller sends."""
+    """The body of a request."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,7 +31,7 @@ class Task(BaseModel):
 
 
 def signer(request: Request) -> str:
-    """Return who signed the request."""
+    """Return the ARN that signed the request."""
     event: dict[str, Any] = request.scope["aws.event"]
     signed_by = event["requestContext"].get("authorizer", {}).get("iam")
     if not signed_by:
@@ -50,7 +50,7 @@ def post_task(task: Task, _caller: Annotated[str, Depends(signer)]) -> dict[str,
 
 @app.post("/background", status_code=202)
 def post_background(task: Task, background: BackgroundTasks) -> dict[str, str]:
-    """Accept a task, and do it after the response: FastAPI's own way."""
+    """Accept a task, and run it after the response with FastAPI's BackgroundTasks."""
     given = task.payload
     background.add_task(note, given.notes, given.seconds, given.name)
     return {"id": new_name()}
@@ -62,7 +62,7 @@ handler = Mangum(app, lifespan="off")
 def route(units: int) -> None:
     """Measure a request."""
     event = http_event("POST", "/tasks", {"task_name": TASK_NAME, "payload": PAYLOAD})
-    answer = handler(event, {})  # type: ignore[arg-type] # as much of a context as it reads
+    answer = handler(event, {})  # type: ignore[arg-type] # Mangum doesn't read the context here
     if answer["statusCode"] != 202:
         raise SystemExit(f"FastAPI answered {answer}")
     measure(lambda: handler(event, {}), units)  # type: ignore[arg-type]

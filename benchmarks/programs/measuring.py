@@ -1,20 +1,20 @@
-"""Measures a unit of work in a process of its own, whose last line is the figure."""
+"""Measure a unit of work in this process, and print the result as the last line."""
 
 import os
 import sys
 import time
 from collections.abc import Callable
 
-_WARM_UP = 10  # units: connections, imports that wait for their first use, caches
+_WARM_UP = 10  # units that fill caches, open connections and finish lazy imports
 _STRETCHES = 4
 
 
 def measure(unit: Callable[[], object], units: int) -> None:
-    """Print the seconds of CPU for one unit, and end the process.
+    """Print the CPU seconds of one unit, and end the process.
 
-    Of several stretches of so many units the least counts. With none, the process ends after its
-    first unit, and prints nothing: it is the process that is measured then. No module is taken
-    apart at the end: Lambda freezes a process, and never does that.
+    It measures several stretches of `units` units, and the least counts. With 0 units, the process
+    ends after one unit and prints nothing, because then the caller measures the whole process. It
+    ends with `os._exit`, because Lambda freezes processes and never tears down their modules.
     """
     for _ in range(_WARM_UP if units else 1):
         unit()

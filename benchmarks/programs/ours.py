@@ -1,4 +1,4 @@
-"""What Job Runners does for a unit of work, in this process."""
+"""Measure the units of work of Job Runners in this process."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def task(units: int, _recording: str = "") -> None:
 
 
 def work(units: int, recording: str) -> None:
-    """Measure what the worker does with the message of a job that does nothing."""
+    """Measure the worker's handling of a message for a job that does nothing."""
     from handlers import worker
     from testing.lambda_context import Context
 
@@ -37,7 +37,7 @@ def work(units: int, recording: str) -> None:
 
 
 def route(units: int, _recording: str = "") -> None:
-    """Measure a request that calls no AWS, by a runner that sends nothing."""
+    """Measure a request that makes no AWS call, with a runner that sends nothing."""
     from handlers import api
 
     event = http_event("POST", "/tasks", {"task_name": TASK_NAME, "payload": PAYLOAD})

@@ -1,5 +1,7 @@
-"""Records what one job's dispatch and run say to AWS: record.py FILE. benchmarks/recording.py says
-what for."""
+"""Record the AWS calls of one job's dispatch and run: record.py FILE.
+
+benchmarks/recording.py explains why.
+"""
 
 import io
 import json
@@ -20,24 +22,24 @@ from testing.lambda_context import Context
 from testing.movable_clock import MovableClock
 from work_unit import JOB_TYPE, PAYLOAD
 
-# An hour ahead, so that no row of it is overdue while others repeat it.
+# The recording is made an hour ahead, so that its items aren't overdue when peers repeat it.
 _AHEAD = 60 * 60.0
 
 
 class _Calls:
-    """Notes the calls of clients."""
+    """Records the calls of clients."""
 
     def __init__(self) -> None:
         self.made: list[dict[str, str]] = []
         self._request = ""
 
     def watch(self, client: Any) -> None:
-        """Note what this client calls from now on."""
+        """Record the calls of this client from now on."""
         client.meta.events.register("request-created", self._asked)
         client.meta.events.register("response-received", self._answered)
 
     def request_of(self, operation: str) -> str:
-        """Return the body of the one request of this operation."""
+        """Return the body of the only request with this operation."""
         (found,) = (each["request"] for each in self.made if each["operation"] == operation)
         return found
 
@@ -61,12 +63,12 @@ class _Raw(io.BytesIO):
 
 
 def _accept(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
-    """Accept an event, as Lambda does; moto has no function to give it to."""
+    """Accept an event like Lambda, because moto has no function to invoke."""
     return AWSResponse(request.url, 202, HTTPHeaders(), _Raw())
 
 
 def record() -> list[dict[str, str]]:
-    """Dispatch one job on moto and run it; return its calls."""
+    """Dispatch one job on moto, run it, and return the calls."""
     later = MovableClock()
     later.advance(_AHEAD)
     with mock_aws(), later.standing():

@@ -1,5 +1,4 @@
-"""The unit of work that is measured on all: its names, what it is given, and where it notes that it
-has begun."""
+"""The unit of work that all peers run: its names, its payload, and the note of its start."""
 
 import json
 import os
@@ -14,7 +13,7 @@ WORKER = "arn:aws:lambda:us-east-1:123456789012:function:worker:live"
 
 
 def note(notes: str, seconds: float, name: str = "") -> None:
-    """Note in a file the time and this process, and then take so many seconds."""
+    """Note the time and this process in a file, and then sleep for `seconds`."""
     if notes:
         with Path(notes).open("a") as file:
             file.write(f"{time.time()} {os.getpid()} {name}\n")
@@ -23,17 +22,17 @@ def note(notes: str, seconds: float, name: str = "") -> None:
 
 
 def queue_url(queue: str) -> str:
-    """Return the URL of a queue at the AWS that the environment names."""
+    """Return the URL of a queue at the endpoint in the environment."""
     return f"{os.environ['AWS_ENDPOINT_URL']}/{os.environ.get('ACCOUNT', '123456789012')}/{queue}"
 
 
 def new_name() -> str:
-    """Return a name that no other unit has."""
+    """Return a unique name."""
     return uuid.uuid4().hex
 
 
 def http_event(method: str, path: str, body: Any = None) -> dict[str, Any]:
-    """Return the event of a request through an HTTP API, signed by a service."""
+    """Return the event of an HTTP API for a request that a service signed."""
     arn = "arn:aws:sts::123456789012:assumed-role/service/bench"
     return {
         "version": "2.0",

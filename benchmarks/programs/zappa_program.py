@@ -1,4 +1,4 @@
-"""Zappa: a task through an asynchronous invocation, its result in DynamoDB."""
+"""Zappa: a task through an asynchronous invocation, with its result in DynamoDB."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,19 +10,19 @@ from work_unit import PAYLOAD, WORKER, note
 
 
 def app(_environment: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-    """Answer any request: an application has to be there."""
+    """Answer any request, because Zappa requires an application."""
     start("200 OK", [])
     return [b""]
 
 
 def work(notes: str, seconds: float, name: str) -> str:
-    """Note that it has begun."""
+    """Note the start."""
     note(notes, seconds, name)
     return name
 
 
 def start(notes: str, seconds: float, name: str, function: str = WORKER) -> LambdaAsyncResponse:
-    """Dispatch the task, with its result to be kept."""
+    """Dispatch the task, and have its result kept."""
     started: LambdaAsyncResponse = run(
         work,
         [notes, seconds, name],
@@ -39,6 +39,6 @@ def dispatch(units: int) -> None:
 
 
 def send(function: str, notes: str, seconds: str, *names: str) -> None:
-    """Dispatch the task for each name, and print the id that its result is kept under."""
+    """Dispatch the task for each name, and print the id of its result."""
     for name in names:
         print(start(notes, float(seconds), name, function).response_id)

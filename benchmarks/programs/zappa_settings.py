@@ -1,4 +1,4 @@
-"""What Zappa writes into the zip of an application that has tasks and no pages."""
+"""The settings that Zappa writes into the zip of an application with tasks and no pages."""
 
 DEBUG = False
 LOG_LEVEL = "WARNING"

@@ -91,5 +91,5 @@ def test_the_command_says_it_without_a_traceback(
     )
     assert shown.returncode == 1
     assert shown.stderr == (
-        f"{tmp_path}/app/requirements.lock is missing. Write it: run make lock\n"
+        f"{tmp_path}/app/requirements.lock is missing. To create it, run make lock\n"
     )

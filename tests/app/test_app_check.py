@@ -71,13 +71,13 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
     [
         (
             {"acme/__init__.py": DIRECT, "acme/lists.py": "\nimport no_such_thing\n"},
-            "{app}/acme/lists.py:2: ModuleNotFoundError: No module named 'no_such_thing'. Add what "
-            "provides no_such_thing to {app}/requirements.txt, then run make lock",
+            "{app}/acme/lists.py:2: ModuleNotFoundError: No module named 'no_such_thing'. Add the "
+            "package with no_such_thing to {app}/requirements.txt, then run make lock",
         ),
         (
             {"acme/__init__.py": DIRECT.replace("acme.lists", "acme.list")},
-            "{app}/acme/__init__.py:2: ModuleNotFoundError: No module named 'acme.list'. There is "
-            "no such module in your package: correct the import, or add the file",
+            "{app}/acme/__init__.py:2: ModuleNotFoundError: No module named 'acme.list'. Your "
+            "package has no such module: correct the import, or add the file",
         ),
         (
             {"acme/__init__.py": DIRECT, "acme/lists.py": "x = 1\ny = (\n"},
@@ -85,8 +85,8 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
         ),
         (
             {"acme/__init__.py": "import os\nKEY = os.environ['API_KEY']\n"},
-            "{app}/acme/__init__.py:2: KeyError: 'API_KEY'. This happens when the module is "
-            "imported, where there are no settings and no AWS: do it in the function that needs it",
+            "{app}/acme/__init__.py:2: KeyError: 'API_KEY'. The module does this when it "
+            "is imported, without settings or AWS. Move it into the function that needs it",
         ),
         (
             {"acme/__init__.py": "LIMIT = 3\nMOST = LIMT\n"},
@@ -98,7 +98,7 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
         (
             {"acme/__init__.py": TABLE.replace("read_list", "post_webhook")},
             "{app}/acme/__init__.py:4: the job 'post_webhook' is defined twice: in jobs.table.JOBS "
-            "and in acme.JOBS. Rename yours, here and where it is dispatched",
+            "and in acme.JOBS. Rename yours, here and in the code that dispatches it",
         ),
         (
             {"acme/__init__.py": "from work import Queue\nQUEUES = {\n'a/b': Queue(slots=1)}\n"},
@@ -190,7 +190,7 @@ def test_an_extension_that_is_not_built_in_is_refused(tree: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("name", "whose"), [("work", "Job Runners"), ("acme", "your own work"), ("clock.py", "Job")]
+    ("name", "whose"), [("work", "Job Runners"), ("acme", "your own code"), ("clock.py", "Job")]
 )
 def test_a_dependency_named_like_one_of_ours_is_refused(
     tmp_path: Path, name: str, whose: str

@@ -66,14 +66,14 @@ def test_a_folder_without_a_package_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("work", "Job Runners has work too"),
-        ("settings", "Job Runners has settings too"),
-        ("tools", "Job Runners has tools too"),
+        ("work", "Job Runners has a module work"),
+        ("settings", "Job Runners has a module settings"),
+        ("tools", "Job Runners has a module tools"),
         ("json", "standard library has a module"),
         ("pydantic", "a dependency has a module"),
         ("typing_extensions", "a dependency has a module"),
-        ("my-jobs", "no name that Python can import.*my_jobs"),
-        ("class", "no name that Python can import.*my_class"),
+        ("my-jobs", "Python can.t import the name .*my_jobs"),
+        ("class", "Python can.t import the name .*my_class"),
     ],
 )
 def test_a_package_whose_name_is_taken_is_refused(tmp_path: Path, name: str, why: str) -> None:
@@ -97,10 +97,10 @@ def test_the_services_and_operations_that_it_calls_are_named_once(tmp_path: Path
         ("services = [", "is not TOML"),
         ('services = "ses"', "must be a list"),
         ("services = [1]", "must be a list"),
-        ('service = ["ses"]', "no setting service, only services"),
-        ('services = ["sess"]', "AWS has no service 'sess'; did you mean ses"),
-        ('services = ["ses:Sendemail"]', "no operation of ses 'Sendemail'; did you mean SendEmail"),
-        ('services = ["ses:"]', "AWS has no operation of ses ''; use the name"),
+        ('service = ["ses"]', "unknown setting service"),
+        ('services = ["sess"]', "AWS has no service 'sess'. Did you mean ses"),
+        ('services = ["ses:Sendemail"]', "no operation of ses 'Sendemail'. Did you mean SendEmail"),
+        ('services = ["ses:"]', "AWS has no operation of ses ''. Use the name"),
     ],
 )
 def test_an_app_toml_that_can_not_be_meant_is_refused(tmp_path: Path, text: str, why: str) -> None:

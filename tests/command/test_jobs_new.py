@@ -102,16 +102,16 @@ def test_the_package_is_named_like_the_folder_or_is_the_only_one_or_is_asked_for
     new(tmp_path / "Acme-Texts", "third", "--package", "acme_more")
     assert (tmp_path / "Acme-Texts" / "acme_more" / "third.py").exists()
     said = refused(tmp_path / "Acme-Texts", "fourth")
-    assert "several packages: say in which, with --package, of acme_more, acme_texts" in said
+    assert "several packages. Choose one with --package: acme_more, acme_texts" in said
 
 
 def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
     app = tmp_path / "app"
     new(app, "sync_list")
-    assert "has a job sync_list already" in refused(app, "sync_list")
+    assert "already has a job sync_list" in refused(app, "sync_list")
     (app / "my_work" / "sync_list.py").unlink()
     (app / "tests" / "test_sync_list.py").unlink()
-    assert "__init__.py has a job sync_list already" in refused(app, "sync_list")
+    assert "__init__.py already has a job sync_list" in refused(app, "sync_list")
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ def test_the_same_name_twice_is_refused(tmp_path: Path) -> None:
         (["SyncList"], "such as sync_list"),
         (["sync-list"], "such as sync_list"),
         (["class"], "can't name a job"),
-        (["import_contacts"], "Job Runners ships a job import_contacts"),
-        (["x", "--package", "work"], "the name work is taken: Job Runners has work too"),
-        (["x", "--package", "../up"], "no name that Python can import"),
+        (["import_contacts"], "Job Runners has a built-in job import_contacts"),
+        (["x", "--package", "work"], "the name work is taken: Job Runners has a module work"),
+        (["x", "--package", "../up"], "Python can't import the name '../up'"),
     ],
 )
 def test_a_name_that_can_not_be_used_is_refused(tmp_path: Path, words: list[str], why: str) -> None:
@@ -146,4 +146,4 @@ def test_a_table_that_only_its_author_can_change_is_left_alone(tmp_path: Path) -
 def test_app_set_to_nothing_is_refused() -> None:
     done = jobs("new", "sync_list", APP="")
     assert done.exit_code == 1
-    assert "APP is set to nothing" in done.stderr
+    assert "APP is empty" in done.stderr

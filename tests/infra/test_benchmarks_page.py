@@ -57,9 +57,9 @@ def test_what_is_above_its_bound_is_told() -> None:
     )
     assert not _REPORT.above
     assert slow.above == [
-        "a dispatch: 1.20, and 1.10 is the most",
-        "cold start, API: 1.50, and 1.20 is the most",
-        "Python 3.11, cold start, timer: 0.90, and 0.85 is the most",
+        "a dispatch: 1.20 (bound 1.10)",
+        "cold start, API: 1.50 (bound 1.20)",
+        "Python 3.11, cold start, timer: 0.90 (bound 0.85)",
     ]
     assert "Every bound was met" not in written(slow)
 
@@ -68,11 +68,11 @@ def test_what_is_above_its_bound_is_told() -> None:
     ("verdict", "begun", "status", "tagged"),
     [
         ("tracked", 1, "failed: Interrupted", False),
-        ("lost", 1, "PENDING, as of a task that was never sent", False),
+        ("lost", 1, "PENDING, like a task that was never sent", False),
         ("lost", 1, "in progress", False),
         ("tracked, doubled", 2, "complete", False),
         ("not tracked, doubled", 2, "no record is kept", False),
-        ("tracked, run again, as its tag allows", 2, "SUCCESS", True),
+        ("tracked, run again as allowed", 2, "SUCCESS", True),
     ],
 )
 def test_a_kill_is_judged_by_what_was_seen(
@@ -126,6 +126,6 @@ def test_what_meets_its_bound_in_instructions_alone_is_told() -> None:
             functions={"API": Cost(0.2, 1.3, 1.1)},
         )
     )
-    assert "Every bound was met in this run, but these in instructions alone" in page
-    assert "- a dispatch: 1.20, and 1.10 is the most\n" in page
-    assert "- cold start, API: 1.30, and 1.20 is the most\n" in page
+    assert "Every bound was met in this run, but these met theirs only in" in page
+    assert "- a dispatch: 1.20 (bound 1.10)\n" in page
+    assert "- cold start, API: 1.30 (bound 1.20)\n" in page

@@ -295,9 +295,9 @@ def test_a_build_finds_calls_of_what_is_not_named(tmp_path: Path) -> None:
         build(Target.this_machine(), tmp_path / "tree", app)
     file = tmp_path / "app/acme/other.py"
     assert str(refused.value) == (
-        f"{file}:7: dynamodb:Scan is called, and would not be built in\n"
-        f"{file}:8: s3:ListBuckets is called, and would not be built in\n"
-        f"{file}:8: ses is called, and would not be built in\n"
+        f"{file}:7: dynamodb:Scan is called, but the build leaves it out\n"
+        f"{file}:8: s3:ListBuckets is called, but the build leaves it out\n"
+        f"{file}:8: ses is called, but the build leaves it out\n"
         f'Add to services in {app.config}: "dynamodb:Scan", "s3:ListBuckets", "ses"'
     )
     app.config.write_text('services = ["dynamodb:Scan", "s3:ListBuckets", "ses"]\n')

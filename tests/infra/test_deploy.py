@@ -109,7 +109,7 @@ def test_the_organisations_stack_is_first_and_its_outputs_are_our_parameters(
         'JobRunner="acme.runner"',
         f'WorkerPolicyArn="{POLICY}"',
     ]
-    assert f"WorkerPolicyArn is {POLICY}, of ours-app" in capfd.readouterr().err
+    assert f"Using WorkerPolicyArn={POLICY} from ours-app" in capfd.readouterr().err
 
 
 def test_what_samconfig_says_comes_before_what_the_stack_outputs(
@@ -119,7 +119,7 @@ def test_what_samconfig_says_comes_before_what_the_stack_outputs(
     world.outputs(JobRunner="acme.runner")
     world.deploy.run(world.app)
     assert overrides(world.calls[-1]) == []
-    assert "JobRunner is other.runner, as samconfig.toml says" in capfd.readouterr().err
+    assert "Using JobRunner=other.runner from samconfig.toml" in capfd.readouterr().err
 
 
 def test_a_stack_that_outputs_nothing_hands_nothing_over(world: World) -> None:

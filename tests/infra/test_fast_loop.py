@@ -187,7 +187,7 @@ def test_a_new_package_asks_for_another_start(checkout: Checkout) -> None:
 
 def test_a_package_that_is_missing_is_told_with_where_it_belongs(checkout: Checkout) -> None:
     checkout.save("jobs/greet.py", "import nonesuch\n")
-    assert "Add what provides nonesuch to app/requirements.txt, then run make lock" in (
+    assert "Add the package with nonesuch to app/requirements.txt, then run make lock" in (
         checkout.outdated
     )
 

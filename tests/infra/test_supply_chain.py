@@ -133,7 +133,7 @@ def test_an_organisations_lock_is_listed_too(tmp_path: Path, shipped: list[Packa
 def test_a_package_that_is_not_installed_at_its_version_is_named(tmp_path: Path) -> None:
     lock = tmp_path / "requirements.lock"
     lock.write_text("click==0.1\n")
-    with pytest.raises(NotInstalled, match=r"click 0\.1 is not installed: make dev"):
+    with pytest.raises(NotInstalled, match=r"click 0\.1 is not installed.*make dev"):
         packages([lock], sys.path)
 
 

@@ -1,4 +1,4 @@
-"""The work that is measured: the same for Job Runners and for each peer, as far as it goes."""
+"""The measured jobs and task. Those of the peers do the same work as far as possible."""
 
 from work import Job, Retry, Task
 

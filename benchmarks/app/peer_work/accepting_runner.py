@@ -1,4 +1,4 @@
-"""Checks what is dispatched and sends it nowhere: what is left is the routing of the API."""
+"""A runner that checks tasks but doesn't send them, to measure only the routing of the API."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ from store.job_request import JobRequest
 
 
 def fully_configured() -> bool:
-    """Return that nothing is missing."""
+    """Return True, because this runner needs no settings."""
     return True
 
 
 def dispatch_job(job_data: JobData) -> JobRequest:
-    """Refuse: no job is dispatched here."""
-    raise NotImplementedError(f"{job_data.job_type}: tasks alone are measured here")
+    """Refuse the job, because this runner is only for tasks."""
+    raise NotImplementedError(f"{job_data.job_type}: this runner accepts only tasks")
 
 
 def dispatch_task(task_name: str, payload: Any) -> None:
-    """Check the task."""
+    """Check the task without sending it."""
     dispatch.accept_task(task_name, payload)

@@ -1,5 +1,4 @@
-"""A job that notes when it begins, for as long as it is told to take, and a task that does nothing.
-"""
+"""A job that notes its start and takes as long as its payload says, and a task that does nothing."""
 
 import os
 import time
@@ -11,15 +10,15 @@ from work import RunningJob
 
 
 class Work(BaseModel):
-    """What the work is about, where it notes that it has begun, and how long it takes."""
+    """The payload: a name, the file for the note of the start, and the time to take."""
 
     name: str
-    notes: str = ""  # a file, or nothing
+    notes: str = ""  # the path of a file, or empty for no note
     seconds: float = 0
 
 
 def note(job: RunningJob, payload: Work) -> dict[str, str]:
-    """Note the time and the process, then take the time it should take."""
+    """Note the time and the process, then sleep as long as the payload says."""
     if payload.notes:
         with Path(payload.notes).open("a") as notes:
             notes.write(f"{time.time()} {os.getpid()} {payload.name}\n")
