@@ -10,9 +10,9 @@ def accepted(row: JobRequest, jobs_path: str) -> Response:
     """Return the answer to a dispatch: the job that was saved, the one that the same request made
     before, or the one that was there before as the same work."""
     headers = {"Location": f"{jobs_path}/{row.id}"}
-    if row.met is not None:
-        headers["Unique-Outcome"] = str(row.met.outcome)
-        was_asked_before = row.met.before
+    if row.duplicate is not None:
+        headers["Unique-Outcome"] = str(row.duplicate.outcome)
+        was_asked_before = row.duplicate.before
     else:
         was_asked_before = row.request_id != context.request_id.get()
     if was_asked_before:

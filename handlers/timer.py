@@ -72,10 +72,10 @@ def tick(context: "LambdaContext", send: Send) -> None:
     metrics.add_metric("TimerLag", MetricUnit.Milliseconds, result.lag)
     metrics.add_metric("TimerSendFailures", MetricUnit.Count, result.send_failures)
     metrics.add_metric("TimerUnclaimed", MetricUnit.Count, result.unclaimed)
-    for met in timer.Disposition:
-        name = "Timer" + met.title().replace(" ", "")
-        metrics.add_metric(name, MetricUnit.Count, result.met[met])
-    counts = {str(met): n for met, n in result.met.items()}
+    for disposition in timer.Disposition:
+        name = "Timer" + disposition.title().replace(" ", "")
+        metrics.add_metric(name, MetricUnit.Count, result.counts[disposition])
+    counts = {str(disposition): n for disposition, n in result.counts.items()}
     counts |= {f"schedules_{outcome}": n for outcome, n in result.schedules.items()}
     telemetry.logger.info("tick", extra={"lag_ms": result.lag, **counts})
 

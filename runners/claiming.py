@@ -5,7 +5,7 @@ from typing import NamedTuple
 import clock
 from aws.errors import AWS_ERRORS, retry_until
 from errors import PreconditionFailed, UnknownJobType
-from runners import gates, line_pump, telemetry
+from runners import admission, gates, telemetry
 from runners.messages import JobMessage
 from runners.registry import registry
 from runners.sending import Send, send_or_leave_due
@@ -36,7 +36,7 @@ class Invocation(NamedTuple):
         return self.deadline - min(_TIME_TO_RETURN, self._length // 4)
 
     @property
-    def is_young(self) -> bool:
+    def has_time_to_start(self) -> bool:
         """Return whether half of the time is left: with less, a function is not called."""
         return self.deadline - clock.now() >= self._length // 2
 
@@ -75,12 +75,14 @@ def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> Job
     except PreconditionFailed as refused:
         telemetry.not_claimed(refused)
         _delay_again(refused.row, send)
-        line_pump.give_on_about(message, refused.row, send)  # an earlier try may have parked it
+        admission.admit_waiting_for_message(
+            message, refused.row, send
+        )  # an earlier try may have parked it
     except Exception as error:  # noqa: BLE001 - nothing has run, and the job is due
         telemetry.crashed(error)
         if isinstance(error, AWS_ERRORS):
             _give_back(message, token, invocation)
-            line_pump.give_on_about(message, None, send)
+            admission.admit_waiting_for_message(message, None, send)
     return None
 
 
@@ -120,5 +122,5 @@ def _give_back(message: JobMessage, token: str, invocation: Invocation) -> None:
 def _delay_again(row: JobRequest | None, send: Send | None) -> None:
     """Send a message again that came before its job's time, for then. One that was refused for
     another reason is not sent again: its job is due."""
-    if row is not None and row.early:
-        send_or_leave_due(row, send, row.early / clock.SECOND)
+    if row is not None and row.starts_in:
+        send_or_leave_due(row, send, row.starts_in / clock.SECOND)

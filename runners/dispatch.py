@@ -24,7 +24,7 @@ from store.blobs import canonical_json, compact_json
 from store.failed_tasks import new_task_id
 from store.job_request import JobRequest, Outcome, id_under_key
 from store.queries import read
-from store.transactions import Also
+from store.transactions import RecordWrite
 from work import Job, Unique, context
 
 if TYPE_CHECKING:
@@ -62,16 +62,16 @@ def accept_job(
     send: Send | None,
     job_id: str | None = None,
     parent_id: str | None = None,
-    also: Sequence[Also] = (),
-    also_if_answered: Callable[[JobRequest, Outcome], Sequence[Also]] | None = None,
+    more_writes: Sequence[RecordWrite] = (),
+    writes_if_answered: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
 ) -> JobRequest:
     """Save a job: due, and queued or scheduled. Return its row.
 
     What was asked for before under the same idempotency key, or the same `job_id`, is the same job,
     as it is now. `send` is how it will be sent; `parent_id` is the job that dispatches it. `also`
-    is written in one transaction with the row, or else RaceLost or RowThere is raised.
+    is written in one transaction with the row, or else RaceLost or RowExists is raised.
     A job that is unique may be answered with another one: then `met` of the row tells how, and
-    `also_if_answered` returns what is written to the records of `also` instead.
+    `writes_if_answered` returns what is written to the records of `also` instead.
     Before anything is saved, raises UnknownJobType, InvalidPayload, CampaignMissing, or
     RunnerCannotResend for a job that may need sending again under a runner that can't; QueueFull;
     QuotaReached; UniqueConflict; IdempotencyConflict for a key that was used for another request.
@@ -85,12 +85,12 @@ def accept_job(
     job_id = id_under_key(organization_id, key) if key else job_id
     unique_key = _unique_key(job, job_data, payload)
     queue_name = job_data.queue_name or job.queue_name
-    is_there = _IsThere(job_id, job.unique, unique_key)
-    queue_key = _queue_key(queue_name, job_data, payload, is_there if parent_id is None else None)
+    existing = _ExistingJob(job_id, job.unique, unique_key)
+    queue_key = _queue_key(queue_name, job_data, payload, existing if parent_id is None else None)
     if queue_key is not None:
         require_sender(send, job_data.job_type, "is in a queue with limits")
     if parent_id is None:
-        is_there.or_else(lambda: quota.refuse_if_reached(organization_id))
+        existing.refuse_unless_answered(lambda: quota.refuse_if_reached(organization_id))
 
     save = partial(
         verbs.save,
@@ -112,11 +112,11 @@ def accept_job(
         traceparent=tracing.current(),
     )
     if job.unique is None or unique_key is None:
-        row = save(also=also)
+        row = save(more_writes=more_writes)
     else:
         from runners import unique_work  # which most jobs do without
 
-        asked = unique_work.Asked(
+        asked = unique_work.UniqueRequest(
             job.unique,
             unique_key,
             job_data,
@@ -124,12 +124,12 @@ def accept_job(
             _most_attempts(job),
             job_id,
             request_hash,
-            also,
-            also_if_answered,
+            more_writes,
+            writes_if_answered,
             send,
         )
         row = unique_work.accept(asked, save)
-    is_its_own = row.met is None or row.met.before
+    is_its_own = row.duplicate is None or row.duplicate.before
     if key is not None and is_its_own and row.request_hash != request_hash:
         raise IdempotencyConflict(key, row.id)
     _note(row)
@@ -140,10 +140,10 @@ def _note(row: JobRequest) -> None:
     """Log a job that was accepted, or how its request was answered, and count it if it is new."""
     if row.is_new:
         quota.note_accepted(row.organization_id)
-    if row.met is None:
+    if row.duplicate is None:
         telemetry.accepted(row)
     else:
-        telemetry.met(row, row.met.outcome)
+        telemetry.answered_with_existing(row, row.duplicate.outcome)
 
 
 def check_job(job_data: "JobData", send: Send | None) -> None:
@@ -235,7 +235,7 @@ def _check(job: Job, job_data: "JobData", send: Send | None, *, later: bool) -> 
 
 
 def _queue_key(
-    queue_name: str, job_data: "JobData", payload: "BaseModel", is_there: "_IsThere | None"
+    queue_name: str, job_data: "JobData", payload: "BaseModel", existing: "_ExistingJob | None"
 ) -> str | None:
     """Return the key of a job's line, if it has one that is known: see `line_of`.
 
@@ -245,12 +245,12 @@ def _queue_key(
     line = line_of(queue_name, job_data.organization_id, job_data.campaign_id, payload)
     if line is None:
         return None
-    if is_there is not None:
-        is_there.or_else(lambda: refuse_if_full(queue_name, line.key, line.limits))
+    if existing is not None:
+        existing.refuse_unless_answered(lambda: refuse_if_full(queue_name, line.key, line.limits))
     return line.key
 
 
-class _IsThere(NamedTuple):
+class _ExistingJob(NamedTuple):
     """Whether a request is answered with a job that is there already: its own, or that of its key
     as work that is unique. One that is made to follow that is a new job."""
 
@@ -258,22 +258,22 @@ class _IsThere(NamedTuple):
     rule: Unique | None
     unique_key: str | None
 
-    def or_else(self, refuse_if_too_many: Callable[[], None]) -> None:
+    def refuse_unless_answered(self, refuse_if_too_many: Callable[[], None]) -> None:
         """Refuse a job because of others, but not one that is there already."""
         try:
             refuse_if_too_many()
         except (QueueFull, QuotaReached):
             if self.job_id is not None and read(self.job_id) is not None:
                 return
-            if not self._makes_none():
+            if not self._creates_no_job():
                 raise
 
-    def _makes_none(self) -> bool:
+    def _creates_no_job(self) -> bool:
         if self.rule is None or self.unique_key is None:
             return False
         from runners import unique_work  # which most jobs do without
 
-        return unique_work.makes_none(self.rule, self.unique_key, self.job_id)
+        return unique_work.creates_no_job(self.rule, self.unique_key, self.job_id)
 
 
 def _hash(job_data: "JobData") -> str:

@@ -5,12 +5,12 @@ from enum import StrEnum
 
 import clock
 from errors import Interrupted, JobRunnersError, JobTypeRemoved, NeverStarted, PauseExpired
-from runners import gates, line_pump, pausing, telemetry
+from runners import admission, gates, pausing, telemetry
 from runners.limits import limits_of
 from runners.messages import JobMessage
 from runners.registry import registry
 from runners.retrying import error_record, record_failed_attempt
-from runners.sending import Send, send_let_on
+from runners.sending import Send, send_admitted_follower
 from store import conditional_write, line_entries, pauses, verbs
 from store.job_request import ROW_VERSION, JobRequest, Lane, Status
 from store.lines import is_line
@@ -44,7 +44,7 @@ def process_due_row(
     key: JobRequest,
     send: Send,
     has_room: Callable[[bool], bool],
-    give_on: Callable[[str, str], None],
+    admit_waiting: Callable[[str, str], None],
     *,
     until: int,
     ahead: int = 0,
@@ -52,9 +52,9 @@ def process_due_row(
     """Read a row that is due by `until`, do what its status asks for, and return what was done.
 
     For a row that only waits to be sent, `until` is `ahead` later than now. `has_room` is asked
-    before a row is sent, and told whether the row is sent whatever the answer. `give_on` lets on
-    who waits in the line of a queue and key. Raises PreconditionFailed if somebody moves the row
-    meanwhile, and SendFailed: then it is due again.
+    before a row is sent, and told whether the row is sent whatever the answer. `admit_waiting`
+    admits the jobs that wait in the line of a queue and key. Raises PreconditionFailed if another
+    process moves the row in the meantime, and SendFailed: then it is due again.
     """
     row = read(key.id)
     timed = row is not None and row.status in (Status.RUNNING, Status.WAITING)
@@ -64,18 +64,18 @@ def process_due_row(
         case Status.RUNNING:
             return _process_running_row(row, send)
         case Status.WAITING:
-            return _process_waiting_row(row, send, give_on)
-    if row.early > verbs.CLAIM_TOLERANCE:
+            return _process_waiting_row(row, send, admit_waiting)
+    if row.starts_in > verbs.CLAIM_TOLERANCE:
         verbs.postpone(row, (row.run_at or 0) + ahead, Lane.PROMPT)
         return Disposition.EARLY
     if (late := _too_late(row)) is not None:
         return _expire(row, late, send)
     if _is_of_newer_code(row):
-        if row.row_version <= ROW_VERSION and _is_set_back(row, give_on):
+        if row.row_version <= ROW_VERSION and _is_set_back(row, admit_waiting):
             return Disposition.PARKED  # its type is not known here, and somebody waits for its slot
         verbs.postpone(row, _next_check_at(row) + ahead, Lane.PARKED)
         return Disposition.UNKNOWN
-    if _is_parked_now(row, send, give_on):
+    if _is_parked_now(row, send, admit_waiting):
         return Disposition.PARKED
     if not has_room(_is_first_send(row)):
         verbs.postpone(row, _turn(row), Lane.QUEUED)
@@ -93,14 +93,14 @@ def _process_running_row(row: JobRequest, send: Send) -> Disposition:
     try:
         ended = record_failed_attempt(row, gone, send, rescue=True)
         telemetry.settled(ended, gone)
-        send_let_on(ended, send)
+        send_admitted_follower(ended, send)
     finally:  # the slot may be free, though no answer said so
-        line_pump.give_on_after(row, send)
+        admission.admit_waiting_after(row, send)
     return Disposition.RESCUED
 
 
 def _process_waiting_row(
-    row: JobRequest, send: Send, give_on: Callable[[str, str], None]
+    row: JobRequest, send: Send, admit_waiting: Callable[[str, str], None]
 ) -> Disposition:
     """Admit a parked job, in case its pause or its line could not; or fail it if it waited too
     long."""
@@ -109,15 +109,15 @@ def _process_waiting_row(
     if row.follows is not None:
         from runners import unique_work  # which most ticks do without
 
-        is_over = unique_work.let_on_if_over(row, send)
+        is_over = unique_work.admit_if_holder_ended(row, send)
         return Disposition.ADMITTED if is_over else Disposition.PARKED
     if not is_line(row.held_by):
         return Disposition.ADMITTED if pausing.admit_or_keep(row, send) else Disposition.PARKED
     if row.row_version <= ROW_VERSION and not line_entries.is_listed(row):
         verbs.list_again(row, due_at=pausing.next_check(row))
-        give_on(row.queue_name, gates.line_key(row))
+        admit_waiting(row.queue_name, gates.line_key(row))
         return Disposition.PARKED
-    give_on(row.queue_name, gates.line_key(row))
+    admit_waiting(row.queue_name, gates.line_key(row))
     verbs.postpone(row, pausing.next_check(row), Lane.PARKED)  # refused if it was let on
     return Disposition.PARKED
 
@@ -127,15 +127,15 @@ def _waited_too_long(row: JobRequest) -> JobRunnersError:
     return PauseExpired(days, in_line=row.wait_key is not None, behind=row.follows is not None)
 
 
-def _is_parked_now(row: JobRequest, send: Send, give_on: Callable[[str, str], None]) -> bool:
+def _is_parked_now(row: JobRequest, send: Send, admit_waiting: Callable[[str, str], None]) -> bool:
     """Park a job that is paused, or that has lost its turn; return whether it was parked."""
     if paused := pauses.current().on(row):
         pausing.park(paused, row, send=send)
         return True
-    return _is_set_back(row, give_on)
+    return _is_set_back(row, admit_waiting)
 
 
-def _is_set_back(row: JobRequest, give_on: Callable[[str, str], None]) -> bool:
+def _is_set_back(row: JobRequest, admit_waiting: Callable[[str, str], None]) -> bool:
     """Park a job that was let on long ago and that nobody has claimed since: it goes to the end of
     its line, and its slot to the next. Return whether it was parked."""
     if row.admitted_at is None or clock.now() - row.admitted_at < _LONGEST_UNCLAIMED:
@@ -147,7 +147,7 @@ def _is_set_back(row: JobRequest, give_on: Callable[[str, str], None]) -> bool:
     try:
         gates.park_in_line(row, key, limits)
     finally:
-        give_on(row.queue_name, key)
+        admit_waiting(row.queue_name, key)
     return True
 
 
@@ -155,10 +155,10 @@ def _expire(row: JobRequest, late: JobRunnersError, send: Send) -> Disposition:
     try:
         ended = verbs.expire(row, error_record(late))
         telemetry.settled(ended, late)
-        send_let_on(ended, send)
+        send_admitted_follower(ended, send)
     finally:
         if row.status is not Status.WAITING:  # else those behind it are as late, and due as it is
-            line_pump.give_on_after(row, send)
+            admission.admit_waiting_after(row, send)
     return Disposition.EXPIRED
 
 

@@ -27,7 +27,7 @@ from store import schedules as store
 from store.job_request import JobRequest, new_id
 from store.job_request import Outcome as Answered
 from store.schedules import Schedule, ScheduleMoved, Step
-from store.transactions import Also, RaceLost, RowThere
+from store.transactions import RaceLost, RecordWrite, RowExists
 from work import context
 
 STILL_RUNS = "the one before it was not finished"
@@ -56,7 +56,7 @@ class Starter:
     may share one."""
 
     def __init__(self, send: Send, until: int) -> None:
-        self.met: Counter[Outcome] = Counter()
+        self.counts: Counter[Outcome] = Counter()
         self._send = _Sender(send)
         self._until = until
         self._lock = threading.Lock()
@@ -69,7 +69,7 @@ class Starter:
     def note(self, outcome: Outcome) -> None:
         """Count what became of a schedule."""
         with self._lock:
-            self.met[outcome] += 1
+            self.counts[outcome] += 1
             self._failures = 0
 
     def note_unanswered(self) -> None:
@@ -136,7 +136,7 @@ class Starter:
         revision = new_id()
         try:
             row = self._accept(schedule, at, step, revision)
-        except RowThere as there:
+        except RowExists as there:
             now_there = store.read(schedule.organization_id, schedule.name)
             if now_there is None or now_there.revision != revision:
                 return self._leave_out(schedule, step)  # it was started before, under this name
@@ -150,9 +150,9 @@ class Starter:
                 raise
             self._refused(schedule, at, step, error)
             return None
-        if row.met is not None and row.met.before:
+        if row.duplicate is not None and row.duplicate.before:
             return self._leave_out(schedule, step)  # it was answered before, under this name
-        if row.met is not None and row.met.outcome is Answered.RETURNED:
+        if row.duplicate is not None and row.duplicate.outcome is Answered.RETURNED:
             telemetry.occurrences_left_out(schedule, left_out(step, at, TAKEN))
             self.note(Outcome.SKIPPED)
         else:
@@ -167,7 +167,7 @@ class Starter:
     def _accept(self, schedule: Schedule, at: int, step: Step, revision: str) -> JobRequest:
         """Save the job, or answer with another one, and move the schedule on: both, or neither."""
 
-        def answered_with(row: JobRequest, outcome: Answered) -> list[Also]:
+        def answered_with(row: JobRequest, outcome: Answered) -> list[RecordWrite]:
             if outcome is Answered.RETURNED:
                 return [store.left_out_also(schedule, left_out(step, at, TAKEN), revision)]
             return [store.start_also(schedule, step, at, revision, row.id)]
@@ -184,8 +184,8 @@ class Starter:
                     ),
                     send=self._send,
                     job_id=schedule.job_id(at),
-                    also=[store.start_also(schedule, step, at, revision)],
-                    also_if_answered=answered_with,
+                    more_writes=[store.start_also(schedule, step, at, revision)],
+                    writes_if_answered=answered_with,
                 )
         finally:
             context.author.reset(token)

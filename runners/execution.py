@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import clock
 from aws.errors import AWS_ERRORS, retry_until
 from errors import InvalidPayload, LegsSpent, PreconditionFailed, TimedOut
-from runners import gates, line_pump, pausing, telemetry, tracebacks
+from runners import admission, gates, pausing, telemetry, tracebacks
 from runners.children import Children
 from runners.claiming import Invocation, claim
 from runners.messages import JobMessage, Message, QueueMessage, TaskMessage
 from runners.redriving import may_begin
 from runners.registry import registry
 from runners.retrying import record_failed_attempt, record_failed_task
-from runners.sending import Send, send_let_on, send_or_leave_due
+from runners.sending import Send, send_admitted_follower, send_or_leave_due
 from settings import settings
 from store import blobs, verbs
 from store.job_request import JobRequest
@@ -63,7 +63,7 @@ def run(message: Message, *, deadline: int, send: Send | None) -> None:
             case TaskMessage():
                 run_task(message, send=send)
             case QueueMessage():
-                line_pump.wake_up(message, send, deadline=deadline)
+                admission.wake_up(message, send, deadline=deadline)
 
 
 def run_task(message: TaskMessage, *, send: Send | None) -> None:
@@ -148,7 +148,7 @@ def _read_payload(this: _Run) -> "BaseModel | None":
     except Exception as error:  # noqa: BLE001 - its object is gone, say: later is no better
         _record_failure(this, error)
     else:
-        if this.invocation.is_young:
+        if this.invocation.has_time_to_start:
             telemetry.given(payload)
             return payload
         _release(this)
@@ -310,10 +310,10 @@ def _record(this: _Run, outcome: Callable[[], JobRequest]) -> None:
     except PreconditionFailed as refused:
         telemetry.claim_lost(refused)  # perhaps an earlier try was written, and moved on since
     else:
-        send_let_on(ended, this.send)
+        send_admitted_follower(ended, this.send)
         if ended.slot is not None:
             return
-    line_pump.give_on_after(this.row, this.send)
+    admission.admit_waiting_after(this.row, this.send)
 
 
 def _reraise_interrupt(error: BaseException) -> None:

@@ -13,13 +13,13 @@ from errors import (
     UnknownMessageVersion,
     UnknownTask,
 )
-from runners import line_pump, telemetry
+from runners import admission, telemetry
 from runners.errors import CannotBegin
 from runners.messages import JobMessage, QueueMessage, TaskMessage, decode
 from runners.redriving import may_begin
 from runners.registry import registry
 from runners.retrying import record_failed_attempt, record_failed_task
-from runners.sending import Send, send_let_on
+from runners.sending import Send, send_admitted_follower
 from store.job_request import JobRequest, Status
 from store.queries import read
 from work.errors import EntryNotLoaded
@@ -82,16 +82,16 @@ def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
         try:
             ended = record_failed_attempt(row, error, send)
             telemetry.settled(ended, error)
-            send_let_on(ended, send)
+            send_admitted_follower(ended, send)
         except PreconditionFailed as refused:
             telemetry.not_settled(str(refused))
-    _give_on(message, row, send)
+    _admit_waiting(message, row, send)
 
 
-def _give_on(message: JobMessage, row: JobRequest | None, send: Send) -> None:
+def _admit_waiting(message: JobMessage, row: JobRequest | None, send: Send) -> None:
     """Let on who waits in the job's line. Its worker may have been killed after it had freed its
     slot, or parked, and before it could do so itself."""
-    line_pump.give_on_about(message, row, send, thorough=True)
+    admission.admit_waiting_for_message(message, row, send, thorough=True)
 
 
 def _never_ran(record: Mapping[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 """What stands before a claim: a pause, or a queue whose limits leave no room.
 
 A job that meets a gate which is shut is parked there, and is let on when it opens: by the end of
-the pause, see `runners.pausing`, or when there is room in its line, see `runners.line_pump`.
+the pause, see `runners.pausing`, or when there is room in its line, see `runners.admission`.
 """
 
 from collections.abc import Callable
@@ -9,11 +9,11 @@ from contextlib import suppress
 
 import clock
 from errors import InvalidPayload, PreconditionFailed, UnknownJobType
-from runners import line_pump, pausing, telemetry, wake_ups
+from runners import admission, pausing, telemetry, wake_ups
 from runners.limits import key_of, limits_of
 from runners.messages import JobMessage
 from runners.registry import registry
-from runners.sending import Send, send_let_on
+from runners.sending import Send, send_admitted_follower
 from store import blobs, line_rates, lines, used_keys, verbs
 from store.conditional_write import refused
 from store.job_request import JobRequest, Status
@@ -70,7 +70,7 @@ def _enter_line(
     if limits is None:
         return claim(without_limits)
     key = line_key(row)
-    if row.is_let_on:
+    if row.is_admitted:
         if row.slot is not None or limits.slots is None:
             if send is not None and not _may_start(row, key, limits, token, send, patience):
                 return None
@@ -83,10 +83,10 @@ def _enter_line(
     if grant is not None:
         return claim(verbs.Entrance(row, key, grant, gives_up_key))
     if send is None:  # limits were declared or set since it was dispatched
-        telemetry.beside_limits(row)
+        telemetry.started_outside_limits(row)
         return claim(without_limits)
     park_in_line(row, key, limits, due_at=wake_ups.due_without_wake_up(line))
-    line_pump.give_on(row.queue_name, key, send)  # room may have come while nobody waited
+    admission.admit_waiting(row.queue_name, key, send)  # room may have come while nobody waited
     return None
 
 
@@ -106,7 +106,7 @@ def _may_start(
         if opens_at > patience:
             due_at = wake_ups.due_after(opens_at) if line.first is None else None
             park_in_line(row, key, limits, due_at=due_at, behind=row.admitted_at)
-            line_pump.give_on(row.queue_name, key, send)
+            admission.admit_waiting(row.queue_name, key, send)
             return False
         wait = opens_at - clock.now()
         if wait > 0:
@@ -126,10 +126,10 @@ def park_running(row: JobRequest, reached: verbs.Checkpoint, send: Send | None) 
         parked = park_in_line(row, key, limits, reached)
     except PreconditionFailed:
         # Perhaps it is parked: by an earlier try, whose answer was lost.
-        line_pump.give_on(row.queue_name, key, send)
+        admission.admit_waiting(row.queue_name, key, send)
         raise
-    send_let_on(parked, send)  # if its owner has asked it to stop, it has ended
-    line_pump.give_on(row.queue_name, key, send)
+    send_admitted_follower(parked, send)  # if its owner has asked it to stop, it has ended
+    admission.admit_waiting(row.queue_name, key, send)
     return True
 
 

@@ -59,8 +59,8 @@ def work(stop: threading.Event) -> None:
     send = sender(run_in_child)
     while not stop.is_set():
         try:
-            met = timer.take_next(send, ahead=GRACE, page=_ROWS_AT_A_LOOK)
-            sent = met[timer.Disposition.SENT] + met[timer.Disposition.ADMITTED]
+            counts = timer.take_next(send, ahead=GRACE, page=_ROWS_AT_A_LOOK)
+            sent = counts[timer.Disposition.SENT] + counts[timer.Disposition.ADMITTED]
         except Exception as error:  # noqa: BLE001 - DynamoDB is away, say: the next look may work
             telemetry.crashed(error)
             sent = 0

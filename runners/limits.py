@@ -36,7 +36,7 @@ def line_of(
     return LimitedLine(key_of(queue_name, organization_id, campaign_id, payload), found)
 
 
-def key_anew(
+def current_key(
     had: str | None,
     queue_name: str,
     organization_id: str,

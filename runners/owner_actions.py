@@ -3,9 +3,9 @@
 from typing import Any
 
 from errors import MissingObject, PreconditionFailed, UniqueConflict, WrongState
-from runners import line_pump, quota, telemetry, tracing
+from runners import admission, quota, telemetry, tracing
 from runners.registry import registry
-from runners.sending import Send, require_sender, send_if_unclaimed, send_let_on
+from runners.sending import Send, require_sender, send_admitted_follower, send_if_unclaimed
 from store import blobs, owner_verbs
 from store.job_request import JobRequest, Status
 from store.transactions import KeyTaken
@@ -31,7 +31,7 @@ def cancel(row: JobRequest, send: Send | None = None) -> JobRequest:
             stop = owner_verbs.request_cancel if running else owner_verbs.cancel
             stopped = stop(row, by=context.recorded_author())
             telemetry.cancelled_by_owner(stopped)
-            send_let_on(stopped, send)
+            send_admitted_follower(stopped, send)
             return stopped
         except PreconditionFailed as refused:
             if refused.row is None:
@@ -39,7 +39,7 @@ def cancel(row: JobRequest, send: Send | None = None) -> JobRequest:
             row, last = refused.row, refused
         finally:
             if not running:  # its slot may be free, though no answer said so
-                line_pump.give_on_after(before, send)
+                admission.admit_waiting_after(before, send)
     raise last
 
 

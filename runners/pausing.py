@@ -12,11 +12,11 @@ import clock
 from aws.errors import conflicts
 from errors import PreconditionFailed, SendFailed, TooManyPaused
 from runners import sweeping, telemetry
+from runners.admission import admit_waiting_after
 from runners.limits import limits_of
-from runners.line_pump import give_on_after
 from runners.messages import JobMessage
 from runners.registry import registry
-from runners.sending import Send, send_let_on
+from runners.sending import Send, send_admitted_follower
 from store import limits, pauses, verbs
 from store.conditional_write import refused
 from store.job_request import JobRequest, Lane, Status
@@ -62,7 +62,7 @@ def resume(kind: Kind, name: str, send: Send) -> None:
             limits.ask_for_sweep(name)
         telemetry.pause_changed(pauses.resume(kind, name, by=context.recorded_author()))
         until = clock.now() + _RESUME_TIME
-        pump(send, until=until, most=_AT_ONCE)
+        admit_parked(send, until=until, most=_AT_ONCE)
         if has_lines:
             sweeping.begin(name, send, until=until)
 
@@ -102,9 +102,9 @@ def park(
     try:
         parked = verbs.park(row, paused, due_at=next_check(row), reached=reached)
         telemetry.parked(parked, paused)
-        send_let_on(parked, send)  # if its owner has asked it to stop, it has ended
+        send_admitted_follower(parked, send)  # if its owner has asked it to stop, it has ended
     finally:  # it may be parked, though no answer said so
-        give_on_after(row, send)
+        admit_waiting_after(row, send)
 
 
 def admit_or_keep(row: JobRequest, send: Send) -> bool:
@@ -123,7 +123,7 @@ def admit_or_keep(row: JobRequest, send: Send) -> bool:
     return False
 
 
-def pump(send: Send, *, until: int, most: int) -> int:
+def admit_parked(send: Send, *, until: int, most: int) -> int:
     """Admit what ended pauses have parked, oldest first, and return how many jobs were admitted.
 
     Stop at `until` (milliseconds since 1970), or after `most`.
@@ -133,7 +133,7 @@ def pump(send: Send, *, until: int, most: int) -> int:
         if admitted >= most or clock.now() >= until:
             break
         try:
-            admitted += _pump(ended, send, until, most - admitted)
+            admitted += _admit_parked_by(ended, send, until, most - admitted)
         except SendFailed as error:
             telemetry.not_sent(error)  # the worker can't be reached: the rest can wait
             break
@@ -142,7 +142,7 @@ def pump(send: Send, *, until: int, most: int) -> int:
     return admitted
 
 
-def _pump(ended: Pause, send: Send, until: int, most: int) -> int:
+def _admit_parked_by(ended: Pause, send: Send, until: int, most: int) -> int:
     # Read several even where one may be admitted: an entry that can't be dealt with must not keep
     # the next ones waiting.
     entries = list(pauses.parked_by(ended, max(most, _AT_ONCE)))
@@ -180,7 +180,9 @@ def _admit(entry: Parked, ended: Pause, send: Send) -> bool:
 
 def could_start(row: JobRequest) -> bool:
     """Return whether a worker may claim a job now."""
-    return (row.status is Status.QUEUED or row.status.timed) and row.early <= verbs.CLAIM_TOLERANCE
+    return (
+        row.status is Status.QUEUED or row.status.timed
+    ) and row.starts_in <= verbs.CLAIM_TOLERANCE
 
 
 def next_check(row: JobRequest) -> int:

@@ -46,7 +46,7 @@ def start_due(
         return Counter()
     starter = Starter(send, until)
     _Look(starter, threads).run(only or store.shards(), share)
-    return starter.met
+    return starter.counts
 
 
 class _Look:

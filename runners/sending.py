@@ -37,7 +37,7 @@ def require_sender(send: Send | None, name: str, need: str) -> Send:
 def send_if_unclaimed(row: JobRequest, send: Send | None) -> None:
     """Send a job that was accepted, unless it was accepted before and has begun since, or a message
     about it is under way."""
-    if row.met is not None and row.met.is_sent:
+    if row.duplicate is not None and row.duplicate.is_sent:
         return
     if row.legs == 0 and not row.status.finished:
         send_or_leave_due(row, send, max(0, (row.run_at or 0) - clock.now()) / clock.SECOND)
@@ -53,9 +53,9 @@ def send_or_leave_due(row: JobRequest, send: Send | None, delay: float = 0) -> N
         telemetry.left_due(row, error)
 
 
-def send_let_on(ended: JobRequest, send: Send | None) -> None:
+def send_admitted_follower(ended: JobRequest, send: Send | None) -> None:
     """Send the job that was let on by the end of another, if one was."""
-    row = ended.let_on
+    row = ended.admitted_follower
     if row is not None:
         send_or_leave_due(row, send, max(0, (row.run_at or 0) - clock.now()) / clock.SECOND)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 import clock
 from runners import telemetry
-from runners.line_pump import give_on
+from runners.admission import admit_waiting
 from runners.sending import Send
 from store import limits, pauses, used_keys
 from store.limits import Changed
@@ -31,7 +31,7 @@ def begin(queue_name: str, send: Send, *, until: int) -> None:
     for key in used_keys.used(queue_name, _FIRST):
         if clock.now() >= until:
             return
-        give_on(queue_name, key, send, until=until)
+        admit_waiting(queue_name, key, send, until=until)
 
 
 def sweep(send: Send, each: Each, *, until: int) -> None:
@@ -48,16 +48,16 @@ def sweep(send: Send, each: Each, *, until: int) -> None:
 
 
 def _sweep(changed: Changed, send: Send, each: Each, until: int) -> None:
-    def let_on(key: str) -> None:
-        give_on(changed.queue_name, key, send, until=until)
+    def admit(key: str) -> None:
+        admit_waiting(changed.queue_name, key, send, until=until)
 
     if clock.now() - (changed.sweep_asked_at or 0) < KNOWN_TO_ALL:
-        each(used_keys.used(changed.queue_name, _BATCH), let_on)
+        each(used_keys.used(changed.queue_name, _BATCH), admit)
         return
     after = changed.sweep_from or ""
     while clock.now() < until:
         keys = used_keys.used(changed.queue_name, _BATCH, after)
-        if not each(keys, let_on) or clock.now() >= until:
+        if not each(keys, admit) or clock.now() >= until:
             return  # not all of them were looked at: the next tick begins with these
         after = keys[-1] if len(keys) == _BATCH else ""
         if not limits.note_swept(changed, after or None) or not after:

@@ -88,7 +88,7 @@ def accepted(row: JobRequest) -> None:
     tracing.accepted(row)
 
 
-def met(row: JobRequest, outcome: Outcome) -> None:
+def answered_with_existing(row: JobRequest, outcome: Outcome) -> None:
     """Log that a request for a job that is unique was answered with another one, and how."""
     fields = _whose(row) | log_line.who()
     log_line.write(logger.info, "answered with another", outcome=str(outcome), **fields)
@@ -153,7 +153,7 @@ def _waits(row: JobRequest, message: str, **fields: Any) -> None:
         tracing.ended(message, job_id=row.id)
 
 
-def let_on(row: JobRequest) -> None:
+def admitted(row: JobRequest) -> None:
     """Log that a job which waited for room in its queue is let on."""
     log_line.write(logger.info, "let on", **_whose(row) | _line(row), slot=row.slot)
 
@@ -163,14 +163,14 @@ def slot_freed(slot: LineItem) -> None:
     log_line.write(logger.warning, "slot freed", line=slot.pk, slot=slot.number, job=slot.holder)
 
 
-def entry_set_aside(entry: LineItem, why: Exception) -> None:
+def entry_quarantined(entry: LineItem, why: Exception) -> None:
     """Log and count a job that waits in a line and that this code can't read: those behind it go
     on, and the timer puts it back once it can be read."""
     log_line.write(logger.error, "set aside", why, line=entry.pk, job=entry.job_id)
     metrics.emit_total(SetAside=1)
 
 
-def beside_limits(row: JobRequest) -> None:
+def started_outside_limits(row: JobRequest) -> None:
     """Log that a job starts although its queue has no room: its runner could not let it on."""
     why = "JOB_RUNNER's runner has no send(): nobody would let it on"
     log_line.write(logger.warning, "started beside limits", **_line(row), why=why)

@@ -21,7 +21,7 @@ from typing import TypeVar
 import clock
 from aws.errors import AWS_ERRORS, may_pass
 from errors import PreconditionFailed, SendFailed
-from runners import line_pump, pausing, recurring, sweeping, telemetry
+from runners import admission, pausing, recurring, sweeping, telemetry
 from runners.due_row import LONGEST_GAP, Disposition, process_due_row
 from runners.sending import Send
 from store import conditional_write, queries, verbs
@@ -46,7 +46,7 @@ class Tick:
     were due."""
 
     def __init__(self) -> None:
-        self.met: Counter[Disposition] = Counter()
+        self.counts: Counter[Disposition] = Counter()
         self.schedules: Counter[recurring.Outcome] = Counter()
         self.lag = 0
         self.send_failures = 0
@@ -62,7 +62,7 @@ def tick(
     """
     this = _Tick(send, until, threads)
     with this.starting_occurrences(share):
-        this.pump()
+        this.admit_parked()
         this.process_lane(Lane.PROMPT)
         this.process_lane(Lane.RESENT)
         line = this.next_in_line()
@@ -80,10 +80,10 @@ def take_next(send: Send, *, ahead: int, page: int) -> Counter[Disposition]:
     read `page` of a shard at a time: there may be none to send among the first.
     """
     this = _Tick(send, clock.now() + clock.DAY, threads=1, ahead=ahead, sends=1)
-    this.pump()
+    this.admit_parked()
     shards = [shard for lane in Lane for shard in due_shards(lane)]
     this.process(_merged(shards, clock.now() + ahead, page))
-    return this.result.met
+    return this.result.counts
 
 
 class _Tick:
@@ -102,7 +102,7 @@ class _Tick:
         self._lock = threading.Lock()
         self._room = UNCLAIMED_AT_MOST  # less those that are there, once that is of interest
         self._has_counted = sends is not None  # a worker process sends one, and waits until it ends
-        self._given_on: set[tuple[str, str]] = set()  # lines, each of them once in a tick
+        self._admitted_lines: set[tuple[str, str]] = set()  # lines, each of them once in a tick
 
     @contextmanager
     def starting_occurrences(self, share: Callable[[str], None] | None) -> Iterator[None]:
@@ -125,19 +125,19 @@ class _Tick:
         except Exception as error:  # noqa: BLE001 - what is due must not wait for what recurs
             telemetry.crashed(error)
 
-    def pump(self) -> None:
+    def admit_parked(self) -> None:
         """Admit what ended pauses have parked, and who waits in queues with wider limits: before
         rows, for it has waited longest, and with half of the time, to leave some for the rest."""
         now, most = clock.now(), self._sends or _ROWS_FROM_AN_END
         half = now + (self._until - now) // 2
         try:
-            gone = pausing.pump(self._send, until=half, most=most)
+            gone = pausing.admit_parked(self._send, until=half, most=most)
             sweeping.sweep(self._send, self._each, until=half)
         except Exception as error:  # noqa: BLE001 - what is due must not wait for what was paused
             telemetry.crashed(error)
         else:
             if gone:
-                self.result.met[Disposition.ADMITTED] = gone
+                self.result.counts[Disposition.ADMITTED] = gone
 
     def process_lane(self, lane: Lane) -> None:
         """Process what is due in a lane."""
@@ -200,18 +200,18 @@ class _Tick:
         return clock.now() >= self._until or out_of_reach or self._has_sent_enough()
 
     def _has_sent_enough(self) -> bool:
-        met = self.result.met
+        counts = self.result.counts
         return (
             self._sends is not None
-            and met[Disposition.SENT] + met[Disposition.ADMITTED] >= self._sends
+            and counts[Disposition.SENT] + counts[Disposition.ADMITTED] >= self._sends
         )
 
     def _process(self, key: JobRequest, reserved: bool) -> None:
         until = (key.due_at or 0) if reserved else clock.now() + self._ahead
         has_room = _always if reserved else self._take_room
         try:
-            met = process_due_row(
-                key, self._send, has_room, self._give_on, until=until, ahead=self._ahead
+            disposition = process_due_row(
+                key, self._send, has_room, self._admit_waiting, until=until, ahead=self._ahead
             )
         except PreconditionFailed:
             self._note(Disposition.MOVED)
@@ -227,29 +227,29 @@ class _Tick:
                 _set_aside(key)
             self._note(Disposition.BROKEN if broken else None, failed=isinstance(error, AWS_ERRORS))
         else:
-            self._note(met)
+            self._note(disposition)
 
-    def _give_on(self, queue_name: str, queue_key: str) -> None:
+    def _admit_waiting(self, queue_name: str, queue_key: str) -> None:
         """Let on who waits in a line: once in a tick, however many of them it meets."""
         with self._lock:
-            if (queue_name, queue_key) in self._given_on:
+            if (queue_name, queue_key) in self._admitted_lines:
                 return
-            self._given_on.add((queue_name, queue_key))
-        line_pump.give_on(queue_name, queue_key, self._send, until=self._until, thorough=True)
+            self._admitted_lines.add((queue_name, queue_key))
+        admission.admit_waiting(queue_name, queue_key, self._send, until=self._until, thorough=True)
 
     def _note(
-        self, met: Disposition | None, *, failed: bool = False, send_failed: bool = False
+        self, disposition: Disposition | None, *, failed: bool = False, send_failed: bool = False
     ) -> None:
         with self._lock:
-            if met:
-                self.result.met[met] += 1
+            if disposition:
+                self.result.counts[disposition] += 1
             self.result.send_failures += send_failed
             self._failures = self._failures + 1 if failed or send_failed else 0
 
-    def _take_room(self, whatever: bool) -> bool:
+    def _take_room(self, always: bool) -> bool:
         with self._lock:
             self._count()
-            if self._room <= 0 and not whatever:
+            if self._room <= 0 and not always:
                 return False
             self._room -= 1
             return True

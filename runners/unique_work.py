@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import clock
 from errors import PreconditionFailed, UniqueConflict
-from runners import line_pump, telemetry
-from runners.limits import key_anew
+from runners import admission, telemetry
+from runners.limits import current_key
 from runners.sending import Send, next_due_at, send_or_leave_due
 from store import answers, uniqueness, verbs
 from store.answers import Answer
 from store.conditional_write import GRACE
-from store.job_request import JobRequest, Lane, Met, Outcome, Status
-from store.transactions import Also, KeyTaken, RaceLost, RowThere, write_all
+from store.job_request import DuplicateOutcome, JobRequest, Lane, Outcome, Status
+from store.transactions import KeyTaken, RaceLost, RecordWrite, RowExists, write_all
 from store.uniqueness import Free, Held
 from store.verbs import replacing
 from store.verbs.replacing import Wanted
@@ -34,12 +34,12 @@ _SOONEST_CHECK = 10 * clock.MINUTE
 _LATEST_CHECK = clock.HOUR
 
 
-class Asked(NamedTuple):
+class UniqueRequest(NamedTuple):
     """A request for a job that is unique.
 
     `job_id` is the one id that its job has, if that follows from the request. `also` is written in
     one transaction with whatever the request leads to: or, where that is another job, what
-    `also_if_answered` returns for the same records.
+    `writes_if_answered` returns for the same records.
     """
 
     rule: Unique
@@ -49,8 +49,8 @@ class Asked(NamedTuple):
     max_attempts: int
     job_id: str | None
     request_hash: str | None
-    also: Sequence[Also]
-    also_if_answered: Callable[[JobRequest, Outcome], Sequence[Also]] | None
+    more_writes: Sequence[RecordWrite]
+    writes_if_answered: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None
     send: Send | None
 
 
@@ -58,35 +58,35 @@ Save = Callable[..., JobRequest]
 """Saves the job of a request; takes what `verbs.save` takes beside what the request says."""
 
 
-def accept(asked: Asked, save: Save) -> JobRequest:
+def accept(request: UniqueRequest, save: Save) -> JobRequest:
     """Return the row that answers a request: a new one, or that of another job, whose `met` tells
     how it came. What the same request was answered with before comes first.
 
-    Raises UniqueConflict by a rule that refuses; RaceLost or RowThere for `also`; and
+    Raises UniqueConflict by a rule that refuses; RaceLost or RowExists for `also`; and
     PreconditionFailed if others are faster for ever.
     """
     stale: Answer | None = None  # the request's own, of a job that is gone
     for left in reversed(range(_TRIES)):
         try:
-            return _Try(asked, save, stale).row()
+            return _Try(request, save, stale).row()
         except RaceLost as lost:
-            if any(each.record is one.record for each in lost.lost for one in asked.also):
+            if any(each.record is one.record for each in lost.lost for one in request.more_writes):
                 raise
             if not left:
                 raise uniqueness.overtaken("accept", "of this request") from lost
         except PreconditionFailed:
             if not left:
                 raise  # else the job that was met has moved on
-        found = answers.find(asked.job_id) if asked.job_id is not None else None
+        found = answers.find(request.job_id) if request.job_id is not None else None
         if found is not None and found.row is not None:
-            found.row.met = Met(found.answer.outcome, before=True)
+            found.row.duplicate = DuplicateOutcome(found.answer.outcome, before=True)
             found.row.request_hash = found.answer.request_hash
             return found.row
         stale = found.answer if found is not None else None
     raise AssertionError("the last try raises")
 
 
-def makes_none(rule: Unique, key: str, job_id: str | None) -> bool:
+def creates_no_job(rule: Unique, key: str, job_id: str | None) -> bool:
     """Return whether a request for this key makes no job: it was answered with another one before,
     or would meet one now, and not follow it."""
     answered = answers.find(job_id) if job_id is not None else None
@@ -99,7 +99,7 @@ def makes_none(rule: Unique, key: str, job_id: str | None) -> bool:
     return not follows
 
 
-def let_on_if_over(row: JobRequest, send: Send) -> bool:
+def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
     """Let a job on that follows another one, if that has ended and has not let it on. Return
     whether it was; else it is looked at again later.
 
@@ -109,11 +109,11 @@ def let_on_if_over(row: JobRequest, send: Send) -> bool:
     found = uniqueness.look(key)
     if isinstance(found, Free):
         try:
-            let_on = uniqueness.take_behind(key, row, found)
+            follower = uniqueness.admit_follower(key, row, found)
         except RaceLost as lost:
             telemetry.moved(lost)
         else:
-            send_or_leave_due(let_on, send, let_on.early / clock.SECOND)
+            send_or_leave_due(follower, send, follower.starts_in / clock.SECOND)
             return True
     verbs.postpone(row, next_check(row), Lane.PARKED)
     return False
@@ -128,7 +128,7 @@ def next_check(row: JobRequest) -> int:
 class _Try(NamedTuple):
     """One try to answer a request. `stale` is an earlier answer to it, whose job is gone."""
 
-    asked: Asked
+    request: UniqueRequest
     save: Save
     stale: Answer | None
 
@@ -136,98 +136,102 @@ class _Try(NamedTuple):
         """Return the row that answers it. Raises RaceLost or PreconditionFailed if somebody else
         was faster, and what `accept` raises."""
         # One that replaces will meet another job more often than not: to look is cheaper then.
-        looks_first = self.asked.rule.on_conflict == "replace"
+        looks_first = self.request.rule.on_conflict == "replace"
         try:
-            found = uniqueness.look(self.asked.key) if looks_first else None
+            found = uniqueness.look(self.request.key) if looks_first else None
             return self._meet(found) if isinstance(found, Held) else self._save()
-        except RowThere as there:
-            if self.asked.also:
+        except RowExists as there:
+            if self.request.more_writes:
                 raise
             return _own(there.row)
 
     def _save(self) -> JobRequest:
         try:
-            return self.save(unique_key=self.asked.key, also=self._unless_answered())
+            return self.save(unique_key=self.request.key, more_writes=self._unless_answered())
         except KeyTaken as taken:
             return self._meet(taken.held)
 
     def _meet(self, held: Held) -> JobRequest:
-        """Do what the rule says about another job that has the key. Raises RowThere if it, or the
+        """Do what the rule says about another job that has the key. Raises RowExists if it, or the
         one that follows it, is the request's own."""
-        holder, rule = held.holder, self.asked.rule
+        holder, rule = held.holder, self.request.rule
         for row in (holder, held.follower):
-            if row is not None and row.id == self.asked.job_id:
-                raise RowThere(row)
+            if row is not None and row.id == self.request.job_id:
+                raise RowExists(row)
         if rule.on_conflict == "refuse":
             raise UniqueConflict(holder.job_type, holder.id)
         if rule.on_conflict == "replace":
             waiting = held.follower or holder
             if not waiting.has_begun:
-                return self._give_anew(waiting)
+                return self._replace_waiting(waiting)
             if rule.then == "again":
                 return self._follow(held)
         if writes := self._answer(holder, Outcome.RETURNED):
             write_all(writes)
-        holder.met = Met(Outcome.RETURNED)
+        holder.duplicate = DuplicateOutcome(Outcome.RETURNED)
         return holder
 
     def _follow(self, held: Held) -> JobRequest:
         row = self.save(
-            unique_key=self.asked.key,
+            unique_key=self.request.key,
             behind=held,
             due_at=clock.now() + _SOONEST_CHECK,
-            also=self._unless_answered(),
+            more_writes=self._unless_answered(),
         )
-        row.met = Met(Outcome.FOLLOWS)
+        row.duplicate = DuplicateOutcome(Outcome.FOLLOWS)
         return row
 
-    def _give_anew(self, waiting: JobRequest) -> JobRequest:
+    def _replace_waiting(self, waiting: JobRequest) -> JobRequest:
         wanted = self._wanted(waiting)
         try:
             row = replacing.replace(waiting, wanted, self._answer(waiting, Outcome.REPLACED))
         finally:
-            line_pump.give_on_after(waiting, self.asked.send)  # its slot may be free by now
-        row.met = Met(Outcome.REPLACED, is_sent=_has_message(waiting, row))
+            admission.admit_waiting_after(waiting, self.request.send)  # its slot may be free by now
+        row.duplicate = DuplicateOutcome(Outcome.REPLACED, is_sent=_has_message(waiting, row))
         return row
 
     def _wanted(self, waiting: JobRequest) -> Wanted:
-        data, rule = self.asked.data, self.asked.rule
+        data, rule = self.request.data, self.request.rule
         first = waiting.first_run_at or waiting.created_at
         most = LONGEST_WAIT if rule.at_most is None else rule.at_most
-        payload = self.asked.payload
+        payload = self.request.payload
         in_line = (waiting.queue_name, data.organization_id, data.campaign_id, payload)
         run_at = min(data.starts_at(), first + int(most * clock.SECOND))
         later = run_at > clock.now()
         return Wanted(
             payload=data.payload,
             campaign_id=data.campaign_id,
-            queue_key=key_anew(waiting.queue_key, *in_line),
-            max_attempts=self.asked.max_attempts,
+            queue_key=current_key(waiting.queue_key, *in_line),
+            max_attempts=self.request.max_attempts,
             run_at=run_at if later else None,
-            due_at=next_due_at(run_at, self.asked.send) if later else clock.now() + GRACE,
+            due_at=next_due_at(run_at, self.request.send) if later else clock.now() + GRACE,
             first_run_at=first,
         )
 
-    def _unless_answered(self) -> list[Also]:
+    def _unless_answered(self) -> list[RecordWrite]:
         """Return what a job is saved with: the check that its request was not answered before."""
-        job_id = self.asked.job_id
+        job_id = self.request.job_id
         check = [answers.none_yet(job_id, self.stale)] if job_id is not None else []
-        return [*self.asked.also, *check]
+        return [*self.request.more_writes, *check]
 
-    def _answer(self, row: JobRequest, outcome: Outcome) -> list[Also]:
+    def _answer(self, row: JobRequest, outcome: Outcome) -> list[RecordWrite]:
         """Return what is written where another job is the answer."""
-        asked = self.asked
-        also = asked.also_if_answered(row, outcome) if asked.also_if_answered else asked.also
-        if asked.job_id is None:
-            return [*also]
-        given = answers.given(asked.job_id, row, outcome, asked.request_hash, self.stale)
-        return [*also, *given]
+        request = self.request
+        more_writes = (
+            request.writes_if_answered(row, outcome)
+            if request.writes_if_answered
+            else request.more_writes
+        )
+        if request.job_id is None:
+            return [*more_writes]
+        given = answers.given(request.job_id, row, outcome, request.request_hash, self.stale)
+        return [*more_writes, *given]
 
 
 def _own(row: JobRequest) -> JobRequest:
     """Return the job that the same request has made before."""
     if row.followed:
-        row.met = Met(Outcome.FOLLOWS, before=True)
+        row.duplicate = DuplicateOutcome(Outcome.FOLLOWS, before=True)
     return row
 
 

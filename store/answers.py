@@ -15,7 +15,7 @@ from settings import settings
 from store.job_request import JobRequest, Outcome, job_id_of
 from store.queries import read
 from store.table import Enumerated, Integer, Table, nullable
-from store.transactions import Also
+from store.transactions import RecordWrite
 
 # How long the job that answers a request may go on: it waits for 30 days, and for 30 more for a
 # deploy that knows its type. The timer looks at it once a day.
@@ -55,14 +55,14 @@ def find(job_id: str) -> Found | None:
     return Found(answer, row if row is not None and row.created_key == answer.job else None)
 
 
-def none_yet(job_id: str, stale: Answer | None) -> Also:
+def none_yet(job_id: str, stale: Answer | None) -> RecordWrite:
     """Return the check that a request has no answer, or only one whose job is gone."""
-    return Also(Answer(_of(job_id), "job"), "check", condition=_none_or(stale))
+    return RecordWrite(Answer(_of(job_id), "job"), "check", condition=_none_or(stale))
 
 
 def given(
     job_id: str, row: JobRequest, outcome: Outcome, request_hash: str | None, stale: Answer | None
-) -> list[Also]:
+) -> list[RecordWrite]:
     """Return the writes that keep an answer, if the request has none yet, and no job."""
     answer = Answer(
         _of(job_id),
@@ -74,8 +74,8 @@ def given(
     no_job = JobRequest.id.does_not_exist()
     no_job |= JobRequest.expires_at <= clock.now() // clock.SECOND
     return [
-        Also(answer, "put", condition=_none_or(stale)),
-        Also(JobRequest(id=job_id), "check", condition=no_job),
+        RecordWrite(answer, "put", condition=_none_or(stale)),
+        RecordWrite(JobRequest(id=job_id), "check", condition=no_job),
     ]
 
 

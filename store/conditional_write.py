@@ -18,7 +18,7 @@ from errors import PreconditionFailed
 from settings import settings
 from store.job_request import JobRequest, Lane, Status, due_shard, sort_key
 from store.queries import read
-from store.transactions import Also, retry_on_conflict, write_all
+from store.transactions import RecordWrite, retry_on_conflict, write_all
 
 # How long a row waits before the timer looks whether its message arrived.
 GRACE = clock.MINUTE
@@ -51,18 +51,18 @@ def write_with(
     condition: Condition,
     *,
     already_applied: Callable[[JobRequest], bool],
-    also: Sequence[Also],
+    more_writes: Sequence[RecordWrite],
 ) -> JobRequest:
     """Change the row in one transaction with other records; without any, as `write` does.
 
     The response of a transaction carries no row, so it costs a read too. Raises PreconditionFailed
     if the row refused, and RaceLost if another record did and the row did not.
     """
-    if not also:
+    if not more_writes:
         return write(verb, job, actions, condition, already_applied=already_applied)
 
     try:
-        write_all([Also(job, "change", actions, condition), *also], first_is_row=True)
+        write_all([RecordWrite(job, "change", actions, condition), *more_writes], first_is_row=True)
     except TransactWriteError as error:
         return _row_if_applied(verb, job, error, already_applied)
     row = read(job.id)
@@ -71,14 +71,14 @@ def write_with(
     return row
 
 
-def put_with(job: JobRequest, condition: Condition, also: Sequence[Also]) -> None:
+def put_with(job: JobRequest, condition: Condition, more_writes: Sequence[RecordWrite]) -> None:
     """Put a new row, in one transaction with other records if there are any.
 
     Raises PutError or TransactWriteError, and RaceLost if another record refused and the row did
     not.
     """
-    if also:
-        write_all([Also(job, "put", condition=condition), *also], first_is_row=True)
+    if more_writes:
+        write_all([RecordWrite(job, "put", condition=condition), *more_writes], first_is_row=True)
     else:
         job.save(condition)
 
@@ -176,7 +176,7 @@ def of_version(job: JobRequest, version: int) -> list[Action]:
     return [JobRequest.row_version.set(version)] if version > job.row_version else []
 
 
-def beginning_anew(job: JobRequest) -> list[Action]:
+def restarted(job: JobRequest) -> list[Action]:
     """Return what has a row begin again, with no step done and no child."""
     return [
         JobRequest.restarts.set((job.restarts or 0) + 1),

@@ -13,23 +13,23 @@ from pynamodb.models import Model
 
 from store import conditional_write, lines, pauses
 from store.job_request import JobRequest
-from store.transactions import Also, RaceLost
+from store.transactions import RaceLost, RecordWrite
 
 # How often it is looked who follows, and the key handed on: another may come to follow, or give
 # that up, meanwhile. A key that was not handed on is free, for its job has ended.
 _LOOKS = 5
 
 
-def slot_freed(job: JobRequest) -> list[Also]:
+def slot_freed(job: JobRequest) -> list[RecordWrite]:
     """Return the write that frees the slot which a row names, if it names one."""
     held = lines.held_slot(job)
     if held is None:
         return []
     item, actions, condition = held
-    return [Also(item, "change", actions, condition)]
+    return [RecordWrite(item, "change", actions, condition)]
 
 
-def entry_dropped(job: JobRequest) -> list[Also]:
+def entry_dropped(job: JobRequest) -> list[RecordWrite]:
     """Return the write that deletes the entry of a parked row."""
     if job.held_by is None or job.follows is not None:
         return []
@@ -38,7 +38,7 @@ def entry_dropped(job: JobRequest) -> list[Also]:
         entry = lines.LineItem(job.held_by, job.wait_key)
     else:
         entry = pauses.parked_entry(job.held_by, job, job.waiting_since or 0)
-    return [Also(entry, "delete")]
+    return [RecordWrite(entry, "delete")]
 
 
 def write_freeing(
@@ -48,7 +48,7 @@ def write_freeing(
     condition: Condition,
     *,
     already_applied: Callable[[JobRequest], bool],
-    also: list[Also] | None = None,
+    more_writes: list[RecordWrite] | None = None,
     ends: bool = False,
     keeps_slot: bool = False,
 ) -> JobRequest:
@@ -59,7 +59,7 @@ def write_freeing(
     follows, if there is one. What is gone, or another's, keeps no job from ending: then the row
     changes without it. Raises RaceLost if what changes `also` refused.
     """
-    also, freed = also or [], [] if keeps_slot else slot_freed(job)
+    more_writes, freed = more_writes or [], [] if keeps_slot else slot_freed(job)
     key, looks = _key_given_up(job) if ends else [], 0
     while True:
         try:
@@ -69,25 +69,27 @@ def write_freeing(
                 actions,
                 condition,
                 already_applied=already_applied,
-                also=[*also, *freed, *key],
+                more_writes=[*more_writes, *freed, *key],
             )
         except RaceLost as lost:
-            if any(_is_one_of(also, each) for each in lost.lost):
+            if any(_is_one_of(more_writes, each) for each in lost.lost):
                 raise
             freed = [each for each in freed if not _is_one_of(lost.lost, each)]
             if any(_is_one_of(lost.lost, each) for each in key):
                 key, looks = _key_handed_on(job) if looks < _LOOKS else [], looks + 1
         else:
             changed = (each.record for each in key if each.how == "change")
-            row.let_on = next((one for one in changed if isinstance(one, JobRequest)), None)
+            row.admitted_follower = next(
+                (one for one in changed if isinstance(one, JobRequest)), None
+            )
             return row
 
 
-def _is_one_of(writes: Sequence[Also], write: Also) -> bool:
+def _is_one_of(writes: Sequence[RecordWrite], write: RecordWrite) -> bool:
     return any(each is write for each in writes)
 
 
-def _key_given_up(job: JobRequest) -> list[Also]:
+def _key_given_up(job: JobRequest) -> list[RecordWrite]:
     if job.unique_key is None:
         return []
     from store import uniqueness  # which most jobs do without
@@ -95,7 +97,7 @@ def _key_given_up(job: JobRequest) -> list[Also]:
     return uniqueness.given_up(job)
 
 
-def _key_handed_on(job: JobRequest) -> list[Also]:
+def _key_handed_on(job: JobRequest) -> list[RecordWrite]:
     from store import uniqueness
 
     return uniqueness.handed_on(job)

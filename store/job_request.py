@@ -55,7 +55,7 @@ class Outcome(StrEnum):
     FOLLOWS = "follows"  # it made a job, which waits for the end of that one
 
 
-class Met(NamedTuple):
+class DuplicateOutcome(NamedTuple):
     """How a request for a job that is unique met another one, with which it is answered."""
 
     outcome: Outcome
@@ -136,8 +136,8 @@ class JobRequest(Table):
     # Not stored: whether it was saved by this very request, how a request came to be answered with
     # it if not so, and which job was let on by the write that ended this one.
     is_new: bool = False
-    met: Met | None = None
-    let_on: "JobRequest | None" = None
+    duplicate: DuplicateOutcome | None = None
+    admitted_follower: "JobRequest | None" = None
 
     id = UnicodeAttribute(hash_key=True)
     row_version = Integer(default=1)
@@ -263,7 +263,7 @@ class JobRequest(Table):
         return self.legs > 0
 
     @property
-    def early(self) -> int:
+    def starts_in(self) -> int:
         """Return the milliseconds until it may start, if it waits for its time; else 0."""
         return max(0, (self.run_at or 0) - clock.now()) if self.status.timed else 0
 
@@ -276,7 +276,7 @@ class JobRequest(Table):
         return max(self.queued_at or self.created_at, self.run_at or 0)
 
     @property
-    def is_let_on(self) -> bool:
+    def is_admitted(self) -> bool:
         """Return whether it has been let on in its line, or is between two legs, since it was
         queued: it need not ask for room again.
 

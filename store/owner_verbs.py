@@ -16,7 +16,7 @@ from store import blobs, conditional_write, earlier_errors, holdings, steps
 from store.job_request import LIMITED, UNIQUE, JobRequest, Lane, Status
 from store.queries import read
 from store.table import set_or_remove
-from store.transactions import Also, retry_on_conflict
+from store.transactions import RecordWrite, retry_on_conflict
 
 
 def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
@@ -36,7 +36,7 @@ def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
             Status.SCHEDULED, Status.WAITING, Status.QUEUED, Status.RETRYABLE
         ),
         already_applied=lambda row: row.status is Status.CANCELLED,
-        also=holdings.entry_dropped(job),
+        more_writes=holdings.entry_dropped(job),
         ends=True,
     )
 
@@ -88,10 +88,10 @@ def requeue(
     if job.error:
         actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))
     if payload is not None:
-        actions += conditional_write.beginning_anew(job)
+        actions += conditional_write.restarted(job)
         actions.append(JobRequest.queue_key.remove())  # its next claim finds out which it has
 
-    def write(also: list[Also]) -> JobRequest:
+    def write(more_writes: list[RecordWrite]) -> JobRequest:
         return conditional_write.write_with(
             "requeue",
             job,
@@ -104,7 +104,7 @@ def requeue(
             already_applied=lambda row: (
                 not row.status.finished and (row.payload, row.payload_key) == (inline, key)
             ),
-            also=also,
+            more_writes=more_writes,
         )
 
     if unique_key is None:

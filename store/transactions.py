@@ -25,7 +25,7 @@ _CONFLICT_PAUSE = 0.1
 _T = TypeVar("_T")
 
 
-class Also(NamedTuple):
+class RecordWrite(NamedTuple):
     """The write of another record, in one transaction with the row's.
 
     It is put, deleted, changed by `actions`, or only checked, if its condition holds.
@@ -66,12 +66,12 @@ class RaceLost(Exception):
     `lost` are the writes that were refused.
     """
 
-    def __init__(self, lost: Sequence[Also] = ()) -> None:
+    def __init__(self, lost: Sequence[RecordWrite] = ()) -> None:
         super().__init__("somebody else was first")
         self.lost = lost
 
 
-class RowThere(Exception):
+class RowExists(Exception):
     """A row has the id of the one that was to be saved with other records: nothing was written."""
 
     def __init__(self, row: "JobRequest") -> None:
@@ -87,7 +87,7 @@ class KeyTaken(Exception):
         self.held = held
 
 
-def write_all(writes: Sequence[Also], *, first_is_row: bool = False) -> None:
+def write_all(writes: Sequence[RecordWrite], *, first_is_row: bool = False) -> None:
     """Write records in one transaction.
 
     Raises RaceLost if some of them were refused by their own conditions. If the first is a row, and
@@ -112,7 +112,7 @@ def write_all(writes: Sequence[Also], *, first_is_row: bool = False) -> None:
 _SENT_IN_ORDER = ("check", "delete", "put", "change")
 
 
-def _refused_by(error: TransactWriteError, writes: Sequence[Also]) -> list[Also]:
+def _refused_by(error: TransactWriteError, writes: Sequence[RecordWrite]) -> list[RecordWrite]:
     """Return which of the writes were refused by their own conditions, in the order given."""
     sent = sorted(writes, key=lambda each: _SENT_IN_ORDER.index(each.how))  # keeps the order else
     failed = [

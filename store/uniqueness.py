@@ -26,7 +26,7 @@ from store import conditional_write
 from store.job_request import BEHIND, JobRequest, Lane, Status, job_id_of
 from store.queries import read
 from store.table import Integer, Table, nullable
-from store.transactions import Also, KeyTaken, RaceLost
+from store.transactions import KeyTaken, RaceLost, RecordWrite
 
 # Longer than any row can live, as for steps.
 _LIFETIME = 180 * clock.DAY
@@ -111,39 +111,41 @@ def _follower(record: KeyRecord) -> JobRequest | None:
 # --- writes ---------------------------------------------------------------------------------------
 
 
-def taken(key: str, job: JobRequest, over: KeyRecord | None) -> list[Also]:
+def taken(key: str, job: JobRequest, over: KeyRecord | None) -> list[RecordWrite]:
     """Return the writes by which a job takes a key: one that has no record, or over the record of a
     job that has ended, if that is as it was read."""
     record = KeyRecord(_of(key), holder=job.created_key, expires_at=_expiry())
-    writes = [Also(record, "put", condition=_as_read(over))]
+    writes = [RecordWrite(record, "put", condition=_as_read(over))]
     if over is not None and job_id_of(over.holder) != job.id:  # else the row's own write tells
         # A row that is gone, or has none, has another key for DynamoDB.
         has_ended = (JobRequest.unique_key != key) | JobRequest.status.is_in(
             *(each for each in Status if each.finished)
         )
-        writes.append(Also(JobRequest(id=job_id_of(over.holder)), "check", condition=has_ended))
+        writes.append(
+            RecordWrite(JobRequest(id=job_id_of(over.holder)), "check", condition=has_ended)
+        )
     return writes if over is None else [*writes, *_not_followed(over, job)]
 
 
-def queued_behind(held: Held, job: JobRequest) -> list[Also]:
+def queued_behind(held: Held, job: JobRequest) -> list[RecordWrite]:
     """Return the writes by which a job comes to follow the one that has the key."""
     follows = [KeyRecord.follower.set(job.created_key)]
     as_read = _as_read(held.record)
-    return [Also(held.record, "change", follows, as_read), *_not_followed(held.record, job)]
+    return [RecordWrite(held.record, "change", follows, as_read), *_not_followed(held.record, job)]
 
 
-def given_up(job: JobRequest) -> list[Also]:
+def given_up(job: JobRequest) -> list[RecordWrite]:
     """Return the write by which a job whose row names a key gives it up, or its place behind
     another, as far as the row tells: that nobody follows it is for the write to find out."""
     record = KeyRecord(_of(str(job.unique_key)), "holder")
     if job.follows is not None:
         leaves = KeyRecord.follower == job.created_key
-        return [Also(record, "change", [KeyRecord.follower.remove()], leaves)]
+        return [RecordWrite(record, "change", [KeyRecord.follower.remove()], leaves)]
     alone = (KeyRecord.holder == job.created_key) & KeyRecord.follower.does_not_exist()
-    return [Also(record, "delete", condition=alone)]
+    return [RecordWrite(record, "delete", condition=alone)]
 
 
-def handed_on(job: JobRequest) -> list[Also]:
+def handed_on(job: JobRequest) -> list[RecordWrite]:
     """Return the writes by which a job gives up its key where `given_up` was refused: to the job
     that follows, if there is one. Empty if the job does not have it."""
     record = _record(str(job.unique_key))
@@ -152,22 +154,24 @@ def handed_on(job: JobRequest) -> list[Also]:
     as_read = _as_read(record)
     follower = _follower(record)
     if follower is None:
-        return [Also(record, "delete", condition=as_read), *_not_followed(record, job)]
-    let_on = Also(follower, "change", *_let_on(follower))
-    return [Also(record, "change", _held_by(follower), as_read), let_on]
+        return [RecordWrite(record, "delete", condition=as_read), *_not_followed(record, job)]
+    admits_follower = RecordWrite(follower, "change", *_admitting(follower))
+    return [RecordWrite(record, "change", _held_by(follower), as_read), admits_follower]
 
 
-def _not_followed(record: KeyRecord, job: JobRequest) -> list[Also]:
+def _not_followed(record: KeyRecord, job: JobRequest) -> list[RecordWrite]:
     """Return the check that the job which a record names does not follow the holder any more. The
     row of this job is written in the same transaction, and tells by itself."""
     if record.follower is None or job_id_of(record.follower) == job.id:
         return []
     does_not_wait = JobRequest.held_by != f"{BEHIND}{record.holder}"  # or its row is gone
     follower = JobRequest(id=job_id_of(record.follower))
-    return [Also(follower, "check", condition=does_not_wait)]
+    return [RecordWrite(follower, "check", condition=does_not_wait)]
 
 
-def with_key(key: str, job: JobRequest, write: Callable[[list[Also]], JobRequest]) -> JobRequest:
+def with_key(
+    key: str, job: JobRequest, write: Callable[[list[RecordWrite]], JobRequest]
+) -> JobRequest:
     """Return the row that `write` writes, in one transaction with what it is given: that by which
     the job takes a key. Raises KeyTaken if another job has it, RaceLost for what else `write`
     writes, and PreconditionFailed if others take the key and give it up all the time."""
@@ -192,7 +196,7 @@ def with_key(key: str, job: JobRequest, write: Callable[[list[Also]], JobRequest
             continue  # an earlier try landed without an answer: `write` finds its own row
         if found.follower is not None:
             with suppress(PreconditionFailed, RaceLost):  # then somebody else does that
-                take_behind(key, found.follower, found)
+                admit_follower(key, found.follower, found)
         over = found.record
     raise AssertionError("the last try raises")
 
@@ -202,24 +206,24 @@ def overtaken(verb: str, job_id: str) -> PreconditionFailed:
     return PreconditionFailed(verb, job_id, "overtaken by others")
 
 
-def take_behind(key: str, follower: JobRequest, found: Free) -> JobRequest:
+def admit_follower(key: str, follower: JobRequest, found: Free) -> JobRequest:
     """Let on the job that follows one which has ended, and could not let it on. It has the key
     then.
 
     Raises PreconditionFailed, or RaceLost if somebody else has taken the key.
     """
-    actions, as_read = _let_on(follower)
+    actions, as_read = _admitting(follower)
     return conditional_write.write_with(
-        "let_on",
+        "admit",
         follower,
         actions,
         as_read,
         already_applied=lambda row: row.status is not Status.WAITING,
-        also=taken(key, follower, found.record),
+        more_writes=taken(key, follower, found.record),
     )
 
 
-def _let_on(follower: JobRequest) -> tuple[list[Action], Condition]:
+def _admitting(follower: JobRequest) -> tuple[list[Action], Condition]:
     """Return what lets a job on which has waited for the end of another: to start now, or
     at its time, and the condition that it still waits for that, and for the same time."""
     now, run_at = clock.now(), follower.run_at or 0

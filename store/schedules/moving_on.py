@@ -11,7 +11,7 @@ from store.attributes import UnicodeAttribute
 from store.schedules import writing
 from store.schedules.schedule import Schedule
 from store.table import Integer, Table, nullable, set_or_remove
-from store.transactions import Also
+from store.transactions import RecordWrite
 
 
 class Dropped(NamedTuple):
@@ -34,7 +34,7 @@ class Step(NamedTuple):
 
 def start_also(
     schedule: Schedule, step: Step, at: int, revision: str, job_id: str | None = None
-) -> Also:
+) -> RecordWrite:
     """Return the write that goes with the save of an occurrence's job: it was started, and the
     schedule moves on. If that is unique work which another job does, `job_id` is that one's. It is
     refused unless the schedule is as it was read, and `at` comes after all that were dealt with. By
@@ -46,15 +46,15 @@ def start_also(
         Schedule.last_job_id.set(job_id or schedule.job_id(at)),
         Schedule.started.set(schedule.started + 1),
     ]
-    return Also(schedule, "change", actions, writing.as_read(schedule) & _only_forward(at))
+    return RecordWrite(schedule, "change", actions, writing.as_read(schedule) & _only_forward(at))
 
 
-def left_out_also(schedule: Schedule, step: Step, revision: str) -> Also:
+def left_out_also(schedule: Schedule, step: Step, revision: str) -> RecordWrite:
     """Return the write that goes with the answer to an occurrence of unique work whose place
     another job has: it is left out, as the step has it, and the schedule moves on. It is refused
     unless the schedule is as it was read."""
     actions = [*_moves_on(schedule, step), Schedule.revision.set(revision)]
-    return Also(schedule, "change", actions, writing.as_read(schedule))
+    return RecordWrite(schedule, "change", actions, writing.as_read(schedule))
 
 
 def move_on(schedule: Schedule, step: Step) -> Schedule:

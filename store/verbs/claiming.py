@@ -13,7 +13,7 @@ from errors import PreconditionFailed
 from store import conditional_write
 from store.job_request import LIMITED, ROW_VERSION, JobRequest, Lane, Status
 from store.lines import Grant
-from store.transactions import Also, RaceLost
+from store.transactions import RaceLost, RecordWrite
 from store.verbs.checking import postpone
 from store.verbs.ending import Checkpoint, checkpointed
 from store.verbs.parking import counted_start, room_given
@@ -64,10 +64,10 @@ def claim(
     now, token, lease = clock.now(), token or uuid.uuid4().hex, deadline + SKEW
     job = JobRequest(id=job_id)
     condition, actions = _claimable(job_type, now), _claimed(token, send_id, lease, now)
-    also: Sequence[Also] = ()
+    more_writes: Sequence[RecordWrite] = ()
     if entrance is not None:
         condition &= conditional_write.as_read(entrance.row)
-        names_slot, also = room_given(entrance.row, entrance.grant)
+        names_slot, more_writes = room_given(entrance.row, entrance.grant)
         actions += names_slot
         if entrance.grant is not None:
             actions += counted_start(entrance.row, entrance.grant)
@@ -81,15 +81,15 @@ def claim(
         # The token alone is not enough: a rescue leaves it, and has ended this claim.
         return row.status is Status.RUNNING and row.claim_token == token
 
-    def write(actions: list[Action], also: Sequence[Also]) -> JobRequest:
+    def write(actions: list[Action], more_writes: Sequence[RecordWrite]) -> JobRequest:
         return conditional_write.write_with(
-            "claim", job, actions, condition, already_applied=is_ours, also=also
+            "claim", job, actions, condition, already_applied=is_ours, more_writes=more_writes
         )
 
     if entrance is not None and entrance.gives_up_key:
-        row = _without_key(entrance.row, actions, also, write)
+        row = _without_key(entrance.row, actions, more_writes, write)
     else:
-        row = write(actions, also)
+        row = write(actions, more_writes)
     if not is_ours(row):  # read after a transaction: another claim may have followed by then
         raise conditional_write.refused("claim", job_id, row)
     return _watched(row)
@@ -129,18 +129,18 @@ def _claimed(token: str, send_id: str, lease: int, now: int) -> list[Action]:
 def _without_key(
     row: JobRequest,
     actions: list[Action],
-    also: Sequence[Also],
-    write: Callable[[list[Action], Sequence[Also]], JobRequest],
+    more_writes: Sequence[RecordWrite],
+    write: Callable[[list[Action], Sequence[RecordWrite]], JobRequest],
 ) -> JobRequest:
     """Write a claim that gives up the key of a row. One that can't, because a job follows or the
     key is another's, leaves that to the job's end."""
     from store import uniqueness  # which most jobs do without
 
-    given_up = [*also, *uniqueness.given_up(row)]
+    given_up = [*more_writes, *uniqueness.given_up(row)]
     try:
         return write([*actions, JobRequest.unique_key.remove()], given_up)
     except RaceLost:
-        return write(actions, also)  # which is refused again, if it was not for the key
+        return write(actions, more_writes)  # which is refused again, if it was not for the key
 
 
 def _watched(row: JobRequest) -> JobRequest:

@@ -10,7 +10,7 @@ from store.job_request import LIMITED, JobRequest, Lane, Status
 from store.line_entries import entry_again, new_entry
 from store.lines import Grant, LineItem
 from store.pauses import Pause, parked_entry
-from store.transactions import Also
+from store.transactions import RecordWrite
 from store.verbs.ending import Checkpoint, checkpointed, or_stop
 
 
@@ -31,8 +31,11 @@ def park(
     return _park(
         job,
         actions,
-        also=[Also(parked_entry(pause.sk, job, since), "put"), *holdings.entry_dropped(job)],
-        is_there=lambda row: row.held_by == pause.sk,
+        more_writes=[
+            RecordWrite(parked_entry(pause.sk, job, since), "put"),
+            *holdings.entry_dropped(job),
+        ],
+        shows_this_write=lambda row: row.held_by == pause.sk,
         reached=reached,
     )
 
@@ -64,8 +67,8 @@ def park_in_line(
     return _park(
         job,
         actions,
-        also=[Also(entry, "put")],
-        is_there=lambda row: row.wait_key == entry.sk,
+        more_writes=[RecordWrite(entry, "put")],
+        shows_this_write=lambda row: row.wait_key == entry.sk,
         reached=reached,
     )
 
@@ -74,8 +77,8 @@ def _park(
     job: JobRequest,
     actions: list[Action],
     *,
-    also: list[Also],
-    is_there: Callable[[JobRequest], bool],
+    more_writes: list[RecordWrite],
+    shows_this_write: Callable[[JobRequest], bool],
     reached: Checkpoint | None,
 ) -> JobRequest:
     """Park a job if its row is as it was read, with how far it came; or stop it if its owner has
@@ -88,8 +91,8 @@ def _park(
             job,
             actions,
             conditional_write.as_read(job) & conditional_write.not_cancelled(),
-            already_applied=is_there,
-            also=also,
+            already_applied=shows_this_write,
+            more_writes=more_writes,
         ),
         reached=reached,
     )
@@ -108,7 +111,7 @@ def list_again(job: JobRequest, *, due_at: int) -> JobRequest:
         conditional_write.due(job, due_at, Lane.PARKED),
         (JobRequest.wait_key == job.wait_key) & (JobRequest.due_at == job.due_at),
         already_applied=lambda row: row.due_at == due_at,
-        also=[Also(entry_again(job), "put", condition=LineItem.sk.does_not_exist())],
+        more_writes=[RecordWrite(entry_again(job), "put", condition=LineItem.sk.does_not_exist())],
     )
 
 
@@ -142,7 +145,7 @@ def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
         already_applied=lambda row: (
             row.status is Status.QUEUED and row.claim_token == job.claim_token
         ),
-        also=[*holdings.entry_dropped(job), *takes],
+        more_writes=[*holdings.entry_dropped(job), *takes],
     )
 
 
@@ -165,7 +168,7 @@ def counted_start(job: JobRequest, grant: Grant | None) -> list[Action]:
     return [JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []
 
 
-def room_given(job: JobRequest, grant: Grant | None) -> tuple[list[Action], list[Also]]:
+def room_given(job: JobRequest, grant: Grant | None) -> tuple[list[Action], list[RecordWrite]]:
     """Return how a row names the slot that a decision gave its job, and the writes that take what
     it gave; both are empty without a grant."""
     if grant is None:
@@ -174,6 +177,7 @@ def room_given(job: JobRequest, grant: Grant | None) -> tuple[list[Action], list
     if grant.slot is not None:
         names.append(JobRequest.slot.set(grant.slot.number))
     takes = [
-        Also(item, "change", actions, as_read) for item, actions, as_read in grant.taken_by(job)
+        RecordWrite(item, "change", actions, as_read)
+        for item, actions, as_read in grant.taken_by(job)
     ]
     return names, takes

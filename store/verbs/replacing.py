@@ -10,7 +10,7 @@ from errors import PreconditionFailed
 from store import blobs, conditional_write, holdings
 from store.job_request import JobRequest, Lane, Status, new_id
 from store.table import set_or_remove
-from store.transactions import Also, RaceLost
+from store.transactions import RaceLost, RecordWrite
 from store.verbs.saving import drop_duplicate
 
 
@@ -31,7 +31,7 @@ class Wanted(NamedTuple):
     first_run_at: int
 
 
-def replace(job: JobRequest, wanted: Wanted, also: list[Also]) -> JobRequest:
+def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> JobRequest:
     """Give a job that has not begun, since it was saved or queued again by hand, another payload
     and time. `also` is written in one transaction with the row.
 
@@ -70,7 +70,7 @@ def replace(job: JobRequest, wanted: Wanted, also: list[Also]) -> JobRequest:
             & conditional_write.same(JobRequest.payload_key, job.payload_key),
             # Wherever the job is by now: it may have been claimed, and have ended, since.
             already_applied=lambda row: row.replaced_by == this,
-            also=[*also, *([] if stays else holdings.entry_dropped(job))],
+            more_writes=[*more_writes, *([] if stays else holdings.entry_dropped(job))],
             keeps_slot=stays,
         )
     except (PreconditionFailed, RaceLost):
@@ -91,7 +91,7 @@ def _kept(job: JobRequest, wanted: Wanted) -> list[Action]:
     """Return what lets a job that stays where it waits have all its time to start: it was asked for
     just now."""
     now = clock.now()
-    if job.is_let_on:  # counted as queued since then, it would ask for room again, and have two
+    if job.is_admitted:  # counted as queued since then, it would ask for room again, and have two
         return [JobRequest.run_at.set(now)]
     return [JobRequest.queued_at.set(now), set_or_remove(JobRequest.run_at, wanted.run_at)]
 
@@ -115,4 +115,4 @@ def _resumes_no_more(job: JobRequest) -> list[Action]:
     """Return what has a job that was to go on where it was begin again, as `requeue` does."""
     if not job.resumes:
         return []
-    return [*conditional_write.beginning_anew(job), JobRequest.resumes.remove()]
+    return [*conditional_write.restarted(job), JobRequest.resumes.remove()]

@@ -12,7 +12,7 @@ from errors import PreconditionFailed
 from store import blobs, conditional_write
 from store.job_request import LIMITED, UNIQUE, JobRequest, Lane, Status, due_shard, new_id, sort_key
 from store.queries import read
-from store.transactions import Also, KeyTaken, RaceLost, RowThere
+from store.transactions import KeyTaken, RaceLost, RecordWrite, RowExists
 
 if TYPE_CHECKING:
     from store.uniqueness import Held
@@ -38,7 +38,7 @@ def save(
     counted: bool = False,
     unique_key: str | None = None,
     behind: "Held | None" = None,
-    also: Sequence[Also] = (),
+    more_writes: Sequence[RecordWrite] = (),
 ) -> JobRequest:
     """Save a new job, due: from here on it can't be lost. A large payload is stored first.
 
@@ -46,7 +46,7 @@ def save(
     message starts it, `queue_key` the key of its line, if its queue has limits. One that is
     `counted` is of its organisation's quota. Under a `job_id` that was derived from what names the
     job, an unexpired row that has it stays as it is, and is returned. `also` is written in one
-    transaction with the row: raises RaceLost if one of those is not as it was read, and RowThere
+    transaction with the row: raises RaceLost if one of those is not as it was read, and RowExists
     instead of returning a row that was there.
 
     Work that is unique takes its `unique_key` in that transaction: raises KeyTaken if another job
@@ -94,23 +94,23 @@ def save(
         queued_at=now,
         updated_at=now,
     )
-    return _put_or_drop(job, derived, behind, also)
+    return _put_or_drop(job, derived, behind, more_writes)
 
 
 def _put_or_drop(
-    job: JobRequest, derived: bool, behind: "Held | None", also: Sequence[Also]
+    job: JobRequest, derived: bool, behind: "Held | None", more_writes: Sequence[RecordWrite]
 ) -> JobRequest:
     """Put the row; delete the payload that was stored for it if it is not the one that is there."""
     key = job.payload_key
     try:
         row = (
-            _put(job, derived, also)
+            _put(job, derived, more_writes)
             if job.unique_key is None
-            else _put_unique(job, derived, behind, also)
+            else _put_unique(job, derived, behind, more_writes)
         )
-    except (KeyTaken, PreconditionFailed, RaceLost, RowThere) as error:
+    except (KeyTaken, PreconditionFailed, RaceLost, RowExists) as error:
         # A row that was saved in this very millisecond has this very object.
-        has_it = isinstance(error, RowThere) and error.row.created_key == job.created_key
+        has_it = isinstance(error, RowExists) and error.row.created_key == job.created_key
         if not has_it:
             drop_duplicate(key)
         raise
@@ -125,12 +125,12 @@ def _version(*, limited: bool, unique: bool) -> int:
 
 
 def _put_unique(
-    job: JobRequest, derived: bool, behind: "Held | None", also: Sequence[Also]
+    job: JobRequest, derived: bool, behind: "Held | None", more_writes: Sequence[RecordWrite]
 ) -> JobRequest:
     from store import uniqueness  # which most jobs do without
 
-    def put(its_place: list[Also]) -> JobRequest:
-        return _put(job, derived, [*also, *its_place])
+    def put(its_place: list[RecordWrite]) -> JobRequest:
+        return _put(job, derived, [*more_writes, *its_place])
 
     if behind is not None:
         return put(uniqueness.queued_behind(behind, job))
@@ -151,12 +151,12 @@ def drop_duplicate(payload_key: str | None) -> None:
         bucket.delete(payload_key)
 
 
-def _put(job: JobRequest, derived: bool, also: Sequence[Also]) -> JobRequest:
+def _put(job: JobRequest, derived: bool, more_writes: Sequence[RecordWrite]) -> JobRequest:
     free = JobRequest.id.does_not_exist()
     if derived:  # a row that has expired is gone for every reader, TTL may come days later
         free |= JobRequest.expires_at <= clock.now() // clock.SECOND
     try:
-        conditional_write.put_with(job, free, also)
+        conditional_write.put_with(job, free, more_writes)
     except (PutError, TransactWriteError) as error:
         if not condition_failed(error):
             raise
@@ -164,8 +164,8 @@ def _put(job: JobRequest, derived: bool, also: Sequence[Also]) -> JobRequest:
             return job  # the id was minted here: the row that has it was saved by a lost first try
         row = read(job.id)
         if row is None:  # it expired, or was deleted, between the two: its place is free
-            return _put(job, derived, also)
-        if also:
-            raise RowThere(row) from error
+            return _put(job, derived, more_writes)
+        if more_writes:
+            raise RowExists(row) from error
         return row
     return job

@@ -227,9 +227,9 @@ class History:
         job_id = row.id
         if job_id not in self.checker.deleted:
             self.checker.accepted.add(job_id)
-        if self.checker.unique and row.met is not None:
-            self.world.figures[f"unique jobs {row.met.outcome}"] += 1
-            if row.met.outcome is not Outcome.RETURNED and not row.met.before:
+        if self.checker.unique and row.duplicate is not None:
+            self.world.figures[f"unique jobs {row.duplicate.outcome}"] += 1
+            if row.duplicate.outcome is not Outcome.RETURNED and not row.duplicate.before:
                 self.checker.unique.accepted(job_id, str(data.campaign_id))
         if data.idempotency_key:
             self._is_one_job(f"request {data.idempotency_key}", job_id)

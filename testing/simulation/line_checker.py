@@ -192,8 +192,12 @@ class LineChecker:
         believed = [*self._limits.believed(invocation, invocation.started, self._world.time)]
         if all(each.slots for each in believed) and after.get("slot") is None:
             self._broken(f"{job}: started without a slot")
-        was_let_on = before.get("slot") is not None or before.get("admitted_at") is not None
-        if all(each.rate for each in believed) and not was_let_on and after["id"] not in self._paid:
+        was_admitted = before.get("slot") is not None or before.get("admitted_at") is not None
+        if (
+            all(each.rate for each in believed)
+            and not was_admitted
+            and after["id"] not in self._paid
+        ):
             self._broken(f"{job}: started without paying for it")
 
     def _check_turn(self, job: str, before: Row, after: Row) -> None:

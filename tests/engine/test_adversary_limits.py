@@ -80,12 +80,12 @@ def test_it_notices_when_a_retry_keeps_its_slot(monkeypatch: pytest.MonkeyPatch)
 def test_it_notices_when_nobody_looks_again_after_parking(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gates, "line_pump", SimpleNamespace(give_on=lambda *_: None))
+    monkeypatch.setattr(gates, "admission", SimpleNamespace(admit_waiting=lambda *_: None))
     assert "worker has left" in noticed(near=2)
 
 
 def test_it_notices_when_a_failure_record_lets_nobody_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(failure_records, "_give_on", lambda *_: None)
+    monkeypatch.setattr(failure_records, "_admit_waiting", lambda *_: None)
     assert "failures has left" in noticed(near=39)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import clock
-from runners import line_pump, sweeping
+from runners import admission, sweeping
 from scripted_history import ScriptedHistory, before, scripted
 from store import conditional_write, limits, line_rates, lines, owner_verbs, verbs
 from store.job_request import JobRequest
@@ -56,7 +56,7 @@ class WithoutSame(WithoutAsRead):
         return LineItem.holder.does_not_exist()
 
 
-def let_on(history: ScriptedHistory) -> str:
+def admitted(history: ScriptedHistory) -> str:
     """Return a job that has the only slot, and that no worker has started yet."""
     first, second = history.dispatch(), history.dispatch()
     history.run(first, during=lambda: history.run(second))
@@ -64,7 +64,7 @@ def let_on(history: ScriptedHistory) -> str:
     return second
 
 
-def let_another_on(history: ScriptedHistory, holder: str, job_id: str) -> None:
+def admit_another(history: ScriptedHistory, holder: str, job_id: str) -> None:
     """Have a job park, and be let on since the slot's holder is cancelled."""
     history.run(job_id)
     history.cancel(holder)
@@ -73,12 +73,12 @@ def let_another_on(history: ScriptedHistory, holder: str, job_id: str) -> None:
 
 def a_stale_claim(history: ScriptedHistory) -> None:
     """Have a worker find slot 2 free for a job, which is parked then, and let on with slot 1."""
-    holder, job = let_on(history), history.dispatch()
+    holder, job = admitted(history), history.dispatch()
     history.limit(2)
 
     def meanwhile() -> None:
         history.limit(1)
-        let_another_on(history, holder, job)
+        admit_another(history, holder, job)
 
     with before(verbs, "claim", meanwhile):
         history.run(job)
@@ -86,15 +86,15 @@ def a_stale_claim(history: ScriptedHistory) -> None:
 
 def a_stale_park(history: ScriptedHistory) -> None:
     """Have a worker find no room for a job, which is parked by another then, and let on."""
-    holder, job = let_on(history), history.dispatch()
-    with before(verbs, "park_in_line", lambda: let_another_on(history, holder, job)):
+    holder, job = admitted(history), history.dispatch()
+    with before(verbs, "park_in_line", lambda: admit_another(history, holder, job)):
         history.run(job)
 
 
 def a_stale_cancel(history: ScriptedHistory) -> None:
     """Have a job cancelled by its owner, which is parked just then, and let on."""
-    holder, job = let_on(history), history.dispatch()
-    with before(owner_verbs, "cancel", lambda: let_another_on(history, holder, job)):
+    holder, job = admitted(history), history.dispatch()
+    with before(owner_verbs, "cancel", lambda: admit_another(history, holder, job)):
         history.cancel(job)
 
 
@@ -131,7 +131,7 @@ def messages_that_lie(history: ScriptedHistory) -> None:
         history.run(job)
     for _ in range(2):
         history.world.time += 240 * clock.SECOND
-        pump = partial(line_pump.give_on, LIMITED, "*", lambda _message, _delay=0: None)
+        pump = partial(admission.admit_waiting, LIMITED, "*", lambda _message, _delay=0: None)
         history.world.invoke("timer", pump)
     for job in jobs[1:]:
         history.run(job)
@@ -139,7 +139,7 @@ def messages_that_lie(history: ScriptedHistory) -> None:
 
 def a_raised_number(history: ScriptedHistory) -> None:
     """Have two wait when a job ends and leaves room for both."""
-    holder = let_on(history)
+    holder = admitted(history)
     for _ in range(2):
         history.run(history.dispatch())
     history.limit(3)
@@ -148,12 +148,12 @@ def a_raised_number(history: ScriptedHistory) -> None:
 
 def a_sweep_that_is_cut_off(history: ScriptedHistory) -> None:
     """Have two wait beside new room in a line where nobody ends, and the sweep's worker killed."""
-    let_on(history)
+    admitted(history)
     for _ in range(2):
         history.run(history.dispatch())
     history.ask(lambda: limits.put(LIMITED, slots=3, sweep=True))
     history.world.time += SWEPT_AFTER
-    with before(sweeping, "give_on", lambda: history.world.kill("in its sweep")):
+    with before(sweeping, "admit_waiting", lambda: history.world.kill("in its sweep")):
         history.world.tick()
     history.world.time += clock.MINUTE
     history.world.tick()
@@ -172,7 +172,7 @@ def any_free_slot(line: Line) -> LineItem | None:
     return LineItem(line.place, f"slot#{max(free):03d}") if free else None
 
 
-def look_once(pump: line_pump._Pump) -> None:
+def look_once(pump: admission._AdmissionPass) -> None:
     """Pump a line, and let on one at most."""
     pump._look()
 
@@ -184,7 +184,7 @@ TWINS: list[tuple[Script, Any, str, Any, str]] = [
     (a_lowered_number, Line, "_free_slot", any_free_slot, "where there are 1"),
     (two_starts_at_once, lines, "conditional_write", WithoutSame(), "2 were admitted in"),
     (messages_that_lie, line_rates, "count_start", lambda line, token: True, "2 started in"),
-    (a_raised_number, line_pump._Pump, "run", look_once, "has left"),
+    (a_raised_number, admission._AdmissionPass, "run", look_once, "has left"),
     (a_sweep_that_is_cut_off, sweeping, "_sweep", note_and_sweep, "the sweep has left"),
 ]
 

@@ -15,7 +15,7 @@ from runners.occurrence import Choice
 from store import conditional_write, queries
 from store import schedules as store
 from store.schedules import Schedule, Step, writing
-from store.transactions import Also
+from store.transactions import RecordWrite
 from testing.simulation.faults import ALL, Fault
 from testing.simulation.history import play_seed, stage, told
 from work.occurrences import next_after
@@ -62,9 +62,9 @@ def test_it_notices_when_the_job_is_saved_before_the_schedule_moves_on(
 ) -> None:
     put_with = conditional_write.put_with
 
-    def in_two_writes(job: Any, condition: Any, also: Sequence[Also]) -> None:
+    def in_two_writes(job: Any, condition: Any, more_writes: Sequence[RecordWrite]) -> None:
         put_with(job, condition, [])
-        for each in also:
+        for each in more_writes:
             each.record.update(list(each.actions), each.condition)
 
     monkeypatch.setattr(conditional_write, "put_with", in_two_writes)
@@ -76,8 +76,8 @@ def test_it_notices_when_the_schedule_moves_on_before_the_job_is_saved(
 ) -> None:
     put_with = conditional_write.put_with
 
-    def in_two_writes(job: Any, condition: Any, also: Sequence[Also]) -> None:
-        for each in also:
+    def in_two_writes(job: Any, condition: Any, more_writes: Sequence[RecordWrite]) -> None:
+        for each in more_writes:
             each.record.update(list(each.actions), each.condition)
         put_with(job, condition, [])
 

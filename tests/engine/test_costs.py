@@ -188,8 +188,8 @@ def test_a_look_of_the_timer_costs_three_write_units_whatever_lane_the_row_goes_
     later = clock.now() + 61_000
     monkeypatch.setattr(clock, "now", lambda: later)
     calls.counted.clear()
-    met = timer.tick(lambda_async.send, until=later + 1).met
-    assert met == {timer.Disposition.SENT: 1, timer.Disposition.DEFERRED: 1}
+    counts = timer.tick(lambda_async.send, until=later + 1).counts
+    assert counts == {timer.Disposition.SENT: 1, timer.Disposition.DEFERRED: 1}
     after = [item(job_id) for job_id in ids]
     assert [write_units(*each) for each in zip(before, after, strict=True)] == [3, 3]
     assert calls.counted["UpdateItem"] == 2

@@ -55,13 +55,13 @@ def is_there(name: str = "hourly") -> bool:
 
 def minutes(number: int, *deploys: Deploy, step: int = 1) -> Counter[Outcome]:
     """Return what the ticks of these deploys have done in so many minutes, one each `step`."""
-    met: Counter[Outcome] = Counter()
+    counts: Counter[Outcome] = Counter()
     for _ in range(0, number, step):
         Time.now += step * MINUTE
         for each in deploys:
-            met += each.tick()
+            counts += each.tick()
         each._bench.deliver()
-    return met
+    return counts
 
 
 def said(lines: io.StringIO) -> list[dict[str, Any]]:
@@ -134,18 +134,18 @@ def test_what_is_paused_after_a_rollback_starts_nothing_until_the_other_deploy_i
 def test_beside_a_deploy_without_it_it_is_started_once_and_stays(bench: Bench) -> None:
     with_it, without = Deploy(bench, hourly=hourly()), Deploy(bench)
     minutes(1, with_it)
-    met = minutes(190, with_it, without, step=5)
-    assert met[Outcome.STARTED] == 4
-    met = minutes(60, without, with_it, step=5)
-    assert met[Outcome.STARTED] == 1
+    counts = minutes(190, with_it, without, step=5)
+    assert counts[Outcome.STARTED] == 4
+    counts = minutes(60, without, with_it, step=5)
+    assert counts[Outcome.STARTED] == 1
     assert get().started == 5
 
 
 def test_a_deploy_that_adds_one_is_not_undone_by_the_one_before_it(bench: Bench) -> None:
     without, with_it = Deploy(bench, daily=hourly(every=86_400)), Deploy(bench, hourly=hourly())
     minutes(2, without)
-    met = minutes(60, with_it, without, step=5)
-    assert met[Outcome.STARTED] == 1
+    counts = minutes(60, with_it, without, step=5)
+    assert counts[Outcome.STARTED] == 1
     assert is_there()
 
 

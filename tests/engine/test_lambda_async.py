@@ -49,7 +49,7 @@ def test_a_job_whose_send_fails_is_due_and_the_timer_sends_it(
     monkeypatch.setattr(clock, "now", lambda: row.created_at + 61_000)
     sender = runners.sender()
     assert sender is not None
-    assert timer.tick(sender, until=clock.now() + 1).met[timer.Disposition.SENT] == 1
+    assert timer.tick(sender, until=clock.now() + 1).counts[timer.Disposition.SENT] == 1
     fake.deliver()
     assert [each[0] for each in script.jobs_run] == [row.id]
 

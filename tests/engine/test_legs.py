@@ -286,8 +286,10 @@ def test_a_job_nobody_started_within_a_day_fails_as_never_started(
     resumed = job_rows.saved()
     verbs.end_leg(job_rows.claimed(resumed), verbs.Checkpoint(1, 1, None))
     monkeypatch.setattr(clock, "now", lambda: row.created_at + clock.DAY + clock.MINUTE)
-    met = timer.tick(lambda message, delay=0: sent.append(message), until=clock.now() + 1000).met
-    assert met == {timer.Disposition.EXPIRED: 1, timer.Disposition.SENT: 1}
+    counts = timer.tick(
+        lambda message, delay=0: sent.append(message), until=clock.now() + 1000
+    ).counts
+    assert counts == {timer.Disposition.EXPIRED: 1, timer.Disposition.SENT: 1}
     error = read(row).error
     assert error["kind"] == "NeverStarted"
     assert "no job" not in error["message"]  # its type is known

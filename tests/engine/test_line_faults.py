@@ -34,7 +34,7 @@ def test_a_resume_that_is_cut_off_has_asked_for_the_sweep(
     def cut_off(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pausing, "pump", cut_off)
+    monkeypatch.setattr(pausing, "admit_parked", cut_off)
     with pytest.raises(KeyboardInterrupt):
         pausing.resume(Kind.QUEUE, QUEUE, bench.send)
     assert pauses.current(fresh=True).find(Kind.QUEUE, QUEUE) is None

@@ -259,7 +259,7 @@ def test_a_sweep_that_was_cut_off_goes_on_where_it_was(
         if len(looked) == 4:
             bench.advance(60)
 
-    monkeypatch.setattr(sweeping, "give_on", look)
+    monkeypatch.setattr(sweeping, "admit_waiting", look)
     bench.tick()
     assert len(looked) == 4
     bench.tick()
@@ -274,15 +274,15 @@ def test_a_sweep_that_does_not_come_to_a_key_goes_on_there(
     for key in ("acme:A", "acme:B"):
         note(BY_CAMPAIGN, key)
     bench.advance(121)
-    met: list[str] = []
+    counts: list[str] = []
 
     def some(keys: Iterable[str], call: Callable[[str], None]) -> bool:
-        met.extend(keys)
-        return len(met) > 2
+        counts.extend(keys)
+        return len(counts) > 2
 
     for _ in range(2):
         sweeping.sweep(bench.send, some, until=clock.now() + clock.MINUTE)
-    assert met == ["acme:A", "acme:B"] * 2
+    assert counts == ["acme:A", "acme:B"] * 2
     assert limits.current(fresh=True)[BY_CAMPAIGN].sweep_from is None
 
 

@@ -9,7 +9,7 @@ from botocore.exceptions import EndpointConnectionError
 import clock
 from bench import Bench
 from limited_queue import QUEUE, dispatch, items
-from runners import execution, line_pump, pausing
+from runners import admission, execution, pausing
 from runners.messages import QueueMessage
 from sample_work import script
 from store import limits, verbs
@@ -149,7 +149,7 @@ def admitted(bench: Bench, count: int, seconds: float) -> list[JobRequest]:
         bench.run(row)
     for _ in range(count):
         bench.advance(seconds)
-        line_pump.give_on(QUEUE, "*", bench.send)
+        admission.admit_waiting(QUEUE, "*", bench.send)
     bench.sent.clear()
     return [row for row in map(bench.read, rows) if row.status is Status.QUEUED]
 
@@ -214,7 +214,7 @@ def test_a_claim_that_was_given_back_counts_no_start(still: Bench) -> None:
 
 
 def admitted_row(bench: Bench, rows: list[JobRequest]) -> str:
-    line_pump.give_on(QUEUE, "*", bench.send)
+    admission.admit_waiting(QUEUE, "*", bench.send)
     return next(row.id for row in map(bench.read, rows) if row.status is Status.QUEUED)
 
 

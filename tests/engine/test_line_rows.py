@@ -11,7 +11,7 @@ import clock
 from bench import Bench
 from job_rows import make_unreadable
 from limited_queue import QUEUE, dispatch, during, park_in_order
-from runners import due_row, line_pump, owner_actions
+from runners import admission, due_row, owner_actions
 from runners.registry import registry
 from sample_work import script
 from store import limits, lines, verbs
@@ -79,8 +79,8 @@ def test_the_time_in_its_line_is_not_counted_against_its_start(one_slot: Bench) 
 
     script.job = work
     one_slot.run(dispatch(one_slot), seconds=27 * 3600)
-    let_on = one_slot.read(row)
-    assert 600_000 <= clock.now() - let_on.could_run_at < 601_000
+    admitted = one_slot.read(row)
+    assert 600_000 <= clock.now() - admitted.could_run_at < 601_000
     hours(one_slot, 2)
     assert not one_slot.read(row).status.finished
     hours(one_slot, 2)
@@ -282,7 +282,7 @@ def test_a_job_that_older_code_has_ended_and_queued_again_takes_no_slot_that_is_
     assert holder() == row.id
     as_in_0_1_0(row, Status.CANCELLED)
     one_slot.advance(120)
-    line_pump.give_on(QUEUE, "*", one_slot.send, thorough=True)
+    admission.admit_waiting(QUEUE, "*", one_slot.send, thorough=True)
     assert holder() == other.id
     as_in_0_1_0(row, Status.QUEUED)
     assert one_slot.read(row).slot == 1

@@ -9,10 +9,10 @@ from bench import Bench
 from errors import RunnerCannotResend
 from limited_queue import QUEUE, dispatch, during, held, items, park_in_order
 from runners import (
+    admission,
     execution,
     failure_records,
     gates,
-    line_pump,
     owner_actions,
     pausing,
     timer,
@@ -51,8 +51,8 @@ def test_who_finds_no_room_waits_and_is_let_on_when_there_is(one_slot: Bench) ->
     during(one_slot, lambda: waited.append(one_slot.run(second)))
     assert (waited[0].status, waited[0].held_by) == (Status.WAITING, "line#texts#*")
     assert waited[0].legs == 0
-    let_on = one_slot.read(second)
-    assert (let_on.status, let_on.slot, let_on.wait_key) == (Status.QUEUED, 1, None)
+    admitted = one_slot.read(second)
+    assert (admitted.status, admitted.slot, admitted.wait_key) == (Status.QUEUED, 1, None)
     assert held() == [second.id]
     assert one_slot.sent_jobs == [second.id]
     one_slot.deliver()
@@ -171,7 +171,7 @@ def test_whatever_ends_the_holding_frees_the_slot(one_slot: Bench, how: str) -> 
         assert one_slot.read(row).slot == 1
         row = one_slot.read(row)
         verbs.expire(row, {"kind": "NeverStarted"})
-        line_pump.give_on_after(row, one_slot.send)
+        admission.admit_waiting_after(row, one_slot.send)
     assert held() == [waiting.id], one_slot.read(row).state
     assert one_slot.read(row).slot is None
     assert one_slot.read(waiting).status is Status.QUEUED
@@ -267,7 +267,7 @@ def test_a_worker_killed_after_it_freed_its_slot_leaves_nobody_waiting(
 ) -> None:
     row, waiting = dispatch(one_slot), dispatch(one_slot)
     with monkeypatch.context() as patched:
-        patched.setattr("runners.line_pump.give_on_after", lambda row, send: None)
+        patched.setattr("runners.admission.admit_waiting_after", lambda row, send: None)
         during(one_slot, lambda: one_slot.run(waiting), row)
     assert one_slot.read(waiting).status is Status.WAITING
     event = JobMessage.about(row)._asdict() | {"v": 1, "kind": "job"}
@@ -280,7 +280,7 @@ def test_the_timer_lets_on_who_waits_beside_a_free_slot(
 ) -> None:
     row, waiting = dispatch(one_slot), [dispatch(one_slot) for _ in range(3)]
     with monkeypatch.context() as patched:
-        patched.setattr("runners.line_pump.give_on_after", lambda row, send: None)
+        patched.setattr("runners.admission.admit_waiting_after", lambda row, send: None)
         during(one_slot, lambda: [one_slot.run(each) for each in waiting], row)
     one_slot.advance(3700)
     looked: list[str] = []
@@ -291,8 +291,8 @@ def test_the_timer_lets_on_who_waits_beside_a_free_slot(
         return read_line(queue_name, *how)
 
     monkeypatch.setattr(lines, "read_line", look)
-    met = one_slot.tick().met
-    assert met[timer.Disposition.PARKED] + met[timer.Disposition.MOVED] == 3
+    counts = one_slot.tick().counts
+    assert counts[timer.Disposition.PARKED] + counts[timer.Disposition.MOVED] == 3
     assert len(held()) == 1
     assert looked == [QUEUE] * 2  # once in a tick: it lets one on, and looks again
 
@@ -381,7 +381,7 @@ def test_organisations_take_turns_in_a_fair_queue(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fair = limits.Limits(slots=1, order="fair")
-    for module in (gates, line_pump):
+    for module in (gates, admission):
         monkeypatch.setattr(module, "limits_of", lambda name: fair if name == QUEUE else None)
     many = [dispatch(bench, organization_id="many") for _ in range(5)]
     few = [dispatch(bench, organization_id="few") for _ in range(2)]

@@ -8,7 +8,7 @@ import pytest
 import clock
 from backlog_world import World
 from bench import Bench
-from runners import failure_records, line_pump
+from runners import admission, failure_records
 from runners.messages import JobMessage
 from store import conditional_write, limits, line_entries, lines, pauses, verbs
 from store.job_request import LIMITED, JobRequest, Status
@@ -24,7 +24,7 @@ def test_no_tick_looks_at_all_the_keys_that_somebody_waits_under(
     world = World(monkeypatch, job_takes=1000, scale=_SCALE)
     looked: dict[str, int] = {}
     monkeypatch.setattr(
-        line_pump, "give_on", lambda name, key, send, **_: looked.setdefault(key, world.now)
+        admission, "admit_waiting", lambda name, key, send, **_: looked.setdefault(key, world.now)
     )
     # The table in memory has rows alone.
     monkeypatch.setattr(line_entries, "is_listed", lambda row: True)
@@ -89,7 +89,7 @@ def test_the_first_of_another_organisation_waits_for_at_most_one_round(bench: Be
         park_fairly(bench, "many")
     served: list[str] = []
     for comes in ("few", "many", "many"):
-        line_pump.give_on("sample_fair", "*", bench.send)
+        admission.admit_waiting("sample_fair", "*", bench.send)
         served.append(end_the_one_that_was_let_on(bench))
         park_fairly(bench, comes)
     assert served == ["many", "few", "many"]

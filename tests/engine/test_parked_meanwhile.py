@@ -44,7 +44,7 @@ def parked() -> JobRequest:
     return job_rows.stored(park(saved()))
 
 
-def let_on(row: JobRequest, limits: Limits) -> JobRequest:
+def admitted(row: JobRequest, limits: Limits) -> JobRequest:
     line = lines.read_line("default", "*", limits)
     return job_rows.stored(verbs.admit(row, line.grant("")))
 
@@ -137,10 +137,10 @@ def test_a_job_that_is_let_on_in_another_slot_takes_that_to_no_end_unseen(still:
     first alone would end the job, and leave it the second."""
     two = Limits(slots=2)
     first, other = (job_rows.stored(park_in_line(saved())) for _ in range(2))
-    seen = let_on(first, two)
+    seen = admitted(first, two)
     again = job_rows.stored(park_in_line(job_rows.stored(seen)))
-    let_on(other, two)
-    assert (seen.slot, let_on(again, two).slot) == (1, 2)
+    admitted(other, two)
+    assert (seen.slot, admitted(again, two).slot) == (1, 2)
     with pytest.raises(PreconditionFailed):
         owner_verbs.cancel(seen)
     assert job_rows.stored(seen).status is Status.QUEUED
@@ -148,7 +148,7 @@ def test_a_job_that_is_let_on_in_another_slot_takes_that_to_no_end_unseen(still:
 
 def test_a_job_that_has_paid_its_rate_is_not_parked_as_one_that_has_not(bench: Bench) -> None:
     seen = saved()
-    let_on(job_rows.stored(park_in_line(job_rows.stored(seen))), Limits(rate=Rate(1, seconds=60)))
+    admitted(job_rows.stored(park_in_line(job_rows.stored(seen))), Limits(rate=Rate(1, seconds=60)))
     with pytest.raises(PreconditionFailed):
         park_in_line(seen)
     assert job_rows.stored(seen).status is Status.QUEUED

@@ -164,8 +164,8 @@ def test_the_timer_holds_back_what_becomes_due(bench: Bench) -> None:
     queued, scheduled = bench.dispatch(), bench.dispatch(delay=1000)
     script.job = lambda job, payload: 1 / 0
     bench.advance(1100)
-    met = bench.tick().met
-    assert met[timer.Disposition.PARKED] == 2
+    counts = bench.tick().counts
+    assert counts[timer.Disposition.PARKED] == 2
     assert not bench.sent
     assert {bench.read(each).status for each in (queued, scheduled)} == {Status.WAITING}
 
@@ -227,7 +227,7 @@ def test_a_job_that_its_pause_lost_sight_of_goes_on_within_the_hour(bench: Bench
     pausing.resume(Kind.QUEUE, "default", bench.send)
     assert not bench.sent
     bench.advance(2 * 3600)
-    assert bench.tick().met == {timer.Disposition.ADMITTED: 1}
+    assert bench.tick().counts == {timer.Disposition.ADMITTED: 1}
     assert bench.sent_jobs == [row.id]
 
 

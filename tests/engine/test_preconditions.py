@@ -393,7 +393,7 @@ def test_a_job_that_a_person_has_queued_again_is_not_expired_by_a_tick_that_stoo
         owner_actions.retry_again(bench.read(row), bench.send)
 
     before_next("UpdateItem", meanwhile)
-    assert bench.tick().met == {timer.Disposition.MOVED: 1}
+    assert bench.tick().counts == {timer.Disposition.MOVED: 1}
     assert bench.read(row).status is Status.QUEUED
 
 
@@ -409,7 +409,7 @@ def test_what_the_index_says_of_a_row_that_has_moved_on_is_not_acted_upon(bench:
 
     client = clients.client("dynamodb")
     client.meta.events.register("after-call.dynamodb.Query", remember)
-    assert bench.tick().met == {timer.Disposition.SENT: 1}
+    assert bench.tick().counts == {timer.Disposition.SENT: 1}
     client.meta.events.unregister("after-call.dynamodb.Query", remember)
     assert len(entries) == 1
 
@@ -425,7 +425,7 @@ def test_what_the_index_says_of_a_row_that_has_moved_on_is_not_acted_upon(bench:
 
     client.meta.events.register("before-call.dynamodb.Query", note)
     client.meta.events.register("after-call.dynamodb.Query", lag)
-    assert bench.tick().met == {timer.Disposition.MOVED: 1}
+    assert bench.tick().counts == {timer.Disposition.MOVED: 1}
     assert len(bench.sent) == 1
 
 
@@ -434,14 +434,14 @@ def test_a_row_that_is_gone_when_it_is_read_has_moved_on(bench: Bench) -> None:
     row = bench.dispatch()
     bench.advance(61)
     before_next("GetItem", row.delete)
-    assert bench.tick().met == {timer.Disposition.MOVED: 1}
+    assert bench.tick().counts == {timer.Disposition.MOVED: 1}
 
 
 def test_a_row_that_runs_by_now_is_not_looked_at_ahead_of_its_time(bench: Bench) -> None:
     """What waits to be sent is; a look at what runs would only be a write."""
     running = bench.claim(bench.dispatch())
     now = clock.now()
-    met = due_row.process_due_row(
+    counts = due_row.process_due_row(
         running,
         bench.send,
         lambda _: True,
@@ -449,7 +449,7 @@ def test_a_row_that_runs_by_now_is_not_looked_at_ahead_of_its_time(bench: Bench)
         until=now + clock.HOUR,
         ahead=clock.HOUR,
     )
-    assert met is timer.Disposition.MOVED
+    assert counts is timer.Disposition.MOVED
     assert bench.read(running).due_at == running.due_at
 
 
@@ -457,7 +457,7 @@ def test_a_row_that_is_due_before_its_time_is_looked_at_again_then(bench: Bench)
     """Its due time is of an older version, say."""
     row = saved(run_at=clock.now() + clock.HOUR)
     bench.advance(61)
-    assert bench.tick().met == {timer.Disposition.EARLY: 1}
+    assert bench.tick().counts == {timer.Disposition.EARLY: 1}
     assert bench.read(row).due_at == row.run_at
 
 
@@ -465,7 +465,7 @@ def test_a_row_of_newer_code_is_left_for_a_worker_of_newer_code(bench: Bench) ->
     row = bench.dispatch()
     row.update([JobRequest.row_version.set(ROW_VERSION + 1)])
     bench.advance(61)
-    assert bench.tick().met == {timer.Disposition.UNKNOWN: 1}
+    assert bench.tick().counts == {timer.Disposition.UNKNOWN: 1}
     assert not bench.sent
 
 
@@ -481,7 +481,7 @@ def test_a_row_that_is_gone_is_not_made_anew_when_it_is_set_aside(bench: Bench) 
     )
     bench.advance(61)
     before_next("UpdateItem", lambda: client.delete_item(**unreadable))
-    assert bench.tick().met == {timer.Disposition.BROKEN: 1}
+    assert bench.tick().counts == {timer.Disposition.BROKEN: 1}
     with pytest.raises(DoesNotExist):
         JobRequest.get(row.id, consistent_read=True)
 

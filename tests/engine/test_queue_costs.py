@@ -9,7 +9,7 @@ from aws import clients
 from bench import Bench
 from counted_units import Units
 from job_runners.cli.cost_model import Limited, Workload
-from runners import line_pump
+from runners import admission
 from sample_work import script
 from store import limits, lines, pauses, verbs
 from store.job_request import JobRequest, Lane, Status, due_shard
@@ -155,7 +155,7 @@ def test_a_start_takes_so_many_of_the_1000_units_that_a_line_has_each_second(
     row = bench.dispatch("sample_once", queue_name="a")
     verbs.park_in_line(row, "line#a#*", "*", group="", due_at=clock.now() + clock.DAY)
     bench.advance(1)
-    line_pump.give_on("a", "*", bench.send)
+    admission.admit_waiting("a", "*", bench.send)
     bench.deliver()
     assert bench.read(row).status is Status.SUCCEEDED
     assert units.of_lines == at_once + parked
@@ -169,7 +169,7 @@ def test_a_job_that_waits_for_its_rate_costs_15_more_and_its_wake_up_one(
     row = bench.dispatch("sample_once", queue_name="a")
     assert bench.run(row).status is Status.WAITING
     bench.advance(100)
-    line_pump.give_on("a", "*", bench.send)
+    admission.admit_waiting("a", "*", bench.send)
     assert bench.run(row).status is Status.SUCCEEDED
     assert units.spent() == 6 + 15 + 1
 
@@ -184,7 +184,7 @@ def test_a_wake_up_costs_three_more_where_another_waits_behind(bench: Bench, uni
         assert bench.run(row).status is Status.WAITING
     for row in rows:
         bench.advance(100)
-        line_pump.give_on("a", "*", bench.send)
+        admission.admit_waiting("a", "*", bench.send)
         assert bench.run(row).status is Status.SUCCEEDED
     assert units.spent() == 2 * (6 + 15 + 1) + 3
 
@@ -269,7 +269,7 @@ def test_what_a_pump_asks_for_does_not_grow_with_the_number_that_wait(
             verbs.park_in_line(row, "line#a#*", "*", group="", due_at=later)
         limits.current(), pauses.current()  # which a process reads once in 10 s
         units.reads = 0
-        line_pump.give_on("a", "*", bench.send)
+        admission.admit_waiting("a", "*", bench.send)
         asked.append(units.reads)
         bench.deliver()
     assert asked[0] == asked[1]

@@ -95,11 +95,11 @@ def test_two_timers_that_read_it_together_start_it_once(
     put()
     go_to(NOON)
     accept = dispatch.accept_job
-    met: list[Counter[Outcome]] = []
+    counts: list[Counter[Outcome]] = []
 
     def overtaken(*arguments: Any, **options: Any) -> JobRequest:
         monkeypatch.setattr(dispatch, "accept_job", accept)
-        met.append(look(bench))
+        counts.append(look(bench))
         bench.deliver()
         counted.clear()
         bench.read(get().job_id(NOON)).delete()  # the other's job has ended, and was deleted
@@ -107,7 +107,7 @@ def test_two_timers_that_read_it_together_start_it_once(
 
     monkeypatch.setattr(dispatch, "accept_job", overtaken)
     assert look(bench) == {Outcome.MOVED: 1}
-    assert met == [{Outcome.STARTED: 1}]
+    assert counts == [{Outcome.STARTED: 1}]
     assert started() == []
     assert "UpdateItem" not in counted
 

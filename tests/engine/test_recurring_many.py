@@ -39,15 +39,15 @@ def test_many_that_are_due_are_shared_out_by_shard(
         put(f"hourly {number}")
     go_to(NOON)
     shared: list[str] = []
-    met = Counter[Outcome]()
+    counts = Counter[Outcome]()
 
     def share(shard: str) -> None:
         shared.append(shard)
         if len(shared) > 1:  # of the first, the event is lost
-            met.update(look(bench, only=[shard]))
+            counts.update(look(bench, only=[shard]))
 
-    met.update(look(bench, share=share))
-    assert met[Outcome.STARTED] == 12
+    counts.update(look(bench, share=share))
+    assert counts[Outcome.STARTED] == 12
     assert len(shared) == 3
     assert len(set(bench.sent_jobs)) == len(bench.sent_jobs) == 12
 
@@ -166,8 +166,8 @@ def test_a_look_ends_when_its_time_is_over_and_the_next_goes_on(
     def send(message: Any, delay: float = 0) -> None:
         Time.now += 10 * clock.SECOND
 
-    met = [recurring.start_due(send, until=clock.now() + 15_000) for _ in range(5)]
-    assert [each[Outcome.STARTED] for each in met] == [2, 2, 2, 1, 0]
+    counts = [recurring.start_due(send, until=clock.now() + 15_000) for _ in range(5)]
+    assert [each[Outcome.STARTED] for each in counts] == [2, 2, 2, 1, 0]
 
 
 # --- what it costs --------------------------------------------------------------------------------

@@ -28,13 +28,13 @@ def test_a_job_that_can_t_be_accepted_is_tried_for_an_hour_and_then_given_up(
     put(every=86_400, job_type="sample_again")
     job = cast(dict[str, Any], registry().jobs).pop("sample_again")
     midnight = NOON + 12 * HOUR
-    tries, met = [], Counter[Outcome]()
+    tries, counts = [], Counter[Outcome]()
     for minute in range(90):
         go_to(midnight + minute * MINUTE)
         found = look(bench)
         tries += [minute] if found else []
-        met += found
-    assert met == {Outcome.REFUSED: 10, Outcome.FAILED: 1}
+        counts += found
+    assert counts == {Outcome.REFUSED: 10, Outcome.FAILED: 1}
     assert tries == [0, 1, 2, 4, 8, 16, 26, 36, 46, 56, 66]
     schedule = get()
     assert (schedule.failed, schedule.last_failed_at, schedule.started) == (1, midnight, 0)
@@ -313,7 +313,7 @@ def test_a_tick_does_the_rest_when_schedules_can_t_be_read(
     monkeypatch.setattr(schedule_marks, "marks", away)
     row = bench.dispatch()
     Time.now += 61 * clock.SECOND
-    assert bench.tick().met
+    assert bench.tick().counts
     assert bench.sent_jobs == [row.id]
     with pytest.raises(AWS_ERRORS):
         look(bench)

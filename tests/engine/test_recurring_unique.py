@@ -18,7 +18,7 @@ from runners.due_schedule import TAKEN
 from runners.recurring import Outcome
 from sample_work import script
 from store import answers, blobs, verbs
-from store.transactions import Also, RaceLost
+from store.transactions import RaceLost, RecordWrite
 from telemetry_lines import logged
 from testing.aws import forget
 
@@ -181,7 +181,7 @@ def test_nothing_is_answered_after_a_pause_that_came_between(
     go_to(NOON)
     given = answers.given
 
-    def overtaken(*arguments: Any) -> list[Also]:
+    def overtaken(*arguments: Any) -> list[RecordWrite]:
         schedules.pause("acme", "hourly")
         return given(*arguments)
 

@@ -17,7 +17,7 @@ from store import steps
 from store.job_request import Status
 from store.lines import LineItem
 from store.pauses import Kind
-from store.transactions import Also
+from store.transactions import RecordWrite
 from testing.aws import forget
 
 CONFLICT = {"Code": "TransactionConflictException", "Message": "Transaction is ongoing"}
@@ -146,7 +146,7 @@ def test_a_transaction_that_is_throttled_was_lost_to_nobody(bench: Bench, refuse
     reasons = [{"Code": "None"}, {"Code": "ThrottlingError"}]
     refuse(CANCELLED, "TransactWriteItems", lambda *_: True, CancellationReasons=reasons)
     with pytest.raises(TransactWriteError):
-        job_rows.saved(also=[Also(LineItem("place", "item"), "put")])
+        job_rows.saved(more_writes=[RecordWrite(LineItem("place", "item"), "put")])
 
 
 # --- a row that can't be written --------------------------------------------------------------

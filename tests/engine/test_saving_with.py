@@ -9,16 +9,16 @@ from store import owner_verbs, verbs
 from store.job_request import JobRequest
 from store.lines import LineItem
 from store.queries import read
-from store.transactions import Also, RaceLost, RowThere, write_all
+from store.transactions import RaceLost, RecordWrite, RowExists, write_all
 from testing.aws import forget
 
 pytestmark = pytest.mark.usefixtures("aws")
 
 
-def turned(before: int | None, after: int) -> Also:
+def turned(before: int | None, after: int) -> RecordWrite:
     """Return the change of a record's turn, refused unless it is as it is thought to be."""
     as_read = LineItem.turn.does_not_exist() if before is None else LineItem.turn == before
-    return Also(LineItem("place", "item"), "change", [LineItem.turn.set(after)], as_read)
+    return RecordWrite(LineItem("place", "item"), "change", [LineItem.turn.set(after)], as_read)
 
 
 def turn() -> int | None:
@@ -27,7 +27,7 @@ def turn() -> int | None:
 
 
 def test_the_job_and_the_record_are_saved_together() -> None:
-    row = job_rows.saved(job_id="named", also=[turned(None, 1)])
+    row = job_rows.saved(job_id="named", more_writes=[turned(None, 1)])
     assert read("named") is not None
     assert (row.id, turn()) == ("named", 1)
 
@@ -35,22 +35,22 @@ def test_the_job_and_the_record_are_saved_together() -> None:
 @pytest.mark.parametrize("unique_key", [None, "its key"])
 def test_a_record_that_refuses_keeps_the_job_from_being_saved(unique_key: str | None) -> None:
     with pytest.raises(RaceLost):
-        job_rows.saved(job_id="named", unique_key=unique_key, also=[turned(7, 8)])
+        job_rows.saved(job_id="named", unique_key=unique_key, more_writes=[turned(7, 8)])
     assert (read("named"), turn()) == (None, None)
 
 
 def test_a_job_that_is_there_keeps_the_record_from_being_written() -> None:
     there = job_rows.saved(job_id="named")
-    with pytest.raises(RowThere) as refused:
-        job_rows.saved(job_id="named", also=[turned(None, 1)])
+    with pytest.raises(RowExists) as refused:
+        job_rows.saved(job_id="named", more_writes=[turned(None, 1)])
     assert refused.value.row.created_key == there.created_key
     assert turn() is None
 
 
 def test_where_both_refuse_it_is_the_job_that_is_told() -> None:
     job_rows.saved(job_id="named")
-    with pytest.raises(RowThere):
-        job_rows.saved(job_id="named", also=[turned(7, 8)])
+    with pytest.raises(RowExists):
+        job_rows.saved(job_id="named", more_writes=[turned(7, 8)])
 
 
 def test_the_place_of_a_job_that_has_ended_and_expired_is_free() -> None:
@@ -58,12 +58,12 @@ def test_the_place_of_a_job_that_has_ended_and_expired_is_free() -> None:
     row = read("named")
     assert row is not None
     row.update([type(row).expires_at.set(1)])
-    job_rows.saved(job_id="named", also=[turned(None, 1)])
+    job_rows.saved(job_id="named", more_writes=[turned(None, 1)])
     assert turn() == 1
 
 
 def test_of_records_without_a_row_the_first_may_be_the_one_that_refuses() -> None:
-    refused, other = turned(7, 8), Also(LineItem("place", "other"), "put")
+    refused, other = turned(7, 8), RecordWrite(LineItem("place", "other"), "put")
     with pytest.raises(RaceLost) as race:
         write_all([refused, other])
     assert [each is refused for each in race.value.lost] == [True]
@@ -80,9 +80,11 @@ def unique_type(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     return str(request.param)
 
 
-def accepted(job_type: str, also: list[Also], job_id: str = "named") -> JobRequest:
+def accepted(job_type: str, more_writes: list[RecordWrite], job_id: str = "named") -> JobRequest:
     data = JobData(job_type=job_type, organization_id="acme", payload={})
-    return accept_job(data, send=lambda message, delay=0: None, job_id=job_id, also=also)
+    return accept_job(
+        data, send=lambda message, delay=0: None, job_id=job_id, more_writes=more_writes
+    )
 
 
 def test_a_record_that_refuses_keeps_a_job_that_is_unique_from_being_saved(
@@ -100,7 +102,7 @@ def test_a_job_that_is_unique_and_there_keeps_the_record_from_being_written(
     there = accepted(unique_type, [])
     if has_ended:
         owner_verbs.cancel(there)
-    with pytest.raises(RowThere):
+    with pytest.raises(RowExists):
         accepted(unique_type, [turned(None, 1)])
     assert turn() is None
 

@@ -55,8 +55,8 @@ def test_to_look_for_what_is_not_there_costs_at_most_200_rows(table: LargeTable)
 
 
 def test_a_tick_costs_what_is_due(table: LargeTable) -> None:
-    met = timer.tick(lambda_async.send, until=clock.now() + clock.MINUTE).met
-    assert met == {timer.Disposition.SENT: DUE}
+    counts = timer.tick(lambda_async.send, until=clock.now() + clock.MINUTE).counts
+    assert counts == {timer.Disposition.SENT: DUE}
     requests, units = table.costs()
     # The shards of each of four lanes, of the backlog once more, and of what was sent again.
     queries_of_shards = 6 * DUE_SHARDS

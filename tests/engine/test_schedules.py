@@ -327,9 +327,9 @@ def test_an_occurrence_that_was_dealt_with_is_not_started_whatever_else_is_as_it
     moved = store.move_on(schedule, store.Step(at, at + HOUR))
     again = store.start_also(moved, store.Step(at, at + HOUR), at, "r")
     with pytest.raises(RaceLost):
-        job_rows.saved(job_id="named", also=[again])
+        job_rows.saved(job_id="named", more_writes=[again])
     later = store.start_also(moved, store.Step(at + HOUR, at + 2 * HOUR), at + HOUR, "r")
-    job_rows.saved(job_id="named", also=[later])
+    job_rows.saved(job_id="named", more_writes=[later])
     assert schedules.get("acme", "hourly").last_at == at + HOUR
 
 

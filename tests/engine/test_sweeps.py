@@ -22,15 +22,15 @@ BY_CAMPAIGN = "sample_campaigns"  # of the sample work: one slot for each campai
 
 def swept(bench: Bench, seconds: float = 0) -> list[str]:
     """Return the keys that one tick goes along, where those of a batch take so long."""
-    met: list[str] = []
+    counts: list[str] = []
 
     def each(keys: Iterable[str], call: Callable[[str], None]) -> bool:
-        met.extend(keys)
+        counts.extend(keys)
         bench.advance(seconds)
         return True
 
     sweeping.sweep(bench.send, each, until=clock.now() + clock.MINUTE)
-    return met
+    return counts
 
 
 @pytest.fixture
@@ -108,12 +108,12 @@ def test_who_asks_for_a_sweep_is_not_kept_waiting_for_all_of_the_first_keys(
 ) -> None:
     for name in "ABC":
         note(BY_CAMPAIGN, f"acme:{name}")
-    met: list[str] = []
+    counts: list[str] = []
 
     def slowly(queue_name: str, key: str, send: object, *, until: int) -> None:
-        met.append(key)
+        counts.append(key)
         bench.advance(6)
 
-    monkeypatch.setattr(sweeping, "give_on", slowly)
+    monkeypatch.setattr(sweeping, "admit_waiting", slowly)
     sweeping.begin(BY_CAMPAIGN, bench.send, until=clock.now() + 10 * clock.SECOND)
-    assert met == ["acme:A", "acme:B"]
+    assert counts == ["acme:A", "acme:B"]

@@ -81,7 +81,7 @@ def test_a_queued_row_is_left_alone_while_its_message_may_still_arrive(
 ) -> None:
     job_rows.saved()
     time.pass_(59_000)
-    assert tick(post).met == Counter()
+    assert tick(post).counts == Counter()
     assert post.sent == []
 
 
@@ -89,7 +89,7 @@ def test_a_row_nobody_claimed_is_sent_again_with_a_new_send_id(time: Clock, post
     row = job_rows.saved()
     time.pass_(61_000)
     result = tick(post)
-    assert (result.met, result.lag) == (Counter({timer.Disposition.SENT: 1}), 1_000)
+    assert (result.counts, result.lag) == (Counter({timer.Disposition.SENT: 1}), 1_000)
     ((message, delay),) = post.sent
     assert isinstance(message, JobMessage)
     assert (message.id, delay) == (row.id, 0)
@@ -103,7 +103,7 @@ def test_looks_at_an_unclaimed_row_double_up_to_an_hour(time: Clock, post: Post)
         due = read(row).due_at or 0
         gaps.append(round((due - time.time) / clock.MINUTE))
         time.time = due
-        assert tick(post).met[timer.Disposition.SENT] == 1
+        assert tick(post).counts[timer.Disposition.SENT] == 1
     assert gaps == [1, 1, 2, 4, 8, 16, 32, 60, 60, 60]
 
 
@@ -120,9 +120,9 @@ def test_a_running_row_with_a_live_lease_is_looked_at_again_when_it_is_over(
 ) -> None:
     row = job_rows.claimed(deadline=clock.now() + 900_000)
     time.pass_(61_000)
-    assert tick(post).met == Counter({timer.Disposition.LEASED: 1})
+    assert tick(post).counts == Counter({timer.Disposition.LEASED: 1})
     assert read(row).due_at == row.lease_until
-    assert tick(post).met == Counter()
+    assert tick(post).counts == Counter()
     assert post.sent == []
 
 
@@ -153,7 +153,7 @@ def test_what_is_due_is_met_oldest_first_across_shards(time: Clock, post: Post) 
 def test_a_tagged_job_whose_lease_has_run_out_is_retried(time: Clock, post: Post) -> None:
     row = job_rows.claimed(deadline=clock.now() + 10_000)
     time.pass_(71_000)
-    assert tick(post).met == Counter({timer.Disposition.RESCUED: 1})
+    assert tick(post).counts == Counter({timer.Disposition.RESCUED: 1})
     row = read(row)
     assert (row.status, row.attempt, row.error["kind"]) == (Status.RETRYABLE, 2, "Interrupted")
     assert post.ids == [row.id]
@@ -174,7 +174,7 @@ def test_an_untagged_job_whose_lease_has_run_out_fails_as_interrupted(
 def test_a_finished_row_is_never_met(time: Clock, post: Post) -> None:
     verbs.succeed(job_rows.claimed(), None)
     time.pass_(clock.DAY)
-    assert tick(post).met == Counter()
+    assert tick(post).counts == Counter()
 
 
 def test_a_row_that_finishes_between_index_and_read_is_left_alone(
@@ -187,7 +187,7 @@ def test_a_row_that_finishes_between_index_and_read_is_left_alone(
         queries, "due", lambda shard, *_, **__: iter([ghost] if shard == "0" else [])
     )
     time.pass_(61_000)
-    assert tick(post).met == Counter({timer.Disposition.MOVED: 1})
+    assert tick(post).counts == Counter({timer.Disposition.MOVED: 1})
     assert read(row).status is Status.SUCCEEDED
 
 
@@ -224,7 +224,7 @@ def test_a_row_that_can_not_be_read_keeps_no_other_waiting(time: Clock, post: Po
     time.pass_(10)
     row = job_rows.saved()
     time.pass_(61_000)
-    assert tick(post).met == Counter({timer.Disposition.BROKEN: 1, timer.Disposition.SENT: 1})
+    assert tick(post).counts == Counter({timer.Disposition.BROKEN: 1, timer.Disposition.SENT: 1})
     assert post.ids == [row.id]
 
 
@@ -234,12 +234,12 @@ def test_a_row_that_can_not_be_read_is_out_of_the_way_for_an_hour(time: Clock, p
     verbs.postpone(row, row.due_at or 0, Lane.PROMPT)
     job_rows.make_unreadable(row)
     time.pass_(61_000)
-    assert tick(post).met[timer.Disposition.BROKEN] == 1
-    assert tick(post).met == Counter()
+    assert tick(post).counts[timer.Disposition.BROKEN] == 1
+    assert tick(post).counts == Counter()
     stored = moto_direct.row("jobs", {"id": {"S": row.id}})
     assert stored["due_shard"] == due_shard(row.id, Lane.PARKED)
     time.pass_(clock.HOUR + 1)
-    assert tick(post).met[timer.Disposition.BROKEN] == 1
+    assert tick(post).counts[timer.Disposition.BROKEN] == 1
 
 
 def test_a_shard_that_can_not_be_read_keeps_no_other_waiting(
@@ -313,8 +313,8 @@ def test_a_tick_ends_in_time_and_at_its_cap(
         time.pass_(10)
     time.pass_(61_000)
     monkeypatch.setattr(timer, "_ROWS_FROM_AN_END", 1)
-    assert tick(post).met == Counter({timer.Disposition.SENT: 2})
-    assert timer.tick(post, until=clock.now()).met == Counter()
+    assert tick(post).counts == Counter({timer.Disposition.SENT: 2})
+    assert timer.tick(post, until=clock.now()).counts == Counter()
 
 
 def test_an_unknown_job_type_is_left_queued_and_sent_again(time: Clock, post: Post) -> None:

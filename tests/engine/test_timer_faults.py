@@ -35,7 +35,7 @@ def test_what_is_due_is_sent_whatever_else_can_not_be_read(
     row = bench.dispatch()
     bench.advance(61)
     monkeypatch.setattr(room, name, away)
-    assert bench.tick().met == {Disposition.SENT: 1}
+    assert bench.tick().counts == {Disposition.SENT: 1}
     assert bench.sent_jobs == [row.id]
 
 
@@ -62,7 +62,7 @@ def test_once_the_worker_can_not_be_reached_no_more_is_read(bench: Bench) -> Non
         "before-call.dynamodb.Query", lambda **_: asked.append("query")
     )
     tick = timer.tick(send, until=clock.now() + clock.MINUTE)
-    assert (tick.send_failures, tick.met) == (3, {})
+    assert (tick.send_failures, tick.counts) == (3, {})
     assert asked[-1] == "send"
 
 
@@ -82,7 +82,7 @@ def test_of_more_than_a_tick_can_meet_those_that_go_meanwhile_are_not_missed(
         return due(*asked, **how)
 
     monkeypatch.setattr(queries, "due", due_meanwhile)
-    assert bench.tick().met == {Disposition.SENT: 1, Disposition.MOVED: 2}
+    assert bench.tick().counts == {Disposition.SENT: 1, Disposition.MOVED: 2}
 
 
 def due(bench: Bench) -> list[JobRequest]:
@@ -109,8 +109,8 @@ def test_a_worker_process_takes_one_at_a_time(
     """Another may take the next meanwhile; and this one is asked to stop between two."""
     rows = ready(bench)
     for taken in (1, 2, 3):
-        met = timer.take_next(bench.send, ahead=conditional_write.GRACE, page=25)
-        assert met == {done: 1}
+        counts = timer.take_next(bench.send, ahead=conditional_write.GRACE, page=25)
+        assert counts == {done: 1}
         assert bench.sent_jobs == [row.id for row in rows[:taken]]
 
 
@@ -125,8 +125,8 @@ def test_who_was_let_on_in_a_line_and_whose_message_is_lost_goes_before_a_backlo
     row = dispatch(bench)
     during(bench, lambda: park_in_order(bench, row))
     bench.advance(31)
-    assert bench.tick().met == {Disposition.SENT: 2, Disposition.DEFERRED: 2}
+    assert bench.tick().counts == {Disposition.SENT: 2, Disposition.DEFERRED: 2}
     bench.sent.clear()
     bench.advance(31)
-    assert bench.tick().met == {Disposition.SENT: 1}
+    assert bench.tick().counts == {Disposition.SENT: 1}
     assert bench.sent_jobs == [row.id]

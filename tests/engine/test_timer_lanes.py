@@ -46,8 +46,8 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_more_are_sent_again_than_may_be_unclaimed(bench: Bench, narrow: None) -> None:
     rows = queued(bench, 5)
     bench.advance(61)
-    met = bench.tick().met
-    assert met == {Disposition.SENT: 2, Disposition.DEFERRED: 3}
+    counts = bench.tick().counts
+    assert counts == {Disposition.SENT: 2, Disposition.DEFERRED: 3}
     assert bench.sent_jobs == [row.id for row in rows[:2]]
     bench.advance(10)
     assert (bench.tick().unclaimed, len(bench.sent)) == (2, 2)
@@ -112,7 +112,7 @@ def test_one_that_is_of_no_use_to_send_takes_nobodys_turn(
     bench.advance(61)
     with monkeypatch.context() as patched:
         patched.delitem(cast(dict[str, Job], registry().jobs), "sample_once")
-        assert bench.tick().met == {Disposition.UNKNOWN: 3, Disposition.SENT: 1}
+        assert bench.tick().counts == {Disposition.UNKNOWN: 3, Disposition.SENT: 1}
         assert bench.sent_jobs == [row.id]
     bench.advance(3600)  # a deploy knows it again
     for _ in range(2):
@@ -270,7 +270,7 @@ def test_rows_of_the_first_version_are_found_and_wait_for_their_turn(
         seen = bench.read(row)
         verbs.postpone(seen, clock.now() + 200_000, Lane.PROMPT)  # which it has sent before
     bench.advance(201)
-    assert bench.tick().met == {Disposition.SENT: 2, Disposition.DEFERRED: 2}
+    assert bench.tick().counts == {Disposition.SENT: 2, Disposition.DEFERRED: 2}
 
 
 def test_a_tick_works_in_several_threads_and_sends_each_row_once(bench: Bench) -> None:
@@ -284,7 +284,7 @@ def test_a_tick_works_in_several_threads_and_sends_each_row_once(bench: Bench) -
         sent.append(message.id)
 
     result = timer.tick(send, until=clock.now() + clock.MINUTE, threads=4)
-    assert result.met == {Disposition.SENT: 12}
+    assert result.counts == {Disposition.SENT: 12}
     assert sorted(sent) == sorted(row.id for row in rows)
 
 
@@ -303,7 +303,7 @@ def test_rows_do_not_wait_for_occurrences_that_take_all_the_time(
 
     monkeypatch.setattr(recurring, "start_due", start_due)
     result = timer.tick(send, until=clock.now() + clock.MINUTE, threads=2)
-    assert result.met == {Disposition.SENT: 1}
+    assert result.counts == {Disposition.SENT: 1}
     assert result.schedules == {recurring.Outcome.STARTED: 1}
 
 

@@ -10,7 +10,7 @@ from errors import IdempotencyConflict, PreconditionFailed, QuotaReached, Unique
 from runners import owner_actions
 from sample_work import script
 from store import job_request, uniqueness
-from store.job_request import JobRequest, Met, Outcome, Status
+from store.job_request import DuplicateOutcome, JobRequest, Outcome, Status
 from testing import moto_direct
 from testing.aws import forget
 
@@ -42,7 +42,7 @@ def holders() -> list[str]:
 
 def test_a_second_request_is_answered_with_the_job_there_is(bench: Bench) -> None:
     first, second = ask(bench), ask(bench, text="another")
-    assert (second.id, second.met) == (first.id, Met(Outcome.RETURNED))
+    assert (second.id, second.duplicate) == (first.id, DuplicateOutcome(Outcome.RETURNED))
     assert holders() == [first.created_key]
 
 
@@ -66,7 +66,7 @@ def test_a_job_that_refuses_names_the_one_there_is(bench: Bench) -> None:
     with pytest.raises(UniqueConflict, match=first.id) as refused:
         ask(bench, "unique_refuse", lot="b", campaign_id="spring")
     assert refused.value.job_id == first.id
-    assert ask(bench, "unique_refuse", campaign_id="autumn").met is None
+    assert ask(bench, "unique_refuse", campaign_id="autumn").duplicate is None
 
 
 # --- whatever ends a job frees its key, and nothing else does -------------------------------------
@@ -183,7 +183,7 @@ def test_a_record_whose_job_has_ended_without_it_is_taken_over(bench: Bench) -> 
     first = ask(bench)
     first.update([JobRequest.status.set(Status.CANCELLED)])  # as older code does
     second = ask(bench)
-    assert second.met is None
+    assert second.duplicate is None
     assert holders() == [second.created_key]
 
 
@@ -191,7 +191,7 @@ def test_a_record_that_older_code_left_to_the_same_id_is_taken_over(bench: Bench
     first = ask(bench, idempotency_key="k")
     first.update([JobRequest.status.set(Status.CANCELLED), JobRequest.expires_at.set(1)])
     second = ask(bench, idempotency_key="k")
-    assert (second.id, second.met) == (first.id, None)
+    assert (second.id, second.duplicate) == (first.id, None)
     assert holders() == [second.created_key] != [first.created_key]
 
 
@@ -213,7 +213,7 @@ def test_a_key_is_not_taken_over_from_a_job_that_is_queued_again_meanwhile(
 
     monkeypatch.setattr(uniqueness, "taken", after_a_retry)
     second = ask(bench)
-    assert (second.id, second.met) == (first.id, Met(Outcome.RETURNED))
+    assert (second.id, second.duplicate) == (first.id, DuplicateOutcome(Outcome.RETURNED))
     assert holders() == [first.created_key]
 
 
@@ -281,13 +281,13 @@ def test_a_retry_by_hand_looks_again_where_the_one_that_follows_was_not_let_on(
     bench.claim(holder)
     ask(bench, "unique_follow")
     holder.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])  # old code
-    let_on = uniqueness.take_behind
+    admitted = uniqueness.admit_follower
 
     def after_it_is_lost(*asked: Any) -> JobRequest:
         uniqueness.KeyRecord(f"unique#{failed.unique_key}", "holder").delete()
-        return let_on(*asked)
+        return admitted(*asked)
 
-    monkeypatch.setattr(uniqueness, "take_behind", after_it_is_lost)
+    monkeypatch.setattr(uniqueness, "admit_follower", after_it_is_lost)
     row = owner_actions.retry_again(bench.read(failed), bench.send)
     assert row.status is Status.QUEUED
     assert holders() == [row.created_key]
@@ -302,7 +302,7 @@ def test_the_same_request_gets_the_same_answer_after_the_job_has_ended(bench: Be
     bench.run(first)
     again = ask(bench, idempotency_key="k")
     assert (met.id, again.id) == (first.id, first.id)
-    assert again.met == Met(Outcome.RETURNED, before=True)
+    assert again.duplicate == DuplicateOutcome(Outcome.RETURNED, before=True)
     with pytest.raises(IdempotencyConflict, match=first.id):
         ask(bench, text="another body", idempotency_key="k")
 
@@ -313,7 +313,7 @@ def test_a_request_that_made_its_job_gets_it_again_whoever_has_the_key(bench: Be
     second = ask(bench)
     again = ask(bench, idempotency_key="k")
     assert second.id != first.id == again.id
-    assert again.met is None
+    assert again.duplicate is None
 
 
 def test_an_answer_is_over_when_its_job_is_gone(bench: Bench) -> None:
@@ -322,7 +322,7 @@ def test_an_answer_is_over_when_its_job_is_gone(bench: Bench) -> None:
     bench.run(first)
     owner_actions.delete(bench.read(first))
     again = ask(bench, idempotency_key="k")
-    assert (again.met, again.id != first.id) == (None, True)
+    assert (again.duplicate, again.id != first.id) == (None, True)
 
 
 def test_an_answer_is_not_of_a_later_job_of_the_same_id(bench: Bench) -> None:
@@ -334,7 +334,7 @@ def test_an_answer_is_not_of_a_later_job_of_the_same_id(bench: Bench) -> None:
     later = ask(bench, idempotency_key="its own")
     again = ask(bench, idempotency_key="k")
     assert first.id == later.id == again.id
-    assert again.met == Met(Outcome.RETURNED)  # and was not before
+    assert again.duplicate == DuplicateOutcome(Outcome.RETURNED)  # and was not before
 
 
 def test_a_child_is_the_job_there_is_and_stays_that(bench: Bench) -> None:
@@ -365,7 +365,10 @@ def test_a_job_that_follows_counts_like_any_other_new_job(
     with pytest.raises(QuotaReached):
         ask(bench, "unique_follow", "a")
     again = ask(bench, "unique_follow", "a", text="new", idempotency_key="k")
-    assert (again.id, again.met) == (first.id, Met(Outcome.REPLACED, before=True))
+    assert (again.id, again.duplicate) == (
+        first.id,
+        DuplicateOutcome(Outcome.REPLACED, before=True),
+    )
     monkeypatch.setenv("MAX_UNFINISHED_JOBS", "3")
     forget()
     bench.advance(10)

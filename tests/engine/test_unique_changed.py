@@ -16,7 +16,7 @@ from store import blobs
 from store.job_request import JobRequest, Status
 from store.lines import LineItem
 from store.pauses import Kind
-from store.transactions import Also, RaceLost
+from store.transactions import RaceLost, RecordWrite
 from store.verbs import replacing
 from testing.aws import forget
 
@@ -33,7 +33,7 @@ def ask(bench: Bench, text: str = "", **more: Any) -> JobRequest:
     return bench.dispatch("unique_replace", payload={"lot": "a", "text": text}, **asked)
 
 
-def replace(job: JobRequest, *also: Also) -> JobRequest:
+def replace(job: JobRequest, *more_writes: RecordWrite) -> JobRequest:
     """Replace a job by one with a large payload that is to start in a minute."""
     at = clock.now() + clock.MINUTE
     wanted = replacing.Wanted(
@@ -45,7 +45,7 @@ def replace(job: JobRequest, *also: Also) -> JobRequest:
         due_at=at,
         first_run_at=job.first_run_at or 0,
     )
-    return replacing.replace(job, wanted, list(also))
+    return replacing.replace(job, wanted, list(more_writes))
 
 
 # --- how it may have changed ----------------------------------------------------------------------
@@ -123,7 +123,7 @@ def test_one_that_has_changed_since_it_was_read_stays_as_it_is(
 
 def test_nor_is_one_replaced_where_another_record_has_changed(bench: Bench) -> None:
     row = ask(bench)
-    changed = Also(LineItem("place", "item"), "put", condition=LineItem.sk.exists())
+    changed = RecordWrite(LineItem("place", "item"), "put", condition=LineItem.sk.exists())
     with pytest.raises(RaceLost):
         replace(row, changed)
     assert bench.read(row).replaced_by is None

@@ -32,7 +32,7 @@ def test_looks_at_one_that_follows_grow_rare(bench: Bench) -> None:
     looks = 0
     for _ in range(4 * 6):
         bench.advance(600)
-        looks += bench.tick().met[timer.Disposition.PARKED]
+        looks += bench.tick().counts[timer.Disposition.PARKED]
     assert bench.read(follows).status is Status.WAITING
     assert looks < 8  # each time after twice as long, up to an hour
 
@@ -50,7 +50,7 @@ def test_one_whose_place_was_lost_waits_for_who_has_it_and_goes_on_in_the_end(
     fourth = ask(bench, "fourth")
     end_as_older_code(third)
     bench.advance(700)
-    met = bench.tick().met
+    met = bench.tick().counts
     assert met[timer.Disposition.BROKEN] == 0
     assert [bench.read(row).status for row in (lost, fourth)] == [Status.WAITING, Status.QUEUED]
     end_as_older_code(bench.read(fourth))

@@ -149,13 +149,13 @@ def test_one_that_is_replaced_in_a_backlog_has_all_its_time_to_start(bench: Benc
 def test_one_that_is_let_on_and_replaced_keeps_its_slot_and_has_all_its_time(bench: Bench) -> None:
     row = ask(bench, "old", queue_name="sample_slots")
     while_one_runs(bench, "sample_slots", lambda: bench.run(row))
-    let_on = bench.read(row)
+    admitted = bench.read(row)
     lost(bench, TWO_MINUTES - 10)
     again = ask(bench, "new")
-    assert (again.slot, again.is_let_on) == (1, True)
+    assert (again.slot, again.is_admitted) == (1, True)
     (slot,) = lines.read_line("sample_slots", "*", None).held
     assert slot.holder == row.id
-    assert again.admitted_at == let_on.admitted_at  # or one asked for all the time would keep it
+    assert again.admitted_at == admitted.admitted_at  # or one asked for all the time would keep it
     lost(bench, TWO_MINUTES - 10)
     assert bench.run(row).status is Status.SUCCEEDED
     assert lines.read_line("sample_slots", "*", None).held == []

@@ -13,7 +13,7 @@ from lost_answers import land_in_conflict
 from runners import owner_actions
 from sample_work import script
 from store import transactions, uniqueness, verbs
-from store.job_request import JobRequest, Met, Outcome, Status, new_id, sort_key
+from store.job_request import DuplicateOutcome, JobRequest, Outcome, Status, new_id, sort_key
 from store.uniqueness import Free, KeyRecord
 from testing import moto_direct
 from testing.aws import forget
@@ -54,7 +54,7 @@ def test_a_key_is_not_had_by_another_job_that_came_to_have_the_same_id(bench: Be
     other = ask(bench, lot="b", idempotency_key="k")
     assert (other.id, other.created_key == first.created_key) == (first.id, False)
     third = ask(bench)
-    assert (third.met, third.id == other.id) == (None, False)
+    assert (third.duplicate, third.id == other.id) == (None, False)
     assert {record["holder"] for record in records()} == {other.created_key, third.created_key}
 
 
@@ -63,7 +63,7 @@ def test_one_that_was_cancelled_and_left_its_place_follows_no_more(bench: Bench)
     second = ask(bench, "second")
     end_as_older_code(second)
     third = ask(bench, "third")
-    assert (third.met, third.id == second.id) == (Met(Outcome.FOLLOWS), False)
+    assert (third.duplicate, third.id == second.id) == (DuplicateOutcome(Outcome.FOLLOWS), False)
     assert record_of(third).follower == third.created_key
 
 
@@ -78,7 +78,7 @@ def test_nor_is_one_that_is_cancelled_so_just_before(bench: Bench) -> None:
     first, second = ended_and_not_let_on(bench)
     found = free(first)
     end_as_older_code(bench.read(second))
-    uniqueness.take_behind(str(first.unique_key), second, found)
+    uniqueness.admit_follower(str(first.unique_key), second, found)
     assert bench.read(second).status is Status.CANCELLED
 
 
@@ -103,7 +103,7 @@ def free(row: JobRequest) -> Free:
 def test_one_that_another_has_let_on_meanwhile_is_let_on(bench: Bench) -> None:
     first, second = ended_and_not_let_on(bench)
     found = [free(first) for _ in range(2)]
-    rows = [uniqueness.take_behind(str(first.unique_key), second, each) for each in found]
+    rows = [uniqueness.admit_follower(str(first.unique_key), second, each) for each in found]
     assert [row.status for row in rows] == [Status.QUEUED] * 2
 
 
@@ -114,10 +114,10 @@ def test_one_that_is_put_off_meanwhile_waits_for_its_new_time(bench: Bench) -> N
     put_off = ask(bench, "third", delay=600)
     end_as_older_code(first)
     with pytest.raises(PreconditionFailed):
-        uniqueness.take_behind(str(first.unique_key), second, free(first))
+        uniqueness.admit_follower(str(first.unique_key), second, free(first))
     assert put_off.id == second.id
-    let_on = uniqueness.take_behind(str(first.unique_key), put_off, free(first))
-    assert let_on.status is Status.SCHEDULED
+    admitted = uniqueness.admit_follower(str(first.unique_key), put_off, free(first))
+    assert admitted.status is Status.SCHEDULED
 
 
 def test_a_key_is_not_taken_from_one_that_follows_and_could_not_be_seen(
@@ -191,7 +191,7 @@ def test_a_job_ends_though_others_come_to_follow_and_go_whenever_it_looks(
     assert bench.run(first).status is Status.SUCCEEDED
     assert 1 < len(looks) < 20
     monkeypatch.setattr(uniqueness, "handed_on", handed_on)
-    assert ask(bench, "second").met is None  # the key is free, whatever its record says
+    assert ask(bench, "second").duplicate is None  # the key is free, whatever its record says
 
 
 # --- an answer that was lost, and a repetition that conflicts -------------------------------------
@@ -202,7 +202,7 @@ def test_a_job_keeps_its_payload_whose_key_is_held_by_its_own_first_try(
 ) -> None:
     land_in_conflict(monkeypatch, transactions._CONFLICT_TRIES)
     row = bench.dispatch("unique_refuse", payload={"text": LARGE}, campaign_id="c")
-    assert (row.is_new, row.met, objects()) == (True, None, [row.payload_key])
+    assert (row.is_new, row.duplicate, objects()) == (True, None, [row.payload_key])
     assert bench.run(row).status is Status.SUCCEEDED
 
 

@@ -15,7 +15,7 @@ from large_payloads import LARGE, objects
 from runners import owner_actions, pausing, timer
 from sample_work import script
 from store import job_request, lines, pauses, uniqueness
-from store.job_request import JobRequest, Lane, Met, Outcome, Status
+from store.job_request import DuplicateOutcome, JobRequest, Lane, Outcome, Status
 from store.pauses import Kind
 from store.verbs import replacing
 from store.verbs.claiming import Entrance, claim
@@ -44,7 +44,10 @@ def keys() -> list[dict[str, Any]]:
 
 def test_one_that_has_not_begun_takes_the_new_payload(bench: Bench) -> None:
     first, second = ask(bench, "old"), ask(bench, "new")
-    assert (second.id, second.met and second.met.outcome) == (first.id, Outcome.REPLACED)
+    assert (second.id, second.duplicate and second.duplicate.outcome) == (
+        first.id,
+        Outcome.REPLACED,
+    )
     assert second.beginnings == [first.created_key]
     bench.run(first)
     assert script.texts_run == ["new"]
@@ -97,10 +100,10 @@ def test_the_time_in_which_it_was_paused_counts_too(bench: Bench, by_hand: bool)
 def test_one_without_a_delay_is_started_at_once(bench: Bench) -> None:
     ask(bench, "old", delay=600)
     row = ask(bench, "new")
-    assert (row.status, row.run_at, row.met) == (
+    assert (row.status, row.run_at, row.duplicate) == (
         Status.QUEUED,
         None,
-        Met(Outcome.REPLACED, is_sent=False),
+        DuplicateOutcome(Outcome.REPLACED, is_sent=False),
     )
 
 
@@ -159,7 +162,7 @@ def test_one_that_is_paused_stays_so(bench: Bench) -> None:
 def test_one_that_has_begun_is_returned(bench: Bench) -> None:
     first = ask(bench, "old")
     bench.claim(first)
-    assert ask(bench, "new").met == Met(Outcome.RETURNED)
+    assert ask(bench, "new").duplicate == DuplicateOutcome(Outcome.RETURNED)
 
 
 def test_one_that_is_retried_by_hand_begins_anew_with_another_payload(bench: Bench) -> None:
@@ -188,7 +191,10 @@ def test_the_same_request_again_does_not_bring_back_its_payload(bench: Bench) ->
     ask(bench, "2", idempotency_key="k")
     ask(bench, "3")
     again = ask(bench, "2", idempotency_key="k")
-    assert (again.id, again.met) == (first.id, Met(Outcome.REPLACED, before=True))
+    assert (again.id, again.duplicate) == (
+        first.id,
+        DuplicateOutcome(Outcome.REPLACED, before=True),
+    )
     bench.run(first)
     assert script.texts_run == ["3"]
 
@@ -200,7 +206,7 @@ def test_the_same_request_again_is_the_job_that_it_made(bench: Bench) -> None:
         ask(bench, "2", idempotency_key="k")
     ask(bench, "3")
     again = ask(bench, "1", idempotency_key="k")
-    assert (again.id, again.met) == (first.id, None)
+    assert (again.id, again.duplicate) == (first.id, None)
     bench.run(first)
     assert script.texts_run == ["3"]
 
@@ -210,7 +216,10 @@ def test_the_same_request_again_is_the_job_that_follows(bench: Bench) -> None:
     bench.claim(first)
     second = ask(bench, "2", "unique_follow", idempotency_key="k")
     again = ask(bench, "2", "unique_follow", idempotency_key="k")
-    assert (again.id, again.met) == (second.id, Met(Outcome.FOLLOWS, before=True))
+    assert (again.id, again.duplicate) == (
+        second.id,
+        DuplicateOutcome(Outcome.FOLLOWS, before=True),
+    )
 
 
 def test_the_same_request_again_follows_though_it_was_let_on(bench: Bench) -> None:
@@ -223,7 +232,10 @@ def test_the_same_request_again_follows_though_it_was_let_on(bench: Bench) -> No
     script.job = lambda job, payload: None
     for _ in range(2):  # let on, then done
         again = ask(bench, "2", "unique_follow", idempotency_key="k")
-        assert (again.id, again.met) == (asked[0].id, Met(Outcome.FOLLOWS, before=True))
+        assert (again.id, again.duplicate) == (
+            asked[0].id,
+            DuplicateOutcome(Outcome.FOLLOWS, before=True),
+        )
         bench.run(again)
     assert script.texts_run == ["1", "2"]
 
@@ -272,7 +284,7 @@ def follow(bench: Bench, *texts: str) -> tuple[JobRequest, list[JobRequest]]:
 
 def test_one_follows_the_one_that_runs_and_takes_the_latest_payload(bench: Bench) -> None:
     first, (second, third) = follow(bench, "second", "third")
-    assert second.met == Met(Outcome.FOLLOWS)
+    assert second.duplicate == DuplicateOutcome(Outcome.FOLLOWS)
     assert second.id == third.id != first.id
     assert bench.sent_jobs == [second.id]  # by the end of the first
     (record,) = keys()
@@ -288,7 +300,7 @@ def test_one_that_follows_waits_for_the_end_of_the_other(bench: Bench) -> None:
     row = ask(bench, "second", "unique_follow")
     assert (row.status, row.follows) == (Status.WAITING, first.created_key)
     bench.advance(700)
-    assert bench.tick().met == {timer.Disposition.LEASED: 1, timer.Disposition.PARKED: 1}
+    assert bench.tick().counts == {timer.Disposition.LEASED: 1, timer.Disposition.PARKED: 1}
     assert bench.read(row).status is Status.WAITING
     bench.advance(400)
     bench.tick()  # the lease of the first is over
@@ -342,7 +354,7 @@ def test_one_whose_first_ended_without_letting_it_on_is_found_by_the_timer(bench
     second = ask(bench, "second", "unique_follow")
     first.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])  # old code
     bench.advance(700)
-    assert bench.tick().met == {timer.Disposition.ADMITTED: 1}
+    assert bench.tick().counts == {timer.Disposition.ADMITTED: 1}
     assert bench.read(second).status is Status.QUEUED
     assert keys()[0]["holder"] == second.created_key
 
@@ -420,7 +432,7 @@ def test_the_same_payload_is_not_taken_for_done_by_a_job_that_begins_meanwhile(
 
     before_the_next_replace(monkeypatch, begin)
     second = ask(bench, "same", job_type, idempotency_key=key)
-    assert second.met == (outcome and Met(outcome))
+    assert second.duplicate == (outcome and DuplicateOutcome(outcome))
     assert (second.id == first.id) == (outcome is Outcome.RETURNED)
 
 
@@ -478,7 +490,7 @@ def test_of_two_that_come_to_follow_at_once_one_does(
 
     monkeypatch.setattr(uniqueness, "queued_behind", after_another)
     third = ask(bench, "third", "unique_follow")
-    assert (third.id, third.met) == (others[0].id, Met(Outcome.REPLACED))
+    assert (third.id, third.duplicate) == (others[0].id, DuplicateOutcome(Outcome.REPLACED))
     (record,) = keys()
     assert record["follower"] == third.created_key
 
@@ -512,7 +524,10 @@ def test_a_replacement_that_landed_unheard_keeps_its_payload_for_the_next_attemp
     script.job = fail
     lands_unheard(monkeypatch, lambda: bench.run(first))
     second = ask(bench, LARGE, "unique_retried")
-    assert (second.id, second.met and second.met.outcome) == (first.id, Outcome.REPLACED)
+    assert (second.id, second.duplicate and second.duplicate.outcome) == (
+        first.id,
+        Outcome.REPLACED,
+    )
     assert second.status is Status.RETRYABLE
     script.job = lambda job, payload: None
     bench.advance(120)
@@ -526,7 +541,10 @@ def test_a_replacement_that_landed_unheard_was_done_if_the_job_has_ended(
     first = ask(bench, "old")
     lands_unheard(monkeypatch, lambda: bench.run(first))
     second = ask(bench, LARGE)
-    assert (second.id, second.met and second.met.outcome) == (first.id, Outcome.REPLACED)
+    assert (second.id, second.duplicate and second.duplicate.outcome) == (
+        first.id,
+        Outcome.REPLACED,
+    )
     assert script.texts_run == [LARGE]
     assert objects() == [second.payload_key]
 

@@ -10,7 +10,7 @@ from large_payloads import LARGE, objects
 from store import blobs, uniqueness, verbs
 from store.job_request import JobRequest
 from store.lines import LineItem
-from store.transactions import Also, KeyTaken, RaceLost, RowThere
+from store.transactions import KeyTaken, RaceLost, RecordWrite, RowExists
 from testing.aws import forget
 
 
@@ -29,14 +29,14 @@ def save_again(**more: Any) -> JobRequest:
     """Return the row that is there of the job which was saved under this name."""
     try:
         return save(job_id="named", **more)
-    except RowThere as there:
+    except RowExists as there:
         return there.row
 
 
-def record(*, is_as_read: bool = True) -> Also:
+def record(*, is_as_read: bool = True) -> RecordWrite:
     """Return the write of another record, which is refused unless that is as it was read."""
     item = LineItem("place", "item")
-    return Also(item, "put", condition=None if is_as_read else LineItem.sk.exists())
+    return RecordWrite(item, "put", condition=None if is_as_read else LineItem.sk.exists())
 
 
 @pytest.mark.parametrize("more", [{}, {"also": [record()]}])
@@ -61,7 +61,7 @@ def test_of_two_that_are_saved_in_one_millisecond_it_is_the_same(
 
 def test_none_is_left_where_another_record_has_changed(bench: Bench) -> None:
     with pytest.raises(RaceLost):
-        save(also=[record(is_as_read=False)])
+        save(more_writes=[record(is_as_read=False)])
     assert objects() == []
 
 
@@ -88,5 +88,5 @@ def test_for_a_small_one_no_bucket_is_needed(still: Bench, monkeypatch: pytest.M
     first = save("small", job_id="named")
     still.advance(1)
     assert save("small", job_id="named").created_key == first.created_key
-    with pytest.raises(RowThere):
-        save("small", job_id="named", also=[record()])
+    with pytest.raises(RowExists):
+        save("small", job_id="named", more_writes=[record()])

@@ -327,8 +327,8 @@ def test_nothing_that_may_pass_sets_a_row_aside(
     rows = [bench.dispatch("sample_once") for _ in range(3)]
     bench.advance(120)
     outage.begin(kind, 30, only=only)
-    met = bench.tick().met
-    assert not met["broken"]  # type: ignore[index]
+    counts = bench.tick().counts
+    assert not counts["broken"]  # type: ignore[index]
     assert outage.calls
     bench.advance(60)
     bench.tick()

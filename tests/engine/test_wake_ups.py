@@ -141,7 +141,7 @@ def test_who_is_killed_before_it_sends_a_wake_up_keeps_nobody_waiting(
     looked = 0
     for _ in range(2 * 60 // 20 + 100 // 20):
         still.advance(20)
-        looked += still.tick().met[timer.Disposition.PARKED]
+        looked += still.tick().counts[timer.Disposition.PARKED]
     assert still.sent_jobs[0] == rows[number].id
     assert looked <= 1
 

@@ -12,7 +12,7 @@ from errors import SendFailed
 from job_rows import make_unreadable
 from limited_queue import PLACE, QUEUE, dispatch, items, wake_ups
 from outage import Outage
-from runners import line_pump, owner_actions
+from runners import admission, owner_actions
 from runners import wake_ups as waking
 from runners.messages import Message, QueueMessage
 from store import limits, verbs
@@ -110,7 +110,7 @@ def test_who_is_killed_as_soon_as_it_has_parked_the_first_keeps_nobody_waiting(
     still.run(dispatch(still))
     row = dispatch(still)
     with monkeypatch.context() as until_killed:
-        until_killed.setattr(line_pump, "give_on", killed)
+        until_killed.setattr(admission, "admit_waiting", killed)
         with pytest.raises(KeyboardInterrupt):
             still.run(row)
     still.advance(100 + 60)

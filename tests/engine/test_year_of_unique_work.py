@@ -86,7 +86,7 @@ class Year:
         row = dispatch.accept_job(data, send=self._send)
         send_if_unclaimed(row, self._send)
         self._check()
-        return row.met and row.met.outcome
+        return row.duplicate and row.duplicate.outcome
 
     def until(self, time: int) -> None:
         """Let time pass: timers tick when an occurrence has come, and messages arrive."""

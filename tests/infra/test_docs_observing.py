@@ -75,7 +75,7 @@ def test_every_metric_is_on_the_page_and_no_other(
     bench.advance(120)
     handlers.timer.tick(Context(), bench.send)
     let_occurrences_be_started_skipped_and_failed(bench)
-    telemetry.entry_set_aside(LineItem("line#narrow#*", "wait##0"), ValueError("unreadable"))
+    telemetry.entry_quarantined(LineItem("line#narrow#*", "wait##0"), ValueError("unreadable"))
     counted = {name for _, values in emitted(capsys) for name in values}
     assert counted == first_column("metric")
 

@@ -42,7 +42,7 @@ class World:
         self.now = 1_800_000_000_000
         self.began = self.now
         self.table = TableInMemory(monkeypatch)
-        self.met: Counter[timer.Disposition] = Counter()
+        self.counts: Counter[timer.Disposition] = Counter()
         self.sends: Counter[str] = Counter()  # by the timer, of each job
         self.late: dict[str, int] = {"start": 0, "rescue": 0, "tick": 0}
         self.drops: int | None = DROPS
@@ -137,7 +137,7 @@ class World:
         self._ticking = True
         result = timer.tick(self._send, until=self.now + TICK_TAKES)
         self._ticking = False
-        self.met += result.met
+        self.counts += result.counts
         self.late["tick"] = max(self.late["tick"], result.lag)
 
     # --- jobs and messages ----------------------------------------------------------------------

@@ -14,7 +14,7 @@ from aws import clients
 from bench import Bench
 from limited_queue import QUEUE, dispatch, during, held, park_in_order, wake_ups
 from outage import Outage
-from runners import execution, failure_records, line_pump, owner_actions
+from runners import admission, execution, failure_records, owner_actions
 from runners.messages import JobMessage
 from sample_work import script
 from store import limits, lines, pauses, verbs
@@ -32,7 +32,7 @@ def parked(bench: Bench, number: int) -> list[JobRequest]:
     return rows
 
 
-def let_on(bench: Bench, rows: list[JobRequest]) -> list[bool]:
+def admitted(bench: Bench, rows: list[JobRequest]) -> list[bool]:
     """Return of each whether it was let on."""
     return [bench.read(row).status is Status.QUEUED for row in rows]
 
@@ -76,12 +76,12 @@ def test_a_pump_that_aws_does_not_answer_goes_on_in_a_minute(
 def test_a_pump_whose_time_is_over_goes_on_by_a_message(bench: Bench) -> None:
     limits.put(QUEUE, slots=3)
     rows = parked(bench, 3)
-    line_pump.give_on(QUEUE, "*", bench.send, until=clock.now())
-    assert let_on(bench, rows) == [True, False, False]
+    admission.admit_waiting(QUEUE, "*", bench.send, until=clock.now())
+    assert admitted(bench, rows) == [True, False, False]
     ((message, delay),) = wake_ups(bench)
     assert delay == 0
     bench.run_message(message)
-    assert let_on(bench, rows) == [True, True, True]
+    assert admitted(bench, rows) == [True, True, True]
 
 
 def happens_before_it_is_let_on(
@@ -111,7 +111,7 @@ def test_a_pump_that_meets_another_write_looks_again_at_once(
         raise TransactWriteError("not written", cause)
 
     happens_before_it_is_let_on(monkeypatch, refuse)
-    line_pump.give_on(QUEUE, "*", bench.send)
+    admission.admit_waiting(QUEUE, "*", bench.send)
     assert len(bench.sent_jobs) == at_once
     assert [delay for _, delay in wake_ups(bench)] == [60] * (1 - at_once)
 
@@ -122,7 +122,7 @@ def test_one_that_is_cancelled_as_it_is_let_on_keeps_nobody_waiting(
     limits.put(QUEUE, slots=1)
     first, second = parked(bench, 2)
     happens_before_it_is_let_on(monkeypatch, owner_actions.cancel)
-    line_pump.give_on(QUEUE, "*", bench.send)
+    admission.admit_waiting(QUEUE, "*", bench.send)
     assert bench.read(first).status is Status.CANCELLED
     assert bench.sent_jobs == [second.id]
 
@@ -143,7 +143,7 @@ def test_who_loses_a_slot_to_another_has_the_next(
         )
 
     happens_before_it_is_let_on(monkeypatch, claim)
-    line_pump.give_on(QUEUE, "*", bench.send)
+    admission.admit_waiting(QUEUE, "*", bench.send)
     assert held() == [other.id, row.id]
 
 
@@ -226,7 +226,7 @@ def test_an_entry_whose_job_waits_there_no_more_keeps_nobody_waiting(
     first, second = parked(bench, 2)
     happened(bench, bench.read(first))
     bench.sent.clear()
-    line_pump.give_on(QUEUE, "*", bench.send)
+    admission.admit_waiting(QUEUE, "*", bench.send)
     assert held() == bench.sent_jobs == [second.id]
 
 
@@ -249,7 +249,7 @@ def test_a_slot_that_its_holder_s_row_does_not_name_goes_to_the_next(
     assert held() == [lost.id]
     says(one_slot.read(lost))
     one_slot.advance(61)
-    line_pump.give_on(QUEUE, "*", one_slot.send)
+    admission.admit_waiting(QUEUE, "*", one_slot.send)
     assert held() == [waiting.id]
 
 
@@ -259,14 +259,14 @@ def test_of_several_slots_that_one_is_looked_at_which_was_taken_first_and_by_the
 ) -> None:
     limits.put(QUEUE, slots=2)
     brief, second, third = parked(bench, 3)
-    line_pump.give_on(QUEUE, "*", bench.send)
+    admission.admit_waiting(QUEUE, "*", bench.send)
     bench.run(brief)  # the third has slot 1 then, and has it for less time than the second slot 2
     assert held() == [third.id, second.id]
     lost = second if lost_first else third
     lost.update([JobRequest.status.set(Status.CANCELLED), JobRequest.due_at.remove()])
     (waiting,) = parked(bench, 1)
     bench.advance(61)
-    line_pump.give_on(QUEUE, "*", bench.send)
-    assert let_on(bench, [waiting]) == [lost_first]
-    line_pump.give_on(QUEUE, "*", bench.send, thorough=True)
-    assert let_on(bench, [waiting]) == [True]
+    admission.admit_waiting(QUEUE, "*", bench.send)
+    assert admitted(bench, [waiting]) == [lost_first]
+    admission.admit_waiting(QUEUE, "*", bench.send, thorough=True)
+    assert admitted(bench, [waiting]) == [True]

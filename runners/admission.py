@@ -28,10 +28,10 @@ from store.transactions import RaceLost
 _TIME = 10 * clock.SECOND  # that a pump beside other work may take
 _RETRY_AFTER = 60.0  # seconds, if AWS is away
 # Rows that can't be read are set aside by one pump: if there are more, something else is wrong.
-_MOST_SET_ASIDE = 10
+_MAX_QUARANTINED = 10
 
 
-def give_on(
+def admit_waiting(
     queue_name: str,
     queue_key: str,
     send: Send | None,
@@ -49,7 +49,9 @@ def give_on(
         return
     soon = clock.now() + _TIME
     try:
-        _Pump(queue_name, queue_key, send, min(until or soon, soon), thorough=thorough).run()
+        _AdmissionPass(
+            queue_name, queue_key, send, min(until or soon, soon), thorough=thorough
+        ).run()
     except Exception as error:  # noqa: BLE001 - whoever pumps has recorded an outcome, and goes on
         telemetry.crashed(error)
         if isinstance(error, AWS_ERRORS):
@@ -57,21 +59,21 @@ def give_on(
             wake_ups.send_or_leave_due(message, _RETRY_AFTER, send)
 
 
-def give_on_after(row: JobRequest, send: Send | None) -> None:
+def admit_waiting_after(row: JobRequest, send: Send | None) -> None:
     """Let on who waits for what a row had, as the row was before a verb took it away: its slot, or
     its place in the line, if the timer was to look at it for the line."""
     if row.queue_key is not None and (row.slot is not None or row.wait_key is not None):
-        give_on(row.queue_name, row.queue_key, send)
+        admit_waiting(row.queue_name, row.queue_key, send)
 
 
-def give_on_about(
+def admit_waiting_for_message(
     message: JobMessage, row: JobRequest | None, send: Send | None, *, thorough: bool = False
 ) -> None:
     """Let on who waits in the line of a message's job: whoever had the message may have freed a
     slot or parked the job, and not have come to this, or not have heard that it was written."""
     its = message if row is None else row
     if its.queue_name is not None and its.queue_key is not None:
-        give_on(its.queue_name, its.queue_key, send, thorough=thorough)
+        admit_waiting(its.queue_name, its.queue_key, send, thorough=thorough)
 
 
 def wake_up(message: QueueMessage, send: Send | None, *, deadline: int) -> None:
@@ -79,7 +81,7 @@ def wake_up(message: QueueMessage, send: Send | None, *, deadline: int) -> None:
     if send is None:
         return
     until = min(clock.now() + wake_ups.LONGEST_PACE, (clock.now() + deadline) // 2)
-    pump = _Pump(
+    pump = _AdmissionPass(
         message.queue_name,
         message.queue_key,
         send,
@@ -90,7 +92,7 @@ def wake_up(message: QueueMessage, send: Send | None, *, deadline: int) -> None:
     retry_until(until, pump.run)
 
 
-class _Pump:
+class _AdmissionPass:
     """One pump of one line."""
 
     def __init__(
@@ -119,7 +121,7 @@ class _Pump:
             if clock.now() >= self._until:
                 wake_ups.send_or_leave_due(self._message, 0, self._send)
                 return
-            if self._set_aside >= _MOST_SET_ASIDE:
+            if self._set_aside >= _MAX_QUARANTINED:
                 wake_ups.send_or_leave_due(self._message, _RETRY_AFTER, self._send)
                 return
 
@@ -147,7 +149,7 @@ class _Pump:
         except (RaceLost, PreconditionFailed) as lost:
             telemetry.moved(lost)
         except (TypeError, ValueError) as error:  # it can't be read: of newer code, say
-            self._put_aside(entry, error)
+            self._quarantine(entry, error)
         return True
 
     def _deal_with(self, line: Line, entry: LineItem) -> bool:
@@ -160,11 +162,11 @@ class _Pump:
             return self._wake_ups.wait_for_rate(line, entry)
         return self._free_one_unheld(line)
 
-    def _put_aside(self, entry: LineItem, why: Exception) -> None:
+    def _quarantine(self, entry: LineItem, why: Exception) -> None:
         """Take a job out of the line that this code can't deal with: it must not keep the others
         waiting. The timer puts it back at its old place when its row is due and can be read."""
         line_entries.drop_entry(entry)
-        telemetry.entry_set_aside(entry, why)
+        telemetry.entry_quarantined(entry, why)
         self._set_aside += 1
 
     def _is_paused(self) -> bool:
@@ -182,10 +184,10 @@ class _Pump:
             return
         if row.row_version > ROW_VERSION:
             verbs.postpone(row, clock.now() + clock.HOUR, Lane.PARKED)
-            self._put_aside(entry, ValueError(f"of newer code: row version {row.row_version}"))
+            self._quarantine(entry, ValueError(f"of newer code: row version {row.row_version}"))
             return
         admitted = verbs.admit(row, grant)
-        telemetry.let_on(admitted)
+        telemetry.admitted(admitted)
         send_or_leave_due(admitted, self._send)
 
     def _free_one_unheld(self, line: Line) -> bool:
