@@ -15,8 +15,9 @@ LIFETIME = 5 * clock.MINUTE
 
 
 def add_urls(result: Any, organization_id: str) -> Any:
-    """Return the result, changed in place: a `url` beside each `file` that is a key among its
-    organisation's results. No other key gets one, whatever a job wrote into its result."""
+    """Return the result, changed in place: a `url` next to each `file` that is a key among its
+    organization's results. No other `file` has one: what a job wrote there itself is left out,
+    because readers take it for the API's."""
     # With a job's key after it, an organisation's name can't be the beginning of another's path.
     # Jobs saved by version 0.1.0 have their id alone there.
     job = rf"(?:{SORT_KEY}|[0-9a-f]{{32}})"
@@ -27,9 +28,12 @@ def add_urls(result: Any, organization_id: str) -> Any:
         if isinstance(value, dict):
             pending += value.values()
             key = value.get("file")
-            if isinstance(key, str) and ours.fullmatch(key):
-                value["url"] = _url(key)
-                value["url_expires_at"] = clock.iso(clock.now() + LIFETIME)
+            if isinstance(key, str):
+                for added in ("url", "url_expires_at"):
+                    value.pop(added, None)
+                if ours.fullmatch(key):
+                    value["url"] = _url(key)
+                    value["url_expires_at"] = clock.iso(clock.now() + LIFETIME)
         elif isinstance(value, list):
             pending += value
     return result

@@ -2,13 +2,14 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
 from job_runners import models
+from job_runners.cli.output import plain, tame
 from job_runners.cli.problem import Exit, NoneStartsSo, Problem
 from job_runners.cli.refusals import no_answer, refused
 from job_runners.client import Client
@@ -40,12 +41,19 @@ class Api:
     """Calls it on behalf of one organisation."""
 
     def __init__(
-        self, client: Client, organization_id: str | None, *, with_token: bool, is_local: bool
+        self,
+        client: Client,
+        organization_id: str | None,
+        *,
+        with_token: bool,
+        is_local: bool,
+        as_text: bool,
     ) -> None:
         self._client = client
         self._organization = organization_id
         self._with_token = with_token
         self._is_local = is_local
+        self._as_text = as_text
 
     @property
     def whose(self) -> str:
@@ -63,30 +71,30 @@ class Api:
                 look = f"jobs show --idempotency-key {shlex.quote(sent)}"
                 problem.hint = f"{problem.hint} Was it saved? {look}".lstrip()
             raise
-        return _dispatched(job), _became(job)
+        return self._dispatched(job), _became(job)
 
     def task(self, name: str, payload: dict[str, Any]) -> str | None:
         """Have a task sent; return its id, if the API says it."""
         with self._problems():
-            return self._client.dispatch_task(name, payload)
+            return _plain(self._client.dispatch_task(name, payload))
 
     def job(self, job_id: str) -> Seen:
         """One job, with everything."""
         with self._problems():
             job = self._client.get(job_id)
-        return Seen(_value(job), job.retry_after or 1)
+        return Seen(self._value(job), job.retry_after or 1)
 
     def under_key(self, key: str) -> Job | None:
         """Return the job that was dispatched under an idempotency key, if there is one."""
         with self._problems():
             job = self._client.find(idempotency_key=key)
-        return None if job is None else _value(job)
+        return None if job is None else self._value(job)
 
     def children(self, job_id: str) -> tuple[list[dict[str, Any]], bool]:
         """Return what a job has dispatched, and whether there is more of it."""
         listed = self._each(self._client.children(job_id))
         try:
-            found = [dict(each.raw) for each in islice(listed, _CHILDREN)]
+            found = [self._shown(each.raw) for each in islice(listed, _CHILDREN)]
             return found, next(listed, None) is not None
         except Problem as problem:
             if problem.code is Exit.REFUSED:  # an API that is older than this command
@@ -95,12 +103,12 @@ class Api:
 
     def failed_tasks(self) -> Iterator[dict[str, Any]]:
         """Yield the tasks of a week that failed for good, dispatched last first."""
-        return (dict(each.raw) for each in self._each(self._client.failed_tasks()))
+        return (self._shown(each.raw) for each in self._each(self._client.failed_tasks()))
 
     def redrive_task(self, task_id: str) -> str | None:
         """Have a failed task sent again; return its new id, if the API has said it."""
         with self._problems():
-            return self._client.redrive_task(task_id)
+            return _plain(self._client.redrive_task(task_id))
 
     def find(self, start: str) -> str:
         """Return the id that starts like this, of the organisation's newest jobs."""
@@ -128,22 +136,22 @@ class Api:
 
     def every(self, **filters: Any) -> Iterator[Job]:
         """Yield the organisation's jobs, newest first, a page at a time."""
-        return map(_value, self._each(self._client.list(**filters)))
+        return map(self._value, self._each(self._client.list(**filters)))
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a job, or ask a running one to stop."""
         with self._problems():
-            return _value(self._client.cancel(job_id))
+            return self._value(self._client.cancel(job_id))
 
     def retry(self, job_id: str, payload: dict[str, Any] | None = None) -> Job:
         """Have a failed or cancelled job done again."""
         with self._problems():
-            return _value(self._client.retry(job_id, payload))
+            return self._value(self._client.retry(job_id, payload))
 
     def rerun(self, job_id: str) -> Job:
         """Dispatch a new job like one that has ended."""
         with self._problems():
-            return _dispatched(self._client.rerun(job_id))
+            return self._dispatched(self._client.rerun(job_id))
 
     def delete(self, job_id: str) -> None:
         """Forget a finished job."""
@@ -153,12 +161,12 @@ class Api:
     def paused(self) -> list[dict[str, Any]]:
         """Return what is paused."""
         with self._problems():
-            return [dict(each.raw) for each in self._client.paused()]
+            return [self._shown(each.raw) for each in self._client.paused()]
 
     def pause(self, kind: str, name: str) -> dict[str, Any]:
         """Hold back a job type or a queue."""
         with self._problems():
-            return dict(self._client.pause(kind, name).raw)
+            return self._shown(self._client.pause(kind, name).raw)
 
     def resume(self, kind: str, name: str) -> None:
         """Let it go on."""
@@ -167,21 +175,21 @@ class Api:
 
     def queues(self) -> Iterator[dict[str, Any]]:
         """Yield the queues by name, each with the first of its keys in use."""
-        return (dict(each.raw) for each in self._each(self._client.queues()))
+        return (self._shown(each.raw) for each in self._each(self._client.queues()))
 
     def queue(self, name: str) -> dict[str, Any]:
         """Return a queue with the first of its keys in use."""
         with self._problems():
-            return dict(self._client.queue(name).raw)
+            return self._shown(self._client.queue(name).raw)
 
     def queue_keys(self, name: str) -> Iterator[dict[str, Any]]:
         """Yield the keys of a queue that are in use."""
-        return (dict(each.raw) for each in self._each(self._client.queue_keys(name)))
+        return (self._shown(each.raw) for each in self._each(self._client.queue_keys(name)))
 
     def limit_queue(self, name: str, **limits: Any) -> dict[str, Any]:
         """Limit a queue; return its limits as the API's JSON has them."""
         with self._problems():
-            return dict(self._client.limit_queue(name, **limits).raw)
+            return self._shown(self._client.limit_queue(name, **limits).raw)
 
     def reset_queue(self, name: str) -> None:
         """Have the limits of a queue that the code declares."""
@@ -190,27 +198,27 @@ class Api:
 
     def schedules(self) -> Iterator[dict[str, Any]]:
         """Yield the organisation's schedules by name."""
-        return (dict(each.raw) for each in self._each(self._client.schedules()))
+        return (self._shown(each.raw) for each in self._each(self._client.schedules()))
 
     def schedule(self, name: str) -> dict[str, Any]:
         """Return a schedule, with its payload."""
         with self._problems():
-            return dict(self._client.schedule(name).raw)
+            return self._shown(self._client.schedule(name).raw)
 
     def put_schedule(self, name: str, job_type: str, **given: Any) -> dict[str, Any]:
         """Have a job done again and again; return the schedule."""
         with self._problems():
-            return dict(self._client.put_schedule(name, job_type, **given).raw)
+            return self._shown(self._client.put_schedule(name, job_type, **given).raw)
 
     def pause_schedule(self, name: str) -> dict[str, Any]:
         """Let no occurrence of a schedule start."""
         with self._problems():
-            return dict(self._client.pause_schedule(name).raw)
+            return self._shown(self._client.pause_schedule(name).raw)
 
     def resume_schedule(self, name: str) -> dict[str, Any]:
         """Let its occurrences start again."""
         with self._problems():
-            return dict(self._client.resume_schedule(name).raw)
+            return self._shown(self._client.resume_schedule(name).raw)
 
     def delete_schedule(self, name: str) -> None:
         """Forget a schedule."""
@@ -221,17 +229,29 @@ class Api:
         """Dispatch the job of a schedule once, now; also in words what became of that."""
         with self._problems():
             job = self._client.run_schedule(name)
-        return _dispatched(job), _became(job)
+        return self._dispatched(job), _became(job)
 
     def place(self, job_id: str) -> dict[str, Any]:
         """Return where a job is among those that wait."""
         with self._problems():
-            return dict(self._client.place(job_id).raw)
+            return self._shown(self._client.place(job_id).raw)
 
     def types(self) -> dict[str, Any]:
         """Return what can be dispatched."""
         with self._problems():
-            return dict(self._client.job_types().raw)
+            return self._shown(self._client.job_types().raw)
+
+    def _dispatched(self, job: models.Job) -> Job:
+        """Return the job that a request got, with what the API says of it in headers."""
+        said = {"replayed": job.replayed, "unique_outcome": job.unique_outcome}
+        return self._value(job) | said
+
+    def _value(self, job: models.Job) -> Job:
+        return self._shown(job.raw)
+
+    def _shown(self, value: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a value of the API: for people without what would steer their terminal."""
+        return dict(tame(value) if self._as_text else value)
 
     def _each(self, values: Iterable[_T]) -> Iterator[_T]:
         with self._problems():
@@ -262,17 +282,12 @@ def _starting(start: str, what: str, those: Iterable[dict[str, Any]]) -> str | N
     return found[0] if found else None
 
 
+def _plain(text: str | None) -> str | None:
+    return text and plain(text)
+
+
 def _became(job: models.Job) -> str:
     """Return in words what became of a dispatch."""
     if job.unique_outcome in _OUTCOMES:
         return _OUTCOMES[job.unique_outcome]
     return "was dispatched before, with this key" if job.replayed else "dispatched"
-
-
-def _dispatched(job: models.Job) -> Job:
-    """Return the job that a request got, with what the API says of it in headers."""
-    return _value(job) | {"replayed": job.replayed, "unique_outcome": job.unique_outcome}
-
-
-def _value(job: models.Job) -> Job:
-    return dict(job.raw)

@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,26 @@ def console() -> "Console":
 def plain(text: str) -> str:
     """Without what would steer the terminal: jobs carry text that strangers wrote."""
     return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
+
+
+def tame(value: Any, depth: int = 20) -> Any:
+    """Return JSON in which no text would steer the terminal. What is nested deeper is a payload's
+    or a result's, which `as_json` escapes."""
+    match value:
+        case str():
+            return plain(value)
+        case Mapping() if depth:
+            return {plain(str(name)): tame(each, depth - 1) for name, each in value.items()}
+        case list() if depth:
+            return [tame(each, depth - 1) for each in value]
+    return value
+
+
+def indented(text: str, indent: int) -> str:
+    """Return a text of strangers with each of its lines moved to the right: none of them can be
+    taken for a line of ours."""
+    space = " " * indent
+    return "\n".join(f"{space}{line}" for line in plain(text).splitlines())
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

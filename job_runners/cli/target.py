@@ -67,7 +67,13 @@ class Target:
             max_attempts=_TRIES,
         )
         is_local = self.api_url is None and self.stack.is_local
-        return Api(client, self.organization_id, with_token=bool(self.token), is_local=is_local)
+        return Api(
+            client,
+            self.organization_id,
+            with_token=bool(self.token),
+            is_local=is_local,
+            as_text=not self.json,
+        )
 
     @cached_property
     def access(self) -> "Access":

@@ -99,12 +99,14 @@ class Bars:
 
     def show(self, job: Job) -> None:
         """Move its bar."""
+        from rich.markup import escape
+
         colour = output.STATUS_COLOURS.get(job["status"], "default")
         self._progress.update(
             self._bars[job["id"]],
             completed=100 if job["status"] == "succeeded" else job["progress"],
             name=f"{output.short(job['id'])}  {job['job_type']}",
-            status=f"[{colour}]{job['status']:<9}[/]",
+            status=f"[{colour}]{escape(job['status']):<9}[/]",
             message=state(job),
         )
 

@@ -208,3 +208,40 @@ def test_no_text_of_a_job_steers_the_terminal(api: FakeApi) -> None:
         assert raw(done.output) == set(), words
         assert "owned" in done.output, words
     assert json.loads(jobs("show", ID, "--json").stdout) == hostile
+
+
+def test_nor_does_what_a_hostile_api_says_of_anything_else(api: FakeApi) -> None:
+    named = {"name": STEERING, "kind": "line", "key": STEERING}
+    child = {"id": STEERING, "key": STEERING, "job": job(STEERING, id=STEERING, job_type=STEERING)}
+    api.on("GET", f"/jobs/{ID}", 200, job("waiting", waits_for=named))
+    place = {"waits_for": named, "ahead": STEERING, "more_ahead": True, "of_organization": True}
+    api.on("GET", f"/jobs/{ID}/place", 200, place)
+    api.on("GET", f"/jobs/{ID}/children?limit=100", 200, {"children": [child], "cursor": None})
+    limits = {"slots": STEERING, "rate": None, "per": STEERING, "order": STEERING}
+    limited = {"name": STEERING, "limits": {**limits, "max_waiting": 1}, "declared_limits": None}
+    api.on("PUT", "/queues/mails", 200, {**limited, "changed_at": None, "changed_by": STEERING})
+    types = [{"name": STEERING, "queue_name": STEERING, "queues": [STEERING]}]
+    api.on("GET", "/job-types", 200, {"jobs": types, "tasks": []})
+    run = "/schedules/nightly/run?organization_id=default"
+    api.on("POST", run, 202, job(STEERING, id=STEERING, job_type=STEERING))
+    for words in (
+        ["show", ID],
+        ["limit", "mails", "--slots", "1"],
+        ["schedules", "run", "nightly"],
+    ):
+        done = jobs(*words)
+        assert raw(done.output) == set(), words
+        assert done.output.count("owned") >= 2, (words, done.output)
+
+
+def test_no_text_of_a_job_forges_a_line(api: FakeApi) -> None:
+    lines = "no luck\nstatus        succeeded, 100%\r\nresult\u2028x"
+    error = {"kind": "ValueError", "message": lines, "traceback": lines}
+    at = {"attempt": 1, "at": "2026-11-24T12:01:00.000Z"}
+    hostile = job("failed", result_message=lines, campaign_id=lines, error=error)
+    hostile |= {"notes": [lines], "earlier_errors": [error | at]}
+    api.on("GET", f"/jobs/{ID}", 200, hostile)
+    for words in (["show", ID], ["show", ID, "--traceback"]):
+        said = jobs(*words).stdout
+        found = [line for line in said.splitlines() if line.startswith(("status", "result"))]
+        assert found == ["status        failed, 0%"], said

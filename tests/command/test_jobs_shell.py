@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs_command import FakeApi
+from jobs_command import FakeApi, jobs
 from tools.build import ROOT
 
 LAUNCHER = ROOT / "bin" / "jobs"
@@ -18,11 +18,16 @@ pytestmark = pytest.mark.skipif(
 
 def bash(script: str, cwd: Path = ROOT) -> str:
     """Return what a bash prints that has what `jobs shell bash` prints."""
+    return run_bash(f'eval "$({LAUNCHER} shell bash)"\n{script}', cwd)
+
+
+def run_bash(script: str, cwd: Path = ROOT) -> str:
+    """Return what a bash prints."""
     program = shutil.which("bash")
     if program is None:
         pytest.skip("there is no bash here")
     done = subprocess.run(
-        [program, "--norc", "-c", f'eval "$({LAUNCHER} shell bash)"\n{script}'],
+        [program, "--norc", "-c", script],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -61,6 +66,31 @@ def test_a_prompt_completes_commands_options_states_and_what_the_stack_knows(
     assert complete("jobs ca") == ["cancel"]
     assert complete("jobs list --status f") == ["failed"]
     assert complete("jobs watch --time") == ["--timeout"]
+
+
+@pytest.mark.parametrize("folder", ["it's", "a'; echo ran; '", 'two "words" $(echo ran)', "back\\"])
+def test_the_folder_of_the_checkout_may_have_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    launcher = tmp_path / folder / "jobs"
+    launcher.parent.mkdir()
+    launcher.write_text('#!/bin/sh\necho called "$@"\n')
+    launcher.chmod(0o755)
+    monkeypatch.setattr("job_runners.cli.commands.shell._launcher", lambda: str(launcher))
+    for shell in ("bash", "zsh", "fish"):
+        assert str(launcher) in unescaped(jobs("shell", shell).stdout, shell)
+    script = jobs("shell", "bash").stdout
+    completion = "COMP_WORDS=(jobs x) COMP_CWORD=1; _jobs_completion jobs"
+    for call in ("jobs list now", completion):
+        said = run_bash(f"{script}\n{call}")
+        assert said == ("called list now\n" if call != completion else "")
+
+
+def unescaped(script: str, shell: str) -> str:
+    """Return a script without the ways of quoting a quote."""
+    if shell == "fish":
+        return script.replace("\\'", "'").replace("\\\\", "\\")
+    return script.replace("'\"'\"'", "'")
 
 
 def test_it_runs_from_any_folder_through_a_link_and_imports_nothing_from_there(

@@ -88,8 +88,10 @@ def test_no_other_file_gets_a_url() -> None:
         [f"results/acme/{row.id}/a.csv"],
     ]
     files = [{"file": key} for key in keys]
-    verbs.succeed(row, files)
-    assert shown_result(row) == files
+    foreign = {"url": "https://evil.example/a.csv", "url_expires_at": "2030-01-01T00:00:00.000Z"}
+    verbs.succeed(row, [each | foreign for each in files])
+    shown = [each if isinstance(each["file"], str) else each | foreign for each in files]
+    assert shown_result(row) == shown
 
 
 def test_an_organisation_whose_name_is_a_pattern_gets_no_others_files() -> None:

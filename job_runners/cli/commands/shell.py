@@ -1,5 +1,6 @@
 """jobs shell: what a shell needs, printed for it to run."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -14,7 +15,7 @@ _FUNCTION = """\
 jobs() {{
   case "${{1-}}" in
     ''|%*|-[!-]*) builtin jobs "$@" ;;
-    *) '{launcher}' "$@" ;;
+    *) {launcher} "$@" ;;
   esac
 }}
 """
@@ -23,17 +24,17 @@ function jobs
   if test (count $argv) -eq 0; or string match -qr '^(%|-[^-]|[0-9])' -- $argv[1]
     builtin jobs $argv
   else
-    '{launcher}' $argv
+    {launcher} $argv
   end
 end
 """
 
 # click's scripts call the command by its name: by that they would reach the shell's own.
 _CALLS = {
-    "bash_complete $1": "bash_complete '{launcher}'",
-    "zsh_complete jobs": "zsh_complete '{launcher}'",
+    "bash_complete $1": "bash_complete {launcher}",
+    "zsh_complete jobs": "zsh_complete {launcher}",
     "(( ! $+commands[jobs] )) && return 1": "",
-    "(commandline -t) jobs": "(commandline -t) '{launcher}'",
+    "(commandline -t) jobs": "(commandline -t) {launcher}",
 }
 
 
@@ -55,13 +56,20 @@ def command(target: Target, shell: str) -> None:  # noqa: ARG001 - as every comm
 
     from job_runners.cli.app import jobs
 
-    launcher = _launcher()
+    launcher = _quoted(_launcher(), shell)
     click.echo((_FISH if shell == "fish" else _FUNCTION).format(launcher=launcher))
     completion = get_completion_class(shell)
     source = completion(jobs, {}, "jobs", "_JOBS_COMPLETE").source() if completion else ""
     for by_name, by_path in _CALLS.items():
         source = source.replace(by_name, by_path.format(launcher=launcher))
     click.echo(source)
+
+
+def _quoted(path: str, shell: str) -> str:
+    """Return a path as one word of a shell, whatever characters it has."""
+    if shell != "fish":
+        return shlex.quote(path)
+    return "'" + path.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _launcher() -> str:

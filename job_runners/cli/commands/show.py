@@ -49,7 +49,7 @@ def command(
     _print_earlier_errors(job)
     _print_children(*target.api.children(job["id"]))
     for note in job.get("notes") or []:
-        click.echo(f"\nNote: {output.plain(note)}")
+        click.echo(f"\nNote: {' '.join(output.plain(note).split())}")
 
 
 def _id_under(target: Target, key: str) -> str:
@@ -81,7 +81,7 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("cancelled by", job.get("cancelled_by")),
     ]
     facts += [(label, _time(job.get(name))) for name, label in _TIMES.items()]
-    return [(name, output.plain(str(value))) for name, value in facts if value]
+    return [(name, " ".join(output.plain(str(value)).split())) for name, value in facts if value]
 
 
 def _place(target: Target, job: Job) -> list[tuple[str, str]]:
@@ -114,10 +114,10 @@ def _print_error(job: Job, *, traceback: bool) -> None:
     if not error:
         return
     click.echo(f"\n{click.style('error', bold=True)}")
-    click.secho(output.plain(f"  {error.get('kind')}: {error.get('message')}"), fg="red")
+    click.secho(output.indented(f"{error.get('kind')}: {error.get('message')}", 2), fg="red")
     lines = (error.get("traceback") or "").rstrip().splitlines()
     if lines and traceback:
-        click.echo("\n".join(f"  {output.plain(line)}" for line in lines))
+        click.echo(output.indented("\n".join(lines), 2))
     elif lines:
         click.echo("  --traceback shows where; jobs logs what was logged")
 
@@ -130,7 +130,7 @@ def _print_earlier_errors(job: Job) -> None:
     for error in reversed(errors):
         text = f"attempt {error['attempt']}, {_time(error['at'])}"
         click.secho(f"  {text}", dim=True)
-        click.echo(output.plain(f"    {error['kind']}: {error['message']}"))
+        click.echo(output.indented(f"{error['kind']}: {error['message']}", 4))
 
 
 def _print_children(children: list[dict[str, Any]], more: bool) -> None:
@@ -140,6 +140,7 @@ def _print_children(children: list[dict[str, Any]], more: bool) -> None:
     for child in children:
         job = child["job"]
         text = f"{job['job_type']}, {output.status(job['status'])}" if job else "gone"
-        click.echo(f"  {output.short(child['id'])}  {output.plain(child['key'])}  {text}")
+        key = " ".join(output.plain(child["key"]).split())
+        click.echo(f"  {output.short(child['id'])}  {key}  {text}")
     if more:
         click.echo("  and more")

@@ -64,6 +64,6 @@ def _say_outcome(job: Job) -> None:
         output.print_json(job["result"])
     if job.get("status") == "failed":
         error = job.get("error") or {}
-        click.secho(output.plain(f"{error.get('kind')}: {error.get('message')}"), fg="red")
+        click.secho(output.indented(f"{error.get('kind')}: {error.get('message')}", 2), fg="red")
         short = output.short(job["id"])
         click.echo(f"More: jobs logs {short}\nAgain: jobs retry {short}")
