@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import click
@@ -19,7 +20,17 @@ def _take(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     target: Target = ctx.find_root().ensure_object(Target)
     source = ctx.get_parameter_source(param.name or "")
     if source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
+        if param.name == "token" and value.startswith("@"):
+            value = _read_token(value[1:])
         target.set_option(param.name or "", value, explicit=source is ParameterSource.COMMANDLINE)
+
+
+def _read_token(path: str) -> str:
+    """Return the token in a file. Raises click.BadParameter."""
+    try:
+        return Path(path).read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(f"no token can be read from {path}: {error}") from None
 
 
 def _option(*names: str, **settings: Any) -> click.Option:
@@ -53,9 +64,10 @@ def _options() -> list[click.Parameter]:
         ),
         _option(
             "--token",
-            metavar="TOKEN",
             envvar="JOBS_TOKEN",
-            help="A token, for a stack that takes those (or JOBS_TOKEN).",
+            metavar="@FILE",
+            help="A file with a token, for a stack that takes those (or JOBS_TOKEN). A token "
+            "itself works too, but others on this machine see it in the list of processes.",
         ),
         _option(
             "--organization",

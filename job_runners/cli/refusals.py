@@ -92,7 +92,7 @@ def _not_let_in(body: dict[str, Any], *, with_token: bool) -> Problem:
         hint = "It may have expired, or be of another issuer or audience. Give a new one."
     else:
         message = "This API wants a token; its callers don't sign with AWS credentials."
-        hint = "Give one with --token, or better as JOBS_TOKEN: a command line can be seen."
+        hint = "Give one as JOBS_TOKEN, or in a file: --token @FILE."
     return Problem(message, hint=hint, code=Exit.NO_ACCESS, answer=body or None)
 
 

@@ -104,10 +104,12 @@ class _Handler(BaseHTTPRequestHandler):
         given = self.path[: len(self.server.root)].encode(errors="replace")
         if not hmac.compare_digest(given, self.server.root.encode()):
             return "the address is whole only with the long name in it that was printed"
-        length = self.headers.get("Content-Length", "0")
-        if "Transfer-Encoding" in self.headers or not length.isdecimal():
+        if not self.path.isascii():
+            return "an address is ASCII; all else in it is written as %C3%A9"
+        length = self.headers.get("Content-Length", "0").lstrip("0") or "0"
+        if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdecimal()):
             return "a body needs a Content-Length"
-        if int(length) > _LONGEST_BODY:
+        if len(length) > len(str(_LONGEST_BODY)) or int(length) > _LONGEST_BODY:
             return f"a body has at most {_LONGEST_BODY:,} bytes"
         if self.command == "GET" and self._is_open:
             return None

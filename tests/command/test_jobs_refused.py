@@ -130,6 +130,18 @@ def test_a_token_takes_the_place_of_credentials(api: FakeApi) -> None:
     assert api.calls[0].headers["Authorization"] == "Bearer abc"
 
 
+def test_a_token_is_read_from_a_file(api: FakeApi, tmp_path: Path) -> None:
+    api.on("GET", "/jobs?limit=100", 200, EMPTY)
+    file = tmp_path / "token"
+    file.write_text("abc\n")
+    assert jobs("list", "--token", f"@{file}").exit_code == 0
+    assert api.calls[0].headers["Authorization"] == "Bearer abc"
+    for wrong in (tmp_path, tmp_path / "none"):
+        done = jobs("list", "--token", f"@{wrong}")
+        assert (done.exit_code, len(api.calls)) == (2, 1)
+        assert f"no token can be read from {wrong}" in done.stderr
+
+
 def test_a_token_that_is_not_accepted_is_said_to_be_that(api: FakeApi) -> None:
     api.on("GET", "/jobs?limit=100", 401, {"message": "Unauthorized"})
     done = jobs("list", "--token", "abc")

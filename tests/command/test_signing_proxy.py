@@ -1,6 +1,7 @@
 """The proxy that signs for a browser: whom it serves, and whom it refuses."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -124,13 +125,29 @@ def test_a_link_on_another_site_may_lead_to_the_page(url: str, api: Api) -> None
 
 
 @pytest.mark.parametrize(
-    "headers", [{"Transfer_Encoding": "chunked"}, {"Content_Length": "7000000"}]
+    "headers",
+    [
+        {"Transfer_Encoding": "chunked"},
+        {"Content_Length": "7000000"},
+        {"Content_Length": "9" * 5000},
+        {"Content_Length": "-1"},
+    ],
 )
 def test_a_body_that_lambda_would_not_take_is_refused(
     url: str, api: Api, headers: dict[str, Any]
 ) -> None:
     assert ask(url, "POST", "/jobs", **headers)[0] == 403
     assert api.calls == []
+
+
+def test_an_address_that_is_not_ascii_is_refused(url: str, api: Api) -> None:
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=60) as connection:
+        request = f"GET {parts.path}jobs/é HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n"
+        connection.sendall(request.encode())
+        assert connection.recv(12) == b"HTTP/1.1 403"
+    assert ask(url, path="/jobs/%C3%A9")[0] == 200
+    assert len(api.calls) == 1
 
 
 def test_an_api_that_is_gone_is_said() -> None:
