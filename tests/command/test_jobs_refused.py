@@ -296,6 +296,7 @@ def test_a_stack_on_the_local_aws_of_this_terminal_is_found_by_its_name(
     api.on("POST", "/_aws/execute-api/abc/$default/jobs", 202, job("queued"))
     there = {variable: "job-runners", "AWS_ENDPOINT_URL": api.url}
     assert jobs("dispatch", "x", **there).exit_code == 0
+    assert "Credential=test/" in api.calls[0].headers["Authorization"]  # of this terminal
     # There the functions have an AWS_ENDPOINT_URL: that is no mistake.
     for function in account.functions.values():
         function["Environment"]["Variables"]["AWS_ENDPOINT_URL"] = api.url

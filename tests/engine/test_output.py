@@ -349,6 +349,22 @@ def test_tracebacks_and_warnings_are_lines_too(bench: Bench, lines: io.StringIO)
     assert {line["job_id"] for line in own(lines)} == {job_id}
 
 
+def test_the_traceback_of_a_failed_task_begins_in_its_own_code(
+    bench: Bench, lines: io.StringIO
+) -> None:
+    def fail(payload: object) -> None:
+        raise ValueError("no luck")
+
+    script.task = fail
+    task = TaskMessage(id="t1", name="sample_note", payload={})
+    with printing_to(lines):
+        execution.run(task, deadline=clock.now() + 900_000, send=bench.send)
+    (line,) = [line for line in logged(lines) if line["message"] == "task failed"]
+    files = [each for each in line["exception"].splitlines() if each.startswith("  File ")]
+    places = ("tests/support/sample_work.py", "tests/engine/test_output.py")
+    assert [each.split('"')[1] for each in files] == [*places]
+
+
 def test_a_line_of_any_length_arrives_in_records_that_lambda_does_not_cut(
     bench: Bench, lines: io.StringIO
 ) -> None:
