@@ -108,8 +108,8 @@ deploy: dev aws ## Build and deploy to the AWS account of your credentials
 	@region=$$($(PY) -m local.account) && $(MAKE) build && \
 		$(PY) -m tools.deploy --region "$$region" --sam $(AWS)/sam
 
-redrive: dev ## Send dead letters again: of the local AWS, or STACK=name
-	@bin/jobs redrive $(if $(STACK),--stack $(STACK),--local)
+redrive: dev ## Resend dead letters: of the local AWS, or STACK=name
+	@bin/jobs redrive --dead-letters $(if $(STACK),--stack $(STACK),--local)
 
 lock: environment ## Pin the newest versions that app/requirements.txt allows; without app/, our own
 	@if [ -n "$(APP_FOLDER)" ]; then \

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from job_runners.cli.commands.limit import DEFAULT_MAX_WAITING
 from jobs_command import ID, FakeApi, Terminal, job, jobs
+from store.limits import Limits
 
 LIMITS = {"slots": 3, "rate": None, "per": None, "order": "fifo", "max_waiting": 10000}
 RATE = {"count": 30, "seconds": 60.0, "burst": 5}
@@ -157,6 +159,8 @@ def test_a_queue_that_nothing_waits_in_is_shown_all_the_same(
 
 # --- jobs limit -----------------------------------------------------------------------------------
 
+TYPES = {"jobs": [{"name": "x", "queue_name": "imports", "queues": []}], "tasks": []}
+
 
 @pytest.mark.parametrize(
     ("words", "body"),
@@ -169,6 +173,7 @@ def test_a_queue_that_nothing_waits_in_is_shown_all_the_same(
     ],
 )
 def test_a_queue_is_limited(api: FakeApi, words: list[str], body: dict[str, Any]) -> None:
+    api.on("GET", "/queues/a%20b", 200, queue("a b"))
     api.on("PUT", "/queues/a%20b", 200, limits("a b"))
     types = {"jobs": [{"name": "x", "queue_name": "a b", "queues": []}], "tasks": []}
     api.on("GET", "/job-types", 200, types)
@@ -181,13 +186,45 @@ def test_a_queue_is_limited(api: FakeApi, words: list[str], body: dict[str, Any]
 
 
 def test_a_queue_that_no_job_type_is_in_is_said_and_limited_all_the_same(api: FakeApi) -> None:
+    api.on("GET", "/queues/export", 200, queue("export"))
     api.on("PUT", "/queues/export", 200, limits("export"))
     types = {"jobs": [{"name": "x", "queue_name": "exports", "queues": []}], "tasks": []}
     api.on("GET", "/job-types", 200, types)
     done = jobs("limit", "export", "--slots", "3")
     assert done.exit_code == 0
-    assert "only jobs that are dispatched to it by name are limited" in done.stderr
+    assert "the limits apply only to jobs dispatched to it by name" in done.stderr
     assert "Did you mean exports?" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("declared", "current", "body", "kept"),
+    [
+        (None, {"rate": RATE}, {"slots": 5, "rate": RATE}, ["--rate"]),
+        (LIMITS, {"rate": RATE}, {"slots": 5, "rate": RATE}, ["--rate"]),
+        (LIMITS, {"slots": 9, "max_waiting": 7}, {"slots": 5, "max_waiting": 7}, ["--max-waiting"]),
+        ({**LIMITS, "rate": RATE}, {"slots": 9, "rate": RATE}, {"slots": 5}, []),
+    ],
+)
+def test_an_earlier_change_of_a_limit_that_is_omitted_is_kept(
+    api: FakeApi,
+    declared: dict[str, Any] | None,
+    current: dict[str, Any],
+    body: dict[str, Any],
+    kept: list[str],
+) -> None:
+    found = queue(changed_at=SINCE, declared_limits=declared, limits={**LIMITS, **current})
+    api.on("GET", "/queues/imports", 200, found)
+    api.on("PUT", "/queues/imports", 200, limits("imports"))
+    api.on("GET", "/job-types", 200, TYPES)
+    done = jobs("limit", "imports", "--slots", "5")
+    (call,) = api.asked("PUT", "/queues/imports")
+    assert call.body == body
+    said = f"Kept {' and '.join(kept)} from an earlier change. --reset drops all changes.\n"
+    assert done.stderr == (said if kept else "")
+
+
+def test_the_command_knows_the_default_of_a_queue_that_the_code_does_not_declare() -> None:
+    assert Limits().max_waiting == DEFAULT_MAX_WAITING
 
 
 def test_a_queue_has_the_codes_limits_again(api: FakeApi) -> None:
@@ -201,13 +238,13 @@ def test_a_queue_has_the_codes_limits_again(api: FakeApi) -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        ([], "Give --slots, --rate or --max-waiting"),
+        ([], "Pass --slots, --rate or --max-waiting"),
         (["--slots", "3", "--reset"], "or --reset alone"),
         (["--slots", "0"], "1<=x<=100"),
-        (["--rate", "30"], "write 30/60s, 30/m or 5/s"),
-        (["--rate", "30/"], "write 30/60s, 30/m or 5/s"),
-        (["--rate", "30/1w"], "write 30/60s, 30/m or 5/s"),
-        (["--burst", "3", "--slots", "1"], "give --rate too"),
+        (["--rate", "30"], "Write it as 30/60s, 30/m or 5/s"),
+        (["--rate", "30/"], "Write it as 30/60s, 30/m or 5/s"),
+        (["--rate", "30/1w"], "Write it as 30/60s, 30/m or 5/s"),
+        (["--burst", "3", "--slots", "1"], "Pass --rate too"),
     ],
 )
 def test_limits_that_say_nothing_or_too_much_are_refused(

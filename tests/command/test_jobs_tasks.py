@@ -59,7 +59,7 @@ def test_tasks_are_sent_again_one_by_one(api: FakeApi) -> None:
     refused, sent = done.stdout.splitlines()
     assert refused.startswith(SECOND)
     assert "KeepTaskPayloads" in refused
-    assert sent == f"{TASK}  sent again as {NEW['id']}"
+    assert sent == f"{TASK}  resent as {NEW['id']}"
     only = json.loads(jobs("redrive", TASK, "--json").stdout)
     assert only == {"id": TASK, "status": "sent", "redriven_as": NEW["id"]}
 
@@ -84,8 +84,8 @@ def test_all_are_sent_again_whose_payload_is_kept(api: FakeApi) -> None:
     assert api.asked("POST", redrive(TASK)) == []
     done = jobs("redrive", "--tasks", "--yes")
     assert done.exit_code == 1  # not all of them
-    assert done.stdout == f"{TASK}  sent again as {NEW['id']}\n"
-    assert "1 failed task can't be sent again" in done.stderr
+    assert done.stdout == f"{TASK}  resent as {NEW['id']}\n"
+    assert "1 failed task can't be resent" in done.stderr
     assert "KeepTaskPayloads" in done.stderr
 
 
@@ -94,7 +94,14 @@ def test_that_there_is_nothing_to_send_again_is_said(api: FakeApi) -> None:
     done = jobs("redrive", "--tasks")
     assert (done.stdout, done.exit_code) == ("", 0)
     assert "No task has failed" in done.stderr
-    assert jobs("redrive", "--tasks", TASK).exit_code == 2
+
+
+def test_a_call_that_names_nothing_or_two_things_to_resend_is_refused(api: FakeApi) -> None:
+    for words in ([], ["--tasks", TASK], ["--tasks", "--dead-letters"], ["--dead-letters", TASK]):
+        done = jobs("redrive", *words)
+        assert done.exit_code == 2
+        assert "Pass task ids, --tasks or --dead-letters" in done.stderr
+    assert api.calls == []
 
 
 def test_one_that_was_sent_again_and_has_not_begun_says_so(api: FakeApi) -> None:

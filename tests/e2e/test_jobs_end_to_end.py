@@ -138,5 +138,5 @@ def test_doctor_finds_dead_letters_and_redrive_sends_them_again(local: Local) ->
     found = jobs("doctor")
     assert found.exit_code == 1
     assert "The failures queue has 1 dead letter." in found.stdout
-    assert printed("redrive") == {"failures": 1, "delayed": 0}
+    assert printed("redrive", "--dead-letters") == {"failures": 1, "delayed": 0}
     assert jobs("doctor").exit_code == 0

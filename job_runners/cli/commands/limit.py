@@ -1,4 +1,4 @@
-"""jobs limit: how many jobs of a queue run at once, and how fast they start."""
+"""jobs limit: set how many jobs of a queue run at once, and how fast they start."""
 
 import re
 from typing import Any
@@ -13,18 +13,22 @@ from job_runners.cli.target import Target
 from job_runners.cli.times import seconds
 from job_runners.queue_models import Rate
 
+# The limit of waiting jobs in a queue that the code doesn't declare (store.limits.Limits).
+DEFAULT_MAX_WAITING = 10_000
+
 _RATE = re.compile(r"(\d+)/(\d*(?:\.\d+)?[smhd]?)")
+_OPTIONS = {"slots": "--slots", "rate": "--rate", "max_waiting": "--max-waiting"}
 
 
 def _rate(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> tuple[int, float] | None:
-    """30/60s, 30/m, 5/s."""
+    """Parse a rate such as 30/60s, 30/m or 5/s."""
     if value is None:
         return None
     match = _RATE.fullmatch(value)
     if not match or not match[2]:
-        raise click.BadParameter(f"{value!r} is not a rate: write 30/60s, 30/m or 5/s")
+        raise click.BadParameter(f"{value!r} is not a rate. Write it as 30/60s, 30/m or 5/s.")
     period = match[2] if match[2][0].isdigit() else f"1{match[2]}"
     return int(match[1]), seconds(ctx, param, period) or 0.0
 
@@ -34,18 +38,25 @@ def _rate(
 @click.option(
     "--slots",
     type=click.IntRange(1, 100),
-    help="How many run at once, for each key (value of `per`).",
+    help="Number of jobs that may run at once, per key.",
 )
 @click.option(
-    "--rate", metavar="N/TIME", callback=_rate, help="Starts in a time, for each key: 30/60s, 5/s."
+    "--rate",
+    metavar="N/TIME",
+    callback=_rate,
+    help="Starts per period, per key, such as 30/60s or 5/s.",
 )
-@click.option("--burst", type=click.IntRange(1), help="With --rate: so many of them at once.")
+@click.option(
+    "--burst",
+    type=click.IntRange(1),
+    help="Number of starts allowed at once (with --rate; default 1).",
+)
 @click.option(
     "--max-waiting",
     type=click.IntRange(1),
-    help="How many may wait, for each key, before a dispatch is refused.",
+    help="Number of waiting jobs, per key, at which dispatches are refused.",
 )
-@click.option("--reset", is_flag=True, help="Have the limits that the code declares again.")
+@click.option("--reset", is_flag=True, help="Return all limits to those declared in code.")
 def command(
     target: Target,
     name: str,
@@ -55,31 +66,58 @@ def command(
     max_waiting: int | None,
     reset: bool,
 ) -> None:
-    """Limit a queue, whether the code declares it or not, within 10 seconds. What is not given is
-    as the code has it, whatever an earlier `jobs limit` said. What runs goes on.
+    """Set the limits of a queue, declared in code or not. A key is a value of the queue's `per`.
+
+    A change takes up to 10 seconds. Limits that you omit stay as they are: as an earlier
+    `jobs limit` set them, otherwise as the code declares them. Running jobs continue.
 
     \b
     jobs limit imports --slots 3
     jobs limit imports --rate 30/60s --max-waiting 500
     jobs limit imports --reset
     """
-    given: dict[str, Any] = {"slots": slots, "max_waiting": max_waiting}
     if burst is not None and rate is None:
-        raise click.UsageError("--burst is of a rate: give --rate too")
+        raise click.UsageError("--burst applies to a rate. Pass --rate too.")
+    asked: dict[str, Any] = {"slots": slots, "max_waiting": max_waiting}
     if rate is not None:
-        given["rate"] = Rate(*rate, burst=burst or 1)
-    given = {each: value for each, value in given.items() if value is not None}
-    if bool(given) == reset:
-        raise click.UsageError("What? Give --slots, --rate or --max-waiting; or --reset alone")
+        asked["rate"] = Rate(*rate, burst=burst or 1)
+    asked = {each: value for each, value in asked.items() if value is not None}
+    if bool(asked) == reset:
+        raise click.UsageError("Pass --slots, --rate or --max-waiting, or --reset alone.")
+    kept: dict[str, Any] = {}
     if reset:
         target.api.reset_queue(name)
         queue = target.api.queue(name)
     else:
-        queue = target.api.limit_queue(name, **given)
-        note_unknown_queue(target, name, "only jobs that are dispatched to it by name are limited")
+        earlier = _changed_limits(target.api.queue(name))
+        kept = {each: value for each, value in earlier.items() if each not in asked}
+        queue = target.api.limit_queue(name, **kept, **asked)
+        note_unknown_queue(target, name, "the limits apply only to jobs dispatched to it by name")
     if target.json:
         output.print_json(queue)
-    else:
-        verb = "Reset" if reset else "Limited"
-        limits = limits_in_words(queue["limits"])
-        click.echo(output.plain(f"{verb}: queue {name}, limits: {limits}, on {target.name}"))
+        return
+    verb = "Reset" if reset else "Limited"
+    limits = limits_in_words(queue["limits"])
+    click.echo(output.plain(f"{verb}: queue {name}, limits: {limits}, on {target.name}"))
+    if kept:
+        options = " and ".join(_OPTIONS[each] for each in kept)
+        click.echo(f"Kept {options} from an earlier change. --reset drops all changes.", err=True)
+
+
+def _changed_limits(queue: dict[str, Any]) -> dict[str, Any]:
+    """Return the limits that differ from the code's because an earlier call changed them.
+
+    The API replaces all changes at once, so they have to be sent again to keep them.
+    """
+    if queue["changed_at"] is None:
+        return {}
+    current = queue["limits"] or {}
+    declared = queue["declared_limits"] or {"max_waiting": DEFAULT_MAX_WAITING}
+    found = {
+        each: current[each]
+        for each in _OPTIONS
+        if current.get(each) and current[each] != declared.get(each)
+    }
+    if "rate" in found:
+        found["rate"] = Rate(**found["rate"])
+    return found

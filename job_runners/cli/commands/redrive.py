@@ -1,4 +1,4 @@
-"""jobs redrive: dead letters and failed tasks, sent again."""
+"""jobs redrive: resend dead letters and failed tasks."""
 
 import click
 
@@ -11,22 +11,25 @@ from job_runners.cli.target import Target
 
 @jobs_command()
 @click.argument("task_ids", nargs=-1)
-@click.option("--tasks", is_flag=True, help="All failed tasks whose payload is kept.")
-@click.option("--yes", is_flag=True, help="With --tasks: don't ask.")
-def command(target: Target, task_ids: tuple[str, ...], tasks: bool, yes: bool) -> Exit:
-    """Send again what could not be done. Fix first what kept it from it, or it comes back.
+@click.option("--dead-letters", is_flag=True, help="Resend all dead letters of the stack.")
+@click.option("--tasks", is_flag=True, help="Resend every failed task whose payload was kept.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation (with --tasks).")
+def command(
+    target: Target, task_ids: tuple[str, ...], dead_letters: bool, tasks: bool, yes: bool
+) -> Exit:
+    """Resend dead letters, or failed tasks by id or with --tasks. Fix the cause first, or they
+    will fail again.
 
-    Without arguments, dead letters: failure records that could not be settled, delayed messages
-    that could not be sent. With the ids of failed tasks, or --tasks, those: see
-    `jobs tasks`. The stack has to keep their payloads (KeepTaskPayloads).
+    Dead letters are failure records that couldn't be handled and delayed messages that couldn't
+    be sent. Tasks need KeepTaskPayloads=true in the stack. `jobs tasks` lists failed tasks.
 
     \b
-    jobs redrive
+    jobs redrive --dead-letters
     jobs redrive 019ab2c4d1e07a5c3f10b8e2d4967f53
     jobs redrive --tasks
     """
-    if tasks and task_ids:
-        raise click.UsageError("Which ones? Give their ids, or --tasks")
+    if [bool(task_ids), dead_letters, tasks].count(True) != 1:
+        raise click.UsageError("Pass task ids, --tasks or --dead-letters: one of the three.")
     if task_ids:
         return _send(target, task_ids)
     if tasks:
@@ -45,23 +48,23 @@ def _redrive_dead_letters(target: Target) -> None:
         return
     for name, count in moved.items():
         letters = "1 dead letter" if count == 1 else f"{count} dead letters"
-        click.echo(f"{name}: {letters} sent again")
+        click.echo(f"{name}: {letters} resent")
 
 
 def _send_all(target: Target, *, yes: bool) -> Exit:
-    """Send every failed task again whose payload is kept; say how many others there are."""
+    """Resend every failed task whose payload was kept. Say how many others there are."""
     failed = list(target.api.failed_tasks())
     kept = [each["id"] for each in failed if each["payload"] is not None]
     if not failed:
         click.echo(f"No task has failed on {target.name} in the last week.", err=True)
     if others := len(failed) - len(kept):
         click.echo(
-            f"{_count(others)} can't be sent again: what they were given was not kept "
-            "(KeepTaskPayloads).",
+            f"{_count(others)} can't be resent, because the payload wasn't kept. To keep future "
+            "payloads, deploy with KeepTaskPayloads=true.",
             err=True,
         )
     if kept:
-        confirm(f"Send {_count(len(kept))} again, on {target.name}?", yes=yes)
+        confirm(f"Resend {_count(len(kept))} on {target.name}?", yes=yes)
     code = _send(target, kept)
     return Exit.REFUSED if others else code
 
@@ -70,7 +73,7 @@ def _send(target: Target, task_ids: tuple[str, ...] | list[str]) -> Exit:
     def send(start: str) -> tuple[dict[str, object], str]:
         task_id = target.api.find_task(start)
         new_id = target.api.redrive_task(task_id)
-        text = "sent again" + (f" as {new_id}" if new_id else "")
+        text = "resent" + (f" as {new_id}" if new_id else "")
         return {"id": task_id, "status": "sent", "redriven_as": new_id}, text
 
     return for_each(target, task_ids, send)

@@ -21,7 +21,8 @@ def dead_letters(deployed: Deployed) -> Iterator[Issue]:
         elif count := int(deployed.queue(dead)["ApproximateNumberOfMessages"]):
             yield Issue(
                 f"The {name} queue has {count} dead letter{'s'[: count != 1]}.",
-                "Find out why (jobs logs, the log of the function), fix that, then: jobs redrive",
+                "Find the cause in jobs logs or the function's log, and fix it. Then resend them: "
+                "jobs redrive --dead-letters",
             )
 
 
