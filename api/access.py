@@ -89,6 +89,14 @@ def caller(event: Mapping[str, Any]) -> Caller:
     return Caller(role, bound, str(claims.get("sub") or claims.get("client_id") or "unknown"))
 
 
+def is_of_service(event: Mapping[str, Any]) -> bool:
+    """Return whether a request is of a program of ours."""
+    try:
+        return caller(event).is_service
+    except NotAllowed:
+        return False
+
+
 def require(caller: Caller, least: Role) -> None:
     """Raise NotAllowed for a caller of a lower role than `least`."""
     if caller.role < least:

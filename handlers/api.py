@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import handlers
 import runners
-from api import router
+from api import access, router
 from api.routes.table import ROUTES
 from handlers import snapshot
 from runners import get_job_runner, tracing
@@ -38,7 +38,9 @@ def handler(event: Mapping[str, Any], context: "LambdaContext") -> dict[str, Any
     if settings().api_runs_work:
         _legacy_stack().begin(context, may_run=True)
     verified = bool(event["requestContext"].get("authorizer"))
-    with router.about(event), tracing.request(event.get("headers", {}), verified=verified):
+    trusted = settings().traces and access.is_of_service(event)
+    headers = event.get("headers", {})
+    with router.about(event), tracing.request(headers, verified=verified, trusted=trusted):
         return app.answer(event)
 
 

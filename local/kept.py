@@ -19,7 +19,9 @@ from local.problem import LocalProblem
 
 NOT_KEPT = (
     "Ctrl-C keeps jobs, tables, files, queues and logs. It interrupts a job that runs, as the end "
-    "of its worker would, and loses a task that has not ended. A run that is killed keeps nothing"
+    "of its worker would, and loses a task that has not ended. A run that is killed keeps nothing. "
+    "All of it is plain text, the secrets of `jobs config set` included: only you can read the "
+    "folder, and make clean deletes it"
 )
 
 

@@ -86,18 +86,20 @@ def invoked(invocation_id: str) -> None:
 
 
 @contextmanager
-def request(headers: dict[str, str], *, verified: bool) -> Iterator[None]:
-    """Trace a request of HTTP, as a part of its caller's trace if it says which that is.
+def request(headers: dict[str, str], *, verified: bool, trusted: bool = True) -> Iterator[None]:
+    """Trace a request of HTTP: as a part of its caller's trace, if a trusted caller names one.
 
-    One of a caller whom nobody has verified is not traced: it can start nothing, and strangers
-    could fill a trace.
+    The trace of another caller is linked, because that caller must choose neither the id of our
+    trace nor what we record. A request that was not verified is not traced: it can start nothing,
+    and strangers could fill a trace.
     """
     if not verified:
         yield
         return
-    parent = headers.get("traceparent")
+    named = headers.get("traceparent")
+    parent, other = (named, None) if trusted else (None, named)
     attributes = {"faas.trigger": "http", "url.scheme": "https"}
-    with spans.start("request", "SERVER", attributes, parent=parent) as span:
+    with spans.start("request", "SERVER", attributes, parent=parent, linked_to=other) as span:
         token = _at_hand.set(_Work(span) if span else None)
         try:
             yield

@@ -12,6 +12,22 @@ from errors import DoNotRetry
 from webhooks.errors import WebhookFailed
 
 _UNICAST = ipaddress.ip_network("2000::/3")  # the only IPv6 that the internet routes
+# Addresses that Python counts as public, but where no receiver of webhooks is.
+_SPECIAL = [
+    ipaddress.ip_network(each)
+    for each in (
+        "192.0.0.0/24",  # assigned to protocols of the IETF
+        "192.31.196.0/24",  # AS112
+        "192.52.193.0/24",  # AMT
+        "192.88.99.0/24",  # relays of 6to4, deprecated
+        "192.175.48.0/24",  # AS112
+        "168.63.129.16/32",  # the host of a machine in Azure
+        "2001::/23",  # assigned to protocols of the IETF: Teredo, ORCHID, drones
+        "2002::/16",  # 6to4, deprecated
+        "2620:4f:8000::/48",  # AS112
+        "3ffe::/16",  # 6bone, deprecated
+    )
+]
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # the IPv4 address in the last 32 bits
 
 
@@ -40,13 +56,17 @@ def is_public(address: str) -> bool:
     if isinstance(ip, IPv6Address):
         inner = _inner(ip)
         if inner is None:
-            return ip in _UNICAST and ip.is_global
+            return ip in _UNICAST and ip.is_global and not _is_special(ip)
         ip = inner
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and not _is_special(ip)
+
+
+def _is_special(ip: IPv4Address | IPv6Address) -> bool:
+    return any(ip in each for each in _SPECIAL)
 
 
 def _inner(ip: IPv6Address) -> IPv4Address | None:
     """Return the IPv4 address that packets to an IPv6 one are carried on to."""
     if ip in _NAT64:
         return IPv4Address(int(ip) & 0xFFFFFFFF)
-    return ip.ipv4_mapped or ip.sixtofour
+    return ip.ipv4_mapped

@@ -53,6 +53,29 @@ def test_what_its_caller_does_not_record_is_not_recorded_here_and_says_so_on(
     assert (said.split("-")[1], said[-3:]) == (CALLER.split("-")[1], "-00")
 
 
+@pytest.mark.parametrize("flags", ["00", "01"])
+def test_a_caller_of_one_organization_chooses_neither_the_trace_nor_what_is_recorded(
+    sent: Sent, worker: FakeLambda, spans: Spans, monkeypatch: pytest.MonkeyPatch, flags: str
+) -> None:
+    monkeypatch.setenv("ACCESS_MODE", "jwt")
+    settings.forget()
+    claims = {"sub": "u", "organization_id": "acme"}
+    headers = {"traceparent": f"{CALLER[:-2]}{flags}"}
+    for role in ("operator", "service"):
+        answer = call(
+            "GET",
+            "/jobs",
+            headers=headers,
+            claims=claims | {"roles": role},
+            query={"organization_id": "acme"},
+        )
+        assert answer.status == 200
+    asked, *of_service = [span for span in spans.all if span.name == "GET /jobs"]
+    assert (parent_of(asked), len(links_of(asked))) == (None, 1)
+    assert trace_of(asked) != 0x0AF7651916CD43DD8448EB211C80319C
+    assert [parent_of(span) for span in of_service] == [0xB7AD6B7169203331] * int(flags)
+
+
 @pytest.mark.parametrize(
     "garbage",
     [

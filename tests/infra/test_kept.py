@@ -2,6 +2,7 @@
 
 import os
 import socket
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from api_worker import create_delay_queue, send_to_lambda
 from fake_lambda import FakeLambda
 from fake_stack import OUTPUTS
 from job_runners.cli.stack import Stack
+from local import screen
 from local.credentials import session
 from local.emulator import Emulator, emulator
 from local.kept import Kept, report_interrupted
@@ -110,3 +112,14 @@ def test_a_job_that_ran_when_the_run_was_stopped_is_treated_as_one_whose_worker_
     assert failed.status is Status.FAILED
     assert "The local AWS was stopped while it ran" in str(failed.error)
     assert job_rows.stored(waiting).status is Status.QUEUED
+
+
+def test_that_secrets_are_kept_in_plain_text_is_said_and_nobody_else_reads_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = Kept(tmp_path / "kept")
+    kept.port(lambda: 1024)
+    assert stat.S_IMODE(kept.folder.stat().st_mode) == 0o700
+    screen.show_kept(kept)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "plain text, the secrets of `jobs config set` included" in said

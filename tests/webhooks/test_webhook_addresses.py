@@ -48,8 +48,24 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
         "64:ff9b:1::808:808",
         "2002:7f00:1::",
         "2002:a9fe:a9fe::1",
+        "2002:808:808::",
+        "192.0.0.9",
+        "192.31.196.1",
+        "192.52.193.1",
+        "192.88.99.1",
+        "192.175.48.1",
+        "168.63.129.16",
+        "::ffff:192.88.99.1",
+        "64:ff9b::c058:6301",
         "2001::1",
+        "2001:1::1",
+        "2001:3::1",
+        "2001:4:112::1",
+        "2001:20::1",
+        "2001:30::1",
         "2001:db8::1",
+        "2620:4f:8000::1",
+        "3ffe::1",
         "fc00::1",
         "fd00:ec2::254",
         "fe80::1",
@@ -70,7 +86,7 @@ def test_an_address_that_is_not_public_is_never_connected_to(
 
 @pytest.mark.parametrize(
     "address",
-    ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::"],
+    ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2001:4860:4860::8888"],
 )
 def test_an_address_that_is_public_is_the_one_connected_to(
     address: str, monkeypatch: pytest.MonkeyPatch
