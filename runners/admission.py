@@ -1,11 +1,12 @@
-"""Let on who waits in a line, as long as there is room.
+"""Admit the waiting jobs of a queue partition while there is capacity.
 
-Whoever frees a slot pumps its line, and so does whoever parks there. If one of them is killed
-before, a failure record, or in the end the timer, does it in its place. What a pump does is bounded
-by the room there is, not by how many wait.
+A partition is one queue and one key. The process that frees a slot admits the next job of that
+partition, and so does the process that parks a job there. If that process is killed first, the
+failure record of its death does it instead, or in the end the timer. The work of one pass is
+bounded by the free capacity, not by the number of waiting jobs.
 
-Where a rate alone keeps the next from starting, a message comes when it opens, see
-`runners.wake_ups`.
+If only the rate keeps the next job from starting, a delayed message arrives when the rate allows
+it: see `runners.wake_ups`.
 """
 
 from pynamodb.exceptions import PynamoDBException
@@ -25,9 +26,10 @@ from store.pauses import Kind
 from store.queries import read
 from store.transactions import RaceLost
 
-_TIME = 10 * clock.SECOND  # that a pump beside other work may take
-_RETRY_AFTER = 60.0  # seconds, if AWS is away
-# Rows that can't be read are set aside by one pump: if there are more, something else is wrong.
+# The longest that one pass may take. Its caller has other work to finish.
+_MAX_TIME = 10 * clock.SECOND
+_RETRY_DELAY = 60.0  # seconds before the next try when AWS is unavailable
+# One pass quarantines at most this many unreadable rows. More than that points to another problem.
 _MAX_QUARANTINED = 10
 
 
@@ -39,29 +41,33 @@ def admit_waiting(
     until: int | None = None,
     thorough: bool = False,
 ) -> None:
-    """Let on who waits in a line. If AWS does not take it now, a message does it later.
+    """Admit the waiting jobs of a partition, or schedule a message that does it later if AWS fails.
 
-    `thorough` is for the timer and for what stands in for somebody who was killed: it looks at
-    every slot, and does not rely on a wake-up that should have come. It goes on until `until`
-    (milliseconds since 1970) at the latest.
+    The timer and failure records pass `thorough`, because they stand in for a process that was
+    killed. The pass then checks every held slot, and doesn't wait for a wake-up that is overdue. It
+    stops at `until` (milliseconds since 1970) at the latest.
     """
     if send is None:
         return
-    soon = clock.now() + _TIME
+    latest = clock.now() + _MAX_TIME
     try:
-        _AdmissionPass(
-            queue_name, queue_key, send, min(until or soon, soon), thorough=thorough
-        ).run()
-    except Exception as error:  # noqa: BLE001 - whoever pumps has recorded an outcome, and goes on
+        admission_pass = _AdmissionPass(
+            queue_name, queue_key, send, min(until or latest, latest), thorough=thorough
+        )
+        admission_pass.run()
+    except Exception as error:  # noqa: BLE001 - the caller has recorded its outcome and must go on
         telemetry.crashed(error)
         if isinstance(error, AWS_ERRORS):
             message = QueueMessage(queue_name=queue_name, queue_key=queue_key)
-            wake_ups.send_or_leave_due(message, _RETRY_AFTER, send)
+            wake_ups.send_or_leave_due(message, _RETRY_DELAY, send)
 
 
 def admit_waiting_after(row: JobRequest, send: Send | None) -> None:
-    """Let on who waits for what a row had, as the row was before a verb took it away: its slot, or
-    its place in the line, if the timer was to look at it for the line."""
+    """Admit the jobs that waited for the slot or the entry in line that a verb took from `row`.
+
+    `row` is the job as it was before the verb. Its entry counts too, because the timer may have
+    been going to check the partition when this row is due.
+    """
     if row.queue_key is not None and (row.slot is not None or row.wait_key is not None):
         admit_waiting(row.queue_name, row.queue_key, send)
 
@@ -69,19 +75,25 @@ def admit_waiting_after(row: JobRequest, send: Send | None) -> None:
 def admit_waiting_for_message(
     message: JobMessage, row: JobRequest | None, send: Send | None, *, thorough: bool = False
 ) -> None:
-    """Let on who waits in the line of a message's job: whoever had the message may have freed a
-    slot or parked the job, and not have come to this, or not have heard that it was written."""
-    its = message if row is None else row
-    if its.queue_name is not None and its.queue_key is not None:
-        admit_waiting(its.queue_name, its.queue_key, send, thorough=thorough)
+    """Admit the waiting jobs in the partition of a message's job.
+
+    The process that had the message may have freed a slot or parked the job. It may then have been
+    killed before it admitted the next job, or have lost the response to its write.
+    """
+    source = message if row is None else row
+    if source.queue_name is not None and source.queue_key is not None:
+        admit_waiting(source.queue_name, source.queue_key, send, thorough=thorough)
 
 
 def wake_up(message: QueueMessage, send: Send | None, *, deadline: int) -> None:
-    """Do what a message about a line asks for, at the pace of its rate. Raises what AWS raises."""
+    """Admit the waiting jobs of the message's partition at the pace of its rate.
+
+    Raises what AWS raises.
+    """
     if send is None:
         return
     until = min(clock.now() + wake_ups.LONGEST_PACE, (clock.now() + deadline) // 2)
-    pump = _AdmissionPass(
+    admission_pass = _AdmissionPass(
         message.queue_name,
         message.queue_key,
         send,
@@ -89,11 +101,11 @@ def wake_up(message: QueueMessage, send: Send | None, *, deadline: int) -> None:
         thorough=True,
         pace=wake_ups.SHORT_WAIT,
     )
-    retry_until(until, pump.run)
+    retry_until(until, admission_pass.run)
 
 
 class _AdmissionPass:
-    """One pump of one line."""
+    """One pass over one partition."""
 
     def __init__(
         self,
@@ -112,31 +124,32 @@ class _AdmissionPass:
         self._thorough = thorough
         self._message = QueueMessage(queue_name=queue_name, queue_key=queue_key)
         self._wake_ups = WakeUps(self._message, send, until, thorough=thorough, pace=pace)
-        self._checked: set[tuple[int, int | None]] = set()  # slots and turns that are rightly held
-        self._set_aside = 0
+        # The held slots that this pass has already compared with their holders' rows.
+        self._verified_slots: set[tuple[int, int | None]] = set()
+        self._quarantined = 0
 
     def run(self) -> None:
-        """Let on one after the other until there is no room, or nobody waits."""
-        while self._look():
+        """Admit one job after another until no capacity is left or no job waits."""
+        while self._try_step():
             if clock.now() >= self._until:
                 wake_ups.send_or_leave_due(self._message, 0, self._send)
                 return
-            if self._set_aside >= _MAX_QUARANTINED:
-                wake_ups.send_or_leave_due(self._message, _RETRY_AFTER, self._send)
+            if self._quarantined >= _MAX_QUARANTINED:
+                wake_ups.send_or_leave_due(self._message, _RETRY_DELAY, self._send)
                 return
 
-    def _look(self) -> bool:
-        """Do what is next; return whether to look again."""
+    def _try_step(self) -> bool:
+        """Take the next step. Return True to take another."""
         try:
             return self._step() or self._wake_ups.stop_pacing()
         except PynamoDBException as error:
             if not conflicts(error):
                 raise
-            telemetry.moved(error)  # somebody else writes the same items just now
+            telemetry.moved(error)  # another process is writing the same items: read them again
             return True
 
     def _step(self) -> bool:
-        """Let one on, or do what else is next; return whether to look again."""
+        """Admit one job, or do what the partition needs instead. Return True to take another."""
         if self._is_paused():
             return False
         line = lines.read_line(self._queue_name, self._queue_key, limits_of(self._queue_name))
@@ -145,14 +158,14 @@ class _AdmissionPass:
             self._wake_ups.answer(line)
             return False
         try:
-            return self._deal_with(line, entry)
+            return self._admit_or_wait(line, entry)
         except (RaceLost, PreconditionFailed) as lost:
             telemetry.moved(lost)
-        except (TypeError, ValueError) as error:  # it can't be read: of newer code, say
+        except (TypeError, ValueError) as error:  # unreadable, for example written by newer code
             self._quarantine(entry, error)
         return True
 
-    def _deal_with(self, line: Line, entry: LineItem) -> bool:
+    def _admit_or_wait(self, line: Line, entry: LineItem) -> bool:
         grant = line.grant(entry.waits_in, starts=False)
         if grant is not None:
             used_keys.note_use(line, str(entry.organization_id))
@@ -160,18 +173,23 @@ class _AdmissionPass:
             return True
         if line.waits_for_rate:
             return self._wake_ups.wait_for_rate(line, entry)
-        return self._free_one_unheld(line)
+        return self._free_stray_slot(line)
 
     def _quarantine(self, entry: LineItem, why: Exception) -> None:
-        """Take a job out of the line that this code can't deal with: it must not keep the others
-        waiting. The timer puts it back at its old place when its row is due and can be read."""
+        """Take a job that this code can't handle out of the line, so that it doesn't block others.
+
+        The timer puts it back at its old position once its row is due and can be read.
+        """
         line_entries.drop_entry(entry)
         telemetry.entry_quarantined(entry, why)
-        self._set_aside += 1
+        self._quarantined += 1
 
     def _is_paused(self) -> bool:
-        """Return whether the queue is paused. A pause that the cache still has is read again: if it
-        has just ended, nobody else may look at this line."""
+        """Return whether the queue is paused. If the cache says that it is, read it again.
+
+        The cache may hold a pause that has just ended. If this pass stopped for it, it is possible
+        that no other process checks the partition.
+        """
         return all(
             pauses.current(fresh=fresh).find(Kind.QUEUE, self._queue_name)
             for fresh in (False, True)
@@ -190,22 +208,26 @@ class _AdmissionPass:
         telemetry.admitted(admitted)
         send_or_leave_due(admitted, self._send)
 
-    def _free_one_unheld(self, line: Line) -> bool:
-        """Free a slot whose holder's row does not name it, as only code of another version leaves
-        one; return whether there was one. The slot that was taken first is the likeliest."""
+    def _free_stray_slot(self, line: Line) -> bool:
+        """Free one slot that its holder's row doesn't name. Return whether there was one.
+
+        Only code of another version leaves such a slot. The slot that was taken first is the most
+        likely, so a pass that isn't thorough checks that one alone.
+        """
         held = sorted(filter(lines.is_settled, line.held), key=lambda slot: slot.since or 0)
         for slot in held if self._thorough else held[:1]:
             seen = (slot.number, slot.turn)
-            if seen in self._checked:
+            if seen in self._verified_slots:
                 continue
-            self._checked.add(seen)
-            if not _is_held(slot) and lines.free_slot(slot):
+            self._verified_slots.add(seen)
+            if not _holder_names(slot) and lines.free_slot(slot):
                 telemetry.slot_freed(slot)
                 return True
         return False
 
 
-def _is_held(slot: LineItem) -> bool:
+def _holder_names(slot: LineItem) -> bool:
+    """Return whether the row of a slot's holder is unfinished and names this slot."""
     row = read(slot.holder or "")
     return (
         row is not None

@@ -1,4 +1,4 @@
-"""How an invocation claims a job: at most one invocation has it at a time."""
+"""Claim a job for one invocation. At most one invocation has a job at a time."""
 
 from typing import NamedTuple
 
@@ -14,30 +14,33 @@ from store.job_request import JobRequest, new_id
 from store.queries import read
 from work.errors import EntryNotLoaded
 
-# A call to AWS that hangs takes about this long with all its tries, in milliseconds.
+# About how long a call to AWS that hangs takes with all its tries, in milliseconds.
 _TIME_TO_RETURN = 25 * clock.SECOND
 
 
 class Invocation(NamedTuple):
-    """When this invocation began and ends for certain, in milliseconds since 1970."""
+    """The times at which this invocation began and certainly ends, in milliseconds since 1970."""
 
     began: int
     deadline: int
 
     @property
     def may_begin_until(self) -> int:
-        """Return the end of the time for attempts to begin work. An invocation that is killed in
-        such an attempt would leave a failure record, as if the work had failed."""
+        """Return the time until which the invocation may try to begin work.
+
+        An invocation that is killed during such a try would leave a failure record, as if the work
+        had failed.
+        """
         return self.deadline - min(2 * _TIME_TO_RETURN, self._length // 2)
 
     @property
     def may_give_back_until(self) -> int:
-        """Return the end of the time for attempts to give back work that was not begun."""
+        """Return the time until which the invocation may try to release unbegun work."""
         return self.deadline - min(_TIME_TO_RETURN, self._length // 4)
 
     @property
     def has_time_to_start(self) -> bool:
-        """Return whether half of the time is left: with less, a function is not called."""
+        """Return whether half of the time is left. With less, no function is called."""
         return self.deadline - clock.now() >= self._length // 2
 
     @property
@@ -46,12 +49,13 @@ class Invocation(NamedTuple):
 
 
 def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> JobRequest | None:
-    """Claim the message's job for this invocation alone; return None if it is not to be run now.
+    """Claim the message's job for this invocation alone. Return None if it must not run now.
 
-    This returns whatever prevents the claim: the job is due. An event that failed here would leave
-    a failure record, and that record could be about the claim of another delivery of this message.
+    The function also returns None if an error prevents the claim, because the job stays due. If the
+    event failed here, it would leave a failure record. That record could be mistaken for one about
+    another delivery of this message, which may have claimed the job.
     """
-    token = new_id()  # the same for each try: a claim whose answer was lost is ours too
+    token = new_id()  # the same for each try, so that a claim whose response was lost is recognized
 
     def claim_once(entrance: verbs.Entrance | None) -> JobRequest:
         return verbs.claim(
@@ -71,14 +75,13 @@ def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> Job
             return None
         return retry_until(invocation.may_begin_until, try_once)
     except UnknownJobType as unknown:
-        telemetry.left_for_later(unknown)  # unclaimed, it stays due: a newer deploy may know it
+        telemetry.left_for_later(unknown)  # the unclaimed job stays due for a newer deploy
     except PreconditionFailed as refused:
         telemetry.not_claimed(refused)
         _delay_again(refused.row, send)
-        admission.admit_waiting_for_message(
-            message, refused.row, send
-        )  # an earlier try may have parked it
-    except Exception as error:  # noqa: BLE001 - nothing has run, and the job is due
+        # An earlier try may have parked the job.
+        admission.admit_waiting_for_message(message, refused.row, send)
+    except Exception as error:  # noqa: BLE001 - no work has started, and the job stays due
         telemetry.crashed(error)
         if isinstance(error, AWS_ERRORS):
             _give_back(message, token, invocation)
@@ -87,10 +90,13 @@ def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> Job
 
 
 def _is_loaded(message: JobMessage) -> bool:
-    """Return whether the message's job may be claimed: its function is loaded, or it has waited for
-    that as long as a job may, and fails of it once it is claimed.
+    """Return whether the message's job may be claimed.
 
-    Loaded before the claim: an import that kills this process, or never ends, costs no attempt.
+    It may if its function is loaded. If the function can't be loaded for longer than the job may
+    wait to start, the job is claimed too, and then fails for that reason.
+
+    The function is loaded before the claim, so that an import that kills this process, or never
+    ends, costs no attempt.
     """
     job = registry().job(message.job_type)
     try:
@@ -99,14 +105,17 @@ def _is_loaded(message: JobMessage) -> bool:
         row = read(message.id)
         if row is not None and clock.now() - row.could_run_at > job.start_within * clock.SECOND:
             return True
-        telemetry.left_for_later(error)  # unclaimed, it stays due: the next deploy may have it
+        telemetry.left_for_later(error)  # the unclaimed job stays due for the next deploy
         return False
     return True
 
 
 def _give_back(message: JobMessage, token: str, invocation: Invocation) -> None:
-    """Release a job whose claim failed but was applied: it would be running under nobody,
-    and fail as interrupted once its lease is over."""
+    """Release a job if its claim was written although the call failed.
+
+    Otherwise the job would count as running with no worker, and fail as interrupted when its lease
+    ends.
+    """
 
     def release() -> None:
         row = read(message.id)
@@ -120,7 +129,9 @@ def _give_back(message: JobMessage, token: str, invocation: Invocation) -> None:
 
 
 def _delay_again(row: JobRequest | None, send: Send | None) -> None:
-    """Send a message again that came before its job's time, for then. One that was refused for
-    another reason is not sent again: its job is due."""
+    """If the message came before its job's start time, send it again with the remaining delay.
+
+    A message that was refused for another reason isn't sent again, because its job is due.
+    """
     if row is not None and row.starts_in:
         send_or_leave_due(row, send, row.starts_in / clock.SECOND)

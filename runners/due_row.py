@@ -1,4 +1,4 @@
-"""What is done about one due row, by its status as it is now: it is always moved or removed."""
+"""Decide what one due row needs, do it, and move the row so that it isn't due again at once."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -17,49 +17,54 @@ from store.lines import is_line
 from store.queries import read
 from work.definitions import DAY_IN_SECONDS, LONGEST_WAIT
 
-LONGEST_GAP = clock.HOUR  # between two looks at a row that was sent and is not claimed yet
-# A row's turn comes no sooner than this from now, even if its time to start is over.
-_SOONEST_TURN = 10 * clock.MINUTE
-# How long a job that was let on in its queue, or is between two legs, keeps its room there.
-_LONGEST_UNCLAIMED = clock.HOUR
+# The longest gap between two checks of a row whose message was sent and that no worker has claimed.
+LONGEST_GAP = clock.HOUR
+# A row in the backlog is sent again after this long at the earliest, even if its time to start has
+# passed.
+_MIN_RESEND_DELAY = 10 * clock.MINUTE
+# How long an admitted job, or a job between two legs, keeps its capacity without being claimed.
+_MAX_UNCLAIMED_TIME = clock.HOUR
 
 
 class Disposition(StrEnum):
-    """What a tick did about a row."""
+    """What a timer run did with a row. The values are part of metric names: don't change them."""
 
     SENT = "sent"
-    DEFERRED = "deferred"  # enough wait at the workers: it is sent when its turn comes
-    PARKED = "held back"  # its type or queue is paused, or its queue has no room
-    ADMITTED = "let go"  # after a pause
-    LEASED = "leased"  # running and alive: looked at again when its lease is over
-    RESCUED = "rescued"
-    EARLY = "early"  # looked at again at its time
-    UNKNOWN = "unknown"  # no deploy here knows it, or not yet: looked at again later
-    EXPIRED = "expired"  # nobody could start it in time: failed
-    BROKEN = "broken"  # could not be read, or not be dealt with: looked at again in an hour
-    MOVED = "moved"  # changed between the index and us, by whoever has it
+    DEFERRED = "deferred"  # enough messages are waiting for workers: sent again later
+    PARKED = "held back"  # its type or queue is paused, or its queue has no capacity
+    ADMITTED = "let go"  # its pause, or the job that it followed, has ended: sent
+    LEASED = "leased"  # running and alive: checked again when its lease ends
+    RESCUED = "rescued"  # its lease is over: the attempt was recorded as interrupted
+    EARLY = "early"  # checked again at its run_at
+    UNKNOWN = "unknown"  # this deploy doesn't know its type or its row version: checked again later
+    EXPIRED = "expired"  # no worker could start it in time: failed
+    BROKEN = "broken"  # it could not be read or handled: checked again in an hour
+    MOVED = "moved"  # another process changed it after the index was read
 
 
 def process_due_row(
     key: JobRequest,
     send: Send,
-    has_room: Callable[[bool], bool],
+    reserve_message: Callable[[bool], bool],
     admit_waiting: Callable[[str, str], None],
     *,
     until: int,
     ahead: int = 0,
 ) -> Disposition:
-    """Read a row that is due by `until`, do what its status asks for, and return what was done.
+    """Handle a row that is due by `until`, as its status requires, and return what was done.
 
-    For a row that only waits to be sent, `until` is `ahead` later than now. `has_room` is asked
-    before a row is sent, and told whether the row is sent whatever the answer. `admit_waiting`
-    admits the jobs that wait in the line of a queue and key. Raises PreconditionFailed if another
-    process moves the row in the meantime, and SendFailed: then it is due again.
+    For a row that only waits for its message, `until` is `ahead` later than now. The function calls
+    `reserve_message` before it sends a row, and sends only if that returns True. The argument says
+    whether the row must be sent even if there is a backlog. `admit_waiting` admits the jobs that
+    wait in the line of a queue and key.
+
+    Raises PreconditionFailed if another process changes the row in the meantime, and SendFailed. In
+    both cases the row is due again.
     """
     row = read(key.id)
-    timed = row is not None and row.status in (Status.RUNNING, Status.WAITING)
-    if row is None or row.due_at is None or row.due_at > until - (ahead if timed else 0):
-        return Disposition.MOVED  # the index lags behind the table, or it is no waiting row
+    ignores_ahead = row is not None and row.status in (Status.RUNNING, Status.WAITING)
+    if row is None or row.due_at is None or row.due_at > until - (ahead if ignores_ahead else 0):
+        return Disposition.MOVED  # the index lags behind the table, or the row needs no attention
     match row.status:
         case Status.RUNNING:
             return _process_running_row(row, send)
@@ -68,17 +73,17 @@ def process_due_row(
     if row.starts_in > verbs.CLAIM_TOLERANCE:
         verbs.postpone(row, (row.run_at or 0) + ahead, Lane.PROMPT)
         return Disposition.EARLY
-    if (late := _too_late(row)) is not None:
-        return _expire(row, late, send)
-    if _is_of_newer_code(row):
-        if row.row_version <= ROW_VERSION and _is_set_back(row, admit_waiting):
-            return Disposition.PARKED  # its type is not known here, and somebody waits for its slot
+    if (error := _too_late(row)) is not None:
+        return _expire(row, error, send)
+    if _is_unclaimable_here(row):
+        if row.row_version <= ROW_VERSION and _park_if_long_unclaimed(row, admit_waiting):
+            return Disposition.PARKED  # this deploy doesn't know its type, and others need its slot
         verbs.postpone(row, _next_check_at(row) + ahead, Lane.PARKED)
         return Disposition.UNKNOWN
-    if _is_parked_now(row, send, admit_waiting):
+    if _park_if_blocked(row, send, admit_waiting):
         return Disposition.PARKED
-    if not has_room(_is_first_send(row)):
-        verbs.postpone(row, _turn(row), Lane.QUEUED)
+    if not reserve_message(_is_first_send(row)):
+        verbs.postpone(row, _resend_at(row), Lane.QUEUED)
         return Disposition.DEFERRED
     verbs.postpone(row, _next_check_at(row) + ahead, Lane.RESENT)
     send(JobMessage.about(row))
@@ -89,12 +94,12 @@ def _process_running_row(row: JobRequest, send: Send) -> Disposition:
     if row.lease_until is not None and row.lease_until >= clock.now():
         verbs.postpone(row, row.lease_until, Lane.PROMPT)
         return Disposition.LEASED
-    gone = Interrupted("its worker ended without a word")
+    error = Interrupted("its worker stopped without reporting an outcome")
     try:
-        ended = record_failed_attempt(row, gone, send, rescue=True)
-        telemetry.settled(ended, gone)
+        ended = record_failed_attempt(row, error, send, rescue=True)
+        telemetry.settled(ended, error)
         send_admitted_follower(ended, send)
-    finally:  # the slot may be free, though no answer said so
+    finally:  # the write may have freed the slot even if its response was lost
         admission.admit_waiting_after(row, send)
     return Disposition.RESCUED
 
@@ -102,12 +107,12 @@ def _process_running_row(row: JobRequest, send: Send) -> Disposition:
 def _process_waiting_row(
     row: JobRequest, send: Send, admit_waiting: Callable[[str, str], None]
 ) -> Disposition:
-    """Admit a parked job, in case its pause or its line could not; or fail it if it waited too
-    long."""
+    """Admit a parked job that its pause or its partition failed to admit, or fail one that has
+    waited too long."""
     if clock.now() - (row.waiting_since or 0) > LONGEST_WAIT * clock.SECOND:
-        return _expire(row, _waited_too_long(row), send)
+        return _expire(row, _pause_expired(row), send)
     if row.follows is not None:
-        from runners import unique_work  # which most ticks do without
+        from runners import unique_work  # imported here because most timer runs don't need it
 
         is_over = unique_work.admit_if_holder_ended(row, send)
         return Disposition.ADMITTED if is_over else Disposition.PARKED
@@ -118,27 +123,32 @@ def _process_waiting_row(
         admit_waiting(row.queue_name, gates.line_key(row))
         return Disposition.PARKED
     admit_waiting(row.queue_name, gates.line_key(row))
-    verbs.postpone(row, pausing.next_check(row), Lane.PARKED)  # refused if it was let on
+    verbs.postpone(row, pausing.next_check(row), Lane.PARKED)  # refused if it was just admitted
     return Disposition.PARKED
 
 
-def _waited_too_long(row: JobRequest) -> JobRunnersError:
+def _pause_expired(row: JobRequest) -> JobRunnersError:
     days = LONGEST_WAIT / DAY_IN_SECONDS
     return PauseExpired(days, in_line=row.wait_key is not None, behind=row.follows is not None)
 
 
-def _is_parked_now(row: JobRequest, send: Send, admit_waiting: Callable[[str, str], None]) -> bool:
-    """Park a job that is paused, or that has lost its turn; return whether it was parked."""
+def _park_if_blocked(
+    row: JobRequest, send: Send, admit_waiting: Callable[[str, str], None]
+) -> bool:
+    """Park a job that is paused or long unclaimed. Return whether it was parked."""
     if paused := pauses.current().on(row):
         pausing.park(paused, row, send=send)
         return True
-    return _is_set_back(row, admit_waiting)
+    return _park_if_long_unclaimed(row, admit_waiting)
 
 
-def _is_set_back(row: JobRequest, admit_waiting: Callable[[str, str], None]) -> bool:
-    """Park a job that was let on long ago and that nobody has claimed since: it goes to the end of
-    its line, and its slot to the next. Return whether it was parked."""
-    if row.admitted_at is None or clock.now() - row.admitted_at < _LONGEST_UNCLAIMED:
+def _park_if_long_unclaimed(row: JobRequest, admit_waiting: Callable[[str, str], None]) -> bool:
+    """Park a job that was admitted long ago and that no worker has claimed since. Return whether it
+    was parked.
+
+    The job goes to the end of its line, and its slot goes to the next job.
+    """
+    if row.admitted_at is None or clock.now() - row.admitted_at < _MAX_UNCLAIMED_TIME:
         return False
     limits = limits_of(row.queue_name)
     if limits is None:
@@ -151,25 +161,26 @@ def _is_set_back(row: JobRequest, admit_waiting: Callable[[str, str], None]) -> 
     return True
 
 
-def _expire(row: JobRequest, late: JobRunnersError, send: Send) -> Disposition:
+def _expire(row: JobRequest, error: JobRunnersError, send: Send) -> Disposition:
     try:
-        ended = verbs.expire(row, error_record(late))
-        telemetry.settled(ended, late)
+        ended = verbs.expire(row, error_record(error))
+        telemetry.settled(ended, error)
         send_admitted_follower(ended, send)
     finally:
-        if row.status is not Status.WAITING:  # else those behind it are as late, and due as it is
+        # The jobs behind a waiting row have waited as long as it has, and are due themselves.
+        if row.status is not Status.WAITING:
             admission.admit_waiting_after(row, send)
     return Disposition.EXPIRED
 
 
 def _too_late(row: JobRequest) -> JobRunnersError | None:
-    """Return why it will not be sent any more, if its time is over.
+    """Return the error that a job ends with because its time is over; None if it may still start.
 
-    Either it has never started in the time there is for that; or it had begun, and no deploy has
-    known its type for as long as jobs may wait.
+    Either it never started within its `start_within`. Or it had begun, and no deploy has known its
+    type for as long as a job may wait.
     """
     unknown = row.job_type not in registry().jobs
-    if row.legs == 0 and clock.now() > _should_start_by(row):
+    if row.legs == 0 and clock.now() > _start_deadline(row):
         return NeverStarted(_start_within(row), unknown=row.job_type if unknown else None)
     since = max(row.could_run_at, row.started_at or 0)
     if unknown and clock.now() - since > LONGEST_WAIT * clock.SECOND:
@@ -177,16 +188,20 @@ def _too_late(row: JobRequest) -> JobRunnersError | None:
     return None
 
 
-def _is_of_newer_code(row: JobRequest) -> bool:
-    """Return whether no worker of this deploy could claim it: its message would only take the place
-    of one for a job that can be claimed."""
+def _is_unclaimable_here(row: JobRequest) -> bool:
+    """Return whether no worker of this deploy could claim the row.
+
+    A message about it would only take capacity from a job that can be claimed.
+    """
     return row.job_type not in registry().jobs or row.row_version > ROW_VERSION
 
 
 def _is_first_send(row: JobRequest) -> bool:
-    """Return whether the timer sends it for the first time, and not to make sure of an earlier
-    message: then it is sent now, however large the backlog is. A row in this lane may be of an
-    older version, and sent before."""
+    """Return whether the timer sends the row for the first time, not to replace an earlier message.
+
+    Such a row is sent now, however large the backlog is. A row in this lane may come from an older
+    version, which may have sent it before.
+    """
     lane = (row.due_shard or "").rstrip("0123456789")
     queued_at = max(row.could_run_at, row.admitted_at or 0)
     return lane == Lane.PROMPT and (row.due_at or 0) <= queued_at + conditional_write.GRACE
@@ -197,22 +212,27 @@ def _start_within(row: JobRequest) -> float:
     return known.start_within if known else DAY_IN_SECONDS
 
 
-def _should_start_by(row: JobRequest) -> int:
+def _start_deadline(row: JobRequest) -> int:
     return row.could_run_at + int(_start_within(row) * clock.SECOND)
 
 
 def _next_check_at(row: JobRequest) -> int:
-    """Return when to look at it again. The time between two looks doubles, so that rows that are
-    never claimed cost in proportion to their number, not to the minutes they wait."""
+    """Return when to check the row next.
+
+    The gap doubles with each check. So unclaimed rows cost in proportion to their number, not to
+    the minutes that they wait.
+    """
     now = clock.now()
     gap = min(max(now - row.could_run_at, conditional_write.GRACE), LONGEST_GAP)
-    if row.admitted_at is not None:  # not later than it loses its room
-        gap = min(gap, max(row.admitted_at + _LONGEST_UNCLAIMED - now, conditional_write.GRACE))
+    if row.admitted_at is not None:  # no later than the moment it loses its capacity
+        gap = min(gap, max(row.admitted_at + _MAX_UNCLAIMED_TIME - now, conditional_write.GRACE))
     return now + gap
 
 
-def _turn(row: JobRequest) -> int:
-    """Return its place among those to be sent again, as a time: who should start sooner is sent
-    sooner. The timer looks at it then at the latest."""
-    soonest, latest = clock.now() + _SOONEST_TURN, clock.now() + clock.DAY
-    return min(max(_should_start_by(row), soonest), latest)
+def _resend_at(row: JobRequest) -> int:
+    """Return when a row in the backlog is sent again at the latest.
+
+    The time is also its position in the backlog: rows with an earlier deadline are sent first.
+    """
+    soonest, latest = clock.now() + _MIN_RESEND_DELAY, clock.now() + clock.DAY
+    return min(max(_start_deadline(row), soonest), latest)

@@ -1,7 +1,7 @@
-"""The life of a job or task in its worker, in order: claim it, read its payload, call its function,
-record how that ended.
+"""Run a job or task in its worker.
 
-Every runner comes here, with a message that has been through JSON.
+The worker claims a job, reads its payload, calls its function and records its outcome. Every
+runner calls this module, with a message that was serialized as JSON.
 """
 
 from collections.abc import Callable
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-# How long a payload that its model refuses may wait for a deploy to go through, in seconds.
+# How many seconds a job waits for a deploy if its payload doesn't fit the model, before it fails.
 _DEPLOY_TIME = 60 * 60.0
 
 
 class _Run(NamedTuple):
-    """One claim of a job: its definition, its row, what its function is given, how to send more."""
+    """One claim of a job, with everything that its run needs."""
 
     job: Job
     row: JobRequest
@@ -52,9 +52,9 @@ class _Run(NamedTuple):
 
 
 def run(message: Message, *, deadline: int, send: Send | None) -> None:
-    """Do what a message asks for. Returns normally once an outcome is recorded.
+    """Handle a message. Return normally once an outcome is recorded.
 
-    `deadline` is when this process ends for certain, in milliseconds since 1970.
+    `deadline` is the time at which this process certainly ends, in milliseconds since 1970.
     """
     with telemetry.about(message):
         match message:
@@ -67,10 +67,10 @@ def run(message: Message, *, deadline: int, send: Send | None) -> None:
 
 
 def run_task(message: TaskMessage, *, send: Send | None) -> None:
-    """Run a task's function; if it fails and is tagged, send it again.
+    """Run a task's function. If it fails and has a retry policy, send it again.
 
-    Raises for a task that is unknown or can't be loaded, has a payload that is refused, or can't be
-    sent again, or begin: Lambda keeps the event, and a newer deploy may know it.
+    Raises if the task is unknown, can't be loaded, begun or sent again, or if its payload is
+    refused. Lambda then keeps the event, because a newer deploy may know the task.
     """
     task = registry().task(message.name)
     registry().load(task)
@@ -87,7 +87,7 @@ def run_task(message: TaskMessage, *, send: Send | None) -> None:
     try:
         telemetry.given(payload)
         _run_inside_around(work, lambda: task.run(payload))
-    except BaseException as error:  # noqa: BLE001 - whatever a task raises is its error
+    except BaseException as error:  # noqa: BLE001 - a task may raise any exception
         tracebacks.begin_at_work(error)
         record_failed_task(message, error, send)
         _reraise_interrupt(error)
@@ -96,7 +96,7 @@ def run_task(message: TaskMessage, *, send: Send | None) -> None:
 
 
 def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
-    """Claim a job, read its payload, call its function, record the outcome."""
+    """Claim a job, read its payload, call its function and record its outcome."""
     invocation = Invocation(clock.now(), deadline)
     row = claim(message, invocation, send)
     if row is None:
@@ -108,7 +108,7 @@ def run_job(message: JobMessage, *, deadline: int, send: Send | None) -> None:
             _call_function(this, payload)
 
 
-# --- before the function is called: what goes wrong here costs no attempt -------------------------
+# --- before the function is called: a failure here costs no attempt -------------------------------
 
 
 def _begin(row: JobRequest, invocation: Invocation, send: Send | None) -> _Run:
@@ -131,9 +131,9 @@ def _timeout_at(job: Job, row: JobRequest) -> int | None:
 
 
 def _read_payload(this: _Run) -> "BaseModel | None":
-    """Return the payload of a claimed job; None if its function must not be called now.
+    """Return the payload of a claimed job, or None if its function must not be called now.
 
-    Then the job goes back, to be tried again later, and fails only if the cause lasts too long.
+    In that case the job is released, to be tried later. It fails only if the cause lasts too long.
     """
     try:
         stored = retry_until(
@@ -142,10 +142,10 @@ def _read_payload(this: _Run) -> "BaseModel | None":
         )
         payload = registry().job_payload(this.row.job_type, stored)
     except InvalidPayload as error:
-        _give_back(this, error, _DEPLOY_TIME)  # a newer deploy's model may have taken it
+        _give_back(this, error, _DEPLOY_TIME)  # a newer deploy's model may accept it
     except AWS_ERRORS as error:
         _give_back(this, error, this.job.start_within)
-    except Exception as error:  # noqa: BLE001 - its object is gone, say: later is no better
+    except Exception as error:  # noqa: BLE001 - such as a missing object: a later try fails too
         _record_failure(this, error)
     else:
         if this.invocation.has_time_to_start:
@@ -157,8 +157,10 @@ def _read_payload(this: _Run) -> "BaseModel | None":
 
 
 def _give_back(this: _Run, error: Exception, seconds: float) -> None:
-    """Release the job, so that the timer sends it again; fail it if it could have run more than so
-    many seconds ago."""
+    """Release the job, so that the timer sends it again, or fail it if it has tried for too long.
+
+    The time starts when the job could first have run. `seconds` is its limit.
+    """
     if clock.now() - this.row.could_run_at > seconds * clock.SECOND:
         _record_failure(this, error)
     else:
@@ -176,7 +178,7 @@ def _release(this: _Run) -> None:
     _record(this, release)
 
 
-# --- the call, and what each way of its ending leads to -------------------------------------------
+# --- the call, and how each ending is recorded ----------------------------------------------------
 
 
 def _call_function(this: _Run, payload: "BaseModel") -> None:
@@ -194,13 +196,13 @@ def _call_function(this: _Run, payload: "BaseModel") -> None:
     except LegOver:
         _end_leg(this)
     except TurnOver:
-        _give_up_turn(this)
+        _yield_slot(this)
     except Paused as paused:
         _park(this, paused.pause)
     except TimeOver:
         own, in_api = this.budget.by_timeout, settings().api_runs_work
         _record_failure(this, TimedOut(this.job.timeout or 0, own=own, in_api=in_api))
-    except BaseException as error:  # noqa: BLE001 - whatever a job raises is its error
+    except BaseException as error:  # noqa: BLE001 - a job may raise any exception
         tracebacks.begin_at_work(error)
         _record_failure(this, error)
         _reraise_interrupt(error)
@@ -244,7 +246,7 @@ def _record_cancel(this: _Run) -> None:
 
 
 def _record_failure(this: _Run, error: BaseException) -> None:
-    """Record the next attempt, or that there is none."""
+    """Record the failed attempt. Schedule the next one if the job may have another."""
 
     def fail() -> JobRequest:
         ended = record_failed_attempt(this.row, error, this.send, reached=this.running.reached)
@@ -255,7 +257,7 @@ def _record_failure(this: _Run, error: BaseException) -> None:
 
 
 def _end_leg(this: _Run) -> None:
-    """Queue the job for its next leg, unless it has had them all."""
+    """Queue the job for its next leg. If it has used all its legs, fail the attempt."""
 
     def queue() -> JobRequest:
         ended = verbs.end_leg(this.row, this.running.reached)
@@ -270,9 +272,11 @@ def _end_leg(this: _Run) -> None:
         _record(this, queue)
 
 
-def _give_up_turn(this: _Run) -> None:
-    """Park the job at the end of its line, unless it has had all its legs. Where its queue has no
-    limits, nobody is in its way, and its next leg follows at once."""
+def _yield_slot(this: _Run) -> None:
+    """Park the job at the end of its line. If it has used all its legs, fail the attempt.
+
+    In a queue without limits no job waits, so the next leg starts at once.
+    """
     row, reached = this.row, this.running.reached
     if row.legs >= this.job.max_legs:
         _record_failure(this, LegsSpent(row.legs))
@@ -289,7 +293,7 @@ def _give_up_turn(this: _Run) -> None:
 
 
 def _park(this: _Run, pause: Pause) -> None:
-    """Park the job; if that can't be written, end the leg: it is parked before the next one."""
+    """Park the job. If AWS doesn't accept the write, end the leg: the job parks before the next."""
     try:
         pausing.park(pause, this.row, this.running.reached, send=this.send)
     except PreconditionFailed as refused:
@@ -300,15 +304,15 @@ def _park(this: _Run, pause: Pause) -> None:
 
 
 def _record(this: _Run, outcome: Callable[[], JobRequest]) -> None:
-    """Write how the run ended, and keep trying for as long as the invocation lasts. The slot that
-    it gives back goes to the next in the line.
+    """Write the outcome of the run, and retry for as long as the invocation lasts.
 
-    If somebody else has moved the row on, the outcome counts for nothing.
+    If the write frees the job's slot, admit the next job of its line. If another process has
+    changed the row, drop the outcome.
     """
     try:
         ended = retry_until(this.invocation.deadline, outcome)
     except PreconditionFailed as refused:
-        telemetry.claim_lost(refused)  # perhaps an earlier try was written, and moved on since
+        telemetry.claim_lost(refused)  # an earlier try may have been written, and the row moved on
     else:
         send_admitted_follower(ended, this.send)
         if ended.slot is not None:
@@ -317,6 +321,6 @@ def _record(this: _Run, outcome: Callable[[], JobRequest]) -> None:
 
 
 def _reraise_interrupt(error: BaseException) -> None:
-    """Raise a Ctrl-C again, once it is recorded: it is meant for the process too."""
+    """Raise a Ctrl-C again after it was recorded, because it is meant for the process too."""
     if isinstance(error, KeyboardInterrupt):
         raise error

@@ -1,4 +1,4 @@
-"""What is done about a failed attempt: the work is tried again, and when, or given up."""
+"""Decide after a failed attempt whether to retry the work and when, and record that."""
 
 import math
 from typing import Any
@@ -35,9 +35,9 @@ _NON_RETRYABLE = (
     LegsSpent,
     MissingObject,
 )
-_MESSAGE_LIMIT = 1000  # characters; the row is billed on every write
+_MESSAGE_LIMIT = 1000  # characters; each write of the row is billed by its size
 _TRACEBACK_LIMIT = 3000
-_PATIENCE = 3 * clock.SECOND  # with a table that does not take the record of a failed task
+_PATIENCE = 3 * clock.SECOND  # how long to retry the write of a failed task's record
 
 
 def record_failed_attempt(
@@ -48,13 +48,14 @@ def record_failed_attempt(
     rescue: bool = False,
     reached: verbs.Checkpoint | None = None,
 ) -> JobRequest:
-    """Record a failed attempt: schedule the next one if the job is tagged and may have one, else
-    fail the job. A job whose owner has asked it to stop is cancelled: the verbs see to that.
+    """Record a failed attempt. Schedule the next one if the job may have another, or fail the job.
 
-    `rescue` is for a job whose claimer is gone; `reached` is how far the attempt came, if known.
-    Returns the row as written. Raises PreconditionFailed if somebody else has moved it on.
+    If the job's owner has asked it to stop, the verbs cancel it instead.
+
+    `rescue` is for a job whose claimer is gone. `reached` is the last checkpoint of the attempt, if
+    known. Returns the row as written. Raises PreconditionFailed if another process has changed it.
     """
-    delay = wait_before_retry(_retry_tag(row), row.attempt, row.max_attempts, error)
+    delay = wait_before_retry(_retry_policy(row), row.attempt, row.max_attempts, error)
     if delay is None or row.legs >= _max_legs(row):
         return verbs.fail(row, error_record(error), rescue=rescue)
     run_at = clock.now() + int(delay * clock.SECOND)
@@ -72,7 +73,7 @@ def record_failed_attempt(
 
 
 def record_failed_task(message: TaskMessage, error: BaseException, send: Send | None) -> None:
-    """Send a failed task again if it is tagged and may be; else it has failed for good."""
+    """Send a failed task again if its retry policy allows it. Otherwise record it as failed."""
     retry = registry().task(message.name).retry
     most = retry.max_attempts if retry else 1
     delay = wait_before_retry(retry, message.attempt, most, error)
@@ -88,11 +89,12 @@ def record_failed_task(message: TaskMessage, error: BaseException, send: Send | 
 
 
 def give_up_task(message: TaskMessage, error: BaseException) -> None:
-    """Log, count and keep that a task failed for good. Whoever reports it once more adds nothing.
+    """Log, count and store that a task failed for good. A second report of it isn't counted.
 
-    If the table is away, the line in the log is the only record: the task is over all the same.
+    If the table doesn't accept the record, the log line is the only record, and the task is still
+    over.
     """
-    from store import failed_tasks  # which jobs and tasks that succeed do without
+    from store import failed_tasks  # imported here because most jobs and tasks don't need it
 
     telemetry.task_failed(message, error)
     recorded = error_record(error)
@@ -119,7 +121,7 @@ def give_up_task(message: TaskMessage, error: BaseException) -> None:
 def wait_before_retry(
     retry: Retry | None, attempt: int, max_attempts: int, error: BaseException
 ) -> float | None:
-    """Return the seconds until the next attempt; None if there is none."""
+    """Return the seconds until the next attempt, or None if there is none."""
     if retry is None or attempt >= max_attempts or isinstance(error, _NON_RETRYABLE):
         return None
     if isinstance(error, Interrupted | TimedOut) and not retry.interrupted:
@@ -130,8 +132,8 @@ def wait_before_retry(
 
 
 def error_record(error: BaseException) -> dict[str, Any]:
-    """Return what the row keeps of an error: its kind, its message, the end of its traceback."""
-    # Not inherited: a subclass of a renamed class has a name of its own.
+    """Return the record of an error for the row: its kind, message and the end of its traceback."""
+    # `vars` leaves out what is inherited, because a subclass of a renamed class keeps its own name.
     kind = vars(type(error)).get("recorded_as", type(error).__name__)
     return {
         "kind": kind,
@@ -143,7 +145,7 @@ def error_record(error: BaseException) -> dict[str, Any]:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as another:  # noqa: BLE001 - the work's own code: any error may come
+    except Exception as another:  # noqa: BLE001 - the work's own code may raise any exception
         return f"its __str__ raises {type(another).__name__}"
 
 
@@ -152,6 +154,6 @@ def _max_legs(row: JobRequest) -> float:
     return known.max_legs if known else math.inf
 
 
-def _retry_tag(row: JobRequest) -> Retry | None:
+def _retry_policy(row: JobRequest) -> Retry | None:
     known = registry().jobs.get(row.job_type)
-    return known.retry if known else Retry()  # of a newer deploy's job: its row says whether
+    return known.retry if known else Retry()  # a newer deploy's job: its row says if it retries

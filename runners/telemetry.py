@@ -1,7 +1,6 @@
-"""What is logged and counted about work: every event's wording, its metrics, and the fields that
-each line carries, in one place.
+"""Log and count work: the wording, fields and metrics of every event are in this module.
 
-Payloads are people's data: they are logged only where LOG_PAYLOADS asks for it, results never.
+Payloads contain personal data. They are logged only if LOG_PAYLOADS is set; results never are.
 """
 
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import clock
 from errors import Interrupted
 from runners import log_line, metrics, output, tracing
-from runners.log_setup import logger as logger  # others log by it, too
+from runners.log_setup import logger as logger  # other modules log through it too
 from runners.messages import JobMessage, Message, QueueMessage, TaskMessage
 from settings import settings
 from store.job_request import JobRequest, Outcome, Status
@@ -31,8 +30,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def about(message: Message, operation: str = "process") -> Iterator[None]:
-    """Give every line logged inside the fields that say which work it is about, those of the work's
-    own code too. `operation` is what is done with the message, as its trace calls it."""
+    """Add the fields that identify the work to every line logged inside, the work's own included.
+
+    `operation` is the name that the message's trace uses for what is done with the message.
+    """
     fields: dict[str, Any] = {"request_id": message.request_id}
     if isinstance(message, JobMessage):
         fields |= {"job_id": message.id, "job_type": message.job_type}
@@ -54,8 +55,10 @@ def about(message: Message, operation: str = "process") -> Iterator[None]:
 
 @contextmanager
 def claimed(row: JobRequest) -> Iterator[None]:
-    """Give every line logged inside the fields of a claimed job, too. What the job dispatches has
-    the author that it has."""
+    """Add the fields of a claimed job to every line logged inside.
+
+    Jobs that it dispatches inside have the same author as the job.
+    """
     fields = {
         "attempt": row.attempt,
         "leg": row.legs,
@@ -74,55 +77,55 @@ def claimed(row: JobRequest) -> Iterator[None]:
 
 
 def given(payload: "BaseModel") -> None:
-    """Log what the work is called with, where that is asked for. A SecretStr stays one."""
+    """Log the payload of the call, if LOG_PAYLOADS is set. A SecretStr is masked."""
     if settings().log_payloads:
         log_line.write(logger.info, "payload", payload=payload.model_dump(mode="json"))
 
 
-# --- a job on its way -----------------------------------------------------------------------------
+# --- a job before its attempt ends ----------------------------------------------------------------
 
 
 def accepted(row: JobRequest) -> None:
-    """Log that a job was saved, for the request whose id this line carries."""
+    """Log that a job was saved. The line has the request id of the request that dispatched it."""
     log_line.write(logger.info, "accepted", **_whose(row) | log_line.who())
     tracing.accepted(row)
 
 
 def answered_with_existing(row: JobRequest, outcome: Outcome) -> None:
-    """Log that a request for a job that is unique was answered with another one, and how."""
+    """Log that a request for a unique job was answered with an existing job, and the outcome."""
     fields = _whose(row) | log_line.who()
     log_line.write(logger.info, "answered with another", outcome=str(outcome), **fields)
 
 
 def not_claimed(why: Exception) -> None:
-    """Log a claim that was refused: most likely another message about the job had claimed it."""
+    """Log a refused claim. Most likely another message about the job had claimed it."""
     log_line.write(logger.info, "not claimed", why=str(why))
     tracing.ended("not claimed")
 
 
 def moved(why: Exception) -> None:
-    """Log that somebody else has changed the row since it was read, and sees to it."""
+    """Log that another process has changed the row since it was read, and handles it."""
     log_line.write(logger.info, "moved meanwhile", why=str(why))
 
 
 def not_sent(why: Exception) -> None:
-    """Log that a message did not leave; its job is due, and is sent again."""
+    """Log that a message could not be sent. Its job is due and will be sent again."""
     log_line.write(logger.warning, "not sent, stays due", why=str(why))
 
 
 def left_for_later(why: Exception) -> None:
-    """Log that this code does not know the job, or the message; another deploy does."""
+    """Log that this code doesn't know the job or the message. It is left for another deploy."""
     log_line.write(logger.warning, "left for later", why=str(why))
     tracing.ended("left for later", why)
 
 
 def not_loaded(name: str, why: Exception) -> None:
-    """Log that the function of a job or task can't be imported, so that it is not listed."""
+    """Log that the function of a job or task can't be imported, so that the work is not listed."""
     log_line.write(logger.error, "can't be loaded", name_of_work=name, why=str(why))
 
 
 def released(row: JobRequest) -> None:
-    """Log that a claimed job went back before its function was called."""
+    """Log that a claimed job was released before its function was called."""
     if row.status is Status.CANCELLED:
         cancelled(row)
     else:
@@ -131,22 +134,22 @@ def released(row: JobRequest) -> None:
 
 
 def left_due(row: JobRequest, why: Exception) -> None:
-    """Log that no message left about this job; the timer will send one."""
+    """Log that no message about this job was sent. The timer will send one."""
     log_line.write(logger.warning, "not sent, stays due", **_whose(row), why=str(why))
 
 
 def parked(row: JobRequest, pause: Pause) -> None:
-    """Log that a job which could run is parked, and under which pause, or was cancelled instead."""
+    """Log that a runnable job was parked, and under which pause, or was canceled instead."""
     _waits(row, "held back", paused=f"{pause.kind} {pause.name}")
 
 
 def parked_in_line(row: JobRequest) -> None:
-    """Log that a job which could run waits for room in its queue, or was cancelled instead."""
+    """Log that a runnable job waits for capacity in its queue, or was canceled instead."""
     _waits(row, "waits for room", **_line(row))
 
 
 def _waits(row: JobRequest, message: str, **fields: Any) -> None:
-    if row.status is Status.CANCELLED:  # its owner had asked for that
+    if row.status is Status.CANCELLED:  # its owner had asked it to stop
         cancelled(row)
     else:
         log_line.write(logger.info, message, **_whose(row) | fields)
@@ -154,30 +157,32 @@ def _waits(row: JobRequest, message: str, **fields: Any) -> None:
 
 
 def admitted(row: JobRequest) -> None:
-    """Log that a job which waited for room in its queue is let on."""
+    """Log that a job which waited for capacity in its queue was admitted."""
     log_line.write(logger.info, "let on", **_whose(row) | _line(row), slot=row.slot)
 
 
 def slot_freed(slot: LineItem) -> None:
-    """Log that a slot was free whose holder's row does not name it."""
+    """Log that a slot was freed because its holder's row doesn't name it."""
     log_line.write(logger.warning, "slot freed", line=slot.pk, slot=slot.number, job=slot.holder)
 
 
 def entry_quarantined(entry: LineItem, why: Exception) -> None:
-    """Log and count a job that waits in a line and that this code can't read: those behind it go
-    on, and the timer puts it back once it can be read."""
+    """Log and count a waiting job that this code can't read.
+
+    The jobs behind it continue. The timer puts it back once its row can be read.
+    """
     log_line.write(logger.error, "set aside", why, line=entry.pk, job=entry.job_id)
     metrics.emit_total(SetAside=1)
 
 
 def started_outside_limits(row: JobRequest) -> None:
-    """Log that a job starts although its queue has no room: its runner could not let it on."""
-    why = "JOB_RUNNER's runner has no send(): nobody would let it on"
+    """Log that a job starts although its queue has no capacity."""
+    why = "JOB_RUNNER's runner has no send(), so it could not admit the job later"
     log_line.write(logger.warning, "started beside limits", **_line(row), why=why)
 
 
 def leg_over(row: JobRequest) -> None:
-    """Log that a leg is over; the job goes on in another, unless it was cancelled or paused."""
+    """Log the end of a leg. The job continues in another one, unless it was canceled or paused."""
     if row.status is Status.CANCELLED:
         cancelled(row)
     else:
@@ -185,25 +190,25 @@ def leg_over(row: JobRequest) -> None:
         tracing.ended("leg over")
 
 
-# --- how its attempts end -------------------------------------------------------------------------
+# --- how attempts end -----------------------------------------------------------------------------
 
 
 def succeeded(row: JobRequest) -> None:
-    """Log and count a job that has its result."""
+    """Log and count a job that succeeded."""
     log_line.write(logger.info, "succeeded", run_ms=_run_time(row))
     tracing.ended("succeeded")
     _ended(row, Succeeded=1)
 
 
 def cancelled(row: JobRequest) -> None:
-    """Log and count a running job that stopped, as its owner had asked."""
+    """Log and count a running job that stopped because its owner had asked it to."""
     log_line.write(logger.info, "cancelled", run_ms=_run_time(row))
     tracing.ended("cancelled", job_id=row.id)
     _ended(row, Cancelled=1)
 
 
 def attempt_failed(row: JobRequest, error: BaseException) -> None:
-    """Log and count an attempt that ended in an error, whether another follows or not."""
+    """Log and count an attempt that ended in an error, whether or not another follows."""
     if row.status is Status.CANCELLED:
         cancelled(row)
     elif row.status is Status.FAILED:
@@ -216,14 +221,16 @@ def attempt_failed(row: JobRequest, error: BaseException) -> None:
 
 
 def claim_lost(why: BaseException) -> None:
-    """Log that someone else has moved the row on: what this invocation found out is void."""
+    """Log that another process has changed the row. This invocation's outcome is dropped."""
     log_line.write(logger.warning, "claim lost, outcome dropped", why=str(why))
     tracing.ended("claim lost")
 
 
 def settled(row: JobRequest, why: Exception) -> None:
-    """Log and count the outcome, or the next attempt, of a job whose worker can't say how it ended,
-    or that no worker took in time."""
+    """Log and count the outcome, or the next attempt, of a job that another process settled.
+
+    Either its worker could not report how it ended, or no worker started it in time.
+    """
     write = logger.error if row.status is Status.FAILED else logger.warning
     log_line.write(write, "settled", **_whose(row), why=str(why))
     tracing.settled(row, why)
@@ -233,29 +240,29 @@ def settled(row: JobRequest, why: Exception) -> None:
 
 
 def not_settled(state: str) -> None:
-    """Log a failure record that is ignored: its message does not have the job any more."""
+    """Log a failure record that is ignored, because its message no longer has the job."""
     log_line.write(logger.info, "failure record ignored", job_is=state)
     tracing.ended("failure record ignored")
 
 
 def crashed(error: BaseException) -> None:
-    """Log that our own machinery failed under a job or task: its row, if any, stays due."""
+    """Log an internal error that is not the work's own. The row, if there is one, stays due."""
     log_line.write(logger.error, "crashed", error)
     tracing.ended("crashed", error)
 
 
-# --- what its owner does --------------------------------------------------------------------------
+# --- actions of owners ----------------------------------------------------------------------------
 
 
 def cancelled_by_owner(row: JobRequest) -> None:
-    """Log that a person or a service has cancelled a job, or asked it to stop."""
+    """Log that a person or a service has canceled a job, or asked it to stop."""
     log_line.write(logger.info, "cancel", **_whose(row) | log_line.who())
     if row.status is Status.CANCELLED:
         metrics.emit("job_type", row.job_type, Cancelled=1)
 
 
 def queued_again(row: JobRequest) -> None:
-    """Log that a finished job is to be done again."""
+    """Log that a finished job was queued again."""
     log_line.write(logger.info, "queued again", **_whose(row) | log_line.who())
     tracing.accepted(row)
 
@@ -273,7 +280,7 @@ def pause_changed(pause: Pause) -> None:
 def limits_changed(
     queue_name: str, slots: int | None, rate: Rate | None, max_waiting: int | None
 ) -> None:
-    """Log that the limits of a queue were changed, and to what; what is None is the code's."""
+    """Log that the limits of a queue were changed. A limit that is None is the code's."""
     log_line.write(
         logger.info,
         "limits changed",
@@ -286,22 +293,22 @@ def limits_changed(
 
 
 def limits_reset(queue_name: str) -> None:
-    """Log that the limits of a queue are the code's again."""
+    """Log that the limits of a queue were reset to those in the code."""
     log_line.write(logger.info, "limits reset", queue_name=queue_name, **log_line.who())
 
 
 def schedule_changed(schedule: "Schedule", what: str) -> None:
-    """Log what a person did with a schedule."""
+    """Log a person's change to a schedule."""
     log_line.write(logger.info, what, **_of_schedule(schedule) | log_line.who())
 
 
 def schedule_declared(organization_id: str, name: str) -> None:
-    """Log that what the code declares of a schedule is in the table now."""
+    """Log that a schedule's declaration was written to the table."""
     log_line.write(logger.info, "schedule declared", schedule=name, organization_id=organization_id)
 
 
 def schedule_not_declared(organization_id: str, name: str, why: str) -> None:
-    """Log that a schedule which the code declares can't be: it is tried again in some minutes."""
+    """Log that a declared schedule could not be written. It is tried again in a few minutes."""
     log_line.write(
         logger.error,
         "schedule not declared",
@@ -312,12 +319,12 @@ def schedule_not_declared(organization_id: str, name: str, why: str) -> None:
 
 
 def schedule_removed(schedule: "Schedule") -> None:
-    """Log that no deploy declares a schedule any more."""
+    """Log that a schedule was removed because no deploy declares it any more."""
     log_line.write(logger.info, "schedule removed", **_of_schedule(schedule))
 
 
 def occurrence_started(row: JobRequest, schedule: "Schedule", step: "Step", at: int) -> None:
-    """Log and count an occurrence whose job was saved, and how late that was."""
+    """Log and count an occurrence whose job was saved, and how late it was."""
     late = clock.now() - at
     fields = {**_of_schedule(schedule), "occurrence": clock.iso(at), "late_ms": late}
     log_line.write(logger.info, "occurrence started", job_id=row.id, **fields)
@@ -326,7 +333,7 @@ def occurrence_started(row: JobRequest, schedule: "Schedule", step: "Step", at: 
 
 
 def occurrences_left_out(schedule: "Schedule", step: "Step") -> None:
-    """Log and count the occurrences that are not started, if there are any."""
+    """Log and count the occurrences that are skipped, if there are any."""
     if step.dropped is not None:
         log_line.write(
             logger.warning,
@@ -342,7 +349,7 @@ def occurrences_left_out(schedule: "Schedule", step: "Step") -> None:
 
 
 def occurrence_refused(schedule: "Schedule", at: int, error: Exception, *, gives_up: bool) -> None:
-    """Log an occurrence whose job can't be accepted, and count it if it is given up."""
+    """Log an occurrence whose job can't be accepted. Count it if no more tries follow."""
     write, what = (
         (logger.error, "occurrence given up")
         if gives_up
@@ -354,8 +361,10 @@ def occurrence_refused(schedule: "Schedule", at: int, error: Exception, *, gives
 
 
 def around_failed(why: Exception) -> None:
-    """Log that a context manager of AROUND failed after the function had ended: how the work ended
-    stands."""
+    """Log that a context manager of AROUND failed after the function had ended.
+
+    The outcome of the work doesn't change.
+    """
     log_line.write(logger.error, "around failed", why)
 
 
@@ -370,14 +379,14 @@ def task_done(message: TaskMessage) -> None:
 
 
 def task_failed(message: TaskMessage, error: BaseException) -> None:
-    """Log and count a task that failed for good. Each report of it is a line."""
+    """Log and count a task that failed for good. Each report of it logs a line."""
     log_line.write(logger.error, "task failed", error)
     tracing.ended("task failed", error)
     metrics.emit("task_name", message.name, Failed=1)
 
 
 def task_given_up() -> None:
-    """Count a task that failed for good, once, whatever its name: an alarm watches this number."""
+    """Count a task that failed for good, once and over all names. An alarm watches this number."""
     metrics.emit_total(TasksFailed=1)
 
 
@@ -387,12 +396,12 @@ def task_not_kept(error: BaseException) -> None:
 
 
 def task_in_doubt(error: BaseException) -> None:
-    """Log a task that may have been sent or not, and is not sent again: its only record."""
+    """Log a task that may or may not have been sent. It isn't sent again."""
     log_line.write(logger.error, "task may have been sent or not", error)
 
 
 def task_begun_elsewhere() -> None:
-    """Log a failed task that was sent again, and that another message about it has begun."""
+    """Log a failed task that was sent again and that another message about it has already begun."""
     log_line.write(logger.info, "not begun: another message has")
     tracing.ended("not begun")
 
@@ -409,8 +418,10 @@ def _will_retry(error: BaseException, delay: float) -> None:
 
 
 def _whose(row: JobRequest) -> dict[str, Any]:
-    """Return the fields of a line outside the job's own invocation, which keeps the request_id of
-    whoever acts."""
+    """Return the fields that identify a job in a line outside the job's own invocation.
+
+    Such a line has the request_id of the request or process that acts.
+    """
     return {
         "job_id": row.id,
         "job_type": row.job_type,
@@ -434,5 +445,5 @@ def _ended(row: JobRequest, **counts: int) -> None:
 
 
 def _run_time(row: JobRequest) -> int:
-    """Return how long the attempt that ended the job took, over all its legs."""
+    """Return the duration in milliseconds of the attempt that ended the job, over all its legs."""
     return (row.finished_at or 0) - (row.attempt_started_at or 0)

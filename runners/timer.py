@@ -1,12 +1,13 @@
-"""One tick of the timer: what recurs is started, and every row that is due gets what it waits for,
-and is moved or removed.
+"""Run the timer once: start due occurrences, and handle every due row.
 
-A row carries the time at which it is due unless something happens to it before: its message may be
-lost, its worker may die, or its time comes. Most rows finish before the timer ever sees them.
+Each row stores the time at which it is due if nothing happens to it before: its message may be
+lost, its worker may die, or its start time arrives. The timer moves or removes each row that it
+handles. Most rows finish before the timer ever reads them.
 
-Rows come in lanes, by what they wait for, so that a backlog of one kind keeps no other waiting.
-What the timer has to start comes first, with the leases that it watches. Of the others it keeps no
-more than UNCLAIMED_AT_MOST on their way to the workers: more would not start any sooner.
+Rows are in lanes, by the kind of event that they wait for, so that a backlog of one kind doesn't
+delay the others. Rows that the timer has to start, and leases that it watches, come first. Of the
+other rows, at most UNCLAIMED_AT_MOST are on their way to the workers at once: more messages
+wouldn't make a job start sooner.
 """
 
 import heapq
@@ -29,21 +30,23 @@ from store.job_request import JobRequest, Lane, due_shards
 
 __all__ = ["UNCLAIMED_AT_MOST", "Disposition", "Tick", "take_next", "tick"]
 
-# Rows that the timer has sent again and that nobody has claimed yet. Lambda holds their events: if
-# workers are too few, more events would only wait there beside these.
+# How many rows that the timer sent again may be unclaimed. Lambda keeps their events. If there are
+# too few workers, more events would only wait there too.
 UNCLAIMED_AT_MOST = 1000
-# How many rows of a lane one tick takes from either end. The others are still due at the next tick.
+# How many rows of a lane one run takes from each end. The others are still due at the next run.
 _ROWS_FROM_AN_END = 3000
-_PAGE = 1000  # keys that one query brings
+_PAGE = 1000  # keys per query
 _EVER = 10**15  # milliseconds since 1970: 15 digits, like the sort keys
 _T = TypeVar("_T")
-_FAILURES_IN_A_ROW = 3  # sends that fail: the worker can't be reached, the rest can wait
+_FAILURES_IN_A_ROW = 3  # after this many failed sends, a run ends: the worker can't be reached
 
 
 class Tick:
-    """What one tick did. `lag` is how late its oldest row was, in milliseconds; `unclaimed` how
-    many rows earlier ones had sent that nobody has claimed; `schedules` what became of those that
-    were due."""
+    """The counts of one timer run.
+
+    `lag` is how late the oldest row was, in milliseconds. `unclaimed` is how many rows that earlier
+    runs had sent were still unclaimed. `schedules` counts the outcomes of the due schedules.
+    """
 
     def __init__(self) -> None:
         self.counts: Counter[Disposition] = Counter()
@@ -56,28 +59,28 @@ class Tick:
 def tick(
     send: Send, *, until: int, threads: int = 1, share: Callable[[str], None] | None = None
 ) -> Tick:
-    """Process what is due, until `until` (milliseconds since 1970), in so many threads.
+    """Handle due rows and schedules in this number of threads, until `until` (ms since 1970).
 
-    `share` has another process start the occurrences of one shard: see `recurring.start_due`.
+    `share` asks another process to start the occurrences of one shard: see `recurring.start_due`.
     """
     this = _Tick(send, until, threads)
     with this.starting_occurrences(share):
         this.admit_parked()
         this.process_lane(Lane.PROMPT)
         this.process_lane(Lane.RESENT)
-        line = this.next_in_line()
+        backlog = this.reserve_backlog()
         this.process_lane(Lane.QUEUED)
-        this.process(line, reserved=True)
+        this.process(backlog, reserved=True)
         this.process_lane(Lane.PARKED)
     return this.result
 
 
 def take_next(send: Send, *, ahead: int, page: int) -> Counter[Disposition]:
-    """Process what is due, oldest first, until one message is sent.
+    """Handle due rows, oldest first, until one message is sent.
 
-    For a worker process that polls the table, instead of being sent messages: `ahead` takes in
-    waiting rows due that many milliseconds from now, the grace that a new row is given. Rows are
-    read `page` of a shard at a time: there may be none to send among the first.
+    This is for a worker process that polls the table instead of receiving messages. `ahead` adds
+    waiting rows that are due within that number of milliseconds: the grace that a new row gets.
+    Rows are read in pages of `page` per shard, because the first ones may need no message.
     """
     this = _Tick(send, clock.now() + clock.DAY, threads=1, ahead=ahead, sends=1)
     this.admit_parked()
@@ -87,7 +90,7 @@ def take_next(send: Send, *, ahead: int, page: int) -> Counter[Disposition]:
 
 
 class _Tick:
-    """A tick under way. Its threads share what is in it."""
+    """The state of one timer run, shared by its threads."""
 
     def __init__(
         self, send: Send, until: int, threads: int, ahead: int = 0, sends: int | None = None
@@ -100,14 +103,17 @@ class _Tick:
         self._sends = sends
         self._failures = 0
         self._lock = threading.Lock()
-        self._room = UNCLAIMED_AT_MOST  # less those that are there, once that is of interest
-        self._has_counted = sends is not None  # a worker process sends one, and waits until it ends
-        self._admitted_lines: set[tuple[str, str]] = set()  # lines, each of them once in a tick
+        self._sends_left = UNCLAIMED_AT_MOST  # `_count` subtracts the rows that are unclaimed
+        # A worker process that polls sends one message and waits until that job ends: no count.
+        self._has_counted = sends is not None
+        self._admitted_lines: set[tuple[str, str]] = set()  # each line is handled once in a run
 
     @contextmanager
     def starting_occurrences(self, share: Callable[[str], None] | None) -> Iterator[None]:
-        """Start what recurs while the rest of the run goes on: many occurrences must not keep rows
-        waiting, nor rows them. A run of one thread starts them first, in half of its time."""
+        """Start due occurrences while the run handles rows, so that neither delays the other.
+
+        A run with one thread starts the occurrences first, in at most half of its time.
+        """
         if self._threads == 1:
             now = clock.now()
             self._start_occurrences(share, now + (self._until - now) // 2)
@@ -122,25 +128,28 @@ class _Tick:
             self.result.schedules = recurring.start_due(
                 self._send, until=until, threads=self._threads, share=share
             )
-        except Exception as error:  # noqa: BLE001 - what is due must not wait for what recurs
+        except Exception as error:  # noqa: BLE001 - a broken schedule must not delay due rows
             telemetry.crashed(error)
 
     def admit_parked(self) -> None:
-        """Admit what ended pauses have parked, and who waits in queues with wider limits: before
-        rows, for it has waited longest, and with half of the time, to leave some for the rest."""
+        """Admit the jobs of ended pauses, and waiting jobs of queues whose limits were widened.
+
+        These jobs come before due rows because they have waited longest. They get half of the time,
+        so that some is left for the rows.
+        """
         now, most = clock.now(), self._sends or _ROWS_FROM_AN_END
         half = now + (self._until - now) // 2
         try:
-            gone = pausing.admit_parked(self._send, until=half, most=most)
+            admitted = pausing.admit_parked(self._send, until=half, most=most)
             sweeping.sweep(self._send, self._each, until=half)
-        except Exception as error:  # noqa: BLE001 - what is due must not wait for what was paused
+        except Exception as error:  # noqa: BLE001 - a broken pause must not delay due rows
             telemetry.crashed(error)
         else:
-            if gone:
-                self.result.counts[Disposition.ADMITTED] = gone
+            if admitted:
+                self.result.counts[Disposition.ADMITTED] = admitted
 
     def process_lane(self, lane: Lane) -> None:
-        """Process what is due in a lane."""
+        """Handle the due rows of a lane."""
         if self._is_over():
             return
         keys = _due_in(lane, clock.now())
@@ -148,24 +157,26 @@ class _Tick:
         self.result.lag = max(self.result.lag, late)
         self.process(keys)
 
-    def next_in_line(self) -> list[JobRequest]:
-        """Return the rows of the backlog whose turn it is, before new ones join it, and reserve the
-        room for them."""
+    def reserve_backlog(self) -> list[JobRequest]:
+        """Return the rows of the backlog that can be sent now, and reserve a message for each.
+
+        The run calls this before it adds new rows to the backlog.
+        """
         if self._is_over():
             return []
-        # What is due sooner has come new into the lane, and has not been looked at yet.
+        # A row that is due sooner is new in the lane and was never checked.
         begun = clock.now() + conditional_write.GRACE
         waiting = _merged(due_shards(Lane.QUEUED), _EVER, after=begun)
         first = next(waiting, None)
         if first is None:
             return []
         self._count()
-        line = list(islice(chain([first], waiting), max(0, self._room)))
-        self._room -= len(line)
-        return line
+        rows = list(islice(chain([first], waiting), max(0, self._sends_left)))
+        self._sends_left -= len(rows)
+        return rows
 
     def process(self, keys: Iterable[JobRequest], *, reserved: bool = False) -> None:
-        """Process these rows; those that room is `reserved` for, whenever they are due."""
+        """Handle these rows. Those with `reserved` messages may be due later than now."""
         left = iter(keys)
         self._in_threads(lambda: self._work(left, reserved))
 
@@ -208,29 +219,34 @@ class _Tick:
 
     def _process(self, key: JobRequest, reserved: bool) -> None:
         until = (key.due_at or 0) if reserved else clock.now() + self._ahead
-        has_room = _always if reserved else self._take_room
+        reserve_message = _always if reserved else self._reserve_message
         try:
             disposition = process_due_row(
-                key, self._send, has_room, self._admit_waiting, until=until, ahead=self._ahead
+                key,
+                self._send,
+                reserve_message,
+                self._admit_waiting,
+                until=until,
+                ahead=self._ahead,
             )
         except PreconditionFailed:
             self._note(Disposition.MOVED)
         except SendFailed as error:
-            telemetry.not_sent(
-                error
-            )  # already postponed: processed again soon, and not at the head
+            telemetry.not_sent(error)  # the row was postponed before: it is due again soon
             self._note(None, send_failed=True)
         except Exception as error:  # noqa: BLE001 - one row must never keep the others waiting
             telemetry.crashed(error)
-            broken = not may_pass(error)  # else it is not the row's fault, and it stays due
-            if broken:
-                _set_aside(key)
-            self._note(Disposition.BROKEN if broken else None, failed=isinstance(error, AWS_ERRORS))
+            is_broken = not may_pass(error)  # otherwise the row isn't at fault, and it stays due
+            if is_broken:
+                _postpone_broken(key)
+            self._note(
+                Disposition.BROKEN if is_broken else None, failed=isinstance(error, AWS_ERRORS)
+            )
         else:
             self._note(disposition)
 
     def _admit_waiting(self, queue_name: str, queue_key: str) -> None:
-        """Let on who waits in a line: once in a tick, however many of them it meets."""
+        """Admit the waiting jobs of a line, at most once in a run."""
         with self._lock:
             if (queue_name, queue_key) in self._admitted_lines:
                 return
@@ -246,20 +262,20 @@ class _Tick:
             self.result.send_failures += send_failed
             self._failures = self._failures + 1 if failed or send_failed else 0
 
-    def _take_room(self, always: bool) -> bool:
+    def _reserve_message(self, always: bool) -> bool:
         with self._lock:
             self._count()
-            if self._room <= 0 and not always:
+            if self._sends_left <= 0 and not always:
                 return False
-            self._room -= 1
+            self._sends_left -= 1
             return True
 
     def _count(self) -> None:
-        """Count the unclaimed rows, once in a tick: it knows of its own sends."""
+        """Count the unclaimed rows once; after that, the run counts its own sends."""
         if not self._has_counted:
             self._has_counted = True
             self.result.unclaimed = _unclaimed()
-            self._room -= self.result.unclaimed
+            self._sends_left -= self.result.unclaimed
 
 
 def _always(_: bool) -> bool:
@@ -267,8 +283,11 @@ def _always(_: bool) -> bool:
 
 
 def _due_in(lane: Lane, horizon: int) -> list[JobRequest]:
-    """Return what is due in a lane, oldest first. If that is more than a tick can process, every
-    other one is of the newest: what is due just now must not wait until a backlog is gone."""
+    """Return the due rows of a lane, oldest first.
+
+    If there are more than one run can handle, oldest and newest rows alternate. A row that has just
+    become due then doesn't wait until a backlog is gone.
+    """
     shards = due_shards(lane)
     oldest = list(islice(_merged(shards, horizon), _ROWS_FROM_AN_END))
     if len(oldest) < _ROWS_FROM_AN_END:
@@ -286,14 +305,16 @@ def _merged(
     after: int = -1,
     newest_first: bool = False,
 ) -> Iterator[JobRequest]:
-    """Yield the keys of all these shards in order of time, read as they are asked for. A shard that
-    can't be read keeps no other waiting."""
+    """Yield the keys of all these shards in the order of their times. Read them as they are needed.
+
+    A shard that can't be read doesn't delay the others. If none can be read, raise the first error.
+    """
     failed: list[Exception] = []
 
     def read(shard: str) -> Iterator[JobRequest]:
         try:
             yield from queries.due(shard, until, page, after=after, newest_first=newest_first)
-        except Exception as error:  # noqa: BLE001 - throttled, say: the others still answer
+        except Exception as error:  # noqa: BLE001 - throttled, for example: the others still answer
             telemetry.crashed(error)
             failed.append(error)
 
@@ -304,19 +325,19 @@ def _merged(
 
 
 def _unclaimed() -> int:
-    """Return how many rows were sent again and are neither claimed nor to be looked at yet."""
+    """Count the rows that were sent again, are still unclaimed and aren't due to be checked."""
     found = 0
     for shard in due_shards(Lane.RESENT):
         try:
             found += queries.count_due(shard, clock.now(), UNCLAIMED_AT_MOST)
-        except Exception as error:  # noqa: BLE001 - then too many are sent, and none is lost
+        except Exception as error:  # noqa: BLE001 - then too many are sent, but no row is lost
             telemetry.crashed(error)
     return found
 
 
-def _set_aside(key: JobRequest) -> None:
+def _postpone_broken(key: JobRequest) -> None:
     try:
         later = clock.now() + LONGEST_GAP
         verbs.set_aside(key.id, seen_due_at=key.due_at or 0, due_at=later)
-    except Exception as error:  # noqa: BLE001 - it has moved, or DynamoDB is away: due again
+    except Exception as error:  # noqa: BLE001 - it has changed, or DynamoDB failed: it stays due
         telemetry.crashed(error)

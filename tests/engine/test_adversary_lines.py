@@ -174,7 +174,7 @@ def any_free_slot(line: Line) -> LineItem | None:
 
 def look_once(pump: admission._AdmissionPass) -> None:
     """Pump a line, and let on one at most."""
-    pump._look()
+    pump._try_step()
 
 
 TWINS: list[tuple[Script, Any, str, Any, str]] = [

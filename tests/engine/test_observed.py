@@ -272,4 +272,4 @@ def test_a_rescue_says_why(bench: Bench, lines: io.StringIO) -> None:
     bench.tick()
     (line,) = [line for line in logged(lines) if line["message"] == "settled"]
     assert line["job_id"] == row.id
-    assert line["why"] == str(Interrupted("its worker ended without a word"))
+    assert line["why"] == str(Interrupted("its worker stopped without reporting an outcome"))
