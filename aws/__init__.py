@@ -1,1 +1,1 @@
-"""AWS plumbing, said once: the clients, what their errors mean, the bucket."""
+"""Access to AWS: the clients, the meaning of their errors, and the bucket."""

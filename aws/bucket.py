@@ -1,4 +1,4 @@
-"""The bucket: whole objects, and ranges of an object that must not change while it is read."""
+"""Read and write the bucket: whole objects, and ranges of an object that must not change."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -15,15 +15,14 @@ _CHANGED = frozenset({"PreconditionFailed", "412", "InvalidRange", "416"})
 
 
 class Version(NamedTuple):
-    """Which content an object has: its size in bytes, and S3's tag that changes with it."""
+    """An object's size in bytes, and S3's tag, which changes with the content."""
 
     size: int
     etag: str
 
 
 class Listed(NamedTuple):
-    """An object in a list: its size in bytes, its tag, and when it was written, in milliseconds
-    since 1970."""
+    """An object in a list: its key, size in bytes, tag, and time (milliseconds since 1970)."""
 
     key: str
     size: int
@@ -32,27 +31,27 @@ class Listed(NamedTuple):
 
 
 def name() -> str:
-    """Return the bucket's name; raises MissingSetting if there is none."""
+    """Return the bucket's name. Raises MissingSetting if it isn't set."""
     return required("BUCKET_NAME", "keeping files and large payloads")
 
 
 def configured() -> bool:
-    """Return whether there is one: a stack without large payloads and files can do without."""
+    """Return whether a bucket is set. Only large payloads and files need one."""
     return settings().has_bucket
 
 
 def put_bytes(key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
-    """Write a whole object, over what was there."""
+    """Write a whole object, and replace an existing one."""
     clients.client("s3").put_object(Bucket=name(), Key=key, Body=data, ContentType=content_type)
 
 
 def get_bytes(key: str) -> bytes:
-    """Return a whole object; raises MissingObject."""
+    """Return the content of an object. Raises MissingObject."""
     return _get(key)
 
 
 def version(key: str) -> Version:
-    """Return the size and tag that the object has now; raises MissingObject."""
+    """Return the current size and tag of an object. Raises MissingObject."""
     try:
         head = clients.client("s3").head_object(Bucket=name(), Key=key)
     except ClientError as error:
@@ -61,21 +60,20 @@ def version(key: str) -> Version:
 
 
 def get_range(key: str, start: int, end: int, etag: str) -> bytes:
-    """Return the bytes from `start` up to but not including `end`: at least one.
+    """Return the bytes from `start` up to but not including `end`, which must be at least one.
 
-    Raises ObjectChanged if the object is no longer the one with this tag, or MissingObject.
+    Raises ObjectChanged if the object no longer has this tag, or MissingObject.
     """
     return _get(key, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
 
 
 def delete(key: str) -> None:
-    """Delete one object. Nothing to do if it is gone."""
+    """Delete one object, if it exists."""
     clients.client("s3").delete_object(Bucket=name(), Key=key)
 
 
 def delete_unchanged(key: str, etag: str) -> bool:
-    """Delete one object, unless it is no longer the one with this tag; return whether it is
-    gone."""
+    """Delete one object if it still has this tag. Return whether it no longer exists."""
     try:
         clients.client("s3").delete_object(Bucket=name(), Key=key, IfMatch=etag)
     except ClientError as error:
@@ -87,8 +85,7 @@ def delete_unchanged(key: str, etag: str) -> bool:
 
 
 def listed(folder: str, after: str | None = None) -> Iterator[Listed]:
-    """Yield the objects whose keys begin with `folder`, by key: those that come after the key
-    `after`."""
+    """Yield the objects whose keys begin with `folder`, in order, from after the key `after`."""
     which = {"StartAfter": after} if after else {}
     pages = clients.client("s3").get_paginator("list_objects_v2")
     for page in pages.paginate(Bucket=name(), Prefix=folder, **which):
@@ -102,7 +99,7 @@ def delete_all(folder: str) -> None:
     pages = clients.client("s3").get_paginator("list_objects_v2")
     for page in pages.paginate(Bucket=name(), Prefix=folder.rstrip("/") + "/"):
         keys = [{"Key": each["Key"]} for each in page.get("Contents", [])]
-        if keys:  # a page holds no more than one call can delete
+        if keys:  # one call can delete all keys of a page
             clients.client("s3").delete_objects(
                 Bucket=name(), Delete={"Objects": keys, "Quiet": True}
             )
@@ -118,7 +115,7 @@ def _get(key: str, **which: str) -> bytes:
 
 
 def _meaning(error: ClientError, key: str) -> Exception:
-    """Return the error that S3's answer means for the object, or the answer itself if none."""
+    """Return MissingObject or ObjectChanged if S3's error means that, or else the error itself."""
     answer: Any = error.response
     code = answer["Error"]["Code"]
     if code in _MISSING:

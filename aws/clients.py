@@ -1,4 +1,4 @@
-"""Clients of AWS services: one session of botocore for all, each client built when first used."""
+"""The clients for AWS services. They share one botocore session, and are built at first use."""
 
 import threading
 from collections.abc import Iterator
@@ -15,28 +15,28 @@ from settings import settings
 
 _session: botocore.session.Session | None = None
 _clients: dict[str, Any] = {}
-_used: dict[str, int] = {}  # when a fresh client was last asked for
+_used: dict[str, int] = {}  # the time of the last call of `fresh_client`, by service
 _lock = threading.RLock()
 _this_thread = threading.local()
 
-# A call that hangs must fail while there is still time to say so. botocore's own defaults (60 s,
-# five tries) outlast an API request. S3 alone may stream for long; a search of logs takes longer.
+# A call that hangs must fail while there is still time to respond. botocore's own defaults (60 s,
+# five tries) outlast an API request. S3 may stream for longer, and a search of logs takes longer.
 _READ_SECONDS = 5.0
 _LONGER = {"s3": 30.0, "logs": 6.0}
-# botocore tries again after a timeout too. It would text a person twice, and run a task twice:
-# runners.lambda_async says which messages may be repeated.
+# botocore also retries after a timeout. That could text a person twice, or run a task twice.
+# runners.lambda_async defines which messages may be repeated.
 _ATTEMPTS = {"sns": 1, "lambda": 1, "sqs": 1, "logs": 2}
 _POOL = 32
-_SLEPT = clock.SECOND  # a connection that was not used for longer
+_SLEPT = clock.SECOND  # connections that are idle for longer aren't used again
 
 
 def client(service: str) -> Any:
-    """Return the client of a service, shared by all threads (botocore's are safe)."""
+    """Return the client for a service. All threads share it, which is safe with botocore."""
     with _lock:
         if service not in _clients:
             built = session().create_client(service, config=_config(service))
             built.meta.events.register("getattr", _refuse_unknown)
-            events: Any = built.meta.events  # typed as if no handler's answer counted
+            events: Any = built.meta.events  # the stubs don't allow handlers to return a value
             service_id = built.meta.service_model.service_id.hyphenize()
             events.register_first(f"needs-retry.{service_id}", _refuse_to_repeat)
             tls.share_context(built)
@@ -45,9 +45,9 @@ def client(service: str) -> Any:
 
 
 def fresh_client(service: str) -> Any:
-    """Return the client for a request that must not be repeated: with no connection that was idle.
+    """Return a client without idle connections, for a request that must not be repeated.
 
-    See `drop_idle_connections`.
+    See `drop_idle_connections` for the reason.
     """
     built, now = client(service), clock.now()
     with _lock:
@@ -58,7 +58,7 @@ def fresh_client(service: str) -> Any:
 
 
 def session() -> botocore.session.Session:
-    """Return the one session: credentials and service models are loaded once."""
+    """Return the shared session, so that credentials and service models are loaded only once."""
     global _session
     with _lock:
         if _session is None:
@@ -68,8 +68,10 @@ def session() -> botocore.session.Session:
 
 @contextmanager
 def tried_once() -> Iterator[None]:
-    """Have botocore repeat no call that this thread makes in this block: for calls that may be left
-    out, and that nothing may wait for."""
+    """Make botocore try each call of this thread only once in this block.
+
+    Use it for optional calls that must not delay anything.
+    """
     _this_thread.tries_once = True
     try:
         yield
@@ -78,16 +80,17 @@ def tried_once() -> Iterator[None]:
 
 
 def drop_idle_connections() -> None:
-    """Close the idle connections of services whose calls are never repeated. For the beginning of
-    an invocation, when none of them is in use.
+    """Close the idle connections of services whose calls are never repeated.
 
-    Lambda freezes a process between two invocations. What closes a connection meanwhile (the other
-    end, after some idle seconds, or a NAT gateway after 350) is not heard, so on thawing it looks
-    open. The first request on it is lost and ends in an error that says nothing of that: whoever
-    may not repeat it would have to say that it may have been heard. For all other services botocore
-    repeats the request over a new connection, and a new one each time would cost a handshake.
-    While the process runs the kernel hears of a close, and urllib3 looks before it takes a
-    connection again.
+    Call this at the start of an invocation, when no connection is in use. Lambda freezes a process
+    between two invocations. In that time the other end (after some idle seconds) or a NAT gateway
+    (after 350) may close a connection. The process doesn't notice, and the connection looks open
+    when it thaws. The first request on it is lost, with an error that doesn't tell whether AWS
+    received it. Such a request can't be repeated, so its outcome would be in doubt.
+
+    The other services keep their connections, because botocore repeats those requests over a new
+    one, and a new one each time would cost a handshake. While the process runs, the kernel notices
+    a close, and urllib3 checks each connection before it reuses it.
     """
     with _lock:
         for service, built in _clients.items():
@@ -96,14 +99,14 @@ def drop_idle_connections() -> None:
 
 
 def close_connections() -> None:
-    """Close every idle connection. Clients go on, with new ones."""
+    """Close all idle connections. The clients open new ones when needed."""
     with _lock:
         for built in _clients.values():
             built.close()
 
 
 def renew_credentials() -> None:
-    """Have every client sign with credentials that are read anew."""
+    """Read the credentials again, and make all clients sign with them."""
     with _lock:
         kept: Any = _session
         if kept is not None:
@@ -114,13 +117,13 @@ def renew_credentials() -> None:
 
 
 def services() -> list[str]:
-    """Return the services that a client was built of."""
+    """Return the names of the services that have a client."""
     with _lock:
         return sorted(_clients)
 
 
 def use_session(given: botocore.session.Session) -> None:
-    """Build clients from this session from now on: for tests."""
+    """Build all clients from this session from now on, for tests."""
     global _session
     with _lock:
         if _session is not given:
@@ -129,26 +132,28 @@ def use_session(given: botocore.session.Session) -> None:
 
 
 def forget() -> None:
-    """Build every client anew at its next use: for tests."""
+    """Drop all clients, so that their next use builds new ones, for tests."""
     with _lock:
         _clients.clear()
         _used.clear()
 
 
 def _refuse_unknown(event_name: str, client: Any, **_: Any) -> None:
-    """Say of an operation that a client does not have where to name it. A build ships the
-    operations that are called: tools/botocore_data.py."""
+    """Raise an error that says where to list an operation that the client doesn't have.
+
+    A build includes only the operations that are called: see tools/botocore_data.py.
+    """
     method = event_name.rpartition(".")[2]
     service = client.meta.service_model.service_name
     operation = "".join(word.capitalize() for word in method.split("_"))
     raise AttributeError(
-        f"the client of {service} has no {method}: only operations that are named are built in. "
-        f'Name it in app.toml, as services = ["{service}:{operation}"]'
+        f"The client for {service} has no {method}, because a build includes only the operations "
+        f'that are listed. Add it to app.toml: services = ["{service}:{operation}"]'
     )
 
 
 def _refuse_to_repeat(**_: Any) -> bool | None:
-    """Return False, the first answer of all handlers, if this thread wants no call repeated."""
+    """Return False, before any other handler answers, if this thread wants no repeated calls."""
     return False if getattr(_this_thread, "tries_once", False) else None
 
 
@@ -158,12 +163,13 @@ def _config(service: str) -> Config:
         read_timeout=_LONGER.get(service, _READ_SECONDS),
         max_pool_connections=_POOL,
         retries={"total_max_attempts": _ATTEMPTS.get(service, 4), "mode": "standard"},
-        # pynamodb builds the requests, and runners.lambda_async the only one to Lambda: checking
-        # each again costs time and finds nothing.
+        # pynamodb builds the requests to DynamoDB, and runners.lambda_async the only one to Lambda.
+        # Validating them again would cost time and find nothing.
         parameter_validation=service not in ("dynamodb", "lambda"),
-        # botocore still signs S3 URLs with version 2 in us-east-1, which no KMS key accepts.
+        # By default, botocore signs S3 URLs with version 2 in us-east-1, which KMS keys don't
+        # accept.
         signature_version="s3v4" if service == "s3" else None,
-        # It would sign them for S3's global host too, which knows no bucket of a newer region. A
-        # local AWS has no hosts for buckets.
+        # By default, botocore would also sign them for S3's global host, which doesn't know buckets
+        # in newer regions. A local AWS has no hosts for buckets.
         s3={"addressing_style": "path" if settings().has_local_s3 else "virtual"},
     )

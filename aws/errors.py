@@ -1,4 +1,4 @@
-"""What an error of AWS means: whether it may pass, and whether an item refused a write."""
+"""Interpret AWS errors: whether they may pass, and whether an item refused a write."""
 
 from collections.abc import Callable
 from secrets import SystemRandom
@@ -9,10 +9,10 @@ from pynamodb.exceptions import PynamoDBException, VerboseClientError
 
 import clock
 
-# What a call raises when AWS does not answer, or not with what was asked for.
+# The errors of a call when AWS doesn't answer or refuses the request.
 AWS_ERRORS = (BotoCoreError, ClientError, PynamoDBException)
 _CONFLICT = "TransactionConflict"
-# Codes without "Exception" at their end: the reasons of a cancelled transaction have none.
+# Codes without "Exception" at the end, because the reasons of a canceled transaction have none.
 _THROTTLED = frozenset(
     {
         "ProvisionedThroughputExceeded",
@@ -24,19 +24,19 @@ _THROTTLED = frozenset(
         "TooManyRequests",
     }
 )
-# The call may have been carried out, or be under way still.
+# After these codes, AWS may have carried out the call, or may still be working on it.
 _IN_DOUBT = frozenset({"ReplicatedWriteConflict", "RequestTimeout", "TransactionInProgress"})
-# Between two tries of a call that botocore has given up on, in seconds: the first and the longest.
+# Seconds between tries of a call after botocore has given up: the first pause and the longest.
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 _T = TypeVar("_T")
 
 
 def may_pass(error: BaseException | None) -> bool:
-    """Return whether AWS was throttled, broken, busy with the same item, or out of reach.
+    """Return whether an error may pass: AWS throttled, failed, was unreachable or had a conflict.
 
-    A refusal that would only be repeated does not pass: no permission, no such table, too large an
-    item.
+    Errors that a retry would only repeat don't pass: a missing permission, a missing table, or an
+    item that is too large.
     """
     error = _origin(error)
     if not isinstance(error, ClientError):
@@ -47,15 +47,15 @@ def may_pass(error: BaseException | None) -> bool:
 
 
 def throttled(error: ClientError) -> bool:
-    """Return whether AWS refused the call only because there are too many: it did nothing."""
+    """Return whether AWS refused the call only because of too many calls, and did nothing."""
     return bool(_codes(error) & _THROTTLED)
 
 
 def retry_until(until: int, call: Callable[[], _T]) -> _T:
-    """Return what the call returns, made again for as long as its error may pass.
+    """Call a function, and retry it while its error may pass. Return its result.
 
-    Raises the last error once another try would begin after `until` (milliseconds since 1970). For
-    calls that may be repeated: reads, and writes whose condition tells that they have landed.
+    Raises the last error if another try would begin after `until` (milliseconds since 1970). Use it
+    for calls that may be repeated: reads, and writes whose condition shows that they have landed.
     """
     bound = _FIRST_PAUSE
     while True:
@@ -70,9 +70,9 @@ def retry_until(until: int, call: Callable[[], _T]) -> _T:
 
 
 def condition_failed(error: BaseException) -> bool:
-    """Return whether an item refused a write by its condition, as opposed to AWS refusing the call.
+    """Return whether a write failed because of its condition, not because AWS refused the call.
 
-    An error without a response (a connection that broke, a timeout) tells nothing of the item.
+    An error without a response (a broken connection, a timeout) says nothing about the item.
     pynamodb's own `cause_response_code` raises AttributeError for those.
     """
     origin = _origin(error)
@@ -80,9 +80,9 @@ def condition_failed(error: BaseException) -> bool:
 
 
 def conflicts(error: BaseException) -> bool:
-    """Return whether a write met another one of the same item, in a transaction.
+    """Return whether a write conflicted with another write of the same item in a transaction.
 
-    botocore does not repeat those.
+    botocore doesn't retry these.
     """
     origin = _origin(error)
     return isinstance(origin, ClientError) and _CONFLICT in _codes(origin)
@@ -92,12 +92,12 @@ def _origin(error: BaseException | None) -> BaseException | None:
     if isinstance(error, PynamoDBException):
         error = error.cause
     if isinstance(error, VerboseClientError):
-        error = error.__cause__  # pynamodb's own leaves out the HTTP status
+        error = error.__cause__  # pynamodb's own error has no HTTP status
     return error
 
 
 def _codes(error: ClientError) -> set[str]:
-    """Return why AWS refused: the code, and of a transaction each of its reasons too."""
+    """Return the error's code, and the codes of all reasons if it is a canceled transaction."""
     answer: Any = error.response
     found = [answer["Error"], *answer.get("CancellationReasons", [])]
     return {str(each.get("Code")).removesuffix("Exception") for each in found}

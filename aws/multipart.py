@@ -1,4 +1,4 @@
-"""A large object written in parts, so that no more than one part is ever in memory."""
+"""Write a large object in parts, so that at most one part is in memory."""
 
 from base64 import b64encode
 from collections.abc import Iterable
@@ -10,15 +10,16 @@ from botocore.exceptions import ClientError
 from aws import bucket, clients
 from errors import UploadGone
 
-PART_SIZE = 8 * 1024 * 1024  # S3 refuses parts under 5 MiB, the last one excepted, and over 10,000
+# S3 refuses parts under 5 MiB, except the last one, and more than 10,000 parts.
+PART_SIZE = 8 * 1024 * 1024
 
 
 class Upload:
-    """An upload that becomes an object when it is completed, and until then is invisible.
+    """An upload, which is invisible until `complete` makes an object of it.
 
-    `parts` (JSON) and `id` are all that another invocation needs to go on with it. Every part is
-    named by its content, so that a part which another invocation has overwritten since then makes
-    `complete` fail instead of ending up in the object.
+    Another invocation can continue it with `parts` (JSON) and `id`. Each part is identified by its
+    content. So if another invocation has overwritten a part, `complete` fails instead of putting
+    the wrong part into the object.
     """
 
     def __init__(self, key: str, upload_id: str, parts: list[str]) -> None:
@@ -28,22 +29,25 @@ class Upload:
 
     @classmethod
     def start(cls, key: str, content_type: str) -> "Upload":
-        """Begin a new upload."""
-        # The algorithm is named throughout: S3 refuses parts whose checksum it was not told of.
+        """Start a new upload."""
+        # S3 refuses parts with checksums unless the upload names their algorithm from the start.
         answer = clients.client("s3").create_multipart_upload(
             Bucket=bucket.name(), Key=key, ContentType=content_type, ChecksumAlgorithm="CRC32"
         )
         return cls(key, answer["UploadId"], [])
 
     def add(self, data: bytes) -> None:
-        """Write the next part: PART_SIZE or more, unless it is the last. Raises UploadGone."""
+        """Write the next part, which has at least PART_SIZE bytes unless it is the last.
+
+        Raises UploadGone.
+        """
         checksum = b64encode(crc32(data).to_bytes(4)).decode()
         number = len(self.parts) + 1
         answer = self._call("upload_part", PartNumber=number, Body=data, ChecksumCRC32=checksum)
         self.parts.append(f"{answer['ETag'].strip(chr(34))} {checksum}")
 
     def complete(self) -> None:
-        """Make the object of the parts so far; there must be one. Raises UploadGone."""
+        """Make the object from the parts so far, at least one. Raises UploadGone."""
         named = [part.split(" ") for part in self.parts]
         parts = [
             {"PartNumber": number, "ETag": f'"{etag}"', "ChecksumCRC32": checksum}
@@ -52,7 +56,7 @@ class Upload:
         self._call("complete_multipart_upload", MultipartUpload={"Parts": parts})
 
     def abort(self) -> None:
-        """Delete the parts: nobody will go on with them. Nothing to do if they are gone."""
+        """Give up the upload and delete its parts, if they still exist."""
         try:
             self._call("abort_multipart_upload")
         except UploadGone:
@@ -69,7 +73,10 @@ class Upload:
 
 
 def write(key: str, pieces: Iterable[bytes], content_type: str) -> None:
-    """Write one object of many pieces, at once if it is small; leaves nothing behind on failure."""
+    """Write one object from many pieces, in one request if it is small.
+
+    If it fails, no parts stay in the bucket.
+    """
     data = b""
     upload = None
     try:

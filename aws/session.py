@@ -1,10 +1,10 @@
-"""A session of botocore that is quick to begin.
+"""A botocore session that starts quickly.
 
-botocore's own starts with 120 handlers of events, most of them for services that a process never
-calls, and with a chain of ten places to look for credentials, though the first has those of a
-function. Here both wait until somebody needs them. And it compares the name of each event with all
-65 that services had before, which here only those go through that may have one: `make bench` says
-what a cold start gains.
+botocore's own session registers 120 event handlers, most of them for services that a process never
+calls. It also prepares a chain of ten places to look for credentials, although a function has them
+in the first. This session delays both until they are needed. Also, botocore compares the name of
+each event with all 65 former names of services. This session does so only for events that may have
+a former name. `make bench` measures the effect on a cold start.
 """
 
 from collections import defaultdict
@@ -17,18 +17,20 @@ from botocore.credentials import CredentialProvider, CredentialResolver, EnvProv
 from botocore.hooks import EventAliaser
 from botocore.utils import EVENT_ALIASES, SERVICE_NAME_ALIASES, hyphenize_service_id
 
-# Some handlers of an event come before its others, and some after them.
+# Some handlers of an event must run before its others, and some after them.
 _REGISTER = {
     handlers.REGISTER_FIRST: "register_first",
     handlers.REGISTER_LAST: "register_last",
 }
-# How the former names of services begin, up to the first dot.
+# The first parts of the services' former names, up to the first dot.
 _FORMER = frozenset(name.partition(".")[0] for name in EVENT_ALIASES)
 
 
 class Session(botocore.session.Session):
-    """botocore's, with the handlers of a service from its first client on, and with credentials
-    from the environment before anything else is made ready."""
+    """A botocore session that registers a service's handlers with its first client.
+
+    It looks for credentials in the environment before it prepares any other place.
+    """
 
     def __init__(self) -> None:
         super().__init__(include_builtin_handlers=False)
@@ -40,7 +42,7 @@ class Session(botocore.session.Session):
         self.register_component("credential_provider", CredentialResolver([EnvProvider(), others]))
 
     def create_client(self, service_name: str, *given: Any, **named: Any) -> Any:
-        """Return a client of a service, as botocore does."""
+        """Return a new client for a service, as botocore does."""
         name = SERVICE_NAME_ALIASES.get(service_name, service_name)
         loader = self.get_component("data_loader")
         described = loader.load_service_model(name, "service-2", api_version=None)
@@ -48,14 +50,14 @@ class Session(botocore.session.Session):
         return super().create_client(service_name, *given, **named)
 
     def _register_handlers_of(self, service: str) -> None:
-        """Register what botocore has for a service, the first time; or for all, if it is ""."""
+        """Register botocore's handlers for a service once. "" stands for all services."""
         events = self.get_component("event_emitter")
         for event, handler, *place in self._waiting.pop(service, ()):
             getattr(events, _REGISTER[place[0]] if place else "register")(event, handler)
 
 
 class _Events(EventAliaser):
-    """botocore's events, by the present names of services, whichever a handler or a call gives."""
+    """botocore's events, which map former names of services to the present ones."""
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
@@ -72,7 +74,7 @@ class _Events(EventAliaser):
 
 
 class _OtherCredentials(CredentialProvider):
-    """All places where botocore looks, made ready when the environment has no credentials."""
+    """All of botocore's places for credentials, prepared only if the environment has none."""
 
     METHOD = "others"
 
@@ -81,13 +83,15 @@ class _OtherCredentials(CredentialProvider):
         self._make_chain = make_chain
 
     def load(self) -> Any:
-        """Return the first credentials that there are, or None."""
+        """Return the first credentials found, or None."""
         return self._make_chain().load_credentials()
 
 
 def _by_service() -> dict[str, list[Any]]:
-    """Return botocore's handlers by the service that they are for, "" if for all; without those
-    that write its documentation, which no function does."""
+    """Return botocore's handlers by service, with "" for those of all services.
+
+    Handlers that write botocore's documentation are left out.
+    """
     found = defaultdict(list)
     for each in handlers.BUILTIN_HANDLERS:
         event, *of = each[0].split(".")

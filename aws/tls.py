@@ -1,9 +1,9 @@
-"""One TLS context for all clients of AWS.
+"""Share one TLS context between all AWS clients.
 
-botocore gives each client a context of its own, and urllib3 reads the certificates of more than a
-hundred authorities into it for each new connection: 6 ms of CPU before a request is sent. Here they
-are read once in a process, before its first request, and for endpoints of AWS those of Amazon
-alone, which sign for them.
+botocore gives each client its own context, and urllib3 reads the certificates of more than a
+hundred authorities into it for each new connection. That takes 6 ms of CPU before a request is
+sent. Here, a process reads them once, before its first request. For AWS endpoints it reads only the
+certificates of Amazon's authorities, which sign these endpoints.
 """
 
 import ssl
@@ -14,18 +14,18 @@ from typing import Any
 
 from botocore.httpsession import URLLib3Session, create_urllib3_context, get_cert_path
 
-# https://www.amazontrust.com/repository: clients need one of these, as the bundle calls them.
+# https://www.amazontrust.com/repository: clients need one of these. The names are the bundle's.
 _AMAZON = (
     *(f"Amazon Root CA {number}" for number in (1, 2, 3, 4)),
     "Starfield Services Root Certificate Authority - G2",
 )
-_AWS = ".amazonaws.com"  # of all regions but those in China and of secret networks
+_AWS = ".amazonaws.com"  # in all regions except China and the secret ones
 
 
 def share_context(client: Any) -> None:
-    """Have a client of botocore that is new make its connections in the common context.
+    """Make a new botocore client use the shared context for its connections.
 
-    One that uses a proxy, or no TLS, or checks no certificates, stays as it is.
+    A client with a proxy, without TLS, or without certificate checks stays as it is.
     """
     endpoint = client._endpoint
     made: Any = endpoint.http_session
@@ -45,7 +45,7 @@ def share_context(client: Any) -> None:
 
 
 class Trust:
-    """A context, and the certificates that are read into it before it is first used."""
+    """A context, and the certificates that it reads before its first use."""
 
     def __init__(self, **certificates: Any) -> None:
         self.context: ssl.SSLContext = create_urllib3_context()
@@ -53,7 +53,7 @@ class Trust:
         self._lock = threading.Lock()
 
     def read(self) -> None:
-        """Read them, unless they were."""
+        """Read the certificates, if that hasn't happened yet."""
         if self._unread is None:
             return
         with self._lock:
@@ -64,7 +64,7 @@ class Trust:
 
 
 class _Session(URLLib3Session):
-    """botocore's, whose connections have their certificates from the context."""
+    """A botocore HTTP session whose connections use the certificates of the context."""
 
     def __init__(self, trust: Trust, **given: Any) -> None:
         self.trust = trust
@@ -75,12 +75,12 @@ class _Session(URLLib3Session):
 
     def _setup_ssl_cert(self, pool: Any, url: str, verify: Any) -> None:
         super()._setup_ssl_cert(pool, url, verify)  # type: ignore[misc] # its stubs lack it
-        pool.ca_certs = None  # or they would be read for each connection
+        pool.ca_certs = None  # otherwise urllib3 would read them for each connection
         self.trust.read()
 
 
 def read_certificates(client: Any) -> None:
-    """Read what the client would before its first request: for a snapshot of the process."""
+    """Read a client's certificates before its first request, for a snapshot of the process."""
     session = client._endpoint.http_session
     if isinstance(session, _Session):
         session.trust.read()
@@ -88,7 +88,7 @@ def read_certificates(client: Any) -> None:
 
 @cache
 def bundle(file: str | None) -> Trust:
-    """Return a context that trusts the authorities in a file."""
+    """Return the context that trusts the authorities in a file."""
     return Trust(cafile=lambda: file)
 
 
@@ -99,7 +99,7 @@ def amazon() -> Trust:
 
 
 def _certificates(names: tuple[str, ...]) -> list[str]:
-    """Return these certificates of the bundle that ships with botocore, which labels each."""
+    """Return these certificates from botocore's bundle, in which each has a label."""
     text = Path(get_cert_path(True) or "").read_text(encoding="utf-8")
     end = "-----END CERTIFICATE-----"
     found = []

@@ -1,10 +1,10 @@
-"""What sending a webhook raises."""
+"""The errors of sending a webhook."""
 
 from errors import JobRunnersError
 
 
 class WebhookFailed(JobRunnersError):
-    """A webhook was not taken this time; a later try may succeed."""
+    """The receiver did not accept a webhook this time. A later try may succeed."""
 
     def __init__(self, host: str, why: str) -> None:
         super().__init__(f"the webhook at {host} {why}")

@@ -1,4 +1,4 @@
-"""One HTTPS request to one address, with a limit on its time and on what is read of the answer."""
+"""Send one HTTPS request to one address, with a time limit, and read only the response's head."""
 
 import socket
 import ssl
@@ -14,7 +14,7 @@ from webhooks.errors import WebhookFailed
 
 
 class Target(NamedTuple):
-    """Where to connect, and the host that must prove to be there by its certificate."""
+    """The address to connect to, and the host whose certificate it must have."""
 
     host: str
     address: str
@@ -22,7 +22,7 @@ class Target(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The head of an answer. Its body is never read: it may be endless."""
+    """The head of a response. The body is never read, because it may be endless."""
 
     status: int
     retry_after: str | None
@@ -31,9 +31,9 @@ class Answer(NamedTuple):
 def post(
     target: Target, path: str, body: bytes, headers: Mapping[str, str], seconds: float
 ) -> Answer:
-    """Send the request and read the answer's head. A redirect is an answer like any other.
+    """Send the request and read the response's head. Redirects aren't followed.
 
-    Raises WebhookFailed if that does not work out within `seconds`.
+    Raises WebhookFailed if this fails or takes longer than `seconds`.
     """
     host = target.host if target.port == 443 else f"{target.host}:{target.port}"
     try:
@@ -42,7 +42,8 @@ def post(
             with connection.getresponse() as answer:
                 return Answer(answer.status, answer.headers.get("Retry-After"))
     except ssl.SSLCertVerificationError as error:
-        raise WebhookFailed(target.host, f"is not who it says: {error.verify_message}") from error
+        why = f"has no valid certificate: {error.verify_message}"
+        raise WebhookFailed(target.host, why) from error
     except TimeoutError as error:
         raise WebhookFailed(target.host, f"did not answer within {seconds:g} s") from error
     except (OSError, HTTPException) as error:
@@ -54,7 +55,7 @@ def _connected(target: Target, seconds: float) -> Iterator[HTTPConnection]:
     began = time.monotonic()
     with (
         socket.create_connection((target.address, target.port), timeout=seconds) as plain,
-        # The name is sent and checked as ever; it is only not resolved a second time.
+        # TLS sends and checks the host's name as usual. Only DNS doesn't resolve it a second time.
         _tls().wrap_socket(
             plain, server_hostname=target.host, do_handshake_on_connect=False
         ) as secure,
@@ -68,13 +69,13 @@ def _connected(target: Target, seconds: float) -> Iterator[HTTPConnection]:
 
 @contextmanager
 def _time_limit(connected: socket.socket, seconds: float) -> Iterator[None]:
-    """Cut the connection after `seconds`: a socket's own timeout begins anew with every byte."""
+    """Cut the connection after `seconds`, because a socket's timeout restarts with every byte."""
     over = threading.Event()
 
     def cut() -> None:
         over.set()
-        with suppress(OSError):  # the other end was faster
-            # Not SSLSocket's own, which takes the TLS session from under whoever reads.
+        with suppress(OSError):  # the other end has closed it already
+            # SSLSocket's own shutdown would remove the TLS session that the main thread reads from.
             socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
     timer = threading.Timer(max(seconds, 0), cut)
@@ -92,5 +93,5 @@ def _time_limit(connected: socket.socket, seconds: float) -> Iterator[None]:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    # Loading the certificate authorities takes longer than a request.
+    # Cached, because loading the certificate authorities takes longer than a request.
     return ssl.create_default_context()

@@ -1,4 +1,4 @@
-"""Posts one event to its receiver, signed, and says what the receiver's answer means."""
+"""Post one signed event to its receiver, and interpret the response."""
 
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -14,7 +14,7 @@ from webhooks.signature import signed_headers
 from webhooks.signing_secrets import webhook_keys
 from webhooks.url import parse
 
-TIME_LIMIT = 15.0  # seconds from connecting to the answer's head
+TIME_LIMIT = 15.0  # seconds from connecting to the head of the response
 
 EventId = Annotated[
     str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_-]+$")
@@ -22,13 +22,13 @@ EventId = Annotated[
 
 
 class Webhook(BaseModel):
-    """Where to send what, and the name of the secret that signs it."""
+    """An event, its receiver, and the name of the secret that signs it."""
 
     model_config = ConfigDict(extra="forbid")
 
     url: Annotated[str, StringConstraints(max_length=2048)] = Field(
-        description="The receiver: https, on the public internet. International host names are "
-        "written in their xn-- form.",
+        description="The receiver: an https URL on the public internet. Write international host "
+        "names in their xn-- form.",
         examples=["https://hooks.example.com/campaigns"],
     )
     body: dict[str, Any] = Field(
@@ -37,8 +37,7 @@ class Webhook(BaseModel):
     secret: Annotated[
         str, StringConstraints(max_length=256, pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")
     ] = Field(
-        description="The name of the signing secret, below the path that WEBHOOK_SECRETS_PATH "
-        "gives.",
+        description="The name of the signing secret, under the path in WEBHOOK_SECRETS_PATH.",
         examples=["acme/main"],
     )
 
@@ -50,13 +49,15 @@ class Webhook(BaseModel):
 
     @property
     def host(self) -> str:
-        """Whom errors name: a path may be secret."""
+        """The host, which errors name instead of the URL, because a path may be secret."""
         return parse(self.url).host
 
 
 def post_event(webhook: Webhook, event_id: str) -> Answer:
-    """Send the event once. Raises WebhookFailed if no answer came, DoNotRetry for a secret or a
-    host that can't be used."""
+    """Send the event once, and return the response's head.
+
+    Raises WebhookFailed if there is no response, and DoNotRetry for an unusable secret or host.
+    """
     url = parse(webhook.url)
     keys = webhook_keys(webhook.secret)
     body = compact_json(webhook.body)
@@ -70,18 +71,20 @@ def post_event(webhook: Webhook, event_id: str) -> Answer:
 
 
 def why_not_taken(answer: Answer) -> str | None:
-    """Return what is wrong, in words that follow the receiver's name; None if it took the event."""
+    """Return the problem as words that follow the receiver's name, or None if it accepted."""
     status = answer.status
     if 200 <= status < 300:
         return None
     if status == 410:
-        return "answered 410: it wants no events any more"
+        return "answered 410, so it accepts no more events"
     return f"answered {status}" + ("; redirects are not followed" if 300 <= status < 400 else "")
 
 
 def asked_to_wait(answer: Answer) -> float | None:
-    """Return the seconds that the receiver asks for, in either form of a Retry-After header; None
-    if it says nothing that makes sense."""
+    """Return the seconds in the Retry-After header, in either of its forms.
+
+    Return None if there is no such header or it can't be read.
+    """
     retry_after = answer.retry_after
     if retry_after is None:
         return None

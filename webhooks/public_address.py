@@ -1,7 +1,7 @@
-"""Finds the address of a host on the public internet, and refuses to find any other.
+"""Resolve a host to an address on the public internet, and refuse all other addresses.
 
-A webhook's host is chosen from outside. What it resolves to must not be something that only we can
-reach: the runtime of this very function on its loopback, a cloud's metadata, a private network.
+Callers choose a webhook's host. It must not resolve to an address that only this function can
+reach: its own runtime on the loopback, a cloud's metadata, or a private network.
 """
 
 import ipaddress
@@ -11,8 +11,8 @@ from ipaddress import IPv4Address, IPv6Address
 from errors import DoNotRetry
 from webhooks.errors import WebhookFailed
 
-_UNICAST = ipaddress.ip_network("2000::/3")  # the only IPv6 that the internet routes
-# Addresses that Python counts as public, but where no receiver of webhooks is.
+_UNICAST = ipaddress.ip_network("2000::/3")  # the only IPv6 addresses that the internet routes
+# Python treats these addresses as public, but webhook receivers don't have them.
 _SPECIAL = [
     ipaddress.ip_network(each)
     for each in (
@@ -21,7 +21,7 @@ _SPECIAL = [
         "192.52.193.0/24",  # AMT
         "192.88.99.0/24",  # relays of 6to4, deprecated
         "192.175.48.0/24",  # AS112
-        "168.63.129.16/32",  # the host of a machine in Azure
+        "168.63.129.16/32",  # the host of virtual machines in Azure
         "2001::/23",  # assigned to protocols of the IETF: Teredo, ORCHID, drones
         "2002::/16",  # 6to4, deprecated
         "2620:4f:8000::/48",  # AS112
@@ -32,16 +32,16 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # the IPv4 address in the last 32
 
 
 def resolve(host: str, port: int) -> str:
-    """Return the address to connect to: the host is resolved here, once, and never again.
+    """Return the address to connect to. This is the only place that resolves the host.
 
-    Raises DoNotRetry if any of its addresses is not public, for a host that names one of ours
-    among others is not to be trusted with the choice; WebhookFailed if it has no address now.
+    Raises DoNotRetry if any of its addresses isn't public, because then the host can't be trusted
+    with the choice. Raises WebhookFailed if it has no address now.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise WebhookFailed(host, f"has no address: {error.strerror}") from error
-    except UnicodeError as error:  # the resolver's answer to a label that is empty or too long
+    except UnicodeError as error:  # raised by the resolver for a label that is empty or too long
         raise DoNotRetry(f"{host!r} is not a host name") from error
     addresses = [str(each[4][0]) for each in found]
     for address in addresses:
@@ -51,7 +51,7 @@ def resolve(host: str, port: int) -> str:
 
 
 def is_public(address: str) -> bool:
-    """Whether everybody on the internet reaches the same machine at this address."""
+    """Return whether the whole internet reaches the same machine at this address."""
     ip = ipaddress.ip_address(address)
     if isinstance(ip, IPv6Address):
         inner = _inner(ip)
@@ -66,7 +66,7 @@ def _is_special(ip: IPv4Address | IPv6Address) -> bool:
 
 
 def _inner(ip: IPv6Address) -> IPv4Address | None:
-    """Return the IPv4 address that packets to an IPv6 one are carried on to."""
+    """Return the IPv4 address to which packets for an IPv6 address go, or None."""
     if ip in _NAT64:
         return IPv4Address(int(ip) & 0xFFFFFFFF)
     return ip.ipv4_mapped

@@ -1,4 +1,4 @@
-"""Signs webhooks as the Standard Webhooks specification says, so that receivers have a library."""
+"""Sign webhooks by the Standard Webhooks specification, for which receivers have libraries."""
 
 import base64
 import binascii
@@ -15,9 +15,10 @@ _SHORTEST, _LONGEST = 24, 64  # bytes of a key, by the specification
 def signed_headers(
     webhook_id: str, timestamp: int, body: bytes, keys: Sequence[bytes]
 ) -> dict[str, str]:
-    """Return the headers by which a receiver knows who sent the body, when (seconds since 1970),
-    and whether it has had it before. There is a signature by each key: a receiver takes any of
-    them."""
+    """Return the headers that identify the sender, the time (seconds since 1970) and the event.
+
+    They have one signature per key, and a receiver accepts any of them.
+    """
     content = f"{webhook_id}.{timestamp}.".encode() + body
     digests = (hmac.digest(key, content, "sha256") for key in keys)
     signatures = [f"v1,{base64.b64encode(digest).decode()}" for digest in digests]
@@ -29,11 +30,13 @@ def signed_headers(
 
 
 def secret_keys(written: str, name: str) -> list[bytes]:
-    """Return the keys in a secret as it is written down: one, or two with a space between them
-    while one takes the other's place. Each is base64 after whsec_. Raises DoNotRetry."""
+    """Return the keys in the text of a secret: one, or two during a rotation.
+
+    Each is base64 after whsec_, and a space separates two of them. Raises DoNotRetry.
+    """
     parts = re.split(r"[\s,]+", written.strip())
     if len(parts) > 2:
-        raise DoNotRetry(f"the webhook secret {name!r} holds more than two secrets")
+        raise DoNotRetry(f"the webhook secret {name!r} has more than two keys")
     return [_key(part, name) for part in parts]
 
 

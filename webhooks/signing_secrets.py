@@ -1,4 +1,4 @@
-"""Webhook secrets, from SSM's parameter store: payloads name them and never carry them."""
+"""Read webhook secrets from SSM's parameter store. Payloads have only their names."""
 
 import time
 
@@ -9,14 +9,16 @@ from errors import DoNotRetry
 from settings import required
 from webhooks.signature import secret_keys
 
-_KEPT = 60.0  # seconds; a rotated secret is in use after at most as long
+_KEPT = 60.0  # seconds; a rotated secret is used after this time at the latest
 
 _keys: dict[str, tuple[float, list[bytes]]] = {}
 
 
 def webhook_keys(name: str) -> list[bytes]:
-    """Return the signing keys called `name`, two while one is rotated; raises DoNotRetry if there
-    is none that can be used."""
+    """Return the signing keys of the secret `name`: one, or two during a rotation.
+
+    Raises DoNotRetry if the secret doesn't exist or can't be used.
+    """
     parameter = f"{required('WEBHOOK_SECRETS_PATH', 'post_webhook').rstrip('/')}/{name}"
     read_at, keys = _keys.get(parameter, (0.0, []))
     if not keys or time.monotonic() - read_at > _KEPT:
@@ -26,7 +28,7 @@ def webhook_keys(name: str) -> list[bytes]:
 
 
 def forget() -> None:
-    """Read every secret anew: for tests."""
+    """Clear the cache of secrets, for tests."""
     _keys.clear()
 
 

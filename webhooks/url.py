@@ -1,4 +1,4 @@
-"""What a webhook's URL may look like, and its parts."""
+"""Check a webhook's URL and split it into its parts."""
 
 import re
 from typing import NamedTuple
@@ -16,23 +16,25 @@ class WebhookUrl(NamedTuple):
 
 
 def parse(url: str) -> WebhookUrl:
-    """Return the parts; raises ValueError, with a reason, for a URL that no webhook may have.
+    """Return the parts of a URL. Raises ValueError, with the reason, if it isn't allowed.
 
-    What the host may resolve to is another question: see public_address.
+    public_address checks the addresses of the host.
     """
     if not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError("may hold only visible ASCII; an international host has an xn-- form")
+        raise ValueError(
+            "may contain only visible ASCII; write an international host in its xn-- form"
+        )
     parts = urlsplit(url)
     if parts.scheme != "https":
         raise ValueError("must begin with https://")
     if "@" in parts.netloc:
-        raise ValueError("must not hold a user name or password")
-    # The dot at the end of an absolute name belongs neither into SNI nor into a certificate.
+        raise ValueError("must not contain a user name or password")
+    # The dot at the end of an absolute name doesn't belong in SNI or in a certificate.
     host = (parts.hostname or "").removesuffix(".")
     if not _HOST.fullmatch(host):
         raise ValueError("must name a host")
     port = 443 if parts.port is None else parts.port
     if port == 0:
-        raise ValueError("port 0 is none")
+        raise ValueError("must not have port 0")
     query = f"?{parts.query}" if parts.query else ""
     return WebhookUrl(host, port, (parts.path or "/") + query)

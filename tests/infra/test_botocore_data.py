@@ -252,7 +252,7 @@ def resolvers(service: str, *, whole: bool) -> tuple[EndpointResolver, EndpointP
 
 
 def test_no_other_operation_can_be_called_in_a_test(aws: None) -> None:
-    with pytest.raises(AttributeError, match=r'app\.toml, as services = \["dynamodb:Scan"\]'):
+    with pytest.raises(AttributeError, match=r'app\.toml: services = \["dynamodb:Scan"\]'):
         clients.client("dynamodb").scan(TableName="jobs")
     assert not hasattr(clients.client("s3"), "list_buckets")
     with pytest.raises(UnknownServiceError, match="ses"):
