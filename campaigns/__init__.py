@@ -1,1 +1,1 @@
-"""The texting campaign that ships: an example of real work, from a CSV file to first messages."""
+"""The built-in texting campaign: a realistic example, from a CSV file to first messages."""

@@ -1,4 +1,4 @@
-"""Which file and which campaign a job is about."""
+"""Check the file and the campaign of a job."""
 
 from campaigns.errors import UnusableFile
 from errors import DoNotRetry
@@ -7,14 +7,14 @@ from work.running_job import RunningJob
 
 
 def check_upload(job: RunningJob, key: str) -> None:
-    """Raise UnusableFile unless `key` is a file that the job's organisation uploaded."""
+    """Raise UnusableFile unless `key` is in the uploads of the job's organization."""
     folder = f"uploads/{job.organization_id}"
     if not is_in(folder, key):
-        raise UnusableFile(repr(key), f"key must name a file under {folder}/")
+        raise UnusableFile(repr(key), f"the key must be that of a file under {folder}/")
 
 
 def campaign_of(job: RunningJob) -> str:
-    """Return the campaign that the job was dispatched for; raises DoNotRetry if there is none."""
+    """Return the job's campaign. Raises DoNotRetry if it has none."""
     if not job.campaign_id:
-        raise DoNotRetry("campaign_id is missing: whose contacts are these?")
+        raise DoNotRetry("campaign_id is missing, and the job works on a campaign's contacts")
     return job.campaign_id

@@ -1,4 +1,4 @@
-"""A campaign's contacts: one item for each phone number."""
+"""A campaign's contacts, with one item per phone number."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from store.table import Table
 
 
 class Texts(Attribute[dict[str, str]]):
-    """Texts by name. pynamodb's own map attribute would wrap each in objects of its own."""
+    """A map of strings. pynamodb's own map attribute would wrap each value in an object."""
 
     attr_type = MAP
 
@@ -21,23 +21,23 @@ class Texts(Attribute[dict[str, str]]):
 
 
 class Contact(Table):
-    """Someone a campaign can text. A later import of the same number takes its place."""
+    """A person whom a campaign can text. A later import of the same number replaces the item."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
 
     table_setting = "CONTACTS_TABLE_NAME"
 
-    # The organisation comes first, so that no campaign's name can reach into another's contacts.
+    # The organization comes first, so that no campaign name can match another one's contacts.
     organization_campaign = UnicodeAttribute(hash_key=True)
     cell = UnicodeAttribute(range_key=True)  # E.164
     first_name = UnicodeAttribute()
     last_name = UnicodeAttribute()
     zip = UnicodeAttribute(null=True)
     external_id = UnicodeAttribute(null=True)
-    custom_fields = Texts(null=True)  # what every other column of its file says
+    custom_fields = Texts(null=True)  # the values of all other columns in the file
 
 
 def organization_campaign(organization_id: str, campaign_id: str) -> str:
-    """Return the hash key of a campaign's contacts; an organisation's name has no `#`."""
+    """Return the hash key of a campaign's contacts. Ids of organizations contain no `#`."""
     return f"{organization_id}#{campaign_id}"

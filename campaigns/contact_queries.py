@@ -1,4 +1,4 @@
-"""A campaign's contacts in the order of their numbers, each with its assignment, page by page."""
+"""Read a campaign's contacts with their assignments, in the order of their numbers."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,8 @@ from campaigns.assigning.assignment import Assignment, Item
 from campaigns.contact import Contact
 from settings import required
 
-# What tells whose a contact is. A Query is billed for whole items, but the rest need not travel.
+# The attributes of an assignment. A Query is billed for whole items, but needs to return only
+# these.
 _ASSIGNMENT_ONLY = {
     "ProjectionExpression": "cell, texter, #run, message_status",
     "ExpressionAttributeNames": {"#run": "run"},
@@ -19,7 +20,7 @@ _ASSIGNMENT_ONLY = {
 def contacts(
     organization_campaign: str, after: str | None = None
 ) -> Iterator[tuple[Contact, Assignment | None]]:
-    """Every contact whose number comes after `after`, whole."""
+    """Yield each contact whose number comes after `after`, with its assignment."""
     for contact, found in _pairs(organization_campaign, after, {}):
         yield Contact.from_raw_data(contact), found
 
@@ -27,7 +28,7 @@ def contacts(
 def assignments(
     organization_campaign: str, after: str | None = None
 ) -> Iterator[tuple[str, Assignment | None]]:
-    """Yield the same, but of each contact its number alone."""
+    """Yield the same, but only the number of each contact."""
     for contact, found in _pairs(organization_campaign, after, _ASSIGNMENT_ONLY):
         yield contact["cell"]["S"], found
 
@@ -35,7 +36,7 @@ def assignments(
 def _pairs(
     organization_campaign: str, after: str | None, options: dict[str, Any]
 ) -> Iterator[tuple[Any, Assignment | None]]:
-    contact: Item | None = None  # read, but what follows it not yet
+    contact: Item | None = None  # the last contact, until the item after it is read
     for item in _items(organization_campaign, after, options):
         cell = assignment.owner(item["cell"]["S"])
         if cell is None:
@@ -57,7 +58,8 @@ def _items(
         "KeyConditionExpression": "organization_campaign = :campaign AND cell > :after",
         "ExpressionAttributeValues": {
             ":campaign": {"S": organization_campaign},
-            # Behind the assignment that follows the contact. Before all: every number has a `+`.
+            # Start after the contact's assignment, which follows the contact. "#" comes before all
+            # numbers, because they begin with `+`.
             ":after": {"S": "#" if after is None else assignment.key(after)},
         },
         "ConsistentRead": True,

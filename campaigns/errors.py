@@ -1,4 +1,4 @@
-"""What the campaign's jobs and tasks raise."""
+"""The errors of the campaign's jobs and tasks."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ from errors import DoNotRetry
 
 
 class UnusableFile(DoNotRetry):
-    """A file that a job was asked to read can't be read, and will not get better by itself."""
+    """A job can't read its file, and a retry wouldn't help."""
 
     def __init__(self, key: str, why: str) -> None:
         super().__init__(f"{key}: {why}")
@@ -14,7 +14,7 @@ class UnusableFile(DoNotRetry):
 
 
 class MissingColumns(DoNotRetry):
-    """A file lacks columns it must have. `nearest` maps each to the column most like it, if any."""
+    """A file lacks required columns. `nearest` maps each to the most similar column, or None."""
 
     def __init__(
         self, nearest: Mapping[str, str | None], columns: int, *, has_header: bool = True
@@ -24,12 +24,12 @@ class MissingColumns(DoNotRetry):
         missing = ", ".join(
             f"{name} (did you mean {like!r}?)" if like else name for name, like in nearest.items()
         )
-        what = f"it has {columns:,}" if has_header else "its first row names none that is known"
-        super().__init__(f"the file has no column {missing}; {what}")
+        found = f"it has {columns:,}" if has_header else "its first row has no known column name"
+        super().__init__(f"the file has no column {missing}; {found}")
 
 
 class TextRefused(DoNotRetry):
-    """A text was surely not sent, and would not be later."""
+    """A text was certainly not sent, and a retry wouldn't help."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"the message was not sent: {why}")
@@ -41,4 +41,4 @@ class SmsOutcomeUnknown(DoNotRetry):
     recorded_as = "TextInDoubt"
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"given up, for SNS may have taken the message: {why}")
+        super().__init__(f"SNS may have accepted the message, so it isn't sent again: {why}")

@@ -1,4 +1,4 @@
-"""An organisation's uploaded files that no job needs any more."""
+"""Find an organization's uploaded files that no job needs anymore."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,44 +11,44 @@ from store import blobs, queries, schedules
 from store.job_request import JobRequest, Status
 
 _PAGE = queries.PAGE_LIMIT
-# The list of an organisation's jobs shows a new one a moment late.
+# The list of an organization's jobs shows a new job with a short delay.
 _LAG = clock.MINUTE
 
 
 def older_than(organization_id: str, before: int, after: str | None) -> Iterator[Listed]:
-    """Yield the files uploaded before a time, in milliseconds, by their keys: those that come after
-    the key `after`."""
+    """Yield the files uploaded before `before` (milliseconds since 1970), after the key `after`."""
     for file in bucket.listed(_folder(organization_id), after):
         if file.modified_at < before:
             yield file
 
 
 class NeededFiles:
-    """The keys of an organisation's files that are yet to be read.
+    """The keys of an organization's files that jobs may still read.
 
-    A job needs those that its payload names, until it has succeeded: one that has failed, or was
-    cancelled, can be retried by hand. A schedule needs those that its payload names. What was
-    needed at one look counts as needed from then on.
+    A job needs the files in its payload until it has succeeded, because a failed or canceled job
+    can be retried. A schedule needs the files in its payload. A file that was needed once counts as
+    needed from then on.
     """
 
     def __init__(self, organization_id: str) -> None:
         self._organization = organization_id
         self._keys: set[str] = set()
         self._seen_until = 0
-        self._open: dict[str, int | None] = {}  # jobs that may yet run, as they were written last
+        self._open: dict[str, int | None] = {}  # jobs that may still run, with their updated_at
         self.look_again()
 
     def __contains__(self, key: str) -> bool:
         return key in self._keys
 
     def look_again(self) -> None:
-        """Note what is needed now that was not at the last look.
+        """Add the files that have become needed since the last call.
 
-        Schedules are put, and jobs dispatched. A job that waits, or can be retried, can be given
-        another payload, however long ago it was dispatched.
+        Since then, schedules may have been created and jobs dispatched. Also, a job that waits or
+        can be retried may have got another payload, no matter when it was dispatched.
         """
         since, self._seen_until = self._seen_until - _LAG, clock.now()
-        for schedule in _schedules(self._organization):  # first: its next job may be its last
+        # Schedules come first, because a schedule may end with the job that it dispatches next.
+        for schedule in _schedules(self._organization):
             self._note(schedule.payload)
         for row in queries.read_many(self._open, fresh=True).values():
             self._note_job(row)
@@ -58,8 +58,10 @@ class NeededFiles:
             self._note_job(row)
 
     def _note_job(self, row: JobRequest) -> None:
-        """Note what a job needs, unless it was seen as it is. One that has succeeded is not given
-        another payload."""
+        """Add the files of a job, unless it is unchanged since the last call.
+
+        A job that has succeeded can't get another payload.
+        """
         if row.status is Status.SUCCEEDED:
             self._open.pop(row.id, None)
         elif row.id not in self._open or self._open[row.id] != row.updated_at:
@@ -67,7 +69,7 @@ class NeededFiles:
             self._open[row.id] = row.updated_at
 
     def _note(self, value: Any) -> None:
-        """Note each text in a payload that can be a file's key."""
+        """Add each string in a payload that can be the key of a file."""
         match value:
             case str() if value.startswith(_folder(self._organization)):
                 self._keys.add(value)
@@ -87,11 +89,11 @@ def _payload(row: JobRequest) -> Any:
     try:
         return blobs.get(row.payload, row.payload_key)
     except MissingObject:
-        return None  # nothing can do this job any more
+        return None  # no worker can run this job anymore
 
 
 def _jobs(organization_id: str) -> Iterator[JobRequest]:
-    """Yield an organisation's jobs, newest first."""
+    """Yield an organization's jobs, newest first."""
     cursor = None
     while True:
         page = queries.page(organization_id, limit=_PAGE, cursor=cursor)

@@ -1,4 +1,4 @@
-"""Threads that write to the contacts table, and wait whenever it is too busy to take more."""
+"""Write to the contacts table with several threads, which back off when it is throttled."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -14,15 +14,15 @@ from work.retry import Retry
 
 _BACKOFF = Retry(base=0.05, cap=5.0)
 _RESERVE = 5.0  # seconds that the job needs to record its outcome
-_REST = 30.0  # seconds that a table which refuses to the end is left alone
+_REST = 30.0  # seconds before the next attempt if the table refuses writes until the end
 
 _T = TypeVar("_T")
 
 
 class ThrottledWriter:
-    """Use as a context manager: leaving it ends its threads.
+    """A pool of threads for writes. As a context manager, it ends its threads at the exit.
 
-    `time_left` says how many seconds this invocation has.
+    `time_left` returns the seconds that this invocation has left.
     """
 
     def __init__(self, at_once: int, time_left: Callable[[], float]) -> None:
@@ -43,9 +43,9 @@ class ThrottledWriter:
         self._pool.shutdown(cancel_futures=True)
 
     def each(self, write: Callable[[_T], _T | None], pieces: Iterable[_T]) -> None:
-        """Write every piece. `write` returns what the table did not take of one, to be sent again.
+        """Write all pieces. `write` returns the rest of a piece that must be written again, if any.
 
-        Raises RetryAfter if the table still refuses some when the time is nearly up.
+        Raises RetryAfter if the table still refuses writes when the time is nearly up.
         """
         for _ in self._pool.map(lambda piece: self._write_with_backoff(write, piece), pieces):
             pass
@@ -57,7 +57,7 @@ class ThrottledWriter:
             tries += 1
             wait = _BACKOFF.delay(tries)
             if self._time_left() < wait + _RESERVE:
-                raise RetryAfter(_REST, "the contacts table takes no more for now")
+                raise RetryAfter(_REST, "the contacts table is throttled")
             if self._leaving.wait(wait):
                 return
 

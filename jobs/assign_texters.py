@@ -1,4 +1,4 @@
-"""Splits a campaign's contacts over its texters evenly, and takes no contact from anyone."""
+"""Split a campaign's contacts evenly between its texters, and keep existing assignments."""
 
 from typing import Annotated, Any
 
@@ -9,23 +9,23 @@ from work import RunningJob
 
 
 class Texter(BaseModel):
-    """Someone who texts for the campaign."""
+    """A person who texts for the campaign."""
 
     model_config = ConfigDict(extra="forbid")
 
     id: Annotated[str, StringConstraints(pattern=r"^\S{1,100}$")] = Field(
-        description="What your own system calls the texter. No spaces.", examples=["ada"]
+        description="The texter's id in your own system, without spaces.", examples=["ada"]
     )
     max_contacts: Annotated[int, Field(ge=0, le=10_000_000)] | None = Field(
         default=None,
-        description="How many of the campaign's contacts the texter may have in all, those from "
-        "before included. A texter who has more keeps them, and gets none.",
+        description="The most contacts of the campaign that the texter may have in all, including "
+        "earlier ones. A texter who already has more keeps them, and gets no new ones.",
         examples=[500],
     )
 
 
 class AssignTexters(BaseModel):
-    """Says who texts. The campaign is the job's own."""
+    """The texters of the job's campaign."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -35,7 +35,7 @@ class AssignTexters(BaseModel):
     )
 
     texters: Annotated[list[Texter], Field(min_length=1, max_length=1000)] = Field(
-        description="Each at most once.", examples=[[{"id": "ada"}]]
+        description="The texters, each at most once.", examples=[[{"id": "ada"}]]
     )
 
     @field_validator("texters")
@@ -49,10 +49,10 @@ class AssignTexters(BaseModel):
 
 
 def assign_texters(job: RunningJob, payload: AssignTexters) -> dict[str, Any]:
-    """Give every contact that has no texter to the texter who has fewest.
+    """Assign every contact without a texter to the texter who has the fewest.
 
-    Earlier assignments stay, also those to texters who are not listed. However often and
-    wherever it is interrupted, contacts end up with the texters they would have had without.
+    Earlier assignments stay, even those to texters who aren't listed. Interruptions don't change
+    the result: contacts get the same texters as in an uninterrupted run.
     """
     texters = {texter.id: texter.max_contacts for texter in payload.texters}
     return Assigning(job, texters).run()

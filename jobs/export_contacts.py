@@ -1,4 +1,4 @@
-"""Exports a campaign's contacts to a CSV file of any size."""
+"""Export a campaign's contacts to a CSV file of any size."""
 
 import json
 from typing import Any
@@ -19,12 +19,13 @@ COLUMNS = (
     *("texter", "message_status"),
 )
 
-# Contacts between two reports. A part, which is all that can be resumed from, may take long.
+# Contacts between two reports of progress. The job can resume only after a part, which may take
+# long.
 _REPORT_EVERY = 500
 
 
 class ExportContacts(BaseModel):
-    """Has no fields: all contacts of the job's own campaign are exported."""
+    """This payload has no fields. The job exports all contacts of its campaign."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{}]})
 
@@ -32,28 +33,28 @@ class ExportContacts(BaseModel):
 def export_contacts(job: RunningJob, payload: ExportContacts) -> dict[str, Any]:  # noqa: ARG001
     """Write the contacts to contacts.csv, in the order of their numbers.
 
-    A contact that is imported or changed meanwhile is in it as it was when its turn came.
+    If a contact changes during the export, the file has it as it was when the job read it.
     """
     try:
         return _Export(job, job.cursor).run()
     except UploadGone:
-        # Completed by an attempt that could not report it, or tidied away in the meantime.
+        # An earlier attempt completed it but couldn't report that, or the upload was cleaned up.
         return _Export(job, None).run()
 
 
 class _Export:
-    """One writing of the file, begun or resumed. At most one part has to be repeated."""
+    """An export, new or resumed. After an interruption, at most one part is repeated."""
 
     def __init__(self, job: RunningJob, cursor: dict[str, Any] | None) -> None:
         self._job = job
         self._campaign = organization_campaign(job.organization_id, campaign_of(job))
         self._key = job.result_file("contacts.csv")
         self._text = CsvText()
-        self._upload: Upload | None = None  # begun with the first full part
+        self._upload: Upload | None = None  # started with the first full part
         self._rows = 0
         self._last: str | None = None
         if cursor:
-            # An export that version 0.1.0 began has no key in its cursor.
+            # An export that version 0.1.0 started has no key in its cursor.
             self._key = cursor.get("key", f"results/{job.organization_id}/{job.id}/contacts.csv")
             self._upload = Upload(self._key, cursor["upload"], cursor["parts"])
             self._rows, self._last = cursor["rows"], cursor["last"]
@@ -61,7 +62,7 @@ class _Export:
             self._text.add(COLUMNS)
 
     def run(self) -> dict[str, Any]:
-        """Write what is left of the file; return the job's result."""
+        """Write the rest of the file, and return the job's result."""
         try:
             for contact, assignment in contact_queries.contacts(self._campaign, self._last):
                 self._text.add(_values(contact, assignment))
@@ -74,7 +75,8 @@ class _Export:
             self._report()
             self._complete()
         except Exception:
-            # A later attempt goes on with the upload; if there is none, its parts cost money.
+            # A later attempt would continue the upload. Without one, its parts would only cost
+            # money.
             if self._upload is not None and self._job.last_attempt:
                 self._upload.abort()
             raise
@@ -93,7 +95,7 @@ class _Export:
         self._report(cursor)
 
     def _report(self, cursor: dict[str, Any] | None = None) -> None:
-        """Report how far it is, and learn whether it may go on; a cursor says where to resume."""
+        """Report the progress, and stop if the job must not continue. A cursor allows a resume."""
         message = f"{self._rows:,} contacts written"
         if not self._rows:
             message = f"campaign {self._job.campaign_id!r} has no contacts"
@@ -117,7 +119,7 @@ def _values(contact: Contact, assignment: Assignment | None) -> tuple[str, ...]:
         contact.cell,
         contact.zip or "",
         contact.external_id or "",
-        # One column: which custom fields there are is not known before the last contact is read.
+        # One column for all, because the set of custom fields is known only after the last contact.
         json.dumps(custom, ensure_ascii=False, sort_keys=True) if custom else "",
         assignment.texter if assignment else "",
         assignment.message_status if assignment else "",

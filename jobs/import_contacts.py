@@ -1,4 +1,4 @@
-"""Imports a campaign's contacts from a CSV file of any size, and tells which rows it left out."""
+"""Import a campaign's contacts from a CSV file of any size, and report the rejected rows."""
 
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ from work import RunningJob
 
 
 class ImportContacts(BaseModel):
-    """Says which file to import. The campaign is the job's own."""
+    """The file to import into the job's campaign."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -23,24 +23,24 @@ class ImportContacts(BaseModel):
     )
 
     key: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(
-        description="The CSV file in the bucket, under uploads/<organization_id>/. Its columns "
-        "first_name, last_name and cell are required; zip and external_id are known; all others "
-        "become custom fields.",
+        description="The key of the CSV file in the bucket, under uploads/<organization_id>/. The "
+        "columns first_name, last_name and cell are required. The columns zip and external_id are "
+        "optional, and all others become custom fields.",
         examples=["uploads/acme/contacts.csv"],
     )
     country: Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")] = Field(
         default="US",
-        description="Where numbers without a country code are dialled from: two capital letters "
+        description="The country of numbers without a country code: two capital letters "
         "(ISO 3166).",
         examples=["US", "GB"],
     )
 
 
 def import_contacts(job: RunningJob, payload: ImportContacts) -> dict[str, Any]:
-    """Write the file's contacts, chunk by chunk, each followed by a checkpoint.
+    """Write the file's contacts in chunks, with a checkpoint after each.
 
-    The first row with a number is the one that counts. Importing the same file again, or part of
-    it twice, writes the same contacts again.
+    If several rows have the same number, the first one counts. Importing the same file again, or
+    part of it twice, writes the same contacts again.
     """
     check_upload(job, payload.key)
     work = ContactImport(job, payload.key, payload.country, why_not_allowed)

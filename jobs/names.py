@@ -1,14 +1,14 @@
-"""The name of every job that ships here."""
+"""The names of the built-in jobs."""
 
 from enum import StrEnum
 
 
 class Jobs(StrEnum):
-    """A job's name, as callers write it."""
+    """A job's name, as callers pass it."""
 
-    IMPORT_CONTACTS = "import_contacts"  # a CSV file's rows become a campaign's contacts
-    ASSIGN_TEXTERS = "assign_texters"  # a campaign's contacts are split over its texters
-    SEND_FIRST_MESSAGES = "send_first_messages"  # its assigned contacts are texted, one task each
-    POST_WEBHOOK = "post_webhook"  # another system is told of an event, signed, for three days
-    EXPORT_CONTACTS = "export_contacts"  # a campaign's contacts become a CSV file
-    REMOVE_UPLOADS = "remove_uploads"  # an organisation's old files that no job needs are removed
+    IMPORT_CONTACTS = "import_contacts"  # imports a campaign's contacts from a CSV file
+    ASSIGN_TEXTERS = "assign_texters"  # splits a campaign's contacts between its texters
+    SEND_FIRST_MESSAGES = "send_first_messages"  # texts the assigned contacts, with a task for each
+    POST_WEBHOOK = "post_webhook"  # sends a signed event to another system, with tries for 3 days
+    EXPORT_CONTACTS = "export_contacts"  # exports a campaign's contacts to a CSV file
+    REMOVE_UPLOADS = "remove_uploads"  # removes an organization's old files that no job needs

@@ -1,4 +1,4 @@
-"""Tells another system of an event, and goes on trying for three days."""
+"""Send an event to another system, and keep trying for three days."""
 
 from secrets import SystemRandom
 from typing import Any
@@ -10,19 +10,21 @@ from webhooks.errors import WebhookFailed
 from webhooks.posting import EventId, Webhook, asked_to_wait, post_event, why_not_taken
 from work import DoNotRetry, RetryAfter, RunningJob
 
-# After each attempt but the last: the example schedule of the Standard Webhooks specification,
-# 75 hours in all. Its entry has one attempt more than there are waits.
+# The waits after each attempt but the last: the example schedule of the Standard Webhooks
+# specification, 75 hours in all. The job's entry has one attempt more than there are waits.
 _WAITS = (
     *(5 * SECOND, 5 * MINUTE, 30 * MINUTE),
     *(2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR),
 )
-_JITTER = 0.1  # of a wait, either way: what failed together should not come back together
-_LONGEST_WAIT = DAY // SECOND  # a receiver may not ask for more
+_JITTER = 0.1  # the share of a wait, up or down, so that jobs that failed together spread out
+_LONGEST_WAIT = DAY // SECOND  # the longest Retry-After that is followed
 
 
 class PostWebhook(Webhook):
-    """Says which event to send where, and which secret signs it: one of the job's own organisation,
-    so that its name begins with the organisation's."""
+    """An event, its receiver, and the secret that signs it.
+
+    The secret must belong to the job's organization, so its name begins with the organization's id.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -38,18 +40,18 @@ class PostWebhook(Webhook):
 
     event_id: EventId | None = Field(
         default=None,
-        description="The event's own id, by which receivers tell repeats. Without it, "
-        "the job's id is sent, the same in every attempt.",
+        description="The event's id, by which receivers recognize repeats. The default is the "
+        "job's id, which is the same in every attempt.",
         examples=["evt_7gQ2"],
     )
 
 
 def post_webhook(job: RunningJob, payload: PostWebhook) -> dict[str, Any]:
-    """Send the event until its receiver takes it with a 2xx. The receiver may get it twice, with
-    the same webhook-id.
+    """Send the event until its receiver accepts it with a 2xx.
 
-    410 ends it at once, as the receiver asks to get no more. Any other answer, a redirect included,
-    and a network that fails are worth another try: what answers 404 today may be deployed tomorrow.
+    The receiver may get it twice, with the same webhook-id. A 410 ends the job at once, because the
+    receiver asks for no more events. Any other response (even a redirect) and any network failure
+    lead to another try, because a receiver that answers 404 today may be deployed tomorrow.
     """
     _check_secret(job, payload)
     try:
@@ -64,18 +66,20 @@ def post_webhook(job: RunningJob, payload: PostWebhook) -> dict[str, Any]:
     if answer.status == 410:
         raise DoNotRetry(f"the webhook at {payload.host} {why}")
     if job.last_attempt:
-        raise WebhookFailed(payload.host, f"{why}; this was attempt {job.attempt}, the last")
+        raise WebhookFailed(payload.host, f"{why}; attempt {job.attempt} was the last")
     wait = max(_wait(job.attempt), min(asked_to_wait(answer) or 0, _LONGEST_WAIT))
     raise RetryAfter(wait, f"the webhook at {payload.host} {why}")
 
 
 def _check_secret(job: RunningJob, payload: PostWebhook) -> None:
-    """Raise DoNotRetry unless the secret is the job's own organisation's: with another's, whoever
-    may dispatch jobs for this one could sign events in its name."""
+    """Raise DoNotRetry unless the secret belongs to the job's organization.
+
+    Otherwise a caller could dispatch jobs for one organization and sign events as another.
+    """
     if not payload.secret.startswith(f"{job.organization_id}/"):
         raise DoNotRetry(
-            f"secret: {payload.secret!r} is not of this organisation, whose secrets are named "
-            f"{job.organization_id}/..."
+            f"the secret {payload.secret!r} doesn't belong to this organization, whose secrets "
+            f"have names like {job.organization_id}/..."
         )
 
 

@@ -1,4 +1,4 @@
-"""Removes the uploaded files that an organisation's jobs are done with."""
+"""Remove an organization's uploaded files that its jobs don't need anymore."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ from aws import bucket
 from campaigns.old_uploads import NeededFiles, older_than
 from work import RunningJob
 
-_LOOK_EVERY = 25  # files between two looks at what jobs need, each followed by a report
+_LOOK_EVERY = 25  # files between two checks of the needed files, each with a checkpoint
 
 
 class RemoveUploads(BaseModel):
-    """Says which of the files under uploads/<organization_id>/ are old."""
+    """The age from which files under uploads/<organization_id>/ are removed."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"examples": [{"older_than_days": 7}]}
@@ -23,15 +23,15 @@ class RemoveUploads(BaseModel):
         default=7,
         ge=1,
         le=3650,
-        description="Files that were uploaded before so many days are removed, unless a job that "
-        "has not succeeded, or a schedule, names them in its payload.",
+        description="Files that were uploaded more than this number of days ago are removed. Files "
+        "stay if the payload of a schedule, or of a job that hasn't succeeded, names them.",
     )
 
 
 def remove_uploads(job: RunningJob, payload: RemoveUploads) -> dict[str, Any]:
-    """Remove the organisation's old uploads that no job needs any more.
+    """Remove the organization's old uploads that no job needs anymore.
 
-    A file that is replaced meanwhile stays. Done again, it goes on.
+    A file that is replaced in the meantime stays. Another attempt continues at the cursor.
     """
     cursor = job.cursor or {"after": None, "removed": 0, "bytes": 0, "kept": 0}
     before = clock.now() - payload.older_than_days * clock.DAY

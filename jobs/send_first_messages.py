@@ -1,4 +1,4 @@
-"""Has every assigned contact of a campaign texted for the first time, at the rate of its queue."""
+"""Text every assigned contact of a campaign for the first time, at the rate of the queue."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ from campaigns.messaging.sms import LONGEST
 from campaigns.messaging.template import FIELDS, Template, filled
 from work import RunningJob
 
-# Messages of a turn: the queue's rate counts turns, of all campaigns together.
+# Messages per turn. The queue's rate counts the turns of all campaigns together.
 PER_TURN = 20
-_TASK = "send_first_message"  # by name, as any caller would: jobs and tasks don't import each other
+_TASK = "send_first_message"  # only the name, because jobs and tasks don't import each other
 
 
 class SendFirstMessages(BaseModel):
-    """Says what to text. The campaign is the job's own."""
+    """The text for the contacts of the job's campaign."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -26,8 +26,8 @@ class SendFirstMessages(BaseModel):
     )
 
     text: Template = Field(
-        description="The message. {first_name}, {last_name}, {zip} and {external_id} stand for "
-        "what each contact has there.",
+        description="The message. {first_name}, {last_name}, {zip} and {external_id} are replaced "
+        "by the values of each contact.",
         examples=["Hi {first_name}, polls close at 8."],
     )
 
@@ -35,16 +35,16 @@ class SendFirstMessages(BaseModel):
 def send_first_messages(job: RunningJob, payload: SendFirstMessages) -> dict[str, Any]:
     """Dispatch a task for each contact that has a texter and no first message yet.
 
-    It goes on in turns of a few messages, as fast as its queue lets it.
-    An interrupted job dispatches some again: the task sends each contact one message all the same,
-    and a contact that has its message by then counts as texted earlier. The contact's
-    message_status says what came of it.
+    The job yields after a few messages, so the rate of its queue sets its speed. An interrupted job
+    dispatches some tasks again, but the task sends each contact only one message. A contact that
+    already has its message then counts as texted earlier. The contact's message_status has the
+    outcome.
     """
     return _FirstMessages(job, payload).run()
 
 
 class _FirstMessages:
-    """One round over the contacts, begun or resumed."""
+    """One pass over the contacts, new or resumed."""
 
     def __init__(self, job: RunningJob, payload: SendFirstMessages) -> None:
         self._job = job
@@ -64,7 +64,7 @@ class _FirstMessages:
         self._this_turn = 0
 
     def run(self) -> dict[str, Any]:
-        """Dispatch what is left to dispatch; return the job's result."""
+        """Dispatch the remaining tasks, and return the job's result."""
         for contact, assignment in contact_queries.contacts(self._campaign, self._last):
             self._counts[self._dispatch(contact, assignment)] += 1
             self._last = contact.cell
@@ -77,7 +77,7 @@ class _FirstMessages:
         )
 
     def _dispatch(self, contact: Contact, assignment: Assignment | None) -> str:
-        """Have the contact texted, or not; return what to count it as."""
+        """Dispatch the contact's task if it needs one, and return the count to increase."""
         if assignment is None:
             return "unassigned"
         if not _needs_message(assignment):
@@ -99,7 +99,7 @@ class _FirstMessages:
         return "dispatched"
 
     def _take_turn(self) -> None:
-        """Go on with one more message, in the next turn if this one has had its share."""
+        """Make room for one more message. Yield first if this turn has had its share."""
         if self._this_turn == PER_TURN:
             self._this_turn = 0
             self._job.next_turn(self._cursor(), progress=self._progress(), message=self._message())

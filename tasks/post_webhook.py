@@ -1,5 +1,7 @@
-"""Tells another system of an event, and gives up after some minutes. The job of this name goes on
-for three days."""
+"""Send an event to another system, and give up after some minutes.
+
+The job with the same name tries for three days.
+"""
 
 from pydantic import ConfigDict, Field
 
@@ -7,11 +9,11 @@ from webhooks.errors import WebhookFailed
 from webhooks.posting import EventId, Webhook, asked_to_wait, post_event, why_not_taken
 from work import DoNotRetry, RetryAfter
 
-LONGEST_WAIT = 900.0  # seconds; a receiver may not ask for more
+LONGEST_WAIT = 900.0  # seconds; the longest Retry-After that is followed
 
 
 class PostWebhook(Webhook):
-    """Says which event to send where, and which secret signs it."""
+    """An event, its receiver, and the secret that signs it."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -27,17 +29,17 @@ class PostWebhook(Webhook):
     )
 
     event_id: EventId = Field(
-        description="The event's own id, the same each time it is sent: receivers tell repeats by "
-        "it.",
+        description="The event's id, the same each time it is sent, by which receivers recognize "
+        "repeats.",
         examples=["evt_7gQ2"],
     )
 
 
 def post_webhook(payload: PostWebhook) -> None:
-    """Send the event. Its receiver may get it twice, with the same webhook-id.
+    """Send the event. The receiver may get it twice, with the same webhook-id.
 
-    2xx is success. 408, 429, 5xx and a network that fails are worth another try, after the
-    Retry-After of the answer if it has one; every other answer, a redirect included, is final.
+    2xx is success. After 408, 429, 5xx or a network failure the task tries again, after the
+    response's Retry-After if there is one. Every other response, even a redirect, is final.
     """
     answer = post_event(payload, payload.event_id)
     why = why_not_taken(answer)

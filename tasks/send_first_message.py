@@ -1,4 +1,4 @@
-"""Texts a contact for the first time, once however often the task is delivered."""
+"""Text a contact for the first time, and only once even if the task is delivered several times."""
 
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ _Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 class SendFirstMessage(BaseModel):
-    """Says whom to text, for which texter, and what. The job send_first_messages writes these."""
+    """A contact, its texter and the text. The job send_first_messages creates these payloads."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -37,25 +37,27 @@ class SendFirstMessage(BaseModel):
     organization_id: Annotated[_Name, StringConstraints(pattern="^[^#]*$")]
     campaign_id: _Name
     cell: sms.Cell
-    texter: _Name = Field(description="Whose contact it is. If it no longer is, nothing is sent.")
+    texter: _Name = Field(
+        description="The contact's texter. If the contact now has another texter, nothing is sent."
+    )
     text: sms.Text
     marks: list[_Name] = Field(
         default_factory=list,
         max_length=100,
-        description="Leave it out: the task gives it to its own next attempt.",
+        description="Leave it out. The task sets it for its own next attempt.",
     )
 
 
 def send_first_message(payload: SendFirstMessage) -> None:
-    """Mark the contact, send the text, record what came of it.
+    """Mark the contact, send the text, and record the outcome.
 
-    A delivery that finds another's mark sends nothing. The mark is taken back only when SNS surely
-    did not take the message and may take it later: then another attempt may send it. A worker that
-    is killed in between leaves the contact at `sending`, and nobody texts it again.
+    A delivery that finds another's mark sends nothing. The mark is removed only if SNS certainly
+    did not accept the message and may accept it later. Then another attempt may send it. If a
+    worker is killed in between, the contact stays at `sending`, and it isn't texted again.
 
-    An attempt that sent nothing, and does not know whether its mark is on the contact, tells the
-    next attempt the mark's id. Without that the next one can't tell whose mark it finds: Lambda may
-    deliver one attempt twice, and the other delivery may be sending.
+    An attempt that sent nothing may not know whether its mark is on the contact. It passes the id
+    of the mark to the next attempt. Otherwise that attempt couldn't tell whose mark it finds,
+    because Lambda may deliver one attempt twice, and the other delivery may be sending.
     """
     campaign = organization_campaign(payload.organization_id, payload.campaign_id)
     claim = SendClaim(campaign, payload.cell)
@@ -64,7 +66,7 @@ def send_first_message(payload: SendFirstMessage) -> None:
         ours = claim.set(payload.texter, payload.marks)
     except AWS_ERRORS as error:
         wait = _BACKOFF.delay(len(payload.marks) + 1)
-        raise RetryAfter(wait, "the contact can't be marked", payload=again) from error
+        raise RetryAfter(wait, "the contact could not be marked", payload=again) from error
     if ours:
         _send(payload, claim, again)
 

@@ -1,4 +1,4 @@
-"""Texts one person, through SNS."""
+"""Text one person through SNS."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -6,7 +6,7 @@ from campaigns.messaging import sms
 
 
 class SendMessage(BaseModel):
-    """Says whom to text, and what."""
+    """A phone number and the text for it."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -14,20 +14,20 @@ class SendMessage(BaseModel):
     )
 
     cell: sms.Cell = Field(
-        description="The phone number in E.164, as contacts have it.", examples=["+12125550123"]
+        description="The phone number in E.164 format.", examples=["+12125550123"]
     )
     text: sms.Text = Field(
-        description="The message. Longer than 160 characters (70 with any outside GSM 03.38), it "
-        "is sent, and billed, in parts.",
+        description="The message. If it has more than 160 characters (70 with any outside GSM "
+        "03.38), it is sent and billed in parts.",
         examples=["Polls close at 8."],
     )
 
 
 def send_message(payload: SendMessage) -> None:
-    """Hand the message to SNS, at most once as far as we can tell.
+    """Send the message through SNS.
 
-    A person should not get a text twice, so it is tried again only when SNS surely did not take
-    it. When nobody knows, the message is given up. Lambda itself may, rarely, deliver a task twice:
-    where that must not happen, mark what was sent, as send_first_message does.
+    A person shouldn't get a text twice. So the task tries again only if SNS certainly did not
+    accept the message, and gives up if the outcome is unknown. Rarely, Lambda itself delivers a
+    task twice. If that must not send two texts, mark the sent ones as send_first_message does.
     """
     sms.send(payload.cell, payload.text)

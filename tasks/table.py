@@ -1,4 +1,4 @@
-"""What can run as a task: each name with its function and the rules it runs under.
+"""The built-in tasks: their names, functions and rules.
 
 A function is named by its module, which is imported when the task first runs.
 """
@@ -6,11 +6,11 @@ A function is named by its module, which is imported when the task first runs.
 from tasks.names import Tasks
 from work import Retry, Task
 
-# The texting campaign's: they count only while TEXTING_CAMPAIGN is true.
+# The tasks of the texting campaign, which exist only while TEXTING_CAMPAIGN is true.
 CAMPAIGN_TASKS = frozenset({Tasks.SEND_MESSAGE, Tasks.SEND_FIRST_MESSAGE})
 
 TASKS: dict[str, Task] = {
-    # Tried again only when surely refused: a second text to a person is worse than none.
+    # Retried only if SNS certainly refused it, because a second text is worse than none.
     Tasks.SEND_MESSAGE: Task(
         "tasks.send_message:send_message", retry=Retry(max_attempts=5, interrupted=False)
     ),
@@ -18,6 +18,6 @@ TASKS: dict[str, Task] = {
         "tasks.send_first_message:send_first_message",
         retry=Retry(max_attempts=8, interrupted=False),
     ),
-    # Receivers tell a repeated delivery by its webhook-id.
+    # Receivers recognize a repeated delivery by its webhook-id.
     Tasks.POST_WEBHOOK: Task("tasks.post_webhook:post_webhook", retry=Retry(max_attempts=8)),
 }

@@ -1,1 +1,1 @@
-"""A campaign's contacts are split evenly over its texters."""
+"""Split a campaign's contacts evenly between its texters."""

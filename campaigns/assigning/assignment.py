@@ -1,8 +1,8 @@
-"""Who texts a contact, and what has become of the first message: an item beside the contact's own.
+"""Assignments: an item per contact with its texter and the status of the first message.
 
-An import puts contacts whole, 25 at a time, and no condition can be set on that. So what a campaign
-does about a contact is kept apart: importing it again leaves that alone. The item's sort key makes
-it the contact's next neighbour, so that one Query reads both.
+An import writes whole contacts, 25 at a time, and such a write can't have a condition. So the
+assignment is a separate item, which another import of the contact doesn't change. Its sort key
+comes directly after the contact's, so that one Query reads both.
 """
 
 from collections.abc import Mapping
@@ -22,17 +22,17 @@ Item = Mapping[str, Mapping[str, Any]]  # as DynamoDB's own JSON has it
 
 
 class MessageStatus(StrEnum):
-    """How far a contact's first message is."""
+    """The status of a contact's first message."""
 
-    NEEDS_MESSAGE = "needs_message"  # assigned, and not texted
-    SENDING = "sending"  # on its way to SNS; for good if its worker was killed there
-    SENT = "sent"  # SNS took it
-    REFUSED = "refused"  # SNS surely did not take it, and would not later
-    UNKNOWN = "unknown"  # SNS may have taken it
+    NEEDS_MESSAGE = "needs_message"  # assigned, and not texted yet
+    SENDING = "sending"  # on its way to SNS; it stays so if its worker was killed in the middle
+    SENT = "sent"  # SNS accepted it
+    REFUSED = "refused"  # SNS certainly did not accept it, and wouldn't later
+    UNKNOWN = "unknown"  # SNS may have accepted it
 
 
 class Assignment(NamedTuple):
-    """Whose the contact is; `run` is the run of a job that said so."""
+    """A contact's texter. `run` is the run of the job that assigned the contact."""
 
     texter: str
     run: str
@@ -45,21 +45,21 @@ def key(cell: str) -> str:
 
 
 def owner(sort_key: str) -> str | None:
-    """Return the number whose assignment has this sort key; None if it is a contact's own."""
+    """Return the number whose assignment has this sort key, or None if it is a contact's key."""
     return sort_key.removesuffix(_SUFFIX) if sort_key.endswith(_SUFFIX) else None
 
 
 def from_item(item: Item) -> Assignment:
-    """Return an assignment as the table has it."""
+    """Return the assignment in an item."""
     status = MessageStatus(item["message_status"]["S"])
     return Assignment(item["texter"]["S"], item["run"]["S"], status)
 
 
 def assign(organization_campaign: str, cell: str, texter: str, run: str) -> Assignment | None:
-    """Give a contact to a texter, unless it has one already: that one is returned, and stays.
+    """Assign a contact to a texter. If it is already assigned, return that assignment instead.
 
-    What is returned may be our own: from an earlier try whose response was lost, or from another
-    invocation of the same run.
+    The returned assignment may be our own: from an earlier try whose response was lost, or from
+    another invocation of the same run.
     """
     try:
         clients.client("dynamodb").put_item(

@@ -1,9 +1,9 @@
-"""A run of assigning: first it counts what texters have, then it deals out the contacts of nobody.
+"""Assign contacts in two passes: count the contacts of each texter, then deal out the unassigned.
 
 Both passes read the contacts in the order of their numbers, so the cursor is a number and some
-counts. What a run has written carries its name. Another invocation of the same run takes those
-contacts for unassigned in the first pass and for its own in the second: it counts and deals as the
-one before did, wherever that ended and even if it still goes on.
+counts. A run writes its name into its assignments. Another invocation of the same run ignores these
+in the first pass, and counts them as its own in the second. So it counts and deals exactly as the
+one before, wherever that one ended and even if it still runs.
 """
 
 import uuid
@@ -19,21 +19,21 @@ from campaigns.contact import organization_campaign
 from campaigns.throttled_writer import ThrottledWriter
 from work.running_job import RunningJob
 
-# What is in memory at a time, and may be repeated after an interruption.
+# The contacts in memory at a time, whose work may be repeated after an interruption.
 CHUNK = 1000  # contacts
-# Each assignment is a write with a condition of its own, which no batch can carry. So many at once
-# keep one processor busy, and stay below the 1,000 writes a second that a partition takes.
+# Each assignment is a conditional write, which a batch can't contain. This number of threads keeps
+# one processor busy, and stays below a DynamoDB partition's 1,000 writes per second.
 _AT_ONCE = 8
-_COUNTING = 20  # percent of the progress
+_COUNTING = 20  # the first pass's share of the progress, in percent
 
 
 class _Choice(NamedTuple):
     cell: str
-    place: int  # of the texter
+    place: int  # the texter's place in the list
 
 
 class Assigning:
-    """A run that begins where the job's cursor says. `texters` is each one's most, by id."""
+    """A run that continues at the job's cursor. `texters` has each one's maximum, by id."""
 
     def __init__(self, job: RunningJob, texters: Mapping[str, int | None]) -> None:
         self._job = job
@@ -46,11 +46,11 @@ class Assigning:
         self._shares = TexterQuotas(list(texters.values()), cursor["kept"], cursor["dealt"])
         self._last: str | None = cursor.get("last")
         self._read, self._left = cursor.get("counts", (0, 0))
-        self._contacts: int | None = cursor.get("contacts")  # how many, once they are counted
+        self._contacts: int | None = cursor.get("contacts")  # their number, after the first pass
 
     def run(self) -> dict[str, Any]:
-        """Do what is left to do; the job's result."""
-        self._checkpoint(durable=True)  # nothing is assigned by a run that no checkpoint names
+        """Do the remaining work, and return the job's result."""
+        self._checkpoint(durable=True)  # the run's name must be saved before it assigns anything
         if self._contacts is None:
             self._count()
         with ThrottledWriter(_AT_ONCE, self._job.time_left) as pool:

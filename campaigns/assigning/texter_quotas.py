@@ -1,4 +1,4 @@
-"""Deals contacts to texters: the next one always goes to whoever has fewest."""
+"""Deal contacts to texters: the next one always goes to the texter with the fewest."""
 
 import math
 from collections.abc import Sequence
@@ -6,21 +6,24 @@ from heapq import heapify, heappop, heappush, heapreplace
 
 
 class TexterQuotas:
-    """How many contacts each texter has: `kept` from before, `dealt` in this run.
+    """The numbers of contacts that each texter has: `kept` from before, and `dealt` in this run.
 
-    Texters are known by their place. `most` is how many each may have in all, None for no limit.
+    A texter is identified by its place in these lists. `most` has each one's maximum in all, or
+    None for no limit.
     """
 
     def __init__(self, most: Sequence[int | None], kept: list[int], dealt: list[int]) -> None:
         self._most = [math.inf if each is None else each for each in most]
         self.kept, self.dealt = list(kept), list(dealt)
-        # Counts as they were when last looked at: any that has changed since is put right then.
+        # Each count may be outdated. `deal` corrects it when its texter is at the front.
         self._order = [(self._count(place), place) for place in range(len(self._most))]
         heapify(self._order)
 
     def deal(self) -> int | None:
-        """Who gets the next contact: of those with fewest the first. None once all have their
-        most."""
+        """Give the next contact to the first texter with the fewest, and return its place.
+
+        Return None if all texters have their maximum.
+        """
         while self._order:
             seen, place = self._order[0]
             count = self._count(place)
@@ -34,7 +37,7 @@ class TexterQuotas:
         return None
 
     def take_back(self, place: int) -> None:
-        """Take back a contact that was dealt and turned out to have a texter already."""
+        """Undo the deal of a contact that already has a texter."""
         self.dealt[place] -= 1
         heappush(self._order, (self._count(place), place))
 

@@ -1,1 +1,1 @@
-"""A CSV file of any size becomes a campaign's contacts."""
+"""Import a CSV file of any size as a campaign's contacts."""

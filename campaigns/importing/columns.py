@@ -1,4 +1,4 @@
-"""Which column of a contacts file holds what, whatever the file's author called it."""
+"""Find a contact's fields in the columns of a file, under any common name."""
 
 import re
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from campaigns.errors import MissingColumns
 
 REQUIRED = ("first_name", "last_name", "cell")
 
-# Spelt as _plain() leaves them. Where a file has several of one line, the first here is taken and
-# the others are custom fields.
+# In the form that _plain() returns. If a file has several names of one line, the first in this
+# order is used and the others are custom fields.
 _SPELLINGS = {
     "first_name": ("firstname", "givenname", "forename", "first"),
     "last_name": ("lastname", "surname", "familyname", "last"),
@@ -24,13 +24,13 @@ _SPELLINGS = {
 }
 _FIELD = {spelling: field for field, spellings in _SPELLINGS.items() for spelling in spellings}
 MOST_COLUMNS = 1000
-_COMPARED = 50  # characters of a name that are compared with a field's: comparing is slow
+_COMPARED = 50  # characters of a name that are compared with field names, because that is slow
 
 
 class Columns(NamedTuple):
-    """The places of a contact's fields in each row of a file, and the names of all others."""
+    """The places of a contact's fields in a file's rows, and the names of the other columns."""
 
-    names: list[str]  # as the file has them
+    names: list[str]  # as written in the file
     first_name: int
     last_name: int
     cell: int
@@ -40,13 +40,13 @@ class Columns(NamedTuple):
 
 
 def recognised(names: Sequence[str]) -> int:
-    """How many of a contact's fields these column names stand for."""
+    """Return the number of a contact's fields that these column names match."""
     found = map(_plain, names[:MOST_COLUMNS])
     return len({_FIELD[plain] for plain in found if plain in _FIELD})
 
 
 def columns(names: list[str]) -> Columns:
-    """Find each field by its column's name, of MOST_COLUMNS at most; raises MissingColumns."""
+    """Find each field by its column's name, in at most MOST_COLUMNS. Raises MissingColumns."""
     plain = [_plain(name) for name in names]
     places = {
         field: next((plain.index(each) for each in spellings if each in plain), None)
@@ -64,10 +64,12 @@ def _plain(name: str) -> str:
 
 
 def _named(places: list[int], names: list[str]) -> list[tuple[int, str]]:
-    """Return a name for each place: the column's own, numbered where it has none or one taken
-    before."""
+    """Return a unique name for each place.
+
+    It is the column's own name, with a number if the column has no name or an earlier one has it.
+    """
     taken: set[str] = set()
-    counts: dict[str, int] = {}  # the last number that a name was given: trying each is quadratic
+    counts: dict[str, int] = {}  # the last number of each name, because trying all is quadratic
     named = []
     for place in places:
         own = names[place].strip() or f"column {place + 1}"
@@ -82,9 +84,12 @@ def _named(places: list[int], names: list[str]) -> list[tuple[int, str]]:
 
 
 def _missing(fields: list[str], names: list[str], plain: list[str]) -> MissingColumns:
-    """Return what is missing. Of the file's own words only those that are nearly a column's name,
-    and only from a row where others are: without a header the first row is somebody's name and
-    number, and errors are logged."""
+    """Return the error about missing columns.
+
+    It quotes only names from the file that are similar to a missing column's, and only if the row
+    has other known names. Without a header, the first row has a person's name and number, which
+    must not get into an error, because errors are logged.
+    """
     known: dict[str, str] = {}
     if recognised(names):
         known = {

@@ -1,4 +1,4 @@
-"""Reads the records of a CSV file from any record's byte offset, holding one block at a time."""
+"""Read the records of a CSV file from any record's byte offset, with one block in memory."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -6,26 +6,26 @@ from functools import cache
 from typing import NamedTuple
 
 BLOCK = 1024 * 1024  # bytes read at a time
-LONGEST_RECORD = 1024 * 1024  # bytes; what is longer is most likely a quote left open
+LONGEST_RECORD = 1024 * 1024  # bytes; a longer record most likely has an open quote
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _EMPTY_LINES = re.compile(rb"[\r\n]++")
-_NO_VALUE = b' \t\r\n",;'  # what a record without any value is made of
+_NO_VALUE = b' \t\r\n",;'  # a record without any value has only these
 _BOM = b"\xef\xbb\xbf"
 _UTF_16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class Source(NamedTuple):
-    """A file: `read(start, end)` returns its bytes from `start` up to and without `end`."""
+    """A file. `read(start, end)` returns its bytes from `start` up to but not including `end`."""
 
     size: int
     read: Callable[[int, int], bytes]
 
 
 class Position(NamedTuple):
-    """A place between two records: the bytes, rows and lines before it.
+    """A position between two records: the number of bytes, rows and lines before it.
 
-    A spreadsheet counts rows and an editor lines: a quoted field may span several lines.
+    Spreadsheets count rows and editors count lines. A quoted field may span several lines.
     """
 
     offset: int = 0
@@ -34,8 +34,10 @@ class Position(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One record: its fields, none if all are empty, and the positions before and after it. Empty
-    lines one after another are one record."""
+    """One record: its fields (none if all are empty), and the positions before and after it.
+
+    Consecutive empty lines are one record.
+    """
 
     fields: list[str]
     start: Position
@@ -43,16 +45,18 @@ class Record(NamedTuple):
 
 
 class UnreadableRecord(Exception):
-    """No record can be made out here; the message says where and why."""
+    """The file can't be read at some position. The message says where and why."""
 
 
 def records(source: Source, delimiter: str, start: Position) -> Iterator[Record]:
-    """Yield the records from `start` to the end of the file. One without any value has no fields:
-    it says how far the reader is, in a file that may hold nothing else.
+    """Yield the records from `start` to the end of the file.
 
-    Read as by Python's csv module, only that a quote left open is an UnreadableRecord, as is a
-    record over LONGEST_RECORD. Each is UTF-8 or else Windows-1252: files are put together from
-    several, so one odd record must not change how the others are read.
+    A record without any value is yielded without fields, so that the caller sees the progress in a
+    file that may have nothing else. The rules are those of Python's csv module, but an open quote
+    or a record over LONGEST_RECORD raises UnreadableRecord.
+
+    Each record is read as UTF-8, or else as Windows-1252. A file may be merged from several files,
+    so one odd record must not change how the others are read.
     """
     for raw, before, after in _split(source, _record(delimiter.encode()), start):
         yield Record(_fields(raw, delimiter) if raw.strip(_NO_VALUE) else [], before, after)
@@ -74,7 +78,7 @@ def _split(
             continue
         match = record.match(buffer, begin)
         if read_to < source.size and (match is None or match.end() == len(buffer)):
-            # What ends where the buffer does may go on in the next block.
+            # A record that ends at the end of the buffer may continue in the next block.
             _check_length(len(buffer) - begin, position)
             block = source.read(read_to, min(read_to + BLOCK, source.size))
             buffer, begin = buffer[begin:] + block, 0
@@ -94,8 +98,10 @@ def _split(
 
 
 def _empty_lines(buffer: bytes, begin: int) -> bytes:
-    """Return the empty lines that begin here, many at once: a file may hold a million of them. A
-    carriage return where the buffer ends is left, for the other half of the line end may follow."""
+    """Return all empty lines that begin here at once, because a file may have a million of them.
+
+    A carriage return at the end of the buffer is left out, because its line feed may follow.
+    """
     match = _EMPTY_LINES.match(buffer, begin)
     if match is None:
         return b""
@@ -106,7 +112,7 @@ def _check_length(length: int, position: Position) -> None:
     if length > LONGEST_RECORD:
         raise UnreadableRecord(
             f"the record that starts in line {position.line + 1} is longer than "
-            f"{LONGEST_RECORD:,} bytes; a quote may have been left open"
+            f"{LONGEST_RECORD:,} bytes; it may have an open quote"
         )
 
 
@@ -122,8 +128,10 @@ def _lines(raw: bytes) -> int:
 
 @cache
 def _record(delimiter: bytes) -> re.Pattern[bytes]:
-    """Return a whole record with its line end. A quote has its meaning only where a field
-    starts."""
+    """Return the pattern of a whole record with its line end.
+
+    A quote is special only at the start of a field.
+    """
     plain = b"[^" + delimiter + rb"\r\n]*+"
     field = b'(?:"(?:[^"]|"")*+"' + plain + b'|(?!")' + plain + b")"
     return re.compile(field + b"(?:" + delimiter + field + rb")*+(?:\r\n|\r|\n|\Z)")
@@ -131,7 +139,10 @@ def _record(delimiter: bytes) -> re.Pattern[bytes]:
 
 @cache
 def _field(delimiter: str) -> re.Pattern[str]:
-    """One field and the delimiter after it: what was quoted, what followed the quote, or plain."""
+    """Return the pattern of a field and its delimiter.
+
+    Its groups are the quoted text, the text after the quotes, and the text of an unquoted field.
+    """
     plain = f"([^{delimiter}]*+)"
     return re.compile(f'(?:"((?:[^"]|"")*+)"{plain}|{plain}){delimiter}')
 
@@ -150,4 +161,4 @@ def _decode(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        return raw.decode("cp1252", errors="replace")  # five bytes mean nothing there
+        return raw.decode("cp1252", errors="replace")  # five byte values are undefined there

@@ -1,4 +1,4 @@
-"""A contacts file in the bucket: what its header says, and its rows from any position."""
+"""Read a contacts file in the bucket: its header, and its rows from any position."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,15 +17,15 @@ from errors import MissingObject, ObjectChanged
 from work.running_job import RunningJob
 
 DELIMITERS = (",", ";", "\t")
-LONGEST_HEADER = 64 * 1024  # bytes; each contact is kept with the names of its custom fields
-_CHANGED = "the file was replaced while it was being imported; import the new one"
+LONGEST_HEADER = 64 * 1024  # bytes; each contact stores the names of its custom fields
+_CHANGED = "the file was replaced during the import; import the new one"
 
 
 class ContactsFile:
-    """One version of the file, opened: its `columns`, and `first_row`, where they end.
+    """One version of the file, with its `columns` and the position of its `first_row`.
 
-    `etag` is the version that an earlier invocation read from. Raises UnusableFile, or
-    MissingColumns, for what the file's author must fix.
+    `etag` is the version that an earlier invocation read. Raises UnusableFile or MissingColumns if
+    the file has a mistake that its author must fix.
     """
 
     def __init__(self, job: RunningJob, key: str, etag: str | None) -> None:
@@ -39,12 +39,12 @@ class ContactsFile:
         self.first_row = header.end
 
     def rows(self, start: Position) -> Iterator[Record]:
-        """Yield the rows from `start` to the end; one without any value has no fields."""
+        """Yield the rows from `start` to the end. A row without any value has no fields."""
         with _explained(self.key):
             yield from records(Source(self.size, self._read), self._delimiter, start)
 
     def _header(self) -> tuple[str, Record]:
-        """Return the first record, cut by the delimiter that makes most sense of it."""
+        """Return the delimiter that finds the most known columns, and the first record with it."""
         if not self.size:
             raise UnusableFile(self.key, "the file is empty")
         head = self._read(0, min(BLOCK, self.size))
@@ -67,18 +67,18 @@ def _first(found: Iterator[Record]) -> Record | None:
 def _check_size(key: str, header: Record) -> None:
     size, count = header.end.offset - header.start.offset, len(header.fields)
     if count > MOST_COLUMNS:
-        raise UnusableFile(key, f"its first row has {count:,} columns, above {MOST_COLUMNS:,}")
+        raise UnusableFile(key, f"its first row has {count:,} columns (limit {MOST_COLUMNS:,})")
     if size > LONGEST_HEADER:
-        raise UnusableFile(key, f"its first row has {size:,} bytes, above {LONGEST_HEADER:,}")
+        raise UnusableFile(key, f"its first row has {size:,} bytes (limit {LONGEST_HEADER:,})")
 
 
 @contextmanager
 def _explained(key: str) -> Iterator[None]:
-    """Errors of the bucket and of the reader, in the words of someone who uploaded a file."""
+    """Convert errors of the bucket and of the reader into UnusableFile."""
     try:
         yield
     except MissingObject as error:
-        raise UnusableFile(key, "there is no such file; upload it first") from error
+        raise UnusableFile(key, "the file doesn't exist; upload it first") from error
     except ObjectChanged as error:
         raise UnusableFile(key, _CHANGED) from error
     except UnreadableRecord as error:

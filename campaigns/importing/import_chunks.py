@@ -1,19 +1,19 @@
-"""What a job finds in a file as it goes along, kept in the bucket for a later invocation."""
+"""Keep a job's findings about a file in the bucket, for later invocations."""
 
 from collections.abc import Iterator
 
 from aws import bucket
 
-# Small segments are merged so that a cursor lists few of them; beyond this they are left alone.
+# Small segments are merged, so that a cursor lists few of them. Larger ones than this aren't.
 _LARGE = 4 * 1024 * 1024
 
 
 class Segments:
-    """Bytes found in successive stretches of a file, as objects named by the stretch they cover.
+    """Findings about successive ranges of a file, as objects that are named by their ranges.
 
-    What a stretch holds depends on the file alone. So an invocation that was given up for dead and
-    the one that took its place may cut the file differently, but never write different bytes under
-    one name. Nothing is deleted here: an older cursor still finds the objects that it lists.
+    The findings in a range depend only on the file. An invocation that was taken for dead and its
+    successor may split the file differently, but they never write different bytes under one name.
+    This class deletes nothing, so an older cursor still finds the objects that it lists.
     """
 
     def __init__(self, prefix: str, saved: list[list[int]]) -> None:
@@ -21,10 +21,10 @@ class Segments:
         self._saved = [list(each) for each in saved]
 
     def add(self, start: int, end: int, data: bytes) -> None:
-        """Keep what was found from byte `start` up to `end`, which is after all added before."""
+        """Save the findings between the bytes `start` and `end`, after all those added before."""
         if not data:
             return
-        # Merging only with what is not much larger rewrites each byte a few times in all.
+        # Merging only with segments that aren't much larger rewrites each byte only a few times.
         while self._saved and self._saved[-1][2] <= min(2 * len(data), _LARGE):
             earlier = self._saved.pop()
             data = self._read(earlier) + data
@@ -33,12 +33,12 @@ class Segments:
         self._saved.append([start, end, len(data)])
 
     def read(self) -> Iterator[bytes]:
-        """All that was kept, in order, one segment at a time."""
+        """Yield everything that was saved, in order, one segment at a time."""
         yield from map(self._read, self._saved)
 
     @property
     def cursor(self) -> list[list[int]]:
-        """The start, end and length of each segment: what `saved` is to another invocation."""
+        """The start, end and length of each segment, which another invocation passes as `saved`."""
         return [list(each) for each in self._saved]
 
     def _read(self, segment: list[int]) -> bytes:

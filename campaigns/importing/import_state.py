@@ -1,4 +1,4 @@
-"""How far an import is: what it has counted, met and rejected, and how that becomes a cursor."""
+"""The state of an import (its counts, seen numbers and rejected rows), and its cursor."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -15,21 +15,21 @@ from campaigns.importing.rows import ContactRows, RejectedRow
 from campaigns.importing.seen_numbers import SeenNumbers
 from work.running_job import RunningJob
 
-# A chunk is what is in memory at a time, what may be repeated after an interruption, and how often
-# the job hears that it was cancelled: it takes seconds, whatever the file.
+# One chunk is in memory at a time, and may be repeated after an interruption. After each chunk, the
+# job checks whether it was canceled. A chunk of any file takes only seconds.
 CHUNK_ROWS = 1000
-CHUNK_BYTES = 256 * 1024  # read, those of rows without any value too; and about as many to write
+CHUNK_BYTES = 256 * 1024  # bytes read, including empty rows; about as many are written
 
 
 class Chunk(NamedTuple):
-    """Some of the rows, and where the ones after them begin."""
+    """Some of the rows, and the position after them."""
 
     rows: list[Record]
     end: Position
 
 
 class ContactImport:
-    """An import that begins where the job's cursor says, which is all that it needs to know."""
+    """An import that continues at the job's cursor, which has its whole state."""
 
     def __init__(
         self,
@@ -47,8 +47,8 @@ class ContactImport:
         self._at = self._saved_at
         self._imported, self._invalid, self._repeated = cursor.get("counts", (0, 0, 0))
         self._rows = ContactRows(self._file.columns, campaign, normalise, why_not_allowed)
-        self._names_size = sum(map(len, self._file.columns.names))  # kept with each contact
-        # An import that version 0.1.0 began goes on where it has kept its things.
+        self._names_size = sum(map(len, self._file.columns.names))  # stored with each contact
+        # An import that version 0.1.0 started continues with the folder that it used.
         self._folder = cursor.get("folder", f"partial/{job.id}") if cursor else job.work_folder
         self._seen_segments = Segments(f"{self._folder}/seen", cursor.get("seen", []))
         self._seen = SeenNumbers(self._seen_segments)
@@ -74,7 +74,7 @@ class ContactImport:
             yield Chunk(rows, end)
 
     def take(self, chunk: Chunk) -> list[Contact]:
-        """Return the contacts in a chunk; counts and rejects its other rows."""
+        """Return the contacts in a chunk, and count and reject its other rows."""
         contacts = []
         for row in chunk.rows:
             try:
@@ -93,15 +93,17 @@ class ContactImport:
         return contacts
 
     def save(self) -> None:
-        """Keep what the chunks since the last save brought, so that `cursor` stands for it."""
+        """Save the findings of the chunks since the last call, so that `cursor` includes them."""
         start, end = self._saved_at.offset, self._at.offset
         self._seen.save(start, end)
         self._rejected.save(start, end)
         self._saved_at = self._at
 
     def finish(self, report: Callable[[], None]) -> dict[str, Any]:
-        """Return the job's result. Writes the file of rejected rows, if there are any, and calls
-        `report` every now and then meanwhile: it may be as large as the file itself."""
+        """Write the file of rejected rows, if there are any, and return the job's result.
+
+        That file may be as large as the imported one, so `report` is called from time to time.
+        """
         count = self._invalid + self._repeated
         if count:
             pieces = self._rejected.pieces(report)
@@ -116,7 +118,7 @@ class ContactImport:
 
     @property
     def cursor(self) -> dict[str, Any]:
-        """Where another invocation goes on, as JSON."""
+        """The state from which another invocation continues, as JSON."""
         return {
             "folder": self._folder,
             "etag": self._file.etag,
@@ -128,12 +130,12 @@ class ContactImport:
 
     @property
     def progress(self) -> float:
-        """How much of the file is done, in percent."""
+        """The finished share of the file, in percent."""
         return 100 * self._at.offset / self._file.size
 
     @property
     def message(self) -> str:
-        """How far it is, for the person who waits."""
+        """The progress, for the user."""
         rows = self._imported + self._invalid + self._repeated
         return f"{_count(rows, 'row')} read, {_count(self._imported, 'contact')} imported"
 

@@ -1,4 +1,4 @@
-"""Phone numbers as people write them, made into the one form that networks dial."""
+"""Normalize phone numbers, as people write them, to E.164."""
 
 from collections.abc import Callable
 
@@ -6,12 +6,13 @@ from errors import DoNotRetry
 
 
 def normaliser(country: str) -> Callable[[str], str | None]:
-    """Return a function from a number as written to E.164 (+12125550123), or None if it is not one.
+    """Return a function that converts a written number to E.164 (+12125550123).
 
-    `country` (two letters) is where numbers without a country code are dialled from. Raises
-    DoNotRetry if there is no such country.
+    It returns None for text that isn't a valid number. `country` (two letters) is the country of
+    numbers without a country code. Raises DoNotRetry if there is no such country.
     """
-    # Takes 20 ms to import: the API, which imports every job for its payload, never needs it.
+    # It takes 20 ms to import, and the API, which imports every job for its payload, never needs
+    # it.
     import phonenumbers
 
     if country not in phonenumbers.SUPPORTED_REGIONS:

@@ -1,4 +1,4 @@
-"""Judges the rows of a contacts file: each is a contact, or is rejected for a reason."""
+"""Turn each row of a contacts file into a contact, or reject it with a reason."""
 
 import json
 from collections.abc import Callable
@@ -7,17 +7,18 @@ from campaigns.contact import Contact
 from campaigns.importing.columns import Columns
 from campaigns.importing.csv_records import Record
 
-# What DynamoDB keeps in one item, less what its own count may add to ours.
+# DynamoDB's limit for an item, less what its count may add to ours.
 _LARGEST_ITEM = 400_000  # bytes
-_SURELY_FITS = 32_000  # bytes of row and header together; the item may be several times as large
+# Bytes of row and header together that always fit. The item may be several times as large.
+_SURELY_FITS = 32_000
 
 
 class RejectedRow(Exception):
-    """The row is no contact; the message is the reason, for the person who mends the file."""
+    """The row can't become a contact. The message is the reason, for the person who fixes it."""
 
 
 class ContactRows:
-    """Makes rows into the contacts of one campaign."""
+    """Turns rows into contacts of one campaign."""
 
     def __init__(
         self,
@@ -34,14 +35,16 @@ class ContactRows:
         self._why_not_allowed = why_not_allowed
 
     def contact(self, row: Record) -> Contact:
-        """Return the row's contact, the same for the same row whenever it is read. Raises
-        RejectedRow."""
+        """Return the row's contact, which is always the same for the same row.
+
+        Raises RejectedRow.
+        """
         if len(row.fields) != self._width:
             raise RejectedRow(f"has {len(row.fields)} columns, but the header has {self._width}")
         contact = self._contact([field.strip() for field in row.fields])
         size = row.end.offset - row.start.offset + self._header_size
         if size > _SURELY_FITS and _item_size(contact) > _LARGEST_ITEM:
-            raise RejectedRow("is too large to be kept")
+            raise RejectedRow("is too large")
         return contact
 
     def _contact(self, fields: list[str]) -> Contact:
@@ -70,5 +73,5 @@ def _optional(fields: list[str], place: int | None) -> str | None:
 
 
 def _item_size(contact: Contact) -> int:
-    # JSON is never shorter than what DynamoDB counts of the same names and values.
+    # JSON is never shorter than DynamoDB's count of the same names and values.
     return len(json.dumps(contact.serialize(), ensure_ascii=False).encode())

@@ -1,17 +1,17 @@
-"""The phone numbers that an import has met so far: 8 bytes each, in memory and in the bucket."""
+"""The phone numbers that an import has seen so far: 8 bytes each, in memory and in the bucket."""
 
 from array import array
 from bisect import bisect_left
 
 from campaigns.importing.import_chunks import Segments
 
-# Each number has its place on one of many sorted shelves: found by bisection, and put there by
-# moving a few kilobytes even among ten million.
+# The numbers are spread over many sorted shelves. Bisection finds a number on its shelf, and even
+# among ten million numbers an insertion moves only a few kilobytes.
 _SHELVES = 4096
 
 
 class SeenNumbers:
-    """A set of E.164 numbers that begins with what `segments` holds from earlier invocations."""
+    """A set of E.164 numbers. It starts with those that earlier invocations put into `segments`."""
 
     def __init__(self, segments: Segments) -> None:
         self._segments = segments
@@ -24,7 +24,7 @@ class SeenNumbers:
         self._shelves = [array("Q", sorted(shelf)) for shelf in self._shelves]
 
     def add(self, cell: str) -> bool:
-        """Whether the number is new; from now on it is not."""
+        """Add a number, and return whether it was new."""
         number = int(cell[1:])
         shelf = self._shelves[number % _SHELVES]
         place = bisect_left(shelf, number)
@@ -35,6 +35,6 @@ class SeenNumbers:
         return True
 
     def save(self, start: int, end: int) -> None:
-        """Keep the numbers first met between these offsets of the file."""
+        """Save the numbers that were first seen between these offsets of the file."""
         self._segments.add(start, end, self._unsaved.tobytes())
         self._unsaved = array("Q")

@@ -1,4 +1,4 @@
-"""Writes contacts in batches, several at a time, for as long as DynamoDB takes them."""
+"""Write contacts in batches, several at a time, and back off when DynamoDB throttles."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,14 +9,15 @@ from campaigns.throttled_writer import ThrottledWriter
 from settings import required
 
 _BATCH = 25  # items, DynamoDB's limit
-# A campaign's contacts share a hash key: one partition, which takes 1,000 writes a second at first.
+# A campaign's contacts share a hash key, so they are in one DynamoDB partition, which accepts 1,000
+# writes per second at first.
 _AT_ONCE = 4
 
 
 class ContactWriter(ThrottledWriter):
-    """Use as a context manager: leaving it ends its threads.
+    """A pool of threads that write contacts. As a context manager, it ends them at the exit.
 
-    `time_left` says how many seconds this invocation has.
+    `time_left` returns the seconds that this invocation has left.
     """
 
     def __init__(self, time_left: Callable[[], float]) -> None:
@@ -25,9 +26,9 @@ class ContactWriter(ThrottledWriter):
         self._client = clients.client("dynamodb")
 
     def write(self, contacts: Sequence[Contact]) -> None:
-        """Write them all, each number at most once among them.
+        """Write all contacts. Each number may occur only once.
 
-        Raises RetryAfter if the table still refuses some when the time is nearly up.
+        Raises RetryAfter if the table still refuses writes when the time is nearly up.
         """
         puts = [{"PutRequest": {"Item": contact.serialize()}} for contact in contacts]
         self.each(
@@ -35,7 +36,7 @@ class ContactWriter(ThrottledWriter):
         )
 
     def _refused(self, puts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Send a batch; what DynamoDB did not take of it."""
+        """Send a batch, and return the items that DynamoDB did not accept."""
         answer = self._client.batch_write_item(RequestItems={self._table: puts})
         refused: list[dict[str, Any]] = answer.get("UnprocessedItems", {}).get(self._table, [])
         return refused

@@ -1,1 +1,1 @@
-"""Each contact is texted once."""
+"""Text each contact once."""

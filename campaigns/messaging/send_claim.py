@@ -1,4 +1,4 @@
-"""The mark that lets one delivery alone send a contact's first message."""
+"""Mark a contact's assignment, so that only one delivery sends its first message."""
 
 import uuid
 from collections.abc import Sequence
@@ -14,8 +14,10 @@ from settings import required
 
 
 class SendClaim:
-    """Set on the contact's assignment before the text is sent. Only who has set it may say what
-    came of it."""
+    """A mark on the contact's assignment, set before the text is sent.
+
+    Only the delivery that has set it may record the outcome.
+    """
 
     def __init__(self, organization_campaign: str, cell: str) -> None:
         self.id = uuid.uuid4().hex
@@ -25,11 +27,11 @@ class SendClaim:
         }
 
     def set(self, texter: str, left_behind: Sequence[str] = ()) -> bool:
-        """Whether the message is ours to send: the contact is the texter's, and nobody has sent or
-        is sending one.
+        """Set the mark, and return whether this delivery may send the message.
 
-        `left_behind` are the marks of attempts which know that they sent nothing, and not whether
-        their mark is still there: none of them keeps anybody from sending.
+        It may if the contact is assigned to the texter and no message was sent or is being sent.
+        `left_behind` has the marks of attempts that have certainly sent nothing, but may have left
+        their mark. Such a mark doesn't prevent sending.
         """
         ready = "message_status = :from"
         left = {f":left{number}": mark for number, mark in enumerate(left_behind)}
@@ -46,12 +48,12 @@ class SendClaim:
                 **left,
             },
         )
-        # Refused though it is ours: set by an earlier try, whose response was lost.
+        # The write is also refused if an earlier try, whose response was lost, has set our mark.
         return found is None or found.get("mark") == {"S": self.id}
 
     def end(self, status: MessageStatus) -> None:
-        """Record what came of it. NEEDS_MESSAGE takes the mark back: another may send."""
-        # Refused, it has been recorded: by an earlier try, whose response was lost.
+        """Record the outcome. NEEDS_MESSAGE removes the mark, so that another delivery may send."""
+        # A refusal means that an earlier try, whose response was lost, has recorded it.
         self._write(
             "SET message_status = :to",
             "message_status = :from AND mark = :mark",
@@ -59,7 +61,7 @@ class SendClaim:
         )
 
     def _write(self, update: str, condition: str, values: dict[str, str]) -> Any:
-        """None if it was written, else the item that did not meet the condition."""
+        """Write the update. Return None, or the item if it did not meet the condition."""
         try:
             clients.client("dynamodb").update_item(
                 TableName=required(Contact.table_setting, "first messages"),

@@ -1,4 +1,4 @@
-"""Hands a text to SNS, and tells what is known of it if that fails."""
+"""Send a text through SNS, and classify failures by what is known about the outcome."""
 
 from typing import Annotated, Any
 
@@ -25,15 +25,15 @@ _PAUSE = 5.0  # seconds
 
 
 def send(cell: str, text: str) -> None:
-    """Text one person, at most once as far as we can tell.
+    """Send a text to one number. Each error says what is known about the message:
 
-    Raises RetryAfter when SNS surely did not take the message and may take it later: it refused for
-    load, or no connection was made. TextRefused: it did not and will not, or
-    the number is none that may be texted. SmsOutcomeUnknown: after a
-    timeout or a failure inside SNS nobody knows.
+    - RetryAfter: SNS certainly did not accept it and may accept it later, because SNS throttled the
+      call or no connection was made.
+    - TextRefused: SNS did not accept it and won't later, or the number must not be texted.
+    - SmsOutcomeUnknown: after a timeout or a failure inside SNS, the outcome is unknown.
 
-    None of them carries what SNS or botocore said, nor leads to it by its cause: their words may
-    hold the number, and errors are logged and kept.
+    The errors contain no text from SNS or botocore, and don't have theirs as a cause. Those texts
+    may contain the number, and errors are logged and stored.
     """
     kind = {"DataType": "String", "StringValue": "Transactional"}
     if why := why_not_allowed(cell):
@@ -57,8 +57,8 @@ def _answer(error: ClientError) -> Exception:
     response: Any = error.response
     code, request = response["Error"]["Code"], response["ResponseMetadata"].get("RequestId")
     said = f"SNS answered {code} to request {request}"
-    if throttled(error):  # too many at once, by its limit or by the account's
-        return RetryAfter(_PAUSE, "SNS takes no more messages for now")
+    if throttled(error):  # by SNS's limit or the account's
+        return RetryAfter(_PAUSE, "SNS throttled the message")
     if response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
         return SmsOutcomeUnknown(said)
     return TextRefused(said)

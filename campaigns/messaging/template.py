@@ -1,4 +1,4 @@
-"""A text for many people: `Hi {first_name}` becomes `Hi Ann`. Nothing else is done with braces."""
+"""Templates for texts: `Hi {first_name}` becomes `Hi Ann`. Braces have no other use."""
 
 import re
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ _KNOWN = ", ".join(f"{{{name}}}" for name in FIELDS)
 def _checked(template: str) -> str:
     unknown = next((name for name in _FIELD.findall(template) if name not in FIELDS), None)
     if unknown is not None:
-        raise ValueError(f"{{{unknown[:50]}}} is no field of a contact; there are {_KNOWN}")
+        raise ValueError(f"{{{unknown[:50]}}} isn't a field of a contact; use {_KNOWN}")
     rest = _FIELD.sub("", template)
     if "{" in rest or "}" in rest:
-        raise ValueError(f"a brace stands alone; they are for fields: {_KNOWN}")
+        raise ValueError(f"has a single brace; use braces only for fields: {_KNOWN}")
     if not rest.strip():
-        raise ValueError("must say something besides a contact's fields, which may be empty")
+        raise ValueError("must have text besides a contact's fields, which may be empty")
     return template
 
 
@@ -32,5 +32,5 @@ Template = Annotated[
 
 
 def filled(template: str, values: Mapping[str, str | None]) -> str:
-    """Return the text for one person. What they have no value for is left out."""
+    """Fill in the template for one person. Fields without a value become empty."""
     return _FIELD.sub(lambda field: values[field[1]] or "", template)

@@ -199,7 +199,7 @@ def test_a_table_too_busy_for_a_while_gets_every_assignment_in_the_end(
     assert set(asked.values()) == {3}
     asked.clear()
     keep(1, first=6)
-    with pytest.raises(RetryAfter, match="takes no more for now"):
+    with pytest.raises(RetryAfter, match="table is throttled"):
         split("ada", job=RecordingJob(seconds=5))
 
 

@@ -99,7 +99,7 @@ def test_a_table_that_refuses_until_the_time_is_up_is_left_alone_for_a_while(
     sent = wrapped(monkeypatch, refuses)
     with (
         ContactWriter(lambda: next(left)) as writer,
-        pytest.raises(RetryAfter, match="takes no more for now; retry after 30 s"),
+        pytest.raises(RetryAfter, match="table is throttled; retry after 30 s"),
     ):
         writer.write(some_contacts(1))
     assert sent == [1, 1, 1]

@@ -188,13 +188,13 @@ def test_what_a_contact_says_is_text_and_never_a_field(wire: Wire) -> None:
     [
         ("", "at least 1 character"),
         ("x" * 1601, "at most 1600"),
-        ("Hi {firstname}", r"\{firstname\} is no field of a contact; there are \{first_name\}, "),
-        ("Hi {cell}", r"\{cell\} is no field"),
-        ("Hi {}", r"\{\} is no field"),
-        ("Hi {first_name.__class__}", "is no field"),
-        ("Hi {{first_name}}", "a brace stands alone"),
-        ("Hi {first_name", "a brace stands alone"),
-        ("{first_name} {last_name}", "must say something besides"),
+        ("Hi {firstname}", r"\{firstname\} isn't a field of a contact; use \{first_name\}, "),
+        ("Hi {cell}", r"\{cell\} isn't a field"),
+        ("Hi {}", r"\{\} isn't a field"),
+        ("Hi {first_name.__class__}", "isn't a field"),
+        ("Hi {{first_name}}", "has a single brace"),
+        ("Hi {first_name", "has a single brace"),
+        ("{first_name} {last_name}", "must have text besides"),
     ],
 )
 def test_a_text_that_can_not_be_filled_is_refused_at_dispatch(text: str, why: str) -> None:

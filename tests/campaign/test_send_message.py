@@ -53,7 +53,7 @@ def test_a_task_dispatched_by_name_texts_once(sns: Sns) -> None:
 @pytest.mark.parametrize("code", ["Throttling", "ThrottledException"])
 def test_a_message_refused_for_load_is_tried_again(sns: Sns, code: str) -> None:
     sns.answer = refusal(400, code)
-    with pytest.raises(RetryAfter, match="takes no more messages for now; retry after 5 s"):
+    with pytest.raises(RetryAfter, match="SNS throttled the message; retry after 5 s"):
         send()
     assert len(sns.sent) == 1
 
@@ -85,7 +85,7 @@ def test_a_message_that_may_have_left_is_given_up_rather_than_doubled(
     sns: Sns, error: Exception
 ) -> None:
     sns.answer = raising(error)
-    with pytest.raises(DoNotRetry, match="given up, for SNS may have taken the message"):
+    with pytest.raises(DoNotRetry, match="SNS may have accepted the message"):
         send()
     assert len(sns.sent) == 1
 
@@ -93,7 +93,7 @@ def test_a_message_that_may_have_left_is_given_up_rather_than_doubled(
 @pytest.mark.parametrize(("status", "code"), [(500, "InternalError"), (503, "ServiceUnavailable")])
 def test_after_a_failure_inside_sns_nobody_knows(sns: Sns, status: int, code: str) -> None:
     sns.answer = refusal(status, code)
-    with pytest.raises(DoNotRetry, match=f"SNS may have taken the message: SNS answered {code}"):
+    with pytest.raises(DoNotRetry, match=f"it isn't sent again: SNS answered {code}"):
         send()
     assert len(sns.sent) == 1
 
@@ -158,7 +158,7 @@ def test_a_worker_that_slept_texts_over_a_new_connection(monkeypatch: pytest.Mon
         worker.handler(event, Context())  # type: ignore[arg-type]
         assert sns.texts == text
         sns.slept += 1
-    with pytest.raises(DoNotRetry, match="may have taken the message"):
+    with pytest.raises(DoNotRetry, match="may have accepted the message"):
         send()  # no invocation has begun: nobody would know that the text is lost
     clients.forget()
 
