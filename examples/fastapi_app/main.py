@@ -1,4 +1,4 @@
-"""A FastAPI application on Lambda: it has a campaign's contacts exported by a job."""
+"""A FastAPI application on Lambda that starts jobs to export a campaign's contacts."""
 
 from typing import Annotated
 
@@ -11,20 +11,20 @@ from job_runners import ApiBusy, Client, Conflict, InvalidRequest, Job, JobNotFo
 
 EXPORT = "export_contacts"
 
-# One for the process, shared by its threads. A person waits for the answer: it gives up soon.
+# All threads of the process share it. It gives up early, because a person waits for the response.
 client = Client(timeout=10, max_attempts=2)  # JOB_RUNNERS_URL or JOB_RUNNERS_STACK
 app = FastAPI(title="Exports")
 handler = Mangum(app, lifespan="off")
 
 
 class NewExport(BaseModel):
-    """What a caller asks for."""
+    """The body of a request for an export."""
 
     campaign_id: str
 
 
 class Export(BaseModel):
-    """How an export is going, in percent. `url` is where the file is, once it has succeeded."""
+    """An export, with its progress in percent. `url` is the file's URL after it has succeeded."""
 
     id: str
     status: str
@@ -34,38 +34,38 @@ class Export(BaseModel):
 
 @app.post("/exports", status_code=202)
 def start_export(new: NewExport, idempotency_key: Annotated[str | None, Header()] = None) -> Export:
-    """Dispatch the job. The same request under the same Idempotency-Key is one export."""
+    """Dispatch the job. Repeating a request with its Idempotency-Key starts no other export."""
     job = client.dispatch(EXPORT, campaign_id=new.campaign_id, idempotency_key=idempotency_key)
     return as_export(job)
 
 
 @app.get("/exports/{export_id}")
 def show_export(export_id: Annotated[str, Path(pattern=r"^\w+$")]) -> Export:
-    """Say how an export is going."""
+    """Return an export's status and progress."""
     job = client.get(export_id)
-    if job.job_type != EXPORT:  # not one that this application has started
+    if job.job_type != EXPORT:  # this application did not start it
         raise HTTPException(404, "There is no such export.")
     return as_export(job)
 
 
 def as_export(job: Job) -> Export:
-    """Return what a caller may know of a job."""
+    """Return the parts of a job that a caller may see."""
     url = job.result["url"] if job.succeeded and job.result else None
     return Export(id=job.id, status=job.status, progress=job.progress, url=url)
 
 
-# All other errors are bugs or settings: a 500, and a traceback in the log.
+# All other errors are bugs or wrong settings. They become a 500 with a traceback in the log.
 REFUSALS: dict[type[Exception], tuple[int, str]] = {
-    InvalidRequest: (422, "There can be no such export."),
+    InvalidRequest: (422, "The request is invalid."),
     JobNotFound: (404, "There is no such export."),
-    Conflict: (409, "This Idempotency-Key was for another export."),
+    Conflict: (409, "This Idempotency-Key belongs to another export."),
     ApiBusy: (503, "Try again, with the same Idempotency-Key."),
     NoAnswer: (503, "Try again, with the same Idempotency-Key."),
 }
 
 
 def refuse(_request: Request, error: Exception) -> JSONResponse:
-    """Answer an error of the client's."""
+    """Convert an error of the client into a response."""
     status, detail = next(REFUSALS[kind] for kind in type(error).__mro__ if kind in REFUSALS)
     return JSONResponse({"detail": detail}, status)
 

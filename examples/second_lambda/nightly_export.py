@@ -1,18 +1,18 @@
-"""A Lambda that has a campaign's contacts exported every night, by a job."""
+"""A Lambda that dispatches a job every night to export a campaign's contacts."""
 
 import os
 from typing import Any
 
 from job_runners import Client
 
-client = Client()  # JOB_RUNNERS_URL. Made once: its connections are kept between invocations.
+client = Client()  # from JOB_RUNNERS_URL; made once, so that invocations share its connections
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, str]:
     """Dispatch tonight's export.
 
-    EventBridge may deliver an event twice, and Lambda tries a failed invocation again. Under the
-    event's own id as the key, all of them are one job.
+    EventBridge may deliver an event twice, and Lambda retries a failed invocation. With the event's
+    id as the key, all of them lead to one job.
     """
     job = client.dispatch(
         "export_contacts", campaign_id=os.environ["CAMPAIGN_ID"], idempotency_key=event["id"]

@@ -129,8 +129,8 @@ def test_django_shows_an_export_that_is_not_done(
     assert 'http-equiv="refresh"' in page
     django.views.client.cancel(path.strip("/").split("/")[-1])
     page = django.page(path)
-    assert "The export cancelled" not in page
-    assert "The export was cancelled" in page
+    assert "The export canceled" not in page
+    assert "The export was canceled" in page
     assert 'http-equiv="refresh"' not in page
 
 

@@ -1,4 +1,4 @@
-"""What a person fills in."""
+"""The form for an export."""
 
 import uuid
 
@@ -6,8 +6,8 @@ from django import forms
 
 
 class ExportForm(forms.Form):
-    """Which campaign to export."""
+    """The campaign to export."""
 
     campaign_id = forms.CharField(label="Campaign", max_length=100)
-    # Made with the page: a button that is pressed twice starts one export.
+    # The key is made with the page, so that pressing the button twice starts only one export.
     key = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4)

@@ -1,4 +1,4 @@
-"""Pages that have a campaign's contacts exported by a job, and show how it is going."""
+"""Pages that start a job to export a campaign's contacts, and show its progress."""
 
 from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
@@ -10,11 +10,11 @@ from .forms import ExportForm
 
 EXPORT = "export_contacts"
 
-client = Client(**settings.JOB_RUNNERS)  # one for the process, shared by its threads
+client = Client(**settings.JOB_RUNNERS)  # all threads of the process share it
 
 
 def start_export(request: HttpRequest) -> HttpResponse:
-    """Show the form; when it is sent, dispatch the job."""
+    """Show the form. When it is submitted, dispatch the job."""
     form = ExportForm(request.POST or None)
     if form.is_valid():
         campaign = form.cleaned_data["campaign_id"]
@@ -23,7 +23,7 @@ def start_export(request: HttpRequest) -> HttpResponse:
             job = client.dispatch(EXPORT, campaign_id=campaign, idempotency_key=key)
         except InvalidRequest as error:
             form.add_error(None, error.problem)
-        except (NoAnswer, ApiBusy):  # the form still has its key: sent again, it is one export
+        except (NoAnswer, ApiBusy):  # the form keeps its key, so another try is the same export
             form.add_error(None, "This takes longer than usual. Please press the button again.")
         else:
             return redirect("show_export", job.id)
@@ -31,13 +31,13 @@ def start_export(request: HttpRequest) -> HttpResponse:
 
 
 def show_export(request: HttpRequest, export_id: str) -> HttpResponse:
-    """Show how an export is going, and its file."""
+    """Show an export's progress, and then its file."""
     try:
         job = client.get(export_id)
     except JobNotFound:
         raise Http404 from None
     except (NoAnswer, ApiBusy):
         return HttpResponse("One moment, please.", status=503, headers={"Refresh": "5"})
-    if job.job_type != EXPORT:  # not one that this site has started
+    if job.job_type != EXPORT:  # this site did not start it
         raise Http404
     return render(request, "exports/show.html", {"job": job})

@@ -1,4 +1,4 @@
-"""Settings of the project. What differs between machines is read from the environment."""
+"""Settings of the project. Those that differ between machines come from the environment."""
 
 import os
 
@@ -6,7 +6,7 @@ SECRET_KEY = os.environ["DJANGO_SECRET_KEY"]
 DEBUG = os.environ.get("DJANGO_DEBUG") == "1"
 ALLOWED_HOSTS = os.environ.get("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1").split(",")
 
-# What job_runners.Client is made with. A person waits for the answer: it gives up soon.
+# The settings of job_runners.Client. It gives up early, because a person waits for the response.
 JOB_RUNNERS = {
     "stack": os.environ.get("JOB_RUNNERS_STACK", "job-runners"),
     "timeout": 10,

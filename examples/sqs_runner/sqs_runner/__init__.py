@@ -1,4 +1,4 @@
-"""An organisation's package that has a runner and no work of its own: add yours to these."""
+"""An organization's package that has a runner but no jobs. Add your own to these tables."""
 
 from work import Job, Task
 

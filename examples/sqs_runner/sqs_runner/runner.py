@@ -1,7 +1,7 @@
-"""A runner that sends work through an SQS queue, in fair turns of the organisations it is for.
+"""A runner that sends work through an SQS queue, with fair turns for organizations.
 
-`JOB_RUNNER=sqs_runner.runner`. The queue's event source invokes the worker and waits for it: what
-that changes is in the README beside this.
+Set `JOB_RUNNER=sqs_runner.runner`. The queue's event source invokes the worker and waits for it.
+The README of this example describes the differences from asynchronous invocations.
 """
 
 import math
@@ -27,18 +27,18 @@ from store.job_request import JobRequest
 from store.queries import read
 
 _RUNNER = "JOB_RUNNER=sqs_runner.runner"
-_TIME_TO_TAKE = 10 * clock.SECOND  # off the queue, a task that must not come back
+_TIME_TO_DELETE = 10 * clock.SECOND  # for a message that must not be delivered again
 
 
 def fully_configured() -> bool:
-    """Return whether the queue and the tables are named; the error says which is not."""
+    """Return True if the settings name the queue and the tables. Raises MissingSetting."""
     for variable in ("WORK_QUEUE_URL", "JOBS_TABLE_NAME", "COORDINATION_TABLE_NAME"):
         required(variable, _RUNNER)
     return True
 
 
 def dispatch_job(job_data: JobData) -> JobRequest:
-    """Save the job, then send it. If it can't be sent now it is due, and the timer sends it."""
+    """Save the job, then send it. If it can't be sent now, it is due, and the timer sends it."""
 
     def send_for(message: Message, delay: float = 0) -> None:
         _send(message, delay, job_data.organization_id)
@@ -47,28 +47,30 @@ def dispatch_job(job_data: JobData) -> JobRequest:
 
 
 def dispatch_task(task_name: str, payload: Any) -> None:
-    """Send the task; raises SendFailed if it did not leave, and SendInDoubt if nobody knows."""
+    """Send the task. Raises SendFailed if it wasn't sent, and SendInDoubt if that is unknown."""
     send(dispatch.accept_task(task_name, payload))
 
 
 def send(message: Message, delay: float = 0) -> None:
-    """Put the message on the queue, to be delivered now or after a delay. Raises SendFailed.
+    """Put the message on the queue, for delivery now or after a delay. Raises SendFailed.
 
-    SQS carries delays up to 900 s: a task that should wait longer comes then, a job is left to the
-    timer.
+    SQS supports delays up to 900 s. A task with a longer delay is delivered after 900 s. The timer
+    sends a job with a longer delay.
     """
     _send(message, delay, _whose(message))
 
 
 def handler(event: Mapping[str, Any], context: Any) -> dict[str, Any]:
-    """Do what the queue's messages ask for: the worker hands these events to its runner. One that
-    can't be done comes back, and in the end goes to the dead letters."""
+    """Handle the messages of an event from the queue, which the worker passes to its runner.
+
+    A message that fails is delivered again, and finally goes to the dead letters.
+    """
     deadline = clock.now() + context.get_remaining_time_in_millis()
     failed = []
     for record in event["Records"]:
         try:
             _take(record, deadline)
-        except Exception as error:  # noqa: BLE001 - one must not send the others round again
+        except Exception as error:  # noqa: BLE001 - one failure must not repeat the other messages
             telemetry.left_for_later(error)
             failed.append({"itemIdentifier": record["messageId"]})
     return {"batchItemFailures": failed}
@@ -81,43 +83,45 @@ def _take(record: Mapping[str, Any], deadline: int) -> None:
 
 
 def _is_to_run(message: TaskMessage, record: Mapping[str, Any]) -> bool:
-    """Return whether this delivery of a task is to run it.
+    """Return whether this delivery of a task should run it.
 
-    SQS delivers again what a worker did not finish, and knows nothing of retry tags. So a task that
-    may not run again is taken off the queue before it runs, and comes once. Of another, a second
-    delivery stands for an attempt that was cut off.
+    SQS delivers a message again if its worker didn't finish, whatever the task's retry policy. So a
+    task that must not run again is deleted from the queue before it runs. For another task, a
+    second delivery means that an attempt was interrupted.
     """
     task = registry().task(message.name)
     registry().load(task)
     registry().task_payload(message.name, message.payload)
     if task.retry is None or not task.retry.interrupted:
-        _take_off_the_queue(message, record["receiptHandle"])
+        _delete_from_queue(message, record["receiptHandle"])
         return True
     if int(record["attributes"]["ApproximateReceiveCount"]) == 1:
         return True
     with telemetry.about(message):
-        cut_off = Interrupted("SQS has delivered it before, and its worker did not finish it")
-        record_failed_task(message, cut_off, send)
+        interrupted = Interrupted("SQS delivered it before, and its worker did not finish it")
+        record_failed_task(message, interrupted, send)
     return False
 
 
-def _take_off_the_queue(message: TaskMessage, receipt: str) -> None:
+def _delete_from_queue(message: TaskMessage, receipt: str) -> None:
     queue = required("WORK_QUEUE_URL", _RUNNER)
     sqs = clients.client("sqs")
     try:
         retry_until(
-            clock.now() + _TIME_TO_TAKE,
+            clock.now() + _TIME_TO_DELETE,
             lambda: sqs.delete_message(QueueUrl=queue, ReceiptHandle=receipt),
         )
     except AWS_ERRORS as error:
-        # It comes back, unless a try was applied that nobody answered: then this is its record.
-        telemetry.task_in_doubt(SendInDoubt(message.title, f"not surely off the queue: {error}"))
+        # SQS delivers it again, unless a delete took effect whose response was lost. In that case,
+        # this log line is the only trace of the task.
+        why = f"it may have been deleted from the queue: {error}"
+        telemetry.task_in_doubt(SendInDoubt(message.title, why))
         raise
 
 
 def _send(message: Message, delay: float, organization_id: str) -> None:
     if delay > LONGEST_DELAY and isinstance(message, JobMessage):
-        return  # its row is due then
+        return  # its row becomes due at that time
     may_come_twice = not isinstance(message, TaskMessage)
     sqs = clients.client("sqs") if may_come_twice else clients.fresh_client("sqs")
     try:
@@ -125,7 +129,7 @@ def _send(message: Message, delay: float, organization_id: str) -> None:
             QueueUrl=required("WORK_QUEUE_URL", _RUNNER),
             MessageBody=encode(message).decode(),
             DelaySeconds=math.ceil(min(delay, LONGEST_DELAY)),
-            # On a standard queue a group is whose turn it is: no order, and no one behind another.
+            # On a standard queue, groups only take turns. They set no order and block no messages.
             MessageGroupId=sha256(organization_id.encode()).hexdigest(),
         )
     except (ClientError, BotoCoreError) as error:
@@ -135,11 +139,11 @@ def _send(message: Message, delay: float, organization_id: str) -> None:
 
 
 def _whose(message: Message) -> str:
-    """Return whose turn the message takes: its organisation's; of a task, its own name's."""
+    """Return the name whose turn the message takes: its organization, or a task's own name."""
     if isinstance(message, TaskMessage):
         return message.name
     try:
         row = read(message.id)
-    except AWS_ERRORS:  # then it has a turn of its own
+    except AWS_ERRORS:  # without its organization, the job gets a turn of its own
         row = None
     return row.organization_id if row else message.id
