@@ -1,47 +1,46 @@
 ----------------------------- MODULE Lifecycle -----------------------------
 (* One job, from its saving to its end, on a Lambda that delivers twice, late *)
-(* or not at all, and kills at any step. Without limits, jobs meet nowhere,   *)
-(* so one job with several workers is all there is to look at.                *)
+(* or not at all, and kills at any step. Without limits, jobs don't affect    *)
+(* each other, so one job with several workers is enough.                     *)
 (*                                                                            *)
-(* One step is one write to the table, one read on which a decision is based, *)
-(* or one thing that goes wrong. How often each thing goes wrong is bounded,  *)
-(* so every behaviour comes to an end. README.md says which function each     *)
-(* action is.                                                                 *)
+(* A step is one write to the table, one read on which a decision is based,   *)
+(* or one fault. The number of faults is bounded, so every behavior ends.     *)
+(* README.md maps each action to its function.                                *)
 EXTENDS Verbs, FiniteSets, TLC
 
 CONSTANTS
-  Workers,   \* invocations of the worker that may be under way at once
-  People,    \* requests of people that may be
-  Attempts,  \* what max_attempts may be
+  Workers,   \* invocations of the worker that may run at once
+  People,    \* requests of people that may run at once
+  Attempts,  \* possible values of max_attempts
   MaxLegs,
-  MostIds,   \* numbers for messages
-  Kills, Freezes, Doubles, Losses, NotLoaded, Unheard, Away, Late, Again, \* how often each goes wrong
-  Cancels, Requeues, Deletes, Saves, Ages                              \* how often each is asked for
+  MostIds,   \* the largest number for a message
+  Kills, Freezes, Doubles, Losses, NotLoaded, Unheard, Away, Late, Again, \* the most faults of each kind
+  Cancels, Requeues, Deletes, Saves, Ages                              \* the most requests of each kind
 
 VARIABLES
   row,    \* the job's row
-  over,   \* its lease is over, by anybody's clock
-  early,  \* its run_at has not come
-  aged,   \* its expires_at has come
-  msgs,   \* message -> how many copies of it are under way
-  recs,   \* failure records under way: of which message, and whether its function ran
-  loc,    \* process -> where it is
-  bud,    \* what may still go wrong
-  gone,   \* the claimer of the row's last claim was killed, or stood still
-  dead,   \* messages of which a delivery was killed
-  open,   \* attempt in which a leg began and has not ended in order; 0 for none
-  by      \* who wrote the row in this step, and with which verb
+  over,   \* its lease is over, by every clock
+  early,  \* its run_at is in the future
+  aged,   \* its expires_at has passed
+  msgs,   \* message -> the number of its copies under way
+  recs,   \* failure records under way: the message, and whether its function ran
+  loc,    \* process -> its state
+  bud,    \* the faults and requests that may still happen
+  gone,   \* the claimer of the row's last claim was killed, or was frozen
+  dead,   \* messages with a delivery that was killed
+  open,   \* the attempt in which a leg began and didn't end in order; 0 for none
+  by      \* the process and the verb that wrote the row in this step
 
 vars  == <<row, over, early, aged, msgs, recs, loc, bud, gone, dead, open, by>>
-world == <<aged, recs, gone, dead>>   \* what most actions leave alone
+world == <<aged, recs, gone, dead>>   \* most actions don't change these
 
 Ids == 1..MostIds
 T == "timer"
 F == "failures"
 Procs  == Workers \cup People \cup {T, F}
 Nobody == [p |-> "nobody", do |-> "nothing"]
-(* pc: idle; claim: a claim landed unheard; give_back; claimed; called: the function runs;          *)
-(* write: a verb is decided, or landed unheard.                                                     *)
+(* pc: idle; claim: a claim landed, and its response was lost; give_back; claimed; called: the      *)
+(* function runs; write: a verb is decided, or it landed and its response was lost.                 *)
 Idle   == [pc |-> "idle", t |-> 0, s |-> 0, do |-> "nothing", seen |-> NoRow, frozen |-> FALSE]
 
 Spend(what)  == bud[what] > 0 /\ bud' = [bud EXCEPT ![what] = @ - 1]
@@ -50,7 +49,7 @@ Rest(p)      == Go(p, Idle)
 Under(s)     == msgs[s] > 0
 Untouched    == by' = Nobody /\ UNCHANGED <<row, open>>
 
-(* Tokens and send ids are random: a new one is none that anybody still knows. *)
+(* Tokens and send ids are random, so a new one differs from all that are still in use. *)
 Lowest(S) == CHOOSE x \in S : \A y \in S : x <= y
 KnownToks == {row.tok} \cup {loc[p].t : p \in Procs} \cup {loc[p].seen.tok : p \in Procs}
 NewTok    == Lowest((1..(2 * Cardinality(Procs) + 2)) \ KnownToks)
@@ -70,20 +69,20 @@ Init ==
             cancel |-> Cancels, requeue |-> Requeues, delete |-> Deletes, save |-> Saves, age |-> Ages]
   /\ gone = FALSE /\ dead = {} /\ open = 0 /\ by = Nobody
 
-(* After these, a message is sent for what is to follow. It may be lost; the row is due.            *)
+(* After these verbs, the writer sends a message for the next step. If it is lost, the row is due.  *)
 SendsOn == {"retry", "end_leg", "release", "postpone", "requeue", "save"}
 Heard(p, do, next) ==
   /\ Go(p, next)
   /\ msgs' = IF do \in SendsOn THEN Posted ELSE msgs
   /\ dead' = IF do \in SendsOn THEN dead \cap KnownIds ELSE dead
 
-(* A write lands. If its response is lost, its writer does not know it, and tries again.            *)
+(* A write lands. If its response is lost, the writer doesn't know that, and tries again.           *)
 Lands(p, do, r, next, unheard) ==
   /\ row' = r /\ by' = [p |-> p, do |-> do]
   /\ \/ Heard(p, do, next) /\ UNCHANGED bud
      \/ Spend("unheard") /\ Go(p, unheard) /\ UNCHANGED <<msgs, dead>>
 
-(* A write is refused, and its writer reads the row: if it shows this very write, that is success.  *)
+(* A write is refused, and its writer reads the row. If the row shows this write, it succeeded.     *)
 Leaves(do) == CASE do = "succeed" -> "succeeded" [] do \in {"fail", "expire"} -> "failed"
                 [] do \in {"stop", "cancel"} -> "cancelled" [] do = "retry" -> "retryable"
                 [] do = "claim" -> "running" [] OTHER -> "queued"
@@ -95,7 +94,7 @@ Refused(p, do, t, next, otherwise) ==
 ----------------------------------------------------------------------------
 (* The worker *)
 
-(* A message comes, and its job is claimed. *)
+(* A message arrives, and the worker claims its job. *)
 Receives(w) ==
   /\ loc[w] = Idle
   /\ \E s \in Ids :
@@ -109,7 +108,7 @@ Receives(w) ==
           ELSE by' = Nobody /\ UNCHANGED <<row, over, early, gone, loc, bud>>
   /\ UNCHANGED <<aged, recs, dead, open>>
 
-(* A claim that landed unheard is tried again, with the same token. *)
+(* A claim whose response was lost is tried again with the same token. *)
 ClaimsAgain(w) ==
   LET l == loc[w] IN
   /\ l.pc = "claim"
@@ -123,7 +122,7 @@ ClaimsAgain(w) ==
           /\ Untouched /\ UNCHANGED <<over, early, gone>>
   /\ UNCHANGED <<aged, msgs, recs, bud, dead>>
 
-(* AWS stays away until too little time is left to begin: what was claimed unheard is given back. *)
+(* AWS is unavailable until too little time is left to start. The worker gives the claim back. *)
 GivesUpClaim(w) ==
   /\ loc[w].pc = "claim" /\ Spend("away")
   /\ IF Without("claim_given_back") THEN Rest(w) ELSE Go(w, [loc[w] EXCEPT !.pc = "give_back"])
@@ -135,14 +134,14 @@ GivesBack(w) ==
                                             ELSE Rest(w)
   /\ Untouched /\ UNCHANGED <<over, early, msgs, bud, world>>
 
-(* Its function is called: a leg begins. *)
+(* The worker calls the job's function, and a leg begins. *)
 Calls(w) ==
   /\ loc[w].pc = "claimed"
   /\ Go(w, [loc[w] EXCEPT !.pc = "called"])
   /\ open' = IF Owned(row, loc[w].t) THEN row.att ELSE open
   /\ by' = Nobody /\ UNCHANGED <<row, over, early, msgs, bud, world>>
 
-(* How the run ends: each verb of store/verbs/ending.py.                                            *)
+(* The verbs that end a run: store/verbs/ending.py.                                                 *)
 EndOk(do, r, t) == CASE do = "succeed" -> SucceedOk(r, t)
                      [] do = "fail"    -> FailOk(r, t)
                      [] do = "stop"    -> StopOk(r, t)
@@ -156,7 +155,7 @@ End(do, r)      == CASE do = "succeed" -> Succeed(r)
                      [] do = "end_leg" -> EndLeg(r)
                      [] do = "release" -> Release(r)
 Ends == {"succeed", "fail", "stop", "retry", "end_leg", "release"}
-(* A retry is for a time to come, or for at once. *)
+(* A retry runs at a later time or at once. *)
 Waits(do) == IF do = "retry" /\ row' # row THEN early' \in BOOLEAN ELSE UNCHANGED early
 InOrder(do) == open' = IF do \in {"end_leg", "release"} /\ row' # row THEN 0 ELSE open
 
@@ -172,18 +171,19 @@ Ending(w, do) ==
   /\ UNCHANGED <<over, aged, recs, gone>>
 
 MayRetry(r)  == r.att < r.most /\ r.legs < MaxLegs
-(* Its payload can't be read yet, or too little time is left: it is given back, and not called.     *)
+(* The payload can't be read yet, or too little time is left. The worker releases the job without a *)
+(* call.                                                                                            *)
 IsReleased(w) == loc[w].pc = "claimed" /\ bud["away"] > 0 /\ Ending(w, "release")
 Returns(w)    == loc[w].pc = "called" /\ Ending(w, "succeed")
 Raises(w)     == loc[w].pc = "called" /\ (Ending(w, "fail") \/ (MayRetry(row) /\ Ending(w, "retry")))
 LegIsOver(w)  == /\ loc[w].pc = "called" /\ (row.legs < MaxLegs \/ Without("legs_counted"))
                  /\ Ending(w, "end_leg")
-(* A checkpoint tells the job that its owner has asked it to stop, or that its claim is lost.       *)
+(* A checkpoint finds that the job's owner has asked it to stop, or that its claim is lost.         *)
 HearsCancel(w) == loc[w].pc = "called" /\ CheckpointOk(row, loc[w].t) /\ row.can /\ Ending(w, "stop")
 WritesAgain(w) == loc[w].pc = "write" /\ Ending(w, loc[w].do)
 
 ----------------------------------------------------------------------------
-(* What the timer and the failures function write, of a row as they have read it. *)
+(* The writes of the timer and the failures function, based on a row that they have read. *)
 
 Settling(seen) == IF seen.can THEN "stop" ELSE IF MayRetry(seen) THEN "retry" ELSE "fail"
 Decides(p, do, s) == Go(p, [Idle EXCEPT !.pc = "write", !.do = do, !.seen = row, !.s = s])
@@ -195,7 +195,7 @@ TimerLooks ==
      \/ /\ row.st \in Unclaimed /\ ~early /\ ~Without("timer_sends_again")
         /\ Decides(T, "postpone", 0)
         /\ IF \E s \in Ids : Under(s) THEN Spend("again") ELSE UNCHANGED bud
-     \/ /\ row.st \in Unclaimed /\ row.legs = 0 /\ Spend("late")   \* nobody could start it for a day
+     \/ /\ row.st \in Unclaimed /\ row.legs = 0 /\ Spend("late")   \* no worker could start it for a day
         /\ Decides(T, "expire", 0)
   /\ Untouched /\ UNCHANGED <<over, early, msgs, world>>
 
@@ -220,7 +220,7 @@ TimerWrites ==
                                ELSE refused
   /\ Waits(l.do) /\ UNCHANGED <<over, aged, recs, gone, open>>
 
-(* A failure record: of an event that Lambda gave up on. It comes again until it is answered. *)
+(* A failure record of an event that Lambda gave up on. It is delivered again until it is handled. *)
 FailuresLooks ==
   /\ loc[F] = Idle
   /\ \E rec \in recs :
@@ -250,9 +250,9 @@ AsksCancel(u)  == \/ row.st \in Unclaimed /\ Asks(u, "cancel", "cancel")
                   \/ row.st = "running" /\ Asks(u, "request_cancel", "cancel")
 AsksRequeue(u) == row.st \in {"failed", "cancelled"} /\ Asks(u, "requeue", "requeue")
 AsksDelete(u)  == row.st \in Over /\ Asks(u, "delete", "delete")
-AsksSave(u)    == Asks(u, "save", "save")  \* the same request once more: its id is derived from its key
+AsksSave(u)    == Asks(u, "save", "save")  \* the same request again: its id is derived from its key
 
-(* Refused, a cancel looks again; the others answer with what is there. *)
+(* A refused cancel reads the row again; the others answer with its state. *)
 LooksAgain(l) ==
   IF l.do \in {"cancel", "request_cancel"} /\ row.st \in Unclaimed THEN [l EXCEPT !.do = "cancel", !.seen = row]
   ELSE IF l.do \in {"cancel", "request_cancel"} /\ row.st = "running" /\ ~row.can
@@ -280,10 +280,10 @@ PersonWrites(u) ==
   /\ UNCHANGED <<over, recs, gone>>
 
 ----------------------------------------------------------------------------
-(* Time, and what goes wrong *)
+(* Time and faults *)
 
-(* Lambda ends an invocation at its deadline, a minute before the lease is over; but one that     *)
-(* stands still, and thaws, does not know how late it is.                                         *)
+(* Lambda ends an invocation at its deadline, a minute before the lease is over. But an invocation *)
+(* that was frozen and thaws doesn't know how late it is.                                          *)
 HasClaim(w) == loc[w].t = row.tok /\ loc[w].pc # "idle"
 LeaseEnds ==
   /\ row.lease /\ ~over
@@ -294,14 +294,14 @@ TimeComes == early /\ early' = FALSE /\ Untouched /\ UNCHANGED <<over, msgs, loc
 Expires   == /\ row.st \in Over /\ ~aged /\ Spend("age") /\ aged' = TRUE
              /\ Untouched /\ UNCHANGED <<over, early, msgs, recs, loc, gone, dead>>
 
-Recorded(s, ran) == recs' = recs \cup {[s |-> s, ran |-> ran]} \/ UNCHANGED recs  \* or it is lost
+Recorded(s, ran) == recs' = recs \cup {[s |-> s, ran |-> ran]} \/ UNCHANGED recs  \* or the record is lost
 Kill(p) ==
   /\ loc[p] # Idle /\ Spend("kill") /\ Rest(p)
   /\ IF p \in Workers
      THEN Recorded(loc[p].s, TRUE) /\ gone' = (gone \/ HasClaim(p)) /\ dead' = dead \cup {loc[p].s}
      ELSE UNCHANGED <<recs, gone, dead>>
   /\ Untouched /\ UNCHANGED <<over, early, aged, msgs>>
-(* Killed before it has claimed. *)
+(* A worker is killed before it has claimed. *)
 KillOnArrival(s) ==
   /\ Under(s) /\ Spend("kill") /\ msgs' = [msgs EXCEPT ![s] = @ - 1]
   /\ Recorded(s, TRUE) /\ dead' = dead \cup {s}
@@ -314,13 +314,13 @@ Double(s) == /\ msgs[s] = 1 /\ Spend("double") /\ msgs' = [msgs EXCEPT ![s] = 2]
              /\ Untouched /\ UNCHANGED <<over, early, loc, world>>
 Lose(s)   == /\ Under(s) /\ Spend("loss") /\ msgs' = [msgs EXCEPT ![s] = @ - 1]
              /\ Untouched /\ UNCHANGED <<over, early, loc, world>>
-IsNotLoaded(s) ==    \* the worker's code could not be loaded, or the event grew too old
+IsNotLoaded(s) ==    \* the worker's code couldn't be loaded, or the event became too old
   /\ Under(s) /\ Spend("unloaded") /\ msgs' = [msgs EXCEPT ![s] = @ - 1]
   /\ Recorded(s, FALSE)
   /\ Untouched /\ UNCHANGED <<over, early, aged, loc, gone, dead>>
 
 ----------------------------------------------------------------------------
-(* What each process does of itself, if it is not stopped. *)
+(* The steps that each process takes unless a fault stops it. *)
 WorkerGoesOn(w) == \/ Receives(w) \/ ClaimsAgain(w) \/ GivesBack(w) \/ Calls(w) \/ Returns(w)
                    \/ HearsCancel(w) \/ WritesAgain(w)
 TimerGoesOn     == TimerLooks \/ TimerWrites
@@ -339,65 +339,65 @@ Next ==
   \/ Expires
 
 Spec == Init /\ [][Next]_vars
-(* Each process goes on; but nobody need fail, end a leg, cancel, or break anything. *)
+(* Each process takes its steps; but failures, ends of legs, cancels and faults need not happen. *)
 Live == Spec /\ \A w \in Workers : WF_vars(WorkerGoesOn(w))
              /\ WF_vars(TimerGoesOn) /\ WF_vars(FailuresGoesOn) /\ WF_vars(TimeGoesOn)
              /\ \A u \in People : WF_vars(PersonWrites(u))
 Symmetric == Permutations(Workers) \cup Permutations(People)
 
 ----------------------------------------------------------------------------
-(* What is promised *)
+(* The promises *)
 
 TypeOK ==
   /\ row.st \in Statuses /\ row.att \in 0..row.most /\ row.legs \in 0..MaxLegs
   /\ \A s \in Ids : msgs[s] \in 0..2
   /\ \A p \in Procs : loc[p].pc \in {"idle", "claim", "give_back", "claimed", "called", "write"}
 
-(* Whatever has not ended is due: nothing can be stranded. What has ended is not. *)
+(* A job is due if and only if it hasn't ended, so no job can be stranded. *)
 Due == row.due <=> row.st \in Unclaimed \cup {"waiting", "running"}
 
 Moves == row' # row /\ by'.do # "request_cancel"
 
-(* A running row is moved by the worker that claimed it, or by one that answers for claimers who  *)
-(* are gone. So who wrote an outcome held the claim.                                              *)
+(* A running row is changed only by the worker that claimed it, or by the timer or the failures   *)
+(* function for a claimer that is gone. So the writer of an outcome had the claim.                *)
 ClaimerMoves ==
   [][row.st = "running" /\ Moves =>
        \/ by'.p \in Workers /\ by'.do \in Ends /\ loc[by'.p].t = row.tok
        \/ by'.p \in {T, F} /\ by'.do \in {"fail", "stop", "retry"}]_vars
-(* The timer takes only from a claimer who is gone: not from one that lives, nor from one that    *)
-(* ended well and left the row running.                                                           *)
+(* The timer rescues a row only from a claimer that is gone: not from one that lives, nor from    *)
+(* one that ended well and left the row running.                                                  *)
 RescuedFromTheDead == [][by'.p = T /\ by'.do \in Ends /\ row' # row => gone]_vars
-(* A failure record settles only a claim of a message of which a delivery was killed.             *)
+(* A failure record settles only a claim of a message with a delivery that was killed.            *)
 SettledForTheDead  == [][by'.p = F /\ row' # row => row.snd \in dead]_vars
-(* Who begins has the claim. The function is called under it, unless its worker stood still       *)
-(* meanwhile, or was taken for dead because another delivery of its message was killed before it  *)
-(* had claimed anything.                                                                          *)
+(* A worker that begins has the claim. It calls the function under that claim, with two           *)
+(* exceptions: it was frozen in between, or it was taken for dead. The latter happens if another   *)
+(* delivery of its message was killed before it had claimed anything.                             *)
 BegunUnderClaim ==
   [][\A w \in Workers : loc[w].pc # "claimed" /\ loc'[w].pc = "claimed"
        => row'.st = "running" /\ row'.tok = loc'[w].t]_vars
 CalledUnderClaim ==
   [][\A w \in Workers : loc[w].pc = "claimed" /\ loc'[w].pc = "called"
        => loc[w].frozen \/ loc[w].s \in dead \/ (row.st = "running" /\ row.tok = loc[w].t)]_vars
-(* No leg begins in an attempt in which one began and did not end in order: work that was cut off *)
-(* is done again in another attempt, or not at all.                                               *)
+(* No leg begins in an attempt in which one began and didn't end in order. Interrupted work is    *)
+(* repeated in another attempt, or not at all.                                                    *)
 NeverSilentlyAgain ==
   [][\A w \in Workers : loc[w].pc = "claimed" /\ loc'[w].pc = "called" /\ Owned(row, loc[w].t)
        => open < row.att]_vars
-(* An outcome is for good, unless a person has the job done again, or its row has expired.        *)
+(* An outcome is final, unless a person retries the job or its row has expired.                   *)
 OutcomeStays ==
   [][row.st \in Over /\ row' # row =>
        by'.p \in People /\ (by'.do = "requeue" => row.st # "succeeded")]_vars
-(* Nothing is forgotten before it has ended, nor anything else than what was meant.               *)
+(* A job is deleted only after it has ended, and only if it is the one that the caller meant.     *)
 Forgotten == [][row.st # "none" /\ row'.st = "none" =>
                   row.st \in Over /\ loc[by'.p].seen.made = row.made]_vars
 SavedOnce == [][by'.do = "save" /\ row' # row => row.st = "none" \/ (row.st \in Over /\ aged)]_vars
 NotEarly  == [][by'.do = "claim" /\ row.st \in {"scheduled", "retryable"} => ~early]_vars
-(* What was asked to stop does not go on.                                                         *)
+(* A job that was asked to stop doesn't continue.                                                 *)
 CancelHolds == [][row.st = "running" /\ row.can => row'.st \notin Unclaimed \cup {"waiting"}]_vars
-(* A job that has begun is never failed as one that nobody could start.                           *)
+(* A job that has begun never fails with the error for jobs that no worker could start.           *)
 NeverStarted == [][by'.do = "expire" /\ row' # row => row.legs = 0]_vars
 
-(* When nobody has anything to do, the job has ended.                                             *)
+(* When no process has anything left to do, the job has ended.                                    *)
 NoStall == ENABLED GoesOn \/ row.st \in Over \cup {"none"}
 AllEnds == <>[](row.st \in Over \cup {"none"})
 =============================================================================

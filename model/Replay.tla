@@ -1,47 +1,48 @@
 ------------------------------- MODULE Replay -------------------------------
-(* Whether recorded writes of the real code are those of `Verbs`. A history   *)
-(* of a row is a sequence of writes that have landed, each with the verb that *)
-(* made it, who wrote, what that one had read of the row, and the row after.  *)
+(* Checks that recorded writes of the real code are those of `Verbs`. A row's *)
+(* history is a sequence of writes that have landed. Each has the verb, the   *)
+(* writer, the row as the writer had read it, and the row after the write.    *)
 (* testing/simulation/write_recorder.py records them.                         *)
 EXTENDS Verbs, Sequences, FiniteSets
 
 CONSTANTS
-  Rows,      \* the rows that occur, so that a write can say which by a number
-  Histories  \* of each row, its writes in order
+  Rows,      \* all rows that occur, so that writes can refer to them by number
+  Histories  \* the histories of all rows, each with its writes in order
 
 VARIABLES
-  h,       \* which history
-  k,       \* how many of its writes have been followed
-  write,   \* the one that is next
+  h,       \* the history
+  k,       \* the number of its writes that have been replayed
+  write,   \* the next write
   row,
-  past,    \* what the row has been: nobody can have read anything else
-  claimed  \* who has claimed it, with which token
+  past,    \* all former states of the row; a writer can't have read another state
+  claimed  \* the invocations that have claimed it, with their tokens
 
 vars == <<h, k, write, row, past, claimed>>
 
 (* A write:
      do     the verb                      who    "worker", "timer", "failures", "api"
-     by     the invocation                msg    send id of the message that it is about
-     took, gave  slots whose items came to name the row's job with it, or no longer do
-     stole  whether an item named another before: only a free slot is taken, and its own given back
-     seen   the row as its writer has it  after  the row as the write leaves it
-     early, over, expired                 by the writer's clock: run_at to come, lease over, expired *)
-Last  == [do |-> "none"]   \* when none is left
+     by     the invocation                msg    the send id of its message
+     took, gave  slots whose items name the row's job since this write, or no longer do
+     stole  whether an item named another job before: a job may only take a free slot and free its own
+     seen   the row as its writer read it after  the row as the write leaves it
+     early, over, expired                 by the writer's clock: before run_at, lease over, expired *)
+Last  == [do |-> "none"]   \* after the last write
 Following(n) == IF n < Len(Histories[h]) THEN Histories[h][n + 1] ELSE Last
 Seen  == Rows[write.seen]
 After == Rows[write.after]
 
-(* Numbers of savings and runs only tell rows apart. *)
+(* The numbers of savings and runs only distinguish rows, so they aren't compared. *)
 Leaves(r) == [r EXCEPT !.made = 0, !.run = 0] = [After EXCEPT !.made = 0, !.run = 0]
 HasRead   == Seen \in past \cup {row}
 HasClaim  == <<write.by, Seen.tok>> \in claimed
 
-(* The items of its line change with the row, as in `Slots`: a slot is taken that was free, and given *)
-(* back by its holder, in the transaction in which the row comes to name it, or no longer does.      *)
+(* The items of its line change with the row, as in `Slots`. A free slot is taken in the transaction  *)
+(* that puts it into the row. Its holder frees it in the transaction that removes it from the row.    *)
 Named(r) == IF r.slot = 0 THEN {} ELSE {r.slot}
 Items    == write.took = Named(After) \ Named(row) /\ write.gave = Named(row) \ Named(After) /\ ~write.stole
 
-(* How a run ends: by its claimer; settled for one whose message failed; rescued, its lease over. *)
+(* A run is ended by its claimer, by the failures function if its message failed, or by the timer   *)
+(* after its lease.                                                                                  *)
 MayEnd(ok, rescue) ==
   CASE write.who = "worker"   -> ok /\ HasClaim
     [] write.who = "failures" -> ok /\ row.snd = write.msg
@@ -83,6 +84,6 @@ Next ==
   /\ claimed' = IF write.do = "claim" THEN claimed \cup {<<write.by, After.tok>>} ELSE claimed
 Spec == Init /\ [][Next]_vars
 
-(* Each write is one that the model has. *)
+(* The model allows each write. *)
 Follows == write # Last => Allowed /\ Items
 =============================================================================

@@ -1,21 +1,22 @@
 ------------------------------- MODULE Slots -------------------------------
 (* One line (a queue and key) with slots: the rows of its jobs, its slot      *)
-(* items, its entries of waiting jobs, and a pause before it. Workers that    *)
-(* may die at any step, a timer, the failures function, a person.             *)
+(* items, the entries of its waiting jobs, and a pause before it. There are   *)
+(* workers that may die at any step, the timer, the failures function, and a  *)
+(* person.                                                                    *)
 (*                                                                            *)
-(* One step is one transaction, or one consistent read that a decision is     *)
-(* based on. The life of a job is `Lifecycle`; here is as much of it as slots *)
-(* meet.                                                                      *)
+(* A step is one transaction, or one consistent read on which a decision is   *)
+(* based. `Lifecycle` has the life of a job. This module has only the part of *)
+(* it that affects slots.                                                     *)
 EXTENDS Naturals, FiniteSets, TLC
 
 CONSTANTS
   Jobs,       \* 1..n, in the order in which they came
   Workers,
-  MaxSlot,    \* the highest number of a slot that there ever is
-  Limit0,     \* slots in force at the start
-  NewLimits,  \* what PUT /queues may set
-  PausesQueue,\* a pause is of this queue; otherwise of the job type
-  OldRows,    \* jobs saved by code that knows no limits: their row_version is 1
+  MaxSlot,    \* the highest number of a slot ever
+  Limit0,     \* the limit at the start
+  NewLimits,  \* the limits that PUT /queues may set
+  PausesQueue,\* whether a pause is one of the queue; otherwise it is one of the job type
+  OldRows,    \* jobs saved by code without limits, whose row_version is 1
   Kills, Zombies, Doubles, Losses, Retries, Legs, Turns, Cancels, Requeues, Changes, Pauses, Hours, Unlimited, Old,
   Broken
 
@@ -28,20 +29,21 @@ U == "person"
 Procs == Workers \cup {T, F, U}
 
 VARIABLES
-  row,   \* job -> its row: st; slot that it names, 0 for none; adm, admitted_at, if it is no older
-         \* than queued_at: JobRequest.is_let_on; in, held_by: where it waits; v, its waiting_since; own, the worker whose claim it runs under;
-         \* un, claimed by code that knew no limit; new, row_version 2
+  row,   \* job -> its row: st, the status; slot, 0 for none; adm, whether it has an admitted_at that is
+         \* no older than queued_at (JobRequest.is_admitted); in, its held_by: where it waits; v, its
+         \* waiting_since; own, the worker whose claim it runs under; un, claimed by code without a
+         \* limit; new, row_version 2
   hold,  \* slot -> the job that its item names, 0 for none
   wait,  \* entries of the line: job and version
   held,  \* entries of the pause: job and version
-  now,   \* in force: number of slots, and whether it is paused
-  past,  \* what was in force before
-  fresh, \* nobody's cache has `past` any more
-  msgs,  \* job -> messages under way
-  recs,  \* jobs that a failure record is under way for
-  loc,   \* process -> where it is
-  bud,   \* what may still go wrong
-  only   \* a message, record or process was lost that would have looked: only the timer will
+  now,   \* the current limit, and whether the queue or type is paused
+  past,  \* the values before the last change
+  fresh, \* no cache has `past` anymore
+  msgs,  \* job -> the number of its messages under way
+  recs,  \* jobs with a failure record under way
+  loc,   \* process -> its state
+  bud,   \* the faults and requests that may still happen
+  only   \* a message, record or process was lost that would have looked, so only the timer will
 
 vars == <<row, hold, wait, held, now, past, fresh, msgs, recs, loc, bud, only>>
 
@@ -62,13 +64,13 @@ Pump(p)     == Go(p, [Idle EXCEPT !.pc = "pump"])
 See(j)      == [Idle EXCEPT !.j = j, !.st = row[j].st, !.slot = row[j].slot, !.adm = row[j].adm,
                             !.in = row[j].in, !.v = row[j].v]
 
-(* A cache may have what was in force before, for ten seconds. *)
+(* For ten seconds, a cache may have the values before a change. *)
 InForce == {now} \cup (IF fresh /\ ~Without("cache_ends") THEN {} ELSE {past})
-(* The highest number that may apply: in force, or gone by in a decision that is under way. *)
+(* The highest limit that may apply now, or that a decision under way was based on. *)
 Highest(S) == CHOOSE x \in S : \A y \in S : x >= y
 Entitled   == Highest({c.lim : c \in IF fresh THEN {now} ELSE {now, past}} \cup {loc[p].lim : p \in Procs})
 
-(* The lowest free slot, if with it no more are held than the number in force. *)
+(* The lowest free slot, if the number of held slots including it stays within the limit. *)
 Room(lim) ==
   LET free == {n \in Slots : hold[n] = 0}
       may  == {n \in free : /\ n <= lim
@@ -78,14 +80,14 @@ Room(lim) ==
 (* As read: status, token, slot and mark of a row (store/conditional_write.py). *)
 AsRead(l) == row[l.j].st = l.st /\ row[l.j].slot = l.slot /\ row[l.j].adm = l.adm
 
-(* A slot given back: the item, if it is the job's, and what the row names. *)
+(* The slot items after job j gives back the slot in its row, if that slot is its own. *)
 GivenBack(h, j) == IF row[j].slot # 0 /\ h[row[j].slot] = j THEN [h EXCEPT ![row[j].slot] = 0] ELSE h
 
-(* A grant moves the slot's turn: who decided on it as it was before is refused. *)
+(* A grant changes the slot's turn, so writes that were decided on the turn before are refused. *)
 Moved(lc, n, p) == [q \in Procs |-> IF n # 0 /\ q # p /\ lc[q].n = n /\ ~Without("turn")
                                     THEN [lc[q] EXCEPT !.asread = FALSE] ELSE lc[q]]
 
-(* A new waiting_since: none that anybody knows. *)
+(* A new waiting_since, which differs from all that are in use. *)
 NewV(j) == Lowest((1..9) \ ({row[j].v} \cup {e.v : e \in {x \in wait \cup held : x.j = j}}
                             \cup {loc[p].v : p \in {q \in Procs : loc[q].j = j}}))
 Entry(j, v) == [j |-> j, v |-> v]
@@ -105,12 +107,13 @@ limits == <<now, past, fresh>>
 ----------------------------------------------------------------------------
 (* The worker *)
 
-(* A row that names a slot, and was let on since it was queued, needs no other: old code leaves a   *)
-(* slot to a row that it ends, and to one that it queues again. A mark alone is of a rate, which    *)
-(* `Rate` is about; or it is of a leg that began when nobody knew of a limit.                       *)
+(* A row that names a slot and was admitted since it was queued needs no other slot. The slot alone *)
+(* isn't enough, because old code leaves the slot in a row that it ends or queues again. A mark     *)
+(* without a slot comes from a rate, which `Rate` covers, or from a leg that began before any code  *)
+(* knew a limit.                                                                                    *)
 LetOn(r) == \/ r.slot # 0 /\ (r.adm \/ Without("older_mark_is_none"))
             \/ r.adm /\ Without("mark_is_no_slot")
-(* A message comes, and its row is read. Pauses first: as the cache has them. *)
+(* A message arrives, and the worker reads its row. It checks the cached pauses first. *)
 Receives(w) ==
   /\ loc[w] = Idle
   /\ \E j \in Jobs, c \in InForce :
@@ -119,7 +122,7 @@ Receives(w) ==
                 ELSE [See(j) EXCEPT !.pc = IF c.paused THEN "hold" ELSE IF LetOn(row[j]) THEN "claim" ELSE "look"])
   /\ UNCHANGED <<row, hold, wait, held, limits, recs, bud, only>>
 
-(* One query of the line: then it is decided. *)
+(* The worker decides after one query of the line. *)
 Looks(w) ==
   LET l == loc[w] IN
   /\ l.pc = "look"
@@ -130,7 +133,7 @@ Looks(w) ==
        ELSE Go(w, [l EXCEPT !.pc = "park"])
   /\ UNCHANGED <<row, hold, wait, held, limits, msgs, recs, bud, only>>
 
-(* Claimed: with a slot's item, as read, or under the mark of an admitted row. *)
+(* The worker claims the job with a slot's item as read, or under the mark of an admitted row. *)
 Claims(w) ==
   LET l    == loc[w]
       mine == IF Without("claim_as_read") THEN row[l.j].st \in Claimable ELSE AsRead(l)
@@ -146,8 +149,9 @@ Claims(w) ==
           /\ UNCHANGED <<row, hold>>
   /\ UNCHANGED <<wait, held, limits, msgs, recs, bud, only>>
 
-(* Code that knows no limit claims without looking: before a deploy that declares one, or after  *)
-(* one that takes it away. Old code leaves rows of a higher row_version, and the new mark.       *)
+(* Code without a limit claims without a look at the line: before a deploy that declares a limit, *)
+(* or after one that removes it. Old code doesn't claim rows with a higher row_version, and it    *)
+(* doesn't remove the new mark.                                                                   *)
 ClaimsUnlimited(w) ==
   /\ loc[w] = Idle
   /\ \E j \in Jobs, old \in BOOLEAN :
@@ -158,7 +162,7 @@ ClaimsUnlimited(w) ==
        /\ Go(w, [Idle EXCEPT !.pc = "run", !.j = j, !.old = old])
   /\ UNCHANGED <<hold, wait, held, limits, recs, only>>
 
-(* Parked, in the line or under the pause: row, slot and entry in one transaction. *)
+(* Parks a job in the line or under the pause, with row, slot and entry in one transaction. *)
 Waits(j, in, v) == [row EXCEPT ![j] = [@ EXCEPT !.st = "waiting", !.in = in, !.v = v, !.slot = 0,
                                                !.adm = FALSE, !.own = "-", !.un = FALSE, !.new = @ \/ in = "line"]]
 Parks(p) ==
@@ -177,14 +181,14 @@ Parks(p) ==
                   /\ IF Without("looks_once_more") THEN Rest(p) ELSE Pump(p)
      ELSE Rest(p) /\ UNCHANGED <<row, hold, wait, held>>
   /\ UNCHANGED <<limits, msgs, recs, bud, only>>
-EntryLater(p) ==   \* of a twin alone
+EntryLater(p) ==   \* only in a twin
   /\ loc[p].pc \in {"entry", "held"} /\ Pump(p)
   /\ IF loc[p].pc = "entry" THEN wait' = wait \cup {Entry(loc[p].j, loc[p].v)} /\ UNCHANGED held
                             ELSE held' = held \cup {Entry(loc[p].j, loc[p].v)} /\ UNCHANGED wait
   /\ UNCHANGED <<row, hold, limits, msgs, recs, bud, only>>
 
 Owns(w) == row[loc[w].j].st = "running" /\ row[loc[w].j].own = w
-(* The end of a holding: the slot is free in the transaction that ends it. Old code does not know. *)
+(* A job's end frees its slot in the same transaction. Old code doesn't free it. *)
 Ended(j, st, old) ==
   [row EXCEPT ![j] = [@ EXCEPT !.st = st, !.own = "-", !.un = FALSE, !.in = "-", !.v = 0, !.slot = IF old THEN @ ELSE 0,
                                !.adm = @ /\ (old \/ Without("claim_removes_mark"))]]
@@ -197,7 +201,7 @@ Succeeds(w) ==
      ELSE /\ hold' = GivenBack(hold, l.j)
           /\ IF Without("ender_pumps") THEN Rest(w) ELSE Pump(w)
   /\ UNCHANGED <<wait, held, limits, msgs, recs, bud, only>>
-FreesLater(w) ==   \* of a twin alone
+FreesLater(w) ==   \* only in a twin
   /\ loc[w].pc = "free" /\ Pump(w)
   /\ hold' = IF loc[w].n = 0 THEN hold ELSE [hold EXCEPT ![loc[w].n] = 0]
   /\ UNCHANGED <<row, wait, held, limits, msgs, recs, bud, only>>
@@ -207,7 +211,7 @@ FailsAttempt(w) ==
   /\ row' = Ended(l.j, "retryable", l.old \/ Without("retry_frees")) /\ Send(l.j)
   /\ hold' = IF l.old \/ Without("retry_frees") THEN hold ELSE GivenBack(hold, l.j)
   /\ Pump(w) /\ UNCHANGED <<wait, held, limits, recs, only>>
-(* The slot stays from leg to leg, and the row says that it was let on. *)
+(* A job keeps its slot between legs, and its row shows that it was admitted. *)
 EndsLeg(w) ==
   LET l == loc[w] IN
   /\ l.pc = "run" /\ Owns(w) /\ Spend("leg") /\ Send(l.j) /\ Rest(w)
@@ -215,7 +219,7 @@ EndsLeg(w) ==
                         ![l.j].adm = @ \/ ~l.old]
   /\ hold' = IF Without("leg_keeps") THEN GivenBack(hold, l.j) ELSE hold
   /\ UNCHANGED <<wait, held, limits, recs, only>>
-(* At a checkpoint it learns of a pause, and parks under it. *)
+(* At a checkpoint, a job finds a pause and parks under it. *)
 ParksAtCheckpoint(w) ==
   LET l == loc[w]
       v == NewV(l.j)
@@ -224,7 +228,7 @@ ParksAtCheckpoint(w) ==
   /\ row' = Waits(l.j, "pause", v) /\ hold' = GivenBack(hold, l.j)
   /\ held' = held \cup {Entry(l.j, v)} /\ Pump(w)
   /\ UNCHANGED <<wait, limits, msgs, recs, bud, only>>
-(* It gives up its turn: its slot goes to the next, and it to the end of the line. *)
+(* A job yields: its slot goes to the next job, and it goes to the end of the line. *)
 EndsTurn(w) ==
   LET l == loc[w]
       v == NewV(l.j)
@@ -237,18 +241,18 @@ LosesClaim(w) == /\ loc[w].pc = "run" /\ ~Owns(w) /\ Rest(w)
                  /\ UNCHANGED <<row, hold, wait, held, limits, msgs, recs, bud, only>>
 
 ----------------------------------------------------------------------------
-(* The pump: whoever freed a slot or parked, and the timer. It goes on until there is no room, or  *)
-(* nobody waits.                                                                                   *)
+(* The pump, which runs in the process that freed a slot or parked a job, and in the timer. It     *)
+(* continues until no slot is free or no job waits.                                                *)
 
-Shut(c) == PausesQueue /\ c.paused   \* a paused queue lets nobody on
-(* A slot whose holder has ended, or names another, is one that old code left behind.             *)
+Shut(c) == PausesQueue /\ c.paused   \* a paused queue admits no jobs
+(* If a slot's holder has ended or names another slot, old code has left this slot behind.         *)
 HasIt(j, n) == row[j].slot = n /\ ~Finished(j)
 Strays      == IF Without("pump_frees") THEN {} ELSE {n \in Slots : hold[n] # 0 /\ ~HasIt(hold[n], n)}
 PumpLooks(p) ==
   /\ loc[p].pc = "pump"
   /\ \E c \in IF p = U THEN {now} ELSE InForce :
        LET n == Room(c.lim) IN
-       /\ only' = (only \/ c # now)   \* it may miss what has changed
+       /\ only' = (only \/ c # now)   \* with an old cache, it may miss the change
        /\ Go(p, IF wait = {} \/ Shut(c) THEN Idle
                 ELSE IF n = 0
                 THEN IF Strays = {} THEN Idle
@@ -263,7 +267,7 @@ FreesStray(p) ==
   /\ hold' = IF hold[l.n] = l.j /\ l.asread THEN [hold EXCEPT ![l.n] = 0] ELSE hold
   /\ UNCHANGED <<row, wait, held, limits, msgs, recs, bud, only>>
 
-(* Row, slot and entry in one transaction; then the job is sent. *)
+(* Changes row, slot and entry in one transaction, and then sends the job. *)
 Admits(p) ==
   LET l == loc[p]
       r == row[l.j]
@@ -281,7 +285,7 @@ Admits(p) ==
      ELSE Go(p, next) /\ UNCHANGED <<row, hold, wait, msgs>>
   /\ UNCHANGED <<held, limits, recs, bud, only>>
 
-(* An entry whose row, as read, does not wait under it is dropped: that entry, not the job's next. *)
+(* Drops an entry whose row, as read, doesn't wait under it: exactly that entry, not the job's next. *)
 Drops(p) ==
   /\ loc[p].pc = "drop" /\ Pump(p)
   /\ wait' = IF Without("drop_asks_version") THEN {e \in wait : e.j # loc[p].j}
@@ -291,17 +295,17 @@ Drops(p) ==
 CanAdmit == wait # {} /\ Room(now.lim) # 0 /\ ~Shut(now)
 
 ----------------------------------------------------------------------------
-(* The timer. Whatever has not ended is due some time. *)
+(* The timer. Each job that hasn't ended becomes due at some time. *)
 
 Resends(j) ==
   /\ row[j].st \in Claimable /\ msgs[j] = 0 /\ Send(j)
   /\ UNCHANGED <<row, hold, wait, held, limits, recs, loc, bud, only>>
-(* For a waiting row that it meets, it pumps the row's line. *)
+(* When the timer finds a due row that waits, it pumps the row's line. *)
 TimerPumps ==
   /\ loc[T] = Idle /\ (CanAdmit \/ (Strays # {} /\ ~Shut(now))) /\ ~Without("timer_pumps") /\ Pump(T)
   /\ \E j \in Jobs : row[j].st = "waiting" /\ row[j].in = "line"
   /\ UNCHANGED <<row, hold, wait, held, limits, msgs, recs, bud, only>>
-(* An ended pause's jobs are let go on, and meet the line; as today. *)
+(* After a pause, its jobs are queued again, and then have to pass the line. *)
 EndsPause ==
   /\ ~now.paused /\ loc[T] = Idle
   /\ \E e \in held :
@@ -310,14 +314,15 @@ EndsPause ==
           THEN row' = [row EXCEPT ![e.j].st = "queued", ![e.j].in = "-", ![e.j].v = 0, ![e.j].adm = FALSE] /\ Send(e.j)
           ELSE UNCHANGED <<row, msgs>>
   /\ UNCHANGED <<hold, wait, limits, recs, loc, bud, only>>
-(* Let on, or between legs, and unclaimed for an hour: to the end of the line, the slot to the next. *)
+(* A job that was admitted, or is between legs, and stays unclaimed for an hour goes to the end of   *)
+(* the line. Its slot goes to the next job.                                                          *)
 SetsBack(j) ==
   /\ loc[T] = Idle /\ row[j].st = "queued" /\ row[j].adm /\ Spend("hour")
   /\ Go(T, [See(j) EXCEPT !.pc = "park"])
   /\ UNCHANGED <<row, hold, wait, held, limits, msgs, recs, only>>
 Alive(j) == \E w \in Workers : loc[w].pc = "run" /\ loc[w].j = j /\ row[j].own = w
 Gone(j)  == IF Alive(j) THEN Spend("zombie") ELSE UNCHANGED bud
-(* Rescued by the timer, or settled by a failure record. *)
+(* A running job is rescued by the timer, or settled by a failure record. *)
 Rescues(p, j) ==
   /\ loc[p] = Idle /\ row[j].st = "running" /\ Pump(p)
   /\ \/ row' = Ended(j, "failed", Without("rescue_frees")) /\ Gone(j) /\ UNCHANGED msgs
@@ -327,7 +332,7 @@ Rescues(p, j) ==
   /\ UNCHANGED <<wait, held, limits, recs, only>>
 RescuesGone(j)   == ~Alive(j) /\ Rescues(T, j)
 RescuesZombie(j) == Alive(j) /\ Rescues(T, j)
-(* A failure record of a job that no longer runs pumps its line: its worker was to do that. *)
+(* A failure record of a job that no longer runs pumps its line, in place of the dead worker. *)
 Settles(j) ==
   /\ j \in recs /\ loc[F] = Idle
   /\ IF row[j].st = "running" /\ ~Alive(j)
@@ -358,13 +363,13 @@ WritesCancel ==
           /\ UNCHANGED <<row, hold, wait, held>>
   /\ UNCHANGED <<limits, msgs, recs, bud, only>>
 
-(* Done again: it comes to the end of the line, and has nothing of its former run. *)
+(* A retried job goes to the end of the line, and keeps nothing of its former run. *)
 Requeue(j) ==
   /\ row[j].st = "failed" /\ Spend("requeue") /\ Send(j)
   /\ row' = [row EXCEPT ![j] = [Fresh(j) EXCEPT !.new = row[j].new]]
   /\ UNCHANGED <<hold, wait, held, limits, recs, loc, only>>
 
-(* In force at once for who changes it, within ten seconds for who has it cached. *)
+(* A change applies at once for its caller, and within ten seconds for processes with a cache. *)
 SetsLimit ==
   /\ loc[U] = Idle /\ fresh
   /\ \/ /\ Spend("change") /\ \E lim \in NewLimits : lim # now.lim /\ now' = [now EXCEPT !.lim = lim]
@@ -380,14 +385,14 @@ CachesEnd ==
   /\ UNCHANGED <<row, hold, wait, held, now, past, msgs, recs, loc, bud, only>>
 
 ----------------------------------------------------------------------------
-(* What goes wrong *)
+(* Faults *)
 
 Kill(p) ==
   /\ loc[p] # Idle /\ Spend("kill") /\ Rest(p)
   /\ \/ p \in Workers /\ loc[p].j # 0 /\ recs' = recs \cup {loc[p].j} /\ UNCHANGED only
      \/ UNCHANGED recs /\ only' = TRUE
   /\ UNCHANGED <<row, hold, wait, held, limits, msgs>>
-(* Killed while it pumped: its record is of the job that it ran. *)
+(* A worker is killed while it pumps. The failure record is that of the job that it ran. *)
 KillInPump(w) ==
   /\ loc[w].pc \in {"pump", "admit", "drop"} /\ Spend("kill") /\ Rest(w)
   /\ \E j \in Jobs : recs' = recs \cup {j}
@@ -396,7 +401,7 @@ Lose(j)   == /\ msgs[j] > 0 /\ Spend("loss") /\ msgs' = [msgs EXCEPT ![j] = @ - 
              /\ UNCHANGED <<row, hold, wait, held, limits, recs, loc, only>>
 Double(j) == /\ msgs[j] = 1 /\ Spend("double") /\ msgs' = [msgs EXCEPT ![j] = 2]
              /\ UNCHANGED <<row, hold, wait, held, limits, recs, loc, only>>
-(* Old code, during a deploy: it cancels, rescues, and parks under a pause, and knows no slots.    *)
+(* Old code, during a deploy, cancels, rescues, and parks under a pause, and doesn't know slots.   *)
 OldActs(j) ==
   /\ Spend("old") /\ only' = TRUE
   /\ \/ row[j].st \in Claimable \cup {"waiting"} /\ row' = Ended(j, "failed", TRUE) /\ UNCHANGED <<held, msgs>>
@@ -406,7 +411,7 @@ OldActs(j) ==
         /\ held' = held \cup {Entry(j, NewV(j))} /\ UNCHANGED msgs
   /\ UNCHANGED <<hold, wait, limits, recs, loc>>
 
-(* And it queues one again, with the slot that it names and a mark that is older.                  *)
+(* Old code queues a job again, and leaves its slot and an older mark in the row.                  *)
 OldRequeues(j) ==
   /\ row[j].st = "failed" /\ bud["old"] > 0 /\ bud["requeue"] > 0 /\ Send(j) /\ only' = TRUE
   /\ bud' = [bud EXCEPT !["old"] = @ - 1, !["requeue"] = @ - 1]
@@ -414,7 +419,7 @@ OldRequeues(j) ==
   /\ UNCHANGED <<hold, wait, held, limits, recs, loc>>
 
 ----------------------------------------------------------------------------
-(* What each process does of itself *)
+(* The steps that each process takes unless a fault stops it *)
 WorkerGoesOn(w) == \/ Receives(w) \/ Looks(w) \/ Claims(w) \/ Parks(w) \/ EntryLater(w) \/ Succeeds(w)
                    \/ FreesLater(w) \/ LosesClaim(w) \/ PumpLooks(w) \/ Admits(w) \/ Drops(w) \/ FreesStray(w)
 TimerGoesOn     == \/ TimerPumps \/ EndsPause \/ FreesStray(T) \/ Parks(T) \/ EntryLater(T)
@@ -439,48 +444,48 @@ Live == Spec /\ (\A w \in Workers : WF_vars(WorkerGoesOn(w))) /\ WF_vars(TimerGo
 Symmetric == Permutations(Workers)
 
 ----------------------------------------------------------------------------
-(* What is promised *)
+(* The promises *)
 
 TypeOK ==
   /\ \A j \in Jobs : /\ row[j].st \in {"queued", "retryable", "waiting", "running", "done", "failed"}
                      /\ row[j].slot \in 0..MaxSlot /\ msgs[j] \in 0..2
   /\ \A n \in Slots : hold[n] \in Jobs \cup {0}
 
-OldMayHave == bud["old"] < Old   \* code that knows no slots left one behind: a pump that needs it frees it
+OldMayHave == bud["old"] < Old   \* code without slots may have left one behind; a pump that needs it frees it
 
-(* A slot's holder is a live row that names it. *)
+(* The holder of each slot is an unfinished row that names it. *)
 Names(j, n) == row[j].slot = n /\ row[j].st \in {"queued", "running"}
 HolderNamesIt == OldMayHave \/ \A n \in Slots : hold[n] # 0 => Names(hold[n], n)
-(* A row that names a slot has it; one that has ended, waits or backs off holds nothing. *)
+(* A row that names a slot has it. A row that has ended, waits or backs off has no slot. *)
 RowHasItem == OldMayHave \/ \A j \in Jobs : row[j].slot # 0 => hold[row[j].slot] = j /\ Names(j, row[j].slot)
-(* Whoever runs has a slot, unless code claimed it that knew no limit. *)
+(* A running job has a slot, unless code without a limit claimed it. *)
 RunsWithSlot == \A j \in Jobs : row[j].st = "running" => row[j].slot # 0 \/ row[j].un
-(* And the slot is its own, whatever old code has done. *)
+(* That slot is its own, even after old code has acted. *)
 RunsOnItsOwn == \A j \in Jobs : row[j].st = "running" /\ row[j].slot # 0 => hold[row[j].slot] = j
-(* The mark is of rows alone that are queued: whoever claims or parks one removes it. *)
+(* Only queued rows have the mark, because claiming or parking removes it. *)
 MarkedOnlyQueued == OldMayHave \/ \A j \in Jobs : row[j].adm => row[j].st = "queued"
-(* Who waits has its entry. An entry that nobody waits under is dropped when it is met. *)
+(* A waiting job has its entry. The pump drops an entry under which no job waits. *)
 Listed == \A j \in Jobs : row[j].st = "waiting" =>
              IF row[j].in = "line" THEN Entry(j, row[j].v) \in wait ELSE Entry(j, row[j].v) \in held
 
-(* No grant makes it more than the number that its decider was to go by. *)
+(* No grant exceeds the highest limit that its decision may have been based on. *)
 GrantWithin ==
   [][\A p \in Procs : loc[p].pc \in {"claim", "admit"} /\ loc[p].n # 0 /\ loc'[p] # loc[p] /\ hold'[loc[p].n] # hold[loc[p].n]
        => Cardinality(Held(hold')) <= loc[p].lim]_vars
-(* Whoever looks after one has parked does not start before it. *)
+(* A worker that looks after a job has parked doesn't start another job before it. *)
 NobodyOvertakes ==
   [][\A w \in Workers : loc[w].pc = "look" /\ loc'[w].pc = "claim" => wait = {}]_vars
-(* Who writes an end has the claim, or takes it from one who is gone. *)
+(* The writer of an end has the claim, or takes it from a claimer that is gone. *)
 OwnerEnds == [][\A w \in Workers : loc[w].pc = "run" /\ loc'[w] # loc[w] /\ row'[loc[w].j] # row[loc[w].j]
                   => row[loc[w].j].own = w]_vars
 OutcomeStays == [][\A j \in Jobs : Finished(j) => row'[j] = row[j] \/ bud'["requeue"] < bud["requeue"]]_vars
-(* Nobody waits beside a free slot, unless somebody is about to look: the timer's minute is only   *)
-(* for what was lost.                                                                              *)
+(* No job waits while a slot is free, unless a process is about to look. Only after a loss do jobs  *)
+(* wait for the timer, which runs once a minute.                                                    *)
 AboutToLook == \/ \E p \in Procs : loc[p].pc \in {"look", "claim", "park", "hold", "pump", "admit", "drop", "stray", "free", "entry"}
                \/ recs # {}
 Awake == CanAdmit => AboutToLook \/ only
 
-(* When nobody has anything to do, all is done, and nothing is held. *)
+(* When no process has anything left to do, all jobs have ended and no slot is held. *)
 Settled == (\A j \in Jobs : Finished(j)) /\ (\A n \in Slots : hold[n] = 0 \/ OldMayHave)
 NoStall == ENABLED GoesOn \/ Settled
 AllEnds == <>[]Settled

@@ -1,13 +1,13 @@
 ------------------------------- MODULE Turns -------------------------------
-(* A fair line: organisations take turns. Only what decides whose turn it is: *)
-(* entries by organisation, and the slot items, of which the one with the     *)
-(* highest turn says who was served last. Several pumps decide at once, each  *)
-(* on what it has read.                                                       *)
+(* A fair line, in which organizations take turns. The module has only what   *)
+(* decides the next turn: the entries of each organization, and the slot      *)
+(* items. The slot with the highest turn names the organization served last.  *)
+(* Several pumps decide at once, each on the state that it has read.          *)
 EXTENDS Naturals, FiniteSets
 
 CONSTANTS
   Orgs,      \* 1..n, in the order of their names
-  Arrivals,  \* jobs that each may park
+  Arrivals,  \* the number of jobs that each may park
   Slots,     \* 1..n
   Pumps,
   Broken
@@ -15,11 +15,11 @@ CONSTANTS
 Without(safeguard) == Broken = safeguard
 
 VARIABLES
-  parked, \* organisation -> how many of its jobs have parked; its entries are numbered
-  let,    \* organisation -> how many were let on: the first ones
-  slot,   \* slot -> whether it is held, its turn, who was served by it last
-  loc,    \* pump -> what it has decided
-  passed  \* <<g, o>> -> how often o was served while g waited, since g was
+  parked, \* organization -> the number of its jobs that have parked; its entries are numbered
+  let,    \* organization -> the number of its jobs that were admitted, the first ones first
+  slot,   \* slot -> whether it is held, its turn, and the organization that it served last
+  loc,    \* pump -> its decision
+  passed  \* <<g, o>> -> how often o was served while g waited, since g was served
 
 vars == <<parked, let, slot, loc, passed>>
 
@@ -28,10 +28,10 @@ Waits(o)   == parked[o] > let[o]
 Lowest(S)  == CHOOSE x \in S : \A y \in S : x <= y
 Highest(S) == CHOOSE x \in S : \A y \in S : x >= y
 Free       == {n \in Slots : ~slot[n].held}
-(* Two who decide at once may give two slots the same turn: then the lower slot's counts.          *)
+(* Two pumps that decide at once may give two slots the same turn. Then the lower slot counts.      *)
 Latest     == Highest({slot[n].turn : n \in Slots})
 Last       == slot[Lowest({n \in Slots : slot[n].turn = Latest})].org
-(* The organisation after the one served last, or the first of all. *)
+(* The organization after the one served last, or the first of all. *)
 Whose      == LET waiting == {o \in Orgs : Waits(o)}
                   after   == {o \in waiting : o > Last}
               IN Lowest(IF after = {} \/ Without("takes_turns") THEN waiting ELSE after)
@@ -52,7 +52,7 @@ Looks(p) ==
                                   org |-> Whose, job |-> let[Whose] + 1]]
   /\ UNCHANGED <<parked, let, slot, passed>>
 
-(* Its entry is there still, and the slot is free, with its turn as read. *)
+(* The write requires that the entry still exists and the slot is free, with its turn as read. *)
 Admits(p) ==
   LET l == loc[p] IN
   /\ l # Idle /\ loc' = [loc EXCEPT ![p] = Idle]
@@ -75,7 +75,7 @@ Next == \/ \E o \in Orgs : Parks(o)
         \/ \E n \in Slots : Ends(n)
 Spec == Init /\ [][Next]_vars
 
-(* Who waits sees each other organisation served once before it is its turn; and another time, if  *)
-(* two decided at once.                                                                            *)
+(* While an organization waits, each other one is served at most once before it; or twice, if two  *)
+(* pumps decided at once.                                                                          *)
 OneRound == \A g, o \in Orgs : passed[g, o] <= 2
 =============================================================================

@@ -1,28 +1,28 @@
 ------------------------------- MODULE Unique -------------------------------
-(* One key of work that is unique: its record, the rows that have the key, and *)
-(* the one that follows. A step is one transaction, or one read.               *)
+(* One key of unique work: its record, the job that has the key, and the job   *)
+(* that follows it. A step is one transaction or one read.                     *)
 (*                                                                             *)
-(* A transaction becomes visible item by item: until it has settled, a read    *)
-(* may find an item as it was before. Writes of the same items wait for that.  *)
+(* A transaction becomes visible item by item. Until it has settled, a read    *)
+(* may find an item as it was before. Writes to the same items wait for that.  *)
 EXTENDS Naturals, FiniteSets, TLC
 
 CONSTANTS
   Jobs,
-  People,  \* who ask, retry by hand, and end jobs: each is in the middle of one thing
-  Again,   \* requeues, at most
-  Cancels, \* of jobs that follow, at most
-  OldCode, \* jobs that end without giving up their key, at most
+  People,  \* callers that dispatch, retry by hand and end jobs; each does one thing at a time
+  Again,   \* the largest number of requeues
+  Cancels, \* the largest number of cancels of jobs that follow
+  OldCode, \* the largest number of jobs that end without giving up their key
   Broken
 
 Without(safeguard) == Broken = safeguard
 
 VARIABLES
-  row,  \* job -> st, and behind: the job that it waits for
-  rec,  \* h and f: the jobs that hold and follow, or None
-  was,  \* row and rec before the last transaction, while that is not settled
-  calm, \* whether it is
-  loc,  \* person -> what it does, on what it has read
-  bud
+  row,  \* job -> st, its status; behind, the job that it waits for
+  rec,  \* h and f: the job that has the key and the one that follows, or None
+  was,  \* row and rec before the last transaction, until that has settled
+  calm, \* whether the last transaction has settled
+  loc,  \* person -> its next step, with what it has read
+  bud   \* how often each event may still happen
 
 vars == <<row, rec, was, calm, loc, bud>>
 
@@ -32,7 +32,7 @@ Live  == {"open", "run"}
 Ended(j)     == row[j].st \in {"absent", "done"}
 Waits(j, h)  == row[j].st = "wait" /\ row[j].behind = h
 Spend(what)  == bud[what] > 0 /\ bud' = [bud EXCEPT ![what] = @ - 1]
-(* What a read may find. *)
+(* The values that a read may find. *)
 Recs    == {rec} \cup (IF calm THEN {} ELSE {was.rec})
 Rows(j) == {row[j]} \cup (IF calm THEN {} ELSE {was.row[j]})
 (* A transaction. *)
@@ -57,7 +57,7 @@ Init ==
 Settles == ~calm /\ calm' = TRUE /\ was' = [row |-> row, rec |-> rec] /\ UNCHANGED <<row, rec, loc, bud>>
 
 ----------------------------------------------------------------------------
-(* Who asks for a job, or has one done again, finds out who has the key *)
+(* A caller that dispatches a job, or retries one, finds out which job has the key *)
 
 Asks(p) ==
   /\ loc[p] = Idle
@@ -71,7 +71,7 @@ ReadsRecord(p) ==
   /\ \E r \in Recs : Goes(p, [loc[p] EXCEPT !.r = r, !.pc = IF r.h = None THEN "take" ELSE "row"])
   /\ UNCHANGED <<row, rec, was, calm, bud>>
 
-(* Of the one that has it, and of the one that follows. *)
+(* Reads the rows of the job that has the key and of the one that follows. *)
 ReadsRows(p) ==
   LET l == loc[p] IN
   /\ l.pc = "row"
@@ -86,10 +86,10 @@ ReadsRows(p) ==
               Goes(p, [l EXCEPT !.pc = IF f = [st |-> "wait", behind |-> l.r.h] THEN "lift" ELSE "take"])
   /\ UNCHANGED <<row, rec, was, calm, bud>>
 
-(* The row of whoever had it is checked in the transaction; one's own row tells by itself. *)
+(* The transaction checks the row of the job that had the key; a job's own row needs no such check. *)
 MayTake(j, r) == AsRead(r) /\ (r.h \in {None, j} \/ Ended(r.h) \/ Without("row_checked"))
 
-(* So is the row of whoever followed, where it was found not to wait.                              *)
+(* It also checks the row of the job that followed, if that was found not to wait.                  *)
 NoneBehind(r) == r.f = None \/ ~Waits(r.f, r.h) \/ Without("follower_checked")
 
 Takes(p) ==
@@ -109,7 +109,7 @@ Follows(p) ==
      ELSE Refused
   /\ UNCHANGED bud
 
-(* The one that follows a job which has ended: it comes before whoever asks. *)
+(* The job that follows an ended job comes before the job that the caller asks for. *)
 Lifts(p) ==
   LET l == loc[p] IN
   /\ l.pc = "lift" /\ calm /\ Rests(p)
@@ -125,7 +125,7 @@ Begins(j) ==
   /\ row[j].st = "open" /\ calm
   /\ Writes([row EXCEPT ![j].st = "run"], rec) /\ UNCHANGED <<loc, bud>>
 
-(* Whoever ends it tries first as if nobody followed. *)
+(* The process that ends a job first tries as if no job followed. *)
 EndsAlone(j) ==
   /\ row[j].st \in Live /\ calm /\ rec.h = j
   /\ rec.f = None \/ Without("alone")
@@ -152,19 +152,19 @@ HandsOn(p) ==
      ELSE Refused
   /\ UNCHANGED bud
 
-(* Cancelled while it follows. *)
+(* A job is canceled while it follows. *)
 Leaves(j) ==
   /\ row[j].st = "wait" /\ calm /\ Spend("cancel")
   /\ Writes([row EXCEPT ![j] = Done],
             IF rec.f = j /\ ~Without("leaves") THEN [rec EXCEPT !.f = None] ELSE rec)
   /\ UNCHANGED loc
 
-(* By code that knows no keys; or where the key was lost again and again. *)
+(* Done by code that doesn't know keys, or after the race for the key was lost many times. *)
 EndsWithoutIt(j) ==
   /\ row[j].st \in Live /\ calm /\ Spend("old")
   /\ Writes([row EXCEPT ![j] = Done], rec) /\ UNCHANGED loc
 
-(* The timer looks for one that waits behind a job which has ended. *)
+(* The timer finds a job that waits behind an ended job. *)
 TimerLooks(p) ==
   /\ loc[p] = Idle /\ calm /\ ~Without("timer")
   /\ \E j \in Jobs :
@@ -183,14 +183,14 @@ Spec == Init /\ [][Next]_vars
 Having  == {j \in Jobs : row[j].st \in Live}
 Waiting == {j \in Jobs : row[j].st = "wait"}
 
-(* Never two jobs of one key, and never two behind one. *)
+(* Two jobs never have the same key, and two jobs never follow the same job. *)
 OneHolder   == Cardinality(Having) <= 1
 OneFollower == Cardinality(Waiting) <= 1
-(* The record names whoever has the key, and whoever follows.                                      *)
+(* The record names the job that has the key and the job that follows.                             *)
 Recorded    == /\ \A j \in Having : rec.h = j
                /\ \A j \in Waiting : rec.f = j /\ row[j].behind = rec.h
-(* A key is never stuck: nobody has it whose job has ended, but by old code. And then whoever comes *)
-(* next can take it: who follows is let on.                                                         *)
+(* A key is never stuck: an ended job never has it, except after old code. Even then the next job    *)
+(* can take it, and a job that follows is admitted.                                                  *)
 NotLeft     == \/ bud.old < OldCode
                \/ /\ rec.h # None => row[rec.h].st \in Live
                   /\ rec.f # None => row[rec.f].st = "wait"

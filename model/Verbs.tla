@@ -1,29 +1,29 @@
 ------------------------------- MODULE Verbs -------------------------------
-(* The verbs that change a job's row, one operator each: the condition that   *)
-(* goes with the write, and what the write leaves. They are those of          *)
+(* The verbs that change a job's row. Each has an operator for the write's    *)
+(* condition and one for the row that the write leaves. They correspond to    *)
 (* store/verbs and store/owner_verbs.py; README.md has the table.             *)
 (*                                                                            *)
-(* `Lifecycle` explores what processes may do with them. `Replay` asks of     *)
-(* recorded histories whether each write is one of them. So a condition or an *)
-(* effect is stated here once, for both.                                      *)
+(* `Lifecycle` explores what processes may do with the verbs. `Replay` checks *)
+(* that each write in recorded histories is one of them. Both use the         *)
+(* conditions and effects in this module.                                     *)
 EXTENDS Naturals
 
-CONSTANT Broken   \* the safeguard that is taken away, for a twin; "none" otherwise
+CONSTANT Broken   \* the safeguard that a twin lacks; "none" for the model itself
 
 Without(safeguard) == Broken = safeguard
 
-(* A row. Tokens and send ids are numbers; 0 is none.                          *)
+(* A row. Tokens and send ids are numbers, and 0 stands for none.              *)
 (*   st     status, "none" if there is no row                                  *)
 (*   tok    claim_token          snd   send_id                                 *)
 (*   att    attempt              most  max_attempts         legs  legs          *)
 (*   lease  whether it has a lease_until                                       *)
-(*   due    whether it has a due_at: the timer will look at it                 *)
+(*   due    whether it has a due_at, so that the timer checks it               *)
 (*   can    cancel_requested                                                   *)
 (*   slot   its slot in its line, 0 for none        adm    admitted_at         *)
 (*   in     where it waits: "pause", "line", "-"    since  waiting_since       *)
 (*   key    whether it has a queue_key: its queue has, or has had, limits      *)
-(*   made   which saving it is of: what created_key tells apart                *)
-(*   run    which saving or requeue it is of: what finished_at tells apart     *)
+(*   made   the number of its saving, which created_key identifies             *)
+(*   run    the number of its saving or requeue, which finished_at identifies  *)
 Unclaimed == {"queued", "scheduled", "retryable"}
 Over      == {"succeeded", "failed", "cancelled"}
 Statuses  == {"none", "waiting", "running"} \cup Unclaimed \cup Over
@@ -33,25 +33,25 @@ NoRow == [st |-> "none", tok |-> 0, snd |-> 0, att |-> 0, most |-> 0, legs |-> 0
           since |-> 0, key |-> FALSE, made |-> 0, run |-> 0]
 
 ----------------------------------------------------------------------------
-(* What verbs start from: store/conditional_write.py *)
+(* Conditions that verbs share: store/conditional_write.py *)
 
 Owned(r, t)     == (r.st = "running" /\ (r.tok = t \/ Without("token")))
 NotCancelled(r) == ~r.can \/ Without("cancel_heard")
 AsRead(r, seen) == r.st = seen.st /\ r.tok = seen.tok /\ r.slot = seen.slot /\ r.adm = seen.adm
 
-(* Rescue: running under the claim as read, whose lease is over by the writer's clock. *)
+(* Rescue: the row runs under the claim as read, and its lease is over by the writer's clock. *)
 LeaseExpired(r, seen, over) ==
   /\ r.st = "running" /\ r.tok = seen.tok
   /\ over \/ Without("lease_waited_for")
 
-(* What verbs do *)
+(* Effects that verbs share *)
 WithoutRoom(r) == [r EXCEPT !.slot = 0, !.adm = FALSE]
 NotParked(r)   == [r EXCEPT !.in = "-", !.since = 0]
 Queued(r)      == [r EXCEPT !.st = "queued", !.lease = FALSE, !.due = TRUE]
 Ended(r, s)    == [NotParked(WithoutRoom(r)) EXCEPT !.st = s, !.lease = FALSE, !.due = FALSE]
 
 ----------------------------------------------------------------------------
-(* Each verb: whether its condition holds of row r, and the row afterwards. *)
+(* For each verb: whether its condition holds for row r, and the row afterwards. *)
 
 SaveOk(r, expired) ==
   r.st = "none" \/ (r.st \in Over /\ expired) \/ Without("save_asks")
@@ -66,7 +66,7 @@ ClaimOk(r, early) ==
 Claim(r, t, s) ==
   [r EXCEPT !.st = "running", !.tok = t, !.snd = s, !.legs = @ + 1, !.lease = TRUE, !.adm = FALSE,
             !.due = ~Without("claim_stays_due")]
-(* In a queue with limits, with the slot that it is given there, or under one that it has. *)
+(* A claim in a queue with limits, with a new slot or the one that the row already has. *)
 ClaimInLineOk(r, seen, early) == ClaimOk(r, early) /\ AsRead(r, seen)
 ClaimInLine(r, t, s, slot)    == [Claim(r, t, s) EXCEPT !.slot = slot, !.key = TRUE]
 
@@ -91,12 +91,12 @@ EndLeg(r)       == [Queued(r) EXCEPT !.adm = r.key]
 ReleaseOk(r, t) == Owned(r, t) /\ NotCancelled(r)
 Release(r)      == [Queued(r) EXCEPT !.legs = @ - 1, !.adm = r.key]
 
-(* The same ends, written by the timer for a claimer that is gone. *)
+(* The same ends, written by the timer for a claimer that is dead. *)
 RescueFailOk(r, seen, over)  == LeaseExpired(r, seen, over) /\ NotCancelled(r)
 RescueStopOk(r, seen, over)  == LeaseExpired(r, seen, over) /\ r.can
 RescueRetryOk(r, seen, over) == LeaseExpired(r, seen, over) /\ r.att < r.most /\ NotCancelled(r)
 
-(* It waits: one that could start, that runs under our claim, or that waits already. *)
+(* Parks a job that could start, that runs under our claim, or that waits already. *)
 ParkOk(r, seen)     == r.st \notin Over /\ AsRead(r, seen) /\ NotCancelled(r)
 Park(r, in, since)  == [WithoutRoom(r) EXCEPT !.st = "waiting", !.in = in, !.since = since, !.lease = FALSE,
                                               !.due = TRUE, !.key = @ \/ in = "line"]
