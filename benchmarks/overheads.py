@@ -1,9 +1,9 @@
 """Measure what Job Runners adds to its AWS calls: `python -m benchmarks.overheads`.
 
-It compares the CPU of each unit of work with a peer that does the same without Job Runners: bare
-boto3 with exactly the same calls, and FastAPI with Mangum on a similar route. AWS is a server on
-the loopback that answers at once, so that only the code counts. Compare the ratios, because the
-times depend on this machine.
+It compares the CPU of each unit of work with a peer that does the same without Job Runners. The
+peer is bare boto3 with exactly the same calls, or FastAPI with Mangum on a similar route. AWS is a
+server on the loopback that answers at once, so that only the code counts. Compare the ratios,
+because the times depend on this machine.
 """
 
 import argparse

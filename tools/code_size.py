@@ -1,24 +1,22 @@
-"""How large the code of the functions is, and how close to what Lambda takes."""
+"""Compare the size of the functions' code with Lambda's limit."""
 
 from pathlib import Path
 
 from errors import JobRunnersError
 
-MOST = (
-    250 * 1024 * 1024
-)  # bytes of code, not zipped, that Lambda takes: a function's and its layers'
-NEAR = 0.8  # of that
+# Lambda's limit for the unzipped code of a function and its layers, in bytes.
+MOST = 250 * 1024 * 1024
+NEAR = 0.8  # the share of the limit from which there is a warning
 _MB = 1024 * 1024
-_SHOWN = 3  # of what is largest
+_SHOWN = 3  # the number of the largest parts in a message
 
 
 class CodeTooLarge(JobRunnersError):
-    """Lambda takes no code of this size."""
+    """The code exceeds Lambda's limit."""
 
 
 def check_size(tree: Path) -> str | None:
-    """Return a warning about code that is near the limit, None if it is far from it. Raises
-    CodeTooLarge."""
+    """Return a warning if the code is near the limit, or None if it isn't. Raises CodeTooLarge."""
     sizes = {entry.name: _size(entry) for entry in tree.iterdir()}
     size = sum(sizes.values())
     if size < NEAR * MOST:
@@ -26,9 +24,9 @@ def check_size(tree: Path) -> str | None:
     largest = sorted(sizes, key=lambda name: -sizes[name])[:_SHOWN]
     parts = ", ".join(f"{name} {sizes[name] // _MB} MB" for name in largest)
     text = (
-        f"The code of each function has {size // _MB} MB, and Lambda takes {MOST // _MB} MB. The "
-        f"largest parts: {parts}. Every function has all packages that your requirements name: "
-        "leave out what your work can do without"
+        f"The code of each function has {size // _MB} MB. Lambda's limit is {MOST // _MB} MB. The "
+        f"largest parts: {parts}. Every function contains all packages in your requirements, so "
+        "remove those that your code doesn't need"
     )
     if size > MOST:
         raise CodeTooLarge(text)

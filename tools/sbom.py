@@ -66,8 +66,8 @@ def _component(package: Package) -> Component:
         type=ComponentType.LIBRARY,
         bom_ref=url.to_string(),
         purl=url,
-        licenses=[LicenseFactory().make_from_string(package.licence)],
-        # Not hashes of the component: they are those of all its files, of which one is installed.
+        licenses=[LicenseFactory().make_from_string(package.license)],
+        # Not `hashes` of the component, because they are those of all its files; one is installed.
         external_references=[
             ExternalReference(
                 type=ExternalReferenceType.DISTRIBUTION, url=XsUri(url.to_string()), hashes=hashes

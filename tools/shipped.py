@@ -14,7 +14,7 @@ from errors import JobRunnersError
 _PINNED = re.compile(r"^([\w.-]+)==(\S+)")
 _ASKED_FOR = re.compile(r"^ +#(?: via| ) +-r ", re.MULTILINE)
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
-_LICENCES = {  # where metadata does not name one
+_LICENSES = {  # where metadata does not name one
     "cronsim": "BSD-3-Clause",
     "python-dateutil": "Apache-2.0 OR BSD-3-Clause",
 }
@@ -31,7 +31,7 @@ class Package:
     name: str
     version: str
     hashes: tuple[str, ...]  # SHA-256 of each of its files; one of them is installed
-    licence: str  # an SPDX expression if the package has one, or else its own text
+    license: str  # an SPDX expression if the package has one, or else its own text
     needs: tuple[str, ...]  # names of packages in the same locks
     asked_for: bool  # True if we require it ourselves, not only through another package
 
@@ -54,7 +54,7 @@ def packages(locks: Iterable[Path], environment: Sequence[str]) -> list[Package]
             name=name,
             version=version,
             hashes=tuple(_HASH.findall(entry)),
-            licence=_licence(name, there),
+            license=_license(name, there),
             needs=tuple(sorted(pinned.keys() & _needed_by(there))),
             asked_for=bool(_ASKED_FOR.search(entry)),
         )
@@ -78,12 +78,12 @@ def _needed_by(there: Distribution) -> set[str]:
     }
 
 
-def _licence(name: str, there: Distribution) -> str:
+def _license(name: str, there: Distribution) -> str:
     def said(field: str) -> list[str]:
         return there.metadata.get_all(field) or []
 
     prefix = "License :: "
     kinds = [each.split(" :: ")[-1] for each in said("Classifier") if each.startswith(prefix)]
     first_line = "".join(said("License")).partition("\n")[0]
-    expression = "".join(said("License-Expression")) or _LICENCES.get(name)
+    expression = "".join(said("License-Expression")) or _LICENSES.get(name)
     return expression or first_line or " OR ".join(kinds) or "unknown"

@@ -1,6 +1,6 @@
-"""The parameters of samconfig.toml that are about the work of a stack, and not about an account.
+"""Read the parameters in samconfig.toml that affect a stack's code and not its AWS account.
 
-The local AWS, the check of a build and the tests of your own work follow them too.
+The local AWS, the check of a build and the tests of your own code use them too.
 """
 
 import tomllib
@@ -9,7 +9,7 @@ import settings
 from tools.app_stack import overrides
 from tools.target import ROOT
 
-# A parameter of the template, and the variable by which functions get it.
+# The template's parameters, and the environment variables in which functions get them.
 _VARIABLES = {
     "TextingCampaign": "TEXTING_CAMPAIGN",
     "Extensions": "EXTENSIONS",
@@ -25,8 +25,10 @@ _OF_THE_STACK_ALONE = ("JobRunner", "WorkerTimeout")
 
 
 def work_parameters() -> dict[str, str]:
-    """Return those that samconfig.toml gives, by their names in the template. EXTENSIONS in the
-    environment comes before Extensions there."""
+    """Return the parameters in samconfig.toml, by their names in the template.
+
+    EXTENSIONS in the environment overrides Extensions in the file.
+    """
     try:
         said = overrides(tomllib.loads((ROOT / "samconfig.toml").read_text()))
     except FileNotFoundError:
@@ -34,12 +36,12 @@ def work_parameters() -> dict[str, str]:
     pairs = [each.partition("=") for each in said]
     known = (*_VARIABLES, *_OF_THE_STACK_ALONE)
     found = {name: value.strip('"') for name, _, value in pairs if name in known}
-    found = {name: value for name, value in found.items() if value}  # sam takes no empty one
+    found = {name: value for name, value in found.items() if value}  # sam accepts no empty value
     extensions = ",".join(settings.settings().extensions)
     return found | ({"Extensions": extensions} if extensions else {})
 
 
 def work_variables() -> dict[str, str]:
-    """Return the same as the environment of functions has them."""
+    """Return the same parameters as environment variables of the functions."""
     found = work_parameters()
     return {_VARIABLES[name]: value for name, value in found.items() if name in _VARIABLES}

@@ -1,4 +1,4 @@
-"""What we depend on: why, under which licence, and listed with every build that wants it."""
+"""What we depend on: why, under which license, and listed with every build that wants it."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from tools.shipped import NotInstalled, Package, packages
 
 REQUIREMENTS = ROOT / "requirements"
 NAMED = sorted(each.stem for each in REQUIREMENTS.glob("*.in"))
-# All let others build them into their work, whatever its licence.
+# All let others build them into their work, whatever its license.
 PERMISSIVE = {"MIT", "MIT-0", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "PSF-2.0"}
 
 
@@ -60,14 +60,14 @@ def test_make_lock_pins_every_file() -> None:
 
 
 def test_the_licence_of_each_package_that_ships_is_listed(shipped: list[Package]) -> None:
-    listed = re.findall(r"^\| ([\w-]+) \| (.+) \|$", _table("What ships"), re.MULTILINE)
-    assert listed[1:] == [(each.name, each.licence) for each in shipped]  # after the head
+    listed = re.findall(r"^\| ([\w-]+) \| (.+) \|$", _table("Deployed packages"), re.MULTILINE)
+    assert listed[1:] == [(each.name, each.license) for each in shipped]  # after the head
 
 
-def test_what_ships_may_be_built_into_work_of_any_licence(shipped: list[Package]) -> None:
+def test_what_ships_may_be_built_into_work_of_any_license(shipped: list[Package]) -> None:
     for package in shipped:
-        choices = set(package.licence.split(" OR "))
-        assert choices & PERMISSIVE, f"{package.name}: {package.licence}"
+        choices = set(package.license.split(" OR "))
+        assert choices & PERMISSIVE, f"{package.name}: {package.license}"
 
 
 def _table(title: str) -> str:
@@ -99,9 +99,9 @@ def test_the_bill_has_each_package_that_ships_with_version_licence_and_hashes(
     )
     for component, package in zip(bill["components"], shipped, strict=True):
         assert component["purl"] == f"pkg:pypi/{package.name}@{package.version}"
-        ((licence,), (files,)) = component["licenses"], component["externalReferences"]
-        named = licence.get("expression") or licence["license"]["id"]
-        assert named == package.licence
+        ((license,), (files,)) = component["licenses"], component["externalReferences"]
+        named = license.get("expression") or license["license"]["id"]
+        assert named == package.license
         hashes = [each["content"] for each in files["hashes"]]
         assert sorted(hashes) == sorted(package.hashes) != []
 
@@ -127,7 +127,7 @@ def test_an_organisations_lock_is_listed_too(tmp_path: Path, shipped: list[Packa
     both = packages([REQUIREMENTS / "runtime.txt", lock], sys.path)
     (more,) = [each for each in both if each not in shipped]
     assert f"{more.name}=={more.version}" == click
-    assert (more.licence, more.asked_for) == ("BSD-3-Clause", True)
+    assert (more.license, more.asked_for) == ("BSD-3-Clause", True)
 
 
 def test_a_package_that_is_not_installed_at_its_version_is_named(tmp_path: Path) -> None:
