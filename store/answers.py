@@ -1,8 +1,9 @@
-"""What requests were answered with that made no job of their own: to ask again gives the same.
+"""Requests that created no job of their own, and the job that each was answered with.
 
-A request under an idempotency key, a child and an occurrence each have the one id that their job
-would have. Where the work is unique, and another job was there before them, that id stays free: a
-record under it says which job they were answered with, until that one is gone.
+A request under an idempotency key, a child and an occurrence each have a derived id, the one that
+their job would have. If the work is unique and another job already had its key, no row gets that
+id. Instead, a record under it names the job that the request was answered with. The same request
+then gets the same answer, until that job is gone.
 """
 
 from typing import NamedTuple
@@ -17,36 +18,37 @@ from store.queries import read
 from store.table import Enumerated, Integer, Table, nullable
 from store.transactions import RecordWrite
 
-# How long the job that answers a request may go on: it waits for 30 days, and for 30 more for a
-# deploy that knows its type. The timer looks at it once a day.
+# The longest life of the job that a request was answered with. It may wait for 30 days, and for 30
+# more for a deploy that knows its type. The timer checks it once a day.
 _LONGEST_LIFE = 62  # days
 
 
 class Answer(Table):
-    """The answer to a request that made no job."""
+    """The answer to a request that created no job."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
 
     table_setting = "COORDINATION_TABLE_NAME"
 
-    pk = UnicodeAttribute(hash_key=True)  # the id that its job would have
+    pk = UnicodeAttribute(hash_key=True)  # the id that the request's job would have
     sk = UnicodeAttribute(range_key=True, default="job")
-    job = UnicodeAttribute()  # the created_key of the job that was answered with
+    job = UnicodeAttribute()  # the created_key of the job that the request was answered with
     outcome = Enumerated(Outcome)
     request_hash = nullable(UnicodeAttribute())
     expires_at = Integer()  # in seconds, for TTL
 
 
 class Found(NamedTuple):
-    """An answer, and the job that it names; None if that is gone, and the answer with it."""
+    """An answer, and the job that it names: None if that job is gone, which makes the answer
+    void."""
 
     answer: Answer
     row: JobRequest | None
 
 
 def find(job_id: str) -> Found | None:
-    """Return the answer that a request was given whose job would have this id."""
+    """Return the answer to the request whose job would have this id, if there is one."""
     try:
         answer = Answer.get(_of(job_id), "job", consistent_read=True)
     except Answer.DoesNotExist:
@@ -63,7 +65,7 @@ def none_yet(job_id: str, stale: Answer | None) -> RecordWrite:
 def given(
     job_id: str, row: JobRequest, outcome: Outcome, request_hash: str | None, stale: Answer | None
 ) -> list[RecordWrite]:
-    """Return the writes that keep an answer, if the request has none yet, and no job."""
+    """Return the writes that store an answer if the request has neither an answer nor a job yet."""
     answer = Answer(
         _of(job_id),
         job=row.created_key,
@@ -87,8 +89,11 @@ def _none_or(stale: Answer | None) -> Condition:
 
 
 def _lifetime() -> int:
-    """Return how long an answer is kept, in milliseconds: until the job that it names has ended and
-    its row was deleted. There may be a hundred answers a second."""
+    """Return how long an answer is kept, in milliseconds.
+
+    It outlives the job that it names, and that job's row. No answer is kept for longer, because
+    there may be a hundred of them a second.
+    """
     return (_LONGEST_LIFE + settings().retention_days) * clock.DAY
 
 

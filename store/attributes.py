@@ -1,8 +1,8 @@
-"""pynamodb's attributes, for expressions that are written in half the time.
+"""pynamodb attributes that build expressions in half the time.
 
-A claim and an outcome set, remove and compare thirty attributes. pynamodb makes a path for each at
-every use and takes it apart by a regular expression; an attribute of an item itself, and not of a
-map in it, has one path for good.
+A claim and an outcome set, remove and compare thirty attributes. pynamodb builds a path for each at
+every use, and parses it with a regular expression. Here, a top-level attribute builds its path
+once. Attributes inside a map are not supported.
 """
 
 from functools import cached_property
@@ -18,9 +18,9 @@ _Values = dict[str, Any]
 
 
 class _Stored(Value):
-    """A value as an attribute stores it.
+    """A value in the form in which an attribute stores it.
 
-    Whatever it looks like: pynamodb would take the JSON {"N": "1"} for a number already stored.
+    pynamodb itself would take the JSON {"N": "1"} for a number that is already serialized.
     """
 
     def __init__(self, value: Any, attribute: attributes.Attribute[Any]) -> None:
@@ -35,7 +35,7 @@ class _Stored(Value):
 
 
 class _OwnPath(Path):
-    """The path of an attribute of the item itself."""
+    """The path of a top-level attribute."""
 
     attribute: attributes.Attribute[Any]
 
@@ -72,10 +72,7 @@ class _Remove(RemoveAction):
 
 
 class _OfItem(attributes.Attribute[_T]):
-    """An attribute of an item itself; its operators are those of its path.
-
-    It is stored under its own name.
-    """
+    """A top-level attribute, stored under its own name. Its operators are those of its path."""
 
     def __set_name__(self, owner: type[Any], name: str) -> None:
         super().__set_name__(owner, name)
@@ -126,7 +123,7 @@ class _OfItem(attributes.Attribute[_T]):
         return self._removal
 
 
-if TYPE_CHECKING:  # what they take and give stays as pynamodb has it
+if TYPE_CHECKING:  # type checkers see pynamodb's own types
     from pynamodb.attributes import Attribute as OfItem
     from pynamodb.attributes import (
         BinaryAttribute,
@@ -144,7 +141,7 @@ else:
         """True or False."""
 
     class JSONAttribute(_OfItem, attributes.JSONAttribute):
-        """What JSON can say, as text."""
+        """A JSON value, stored as text."""
 
     class UnicodeAttribute(_OfItem, attributes.UnicodeAttribute):
         """Text."""

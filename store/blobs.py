@@ -1,6 +1,7 @@
-"""JSON of any size: small in the row, compressed; large in the bucket, written before the row.
+"""Store JSON of any size: compressed in the row if small, in the bucket if large.
 
-UpdateItem bills the whole item on every write, so rows are kept small.
+The object is written before the row. Rows are kept small, because UpdateItem bills the whole item
+on every write.
 """
 
 import json
@@ -13,34 +14,34 @@ _SMALL = 1024  # bytes of text
 
 
 def compact_json(value: Any) -> bytes:
-    """Return a value's JSON without spaces, keys as given. Raises ValueError for NaN."""
+    """Return a value's JSON without spaces, in the order of its keys. Raises ValueError for NaN."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def canonical_json(value: Any) -> str:
-    """Return a JSON text that is the same for two values that differ only in the order of keys."""
+    """Return a JSON text that is equal for values that differ only in the order of their keys."""
     return json.dumps(value, sort_keys=True)
 
 
 def compressed(text: bytes) -> bytes:
-    """Return a text as rows and objects keep it, which zlib.decompress reads.
+    """Compress a text for a row or an object. `zlib.decompress` reads it.
 
-    zlib clears a quarter of a megabyte before each text, unless it is told that there is little to
-    come: most payloads are small, and cost a tenth then.
+    By default, zlib clears a quarter of a megabyte for each text. Most payloads are small, and a
+    small window makes them ten times cheaper to compress.
     """
     if len(text) > _SMALL:
         return zlib.compress(text)
-    small = zlib.compressobj(wbits=11, memLevel=4)  # the least that sees all of it at once
+    small = zlib.compressobj(wbits=11, memLevel=4)  # the smallest window that covers the whole text
     return small.compress(text) + small.flush()
 
 
 def put(prefix: str, value: Any) -> tuple[bytes | None, str | None]:
-    """Keep a value: (bytes for the row, None), or (None, key of the object written)."""
+    """Store a value. Return (bytes for the row, None), or (None, key of the object written)."""
     text = compact_json(value)
     packed = compressed(text)
     if len(packed) <= ROW_LIMIT:
         return packed, None
-    from aws import bucket  # which few values are too large to do without
+    from aws import bucket  # imported here because few values are too large for a row
 
     key = f"{prefix}/{sha256(text).hexdigest()}"
     bucket.put_bytes(key, packed)
@@ -48,7 +49,8 @@ def put(prefix: str, value: Any) -> tuple[bytes | None, str | None]:
 
 
 def get(packed: bytes | None, key: str | None) -> Any:
-    """Return what `put` kept; None if nothing. Raises MissingObject if its object is gone."""
+    """Return the value that `put` stored, or None if there is none. Raises MissingObject if its
+    object is gone."""
     if key is not None:
         from aws import bucket
 

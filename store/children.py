@@ -1,5 +1,8 @@
-"""The jobs that a job has dispatched. Each is recorded where the job's steps are (see
-`RunningJob.dispatch`), so that finding them takes no scan, no index and no write of its own."""
+"""The jobs that a job has dispatched.
+
+Each is recorded among the job's steps (see `RunningJob.dispatch`). So finding them takes no scan
+and no index, and recording them takes no write of its own.
+"""
 
 from typing import NamedTuple
 
@@ -7,17 +10,17 @@ from errors import InvalidCursor
 from store import cursors, steps
 from store.job_request import JobRequest
 
-PREFIX = "child "  # of the name of a step that dispatches one
-PAGE_LIMIT = 100  # what BatchGetItem takes
+PREFIX = "child "  # begins the name of a step that dispatches a child
+PAGE_LIMIT = 100  # the most that BatchGetItem takes
 
 
 def step_name(key: str) -> str:
-    """Return the name of the step that dispatches the child of this key."""
+    """Return the name of the step that dispatches the child with this key."""
     return f"{PREFIX}{key}"
 
 
 class Child(NamedTuple):
-    """A job that another one has dispatched under a key; no `row` if it is gone."""
+    """A job that another job has dispatched under a key. `row` is None if the job is gone."""
 
     key: str
     id: str
@@ -25,14 +28,14 @@ class Child(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Some of a job's children, in the order of their keys. `cursor` asks for those that follow."""
+    """Some of a job's children, ordered by key. Pass `cursor` to get the next page."""
 
     children: list[Child]
     cursor: str | None
 
 
 def page(parent: JobRequest, *, limit: int, cursor: str | None = None) -> Page:
-    """Return children of a job: one Query, and one BatchGetItem if there are any. Raises
+    """Return a page of a job's children, with one Query and at most one BatchGetItem. Raises
     InvalidCursor."""
     after = _step_name_of(cursor) if cursor else None
     found = steps.with_prefix(parent, PREFIX, after=after, limit=limit + 1)
@@ -48,7 +51,7 @@ def _shown(row: JobRequest | None, parent: JobRequest) -> JobRequest | None:
 
 
 def _step_name_of(cursor: str) -> str:
-    """Return the name of the step behind which a list goes on."""
+    """Return the name of the step after which the next page begins."""
     name = step_name(cursors.decode("", cursor))
     if len(name.encode()) > steps.LONGEST_NAME:
         raise InvalidCursor

@@ -1,8 +1,8 @@
-"""How a verb changes a JobRequest: its precondition goes with the write, and no lost response
-makes it land twice or look as if it had not.
+"""Change a JobRequest on a condition that is part of the write.
 
-A write whose response is lost is repeated by botocore and then fails its own condition. So a
-refused verb reads the row once: if the row shows that this very write landed, that is success.
+A lost response never makes a write take effect twice, or look as if it had failed. botocore repeats
+a write whose response is lost, and the repetition fails its own condition. So a refused verb reads
+the row once. If the row shows this very write, the verb has succeeded.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from store.job_request import JobRequest, Lane, Status, due_shard, sort_key
 from store.queries import read
 from store.transactions import RecordWrite, retry_on_conflict, write_all
 
-# How long a row waits before the timer looks whether its message arrived.
+# The time until the timer checks whether a row's message arrived.
 GRACE = clock.MINUTE
 
 
@@ -32,10 +32,10 @@ def write(
     *,
     already_applied: Callable[[JobRequest], bool],
 ) -> JobRequest:
-    """Change the row if the condition holds, and return it as it is then.
+    """Change the row if the condition holds, and return the changed row.
 
-    `already_applied` tells, of a row that refused, whether it shows this very write. Raises
-    PreconditionFailed.
+    After a refusal, `already_applied` gets the row as read and returns whether it shows this very
+    write. Raises PreconditionFailed.
     """
     try:
         retry_on_conflict(lambda: job.update(actions, condition))
@@ -53,10 +53,11 @@ def write_with(
     already_applied: Callable[[JobRequest], bool],
     more_writes: Sequence[RecordWrite],
 ) -> JobRequest:
-    """Change the row in one transaction with other records; without any, as `write` does.
+    """Change the row in one transaction with other records. Without any, do the same as `write`.
 
-    The response of a transaction carries no row, so it costs a read too. Raises PreconditionFailed
-    if the row refused, and RaceLost if another record did and the row did not.
+    The response of a transaction has no row, so a transaction also costs a read. Raises
+    PreconditionFailed if the row's condition failed, and RaceLost if only those of other records
+    did.
     """
     if not more_writes:
         return write(verb, job, actions, condition, already_applied=already_applied)
@@ -89,7 +90,7 @@ def _row_if_applied(
     error: PynamoDBException,
     already_applied: Callable[[JobRequest], bool],
 ) -> JobRequest:
-    """Return the row of a failed write if it shows this very write; raise what failed otherwise."""
+    """Return the row of a failed write if it shows this very write. Otherwise raise the failure."""
     if not condition_failed(error):
         raise error
     row = read(job.id)
@@ -99,20 +100,20 @@ def _row_if_applied(
 
 
 def refused(verb: str, job_id: str, row: JobRequest | None) -> PreconditionFailed:
-    """Return the error of a verb that the row, as read afterwards, has refused."""
+    """Return the error of a verb that was refused. `row` is the row as read afterwards."""
     return PreconditionFailed(verb, job_id, "gone" if row is None else row.state, row)
 
 
-# --- what verbs do ------------------------------------------------------------------------------
+# --- what verbs change --------------------------------------------------------------------------
 
 
 def queued(job: JobRequest, lane: Lane) -> list[Action]:
-    """Return what lets any worker claim the row, and the timer check whether one did."""
+    """Return the actions that let workers claim a row, and the timer check whether one did."""
     return [*queued_as_before(job, lane), JobRequest.queued_at.set(clock.now())]
 
 
 def queued_as_before(job: JobRequest, lane: Lane) -> list[Action]:
-    """Return the same as `queued`, but leave `queued_at`: the row has waited since then."""
+    """Return the actions of `queued` except `queued_at`, because the row has waited since then."""
     now = clock.now()
     return [
         JobRequest.status.set(Status.QUEUED),
@@ -123,7 +124,7 @@ def queued_as_before(job: JobRequest, lane: Lane) -> list[Action]:
 
 
 def due(job: JobRequest, due_at: int, lane: Lane) -> list[Action]:
-    """Return what makes the row due then, in this lane."""
+    """Return the actions that make a row due at a time, in a lane."""
     return [
         JobRequest.due_at.set(due_at),
         JobRequest.due_shard.set(due_shard(job.id, lane)),
@@ -133,7 +134,7 @@ def due(job: JobRequest, due_at: int, lane: Lane) -> list[Action]:
 def waiting(
     job: JobRequest, held_by: str, wait_key: str | None, since: int, due_at: int
 ) -> list[Action]:
-    """Return what parks a row under a pause or in a line, until it is admitted."""
+    """Return the actions that park a row under a pause or in a line, until it is admitted."""
     now = clock.now()
     key = JobRequest.wait_key
     return [
@@ -149,10 +150,10 @@ def waiting(
 
 
 def finished(status: Status) -> list[Action]:
-    """Return what ends a row, and takes it off the due index for good.
+    """Return the actions that end a row and remove it from the due index for good.
 
-    Token and send id stay: they tell a late message, and a write whose response was lost, whose
-    outcome it is.
+    The claim token and send id stay. They show a late message, or a write whose response was lost,
+    which run the outcome belongs to.
     """
     now = clock.now()
     return [
@@ -171,13 +172,16 @@ def finished(status: Status) -> list[Action]:
 
 
 def of_version(job: JobRequest, version: int) -> list[Action]:
-    """Return what keeps code that does not know this version from claiming the row. It is never
-    lowered."""
+    """Return the action that raises a row's version to this one. The version is never lowered.
+
+    Code that doesn't know the version then can't claim the row.
+    """
     return [JobRequest.row_version.set(version)] if version > job.row_version else []
 
 
 def restarted(job: JobRequest) -> list[Action]:
-    """Return what has a row begin again, with no step done and no child."""
+    """Return the actions that let a job start from the beginning, without its steps and
+    children."""
     return [
         JobRequest.restarts.set((job.restarts or 0) + 1),
         JobRequest.cursor.remove(),
@@ -186,7 +190,7 @@ def restarted(job: JobRequest) -> list[Action]:
 
 
 def no_longer_parked() -> list[Action]:
-    """Return what takes from a row all that says where it waits."""
+    """Return the actions that clear where a row waits."""
     return [
         JobRequest.waiting_since.remove(),
         JobRequest.held_by.remove(),
@@ -195,12 +199,13 @@ def no_longer_parked() -> list[Action]:
 
 
 def without_room() -> list[Action]:
-    """Return what takes from a row the room that it has in its queue."""
+    """Return the actions that clear a row's slot and admission."""
     return [JobRequest.slot.remove(), JobRequest.admitted_at.remove()]
 
 
 def failed(job: JobRequest, error: dict[str, Any]) -> list[Action]:
-    """Return what ends a row with an error, and lists it with its organisation's failed ones."""
+    """Return the actions that end a row with an error and list it as one of its organization's
+    failed jobs."""
     return [
         *finished(Status.FAILED),
         JobRequest.error.set(error),
@@ -209,11 +214,11 @@ def failed(job: JobRequest, error: dict[str, Any]) -> list[Action]:
     ]
 
 
-# --- what verbs start from ------------------------------------------------------------------------
+# --- conditions of verbs --------------------------------------------------------------------------
 
 
 def owned_by_claim(job: JobRequest) -> Condition:
-    """Return the condition that it runs under our claim."""
+    """Return the condition that the job runs under our claim."""
     condition: Condition = (JobRequest.status == Status.RUNNING) & (
         JobRequest.claim_token == job.claim_token
     )
@@ -221,7 +226,7 @@ def owned_by_claim(job: JobRequest) -> Condition:
 
 
 def lease_expired(job: JobRequest) -> Condition:
-    """Return the condition that it runs under a claim whose lease, as read, is over."""
+    """Return the condition that the job runs under the claim as read, and its lease is over."""
     condition: Condition = (
         owned_by_claim(job)
         & (JobRequest.lease_until == job.lease_until)
@@ -232,22 +237,23 @@ def lease_expired(job: JobRequest) -> Condition:
 
 
 def attempts_left() -> Condition:
-    """Return the condition that it may be tried again."""
+    """Return the condition that the job has attempts left."""
     condition: Condition = JobRequest.attempt < JobRequest.max_attempts
     return condition
 
 
 def not_cancelled() -> Condition:
-    """Return the condition that its owner has not asked it to stop."""
+    """Return the condition that its owner hasn't asked the job to stop."""
     condition: Condition = JobRequest.cancel_requested.does_not_exist()
     return condition
 
 
 def as_read(job: JobRequest) -> Condition:
-    """Return the condition that its status, its claim, its room and its keys are as they were read.
+    """Return the condition that the row's status, claim, slot, admission and keys haven't changed.
 
-    A row that was parked and let on meanwhile has the same status and claim as before, and a slot.
-    One that was given another payload may be of another line.
+    Status and claim alone don't suffice. A row that was parked and admitted in the meantime has
+    both as before, and now a slot. A row that was given another payload may belong to another
+    partition.
     """
     condition: Condition = (
         (JobRequest.status == job.status)
@@ -261,6 +267,6 @@ def as_read(job: JobRequest) -> Condition:
 
 
 def same(attribute: Any, seen: Any) -> Condition:
-    """Return the condition that an attribute is as it was seen; None: that it is not there."""
+    """Return the condition that an attribute is as it was read: missing, if `seen` is None."""
     condition: Condition = attribute.does_not_exist() if seen is None else attribute == seen
     return condition

@@ -1,7 +1,7 @@
-"""Cursors: where a list goes on, as a text that can be in an address.
+"""Cursors: positions in a list, encoded as text that fits in a URL.
 
-Each list marks its own, so that it refuses another's. The server adds whose list it is: no cursor
-can reach into another organisation's.
+Each list has its own mark, and refuses the cursors of other lists. The server adds the
+organization, so no cursor reaches another organization's list.
 """
 
 import base64
@@ -10,13 +10,16 @@ from errors import InvalidCursor
 
 
 def encode(mark: str, position: str) -> str:
-    """Return the cursor of a position in the list of this mark."""
+    """Return the cursor of a position in the list with this mark."""
     return base64.urlsafe_b64encode(f"{mark}{position}".encode()).decode().rstrip("=")
 
 
 def decode(mark: str, cursor: str) -> str:
-    """Return the position that a cursor has. Raises InvalidCursor for one of another list, or of
-    none; whether there is such a position is the list's to check."""
+    """Return the position that a cursor encodes. Raises InvalidCursor unless it is a cursor of this
+    list.
+
+    The list checks whether the position is valid.
+    """
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True).decode()
     except ValueError:

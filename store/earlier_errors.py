@@ -1,7 +1,7 @@
-"""The errors of attempts that another one followed: a few words of each of the last ones.
+"""The errors of the last few attempts that were followed by another attempt.
 
-The row is billed on every write, so each is short and there are few; the log has the rest. A row
-that never failed has no such attribute.
+The row is billed on every write, so it keeps only a few words of a few errors; the log has the
+rest. A row that never failed lacks the attribute.
 """
 
 from typing import Any
@@ -17,15 +17,14 @@ Errors = list[dict[str, Any]]
 
 
 def after_attempt(job: JobRequest, error: dict[str, Any], at: int | None) -> Errors:
-    """Return the row's earlier errors with this one at the end: that of the attempt which the row
-    is in, and which failed at `at`."""
+    """Return the row's earlier errors and, last, the error of its current attempt, which failed at
+    `at`."""
     newest = {"attempt": job.attempt, "at": at, **_in_short(error)}
     return [*_kept(job), newest][-KEPT:]
 
 
 def after_end(job: JobRequest) -> Errors:
-    """Return what is kept of a finished row that has an error and is queued again: that is an
-    earlier one now."""
+    """Return the earlier errors of a finished row that is queued again, including its last."""
     if _has_last_error(job):
         return _kept(job)
     return after_attempt(job, job.error, job.finished_at)
@@ -36,7 +35,7 @@ def _kept(job: JobRequest) -> Errors:
 
 
 def _has_last_error(job: JobRequest) -> bool:
-    """Return whether a cancelled row's error is of an attempt before its last one."""
+    """Return whether a canceled row's error is that of an attempt before its last one."""
     if job.status is not Status.CANCELLED or not _kept(job):
         return False
     newest = _kept(job)[-1]

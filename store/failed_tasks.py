@@ -1,11 +1,12 @@
-"""Tasks that failed for good, kept for a week in the coordination table: nothing else knows of
-them.
+"""Tasks that failed for good. The coordination table keeps them for a week.
 
-One record for each task, however often its failure is reported, under its id. An id begins with the
-time at which the task was dispatched, so that the newest are read first.
+No other record of a task exists. Each task has one record, under its id, however often its failure
+is reported. An id begins with the time at which the task was dispatched, so that the newest can be
+read first.
 
-The record of a task that is sent again stays until one of its messages begins: that is a write
-here, on the condition that no other has begun. However often it is sent again, it begins once.
+A task that is sent again keeps its record until one of its messages begins. To begin, a message
+writes to the record, on condition that no other message has begun. So the task begins once, however
+often it is sent again.
 """
 
 import secrets
@@ -28,7 +29,7 @@ _LONGEST = 1000  # characters of an error's message
 
 
 class FailedTask(Table):
-    """A task that failed, and is not tried again."""
+    """A task that failed and that is not tried again."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
@@ -43,12 +44,13 @@ class FailedTask(Table):
     error_kind = UnicodeAttribute()
     error_message = UnicodeAttribute()
     request_id = nullable(UnicodeAttribute())
-    payload = nullable(BinaryAttribute(legacy_encoding=False))  # JSON, where it is to be kept
+    payload = nullable(BinaryAttribute(legacy_encoding=False))  # JSON, if it is kept
     expires_at = Integer()  # in seconds, for TTL
-    # Of a task that was asked to be sent again: under which id, when last, and which message began.
+    # Only if the task is sent again: the id it is sent under, the time of the last request, and the
+    # message that began.
     redriven_as = nullable(UnicodeAttribute())
     redriven_at = nullable(Integer())
-    begun_by = nullable(UnicodeAttribute())  # its send_id; from then on it is no longer listed
+    begun_by = nullable(UnicodeAttribute())  # its send_id; once set, the task is no longer listed
 
     @property
     def id(self) -> str:
@@ -57,7 +59,8 @@ class FailedTask(Table):
 
 
 def new_task_id() -> str:
-    """Return an id for a task, 32 hexadecimal digits: the milliseconds since 1970, then chance."""
+    """Return a new task id: 12 hexadecimal digits of milliseconds since 1970, then 20 random
+    ones."""
     return f"{clock.now():012x}{secrets.token_hex(10)}"
 
 
@@ -71,7 +74,7 @@ def keep(
     request_id: str | None,
     payload: Any = None,
 ) -> bool:
-    """Record that a task failed for good; return whether that was not recorded before."""
+    """Record that a task failed for good. Return whether that is a new record."""
     record = FailedTask(
         sk=task_id,
         task_name=task_name,
@@ -93,8 +96,10 @@ def keep(
 
 
 def newest(*, limit: int, before: str | None = None) -> list[FailedTask]:
-    """Return at most so many records, of the tasks that were dispatched last first; of those
-    dispatched before the task of this id, if it is given."""
+    """Return at most `limit` records, those of the latest dispatches first.
+
+    With `before`, a task id, only tasks that were dispatched before that one are returned.
+    """
     found = FailedTask.query(
         _PARTITION,
         None if before is None else FailedTask.sk < before,
@@ -106,7 +111,8 @@ def newest(*, limit: int, before: str | None = None) -> list[FailedTask]:
 
 
 def find(task_id: str) -> FailedTask | None:
-    """Return the record of a failed task, unless it is over a week old or has begun again."""
+    """Return the record of a failed task, unless it is over a week old or the task has begun
+    again."""
     only = FailedTask.query(
         _PARTITION, FailedTask.sk == task_id, filter_condition=_is_open(), consistent_read=True
     )
@@ -114,8 +120,11 @@ def find(task_id: str) -> FailedTask | None:
 
 
 def redrive(task_id: str) -> str | None:
-    """Note that a failed task is to be sent again, and keep its record for another week. Return the
-    id to send it under, which is the same each time; None if it has begun, or is gone."""
+    """Record that a failed task is sent again, and keep its record for another week.
+
+    Return the id to send it under, which is the same each time, or None if the task has begun or
+    its record is gone.
+    """
     actions = [
         FailedTask.redriven_as.set(FailedTask.redriven_as | new_task_id()),
         FailedTask.redriven_at.set(clock.now()),
@@ -128,10 +137,10 @@ def redrive(task_id: str) -> str | None:
 
 
 def begin(task_id: str, *, redriven_as: str, send_id: str) -> bool:
-    """Let a failed task that was sent again begin, by the message with this `send_id`. Return
-    whether it may: not if another of its messages has begun.
+    """Let the message with this `send_id` begin a failed task that was sent again.
 
-    Said again for the same message it is allowed again: the answer may have been lost.
+    Return False if another of the task's messages has begun. A repeated call for the same message
+    returns True again, because the first response may have been lost.
     """
     actions = [FailedTask.begun_by.set(send_id), FailedTask.payload.remove()]
     ours = FailedTask.begun_by.does_not_exist() | (FailedTask.begun_by == send_id)
@@ -146,7 +155,7 @@ def _is_open() -> Condition:
 
 
 def _update(record: FailedTask, actions: Sequence[Action], condition: Condition) -> bool:
-    """Return whether the record took the change, and now shows it."""
+    """Change a record if the condition holds, and return whether it did."""
     try:
         record.update(list(actions), condition)
     except UpdateError as error:

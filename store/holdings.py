@@ -1,8 +1,7 @@
-"""What a row holds beside itself: a slot of its queue, its entry where it waits, the key of work
-that is unique.
+"""Things that a row holds outside itself: a slot, an entry in a line or pause, a unique key.
 
-Whatever ends the holding gives it back in the same transaction: in a second write it would leak
-when the writer dies between the two.
+The write that ends the holding also gives it back, in one transaction. With a second write, the
+slot or key would leak if the writer died between the two.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,13 +14,14 @@ from store import conditional_write, lines, pauses
 from store.job_request import JobRequest
 from store.transactions import RaceLost, RecordWrite
 
-# How often it is looked who follows, and the key handed on: another may come to follow, or give
-# that up, meanwhile. A key that was not handed on is free, for its job has ended.
+# The number of times that a job may look up its follower to hand on its key. The follower may
+# change between the read and the write. A key that was not handed on is free, because its job has
+# ended.
 _LOOKS = 5
 
 
 def slot_freed(job: JobRequest) -> list[RecordWrite]:
-    """Return the write that frees the slot which a row names, if it names one."""
+    """Return the write that frees the slot that a row names, if it names one."""
     held = lines.held_slot(job)
     if held is None:
         return []
@@ -30,7 +30,7 @@ def slot_freed(job: JobRequest) -> list[RecordWrite]:
 
 
 def entry_dropped(job: JobRequest) -> list[RecordWrite]:
-    """Return the write that deletes the entry of a parked row."""
+    """Return the write that deletes the entry of a parked row, if it has one."""
     if job.held_by is None or job.follows is not None:
         return []
     entry: Model
@@ -52,12 +52,12 @@ def write_freeing(
     ends: bool = False,
     keeps_slot: bool = False,
 ) -> JobRequest:
-    """Change a row, and give back the slot that it names, unless it `keeps_slot`; see
-    `conditional_write.write_with`.
+    """Change a row and free the slot that it names, unless it `keeps_slot`.
 
-    A verb that `ends` the job, or its claim to its key, gives up the key too: to the job that
-    follows, if there is one. What is gone, or another's, keeps no job from ending: then the row
-    changes without it. Raises RaceLost if what changes `also` refused.
+    Pass `ends` if the verb ends the job or its hold on its unique key. It then also gives up the
+    key, to the job's follower if there is one. A slot or key that is gone or belongs to another job
+    doesn't keep a job from ending: the row then changes without it. Raises RaceLost if one of
+    `more_writes` was refused. For the rest see `conditional_write.write_with`.
     """
     more_writes, freed = more_writes or [], [] if keeps_slot else slot_freed(job)
     key, looks = _key_given_up(job) if ends else [], 0
@@ -92,7 +92,7 @@ def _is_one_of(writes: Sequence[RecordWrite], write: RecordWrite) -> bool:
 def _key_given_up(job: JobRequest) -> list[RecordWrite]:
     if job.unique_key is None:
         return []
-    from store import uniqueness  # which most jobs do without
+    from store import uniqueness  # imported here because most jobs have no key
 
     return uniqueness.given_up(job)
 
