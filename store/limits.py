@@ -1,8 +1,8 @@
-"""The limits of queues that were changed while they run, over those that the code declares.
+"""Changes to the limits of queues at run time, on top of the limits that the code declares.
 
-There is one item for each changed queue, in the coordination table. It is also where a sweep notes
-how far it has come: the walk along all keys of a queue after its limits were widened, to let on who
-waits there.
+The coordination table has one item for each changed queue. The item also stores the position of a
+sweep. A sweep walks along all keys of a queue and admits waiting jobs, after the queue's limits
+were widened or its pause ended.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,15 @@ from aws.errors import condition_failed
 from store.rate import Rate
 from store.table import Integer, Table, nullable, set_or_remove
 
-# How long a process goes by what it has read: a change is in force everywhere after this time.
+# How long a process uses the changes that it has read. After this time, a change applies
+# everywhere.
 CACHED = 10 * clock.SECOND
 MOST_CHANGED = 100  # every worker reads them all
 _PARTITION = "limits"
 
 
 class Limits(NamedTuple):
-    """What limits one queue now: code and what was changed since, as one."""
+    """The limits that apply to one queue: those in code, with any changes."""
 
     slots: int | None = None
     rate: Rate | None = None
@@ -35,7 +36,7 @@ class Limits(NamedTuple):
 
 
 class Changed(Table):
-    """What was changed about one queue's limits. What is None is as the code has it."""
+    """The changes to one queue's limits. For a limit that is None, the code's value applies."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
@@ -50,8 +51,8 @@ class Changed(Table):
     rate_burst = nullable(Integer())
     max_waiting = nullable(Integer())
     changed_at = nullable(Integer())
-    changed_by = nullable(UnicodeAttribute())  # who did, as "role:name"
-    # The key after which a sweep goes on, "" for the first. None: none is due.
+    changed_by = nullable(UnicodeAttribute())  # as "role:name"
+    # The key after which a sweep continues, "" before the first. None if no sweep is due.
     sweep_from = nullable(UnicodeAttribute())
     sweep_asked_at = nullable(Integer())
 
@@ -62,18 +63,18 @@ class Changed(Table):
 
     @property
     def rate(self) -> Rate | None:
-        """Return the rate, if it was changed."""
-        rate = (self.rate_count, self.rate_seconds, self.rate_burst)  # all of them, or none
+        """Return the changed rate, or None if the code's rate applies."""
+        rate = (self.rate_count, self.rate_seconds, self.rate_burst)  # all of them are set, or none
         return None if None in rate else Rate(*cast(Any, rate))
 
     @property
     def changes_nothing(self) -> bool:
-        """Return whether all is as the code has it: then it is here for its sweep alone."""
+        """Return whether the code's limits apply, so that the item exists only for its sweep."""
         return self.slots is None and self.rate_count is None and self.max_waiting is None
 
 
 def current(*, fresh: bool = False) -> Mapping[str, Changed]:
-    """Return what was changed, by queue, as it was at most CACHED ago, or is now if `fresh`."""
+    """Return the changes by queue, read at most CACHED ago, or read now if `fresh`."""
     now = clock.now()
     if fresh or not 0 <= now - _cache.read_at < CACHED:
         found = Changed.query(_PARTITION, consistent_read=True)
@@ -83,7 +84,7 @@ def current(*, fresh: bool = False) -> Mapping[str, Changed]:
 
 
 def forget_cache() -> None:
-    """Read what was changed again at the next call: for tests."""
+    """Make the next call read the changes again, for tests."""
     _cache.read_at = 0
 
 
@@ -96,9 +97,9 @@ def put(
     by: str | None = None,
     sweep: bool = False,
 ) -> Changed:
-    """Store what is to differ from the code's limits of a queue, instead of what did before.
+    """Store a queue's differences from the limits in code, in place of all earlier ones.
 
-    With `sweep`, a sweep begins, or begins anew; without, one that is under way goes on.
+    With `sweep`, start a sweep, or restart it. Without, a sweep that is under way continues.
     """
     return _update(
         queue_name,
@@ -116,20 +117,21 @@ def put(
 
 
 def reset(queue_name: str, *, by: str | None = None) -> None:
-    """Have a queue's limits as the code has them again, and begin a sweep: they may be wider."""
+    """Let the code's limits apply to a queue again, and start a sweep, because they may be
+    wider."""
     put(queue_name, by=by, sweep=True)
 
 
 def ask_for_sweep(queue_name: str) -> Changed:
-    """Begin a sweep of a queue, or begin it anew."""
+    """Start a sweep of a queue, or restart it."""
     return _update(queue_name, _sweep_from_the_start())
 
 
 def note_swept(read: Changed, up_to: str | None) -> bool:
-    """Note how far a sweep has come: every key up to this one, or all of them for None.
+    """Record the position of a sweep: every key up to `up_to`, or all keys if that is None.
 
-    Return whether that holds: not if another has gone on with the sweep since this was `read`, or
-    a new one was asked for.
+    Return False if the position was not recorded. Another process may have continued the sweep
+    since it was `read`, or the sweep was restarted.
     """
     as_read = Changed.sweep_from == read.sweep_from
     as_read &= Changed.sweep_asked_at == read.sweep_asked_at

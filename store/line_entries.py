@@ -1,4 +1,4 @@
-"""The entries of jobs that wait in a line: an entry and its job's row change together."""
+"""The entries of jobs that wait in a line. An entry and its job's row change together."""
 
 from pynamodb.exceptions import DeleteError
 
@@ -9,8 +9,10 @@ from store.lines import LIFETIME, WAITING, Line, LineItem, place_of
 
 
 def next_entry(line: Line) -> LineItem | None:
-    """Return the entry of the job to be let on next: the first of the group that comes after the
-    one served last. The groups take turns; in each the order is that of parking."""
+    """Return the entry of the next job to admit: the first of the group after the one served last.
+
+    The groups take turns. Within a group, jobs are in the order in which they were parked.
+    """
     if line.first is None:
         return None
     after = f"{WAITING}{line.last_served}$"  # "$" follows "#": beyond all entries of that group
@@ -21,12 +23,12 @@ def next_entry(line: Line) -> LineItem | None:
 
 
 def new_entry(place: str, group: str, job: JobRequest, since: int) -> LineItem:
-    """Return the entry of a job that is parked in a line."""
+    """Return the entry of a job that is being parked in a line."""
     return _entry(place, f"{WAITING}{group}#{sort_key(since, job.id)}", job)
 
 
 def entry_again(job: JobRequest) -> LineItem:
-    """Return the entry that the row of a job which waits in a line names, to be put anew."""
+    """Return the entry that a waiting job's row names, to put it back."""
     return _entry(str(job.held_by), str(job.wait_key), job)
 
 
@@ -41,7 +43,7 @@ def _entry(place: str, sk: str, job: JobRequest) -> LineItem:
 
 
 def is_listed(job: JobRequest) -> bool:
-    """Return whether the entry is there that the row of a job which waits in a line names."""
+    """Return whether the entry exists that a waiting job's row names."""
     entry = LineItem.query(
         str(job.held_by), LineItem.sk == job.wait_key, consistent_read=True, limit=1
     )
@@ -51,14 +53,15 @@ def is_listed(job: JobRequest) -> bool:
 def count_waiting(queue_name: str, queue_key: str, most: int) -> int:
     """Return how many jobs wait in a line, counted up to `most`.
 
-    One unit of reading for some 40 to 80 of them; those that came a moment ago may be missing.
+    Each 40 to 80 entries cost one read unit. Entries of the last moment may be missing.
     """
     place = place_of(queue_name, queue_key)
     return LineItem.count_up_to(most, place, LineItem.sk.startswith(WAITING))
 
 
 def drop_entry(entry: LineItem) -> None:
-    """Delete the entry of a job that does not wait by it, unless it has been parked again since."""
+    """Delete an entry whose job doesn't wait under it, unless the job has been parked again
+    since."""
     try:
         entry.delete(LineItem.version == entry.version)
     except DeleteError as error:

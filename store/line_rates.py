@@ -1,4 +1,4 @@
-"""Writes of a line's rate item alone: a start that counts against the rate, and the wake-up."""
+"""Writes to a partition's rate item alone: starts that the rate counts, and the next wake-up."""
 
 from pynamodb.exceptions import UpdateError
 
@@ -7,15 +7,15 @@ from aws.errors import condition_failed
 from store import conditional_write
 from store.lines import RATE, Line, LineItem, new_expiry, same_starts, same_turn, started
 
-_MILLISECOND = 1000  # microseconds, in which a rate counts
+_MILLISECOND = 1000  # microseconds, the unit of a rate
 
 
 def count_start(line: Line, token: str) -> bool:
-    """Count the start of an admitted job against the rate of its line; return False if the rate is
-    not as it was read.
+    """Count an admitted job's start against the rate. Return False if the rate isn't as it was
+    read.
 
-    `token` is that of the claim. An earlier try of that claim may have counted the start and have
-    failed afterwards: then the job starts only now, and the same start is moved to now.
+    `token` is that of the claim. An earlier try of the same claim may have counted the start and
+    then failed. The job then starts only now, so that start is moved to now.
     """
     rate, item = line.limits.rate, line.rate or LineItem(line.place, RATE)
     if rate is None:
@@ -40,8 +40,11 @@ def count_start(line: Line, token: str) -> bool:
 
 
 def mark_wake_up(line: Line, wake_at: int) -> bool:
-    """Record that a message which lets on who waits comes at that time; return False if somebody
-    else has done so, or was given a start, since the line was read."""
+    """Record when the message arrives that admits the waiting jobs.
+
+    Return False if another process has recorded a wake-up, or was given a start, since the
+    partition was read.
+    """
     rate = line.rate
     if rate is None:
         return False
@@ -56,8 +59,7 @@ def mark_wake_up(line: Line, wake_at: int) -> bool:
 
 
 def unmark_wake_up(place: str, wake_at: int) -> bool:
-    """Take back what `mark_wake_up` has recorded; return False if somebody else has marked the line
-    since."""
+    """Undo `mark_wake_up`. Return False if another process has marked the partition since."""
     try:
         LineItem(place, RATE).update([LineItem.wake_at.remove()], LineItem.wake_at == wake_at)
     except UpdateError as error:

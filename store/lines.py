@@ -1,15 +1,16 @@
-"""The line of a queue and key: its slots, its rate, and the jobs that wait there.
+"""A partition, which is one queue and one key: its slots, its rate, and the line of waiting jobs.
 
-All of it is one partition of the coordination table, so that one consistent query tells what a
-decision needs. A slot is an item that names its holder, not a count that could drift. Who takes a
-slot or a start writes in one transaction with the job's row, on the condition that the items are as
-they were read: of two who decide at once, one looks again.
+A partition is one DynamoDB partition of the coordination table, so one consistent query reads all
+that a decision needs. A slot is an item that names its holder, because a count could drift.
 
-| item | what it says |
+A job takes a slot or a start in one transaction with its row, on condition that the items are as
+they were read. If two processes decide at once, one of them is refused and reads again.
+
+| item | content |
 |---|---|
-| `rate` | when the next start may be, and who had the last |
-| `slot#<number>` | which job holds it; a slot that is free has no holder |
-| `wait#<group>#<time><job id>` | a job that waits: by organisation, or all in one group |
+| `rate` | when the rate allows the next start, and which one was the last |
+| `slot#<number>` | which job holds the slot; a free slot has no holder |
+| `wait#<group>#<time><job id>` | a waiting job; groups are organizations, or all jobs are in one |
 """
 
 from collections.abc import Iterator
@@ -29,60 +30,59 @@ from store.limits import Limits
 from store.rate import Rate
 from store.table import Integer, Table, nullable
 
-_MILLISECOND = 1000  # microseconds, in which a rate counts
-# An item that nobody has touched for so long is of a key that is not used any more.
+_MILLISECOND = 1000  # microseconds, the unit of a rate
+# An item that wasn't written for this long belongs to a key that is no longer used.
 LIFETIME = 40 * clock.DAY
-# Clocks of two machines differ by less: a slot that was taken so long ago is in its holder's row.
+# A slot that was taken longer ago is named in its holder's row. Clocks differ by less than this.
 _SETTLED = clock.MINUTE
-# A job is admitted this long before its start is allowed: its message takes time, too, and the
-# claim waits for the rest. Else each start would delay all that follow by the time of a message.
+# A job is admitted this long before its start is allowed, because its message takes time. The claim
+# waits for the rest. Otherwise each start would delay all later ones by that time.
 START_WAIT = clock.SECOND
 RATE = "rate"
 _SLOT = "slot#"
-WAITING = "wait#"  # how the sort key of every job that waits begins
+WAITING = "wait#"  # begins the sort key of every waiting job
 
 
 class LineItem(Table):
-    """One item of a line: a slot, the rate, or the entry of a job that waits."""
+    """One item of a partition: a slot, the rate, or a waiting job's entry."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
 
     table_setting = "COORDINATION_TABLE_NAME"
 
-    pk = UnicodeAttribute(hash_key=True)  # the line
+    pk = UnicodeAttribute(hash_key=True)  # the partition
     sk = UnicodeAttribute(range_key=True)
     expires_at = nullable(Integer())  # in seconds, for TTL
 
     holder = nullable(UnicodeAttribute())  # of a slot: the job that has it
-    organization_id = nullable(
-        UnicodeAttribute()
-    )  # of an entry, or of who was last given a slot or the rate
+    # Of an entry's job, or of the job that was last given the slot or the rate.
+    organization_id = nullable(UnicodeAttribute())
     since = nullable(Integer())  # of a slot or the rate: when it was last taken
-    turn = nullable(Integer())  # of those: above all others when it is given
-    group = nullable(UnicodeAttribute())  # of those: who was served by it last
+    turn = nullable(Integer())  # of those: its grant number, the highest when it is granted
+    group = nullable(UnicodeAttribute())  # of those: the group that it was last granted to
     tat = nullable(Integer())  # of the rate, in microseconds: the time that is paid for
-    # Of the rate: the time that starts have used up, in microseconds; the latest start, and its
-    # claim. A job pays `tat` when it is admitted, which may be long before it starts.
+    # Of the rate: the time that starts have used up, in microseconds; the latest start; and the
+    # claim of that start. A job pays `tat` when it is admitted, which may be long before it starts.
     started_tat = nullable(Integer())
     started_at = nullable(Integer())
     started_by = nullable(UnicodeAttribute())
-    wake_at = nullable(Integer())  # of the rate: a message that lets on who waits comes then
-    version = nullable(UnicodeAttribute())  # of an entry: tells it from one that took its place
+    wake_at = nullable(Integer())  # of the rate: when the message arrives that admits waiting jobs
+    version = nullable(UnicodeAttribute())  # of an entry: differs from that of a replacement
 
     @property
     def job_id(self) -> str:
-        """Return the id of the job that an entry is of."""
+        """Return the id of the job that an entry belongs to."""
         return job_id_of(self.sk.rpartition("#")[2])
 
     @property
     def waiting_since(self) -> int:
-        """Return when the job that an entry is of was parked."""
+        """Return when the job that an entry belongs to was parked."""
         return int(self.sk.rpartition("#")[2].removesuffix(self.job_id))
 
     @property
     def waits_in(self) -> str:
-        """Return the group that an entry is in."""
+        """Return the group of an entry."""
         return self.sk.removeprefix(WAITING).rpartition("#")[0]
 
     @property
@@ -92,9 +92,12 @@ class LineItem(Table):
 
 
 class Grant(NamedTuple):
-    """What a decision gives a job: a slot, a start of the rate, both, or neither where there is no
-    limit. `items` are as they were read; `turn` is what they get. `started_tat` is None for a job
-    that is admitted: its start is counted by its claim, see `count_start`."""
+    """The capacity that a decision gives a job: a slot, a start of the rate, both, or neither.
+
+    It is neither if there are no limits. The items are as they were read, and `turn` is their new
+    grant number. `started_tat` is None for a job that is admitted, because its claim counts the
+    start (see `count_start`).
+    """
 
     group: str
     turn: int
@@ -104,14 +107,15 @@ class Grant(NamedTuple):
     started_tat: int | None = None
 
     def taken_by(self, job: JobRequest) -> Iterator[tuple[LineItem, list[Action], Condition]]:
-        """Return the writes that take it: each refused unless the item is as it was read."""
+        """Return the writes that take the capacity, each refused unless its item is as it was
+        read."""
         now = clock.now()
         taken: list[Action] = [
             LineItem.since.set(now),
             LineItem.turn.set(self.turn),
             LineItem.group.set(self.group),
             LineItem.organization_id.set(job.organization_id),
-            # A rate with a large burst may be used for longer than an item is kept unused.
+            # A rate with a large burst may be used up for longer than an unused item is kept.
             LineItem.expires_at.set(new_expiry(max(self.tat, self.started_tat or 0))),
         ]
         if self.slot is not None:
@@ -126,7 +130,7 @@ class Grant(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line as one query found it. `limits` are those in force when it was read."""
+    """A partition as one query found it, with the limits that applied at that time."""
 
     place: str
     limits: Limits
@@ -148,12 +152,11 @@ class Line(NamedTuple):
         return [slot for _, slot in sorted(self.slots.items()) if slot.holder is not None]
 
     def grant(self, group: str, *, starts: bool = True) -> Grant | None:
-        """Return what the next of this group would be given now, whether it starts at once or is
-        admitted; None if no room is left.
+        """Return the capacity that the next job of this group gets now, or None if there is none.
 
-        Of the slots it is the lowest that is free, and only while those that are held, together
-        with those above it, are fewer than the number in force. So a number that was lowered is
-        never exceeded by a new start.
+        Pass `starts=False` for a job that is only admitted. The lowest free slot is granted, and
+        only while fewer slots are held than the limit allows. So new starts never exceed a limit
+        that was lowered.
         """
         slot = self._free_slot()
         opens_at = max(self.opens_at(), self.start_opens_at() if starts else 0)
@@ -169,17 +172,19 @@ class Line(NamedTuple):
         return Grant(group, turn, slot, rate, tat, started_tat)
 
     def opens_at(self) -> int:
-        """Return when the rate allows the next admission, in milliseconds since 1970; 0 if there is
-        no rate."""
+        """Return when the rate allows the next admission, in milliseconds since 1970 (0 without a
+        rate)."""
         rate = self.limits.rate
         if rate is None:
             return 0
         return max(rate.opens_at(self._paid_until(rate)), self.start_opens_at() - START_WAIT)
 
     def start_opens_at(self, token: str | None = None) -> int:
-        """Return when the rate allows a job that was admitted to start, in milliseconds since 1970;
-        0 if there is no rate, or if an earlier try of the claim with this token was the last start
-        that was counted."""
+        """Return when the rate allows an admitted job to start, in milliseconds since 1970.
+
+        The result is 0 without a rate. It is also 0 if the last start that was counted is that of
+        an earlier try of the claim with this token.
+        """
         rate = self.limits.rate
         if rate is None or self.rate is None or (token and self.rate.started_by == token):
             return 0
@@ -187,14 +192,14 @@ class Line(NamedTuple):
 
     @property
     def waits_for_rate(self) -> bool:
-        """Return whether the rate alone keeps the next from starting."""
+        """Return whether only the rate keeps the next job from starting."""
         has_room = self.limits.slots is None or self._free_slot() is not None
         return self.opens_at() > clock.now() and has_room
 
     @property
     def last_served(self) -> str:
-        """Return the group that was given a start last."""
-        # Two that were given at the same moment may have the same turn.
+        """Return the group that was last given a start."""
+        # Two items that were granted at the same moment may have the same turn.
         last = max(self._given, key=lambda item: (item.turn or 0, item.since or 0), default=None)
         return (last.group if last is not None else None) or ""
 
@@ -203,20 +208,20 @@ class Line(NamedTuple):
         return [*self.slots.values(), *([self.rate] if self.rate else [])]
 
     def _free_slot(self) -> LineItem | None:
-        in_force = self.limits.slots
-        if in_force is None:
+        limit = self.limits.slots
+        if limit is None:
             return None
         held = {slot.number for slot in self.held}
         lowest = next(number for number in range(1, len(held) + 2) if number not in held)
         above = sum(1 for number in held if number > lowest)
-        if lowest + above > in_force:
+        if lowest + above > limit:
             return None
         return self.slots.get(lowest) or LineItem(self.place, f"{_SLOT}{lowest:03d}")
 
     def _paid_until(self, rate: Rate) -> int:
         """Return the time up to which the starts so far are paid for, in microseconds.
 
-        Another rate than the one in force may have been in force when they were paid.
+        They may have been paid under another rate than the current one.
         """
         if self.rate is None:
             return 0
@@ -232,24 +237,29 @@ class Line(NamedTuple):
 
 
 def place_of(queue_name: str, queue_key: str) -> str:
-    """Return the name of a line: its partition, and what `held_by` says of who waits there."""
+    """Return the partition's key in DynamoDB, which is also the `held_by` of its waiting jobs."""
     return f"line#{queue_name}#{queue_key}"
 
 
 def day_of(place: str, moment: int) -> int:
-    """Return the day that a moment is in, by a line's own clock: each line's days begin at another
-    time, so that what is done once a day is not done by all lines at midnight."""
+    """Return the day of a moment, by a partition's own clock.
+
+    Each partition's days begin at another time, so that the daily work of all partitions isn't done
+    at midnight.
+    """
     return (moment + crc32(place.encode()) % clock.DAY) // clock.DAY
 
 
 def is_line(held_by: str | None) -> bool:
-    """Return whether it is a line, not a pause, that has parked a row."""
+    """Return whether a line, and not a pause, has parked a row."""
     return str(held_by).startswith("line#")
 
 
 def read_line(queue_name: str, queue_key: str, limits: Limits | None) -> Line:
-    """Return a line as every write before this call left it: its rate, its slots, and the first
-    entry. `limits` are None if the queue has none."""
+    """Return a partition as every earlier write left it: its rate, its slots, and the first entry.
+
+    `limits` is None if the queue has none.
+    """
     limits = limits or Limits()
     place = place_of(queue_name, queue_key)
     slots: dict[int, LineItem] = {}
@@ -274,16 +284,16 @@ def is_settled(slot: LineItem) -> bool:
 
 
 def held_slot(job: JobRequest) -> tuple[LineItem, list[Action], Condition] | None:
-    """Return the write that frees the slot which a row names, refused unless the job has it."""
+    """Return the write that frees the slot that a row names, refused unless the job has it."""
     if job.slot is None:
         return None
-    place = place_of(job.queue_name, str(job.queue_key))  # it had that when it was given the slot
+    place = place_of(job.queue_name, str(job.queue_key))  # the key since it was given the slot
     item = LineItem(place, f"{_SLOT}{job.slot:03d}")
     return item, [LineItem.holder.remove()], LineItem.holder == job.id
 
 
 def free_slot(slot: LineItem) -> bool:
-    """Free a slot whose holder's row does not name it; return False if it was taken anew."""
+    """Free a slot that its holder's row doesn't name. Return False if it was taken again."""
     try:
         slot.update([LineItem.holder.remove()], (LineItem.holder == slot.holder) & same_turn(slot))
     except UpdateError as error:
@@ -312,5 +322,8 @@ def same_turn(item: LineItem) -> Condition:
 
 
 def new_expiry(used_until: int) -> int:
-    """Return when an item expires whose rate is used up to a time, in microseconds since 1970."""
+    """Return when an item expires, in seconds since 1970, if its rate is used up to `used_until`.
+
+    `used_until` is in microseconds since 1970.
+    """
     return (max(clock.now(), used_until // _MILLISECOND) + LIFETIME) // clock.SECOND

@@ -1,6 +1,6 @@
-"""The verbs of a job's owner: cancel, ask to stop, queue again, delete.
+"""The verbs of a job's owner: cancel, request_cancel, requeue, delete.
 
-Each holds only for the organisation that the row was read for.
+Each is refused if the row belongs to another organization than when it was read.
 """
 
 from typing import Any
@@ -20,11 +20,11 @@ from store.transactions import RecordWrite, retry_on_conflict
 
 
 def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
-    """Cancel a job that nobody is working on, and give back its slot, or its entry where it waits,
-    and its key.
+    """Cancel a job that no worker has, and give back its slot, its waiting entry and its unique
+    key.
 
-    Raises PreconditionFailed if somebody is, if it is finished, or if it has moved since it was
-    read.
+    Raises PreconditionFailed if a worker has it, if it is finished, or if it has changed since it
+    was read.
     """
     return holdings.write_freeing(
         "cancel",
@@ -42,14 +42,16 @@ def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
 
 
 def request_cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
-    """Ask a running job to stop: it learns of it with its next written checkpoint. Raises
-    PreconditionFailed if it is not running."""
+    """Ask a running job to stop. It notices at its next written checkpoint.
+
+    Raises PreconditionFailed if the job isn't running.
+    """
     return conditional_write.write(
         "request_cancel",
         job,
         [JobRequest.cancel_requested.set(True), *_first(JobRequest.cancelled_by, by)],
         _same_owner(job) & (JobRequest.status == Status.RUNNING),
-        # Were it running still, it would not have been refused.
+        # If it were still running, the write would not have been refused.
         already_applied=lambda row: bool(row.cancel_requested) and row.status is Status.CANCELLED,
     )
 
@@ -63,13 +65,16 @@ def requeue(
     counted: bool = False,
     unique_key: str | None = None,
 ) -> JobRequest:
-    """Queue a failed or cancelled job again, with all its attempts and legs before it; `counted` to
-    its organisation's quota, if there is one. It takes its `unique_key` anew, if it has one.
+    """Queue a failed or canceled job again, with a full number of attempts and legs.
 
-    It resumes at its cursor; with another payload it begins anew, with no step done and no child.
+    Pass `counted` if its organization has a quota, and `unique_key` if the work is unique: the job
+    then takes that key again. The job resumes at its cursor. With another payload it starts from
+    the beginning, without its steps and children.
+
     Raises PreconditionFailed, KeyTaken, and MissingObject if its payload is gone.
     """
-    # Written anew, it outlives the row again: the bucket's lifecycle counts from the last write.
+    # Write the payload again so that it outlives the row: the bucket's lifecycle counts from the
+    # last write.
     again = blobs.get(job.payload, job.payload_key) if payload is None else payload
     inline, key = blobs.put(f"payloads/{job.created_key}", again)
     actions = [
@@ -82,14 +87,14 @@ def requeue(
     ]
     if counted:
         actions.append(JobRequest.unfinished_organization.set(job.organization_id))
-    # Older code would count it for ever, or not give up its key.
+    # Older code would count the job forever, or not give up its key.
     version = UNIQUE if unique_key is not None else LIMITED if counted else 1
     actions += conditional_write.of_version(job, version)
     if job.error:
         actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))
     if payload is not None:
         actions += conditional_write.restarted(job)
-        actions.append(JobRequest.queue_key.remove())  # its next claim finds out which it has
+        actions.append(JobRequest.queue_key.remove())  # the next claim determines the key
 
     def write(more_writes: list[RecordWrite]) -> JobRequest:
         return conditional_write.write_with(
@@ -100,7 +105,7 @@ def requeue(
             & JobRequest.status.is_in(Status.FAILED, Status.CANCELLED)
             & (JobRequest.finished_at == job.finished_at)
             & (JobRequest.expires_at > clock.now() // clock.SECOND),
-            # Somebody else may have queued it again, with another payload.
+            # Another caller may have queued it again, with another payload.
             already_applied=lambda row: (
                 not row.status.finished and (row.payload, row.payload_key) == (inline, key)
             ),
@@ -109,13 +114,13 @@ def requeue(
 
     if unique_key is None:
         return write([])
-    from store import uniqueness  # which most jobs do without
+    from store import uniqueness  # imported here because most jobs have no key
 
     return uniqueness.with_key(unique_key, job, write)
 
 
 def _with_all_before_it(max_attempts: int) -> list[Action]:
-    """Return what takes from a row how its last run went, and all that it held or waited for."""
+    """Return the actions that clear a row's last run, and everything that it held or waited for."""
     return [
         JobRequest.attempt.set(1),
         JobRequest.max_attempts.set(max_attempts),
@@ -128,15 +133,16 @@ def _with_all_before_it(max_attempts: int) -> list[Action]:
                 *("failed_organization", "failed_key", "cancelled_by"),
             )
         ),
-        # Code that knows no slots ends a job and leaves it one, which goes to another then.
+        # Code that knows no slots ends a job and leaves its slot in the row. Another job may have
+        # it by now.
         *conditional_write.without_room(),
         *conditional_write.no_longer_parked(),
     ]
 
 
 def _with_key(unique_key: str | None) -> list[Action]:
-    """Return what gives a row its key as work that is unique, if it has one."""
-    if unique_key is None:  # code that knows no keys ends a job and leaves it one
+    """Return the actions that set a row's unique key, or clear it."""
+    if unique_key is None:  # code that knows no keys ends a job and leaves its key in the row
         return [JobRequest.unique_key.remove(), JobRequest.first_run_at.remove()]
     return [
         JobRequest.unique_key.set(unique_key),
@@ -146,13 +152,13 @@ def _with_key(unique_key: str | None) -> list[Action]:
 
 
 def delete(job: JobRequest) -> None:
-    """Delete a finished job: its row, then what it kept elsewhere.
+    """Delete a finished job: its row, then its data in other places.
 
     Raises PreconditionFailed unless it is finished.
     """
     try:
         finished = JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
-        # Not a job that has come to have this id since this one was read.
+        # Don't delete another job that has got this id since this one was read.
         same = JobRequest.created_key == job.created_key
         retry_on_conflict(lambda: job.delete(_same_owner(job) & same & finished))
     except DeleteError as error:
@@ -171,15 +177,15 @@ def _delete_objects(job: JobRequest) -> None:
     bucket.delete_all(f"payloads/{job.created_key}")
     bucket.delete_all(f"partial/{job.created_key}")
     bucket.delete_all(job.result_folder)
-    # Where jobs saved by version 0.1.0 have theirs. What is saved now never writes there, so a job
-    # that comes to have this id between this read and the deletes loses nothing.
+    # The places that version 0.1.0 used. This version never writes there. So if another job gets
+    # this id between the read and the deletes, it loses nothing.
     if read(job.id) is None:
         bucket.delete_all(f"partial/{job.id}")
         bucket.delete_all(f"results/{job.organization_id}/{job.id}")
 
 
 def _first(attribute: Any, by: str | None) -> list[Action]:
-    """Return what records who asked first; to ask again changes nothing."""
+    """Return the action that records the first caller. Later requests change nothing."""
     return [] if by is None else [attribute.set(attribute | by)]
 
 

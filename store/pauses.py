@@ -1,9 +1,9 @@
-"""Which job types and queues are paused, and which jobs each pause has parked.
+"""The paused job types and queues, and the jobs that each pause has parked.
 
-All of it is in the coordination table. What a pause parks is listed here in the order it was
-created, so that it can go on in that order. A job's row and its entry here change together. Only
-when an owner cancels a parked job does its entry stay behind: the row is right, and whoever comes
-to the entry drops it.
+All of it is in the coordination table. A pause lists its parked jobs in the order of their
+creation, so that they can continue in that order. A job's row and its entry here change together.
+If an entry's job nevertheless doesn't wait for the pause, the process that reads the entry deletes
+it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,10 +19,10 @@ from aws.errors import condition_failed
 from store.job_request import JobRequest, job_id_of
 from store.table import Enumerated, Integer, Table, nullable
 
-# How long a process goes by what it has read: a pause takes effect everywhere after this time.
+# How long a process uses the pauses that it has read. After this time, a pause applies everywhere.
 CACHED = 10 * clock.SECOND
 _FLAGS = "paused"
-# An entry that is still there after this time is of a job that has been given up long since.
+# An entry that is older than this belongs to a job that was given up long ago.
 _ENTRY_LIFETIME = 40 * clock.DAY
 
 
@@ -34,14 +34,14 @@ class Kind(StrEnum):
 
 
 class State(StrEnum):
-    """How far a pause is."""
+    """The progress of a pause."""
 
-    PAUSED = "paused"  # nothing of it starts
-    RESUMING = "resuming"  # it has ended: what it has parked is admitted, in order
+    PAUSED = "paused"  # its jobs don't start
+    RESUMING = "resuming"  # it has ended: the jobs that it has parked are admitted, in order
 
 
 class Pause(Table):
-    """A job type or a queue that is paused, or was until a moment ago."""
+    """A job type or queue that is paused, or whose pause has just ended."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
@@ -52,11 +52,11 @@ class Pause(Table):
     sk = UnicodeAttribute(range_key=True)  # kind and name
     state = Enumerated(State)
     changed_at = Integer()
-    changed_by = nullable(UnicodeAttribute())  # who did, as "role:name"
+    changed_by = nullable(UnicodeAttribute())  # as "role:name"
 
     @property
     def kind(self) -> Kind:
-        """Return what is paused: a job type or a queue."""
+        """Return whether a job type or a queue is paused."""
         return Kind(self.sk.partition("#")[0])
 
     @property
@@ -66,7 +66,7 @@ class Pause(Table):
 
 
 class Parked(Table):
-    """A job that a pause has parked; it may still be here if its owner has cancelled it since."""
+    """The entry of a job that a pause has parked."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
@@ -76,27 +76,26 @@ class Parked(Table):
     pk = UnicodeAttribute(hash_key=True)  # the pause
     sk = UnicodeAttribute(range_key=True)  # the job's created_key
     since = Integer()  # the row's waiting_since
-    organization_id = nullable(UnicodeAttribute())  # of the job; entries of 0.2.0 have none
+    organization_id = nullable(UnicodeAttribute())  # the job's; missing in entries of 0.2.0
     expires_at = Integer()  # in seconds, for TTL
 
     @property
     def job_id(self) -> str:
-        """Return the id of the job."""
+        """Return the id of the parked job."""
         return job_id_of(self.sk)
 
 
 class Pauses(NamedTuple):
-    """Every pause there is, as read at one time."""
+    """All pauses, as read at one time."""
 
     all: tuple[Pause, ...] = ()
 
     def may_park(self, job_type: str) -> bool:
-        """Return whether a job of this type may have to wait: its queue is known only from its
-        row."""
+        """Return whether a job of this type may have to wait. Only its row tells its queue."""
         return any(pause.kind is Kind.QUEUE or pause.name == job_type for pause in self.paused())
 
     def on(self, job: JobRequest) -> Pause | None:
-        """Return the pause that this job has to wait for, if there is one."""
+        """Return a pause that applies to this job, if there is one."""
         ours = {_key(Kind.JOB_TYPE, job.job_type), _key(Kind.QUEUE, job.queue_name)}
         return next((pause for pause in self.paused() if pause.sk in ours), None)
 
@@ -105,11 +104,11 @@ class Pauses(NamedTuple):
         return next((pause for pause in self.paused() if pause.sk == _key(kind, name)), None)
 
     def resuming(self) -> Iterator[Pause]:
-        """Return the pauses that have ended, and may still have jobs parked."""
+        """Return the pauses that have ended and may still have parked jobs."""
         return self._in_state(State.RESUMING)
 
     def paused(self) -> Iterator[Pause]:
-        """Return the pauses that have not ended."""
+        """Return the pauses that haven't ended."""
         return self._in_state(State.PAUSED)
 
     def _in_state(self, state: State) -> Iterator[Pause]:
@@ -117,7 +116,7 @@ class Pauses(NamedTuple):
 
 
 def current(*, fresh: bool = False) -> Pauses:
-    """Return every pause, as it was at most CACHED ago, or as it is now if `fresh`."""
+    """Return all pauses, read at most CACHED ago, or read now if `fresh`."""
     now = clock.now()
     if fresh or not 0 <= now - _cache.read_at < CACHED:
         _cache.pauses = Pauses(tuple(Pause.query(_FLAGS, consistent_read=True)))
@@ -126,9 +125,9 @@ def current(*, fresh: bool = False) -> Pauses:
 
 
 def pause_on(job: JobRequest) -> Pause | None:
-    """Return the pause that this job has to wait for now, if there is one.
+    """Return a pause that applies to this job now, if there is one.
 
-    A pause that the cache still has is read again: it may have ended a moment ago.
+    A pause in the cache is read again, because it may have just ended.
     """
     return current().on(job) and current(fresh=True).on(job)
 
@@ -139,13 +138,12 @@ def pause(kind: Kind, name: str, *, by: str | None = None) -> Pause:
 
 
 def resume(kind: Kind, name: str, *, by: str | None = None) -> Pause:
-    """End a pause: from now on, what it has parked is to be admitted."""
+    """End a pause. From now on, the jobs that it has parked are admitted."""
     return _set(kind, name, State.RESUMING, by)
 
 
 def forget(ended: Pause) -> None:
-    """Delete a pause that has ended and has nothing parked, unless somebody has changed it since it
-    was read."""
+    """Delete an ended pause that has no parked jobs, unless it has changed since it was read."""
     with _unless_changed():
         ended.delete((Pause.state == State.RESUMING) & (Pause.changed_at == ended.changed_at))
     _cache.read_at = 0
@@ -164,7 +162,7 @@ def parked_entry(paused: str, job: JobRequest, since: int) -> Parked:
 
 
 def parked_by(paused: Pause, most: int) -> Iterable[Parked]:
-    """Return the jobs that a pause has parked, oldest first."""
+    """Return at most `most` of the jobs that a pause has parked, oldest first."""
     return Parked.query(f"held#{paused.sk}", consistent_read=True, limit=most)
 
 
@@ -184,7 +182,7 @@ def _unless_changed() -> Iterator[None]:
 
 
 def forget_cache() -> None:
-    """Read the pauses again at the next call: for tests."""
+    """Make the next call read the pauses again, for tests."""
     _cache.read_at = 0
 
 

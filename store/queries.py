@@ -1,4 +1,4 @@
-"""Reading rows: one by its id, a page of an organisation's, those that are due."""
+"""Read rows: one by its id, a page of an organization's jobs, or the due ones."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -9,13 +9,13 @@ from errors import InvalidCursor
 from store import cursors
 from store.job_request import SORT_KEY, JobRequest, Status, job_id_of
 
-# How many rows one page may examine before it hands out what it found, and a cursor.
+# The most rows that one page examines before it returns the matches, and a cursor.
 EXAMINED_AT_MOST = 200
-PAGE_LIMIT = 100  # what BatchGetItem takes
+PAGE_LIMIT = 100  # the most that BatchGetItem takes
 
 
 def read(job_id: str) -> JobRequest | None:
-    """Return the row as every write before this call left it; None if it is gone or has expired."""
+    """Return the row as every earlier write left it, or None if it is gone or has expired."""
     try:
         row = JobRequest.get(job_id, consistent_read=True)
     except JobRequest.DoesNotExist:
@@ -24,21 +24,22 @@ def read(job_id: str) -> JobRequest | None:
 
 
 def unfinished(job_ids: list[str]) -> set[str]:
-    """Return those of these jobs that have no outcome yet, as every write before this call left
-    them."""
+    """Return the ids of these jobs that have no outcome yet, as every earlier write left them."""
     rows = JobRequest.batch_get(job_ids, consistent_read=True)
     return {row.id for row in rows if not row.status.finished}
 
 
 def read_many(job_ids: Iterable[str], *, fresh: bool = False) -> dict[str, JobRequest]:
-    """Return the rows of these ids that there are and that have not expired, by their ids; they may
-    lag behind by a moment, unless they are to be `fresh`."""
+    """Return the existing, unexpired rows of these ids, by id.
+
+    They may lag behind by a moment, unless you pass `fresh`.
+    """
     rows = JobRequest.batch_get(job_ids, consistent_read=fresh)
     return {row.id: row for row in rows if not row.expired}
 
 
 class Page(NamedTuple):
-    """Some of an organisation's jobs, newest first. `cursor` asks for those that follow."""
+    """Some of an organization's jobs, newest first. Pass `cursor` to get the next page."""
 
     jobs: list[JobRequest]
     cursor: str | None
@@ -52,11 +53,11 @@ def page(
     status: Status | None = None,
     matches: Callable[[JobRequest], bool] = lambda row: True,
 ) -> Page:
-    """Return the newest jobs of an organisation by creation, or its failed ones by failure.
+    """Return an organization's newest jobs by creation, or its latest failed ones by failure.
 
-    A plain page costs one Query and one BatchGetItem, however many jobs there are. A filtered one
-    examines at most EXAMINED_AT_MOST rows: it can be short, even empty, and still have a cursor.
-    Raises InvalidCursor.
+    A page without a filter costs one Query and one BatchGetItem, however many jobs there are. A
+    page with a filter examines at most EXAMINED_AT_MOST rows. It can be short or even empty, and
+    still have a cursor. Raises InvalidCursor.
     """
     index = _FAILED if status is Status.FAILED else _CREATED
     position = index.open_cursor(cursor) if cursor else None
@@ -82,9 +83,9 @@ def page(
 def due(
     shard: str, until: int, page: int, *, after: int = -1, newest_first: bool = False
 ) -> Iterator[JobRequest]:
-    """Return the rows of a shard that are due by `until`, longest due first: id and due_at alone.
+    """Yield the id and due_at of the rows of a shard that are due by `until`, longest due first.
 
-    They are read `page` at a time, as they are asked for.
+    They are read `page` at a time, on demand.
     """
     return iter(
         JobRequest.due.query(
@@ -103,17 +104,20 @@ def count_due(shard: str, after: int, most: int) -> int:
 
 
 def count_unfinished(organization_id: str, most: int) -> int:
-    """Return how many unfinished jobs an organisation has that its quota counts, up to `most`.
+    """Return how many unfinished jobs an organization's quota counts, up to `most`.
 
-    Half a unit of reading for some 30 of them; those that came a moment ago may be missing.
+    Some 30 of them cost half a read unit. Jobs of the last moment may be missing.
     """
     index_name = JobRequest.unfinished.Meta.index_name
     return JobRequest.count_up_to(most, organization_id, None, index_name=index_name)
 
 
 def counted_rows(organization_id: str, after: str | None) -> list[JobRequest]:
-    """Return up to PAGE_LIMIT of the rows that an organisation's quota counts, the oldest that were
-    created after this sort key; they may lag behind by a moment."""
+    """Return up to PAGE_LIMIT of the rows that an organization's quota counts, oldest first.
+
+    With `after`, a sort key, only rows that were created after it are returned. They may lag behind
+    by a moment.
+    """
     later = JobRequest.created_key > after if after else None
     keys = JobRequest.unfinished.query(organization_id, later, limit=PAGE_LIMIT)
     rows = JobRequest.batch_get([key.id for key in keys])
@@ -121,7 +125,7 @@ def counted_rows(organization_id: str, after: str | None) -> list[JobRequest]:
 
 
 class _Index(NamedTuple):
-    """An index of an organisation's jobs whose range key is a sort key (time and id)."""
+    """An index of an organization's jobs whose range key is a sort key (time and id)."""
 
     mark: str  # of its cursors
     rows: Any

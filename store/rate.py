@@ -1,4 +1,4 @@
-"""What a rate is. It is here, below `work`, because stored limits have rates too."""
+"""The rate of a queue. It is here, below `work`, because stored limits have rates too."""
 
 import math
 from typing import Final
@@ -7,7 +7,8 @@ from errors import InvalidDefinition
 from frozen_values import Value
 
 LONGEST_PERIOD: Final = 24 * 60 * 60  # seconds
-# The shortest that a caller may store: clocks count milliseconds, and DynamoDB refuses 1E-131.
+# The shortest period that a caller may store: clocks count milliseconds, and DynamoDB refuses
+# 1E-131.
 SHORTEST_STORED: Final = 0.001
 MOST_STARTS: Final = 1_000_000  # in one period, and in one burst
 
@@ -15,9 +16,9 @@ MOST_STARTS: Final = 1_000_000  # in one period, and in one burst
 class Rate(Value):
     """How many jobs may start in a period: `Rate(30, seconds=60)` is one every 2 seconds.
 
-    Starts are spread over the period. With `burst`, so many may start at once after a time without
-    any, so that `count + burst - 1` is the most that can start within one period. `count` and
-    `burst` are 1 to 1,000,000, `seconds` is above 0 and at most a day.
+    Starts are spread over the period. With `burst`, that many may start at once after a quiet time.
+    So at most `count + burst - 1` can start within one period. `count` and `burst` are 1 to
+    1,000,000; `seconds` is above 0 and at most a day.
     """
 
     count: int
@@ -40,17 +41,23 @@ class Rate(Value):
 
     @property
     def interval(self) -> int:
-        """Return the microseconds from one start to the next, rounded up: never too many."""
+        """Return the microseconds from one start to the next, rounded up so that the rate is never
+        exceeded."""
         return max(1, math.ceil(self.seconds * 1_000_000 / self.count))
 
     def with_one_more(self, used_until: int, now: int) -> int:
-        """Return up to when the rate is used after one more start, in microseconds since 1970.
-        `used_until` is the same without that start."""
+        """Return the time up to which the rate is used after one more start, in microseconds since
+        1970.
+
+        `used_until` is the same without that start.
+        """
         return max(used_until, now) + self.interval
 
     def opens_at(self, used_until: int) -> int:
-        """Return when the next start is allowed, in milliseconds since 1970. `used_until` is up to
-        when the rate is used, in microseconds."""
+        """Return when the next start is allowed, in milliseconds since 1970.
+
+        `used_until` is the time up to which the rate is used, in microseconds since 1970.
+        """
         return -(-(used_until - (self.burst - 1) * self.interval) // 1000)
 
 
