@@ -1,7 +1,7 @@
-"""Marks beside the schedules: that there are any, and which deploys are at work.
+"""Marks next to the schedules: whether there are any, and which deploys are active.
 
-They are a partition of their own of the coordination table. A tick of a stack without schedules
-reads it, finds nothing, and is done.
+They have a DynamoDB partition of their own in the coordination table. In a stack without schedules,
+a timer run reads that partition, finds nothing, and is done.
 """
 
 import json
@@ -14,15 +14,15 @@ from aws.errors import condition_failed
 from store.attributes import JSONAttribute, UnicodeAttribute
 from store.table import Integer, Table
 
-PARTITION = "schedules"  # of what is about all of them
-# Bytes of what a deploy declares. An item of DynamoDB has room for 400 KB in all.
+PARTITION = "schedules"  # of the marks that concern all schedules
+# The most bytes that a deploy may declare. A DynamoDB item has room for 400 KB in total.
 LARGEST = 380_000
 _IN_USE = "in use"
 _DEPLOY = "deploy#"
 
 
 class Mark(Table):
-    """That there are schedules; or a deploy, and what its code declares."""
+    """The mark that schedules exist, or the mark of one deploy with its declarations."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
@@ -31,33 +31,33 @@ class Mark(Table):
 
     pk = UnicodeAttribute(hash_key=True, default=PARTITION)
     sk = UnicodeAttribute(range_key=True)
-    since = Integer(default=0)  # of a deploy: when it was first heard of, or heard of again
-    seen_at = Integer(default=0)  # when it was heard of last
-    declares = JSONAttribute(null=True)  # organisations and names
+    since = Integer(default=0)  # of a deploy: when it was first seen, or seen again
+    seen_at = Integer(default=0)  # of a deploy: when it was last seen
+    declares = JSONAttribute(null=True)  # organizations and names
 
     @property
     def deploy(self) -> str | None:
-        """Return which deploy it is of."""
+        """Return the deploy that the mark belongs to, if it is a deploy's."""
         return self.sk.removeprefix(_DEPLOY) if self.sk.startswith(_DEPLOY) else None
 
     @property
     def declared(self) -> set[tuple[str, str]]:
-        """Return whose schedules the deploy declares, and their names."""
+        """Return the (organization, name) pairs of the schedules that the deploy declares."""
         return {(organization_id, name) for organization_id, name in self.declares}
 
 
 def marks() -> list[Mark]:
-    """Return every mark: none if there are no schedules."""
+    """Return all marks. There are none if there are no schedules."""
     return list(Mark.query(PARTITION, consistent_read=True))
 
 
 def note_in_use() -> None:
-    """Have timers look for schedules: before the first one is stored."""
+    """Tell timers to check for schedules. Call this before the first schedule is stored."""
     Mark(PARTITION, _IN_USE).save()
 
 
 def note_deploy(deploy: str, since: int, declares: Iterable[tuple[str, str]]) -> Mark:
-    """Note that a deploy is there, and what it declares."""
+    """Record that a deploy is active, and which schedules it declares."""
     mark = Mark(PARTITION, f"{_DEPLOY}{deploy}", since=since, seen_at=clock.now())
     mark.declares = _listed(declares)
     mark.save()
@@ -65,7 +65,7 @@ def note_deploy(deploy: str, since: int, declares: Iterable[tuple[str, str]]) ->
 
 
 def size_of(declares: Iterable[tuple[str, str]]) -> int:
-    """Return how many bytes the mark of a deploy takes for what it declares."""
+    """Return the size of a deploy's declarations in its mark, in bytes."""
     return len(json.dumps(_listed(declares)))
 
 
@@ -74,7 +74,7 @@ def _listed(declares: Iterable[tuple[str, str]]) -> list[list[str]]:
 
 
 def forget_deploy(mark: Mark) -> None:
-    """Forget a deploy, unless it was heard of since it was read."""
+    """Delete a deploy's mark, unless the deploy was seen again since the mark was read."""
     try:
         mark.delete(Mark.seen_at == mark.seen_at)
     except DeleteError as error:

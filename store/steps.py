@@ -1,9 +1,10 @@
-"""The results of a job's named steps: each stored once, whoever comes second.
+"""The results of a job's named steps. Each is stored once; a later write doesn't replace it.
 
-They are in the coordination table and outlive the job's row. They are under its created_key and
-not under its id: an idempotency key that is used again after its job has expired, or a child of
-that name, is another job of the same id, and has done none of them. Nor has a job that was retried
-by hand with another payload: each beginning has a partition of its own.
+They are in the coordination table and outlive the job's row. They are stored under the job's
+created_key, because another job may get its id. That happens if its idempotency key, or its name as
+a child, is used again after the job has expired. The new job has done none of the steps. A job that
+was retried by hand with another payload hasn't either. So each beginning has a DynamoDB partition
+of its own.
 """
 
 from typing import Any
@@ -17,13 +18,13 @@ from store import blobs
 from store.job_request import JobRequest
 from store.table import Integer, Table, nullable
 
-# As long as the bucket keeps a job's partial/ objects: longer than any row can live.
+# As long as the bucket keeps a job's partial/ objects, which is longer than any row can live.
 _LIFETIME = 180 * clock.DAY
-LONGEST_NAME = 1024  # bytes: a sort key of DynamoDB
+LONGEST_NAME = 1024  # bytes, the limit of a sort key in DynamoDB
 
 
 class Step(Table):
-    """What a step returned. It exists only once the step is done."""
+    """The result of a step. It exists only once the step is done."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
@@ -38,7 +39,7 @@ class Step(Table):
 
     @property
     def result(self) -> Any:
-        """Return the JSON it returned; raises MissingObject."""
+        """Return the step's result. Raises MissingObject."""
         return blobs.get(self.value, self.value_key)
 
 
@@ -53,7 +54,7 @@ def find(job: JobRequest, name: str) -> Step | None:
 def keep(job: JobRequest, name: str, result: Any) -> Step:
     """Record that the step is done, with this result, and return it.
 
-    If it was done before, the result of then stays, and that step is returned.
+    If the step was done before, keep the earlier result and return that step.
     """
     inline, key = blobs.put(f"partial/{job.created_key}/steps", result)
     expires_at = (clock.now() + _LIFETIME) // clock.SECOND
@@ -69,8 +70,8 @@ def keep(job: JobRequest, name: str, result: Any) -> Step:
 
 
 def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) -> list[Step]:
-    """Return the job's steps whose names begin so, in the order of their names, from the one that
-    follows `after` on."""
+    """Return the job's steps whose names begin with a prefix, ordered by name, starting after
+    `after`."""
     partition = _partition(job.beginning)
     start = None if after is None else {"pk": {"S": partition}, "sk": {"S": after}}
     beginning = Step.sk.startswith(prefix)
@@ -78,7 +79,7 @@ def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) 
 
 
 def delete(job: JobRequest) -> None:
-    """Forget every step of a job, those from before it was given another payload too."""
+    """Delete all steps of a job, including those from before it was given another payload."""
     keys = ["pk", "sk", "expires_at"]
     with Step.batch_write() as batch:
         for partition in map(_partition, job.beginnings):

@@ -1,4 +1,4 @@
-"""The base of every pynamodb model here: its table's name from the settings, one shared client."""
+"""The base class of all pynamodb models: table names from the settings, and one shared client."""
 
 from enum import StrEnum
 from functools import cache
@@ -25,15 +25,16 @@ _T = TypeVar("_T")
 class Table(Model):
     """A model whose table is named by the environment variable in `table_setting`.
 
-    pynamodb would read the name at import and build a session and a client for each model class,
-    75 to 200 ms each. Here the name is read at first use and all models share the one client.
+    pynamodb would read the name at import, and build a session and a client for each model class.
+    That takes 75 to 200 ms each. Here the name is read at first use, and all models share one
+    client.
     """
 
     table_setting: ClassVar[str]
 
     @classmethod
     def connection(cls) -> Connection:
-        """Return what transactions of several tables go through: it is the same for all."""
+        """Return the connection for transactions across tables. It is the same for all tables."""
         return cls._get_connection().connection
 
     @classmethod
@@ -50,9 +51,10 @@ class Table(Model):
         cls, most: int, hash_key: str, condition: Condition | None, *, index_name: str | None = None
     ) -> int:
         """Return how many items of a partition meet a condition on their sort key, counted up to
-        `most`: those that came a moment ago may be missing.
+        `most`.
 
-        The limit of pynamodb's own `count` is that of one page, of which it asks for all there are.
+        Items of the last moment may be missing. pynamodb's own `count` isn't used because its limit
+        applies to one page, and it requests all pages.
         """
         found, start = 0, None
         while found < most:
@@ -71,13 +73,18 @@ class Table(Model):
         return found
 
     def _set_defaults(self, _user_instantiated: bool = True) -> None:
-        """Give a new model the defaults of its attributes. As for `serialize`, and for attributes
-        whose defaults are plain values."""
+        """Give a new model the defaults of its attributes. They must be plain values.
+
+        The restrictions of `serialize` apply too.
+        """
         self.attribute_values = _defaults(type(self)).copy()
 
     def serialize(self, null_check: bool = True) -> dict[str, dict[str, Any]]:
-        """Return the item of this model: pynamodb's own result in a third of its time, for models
-        whose attributes are neither maps nor lists."""
+        """Return the item of this model.
+
+        The result is pynamodb's own, in a third of the time, for models without map and list
+        attributes.
+        """
         item, values = {}, self.attribute_values
         for name, attribute in self.get_attributes().items():
             value = values.get(name)
@@ -89,8 +96,10 @@ class Table(Model):
         return item
 
     def deserialize(self, attribute_values: dict[str, dict[str, Any]]) -> None:
-        """Take the values of an item, and of what it lacks the defaults. As for `serialize`, and
-        for attributes that are stored under their own names."""
+        """Set the values from an item, with defaults for missing attributes.
+
+        The restrictions of `serialize` apply, and attributes must be stored under their own names.
+        """
         attributes = self.get_attributes()
         values = _defaults(type(self)).copy()
         for name, stored in attribute_values.items():
@@ -105,7 +114,7 @@ class Table(Model):
 
 @cache
 def _defaults(model: type[Table]) -> dict[str, Any]:
-    """Return the values that a model's attributes have where an item lacks them."""
+    """Return the values of a model's attributes that an item lacks."""
     return {
         name: attribute.default
         for name, attribute in model.get_attributes().items()
@@ -114,15 +123,17 @@ def _defaults(model: type[Table]) -> dict[str, Any]:
 
 
 class _DirectConnection(Connection):
-    """Calls AWS without asking for the capacity consumed, which nobody reads, and without telling
-    pynamodb's signals, which nobody hears."""
+    """A connection that skips two parts of pynamodb that this project doesn't use.
+
+    It doesn't request the consumed capacity, and doesn't send pynamodb's signals.
+    """
 
     def __init__(self, meta_table: MetaTable) -> None:
         super().__init__()
         self.add_meta_table(meta_table)
 
     def dispatch(self, operation_name: str, operation_kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Return the response of an operation."""
+        """Call an operation and return its response."""
         return self._make_api_call(operation_name, operation_kwargs)
 
 
@@ -155,12 +166,13 @@ class Enumerated(OfItem[_S]):
 
 
 def set_or_remove(attribute: Any, value: object) -> Action:
-    """Return the part of an update that gives an attribute a value, or none."""
+    """Return the update action that sets an attribute, or removes it if the value is None."""
     action: Action = attribute.remove() if value is None else attribute.set(value)
     return action
 
 
 def nullable(attribute: Attribute[_T]) -> Attribute[_T | None]:
-    """Return an attribute that a row may lack: pynamodb's `null=True` is not in its type."""
+    """Return an attribute that a row may lack. pynamodb's `null=True` isn't reflected in its
+    type."""
     attribute.null = True
     return cast(Attribute[_T | None], attribute)

@@ -1,4 +1,4 @@
-"""Writes of several records in one transaction: each has its condition; all are made, or none."""
+"""Write several records in one transaction, each on its own condition: all of them, or none."""
 
 from collections.abc import Callable, Sequence
 from secrets import SystemRandom
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from store.job_request import JobRequest
     from store.uniqueness import Held
 
-# Writes of one item that meet, one of them in a transaction: the loser tries again after up to this
-# many seconds.
+# How often a write is tried if it conflicts with another write of the same item, and the longest
+# wait before each further try, in seconds.
 _CONFLICT_TRIES = 4
 _CONFLICT_PAUSE = 0.1
 
@@ -26,9 +26,9 @@ _T = TypeVar("_T")
 
 
 class RecordWrite(NamedTuple):
-    """The write of another record, in one transaction with the row's.
+    """The write of another record in one transaction with the row's.
 
-    It is put, deleted, changed by `actions`, or only checked, if its condition holds.
+    If the condition holds, the record is put, deleted, changed by `actions`, or only checked.
     """
 
     record: Table
@@ -37,7 +37,7 @@ class RecordWrite(NamedTuple):
     condition: Condition | None = None
 
     def add_to(self, transaction: TransactWrite) -> None:
-        """Add it to a transaction."""
+        """Add this write to a transaction."""
         match self.how:
             case "put":
                 transaction.save(self.record, self.condition)
@@ -52,7 +52,7 @@ class RecordWrite(NamedTuple):
 
 
 def _key(record: Table) -> tuple[Any, Any]:
-    """Return the values of a record's hash key and of its range key, None if it has none."""
+    """Return a record's hash key and range key. The latter is None if the record has none."""
     found: dict[bool, Any] = {True: None, False: None}
     for name, attribute in record.get_attributes().items():
         if attribute.is_hash_key or attribute.is_range_key:
@@ -61,37 +61,37 @@ def _key(record: Table) -> tuple[Any, Any]:
 
 
 class RaceLost(Exception):
-    """A record that was to change with a row is not as it was read: nothing was written.
+    """A record that was to change in a transaction isn't as it was read. Nothing was written.
 
-    `lost` are the writes that were refused.
+    `lost` has the refused writes.
     """
 
     def __init__(self, lost: Sequence[RecordWrite] = ()) -> None:
-        super().__init__("somebody else was first")
+        super().__init__("another process changed the record first")
         self.lost = lost
 
 
 class RowExists(Exception):
-    """A row has the id of the one that was to be saved with other records: nothing was written."""
+    """A row already has the id of the one to be saved with other records. Nothing was written."""
 
     def __init__(self, row: "JobRequest") -> None:
-        super().__init__(f"job {row.id} is there: it is {row.state}")
+        super().__init__(f"job {row.id} already exists: it is {row.state}")
         self.row = row
 
 
 class KeyTaken(Exception):
-    """A row has no key as work that is unique, for another job has it: nothing was written."""
+    """Another job has the unique key that a row was to get. Nothing was written."""
 
     def __init__(self, held: "Held") -> None:
-        super().__init__("another job has its key")
+        super().__init__("another job has the unique key")
         self.held = held
 
 
 def write_all(writes: Sequence[RecordWrite], *, first_is_row: bool = False) -> None:
     """Write records in one transaction.
 
-    Raises RaceLost if some of them were refused by their own conditions. If the first is a row, and
-    was itself refused, that is TransactWriteError, as is all else that goes wrong.
+    Raises RaceLost if some of them were refused by their own conditions. Every other failure is a
+    TransactWriteError, and so is a refusal of the first record if it is a row.
     """
 
     def write_them() -> None:
@@ -108,13 +108,14 @@ def write_all(writes: Sequence[RecordWrite], *, first_is_row: bool = False) -> N
         raise
 
 
-# By pynamodb, whatever order they were added in.
+# pynamodb sends the writes of a transaction in this order, not in the order they were added in.
 _SENT_IN_ORDER = ("check", "delete", "put", "change")
 
 
 def _refused_by(error: TransactWriteError, writes: Sequence[RecordWrite]) -> list[RecordWrite]:
-    """Return which of the writes were refused by their own conditions, in the order given."""
-    sent = sorted(writes, key=lambda each: _SENT_IN_ORDER.index(each.how))  # keeps the order else
+    """Return the writes that were refused by their own conditions, in the order given."""
+    # a stable sort: within a kind, the order stays
+    sent = sorted(writes, key=lambda each: _SENT_IN_ORDER.index(each.how))
     failed = [
         each
         for each, reason in zip(sent, error.cancellation_reasons, strict=False)
@@ -124,7 +125,7 @@ def _refused_by(error: TransactWriteError, writes: Sequence[RecordWrite]) -> lis
 
 
 def retry_on_conflict(write: Callable[[], _T]) -> _T:
-    """Write, and try again if the write only met another one of the same item."""
+    """Write, and try again if the write conflicts with another write of the same item."""
     for _ in range(_CONFLICT_TRIES - 1):
         try:
             return write()

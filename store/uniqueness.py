@@ -1,13 +1,13 @@
-"""Who has the key of work that is unique: one record for each key, in the coordination table.
+"""The keys of unique work. The coordination table has one record for each key, which names its job.
 
-A row names the key that it has, or waits for (`unique_key`). The record is put in the transaction
-that saves or requeues the row, and goes in that of whatever verb ends it, or claims it: see
-`store.holdings`. So the two can't come apart, except by code that knows no keys. A record whose job
-has ended is therefore free: whoever comes next takes it over, if it is as it was read.
+A row names the key that it has or waits for (`unique_key`). The record is put in the transaction
+that saves or requeues the row. It is deleted in the transaction of the verb that ends or claims the
+job: see `store.holdings`. So row and record can't come apart, except through code that knows no
+keys. A record whose job has ended is therefore free. The next job takes it over if it is as it was
+read.
 
-One more job may wait behind the one that has the key: it follows. The record names both, and when
-the first ends, the second is let on, and has the key, in the same transaction.
-
+One more job may wait for the end of the job that has the key: its follower. The record names both.
+When the first job ends, the same transaction admits the follower and gives it the key.
 """
 
 from collections.abc import Callable
@@ -30,11 +30,12 @@ from store.transactions import KeyTaken, RaceLost, RecordWrite
 
 # Longer than any row can live, as for steps.
 _LIFETIME = 180 * clock.DAY
-_TRIES = 5  # to take a key: others may take it and give it up meanwhile
+_TRIES = 5  # to take a key, because others may take it and give it up
 
 
 class KeyRecord(Table):
-    """Who has a key. Jobs are named by their created_key: an id may come to be another job's."""
+    """The record of a key. It names jobs by their created_key, because another job may get an
+    id."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
@@ -49,12 +50,12 @@ class KeyRecord(Table):
 
     @property
     def key(self) -> str:
-        """Return the key that it is of."""
+        """Return the key of this record."""
         return self.pk.removeprefix("unique#")
 
 
 class Held(NamedTuple):
-    """A key that a job has: its record, that job, and the one that follows, if there is one."""
+    """A key that a job has: its record, that job, and its follower if there is one."""
 
     record: KeyRecord
     holder: JobRequest
@@ -62,24 +63,24 @@ class Held(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Return what `held_by` says of a job that follows."""
+        """Return the `held_by` of a follower."""
         return f"{BEHIND}{self.record.holder}"
 
 
 class Free(NamedTuple):
-    """A key that no job has, whatever its record says: for the one that follows, if there is one,
-    or for anybody."""
+    """A key that no job has, although it may have a record. A follower, if there is one, gets it
+    first."""
 
     record: KeyRecord | None
     follower: JobRequest | None = None
 
 
 def look(key: str) -> Held | Free:
-    """Return who has a key now.
+    """Return the current state of a key.
 
-    A transaction becomes visible item by item, so that a record may be found without its row, and
-    taken for free though it is not. So whoever takes a key over has the row checked again, in the
-    transaction itself.
+    A transaction becomes visible item by item. So a record may be found without its row, and the
+    key may look free although it isn't. A job that takes over a key therefore checks the row again
+    in the transaction itself.
     """
     record = _record(key)
     if record is None:
@@ -91,7 +92,8 @@ def look(key: str) -> Held | Free:
 
 
 def has_key(row: JobRequest, record: KeyRecord) -> bool:
-    """Return whether a row, which has the id that a record names, is of a job that has its key."""
+    """Return whether a row with the id that a record names belongs to a job that has the record's
+    key."""
     return not row.status.finished and row.unique_key == record.key
 
 
@@ -103,7 +105,7 @@ def _record(key: str) -> KeyRecord | None:
 
 
 def _follower(record: KeyRecord) -> JobRequest | None:
-    """Return the job that follows, if it waits for that."""
+    """Return the job that follows the record's holder, if one waits for its end."""
     row = read(job_id_of(record.follower)) if record.follower is not None else None
     return row if row is not None and row.follows == record.holder else None
 
@@ -112,12 +114,16 @@ def _follower(record: KeyRecord) -> JobRequest | None:
 
 
 def taken(key: str, job: JobRequest, over: KeyRecord | None) -> list[RecordWrite]:
-    """Return the writes by which a job takes a key: one that has no record, or over the record of a
-    job that has ended, if that is as it was read."""
+    """Return the writes that give a job a key.
+
+    The key has no record, or `over` is the record of a job that has ended. The writes are refused
+    unless the record is as it was read.
+    """
     record = KeyRecord(_of(key), holder=job.created_key, expires_at=_expiry())
     writes = [RecordWrite(record, "put", condition=_as_read(over))]
-    if over is not None and job_id_of(over.holder) != job.id:  # else the row's own write tells
-        # A row that is gone, or has none, has another key for DynamoDB.
+    # otherwise the row's own write checks this
+    if over is not None and job_id_of(over.holder) != job.id:
+        # To DynamoDB, a missing row, or a row without a key, has another key.
         has_ended = (JobRequest.unique_key != key) | JobRequest.status.is_in(
             *(each for each in Status if each.finished)
         )
@@ -128,15 +134,17 @@ def taken(key: str, job: JobRequest, over: KeyRecord | None) -> list[RecordWrite
 
 
 def queued_behind(held: Held, job: JobRequest) -> list[RecordWrite]:
-    """Return the writes by which a job comes to follow the one that has the key."""
+    """Return the writes that make a job follow the job that has the key."""
     follows = [KeyRecord.follower.set(job.created_key)]
     as_read = _as_read(held.record)
     return [RecordWrite(held.record, "change", follows, as_read), *_not_followed(held.record, job)]
 
 
 def given_up(job: JobRequest) -> list[RecordWrite]:
-    """Return the write by which a job whose row names a key gives it up, or its place behind
-    another, as far as the row tells: that nobody follows it is for the write to find out."""
+    """Return the write by which a job gives up its key, or its position behind another job.
+
+    It relies on the row alone. If the job has a follower, the write is refused.
+    """
     record = KeyRecord(_of(str(job.unique_key)), "holder")
     if job.follows is not None:
         leaves = KeyRecord.follower == job.created_key
@@ -146,8 +154,10 @@ def given_up(job: JobRequest) -> list[RecordWrite]:
 
 
 def handed_on(job: JobRequest) -> list[RecordWrite]:
-    """Return the writes by which a job gives up its key where `given_up` was refused: to the job
-    that follows, if there is one. Empty if the job does not have it."""
+    """Return the writes by which a job gives up its key after the write of `given_up` was refused.
+
+    Its follower gets the key, if there is one. The result is empty if the job doesn't have the key.
+    """
     record = _record(str(job.unique_key))
     if record is None or record.holder != job.created_key:
         return []
@@ -160,8 +170,10 @@ def handed_on(job: JobRequest) -> list[RecordWrite]:
 
 
 def _not_followed(record: KeyRecord, job: JobRequest) -> list[RecordWrite]:
-    """Return the check that the job which a record names does not follow the holder any more. The
-    row of this job is written in the same transaction, and tells by itself."""
+    """Return the check that the job which a record names as follower no longer follows the holder.
+
+    It isn't needed if that job is `job`, whose row is written in the same transaction.
+    """
     if record.follower is None or job_id_of(record.follower) == job.id:
         return []
     does_not_wait = JobRequest.held_by != f"{BEHIND}{record.holder}"  # or its row is gone
@@ -172,9 +184,12 @@ def _not_followed(record: KeyRecord, job: JobRequest) -> list[RecordWrite]:
 def with_key(
     key: str, job: JobRequest, write: Callable[[list[RecordWrite]], JobRequest]
 ) -> JobRequest:
-    """Return the row that `write` writes, in one transaction with what it is given: that by which
-    the job takes a key. Raises KeyTaken if another job has it, RaceLost for what else `write`
-    writes, and PreconditionFailed if others take the key and give it up all the time."""
+    """Call `write` with the writes that give the job a key, and return the row that it has written.
+
+    `write` makes all its writes in one transaction. Raises KeyTaken if another job has the key, and
+    RaceLost if another write of `write` was refused. Raises PreconditionFailed if other jobs keep
+    taking the key and giving it up.
+    """
     over: KeyRecord | None = None
     for left in reversed(range(_TRIES)):
         takes = taken(key, job, over)
@@ -188,29 +203,28 @@ def with_key(
                 raise overtaken("take_key", job.id) from lost
         except PynamoDBException as error:
             if not conflicts(error) or not left:
-                raise  # else somebody else is writing the record, and it tells who has the key
+                raise  # otherwise another process is writing the record, which then names the job
         found = look(key)
         if isinstance(found, Held):
             if found.record.holder != job.created_key:
                 raise KeyTaken(found)
-            continue  # an earlier try landed without an answer: `write` finds its own row
+            continue  # an earlier try succeeded without a response: `write` finds its own row
         if found.follower is not None:
-            with suppress(PreconditionFailed, RaceLost):  # then somebody else does that
+            with suppress(PreconditionFailed, RaceLost):  # if another process has done so, continue
                 admit_follower(key, found.follower, found)
         over = found.record
     raise AssertionError("the last try raises")
 
 
 def overtaken(verb: str, job_id: str) -> PreconditionFailed:
-    """Return the error of a request that others were faster than each time that it was tried."""
+    """Return the error of a request that was overtaken by others at every try."""
     return PreconditionFailed(verb, job_id, "overtaken by others")
 
 
 def admit_follower(key: str, follower: JobRequest, found: Free) -> JobRequest:
-    """Let on the job that follows one which has ended, and could not let it on. It has the key
-    then.
+    """Admit the follower of a job that has ended without admitting it. The follower gets the key.
 
-    Raises PreconditionFailed, or RaceLost if somebody else has taken the key.
+    Raises PreconditionFailed, or RaceLost if another job has taken the key.
     """
     actions, as_read = _admitting(follower)
     return conditional_write.write_with(
@@ -224,8 +238,11 @@ def admit_follower(key: str, follower: JobRequest, found: Free) -> JobRequest:
 
 
 def _admitting(follower: JobRequest) -> tuple[list[Action], Condition]:
-    """Return what lets a job on which has waited for the end of another: to start now, or
-    at its time, and the condition that it still waits for that, and for the same time."""
+    """Return the actions that admit a follower, and their condition.
+
+    The follower starts now or at its own time. It must still wait for the end of the same job, and
+    have the same time.
+    """
     now, run_at = clock.now(), follower.run_at or 0
     later = run_at > now
     actions = [

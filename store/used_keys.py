@@ -23,9 +23,9 @@ from store import lines
 from store.lines import Line
 from store.table import Integer, Table
 
-_LAST = "\U0010ffff"  # after every character that a key has
+_LAST = "\U0010ffff"  # sorts after every character of a key
 _MOST_REMEMBERED = 10_000
-_remembered: dict[tuple[str, str], int] = {}  # what this process has noted, and on which day
+_remembered: dict[tuple[str, str], int] = {}  # the day on which this process last noted each key
 
 
 class UsedKey(Table):
@@ -37,14 +37,14 @@ class UsedKey(Table):
     table_setting = "COORDINATION_TABLE_NAME"
 
     pk = UnicodeAttribute(hash_key=True)  # the queue or the organization
-    sk = UnicodeAttribute(range_key=True)  # the key, after the queue in an organization's list
+    sk = UnicodeAttribute(range_key=True)  # the key; in an organization's list, after its queue
     expires_at = Integer()  # in seconds, for TTL
 
 
 def note_use(line: Line, organization_id: str) -> None:
-    """List a line's key, if a job of this organization is the first of a day to use it there.
+    """List a partition's key if a job of this organization is the first to use it on a day.
 
-    The organization's own list leaves out the keys that are known without one: that of the whole
+    The organization's own list leaves out the keys that are known without it: that of the whole
     queue, and the organization's name.
     """
     _, queue_name, queue_key = line.place.split("#")  # none of them has a "#"
@@ -63,15 +63,17 @@ def forget_cache() -> None:
 
 
 def used(queue_name: str, most: int, after: str = "") -> list[str]:
-    """Return the keys that a queue has been used with, in order: those that follow `after`."""
+    """Return the keys that a queue has been used with, in order, starting after `after`."""
     return _listed(f"keys#{queue_name}", "", most, after)
 
 
 def used_by(
     organization_id: str, queue_name: str, most: int, after: str = "", prefix: str = ""
 ) -> list[str]:
-    """Return the keys of a queue that an organization's jobs have used, in order: those that follow
-    `after` and begin with the prefix."""
+    """Return the keys of a queue that an organization's jobs have used, in order.
+
+    They start after `after` and begin with the prefix.
+    """
     return _listed(_own(organization_id), f"{queue_name}#", most, after, prefix)
 
 
@@ -94,7 +96,7 @@ def _note(partition: str, listed_as: str, today: int) -> None:
 
 
 def _listed(partition: str, heading: str, most: int, after: str, prefix: str = "") -> list[str]:
-    # No key has a control character, so `after` and one sort directly behind it.
+    # No key has a control character, so every later key sorts behind this one.
     first, last = max(prefix, f"{after}\0"), prefix + _LAST
     if first > last:
         return []  # DynamoDB refuses such a range

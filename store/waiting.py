@@ -1,6 +1,6 @@
-"""Who waits in a line or under a pause, counted up to a bound, for people to look at.
+"""Count the jobs that wait in a line or under a pause, up to a bound, for display.
 
-Nothing is decided by it: it may be a second old.
+No decision depends on it, because it may be a second old.
 """
 
 from collections.abc import Iterable
@@ -13,14 +13,14 @@ from store.job_request import JobRequest
 from store.lines import WAITING, LineItem
 from store.pauses import Parked
 
-COUNTED = 1000  # entries that are looked at: there may be any number
+COUNTED = 1000  # the most entries that are read, of any number
 
 
 class Waiting(Value):
-    """How many wait, counted up to COUNTED; `more` tells that there are others beyond those.
+    """A number of waiting jobs, counted up to COUNTED. `more` is True if there are more.
 
-    `oldest` is since when the first of those that were counted has waited, in milliseconds since
-    1970; None if none was.
+    `oldest` is when the first of the counted jobs began to wait, in milliseconds since 1970, or
+    None.
     """
 
     count: int = 0
@@ -29,8 +29,12 @@ class Waiting(Value):
 
 
 def in_line(place: str, organization_id: str | None = None, group: str | None = None) -> Waiting:
-    """Return who waits in a line. With `organization_id` only its jobs are counted, among the
-    first COUNTED of all, or of a `group` that the line has for it."""
+    """Count the jobs that wait in a line.
+
+    With `organization_id`, only its jobs are counted, among the first COUNTED of all jobs. Pass
+    `group` if the line has a group for the organization: they are then the first COUNTED of that
+    group.
+    """
     found = _first(
         LineItem,
         place,
@@ -46,16 +50,16 @@ def in_line(place: str, organization_id: str | None = None, group: str | None = 
 
 
 def under_pause(pause: str) -> Waiting:
-    """Return who waits for a pause to end; `pause` is what `held_by` says."""
+    """Count the jobs that a pause has parked. `pause` is their `held_by`."""
     found = _first(Parked, f"held#{pause}", None, ["since"])
     return _waiting([entry.since for entry in found[:COUNTED]], len(found) > COUNTED)
 
 
 def ahead_of(job: JobRequest, organization_id: str | None = None) -> Waiting:
-    """Return the jobs that are ahead of a waiting job, where it waits: none if it follows another.
+    """Count the jobs ahead of a waiting job in its line or under its pause.
 
-    In a line whose groups take turns, those of its own group are counted. With `organization_id`
-    only its jobs are counted, among the first COUNTED of all.
+    A follower has none. In a line whose groups take turns, only jobs of its own group are counted.
+    With `organization_id`, only its jobs are counted, among the first COUNTED of all.
     """
     if job.follows is not None:
         return Waiting()
@@ -69,7 +73,7 @@ def ahead_of(job: JobRequest, organization_id: str | None = None) -> Waiting:
             str(job.held_by),
             LineItem.sk.between(first, job.wait_key),
         )
-    most = COUNTED + 2  # itself is the last of them, where it is listed
+    most = COUNTED + 2  # the last one is the job itself, if it is listed
     if organization_id is None:
         ahead = model.count_up_to(most, place, up_to_it) - 1
         return Waiting(max(0, min(ahead, COUNTED)), ahead > COUNTED)
