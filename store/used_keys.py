@@ -9,7 +9,8 @@ A caller of one organization is shown the second list alone, so no order, count 
 on another organization's keys.
 
 A note is a hint. It is written once a day for each key, at a time of the day that depends on the
-key, and it is never written again if DynamoDB refuses it: a start doesn't wait for it or fail.
+key. If DynamoDB refuses it, the write isn't repeated, so that a start neither waits nor fails. The
+next start that finds the key missing notes it.
 """
 
 from typing import Any

@@ -1,24 +1,24 @@
-"""Schedules: what an organisation has done again and again, and how far each of them has come.
+"""Schedules: the jobs that an organization dispatches repeatedly, and the progress of each.
 
-A schedule is one item of the coordination table, among its organisation's. Until it is paused it is
-in the index `due`, by the time at which the timer has to look at it; so a tick reads only what is
-due, however many schedules there are. The index is spread over shards: 10,000 of one minute would
-throttle a single one.
+A schedule is one item in its organization's part of the coordination table. Unless it is paused, it
+is in the index `due`, sorted by the time at which the timer must check it. So a timer run reads
+only due schedules, however many there are. The index is spread over shards, because 10,000
+schedules due in one minute would throttle a single one.
 
-Every write asks that the item is as it was read, by its `revision`, and gives it another. The
-occurrence that was dealt with last, `last_at`, only moves forward.
+Every write is refused unless the item's `revision` is as it was read, and sets a new one. The
+occurrence that was handled last, `last_at`, only moves forward.
 
-A schedule that is deleted leaves a stub, without what it was asked to do: if it is put again, by a
-machine whose clock is behind perhaps, it does not go through the same occurrences once more, nor
-overlap the job of before.
+A deleted schedule leaves a stub without its definition. If the schedule is put again, perhaps by a
+machine whose clock is behind, it doesn't repeat the same occurrences. Nor does it overlap the job
+of the last one.
 
-| file | what is in it |
+| file | content |
 |---|---|
-| `schedule` | the item: what each of its fields means |
-| `queries` | reading: by their names, a page of an organisation's, those that are due |
-| `changing` | what people and deploys do: put, pause, resume, delete |
-| `moving_on` | what the timer does: an occurrence is started, waits, fails, or is left out |
-| `writing` | what those two are made of: the one conditional write |
+| `schedule` | the item and the meaning of its fields |
+| `queries` | reads: by name, a page of an organization's schedules, the due ones |
+| `changing` | changes by people and deploys: put, pause, resume, delete |
+| `moving_on` | changes by the timer: an occurrence starts, waits, fails or is skipped |
+| `writing` | the conditional write that both use |
 """
 
 from store.schedules.changing import delete, pause, put, resume, stays_paused

@@ -1,4 +1,4 @@
-"""What people and deploys do with schedules: put, pause, resume, delete."""
+"""The changes that people and deploys make to schedules: put, pause, resume, delete."""
 
 from pynamodb.expressions.update import Action
 
@@ -22,8 +22,10 @@ def put(
     since: int,
     by: str | None,
 ) -> Schedule:
-    """Store what a schedule is to do, and which of its occurrences is next. Raises ScheduleMoved if
-    it is not as it was read `before`, or the stub."""
+    """Store a schedule's definition and its next occurrence.
+
+    Raises ScheduleMoved unless the schedule, or its stub, is as it was read `before`.
+    """
     now = clock.now()
     schedule = before or Schedule(partition_of(organization_id), name)
     is_new = before is None or before.is_deleted
@@ -44,7 +46,7 @@ def put(
 
 
 def _asked(definition: Definition, origin: Origin) -> list[Action]:
-    """Return what stores what a schedule is asked to do, and who asks."""
+    """Return the actions that store a schedule's definition and origin."""
     return [
         Schedule.version.set(VERSION),
         Schedule.origin.set(origin),
@@ -61,13 +63,19 @@ def _asked(definition: Definition, origin: Origin) -> list[Action]:
 
 
 def stays_paused(before: Schedule, origin: Origin) -> bool:
-    """Return whether a schedule is paused when it is put again. What the code declared is also when
-    the code has left it out for a while; but the pause is not another schedule's of that name."""
+    """Return whether a paused schedule stays paused when it is put again.
+
+    A schedule that the code declares also stays paused after the code has omitted it for a while. A
+    pause doesn't carry over to another origin's schedule of the same name.
+    """
     return before.paused_at is not None and before.origin == origin
 
 
 def pause(schedule: Schedule, by: str | None) -> Schedule:
-    """Have nothing of it start. What comes meanwhile is not made up for. Raises ScheduleMoved."""
+    """Start no more occurrences. Those that come during the pause aren't made up for.
+
+    Raises ScheduleMoved.
+    """
     return writing.write(
         schedule,
         [
@@ -80,7 +88,7 @@ def pause(schedule: Schedule, by: str | None) -> Schedule:
 
 
 def resume(schedule: Schedule, *, next_at: int | None, since: int) -> Schedule:
-    """End its pause. Raises ScheduleMoved."""
+    """End a schedule's pause. Raises ScheduleMoved."""
     return writing.write(
         schedule,
         [
@@ -93,8 +101,11 @@ def resume(schedule: Schedule, *, next_at: int | None, since: int) -> Schedule:
 
 
 def delete(schedule: Schedule) -> None:
-    """Leave only its stub: how far it had come, its last job, which may still run, and whether it
-    was paused. Raises ScheduleMoved."""
+    """Reduce a schedule to its stub. Raises ScheduleMoved.
+
+    The stub keeps the schedule's position, its last job, which may still run, and whether it was
+    paused.
+    """
     now = clock.now()
     asked = (
         *(Schedule.fingerprint, Schedule.job_type, Schedule.campaign_id, Schedule.packed_payload),

@@ -1,4 +1,4 @@
-"""What the timer does with schedules: it moves each on as its occurrences are dealt with."""
+"""The changes that the timer makes to schedules as it handles their occurrences."""
 
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from store.transactions import RecordWrite
 
 
 class Dropped(NamedTuple):
-    """Occurrences that are not started: how many, the last of them, and why."""
+    """Occurrences that are skipped: how many, the last of them, and why."""
 
     number: int
     last_at: int
@@ -23,8 +23,10 @@ class Dropped(NamedTuple):
 
 
 class Step(NamedTuple):
-    """How far a schedule moves: every occurrence up to `last_at` was dealt with, and `next_at`
-    comes next. Those that `failed` could not be started."""
+    """A move of a schedule: every occurrence up to `last_at` was handled, and `next_at` comes next.
+
+    The occurrences in `failed` could not be started.
+    """
 
     last_at: int
     next_at: int | None
@@ -35,10 +37,13 @@ class Step(NamedTuple):
 def start_also(
     schedule: Schedule, step: Step, at: int, revision: str, job_id: str | None = None
 ) -> RecordWrite:
-    """Return the write that goes with the save of an occurrence's job: it was started, and the
-    schedule moves on. If that is unique work which another job does, `job_id` is that one's. It is
-    refused unless the schedule is as it was read, and `at` comes after all that were dealt with. By
-    its `revision` the write is known, if no answer to it was heard."""
+    """Return the write that records the start of an occurrence.
+
+    It goes with the save of the occurrence's job, and the schedule moves on. Pass `job_id` if the
+    work is unique and another job does it. The write is refused unless the schedule is as it was
+    read, and `at` is after every handled occurrence. If the response is lost, the `revision` shows
+    whether the write succeeded.
+    """
     actions = [
         *_moves_on(schedule, step),
         Schedule.revision.set(revision),
@@ -50,9 +55,11 @@ def start_also(
 
 
 def left_out_also(schedule: Schedule, step: Step, revision: str) -> RecordWrite:
-    """Return the write that goes with the answer to an occurrence of unique work whose place
-    another job has: it is left out, as the step has it, and the schedule moves on. It is refused
-    unless the schedule is as it was read."""
+    """Return the write that skips an occurrence of unique work because another job has the key.
+
+    It goes with the answer to the occurrence. The schedule moves on. The write is refused unless
+    the schedule is as it was read.
+    """
     actions = [*_moves_on(schedule, step), Schedule.revision.set(revision)]
     return RecordWrite(schedule, "change", actions, writing.as_read(schedule))
 
@@ -63,8 +70,11 @@ def move_on(schedule: Schedule, step: Step) -> Schedule:
 
 
 def wait(schedule: Schedule, at: int, step: Step, until: int) -> Schedule:
-    """Have an occurrence that has come wait for the one before it, which is looked at again at
-    `until`; those before it are left out, as the step has it. Raises ScheduleMoved."""
+    """Let an occurrence that has come wait for the job of the one before it.
+
+    The schedule is checked again at `until`. Earlier occurrences are skipped or failed as the step
+    says. Raises ScheduleMoved.
+    """
     actions = [*writing.comes_next(schedule, at, until, waits=True), *_left_behind(schedule, step)]
     return writing.write(schedule, actions, writing.as_read(schedule))
 
@@ -72,8 +82,11 @@ def wait(schedule: Schedule, at: int, step: Step, until: int) -> Schedule:
 def note_failing(
     schedule: Schedule, at: int, step: Step, error: dict[str, Any], *, since: int, until: int
 ) -> Schedule:
-    """Note that an occurrence could not be started, `since` when it was tried; it is tried again at
-    `until`. Those before it are left out, as the step has it. Raises ScheduleMoved."""
+    """Record that an occurrence could not be started, and try it again at `until`.
+
+    `since` is when it was tried first. Earlier occurrences are skipped or failed as the step says.
+    Raises ScheduleMoved.
+    """
     actions = [
         Schedule.next_at.set(at),
         *writing.due(schedule, until),
@@ -85,8 +98,10 @@ def note_failing(
 
 
 def set_aside(key: Schedule, until: int) -> None:
-    """Have what can't be read, or not by this code, looked at again at `until`, unless it has been
-    written since."""
+    """Postpone the next check of a schedule that can't be read, or not by this code, to `until`.
+
+    Does nothing if the schedule was written since.
+    """
     try:
         _Key(key.pk, key.sk).update([_Key.due_at.set(until)], _Key.due_at == key.due_at)
     except UpdateError as error:
@@ -95,7 +110,7 @@ def set_aside(key: Schedule, until: int) -> None:
 
 
 class _Key(Table):
-    """As much of a schedule as any code can read."""
+    """The part of a schedule that any code can read."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use

@@ -1,4 +1,4 @@
-"""Reading schedules: by their names, a page of an organisation's, those that are due."""
+"""Read schedules: by name, a page of an organization's, or the due ones."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ _MARK = "s"  # of the cursors of this list
 
 
 def read(organization_id: str, name: str) -> Schedule | None:
-    """Return a schedule, or its stub, as every write before this call left it."""
+    """Return a schedule, or its stub, as every earlier write left it."""
     try:
         return Schedule.get(partition_of(organization_id), name, consistent_read=True)
     except Schedule.DoesNotExist:
@@ -19,7 +19,8 @@ def read(organization_id: str, name: str) -> Schedule | None:
 
 
 def read_many(keys: Iterable[tuple[str, str]]) -> list[Schedule]:
-    """Return those of these that there are, organisations and names, in the order asked for."""
+    """Return those of these (organization, name) pairs' schedules that exist, in the order of the
+    pairs."""
     wanted = [(partition_of(organization_id), name) for organization_id, name in keys]
     found = {(each.pk, each.sk): each for each in Schedule.batch_get(wanted, consistent_read=True)}
     return [found[key] for key in wanted if key in found]
@@ -28,10 +29,10 @@ def read_many(keys: Iterable[tuple[str, str]]) -> list[Schedule]:
 def page(
     organization_id: str, *, limit: int, cursor: str | None = None
 ) -> tuple[list[Schedule], str | None]:
-    """Return an organisation's schedules by name, and a cursor if there are more. Raises
+    """Return an organization's schedules by name, and a cursor if there are more. Raises
     InvalidCursor."""
     after = _name_of(cursor) if cursor else ""
-    # No name has a control character: this sorts directly behind `after`.
+    # No name has a control character, so every later name sorts behind this one.
     behind = Schedule.sk > f"{after}\0"
     found: list[Schedule] = []
     for each in Schedule.query(
@@ -46,13 +47,12 @@ def page(
 
 
 def count(organization_id: str, most: int) -> int:
-    """Return how many schedules and stubs an organisation has, counted up to `most`."""
+    """Return how many schedules and stubs an organization has, counted up to `most`."""
     return Schedule.count_up_to(most, partition_of(organization_id), None)
 
 
 def due(shard: str, until: int, most: int) -> list[Schedule]:
-    """Return the schedules of a shard that are due by `until`, longest due first: their keys, and
-    `due_at`."""
+    """Return the keys and `due_at` of a shard's due schedules, longest due first."""
     return list(Schedule.due.query(shard, Schedule.due_at <= until, limit=most))
 
 

@@ -1,7 +1,6 @@
-"""The schedule: one item of the coordination table, and what each of its fields means.
+"""The schedule: one item of the coordination table, and the meaning of its fields.
 
-Schedules are changed by `store.schedules.changing` and `store.schedules.moving_on`, and by nothing
-else.
+Only `store.schedules.changing` and `store.schedules.moving_on` change schedules.
 """
 
 import json
@@ -17,16 +16,18 @@ from store.job_request import derived_id
 from store.schedule_marks import PARTITION
 from store.table import Integer, Table, nullable
 
-VERSION = 1  # the highest that this code knows: newer code may mean something else by an item
-SHARDS = 8  # may grow, never shrink: items keep the shard that their name gives them
-LARGEST_PAYLOAD = 4 * 1024  # bytes, compressed: every occurrence reads and writes the whole item
+VERSION = 1  # the highest that this code knows; in a newer item, fields may have another meaning
+SHARDS = 8  # never lower it, because items keep the shard that their name gives them
+LARGEST_PAYLOAD = 4 * 1024  # compressed bytes; every occurrence reads and writes the whole item
 
 Origin = Literal["code", "api"]
 
 
 class DueSchedules(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
-    """Schedules by the time at which the timer has to look at them. Sparse: paused ones, and those
-    that never come again, are not in it."""
+    """Schedules by the time at which the timer must check them.
+
+    Paused schedules, and those without another occurrence, aren't in this index.
+    """
 
     class Meta:
         index_name = "due"
@@ -37,8 +38,10 @@ class DueSchedules(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
 
 
 class Definition(NamedTuple):
-    """What is to be done again and again, and when. `most_missed` is how many of the occurrences
-    that nobody started in time are made up for: 0, 1, or as many as there may be."""
+    """The job that a schedule dispatches, and when.
+
+    Occurrences that didn't start in time are made up for, but at most `most_missed` of them.
+    """
 
     job_type: str
     payload: Any
@@ -51,13 +54,15 @@ class Definition(NamedTuple):
 
     @property
     def timing(self) -> tuple[str | None, int | None, str]:
-        """Return what says when."""
+        """Return the fields that determine the times."""
         return (self.cron, self.every, self.timezone)
 
     @property
     def fingerprint(self) -> str:
-        """Return what tells it from another one. A payload that JSON has no form for counts as
-        none: it can't be stored."""
+        """Return an id that differs between different definitions.
+
+        A payload that can't be written as JSON counts as none, because it can't be stored.
+        """
         try:
             told = json.dumps(self._asdict(), sort_keys=True)
         except (TypeError, ValueError, RecursionError):
@@ -66,22 +71,24 @@ class Definition(NamedTuple):
 
 
 class Schedule(Table):
-    """A schedule. Times are milliseconds since 1970; those that are not of a write are of
-    occurrences."""
+    """A schedule. Times are milliseconds since 1970.
+
+    Times that aren't those of a write are those of occurrences.
+    """
 
     class Meta:
         table_name = ""  # from table_setting, at first use
 
     table_setting = "COORDINATION_TABLE_NAME"
 
-    pk = UnicodeAttribute(hash_key=True)  # its organisation
+    pk = UnicodeAttribute(hash_key=True)  # its organization
     sk = UnicodeAttribute(range_key=True)  # its name
     version = Integer(default=1)
-    revision = UnicodeAttribute()  # another one with every write
+    revision = UnicodeAttribute()  # changes with every write
 
-    # what was asked
-    origin = UnicodeAttribute(default="api")  # or "code", which declares it
-    fingerprint = nullable(UnicodeAttribute())  # of what the code declares
+    # the definition
+    origin = UnicodeAttribute(default="api")  # or "code", if the code declares it
+    fingerprint = nullable(UnicodeAttribute())  # of the code's declaration
     job_type = UnicodeAttribute()
     campaign_id = nullable(UnicodeAttribute())
     packed_payload = BinaryAttribute(legacy_encoding=False)
@@ -97,28 +104,28 @@ class Schedule(Table):
     paused_at = nullable(Integer())
     paused_by = nullable(UnicodeAttribute())
 
-    # how far it is
+    # progress
     since = Integer(default=0)  # its timing holds for occurrences after this one
-    next_at = nullable(Integer())  # the occurrence to be dealt with next; None: there is none
-    waits = nullable(BooleanAttribute())  # that one has come, and waits for the one before it
-    last_at = nullable(Integer())  # the last that was dealt with: moves forward only
+    next_at = nullable(Integer())  # the next occurrence to handle; None if there is none
+    waits = nullable(BooleanAttribute())  # next_at has come, and waits for the job before it
+    last_at = nullable(Integer())  # the last one that was handled; only moves forward
     last_started_at = nullable(Integer())
     last_job_id = nullable(UnicodeAttribute())
     last_skipped_at = nullable(Integer())
     last_skipped_why = nullable(UnicodeAttribute())
     last_failed_at = nullable(Integer())
     last_error = JSONAttribute(null=True)  # kind and message
-    failing_since = nullable(Integer())  # when next_at was tried first
-    retry_error = JSONAttribute(null=True)  # why next_at could not be started so far
-    started = Integer(default=0)  # how many
+    failing_since = nullable(Integer())  # when next_at was first tried
+    retry_error = JSONAttribute(null=True)  # why next_at hasn't started yet
+    started = Integer(default=0)  # number of occurrences
     skipped = Integer(default=0)
     failed = Integer(default=0)
 
-    # when the timer has to look at it
+    # when the timer must check it
     due_at = nullable(Integer())
     due_shard = nullable(UnicodeAttribute())
 
-    # of a stub
+    # only in a stub
     deleted_at = nullable(Integer())
     expires_at = nullable(Integer())  # in seconds, for TTL
 
@@ -126,12 +133,12 @@ class Schedule(Table):
 
     @property
     def organization_id(self) -> str:
-        """Return whose it is."""
+        """Return the organization that owns the schedule."""
         return self.pk.partition("#")[2]
 
     @property
     def name(self) -> str:
-        """Return its name, which is its organisation's own."""
+        """Return the schedule's name, unique in its organization."""
         return self.sk
 
     @property
@@ -146,37 +153,40 @@ class Schedule(Table):
 
     @property
     def payload(self) -> Any:
-        """Return what each of its jobs is given."""
+        """Return the payload of each of its jobs."""
         return json.loads(zlib.decompress(self.packed_payload))
 
     @property
     def retrying(self) -> bool:
-        """Return whether its next occurrence has come, and could not be started so far."""
+        """Return whether its next occurrence has come but could not be started yet."""
         return self.failing_since is not None
 
     @property
     def timing(self) -> tuple[str | None, int | None, str]:
-        """Return what says when."""
+        """Return the fields that determine the times."""
         return (self.cron, self.every, self.timezone)
 
     @property
     def error(self) -> Any:
-        """Return kind and message of why its next occurrence could not be started so far; or else
-        of why the last that could not be was given up."""
+        """Return the kind and message of the current or last failure to start an occurrence.
+
+        It is that of the next occurrence, if that could not be started yet. Otherwise it is that of
+        the last occurrence that was given up.
+        """
         return self.retry_error if self.retrying else self.last_error
 
     def job_id(self, at: int) -> str:
-        """Return the id of an occurrence, which is its job's."""
+        """Return the id of an occurrence, which is also its job's id."""
         return derived_id("recurring", self.organization_id, self.name, str(at))
 
 
 def pack(payload: Any) -> bytes:
-    """Return a payload as an item keeps it. Raises ValueError for what JSON has no form for."""
+    """Return a payload as an item stores it. Raises ValueError if it can't be written as JSON."""
     return compressed(compact_json(payload))
 
 
 def partition_of(organization_id: str) -> str:
-    """Return the partition of an organisation's schedules."""
+    """Return the DynamoDB partition of an organization's schedules."""
     return f"{PARTITION}#{organization_id}"
 
 
@@ -186,5 +196,5 @@ def shards() -> list[str]:
 
 
 def due_shard(schedule: Schedule) -> str:
-    """Return the shard of the index that a schedule is in while it is due at some time."""
+    """Return the shard of the index that a schedule is in while it is due."""
     return f"{PARTITION}-{crc32(f'{schedule.pk}#{schedule.sk}'.encode()) % SHARDS}"

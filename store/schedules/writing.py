@@ -1,4 +1,4 @@
-"""How a schedule is changed: what every write asks of it, and what makes an occurrence the next."""
+"""The conditional write of schedules, and the actions that several changes share."""
 
 from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
@@ -13,12 +13,15 @@ from store.transactions import retry_on_conflict
 
 
 class ScheduleMoved(Exception):
-    """Somebody else has written the schedule since it was read: nothing was written."""
+    """The schedule has changed since it was read. Nothing was written."""
 
 
 def write(schedule: Schedule, actions: list[Action], condition: Condition) -> Schedule:
-    """Write if the condition holds. A write whose answer was lost refuses to be repeated: the item
-    has its revision then. Raises ScheduleMoved."""
+    """Write the schedule if the condition holds. Raises ScheduleMoved.
+
+    If the response of the write was lost, its repetition is refused. The item then has the revision
+    of this write.
+    """
     revision = new_id()
     try:
         retry_on_conflict(
@@ -29,14 +32,16 @@ def write(schedule: Schedule, actions: list[Action], condition: Condition) -> Sc
             raise
         there = read(schedule.organization_id, schedule.name)
         if there is None or there.revision != revision:
-            raise ScheduleMoved(f"the schedule {schedule.name!r} was written meanwhile") from error
+            raise ScheduleMoved(
+                f"the schedule {schedule.name!r} changed in the meantime, so nothing was written"
+            ) from error
         return there
     return schedule
 
 
 def as_read(schedule: Schedule | None) -> Condition:
-    """Return the condition that a schedule is as it was read; None: that there is none, and no
-    stub."""
+    """Return the condition that a schedule is as it was read. If None was read, not even a stub may
+    exist."""
     condition: Condition = (
         Schedule.revision.does_not_exist()
         if schedule is None
@@ -48,7 +53,7 @@ def as_read(schedule: Schedule | None) -> Condition:
 def comes_next(
     schedule: Schedule, next_at: int | None, due_at: int | None, *, waits: bool = False
 ) -> list[Action]:
-    """Return what makes an occurrence the next one, that nobody has tried to start so far."""
+    """Return the actions that make an occurrence the next one, which hasn't been tried yet."""
     return [
         set_or_remove(Schedule.next_at, next_at),
         set_or_remove(Schedule.waits, waits or None),
@@ -59,7 +64,7 @@ def comes_next(
 
 
 def due(schedule: Schedule, due_at: int | None) -> list[Action]:
-    """Return what has the timer look at a schedule then; None: not again."""
+    """Return the actions that let the timer check a schedule at a time, or never again if None."""
     return [
         set_or_remove(Schedule.due_at, due_at),
         set_or_remove(Schedule.due_shard, None if due_at is None else due_shard(schedule)),

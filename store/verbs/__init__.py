@@ -1,15 +1,15 @@
-"""The verbs of a job's life: each changes its row in one way, if the write's own condition holds.
+"""The verbs of a job: each changes its row in one way, on a condition that is part of the write.
 
-With `store.owner_verbs` this is the only code that changes a JobRequest.
+Only this package and `store.owner_verbs` change a JobRequest.
 
 | file | verbs |
 |---|---|
 | `saving` | save |
-| `claiming` | claim; checkpoint and renew, while it runs |
-| `ending` | how a claimed run ends: succeed, fail, stop, retry, end_leg, release |
-| `replacing` | replace, of work that is unique: imported where it is needed |
+| `claiming` | claim; checkpoint and renew, while the job runs |
+| `ending` | the ends of a claimed run: succeed, fail, stop, retry, end_leg, release |
+| `replacing` | replace, for unique work; imported where it is needed |
 | `parking` | park and admit, for pauses and for queues with limits; list_again |
-| `checking` | what is done to a row that is met: expire, postpone, set_aside; uncount |
+| `checking` | for rows that the timer has found: expire, postpone, set_aside; also uncount |
 """
 
 from store.verbs.checking import expire, postpone, set_aside, uncount

@@ -1,5 +1,6 @@
-"""The verbs of the timer, for rows that are due: expire, postpone, set_aside. And uncount, of the
-quota, for rows that are finished.
+"""The verbs of the timer for due rows: expire, postpone and set_aside.
+
+And the quota's verb for finished rows: uncount.
 """
 
 from typing import Any
@@ -11,9 +12,9 @@ from store.job_request import JobRequest, Lane, Status, due_shard
 
 
 def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
-    """Fail a job that nobody has started, continued or admitted until it was too late to be useful.
+    """Fail a job that wasn't started, continued or admitted in time to be useful.
 
-    It gives back its slot, or its entry where it waits, and its key. It is refused unless the row
+    The job gives back its slot, its waiting entry, and its unique key. It is refused unless the row
     is exactly as it was read.
     """
     return holdings.write_freeing(
@@ -32,7 +33,7 @@ def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
 
 
 def postpone(job: JobRequest, due_at: int, lane: Lane) -> JobRequest:
-    """Move the time at which a row is due, and the lane it waits in.
+    """Move the time at which a row is due, and its lane.
 
     It is refused unless the row is exactly as it was read.
     """
@@ -46,9 +47,9 @@ def postpone(job: JobRequest, due_at: int, lane: Lane) -> JobRequest:
 
 
 def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
-    """Move the time of a row that can't be read or dealt with, so that it keeps no other waiting.
+    """Postpone a row that can't be read or handled, so that it doesn't block others.
 
-    It is refused if somebody else has moved it. Raises what DynamoDB's client raises.
+    It is refused if another process has moved it. Raises the exceptions of DynamoDB's client.
     """
     clients.client("dynamodb").update_item(
         TableName=required(JobRequest.table_setting, "JobRequest"),
@@ -64,15 +65,14 @@ def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
 
 
 def uncount(job: JobRequest) -> JobRequest:
-    """Take a finished job out of what its organisation's quota counts: code that does not know the
-    quota has ended it, and left it there.
+    """Remove a finished job from its organization's quota, if code without quotas has ended it.
 
-    It is refused unless the row is finished: it may have been queued anew.
+    It is refused unless the row is finished, because the job may have been queued again.
     """
     return conditional_write.write(
         "uncount",
         job,
         [JobRequest.unfinished_organization.remove()],
         JobRequest.status.is_in(*(each for each in Status if each.finished)),
-        already_applied=lambda row: False,  # repeating it is harmless, so a refusal is a refusal
+        already_applied=lambda row: False,  # repeating it is harmless, so a refusal is final
     )

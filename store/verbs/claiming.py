@@ -18,20 +18,20 @@ from store.verbs.checking import postpone
 from store.verbs.ending import Checkpoint, checkpointed
 from store.verbs.parking import counted_start, room_given
 
-# Clocks of two machines may differ by this much: a lease outlives its invocation by it.
+# Clocks of two machines may differ by this much, so a lease outlives its invocation by it.
 SKEW = clock.MINUTE
-# A row that has been due for longer than two ticks: the timer has more to do than it can.
+# If a row has been due for longer than two timer runs, the timer can't keep up.
 _OVERDUE = 2 * clock.MINUTE
-# A claim this much before run_at is in time: SQS rounds delays, clocks drift.
+# A claim this much before run_at is in time, because SQS rounds delays and clocks drift.
 CLAIM_TOLERANCE = 2 * clock.SECOND
 
 
 class Entrance(NamedTuple):
-    """How a job is claimed whose row was read before.
+    """How to claim a job whose row was read before.
 
-    In a queue with limits it has the key of its line, and what it is given there; None if its row
-    says that it was let on before. One that `gives_up_key` holds its place as work that is unique
-    until it is started.
+    In a queue with limits, `key` is its key, and `grant` the capacity that it gets. `grant` is None
+    if its row shows that the job was admitted before. A job that `gives_up_key` has its unique key
+    only until it starts.
     """
 
     row: JobRequest
@@ -49,17 +49,19 @@ def claim(
     token: str | None = None,
     entrance: Entrance | None = None,
 ) -> JobRequest:
-    """Take a job that any worker may take. The response of the write is the read.
+    """Claim a job that any worker may take. The response of the write is also the read.
 
-    `deadline` is when this invocation ends for certain. Call again with the same `token` if a call
-    failed: it shows whether the earlier claim was written although its response was lost. Attempt
-    and due_at stay as they are: if the claimer dies, the row is still due. Only if the timer might
-    check the row long after its lease, due_at is moved to the end of that: by this write for a row
-    that was read before, by a second one for others.
-    A job of a queue with limits takes what its `entrance` was given in the same transaction.
-    Raises PreconditionFailed unless the job is of this type, and is queued, or is scheduled or
-    retryable and its time has come; also for a row of newer code, and one that is not as it was
-    read. Raises RaceLost if somebody else was given meanwhile what this job was to get.
+    `deadline` is when this invocation certainly ends. If a call failed, call again with the same
+    `token`: it shows whether the earlier claim was written although its response was lost. If the
+    `entrance` has a grant, the job takes it in the same transaction.
+
+    Attempt and due_at stay as they are, so that the row is still due if the claimer dies. due_at
+    moves only if the timer might check the row long after its lease, and then to the end of the
+    lease. If the row was read before, this write moves it, or else a second write.
+
+    Raises PreconditionFailed unless the job is of this type and is queued, or is scheduled or
+    retryable and its time has come. Raises it also for a row of newer code, and one that isn't as
+    it was read. Raises RaceLost if another process was given the granted capacity in the meantime.
     """
     now, token, lease = clock.now(), token or uuid.uuid4().hex, deadline + SKEW
     job = JobRequest(id=job_id)
@@ -78,7 +80,7 @@ def claim(
             actions += conditional_write.of_version(entrance.row, LIMITED)
 
     def is_ours(row: JobRequest) -> bool:
-        # The token alone is not enough: a rescue leaves it, and has ended this claim.
+        # The token alone isn't enough: a rescue leaves it in the row, but has ended this claim.
         return row.status is Status.RUNNING and row.claim_token == token
 
     def write(actions: list[Action], more_writes: Sequence[RecordWrite]) -> JobRequest:
@@ -90,16 +92,18 @@ def claim(
         row = _without_key(entrance.row, actions, more_writes, write)
     else:
         row = write(actions, more_writes)
-    if not is_ours(row):  # read after a transaction: another claim may have followed by then
+    # a transaction's row is read later: another claim may have followed by then
+    if not is_ours(row):
         raise conditional_write.refused("claim", job_id, row)
     return _watched(row)
 
 
 def _claimable(job_type: str, now: int) -> Condition:
-    """Return the condition that any worker of this version may take a row now."""
+    """Return the condition that any worker of this version may claim a row now."""
     condition: Condition = (
         (JobRequest.row_version <= ROW_VERSION)
-        & (JobRequest.job_type == job_type)  # ids that were derived may have come to mean another
+        # a derived id may belong to a job of another type by now
+        & (JobRequest.job_type == job_type)
         & (
             (JobRequest.status == Status.QUEUED)
             | (
@@ -112,7 +116,7 @@ def _claimable(job_type: str, now: int) -> Condition:
 
 
 def _claimed(token: str, send_id: str, lease: int, now: int) -> list[Action]:
-    """Return what has a row run under a claim, until its lease is over."""
+    """Return the actions that make a row run under a claim, until its lease is over."""
     return [
         JobRequest.status.set(Status.RUNNING),
         JobRequest.claim_token.set(token),
@@ -132,19 +136,22 @@ def _without_key(
     more_writes: Sequence[RecordWrite],
     write: Callable[[list[Action], Sequence[RecordWrite]], JobRequest],
 ) -> JobRequest:
-    """Write a claim that gives up the key of a row. One that can't, because a job follows or the
-    key is another's, leaves that to the job's end."""
-    from store import uniqueness  # which most jobs do without
+    """Write a claim that also gives up the row's unique key.
+
+    If the key can't be given up, because a job follows or another job has it, that is left to the
+    job's end.
+    """
+    from store import uniqueness  # imported here because most jobs have no key
 
     given_up = [*more_writes, *uniqueness.given_up(row)]
     try:
         return write([*actions, JobRequest.unique_key.remove()], given_up)
     except RaceLost:
-        return write(actions, more_writes)  # which is refused again, if it was not for the key
+        return write(actions, more_writes)  # refused again, unless the key was the cause
 
 
 def _watched(row: JobRequest) -> JobRequest:
-    """Return the row, due at the end of its lease if the timer may not check it by then."""
+    """Return the row, made due at the end of its lease if the timer might not check it by then."""
     lease = row.lease_until or 0
     if _is_checked_in_time(row.due_at, lease):
         return row
@@ -157,16 +164,16 @@ def _watched(row: JobRequest) -> JobRequest:
 def _is_checked_in_time(due_at: int | None, lease: int) -> bool:
     """Return whether the timer checks a row by the end of its lease.
 
-    It does not if the check is later, because the row was in a backlog, or if it is overdue,
-    because the timer is behind.
+    It doesn't if the row is due later because it was in a backlog. Nor does it if the row is
+    overdue because the timer is behind.
     """
     return clock.now() - _OVERDUE <= (due_at or 0) <= lease
 
 
 def checkpoint(job: JobRequest, reached: Checkpoint) -> JobRequest:
-    """Record how far a running job is. Raises PreconditionFailed if it is no longer ours.
+    """Record a running job's progress. Raises PreconditionFailed if the job is no longer ours.
 
-    The row returned tells whether its owner has asked it to stop.
+    The returned row shows whether its owner has asked it to stop.
     """
     return conditional_write.write(
         "checkpoint",
@@ -178,10 +185,10 @@ def checkpoint(job: JobRequest, reached: Checkpoint) -> JobRequest:
 
 
 def renew(job: JobRequest, lease_until: int) -> JobRequest:
-    """Let a running job keep its claim until then: its process lives.
+    """Extend a running job's lease, because its process is alive.
 
     due_at stays: the timer checks the row when the old lease would have ended, and postpones it.
-    Raises PreconditionFailed if it is no longer ours.
+    Raises PreconditionFailed if the job is no longer ours.
     """
     return conditional_write.write(
         "renew",

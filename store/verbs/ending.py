@@ -13,7 +13,7 @@ from store.job_request import JobRequest, Lane, Status
 
 
 class Checkpoint(NamedTuple):
-    """How far a job is: where it can resume, 0 to 100, and words for the person who waits."""
+    """The progress of a job: the cursor where it can resume, 0 to 100, and words for people."""
 
     cursor: Any
     progress: int
@@ -27,7 +27,7 @@ def succeed(job: JobRequest, result: Any, *, message: str | None = None) -> JobR
         *conditional_write.finished(Status.SUCCEEDED),
         JobRequest.progress.set(100),
         JobRequest.result_key.set(key) if key else JobRequest.result.set(inline),
-        JobRequest.error.remove(),  # an earlier attempt's
+        JobRequest.error.remove(),  # of an earlier attempt
         *([JobRequest.result_message.set(message)] if message is not None else []),
     ]
     return _end_run(
@@ -36,10 +36,10 @@ def succeed(job: JobRequest, result: Any, *, message: str | None = None) -> JobR
 
 
 def fail(job: JobRequest, error: dict[str, Any], *, rescue: bool = False) -> JobRequest:
-    """End a running job that will not be tried again.
+    """End a running job that won't be tried again.
 
-    If its owner has asked it to stop, it stops: the row returned is then cancelled. A `rescue` is
-    for a job whose claimer is gone: it is refused unless the lease, as read, is over.
+    If its owner has asked it to stop, it is stopped instead: the returned row is then canceled.
+    Pass `rescue` for a job whose claimer is gone. It is refused unless the lease, as read, is over.
     """
     condition = _may_end(job, rescue) & conditional_write.not_cancelled()
     return or_stop(
@@ -61,7 +61,7 @@ def stop(
 ) -> JobRequest:
     """End a running job whose owner has asked it to stop.
 
-    `error` is what ended it, if it did not stop of its own accord. For `rescue` see `fail`.
+    Pass `error` if the job ended with an error and didn't stop by itself. For `rescue` see `fail`.
     """
     actions = [
         *conditional_write.finished(Status.CANCELLED),
@@ -81,11 +81,11 @@ def retry(
     reached: Checkpoint | None = None,
     rescue: bool = False,
 ) -> JobRequest:
-    """Let another attempt follow the one that failed, not before `run_at`.
+    """Let another attempt follow the failed one, no earlier than `run_at`.
 
-    If its owner has asked it to stop, it stops: the row returned is then cancelled. It resumes at
-    what was reached, or else at the last written checkpoint. `due_at` is when the timer checks it
-    if no message starts it. For `rescue` see `fail`.
+    If its owner has asked it to stop, it is stopped instead: the returned row is then canceled. The
+    next attempt resumes at `reached`, or else at the last written checkpoint. `due_at` is when the
+    timer checks the job if no message starts it. For `rescue` see `fail`.
     """
     now = clock.now()
     actions = [
@@ -116,10 +116,10 @@ def retry(
 
 
 def end_leg(job: JobRequest, reached: Checkpoint) -> JobRequest:
-    """Queue a running job whose invocation is nearly over: it goes on in another, same attempt.
+    """Queue a running job whose invocation is nearly over, to continue in another leg.
 
-    It keeps its room in its queue. If its owner has asked it to stop, it stops: the row returned is
-    then cancelled.
+    The attempt stays the same, and the job keeps its capacity. If its owner has asked it to stop,
+    it is stopped instead: the returned row is then canceled.
     """
     actions = [
         *conditional_write.queued(job, Lane.PROMPT),
@@ -138,10 +138,12 @@ def end_leg(job: JobRequest, reached: Checkpoint) -> JobRequest:
 def release(job: JobRequest) -> JobRequest:
     """Give back a claimed job whose function was not called.
 
-    It is queued as before its claim, which is not counted as a leg. If its owner has asked it to
-    stop, it stops: the row returned is then cancelled. `queued_at` stays, so that the timer's
-    checks grow further apart and `start_within` counts on. It keeps its room in its queue, but its
-    next claim pays the queue's rate again: that is when it starts.
+    The job is queued as before its claim, which doesn't count as a leg. If its owner has asked it
+    to stop, it is stopped instead: the returned row is then canceled.
+
+    `queued_at` stays, so that the timer's checks grow further apart and `start_within` continues.
+    The job keeps its capacity. But its next claim pays the queue's rate again, because the job
+    starts then.
     """
     first_of_attempt = job.attempt_started_at == job.started_at
     actions = [
@@ -156,7 +158,7 @@ def release(job: JobRequest) -> JobRequest:
 
 
 def or_stop(job: JobRequest, write: Callable[[], JobRequest], **how: Any) -> JobRequest:
-    """Write; or stop the job if it was refused because its owner has asked the job to stop."""
+    """Write; or stop the job if the write was refused because its owner has asked it to stop."""
     try:
         return write()
     except PreconditionFailed as refused:
@@ -168,7 +170,7 @@ def or_stop(job: JobRequest, write: Callable[[], JobRequest], **how: Any) -> Job
 
 
 def checkpointed(reached: Checkpoint) -> list[Action]:
-    """Return what records in the row how far the job is."""
+    """Return the actions that record a job's progress."""
     actions: list[Action] = [JobRequest.progress.set(reached.progress)]
     if reached.cursor is not None:
         actions.append(JobRequest.cursor.set(reached.cursor))
@@ -182,7 +184,7 @@ def _may_end(job: JobRequest, rescue: bool) -> Condition:
 
 
 def _room_kept(job: JobRequest) -> list[Action]:
-    """Return what tells that a job of a queue with limits need not ask for room again."""
+    """Return the action that lets a job of a queue with limits keep its capacity."""
     return [JobRequest.admitted_at.set(clock.now())] if job.queue_key is not None else []
 
 

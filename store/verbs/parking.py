@@ -1,4 +1,4 @@
-"""The verbs of waiting: park and admit. Each changes the row and its entry where it waits."""
+"""The verbs of waiting: park, list_again and admit. Each changes the row and its waiting entry."""
 
 from collections.abc import Callable
 
@@ -19,12 +19,12 @@ def park(
 ) -> JobRequest:
     """Park a job under a pause.
 
-    It is a job that a worker could claim now, or that runs under our claim and has `reached` this
-    far, or that another pause has parked until now.
+    A worker could claim the job now, or it runs under our claim and has `reached` this far, or
+    another pause has parked it until now.
 
     `due_at` is when the timer checks it. The row and its entry under the pause change together, and
-    its slot is given back. If its owner has asked it to stop, it stops: the row returned is then
-    cancelled.
+    the job gives back its slot. If its owner has asked it to stop, it is stopped instead: the
+    returned row is then canceled.
     """
     since = job.waiting_since or clock.now()
     actions = conditional_write.waiting(job, pause.sk, None, since, due_at)
@@ -50,12 +50,14 @@ def park_in_line(
     reached: Checkpoint | None = None,
     behind: int | None = None,
 ) -> JobRequest:
-    """Park a job in a line, `place`, of its queue's key: at its end, or behind the jobs that were
-    parked before the time `behind` (milliseconds since 1970).
+    """Park a job in the line of its queue and `key`, whose partition is `place`.
 
-    It is a job that a worker could claim now, or that runs under our claim and has `reached` this
-    far. The row and its entry change together, and its slot is given back. If its owner has asked
-    it to stop, it stops: the row returned is then cancelled. Raises PreconditionFailed.
+    The job goes to the end of the line. With `behind`, in milliseconds since 1970, it goes behind
+    the jobs that were parked before that time.
+
+    A worker could claim the job now, or it runs under our claim and has `reached` this far. The row
+    and its entry change together, and the job gives back its slot. If its owner has asked it to
+    stop, it is stopped instead: the returned row is then canceled. Raises PreconditionFailed.
     """
     since = clock.now()
     entry = new_entry(place, group, job, since if behind is None else behind)
@@ -81,8 +83,10 @@ def _park(
     shows_this_write: Callable[[JobRequest], bool],
     reached: Checkpoint | None,
 ) -> JobRequest:
-    """Park a job if its row is as it was read, with how far it came; or stop it if its owner has
-    asked for that. `is_there` tells of a row whether it waits by this write."""
+    """Park a job if its row is as it was read, or stop it if its owner has asked for that.
+
+    `shows_this_write` returns whether a row waits because of this write.
+    """
     actions = [*actions, *(checkpointed(reached) if reached else [])]
     return or_stop(
         job,
@@ -99,11 +103,11 @@ def _park(
 
 
 def list_again(job: JobRequest, *, due_at: int) -> JobRequest:
-    """Put the entry of a job back that waits in a line and was set aside there, at its old place,
-    and move the time at which its row is due.
+    """Put the entry of a quarantined job back at its old position in the line, and postpone its
+    row.
 
     It is refused unless the row waits by that entry and is due as it was read. Raises RaceLost if
-    the entry is there.
+    the entry exists.
     """
     return conditional_write.write_with(
         "postpone",
@@ -116,10 +120,10 @@ def list_again(job: JobRequest, *, due_at: int) -> JobRequest:
 
 
 def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
-    """Queue a parked job again. The time it waited counts against none of its limits.
+    """Queue a parked job again. The time that it waited doesn't count against its time limits.
 
-    From a line it takes the `grant` in the same transaction: raises RaceLost if somebody else was
-    given that meanwhile.
+    A job in a line takes the `grant` in the same transaction. Raises RaceLost if another job was
+    given that capacity in the meantime.
     """
     now = clock.now()
     waited = max(0, now - (job.waiting_since or now))
@@ -150,11 +154,11 @@ def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
 
 
 def _counts_from(job: JobRequest, grant: Grant | None, now: int, waited: int) -> int:
-    """Return since when a job that is let on counts as queued.
+    """Return the time from which an admitted job counts as queued.
 
-    One that nobody has claimed since it could run counts on from before it was parked in its line,
-    without the time that it waited there: it may be let on any number of times while no worker
-    can start it.
+    If no worker has claimed the job since it could run, the time before it was parked in its line
+    counts too. The time that it waited there doesn't. It may be admitted any number of times while
+    no worker can start it.
     """
     if grant is None or (job.started_at or 0) >= job.could_run_at:
         return now
@@ -162,15 +166,17 @@ def _counts_from(job: JobRequest, grant: Grant | None, now: int, waited: int) ->
 
 
 def counted_start(job: JobRequest, grant: Grant | None) -> list[Action]:
-    """Return how a row tells whether the start that a grant leads to counts against a rate."""
+    """Return the action that records whether the granted start counts against a rate."""
     if grant is not None and grant.rate is not None:
         return [JobRequest.starts_under_rate.set(True)]
     return [JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []
 
 
 def room_given(job: JobRequest, grant: Grant | None) -> tuple[list[Action], list[RecordWrite]]:
-    """Return how a row names the slot that a decision gave its job, and the writes that take what
-    it gave; both are empty without a grant."""
+    """Return the actions that name the granted slot in the row, and the writes that take the grant.
+
+    Both are empty without a grant.
+    """
     if grant is None:
         return [], []
     names: list[Action] = []

@@ -1,4 +1,4 @@
-"""The verb that gives a job which has not begun another payload and time: replace."""
+"""The verb that gives a job that has not begun another payload and time: replace."""
 
 from copy import copy
 from typing import Any, NamedTuple
@@ -17,9 +17,9 @@ from store.verbs.saving import drop_duplicate
 class Wanted(NamedTuple):
     """What a job is to do instead.
 
-    `run_at` is None for at once; `due_at` is when the timer checks it if no message starts it, and
-    `queue_key` the key of its line, if its queue has limits. `first_run_at` is when it was to start
-    before it was ever put off.
+    `run_at` is None to start at once. `due_at` is when the timer checks the job if no message
+    starts it. `queue_key` is its key, if its queue has limits. `first_run_at` is its start time
+    before it was ever postponed.
     """
 
     payload: Any
@@ -32,15 +32,16 @@ class Wanted(NamedTuple):
 
 
 def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> JobRequest:
-    """Give a job that has not begun, since it was saved or queued again by hand, another payload
-    and time. `also` is written in one transaction with the row.
+    """Give a job that has not begun another payload and time.
 
-    It keeps its place where it waits, and its room in its queue, if it is to start at once and is
-    of the same line. One that was queued again by hand begins anew. Raises PreconditionFailed, and
-    RaceLost for `also`.
+    `more_writes` are part of the same transaction. The job must not have begun since it was saved
+    or queued again by hand. If it is to start at once and in the same partition, it keeps its
+    position and its capacity. A job that was queued again by hand starts from the beginning. Raises
+    PreconditionFailed, and RaceLost for `more_writes`.
     """
-    # A name of its own: two who ask for the same payload must not share an object that one of them
-    # deletes when it is replaced, nor take the other's write for theirs.
+    # Each write gets a name of its own. Two requests with the same payload must not share an
+    # object, because one of them deletes it when its payload is replaced. Nor must one take the
+    # other's write for its own.
     this = new_id()
     inline, key = blobs.put(f"payloads/{job.created_key}/{this}", wanted.payload)
     actions = [
@@ -59,7 +60,7 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
     try:
         row = holdings.write_freeing(
             "replace",
-            copy(job),  # which the write changes
+            copy(job),  # because the write changes it
             actions,
             conditional_write.as_read(job)
             & (JobRequest.created_key == job.created_key)
@@ -68,7 +69,7 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
             & conditional_write.same(JobRequest.held_by, job.held_by)
             & conditional_write.same(JobRequest.run_at, job.run_at)
             & conditional_write.same(JobRequest.payload_key, job.payload_key),
-            # Wherever the job is by now: it may have been claimed, and have ended, since.
+            # In whatever state the job is by now: it may have been claimed, and have ended, since.
             already_applied=lambda row: row.replaced_by == this,
             more_writes=[*more_writes, *([] if stays else holdings.entry_dropped(job))],
             keeps_slot=stays,
@@ -76,7 +77,8 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
     except (PreconditionFailed, RaceLost):
         drop_duplicate(key)
         raise
-    # Where the answer was lost, it may have been queued again by hand since, with what it had.
+    # If the response was lost, the job may have been queued again by hand since, with its old
+    # payload.
     if row.payload_key != job.payload_key:
         drop_duplicate(job.payload_key)
     return row
@@ -88,17 +90,21 @@ def _keeps_place(job: JobRequest, wanted: Wanted) -> bool:
 
 
 def _kept(job: JobRequest, wanted: Wanted) -> list[Action]:
-    """Return what lets a job that stays where it waits have all its time to start: it was asked for
-    just now."""
+    """Return the actions that give a job that keeps its position its full time to start.
+
+    It counts as requested just now.
+    """
     now = clock.now()
-    if job.is_admitted:  # counted as queued since then, it would ask for room again, and have two
+    if job.is_admitted:  # a later queued_at would make it ask for capacity again, and have two
         return [JobRequest.run_at.set(now)]
     return [JobRequest.queued_at.set(now), set_or_remove(JobRequest.run_at, wanted.run_at)]
 
 
 def _moved(job: JobRequest, wanted: Wanted) -> list[Action]:
-    """Return what takes a job from where it waits: it waits for its time, or joins its line as if
-    it were new."""
+    """Return the actions that take a job from where it waits.
+
+    It waits for its time, or joins its line like a new job.
+    """
     later = wanted.run_at is not None
     lane = Lane.PROMPT if later else Lane.QUEUED
     return [
@@ -112,7 +118,7 @@ def _moved(job: JobRequest, wanted: Wanted) -> list[Action]:
 
 
 def _resumes_no_more(job: JobRequest) -> list[Action]:
-    """Return what has a job that was to go on where it was begin again, as `requeue` does."""
+    """Return the actions that make a job that would resume start over, as `requeue` does."""
     if not job.resumes:
         return []
     return [*conditional_write.restarted(job), JobRequest.resumes.remove()]

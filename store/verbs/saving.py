@@ -40,19 +40,22 @@ def save(
     behind: "Held | None" = None,
     more_writes: Sequence[RecordWrite] = (),
 ) -> JobRequest:
-    """Save a new job, due: from here on it can't be lost. A large payload is stored first.
+    """Save a new job. From here on it is due, and can't be lost.
 
-    It waits for `run_at`, if that is still to come. `due_at` is when the timer checks it if no
-    message starts it, `queue_key` the key of its line, if its queue has limits. One that is
-    `counted` is of its organisation's quota. Under a `job_id` that was derived from what names the
-    job, an unexpired row that has it stays as it is, and is returned. `also` is written in one
-    transaction with the row: raises RaceLost if one of those is not as it was read, and RowExists
-    instead of returning a row that was there.
+    A large payload is stored first. The job waits for `run_at` if that is in the future. `due_at`
+    is when the timer checks it if no message starts it. `queue_key` is its key, if its queue has
+    limits. Pass `counted` if its organization's quota counts it. `more_writes` are part of the same
+    transaction.
 
-    Work that is unique takes its `unique_key` in that transaction: raises KeyTaken if another job
-    has it, and PreconditionFailed if others take it and give it up all the time. Or it waits
-    `behind` the job that has it, and has the key when that one has ended: raises RaceLost if that
-    is not as it was read.
+    A derived `job_id` may belong to a row already. Unless that row has expired, it stays unchanged
+    and is returned. With `more_writes`, RowExists is raised instead.
+
+    Unique work takes its `unique_key` in that transaction. With `behind`, it waits for the end of
+    the job that has the key, and gets the key then.
+
+    Raises RaceLost if one of the `more_writes`, or `behind`, isn't as it was read. Raises KeyTaken
+    if another job has the key, and PreconditionFailed if others keep taking the key and giving it
+    up.
     """
     derived, now = job_id is not None, clock.now()
     job_id = job_id or new_id()
@@ -100,7 +103,7 @@ def save(
 def _put_or_drop(
     job: JobRequest, derived: bool, behind: "Held | None", more_writes: Sequence[RecordWrite]
 ) -> JobRequest:
-    """Put the row; delete the payload that was stored for it if it is not the one that is there."""
+    """Put the row. Delete the payload that was stored for it if another row is there."""
     key = job.payload_key
     try:
         row = (
@@ -109,12 +112,13 @@ def _put_or_drop(
             else _put_unique(job, derived, behind, more_writes)
         )
     except (KeyTaken, PreconditionFailed, RaceLost, RowExists) as error:
-        # A row that was saved in this very millisecond has this very object.
+        # A row that was saved in this very millisecond uses this very object.
         has_it = isinstance(error, RowExists) and error.row.created_key == job.created_key
         if not has_it:
             drop_duplicate(key)
         raise
-    row.is_new = row.created_key == job.created_key  # also by a write whose answer was lost
+    # also if it was put by a write whose response was lost
+    row.is_new = row.created_key == job.created_key
     if not row.is_new:
         drop_duplicate(key)
     return row
@@ -127,7 +131,7 @@ def _version(*, limited: bool, unique: bool) -> int:
 def _put_unique(
     job: JobRequest, derived: bool, behind: "Held | None", more_writes: Sequence[RecordWrite]
 ) -> JobRequest:
-    from store import uniqueness  # which most jobs do without
+    from store import uniqueness  # imported here because most jobs have no key
 
     def put(its_place: list[RecordWrite]) -> JobRequest:
         return _put(job, derived, [*more_writes, *its_place])
@@ -138,14 +142,14 @@ def _put_unique(
 
 
 def drop_duplicate(payload_key: str | None) -> None:
-    """Delete the payload of a job that turned out to exist already, if it was too large for a row.
+    """Delete the stored payload of a job that turned out to exist, if it was too large for a row.
 
-    The row of that job has a payload of its own, so deleting the job would not find this one. If
-    this fails, the bucket's lifecycle does it.
+    The existing row has its own payload, so deleting that job would not find this object. If the
+    deletion fails, the bucket's lifecycle deletes the object.
     """
     if payload_key is None:
         return
-    from aws import bucket  # which few payloads are large enough for
+    from aws import bucket  # imported here because few payloads are too large for a row
 
     with suppress(*AWS_ERRORS):
         bucket.delete(payload_key)
@@ -153,7 +157,7 @@ def drop_duplicate(payload_key: str | None) -> None:
 
 def _put(job: JobRequest, derived: bool, more_writes: Sequence[RecordWrite]) -> JobRequest:
     free = JobRequest.id.does_not_exist()
-    if derived:  # a row that has expired is gone for every reader, TTL may come days later
+    if derived:  # readers treat an expired row as gone, but TTL may delete it days later
         free |= JobRequest.expires_at <= clock.now() // clock.SECOND
     try:
         conditional_write.put_with(job, free, more_writes)
@@ -161,9 +165,9 @@ def _put(job: JobRequest, derived: bool, more_writes: Sequence[RecordWrite]) -> 
         if not condition_failed(error):
             raise
         if not derived:
-            return job  # the id was minted here: the row that has it was saved by a lost first try
+            return job  # a new id: a lost first try has saved the row
         row = read(job.id)
-        if row is None:  # it expired, or was deleted, between the two: its place is free
+        if row is None:  # it expired or was deleted since: the id is free
             return _put(job, derived, more_writes)
         if more_writes:
             raise RowExists(row) from error
