@@ -1,4 +1,4 @@
-"""Change what limits a queue while it runs, and have what its code declares again."""
+"""Change the limits of a queue at run time, and reset them to those in the code."""
 
 from typing import NamedTuple
 
@@ -12,11 +12,11 @@ from store.limits import Changed, Limits
 from store.rate import Rate
 from work import context
 
-_TIME = 5 * clock.SECOND  # of the request that changes a queue's limits
+_TIME = 5 * clock.SECOND  # how long a request that changes limits may spend admitting jobs
 
 
 class QueueLimits(NamedTuple):
-    """What limits a queue: `in_force` is what its code declares, with what was changed since."""
+    """The limits of a queue. `in_force` combines those declared in the code with later changes."""
 
     name: str
     in_force: Limits | None
@@ -25,7 +25,7 @@ class QueueLimits(NamedTuple):
 
     @classmethod
     def of(cls, name: str, changed: Changed | None) -> "QueueLimits":
-        """Return what limits a queue when this is changed."""
+        """Return the limits of a queue with this change applied."""
         if changed is not None and changed.changes_nothing:
             changed = None
         return cls(name, merged(name, changed), declared_limits(name), changed)
@@ -34,11 +34,12 @@ class QueueLimits(NamedTuple):
 def set_limits(
     name: str, *, slots: int | None, rate: Rate | None, max_waiting: int | None, send: Send
 ) -> QueueLimits:
-    """Limit a queue, declared or not. What is None is as the code has it.
+    """Limit a queue, declared or not. A limit that is None follows the code.
 
-    It is in force everywhere within 10 seconds. If more may start than before, some of those that
-    wait are let on here and now, and the timer sees to the rest. Raises NothingLimited,
-    TooManyLimited.
+    The limits are active everywhere within 10 seconds. If more jobs may start than before, this
+    call admits some of the waiting jobs, and the timer admits the rest.
+
+    Raises NothingLimited, TooManyLimited.
     """
     known = limits.current(fresh=True)
     before = merged(name, known.get(name))
@@ -67,7 +68,7 @@ def set_limits(
 
 
 def reset_limits(name: str, send: Send) -> None:
-    """Have a queue's limits as the code has them. Do nothing if they are."""
+    """Reset a queue's limits to those in the code. If they were not changed, do nothing."""
     changed = limits.current(fresh=True).get(name)
     if changed is None or changed.changes_nothing:
         return
@@ -77,7 +78,7 @@ def reset_limits(name: str, send: Send) -> None:
 
 
 def _is_wider(after: Limits | None, before: Limits | None) -> bool:
-    """Return whether a job may start that had to wait before."""
+    """Return whether a job that had to wait before may start now."""
     if before is None or after is None:
         return False
     slots, rate = before.slots, before.rate

@@ -1,8 +1,8 @@
-"""Refuses new jobs of a queue in which too many wait, instead of a line without end.
+"""Refuse new jobs of a queue in which too many jobs wait, so that no line grows without limit.
 
-How many wait is counted at most every 10 seconds in a process, and a job counts once it has been
-parked. So more than `max_waiting` may come to wait: as many as are dispatched in those seconds. A
-line is counted entry by entry, so one with a larger `max_waiting` is counted less often.
+A process counts a line at most every 10 seconds, and a job counts once it is parked. So more than
+`max_waiting` jobs may wait: the excess is the number dispatched in those seconds. Counting reads
+every entry of the line, so a line with a larger `max_waiting` is counted less often.
 """
 
 from contextlib import suppress
@@ -14,19 +14,19 @@ from store.limits import Limits
 from store.line_entries import count_waiting
 
 _CACHED = QueueFull.retry_after * clock.SECOND
-_COUNTED = 10_000  # entries that a process counts in that time, at most
+_COUNTED = 10_000  # the most entries that a process counts in that time
 _MOST_CACHED = 1_000  # lines
-_full: dict[tuple[str, str, int], tuple[int, bool]] = {}  # when it was counted, and whether full
+_full: dict[tuple[str, str, int], tuple[int, bool]] = {}  # when it was counted, and if it was full
 
 
 def refuse_if_full(queue_name: str, key: str, limits: Limits) -> None:
-    """Raise QueueFull if so many jobs wait in a line that no more are accepted."""
+    """Raise QueueFull if the line has reached its `max_waiting`."""
     if _is_full(queue_name, key, limits.max_waiting):
         raise QueueFull(queue_name, limits.max_waiting)
 
 
 def forget_cache() -> None:
-    """Count again at the next call: for tests."""
+    """Count again at the next call. For tests."""
     _full.clear()
 
 
@@ -38,7 +38,7 @@ def _is_full(queue_name: str, key: str, most: int) -> bool:
     if len(_full) >= _MOST_CACHED:
         _full.clear()
     full = False
-    with suppress(*AWS_ERRORS):  # a line that can't be counted is not a reason to refuse a job
+    with suppress(*AWS_ERRORS):  # accept the job if the line can't be counted
         full = count_waiting(queue_name, key, most) >= most
     _full[queue_name, key, most] = (now, full)
     return full

@@ -1,7 +1,7 @@
-"""What stands before a claim: a pause, or a queue whose limits leave no room.
+"""Check the gates before a claim: a pause, and the limits of a queue.
 
-A job that meets a gate which is shut is parked there, and is let on when it opens: by the end of
-the pause, see `runners.pausing`, or when there is room in its line, see `runners.admission`.
+A job that meets a closed gate is parked there. When the gate opens, the job is admitted:
+`runners.pausing` does it after a pause, `runners.admission` when its queue has capacity.
 """
 
 from collections.abc import Callable
@@ -23,14 +23,14 @@ from store.transactions import RaceLost
 from work.errors import EntryNotLoaded
 
 Claim = Callable[[verbs.Entrance | None], JobRequest]
-"""Claims the job: with what it is given in its queue, if that has limits."""
+"""Claims the job, and takes the slot or start that it is given in a queue with limits."""
 
 
 def enter(message: JobMessage, claim: Claim, token: str, send: Send | None) -> JobRequest | None:
-    """Return the row of a message's job, claimed; None if it is parked instead.
+    """Claim the job of a message and return its row, or park the job and return None.
 
-    `token` is that of the claim: it tells that an earlier call has made it. Raises
-    PreconditionFailed, and what `claim` raises.
+    `token` is the token of the claim. It shows whether an earlier call has made the claim already.
+    Raises PreconditionFailed, and the exceptions of `claim`.
     """
     if pausing.park_if_paused(message, send):
         return None
@@ -46,12 +46,14 @@ def enter(message: JobMessage, claim: Claim, token: str, send: Send | None) -> J
         try:
             return _enter_line(row, claim, token, send, patience)
         except RaceLost as lost:
-            telemetry.moved(lost)  # somebody else was given what this one saw: it looks again
+            telemetry.moved(lost)  # another job took that slot or start: read the line again
 
 
 def _may_have_limits(message: JobMessage) -> bool:
-    """Return whether the message's job may be in a queue with limits: one whose message does not
-    name its queue is of an older deploy, and its row tells."""
+    """Return whether the message's job may be in a queue with limits.
+
+    A message that names no queue is from an older deploy. Then only the row shows the queue.
+    """
     return message.queue_name is None or limits_of(message.queue_name) is not None
 
 
@@ -75,28 +77,30 @@ def _enter_line(
             if send is not None and not _may_start(row, key, limits, token, send, patience):
                 return None
             return claim(verbs.Entrance(row, key, None, gives_up_key))
-        if not row.starts_under_rate:  # between two legs, since there were no slots: it has paid
+        if not row.starts_under_rate:  # started before the queue had slots: counted
             limits = limits._replace(rate=None)
     line = lines.read_line(row.queue_name, key, limits)
     used_keys.note_use(line, row.organization_id)
     grant = line.grant(_group(row, limits)) if line.first is None else None
     if grant is not None:
         return claim(verbs.Entrance(row, key, grant, gives_up_key))
-    if send is None:  # limits were declared or set since it was dispatched
+    if send is None:  # limits were declared or set after the job was dispatched
         telemetry.started_outside_limits(row)
         return claim(without_limits)
     park_in_line(row, key, limits, due_at=wake_ups.due_without_wake_up(line))
-    admission.admit_waiting(row.queue_name, key, send)  # room may have come while nobody waited
+    # Capacity may have been freed while no job waited, so no process would admit this job.
+    admission.admit_waiting(row.queue_name, key, send)
     return None
 
 
 def _may_start(
     row: JobRequest, key: str, limits: Limits, token: str, send: Send, patience: int
 ) -> bool:
-    """Count the start of an admitted job against its queue's rate.
+    """Count the start of an admitted job against its queue's rate. Return False if it was parked.
 
-    It paid when it was admitted, but that may be long ago, and others may start now. Return False
-    if the rate opens after `patience` (milliseconds since 1970): then the job was parked again.
+    The admission counted against the rate too, but it may be long ago, and other jobs may start
+    now. The job is parked again if the rate allows its start only after `patience` (milliseconds
+    since 1970).
     """
     if limits.rate is None or not row.starts_under_rate:
         return True
@@ -116,8 +120,10 @@ def _may_start(
 
 
 def park_running(row: JobRequest, reached: verbs.Checkpoint, send: Send | None) -> bool:
-    """Park a job that runs under our claim at the end of its line, and let on who is next; return
-    whether its queue has limits, and it was. Raises PreconditionFailed."""
+    """Park a job that runs under this invocation's claim, and admit the next job of its line.
+
+    Returns False, and parks nothing, if its queue has no limits. Raises PreconditionFailed.
+    """
     limits = limits_of(row.queue_name)
     if limits is None:
         return False
@@ -125,10 +131,10 @@ def park_running(row: JobRequest, reached: verbs.Checkpoint, send: Send | None) 
     try:
         parked = park_in_line(row, key, limits, reached)
     except PreconditionFailed:
-        # Perhaps it is parked: by an earlier try, whose answer was lost.
+        # An earlier try may have parked the job although its response was lost.
         admission.admit_waiting(row.queue_name, key, send)
         raise
-    send_admitted_follower(parked, send)  # if its owner has asked it to stop, it has ended
+    send_admitted_follower(parked, send)  # the job has ended if its owner asked it to stop
     admission.admit_waiting(row.queue_name, key, send)
     return True
 
@@ -141,10 +147,15 @@ def park_in_line(
     due_at: int | None = None,
     behind: int | None = None,
 ) -> JobRequest:
-    """Park a job in the line of `key`: one that could start now, or that runs under our claim and
-    has `reached` this far. It comes to the end of the line, or behind the jobs that were parked
-    before the time `behind`. The timer looks at it at `due_at`, or else in an hour. Return its row,
-    which is cancelled instead if its owner has asked it to stop. Raises PreconditionFailed."""
+    """Park a job in the line of a key. Return its row.
+
+    The job is runnable, or runs under this invocation's claim and has `reached` a checkpoint. It
+    goes to the end of the line, or behind the jobs that were parked before the time `behind`. The
+    timer checks it at `due_at`, by default in an hour. If its owner has asked it to stop, it is
+    canceled instead.
+
+    Raises PreconditionFailed.
+    """
     parked = verbs.park_in_line(
         row,
         lines.place_of(row.queue_name, key),
@@ -159,12 +170,16 @@ def park_in_line(
 
 
 def line_key(row: JobRequest) -> str:
-    """Return the key of a job's line: that of its row, or for one that was saved before its queue
-    had limits or was retried by hand, what it would be now."""
+    """Return the key of the job's line.
+
+    If the row has none, return the key that the job would get now. Its row has none if the job was
+    saved before its queue had limits, or was retried by hand.
+    """
     if row.queue_key is not None:
         return row.queue_key
     payload = blobs.get(row.payload, row.payload_key)
-    with suppress(UnknownJobType, InvalidPayload, EntryNotLoaded):  # it will fail of that: anywhere
+    # A payload that can't be read fails the job later, so its line doesn't matter.
+    with suppress(UnknownJobType, InvalidPayload, EntryNotLoaded):
         payload = registry().job_payload(row.job_type, payload)
     return key_of(row.queue_name, row.organization_id, row.campaign_id, payload)
 

@@ -1,4 +1,4 @@
-"""What limits a queue now: what the code declares, and what was changed since."""
+"""Find the current limits of a queue: those declared in the code, with later changes applied."""
 
 from typing import NamedTuple
 
@@ -10,13 +10,15 @@ from work.queues import WHOLE_QUEUE
 
 
 def limits_of(queue_name: str, *, fresh: bool = False) -> Limits | None:
-    """Return what limits a queue, as it was at most 10 s ago, or is now if `fresh`; None if nothing
-    does."""
+    """Return the limits of a queue, or None if it has none.
+
+    They may be up to 10 s old, unless `fresh`.
+    """
     return merged(queue_name, limits.current(fresh=fresh).get(queue_name))
 
 
 class LimitedLine(NamedTuple):
-    """The line of a job whose queue has limits."""
+    """The key and the limits of a job whose queue has limits."""
 
     key: str
     limits: Limits
@@ -25,8 +27,11 @@ class LimitedLine(NamedTuple):
 def line_of(
     queue_name: str, organization_id: str, campaign_id: str | None, payload: object
 ) -> LimitedLine | None:
-    """Return the line of a job that is not saved yet, whose payload is its model; None if its queue
-    has no limits, or if that can't be read: then its first claim finds out."""
+    """Return the line of a job that isn't saved yet. `payload` is its model.
+
+    Return None if its queue has no limits, or if they can't be read. In the latter case the job's
+    first claim finds the line.
+    """
     try:
         found = limits_of(queue_name)
     except AWS_ERRORS:
@@ -43,8 +48,11 @@ def current_key(
     campaign_id: str | None,
     payload: object,
 ) -> str | None:
-    """Return the key of the line of a saved job that is given another payload, which is its model;
-    None if its queue has no limits. If that can't be read, it has some if the job `had` a key."""
+    """Return the key of a saved job that gets another payload, or None if its queue has no limits.
+
+    `payload` is the model of the new payload. If the limits can't be read, the queue counts as
+    limited if the job `had` a key.
+    """
     try:
         has_limits = limits_of(queue_name) is not None
     except AWS_ERRORS:
@@ -53,7 +61,7 @@ def current_key(
 
 
 def merged(queue_name: str, changed: Changed | None) -> Limits | None:
-    """Return what limits a queue when this is changed about what the code declares."""
+    """Return the limits of a queue with this change applied to those declared in the code."""
     declared = declared_limits(queue_name)
     if changed is None:
         return declared
@@ -67,7 +75,7 @@ def merged(queue_name: str, changed: Changed | None) -> Limits | None:
 
 
 def declared_limits(queue_name: str) -> Limits | None:
-    """Return what limits a queue by the code alone; None for a queue that it does not declare."""
+    """Return the limits that the code declares for a queue, or None if it doesn't declare it."""
     queue = registry().queues.get(queue_name)
     if queue is None:
         return None
@@ -81,6 +89,6 @@ def declared_limits(queue_name: str) -> Limits | None:
 
 
 def key_of(queue_name: str, organization_id: str, campaign_id: str | None, payload: object) -> str:
-    """Return which of a queue's lines a job is in: "*" if the code does not declare the queue."""
+    """Return the key of the queue's line that a job is in: "*" if the code doesn't declare it."""
     queue = registry().queues.get(queue_name)
     return queue.key_of(organization_id, campaign_id, payload) if queue else WHOLE_QUEUE

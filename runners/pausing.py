@@ -1,9 +1,9 @@
 """Pause and resume a job type or a queue.
 
-What is paused is not started: the worker parks a job when its message arrives, and a running job
-with a cursor to resume from parks at its next checkpoint. When the pause ends, what it has parked
-goes on in the order it was created, as fast as one invocation can send one after the other. What is
-dispatched meanwhile does not queue up behind it.
+A paused job type or queue starts no jobs. The worker parks a job when its message arrives, and a
+running job with a cursor parks at its next checkpoint. When the pause ends, its parked jobs are
+admitted in the order of their creation, as fast as one invocation can send them. Jobs that are
+dispatched in that time don't wait behind them.
 """
 
 from pynamodb.exceptions import PynamoDBException
@@ -24,22 +24,22 @@ from store.pauses import Kind, Parked, Pause
 from store.queries import read
 from work import context
 
-# When the timer next checks a parked job. The pause lists the job and will admit it, so this is a
-# second line only. It is as long again as the job has waited so far, within these two.
+# When the timer next checks a parked job: after as long again as the job has waited, within these
+# two bounds. The pause lists the job and normally admits it, so this check is only a safeguard.
 _SOONEST_CHECK = clock.HOUR
 _LATEST_CHECK = clock.DAY
-# How long a pause is kept once it has ended: a worker that has not read of its end yet, or whose
-# clock differs, may still park a job under it.
+# How long an ended pause is kept. Until then, a worker that has not read of its end, or whose clock
+# differs, may still park a job under it.
 _LINGER = verbs.SKEW + 6 * pauses.CACHED
-_AT_ONCE = 25  # jobs that a resume admits itself; the timer admits the rest
-_RESUME_TIME = 10 * clock.SECOND  # of the request that resumes
-_MOST_PAUSES = 100  # every worker reads them all
+_AT_ONCE = 25  # the number of jobs that a resume admits itself; the timer admits the rest
+_RESUME_TIME = 10 * clock.SECOND  # the longest time for a request that resumes
+_MOST_PAUSES = 100  # every worker reads all pauses
 
 
 def pause(kind: Kind, name: str) -> Pause:
-    """Start nothing of this job type, or in this queue, until it is resumed.
+    """Stop a job type or a queue from starting jobs, until it is resumed.
 
-    It takes effect within 10 seconds. Raises UnknownJobType, TooManyPaused.
+    The pause takes effect within 10 seconds. Raises UnknownJobType, TooManyPaused.
     """
     if kind is Kind.JOB_TYPE:
         registry().job(name)
@@ -55,10 +55,10 @@ def pause(kind: Kind, name: str) -> Pause:
 
 
 def resume(kind: Kind, name: str, send: Send) -> None:
-    """End a pause and begin to admit what it has parked. Do nothing if there is no such pause."""
+    """End a pause and begin to admit the jobs that it parked. Without such a pause, do nothing."""
     if pauses.current(fresh=True).find(kind, name):
         has_lines = kind is Kind.QUEUE and limits_of(name) is not None
-        if has_lines:  # before it ends: whoever asks again, after this was cut off, finds no pause
+        if has_lines:  # before the pause ends: if this request is cut off, a second finds no pause
             limits.ask_for_sweep(name)
         telemetry.pause_changed(pauses.resume(kind, name, by=context.recorded_author()))
         until = clock.now() + _RESUME_TIME
@@ -70,15 +70,17 @@ def resume(kind: Kind, name: str, send: Send) -> None:
 def park_if_paused(message: JobMessage, send: Send | None) -> bool:
     """Park the message's job if it is paused, and return whether it was parked.
 
-    Raises PreconditionFailed, also for a job that may be paused and that could not start anyhow.
+    Raises PreconditionFailed. It is raised too for a job that may be paused but could not start
+    anyway.
     """
     if not pauses.current().may_park(message.job_type):
         return False
     row = read(message.id)
     if row is None or row.status is Status.RUNNING:
-        return False  # the claim finds out whose it is
+        return False  # the claim is refused, because another claim has the job
     if not could_start(row):
-        # Not left to the claim: until that is written, somebody may have made it one that can.
+        # Don't leave this to the claim. Before the claim is written, another process may have made
+        # the job startable.
         raise refused("claim", row.id, row)
     paused = pauses.pause_on(row)
     if paused is None:
@@ -94,23 +96,25 @@ def park(
     *,
     send: Send | None,
 ) -> None:
-    """Park a job that could start now, or that runs under our claim and has `reached` this far. Its
-    slot goes to the next in its line.
+    """Park a job that could start now, or that runs under this invocation's claim.
+
+    `reached` is the last checkpoint of a running job. The job's slot goes to the next job of its
+    line.
 
     Raises PreconditionFailed.
     """
     try:
         parked = verbs.park(row, paused, due_at=next_check(row), reached=reached)
         telemetry.parked(parked, paused)
-        send_admitted_follower(parked, send)  # if its owner has asked it to stop, it has ended
-    finally:  # it may be parked, though no answer said so
+        send_admitted_follower(parked, send)  # the job has ended if its owner asked it to stop
+    finally:  # the job may be parked even if the response was lost
         admit_waiting_after(row, send)
 
 
 def admit_or_keep(row: JobRequest, send: Send) -> bool:
-    """Queue and send a parked job, unless it is paused still or again; return whether it was sent.
+    """Queue and send a parked job, unless it is paused. Return whether it was sent.
 
-    Raises PreconditionFailed. Raises SendFailed too: the job is then queued all the same, and due.
+    Raises PreconditionFailed. Raises SendFailed too, but then the job is queued, and due.
     """
     paused = pauses.current().on(row)
     if paused is None:
@@ -124,9 +128,9 @@ def admit_or_keep(row: JobRequest, send: Send) -> bool:
 
 
 def admit_parked(send: Send, *, until: int, most: int) -> int:
-    """Admit what ended pauses have parked, oldest first, and return how many jobs were admitted.
+    """Admit the jobs that ended pauses have parked, oldest first. Return how many were admitted.
 
-    Stop at `until` (milliseconds since 1970), or after `most`.
+    Stop at `until` (milliseconds since 1970), or after `most` jobs.
     """
     admitted = 0
     for ended in pauses.current().resuming():
@@ -135,16 +139,16 @@ def admit_parked(send: Send, *, until: int, most: int) -> int:
         try:
             admitted += _admit_parked_by(ended, send, until, most - admitted)
         except SendFailed as error:
-            telemetry.not_sent(error)  # the worker can't be reached: the rest can wait
+            telemetry.not_sent(error)  # the worker can't be reached, so the rest must wait too
             break
-        except Exception as error:  # noqa: BLE001 - one pause must not keep the others waiting
+        except Exception as error:  # noqa: BLE001 - a broken pause must not delay the others
             telemetry.crashed(error)
     return admitted
 
 
 def _admit_parked_by(ended: Pause, send: Send, until: int, most: int) -> int:
-    # Read several even where one may be admitted: an entry that can't be dealt with must not keep
-    # the next ones waiting.
+    # Read several entries even if only one job may be admitted. An entry that can't be handled must
+    # not delay the next ones.
     entries = list(pauses.parked_by(ended, max(most, _AT_ONCE)))
     admitted = 0
     for entry in entries:
@@ -156,21 +160,23 @@ def _admit_parked_by(ended: Pause, send: Send, until: int, most: int) -> int:
             elif pauses.current().find(ended.kind, ended.name):
                 return admitted  # it is paused again
         except PreconditionFailed as refused:
-            telemetry.moved(refused)  # by whoever has it: the next pump drops what is left here
+            telemetry.moved(refused)  # another process changed it: the next pass drops its entry
         except (TypeError, ValueError) as error:
-            telemetry.crashed(error)  # of newer code, say
+            telemetry.crashed(error)  # unreadable, for example written by newer code
         except PynamoDBException as error:
             if not conflicts(error):
                 raise
-            telemetry.moved(error)  # another pump has it in hand
+            telemetry.moved(error)  # another pass is admitting the same job
     if not entries and clock.now() - ended.changed_at > _LINGER:
         pauses.forget(ended)
     return admitted
 
 
 def _admit(entry: Parked, ended: Pause, send: Send) -> bool:
-    """Admit a job that this ended pause has parked, unless it is paused again; return whether it
-    was sent."""
+    """Admit a job that this ended pause has parked, unless it is paused again.
+
+    Return whether the job was sent.
+    """
     row = read(entry.job_id)
     if row is None or row.held_by != ended.sk:
         pauses.drop(entry)

@@ -1,8 +1,8 @@
-"""Sweeps: after a queue was given wider limits, or was resumed, each of its lines is looked at.
+"""Sweep the lines of a queue after its limits were widened or its pause ended.
 
-Who ends a job lets on the next of its own line. But a line in which nothing runs has nobody who
-would see that there is room now. The request that made the change looks at the first keys; the
-timer goes along all of them, as far as it comes in one tick, and on from there in the next.
+A job that ends admits the next job of its own line. But if no job of a line runs, no process would
+notice the new capacity. The request that made the change admits the jobs under the first keys. The
+timer then sweeps all keys: in each run as many as it can, and the rest in the next.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,19 +15,19 @@ from store import limits, pauses, used_keys
 from store.limits import Changed
 from store.verbs import SKEW
 
-_FIRST = 25  # keys that the request looks at
-_BATCH = 1000  # keys between two notes of how far a sweep is
-# A worker that has not read of the change yet may free a slot and let nobody on. So the sweep that
-# counts begins only when every process must have read of it.
+_FIRST = 25  # the number of keys that the request handles
+_BATCH = 1000  # the number of keys between two records of a sweep's progress
+# A worker that has not read the change yet may free a slot and admit no job. So the sweep that
+# counts begins only when every process must have read the change.
 KNOWN_TO_ALL = SKEW + 6 * limits.CACHED
 
 Each = Callable[[Iterable[str], Callable[[str], None]], bool]
-"""Calls a function with each of these keys, in several threads perhaps; returns whether it came to
-all of them."""
+"""Calls a function with each of these keys, in one thread or several. Returns whether every key was
+reached."""
 
 
 def begin(queue_name: str, send: Send, *, until: int) -> None:
-    """Let on who waits under the first keys of a queue, until `until` (milliseconds since 1970)."""
+    """Admit waiting jobs under a queue's first keys, until `until` (milliseconds since 1970)."""
     for key in used_keys.used(queue_name, _FIRST):
         if clock.now() >= until:
             return
@@ -35,7 +35,7 @@ def begin(queue_name: str, send: Send, *, until: int) -> None:
 
 
 def sweep(send: Send, each: Each, *, until: int) -> None:
-    """Go on with every sweep that is under way, until `until` (milliseconds since 1970)."""
+    """Continue every sweep that is under way, until `until` (milliseconds since 1970)."""
     if not any(changed.sweep_from is not None for changed in limits.current().values()):
         return
     pauses.current(fresh=True)
@@ -43,7 +43,7 @@ def sweep(send: Send, each: Each, *, until: int) -> None:
         try:
             if changed.sweep_from is not None:
                 _sweep(changed, send, each, until)
-        except Exception as error:  # noqa: BLE001 - one queue must not keep the others waiting
+        except Exception as error:  # noqa: BLE001 - a broken queue must not delay the others
             telemetry.crashed(error)
 
 
@@ -58,7 +58,7 @@ def _sweep(changed: Changed, send: Send, each: Each, until: int) -> None:
     while clock.now() < until:
         keys = used_keys.used(changed.queue_name, _BATCH, after)
         if not each(keys, admit) or clock.now() >= until:
-            return  # not all of them were looked at: the next tick begins with these
+            return  # some keys were not reached: the next timer run begins with these
         after = keys[-1] if len(keys) == _BATCH else ""
         if not limits.note_swept(changed, after or None) or not after:
             return

@@ -1,10 +1,10 @@
-"""When a line's rate opens: who waits there is told by a message that comes then, the wake-up.
+"""Send wake-ups: delayed messages that admit waiting jobs once the rate of their line allows it.
 
-The rate's item says that one is under way, so that many who wait don't each send one. Where the
-rate opens soon, one wake-up lets on one after the other in its own process: it paces the line.
+The rate's item records that a wake-up is under way, so that not every waiting job sends one. If the
+rate opens soon, one wake-up admits job after job in its own process: it paces the line.
 
-The job that waits first is due a minute after the wake-up was to come. If whoever was to send that
-is killed, or it is lost, the timer finds this one row, and no other.
+The job that waits first is due a minute after its wake-up should arrive. If the wake-up is lost, or
+its sender is killed, the timer finds this one row, and no others.
 """
 
 import clock
@@ -20,18 +20,20 @@ from store.job_request import JobRequest, Lane
 from store.lines import Line, LineItem
 from store.queries import read
 
-# A wake-up waits for so long in its own process, when the rate opens so soon: a message has delays
-# of whole seconds, and clocks differ. In all it goes on for so long, then another one follows.
+# A pass that is a wake-up itself waits in its process if the rate opens within SHORT_WAIT, because
+# messages have delays of whole seconds and clocks differ. After LONGEST_PACE it sends another.
 SHORT_WAIT = 2 * clock.SECOND
 LONGEST_PACE = clock.MINUTE
-# A wake-up that is so late has been lost.
+# After this delay, a wake-up counts as lost.
 _LOST_AFTER = 90 * clock.SECOND
 _LONGEST_DELAY = int(LONGEST_DELAY * clock.SECOND)
 
 
 class WakeUps:
-    """What one pump of a line does about its wake-ups, until `until`. Only a pump that is a wake-up
-    itself waits in its process, for up to `pace` ms at a time."""
+    """The wake-ups of one admission pass over a line, which ends at `until`.
+
+    Only a pass that is a wake-up itself waits in its process, for up to `pace` ms at a time.
+    """
 
     def __init__(
         self, message: QueueMessage, send: Send, until: int, *, thorough: bool, pace: int
@@ -41,13 +43,14 @@ class WakeUps:
         self._until = until
         self._thorough = thorough
         self._pace = pace
-        self._paces_until: int | None = None  # as the line says: nobody else sends a wake-up
+        self._paces_until: int | None = None  # the mark that this pass has set on the line
 
     def wait_for_rate(self, line: Line, entry: LineItem) -> bool:
-        """Wait until the rate opens if that is soon, as the only one who does; else have a message
-        come then, or as late as messages can. Return whether to look again.
+        """Wait until the rate opens, or schedule a wake-up. Return whether to read the line again.
 
-        `entry` is of who waits first. Raises PreconditionFailed if its row moves meanwhile.
+        The pass waits only if the rate opens soon and no other pass paces the line. Otherwise a
+        message arrives when the rate opens, or as late as messages can. `entry` is the entry of the
+        job that waits first. Raises PreconditionFailed if the row of that job changes.
         """
         opens_at = line.opens_at()
         wait = opens_at - clock.now()
@@ -56,12 +59,12 @@ class WakeUps:
             if not is_soon:
                 return False
         elif (wake_at := self._coming_wake_up(line, opens_at)) is not None:
-            # A pump that paces a line marks it for longer than its rate is shut: who waits first is
-            # let on in a moment.
+            # A pass that paces the line sets its mark later than the time at which the rate opens.
+            # It admits the first waiting job in a moment.
             return wake_at <= opens_at and not _have_due(line, entry, wake_at)
         else:
             comes_at = self._until if is_soon else _next_wake_up(opens_at)
-            # At first: whoever is killed between two of these leaves it due.
+            # Make the job due before the mark is set, in case this process is killed in between.
             if not is_soon and not _have_due(line, entry, comes_at):
                 return True
             if not line_rates.mark_wake_up(line, comes_at):
@@ -74,15 +77,19 @@ class WakeUps:
         return True
 
     def answer(self, line: Line) -> None:
-        """If this pump is the wake-up that the line waits for, have its mark taken away: it came
-        for nobody, and who parks next must not rely on it."""
+        """Let `stop_pacing` remove the line's mark, if this pass is the wake-up that it announces.
+
+        No job waits for this wake-up. The next job that parks must not rely on it.
+        """
         mark = _mark(line)
         if self._pace and mark is not None and mark <= clock.now() + self._pace:
             self._paces_until = mark
 
     def stop_pacing(self) -> bool:
-        """Take the mark of this pump away, if it has set one; return whether to look again, for
-        those who have parked meanwhile and left the line to it."""
+        """Remove the mark of this pass, if it has set one. Return whether to read the line again.
+
+        A job may have parked in the meantime and relied on this pass.
+        """
         if self._paces_until is None:
             return False
         place = lines.place_of(self._message.queue_name, self._message.queue_key)
@@ -91,16 +98,18 @@ class WakeUps:
         return was_there
 
     def _is_pacing(self, line: Line) -> bool:
-        """Return whether this pump is the one that others leave the line to: its mark is there."""
+        """Return whether the mark on the line is this pass's, so that others rely on it."""
         return self._paces_until is not None and self._paces_until == _mark(line)
 
     def _coming_wake_up(self, line: Line, opens_at: int) -> int | None:
-        """Return when a message comes that is under way, or until when another pump paces the line;
-        None if nobody does anything when the rate opens."""
+        """Return when a wake-up under way will arrive, or until when another pass paces the line.
+
+        Return None if neither will admit a job when the rate opens.
+        """
         rate = line.rate
         if rate is None or rate.wake_at is None:
             return None
-        has_come = rate.wake_at <= (rate.since or 0)  # somebody has started since
+        has_come = rate.wake_at <= (rate.since or 0)  # a job was given a start since
         latest = max(opens_at, clock.now() + LONGEST_PACE) + _LOST_AFTER
         late = -self._pace if self._thorough else _LOST_AFTER
         is_lost = clock.now() >= rate.wake_at + late
@@ -108,20 +117,22 @@ class WakeUps:
 
 
 def due_without_wake_up(line: Line) -> int | None:
-    """Return when the timer must look at a job that parks now, if it is the first in its line and
-    waits for the rate alone; None for any other."""
+    """Return when the timer must check a job that parks now, waiting first and for the rate alone.
+
+    Return None for any other job.
+    """
     if line.first is not None or not line.waits_for_rate:
         return None
     return due_after(line.opens_at())
 
 
 def due_after(opens_at: int) -> int:
-    """Return when the timer must look at the job that waits first for a rate which opens then."""
+    """Return when the timer must check the job that waits first, if the rate opens at that time."""
     return _next_wake_up(opens_at) + GRACE
 
 
 def send_or_leave_due(message: QueueMessage, delay: float, send: Send) -> None:
-    """Send a message about a line, with a delay in seconds; else leave it to the timer."""
+    """Send a message about a line, with a delay in seconds, or leave its work to the timer."""
     delay = min(max(0.0, delay), LONGEST_DELAY)
     try:
         send(message, delay)
@@ -131,8 +142,11 @@ def send_or_leave_due(message: QueueMessage, delay: float, send: Send) -> None:
 
 
 def leave_due(message: QueueMessage, delay: float) -> None:
-    """Have the timer do what a message about a line asks for: where messages can't wait, or can't
-    be sent. The row of who waits first is due then. If AWS does not take that, it is due later."""
+    """Make the job that waits first in a line due, so that the timer does the work of a message.
+
+    This is for messages that can't be delayed or can't be sent. If AWS doesn't accept the write,
+    the job is due later.
+    """
     try:
         line = lines.read_line(message.queue_name, message.queue_key, limits_of(message.queue_name))
         entry = line_entries.next_entry(line)
@@ -150,8 +164,11 @@ def _next_wake_up(opens_at: int) -> int:
 
 
 def _have_due(line: Line, entry: LineItem, comes_at: int) -> bool:
-    """Have the job that waits first due a minute after the wake-up was to come, if it is not: the
-    one that was may have been cancelled. Return False, and drop the entry, if it waits no more."""
+    """Make the job that waits first due a minute after the wake-up, if it isn't.
+
+    The job that was due before may have been canceled. Return False, and drop the entry, if its job
+    no longer waits.
+    """
     row = _waiting_row(line, entry)
     if row is None:
         line_entries.drop_entry(entry)
