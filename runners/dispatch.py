@@ -1,6 +1,6 @@
-"""How new work is dispatched, whatever the runner: checked, saved if it is a job, then sent.
+"""Dispatch new work under any runner: check it, save it if it is a job, then send it.
 
-Children and tasks that a running job dispatches come the same way: runners/children.py.
+A running job's children and tasks are dispatched through this module too: see runners/children.py.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 
     from runners.base import JobData
 
-# Bytes of JSON. Lambda takes 1 MB, but a task that large wants a row, a retry and a record.
+# Bytes of JSON. Lambda takes 1 MB, but work with so large a payload should have a row and a record.
 TASK_PAYLOAD_LIMIT = 100 * 1024
 
 
 def dispatch_job(job_data: "JobData", send: Send) -> JobRequest:
-    """Accept a job and send it; return the row as it was saved. If it can't be sent now it is due,
-    and the timer sends it.
+    """Accept a job, send it, and return the row as it was saved.
 
-    Every runner calls this with its own `send`. Whether the job can be sent again is asked of the
-    runner that JOB_RUNNER names, which may have borrowed the functions of another.
+    If the job can't be sent now, it is due, and the timer sends it. Every runner calls this with
+    its own `send`. But the runner that JOB_RUNNER names decides whether the job can be sent again,
+    because it may borrow the functions of another runner.
     """
     with tracing.dispatching(job_data.job_type):
         row = accept_job(job_data, send=runners.sender())
@@ -50,8 +50,11 @@ def dispatch_job(job_data: "JobData", send: Send) -> JobRequest:
 
 
 def dispatch_task(task_name: str, payload: Any, send: Send) -> None:
-    """Accept a task and send it; raises SendFailed if it did not leave, for nothing holds it, and
-    SendInDoubt if nobody knows."""
+    """Accept a task and send it.
+
+    Raises SendFailed if the task was not sent, because nothing stores it. Raises SendInDoubt if it
+    may or may not have been sent.
+    """
     with tracing.dispatching(task_name):
         send(accept_task(task_name, payload))
 
@@ -65,16 +68,18 @@ def accept_job(
     more_writes: Sequence[RecordWrite] = (),
     writes_if_answered: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
 ) -> JobRequest:
-    """Save a job: due, and queued or scheduled. Return its row.
+    """Save a job, due and queued or scheduled, and return its row.
 
-    What was asked for before under the same idempotency key, or the same `job_id`, is the same job,
-    as it is now. `send` is how it will be sent; `parent_id` is the job that dispatches it. `also`
-    is written in one transaction with the row, or else RaceLost or RowExists is raised.
-    A job that is unique may be answered with another one: then `met` of the row tells how, and
-    `writes_if_answered` returns what is written to the records of `also` instead.
-    Before anything is saved, raises UnknownJobType, InvalidPayload, CampaignMissing, or
-    RunnerCannotResend for a job that may need sending again under a runner that can't; QueueFull;
-    QuotaReached; UniqueConflict; IdempotencyConflict for a key that was used for another request.
+    A request with an idempotency key or a `job_id` that was used before returns the same job, as it
+    is now. `send` is how the job will be sent. `parent_id` is the job that dispatches it.
+    `more_writes` are written in one transaction with the row, or RaceLost or RowExists is raised.
+
+    A request for a unique job may be answered with an existing job. Then the row's `duplicate` says
+    how, and `writes_if_answered` returns the writes that replace `more_writes`.
+
+    Before anything is saved, raises UnknownJobType, InvalidPayload, CampaignMissing, QueueFull,
+    QuotaReached or UniqueConflict. Raises IdempotencyConflict for a key that another request used,
+    and RunnerCannotResend if the job may need sending again and the runner can't do that.
     """
     job = registry().job(job_data.job_type)
     later = (run_at := job_data.starts_at()) > clock.now()
@@ -114,7 +119,7 @@ def accept_job(
     if job.unique is None or unique_key is None:
         row = save(more_writes=more_writes)
     else:
-        from runners import unique_work  # which most jobs do without
+        from runners import unique_work  # imported here because most jobs don't need it
 
         asked = unique_work.UniqueRequest(
             job.unique,
@@ -137,7 +142,7 @@ def accept_job(
 
 
 def _note(row: JobRequest) -> None:
-    """Log a job that was accepted, or how its request was answered, and count it if it is new."""
+    """Log that a job was accepted, or how its request was answered. Count the job if it is new."""
     if row.is_new:
         quota.note_accepted(row.organization_id)
     if row.duplicate is None:
@@ -147,16 +152,18 @@ def _note(row: JobRequest) -> None:
 
 
 def check_job(job_data: "JobData", send: Send | None) -> None:
-    """Raise what says why such a job could not be accepted, whatever else there is: UnknownJobType,
-    InvalidPayload, CampaignMissing, RunnerCannotResend, EntryNotLoaded."""
+    """Check a job's type, payload and campaign, without regard to limits and existing jobs.
+
+    Raises UnknownJobType, InvalidPayload, CampaignMissing, RunnerCannotResend, EntryNotLoaded.
+    """
     _check(registry().job(job_data.job_type), job_data, send, later=False)
 
 
 def job_data(
     job_type: str, payload: Any, organization_id: str, campaign_id: str | None
 ) -> "JobData":
-    """Return the data of a job that no request has asked for."""
-    from runners.base import JobData  # pydantic, which a process that only sends does without
+    """Return the data of a job that is dispatched without an HTTP request."""
+    from runners.base import JobData  # imports pydantic, which a process that only sends can skip
 
     return JobData(
         job_type=job_type,
@@ -187,10 +194,10 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
             f"the payload of the task {task_name!r}",
             size,
             TASK_PAYLOAD_LIMIT,
-            "Work that carries this much should be a job: a job's payload may be far larger",
+            "Work with a payload this large should be a job: a job's payload may be far larger",
         )
     task_id, asked = new_task_id(), _asked_for.get()
-    if asked is not None and asked.id is None:  # else it is one that the task itself dispatches
+    if asked is not None and asked.id is None:  # otherwise the task itself dispatches this one
         asked.id = task_id
     return TaskMessage(
         id=task_id,
@@ -202,9 +209,9 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
 
 
 class AcceptedTask:
-    """The task that a call of `dispatch_task` has made."""
+    """The task that a call of `dispatch_task` has created."""
 
-    id: str | None = None  # None with a runner that makes its messages by itself
+    id: str | None = None  # None with a runner that creates its own messages
 
 
 _asked_for: ContextVar[AcceptedTask | None] = ContextVar("asked_for", default=None)
@@ -212,8 +219,10 @@ _asked_for: ContextVar[AcceptedTask | None] = ContextVar("asked_for", default=No
 
 @contextmanager
 def noting_the_task() -> Iterator[AcceptedTask]:
-    """Yield what tells the id of the first task that is accepted inside: `dispatch_task` returns
-    nothing."""
+    """Yield an object that gets the id of the first task accepted inside.
+
+    `dispatch_task` returns nothing, so the caller has no other way to get the id.
+    """
     accepted = AcceptedTask()
     token = _asked_for.set(accepted)
     try:
@@ -223,24 +232,23 @@ def noting_the_task() -> Iterator[AcceptedTask]:
 
 
 def _check(job: Job, job_data: "JobData", send: Send | None, *, later: bool) -> "BaseModel":
-    """Return the payload as its model; raise the error that says why the job can't be accepted, if
-    it can't."""
+    """Return the payload as its model, or raise the error that says why the job is refused."""
     payload = registry().check_new_job(job_data.job_type, job_data.payload, job_data.campaign_id)
     if job.retry or later:
-        need = "is tagged for retry" if job.retry else "is to start later"
+        need = "has a retry policy" if job.retry else "is scheduled to start later"
         require_sender(send, job_data.job_type, need)
     if job.unique is not None and job.unique.then is not None:
-        require_sender(send, job_data.job_type, "may have to wait for the end of another")
+        require_sender(send, job_data.job_type, "may have to wait for another job to end")
     return payload
 
 
 def _queue_key(
     queue_name: str, job_data: "JobData", payload: "BaseModel", existing: "_ExistingJob | None"
 ) -> str | None:
-    """Return the key of a job's line, if it has one that is known: see `line_of`.
+    """Return the key of a job's line, if it has one and it is known: see `line_of`.
 
-    Raises QueueFull if too many wait there, but not for a job that is there already, and not for a
-    child: its parent was accepted, and would fail halfway.
+    Raises QueueFull if too many jobs wait there. A job that exists already isn't refused. A child
+    isn't either, because its parent was accepted and would fail halfway.
     """
     line = line_of(queue_name, job_data.organization_id, job_data.campaign_id, payload)
     if line is None:
@@ -251,15 +259,17 @@ def _queue_key(
 
 
 class _ExistingJob(NamedTuple):
-    """Whether a request is answered with a job that is there already: its own, or that of its key
-    as work that is unique. One that is made to follow that is a new job."""
+    """The request's existing job, if there is one: its own, or the job that holds its unique key.
+
+    A request that creates a follower of the holder creates a new job.
+    """
 
     job_id: str | None
     rule: Unique | None
     unique_key: str | None
 
     def refuse_unless_answered(self, refuse_if_too_many: Callable[[], None]) -> None:
-        """Refuse a job because of others, but not one that is there already."""
+        """Refuse a new job if there are too many, unless the request returns an existing job."""
         try:
             refuse_if_too_many()
         except (QueueFull, QuotaReached):
@@ -271,12 +281,12 @@ class _ExistingJob(NamedTuple):
     def _creates_no_job(self) -> bool:
         if self.rule is None or self.unique_key is None:
             return False
-        from runners import unique_work  # which most jobs do without
+        from runners import unique_work  # imported here because most jobs don't need it
 
         return unique_work.creates_no_job(self.rule, self.unique_key, self.job_id)
 
 
 def _hash(job_data: "JobData") -> str:
-    """Return what tells one request from another, whatever the order of keys in its objects."""
+    """Return a hash that identifies a request. The order of keys in its objects doesn't matter."""
     asked = job_data.model_dump(mode="json", exclude={"idempotency_key"}, exclude_unset=True)
     return sha256(canonical_json(asked).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What a waiting job waits for, and its place among those that wait for the same."""
+"""Find what a waiting job waits for, and its position among the jobs that wait for the same."""
 
 from typing import NamedTuple
 
@@ -14,11 +14,10 @@ JOB = "job"
 
 
 class WaitsFor(NamedTuple):
-    """What a waiting job waits for: a pause of its job type or queue, its turn in a line, or the
-    end of another job that is the same work.
+    """The cause of a job's wait: a pause, its turn in a line, or the end of a job of the same work.
 
-    `kind` is "job_type", "queue", "line" or "job", and `name` that of the job type or queue, or the
-    id of the job; `key` says which line of the queue, and is None for the others.
+    `kind` is "job_type", "queue", "line" or "job". `name` is the name of the job type or queue, or
+    the id of the other job. `key` is the key of the line, and None for the other kinds.
     """
 
     kind: str
@@ -27,10 +26,10 @@ class WaitsFor(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a job is among those that wait for the same. `ahead` is None if it does not wait.
+    """The position of a job among those that wait for the same. `ahead` is None if it doesn't wait.
 
-    `of_organization` tells that only its organization's jobs are counted: organizations take turns
-    there, or the caller may not count the others.
+    `of_organization` is True if only jobs of its organization are counted. In that case, either
+    organizations take turns there, or the caller may not count the others.
     """
 
     waits_for: WaitsFor | None = None
@@ -39,8 +38,10 @@ class Place(NamedTuple):
 
 
 def waits_for(row: JobRequest) -> WaitsFor | None:
-    """Return what a row waits for; None for one that waits for nothing, or that only newer code
-    knows what for."""
+    """Return the cause of a job's wait.
+
+    Return None if it doesn't wait, or if only newer code knows the cause.
+    """
     if row.follows is not None:
         return WaitsFor(JOB, job_id_of(row.follows))
     kind, _, name = (row.held_by or "").partition("#")
@@ -53,8 +54,11 @@ def waits_for(row: JobRequest) -> WaitsFor | None:
 
 
 def without_payload(found: WaitsFor | None, row: JobRequest) -> WaitsFor | None:
-    """Return what a row waits for, without a key that may be a value of its payload: one that is
-    neither the whole queue's nor its organisation's or campaign's."""
+    """Return the cause of a job's wait without a key that may be a value of its payload.
+
+    Only the whole queue's key, and those of the job's organization and campaign, are certainly not
+    from its payload.
+    """
     if found is None or found.key in _keys_without_payload(row):
         return found
     return found._replace(key=None)
@@ -67,8 +71,10 @@ def _keys_without_payload(row: JobRequest) -> set[str]:
 
 
 def place_of(row: JobRequest, seen_by: str | None) -> Place:
-    """Return where a job is among those that wait for the same, as far as a caller of the
-    organization `seen_by` may know, or a service, for which it is None."""
+    """Return the position of a job, as far as the caller may know it.
+
+    `seen_by` is the caller's organization, or None for a service.
+    """
     found = waits_for(row)
     if found is None:
         return Place()

@@ -1,9 +1,9 @@
-"""The queues as people see them: over HTTP, in the `jobs` command and on the page.
+"""Describe the queues for people: in the HTTP API, the `jobs` command and the dashboard.
 
-A caller of one organization sees what belongs to it: its jobs among those that hold a slot or wait,
-and the keys that its own jobs have used, from a list of their own (see `store.used_keys`). The
+A caller of one organization sees only its own share: its jobs that have a slot or wait, and the
+keys that its jobs have used. Those keys are in a list of their own (see `store.used_keys`). The
 functions take the organization as `seen_by`, which is None for a service. A caller that may not see
-payloads sees no key that may be a value of one.
+payloads sees no key that may be a payload's value.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,13 +22,13 @@ from store.pauses import Kind, Pause
 from store.waiting import Waiting
 from work.queues import LONGEST_KEY, WHOLE_QUEUE
 
-SHOWN_KEYS = 3  # of each queue in a list of queues
-_MARK = "q"  # of the cursors of queues, and of their keys
-_EXAMINED_KEYS = 100  # in one page: most keys may be idle
+SHOWN_KEYS = 3  # the number of keys per queue in a list of queues
+_MARK = "q"  # in the cursors of queues and of their keys
+_EXAMINED_KEYS = 100  # the most keys examined for one page: most of them may be idle
 
 
 class Holder(NamedTuple):
-    """A job that has a slot, since when, in milliseconds since 1970."""
+    """A job that has a slot. `since` is in milliseconds since 1970."""
 
     job_id: str
     organization_id: str | None
@@ -36,8 +36,11 @@ class Holder(NamedTuple):
 
 
 class KeyUse(NamedTuple):
-    """How a key of a queue is used. `next_start_at` is when its rate allows another start, in
-    milliseconds since 1970; None if that is now."""
+    """The jobs of one key of a queue.
+
+    `next_start_at` is when the rate allows another start, in milliseconds since 1970, or None if it
+    does now.
+    """
 
     key: str
     holders: tuple[Holder, ...]
@@ -46,15 +49,15 @@ class KeyUse(NamedTuple):
 
     @property
     def is_idle(self) -> bool:
-        """Return whether no job is in it."""
+        """Return whether no job runs or waits under this key."""
         return not self.holders and not self.waiting.count
 
 
 class QueueUse(NamedTuple):
-    """A queue, and some of its keys that are in use; `cursor` asks for those that follow.
+    """A queue with some of its keys that are in use. `cursor` is for the next page of keys.
 
-    `paused` is the pause of the queue, and `held_back` who waits for its end: None for those who
-    may not know.
+    `paused` is the pause of the queue, and `held_back` describes the jobs that wait for its end. It
+    is None if the caller may not see them.
     """
 
     limits: QueueLimits
@@ -64,16 +67,16 @@ class QueueUse(NamedTuple):
     cursor: str | None
 
 
-# --- look -----------------------------------------------------------------------------------------
+# --- list and describe ----------------------------------------------------------------------------
 
 
 def list_queues(
     seen_by: str | None, *, limit: int, cursor: str | None = None, sees_payloads: bool = True
 ) -> tuple[list[QueueUse], str | None]:
-    """Return queues by name, each with its first keys in use, and the cursor for those that follow.
+    """Return queues by name, each with its first keys in use, and a cursor if there are more.
 
-    They are those of this code's job types and declarations; for a service also those that are
-    paused or whose limits were changed. Raises InvalidCursor.
+    The queues are those of this code's job types and declarations. A service also gets queues that
+    are paused or whose limits were changed. Raises InvalidCursor.
     """
     known = _Known.now()
     after = _position_of(cursor, LONGEST)
@@ -93,9 +96,11 @@ def describe(
     cursor: str | None = None,
     sees_payloads: bool = True,
 ) -> QueueUse:
-    """Return a queue with a page of its keys that are in use. A page may be short, even empty, and
-    have a cursor all the same. Raises QueueNotFound, also for a queue of whose name the caller may
-    not know, and InvalidCursor."""
+    """Return a queue with a page of its keys that are in use.
+
+    A page may be short, or even empty, and still have a cursor. Raises InvalidCursor, and
+    QueueNotFound, also for a queue that the caller may not know about.
+    """
     known = _Known.now()
     if seen_by is not None and name not in known.names(seen_by):
         raise QueueNotFound(name)
@@ -103,11 +108,11 @@ def describe(
     return _use(known, name, sight, limit=limit, after=_position_of(cursor, LONGEST_KEY))
 
 
-# --- what is known of queues ----------------------------------------------------------------------
+# --- read -----------------------------------------------------------------------------------------
 
 
 class _Known(NamedTuple):
-    """What was changed and paused, as read at one time."""
+    """The changed limits and the pauses, as read at one time."""
 
     changed: Mapping[str, Changed]
     pauses: pauses.Pauses
@@ -117,7 +122,7 @@ class _Known(NamedTuple):
         return cls(limits.current(fresh=True), pauses.current(fresh=True))
 
     def names(self, seen_by: str | None) -> set[str]:
-        """Return the queues that there are, as far as the caller may know of them."""
+        """Return the names of the queues that the caller may know about."""
         known = registry()
         names = {job.queue_name for job in known.jobs.values()} | set(known.queues)
         if seen_by is not None:
@@ -127,12 +132,12 @@ class _Known(NamedTuple):
         return names | paused | changed
 
     def limits(self, name: str) -> QueueLimits:
-        """Return what limits a queue."""
+        """Return the limits of a queue."""
         return QueueLimits.of(name, self.changed.get(name))
 
 
 class _Sight(NamedTuple):
-    """Who looks: for which organisation, None for a service, and whether at payloads too."""
+    """The rights of the caller: its organization (None for a service), and if it sees payloads."""
 
     seen_by: str | None
     sees_payloads: bool
@@ -147,7 +152,7 @@ def _use(known: _Known, name: str, sight: _Sight, *, limit: int, after: str = ""
 
 
 class _Keys:
-    """The keys of a queue, as far as the caller may see them."""
+    """The keys of a queue that the caller may see."""
 
     def __init__(self, name: str, in_force: Limits | None, sight: _Sight) -> None:
         self._name = name
@@ -156,7 +161,7 @@ class _Keys:
         self._per = in_force.per if in_force else None
 
     def page(self, limit: int, after: str) -> tuple[list[KeyUse], str | None]:
-        """Return a page of those that are in use, and the cursor for those that follow."""
+        """Return a page of the keys that are in use, and a cursor if more follow."""
         always = self._always()
         found = [] if after else [self._read(key) for key in always]
         most = min(_EXAMINED_KEYS, 4 * limit)
@@ -170,8 +175,7 @@ class _Keys:
         return found, None
 
     def _always(self) -> list[str]:
-        """Return the keys that are shown though no job is in them: those that are known without
-        being listed."""
+        """Return the keys that are shown even if no job is in them: those known without a list."""
         if self._limits is None:
             return []
         if self._per is None:
@@ -181,10 +185,10 @@ class _Keys:
         return []
 
     def _listed(self, after: str, most: int) -> list[str]:
-        """Return the keys to look at that follow another.
+        """Return the keys to examine that follow another.
 
-        All of them are the caller's to know: a cursor can be read, and how far a page comes can be
-        seen.
+        They are all keys that the caller may know. Otherwise a cursor, or the length of a page,
+        would reveal keys.
         """
         if self._seen_by is None:
             return used_keys.used(self._name, most, after)
@@ -193,7 +197,7 @@ class _Keys:
         if self._sees_payloads:
             return used_keys.used_by(self._seen_by, self._name, most, after)
         if self._per != "campaign_id":
-            return []  # they are values of a payload, or were until `per` was changed
+            return []  # the keys are values of a payload, or were before `per` was changed
         campaigns = key_of(self._name, self._seen_by, None, {})
         return used_keys.used_by(self._seen_by, self._name, most, after, campaigns)
 
@@ -220,7 +224,7 @@ class _Keys:
 
 
 def _position_of(cursor: str | None, longest: int) -> str:
-    """Return the name or key behind which a list goes on. Raises InvalidCursor."""
+    """Return the name or key after which a list continues. Raises InvalidCursor."""
     if cursor is None:
         return ""
     position = cursors.decode(_MARK, cursor)

@@ -1,7 +1,7 @@
-"""What becomes of a request for a job that is unique, and of a job that follows another.
+"""Answer requests for unique jobs, and admit jobs that follow another.
 
-The key is taken in the transaction that saves the row. Who is refused it looks who has it, and does
-what the rule says; who loses a race on the way begins again.
+The transaction that saves the row also takes the key. If another job holds the key, the request
+reads that job and applies the rule. A request that loses a race starts again.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,24 +28,25 @@ if TYPE_CHECKING:
 
     from runners.base import JobData
 
-_TRIES = 6  # of a request that others overtake
-# When the timer looks whether the job has ended that another one follows: a second line only.
+_TRIES = 6  # of a request that other requests overtake
+# When the timer checks whether the job that another one follows has ended. Normally the end of that
+# job admits the follower, so this check is only a safeguard.
 _SOONEST_CHECK = 10 * clock.MINUTE
 _LATEST_CHECK = clock.HOUR
 
 
 class UniqueRequest(NamedTuple):
-    """A request for a job that is unique.
+    """A request for a unique job.
 
-    `job_id` is the one id that its job has, if that follows from the request. `also` is written in
-    one transaction with whatever the request leads to: or, where that is another job, what
-    `writes_if_answered` returns for the same records.
+    `job_id` is the only id that its job may have, if the request determines it. `more_writes` are
+    written in one transaction with the outcome of the request. If the outcome is an existing job,
+    the writes that `writes_if_answered` returns for the same records replace them.
     """
 
     rule: Unique
     key: str
     data: "JobData"
-    payload: "BaseModel"  # that of `data`, as its model
+    payload: "BaseModel"  # the payload of `data`, as its model
     max_attempts: int
     job_id: str | None
     request_hash: str | None
@@ -55,17 +56,18 @@ class UniqueRequest(NamedTuple):
 
 
 Save = Callable[..., JobRequest]
-"""Saves the job of a request; takes what `verbs.save` takes beside what the request says."""
+"""Saves the job of a request. It takes the arguments of `verbs.save` that the request lacks."""
 
 
 def accept(request: UniqueRequest, save: Save) -> JobRequest:
-    """Return the row that answers a request: a new one, or that of another job, whose `met` tells
-    how it came. What the same request was answered with before comes first.
+    """Return the row that answers a request: a new one, or an existing one with a `duplicate`.
 
-    Raises UniqueConflict by a rule that refuses; RaceLost or RowExists for `also`; and
-    PreconditionFailed if others are faster for ever.
+    An earlier answer to the same request comes first.
+
+    Raises UniqueConflict if the rule refuses, RaceLost or RowExists for `more_writes`, and
+    PreconditionFailed if other requests are faster at every try.
     """
-    stale: Answer | None = None  # the request's own, of a job that is gone
+    stale: Answer | None = None  # an earlier answer to this request, whose job is gone
     for left in reversed(range(_TRIES)):
         try:
             return _Try(request, save, stale).row()
@@ -76,7 +78,7 @@ def accept(request: UniqueRequest, save: Save) -> JobRequest:
                 raise uniqueness.overtaken("accept", "of this request") from lost
         except PreconditionFailed:
             if not left:
-                raise  # else the job that was met has moved on
+                raise  # otherwise the existing job has changed: try again
         found = answers.find(request.job_id) if request.job_id is not None else None
         if found is not None and found.row is not None:
             found.row.duplicate = DuplicateOutcome(found.answer.outcome, before=True)
@@ -87,8 +89,11 @@ def accept(request: UniqueRequest, save: Save) -> JobRequest:
 
 
 def creates_no_job(rule: Unique, key: str, job_id: str | None) -> bool:
-    """Return whether a request for this key makes no job: it was answered with another one before,
-    or would meet one now, and not follow it."""
+    """Return whether a request for this key creates no job.
+
+    That is so if it was answered with an existing job before, or if it would find one now and not
+    follow it.
+    """
     answered = answers.find(job_id) if job_id is not None else None
     if answered is not None and answered.row is not None:
         return True
@@ -100,10 +105,10 @@ def creates_no_job(rule: Unique, key: str, job_id: str | None) -> bool:
 
 
 def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
-    """Let a job on that follows another one, if that has ended and has not let it on. Return
-    whether it was; else it is looked at again later.
+    """Admit a job that follows another, if that one has ended without admitting it.
 
-    Raises PreconditionFailed if it is let on meanwhile.
+    Return whether it was admitted. If not, the timer checks it again later. Raises
+    PreconditionFailed if another process admits it first.
     """
     key = row.unique_key or ""
     found = uniqueness.look(key)
@@ -120,7 +125,7 @@ def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
 
 
 def next_check(row: JobRequest) -> int:
-    """Return when the timer looks next at a job that follows another."""
+    """Return when the timer next checks a job that follows another."""
     waited = clock.now() - (row.waiting_since or clock.now())
     return clock.now() + min(max(waited, _SOONEST_CHECK), _LATEST_CHECK)
 
@@ -133,27 +138,32 @@ class _Try(NamedTuple):
     stale: Answer | None
 
     def row(self) -> JobRequest:
-        """Return the row that answers it. Raises RaceLost or PreconditionFailed if somebody else
-        was faster, and what `accept` raises."""
-        # One that replaces will meet another job more often than not: to look is cheaper then.
+        """Return the row that answers the request.
+
+        Raises RaceLost or PreconditionFailed if another process was faster, and the errors of
+        `accept`.
+        """
+        # A request that replaces usually finds an existing job, so reading first is cheaper.
         looks_first = self.request.rule.on_conflict == "replace"
         try:
             found = uniqueness.look(self.request.key) if looks_first else None
-            return self._meet(found) if isinstance(found, Held) else self._save()
-        except RowExists as there:
+            return self._apply_rule(found) if isinstance(found, Held) else self._save()
+        except RowExists as existing:
             if self.request.more_writes:
                 raise
-            return _own(there.row)
+            return _own(existing.row)
 
     def _save(self) -> JobRequest:
         try:
             return self.save(unique_key=self.request.key, more_writes=self._unless_answered())
         except KeyTaken as taken:
-            return self._meet(taken.held)
+            return self._apply_rule(taken.held)
 
-    def _meet(self, held: Held) -> JobRequest:
-        """Do what the rule says about another job that has the key. Raises RowExists if it, or the
-        one that follows it, is the request's own."""
+    def _apply_rule(self, held: Held) -> JobRequest:
+        """Apply the rule to a key that another job holds.
+
+        Raises RowExists if that job, or its follower, is the request's own.
+        """
         holder, rule = held.holder, self.request.rule
         for row in (holder, held.follower):
             if row is not None and row.id == self.request.job_id:
@@ -186,7 +196,7 @@ class _Try(NamedTuple):
         try:
             row = replacing.replace(waiting, wanted, self._answer(waiting, Outcome.REPLACED))
         finally:
-            admission.admit_waiting_after(waiting, self.request.send)  # its slot may be free by now
+            admission.admit_waiting_after(waiting, self.request.send)  # its slot may be free now
         row.duplicate = DuplicateOutcome(Outcome.REPLACED, is_sent=_has_message(waiting, row))
         return row
 
@@ -209,13 +219,13 @@ class _Try(NamedTuple):
         )
 
     def _unless_answered(self) -> list[RecordWrite]:
-        """Return what a job is saved with: the check that its request was not answered before."""
+        """Return the writes for a new row. They fail if the request was answered before."""
         job_id = self.request.job_id
         check = [answers.none_yet(job_id, self.stale)] if job_id is not None else []
         return [*self.request.more_writes, *check]
 
     def _answer(self, row: JobRequest, outcome: Outcome) -> list[RecordWrite]:
-        """Return what is written where another job is the answer."""
+        """Return the writes that record an existing job as the answer."""
         request = self.request
         more_writes = (
             request.writes_if_answered(row, outcome)
@@ -229,17 +239,17 @@ class _Try(NamedTuple):
 
 
 def _own(row: JobRequest) -> JobRequest:
-    """Return the job that the same request has made before."""
+    """Return the job that the same request has created before."""
     if row.followed:
         row.duplicate = DuplicateOutcome(Outcome.FOLLOWS, before=True)
     return row
 
 
 def _has_message(before: JobRequest, after: JobRequest) -> bool:
-    """Return whether a message about a job that was replaced is under way, or none is needed.
+    """Return whether a message about the replaced job is under way, or none is needed.
 
-    One that comes too early is delayed until then, so one goes on for however often a job is put
-    off. A second one would be delayed beside it.
+    A message that arrives too early is delayed until the job may start. So one message is enough,
+    however often the job is postponed. A second one would only be delayed too.
     """
     if after.status is Status.QUEUED:
         return before.status is Status.QUEUED

@@ -101,9 +101,9 @@ def test_a_runner_that_can_not_send_has_no_timer_and_settles_nothing(
 @pytest.mark.parametrize(
     ("job_type", "fields", "need"),
     [
-        ("sample_again", {}, "'sample_again' is tagged for retry"),
-        ("sample_once", {"delay": 1}, "'sample_once' is to start later"),
-        ("unique_follow", {}, "'unique_follow' may have to wait for the end of another"),
+        ("sample_again", {}, "'sample_again' has a retry policy"),
+        ("sample_once", {"delay": 1}, "'sample_once' is scheduled to start later"),
+        ("unique_follow", {}, "'unique_follow' may have to wait for another job to end"),
     ],
 )
 def test_a_runner_that_can_not_send_again_refuses_jobs_that_may_need_it(

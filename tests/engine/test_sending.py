@@ -24,14 +24,14 @@ def test_it_returns_the_sender_that_there_is() -> None:
     def send(message: object, delay: float = 0) -> None:
         pass
 
-    assert require_sender(send, "mow", "is tagged for retry") is send
+    assert require_sender(send, "mow", "has a retry policy") is send
 
 
 def test_without_one_the_error_names_the_job_and_what_it_needs() -> None:
     with pytest.raises(
-        RunnerCannotResend, match=r"'mow' is tagged for retry, which needs a runner"
+        RunnerCannotResend, match=r"'mow' has a retry policy, which needs a runner"
     ):
-        require_sender(None, "mow", "is tagged for retry")
+        require_sender(None, "mow", "has a retry policy")
 
 
 def test_nobody_else_says_it() -> None:
