@@ -1,10 +1,11 @@
-"""The schedules that the code declares (`RECURRING`), brought into the table by the timer.
+"""Write the schedules that the code declares (`RECURRING`) to the table, in a timer run.
 
-Several versions of the code may be at work at once, for a minute on Lambda, for longer where
-worker processes are replaced one by one. So each deploy notes that it is there, and what it
-declares: at its first tick, and every few minutes. The one that came last decides what a schedule
-is. What none of those that are there declares any more is removed; until then it goes on, for a
-timer of a deploy that does not declare it must not take it from one that does.
+Several versions of the code may run at once: for a minute on Lambda, and for longer where worker
+processes are replaced one by one. So each deploy records its presence and its declarations, at its
+first timer run and every few minutes after that. The deploy that came last defines the schedules.
+
+A schedule is removed when no present deploy declares it. Until then it continues, because a deploy
+that doesn't declare it must not remove it from one that does.
 """
 
 import json
@@ -20,18 +21,18 @@ from store.job_request import derived_id
 from store.schedule_marks import Mark
 from store.schedules import Definition, ScheduleMoved
 
-HEARD_OF_EVERY = 5 * clock.MINUTE
-# A deploy that was not heard of for so long is gone, and is forgotten: if it is heard of again, it
-# has come last.
+HEARD_OF_EVERY = 5 * clock.MINUTE  # the time between two records of a deploy's presence
+# A deploy that hasn't recorded its presence for this long counts as gone, and is removed. If it
+# records its presence again, it counts as the last one.
 GONE_AFTER = 3 * HEARD_OF_EVERY
 
-_Key = tuple[str, str]  # organisation and name
+_Key = tuple[str, str]  # organization and name
 
 
 def sync(marks: list[Mark]) -> bool:
-    """Do what there is to do about what the code declares; return whether there are schedules.
+    """Bring the table in line with the declared schedules. Return whether there are any schedules.
 
-    When there is nothing to do, which is nearly always, it costs no request.
+    Nearly always there is nothing to do, and then this costs no request.
     """
     declared = {(each.organization_id, name): each for name, each in registry().recurring.items()}
     deploys = {mark.deploy: mark for mark in marks if mark.deploy is not None}
@@ -40,17 +41,17 @@ def sync(marks: list[Mark]) -> bool:
     try:
         definitions = {key: definition_of(each) for key, each in declared.items()}
         _sync(definitions, deploys)
-    except Exception as error:  # noqa: BLE001 - what is in the table is started all the same
+    except Exception as error:  # noqa: BLE001 - schedules in the table are started anyway
         telemetry.crashed(error)
     return True
 
 
 def forget() -> None:
-    """Look at all that is declared at the next tick, as a new process does: for tests."""
+    """Check all declarations at the next timer run, as a new process does. For tests."""
     _looked_at.clear()
 
 
-_looked_at: dict[str, int] = {}  # when this process has, by deploy
+_looked_at: dict[str, int] = {}  # when this process last checked a deploy's declarations
 
 
 def _sync(declared: Mapping[_Key, Definition], deploys: dict[str, Mark]) -> None:
@@ -71,11 +72,11 @@ def _sync(declared: Mapping[_Key, Definition], deploys: dict[str, Mark]) -> None
         _remove(mark.declared - wanted)
         schedule_marks.forget_deploy(mark)
     if not declared and there == [mine]:
-        schedule_marks.forget_deploy(mine)  # nothing is declared, and nothing was
+        schedule_marks.forget_deploy(mine)  # no deploy declares anything any more
 
 
 def _name_of(declared: Mapping[_Key, Definition]) -> str:
-    """Return what tells deploys apart: what they declare."""
+    """Return an id of a deploy that depends only on its declarations."""
     parts = sorted((*key, definition.fingerprint) for key, definition in declared.items())
     return derived_id("deploy", json.dumps(parts))
 
@@ -85,13 +86,13 @@ def _is_there(mark: Mark) -> bool:
 
 
 def _put(declared: Mapping[_Key, Definition]) -> None:
-    """Store what differs from what is declared."""
+    """Store the declared schedules that differ from the table."""
     there = {(each.organization_id, each.name): each for each in store.read_many(declared)}
     for key, definition in declared.items():
         before = there.get(key)
         if before is not None and not before.is_deleted:
             if before.origin != "code":
-                telemetry.schedule_not_declared(*key, "a schedule of that name is there already")
+                telemetry.schedule_not_declared(*key, "the API has created a schedule of that name")
                 continue
             if before.fingerprint == definition.fingerprint:
                 continue
@@ -99,8 +100,8 @@ def _put(declared: Mapping[_Key, Definition]) -> None:
             check(key[0], definition)
             put_over(before, *key, definition, "code")
         except ScheduleMoved as moved:
-            telemetry.moved(moved)  # by the next look at the latest
-        except Exception as error:  # noqa: BLE001 - one of them must not keep out the others
+            telemetry.moved(moved)  # the next check handles it at the latest
+        except Exception as error:  # noqa: BLE001 - one bad schedule must not block the others
             telemetry.schedule_not_declared(*key, str(error))
         else:
             telemetry.schedule_declared(*key)

@@ -1,14 +1,17 @@
-"""What is done about one due schedule: each occurrence that has come is started, once, or left out.
+"""Handle one due schedule: start each occurrence whose time has come once, or skip it.
 
-An occurrence's id is its job's: it follows from the organisation, the schedule's name and its time.
-The job is saved in one transaction with the schedule's move to the next occurrence, on the
-condition that the schedule is as it was read. So whoever is killed, overtaken or stands still for
-an hour has done both or neither: nothing is lost between two writes, and a schedule that was
-edited, paused or deleted since starts nothing that it should not. Two writes could not say that.
-Unique work that is answered with another job is no exception: what the schedule says of it is
-written in one transaction with that answer.
-With the job first, whoever stood still in between would start it again, once its row was deleted or
-had expired, or after its schedule was; with the move first, whoever is killed loses it.
+The id of an occurrence's job follows from the organization, the schedule's name and the time. One
+transaction saves the job and moves the schedule to its next occurrence, if the schedule has not
+changed since it was read. So a process that is killed, overtaken or frozen for an hour has done
+both or neither. An occurrence can't be lost between two writes. A schedule that was edited, paused
+or deleted in the meantime starts nothing that it shouldn't.
+
+Two separate writes could not guarantee that. If the job came first, a process that froze in between
+could start it again after its row or its schedule was gone. If the move came first, a process that
+was killed in between would lose the job.
+
+If a unique job's request is answered with an existing job, one transaction writes that answer and
+what the schedule records about it.
 """
 
 import threading
@@ -30,30 +33,33 @@ from store.schedules import Schedule, ScheduleMoved, Step
 from store.transactions import RaceLost, RecordWrite, RowExists
 from work import context
 
-STILL_RUNS = "the one before it was not finished"
-TAKEN = "it is unique, and another job has its place"
-_AGAIN = clock.MINUTE  # until one that waits, or was refused, is looked at again
+STILL_RUNS = "the previous occurrence's job had not finished"
+TAKEN = "its job is unique, and another job was doing the same work"
+_AGAIN = clock.MINUTE  # the delay before a waiting or refused occurrence is checked again
 _LONGEST_GAP = 10 * clock.MINUTE
-# What can't be accepted is tried for so long: a deploy goes through, a queue or a quota has room.
+# How long a job that can't be accepted is retried. Until then, a deploy may finish, or a queue or
+# quota may have capacity again.
 _RETRIED_FOR = clock.HOUR
-_FAILURES_IN_A_ROW = 3  # calls that AWS does not answer, or sends: the rest can wait
+_FAILURES_IN_A_ROW = 3  # after this many failed calls to AWS, or sends, the rest waits
 
 
 class Outcome(StrEnum):
-    """What became of a schedule that was due."""
+    """The outcome of a due schedule."""
 
     STARTED = "started"
-    SKIPPED = "skipped"  # left out: missed, or the one before it still runs
-    WAITING = "waiting"  # for the one before it
-    REFUSED = "refused"  # its job can't be accepted; it is tried again
-    FAILED = "failed"  # the same, for too long
-    MOVED = "moved"  # somebody else has seen to it
+    SKIPPED = "skipped"  # the occurrence was missed, or the previous one's job still runs
+    WAITING = "waiting"  # the occurrence waits for the previous one's job
+    REFUSED = "refused"  # its job can't be accepted now, and is tried again
+    FAILED = "failed"  # its job could not be accepted for too long
+    MOVED = "moved"  # another process handled it
     BROKEN = "broken"  # it can't be read
 
 
 class Starter:
-    """Starts what has come, one schedule after the other, until its time is over. Several threads
-    may share one."""
+    """Starts due occurrences, schedule by schedule, until its time is over.
+
+    Several threads may share one Starter.
+    """
 
     def __init__(self, send: Send, until: int) -> None:
         self.counts: Counter[Outcome] = Counter()
@@ -63,56 +69,56 @@ class Starter:
         self._failures = 0
 
     def is_over(self) -> bool:
-        """Return whether the rest waits for the next tick."""
+        """Return whether the rest must wait for the next timer run."""
         return clock.now() >= self._until or self._failures >= _FAILURES_IN_A_ROW
 
     def note(self, outcome: Outcome) -> None:
-        """Count what became of a schedule."""
+        """Count the outcome of a schedule."""
         with self._lock:
             self.counts[outcome] += 1
             self._failures = 0
 
     def note_unanswered(self) -> None:
-        """Count a call that AWS did not answer: after several in a row, the rest waits."""
+        """Count a call that AWS did not answer. After several in a row, the rest waits."""
         with self._lock:
             self._failures += 1
 
     def process(self, schedule: Schedule, unfinished: set[str]) -> None:
-        """Start what has come of one schedule. Whatever goes wrong keeps no other waiting."""
+        """Start the due occurrences of one schedule. An error doesn't delay other schedules."""
         try:
             if schedule.due_at is None or schedule.due_at > clock.now():
-                self.note(Outcome.MOVED)  # the index was behind
+                self.note(Outcome.MOVED)  # the index lagged behind the table
             elif schedule.version > store.VERSION:
-                store.set_aside(schedule, clock.now() + _AGAIN)  # newer code knows what it means
+                store.set_aside(schedule, clock.now() + _AGAIN)  # only newer code can handle it
                 self.note(Outcome.MOVED)
             else:
-                self._start_what_has_come(schedule, unfinished)
+                self._start_due(schedule, unfinished)
         except (ScheduleMoved, RaceLost, PreconditionFailed) as moved:
             telemetry.moved(moved)
             self.note(Outcome.MOVED)
-        except Exception as error:  # noqa: BLE001 - it stays due, now or in an hour
+        except Exception as error:  # noqa: BLE001 - the schedule stays due, now or in an hour
             telemetry.crashed(error)
             if may_pass(error):
                 self.note_unanswered()
             else:
-                self._set_aside(schedule)
+                self._postpone_broken(schedule)
 
-    def _set_aside(self, schedule: Schedule) -> None:
+    def _postpone_broken(self, schedule: Schedule) -> None:
         try:
             store.set_aside(schedule, clock.now() + clock.HOUR)
             self.note(Outcome.BROKEN)
-        except Exception as error:  # noqa: BLE001 - then it is looked at again in a minute
+        except Exception as error:  # noqa: BLE001 - it is checked again in a minute
             telemetry.crashed(error)
 
-    def _start_what_has_come(self, schedule: Schedule, unfinished: set[str]) -> None:
-        going_on: Schedule | None = schedule
-        while going_on is not None and (choice := choose(going_on)) is not None:
-            going_on = self._do(going_on, choice, unfinished)
+    def _start_due(self, schedule: Schedule, unfinished: set[str]) -> None:
+        current: Schedule | None = schedule
+        while current is not None and (choice := choose(current)) is not None:
+            current = self._apply(current, choice, unfinished)
             if self.is_over():
                 return
 
-    def _do(self, schedule: Schedule, choice: Choice, unfinished: set[str]) -> Schedule | None:
-        """Do what was chosen; return the schedule as it is then, None if nothing can follow."""
+    def _apply(self, schedule: Schedule, choice: Choice, unfinished: set[str]) -> Schedule | None:
+        """Apply a choice. Return the schedule as it is then, or None if no other choice follows."""
         at, step = choice
         if at is None:
             return self._leave_out(schedule, step)
@@ -139,10 +145,10 @@ class Starter:
         except RowExists as there:
             now_there = store.read(schedule.organization_id, schedule.name)
             if now_there is None or now_there.revision != revision:
-                return self._leave_out(schedule, step)  # it was started before, under this name
-            row = there.row  # just now, and nobody heard the answer
+                return self._leave_out(schedule, step)  # this occurrence was started before
+            row = there.row  # this call started it, but the response was lost
         except (RaceLost, PreconditionFailed):
-            raise  # others were faster: it is looked at again
+            raise  # another process was faster: the schedule is checked again
         except UniqueConflict:
             return self._leave_out(schedule, left_out(step, at, TAKEN))
         except Exception as error:
@@ -151,7 +157,7 @@ class Starter:
             self._refused(schedule, at, step, error)
             return None
         if row.duplicate is not None and row.duplicate.before:
-            return self._leave_out(schedule, step)  # it was answered before, under this name
+            return self._leave_out(schedule, step)  # this occurrence was answered before
         if row.duplicate is not None and row.duplicate.outcome is Answered.RETURNED:
             telemetry.occurrences_left_out(schedule, left_out(step, at, TAKEN))
             self.note(Outcome.SKIPPED)
@@ -165,7 +171,7 @@ class Starter:
         return store.read(schedule.organization_id, schedule.name)
 
     def _accept(self, schedule: Schedule, at: int, step: Step, revision: str) -> JobRequest:
-        """Save the job, or answer with another one, and move the schedule on: both, or neither."""
+        """Save the job or answer with an existing one, and move the schedule on, or do neither."""
 
         def answered_with(row: JobRequest, outcome: Answered) -> list[RecordWrite]:
             if outcome is Answered.RETURNED:
@@ -191,7 +197,7 @@ class Starter:
             context.author.reset(token)
 
     def _refused(self, schedule: Schedule, at: int, step: Step, error: Exception) -> None:
-        """Have an occurrence tried again whose job could not be accepted, or give it up."""
+        """Schedule another try for an occurrence whose job could not be accepted, or give it up."""
         record = error_record(error)
         del record["traceback"]
         now = clock.now()
@@ -201,7 +207,7 @@ class Starter:
             store.move_on(schedule, step._replace(failed=(*step.failed, at)))
         else:
             again = now + min(max(now - since, _AGAIN), _LONGEST_GAP)
-            until = min(filter(None, (again, step.next_at)))  # the next one is not kept waiting
+            until = min(filter(None, (again, step.next_at)))  # don't delay the next occurrence
             before = _only_before(step, at)
             store.note_failing(schedule, at, before, record, since=since, until=until)
         telemetry.occurrence_refused(schedule, at, error, gives_up=gives_up)
@@ -209,14 +215,18 @@ class Starter:
 
 
 def _only_before(step: Step, at: int) -> Step:
-    """Return what a step leaves behind before an occurrence that is not started yet. What has come
-    after it is left out when that one starts."""
+    """Return the part of a step that comes before an occurrence which isn't started yet.
+
+    Occurrences that came after it are skipped when it starts.
+    """
     return step if step.last_at == at else step._replace(dropped=None, failed=())
 
 
 class _Sender:
-    """Sends messages until several in a row have failed: the worker can't be reached, and each more
-    would take its time to fail. Their jobs are due."""
+    """Sends messages until several in a row have failed.
+
+    Then the worker can't be reached, and each further send would only take time. The jobs are due.
+    """
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -225,7 +235,7 @@ class _Sender:
     def __call__(self, message: Message, delay: float = 0) -> None:
         """Send a message. Raises SendFailed."""
         if self._failures >= _FAILURES_IN_A_ROW:
-            raise SendFailed(message.title, "those before it could not be sent")
+            raise SendFailed(message.title, "several messages before it could not be sent")
         try:
             self._send(message, delay)
         except SendFailed:

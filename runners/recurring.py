@@ -1,7 +1,7 @@
-"""Recurring work in a tick: the schedules that are due are found, and what has come is started.
+"""Start recurring work in a timer run: find the due schedules, and start their occurrences.
 
-Many that are due at once are shared out: a tick has other processes, if it can, look at some of the
-shards. It comes to those in the end, from the other side, in case nobody else did.
+If many schedules are due at once, the run asks other processes to handle some of the shards. At the
+end it handles those shards too, from the other end, in case no other process does.
 """
 
 from collections import Counter
@@ -22,9 +22,9 @@ from store.schedules import Schedule
 
 __all__ = ["Outcome", "start_due"]
 
-_KEYS_AT_A_LOOK = 3_000  # of a shard
-_BATCH = 25  # read at once
-# As many as one process starts within some seconds. If more are due, others help.
+_KEYS_AT_A_LOOK = 3_000  # the most keys read from a shard
+_BATCH = 25  # the number of schedules read at once
+# One process can start about this number within some seconds. If more are due, others help.
 _ALONE = 250
 
 
@@ -36,11 +36,11 @@ def start_due(
     only: Sequence[str] = (),
     share: Callable[[str], None] | None = None,
 ) -> Counter[Outcome]:
-    """Start each occurrence that has come, until `until` (milliseconds since 1970).
+    """Start each occurrence whose time has come, until `until` (milliseconds since 1970).
 
-    `only` are the shards to look at, if not at all of them; `share` has another process look at
-    one, and raises if it can't. A stack without schedules costs one request. Raises what AWS
-    raises, before anything is started.
+    `only` names the shards to handle; the default is all of them. `share` asks another process to
+    handle one shard, and raises if it can't. A stack without schedules costs one request. Raises
+    the errors of AWS that occur before anything is started.
     """
     if not only and not declared_schedules.sync(schedule_marks.marks()):
         return Counter()
@@ -50,14 +50,14 @@ def start_due(
 
 
 class _Look:
-    """A look at some shards, by several threads."""
+    """The handling of some shards by several threads."""
 
     def __init__(self, starter: Starter, threads: int) -> None:
         self._starter = starter
         self._threads = threads
 
     def run(self, shards: Sequence[str], share: Callable[[str], None] | None) -> None:
-        """Look at these shards: first at those that nobody else does."""
+        """Handle these shards. Begin with those that no other process was asked to handle."""
         due = dict(zip(shards, self._map(self._due, shards), strict=True))
         shared = self._share(due, share)
         own = chain.from_iterable(due[shard] for shard in shards if shard not in shared)
@@ -67,21 +67,21 @@ class _Look:
     def _due(self, shard: str) -> list[Schedule]:
         try:
             return store.due(shard, clock.now(), _KEYS_AT_A_LOOK)
-        except Exception as error:  # noqa: BLE001 - throttled, say: the others still answer
+        except Exception as error:  # noqa: BLE001 - throttled, for example: the others still answer
             telemetry.crashed(error)
             return []
 
     def _share(
         self, due: dict[str, list[Schedule]], share: Callable[[str], None] | None
     ) -> list[str]:
-        """Have others look at all shards but one, if much is due; return at which they do."""
+        """If much is due, ask other processes to handle all shards but one. Return those shards."""
         if share is None or sum(map(len, due.values())) <= _ALONE:
             return []
         shared = []
         for shard in [shard for shard, keys in due.items() if keys][1:]:
             try:
                 share(shard)
-            except Exception as error:  # noqa: BLE001 - then this process looks at it
+            except Exception as error:  # noqa: BLE001 - then this process handles the shard
                 telemetry.crashed(error)
             else:
                 shared.append(shard)
@@ -111,13 +111,15 @@ class _Look:
                 self._starter.process(schedule, unfinished)
 
     def _read(self, keys: list[Schedule]) -> tuple[list[Schedule], set[str]]:
-        """Return the schedules of these keys, and which jobs of theirs are unfinished. Those that
-        can't be read, or whose last job can't, are set aside."""
+        """Return the schedules of these keys, and which of their last jobs are unfinished.
+
+        Schedules that can't be read, or whose last job can't be, are postponed.
+        """
         try:
             return _read_all(keys)
         except AWS_ERRORS:
             raise
-        except Exception as error:  # noqa: BLE001 - one of them: the others are read without it
+        except Exception as error:  # noqa: BLE001 - one can't be read: read them one by one
             telemetry.crashed(error)
         found: list[Schedule] = []
         unfinished: set[str] = set()
@@ -136,8 +138,10 @@ class _Look:
 
 
 def _read_all(keys: list[Schedule]) -> tuple[list[Schedule], set[str]]:
-    """Return the schedules of these keys, and which of the jobs are unfinished that the next
-    occurrences must not overlap."""
+    """Return the schedules of these keys, and which of their last jobs are unfinished.
+
+    Only jobs that the next occurrence must not overlap are included.
+    """
     found = store.read_many((each.organization_id, each.name) for each in keys)
     last = [each.last_job_id for each in found if each.overlap != "allow"]
     return found, queries.unfinished(sorted({each for each in last if each is not None}))

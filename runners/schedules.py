@@ -1,6 +1,6 @@
-"""Schedules as people and deploys have them: put, paused, resumed, deleted, run now, and listed.
+"""Manage schedules for people and deploys: put, pause, resume, delete, run now and list them.
 
-What is done when an occurrence has come is `runners/due_schedule.py`'s to say.
+`runners/due_schedule.py` starts their occurrences.
 """
 
 from collections.abc import Callable
@@ -29,9 +29,9 @@ from work.occurrences import When, next_after
 if TYPE_CHECKING:
     from work.recurring import Recurring
 
-MOST = 1_000  # of an organisation
-LARGEST_PAYLOAD = 100 * 1024  # bytes of JSON: what is read with each of them
-_TRIES = 4  # of a change that meets others of the same schedule
+MOST = 1_000  # per organization
+LARGEST_PAYLOAD = 100 * 1024  # bytes of JSON; the payload is read with every schedule
+_TRIES = 4  # of a change that collides with other changes of the schedule
 
 _T = TypeVar("_T")
 
@@ -47,18 +47,21 @@ def get(organization_id: str, name: str) -> Schedule:
 def page(
     organization_id: str, *, limit: int, cursor: str | None = None
 ) -> tuple[list[Schedule], str | None]:
-    """Return an organisation's schedules by name, and a cursor if there are more. Raises
-    InvalidCursor."""
+    """Return an organization's schedules by name, and a cursor if there are more.
+
+    Raises InvalidCursor.
+    """
     return store.page(organization_id, limit=limit, cursor=cursor)
 
 
 def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedule, bool]:
-    """Have a job dispatched again and again; return the schedule, and whether it is new.
+    """Create or change a schedule. Return it, and whether it is new.
 
-    One that is there is changed: its pause stays, and so does the occurrence that is next if its
-    times are as before. An occurrence that had come, and was not started yet, is started as it is
-    now to be. Raises ScheduleDeclared, TooManySchedules, PayloadTooLarge, and what dispatching such
-    a job would raise.
+    A change keeps the schedule's pause. If the timing doesn't change, it keeps the next occurrence
+    too. An occurrence whose time has come, but that wasn't started, starts with the new definition.
+
+    Raises ScheduleDeclared, TooManySchedules, PayloadTooLarge, and the errors of dispatching such a
+    job.
     """
     definition = definition_of(recurring)
     check(organization_id, definition)
@@ -67,11 +70,11 @@ def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedu
     def change() -> tuple[Schedule, bool]:
         before = store.read(organization_id, name)
         if before is None or before.is_deleted:
-            is_new, is_the_codes = True, is_declared(organization_id, name)
-        else:  # what an organisation put before the code declared that name stays its own
-            is_new, is_the_codes = False, before.is_declared
-        if is_the_codes:
-            raise _is_the_codes(organization_id, name)
+            is_new, in_code = True, is_declared(organization_id, name)
+        else:  # a schedule that the API created before the code declared that name stays the API's
+            is_new, in_code = False, before.is_declared
+        if in_code:
+            raise _declared_error(organization_id, name)
         if before is None and store.count(organization_id, MOST) >= MOST:
             raise TooManySchedules(MOST)
         return put_over(before, organization_id, name, definition, "api"), is_new
@@ -88,7 +91,7 @@ def put_over(
     definition: Definition,
     origin: Origin,
 ) -> Schedule:
-    """Store a schedule over what was there `before`. Raises ScheduleMoved."""
+    """Store a schedule in place of `before`. Raises ScheduleMoved."""
     next_at, since = _next_of(before, definition, origin)
     return store.put(
         before,
@@ -103,9 +106,9 @@ def put_over(
 
 
 def pause(organization_id: str, name: str) -> Schedule:
-    """Have nothing of a schedule start until it is resumed: what comes meanwhile is left out.
+    """Start nothing of a schedule until it is resumed. Occurrences in that time are skipped.
 
-    So is an occurrence that has come and was not started yet. Raises ScheduleNotFound.
+    So is an occurrence whose time has come but that wasn't started. Raises ScheduleNotFound.
     """
 
     def change() -> Schedule:
@@ -135,7 +138,7 @@ def resume(organization_id: str, name: str) -> Schedule:
 
 
 def delete(organization_id: str, name: str) -> None:
-    """Delete a schedule: nothing of it starts any more. Jobs that were started go on.
+    """Delete a schedule, so that it starts nothing more. Jobs that it has started continue.
 
     Raises ScheduleNotFound, ScheduleDeclared.
     """
@@ -143,7 +146,7 @@ def delete(organization_id: str, name: str) -> None:
     def change() -> Schedule:
         before = get(organization_id, name)
         if before.is_declared:
-            raise _is_the_codes(organization_id, name)
+            raise _declared_error(organization_id, name)
         store.delete(before)
         return before
 
@@ -153,10 +156,10 @@ def delete(organization_id: str, name: str) -> None:
 def run_now(
     organization_id: str, name: str, send: Send | None, key: str | None = None
 ) -> JobRequest:
-    """Start the job of a schedule now, paused or not, beside its occurrences; return its row.
+    """Start the job of a schedule now, even if it is paused, and return the job's row.
 
-    What is asked for under the same `key` is the same job. Raises ScheduleNotFound, and what
-    dispatching the job raises.
+    The job is additional to the schedule's occurrences. A second request with the same `key`
+    returns the same job. Raises ScheduleNotFound, and the errors of dispatching the job.
     """
     schedule = get(organization_id, name)
     job_id = derived_id("recurring now", organization_id, name, key) if key is not None else None
@@ -178,12 +181,12 @@ def is_declared(organization_id: str, name: str) -> bool:
     return declared is not None and declared.organization_id == organization_id
 
 
-def _is_the_codes(organization_id: str, name: str) -> ScheduleDeclared:
+def _declared_error(organization_id: str, name: str) -> ScheduleDeclared:
     return ScheduleDeclared(name, by_this_version=is_declared(organization_id, name))
 
 
 def definition_of(recurring: "Recurring") -> Definition:
-    """Return what the table keeps of it."""
+    """Return the definition that the table stores."""
     when = recurring.when
     return Definition(
         job_type=recurring.job_type,
@@ -198,7 +201,7 @@ def definition_of(recurring: "Recurring") -> Definition:
 
 
 def check(organization_id: str, definition: Definition) -> None:
-    """Raise what dispatching such a job would raise, or PayloadTooLarge."""
+    """Raise PayloadTooLarge, or the error that dispatching such a job would raise."""
     dispatch.check_job(
         dispatch.job_data(
             definition.job_type, definition.payload, organization_id, definition.campaign_id
@@ -209,8 +212,10 @@ def check(organization_id: str, definition: Definition) -> None:
 
 
 def check_payload(payload: Any) -> None:
-    """Raise PayloadTooLarge for a payload that no schedule may have, and TypeError or ValueError
-    for one that JSON has no form for."""
+    """Raise PayloadTooLarge if a schedule's payload is too large.
+
+    Raises TypeError or ValueError if JSON can't represent it.
+    """
     packed = len(store.pack(payload))
     for what, size, most in (
         ("the payload of the schedule", len(compact_json(payload)), LARGEST_PAYLOAD),
@@ -221,8 +226,7 @@ def check_payload(payload: Any) -> None:
                 what,
                 size,
                 most,
-                "Put what it has to carry into the bucket or a table, and the way there into the "
-                "payload",
+                "Store the data in the bucket or a table, and a reference to it in the payload",
             )
 
 
@@ -234,28 +238,30 @@ def when_of(schedule: Schedule | Definition) -> When:
 def _next_of(
     before: Schedule | None, definition: Definition, origin: Origin
 ) -> tuple[int | None, int]:
-    """Return which occurrence is next under a definition, and after which one its times hold."""
+    """Return the next occurrence under a definition, and the time after which its timing holds."""
     if before is None:
         since = clock.now()
         return next_after(when_of(definition), since), since
     since = _floor(before)
-    if before.timing == definition.timing:  # a stub has none
+    if before.timing == definition.timing:  # the stub of a deleted schedule has no timing
         return before.next_at, before.since
     if store.stays_paused(before, origin):
         return None, since
     if before.next_at is not None and before.next_at <= clock.now():
-        return before.next_at, since  # it has come, under the times there were
+        return before.next_at, since  # its time came under the earlier timing
     return next_after(when_of(definition), since), since
 
 
 def _floor(schedule: Schedule) -> int:
-    """Return the time after which its next occurrence is: now, or later if it has come further by
-    another machine's clock."""
+    """Return the time after which the schedule's next occurrence is.
+
+    It is now, or later if another machine's clock has moved the schedule further.
+    """
     return max(clock.now(), schedule.last_at or 0)
 
 
 def _if_moved_again(name: str, change: Callable[[], _T]) -> _T:
-    """Read and change a schedule, again if others have written it in between."""
+    """Read and change a schedule. Retry if another process has changed it in between."""
     for _ in range(_TRIES):
         try:
             return change()

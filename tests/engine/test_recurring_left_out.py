@@ -31,7 +31,7 @@ def test_of_those_that_were_missed_one_is_made_up_for(bench: Bench) -> None:
     assert started() == [NOON + 3 * HOUR]
     schedule = get()
     assert (schedule.skipped, schedule.last_skipped_at) == (3, NOON + 2 * HOUR)
-    assert schedule.last_skipped_why == "it was missed: nothing could start it in time"
+    assert schedule.last_skipped_why == "it was missed: the timer could not start it in time"
     assert schedule.next_at == NOON + 4 * HOUR
 
 
@@ -142,7 +142,7 @@ def test_it_is_left_out_while_the_one_before_it_runs(bench: Bench) -> None:
     assert (schedule.last_at, schedule.last_started_at) == (NOON + HOUR, NOON)
     assert (schedule.last_skipped_at, schedule.last_skipped_why) == (
         NOON + HOUR,
-        "the one before it was not finished",
+        "the previous occurrence's job had not finished",
     )
     verbs.succeed(bench.read(get().job_id(NOON)), None)
     go_to(NOON + 2 * HOUR)
@@ -158,7 +158,7 @@ def test_so_are_those_that_were_missed_meanwhile(bench: Bench) -> None:
     go_to(NOON + 3 * HOUR)
     assert look(bench) == {Outcome.SKIPPED: 1}
     assert (get().skipped, get().last_skipped_at) == (3, NOON + 3 * HOUR)
-    assert get().last_skipped_why == "the one before it was not finished"
+    assert get().last_skipped_why == "the previous occurrence's job had not finished"
 
 
 def test_or_it_follows_when_that_has_ended_and_no_other_waits(bench: Bench) -> None:
@@ -177,7 +177,7 @@ def test_or_it_follows_when_that_has_ended_and_no_other_waits(bench: Bench) -> N
     assert started() == [NOON, NOON + HOUR]
     schedule = get()
     assert (schedule.waits, schedule.skipped) == (None, 2)
-    assert schedule.last_skipped_why == "one waits already for the one before it"
+    assert schedule.last_skipped_why == "an earlier occurrence is already waiting"
     assert (schedule.last_at, schedule.next_at) == (NOON + 3 * HOUR, NOON + 4 * HOUR)
 
 

@@ -47,7 +47,7 @@ def test_an_occurrence_of_unique_work_is_left_out_while_another_job_has_its_plac
     go_to(NOON)
     assert look(bench) == {Outcome.SKIPPED: 1}
     schedule = get()
-    assert schedule.last_skipped_why == "it is unique, and another job has its place"
+    assert schedule.last_skipped_why == "its job is unique, and another job was doing the same work"
     assert (schedule.started, schedule.skipped, schedule.last_job_id) == (0, 1, None)
     assert "occurrences left out" in lines.getvalue()
     assert schedule.next_at == NOON + HOUR
