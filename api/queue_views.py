@@ -56,7 +56,10 @@ def queue_limits(limits: QueueLimits) -> dict[str, Any]:
 
 def place(found: Place, row: JobRequest) -> dict[str, Any]:
     """Return where a job is among those that wait."""
-    return values(PLACE, found._replace(waits_for=_as_seen(found.waits_for, row)))
+    seen = _as_seen(found.waits_for, row)
+    if seen != found.waits_for:  # counts would tell which jobs have the same value as their key
+        found = found._replace(ahead=None)
+    return values(PLACE, found._replace(waits_for=seen))
 
 
 def waits_for(row: JobRequest) -> dict[str, Any] | None:
@@ -195,7 +198,11 @@ QUEUE_USE: Fields[QueueUse] = {
 PLACE: Fields[Place] = {
     "waits_for": Field(WAITS_FOR, lambda found: _what(found.waits_for)),
     "ahead": Field(
-        {**nullable(_COUNT), "description": "How many are let on before it"},
+        {
+            **nullable(_COUNT),
+            "description": "How many jobs start before it; null if it "
+            "does not wait, and for a viewer whose job waits under a key of its payload",
+        },
         lambda found: found.ahead and found.ahead.count,
     ),
     "more_ahead": Field(_MORE, lambda found: found.ahead is not None and found.ahead.more),

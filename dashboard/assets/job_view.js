@@ -171,7 +171,7 @@ function waits({ waits_for: { kind, name, key }, ahead, more_ahead: more, of_org
     inLine ? "Waits for its turn in the queue " : `Waits until the ${kind.replace("_", " ")} `,
     h("a", { href: kind === "job_type" ? to("queues") : toQueue(name) }, name),
     inLine ? key && key !== "*" && `, ${key}` : " is resumed", ". ",
-    ahead || more
+    ahead === null ? "" : ahead || more
       ? `Ahead of it: ${more ? "at least " : ""}${count(ahead, "job")}${own ? " of its organization" : ""}.`
       : `It is the next${own ? " of its organization" : ""}.`);
 }

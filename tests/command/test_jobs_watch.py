@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.text import Text
 
 from job_runners.cli import polling
+from job_runners.cli.watching import Bars
 from jobs_command import ID, FakeApi, Terminal, job, jobs, problem
 from tools.build import ROOT
 
@@ -155,6 +157,15 @@ def test_a_terminal_shows_a_bar_and_what_failed(api: FakeApi) -> None:
     assert "━" in said
     assert "MissingObject" in said
     assert "\x1b]0;" not in said  # a stranger's text does not steer the terminal
+
+
+def test_a_status_of_a_hostile_api_is_no_markup() -> None:
+    bars = Bars([ID])
+    bars.show(job("[link=https://evil.example]x"))
+    (task,) = bars._progress.tasks
+    shown = Text.from_markup(task.fields["status"])
+    assert shown.plain == "[link=https://evil.example]x"
+    assert [span.style for span in shown.spans] == ["default"]
 
 
 def test_help_is_quick_enough_to_be_asked_for(tmp_path: Path) -> None:

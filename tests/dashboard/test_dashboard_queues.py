@@ -251,8 +251,8 @@ def test_who_may_not_limit_a_queue_is_offered_no_form(page: Page, dashboard: str
             "Waits for its turn in the queue imports, acme. It is the next.",
         ),
         (  # as viewers are told, where the key is of the payload
-            {"waits_for": {"kind": "line", "name": "imports", "key": None}, "ahead": 0},
-            "Waits for its turn in the queue imports. It is the next.",
+            {"waits_for": {"kind": "line", "name": "imports", "key": None}, "ahead": None},
+            "Waits for its turn in the queue imports.",
         ),
         (
             {

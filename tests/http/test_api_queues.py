@@ -345,14 +345,18 @@ def test_a_viewer_is_not_told_by_what_of_its_payload_a_job_waits(
                 paths = (f"/jobs/{ids[1]}", f"/jobs/{ids[1]}/place")
                 found = [got(path, claims=claims | {"roles": role}) for path in paths]
                 seen[role] = [each["waits_for"] for each in found]
+                ahead[role] = found[1]["ahead"]
         forget()
         return seen
 
     line = {"kind": "line", "name": queue_name}
+    ahead: dict[str, int | None] = {}
     assert while_one_runs(worker, look) == {
         "reader": [{**line, "key": key}] * 2,
         "viewer": [{**line, "key": to_viewers}] * 2,
     }
+    # A count would tell which jobs have the same value.
+    assert ahead == {"reader": 0, "viewer": None if to_viewers is None else 0}
 
 
 def test_and_so_does_the_other(crowded: Callable[[str], Any]) -> None:
