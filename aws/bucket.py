@@ -55,7 +55,7 @@ def version(key: str) -> Version:
     try:
         head = clients.client("s3").head_object(Bucket=name(), Key=key)
     except ClientError as error:
-        raise _meaning(error, key) from error
+        raise _error_for(error, key) from error
     return Version(size=head["ContentLength"], etag=head["ETag"])
 
 
@@ -77,7 +77,7 @@ def delete_unchanged(key: str, etag: str) -> bool:
     try:
         clients.client("s3").delete_object(Bucket=name(), Key=key, IfMatch=etag)
     except ClientError as error:
-        meaning = _meaning(error, key)
+        meaning = _error_for(error, key)
         if isinstance(meaning, ObjectChanged | MissingObject):
             return isinstance(meaning, MissingObject)
         raise
@@ -109,12 +109,12 @@ def _get(key: str, **which: str) -> bytes:
     try:
         answer = clients.client("s3").get_object(Bucket=name(), Key=key, **which)
     except ClientError as error:
-        raise _meaning(error, key) from error
+        raise _error_for(error, key) from error
     data: bytes = answer["Body"].read()
     return data
 
 
-def _meaning(error: ClientError, key: str) -> Exception:
+def _error_for(error: ClientError, key: str) -> Exception:
     """Return MissingObject or ObjectChanged if S3's error means that, or else the error itself."""
     answer: Any = error.response
     code = answer["Error"]["Code"]

@@ -27,7 +27,7 @@ _LONGER = {"s3": 30.0, "logs": 6.0}
 # runners.lambda_async defines which messages may be repeated.
 _ATTEMPTS = {"sns": 1, "lambda": 1, "sqs": 1, "logs": 2}
 _POOL = 32
-_SLEPT = clock.SECOND  # connections that are idle for longer aren't used again
+_MAX_IDLE = clock.SECOND  # connections that are idle for longer aren't used again
 
 
 def client(service: str) -> Any:
@@ -51,7 +51,7 @@ def fresh_client(service: str) -> Any:
     """
     built, now = client(service), clock.now()
     with _lock:
-        if now - _used.get(service, 0) > _SLEPT:
+        if now - _used.get(service, 0) > _MAX_IDLE:
             built.close()
         _used[service] = now
     return built

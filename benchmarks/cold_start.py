@@ -40,10 +40,10 @@ AT_MOST = dict(zip(_PROGRAMS, (1.20, 0.85, 1.05, 0.85, 0.85), strict=True))
 def other_pythons() -> dict[str, str]:
     """Return the installed interpreters of the other Python versions on Lambda, by version."""
     found = {version: interpreter(version) for version in _VERSIONS if version != this_python()}
-    return {version: _itself(path) for version, path in found.items() if path}
+    return {version: _executable(path) for version, path in found.items() if path}
 
 
-def _itself(python: str) -> str:
+def _executable(python: str) -> str:
     """Return the path of the interpreter itself, because a name on PATH may be a script."""
     asked = [python, "-I", "-c", "import sys; print(sys.executable)"]
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()

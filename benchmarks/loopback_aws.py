@@ -100,11 +100,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Send the recorded response to an operation, and count the call."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         target = self.headers.get("X-Amz-Target", "").rpartition(".")[2]
-        operation = target or ("Invoke" if "/functions/" in self.path else _of_form(body))
+        operation = target or ("Invoke" if "/functions/" in self.path else _operation_in_form(body))
         self.server.counted[operation] += 1
         answer = self.server.answers.get(_key(operation, body))
         if answer and operation == "UpdateItem":
-            answer = _with_its_token(body, answer)
+            answer = _with_claim_token(body, answer)
         status = 501 if answer is None else 202 if operation == "Invoke" else 200
         self.send_response(status)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
-def _with_its_token(request: str, recorded: bytes) -> bytes:
+def _with_claim_token(request: str, recorded: bytes) -> bytes:
     """Put the claim token of an update's request, if any, into the recorded response.
 
     The worker treats a claim as lost if the row has another token.
@@ -128,6 +128,6 @@ def _with_its_token(request: str, recorded: bytes) -> bytes:
     return json.dumps(answer).encode()
 
 
-def _of_form(body: str) -> str:
+def _operation_in_form(body: str) -> str:
     found = re.search(r"Action=(\w+)", body)
     return found[1] if found else "unknown"

@@ -52,7 +52,7 @@ class ThrottledWriter:
 
     def _write_with_backoff(self, write: Callable[[_T], _T | None], piece: _T) -> None:
         tries = 0
-        while left := _refused(write, piece):
+        while left := _try_write(write, piece):
             piece = left
             tries += 1
             wait = _BACKOFF.delay(tries)
@@ -62,7 +62,7 @@ class ThrottledWriter:
                 return
 
 
-def _refused(write: Callable[[_T], _T | None], piece: _T) -> _T | None:
+def _try_write(write: Callable[[_T], _T | None], piece: _T) -> _T | None:
     try:
         return write(piece)
     except ClientError as error:

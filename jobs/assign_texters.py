@@ -40,7 +40,7 @@ class AssignTexters(BaseModel):
 
     @field_validator("texters")
     @classmethod
-    def _each_once(cls, texters: list[Texter]) -> list[Texter]:
+    def _check_each_once(cls, texters: list[Texter]) -> list[Texter]:
         first: dict[str, int] = {}
         for number, texter in enumerate(texters, start=1):
             if first.setdefault(texter.id, number) != number:

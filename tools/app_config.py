@@ -29,9 +29,9 @@ def read_operations(config: Path) -> Operations:
     found: dict[str, frozenset[str]] = {}
     for entry in _services(config):
         service, colon, operation = entry.partition(":")
-        _check(config, "service", service, known_services())
+        _check_name(config, "service", service, known_services())
         if colon:
-            _check(config, f"operation of {service}", operation, operations_of(service))
+            _check_name(config, f"operation of {service}", operation, operations_of(service))
         found[service] = found.get(service, frozenset()) | ({operation} if colon else ALL)
     return {service: ALL if named >= ALL else named for service, named in found.items()}
 
@@ -55,7 +55,7 @@ def _services(config: Path) -> list[str]:
     return services
 
 
-def _check(config: Path, kind: str, name: str, known: Collection[str]) -> None:
+def _check_name(config: Path, kind: str, name: str, known: Collection[str]) -> None:
     if name not in known:
         near = get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"Did you mean {near[0]}?" if near else "Use the name from the AWS documentation"

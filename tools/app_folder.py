@@ -114,7 +114,7 @@ def why_not_a_package(name: str) -> str | None:
             f"Python can't import the name {name!r}. Use letters, digits and _, for example "
             f"{_identifier(name)}"
         )
-    taken_by = _owner(name)
+    taken_by = _clash(name)
     if taken_by is None:
         return None
     return f"the name {name} is taken: {taken_by}. Rename it, for example to my_{name}"
@@ -127,7 +127,7 @@ def our_names() -> frozenset[str]:
     return frozenset(found - {"app"} | {"tests"})
 
 
-def _owner(name: str) -> str | None:
+def _clash(name: str) -> str | None:
     if name in our_names():
         return f"Job Runners has a module {name}"
     if name in sys.stdlib_module_names:

@@ -35,7 +35,7 @@ def lock(app: AppFolder, target: Target) -> None:
         resolved, made = Path(scratch) / "resolved.txt", Path(scratch) / "made.txt"
         on_target = ["--python-platform", target.uv_platform, "--python-version", target.python]
         _compile(app, [*on_target, "--output-file", str(resolved)])
-        options = ["--universal", "--python-version", _lower(target.python, this_python())]
+        options = ["--universal", "--python-version", _lowest(target.python, this_python())]
         options += ["--constraint", str(resolved), "--generate-hashes"]
         options += [word for name in _our_names() for word in ("--no-emit-package", name)]
         _compile(app, [*options, "--output-file", str(made)])
@@ -48,7 +48,7 @@ def locked(app: AppFolder | None) -> Path | None:
 
     Raises UnusableAppFolder if the lock is missing or was made from other requirements.
     """
-    if app is None or not _needs_anything(app):
+    if app is None or not _has_requirements(app):
         return None
     if not app.lock.exists():
         raise UnusableAppFolder(f"{app.lock} is missing. To create it, run make lock")
@@ -81,7 +81,7 @@ def install(app: AppFolder | None, environment: Path = Path(sys.prefix)) -> None
         stamp.write_text(text)
 
 
-def _needs_anything(app: AppFolder) -> bool:
+def _has_requirements(app: AppFolder) -> bool:
     """Return whether requirements.txt exists and has more than comments."""
     if not app.requirements.exists():
         return False
@@ -120,7 +120,7 @@ def _digest(app: AppFolder) -> str:
     return made_of.hexdigest()[:16]
 
 
-def _lower(*versions: str) -> str:
+def _lowest(*versions: str) -> str:
     return min(versions, key=lambda version: tuple(map(int, version.split("."))))
 
 
@@ -133,7 +133,7 @@ def main() -> int:
         app = find_app_folder()
         if given.what == "install":
             install(app)
-        elif app is not None and _needs_anything(app):
+        elif app is not None and _has_requirements(app):
             lock(app, Target.from_samconfig())
             print(f"Wrote {app.lock}")
         elif app is not None:

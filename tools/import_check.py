@@ -40,13 +40,13 @@ def main() -> None:
     os.dup2(2, 1)  # anything that the imported code prints goes to standard error
     for line in sys.stdin:
         asked = json.loads(line)
-        found = _in_a_child(asked["tree"], asked["modules"])
+        found = _import_in_child(asked["tree"], asked["modules"])
         print(json.dumps({"problem": found["problem"]}), file=answers, flush=True)
         if threading.active_count() == 1:  # a process with threads must not fork
-            _keep(asked["tree"], found["others"])
+            _preload(asked["tree"], found["others"])
 
 
-def _in_a_child(tree: str, modules: list[str]) -> dict[str, Any]:
+def _import_in_child(tree: str, modules: list[str]) -> dict[str, Any]:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -69,7 +69,7 @@ def _import(tree: str, modules: list[str]) -> dict[str, Any]:
             importlib.import_module(name)
         importlib.import_module("runners.registry").registry().resolve_all()
     except BaseException as error:  # noqa: BLE001  (a module may also end the process)
-        problem = _told(error, tree)
+        problem = _describe(error, tree)
     ours = {name.partition(".")[0] for name in modules}
     others = [
         name
@@ -80,22 +80,22 @@ def _import(tree: str, modules: list[str]) -> dict[str, Any]:
     return {"problem": problem, "others": others}
 
 
-def _told(error: BaseException, tree: str) -> dict[str, Any]:
+def _describe(error: BaseException, tree: str) -> dict[str, Any]:
     """Describe an error, with the places in the tree that lead to it, the nearest last.
 
     `own` means that the text comes from Job Runners and names its subject. `declared` means that
     Python refused the arguments of one of our definitions.
     """
     own = type(error).__module__.partition(".")[0] in _OURS
-    declared = _is_of_a_definition(error)
+    declared = _is_definition_error(error)
     places = [
         (file, frame.lineno)
         for frame in traceback.extract_tb(error.__traceback__)
-        if (file := _in_tree(frame.filename, tree)) is not None
+        if (file := _path_in_tree(frame.filename, tree)) is not None
         and not ((own or declared) and file.partition("/")[0] in _OURS)
     ]
     if isinstance(error, SyntaxError) and error.filename:
-        places.append((_in_tree(error.filename, tree) or error.filename, error.lineno))
+        places.append((_path_in_tree(error.filename, tree) or error.filename, error.lineno))
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     if isinstance(error, NameError | AttributeError) and not own:
         text = str(traceback.TracebackException.from_exception(error))  # which may know a near name
@@ -118,7 +118,7 @@ def _nearest(asked: re.Match[str]) -> str | None:
     return next(iter(get_close_matches(asked[1], there, n=1)), None)
 
 
-def _is_of_a_definition(error: BaseException) -> bool:
+def _is_definition_error(error: BaseException) -> bool:
     """Return whether an error is about the arguments of one of our definitions.
 
     frozen_values.py raises "Unique: the argument 'by' is missing", and Python raises
@@ -132,7 +132,7 @@ def _is_of_a_definition(error: BaseException) -> bool:
     )
 
 
-def _in_tree(file: str, tree: str) -> str | None:
+def _path_in_tree(file: str, tree: str) -> str | None:
     """Return a file's path in the tree, or None if it is outside the tree."""
     for root in (TASK_ROOT, tree):
         if Path(file).is_relative_to(root):
@@ -140,7 +140,7 @@ def _in_tree(file: str, tree: str) -> str | None:
     return None
 
 
-def _keep(tree: str, others: list[str]) -> None:
+def _preload(tree: str, others: list[str]) -> None:
     """Import the modules that don't belong to the app, for the next children."""
     sys.path.insert(0, tree)
     for name in others:

@@ -44,7 +44,7 @@ def prune(tree: Path, operations: Operations, *, ours_alone: bool) -> None:
     for metadata in tree.glob("*.dist-info/METADATA"):
         _drop_description(metadata)
     for record in tree.glob("*.dist-info/RECORD"):
-        _drop_what_is_gone(tree, record)
+        _drop_missing_files(tree, record)
 
 
 def _drop_description(metadata: Path) -> None:
@@ -56,7 +56,7 @@ def _drop_description(metadata: Path) -> None:
     metadata.write_text(f"{fields}\n", encoding="utf-8")
 
 
-def _drop_what_is_gone(tree: Path, record: Path) -> None:
+def _drop_missing_files(tree: Path, record: Path) -> None:
     """Remove missing files from a distribution's RECORD.
 
     botocore's would otherwise list the data of all its services.

@@ -37,7 +37,7 @@ class Config:
     def text(self) -> str:
         """Return the text of TLC's .cfg file."""
         lines = [f"SPECIFICATION {self.specification}"]
-        lines += [f"CONSTANT {name} {_bound(value)}" for name, value in self.constants.items()]
+        lines += [f"CONSTANT {name} {_binding(value)}" for name, value in self.constants.items()]
         lines += [f"INVARIANT {name}" for name in self.invariants]
         lines += [f"PROPERTY {name}" for name in self.properties]
         lines += [f"SYMMETRY {self.symmetry}"] if self.symmetry else []
@@ -45,7 +45,7 @@ class Config:
         return "\n".join(lines) + "\n"
 
 
-def _bound(value: str) -> str:
+def _binding(value: str) -> str:
     """Format a constant for a .cfg file: `= value`, or `<-` and the name of a definition."""
     return value if value.startswith("<-") else f"= {value}"
 

@@ -43,7 +43,7 @@ class Webhook(BaseModel):
 
     @field_validator("url")
     @classmethod
-    def _fits(cls, url: str) -> str:
+    def _check_url(cls, url: str) -> str:
         parse(url)
         return url
 

@@ -14,26 +14,26 @@ from work_unit import WORKER, new_name
 
 def job(units: int, recording: str) -> None:
     """Measure saving an item and sending an event."""
-    put, message = _of(recording, "PutItem")[0], _message(recording)
-    measure(_saved_and_invoked(put, message), units)
+    put, message = _recorded_requests(recording, "PutItem")[0], _message(recording)
+    measure(_put_and_invoke(put, message), units)
 
 
 def job_of_few_attributes(units: int, recording: str) -> None:
     """Measure the same with an item that has only the necessary attributes and no index keys."""
-    put, message = _of(recording, "PutItem")[0], _message(recording)
+    put, message = _recorded_requests(recording, "PutItem")[0], _message(recording)
     kept = ("id", "status", "payload", "created_at")
     few = {**put, "Item": {name: put["Item"][name] for name in kept}}
-    measure(_saved_and_invoked(few, message), units)
+    measure(_put_and_invoke(few, message), units)
 
 
 def task(units: int, recording: str) -> None:
     """Measure sending an event."""
-    measure(_invoked(_message(recording)), units)
+    measure(_invoker(_message(recording)), units)
 
 
 def two_updates(units: int, recording: str) -> None:
     """Measure the two updates of a run: the claim and the outcome."""
-    dynamodb, updates = boto3.client("dynamodb"), _of(recording, "UpdateItem")
+    dynamodb, updates = boto3.client("dynamodb"), _recorded_requests(recording, "UpdateItem")
 
     def unit() -> None:
         for update in updates:
@@ -42,9 +42,9 @@ def two_updates(units: int, recording: str) -> None:
     measure(unit, units)
 
 
-def _saved_and_invoked(put: dict[str, Any], message: dict[str, Any]) -> Callable[[], object]:
+def _put_and_invoke(put: dict[str, Any], message: dict[str, Any]) -> Callable[[], object]:
     """Return a function that saves an item under a new id, and invokes the worker with that id."""
-    dynamodb, invoke = boto3.client("dynamodb"), _invoked(message)
+    dynamodb, invoke = boto3.client("dynamodb"), _invoker(message)
 
     def unit() -> None:
         job_id = new_name()
@@ -54,7 +54,7 @@ def _saved_and_invoked(put: dict[str, Any], message: dict[str, Any]) -> Callable
     return unit
 
 
-def _invoked(message: dict[str, Any]) -> Callable[..., object]:
+def _invoker(message: dict[str, Any]) -> Callable[..., object]:
     """Return a function that sends an event to the worker.
 
     It reads the whole response, because an unread one would cost a new connection each time.
@@ -73,11 +73,11 @@ def _invoked(message: dict[str, Any]) -> Callable[..., object]:
 
 
 def _message(recording: str) -> dict[str, Any]:
-    (message,) = _of(recording, "Invoke")
+    (message,) = _recorded_requests(recording, "Invoke")
     return message
 
 
-def _of(recording: str, operation: str) -> list[dict[str, Any]]:
+def _recorded_requests(recording: str, operation: str) -> list[dict[str, Any]]:
     """Return the recorded requests of an operation, as parameters for boto3."""
     return [
         _parameters(json.loads(each["request"]))

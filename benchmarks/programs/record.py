@@ -35,18 +35,18 @@ class _Calls:
 
     def watch(self, client: Any) -> None:
         """Record the calls of this client from now on."""
-        client.meta.events.register("request-created", self._asked)
-        client.meta.events.register("response-received", self._answered)
+        client.meta.events.register("request-created", self._on_request)
+        client.meta.events.register("response-received", self._on_response)
 
     def request_of(self, operation: str) -> str:
         """Return the body of the only request with this operation."""
         (found,) = (each["request"] for each in self.made if each["operation"] == operation)
         return found
 
-    def _asked(self, request: AWSRequest, **_: Any) -> None:
+    def _on_request(self, request: AWSRequest, **_: Any) -> None:
         self._request = _text(request.data or b"")
 
-    def _answered(self, response_dict: dict[str, Any], event_name: str, **_: Any) -> None:
+    def _on_response(self, response_dict: dict[str, Any], event_name: str, **_: Any) -> None:
         operation = event_name.rpartition(".")[2]
         body = response_dict["body"]
         response = _text(body) if isinstance(body, bytes | str) else ""

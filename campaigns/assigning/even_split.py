@@ -71,7 +71,7 @@ class Assigning:
         for cell, found in contact_queries.assignments(self._campaign, self._last):
             if found is not None and found.run != self._run:
                 self._keep(found)
-            self._pass(cell)
+            self._advance(cell)
             if self._read % CHUNK == 0:
                 self._checkpoint()
         self._contacts, self._read, self._last = self._read, 0, None
@@ -88,7 +88,7 @@ class Assigning:
                     choices.append(_Choice(cell, place))
             elif found.run == self._run:
                 self._shares.dealt[self._places[found.texter]] += 1
-            self._pass(cell)
+            self._advance(cell)
             if self._read % CHUNK == 0:
                 self._assign(choices, pool)
                 self._checkpoint()
@@ -119,7 +119,7 @@ class Assigning:
         if place is not None:
             self._shares.kept[place] += 1
 
-    def _pass(self, cell: str) -> None:
+    def _advance(self, cell: str) -> None:
         self._last = cell
         self._read += 1
 

@@ -9,7 +9,7 @@ from campaigns.errors import MissingColumns
 
 REQUIRED = ("first_name", "last_name", "cell")
 
-# In the form that _plain() returns. If a file has several names of one line, the first in this
+# In the form that _normalized() returns. If a file has several names of one line, the first in this
 # order is used and the others are custom fields.
 _SPELLINGS = {
     "first_name": ("firstname", "givenname", "forename", "first"),
@@ -41,29 +41,29 @@ class Columns(NamedTuple):
 
 def recognised(names: Sequence[str]) -> int:
     """Return the number of a contact's fields that these column names match."""
-    found = map(_plain, names[:MOST_COLUMNS])
+    found = map(_normalized, names[:MOST_COLUMNS])
     return len({_FIELD[plain] for plain in found if plain in _FIELD})
 
 
 def columns(names: list[str]) -> Columns:
     """Find each field by its column's name, in at most MOST_COLUMNS. Raises MissingColumns."""
-    plain = [_plain(name) for name in names]
+    plain = [_normalized(name) for name in names]
     places = {
         field: next((plain.index(each) for each in spellings if each in plain), None)
         for field, spellings in _SPELLINGS.items()
     }
     missing = [field for field in REQUIRED if places[field] is None]
     if missing:
-        raise _missing(missing, names, plain)
+        raise _missing_columns(missing, names, plain)
     custom = [place for place in range(len(names)) if place not in places.values()]
-    return Columns(names=names, custom=_named(custom, names), **places)  # type: ignore[arg-type]
+    return Columns(names=names, custom=_unique_names(custom, names), **places)  # type: ignore[arg-type]
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).lower()
 
 
-def _named(places: list[int], names: list[str]) -> list[tuple[int, str]]:
+def _unique_names(places: list[int], names: list[str]) -> list[tuple[int, str]]:
     """Return a unique name for each place.
 
     It is the column's own name, with a number if the column has no name or an earlier one has it.
@@ -83,7 +83,7 @@ def _named(places: list[int], names: list[str]) -> list[tuple[int, str]]:
     return named
 
 
-def _missing(fields: list[str], names: list[str], plain: list[str]) -> MissingColumns:
+def _missing_columns(fields: list[str], names: list[str], plain: list[str]) -> MissingColumns:
     """Return the error about missing columns.
 
     It quotes only names from the file that are similar to a missing column's, and only if the row

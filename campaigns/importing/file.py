@@ -30,7 +30,7 @@ class ContactsFile:
 
     def __init__(self, job: RunningJob, key: str, etag: str | None) -> None:
         self.key = key
-        with _explained(key):
+        with _as_unusable_file(key):
             self._file = job.open_file(key, etag=etag)
             self.size, self.etag = self._file.size, self._file.etag
             self._delimiter, header = self._header()
@@ -40,7 +40,7 @@ class ContactsFile:
 
     def rows(self, start: Position) -> Iterator[Record]:
         """Yield the rows from `start` to the end. A row without any value has no fields."""
-        with _explained(self.key):
+        with _as_unusable_file(self.key):
             yield from records(Source(self.size, self._read), self._delimiter, start)
 
     def _header(self) -> tuple[str, Record]:
@@ -49,7 +49,7 @@ class ContactsFile:
             raise UnusableFile(self.key, "the file is empty")
         head = self._read(0, min(BLOCK, self.size))
         source = Source(len(head), lambda start, end: head[start:end])
-        first = {each: _first(records(source, each, Position())) for each in DELIMITERS}
+        first = {each: _first_record(records(source, each, Position())) for each in DELIMITERS}
         headers = [(each, record) for each, record in first.items() if record is not None]
         if not headers:
             raise UnusableFile(self.key, "the file has no rows, not even a header")
@@ -60,7 +60,7 @@ class ContactsFile:
         return self._file.read(end - start)
 
 
-def _first(found: Iterator[Record]) -> Record | None:
+def _first_record(found: Iterator[Record]) -> Record | None:
     return next((record for record in found if record.fields), None)
 
 
@@ -73,7 +73,7 @@ def _check_size(key: str, header: Record) -> None:
 
 
 @contextmanager
-def _explained(key: str) -> Iterator[None]:
+def _as_unusable_file(key: str) -> Iterator[None]:
     """Convert errors of the bucket and of the reader into UnusableFile."""
     try:
         yield

@@ -32,10 +32,11 @@ class ContactWriter(ThrottledWriter):
         """
         puts = [{"PutRequest": {"Item": contact.serialize()}} for contact in contacts]
         self.each(
-            self._refused, [puts[start : start + _BATCH] for start in range(0, len(puts), _BATCH)]
+            self._write_batch,
+            [puts[start : start + _BATCH] for start in range(0, len(puts), _BATCH)],
         )
 
-    def _refused(self, puts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _write_batch(self, puts: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Send a batch, and return the items that DynamoDB did not accept."""
         answer = self._client.batch_write_item(RequestItems={self._table: puts})
         refused: list[dict[str, Any]] = answer.get("UnprocessedItems", {}).get(self._table, [])

@@ -41,7 +41,7 @@ def why_not_allowed(cell: str) -> str | None:
 
 
 @cache
-def _checked(countries: tuple[str, ...]) -> frozenset[str]:
+def _check_countries(countries: tuple[str, ...]) -> frozenset[str]:
     import phonenumbers
 
     for country in countries:
@@ -51,4 +51,4 @@ def _checked(countries: tuple[str, ...]) -> frozenset[str]:
 
 
 def _countries() -> frozenset[str]:
-    return _checked(settings().text_countries)
+    return _check_countries(settings().text_countries)

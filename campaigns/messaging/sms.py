@@ -48,12 +48,12 @@ def send(cell: str, text: str) -> None:
     except (EndpointConnectionError, ConnectTimeoutError) as error:
         raise RetryAfter(_PAUSE, f"SNS can't be reached ({type(error).__name__})") from None
     except ClientError as error:
-        raise _answer(error) from None
+        raise _error_for(error) from None
     except BotoCoreError as error:
         raise SmsOutcomeUnknown(type(error).__name__) from None
 
 
-def _answer(error: ClientError) -> Exception:
+def _error_for(error: ClientError) -> Exception:
     response: Any = error.response
     code, request = response["Error"]["Code"], response["ResponseMetadata"].get("RequestId")
     said = f"SNS answered {code} to request {request}"

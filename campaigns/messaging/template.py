@@ -14,7 +14,7 @@ _FIELD = re.compile(r"\{([^{}]*)\}")
 _KNOWN = ", ".join(f"{{{name}}}" for name in FIELDS)
 
 
-def _checked(template: str) -> str:
+def _check_fields(template: str) -> str:
     unknown = next((name for name in _FIELD.findall(template) if name not in FIELDS), None)
     if unknown is not None:
         raise ValueError(f"{{{unknown[:50]}}} isn't a field of a contact; use {_KNOWN}")
@@ -27,7 +27,7 @@ def _checked(template: str) -> str:
 
 
 Template = Annotated[
-    str, StringConstraints(min_length=1, max_length=LONGEST), AfterValidator(_checked)
+    str, StringConstraints(min_length=1, max_length=LONGEST), AfterValidator(_check_fields)
 ]
 
 
