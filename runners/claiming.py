@@ -71,7 +71,7 @@ def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> Job
         return gates.enter(message, claim_once, token, send)
 
     try:
-        if not _is_loaded(message):
+        if not _may_claim(message):
             return None
         return retry_until(invocation.may_begin_until, try_once)
     except UnknownJobType as unknown:
@@ -89,7 +89,7 @@ def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> Job
     return None
 
 
-def _is_loaded(message: JobMessage) -> bool:
+def _may_claim(message: JobMessage) -> bool:
     """Return whether the message's job may be claimed.
 
     It may if its function is loaded. If the function can't be loaded for longer than the job may

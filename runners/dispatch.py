@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from runners.base import JobData
 
-# Bytes of JSON. Lambda takes 1 MB, but work with so large a payload should have a row and a record.
+# Bytes of JSON. Lambda takes 1 MB, but work with such a payload should be a job, with a row.
 TASK_PAYLOAD_LIMIT = 100 * 1024
 
 
@@ -162,7 +162,7 @@ def check_job(job_data: "JobData", send: Send | None) -> None:
 def job_data(
     job_type: str, payload: Any, organization_id: str, campaign_id: str | None
 ) -> "JobData":
-    """Return the data of a job that is dispatched without an HTTP request."""
+    """Return the data of a job that is dispatched without a request of its own."""
     from runners.base import JobData  # imports pydantic, which a process that only sends can skip
 
     return JobData(

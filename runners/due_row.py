@@ -107,8 +107,7 @@ def _process_running_row(row: JobRequest, send: Send) -> Disposition:
 def _process_waiting_row(
     row: JobRequest, send: Send, admit_waiting: Callable[[str, str], None]
 ) -> Disposition:
-    """Admit a parked job that its pause or its partition failed to admit, or fail one that has
-    waited too long."""
+    """Admit a parked job that should have been admitted, or fail one that has waited too long."""
     if clock.now() - (row.waiting_since or 0) > LONGEST_WAIT * clock.SECOND:
         return _expire(row, _pause_expired(row), send)
     if row.follows is not None:
@@ -143,8 +142,7 @@ def _park_if_blocked(
 
 
 def _park_if_long_unclaimed(row: JobRequest, admit_waiting: Callable[[str, str], None]) -> bool:
-    """Park a job that was admitted long ago and that no worker has claimed since. Return whether it
-    was parked.
+    """Park a job that has gone unclaimed too long since it was admitted. Return whether it was.
 
     The job goes to the end of its line, and its slot goes to the next job.
     """

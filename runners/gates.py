@@ -77,7 +77,7 @@ def _enter_line(
             if send is not None and not _may_start(row, key, limits, token, send, patience):
                 return None
             return claim(verbs.Entrance(row, key, None, gives_up_key))
-        if not row.starts_under_rate:  # started before the queue had slots: counted
+        if not row.starts_under_rate:  # between two legs: the rate has counted its start
             limits = limits._replace(rate=None)
     line = lines.read_line(row.queue_name, key, limits)
     used_keys.note_use(line, row.organization_id)

@@ -48,7 +48,7 @@ def current_key(
     campaign_id: str | None,
     payload: object,
 ) -> str | None:
-    """Return the key of a saved job that gets another payload, or None if its queue has no limits.
+    """Return the line's key for a saved job that gets a new payload, or None without limits.
 
     `payload` is the model of the new payload. If the limits can't be read, the queue counts as
     limited if the job `had` a key.

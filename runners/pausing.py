@@ -28,8 +28,8 @@ from work import context
 # two bounds. The pause lists the job and normally admits it, so this check is only a safeguard.
 _SOONEST_CHECK = clock.HOUR
 _LATEST_CHECK = clock.DAY
-# How long an ended pause is kept. Until then, a worker that has not read of its end, or whose clock
-# differs, may still park a job under it.
+# How long an ended pause is kept. In that time, a worker may still park a job under it, because the
+# worker has not read that it ended, or has a different clock.
 _LINGER = verbs.SKEW + 6 * pauses.CACHED
 _AT_ONCE = 25  # the number of jobs that a resume admits itself; the timer admits the rest
 _RESUME_TIME = 10 * clock.SECOND  # the longest time for a request that resumes
@@ -58,7 +58,9 @@ def resume(kind: Kind, name: str, send: Send) -> None:
     """End a pause and begin to admit the jobs that it parked. Without such a pause, do nothing."""
     if pauses.current(fresh=True).find(kind, name):
         has_lines = kind is Kind.QUEUE and limits_of(name) is not None
-        if has_lines:  # before the pause ends: if this request is cut off, a second finds no pause
+        # Ask for the sweep before the pause ends. If this request is cut off after that, a second
+        # one finds no pause and does nothing.
+        if has_lines:
             limits.ask_for_sweep(name)
         telemetry.pause_changed(pauses.resume(kind, name, by=context.recorded_author()))
         until = clock.now() + _RESUME_TIME
@@ -70,14 +72,13 @@ def resume(kind: Kind, name: str, send: Send) -> None:
 def park_if_paused(message: JobMessage, send: Send | None) -> bool:
     """Park the message's job if it is paused, and return whether it was parked.
 
-    Raises PreconditionFailed. It is raised too for a job that may be paused but could not start
-    anyway.
+    Raises PreconditionFailed, also for a job that may be paused but could not start anyway.
     """
     if not pauses.current().may_park(message.job_type):
         return False
     row = read(message.id)
     if row is None or row.status is Status.RUNNING:
-        return False  # the claim is refused, because another claim has the job
+        return False  # the claim is refused, unless an earlier try has made it
     if not could_start(row):
         # Don't leave this to the claim. Before the claim is written, another process may have made
         # the job startable.

@@ -144,11 +144,11 @@ class _Sight(NamedTuple):
 
 
 def _use(known: _Known, name: str, sight: _Sight, *, limit: int, after: str = "") -> QueueUse:
-    its_limits = known.limits(name)
+    queue_limits = known.limits(name)
     paused = known.pauses.find(Kind.QUEUE, name)
     held_back = waiting.under_pause(paused.sk) if paused and sight.seen_by is None else None
-    keys, cursor = _Keys(name, its_limits.in_force, sight).page(limit, after)
-    return QueueUse(its_limits, paused, held_back, keys, cursor)
+    keys, cursor = _Keys(name, queue_limits.in_force, sight).page(limit, after)
+    return QueueUse(queue_limits, paused, held_back, keys, cursor)
 
 
 class _Keys:

@@ -2,7 +2,7 @@
 
 Unfinished jobs are counted in an index that DynamoDB keeps with the rows, so that no write can lose
 count of one. A process counts at most every 10 seconds, and adds the jobs that it has accepted
-since. So the quota may be exceeded by the number of jobs that other processes accept then.
+since. So the quota may be exceeded by the jobs that other processes accept in that time.
 
 Code from before quotas existed may run for a while during a deploy, or again after a rollback. It
 cancels and expires counted jobs without removing them from the index. So a process that finds an

@@ -22,7 +22,7 @@ from store.schedules import Schedule
 
 __all__ = ["Outcome", "start_due"]
 
-_KEYS_AT_A_LOOK = 3_000  # the most keys read from a shard
+_KEYS_PER_SHARD = 3_000  # the most keys read from a shard
 _BATCH = 25  # the number of schedules read at once
 # One process can start about this number within some seconds. If more are due, others help.
 _ALONE = 250
@@ -45,11 +45,11 @@ def start_due(
     if not only and not declared_schedules.sync(schedule_marks.marks()):
         return Counter()
     starter = Starter(send, until)
-    _Look(starter, threads).run(only or store.shards(), share)
+    _ShardRun(starter, threads).run(only or store.shards(), share)
     return starter.counts
 
 
-class _Look:
+class _ShardRun:
     """The handling of some shards by several threads."""
 
     def __init__(self, starter: Starter, threads: int) -> None:
@@ -66,7 +66,7 @@ class _Look:
 
     def _due(self, shard: str) -> list[Schedule]:
         try:
-            return store.due(shard, clock.now(), _KEYS_AT_A_LOOK)
+            return store.due(shard, clock.now(), _KEYS_PER_SHARD)
         except Exception as error:  # noqa: BLE001 - throttled, for example: the others still answer
             telemetry.crashed(error)
             return []

@@ -87,13 +87,13 @@ def given(payload: "BaseModel") -> None:
 
 def accepted(row: JobRequest) -> None:
     """Log that a job was saved. The line has the request id of the request that dispatched it."""
-    log_line.write(logger.info, "accepted", **_whose(row) | log_line.who())
+    log_line.write(logger.info, "accepted", **_job_fields(row) | log_line.who())
     tracing.accepted(row)
 
 
 def answered_with_existing(row: JobRequest, outcome: Outcome) -> None:
     """Log that a request for a unique job was answered with an existing job, and the outcome."""
-    fields = _whose(row) | log_line.who()
+    fields = _job_fields(row) | log_line.who()
     log_line.write(logger.info, "answered with another", outcome=str(outcome), **fields)
 
 
@@ -135,7 +135,7 @@ def released(row: JobRequest) -> None:
 
 def left_due(row: JobRequest, why: Exception) -> None:
     """Log that no message about this job was sent. The timer will send one."""
-    log_line.write(logger.warning, "not sent, stays due", **_whose(row), why=str(why))
+    log_line.write(logger.warning, "not sent, stays due", **_job_fields(row), why=str(why))
 
 
 def parked(row: JobRequest, pause: Pause) -> None:
@@ -145,20 +145,20 @@ def parked(row: JobRequest, pause: Pause) -> None:
 
 def parked_in_line(row: JobRequest) -> None:
     """Log that a runnable job waits for capacity in its queue, or was canceled instead."""
-    _waits(row, "waits for room", **_line(row))
+    _waits(row, "waits for room", **_line_fields(row))
 
 
 def _waits(row: JobRequest, message: str, **fields: Any) -> None:
     if row.status is Status.CANCELLED:  # its owner had asked it to stop
         cancelled(row)
     else:
-        log_line.write(logger.info, message, **_whose(row) | fields)
+        log_line.write(logger.info, message, **_job_fields(row) | fields)
         tracing.ended(message, job_id=row.id)
 
 
 def admitted(row: JobRequest) -> None:
     """Log that a job which waited for capacity in its queue was admitted."""
-    log_line.write(logger.info, "let on", **_whose(row) | _line(row), slot=row.slot)
+    log_line.write(logger.info, "let on", **_job_fields(row) | _line_fields(row), slot=row.slot)
 
 
 def slot_freed(slot: LineItem) -> None:
@@ -178,7 +178,7 @@ def entry_quarantined(entry: LineItem, why: Exception) -> None:
 def started_outside_limits(row: JobRequest) -> None:
     """Log that a job starts although its queue has no capacity."""
     why = "JOB_RUNNER's runner has no send(), so it could not admit the job later"
-    log_line.write(logger.warning, "started beside limits", **_line(row), why=why)
+    log_line.write(logger.warning, "started beside limits", **_line_fields(row), why=why)
 
 
 def leg_over(row: JobRequest) -> None:
@@ -232,7 +232,7 @@ def settled(row: JobRequest, why: Exception) -> None:
     Either its worker could not report how it ended, or no worker started it in time.
     """
     write = logger.error if row.status is Status.FAILED else logger.warning
-    log_line.write(write, "settled", **_whose(row), why=str(why))
+    log_line.write(write, "settled", **_job_fields(row), why=str(why))
     tracing.settled(row, why)
     counts = {Status.FAILED: "Failed", Status.CANCELLED: "Cancelled"}
     rescued = {"Rescued": 1} if isinstance(why, Interrupted) else {}
@@ -256,20 +256,20 @@ def crashed(error: BaseException) -> None:
 
 def cancelled_by_owner(row: JobRequest) -> None:
     """Log that a person or a service has canceled a job, or asked it to stop."""
-    log_line.write(logger.info, "cancel", **_whose(row) | log_line.who())
+    log_line.write(logger.info, "cancel", **_job_fields(row) | log_line.who())
     if row.status is Status.CANCELLED:
         metrics.emit("job_type", row.job_type, Cancelled=1)
 
 
 def queued_again(row: JobRequest) -> None:
     """Log that a finished job was queued again."""
-    log_line.write(logger.info, "queued again", **_whose(row) | log_line.who())
+    log_line.write(logger.info, "queued again", **_job_fields(row) | log_line.who())
     tracing.accepted(row)
 
 
 def deleted(row: JobRequest) -> None:
     """Log that a finished job was deleted."""
-    log_line.write(logger.info, "deleted", **_whose(row) | log_line.who())
+    log_line.write(logger.info, "deleted", **_job_fields(row) | log_line.who())
 
 
 def pause_changed(pause: Pause) -> None:
@@ -299,7 +299,7 @@ def limits_reset(queue_name: str) -> None:
 
 def schedule_changed(schedule: "Schedule", what: str) -> None:
     """Log a person's change to a schedule."""
-    log_line.write(logger.info, what, **_of_schedule(schedule) | log_line.who())
+    log_line.write(logger.info, what, **_schedule_fields(schedule) | log_line.who())
 
 
 def schedule_declared(organization_id: str, name: str) -> None:
@@ -320,13 +320,13 @@ def schedule_not_declared(organization_id: str, name: str, why: str) -> None:
 
 def schedule_removed(schedule: "Schedule") -> None:
     """Log that a schedule was removed because no deploy declares it any more."""
-    log_line.write(logger.info, "schedule removed", **_of_schedule(schedule))
+    log_line.write(logger.info, "schedule removed", **_schedule_fields(schedule))
 
 
 def occurrence_started(row: JobRequest, schedule: "Schedule", step: "Step", at: int) -> None:
     """Log and count an occurrence whose job was saved, and how late it was."""
     late = clock.now() - at
-    fields = {**_of_schedule(schedule), "occurrence": clock.iso(at), "late_ms": late}
+    fields = {**_schedule_fields(schedule), "occurrence": clock.iso(at), "late_ms": late}
     log_line.write(logger.info, "occurrence started", job_id=row.id, **fields)
     metrics.emit("job_type", row.job_type, OccurrenceLate=late)
     occurrences_left_out(schedule, step)
@@ -338,7 +338,7 @@ def occurrences_left_out(schedule: "Schedule", step: "Step") -> None:
         log_line.write(
             logger.warning,
             "occurrences left out",
-            **_of_schedule(schedule),
+            **_schedule_fields(schedule),
             number=step.dropped.number,
             last=clock.iso(step.dropped.last_at),
             why=step.dropped.why,
@@ -355,7 +355,7 @@ def occurrence_refused(schedule: "Schedule", at: int, error: Exception, *, gives
         if gives_up
         else (logger.warning, "occurrence refused, will retry")
     )
-    log_line.write(write, what, error, **_of_schedule(schedule), occurrence=clock.iso(at))
+    log_line.write(write, what, error, **_schedule_fields(schedule), occurrence=clock.iso(at))
     if gives_up:
         metrics.emit("job_type", schedule.job_type, OccurrencesFailed=1)
 
@@ -417,7 +417,7 @@ def _will_retry(error: BaseException, delay: float) -> None:
     tracing.ended("will retry", error)
 
 
-def _whose(row: JobRequest) -> dict[str, Any]:
+def _job_fields(row: JobRequest) -> dict[str, Any]:
     """Return the fields that identify a job in a line outside the job's own invocation.
 
     Such a line has the request_id of the request or process that acts.
@@ -432,11 +432,11 @@ def _whose(row: JobRequest) -> dict[str, Any]:
     }
 
 
-def _line(row: JobRequest) -> dict[str, Any]:
+def _line_fields(row: JobRequest) -> dict[str, Any]:
     return {"queue_name": row.queue_name, "queue_key": row.queue_key}
 
 
-def _of_schedule(schedule: "Schedule") -> dict[str, Any]:
+def _schedule_fields(schedule: "Schedule") -> dict[str, Any]:
     return {"schedule": schedule.name, "organization_id": schedule.organization_id}
 
 

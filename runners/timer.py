@@ -1,7 +1,7 @@
 """Run the timer once: start due occurrences, and handle every due row.
 
-Each row stores the time at which it is due if nothing happens to it before: its message may be
-lost, its worker may die, or its start time arrives. The timer moves or removes each row that it
+Each row stores the time at which it is due if nothing happens to it before. Its message may be
+lost, its worker may die, or its start time may arrive. The timer moves or removes each row that it
 handles. Most rows finish before the timer ever reads them.
 
 Rows are in lanes, by the kind of event that they wait for, so that a backlog of one kind doesn't
@@ -104,7 +104,7 @@ class _Tick:
         self._failures = 0
         self._lock = threading.Lock()
         self._sends_left = UNCLAIMED_AT_MOST  # `_count` subtracts the rows that are unclaimed
-        # A worker process that polls sends one message and waits until that job ends: no count.
+        # A worker process that polls needs no count: it sends one message, and waits for that job.
         self._has_counted = sends is not None
         self._admitted_lines: set[tuple[str, str]] = set()  # each line is handled once in a run
 

@@ -61,11 +61,11 @@ class WakeUps:
         elif (wake_at := self._coming_wake_up(line, opens_at)) is not None:
             # A pass that paces the line sets its mark later than the time at which the rate opens.
             # It admits the first waiting job in a moment.
-            return wake_at <= opens_at and not _have_due(line, entry, wake_at)
+            return wake_at <= opens_at and not _ensure_due(line, entry, wake_at)
         else:
             comes_at = self._until if is_soon else _next_wake_up(opens_at)
             # Make the job due before the mark is set, in case this process is killed in between.
-            if not is_soon and not _have_due(line, entry, comes_at):
+            if not is_soon and not _ensure_due(line, entry, comes_at):
                 return True
             if not line_rates.mark_wake_up(line, comes_at):
                 return True
@@ -98,7 +98,7 @@ class WakeUps:
         return was_there
 
     def _is_pacing(self, line: Line) -> bool:
-        """Return whether the mark on the line is this pass's, so that others rely on it."""
+        """Return whether the line has the mark of this pass, so that others rely on it."""
         return self._paces_until is not None and self._paces_until == _mark(line)
 
     def _coming_wake_up(self, line: Line, opens_at: int) -> int | None:
@@ -117,9 +117,9 @@ class WakeUps:
 
 
 def due_without_wake_up(line: Line) -> int | None:
-    """Return when the timer must check a job that parks now, waiting first and for the rate alone.
+    """Return when the timer must check a job that parks now, if only the rate keeps it waiting.
 
-    Return None for any other job.
+    Return None for any other job, or if another job waits before it.
     """
     if line.first is not None or not line.waits_for_rate:
         return None
@@ -163,11 +163,11 @@ def _next_wake_up(opens_at: int) -> int:
     return min(opens_at, clock.now() + _LONGEST_DELAY)
 
 
-def _have_due(line: Line, entry: LineItem, comes_at: int) -> bool:
+def _ensure_due(line: Line, entry: LineItem, comes_at: int) -> bool:
     """Make the job that waits first due a minute after the wake-up, if it isn't.
 
-    The job that was due before may have been canceled. Return False, and drop the entry, if its job
-    no longer waits.
+    It may not be, because the job that was due may have been canceled. Return False, and drop the
+    entry, if its job no longer waits.
     """
     row = _waiting_row(line, entry)
     if row is None:
