@@ -1,4 +1,4 @@
-"""The API of the stack, as the command uses its client. What goes wrong is raised as a Problem."""
+"""Call the stack's API through the client, and raise errors as Problems."""
 
 import re
 import shlex
@@ -15,15 +15,15 @@ from job_runners.cli.refusals import no_answer, refused
 from job_runners.client import Client
 from job_runners.errors import ApiError, JobRunnersError, NoAnswer, OutcomeUnknown
 
-Job = dict[str, Any]  # as the API's JSON has it
+Job = dict[str, Any]  # the API's JSON
 
-_NEWEST = 500  # jobs among which the start of an id is looked up
-_CHILDREN = 100  # of a job that are shown
-# Of a dispatch of a job that is unique, where another one was there before.
+_NEWEST = 500  # jobs that are searched for the start of an id
+_CHILDREN = 100  # children shown per job
+# The outcome of dispatching a unique job when a job for the same work exists.
 _OUTCOMES = {
-    "returned": "is there already: it is the same work",
-    "replaced": "was there already, and takes this payload and time",
-    "follows": "will follow the one that has begun",
+    "returned": "already exists (same work)",
+    "replaced": "already existed, and now has this payload and time",
+    "follows": "will start after the running job that does the same work",
 }
 _STARTS = re.compile(r"[0-9a-f]{4,31}")
 _T = TypeVar("_T")
@@ -31,14 +31,14 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Seen:
-    """A job at one moment, and when the API would have us look again."""
+    """A job at one moment, and the time after which the API suggests to poll again."""
 
     job: Job
     retry_after: float  # seconds
 
 
 class Api:
-    """Calls it on behalf of one organisation."""
+    """The API of one stack, called for one organization."""
 
     def __init__(
         self,
@@ -56,12 +56,12 @@ class Api:
         self._as_text = as_text
 
     @property
-    def whose(self) -> str:
-        """On whose behalf it asks, as part of a sentence."""
-        return f"organisation {self._organization}" if self._organization else "yours"
+    def owner(self) -> str:
+        """The organization, as part of a sentence."""
+        return f"organization {self._organization}" if self._organization else "your organization"
 
     def dispatch(self, body: dict[str, Any], key: str | None) -> tuple[Job, str]:
-        """Have a job saved and sent; also in words what became of that."""
+        """Dispatch a job. Return it and the outcome in words."""
         try:
             with self._problems():
                 job = self._client.dispatch(**body, idempotency_key=key)
@@ -69,73 +69,74 @@ class Api:
             sent = getattr(problem.__cause__, "idempotency_key", None)
             if sent and problem.code is Exit.NO_ANSWER:
                 look = f"jobs show --idempotency-key {shlex.quote(sent)}"
-                problem.hint = f"{problem.hint} Was it saved? {look}".lstrip()
+                problem.hint = f"{problem.hint} To see whether it was saved: {look}".lstrip()
             raise
         return self._dispatched(job), _became(job)
 
     def task(self, name: str, payload: dict[str, Any]) -> str | None:
-        """Have a task sent; return its id, if the API says it."""
+        """Send a task. Return its id, or None if the API is too old to return it."""
         with self._problems():
             return _plain(self._client.dispatch_task(name, payload))
 
     def job(self, job_id: str) -> Seen:
-        """One job, with everything."""
+        """Return a job with all its fields."""
         with self._problems():
             job = self._client.get(job_id)
         return Seen(self._value(job), job.retry_after or 1)
 
     def under_key(self, key: str) -> Job | None:
-        """Return the job that was dispatched under an idempotency key, if there is one."""
+        """Return the job that was dispatched with an idempotency key, or None."""
         with self._problems():
             job = self._client.find(idempotency_key=key)
         return None if job is None else self._value(job)
 
     def children(self, job_id: str) -> tuple[list[dict[str, Any]], bool]:
-        """Return what a job has dispatched, and whether there is more of it."""
+        """Return the first children of a job, and whether it has more."""
         listed = self._each(self._client.children(job_id))
         try:
             found = [self._shown(each.raw) for each in islice(listed, _CHILDREN)]
             return found, next(listed, None) is not None
         except Problem as problem:
-            if problem.code is Exit.REFUSED:  # an API that is older than this command
+            if problem.code is Exit.REFUSED:  # the API is older than this command
                 return [], False
             raise
 
     def failed_tasks(self) -> Iterator[dict[str, Any]]:
-        """Yield the tasks of a week that failed for good, dispatched last first."""
+        """Yield the tasks that failed permanently in the last week, latest dispatch first."""
         return (self._shown(each.raw) for each in self._each(self._client.failed_tasks()))
 
     def redrive_task(self, task_id: str) -> str | None:
-        """Have a failed task sent again; return its new id, if the API has said it."""
+        """Resend a failed task. Return its new id if the API returned one."""
         with self._problems():
             return _plain(self._client.redrive_task(task_id))
 
     def find(self, start: str) -> str:
-        """Return the id that starts like this, of the organisation's newest jobs."""
+        """Return the only id that starts with `start` among the organization's newest jobs."""
         if not _STARTS.fullmatch(start):
-            return start  # the API says what it makes of it
+            return start  # not the start of an id: the API checks it
         found = _starting(start, "jobs", islice(self.every(), _NEWEST))
         if found is None:
             raise NoneStartsSo(
-                f"None of the newest {_NEWEST} jobs of {self.whose} starts with {start}.",
-                hint="Give the whole id, or another --organization.",
+                f"None of the newest {_NEWEST} jobs of {self.owner} has an id that starts with "
+                f"{start}.",
+                hint="Pass the full id, or another --organization.",
             )
         return found
 
     def find_task(self, start: str) -> str:
-        """Return the id that starts like this, of the tasks that failed in the last week."""
+        """Return the only id that starts with `start` among the failed tasks of the last week."""
         if not _STARTS.fullmatch(start):
             return start
         found = _starting(start, "failed tasks", self.failed_tasks())
         if found is None:
             raise NoneStartsSo(
-                f"No task that failed in the last week starts with {start}.",
-                hint="Give the whole id. jobs tasks lists the tasks that failed.",
+                f"No task that failed in the last week has an id that starts with {start}.",
+                hint="Pass the full id. List the failed tasks with jobs tasks.",
             )
         return found
 
     def every(self, **filters: Any) -> Iterator[Job]:
-        """Yield the organisation's jobs, newest first, a page at a time."""
+        """Yield the organization's jobs, newest first."""
         return map(self._value, self._each(self._client.list(**filters)))
 
     def cancel(self, job_id: str) -> Job:
@@ -144,41 +145,41 @@ class Api:
             return self._value(self._client.cancel(job_id))
 
     def retry(self, job_id: str, payload: dict[str, Any] | None = None) -> Job:
-        """Have a failed or cancelled job done again."""
+        """Retry a failed or canceled job."""
         with self._problems():
             return self._value(self._client.retry(job_id, payload))
 
     def rerun(self, job_id: str) -> Job:
-        """Dispatch a new job like one that has ended."""
+        """Dispatch a copy of a finished job."""
         with self._problems():
             return self._dispatched(self._client.rerun(job_id))
 
     def delete(self, job_id: str) -> None:
-        """Forget a finished job."""
+        """Delete a finished job."""
         with self._problems():
             self._client.delete(job_id)
 
     def paused(self) -> list[dict[str, Any]]:
-        """Return what is paused."""
+        """Return the paused job types and queues."""
         with self._problems():
             return [self._shown(each.raw) for each in self._client.paused()]
 
     def pause(self, kind: str, name: str) -> dict[str, Any]:
-        """Hold back a job type or a queue."""
+        """Pause a job type or a queue."""
         with self._problems():
             return self._shown(self._client.pause(kind, name).raw)
 
     def resume(self, kind: str, name: str) -> None:
-        """Let it go on."""
+        """Resume a job type or a queue."""
         with self._problems():
             self._client.resume(kind, name)
 
     def queues(self) -> Iterator[dict[str, Any]]:
-        """Yield the queues by name, each with the first of its keys in use."""
+        """Yield the queues by name, each with its first keys in use."""
         return (self._shown(each.raw) for each in self._each(self._client.queues()))
 
     def queue(self, name: str) -> dict[str, Any]:
-        """Return a queue with the first of its keys in use."""
+        """Return a queue with its first keys in use."""
         with self._problems():
             return self._shown(self._client.queue(name).raw)
 
@@ -187,17 +188,17 @@ class Api:
         return (self._shown(each.raw) for each in self._each(self._client.queue_keys(name)))
 
     def limit_queue(self, name: str, **limits: Any) -> dict[str, Any]:
-        """Limit a queue; return its limits as the API's JSON has them."""
+        """Set the limits of a queue, and return them in the API's JSON."""
         with self._problems():
             return self._shown(self._client.limit_queue(name, **limits).raw)
 
     def reset_queue(self, name: str) -> None:
-        """Have the limits of a queue that the code declares."""
+        """Return a queue's limits to those declared in code."""
         with self._problems():
             self._client.reset_queue(name)
 
     def schedules(self) -> Iterator[dict[str, Any]]:
-        """Yield the organisation's schedules by name."""
+        """Yield the organization's schedules by name."""
         return (self._shown(each.raw) for each in self._each(self._client.schedules()))
 
     def schedule(self, name: str) -> dict[str, Any]:
@@ -206,43 +207,43 @@ class Api:
             return self._shown(self._client.schedule(name).raw)
 
     def put_schedule(self, name: str, job_type: str, **given: Any) -> dict[str, Any]:
-        """Have a job done again and again; return the schedule."""
+        """Create or replace a schedule, and return it."""
         with self._problems():
             return self._shown(self._client.put_schedule(name, job_type, **given).raw)
 
     def pause_schedule(self, name: str) -> dict[str, Any]:
-        """Let no occurrence of a schedule start."""
+        """Pause a schedule."""
         with self._problems():
             return self._shown(self._client.pause_schedule(name).raw)
 
     def resume_schedule(self, name: str) -> dict[str, Any]:
-        """Let its occurrences start again."""
+        """Resume a schedule."""
         with self._problems():
             return self._shown(self._client.resume_schedule(name).raw)
 
     def delete_schedule(self, name: str) -> None:
-        """Forget a schedule."""
+        """Delete a schedule."""
         with self._problems():
             self._client.delete_schedule(name)
 
     def run_schedule(self, name: str) -> tuple[Job, str]:
-        """Dispatch the job of a schedule once, now; also in words what became of that."""
+        """Dispatch the job of a schedule once, now. Return it and the outcome in words."""
         with self._problems():
             job = self._client.run_schedule(name)
         return self._dispatched(job), _became(job)
 
     def place(self, job_id: str) -> dict[str, Any]:
-        """Return where a job is among those that wait."""
+        """Return a waiting job's position."""
         with self._problems():
             return self._shown(self._client.place(job_id).raw)
 
     def types(self) -> dict[str, Any]:
-        """Return what can be dispatched."""
+        """Return the job types and tasks."""
         with self._problems():
             return self._shown(self._client.job_types().raw)
 
     def _dispatched(self, job: models.Job) -> Job:
-        """Return the job that a request got, with what the API says of it in headers."""
+        """Return a request's job, with the fields that the API sends in headers."""
         said = {"replayed": job.replayed, "unique_outcome": job.unique_outcome}
         return self._value(job) | said
 
@@ -250,7 +251,7 @@ class Api:
         return self._shown(job.raw)
 
     def _shown(self, value: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a value of the API: for people without what would steer their terminal."""
+        """Return a value of the API. For people, replace characters that control a terminal."""
         return dict(tame(value) if self._as_text else value)
 
     def _each(self, values: Iterable[_T]) -> Iterator[_T]:
@@ -259,7 +260,7 @@ class Api:
 
     @contextmanager
     def _problems(self) -> Iterator[None]:
-        """Raise a Problem for what the client raises."""
+        """Raise the client's errors as Problems."""
         try:
             yield
         except OutcomeUnknown as error:
@@ -270,15 +271,18 @@ class Api:
             raise refused(self._client.url, error, with_token=self._with_token) from error
         except JobRunnersError as error:
             raise Problem(error.problem, hint=error.hint, code=Exit.NO_ACCESS) from error
-        except ValueError as error:  # an argument that can't be meant, such as an id of no letters
+        except ValueError as error:  # an invalid argument, such as an empty id
             raise Problem(f"{str(error).capitalize()}.") from error
 
 
 def _starting(start: str, what: str, those: Iterable[dict[str, Any]]) -> str | None:
-    """Return the one id that starts like this, None if there is none; raises Problem if several."""
+    """Return the only id that starts with `start`, or None. Raises Problem if there are several."""
     found = [str(each["id"]) for each in those if each["id"].startswith(start)]
     if len(found) > 1:
-        raise Problem(f"{len(found)} {what} start with {start}.", hint=f"Which? {', '.join(found)}")
+        raise Problem(
+            f"{len(found)} {what} have ids that start with {start}.",
+            hint=f"Pass one of {', '.join(found)}.",
+        )
     return found[0] if found else None
 
 
@@ -287,7 +291,7 @@ def _plain(text: str | None) -> str | None:
 
 
 def _became(job: models.Job) -> str:
-    """Return in words what became of a dispatch."""
+    """Return the outcome of a dispatch in words."""
     if job.unique_outcome in _OUTCOMES:
         return _OUTCOMES[job.unique_outcome]
-    return "was dispatched before, with this key" if job.replayed else "dispatched"
+    return "was dispatched before with this key" if job.replayed else "dispatched"

@@ -1,6 +1,6 @@
-"""The commands, what they share, and how each of them ends.
+"""The `jobs` command group: its list of commands, its help, and its exit codes.
 
-Nothing heavy is imported here: `jobs --help` and completion answer at once.
+This module imports nothing heavy, so that `jobs --help` and completion answer at once.
 """
 
 import importlib
@@ -17,43 +17,43 @@ from job_runners.cli.options import SharedOptions, shared_options
 from job_runners.cli.output import plain
 from job_runners.cli.problem import Exit, Problem
 
-# Name, and what it does, in the order of `jobs --help`.
+# The name and summary of each command, in the order of `jobs --help`.
 COMMANDS = {
-    "Work": {
-        "dispatch": "Have a job done",
-        "task": "Send a task: small, and not tracked",
-        "tasks": "Tasks that failed for good",
-        "list": "The jobs of your organisation, newest first",
-        "show": "One job, with its payload, result and error",
-        "watch": "Follow jobs to their end",
-        "cancel": "Stop jobs",
-        "retry": "Have failed or cancelled jobs done again",
-        "rerun": "Do what a job did once more, as a new job",
-        "delete": "Forget finished jobs",
+    "Jobs and tasks": {
+        "dispatch": "Dispatch a job",
+        "task": "Send a task (not tracked)",
+        "tasks": "List failed tasks",
+        "list": "List jobs, newest first",
+        "show": "Show one job",
+        "watch": "Follow jobs until they finish",
+        "cancel": "Cancel jobs",
+        "retry": "Retry failed or canceled jobs",
+        "rerun": "Dispatch a copy of a finished job",
+        "delete": "Delete finished jobs",
     },
-    "Flow": {
-        "types": "What can be dispatched, and with which payload",
-        "queues": "Who uses the queues, how many wait, and since when",
-        "limit": "Change how many jobs of a queue run at once, and how fast they start",
-        "schedules": "What is done again and again: when, how the last went, what comes next",
-        "pause": "Hold back a job type or a queue",
-        "resume": "Let it go on",
-        "paused": "What is held back",
+    "Queues and schedules": {
+        "types": "List job types and tasks",
+        "queues": "Show queue usage",
+        "limit": "Set a queue's slots and rate",
+        "schedules": "Manage schedules",
+        "pause": "Pause a job type or a queue",
+        "resume": "Resume a job type or a queue",
+        "paused": "List what is paused",
     },
-    "Operation": {
-        "dashboard": "Open the dashboard, its calls signed",
-        "logs": "What a job or a task has printed and logged",
-        "doctor": "Check the stack, and say how to fix it",
-        "erase": "Remove an organisation, with all that is kept of it",
-        "redrive": "Send dead letters and failed tasks again",
-        "config": "Settings and secrets of your own jobs and tasks",
-        "cost": "What jobs cost a month on AWS, line by line",
+    "Operations": {
+        "dashboard": "Open the dashboard",
+        "logs": "Show the log of a job or task",
+        "doctor": "Check a stack and suggest fixes",
+        "erase": "Erase an organization",
+        "redrive": "Resend dead letters and failed tasks",
+        "config": "Manage settings and secrets",
+        "cost": "Estimate the monthly AWS cost",
     },
-    "Your own work": {
-        "new": "Write a job to start from, with its test",
+    "Development": {
+        "new": "Create a job from a template",
     },
-    "This terminal": {
-        "shell": "Make `jobs` work at your prompt, with completion",
+    "Shell": {
+        "shell": "Set up your shell",
     },
 }
 _SUMMARIES = {name: text for group in COMMANDS.values() for name, text in group.items()}
@@ -62,13 +62,13 @@ _EPILOG = """\
 \b
 Exit codes
   0    done
-  1    refused: what was asked for can't be done; doctor: something is wrong
-  2    the command line is wrong
+  1    refused: the stack can't do this; doctor: a check failed
+  2    wrong command line
   3    watch: a job failed
-  4    watch: none failed, but one was cancelled
-  5    no access: no credentials, no permission, no such stack
-  6    no answer: out of reach or overloaded; trying again may help
-  7    watch --timeout: the time is over, and a job is not
+  4    watch: no job failed, but one was canceled
+  5    no access: missing credentials, permission or stack
+  6    no answer: unreachable or overloaded; try again
+  7    watch --timeout: timed out before every job finished
   130  Ctrl-C
 
 \b
@@ -80,14 +80,14 @@ Examples
 
 
 class Jobs(SharedOptions, click.Group):
-    """The command itself: it loads a subcommand's module only when that is asked for."""
+    """The group `jobs`, which imports a command's module only when that command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """As click calls it."""
+        """Return the names of all commands."""
         return list(_SUMMARIES)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002
-        """As click calls it."""
+        """Import and return a command, or return None for an unknown name."""
         if name not in _SUMMARIES:
             return None
         command: click.Command = importlib.import_module(f"job_runners.cli.commands.{name}").command
@@ -95,29 +95,29 @@ class Jobs(SharedOptions, click.Group):
         return command
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """As click calls it. The commands come first: they are what people look for."""
+        """Write the commands before the options, because people look for commands."""
         self.format_commands(ctx, formatter)
         super().format_options(ctx, formatter)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click calls it."""
+        """Return a command with its name and arguments. Suggest a name for a misspelled one."""
         if args[0] not in _SUMMARIES and not args[0].startswith("-"):
             near = get_close_matches(args[0], _SUMMARIES, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise click.UsageError(f"There is no command {args[0]}{hint}", ctx)
+            hint = f" Did you mean {near[0]}?" if near else " List them with jobs --help."
+            raise click.UsageError(f"No command is named {args[0]}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """In groups, without importing any."""
+        """Write the list of commands in groups, without importing their modules."""
         width = max(map(len, _SUMMARIES)) + 4
         for title, commands in COMMANDS.items():
             with formatter.section(title):
                 formatter.write_dl(list(commands.items()), col_max=width, col_spacing=3)
 
     def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
-        """Run a command line, and end the process as it went."""
+        """Run a command line and exit the process with the code for its outcome."""
         given = sys.argv[1:] if args is None else args
         try:
             code = super().main(args, **(extra | {"standalone_mode": False}))
@@ -129,7 +129,7 @@ class Jobs(SharedOptions, click.Group):
         except (click.Abort, KeyboardInterrupt):
             click.echo("Stopped.", err=True)
             sys.exit(Exit.INTERRUPTED)
-        except SystemExit:  # click's own: completed, or nobody reads on (`jobs list | head`)
+        except SystemExit:  # raised by click after completion or a closed pipe (`jobs list | head`)
             sys.exit(Exit.DONE)
         except Exception as error:
             explained = _explained(error)
@@ -140,7 +140,7 @@ class Jobs(SharedOptions, click.Group):
 
 
 def _explained(error: Exception) -> Problem | None:
-    """Return an error of AWS's clients, as a Problem."""
+    """Return an AWS client's error as a Problem, or None if it is another error."""
     if "botocore" not in sys.modules:
         return None
     from job_runners.cli.refusals import explain
@@ -166,4 +166,4 @@ def _end(problem: Problem, *, as_json: bool) -> NoReturn:
 )
 @click.version_option(package_name=None, version=__version__, message="%(prog)s %(version)s")
 def jobs() -> None:
-    """Background jobs of a Job Runners stack: have them done, follow them, fix what is wrong."""
+    """Dispatch, follow and fix background jobs of a Job Runners stack."""

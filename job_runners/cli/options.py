@@ -1,4 +1,4 @@
-"""The options that every command has: which stack, whose credentials, which organisation, JSON."""
+"""The options that every command has: stack, credentials, organization and JSON."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -16,7 +16,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _take(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-    """Remember a value for the command; `jobs --stack x list` and `jobs list --stack x` alike."""
+    """Store an option's value in the Target, given before or after the command's name."""
     target: Target = ctx.find_root().ensure_object(Target)
     source = ctx.get_parameter_source(param.name or "")
     if source in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT):
@@ -44,62 +44,66 @@ def _options() -> list[click.Parameter]:
             "stack_name",
             metavar="NAME",
             envvar=["JOB_RUNNERS_STACK", "JOBS_STACK"],  # the second is its old name
-            help="A deployed stack, by its name in CloudFormation (or JOB_RUNNERS_STACK). Without "
-            "it: the local AWS while make run is up, else the stack that samconfig.toml names.",
+            help="Name of the CloudFormation stack (or JOB_RUNNERS_STACK). Default: the local AWS "
+            "while make run is up, otherwise the stack in samconfig.toml.",
         ),
-        _option("--local", is_flag=True, help="The local AWS, whatever JOB_RUNNERS_STACK says."),
+        _option(
+            "--local", is_flag=True, help="Use the local AWS, even if JOB_RUNNERS_STACK is set."
+        ),
         _option(
             "--region",
             metavar="NAME",
-            envvar="AWS_REGION",  # as the aws command; its libraries know AWS_DEFAULT_REGION alone
-            help="The AWS region, if not your settings' own.",
+            envvar="AWS_REGION",  # as in the aws command; botocore reads only AWS_DEFAULT_REGION
+            help="AWS region (default: from your AWS configuration).",
         ),
-        _option("--profile", metavar="NAME", help="Whose AWS credentials, if not the default's."),
+        _option("--profile", metavar="NAME", help="AWS profile to take credentials from."),
         _option(
             "--api-url",
             metavar="URL",
             envvar="JOBS_API_URL",
-            help="The API's address, for those who may not look into CloudFormation "
-            "(or JOBS_API_URL).",
+            help="URL of the API, if you can't read CloudFormation (or JOBS_API_URL).",
         ),
         _option(
             "--token",
             envvar="JOBS_TOKEN",
             metavar="@FILE",
-            help="A file with a token, for a stack that takes those (or JOBS_TOKEN). A token "
-            "itself works too, but others on this machine see it in the list of processes.",
+            help="File with a bearer token, for a stack with JwtIssuer (or JOBS_TOKEN). You can "
+            "pass the token itself, but other users can see command lines.",
         ),
         _option(
             "--organization",
             metavar="ID",
             envvar="JOBS_ORGANIZATION",
-            help="On whose behalf (or JOBS_ORGANIZATION); if not set the token's own, or default.",
+            help="Organization to act for (or JOBS_ORGANIZATION). Default: the token's "
+            'organization, otherwise "default".',
         ),
-        _option("--json", is_flag=True, help="JSON on standard output; errors as JSON too."),
+        _option("--json", is_flag=True, help="Print JSON to standard output, and errors as JSON."),
     ]
 
 
 class SharedOptions(click.Command):
-    """A command whose help has its own options first, and the shared ones apart: `jobs --help`
-    explains those, other pages name them."""
+    """A command whose help lists its own options first.
+
+    `jobs --help` describes the shared options. The help of each command only names them.
+    """
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """As click calls it."""
+        """Write the command's own options, then the shared ones."""
         options = [each for each in self.get_params(ctx) if isinstance(each, click.Option)]
         shared = [each for each in options if each.callback is _take]
         _write(ctx, formatter, "Options", [each for each in options if each not in shared])
         if ctx.parent is None:
-            _write(ctx, formatter, "For every command", shared)
+            _write(ctx, formatter, "Options for every command", shared)
         else:
-            with formatter.section("For every command (see jobs --help)"):
+            with formatter.section("Options for every command (described in jobs --help)"):
                 formatter.write_text(" ".join(each.opts[0] for each in shared))
 
 
 class CommandGroup(SharedOptions, click.Group):
-    """A command that has commands of its own."""
+    """A command with subcommands."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """As click calls it."""
+        """Write the subcommands before the options."""
         self.format_commands(ctx, formatter)
         super().format_options(ctx, formatter)
 
@@ -113,19 +117,21 @@ def _write(
 
 
 def shared_options(command: _C) -> _C:
-    """Give a command the options that all have."""
+    """Add the shared options to a command."""
     command.params.extend(_options())
     return command
 
 
 def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
-    """Return a command of `jobs`: click's, with the shared options, called with Target as its first
-    argument."""
+    """Return a decorator that makes a function a command of `jobs`.
+
+    The command has the shared options. It calls the function with the Target as first argument.
+    """
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         @wraps(function)
         def called(target: Target, *given: Any, **options: Any) -> Any:
-            target.notes_outdated = True  # and not while a shell completes a command
+            target.notes_outdated = True  # left False while a shell completes a command
             return function(target, *given, **options)
 
         made = click.command(cls=SharedOptions, **settings)(click.pass_obj(called))
@@ -135,7 +141,7 @@ def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
 
 
 def group(**settings: Any) -> Callable[[Callable[..., Any]], CommandGroup]:
-    """Return a command of `jobs` that has commands of its own, with the shared options."""
+    """Return a decorator that makes a function a command with subcommands and shared options."""
 
     def decorate(function: Callable[..., Any]) -> CommandGroup:
         return shared_options(click.group(cls=CommandGroup, **settings)(function))
@@ -144,16 +150,18 @@ def group(**settings: Any) -> Callable[[Callable[..., Any]], CommandGroup]:
 
 
 def pausable(function: _F) -> _F:
-    """Return a job type as an argument, or a queue as an option: `kind` and `name` of what is
-    meant."""
+    """Add an argument for a job type and an option for a queue to a command.
+
+    Exactly one of them must be given. The function gets it as `kind` and `name`.
+    """
 
     @wraps(function)
     def called(target: Target, *, job_type: str | None, queue: str | None) -> Any:
         if (job_type is None) == (queue is None):
-            raise click.UsageError("Which one? Give a job type, or --queue NAME")
+            raise click.UsageError("Pass a job type, or --queue NAME, not both.")
         kind = "queue" if job_type is None else "job_type"
         return function(target, kind=kind, name=job_type or queue)
 
     argument = click.argument("job_type", required=False, shell_complete=names_of("jobs"))
-    option = click.option("--queue", metavar="NAME", help="A queue, instead of a job type.")
+    option = click.option("--queue", metavar="NAME", help="Name of a queue, instead of a job type.")
     return cast(_F, argument(option(called)))

@@ -13,6 +13,7 @@ import click
 
 from job_runners.cli.problem import Problem
 
+OPTION_HELP = 'Payload as a JSON object, "-" for standard input, or @FILE.'
 HELP = """\
 \b
 The payload

@@ -219,7 +219,9 @@ def test_nor_does_what_a_hostile_api_says_of_anything_else(api: FakeApi) -> None
     api.on("GET", f"/jobs/{ID}/children?limit=100", 200, {"children": [child], "cursor": None})
     limits = {"slots": STEERING, "rate": None, "per": STEERING, "order": STEERING}
     limited = {"name": STEERING, "limits": {**limits, "max_waiting": 1}, "declared_limits": None}
-    api.on("PUT", "/queues/mails", 200, {**limited, "changed_at": None, "changed_by": STEERING})
+    limited |= {"changed_at": None, "changed_by": STEERING}
+    api.on("GET", "/queues/mails", 200, limited)
+    api.on("PUT", "/queues/mails", 200, limited)
     types = [{"name": STEERING, "queue_name": STEERING, "queues": [STEERING]}]
     api.on("GET", "/job-types", 200, {"jobs": types, "tasks": []})
     run = "/schedules/nightly/run?organization_id=default"

@@ -19,7 +19,7 @@ def test_what_is_set_is_where_the_stacks_work_reads_it(account: Account) -> None
     assert jobs("config", "set", "GREETING", "Hello").exit_code == 0
     done = jobs("config", "set", "API_KEY", "--secret", stdin=f"{SECRET}\n")
     assert done.exit_code == 0
-    assert "The secret API_KEY is set for stack job-runners." in done.stderr
+    assert "Set the secret API_KEY for stack job-runners." in done.stderr
     assert SECRET not in done.output
     assert account.parameters == {
         f"{PATH}/GREETING": ("String", "Hello"),
@@ -30,9 +30,9 @@ def test_what_is_set_is_where_the_stacks_work_reads_it(account: Account) -> None
 def test_it_is_said_whose_settings_they_are_whatever_api_is_named(account: Account) -> None:
     done = jobs("config", "set", "GREETING", "Hello", JOBS_API_URL="https://other.example")
     assert done.exit_code == 0
-    assert "is set for stack job-runners." in done.stderr
+    assert "for stack job-runners." in done.stderr
     done = jobs("config", "delete", "GREETING", JOBS_API_URL="https://other.example")
-    assert "is deleted for stack job-runners." in done.stderr
+    assert "Deleted GREETING for stack job-runners." in done.stderr
 
 
 def test_of_a_value_only_the_end_of_its_last_line_is_left_out(account: Account) -> None:
@@ -112,7 +112,7 @@ def test_the_rule_of_names_is_the_one_that_work_reads_by() -> None:
 def test_a_secret_is_not_taken_from_the_command_line(account: Account) -> None:
     done = jobs("config", "set", "API_KEY", SECRET, "--secret")
     assert done.exit_code == Exit.USAGE
-    assert "can be read by others" in done.stderr
+    assert "Other users can see command lines" in done.stderr
     assert SECRET not in done.output
     assert account.parameters == {}
 

@@ -40,7 +40,7 @@ def test_a_list_goes_on_over_pages_until_it_has_enough(api: FakeApi) -> None:
     api.on("GET", f"{LIST}&cursor=next%2Bpage&status=failed", 200, rest)
     done = jobs("list", "--status", "failed", "--limit", "2")
     assert len(done.stdout.splitlines()) == 2
-    assert "The newest 2" in done.stderr
+    assert "Showing the newest 2" in done.stderr
     assert len(jobs("list", "--status", "failed", "--all", "--json").stdout.splitlines()) == 1
 
 
@@ -53,7 +53,7 @@ def test_filters_reach_the_api(api: FakeApi) -> None:
     done = jobs("list", *words, "--organization", "a b")
     assert done.exit_code == 0, done.output
     assert done.stdout == ""
-    assert "No such jobs of organisation a b" in done.stderr
+    assert "No matching jobs of organization a b" in done.stderr
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(api: FakeApi) -> None:
@@ -105,7 +105,7 @@ def test_a_job_is_shown_with_who_did_what(api: FakeApi) -> None:
     api.on("GET", f"/jobs/{ID}", 200, job("cancelled", **authors))
     shown = jobs("show", ID).stdout
     assert "created by    operator:ada\ufffd\n" in shown
-    assert "cancelled by  service:user/x\n" in shown
+    assert "canceled by   service:user/x\n" in shown
     assert "retried by" not in shown
 
 
@@ -146,7 +146,7 @@ def test_a_job_is_shown_that_has_an_idempotency_key(api: FakeApi) -> None:
     api.on("GET", none, 200, {"jobs": [], "cursor": None})
     done = jobs("show", "--idempotency-key", "never")
     assert done.exit_code == 1
-    assert "No job of organisation default was dispatched under this key" in done.stderr
+    assert "No job of organization default has this idempotency key" in done.stderr
     for words in ([], [ID, "--idempotency-key", "k"]):
         assert jobs("show", *words).exit_code == 2
 
@@ -168,7 +168,7 @@ def test_the_start_of_an_id_is_enough_if_one_of_the_newest_jobs_has_it(api: Fake
 
 
 @pytest.mark.parametrize(
-    ("start", "said"), [("3f9a", "2 jobs start"), ("dead", "None of the newest")]
+    ("start", "said"), [("3f9a", "2 jobs have ids that start"), ("dead", "None of the newest")]
 )
 def test_the_start_of_two_ids_or_of_none_is_refused(api: FakeApi, start: str, said: str) -> None:
     api.on("GET", LIST, 200, page(job("queued"), job("queued", id="3f9a" + "1" * 28)))
@@ -257,7 +257,7 @@ def test_a_job_type_or_a_queue_is_paused_and_resumed(api: FakeApi) -> None:
     assert "Resumed: job type import_contacts" in jobs("resume", "import_contacts").stdout
     again = jobs("resume", "import_contacts")
     assert (again.exit_code, again.stdout) == (0, "")
-    assert "job type import_contacts was not paused" in again.stderr
+    assert "job type import_contacts wasn't paused" in again.stderr
     assert jobs("paused").stdout == "queue\ta b\t2026-11-24T12:00:00.000Z\n"
 
 
@@ -265,7 +265,7 @@ def test_a_job_type_or_a_queue_is_paused_and_resumed(api: FakeApi) -> None:
 def test_what_to_pause_is_one_thing(api: FakeApi, words: tuple[str, ...]) -> None:
     done = jobs(*words)
     assert done.exit_code == 2
-    assert "Which one?" in done.stderr
+    assert "Pass a job type, or --queue NAME" in done.stderr
 
 
 TYPES = {
@@ -334,24 +334,24 @@ REPLACES = "another request replaces its payload and time"
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({}, "one at a time per lot: another request gets the job there is"),
+        ({}, "one job at a time per lot: another request returns the existing job"),
         (
             {"by": [], "on_conflict": "refuse"},
-            "one at a time per organisation: another request is refused",
+            "one job at a time per organization: another request is refused",
         ),
         (
             {"by": ["campaign_id", "lot"], "on_conflict": "replace"},
-            f"one at a time per campaign_id and lot: {REPLACES}; once it has begun, a request gets "
-            "it as it is",
+            f"one job at a time per campaign_id and lot: {REPLACES}; once it has started, "
+            "a request returns it unchanged",
         ),
         (
             {"on_conflict": "replace", "at_most": 300, "then": "again"},
-            f"one at a time per lot: {REPLACES}, which put it off 5 min at most; once it has "
-            "begun, one more follows",
+            f"one job at a time per lot: {REPLACES} (delayed by 5 min at most); once it "
+            "has started, one more job follows",
         ),
         (
             {"until": "started", "on_conflict": "replace"},
-            f"one that has not started per lot: {REPLACES}",
+            f"one unstarted job per lot: {REPLACES}",
         ),
     ],
 )

@@ -83,8 +83,8 @@ def test_prices_of_your_own_are_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (None, "can't be read"),
-        ("date =", "is not a file of prices"),
+        (None, "Can't read"),
+        ("date =", "isn't a price file"),
         ('date = "x"\nregion = "y"\n[prices]\n', "has no 'api_request'"),
     ],
 )

@@ -37,4 +37,4 @@ def test_a_port_that_is_taken_is_said(api: FakeApi) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = jobs("dashboard", "--no-browser", "--port", str(taken.getsockname()[1]))
     assert done.exit_code == 1
-    assert "can't be used" in done.stderr
+    assert "Can't use port" in done.stderr

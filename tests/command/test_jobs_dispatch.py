@@ -91,10 +91,10 @@ AT_NOON = {"updated_at": "2099-11-24T12:00:00.000Z"}
 @pytest.mark.parametrize(
     ("words", "run_at", "time"),
     [
-        (["--delay", "1h"], "2099-11-24T12:10:00.000Z", "2099-11-24"),
-        (["--delay", "1h", "--watch"], "2099-11-24T12:10:00.000Z", "2099-11-24"),
+        (["--delay", "1h"], "2099-11-24T12:10:00.000Z", "at 2099-11-24"),
+        (["--delay", "1h", "--watch"], "2099-11-24T12:10:00.000Z", "at 2099-11-24"),
         (["--delay", "1h"], None, "now"),
-        (["--run-at", "2099-11-24T13:00:00Z"], "2099-11-24T12:10:00.000Z", "2099-11-24"),
+        (["--run-at", "2099-11-24T13:00:00Z"], "2099-11-24T12:10:00.000Z", "at 2099-11-24"),
     ],
 )
 def test_a_time_that_its_rule_has_cut_is_said(
@@ -105,8 +105,8 @@ def test_a_time_that_its_rule_has_cut_is_said(
     api.on("GET", f"/jobs/{ID}", 200, job("succeeded"))
     jobs("dispatch", "import_contacts")  # the answer before it
     said = jobs("dispatch", "import_contacts", *words).stderr
-    assert f"Its time is {time}" in said
-    assert "sooner than asked: by its rule it is put off no further" in said
+    assert f"The job starts {time}" in said
+    assert "earlier than requested: its rule postpones it no further" in said
     assert "(jobs types import_contacts)" in said
 
 
@@ -150,7 +150,7 @@ def test_json_is_the_job_as_the_api_shows_it() -> None:
         (["--payload", "@/nowhere.json"], "/nowhere.json can't be read"),
         (["--delay", "soon"], "write 90s, 15m, 2h or 1d"),
         (["--run-at", "tomorrow"], "2026-05-01T09:00"),
-        (["--delay", "5", "--run-at", "2026-12-01T09:00"], "choose one"),
+        (["--delay", "5", "--run-at", "2026-12-01T09:00"], "Pass only one of them"),
     ],
 )
 def test_what_can_not_be_read_is_said_and_nothing_is_sent(

@@ -81,7 +81,7 @@ def test_a_stack_that_is_too_young_to_have_ticked_is_not_called_wrong(account: A
 def test_a_healthy_stack_has_nothing_wrong(account: Account) -> None:
     done = jobs("doctor")
     assert done.exit_code == 0, done.output
-    assert "Nothing is wrong with stack job-runners" in done.stdout
+    assert "No problems found with stack job-runners" in done.stdout
     assert findings() == []
 
 

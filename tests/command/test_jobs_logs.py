@@ -82,7 +82,7 @@ def test_that_nothing_is_logged_is_said(api: FakeApi, account: Account) -> None:
     api.on("GET", f"/jobs/{ID}", 200, job("queued"))
     done = jobs("logs", ID)
     assert done.stdout == ""
-    assert "Nothing is logged about it" in done.stderr
+    assert "No log lines yet" in done.stderr
 
 
 def line(message: str, **fields: Any) -> tuple[float, str]:
@@ -135,11 +135,11 @@ def test_a_tasks_lines_are_found_by_its_id(api: FakeApi, account: Account) -> No
     api.on("GET", "/jobs?organization_id=default&limit=100", 200, {"jobs": [], "cursor": None})
     api.on("GET", "/tasks/failed?limit=100", 200, {"tasks": [failed], "cursor": None})
     assert len(jobs("logs", "7a5c0").stdout.splitlines()) == 2
-    assert "No recent job and no failed task starts with abcd." in jobs("logs", "abcd").stderr
+    assert "failed task has an id that starts with abcd." in jobs("logs", "abcd").stderr
     account.logs = {"log-worker": [(time.time() - 7200, account.logs["log-worker"][0][1])]}
     earlier = jobs("logs", task, "--since", "1h")
     assert earlier.stdout == ""
-    assert "No job has this id; a task's lines are looked for --since 1h" in earlier.stderr
+    assert "No job has this id. For a task, the search goes back 1h" in earlier.stderr
     assert jobs("logs", task, "--since", "3h").stdout
 
 

@@ -80,7 +80,7 @@ def test_it_says_what_to_do_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert said.startswith("Wrote  app/my_work/sync_list.py\n")
     assert "APP=app make test-app" in said
     there = 'bin/jobs dispatch sync_list items:=\'["ada", "grace"]\' --watch'
-    assert ["and in another terminal:", there] in [
+    assert ["In another terminal:", there] in [
         [line.strip() for line in pair] for pair in pairwise(said.splitlines())
     ]
     assert (ROOT / said.split()[-1]).exists()

@@ -81,7 +81,7 @@ def test_queues_on_a_terminal_have_heads(api: FakeApi) -> None:
     api.on("GET", "/queues?limit=100", 200, {"queues": [queue()], "cursor": None})
     terminal = Terminal("queues")
     assert terminal.end() == 0
-    heads = ("QUEUE", "KEY", "IN USE", "WAITING", "WAITS SINCE", "LIMITS")
+    heads = ("QUEUE", "KEY", "IN USE", "WAITING", "OLDEST WAIT", "LIMITS")
     assert all(head in terminal.text for head in heads)
 
 
@@ -96,7 +96,7 @@ def test_one_queue_is_shown_with_all_its_keys_and_who_has_its_slots(api: FakeApi
     lines = [" ".join(line.split()) for line in jobs("queues", "imports").stdout.splitlines()]
     for line in (
         "limits 3 slots, at most 10000 waiting",
-        "by its code 1 slot, at most 10000 waiting",
+        "in code 1 slot, at most 10000 waiting",
         f"changed {SINCE} by service:ada",
         f"waiting 12, since {SINCE}",
         f"in use by {ID} acme\ufffd {SINCE}",

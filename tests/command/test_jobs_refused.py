@@ -108,7 +108,7 @@ def test_an_address_that_is_none_is_refused(api: FakeApi) -> None:
 def test_an_unknown_command_or_option_is_a_wrong_command_line() -> None:
     unknown = jobs("lst")
     assert unknown.exit_code == 2
-    assert "did you mean list?" in unknown.stderr
+    assert "Did you mean list?" in unknown.stderr
     assert jobs("list", "--nope").exit_code == 2
 
 
@@ -303,7 +303,7 @@ def test_a_stack_on_the_local_aws_of_this_terminal_is_found_by_its_name(
     del account.event_configs["timer"]  # and settings that it ignores are no mistake either
     done = jobs("doctor", **there)
     assert done.exit_code == 0, done.output
-    assert "Nothing is wrong with the local AWS" in done.stdout
+    assert "No problems found with the local AWS" in done.stdout
 
 
 def test_aws_keys_are_not_sent_to_another_machine_in_plain_text(account: Account) -> None:

@@ -71,12 +71,12 @@ def test_schedules_in_a_pipe_are_a_line_each_with_tabs(api: FakeApi, words: list
     what, coming = ["make_report", "at 02:00 every day, Europe/Berlin"], listed[0]["next"][0]
     assert lines == [
         ["nightly", *what, AT, "failed", coming, "", "api"],
-        ["a\ufffdb", *what, AT, "gone", coming, "waits for the one before", "api"],
+        ["a\ufffdb", *what, AT, "gone", coming, "waiting for the previous job", "api"],
         ["held", *what, "", "", "", f"paused {AT}", "api"],
-        ["broken", *what, AT, "failed", coming, "can't be started so far", "api"],
-        ["hides", *what, AT, "failed", coming, "", "api, instead of the code's"],
+        ["broken", *what, AT, "failed", coming, "starting failed, retrying", "api"],
+        ["hides", *what, AT, "failed", coming, "", "api, overrides the code"],
         ["of the code", *what, AT, "failed", coming, "", "code"],
-        ["removed", *what, AT, "failed", coming, "", "code, of another version"],
+        ["removed", *what, AT, "failed", coming, "", "code of another version"],
         ["of an older API", *what, AT, "failed", coming, "", "code"],
     ]
     assert json.loads(jobs(*words, "--json").stdout) == {"schedules": listed}
@@ -105,9 +105,9 @@ def test_without_any_it_says_how_to_put_one(api: FakeApi) -> None:
     done = jobs("schedules")
     assert (done.exit_code, done.stdout) == (0, "")
     assert "jobs schedules put" in done.stderr
-    assert "There are no schedules of organisation default. " in done.stderr
-    assert "the code declares come with the next tick of the timer, within a minute" in done.stderr
-    assert "of the organisation that each names: --organization." in done.stderr
+    assert "No schedules of organization default. " in done.stderr
+    assert "declared in code appear within a minute" in done.stderr
+    assert "Each belongs to the organization that it names: pass --organization." in done.stderr
 
 
 def test_one_is_shown_with_all_that_is_known(api: FakeApi) -> None:
@@ -126,11 +126,11 @@ def test_one_is_shown_with_all_that_is_known(api: FakeApi) -> None:
     assert shown["schedule"] == "nightly"
     assert shown["when"] == "at 02:00 every day, Europe/Berlin"
     assert shown["payload"] == '{"list": 7}'
-    assert shown["put"] == f"{AT} by operator:ada\ufffd"
+    assert shown["defined"] == f"{AT} by operator:ada\ufffd"
     assert shown["last"] == f"{AT}, job {ID}: failed"
-    assert shown["left"] == f"out     {AT}: the one before it still ran"
+    assert shown["skipped"] == f"{AT}: the one before it still ran"
     assert shown["not"] == f"started  {AT}: QueueFull: the queue is full"
-    assert shown["so"] == "far       3 started, 1 left out, 0 failed"
+    assert shown["so"] == "far       3 started, 1 skipped, 0 failed"
     assert shown["next"] == ", ".join(schedule()["next"])
     assert json.loads(jobs("schedules", "show", "nightly", "--json").stdout) == schedule(**changes)
 
@@ -145,9 +145,9 @@ def test_one_that_the_code_declares_and_that_is_paused_says_so(api: FakeApi) -> 
     declared = schedule(origin="code", declared=True, updated_by=None, **paused)
     api.on("GET", NIGHTLY, 200, declared)
     text = jobs("schedules", "show", "nightly").stdout
-    assert "put          by the code, which declares it\n" in text
+    assert "defined      in code\n" in text
     assert f"paused       {AT} by operator:ada\n" in text
-    assert "last         none so far\n" in text
+    assert "last         no occurrences yet\n" in text
     assert "next         paused\n" in text
     del declared["declared"]  # as an older API has it
     assert jobs("schedules", "show", "nightly").stdout == text
@@ -156,17 +156,17 @@ def test_one_that_the_code_declares_and_that_is_paused_says_so(api: FakeApi) -> 
 def test_one_that_hides_what_the_code_declares_says_so(api: FakeApi) -> None:
     api.on("GET", NIGHTLY, 200, schedule(declared=True))
     text = jobs("schedules", "show", "nightly").stdout
-    assert f"put          {AT} by operator:ada" in text
-    assert "hides        the one of this name that the code declares (RECURRING)." in text
+    assert f"defined      {AT} by operator:ada" in text
+    assert "overrides    the schedule of this name that the code declares (RECURRING)." in text
     assert "5 minutes after this one is deleted\n" in text
 
 
 def test_one_that_the_code_no_longer_declares_says_when_it_goes(api: FakeApi) -> None:
     api.on("GET", NIGHTLY, 200, schedule(origin="code", declared=False))
     text = jobs("schedules", "show", "nightly").stdout
-    assert "put          by another version of the code; this one does not declare it." in text
-    assert "a quarter of an hour after that version has gone\n" in text
-    assert "hides" not in text
+    assert "defined      by another version of the code. This version doesn't declare it." in text
+    assert "15 minutes after that version is gone\n" in text
+    assert "overrides" not in text
 
 
 @pytest.mark.parametrize(
@@ -258,8 +258,8 @@ def test_a_run_of_unique_work_says_what_became_of_it(api: FakeApi) -> None:
     for headers in ({"Unique_Outcome": "returned"}, {"Unique_Outcome": "follows"}, replayed):
         api.on("POST", path, 202, job("queued"), **headers)
     words = [jobs("schedules", "run", "nightly").stderr for _ in range(3)]
-    assert "import_contacts is there already: it is the same work, queued, on " in words[0]
-    assert "import_contacts will follow the one that has begun, queued, on " in words[1]
+    assert "import_contacts already exists (same work), queued, on " in words[0]
+    assert "will start after the running job that does the same work, queued, on " in words[1]
     assert "import_contacts dispatched, queued, on " in words[2]
 
 

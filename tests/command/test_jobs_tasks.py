@@ -70,8 +70,8 @@ def test_the_start_of_a_tasks_id_is_enough(api: FakeApi) -> None:
     api.on("GET", f"{FIRST}&cursor={SECOND}", 200, more)
     api.on("POST", redrive(TASK), 202, NEW)
     assert jobs("redrive", "7a5c").exit_code == 0
-    assert "No task that failed in the last week starts with abcd" in jobs("redrive", "abcd").stdout
-    assert "2 failed tasks start with 6666." in jobs("redrive", "6666").stdout
+    assert "week has an id that starts with abcd." in jobs("redrive", "abcd").stdout
+    assert "2 failed tasks have ids that start with 6666." in jobs("redrive", "6666").stdout
 
 
 def test_all_are_sent_again_whose_payload_is_kept(api: FakeApi) -> None:
@@ -108,4 +108,4 @@ def test_one_that_was_sent_again_and_has_not_begun_says_so(api: FakeApi) -> None
     waiting = failed(TASK) | {"redriven_at": "2026-11-24T13:00:00.000Z", "redriven_as": NEW["id"]}
     api.on("GET", FIRST, 200, {"tasks": [waiting], "cursor": None})
     line = jobs("tasks", "--failed").stdout
-    assert "(sent again 2026-11-24T13:00:00.000Z, not begun) Refused" in line
+    assert "(resent 2026-11-24T13:00:00.000Z, not started) Refused" in line

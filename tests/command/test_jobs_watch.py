@@ -144,7 +144,7 @@ def test_ctrl_c_leaves_the_job_alone_and_says_so(api: FakeApi) -> None:
     terminal.process.send_signal(signal.SIGINT)
     said = terminal.until("jobs cancel")
     assert terminal.end() == 130
-    assert "not stopped" in said
+    assert "The job continues." in said
     assert {call.method for call in api.calls} == {"GET"}
 
 

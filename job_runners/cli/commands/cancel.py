@@ -1,4 +1,4 @@
-"""jobs cancel: jobs, stopped."""
+"""jobs cancel: cancel jobs."""
 
 import click
 
@@ -12,13 +12,13 @@ from job_runners.cli.target import Target
 @jobs_command()
 @click.argument("job_ids", nargs=-1, required=True)
 def command(target: Target, job_ids: tuple[str, ...]) -> Exit:
-    """Stop jobs. One that waits is cancelled at once; a running one is asked to stop, and does at
-    its next written checkpoint, or when its leg or attempt ends."""
+    """Cancel jobs. A waiting job is canceled at once. A running job stops at its next written
+    checkpoint, or when its leg or attempt ends."""
 
     def cancel(job_id: str) -> tuple[dict[str, object], str]:
         job = target.api.cancel(job_id)
         if job["status"] == "cancelled":
             return job, output.status("cancelled")
-        return job, "asked to stop; if it is done before it hears of that, it has succeeded"
+        return job, "asked to stop; if it finishes before its next checkpoint, it succeeds"
 
     return for_each_job(target, job_ids, cancel)

@@ -1,4 +1,4 @@
-"""jobs config: the settings and secrets that a stack's own work reads."""
+"""jobs config: manage the settings and secrets that your jobs and tasks read."""
 
 import sys
 
@@ -13,18 +13,19 @@ from job_runners.cli.target import LOCAL, Target
 
 @jobs_group()
 def command() -> None:
-    """Keep the settings and secrets that your own jobs and tasks read by name, as
-    `app_setting("API_KEY")`. They are in SSM's Parameter Store; a change is in use within a minute,
-    with no deploy."""
+    """Manage the settings and secrets that your code reads with app_setting("NAME").
+
+    They are stored in SSM Parameter Store. A change takes effect within a minute, without a
+    deploy."""
 
 
 @jobs_command(name="set")
 @click.argument("name")
 @click.argument("value", required=False)
-@click.option("--secret", is_flag=True, help="Keep it encrypted, and show it to nobody.")
+@click.option("--secret", is_flag=True, help="Store the value encrypted, and never display it.")
 def set_setting(target: Target, name: str, value: str | None, secret: bool) -> None:
-    """Set NAME. Without VALUE it is asked for, or read from standard input, less the end of its
-    last line. A secret is never taken from the command line, which others on this machine can read.
+    """Set NAME. Without VALUE, prompt for it or read standard input (without the final newline).
+    Secrets can't be arguments, because other users can see command lines.
 
     \b
     jobs config set GREETING "Hello"
@@ -34,27 +35,27 @@ def set_setting(target: Target, name: str, value: str | None, secret: bool) -> N
     check_name(name)
     if value is not None and secret:
         raise click.UsageError(
-            "A secret on the command line can be read by others, and stays in the shell's history: "
-            "leave VALUE out, and it is asked for or read from standard input"
+            "Other users can see command lines, and the shell keeps them in its history. Leave "
+            "VALUE out to type the secret at a prompt or to pass it on standard input."
         )
-    config = _config(target)  # before anybody types a value that there is no stack for
+    config = _config(target)  # finds the stack before the user types a value
     if value is None:
         value = _asked_for(name, secret=secret)
     config.set(name, value, secret=secret)
     kind = "secret" if secret else "setting"
-    _say(target, {"name": name, "type": kind}, f"The {kind} {name} is set for {_whose(target)}.")
+    _say(target, {"name": name, "type": kind}, f"Set the {kind} {name} for {_whose(target)}.")
 
 
 @jobs_command(name="list")
 def list_settings(target: Target) -> None:
-    """Show names, types and times of change. Values of secrets are not read."""
+    """List names, types and times of change. Secret values aren't read."""
     found = _config(target).all()
     if target.json:
         output.print_json([each.as_json() for each in found])
         return
     if not found:
         click.echo(
-            f"There are no settings for {_whose(target)}. Set one: jobs config set NAME", err=True
+            f"No settings for {_whose(target)}. Set one with jobs config set NAME.", err=True
         )
         return
     output.table(
@@ -66,10 +67,10 @@ def list_settings(target: Target) -> None:
 @jobs_command(name="delete")
 @click.argument("name")
 def delete_setting(target: Target, name: str) -> None:
-    """Delete NAME. Work that asks for it, and has no default, fails from then on."""
+    """Delete NAME. Jobs that read it without a default will fail."""
     check_name(name)
     _config(target).delete(name)
-    _say(target, {"name": name}, f"{name} is deleted for {_whose(target)}.")
+    _say(target, {"name": name}, f"Deleted {name} for {_whose(target)}.")
 
 
 for each in (set_setting, list_settings, delete_setting):
@@ -81,7 +82,7 @@ def _config(target: Target) -> AppConfig:
 
 
 def _whose(target: Target) -> str:
-    """Return whose settings they are: a stack's, also where JOBS_API_URL names another's API."""
+    """Return the stack that has the settings. JOBS_API_URL doesn't change it."""
     return LOCAL if target.stack.is_local else f"stack {target.stack.name}"
 
 

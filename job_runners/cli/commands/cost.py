@@ -1,4 +1,4 @@
-"""jobs cost: what a month of jobs costs, and why."""
+"""jobs cost: estimate the monthly AWS cost of jobs."""
 
 import math
 from pathlib import Path
@@ -17,29 +17,51 @@ _SHARE = click.FloatRange(0, 1)
 
 
 @jobs_command()
-@click.option("--jobs", type=click.FloatRange(1), required=True, help="How many: 1e6.")
+@click.option(
+    "--jobs", type=click.FloatRange(1), required=True, help="Number of jobs, such as 1e6."
+)
 @click.option("--per", type=click.Choice(["month", "day"]), default="month", show_default=True)
-@click.option("--seconds", type=click.FloatRange(0), required=True, help="Of work, each.")
+@click.option("--seconds", type=click.FloatRange(0), required=True, help="Seconds of work per job.")
 @click.option("--memory", type=click.IntRange(128, 10_240), default=1024, show_default=True)
 @click.option("--arch", type=click.Choice(["arm64", "x86_64"]), default="arm64", show_default=True)
-@click.option("--legs", type=click.IntRange(1), default=1, help="Invocations, each. [default: 1]")
-@click.option("--checkpoints", type=click.FloatRange(0), default=0, help="Written, each.")
-@click.option("--payload", type=click.IntRange(0), default=100, help="Bytes, compressed, each.")
-@click.option("--retried", type=_SHARE, default=0, help="Share that is tried once more: 0.02.")
-@click.option("--limits", type=click.Choice(["slots", "rate", "both"]), help="Of their queue.")
-@click.option("--waiting", type=_SHARE, default=0, help="With --limits: share that has to wait.")
-@click.option("--quota", is_flag=True, help="There is a quota of unfinished jobs.")
-@click.option("--unique", is_flag=True, help="No second one does the same work beside the first.")
-@click.option("--recurring", is_flag=True, help="They are dispatched by schedules, not over HTTP.")
-@click.option("--no-http", is_flag=True, help="They are dispatched by jobs, not over HTTP.")
-@click.option("--types", type=click.IntRange(1), default=1, help="Of job: each has its metrics.")
+@click.option("--legs", type=click.IntRange(1), default=1, help="Invocations per job (default 1).")
+@click.option(
+    "--checkpoints",
+    type=click.FloatRange(0),
+    default=0,
+    help="Written checkpoints per job (default 0).",
+)
+@click.option(
+    "--payload",
+    type=click.IntRange(0),
+    default=100,
+    help="Compressed payload bytes per job (default 100).",
+)
+@click.option(
+    "--retried", type=_SHARE, default=0, help="Share of jobs that are retried once, such as 0.02."
+)
+@click.option(
+    "--limits", type=click.Choice(["slots", "rate", "both"]), help="Limits of the jobs' queue."
+)
+@click.option("--waiting", type=_SHARE, default=0, help="Share of jobs that wait (with --limits).")
+@click.option("--quota", is_flag=True, help="Include a quota of unfinished jobs.")
+@click.option("--unique", is_flag=True, help="Jobs are unique.")
+@click.option("--recurring", is_flag=True, help="Schedules dispatch the jobs, not HTTP.")
+@click.option("--no-http", is_flag=True, help="Jobs dispatch the jobs, not HTTP.")
+@click.option(
+    "--types", type=click.IntRange(1), default=1, help="Number of job types (each has metrics)."
+)
 @click.option("--retention-days", type=click.FloatRange(1), default=30, show_default=True)
-@click.option("--prices", type=click.Path(path_type=Path), help="Other prices than those shipped.")
+@click.option(
+    "--prices",
+    type=click.Path(path_type=Path),
+    help="File with other prices (default: built-in prices).",
+)
 def command(target: Target, **given: Any) -> None:
-    """Estimate what jobs cost on AWS, with the formula of each line. No stack is asked.
+    """Estimate what jobs cost on AWS, with the formula of each line. Doesn't call a stack.
 
-    Left out are the free tier, discounts for volume, data transfer, and what the work itself uses
-    of AWS. docs/scale.md says what the figures rest on, and what breaks first.
+    Excludes the free tier, volume discounts, data transfer and the AWS usage of your own code. See
+    docs/scale.md for assumptions.
 
     \b
     jobs cost --jobs 1e6 --seconds 2
@@ -47,11 +69,11 @@ def command(target: Target, **given: Any) -> None:
     jobs cost --jobs 5e5 --seconds 0.3 --limits slots --waiting 0.5
     """
     if given["waiting"] and given["limits"] is None:
-        raise click.UsageError("--waiting is of a queue with limits: give --limits too")
+        raise click.UsageError("--waiting applies to a queue with limits. Pass --limits too.")
     least = math.ceil(given["seconds"] / LONGEST_LEG)
     if given["legs"] < least:
         raise click.UsageError(
-            f"Lambda ends an invocation after {LONGEST_LEG} s at most. Pass --legs {least} or more"
+            f"Lambda ends an invocation after {LONGEST_LEG} s. Pass --legs {least} or more."
         )
     prices = _prices(given["prices"])
     work = _workload(**given)
@@ -67,7 +89,7 @@ def command(target: Target, **given: Any) -> None:
     )
     rate = work.jobs / MONTH_SECONDS
     click.echo(
-        f"Evenly spread: {rate:,.1f} jobs a second, {math.ceil(work.at_once):,} workers at once, "
+        f"Spread evenly: {rate:,.1f} jobs a second, {math.ceil(work.at_once):,} workers at once, "
         f"{rate * work.write_units:,.0f} write units a second."
     )
 
@@ -103,11 +125,11 @@ def _prices(path: Path | None) -> Prices:
     try:
         return Prices.load() if path is None else Prices.load(path)
     except OSError as error:
-        raise Problem(f"{path} can't be read: {error.strerror}") from None
+        raise Problem(f"Can't read {path}: {error.strerror}.") from None
     except KeyError as missing:
-        raise Problem(f"{path} has no {missing}: begin with a copy of prices.toml") from None
+        raise Problem(f"{path} has no {missing}. Start with a copy of prices.toml.") from None
     except (ValueError, TypeError) as wrong:
-        raise Problem(f"{path} is not a file of prices: {wrong}") from None
+        raise Problem(f"{path} isn't a price file: {wrong}") from None
 
 
 def _row(line: Line, prices: Prices) -> tuple[str, ...]:

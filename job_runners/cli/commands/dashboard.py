@@ -1,4 +1,4 @@
-"""jobs dashboard: the page, served on this machine, its calls signed."""
+"""jobs dashboard: serve the dashboard on this machine, and sign its calls."""
 
 import time
 from contextlib import nullcontext
@@ -12,26 +12,33 @@ from job_runners.cli.target import Target
 
 
 @jobs_command()
-@click.option("--port", type=click.IntRange(1, 65535), help="On this port; else on a free one.")
-@click.option("--browser/--no-browser", default=True, help="Whether to open it.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Port to listen on (default: a free port)."
+)
+@click.option(
+    "--browser/--no-browser",
+    default=True,
+    help="Open the browser (default) or only print the address.",
+)
 def command(target: Target, port: int | None, browser: bool) -> None:
-    """Open the dashboard of the stack in your browser, until Ctrl-C. It is served on this machine
-    alone and acts with your credentials, at an address that nobody can guess: don't pass it on. If
-    your browser can't read the file that leads there, open the address yourself."""
+    """Open the stack's dashboard in your browser until Ctrl-C.
+
+    It runs only on this machine and uses your credentials at a secret address: don't share the
+    address. If your browser can't read the file that links to it, open the address yourself."""
     from job_runners.cli.opening import opened
     from job_runners.cli.signing_proxy import signing_proxy
 
-    target.api.types()  # says what is wrong now, and not in the page
+    target.api.types()  # fails here, not in the page, if the API can't be used
     try:
         with signing_proxy(target.api_address, target.access, port or 0) as url:
             if target.json:
                 output.print_json_line({"url": url})
             else:
-                click.echo(f"{url}\nThe dashboard of {target.name}. Ctrl-C stops it.")
+                click.echo(f"{url}\nDashboard of {target.name}. Press Ctrl-C to stop it.")
             with opened(url) if browser else nullcontext():
                 _until_stopped()
     except OSError as taken:
-        raise Problem(f"Port {port} can't be used: {taken.strerror}.") from None
+        raise Problem(f"Can't use port {port}: {taken.strerror}.") from None
 
 
 def _until_stopped() -> None:

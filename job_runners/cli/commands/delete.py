@@ -1,4 +1,4 @@
-"""jobs delete: finished jobs, forgotten."""
+"""jobs delete: delete finished jobs."""
 
 import click
 
@@ -10,10 +10,10 @@ from job_runners.cli.target import Target
 
 @jobs_command()
 @click.argument("job_ids", nargs=-1, required=True)
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def command(target: Target, job_ids: tuple[str, ...], yes: bool) -> Exit:
-    """Delete finished jobs, with their payloads, results and files. The API can't bring them back:
-    an administrator can restore their files for a week, or as long as DeletedFileDays says."""
+    """Delete finished jobs with their payloads, results and files. The API can't restore them. An
+    administrator can restore their files for a week, or for the days in DeletedFileDays."""
     what = "this job" if len(job_ids) == 1 else f"these {len(job_ids)} jobs"
     confirm(f"Delete {what} on {target.name}?", yes=yes)
 

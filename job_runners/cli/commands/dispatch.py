@@ -1,4 +1,4 @@
-"""jobs dispatch: a job, from a name and a payload."""
+"""jobs dispatch: dispatch a job by its type and payload."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,31 +13,38 @@ from job_runners.cli.options import command as jobs_command
 from job_runners.cli.problem import Exit
 from job_runners.cli.target import Target
 
-# A time that is sooner by so much may come of a slow answer.
+# A start that is earlier by less than this may come from a slow response. It isn't reported.
 _UNNOTICED = timedelta(seconds=10)
 
 
 @jobs_command(epilog=payload.HELP)
 @click.argument("job_type", shell_complete=names_of("jobs"))
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
-@click.option("--payload", "whole", metavar="JSON", help="The payload as an object; - or @FILE.")
-@click.option("--campaign", metavar="ID", help="The campaign that it is for.")
-@click.option("--queue", metavar="NAME", help="Its queue, if not its type's own.")
+@click.option("--payload", "whole", metavar="JSON", help=payload.OPTION_HELP)
+@click.option("--campaign", metavar="ID", help="Campaign id.")
+@click.option("--queue", metavar="NAME", help="Queue (default: the job type's own).")
 @click.option(
     "--run-at",
     metavar="TIME",
     callback=times.moment,
-    help="Not before this time, like 2026-05-01T09:00; with a zone if not this machine's.",
+    help="Earliest start, such as 2026-05-01T09:00 (default zone: this machine's).",
 )
 @click.option(
-    "--delay", metavar="SPAN", callback=times.seconds, help="Not before so long from now: 90s, 15m."
+    "--delay",
+    metavar="SPAN",
+    callback=times.seconds,
+    help="Time to wait before the job may start, such as 90s or 15m.",
 )
 @click.option(
     "--idempotency-key",
     metavar="KEY",
-    help="The same request with the same key is one job, however often it is sent.",
+    help="Key that makes a repeated request return the same job.",
 )
-@click.option("--watch", is_flag=True, help="Follow it to its end; exit codes as of jobs watch.")
+@click.option(
+    "--watch",
+    is_flag=True,
+    help="Follow the job until it finishes. Exit codes as in jobs watch.",
+)
 def command(
     target: Target,
     job_type: str,
@@ -50,13 +57,13 @@ def command(
     idempotency_key: str | None,
     watch: bool,
 ) -> Exit | None:
-    """Have a job done: saved first, then sent to a worker. Prints its id.
+    """Dispatch a job and print its id. The job is saved before it is sent to a worker.
 
     \b
     jobs dispatch import_contacts key=uploads/default/may.csv --campaign spring --watch
     """
     if run_at and delay is not None:
-        raise click.UsageError("--run-at and --delay are two ways to say one thing: choose one")
+        raise click.UsageError("--run-at and --delay both set the start. Pass only one of them.")
     body = {
         "job_type": job_type,
         "payload": payload.read_payload(pairs, whole),
@@ -69,7 +76,7 @@ def command(
     with payload.hinting_at_json(pairs):
         job, word = target.api.dispatch(given, idempotency_key)
     if queue is not None:
-        note_unknown_queue(target, queue, "the job is in it, with no limits but those put by hand")
+        note_unknown_queue(target, queue, "the job is in it, limited only by jobs limit")
     if watch:
         from job_runners.cli.commands.watch import watch_jobs
 
@@ -87,19 +94,19 @@ def command(
 
 
 def _note_its_time(job: Job, given: dict[str, Any]) -> None:
-    """Say that a job which took this request's payload is not put off for as long as was asked."""
+    """Warn if a waiting job took this request's payload but starts earlier than requested."""
     if job["unique_outcome"] != "replaced" or job["replayed"]:
         return
     changed_at = datetime.fromisoformat(job["updated_at"])
     if "run_at" in given:
         asked = datetime.fromisoformat(given["run_at"])
-    else:  # the delay counts from when the API took it, a moment before it was written
+    else:  # the delay counts from the API's receipt, a moment before the write
         asked = changed_at + timedelta(seconds=given.get("delay", 0))
     run_at = job["run_at"]
     if asked - (datetime.fromisoformat(run_at) if run_at else changed_at) > _UNNOTICED:
         click.secho(
-            f"Its time is {output.clock(run_at) if run_at else 'now'}, sooner than asked: by its "
-            f"rule it is put off no further (jobs types {job['job_type']}).",
+            f"The job starts {f'at {output.clock(run_at)}' if run_at else 'now'}, earlier than "
+            f"requested: its rule postpones it no further (jobs types {job['job_type']}).",
             fg="yellow",
             err=True,
         )

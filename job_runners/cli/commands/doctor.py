@@ -1,4 +1,4 @@
-"""jobs doctor: what is wrong with a stack, and how to fix it."""
+"""jobs doctor: check a stack and suggest fixes."""
 
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,8 @@ _COLOURS = {"ok": "green", "wrong": "red", "advice": "yellow", "unknown": "brigh
 
 @jobs_command()
 def command(target: Target) -> Exit:
-    """Check how the stack is set up and what state it is in. Only reads. Exits with 1 if something
-    is wrong; advice, and what can't be checked, do not count."""
+    """Check a stack's settings and state. Read-only. Exits with 1 if a check fails. Advice and
+    unknown results don't count."""
     from job_runners.cli.doctor.check import Verdict
     from job_runners.cli.doctor.checks import examine
     from job_runners.cli.doctor.deployed import Deployed
@@ -50,7 +50,6 @@ def _print(finding: "Finding") -> None:
 
 
 def _print_sum(target: Target, wrong: int, unknown: int) -> None:
-    things = "1 thing is" if wrong == 1 else f"{wrong} things are"
-    summary = f"{things} wrong" if wrong else "Nothing is wrong"
-    rest = f"; {unknown} could not be checked here" if unknown else ""
-    click.echo(f"\n{summary} with {target.name}{rest}.")
+    problems = "1 problem" if wrong == 1 else f"{wrong or 'No'} problems"
+    rest = f" {unknown} could not be checked." if unknown else ""
+    click.echo(f"\n{problems} found with {target.name}.{rest}")

@@ -1,4 +1,4 @@
-"""jobs erase: all that a stack keeps of one organisation, removed."""
+"""jobs erase: erase an organization from a stack."""
 
 import sys
 
@@ -17,26 +17,28 @@ from job_runners.cli.target import Target
     "campaigns",
     multiple=True,
     metavar="ID",
-    help="A campaign whose contacts were imported by a version before 0.2.0, and whose jobs have "
-    "expired. Can be given several times.",
+    help="Campaign imported by a version before 0.2.0 whose jobs have expired. Repeatable.",
 )
-@click.option("--yes", is_flag=True, help="Don't ask for the organisation's name.")
+@click.option("--yes", is_flag=True, help="Don't ask you to type the organization's name.")
 def command(target: Target, campaigns: tuple[str, ...], yes: bool) -> None:
-    """Remove an organisation from a stack for good: its schedules, its jobs with their payloads,
-    results and steps, its files with all their versions, its contacts, and its name in the records
-    of queues.
+    """Erase an organization permanently: schedules, jobs with payloads, results and steps, files in
+    all versions, contacts, and its name in queue records.
 
-    It is refused while a job of it is not finished. Keep its callers away first. If it is cut off,
-    run it again. It uses your AWS credentials, not the API: docs/erasing.md has the permissions
-    that it needs, and what remains elsewhere for how long.
+    Refused while any of its jobs is unfinished. Block its callers first. If interrupted, run it
+    again. Uses your AWS credentials, not the API: see docs/erasing.md for permissions and for what
+    remains elsewhere.
 
     \b
     jobs erase --organization acme
     """
     if "organization" not in target.explicit or not target.organization:
-        raise click.UsageError("Which one? Name it on the command line: --organization ID")
-    if not {"/", "#"}.isdisjoint(target.organization):  # else it would name another's folder
-        raise click.UsageError(f"{target.organization!r} can't be an organisation: it has # or /")
+        raise click.UsageError(
+            "Pass --organization ID on the command line. JOBS_ORGANIZATION doesn't count here."
+        )
+    if not {"/", "#"}.isdisjoint(target.organization):  # it would name another one's folder
+        raise click.UsageError(
+            f"{target.organization!r} isn't an organization, because it contains # or /."
+        )
     organization = Organization(
         target.organization, target.stack, target.client("dynamodb"), target.client("s3")
     )
@@ -54,7 +56,7 @@ def command(target: Target, campaigns: tuple[str, ...], yes: bool) -> None:
     parts = [f"{what} {count:,}" for what, count in removed.items() if count]
     what = output.plain(", ".join(parts) or "nothing was left")
     click.echo(f"Erased {output.plain(organization.name)} from {where}: {what}.")
-    click.echo("What remains elsewhere, and for how long: docs/erasing.md", err=True)
+    click.echo("docs/erasing.md lists what remains elsewhere, and for how long.", err=True)
 
 
 def _refuse_unfinished(name: str, found: Found, removed_jobs: int = 0) -> None:
@@ -63,12 +65,12 @@ def _refuse_unfinished(name: str, found: Found, removed_jobs: int = 0) -> None:
     named = found.unfinished[:NAMED]
     if len(found.unfinished) > NAMED:
         named.append("and more")
-    since = f" Until then {removed_jobs:,} were removed." if removed_jobs else ""
+    since = f" ({removed_jobs:,} jobs were already removed)" if removed_jobs else ""
     listed = "\n".join(f"  {each}" for each in named)
     raise Problem(
-        f"{name} has jobs that are not finished:{since}\n{listed}",
-        hint="Keep its callers away, wait for these or cancel them (jobs cancel ID), and run it "
-        "again.",
+        f"{name} has unfinished jobs{since}:\n{listed}",
+        hint="Block its callers. Wait for these jobs or cancel them (jobs cancel ID). Then run "
+        "the command again.",
     )
 
 
@@ -76,11 +78,11 @@ def _confirm(name: str, found: Found, where: str) -> None:
     campaigns = f", the contacts of {len(found.campaigns)} campaigns" if found.campaigns else ""
     question = f"Erase {name} from {where}: {found.jobs:,} jobs{campaigns}, all its files?"
     if not _answers():
-        raise click.UsageError(f"{question} Nobody is here to answer: add --yes")
+        raise click.UsageError(f"{question} Input isn't a terminal, so pass --yes to confirm.")
     click.echo(output.plain(question), err=True)
     typed = click.prompt("Type its name", err=True, default="", show_default=False)
     if typed != name:
-        raise Problem("That is not its name: nothing was removed.")
+        raise Problem("The name doesn't match. Nothing was removed.")
 
 
 def _answers() -> bool:

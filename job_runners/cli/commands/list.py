@@ -1,4 +1,4 @@
-"""jobs list: the jobs of an organisation."""
+"""jobs list: list the jobs of an organization."""
 
 from itertools import islice
 
@@ -24,18 +24,24 @@ STATUSES = (
 
 
 @jobs_command()
-@click.option("--status", type=click.Choice(STATUSES), help="Only those in this state.")
+@click.option("--status", type=click.Choice(STATUSES), help="Show only jobs in this state.")
 @click.option(
     "--type",
     "job_type",
     metavar="NAME",
     shell_complete=names_of("jobs"),
-    help="Only those of this type.",
+    help="Show only jobs of this type.",
 )
-@click.option("--queue", metavar="NAME", help="Only those of this queue.")
-@click.option("--search", metavar="WORDS", help="Only those whose id, message or error begins so.")
-@click.option("--limit", type=click.IntRange(1), default=25, show_default=True, help="How many.")
-@click.option("--all", "every", is_flag=True, help="All of them, however many.")
+@click.option("--queue", metavar="NAME", help="Show only jobs in this queue.")
+@click.option(
+    "--search",
+    metavar="WORDS",
+    help="Show only jobs whose id, message or error starts with this text.",
+)
+@click.option(
+    "--limit", type=click.IntRange(1), default=25, help="Number of jobs to show (default 25)."
+)
+@click.option("--all", "every", is_flag=True, help="Show all jobs.")
 def command(
     target: Target,
     status: str | None,
@@ -45,27 +51,28 @@ def command(
     limit: int,
     every: bool,
 ) -> None:
-    """List the jobs of your organisation, newest first; failed ones by when they failed.
+    """List your organization's jobs, newest first. With --status failed, sort by failure time.
 
-    On a terminal ids are cut to 8 characters, which all commands take for the whole one. In a pipe
-    each job is a line, with tabs between whole id, type, status, progress, time and message.
+    A terminal shows the first 8 characters of each id. Every command accepts them as the id. In a
+    pipe, each job is a line of tab-separated fields: full id, type, status, progress, time and
+    message.
     """
     found = target.api.every(status=status, job_type=job_type, queue_name=queue, search=search)
     jobs = list(found if every else islice(found, limit))
     if not jobs and job_type:
         check_job_type(target, job_type)
     if not jobs and queue:
-        note_unknown_queue(target, queue, "only jobs that were dispatched to it by name are in it")
+        note_unknown_queue(target, queue, "it has only jobs that were dispatched to it by name")
     if target.json:
         output.print_json({"jobs": jobs})
         return
     if not jobs:
-        click.echo(f"No such jobs of {target.api.whose} on {target.name}.", err=True)
+        click.echo(f"No matching jobs of {target.api.owner} on {target.name}.", err=True)
         return
     heads = ("ID", "TYPE", "STATUS", "", "CREATED", "")
     output.table(heads, [_row(each) for each in jobs])
     if not every and next(found, None):
-        click.echo(f"The newest {limit}; more with --limit, or --all.", err=True)
+        click.echo(f"Showing the newest {limit}. For more, pass --limit or --all.", err=True)
 
 
 def _row(job: Job) -> tuple[str, ...]:

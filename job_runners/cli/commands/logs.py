@@ -1,4 +1,4 @@
-"""jobs logs: what was logged and printed about a job or a task."""
+"""jobs logs: show the lines that a job or task printed and logged."""
 
 import json
 import time
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from job_runners.cli.log_lines import Line
 
 _COLOURS = {"ERROR": "red", "CRITICAL": "red", "WARNING": "yellow"}
-# What the line says already, and what is the same in every line.
+# Fields that a printed line already shows, or that are the same in every line.
 _SHOWN_APART = frozenset(
     {
         *("level", "location", "message", "timestamp", "service", "stream", "attempt", "leg"),
@@ -29,23 +29,26 @@ _SHOWN_APART = frozenset(
 
 @jobs_command()
 @click.argument("work_id", metavar="ID")
-@click.option("--follow", "-f", is_flag=True, help="Go on until it has ended.")
+@click.option(
+    "--follow", "-f", is_flag=True, help="Print new lines until the job or task has ended."
+)
 @click.option(
     "--since",
     callback=times.seconds,
     default="1d",
     metavar="TIME",
-    show_default=True,
-    help="How far back to look for a task, as 2h or 7d. A job says itself when it was.",
+    help="How far back to search for a task's lines, such as 2h or 7d (default 1d). Jobs don't "
+    "need it.",
 )
 def command(target: Target, work_id: str, follow: bool, since: float) -> None:
-    """Show what a job or a task has printed and logged, and what all functions have about it, in
-    order of time; and how Lambda says its newest invocations ended. A line has its time, function,
-    level (of what was printed its stream), attempt and leg (1/2). With --json the lines as they
-    are, one object each.
+    """Show the lines that a job or task printed and logged, from all functions in time order, and
+    how Lambda reports the end of its newest invocations.
 
-    Logs are kept for 30 days, and appear some seconds late. The local AWS writes the lines of an
-    invocation when it ends, and has no such reports of Lambda's."""
+    Each line has time, function, level (or stream), attempt and leg (1/2). With --json, print the
+    raw lines, one object each.
+
+    Logs are kept for 30 days and arrive a few seconds late. The local AWS writes an invocation's
+    lines when it ends, and has no Lambda reports."""
     from job_runners.cli import log_following
     from job_runners.cli.log_lines import Logs
 
@@ -69,15 +72,18 @@ def command(target: Target, work_id: str, follow: bool, since: float) -> None:
         else:
             _print(line)
     if not count and not target.json:
-        text = "Nothing is logged about it, or not yet: lines appear some seconds late."
+        text = "No log lines yet. They appear a few seconds late."
         if job is None:
-            text += f" No job has this id; a task's lines are looked for --since {since / 3600:g}h."
+            text += (
+                f" No job has this id. For a task, the search goes back {since / 3600:g}h: pass "
+                "--since to go back further."
+            )
         click.echo(text, err=True)
 
 
 def _find(target: Target, work_id: str) -> "Job | None":
-    """Return the job with this id, or the start of one; None if there is no job with it, since it
-    may be a task's."""
+    """Return the job with this id or start of an id. Return None if there is no such job, because
+    the id may be a task's."""
     try:
         return target.api.job(target.api.find(work_id)).job
     except NoneStartsSo:
@@ -93,8 +99,8 @@ def _find_task(target: Target, start: str) -> str:
         return target.api.find_task(start)
     except NoneStartsSo:
         raise Problem(
-            f"No recent job and no failed task starts with {start}.",
-            hint="Give the whole id, as jobs dispatch and jobs task print it.",
+            f"No recent job or failed task has an id that starts with {start}.",
+            hint="Pass the full id, as jobs dispatch and jobs task print it.",
         ) from None
 
 
@@ -126,7 +132,7 @@ def _kind(line: "Line") -> str:
 
 
 def _which(line: "Line") -> list[str]:
-    """Return which attempt and leg a line is of, as 1/2, if it is of one."""
+    """Return the attempt and leg of a line as 1/2, in a list that is empty without an attempt."""
     attempt, leg = line.fields.get("attempt"), line.fields.get("leg")
     if attempt is None:
         return []
@@ -140,7 +146,7 @@ def _message(line: "Line") -> str:
 
 
 def _report(record: dict[str, Any]) -> str:
-    """How an invocation ended, and what it took."""
+    """Return the status, duration and memory of an invocation, in words."""
     metrics = record.get("metrics", {})
     seconds = metrics.get("durationMs", 0) / 1000
     used, most = metrics.get("maxMemoryUsedMB"), metrics.get("memorySizeMB")

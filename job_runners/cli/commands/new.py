@@ -1,4 +1,4 @@
-"""jobs new: a job of your own to start from."""
+"""jobs new: create a job from a template."""
 
 import json
 import os
@@ -21,12 +21,14 @@ _GUIDE = "docs/guides/your_own_work.md"
 
 @jobs_command()
 @click.argument("name")
-@click.option("--package", metavar="NAME", help="In which package, if there is not just one.")
+@click.option(
+    "--package", metavar="NAME", help="Package to write to, if the folder has more than one."
+)
 def command(target: Target, name: str, package: str | None) -> None:
-    """Write a job of your own that works, with its test: NAME is its name, in small letters and _.
+    """Create a working job with a test. NAME uses lowercase letters, digits and _.
 
-    It goes to app/ beside this checkout's own folders, or to the folder that APP names. What is
-    there already is not changed, but for a line more in the table of jobs.
+    Writes to app/, or to the folder in APP. Changes nothing that exists, except for one new line
+    in the job table.
 
     \b
     jobs new sync_list
@@ -36,16 +38,18 @@ def command(target: Target, name: str, package: str | None) -> None:
     if target.json:
         print_json(written)
     else:
-        click.echo(_told(name, written))
+        click.echo(_next_steps(name, written))
 
 
 def _write(name: str, package: str | None) -> dict[str, Any]:
-    """Have the checkout's own tool write it: this command knows nothing of the code behind the API,
-    and may be installed where there is no checkout."""
+    """Run the tool in the checkout that writes the job.
+
+    This command doesn't import the code behind the API, and may be installed without a checkout.
+    """
     if not (ROOT / "tools" / "new_job.py").exists():
         raise Problem(
-            "jobs new writes into a checkout of Job Runners, and this command is installed alone.",
-            hint="Call bin/jobs new in a checkout.",
+            "jobs new needs a checkout of Job Runners, and this command is installed without one.",
+            hint="Run bin/jobs new in a checkout.",
         )
     command = [
         sys.executable,
@@ -64,13 +68,13 @@ def _write(name: str, package: str | None) -> dict[str, Any]:
     return written
 
 
-def _told(name: str, written: dict[str, Any]) -> str:
+def _next_steps(name: str, written: dict[str, Any]) -> str:
     lines = [f"Wrote  {_shown(path)}" for path in written["files"]]
     if written["entry"]:
         lines += [
             "",
-            f"Add this line to JOBS in {_shown(written['table'])}, which is written in a way that",
-            "only its author can safely change, or does not import Job and Retry:",
+            f"Add this line to JOBS in {_shown(written['table'])}. The command can't add it,",
+            "because the file doesn't import Job and Retry, or builds JOBS in its own way:",
             f"    {written['entry']}",
         ]
     app = os.environ.get("APP")
@@ -81,15 +85,15 @@ def _told(name: str, written: dict[str, Any]) -> str:
             *lines,
             "",
             f"Test it           {prefix}make test-app",
-            f"Run it            {prefix}make run DEMO=0       a local AWS, until Ctrl-C",
-            "                  and in another terminal:",
+            f"Run it            {prefix}make run DEMO=0       starts a local AWS until Ctrl-C",
+            "                  In another terminal:",
             f'                  bin/jobs dispatch {name} items:=\'["ada", "grace"]\' --watch',
-            f"Need a package?   Name it in {_shown(requirements)}, then {prefix}make lock",
-            f"More              {_GUIDE}",
+            f"Add a package     Write it to {_shown(requirements)}, then {prefix}make lock",
+            f"Read more         {_GUIDE}",
         ]
     )
 
 
 def _shown(path: str) -> str:
-    """Return a path from the current folder, if it is below it."""
+    """Return a path relative to the current folder if it is below it, otherwise unchanged."""
     return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path

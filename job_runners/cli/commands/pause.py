@@ -1,4 +1,4 @@
-"""jobs pause: a job type or a queue, held back."""
+"""jobs pause: pause a job type or a queue."""
 
 import click
 
@@ -12,12 +12,13 @@ from job_runners.cli.target import Target
 @jobs_command()
 @pausable
 def command(target: Target, kind: str, name: str) -> None:
-    """Hold back a job type, or with --queue a queue: its jobs are accepted, and wait. Within 10
-    seconds none of them starts. What runs stops at its next written checkpoint that has a cursor,
-    and waits too; without such a checkpoint it goes on to its end."""
+    """Pause a job type, or with --queue a queue. New jobs are accepted and wait.
+
+    After 10 seconds no job starts. A running job stops at its next written checkpoint that has a
+    cursor, and waits. Without one it runs to its end."""
     entry = target.api.pause(kind, name)
     if kind == "queue":
-        note_unknown_queue(target, name, "only jobs that are dispatched to it by name wait")
+        note_unknown_queue(target, name, "the pause applies only to jobs dispatched to it by name")
     if target.json:
         output.print_json(entry)
     else:

@@ -1,4 +1,4 @@
-"""jobs paused: which job types and queues are held back."""
+"""jobs paused: list the paused job types and queues."""
 
 import click
 
@@ -9,7 +9,7 @@ from job_runners.cli.target import Target
 
 @jobs_command()
 def command(target: Target) -> None:
-    """Show what is paused, and since when."""
+    """List paused job types and queues, and when each was paused."""
     entries = target.api.paused()
     if target.json:
         output.print_json({"paused": entries})

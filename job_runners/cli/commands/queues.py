@@ -1,4 +1,4 @@
-"""jobs queues: how the queues are used, and what limits them."""
+"""jobs queues: show the usage and the limits of queues."""
 
 from itertools import islice
 from typing import Any
@@ -10,17 +10,18 @@ from job_runners.cli.known import check_queue
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
 
-_HEADS = ("QUEUE", "KEY", "IN USE", "WAITING", "WAITS SINCE", "", "LIMITS")
+_HEADS = ("QUEUE", "KEY", "IN USE", "WAITING", "OLDEST WAIT", "", "LIMITS")
 
 
 @jobs_command()
 @click.argument("name", required=False)
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
 def command(target: Target, name: str | None, limit: int) -> None:
-    """Show each queue with its limits, and of the first of its keys in use how many jobs have its
-    slots, how many wait, and since when the first does; with a name, all keys in use of one queue
-    (up to --limit), and who has their slots. A key is a value of the queue's `per`; "*" is the key
-    of jobs without such a value.
+    """Show each queue with its limits and its first keys in use: slots in use, waiting jobs and the
+    oldest wait.
+
+    With NAME, show all keys of one queue that are in use (up to --limit) and the jobs that hold
+    slots. A key is a value of the queue's `per`. "*" is the key of jobs without such a value.
 
     \b
     jobs queues
@@ -40,7 +41,7 @@ def _show_one(target: Target, name: str, limit: int) -> None:
     queue = target.api.queue(name)
     keys = list(islice(target.api.queue_keys(name), limit))
     facts = (queue["limits"], queue["declared_limits"], queue["changed_at"], queue["paused"])
-    if not keys and not any(facts):  # the API takes any name for a queue that a job may be put in
+    if not keys and not any(facts):  # the API accepts any name, because any can be dispatched to
         check_queue(target, name)
     if target.json:
         output.print_json({**queue, "keys": keys})
@@ -60,12 +61,12 @@ def _show_one(target: Target, name: str, limit: int) -> None:
 
 
 def _facts(queue: dict[str, Any]) -> list[tuple[str, str]]:
-    changed = f"{output.when(queue['changed_at'])} by {queue['changed_by'] or 'nobody known'}"
+    changed = f"{output.when(queue['changed_at'])} by {queue['changed_by'] or 'unknown'}"
     paused = queue["paused"]
     found = [
         ("queue", queue["name"]),
         ("limits", limits_in_words(queue["limits"])),
-        ("by its code", limits_in_words(queue["declared_limits"])),
+        ("in code", limits_in_words(queue["declared_limits"])),
         ("changed", changed if queue["changed_at"] else ""),
         ("paused", _since(paused) if paused else ""),
     ]
@@ -73,7 +74,7 @@ def _facts(queue: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _rows(queue: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Return a row for each key that is in use; one all the same if there is none."""
+    """Return a row for each key in use, or one row without a key if there are none."""
     limits = queue["limits"]
     words = limits_in_words(limits)
     rows: list[tuple[str, ...]] = [
@@ -94,8 +95,8 @@ def _rows(queue: dict[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _in_use(key: dict[str, Any], limits: dict[str, Any] | None) -> str:
-    in_force = limits and limits["slots"]
-    return f"{key['slots_in_use']} of {in_force}" if in_force else str(key["slots_in_use"])
+    slots = limits and limits["slots"]
+    return f"{key['slots_in_use']} of {slots}" if slots else str(key["slots_in_use"])
 
 
 def _waiting(found: dict[str, Any]) -> str:
@@ -117,7 +118,7 @@ def _since(paused: dict[str, Any]) -> str:
 
 
 def limits_in_words(limits: dict[str, Any] | None) -> str:
-    """Return what limits a queue, in a few words."""
+    """Return the limits of a queue in words."""
     if limits is None:
         return "none"
     slots, rate = limits["slots"], limits["rate"]

@@ -1,4 +1,4 @@
-"""jobs rerun: a new job like one that has ended."""
+"""jobs rerun: dispatch a copy of a finished job."""
 
 import click
 
@@ -11,10 +11,10 @@ from job_runners.cli.target import Target
 @jobs_command()
 @click.argument("job_ids", nargs=-1, required=True)
 def command(target: Target, job_ids: tuple[str, ...]) -> Exit:
-    """Dispatch a new job for each of these: of the same type, with the same payload, campaign and
-    queue. The old one stays as it is; to go on with a job that failed, use retry.
+    """Dispatch a new job with the type, payload, campaign and queue of each job. The old job
+    doesn't change. To continue a failed job, use jobs retry.
 
-    Prints both ids, the old one and the new one's.
+    Prints the old and the new id.
     """
 
     def rerun(job_id: str) -> tuple[dict[str, object], str]:

@@ -1,4 +1,4 @@
-"""jobs resume: a job type or a queue goes on."""
+"""jobs resume: resume a job type or a queue."""
 
 import click
 
@@ -11,7 +11,7 @@ from job_runners.cli.target import Target
 @jobs_command()
 @pausable
 def command(target: Target, kind: str, name: str) -> None:
-    """Let a paused job type, or with --queue a paused queue, go on; what waited starts in order."""
+    """Resume a paused job type, or with --queue a paused queue. Waiting jobs start in order."""
     was_paused = any((each["kind"], each["name"]) == (kind, name) for each in target.api.paused())
     target.api.resume(kind, name)
     what = f"{kind.replace('_', ' ')} {name}"
@@ -20,4 +20,4 @@ def command(target: Target, kind: str, name: str) -> None:
     elif was_paused:
         click.echo(f"Resumed: {what}, on {target.name}")
     else:
-        click.echo(f"Nothing to resume: {what} was not paused on {target.name}.", err=True)
+        click.echo(f"Nothing to resume: {what} wasn't paused on {target.name}.", err=True)

@@ -1,4 +1,4 @@
-"""jobs retry: failed or cancelled jobs, done again."""
+"""jobs retry: retry failed or canceled jobs."""
 
 import click
 
@@ -14,21 +14,21 @@ from job_runners.cli.target import Target
 
 @jobs_command()
 @click.argument("job_ids", nargs=-1)
-@click.option("--failed", is_flag=True, help="All failed ones of the organisation.")
+@click.option("--failed", is_flag=True, help="Retry all failed jobs of the organization.")
 @click.option(
     "--type",
     "job_type",
     metavar="NAME",
     shell_complete=names_of("jobs"),
-    help="With --failed: only those of this type.",
+    help="With --failed: retry only jobs of this type.",
 )
 @click.option(
     "--payload",
     "whole",
     metavar="JSON",
-    help="For one job: begin anew with this payload; - or @FILE.",
+    help='Payload to start over with (one job only): JSON, "-" or @FILE.',
 )
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def command(
     target: Target,
     job_ids: tuple[str, ...],
@@ -37,14 +37,13 @@ def command(
     whole: str | None,
     yes: bool,
 ) -> Exit:
-    """Have failed or cancelled jobs done again. They go on from where they were, unless they get
-    another payload."""
+    """Retry failed or canceled jobs from their last checkpoint. With --payload, start over."""
     if failed == bool(job_ids):
-        raise click.UsageError("Which ones? Give their ids, or --failed")
+        raise click.UsageError("Pass job ids, or --failed, not both.")
     if job_type and not failed:
-        raise click.UsageError("--type goes with --failed")
+        raise click.UsageError("--type requires --failed.")
     if whole is not None and len(job_ids) != 1:
-        raise click.UsageError("--payload is for one job: give one id")
+        raise click.UsageError("--payload applies to one job. Pass one id.")
     payload = None if whole is None else read_payload((), whole)
     if failed:
         job_ids = tuple(each["id"] for each in target.api.every(status="failed", job_type=job_type))
@@ -53,9 +52,9 @@ def command(
         if job_ids:
             what = f"{len(job_ids)} failed {job_type or ''} job{'s'[: len(job_ids) != 1]}"
             what = " ".join(what.split())
-            confirm(f"Retry {what} of {target.api.whose}, on {target.name}?", yes=yes)
+            confirm(f"Retry {what} of {target.api.owner}, on {target.name}?", yes=yes)
         elif not target.json:
-            click.echo("No job has failed.", err=True)
+            click.echo("No failed jobs.", err=True)
 
     def retry(job_id: str) -> tuple[dict[str, object], str]:
         job = target.api.retry(job_id, payload)

@@ -1,4 +1,4 @@
-"""jobs schedules: what an organisation has done again and again."""
+"""jobs schedules: manage the schedules of an organization."""
 
 from itertools import islice
 from typing import Any
@@ -14,46 +14,45 @@ from job_runners.cli.target import Target
 
 _HEADS = ("SCHEDULE", "JOB", "WHEN", "LAST", "", "NEXT", "", "FROM")
 _NONE = (
-    "There are no schedules of {}. Put one: jobs schedules put --help\n"
-    "Those that the code declares come with the next tick of the timer, within a minute. They are "
-    "of the organisation that each names: --organization."
+    "No schedules of {}. To create one, see jobs schedules put --help.\n"
+    "Schedules declared in code appear within a minute. Each belongs to the organization that it "
+    "names: pass --organization."
 )
 _OTHERS = (
-    "by another version of the code; this one does not declare it. It is removed a quarter of an "
-    "hour after that version has gone"
+    "by another version of the code. This version doesn't declare it. It is removed 15 minutes "
+    "after that version is gone"
 )
 _HIDES = (
-    "the one of this name that the code declares (RECURRING). That one is in force 5 minutes after "
-    "this one is deleted"
+    "the schedule of this name that the code declares (RECURRING). That one becomes active 5 "
+    "minutes after this one is deleted"
 )
-_LIMIT = 1000  # an organisation has no more
+_LIMIT = 1000  # the maximum per organization
 
 
 @jobs_group(invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Have jobs done again and again: at times of day, or at an interval. Alone it lists what
-    there is."""
+    """Dispatch jobs by cron or at an interval. Without a subcommand, list the schedules."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_schedules)
 
 
 @jobs_command(name="list")
 def list_schedules(target: Target) -> None:
-    """List the schedules: what comes when, how the last went."""
+    """List schedules with their last and next occurrence."""
     found = list(islice(target.api.schedules(), _LIMIT))
     if target.json:
         output.print_json({"schedules": found})
     elif found:
         output.table(_HEADS, [_row(each) for each in found])
     else:
-        click.echo(_NONE.format(target.api.whose), err=True)
+        click.echo(_NONE.format(target.api.owner), err=True)
 
 
 @jobs_command()
 @click.argument("name", shell_complete=schedule_names())
 def show(target: Target, name: str) -> None:
-    """Show one, with its payload and its next five occurrences."""
+    """Show a schedule with its payload and next five occurrences."""
     found = target.api.schedule(name)
     if target.json:
         output.print_json(found)
@@ -66,7 +65,7 @@ def _missed(ctx: click.Context, param: click.Parameter, value: str) -> str | int
     if value in ("skip", "one"):
         return value
     if not value.isascii() or not value.isdecimal():
-        raise click.BadParameter(f"{value!r} is none of skip, one and a number")
+        raise click.BadParameter(f"{value!r} is invalid. Pass skip, one or a number.")
     return int(value)
 
 
@@ -74,30 +73,34 @@ def _missed(ctx: click.Context, param: click.Parameter, value: str) -> str | int
 @click.argument("name", shell_complete=schedule_names())
 @click.argument("job_type", shell_complete=names_of("jobs"))
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
-@click.option("--payload", "whole", metavar="JSON", help="The payload as an object; - or @FILE.")
-@click.option("--cron", metavar="TIMES", help="Five fields in quotes, like '0 2 * * *'.")
-@click.option("--timezone", metavar="ZONE", help="Of --cron, like Europe/Berlin; else UTC.")
+@click.option("--payload", "whole", metavar="JSON", help=payload.OPTION_HELP)
+@click.option(
+    "--cron", metavar="TIMES", help="Cron expression with five fields, such as '0 2 * * *'."
+)
+@click.option(
+    "--timezone", metavar="ZONE", help="Time zone of --cron, such as Europe/Berlin (default UTC)."
+)
 @click.option(
     "--every",
     metavar="SPAN",
     callback=times.interval,
-    help="Instead of --cron: 15m, 2h, 1d, counted from 1970 in UTC. From 1m to 366d.",
+    help="Interval instead of --cron, such as 15m, 2h or 1d (1m to 366d), counted from 1970 in "
+    "UTC.",
 )
-@click.option("--campaign", metavar="ID", help="The campaign that it is for.")
+@click.option("--campaign", metavar="ID", help="Campaign id.")
 @click.option(
     "--missed",
     metavar="skip|one|N",
     callback=_missed,
     default="one",
-    show_default=True,
-    help="How many are made up for that nothing could start in time.",
+    help="Missed occurrences to start late: skip (none), one (the latest) or a number (default "
+    "one).",
 )
 @click.option(
     "--overlap",
     type=click.Choice(["skip", "queue", "allow"]),
     default="skip",
-    show_default=True,
-    help="What becomes of one while the job before is unfinished.",
+    help="Action while the previous job is unfinished: skip, queue or allow (default skip).",
 )
 def put(
     target: Target,
@@ -108,15 +111,14 @@ def put(
     campaign: str | None,
     **times_given: Any,
 ) -> None:
-    """Have a job done again and again. A schedule of this name is replaced, and stays paused if it
-    is.
+    """Create or replace a schedule. A paused schedule stays paused.
 
     \b
     jobs schedules put nightly_report make_report --cron '0 2 * * *' --timezone Europe/Berlin
     jobs schedules put sync sync_list --every 15m items:='["ada"]'
     """
     if (times_given["cron"] is None) == (times_given["every"] is None):
-        raise click.UsageError("When? Give --cron or --every, and not both")
+        raise click.UsageError("Pass --cron or --every, not both.")
     with payload.hinting_at_json(pairs):
         found = target.api.put_schedule(
             name,
@@ -131,8 +133,7 @@ def put(
 @jobs_command()
 @click.argument("name", shell_complete=schedule_names())
 def pause(target: Target, name: str) -> None:
-    """Start nothing of it until it is resumed. What comes meanwhile is left out; what runs goes
-    on."""
+    """Pause a schedule. Occurrences are skipped until you resume it. Running jobs continue."""
     found = target.api.pause_schedule(name)
     _say(target, found, f"Paused: schedule {name}")
 
@@ -140,17 +141,16 @@ def pause(target: Target, name: str) -> None:
 @jobs_command()
 @click.argument("name", shell_complete=schedule_names())
 def resume(target: Target, name: str) -> None:
-    """Let what was paused start again."""
+    """Resume a paused schedule."""
     found = target.api.resume_schedule(name)
     _say(target, found, f"Resumed: schedule {name}, {_coming(found)}")
 
 
 @jobs_command()
 @click.argument("name", shell_complete=schedule_names())
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 def delete(target: Target, name: str, yes: bool) -> None:
-    """Forget a schedule. The jobs that it has dispatched stay. One that the code declares can only
-    be paused."""
+    """Delete a schedule. Its jobs remain. A schedule declared in code can only be paused."""
     confirm(f"Delete the schedule {name} on {target.name}?", yes=yes)
     target.api.delete_schedule(name)
     _say(target, {"name": name, "deleted": True}, f"Deleted: schedule {name}")
@@ -159,8 +159,7 @@ def delete(target: Target, name: str, yes: bool) -> None:
 @jobs_command()
 @click.argument("name", shell_complete=schedule_names())
 def run(target: Target, name: str) -> None:
-    """Dispatch its job once, now. It is done beside the occurrences of the schedule. Prints the
-    job's id."""
+    """Dispatch the schedule's job once now, in addition to its occurrences. Print the job's id."""
     job, word = target.api.run_schedule(name)
     if target.json:
         output.print_json(job)
@@ -199,15 +198,15 @@ def _state(found: dict[str, Any]) -> str:
     if found["paused_at"]:
         return f"paused {output.ago(found['paused_at'])}"
     if found["retrying"]:
-        return "can't be started so far"
-    return "waits for the one before" if found["waits"] else ""
+        return "starting failed, retrying"
+    return "waiting for the previous job" if found["waits"] else ""
 
 
 def _from(found: dict[str, Any]) -> str:
-    """Return who has it. An older API does not say what the code declares by now."""
+    """Return the origin of a schedule in words. An older API has no field `declared`."""
     if found["origin"] == "code":
-        return "code, of another version" if found.get("declared") is False else "code"
-    return "api, instead of the code's" if found.get("declared") else "api"
+        return "code of another version" if found.get("declared") is False else "code"
+    return "api, overrides the code" if found.get("declared") else "api"
 
 
 def _status(last: dict[str, Any]) -> str:
@@ -217,7 +216,7 @@ def _status(last: dict[str, Any]) -> str:
 def _coming(found: dict[str, Any]) -> str:
     if found["paused_at"]:
         return "paused"
-    return f"next {output.time(found['next'][0])}" if found["next"] else "never again"
+    return f"next {output.time(found['next'][0])}" if found["next"] else "no more occurrences"
 
 
 def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
@@ -230,16 +229,16 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("payload", "" if found["payload"] is None else output.as_json(found["payload"])),
         ("missed", str(found["missed"])),
         ("overlap", found["overlap"]),
-        ("put", _put(found)),
-        ("hides", _HIDES if found["origin"] == "api" and found.get("declared") else ""),
+        ("defined", _put(found)),
+        ("overrides", _HIDES if found["origin"] == "api" and found.get("declared") else ""),
         ("paused", _by(found["paused_at"], found["paused_by"])),
         ("last", _last(found["last"])),
-        ("left out", _with_reason(found["last_skipped_at"], found["last_skipped_why"])),
+        ("skipped", _with_reason(found["last_skipped_at"], found["last_skipped_why"])),
         ("not started", _with_reason(found["last_failed_at"], _error(found))),
-        ("tried again", _error(found) if found["retrying"] else ""),
+        ("retrying", _error(found) if found["retrying"] else ""),
         (
             "so far",
-            f"{found['started']} started, {found['skipped']} left out, {found['failed']} failed",
+            f"{found['started']} started, {found['skipped']} skipped, {found['failed']} failed",
         ),
         ("next", ", ".join(map(output.time, found["next"])) or _coming(found)),
     ]
@@ -248,22 +247,22 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _put(found: dict[str, Any]) -> str:
     if found["origin"] == "code":
-        return _OTHERS if found.get("declared") is False else "by the code, which declares it"
+        return _OTHERS if found.get("declared") is False else "in code"
     return _by(found["updated_at"], found["updated_by"])
 
 
 def _by(iso: str | None, who: str | None) -> str:
-    return f"{output.when(iso)} by {who or 'nobody known'}" if iso else ""
+    return f"{output.when(iso)} by {who or 'unknown'}" if iso else ""
 
 
 def _last(last: dict[str, Any] | None) -> str:
     if last is None:
-        return "none so far"
+        return "no occurrences yet"
     return f"{output.when(last['at'])}, job {output.short(last['job_id'])}: {_status(last)}"
 
 
 def _with_reason(iso: str | None, why: str | None) -> str:
-    return f"{output.when(iso)}: {why or 'no reason is known'}" if iso else ""
+    return f"{output.when(iso)}: {why or 'unknown reason'}" if iso else ""
 
 
 def _error(found: dict[str, Any]) -> str:

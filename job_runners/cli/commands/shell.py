@@ -1,4 +1,4 @@
-"""jobs shell: what a shell needs, printed for it to run."""
+"""jobs shell: print the code that sets up a shell."""
 
 import shlex
 import sys
@@ -10,7 +10,7 @@ from job_runners.cli.local_aws import ROOT
 from job_runners.cli.options import command as jobs_command
 from job_runners.cli.target import Target
 
-# `jobs` alone, with an option of one letter or with a job's %number is the shell's own command.
+# `jobs` alone, with a one-letter option or with a job's %number stays the shell's own command.
 _FUNCTION = """\
 jobs() {{
   case "${{1-}}" in
@@ -29,7 +29,7 @@ function jobs
 end
 """
 
-# click's scripts call the command by its name: by that they would reach the shell's own.
+# click's scripts call the command by its name, which would call the shell's own command.
 _CALLS = {
     "bash_complete $1": "bash_complete {launcher}",
     "zsh_complete jobs": "zsh_complete {launcher}",
@@ -40,17 +40,16 @@ _CALLS = {
 
 @jobs_command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def command(target: Target, shell: str) -> None:  # noqa: ARG001 - as every command
-    """Make `jobs` work at your prompt, with completion. Every shell has a command of this name of
-    its own, for what runs in the background; that one keeps working.
+def command(target: Target, shell: str) -> None:  # noqa: ARG001 - every command has a target
+    """Set up jobs and its completion in your shell. Your shell's own jobs command keeps working.
 
     \b
     bash, in ~/.bashrc    eval "$(bin/jobs shell bash)"
     zsh, in ~/.zshrc      eval "$(bin/jobs shell zsh)"
     fish, in config.fish  bin/jobs shell fish | source
 
-    with the path of this checkout before bin/jobs, or job-runners instead of it where the wheel is
-    installed. Scripts call bin/jobs, or job-runners.
+    Write the path of this checkout before bin/jobs. If you installed the wheel, use job-runners
+    instead. In scripts, call bin/jobs or job-runners.
     """
     from click.shell_completion import get_completion_class
 
@@ -66,13 +65,13 @@ def command(target: Target, shell: str) -> None:  # noqa: ARG001 - as every comm
 
 
 def _quoted(path: str, shell: str) -> str:
-    """Return a path as one word of a shell, whatever characters it has."""
+    """Return a path quoted as one word for a shell."""
     if shell != "fish":
         return shlex.quote(path)
     return "'" + path.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _launcher() -> str:
-    """Return what starts the command: that of this checkout, or that which was installed."""
+    """Return the path of the script that starts the command: the checkout's or the installed."""
     of_checkout = ROOT / "bin" / "jobs"
     return str(of_checkout if of_checkout.exists() else Path(sys.argv[0]).absolute())

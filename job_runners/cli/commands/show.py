@@ -1,4 +1,4 @@
-"""jobs show: one job, with everything there is to know."""
+"""jobs show: show one job."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from job_runners.cli.watching import waits_for
 _TIMES = {
     "created_at": "created",
     "queued_at": "queued",
-    "run_at": "not before",
+    "run_at": "earliest start",
     "started_at": "last started",
     "finished_at": "finished",
     "expires_at": "expires",
@@ -23,15 +23,17 @@ _TIMES = {
 
 @jobs_command()
 @click.argument("job_id", required=False)
-@click.option("--idempotency-key", metavar="KEY", help="The job dispatched under it, not an id.")
-@click.option("--traceback", is_flag=True, help="Where in the code it failed, too.")
+@click.option(
+    "--idempotency-key", metavar="KEY", help="Find the job by its idempotency key, not its id."
+)
+@click.option("--traceback", is_flag=True, help="Also show the traceback.")
 def command(
     target: Target, job_id: str | None, idempotency_key: str | None, traceback: bool
 ) -> None:
-    """One job, with its payload, result and error. Files in its result have a URL, good for a few
+    """Show a job with its payload, result and error. URLs of result files expire after a few
     minutes."""
     if (job_id is None) == (idempotency_key is None):
-        raise click.UsageError("Which one? Give its id, or --idempotency-key")
+        raise click.UsageError("Pass a job id, or --idempotency-key, not both.")
     if idempotency_key is not None:
         job_id = _id_under(target, idempotency_key)
     job = target.api.job(target.api.find(job_id or "")).job
@@ -56,8 +58,8 @@ def _id_under(target: Target, key: str) -> str:
     found = target.api.under_key(key)
     if found is None:
         raise Problem(
-            f"No job of {target.api.whose} was dispatched under this key, or it is no longer kept.",
-            hint="A job is kept for the days that RetentionDays says.",
+            f"No job of {target.api.owner} has this idempotency key, or it has expired.",
+            hint="Finished jobs are kept for the days in RetentionDays.",
         )
     return str(found["id"])
 
@@ -68,7 +70,7 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("type", job["job_type"]),
         ("status", f"{job['status']}, {job['progress']:.0f}%"),
         ("message", job.get("result_message")),
-        ("organisation", job["organization_id"]),
+        ("organization", job["organization_id"]),
         ("waits for", waits_for(job.get("waits_for"))),
         ("unique key", job.get("unique_key")),
         ("campaign", job.get("campaign_id")),
@@ -78,18 +80,18 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("parent", job.get("parent_id")),
         ("created by", job.get("created_by")),
         ("retried by", job.get("requeued_by")),
-        ("cancelled by", job.get("cancelled_by")),
+        ("canceled by", job.get("cancelled_by")),
     ]
     facts += [(label, _time(job.get(name))) for name, label in _TIMES.items()]
     return [(name, " ".join(output.plain(str(value)).split())) for name, value in facts if value]
 
 
 def _place(target: Target, job: Job) -> list[tuple[str, str]]:
-    """Return how many come before a job that waits."""
+    """Return the number of jobs ahead of a waiting job, as a list of at most one fact."""
     if not job.get("waits_for") or job["waits_for"]["kind"] == "job":
         return []
     place = target.api.place(job["id"])
-    if place["ahead"] is None:  # it goes on by now
+    if place["ahead"] is None:  # it stopped waiting in the meantime
         return []
     number = f"at least {place['ahead']}" if place["more_ahead"] else str(place["ahead"])
     of = " of its organization" if place["of_organization"] else ""
@@ -119,11 +121,11 @@ def _print_error(job: Job, *, traceback: bool) -> None:
     if lines and traceback:
         click.echo(output.indented("\n".join(lines), 2))
     elif lines:
-        click.echo("  --traceback shows where; jobs logs what was logged")
+        click.echo("  For the traceback, pass --traceback. For the log, use jobs logs.")
 
 
 def _print_earlier_errors(job: Job) -> None:
-    """Print the errors of attempts that another one followed, the latest first."""
+    """Print the errors of earlier attempts, latest first."""
     errors = job.get("earlier_errors") or []
     if errors:
         click.echo(f"\n{click.style('earlier attempts', bold=True)}")
@@ -134,7 +136,7 @@ def _print_earlier_errors(job: Job) -> None:
 
 
 def _print_children(children: list[dict[str, Any]], more: bool) -> None:
-    """Print the jobs that it has dispatched, each under its key."""
+    """Print the job's children with their keys."""
     if children:
         click.echo(f"\n{click.style('children', bold=True)}")
     for child in children:

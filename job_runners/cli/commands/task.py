@@ -1,4 +1,4 @@
-"""jobs task: a task, from a name and a payload."""
+"""jobs task: send a task by its name and payload."""
 
 import click
 
@@ -11,10 +11,10 @@ from job_runners.cli.target import Target
 @jobs_command(epilog=payload.HELP)
 @click.argument("task_name", shell_complete=names_of("tasks"))
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE | KEY:=JSON]...")
-@click.option("--payload", "whole", metavar="JSON", help="The payload as an object; - or @FILE.")
+@click.option("--payload", "whole", metavar="JSON", help=payload.OPTION_HELP)
 def command(target: Target, task_name: str, pairs: tuple[str, ...], whole: str | None) -> None:
-    """Send a task: small work that nothing tracks. It may be lost, and Lambda delivers one twice
-    now and then: what must not be lost, or done twice, is a job. Prints its id, for `jobs logs`.
+    """Send a task and print its id for `jobs logs`. A task may be lost or delivered twice. Use a
+    job if that matters.
 
     \b
     jobs task send_message cell=+12125550123 text="Polls close at 8."

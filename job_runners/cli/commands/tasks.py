@@ -1,4 +1,4 @@
-"""jobs tasks: which tasks failed for good."""
+"""jobs tasks: list the tasks that failed permanently."""
 
 from itertools import islice
 from typing import Any
@@ -11,10 +11,10 @@ from job_runners.cli.target import Target
 
 
 @jobs_command()
-@click.option("--failed", is_flag=True, help="Changes nothing: only failed tasks are kept.")
+@click.option("--failed", is_flag=True, help="No effect, because only failed tasks are recorded.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=25, show_default=True)
 def command(target: Target, failed: bool, limit: int) -> None:  # noqa: ARG001 - as help says
-    """Show the tasks of the last week that failed for good, those dispatched last first.
+    """List the tasks that failed permanently in the last week, most recently dispatched first.
 
     \b
     jobs tasks
@@ -28,7 +28,7 @@ def command(target: Target, failed: bool, limit: int) -> None:  # noqa: ARG001 -
                 each["id"],
                 each["task_name"],
                 output.when(each["failed_at"]),
-                _sent_again(each) + f"{each['error']['kind']}: {each['error']['message']}",
+                _resent(each) + f"{each['error']['kind']}: {each['error']['message']}",
             )
             for each in found
         ]
@@ -37,6 +37,6 @@ def command(target: Target, failed: bool, limit: int) -> None:  # noqa: ARG001 -
         click.echo(f"No task has failed on {target.name} in the last week.", err=True)
 
 
-def _sent_again(task: dict[str, Any]) -> str:
-    at = task.get("redriven_at")  # not of an API that is older than this command
-    return f"(sent again {output.when(at)}, not begun) " if at else ""
+def _resent(task: dict[str, Any]) -> str:
+    at = task.get("redriven_at")  # missing in the response of an older API
+    return f"(resent {output.when(at)}, not started) " if at else ""

@@ -1,4 +1,4 @@
-"""jobs types: what can be dispatched, and with which payload."""
+"""jobs types: list the job types and tasks of a stack."""
 
 import json
 from difflib import get_close_matches
@@ -16,7 +16,7 @@ from job_runners.cli.target import Target
 @jobs_command()
 @click.argument("name", required=False, shell_complete=names_of("jobs", "tasks"))
 def command(target: Target, name: str | None) -> None:
-    """List the jobs and tasks that this stack knows; with a name, the fields of its payload."""
+    """List the job types and tasks of this stack. With NAME, show the fields of its payload."""
     types = target.api.types()
     if name is not None:
         _show_one(target, types, name)
@@ -36,8 +36,8 @@ def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
     known |= {each["name"]: ("task", each) for each in types["tasks"]}
     if name not in known:
         near = get_close_matches(name, known, 1)
-        hint = f"Did you mean {near[0]}?" if near else "All of them: jobs types"
-        raise Problem(f"This stack knows no job or task {name}.", hint=hint)
+        hint = f"Did you mean {near[0]}?" if near else "List them with jobs types."
+        raise Problem(f"No job type or task of this stack is named {name}.", hint=hint)
     kind, entry = known[name]
     if target.json:
         output.print_json(entry)
@@ -55,31 +55,31 @@ def _show_one(target: Target, types: dict[str, Any], name: str) -> None:
         others = ", ".join(entry.get("queues", [])[1:])
         queue = f"queue {entry['queue_name']}" + (f" (or {others})" if others else "")
         click.echo(click.style(f"{queue}, {attempts}", dim=True))
-        if entry.get("unique"):  # which an older API does not tell
+        if entry.get("unique"):  # missing in the response of an older API
             click.echo(click.style(_unique(entry["unique"]), dim=True))
 
 
 def _unique(rule: dict[str, Any]) -> str:
-    """Return by which rule a job is unique, in a few words."""
-    per = " and ".join(rule["by"]) or "organisation"
+    """Return the uniqueness rule of a job type in words."""
+    per = " and ".join(rule["by"]) or "organization"
     until_started = rule["until"] == "started"
-    one = f"one that has not started per {per}" if until_started else f"one at a time per {per}"
+    one = f"one unstarted job per {per}" if until_started else f"one job at a time per {per}"
     if rule["on_conflict"] == "return":
-        return f"{one}: another request gets the job there is"
+        return f"{one}: another request returns the existing job"
     if rule["on_conflict"] == "refuse":
         return f"{one}: another request is refused"
     most = rule["at_most"]
-    put_off = "" if most is None else f", which put it off {output.duration(most)} at most"
-    begun = "one more follows" if rule["then"] == "again" else "a request gets it as it is"
-    then = "" if until_started else f"; once it has begun, {begun}"
-    return f"{one}: another request replaces its payload and time{put_off}{then}"
+    delay = "" if most is None else f" (delayed by {output.duration(most)} at most)"
+    begun = "one more job follows" if rule["then"] == "again" else "a request returns it unchanged"
+    then = "" if until_started else f"; once it has started, {begun}"
+    return f"{one}: another request replaces its payload and time{delay}{then}"
 
 
 def _print_fields(schema: dict[str, Any]) -> None:
     required = schema.get("required", [])
     fields = schema.get("properties", {})
     if not fields:
-        click.echo("Its payload is empty.")
+        click.echo("The payload is empty.")
     for name, field in fields.items():
         facts = ", ".join(filter(None, (_type(field), _necessity(field, name in required))))
         click.echo(f"\n  {click.style(name, bold=True)}  {click.style(facts, dim=True)}")
@@ -91,7 +91,7 @@ def _print_fields(schema: dict[str, Any]) -> None:
 
 
 def _part(model: dict[str, Any], name: str) -> str:
-    """Return a field of a model that the payload is made of, in a few words."""
+    """Return the name, type and default of a field of a nested model."""
     field = model["properties"][name]
     facts = filter(None, (_type(field), _necessity(field, name in model.get("required", []))))
     return f"{name} ({', '.join(facts)})"
@@ -115,7 +115,7 @@ def _necessity(field: dict[str, Any], required: bool) -> str:
 
 
 def _example(schema: dict[str, Any]) -> str:
-    """Return the required fields as they are written on a command line."""
+    """Return the required fields in the syntax of the command line."""
     fields = schema.get("properties", {})
     return " ".join(
         f"{name}{'=' if _type(fields[name]) == 'string' else ':='}..."
