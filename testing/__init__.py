@@ -1,5 +1,4 @@
-"""For tests of this project, and of the jobs you add: a simulated Lambda that does its worst, and
-helpers to assert with.
+"""Test support for this project and for the jobs you add: a simulated hostile Lambda, and helpers.
 
-Needs the development requirements (moto). Nothing here is deployed.
+Needs the development requirements (moto). It is never deployed.
 """

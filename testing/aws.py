@@ -1,4 +1,4 @@
-"""An AWS in this process: moto, with the tables and the bucket that the template has."""
+"""Run an AWS in this process: moto, with the tables and the bucket of the template."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,20 +33,23 @@ ENVIRONMENT = {
     "POWERTOOLS_SERVICE_NAME": "job-runners",
     "POWERTOOLS_METRICS_NAMESPACE": "JobRunners",
 }
-# What a shell may have set that would lead to another AWS, or to a function's ways.
+# Variables of a shell that would lead to another AWS, or make code act as a Lambda function.
 UNSET = ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_LAMBDA_FUNCTION_NAME")
 
 
 @contextmanager
 def mocked_aws(environment: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Tables and bucket on moto, under ENVIRONMENT and what is added to it here."""
+    """Create the tables and the bucket on moto, under ENVIRONMENT and these additional
+    variables."""
     with process_settings(ENVIRONMENT | dict(environment or {}), unset=UNSET), on_moto():
         yield
 
 
 def own_settings() -> dict[str, str]:
-    """Return what samconfig.toml says of an organisation's own work, and the environment does not,
-    as functions have it. Without such work there is nothing: the tests of Job Runners are alone."""
+    """Return the settings in samconfig.toml for an organization's own work, as functions have them.
+
+    Variables of the environment are left out. Without an organization's work the result is empty.
+    """
     if settings.app_folder_path(os.environ, ROOT) is None:
         return {}
     return {name: value for name, value in work_variables().items() if name not in os.environ}
@@ -54,7 +57,7 @@ def own_settings() -> dict[str, str]:
 
 @contextmanager
 def on_moto() -> Iterator[None]:
-    """Tables and bucket on moto, under the settings that are there."""
+    """Create the tables and the bucket on moto, under the current settings."""
     with mock_aws(), fast_moto():
         use_shipped_operations()
         create_tables()
@@ -66,7 +69,8 @@ def on_moto() -> Iterator[None]:
 def process_settings(
     environment: Mapping[str, str], *, unset: Sequence[str] = ()
 ) -> Iterator[None]:
-    """Be a new process in this block: with these environment variables besides, without those."""
+    """Act as a new process in this block, with these environment variables and without those in
+    `unset`."""
     before = dict(os.environ)
     os.environ.update(environment)
     for variable in set(unset) - set(environment):
@@ -81,8 +85,8 @@ def process_settings(
 
 
 def forget() -> None:
-    """Forget what a new process would not know: settings, clients, the runner, the registry, the
-    settings of one's own work."""
+    """Forget everything that a new process would not know, such as settings, clients and the
+    registry."""
     settings.forget()
     clients.forget()
     pauses.forget_cache()
@@ -96,8 +100,8 @@ def forget() -> None:
 
 
 def create_tables() -> None:
-    """Create the three tables, with the keys that tests/infra/test_template.py holds the template
-    to."""
+    """Create the three tables, with the keys that tests/infra/test_template.py requires of the
+    template."""
     _create_table(
         ENVIRONMENT["JOBS_TABLE_NAME"],
         {"id": "S"},
@@ -120,7 +124,7 @@ def create_bucket() -> None:
 
 
 def _create_table(name: str, keys: dict[str, str], **indexes: dict[str, str]) -> None:
-    """Create a table on demand with KEYS_ONLY indexes; keys are name to type, hash key first."""
+    """Create an on-demand table with KEYS_ONLY indexes. Keys map names to types, hash key first."""
     types = {field: kind for each in (keys, *indexes.values()) for field, kind in each.items()}
     moto_direct.create_table(
         name,

@@ -1,6 +1,6 @@
-"""Plays thousands of histories, each from a seed: `python -m testing.chaos --histories 20000`.
+"""Play thousands of histories, each from a seed: `python -m testing.chaos --histories 20000`.
 
-A seed whose history breaks a promise is printed with the command that plays it again.
+If a history breaks a promise, its seed is printed with the command that plays it again.
 """
 
 import argparse
@@ -16,12 +16,12 @@ from testing.simulation.history import play_seed, stage, told
 from testing.simulation.invariant_checker import Violation
 
 _CHUNK = 50
-_LINE_EVERY = 2000  # histories, where no terminal shows them counted
-_TOLD = 10  # broken promises that are shown in full
+_LINE_EVERY = 2000  # histories per line of output, without a terminal
+_TOLD = 10  # broken promises that are printed
 
 
 def main() -> int:
-    """Play; returns 0 if every promise held in every history."""
+    """Play the histories. Return 0 if every promise held in every history."""
     options = _options()
     seeds = range(options.first, options.first + options.histories)
     if options.seed is not None:
@@ -48,9 +48,11 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m testing.chaos", description=__doc__)
     parser.add_argument("--histories", type=int, default=1000)
-    parser.add_argument("--first", type=int, default=0, help="the seed of the first one")
+    parser.add_argument(
+        "--first", type=int, default=0, help="the seed of the first history (default 0)"
+    )
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--seed", type=int, help="play this one alone")
+    parser.add_argument("--seed", type=int, help="play only this seed")
     parser.add_argument(
         "--faults",
         type=of_text,

@@ -1,11 +1,12 @@
-"""Moto's DynamoDB, some times quicker: a test waits for moto more than for anything else.
+"""Make moto's DynamoDB several times faster, because tests wait for moto more than for anything
+else.
 
-Moto's own handlers answer, and its own code evaluates conditions. Left out is what takes the time
-and decides nothing: its HTTP layer, the trees it makes of an update, and its copy of whole tables
-before a transaction. tests/infra/test_fast_moto.py holds each answer to moto's own.
+Moto's own handlers answer, and its own code evaluates conditions. This module skips the slow parts
+that decide nothing: the HTTP layer, the parse trees of updates, and the copy of whole tables before
+a transaction. tests/infra/test_fast_moto.py compares each answer with moto's own.
 
-A query whose lower bound is above its upper bound is refused, as DynamoDB refuses it. Moto answers
-it with nothing.
+A query whose lower bound is above its upper bound is refused, as in DynamoDB. Moto returns an empty
+result.
 """
 
 import base64
@@ -35,7 +36,7 @@ _OPERATIONS = {
 Item = dict[str, Any]
 """An item, or a part of a request, in DynamoDB's own form."""
 
-# As they are before anything is patched.
+# The originals, before anything is patched.
 _STUBBER = BotocoreStubber.__call__
 _QUERY = DynamoHandler.query
 _UPDATE = DynamoDBBackend.update_item
@@ -44,7 +45,7 @@ _TRANSACT = DynamoDBBackend.transact_write_items
 
 @contextmanager
 def fast_moto() -> Iterator[None]:
-    """Have DynamoDB's calls answered the quick way in this block."""
+    """Answer DynamoDB's calls the fast way in this block."""
     with ExitStack() as stack:
         for owner, name, quick in (
             (BotocoreStubber, "__call__", _answer),
@@ -57,7 +58,10 @@ def fast_moto() -> Iterator[None]:
 
 
 def _answer(stubber: Any, event_name: str, request: Any, **named: Any) -> AWSResponse | None:
-    """Answer a request of DynamoDB by moto's handler; one that it refuses, and others, as ever."""
+    """Answer a DynamoDB request with moto's handler.
+
+    Moto's own path answers all other requests, and those that the handler refuses.
+    """
     _, service, operation = event_name.split(".")
     is_known = service == "dynamodb" and operation in _OPERATIONS and REGION in request.url
     if not is_known or not stubber.enabled:
@@ -67,7 +71,7 @@ def _answer(stubber: Any, event_name: str, request: Any, **named: Any) -> AWSRes
     handler.body = handler.params = json.loads(request.body, object_hook=_bytes_decoded)
     try:
         result = getattr(handler, xform_name(operation))().result
-    except Exception:  # noqa: BLE001 - nothing has changed, and moto words it
+    except Exception:  # noqa: BLE001 - nothing has changed, and moto words the error
         return _STUBBER(stubber, event_name, request, **named)
     body = dynamo_json_dump(result).encode()
     return AWSResponse(request.url, 200, HTTPHeaders(), MockRawResponse(body))
@@ -85,7 +89,8 @@ def _bytes_decoded(part: Item) -> Item:
     return part
 
 
-# What a clause sets an attribute to: a value, another and a value, or what it is if it has a value.
+# One clause of an update. It sets an attribute to a value, to another attribute plus a value, or to
+# a value unless the attribute has one.
 _CLAUSE = r"(#\w+) = (?:(#\w+) \+ |if_not_exists \((#\w+), )?(:\w+)\)?"
 _CLAUSES = re.compile(_CLAUSE)
 _UPDATE_OF_WHOLE = re.compile(
@@ -103,7 +108,8 @@ def _update(
     condition_expression: str | None = None,
     **others: Any,
 ) -> Any:
-    """Do an update of whole attributes as a put of the item as it is then; another as moto does."""
+    """Do an update of whole attributes as a put of the resulting item, and leave any other to
+    moto."""
     given = expression_attribute_names, expression_attribute_values
     item = None
     if not any(others.values()):
@@ -115,7 +121,8 @@ def _update(
 
 
 def _transact(tables: Any, transact_items: list[Item]) -> None:
-    """Do a transaction whose conditions hold, without a copy of tables; another as moto does."""
+    """Do a transaction whose conditions hold without a copy of the tables, and leave others to
+    moto."""
     writes = [next(iter(each.items())) for each in transact_items]
     keys = [_key(tables, how, call) for how, call in writes]
     targets = {(call["TableName"], str(key)) for (_, call), key in zip(writes, keys, strict=True)}
@@ -129,7 +136,7 @@ def _transact(tables: Any, transact_items: list[Item]) -> None:
 
 
 def _change(tables: Any, key: Item, how: str, call: Item) -> Callable[[], Any] | None:
-    """Return what does a write; None if its condition fails, or moto has to see to it."""
+    """Return a function that does a write; None if its condition fails, or moto must handle it."""
     name = call["TableName"]
     given = call.get("ExpressionAttributeNames", {}), call.get("ExpressionAttributeValues", {})
     current = tables.get_item(name, key)
@@ -147,7 +154,7 @@ def _change(tables: Any, key: Item, how: str, call: Item) -> Callable[[], Any] |
 
 
 def _is_small(item: Item) -> bool:
-    """Return whether an item is far from the size that is refused, which is moto's to see to."""
+    """Return whether an item is far below the size limit, which moto enforces."""
     return sum(map(len, map(str, item.values()))) < 100_000
 
 
@@ -160,7 +167,7 @@ def _key(tables: Any, how: str, call: Item) -> Item:
 
 
 def _updated(current: Any, key: Item, update: str, names: Item, values: Item) -> Item | None:
-    """Return an item as it is after an update; None if moto has to see to it."""
+    """Return the item after an update; None if moto must handle the update."""
     clauses = _UPDATE_OF_WHOLE.fullmatch(update)
     if clauses is None:
         return None
@@ -168,7 +175,7 @@ def _updated(current: Any, key: Item, update: str, names: Item, values: Item) ->
     removed = [names[each] for each in (clauses["removals"] or "").split(", ") if each]
     changed = [*(names[name] for name, *_ in sets), *removed, *key]
     if len(set(changed)) < len(changed):
-        return None  # twice, or a key: which DynamoDB refuses
+        return None  # DynamoDB refuses an attribute that is changed twice, or a key
     before = current.to_json()["Attributes"] if current else key
     item = dict(before)
     for name, addend, default, value in sets:

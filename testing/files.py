@@ -1,4 +1,4 @@
-"""Files in a test: uploaded as a caller would, and read back as a job has written them."""
+"""Upload files in a test as a caller does, and read the files that a job has written."""
 
 from aws import bucket
 

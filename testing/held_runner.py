@@ -1,7 +1,6 @@
-"""The runner of tests, JOB_RUNNER=testing.held_runner: it holds what is sent until a test runs it.
+"""The runner of tests, JOB_RUNNER=testing.held_runner: it holds messages until a test runs them.
 
-Work runs in this process, through JSON as on the wire, on a clock that is moved on to whatever is
-due next.
+Work runs in this process, with messages through JSON. The clock moves forward to the next due time.
 """
 
 import heapq
@@ -19,23 +18,23 @@ from testing.shipped_operations import every_row
 if TYPE_CHECKING:
     from runners.base import JobData
 
-_PATIENCE = 1000  # messages, before work that never ends is called that
+_PATIENCE = 1000  # messages that may run before NeverEnds is raised
 _LEG = 900.0  # seconds that an invocation has
 
 
 class NeverEnds(AssertionError):
-    """Jobs that go on and on."""
+    """Some jobs are still not finished after the most messages that a test runs."""
 
     def __init__(self, rows: list[JobRequest]) -> None:
         jobs = "".join(f"\n  {row.job_type} {row.id}, {row.state}" for row in rows)
         super().__init__(
-            f"jobs are not done after {_PATIENCE} messages; does one send itself again for ever?"
-            f"{jobs or ' No job is left: it is a task'}"
+            f"Jobs are not finished after {_PATIENCE} messages. Does one dispatch itself forever?"
+            f"{jobs or ' All jobs are finished, so it must be a task.'}"
         )
 
 
 class HeldMessages:
-    """What was sent and has not been run yet, in order of time."""
+    """The messages that were sent and have not run yet, in order of time."""
 
     def __init__(self, movable_clock: MovableClock) -> None:
         self._clock = movable_clock
@@ -43,14 +42,14 @@ class HeldMessages:
         self._numbers = itertools.count()
 
     def send(self, message: Message, delay: float = 0) -> None:
-        """Hold a message until its delay is over, and it is run."""
+        """Hold a message until a test runs it, after its delay at the earliest."""
         at = clock.now() + int(delay * clock.SECOND)
         heapq.heappush(self._held, (at, next(self._numbers), decode(encode(message))))
 
     def run_all(self, *, seconds: float = _LEG) -> None:
-        """Run everything to its end, and move the clock on to what is due next. Raises NeverEnds.
+        """Run everything to its end, and move the clock to the next due time. Raises NeverEnds.
 
-        Each invocation has so many seconds.
+        Each invocation has `seconds`.
         """
         for _ in range(_PATIENCE):
             if self._run_ready(seconds):
@@ -64,7 +63,7 @@ class HeldMessages:
         raise NeverEnds([row for row in every_row(JobRequest) if not row.status.finished])
 
     def run_due(self, *, seconds: float = _LEG) -> None:
-        """Run what is due by now, and leave the rest; the clock stays. Raises NeverEnds."""
+        """Run what is due by now, and leave the rest. The clock doesn't move. Raises NeverEnds."""
         for _ in range(_PATIENCE):
             if not self._run_ready(seconds):
                 self._tick()
@@ -96,12 +95,12 @@ class _Current:
 
 
 def hold_in(messages: HeldMessages | None) -> None:
-    """Have what this runner is given held there from now on."""
+    """Hold all messages sent to this runner in `messages` from now on."""
     _Current.messages = messages
 
 
 def fully_configured() -> bool:
-    """Return whether a test is there that runs what is held."""
+    """Return whether a test is there to run the held messages."""
     return _Current.messages is not None
 
 
@@ -111,12 +110,12 @@ def dispatch_job(job_data: "JobData") -> JobRequest:
 
 
 def dispatch_task(task_name: str, payload: Any) -> None:
-    """Hold the task."""
+    """Hold a message for the task."""
     send(dispatch.accept_task(task_name, payload))
 
 
 def send(message: Message, delay: float = 0) -> None:
     """Hold a message."""
     if _Current.messages is None:
-        raise RuntimeError("testing.held_runner is for the fixture job_runner alone")
+        raise RuntimeError("testing.held_runner works only with the fixture job_runner")
     _Current.messages.send(message, delay)

@@ -1,4 +1,4 @@
-"""What Lambda tells a function of its invocation, for functions that a test calls itself."""
+"""Lambda's context object, for functions that a test calls itself."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from testing.aws import WORKER
 
 
 class Context:
-    """As much of Lambda's context object as our functions read."""
+    """The part of Lambda's context object that our functions read."""
 
     function_name = "worker"
     memory_limit_in_mb = 512
@@ -20,12 +20,12 @@ class Context:
         *,
         milliseconds_left: Callable[[], int] | None = None,
     ) -> None:
-        """Be that of an invocation that begins now and is ended after so many seconds, or when a
-        simulated world says."""
+        """Describe an invocation that begins now and ends after `seconds`, or when a simulated
+        world says."""
         self.invoked_function_arn = function
         ends = clock.now() + round(seconds * clock.SECOND)
         self._milliseconds_left = milliseconds_left or (lambda: ends - clock.now())
 
     def get_remaining_time_in_millis(self) -> int:
-        """Return the milliseconds until this invocation is ended."""
+        """Return the milliseconds until this invocation ends."""
         return max(0, self._milliseconds_left())

@@ -1,6 +1,7 @@
-"""Calls answered by moto's tables and buckets, past its HTTP layer, which costs ten times the call.
+"""Answer calls from moto's tables and buckets without its HTTP layer, which takes most of the time.
 
-Conditions and updates are evaluated by moto all the same. Only what the verbs use is known here.
+Moto still evaluates conditions and updates. This module handles only the calls of the store's
+verbs.
 """
 
 import base64
@@ -22,7 +23,7 @@ from moto.dynamodb.models.utilities import dynamo_to_dict
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 KEYS = {"jobs": ("id",), "coordination": ("pk", "sk")}
-_TABLES = KEYS.keys()  # ours, which only the verbs write
+_TABLES = KEYS.keys()  # ours, and written only by the verbs
 
 Row = dict[str, Any]
 """A JobRequest as it is stored: name to text, number or bytes."""
@@ -34,7 +35,7 @@ def create_table(
     keys: list[dict[str, str]],
     indexes: list[dict[str, Any]],
 ) -> None:
-    """Create a table on demand; the parts are those of a CreateTable request."""
+    """Create an on-demand table. The parts are those of a CreateTable request."""
     _tables().create_table(
         name,
         schema=keys,
@@ -58,7 +59,7 @@ def create_bucket(name: str) -> None:
 
 
 def knows(request: AWSRequest) -> bool:
-    """Return whether a request is one that `answer` has an answer for: a verb's, on its tables."""
+    """Return whether `answer` can answer a request: a call of a verb on its tables."""
     name, call = _operation(request), json.loads(request.body)
     if name == "BatchGetItem":
         named = list(call["RequestItems"])
@@ -82,7 +83,7 @@ def _operation(request: AWSRequest) -> str:
 
 
 def answer(request: AWSRequest) -> tuple[int, dict[str, Any]]:
-    """Status and body for a request."""
+    """Return the status and body that answer a request."""
     call = _CALLS[_operation(request)]
     try:
         return 200, call(json.loads(request.body))
@@ -96,8 +97,10 @@ def answer(request: AWSRequest) -> tuple[int, dict[str, Any]]:
 
 
 def refuse_reversed_bounds(call: dict[str, Any]) -> None:
-    """Refuse a query between bounds of which the lower is above the upper, as DynamoDB does: moto
-    finds nothing there."""
+    """Refuse a query whose lower bound is above its upper bound, as DynamoDB does.
+
+    Moto returns an empty result.
+    """
     found = re.search(r"BETWEEN (:\w+) AND (:\w+)", call.get("KeyConditionExpression") or "")
     if found is None:
         return
@@ -111,7 +114,7 @@ def refuse_reversed_bounds(call: dict[str, Any]) -> None:
 
 
 def _comparable(value: dict[str, Any]) -> Any:
-    """Return a value of a key as DynamoDB compares it: text and bytes by their bytes."""
+    """Return a key's value in the form that DynamoDB compares: text and bytes by their bytes."""
     ((kind, content),) = value.items()
     if kind == "N":
         return Decimal(content)
@@ -119,17 +122,17 @@ def _comparable(value: dict[str, Any]) -> Any:
 
 
 def rows(table: str) -> list[Row]:
-    """Every item of a table."""
+    """Return every item of a table."""
     return [plain(item) for item in _items(table)]
 
 
 def row(table: str, key: dict[str, Any]) -> Row:
-    """One item, which is there."""
+    """Return one item. It must exist."""
     return plain(_attributes(_tables().get_item(table, key)))
 
 
 def stored(table: str, key: dict[str, Any]) -> dict[str, Any]:
-    """Return an item in DynamoDB's own form; empty if it is not there."""
+    """Return an item in DynamoDB's own form; an empty one if it doesn't exist."""
     item = _tables().get_item(table, key)
     return _attributes(item) if item else {}
 
@@ -148,7 +151,7 @@ def plain(item: dict[str, dict[str, Any]]) -> Row:
 
 
 def clear(table: str) -> None:
-    """Drop every item of a table."""
+    """Delete every item of a table."""
     names = [each["AttributeName"] for each in _tables().get_table(table).schema]
     _transactions.clear()
     for item in _items(table):
@@ -156,12 +159,12 @@ def clear(table: str) -> None:
 
 
 def delete(table: str, key: dict[str, Any]) -> None:
-    """Drop one item."""
+    """Delete one item."""
     _tables().delete_item(table, key)
 
 
 def empty(bucket: str) -> None:
-    """Drop every object."""
+    """Delete every object of a bucket."""
     _buckets().buckets[bucket].keys.clear()
 
 
@@ -213,7 +216,7 @@ def _delete(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _transact(call: dict[str, Any]) -> dict[str, Any]:
-    """All or nothing; a call repeated under its token is answered as it was."""
+    """Do all writes or none. A call repeated under its token changes nothing."""
     if call["ClientRequestToken"] not in _transactions:
         _tables().transact_write_items(call["TransactItems"])
         _transactions.add(call["ClientRequestToken"])
@@ -224,7 +227,7 @@ _transactions: set[str] = set()
 
 
 def _query(call: dict[str, Any]) -> dict[str, Any]:
-    """Return the due index, the only one that the timer asks; or a partition of the coordination
+    """Query the due index, which is the only index that the timer queries, or the coordination
     table."""
     refuse_reversed_bounds(call)
     if call.get("IndexName") == "due":
@@ -251,7 +254,7 @@ _RANGE = re.compile(
 
 
 def _range_of(call: dict[str, Any]) -> Callable[[str, str], bool]:
-    """Return what tells whether an item is asked for, by its two keys."""
+    """Return a function that tells whether the query selects an item, by its two keys."""
     condition = _RANGE.fullmatch(call["KeyConditionExpression"])
     assert condition, call["KeyConditionExpression"]
     values = sorted(call["ExpressionAttributeValues"].items())
@@ -276,7 +279,7 @@ def _range_of(call: dict[str, Any]) -> Callable[[str, str], bool]:
 
 
 def _query_due(call: dict[str, Any]) -> dict[str, Any]:
-    """Of a shard, what is due between two times, by one, or after one; or how many are."""
+    """Return a shard's items that are due between two times, by one or after one, or count them."""
     values = call["ExpressionAttributeValues"].values()
     (shard,) = (each["S"] for each in values if "S" in each)
     first, *last = (int(each["N"]) for each in values if "N" in each)
@@ -303,7 +306,7 @@ def _items(table: str) -> list[dict[str, Any]]:
 
 
 def _stored_items(table: str) -> Iterable[Any]:
-    """Return the items of a table as moto has them, which is quick to look through."""
+    """Return the items of a table in moto's own form, which is fast to search."""
     items: Iterable[Any] = _tables().get_table(table).all_items()
     return items
 

@@ -1,4 +1,4 @@
-"""A clock that tests move on instead of waiting."""
+"""A clock that tests move forward instead of waiting."""
 
 import time
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ import clock
 
 
 class MovableClock:
-    """The real time, and how far a test has moved it on. While it is `standing`, it is the time of
-    all code that reads `clock.now()`."""
+    """The real time, plus the time that a test has added. In a `standing` block, `clock.now()` uses
+    it."""
 
     def __init__(self) -> None:
         self._real = clock.now
-        self.moved = 0  # milliseconds
+        self.moved = 0  # milliseconds that the test has added
 
     def now(self) -> int:
         """Return the milliseconds since 1970, as `clock.now()` does."""
@@ -23,23 +23,23 @@ class MovableClock:
 
     @property
     def time(self) -> datetime:
-        """The same as a time in UTC: for `run_at`, say."""
+        """The time as a datetime in UTC, for `run_at`."""
         return datetime.fromtimestamp(self.now() / clock.SECOND, UTC)
 
     def advance(self, seconds: float) -> None:
-        """Let so many seconds go by at once. Raises ValueError for fewer than none."""
+        """Move the clock forward by `seconds`. Raises ValueError for a negative number."""
         if seconds < 0:
-            raise ValueError(f"time does not go back: advance({seconds})")
+            raise ValueError(f"A clock can't go back: advance({seconds})")
         self.moved += round(seconds * clock.SECOND)
 
     @contextmanager
     def standing(self) -> Iterator["MovableClock"]:
-        """Be the clock in this block."""
+        """Use this clock in the block."""
         with patch.object(clock, "now", self.now):
             yield self
 
     @contextmanager
     def sleeps_move_it(self) -> Iterator[None]:
-        """In this block `time.sleep` moves the clock on and returns at once."""
+        """Make `time.sleep` move the clock forward and return at once in this block."""
         with patch.object(time, "sleep", self.advance):
             yield

@@ -1,5 +1,7 @@
-"""A pytest plugin for tests of one's own jobs: `-p testing.plugin`, or in a conftest.py
-`pytest_plugins = ["testing.plugin"]`. pyproject.toml of this checkout names it already.
+"""A pytest plugin for tests of your own jobs.
+
+Use it with `-p testing.plugin`, or with `pytest_plugins = ["testing.plugin"]` in a conftest.py. The
+pyproject.toml of this checkout already names it.
 """
 
 import os
@@ -20,11 +22,11 @@ if TYPE_CHECKING:
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
 
-# moto and all that runs are imported in the fixtures: who asks for none does not wait for them.
+# The fixtures import moto and the engine, so a test without these fixtures doesn't wait for them.
 
 
 def pytest_configure() -> None:
-    """Let tests import an organisation's packages as the worker does: `import acme`."""
+    """Let tests import an organization's packages as the worker does: `import acme`."""
     folder = app_folder_path(os.environ, _CHECKOUT)
     if folder is not None and str(folder) not in sys.path:
         sys.path.append(str(folder))
@@ -32,14 +34,16 @@ def pytest_configure() -> None:
 
 @pytest.fixture
 def job_settings() -> Mapping[str, str]:
-    """Return environment variables for the other fixtures, such as APP_SETTING_API_KEY. A fixture
-    of this name in a test module, or in a conftest.py, replaces it."""
+    """Return environment variables for the other fixtures, such as APP_SETTING_API_KEY.
+
+    A fixture of this name in a test module or a conftest.py replaces it.
+    """
     return {}
 
 
 @pytest.fixture
 def movable_clock() -> "MovableClock":
-    """Return the clock of `job_runner`, to move on by hand."""
+    """Return the clock of `job_runner`, which a test can move forward."""
     from testing.movable_clock import MovableClock
 
     return MovableClock()
@@ -49,7 +53,7 @@ def movable_clock() -> "MovableClock":
 def job_runner(
     movable_clock: "MovableClock", job_settings: Mapping[str, str]
 ) -> Iterator["InlineRunner"]:
-    """Yield what dispatches jobs and tasks and runs them to their end, on an AWS in this
+    """Yield a runner that dispatches jobs and tasks and runs them to their end, on an AWS in this
     process."""
     from testing.job_runner import inline_runner
 
@@ -59,7 +63,7 @@ def job_runner(
 
 @pytest.fixture
 def saved_jobs(job_runner: "InlineRunner") -> "SavedJobs":  # noqa: ARG001 - its AWS
-    """Return the jobs that are saved, whoever dispatched them, as values."""
+    """Return the saved jobs as values, including those that the code under test dispatched."""
     from testing.saved_jobs import SavedJobs
 
     return SavedJobs()
@@ -67,8 +71,8 @@ def saved_jobs(job_runner: "InlineRunner") -> "SavedJobs":  # noqa: ARG001 - its
 
 @pytest.fixture
 def hostile(job_runner: "InlineRunner") -> "Hostile":  # noqa: ARG001 - its AWS
-    """Return what runs a job through everything that can happen to it, and says what it did
-    twice."""
+    """Return a runner that plays a job through everything that can happen to it, and reports the
+    effects."""
     from testing.hostile import Hostile
 
     return Hostile()

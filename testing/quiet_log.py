@@ -1,4 +1,4 @@
-"""What a test of one's own shows of the log: each line once, and no traceback twice."""
+"""Shorten the log in tests of your own jobs: each line appears once, and no traceback twice."""
 
 import logging
 from collections.abc import Iterator
@@ -10,8 +10,11 @@ from runners.log_setup import logger
 
 @contextmanager
 def quiet_log() -> Iterator[None]:
-    """Print no lines of JSON in the block, because pytest shows the same lines. The line about a
-    failed job names the error and its place; `assert_succeeded` shows the traceback."""
+    """Print no JSON lines in the block, because pytest shows the same lines.
+
+    The line about a failed job names the error and its location. `assert_succeeded` shows the
+    traceback.
+    """
     [handler] = logger.handlers
     before = handler.level
     handler.setLevel(logging.CRITICAL + 1)

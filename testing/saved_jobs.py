@@ -1,4 +1,4 @@
-"""The saved jobs as values: what a row keeps compressed, or in the bucket, is what it was given."""
+"""Read saved jobs as values: payloads and results are decompressed, and fetched from the bucket."""
 
 import json
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from testing.shipped_operations import every_row
 
 @dataclass(frozen=True)
 class SavedError:
-    """How an attempt failed. Of an earlier attempt the row keeps no traceback, and little text."""
+    """How an attempt failed. For an earlier attempt the row keeps no traceback, and little text."""
 
     kind: str
     message: str
@@ -30,7 +30,7 @@ class SavedError:
 
 @dataclass(frozen=True)
 class SavedJob:
-    """A job as it was saved when it was read."""
+    """A job as it was saved at the time it was read."""
 
     id: str
     job_type: str
@@ -40,7 +40,7 @@ class SavedJob:
     error: SavedError | None
     earlier_errors: tuple[SavedError, ...]
     progress: int  # 0 to 100
-    message: str | None  # for the person who waits
+    message: str | None  # for the person waiting for the job
     cursor: Any
     attempt: int
     max_attempts: int
@@ -53,8 +53,10 @@ class SavedJob:
 
     @staticmethod
     def of(row: JobRequest) -> "SavedJob":
-        """Return the values of a row. Raises MissingObject for a payload or result that is gone
-        from the bucket."""
+        """Return the values of a row.
+
+        Raises MissingObject if a payload or result is gone from the bucket.
+        """
         return SavedJob(
             id=row.id,
             job_type=row.job_type,
@@ -78,7 +80,7 @@ class SavedJob:
 
     @property
     def state(self) -> str:
-        """The status and attempt in words."""
+        """The status, attempt, leg and progress in words."""
         return (
             f"{self.status} (attempt {self.attempt} of {self.max_attempts}, leg {self.legs}, "
             f"progress {self.progress}%)"
@@ -89,7 +91,7 @@ class SavedJob:
 
 
 class SavedJobs:
-    """All jobs that are saved, read anew at each call, in the order in which they were created."""
+    """All saved jobs, read again at each call, in the order in which they were created."""
 
     def __iter__(self) -> Iterator[SavedJob]:
         rows = sorted(every_row(JobRequest), key=lambda row: row.created_key)
@@ -99,8 +101,10 @@ class SavedJobs:
         return len(every_row(JobRequest))
 
     def all(self, job_type: str | None = None, **wanted: Any) -> list[SavedJob]:
-        """Return the jobs of this type, with these fields. A payload or result may be given as its
-        pydantic model. Raises UnknownJobType, and TypeError for a field that a job does not have.
+        """Return the jobs of this type with these fields.
+
+        A payload or result may be given as its pydantic model. Raises UnknownJobType, and TypeError
+        for a field that a job does not have.
         """
         if job_type is not None:
             registry().job(job_type)
@@ -112,8 +116,10 @@ class SavedJobs:
         ]
 
     def only(self, job_type: str | None = None, **wanted: Any) -> SavedJob:
-        """Return the one job of this type, with these fields; AssertionError if there is none, or
-        several, says which jobs there are."""
+        """Return the one job of this type with these fields.
+
+        Raises AssertionError if there are none or several, and lists the saved jobs.
+        """
         __tracebackhide__ = True
         found = self.all(job_type, **wanted)
         if len(found) == 1:
@@ -130,16 +136,17 @@ class SavedJobs:
         raise AssertionError(f"{len(found)} {what} are saved, not 1. {_listed(list(self))}")
 
     def get(self, job_id: str) -> SavedJob:
-        """Return the job of this id; AssertionError if there is none says which there are."""
+        """Return the job with this id. Raises AssertionError if there is none, and lists the saved
+        jobs."""
         __tracebackhide__ = True
         row = queries.read(job_id)
         if row is None:
-            raise AssertionError(f"no job {job_id!r} is saved. {_listed(list(self))}")
+            raise AssertionError(f"No job {job_id!r} is saved. {_listed(list(self))}")
         return SavedJob.of(row)
 
 
 def assert_succeeded(job: SavedJob) -> Any:
-    """Return the result of a job that has succeeded; AssertionError shows how it failed.
+    """Return the result of a job that has succeeded. Raises AssertionError with the job's error.
 
     A job that was not finished when it was read is read again.
     """
@@ -147,17 +154,20 @@ def assert_succeeded(job: SavedJob) -> Any:
     job = _ended(job)
     if job.status is Status.SUCCEEDED:
         return job.result
-    raise AssertionError(f"{_name(job)} has not succeeded: it is {job.state}{_error_lines(job)}")
+    raise AssertionError(f"{_name(job)} has not succeeded. It is {job.state}{_error_lines(job)}")
 
 
 def assert_failed(job: SavedJob, kind: type[BaseException] | str | None = None) -> SavedError:
-    """Return the error of a job that has failed, with an error of this kind if one is given;
-    AssertionError shows what it did instead. One that was not finished is read again."""
+    """Return the error of a job that has failed, and check its kind if one is given.
+
+    Raises AssertionError with the job's state. A job that was not finished when it was read is read
+    again.
+    """
     __tracebackhide__ = True
     job = _ended(job)
     if job.status is not Status.FAILED or job.error is None:
         instead = f", with the result {_short(job.result)}" if job.result is not None else ""
-        raise AssertionError(f"{_name(job)} has not failed: it is {job.state}{instead}")
+        raise AssertionError(f"{_name(job)} has not failed. It is {job.state}{instead}")
     name = kind.__name__ if isinstance(kind, type) else kind
     if name is not None and job.error.kind != name:
         raise AssertionError(f"{_name(job)} failed, but not with {name}{_error_lines(job)}")
@@ -171,14 +181,14 @@ def _ended(job: SavedJob) -> SavedJob:
     job = SavedJobs().get(job.id)
     if not job.status.finished:
         raise AssertionError(
-            f"{_name(job)} is not done: it is {job.state}. job_runner.drain() runs what is saved"
-            f"{_error_lines(job)}"
+            f"{_name(job)} is not finished. It is {job.state}. Run saved jobs with "
+            f"job_runner.drain(){_error_lines(job)}"
         )
     return job
 
 
 def _name(job: SavedJob) -> str:
-    return f"the job {job.job_type!r} ({job.id})"
+    return f"The job {job.job_type!r} ({job.id})"
 
 
 def _error_lines(job: SavedJob) -> str:
@@ -190,8 +200,8 @@ def _error_lines(job: SavedJob) -> str:
 
 def _listed(jobs: list[SavedJob]) -> str:
     if not jobs:
-        return "No job is saved"
-    return "\n  ".join(["Saved are:", *map(str, jobs)])
+        return "No jobs are saved"
+    return "\n  ".join(["Saved jobs:", *map(str, jobs)])
 
 
 def _check_fields(wanted: dict[str, Any]) -> None:
@@ -199,8 +209,8 @@ def _check_fields(wanted: dict[str, Any]) -> None:
     for name in wanted:
         if name not in known:
             near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
-            raise TypeError(f"a saved job has no field {name!r}; {hint}")
+            hint = f"Did you mean {near[0]!r}?" if near else f"Its fields are {', '.join(known)}."
+            raise TypeError(f"A saved job has no field {name!r}. {hint}")
 
 
 def _error(record: dict[str, Any] | None) -> SavedError | None:

@@ -1,6 +1,6 @@
-"""Clients for tests with the operations that a build ships, and no others.
+"""Give tests clients that have only the operations that a build ships.
 
-A call of another one fails in a test, as it would in a function: see tools/botocore_data.py.
+A call of another operation fails in a test, as it would in a function: see tools/botocore_data.py.
 """
 
 from collections.abc import Set
@@ -20,15 +20,17 @@ from tools.build import CACHE
 
 _M = TypeVar("_M", bound=Table)
 
-# For tests of an organisation's work without its folder.
+# For tests of an organization's work without its folder.
 more_operations: dict[str, Set[str]] = {}
 
 _shipped: dict[str, Session] = {}
 
 
 def use_shipped_operations() -> None:
-    """Have aws.clients make its clients with the operations alone that are named: by us, in the
-    organisation's app.toml, and in `more_operations`."""
+    """Make aws.clients create clients that have only the named operations.
+
+    They are named by this project, in the organization's app.toml, and in `more_operations`.
+    """
     app = find_app_folder()
     named = with_ours({**more_operations, **(app.operations if app else {})})
     folder = str(trimmed_copy(CACHE, named))
@@ -42,16 +44,16 @@ def use_shipped_operations() -> None:
 
 @cache
 def full_client(service: str) -> Any:
-    """Return a client with every operation of a service: for what a test prepares and looks at.
+    """Return a client with every operation of a service, to set up a test and check its effects.
 
-    It is made once: a session of its own for each test, which reads botocore's files again, took
-    more time than all else that the tests of the API do.
+    It is cached, because a new session for each test reads botocore's files again. That took more
+    time than everything else in the tests of the API.
     """
     return botocore.session.get_session().create_client(service)
 
 
 def every_row(model: type[_M]) -> list[_M]:
-    """Return all rows of a table. What runs never asks for that."""
+    """Return all rows of a table. The engine never does this."""
     name = required(model.table_setting, model.__name__)
     pages = full_client("dynamodb").get_paginator("scan").paginate(TableName=name)
     return [model.from_raw_data(item) for page in pages for item in page["Items"]]

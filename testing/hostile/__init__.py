@@ -1,4 +1,4 @@
-"""The fixture `hostile`: a job of one's own, played with one mishap at each moment."""
+"""Run a job of your own with one failure at each moment: the fixture `hostile`."""
 
 from testing.hostile.effects import Effects
 from testing.hostile.hostile import Hostile

@@ -1,15 +1,15 @@
-"""What a job does to the outside world, as the fakes of a test record it."""
+"""Record the effects of a job on the outside world, for the fake services of a test."""
 
 from collections.abc import Callable
 from typing import Any
 
 
 class Effects:
-    """A recorder for the fake services of a test: each thing that can't be taken back.
+    """A recorder for the fake services of a test. Each effect is something that can't be undone.
 
-    It knows idempotency keys as a real service does: what comes again under a key is no second
-    effect. To record one is a moment at which a process may be killed: the service has done its
-    part, and nobody has heard of it.
+    It treats idempotency keys as a real service does: a repetition under a key is no second effect.
+    A process may be killed right after it records an effect. Then the service has done its part,
+    but the job never got the answer.
     """
 
     def __init__(self) -> None:
@@ -19,9 +19,10 @@ class Effects:
         self.on_recorded: Callable[[], None] = lambda: None
 
     def record(self, what: Any, *, idempotency_key: str | None = None) -> bool:
-        """Record an effect; return whether it is new, and not a repetition under its key.
+        """Record an effect. Return whether it is new, and not a repetition under its key.
 
-        `what` tells it from others and is the same in every play: no times, no attempt numbers.
+        `what` distinguishes the effect from others. It is the same in every play: no times, no
+        attempt numbers.
         """
         self.before_recording()
         is_new = idempotency_key is None or idempotency_key not in self._keys

@@ -1,6 +1,6 @@
-"""Plays a job under a hostile Lambda: undisturbed, and then once for each thing that can go wrong.
+"""Play a job under a hostile Lambda: undisturbed, and then once for each thing that can go wrong.
 
-The same job, payload and code give the same plays. Nothing is waited for: a play takes some
+The same job, payload and code give the same plays. A play never waits in real time, and takes a few
 hundredths of a second.
 """
 
@@ -27,14 +27,15 @@ from testing.saved_jobs import SavedJob, assert_succeeded
 from testing.simulation.playing import SETTINGS, quietly, same_chances, sweep
 
 _OURS = ("dynamodb", "lambda", "s3", "sqs")
-# Seconds from one checkpoint to the next of a job that works: each is written. Of one that takes no
-# time most are not, and it begins again further back.
+# Seconds between two checkpoints of a working job, so that each checkpoint is written. Most
+# checkpoints of a job that takes no time are not written, and it starts again further back.
 _PACE = 6.0
 _CHANGED_BY_PACE = (CHECKPOINT, AFTER_CHECKPOINT)
 
 
 class Hostile:
-    """What the fixture gives: it runs a job of one's own through everything that can happen."""
+    """The value of the fixture `hostile`: it runs a job through everything that can happen to
+    it."""
 
     def __init__(self) -> None:
         self.effects = Effects()
@@ -51,20 +52,21 @@ class Hostile:
         seconds: float = 60,
         **fields: Any,
     ) -> Report:
-        """Return what came of a job in up to `most` plays, in each of which one thing goes wrong.
+        """Play a job up to `most` times, with one mishap in each play. Return a report of all
+        plays.
 
-        It is killed before and after each call to AWS, at each checkpoint, and after each effect
-        that is recorded; its messages come twice, also while it runs, or are lost; answers are
-        lost; AWS refuses calls for a minute; its time runs out; it stands still until another has
-        taken over, and goes on.
+        The job is killed before and after each call to AWS, at each checkpoint, and after each
+        recorded effect. Its messages are lost, or delivered twice, also while it runs. Answers are
+        lost, and AWS refuses all calls for a minute. The job runs out of time, or it freezes until
+        another worker has taken over, and resumes.
 
-        Every play begins with empty tables and an empty bucket, and without effects. `effects` is
-        the list that the test's fakes append to, instead of `hostile.effects`; `before_each` sets
-        up what a play needs, and resets what the fakes remember. `only` names mishaps of a report.
-        `fields` are those of JobData. After `seconds` of real time no more plays are begun.
+        Every play starts with empty tables, an empty bucket and no effects. `effects` is the list
+        that the test's fakes append to, instead of `hostile.effects`. `before_each` sets up a play,
+        and resets what the fakes remember. `only` names mishaps of a report. `fields` are those of
+        JobData. After `seconds` of real time no more plays start.
 
-        AssertionError if the undisturbed job does not succeed. Raises UnknownJobType,
-        InvalidPayload, and ValueError for an `only` that does not happen to this job.
+        Raises AssertionError if the undisturbed job does not succeed, UnknownJobType,
+        InvalidPayload, and ValueError if `only` names no mishap of this job.
         """
         data = JobData(job_type=job_type, payload=plain_payload(payload), **fields)
         registry().new_job_payload(job_type, data.payload)
@@ -85,7 +87,7 @@ class Hostile:
 
 
 class _Stage:
-    """A job, and where its effects are seen."""
+    """A job, and the place where its effects are recorded."""
 
     def __init__(
         self,
@@ -101,7 +103,7 @@ class _Stage:
 
     @contextmanager
     def set_up(self) -> Iterator[None]:
-        """Be the Lambda that plays are on, and leave nothing behind."""
+        """Make this process the Lambda that runs the plays, and leave nothing behind."""
         with process_settings(SETTINGS), quietly():
             runners.get_job_runner()
             try:
@@ -110,9 +112,11 @@ class _Stage:
                 self._clear()
 
     def plan(self) -> tuple[Play, list[tuple[Mishap, float]]]:
-        """Return the undisturbed play, and all that can go wrong, each with a pace. AssertionError
-        if nothing went wrong, and the job did not succeed all the same."""
-        self.play(NONE, pace=0)  # clients that are made in it have calls that count from now on
+        """Return the undisturbed play and all mishaps, each with the pace of its play.
+
+        Raises AssertionError if the job doesn't succeed undisturbed.
+        """
+        self.play(NONE, pace=0)  # makes the clients, whose calls are counted from now on
         undisturbed, world = self.play(NONE, _PACE)
         _check_succeeded(undisturbed.job)
         planned = [(mishap, _PACE) for mishap in mishaps(world.moments)]
@@ -159,8 +163,8 @@ def _check_succeeded(job: SavedJob) -> None:
         assert_succeeded(job)
     except AssertionError as error:
         raise AssertionError(
-            f"undisturbed, {error}\n\nEvery play begins with empty tables and an empty bucket: put "
-            "what the job needs there in before_each="
+            f"Undisturbed, the job must succeed. {error}\n\nEvery play starts with empty tables "
+            "and an empty bucket: use before_each= to put there what the job needs"
         ) from None
 
 
@@ -177,11 +181,11 @@ def _named(only: str, planned: list[tuple[Mishap, float]]) -> tuple[Mishap, floa
     if only in names:
         return planned[names.index(only)]
     near = get_close_matches(only, names, n=1, cutoff=0)
-    raise ValueError(f"only={only!r} does not happen to this job; did you mean {near[0]!r}?")
+    raise ValueError(f"No mishap of this job is named {only!r}. Did you mean {near[0]!r}?")
 
 
 def _spread(planned: list[Any], most: int) -> list[Any]:
-    """Return at most so many, evenly from all."""
+    """Return at most `most` of the planned plays, evenly spread."""
     if len(planned) <= most:
         return planned
     return [planned[number * len(planned) // most] for number in range(most)]

@@ -1,11 +1,14 @@
-"""What can go wrong with a job, one thing at a time: a mishap is one answer to what the simulated
-Lambda asks, at one moment; every other answer is the kind one."""
+"""List what can go wrong with a job, one thing at a time.
+
+A mishap is one answer to a question of the simulated Lambda, at one moment. Every other answer is
+the kind one.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-# What is asked: by the fault injector, the simulated Lambda, and the scripted one.
+# The questions of the fault injector, the simulated Lambda and the scripted Lambda.
 BEFORE_CALL = "before a call"
 AFTER_CALL = "after a call"
 CHECKPOINT = "a checkpoint"
@@ -16,7 +19,8 @@ SENT = "an event"
 
 @dataclass(frozen=True)
 class Moment:
-    """One that a job comes by in every play, up to its mishap: the so many-th of its kind."""
+    """A moment that a job reaches in every play, up to its mishap. `number` counts those of its
+    kind."""
 
     kind: str
     number: int  # from 1
@@ -25,8 +29,11 @@ class Moment:
 
 @dataclass(frozen=True)
 class Mishap:
-    """What happens at a moment. Answers are counted from the end of what can be answered: -1 is the
-    last; `throughout` has those that hold for the whole play. `seconds` is how long it lasts."""
+    """What happens at a moment, and for how many `seconds`.
+
+    `answer` counts from the end of the possible answers: -1 is the last. `throughout` has answers
+    that apply to the whole play.
+    """
 
     name: str
     moment: Moment | None = None
@@ -41,8 +48,8 @@ _OVERTAKEN = {"overtaken": -1, "thaw": -1}
 
 
 def mishaps(moments: list[Moment]) -> Iterator[Mishap]:
-    """Yield every mishap of a job that comes by these moments, in their order."""
-    yield Mishap("every message came twice", throughout=_TWICE)
+    """Yield every mishap of a job that reaches these moments, in their order."""
+    yield Mishap("every message was delivered twice", throughout=_TWICE)
     for moment in moments:
         at = f"{moment.number} ({moment.about})" if moment.about else f"{moment.number}"
         match moment.kind:
@@ -51,10 +58,13 @@ def mishaps(moments: list[Moment]) -> Iterator[Mishap]:
             case "before a call":
                 yield Mishap(f"killed before call {at}", moment, -3)
                 yield Mishap(
-                    f"its message came again during call {at}", moment, -2, throughout=_TWICE
+                    f"its message was delivered again during call {at}",
+                    moment,
+                    -2,
+                    throughout=_TWICE,
                 )
                 yield Mishap(
-                    f"stood still before call {at}, and went on beside its successor",
+                    f"froze before call {at}, and resumed next to its successor",
                     moment,
                     -2,
                     throughout=_OVERTAKEN,

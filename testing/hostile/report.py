@@ -1,4 +1,4 @@
-"""What came of a job in many plays, and what was wrong with that, in words."""
+"""Report the plays of a job: how it ended, and what was wrong with that, in words."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -7,13 +7,13 @@ from typing import Any
 from testing.saved_jobs import SavedJob
 
 _SHOWN = 3  # plays of a finding
-# How an attempt of a job ends that is not tried again when it is cut off: no fault of the job's.
+# Errors of a job without a retry policy that was interrupted. They are not the job's fault.
 _CUT_OFF = ("Interrupted", "TimedOut", "NeverStarted")
 
 
 @dataclass(frozen=True)
 class Play:
-    """One play: what went wrong in it, and what came of the job. `mishap` plays it again."""
+    """One play: its mishap, the job as it ended, and its effects. `only=mishap` plays it again."""
 
     mishap: str
     job: SavedJob
@@ -44,8 +44,10 @@ class Play:
 
 @dataclass(frozen=True)
 class Report:
-    """All plays of a job. `undisturbed` is what the others are held against; `left_out` says how
-    many mishaps were not tried."""
+    """All plays of a job. `undisturbed` is the play that the others are compared with.
+
+    `left_out` is the number of mishaps that were not tried.
+    """
 
     job_type: str
     undisturbed: Play
@@ -62,12 +64,12 @@ class Report:
 
     @property
     def findings(self) -> dict[str, list[str]]:
-        """What went wrong, in words, with the mishaps that brought it about."""
+        """What went wrong, in words, each with the mishaps that caused it."""
         return {what: [play.mishap for play in plays] for what, plays in self._findings.items()}
 
     @property
     def done_twice(self) -> list[Any]:
-        """The effects that a play had more often than the undisturbed one, each once."""
+        """The effects that occurred more often in some play than undisturbed, each once."""
         found: dict[str, Any] = {}
         for play in self.plays:
             for effect in _more(play, self.undisturbed):
@@ -75,19 +77,22 @@ class Report:
         return list(found.values())
 
     def assert_done_once(self) -> None:
-        """Raise AssertionError unless `assert_went_well` passes, and effects were seen."""
+        """Raise AssertionError unless `assert_went_well` passes and the undisturbed play had
+        effects."""
         __tracebackhide__ = True
         if not self.undisturbed.effects:
             raise AssertionError(
-                f"hostile saw no effect of {self.job_type!r}: let the test's fake services call "
-                "hostile.effects.record(…), or hand effects= the list that they fill"
+                f"hostile saw no effect of {self.job_type!r}. Make the test's fake services call "
+                "hostile.effects.record(…), or pass effects= the list that they fill"
             )
         self.assert_went_well()
 
     def assert_went_well(self) -> None:
-        """Raise AssertionError unless in every play no effect came more often than undisturbed;
-        none was missing, and the result was the same, if the job succeeded; and if it failed, then
-        of being cut off."""
+        """Raise AssertionError unless every play went as well as the undisturbed one.
+
+        No effect may occur more often. If the job succeeded, no effect may be missing, and the
+        result must be the same. If it failed, it must have been interrupted.
+        """
         __tracebackhide__ = True
         if self._findings:
             raise AssertionError(str(self))
@@ -112,18 +117,21 @@ class Report:
             ]
         if any(finding.startswith(_TWICE) for finding in self._findings):
             lines.append(
-                "A job may be cut off anywhere, and begins again at its last checkpoint. Do what "
-                "must not happen twice in a job.step, and give it an idempotency key, such as "
-                "f'{job.id}/{name}'."
+                "A job may be interrupted anywhere, and starts again at its last checkpoint. If an "
+                "action must not happen twice, do it in a job.step, and give it an idempotency "
+                "key, such as f'{job.id}/{name}'."
             )
-        of_messages = ("every message came twice", "message ")
+        of_messages = ("every message was delivered twice", "message ")
         if any(play.mishap.startswith(of_messages) for play in wrong):
             lines.append(
-                "A task's message is all there is of it: it may be lost, or come twice. What must "
-                "be done, and once, is a job (job.dispatch), or has an idempotency key."
+                "A task exists only as a message, which may be lost or delivered twice. If its "
+                "work must be done exactly once, dispatch a job (job.dispatch), or give it an "
+                "idempotency key."
             )
         if self.left_out:
-            lines.append(f"{self.left_out} more mishaps were not tried: see most= and seconds=")
+            lines.append(
+                f"{self.left_out} more mishaps were not tried. Raise most= or seconds= to try more."
+            )
         return "\n".join(lines)
 
 
@@ -136,10 +144,10 @@ def _findings(play: Play, undisturbed: Play) -> list[str]:
         return [*found, "The job never ended"]
     if play.has_succeeded:
         missing = _counted(undisturbed) - _counted(play)
-        found += [f"Not done, and the job succeeded all the same: {effect}" for effect in missing]
+        found += [f"Missing, though the job succeeded: {effect}" for effect in missing]
         if play.job.result != undisturbed.job.result:
             found.append(
-                f"Another result than undisturbed, {undisturbed.job.result!r}: {play.job.result!r}"
+                f"Wrong result: {play.job.result!r}, undisturbed {undisturbed.job.result!r}"
             )
     elif play.job.error is not None and play.job.error.kind not in _CUT_OFF:
         found.append(f"The job {play.job.status} with {play.job.error}")
@@ -147,7 +155,7 @@ def _findings(play: Play, undisturbed: Play) -> list[str]:
 
 
 def _more(play: Play, undisturbed: Play) -> list[Any]:
-    """Return the effects of which there were more, each once."""
+    """Return the effects that occurred more often than undisturbed, each once."""
     more = _counted(play) - _counted(undisturbed)
     return list({repr(each): each for each in play.effects if repr(each) in more}.values())
 

@@ -1,4 +1,4 @@
-"""A simulated Lambda that is kind but for one mishap, and that notes the moments of a job."""
+"""A simulated Lambda that is kind except for one mishap, and that records the moments of a job."""
 
 import json
 from collections import Counter
@@ -26,35 +26,35 @@ from testing.simulation.playing import DELAY_QUEUE
 from testing.simulation.simulated_lambda import SimulatedLambda
 from work.running_job import RunningJob
 
-# Seconds that an invocation has, and what a leg has left that is to end at its next checkpoint.
+# Seconds that an invocation has, and those left for a leg that must end at its next checkpoint.
 _INVOCATION = 900
 _LITTLE_TIME = 20
-# What is asked about the job's own worker, and not about another function or a worker beside it.
+# Questions about the job's own worker, and not about another function or a second worker.
 _OF_WORKER = {BEFORE_CALL, AFTER_CALL, CHECKPOINT, AFTER_CHECKPOINT, AFTER_EFFECT}
 
 
 class ScriptedLambda(SimulatedLambda):
-    """The world of one play. `moments` are those that the job's workers came by.
+    """The world of one play. `moments` are those that the job's workers reached.
 
-    `seconds` go by from one checkpoint to the next: with more than 5 each one is written.
+    `seconds` pass between two checkpoints. With more than 5, each checkpoint is written.
     """
 
     def __init__(self, mishap: Mishap, *, seconds: float) -> None:
         super().__init__(self._answer, worker_timeout=_INVOCATION)
         self.moments: list[Moment] = []
-        self.about = ""  # the call or effect that is asked about
+        self.about = ""  # the call or effect that the question is about
         self._mishap = mishap
         self._seconds = seconds
         self._counts: Counter[str] = Counter()
         self._until: int | None = None  # the end of a mishap that lasts
 
     def chance(self, what: str, n: int) -> int:
-        """As the script has it, while the world rests too."""
+        """Answer from the script, also while the world rests."""
         return self.choose(what, n)
 
     @contextmanager
     def playing(self, effects: Effects) -> Iterator[None]:
-        """Have the checkpoints of jobs, and their effects, come by here."""
+        """Report checkpoints and effects of jobs to this world."""
         original = RunningJob.checkpoint
 
         def checkpoint(job: RunningJob, *arguments: Any, **named: Any) -> None:
@@ -114,7 +114,7 @@ class ScriptedLambda(SimulatedLambda):
 
 
 class ScriptedInjector(FaultInjector):
-    """Every call to AWS, with a name that a person can find it by."""
+    """Intercept every call to AWS, and give it a name that a person can recognize."""
 
     def __init__(self, world: ScriptedLambda, more_services: list[str]) -> None:
         super().__init__(world, more_services)
@@ -128,7 +128,7 @@ class ScriptedInjector(FaultInjector):
         if _is_for_another_queue(request, event_name):
             return answered_by_moto(event_name, request)
         answer = super()._take(request, event_name)
-        self._scripted.about = _name(request, event_name)  # others were called meanwhile
+        self._scripted.about = _name(request, event_name)  # other calls have changed it
         return answer
 
 

@@ -47,13 +47,13 @@ def test_a_step_under_an_idempotency_key_is_done_once_whatever_happens(hostile: 
     plays = len(report.plays)
     assert str(report) == f"'remind' went well in {plays} plays. It succeeded in {plays}."
     counted = beginnings(report)
-    assert counted["every message came twice"] == 1
+    assert counted["every message was delivered twice"] == 1
     for mishap in (
         "killed before call",
         "killed after call",
         "the answer to call",
-        "its message came again during call",
-        "stood still before call",
+        "its message was delivered again during call",
+        "froze before call",
         "AWS refused all calls for a minute from call",
         "killed at checkpoint",
         "killed after checkpoint",
@@ -79,8 +79,8 @@ def test_what_comes_after_the_last_checkpoint_is_found_to_be_done_twice(hostile:
     found = report.findings["Done twice: 'text to Ada'"]
     assert "killed after effect 1 ('text to Ada')" in found
     assert any(mishap.startswith("killed at checkpoint 1") for mishap in found)
-    assert any(mishap.startswith("stood still before call") for mishap in found)
-    assert not any(mishap.startswith("every message came twice") for mishap in found)
+    assert any(mishap.startswith("froze before call") for mishap in found)
+    assert not any(mishap.startswith("every message was delivered twice") for mishap in found)
     with pytest.raises(AssertionError, match="Done twice: 'text to Ada'"):
         report.assert_done_once()
 
@@ -88,18 +88,18 @@ def test_what_comes_after_the_last_checkpoint_is_found_to_be_done_twice(hostile:
 def test_what_is_said_to_be_done_before_it_is_is_found_to_be_lost(hostile: Hostile) -> None:
     report = hostile.run("remind_too_late", ONE)
     assert report.done_twice == []
-    lost = report.findings["Not done, and the job succeeded all the same: 'text to Ada'"]
+    lost = report.findings["Missing, though the job succeeded: 'text to Ada'"]
     assert "killed after checkpoint 1" in lost
     assert "out of time at checkpoint 1" in lost
-    assert any(finding.startswith("Another result") for finding in report.findings)
+    assert any(finding.startswith("Wrong result") for finding in report.findings)
 
 
 def test_of_a_task_it_is_said_that_it_may_be_lost_or_come_twice(hostile: Hostile) -> None:
     report = hostile.run("remind_by_task", ONE)
-    assert "every message came twice" in report.findings["Done twice: 'text to Ada'"]
-    lost = report.findings["Not done, and the job succeeded all the same: 'text to Ada'"]
+    assert "every message was delivered twice" in report.findings["Done twice: 'text to Ada'"]
+    lost = report.findings["Missing, though the job succeeded: 'text to Ada'"]
     assert [mishap for mishap in lost if mishap.startswith("message ")] == lost
-    advice = "A task's message is all there is of it: it may be lost, or come twice."
+    advice = "A task exists only as a message, which may be lost or delivered twice."
     assert advice in str(report)
     assert advice not in str(hostile.run("remind_hastily", ONE))
 

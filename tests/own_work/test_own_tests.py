@@ -128,20 +128,20 @@ def test_failures_say_what_happened(
     result.assert_outcomes(failed=11)
     result.stdout.fnmatch_lines_random(
         [
-            "E*the job 'remind_nobody' (*) has not succeeded: it is failed (attempt 1 of 1,*",
+            "E*The job 'remind_nobody' (*) has not succeeded. It is failed (attempt 1 of 1,*",
             "E*LookupError: no such list: *Ada*",
             'E*    raise LookupError(f"no such list: {payload.names}")',
-            "E*the job 'remind' (*) is not done: it is queued *job_runner.drain() runs*",
-            "E*the job 'remind' (*) has not failed: it is succeeded (*result*reminded*1*",
-            "E*the job 'remind_nobody' (*) failed, but not with ValueError*",
-            "E*0 jobs 'remind' with payload={'names': *'Grace'*} are saved, not 1. Saved are:",
+            "E*The job 'remind' (*) is not finished. It is queued *Run saved jobs with job_runner.drain()*",
+            "E*The job 'remind' (*) has not failed. It is succeeded (*result*reminded*1*",
+            "E*The job 'remind_nobody' (*) failed, but not with ValueError*",
+            "E*0 jobs 'remind' with payload={'names': *'Grace'*} are saved, not 1. Saved jobs:",
             'E*  remind *, queued (*payload {"names": *"Ada"*}',
             "E*there is no job named 'remnid'; did you mean 'remind'?",
-            "E*a saved job has no field 'campain_id'; did you mean 'campaign_id'?",
+            "E*A saved job has no field 'campain_id'. Did you mean 'campaign_id'?",
             "E*the payload of remind is wrong: payload.names: Field required*",
-            "E*jobs are not done after 20 messages; does one send itself again for ever?",
+            "E*Jobs are not finished after 20 messages. Does one dispatch itself forever?",
             "E*  remind_for_ever *, queued (*",
-            "E*the task 'note' failed for good in attempt 2: LookupError: nobody to note",
+            "E*The task 'note' failed permanently in attempt 2: LookupError: nobody to note",
         ]
     )
     text = result.stdout.str()
@@ -191,10 +191,10 @@ def test_a_job_that_does_something_twice_is_said_with_how_to_play_that_again(
             "E*Done twice: 'text to Ada'",
             "E*  killed after effect 1 ('text to Ada'); succeeded in attempt 2",
             "E*Play one alone: hostile.run('remind_hastily', *, only=\"killed after effect 1 (*",
-            "E*Do what must not happen twice in a job.step*",
+            "E*If an action must not happen twice, do it in a job.step*",
             "E*hostile saw no effect of 'remind'*",
-            "E*undisturbed, the job 'remind_nobody' (*) has not succeeded*",
-            "E*did you mean \"killed after effect 1 ('text to Ada')\"?",
+            "E*Undisturbed, the job must succeed. The job 'remind_nobody' (*) has not succeeded*",
+            "E*Did you mean \"killed after effect 1 ('text to Ada')\"?",
             "E*there is no job named 'remnid'; did you mean 'remind'?",
         ]
     )
