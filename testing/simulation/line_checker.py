@@ -138,7 +138,10 @@ class LineChecker:
         invocation = self._world.stack[-1]
         self._note_move(before, after, invocation)
         is_claimed = status == "running" != before.get("status")
-        is_admitted = status == "queued" and str(before.get("held_by")).startswith("line#")
+        # One that is replaced leaves its line, too: it joins another as a new job does.
+        is_replaced = after.get("replaced_by") != before.get("replaced_by")
+        left_line = str(before.get("held_by")).startswith("line#")
+        is_admitted = status == "queued" and left_line and not is_replaced
         if (is_claimed or is_admitted) and after["queue_name"] == LIMITED:
             self._check_start(job, before, after)
         if is_claimed and (before.get("starts_under_rate") or after.get("starts_under_rate")):
