@@ -1,6 +1,6 @@
-"""The Job Runner API: whoever dispatches work does it by `dispatch_job` and `dispatch_task`.
+"""The Job Runner API. Callers dispatch work with `dispatch_job` and `dispatch_task`.
 
-They hand it to the runner that JOB_RUNNER names.
+Both pass the work to the runner that JOB_RUNNER names.
 """
 
 from functools import cache
@@ -19,39 +19,42 @@ if TYPE_CHECKING:
 
 __all__ = ["JobData", "dispatch_job", "dispatch_task", "get_job_runner", "sender"]
 
-_SHIPPED = {"legacy": "runners.legacy", "lambda-async": "runners.lambda_async"}
+_BUILT_IN = {"legacy": "runners.legacy", "lambda-async": "runners.lambda_async"}
 _EXPORTS = ("fully_configured", "dispatch_job", "dispatch_task")
 
 
 def dispatch_job(job_data: "JobData") -> "JobRequest":
-    """Save the job, then send it; return the saved row.
+    """Save the job, then send it. Return the saved row.
 
-    A job that could not be sent now is due, and is sent later. Raises UnknownJobType,
-    InvalidPayload, and what `get_job_runner` raises.
+    If the job can't be sent now, it stays due and is sent later. Raises UnknownJobType,
+    InvalidPayload, and the errors of `get_job_runner`.
     """
     return get_job_runner().dispatch_job(job_data)
 
 
 def dispatch_task(task_name: str, payload: Any) -> None:
-    """Send the task. Raises UnknownTask, InvalidPayload, PayloadTooLarge, what `get_job_runner`
-    raises, and SendFailed when it did not leave: nothing holds it."""
+    """Send the task.
+
+    Raises UnknownTask, InvalidPayload, PayloadTooLarge, and the errors of `get_job_runner`. Raises
+    SendFailed if the task was not sent. Nothing stores it, so nothing sends it later.
+    """
     get_job_runner().dispatch_task(task_name, payload)
 
 
 @cache
 def get_job_runner() -> "JobRunner":
-    """Return the runner that JOB_RUNNER names, ready to use.
+    """Return the runner that JOB_RUNNER names, ready for use.
 
-    Raises UnknownRunner, IncompleteRunner or RunnerNotConfigured, each saying what is missing: call
-    it at start, so that a process that can't work never takes work.
+    Raises UnknownRunner, IncompleteRunner or RunnerNotConfigured, each with the missing part. Call
+    this at the start of a process, so that a process that can't work never takes work.
     """
     name = settings().job_runner
-    if name not in _SHIPPED and "." not in name:
-        raise UnknownRunner(name, _SHIPPED, "no runner of that name ships here")
+    if name not in _BUILT_IN and "." not in name:
+        raise UnknownRunner(name, _BUILT_IN, "there is no built-in runner with that name")
     try:
-        module = import_added(_SHIPPED.get(name, name))
+        module = import_added(_BUILT_IN.get(name, name))
     except ImportError as error:
-        raise UnknownRunner(name, _SHIPPED, f"its module can't be imported ({error})") from error
+        raise UnknownRunner(name, _BUILT_IN, f"its module can't be imported ({error})") from error
     missing = [export for export in _EXPORTS if not callable(getattr(module, export, None))]
     if missing:
         raise IncompleteRunner(name, missing)
@@ -66,14 +69,16 @@ def get_job_runner() -> "JobRunner":
 
 
 def sender() -> "Send | None":
-    """Return how the runner sends without saving; None if it can't."""
+    """Return the function with which the runner sends a message without saving, or None if it has
+    none."""
     return cast("Send | None", getattr(get_job_runner(), "send", None))
 
 
-if not TYPE_CHECKING:  # or a type checker would take any name for one of these
+if not TYPE_CHECKING:  # otherwise a type checker would accept any name in this module
 
     def __getattr__(name: str) -> object:
-        """Return JobData at its first use (PEP 562): its imports are half of a cold start."""
+        """Return JobData, imported at its first use (PEP 562), because its imports are half of a
+        cold start."""
         if name != "JobData":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         value = globals()[name] = import_module("runners.base").JobData

@@ -1,4 +1,4 @@
-"""Imports what an organisation has added: its packages, its runner, modules of EXTENSIONS."""
+"""Import modules that an organization has added: its packages, its runner, its EXTENSIONS."""
 
 import sys
 from importlib import import_module
@@ -8,10 +8,11 @@ from settings import settings
 
 
 def import_added(name: str) -> ModuleType:
-    """Return a module that may be an organisation's own.
+    """Import and return a module, which may be an organization's own.
 
-    In a function its packages are beside ours. In a checkout they are in a folder that Python does
-    not look into by itself; it comes last, so that no name of ours can be taken from there.
+    In a function, the organization's packages are next to ours. In a checkout they are in a folder
+    that Python doesn't search by itself. The folder is searched last, so that it can't replace a
+    module of ours.
     """
     folder = settings().app_folder
     if folder is not None and str(folder) not in sys.path:

@@ -1,4 +1,5 @@
-"""The Job Runner API: the three functions a runner exports, and the data of a job to dispatch."""
+"""The Job Runner API: the three functions that a runner exports, and the data of a job to
+dispatch."""
 
 import re
 from typing import Annotated, Any, Protocol, Self, runtime_checkable
@@ -27,10 +28,11 @@ def _not_dots(name: str) -> str:
 
 
 def _not_a_number(value: Any) -> Any:
-    """Refuse seconds since 1970, which have no zone: pydantic would take them, even as text."""
+    """Refuse seconds since 1970. They have no time zone, but pydantic accepts them, even as
+    text."""
     number = isinstance(value, int | float)
     if number or (isinstance(value, str) and not re.match(r"\d{4}-", value)):
-        raise ValueError("must be a time with its zone, such as 2026-05-04T09:30:00+02:00")
+        raise ValueError("must be a time with a time zone, such as 2026-05-04T09:30:00+02:00")
     return value
 
 
@@ -42,23 +44,29 @@ Name = Annotated[
 
 
 class JobData(BaseModel):
-    """A job to dispatch. Checked when made; its payload is checked against its job's model."""
+    """A job to dispatch.
 
-    # Built when first used: a start does not wait for it.
+    Creating one checks it. Its payload is checked against its job's model at dispatch.
+    """
+
+    # Build the validator at first use, so that the start of a process doesn't wait for it.
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    job_type: str = Field(min_length=1, max_length=128, description="Which job: see GET /job-types")
-    payload: dict[str, Any] = Field(default_factory=dict, description="What the job needs to know")
+    job_type: str = Field(
+        min_length=1, max_length=128, description="The job type; GET /job-types lists them"
+    )
+    payload: dict[str, Any] = Field(default_factory=dict, description="The input of the job")
     organization_id: Name = Field(
         default="default",
-        description="Whose job it is; a single-tenant stack leaves it at `default`",
+        description="The owner of the job; leave it at `default` in a single-tenant stack",
     )
     campaign_id: Name | None = None
     queue_name: Name | None = Field(
-        default=None, description="Its queue; by default its job type's"
+        default=None, description="The queue of the job; by default that of its job type"
     )
     run_at: Annotated[AwareDatetime, BeforeValidator(_not_a_number)] | None = Field(
-        default=None, description="Not before this time, which must carry a zone; up to 30 days on"
+        default=None,
+        description="The earliest start, a time with a time zone, at most 30 days from now",
     )
     delay: float | None = Field(
         default=None,
@@ -66,14 +74,14 @@ class JobData(BaseModel):
         ge=0,
         le=LONGEST_WAIT,
         allow_inf_nan=False,
-        description="Not before so many seconds from now",
+        description="Seconds from now to the earliest start",
     )
     idempotency_key: str | None = Field(
         default=None,
         min_length=1,
         max_length=255,
         pattern=names.KEY,
-        description="The same request under the same key, in one organisation, is one job",
+        description="Within one organization, the same request under the same key is one job",
     )
 
     @model_validator(mode="after")
@@ -86,7 +94,7 @@ class JobData(BaseModel):
         return self
 
     def starts_at(self) -> int:
-        """Return when it may start, in milliseconds since 1970."""
+        """Return the job's earliest start, in milliseconds since 1970."""
         if self.run_at is not None:
             return int(self.run_at.timestamp() * clock.SECOND)
         return clock.now() + int((self.delay or 0) * clock.SECOND)
@@ -94,15 +102,21 @@ class JobData(BaseModel):
 
 @runtime_checkable
 class JobRunner(Protocol):
-    """What the module that JOB_RUNNER names exports. Callers never know which one it is."""
+    """The functions of the module that JOB_RUNNER names. Callers never know which runner it is."""
 
     def fully_configured(self) -> bool:
-        """Return whether this runner has all it needs; an error may say what is missing."""
+        """Return whether this runner has everything it needs. An error may say what is missing."""
 
     def dispatch_job(self, job_data: JobData) -> JobRequest:
-        """Save the job, then send it; return the saved row. A job that could not be sent now is
-        due, and is sent later. Raises UnknownJobType, InvalidPayload."""
+        """Save the job, then send it. Return the saved row.
+
+        If the job can't be sent now, it stays due and is sent later. Raises UnknownJobType and
+        InvalidPayload.
+        """
 
     def dispatch_task(self, task_name: str, payload: Any) -> None:
-        """Send the task. Raises UnknownTask, InvalidPayload, PayloadTooLarge, and SendFailed when
-        it did not leave: nothing holds it."""
+        """Send the task.
+
+        Raises UnknownTask, InvalidPayload, PayloadTooLarge, and SendFailed if the task was not
+        sent. Nothing stores it, so nothing sends it later.
+        """

@@ -8,17 +8,21 @@ from store.job_request import JobRequest, derived_id
 
 
 class Children:
-    """The work that a job dispatches while it runs: children, which a retry does not add again, and
-    tasks. A RunningJob dispatches through this."""
+    """Dispatches the children and tasks of a running job, for its RunningJob.
+
+    A retry of the job doesn't dispatch the same child again.
+    """
 
     def __init__(self, send: Send | None) -> None:
         self._send = send
 
     def job(self, parent: JobRequest, job_type: str, payload: Any, key: str) -> str:
-        """Save and send a child; return its id, which follows from its parent's and the key, so
-        that there is one, however often it is dispatched. One that is unique may be a job that was
-        there before: then it has that one's id."""
-        from runners import dispatch  # which most jobs do without
+        """Save and send a child, and return its id.
+
+        The id is derived from the parent and the key, so that a child is dispatched only once. If
+        the child is unique, the id may be that of another job that existed before.
+        """
+        from runners import dispatch  # imported here because most jobs dispatch nothing
 
         send = self._sender(job_type)
         data = dispatch.job_data(job_type, payload, parent.organization_id, parent.campaign_id)
@@ -29,7 +33,7 @@ class Children:
         return child.id
 
     def task(self, task_name: str, payload: Any) -> None:
-        """Send a task; raises SendFailed if it did not leave."""
+        """Send a task. Raises SendFailed if it was not sent."""
         from runners import dispatch
 
         dispatch.dispatch_task(task_name, payload, self._sender(task_name))

@@ -1,4 +1,7 @@
-"""What is raised when the runner or the tables of work can't be used: at start, never in a job."""
+"""Errors of runners, of the tables of work, and of failed tasks.
+
+The first two are raised at the start of a process, never in a job.
+"""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,7 +9,7 @@ from errors import JobRunnersError
 
 
 class UnknownRunner(JobRunnersError):
-    """JOB_RUNNER names neither a runner that ships here nor a module that can be imported."""
+    """JOB_RUNNER names neither a built-in runner nor a module that can be imported."""
 
     def __init__(self, name: str, known: Iterable[str], why: str) -> None:
         super().__init__(
@@ -17,7 +20,7 @@ class UnknownRunner(JobRunnersError):
 
 
 class IncompleteRunner(JobRunnersError):
-    """The module JOB_RUNNER names lacks part of what a runner must export."""
+    """The module that JOB_RUNNER names lacks functions that a runner must export."""
 
     def __init__(self, name: str, missing: Iterable[str]) -> None:
         self.missing = sorted(missing)
@@ -29,7 +32,7 @@ class IncompleteRunner(JobRunnersError):
 
 
 class RunnerNotConfigured(JobRunnersError):
-    """The runner was found, but `fully_configured()` said no."""
+    """The runner was found, but its `fully_configured()` refused."""
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"JOB_RUNNER={name!r} is not fully configured: {why}")
@@ -37,7 +40,7 @@ class RunnerNotConfigured(JobRunnersError):
 
 
 class BrokenEntries(JobRunnersError):
-    """Jobs or tasks are given as "package.module:function", and can't be imported."""
+    """Entries of the form "package.module:function" can't be imported."""
 
     def __init__(self, broken: Sequence[str]) -> None:
         self.broken = broken
@@ -48,7 +51,7 @@ class BrokenEntries(JobRunnersError):
 
 
 class NameTakenTwice(JobRunnersError):
-    """Two tables define a job, a task or a queue of the same name."""
+    """Two tables define a job, task or queue with the same name."""
 
     def __init__(self, kind: str, name: str, first: str, second: str) -> None:
         super().__init__(f"the {kind} {name!r} is defined twice: in {first} and in {second}")
@@ -56,34 +59,35 @@ class NameTakenTwice(JobRunnersError):
 
 
 class FailedTaskNotFound(JobRunnersError):
-    """No task that failed for good is kept under this id."""
+    """No failed task is kept under this id."""
 
     def __init__(self, task_id: str) -> None:
         super().__init__(
-            f"there is no failed task with id {task_id!r}: it has begun again, or a week is over"
+            f"there is no failed task with id {task_id!r}: "
+            "it has begun again, or its week of retention is over"
         )
 
 
 class PayloadNotKept(JobRunnersError):
-    """A failed task can't be sent again: what it was given is not known."""
+    """A failed task can't be sent again, because its payload was not kept."""
 
     def __init__(self, task_id: str) -> None:
         super().__init__(
-            f"what the task {task_id} was given was not kept, so that it can't be sent again; "
-            "with KeepTaskPayloads=true (KEEP_TASK_PAYLOADS) the stack keeps it for tasks that "
-            "fail from then on"
+            f"the payload of the task {task_id} was not kept, so the task can't be sent again; "
+            "with KeepTaskPayloads=true (KEEP_TASK_PAYLOADS) the stack keeps the payloads of tasks "
+            "that fail from then on"
         )
 
 
 class NotRedriven(JobRunnersError):
-    """A failed task may not have left. Its record stays."""
+    """A failed task may not have been sent again. Its record stays."""
 
     def __init__(self, task_id: str, why: Exception) -> None:
         super().__init__(f"the failed task {task_id} may not have been sent again: {why}")
 
 
 class CannotBegin(JobRunnersError):
-    """A failed task that was sent again has not begun: whether it may could not be written."""
+    """A failed task that was sent again has not begun, because its record could not be written."""
 
     def __init__(self, task_id: str, why: Exception) -> None:
-        super().__init__(f"whether the failed task {task_id} may begin is not known: {why}")
+        super().__init__(f"it is unknown whether the failed task {task_id} may begin: {why}")

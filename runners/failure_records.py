@@ -1,5 +1,7 @@
-"""What is done about a failure record, of an event that Lambda gave up on: its job or task gets its
-outcome or its next attempt."""
+"""Handle failure records: settle the job or task of each event that Lambda gave up on.
+
+Settling gives it its outcome or its next attempt.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +26,7 @@ from store.job_request import JobRequest, Status
 from store.queries import read
 from work.errors import EntryNotLoaded
 
-# What a worker raises for a task that it can't begin.
+# The errors that a worker raises for a task that it can't begin.
 _NOT_KNOWN = (
     UnknownTask.__name__,
     UnknownMessageVersion.__name__,
@@ -32,24 +34,25 @@ _NOT_KNOWN = (
     EntryNotLoaded.__name__,
     CannotBegin.__name__,
 )
-# What Lambda says when its handler could not be loaded: nothing of ours has run.
+# Lambda's errors for a handler that could not be loaded, so that none of our code has run.
 _NOT_LOADED = (
     "Runtime.ImportModuleError",
     "Runtime.HandlerNotFound",
     "Runtime.UserCodeSyntaxError",
 )
-_TOO_OLD = "EventAgeExceeded"  # it waited in Lambda's queue, and we have no retries of Lambda's
-_LATER = 60.0  # seconds: by then a deploy may be through
+_TOO_OLD = "EventAgeExceeded"  # it waited too long in Lambda's queue; we use no retries of Lambda's
+_LATER = 60.0  # seconds: the deploy may have finished by then
 
 
 def settle(record: object, send: Send) -> None:
-    """Settle one record of an asynchronous invocation that failed (an OnFailure destination's).
+    """Settle one record of a failed asynchronous invocation, from an OnFailure destination.
 
-    A job is settled only if it is running under this very message, and if something may have run: a
-    duplicate that failed says nothing about the invocation that has the claim. Raises
-    MalformedMessage or UnknownMessageVersion for a record that is not of a message of ours,
-    UnknownTask, EntryNotLoaded, InvalidPayload, CannotBegin and SendFailed: such a record has to
-    be kept.
+    A job is settled only if it is running under this very message and its function may have run. A
+    duplicate that failed says nothing about the invocation that has the claim.
+
+    Raises MalformedMessage or UnknownMessageVersion if the record isn't of a message of ours.
+    Raises UnknownTask, EntryNotLoaded, InvalidPayload, CannotBegin and SendFailed. A record that
+    raises any of them has to be kept.
     """
     if not isinstance(record, Mapping) or "requestPayload" not in record:
         raise MalformedMessage("a failure record without the event that failed (requestPayload)")
@@ -64,11 +67,12 @@ def settle(record: object, send: Send) -> None:
             case JobMessage():
                 _settle_job(message, error, send)
             case TaskMessage() if _never_ran(record):
-                # Or it is kept, until we know it, and take its payload.
+                # Otherwise the record is kept until this deploy knows the task and accepts its
+                # payload.
                 registry().load(registry().task(message.name))
                 registry().task_payload(message.name, message.payload)
                 send(message, _LATER)
-            case TaskMessage() if may_begin(message):  # else this was not the message that has it
+            case TaskMessage() if may_begin(message):  # otherwise another message began the task
                 could_not_send = _response(record).get("errorType") == SendFailed.__name__
                 what = SendFailed("its next attempt", error.how) if could_not_send else error
                 record_failed_task(message, what, send)
@@ -89,14 +93,20 @@ def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
 
 
 def _admit_waiting(message: JobMessage, row: JobRequest | None, send: Send) -> None:
-    """Let on who waits in the job's line. Its worker may have been killed after it had freed its
-    slot, or parked, and before it could do so itself."""
+    """Admit waiting jobs in the partition of the message's job.
+
+    Its worker may have freed its slot or parked the job, and then been killed before it did so
+    itself.
+    """
     admission.admit_waiting_for_message(message, row, send, thorough=True)
 
 
 def _never_ran(record: Mapping[str, Any]) -> bool:
-    """Return whether no function was called: a worker of an older deploy did not know the task, the
-    worker of this one could not be loaded, or the event grew too old in Lambda's queue."""
+    """Return whether no function was called.
+
+    A worker of an older deploy did not know the task, or the worker of this one could not be
+    loaded. Or the event grew too old in Lambda's queue.
+    """
     context = record.get("requestContext")
     context = context if isinstance(context, Mapping) else {}
     never_invoked = context.get("approximateInvokeCount") == 0
@@ -113,10 +123,10 @@ def _response(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _how(record: Mapping[str, Any]) -> str:
-    """Return what Lambda says of how it ended, in words a person can use."""
+    """Return Lambda's description of the failure, in words for a person."""
     message = _response(record).get("errorMessage")
     if message:
         return str(message).strip()[:300]
     context = record.get("requestContext")
     condition = context.get("condition") if isinstance(context, Mapping) else None
-    return f"Lambda gave up on it ({condition or 'no reason given'})"
+    return f"Lambda gave up on the event ({condition or 'no reason given'})"

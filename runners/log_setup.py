@@ -1,7 +1,7 @@
-"""Sets up the log of a process that does work: everything that work logs or prints comes out as one
-line of JSON, with the fields of the job or task at hand.
+"""Set up the log of a process that runs work.
 
-Whatever the process was given: Lambda's own handler, SAM's, or none at all as on the local AWS.
+All logs and output of work become lines of JSON with the fields of the current job or task. This
+replaces the handlers that the process has: Lambda's, SAM's, or none on the local AWS.
 """
 
 import logging
@@ -13,25 +13,28 @@ from settings import settings
 
 logger = Logger()
 
-# What they say below WARNING is about themselves, and there is much of it.
+# Their messages below WARNING are numerous, and about the libraries themselves.
 _LIBRARIES = (
     *("asyncio", "boto3", "botocore", "httpcore", "httpx", "pynamodb", "s3transfer", "urllib3"),
 )
-_TESTS_OWN = "_pytest."  # its handlers show a test what was logged
+_TESTS_OWN = "_pytest."  # handlers that show a test what was logged
 
 
 def set_up() -> None:
-    """Take over what is logged and printed in this process, which must be ours alone. Calling this
-    again changes nothing."""
+    """Take over all logs and output of this process. Further calls change nothing.
+
+    Call this only in a process that runs nothing but our work.
+    """
     _take_standard_logging(logging.getLogger())
-    # Since Python 3.12 a record names the asyncio task, "Task-1" say, which tells nobody anything.
+    # Since Python 3.12 a record names its asyncio task, such as "Task-1", which doesn't help a
+    # reader.
     logging.logAsyncioTasks = False  # type: ignore[attr-defined]
     output.capture(_record_printed)
     threads.hand_on_context()
 
 
 def _take_standard_logging(root: logging.Logger) -> None:
-    """Give what is logged through Python's `logging` the form of our own lines."""
+    """Write records of Python's `logging` in the form of our own lines."""
     for handler in [*root.handlers]:
         if not type(handler).__module__.startswith(_TESTS_OWN):
             root.removeHandler(handler)
@@ -44,19 +47,21 @@ def _take_standard_logging(root: logging.Logger) -> None:
 
 
 class _Ours(logging.Handler):
-    """Hands a record to our logger's handler, which writes it as JSON with the fields at hand."""
+    """Passes a record to our logger's handler, which writes it as JSON with the current fields."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, unless a logger of Powertools on its way here has done so."""
+        """Write the record, unless a Powertools logger has already written it."""
         if not _is_written(record):
             if record.exc_info and record.exc_info[1] is not None:
                 record.exception = tracebacks.formatted(record.exc_info[1]).rstrip()
             logger.handlers[0].handle(record)
 
-    def addFilter(self, filter: object) -> None:  # noqa: N802 - as logging has it
-        """Do without a filter of Powertools'. Each logger of its own adds one that drops whatever
-        comes from a logger whose name has the service's in it: with a service `app`, from
-        `happy`."""
+    def addFilter(self, filter: object) -> None:  # noqa: N802 - logging's own name
+        """Ignore Powertools' filters.
+
+        Each Powertools logger adds one that drops records of any logger whose name contains the
+        service's. With a service `app`, that includes `happy`.
+        """
 
 
 def _is_written(record: logging.LogRecord) -> bool:
@@ -69,13 +74,13 @@ def _is_written(record: logging.LogRecord) -> bool:
 
 
 def _record_printed(text: str, stream: str, place: output.Place) -> None:
-    """Log a line that was printed, whatever the level from which lines are kept."""
+    """Log a printed line, at every log level."""
     record = logger._logger.makeRecord(
         logger.name,
         logging.INFO,
         place.file,
         place.line,
-        "%s",  # as an argument, the text is not taken for JSON
+        "%s",  # as an argument, the text isn't parsed as JSON
         (text,),
         None,
         place.function,

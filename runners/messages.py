@@ -1,4 +1,4 @@
-"""The wire between API and worker: what a message says, and how it is written and read."""
+"""The messages between API, timer and worker: their fields, and their JSON form."""
 
 import json
 from collections.abc import Mapping
@@ -10,26 +10,28 @@ from store.blobs import compact_json
 from store.job_request import JobRequest, new_id
 
 VERSION = 1
-# Of a task that is sent again: code that does not know the condition under which it may begin must
-# leave it alone. And of a message about a queue, of which older code knows nothing.
+# The version of a failed task that is sent again. Code that doesn't know the condition under which
+# it may begin must leave it alone. It is also the version of a message about a queue, a kind that
+# older code doesn't know.
 _NEWER_VERSION = 2
 
 
 class JobMessage(NamedTuple):
-    """A hint that a saved job can be run. Everything else about the job is in its row."""
+    """A hint that a saved job can run. Everything else about the job is in its row."""
 
     id: str
     job_type: str
-    send_id: str  # new for every message: tells which one a claim came with
+    send_id: str  # new for every message: the claim records which message it came with
     request_id: str | None = None
     traceparent: str | None = None  # of the span in which it is sent, see runners.tracing
-    # Where it runs: so a worker knows without a read whether the queue has limits.
+    # Its queue and key, from which a worker knows without a read whether the queue has limits.
     queue_name: str | None = None
     queue_key: str | None = None
 
     @staticmethod
     def about(job: JobRequest) -> "JobMessage":
-        """Return a new message about a job. Sending two is harmless: only one can claim."""
+        """Return a new message about a job. Sending two is harmless, because only one can claim the
+        job."""
         return JobMessage(
             id=job.id,
             job_type=job.job_type,
@@ -42,12 +44,12 @@ class JobMessage(NamedTuple):
 
     @property
     def title(self) -> str:
-        """What it is called in an error."""
+        """The message's name in an error."""
         return f"job {self.id} ({self.job_type})"
 
 
 class TaskMessage(NamedTuple):
-    """A task, whole: there is no row behind it."""
+    """A complete task. No row stores it."""
 
     id: str
     name: str
@@ -55,25 +57,27 @@ class TaskMessage(NamedTuple):
     attempt: int = 1
     request_id: str | None = None
     traceparent: str | None = None
-    # Of one that failed for good and is sent again: its former id, and the name of this message.
+    # Only of a failed task that is sent again: its former id, and the name of this message.
     redrives: str | None = None
     send_id: str | None = None
 
     @property
     def title(self) -> str:
-        """What it is called in an error."""
+        """The task's name in an error."""
         return f"task {self.id} ({self.name})"
 
     def next_attempt(self, error: BaseException | None = None) -> "TaskMessage":
-        """Return the message of the next attempt, after this error: with the payload that the error
-        carries, if it carries one."""
+        """Return the message of the next attempt after this error.
+
+        If the error carries a payload, the next attempt gets it.
+        """
         carried = error.payload if isinstance(error, RetryAfter) else None
         payload = self.payload if carried is None else carried
         return self._replace(attempt=self.attempt + 1, payload=payload, redrives=None, send_id=None)
 
 
 class QueueMessage(NamedTuple):
-    """A hint that somebody who waits in a queue, under this key, may be let on now."""
+    """A hint that the next job in line for this queue and key may be admitted now."""
 
     queue_name: str
     queue_key: str
@@ -81,12 +85,12 @@ class QueueMessage(NamedTuple):
 
     @property
     def id(self) -> str:
-        """What it is about, as one text."""
+        """The queue and key as one text."""
         return f"{self.queue_name}#{self.queue_key}"
 
     @property
     def title(self) -> str:
-        """What it is called in an error."""
+        """The message's name in an error."""
         return f"the wake-up of the queue {self.queue_name} (key {self.queue_key})"
 
 
@@ -111,18 +115,18 @@ def encode(message: Message) -> bytes:
 
 
 def decode(event: object) -> Message:
-    """Return the message that an event is: its JSON text, or what Lambda made of that.
+    """Return the message in an event, which is JSON text or the value that Lambda parsed from it.
 
-    Raises UnknownMessageVersion for one from a newer deploy, MalformedMessage for anything that is
-    no message of ours.
+    Raises UnknownMessageVersion for a message of a newer deploy, and MalformedMessage for any other
+    event that isn't a message of this project.
     """
     if isinstance(event, str | bytes):
         try:
             event = json.loads(event)
         except ValueError as error:
-            raise MalformedMessage(f"not JSON: {error}") from None
+            raise MalformedMessage(f"the event is not JSON: {error}") from None
     if not isinstance(event, Mapping) or "v" not in event:
-        raise MalformedMessage("an event that is not a message: it has no version (v)")
+        raise MalformedMessage("the event is not a message: it has no version (v)")
     if type(event["v"]) is not int or event["v"] not in (VERSION, _NEWER_VERSION):
         raise UnknownMessageVersion(event["v"])
     match event.get("kind"):
@@ -152,7 +156,9 @@ def decode(event: object) -> Message:
                 traceparent=spans.valid(event.get("traceparent")),
                 **_redrive(event),
             )
-    raise MalformedMessage(f"a message of kind {event.get('kind')!r}; expected job, task or queue")
+    raise MalformedMessage(
+        f"the message's kind is {event.get('kind')!r}; expected job, task or queue"
+    )
 
 
 def _redrive(event: Mapping[str, Any]) -> dict[str, str]:
@@ -164,12 +170,12 @@ def _redrive(event: Mapping[str, Any]) -> dict[str, str]:
 def _text(event: Mapping[str, Any], field: str) -> str:
     value = event.get(field)
     if not isinstance(value, str) or not value:
-        raise MalformedMessage(f"a message whose {field} is {value!r}; expected text")
+        raise MalformedMessage(f"the message's {field} is {value!r}; expected text")
     return value
 
 
 def _count(event: Mapping[str, Any], field: str) -> int:
     value = event.get(field)
     if type(value) is not int or value < 1:
-        raise MalformedMessage(f"a message whose {field} is {value!r}; expected a number from 1")
+        raise MalformedMessage(f"the message's {field} is {value!r}; expected a number from 1")
     return value

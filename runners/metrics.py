@@ -1,8 +1,7 @@
-"""What is counted about work, as CloudWatch metrics in the embedded format: a line on standard
-output, which costs no call.
+"""Write CloudWatch metrics in the embedded format: a line on standard output, which costs no call.
 
-Only on Lambda: elsewhere nobody reads such lines. Which event counts as what is in telemetry.py,
-beside its wording; this is the format alone, which would make that file too long to read at once.
+Only on Lambda, because nothing reads such lines elsewhere. telemetry.py decides which event counts
+as what; this module is only the format.
 """
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
@@ -16,8 +15,11 @@ _TIMES = frozenset(
 
 
 def emit(kind: str, name: str, **values: int) -> None:
-    """Print one line of metrics about a job type or a task. `kind` is the dimension that has its
-    `name`; beside it is only the service, for every dimension multiplies what metrics cost."""
+    """Print a line of metrics about a job type or task, whose `name` is the value of the dimension
+    `kind`.
+
+    The service is the only other dimension, because each dimension multiplies the cost of metrics.
+    """
     _emit({kind: name}, values)
 
 

@@ -1,8 +1,8 @@
-"""What work prints, as lines of the log: one record for each line, with the fields of the job or
-task whose code printed it, from any of its threads.
+"""Turn the output of work into log records.
 
-What is printed is only ever the message inside such a record, so it can't pass for a record of
-ours. What Powertools writes is structured already, and stays as it is.
+Each line that a job or task prints, from any of its threads, becomes one record with the fields of
+that job or task. The text is only ever the message inside the record, so it can't pass for a record
+of ours. Output of Powertools is structured already, and stays as it is.
 """
 
 import json
@@ -20,38 +20,40 @@ from aws_lambda_powertools.logging.formatter import BasePowertoolsFormatter
 from runners.metrics import NAMESPACE
 from work.alarm import defer_alarm
 
-# Characters of a record's message; a longer line is several records. Lambda cuts a line of its log
-# at 256 KB, and JSON may write a character as six bytes.
+# Characters of a record's message; a longer line becomes several records. Lambda cuts log lines at
+# 256 KB, and JSON may need six bytes for a character.
 LONGEST = 32_000
 
 
 class Place(NamedTuple):
-    """Where in the code something was printed."""
+    """Where in the code a text was printed."""
 
     file: str
     line: int
     function: str
 
 
-Record = Callable[[str, str, Place], None]  # of a text, the name of its stream, its place
+Record = Callable[[str, str, Place], None]  # arguments: a text, the name of its stream, its place
 
 
 class _Begun(NamedTuple):
-    """A line that has not ended yet."""
+    """A line that has begun and not ended."""
 
     text: str
     place: Place
 
 
 class _Lines:
-    """The lines that a piece of work has begun: one for each stream and thread, for what two
-    threads print at once must not run together."""
+    """The lines that a piece of work has begun.
+
+    There is one for each stream and thread, because output of two threads must not run together.
+    """
 
     def __init__(self) -> None:
         self._begun: dict[tuple[_Stream, int, bool], _Begun] = {}
 
     def write(self, stream: "_Stream", text: str, place: Place, *, structured: bool) -> None:
-        """Write the lines that this text ends; keep the rest."""
+        """Write the lines that this text ends, and keep the rest."""
         key = (stream, threading.get_ident(), structured)
         begun = self._begun.pop(key, None)
         *ended, rest = ((begun.text if begun else "") + text).split("\n")
@@ -66,7 +68,7 @@ class _Lines:
             self._begun[key] = _Begun(rest, place)
 
     def end(self) -> None:
-        """Write what was begun."""
+        """Write the lines that were begun."""
         for key in list(self._begun):
             begun = self._begun.pop(key, None)
             if begun is not None:
@@ -85,7 +87,8 @@ _here = _Here()
 
 
 class _Stream:
-    """Stands in for sys.stdout or sys.stderr. What no work writes goes through as it is."""
+    """Stands in for sys.stdout or sys.stderr. Output that isn't from work passes through
+    unchanged."""
 
     def __init__(self, name: str, stream: TextIO, record: Record) -> None:
         self.name = name
@@ -97,18 +100,18 @@ class _Stream:
 
     @property
     def buffer(self) -> "_Bytes":
-        """Return the same for bytes."""
+        """Return a stand-in for the stream's buffer."""
         return _Bytes(self)
 
     def write(self, text: str) -> int:
-        """Write text that work has printed as records, a line each; other text as it is."""
+        """Write output of work as records, one for each line, and other output unchanged."""
         lines = _lines.get()
         if lines is None or _here.recording:
             return self._stream.write(text)
         caller = sys._getframe(1)
         code = caller.f_code
         place = Place(code.co_filename, caller.f_lineno, code.co_name)
-        with defer_alarm():  # or the line at hand would be lost
+        with defer_alarm():  # otherwise an alarm could lose the current line
             lines.write(self, text, place, structured=_is_powertools(caller))
         return len(text)
 
@@ -118,16 +121,16 @@ class _Stream:
             self.write(text)
 
     def close(self) -> None:
-        """Do nothing: the log stays open, whatever a job does."""
+        """Do nothing, because the log stays open even if a job closes its output."""
 
     def end(self, line: str, place: Place, *, structured: bool) -> None:
-        """Write a line that has ended: as it is if it is `structured`, else as records."""
+        """Write a complete line: as records, or unchanged if it is `structured`."""
         if structured or _has_metrics(line):
             self._stream.write(line + "\n")
             self._stream.flush()
             return
         line = _overwritten(line.removesuffix("\r"))
-        _here.recording = True  # what goes wrong in a handler is printed, too
+        _here.recording = True  # a handler may print its own errors
         try:
             for start in range(0, len(line) or 1, LONGEST):
                 self._record(line[start : start + LONGEST], self.name, place)
@@ -136,7 +139,7 @@ class _Stream:
 
 
 class _Bytes:
-    """Stands in for the buffer of a stream, which takes bytes."""
+    """Stands in for the buffer of a stream, which accepts bytes."""
 
     def __init__(self, stream: _Stream) -> None:
         self._stream = stream
@@ -145,14 +148,13 @@ class _Bytes:
         return getattr(self._stream, name)
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
-        """Write bytes that are text in UTF-8."""
+        """Write bytes as UTF-8 text."""
         self._stream.write(bytes(data).decode(errors="replace"))
         return len(data)
 
 
 def capture(record: Record) -> None:
-    """Have what work prints recorded by `record`, from now on. Calling this again changes
-    nothing."""
+    """Record the output of work with `record` from now on. Further calls change nothing."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if not isinstance(stream, _Stream):
@@ -161,8 +163,10 @@ def capture(record: Record) -> None:
 
 @contextmanager
 def of_work() -> Iterator[None]:
-    """Take what is printed inside, and by the threads that are started inside, for the output of
-    one piece of work."""
+    """Treat output inside the block as that of one piece of work.
+
+    Output of threads that are started inside the block belongs to it too.
+    """
     token = _lines.set(_Lines())
     try:
         yield
@@ -172,21 +176,22 @@ def of_work() -> Iterator[None]:
 
 
 def end_lines() -> None:
-    """Write the lines that the work at hand has begun and not ended: what is logged next was said
-    after them."""
+    """Write the current work's unfinished lines, because the next log line comes after them."""
     lines = _lines.get()
     if lines is not None:
         lines.end()
 
 
 def _overwritten(text: str) -> str:
-    """Return what a terminal would show of a line that a carriage return has begun anew, as
-    progress bars do."""
+    """Return the visible rest of a line with carriage returns, as a terminal would show it.
+
+    Progress bars use carriage returns to overwrite a line.
+    """
     return text[text.rfind("\r", 0, -1) + 1 :]
 
 
 def _is_powertools(frame: FrameType) -> bool:
-    """Return whether Powertools writes here: metrics, or the line of a logger."""
+    """Return whether Powertools writes this: metrics, or the line of a logger."""
     if str(frame.f_globals.get("__name__")).startswith("aws_lambda_powertools."):
         return True
     if frame.f_code is not logging.StreamHandler.emit.__code__:
@@ -195,8 +200,10 @@ def _is_powertools(frame: FrameType) -> bool:
 
 
 def _has_metrics(line: str) -> bool:
-    """Return whether a line is metrics in CloudWatch's embedded format, which must stay as they are
-    to be found: of any namespace but ours."""
+    """Return whether a line is metrics in CloudWatch's embedded format, in any namespace but ours.
+
+    CloudWatch finds such a line only if it stays unchanged.
+    """
     if '"_aws"' not in line:
         return False
     try:

@@ -1,6 +1,6 @@
-"""A task that failed for good is sent again, under a new id; of all its messages one may begin.
+"""Send a failed task again, under a new id. Only one of its messages may begin.
 
-So whoever got no answer sends it again, and two who do it at once do no harm.
+So a caller that got no response can send it again, and two callers at once do no harm.
 """
 
 import json
@@ -17,16 +17,17 @@ from runners.sending import require_sender
 from store.job_request import new_id
 from work import context
 
-_PATIENCE = 3 * clock.SECOND  # with a table that does not say whether a task may begin
+_PATIENCE = 3 * clock.SECOND  # while the table doesn't answer whether a task may begin
 
 
 def redrive(task_id: str) -> TaskMessage:
-    """Send a failed task again, from its first attempt; return the message.
+    """Send a failed task again, from its first attempt. Return the message.
 
-    Its record stays until a worker begins it. Before anything is sent, raises FailedTaskNotFound,
-    PayloadNotKept, UnknownTask, InvalidPayload, or RunnerCannotResend; then NotRedriven.
+    The task's record stays until a worker begins the task. Before anything is sent, this raises
+    FailedTaskNotFound, PayloadNotKept, UnknownTask, InvalidPayload, or RunnerCannotResend. If the
+    send fails, it raises NotRedriven.
     """
-    from store import failed_tasks  # which work that is not sent again does without
+    from store import failed_tasks  # imported here because other work doesn't need it
 
     record = failed_tasks.find(task_id)
     if record is None:
@@ -56,8 +57,10 @@ def redrive(task_id: str) -> TaskMessage:
 
 
 def may_begin(message: TaskMessage) -> bool:
-    """Return whether a task may begin, which of several messages that send a failed one again holds
-    for one. Raises CannotBegin if the table is away: the message may be sent once more."""
+    """Return whether a task may begin. Only one of the messages that resend a failed task may.
+
+    Raises CannotBegin if the table doesn't answer. The message may then be sent once more.
+    """
     if message.redrives is None or message.send_id is None:
         return True
     from store import failed_tasks

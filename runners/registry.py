@@ -215,10 +215,10 @@ def registry() -> Registry:
     InvalidSetting for an extension that can't be imported, or what a package of the organisation's
     folder raises when it is imported."""
     tables = [
-        _shipped("jobs.table", "JOBS", "CAMPAIGN_JOBS"),
-        _shipped("jobs.table", "QUEUES", "CAMPAIGN_QUEUES"),
-        _shipped("tasks.table", "TASKS", "CAMPAIGN_TASKS"),
-        _shipped("jobs.table", "RECURRING", "CAMPAIGN_RECURRING"),
+        _built_in("jobs.table", "JOBS", "CAMPAIGN_JOBS"),
+        _built_in("jobs.table", "QUEUES", "CAMPAIGN_QUEUES"),
+        _built_in("tasks.table", "TASKS", "CAMPAIGN_TASKS"),
+        _built_in("jobs.table", "RECURRING", "CAMPAIGN_RECURRING"),
     ]
     added = {name: import_added(name) for name in settings().app_packages}
     added |= {name: _extension(name) for name in settings().extensions}
@@ -267,7 +267,7 @@ def _check_names(attribute: str, tables: "list[_Table]") -> None:
 _Table = tuple[str, str, Any]  # module, attribute, the table itself
 
 
-def _shipped(module: str, attribute: str, of_campaign: str) -> _Table:
+def _built_in(module: str, attribute: str, of_campaign: str) -> _Table:
     """Return a table that ships, without the texting campaign's entries where that is off."""
     imported = import_module(module)
     off = frozenset() if settings().texting_campaign else getattr(imported, of_campaign)

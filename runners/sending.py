@@ -1,6 +1,6 @@
-"""How a message about a row is sent, and what is made sure of when none can be.
+"""Send a message about a row, and rely on the row if that fails.
 
-A message is a hint: a row that is not sent is due, and the timer sends it.
+A message is a hint. A row whose message was not sent is due, and the timer sends it.
 """
 
 from typing import Protocol
@@ -12,31 +12,34 @@ from runners.messages import JobMessage, Message
 from store import conditional_write
 from store.job_request import JobRequest
 
-# The longest delay that every runner's message can carry (SQS), in seconds: of a job that waits
-# longer the timer makes sure when its time has come.
+# The longest delay that a message of every runner supports (SQS), in seconds. If a job waits
+# longer, the timer starts it at its time.
 LONGEST_DELAY = 900.0
 
 
 class Send(Protocol):
-    """Sends a message without saving anything: for attempts after the first and for rescues.
+    """Sends a message without saving anything, for rescues and for attempts after the first.
 
     A runner's module exports it as `send`, if it can. Raises SendFailed.
     """
 
     def __call__(self, message: Message, delay: float = 0) -> None:
-        """Have the message run, not before `delay` seconds from now."""
+        """Send the message so that its work starts no earlier than `delay` seconds from now."""
 
 
 def require_sender(send: Send | None, name: str, need: str) -> Send:
-    """Return `send`; raise RunnerCannotResend, for what is called `name`, if there is none."""
+    """Return `send`. If it is None, raise RunnerCannotResend for the job or task `name`."""
     if send is None:
         raise RunnerCannotResend(name, need)
     return send
 
 
 def send_if_unclaimed(row: JobRequest, send: Send | None) -> None:
-    """Send a job that was accepted, unless it was accepted before and has begun since, or a message
-    about it is under way."""
+    """Send an accepted job, unless that is not needed.
+
+    It isn't if the request was accepted before and the job has begun since, or if a message about
+    it is on its way.
+    """
     if row.duplicate is not None and row.duplicate.is_sent:
         return
     if row.legs == 0 and not row.status.finished:
@@ -44,7 +47,7 @@ def send_if_unclaimed(row: JobRequest, send: Send | None) -> None:
 
 
 def send_or_leave_due(row: JobRequest, send: Send | None, delay: float = 0) -> None:
-    """Send the message that a job goes on by. If it can't be sent, the row is due all the same."""
+    """Send the message that starts or continues a job. If that fails, the row is due anyway."""
     if send is None:
         return
     try:
@@ -54,14 +57,16 @@ def send_or_leave_due(row: JobRequest, send: Send | None, delay: float = 0) -> N
 
 
 def send_admitted_follower(ended: JobRequest, send: Send | None) -> None:
-    """Send the job that was let on by the end of another, if one was."""
+    """Send the job that was admitted by the end of another job, if there is one."""
     row = ended.admitted_follower
     if row is not None:
         send_or_leave_due(row, send, max(0, (row.run_at or 0) - clock.now()) / clock.SECOND)
 
 
 def next_due_at(run_at: int, send: Send | None) -> int:
-    """Return when the timer looks for a job that may start at `run_at`: a little later if a message
-    should have started it, at once if none will."""
+    """Return when the timer checks a job that may start at `run_at`.
+
+    That is a little later if a message should have started it, and at `run_at` if none will.
+    """
     by_message = send is not None and run_at - clock.now() <= LONGEST_DELAY * clock.SECOND
     return run_at + conditional_write.GRACE if by_message else run_at

@@ -1,7 +1,7 @@
-"""Spans of OpenTelemetry: begun, linked, marked and sent on.
+"""Start, link, mark and flush OpenTelemetry spans.
 
-Only OpenTelemetry's API is imported, only here, and only where TRACES asks for traces: its SDK, and
-what sends spans on, come with a layer or with an organisation's own requirements.
+Only OpenTelemetry's API is imported, only here, and only if TRACES asks for traces. Its SDK and its
+exporters come with a Lambda layer or with an organization's own requirements.
 """
 
 import re
@@ -15,22 +15,24 @@ from settings import settings
 if TYPE_CHECKING:
     from opentelemetry.trace import Link, Span, SpanContext
 
-SYSTEM = "job_runners"  # who makes the spans, and sends the messages
-# Compiled when the first is checked, for most processes see none.
+SYSTEM = "job_runners"  # names the source of spans and messages
+# Compiled at the first check, because most processes check none.
 _FORM = r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-_FLUSH_TIME = 2000  # milliseconds that an invocation may wait for its spans to leave
+_FLUSH_TIME = 2000  # milliseconds that an invocation may wait for its spans to be sent
 
 
 def valid(traceparent: object) -> str | None:
-    """Return a `traceparent` if it has W3C's form, else None: whoever sent it is not told, as the
-    recommendation has it."""
+    """Return a `traceparent` if it has W3C's form, or None.
+
+    The sender isn't told about an invalid one, as the recommendation requires.
+    """
     if isinstance(traceparent, str) and re.fullmatch(_FORM, traceparent):
         return traceparent
     return None
 
 
 def trace_api() -> Any:
-    """Return OpenTelemetry's API if traces are asked for and it is there, else None."""
+    """Return OpenTelemetry's API if traces are on and it is installed, or None."""
     if not settings().traces:
         return None
     try:
@@ -49,10 +51,11 @@ def start(
     apart: bool = False,
     linked_to: str | None = None,
 ) -> Iterator["Span | None"]:
-    """Yield a new span that is the current one inside; None without traces.
+    """Yield a new span that is the current one inside the block, or None without traces.
 
-    It is a child of `parent`, else of the current span, or `apart`, the first of a trace of its
-    own. The span in which it begins, of a layer's own making, is linked if it is not the parent.
+    It is a child of `parent`, or else of the current span. With `apart`, it is the first span of
+    its own trace. The current span, which a layer may have created, is linked if it isn't the
+    parent.
     """
     api = trace_api()
     if api is None:
@@ -80,22 +83,22 @@ def start(
 
 
 def link(span: "Span", traceparent: str | None) -> None:
-    """Link a span to the dispatch of its job, unless that is in its own trace."""
+    """Link a span to the dispatch of its job, unless both are in the same trace."""
     origin = context_of(traceparent)
     if origin is None or origin.trace_id == span.get_span_context().trace_id:
         return
-    if hasattr(span, "add_link"):  # which OpenTelemetry has since 1.23, and a layer may lack
+    if hasattr(span, "add_link"):  # since OpenTelemetry 1.23, which a layer may lack
         span.add_link(origin)
 
 
 def mark_failed(span: "Span", error_type: str) -> None:
-    """Say that what a span is of has failed, and by which kind of error."""
+    """Mark a span as failed, with the kind of error."""
     span.set_attribute("error.type", error_type)
     span.set_status(trace_api().StatusCode.ERROR)
 
 
 def context_of(traceparent: str | None) -> "SpanContext | None":
-    """Return what a `traceparent` says, where there is a span; None if it says nothing."""
+    """Return the span context in a `traceparent`, or None if it is missing or invalid."""
     if valid(traceparent) is None:
         return None
     api = trace_api()
@@ -107,17 +110,17 @@ def context_of(traceparent: str | None) -> "SpanContext | None":
 
 
 def traceparent_of(context: "SpanContext") -> str | None:
-    """Return the `traceparent` of a span; None if it is not traced."""
+    """Return the `traceparent` of a span, or None if the span isn't traced."""
     if not context.is_valid:
         return None
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
 
 
 def flush() -> None:
-    """Let the spans leave, before Lambda freezes the process. Without them the work is done all the
+    """Send the spans before Lambda freezes the process. If that fails, the work is done all the
     same."""
     api = trace_api()
     if api is None or not settings().on_lambda:
         return
-    with suppress(Exception):  # that of the API alone has no such method
+    with suppress(Exception):  # the API alone has no such method
         api.get_tracer_provider().force_flush(_FLUSH_TIME)

@@ -1,19 +1,23 @@
-"""The traceback of an error that work raised: it begins in the work's own code, and names files as
-the author of the work knows them."""
+"""Shorten the traceback of an error that work raised.
+
+It begins in the work's own code, and names files as the work's author knows them.
+"""
 
 import sys
 import traceback
 
 from settings import settings
 
-# The packages that call work. What the work calls of them stays in its traceback.
+# The packages that call work. Frames of these packages inside the work stay in its traceback.
 _CALLERS = frozenset({"handlers", "runners", "testing", "work"})
 _ROOT = __file__.removesuffix("runners/tracebacks.py")
 
 
 def begin_at_work(error: BaseException) -> None:
-    """Drop the frames that come before the work's own: ours, and those of asyncio and the like. An
-    error that no work has raised keeps them all."""
+    """Drop the frames before the work's own: ours, and those of asyncio and the like.
+
+    An error that no work has raised keeps all its frames.
+    """
     trace = error.__traceback__
     while trace is not None:
         package = str(trace.tb_frame.f_globals.get("__name__")).partition(".")[0]
@@ -24,8 +28,10 @@ def begin_at_work(error: BaseException) -> None:
 
 
 def formatted(error: BaseException) -> str:
-    """Return an error's traceback as text, empty if it has none. Files are named from the folder of
-    the checkout that they are from, wherever they were copied to."""
+    """Return an error's traceback as text, or "" if it has none.
+
+    File names begin at the folder of their checkout, wherever the files were copied to.
+    """
     if error.__traceback__ is None:
         return ""
     text = "".join(traceback.format_exception(error))

@@ -1,18 +1,20 @@
-"""Traces, by OpenTelemetry: from the request that dispatches a job through its legs and attempts.
+"""OpenTelemetry traces: from the request that dispatches a job through its legs and attempts.
 
-Without TRACES, or without OpenTelemetry, rows and messages carry nothing, and every function here
-does nothing.
+Without TRACES, or without OpenTelemetry, rows and messages carry no trace fields, and every
+function here does nothing.
 
-Spans are joined by `traceparent`, as W3C's Trace Context has it:
+Spans are joined by `traceparent`, as defined by W3C's Trace Context:
 
-- A message has that of the span in which it was sent, if that span is about the same work. What
-  the message starts is its child: the first leg after a dispatch, the next leg, the next attempt.
-- A row has that of the span in which the job was dispatched. A leg whose message has none, because
-  the job waited for the timer, a pause or its line, or is a child of another job, begins a trace of
-  its own that links there: a trace of days, or of thousands of jobs, could not be read.
+- A message carries that of the span in which it was sent, if that span is about the same work. The
+  work that the message starts is the span's child: the first leg after a dispatch, the next leg, or
+  the next attempt.
+- A row carries that of the span in which the job was dispatched. Some legs have a message without a
+  `traceparent`: the job waited for the timer, a pause or its line, or is a child of another job.
+  Such a leg begins its own trace, with a link to the dispatch. A trace of days, or of thousands of
+  jobs, could not be read.
 
 Attributes are those of OpenTelemetry's semantic conventions for messaging, FaaS and HTTP, and
-`job_runners.*`. They hold no payload and no result.
+`job_runners.*`. They contain no payload and no result.
 """
 
 from collections.abc import Iterator
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class _Work:
-    """The span of what is done at hand, and the id of the job or task that it is about."""
+    """The span of the current work, and the id of its job or task."""
 
     def __init__(
         self, span: "Span", work_id: str | None = None, *, is_of_child: bool = False
@@ -48,18 +50,20 @@ _invocation: ContextVar[dict[str, Any]] = ContextVar("invocation", default={})  
 _has_begun = False
 
 
-# --- what rows, messages and lines carry ----------------------------------------------------------
+# --- the trace fields of rows, messages and log lines ---------------------------------------------
 
 
 def current() -> str | None:
-    """Return the `traceparent` of the span at hand, for what is sent or saved in it."""
+    """Return the `traceparent` of the current span, for the rows and messages of that span."""
     api = spans.trace_api()
     return spans.traceparent_of(api.get_current_span().get_span_context()) if api else None
 
 
 def of_message_about(job_id: str) -> str | None:
-    """Return the `traceparent` of the span at hand if it is about this job; None in another's,
-    which only happens to send the message."""
+    """Return the `traceparent` of the current span if it is about this job, or None.
+
+    The span of another job only happens to send the message.
+    """
     work = _at_hand.get()
     if work is None or work.id != job_id:
         return None
@@ -67,7 +71,7 @@ def of_message_about(job_id: str) -> str | None:
 
 
 def log_fields() -> dict[str, str]:
-    """Return what a log line says of the trace that it is of."""
+    """Return the trace fields of a log line."""
     traceparent = current()
     if traceparent is None:
         return {}
@@ -79,7 +83,7 @@ def log_fields() -> dict[str, str]:
 
 
 def invoked(invocation_id: str) -> None:
-    """Note Lambda's id of the invocation at hand, for its spans."""
+    """Note Lambda's id of the current invocation, for its spans."""
     global _has_begun
     _invocation.set({"faas.invocation_id": invocation_id, "faas.coldstart": not _has_begun})
     _has_begun = True
@@ -87,11 +91,11 @@ def invoked(invocation_id: str) -> None:
 
 @contextmanager
 def request(headers: dict[str, str], *, verified: bool, trusted: bool = True) -> Iterator[None]:
-    """Trace a request of HTTP: as a part of its caller's trace, if a trusted caller names one.
+    """Trace an HTTP request. If a trusted caller names a trace, the request becomes part of it.
 
-    The trace of another caller is linked, because that caller must choose neither the id of our
-    trace nor what we record. A request that was not verified is not traced: it can start nothing,
-    and strangers could fill a trace.
+    The trace of another caller is only linked: that caller must choose neither our trace id nor
+    what we record. An unverified request isn't traced: it can start nothing, and strangers could
+    fill a trace.
     """
     if not verified:
         yield
@@ -109,7 +113,7 @@ def request(headers: dict[str, str], *, verified: bool, trusted: bool = True) ->
 
 
 def answered(method: str, route: str, status: int) -> None:
-    """Name the span of the request at hand, and say what came of it."""
+    """Name the span of the current request, and record its outcome."""
     work = _at_hand.get()
     if work is None:
         return
@@ -123,8 +127,10 @@ def answered(method: str, route: str, status: int) -> None:
 
 @contextmanager
 def dispatching(name: str, *, is_of_child: bool = False) -> Iterator[None]:
-    """Trace the saving and sending of a job or task of this name. The first leg of a job's child
-    links here, and is in a trace of its own."""
+    """Trace the saving and sending of a job or task of this name.
+
+    The first leg of a job's child links here, and has its own trace.
+    """
     attributes = _messaging("send", name) | {"messaging.operation.type": "send"}
     with spans.start(f"send {name}", "PRODUCER", attributes) as span:
         work = _Work(span, is_of_child=is_of_child) if span else None
@@ -136,7 +142,7 @@ def dispatching(name: str, *, is_of_child: bool = False) -> Iterator[None]:
 
 
 def accepted(row: "JobRequest") -> None:
-    """Say which job the span at hand dispatches."""
+    """Record which job the current span dispatches."""
     work = _at_hand.get()
     if work is None:
         return
@@ -147,8 +153,9 @@ def accepted(row: "JobRequest") -> None:
 
 @contextmanager
 def working(message: "Message", operation: str = "process") -> Iterator[None]:
-    """Trace what a message starts: a child of the span that sent it, if it says which that is."""
-    if not settings().traces:  # every message comes by here
+    """Trace the work that a message starts, as a child of the span that sent it if the message
+    names one."""
+    if not settings().traces:  # this runs for every message
         yield
         return
     name = _name(message)
@@ -172,7 +179,7 @@ def working(message: "Message", operation: str = "process") -> Iterator[None]:
 
 
 def claimed(row: "JobRequest", wait: int) -> None:
-    """Say of which leg the span at hand is, and link it to the dispatch of its job."""
+    """Record the leg of the current span, and link the span to the dispatch of its job."""
     work = _at_hand.get()
     if work is None:
         return
@@ -181,8 +188,11 @@ def claimed(row: "JobRequest", wait: int) -> None:
 
 
 def ended(outcome: str, error: BaseException | None = None, *, job_id: str | None = None) -> None:
-    """Say how the work at hand ended; what is said after that is of other work. With a `job_id`,
-    do nothing if the work at hand is another job's."""
+    """Record how the current work ended. Only the first call counts; later ones are about other
+    work.
+
+    With a `job_id`, do nothing if the current work is another job's.
+    """
     work = _at_hand.get()
     if work is None or work.outcome is not None or job_id not in (None, work.id):
         return
@@ -194,8 +204,11 @@ def ended(outcome: str, error: BaseException | None = None, *, job_id: str | Non
 
 
 def settled(row: "JobRequest", why: Exception) -> None:
-    """Say what became of a job whose worker could not: in the span of its failure record, or, where
-    the timer finds out, in one of its own, that links to the job's dispatch."""
+    """Record the outcome of a job whose worker could not do so.
+
+    It goes into the span of the job's failure record. If the timer finds the job, it goes into a
+    span of its own that links to the job's dispatch.
+    """
     work = _at_hand.get()
     if work is not None:
         work.span.set_attributes(_of_job(row))
@@ -213,11 +226,11 @@ def settled(row: "JobRequest", why: Exception) -> None:
     spans.flush()
 
 
-# --- within ---------------------------------------------------------------------------------------
+# --- helpers --------------------------------------------------------------------------------------
 
 
 def _name(message: "Message") -> str:
-    """Return what a message has in place of a destination: what is to run; of a line, its queue."""
+    """Return the name of a message's work, used as its destination. For a line it is the queue."""
     named = message._asdict()
     name: str = named.get("job_type") or named.get("name") or named["queue_name"]
     return name
