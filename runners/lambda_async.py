@@ -1,4 +1,4 @@
-"""The runner for Lambda: invokes the worker function asynchronously and does not wait."""
+"""The runner for Lambda. It invokes the worker function asynchronously and doesn't wait."""
 
 import math
 from collections.abc import Callable
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from runners.base import JobData
 
 _RUNNER = "JOB_RUNNER=lambda-async"
-_TRIES = 2  # of a send; botocore makes one of each
-_LONGEST_PAUSE = 1.0  # seconds between them
+_TRIES = 2  # tries of a send; botocore makes one request in each
+_LONGEST_PAUSE = 1.0  # seconds between two tries
 
 
 def fully_configured() -> bool:
-    """Return whether the worker, the delay queue and the tables are named; the error says which is
-    not."""
+    """Return whether the worker, the delay queue and the tables are named. An error names the
+    missing one."""
     function = _worker_function()
     # arn:aws:lambda:region:account:function:name:alias, or name:alias
     if function.count(":") not in (1, 7):
         raise InvalidSetting(
             "WORKER_LAMBDA_FUNCTION_NAME",
             function,
-            "the ARN of an alias: without it Lambda skips the alias's retry and failure settings",
+            "the ARN of an alias; without one, Lambda ignores its retry and failure settings",
         )
     required("DELAY_QUEUE_URL", _RUNNER)
     required("JOBS_TABLE_NAME", _RUNNER)
@@ -42,15 +42,17 @@ def fully_configured() -> bool:
 
 
 def dispatch_job(job_data: "JobData") -> JobRequest:
-    """Save the job, then send it. If it can't be sent now it is due, and the timer sends it."""
-    from runners import dispatch  # which a worker does without, unless its work dispatches some
+    """Save the job, then send it. If it can't be sent now, it stays due and the timer sends it."""
+    from runners import dispatch  # imported here because most workers dispatch nothing
 
     return dispatch.dispatch_job(job_data, send)
 
 
 def dispatch_task(task_name: str, payload: Any) -> None:
-    """Send the task; raises SendFailed if it did not leave, for nothing holds it, and SendInDoubt
-    if nobody knows."""
+    """Send the task. Nothing stores it.
+
+    Raises SendFailed if it was not sent, and SendInDoubt if that is unknown.
+    """
     from runners import dispatch
 
     dispatch.dispatch_task(task_name, payload, send)
@@ -59,8 +61,8 @@ def dispatch_task(task_name: str, payload: Any) -> None:
 def send(message: Message, delay: float = 0) -> None:
     """Invoke the worker with the message, now or after a delay. Raises SendFailed.
 
-    SQS carries delays up to 900 s: a task that should wait longer is sent then, a job is left to
-    the timer.
+    SQS supports delays up to 900 s. A task with a longer delay is sent after 900 s. A job with a
+    longer delay is left to the timer.
     """
     sender(_worker_function())(message, delay)
 
@@ -68,10 +70,11 @@ def send(message: Message, delay: float = 0) -> None:
 def _may_be_repeated(message: Message, error: Exception) -> bool:
     """Return whether a message may be sent again after this error.
 
-    A job's may: only one of its messages can claim it. A queue's is a hint. So may a failed task's
-    that is sent again: only one can begin it. Another task's may if it surely was not taken: there
-    was an answer, and that refused it, or no connection at all. After a timeout in the middle
-    nobody knows, and it would run twice.
+    A message about a job may, because only one message can claim the job. A message about a queue
+    is a hint, so it may. A failed task that is resent may, because only one message can begin it.
+
+    Any other task may only if it certainly was not accepted: AWS answered and refused it, or there
+    was no connection. After a timeout in between, that is unknown, and the task could run twice.
     """
     if not isinstance(message, TaskMessage) or message.redrives is not None:
         return True
@@ -79,12 +82,15 @@ def _may_be_repeated(message: Message, error: Exception) -> bool:
 
 
 def sender(function: str) -> Send:
-    """Return a `send` to this worker function. The worker itself gives the alias it was invoked as:
-    the template can't tell it its own alias (a circular reference)."""
+    """Return a `send` to this worker function.
+
+    The worker passes the alias by which it was invoked. The template can't tell it that alias,
+    because the reference would be circular.
+    """
 
     def send_to_function(message: Message, delay: float = 0) -> None:
         if delay > LONGEST_DELAY and isinstance(message, JobMessage):
-            return  # its row is due then
+            return  # its row is due at that time
         if delay > 0:
             _try(message, lambda: _delay(message, min(delay, LONGEST_DELAY)))
         else:
@@ -118,13 +124,17 @@ def _invoke(function: str, message: Message) -> None:
     response = _client("lambda", message).invoke(
         FunctionName=function, InvocationType="Event", Payload=encode(message)
     )
-    # An unread body would keep the connection from being used again: a TLS handshake per dispatch.
+    # An unread body would keep the connection from being reused, so each dispatch would need a TLS
+    # handshake.
     response["Payload"].read()
 
 
 def _delay(message: Message, seconds: float) -> None:
-    """Put the message on the queue that the timer reads. A queue on the worker would invoke it
-    synchronously, past the alias's retry and failure settings."""
+    """Put the message on the queue that the timer reads.
+
+    A queue with the worker as its consumer would invoke it synchronously, without the alias's retry
+    and failure settings.
+    """
     _client("sqs", message).send_message(
         QueueUrl=required("DELAY_QUEUE_URL", _RUNNER),
         MessageBody=encode(message).decode(),

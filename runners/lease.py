@@ -1,5 +1,6 @@
-"""The lease of a job that runs in a thread: nothing ends a thread at its deadline, so the process
-that it runs in keeps the lease alive for as long as the job runs, and the process.
+"""Renew the lease of a job that runs in a thread.
+
+Nothing ends a thread at its deadline. So its process keeps the lease alive while the job runs.
 """
 
 import threading
@@ -16,8 +17,10 @@ from store.queries import read
 
 @contextmanager
 def renewed(message: Message, deadline: int) -> Iterator[None]:
-    """Renew the lease of the message's job, from `deadline` (milliseconds since 1970) on, until the
-    block is left: most jobs end before, and cost nothing more."""
+    """Renew the lease of the message's job inside the block, from `deadline` (in ms since 1970) on.
+
+    Most jobs end before the deadline, and cost nothing more.
+    """
     if not isinstance(message, JobMessage):
         yield
         return
@@ -37,15 +40,17 @@ def _keep(message: JobMessage, deadline: int, over: threading.Event) -> None:
             if not _renew(message):
                 return
         except PreconditionFailed:
-            return  # somebody else has moved the row on: the job learns of it when it writes
-        except Exception as error:  # noqa: BLE001 - AWS is away, say: there is time for another try
+            return  # another process has changed the row: the job notices at its next write
+        except Exception as error:  # noqa: BLE001 - AWS may be away; there is time for another try
             telemetry.crashed(error)
         pause = verbs.SKEW / 2 / clock.SECOND
 
 
 def _renew(message: JobMessage) -> bool:
-    """Renew the lease if the job's claim is this message's; return whether it is. Raises
-    PreconditionFailed if it does not run any more."""
+    """Renew the lease if the job's claim came with this message. Return whether it did.
+
+    Raises PreconditionFailed if the job no longer runs.
+    """
     row = read(message.id)
     if row is None or row.send_id != message.send_id:
         return False

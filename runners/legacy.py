@@ -1,4 +1,4 @@
-"""The runner for one machine: work runs in this process, or in a worker process beside it.
+"""The runner for one machine. Work runs in this process or in a separate worker process.
 
 `python -m runners.legacy` is that worker process.
 """
@@ -26,17 +26,17 @@ _THREADS = 4
 
 
 class FrozenOnLambda(JobRunnersError):
-    """Work that nobody waits for: Lambda freezes the process after a response, and it."""
+    """Work would run after the response, when Lambda has frozen the process."""
 
     def __init__(self, setting: str) -> None:
         super().__init__(
-            f"on Lambda the legacy runner needs {setting}=true: "
-            "Lambda freezes the process once it has answered, and the work with it"
+            f"on Lambda the legacy runner needs {setting}=true, because "
+            "Lambda freezes the process, and its work, after the response"
         )
 
 
 def fully_configured() -> bool:
-    """Return whether the tables are named and, on Lambda, nothing would run after the response."""
+    """Return whether the tables are named and, on Lambda, no work would run after the response."""
     required("JOBS_TABLE_NAME", _RUNNER)
     required("COORDINATION_TABLE_NAME", _RUNNER)
     if settings().on_lambda:
@@ -48,13 +48,15 @@ def fully_configured() -> bool:
 
 
 def dispatch_job(job_data: JobData) -> JobRequest:
-    """Save the job; then run it here (JOBS_SAME_PROCESS), before returning if JOBS_SYNC. Returns
-    the row as it was saved."""
+    """Save the job, then run it here if JOBS_SAME_PROCESS. Return the row as it was saved.
+
+    With JOBS_SYNC, the job runs before this returns.
+    """
     return dispatch.dispatch_job(job_data, _dispatcher())
 
 
 def dispatch_task(task_name: str, payload: Any) -> None:
-    """Run the task here, before returning if TASKS_SYNC."""
+    """Run the task here. With TASKS_SYNC, it runs before this returns."""
     dispatch.dispatch_task(task_name, payload, _dispatcher())
 
 
@@ -63,8 +65,11 @@ def _dispatcher() -> Send:
 
 
 def send(message: Message, delay: float = 0) -> None:
-    """Run a message here; in a deployed stack, have the API function run it. One with a delay waits
-    in a thread: if this process ends meanwhile, a job is still due, and a task is lost."""
+    """Run a message's work here. In a deployed stack, let the API function run it.
+
+    Delayed work waits in a thread. If this process ends before, a job is still due, and a task is
+    lost.
+    """
     if settings().api_runs_work:
         legacy_stack.send(message, delay)
         return
@@ -73,7 +78,7 @@ def send(message: Message, delay: float = 0) -> None:
         if isinstance(message, QueueMessage):
             wake_ups.leave_due(message, delay)
         return  # the worker process finds the row
-    message = decode(encode(message))  # what works here must work through JSON, too
+    message = decode(encode(message))  # so that only work that survives JSON works here
     if delay > 0:
         timer = threading.Timer(delay, Context().run, [_run_here, message])
         timer.daemon = True
@@ -81,11 +86,12 @@ def send(message: Message, delay: float = 0) -> None:
     elif settings().jobs_sync if is_job else settings().tasks_sync:
         _run_here(message)
     else:
-        _threads().submit(Context().run, _run_here, message)  # not in that of who asks for it
+        _threads().submit(Context().run, _run_here, message)  # without the caller's context
 
 
 class _Inbox(threading.local):
-    """What a thread has still to run: the next leg must not run inside the one before it."""
+    """The messages that a thread still has to run. The next leg must not run inside the one before
+    it."""
 
     def __init__(self) -> None:
         self.messages: deque[Message] = deque()
@@ -109,12 +115,13 @@ def _run_here(message: Message) -> None:
 
 def _run_one(message: Message) -> None:
     deadline = clock.now() + settings().job_timeout_seconds * clock.SECOND
-    if settings().on_lambda:  # elsewhere this process and what it prints are somebody else's
+    # elsewhere, this process and its output belong to the caller's program
+    if settings().on_lambda:
         log_setup.set_up()
     try:
         with renewed(message, deadline):
             run(message, deadline=deadline, send=send)
-    except Exception as error:  # noqa: BLE001 - stands where Lambda would record the failed event
+    except Exception as error:  # noqa: BLE001 - Lambda would record the failed event here
         telemetry.crashed(error)
 
 

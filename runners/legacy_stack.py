@@ -1,9 +1,9 @@
 """The legacy runner in a deployed stack: its API function does all work (API_RUNS_WORK).
 
-The job or task that a request dispatches runs before the request is answered, because Lambda
-freezes the process, and each of its threads, after the answer. All other work begins in an
-asynchronous invocation of the same function: what work dispatches, the next leg or attempt, and
-what the timer finds due. What has to wait is on the delay queue, and a job is due as well.
+The job or task that a request dispatches runs before the response, because Lambda freezes the
+process and all its threads after it. All other work begins in an asynchronous invocation of the
+same function: work that other work dispatches, the next leg or attempt, and jobs that the timer
+finds due. Delayed messages wait on the delay queue, and a delayed job is due as well.
 """
 
 from contextvars import Context
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Invocation(NamedTuple):
-    """An invocation of the API function. `function` is the alias that it was called by."""
+    """An invocation of the API function. `function` is the alias by which it was invoked."""
 
     id: str
     function: str
@@ -28,15 +28,18 @@ class _Invocation(NamedTuple):
 
 
 class _Process:
-    """What this process does just now. Lambda gives it one event at a time."""
+    """The current invocation of this process. Lambda gives a process one event at a time."""
 
     invocation: _Invocation | None = None  # None in the timer and in the failures function
-    may_run = False  # whether the request has not run any work yet
+    may_run = False  # whether the request may still run work itself
 
 
 def begin(context: "LambdaContext", *, may_run: bool) -> None:
-    """Note the invocation that begins. A request `may_run` what it dispatches; a message of ours
-    is work already."""
+    """Note the invocation that begins.
+
+    A request `may_run` the work that it dispatches. An invocation with a message runs that work
+    only.
+    """
     _Process.invocation = _Invocation(
         context.aws_request_id,
         context.invoked_function_arn,
@@ -46,23 +49,25 @@ def begin(context: "LambdaContext", *, may_run: bool) -> None:
 
 
 def run_or_send(message: Message, delay: float = 0) -> None:
-    """Run what a request dispatches, and return once it has ended. Send it if it has to wait, or if
-    this request has run something before.
+    """Run the work that a request dispatches, and return once it has ended.
 
-    Raises SendFailed, and what a task raises that can't be begun: nothing else holds a task.
+    Send it instead if it has a delay, or if this request has already run work. Raises SendFailed,
+    and the errors of a task that can't begin, because nothing stores a task.
     """
     invocation = _Process.invocation
     if invocation is None or not _Process.may_run or delay > 0:
         send(message, delay)
         return
     _Process.may_run = False
-    # The work must not see the context of the request, its caller above all.
+    # The work must not see the context of the request, especially its caller.
     Context().run(_run, decode(encode(message)), invocation)
 
 
 def send(message: Message, delay: float = 0) -> None:
-    """Invoke the API function asynchronously with the message, now or after a delay. Raises
-    SendFailed."""
+    """Invoke the API function asynchronously with the message, now or after a delay.
+
+    Raises SendFailed.
+    """
     invocation = _Process.invocation
     if invocation is not None:
         function = invocation.function
@@ -83,4 +88,4 @@ def _run(message: Message, invocation: _Invocation) -> None:
     except Exception as error:
         if isinstance(message, TaskMessage):
             raise
-        telemetry.crashed(error)  # the job is due
+        telemetry.crashed(error)  # the job stays due

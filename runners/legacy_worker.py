@@ -1,8 +1,8 @@
-"""The worker process of the legacy runner: takes saved jobs, oldest first, one at a time.
+"""The worker process of the legacy runner. It takes saved jobs, oldest first, one at a time.
 
-It is the timer too, and starts what recurs: in a thread, for a job takes the process as long as it
-runs. Each job runs in a child that is killed at the deadline, so a lease that has
-run out means here what it means on Lambda: whoever ran it is gone.
+It is the timer too. It starts schedules in a thread, because a job occupies the process while it
+runs. Each job runs in a child process that is killed at the deadline. So a lease that is over means
+the same as on Lambda: the claimer is gone.
 """
 
 import multiprocessing
@@ -25,18 +25,18 @@ from runners.sending import Send
 from settings import required, settings
 from store.conditional_write import GRACE
 
-_BETWEEN_LOOKS = 30.0  # seconds, at schedules
-_LONGEST_LOOK = 60.0
-_POLL = 1.0  # seconds between looks when there is nothing to do
-_ROWS_AT_A_LOOK = 25  # of a shard: one is taken, the others are those that it may meet before
+_BETWEEN_LOOKS = 30.0  # seconds between checks of the schedules
+_LONGEST_LOOK = 60.0  # seconds that such a check may take
+_POLL = 1.0  # seconds between checks of the jobs when there is nothing to do
+_ROWS_AT_A_LOOK = 25  # of a shard: one is taken, the others are rows that may come before it
 _PRELOAD = ["runners.execution", "runners.registry"]
 
 
 def main() -> None:
-    """Work until SIGINT or SIGTERM; the job at hand is finished first."""
+    """Work until SIGINT or SIGTERM. The current job is finished first."""
     for variable in ("JOBS_TABLE_NAME", "COORDINATION_TABLE_NAME"):
         required(variable, "python -m runners.legacy")
-    registry().resolve_all()  # what can't work is an error now, not at the first job
+    registry().resolve_all()  # find broken entries now, not at the first job
     stop = threading.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: stop.set())
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def work(stop: threading.Event) -> None:
-    """Take jobs until told to stop."""
+    """Take jobs until `stop` is set."""
     children = _children()
 
     def run_in_child(message: Message) -> None:
@@ -61,7 +61,7 @@ def work(stop: threading.Event) -> None:
         try:
             counts = timer.take_next(send, ahead=GRACE, page=_ROWS_AT_A_LOOK)
             sent = counts[timer.Disposition.SENT] + counts[timer.Disposition.ADMITTED]
-        except Exception as error:  # noqa: BLE001 - DynamoDB is away, say: the next look may work
+        except Exception as error:  # noqa: BLE001 - DynamoDB may be away; the next check may work
             telemetry.crashed(error)
             sent = 0
         if not sent:
@@ -69,19 +69,23 @@ def work(stop: threading.Event) -> None:
 
 
 def start_occurrences(stop: threading.Event) -> None:
-    """Start what recurs until told to stop. Its jobs are saved, and due: they are taken as any
-    other."""
+    """Start due occurrences of schedules until `stop` is set.
+
+    Their jobs are saved and due, so `work` takes them like any other job.
+    """
     while not stop.wait(_BETWEEN_LOOKS):
         try:
             until = clock.now() + int(_LONGEST_LOOK * clock.SECOND)
             recurring.start_due(lambda message, delay=0: None, until=until)
-        except Exception as error:  # noqa: BLE001 - DynamoDB is away, say: the next look may work
+        except Exception as error:  # noqa: BLE001 - DynamoDB may be away; the next check may work
             telemetry.crashed(error)
 
 
 def sender(run_in_child: Callable[[Message], None]) -> Send:
-    """Return what does a message's work in a child of this process. What has to wait is due at its
-    time in the table, and found then."""
+    """Return a `send` that does a message's work in a child of this process.
+
+    Delayed work is stored in the table, and found there when it is due.
+    """
 
     def send(message: Message, delay: float = 0) -> None:
         if isinstance(message, QueueMessage):
@@ -105,11 +109,11 @@ def _run_in_child(children: ForkServerContext, message: Message) -> None:
 
 
 def _child(text: bytes, deadline: int) -> None:
-    # These reach the whole process group: the job at hand is finished all the same.
+    # These signals reach the whole process group, but the current job is finished anyway.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     log_setup.set_up()
-    # Whatever becomes of the parent, nothing of this job goes on beyond its deadline.
+    # End this process at the deadline, even if the parent is gone.
     end = threading.Timer((deadline - clock.now()) / clock.SECOND, os._exit, [1])
     end.daemon = True
     end.start()
@@ -119,16 +123,19 @@ def _child(text: bytes, deadline: int) -> None:
 
 
 class _Tasks:
-    """The tasks that a job dispatches: they run in its child, for nothing else holds them."""
+    """The tasks that a job dispatches. They run in its child process, because nothing stores
+    them."""
 
     def __init__(self, deadline: int) -> None:
         self._deadline = deadline
         self._waiting: list[tuple[int, TaskMessage]] = []
 
     def send(self, message: Message, delay: float = 0) -> None:
-        """Run a task before returning, so that a job is as slow as its tasks and reports only what
-        is done; keep a task that has to wait. The next leg or attempt of a job needs no message: it
-        is due in the table."""
+        """Run a task before returning, or keep it if it has to wait.
+
+        So a job is as slow as its tasks, and reports only what is done. The next leg or attempt of
+        a job needs no message, because its row is due.
+        """
         if isinstance(message, QueueMessage):
             wake_ups.leave_due(message, delay)
         if not isinstance(message, TaskMessage):
@@ -136,18 +143,19 @@ class _Tasks:
         if delay > 0:
             self._waiting.append((clock.now() + int(delay * clock.SECOND), message))
         else:
-            # In a thread, which no alarm of the job's reaches, and without the fields of its lines.
+            # Run it in a thread, so that the job's alarms don't reach it and its log lines lack the
+            # job's fields.
             thread = threading.Thread(target=Context().run, args=[self._run, message])
             thread.start()
             thread.join()
 
     def run_waiting(self) -> None:
-        """Run the tasks that had to wait, as far as there is time for them."""
+        """Run the kept tasks, as far as there is time."""
         while self._waiting:
             self._waiting.sort(key=lambda kept: kept[0])
             at, task = self._waiting.pop(0)
             if max(at, clock.now()) >= self._deadline:
-                late = SendFailed(task.title, "its worker process ends before")
+                late = SendFailed(task.title, "its worker process ends before that")
                 give_up_task(task, late)
                 continue
             time.sleep(max(0, at - clock.now()) / clock.SECOND)
@@ -161,8 +169,10 @@ class _Tasks:
 
 
 def _children() -> ForkServerContext:
-    """Return what makes children: a server that has imported everything and has no connections, and
-    forks them."""
+    """Return the context that creates child processes.
+
+    It forks them from a server that has imported everything and has no connections.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*_PRELOAD, *registry().modules()])
     return context

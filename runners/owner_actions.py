@@ -1,4 +1,4 @@
-"""What its owner may do with a job: cancel it, have it done again, delete it."""
+"""The actions of a job's owner: cancel it, retry it, delete it."""
 
 from typing import Any
 
@@ -11,21 +11,23 @@ from store.job_request import JobRequest, Status
 from store.transactions import KeyTaken
 from work import Job, context
 
-_TRIES = 3  # a job may move between the read and the write, but not for ever
+_TRIES = 3  # a job may change between the read and the write, but not forever
 
 
 def cancel(row: JobRequest, send: Send | None = None) -> JobRequest:
-    """Stop a job: at once if nobody works on it, else at its next written checkpoint, or when its
-    leg or attempt ends. The row returned is cancelled, or says that it was asked to. The slot that
-    it gives back goes to the next in its line, by `send`.
+    """Stop a job: at once if no worker has it, or else when the worker notices.
 
-    Raises WrongState if it has ended otherwise, PreconditionFailed if it is gone.
+    A worker notices at the next written checkpoint, or when the leg or attempt ends. The returned
+    row is canceled, or records the request. The slot that the job gives back goes to the next job
+    in line, which `send` sends.
+
+    Raises WrongState if the job has ended in another way, and PreconditionFailed if it is gone.
     """
     for _ in range(_TRIES):
         if row.status is Status.CANCELLED:
             return row
         if row.status.finished:
-            raise WrongState(row.id, str(row.status), "cancelled", "that has not ended")
+            raise WrongState(row.id, str(row.status), "canceled", "that has not ended")
         before, running = row, row.status is Status.RUNNING
         try:
             stop = owner_verbs.request_cancel if running else owner_verbs.cancel
@@ -38,21 +40,20 @@ def cancel(row: JobRequest, send: Send | None = None) -> JobRequest:
                 raise
             row, last = refused.row, refused
         finally:
-            if not running:  # its slot may be free, though no answer said so
+            if not running:  # its slot may be free even if the response was lost
                 admission.admit_waiting_after(before, send)
     raise last
 
 
 def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobRequest:
-    """Do a failed or cancelled job again, from its cursor; if `payload` is another than it had,
-    from the start.
+    """Run a failed or canceled job again, from its cursor, or from the start if `payload` differs.
 
-    Raises WrongState, InvalidPayload, UnknownJobType, MissingObject if its payload is gone,
-    RunnerCannotResend if nothing could send it, PreconditionFailed if it moved meanwhile, and
-    UniqueConflict if it is unique and another job has its place by now.
+    Raises WrongState, InvalidPayload, UnknownJobType, and MissingObject if its payload is gone.
+    Raises RunnerCannotResend if the runner can't send it, and PreconditionFailed if it changed in
+    the meantime. Raises UniqueConflict if it is unique and another job has its key by now.
     """
     if row.status not in (Status.FAILED, Status.CANCELLED):
-        raise WrongState(row.id, str(row.status), "retried", "that has failed or was cancelled")
+        raise WrongState(row.id, str(row.status), "retried", "that has failed or was canceled")
     job = registry().job(row.job_type)
     send = require_sender(send, row.job_type, "is to be sent again")
     if payload is not None:
@@ -79,7 +80,8 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
 
 
 def _unique_key(job: Job, row: JobRequest, payload: Any) -> str | None:
-    """Return the key that a job of this row takes anew, by the rule there is now; None without."""
+    """Return the unique key that the job takes again, by its current rule, or None if it isn't
+    unique."""
     if job.unique is None:
         return None
     given = blobs.get(row.payload, row.payload_key) if payload is None else payload
@@ -96,8 +98,10 @@ def _has(row: JobRequest, payload: Any) -> bool:
 
 
 def delete(row: JobRequest) -> None:
-    """Forget a finished job, with its payload, result and files. Raises WrongState if it has not
-    ended, PreconditionFailed if it moved meanwhile."""
+    """Delete a finished job with its payload, result and files.
+
+    Raises WrongState if it hasn't ended, and PreconditionFailed if it changed in the meantime.
+    """
     if not row.status.finished:
         raise WrongState(row.id, str(row.status), "deleted", "that has ended; cancel it first")
     owner_verbs.delete(row)

@@ -1,8 +1,7 @@
-"""What can run: the tables of jobs, tasks, queues and recurring work, with those of an
-organisation's packages, by name.
+"""The registry: the tables of jobs, tasks, queues and schedules, with those of the organization.
 
-Names and rules are known at once. The function and the payload model of an entry that is given as
-"package.module:function" are imported when one of them is first needed.
+Names and rules are available at once. For an entry of the form "package.module:function", the
+function and payload model are imported at first use.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,12 +39,12 @@ _D = TypeVar("_D", Job, Task)
 _E = TypeVar("_E", Job, Task, Queue, "Recurring")
 
 
-# What a module of an organisation may define.
+# The tables that an organization's module may define.
 ATTRIBUTES = ("JOBS", "TASKS", "QUEUES", "RECURRING", "AROUND")
 
 
 class Registry(Value):
-    """Every job and task of this process, every queue that has limits, and what comes again."""
+    """Every job and task of this process, every queue with limits, and every declared schedule."""
 
     jobs: Mapping[str, Job]
     tasks: Mapping[str, Task]
@@ -54,25 +53,27 @@ class Registry(Value):
     recurring: "Mapping[str, Recurring]" = field(default_factory=dict)
 
     def job(self, name: str) -> Job:
-        """Return the job of this name; raise UnknownJobType with the nearest name there is."""
+        """Return the job with this name. If there is none, raise UnknownJobType with the nearest
+        name."""
         if name not in self.jobs:
             raise UnknownJobType(name, self.jobs)
         return self.jobs[name]
 
     def task(self, name: str) -> Task:
-        """Return the task of this name; raise UnknownTask with the nearest name there is."""
+        """Return the task with this name. If there is none, raise UnknownTask with the nearest
+        name."""
         if name not in self.tasks:
             raise UnknownTask(name, self.tasks)
         return self.tasks[name]
 
     def load(self, work: Job | Task) -> None:
-        """Have a job or task ready to run, with all that is put around it; raise EntryNotLoaded."""
+        """Load a job or task and everything in AROUND. Raises EntryNotLoaded."""
         work.load()
         for each in self.around:
             _ = each.call
 
     def resolve_all(self) -> None:
-        """Import every entry: for a build, a test, and a process that stays.
+        """Import every entry, for a build, a test, or a long-lived process.
 
         Raises BrokenEntries, which names each entry that can't be loaded, with its file and line.
         """
@@ -95,8 +96,10 @@ class Registry(Value):
         self._check_recurring()
 
     def _check_queues(self) -> None:
-        """Raise InvalidDefinition for a queue that goes by a field which none of its jobs has, or
-        by what a job's payload has too."""
+        """Raise InvalidDefinition for a queue whose `per` doesn't fit the payloads of its jobs.
+
+        No payload has that field, or one has a field that must not be used for it.
+        """
         for name, queue in self.queues.items():
             its_jobs = {
                 job_type: job for job_type, job in self.jobs.items() if name in job.allowed_queues
@@ -114,24 +117,24 @@ class Registry(Value):
                 )
 
     def _check_unique(self) -> None:
-        """Raise InvalidDefinition for a job that is unique by a field which its payload lacks."""
+        """Raise InvalidDefinition for a job that is unique by a field that its payload lacks."""
         for name, job in self.jobs.items():
             if job.unique and (wrong := job.unique.wrong_for(job.payload_model)):
                 raise InvalidDefinition(f"JOBS: {name!r} ({job.written_at}): {wrong}")
 
     def _check_recurring(self) -> None:
-        """Raise InvalidDefinition for recurring work that could not be dispatched, or for more of
-        it than a deploy can keep a list of."""
-        from store import schedule_marks  # which only a build and a timer need
+        """Raise InvalidDefinition for schedules that can't be dispatched, or too many for a
+        deploy's mark."""
+        from store import schedule_marks  # imported here because only a build and a timer need it
 
         size = schedule_marks.size_of(
             (each.organization_id, name) for name, each in self.recurring.items()
         )
         if size > schedule_marks.LARGEST:
             raise InvalidDefinition(
-                f"RECURRING: {len(self.recurring):,} schedules are declared, whose names and "
-                f"organisations take {size:,} bytes; at most {schedule_marks.LARGEST:,} are "
-                "allowed: shorten the names, or put some over HTTP (PUT /schedules/{name})"
+                f"RECURRING: {len(self.recurring):,} schedules are declared; their names and "
+                f"organizations take {size:,} bytes, and the limit is {schedule_marks.LARGEST:,}: "
+                "shorten the names, or create some schedules with PUT /schedules/{name}"
             )
         for name, recurring in self.recurring.items():
             try:
@@ -142,7 +145,7 @@ class Registry(Value):
                 ) from None
 
     def _check_one_recurring(self, recurring: "Recurring") -> None:
-        from runners.schedules import check_payload  # which knows this module
+        from runners.schedules import check_payload  # imported here because it imports this module
 
         recurring.check()
         payload = dict(recurring.payload)
@@ -150,17 +153,17 @@ class Registry(Value):
         try:
             check_payload(payload)
         except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidDefinition(
-                f"Recurring(payload=): must be JSON, as jobs are given it: {error}"
-            ) from None
+            raise InvalidDefinition(f"Recurring(payload=): must be JSON: {error}") from None
 
     def loaded(self) -> "Registry":
-        """Return what of this can be loaded; log what can't: one broken entry must not hide the
-        others from who lists them."""
+        """Return a registry of the entries that can be loaded, and log the others.
+
+        One broken entry must not hide the others from a caller that lists them.
+        """
         return self.__replace__(jobs=_loaded(self.jobs), tasks=_loaded(self.tasks))
 
     def modules(self) -> list[str]:
-        """Return the names of the modules that the work is in."""
+        """Return the names of the modules that contain the work."""
         around = {
             each.entry.partition(":")[0] for each in self.around if isinstance(each.entry, str)
         }
@@ -169,31 +172,46 @@ class Registry(Value):
         )
 
     def new_job_payload(self, name: str, payload: Any) -> "BaseModel":
-        """Return the payload of a job to dispatch as its model; raise UnknownJobType, or
-        InvalidPayload, also for a field that the model does not have. Raises EntryNotLoaded."""
+        """Return the payload of a job to dispatch as its model.
+
+        Raises UnknownJobType, EntryNotLoaded, and InvalidPayload, also for a field that the model
+        lacks.
+        """
         return self.job(name).validate_new(name, payload)
 
     def check_new_job(self, name: str, payload: Any, campaign_id: str | None) -> "BaseModel":
-        """Return and raise as `new_job_payload` does for a job that is to be dispatched; raise
-        CampaignMissing for one that is about a campaign and names none."""
+        """Return the payload of a job to dispatch as its model, and check that it names a campaign
+        if needed.
+
+        Raises CampaignMissing, and the errors of `new_job_payload`.
+        """
         model = self.new_job_payload(name, payload)
         if self.job(name).needs_campaign and campaign_id is None:
             raise CampaignMissing(name)
         return model
 
     def new_task_payload(self, name: str, payload: Any) -> "BaseModel":
-        """Return the payload of a task to dispatch as its model; raise UnknownTask, or
-        InvalidPayload, also for a field that the model does not have. Raises EntryNotLoaded."""
+        """Return the payload of a task to dispatch as its model.
+
+        Raises UnknownTask, EntryNotLoaded, and InvalidPayload, also for a field that the model
+        lacks.
+        """
         return self.task(name).validate_new(name, payload)
 
     def job_payload(self, name: str, payload: Any) -> "BaseModel":
-        """Return the payload that a worker was given for a job as its model, without the fields
-        that the model does not have; raise UnknownJobType, InvalidPayload or EntryNotLoaded."""
+        """Return the payload of a job that a worker has received as its model.
+
+        Fields that the model lacks are dropped. Raises UnknownJobType, InvalidPayload or
+        EntryNotLoaded.
+        """
         return self.job(name).validate(name, payload)
 
     def task_payload(self, name: str, payload: Any) -> "BaseModel":
-        """Return the payload that a worker was given for a task as its model, without the fields
-        that the model does not have; raise UnknownTask, InvalidPayload or EntryNotLoaded."""
+        """Return the payload of a task that a worker has received as its model.
+
+        Fields that the model lacks are dropped. Raises UnknownTask, InvalidPayload or
+        EntryNotLoaded.
+        """
         return self.task(name).validate(name, payload)
 
 
@@ -211,9 +229,11 @@ def _loaded(works: Mapping[str, _D]) -> dict[str, _D]:
 
 @cache
 def registry() -> Registry:
-    """Return the registry, merged at the first call. Raises NameTakenTwice, InvalidDefinition,
-    InvalidSetting for an extension that can't be imported, or what a package of the organisation's
-    folder raises when it is imported."""
+    """Return the registry, which is built at the first call.
+
+    Raises NameTakenTwice, InvalidDefinition, and InvalidSetting for an extension that can't be
+    imported. Errors of the imports of an organization's packages are raised as they are.
+    """
     tables = [
         _built_in("jobs.table", "JOBS", "CAMPAIGN_JOBS"),
         _built_in("jobs.table", "QUEUES", "CAMPAIGN_QUEUES"),
@@ -251,7 +271,7 @@ def _queues(tables: "list[_Table]") -> dict[str, Queue]:
 def _recurring(tables: "list[_Table]") -> "dict[str, Recurring]":
     if not any(entries for _, attribute, entries in tables if attribute == "RECURRING"):
         return {}
-    from work.recurring import Recurring  # which most stacks do without
+    from work.recurring import Recurring  # imported here because most stacks have no schedules
 
     _check_names("RECURRING", tables)
     return _merge("schedule", "RECURRING", Recurring, tables)
@@ -264,11 +284,11 @@ def _check_names(attribute: str, tables: "list[_Table]") -> None:
                 raise InvalidDefinition(f"{module}.{attribute}: {name!r} must be {names.RULE}")
 
 
-_Table = tuple[str, str, Any]  # module, attribute, the table itself
+_Table = tuple[str, str, Any]  # module, attribute, the table
 
 
 def _built_in(module: str, attribute: str, of_campaign: str) -> _Table:
-    """Return a table that ships, without the texting campaign's entries where that is off."""
+    """Return a built-in table, without the texting campaign's entries if that is off."""
     imported = import_module(module)
     off = frozenset() if settings().texting_campaign else getattr(imported, of_campaign)
     entries = getattr(imported, attribute).items()
@@ -279,11 +299,13 @@ def _extension(name: str) -> ModuleType:
     try:
         return import_added(name)
     except ImportError as error:
-        raise InvalidSetting("EXTENSIONS", name, f"modules that import: {error}") from error
+        raise InvalidSetting(
+            "EXTENSIONS", name, f"modules that can be imported: {error}"
+        ) from error
 
 
 def _around(tables: list[_Table]) -> tuple[Around, ...]:
-    """Return what is put around work: in the order of EXTENSIONS, and of each one's AROUND."""
+    """Return the functions around all work, in the order of EXTENSIONS and of each AROUND."""
     found: list[Around] = []
     for module, attribute, entries in tables:
         if attribute != "AROUND":

@@ -1,8 +1,8 @@
-"""Threads that begin with a copy of their starter's context, as asyncio's tasks do: what they log
-and print belongs to the job that started them.
+"""Start threads with a copy of their starter's context, as asyncio does with tasks.
 
-Python 3.14 can do so by itself (`-X thread_inherit_context`), but for what is submitted to a pool.
-Only a process that is ours alone may be changed like this: the worker.
+So the logs and output of a thread belong to the job that started it. Python 3.14 can do so by
+itself (`-X thread_inherit_context`), except for calls that are submitted to a pool. This changes
+the whole process, so it is only for a process that runs nothing but our work: the worker.
 """
 
 import functools
@@ -17,8 +17,11 @@ _OURS = "hands_on_context"
 
 
 def hand_on_context() -> None:
-    """Have every thread, and every call that is submitted to a pool of threads, run in a copy of
-    the context that it comes from. Calling this again changes nothing."""
+    """Run every thread and every call that is submitted to a pool in a copy of the caller's
+    context.
+
+    Further calls change nothing.
+    """
     if not getattr(sys.flags, "thread_inherit_context", False):
         _replace(threading.Thread, "start", _starting)
     _replace(ThreadPoolExecutor, "submit", _submitting)
@@ -45,7 +48,7 @@ def _submitting(original: Callable[..., Future[Any]]) -> Callable[..., Future[An
     def submit(
         self: ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **named: Any
     ) -> "Future[Any]":
-        # A pool may outlive the job whose call was the first, and started its threads.
+        # A pool may outlive the job that started its threads with the first call.
         if _has_interpreters(self):
             return original(self, function, *args, **named)
         return original(self, copy_context().run, function, *args, **named)
@@ -54,7 +57,9 @@ def _submitting(original: Callable[..., Future[Any]]) -> Callable[..., Future[An
 
 
 def _has_interpreters(pool: ThreadPoolExecutor) -> bool:
-    """Return whether the pool's calls run in interpreters of their own (Python 3.14), which a
-    context can't be sent to."""
+    """Return whether the pool's calls run in their own interpreters (Python 3.14).
+
+    A context can't be passed to those.
+    """
     module = sys.modules.get("concurrent.futures.interpreter")
     return module is not None and isinstance(pool, module.InterpreterPoolExecutor)

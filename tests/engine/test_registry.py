@@ -209,15 +209,15 @@ def test_an_extension_may_declare_recurring_work(
         ({"every": None, "cron": "0 0 * * *", "timezone": "Berlin"}, "there is no time zone"),
         (
             {"job_type": "any_job", "payload": {"day": date(2026, 1, 1)}},
-            "Recurring(payload=): must be JSON, as jobs are given it: Object of type date",
+            "Recurring(payload=): must be JSON: Object of type date",
         ),
         (
             {"job_type": "any_job", "payload": {"share": float("nan")}},
-            "must be JSON, as jobs are given it: Out of range float values",
+            "must be JSON: Out of range float values",
         ),
         (
             {"job_type": "any_job", "payload": {"deep": nested(100_000)}},
-            "must be JSON, as jobs are given it: maximum recursion depth exceeded",
+            "must be JSON: maximum recursion depth exceeded",
         ),
         (
             {"job_type": "any_job", "payload": {"text": "x" * 200_000}},
@@ -300,7 +300,7 @@ def test_more_recurring_work_than_a_deploy_can_list_is_refused(
     assert [len(mark.declared) for mark in schedule_marks.marks()] == [most]
     with pytest.raises(InvalidDefinition) as refused:
         extended(monkeypatch, JOBS=works, RECURRING=hourly).resolve_all()
-    assert str(refused.value).startswith("RECURRING: 5,000 schedules are declared, whose names and")
+    assert str(refused.value).startswith("RECURRING: 5,000 schedules are declared; their names and")
     assert "at most 380,000 are allowed: shorten the names" in str(refused.value)
 
 

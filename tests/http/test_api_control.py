@@ -248,7 +248,7 @@ def test_a_form_is_no_body_of_a_retry() -> None:
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.SCHEDULED, Status.WAITING])
 def test_a_job_that_has_not_ended_is_not_done_again(status: Status) -> None:
     answer = call("POST", f"/jobs/{waiting(status)}/retry")
-    problem(answer, 409, "wrong-state", "only a job that has failed or was cancelled")
+    problem(answer, 409, "wrong-state", "only a job that has failed or was canceled")
 
 
 def test_a_job_that_succeeded_is_not_done_again() -> None:
