@@ -120,7 +120,7 @@ def test_a_message_that_lacks_something_is_refused_naming_it(message: Message) -
     if isinstance(message, TaskMessage):
         wrong += [("attempt", value) for value in (None, 0, -1, "1", 1.0, True)]
     for field, value in wrong:
-        with pytest.raises(MalformedMessage, match=f"whose {field} is"):
+        with pytest.raises(MalformedMessage, match=f"the message's {field} is"):
             decode(whole | {field: value})
 
 

@@ -301,7 +301,7 @@ def test_more_recurring_work_than_a_deploy_can_list_is_refused(
     with pytest.raises(InvalidDefinition) as refused:
         extended(monkeypatch, JOBS=works, RECURRING=hourly).resolve_all()
     assert str(refused.value).startswith("RECURRING: 5,000 schedules are declared; their names and")
-    assert "at most 380,000 are allowed: shorten the names" in str(refused.value)
+    assert "the limit is 380,000: shorten the names" in str(refused.value)
 
 
 def test_unknown_names_come_with_the_nearest() -> None:
