@@ -27,7 +27,7 @@ from store.queries import read
 from work.errors import EntryNotLoaded
 
 # The errors that a worker raises for a task that it can't begin.
-_NOT_KNOWN = (
+_CANT_BEGIN = (
     UnknownTask.__name__,
     UnknownMessageVersion.__name__,
     InvalidPayload.__name__,
@@ -35,7 +35,7 @@ _NOT_KNOWN = (
     CannotBegin.__name__,
 )
 # Lambda's errors for a handler that could not be loaded, so that none of our code has run.
-_NOT_LOADED = (
+_HANDLER_NOT_LOADED = (
     "Runtime.ImportModuleError",
     "Runtime.HandlerNotFound",
     "Runtime.UserCodeSyntaxError",
@@ -57,7 +57,7 @@ def settle(record: object, send: Send) -> None:
     if not isinstance(record, Mapping) or "requestPayload" not in record:
         raise MalformedMessage("a failure record without the event that failed (requestPayload)")
     message = decode(record["requestPayload"])
-    error = Interrupted(_how(record))
+    error = Interrupted(_description(record))
     with telemetry.about(message, "settle"):
         match message:
             case QueueMessage():
@@ -113,7 +113,7 @@ def _never_ran(record: Mapping[str, Any]) -> bool:
     return (
         never_invoked
         or context.get("condition") == _TOO_OLD
-        or _response(record).get("errorType") in (*_NOT_KNOWN, *_NOT_LOADED)
+        or _response(record).get("errorType") in (*_CANT_BEGIN, *_HANDLER_NOT_LOADED)
     )
 
 
@@ -122,7 +122,7 @@ def _response(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return response if isinstance(response, Mapping) else {}
 
 
-def _how(record: Mapping[str, Any]) -> str:
+def _description(record: Mapping[str, Any]) -> str:
     """Return Lambda's description of the failure, in words for a person."""
     message = _response(record).get("errorMessage")
     if message:

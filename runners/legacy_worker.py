@@ -25,10 +25,10 @@ from runners.sending import Send
 from settings import required, settings
 from store.conditional_write import GRACE
 
-_BETWEEN_LOOKS = 30.0  # seconds between checks of the schedules
-_LONGEST_LOOK = 60.0  # seconds that such a check may take
+_CHECK_INTERVAL = 30.0  # seconds between checks of the schedules
+_LONGEST_CHECK = 60.0  # seconds that such a check may take
 _POLL = 1.0  # seconds between checks of the jobs when there is nothing to do
-_ROWS_AT_A_LOOK = 25  # of a shard: one is taken, the others are rows that may come before it
+_ROWS_PER_CHECK = 25  # of a shard: one is taken, the others are rows that may come before it
 _PRELOAD = ["runners.execution", "runners.registry"]
 
 
@@ -44,7 +44,7 @@ def main() -> None:
     recurring_work = threading.Thread(target=start_occurrences, args=[stop], daemon=True)
     recurring_work.start()
     work(stop)
-    recurring_work.join(_LONGEST_LOOK)
+    recurring_work.join(_LONGEST_CHECK)
     telemetry.logger.info("worker process stopped")
 
 
@@ -59,7 +59,7 @@ def work(stop: threading.Event) -> None:
     send = sender(run_in_child)
     while not stop.is_set():
         try:
-            counts = timer.take_next(send, ahead=GRACE, page=_ROWS_AT_A_LOOK)
+            counts = timer.take_next(send, ahead=GRACE, page=_ROWS_PER_CHECK)
             sent = counts[timer.Disposition.SENT] + counts[timer.Disposition.ADMITTED]
         except Exception as error:  # noqa: BLE001 - DynamoDB may be away; the next check may work
             telemetry.crashed(error)
@@ -73,9 +73,9 @@ def start_occurrences(stop: threading.Event) -> None:
 
     Their jobs are saved and due, so `work` takes them like any other job.
     """
-    while not stop.wait(_BETWEEN_LOOKS):
+    while not stop.wait(_CHECK_INTERVAL):
         try:
-            until = clock.now() + int(_LONGEST_LOOK * clock.SECOND)
+            until = clock.now() + int(_LONGEST_CHECK * clock.SECOND)
             recurring.start_due(lambda message, delay=0: None, until=until)
         except Exception as error:  # noqa: BLE001 - DynamoDB may be away; the next check may work
             telemetry.crashed(error)

@@ -79,11 +79,11 @@ class _Lines:
 _lines: ContextVar[_Lines | None] = ContextVar("lines", default=None)
 
 
-class _Here(threading.local):
+class _ThreadState(threading.local):
     recording = False
 
 
-_here = _Here()
+_thread = _ThreadState()
 
 
 class _Stream:
@@ -106,7 +106,7 @@ class _Stream:
     def write(self, text: str) -> int:
         """Write output of work as records, one for each line, and other output unchanged."""
         lines = _lines.get()
-        if lines is None or _here.recording:
+        if lines is None or _thread.recording:
             return self._stream.write(text)
         caller = sys._getframe(1)
         code = caller.f_code
@@ -124,18 +124,18 @@ class _Stream:
         """Do nothing, because the log stays open even if a job closes its output."""
 
     def end(self, line: str, place: Place, *, structured: bool) -> None:
-        """Write a complete line: as records, or unchanged if it is `structured`."""
+        """Write a complete line: as records, or unchanged if it is `structured` or has metrics."""
         if structured or _has_metrics(line):
             self._stream.write(line + "\n")
             self._stream.flush()
             return
         line = _overwritten(line.removesuffix("\r"))
-        _here.recording = True  # a handler may print its own errors
+        _thread.recording = True  # a handler may print its own errors
         try:
             for start in range(0, len(line) or 1, LONGEST):
                 self._record(line[start : start + LONGEST], self.name, place)
         finally:
-            _here.recording = False
+            _thread.recording = False
 
 
 class _Bytes:

@@ -44,7 +44,7 @@ class _Work:
         self.outcome: str | None = None
 
 
-_at_hand: ContextVar[_Work | None] = ContextVar("span_at_hand", default=None)
+_current_work: ContextVar[_Work | None] = ContextVar("current_work", default=None)
 # Lambda's id of this invocation, and whether it is the first of its process.
 _invocation: ContextVar[dict[str, Any]] = ContextVar("invocation", default={})  # noqa: B039 - unchanged
 _has_begun = False
@@ -64,7 +64,7 @@ def of_message_about(job_id: str) -> str | None:
 
     The span of another job only happens to send the message.
     """
-    work = _at_hand.get()
+    work = _current_work.get()
     if work is None or work.id != job_id:
         return None
     return spans.traceparent_of(work.span.get_span_context())
@@ -104,17 +104,17 @@ def request(headers: dict[str, str], *, verified: bool, trusted: bool = True) ->
     parent, other = (named, None) if trusted else (None, named)
     attributes = {"faas.trigger": "http", "url.scheme": "https"}
     with spans.start("request", "SERVER", attributes, parent=parent, linked_to=other) as span:
-        token = _at_hand.set(_Work(span) if span else None)
+        token = _current_work.set(_Work(span) if span else None)
         try:
             yield
         finally:
-            _at_hand.reset(token)
+            _current_work.reset(token)
     spans.flush()
 
 
 def answered(method: str, route: str, status: int) -> None:
     """Name the span of the current request, and record its outcome."""
-    work = _at_hand.get()
+    work = _current_work.get()
     if work is None:
         return
     work.span.update_name(f"{method} {route}")
@@ -134,16 +134,16 @@ def dispatching(name: str, *, is_of_child: bool = False) -> Iterator[None]:
     attributes = _messaging("send", name) | {"messaging.operation.type": "send"}
     with spans.start(f"send {name}", "PRODUCER", attributes) as span:
         work = _Work(span, is_of_child=is_of_child) if span else None
-        token = _at_hand.set(work)
+        token = _current_work.set(work)
         try:
             yield
         finally:
-            _at_hand.reset(token)
+            _current_work.reset(token)
 
 
 def accepted(row: "JobRequest") -> None:
     """Record which job the current span dispatches."""
-    work = _at_hand.get()
+    work = _current_work.get()
     if work is None:
         return
     work.span.set_attributes(_of_job(row))
@@ -170,17 +170,17 @@ def working(message: "Message", operation: str = "process") -> Iterator[None]:
     with spans.start(
         f"{operation} {name}", "CONSUMER", attributes, parent=parent, apart=True
     ) as span:
-        token = _at_hand.set(_Work(span, message.id) if span else None)
+        token = _current_work.set(_Work(span, message.id) if span else None)
         try:
             yield
         finally:
-            _at_hand.reset(token)
+            _current_work.reset(token)
     spans.flush()
 
 
 def claimed(row: "JobRequest", wait: int) -> None:
     """Record the leg of the current span, and link the span to the dispatch of its job."""
-    work = _at_hand.get()
+    work = _current_work.get()
     if work is None:
         return
     work.span.set_attributes(_of_job(row) | {"job_runners.queue_wait_ms": wait})
@@ -193,7 +193,7 @@ def ended(outcome: str, error: BaseException | None = None, *, job_id: str | Non
 
     With a `job_id`, do nothing if the current work is another job's.
     """
-    work = _at_hand.get()
+    work = _current_work.get()
     if work is None or work.outcome is not None or job_id not in (None, work.id):
         return
     work.outcome = outcome
@@ -209,7 +209,7 @@ def settled(row: "JobRequest", why: Exception) -> None:
     It goes into the span of the job's failure record. If the timer finds the job, it goes into a
     span of its own that links to the job's dispatch.
     """
-    work = _at_hand.get()
+    work = _current_work.get()
     if work is not None:
         work.span.set_attributes(_of_job(row))
         spans.link(work.span, row.traceparent)

@@ -50,7 +50,7 @@ class Found(NamedTuple):
 def find(job_id: str) -> Found | None:
     """Return the answer to the request whose job would have this id, if there is one."""
     try:
-        answer = Answer.get(_of(job_id), "job", consistent_read=True)
+        answer = Answer.get(_record_id(job_id), "job", consistent_read=True)
     except Answer.DoesNotExist:
         return None
     row = read(job_id_of(answer.job))
@@ -59,7 +59,7 @@ def find(job_id: str) -> Found | None:
 
 def none_yet(job_id: str, stale: Answer | None) -> RecordWrite:
     """Return the check that a request has no answer, or only one whose job is gone."""
-    return RecordWrite(Answer(_of(job_id), "job"), "check", condition=_none_or(stale))
+    return RecordWrite(Answer(_record_id(job_id), "job"), "check", condition=_missing_or(stale))
 
 
 def given(
@@ -67,7 +67,7 @@ def given(
 ) -> list[RecordWrite]:
     """Return the writes that store an answer if the request has neither an answer nor a job yet."""
     answer = Answer(
-        _of(job_id),
+        _record_id(job_id),
         job=row.created_key,
         outcome=outcome,
         request_hash=request_hash,
@@ -76,12 +76,12 @@ def given(
     no_job = JobRequest.id.does_not_exist()
     no_job |= JobRequest.expires_at <= clock.now() // clock.SECOND
     return [
-        RecordWrite(answer, "put", condition=_none_or(stale)),
+        RecordWrite(answer, "put", condition=_missing_or(stale)),
         RecordWrite(JobRequest(id=job_id), "check", condition=no_job),
     ]
 
 
-def _none_or(stale: Answer | None) -> Condition:
+def _missing_or(stale: Answer | None) -> Condition:
     condition: Condition = Answer.pk.does_not_exist()
     if stale is not None:
         condition |= Answer.job == stale.job
@@ -97,5 +97,5 @@ def _lifetime() -> int:
     return (_LONGEST_LIFE + settings().retention_days) * clock.DAY
 
 
-def _of(job_id: str) -> str:
+def _record_id(job_id: str) -> str:
     return f"answer#{job_id}"

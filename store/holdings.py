@@ -17,7 +17,7 @@ from store.transactions import RaceLost, RecordWrite
 # The number of times that a job may look up its follower to hand on its key. The follower may
 # change between the read and the write. A key that was not handed on is free, because its job has
 # ended.
-_LOOKS = 5
+_HAND_ON_TRIES = 5
 
 
 def slot_freed(job: JobRequest) -> list[RecordWrite]:
@@ -60,7 +60,7 @@ def write_freeing(
     `more_writes` was refused. For the rest see `conditional_write.write_with`.
     """
     more_writes, freed = more_writes or [], [] if keeps_slot else slot_freed(job)
-    key, looks = _key_given_up(job) if ends else [], 0
+    key, tries = _key_given_up(job) if ends else [], 0
     while True:
         try:
             row = conditional_write.write_with(
@@ -76,7 +76,7 @@ def write_freeing(
                 raise
             freed = [each for each in freed if not _is_one_of(lost.lost, each)]
             if any(_is_one_of(lost.lost, each) for each in key):
-                key, looks = _key_handed_on(job) if looks < _LOOKS else [], looks + 1
+                key, tries = _key_handed_on(job) if tries < _HAND_ON_TRIES else [], tries + 1
         else:
             changed = (each.record for each in key if each.how == "change")
             row.admitted_follower = next(

@@ -29,7 +29,10 @@ def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
     return holdings.write_freeing(
         "cancel",
         job,
-        [*conditional_write.finished(Status.CANCELLED), *_first(JobRequest.cancelled_by, by)],
+        [
+            *conditional_write.finished(Status.CANCELLED),
+            *_set_if_missing(JobRequest.cancelled_by, by),
+        ],
         _same_owner(job)
         & conditional_write.as_read(job)
         & JobRequest.status.is_in(
@@ -49,7 +52,7 @@ def request_cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
     return conditional_write.write(
         "request_cancel",
         job,
-        [JobRequest.cancel_requested.set(True), *_first(JobRequest.cancelled_by, by)],
+        [JobRequest.cancel_requested.set(True), *_set_if_missing(JobRequest.cancelled_by, by)],
         _same_owner(job) & (JobRequest.status == Status.RUNNING),
         # If it were still running, the write would not have been refused.
         already_applied=lambda row: bool(row.cancel_requested) and row.status is Status.CANCELLED,
@@ -79,7 +82,7 @@ def requeue(
     inline, key = blobs.put(f"payloads/{job.created_key}", again)
     actions = [
         *conditional_write.queued(job, Lane.QUEUED),
-        *_with_all_before_it(max_attempts),
+        *_reset_run(max_attempts),
         set_or_remove(JobRequest.payload_key, key),
         set_or_remove(JobRequest.payload, inline),
         set_or_remove(JobRequest.requeued_by, by),
@@ -119,7 +122,7 @@ def requeue(
     return uniqueness.with_key(unique_key, job, write)
 
 
-def _with_all_before_it(max_attempts: int) -> list[Action]:
+def _reset_run(max_attempts: int) -> list[Action]:
     """Return the actions that clear a row's last run, and everything that it held or waited for."""
     return [
         JobRequest.attempt.set(1),
@@ -184,7 +187,7 @@ def _delete_objects(job: JobRequest) -> None:
         bucket.delete_all(f"results/{job.organization_id}/{job.id}")
 
 
-def _first(attribute: Any, by: str | None) -> list[Action]:
+def _set_if_missing(attribute: Any, by: str | None) -> list[Action]:
     """Return the action that records the first caller. Later requests change nothing."""
     return [] if by is None else [attribute.set(attribute | by)]
 

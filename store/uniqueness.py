@@ -99,7 +99,7 @@ def has_key(row: JobRequest, record: KeyRecord) -> bool:
 
 def _record(key: str) -> KeyRecord | None:
     try:
-        return KeyRecord.get(_of(key), "holder", consistent_read=True)
+        return KeyRecord.get(_record_id(key), "holder", consistent_read=True)
     except KeyRecord.DoesNotExist:
         return None
 
@@ -119,7 +119,7 @@ def taken(key: str, job: JobRequest, over: KeyRecord | None) -> list[RecordWrite
     The key has no record, or `over` is the record of a job that has ended. The writes are refused
     unless the record is as it was read.
     """
-    record = KeyRecord(_of(key), holder=job.created_key, expires_at=_expiry())
+    record = KeyRecord(_record_id(key), holder=job.created_key, expires_at=_expiry())
     writes = [RecordWrite(record, "put", condition=_as_read(over))]
     # otherwise the row's own write checks this
     if over is not None and job_id_of(over.holder) != job.id:
@@ -145,7 +145,7 @@ def given_up(job: JobRequest) -> list[RecordWrite]:
 
     It relies on the row alone. If the job has a follower, the write is refused.
     """
-    record = KeyRecord(_of(str(job.unique_key)), "holder")
+    record = KeyRecord(_record_id(str(job.unique_key)), "holder")
     if job.follows is not None:
         leaves = KeyRecord.follower == job.created_key
         return [RecordWrite(record, "change", [KeyRecord.follower.remove()], leaves)]
@@ -275,7 +275,7 @@ def _as_read(record: KeyRecord | None) -> Condition:
     return condition
 
 
-def _of(key: str) -> str:
+def _record_id(key: str) -> str:
     return f"unique#{key}"
 
 

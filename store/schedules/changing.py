@@ -33,7 +33,7 @@ def put(
     keeps_waiting = schedule.waits and definition.overlap == "queue"
     actions = [
         *(made if is_new else ()),
-        *_asked(definition, origin),
+        *_definition(definition, origin),
         Schedule.updated_at.set(now),
         set_or_remove(Schedule.updated_by, by),
         Schedule.since.set(since),
@@ -45,7 +45,7 @@ def put(
     return writing.write(schedule, actions, writing.as_read(before))
 
 
-def _asked(definition: Definition, origin: Origin) -> list[Action]:
+def _definition(definition: Definition, origin: Origin) -> list[Action]:
     """Return the actions that store a schedule's definition and origin."""
     return [
         Schedule.version.set(VERSION),
@@ -107,7 +107,7 @@ def delete(schedule: Schedule) -> None:
     paused.
     """
     now = clock.now()
-    asked = (
+    definition_fields = (
         *(Schedule.fingerprint, Schedule.job_type, Schedule.campaign_id, Schedule.packed_payload),
         *(Schedule.cron, Schedule.every, Schedule.created_at, Schedule.created_by),
         *(Schedule.updated_by, Schedule.last_started_at, Schedule.last_error),
@@ -117,7 +117,7 @@ def delete(schedule: Schedule) -> None:
     writing.write(
         schedule,
         [
-            *(each.remove() for each in asked),
+            *(each.remove() for each in definition_fields),
             *writing.comes_next(schedule, None, None),
             *(() if schedule.origin == "code" else _NOT_PAUSED),
             Schedule.deleted_at.set(now),

@@ -75,7 +75,7 @@ def wait(schedule: Schedule, at: int, step: Step, until: int) -> Schedule:
     The schedule is checked again at `until`. Earlier occurrences are skipped or failed as the step
     says. Raises ScheduleMoved.
     """
-    actions = [*writing.comes_next(schedule, at, until, waits=True), *_left_behind(schedule, step)]
+    actions = [*writing.comes_next(schedule, at, until, waits=True), *_not_started(schedule, step)]
     return writing.write(schedule, actions, writing.as_read(schedule))
 
 
@@ -92,7 +92,7 @@ def note_failing(
         *writing.due(schedule, until),
         Schedule.failing_since.set(since),
         Schedule.retry_error.set(error),
-        *_left_behind(schedule, step),
+        *_not_started(schedule, step),
     ]
     return writing.write(schedule, actions, writing.as_read(schedule))
 
@@ -131,11 +131,11 @@ def _moves_on(schedule: Schedule, step: Step) -> list[Action]:
     return [
         Schedule.last_at.set(step.last_at),
         *writing.comes_next(schedule, step.next_at, step.next_at),
-        *_left_behind(schedule, step),
+        *_not_started(schedule, step),
     ]
 
 
-def _left_behind(schedule: Schedule, step: Step) -> list[Action]:
+def _not_started(schedule: Schedule, step: Step) -> list[Action]:
     actions: list[Action] = []
     if step.dropped is not None:
         actions += [

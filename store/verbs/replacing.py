@@ -53,7 +53,7 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
         JobRequest.updated_at.set(clock.now()),
         JobRequest.max_attempts.set(wanted.max_attempts),
         JobRequest.first_run_at.set(wanted.first_run_at),
-        *_resumes_no_more(job),
+        *_restart_if_resuming(job),
     ]
     stays = job.follows is not None or _keeps_place(job, wanted)
     actions += _kept(job, wanted) if stays else _moved(job, wanted)
@@ -117,7 +117,7 @@ def _moved(job: JobRequest, wanted: Wanted) -> list[Action]:
     ]
 
 
-def _resumes_no_more(job: JobRequest) -> list[Action]:
+def _restart_if_resuming(job: JobRequest) -> list[Action]:
     """Return the actions that make a job that would resume start over, as `requeue` does."""
     if not job.resumes:
         return []

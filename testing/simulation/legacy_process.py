@@ -27,7 +27,7 @@ def look(world: "SimulatedLambda", job_seconds: float) -> None:
             world.run_function("worker", json.loads(encode(message)), _child, job_seconds)
 
     def take(_body: Any, _context: Any) -> None:
-        timer.take_next(run_in_child, ahead=GRACE, page=legacy_worker._ROWS_AT_A_LOOK)
+        timer.take_next(run_in_child, ahead=GRACE, page=legacy_worker._ROWS_PER_CHECK)
 
     world.run_function("timer", None, take, _LIVES)
 
