@@ -140,7 +140,7 @@ def test_the_jobs_of_the_guide_read_and_write_files_as_its_test_does(
 
 def test_the_guide_names_everything_that_a_job_is_handed() -> None:
     text = (ROOT / "docs/guides/writing_jobs.md").read_text()
-    table = text.partition("## What a job is handed")[2].partition("## Files")[0]
+    table = text.partition("## What a job function gets")[2].partition("## Files")[0]
     told = set(re.findall(r"`job\.(\w+)", table))
     handed = {name for name in dir(RunningJob) if not name.startswith("_")} - {"reached"}
     assert told == handed | {"cursor", "progress", "message"}
