@@ -278,9 +278,9 @@ def test_every_relative_link_leads_somewhere() -> None:
 def test_a_job_that_was_not_dispatched_is_told_with_what_was(count_letters: None) -> None:
     with saved_only(EXTENSIONS="readme_jobs"):
         get_job_runner().dispatch_job(JobData(job_type=LETTERS, payload={"words": []}))
-        with pytest.raises(AssertionError, match=f"in all: {LETTERS}"):
+        with pytest.raises(AssertionError, match=f"All types dispatched: {LETTERS}"):
             assert_dispatched("export_contacts")
-        with pytest.raises(AssertionError, match="1 of that type"):
+        with pytest.raises(AssertionError, match="1 jobs have that type"):
             assert_dispatched(LETTERS, organization_id="other")
 
 
