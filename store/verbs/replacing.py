@@ -69,7 +69,7 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
             & conditional_write.same(JobRequest.held_by, job.held_by)
             & conditional_write.same(JobRequest.run_at, job.run_at)
             & conditional_write.same(JobRequest.payload_key, job.payload_key),
-            # In whatever state the job is by now: it may have been claimed, and have ended, since.
+            # In any state, because the job may have been claimed, and have ended, since.
             already_applied=lambda row: row.replaced_by == this,
             more_writes=[*more_writes, *([] if stays else holdings.entry_dropped(job))],
             keeps_slot=stays,
