@@ -47,7 +47,7 @@ def test_it_notices_when_a_slot_is_freed_in_a_second_write(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def write(verb: str, job: JobRequest, *arguments: Any, **more: Any) -> JobRequest:
-        row = conditional_write.write_with(verb, job, *arguments, **({"also": ()} | more))
+        row = conditional_write.write_with(verb, job, *arguments, **({"more_writes": ()} | more))
         for freed in holdings.slot_freed(job):
             freed.record.update(list(freed.actions), freed.condition)
         return row
@@ -60,7 +60,7 @@ def test_it_notices_when_a_cancel_leaves_its_entry(monkeypatch: pytest.MonkeyPat
     write_freeing = holdings.write_freeing
 
     def write(*arguments: Any, **more: Any) -> JobRequest:
-        return write_freeing(*arguments, **(more | {"also": None}))
+        return write_freeing(*arguments, **(more | {"more_writes": None}))
 
     free_otherwise(monkeypatch, {"cancel"}, write)
     assert "its entry is there" in noticed(near=168)
@@ -71,7 +71,9 @@ def test_it_notices_when_a_retry_keeps_its_slot(monkeypatch: pytest.MonkeyPatch)
         verb: str, job: JobRequest, actions: list[Any], *arguments: Any, **more: Any
     ) -> JobRequest:
         kept = [each for each in actions if "slot" not in str(each)]
-        return conditional_write.write_with(verb, job, kept, *arguments, **({"also": ()} | more))
+        return conditional_write.write_with(
+            verb, job, kept, *arguments, **({"more_writes": ()} | more)
+        )
 
     free_otherwise(monkeypatch, {"retry"}, write)
     assert "(retryable) holds slot" in noticed(near=7)
@@ -91,7 +93,7 @@ def test_it_notices_when_a_failure_record_lets_nobody_on(monkeypatch: pytest.Mon
 
 def test_it_notices_when_the_rate_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Line, "opens_at", lambda self: 0)
-    assert "started in" in noticed(near=3)
+    assert "were admitted in" in noticed(near=3)
 
 
 def test_it_notices_when_a_leg_does_not_keep_the_mark_of_its_start(

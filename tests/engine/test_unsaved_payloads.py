@@ -39,7 +39,7 @@ def record(*, is_as_read: bool = True) -> RecordWrite:
     return RecordWrite(item, "put", condition=None if is_as_read else LineItem.sk.exists())
 
 
-@pytest.mark.parametrize("more", [{}, {"also": [record()]}])
+@pytest.mark.parametrize("more", [{}, {"more_writes": [record()]}])
 def test_a_job_that_is_there_keeps_its_own_and_no_other_is_left(
     still: Bench, more: dict[str, Any]
 ) -> None:
@@ -50,7 +50,7 @@ def test_a_job_that_is_there_keeps_its_own_and_no_other_is_left(
     assert blobs.get(None, first.payload_key) == LARGE
 
 
-@pytest.mark.parametrize("more", [{}, {"also": [record()]}])
+@pytest.mark.parametrize("more", [{}, {"more_writes": [record()]}])
 def test_of_two_that_are_saved_in_one_millisecond_it_is_the_same(
     still: Bench, more: dict[str, Any]
 ) -> None:

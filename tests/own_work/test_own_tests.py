@@ -131,7 +131,8 @@ def test_failures_say_what_happened(
             "E*The job 'remind_nobody' (*) has not succeeded. It is failed (attempt 1 of 1,*",
             "E*LookupError: no such list: *Ada*",
             'E*    raise LookupError(f"no such list: {payload.names}")',
-            "E*The job 'remind' (*) is not finished. It is queued *Run saved jobs with job_runner.drain()*",
+            "E*The job 'remind' (*) is not finished. It is queued *"
+            "Run saved jobs with job_runner.drain()*",
             "E*The job 'remind' (*) has not failed. It is succeeded (*result*reminded*1*",
             "E*The job 'remind_nobody' (*) failed, but not with ValueError*",
             "E*0 jobs 'remind' with payload={'names': *'Grace'*} are saved, not 1. Saved jobs:",
