@@ -8,7 +8,6 @@ from runners.registry import registry
 from runners.sending import Send, require_sender, send_admitted_follower, send_if_unclaimed
 from store import blobs, owner_verbs
 from store.job_request import JobRequest, Status
-from store.transactions import KeyTaken
 from work import Job, context
 
 _TRIES = 3  # a job may change between the read and the write, but not forever
@@ -52,6 +51,8 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
     Raises RunnerCannotResend if the runner can't send it, and PreconditionFailed if it changed in
     the meantime. Raises UniqueConflict if it is unique and another job has its key by now.
     """
+    from store.uniqueness import KeyTaken  # imported here because most jobs have no key
+
     if row.status not in (Status.FAILED, Status.CANCELLED):
         raise WrongState(row.id, str(row.status), "retried", "that has failed or was canceled")
     job = registry().job(row.job_type)

@@ -16,8 +16,8 @@ from store import answers, uniqueness, verbs
 from store.answers import Answer
 from store.conditional_write import GRACE
 from store.job_request import DuplicateOutcome, JobRequest, Lane, Outcome, Status
-from store.transactions import KeyTaken, RaceLost, RecordWrite, RowExists, write_all
-from store.uniqueness import Free, Held
+from store.transactions import RaceLost, RecordWrite, RowExists, write_all
+from store.uniqueness import Free, Held, KeyTaken
 from store.verbs import replacing
 from store.verbs.replacing import Wanted
 from work import Unique

@@ -15,7 +15,6 @@ from store.table import Table
 
 if TYPE_CHECKING:
     from store.job_request import JobRequest
-    from store.uniqueness import Held
 
 # How often a write is tried if it conflicts with another write of the same item, and the longest
 # wait before each further try, in seconds.
@@ -60,8 +59,12 @@ def _key(record: Table) -> tuple[Any, Any]:
     return found[True], found[False]
 
 
-class RaceLost(Exception):
-    """A record that was to change in a transaction isn't as it was read. Nothing was written.
+class NotWritten(Exception):
+    """A transaction was refused, so nothing was written. Its subclasses say why."""
+
+
+class RaceLost(NotWritten):
+    """A record that was to change in a transaction isn't as it was read.
 
     `lost` has the refused writes.
     """
@@ -71,20 +74,12 @@ class RaceLost(Exception):
         self.lost = lost
 
 
-class RowExists(Exception):
-    """A row already has the id of the one to be saved with other records. Nothing was written."""
+class RowExists(NotWritten):
+    """A row already has the id of the one to be saved with other records."""
 
     def __init__(self, row: "JobRequest") -> None:
         super().__init__(f"job {row.id} already exists: it is {row.state}")
         self.row = row
-
-
-class KeyTaken(Exception):
-    """Another job has the unique key that a row was to get. Nothing was written."""
-
-    def __init__(self, held: "Held") -> None:
-        super().__init__("another job has the unique key")
-        self.held = held
 
 
 def write_all(writes: Sequence[RecordWrite], *, first_is_row: bool = False) -> None:

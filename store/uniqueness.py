@@ -26,7 +26,7 @@ from store import conditional_write
 from store.job_request import BEHIND, JobRequest, Lane, Status, job_id_of
 from store.queries import read
 from store.table import Integer, Table, nullable
-from store.transactions import KeyTaken, RaceLost, RecordWrite
+from store.transactions import NotWritten, RaceLost, RecordWrite
 
 # Longer than any row can live, as for steps.
 _LIFETIME = 180 * clock.DAY
@@ -65,6 +65,14 @@ class Held(NamedTuple):
     def place(self) -> str:
         """Return the `held_by` of a follower."""
         return f"{BEHIND}{self.record.holder}"
+
+
+class KeyTaken(NotWritten):
+    """Another job has the unique key that a row was to get."""
+
+    def __init__(self, held: Held) -> None:
+        super().__init__("another job has the unique key")
+        self.held = held
 
 
 class Free(NamedTuple):

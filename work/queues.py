@@ -14,6 +14,7 @@ import names
 from errors import InvalidDefinition
 from frozen_values import Value
 from store.rate import Rate, is_whole
+from work.payload_values import fields_named, has_field, plain
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -95,7 +96,7 @@ class Queue(Value, kw_only=True):
             )
         if any(
             _is_secret(payload_model.model_fields[own].annotation)
-            for own in _fields(payload_model, self.per)
+            for own in fields_named(payload_model, self.per)
         ):
             return (
                 f"Queue(per={self.per!r}): is a secret of the payload, and people see the values "
@@ -110,19 +111,6 @@ class Queue(Value, kw_only=True):
         if payload_model.model_config.get("extra") == "allow":
             return True
         return has_field(payload_model, self.per)
-
-
-def has_field(payload_model: "type[BaseModel]", name: str | None) -> bool:
-    """Return whether a payload's model has a field of this name or alias."""
-    return bool(_fields(payload_model, name))
-
-
-def _fields(payload_model: "type[BaseModel]", name: str | None) -> list[str]:
-    """Return the names of the fields that are called so, or have that alias."""
-    fields = payload_model.model_fields
-    if name in fields:
-        return [name]
-    return [own for own, each in fields.items() if name in (each.alias, each.validation_alias)]
 
 
 def _is_secret(annotation: object) -> bool:
@@ -142,15 +130,13 @@ def _read(payload: object, name: str) -> object:
     if not hasattr(payload, "model_extra"):
         return None
     model = cast("BaseModel", payload)
-    for own in _fields(type(model), name):
+    for own in fields_named(type(model), name):
         return getattr(model, own)
     return (model.model_extra or {}).get(name)
 
 
 def _value(value: object) -> str:
     if value is not None and type(value) not in (str, int, bool):
-        from work.unique import plain  # which has pydantic at hand: few values need it
-
         try:
             value = plain(value)
         except ValueError:  # of what JSON has no form for

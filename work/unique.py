@@ -4,23 +4,18 @@ JOBS = {"assign_texters": Job(assign, unique=Unique(by=("campaign_id",)))}
 """
 
 import json
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from errors import InvalidDefinition
 from frozen_values import Value
-from work.queues import has_field
+from work.payload_values import has_field, plain
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from pydantic import BaseModel
 
 _CAMPAIGN = "campaign_id"
 _IMPLIED = ("organization_id", "job_type")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Unique(Value, kw_only=True):
@@ -120,56 +115,9 @@ class Unique(Value, kw_only=True):
             for name in sorted(self.by)
         ]
         scope = ["unique", organization_id, job_type, values]
-        return sha256(_canonical(scope).encode()).hexdigest()[:32]
+        return sha256(json.dumps(scope, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _is_seconds(value: object) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and 0 <= value < float("inf")  # type: ignore[operator]
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
-
-
-def plain(value: Any) -> Any:
-    """Return a value as JSON that is the same in every process, and for every value that is equal:
-    a set has no order of its own, a secret would be shown as stars, like any other, one moment has
-    a text in every zone, and 1.0 is 1. A decimal has its text, and True is not 1."""
-    from decimal import Decimal
-
-    from pydantic import BaseModel
-    from pydantic_core import to_jsonable_python
-
-    if isinstance(value, BaseModel):
-        return {name: plain(each) for name, each in value}
-    if isinstance(value, Mapping):
-        return [[plain(name), plain(each)] for name, each in sorted(value.items(), key=_by_name)]
-    if isinstance(value, set | frozenset):
-        return sorted((plain(each) for each in value), key=_canonical)
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    if hasattr(value, "get_secret_value"):
-        value = value.get_secret_value()
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        value = f"{(value - _EPOCH) // timedelta(microseconds=1)} microseconds"
-    if isinstance(value, Decimal):
-        value = _plain_decimal(value)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)  # 1.0 is 1, and -0.0 is 0
-    return to_jsonable_python(value, bytes_mode="hex")
-
-
-def _plain_decimal(value: "Decimal") -> str:
-    """Return the one text of decimals that are equal, however many digits they have."""
-    from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
-
-    if not value.is_finite():
-        return str(value)
-    digits = len(value.as_tuple().digits)
-    exact = Context(prec=digits, Emin=MIN_EMIN, Emax=MAX_EMAX)
-    return str((value or Decimal(0)).normalize(exact))
-
-
-def _by_name(item: tuple[Any, Any]) -> str:
-    return str(item[0])

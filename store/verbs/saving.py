@@ -12,7 +12,7 @@ from errors import PreconditionFailed
 from store import blobs, conditional_write
 from store.job_request import LIMITED, UNIQUE, JobRequest, Lane, Status, due_shard, new_id, sort_key
 from store.queries import read
-from store.transactions import KeyTaken, RaceLost, RecordWrite, RowExists
+from store.transactions import NotWritten, RecordWrite, RowExists
 
 if TYPE_CHECKING:
     from store.uniqueness import Held
@@ -111,7 +111,7 @@ def _put_or_drop(
             if job.unique_key is None
             else _put_unique(job, derived, behind, more_writes)
         )
-    except (KeyTaken, PreconditionFailed, RaceLost, RowExists) as error:
+    except (NotWritten, PreconditionFailed) as error:
         # A row that was saved in this very millisecond uses this very object.
         has_it = isinstance(error, RowExists) and error.row.created_key == job.created_key
         if not has_it:

@@ -2,7 +2,8 @@
 while a stack changes from one runner to the other, and killed as they are."""
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import clock
 from runners import legacy_worker, timer, wake_ups
@@ -10,13 +11,12 @@ from runners.execution import run
 from runners.messages import JobMessage, Message, QueueMessage, decode, encode
 from store.conditional_write import GRACE
 
-if TYPE_CHECKING:
-    from testing.simulation.simulated_lambda import SimulatedLambda
+_RunFunction = Callable[[str, Any, Callable[[Any, Any], Any], float], object]
 
 _LIVES = 900.0  # seconds until the process is ended
 
 
-def look(world: "SimulatedLambda", job_seconds: float) -> None:
+def look(run_function: _RunFunction, job_seconds: float) -> None:
     """Let the process look once for what is due, and run what it takes in children of its own, each
     for so many seconds at most."""
 
@@ -24,12 +24,12 @@ def look(world: "SimulatedLambda", job_seconds: float) -> None:
         if isinstance(message, QueueMessage):
             wake_ups.leave_due(message, delay)
         elif delay == 0:
-            world.run_function("worker", json.loads(encode(message)), _child, job_seconds)
+            run_function("worker", json.loads(encode(message)), _child, job_seconds)
 
     def take(_body: Any, _context: Any) -> None:
         timer.take_next(run_in_child, ahead=GRACE, page=legacy_worker._ROWS_PER_CHECK)
 
-    world.run_function("timer", None, take, _LIVES)
+    run_function("timer", None, take, _LIVES)
 
 
 def _child(body: Any, context: Any) -> None:

@@ -125,7 +125,7 @@ class SimulatedLambda:
             self._become(self.stack[-1] if self.stack else None)
         elif self.fault(Fault.LEGACY, "the legacy worker looks", 3):
             self.figures["looks of the legacy worker"] += 1
-            legacy_process.look(self, self._worker_timeout)
+            legacy_process.look(self.run_function, self._worker_timeout)
         else:
             self.tick()
 

@@ -10,7 +10,8 @@ from large_payloads import LARGE, objects
 from store import blobs, uniqueness, verbs
 from store.job_request import JobRequest
 from store.lines import LineItem
-from store.transactions import KeyTaken, RaceLost, RecordWrite, RowExists
+from store.transactions import RaceLost, RecordWrite, RowExists
+from store.uniqueness import KeyTaken
 from testing.aws import forget
 
 
