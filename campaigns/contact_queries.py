@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from aws import clients
-from campaigns.assigning import assignment
-from campaigns.assigning.assignment import Assignment, Item
+from campaigns import assignment
+from campaigns.assignment import Assignment, Item
 from campaigns.contact import Contact
 from settings import required
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from aws.multipart import PART_SIZE, Upload
 from campaigns import contact_queries
-from campaigns.assigning.assignment import Assignment
+from campaigns.assignment import Assignment
 from campaigns.bucket_keys import campaign_of
 from campaigns.contact import Contact, organization_campaign
 from campaigns.csv_text import CONTENT_TYPE, CsvText

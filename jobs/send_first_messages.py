@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from campaigns import contact_queries
-from campaigns.assigning.assignment import Assignment, MessageStatus
+from campaigns.assignment import Assignment, MessageStatus
 from campaigns.bucket_keys import campaign_of
 from campaigns.contact import Contact, organization_campaign
 from campaigns.messaging.sms import LONGEST

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from aws.errors import AWS_ERRORS
-from campaigns.assigning.assignment import MessageStatus
+from campaigns.assignment import MessageStatus
 from campaigns.contact import organization_campaign
 from campaigns.errors import SmsOutcomeUnknown, TextRefused
 from campaigns.messaging import sms

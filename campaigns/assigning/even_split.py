@@ -10,10 +10,9 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from campaigns import contact_queries
-from campaigns.assigning import assignment
-from campaigns.assigning.assignment import Assignment
+from campaigns import assignment, contact_queries
 from campaigns.assigning.texter_quotas import TexterQuotas
+from campaigns.assignment import Assignment
 from campaigns.bucket_keys import campaign_of
 from campaigns.contact import organization_campaign
 from campaigns.throttled_writer import ThrottledWriter

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 
 from aws import clients
 from aws.errors import condition_failed
-from campaigns.assigning.assignment import MessageStatus, key
+from campaigns.assignment import MessageStatus, key
 from campaigns.contact import Contact
 from settings import required
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from aws import clients
 from campaigns import contact_queries, throttled_writer
 from campaigns.assigning import even_split
-from campaigns.assigning.assignment import assign
+from campaigns.assignment import assign
 from contacts_table import contacts, keep, run, texters
 from errors import DoNotRetry, RetryAfter
 from jobs.assign_texters import AssignTexters, assign_texters

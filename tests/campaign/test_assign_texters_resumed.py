@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from campaigns.assigning import assignment, even_split
+from campaigns import assignment
+from campaigns.assigning import even_split
 from campaigns.throttled_writer import ThrottledWriter
 from contacts_table import keep, texters
 from jobs.assign_texters import AssignTexters, assign_texters

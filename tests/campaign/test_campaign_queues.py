@@ -10,7 +10,7 @@ import pytest
 import clock
 from bench import Bench
 from campaigns import contact_queries
-from campaigns.assigning.assignment import assign
+from campaigns.assignment import assign
 from contacts_table import keep
 from fake_sns import Sns, answering_sns
 from jobs.send_first_messages import PER_TURN

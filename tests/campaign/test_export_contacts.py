@@ -10,7 +10,7 @@ from moto.s3.models import S3Backend
 from pydantic import ValidationError
 
 from aws import bucket, clients, multipart
-from campaigns.assigning.assignment import assign
+from campaigns.assignment import assign
 from campaigns.contact import Contact
 from contacts_table import contacts, rows_of
 from errors import DoNotRetry

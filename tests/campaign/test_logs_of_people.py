@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aws import bucket
-from campaigns.assigning.assignment import assign
+from campaigns.assignment import assign
 from contacts_table import KEY, keep
 from fake_sns import answering_sns, refusal
 from runners import get_job_runner

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 import clock
 from aws import clients
-from campaigns.assigning.assignment import assign
+from campaigns.assignment import assign
 from campaigns.messaging.send_claim import SendClaim
 from contacts_table import keep, statuses
 from errors import DoNotRetry, RetryAfter

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 import clock
-from campaigns.assigning.assignment import MessageStatus, assign
+from campaigns.assignment import MessageStatus, assign
 from campaigns.contact import Contact
 from campaigns.messaging.send_claim import SendClaim
 from contacts_table import keep, statuses

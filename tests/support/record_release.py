@@ -21,7 +21,7 @@ sys.path[:0] = [str(TESTS / "support"), str(TESTS.parent)]
 import clock  # noqa: E402
 import moto_uploads  # noqa: E402
 from aws import bucket  # noqa: E402
-from campaigns.assigning.assignment import MessageStatus  # noqa: E402
+from campaigns.assignment import MessageStatus  # noqa: E402
 from campaigns.contact import organization_campaign  # noqa: E402
 from campaigns.messaging.send_claim import SendClaim  # noqa: E402
 from contacts_table import keep  # noqa: E402
