@@ -1,4 +1,4 @@
-"""The settings and secrets that a stack's own work reads by name, in Parameter Store."""
+"""Read and write the settings and secrets of a stack's jobs, in SSM Parameter Store."""
 
 import re
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import Any
 
 from job_runners.cli.problem import Exit, Problem
 
-# What work.app_settings reads: the rule of names, and where they are.
+# The same rule as in work.app_settings.
 NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
-LARGEST = 4096  # bytes of a value; Parameter Store charges for larger ones
+LARGEST = 4096  # bytes of a value; Parameter Store charges for larger values
 
 
 @dataclass(frozen=True)
 class AppSetting:
-    """One setting, without its value if that is a secret."""
+    """One setting. A secret has no value here."""
 
     name: str
     is_secret: bool
@@ -23,11 +23,11 @@ class AppSetting:
 
     @property
     def kind(self) -> str:
-        """What it is, in a word."""
+        """`secret` or `setting`."""
         return "secret" if self.is_secret else "setting"
 
     def as_json(self) -> dict[str, str | None]:
-        """For a program."""
+        """Return the setting as JSON for `--json`."""
         return {
             "name": self.name,
             "type": self.kind,
@@ -37,14 +37,14 @@ class AppSetting:
 
 
 class AppConfig:
-    """The settings of one stack. `ssm` is a client of where the stack is."""
+    """The settings of one stack. `ssm` is a client for the stack's account and region."""
 
     def __init__(self, ssm: Any, stack_name: str) -> None:
         self._ssm = ssm
         self._path = f"/{stack_name}/app"
 
     def all(self) -> list[AppSetting]:
-        """Return every setting, by name. No secret is decrypted."""
+        """Return all settings sorted by name, without decrypting secrets."""
         pages = self._ssm.get_paginator("get_parameters_by_path")
         found = [
             _read(each)
@@ -54,25 +54,24 @@ class AppConfig:
         return sorted(found, key=lambda each: each.name)
 
     def set(self, name: str, value: str, *, secret: bool) -> None:
-        """Write a setting over what was there. Raises Problem for a value or a change of its kind
-        that can't be."""
+        """Create or overwrite a setting. Raises Problem for an invalid value or another kind."""
         size = len(value.encode())
         if not size:
             raise Problem(
                 f"The value of {name} is empty.",
-                hint=f"To take it away: jobs config delete {name}",
+                hint=f"To delete the setting: jobs config delete {name}",
             )
         if size > LARGEST:
             raise Problem(
-                f"The value of {name} has {size:,} bytes, and at most {LARGEST:,} can be kept.",
-                hint="Put what is larger into a bucket or Secrets Manager, and its name here.",
+                f"The value of {name} has {size:,} bytes. The limit is {LARGEST:,}.",
+                hint="Store it in a bucket or in Secrets Manager, and its name here.",
             )
         before = next((each for each in self.all() if each.name == name), None)
         if before and before.is_secret != secret:
             other = "secret" if secret else "setting"
             raise Problem(
-                f"{name} is a {before.kind}, and can't become a {other}.",
-                hint=f"Set it as it is{'' if secret else ', with --secret'}; or delete it first: "
+                f"{name} is a {before.kind} and can't become a {other}.",
+                hint=f"Set it {'without' if secret else 'with'} --secret, or delete it first: "
                 f"jobs config delete {name}",
             )
         self._ssm.put_parameter(
@@ -83,20 +82,23 @@ class AppConfig:
         )
 
     def delete(self, name: str) -> None:
-        """Delete a setting. Raises Problem if there is none of this name."""
+        """Delete a setting. Raises Problem if it doesn't exist."""
         answer = self._ssm.delete_parameters(Names=[f"{self._path}/{name}"])
         if answer.get("InvalidParameters"):
-            raise Problem(f"There is no setting {name}.", hint="What there is: jobs config list")
+            raise Problem(
+                f"No setting is named {name}.", hint="List the settings with jobs config list."
+            )
 
 
 def check_name(name: str) -> None:
-    """Raise Problem for what can't be a setting's name."""
+    """Check the name of a setting. Raises Problem for an invalid name."""
     if NAME.fullmatch(name):
         return
     fit = re.sub(r"[^A-Z0-9_]", "_", name.upper())
-    hint = f"As: {fit}" if NAME.fullmatch(fit) else "As: API_KEY"
+    hint = f"Write it as {fit if NAME.fullmatch(fit) else 'API_KEY'}."
     raise Problem(
-        f"{name!r} can't be a name: capital letters, digits and _, at most 64, a letter first.",
+        f"{name!r} is not a valid name. A name has up to 64 capital letters, digits and _, and "
+        "starts with a letter.",
         hint=hint,
         code=Exit.USAGE,
     )

@@ -1,4 +1,4 @@
-"""Finds a deployed stack by its name, in CloudFormation."""
+"""Find a deployed stack by its name in CloudFormation."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 
 def find_stack(session: "Session", name: str) -> Stack:
-    """Return the stack of this name in the caller's account and region, or on the local AWS that
-    AWS_ENDPOINT_URL names; raises Problem."""
+    """Return the stack of this name in the session's account and region.
+
+    If AWS_ENDPOINT_URL names a local AWS, look there. Raises Problem.
+    """
     client: Any = session.create_client("cloudformation")
     region = client.meta.region_name
     try:
@@ -29,8 +31,8 @@ def find_stack(session: "Session", name: str) -> Stack:
         if "does not exist" not in str(error):
             raise
         raise Problem(
-            f"There is no stack {name} in {region}, in the account of your credentials.",
-            hint="Another name: --stack. Another region or account: --region, --profile.",
+            f"Stack {name} doesn't exist in {region} in your account.",
+            hint="Pass another name with --stack, or change --region or --profile.",
             code=Exit.NO_ACCESS,
         ) from None
     outputs = {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])}
@@ -38,21 +40,23 @@ def find_stack(session: "Session", name: str) -> Stack:
         return Stack.from_outputs(name, region, outputs, url if is_local else "")
     except KeyError as missing:
         raise Problem(
-            f"The stack {name} in {region} is {found['StackStatus']} and has no output {missing}.",
-            hint="Is it one of Job Runners, deployed to its end, and not of an older version?",
+            f"Stack {name} in {region} has the status {found['StackStatus']} and no output "
+            f"{missing}.",
+            hint="Check that it is a Job Runners stack, that its deploy completed, and that its "
+            "version isn't older than this command's.",
             code=Exit.NO_ACCESS,
         ) from None
 
 
 def age(client: Any, name: str) -> float:
-    """Return how many seconds ago the stack was created."""
+    """Return the stack's age in seconds."""
     (found,) = client.describe_stacks(StackName=name)["Stacks"]
     created: datetime = found["CreationTime"]
     return (datetime.now(UTC) - created).total_seconds()
 
 
 def resources(client: Any, name: str) -> dict[str, tuple[str, str]]:
-    """Return what the stack is made of: for each logical id its type and its physical id."""
+    """Return the type and physical id of each resource of the stack by logical id."""
     pages = client.get_paginator("list_stack_resources")
     return {
         each["LogicalResourceId"]: (each["ResourceType"], each["PhysicalResourceId"])

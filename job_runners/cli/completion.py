@@ -1,4 +1,4 @@
-"""What Tab completes beside commands, options and states: the names that the stack knows."""
+"""Complete the names of a stack's job types, tasks and schedules on Tab."""
 
 from collections.abc import Callable
 from itertools import islice
@@ -7,14 +7,14 @@ import click
 
 from job_runners.cli.target import Target
 
-_PATIENCE = 3  # seconds that somebody waits for a Tab
-_MOST = 100
+_PATIENCE = 3  # seconds to wait for the API while the user waits for the completion
+_MOST = 100  # schedules
 
 Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
 
 def names_of(*kinds: str) -> Complete:
-    """Return the names of the stack's `jobs` or `tasks`."""
+    """Return a function that completes names of the given kinds: `jobs`, `tasks` or both."""
 
     def known(target: Target) -> list[str]:
         types = target.api.types()
@@ -24,7 +24,7 @@ def names_of(*kinds: str) -> Complete:
 
 
 def schedule_names() -> Complete:
-    """Return the names of the organisation's schedules, the first of them."""
+    """Return a function that completes names of the organization's first schedules."""
     return _completing(
         lambda target: [each["name"] for each in islice(target.api.schedules(), _MOST)]
     )
@@ -36,7 +36,7 @@ def _completing(known: Callable[[Target], list[str]]) -> Complete:
         target.patience = _PATIENCE
         try:
             names = known(target)
-        except Exception:  # noqa: BLE001 - a Tab is no place to say what is wrong
+        except Exception:  # noqa: BLE001 - a completion can't show an error
             return []
         return [name for name in names if name.startswith(start)]
 

@@ -1,7 +1,7 @@
-"""What a month of jobs costs on AWS: how much is used of what, times its price.
+"""Estimate the monthly AWS cost of jobs: the usage of each service times its price.
 
-The counts of requests and units are those that the tests of the engine count; a test holds this
-model to them. What depends on the work, its seconds above all, is for the caller to say.
+A test compares the counts of requests and units with those that the engine makes. The caller
+passes what depends on the work, above all its seconds.
 """
 
 import math
@@ -11,36 +11,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-SHIPPED = Path(__file__).with_name("prices.toml")
+SHIPPED = Path(__file__).with_name("prices.toml")  # the built-in prices
 
 MONTH_SECONDS = 30 * 24 * 3600
 LONGEST_LEG = 1800  # seconds: Lambda's maximum, and that of the parameter WorkerTimeout
 _GB = 1e9
-_ROW = 900  # bytes of a typical row without its payload, with what it ends with
-_ENTRY = 200  # of the index that lists an organisation's jobs, which it keeps to its end
-_IN_ROW = 4096  # bytes of a compressed payload that a row takes, see store.blobs
-_ERROR_KB = 1  # by which the error of an attempt that failed makes a row larger
-_LOOK = 60  # seconds: a leg that takes longer is looked at by the timer once
-_API_SECONDS = 0.03  # that the API's function takes for a dispatch, at 1 GB
-_OVERHEAD_SECONDS = 0.05  # of the worker, around the work
-_LOG_BYTES = {"API": 2000, "worker": 2000}  # of an invocation, with Lambda's own lines and metrics
-_TRACED = 0.05  # of requests: X-Ray's default, beside the first of each second
+_ROW = 900  # bytes of a typical row without its payload, including its outcome
+_ENTRY = 200  # bytes of the row's entry in the index that lists an organization's jobs
+_IN_ROW = 4096  # the largest compressed payload in bytes that is stored in the row (store.blobs)
+_ERROR_KB = 1  # size that the error of a failed attempt adds to a row
+_LOOK = 60  # seconds: the timer checks a leg that takes longer once
+_API_SECONDS = 0.03  # duration of a dispatch in the API's function, at 1 GB
+_OVERHEAD_SECONDS = 0.05  # of the worker in addition to the work
+_LOG_BYTES = {"API": 2000, "worker": 2000}  # per invocation, with Lambda's own lines and metrics
+_TRACED = 0.05  # share of requests that X-Ray traces by default, after the first of each second
 _TICKS = MONTH_SECONDS / 60
 _TICK_SECONDS = 0.5
-_TICK_READS = 24  # 48 shards that are asked, half a unit each
+_TICK_READS = 24  # the timer reads 48 shards, at half a unit each
 _ALARMS = 13
-_METRICS = {"job type": 4, "stack": 4}  # QueueWait, RunTime, Succeeded, some others now and then
-# Write units beyond those of a job without limits: where it need not wait, and where it did.
+_METRICS = {"job type": 4, "stack": 4}  # QueueWait, RunTime, Succeeded, and occasional others
+# Additional write units of a job in a queue with limits: without and with a wait.
 _LIMITS = {None: (0, 0), "slots": (6, 17), "rate": (3, 15), "both": (8, 20)}
-_RECORD = 2  # write units of a small item in a transaction: of a piece of work, or of its key
-_MOVE = 4  # of a schedule to its next occurrence, in a transaction and an index
+_RECORD = 2  # write units of a small item in a transaction: a unique key or an idempotency key
+_MOVE = 4  # write units to move a schedule to its next occurrence, in a transaction and an index
 
 Limited = Literal["slots", "rate", "both"] | None
 
 
 @dataclass(frozen=True)
 class Prices:
-    """Dollars for one of each thing, as they were on a day in a region."""
+    """Prices per unit in dollars, on a date in a region."""
 
     date: str
     region: str
@@ -48,8 +48,8 @@ class Prices:
 
     @staticmethod
     def load(path: Path = SHIPPED) -> "Prices":
-        """Return the prices of a file. Raises OSError, ValueError (not TOML) or KeyError, if one
-        is missing."""
+        """Return the prices in a file. Raises OSError, ValueError (not TOML) or KeyError (missing
+        price)."""
         found = tomllib.loads(path.read_text())
         shipped = tomllib.loads(SHIPPED.read_text())["prices"]
         prices = {name: float(found["prices"][name]) for name in shipped}
@@ -58,8 +58,10 @@ class Prices:
 
 @dataclass(frozen=True)
 class Workload:
-    """A month of jobs that are alike. Seconds are of the work, over all legs of one attempt; the
-    payload's bytes are compressed; shares are from 0 to 1."""
+    """A month of similar jobs.
+
+    `seconds` is the duration of the work over all legs of one attempt. Shares are from 0 to 1.
+    """
 
     jobs: float
     seconds: float
@@ -67,26 +69,26 @@ class Workload:
     architecture: Literal["arm64", "x86_64"] = "arm64"
     legs: int = 1
     checkpoints: float = 0
-    payload_bytes: int = 100
-    retried: float = 0  # the share that is tried once more
-    limited: Limited = None  # what limits its queue
-    waiting: float = 0  # the share that has to wait in its line
-    quota: bool = False  # whether there is one of unfinished jobs
-    unique: bool = False  # whether no second one does the same work beside the first
-    recurring: bool = False  # whether schedules dispatch them, and no request does
+    payload_bytes: int = 100  # compressed
+    retried: float = 0  # share of jobs that are retried once
+    limited: Limited = None  # the limits of the jobs' queue
+    waiting: float = 0  # share of jobs that wait in a line
+    quota: bool = False  # whether there is a quota of unfinished jobs
+    unique: bool = False  # whether the jobs are unique
+    recurring: bool = False  # whether schedules dispatch the jobs, not requests
     over_http: bool = True
-    types: int = 1  # of job
+    types: int = 1  # number of job types
     retention_days: float = 30
 
     @property
     def row_kb(self) -> int:
-        """Return the write units of one write of its row."""
+        """The write units of one write of a job's row."""
         in_row = self.payload_bytes if self.payload_bytes <= _IN_ROW else 0
         return math.ceil((_ROW + in_row) / 1024)
 
     @property
     def write_units(self) -> float:
-        """Return those of one job, from its dispatch to its end."""
+        """The write units of one job, from its dispatch to its end."""
         row = self.row_kb
         save, claim, finish, hand_on, look = row + 2, row, row + 1, row + 2, row + 2
         units: float = save + claim + finish
@@ -95,7 +97,7 @@ class Workload:
         units += self.looks * look
         units += self.retried * (hand_on + claim + 3 * _ERROR_KB)
         units += 2 if self.quota else 0
-        units += row if self.unique or self.recurring else 0  # it is saved in a transaction
+        units += row if self.unique or self.recurring else 0  # the row is saved in a transaction
         units += _MOVE if self.recurring else 0
         units += self._of_unique
         at_once, waited = _LIMITS[self.limited]
@@ -103,52 +105,55 @@ class Workload:
 
     @property
     def _of_unique(self) -> float:
-        """The write units of the record of a piece of work: made and given up with its job."""
+        """The write units of a unique key: it is created with its job and released at its end."""
         if not self.unique:
             return 0
-        ends_alone = self.limited not in ("slots", "both")  # and not in a transaction as it is
-        with_key = self.over_http  # requests have an idempotency key, which is kept beside it
+        # A queue with slots needs a transaction at the end anyway.
+        ends_alone = self.limited not in ("slots", "both")
+        with_key = self.over_http  # requests also have an idempotency key
         return (2 + with_key) * _RECORD + (self.row_kb if ends_alone else 0)
 
     @property
     def looks(self) -> float:
-        """Return how many looks of the timer one job is given: one for each leg of over a minute,
-        and one for its first if it has to wait that long for a worker, which is not counted."""
+        """The number of times that the timer checks one job: once for each leg of over a minute.
+
+        A check of a job that waits that long for a worker isn't counted.
+        """
         return self.legs if self.seconds / self.legs > _LOOK else 0
 
     @property
     def read_units(self) -> float:
-        """Return those of one job."""
+        """The read units of one job."""
         lines = 0 if self.limited is None else 2 + 2 * self.waiting
-        schedule = 2 if self.recurring else 0  # itself, and the job of the occurrence before
+        schedule = 2 if self.recurring else 0  # the schedule and the job of its last occurrence
         return self.looks + lines + (1 if self.unique else 0) + schedule
 
     @property
     def invocations(self) -> float:
-        """Return how often the worker is called for one job."""
+        """The number of worker invocations of one job."""
         waits = self.waiting if self.limited else 0
         return self.legs + self.retried + waits
 
     @property
     def in_bucket(self) -> bool:
-        """Return whether its payload is too large for its row."""
+        """Whether the payload is too large for the row."""
         return self.payload_bytes > _IN_ROW
 
     @property
     def gb_seconds(self) -> float:
-        """Return those of the worker, for one job."""
+        """The GB-seconds of the worker for one job."""
         busy = self.seconds * (1 + self.retried) + _OVERHEAD_SECONDS * self.invocations
         return busy * self.memory_mb / 1024
 
     @property
     def at_once(self) -> float:
-        """Return how many workers are busy at any time, if the jobs come evenly."""
+        """The average number of busy workers, if the jobs are spread evenly."""
         return self.jobs / MONTH_SECONDS * self.gb_seconds * 1024 / self.memory_mb
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the bill: `quantity` of a thing, which has a price in `Prices`."""
+    """One line of the bill: a `quantity`, and the name of its price in `Prices`."""
 
     what: str
     quantity: float
@@ -156,12 +161,12 @@ class Line:
     formula: str
 
     def dollars(self, prices: Prices) -> float:
-        """Return what it costs."""
+        """Return the cost of the line."""
         return self.quantity * prices.of[self.price]
 
 
 def bill(work: Workload) -> list[Line]:
-    """Return what a month of this work uses, with how each quantity comes about."""
+    """Return the usage in a month of this work, with the formula of each quantity."""
     return [line for line in (*_of_jobs(work), *_of_stack(work)) if line.quantity]
 
 
@@ -186,14 +191,14 @@ def _of_jobs(work: Workload) -> Iterator[Line]:
         "worker compute, GB-s",
         jobs * work.gb_seconds,
         "lambda_gb_second_arm64" if work.architecture == "arm64" else "lambda_gb_second_x86_64",
-        f"({work.seconds:g} s and {_OVERHEAD_SECONDS:g} s an invocation) x "
+        f"({work.seconds:g} s + {_OVERHEAD_SECONDS:g} s an invocation) x "
         f"{work.memory_mb / 1024:g} GB",
     )
     yield Line(
         "write units",
         jobs * work.write_units,
         "write_unit",
-        f"{work.write_units:g} a job, of a row of {work.row_kb} KB",
+        f"{work.write_units:g} a job, for a row of {work.row_kb} KB",
     )
     reads = work.read_units
     yield Line("read units", jobs * reads, "read_unit", f"{reads:g} a job")
@@ -229,15 +234,15 @@ def _of_jobs(work: Workload) -> Iterator[Line]:
 
 
 def _of_stack(work: Workload) -> Iterator[Line]:
-    """Yield what a stack costs however much it has to do."""
+    """Yield the fixed costs of a stack."""
     yield Line("timer, invocations", _TICKS, "lambda_request", "1 a minute")
     yield Line("timer, GB-s", _TICKS * _TICK_SECONDS, "lambda_gb_second_arm64", "0.5 s x 1 GB")
-    yield Line("timer, read units", _TICKS * _TICK_READS, "read_unit", f"{_TICK_READS} a tick")
+    yield Line("timer, read units", _TICKS * _TICK_READS, "read_unit", f"{_TICK_READS} a run")
     yield Line("alarms", _ALARMS, "alarm_month", "each")
     of_type, of_stack = _METRICS["job type"], _METRICS["stack"]
     yield Line(
         "metrics",
         of_stack + of_type * work.types,
         "metric_month",
-        f"{of_stack} of the stack, {of_type} of a job type",
+        f"{of_stack} for the stack, {of_type} for each job type",
     )

@@ -1,4 +1,4 @@
-"""Dead letters, sent again: what could not be settled, or not be sent, goes back to its queue."""
+"""Move dead letters back to their queue."""
 
 import json
 from typing import TYPE_CHECKING
@@ -8,8 +8,10 @@ if TYPE_CHECKING:
 
 
 def redrive(sqs: "SQSClient", queue_url: str) -> int:
-    """Move what a queue's dead-letter queue holds back to it, one by one: sent before it is
-    deleted, so that nothing is lost if this stops halfway. Returns how many."""
+    """Move the messages of a queue's dead-letter queue back to the queue. Return their number.
+
+    Each message is sent before it is deleted, so no message is lost if this is interrupted.
+    """
     attributes = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["RedrivePolicy"])
     arn = json.loads(attributes["Attributes"]["RedrivePolicy"])["deadLetterTargetArn"]
     dead = sqs.get_queue_url(QueueName=arn.rsplit(":", 1)[1])["QueueUrl"]

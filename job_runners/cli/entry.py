@@ -1,4 +1,4 @@
-"""Where the installed `jobs` and `job-runners` begin: says what to install if that is missing."""
+"""Entry point of the installed `jobs` and `job-runners`. It names packages that are missing."""
 
 import sys
 from pathlib import Path
@@ -17,9 +17,9 @@ def main() -> None:
         if package not in _NEEDED:
             raise
         sys.exit(
-            f"The command needs {package}, which is not installed; the client alone does not.\n"
-            "Install it with what it needs, from the wheel that make wheel makes:\n"
+            f"The command needs {package}, which isn't installed. (The client works without it.)\n"
+            "Install the wheel that make wheel builds with its extra cli:\n"
             "  pipx install 'dist/job_runners-….whl[cli]'\n"
-            "or, beside your own packages:\n"
+            "Or install it next to your own packages:\n"
             "  pip install 'dist/job_runners-….whl[cli]'"
         )

@@ -1,4 +1,4 @@
-"""The same done to each of several jobs or tasks: one that is refused holds up no other."""
+"""Apply a command to several jobs or tasks. A refused one doesn't stop the others."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -11,25 +11,28 @@ from job_runners.cli.target import Target
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask, unless told not to. Where nobody can answer, not asking has to be said."""
+    """Ask for confirmation, unless `yes`. Raises UsageError if input isn't a terminal."""
     if yes:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError(f"{question} Nobody is here to answer: add --yes")
+        raise click.UsageError(f"{question} Input isn't a terminal, so pass --yes to confirm.")
     click.confirm(question, abort=True, err=True)
 
 
-Do = Callable[[str], tuple[dict[str, object], str]]  # to one, by its id: the JSON and the text
+# Acts on the job or task with this id, and returns the JSON and the text to print.
+Do = Callable[[str], tuple[dict[str, object], str]]
 
 
 def for_each_job(target: Target, ids: Iterable[str], do: Do) -> Exit:
-    """Do it to each job and print each; an id may be the start of one."""
+    """Call `do` for each job and print its outcome. An id may be the start of one."""
     return for_each(target, ids, lambda start: do(target.api.find(start)))
 
 
 def for_each(target: Target, ids: Iterable[str], do: Do) -> Exit:
-    """Do it to each and print each. Access that is refused once would be refused each time: that
-    ends it."""
+    """Call `do` for each id and print its outcome.
+
+    Missing access stops the loop, because every other call would fail too.
+    """
     code = Exit.DONE
     for each in dict.fromkeys(ids):
         try:

@@ -1,4 +1,4 @@
-"""What a stack knows by name, for a name that looks wrong."""
+"""Check the names of job types and queues, and suggest the closest match."""
 
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -10,44 +10,46 @@ from job_runners.cli.target import Target
 
 
 def check_job_type(target: Target, name: str) -> None:
-    """Raise Problem for a job type that the stack does not know, with the nearest that it does."""
+    """Check that the stack has a job type. Raises Problem with the closest match."""
     known = [each["name"] for each in target.api.types()["jobs"]]
     if name not in known:
-        hint = _nearest(name, known) or "All of them: jobs types"
-        raise Problem(f"This stack knows no job {name}.", hint=hint)
+        hint = _nearest(name, known) or "List them with jobs types."
+        raise Problem(f"No job type of this stack is named {name}.", hint=hint)
 
 
 def check_queue(target: Target, name: str) -> None:
-    """Raise Problem for a queue that no job type is in, or may be in, with those there are."""
+    """Check that a job type uses, or may use, a queue. Raises Problem with the existing queues."""
     known = _queues(target)
     if name not in known:
-        there_are = f"There are: {', '.join(sorted(known))}."
+        listed = f"The queues are {', '.join(sorted(known))}."
         raise Problem(
-            f"This stack has no queue {name}: no job type is in it, and it has no limits.",
-            hint=f"{_nearest(name, known)} {there_are}".lstrip(),
+            f"This stack has no queue {name}: no job type uses it, and it has no limits.",
+            hint=f"{_nearest(name, known)} {listed}".lstrip(),
         )
 
 
 def note_unknown_queue(target: Target, name: str, consequence: str) -> None:
-    """Say that no job type is in this queue, and what follows: it may be meant, for a job may be
-    dispatched to a queue of any name. With --json nothing is said."""
+    """Warn that no job type uses a queue, with the consequence. Print nothing with --json.
+
+    The name may be right, because a job can be dispatched to a queue of any name.
+    """
     if target.json:
         return
     try:
         known = _queues(target)
     except Problem:
-        return  # what was asked for is done all the same
+        return  # the command itself has succeeded
     if name not in known:
-        hint = _nearest(name, known) or f"Their queues: {', '.join(sorted(known))}."
+        hint = _nearest(name, known) or f"The queues are {', '.join(sorted(known))}."
         click.secho(
-            f"No job type of this stack is in a queue {name}: {consequence}. {hint}",
+            f"No job type of this stack uses a queue {name}: {consequence}. {hint}",
             fg="yellow",
             err=True,
         )
 
 
 def _queues(target: Target) -> set[str]:
-    """Return the queues that job types are in, or may be asked for."""
+    """Return the queues that job types use or may use."""
     types = target.api.types()["jobs"]
     return {name for each in types for name in (each["queue_name"], *each.get("queues", ()))}
 

@@ -1,4 +1,4 @@
-"""The local AWS that `make run` starts, as those who use it know it."""
+"""Find the local AWS that `make run` starts."""
 
 import os
 from pathlib import Path
@@ -7,14 +7,17 @@ from job_runners.cli.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 STACK_FILE = "stack.json"  # in the folder HOME
-OUTDATED_FILE = "outdated.txt"  # there too: what is saved and not in force, on one line
+OUTDATED_FILE = "outdated.txt"  # also there: a line about saved changes that aren't active yet
 
 REGION = "us-east-1"
 
 
 def project(code: Path = ROOT) -> Path:
-    """Return the folder whose samconfig.toml and local AWS are meant: this checkout. For a command
-    that was installed, the nearest folder with a samconfig.toml, from the current one upward."""
+    """Return the folder with the samconfig.toml and the local AWS to use.
+
+    In a checkout, that is the checkout. For an installed command, it is the nearest folder with a
+    samconfig.toml, from the current one upward.
+    """
     try:
         here = Path.cwd()
     except FileNotFoundError:  # it was removed
@@ -26,14 +29,14 @@ def project(code: Path = ROOT) -> Path:
 
 
 PROJECT = project()
-HOME = PROJECT / ".local"  # there only while it is up
+HOME = PROJECT / ".local"  # exists only while the local AWS is up
 
 
 def find() -> Stack | None:
-    """Return its stack, while it is up."""
+    """Return the local AWS's stack while it is up, otherwise None."""
     file = HOME / STACK_FILE
     try:
-        # It says where calls go. One that another user or an archive has left here says nothing.
+        # The file decides where calls go. Ignore one that another user or an archive left here.
         if file.stat().st_uid != os.getuid() or file.stat().st_mode & 0o077:
             return None
         return Stack.load(file)
@@ -42,12 +45,12 @@ def find() -> Stack | None:
 
 
 def endpoint_url() -> str | None:
-    """Return where this terminal's AWS tools find AWS, if that is set, as .local/env.sh does."""
+    """Return AWS_ENDPOINT_URL, which .local/env.sh sets for the AWS tools of a terminal."""
     return os.environ.get("AWS_ENDPOINT_URL")
 
 
 def outdated() -> str | None:
-    """Return what is saved and not in force there, on one line."""
+    """Return the line about saved changes that aren't active yet, or None."""
     try:
         return (HOME / OUTDATED_FILE).read_text(encoding="utf-8").strip() or None
     except FileNotFoundError:

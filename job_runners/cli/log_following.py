@@ -1,4 +1,4 @@
-"""Follows the log of a job or a task until it has ended."""
+"""Follow the log of a job or task until it has ended."""
 
 import time
 from collections.abc import Iterator
@@ -9,20 +9,20 @@ from job_runners.cli.log_lines import Line, Logs
 from job_runners.cli.polling import FINISHED
 from job_runners.cli.problem import Exit, Problem
 
-_PAUSE = 2.0  # seconds between two looks
-_PATIENCE = 300.0  # seconds without any answer of the API, until we give up
-_LATE = 60_000  # milliseconds that a line may come after others of its time
-# Seconds without a new line, once a job has ended and its last line is not there, until we give up.
+_PAUSE = 2.0  # seconds between two polls
+_PATIENCE = 300.0  # seconds without an answer from the API before giving up
+_LATE = 60_000  # milliseconds by which a line may arrive later than others of its time
+# Seconds without a new line before giving up on the last line of a job that has ended.
 _QUIET = 10.0
-# The last line about a job, and about a task.
+# The messages of the last line about a job, and about a task.
 _JOB_ENDED = frozenset({"succeeded", "failed", "cancelled", "settled", "cancel"})
 _TASK_ENDED = frozenset({"task done", "task failed", "task may have been sent or not"})
-_CLOCKS = 2_000  # milliseconds by which a line's time may be before the job's own
+_CLOCKS = 2_000  # milliseconds by which a line's clock may be behind the job's
 
 
 @dataclass
 class _Following:
-    """What has been seen so far."""
+    """The lines that were found so far."""
 
     logs: Logs
     work_id: str
@@ -31,7 +31,7 @@ class _Following:
     _seen: set[str] = field(default_factory=set)
 
     def look(self) -> list[Line]:
-        """Return the lines that are new, in order of time."""
+        """Return the new lines in time order."""
         newest = max((line.received for line in self.lines), default=0)
         logs = replace(
             self.logs,
@@ -44,8 +44,10 @@ class _Following:
         return new
 
     def ended_at(self) -> int | None:
-        """Return when the job ended (milliseconds since 1970), as the API has it; None if it has
-        not, or the API does not answer."""
+        """Return when the job ended, in milliseconds since 1970.
+
+        Return None if it hasn't ended, or if the API doesn't answer.
+        """
         try:
             job = self.logs.target.api.job(self.work_id).job
         except Problem as problem:
@@ -60,8 +62,10 @@ class _Following:
         return int(datetime.fromisoformat(job["finished_at"]).timestamp() * 1000)
 
     def has_last_line(self, messages: frozenset[str], ended_at: int = 0) -> bool:
-        """Return whether one of these is there, logged when the work ended: a job that was queued
-        again has one of its first end, too."""
+        """Return whether one of the messages was logged at or after the end of the work.
+
+        A retried job also has such a line from its first end, which doesn't count.
+        """
         return any(
             line.fields.get("message") in messages and line.time >= ended_at - _CLOCKS
             for line in self.lines
@@ -69,13 +73,16 @@ class _Following:
 
 
 def follow(logs: Logs, work_id: str, *, is_job: bool) -> Iterator[Line]:
-    """Yield the lines about a job or a task as they come. Ends once it has ended and its lines are
-    there, with how Lambda says its newest invocations did."""
+    """Yield the lines about a job or task as they arrive.
+
+    After the end of the job and its last line, yield Lambda's reports on its newest invocations.
+    """
     following = _Following(logs, work_id)
     messages = _JOB_ENDED if is_job else _TASK_ENDED
     new_at = time.monotonic()
     while True:
-        ended_at = following.ended_at() if is_job else 0  # of a task, its last line alone tells
+        # The API has no status of a task, so only its last line shows that it has ended.
+        ended_at = following.ended_at() if is_job else 0
         new = following.look()
         yield from new
         if new or not ended_at:

@@ -1,5 +1,4 @@
-"""What CloudWatch Logs holds about a job or a task, from all functions of the stack, in order of
-time."""
+"""Read the lines about a job or task from the log groups of all functions of a stack."""
 
 import json
 import time
@@ -14,10 +13,11 @@ from job_runners.cli.api import Job
 from job_runners.cli.cloudformation import resources
 from job_runners.cli.target import Target
 
-_EARLIER, _LATER = 60, 300  # seconds around the job's own times: clocks differ, logs come late
-_NOT_THERE = "ResourceNotFoundException"  # a group that nothing has been written to
+# Seconds to search before and after the job's own times: clocks differ, and logs arrive late.
+_EARLIER, _LATER = 60, 300
+_NOT_THERE = "ResourceNotFoundException"  # the group doesn't exist before the first write
 _WORKER = "Worker"
-_INVOCATIONS = 10  # of the newest, what Lambda itself says about them
+_INVOCATIONS = 10  # the newest invocations, for which Lambda's reports are shown
 
 
 @dataclass(frozen=True, order=True)
@@ -26,13 +26,13 @@ class Line:
 
     time: int  # milliseconds since 1970
     group: str = field(compare=False)  # its name in the template, without LogGroup
-    fields: dict[str, Any] = field(compare=False)  # one that is not JSON is all message
+    fields: dict[str, Any] = field(compare=False)  # only `message` if the line isn't JSON
     event_id: str = field(compare=False, default="")
     received: int = field(compare=False, default=0)  # milliseconds since 1970
 
     @property
     def is_report(self) -> bool:
-        """Whether it is Lambda's own, about how an invocation ended."""
+        """Whether Lambda wrote it, to report the end of an invocation."""
         return self.fields.get("type") == "platform.report"
 
 
@@ -47,7 +47,7 @@ class Logs:
 
     @staticmethod
     def between(target: Target, first: float, last: float) -> "Logs":
-        """Return those of the target's stack, between two times in seconds since 1970."""
+        """Return the target's log groups, between two times in seconds since 1970."""
         groups = {
             name.removesuffix("LogGroup"): own
             for name, (kind, own) in resources(
@@ -59,7 +59,7 @@ class Logs:
 
     @staticmethod
     def around(target: Target, job: Job) -> "Logs":
-        """When something about a job may have been logged."""
+        """Return the target's log groups for the time in which a job's lines may be found."""
         first = datetime.fromisoformat(job["created_at"]).timestamp()
         last = time.time()
         if job["finished_at"]:
@@ -67,8 +67,11 @@ class Logs:
         return Logs.between(target, first - _EARLIER, last + _LATER)
 
     def about(self, work_id: str) -> list[Line]:
-        """Every line that names the job or task, and how Lambda says its newest invocations ended:
-        such a report names no job, but its trace, as the job's lines do."""
+        """Return every line that names the job or task, and Lambda's reports on its newest
+        invocations.
+
+        A report has the trace id of the job's lines instead of its job id.
+        """
         found = self.naming(work_id)
         return sorted(found + self.reports(found))
 
@@ -77,9 +80,9 @@ class Logs:
         return sorted(line for name in self.groups for line in self._with(name, work_id))
 
     def reports(self, lines: list[Line]) -> list[Line]:
-        """Return how Lambda says that the newest of these lines' invocations ended.
+        """Return Lambda's reports on the newest invocations that wrote these lines.
 
-        With JobRunner=legacy a job's legs are the API function's.
+        With JobRunner=legacy, the API function runs the legs of jobs.
         """
         ran_in = {
             line.fields["xray_trace_id"]: line.group
@@ -104,7 +107,7 @@ class Logs:
             ):
                 for event in page["events"]:
                     line = _line(name, event)
-                    if "_aws" not in line.fields:  # metrics, whatever they name
+                    if "_aws" not in line.fields:  # a line of metrics
                         yield line
         except ClientError as error:
             if error.response["Error"]["Code"] != _NOT_THERE:
@@ -113,7 +116,7 @@ class Logs:
 
 def _line(group: str, event: dict[str, Any]) -> Line:
     received = event["timestamp"]
-    # The local AWS gives events no id: there, one is told by what it says, and when.
+    # The local AWS has no event ids. There, the content and the time identify a line.
     event_id = event.get("eventId") or repr(
         (group, event.get("logStreamName"), received, event["message"])
     )
@@ -127,7 +130,10 @@ def _line(group: str, event: dict[str, Any]) -> Line:
 
 
 def _logged_at(fields: dict[str, Any]) -> int | None:
-    """When our own code logged it: events of one batch may all have the time they were received."""
+    """Return the time at which the code logged a line, or None.
+
+    The events of one batch may all have the time of their receipt instead.
+    """
     try:
         moment = datetime.strptime(fields["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")
     except (KeyError, TypeError, ValueError):

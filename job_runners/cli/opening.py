@@ -1,7 +1,7 @@
-"""Opens an address in the browser without showing it to the other people of this machine.
+"""Open a secret address in the browser without showing it to other users of this machine.
 
-A browser's command line can be read by all of them, so the address is not in it: what is opened is
-a file of the caller's own, which leads there.
+All users can see a browser's command line. So the browser opens a private file that redirects to
+the address.
 """
 
 import html
@@ -26,8 +26,8 @@ _PAGE = """\
 
 @contextmanager
 def opened(url: str) -> Iterator[None]:
-    """Open it; the file is there for as long as the with statement lasts."""
-    folder = Path(tempfile.mkdtemp(prefix="jobs-dashboard-"))  # which nobody else may enter
+    """Open an address in the browser. The file exists until the with statement ends."""
+    folder = Path(tempfile.mkdtemp(prefix="jobs-dashboard-"))  # mode 0700: only for this user
     try:
         file = folder / "open.html"
         file.touch(mode=0o600)

@@ -1,4 +1,4 @@
-"""What commands print: lines and tables for people, tabs for pipes, JSON for programs."""
+"""Print and format output: tables for terminals, tabs for pipes, JSON for programs."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-SHORT = 8  # characters of an id that tell one job from another
+SHORT = 8  # characters of an id that a terminal shows
 
 STATUS_COLOURS = {
     "succeeded": "green",
@@ -25,18 +25,18 @@ STATUS_COLOURS = {
 
 
 def print_json(value: Any) -> None:
-    """One value, indented for a terminal, on one line in a pipe."""
+    """Print a value as JSON, indented on a terminal and on one line in a pipe."""
     indent = 2 if sys.stdout.isatty() else None
     click.echo(as_json(value, indent=indent))
 
 
 def print_json_line(value: Any) -> None:
-    """One of several values, each on a line."""
+    """Print a value as one line of JSON."""
     click.echo(as_json(value))
 
 
 def as_json(value: Any, indent: int | None = None) -> str:
-    """Return a value as JSON, in which what would steer a terminal is written as an escape."""
+    """Return a value as JSON, with characters that control a terminal escaped."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     return "".join(each if each.isprintable() or each == "\n" else _escaped(each) for each in text)
 
@@ -46,20 +46,25 @@ def _escaped(character: str) -> str:
 
 
 def console() -> "Console":
-    """Return a terminal that can do more than lines."""
+    """Return a rich console for live output."""
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def plain(text: str) -> str:
-    """Without what would steer the terminal: jobs carry text that strangers wrote."""
+    """Return a text with characters that control a terminal replaced.
+
+    Jobs carry text from untrusted sources.
+    """
     return "".join(each if each.isprintable() or each in "\n\t" else "\ufffd" for each in text)
 
 
 def tame(value: Any, depth: int = 20) -> Any:
-    """Return JSON in which no text would steer the terminal. What is nested deeper is a payload's
-    or a result's, which `as_json` escapes."""
+    """Return a JSON value with characters that control a terminal replaced in all its texts.
+
+    Values nested deeper than `depth` belong to a payload or result, which `as_json` escapes.
+    """
     match value:
         case str():
             return plain(value)
@@ -71,15 +76,16 @@ def tame(value: Any, depth: int = 20) -> Any:
 
 
 def indented(text: str, indent: int) -> str:
-    """Return a text of strangers with each of its lines moved to the right: none of them can be
-    taken for a line of ours."""
+    """Return an untrusted text with each line indented, so that none can pass as the command's."""
     space = " " * indent
     return "\n".join(f"{space}{line}" for line in plain(text).splitlines())
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns on a terminal, the last one cut where the line ends; in a pipe whole, with tabs and
-    without the heads."""
+    """Print rows as columns on a terminal, with the last one cut at the end of the line.
+
+    In a pipe, print whole values separated by tabs, without the heads.
+    """
     if not sys.stdout.isatty():
         for row in rows:
             click.echo("\t".join(" ".join(plain(each).split()) for each in row))
@@ -92,7 +98,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def _columns(row: Sequence[str], widths: Sequence[int], room: int) -> str:
-    """Pad the cells before they are coloured: colours have a length, and no width."""
+    """Return a row as padded, colored cells. Padding comes first: color codes have no width."""
     padded = [
         click.style(plain(each).ljust(width), fg=STATUS_COLOURS.get(each))
         for each, width in zip(row[:-1], widths, strict=False)
@@ -102,12 +108,12 @@ def _columns(row: Sequence[str], widths: Sequence[int], room: int) -> str:
 
 
 def status(value: str) -> str:
-    """Return a status in its colour, where there are colours."""
+    """Return a status in its color."""
     return click.style(value, fg=STATUS_COLOURS.get(value))
 
 
 def ago(iso: str | None) -> str:
-    """How long ago, or until when, in one unit; in a pipe the time itself."""
+    """Return the distance from now in one unit, such as "5 min ago". In a pipe, the time."""
     if iso is None:
         return ""
     if not _on_a_terminal():
@@ -118,7 +124,7 @@ def ago(iso: str | None) -> str:
 
 
 def coming(iso: str) -> str:
-    """Return in how long something comes, or that it is due; in a pipe the time itself."""
+    """Return the time until a future moment, or "due" if it has passed. In a pipe, the time."""
     if not _on_a_terminal():
         return iso
     seconds = (datetime.fromisoformat(iso) - datetime.now(UTC)).total_seconds()
@@ -126,14 +132,14 @@ def coming(iso: str) -> str:
 
 
 def when(iso: str | None) -> str:
-    """Return a time, and how long ago that is; in a pipe the time itself."""
+    """Return a time and its distance from now. In a pipe, the time."""
     if iso is None or not _on_a_terminal():
         return iso or ""
     return f"{clock(iso)}  {ago(iso)}"
 
 
 def time(iso: str) -> str:
-    """Return a time as this machine's clock shows it; in a pipe the time itself."""
+    """Return a time in this machine's zone, to the minute. In a pipe, the time."""
     return f"{datetime.fromisoformat(iso).astimezone():%Y-%m-%d %H:%M}" if _on_a_terminal() else iso
 
 
@@ -142,7 +148,7 @@ def _on_a_terminal() -> bool:
 
 
 def clock(iso: str | None) -> str:
-    """Return a time as the clock on this wall shows it, and its date unless that is today."""
+    """Return a time in this machine's zone, with the date unless it is today."""
     if iso is None:
         return ""
     moment = datetime.fromisoformat(iso).astimezone()
@@ -151,7 +157,7 @@ def clock(iso: str | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time span in its largest unit, rounded, so that it can be read at a glance."""
+    """Return a time span rounded to its largest unit."""
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
@@ -159,18 +165,18 @@ def duration(seconds: float) -> str:
 
 
 def moment(milliseconds: int) -> str:
-    """Return a time of day to the millisecond, for logs."""
+    """Return the time of day to the millisecond, for log lines."""
     then = datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone()
     return f"{then:%H:%M:%S}.{milliseconds % 1000:03d}"
 
 
 def wrapped(text: str, indent: int) -> str:
-    """Return a paragraph as wide as the terminal, moved to the right."""
+    """Return a paragraph wrapped to the terminal's width and indented."""
     width = max(40, min(100, shutil.get_terminal_size().columns))
     space = " " * indent
     return textwrap.fill(text, width, initial_indent=space, subsequent_indent=space)
 
 
 def short(job_id: str) -> str:
-    """Enough of an id for a person; every command takes it for the whole one."""
+    """Return the first characters of an id on a terminal, otherwise all. Commands accept both."""
     return job_id[:SHORT] if sys.stdout.isatty() else job_id

@@ -1,4 +1,4 @@
-"""Payloads as a command line gives them: key=value, key:=JSON, a JSON object, a file, stdin."""
+"""Read a payload from the command line: pairs, a JSON object, a file or standard input."""
 
 import json
 import re
@@ -18,34 +18,33 @@ HELP = """\
 \b
 The payload
   key=value        a string
-  key:=JSON        anything else: rows:=500, dry_run:=true, tags:='["a"]'
-  --payload JSON   the whole object; - reads it from standard input, @FILE from a file
-Pairs are put into the object that --payload gives, if both are there.
+  key:=JSON        any other value: rows:=500, dry_run:=true, tags:='["a"]'
+  --payload JSON   the whole object; - reads standard input, @FILE reads a file
+If you pass both, the pairs are added to the object of --payload.
 """
 
 _PAIR = re.compile(r"(?P<key>[^=:]+)(?P<raw>:?)=(?P<value>.*)", re.DOTALL)
 
 
 def read_payload(pairs: tuple[str, ...], whole: str | None) -> dict[str, Any]:
-    """Return the payload that a command line means; click.UsageError says what can't be read."""
+    """Return the payload of a command line. Raises click.UsageError."""
     payload = {} if whole is None else _object(whole)
     for pair in pairs:
         match = _PAIR.fullmatch(pair)
         if not match:
             raise click.UsageError(
-                f"{pair!r} is not a part of a payload: write key=value, or key:=JSON"
+                f"{pair!r} isn't part of a payload. Write key=value or key:=JSON."
             )
         value = match["value"]
         payload[match["key"]] = (
-            _json(value, f"the value of {match['key']}") if match["raw"] else value
+            _json(value, f"The value of {match['key']}") if match["raw"] else value
         )
     return payload
 
 
 @contextmanager
 def hinting_at_json(pairs: tuple[str, ...]) -> Iterator[None]:
-    """Say how a value that is not text is written, where the API refuses one that was given as
-    text: words='["a"]' is the text ["a"]."""
+    """Suggest key:=JSON if the API refuses a JSON value that was passed as text with key=value."""
     try:
         yield
     except Problem as problem:
@@ -66,20 +65,20 @@ def _json_hint(pairs: tuple[str, ...], answer: dict[str, Any]) -> str:
         except ValueError:
             is_json = False
         if is_json:
-            return f"key=value is text. As JSON: {shlex.quote(f'{key}:={value}')}"
+            return f"key=value passes text. To pass JSON: {shlex.quote(f'{key}:={value}')}"
     return ""
 
 
 def _object(whole: str) -> dict[str, Any]:
     if whole == "-":
-        text, name = sys.stdin.read(), "standard input"
+        text, name = sys.stdin.read(), "Standard input"
     elif whole.startswith("@"):
         text, name = _file(whole[1:]), whole[1:]
     else:
         text, name = whole, "--payload"
     value = _json(text, name)
     if not isinstance(value, dict):
-        raise click.UsageError(f"{name} is not a JSON object, and a payload is one")
+        raise click.UsageError(f"{name} isn't a JSON object. A payload must be one.")
     return value
 
 
@@ -87,11 +86,11 @@ def _file(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"{path} can't be read: {error}") from None
+        raise click.UsageError(f"Can't read {path}: {error}") from None
 
 
 def _json(text: str, name: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise click.UsageError(f"{name} is not JSON: {error}") from None
+        raise click.UsageError(f"{name} isn't JSON: {error}") from None

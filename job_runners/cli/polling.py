@@ -1,4 +1,4 @@
-"""Follows jobs to their end: asks when the API says it is worth it, and shows what changed."""
+"""Follow jobs until they finish: poll when the API suggests, and show changes."""
 
 import heapq
 import time
@@ -10,26 +10,26 @@ from job_runners.cli.problem import Exit, Problem
 from job_runners.cli.watching import Screen
 
 FINISHED = frozenset({"succeeded", "failed", "cancelled"})
-_PATIENCE = 300  # seconds without any answer, until we give up
-_PAUSE = 5  # seconds between tries meanwhile
+_PATIENCE = 300  # seconds without an answer before giving up
+_PAUSE = 5  # seconds between tries while the API doesn't answer
 
 
 @dataclass
 class Followed:
-    """What has been seen of each job so far."""
+    """The last known state of each job."""
 
     jobs: dict[str, Job | None] = field(default_factory=dict)
 
     @property
     def unfinished(self) -> list[str]:
-        """The ids of those that have not ended, as far as we know."""
+        """The ids of jobs that aren't known to have finished."""
         return [
             each for each, job in self.jobs.items() if job is None or job["status"] not in FINISHED
         ]
 
     @property
     def code(self) -> Exit:
-        """How it ended, for a script."""
+        """The exit code for these jobs."""
         statuses = {job["status"] for job in self.jobs.values() if job}
         if "failed" in statuses:
             return Exit.JOB_FAILED
@@ -41,8 +41,10 @@ class Followed:
 def follow(
     api: Api, followed: Followed, ids: Iterable[str], screen: Screen, timeout: float | None
 ) -> None:
-    """Until all have ended, or `timeout` seconds have passed. `followed` is kept up to date, so
-    that whoever interrupts this knows how far it came."""
+    """Follow jobs until all have finished or `timeout` seconds have passed.
+
+    `followed` is updated at each poll, so that the caller can use it after an interrupt.
+    """
     followed.jobs = dict.fromkeys(ids)
     until = None if timeout is None else time.monotonic() + timeout
     next_looks = [(0.0, job_id) for job_id in followed.jobs]
@@ -52,15 +54,15 @@ def follow(
             time.sleep(max(0.0, until - time.monotonic()))
             return
         time.sleep(max(0.0, due - time.monotonic()))
-        seen = _patiently(api, job_id, screen)
+        seen = _get_patiently(api, job_id, screen)
         followed.jobs[job_id] = seen.job
         screen.show(seen.job)
         if seen.job["status"] not in FINISHED:
             heapq.heappush(next_looks, (time.monotonic() + seen.retry_after, job_id))
 
 
-def _patiently(api: Api, job_id: str, screen: Screen) -> Seen:
-    """Look at a job, through a network that comes and goes."""
+def _get_patiently(api: Api, job_id: str, screen: Screen) -> Seen:
+    """Get a job, and retry for a few minutes while the API doesn't answer."""
     give_up = time.monotonic() + _PATIENCE
     while True:
         try:
@@ -68,5 +70,5 @@ def _patiently(api: Api, job_id: str, screen: Screen) -> Seen:
         except Problem as problem:
             if problem.code is not Exit.NO_ANSWER or time.monotonic() > give_up:
                 raise
-            screen.note(f"{problem} Trying again.")
+            screen.note(f"{problem} Retrying.")
         time.sleep(_PAUSE)

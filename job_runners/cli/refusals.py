@@ -1,4 +1,4 @@
-"""What the API refuses, and what AWS does, as Problems: what is wrong, what to do."""
+"""Turn refusals of the API and errors of AWS clients into Problems."""
 
 import os
 from typing import Any
@@ -33,29 +33,32 @@ _NOT_KNOWN = frozenset(
 )
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 _THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded"})
-_RENEW = "Renew them (aws sso login, or a new token), or choose others with --profile."
+_RENEW = "Renew them (aws sso login, or a new token), or pass others with --profile."
 
 
 def no_answer(url: str, error: NoAnswer, *, is_local: bool) -> Problem:
-    """Return that the API could not be reached, or did not answer."""
-    hint = "Is this machine online, and is the stack still there? jobs doctor looks at the stack."
+    """Return the Problem for an API that can't be reached or doesn't answer."""
+    hint = "Check that this machine is online. jobs doctor checks the stack."
     if is_local:
-        hint = "Is make run still up? If it was killed, start it again: it cleans up by itself."
-    reason = error.__cause__ or error.problem
-    return Problem(f"The API at {url} can't be reached: {reason}.", hint=hint, code=Exit.NO_ANSWER)
+        hint = (
+            "Check that make run is up. If it was killed, start it again; it cleans up by itself."
+        )
+    reason = str(error.__cause__ or error.problem).rstrip(".")
+    return Problem(f"Can't reach the API at {url}: {reason}.", hint=hint, code=Exit.NO_ANSWER)
 
 
 def refused(url: str, error: ApiError, *, with_token: bool) -> Problem:
-    """Return that the API, or the gateway before it, refused a call."""
+    """Return the Problem for a call that the API or API Gateway refused."""
     body = dict(error.body)
     if error.status == 401:
         return _not_let_in(body, with_token=with_token)
-    if error.status == 403 and "status" not in body:  # the gateway's own; the API's says why
+    if error.status == 403 and "status" not in body:  # from API Gateway; the API's gives a reason
         return _forbidden(body, with_token=with_token)
     if error.location is not None:
         return Problem(
             f"{url} answered with a redirect to {error.location}.",
-            hint="Credentials follow no redirect. If the API has moved, name it: --api-url.",
+            hint="The command sends no credentials to a redirect. If the API has moved, pass "
+            "--api-url.",
             code=Exit.NO_ACCESS,
         )
     if isinstance(error, ApiBusy):
@@ -71,41 +74,42 @@ def refused(url: str, error: ApiError, *, with_token: bool) -> Problem:
     if not body.get("detail"):
         return Problem(
             error.problem,
-            hint="Is this the API of a Job Runners stack, of the version that this command is of?",
+            hint="Check that this is the API of a Job Runners stack, in the version of this "
+            "command.",
             answer=body or None,
         )
     code = Exit.NO_ACCESS if error.status == 403 else Exit.REFUSED
     in_the_way = error.job_id if isinstance(error, UniqueConflict) else None
-    hint = f"Follow it: jobs watch {in_the_way}" if in_the_way else ""
+    hint = f"To follow that job: jobs watch {in_the_way}" if in_the_way else ""
     return Problem(_summary(error), hint=hint, code=code, answer=body)
 
 
 def _summary(error: ApiError) -> str:
-    """Return what the API says is wrong: it is written for people already."""
+    """Return the API's own description of the error, which is written for people."""
     problems = [f"{each['field']}: {each['why']}" for each in error.fields]
     return "\n  ".join([f"{error.body['title']}:", *problems]) if problems else error.problem
 
 
 def _not_let_in(body: dict[str, Any], *, with_token: bool) -> Problem:
     if with_token:
-        message = "The API does not accept this token."
-        hint = "It may have expired, or be of another issuer or audience. Give a new one."
+        message = "The API refused this token."
+        hint = "It may have expired, or have another issuer or audience. Pass a new one."
     else:
-        message = "This API wants a token; its callers don't sign with AWS credentials."
-        hint = "Give one as JOBS_TOKEN, or in a file: --token @FILE."
+        message = "This API requires a token, and doesn't accept AWS credentials."
+        hint = "Set JOBS_TOKEN, or pass a file with --token @FILE."
     return Problem(message, hint=hint, code=Exit.NO_ACCESS, answer=body or None)
 
 
 def _forbidden(body: dict[str, Any], *, with_token: bool) -> Problem:
     reason = str(body.get("message", 403)).rstrip(".")
     if with_token:
-        message = f"The API does not let this token in: {reason}."
-        hint = "A stack without JwtIssuer takes calls signed with AWS credentials, and no token."
+        message = f"The API refused this token: {reason}."
+        hint = "A stack without JwtIssuer accepts only calls signed with AWS credentials."
     else:
-        message = f"The API does not let your AWS credentials in: {reason}."
+        message = f"The API refused your AWS credentials: {reason}."
         hint = (
-            "They need execute-api:Invoke on it. Whose they are: aws sts get-caller-identity. "
-            "Others: --profile. With --api-url, is the --region that of the API?"
+            "They need execute-api:Invoke. Check whose they are with aws sts get-caller-identity, "
+            "or pass others with --profile. With --api-url, --region must be the API's region."
         )
     return Problem(message, hint=hint, code=Exit.NO_ACCESS, answer=body or None)
 
@@ -113,48 +117,50 @@ def _forbidden(body: dict[str, Any], *, with_token: bool) -> Problem:
 def _why_no_answer() -> str:
     endpoint = os.environ.get("AWS_ENDPOINT_URL")
     if endpoint is None:
-        return "Is this machine online, and is the region's name right?"
+        return "Check that this machine is online, and that the region's name is right."
     return (
-        f"AWS_ENDPOINT_URL has every call go to {endpoint}. If that was a local AWS which has "
-        "ended, open another terminal, or start it again: make run."
+        f"AWS_ENDPOINT_URL sends every call to {endpoint}. If that was a local AWS that has "
+        "stopped, open another terminal or start it again with make run."
     )
 
 
 def explain(error: BaseException) -> Problem | None:
-    """Return what an AWS client's error means; None if it is not one."""
+    """Return the Problem for an AWS client's error, or None for another error."""
     match error:
         case NoCredentialsError() | PartialCredentialsError():
             return Problem(
-                "There are no AWS credentials here.",
-                hint="Set them up (aws configure, aws sso login), or name a profile: --profile.",
+                "No AWS credentials found.",
+                hint="Set them up (aws configure, aws sso login), or pass --profile.",
                 code=Exit.NO_ACCESS,
             )
         case NoRegionError():
             return Problem(
-                "Which AWS region? None is set.",
+                "No AWS region is set.",
                 hint=(
-                    "Name it: --region eu-west-1, AWS_REGION, or in your profile. "
-                    "Or start the local AWS: make run."
+                    "Pass --region, or set AWS_REGION or the region of your profile. To use the "
+                    "local AWS instead, start it with make run."
                 ),
                 code=Exit.NO_ACCESS,
             )
         case ProfileNotFound():
             return Problem(
-                f"{error}.", hint="What there is: aws configure list-profiles", code=Exit.NO_ACCESS
+                f"{error}.",
+                hint="List your profiles with aws configure list-profiles.",
+                code=Exit.NO_ACCESS,
             )
         case CredentialRetrievalError() | TokenRetrievalError() | SSOError():
             return Problem(
-                f"Your AWS credentials can't be used: {error}", hint=_RENEW, code=Exit.NO_ACCESS
+                f"Can't use your AWS credentials: {error}", hint=_RENEW, code=Exit.NO_ACCESS
             )
         case EndpointConnectionError() | ConnectionError() | HTTPClientError():
             return Problem(
-                f"AWS can't be reached: {error}",
+                f"Can't reach AWS: {error}",
                 hint=_why_no_answer(),
                 code=Exit.NO_ANSWER,
             )
         case ClientError():
             return _explain_refusal(error)
-        case BotoCoreError() if not isinstance(error, ParamValidationError):  # that is our mistake
+        case BotoCoreError() if not isinstance(error, ParamValidationError):  # that one is a bug
             return Problem(str(error), code=Exit.NO_ACCESS)
     return None
 
@@ -165,14 +171,14 @@ def _explain_refusal(error: ClientError) -> Problem:
         return Problem("Your AWS credentials have expired.", hint=_RENEW, code=Exit.NO_ACCESS)
     if code in _NOT_KNOWN:
         return Problem(
-            f"AWS does not accept your credentials: {reason}",
-            hint="Are they of this account and partition? Choose others with --profile.",
+            f"AWS doesn't accept your credentials: {reason}",
+            hint="Check their account and partition, or pass others with --profile.",
             code=Exit.NO_ACCESS,
         )
     if code in _DENIED:
         return Problem(
-            f"AWS does not allow it: {reason}",
-            hint=f"Your credentials lack a permission for {error.operation_name}.",
+            f"AWS denied access: {reason}",
+            hint=f"Your credentials have no permission for {error.operation_name}.",
             code=Exit.NO_ACCESS,
         )
     if code in _THROTTLED:

@@ -1,9 +1,9 @@
-"""Lets a browser on this machine use an API that takes signed calls: a proxy that signs them.
+"""A proxy that signs a browser's calls to the API with the user's AWS credentials.
 
-Whoever can reach it acts with its credentials. So it listens on loopback alone, below a path that
-nobody can guess: other people of this machine reach its ports too. And it refuses what another
-site's page, open in the same browser, could make that browser send: calls to a name that was made
-to lead here (DNS rebinding), and calls from any page but its own.
+Every caller of the proxy acts with these credentials. So it listens only on loopback, below a
+secret path, because other users of this machine can reach its port too. It also refuses the calls
+that another site's page could make the browser send: calls to a host name that was pointed at this
+machine (DNS rebinding), and calls from any page except the dashboard.
 """
 
 import contextlib
@@ -20,8 +20,8 @@ from job_runners.connections import Connections
 from job_runners.errors import NoAnswer
 from job_runners.signing import Access
 
-_LONGEST_BODY = 6 * 1024 * 1024  # what Lambda takes
-_TIMEOUT_SECONDS = 35  # API Gateway's own is 30
+_LONGEST_BODY = 6 * 1024 * 1024  # Lambda's maximum
+_TIMEOUT_SECONDS = 35  # API Gateway's timeout is 30
 _PASSED_ON = ("Accept", "Accept-Encoding", "Content-Type", "Idempotency-Key", "If-None-Match")
 _OF_EACH_CONNECTION = frozenset(
     {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"}
@@ -30,8 +30,8 @@ _OF_EACH_CONNECTION = frozenset(
 
 @contextlib.contextmanager
 def signing_proxy(api_url: str, access: Access, port: int = 0) -> Iterator[str]:
-    """Serve for as long as the with statement lasts; yields the proxy's URL. Raises OSError if the
-    port is taken."""
+    """Run the proxy during the with statement and yield its URL. Raises OSError if the port is in
+    use."""
     server = _Server(("127.0.0.1", port), api_url, access)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -57,14 +57,14 @@ class _Server(ThreadingHTTPServer):
 
     @property
     def hosts(self) -> frozenset[str]:
-        """What the Host header of a browser says that was sent here by a person."""
+        """The Host headers that the proxy accepts."""
         return frozenset({f"127.0.0.1:{self.server_port}", f"localhost:{self.server_port}"})
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
-    timeout = 120  # a connection that nobody uses
+    timeout = 120  # seconds until an idle connection is closed
 
     def do_GET(self) -> None:
         self._pass_on()
@@ -74,13 +74,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass_on(self) -> None:
         refusal = self._refusal()
         if refusal:
-            self.close_connection = True  # whatever body it has is not read
+            self.close_connection = True  # its body isn't read
             self._answer(403, *_problem(403, "Refused", refusal))
             return
         self._answer(*self._ask())
 
     def _ask(self) -> tuple[int, Message, bytes]:
-        """Return what the API answers to this call."""
+        """Send the call to the API and return the answer."""
         length = int(self.headers.get("Content-Length") or 0)
         data = self.rfile.read(length) if length else None
         url = self.server.api_url + self._path
@@ -97,39 +97,42 @@ class _Handler(BaseHTTPRequestHandler):
         return answer.status, answer.headers, answer.data
 
     def _refusal(self) -> str | None:
-        """Why this call is not passed on, if it isn't."""
+        """Return why this call is refused, or None if it is allowed."""
         host = self.headers.get("Host", "")
         if host not in self.server.hosts:
-            return f"this proxy is {' or '.join(sorted(self.server.hosts))}, and nothing else"
+            return f"This proxy accepts only calls to {' or '.join(sorted(self.server.hosts))}."
         given = self.path[: len(self.server.root)].encode(errors="replace")
         if not hmac.compare_digest(given, self.server.root.encode()):
-            return "the address is whole only with the long name in it that was printed"
+            return "The address is incomplete. Use the whole address that the command printed."
         if not self.path.isascii():
-            return "an address is ASCII; all else in it is written as %C3%A9"
+            return "The address has characters that aren't ASCII. Encode them, such as %C3%A9."
         length = self.headers.get("Content-Length", "0").lstrip("0") or "0"
         if "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdecimal()):
-            return "a body needs a Content-Length"
+            return "A body needs a Content-Length header."
         if len(length) > len(str(_LONGEST_BODY)) or int(length) > _LONGEST_BODY:
-            return f"a body has at most {_LONGEST_BODY:,} bytes"
+            return f"The body is too large. The limit is {_LONGEST_BODY:,} bytes."
         if self.command == "GET" and self._is_open:
             return None
         origin = self.headers.get("Origin", f"http://{host}")
         site = self.headers.get("Sec-Fetch-Site", "same-origin")
         if origin != f"http://{host}" or site not in ("same-origin", "none"):
-            return "another site's page may not use this proxy"
+            return "A page of another site can't use this proxy."
         return None
 
     @property
     def _is_open(self) -> bool:
-        """Whether the path is the dashboard's own, which holds no data: a link from anywhere may
-        lead there."""
+        """Whether the path is one of the dashboard's files. They hold no data, so any page may link
+        to them."""
         path = self._path.partition("?")[0]
         return path == "/" or path.startswith("/assets/")
 
     @property
     def _path(self) -> str:
-        """The path that the API is asked for. A browser writes a space as +, which API Gateway
-        would take for another query than the one that is signed."""
+        """The path to call on the API.
+
+        A browser encodes a space in a query as +. API Gateway would read that as another query than
+        the signed one.
+        """
         path, mark, query = self.path[len(self.server.root) - 1 :].partition("?")
         return path + mark + query.replace("+", "%20")
 
@@ -142,15 +145,15 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self.end_headers()
             self.wfile.write(body)
-        except (BrokenPipeError, ConnectionResetError):  # the browser has moved on
+        except (BrokenPipeError, ConnectionResetError):  # the browser closed the connection
             self.close_connection = True
 
     def log_message(self, *_: Any) -> None:
-        """Log nothing: the API logs its calls."""
+        """Log nothing, because the API logs its calls."""
 
 
 def _redirects(api_url: str) -> str:
-    return f"the API at {api_url} answers with a redirect, and no credentials follow one"
+    return f"The API at {api_url} answered with a redirect. The proxy doesn't follow redirects."
 
 
 def _problem(status: int, title: str, detail: str) -> tuple[Message, bytes]:

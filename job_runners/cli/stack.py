@@ -1,4 +1,4 @@
-"""What a deployed stack is called: everything a program needs to use it."""
+"""The addresses and names of a deployed stack."""
 
 import json
 import os
@@ -13,7 +13,7 @@ class Stack:
 
     name: str
     region: str
-    endpoint_url: str  # of a local AWS; empty means AWS itself
+    endpoint_url: str  # of the local AWS; empty for AWS itself
     api_url: str
     table_name: str
     coordination_table_name: str
@@ -24,7 +24,7 @@ class Stack:
     failures_function_name: str
     failures_queue_url: str
     delay_queue_url: str
-    # Of a local AWS, which makes new ones at every start.
+    # Only of the local AWS, which creates new ones at every start.
     aws_access_key_id: str = field(default="", repr=False)
     aws_secret_access_key: str = field(default="", repr=False)
 
@@ -32,9 +32,12 @@ class Stack:
     def from_outputs(
         name: str, region: str, outputs: Mapping[str, str], endpoint_url: str = ""
     ) -> "Stack":
-        """From the template's outputs. Raises KeyError if one that every stack has is missing."""
+        """Return the stack with these outputs of the template. Raises KeyError if one is missing.
+
+        Only ContactsTableName is optional.
+        """
         api_url = outputs["ApiUrl"]
-        if endpoint_url:  # ApiUrl names a host that only AWS serves
+        if endpoint_url:  # ApiUrl has a host name that exists only on AWS
             api_url = f"{endpoint_url}/_aws/execute-api/{outputs['ApiId']}/$default"
         return Stack(
             name=name,
@@ -54,26 +57,26 @@ class Stack:
 
     @property
     def has_texting_campaign(self) -> bool:
-        """Whether it was deployed with the texting campaign that ships as an example."""
+        """Whether the stack includes the sample texting campaign."""
         return bool(self.contacts_table_name)
 
     @property
     def is_local(self) -> bool:
-        """Whether it is on the local AWS that `make run` starts."""
+        """Whether the stack is on the local AWS that `make run` starts."""
         return bool(self.endpoint_url)
 
     def save(self, path: Path) -> None:
-        """Write it where this user's other programs look for it, and nobody else's."""
+        """Write the stack to a file that only this user can read."""
         write_private(path, json.dumps(asdict(self), indent=2) + "\n")
 
     @staticmethod
     def load(path: Path) -> "Stack":
-        """Return what `save` wrote."""
+        """Return the stack that `save` wrote."""
         return Stack(**json.loads(path.read_text()))
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, from its first moment on."""
+    """Write a file that is created readable only for its owner."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)

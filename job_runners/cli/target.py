@@ -1,4 +1,4 @@
-"""Which stack a command is for, whose credentials it uses, and on whose behalf it asks."""
+"""Find the stack, the credentials and the organization for a command."""
 
 import tomllib
 from collections.abc import Callable
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 LOCAL = "the local AWS"
 
-_TRIES = 3  # of a call that may be repeated
+_TRIES = 3  # for a call that can be repeated
 
 
 @dataclass
 class Target:
-    """What the shared options say. `explicit` are those given on the command line itself."""
+    """The values of the shared options. `explicit` has the names of those on the command line."""
 
     stack_name: str | None = None
     local: bool = False
@@ -35,12 +35,12 @@ class Target:
     profile: str | None = None
     organization: str | None = None
     json: bool = False
-    patience: float = 35  # seconds for an answer of the API; API Gateway's own is 30
+    patience: float = 35  # seconds to wait for the API's answer; API Gateway's timeout is 30
     explicit: set[str] = field(default_factory=set)
-    notes_outdated: bool = False  # whether to say that the local AWS runs older code than is saved
+    notes_outdated: bool = False  # whether to warn if the local AWS runs older code than is saved
 
     def set_option(self, name: str, value: Any, *, explicit: bool) -> None:
-        """Set an option; what the command line says stands, whatever the environment does."""
+        """Set an option. A value from the command line wins over one from the environment."""
         if value is not None and (explicit or name not in self.explicit):
             setattr(self, name, value)
             if explicit:
@@ -48,7 +48,7 @@ class Target:
 
     @property
     def organization_id(self) -> str | None:
-        """On whose behalf. A token says it itself."""
+        """The organization to act for. None with a token, which names its own."""
         return self.organization or (None if self.token else "default")
 
     @cached_property
@@ -77,7 +77,7 @@ class Target:
 
     @cached_property
     def access(self) -> "Access":
-        """What lets the caller in: a token, or a signature."""
+        """The access to the API: a token, or signatures with AWS credentials."""
         from job_runners.signing import Bearer, Signer
 
         if self.token:
@@ -86,7 +86,7 @@ class Target:
 
     @cached_property
     def _api_session(self) -> "Session":
-        """Credentials and region for the API."""
+        """The session with the credentials and region for the API."""
         return self.session if self._address_is_named else self.stack_session
 
     @property
@@ -113,7 +113,7 @@ class Target:
 
     @cached_property
     def api_address(self) -> str:
-        """Where the API is. One that is named directly needs no look at CloudFormation."""
+        """The URL of the API: from --api-url, otherwise from CloudFormation."""
         if self._address_is_named:
             return _checked(self.api_url or "")
         return _checked(self.stack.api_url)
@@ -124,13 +124,13 @@ class Target:
 
     @property
     def _stack_is_meant(self) -> bool:
-        """Whether the command line names a stack, and only the environment an address."""
+        """Whether the command line names a stack, while the API's URL is only in a variable."""
         named = self.local or "stack_name" in self.explicit
         return named and "api_url" not in self.explicit
 
     @cached_property
     def stack(self) -> Stack:
-        """The stack, by its name; raises Problem if it can't be found."""
+        """The stack. Raises Problem if it can't be found."""
         running = local_aws.find()
         if running and self._means(running):
             if self.notes_outdated and not self.json:
@@ -138,14 +138,14 @@ class Target:
             return running
         if self.local:
             raise Problem(
-                "No local AWS is up.", hint="Start one with: make run", code=Exit.NO_ACCESS
+                "No local AWS is running.", hint="Start it with make run.", code=Exit.NO_ACCESS
             )
         from job_runners.cli.cloudformation import find_stack
 
         return find_stack(self.session, self._named or _default_name())
 
     def _means(self, running: Stack) -> bool:
-        """Return whether the options lead to the local AWS that is up."""
+        """Return whether the options select the running local AWS."""
         if self._named is None:
             return True
         return self._named == running.name and running.endpoint_url == local_aws.endpoint_url()
@@ -156,15 +156,15 @@ class Target:
 
     @cached_property
     def name(self) -> str:
-        """What to call it in a sentence."""
+        """The stack or the API's URL, as part of a sentence."""
         if self._address_is_named:
             return self.api_url or ""
         return LOCAL if self.stack.is_local else f"stack {self.stack.name}"
 
     @cached_property
     def session(self) -> "Session":
-        """The caller's credentials and region, as every AWS tool reads them."""
-        # Not boto3's: that takes as long again to import, and adds nothing that is used here.
+        """The session with the user's credentials and region, as in every AWS tool."""
+        # boto3 would double the import time, and nothing here needs it.
         from botocore.session import Session
 
         session = Session(profile=self.profile)
@@ -174,8 +174,8 @@ class Target:
 
     @cached_property
     def stack_session(self) -> "Session":
-        """Credentials and region for where the stack is."""
-        if not self.stack.aws_access_key_id:  # on AWS, or found at AWS_ENDPOINT_URL
+        """The session with the credentials and region of the stack."""
+        if not self.stack.aws_access_key_id:  # on AWS, or found through AWS_ENDPOINT_URL
             return self.session
         from botocore.session import Session
 
@@ -185,7 +185,7 @@ class Target:
         return session
 
     def client(self, service: str) -> Any:
-        """Return a client of an AWS service, where the stack is."""
+        """Return a client of an AWS service in the stack's account and region."""
         endpoint = self.stack.endpoint_url or None
         return self.stack_session.create_client(service, endpoint_url=endpoint)
 
@@ -210,14 +210,14 @@ def _checked(url: str) -> str:
 
 
 def _default_name() -> str:
-    """Return what `sam deploy` calls the stack."""
+    """Return the stack name in samconfig.toml, which `sam deploy` uses. Raises Problem."""
     try:
         config = tomllib.loads((PROJECT / "samconfig.toml").read_text())
         name: str = config["default"]["global"]["parameters"]["stack_name"]
     except (OSError, KeyError, tomllib.TOMLDecodeError):
         hint = (
-            "Name it: --stack NAME, or JOB_RUNNERS_STACK=NAME. To use the local AWS, change to the "
-            "folder that you started make run in."
+            "Pass --stack NAME, or set JOB_RUNNERS_STACK. To use the local AWS, change to the "
+            "folder in which you started make run."
         )
-        raise Problem("Which stack? No samconfig.toml names one.", hint=hint) from None
+        raise Problem("No stack is selected: no samconfig.toml names one.", hint=hint) from None
     return name

@@ -1,4 +1,4 @@
-"""How jobs that are followed are shown: bars on a terminal, lines in a pipe, JSON for programs."""
+"""Show followed jobs: bars on a terminal, lines in a pipe, JSON for programs."""
 
 import sys
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from job_runners.cli.api import Job
 
 
 class Screen(Protocol):
-    """Is told of every look at a job."""
+    """Shows jobs while they are followed."""
 
     def show(self, job: Job) -> None:
-        """Show a job as it is now."""
+        """Show a job in its current state."""
 
     def note(self, text: str) -> None:
-        """Something to say about the looking itself."""
+        """Show a note about the polling itself."""
 
 
 class Lines:
-    """A line whenever something about a job changed."""
+    """Prints a line for each change of a job."""
 
     def __init__(self) -> None:
         self._last: dict[str, tuple[Any, ...]] = {}
@@ -36,25 +36,25 @@ class Lines:
         pass
 
     def show(self, job: Job) -> None:
-        """Print it, if it is news."""
+        """Print the job if it has changed."""
         news = (job["status"], job["progress"], state(job))
         if self._last.get(job["id"]) != news:
             self._last[job["id"]] = news
             self._print(job)
 
     def note(self, text: str) -> None:
-        """Beside the lines."""
+        """Print a note to standard error."""
         click.echo(text, err=True)
 
     def _print(self, job: Job) -> None:
         now = datetime.now().astimezone().strftime("%H:%M:%S")
         line = f"{now}  {job['id']}  {job['status']:<9}  {job['progress']:>3.0f}%  {state(job)}"
         click.echo(line.rstrip())
-        sys.stdout.flush()  # who reads this from a pipe waits for it
+        sys.stdout.flush()  # for the reader of the pipe
 
 
 class JsonLines(Lines):
-    """The same as JSON, one job a line."""
+    """Prints a line of JSON for each change of a job."""
 
     def _print(self, job: Job) -> None:
         output.print_json_line(job)
@@ -62,7 +62,7 @@ class JsonLines(Lines):
 
 
 class Bars:
-    """A live bar for each job."""
+    """Shows a live bar for each job."""
 
     def __init__(self, ids: Sequence[str]) -> None:
         from rich.progress import BarColumn, Progress, TextColumn
@@ -98,7 +98,7 @@ class Bars:
         self._progress.stop()
 
     def show(self, job: Job) -> None:
-        """Move its bar."""
+        """Update the job's bar."""
         from rich.markup import escape
 
         colour = output.STATUS_COLOURS.get(job["status"], "default")
@@ -111,32 +111,34 @@ class Bars:
         )
 
     def note(self, text: str) -> None:
-        """Above the bars."""
+        """Print a note above the bars."""
         self._progress.console.print(output.plain(text), style="dim")
 
 
 def screen(ids: Sequence[str], *, as_json: bool) -> AbstractContextManager[Screen]:
-    """Return what fits the place that standard output leads to."""
+    """Return the Screen that fits standard output."""
     if as_json:
         return JsonLines()
     return Bars(ids) if sys.stdout.isatty() else Lines()
 
 
 def state(job: Job) -> str:
-    """In one line what there is to say of a job beside its status: why it failed, what it waits
-    for, what its latest message is."""
+    """Return a line with the job's error, the reason for its wait or its latest message."""
     return " ".join(output.plain(_state(job)).split())
 
 
 def waits_for(found: dict[str, Any] | None) -> str | None:
-    """Return what a waiting job waits for; None for one that does not, and for an older API's."""
+    """Return the reason for a job's wait in words.
+
+    Return None if the job doesn't wait, or if the API is too old to tell.
+    """
     if found is None:
         return None
     if found["kind"] == "job":
         return f"the end of job {found['name']}"
     if found["kind"] != "line":
         return f"{found['kind'].replace('_', ' ')} {found['name']}, which is paused"
-    # No key is told to a viewer of a queue whose keys are of payloads.
+    # A viewer doesn't get keys that come from payloads.
     line = "" if found["key"] in (None, "*") else f", {found['key']}"
     return f"its turn in queue {found['name']}{line}"
 
@@ -154,7 +156,7 @@ def _state(job: Job) -> str:
             return f"starts at {output.clock(job['run_at'])}"
         case "waiting":
             words = waits_for(job.get("waits_for"))
-            return f"waits for {words}" if words else "held back (jobs paused: what is paused)"
+            return f"waits for {words}" if words else "waits (jobs paused lists what is paused)"
         case "running" if job.get("cancel_requested"):
-            return "asked to stop, at its next written checkpoint"
+            return "asked to stop at its next written checkpoint"
     return job.get("result_message") or ""

@@ -76,7 +76,7 @@ def test_what_is_deleted_is_gone_and_a_second_time_refused(account: Account) -> 
     assert account.parameters == {}
     again = jobs("config", "delete", "API_KEY")
     assert again.exit_code == Exit.REFUSED
-    assert "There is no setting API_KEY." in again.stderr
+    assert "No setting is named API_KEY." in again.stderr
 
 
 # --- refusals -------------------------------------------------------------------------------------
@@ -85,13 +85,13 @@ def test_what_is_deleted_is_gone_and_a_second_time_refused(account: Account) -> 
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("api_key", "As: API_KEY"),
-        ("API-KEY", "As: API_KEY"),
-        ("API/KEY", "As: API_KEY"),
-        ("1KEY", "As: API_KEY"),
-        ("", "As: API_KEY"),
-        ("A" * 65, "As: API_KEY"),
-        ("smtp.host", "As: SMTP_HOST"),
+        ("api_key", "Write it as API_KEY."),
+        ("API-KEY", "Write it as API_KEY."),
+        ("API/KEY", "Write it as API_KEY."),
+        ("1KEY", "Write it as API_KEY."),
+        ("", "Write it as API_KEY."),
+        ("A" * 65, "Write it as API_KEY."),
+        ("smtp.host", "Write it as SMTP_HOST."),
     ],
 )
 @pytest.mark.parametrize("verb", ["set", "delete"])
@@ -100,7 +100,7 @@ def test_what_can_not_be_a_name_is_refused(
 ) -> None:
     done = jobs("config", verb, name, *(["x"] if verb == "set" else []))
     assert done.exit_code == Exit.USAGE
-    assert "can't be a name" in done.stderr
+    assert "is not a valid name" in done.stderr
     assert hint in done.stderr
     assert account.parameters == {}
 
@@ -122,8 +122,8 @@ def test_a_secret_is_not_taken_from_the_command_line(account: Account) -> None:
     [
         ("", "The value of API_KEY is empty."),
         ("\n", "The value of API_KEY is empty."),
-        ("x" * 4097, "has 4,097 bytes, and at most 4,096"),
-        ("é" * 2049, "has 4,098 bytes, and at most 4,096"),
+        ("x" * 4097, "has 4,097 bytes. The limit is 4,096"),
+        ("é" * 2049, "has 4,098 bytes. The limit is 4,096"),
     ],
 )
 def test_a_value_that_can_not_be_kept_is_refused(account: Account, value: str, words: str) -> None:
@@ -136,8 +136,8 @@ def test_a_value_that_can_not_be_kept_is_refused(account: Account, value: str, w
 @pytest.mark.parametrize(
     ("kind", "option", "words"),
     [
-        ("SecureString", [], "is a secret, and can't become a setting"),
-        ("String", ["--secret"], "is a setting, and can't become a secret"),
+        ("SecureString", [], "is a secret and can't become a setting"),
+        ("String", ["--secret"], "is a setting and can't become a secret"),
     ],
 )
 def test_a_secret_does_not_become_readable_by_a_slip(

@@ -38,7 +38,7 @@ def test_a_million_jobs_of_two_seconds() -> None:
 
 def test_what_is_shown_can_be_followed_and_names_where_and_when_its_prices_are_of() -> None:
     text = jobs("cost", "--jobs", "1e8", "--per", "day", "--seconds", "2").stdout
-    assert "write units\t1.8e+10\t$0.000000625\t11,250.00\t6 a job, of a row of 1 KB" in text
+    assert "write units\t1.8e+10\t$0.000000625\t11,250.00\t6 a job, for a row of 1 KB" in text
     shipped = Prices.load()
     assert f"Prices of {shipped.region} on {shipped.date}." in text
     assert "1,157.4 jobs a second" in text

@@ -72,7 +72,7 @@ def test_a_stack_that_is_too_young_to_have_ticked_is_not_called_wrong(account: A
     (finding,) = findings()
     assert (finding["check"], finding["verdict"]) == ("timer", "unknown")
     assert "40 s old" in finding["what"] or "41 s old" in finding["what"]
-    assert "Look again" in finding["fix"]
+    assert "Run jobs doctor again" in finding["fix"]
     account.created_at -= 300
     (finding,) = findings(code=1)
     assert (finding["check"], finding["verdict"]) == ("timer", "wrong")
@@ -307,7 +307,7 @@ BROKEN: dict[str, tuple[str, str, Break]] = {
     ),
     "the alias is behind": (
         "code",
-        "rollback",
+        "roll back",
         lambda it: it.functions["worker"].update(CodeSha256="c" * 44),
     ),
     "something was never deployed": (
@@ -392,7 +392,7 @@ def test_a_schedule_of_the_code_that_another_one_hides_is_advice(
     account = schedules_stored(request)
     (found,) = findings()
     assert (found["check"], found["verdict"]) == ("schedules", "advice")
-    assert "The schedule nightly of acme that the code declares is not in force" in found["what"]
+    assert "The schedule nightly of acme, declared in code, isn't active" in found["what"]
     assert "jobs schedules delete nightly --organization acme" in found["fix"]
     account.items = []
     assert findings() == []
@@ -436,7 +436,7 @@ def test_a_schedule_of_the_code_that_could_not_be_stored_is_wrong(
     wrong = [("schedules", "wrong")] if is_wrong else []
     assert [(each["check"], each["verdict"]) for each in found] == wrong
     for each in found:
-        assert "The schedule nightly of acme that the code declares is not in force" in each["what"]
+        assert "The schedule nightly of acme, declared in code, isn't active" in each["what"]
         assert "aws logs tail log-timer" in each["fix"]
 
 

@@ -45,7 +45,7 @@ def test_a_job_type_that_there_is_not_is_named_with_the_nearest(
     api.on("GET", LIST + query, 200, {"jobs": [], "cursor": None})
     done = jobs(*words)
     assert done.exit_code == 1, done.output
-    assert "no job import_contcts" in done.stderr
+    assert "No job type of this stack is named import_contcts" in done.stderr
     assert "import_contacts?" in done.stderr
     assert done.stdout == ""
 
@@ -64,7 +64,7 @@ def test_a_queue_that_no_job_type_is_in_is_said_and_paused_all_the_same(api: Fak
     done = jobs("pause", "--queue", "export")
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("Paused: queue export")
-    assert "No job type of this stack is in a queue export" in done.stderr
+    assert "No job type of this stack uses a queue export" in done.stderr
     assert "Did you mean exports?" in done.stderr
 
 
@@ -81,7 +81,7 @@ def test_a_job_that_is_dispatched_to_a_queue_that_no_job_type_is_in_is_saved_and
     done = jobs("dispatch", "import_contacts", "--queue", "export")
     assert done.exit_code == 0, done.output
     assert done.stdout == f"{job('queued')['id']}\n"
-    assert "No job type of this stack is in a queue export: the job is in it" in done.stderr
+    assert "No job type of this stack uses a queue export: the job is in it" in done.stderr
     assert "Did you mean exports?" in done.stderr
     for words in (["--queue", "exports"], []):
         assert "No job type" not in jobs("dispatch", "import_contacts", *words).stderr
@@ -92,7 +92,7 @@ def test_an_empty_list_of_a_queue_that_no_job_type_is_in_says_so(api: FakeApi) -
     api.on("GET", f"{LIST}&queue_name=nosuch", 200, {"jobs": [], "cursor": None})
     done = jobs("list", "--queue", "nosuch")
     assert done.exit_code == 0
-    assert "No job type of this stack is in a queue nosuch" in done.stderr
+    assert "No job type of this stack uses a queue nosuch" in done.stderr
     assert "default, exports" in done.stderr
 
 

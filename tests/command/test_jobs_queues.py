@@ -133,7 +133,7 @@ def test_a_queue_of_which_nothing_is_known_is_refused_with_those_there_are(api: 
         done = jobs("queues", "import", *words)
         assert (done.exit_code, done.stdout) == (1, "")
         assert "This stack has no queue import: " in done.stderr
-        assert "Did you mean imports? There are: default, imports, urgent." in done.stderr
+        assert "Did you mean imports? The queues are default, imports, urgent." in done.stderr
 
 
 @pytest.mark.parametrize(

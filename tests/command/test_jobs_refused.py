@@ -88,7 +88,7 @@ def test_reading_is_tried_again_while_the_api_is_busy(api: FakeApi) -> None:
 def test_an_api_that_can_not_be_reached_is_named(api: FakeApi) -> None:
     done = jobs("list", "--api-url", "http://127.0.0.1:9")
     assert done.exit_code == 6
-    assert "http://127.0.0.1:9 can't be reached" in done.stderr
+    assert "Can't reach the API at http://127.0.0.1:9" in done.stderr
 
 
 def test_a_page_that_stands_in_for_the_api_is_not_taken_for_it(api: FakeApi) -> None:
@@ -96,7 +96,7 @@ def test_a_page_that_stands_in_for_the_api_is_not_taken_for_it(api: FakeApi) -> 
     api.on("GET", LIST, 200, RawText("<h1>Welcome to our wifi</h1>"))
     done = jobs("list")
     assert done.exit_code == 1
-    assert "Is this the API of a Job Runners stack" in done.stderr
+    assert "Check that this is the API of a Job Runners stack" in done.stderr
 
 
 def test_an_address_that_is_none_is_refused(api: FakeApi) -> None:
@@ -146,7 +146,7 @@ def test_a_token_that_is_not_accepted_is_said_to_be_that(api: FakeApi) -> None:
     api.on("GET", "/jobs?limit=100", 401, {"message": "Unauthorized"})
     done = jobs("list", "--token", "abc")
     assert done.exit_code == 5
-    assert "does not accept this token" in done.stderr
+    assert "The API refused this token" in done.stderr
 
 
 def test_shared_options_stand_before_or_after_the_command_and_win_over_the_environment(
@@ -165,7 +165,7 @@ def test_a_stack_that_the_command_line_names_counts_for_more_than_an_address_aro
 ) -> None:
     done = jobs("list", "--stack", "nope")
     assert done.exit_code == 5
-    assert "There is no stack nope" in done.stderr
+    assert "Stack nope doesn't exist" in done.stderr
     assert api.calls == []
 
 
@@ -191,8 +191,8 @@ def run(home: Path, *words: str, **environment: str) -> subprocess.CompletedProc
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--region", "eu-west-1"], "There are no AWS credentials here."),
-        ([], "Which AWS region? None is set."),
+        (["--region", "eu-west-1"], "No AWS credentials found."),
+        ([], "No AWS region is set."),
         (["--profile", "nope"], "aws configure list-profiles"),
     ],
 )
@@ -210,8 +210,8 @@ def test_an_aws_that_can_not_be_reached_is_no_answer(tmp_path: Path) -> None:
     credentials = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "x"}
     done = run(tmp_path, "list", "--stack", "x", **unreachable, **credentials)
     assert done.returncode == 6
-    assert "AWS can't be reached" in done.stderr
-    assert "AWS_ENDPOINT_URL has every call go to http://127.0.0.1:9. If that was" in done.stderr
+    assert "Can't reach AWS" in done.stderr
+    assert "AWS_ENDPOINT_URL sends every call to http://127.0.0.1:9. If that was" in done.stderr
 
 
 # --- the stack ------------------------------------------------------------------------------------
@@ -224,22 +224,22 @@ def test_without_a_name_it_is_the_stack_that_samconfig_names(account: Account) -
 def test_a_stack_that_is_not_there_is_said_with_where_it_was_looked_for(account: Account) -> None:
     done = jobs("list", "--stack", "nope")
     assert done.exit_code == 5
-    assert "There is no stack nope in us-east-1" in done.stderr
+    assert "Stack nope doesn't exist in us-east-1" in done.stderr
 
 
 def test_another_kind_of_stack_is_not_taken_for_one_of_ours(account: Account) -> None:
     account.outputs = {"Url": "x"}
     done = jobs("list", JOBS_STACK="job-runners")
     assert done.exit_code == 5
-    assert "has no output 'ApiUrl'" in done.stderr
+    assert "no output 'ApiUrl'" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("code", "said"),
     [
         ("ExpiredToken", "have expired"),
-        ("InvalidClientTokenId", "does not accept your credentials"),
-        ("AccessDenied", "lack a permission for DescribeStacks"),
+        ("InvalidClientTokenId", "doesn't accept your credentials"),
+        ("AccessDenied", "have no permission for DescribeStacks"),
     ],
 )
 def test_what_aws_says_about_credentials_is_said_in_our_words(
@@ -285,7 +285,7 @@ def test_a_stack_file_that_others_may_have_written_leads_nowhere(
     monkeypatch.setattr(local_aws, "HOME", tmp_path / ".local")
     local_stack(tmp_path, "http://127.0.0.1:9")
     (tmp_path / ".local" / "stack.json").chmod(0o644)
-    assert "No local AWS is up" in jobs("list", "--local").stderr
+    assert "No local AWS is running" in jobs("list", "--local").stderr
 
 
 @pytest.mark.parametrize("variable", ["JOB_RUNNERS_STACK", "JOBS_STACK"])
@@ -320,4 +320,4 @@ def test_a_local_aws_that_was_killed_is_said_to_be_gone(
     local_stack(tmp_path, "http://127.0.0.1:9")
     done = jobs("list")
     assert done.exit_code == 6
-    assert "Is make run still up?" in done.stderr
+    assert "Check that make run is up." in done.stderr

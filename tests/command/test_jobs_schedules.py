@@ -221,7 +221,7 @@ def test_a_command_line_that_can_not_be_meant_asks_nothing(api: FakeApi, words: 
 
 @pytest.mark.parametrize(
     ("every", "words"),
-    [("30s", "'30s' is too short: the shortest is 1m"), ("400d", "the longest is 366d")],
+    [("30s", "'30s' is too short. The minimum is 1m"), ("400d", "The maximum is 366d")],
 )
 def test_an_interval_that_no_schedule_may_have_is_answered_in_its_own_units(
     api: FakeApi, every: str, words: str

@@ -80,7 +80,7 @@ def test_all_are_sent_again_whose_payload_is_kept(api: FakeApi) -> None:
     api.on("POST", redrive(TASK), 202, NEW)
     asked = jobs("redrive", "--tasks")
     assert asked.exit_code == 2
-    assert "add --yes" in asked.stderr
+    assert "pass --yes to confirm" in asked.stderr
     assert api.asked("POST", redrive(TASK)) == []
     done = jobs("redrive", "--tasks", "--yes")
     assert done.exit_code == 1  # not all of them

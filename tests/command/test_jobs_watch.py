@@ -80,7 +80,7 @@ def test_a_job_that_is_tried_again_says_when_and_after_which_error(api: FakeApi)
         (("line", "imports", "acme"), "waits for its turn in queue imports, acme"),
         (("line", "imports"), "waits for its turn in queue imports"),  # as viewers are told
         (("job", OTHER), f"waits for the end of job {OTHER}"),
-        ((), "held back (jobs paused: what is paused)"),  # an older API does not say
+        ((), "waits (jobs paused lists what is paused)"),  # an older API does not say
     ],
 )
 def test_a_job_that_waits_says_what_for(
@@ -123,7 +123,7 @@ def test_an_api_that_is_away_for_a_while_is_waited_for(
     api.on(*view(), 200, job("succeeded"))
     done = jobs("watch", ID)
     assert done.exit_code == 0
-    assert "Trying again" in done.stderr
+    assert "Retrying" in done.stderr
 
 
 def test_dispatch_with_watch_ends_as_the_job_does(api: FakeApi) -> None:

@@ -1,1 +1,1 @@
-"""What `jobs doctor` looks at: how a stack is set up, and what state it is in."""
+"""The checks of `jobs doctor`: a stack's settings and state."""

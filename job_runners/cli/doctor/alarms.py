@@ -1,4 +1,4 @@
-"""The alarms: all there, quiet, and heard by somebody."""
+"""Check the alarms: they exist, are quiet and notify an SNS topic."""
 
 import re
 from collections.abc import Iterator
@@ -7,52 +7,52 @@ from typing import Any
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
 
-_AT_ONCE = 100  # names that one call takes
-_LOG = "The log says why: aws logs tail {%s} --since 1h"
-_RECURSION = "The check recursion says how to allow it. The timer sends again what was dropped."
-_DEAD_LETTERS = "The check dead letters says what to do."
+_AT_ONCE = 100  # names that one call accepts
+_LOG = "The log has the reason: aws logs tail {%s} --since 1h"
+_RECURSION = "The check recursion shows how to allow it. The timer resends dropped messages."
+_DEAD_LETTERS = "The check dead letters shows what to do."
 
-# By its name in the template: what to do when it rings. {…} is a resource of the stack.
+# Advice for each alarm by its name in the template. {…} is a resource of the stack.
 WHAT_TO_DO = {
     "ApiErrorsAlarm": _LOG % "ApiLogGroup",
-    "ApiSlowAlarm": "How long each request took: aws logs tail {AccessLogGroup} --since 1h",
-    "WorkerThrottlesAlarm": "Jobs wait, and none is lost. Raise WorkerReservedConcurrency, or the "
-    "account's limit.",
+    "ApiSlowAlarm": "To see how long each request took: aws logs tail {AccessLogGroup} --since 1h",
+    "WorkerThrottlesAlarm": "Jobs are waiting, and none is lost. Raise WorkerReservedConcurrency "
+    "or the account's limit.",
     "WorkerRecursionAlarm": _RECURSION,
     "TimerRecursionAlarm": _RECURSION,
     "FailuresRecursionAlarm": _RECURSION,
-    "WorkerErrorsAlarm": "The deploy was taken back. Correct it, and deploy again. "
+    "WorkerErrorsAlarm": "The deploy was rolled back. Fix it and deploy again. "
     + _LOG % "WorkerLogGroup",
-    "TasksFailedAlarm": "jobs tasks says which, and why.",
+    "TasksFailedAlarm": "jobs tasks lists the failed tasks with their errors.",
     "FailuresAlarm": _LOG % "FailuresLogGroup",
     "FailuresDeadLettersAlarm": _DEAD_LETTERS,
     "DelayDeadLettersAlarm": _DEAD_LETTERS,
     "TimerErrorsAlarm": _LOG % "TimerLogGroup",
-    "TimerSilentAlarm": "The check timer says what to do.",
-    "TimerLateAlarm": "More is due than workers take: raise WorkerReservedConcurrency, or the "
-    "account's limit.",
+    "TimerSilentAlarm": "The check timer shows what to do.",
+    "TimerLateAlarm": "More jobs are due than workers can run. Raise WorkerReservedConcurrency or "
+    "the account's limit.",
 }
-OF_A_CANARY = "WorkerErrorsAlarm"  # which is there only if WorkerCanary says how
+OF_A_CANARY = "WorkerErrorsAlarm"  # exists only if WorkerCanary is set
 
 
 def alarms(deployed: Deployed) -> Iterator[Issue]:
-    """Each alarm that a stack of this version has, and each more that this one has."""
+    """Check every alarm of this version, and every other alarm of the stack."""
     names = deployed.of_type("AWS::CloudWatch::Alarm")
     for logical_id in sorted(WHAT_TO_DO.keys() - {OF_A_CANARY} - names.keys()):
         yield Issue(
             f"The stack has no {logical_id}.",
-            "Was it deployed by another version? make deploy brings it to this one.",
+            "It may be from another version. make deploy updates it to this one.",
         )
     found = _described(deployed, list(names.values()))
     for logical_id, name in names.items():
         if name not in found:
-            yield Issue(f"The alarm {name} is gone.", "make deploy makes it again.")
+            yield Issue(f"The alarm {name} was deleted.", "make deploy creates it again.")
         else:
             yield from _rings(deployed, logical_id, found[name])
     if found and not any(each.get("AlarmActions") for each in found.values()):
         yield Issue(
-            "The alarms tell nobody.",
-            "Deploy with AlarmTopicArn=, the SNS topic that somebody reads.",
+            "The alarms send no notifications.",
+            "Deploy with AlarmTopicArn= and the ARN of an SNS topic that your operators read.",
             Verdict.ADVICE,
         )
     yield Issue(_states(list(found.values())), "", Verdict.OK)
@@ -75,20 +75,20 @@ def _rings(deployed: Deployed, logical_id: str, alarm: dict[str, Any]) -> Iterat
         yield Issue(f"{name} is in ALARM: {about}", _what_to_do(deployed, logical_id))
     if not alarm.get("ActionsEnabled", True):
         yield Issue(
-            f"The actions of {name} are switched off.",
+            f"The actions of {name} are disabled.",
             f"aws cloudwatch enable-alarm-actions --alarm-names {name}",
         )
 
 
 def _what_to_do(deployed: Deployed, logical_id: str) -> str:
-    words = WHAT_TO_DO.get(logical_id, "jobs list --status failed and jobs logs say more.")
+    words = WHAT_TO_DO.get(logical_id, "See jobs list --status failed and jobs logs.")
     for resource in re.findall(r"\{(\w+)\}", words):
         words = words.replace(f"{{{resource}}}", deployed.id(resource))
     return words
 
 
 def _states(found: list[dict[str, Any]]) -> str:
-    """Return how many alarms are in each state, as CloudWatch calls it."""
+    """Return the number of alarms in each of CloudWatch's states, in words."""
     states = [str(each["StateValue"]) for each in found]
     counts = [f"{states.count(state)} {state}" for state in sorted(set(states))]
     return f"{len(found)} alarms: {', '.join(counts) or 'none'}"

@@ -1,4 +1,4 @@
-"""How Lambda calls the functions: who retries, where failures go, what it would cut off."""
+"""Check how Lambda calls the functions: retries, failure destination, recursion, concurrency."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,8 @@ _UPDATE = "aws lambda update-function-event-invoke-config --function-name"
 
 
 def retries(deployed: Deployed) -> Iterator[Issue]:
-    """Retries are ours alone: a second authority would run a job twice."""
+    """Check that Lambda retries nothing: Job Runners does, and both together could run a job
+    twice."""
     for logical_id, qualifier in ((deployed.working, ALIAS), (TIMER, None)):
         config = _event_config(deployed, logical_id, qualifier)
         name = deployed.id(logical_id)
@@ -20,53 +21,55 @@ def retries(deployed: Deployed) -> Iterator[Issue]:
         attempts = config.get("MaximumRetryAttempts", 2)  # Lambda's own default
         if attempts != 0:
             yield Issue(
-                f"Lambda itself retries failed events of {name}{at and ':' + ALIAS} {attempts} "
-                "times, so a job can run more often than its tag allows.",
+                f"Lambda retries failed events of {name}{at and ':' + ALIAS} {attempts} times, so "
+                "a job can run more often than its retry policy allows.",
                 f"{_UPDATE} {name}{at} --maximum-retry-attempts 0",
             )
 
 
 def failure_destination(deployed: Deployed) -> Iterator[Issue]:
-    """Yield what Lambda gives up on has to be heard of."""
+    """Check that Lambda sends the events that it gives up on to the failures queue."""
     wanted = deployed.queue(deployed.stack.failures_queue_url)["QueueArn"]
     worker = deployed.working
     destinations = _event_config(deployed, worker, ALIAS).get("DestinationConfig", {})
     found = destinations.get("OnFailure", {}).get("Destination")
     if found != wanted:
         yield Issue(
-            f"What Lambda gives up on goes to {found or 'nowhere'}, and not to the failures queue: "
-            "a killed job is only noticed when its lease is over.",
+            f"Lambda sends the events that it gives up on to {found or 'nowhere'}, not to the "
+            "failures queue. A killed job is noticed only when its lease ends.",
             f"{_UPDATE} {deployed.id(worker)} --qualifier {ALIAS} --destination-config "
             f'\'{{"OnFailure": {{"Destination": "{wanted}"}}}}\'',
         )
 
 
 def recursion(deployed: Deployed) -> Iterator[Issue]:
-    """Yield a job of many legs is a chain of invocations, which Lambda cuts after 16 unless
-    told."""
+    """Check that Lambda allows recursion.
+
+    A job of many legs is a chain of invocations, which Lambda stops after 16 by default.
+    """
     for logical_id in (deployed.working, TIMER, FAILURES):
         name = deployed.id(logical_id)
         config = deployed.client("lambda").get_function_recursion_config(FunctionName=name)
         if config["RecursiveLoop"] != "Allow":
             yield Issue(
-                f"Lambda will cut {name} off in a job of more than 16 legs or attempts.",
+                f"Lambda will stop {name} in a job of more than 16 legs or attempts.",
                 f"aws lambda put-function-recursion-config --function-name {name} "
                 "--recursive-loop Allow",
             )
 
 
 def reservation(deployed: Deployed) -> Iterator[Issue]:
-    """Workers that take all of the account's concurrency leave the API and the timer none."""
+    """Check that workers can't use all of the account's concurrency."""
     if deployed.working != WORKER:
         return
     name = deployed.id(WORKER)
     answer = deployed.client("lambda").get_function_concurrency(FunctionName=name)
     if "ReservedConcurrentExecutions" not in answer:
         yield Issue(
-            f"{name} has no reserved concurrency: workers can take all that the account has, and "
-            "then neither the API nor the timer can start.",
-            "Deploy with WorkerReservedConcurrency=, well below the account's limit. It can't be "
-            "set while that limit is 100 or less (a new account has 10): ask AWS for more first.",
+            f"{name} has no reserved concurrency. Workers can use all of the account's "
+            "concurrency, and then neither the API nor the timer can start.",
+            "Deploy with WorkerReservedConcurrency= well below the account's limit. It can't be "
+            "set while that limit is 100 or less (a new account has 10): have AWS raise it.",
             Verdict.ADVICE,
         )
 

@@ -1,4 +1,4 @@
-"""What a check is, and what it finds."""
+"""The types of checks and their findings."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -8,17 +8,17 @@ from job_runners.cli.doctor.deployed import Deployed
 
 
 class Verdict(StrEnum):
-    """How a finding is meant."""
+    """The severity of a finding."""
 
     OK = "ok"
-    WRONG = "wrong"  # jobs may be lost, repeated or held up
-    ADVICE = "advice"  # works, and could be safer
+    WRONG = "wrong"  # jobs may be lost, repeated or delayed
+    ADVICE = "advice"  # the stack works, but could be safer
     UNKNOWN = "unknown"  # can't be checked here
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a check found, and how to fix it."""
+    """The result of a check, and how to fix it."""
 
     check: str
     verdict: Verdict
@@ -26,13 +26,13 @@ class Finding:
     fix: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """For a program."""
+        """Return the finding as JSON for `--json`."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Issue:
-    """What a check's own code says of one thing that is wrong."""
+    """A problem that the function of a check reports."""
 
     what: str
     fix: str
@@ -41,10 +41,10 @@ class Issue:
 
 @dataclass(frozen=True)
 class Check:
-    """One question about a stack.
+    """One check of a stack.
 
-    `ok_message` is what is true if `run` finds no issue. `not_local_because` says why the local AWS
-    can't show it.
+    `ok_message` is shown if `run` yields no issue. `not_local_because` is the reason why the check
+    can't run on the local AWS.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Every check, in the order of the report, and how one is run."""
+"""Run all checks in the order of the report."""
 
 from collections.abc import Iterator
 
@@ -8,46 +8,46 @@ from job_runners.cli.doctor import alarms, calls, data, policies, queues, schedu
 from job_runners.cli.doctor.check import Check, Finding, Verdict
 from job_runners.cli.doctor.deployed import Deployed, NotInStack
 
-_IGNORED = "the local AWS stores this setting and ignores it; make run proves the behaviour"
-_DROPPED = "the local AWS drops this from the template"
+_IGNORED = "the local AWS stores this setting but ignores it"
+_DROPPED = "the local AWS drops this setting from the template"
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 
 CHECKS = (
-    Check("async retries", "Lambda itself retries nothing", calls.retries, _IGNORED),
+    Check("async retries", "Lambda retries nothing", calls.retries, _IGNORED),
     Check(
         "failure destination",
-        "what Lambda gives up on goes to the failures queue",
+        "Lambda sends the events that it gives up on to the failures queue",
         calls.failure_destination,
         _IGNORED,
     ),
     Check("recursion", "long chains of legs are allowed", calls.recursion, _DROPPED),
-    Check("reservation", "workers leave room for the rest", calls.reservation, _IGNORED),
+    Check("reservation", "workers leave concurrency for the rest", calls.reservation, _IGNORED),
     Check("expiry", "finished rows expire", data.expiry, _DROPPED),
-    Check("indexes", "all are there and active", data.indexes),
+    Check("indexes", "all exist and are active", data.indexes),
     Check(
         "protection",
-        "tables and files can be restored, and tables resist deletion",
+        "tables and files can be restored, and tables are protected from deletion",
         data.protection,
         _DROPPED,
     ),
     Check(
         "alarms",
-        "",  # it says in which states they are
+        "",  # the check always yields a finding with the alarms' states
         alarms.alarms,
-        "the local AWS shows alarms and does not run them",
+        "the local AWS lists alarms but doesn't evaluate them",
     ),
-    Check("timer", "ticked in the last minutes", timer.timer),
-    Check("schedules", "those that the code declares are in force", schedules.schedules),
+    Check("timer", "ran in the last minutes", timer.timer),
+    Check("schedules", "all schedules that the code declares are active", schedules.schedules),
     Check("dead letters", "none", queues.dead_letters),
-    Check("queue readers", "each queue is read by its function", queues.readers),
-    Check("policies", "they name actions and resources", policies.policies),
-    Check("settings", "they agree with each other and with the stack", settings.settings),
+    Check("queue readers", "each function reads its queue", queues.readers),
+    Check("policies", "all name their actions and resources", policies.policies),
+    Check("settings", "all agree with each other and with the stack", settings.settings),
     Check("code", "all functions run the same", settings.code),
 )
 
 
 def examine(deployed: Deployed) -> Iterator[Finding]:
-    """Run every check; one that finds nothing wrong is ok."""
+    """Run all checks and yield their findings. A check without an issue yields one that is ok."""
     for check in CHECKS:
         if deployed.stack.is_local and check.not_local_because:
             yield Finding(
@@ -64,8 +64,8 @@ def _run(check: Check, deployed: Deployed) -> Iterator[Finding]:
             for issue in check.run(deployed)
         ]
     except NotInStack as missing:
-        fix = "Was it deployed by another version? make deploy brings it to this one."
-        found = [Finding(check.name, Verdict.WRONG, f"{missing}.".capitalize(), fix)]
+        fix = "It may be from another version. make deploy updates it to this one."
+        found = [Finding(check.name, Verdict.WRONG, str(missing), fix)]
     except ClientError as error:
         found = [_refused(check, error)]
     yield from found or [Finding(check.name, Verdict.OK, check.ok_message)]
@@ -78,11 +78,11 @@ def _refused(check: Check, error: ClientError) -> Finding:
             check.name,
             Verdict.UNKNOWN,
             f"can't be checked with your credentials: {text}",
-            f"Allow yourself {error.operation_name}, or let somebody look who may.",
+            f"Use credentials that allow {error.operation_name}.",
         )
     return Finding(
         check.name,
         Verdict.WRONG,
         f"{error.operation_name} answered {code}: {text}",
-        "Was something of the stack deleted by hand? make deploy, and look again.",
+        "A resource of the stack may have been deleted by hand. Run make deploy, then jobs doctor.",
     )

@@ -1,4 +1,4 @@
-"""The tables: what deletes old rows, what finds due ones, what protects them."""
+"""Check the tables and the bucket: expiry, indexes and protection."""
 
 from collections.abc import Iterator
 
@@ -18,52 +18,52 @@ _INDEXES = {
 
 
 def expiry(deployed: Deployed) -> Iterator[Issue]:
-    """Finished rows go by themselves."""
+    """Check that the tables delete expired rows."""
     for logical_id in _INDEXES:
         table = deployed.id(logical_id)
         answer = deployed.client("dynamodb").describe_time_to_live(TableName=table)
         ttl = answer["TimeToLiveDescription"]
         on = ttl["TimeToLiveStatus"] in ("ENABLED", "ENABLING")
         if not on or ttl.get("AttributeName") != _TTL_ATTRIBUTE:
-            now = f"goes by {ttl.get('AttributeName')}" if on else "is off"
+            now = f"uses {ttl.get('AttributeName')}" if on else "is off"
             yield Issue(
-                f"TTL of {table} {now}: finished rows are kept, and paid for, for ever.",
+                f"TTL of {table} {now}. Finished rows are never deleted, and you pay for them.",
                 f"aws dynamodb update-time-to-live --table-name {table} "
                 f"--time-to-live-specification Enabled=true,AttributeName={_TTL_ATTRIBUTE}",
             )
 
 
 def indexes(deployed: Deployed) -> Iterator[Issue]:
-    """Check the indexes that lists and the timer read; without them nothing due is found."""
+    """Check the indexes, which lists and the timer read."""
     for logical_id, wanted in _INDEXES.items():
         table = deployed.id(logical_id)
         described = deployed.client("dynamodb").describe_table(TableName=table)["Table"]
         found = {each["IndexName"]: each for each in described.get("GlobalSecondaryIndexes", [])}
         for name, keys in wanted.items():
             if name not in found:
-                yield Issue(f"{table} has no index {name}.", "make deploy makes it again.")
+                yield Issue(f"{table} has no index {name}.", "make deploy creates it again.")
                 continue
             own = {each["KeyType"]: each["AttributeName"] for each in found[name]["KeySchema"]}
             if (own.get("HASH"), own.get("RANGE")) != keys:
                 yield Issue(
                     f"The index {name} of {table} has the keys {', '.join(own.values())} instead "
                     f"of {', '.join(keys)}.",
-                    "Delete that index, then make deploy makes the right one.",
+                    "Delete that index. Then make deploy creates the right one.",
                 )
             elif (status := found[name].get("IndexStatus", "ACTIVE")) != "ACTIVE":
                 yield Issue(
                     f"The index {name} of {table} is {status}.",
-                    "Wait: DynamoDB is building it, and until then it misses rows.",
+                    "Wait until DynamoDB has built it. Until then it misses rows.",
                 )
 
 
 def protection(deployed: Deployed) -> Iterator[Issue]:
-    """Yield what a slip of the hand could cost."""
+    """Check the protection against accidental deletion."""
     bucket = deployed.stack.bucket_name
     if deployed.client("s3").get_bucket_versioning(Bucket=bucket).get("Status") != "Enabled":
         yield Issue(
-            f"The bucket {bucket} keeps no versions: a file that is deleted by mistake is gone.",
-            "make deploy has it keep them.",
+            f"The bucket {bucket} keeps no versions. Files deleted by mistake can't be restored.",
+            "make deploy turns versioning on.",
             Verdict.ADVICE,
         )
     contacts = ["ContactsTable"] if deployed.stack.has_texting_campaign else []
@@ -74,7 +74,8 @@ def protection(deployed: Deployed) -> Iterator[Issue]:
         recovery = backups["ContinuousBackupsDescription"].get("PointInTimeRecoveryDescription", {})
         if recovery.get("PointInTimeRecoveryStatus") != "ENABLED":
             yield Issue(
-                f"{table} has no point-in-time recovery: what is deleted by mistake is gone.",
+                f"{table} has no point-in-time recovery. Rows deleted by mistake can't be "
+                "restored.",
                 f"aws dynamodb update-continuous-backups --table-name {table} "
                 "--point-in-time-recovery-specification PointInTimeRecoveryEnabled=true",
                 Verdict.ADVICE,

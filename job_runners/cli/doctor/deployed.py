@@ -1,4 +1,4 @@
-"""A deployed stack as its checks read it: each thing is asked for once."""
+"""A deployed stack for the checks. It caches what it reads."""
 
 import json
 from functools import cache, cached_property
@@ -17,14 +17,14 @@ ALIAS = "live"
 
 
 class NotInStack(Exception):
-    """The template declares it and the deployed stack has none of it."""
+    """The deployed stack lacks a resource of the template."""
 
     def __init__(self, logical_id: str) -> None:
-        super().__init__(f"the stack has no {logical_id}")
+        super().__init__(f"The stack has no {logical_id}.")
 
 
 class Deployed:
-    """One stack: its resources by their names in the template, and clients to ask about them."""
+    """One stack: its resources by their names in the template, and clients to read them."""
 
     def __init__(self, target: Target) -> None:
         self.stack = target.stack
@@ -37,29 +37,29 @@ class Deployed:
 
     @cached_property
     def age(self) -> float:
-        """How many seconds ago the stack was created."""
+        """The stack's age in seconds."""
         return age(self.client("cloudformation"), self.stack.name)
 
     def id(self, logical_id: str) -> str:
-        """Return a resource's name, URL or whatever else its service calls it by."""
+        """Return a resource's physical id, such as a name or URL. Raises NotInStack."""
         if logical_id not in self._resources:
             raise NotInStack(logical_id)
         return self._resources[logical_id][1]
 
     def of_type(self, resource_type: str) -> dict[str, str]:
-        """All resources of a type: their names in the template, and their ids."""
+        """Return the physical ids of all resources of a type by their names in the template."""
         return {name: own for name, (kind, own) in self._resources.items() if kind == resource_type}
 
     @cached_property
     def functions(self) -> dict[str, dict[str, Any]]:
-        """The configuration of each function; the worker's is the one that its alias runs."""
+        """The configuration of each function. The worker's is that of its alias."""
         read = self.client("lambda").get_function_configuration
         found = {name: read(FunctionName=self.id(name)) for name in (API, TIMER, FAILURES)}
         return found | {WORKER: read(FunctionName=self.id(WORKER), Qualifier=ALIAS)}
 
     @cached_property
     def working(self) -> str:
-        """The function that does the work: with JobRunner=legacy it is the API's."""
+        """The name of the function that runs jobs: with JobRunner=legacy, the API function."""
         variables = self.functions[API].get("Environment", {}).get("Variables", {})
         return API if variables.get("API_RUNS_WORK") == "true" else WORKER
 

@@ -1,4 +1,4 @@
-"""What the functions' roles allow: named actions on named resources."""
+"""Check that the functions' roles allow only named actions on named resources."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from job_runners.cli.doctor.check import Issue
 from job_runners.cli.doctor.deployed import Deployed
 
-# AWS's own, for what Lambda does with a role: writing logs and traces, joining a VPC.
+# AWS's own policies for Lambda: writing logs and traces, joining a VPC.
 _MANAGED = frozenset(
     {
         "AWSLambdaBasicExecutionRole",
@@ -15,19 +15,19 @@ _MANAGED = frozenset(
         "AWSXrayWriteOnlyAccess",
     }
 )
-_EVERYWHERE = frozenset({"sns:Publish"})  # a phone number has no ARN, so IAM can name none
+_EVERYWHERE = frozenset({"sns:Publish"})  # phone numbers have no ARN, so this needs "*"
 
 
 def policies(deployed: Deployed) -> Iterator[Issue]:
-    """Every statement of every role."""
+    """Check every statement of every role."""
     for role in deployed.of_type("AWS::IAM::Role").values():
         for policy, document in _documents(deployed, role):
             for statement in _list(document["Statement"]):
                 for what in _too_wide(statement):
                     yield Issue(
-                        f"The role {role} allows {what}, in its policy {policy}.",
-                        "Name the actions and resources it needs; make deploy puts the "
-                        "template's own policies back.",
+                        f"The role {role} allows {what} in its policy {policy}.",
+                        "Name the actions and resources that it needs. make deploy restores the "
+                        "template's own policies.",
                     )
 
 
@@ -51,7 +51,7 @@ def _too_wide(statement: dict[str, Any]) -> Iterator[str]:
         return
     for inverse in ("NotAction", "NotResource"):
         if inverse in statement:
-            yield f"everything but what {inverse} lists"
+            yield f"everything except {inverse}"
     actions = _list(statement.get("Action", []))
     for action in actions:
         if "*" in action:

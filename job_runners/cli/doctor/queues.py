@@ -1,22 +1,22 @@
-"""The queues: read by their functions, and without dead letters."""
+"""Check the SQS queues: they have no dead letters, and their functions read them."""
 
 from collections.abc import Iterator
 
 from job_runners.cli.doctor.check import Issue
 from job_runners.cli.doctor.deployed import FAILURES, TIMER, Deployed
 
-_TIMES = 6  # how many timeouts of its function a message must stay hidden, says AWS
+_TIMES = 6  # AWS recommends a visibility timeout of 6 times the function's timeout
 
 
 def dead_letters(deployed: Deployed) -> Iterator[Issue]:
-    """Yield what could not be settled, or not be sent."""
+    """Check for dead letters: failure records not handled, and delayed messages not sent."""
     stack = deployed.stack
     for name, url in (("failures", stack.failures_queue_url), ("delay", stack.delay_queue_url)):
         dead = deployed.dead_letters(url)
         if dead is None:
             yield Issue(
-                f"The {name} queue has no dead-letter queue: what can't be done is lost.",
-                "make deploy gives it one again.",
+                f"The {name} queue has no dead-letter queue, so messages that fail are lost.",
+                "make deploy adds it again.",
             )
         elif count := int(deployed.queue(dead)["ApproximateNumberOfMessages"]):
             yield Issue(
@@ -27,7 +27,7 @@ def dead_letters(deployed: Deployed) -> Iterator[Issue]:
 
 
 def readers(deployed: Deployed) -> Iterator[Issue]:
-    """Each queue's function takes from it."""
+    """Check that each function reads its queue, with the right settings."""
     for source, function, url in (
         ("FailuresQueueSource", FAILURES, deployed.stack.failures_queue_url),
         ("DelayQueueSource", TIMER, deployed.stack.delay_queue_url),
@@ -37,13 +37,13 @@ def readers(deployed: Deployed) -> Iterator[Issue]:
         name = deployed.id(function)
         if mapping["State"] not in ("Enabled", "Enabling", "Updating", "Creating"):
             yield Issue(
-                f"{name} does not read its queue: the event source is {mapping['State']}.",
+                f"{name} doesn't read its queue: the event source is {mapping['State']}.",
                 f"aws lambda update-event-source-mapping --uuid {mapping_id} --enabled",
             )
         if "ReportBatchItemFailures" not in mapping.get("FunctionResponseTypes", []):
             yield Issue(
-                f"{name} can't send single messages back to its queue: one that fails is taken as "
-                "done.",
+                f"{name} can't return single messages to its queue, so a message that fails counts "
+                "as done.",
                 f"aws lambda update-event-source-mapping --uuid {mapping_id} "
                 "--function-response-types ReportBatchItemFailures",
             )
@@ -51,7 +51,7 @@ def readers(deployed: Deployed) -> Iterator[Issue]:
         hidden = int(deployed.queue(url)["VisibilityTimeout"])
         if hidden < _TIMES * timeout:
             yield Issue(
-                f"A message that {name} works on ({timeout} s) can be taken a second time after "
-                f"{hidden} s.",
+                f"{name} may work on a message for {timeout} s, but can receive it a second time "
+                f"after {hidden} s.",
                 f"Give its queue a visibility timeout of {_TIMES * timeout} s or more.",
             )

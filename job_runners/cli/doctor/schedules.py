@@ -1,4 +1,4 @@
-"""The schedules that the code declares: in force, and not hidden by others of their names."""
+"""Check that the schedules that the code declares are active."""
 
 import json
 import time
@@ -8,15 +8,13 @@ from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.erasing.items import Item, partition
 
-_DEPLOY = "deploy#"  # how the mark of a deploy begins, beside the schedules
-# The timer looks at what is declared every 5 minutes: what is not there after two looks, it can't
-# store.
+_DEPLOY = "deploy#"  # prefix of a deploy's record, in the partition of the schedules
+# The timer stores declared schedules every 5 minutes. If it missed one twice, it can't store it.
 _STORED_WITHIN = 10 * 60  # seconds
 
 
 def schedules(deployed: Deployed) -> Iterator[Issue]:
-    """Yield which schedules that the code declares are not in force: nobody could store them, or
-    an organisation has put another one of that name."""
+    """Check for declared schedules that the timer couldn't store, or that the API overrides."""
     declared, since = _declared(deployed)
     late = time.time() - _STORED_WITHIN
     for organization in sorted({each for each, _ in declared}):
@@ -32,25 +30,26 @@ def schedules(deployed: Deployed) -> Iterator[Issue]:
 
 def _missing(deployed: Deployed, organization: str, name: str) -> Issue:
     return Issue(
-        f"The schedule {name} of {organization} that the code declares is not in force: the timer "
-        "could not store it. Its jobs do not come.",
-        'The timer\'s log says why, in a line "schedule not declared": '
+        f"The schedule {name} of {organization}, declared in code, isn't active, because the timer "
+        "couldn't store it. It dispatches no jobs.",
+        'The timer\'s log has the reason in a line "schedule not declared": '
         f"aws logs tail {deployed.id('TimerLogGroup')} --since 1h",
     )
 
 
 def _hidden(organization: str, name: str) -> Issue:
     return Issue(
-        f"The schedule {name} of {organization} that the code declares is not in force: the "
-        "organisation has put another one of that name.",
-        f"If the code's is meant: jobs schedules delete {name} "
-        f"--organization {organization}, and within 5 minutes it is in force.",
+        f"The schedule {name} of {organization}, declared in code, isn't active, because a "
+        "schedule of the same name was added over the API.",
+        f"To use the one in code: jobs schedules delete {name} --organization {organization}. It "
+        "becomes active within 5 minutes.",
         Verdict.ADVICE,
     )
 
 
 def _declared(deployed: Deployed) -> tuple[set[tuple[str, str]], float]:
-    """Return what the deploy declares that came last, organisations and names, and when it came."""
+    """Return the schedules that the latest deploy declares, as pairs of organization and name, and
+    the time of the deploy."""
     found = _read(deployed, "schedules", "sk", "since", "declares")
     marks = [each for each in found if each["sk"]["S"].startswith(_DEPLOY)]
     if not marks:
@@ -61,17 +60,17 @@ def _declared(deployed: Deployed) -> tuple[set[tuple[str, str]], float]:
 
 
 def _stored(deployed: Deployed, organization: str) -> dict[str, Item]:
-    """Return the schedules of an organisation, deleted ones too, by name."""
+    """Return the schedules of an organization by name, including deleted ones."""
     found = _read(deployed, f"schedules#{organization}", "sk", "origin", "deleted_at")
     return {item["sk"]["S"]: item for item in found}
 
 
 def _read(deployed: Deployed, place: str, *names: str) -> Iterator[Item]:
-    """Yield these attributes of all items of a partition, as they are now."""
+    """Yield the named attributes of all items of a partition, read consistently."""
     dynamodb, table = deployed.client("dynamodb"), deployed.id("CoordinationTable")
     return partition(dynamodb, table, "pk", place, names, ConsistentRead=True)
 
 
 def _seconds(at: dict[str, str] | None) -> float:
-    """Return a time of a row, which is in milliseconds; 0 if there is none."""
+    """Return an item's time in seconds, or 0 if there is none."""
     return int(at["N"]) / 1000 if at else 0

@@ -1,4 +1,4 @@
-"""Settings and code: that the functions agree with each other and with what was deployed."""
+"""Check that the functions' settings and code agree with each other and with the stack."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,15 +8,15 @@ from botocore.exceptions import ClientError
 from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import ALIAS, WORKER, Deployed
 
-_OPEN_ROUTES = frozenset({"GET /", "GET /assets/{proxy+}", "GET /health"})  # they carry no data
+_OPEN_ROUTES = frozenset({"GET /", "GET /assets/{proxy+}", "GET /health"})  # they return no data
 _AUTHORIZATION = {"iam": "AWS_IAM", "jwt": "JWT"}
 _LAMBDA_RUNNER = "lambda-async"
-_WAITING_DAYS = 31  # that a row may wait before it starts, and be kept after it has ended
-_DEPLOY = "make deploy sets all functions alike."
+_WAITING_DAYS = 31  # days that a row may wait before it starts, in addition to its retention
+_DEPLOY = "make deploy gives all functions the same settings."
 
 
 def settings(deployed: Deployed) -> Iterator[Issue]:
-    """Variables that differ, or that can't be true together."""
+    """Check for environment variables that differ or contradict each other or the stack."""
     variables = {
         name: each.get("Environment", {}).get("Variables", {})
         for name, each in deployed.functions.items()
@@ -26,7 +26,7 @@ def settings(deployed: Deployed) -> Iterator[Issue]:
     yield from _runners(variables)
     yield from _campaign(deployed, variables)
     yield from _access(deployed, variables)
-    if not deployed.stack.is_local:  # which drops lifecycles
+    if not deployed.stack.is_local:  # the local AWS drops lifecycles
         yield from _retention(deployed, variables)
 
 
@@ -35,7 +35,7 @@ def _different(variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
         values = {function: each[name] for function, each in variables.items() if name in each}
         if len(set(values.values())) > 1:
             listing = ", ".join(f"{value or 'nothing'} in {key}" for key, value in values.items())
-            yield Issue(f"{name} is {listing}.", _DEPLOY)
+            yield Issue(f"{name} differs: {listing}.", _DEPLOY)
 
 
 def _misled(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
@@ -52,13 +52,13 @@ def _misled(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterato
         for name, value in truth.items():
             if own.get(name, value) != value:
                 yield Issue(
-                    f"{name} of {function} is {own[name] or 'empty'}, and this stack's is "
+                    f"{name} of {function} is {own[name] or 'empty'}, but this stack has "
                     f"{value or 'none'}.",
                     _DEPLOY,
                 )
         if own.get("AWS_ENDPOINT_URL") and not stack.is_local:
             yield Issue(
-                f"{function} takes {own['AWS_ENDPOINT_URL']} for AWS.",
+                f"{function} sends its AWS calls to {own['AWS_ENDPOINT_URL']}.",
                 "Deploy without AwsEndpointUrl.",
             )
 
@@ -68,37 +68,38 @@ def _runners(variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
         runner = own.get("JOB_RUNNER") or "legacy"
         if runner == "legacy" and own.get("API_RUNS_WORK") != "true":
             yield Issue(
-                f"{function} runs jobs itself (JOB_RUNNER is legacy), and Lambda freezes it after "
-                "its answer.",
+                f"{function} runs jobs itself (JOB_RUNNER is legacy), but Lambda freezes it after "
+                "its response.",
                 "Set JOB_RUNNER=lambda-async: " + _DEPLOY,
             )
         elif runner not in ("legacy", _LAMBDA_RUNNER) and "." not in runner:
             yield Issue(
-                f"JOB_RUNNER of {function} is {runner}, and no runner of that name ships: it can "
-                "do no work.",
-                "Deploy with JobRunner=lambda-async, or with a module of your own: acme.runner",
+                f"JOB_RUNNER of {function} is {runner}, which isn't a built-in runner, so it can't "
+                "run jobs.",
+                "Deploy with JobRunner=lambda-async, or with a module of your own, such as "
+                "acme.runner.",
             )
     for runner in sorted({each.get("JOB_RUNNER", "") for each in variables.values()}):
         if "." in runner:
             yield Issue(
-                f"Work is sent by {runner}, a runner of your own: how it delivers, and who tries "
-                "again, can't be checked here.",
-                "See for yourself that nothing but Job Runners repeats a message that a worker "
-                "took, that its dead letters raise an alarm, and that jobs reach the worker.",
+                f"Jobs are sent by {runner}, a runner of your own. Its delivery and its retries "
+                "can't be checked here.",
+                "Check that only Job Runners repeats a message that a worker has received, that "
+                "dead letters raise an alarm, and that jobs reach the worker.",
                 Verdict.UNKNOWN,
             )
 
 
 def _campaign(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterator[Issue]:
-    """Check that what the functions believe of the texting campaign is true."""
-    there = deployed.stack.has_texting_campaign
+    """Check that TEXTING_CAMPAIGN agrees with the contacts table."""
+    has_table = deployed.stack.has_texting_campaign
     for function, own in variables.items():
-        believed = own.get("TEXTING_CAMPAIGN") or "true"
-        if (believed == "true") != there:
+        value = own.get("TEXTING_CAMPAIGN") or "true"
+        if (value == "true") != has_table:
             yield Issue(
-                f"TEXTING_CAMPAIGN of {function} is {believed}, and this stack has "
-                f"{'a' if there else 'no'} contacts table.",
-                "make deploy; TextingCampaign decides about both.",
+                f"TEXTING_CAMPAIGN of {function} is {value}, but this stack has "
+                f"{'a' if has_table else 'no'} contacts table.",
+                "Run make deploy. TextingCampaign sets both.",
             )
 
 
@@ -111,8 +112,8 @@ def _access(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iterato
             if route["RouteKey"] in _OPEN_ROUTES or asked == _AUTHORIZATION.get(mode):
                 continue
             yield Issue(
-                f"The route {route['RouteKey']} asks for {asked}, and ACCESS_MODE is {mode}.",
-                "make deploy; JwtIssuer decides about both.",
+                f"The route {route['RouteKey']} requires {asked}, but ACCESS_MODE is {mode}.",
+                "Run make deploy. JwtIssuer sets both.",
             )
 
 
@@ -130,21 +131,21 @@ def _retention(deployed: Deployed, variables: dict[str, dict[str, str]]) -> Iter
         kept = rule.get("Expiration", {}).get("Days")
         if rule["Status"] == "Enabled" and kept and kept < days + _WAITING_DAYS:
             yield Issue(
-                f"The bucket deletes {prefix or 'objects'} after {kept} days, while rows that need "
-                f"them live up to {days + _WAITING_DAYS} (RETENTION_DAYS is {days}).",
-                "Lower RetentionDays, or let the lifecycle rule keep them longer.",
+                f"The bucket deletes {prefix or 'objects'} after {kept} days, but rows that need "
+                f"them live up to {days + _WAITING_DAYS} days (RETENTION_DAYS is {days}).",
+                "Lower RetentionDays, or raise the days in the lifecycle rule.",
             )
 
 
 def code(deployed: Deployed) -> Iterator[Issue]:
-    """One tree for all functions, and the alias on the newest of it."""
+    """Check that all functions run the same code, and that the alias runs the newest version."""
     client = deployed.client("lambda")
     alias = client.get_alias(FunctionName=deployed.id(WORKER), Name=ALIAS)
     if weights := alias.get("RoutingConfig", {}).get("AdditionalVersionWeights"):
         shares = ", ".join(f"version {each} gets {share:.0%}" for each, share in weights.items())
         yield Issue(
-            f"A canary is on its way: {shares} of the worker's work.",
-            "Look again when it is over; CodeDeploy's console shows it.",
+            f"A canary deploy is in progress: {shares} of the worker's invocations.",
+            "Run jobs doctor again when it has finished. CodeDeploy's console shows its progress.",
             Verdict.UNKNOWN,
         )
         return
@@ -153,15 +154,15 @@ def code(deployed: Deployed) -> Iterator[Issue]:
         if len(set(values.values())) > 1:
             listing = ", ".join(f"{function} {value}" for function, value in values.items())
             yield Issue(
-                f"The functions have different {name}: {listing}.",
-                "A deploy was interrupted or something was changed by hand: make deploy",
+                f"The {name} of the functions differs: {listing}.",
+                "A deploy was interrupted, or a function was changed by hand. Run make deploy.",
             )
     newest = client.get_function_configuration(FunctionName=deployed.id(WORKER))
     live = deployed.functions[WORKER]
     if _digest(newest) != _digest(live):
         yield Issue(
             f"The worker's alias {ALIAS} runs version {live['Version']}, not the newest code.",
-            "If that is not a rollback of yours: make deploy",
+            "If you didn't roll back, run make deploy.",
         )
 
 

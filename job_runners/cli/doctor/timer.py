@@ -1,4 +1,4 @@
-"""The timer: switched on, and ticking."""
+"""Check that the timer is enabled and runs."""
 
 import json
 import time
@@ -8,30 +8,30 @@ from job_runners.cli.doctor.check import Issue, Verdict
 from job_runners.cli.doctor.deployed import Deployed
 from job_runners.cli.output import duration
 
-_LATELY = 5 * 60  # seconds; it ticks every 60
+_LATELY = 5 * 60  # seconds; the timer runs every 60
 
 
 def timer(deployed: Deployed) -> Iterator[Issue]:
-    """Retries, rescues and what was lost on its way all wait for the timer."""
+    """Check the timer, which retries, rescues dead jobs and resends lost messages."""
     for rule in deployed.of_type("AWS::Events::Rule").values():
         if deployed.client("events").describe_rule(Name=rule)["State"] != "ENABLED":
             yield Issue(
-                "The timer's schedule is switched off: nothing due is sent.",
+                "The timer's schedule is disabled, so due jobs aren't sent.",
                 f"aws events enable-rule --name {rule}",
             )
     if _ticked(deployed):
         return
     if deployed.age < _LATELY:
         yield Issue(
-            f"The stack is {duration(deployed.age)} old, and its timer has logged no tick yet: the "
-            "first comes after a minute, and its line some seconds later.",
-            f"Look again when the stack is {_LATELY // 60} minutes old.",
+            f"The stack is {duration(deployed.age)} old, and its timer has logged no run yet. The "
+            "first run comes after a minute, and its log line a few seconds later.",
+            f"Run jobs doctor again when the stack is {_LATELY // 60} minutes old.",
             Verdict.UNKNOWN,
         )
     else:
         yield Issue(
-            f"The timer has not ticked in the last {_LATELY // 60} minutes: nothing due is sent.",
-            f"Its log says why: aws logs tail {deployed.id('TimerLogGroup')} --since 1h",
+            f"The timer hasn't run in the last {_LATELY // 60} minutes, so due jobs aren't sent.",
+            f"Its log has the reason: aws logs tail {deployed.id('TimerLogGroup')} --since 1h",
         )
 
 

@@ -1,5 +1,5 @@
-"""How `jobs erase` removes all that a stack keeps of one organisation.
+"""Erase an organization's data from a stack, for `jobs erase`.
 
-It runs here, with the credentials of whoever calls it, and not in a function of the stack: none of
-those may delete a version of a file, and no route of the API can erase a customer.
+This code runs on the operator's machine with the operator's credentials. No function of the stack
+may delete file versions, and no route of the API can erase an organization.
 """

@@ -1,20 +1,20 @@
-"""Items of a table: read by partition and deleted in batches."""
+"""Read the items of a DynamoDB table by partition, and delete them in batches."""
 
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-Item = dict[str, dict[str, Any]]  # as DynamoDB's own JSON has it
+Item = dict[str, dict[str, Any]]  # DynamoDB's own JSON
 
-_BATCH = 25  # what one call can delete
-_TRIES = 8  # of what DynamoDB had no room for
+_BATCH = 25  # items that one call can delete
+_TRIES = 8  # calls for the items that DynamoDB left unprocessed
 
 
 def partition(
     dynamodb: Any, table: str, key: str, value: str, names: Iterable[str], **query: Any
 ) -> Iterator[Item]:
-    """Yield these attributes of the items of a partition, as they are asked for."""
+    """Yield the named attributes of the items of a partition. Reads page by page."""
     aliases = {f"#{number}": name for number, name in enumerate(names)}
     pages = dynamodb.get_paginator("query").paginate(
         TableName=table,
@@ -29,7 +29,7 @@ def partition(
 
 
 def delete_all(dynamodb: Any, table: str, keys: Iterable[Item]) -> int:
-    """Delete items by their keys; return how many that were."""
+    """Delete items by their keys and return their number."""
     left, deleted = iter(keys), 0
     while batch := [{"DeleteRequest": {"Key": key}} for key in islice(left, _BATCH)]:
         deleted += len(batch)
@@ -38,7 +38,7 @@ def delete_all(dynamodb: Any, table: str, keys: Iterable[Item]) -> int:
 
 
 def read_all(dynamodb: Any, table: str, ids: list[str], names: Iterable[str]) -> list[Item]:
-    """Return these attributes of the rows with these ids, at most 100, as they are now."""
+    """Return the named attributes of the rows with these ids (at most 100), read consistently."""
     aliases = {f"#{number}": name for number, name in enumerate(names)}
     asked = {
         "Keys": [{"id": {"S": each}} for each in ids],
@@ -51,7 +51,7 @@ def read_all(dynamodb: Any, table: str, ids: list[str], names: Iterable[str]) ->
 
 
 def _until_done(call: Any, request: Any, left: str) -> list[Any]:
-    """Call until nothing is left that DynamoDB had no room for; return the answers."""
+    """Call until DynamoDB leaves no item unprocessed, and return the answers."""
     answers = []
     for tried in range(_TRIES):
         answers.append(call(RequestItems=request))
@@ -59,4 +59,4 @@ def _until_done(call: Any, request: Any, left: str) -> list[Any]:
         if not request:
             return answers
         time.sleep(0.1 * 2**tried)
-    raise TimeoutError("DynamoDB is too busy: run it again, it goes on where it was cut off")
+    raise TimeoutError("DynamoDB is too busy. Run the command again, and it will continue.")

@@ -1,4 +1,4 @@
-"""Files of the bucket, every version of them: one that is only deleted can be restored for days."""
+"""Delete every version of files in a bucket, because a deleted file can be restored for days."""
 
 from typing import Any
 
@@ -6,8 +6,10 @@ from job_runners.cli.problem import Problem
 
 
 def delete_versions(s3: Any, bucket: str, folder: str) -> int:
-    """Delete every version of every file below a folder, which ends in a slash, and the markers
-    that hide them. Return how many that were."""
+    """Delete all versions and delete markers below a folder. Return their number.
+
+    The folder must end in a slash.
+    """
     deleted = 0
     pages = s3.get_paginator("list_object_versions")
     for page in pages.paginate(Bucket=bucket, Prefix=folder):
@@ -17,15 +19,15 @@ def delete_versions(s3: Any, bucket: str, folder: str) -> int:
             answer = s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
             for error in answer.get("Errors", []):
                 raise Problem(
-                    f"{error['Key']} can't be deleted: {error.get('Message') or error['Code']}",
-                    hint="Run it again once that is fixed: it goes on where it was cut off.",
+                    f"Can't delete {error['Key']}: {error.get('Message') or error['Code']}",
+                    hint="Fix this and run the command again, and it will continue.",
                 )
             deleted += len(found)
     return deleted
 
 
 def abort_uploads(s3: Any, bucket: str, folder: str) -> int:
-    """Abort the uploads in parts that were begun below a folder; return how many that were."""
+    """Abort unfinished multipart uploads below a folder, and return their number."""
     aborted = 0
     pages = s3.get_paginator("list_multipart_uploads")
     for page in pages.paginate(Bucket=bucket, Prefix=folder):

@@ -1,8 +1,8 @@
-"""One organisation: what a stack has of it, and how that is removed.
+"""Find and erase all data of one organization in a stack.
 
-Of each job its files and its steps go first, with the contacts of its campaign and the records of
-its line, and its row last: the row is what leads to them, so a run that was cut off, or that ended
-early, is gone on with by the next.
+For each job, its files, its steps, the contacts of its campaign and the records of its line are
+deleted first, and its row last. The row leads to all of these, so if a run is interrupted, the next
+one continues it.
 """
 
 import re
@@ -22,10 +22,10 @@ from job_runners.cli.erasing.items import Item
 from job_runners.cli.stack import Stack
 
 FINISHED = ("succeeded", "failed", "cancelled")
-NAMED = 10  # jobs that are not finished: as many as a person reads
-_THREADS = 10  # botocore's own number of connections
-_PAGE = 100  # what one call reads
-_PASSES = 5  # until the index, which lags behind the rows, shows none
+NAMED = 10  # unfinished jobs that a message lists
+_THREADS = 10  # botocore's default number of connections
+_PAGE = 100  # rows that one call reads
+_PASSES = 5  # at most, until the index, which lags behind the rows, shows none
 _LAG = 1.0  # seconds
 _KINDS = (
     *("schedules", "jobs", "steps", "file versions", "unfinished uploads", "contacts"),
@@ -39,8 +39,10 @@ _OF_A_ROW = (
 
 @dataclass
 class Found:
-    """What there is of an organisation: how many jobs, those of them that are not finished (NAMED
-    at most, and one more if there are others), and its campaigns."""
+    """The data found for an organization: its number of jobs, unfinished jobs and campaigns.
+
+    `unfinished` has at most NAMED jobs, and one more if there are others.
+    """
 
     jobs: int = 0
     unfinished: list[str] = field(default_factory=list)
@@ -48,7 +50,7 @@ class Found:
 
 
 class Organization:
-    """All that a stack has of one organisation."""
+    """One organization's data in a stack."""
 
     def __init__(self, name: str, stack: Stack, dynamodb: Any, s3: Any) -> None:
         self.name = name
@@ -57,14 +59,14 @@ class Organization:
         self._dynamodb = dynamodb
         self._s3 = s3
         self._removed = Counter(dict.fromkeys(_KINDS, 0))
-        # As work/queues.py has them: plain, or hashed if it is long, or looks like what is not its
-        # own: the line of all, or the hash of another's name.
+        # As in work/queues.py: the plain name, or its hash if the name is long or looks like the
+        # key of the whole queue or like a hash.
         hashed = "h-" + sha256(name.encode(errors="surrogatepass")).hexdigest()[:32]
         is_plain = re.fullmatch(r"\*|h-[0-9a-f]{32}", name) is None
         self._own_keys = (name, hashed) if is_plain else (hashed,)
 
     def look(self) -> Found:
-        """Read every job, and the list of its campaigns."""
+        """Read all jobs and the list of campaigns."""
         found = self.found = Found()
         for rows in self._pages():
             found.jobs += len(rows)
@@ -75,11 +77,11 @@ class Organization:
         return found
 
     def erase(self, progress: Callable[[int], None]) -> Counter[str]:
-        """Remove what was found, and what has come since; return how much of what that was.
+        """Erase all data, including what was added since `look`. Return counts by kind.
 
-        It ends early, with `found.unfinished`, if a job was dispatched or retried meanwhile.
+        It stops early and sets `found.unfinished` if it finds an unfinished job.
         """
-        self._erase_schedules()  # first, or they go on dispatching jobs
+        self._erase_schedules()  # first, so that they dispatch no more jobs
         self._erase_jobs(progress)
         if self.found.unfinished:
             return self._removed
@@ -90,18 +92,18 @@ class Organization:
         for campaign in sorted(self.found.campaigns):
             self._erase_contacts(campaign)
         self._removed["queue records"] += self._delete_partition(f"keys_of#{self.name}")
-        self._erase_schedules()  # one that a tick was about to write when they were erased
+        self._erase_schedules()  # again, because a timer run may have written one in between
         return self._removed
 
     # --- jobs -----------------------------------------------------------------------------------
 
     def _erase_jobs(self, progress: Callable[[int], None]) -> None:
-        """Go through all jobs again, until there are none: the index shows some a moment late."""
+        """Erase all jobs. Repeat until none are left, because the index lags behind."""
         for _ in range(_PASSES):
-            met = 0
+            found = 0
             with ThreadPoolExecutor(_THREADS) as pool:
                 for rows in self._pages():
-                    met += len(rows)
+                    found += len(rows)
                     for row in rows:
                         self._note(row)
                     if self.found.unfinished:
@@ -112,13 +114,15 @@ class Organization:
                         self._removed["file versions"] += files
                         self._removed["jobs"] += gone
                     progress(self._removed["jobs"])
-            if not met:
+            if not found:
                 return
             time.sleep(_LAG)
 
     def _erase_contacts_and_lines(self, rows: list[Item], pool: ThreadPoolExecutor) -> None:
-        """Remove the contacts of rows' campaigns and the records of their lines: once the rows are
-        gone, nothing leads to those."""
+        """Erase the contacts of the rows' campaigns and the records of their lines.
+
+        This comes before the rows are deleted, because nothing else leads to these records.
+        """
         for campaign in sorted({row["campaign_id"]["S"] for row in rows if "campaign_id" in row}):
             self._erase_contacts(campaign)
         lines = set[tuple[str, str]]()
@@ -130,18 +134,21 @@ class Organization:
         self._removed["queue records"] += sum(pool.map(self._erase_line, sorted(lines)))
 
     def _erase_job(self, row: Item) -> tuple[int, int, int]:
-        """Return how many steps, files and rows were removed."""
+        """Erase a job. Return the numbers of steps, files and rows that were deleted."""
         created_key, job_id = row["created_key"]["S"], row["id"]["S"]
         restarts = int(row.get("restarts", {"N": "0"})["N"])
         beginnings = [created_key, *(f"{created_key}/{each}" for each in range(1, restarts + 1))]
         steps = sum(self._delete_partition(f"step#{each}") for each in beginnings)
-        # The last is where jobs that were saved by version 0.1.0 have theirs.
+        # The last folder is of jobs that version 0.1.0 saved.
         folders = (f"payloads/{created_key}/", f"partial/{created_key}/", f"partial/{job_id}/")
         files = sum(map(self._delete_files, folders))
         return steps, files, self._delete_row(job_id)
 
     def _delete_row(self, job_id: str) -> int:
-        """Delete a row, unless its job was retried meanwhile: the next pass finds that one."""
+        """Delete a row, unless its job was retried in the meantime. The next pass finds that job.
+
+        Return the number of rows deleted.
+        """
         finished = {f":{number}": {"S": status} for number, status in enumerate(FINISHED)}
         condition = f"organization_id = :mine AND #status IN ({', '.join(finished)})"
         try:
@@ -159,7 +166,7 @@ class Organization:
         return 1
 
     def _pages(self) -> Iterator[list[Item]]:
-        """Yield its rows, as they are now, some at a time."""
+        """Yield the organization's rows in pages, read consistently."""
         keys = items.partition(
             self._dynamodb,
             self._stack.table_name,
@@ -171,11 +178,11 @@ class Organization:
         )
         while ids := [key["id"]["S"] for key in islice(keys, _PAGE)]:
             rows = items.read_all(self._dynamodb, self._stack.table_name, ids, _OF_A_ROW)
-            # Another organisation's may have come to the id of one that has expired.
+            # An id of an expired job may belong to a job of another organization now.
             yield [row for row in rows if row["organization_id"]["S"] == self.name]
 
     def _note(self, row: Item) -> None:
-        """Note what a row leads to."""
+        """Record a row's campaign, and its job if it is unfinished."""
         if row["status"]["S"] not in FINISHED and len(self.found.unfinished) <= NAMED:
             words = (row["id"]["S"], row["job_type"]["S"], row["status"]["S"])
             self.found.unfinished.append(" ".join(words))
@@ -183,7 +190,7 @@ class Organization:
             self.found.campaigns.add(row["campaign_id"]["S"])
 
     def _erase_schedules(self) -> None:
-        """Remove its schedules, and what those leave that were deleted."""
+        """Erase the schedules, and the records that deleted ones left."""
         self._removed["schedules"] += self._delete_partition(f"schedules#{self.name}")
 
     # --- the rest -------------------------------------------------------------------------------
@@ -199,8 +206,9 @@ class Organization:
         items.delete_all(self._dynamodb, self._stack.coordination_table_name, [listed])
 
     def _erase_line(self, line: tuple[str, str]) -> int:
-        """Remove its name from the line of a queue and key; and the whole line, if that is its own.
-        Return how many records that were."""
+        """Erase the organization's name from a line, or the whole line if it is the organization's
+        own. Return the number of records changed.
+        """
         queue_name, key = line
         place = f"line#{queue_name}#{key}"
         found = list(self._coordination(place, "organization_id", "group", "holder"))
@@ -219,8 +227,10 @@ class Organization:
         return changed
 
     def _change_free(self, item: Item, *, delete: bool) -> int:
-        """Delete a slot or a rate that nobody has, or the name of who had it last; return whether
-        that was done: not if it was taken meanwhile."""
+        """Delete a free slot or rate, or the name of its last holder.
+
+        Return the number of records changed: 0 if a job has taken the slot in the meantime.
+        """
         call: dict[str, Any] = {
             "TableName": self._stack.coordination_table_name,
             "Key": {"pk": item["pk"], "sk": item["sk"]},
@@ -246,7 +256,7 @@ class Organization:
         return items.delete_all(self._dynamodb, self._stack.coordination_table_name, keys)
 
     def _coordination(self, pk: str, *names: str) -> Iterator[Item]:
-        """Yield the items of a partition of the coordination table, as they are now."""
+        """Yield the items of a partition of the coordination table, read consistently."""
         return items.partition(
             self._dynamodb,
             self._stack.coordination_table_name,
