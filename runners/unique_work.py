@@ -14,7 +14,6 @@ from runners.limits import current_key
 from runners.sending import Send, next_due_at, send_or_leave_due
 from store import answers, uniqueness, verbs
 from store.answers import Answer
-from store.conditional_write import GRACE
 from store.job_request import DuplicateOutcome, JobRequest, Lane, Outcome, Status
 from store.transactions import RaceLost, RecordWrite, RowExists, write_all
 from store.uniqueness import Free, Held, KeyTaken
@@ -214,7 +213,7 @@ class _Try(NamedTuple):
             queue_key=current_key(waiting.queue_key, *in_line),
             max_attempts=self.request.max_attempts,
             run_at=run_at if later else None,
-            due_at=next_due_at(run_at, self.request.send) if later else clock.now() + GRACE,
+            due_at=next_due_at(run_at, self.request.send) if later else None,
             first_run_at=first,
         )
 

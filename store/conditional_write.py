@@ -123,6 +123,19 @@ def queued_as_before(job: JobRequest, lane: Lane) -> list[Action]:
     ]
 
 
+def scheduled(job: JobRequest, due_at: int) -> list[Action]:
+    """Return the actions that make a row wait for its start time. The timer checks it at
+    `due_at`."""
+    now = clock.now()
+    return [
+        JobRequest.status.set(Status.SCHEDULED),
+        *due(job, due_at, Lane.PROMPT),
+        JobRequest.lease_until.remove(),
+        JobRequest.updated_at.set(now),
+        JobRequest.queued_at.set(now),
+    ]
+
+
 def due(job: JobRequest, due_at: int, lane: Lane) -> list[Action]:
     """Return the actions that make a row due at a time, in a lane."""
     return [

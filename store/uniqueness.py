@@ -251,15 +251,13 @@ def _admitting(follower: JobRequest) -> tuple[list[Action], Condition]:
     The follower starts now or at its own time. It must still wait for the end of the same job, and
     have the same time.
     """
-    now, run_at = clock.now(), follower.run_at or 0
-    later = run_at > now
-    actions = [
-        *conditional_write.queued(follower, Lane.PROMPT),
-        *conditional_write.no_longer_parked(),
-    ]
-    if later:
-        actions[0] = JobRequest.status.set(Status.SCHEDULED)
-        actions[1:3] = conditional_write.due(follower, run_at, Lane.PROMPT)
+    run_at = follower.run_at or 0
+    starts = (
+        conditional_write.scheduled(follower, run_at)
+        if run_at > clock.now()
+        else conditional_write.queued(follower, Lane.PROMPT)
+    )
+    actions = [*starts, *conditional_write.no_longer_parked()]
     as_read = (JobRequest.held_by == follower.held_by) & conditional_write.same(
         JobRequest.run_at, follower.run_at
     )

@@ -17,9 +17,9 @@ from store.verbs.saving import drop_duplicate
 class Wanted(NamedTuple):
     """What a job is to do instead.
 
-    `run_at` is None to start at once. `due_at` is when the timer checks the job if no message
-    starts it. `queue_key` is its key, if its queue has limits. `first_run_at` is its start time
-    before it was ever postponed.
+    `run_at` is None to start at once, and `due_at` is None then too. Otherwise `due_at` is when the
+    timer checks the job if no message starts it. `queue_key` is its key, if its queue has limits.
+    `first_run_at` is its start time before it was ever postponed.
     """
 
     payload: Any
@@ -27,7 +27,7 @@ class Wanted(NamedTuple):
     queue_key: str | None
     max_attempts: int
     run_at: int | None
-    due_at: int
+    due_at: int | None
     first_run_at: int
 
 
@@ -50,7 +50,6 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
         set_or_remove(JobRequest.payload, inline),
         set_or_remove(JobRequest.campaign_id, wanted.campaign_id),
         set_or_remove(JobRequest.queue_key, wanted.queue_key),
-        JobRequest.updated_at.set(clock.now()),
         JobRequest.max_attempts.set(wanted.max_attempts),
         JobRequest.first_run_at.set(wanted.first_run_at),
         *_restart_if_resuming(job),
@@ -96,8 +95,12 @@ def _kept(job: JobRequest, wanted: Wanted) -> list[Action]:
     """
     now = clock.now()
     if job.is_admitted:  # a later queued_at would make it ask for capacity again, and have two
-        return [JobRequest.run_at.set(now)]
-    return [JobRequest.queued_at.set(now), set_or_remove(JobRequest.run_at, wanted.run_at)]
+        return [JobRequest.updated_at.set(now), JobRequest.run_at.set(now)]
+    return [
+        JobRequest.updated_at.set(now),
+        JobRequest.queued_at.set(now),
+        set_or_remove(JobRequest.run_at, wanted.run_at),
+    ]
 
 
 def _moved(job: JobRequest, wanted: Wanted) -> list[Action]:
@@ -105,15 +108,16 @@ def _moved(job: JobRequest, wanted: Wanted) -> list[Action]:
 
     It waits for its time, or joins its line like a new job.
     """
-    later = wanted.run_at is not None
-    lane = Lane.PROMPT if later else Lane.QUEUED
+    starts = (
+        conditional_write.queued(job, Lane.QUEUED)
+        if wanted.due_at is None
+        else conditional_write.scheduled(job, wanted.due_at)
+    )
     return [
-        JobRequest.status.set(Status.SCHEDULED if later else Status.QUEUED),
-        *conditional_write.due(job, wanted.due_at, lane),
+        *starts,
         *conditional_write.no_longer_parked(),
         *conditional_write.without_room(),
         set_or_remove(JobRequest.run_at, wanted.run_at),
-        JobRequest.queued_at.set(clock.now()),
     ]
 
 

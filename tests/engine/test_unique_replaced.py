@@ -444,7 +444,7 @@ def wanted(text: str) -> replacing.Wanted:
         queue_key=None,
         max_attempts=1,
         run_at=None,
-        due_at=clock.now(),
+        due_at=None,
         first_run_at=clock.now(),
     )
 
