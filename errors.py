@@ -1,14 +1,15 @@
-"""The errors of several rooms. Each carries its facts and reads as a sentence for a person.
+"""The errors that several packages use. Each has its facts as attributes, and its message says in
+full sentences what happened and what to do.
 
     JobRunnersError
         MissingSetting, InvalidSetting, InvalidDefinition   configuration, at start
         UnknownName, InvalidPayload, PayloadTooLarge, ...    requests: the caller can fix these
         SendFailed, MalformedMessage, PreconditionFailed,
-        Interrupted, TimedOut, LegsSpent, NeverStarted, ...  the wire, the store, a job's end
+        Interrupted, TimedOut, LegsSpent, NeverStarted, ...  messages, the store, a job's end
         DoNotRetry, RetryAfter                               for job and task code to raise
 
-What only one room raises and handles is in its own `errors.py`: runners, work, campaigns,
-webhooks, api.
+An error that only one package raises and handles is in that package's `errors.py`: runners, work,
+campaigns, webhooks, api.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,10 +17,10 @@ from typing import Any, ClassVar
 
 
 class JobRunnersError(Exception):
-    """The base of every error here: something was refused, and the message says what and why.
+    """The base of every error of Job Runners.
 
-    A class that had another name in a release sets `recorded_as` to it: rows keep that kind, so
-    that whoever filters by it finds old rows and new ones.
+    A class that had another name in a release sets `recorded_as` to that name. Rows keep the old
+    kind, so a filter by kind finds old rows and new ones.
     """
 
     recorded_as: ClassVar[str]
@@ -32,206 +33,207 @@ class MissingSetting(JobRunnersError):
     """An environment variable that this process needs is not set."""
 
     def __init__(self, variable: str, needed_by: str) -> None:
-        super().__init__(f"{variable} is not set; {needed_by} needs it")
+        super().__init__(f"{variable} is not set, but {needed_by} needs it. Set it.")
         self.variable = variable
         self.needed_by = needed_by
 
 
 class InvalidSetting(JobRunnersError):
-    """An environment variable holds a value that can't be used."""
+    """An environment variable has an invalid value."""
 
     def __init__(self, variable: str, value: str, expected: str) -> None:
-        super().__init__(f"{variable}={value!r} can't be used: expected {expected}")
+        super().__init__(f"{variable}={value!r} is invalid. Use {expected}.")
         self.variable = variable
         self.value = value
 
 
 class InvalidDefinition(JobRunnersError):
-    """A Job, a Task or a table is written in a way that can't work."""
+    """The definition of a job, a task or a table of them is invalid."""
 
 
 # --- requests: the caller can fix these ----------------------------------------------------------
 
 
 class UnknownName(JobRunnersError):
-    """No job, or no task, goes by this name."""
+    """No job, or no task, has this name."""
 
     kind = "name"
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
-        from difflib import get_close_matches  # for this error alone
+        from difflib import get_close_matches  # imported here because only this error needs it
 
         self.name = name
         self.nearest = next(iter(get_close_matches(name, list(known), n=1, cutoff=0.5)), None)
-        every = "`jobs types` or GET /job-types lists those there are"
-        hint = f"did you mean {self.nearest!r}?" if self.nearest else every
-        super().__init__(f"there is no {self.kind} named {name!r}; {hint}")
+        listing = "List the names with `jobs types` or GET /job-types."
+        hint = f"Did you mean {self.nearest!r}?" if self.nearest else listing
+        super().__init__(f"No {self.kind} is named {name!r}. {hint}")
 
 
 class UnknownJobType(UnknownName):
-    """No job goes by this name."""
+    """No job has this name."""
 
     kind = "job"
 
 
 class UnknownTask(UnknownName):
-    """No task goes by this name."""
+    """No task has this name."""
 
     kind = "task"
 
 
 class InvalidPayload(JobRunnersError):
-    """A payload does not fit its model. `problems` has one entry for each field that is wrong."""
+    """A payload doesn't match its model. `problems` has one entry for each wrong field."""
 
     def __init__(self, name: str, problems: Sequence[Mapping[str, str]]) -> None:
         first = problems[0]
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        super().__init__(f"the payload of {name} is wrong: {first['field']}: {first['why']}{more}")
+        wrong = f"{first['field']}: {first['why']}{more}"
+        super().__init__(f"The payload of {name} doesn't match its model: {wrong}.")
         self.name = name
         self.problems = problems
 
 
 class CampaignMissing(InvalidPayload):
-    """A job that is about a campaign was dispatched for none."""
+    """A job that works on a campaign was dispatched without one."""
 
     def __init__(self, job_type: str) -> None:
-        why = "is required: this job is about a campaign's contacts"
+        why = "is required, because this job works on a campaign's contacts"
         super().__init__(job_type, [{"field": "campaign_id", "why": why}])
 
 
 class PayloadTooLarge(JobRunnersError):
-    """A payload is larger than what its kind of work may carry. Sizes are bytes of JSON."""
+    """A payload exceeds the limit of its kind of work. Sizes are bytes of JSON."""
 
     def __init__(self, what: str, size: int, limit: int, advice: str) -> None:
-        super().__init__(f"{what} is {size:,} bytes; at most {limit:,} are allowed. {advice}")
+        super().__init__(f"{what} has {size:,} bytes. The limit is {limit:,}. {advice}")
         self.size = size
         self.limit = limit
 
 
 class QueueFull(JobRunnersError):
-    """So many jobs wait in a queue that no more are accepted. `retry_after` is in seconds."""
+    """A queue has as many waiting jobs as it may have, so it accepts no more. `retry_after` is in
+    seconds."""
 
-    retry_after = 10  # the jobs that wait are not counted more often
+    retry_after = 10  # waiting jobs are not counted more often than this
 
     def __init__(self, queue_name: str, most: int) -> None:
         super().__init__(
-            f"the queue {queue_name!r} is full: {most:,} jobs wait there before this one. "
-            "Dispatch it again when some of them have started"
+            f"Queue {queue_name!r} is full: {most:,} jobs are waiting. "
+            "Dispatch again after some of them have started."
         )
         self.queue_name = queue_name
 
 
 class QuotaReached(JobRunnersError):
-    """An organisation has so many unfinished jobs that no more are accepted. `retry_after` is in
-    seconds."""
+    """An organization has as many unfinished jobs as it may have. `retry_after` is in seconds."""
 
-    retry_after = 10  # they are not counted more often
+    retry_after = 10  # unfinished jobs are not counted more often than this
 
     def __init__(self, organization_id: str, most: int) -> None:
         super().__init__(
-            f"the organisation {organization_id!r} has {most:,} jobs that are not finished, and "
-            "may have no more. Dispatch it again when some of them have ended"
+            f"Organization {organization_id!r} has reached its quota of {most:,} unfinished jobs. "
+            "Dispatch again after some of them have ended."
         )
         self.organization_id = organization_id
 
 
 class InvalidCursor(JobRunnersError):
-    """A list cursor that this API never gave out, or not for this list."""
+    """A list cursor that this API didn't return, or returned for another list."""
 
     def __init__(self) -> None:
-        super().__init__("the cursor is not one that this list gave out; start again without it")
+        super().__init__("The cursor isn't valid for this list. Repeat the request without it.")
 
 
 class RunnerCannotResend(JobRunnersError):
-    """This runner can't do what the job asks of it."""
+    """The configured runner lacks send(), which the job needs."""
 
     recorded_as = "NotFullyCapable"
 
     def __init__(self, job_type: str, need: str) -> None:
         super().__init__(
-            f"{job_type!r} {need}, which needs a runner that can send a job again, "
-            "and the one JOB_RUNNER names has no send()"
+            f"{job_type!r} {need}. That requires a runner with send(), "
+            "and the runner in JOB_RUNNER has none."
         )
 
 
 class JobNotFound(JobRunnersError):
-    """No job has this id, or it has expired, or it belongs to another organisation."""
+    """No job has this id, or it has expired, or it belongs to another organization."""
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(f"there is no job with id {job_id!r}; finished jobs are deleted in time")
+        super().__init__(f"No job has the id {job_id!r}. It may have expired or been deleted.")
         self.job_id = job_id
 
 
 class IdempotencyConflict(JobRunnersError):
-    """An idempotency key was used before, for another request."""
+    """An idempotency key belongs to another request."""
 
     def __init__(self, key: str, job_id: str) -> None:
         super().__init__(
-            f"the idempotency key {key!r} was used for another request, which is job {job_id}"
+            f"The idempotency key {key!r} belongs to another request (job {job_id}). Use a new key."
         )
         self.job_id = job_id
 
 
 class UniqueConflict(JobRunnersError):
-    """A job is unique, and another one has its place. `job_id` is that one's."""
+    """A job is unique, and job `job_id` does the same work."""
 
     def __init__(self, job_type: str, job_id: str) -> None:
         super().__init__(
-            f"{job_type!r} is unique, and job {job_id} has its place: wait until that one has "
-            "ended, or cancel it"
+            f"{job_type!r} is unique, and job {job_id} is doing the same work. "
+            "Wait until it ends, or cancel it."
         )
         self.job_id = job_id
 
 
 class WrongState(JobRunnersError):
-    """What its owner wants of a job can't be done with one in this state."""
+    """The status of a job doesn't allow the requested change."""
 
     def __init__(self, job_id: str, status: str, done: str, possible: str) -> None:
-        super().__init__(f"job {job_id} is {status}: only a job {possible} can be {done}")
+        super().__init__(f"Job {job_id} is {status}. Only a job {possible} can be {done}.")
         self.job_id = job_id
         self.status = status
 
 
-# --- the wire and the store -----------------------------------------------------------------------
+# --- messages and the store -----------------------------------------------------------------------
 
 
 class SendFailed(JobRunnersError):
-    """A message did not leave this process. A saved job stays due; a task is lost to its caller."""
+    """A message could not be sent. The timer sends a saved job later. A task is not sent again."""
 
     def __init__(self, what: str, why: str) -> None:
-        super().__init__(f"{what} could not be sent: {why}")
+        super().__init__(f"Could not send {what}: {why}")
 
 
 class SendInDoubt(SendFailed):
-    """Nobody answered whether a task was taken. It is not sent again, for then it could run twice;
-    who dispatched it decides."""
+    """AWS didn't answer whether it accepted a task. Sending it again could run it twice, so its
+    caller decides."""
 
     def __init__(self, what: str, why: str) -> None:
         JobRunnersError.__init__(
-            self, f"{what} may have been sent or not, and is not sent again: {why}"
+            self, f"It is unknown whether {what} was sent, so it isn't sent again: {why}"
         )
 
 
 class MalformedMessage(JobRunnersError):
-    """An event that is not a message of ours."""
+    """An event that isn't a Job Runners message."""
 
 
 class UnknownMessageVersion(JobRunnersError):
-    """A message of a version this code does not know: another deploy is in progress."""
+    """A message has a version that this code can't read, because a deploy is in progress."""
 
     def __init__(self, version: object) -> None:
-        super().__init__(f"message version {version!r} is not known to this code")
+        super().__init__(f"This code can't read message version {version!r}.")
         self.version = version
 
 
 class PreconditionFailed(JobRunnersError):
-    """A verb was refused: the row was not, or no longer, in a state that the verb starts from.
+    """A write was refused because the row is not, or no longer, in a state that it starts from.
 
-    `row` is what was read after the refusal, None if it is gone; `found` says it in words.
+    `row` is the row as read after the refusal, or None if it is gone. `found` describes it.
     """
 
     def __init__(self, verb: str, job_id: str, found: str, row: Any = None) -> None:
-        super().__init__(f"{verb} refused for job {job_id}: it is {found}")
+        super().__init__(f"Can't {verb} job {job_id}: it is {found}.")
         self.verb = verb
         self.job_id = job_id
         self.found = found
@@ -239,191 +241,192 @@ class PreconditionFailed(JobRunnersError):
 
 
 class MissingObject(JobRunnersError):
-    """A payload or result that was stored apart from its row is no longer in the bucket."""
+    """A payload or result that was stored in the bucket is no longer there."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"the object {key!r} is missing from the bucket")
+        super().__init__(f"The object {key!r} is missing from the bucket.")
         self.key = key
 
 
 class ObjectChanged(JobRunnersError):
-    """An object was replaced while it was being read in pieces."""
+    """An object was replaced while it was being read in parts."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"the object {key!r} was replaced while it was being read")
+        super().__init__(f"The object {key!r} was replaced while it was being read.")
         self.key = key
 
 
 class UploadGone(JobRunnersError):
-    """A multipart upload was completed or aborted before."""
+    """A multipart upload was already completed or aborted."""
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"the upload of {key!r} is no longer open")
+        super().__init__(f"The upload of {key!r} is no longer open.")
         self.key = key
 
 
 class Interrupted(JobRunnersError):
-    """An attempt was cut off before it could report: its worker was killed, or ran out of memory.
+    """An attempt ended before it could report: its worker was killed or ran out of memory.
 
-    `how` is what is known of that.
+    `how` describes how it ended, as far as it is known.
     """
 
     def __init__(self, how: str) -> None:
-        super().__init__(
-            f"the attempt was cut off: {how}. What it did until then may have had effects"
-        )
+        super().__init__(f"The attempt was interrupted: {how}. It may already have had effects.")
         self.how = how
 
 
 class TimedOut(JobRunnersError):
-    """An attempt was interrupted because its time was over."""
+    """An attempt exceeded its time limit."""
 
     def __init__(self, seconds: float, *, own: bool, in_api: bool = False) -> None:
         limit = "the worker's time limit"
         if in_api:
-            limit = "the time limit of the API function, which does all work with JobRunner=legacy"
+            limit = "the time limit of the API function, which runs all work with JobRunner=legacy"
         bound = f"its timeout of {seconds:g} s" if own else limit
-        super().__init__(
-            f"the attempt was interrupted at {bound}. What it did until then may have had effects"
-        )
+        super().__init__(f"The attempt exceeded {bound}. It may already have had effects.")
 
 
 class LegsSpent(JobRunnersError):
-    """A job was claimed as often as it may be, and still is not done."""
+    """A job used up its legs (Lambda invocations) without finishing."""
 
     def __init__(self, legs: int) -> None:
-        super().__init__(f"not done after {legs} legs; is it making progress? See Job(max_legs=)")
+        super().__init__(
+            f"The job didn't finish within {legs} legs (Lambda invocations). "
+            "Check its progress, or raise Job(max_legs=)."
+        )
 
 
 class NeverStarted(JobRunnersError):
-    """No worker could start a job within its `start_within`, or knew its type (`unknown`)."""
+    """No worker claimed a job within its `start_within`. `unknown` is its type, if this deploy
+    doesn't have it."""
 
     def __init__(self, seconds: float, *, unknown: str | None = None) -> None:
-        why = f", for this deploy has no job {unknown!r}" if unknown else ""
+        why = f" This deploy has no job type {unknown!r}." if unknown else ""
         super().__init__(
-            f"never started: no worker could take it within {seconds:g} s of its being queued{why}"
+            "The job never started: no worker claimed it "
+            f"within {seconds:g} s of being queued.{why}"
         )
 
 
 class JobTypeRemoved(JobRunnersError):
-    """A job had begun, and then no deploy knew its type any more."""
+    """A job had started, and later deploys no longer have its type."""
 
     recorded_as = "TypeForgotten"
 
     def __init__(self, job_type: str, days: float) -> None:
-        super().__init__(f"no worker has known the job {job_type!r} for {days:g} days")
+        super().__init__(f"No deploy has included the job type {job_type!r} for {days:g} days.")
         self.job_type = job_type
 
 
 class TooManyPaused(JobRunnersError):
-    """Every worker reads all that is paused, so that there is a limit to it."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__(f"{most} job types and queues are paused, and no more can be")
-
-
-class TooManyLimited(JobRunnersError):
-    """Every worker reads all limits that were changed, so that there is a limit to them."""
+    """The number of pauses is limited, because every worker reads all of them."""
 
     def __init__(self, most: int) -> None:
         super().__init__(
-            f"the limits of {most} queues were changed, and of no more can be: reset some, or "
-            "declare them in the code"
+            f"{most} job types and queues are paused, which is the limit. Resume one first."
+        )
+
+
+class TooManyLimited(JobRunnersError):
+    """The number of changed limits is limited, because every worker reads all of them."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(
+            f"The limits of {most} queues differ from the code, which is the most allowed. "
+            "Reset some, or declare them in code."
         )
 
 
 class NothingLimited(JobRunnersError):
-    """A queue that the code does not limit was to be limited by neither slots nor a rate."""
+    """A change sets neither slots nor a rate for a queue without limits in code."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"nothing limits the queue {name!r} by its code: give slots, a rate or both"
+            f"The code declares no limits for queue {name!r}. Set slots, a rate or both."
         )
 
 
 class QueueNotFound(JobRunnersError):
-    """There is no queue of this name that the caller may know of."""
+    """No queue that the caller may see has this name."""
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"there is no queue {name!r} here; `jobs queues` or GET /queues lists those there are"
+            f"No queue is named {name!r}. List the queues with `jobs queues` or GET /queues."
         )
         self.name = name
 
 
 class ScheduleNotFound(JobRunnersError):
-    """An organisation has no schedule of this name, or none yet: the code of this version declares
-    it (`is_declared`), and the timer has not stored it so far."""
+    """An organization has no schedule of this name. If `is_declared`, this version of the code
+    declares it, and the timer hasn't stored it yet."""
 
     def __init__(self, name: str, *, is_declared: bool = False) -> None:
         super().__init__(
-            f"the schedule {name!r} is not stored yet; the code declares it, and the timer stores "
-            "it within a minute of a deploy"
+            f"Schedule {name!r} is declared in code but not stored yet. "
+            "The timer stores it within a minute of a deploy."
             if is_declared
-            else f"there is no schedule {name!r}; "
-            "`jobs schedules` or GET /schedules lists those there are"
+            else f"No schedule is named {name!r}. "
+            "List the schedules with `jobs schedules` or GET /schedules."
         )
         self.name = name
 
 
 class ScheduleDeclared(JobRunnersError):
-    """A schedule is the code's: it can be paused, resumed and run now, and nothing else."""
+    """A schedule is declared in code, so it can only be paused, resumed and run now."""
 
     def __init__(self, name: str, *, by_this_version: bool) -> None:
         super().__init__(
-            f"the schedule {name!r} is declared in the code (RECURRING): change it there, or pause "
-            "it"
+            f"Schedule {name!r} is declared in code (RECURRING). Change it there, or pause it."
             if by_this_version
-            else f"the schedule {name!r} is declared by another version of the code, and no longer "
-            "or not yet by this one: it is removed a quarter of an hour after that version has "
-            "gone; until then it can be paused"
+            else f"Schedule {name!r} is declared by another version of the code, not by this one. "
+            "It is removed 15 minutes after that version is gone. Until then you can pause it."
         )
         self.name = name
 
 
 class TooManySchedules(JobRunnersError):
-    """An organisation has as many schedules as it may."""
+    """An organization has as many schedules as it may have."""
 
     def __init__(self, most: int) -> None:
         super().__init__(
-            f"an organisation may have {most:,} schedules, those of the last 40 days included that "
-            "were deleted"
+            f"An organization may have {most:,} schedules. "
+            "Those deleted in the last 40 days count too."
         )
 
 
 class ScheduleBusy(JobRunnersError):
-    """A schedule was written by others whenever this was about to be done."""
+    """Other requests wrote a schedule before each try to change it."""
 
     retry_after = 1  # seconds
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"others are changing the schedule {name!r} just now: try again")
+        super().__init__(f"Other requests are changing schedule {name!r}. Try again.")
         self.name = name
 
 
 class PauseExpired(JobRunnersError):
-    """A job was held back, by a pause, in a full queue or behind another job, for longer than its
-    payload is kept."""
+    """A job waited longer than its payload is kept: for a pause to end, for capacity in its queue,
+    or for another job to end."""
 
     recorded_as = "HeldTooLong"
 
     def __init__(self, days: float, *, in_line: bool = False, behind: bool = False) -> None:
-        by = "because its queue had no room" if in_line else "by a pause that was not resumed"
-        by = "because the job that it was to follow did not end" if behind else by
-        super().__init__(f"held back for {days:g} days {by}")
+        waited_for = "for capacity in its queue" if in_line else "for a pause to end"
+        waited_for = "for the job before it to end" if behind else waited_for
+        super().__init__(f"The job waited {days:g} days {waited_for}.")
 
 
 # --- for job and task code to raise ---------------------------------------------------------------
 
 
 class DoNotRetry(JobRunnersError):
-    """Raised by a job or task: trying again can't help, whatever its retry tag says."""
+    """Raised by a job or task to fail without a retry, even if it has a retry policy."""
 
 
 class RetryAfter(JobRunnersError):
-    """Raised by a job or task tagged for retry: try again, but not for this many seconds.
+    """Raised by a job or task with a retry policy: retry it after this many seconds.
 
-    `payload` is what the next attempt of a task is given, if that is not what this one was.
+    `payload` is the payload of a task's next attempt, if it differs from this attempt's.
     """
 
     def __init__(

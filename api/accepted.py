@@ -1,4 +1,4 @@
-"""The answer to who has had a job dispatched, whichever way."""
+"""The response to every request that dispatches a job."""
 
 from api import views
 from api.responses import Response, respond
@@ -7,8 +7,8 @@ from work import context
 
 
 def accepted(row: JobRequest, jobs_path: str) -> Response:
-    """Return the answer to a dispatch: the job that was saved, the one that the same request made
-    before, or the one that was there before as the same work."""
+    """Return the response to a dispatch: the new job, the job of an earlier identical request, or
+    an existing job that does the same work."""
     headers = {"Location": f"{jobs_path}/{row.id}"}
     if row.duplicate is not None:
         headers["Unique-Outcome"] = str(row.duplicate.outcome)

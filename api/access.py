@@ -1,4 +1,4 @@
-"""Who is calling, what they may do, and for which organisation."""
+"""The caller of a request: its role, and the organization that it may act for."""
 
 import re
 from collections.abc import Mapping
@@ -13,23 +13,23 @@ from work import context
 
 
 class Role(IntEnum):
-    """What a caller may do. Each may do what those before it may."""
+    """What a caller may do. Each role includes the roles before it."""
 
-    VIEWER = 1  # see the jobs of its organisation, without what they were given and gave back
-    READER = 2  # read all that its organisation has
-    OPERATOR = 3  # dispatch, cancel, retry and delete the jobs of its organisation
-    SERVICE = 4  # a program of ours: names the organisation in each request, sends tasks, pauses
+    VIEWER = 1  # sees the jobs of its organization, without payloads and results
+    READER = 2  # reads everything of its organization
+    OPERATOR = 3  # dispatches, cancels, retries and deletes the jobs of its organization
+    SERVICE = 4  # the stack owner's program: acts for any organization, sends tasks, pauses
 
 
-# Roles as a token's roles claim spells them; any other word there is no role.
+# Roles as a token's roles claim spells them. Other words in the claim are ignored.
 ROLES = {role.name.lower(): role for role in Role}
 
-_SAM_LOCAL = "sam local"  # has no authorizer, and so nobody's name
+_SAM_LOCAL = "sam local"  # the caller's name there: SAM has no authorizer
 
 
 class Caller(NamedTuple):
-    """Whoever made the request. `organization_id` is the only one they may speak for, and None for
-    a service alone. `name` is the subject of their token, or the ARN that signed."""
+    """The caller of a request. `organization_id` is the only organization it may act for, or None
+    for a service. `name` is the subject of its token, or the ARN that signed."""
 
     role: Role
     organization_id: str | None = None
@@ -37,48 +37,51 @@ class Caller(NamedTuple):
 
     @property
     def author(self) -> context.Author:
-        """Return who it is, for logs and rows."""
+        """Return the caller as logs and rows record it."""
         return context.Author(self.role.name.lower(), self.name, self.organization_id)
 
     @property
     def sees_payloads(self) -> bool:
-        """Return whether it is shown what jobs were given and gave back."""
+        """Return whether the caller sees the payloads and results of jobs."""
         return self.role >= Role.READER
 
     @property
     def sees_code(self) -> bool:
-        """Return whether it is shown where in the code a job failed, and where its log is."""
+        """Return whether the caller sees the tracebacks of jobs and the links to their logs."""
         return self.role >= Role.OPERATOR
 
     @property
     def is_service(self) -> bool:
-        """Return whether it is a program of ours."""
+        """Return whether the caller may act for any organization."""
         return self.role is Role.SERVICE
 
     def may_see(self, organization_id: str) -> bool:
-        """Return whether what belongs to this organisation exists for the caller."""
+        """Return whether the caller may see the data of this organization."""
         return self.is_service or organization_id == self.organization_id
 
     def speaks_for(self, named: Any) -> Any:
-        """Return the organisation a request is for, given the one it names, if any (checked later,
-        as any other field). Raises NotAllowed if it is another's."""
+        """Return the organization of a request: the one it names, by default the caller's.
+
+        The name is validated later, like any other field. Raises NotAllowed if the caller may not
+        act for it.
+        """
         if self.is_service or named == self.organization_id:
             return named
         if named is None:
             return self.organization_id
-        raise NotAllowed(f"you may only speak for the organisation {self.organization_id!r}")
+        raise NotAllowed(f"You may act only for the organization {self.organization_id!r}.")
 
 
 NOBODY = Caller(Role.VIEWER)
-# The caller of this request, for what shows a job: it leaves out what the caller may not see.
+# The caller of this request. Views of a job leave out fields that this caller may not see.
 asking: ContextVar[Caller] = ContextVar("asking", default=NOBODY)
 
 
 def caller(event: Mapping[str, Any]) -> Caller:
-    """Return who is calling, by the access mode of the settings: never by what a request lacks.
+    """Return the caller of a request, as the access mode of the settings identifies it.
 
-    Raises NotAllowed for a token that names no role or no organisation, and for a request that no
-    authorizer has let in.
+    Raises NotAllowed for a token without a role or an organization, and for a request that no
+    authorizer has verified.
     """
     authorizer = event["requestContext"].get("authorizer") or {}
     if settings().access_mode == "iam":
@@ -98,32 +101,35 @@ def is_of_service(event: Mapping[str, Any]) -> bool:
 
 
 def require(caller: Caller, least: Role) -> None:
-    """Raise NotAllowed for a caller of a lower role than `least`."""
+    """Raise NotAllowed for a caller with a lower role than `least`."""
     if caller.role < least:
         role = caller.role.name.lower()
-        raise NotAllowed(f"{_ONLY_FOR[least]}, and the role of your token is {role}")
+        raise NotAllowed(f"{_ONLY_FOR[least]} Your token has the role {role}.")
 
 
-# A task carries no organisation: whose text or webhook it sends is only a field of its payload. A
-# pause parks the jobs of every organisation. What a customer's own user may ask for is a job.
+# Tasks need a service, because they have no organization: the recipient of a text or a webhook is
+# only a field of the payload. Pauses need one, because they affect the jobs of all organizations.
 _ONLY_FOR = {
-    Role.READER: "only readers, operators and services may do this",
-    Role.OPERATOR: "only operators and services may do this",
-    Role.SERVICE: "only services may do this, not callers of one organisation",
+    Role.READER: "Only readers, operators and services may do this.",
+    Role.OPERATOR: "Only operators and services may do this.",
+    Role.SERVICE: "Only services may do this, not callers of one organization.",
 }
 
 
 def _signer(authorizer: Mapping[str, Any]) -> Caller:
-    """Return the caller of a signed request, who may do everything. API Gateway says who signed; an
-    event without that came in by a route, or another way, that checks no signature."""
+    """Return the caller of a signed request, which is a service.
+
+    API Gateway adds the signer to the event. An event without a signer came through a route that
+    checks no signature, or not through API Gateway.
+    """
     signed_by = authorizer.get("iam")
     if signed_by:
         return Caller(Role.SERVICE, name=str(signed_by.get("userArn") or "unknown"))
     if settings().is_sam_local and not authorizer:
         return Caller(Role.SERVICE, name=_SAM_LOCAL)
     if "jwt" in authorizer:
-        raise NotAllowed("this API takes signed requests, and its route takes tokens")
-    raise NotAllowed("this request was not verified: its route must ask for AWS_IAM")
+        raise NotAllowed("This API takes signed requests, but its route takes tokens.")
+    raise NotAllowed("This request was not verified. Its route must use AWS_IAM.")
 
 
 def _role(claims: Mapping[str, Any]) -> Role:
@@ -132,14 +138,14 @@ def _role(claims: Mapping[str, Any]) -> Role:
     found = [ROLES[name] for name in _claim_values(claims.get(claim)) if name in ROLES]
     if not found:
         raise NotAllowed(
-            f"your token has none of the roles {', '.join(ROLES)} in its claim {claim!r}"
+            f"Your token has none of the roles {', '.join(ROLES)} in its claim {claim!r}."
         )
     return max(found)
 
 
 def _claim_values(value: Any) -> list[str]:
-    """Return a claim's values. A list arrives as the text "[one two]"; any other text is one value,
-    whatever is in it."""
+    """Return a claim's values. API Gateway turns a list into the text "[one two]". Any other text
+    is one value."""
     if not isinstance(value, str):
         return []
     listed = re.fullmatch(r"\[([^\[\]]*)\]", value)
@@ -149,9 +155,11 @@ def _claim_values(value: Any) -> list[str]:
 def _organization(claims: Mapping[str, Any]) -> str:
     claim = settings().jwt_organization_claim
     organization_id = claims.get(claim)
-    # Never a list: a caller of two organisations would have to say which one it speaks for.
+    # A list is refused: a caller of two organizations would have to name one in each request.
     if not isinstance(organization_id, str) or not re.fullmatch(
         rf"[^#\[\]{names.UNFIT}]+", organization_id
     ):
-        raise NotAllowed(f"your token does not name one organisation in its claim {claim!r}")
+        raise NotAllowed(
+            f"Your token doesn't name exactly one organization in its claim {claim!r}."
+        )
     return organization_id

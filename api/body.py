@@ -1,4 +1,4 @@
-"""The body of a request: read once, here, before anything else could make something else of it."""
+"""Read the body of a request."""
 
 import base64
 import binascii
@@ -9,31 +9,31 @@ from api import strict_json
 from api.errors import FormBody, UnreadableBody
 from errors import PayloadTooLarge
 
-# Bytes. Lambda's event holds at most 6 MB, and the body in it is escaped: up to twice as long.
+# Bytes. Lambda's event has at most 6 MB, and escaping can double the length of the body in it.
 LIMIT = 5 * 1024 * 1024 // 2
 
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def read_object(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON object in a request's body; raises UnreadableBody, FormBody, PayloadTooLarge.
+    """Return the JSON object in a request's body. Raises UnreadableBody, FormBody, PayloadTooLarge.
 
-    The content type does not decide: `curl -d` calls every body a form, and none of the ways to be
-    a caller (a signature, a bearer token) is sent by a browser on its own. It explains why a body
-    that is no JSON isn't.
+    The content type isn't checked, because `curl -d` labels every body as a form. That is safe: a
+    browser doesn't add a signature or a bearer token by itself, so no foreign page can send a
+    form. The content type only selects the error for a body that isn't JSON.
     """
     return _object(event, _text(_bytes(event)))
 
 
 def read_optional_object(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the same for a request that needs no body: an empty one is an empty object."""
+    """Return the JSON object in an optional body: an empty object if the body is empty."""
     text = _text(_bytes(event))
     return _object(event, text) if text.strip() else {}
 
 
 def _object(event: Mapping[str, Any], text: str) -> dict[str, Any]:
     if not text.strip():
-        raise UnreadableBody("the body is empty; it must be a JSON object")
+        raise UnreadableBody("The body is empty. Send a JSON object.")
     try:
         value = strict_json.parse(text)
     except strict_json.NotStrict as error:
@@ -41,7 +41,7 @@ def _object(event: Mapping[str, Any], text: str) -> dict[str, Any]:
             raise FormBody from None
         raise UnreadableBody(str(error)) from None
     if not isinstance(value, dict):
-        raise UnreadableBody("the body must be a JSON object: {...}")
+        raise UnreadableBody("The body must be a JSON object: {...}.")
     return value
 
 
@@ -53,20 +53,20 @@ def _bytes(event: Mapping[str, Any]) -> bytes:
         else:
             data = body.encode()
     except binascii.Error as error:
-        raise UnreadableBody(f"the body is not the base64 it is said to be: {error}") from None
-    except ValueError:  # not ASCII where base64 is; half a surrogate pair
-        raise UnreadableBody("the body is not text that UTF-8 can hold") from None
+        raise UnreadableBody(f"The body is marked as base64 but isn't valid: {error}.") from None
+    except ValueError:  # characters outside ASCII in base64, or half a surrogate pair
+        raise UnreadableBody("The body has characters that UTF-8 can't encode.") from None
     if len(data) > LIMIT:
-        advice = "Put what is large in the bucket, and its key in the payload"
-        raise PayloadTooLarge("the body", len(data), LIMIT, advice)
+        advice = "Put large data in the bucket, and its key in the payload."
+        raise PayloadTooLarge("The body", len(data), LIMIT, advice)
     return data
 
 
 def _text(data: bytes) -> str:
     try:
-        return data.decode("utf-8-sig")  # editors on Windows begin files with a byte order mark
+        return data.decode("utf-8-sig")  # editors on Windows write a byte order mark first
     except UnicodeDecodeError as error:
-        raise UnreadableBody(f"the body is not UTF-8: byte {error.start} can't be read") from None
+        raise UnreadableBody(f"The body isn't UTF-8: byte {error.start} is invalid.") from None
 
 
 def _content_type(event: Mapping[str, Any]) -> str:
@@ -74,7 +74,7 @@ def _content_type(event: Mapping[str, Any]) -> str:
 
 
 def header(event: Mapping[str, Any], name: str) -> str | None:
-    """Return a header's value, whatever the case of its name."""
+    """Return a header's value. The case of its name doesn't matter."""
     for each, value in (event.get("headers") or {}).items():
         if each.lower() == name:
             return str(value)

@@ -1,6 +1,6 @@
-"""The dashboard over HTTP: open to all, for there is no data in it.
+"""Serve the dashboard's files, which are open to all because they contain no data.
 
-What joins its files is imported for them alone: most starts of the API answer something else.
+The functions import `dashboard.files` when they run, because few requests need it.
 """
 
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 def get_page(event: Mapping[str, Any]) -> Response:
-    """Return the dashboard."""
+    """Return the dashboard's page."""
     from dashboard import files
 
     return _response(event, files.page(), kept=False)
 
 
 def get_asset(event: Mapping[str, Any], version: str, name: str) -> Response:
-    """Return a file of the dashboard; one of another version is the one there is now. Raises
-    PathNotFound."""
+    """Return a file of the dashboard. The current version answers a request for any other version.
+    Raises PathNotFound."""
     from dashboard import files
 
     asset = files.find(name)

@@ -1,6 +1,6 @@
-"""The OpenAPI document as a page for people: HTML made here, without a script.
+"""Render the OpenAPI document as a page of HTML, without a script.
 
-Powertools' own Swagger UI is a script within its page, which no strict policy lets run.
+Powertools' Swagger UI is an inline script, which a strict content security policy blocks.
 """
 
 import json
@@ -31,7 +31,7 @@ _HEAD = """<!doctype html>
 
 
 def page(document: dict[str, Any]) -> Response:
-    """Return the page that shows this document."""
+    """Return the page of this document."""
     return Response(
         status_code=200,
         content_type="text/html; charset=utf-8",
@@ -68,7 +68,7 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> Iterator[st
     body = operation.get("requestBody")
     if body:
         for kind, content in body["content"].items():
-            optional = "" if body["required"] else ", which may be left out"
+            optional = "" if body["required"] else " (optional)"
             yield f"<p>Body: {_text(kind)}, {_schema(content['schema'])}{optional}</p>"
     if operation["parameters"]:
         yield "<table><thead><tr><th>Parameter</th><th>In</th><th>Value</th></tr></thead><tbody>"
@@ -94,17 +94,17 @@ def _callers(operation: dict[str, Any]) -> str:
     if not operation["security"]:
         return "Open to all."
     roles = [role for each in operation["security"] for names in each.values() for role in names]
-    return f"Least role: {_text(', '.join(roles))}." if roles else "Signed."
+    return f"Lowest role: {_text(', '.join(roles))}." if roles else "Signed."
 
 
 def _schema(schema: dict[str, Any]) -> str:
-    """Return a link to a schema that has a name."""
+    """Return a link to a named schema, or nothing for another one."""
     name = _text(schema.get("$ref", "").rpartition("/")[2])
     return f'<a href="#{name}">{name}</a>' if name else ""
 
 
 def _prose(text: str) -> str:
-    """Return text as HTML, with what is `in backticks` as code."""
+    """Return text as HTML, with words in `backticks` as code."""
     parts = text.split("`")
     return "".join(
         f"<code>{_text(part)}</code>" if number % 2 else _text(part)

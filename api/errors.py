@@ -1,4 +1,4 @@
-"""What is refused about a request itself: errors that exist only over HTTP, with their status."""
+"""Errors about a request itself. They exist only over HTTP, and each has its status."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
@@ -7,7 +7,7 @@ from errors import JobRunnersError
 
 
 class Refusal(JobRunnersError):
-    """A request that can't be served as it was made. `problems` names the fields that are wrong."""
+    """A request is invalid. `problems` lists the wrong fields."""
 
     status: ClassVar[int] = 400
     slug: ClassVar[str]
@@ -20,62 +20,64 @@ class Refusal(JobRunnersError):
 
 
 class UnreadableBody(Refusal):
-    """The body is not JSON that can be kept and passed on unchanged."""
+    """The body isn't JSON that can be stored and passed on unchanged."""
 
     slug = "unreadable-body"
     title = "The body can't be read"
 
 
 class FormBody(Refusal):
-    """The body is what a browser makes of a form."""
+    """The body is an HTML form."""
 
     status = 415
     slug = "form-body"
     title = "The body is a form, not JSON"
 
     def __init__(self) -> None:
-        super().__init__("send the body as JSON, with Content-Type: application/json")
+        super().__init__("Send the body as JSON, with Content-Type: application/json.")
         self.headers = {"Accept-Post": "application/json"}
 
 
 class InvalidFields(Refusal):
-    """The body is JSON, but not what this request takes."""
+    """The body is JSON with wrong fields."""
 
     status = 422
     slug = "invalid-request"
-    title = "The request has fields that are wrong"
+    title = "The request has invalid fields"
 
     def __init__(self, problems: Sequence[Mapping[str, str]]) -> None:
-        super().__init__(f"{problems[0]['field']}: {problems[0]['why']}", problems)
+        first = problems[0]
+        super().__init__(f"The field {first['field']} is invalid: {first['why']}.", problems)
 
 
 class InvalidQuery(Refusal):
-    """A query parameter that is unknown, missing, repeated or has a value that can't be used."""
+    """A query parameter is unknown, missing, repeated or invalid. `why` is a predicate."""
 
     slug = "invalid-query"
-    title = "The query parameters can't be used"
+    title = "The query parameters are invalid"
 
     def __init__(self, parameter: str, why: str) -> None:
-        super().__init__(f"{parameter}: {why}", [{"field": parameter, "why": why}])
+        problem = {"field": parameter, "why": why}
+        super().__init__(f"The query is invalid: {parameter} {why}.", [problem])
 
 
 class NotAllowed(Refusal):
-    """The caller is known, and may not do this."""
+    """The caller may not do this."""
 
     status = 403
     slug = "not-allowed"
-    title = "This caller may not do this"
+    title = "You may not do this"
 
 
 class PathNotFound(Refusal):
-    """Nothing answers at this path."""
+    """No route has this path."""
 
     status = 404
     slug = "path-not-found"
-    title = "There is nothing at this path"
+    title = "Nothing exists at this path"
 
     def __init__(self) -> None:
-        super().__init__("there is nothing at this path; GET /job-types lists what can be done")
+        super().__init__("Nothing exists at this path. GET /openapi.json lists the API.")
 
 
 class MethodNotAllowed(Refusal):
@@ -83,20 +85,20 @@ class MethodNotAllowed(Refusal):
 
     status = 405
     slug = "method-not-allowed"
-    title = "The path does not take this method"
+    title = "The path doesn't have this method"
 
     def __init__(self, allowed: Iterable[str]) -> None:
         methods = ", ".join(sorted(allowed))
-        super().__init__(f"this path takes {methods}")
+        super().__init__(f"This path has the methods {methods}.")
         self.headers = {"Allow": methods}
 
 
 class LogsNotReadable(Refusal):
-    """This API can't read what the worker logs."""
+    """This API can't read the worker's log. `why` is a clause without a final period."""
 
     status = 404
     slug = "logs-not-readable"
-    title = "The log can't be read from here"
+    title = "The API can't read the log"
 
     def __init__(self, why: str) -> None:
-        super().__init__(f"this API can't show the log: {why}; `jobs logs` may be able to")
+        super().__init__(f"The API can't show the log, because {why}. Try `jobs logs`.")

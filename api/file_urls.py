@@ -1,6 +1,6 @@
-"""Files in a job's result, made readable: each gets a URL that works for a few minutes.
+"""Add URLs to the files in a job's result.
 
-URLs are minted when somebody asks and never stored.
+Each URL is created when a caller reads the job, works for a few minutes, and is never stored.
 """
 
 import re
@@ -15,11 +15,13 @@ LIFETIME = 5 * clock.MINUTE
 
 
 def add_urls(result: Any, organization_id: str) -> Any:
-    """Return the result, changed in place: a `url` next to each `file` that is a key among its
-    organization's results. No other `file` has one: what a job wrote there itself is left out,
-    because readers take it for the API's."""
-    # With a job's key after it, an organisation's name can't be the beginning of another's path.
-    # Jobs saved by version 0.1.0 have their id alone there.
+    """Add a `url` next to each `file` in the result that is a key of its organization's results.
+
+    Changes the result in place and returns it. Any other `file` loses the `url` that a job wrote
+    next to it, because readers would take that for the API's.
+    """
+    # The job's key must follow, so that an organization's name can't match the start of another's
+    # path. Version 0.1.0 wrote the job's id alone.
     job = rf"(?:{SORT_KEY}|[0-9a-f]{{32}})"
     ours = re.compile(rf"results/{re.escape(organization_id)}/{job}/.+")
     pending = [result]

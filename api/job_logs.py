@@ -1,4 +1,4 @@
-"""What a job has logged, read from the worker's log group: its own lines, in order of time."""
+"""Read the log lines of a job from the worker's log group."""
 
 import json
 import time
@@ -15,14 +15,15 @@ from settings import settings
 from store.job_request import JobRequest
 
 LIMIT = 500  # lines
-_ROOM = 1_000_000  # characters of them all
+_ROOM = 1_000_000  # characters of all lines
 _LONGEST = 4_000  # characters of one text
-_CALLS = 10  # CloudWatch may answer with nothing, and a token to go on with
-_SECONDS = 8.0  # after which no other call is made: the caller waits
-_EARLIER, _LATER = clock.MINUTE, 5 * clock.MINUTE  # clocks differ, and lines come late
-_CLAIM = 5 * clock.SECOND  # before a claim is written its invocation may have logged
-# Shown in a field of their own, the same in every line, or for machines alone; and which service
-# dispatched a job (`caller`), which is not for the job's organisation.
+_CALLS = 10  # CloudWatch may return no lines and a token for the next call
+_SECONDS = 8.0  # no call is made after this time, because the caller is waiting
+_EARLIER, _LATER = clock.MINUTE, 5 * clock.MINUTE  # clocks differ, and lines arrive late
+_CLAIM = 5 * clock.SECOND  # an invocation may log before its claim is written
+# Fields of a line that `more` leaves out: they have a field of their own, are the same in every
+# line, or are meant for machines. `caller` is the service that dispatched the job, which the job's
+# organization may not see.
 _NOT_MORE = frozenset(
     {
         *("level", "location", "message", "timestamp", "service", "attempt", "leg"),
@@ -36,7 +37,7 @@ _NOT_MORE = frozenset(
 
 
 class Found:
-    """Lines, and whether they are all that there are."""
+    """Lines, and whether they are complete."""
 
     def __init__(self) -> None:
         self.lines: list[dict[str, Any]] = []
@@ -44,8 +45,8 @@ class Found:
 
 
 def read(row: JobRequest) -> Found:
-    """Return what the job's invocations have logged. If that is too much, the latest invocation's
-    lines come before those of earlier ones. Raises LogsNotReadable."""
+    """Return the lines of the job's invocations. If there are too many, return the lines of the
+    latest invocation only. Raises LogsNotReadable."""
     start, end = row.created_at - _EARLIER, (row.finished_at or clock.now()) + _LATER
     latest = start if row.legs <= 1 else (row.started_at or start) - _CLAIM
     search = _Search(row)
@@ -53,7 +54,7 @@ def read(row: JobRequest) -> Found:
     if found.complete and latest > start:
         earlier = search.between(start, latest - 1)
         found.complete = earlier.complete
-        if earlier.complete:  # else the lines would have a gap that nobody sees
+        if earlier.complete:  # otherwise the lines would have a gap that readers can't see
             found.lines = earlier.lines + found.lines
     found.lines.sort(key=lambda line: str(line["time"]))
     return found
@@ -70,7 +71,7 @@ class _Search:
         self._room = _ROOM
 
     def between(self, start: int, end: int) -> Found:
-        """Return the job's lines between two times, as far as there is room for them."""
+        """Return the job's lines between two times, up to the limits."""
         found, token = Found(), None
         while True:
             if self._calls == 0 or time.monotonic() > self._until:
@@ -92,7 +93,7 @@ class _Search:
         self._calls -= 1
         group = settings().worker_log_group
         if group is None:
-            raise LogsNotReadable("it is not told where the worker logs (WORKER_LOG_GROUP_NAME)")
+            raise LogsNotReadable("WORKER_LOG_GROUP_NAME is not set")
         try:
             return clients.client("logs").filter_log_events(
                 logGroupName=group,
@@ -107,7 +108,8 @@ class _Search:
             raise LogsNotReadable(_REFUSALS[error.response["Error"]["Code"]]) from error
 
     def _own(self, events: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Return the lines that are about the job: text of another one may name its id too."""
+        """Yield the lines of the job. Lines of another job are left out, even if they have this
+        job's id in their text."""
         for event in events:
             fields = _fields(event["message"])
             about = (fields.get("job_id"), fields.get("organization_id"))
@@ -117,7 +119,7 @@ class _Search:
 
 _REFUSALS = {
     "AccessDeniedException": "its role may not read the worker's log (logs:FilterLogEvents)",
-    "ResourceNotFoundException": "the worker's log group is not there",
+    "ResourceNotFoundException": "the worker's log group doesn't exist",
 }
 
 
@@ -143,7 +145,8 @@ def _line(received: int, fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _logged_at(fields: dict[str, Any]) -> int | None:
-    """Return when the worker logged it: events of one batch may all have the time of receipt."""
+    """Return the time at which the worker logged the line, or None if the line has none.
+    CloudWatch may give all events of a batch the time of receipt."""
     try:
         moment = datetime.strptime(fields["timestamp"], "%Y-%m-%d %H:%M:%S,%f%z")
     except (KeyError, TypeError, ValueError):

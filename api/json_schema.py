@@ -1,5 +1,5 @@
-"""What JSON Schemas of the API are made of, and tables of fields: each gives an object that the API
-answers with, and its schema."""
+"""Parts of the API's JSON Schemas, and tables of fields. A table produces an object of a response
+and the object's schema."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -13,7 +13,7 @@ _T = TypeVar("_T")
 
 
 class Field(NamedTuple, Generic[_T]):
-    """A field: its JSON Schema, and how its value is read from what is shown."""
+    """A field: its JSON Schema, and the function that reads its value."""
 
     schema: Schema
     read: Callable[[_T], Any]
@@ -36,7 +36,7 @@ NAME: Schema = {
 
 
 def nullable(schema: Schema) -> Schema:
-    """Return the schema of the same value or null."""
+    """Return the schema of this value or null."""
     return {**schema, "type": [schema["type"], "null"]}
 
 
@@ -52,20 +52,20 @@ def object_of(fields: Schema, **more: Any) -> Schema:
 
 
 def list_of(name: str) -> Schema:
-    """Return the schema of a list, whose items have the schema of this name."""
+    """Return the schema of a list of items with the named schema."""
     return {"type": "array", "items": ref(name)}
 
 
 def ref(name: str) -> Schema:
-    """Return a reference to the schema of this name."""
+    """Return a reference to the named schema."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def values(fields: Fields[_T], shown: _T) -> dict[str, Any]:
-    """Return the JSON object that these fields make of what is shown."""
+    """Return the JSON object that these fields read from `shown`."""
     return {name: field.read(shown) for name, field in fields.items()}
 
 
 def properties(fields: Fields[Any]) -> Schema:
-    """Return the properties of that object's schema."""
+    """Return the properties of the JSON object's schema."""
     return {name: field.schema for name, field in fields.items()}

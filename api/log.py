@@ -1,16 +1,16 @@
-"""What is logged about requests. No bodies, no query values, no paths: their ids are data too.
-Each line names who asked, so that an access can be traced."""
+"""Log requests, each with its caller. Bodies, query values and paths are not logged, because they
+are customers' data."""
 
 from runners.log_line import logger, who
 from work import context
 
 
 def answered(method: str, route: str, status: int, milliseconds: float) -> None:
-    """Log the one line of each request. `route` is a path of the API, with names for ids."""
+    """Log a request. `route` is the path with parameter names instead of ids."""
     logger.info(
         "answered",
         extra={
-            # Work done in this process has its own request_id field, and takes it away after.
+            # Work that runs in this process replaces the logger's request_id and then removes it.
             "request_id": context.request_id.get(),
             "method": method,
             "route": route,
@@ -22,7 +22,7 @@ def answered(method: str, route: str, status: int, milliseconds: float) -> None:
 
 
 def task_accepted(task_name: str, task_id: str | None) -> None:
-    """Log that a task was sent. The lines of its attempts carry the same ids."""
+    """Log that a task was sent. The log lines of its attempts have the same ids."""
     logger.info(
         "task accepted",
         extra={
@@ -35,7 +35,7 @@ def task_accepted(task_name: str, task_id: str | None) -> None:
 
 
 def task_redriven(task_id: str, task_name: str, redriven_as: str) -> None:
-    """Log that a failed task was sent again, and under which id."""
+    """Log that a failed task was resent, with its new id."""
     logger.info(
         "task redriven",
         extra={
@@ -49,8 +49,8 @@ def task_redriven(task_id: str, task_name: str, redriven_as: str) -> None:
 
 
 def went_wrong(error: Exception, status: int) -> None:
-    """Log an error that is not the request's fault. A 500 is a defect, or a stack that is set up
-    wrongly."""
+    """Log an error that the request didn't cause. A 500 is a defect or a wrongly configured
+    stack."""
     logger.error(
         "went wrong",
         exc_info=error,

@@ -1,4 +1,4 @@
-"""Where a person reads what a job logged: CloudWatch Logs Insights, with the query filled in."""
+"""Build the link to a job's log in CloudWatch Logs Insights."""
 
 import re
 
@@ -11,11 +11,11 @@ _CONSOLES = {"cn": "console.amazonaws.cn", "us-gov": "console.amazonaws-us-gov.c
 
 
 def logs_url(row: JobRequest) -> str | None:
-    """Return the address in the console, if this stack's worker has a log group there."""
+    """Return the address of the job's log in the console, or None if there is none."""
     group, region = settings().worker_log_group, settings().region
-    if group is None or region is None or settings().has_local_aws:  # which has no console
+    if group is None or region is None or settings().has_local_aws:  # local AWS has no console
         return None
-    # Once the job is over, only a late delivery logs about it.
+    # After the job has ended, only a late duplicate delivery logs lines about it.
     end = (row.finished_at or clock.now()) + clock.HOUR
     detail = (
         f"~(end~'{_escaped(clock.iso(end))}~start~'{_escaped(clock.iso(row.created_at))}"
@@ -27,7 +27,7 @@ def logs_url(row: JobRequest) -> str | None:
 
 
 def _escaped(text: str) -> str:
-    """Return text as the console writes it into its addresses."""
+    """Return text escaped as in the console's addresses."""
     return re.sub(r"[^A-Za-z0-9_.-]", lambda each: f"*{ord(each[0]):02x}", text)
 
 

@@ -1,4 +1,4 @@
-"""The API as an OpenAPI 3.1 document, for this stack: its jobs, its tasks, its kind of callers."""
+"""Describe this stack's API, with its jobs, tasks and access mode, as an OpenAPI 3.1 document."""
 
 import re
 from typing import Any
@@ -26,7 +26,7 @@ from runners.registry import registry
 from settings import settings
 from work.definitions import Job, Task
 
-Works = dict[str, tuple[str, Job | Task]]  # by the name of a schema: name, and what goes by it
+Works = dict[str, tuple[str, Job | Task]]  # by the name of a schema: a job or task with its name
 
 _NO_NUL = r"^[^\x00]*$"
 _MODE: JsonSchemaMode = "validation"
@@ -38,17 +38,18 @@ _SECURITY: dict[str, Schema] = {
         "in": "header",
         "name": "Authorization",
         "x-amazon-apigateway-authtype": "awsSigv4",
-        "description": "Signed with IAM credentials (AWS Signature 4, service `execute-api`)",
+        "description": "Request signed with IAM credentials (AWS Signature Version 4, service "
+        "`execute-api`)",
     },
     "jwt": {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "A token of the stack's issuer, with a role: "
-        "viewer, reader, operator or service",
+        "description": "Token of the stack's issuer with one of the roles viewer, reader, "
+        "operator or service",
     },
 }
-_GATEWAY = {401: "No token, or not a valid one", 403: "", 429: "Too many requests: ask again later"}
+_GATEWAY = {401: "Missing or invalid token", 403: "", 429: "Too many requests; try again later"}
 
 
 def document(routes: Routes) -> dict[str, Any]:
@@ -60,8 +61,8 @@ def document(routes: Routes) -> dict[str, Any]:
             "title": "Job Runners",
             "version": "1",
             "description": "Background jobs and tasks. Errors are `application/problem+json` "
-            f"(RFC 9457), whose `type` is `{problems.TYPE}` and a name. A path that there is not "
-            "is `path-not-found`, and a method that a path does not take `method-not-allowed`.",
+            f"(RFC 9457). The `type` of an error is `{problems.TYPE}` and a name. An unknown path "
+            "is `path-not-found`, and an unknown method of a path is `method-not-allowed`.",
         },
         "paths": {
             _written(path): {
@@ -104,8 +105,7 @@ def _operation(path: str, route: Route, operation: Operation) -> dict[str, Any]:
 
 
 def _security(role: Role | None) -> list[dict[str, list[str]]]:
-    """Return the ways to be let in, of which one is enough. A token needs the role that is named,
-    or a higher one."""
+    """Return the security requirements of a route. A token needs the named role or a higher one."""
     if role is OPEN:
         return []
     mode = settings().access_mode
@@ -145,7 +145,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
 
 
 def _problems(slugs: list[str]) -> dict[str, Any]:
-    """Return the response of one status, which may have several reasons."""
+    """Return the response of one status, which may have several types of problems."""
     types = {"type": {"enum": [problems.TYPE + slug for slug in slugs]}}
     description = "; ".join(f"{problems.kinds()[slug].title} (`{slug}`)" for slug in slugs)
     return {
@@ -163,9 +163,9 @@ def _any_problem() -> Schema:
 
 
 def _bodies() -> dict[str, Schema]:
-    """Return the bodies of requests: one shape for each job and each task, by its own payload.
+    """Return the schemas of request bodies, one for each job and each task.
 
-    What extensions name begins with a word and a dot, so that it can't be taken for another.
+    The names of their schemas start with a word and a dot, so that they can't clash with others.
     """
     known = registry().loaded()
     works: Works = {
@@ -186,7 +186,7 @@ def _bodies() -> dict[str, Schema]:
 
 
 def _own_bodies() -> dict[str, Schema]:
-    """Return the bodies that are the same in every stack, with their parts."""
+    """Return the schemas of request bodies that are the same in every stack."""
     _, shapes = models_json_schema(
         [(RetryData, _MODE), (LimitsData, _MODE), (ScheduleData, _MODE)],
         ref_template="#/components/schemas/{model}",
@@ -196,7 +196,8 @@ def _own_bodies() -> dict[str, Schema]:
 
 
 def _body(name: str, work: Job | Task, payload: Schema) -> Schema:
-    """Return the body with one name and its payload, which is required if any of its fields is."""
+    """Return the schema of the body for one job or task. The payload is required if any of its
+    fields is."""
     base = _BASE[type(work)].model_json_schema()
     field = _FIELD[type(work)]
     needs_payload = any(each.is_required() for each in work.payload_model.model_fields.values())
@@ -214,7 +215,8 @@ def _body(name: str, work: Job | Task, payload: Schema) -> Schema:
 
 
 def _without_nul(schema: Any) -> Any:
-    """Return the schema, in which every text says that it takes no NUL: no body may carry one."""
+    """Return the schema with a pattern that excludes NUL from every text, because the API refuses
+    NUL in bodies."""
     if isinstance(schema, list):
         return [_without_nul(each) for each in schema]
     if not isinstance(schema, dict):
@@ -229,7 +231,7 @@ def _without_nul(schema: Any) -> Any:
 
 
 def _one_of(kind: type[Job | Task], works: Works) -> Schema:
-    """Return the schema of any body of this kind; the name of the work says which one it is."""
+    """Return the schema of any body of this kind, selected by the name of the job or task."""
     names = {name: ref(key) for key, (name, work) in works.items() if isinstance(work, kind)}
     mapping = {name: each["$ref"] for name, each in names.items()}
     return {

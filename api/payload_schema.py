@@ -1,12 +1,12 @@
-"""The JSON Schema of a payload, as it is checked when work is dispatched."""
+"""Generate the JSON Schema of a payload as a dispatch checks it."""
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import ModelSchema
 
 
 class PayloadSchema(GenerateJsonSchema):
-    """Generates pydantic's schema, in which a model that does not say `extra=` takes no field that
-    it does not have: `work.definitions.validate_new` holds callers to that."""
+    """Generates pydantic's schema, but without additional fields for a model that doesn't set
+    `extra=`, because `work.definitions.validate_new` refuses them."""
 
     def model_schema(self, schema: ModelSchema) -> JsonSchemaValue:
         """Return the schema of a model."""

@@ -1,6 +1,6 @@
-"""Errors as responses: application/problem+json (RFC 9457), and never a traceback.
+"""Turn errors into responses of application/problem+json (RFC 9457), never with a traceback.
 
-This is the one place that knows which status an error has.
+Only this module maps errors to HTTP statuses.
 """
 
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from runners.errors import FailedTaskNotFound, NotRedriven, PayloadNotKept
 from work import context
 
 CONTENT_TYPE = "application/problem+json"
-TYPE = "urn:job-runners:"  # what every type begins with
+TYPE = "urn:job-runners:"  # the prefix of every type
 _RETRY_AFTER = "5"  # seconds
 _SHOWN_PROBLEMS = 20
 _SHOWN_CHARACTERS = 500
@@ -28,55 +28,56 @@ class Kind(NamedTuple):
     title: str
 
 
-_NOT_SENT = Kind(503, "not-sent", "The task could not be sent")
-_IN_DOUBT = Kind(504, "may-have-been-sent", "Nobody knows whether the task was sent")
-_NOT_REDRIVEN = Kind(503, "not-redriven", "The failed task could not be sent again")
-_UNAVAILABLE = Kind(503, "unavailable", "A service that this needs did not answer")
-_UNEXPECTED = Kind(500, "unexpected", "Something went wrong here")
+_NOT_SENT = Kind(503, "not-sent", "The task was not sent")
+_IN_DOUBT = Kind(504, "may-have-been-sent", "It is unknown whether the task was sent")
+_NOT_REDRIVEN = Kind(503, "not-redriven", "The failed task could not be resent")
+_UNAVAILABLE = Kind(503, "unavailable", "An AWS service didn't answer")
+_UNEXPECTED = Kind(500, "unexpected", "Internal error")
 _OURS = {
-    _NOT_SENT: "it did not leave and nothing holds it: send it again",
-    _IN_DOUBT: "it was not answered in time: sent again, it may run twice",
-    _NOT_REDRIVEN: "it may not have left, and is still listed: send it again, it begins once",
+    _NOT_SENT: "The task was not sent, and nothing will send it later. Send it again.",
+    _IN_DOUBT: "AWS didn't answer in time. If you send the task again, it may run twice.",
+    _NOT_REDRIVEN: "The task may not have been sent, and is still listed. Resend it: it runs once.",
     _UNAVAILABLE: (
-        "reading again is safe; before you dispatch a job again, look whether it was saved"
+        "You can repeat reads. Before you repeat a dispatch, check whether the job was saved."
     ),
-    _UNEXPECTED: "the request was not at fault; the log says more about this request_id",
+    _UNEXPECTED: "Your request was valid. Find this request_id in the log.",
 }
 
-_MOVED = Kind(409, "moved-meanwhile", "The job has moved meanwhile")
-_PAYLOAD_GONE = Kind(409, "payload-gone", "The job's payload is no longer kept")
+_MOVED = Kind(409, "moved-meanwhile", "The job changed in the meantime")
+_PAYLOAD_GONE = Kind(409, "payload-gone", "The job's payload was deleted")
 # Details for callers, where the error's own message is meant for the log.
-_IN_OTHER_WORDS = {
-    _MOVED: "it moved while this was being done, which was not; look at it again",
-    _PAYLOAD_GONE: "its payload is gone from the bucket: retry it with one, or dispatch a new job",
+_DETAILS = {
+    _MOVED: "Nothing was done, because the job changed. Fetch the job and retry.",
+    _PAYLOAD_GONE: "The job's payload was deleted from the bucket. "
+    "Retry the job with a payload, or dispatch a new one.",
 }
 
 _KINDS: dict[type[BaseException], Kind] = {
-    errors.UnknownJobType: Kind(422, "unknown-job-type", "There is no job of this name"),
-    errors.UnknownTask: Kind(422, "unknown-task", "There is no task of this name"),
-    errors.InvalidPayload: Kind(422, "invalid-payload", "The payload does not fit"),
-    errors.PayloadTooLarge: Kind(413, "too-large", "The request carries too much"),
-    errors.QueueFull: Kind(429, "queue-full", "Too many jobs wait in the queue"),
+    errors.UnknownJobType: Kind(422, "unknown-job-type", "Unknown job type"),
+    errors.UnknownTask: Kind(422, "unknown-task", "Unknown task"),
+    errors.InvalidPayload: Kind(422, "invalid-payload", "Invalid payload"),
+    errors.PayloadTooLarge: Kind(413, "too-large", "The request is too large"),
+    errors.QueueFull: Kind(429, "queue-full", "The queue is full"),
     errors.QuotaReached: Kind(429, "quota-reached", "Too many unfinished jobs"),
-    errors.InvalidCursor: Kind(400, "invalid-cursor", "The cursor can't be used"),
-    errors.RunnerCannotResend: Kind(409, "not-fully-capable", "This stack can't run such a job"),
-    errors.IdempotencyConflict: Kind(409, "idempotency-conflict", "The key was used before"),
-    errors.UniqueConflict: Kind(409, "unique-conflict", "Another job has its place"),
-    errors.TooManyPaused: Kind(409, "too-many-paused", "Too much is paused"),
-    errors.TooManyLimited: Kind(
-        409, "too-many-limited", "The limits of too many queues are changed"
+    errors.InvalidCursor: Kind(400, "invalid-cursor", "Invalid cursor"),
+    errors.RunnerCannotResend: Kind(409, "not-fully-capable", "This stack's runner can't do this"),
+    errors.IdempotencyConflict: Kind(
+        409, "idempotency-conflict", "The idempotency key is already used"
     ),
-    errors.NothingLimited: Kind(422, "nothing-limited", "That would limit nothing"),
-    errors.QueueNotFound: Kind(404, "queue-not-found", "There is no such queue"),
-    errors.ScheduleNotFound: Kind(404, "schedule-not-found", "There is no such schedule"),
-    errors.ScheduleDeclared: Kind(409, "declared-in-code", "The code declares this schedule"),
-    errors.TooManySchedules: Kind(409, "too-many-schedules", "There are too many schedules"),
-    errors.ScheduleBusy: Kind(503, "schedule-busy", "Others are changing this schedule"),
-    errors.WrongState: Kind(409, "wrong-state", "The job's status does not allow this"),
+    errors.UniqueConflict: Kind(409, "unique-conflict", "Another job does the same work"),
+    errors.TooManyPaused: Kind(409, "too-many-paused", "Too many pauses"),
+    errors.TooManyLimited: Kind(409, "too-many-limited", "Too many queues have changed limits"),
+    errors.NothingLimited: Kind(422, "nothing-limited", "No limits given"),
+    errors.QueueNotFound: Kind(404, "queue-not-found", "Unknown queue"),
+    errors.ScheduleNotFound: Kind(404, "schedule-not-found", "Unknown schedule"),
+    errors.ScheduleDeclared: Kind(409, "declared-in-code", "The schedule is declared in code"),
+    errors.TooManySchedules: Kind(409, "too-many-schedules", "Too many schedules"),
+    errors.ScheduleBusy: Kind(503, "schedule-busy", "Other requests are changing this schedule"),
+    errors.WrongState: Kind(409, "wrong-state", "The job's status doesn't allow this"),
     errors.PreconditionFailed: _MOVED,
     errors.MissingObject: _PAYLOAD_GONE,
-    errors.JobNotFound: Kind(404, "job-not-found", "There is no such job"),
-    FailedTaskNotFound: Kind(404, "failed-task-not-found", "There is no such failed task"),
+    errors.JobNotFound: Kind(404, "job-not-found", "Unknown job"),
+    FailedTaskNotFound: Kind(404, "failed-task-not-found", "Unknown failed task"),
     PayloadNotKept: Kind(409, "payload-not-kept", "The task's payload was not kept"),
     NotRedriven: _NOT_REDRIVEN,
     errors.SendFailed: _NOT_SENT,
@@ -85,23 +86,23 @@ _KINDS: dict[type[BaseException], Kind] = {
 
 
 def kinds() -> dict[str, Kind]:
-    """Return every type of problem that there can be, by its slug."""
+    """Return every type of problem by its slug."""
     refusals = [Kind(each.status, each.slug, each.title) for each in Refusal.__subclasses__()]
     found = [*_KINDS.values(), _UNAVAILABLE, _UNEXPECTED, *refusals]
     return {each.slug: each for each in sorted(found)}
 
 
 def answer(error: Exception) -> Response:
-    """Return the response to an error. What nobody expected is logged with its traceback."""
+    """Return the response to an error. Log an unexpected one with its traceback."""
     if isinstance(error, Refusal):
         kind = Kind(error.status, error.slug, error.title)
         return _problem(kind, str(error), error.problems, error.headers)
     kind = _kind(error)
-    if kind in _OURS:  # what went wrong here is for the log: it may name functions and tables
+    if kind in _OURS:  # the error's message is only logged: it may name functions and tables
         log.went_wrong(error, kind.status)
         headers = {"Retry-After": _RETRY_AFTER} if kind.status == 503 else {}
         return _problem(kind, _OURS[kind], headers=headers)
-    detail = _IN_OTHER_WORDS.get(kind) or str(error)
+    detail = _DETAILS.get(kind) or str(error)
     headers, members = {}, {}
     if isinstance(error, errors.QueueFull | errors.QuotaReached | errors.ScheduleBusy):
         headers = {"Retry-After": str(error.retry_after)}
@@ -141,6 +142,6 @@ def _problem(
 
 
 def _short(text: str) -> str:
-    """Return text, shortened: callers may name a field with two million characters, which an answer
-    need not repeat."""
+    """Return the text, shortened if it is long: a caller may send a field name of two million
+    characters."""
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"

@@ -1,4 +1,4 @@
-"""The query parameters of a list of jobs, checked before anything is read."""
+"""Check the query parameters of lists before anything is read."""
 
 import re
 from collections.abc import Mapping
@@ -21,19 +21,19 @@ _LONGEST_OF = {_KEY: 255, "cursor": 2048}  # the key of a job's child may be lon
 
 
 class ListQuery(NamedTuple):
-    """Which jobs to list."""
+    """The checked parameters of a list of jobs."""
 
     organization_id: str | None
     status: Status | None
     job_type: str | None
     queue_name: str | None
     search: str | None
-    idempotency_key: str | None  # then with no other parameter than the organisation
+    idempotency_key: str | None  # only organization_id may be given with it
     limit: int
     cursor: str | None
 
     def matches(self, row: JobRequest) -> bool:
-        """Return whether a job is of the type and queue asked for, and begins with the search."""
+        """Return whether a job matches the type, the queue and the search."""
         return (
             self.job_type in (None, row.job_type)
             and self.queue_name in (None, row.queue_name)
@@ -42,8 +42,8 @@ class ListQuery(NamedTuple):
 
 
 def _begins(row: JobRequest, beginning: str) -> bool:
-    """Return whether a job's id, its message or its error begins so; an error with its kind, or
-    with its message."""
+    """Return whether a job's id, its message or its error starts with this text. An error can match
+    with its kind or with its message."""
     error = row.error or {}
     kind, message = str(error.get("kind", "")), str(error.get("message", ""))
     texts = (row.id, row.result_message or "", f"{kind}: {message}", message)
@@ -51,33 +51,33 @@ def _begins(row: JobRequest, beginning: str) -> bool:
 
 
 class PageQuery(NamedTuple):
-    """Which part of a list."""
+    """The checked parameters of one page of a list."""
 
     limit: int
     cursor: str | None
 
 
 def page_query(event: Mapping[str, Any]) -> PageQuery:
-    """Return what part of a list a request's query string asks for; raises InvalidQuery."""
+    """Return the page that a request's query string selects. Raises InvalidQuery."""
     given = _parameters(event, _PAGED)
     return PageQuery(_limit(given.get("limit")), given.get("cursor"))
 
 
 def organization_query(event: Mapping[str, Any], caller: Caller) -> str:
-    """Return the organisation that a request is for, of which its query string may name one and
-    nothing else. Raises InvalidQuery, NotAllowed."""
+    """Return the organization of a request, whose query string may have no other parameter. Raises
+    InvalidQuery, NotAllowed."""
     return _named_organization(_parameters(event, (_WHOSE,)), caller)
 
 
 def organization_page_query(event: Mapping[str, Any], caller: Caller) -> tuple[str, PageQuery]:
-    """Return the same, and which part of a list is asked for. Raises InvalidQuery, NotAllowed."""
+    """Return the organization and the page of a request. Raises InvalidQuery, NotAllowed."""
     given = _parameters(event, (_WHOSE, *_PAGED))
     part = PageQuery(_limit(given.get("limit")), given.get("cursor"))
     return _named_organization(given, caller), part
 
 
 def whose(named: str | None, caller: Caller) -> str:
-    """Return the organisation that a request is for, given the one that it names, if any. Raises
+    """Return the organization of a request: the one it names, by default the caller's. Raises
     InvalidQuery, NotAllowed."""
     organization_id: str | None = caller.speaks_for(named)
     if organization_id is None:
@@ -93,7 +93,7 @@ def _named_organization(given: Mapping[str, str], caller: Caller) -> str:
 
 
 def list_query(event: Mapping[str, Any]) -> ListQuery:
-    """Return what a request's query string asks for; raises InvalidQuery."""
+    """Return the list of jobs that a request's query string selects. Raises InvalidQuery."""
     given = _parameters(event, _LISTED)
     if _KEY in given:
         for name in given.keys() - {_KEY, "organization_id"}:
@@ -111,19 +111,19 @@ def list_query(event: Mapping[str, Any]) -> ListQuery:
 
 
 def _parameters(event: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, str]:
-    # API Gateway's own parsed form joins a repeated parameter with commas, which names may contain.
+    # API Gateway's parsed form joins a repeated parameter with commas, which names may contain.
     try:
         pairs = parse_qsl(
             event.get("rawQueryString") or "", keep_blank_values=True, errors="strict"
         )
     except ValueError:
-        raise InvalidQuery("the query string", "is not percent-encoded UTF-8") from None
+        raise InvalidQuery("the query string", "isn't percent-encoded UTF-8") from None
     given: dict[str, str] = {}
     for name, value in pairs:
         if name not in known:
-            raise InvalidQuery(name, f"is not known here; known are {', '.join(known)}")
+            raise InvalidQuery(name, f"isn't one of the parameters {', '.join(known)}")
         if name in given:
-            raise InvalidQuery(name, "is given twice")
+            raise InvalidQuery(name, "appears twice")
         longest = _LONGEST_OF.get(name, _LONGEST)
         if not 0 < len(value) <= longest or not _is_fit(name, value):
             raise InvalidQuery(name, f"must be 1 to {longest} printable characters")
@@ -132,8 +132,8 @@ def _parameters(event: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, s
 
 
 def _is_fit(name: str, value: str) -> bool:
-    """Return whether every character is one that a value may have. A key may have those that it may
-    have in a dispatch, which are a few more."""
+    """Return whether a value has only allowed characters. For an idempotency key they are those
+    that a dispatch allows, which are a few more."""
     return re.fullmatch(names.KEY, value) is not None if name == _KEY else value.isprintable()
 
 

@@ -1,5 +1,5 @@
-"""Queues, their limits, who uses them and what is paused, as callers see them. Each table says its
-fields once, for the values and for their schema."""
+"""Show queues, their limits, their use and pauses to callers. Each table defines its fields once,
+for the values and for their schema."""
 
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -33,52 +33,73 @@ from store.waiting import COUNTED, Waiting
 
 
 class PauseUse(NamedTuple):
-    """What is paused, and who waits for its end; None for those who may not know."""
+    """A pause, and the jobs that wait for its end. `waiting` is None if the caller may not see
+    them."""
 
     pause: Pause
     waiting: Waiting | None
 
 
 def pause(paused: Pause, waiting: Waiting | None) -> dict[str, Any]:
-    """Return a job type or a queue that is paused."""
+    """Return the view of a paused job type or queue."""
     return values(PAUSE, PauseUse(paused, waiting))
 
 
 def queue(use: QueueUse) -> dict[str, Any]:
-    """Return a queue with its keys in use."""
+    """Return the view of a queue with its keys in use."""
     return values(QUEUE_LIMITS, use.limits) | values(QUEUE_USE, use)
 
 
 def queue_limits(limits: QueueLimits) -> dict[str, Any]:
-    """Return what limits a queue."""
+    """Return the view of a queue's limits."""
     return values(QUEUE_LIMITS, limits)
 
 
 def place(found: Place, row: JobRequest) -> dict[str, Any]:
-    """Return where a job is among those that wait."""
+    """Return the view of a waiting job's position in line."""
     seen = _as_seen(found.waits_for, row)
-    if seen != found.waits_for:  # counts would tell which jobs have the same value as their key
+    if seen != found.waits_for:  # the count would show which jobs have the same value as their key
         found = found._replace(ahead=None)
     return values(PLACE, found._replace(waits_for=seen))
 
 
 def waits_for(row: JobRequest) -> dict[str, Any] | None:
-    """Return what a job waits for."""
-    return _what(_as_seen(places.waits_for(row), row))
+    """Return the reason why a job waits, or None if it doesn't wait."""
+    return _reason(_as_seen(places.waits_for(row), row))
 
 
 def _as_seen(found: places.WaitsFor | None, row: JobRequest) -> places.WaitsFor | None:
-    """Return what a row waits for, as far as the caller may know."""
+    """Return the reason why a row waits, without values of its payload if the caller may not see
+    payloads."""
     sees_all = access.asking.get().sees_payloads
     return found if sees_all else places.without_payload(found, row)
 
 
-def _what(found: places.WaitsFor | None) -> dict[str, Any] | None:
+def _reason(found: places.WaitsFor | None) -> dict[str, Any] | None:
     return found._asdict() if found else None
 
 
 def _limits(limits: Limits | None) -> dict[str, Any] | None:
-    return {**limits._asdict(), "rate": limits.rate and asdict(limits.rate)} if limits else None
+    if limits is None:
+        return None
+    rate = limits.rate and asdict(limits.rate)
+    return {**limits._asdict(), "rate": rate, "words": _in_words(limits)}
+
+
+def _in_words(limits: Limits) -> str:
+    """Return limits as the dashboard and `jobs queues` show them."""
+    slots, rate = limits.slots, limits.rate
+    words = [
+        f"{slots:,} slot{'' if slots == 1 else 's'}" if slots else "",
+        f"{rate.count:,} start{'' if rate.count == 1 else 's'} per {rate.seconds:g} s"
+        if rate
+        else "",
+        f"bursts of {rate.burst:,}" if rate and rate.burst > 1 else "",
+        f"per {limits.per}" if limits.per else "",
+        "fair between organizations" if limits.order == "fair" else "",
+        f"at most {limits.max_waiting:,} waiting",
+    ]
+    return ", ".join(filter(None, words))
 
 
 def _nullable(schema: Schema, description: str) -> Schema:
@@ -91,10 +112,20 @@ _RATE = object_of(
 LIMITS = object_of(
     {
         "slots": nullable(NUMBER),
-        "rate": _nullable(_RATE, "So many starts in so many seconds, so many of them at once"),
-        "per": {**nullable(TEXT), "description": "Each value of it has slots and rate of its own"},
+        "rate": _nullable(
+            _RATE, "At most `count` starts per `seconds`, and at most `burst` of them at once"
+        ),
+        "per": {
+            **nullable(TEXT),
+            "description": "The field whose values are the keys. Each key has its own slots and "
+            "rate",
+        },
         "order": {"type": "string", "enum": ["fifo", "fair"]},
-        "max_waiting": {**NUMBER, "description": "Of one key: beyond it no job is accepted"},
+        "max_waiting": {
+            **NUMBER,
+            "description": "Number of waiting jobs per key at which dispatches are refused",
+        },
+        "words": {**TEXT, "description": "The limits in words, such as `2 slots, per campaign_id`"},
     }
 )
 WAITS_FOR = _nullable(
@@ -105,13 +136,13 @@ WAITS_FOR = _nullable(
             "key": nullable(TEXT),
         }
     ),
-    "What a waiting job waits for: that this job type or queue is resumed, its turn in the line of "
-    "this queue and key, or the end of the job of this id, which is the same work. Viewers see no "
-    "key that is of its payload",
+    "The reason why a job waits: this job type or queue is paused, the job has to wait for its "
+    "turn in this queue and key, or the job with this id does the same work. Viewers don't see "
+    "keys that are payload values",
 )
 _COUNT: Schema = {"type": "integer", "minimum": 0, "maximum": COUNTED}
-_MORE: Schema = {"type": "boolean", "description": f"There are more than the {COUNTED:,} counted"}
-_IS_OURS = "for a caller of one organisation, only its own are counted"
+_MORE: Schema = {"type": "boolean", "description": f"True if there are more than {COUNTED:,}"}
+_IS_OURS = "callers of one organization see only its own jobs counted"
 
 PAUSE: Fields[PauseUse] = {
     "kind": Field(KIND, lambda use: str(use.pause.kind)),
@@ -119,7 +150,10 @@ PAUSE: Fields[PauseUse] = {
     "paused_at": Field(TIME, lambda use: time_of(use.pause.changed_at)),
     "paused_by": Field(AUTHOR, lambda use: author(use.pause.changed_by)),
     "waiting": Field(
-        {**nullable(_COUNT), "description": "Jobs that it holds back; only services see it"},
+        {
+            **nullable(_COUNT),
+            "description": "Number of jobs that the pause holds. Only services see it",
+        },
         lambda use: use.waiting and use.waiting.count,
     ),
     "more_waiting": Field(_MORE, lambda use: use.waiting is not None and use.waiting.more),
@@ -135,21 +169,23 @@ _HOLDER: Fields[Holder] = {
 }
 
 QUEUE_KEY: Fields[KeyUse] = {
-    "key": Field({**TEXT, "description": "`*`: the whole queue"}, lambda use: use.key),
+    "key": Field({**TEXT, "description": "`*` is the key of the whole queue"}, lambda use: use.key),
     "slots_in_use": Field(
-        {**NUMBER, "description": f"By `holders`; {_IS_OURS}"}, lambda use: len(use.holders)
+        {**NUMBER, "description": f"Number of `holders`; {_IS_OURS}"},
+        lambda use: len(use.holders),
     ),
     "holders": Field(
         {"type": "array", "items": object_of(properties(_HOLDER))},
         lambda use: [values(_HOLDER, each) for each in use.holders],
     ),
     "waiting": Field(
-        {**_COUNT, "description": f"Jobs in line; {_IS_OURS}"}, lambda use: use.waiting.count
+        {**_COUNT, "description": f"Number of waiting jobs; {_IS_OURS}"},
+        lambda use: use.waiting.count,
     ),
     "more_waiting": Field(_MORE, lambda use: use.waiting.more),
     "oldest_waiting_since": Field(nullable(TIME), lambda use: time_of(use.waiting.oldest)),
     "next_start_at": Field(
-        {**nullable(TIME), "description": "Until then its rate allows no start"},
+        {**nullable(TIME), "description": "Earliest time at which the rate allows a start"},
         lambda use: time_of(use.next_start_at),
     ),
 }
@@ -157,14 +193,14 @@ QUEUE_KEY: Fields[KeyUse] = {
 QUEUE_LIMITS: Fields[QueueLimits] = {
     "name": Field(TEXT, lambda limits: limits.name),
     "limits": Field(
-        _nullable(LIMITS, "Those in force within 10 seconds; null: none"),
+        _nullable(LIMITS, "Active limits; a change takes up to 10 seconds. Null if there are none"),
         lambda limits: _limits(limits.in_force),
     ),
     "declared_limits": Field(
-        _nullable(LIMITS, "Those of the code"), lambda limits: _limits(limits.declared)
+        _nullable(LIMITS, "Limits declared in code"), lambda limits: _limits(limits.declared)
     ),
     "changed_at": Field(
-        {**nullable(TIME), "description": "When the code's limits were last overruled"},
+        {**nullable(TIME), "description": "Time of the last change to the code's limits"},
         lambda limits: limits.changed and time_of(limits.changed.changed_at),
     ),
     "changed_by": Field(
@@ -172,7 +208,7 @@ QUEUE_LIMITS: Fields[QueueLimits] = {
     ),
 }
 
-# The fields of a queue beside those of its limits.
+# The fields of a queue in addition to those of its limits.
 QUEUE_USE: Fields[QueueUse] = {
     "may_limit": Field(
         {"type": "boolean", "description": "Whether the caller may change its limits"},
@@ -185,23 +221,23 @@ QUEUE_USE: Fields[QueueUse] = {
     "keys": Field(
         {
             **list_of("QueueKey"),
-            "description": "Those in use, by key; to viewers none that are of payloads",
+            "description": "Keys in use, by key. Viewers don't see keys that are payload values",
         },
         lambda use: [values(QUEUE_KEY, each) for each in use.keys],
     ),
     "keys_cursor": Field(
-        {**nullable(TEXT), "description": "The cursor for the keys that follow, of this queue"},
+        {**nullable(TEXT), "description": "Cursor of this queue's next page of keys"},
         lambda use: use.cursor,
     ),
 }
 
 PLACE: Fields[Place] = {
-    "waits_for": Field(WAITS_FOR, lambda found: _what(found.waits_for)),
+    "waits_for": Field(WAITS_FOR, lambda found: _reason(found.waits_for)),
     "ahead": Field(
         {
             **nullable(_COUNT),
-            "description": "How many jobs start before it; null if it "
-            "does not wait, and for a viewer whose job waits under a key of its payload",
+            "description": "Number of jobs ahead of it. Null if it doesn't wait, and for a viewer "
+            "if its key is a payload value",
         },
         lambda found: found.ahead and found.ahead.count,
     ),

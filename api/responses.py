@@ -1,15 +1,15 @@
-"""Responses: JSON, and never kept by a cache on the way, for it may hold a signed URL."""
+"""Build responses. JSON responses are never cached, because they may have signed URLs."""
 
 import base64
 import json
 from typing import Any
 
-# Bytes for what may be large, such as payloads. Lambda's response holds at most 6 MB.
+# Bytes for large parts, such as payloads. A Lambda response has at most 6 MB.
 ROOM = 5_500_000
 
 
 class Response:
-    """What is answered: status, headers, and a body of text, or of bytes."""
+    """A response: status, headers, and a body of text or bytes."""
 
     def __init__(
         self,
@@ -25,7 +25,8 @@ class Response:
             self.headers.setdefault("Content-Type", content_type)
 
     def for_lambda(self) -> dict[str, Any]:
-        """Return what a function gives back to an HTTP API (payload format 2.0)."""
+        """Return the response as a Lambda function returns it to an HTTP API (payload format
+        2.0)."""
         body = self.body
         return {
             "statusCode": self.status_code,
@@ -52,17 +53,17 @@ def respond(
 
 
 def no_content() -> Response:
-    """Return the response to what is done, when there is nothing to say of it."""
+    """Return the response to a request that succeeded without a result."""
     return Response(status_code=204, headers={"Cache-Control": "no-store"})
 
 
 def size(value: Any) -> int:
-    """Return how many bytes a value takes in what Lambda returns: there a body is text in JSON, in
-    which older runtimes escape all that is not ASCII."""
+    """Return the size of a value in bytes in Lambda's response, where the body is a JSON string.
+    Older runtimes escape all characters outside ASCII there."""
     return len(json.dumps(_text(value)))
 
 
 def _text(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    # A traceback may quote half a surrogate pair, which no response can carry.
+    # A traceback may have half a surrogate pair, which UTF-8 can't encode.
     return text.encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""One request and its response: the id they go by, the line they leave, an answer in every case."""
+"""Route a request to its endpoint, answer in every case, and log the request with its id."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,12 +17,12 @@ from work import context
 
 Endpoint = Callable[..., Response]
 
-OPEN = None  # to all: the endpoint is handed no caller, and its response holds no data
+OPEN = None  # the role of open routes: their endpoints take no caller and return no data
 
 
 class Route(NamedTuple):
-    """What answers a method of a path, the lowest role that may call it, and what the OpenAPI
-    document says of it; None if that leaves it out."""
+    """The endpoint of a method of a path, the lowest role that may call it, and its specification.
+    `operation` is None if the OpenAPI document leaves the route out."""
 
     endpoint: Endpoint
     role: Role | None
@@ -31,15 +31,15 @@ class Route(NamedTuple):
 
 Routes = Mapping[str, Mapping[str, Route]]  # by path, then by method
 
-_Parts = Sequence[str]  # of a path; a name is in < and >
+_Parts = Sequence[str]  # the parts of a path; a parameter is in < and >
 
 
 class Router:
-    """Finds the route of each request, and has it answered."""
+    """Finds the route of each request and calls its endpoint."""
 
     def __init__(self, routes: Routes) -> None:
-        # By how many parts a path has. Parts that are names come last, so that /tasks/failed is
-        # not taken for the task of that name.
+        # By the number of parts of a path. Paths with parameters come last, so that /tasks/failed
+        # doesn't match as a task with that name.
         self._routes: dict[int, list[tuple[_Parts, str, Mapping[str, Endpoint]]]] = {}
         for path, methods in sorted(routes.items(), key=lambda route: route[0].count("<")):
             parts = tuple(path.split("/"))
@@ -48,11 +48,10 @@ class Router:
             self._routes.setdefault(len(parts), []).append((parts, named, known))
 
     def answer(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the response to an event of an HTTP API. Whatever is raised on the way is in it,
-        and each request is logged.
+        """Return the response to an event of an HTTP API, and log the request.
 
-        A path refuses the methods it does not have with 405; any other path is 404. A caller of too
-        low a role never gets as far as the endpoint.
+        Exceptions become responses. An unknown path is 404, and an unknown method of a path is 405.
+        The endpoint isn't called if the caller's role is too low.
         """
         began = time.perf_counter()
         method = event["requestContext"]["http"]["method"]
@@ -62,9 +61,9 @@ class Router:
             if method not in known:
                 raise MethodNotAllowed(frozenset(known))
             response = known[method](event, **names)
-        except Exception as error:  # noqa: BLE001 - the last one who can answer the caller
+        except Exception as error:  # noqa: BLE001 - the caller must get an answer to any error
             response = problems.answer(error)
-        # No browser may take an answer for another type than it says it is.
+        # Browsers must not guess another content type.
         response.headers.setdefault("X-Content-Type-Options", "nosniff")
         milliseconds = (time.perf_counter() - began) * 1000
         log.answered(method, route, response.status_code, milliseconds)
@@ -72,7 +71,8 @@ class Router:
         return response.for_lambda()
 
     def _found(self, path: str) -> tuple[str, Mapping[str, Endpoint], dict[str, str]]:
-        """Return the route of a path, as it is logged, its methods, and the names in the path."""
+        """Return the route of a path as the log shows it, its methods, and the parameters' values.
+        Raises PathNotFound."""
         given = path.split("/")
         for parts, named, known in self._routes.get(len(given), ()):
             names = _names(parts, given)
@@ -82,7 +82,8 @@ class Router:
 
 
 def _names(parts: _Parts, given: Sequence[str]) -> dict[str, str] | None:
-    """Return what a route's names stand for in a path of as many parts; None if it is another's."""
+    """Return the values of a route's parameters in a path with the same number of parts, or None if
+    the path doesn't match."""
     names = {}
     for part, each in zip(parts, given, strict=True):
         if part.startswith("<") and each:
@@ -94,38 +95,37 @@ def _names(parts: _Parts, given: Sequence[str]) -> dict[str, str] | None:
 
 @contextmanager
 def about(event: Mapping[str, Any]) -> Iterator[None]:
-    """Give all that is dispatched or logged inside the id of this request, and its author once that
-    is known."""
+    """Set the id of this request for everything logged and dispatched inside, and reset the author
+    and the caller at the end."""
     request_id = event["requestContext"]["requestId"]
     token = context.request_id.set(request_id)
-    nobody_yet, nobody_known = context.author.set(None), access.asking.set(access.NOBODY)
+    author_token, caller_token = context.author.set(None), access.asking.set(access.NOBODY)
     logger.thread_safe_append_keys(request_id=request_id)
     try:
         yield
     finally:
         logger.thread_safe_remove_keys(["request_id"])
-        access.asking.reset(nobody_known)
-        context.author.reset(nobody_yet)
+        access.asking.reset(caller_token)
+        context.author.reset(author_token)
         context.request_id.reset(token)
 
 
 def _path(event: Mapping[str, Any]) -> str:
-    """Return the path of a request as routes have it: without the stage, and decoded once.
+    """Return the path of a request without the stage, decoded once.
 
-    A named stage is part of the path, unless a domain of its own maps it.
-
-    API Gateway has decoded the path, and SAM too: to decode it again would take the name "a%41" for
-    "aA". The local AWS has left the percent sign's own encoding in it.
+    A named stage is part of the path, unless a custom domain maps to the stage. API Gateway and SAM
+    have already decoded the path: decoding it again would turn the name "a%41" into "aA". The local
+    AWS leaves an encoded percent sign (%25) in the path.
     """
     path, stage = event["rawPath"].replace("%25", "%"), event["requestContext"].get("stage")
     if path.startswith(f"/{stage}/"):
         path = path.removeprefix(f"/{stage}")
-    decoded: str = path.encode(errors="replace").decode()  # half a surrogate pair is no name
+    decoded: str = path.encode(errors="replace").decode()  # replace half a surrogate pair with "?"
     return decoded
 
 
 def _admitting(route: Route) -> Endpoint:
-    """Return the route's endpoint, for callers who may call it."""
+    """Return the route's endpoint behind a check of the caller's role."""
     if route.role is OPEN:
         return route.endpoint
     lowest = route.role

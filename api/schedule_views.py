@@ -1,4 +1,4 @@
-"""Schedules as callers see them. The table says each field once, for its value and its schema."""
+"""Show schedules to callers. The table defines each field once, for its value and its schema."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -16,26 +16,29 @@ from work.occurrences import When
 
 
 class ScheduleUse(NamedTuple):
-    """A schedule, and the job of its last occurrence, unless that is gone."""
+    """A schedule, and the job of its last occurrence, or None if that job was deleted."""
 
     schedule: Schedule
     last_job: JobRequest | None
 
     @property
     def when(self) -> When:
-        """Its times."""
+        """Return the schedule's times."""
         return When(*self.schedule.timing)
 
 
 def schedule(found: Schedule) -> dict[str, Any]:
-    """Return a schedule, with what its jobs are given."""
+    """Return the view of a schedule with its payload."""
     return schedules([found])[0] | values(WHOLE, found) | values(COMING, _use(found, None))
 
 
 def schedules(found: Sequence[Schedule]) -> list[dict[str, Any]]:
-    """Return schedules without what their jobs are given, which may be large, and without the
-    occurrences after the next, which take a search each. One more read has the jobs of their last
-    occurrences."""
+    """Return the views of a list of schedules, with one read for the jobs of their last
+    occurrences.
+
+    Payloads are left out because they may be large. Occurrences after the next are left out because
+    each takes a search.
+    """
     jobs = queries.read_many([each.last_job_id for each in found if each.last_job_id])
     return [values(SCHEDULE, _use(each, jobs.get(each.last_job_id or ""))) for each in found]
 
@@ -46,7 +49,8 @@ def _use(found: Schedule, job: JobRequest | None) -> ScheduleUse:
 
 
 def _words(use: ScheduleUse) -> str:
-    """Return when it comes; as it is written, if this version can't read it."""
+    """Return the schedule's times in words, or its cron expression if this version can't read
+    it."""
     try:
         return occurrences.in_words(use.when)
     except InvalidOccurrences:
@@ -54,13 +58,13 @@ def _words(use: ScheduleUse) -> str:
 
 
 def _next(use: ScheduleUse) -> list[str | None]:
-    """Return the next occurrence, as it is stored."""
+    """Return the stored next occurrence, if there is one."""
     first = use.schedule.next_at
     return [] if first is None else [time_of(first)]
 
 
 def _coming(use: ScheduleUse) -> list[str | None]:
-    """Return the next occurrence and those after it."""
+    """Return the next occurrences."""
     first = use.schedule.next_at
     if first is None:
         return []
@@ -96,20 +100,20 @@ _LAST = object_of(
         "job_id": ID,
         "job": {
             "anyOf": [ref("JobSummary"), {"type": "null"}],
-            "description": "Null once it is gone",
+            "description": "Null if the job was deleted",
         },
     }
 )
 
-# The fields of a whole schedule that it does not have in a list.
+# The fields of a schedule that a list of schedules leaves out.
 WHOLE: Fields[Schedule] = {
     "payload": Field(
-        {"type": ["object", "null"], "description": "Null for those who may not see it"},
+        {"type": ["object", "null"], "description": "Null for viewers"},
         lambda found: found.payload if access.asking.get().sees_payloads else None,
     ),
 }
 
-# In the schedule's own answer instead of what a list has.
+# The field that has more occurrences in a single schedule than in a list.
 COMING: Fields[ScheduleUse] = {"next": Field({}, _coming)}
 
 SCHEDULE: Fields[ScheduleUse] = {
@@ -119,34 +123,33 @@ SCHEDULE: Fields[ScheduleUse] = {
         {
             "type": "string",
             "enum": ["code", "api"],
-            "description": "Who has it: the code declares it, or it was put here",
+            "description": "`code`: declared in code. `api`: added over the API",
         },
         lambda use: use.schedule.origin,
     ),
     "declared": Field(
         {
             "type": "boolean",
-            "description": "Whether the code of this version declares a schedule of this name. If "
-            "it does and `origin` is `api`, the declared one is not in force. If it does not and "
-            "`origin` is `code`, another version declares it: the schedule is removed a quarter of "
-            "an hour after that version has gone",
+            "description": "True if this version of the code declares a schedule with this name. "
+            "If true and `origin` is `api`, this schedule overrides the declared one. If false and "
+            "`origin` is `code`, another version declares it, and it is removed 15 minutes after "
+            "that version is gone",
         },
         lambda use: is_declared(use.schedule.organization_id, use.schedule.name),
     ),
     "job_type": Field(TEXT, lambda use: use.schedule.job_type),
     "campaign_id": Field(nullable(TEXT), lambda use: use.schedule.campaign_id),
     "cron": Field(nullable(TEXT), lambda use: use.schedule.cron),
-    "every": Field(
-        {**nullable(NUMBER), "description": "In seconds"}, lambda use: use.schedule.every
-    ),
+    "every": Field({**nullable(NUMBER), "description": "Seconds"}, lambda use: use.schedule.every),
     "timezone": Field(TEXT, lambda use: use.schedule.timezone),
     "words": Field(
-        {**TEXT, "description": "When it comes, as `at 02:00 every day, Europe/Berlin`"}, _words
+        {**TEXT, "description": "Its times in words, such as `at 02:00 every day, Europe/Berlin`"},
+        _words,
     ),
     "missed": Field(
         {
             "type": ["string", "integer"],
-            "description": "How many missed occurrences are made up for: `skip`, `one`, or so many",
+            "description": "Missed occurrences to start late: `skip`, `one`, or a number",
         },
         _missed,
     ),
@@ -158,15 +161,16 @@ SCHEDULE: Fields[ScheduleUse] = {
             "type": "array",
             "items": TIME,
             "maxItems": occurrences.SHOWN,
-            "description": "Its next occurrences, in a list of schedules the first alone; none "
-            "while it is paused",
+            "description": "Its next occurrences; only the first in a list of schedules. Empty "
+            "while the schedule is paused",
         },
         _next,
     ),
     "waits": Field(
         {
             "type": "boolean",
-            "description": "The first of those has come, and waits for the job of the one before",
+            "description": "True if the first of these is due and waits for the previous job to "
+            "end",
         },
         lambda use: bool(use.schedule.waits),
     ),
@@ -174,23 +178,23 @@ SCHEDULE: Fields[ScheduleUse] = {
         {
             **_LAST,
             "type": ["object", "null"],
-            "description": "The last occurrence that was started",
+            "description": "The last occurrence that started",
         },
         _last,
     ),
     "last_skipped_at": Field(
-        {**nullable(TIME), "description": "The last occurrence that was left out"},
+        {**nullable(TIME), "description": "The last skipped occurrence"},
         lambda use: time_of(use.schedule.last_skipped_at),
     ),
     "last_skipped_why": Field(nullable(TEXT), lambda use: use.schedule.last_skipped_why),
     "last_failed_at": Field(
-        {**nullable(TIME), "description": "The last occurrence that could not be started"},
+        {**nullable(TIME), "description": "The last occurrence that failed to start"},
         lambda use: time_of(use.schedule.last_failed_at),
     ),
     "retrying": Field(
         {
             "type": "boolean",
-            "description": "The next occurrence has come, and could not be started so far",
+            "description": "True if the next occurrence is due, failed to start, and is retried",
         },
         lambda use: use.schedule.retrying,
     ),
@@ -198,13 +202,14 @@ SCHEDULE: Fields[ScheduleUse] = {
         {
             **_ERROR,
             "type": ["object", "null"],
-            "description": "Why the last one that failed, or the one that is tried again, "
-            "could not be started",
+            "description": "The error of the occurrence that is retried, or of the last one that "
+            "failed to start",
         },
         _error,
     ),
     "started": Field(
-        {**NUMBER, "description": "How many occurrences"}, lambda use: use.schedule.started
+        {**NUMBER, "description": "Number of occurrences that started"},
+        lambda use: use.schedule.started,
     ),
     "skipped": Field(NUMBER, lambda use: use.schedule.skipped),
     "failed": Field(NUMBER, lambda use: use.schedule.failed),

@@ -1,9 +1,9 @@
-"""What the API answers with, as JSON Schema: the contract test holds every response to it."""
+"""The JSON Schemas of the API's responses. A contract test checks every response against them."""
 
 from api import queue_views, schedule_views, views
 from api.json_schema import ID, NUMBER, TEXT, TIME, Schema, list_of, nullable, object_of, properties
 
-_RETRY: Schema = {"type": ["object", "null"], "description": "None: it never runs twice"}
+_RETRY: Schema = {"type": ["object", "null"], "description": "Null: it is never retried"}
 _WORK: Schema = {
     "name": TEXT,
     "description": TEXT,
@@ -22,8 +22,9 @@ _UNIQUE: Schema = {
         }
     ),
     "type": ["object", "null"],
-    "description": "By what two jobs of an organisation are the same work, of which there is one "
-    "at a time, and what a second request gets. None: there may be any number",
+    "description": "The fields by which two jobs of an organization are the same work, and what a "
+    "second request returns. An organization has only one such job at a time. Null: jobs of this "
+    "type aren't unique",
 }
 
 SCHEMAS: Schema = {
@@ -31,15 +32,15 @@ SCHEMAS: Schema = {
     "Job": object_of(properties(views.SUMMARY) | properties(views.WHOLE)),
     "JobPage": object_of(
         {"jobs": list_of("JobSummary"), "cursor": nullable(TEXT)},
-        description="`cursor` asks for those that follow. A filtered page may be short, even "
-        "empty, and still have one",
+        description="`cursor` is the cursor of the next page. A filtered page can be short or "
+        "empty and still have one",
     ),
     "ChildPage": object_of({"children": list_of("Child"), "cursor": nullable(TEXT)}),
     "Child": object_of(properties(views.CHILD)),
     "Logs": object_of(
         {
             "lines": list_of("LogLine"),
-            "complete": {"type": "boolean", "description": "Whether these are all that there are"},
+            "complete": {"type": "boolean", "description": "False if lines are missing"},
         }
     ),
     "LogLine": object_of(
@@ -61,7 +62,7 @@ SCHEMAS: Schema = {
             "queues": {
                 "type": "array",
                 "items": TEXT,
-                "description": "What `queue_name` may be asked for; services may ask for any",
+                "description": "Allowed values of `queue_name`; services may use any queue",
             },
             "needs_campaign": {"type": "boolean"},
             "unique": _UNIQUE,
@@ -71,7 +72,7 @@ SCHEMAS: Schema = {
     "TaskSent": object_of(
         {
             "id": nullable(TEXT)
-            | {"description": "What its lines in the log carry. Null if the runner tells none"},
+            | {"description": "The id in its log lines. Null if the runner returns none"},
             "task_name": TEXT,
             "status": {"type": "string", "const": "sent"},
         }
@@ -93,13 +94,13 @@ SCHEMAS: Schema = {
     "GatewayMessage": {
         "type": "object",
         "properties": {"message": nullable(TEXT)},
-        "description": "What API Gateway answers by itself",
+        "description": "The response of API Gateway itself",
     },
 }
 
 
 def problem(types: list[str]) -> Schema:
-    """Return the schema of a problem of one of these types."""
+    """Return the schema of a problem with one of these types."""
     wrong = object_of({"field": TEXT, "why": TEXT})
     fields = {
         "type": {"type": "string", "enum": types},
@@ -114,8 +115,8 @@ def problem(types: list[str]) -> Schema:
         "errors": {"type": "array", "items": wrong},
         "job_id": {
             **ID,
-            "description": "Of `unique-conflict`, the job that has the place; of "
-            "`idempotency-conflict`, the one that the key was used for",
+            "description": "For `unique-conflict`, the job that does the same work. For "
+            "`idempotency-conflict`, the job that has the key",
         },
     }
     return schema

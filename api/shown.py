@@ -1,4 +1,4 @@
-"""What several views show alike: who did it, and when."""
+"""Fields that several views share: authors and times."""
 
 import clock
 from api import access
@@ -7,13 +7,13 @@ from work import context
 
 AUTHOR: Schema = {
     **nullable(TEXT),
-    "description": "Role and name, as `operator:user-1`. Only services see which service it was",
+    "description": "Role and name, such as `operator:user-1`. Only services see names of services",
 }
 
 
 def author(recorded: str | None) -> str | None:
-    """Return who did it. Which program or person of ours a service is, is not for its
-    organisation."""
+    """Return an author as the caller may see it. Only services see the name of a service, which may
+    be a person or a program of the stack's owner."""
     found = context.Author.of_record(recorded)
     if found is None or access.asking.get().is_service:
         return recorded
@@ -21,5 +21,5 @@ def author(recorded: str | None) -> str | None:
 
 
 def time_of(milliseconds: int | None) -> str | None:
-    """Return a time as the API writes it."""
+    """Return a time in the API's format."""
     return None if milliseconds is None else clock.iso(milliseconds)

@@ -1,4 +1,4 @@
-"""The parts of a route's OpenAPI specification: shapes, and what several routes have in common."""
+"""Parts of a route's OpenAPI specification that several routes share."""
 
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ BODY_PROBLEMS = ("unreadable-body", "form-body", "too-large", "invalid-request")
 JOB_PROBLEMS = ("job-not-found",)
 SCHEDULE_PROBLEMS = ("invalid-query", "schedule-not-found")
 MOVE_PROBLEMS = (*JOB_PROBLEMS, "wrong-state", "moved-meanwhile")
-# Of a job that is to be done, and of one that is new.
+# Problems of requests that start a job, and of those that dispatch a new one.
 RUN_PROBLEMS = ("unknown-job-type", "invalid-payload", "not-fully-capable")
 DISPATCH_PROBLEMS = (*RUN_PROBLEMS, "queue-full", "quota-reached", "unique-conflict")
 # Problems of every request that has a caller.
@@ -20,7 +20,8 @@ ALWAYS = ("not-allowed", "unavailable", "unexpected")
 
 
 class Answer(NamedTuple):
-    """What a request is answered with when it is done: the name of a schema, and headers."""
+    """The response to a successful request: its description, the name of its schema, and its
+    headers."""
 
     description: str
     schema: str | None = None
@@ -29,11 +30,11 @@ class Answer(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """A route in the OpenAPI document; its summary and description are its endpoint's docstring."""
+    """A route in the OpenAPI document. The endpoint's docstring is its description."""
 
     id: str
     answers: dict[int, Answer]
-    problems: tuple[str, ...] = ()  # beside ALWAYS
+    problems: tuple[str, ...] = ()  # in addition to ALWAYS
     body: str | None = None  # the name of a schema
     needs_body: bool = True
     parameters: tuple[Schema, ...] = ()
@@ -44,23 +45,23 @@ def _query(name: str, schema: Schema, description: str = "", *, required: bool =
     return found | {"description": description} if description else found
 
 
-# Parameters in paths, by their names there.
+# Path parameters by name.
 PATH_PARAMETERS: dict[str, Schema] = {"job_id": ID, "task_id": ID, "kind": KIND, "name": NAME}
 
 HEADERS: dict[str, Schema] = {
     "Location": {"description": "The path of the job", "schema": {"type": "string"}},
     "Retry-After": {
-        "description": "Seconds until it is worth asking again; not there once it is finished",
+        "description": "Seconds to wait before the next request; absent once the job is finished",
         "schema": {"type": "integer", "minimum": 1},
     },
     "Idempotent-Replayed": {
-        "description": "`true` if the same request made this job before",
+        "description": "`true` if an earlier identical request dispatched this job",
         "schema": {"type": "string", "const": "true"},
     },
     "Unique-Outcome": {
-        "description": "There if the job type is unique and another job was there before, with "
-        "which this is answered: `returned` as it is; `replaced`, with the new payload and time; "
-        "or a new one that `follows` it when it has ended",
+        "description": "Present if another job already did the same unique work. `returned`: that "
+        "job, unchanged. `replaced`: that job, with the new payload and time. `follows`: a new job "
+        "that starts after that job has ended",
         "schema": {"type": "string", "enum": [str(each) for each in Outcome]},
     },
 }
@@ -71,8 +72,8 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "in": "header",
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": names.KEY},
-    "description": "The same request under the same key, in one organisation, is one job. In "
-    "quotes, as a string of RFC 9651, it is the same key as without",
+    "description": "Key that makes a repeated request of one organization return the same job. A "
+    "key in quotes (a string of RFC 9651) equals the key without them",
 }
 _LIMIT_SCHEMA: Schema = {
     "type": "integer",
@@ -80,21 +81,21 @@ _LIMIT_SCHEMA: Schema = {
     "maximum": PAGE_LIMIT,
     "default": DEFAULT_LIMIT,
 }
-_CURSOR = _query("cursor", {**_TEXT, "maxLength": 2048}, "That of the page before")
-ORGANIZATION = "organization_id"  # a caller that speaks for none must name one
+_CURSOR = _query("cursor", {**_TEXT, "maxLength": 2048}, "The cursor of the previous page")
+ORGANIZATION = "organization_id"  # required for services, which have no organization
 PAGE_PARAMETERS = (_query("limit", _LIMIT_SCHEMA), _CURSOR)
-WHOSE = (_query(ORGANIZATION, NAME, "Whose; by default the token's organisation"),)
+WHOSE = (_query(ORGANIZATION, NAME, "Organization (default: the token's)"),)
 JOB_LIST_PARAMETERS = (
-    _query(ORGANIZATION, _TEXT, "Whose jobs; by default those of the token's organisation"),
-    _query("status", STATUS, "`failed` is ordered by when it failed, the others by creation"),
+    _query(ORGANIZATION, _TEXT, "Organization (default: the token's)"),
+    _query("status", STATUS, "`failed` sorts by failure time, the others by creation time"),
     _query("job_type", _TEXT),
     _query("queue_name", _TEXT),
-    _query("search", _TEXT, "How the job's id, its message or its error begins, in any case"),
+    _query("search", _TEXT, "Start of the job's id, its message or its error. Case doesn't matter"),
     _query(
         "idempotency_key",
         IDEMPOTENCY_KEY["schema"],
-        "The job that was dispatched under this key, if it is still kept; with no other parameter "
-        "than `organization_id`",
+        "Only the job dispatched with this key, if it still exists. Combine it only with "
+        "`organization_id`",
     ),
     *PAGE_PARAMETERS,
 )

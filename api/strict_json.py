@@ -1,7 +1,7 @@
-"""JSON as the standard has it, and nothing that a later reader of it could trip over.
+"""Parse standard JSON, and refuse values that a later reader may not accept.
 
-Python's own parser takes NaN, keys that appear twice, numbers of any length, NUL and half a
-surrogate pair, and gives up on deep nesting with a RecursionError, or worse.
+Python's parser accepts NaN, duplicate keys, numbers of any length, NUL and half a surrogate pair.
+Deep nesting makes it raise RecursionError, or crash.
 """
 
 import json
@@ -16,7 +16,7 @@ DEPTH = 64  # objects and arrays inside each other
 NUMBER_LENGTH = 128  # characters
 _SHOWN = 100  # characters of a key in a message
 
-_STRING = r'"(?:[^"\\]++|\\.)*+"?'  # possessive: linear in whatever it meets
+_STRING = r'"(?:[^"\\]++|\\.)*+"?'  # possessive, so that matching takes linear time
 _OUTSIDE = re.compile(rf"{_STRING}|[^\[\]{{}}\"]++", re.DOTALL)
 _TOKENS = re.compile(rf"{_STRING}|[\[\]{{}}]", re.DOTALL)
 _STEP = {"[": 1, "{": 1, "]": -1, "}": -1}
@@ -24,11 +24,12 @@ _UNFIT = re.compile("[\x00\ud800-\udfff]")
 
 
 class NotStrict(ValueError):
-    """Text that is not JSON, or that is but can't be taken. Says where, and never repeats it."""
+    """Text isn't JSON, or has a value that isn't accepted. The message says where, and never quotes
+    the value."""
 
 
 class _Flaw(NamedTuple):
-    """Stands in a parsed value where something was met that can't be taken."""
+    """Replaces a value that isn't accepted. `why` is a noun phrase for the message."""
 
     why: str
 
@@ -40,14 +41,15 @@ def parse(text: str) -> Any:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         what = error.msg.removesuffix(" at")
-        raise NotStrict(f"not JSON: {what} (line {error.lineno}, column {error.colno})") from None
+        where = f"line {error.lineno}, column {error.colno}"
+        raise NotStrict(f"The body isn't JSON: {what} ({where}).") from None
     for path, why in _flaws(value):
-        raise NotStrict(f"{why}, at {path}")
+        raise NotStrict(f"The body has {why} at {path}.")
     return value
 
 
 def _check_depth(text: str) -> None:
-    """Raise NotStrict for text that is too deep, before the parser recurses as deep as it is."""
+    """Raise NotStrict for text that is nested too deeply for the recursive parser."""
     brackets = _OUTSIDE.sub("", text)
     if max(accumulate(map(_STEP.__getitem__, brackets)), default=0) <= DEPTH:
         return
@@ -57,11 +59,14 @@ def _check_depth(text: str) -> None:
         if depth > DEPTH:
             line = text.count("\n", 0, token.start()) + 1
             column = token.start() - text.rfind("\n", 0, token.start())
-            raise NotStrict(f"more than {DEPTH} levels deep (line {line}, column {column})")
+            raise NotStrict(
+                f"The body is more than {DEPTH} levels deep (line {line}, column {column})."
+            )
 
 
 def _flaws(value: Any, path: str = "$") -> Iterator[tuple[str, str]]:
-    """Yield what can't be taken in a parsed value, with its path. It is no deeper than DEPTH."""
+    """Yield the path and a description of each value that isn't accepted. `value` has at most DEPTH
+    levels."""
     match value:
         case _Flaw():
             yield path, value.why
@@ -71,7 +76,7 @@ def _flaws(value: Any, path: str = "$") -> Iterator[tuple[str, str]]:
         case dict():
             for key, each in value.items():
                 if unfit := _UNFIT.search(key):
-                    yield f"{path}, as a key", _meaning(unfit[0])
+                    yield f"a key of {path}", _meaning(unfit[0])
                 yield from _flaws(each, f"{path}.{key[:_SHOWN]}")
         case list():
             for index, each in enumerate(value):
@@ -80,7 +85,7 @@ def _flaws(value: Any, path: str = "$") -> Iterator[tuple[str, str]]:
 
 def _meaning(character: str) -> str:
     name = "NUL" if character == "\x00" else "half a surrogate pair"
-    return f"text with {name} (U+{ord(character):04X}), which not every reader can take"
+    return f"text with {name} (U+{ord(character):04X})"
 
 
 def _object(pairs: list[tuple[str, Any]]) -> Any:
@@ -88,7 +93,7 @@ def _object(pairs: list[tuple[str, Any]]) -> Any:
     if len(value) == len(pairs):
         return value
     twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
-    return _Flaw(f"an object with the key {twice[:_SHOWN]!r} twice")
+    return _Flaw(f"the key {twice[:_SHOWN]!r} twice in the object")
 
 
 def _integer(digits: str) -> int | _Flaw:
@@ -103,12 +108,12 @@ def _float(digits: str) -> float | _Flaw:
 
 
 def _too_long() -> _Flaw:
-    return _Flaw(f"a number of more than {NUMBER_LENGTH} characters; send it as a string")
+    return _Flaw(f"a number of more than {NUMBER_LENGTH} characters (send it as a string)")
 
 
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_object,
     parse_int=_integer,
     parse_float=_float,
-    parse_constant=lambda name: _Flaw(f"{name} is not JSON"),
+    parse_constant=lambda name: _Flaw(f"{name}, which isn't JSON,"),
 )

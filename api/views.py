@@ -1,6 +1,6 @@
-"""A job as callers see it: each table says its fields once, for the values and for their schema.
+"""Show jobs to callers. Each table defines its fields once, for the values and for their schema.
 
-What is in no table stays inside: tokens, leases, cursors.
+Attributes in no table, such as tokens, leases and cursors, are never shown.
 """
 
 import json
@@ -40,7 +40,7 @@ _LONGEST_WAIT = 60  # seconds
 
 
 class _WholeJob(NamedTuple):
-    """A job with what may be large or lie in the bucket, as far as the caller may see it."""
+    """A job with its payload and result, as far as the caller may see them."""
 
     row: JobRequest
     payload: Any
@@ -49,31 +49,33 @@ class _WholeJob(NamedTuple):
 
 
 def summary(row: JobRequest) -> dict[str, Any]:
-    """Return a job without what may be large or lie in the bucket: payload, result, traceback."""
+    """Return the view of a job without its payload, result and traceback, which may be large or in
+    the bucket."""
     return values(SUMMARY, row)
 
 
 def whole(row: JobRequest) -> dict[str, Any]:
-    """Return a job with everything: files in its result have a URL, minted now. What can't be shown
-    is null, and `notes` says why."""
+    """Return the view of a job with all fields. Files in its result get a URL. A field that can't
+    be shown is null, and `notes` says why."""
     job = _with_contents(row)
     shown = summary(row) | values(WHOLE, job)
     return shown | {"error": row.error} if access.asking.get().sees_code else shown
 
 
 def child(dispatched: Child) -> dict[str, Any]:
-    """Return a job that another one has dispatched; the job is null once it is gone."""
+    """Return the view of a job that another job has dispatched. The job is null if it was
+    deleted."""
     return values(CHILD, dispatched)
 
 
 def failed_task(record: FailedTask) -> dict[str, Any]:
-    """Return a task that failed for good."""
+    """Return the view of a task that failed permanently."""
     return values(FAILED_TASK, record)
 
 
 def retry_after(row: JobRequest) -> dict[str, str]:
-    """Return the header that tells when to ask again: after a tenth of the time waited so far, or
-    when the job may start. None once it is finished."""
+    """Return the Retry-After header of a job: a tenth of its age, or the time until it may start.
+    Return no header for a finished job."""
     if row.status.finished:
         return {}
     age = (clock.now() - row.created_at) // clock.SECOND
@@ -82,11 +84,11 @@ def retry_after(row: JobRequest) -> dict[str, str]:
 
 
 def _with_contents(row: JobRequest) -> _WholeJob:
-    """Return a job with what it was given and gave back, as far as a response can carry it."""
+    """Return a job with its payload and result, if they fit into a response."""
     if not access.asking.get().sees_payloads:
-        notes = ["payload and result are not shown to the role viewer"]
+        notes = ["Viewers don't see the payload and the result."]
         if row.unique_key is not None:
-            notes.append("unique_key is not shown to the role viewer")
+            notes.append("Viewers don't see the unique_key.")
         return _WholeJob(row, None, None, notes)
     notes = []
     result, size = _shown(
@@ -105,29 +107,31 @@ def _with_contents(row: JobRequest) -> _WholeJob:
 
 
 def _why_not_started(row: JobRequest, payload: Any) -> list[str]:
-    """Return what has workers of this version leave a job for those of another one, if anything."""
+    """Return a note if workers of this version can't start the job and leave it to another
+    version."""
     try:
         registry().job_payload(row.job_type, payload)
     except JobRunnersError as error:
-        return [f"workers with this version of the code can't start it: {error}"]
-    except Exception:  # noqa: BLE001 - of a validator of somebody's own: the job will fail of it
+        return [f"Workers with this version of the code can't start the job. {error}"]
+    except Exception:  # noqa: BLE001 - from a custom validator, which will fail the job
         return []
     return []
 
 
 def _shown(name: str, read: Callable[[], Any], room: int, notes: list[str]) -> tuple[Any, int]:
-    """Return what was kept and its size, if a response can carry it; else nothing, and a note."""
+    """Return a stored value and its size. If it is gone or doesn't fit into a response, add a note
+    and return None."""
     try:
         value = read()
         size = responses.size(value)
     except MissingObject:
-        notes.append(f"the {name} was kept in the bucket and is no longer there")
+        notes.append(f"The {name} was deleted from the bucket.")
     except RecursionError:
-        notes.append(f"the {name} is nested too deep to show")
+        notes.append(f"The {name} is nested too deeply to show.")
     else:
         if size <= room:
             return value, size
-        notes.append(f"the {name} is too large to show")
+        notes.append(f"The {name} is too large to show.")
     return None, 0
 
 
@@ -137,7 +141,7 @@ def _without_code(error: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _logs_url(row: JobRequest) -> str | None:
-    """Return where a person reads the job's log, if the caller may know."""
+    """Return the link to the job's log, or None if the caller may not see it."""
     return logs_url(row) if access.asking.get().sees_code else None
 
 
@@ -145,7 +149,7 @@ _ERROR: Schema = {
     "type": ["object", "null"],
     "properties": {"kind": nullable(TEXT), "message": nullable(TEXT)},
     "required": ["kind", "message"],
-    "description": "Why the last attempt failed; the whole job has the traceback too",
+    "description": "The error of the last attempt. GET /jobs/{job_id} also has its traceback",
 }
 
 SUMMARY: Fields[JobRequest] = {
@@ -161,7 +165,7 @@ SUMMARY: Fields[JobRequest] = {
     "queue_name": Field(TEXT, lambda row: row.queue_name),
     "attempt": Field(NUMBER, lambda row: row.attempt),
     "max_attempts": Field(NUMBER, lambda row: row.max_attempts),
-    "legs": Field({**NUMBER, "description": "Invocations so far"}, lambda row: row.legs),
+    "legs": Field({**NUMBER, "description": "Lambda invocations so far"}, lambda row: row.legs),
     "created_at": Field(TIME, lambda row: time_of(row.created_at)),
     "queued_at": Field(nullable(TIME), lambda row: time_of(row.queued_at)),
     "run_at": Field(nullable(TIME), lambda row: time_of(row.run_at)),
@@ -177,11 +181,11 @@ SUMMARY: Fields[JobRequest] = {
     "request_id": Field(nullable(TEXT), lambda row: row.request_id),
     "created_by": Field(AUTHOR, lambda row: author(row.created_by)),
     "requeued_by": Field(
-        {**AUTHOR, "description": "Who had it done again last"},
+        {**AUTHOR, "description": "The caller who retried the job last"},
         lambda row: author(row.requeued_by),
     ),
     "cancelled_by": Field(
-        {**AUTHOR, "description": "Who cancelled it, or asked it to stop"},
+        {**AUTHOR, "description": "The caller who canceled the job"},
         lambda row: author(row.cancelled_by),
     ),
     "parent_id": Field(
@@ -190,7 +194,7 @@ SUMMARY: Fields[JobRequest] = {
     ),
 }
 
-# An earlier error: that of an attempt that another one followed.
+# The error of an attempt that was retried.
 _EARLIER: Fields[dict[str, Any]] = {
     "attempt": Field(NUMBER, lambda error: error.get("attempt")),
     "at": Field(TIME, lambda error: time_of(error.get("at"))),
@@ -198,34 +202,34 @@ _EARLIER: Fields[dict[str, Any]] = {
     "message": Field(TEXT, lambda error: error.get("message")),
 }
 
-# The fields of a whole job that its summary does not have.
+# The fields of a whole job that its summary leaves out.
 WHOLE: Fields[_WholeJob] = {
     "earlier_errors": Field(
         {
             "type": "array",
             "items": object_of(properties(_EARLIER)),
             "maxItems": KEPT,
-            "description": "Of the last attempts that another one followed, oldest first, "
-            "shortened; attempts are counted from 1 again when the job is retried by hand",
+            "description": "Shortened errors of the last attempts that were retried, oldest "
+            "first. After a manual retry, attempts count from 1 again",
         },
         lambda job: [values(_EARLIER, each) for each in job.row.earlier_errors or []],
     ),
     "unique_key": Field(
         {
             **nullable(TEXT),
-            "description": "What it holds as work that is unique, or will hold once the job it "
-            "waits for has ended: no other job of its type has the same one meanwhile. Null for "
-            "viewers: who tries payloads would find the one that has this hash",
+            "description": "The key of its unique work. While the job holds the key, no other job "
+            "of its type can have it. A job that waits for another one gets the key when that one "
+            "ends. Null for viewers, because they could guess payloads from this hash",
         },
         lambda job: job.row.unique_key if access.asking.get().sees_payloads else None,
     ),
     "payload": Field({"type": ["object", "null"]}, lambda job: job.payload),
     "result": Field(
-        {"description": "Any JSON. Beside a `file`, a `url` that works for 5 minutes"},
+        {"description": "Any JSON. Each `file` has a `url` that works for 5 minutes"},
         lambda job: job.result,
     ),
     "notes": Field(
-        {"type": "array", "items": TEXT, "description": "Why something is not shown"},
+        {"type": "array", "items": TEXT, "description": "The reasons why a field isn't shown"},
         lambda job: job.notes,
     ),
     "logs_url": Field(nullable(TEXT), lambda job: _logs_url(job.row)),
@@ -233,7 +237,7 @@ WHOLE: Fields[_WholeJob] = {
 
 FAILED_TASK: Fields[FailedTask] = {
     "id": Field(
-        {**ID, "description": "What its lines in the log carry"},
+        {**ID, "description": "The id in its log lines"},
         lambda record: record.id,
     ),
     "task_name": Field(TEXT, lambda record: record.task_name),
@@ -249,25 +253,25 @@ FAILED_TASK: Fields[FailedTask] = {
         lambda record: None if record.payload is None else json.loads(record.payload),
     ),
     "redriven_at": Field(
-        {**nullable(TIME), "description": "When it was last sent again; it has not begun since"},
+        {**nullable(TIME), "description": "When it was last resent. It hasn't started since"},
         lambda record: time_of(record.redriven_at),
     ),
     "redriven_as": Field(
-        {**nullable(ID), "description": "The id that it was sent again under"},
+        {**nullable(ID), "description": "The id under which it was resent"},
         lambda record: record.redriven_as,
     ),
 }
 
 CHILD: Fields[Child] = {
     "key": Field(
-        {**TEXT, "description": "What names it among the children of its parent"},
+        {**TEXT, "description": "Its key among the children of its parent"},
         lambda child: child.key,
     ),
     "id": Field(ID, lambda child: child.id),
     "job": Field(
         {
             "anyOf": [ref("JobSummary"), {"type": "null"}],
-            "description": "Null once it is gone",
+            "description": "Null if the job was deleted",
         },
         lambda child: child.row and summary(child.row),
     ),

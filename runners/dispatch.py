@@ -191,10 +191,10 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
     size = len(compact_json(payload))
     if size > TASK_PAYLOAD_LIMIT:
         raise PayloadTooLarge(
-            f"the payload of the task {task_name!r}",
+            f"The payload of the task {task_name!r}",
             size,
             TASK_PAYLOAD_LIMIT,
-            "Work with a payload this large should be a job: a job's payload may be far larger",
+            "Use a job instead, because its payload may be far larger.",
         )
     task_id, asked = new_task_id(), _asked_for.get()
     if asked is not None and asked.id is None:  # otherwise the task itself dispatches this one

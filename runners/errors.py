@@ -63,8 +63,7 @@ class FailedTaskNotFound(JobRunnersError):
 
     def __init__(self, task_id: str) -> None:
         super().__init__(
-            f"there is no failed task with id {task_id!r}: "
-            "it has begun again, or its week of retention is over"
+            f"No failed task has the id {task_id!r}. It has started again, or its week is over."
         )
 
 
@@ -73,9 +72,8 @@ class PayloadNotKept(JobRunnersError):
 
     def __init__(self, task_id: str) -> None:
         super().__init__(
-            f"the payload of the task {task_id} was not kept, so the task can't be sent again; "
-            "with KeepTaskPayloads=true (KEEP_TASK_PAYLOADS) the stack keeps the payloads of tasks "
-            "that fail from then on"
+            f"Task {task_id} can't be resent, because its payload was not kept. "
+            "Set KeepTaskPayloads=true (KEEP_TASK_PAYLOADS) to keep future payloads."
         )
 
 
@@ -83,11 +81,11 @@ class NotRedriven(JobRunnersError):
     """A failed task may not have been sent again. Its record stays."""
 
     def __init__(self, task_id: str, why: Exception) -> None:
-        super().__init__(f"the failed task {task_id} may not have been sent again: {why}")
+        super().__init__(f"It is unknown whether the failed task {task_id} was resent: {why}")
 
 
 class CannotBegin(JobRunnersError):
     """A failed task that was sent again has not begun, because its record could not be written."""
 
     def __init__(self, task_id: str, why: Exception) -> None:
-        super().__init__(f"it is unknown whether the failed task {task_id} may begin: {why}")
+        super().__init__(f"It is unknown whether the failed task {task_id} may start: {why}")

@@ -54,7 +54,7 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
     from store.uniqueness import KeyTaken  # imported here because most jobs have no key
 
     if row.status not in (Status.FAILED, Status.CANCELLED):
-        raise WrongState(row.id, str(row.status), "retried", "that has failed or was canceled")
+        raise WrongState(row.id, str(row.status), "retried", "that failed or was canceled")
     job = registry().job(row.job_type)
     send = require_sender(send, row.job_type, "is to be sent again")
     if payload is not None:
@@ -104,6 +104,6 @@ def delete(row: JobRequest) -> None:
     Raises WrongState if it hasn't ended, and PreconditionFailed if it changed in the meantime.
     """
     if not row.status.finished:
-        raise WrongState(row.id, str(row.status), "deleted", "that has ended; cancel it first")
+        raise WrongState(row.id, str(row.status), "deleted, so cancel it first", "that has ended")
     owner_verbs.delete(row)
     telemetry.deleted(row)

@@ -218,15 +218,15 @@ def check_payload(payload: Any) -> None:
     """
     packed = len(store.pack(payload))
     for what, size, most in (
-        ("the payload of the schedule", len(compact_json(payload)), LARGEST_PAYLOAD),
-        ("the payload of the schedule, compressed,", packed, store.LARGEST_PAYLOAD),
+        ("The payload of the schedule", len(compact_json(payload)), LARGEST_PAYLOAD),
+        ("The compressed payload of the schedule", packed, store.LARGEST_PAYLOAD),
     ):
         if size > most:
             raise PayloadTooLarge(
                 what,
                 size,
                 most,
-                "Store the data in the bucket or a table, and a reference to it in the payload",
+                "Put the data into the bucket or a table, and its key into the payload.",
             )
 
 

@@ -1,4 +1,4 @@
-"""The endpoint that lists what can be dispatched: names, what they do, what they need to know."""
+"""The endpoint that lists job types and tasks, with their descriptions and payloads."""
 
 import inspect
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from work.definitions import Job, Task
 
 
 def get_job_types(_event: Mapping[str, Any], _caller: Caller) -> Response:
-    """List what can be dispatched."""
+    """List job types and tasks."""
     known = registry().loaded()
     listed = {
         "jobs": [

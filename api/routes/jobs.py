@@ -1,4 +1,4 @@
-"""The endpoints of jobs: dispatch, list, read, and what callers do with one that is there."""
+"""The endpoints of jobs: dispatch, list, read, cancel, retry, rerun and delete."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -19,22 +19,24 @@ from store.job_request import JobRequest, id_under_key
 
 Event = Mapping[str, Any]
 
-# Every id looks like this: anything else names no job, which needs no read.
+# The form of every job id. Other text needs no read, because no job can have it.
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
 def post_job(event: Event, caller: Caller) -> Response:
-    """Accept a job: saved, and sent to be run, or the one that the same request made before."""
+    """Dispatch a job. The job is saved before it is sent to a worker. A repeated request with the
+    same idempotency key returns the same job."""
     row = runners.get_job_runner().dispatch_job(requests.job_data(event, caller))
     return accepted(row, event["requestContext"]["http"]["path"])
 
 
 def list_jobs(event: Event, caller: Caller) -> Response:
-    """List an organisation's jobs, newest first, or the one that has an idempotency key."""
+    """List an organization's jobs, newest first. With `idempotency_key`, return only the job with
+    that key."""
     query = list_query(event)
     organization_id = whose(query.organization_id, caller)
     if query.idempotency_key is not None:
-        # One consistent read: what was dispatched a moment ago is found.
+        # One consistent read, so that it finds a job that was dispatched a moment ago.
         row = _under_key(organization_id, query.idempotency_key)
         found = [views.summary(row)] if row else []
         return respond(200, {"jobs": found, "cursor": None})
@@ -50,13 +52,13 @@ def list_jobs(event: Event, caller: Caller) -> Response:
 
 
 def get_job(_event: Event, caller: Caller, job_id: str) -> Response:
-    """Return one job, with its payload and result."""
+    """Return one job with its payload and result."""
     row = _job_of(caller, job_id)
     return respond(200, views.whole(row), views.retry_after(row))
 
 
 def get_place(_event: Event, caller: Caller, job_id: str) -> Response:
-    """Tell what a waiting job waits for, and how many are let on before it."""
+    """Return the reason why a job waits, and the number of jobs ahead of it."""
     row = _job_of(caller, job_id)
     seen_by = None if caller.is_service else caller.organization_id
     return respond(
@@ -65,7 +67,7 @@ def get_place(_event: Event, caller: Caller, job_id: str) -> Response:
 
 
 def get_children(event: Event, caller: Caller, job_id: str) -> Response:
-    """List the jobs that a job has dispatched, in the order of their keys."""
+    """List the jobs that a job has dispatched, ordered by key."""
     query = page_query(event)
     parent = _job_of(caller, job_id)
     page = children.page(parent, limit=query.limit, cursor=query.cursor)
@@ -74,13 +76,14 @@ def get_children(event: Event, caller: Caller, job_id: str) -> Response:
 
 
 def get_logs(_event: Event, caller: Caller, job_id: str) -> Response:
-    """Show what a job has logged in the worker, in order of time. Lines appear late, by seconds."""
+    """Show the worker's log lines of a job in time order. Lines appear a few seconds late."""
     found = job_logs.read(_job_of(caller, job_id))
     return respond(200, {"lines": found.lines, "complete": found.complete})
 
 
 def cancel_job(_event: Event, caller: Caller, job_id: str) -> Response:
-    """Stop a job: 200 if it is, 202 if it runs and has been asked to."""
+    """Cancel a job. The status is 200 if the job is canceled, and 202 if it is running and will
+    stop at its next checkpoint."""
     row = _job_of(caller, job_id)
     with _unless_gone():
         row = owner_actions.cancel(row, runners.sender())
@@ -89,7 +92,8 @@ def cancel_job(_event: Event, caller: Caller, job_id: str) -> Response:
 
 
 def retry_job(event: Event, caller: Caller, job_id: str) -> Response:
-    """Do a job again that failed or was cancelled, with another payload if one is given."""
+    """Retry a failed or canceled job from its last checkpoint. With another payload, the job starts
+    over."""
     row = _job_of(caller, job_id)
     asked = requests.retry_data(event)
     with _unless_gone():
@@ -98,11 +102,11 @@ def retry_job(event: Event, caller: Caller, job_id: str) -> Response:
 
 
 def rerun_job(event: Event, caller: Caller, job_id: str) -> Response:
-    """Dispatch a new job like one that has ended: its type, payload, organisation, campaign and
-    queue. The job that has ended stays as it is."""
+    """Dispatch a copy of a finished job. The new job has the same type, payload, organization,
+    campaign and queue. The finished job doesn't change."""
     row = _job_of(caller, job_id)
     if not row.status.finished:
-        raise WrongState(row.id, str(row.status), "run again", "that has ended")
+        raise WrongState(row.id, str(row.status), "rerun", "that has ended")
     payload = blobs.get(row.payload, row.payload_key)
     again = runners.get_job_runner().dispatch_job(requests.same_again(event, row, payload))
     path = event["requestContext"]["http"]["path"]
@@ -110,7 +114,7 @@ def rerun_job(event: Event, caller: Caller, job_id: str) -> Response:
 
 
 def delete_job(_event: Event, caller: Caller, job_id: str) -> Response:
-    """Forget a finished job, and all that was kept of it."""
+    """Delete a finished job with its payload, result and files."""
     row = _job_of(caller, job_id)
     with _unless_gone():
         owner_actions.delete(row)
@@ -118,7 +122,7 @@ def delete_job(_event: Event, caller: Caller, job_id: str) -> Response:
 
 
 def _job_of(caller: Caller, job_id: str) -> JobRequest:
-    """Return the job of this id, if there is one for this caller. Raises JobNotFound."""
+    """Return the job with this id. Raises JobNotFound, also if the caller may not see the job."""
     row = queries.read(job_id) if _ID.fullmatch(job_id) else None
     if row is None or not caller.may_see(row.organization_id):
         raise JobNotFound(job_id)
@@ -126,11 +130,12 @@ def _job_of(caller: Caller, job_id: str) -> JobRequest:
 
 
 def _under_key(organization_id: str, idempotency_key: str) -> JobRequest | None:
-    """Return the job that was dispatched under a key, or that was the answer to that."""
+    """Return the job that was dispatched with an idempotency key, or the existing job that answered
+    that request. Return None if there is none."""
     job_id = id_under_key(organization_id, idempotency_key)
     row = queries.read(job_id)
     if row is None and any(job.unique for job in registry().jobs.values()):
-        from store import answers  # which who has no such job does without
+        from store import answers  # stacks without unique jobs don't need it
 
         found = answers.find(job_id)
         row = found.row if found is not None else None
@@ -139,7 +144,7 @@ def _under_key(organization_id: str, idempotency_key: str) -> JobRequest | None:
 
 @contextmanager
 def _unless_gone() -> Iterator[None]:
-    """Raise JobNotFound for a job that was deleted since it was read, as a moment later."""
+    """Raise JobNotFound if the job was deleted after it was read."""
     try:
         yield
     except PreconditionFailed as refused:

@@ -1,4 +1,4 @@
-"""The endpoints of what is paused: list, pause, resume."""
+"""The endpoints of pauses: list, pause, resume."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,8 +19,8 @@ Event = Mapping[str, Any]
 
 
 def get_paused(_event: Event, caller: Caller) -> Response:
-    """List what is paused. A caller of one organisation sees what this stack itself has: the name
-    of any other queue may be for another organisation to know."""
+    """List paused job types and queues. Only services see queues that the code doesn't use, because
+    their names may belong to another organization."""
     ours = {job.queue_name for job in registry().jobs.values()}
     shown = [
         pause
@@ -33,27 +33,28 @@ def get_paused(_event: Event, caller: Caller) -> Response:
 def put_paused(_event: Event, caller: Caller, kind: str, name: str) -> Response:
     """Pause a job type or a queue."""
     checked = _checked_kind(kind, name)
-    require_sender(runners.sender(), name, "is to be paused")  # else nothing could be resumed
+    require_sender(runners.sender(), name, "can't be paused")  # a resume has to send the jobs
     return respond(200, _view(pausing.pause(checked, name), caller))
 
 
 def delete_paused(_event: Event, _caller: Caller, kind: str, name: str) -> Response:
-    """End a pause, if there is one."""
+    """Resume a job type or a queue. Waiting jobs start in order."""
     checked = _checked_kind(kind, name)
-    send = require_sender(runners.sender(), name, "is to be resumed")
+    send = require_sender(runners.sender(), name, "can't be resumed")
     pausing.resume(checked, name, send)
     return no_content()
 
 
 def _view(paused: Pause, caller: Caller) -> dict[str, Any]:
-    """Return a pause as this caller may see it: it holds back jobs of every organisation."""
+    """Return a pause as this caller may see it. Only services see the number of waiting jobs,
+    because it includes jobs of all organizations."""
     held_back = waiting.under_pause(paused.sk) if caller.is_service else None
     return queue_views.pause(paused, held_back)
 
 
 def _checked_kind(kind: str, name: str) -> Kind:
-    """Return the kind of thing that is named; raise PathNotFound or InvalidFields if there is no
-    such kind or name."""
+    """Return the kind of a pause. Raises PathNotFound for an unknown kind, and InvalidFields for an
+    invalid queue name."""
     if kind not in list(Kind):
         raise PathNotFound
     if kind == Kind.QUEUE and not names.is_name(name):

@@ -1,4 +1,4 @@
-"""The endpoints of queues: look at their use, limit them, and let the code's limits stand again."""
+"""The endpoints of queues: show their use, set their limits, and return to the code's limits."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,9 +18,8 @@ Event = Mapping[str, Any]
 
 
 def list_queues(event: Event, caller: Caller) -> Response:
-    """List the queues by name, each with its limits, whether it is paused, and the first of its
-    keys in use. They are those of this stack's code; services also see others that are paused or
-    limited."""
+    """List the queues of the code by name, each with its limits, its pause and its first keys in
+    use. Services also see other queues that are paused or have limits."""
     query = page_query(event)
     found, cursor = queues.list_queues(
         _seen_by(caller),
@@ -32,8 +31,9 @@ def list_queues(event: Event, caller: Caller) -> Response:
 
 
 def get_queue(event: Event, caller: Caller, name: str) -> Response:
-    """Show a queue with its keys in use, a page at a time: who has their slots, how many wait, and
-    since when. A page may be short, even empty, and still have a cursor."""
+    """Show a queue with a page of its keys in use. Each key has the jobs that hold its slots, the
+    number of waiting jobs and the oldest wait. A page can be short or empty and still have a
+    cursor."""
     query = page_query(event)
     if not names.is_name(name):
         raise QueueNotFound(name)
@@ -48,11 +48,12 @@ def get_queue(event: Event, caller: Caller, name: str) -> Response:
 
 
 def put_queue(event: Event, _caller: Caller, name: str) -> Response:
-    """Limit a queue, whether the code declares it or not. What is not given is as the code has it.
-    It is in force within 10 seconds; what runs goes on."""
+    """Set the limits of a queue, declared in code or not. Limits that you omit return to the code's
+    values. A change takes up to 10 seconds. Running jobs continue."""
     _check_name(name)
     asked = requests.limits_data(event)
-    send = require_sender(runners.sender(), name, "is to have limits")  # else nobody is let on
+    # Without send(), waiting jobs could never be admitted.
+    send = require_sender(runners.sender(), name, "can't have limits")
     changed = changing_limits.set_limits(
         name, slots=asked.slots, rate=asked.as_rate(), max_waiting=asked.max_waiting, send=send
     )
@@ -60,9 +61,9 @@ def put_queue(event: Event, _caller: Caller, name: str) -> Response:
 
 
 def delete_queue(_event: Event, _caller: Caller, name: str) -> Response:
-    """Have the limits that the code declares again: none, for a queue that it does not."""
+    """Return a queue to the limits declared in code. A queue that isn't declared has none."""
     _check_name(name)
-    send = require_sender(runners.sender(), name, "is to have other limits")
+    send = require_sender(runners.sender(), name, "can't have other limits")
     changing_limits.reset_limits(name, send)
     return no_content()
 

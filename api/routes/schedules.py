@@ -1,7 +1,6 @@
-"""The endpoints of schedules: what an organisation has done again and again.
+"""The endpoints of schedules.
 
-Few requests are about them. So what knows them is imported by the first of these, and no start
-waits for it.
+The functions import the modules of schedules when they run, because few requests need them.
 """
 
 from collections.abc import Mapping
@@ -34,8 +33,8 @@ def list_schedules(event: Event, caller: Caller) -> Response:
 
 
 def get_schedule(event: Event, caller: Caller, name: str) -> Response:
-    """Show a schedule: when it comes in words, its last occurrence with the job of that, and its
-    next five."""
+    """Show a schedule: its times in words, its last occurrence with the job, and its next five
+    occurrences."""
     from api import schedule_views
     from runners import schedules
 
@@ -44,9 +43,9 @@ def get_schedule(event: Event, caller: Caller, name: str) -> Response:
 
 
 def put_schedule(event: Event, caller: Caller, name: str) -> Response:
-    """Have a job done again and again: 201 for a new schedule, 200 for one that was there and now
-    is as it is given. One that was paused stays so. Of what was due before and has not started, the
-    latest starts with what is given now."""
+    """Create or replace a schedule. The status is 201 for a new schedule, and 200 for a replaced
+    one. A paused schedule stays paused. Of the occurrences that are due and not started, the latest
+    starts with the new values."""
     from api import schedule_views
     from runners import schedules
 
@@ -59,7 +58,7 @@ def put_schedule(event: Event, caller: Caller, name: str) -> Response:
 
 
 def delete_schedule(event: Event, caller: Caller, name: str) -> Response:
-    """Forget a schedule. The jobs that it has dispatched stay."""
+    """Delete a schedule. Its jobs remain."""
     from runners import schedules
 
     schedules.delete(organization_query(event, caller), _known(name))
@@ -67,8 +66,8 @@ def delete_schedule(event: Event, caller: Caller, name: str) -> Response:
 
 
 def pause_schedule(event: Event, caller: Caller, name: str) -> Response:
-    """Let no occurrence of a schedule start until it is resumed: those that come meanwhile are left
-    out. What runs goes on. One that the code declares can be paused too, and stays so."""
+    """Pause a schedule. Occurrences are skipped until you resume it. Running jobs continue. A
+    schedule declared in code can also be paused, and stays paused after a deploy."""
     from api import schedule_views
     from runners import schedules
 
@@ -78,34 +77,33 @@ def pause_schedule(event: Event, caller: Caller, name: str) -> Response:
 
 
 def resume_schedule(event: Event, caller: Caller, name: str) -> Response:
-    """End the pause of a schedule, if it has one. Its zone may be gone since: then it has to be put
-    again."""
+    """Resume a paused schedule. If its time zone no longer exists, replace the schedule instead."""
     from api import schedule_views
     from runners import schedules
 
     try:
         found = schedules.resume(organization_query(event, caller), _known(name))
     except InvalidOccurrences as error:
-        why = f"{error.why}; put the schedule again, with another one"
+        why = f"{error.why}; replace the schedule with one in another time zone"
         raise InvalidFields([{"field": error.field, "why": why}]) from None
     return respond(200, schedule_views.schedule(found))
 
 
 def run_schedule(event: Event, caller: Caller, name: str) -> Response:
-    """Dispatch the job of a schedule once, now, beside its occurrences: paused or not, and whether
-    an earlier one runs or not."""
+    """Dispatch the schedule's job once now, in addition to its occurrences. This also works while
+    the schedule is paused, or while an earlier job is running."""
     from runners import schedules
 
     requests.no_fields(event)
     organization_id = organization_query(event, caller)
-    send = require_sender(runners.sender(), _known(name), "is to be run")
+    send = require_sender(runners.sender(), _known(name), "can't be run")
     row = schedules.run_now(organization_id, name, send, requests.key_of(event))
     path, _, _ = event["requestContext"]["http"]["path"].rpartition("/schedules/")
     return accepted(row, f"{path}/jobs")
 
 
 def _known(name: str) -> str:
-    """Return a name that there may be. Raises ScheduleNotFound."""
+    """Return a valid name. Raises ScheduleNotFound."""
     if not names.is_name(name):
         raise ScheduleNotFound(name)
     return name

@@ -1,4 +1,5 @@
-"""Every route, once: its endpoint, the lowest role that may call it, and its specification."""
+"""The table of routes: each with its endpoint, the lowest role that may call it, and its
+specification."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -27,12 +28,12 @@ from api.specification import (
 
 Event = Mapping[str, Any]
 
-# The endpoints about the API itself are in this file, since two of them read the table.
+# The endpoints about the API itself are in this file, because two of them read the table.
 
 
 def get_openapi(_event: Event, _caller: Caller) -> Response:
     """Describe this API for programs (OpenAPI 3.1)."""
-    from api import openapi  # which no other request needs, nor does a start
+    from api import openapi  # only this request and the next need it
 
     return respond(200, openapi.document(ROUTES))
 
@@ -45,7 +46,7 @@ def get_docs(_event: Event, _caller: Caller) -> Response:
 
 
 def get_health(_event: Event) -> Response:
-    """Tell whether this function runs. Open to all, so it tells nothing else."""
+    """Check that the function runs. Open to all, so it returns nothing else."""
     return respond(200, {"status": "ok"})
 
 
@@ -79,7 +80,8 @@ ROUTES: Routes = {
                 "list_failed_tasks",
                 {
                     200: Answer(
-                        "A page of a week's failed tasks, dispatched last first", "FailedTasks"
+                        "A page of the last week's failed tasks, most recently dispatched first",
+                        "FailedTasks",
                     )
                 },
                 ("invalid-query", "invalid-cursor"),
@@ -93,7 +95,7 @@ ROUTES: Routes = {
             Role.SERVICE,
             Operation(
                 "redrive_task",
-                {202: Answer("Sent again, under this id", "TaskSent")},
+                {202: Answer("Resent under this id", "TaskSent")},
                 (
                     "failed-task-not-found",
                     "payload-not-kept",
@@ -121,7 +123,7 @@ ROUTES: Routes = {
             Role.OPERATOR,
             Operation(
                 "dispatch_job",
-                {202: Answer("Accepted: saved, and on its way", "JobSummary", ACCEPTED)},
+                {202: Answer("Saved, and sent to a worker", "JobSummary", ACCEPTED)},
                 (*BODY_PROBLEMS, *DISPATCH_PROBLEMS, "idempotency-conflict"),
                 body="NewJob",
                 parameters=(IDEMPOTENCY_KEY,),
@@ -137,7 +139,7 @@ ROUTES: Routes = {
         "DELETE": Route(
             jobs.delete_job,
             Role.OPERATOR,
-            Operation("delete_job", {204: Answer("Gone, with all that was kept")}, MOVE_PROBLEMS),
+            Operation("delete_job", {204: Answer("Deleted")}, MOVE_PROBLEMS),
         ),
     },
     "/jobs/<job_id>/place": {
@@ -145,7 +147,7 @@ ROUTES: Routes = {
             jobs.get_place,
             Role.VIEWER,
             Operation(
-                "get_place", {200: Answer("Its place in line", "Place", POLLED)}, JOB_PROBLEMS
+                "get_place", {200: Answer("Its position in line", "Place", POLLED)}, JOB_PROBLEMS
             ),
         )
     },
@@ -169,7 +171,8 @@ ROUTES: Routes = {
                 "read_logs",
                 {
                     200: Answer(
-                        "Its lines; the latest invocation's alone if there are too many", "Logs"
+                        "Its lines, or only those of its latest invocation if there are too many",
+                        "Logs",
                     )
                 },
                 (*JOB_PROBLEMS, "logs-not-readable"),
@@ -182,7 +185,7 @@ ROUTES: Routes = {
             Role.OPERATOR,
             Operation(
                 "rerun_job",
-                {202: Answer("Accepted: a new job, like this one", "JobSummary", ACCEPTED)},
+                {202: Answer("The new job", "JobSummary", ACCEPTED)},
                 (
                     *JOB_PROBLEMS,
                     *DISPATCH_PROBLEMS,
@@ -202,8 +205,10 @@ ROUTES: Routes = {
             Operation(
                 "cancel_job",
                 {
-                    200: Answer("Cancelled", "JobSummary"),
-                    202: Answer("It runs, and is asked to stop", "JobSummary", POLLED),
+                    200: Answer("Canceled", "JobSummary"),
+                    202: Answer(
+                        "Still running: it stops at its next checkpoint", "JobSummary", POLLED
+                    ),
                 },
                 MOVE_PROBLEMS,
             ),
@@ -232,7 +237,7 @@ ROUTES: Routes = {
         "GET": Route(
             pauses.get_paused,
             Role.VIEWER,
-            Operation("list_paused", {200: Answer("What is paused", "Paused")}),
+            Operation("list_paused", {200: Answer("Paused job types and queues", "Paused")}),
         )
     },
     "/paused/<kind>/<name>": {
@@ -257,7 +262,7 @@ ROUTES: Routes = {
             Role.SERVICE,
             Operation(
                 "resume",
-                {204: Answer("Not paused, or no longer")},
+                {204: Answer("Not paused")},
                 ("path-not-found", "invalid-request", "not-fully-capable"),
             ),
         ),
@@ -290,7 +295,7 @@ ROUTES: Routes = {
             Role.SERVICE,
             Operation(
                 "limit_queue",
-                {200: Answer("Its limits, in force within 10 seconds", "QueueLimits")},
+                {200: Answer("Its limits, active within 10 seconds", "QueueLimits")},
                 (*BODY_PROBLEMS, "nothing-limited", "too-many-limited", "not-fully-capable"),
                 body="LimitsData",
             ),
@@ -300,7 +305,7 @@ ROUTES: Routes = {
             Role.SERVICE,
             Operation(
                 "reset_queue",
-                {204: Answer("Its limits are those of the code")},
+                {204: Answer("Its limits are those declared in code")},
                 ("invalid-request", "not-fully-capable"),
             ),
         ),
@@ -334,8 +339,8 @@ ROUTES: Routes = {
             Operation(
                 "put_schedule",
                 {
-                    200: Answer("It is as it was given", "Schedule"),
-                    201: Answer("It is new", "Schedule"),
+                    200: Answer("Replaced", "Schedule"),
+                    201: Answer("Created", "Schedule"),
                 },
                 (
                     *BODY_PROBLEMS,
@@ -354,7 +359,7 @@ ROUTES: Routes = {
             Role.OPERATOR,
             Operation(
                 "delete_schedule",
-                {204: Answer("It comes no more")},
+                {204: Answer("Deleted")},
                 (*SCHEDULE_PROBLEMS, "declared-in-code", "schedule-busy"),
                 parameters=WHOSE,
             ),
@@ -376,7 +381,7 @@ ROUTES: Routes = {
             Role.OPERATOR,
             Operation(
                 "resume_schedule",
-                {200: Answer("Not paused, or no longer", "Schedule")},
+                {200: Answer("Not paused", "Schedule")},
                 (*SCHEDULE_PROBLEMS, "invalid-request", "schedule-busy"),
                 parameters=WHOSE,
             ),
@@ -388,7 +393,7 @@ ROUTES: Routes = {
             Role.OPERATOR,
             Operation(
                 "run_schedule",
-                {202: Answer("Accepted: a job of its own", "JobSummary", ACCEPTED)},
+                {202: Answer("The new job", "JobSummary", ACCEPTED)},
                 (
                     *SCHEDULE_PROBLEMS,
                     *DISPATCH_PROBLEMS,
@@ -426,7 +431,7 @@ ROUTES: Routes = {
             Role.VIEWER,
             Operation(
                 "get_docs",
-                {200: Answer("The same as a page", content_type="text/html")},
+                {200: Answer("This document as a page", content_type="text/html")},
             ),
         )
     },

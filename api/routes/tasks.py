@@ -1,4 +1,4 @@
-"""The endpoints of tasks: send one, list those that failed, send one of these again."""
+"""The endpoints of tasks: send a task, list failed tasks, resend a failed task."""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +19,8 @@ _ID = re.compile("[0-9a-f]{32}")
 
 
 def post_task(event: Mapping[str, Any], _caller: Caller) -> Response:
-    """Send a task: a small call that nothing tracks. Its id is that of its lines in the log."""
+    """Send a task (not tracked). A task may be lost or run twice. Use a job if that matters. The
+    task's id is in its log lines."""
     task = requests.task_data(event)
     with noting_the_task() as accepted:
         runners.get_job_runner().dispatch_task(task.task_name, task.payload)
@@ -28,8 +29,8 @@ def post_task(event: Mapping[str, Any], _caller: Caller) -> Response:
 
 
 def get_failed(event: Mapping[str, Any], _caller: Caller) -> Response:
-    """List the tasks of the last week that failed for good. Tasks are of no organisation, and what
-    they raise may name anybody."""
+    """List the tasks that failed permanently in the last week. Only services see them, because
+    tasks have no organization, and their errors may name any customer."""
     query = page_query(event)
     if query.cursor is not None and not _ID.fullmatch(query.cursor):
         raise InvalidCursor
@@ -40,7 +41,8 @@ def get_failed(event: Mapping[str, Any], _caller: Caller) -> Response:
 
 
 def _that_fit(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return as many, from the first, as a response can carry with what they were given."""
+    """Return the first tasks, as many as fit into a response with their payloads, but at least
+    one."""
     room = responses.ROOM
     for place, task in enumerate(tasks):
         room -= responses.size(task)
@@ -50,8 +52,8 @@ def _that_fit(tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def redrive_task(_event: Mapping[str, Any], _caller: Caller, task_id: str) -> Response:
-    """Send a failed task again, under a new id, with what it was given. It stays listed until it
-    begins, and begins once, however often this is asked for."""
+    """Resend a failed task with its payload under a new id. It stays listed until it starts. It
+    starts only once, even if you repeat this request."""
     if not _ID.fullmatch(task_id):
         raise FailedTaskNotFound(task_id)
     sent = redriving.redrive(task_id)
