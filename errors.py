@@ -202,6 +202,7 @@ class SendFailed(JobRunnersError):
 
     def __init__(self, what: str, why: str) -> None:
         super().__init__(f"Could not send {what}: {why}")
+        self.what = what
 
 
 class SendInDoubt(SendFailed):
@@ -212,6 +213,7 @@ class SendInDoubt(SendFailed):
         JobRunnersError.__init__(
             self, f"It is unknown whether {what} was sent, so it isn't sent again: {why}"
         )
+        self.what = what
 
 
 class MalformedMessage(JobRunnersError):
@@ -233,7 +235,7 @@ class PreconditionFailed(JobRunnersError):
     """
 
     def __init__(self, verb: str, job_id: str, found: str, row: Any = None) -> None:
-        super().__init__(f"Can't {verb} job {job_id}: it is {found}.")
+        super().__init__(f"The write {verb!r} was refused for job {job_id}: it is {found}.")
         self.verb = verb
         self.job_id = job_id
         self.found = found

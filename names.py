@@ -16,10 +16,7 @@ KEY = rf"^[^{UNFIT}]+$"  # of an idempotency key, which is only ever hashed
 
 DOTS = (".", "..")  # no name: in a path of HTTP they mean a folder, and never arrive
 
-RULE = (
-    f"1 to {LONGEST} characters, without # and /, and without control characters, "
-    "and more than . or .."
-)
+RULE = f"1 to {LONGEST} characters, not . or .., and without #, / and control characters"
 
 _NAME = rf"[^#/{UNFIT}]{{1,{LONGEST}}}"
 

@@ -152,7 +152,7 @@ def _app(home: Path) -> tuple[Path | None, tuple[str, ...], str]:
     if folder is None:
         return None, (), ""
     if not folder.is_dir():
-        raise InvalidSetting("APP", os.environ["APP"], f"a folder; {folder} is none")
+        raise InvalidSetting("APP", os.environ["APP"], f"an existing folder ({folder} isn't one)")
     return folder, packages_in(folder), ""
 
 

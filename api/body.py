@@ -55,7 +55,7 @@ def _bytes(event: Mapping[str, Any]) -> bytes:
     except binascii.Error as error:
         raise UnreadableBody(f"The body is marked as base64 but isn't valid: {error}.") from None
     except ValueError:  # characters outside ASCII in base64, or half a surrogate pair
-        raise UnreadableBody("The body has characters that UTF-8 can't encode.") from None
+        raise UnreadableBody("The body has characters that its encoding doesn't allow.") from None
     if len(data) > LIMIT:
         advice = "Put large data in the bucket, and its key in the payload."
         raise PayloadTooLarge("The body", len(data), LIMIT, advice)

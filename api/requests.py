@@ -105,7 +105,7 @@ def _seconds(value: Any) -> Any:
     60.0 is accepted, because it equals 60 in JSON."""
     shortest, longest = occurrences.SHORTEST, occurrences.LONGEST
     if type(value) not in (int, float) or value % 1 or not shortest <= value <= longest:
-        raise ValueError(f"must be a whole number, {occurrences.SPANS} (900 is 15 minutes)")
+        raise ValueError(f"must be a whole number, {occurrences.SPANS}; 900 is 15 minutes")
     return value
 
 

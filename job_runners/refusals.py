@@ -106,8 +106,7 @@ def summary(body: Mapping[str, Any]) -> str:
     fields = [f"{each['field']}: {each['why']}" for each in wrong_fields(body)]
     if fields:
         return f"{body.get('title', 'Refused')}: {'; '.join(fields)}."
-    detail = str(body.get("detail") or "")
-    return detail and detail[0].upper() + detail[1:] + ("" if detail[-1] in ".?!" else ".")
+    return str(body.get("detail") or "")
 
 
 def wrong_fields(body: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -300,7 +300,7 @@ def _extension(name: str) -> ModuleType:
         return import_added(name)
     except ImportError as error:
         raise InvalidSetting(
-            "EXTENSIONS", name, f"modules that can be imported: {error}"
+            "EXTENSIONS", name, f"modules that can be imported ({error})"
         ) from error
 
 

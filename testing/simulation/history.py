@@ -12,7 +12,7 @@ import clock
 import runners
 from aws import bucket
 from aws.errors import AWS_ERRORS
-from errors import DoNotRetry, JobRunnersError, RetryAfter
+from errors import DoNotRetry, JobRunnersError, RetryAfter, SendInDoubt
 from runners import recurring, telemetry, timer
 from runners.base import JobData
 from runners.messages import TaskMessage
@@ -378,9 +378,9 @@ class History:
     def _task_failed(self, message: TaskMessage, _error: BaseException) -> None:
         self.tasks.failed[message.id] += 1
 
-    def _task_in_doubt(self, error: BaseException) -> None:
+    def _task_in_doubt(self, error: SendInDoubt) -> None:
         """Count the end of a task of which nobody knows whether its next attempt was sent."""
-        self.tasks.failed[str(error).split()[1]] += 1
+        self.tasks.failed[error.what.split()[1]] += 1
 
     def _perhaps_fail(self, what: str, n: int, job_id: str | None = None) -> None:
         if self.world.resting:

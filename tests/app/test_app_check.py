@@ -115,7 +115,7 @@ def test_a_name_of_a_campaign_that_samconfig_leaves_out_is_free(
                 + "RECURRING = {\n'nightly': Recurring('read_lists', every=60, "
                 "organization_id='a'),\n}\n",
             },
-            "{app}/acme/__init__.py, line 6): there is no job named 'read_lists'; did you mean "
+            "{app}/acme/__init__.py, line 6): No job is named 'read_lists'. Did you mean "
             "'read_list'?",
         ),
         (
@@ -185,7 +185,7 @@ def test_a_file_below_the_current_folder_is_named_from_there(
 
 def test_an_extension_that_is_not_built_in_is_refused(tree: Path, tmp_path: Path) -> None:
     app = write_app(tmp_path, {"acme/lists.py": LISTS})
-    with pytest.raises(UnusableAppFolder, match="EXTENSIONS='acme_more' can't be used"):
+    with pytest.raises(UnusableAppFolder, match="EXTENSIONS='acme_more' is invalid"):
         checked(tree, app, "acme_more")
 
 

@@ -109,7 +109,7 @@ def test_an_app_that_is_no_folder_is_refused(
 ) -> None:
     monkeypatch.setenv("APP", str(tmp_path / "no"))
     forget()
-    with pytest.raises(InvalidSetting, match=r"APP='.*/no' can't be used: expected a folder"):
+    with pytest.raises(InvalidSetting, match=r"APP='.*/no' is invalid. Use an existing folder"):
         settings.settings()
 
 

@@ -196,11 +196,11 @@ def test_what_the_api_refuses_is_not_repeated_and_says_why(
         "type": f"urn:job-runners:{slug}",
         "title": "Refused",
         "status": status,
-        "detail": "there is no job named 'sync'",
+        "detail": "No job is named 'sync'.",
         "request_id": "request-1",
     }
     server.then = answer(status, body)
-    with pytest.raises(kind, match="There is no job named 'sync'") as caught:
+    with pytest.raises(kind, match="No job is named 'sync'") as caught:
         client(server).dispatch("sync")
     error: Any = caught.value
     assert (error.status, error.slug, error.request_id) == (status, slug, "request-1")
@@ -210,7 +210,7 @@ def test_what_the_api_refuses_is_not_repeated_and_says_why(
 def test_an_api_that_names_the_job_in_the_way_only_in_words_leaves_its_id_out(
     server: BadServer,
 ) -> None:
-    body = {"type": "urn:job-runners:unique-conflict", "status": 409, "detail": "job 7 has it"}
+    body = {"type": "urn:job-runners:unique-conflict", "status": 409, "detail": "Job 7 has it."}
     server.then = answer(409, body)
     with pytest.raises(UniqueConflict, match="Job 7 has it") as caught:
         client(server).dispatch("sync")

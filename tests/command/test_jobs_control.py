@@ -184,7 +184,7 @@ def test_the_start_of_two_ids_or_of_none_is_refused(api: FakeApi, start: str, sa
 def test_each_is_cancelled_and_one_that_is_refused_does_not_hold_up_the_others(
     api: FakeApi,
 ) -> None:
-    api.on("POST", f"/jobs/{OTHER}/cancel", 409, problem(409, "it has succeeded"))
+    api.on("POST", f"/jobs/{OTHER}/cancel", 409, problem(409, "It has succeeded."))
     api.on("POST", f"/jobs/{ID}/cancel", 202, job("running", cancel_requested=True))
     done = jobs("cancel", OTHER, ID)
     assert done.exit_code == 1

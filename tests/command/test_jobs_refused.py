@@ -26,9 +26,9 @@ EMPTY: dict[str, Any] = {"jobs": [], "cursor": None}
 @pytest.mark.parametrize(
     ("status", "body", "code", "said"),
     [
-        (422, problem(422, "there is no job x; did you mean y?"), 1, "There is no job x"),
-        (404, problem(404, "there is no job z"), 1, "There is no job z."),
-        (403, problem(403, "this caller may only read"), 5, "This caller may only read."),
+        (422, problem(422, "No job is named x. Did you mean y?"), 1, "No job is named x."),
+        (404, problem(404, "No job has the id z."), 1, "No job has the id z."),
+        (403, problem(403, "You may only read."), 5, "You may only read."),
         (403, {"message": "Forbidden"}, 5, "execute-api:Invoke"),
         (403, {"message": "Keys: .local/env.sh."}, 5, "Keys: .local/env.sh.\nThey need"),
         (403, {"message": "Signature expired: 1 < 2"}, 5, "Signature expired: 1 < 2."),
@@ -72,7 +72,7 @@ def test_every_field_that_does_not_fit_is_named(api: FakeApi) -> None:
 
 
 def test_with_json_a_refusal_is_json_too(api: FakeApi) -> None:
-    body = problem(409, "it has ended")
+    body = problem(409, "It has ended.")
     api.on("POST", "/jobs", 409, body)
     said = json.loads(jobs("dispatch", "x", "--json").stderr)
     assert said == {"error": "It has ended.", "hint": None, "exit_code": 1, "answer": body}

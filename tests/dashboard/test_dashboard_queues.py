@@ -19,7 +19,14 @@ PAUSED = {
     "paused_by": "service:ada", "waiting": 312, "more_waiting": False,
     "oldest_waiting_since": "2026-11-24T10:00:00Z",
 }  # fmt: skip
-LIMITS = {"slots": 2, "rate": None, "per": None, "order": "fifo", "max_waiting": 10_000}
+LIMITS = {
+    "slots": 2,
+    "rate": None,
+    "per": None,
+    "order": "fifo",
+    "max_waiting": 10_000,
+    "words": "1 slot, at most 10,000 waiting",
+}
 RATE = {"count": 30, "seconds": 60, "burst": 5}
 
 

@@ -78,7 +78,7 @@ def test_beyond_as_many_as_may_wait_a_job_is_refused() -> None:
 
 def test_who_is_refused_is_told_how_many_wait() -> None:
     wait(3)
-    with pytest.raises(QueueFull, match="the queue 'mailings' is full: 3 jobs wait there"):
+    with pytest.raises(QueueFull, match="Queue 'mailings' is full: 3 jobs are waiting"):
         refuse_if_full("mailings", "acme", LIMITS)
     refuse_if_full("mailings", "other", LIMITS)  # each key has a line of its own
 
@@ -234,7 +234,7 @@ def test_over_http_it_is_429_with_a_time_to_come_back(bench: Bench, full_queue: 
     answer = call("POST", "/jobs", body=body)
     assert (answer.status, answer.headers["retry-after"]) == (429, "10")
     assert answer.json["type"] == "urn:job-runners:queue-full"
-    assert "the queue 'mailings' is full: 3 jobs wait there" in answer.json["detail"]
+    assert "Queue 'mailings' is full: 3 jobs are waiting" in answer.json["detail"]
     replayed = call("POST", "/jobs", body=body, headers={"idempotency-key": "new"})
     assert replayed.status == 429
 
@@ -246,4 +246,4 @@ def test_what_waits_in_a_line_for_too_long_fails_and_says_why(
     bench.tick()
     row = bench.read(full_queue)
     assert (row.status, row.error["kind"]) == (Status.FAILED, "HeldTooLong")
-    assert row.error["message"] == "held back for 30 days because its queue had no room"
+    assert row.error["message"] == "The job waited 30 days for capacity in its queue."

@@ -138,7 +138,7 @@ def test_a_job_that_ended_well_meanwhile_is_not_said_to_be_cancelled(bench: Benc
 def test_cancelling_twice_is_no_error_and_cancelling_what_has_ended_is(bench: Bench) -> None:
     row = owner_actions.cancel(bench.dispatch())
     assert owner_actions.cancel(row).status is Status.CANCELLED
-    with pytest.raises(WrongState, match="is succeeded: only a job that has not ended"):
+    with pytest.raises(WrongState, match=r"is succeeded\. Only a job that has not ended"):
         owner_actions.cancel(bench.run(bench.dispatch()))
 
 

@@ -252,7 +252,7 @@ def test_a_worker_that_can_not_be_reached_stops_the_letting_go_and_loses_nothing
 def test_only_what_exists_can_be_paused_and_resuming_what_is_not_paused_does_nothing(
     bench: Bench,
 ) -> None:
-    with pytest.raises(UnknownJobType, match="did you mean"):
+    with pytest.raises(UnknownJobType, match="Did you mean"):
         pausing.pause(Kind.JOB_TYPE, "sample_agian")
     pausing.resume(Kind.QUEUE, "default", bench.send)
     assert not pauses.current(fresh=True).all

@@ -37,7 +37,9 @@ def counted(organization_id: str = "acme") -> int:
 
 def test_it_is_refused_to_who_has_so_many_and_to_nobody_else(bench: Bench, most: int) -> None:
     rows = [bench.dispatch() for _ in range(most)]
-    with pytest.raises(QuotaReached, match="the organisation 'acme' has 3 jobs that are not fin"):
+    with pytest.raises(
+        QuotaReached, match="Organization 'acme' has reached its quota of 3 unfinished jobs"
+    ):
         bench.dispatch()
     assert len(moto_direct.rows("jobs")) == most
     bench.dispatch(organization_id="other")

@@ -79,7 +79,7 @@ def test_it_runs_under_a_new_id_with_what_it_was_given_and_is_no_longer_listed(
     assert kept() == []
     (rest,) = every_row(FailedTask)
     assert rest.payload is None  # nobody needs it any more
-    with pytest.raises(FailedTaskNotFound, match="it has begun again"):
+    with pytest.raises(FailedTaskNotFound, match="It has started again"):
         redrive(failed)
     assert message.id != failed
 
@@ -101,7 +101,7 @@ def test_one_that_begins_meanwhile_is_not_sent_again(
         return bench.send
 
     monkeypatch.setattr(runners, "sender", begin_first)
-    with pytest.raises(FailedTaskNotFound, match="it has begun again"):
+    with pytest.raises(FailedTaskNotFound, match="It has started again"):
         redrive(failed)
     assert bench.sent == [(first, 0)]
 

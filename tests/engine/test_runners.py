@@ -62,7 +62,7 @@ def test_a_large_payload_and_result_come_back_unchanged(bench: RunnerBench) -> N
 def test_a_job_whose_payload_is_gone_fails_once_and_says_so(
     bench: RunnerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone = "the object 'payloads/x' is missing from the bucket"
+    gone = "The object 'payloads/x' is missing from the bucket."
     monkeypatch.setattr(bucket, "get_bytes", Mock(side_effect=MissingObject("payloads/x")))
     row = bench.outcome("sample_again", payload={"text": random.Random(1).randbytes(9999).hex()})
     assert (row.status, row.attempt) == (Status.FAILED, 1)
@@ -130,7 +130,7 @@ def test_do_not_retry_fails_a_tagged_job_at_once(bench: RunnerBench) -> None:
 def test_an_unknown_job_type_is_refused_with_the_nearest_name_and_nothing_saved(
     bench: RunnerBench,
 ) -> None:
-    with pytest.raises(UnknownJobType, match="did you mean 'sample_once'"):
+    with pytest.raises(UnknownJobType, match="Did you mean 'sample_once'"):
         bench.dispatch("sample_onc")
     assert queries.page("org", limit=5).jobs == []
 
@@ -167,7 +167,7 @@ def test_an_unknown_task_and_a_wrong_payload_are_refused(bench: RunnerBench) -> 
 
 
 def test_a_task_over_100_kb_is_refused_with_the_advice_to_make_it_a_job(bench: RunnerBench) -> None:
-    with pytest.raises(PayloadTooLarge, match="should be a job"):
+    with pytest.raises(PayloadTooLarge, match="Use a job instead"):
         bench.runner.dispatch_task("sample_note", {"text": "x" * 102_400})
     bench.runner.dispatch_task("sample_note", {"text": "x" * 102_000})
     bench.drain()

@@ -171,7 +171,7 @@ def test_the_job_must_be_one_that_could_be_dispatched() -> None:
         put(payload={"number": "many"})
     with pytest.raises(PayloadTooLarge, match="compressed"):
         put(payload={"text": "".join(map(str, range(10_000)))})
-    with pytest.raises(PayloadTooLarge, match="schedule is"):
+    with pytest.raises(PayloadTooLarge, match="schedule has"):
         put(payload={"text": "a" * 200_000})  # which compresses well
     assert store.read("acme", "hourly") is None
     assert schedule_marks.marks() == []
@@ -265,7 +265,7 @@ def test_who_is_overtaken_tries_again_but_not_for_ever(
     if overtaken == 1:
         assert schedules.pause("acme", "hourly").paused_at is not None
     else:
-        with pytest.raises(ScheduleBusy, match="try again"):
+        with pytest.raises(ScheduleBusy, match="Try again"):
             schedules.pause("acme", "hourly")
         assert len(tries) == 4
 

@@ -379,7 +379,7 @@ def test_two_parents_with_the_same_key_have_two_children(bench: Bench) -> None:
 def test_a_child_that_can_not_be_is_an_error_of_its_parent(bench: Bench) -> None:
     script.job = lambda job, payload: job.dispatch("sample_onec", key="one")
     row = bench.run(bench.dispatch("sample_once"))
-    assert "did you mean 'sample_once'" in row.error["message"]
+    assert "Did you mean 'sample_once'" in row.error["message"]
 
 
 def test_a_job_whose_runner_can_not_send_dispatches_nothing(bench: Bench) -> None:

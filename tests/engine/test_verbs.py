@@ -172,7 +172,7 @@ def test_a_claim_up_to_two_seconds_early_is_in_time() -> None:
 
 def test_the_last_attempt_can_not_be_retried() -> None:
     job = claimed(saved(max_attempts=1))
-    with pytest.raises(PreconditionFailed, match=r"^retry refused"):
+    with pytest.raises(PreconditionFailed, match=r"'retry' was refused"):
         retry(job)
     assert stored(job).status is Status.RUNNING
 

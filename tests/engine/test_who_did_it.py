@@ -218,7 +218,7 @@ def test_a_viewer_sees_how_jobs_fare_and_neither_payload_nor_result(
         answer = as_role("viewer", "GET", f"/jobs/{job_id}")
         assert (answer.json["payload"], answer.json["result"]) == (None, None)
         assert "s3cret" not in answer.text
-        assert answer.json["notes"] == ["payload and result are not shown to the role viewer"]
+        assert answer.json["notes"] == ["Viewers don't see the payload and the result."]
     assert "s3cret" in as_role("reader", "GET", f"/jobs/{done}").text
     assert as_role("viewer", "GET", "/jobs").status == 200
     assert as_role("viewer", "POST", f"/jobs/{failed}/retry").status == 403

@@ -138,7 +138,7 @@ def test_a_role_below_what_the_route_asks_for_changes_nothing(
     before = everything()
     for role in ROLES[: ROLES.index(str(entry.least))]:
         detail = refused(call(method, path, claims=token(role), **parts))
-        assert detail.endswith(f"the role of your token is {role}")
+        assert detail.endswith(f"Your token has the role {role}.")
     assert everything() == before
 
 

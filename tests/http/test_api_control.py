@@ -126,7 +126,7 @@ def test_a_running_job_stops_at_its_checkpoint(worker: FakeLambda) -> None:
 def test_a_job_that_has_ended_is_not_cancelled(status: Status) -> None:
     job_id = ended(status)
     answer = call("POST", f"/jobs/{job_id}/cancel")
-    problem(answer, 409, "wrong-state", f"is {status}: only a job that has not ended")
+    problem(answer, 409, "wrong-state", f"is {status}. Only a job that has not ended")
     assert row_of(job_id).status is status
 
 
@@ -214,17 +214,17 @@ def test_a_retry_with_wrong_fields_changes_nothing(body: Any, field: str) -> Non
 @pytest.mark.parametrize(
     ("raw", "status", "detail"),
     [
-        ("{", 400, "not JSON"),
+        ("{", 400, "isn't JSON"),
         ("[]", 400, "must be a JSON object"),
         ("null", 400, "must be a JSON object"),
-        (b"\xff", 400, "not UTF-8"),
-        ('{"payload": {"number": NaN}}', 400, "NaN is not JSON, at $.payload.number"),
+        (b"\xff", 400, "isn't UTF-8"),
+        ('{"payload": {"number": NaN}}', 400, "NaN, which isn't JSON, at $.payload.number"),
         ('{"payload": {"number": ' + "1" * 5000 + "}}", 400, "more than 128 characters"),
         ('{"payload": {"text": "a\\u0000"}}', 400, "NUL"),
         ('{"payload": {"text": "\\ud800"}}', 400, "half a surrogate pair"),
         ('{"payload": {}, "payload": {}}', 400, "'payload' twice"),
         ('{"payload":' * 100 + "1" + "}" * 100, 400, "more than 64 levels deep"),
-        ('{"payload": {"text": "' + "x" * 2_700_000 + '"}}', 413, "at most 2,621,440"),
+        ('{"payload": {"text": "' + "x" * 2_700_000 + '"}}', 413, "The limit is 2,621,440"),
     ],
 )
 def test_a_retry_with_a_body_that_can_not_be_taken_changes_nothing(
@@ -248,7 +248,7 @@ def test_a_form_is_no_body_of_a_retry() -> None:
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.SCHEDULED, Status.WAITING])
 def test_a_job_that_has_not_ended_is_not_done_again(status: Status) -> None:
     answer = call("POST", f"/jobs/{waiting(status)}/retry")
-    problem(answer, 409, "wrong-state", "only a job that has failed or was canceled")
+    problem(answer, 409, "wrong-state", "Only a job that failed or was canceled")
 
 
 def test_a_job_that_succeeded_is_not_done_again() -> None:
@@ -260,7 +260,7 @@ def test_a_job_whose_payload_is_gone_needs_another(worker: FakeLambda) -> None:
     job_id = ended(Status.FAILED, payload=LARGE)
     bucket.delete_all(f"payloads/{row_of(job_id).created_key}")
     answer = call("POST", f"/jobs/{job_id}/retry")
-    problem(answer, 409, "payload-gone", "retry it with one")
+    problem(answer, 409, "payload-gone", "Retry the job with a payload")
     assert "payloads/" not in answer.text
     assert row_of(job_id).status is Status.FAILED
     assert call("POST", f"/jobs/{job_id}/retry", body={"payload": LARGE}).status == 202
@@ -273,7 +273,7 @@ def test_of_two_edited_retries_at_once_one_is_told_that_the_job_moved(
     assert call("POST", f"/jobs/{seen.id}/retry", body={"payload": {"number": 2}}).status == 202
     monkeypatch.setattr("api.routes.jobs.queries.read", lambda job_id: seen)
     answer = call("POST", f"/jobs/{seen.id}/retry", body={"payload": {"number": 3}})
-    problem(answer, 409, "moved-meanwhile", "look at it again")
+    problem(answer, 409, "moved-meanwhile", "Fetch the job and retry")
 
 
 def test_a_retry_that_can_not_be_sent_is_accepted_all_the_same(worker: FakeLambda) -> None:

@@ -73,10 +73,10 @@ def test_a_payload_with_wrong_fields_is_refused_field_by_field() -> None:
 
 def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:
     answer = call("POST", "/jobs", body={"job_type": "sample_onec"})
-    refused(answer, 422, "did you mean 'sample_once'?")
+    refused(answer, 422, "Did you mean 'sample_once'?")
     assert answer.json["type"] == "urn:job-runners:unknown-job-type"
     answer = call("POST", "/tasks", body={"task_name": "sample_not"})
-    refused(answer, 422, "did you mean 'sample_note'?")
+    refused(answer, 422, "Did you mean 'sample_note'?")
 
 
 def test_an_answer_does_not_grow_with_what_is_wrong() -> None:

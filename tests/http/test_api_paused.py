@@ -90,7 +90,7 @@ def test_an_unknown_job_type_is_refused_with_the_nearest() -> None:
     answer = call("PUT", "/paused/job_type/sample_onse")
     assert answer.status == 422
     assert answer.json["type"] == "urn:job-runners:unknown-job-type"
-    assert "did you mean 'sample_once'?" in answer.json["detail"]
+    assert "Did you mean 'sample_once'?" in answer.json["detail"]
     assert paused() == []
 
 
@@ -118,7 +118,7 @@ def test_a_runner_that_can_not_admit_again_may_not_park(
     for method in ("PUT", "DELETE"):
         answer = call(method, "/paused/job_type/sample_once")
         assert answer.status == 409
-        assert "no send()" in answer.json["detail"]
+        assert "a runner with send()" in answer.json["detail"]
     assert paused() == []
 
 

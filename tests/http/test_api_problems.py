@@ -80,7 +80,7 @@ def test_a_name_that_is_not_there_says_where_all_are_to_command_and_caller(
     claims = {"sub": "u", "roles": "operator", "organization_id": "acme"}
     answer = call(method, path, body=body, claims=claims)
     said = problem(answer, 422 if body else 404, slug)["detail"]
-    assert said.endswith(f"; `jobs {command}` or GET {route} lists those there are")
+    assert said.endswith(f" with `jobs {command}` or GET {route}.")
 
 
 def rows() -> int:
@@ -98,7 +98,7 @@ def test_a_task_that_did_not_leave_is_503_and_held_by_nothing(
     answer = send(event)
     refusal = problem(answer, 503, "not-sent")
     assert answer.headers["retry-after"] == "5"
-    assert "send it again" in refusal["detail"]
+    assert "Send it again" in refusal["detail"]
     assert "arn:aws" not in answer.text
     [line] = logged.lines("went wrong")
     assert line["request_id"] == refusal["request_id"] == event["requestContext"]["requestId"]
@@ -234,7 +234,7 @@ def test_an_unknown_id_is_not_found(job_id: str) -> None:
     [
         ("", "organization_id", "is required"),
         ("organization_id=", "organization_id", "1 to 256 printable"),
-        ("organization_id=a&organization_id=b", "organization_id", "is given twice"),
+        ("organization_id=a&organization_id=b", "organization_id", "appears twice"),
         ("organization_id=a%00", "organization_id", "printable"),
         ("organization_id=" + "a" * 257, "organization_id", "1 to 256 printable"),
         ("organization_id=\ud800", "organization_id", "printable"),
@@ -246,8 +246,8 @@ def test_an_unknown_id_is_not_found(job_id: str) -> None:
         ("organization_id=acme&limit=" + "9" * 200, "limit", "from 1 to 100"),
         ("organization_id=acme&status=done", "status", "queued, running, retryable, succeeded"),
         ("organization_id=acme&status=Failed", "status", "must be one of"),
-        ("organization_id=acme&state=failed", "state", "known are organization_id, status,"),
-        ("organization_id=%ff", "the query string", "not percent-encoded UTF-8"),
+        ("organization_id=acme&state=failed", "state", "the parameters organization_id, status,"),
+        ("organization_id=%ff", "the query string", "isn't percent-encoded UTF-8"),
     ],
 )
 def test_query_parameters_that_can_not_be_used(query: str, field: str, why: str) -> None:

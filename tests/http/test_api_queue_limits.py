@@ -24,9 +24,14 @@ def test_a_queue_is_limited_and_has_the_codes_limits_again(
     body = {"slots": 3, "rate": {"count": 30, "seconds": 60}, "max_waiting": 5}
     answer = call("PUT", "/queues/sample_campaigns", body=body)
     rate = {"count": 30, "seconds": 60, "burst": 1}
-    in_force = {**body, "rate": rate, "per": "campaign_id", "order": "fifo"}
+    words = "3 slots, 30 starts per 60 s, per campaign_id, at most 5 waiting"
+    in_force = {**body, "rate": rate, "per": "campaign_id", "order": "fifo", "words": words}
     assert (answer.status, answer.json["limits"]) == (200, in_force)
-    assert answer.json["declared_limits"] == {**SLOTS_1, "per": "campaign_id"}
+    assert answer.json["declared_limits"] == {
+        **SLOTS_1,
+        "per": "campaign_id",
+        "words": "1 slot, per campaign_id, at most 10,000 waiting",
+    }
     assert answer.json["changed_by"] == "service:user/campaign-service"
     found = got("/queues/sample_campaigns")
     assert {name: found[name] for name in answer.json} == answer.json
@@ -53,7 +58,11 @@ def test_what_is_not_given_is_the_codes(worker: FakeLambda) -> None:
     call("PUT", "/queues/sample_slots", body={"slots": 3, "max_waiting": 5})
     changed = call("PUT", "/queues/sample_slots", body={"rate": {"count": 9}}).json
     rate = {"count": 9, "seconds": 1, "burst": 1}
-    assert changed["limits"] == {**SLOTS_1, "rate": rate}
+    assert changed["limits"] == {
+        **SLOTS_1,
+        "rate": rate,
+        "words": "1 slot, 9 starts per 1 s, at most 10,000 waiting",
+    }
 
 
 @pytest.mark.parametrize("name", ["nobody's", "a b%", 'say "hi"', "x" * 128])
@@ -146,7 +155,7 @@ def test_limits_that_can_not_be_are_refused(body: dict[str, Any], field: str) ->
 
 def test_a_bound_alone_limits_no_queue_that_is_not_declared() -> None:
     answer = call("PUT", "/queues/default", body={"max_waiting": 5})
-    assert "give slots, a rate or both" in refused(answer, 422, "nothing-limited")
+    assert "Set slots, a rate or both" in refused(answer, 422, "nothing-limited")
     assert call("PUT", "/queues/sample_slots", body={"max_waiting": 5}).status == 200
 
 
@@ -164,12 +173,12 @@ def test_more_changed_limits_than_there_may_be_are_refused(monkeypatch: pytest.M
     limits.ask_for_sweep("swept")  # changes nothing
     assert call("PUT", "/queues/one", body={"slots": 1}).status == 200
     answer = call("PUT", "/queues/two", body={"slots": 1})
-    assert "reset some" in refused(answer, 409, "too-many-limited")
+    assert "Reset some" in refused(answer, 409, "too-many-limited")
     assert call("PUT", "/queues/one", body={"slots": 2}).status == 200
 
 
 def test_a_runner_that_can_not_let_on_may_not_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runners.sender", lambda: None)
     for method, body in (("PUT", {"slots": 1}), ("DELETE", None)):
-        assert "no send()" in call(method, "/queues/default", body=body).json["detail"]
+        assert "a runner with send()" in call(method, "/queues/default", body=body).json["detail"]
     assert not limits.current(fresh=True)

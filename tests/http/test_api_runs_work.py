@@ -179,7 +179,7 @@ def test_the_functions_timeout_ends_a_job_and_its_error_says_so(stack: Stack) ->
     row = stack.job(seconds=0.5)
     assert (row.status, row.error["kind"]) == (Status.FAILED, "TimedOut")
     assert (
-        "time limit of the API function, which does all work with JobRunner=legacy"
+        "time limit of the API function, which runs all work with JobRunner=legacy"
         in (row.error["message"])
     )
 

@@ -144,21 +144,21 @@ def test_what_is_gone_from_the_bucket_is_null_with_a_note() -> None:
     clients.client("s3").delete_object(Bucket=ENVIRONMENT["BUCKET_NAME"], Key=row.result_key)
     job = view(row)
     assert (job["status"], job["result"], job["payload"]) == ("succeeded", None, {"number": 1})
-    assert job["notes"] == ["the result was kept in the bucket and is no longer there"]
+    assert job["notes"] == ["The result was deleted from the bucket."]
 
 
 @pytest.mark.parametrize("text", ["x" * 6_000_000, '"' * 3_000_000, "\u0416" * 1_000_000])
 def test_what_no_lambda_response_can_hold_is_null_with_a_note(text: str) -> None:
     job = view(succeeded({"text": text}))
     assert (job["result"], job["payload"]) == (None, {"number": 1})
-    assert job["notes"] == ["the result is too large to show"]
+    assert job["notes"] == ["The result is too large to show."]
 
 
 def test_a_result_has_room_before_its_payload() -> None:
     large = {"text": "x" * 3_000_000}
     answer = call("GET", f"/jobs/{succeeded(large, payload=large).id}")
     assert answer.json["result"] == large
-    assert answer.json["notes"] == ["the payload is too large to show"]
+    assert answer.json["notes"] == ["The payload is too large to show."]
     assert len(answer.text) < 6_000_000
 
 
@@ -171,8 +171,8 @@ def test_a_result_nested_too_deep_to_be_json_again_is_null_with_a_note(
     row = succeeded({"n": 1})
     monkeypatch.setattr(blobs, "get", lambda packed, key: nested)
     assert view(row)["notes"] == [
-        "the result is nested too deep to show",
-        "the payload is nested too deep to show",
+        "The result is nested too deeply to show.",
+        "The payload is nested too deeply to show.",
     ]
 
 
@@ -286,8 +286,11 @@ def picky(job: RunningJob, payload: Picky) -> None: ...
 @pytest.mark.parametrize(
     ("now", "why"),
     [
-        (Job(strict), "the payload of sample_once is wrong: payload.member_list: Field required"),
-        (None, "there is no job named 'sample_once'"),
+        (
+            Job(strict),
+            "The payload of sample_once doesn't match its model: payload.member_list: Field",
+        ),
+        (None, "No job is named 'sample_once'"),
         (Job("no.such_module:work"), "there is no module no"),
     ],
     ids=["model", "type", "module"],
@@ -307,7 +310,7 @@ def test_what_keeps_this_version_from_starting_a_job_is_a_note(
     queued, scheduled, running, ended = (view(row)["notes"] for row in rows)
     assert queued == scheduled
     (note,) = queued
-    assert note.startswith("workers with this version of the code can't start it: ")
+    assert note.startswith("Workers with this version of the code can't start the job. ")
     assert why in note
     assert running == ended == []
 
@@ -316,7 +319,7 @@ def test_a_payload_that_can_not_be_shown_is_not_held_against_its_model() -> None
     row = saved(payload={"text": incompressible(50_000)})
     assert row.payload_key is not None
     clients.client("s3").delete_object(Bucket=ENVIRONMENT["BUCKET_NAME"], Key=row.payload_key)
-    assert view(row)["notes"] == ["the payload was kept in the bucket and is no longer there"]
+    assert view(row)["notes"] == ["The payload was deleted from the bucket."]
 
 
 def test_a_validator_that_fails_in_its_own_way_keeps_no_job_from_being_shown(
@@ -336,4 +339,4 @@ def test_one_who_sees_no_payload_is_told_nothing_of_it(monkeypatch: pytest.Monke
     registry.cache_clear()
     claims = {"sub": "u", "roles": "viewer", "organization_id": row.organization_id}
     answer = call("GET", f"/jobs/{row.id}", claims=claims)
-    assert answer.json["notes"] == ["payload and result are not shown to the role viewer"]
+    assert answer.json["notes"] == ["Viewers don't see the payload and the result."]

@@ -139,7 +139,7 @@ def test_one_that_did_not_leave_is_said_to_be_still_there(
     monkeypatch.setattr(runners, "sender", lambda: refuse)
     answer = call("POST", f"/tasks/failed/{task_id}/redrive")
     assert (answer.status, answer.json["type"]) == (503, "urn:job-runners:not-redriven")
-    assert "still listed: send it again, it begins once" in answer.json["detail"]
+    assert "still listed. Resend it: it runs once." in answer.json["detail"]
     assert answer.headers["retry-after"]
     assert len(call("GET", "/tasks/failed").json["tasks"]) == 1
 

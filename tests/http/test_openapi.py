@@ -47,17 +47,17 @@ BOUNDED = settings(
 # What is refused though it fits its schema, which can't say it. Nothing else may be.
 UNSAID = re.compile(
     "printable characters"
-    "|text with NUL .* at \\$.payload.body"  # any JSON, which no schema can say it of
+    "|text with NUL .* at (a key of )?\\$.payload.body"  # any JSON, which no schema can say it of
     "|String should match pattern"  # where other dialects let a last newline pass
-    "|the cursor is not one that this list gave out"
-    "|the header Idempotency-Key says another"
+    "|The cursor isn't valid for this list"
+    "|differs from the header Idempotency-Key"
     "|can't be combined with idempotency_key"
     "|run_at may be at most 30 days from now"
     "|give run_at or delay, not both"
-    "|the payload of "  # whose model may have rules of its own
-    "|there is no job named"
-    "|give slots, rate or max_waiting"  # null is as good as not given
-    "|nothing limits the queue"  # by its code
+    "|The payload of "  # whose model may have rules of its own
+    "|No job is named"
+    "|set slots, rate or max_waiting"  # null is as good as not given
+    "|The code declares no limits"
     "|exactly one of cron and every"
     "|it must have five: minute, hour"
     "|there is no time zone"

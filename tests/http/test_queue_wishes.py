@@ -53,7 +53,7 @@ def test_a_caller_may_ask_for_no_other_and_is_told_which(monkeypatch: pytest.Mon
     with_token(monkeypatch)
     answer = dispatch(OURS, queue_name="default")
     assert (answer.status, answer.json["type"]) == (422, "urn:job-runners:invalid-request")
-    why = "a job 'sample_once' may be in 'texts', 'urgent'; only services may ask for another"
+    why = "must be 'texts', 'urgent' for a job 'sample_once'; only services may use other queues"
     assert answer.json["errors"] == [{"field": "queue_name", "why": why}]
     assert call("GET", "/jobs", claims=OURS).json["jobs"] == []
 

@@ -82,7 +82,7 @@ def test_a_job_that_has_not_ended_is_not_run_again(worker: FakeLambda) -> None:
     waiting = call("POST", "/jobs", body=ASKED).json["id"]
     answer = rerun(waiting)
     assert (answer.status, answer.json["type"]) == (409, "urn:job-runners:wrong-state")
-    assert "is queued: only a job that has ended can be run again" in answer.json["detail"]
+    assert "is queued. Only a job that has ended can be rerun." in answer.json["detail"]
 
 
 def test_one_whose_payload_is_gone_is_refused(worker: FakeLambda) -> None:

@@ -116,7 +116,7 @@ def test_a_viewer_is_not_told_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
         for role in ("viewer", "reader")
     }
     assert seen["viewer"]["unique_key"] is None
-    assert "unique_key is not shown to the role viewer" in seen["viewer"]["notes"]
+    assert "Viewers don't see the unique_key." in seen["viewer"]["notes"]
     assert len(seen["reader"]["unique_key"]) == 32
     assert seen["reader"]["notes"] == []
 

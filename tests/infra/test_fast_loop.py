@@ -133,7 +133,7 @@ def test_a_file_that_is_removed_is_gone(checkout: Checkout) -> None:
             "from work import Recurring\nJOBS = CAMPAIGN_JOBS = QUEUES = CAMPAIGN_QUEUES = {}\n"
             "CAMPAIGN_RECURRING = ()\n"
             "RECURRING = {'hourly': Recurring('greet', every=3600, organization_id='acme')}\n",
-            "RECURRING: 'hourly' (jobs/table.py, line 4): there is no job named 'greet'",
+            "RECURRING: 'hourly' (jobs/table.py, line 4): No job is named 'greet'",
         ),
     ],
 )

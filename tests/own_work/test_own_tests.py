@@ -137,9 +137,9 @@ def test_failures_say_what_happened(
             "E*The job 'remind_nobody' (*) failed, but not with ValueError*",
             "E*0 jobs 'remind' with payload={'names': *'Grace'*} are saved, not 1. Saved jobs:",
             'E*  remind *, queued (*payload {"names": *"Ada"*}',
-            "E*there is no job named 'remnid'; did you mean 'remind'?",
+            "E*No job is named 'remnid'. Did you mean 'remind'?",
             "E*A saved job has no field 'campain_id'. Did you mean 'campaign_id'?",
-            "E*the payload of remind is wrong: payload.names: Field required*",
+            "E*The payload of remind doesn't match its model: payload.names: Field required*",
             "E*Jobs are not finished after 20 messages. Does one dispatch itself forever?",
             "E*  remind_for_ever *, queued (*",
             "E*The task 'note' failed permanently in attempt 2: LookupError: nobody to note",
@@ -196,6 +196,6 @@ def test_a_job_that_does_something_twice_is_said_with_how_to_play_that_again(
             "E*hostile saw no effect of 'remind'*",
             "E*Undisturbed, the job must succeed. The job 'remind_nobody' (*) has not succeeded*",
             "E*Did you mean \"killed after effect 1 ('text to Ada')\"?",
-            "E*there is no job named 'remnid'; did you mean 'remind'?",
+            "E*No job is named 'remnid'. Did you mean 'remind'?",
         ]
     )

@@ -8,7 +8,14 @@ from fake_lambda import FakeLambda
 from sample_work import Sample, script
 from work import RunningJob
 
-SLOTS_1 = {"slots": 1, "rate": None, "per": None, "order": "fifo", "max_waiting": 10_000}
+SLOTS_1 = {
+    "slots": 1,
+    "rate": None,
+    "per": None,
+    "order": "fifo",
+    "max_waiting": 10_000,
+    "words": "1 slot, at most 10,000 waiting",
+}
 
 
 def dispatched(queue_name: str, organization_id: str = "acme", **fields: Any) -> str:
