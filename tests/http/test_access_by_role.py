@@ -236,7 +236,7 @@ def test_an_import_of_another_organisations_file_fails_and_tells_nothing_of_it(k
     job_id = call("POST", "/jobs", body=body, claims=token("operator")).json["id"]
     job = call("GET", f"/jobs/{job_id}", claims=token("operator"))
     assert job.json["status"] == "failed"
-    assert "must name a file under uploads/ours/" in job.json["error"]["message"]
+    assert "a file under uploads/ours/" in job.json["error"]["message"]
     assert "Ann" not in job.text
     assert every_row(Contact) == []
 
