@@ -129,11 +129,12 @@ def accept_job(
             _most_attempts(job),
             job_id,
             request_hash,
+            save,
             more_writes,
             writes_if_answered,
             send,
         )
-        row = unique_work.accept(asked, save)
+        row = unique_work.accept(asked)
     is_its_own = row.duplicate is None or row.duplicate.before
     if key is not None and is_its_own and row.request_hash != request_hash:
         raise IdempotencyConflict(key, row.id)

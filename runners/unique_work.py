@@ -5,6 +5,7 @@ reads that job and applies the rule. A request that loses a race starts again.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 import clock
@@ -37,9 +38,10 @@ _LATEST_CHECK = clock.HOUR
 class UniqueRequest(NamedTuple):
     """A request for a unique job.
 
-    `job_id` is the only id that its job may have, if the request determines it. `more_writes` are
-    written in one transaction with the outcome of the request. If the outcome is an existing job,
-    the writes that `writes_if_answered` returns for the same records replace them.
+    `job_id` is the only id that its job may have, if the request determines it. `save` saves its
+    job: it takes the arguments of `verbs.save` that this record lacks. `more_writes` are written in
+    one transaction with the outcome of the request. If the outcome is an existing job, the writes
+    that `writes_if_answered` returns for the same records replace them.
     """
 
     rule: Unique
@@ -49,16 +51,13 @@ class UniqueRequest(NamedTuple):
     max_attempts: int
     job_id: str | None
     request_hash: str | None
+    save: Callable[..., JobRequest]
     more_writes: Sequence[RecordWrite]
     writes_if_answered: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None
     send: Send | None
 
 
-Save = Callable[..., JobRequest]
-"""Saves the job of a request. It takes the arguments of `verbs.save` that the request lacks."""
-
-
-def accept(request: UniqueRequest, save: Save) -> JobRequest:
+def accept(request: UniqueRequest) -> JobRequest:
     """Return the row that answers a request: a new one, or an existing one with a `duplicate`.
 
     An earlier answer to the same request comes first.
@@ -67,24 +66,14 @@ def accept(request: UniqueRequest, save: Save) -> JobRequest:
     PreconditionFailed if other requests are faster at every try.
     """
     stale: Answer | None = None  # an earlier answer to this request, whose job is gone
-    for left in reversed(range(_TRIES)):
-        try:
-            return _Try(request, save, stale).row()
-        except RaceLost as lost:
-            if any(each.record is one.record for each in lost.lost for one in request.more_writes):
-                raise
-            if not left:
-                raise uniqueness.overtaken("accept", "of this request") from lost
-        except PreconditionFailed:
-            if not left:
-                raise  # otherwise the existing job has changed: try again
-        found = answers.find(request.job_id) if request.job_id is not None else None
-        if found is not None and found.row is not None:
-            found.row.duplicate = DuplicateOutcome(found.answer.outcome, before=True)
-            found.row.request_hash = found.answer.request_hash
-            return found.row
-        stale = found.answer if found is not None else None
-    raise AssertionError("the last try raises")
+    for _ in range(_TRIES - 1):
+        with suppress(PreconditionFailed):
+            return _try_once(request, stale)
+        earlier = answers.find(request.job_id) if request.job_id is not None else None
+        if earlier is not None and earlier.row is not None:
+            return _answered_before(earlier.row, earlier.answer)
+        stale = earlier.answer if earlier is not None else None
+    return _try_once(request, stale)
 
 
 def creates_no_job(rule: Unique, key: str, job_id: str | None) -> bool:
@@ -129,115 +118,142 @@ def next_check(row: JobRequest) -> int:
     return clock.now() + min(max(waited, _SOONEST_CHECK), _LATEST_CHECK)
 
 
-class _Try(NamedTuple):
-    """One try to answer a request. `stale` is an earlier answer to it, whose job is gone."""
-
-    request: UniqueRequest
-    save: Save
-    stale: Answer | None
-
-    def row(self) -> JobRequest:
-        """Return the row that answers the request.
-
-        Raises RaceLost or PreconditionFailed if another process was faster, and the errors of
-        `accept`.
-        """
-        # A request that replaces usually finds an existing job, so reading first is cheaper.
-        looks_first = self.request.rule.on_conflict == "replace"
-        try:
-            found = uniqueness.look(self.request.key) if looks_first else None
-            return self._apply_rule(found) if isinstance(found, Held) else self._save()
-        except RowExists as existing:
-            if self.request.more_writes:
-                raise
-            return _own(existing.row)
-
-    def _save(self) -> JobRequest:
-        try:
-            return self.save(unique_key=self.request.key, more_writes=self._unless_answered())
-        except KeyTaken as taken:
-            return self._apply_rule(taken.held)
-
-    def _apply_rule(self, held: Held) -> JobRequest:
-        """Apply the rule to a key that another job holds.
-
-        Raises RowExists if that job, or its follower, is the request's own.
-        """
-        holder, rule = held.holder, self.request.rule
-        for row in (holder, held.follower):
-            if row is not None and row.id == self.request.job_id:
-                raise RowExists(row)
-        if rule.on_conflict == "refuse":
-            raise UniqueConflict(holder.job_type, holder.id)
-        if rule.on_conflict == "replace":
-            waiting = held.follower or holder
-            if not waiting.has_begun:
-                return self._replace_waiting(waiting)
-            if rule.then == "again":
-                return self._follow(held)
-        if writes := self._answer(holder, Outcome.RETURNED):
-            write_all(writes)
-        holder.duplicate = DuplicateOutcome(Outcome.RETURNED)
-        return holder
-
-    def _follow(self, held: Held) -> JobRequest:
-        row = self.save(
-            unique_key=self.request.key,
-            behind=held,
-            due_at=clock.now() + _SOONEST_CHECK,
-            more_writes=self._unless_answered(),
-        )
-        row.duplicate = DuplicateOutcome(Outcome.FOLLOWS)
-        return row
-
-    def _replace_waiting(self, waiting: JobRequest) -> JobRequest:
-        wanted = self._wanted(waiting)
-        try:
-            row = replacing.replace(waiting, wanted, self._answer(waiting, Outcome.REPLACED))
-        finally:
-            admission.admit_waiting_after(waiting, self.request.send)  # its slot may be free now
-        row.duplicate = DuplicateOutcome(Outcome.REPLACED, is_sent=_has_message(waiting, row))
-        return row
-
-    def _wanted(self, waiting: JobRequest) -> Wanted:
-        data, rule = self.request.data, self.request.rule
-        first = waiting.first_run_at or waiting.created_at
-        most = LONGEST_WAIT if rule.at_most is None else rule.at_most
-        payload = self.request.payload
-        in_line = (waiting.queue_name, data.organization_id, data.campaign_id, payload)
-        run_at = min(data.starts_at(), first + int(most * clock.SECOND))
-        later = run_at > clock.now()
-        return Wanted(
-            payload=data.payload,
-            campaign_id=data.campaign_id,
-            queue_key=current_key(waiting.queue_key, *in_line),
-            max_attempts=self.request.max_attempts,
-            run_at=run_at if later else None,
-            due_at=next_due_at(run_at, self.request.send) if later else None,
-            first_run_at=first,
-        )
-
-    def _unless_answered(self) -> list[RecordWrite]:
-        """Return the writes for a new row. They fail if the request was answered before."""
-        job_id = self.request.job_id
-        check = [answers.none_yet(job_id, self.stale)] if job_id is not None else []
-        return [*self.request.more_writes, *check]
-
-    def _answer(self, row: JobRequest, outcome: Outcome) -> list[RecordWrite]:
-        """Return the writes that record an existing job as the answer."""
-        request = self.request
-        more_writes = (
-            request.writes_if_answered(row, outcome)
-            if request.writes_if_answered
-            else request.more_writes
-        )
-        if request.job_id is None:
-            return [*more_writes]
-        given = answers.given(request.job_id, row, outcome, request.request_hash, self.stale)
-        return [*more_writes, *given]
+# --- one try --------------------------------------------------------------------------------------
 
 
-def _own(row: JobRequest) -> JobRequest:
+def _try_once(request: UniqueRequest, stale: Answer | None) -> JobRequest:
+    """Return the row that answers the request.
+
+    `stale` is an earlier answer, whose job is gone. Raises PreconditionFailed if another process
+    was faster, and the errors of `accept`.
+    """
+    try:
+        return _save_or_apply_rule(request, stale)
+    except RowExists as existing:
+        if request.more_writes:
+            raise
+        return _saved_before(existing.row)
+    except RaceLost as lost:
+        if any(each.record is one.record for each in lost.lost for one in request.more_writes):
+            raise
+        raise uniqueness.overtaken("accept", "of this request") from lost
+
+
+def _save_or_apply_rule(request: UniqueRequest, stale: Answer | None) -> JobRequest:
+    # A request that replaces usually finds an existing job, so reading first is cheaper.
+    if request.rule.on_conflict == "replace":
+        found = uniqueness.look(request.key)
+        if isinstance(found, Held):
+            return _apply_rule(request, found, stale)
+    try:
+        return request.save(unique_key=request.key, more_writes=_writes_of_new(request, stale))
+    except KeyTaken as taken:
+        return _apply_rule(request, taken.held, stale)
+
+
+def _apply_rule(request: UniqueRequest, held: Held, stale: Answer | None) -> JobRequest:
+    """Apply the rule to a key that another job holds.
+
+    Raises RowExists if that job, or its follower, is the request's own.
+    """
+    holder, rule = held.holder, request.rule
+    for row in (holder, held.follower):
+        if row is not None and row.id == request.job_id:
+            raise RowExists(row)
+    if rule.on_conflict == "refuse":
+        raise UniqueConflict(holder.job_type, holder.id)
+    if rule.on_conflict == "replace":
+        waiting = held.follower or holder
+        if not waiting.has_begun:
+            return _replace(request, waiting, stale)
+        if rule.then == "again":
+            return _follow(request, held, stale)
+    return _return_existing(request, holder, stale)
+
+
+def _return_existing(
+    request: UniqueRequest, holder: JobRequest, stale: Answer | None
+) -> JobRequest:
+    if writes := _writes_of_answer(request, holder, Outcome.RETURNED, stale):
+        write_all(writes)
+    holder.duplicate = DuplicateOutcome(Outcome.RETURNED)
+    return holder
+
+
+def _follow(request: UniqueRequest, held: Held, stale: Answer | None) -> JobRequest:
+    row = request.save(
+        unique_key=request.key,
+        behind=held,
+        due_at=clock.now() + _SOONEST_CHECK,
+        more_writes=_writes_of_new(request, stale),
+    )
+    row.duplicate = DuplicateOutcome(Outcome.FOLLOWS)
+    return row
+
+
+def _replace(request: UniqueRequest, waiting: JobRequest, stale: Answer | None) -> JobRequest:
+    wanted = _wanted(request, waiting)
+    writes = _writes_of_answer(request, waiting, Outcome.REPLACED, stale)
+    try:
+        row = replacing.replace(waiting, wanted, writes)
+    finally:
+        admission.admit_waiting_after(waiting, request.send)  # its slot may be free now
+    row.duplicate = DuplicateOutcome(Outcome.REPLACED, is_sent=_has_message(waiting, row))
+    return row
+
+
+def _wanted(request: UniqueRequest, waiting: JobRequest) -> Wanted:
+    """Return what the waiting job is to do instead."""
+    data, rule = request.data, request.rule
+    first = waiting.first_run_at or waiting.created_at
+    most = LONGEST_WAIT if rule.at_most is None else rule.at_most
+    in_line = (waiting.queue_name, data.organization_id, data.campaign_id, request.payload)
+    run_at = min(data.starts_at(), first + int(most * clock.SECOND))
+    later = run_at > clock.now()
+    return Wanted(
+        payload=data.payload,
+        campaign_id=data.campaign_id,
+        queue_key=current_key(waiting.queue_key, *in_line),
+        max_attempts=request.max_attempts,
+        run_at=run_at if later else None,
+        due_at=next_due_at(run_at, request.send) if later else None,
+        first_run_at=first,
+    )
+
+
+def _writes_of_new(request: UniqueRequest, stale: Answer | None) -> list[RecordWrite]:
+    """Return the writes for a new row. They fail if the request was answered before."""
+    job_id = request.job_id
+    check = [answers.none_yet(job_id, stale)] if job_id is not None else []
+    return [*request.more_writes, *check]
+
+
+def _writes_of_answer(
+    request: UniqueRequest, row: JobRequest, outcome: Outcome, stale: Answer | None
+) -> list[RecordWrite]:
+    """Return the writes that record an existing job as the answer."""
+    more_writes = (
+        request.writes_if_answered(row, outcome)
+        if request.writes_if_answered
+        else request.more_writes
+    )
+    if request.job_id is None:
+        return [*more_writes]
+    given = answers.given(request.job_id, row, outcome, request.request_hash, stale)
+    return [*more_writes, *given]
+
+
+# --- earlier answers ------------------------------------------------------------------------------
+
+
+def _answered_before(row: JobRequest, answer: Answer) -> JobRequest:
+    """Return the existing job that the same request was answered with before."""
+    row.duplicate = DuplicateOutcome(answer.outcome, before=True)
+    row.request_hash = answer.request_hash
+    return row
+
+
+def _saved_before(row: JobRequest) -> JobRequest:
     """Return the job that the same request has created before."""
     if row.followed:
         row.duplicate = DuplicateOutcome(Outcome.FOLLOWS, before=True)
