@@ -12,12 +12,12 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 from testing.simulation.faults import Fault, of_text
-from testing.simulation.history import play_seed, stage, told
+from testing.simulation.history import figures_text, play_seed, stage
 from testing.simulation.invariant_checker import Violation
 
 _CHUNK = 50
 _LINE_EVERY = 2000  # histories per line of output, without a terminal
-_TOLD = 10  # broken promises that are printed
+_SHOWN = 10  # broken promises that are printed
 
 
 def main() -> int:
@@ -33,7 +33,7 @@ def main() -> int:
     with ProcessPoolExecutor(options.processes) as pool:
         for its_figures, its_broken in pool.map(partial(_play, faults=options.faults), chunks):
             figures += its_figures
-            for violation in its_broken[: max(0, _TOLD - len(broken))]:
+            for violation in its_broken[: max(0, _SHOWN - len(broken))]:
                 print(f"BROKEN: {violation}", file=sys.stderr, flush=True)
             broken += its_broken
             played = figures["histories"]
@@ -47,11 +47,13 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m testing.chaos", description=__doc__)
-    parser.add_argument("--histories", type=int, default=1000)
+    parser.add_argument(
+        "--histories", type=int, default=1000, help="number of histories (default 1000)"
+    )
     parser.add_argument(
         "--first", type=int, default=0, help="the seed of the first history (default 0)"
     )
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=2, help="processes to use (default 2)")
     parser.add_argument("--seed", type=int, help="play only this seed")
     parser.add_argument(
         "--faults",
@@ -77,7 +79,7 @@ def _play(seeds: Iterable[int], faults: frozenset[Fault] | None) -> tuple[Counte
 
 
 def _report(figures: Counter[str], broken: int, seconds: float) -> None:
-    print(f"{figures.pop('histories'):,} histories in {seconds:.0f} s: {told(figures)}")
+    print(f"{figures.pop('histories'):,} histories in {seconds:.0f} s: {figures_text(figures)}")
     print(f"broken promises: {broken}")
 
 

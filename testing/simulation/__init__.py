@@ -1,1 +1,1 @@
-"""A simulated Lambda that does its worst, and the checker that says what must not be."""
+"""A simulated hostile Lambda, and checkers that watch it for broken promises."""

@@ -1,4 +1,4 @@
-"""What the code of a history declares of queues: a deploy declares other limits, or none."""
+"""The queues that the code of a history declares. A deploy declares other limits, or none."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -13,51 +13,50 @@ LIMITED = "narrow"  # the queue that limits are declared for
 Declared = Mapping[str, Queue]
 
 _NOTHING: Declared = MappingProxyType({})
-_GOES_THROUGH = clock.MINUTE  # a deploy: until then an invocation may run the code before it
+_GOES_THROUGH = clock.MINUTE  # the length of a deploy, in which invocations may run the old code
 
 SLOTS = (None, 1, 1, 2, 3)
-# Slow, beside how far clocks are apart: what starts too soon is seen.
+# Slow compared with the clock skew, so that an early start is noticed.
 RATES = (None, None, Rate(1, seconds=200), Rate(2, seconds=600, burst=2))
 
 
 class DeclaredQueues:
-    """What the deploys of a world have declared, and what each invocation goes by: that of the
-    deploy which it runs."""
+    """The declarations of a world's deploys, and those of the deploy that each invocation runs."""
 
     def __init__(self, now: Callable[[], int], choose: Callable[[str, int], int]) -> None:
         self._now = now
         self._choose = choose
         self._deployed_at = 0
-        self._before = self._latest = self._in_force = _NOTHING
+        self._before = self._latest = self._active = _NOTHING
 
     @property
     def deployed_at(self) -> int:
-        """Return when the last deploy began, in the world's time."""
+        """Return the time at which the last deploy began, in the world's time."""
         return self._deployed_at
 
     def deploy(self, declared: Declared) -> None:
-        """Have the invocations that begin from now on run other code; for a minute, any of both."""
+        """Deploy other code. For a minute a new invocation runs the old code or the new."""
         self._deployed_at = self._now()
         self._before, self._latest = self._latest, declared
         self.use(None)
 
     def deploy_any(self) -> None:
-        """Deploy code with other limits of the queue, or without."""
+        """Deploy code that declares other limits for the queue, or none."""
         is_limited = self._choose("whether a deploy limits", 4) < 3
         self.deploy({LIMITED: self._any_queue()} if is_limited else _NOTHING)
 
     def of_new_invocation(self) -> Declared:
-        """Return what the code of an invocation that begins declares."""
+        """Return the declarations in the code of an invocation that begins."""
         going_through = self._now() < self._deployed_at + _GOES_THROUGH
         if going_through and self._before != self._latest and self._choose("which deploy", 2) == 1:
             return self._before
         return self._latest
 
     def use(self, declared: Declared | None) -> None:
-        """Put what a deploy declares in force; None is the latest one."""
+        """Activate the declarations of a deploy; None is the latest one."""
         declared = self._latest if declared is None else declared
-        if declared is not self._in_force:
-            self._in_force = declared
+        if declared is not self._active:
+            self._active = declared
             queues = cast(dict[str, Queue], registry().queues)
             queues.pop(LIMITED, None)
             queues.update(declared)

@@ -1,4 +1,4 @@
-"""Code of several versions at once, as while a deploy goes through: each invocation runs one."""
+"""Code of several versions at once, as during a deploy. Each invocation runs one of them."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _Tables = tuple[dict[str, Job], dict[str, Task]]
 
 
 class Version(StrEnum):
-    """Which code an invocation runs."""
+    """The code that an invocation runs."""
 
     TODAY = "today's"
     WITHOUT_TYPE = "without the type of a job"
@@ -31,19 +31,21 @@ _NOT_THERE = "testing.simulation.not_there:work"
 
 
 class FewSteps(Steps):
-    """A payload as an older version knew it: with fewer steps."""
+    """A payload as an older version defined it: with fewer steps."""
 
     steps: int = Field(default=4, ge=0, le=3)
 
 
 def take_few_steps(job: RunningJob, payload: FewSteps) -> dict[str, Any]:
-    """Do what the version with the other model does with what it takes."""
+    """Take the steps of a payload that the other model accepts."""
     return simulated_work.take_steps(job, Steps(**payload.model_dump()))
 
 
 class Deploys:
-    """Which version each invocation runs: drawn for it as it begins, and in force while it runs,
-    but not while others run that it makes room for."""
+    """The version of each invocation. It is drawn when the invocation begins.
+
+    It is active while the invocation runs, but not while others run in between.
+    """
 
     def __init__(
         self,
@@ -55,22 +57,22 @@ class Deploys:
         self._choose = choose
         self._figures = figures
         self._tables: dict[Version, _Tables] = {}
-        self._in_force = Version.TODAY
+        self._active = Version.TODAY
 
     def version(self) -> Version:
-        """Return what an invocation that begins runs."""
+        """Return the version that a new invocation runs."""
         if not self._fault(Fault.DEPLOYS, "other code", 8):
             return Version.TODAY
         self._figures["other code"] += 1
         return _OTHERS[self._choose("which code", len(_OTHERS))]
 
     def use(self, version: Version) -> None:
-        """Put the jobs and tasks of a version in force."""
+        """Activate the jobs and tasks of a version."""
         jobs, tasks = cast(_Tables, (registry().jobs, registry().tasks))
         if not self._tables:
             self._tables = _by_version(dict(jobs), dict(tasks))
-        if version is not self._in_force:
-            self._in_force = version
+        if version is not self._active:
+            self._active = version
             its_jobs, its_tasks = self._tables[version]
             jobs.clear()
             jobs.update(its_jobs)

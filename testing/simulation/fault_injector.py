@@ -1,7 +1,7 @@
 """The boundary between code and AWS, where a hostile Lambda does most of its harm.
 
-Before a call it kills, throttles, or lets the world go on meanwhile; after one that has landed it
-kills, or loses the response.
+Before a call it kills the invocation, throttles the call, or freezes the invocation while the world
+continues. After a call that has landed it kills the invocation, or loses the response.
 """
 
 import io
@@ -29,25 +29,25 @@ from testing.simulation.simulated_lambda import SimulatedLambda
 _SERVICES = ("dynamodb", "lambda", "s3", "sqs")
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>slow down</Message></Error>"
 _WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
-_LAG = 120_000  # ms that an index is behind its table, at most
+_LAG = 120_000  # milliseconds by which an index lags behind its table at most
 
 
 class FaultInjector:
-    """Every call to AWS, of whoever runs in a world."""
+    """Intercepts every call to AWS in a world."""
 
     def __init__(self, world: SimulatedLambda, more_services: Sequence[str] = ()) -> None:
         self._world = world
-        self._more_services = more_services  # that moto answers for
-        self._losing = False  # the response of the call under way
-        self._taken: Any = None  # the last request that came by here
-        self._transactions: set[str] = set()  # that have landed, by token
+        self._more_services = more_services  # further services that moto answers
+        self._losing = False  # whether the response of the current call was lost
+        self._taken: Any = None  # the last request that was intercepted
+        self._transactions: set[str] = set()  # tokens of transactions that have landed
         self._unanswered: set[int] = set()  # invocations, by depth, whose call gets no answer
-        self._quotas: dict[tuple[object, int], int] = {}  # of machines: retries that they have left
-        self._index: dict[str, tuple[int, int, Any]] = {}  # by query: when, and what it found
+        self._quotas: dict[tuple[object, int], int] = {}  # by machine: retries that it has left
+        self._index: dict[str, tuple[int, int, Any]] = {}  # by query: its time and its result
 
     @contextmanager
     def standing(self) -> Iterator[None]:
-        """Take every call that is made inside."""
+        """Intercept every call that is made in the block."""
         hooks = [
             (clients.client(service).meta.events, f"{event}.{service}", hook)
             for service in (*_SERVICES, *self._more_services)
@@ -72,12 +72,12 @@ class FaultInjector:
                 events.unregister(event, hook)
 
     def _for_the_rest(self, event_name: str, request: Any, **_: Any) -> AWSResponse | None:
-        """Have moto answer calls that did not come by here: those of other clients."""
+        """Let moto answer calls of other clients, which were not intercepted."""
         return None if request is self._taken else answered_by_moto(event_name, request)
 
     def _retries_of_machine(self, call: Callable[[Any, int], Any]) -> Callable[[Any, int], Any]:
-        """As botocore does it, but that each machine has its own to spend, and every history
-        begins with all of them."""
+        """Keep a retry quota for each machine, as botocore does for a process. Each history starts
+        fresh."""
 
         def of_machine(quota: Any, amount: int) -> Any:
             if Fault.RETRY_QUOTA not in self._world.faults:
@@ -91,7 +91,7 @@ class FaultInjector:
         return of_machine
 
     def _before_call(self, **_: Any) -> None:
-        """Code makes a call, which botocore may repeat."""
+        """Note that code makes a call, which botocore may repeat."""
         self._unanswered.discard(len(self._world.stack))
         if self._world.stack:
             self._world.stack[-1].called_at = self._world.time
@@ -106,13 +106,13 @@ class FaultInjector:
             answer = self._take(request, event_name)
             self._lose_answer(event_name)
             caller.is_answered = True
-            self._taken = request  # here at the end: others were taken meanwhile
+            self._taken = request  # set last, because other requests were intercepted in between
             return answer
 
     @contextmanager
     def _answered_or_not(self) -> Iterator[Invocation]:
-        """Note of whoever calls whether this call is answered, or when it was not."""
-        caller = self._world.stack[-1] if self._world.stack else Invocation.nobody()
+        """Record on the calling invocation whether this call is answered, and when it was not."""
+        caller = self._world.stack[-1] if self._world.stack else Invocation.none()
         caller.is_answered = False
         try:
             yield caller
@@ -121,27 +121,27 @@ class FaultInjector:
                 caller.refused_at = self._world.time
 
     def _refusal_before(self, event_name: str, request: Any) -> AWSResponse | None:
-        """Return what refuses a call before it lands, or raise botocore's error; None if nothing
-        does."""
+        """Return a response that refuses a call before it lands, or None. May raise botocore's
+        error."""
         world = self._world
         if (fault := self._fault(event_name, request)) is not None:
             return fault
-        # More kindness than harm, or nothing would ever get anywhere. Most of the harm is for those
-        # that work: they stand still, are overtaken, and meet what is left of a killed successor.
+        # Most calls succeed, or nothing would ever progress. Most of the harm goes to workers. They
+        # freeze, are overtaken, and find the remains of a killed successor.
         working = bool(world.stack) and world.stack[-1].name == "worker"
         kindness = (7 if len(world.stack) == 1 else 3) if working else 21
         match world.chance("before a call", kindness + 3) - kindness:
             case 0:
                 world.kill("before a call")
             case 1 if len(world.stack) < 3:
-                world.meanwhile()
+                world.freeze()
             case 2:
                 world.figures["throttled"] += 1
                 return _refusal(event_name, 400)
         return None
 
     def _fault(self, event_name: str, request: Any) -> AWSResponse | None:
-        """Return the refusal that a call meets at this time, or botocore's error."""
+        """Return the refusal that a call gets at this time, or None. May raise botocore's error."""
         world = self._world
         _, service, operation = event_name.split(".")
         if len(world.stack) in self._unanswered:
@@ -158,14 +158,14 @@ class FaultInjector:
                 service,
                 ("can't be reached", "does not answer")[world.chance("how the network fails", 2)],
             )
-        # A transaction meets another one more easily than a single write does, and is rarer.
+        # Transactions conflict more easily than single writes, and are rarer.
         odds = 4 if operation == "TransactWriteItems" else 40
         if operation in _WRITES and world.fault(Fault.CONFLICT, "a conflict", odds):
             return _conflict(operation, request)
         return None
 
     def _lose_answer(self, event_name: str) -> None:
-        """Lose the answer of what landed: this time, or however often it is repeated."""
+        """Lose the answer of a call that has landed: once, or for every repetition."""
         world = self._world
         service = event_name.split(".")[1]
         if world.fault(Fault.NO_ANSWER, "no answer", 80):
@@ -175,7 +175,7 @@ class FaultInjector:
         raise world.storms.network_error(service, "does not answer")
 
     def _take(self, request: Any, event_name: str) -> AWSResponse:
-        """Return the call lands."""
+        """Let the call land, and return its answer."""
         service = event_name.split(".")[1]
         if service not in _SERVICES or service == "s3":
             return answered_by_moto(event_name, request)
@@ -206,8 +206,7 @@ class FaultInjector:
             self._landed(operation, call, body)
 
     def _has_landed(self, call: dict[str, Any]) -> bool:
-        """Whether it is a transaction that botocore repeats, and that has landed: then it changes
-        nothing."""
+        """Return whether a call repeats a transaction that has landed, and so changes nothing."""
         token = call.get("ClientRequestToken")
         has_landed = token in self._transactions
         if token is not None:
@@ -215,8 +214,7 @@ class FaultInjector:
         return has_landed
 
     def _lagging(self, request: Any) -> Any:
-        """Return what the due index said when it was asked last, if that is not long ago; or
-        None."""
+        """Return an earlier answer of the due index, if it is recent; otherwise None."""
         world, call = self._world, json.loads(request.body)
         if call.get("IndexName") != "due" or Fault.INDEX_LAG not in world.faults:
             return None
@@ -239,7 +237,8 @@ class FaultInjector:
             self._saw_write(self._world.stack[-1], plain(body["Attributes"]))
         if operation == "TransactWriteItems" and self._world.stack:
             for update in (each["Update"] for each in call["TransactItems"] if "Update" in each):
-                if update["TableName"] == "jobs":  # and not the slot, say, that changes with it
+                # and not another item, such as the slot that changes with it
+                if update["TableName"] == "jobs":
                     row = moto_direct.row("jobs", update["Key"])
                     self._saw_write(self._world.stack[-1], row)
 
@@ -254,19 +253,19 @@ class FaultInjector:
             case 23 if not self._losing:
                 world.figures["responses lost"] += 1
                 self._losing = True
-                return 0  # botocore sends it again at once
+                return 0  # botocore repeats the call at once
         self._losing = False
         return None
 
     def _saw_write(self, invocation: Invocation, row: Row) -> None:
-        claimed = row["status"] == "running"  # and not parked instead
+        claimed = row["status"] == "running"  # and not parked
         if invocation.name == "worker" and invocation.claim is None and claimed:
             invocation.claim = row.get("claim_token")
             self._world.claims[row["claim_token"]] = invocation
         self._world.on_write(invocation, row)
 
 
-# As it is before anything is patched.
+# The original, before anything is patched.
 _STUBBER = BotocoreStubber.__call__
 
 
@@ -276,7 +275,8 @@ def answered_by_moto(event_name: str, request: Any) -> AWSResponse:
 
 
 def _choose_signer(event_name: str, **_: Any) -> Any:
-    """Only moto's S3 reads signatures, and making them takes a tenth of a history's time."""
+    """Skip signatures except for S3, because only moto's S3 reads them and they take a tenth of the
+    time."""
     return None if ".s3." in event_name else UNSIGNED
 
 
@@ -288,7 +288,7 @@ def _refusal(event_name: str, status: int) -> AWSResponse:
 
 
 def _conflict(operation: str, request: Any) -> AWSResponse:
-    """Return the write met a transaction of the same item."""
+    """Return the refusal of a write that conflicts with a transaction of the same item."""
     if operation != "TransactWriteItems":
         return _answer(400, {"__type": "TransactionConflictException", "message": "conflict"})
     others = len(json.loads(request.body)["TransactItems"]) - 1
@@ -310,7 +310,7 @@ def _answer(status: int, body: Any) -> AWSResponse:
 
 
 class _Raw(io.BytesIO):
-    """As much of a urllib3 response as botocore reads."""
+    """The part of a urllib3 response that botocore reads."""
 
     def stream(self, **_: Any) -> Iterator[bytes]:
         yield self.read()

@@ -1,4 +1,4 @@
-"""One history: a few jobs dispatched into a hostile Lambda, watched until every one has ended."""
+"""One history: a few jobs dispatched into a hostile Lambda, and watched until each has ended."""
 
 import random
 import shlex
@@ -36,16 +36,18 @@ from work.running_job import RunningJob
 from work.signals import LegOver, Paused, TimeOver, TurnOver
 
 _UNIQUE = ("hostile_unique", "hostile_started", "hostile_replaced", "hostile_replaced")
-_MOST_ASKED = 12  # while jobs run
-_SKEWED = 2 * SKEW  # clocks that say whether a row has expired
-_BESIDE = 4  # invocations that run at once, where queues have limits
-_UNCLAIMED_AT_MOST = 1  # so that a second row of a backlog has to wait for its turn
+_MOST_ASKED = 12  # requests that a history makes at most while jobs run
+_SKEWED = 2 * SKEW  # twice the skew, because two clocks decide whether a row has expired
+_CONCURRENT = 4  # invocations that run at the same time, where queues have limits
+_UNCLAIMED_AT_MOST = 1  # so that a second row of a backlog has to wait
 
 
 @contextmanager
 def stage(**another: str) -> Iterator[None]:
-    """Yield the AWS that histories play on, with these settings besides. One serves any number of
-    them, one after the other."""
+    """Yield the AWS that histories play on, with these additional settings.
+
+    One stage serves any number of histories, one after another.
+    """
     environment = {"EXTENSIONS": "testing.simulation.simulated_work"} | SETTINGS | another
     with (
         mocked_aws(environment),
@@ -59,8 +61,10 @@ def stage(**another: str) -> Iterator[None]:
 def play_seed(
     seed: int, faults: Set[Fault] | None = None, world: type[SimulatedLambda] = SimulatedLambda
 ) -> Counter[str]:
-    """Play the history of a seed on the stage; returns its figures. The message of a Violation says
-    how to play it again, with the same faults."""
+    """Play the history of a seed on the stage. Return its figures.
+
+    The message of a Violation says how to play it again, with the same faults.
+    """
     again = f"again: python -m testing.chaos --seed {seed}"
     if faults is not None:
         again += f" --faults {shlex.quote(as_text(faults))}"
@@ -80,15 +84,16 @@ def play_seed(
         raise Violation(f"{broken}\n{again}", broken.figures) from broken
 
 
-def told(figures: Counter[str]) -> str:
-    """Figures in words; what matters most last, and even if it is none."""
+def figures_text(figures: Counter[str]) -> str:
+    """Return figures as text. The most important ones come last, even if they are zero."""
     counted = ("lost", "doubled", "tasks lost")
     names = [*sorted(figures.keys() - set(counted)), *counted]
     return ", ".join(f"{name}: {figures[name]:,}" for name in names)
 
 
 class History:
-    """The jobs of one history, what they did, and who watches. Entered, it is under way."""
+    """The jobs of one history, their work, and the checkers. The history runs while it is
+    entered."""
 
     def __init__(
         self,
@@ -103,7 +108,8 @@ class History:
             name: task.retry.max_attempts if task.retry else 1 for name, task in TASKS.items()
         }
         self.tasks = TaskChecker(self.world, attempts, self.checker.broken)
-        self.payloads: dict[str | None, list[Steps]] = {}  # of jobs, by campaign: each has its own
+        # payloads of jobs, by campaign: each job has its own campaign
+        self.payloads: dict[str | None, list[Steps]] = {}
         self._has_limits = Fault.LIMITS in faults
         self._has_unique = Fault.UNIQUE in faults
         self.recurs = Fault.SCHEDULES in faults
@@ -111,11 +117,12 @@ class History:
         self.people = Operators(
             self.world, self._ask_again, self._another_payload, self.dispatch, of_schedules
         )
-        # By job, how often it was done again, and what it was asked to do.
+        # Steps taken, by job, its number of restarts, and its payload.
         self.done: dict[tuple[str, int, str], list[int]] = {}
-        self.ids: dict[str, set[str]] = {}  # of what must be one job
-        self.asked: list[JobData] = []  # under an idempotency key
-        self.asked_first: dict[str, Steps] = {}  # by lot, of what replaces
+        self.ids: dict[str, set[str]] = {}  # ids of jobs, by request: each request must be one job
+        self.asked: list[JobData] = []  # requests under an idempotency key
+        # by lot: the first payload of jobs that replace others
+        self.asked_first: dict[str, Steps] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -129,7 +136,7 @@ class History:
             self.world.queues.deploy_any()
         if self.recurs:
             self.people.schedules.put()
-        else:  # a tick makes the calls that it made before there were schedules
+        else:  # a timer run makes the calls that it made before there were schedules
             self._stack.enter_context(
                 patch.object(recurring, "start_due", lambda *_, **__: Counter())
             )
@@ -165,15 +172,18 @@ class History:
             idempotency_key=(None, campaign)[self.choose("idempotency key", 3) // 2],
             **self._in_queue(),
         )
-        times = 2 if data.idempotency_key else 1  # as a caller does who got no answer
+        times = 2 if data.idempotency_key else 1  # a caller without an answer repeats the request
         if data.idempotency_key:
             self.asked.append(data)
         for _ in range(times):
             self.world.invoke("api", lambda: self._accept(data))
 
     def _unique(self, job_type: str, payload: Steps) -> tuple[str, Steps]:
-        """Return the type and payload of a job that may be unique. What replaces is the same again
-        in some histories: then nothing but the campaign tells one request from another."""
+        """Return the type and payload of a job that may be unique.
+
+        In some histories all jobs that replace others have the same payload. Then only the campaign
+        distinguishes the requests.
+        """
         number = self.choose("which is unique", 5)
         if number >= len(_UNIQUE):
             return job_type, payload
@@ -185,7 +195,7 @@ class History:
         return job_type, payload
 
     def _in_queue(self) -> dict[str, Any]:
-        """Return whose job it is and in which queue, where queues have limits."""
+        """Return the queue and the organization of a job, where queues have limits."""
         if not self._has_limits:
             return {}
         return {
@@ -194,8 +204,11 @@ class History:
         }
 
     def _ask_again(self) -> None:
-        """Make the same request again; once it was answered and its job has expired, the key may be
-        used for another."""
+        """Make the same request again.
+
+        If the request was answered and its job has expired, its key may be used for another
+        request.
+        """
         if not self.asked:
             return
         number = self.choose("which request", len(self.asked))
@@ -217,7 +230,7 @@ class History:
         self.world.invoke("api", lambda: self._accept(data))
 
     def _another_payload(self, row: job_request.JobRequest) -> dict[str, Any]:
-        """For a job that is retried by hand: what it shall do instead."""
+        """Return another payload for a job that is retried by hand."""
         payloads = self.payloads[row.campaign_id]
         payloads.append(Steps(steps=2 + len(payloads), named=True))
         return payloads[-1].model_dump()
@@ -235,7 +248,7 @@ class History:
             self._is_one_job(f"request {data.idempotency_key}", job_id)
 
     def _is_one_job(self, what: str, job_id: str) -> None:
-        if self._has_unique:  # what is answered with another job is so until that one is gone
+        if self._has_unique:  # a request returns another job only until that job is gone
             there = {row["id"] for row in self._rows() if not self._has_expired(row)}
             self.ids[what] = self.ids.get(what, set()) & there
         if len(self.ids.setdefault(what, set()) | {job_id}) > 1:
@@ -249,7 +262,7 @@ class History:
         return int(row.get("expires_at", 10**12) * clock.SECOND)
 
     def dispatch_task(self) -> None:
-        """Dispatch a task through the API: once that has answered, it was sent."""
+        """Dispatch a task through the API. Once the API has answered, the task was sent."""
         name = ("hostile_errand_once", "hostile_errand_again")[self.choose("tagged", 2)]
         payload = {"seconds": (0, 5, 70)[self.choose("seconds of the task", 3)]}
         self.world.invoke("api", lambda: self._accept_task(name, payload))
@@ -261,7 +274,7 @@ class History:
             self.checker.broken(f"the task {name} was accepted and not sent")
 
     def end(self) -> Counter[str]:
-        """Let the world rest, and every job end; returns the figures. Raises Violation."""
+        """Let the world rest until every job has ended. Return the figures. Raises Violation."""
         self.world.rest(self._unfinished, first=self._end_what_recurs)
         rows = self._rows()
         self.checker.check_ended(rows)
@@ -281,8 +294,8 @@ class History:
         return figures
 
     def _end_what_recurs(self) -> None:
-        """Have people end their pauses, and in the end what recurs: until then nothing of it may be
-        left behind."""
+        """End all pauses, and finally all schedules. Until then no occurrence may be left
+        behind."""
         self.people.resume_all()
         if self.checker.schedules is None:
             return
@@ -294,10 +307,10 @@ class History:
         self.people.schedules.delete_all()
 
     def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
-        """Return what the jobs of a history do."""
+        """Do the work of a job in this history, and return its result."""
         self.checker.started(job.id, job.attempt, job.leg)
         if payload not in (*self.payloads[job.campaign_id], CHILD):
-            self.checker.broken(f"the payload of job {job.id} is not what it was")
+            self.checker.broken(f"the payload of job {job.id} has changed")
         if self.checker.unique and payload != CHILD and job.cursor is None:
             self.checker.unique.begins(job.id, job.campaign_id)
         key = (job.id, self.checker.runs[job.id], payload.model_dump_json())
@@ -306,13 +319,14 @@ class History:
             self.world.spend(payload.seconds)
             self._end_if_time_is_over(job)
             self.people.perhaps_cancel(job.id)
-            self._let_others_go_on()
+            self._let_others_run()
             self._perhaps_fail("a step", 40, job.id)
             if payload.named:
                 self._take_named_step(job, step)
-            # Seen here and not at the end: by then the id may be that of a job of the other type.
+            # Checked here and not at the end, because by then a job of the other type may have the
+            # id.
             if step in done and job.attempt == 1 and job.last_attempt:
-                self.checker.broken(f"untagged job {job.id} took step {step} twice")
+                self.checker.broken(f"job {job.id}, without retries, took step {step} twice")
             done.append(step)
             self._end_if_time_is_over(job)
             if payload.checkpoints:
@@ -326,40 +340,41 @@ class History:
         return payload.model_dump()
 
     def _end_if_time_is_over(self, job: RunningJob) -> None:
-        """As the alarm would, which counts another time."""
+        """End the job as the alarm would, which counts real time."""
         if job.time_left() == 0:
             self.checker.excused(job.id)
             raise TimeOver
 
-    def _let_others_go_on(self) -> None:
-        """While a job works, others run beside it: as many as may, and more that want to."""
-        beside = len(self.world.stack) <= _BESIDE and not self.world.resting
-        if self._has_limits and beside:
+    def _let_others_run(self) -> None:
+        """Let other invocations run while this job works, up to a limit, and let callers make
+        requests."""
+        has_capacity = len(self.world.stack) <= _CONCURRENT and not self.world.resting
+        if self._has_limits and has_capacity:
             for _ in range(self.choose("others go on", 4) - 1):
                 self.world.step()
-            self.world.check_alive("beside others")
+            self.world.check_alive("next to others")
         wanted = self._has_unique and len(self.payloads) < _MOST_ASKED
         if wanted and self.choose("the same is asked for", 4) == 3:
             self.dispatch()
-            self.world.check_alive("beside others")
+            self.world.check_alive("next to others")
 
     def _take_named_step(self, job: RunningJob, step: int) -> None:
         try:
             self._take_named(job, step)
         except (*AWS_ERRORS, JobRunnersError):
-            self.checker.excused(job.id)  # a step that could not be kept is the job's own failure
+            self.checker.excused(job.id)  # a step that could not be saved is the job's own failure
             raise
 
     def _take_named(self, job: RunningJob, step: int) -> None:
         def effect() -> int:
-            # One that was overtaken since it looked can't know: its claim is gone.
+            # An overtaken job can't know: its claim is gone.
             if steps.find(job._row, f"step {step}") and self.checker.has_claim(job.id):
                 self.checker.broken(f"step {step} of job {job.id} was taken again")
             self.world.spend(1)
             return step
 
         if job.step(str(step), effect) != step:
-            self.checker.broken(f"step {step} of job {job.id} is not what it was")
+            self.checker.broken(f"step {step} of job {job.id} has another result")
         if step == 0:
             child_type = "hostile_unique" if self._has_unique else "hostile_once"
             child = job.dispatch(child_type, CHILD, key="child")
@@ -367,7 +382,7 @@ class History:
             self.world.figures["children"] += 1
 
     def run_errand(self, payload: Errand) -> None:
-        """Do what the tasks of a history do."""
+        """Do the work of a task in this history."""
         task_id = self.world.stack[-1].message["id"]
         self.tasks.ran(task_id)
         self.world.spend(payload.seconds)
@@ -379,7 +394,7 @@ class History:
         self.tasks.failed[message.id] += 1
 
     def _task_in_doubt(self, error: SendInDoubt) -> None:
-        """Count the end of a task of which nobody knows whether its next attempt was sent."""
+        """Count the end of a task if it is unknown whether its next attempt was sent."""
         self.tasks.failed[error.what.split()[1]] += 1
 
     def _perhaps_fail(self, what: str, n: int, job_id: str | None = None) -> None:
@@ -397,7 +412,7 @@ class History:
                 raise DoNotRetry("hopeless")
 
     def _check_work(self, row: Row) -> None:
-        """Check that a job that succeeded left no step out, and that its result is its own."""
+        """Check that a job that succeeded took every step, and that its result is its own."""
         runs = {key[1:]: done for key, done in self.done.items() if key[0] == row["id"]}
         if row["status"] == "succeeded":
             result = blobs.get(row.get("result"), row.get("result_key"))

@@ -1,4 +1,4 @@
-"""Watches every write to a JobRequest, and every start of a job, and says what must not be."""
+"""Watch every write to a JobRequest, and every start of a job, and report broken promises."""
 
 import json
 from collections import Counter
@@ -21,14 +21,14 @@ from testing.simulation.unique_checker import UniqueChecker
 from work import Job
 
 FINISHED = ("succeeded", "failed", "cancelled")
-# Errors of jobs that nobody could start, or that went on for ever.
+# Errors of jobs that no worker could start, or that never ended.
 _OF_THEMSELVES = ("NeverStarted", "HeldTooLong", "TypeForgotten", "LegsSpent")
-# How long before its deadline a worker may give up, if AWS did not answer its last call, in ms:
-# what a job came to is written until the next try would begin too late, and a job that was not
-# begun is given back until there is just time to return.
+# When a worker may give up before its deadline, in milliseconds, if AWS did not answer its last
+# call. It writes a job's outcome until the next try would begin too late. It returns an unstarted
+# job until there is just enough time to return.
 _GIVES_UP_OUTCOME = 6 * clock.SECOND
 _GIVES_UP_RETURN = 21 * clock.SECOND
-_GIVES_UP_WAITING = 11 * clock.SECOND  # a job whose own call is not answered: its time is over
+_GIVES_UP_WAITING = 11 * clock.SECOND  # a job whose own call gets no answer: its time is over
 _WAITING = ("scheduled", "waiting", "queued", "retryable")
 
 
@@ -41,25 +41,27 @@ class Violation(AssertionError):
 
 
 class InvariantChecker:
-    """What is known of every job, from outside."""
+    """Everything known of each job from outside."""
 
     def __init__(self, world: SimulatedLambda, jobs: Mapping[str, Job]) -> None:
         self._world = world
         self._max_legs = {name: job.max_legs for name, job in jobs.items()}
         self.rows: dict[str, Row] = {}
-        self.settled = 0  # by the timer or by a failure record
+        self.settled = 0  # jobs settled by the timer or by a failure record
         self.accepted: set[str] = set()  # jobs whose row was saved, or whose dispatch returned one
-        self.doubled: set[str] = set()  # untagged jobs of which a leg started twice
+        self.doubled: set[str] = set()  # jobs without a retry policy that had a leg started twice
         self.lost: set[str] = set()  # accepted jobs without an outcome, once all is quiet
         self._open: dict[str, tuple[int, int]] = {}  # the leg that started last and has not ended
         self.violations: list[str] = []
-        self.deleted: set[str] = set()  # by people
-        self.runs: Counter[str] = Counter()  # by job: how often people had it done again
+        self.deleted: set[str] = set()  # jobs deleted by operators
+        self.runs: Counter[str] = Counter()  # by job: how often operators had it done again
         self._pauses = Pauses(world)
-        self._reasons: Counter[str] = Counter()  # by job: what there was to send it for
-        self._claimers: dict[str, list[Invocation]] = {}  # by job, since it was asked for anew
-        self._excused: set[str] = set()  # jobs that may fail: their function was made to
-        self._returned: dict[str, Invocation] = {}  # by job: in which its function returned
+        self._reasons: Counter[str] = Counter()  # by job: reasons to send a message about it
+        self._claimers: dict[str, list[Invocation]] = {}  # by job, since it last started again
+        # jobs that may fail, because their function was made to fail
+        self._excused: set[str] = set()
+        # by job: the invocation in which its function returned
+        self._returned: dict[str, Invocation] = {}
         self._lines = LineChecker(world, self.broken) if Fault.LIMITS in world.faults else None
         self.schedules = (
             ScheduleChecker(world, self.broken, self.rows, self.runs)
@@ -75,17 +77,20 @@ class InvariantChecker:
         world.on_end = self._ended
 
     def broken(self, promise: str) -> None:
-        """Note that a promise is broken. Not raised here: the code under test might answer for
-        it."""
+        """Record a broken promise, without raising, because the code under test might catch the
+        error."""
         self.violations.append(promise)
 
-    # --- told by the job itself -------------------------------------------------------------------
+    # --- reported by the job itself ---------------------------------------------------------------
 
     def started(self, job_id: str, attempt: int, leg: int) -> None:
-        """Check a leg that begins. Unless the one before it ended in an orderly way, it must be
-        another attempt's, which only jobs tagged for retry have."""
+        """Check that a leg may start.
+
+        If the leg before it has not ended properly, the new one must belong to another attempt.
+        Only jobs with a retry policy have another attempt.
+        """
         if self._world.stack[-1].zombie and not self.has_claim(job_id):
-            return  # it stood still from its claim on, and can write nothing any more
+            return  # it was frozen since its claim, and can't write any more
         last = self._open.get(job_id)
         if last is not None and last[0] >= attempt:
             if self.rows[job_id]["max_attempts"] == 1:
@@ -94,29 +99,31 @@ class InvariantChecker:
         self._open[job_id] = (attempt, leg)
 
     def has_claim(self, job_id: str) -> bool:
-        """Whether the job is whoever's runs now."""
+        """Return whether the current invocation has the claim of the job."""
         claim = self._world.stack[-1].claim
         return self.rows.get(job_id, {}).get("claim_token") == claim
 
     def leg_ended(self, job_id: str) -> None:
-        """Note that a leg has ended for the next one to begin."""
+        """Note that a leg has ended, so that the next one can start."""
         self._open.pop(job_id)
 
     def excused(self, job_id: str) -> None:
-        """Its function was made to fail, or ran out of time: that may be its outcome."""
+        """Note that a job may fail, because its function was made to fail or ran out of time."""
         self._excused.add(job_id)
 
     def returned(self, job_id: str) -> None:
-        """Its function has returned."""
+        """Note that the function of a job has returned."""
         self._returned[job_id] = self._world.stack[-1]
 
     def _ended(self, invocation: Invocation) -> None:
-        """Check that a worker that was not killed has recorded what its job returned, whatever AWS
-        did, unless a service stayed away until it ended."""
+        """Check that a worker that was not killed has recorded the outcome of its job.
+
+        The only exception is a service that was unavailable until the worker ended.
+        """
         if self._lines:
             self._lines.ended(invocation)
         left = invocation.deadline - self._world.time
-        # It has given up by then. What it calls after that may be answered: that of a line, say.
+        # The worker has given up by then. Later calls may be answered, such as one about a line.
         gave_up_at = invocation.deadline - _GIVES_UP_RETURN
         invocation.no_chance = left <= _GIVES_UP_RETURN and invocation.refused_at >= gave_up_at
         had_chance = invocation.is_answered or left > _GIVES_UP_OUTCOME
@@ -130,14 +137,14 @@ class InvariantChecker:
                 self.broken(f"job {job_id} returned, and its worker left it running: {its.ended}")
 
     def _gone(self, invocation: Invocation) -> bool:
-        """Whether it was killed, or stood still until its time was over."""
+        """Return whether an invocation was killed, or frozen until its time was over."""
         late = invocation.ended is None and self._world.time >= invocation.deadline
         return invocation.dead or invocation.zombie or late
 
-    # --- seen at the table ------------------------------------------------------------------------
+    # --- read from the table ----------------------------------------------------------------------
 
     def saw(self, invocation: Invocation, after: Row) -> None:
-        """Check a write to a job's row that has landed: was it one that may be?"""
+        """Check that a write to a job's row that has landed is a permitted one."""
         before = self.rows.get(after["id"])
         self.rows[after["id"]] = after
         self._check_row(after)
@@ -147,7 +154,7 @@ class InvariantChecker:
                 self._check_failed(invocation, after)
 
     def _landed(self, operation: str, call: Row) -> None:
-        """Note a call that has landed: what a row's update says comes to `saw`, too."""
+        """Note a call that has landed. The update of a row also goes to `saw`."""
         if self._lines:
             self._lines.landed(operation, call)
         if self.schedules:
@@ -172,8 +179,8 @@ class InvariantChecker:
         self.deleted.discard(row["id"])
         if (before := self.rows.get(row["id"])) is not None:
             if before.get("expires_at", 10**12) * 1000 > self._world.time + 2 * SKEW:
-                self.broken(f"job {row['id']} was saved over while it was {before['status']}")
-            self._begins_anew(row["id"])
+                self.broken(f"job {row['id']} was overwritten while it was {before['status']}")
+            self._starts_again(row["id"])
         self.rows[row["id"]] = row
 
     def _deleted(self, job_id: str) -> None:
@@ -181,10 +188,10 @@ class InvariantChecker:
             self.broken(f"job {job_id} was deleted while it was {status}")
         self.deleted.add(job_id)
         del self.rows[job_id]
-        self._begins_anew(job_id)  # if there is one of this id again
+        self._starts_again(job_id)  # a new job may have this id
 
     def check_ended(self, rows: list[Row]) -> None:
-        """Once all is quiet: every job has its outcome, and cost no more messages than it may."""
+        """Check at the end that every job has its outcome, and that it was not sent too often."""
         self.accepted |= {row["id"] for row in rows}
         ended = {row["id"] for row in rows if row["status"] in FINISHED}
         self.lost = self.accepted - ended - self.deleted
@@ -202,7 +209,7 @@ class InvariantChecker:
         for job_id in self.lost - {row["id"] for row in rows}:
             self.broken(f"job {job_id} was accepted and is gone: lost")
 
-    def _begins_anew(self, job_id: str) -> None:
+    def _starts_again(self, job_id: str) -> None:
         self.runs[job_id] += 1
         self._open.pop(job_id, None)
         self._claimers.pop(job_id, None)
@@ -217,7 +224,7 @@ class InvariantChecker:
         if settings().max_unfinished_jobs:
             counted = "unfinished_organization" in row
             if counted == (row["status"] in FINISHED):
-                self.broken(f"{job} is {row['status']}; counted to its quota: {counted}")
+                self.broken(f"{job} is {row['status']}; counted toward its quota: {counted}")
         if row["legs"] > self._max_legs[row["job_type"]]:
             self.broken(f"{job} is in leg {row['legs']} of {self._max_legs[row['job_type']]}")
         if row["attempt"] > row["max_attempts"]:
@@ -231,8 +238,8 @@ class InvariantChecker:
         if before["status"] in FINISHED:
             self._check_done_again(job, invocation, before, after)
             return
-        if after.get("restarts") != before.get("restarts"):  # another payload took its place
-            self._begins_anew(after["id"])
+        if after.get("restarts") != before.get("restarts"):  # another payload replaced it
+            self._starts_again(after["id"])
         elif after["attempt"] == before["attempt"] and after["progress"] < before["progress"]:
             self.broken(f"{job}: progress from {before['progress']} to {after['progress']}")
         if before.get("cancel_requested") and after["status"] in _WAITING:
@@ -247,12 +254,12 @@ class InvariantChecker:
                 self._check_without_claim(job, invocation, *change)
 
     def _check_done_again(self, job: str, invocation: Invocation, before: Row, after: Row) -> None:
-        """Check that an outcome is for good, unless a person wants it otherwise."""
+        """Check that an outcome is final, unless an operator retries the job."""
         change = (before["status"], after["status"])
         may_be = (("failed", "queued"), ("cancelled", "queued"))
         if invocation.name != "api" or change not in may_be:
             self.broken(f"{job}: {change} after its outcome")
-        self._begins_anew(after["id"])
+        self._starts_again(after["id"])
 
     def _check_claim(self, job: str, invocation: Invocation, before: Row) -> None:
         early = before.get("run_at", 0) - self._world.now()
@@ -261,13 +268,15 @@ class InvariantChecker:
         self._claimers.setdefault(before["id"], []).append(invocation)
         if before["status"] == "waiting":
             self.broken(f"{job}: claimed while it was parked")
-        # By what it knew when it began: whoever stands still before the claim is told nothing.
+        # Judged by what the invocation knew when it began. One that freezes before its claim learns
+        # nothing new.
         paused_since = self._pauses.paused_since(before["job_type"], before["queue_name"])
         if paused_since is not None and invocation.started > paused_since + CACHED + 2 * SKEW:
             self.broken(f"{job}: started {invocation.started - paused_since} ms into a pause")
 
     def _check_failed(self, invocation: Invocation, row: Row) -> None:
-        """Nobody tries an untagged job again: that it failed must be true."""
+        """Check that a job without a retry policy failed for a reason, because it isn't tried
+        again."""
         error = json.loads(row["error"])
         claimers = self._claimers.get(row["id"], [])
         if row["id"] in self._excused or error["kind"] in _OF_THEMSELVES:
@@ -280,19 +289,19 @@ class InvariantChecker:
         if error["kind"] == "InvalidPayload" and self._waited_for_a_deploy(invocation, row):
             return
         if error["kind"] == "EntryNotLoaded" and self._waited(row) > clock.DAY - 2 * SKEW:
-            return  # it had begun, and for a day no worker could load it
+            return  # it had started, and for a day no worker could load it
         if self._of_one_killed(invocation):
             return
         why = f"{error['kind']}: {error['message']}"
         self.broken(f"{invocation.name} on job {row['id']}: failed without a reason: {why}")
 
     def _waited_for_a_deploy(self, invocation: Invocation, row: Row) -> bool:
-        """Whether code that refuses the payload left the job for other code for an hour."""
+        """Return whether code that refuses the payload left the job to other code for an hour."""
         is_other = invocation.version is Version.OTHER_MODEL
         return is_other and self._waited(row) > clock.HOUR - 2 * SKEW
 
     def _waited(self, row: Row) -> int:
-        """Return for how long a job could have run."""
+        """Return how long a job could have been running, in milliseconds."""
         could_run_at = max(row.get("queued_at") or row["created_at"], row.get("run_at") or 0)
         return self._world.time - int(could_run_at)
 
@@ -313,14 +322,15 @@ class InvariantChecker:
         if after["claim_token"] != token:
             self.broken(f"{job}: claimed while it was running")
         if after["status"] == "cancelled" and not before.get("cancel_requested"):
-            self.broken(f"{job}: cancelled, and nobody had asked for it")
+            self.broken(f"{job}: canceled without a request")
         if invocation.name == "worker" and invocation.claim != token:
-            self.broken(f"{job}: written by a worker that does not have it")
+            self.broken(f"{job}: written by a worker without its claim")
         if invocation.name != "worker" and after["status"] != "running":
             self._check_settled(job, invocation, self._world.claims[token])
 
     def _check_settled(self, job: str, invocation: Invocation, claimer: Invocation) -> None:
-        """Settled by another than its claimer, who must be gone, and not have ended well."""
+        """Check a job that another invocation settled: its claimer must be gone, and not have ended
+        well."""
         self.settled += 1
         if claimer.ended == WELL and not (claimer.zombie or claimer.no_chance):
             self.broken(f"{job}: its worker ended well and left it running")
@@ -328,9 +338,12 @@ class InvariantChecker:
         if invocation.name == "timer" and alive:
             self.broken(f"{job}: rescued from a worker that is alive")
         if invocation.name == "failures" and alive and not self._of_one_killed(invocation):
-            self.broken(f"{job}: settled by a failure record under a worker that is alive")
+            self.broken(f"{job}: settled by a failure record while its worker is alive")
 
     def _of_one_killed(self, invocation: Invocation) -> bool:
-        """Whether it has the record of an invocation that was killed. That of a duplicate which was
-        killed before its claim can't be told from its claimer's."""
+        """Return whether an invocation has the failure record of one that was killed.
+
+        The record of a duplicate that was killed before its claim can't be distinguished from that
+        of the claimer.
+        """
         return invocation.cause is not None and invocation.cause.dead

@@ -1,4 +1,4 @@
-"""What is under way in a hostile Lambda: events that will arrive, invocations that run."""
+"""What happens in a hostile Lambda: events that will arrive, and invocations that run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,19 +14,19 @@ Message = dict[str, Any]
 
 
 def id_of(message: Message) -> str:
-    """Return what a message is about: a job, a task, or a line."""
+    """Return the subject of a message: the id of a job or a task, or a line."""
     if message["kind"] == "queue":
         return f"{message['queue_name']}#{message['queue_key']}"
     return str(message["id"])
 
 
 class Killed(BaseException):
-    """The invocation is gone. Its code can do nothing about it, and nothing more."""
+    """The invocation was killed. Its code can't catch this, and does nothing more."""
 
 
 @dataclass
 class Look:
-    """One look at a line, on which a decision is based: when it began, and which entries it saw."""
+    """One read of a line before a decision: when it began, and the entries that it found."""
 
     began: int
     entries: list[str]
@@ -40,28 +40,28 @@ class Invocation:
     deadline: int
     skew: int
     hops: int
-    message: Message  # what it was invoked about, if that was a message of ours
+    message: Message  # the message that it was invoked with, if it was ours
     started: int
     dead: bool = False
     zombie: bool = False  # frozen past its deadline and thawed again
-    claim: str | None = None  # the token it claimed a row with
-    ended: str | None = None  # how, once it has
-    is_answered: bool = True  # the last call that it made
-    refused_at: int = 0  # when AWS did not answer it for the last time
-    no_chance: bool = False  # AWS stayed away until it ended
-    machine: object = None  # what it runs on, which remembers what earlier ones read
-    version: Version = Version.TODAY  # of the code that it runs
-    cause: "Invocation | None" = None  # the one whose failure record it is invoked with
-    number: int = 0  # how many writes had landed when it began
-    called_at: int = 0  # when its code made the call that it is in, or made last
-    queues: Mapping[str, Queue] = field(default_factory=dict)  # that its code declares
-    looks: dict[str, Look] = field(default_factory=dict)  # its last ones, by line
-    sent: set[str] = field(default_factory=set)  # what it has sent messages about
+    claim: str | None = None  # the token with which it claimed a row
+    ended: str | None = None  # how it ended, once it has
+    is_answered: bool = True  # whether its last call was answered
+    refused_at: int = 0  # when a call of it last got no answer
+    no_chance: bool = False  # AWS was unavailable until it ended
+    machine: object = None  # its machine, which remembers what earlier invocations read
+    version: Version = Version.TODAY  # the version of its code
+    cause: "Invocation | None" = None  # the invocation whose failure record it received
+    number: int = 0  # the number of writes that had landed when it began
+    called_at: int = 0  # when its code made its current or last call
+    queues: Mapping[str, Queue] = field(default_factory=dict)  # the queues that its code declares
+    looks: dict[str, Look] = field(default_factory=dict)  # its last reads, by line
+    sent: set[str] = field(default_factory=set)  # subjects of the messages that it has sent
 
     @staticmethod
-    def nobody() -> "Invocation":
-        """Return what calls that no invocation makes are made by."""
-        return Invocation("nobody", deadline=0, skew=0, hops=0, message={}, started=0)
+    def none() -> "Invocation":
+        """Return an invocation for calls that no invocation makes."""
+        return Invocation("none", deadline=0, skew=0, hops=0, message={}, started=0)
 
 
 @dataclass(order=True)
@@ -77,6 +77,6 @@ class Event:
 
     @property
     def message(self) -> Message:
-        """The message of ours that it is, or that it is the failure record of."""
+        """Our message in this event, or in the failure record that this event is."""
         message: Message = self.body.get("requestPayload", self.body)
         return message

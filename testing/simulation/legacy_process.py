@@ -1,5 +1,7 @@
-"""The worker process of the legacy runner, as a simulated Lambda runs it: beside the functions, as
-while a stack changes from one runner to the other, and killed as they are."""
+"""The worker process of the legacy runner in a simulated Lambda.
+
+It runs next to the functions, as while a stack changes its runner, and is killed as they are.
+"""
 
 import json
 from collections.abc import Callable
@@ -13,12 +15,11 @@ from store.conditional_write import GRACE
 
 _RunFunction = Callable[[str, Any, Callable[[Any, Any], Any], float], object]
 
-_LIVES = 900.0  # seconds until the process is ended
+_LIVES = 900.0  # seconds until the process ends
 
 
 def look(run_function: _RunFunction, job_seconds: float) -> None:
-    """Let the process look once for what is due, and run what it takes in children of its own, each
-    for so many seconds at most."""
+    """Let the process look once for due rows, and run each in a child for at most `job_seconds`."""
 
     def run_in_child(message: Message, delay: float = 0) -> None:
         if isinstance(message, QueueMessage):
@@ -38,7 +39,7 @@ def _child(body: Any, context: Any) -> None:
 
 
 def _send(message: Message, delay: float = 0) -> None:
-    """Send nothing: the next leg or attempt of a job is due in the table."""
+    """Send nothing, because the next leg or attempt of a job is due in the table."""
     if isinstance(message, QueueMessage):
         wake_ups.leave_due(message, delay)
         return

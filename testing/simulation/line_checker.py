@@ -1,4 +1,5 @@
-"""Watches the lines of queues with limits, and says what must not be: of slots, starts, entries."""
+"""Watch the lines of queues with limits, and report broken promises about slots, starts and
+entries."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,20 +8,22 @@ from typing import Any
 from store.lines import START_WAIT
 from testing import moto_direct
 from testing.moto_direct import Row
+from testing.simulation.active_limits import ActiveLimits, Believed
 from testing.simulation.declared_queues import LIMITED
 from testing.simulation.deploys import Version
 from testing.simulation.invocation import WELL, Invocation, Look
-from testing.simulation.limits_in_force import Believed, LimitsInForce
 from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 from work import Rate
 
-_HOLDS = ("queued", "running")  # where a job may have a slot
+_HOLDS = ("queued", "running")  # statuses in which a job may have a slot
 
 
 @dataclass
 class _Start:
-    """One start that a rate was paid for, by the times between which it was decided; `rate` is None
-    if it can't be known by which one."""
+    """One start counted against a rate, by the times between which it was decided.
+
+    `rate` is None if it can't be known which rate applied.
+    """
 
     began: int
     written: int
@@ -28,30 +31,31 @@ class _Start:
 
 
 class LineChecker:
-    """What is known of every line, from outside: by the writes that land, and the looks that the
-    decisions are based on."""
+    """Everything known of each line from outside: the writes that land, and the reads before
+    them."""
 
     def __init__(self, world: SimulatedLambda, broken: Callable[[str], None]) -> None:
         self._world = world
         self._broken = broken
         self._rows: dict[str, Row] = {}
         self._items: dict[tuple[str, str], Row] = {}
-        self._limits = LimitsInForce(world)
+        self._limits = ActiveLimits(world)
         self._payments: dict[str, list[_Start]] = {}  # by line: of jobs that start or are admitted
         self._starts: dict[str, list[_Start]] = {}  # by line: of jobs that are claimed
         self._paid: set[str] = set()  # jobs that have paid for a start, and not lost it since
-        self._passed: dict[tuple[str, str], list[str]] = {}  # by line and group: who came before it
-        self._moved: dict[str, tuple[int, Invocation]] = {}  # by line: who may have let on more
-        # By line: the timer that met somebody who waits there.
-        self._met: dict[str, Invocation] = {}
+        # by line and group: the groups admitted before it
+        self._passed: dict[tuple[str, str], list[str]] = {}
+        self._moved: dict[str, tuple[int, Invocation]] = {}  # by line: its last move, and who moved
+        # By line: the timer run that processed a job waiting there.
+        self._seen_by_timer: dict[str, Invocation] = {}
         self._touched: dict[str, int] = {}  # by line: the last write of one of its items
-        self._read_payload = False  # whoever writes has read a payload, to know the job's line
+        self._read_payload = False  # the writer has read a payload, to find the job's line
         world.on_query = self.looked
 
-    # --- told by the world ------------------------------------------------------------------------
+    # --- reported by the world --------------------------------------------------------------------
 
     def looked(self, call: Row) -> None:
-        """Note a look at a line that is answered now."""
+        """Note that a read of a line is answered now."""
         place, key = (call["ExpressionAttributeValues"].get(name, {}) for name in (":0", ":1"))
         line = str(place.get("S"))
         is_first = line.startswith("line#") and key == {"S": "rate"}
@@ -80,8 +84,12 @@ class LineChecker:
             self._check_row(before, self._rows[job_id])
 
     def ended(self, invocation: Invocation) -> None:
-        """Check that who freed a slot, parked or let on leaves nobody waiting beside room that is
-        known to all; and so the failure record of one that was killed, and the timer."""
+        """Check that an invocation leaves no job waiting while every process knows of free
+        capacity.
+
+        This applies to an invocation that freed a slot, parked a job or admitted one. It also
+        applies to the failure record of a killed one, and to the timer.
+        """
         undisturbed = invocation.ended == WELL and not invocation.refused_at
         if not undisturbed or invocation.zombie or self._world.stack:
             return
@@ -90,27 +98,30 @@ class LineChecker:
             if invocation.name == "failures" and invocation.cause is not None:
                 is_asked = self._line_of_message(invocation) == line and not since_it_began
             else:
-                is_asked = self._met.get(line) is invocation and not since_it_began
+                is_asked = self._seen_by_timer.get(line) is invocation and not since_it_began
             if (moved_by is invocation or is_asked) and self._has_room(line, invocation):
                 first = self._entries(line)[0]
-                self._broken(f"{invocation.name} has left {first} waiting beside room in {line}")
+                self._broken(f"{invocation.name} has left {first} waiting in {line} with capacity")
         if invocation.name == "timer":
             self._check_swept(invocation)
 
     def _check_swept(self, invocation: Invocation) -> None:
-        """Check that a tick, the first that came when a sweep had to be over, leaves nobody waiting
-        beside room that there has been since the sweep was asked for: though whoever began with it
-        was killed."""
+        """Check that the first timer run after a sweep leaves no job waiting while there is
+        capacity.
+
+        It checks only capacity that was there when the sweep was requested. The promise holds even
+        if the process that began the sweep was killed.
+        """
         asked_by = self._limits.swept_since(invocation)
         if asked_by is None:
             return
         for line in {line for line, sk in self._items if sk.startswith("wait#")}:
             if self._touched[line] < asked_by and self._has_room(line, invocation):
                 first = self._entries(line)[0]
-                self._broken(f"the sweep has left {first} waiting beside room in {line}")
+                self._broken(f"the sweep has left {first} waiting in {line} with capacity")
 
     def check_ended(self) -> None:
-        """Once all is quiet: no slot is held, and nobody waits."""
+        """Check at the end that no slot is held and no job waits."""
         for (line, sk), item in self._items.items():
             if line.startswith("line#") and sk.startswith("wait#") and item:
                 self._broken(f"{sk} still waits in {line}")
@@ -130,7 +141,7 @@ class LineChecker:
             if status not in _HOLDS:
                 self._broken(f"{job} holds slot {after['slot']}")
         if after.get("admitted_at") is not None and status != "queued":
-            self._broken(f"{job} is let on, and not queued")
+            self._broken(f"{job} is admitted, but not queued")
         self._check_entry(job, before, after)
         if status not in _HOLDS:
             self._paid.discard(after["id"])
@@ -151,7 +162,7 @@ class LineChecker:
             self._check_turn(job, before, after)
 
     def _note_move(self, before: Row, after: Row, invocation: Invocation) -> None:
-        """Note who may have to let on somebody: after a write that frees a slot, or parks."""
+        """Note a write that frees a slot or parks a job. Its writer must admit waiting jobs."""
         in_line = after.get("wait_key") is not None
         line = str(after["held_by"]) if in_line else _line_of(after)
         parks = in_line and after["wait_key"] != before.get("wait_key")
@@ -159,11 +170,10 @@ class LineChecker:
         if parks or frees:
             self._moved[line] = (self._world.landed, invocation)
         elif in_line and invocation.name == "timer":
-            self._met[line] = invocation
+            self._seen_by_timer[line] = invocation
 
     def _check_slot(self, job: str, named: Row, after: Row) -> None:
-        """Check that a slot which a row names, or named, is its own if it names it, and only
-        then."""
+        """Check that a slot and a row name each other, or neither names the other."""
         line, number = _line_of(after), named["slot"]
         holder = self._items.get((line, f"slot#{number:03d}"), {}).get("holder")
         if after.get("slot") == number and holder != after["id"]:
@@ -177,21 +187,23 @@ class LineChecker:
             for row in (before, after)
         )
         if waits and (after["status"] != "waiting" or not self._items.get(waits)):
-            self._broken(f"{job} waits by an entry that is not there, or by none: stranded")
+            self._broken(
+                f"{job} names a waiting entry that doesn't exist, or does not wait: stranded"
+            )
         if str(after.get("held_by")).startswith("line#") and not waits:
-            self._broken(f"{job} waits in {after['held_by']} by no entry: stranded")
+            self._broken(f"{job} waits in {after['held_by']} without an entry: stranded")
         if waited and waited != waits and self._items.get(waited):
-            self._broken(f"{job} does not wait in {waited[0]} any more, and its entry is there")
+            self._broken(f"{job} no longer waits in {waited[0]}, but its entry is there")
 
     def _check_start(self, job: str, before: Row, after: Row) -> None:
-        """Check that a job which starts, or is let on, has what the limits in force ask for."""
+        """Check that a job that starts, or is admitted, has what the active limits require."""
         invocation = self._world.stack[-1]
         if before.get("slot") is not None and after.get("slot") != before["slot"]:
             self._broken(f"{job} had slot {before['slot']}, and now has {after.get('slot')}")
         look = invocation.looks.get(_line_of(after))
         is_new = after.get("slot") is not None and before.get("slot") is None
         if after["status"] == "running" and is_new and look and look.entries:
-            self._broken(f"{job}: started before those who waited when it looked")
+            self._broken(f"{job}: started before jobs that were waiting when it looked")
         believed = [*self._limits.believed(invocation, invocation.started, self._world.time)]
         if all(each.slots for each in believed) and after.get("slot") is None:
             self._broken(f"{job}: started without a slot")
@@ -204,22 +216,24 @@ class LineChecker:
             self._broken(f"{job}: started without paying for it")
 
     def _check_turn(self, job: str, before: Row, after: Row) -> None:
-        """Check that it was the turn of a job that is let on: the oldest's, or in a fair queue that
-        of the next organisation."""
+        """Check that an admitted job is the next one.
+
+        The next one is the oldest, or in a fair queue a job of the next organization.
+        """
         line, group = before["held_by"], _group(before["wait_key"])
         look = self._world.stack[-1].looks.get(line)
         saw = look.entries if look else []
         if saw and not any(map(_group, saw)) and before["wait_key"] != saw[0]:
-            self._broken(f"{job}: let on before {saw[0]}, which waits for longer")
+            self._broken(f"{job}: admitted before {saw[0]}, which has waited longer")
         has_given = after.get("slot") is not None or after["id"] in self._paid
         self._passed.pop((line, group), None)
         for other in {_group(entry) for entry in self._entries(line)} - {group}:
             passed = self._passed.setdefault((line, other), [])
             passed.append(group)
-            if not has_given:  # of a queue without limits nothing tells who was served last
+            if not has_given:  # a queue without limits doesn't record which group was served last
                 passed.clear()
             if passed.count(group) > 1:
-                self._broken(f"{job}: {group} was let on twice in {line}, and {other} waits")
+                self._broken(f"{job}: {group} was admitted twice in {line} while {other} waits")
 
     # --- slots, rates and entries -----------------------------------------------------------------
 
@@ -242,20 +256,20 @@ class LineChecker:
         if sk.startswith("wait#") and after:
             row = self._rows.get(sk[-32:], {})
             if (row.get("held_by"), row.get("wait_key")) != key:
-                self._broken(f"the entry {sk} of {line} is of a job that does not wait by it")
+                self._broken(f"the entry {sk} of {line} belongs to a job that does not name it")
 
     def _check_grant(self, line: str) -> None:
-        """Check that no slot is given beyond the number in force."""
+        """Check that no slot is given out above the active limit."""
         look = self._look(line)
         if look is None:
             return
         held = sum("holder" in self._items[line, sk] for sk in self._keys(line, "slot#"))
         believed = [*self._believed_since(look)]
         if all(each.slots is not None and each.slots < held for each in believed):
-            self._broken(f"{held} hold slots of {line}, where there are {believed[0].slots}")
+            self._broken(f"{held} jobs hold slots of {line}, where there are {believed[0].slots}")
 
     def _check_payment(self, line: str, job_id: str) -> None:
-        """Check that a start comes no sooner than the rate allows, and is paid for once."""
+        """Check that a start is no sooner than the rate allows, and counted once."""
         look = self._look(line)
         if look is None:
             return
@@ -266,8 +280,11 @@ class LineChecker:
         self._check_pace(line, look, self._payments, "were admitted")
 
     def _check_start_time(self, row: Row) -> None:
-        """Check that a job which is claimed, and is not between two legs, starts no sooner than the
-        rate allows, however long ago it was admitted."""
+        """Check that a claimed job starts no sooner than the rate allows, however long ago it was
+        admitted.
+
+        A job between two legs is exempt.
+        """
         invocation, line = self._world.stack[-1], _line_of(row)
         if invocation.version is Version.TODAY and (look := invocation.looks.get(line)):
             self._world.figures["starts at a rate"] += 1
@@ -289,7 +306,7 @@ class LineChecker:
                 self._broken(f"{number + 1} {what} in {line} within {passed} ms: {rate}")
 
     def _believed_since(self, look: Look) -> Iterator[Believed]:
-        """Yield the limits that a decision may have gone by."""
+        """Yield the limits on which a decision may be based."""
         invocation = self._world.stack[-1]
         read_since = invocation.started if self._read_payload else look.began
         return self._limits.believed(invocation, read_since, look.began)
@@ -297,14 +314,17 @@ class LineChecker:
     def _look(self, line: str) -> Look | None:
         look = self._world.stack[-1].looks.get(line)
         if look is None:
-            self._broken(f"somebody was given room in {line} and had not looked")
+            self._broken(f"a process gave out capacity of {line} without reading it")
         return look
 
-    # --- what is so -------------------------------------------------------------------------------
+    # --- helpers ----------------------------------------------------------------------------------
 
     def _has_room(self, line: str, invocation: Invocation) -> bool:
-        """Whether somebody waits in a line where there is room, as everybody knows by now, and
-        nobody was told to see to it."""
+        """Return whether a job waits in a line with capacity that every process must know of by
+        now.
+
+        The result is False if the invocation has sent a message about the line.
+        """
         limits = self._limits.known_to(invocation)
         told = line.removeprefix("line#") in invocation.sent
         if limits is None or self._limits.is_paused or told or not self._entries(line):
@@ -337,7 +357,7 @@ class LineChecker:
 
 
 def _group(entry: str) -> str:
-    """Return the organisation of an entry in a fair queue; else an empty text."""
+    """Return the organization of an entry in a fair queue; otherwise an empty text."""
     return entry.split("#")[1]
 
 
@@ -346,14 +366,14 @@ def _line_of(row: Row) -> str:
 
 
 def _item(table: str, key: dict[str, str]) -> Row:
-    """Return an item as it is now; an empty one if it is gone."""
+    """Return the current item; an empty one if it is gone."""
     return moto_direct.plain(
         moto_direct.stored(table, {name: {"S": text} for name, text in key.items()})
     )
 
 
 def _written(operation: str, call: Row) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield table and key of each item that a call writes."""
+    """Yield the table and key of each item that a call writes."""
     for each in call.get("TransactItems", []):
         for write in each.values():
             yield write["TableName"], write.get("Key") or write["Item"]

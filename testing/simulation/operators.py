@@ -1,6 +1,6 @@
-"""The people of a history: they cancel, retry by hand, delete, pause and resume as they please.
+"""The operators of a history: they cancel, retry, delete, pause and resume at random.
 
-What they were promised is for the invariant checker to say.
+The invariant checker knows what they were promised.
 """
 
 from collections.abc import Callable
@@ -32,8 +32,8 @@ _GIVEN_UP = (Status.FAILED, Status.CANCELLED)
 
 
 class Operators:
-    """Those who own the jobs of a world, and who operate it. Each thing they do is a request to the
-    API, which may be killed on the way."""
+    """The owners of a world's jobs, and its operators. Each action is an API request that may be
+    killed."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Operators:
         world.people = self.act
 
     def act(self) -> None:
-        """One of them does something."""
+        """Let one of them do something."""
         deeds: list[Callable[[], object]] = [
             lambda: None,
             lambda: self._with_a_job("cancelled by hand", self._cancel, _UNFINISHED),
@@ -71,12 +71,12 @@ class Operators:
         deeds[self._world.chance("what people do", len(deeds))]()
 
     def perhaps_cancel(self, job_id: str) -> None:
-        """Somebody cancels this job while it runs: rarely, and then in the middle of its work."""
+        """Perhaps cancel this job in the middle of its work. This is rare."""
         if self._world.chance("this job is cancelled", 30) == 29:
             self._request(lambda: self._to(job_id, "cancelled by hand", self._cancel))
 
     def resume_all(self) -> None:
-        """Nothing stays paused."""
+        """Resume everything that is paused."""
         for kind, name in self._all_pausable:
             self._request(partial(pausing.resume, kind, name, self._send()))
 
@@ -98,7 +98,7 @@ class Operators:
         return [*_PAUSABLE, (Kind.QUEUE, LIMITED)] if self._may_change_limits else _PAUSABLE
 
     def _change_limits(self) -> None:
-        """Change the limits of the queue, declared or not: to more, to less, or to other ones."""
+        """Change the limits of the queue, declared or not: raise, lower or replace them."""
         slots = SLOTS[self._world.chance("slots", len(SLOTS))]
         rate = RATES[self._world.chance("rate", len(RATES))]
         self._world.figures["limits changed"] += 1
@@ -114,7 +114,7 @@ class Operators:
     def _with_a_job(
         self, what: str, deed: Callable[[JobRequest], object], states: tuple[Status, ...]
     ) -> None:
-        """With a job that is in one of these states as they look; it may be in none by the time."""
+        """Do something to a job in one of these states, which may have left it by then."""
         ids = sorted(row["id"] for row in moto_direct.rows("jobs") if row["status"] in states)
         if ids:
             job_id = ids[self._world.chance("which job", len(ids))]
@@ -141,7 +141,7 @@ class Operators:
 
     def _request(self, call: Callable[[], object]) -> None:
         def answered() -> None:
-            with suppress(JobRunnersError):  # refused, with an answer that a person can use
+            with suppress(JobRunnersError):  # refused, with an error that a person can use
                 call()
 
         self._world.invoke("api", answered)
@@ -153,7 +153,7 @@ class Operators:
 
 
 class Pauses:
-    """What is paused, and since when, as the table has it."""
+    """The pauses in the table, with the time since when each is there."""
 
     def __init__(self, world: SimulatedLambda) -> None:
         self._world = world
@@ -168,6 +168,7 @@ class Pauses:
             self._since.pop(name, None)
 
     def paused_since(self, job_type: str, queue_name: str) -> int | None:
-        """Return since when no job of this type, in this queue, should start; None if it may."""
+        """Return the time since which no job of this type and queue should start; None if it may
+        start."""
         names = (f"{Kind.JOB_TYPE}#{job_type}", f"{Kind.QUEUE}#{queue_name}")
         return min((self._since[name] for name in names if name in self._since), default=None)

@@ -1,4 +1,4 @@
-"""What every play under a simulated Lambda needs: its settings, its quiet, the same chances."""
+"""Shared by all plays under a simulated Lambda: settings, no output, and repeatable chances."""
 
 import os
 import random
@@ -29,14 +29,15 @@ _SHARDS = 1
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Print nothing that is printed in this block, and do everything in one thread."""
+    """Print nothing in this block, and do everything in one thread."""
     telemetry.logger.setLevel("CRITICAL")
     with (
         ExitStack() as after,
         Path(os.devnull).open("w") as nowhere,
         redirect_stdout(nowhere),  # metrics
-        warnings.catch_warnings(action="ignore"),  # of Powertools, for ticks that were killed
-        # A tick asks every shard: with fewer, a history takes half the time.
+        # from Powertools, for timer runs that were killed
+        warnings.catch_warnings(action="ignore"),
+        # A timer run queries every shard. With fewer shards, a history takes half the time.
         patch.object(job_request, "DUE_SHARDS", _SHARDS),
         patch.object(schedule, "SHARDS", _SHARDS),
         patch.object(handlers.timer, "_THREADS", 1),  # the same answers give the same history
@@ -47,11 +48,11 @@ def quietly() -> Iterator[None]:
 
 @contextmanager
 def same_chances() -> Iterator[None]:
-    """Draw the same ids and waits in every replay."""
+    """Draw the same ids and delays in every replay."""
     source, pauses_between_tries = random.Random(0), random.Random(0)  # noqa: S311
     with (
         patch.object(retry, "_RANDOM", source),
-        # Whether one more try is in time may depend on it.
+        # These delays decide whether one more try is in time.
         patch.object(aws.errors, "SystemRandom", lambda: pauses_between_tries),
         patch("uuid.uuid4", lambda: uuid.UUID(int=source.getrandbits(128), version=4)),
     ):
@@ -59,7 +60,7 @@ def same_chances() -> Iterator[None]:
 
 
 def sweep(*more_tables: str) -> None:
-    """Empty the tables and the bucket, and forget what was read of them."""
+    """Empty the tables and the bucket, and forget cached reads."""
     for table in ("jobs", "coordination", *more_tables):
         moto_direct.clear(table)
     pauses._cache, limits._cache = pauses._Cache(), limits._Cache()

@@ -1,4 +1,4 @@
-"""Watches every write to a schedule, and every job that one starts, and says what must not be."""
+"""Watch every write to a schedule, and every job that one starts, and report broken promises."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,15 +12,15 @@ from testing.moto_direct import Row
 from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 from work.occurrences import When, next_after
 
-_COUNTED = 900  # occurrences that are passed over at once: of more, not all are counted
+_COUNTED = 900  # above this number, not all occurrences passed over at once are counted
 _FINISHED = ("succeeded", "failed", "cancelled")
 _COUNTS = ("started", "skipped", "failed")
 
 
 class ScheduleChecker:
-    """What is known of every schedule, from outside: its item as each write left it.
+    """Everything known of each schedule from outside: its item after each write.
 
-    `rows` are the jobs as they are, and `runs` says how often people had one done again.
+    `rows` are the current jobs. `runs` says how often operators had a job done again.
     """
 
     def __init__(
@@ -47,24 +47,24 @@ class ScheduleChecker:
             if started:
                 self._check_start(before, after, started)
             elif after.get("started", 0) > before.get("started", 0):
-                self._broken(f"{_name(after)} says that it has started what nobody has saved")
+                self._broken(f"{_name(after)} counts a start, but no job was saved")
             if self._world.stack and self._world.stack[-1].name == "timer":
                 self._check_move(before, after)
             elif self._world.stack:
                 self._check_edit(before, after)
 
     def active(self) -> Iterator[Row]:
-        """Yield the schedules that are there and not paused."""
+        """Yield the schedules that exist and aren't paused."""
         for item in self._items.values():
             if "deleted_at" not in item and "paused_at" not in item:
                 yield item
 
     def check_up_to_date(self) -> None:
-        """Check, once AWS is well and the timer has ticked: nothing that has come was left."""
+        """Check, once AWS is well and the timer has run, that no due occurrence is left."""
         for item in self.active():
             due_at = item.get("due_at")
             if due_at is None or due_at < self._world.time - clock.MINUTE:
-                self._broken(f"{_name(item)} is due since {due_at}: nobody starts what has come")
+                self._broken(f"{_name(item)} has been due since {due_at}, and nothing starts it")
         self._world.figures["occurrences"] += len(self._started)
 
     def _check_start(self, before: Row, after: Row, started: list[str]) -> None:
@@ -75,7 +75,7 @@ class ScheduleChecker:
             self._broken(f"{name} has started an occurrence while it was paused")
         expected = derived_id("recurring", after["pk"].partition("#")[2], after["sk"], str(at))
         if started != [expected]:
-            self._broken(f"{name}: the id of an occurrence's job is not its own")
+            self._broken(f"{name}: an occurrence's job has the wrong id")
         if expected in self._started:
             self._broken(f"{name} has started the occurrence of {clock.iso(at)} twice")
         self._started[expected] = at
@@ -86,17 +86,18 @@ class ScheduleChecker:
         last = self._rows.get(before.get("last_job_id", ""), {})
         runs_on = last.get("status", "failed") not in _FINISHED and not self._runs.get(last["id"])
         if runs_on and before["overlap"] != "allow":
-            self._broken(f"{name} has started an occurrence while the one before it runs")
+            self._broken(f"{name} has started an occurrence while the previous one runs")
 
     def _check_move(self, before: Row, after: Row) -> None:
-        """Check that the timer has passed over no occurrence without a word, nor without need."""
+        """Check that the timer counts every occurrence that it passes over, and skips none without
+        need."""
         passed = [*_occurrences(before, after.get("next_at"))]
         if len(passed) > _COUNTED:
             return
         counts = [after.get(each, 0) - before.get(each, 0) for each in _COUNTS]
         if sum(counts) != len(passed):
             self._broken(
-                f"{_name(after)} has passed over {len(passed)} occurrences, and said so of "
+                f"{_name(after)} has passed over {len(passed)} occurrences, but counted "
                 f"{sum(counts)}: some are lost"
             )
         if counts[1]:
@@ -109,31 +110,31 @@ class ScheduleChecker:
             has_come = after.get("next_at", now + clock.DAY) <= now + SKEW
             hardly_late = now - passed[-1] < ON_TIME - 2 * SKEW
             if not has_come and (before["most_missed"] > 0 or hardly_late):
-                self._broken(f"{name} makes up for none of the occurrences that were missed")
+                self._broken(f"{name} makes up for none of the missed occurrences")
         if why == STILL_RUNS:
             last = self._rows.get(before.get("last_job_id", ""), {})
             ended = last.get("finished_at", now)
             if not last or ended < self._world.stack[-1].started - 2 * SKEW:
-                self._broken(f"{name} was left out, though the one before it had ended")
+                self._broken(f"{name} was skipped, though the previous job had ended")
 
     def _check_edit(self, before: Row, after: Row) -> None:
-        """Check that nothing a person does loses an occurrence that had come, but for a pause."""
+        """Check that no edit loses an occurrence that was due, unless it was paused."""
         if not before or "deleted_at" in (before | after):
             return
-        # Whoever stands still between its look and its write has decided before.
+        # An edit that freezes between its read and its write has decided earlier.
         is_other = after["since"] != before["since"]
         decided_at = after["since"] if is_other else self._world.now()
         has_come = before.get("next_at", decided_at + 1) <= decided_at
         stays = "paused_at" not in (before | after)
         if has_come and stays and after.get("next_at") != before["next_at"]:
-            self._broken(f"an edit of {_name(after)} has lost an occurrence that had come")
+            self._broken(f"an edit of {_name(after)} has lost an occurrence that was due")
         if after.get("last_at", 0) < before.get("last_at", 0):
-            self._broken(f"{_name(after)} has forgotten how far it had come")
+            self._broken(f"{_name(after)} has moved back to earlier occurrences")
 
 
 def _occurrences(before: Row, until: int | None) -> Iterator[int]:
-    """Yield the occurrences that a schedule has passed over by a write: from the one that was next
-    on, up to the one that is now."""
+    """Yield the occurrences that a write has passed over, from the next one before it to the next
+    after."""
     at: int | None = before.get("next_at")
     when = When(before.get("cron"), before.get("every"), before.get("timezone", "UTC"))
     number = 0

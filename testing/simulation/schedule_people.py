@@ -1,5 +1,8 @@
-"""The people of a history who have schedules: they put, change, pause, resume and delete them, and
-run one now, as they please. What they were promised is for the schedule checker to say."""
+"""The people of a history who have schedules: they put, pause, resume, delete and run them at
+random.
+
+The schedule checker knows what they were promised.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +15,7 @@ from testing.simulation.simulated_work import Steps
 from work.recurring import Each, Recurring
 
 ORGANIZATION = "acme"
-CAMPAIGN = "recurring"  # of all jobs that schedules start
+CAMPAIGN = "recurring"  # the campaign of all jobs that schedules start
 NAMES = ("a", "b")
 _EVERY = (300, 900, 3600)  # seconds
 _RULES: tuple[dict[str, Any], ...] = (
@@ -24,8 +27,10 @@ _RULES: tuple[dict[str, Any], ...] = (
 
 
 class SchedulePeople:
-    """Each thing they do is a `request` to the API, which may be killed on the way. The payload
-    that a schedule has is noted in `payloads`, before."""
+    """Each action is a `request` to the API, which may be killed on the way.
+
+    The payload of a schedule is noted in `payloads` before it is put.
+    """
 
     def __init__(
         self,
@@ -40,11 +45,11 @@ class SchedulePeople:
         self._send = send
 
     def deeds(self) -> list[Callable[[], object]]:
-        """Return what they may do."""
+        """Return the actions that they may take."""
         return [self.put, self.put, self._pause, self._resume, self._delete, self._run_now]
 
     def put(self) -> None:
-        """Put a schedule, or change one that is there."""
+        """Put a new schedule, or change an existing one."""
         payload = Steps(steps=1 + len(self._payloads) % 40, seconds=(1, 40)[self._any("work", 2)])
         self._payloads.append(payload)
         recurring = Recurring(
@@ -59,12 +64,12 @@ class SchedulePeople:
         self._request(lambda: schedules.put(ORGANIZATION, name, recurring))
 
     def resume_all(self) -> None:
-        """Nothing of it stays paused."""
+        """Resume every schedule."""
         for name in NAMES:
             self._request(lambda name=name: schedules.resume(ORGANIZATION, name))  # type: ignore[misc]
 
     def delete_all(self) -> None:
-        """Nothing recurs any more."""
+        """Delete every schedule."""
         for name in NAMES:
             self._request(lambda name=name: _delete_if_there(name))  # type: ignore[misc]
 

@@ -1,8 +1,8 @@
 """A Lambda as hostile as the real one may be: in this process, in one thread, deterministic.
 
-It delivers twice, late, out of order or not at all, kills an invocation at its deadline, lets a
-zombie go on beside its successor, and skews its clocks. Calls to AWS go through `fault_injector`.
-What happens at each turn is asked of `choose`: the same answers give the same history.
+It delivers events twice, late, out of order or not at all, and kills an invocation at its deadline.
+It lets a zombie continue next to its successor, and skews its clocks. Calls to AWS go through
+`fault_injector`. `choose` decides each step: the same answers give the same history.
 """
 
 import itertools
@@ -32,22 +32,22 @@ from work.errors import EntryNotLoaded
 Choose = Callable[[str, int], int]
 """Asked with what is at stake and a number n; answers 0 to n - 1. 0 is always the kind choice."""
 
-# How far the clocks of two machines may be apart here, in ms: within what the lease allows for.
+# How far the clocks of two machines may differ, in milliseconds. The lease allows for this.
 SKEW = 20 * clock.SECOND
-# What failure records say of an event whose function did not run: condition, count, error type.
+# Failure records of an event whose function did not run: condition, count, error type.
 NOT_RUN: list[tuple[str, int, str | None]] = [
     ("EventAgeExceeded", 0, None),
     ("RetriesExhausted", 1, "Runtime.ImportModuleError"),
     ("RetriesExhausted", 1, "Runtime.HandlerNotFound"),
     ("RetriesExhausted", 1, "Runtime.UserCodeSyntaxError"),
 ]
-# And of one whose function was ended.
+# Error types of an event whose function was killed.
 KILLED = ["Sandbox.Timedout", "Runtime.ExitError", "Runtime.OutOfMemory"]
-HOPS = 16  # after which Lambda may cut a chain of invocations
+HOPS = 16  # hops after which Lambda may cut a chain of invocations
 
 
 class SimulatedLambda:
-    """The world: its time, the events under way, the invocations that run, and what it has done."""
+    """The world: its time, the pending events, the running invocations, and its figures."""
 
     def __init__(
         self, choose: Choose, *, worker_timeout: float = 60, faults: Set[Fault] = frozenset()
@@ -59,22 +59,23 @@ class SimulatedLambda:
         self.resting = False
         self.events: list[Event] = []
         self.stack: list[Invocation] = []
-        self.claims: dict[str, Invocation] = {}  # who has, or had, a claim, by its token
+        self.claims: dict[str, Invocation] = {}  # invocations with a claim, by its token
         self.figures: Counter[str] = Counter()
-        self.sent: Counter[str] = Counter()  # messages by job
+        self.sent: Counter[str] = Counter()  # number of messages, by job
         self.on_write: Callable[[Invocation, Row], None] = lambda invocation, row: None
         self.on_send: Callable[[Invocation | None, Message], None] = lambda sender, message: None
         self.on_delivery: Callable[[Message], None] = lambda message: None
         self.on_landed: Callable[[str, Row], None] = lambda operation, call: None
-        self.people: Callable[[], None] = lambda: None  # one of them does something
-        self.expire_items: Callable[[], None] = lambda: None  # DynamoDB deletes some
+        self.people: Callable[[], None] = lambda: None  # one of the operators acts
+        self.expire_items: Callable[[], None] = lambda: None  # DynamoDB deletes expired items
         self.on_loss: Callable[[Message], None] = lambda message: None
         self.on_end: Callable[[Invocation], None] = lambda invocation: None
         self._deploys = Deploys(self.fault, self.chance, self.figures)
         self.queues = DeclaredQueues(lambda: self.time, self.chance)
         self.on_query: Callable[[Row], None] = lambda call: None
-        self.landed = 0  # writes
-        self._caches: dict[object, tuple[pauses._Cache, limits._Cache]] = {}  # by machine
+        self.landed = 0  # number of writes that have landed
+        # caches of pauses and limits, by machine
+        self._caches: dict[object, tuple[pauses._Cache, limits._Cache]] = {}
         self._answered_partly = False
         self._numbers = itertools.count()
         self._worker_timeout = worker_timeout
@@ -83,8 +84,11 @@ class SimulatedLambda:
 
     @contextmanager
     def running(self) -> Iterator["SimulatedLambda"]:
-        """Its time is everybody's. The alarm that interrupts a job is off: it rings in real time,
-        and would meet whichever of many workers this one process is just then."""
+        """Use the world's time everywhere in this block.
+
+        The alarm that interrupts a job is off. It rings in real time, and would interrupt any of
+        the workers that this process simulates.
+        """
         with (
             patch.object(clock, "now", self.now),
             patch("time.sleep", self._sleep),
@@ -93,23 +97,22 @@ class SimulatedLambda:
             yield self
 
     def now(self) -> int:
-        """Return the time on the clock of whoever asks."""
+        """Return the time on the clock of the current invocation."""
         return self.time + (self.stack[-1].skew if self.stack else 0)
 
     def spend(self, seconds: float) -> None:
-        """Time passes for whoever runs: a job that works. May be its end."""
+        """Let time pass for the current invocation, as for a working job. This may kill it."""
         self.time += int(seconds * clock.SECOND)
         self.check_alive("working")
 
     def step(self) -> None:
-        """One thing happens: an event arrives, the minute comes round, people do something, or time
-        just passes."""
+        """Let one thing happen: an event arrives, the timer runs, people act, or time passes."""
         if self.fault(Fault.STORM, "a storm", 12):
             self.figures["storms"] += 1
             self.storms.begin(self.chance)
         if not self.stack and self.fault(Fault.EXPIRY, "a month goes by", 40):
             self._age()
-        if self.figures["months"]:  # else nothing has had the time to expire
+        if self.figures["months"]:  # otherwise nothing can have expired yet
             self.expire_items()
         ready = [event for event in self.events if event.at <= self.time]
         kind = self.chance("what happens", 5)
@@ -121,7 +124,7 @@ class SimulatedLambda:
             self.time += (1, 20, 61, 130, 1000)[self.chance("time", 5)] * clock.SECOND
         elif kind == 3:
             self.people()
-            # They may have deployed: whoever stands still goes on by the code that it has.
+            # They may have deployed, but a frozen invocation continues with its own code.
             self._become(self.stack[-1] if self.stack else None)
         elif self.fault(Fault.LEGACY, "the legacy worker looks", 3):
             self.figures["looks of the legacy worker"] += 1
@@ -130,20 +133,22 @@ class SimulatedLambda:
             self.tick()
 
     def tick(self) -> None:
-        """Let the minute come round."""
+        """Run the timer."""
         self._invoke("timer", {"source": "aws.events"}, handlers.timer.handler, 60)
 
     def rest(
         self, unfinished: Callable[[], list[int]], first: Callable[[], None] = lambda: None
     ) -> None:
-        """No more mischief: what is under way arrives and the timer ticks until all is finished, or
-        for so long that it never will be. `unfinished` gives the due times of unfinished rows;
-        `first` is what people do before they rest."""
+        """Stop all faults, and deliver events and run the timer until every job is finished.
+
+        It gives up after a limit, when the jobs will never finish. `unfinished` returns the due
+        times of unfinished rows. `first` is what people do before they rest.
+        """
         drought = 40 * self.chance("no worker for", 8) // 7
         self.resting = True
         self.storms.end_all()
         first()
-        for _ in range(drought):  # minutes in which nobody can start: a backlog
+        for _ in range(drought):  # minutes in which no worker can start: a backlog
             self.time += clock.MINUTE
             self._tick_if_due(unfinished())
         for _ in range(200):
@@ -156,18 +161,18 @@ class SimulatedLambda:
             self._tick_if_due(unfinished())
 
     def _tick_if_due(self, due: list[int]) -> None:
-        # A tick that nothing waits for does nothing, and takes longer than all the rest.
+        # A timer run without due rows does nothing, and takes longer than all the rest.
         if due and min(due) <= self.time:
             self.tick()
 
     def invoke(self, name: str, call: Callable[[], object]) -> None:
-        """Run any code of ours as an invocation of its own: an API request, say."""
+        """Run any code of ours as an invocation of its own, such as an API request."""
         self._invoke(name, None, lambda body, context: call() and None, 30)
 
     def run_function(
         self, name: str, body: Any, handler: Callable[[Any, Any], Any], timeout: float
     ) -> None:
-        """Run code of ours that nothing keeps a record of when it fails."""
+        """Run code of ours whose failure leaves no record."""
         self._invoke(name, body, handler, timeout)
 
     # --- invocations ------------------------------------------------------------------------------
@@ -203,7 +208,7 @@ class SimulatedLambda:
         text: str = "",
         cause: Invocation | None = None,
     ) -> None:
-        """Lambda makes a record of an event that failed, and may lose that too."""
+        """Create the failure record of an event, or perhaps lose it."""
         if self.chance("failure record", 6) == 5:
             self.figures["records lost"] += 1
             self.on_loss(event.message)
@@ -217,8 +222,11 @@ class SimulatedLambda:
         self._add("failures", record, self._delay_of("record"), cause=cause)
 
     def _age(self) -> None:
-        """So long that rows expire, or so long that who waits still may, and that what is under way
-        is given up, but for records."""
+        """Let days pass: either so many that rows expire, or so few that waiting jobs may still
+        wait.
+
+        Pending events are given up, except for failure records.
+        """
         self.figures["months"] += 1
         self.time += (32, 8, 45)[self.time // clock.SECOND % 3] * clock.DAY
         given_up = [event for event in self.events if event.function != "failures"]
@@ -230,7 +238,7 @@ class SimulatedLambda:
                 self.on_loss(event.message)
 
     def _queue(self, event: Event, handler: Callable[[Any, Any], Any]) -> None:
-        """Deliver a queue's message: it comes again until its function has answered for it."""
+        """Deliver a queue's message. It is delivered again until its function succeeds."""
         records = {"Records": [{"messageId": "m", "body": json.dumps(event.body)}]}
         ended = self._invoke(event.function, records, handler, 60, event)
         if ended is not None or self._answered_partly:
@@ -244,7 +252,7 @@ class SimulatedLambda:
         timeout: float,
         event: Event | None = None,
     ) -> str | None:
-        """Run a function; returns what Lambda would say of its end, None if it was a good one."""
+        """Run a function. Return Lambda's description of its failure, or None if it succeeded."""
         deadline = self.time + int(timeout * clock.SECOND)
         hops, message = (event.hops, event.message) if event else (0, {})
         invocation = Invocation(name, deadline, self._skew(), hops, message, self.time)
@@ -264,7 +272,7 @@ class SimulatedLambda:
             )
         except Killed:
             invocation.ended = "killed"
-        except Exception as error:  # noqa: BLE001 - Lambda records whatever it is
+        except Exception as error:  # noqa: BLE001 - Lambda records any error
             self.figures["errors"] += 1
             invocation.ended = f"{type(error).__name__}: {error}"
         else:
@@ -279,11 +287,11 @@ class SimulatedLambda:
 
     @property
     def machine(self) -> object:
-        """What whoever runs runs on."""
+        """The machine of the current invocation."""
         return self.stack[-1].machine if self.stack else None
 
     def _become(self, invocation: Invocation | None) -> None:
-        """Go on as whoever runs now: with what its machine remembers, and its version's code."""
+        """Switch to an invocation: to the caches of its machine, and the code of its version."""
         if Fault.MACHINES in self.faults:
             pauses._cache, limits._cache = self._caches.setdefault(
                 self.machine, (pauses._Cache(), limits._Cache())
@@ -295,11 +303,11 @@ class SimulatedLambda:
     def _skew(self) -> int:
         return (0, -SKEW, SKEW // 2)[self.chance("skew", 3)]
 
-    # --- what the boundary asks of the world ------------------------------------------------------
+    # --- called by the fault injector -------------------------------------------------------------
 
-    def meanwhile(self) -> None:
-        """Let the invocation stand still while the world goes on, perhaps beyond its lease."""
-        self.figures["meanwhile"] += 1
+    def freeze(self) -> None:
+        """Freeze the invocation while the world continues, perhaps beyond its lease."""
+        self.figures["freezes"] += 1
         invocation = self.stack[-1] if self.stack else None
         if self.chance("overtaken", 2) == 1:
             self._overtake()
@@ -312,9 +320,10 @@ class SimulatedLambda:
         self.check_alive("after standing still")
 
     def _perhaps_fail_duplicate(self, invocation: Invocation | None) -> None:
-        """Perhaps deliver the same event again, to a worker that is not loaded, and its record."""
+        """Perhaps deliver the same event to a worker that can't be loaded, and deliver its failure
+        record."""
         if invocation is None or invocation.name != "worker" or not invocation.message:
-            return  # or it is a process that polls: it is sent no events
+            return  # or it is a polling process, which gets no events
         if self.fault(Fault.NOT_LOADED, "its duplicate is not loaded", 12):
             self.figures["duplicates"] += 1
             event = Event(self.time, next(self._numbers), "worker", invocation.message)
@@ -322,21 +331,21 @@ class SimulatedLambda:
             self._deliver_ready()
 
     def _overtake(self) -> None:
-        """Long enough for a lease to run out, the timer to see it, and another to be sent."""
+        """Let the lease run out, the timer notice it, and another message be sent and delivered."""
         for minutes in (3, 25):
             self.time += minutes * clock.MINUTE
             self.tick()
             self._deliver_ready()
 
     def _deliver_ready(self) -> None:
-        """Everything that has arrived by now, and what that brings at once, in order."""
+        """Deliver all events that have arrived by now, and those that follow at once, in order."""
         until = self.time
         while ready := [event for event in self.events if event.at <= until]:
             self.events.remove(min(ready))
             self._deliver(min(ready))
 
     def check_alive(self, when: str) -> None:
-        """Raise Killed if whoever runs is gone, or its time is up."""
+        """Raise Killed if the current invocation is dead, or its time is up."""
         if not self.stack:
             return
         invocation = self.stack[-1]
@@ -346,7 +355,7 @@ class SimulatedLambda:
             self.kill(f"at its deadline, {when}")
 
     def kill(self, when: str) -> None:
-        """End whoever runs."""
+        """Kill the current invocation."""
         if self.stack and not self.resting:
             self.figures["kills"] += 1
         if self.stack:
@@ -354,7 +363,7 @@ class SimulatedLambda:
             raise Killed(when)
 
     def take_invoke(self, message: Message) -> None:
-        """Accept an event: it arrives once, twice or not at all."""
+        """Accept an event. It arrives once, twice or not at all."""
         self.sent[id_of(message)] += 1
         self._note_send(message)
         hops = (self.stack[-1].hops if self.stack else 0) + 1
@@ -369,7 +378,7 @@ class SimulatedLambda:
             self._add("worker", message, self._delay_of("its duplicate"), hops)
 
     def take_delayed(self, message: Message, delay: float) -> None:
-        """Put a message into the delay queue, which delivers it a little later than it should."""
+        """Put a message into the delay queue, which delivers it a little late."""
         self._note_send(message)
         hops = (self.stack[-1].hops if self.stack else 0) + 1
         self._add("delay queue", message, delay + self._delay_of("a message"), hops)
@@ -381,7 +390,7 @@ class SimulatedLambda:
             sender.sent.add(id_of(message))
 
     def take_off_queue(self, receipt: str) -> None:
-        """Delete a message, for a worker that a queue delivers to. Here none does."""
+        """Do nothing: only a queue in front of the worker has messages to delete."""
 
     def _delay_of(self, what: str) -> float:
         return (0, 0, 3, 90, 2000)[self.chance(f"delay of {what}", 5)]
@@ -398,13 +407,14 @@ class SimulatedLambda:
         self.events.append(Event(at, next(self._numbers), function, body, hops, cause))
 
     def fault(self, fault: Fault, what: str, n: int) -> bool:
-        """Whether this fault happens here, one time of n. Nothing is drawn where it is off."""
+        """Return whether this fault happens here, with a chance of 1 in n. If it is off, nothing is
+        drawn."""
         return fault in self.faults and self.chance(what, n) == n - 1
 
     def chance(self, what: str, n: int) -> int:
-        """As `choose`; kind while the world rests."""
+        """Call `choose`, or return the kind answer while the world rests."""
         return 0 if self.resting else self.choose(what, n)
 
     def _sleep(self, _seconds: float) -> None:
-        # What botocore waits before another try is drawn at random: not here.
+        # The real delay between botocore's retries is random, so it isn't used here.
         self.time += clock.SECOND

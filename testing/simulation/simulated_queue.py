@@ -1,7 +1,7 @@
-"""The same hostile Lambda, where a queue of SQS stands before the worker, and waits for its answer.
+"""The same hostile Lambda with an SQS queue in front of the worker, which waits for its answer.
 
-It delivers out of order, late and twice. What was not answered for comes again once it is visible
-again, and after a few times goes to the dead letters. There are no failure records.
+The queue delivers out of order, late and twice. A message without success is delivered again once
+it is visible again, and after a few times goes to the dead letters. There are no failure records.
 """
 
 import itertools
@@ -18,15 +18,15 @@ _QUEUE = "work queue"
 
 
 class SimulatedQueue(SimulatedLambda):
-    """The world, with a queue for its runner."""
+    """The world with the SQS runner."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._receipts = (str(each) for each in itertools.count())
-        self._deleted: set[str] = set()  # receipts of deliveries that are off the queue
+        self._deleted: set[str] = set()  # receipts of deleted messages
 
     def take_delayed(self, message: Message, delay: float) -> None:
-        """Accept a message: it arrives once or twice."""
+        """Accept a message. It arrives once or twice."""
         self.sent[id_of(message)] += 1
         self._note_send(message)
         for _ in range(1 + self.chance("twice", 8) // 7):
@@ -39,8 +39,8 @@ class SimulatedQueue(SimulatedLambda):
     def _send(
         self, message: Message, delay: float, receives: int = 1, *, came: bool = False
     ) -> None:
-        """Have a message received for the so many-th time; `came` says whether it came to a
-        worker before."""
+        """Schedule delivery number `receives` of a message. `came` says whether a worker got it
+        before."""
         body = {"requestPayload": message, "receives": receives, "came": came}
         self._add(_QUEUE, body, delay)
 
@@ -52,16 +52,16 @@ class SimulatedQueue(SimulatedLambda):
 
     def _receive(self, event: Event) -> None:
         message, receives, came = event.message, event.body["receives"], event.body["came"]
-        # Received, and no worker was free: it counts as received all the same.
+        # A delivery without a free worker counts as received too.
         if not self.fault(Fault.NOT_LOADED, "no worker is free", 20):
             receipt = next(self._receipts)
-            if not came:  # what comes again may not run again
+            if not came:  # a message that is delivered again may not run again
                 self.on_delivery(message)
             came = True
             ended = self._invoke("worker", _batch(message, receives, receipt), _handle, 60, event)
             if receipt in self._deleted:
                 if ended is not None or self._answered_partly:
-                    self.on_loss(message)  # delivered once at most, and cut off
+                    self.on_loss(message)  # delivered at most once, and interrupted
                 return
             if ended is None and not self._answered_partly and self.chance("again", 12) != 11:
                 return

@@ -1,4 +1,4 @@
-"""What runs in a history: jobs and tasks that leave what they do to the history under way."""
+"""The work of a history: jobs and tasks that call the current history."""
 
 import random
 from typing import Any, Protocol
@@ -7,13 +7,15 @@ from pydantic import BaseModel, Field
 
 from work import Job, Retry, RunningJob, Task, Unique
 
-# More than a row has room for, however well it is compressed.
+# More than fits into a row, however well it is compressed.
 BALLAST = random.Random(0).randbytes(5_000).hex()  # noqa: S311 - the same in every replay
 
 
 class Steps(BaseModel):
-    """A job that takes steps and, if it is to, checkpoints after each. Its ballast, which a row may
-    have no room for, comes back as its result."""
+    """The payload of a job that takes steps, and may write a checkpoint after each.
+
+    Its ballast may not fit into a row. The job returns it as its result.
+    """
 
     ballast: str = ""
     steps: int = Field(default=4, ge=0, le=50)
@@ -21,7 +23,7 @@ class Steps(BaseModel):
     checkpoints: bool = True
     named: bool = False  # each step is a job.step, and the first has a child
     turns: bool = False  # each step is a turn of its own
-    lot: str = ""  # of work that is unique: what it is the same by
+    lot: str = ""  # the key of unique work
 
 
 CHILD = Steps(steps=1)
@@ -34,17 +36,17 @@ class Errand(BaseModel):
 
 
 class Scene(Protocol):
-    """Where the work is done."""
+    """The history in which the work runs."""
 
     def take_steps(self, job: RunningJob, payload: Steps) -> dict[str, Any]:
-        """Return what a job does."""
+        """Do the work of a job, and return its result."""
 
     def run_errand(self, payload: Errand) -> None:
-        """Do what a task does."""
+        """Do the work of a task."""
 
 
 def enter(scene: Scene) -> None:
-    """From now on, work is done here."""
+    """Run all work in this history from now on."""
     _Current.scene = scene
 
 
@@ -54,17 +56,17 @@ def take_steps(job: RunningJob, payload: Steps) -> dict[str, Any]:
 
 
 def take_steps_again(job: RunningJob, payload: Steps) -> dict[str, Any]:
-    """Return the same, tagged for retry."""
+    """Do the same as take_steps, with a retry policy."""
     return _scene().take_steps(job, payload)
 
 
 def run_errand(payload: Errand) -> None:
-    """Take a while under a hostile Lambda, which may make it fail."""
+    """Take some time under a hostile Lambda, which may make it fail."""
     _scene().run_errand(payload)
 
 
 def run_errand_again(payload: Errand) -> None:
-    """Do the same, tagged for retry."""
+    """Do the same as run_errand, with a retry policy."""
     _scene().run_errand(payload)
 
 
@@ -76,7 +78,7 @@ JOBS = {
 }
 
 
-# Of these there is one for each lot.
+# Unique by lot.
 UNIQUE_JOBS = {
     "hostile_unique": Job(
         take_steps_again,

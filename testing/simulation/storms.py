@@ -1,14 +1,14 @@
-"""Services that fail for a while: each call of one is refused, or times out, until its storm is
-over."""
+"""Services that fail for a while: until a storm is over, each call is refused or times out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
 
-SERVICES = ("dynamodb", "dynamodb", "s3", "lambda", "sqs")  # the first is met most
+# DynamoDB twice, so that it is chosen most
+SERVICES = ("dynamodb", "dynamodb", "s3", "lambda", "sqs")
 _LASTS = (5, 20, 60, 120)  # seconds
-_READ_SECONDS = {"s3": 30}  # until a call times out: aws.clients has the same
+_READ_SECONDS = {"s3": 30}  # seconds until a call times out, as in aws.clients
 _CONNECT_SECONDS = 3
 
 
@@ -19,8 +19,10 @@ class _Storm:
 
 
 class Storms:
-    """Which services are away, how, and until when. `now` is the world's time in milliseconds,
-    `spend` lets seconds of it pass for whoever calls."""
+    """The services that are unavailable, how they fail, and until when.
+
+    `now` returns the world's time in milliseconds. `spend` lets seconds pass for the caller.
+    """
 
     def __init__(self, now: Callable[[], int], spend: Callable[[float], None]) -> None:
         self._now = now
@@ -28,19 +30,21 @@ class Storms:
         self._storms: dict[str, _Storm] = {}
 
     def begin(self, choose: Callable[[str, int], int], service: str | None = None) -> None:
-        """One service goes away: this one, or any."""
+        """Start a storm at this service, or at any."""
         service = service or SERVICES[choose("which service", len(SERVICES))]
         kind = _KINDS[choose("how it fails", len(_KINDS))]
         lasts = _LASTS[choose("how long it fails", len(_LASTS))]
         self._storms[service] = _Storm(kind, self._now() + lasts * 1000)
 
     def end_all(self) -> None:
-        """Everything is well again."""
+        """End all storms."""
         self._storms.clear()
 
     def meet(self, service: str) -> int | None:
-        """Return what a call to this service meets now: None if all is well, or the HTTP status of
-        a refusal. Raises botocore's error where there is no answer at all."""
+        """Return the HTTP status with which this service refuses a call now; None if it works.
+
+        Raises botocore's error if the service does not answer at all.
+        """
         storm = self._storms.get(service)
         if storm is None:
             return None
@@ -55,7 +59,7 @@ class Storms:
         raise self.network_error(service, storm.kind)
 
     def network_error(self, service: str, kind: str) -> Exception:
-        """Return the error of a call that got no answer, once the time for that has passed."""
+        """Return the error of a call without an answer, after its timeout has passed."""
         url = f"https://{service}.us-east-1.amazonaws.com"
         match kind:
             case "can't be reached":

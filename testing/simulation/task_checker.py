@@ -1,4 +1,4 @@
-"""Watches every message about a task, and every run of one, and says what must not be."""
+"""Watch every message about a task, and every run of one, and report broken promises."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from testing.simulation.simulated_lambda import SimulatedLambda
 
 
 class TaskChecker:
-    """What is known of every task, from outside. It has no row: its messages are all there is."""
+    """Everything known of each task from outside. A task has no row: it exists only as messages."""
 
     def __init__(
         self, world: SimulatedLambda, max_attempts: Mapping[str, int], broken: Callable[[str], None]
@@ -16,9 +16,10 @@ class TaskChecker:
         self._max_attempts = max_attempts  # by name
         self._broken = broken
         self.accepted: set[str] = set()  # tasks whose send left the API
-        self.dropped: set[str] = set()  # of which the adversary has lost an event or a record
+        self.dropped: set[str] = set()  # tasks of which an event or a record was dropped
         self.done: Counter[str] = Counter()
-        self.failed: Counter[str] = Counter()  # in the log, which is all that remains of it
+        # ends with a failure, by the log, which is their only trace
+        self.failed: Counter[str] = Counter()
         self._not_run: set[str] = set()
         self._delivered: Counter[str] = Counter()
         self._ran: Counter[str] = Counter()
@@ -28,22 +29,23 @@ class TaskChecker:
 
     @property
     def lost(self) -> set[str]:
-        """Tasks that were accepted, of which nothing was dropped, and that have come to no end."""
+        """Accepted tasks that have no end, although none of their messages was dropped."""
         return self.accepted - self.dropped - self.done.keys() - self.failed.keys()
 
-    # --- told by the world ------------------------------------------------------------------------
+    # --- reported by the world --------------------------------------------------------------------
 
     def saw_send(self, sender: Invocation | None, message: Message) -> None:
-        """Check a message that has left: the first, or one that only a task tagged for retry
-        has."""
+        """Check a message that was sent: the first one, or one that only a task with a retry policy
+        may have."""
         if message["kind"] != "task":
             return
         if sender is not None and sender.name == "api":
             self.accepted.add(message["id"])
         elif sender is not None and sender.name == "failures" and sender.cause is None:
-            self._not_run.add(message["id"])  # what Lambda gave up on before it ran may be sent
+            # a task that Lambda gave up on before it ran may be sent again
+            self._not_run.add(message["id"])
         elif self._max_attempts[message["name"]] == 1 and message["id"] not in self._not_run:
-            self._broken(f"untagged task {message['id']} was sent again")
+            self._broken(f"task {message['id']}, without retries, was sent again")
         self._check_attempt(message)
 
     def saw_delivery(self, message: Message) -> None:
@@ -53,20 +55,20 @@ class TaskChecker:
             self._delivered[message["id"]] += 1
 
     def saw_loss(self, message: Message) -> None:
-        """Note that a message, or the record of its failure, is gone for good."""
+        """Note that a message, or the record of its failure, is permanently lost."""
         if message["kind"] == "task":
             self.dropped.add(message["id"])
 
-    # --- told by the task itself, and by the log --------------------------------------------------
+    # --- reported by the task itself, and by the log ----------------------------------------------
 
     def ran(self, task_id: str) -> None:
-        """Its function was called."""
+        """Note that the function of a task was called."""
         self._ran[task_id] += 1
         if self._ran[task_id] > self._delivered[task_id]:
             self._broken(f"task {task_id} ran more often than it was delivered")
 
     def check_ended(self) -> None:
-        """Once all is quiet: every task has come to its end."""
+        """Check at the end that every task has ended."""
         for task_id in self.lost:
             self._broken(f"task {task_id} was accepted and never ended: lost")
 

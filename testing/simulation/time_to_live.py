@@ -1,5 +1,4 @@
-"""DynamoDB's time to live, which deletes items that have expired, and a watch over them: none may
-expire while a job still relies on it."""
+"""Delete expired items as DynamoDB does, and check that none expires while a job relies on it."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -17,13 +16,13 @@ _NEVER = 10**12  # seconds
 _LATE = 3 * clock.DAY
 # How long a job may rely on an item, in milliseconds.
 _WAITS = int(LONGEST_WAIT * clock.SECOND)
-_HOLDS_SLOT = 40 * clock.DAY  # says docs/queues.md
-_LIVES = 180 * clock.DAY  # says docs/unique.md
+_HOLDS_SLOT = 40 * clock.DAY  # see docs/queues.md
+_LIVES = 180 * clock.DAY  # see docs/unique.md
 _FOREVER = _NEVER * clock.SECOND
 
 
 class _Use(NamedTuple):
-    """What an item is used for, since when, and for how long that was promised."""
+    """The use of an item: since when, and how long it was promised to last."""
 
     what: str
     since: int = 0
@@ -31,16 +30,18 @@ class _Use(NamedTuple):
 
 
 class TimeToLive:
-    """Deletes items of a world's tables that have expired: a third of them at once, a third while
-    an invocation is under way, and a third days later."""
+    """Deletes the expired items of a world's tables.
+
+    It deletes a third of them at once, a third while an invocation runs, and a third days later.
+    """
 
     def __init__(self, world: SimulatedLambda, broken: Callable[[str], None]) -> None:
         self._world = world
         self._broken = broken
 
     def sweep(self) -> Iterator[tuple[str, Row]]:
-        """Delete items that have expired by now. Yield the table of each, and its key in DynamoDB's
-        own form."""
+        """Delete items that have expired by now. Yield the table and the key of each, in DynamoDB's
+        form."""
         jobs = {row["id"]: row for row in moto_direct.rows("jobs")}
         for table, names in moto_direct.KEYS.items():
             for item in moto_direct.rows(table):
@@ -59,7 +60,7 @@ class TimeToLive:
             self._broken(f"{[*key.values()]} has expired, and {use.what}")
             return True
         if use is not None:
-            return False  # its job is older than it may be: what becomes of it is not played
+            return False  # its job is older than allowed, and that is not simulated
         match crc32(repr(key).encode()) % 3:
             case 0:
                 return True
@@ -69,7 +70,7 @@ class TimeToLive:
 
 
 def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
-    """Return what an item is used for."""
+    """Return the use of an item; None if it has none."""
     if "pk" not in item:
         return None if item["status"] in _FINISHED else _Use(f"the job is {item['status']}")
     kind, _, name = item["pk"].partition("#")
@@ -90,7 +91,7 @@ def _use(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
         case "answer":
             return _answered(item, jobs, now)
     may_expire = kind == "failed_tasks" or "deleted_at" in item
-    return None if may_expire else _Use("nobody has deleted it")
+    return None if may_expire else _Use("it was never deleted")
 
 
 def _use_in_line(item: Row, jobs: dict[str, Row], now: int) -> _Use | None:
@@ -131,4 +132,4 @@ def _answered(answer: Row, jobs: dict[str, Row], now: int) -> _Use | None:
     is_there = row.get("created_key") == answer["job"]
     if not is_there or row.get("expires_at", _NEVER) * clock.SECOND <= now:
         return None
-    return _Use(f"job {row['id']} is there", row["created_at"], _LIVES)
+    return _Use(f"job {row['id']} exists", row["created_at"], _LIVES)

@@ -1,5 +1,7 @@
-"""Watches work that is unique, and says what must not be: two jobs of one key, a key that is left
-behind, a request that was accepted and that no job does."""
+"""Watch unique work, and report broken promises.
+
+Examples are two jobs with one key, a key without a job, and an accepted request that no job does.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -13,7 +15,7 @@ _BEHIND = "unique#"
 
 
 class UniqueChecker:
-    """What is known of every key, from outside: by the writes that land."""
+    """Everything known of each key from outside, by the writes that land."""
 
     def __init__(
         self, world: SimulatedLambda, broken: Callable[[str], None], jobs: Mapping[str, Job]
@@ -23,7 +25,7 @@ class UniqueChecker:
         self._until = {name: job.unique.until for name, job in jobs.items() if job.unique}
         self._rows: dict[str, Row] = {}
         self._records: dict[str, Row] = {}  # by key
-        self._asked: dict[str, list[str]] = {}  # by job: the campaigns of what it was asked to do
+        self._asked: dict[str, list[str]] = {}  # by job: the campaigns of the requests that it got
 
     def landed(self, operation: str, call: Row) -> None:
         """Check a write, or a transaction, that has landed."""
@@ -39,34 +41,34 @@ class UniqueChecker:
             self._check_key(key_name)
 
     def accepted(self, job_id: str, campaign: str) -> None:
-        """Check that a request which was accepted is, or was, what this job is to do."""
+        """Check that an accepted request is, or was, one that this job is to do."""
         if campaign not in self._asked.get(job_id, []):
-            self._broken(f"the request {campaign} was accepted, and job {job_id} never had it")
+            self._broken(f"the request {campaign} was accepted, and job {job_id} never got it")
 
     def begins(self, job_id: str, campaign: str | None) -> None:
-        """Check that a job which begins does what was asked for last."""
+        """Check that a job that starts does the last request."""
         asked = self._asked.get(job_id)
         if asked and campaign != asked[-1]:
-            self._broken(f"job {job_id} does {campaign}, and was asked last to do {asked[-1]}")
+            self._broken(f"job {job_id} does {campaign}, but the last request was {asked[-1]}")
 
     def check_ended(self) -> None:
-        """Once all is quiet: each key can be taken."""
+        """Check at the end that each key is free."""
         for key, record in self._records.items():
             if record:
-                self._broken(f"the key {key} is left to {record['holder']}, and all have ended")
+                self._broken(f"{record['holder']} still has the key {key}, but all jobs have ended")
 
     def _row_changed(self, job_id: str) -> set[str]:
-        """Note a row as it is now; return the keys that it had, or has."""
+        """Note the current row of a job. Return the keys that it had before or has now."""
         before = self._rows.get(job_id, {})
         after = self._rows[job_id] = _item("jobs", {"id": {"S": job_id}})
-        if after.get("job_type") not in self._until:  # an id may come to be another job's
+        if after.get("job_type") not in self._until:  # another job may get the same id
             self._asked.pop(job_id, None)
             return set()
         is_new = before.get("created_key") != after["created_key"]
         campaign = after.get("campaign_id")
         if is_new or before.get("campaign_id") != campaign:
             if not is_new and before["legs"] > 0:
-                self._broken(f"job {job_id} had begun, and was given another payload")
+                self._broken(f"job {job_id} had started, and was given another payload")
             asked = [] if is_new else self._asked[job_id]
             self._asked[job_id] = [*asked, str(campaign)]
             self._world.figures["unique jobs replaced"] += not is_new
@@ -80,13 +82,13 @@ class UniqueChecker:
         has_key = row.get("unique_key") is not None
         if row["status"] in _FINISHED:
             if has_key:
-                self._broken(f"{job} has a key")
+                self._broken(f"{job} is finished, but has a key")
             return
         was_claimed = row["legs"] > 0 or row.get("claim_token") is not None
         if not has_key and not (self._until[row["job_type"]] == "started" and was_claimed):
             self._broken(f"{job} has no key")
         if row.get("held_by", "").startswith(_BEHIND) and row["status"] != "waiting":
-            self._broken(f"{job} follows another job, and does not wait")
+            self._broken(f"{job} follows another job, but does not wait")
 
     def _check_key(self, key: str) -> None:
         its = [row for row in self._rows.values() if row.get("unique_key") == key]
@@ -103,7 +105,7 @@ class UniqueChecker:
             self._broken(f"the key {key} is {record.get('holder')}'s by its record, not {holder}'s")
         follower = followers[0]["created_key"] if followers else None
         if record.get("follower") != follower:
-            self._broken(f"{record.get('follower')} follows by the record of {key}, not {follower}")
+            self._broken(f"the record of {key} has {record.get('follower')} follow, not {follower}")
 
 
 def _item(table: str, key: dict[str, dict[str, str]]) -> Row:
@@ -111,7 +113,7 @@ def _item(table: str, key: dict[str, dict[str, str]]) -> Row:
 
 
 def _written(operation: str, call: Row) -> Iterator[tuple[str, dict[str, dict[str, str]]]]:
-    """Yield table and key of each item that a call writes."""
+    """Yield the table and key of each item that a call writes."""
     writes = [(operation.removesuffix("Item"), call)]
     if operation == "TransactWriteItems":
         writes = [pair for each in call["TransactItems"] for pair in each.items()]

@@ -1,5 +1,6 @@
-"""Records each write to a job's row in a history: by which verb and whom, on what it had read, and
-what it left. `model/Replay.tla` says whether each is one that the model has.
+"""Record each write to a job's row in a history, with its verb, its writer, and the rows around it.
+
+`model/Replay.tla` checks whether each write is one that the model allows.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +19,7 @@ from testing.moto_direct import Row
 from testing.simulation.simulated_lambda import SimulatedLambda
 
 _NOTHING: Row = {"status": "none"}
-# Of what the model knows of a row. The last five are told apart and not counted.
+# The attributes that the model knows. The last five are only compared, not counted.
 _FIELDS = (
     *("status", "attempt", "max_attempts", "legs", "lease_until", "due_at", "cancel_requested"),
     *("slot", "admitted_at", "held_by", "queue_key", "run_at", "expires_at"),
@@ -31,28 +32,28 @@ class Write:
     """One write that has landed."""
 
     verb: str
-    who: str  # the function that wrote
+    who: str  # the function that made the write
     by: int  # its invocation
-    message: str | None  # the send id of what it was invoked about
+    message: str | None  # the send id of the message that it was invoked with
     seen: Row
     before: Row
     after: Row
-    now: int  # by the clock of whoever wrote, when the verb was called
+    now: int  # by the writer's clock, when the verb was called
     slots: "SlotChanges"
 
 
 @dataclass
 class SlotChanges:
-    """What one write, of this job, does to the items of slots."""
+    """The changes that one write of this job makes to the items of slots."""
 
-    took: set[int]  # they were free, and name the job now
-    gave: set[int]  # they named the job, and are free now
-    stole: bool  # whether any other was changed
+    took: set[int]  # slots that were free, and now name the job
+    gave: set[int]  # slots that named the job, and are now free
+    stole: bool  # whether another job's slot was changed
 
 
 @dataclass
 class _Call:
-    """A verb that is called, and has not returned."""
+    """A verb that was called, and has not returned."""
 
     verb: str
     seen: Row
@@ -66,13 +67,14 @@ class WriteRecorder:
     world: SimulatedLambda
     writes: dict[str, list[Write]] = field(default_factory=dict)
     _calls: list[_Call] = field(default_factory=list)
-    _entrances: list[verbs.Entrance | None] = field(default_factory=list)  # of claims under way
+    _entrances: list[verbs.Entrance | None] = field(default_factory=list)  # of the current claims
     _rows: dict[str, Row] = field(default_factory=dict)
-    _holders: dict[tuple[str, str], str | None] = field(default_factory=dict)  # of slots, by key
+    # the holder of each slot, by key
+    _holders: dict[tuple[str, str], str | None] = field(default_factory=dict)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Record what lands inside."""
+        """Record the writes that land in this block."""
         told = self.world.on_landed
 
         def landed(operation: str, call: Row) -> None:
@@ -88,7 +90,7 @@ class WriteRecorder:
             yield
 
     def _entering(self, claim: Callable[..., JobRequest]) -> Callable[..., JobRequest]:
-        """Have a claim known by the row that was read before it, where its queue has limits."""
+        """Record the row that was read before a claim, where its queue has limits."""
 
         def called(*arguments: Any, entrance: verbs.Entrance | None = None, **more: Any) -> Any:
             self._entrances.append(entrance)
@@ -121,7 +123,7 @@ class WriteRecorder:
                 self._changed(kind, key, holders)
 
     def _new_holders(self, written: Iterable[Row]) -> list[tuple[int, str | None, str | None]]:
-        """Return of each slot whose holder changes its number, who had it before, and who has."""
+        """Return the number, old holder and new holder of each slot whose holder changes."""
         found = []
         for item in written:
             key = item.get("Key") or item.get("Item", {})
@@ -143,7 +145,7 @@ class WriteRecorder:
         before = self._rows.get(job_id, _NOTHING)
         after = _NOTHING if kind == "Delete" else moto_direct.row("jobs", key)
         if after == before:
-            return  # a transaction that botocore has repeated: it is answered, and lands once
+            return  # a transaction that botocore repeats lands only once
         called = self._called(kind, before)
         invocation = self.world.stack[-1]
         self._rows[job_id] = after
@@ -152,7 +154,7 @@ class WriteRecorder:
                 called.verb,
                 invocation.name,
                 id(invocation),
-                # What the legacy worker's children are given is no event: their claim tells.
+                # The legacy worker's children get no event: their claim has the send id.
                 (invocation.message or after).get("send_id"),
                 called.seen,
                 before,
@@ -171,7 +173,7 @@ class WriteRecorder:
         )
 
     def _called(self, kind: str, before: Row) -> _Call:
-        """Return which verb this is: the last one called, unless it is one that writes itself."""
+        """Return the verb of a write: the last one called, unless the verb writes directly."""
         match kind:
             case "Put":
                 return _Call("save", before, clock.now())
@@ -181,7 +183,7 @@ class WriteRecorder:
 
 
 class RecordedLambda(SimulatedLambda):
-    """A simulated Lambda whose writes are recorded: a world for `history.play_seed`."""
+    """A simulated Lambda that records writes: a world for `history.play_seed`."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -189,7 +191,7 @@ class RecordedLambda(SimulatedLambda):
 
     @contextmanager
     def running(self) -> Iterator[SimulatedLambda]:
-        """As ever, and what lands is recorded."""
+        """Run as usual, and record the writes that land."""
         with super().running(), self.recorder.listening():
             yield self
 
@@ -206,7 +208,7 @@ def _items(operation: str, call: Row) -> Iterator[tuple[str, Row]]:
 
 
 class Numbered:
-    """Numbers for what is only told apart, from 1 on; none is 0."""
+    """Numbers values from 1, so that they can be distinguished. None is 0."""
 
     def __init__(self) -> None:
         self._numbers: dict[object, int] = {}
@@ -217,8 +219,10 @@ class Numbered:
 
 
 def module(name: str, histories: list[dict[str, list[Write]]]) -> str:
-    """Return a TLA+ module of this name with the writes of these histories, for Replay's Rows and
-    Histories: `TheRows` and `TheHistories`. Rows that had the same life are in it once."""
+    """Return a TLA+ module with the writes of these histories, for Replay's Rows and Histories.
+
+    It defines `TheRows` and `TheHistories`. Rows with the same life appear once.
+    """
     rows: dict[str, int] = {}
     lives = {
         _life(writes, rows): None for history in histories for writes in history.values()
@@ -233,7 +237,7 @@ def module(name: str, histories: list[dict[str, list[Write]]]) -> str:
 
 
 def _life(writes: list[Write], rows: dict[str, int]) -> str:
-    """Return the writes of one row as a sequence; a row that is new is added to the rows."""
+    """Return the writes of one row as a sequence, and add new rows to `rows`."""
     numbered = {name: Numbered() for name in ("token", "message", "time", "made", "run", "by")}
 
     def number(row: Row) -> int:

@@ -21,7 +21,7 @@ from store import conditional_write
 from store.job_request import JobRequest, Status
 from testing import chaos
 from testing.simulation.faults import ALL, OFF, Fault
-from testing.simulation.history import History, play_seed, stage, told
+from testing.simulation.history import History, figures_text, play_seed, stage
 from testing.simulation.invariant_checker import Violation
 from work import running_job
 
@@ -89,7 +89,7 @@ def test_every_accepted_job_ends_in_exactly_one_outcome(
     for seed in range(part * HISTORIES, (part + 1) * HISTORIES):
         total += play_seed(seed)
     _check(total)
-    record_property("figures", f"{HISTORIES} histories: {told(total)}")
+    record_property("figures", f"{HISTORIES} histories: {figures_text(total)}")
 
 
 def test_every_accepted_job_ends_in_exactly_one_outcome_whatever_is_tried(
@@ -110,7 +110,7 @@ def test_every_accepted_job_ends_in_exactly_one_outcome_whatever_is_tried(
     )
     total, played = JobsUnderAHostileLambda.total, JobsUnderAHostileLambda.played
     _check(total)
-    record_property("figures", f"{played} histories that hypothesis made up: {told(total)}")
+    record_property("figures", f"{played} histories that hypothesis made up: {figures_text(total)}")
 
 
 def _check(total: Counter[str]) -> None:
@@ -267,7 +267,7 @@ def test_it_notices_when_the_record_of_what_never_ran_settles_a_job(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(failure_records, "_never_ran", lambda *_: False)
-    assert "under a worker that is alive" in broken_promise(near=266, faults={Fault.NOT_LOADED})
+    assert "while its worker is alive" in broken_promise(near=266, faults={Fault.NOT_LOADED})
 
 
 def test_it_notices_when_a_payload_that_older_code_refuses_fails_its_job(

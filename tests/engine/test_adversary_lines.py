@@ -15,9 +15,9 @@ from store.job_request import JobRequest
 from store.lines import Line, LineItem
 from store.rate import Rate
 from store.verbs import claiming, parking
+from testing.simulation.active_limits import SWEPT_AFTER
 from testing.simulation.declared_queues import LIMITED
 from testing.simulation.history import stage
-from testing.simulation.limits_in_force import SWEPT_AFTER
 
 SWEEP = sweeping._sweep
 Script = Callable[[ScriptedHistory], None]

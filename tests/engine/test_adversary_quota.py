@@ -31,5 +31,5 @@ def test_one_that_ends_and_is_still_counted_is_noticed(
         "finished",
         lambda status: [each for each in finished(status) if str(each) != stays],
     )
-    with pytest.raises(Violation, match="counted to its quota: True"):
+    with pytest.raises(Violation, match="counted toward its quota: True"):
         play()

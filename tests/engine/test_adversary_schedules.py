@@ -17,7 +17,7 @@ from store import schedules as store
 from store.schedules import Schedule, Step, writing
 from store.transactions import RecordWrite
 from testing.simulation.faults import ALL, Fault
-from testing.simulation.history import play_seed, stage, told
+from testing.simulation.history import figures_text, play_seed, stage
 from work.occurrences import next_after
 
 HISTORIES = 12
@@ -42,7 +42,7 @@ def test_every_occurrence_is_started_once_or_accounted_for(
     )
     assert total["occurrences"] > HISTORIES
     assert (total["lost"], total["doubled"]) == (0, 0)
-    record_property("figures", f"{HISTORIES} histories with schedules: {told(total)}")
+    record_property("figures", f"{HISTORIES} histories with schedules: {figures_text(total)}")
 
 
 def test_it_notices_when_a_schedule_need_not_be_as_it_was_read(
@@ -89,7 +89,7 @@ def test_it_notices_when_one_that_still_runs_is_not_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(queries, "unfinished", lambda job_ids: set())
-    assert "while the one before it runs" in noticed()
+    assert "while the previous one runs" in noticed()
 
 
 def test_it_notices_when_those_that_came_meanwhile_are_not_counted(

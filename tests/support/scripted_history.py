@@ -51,7 +51,7 @@ class ScriptedHistory:
             if acts:
                 acts.pop()()
 
-        with patch.object(self._history, "_let_others_go_on", others_go_on):
+        with patch.object(self._history, "_let_others_run", others_go_on):
             self.world._deliver(event)
 
     def limit(self, slots: int | None, rate: Rate | None = None) -> None:

@@ -1,5 +1,4 @@
-"""What an invocation of a history may take for the limits of the queue, and since when it must know
-of a change."""
+"""Track which limits an invocation may use for the queue, and when it must know of a change."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,33 +11,34 @@ from testing.simulation.invocation import Invocation
 from testing.simulation.simulated_lambda import SKEW, SimulatedLambda
 from work import Queue, Rate
 
-# How long a process may go by what it has read of limits, if its clock was set back meanwhile.
+# How long a process may use the limits that it has read, if its clock was set back.
 _STALE = CACHED + 2 * SKEW
-# When a sweep that was asked for is over, by every clock, once a tick has come after that.
+# A requested sweep must be over, by every clock, at the first timer run after this time.
 SWEPT_AFTER = sweeping.KNOWN_TO_ALL + 2 * SKEW
 _NO_LIMITS: Row = {}
 
 
 @dataclass(frozen=True)
 class Believed:
-    """What an invocation may take for the limits of the queue."""
+    """The limits that an invocation may use for the queue."""
 
     slots: int | None
     rate: Rate | None
 
 
-class LimitsInForce:
-    """The queue's limits and its pause, as people have changed them, and as deploys have."""
+class ActiveLimits:
+    """The queue's limits and its pause, as operators and deploys have changed them."""
 
     def __init__(self, world: SimulatedLambda) -> None:
         self._world = world
-        self._changed: list[tuple[int, Row]] = [(0, _NO_LIMITS)]  # by people, since when
+        # changes by operators, with their times
+        self._changed: list[tuple[int, Row]] = [(0, _NO_LIMITS)]
         self._paused_or_resumed_at = 0
-        self._sweep = (0, 0)  # when the last was asked for, and by which write
+        self._sweep = (0, 0)  # when the last sweep was requested, and by which write
         self.is_paused = False
 
     def wrote(self, pk: str, sk: str, before: Row, after: Row) -> None:
-        """Note that an item was written: perhaps the queue's limits, or its pause."""
+        """Note a written item, which may be the queue's limits or its pause."""
         now = self._world.time
         if (pk, sk) == ("paused", f"queue#{LIMITED}"):
             self._paused_or_resumed_at = now
@@ -50,7 +50,7 @@ class LimitsInForce:
                 self._sweep = now, self._world.landed
 
     def believed(self, invocation: Invocation, since: int, until: int) -> Iterator[Believed]:
-        """Yield what an invocation may go by that has read the limits between these times."""
+        """Yield the limits that an invocation may use after it read limits between these times."""
         declared = invocation.queues.get(LIMITED)
         for at, (began, changed) in enumerate(self._changed):
             ended = self._changed[at + 1][0] if at + 1 < len(self._changed) else None
@@ -58,15 +58,18 @@ class LimitsInForce:
                 yield _merged(declared, changed)
 
     def known_to(self, invocation: Invocation) -> Believed | None:
-        """Return the limits, if an invocation and all that run with it must know them by now."""
+        """Return the limits, if the invocation and all concurrent ones must know them by now."""
         believed = {*self.believed(invocation, invocation.started, self._world.time)}
         if len(believed) > 1 or self._paused_or_resumed_at >= invocation.started - _STALE:
             return None
         return believed.pop()
 
     def swept_since(self, tick: Invocation) -> int | None:
-        """Return by which write the sweep was asked for that must be over with this tick, if nobody
-        has paused, resumed or deployed anything since; None if there is none."""
+        """Return the write that requested the sweep that must be over with this timer run; None if
+        none.
+
+        It is also None if a pause, a resume or a deploy came after the request.
+        """
         asked_at, number = self._sweep
         moved_at = max(self._paused_or_resumed_at, self._world.queues.deployed_at)
         is_over = number and tick.started >= asked_at + SWEPT_AFTER and moved_at <= asked_at
