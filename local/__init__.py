@@ -1,1 +1,1 @@
-"""The local AWS: build, start, deploy the real template, use it, stop."""
+"""The local AWS: build it, start it, deploy the real template to it, use it, and stop it."""

@@ -1,6 +1,6 @@
-"""make deploy's first step: says where it will deploy to, or why it can't, before it builds.
+"""The first step of make deploy: print where it will deploy to, or why it can't, before it builds.
 
-Usage: python -m local.account, which prints the region for sam.
+Usage: python -m local.account. It prints the region for sam.
 """
 
 import os
@@ -13,13 +13,13 @@ from job_runners.cli.problem import Problem
 from job_runners.cli.refusals import explain
 from job_runners.cli.target import Target
 
-_LIKE = """make deploy takes AWS_PROFILE and AWS_REGION, like:
+_LIKE = """Set AWS_PROFILE and AWS_REGION for make deploy, for example:
   AWS_PROFILE=name AWS_REGION=eu-west-1 make deploy"""
 
 
 def check() -> str:
-    """Return the region to deploy to; say which account that is of. Raises Problem."""
-    # As the aws command does; sam knows AWS_DEFAULT_REGION alone.
+    """Return the region to deploy to, and print the account. Raises Problem."""
+    # The aws command reads AWS_REGION too. sam reads only AWS_DEFAULT_REGION.
     session = Target(region=os.environ.get("AWS_REGION")).session
     try:
         region = session.get_config_variable("region")
@@ -41,13 +41,14 @@ def check() -> str:
 
 
 def _hint(problem: Problem) -> str:
-    """Return what to do, with the variables that make deploy takes for the options of `jobs`."""
+    """Return the hint of a problem, with the variables of make deploy instead of the options of
+    `jobs`."""
     hint = problem.hint.replace("--region eu-west-1, AWS_REGION", "AWS_REGION")
     return hint.replace("--profile", "AWS_PROFILE").replace("--region", "AWS_REGION")
 
 
 def main() -> int:
-    """Print the region, or what is wrong."""
+    """Print the region, or the problem."""
     try:
         print(check())
     except Problem as problem:

@@ -1,4 +1,4 @@
-"""Where containers reach this machine."""
+"""Find the addresses at which containers reach this machine."""
 
 import fcntl
 import socket
@@ -10,9 +10,10 @@ _GET_ADDRESS = 0x8915  # Linux: SIOCGIFADDR
 
 
 def bridge_addresses() -> list[str]:
-    """Return this machine's own addresses on the networks that Docker and Podman make.
+    """Return this machine's own addresses on the networks of Docker and Podman.
 
-    Only on Linux: elsewhere containers run in a machine of their own, which leads to loopback.
+    It is empty except on Linux. Elsewhere containers run in a virtual machine, which reaches
+    loopback.
     """
     if not sys.platform.startswith("linux"):
         return []
@@ -25,6 +26,6 @@ def _address(interface: str) -> str | None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
         try:
             answer = fcntl.ioctl(asking, _GET_ADDRESS, request)
-        except OSError:  # it has none
+        except OSError:  # it has no address
             return None
     return socket.inet_ntoa(answer[20:24])

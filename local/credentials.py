@@ -1,4 +1,4 @@
-"""The credentials of one run of the local AWS: made at its start, known to nobody else."""
+"""The credentials of one run of the local AWS. Each run makes new ones."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ class Credentials:
 
     @staticmethod
     def random() -> "Credentials":
-        """Make new ones, which nobody can guess."""
+        """Return new credentials that can't be guessed."""
         return Credentials(f"LOCAL{secrets.token_hex(8).upper()}", secrets.token_hex(20))
 
     @property
     def variables(self) -> dict[str, str]:
-        """The same as every AWS tool reads them from its environment."""
+        """The credentials as environment variables, which every AWS tool reads."""
         return {
             "AWS_ACCESS_KEY_ID": self.access_key_id,
             "AWS_SECRET_ACCESS_KEY": self.secret_access_key,
@@ -32,18 +32,19 @@ class Credentials:
 
 
 def credentials(stack: Stack) -> Credentials:
-    """Those that a stack on the local AWS takes."""
+    """Return the credentials of a stack on the local AWS."""
     return Credentials(stack.aws_access_key_id, stack.aws_secret_access_key)
 
 
 def session(of: Stack | Credentials) -> boto3.Session:
-    """Clients of the local AWS that a stack is on, whatever the caller's environment says."""
+    """Return a session for the local AWS. It ignores the caller's environment."""
     return _session(credentials(of) if isinstance(of, Stack) else of)
 
 
 @lru_cache
 def _session(given: Credentials) -> boto3.Session:
-    """One for all: each would load its own models of the services."""
+    """Return one session for each pair of credentials, because a session loads its own service
+    models."""
     return boto3.Session(
         aws_access_key_id=given.access_key_id,
         aws_secret_access_key=given.secret_access_key,

@@ -1,4 +1,5 @@
-"""The whole path once: a contacts file uploaded, imported by a job over HTTP, and counted."""
+"""Run the demonstration's import: upload a contacts file, import it with a job over HTTP, and
+count."""
 
 import time
 from collections.abc import Callable
@@ -24,28 +25,28 @@ FEW_KEY = f"uploads/{ORGANIZATION}/few.csv"
 
 _BUSY = 503
 _POLL_SECONDS = 0.2
-_PATIENCE_SECONDS = 300  # without any progress
+_PATIENCE_SECONDS = 300  # seconds to wait without any progress
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What came of the import, and what had to."""
+    """The outcome of the import, and the expected one."""
 
     job: dict[str, Any]
     expected: Expected
-    contacts: int  # in the contacts table
-    seconds: float  # from the dispatch to the outcome
+    contacts: int  # contacts in the contacts table
+    seconds: float  # seconds from the dispatch to the outcome
 
     @property
     def differences(self) -> list[str]:
-        """What is not as it had to be, a line for each; none if all is well."""
+        """The differences from the expected outcome, a line for each."""
         if self.job["status"] != "succeeded":
-            return [f"the job is {self.job['status']}: {self.job.get('error')}"]
+            return [f"The job is {self.job['status']}: {self.job.get('error')}"]
         return [str(check) for check in self.checks if not check.right]
 
     @property
     def checks(self) -> list[Check]:
-        """What it counted beside what it had to count."""
+        """The counts of the import, with the expected ones."""
         result, expected = self.job.get("result") or {}, self.expected
         rejected = (result.get("rejected") or {}).get("rows", 0)
         return [
@@ -62,7 +63,7 @@ def _show_nothing(job: dict[str, Any]) -> None:
 
 
 def upload_sample(stack: Stack, home: Path, rows: int = ROWS) -> Expected:
-    """Put a sample of so many rows where an import may read it."""
+    """Upload a sample with this number of rows for the import."""
     sample = home / "contacts.csv"
     expected = write_sample(sample, rows)
     s3 = session(stack).client("s3", endpoint_url=stack.endpoint_url)
@@ -71,8 +72,10 @@ def upload_sample(stack: Stack, home: Path, rows: int = ROWS) -> Expected:
 
 
 def upload_few(stack: Stack) -> None:
-    """Put the ten contacts of the sample events where those say: in `sam local` an API call has 29
-    seconds for all that it starts."""
+    """Upload the ten contacts of the sample events.
+
+    They are few because an API call in `sam local` has 29 seconds for everything that it starts.
+    """
     s3 = session(stack).client("s3", endpoint_url=stack.endpoint_url)
     s3.upload_file(str(ROOT / "events" / "contacts.csv"), stack.bucket_name, FEW_KEY)
 
@@ -80,7 +83,7 @@ def upload_few(stack: Stack) -> None:
 def run_import(
     stack: Stack, expected: Expected, show: Callable[[dict[str, Any]], None] = _show_nothing
 ) -> Imported:
-    """Dispatch the import and follow it to its end; `show` is given each view of the job."""
+    """Dispatch the import and follow it to its end. `show` gets each view of the job."""
     began = time.monotonic()
     payload = {"key": KEY, "country": "US"}
     job = run_job(stack_api(stack), "import_contacts", payload, show)
@@ -94,7 +97,7 @@ def run_job(
     payload: dict[str, Any],
     show: Callable[[dict[str, Any]], None] = _show_nothing,
 ) -> dict[str, Any]:
-    """Dispatch a job of the sample's campaign and return it once it is finished."""
+    """Dispatch a job of the sample's campaign, and return it once it is finished."""
     body = {
         "job_type": job_type,
         "organization_id": ORGANIZATION,
@@ -110,12 +113,15 @@ def follow(
     show: Callable[[dict[str, Any]], None] = _show_nothing,
     patience: float = _PATIENCE_SECONDS,
 ) -> dict[str, Any]:
-    """Read a job until it is finished; raises LocalProblem once it has not moved for `patience`
-    seconds. However slow the machine is, a job that gets on is waited for."""
+    """Read a job until it is finished. Raises LocalProblem if it makes no progress for `patience`
+    seconds.
+
+    A slow machine is no problem, as long as the job makes progress.
+    """
     waiting = Waiting(f"The job {job_id[:8]}", patience)
     while True:
         answer = api.get(f"/jobs/{job_id}")
-        if answer.status != _BUSY or waiting.is_over:  # reading again is safe
+        if answer.status != _BUSY or waiting.is_over:  # a read can be repeated
             job = _accepted(answer, 200)
             show(job)
             if job["status"] in FINISHED:
@@ -125,7 +131,7 @@ def follow(
 
 
 class Waiting:
-    """Waits for something as long as it moves."""
+    """Waits for something as long as it makes progress."""
 
     def __init__(self, what: str, patience: float = _PATIENCE_SECONDS) -> None:
         self._what = what
@@ -135,22 +141,23 @@ class Waiting:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has not moved for too long."""
+        """Whether it has made no progress for too long."""
         return time.monotonic() > self._until
 
     def saw(self, now: Any, how_far: str) -> None:
-        """Take note of how it is now; raise LocalProblem if it has been so for too long."""
+        """Note the current state. Raises LocalProblem if it has not changed for too long."""
         if now != self._last:
             self._last, self._until = now, time.monotonic() + self._patience
         elif self.is_over:
             raise LocalProblem(
-                f"{self._what} {how_far}, and has not moved for {self._patience:.0f} s. That is "
-                "not wrong yet, but nobody should wait longer: bin/jobs logs may say why."
+                f"{self._what} {how_far}, and has made no progress for {self._patience:.0f} s. "
+                "It may still finish, but this run stops waiting. Look for the cause with "
+                "bin/jobs logs."
             )
 
 
 def count_contacts(stack: Stack, organization: str, campaign: str) -> int:
-    """How many contacts the table holds of a campaign."""
+    """Return the number of contacts that the table has for a campaign."""
     dynamodb = session(stack).client("dynamodb", endpoint_url=stack.endpoint_url)
     pages = dynamodb.get_paginator("query").paginate(
         TableName=stack.contacts_table_name,

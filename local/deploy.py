@@ -1,4 +1,4 @@
-"""Builds the real template and deploys it to the local AWS with sam, as a person would to AWS."""
+"""Build the real template and deploy it to the local AWS with sam, as a person would to AWS."""
 
 import hashlib
 import io
@@ -20,16 +20,16 @@ from tools.build import ROOT, Target
 
 STACK_NAME = "job-runners"
 _DEPLOYS_BUCKET = "deploys"
-_BUILT = "ApiFunction"  # the function whose tree they all run
-BUILT = Path("build", _BUILT)  # that tree, in the folder of a run
+_BUILT = "ApiFunction"  # the function whose code all functions run
+BUILT = Path("build", _BUILT)  # its code, in the folder of a run
 _CODE = re.compile(r"^( *CodeUri: ).*$", re.MULTILINE)
 
 
 def build(emulator: Emulator, home: Path) -> Path:
-    """Build for this machine into `home`; returns the folder of the built template.
+    """Build for this machine into `home`. Return the folder of the built template.
 
-    All functions run one tree, so it is built, zipped and stored once: sam would do each of these
-    for every function, which is most of the time that a local deploy takes.
+    All functions run the same code, so it is built, zipped and stored once. sam would do all this
+    for each function, which takes most of the time of a local deploy.
     """
     built = home / "build"
     arguments = ["build", _BUILT, "--template", str(ROOT / "template.yaml"), "--build-in-source"]
@@ -47,11 +47,11 @@ def _with_code(template: Path, place: str) -> str:
 
 
 def _store(s3: Any, tree: Path) -> str:
-    """Put a zip of the tree into the bucket; returns its key, which is that of no other tree."""
+    """Put a zip of the tree into the bucket. Return its key, which no other tree has."""
     zipped = io.BytesIO()
     with zipfile.ZipFile(zipped, "w") as archive:
         for path in sorted(path for path in tree.rglob("*") if path.is_file()):
-            # With no time, so that equal trees are equal.
+            # Entries have no time, so that equal trees give equal zips.
             entry = zipfile.ZipInfo(str(path.relative_to(tree)))
             entry.external_attr = path.stat().st_mode << 16
             archive.writestr(entry, path.read_bytes())
@@ -67,9 +67,9 @@ def deploy(
     parameters: Mapping[str, str],
     app_template: Path | None = None,
 ) -> Stack:
-    """Deploy what was built; `parameters` override the template's.
+    """Deploy the build. `parameters` override the template's.
 
-    The stack of the organisation's template, if it has one, comes first, as `make deploy` has it.
+    An organization's stack is deployed first if it has a template, as in `make deploy`.
     """
     s3 = session(emulator.credentials).client("s3", endpoint_url=emulator.endpoint_url)
     s3.create_bucket(Bucket=_DEPLOYS_BUCKET)
@@ -83,7 +83,7 @@ def deploy(
     arguments = ["deploy", "--template", str(packaged), "--stack-name", STACK_NAME]
     arguments += ["--s3-bucket", _DEPLOYS_BUCKET, "--capabilities", "CAPABILITY_IAM"]
     arguments += ["--no-confirm-changeset", "--no-progressbar"]
-    # Of a stack that KEEP=1 has kept, nothing may have changed.
+    # A stack that KEEP=1 has kept may have no changes.
     arguments += ["--no-fail-on-empty-changeset", "--parameter-overrides"]
     arguments += [*Target.this_machine().parameter_overrides, *overrides]
     endpoint = {"AWS_ENDPOINT_URL": emulator.endpoint_url}
@@ -101,7 +101,7 @@ def deploy(
 def _deploy_app(
     emulator: Emulator, home: Path, built: Path, template: Path, said: Mapping[str, str]
 ) -> dict[str, str]:
-    """Deploy the organisation's stack; return what it outputs for ours."""
+    """Deploy the organization's stack. Return the outputs that are parameters of ours."""
 
     def sam(arguments: Sequence[str]) -> None:
         endpoint = {"AWS_ENDPOINT_URL": emulator.endpoint_url}
@@ -121,7 +121,7 @@ def _cloudformation(emulator: Emulator) -> Any:
 def _sam(
     arguments: Sequence[str], home: Path, step: str, credentials: Credentials, **more: str
 ) -> None:
-    """Run sam with its output in a log; when it fails, the end of the log is the message."""
+    """Run sam with its output in a log. If it fails, raise LocalProblem with the end of the log."""
     environment = tool_environment(home, credentials) | more
     environment |= {
         "BUILD_FOR": "machine",  # read by the Makefile, which sam build calls
@@ -140,12 +140,12 @@ def _sam(
     if code != 0:
         said = log.read_text(errors="replace").strip()
         raise LocalProblem(
-            _why_not_built(said) or f"sam {step} failed. Its last words:\n{said[-3000:]}"
+            _why_not_built(said) or f"sam {step} failed. Its last output:\n{said[-3000:]}"
         )
 
 
 def _why_not_built(said: str) -> str | None:
-    """Return what our build has said of why it failed, without sam's and make's words around."""
+    """Return our build's own reason why it failed, without the output of sam and make around it."""
     _, _, reason = said.partition("Make Failed: ")
     lines = [line for line in reason.splitlines() if not line.startswith("make")]
     return "\n".join(["The functions can't be built.", *lines]) if lines else None

@@ -1,4 +1,4 @@
-"""Starts and stops ministack, which stands in for AWS, behind the guard on a port of its own."""
+"""Start and stop ministack, which stands in for AWS, behind the guard on a port of its own."""
 
 import contextlib
 import os
@@ -19,22 +19,22 @@ from local.kept import Kept
 from local.problem import LocalProblem
 
 PROCESS_FILE = "ministack.pid"
-CODE_FOLDER = "code"  # what functions run
+CODE_FOLDER = "code"  # the code that functions run
 
 _PROGRAM = Path(__file__).resolve().parent / "guarded_ministack.py"
 _TOOLS = _PROGRAM.parent.parent / ".venv-aws" / "bin"
-# Ends the group that it leads once nobody holds the other end of its standard input any more: this
-# process, however it ends.
+# Ends its process group as soon as this process, which holds the other end of its standard input,
+# has ended in any way.
 _LEASH = 'exec 3<&0; (cat <&3 >/dev/null; kill -TERM 0) & exec "$@" </dev/null 3<&-'
 _START_SECONDS = 60
-_STOP_SECONDS = 2  # then it is made to: without KEEP=1 it has nothing to save
-_SAVE_SECONDS = 120  # for what is kept
-_ATTEMPTS = 3  # another program may take the port between our look and ministack's start
+_STOP_SECONDS = 2  # seconds before it is killed: without KEEP=1 it has nothing to save
+_SAVE_SECONDS = 120  # seconds to save the data that KEEP=1 keeps
+_ATTEMPTS = 3  # another program may take the port before ministack starts
 
 
 @dataclass(frozen=True)
 class Emulator:
-    """A running ministack, the leader of a process group of its own."""
+    """A running ministack. It leads a process group of its own."""
 
     process: subprocess.Popen[bytes]
     port: int
@@ -43,15 +43,15 @@ class Emulator:
 
     @property
     def endpoint_url(self) -> str:
-        """Where every AWS client finds it."""
+        """The URL for every AWS client."""
         return f"http://127.0.0.1:{self.port}"
 
 
 def tool(name: str) -> Path:
-    """Return a program of the environment that holds sam and ministack."""
+    """Return the path of a program in the environment with sam and ministack."""
     path = _TOOLS / name
     if not path.exists():
-        raise LocalProblem(f"{path} is not there; run this through make, which installs it")
+        raise LocalProblem(f"{path} doesn't exist. Run this through make, which installs it.")
     return path
 
 
@@ -83,9 +83,9 @@ def emulator(
 ) -> Iterator[Emulator]:
     """Run ministack with its files under `home`, and stop it and all its workers at the end.
 
-    `enforcing`: it refuses what the policies of a role do not allow. `addresses` are those of this
-    machine that it listens on beside loopback. `kept` is what it begins with, and
-    what it saves at its end.
+    With `enforcing` it refuses calls that a role's policies don't allow. It listens on loopback and
+    on `addresses` of this machine. It starts with the data in `kept`, and saves its data there at
+    the end.
     """
     running = _start(home, enforcing, addresses, kept)
     if kept:
@@ -111,8 +111,8 @@ def _start(home: Path, enforcing: bool, addresses: Sequence[str], kept: Kept | N
             stop_group(started.process.pid, started.process)
             raise
         stop_group(started.process.pid, started.process)
-    last_words = started.log.read_text(errors="replace").strip()[-2000:]
-    raise LocalProblem(f"ministack did not start. Its last words:\n{last_words}")
+    last_output = started.log.read_text(errors="replace").strip()[-2000:]
+    raise LocalProblem(f"ministack did not start. Its last output:\n{last_output}")
 
 
 def _start_on(
@@ -130,7 +130,7 @@ def _start_on(
     with log.open("wb") as output:
         command = [str(tool("python")), str(_PROGRAM), str(home / CODE_FOLDER), *addresses]
         process = start_group(command, environment, home, output)
-    # For the next run to stop it, should this one be killed outright.
+    # The next run stops it if this process is killed.
     (home / PROCESS_FILE).write_text(str(process.pid))
     return Emulator(process, port, log, credentials)
 
@@ -156,10 +156,10 @@ def _becomes_healthy(started: Emulator) -> bool:
 def start_group(
     command: Sequence[str], environment: Mapping[str, str], folder: Path, output: IO[bytes]
 ) -> subprocess.Popen[bytes]:
-    """Start a program that leads a process group, for `stop_group` to end.
+    """Start a program that leads a process group, which `stop_group` ends.
 
-    It has its own session: Ctrl-C in the terminal reaches us alone, and we stop it in order. Should
-    this process be killed outright, the group ends too.
+    It has its own session, so Ctrl-C in the terminal reaches only this process, which then stops
+    the group in order. If this process is killed, the group ends too.
     """
     return subprocess.Popen(
         ["sh", "-c", _LEASH, "sh", *command],
@@ -177,8 +177,11 @@ def stop_group(
     process: subprocess.Popen[bytes] | None = None,
     seconds: float = _STOP_SECONDS,
 ) -> None:
-    """End a process group that we started: asked first, made to after 2 s. Its leader has as many
-    seconds as are given, if we are its parent (`process`)."""
+    """End a process group that we started: with SIGTERM, and with SIGKILL if it does not end in
+    time.
+
+    The group has 2 seconds. If its leader is our child (`process`), the leader has `seconds`.
+    """
     if process is not None and process.stdin is not None:
         process.stdin.close()
     for sent in (signal.SIGTERM, signal.SIGKILL):
@@ -190,7 +193,7 @@ def stop_group(
         deadline = time.monotonic() + _STOP_SECONDS
         while time.monotonic() < deadline:
             if process is not None:
-                process.poll()  # a leader that nobody reaps would count as alive
+                process.poll()  # otherwise an ended leader would count as alive
             if not _alive(leader):
                 return
             time.sleep(0.05)

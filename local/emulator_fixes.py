@@ -1,6 +1,6 @@
-"""Makes good what ministack drops from the template, and proves by behaviour that it holds.
+"""Restore the settings that ministack drops from the template, and test that they work.
 
-It reports CREATE_COMPLETE all the same, and its getters show values that it ignores.
+ministack reports CREATE_COMPLETE anyway, and its getters show values that it ignores.
 """
 
 import json
@@ -17,11 +17,11 @@ from local.credentials import session
 from local.problem import LocalProblem
 
 _ALIAS = "live"
-_RECORD_SECONDS = 300  # a process may take long to start on a busy machine
+_RECORD_SECONDS = 300  # seconds to wait for a record: a process may start slowly on a busy machine
 
 
 def settle(stack: Stack) -> None:
-    """Give the deployed stack what it lost, after every deploy, and prove that it has it."""
+    """Restore the deployed stack's lost settings, after every deploy, and test that they work."""
     make_good(stack)
     functions = session(stack).client("lambda", endpoint_url=stack.endpoint_url)
     with _reader_paused(functions, stack.failures_function_name):
@@ -29,7 +29,7 @@ def settle(stack: Stack) -> None:
 
 
 def make_good(stack: Stack) -> None:
-    """Give the deployed stack what it lost."""
+    """Restore the deployed stack's lost settings."""
     functions = session(stack).client("lambda", endpoint_url=stack.endpoint_url)
     worker = stack.worker_function_arn.removesuffix(f":{_ALIAS}")
     _apply_alias_retries(functions, worker)
@@ -45,7 +45,7 @@ def make_good(stack: Stack) -> None:
 
 @contextmanager
 def _reader_paused(functions: LambdaClient, name: str) -> Iterator[None]:
-    """Keep the function from reading its queue, so that a record stays to be seen."""
+    """Keep the function from reading its queue, so that a record stays visible."""
     (source,) = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
     functions.update_event_source_mapping(UUID=source["UUID"], Enabled=False)
     yield
@@ -53,9 +53,9 @@ def _reader_paused(functions: LambdaClient, name: str) -> Iterator[None]:
 
 
 def _apply_alias_retries(functions: LambdaClient, worker: str) -> None:
-    """Repeat an alias's event config where async calls look for it: it is stored but ignored.
+    """Copy the alias's event config to where async calls look for it. On the alias it is ignored.
 
-    They look at the version that the alias points to, and only $LATEST can have a config there.
+    Async calls look at the version that the alias points to. Only $LATEST can have a config there.
     """
     wanted = functions.get_function_event_invoke_config(FunctionName=worker, Qualifier=_ALIAS)
     functions.put_function_event_invoke_config(
@@ -68,9 +68,9 @@ def _apply_alias_retries(functions: LambdaClient, worker: str) -> None:
 
 
 def _prove_one_attempt(stack: Stack, functions: LambdaClient) -> None:
-    """One event that the worker can't decode is tried once and leaves one record.
+    """Check that an event that the worker can't decode is tried once and leaves one record.
 
-    Beside it there may be others, of work that KEEP=1 has kept.
+    The queue may hold other records, of work that KEEP=1 has kept.
     """
     worker = functions.get_function_configuration(FunctionName=stack.worker_function_arn)
     kind = f"none at all {uuid.uuid4().hex}"
@@ -84,14 +84,16 @@ def _prove_one_attempt(stack: Stack, functions: LambdaClient) -> None:
     attempts = _failures(stack, worker["LoggingConfig"]["LogGroup"], kind)
     if (records, attempts) != (1, 1):
         raise LocalProblem(
-            f"A failing invoke of the worker made {attempts} attempts and left {records} "
-            "records in the failures queue, instead of 1 and 1"
+            f"A failing invocation of the worker was tried {attempts} times and left {records} "
+            "records in the failures queue. Both numbers should be 1."
         )
 
 
 def _take_failure_records(stack: Stack, event: dict[str, Any]) -> int:
-    """Return how many records of this event the failures queue holds once one came and a second
-    passed; they are removed from it."""
+    """Remove this event's records from the failures queue, and return their number.
+
+    It waits for the first record, and then one second for another.
+    """
     sqs = session(stack).client("sqs", endpoint_url=stack.endpoint_url)
     deadline = time.monotonic() + _RECORD_SECONDS
     found = 0
@@ -111,7 +113,7 @@ def _take_failure_records(stack: Stack, event: dict[str, Any]) -> int:
 
 
 def _failures(stack: Stack, log_group: str, kind: str) -> int:
-    """Return how often a function failed at an event of this kind, by its log."""
+    """Return how often a function failed on an event of this kind, by its log."""
     logs = session(stack).client("logs", endpoint_url=stack.endpoint_url)
     pages = logs.get_paginator("filter_log_events").paginate(logGroupName=log_group)
     messages = [event["message"] for page in pages for event in page["events"]]

@@ -1,5 +1,7 @@
-"""What other programs need to reach a running local AWS: env.json for sam local's --env-vars, and
-env.sh for a shell, whose AWS tools then use it."""
+"""Write the files with which other programs reach a running local AWS.
+
+env.json is for sam local's --env-vars, and env.sh for a shell and its AWS tools.
+"""
 
 import json
 from pathlib import Path
@@ -9,14 +11,14 @@ from job_runners.cli.stack import Stack, write_private
 from local.credentials import credentials
 from tools.build import ROOT
 
-# How a container calls the machine that it runs on.
+# The name by which a container reaches its host.
 CONTAINER_HOST = "host.docker.internal"
 
 NAMES = ("env.json", "env.sh")
 
 
 def variables(stack: Stack, host: str = CONTAINER_HOST) -> dict[str, str]:
-    """Return the file's variables with the stack's names, and its port at `host`."""
+    """Return the variables of events/env.json with the stack's names, and its port at `host`."""
     given: dict[str, str] = json.loads((ROOT / "events" / "env.json").read_text())["Parameters"]
     endpoint = f"http://{host}:{urlsplit(stack.endpoint_url).port}"
     return given | {

@@ -1,11 +1,11 @@
-"""What the processes of functions run: one tree of code, shared by all that run the same.
+"""The code that functions' processes run: one tree, shared by all processes with the same code.
 
-ministack would unpack a function's zip once for each of its processes, 2,500 files and 44 MB. Here
-it is unpacked once, into a folder named by its hash, and each process has links to that. A tree
-that is laid later can take its place (`put_in_force`): a process keeps what it began with to the
-end of the call that it serves, and the next call finds a process of the new tree.
+ministack would unpack a function's zip once for each of its processes: 2,500 files and 44 MB. Here
+it is unpacked once, into a folder named by its hash, and each process has links to that folder.
+`activate` replaces the tree by a newer one. A process finishes its call with the code that it
+started with. The next call gets a process with the new tree.
 
-Used on both sides: by ministack's process, and by `make run`, which lays new trees.
+Both ministack's process and `make run`, which lays new trees, use this module.
 """
 
 import tempfile
@@ -13,28 +13,28 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
-_IN_FORCE = ".in-force"
+_ACTIVE = ".active"
 
 
-def in_force(folder: Path, digest: str) -> Path:
-    """Return the tree that functions run whose zip has this hash (SHA-256, hexadecimal)."""
+def active_tree(folder: Path, digest: str) -> Path:
+    """Return the tree for functions whose zip has this hash (SHA-256, hexadecimal)."""
     try:
-        return (folder / f"{digest}{_IN_FORCE}").readlink()
+        return (folder / f"{digest}{_ACTIVE}").readlink()
     except FileNotFoundError:
         return folder / digest
 
 
-def put_in_force(folder: Path, digest: str, tree: Path) -> None:
-    """Have the functions whose zip has this hash run `tree` from their next call on."""
-    link = folder / f"{digest}{_IN_FORCE}"
+def activate(folder: Path, digest: str, tree: Path) -> None:
+    """Make the functions whose zip has this hash run `tree` from their next call on."""
+    link = folder / f"{digest}{_ACTIVE}"
     new = link.with_suffix(".new")
     new.unlink(missing_ok=True)
     new.symlink_to(tree)
-    new.replace(link)  # at once: there is always one
+    new.replace(link)  # atomic: there is always a link
 
 
 def unpack(folder: Path, digest: str, code_zip: bytes) -> None:
-    """Unpack a zip into its tree, unless it is there."""
+    """Unpack a zip into its tree, unless the tree exists."""
     tree = folder / digest
     if tree.exists():
         return
@@ -51,7 +51,7 @@ def unpack(folder: Path, digest: str, code_zip: bytes) -> None:
 
 
 def naming(tree: Path, file: str) -> bytes:
-    """Return a zip of one file, which names the tree."""
+    """Return a zip with one file, which has the path of the tree."""
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr(file, str(tree))

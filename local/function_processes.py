@@ -1,6 +1,6 @@
-"""How ministack starts the processes of functions: from shared code, with a channel of their own.
+"""Start ministack's function processes from shared code, with a separate channel for their calls.
 
-Used in ministack's process alone. It replaces parts of ministack that have no other way in, and
+Only ministack's process uses this module. It replaces parts of ministack that have no hook, and
 refuses a version whose parts look different.
 """
 
@@ -18,12 +18,13 @@ from local import function_code, worker_start
 
 _LOOK_SECONDS = 0.1
 _log = logging.getLogger("lambda_runtime")
-_CALLS = ("sys.stdin.readline()", "_from_ministack.readline()", 2)  # how often it is there
+# the last number: how often it occurs
+_CALLS = ("sys.stdin.readline()", "_from_ministack.readline()", 2)
 _ANSWERS = ("_real_stdout = sys.stdout", "_real_stdout = _to_ministack", 1)
 
 
 def share_code(folder: Path) -> None:
-    """Have each process of a Python function run a tree that `folder` holds once for all."""
+    """Make each process of a Python function run a shared tree in `folder`."""
     lambda_runtime._PYTHON_WORKER_SCRIPT = start_script(lambda_runtime._PYTHON_WORKER_SCRIPT)
     SharingWorker.folder = folder
     lambda_runtime.Worker = SharingWorker
@@ -35,10 +36,10 @@ _kill_workers = lambda_runtime.kill_workers
 
 
 def _end_after_their_calls(workers: Iterable[Any]) -> None:
-    """End processes that are not to be called again; those that serve a call, when it is over.
+    """End processes that get no more calls. A process that serves a call ends after it.
 
-    ministack would end them at once when a function's code is updated. On AWS an invocation ends on
-    the version that it began on.
+    ministack would end them at once when a function's code is updated. On AWS an invocation
+    finishes on the version that it started on.
     """
     idle = []
     for worker in workers:
@@ -56,8 +57,10 @@ def _end_after_its_call(worker: Any) -> None:
 
 
 def _keep_renewing() -> None:
-    """Start a process of new code before a call needs it: one for each function, those first that
-    were called last."""
+    """Start processes with new code before a call needs them, one for each function.
+
+    The functions that were called last come first.
+    """
     while True:
         time.sleep(_LOOK_SECONDS)
         with lambda_runtime._lock:
@@ -68,19 +71,19 @@ def _keep_renewing() -> None:
 
 
 def start_script(script: str) -> str:
-    """Return the whole script that a process runs, from ministack's part of it."""
+    """Return the whole script of a function process, given ministack's part of it."""
     for theirs, ours, times in (_CALLS, _ANSWERS):
         if script.count(theirs) != times:
-            raise RuntimeError(f"this ministack's script has {theirs!r} not {times} times")
+            raise RuntimeError(f"ministack's script doesn't have {theirs!r} exactly {times} times")
         script = script.replace(theirs, ours)
     begin = Path(worker_start.__file__).read_text(encoding="utf-8")
     return f"{begin}\n\n_from_ministack, _to_ministack = begin()\n{script}"
 
 
 class SharingWorker(lambda_runtime.Worker):  # type: ignore[misc]
-    """One process of a function, and the one after it, running the code that is in force."""
+    """One process of a function, and its successors, each running the active code."""
 
-    folder: Path  # of all code
+    folder: Path  # the folder of all code
 
     def __init__(self, name: str, config: dict[str, Any], code_zip: bytes) -> None:
         super().__init__(name, config, code_zip)
@@ -92,27 +95,27 @@ class SharingWorker(lambda_runtime.Worker):  # type: ignore[misc]
             function_code.unpack(self.folder, self._digest, code_zip)
 
     def invoke(self, *arguments: Any, **named: Any) -> Any:
-        """Serve a call, by a new process if other code is in force than this one runs."""
+        """Serve a call, with a new process if this one does not run the active code."""
         with self._lock:
             self._end_if_old()
         return super().invoke(*arguments, **named)
 
     def renew(self) -> None:
-        """Replace the process if it runs old code, and no call."""
+        """Replace the process if it runs old code and serves no call."""
         if self._lock.acquire(blocking=False):
             try:
                 if self._end_if_old():
                     self._spawn()
                     self._cold = False
-            except Exception as error:  # noqa: BLE001  (the next call tries again, and is told)
+            except Exception as error:  # noqa: BLE001  (the next call tries again, and raises)
                 _log.warning("No process of new code for %s: %s", self.func_name, error)
                 self._proc = None
             finally:
                 self._lock.release()
 
     def _end_if_old(self) -> bool:
-        """End a process that runs other code than is in force; whether there was one."""
-        old = self._python and self._tree != function_code.in_force(self.folder, self._digest)
+        """End the process if it runs old code. Return whether it did."""
+        old = self._python and self._tree != function_code.active_tree(self.folder, self._digest)
         if not old or self._proc is None:
             return False
         process, self._proc = self._proc, None
@@ -122,7 +125,7 @@ class SharingWorker(lambda_runtime.Worker):  # type: ignore[misc]
 
     def _spawn(self) -> None:
         if self._python:
-            self._tree = function_code.in_force(self.folder, self._digest)
-            # ministack unpacks it where the process starts.
+            self._tree = function_code.active_tree(self.folder, self._digest)
+            # ministack unpacks it in the folder where the process starts.
             self.code_zip = function_code.naming(self._tree, worker_start.TREE_FILE)
         super()._spawn()

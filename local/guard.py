@@ -1,13 +1,12 @@
-"""Stands in front of the local AWS, which itself would take unsigned calls from any web page.
+"""Protect the local AWS, which by itself would take unsigned calls from any web page.
 
-Whoever may call it can run code on this machine: a function is code. So a call is let in when it is
-signed with this run's credentials, and unsigned only to what API Gateway would let in: open routes,
-and a route that looks at tokens itself. A browser is let in only from the local AWS's own origin,
-under its own name: a page of another origin is refused, signed or not, and so is a name that was
-made to lead here (DNS rebinding).
+A function is code, so any caller could run code on this machine. The guard admits a call that is
+signed with this run's credentials. It admits an unsigned call only where API Gateway would: to open
+routes, and to routes that check tokens themselves. It admits a browser only from the local AWS's
+own origin, under its own name. It refuses a page of another origin, signed or not, and a name that
+was made to lead here (DNS rebinding).
 
-It is an ASGI application around ministack's, in the same process: no port of ministack's own is
-open beside it.
+It is an ASGI application around ministack's, in the same process, so ministack has no open port.
 """
 
 import json
@@ -26,21 +25,22 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 HEALTH = "/_ministack/health"
 NAMES = ("127.0.0.1", "localhost", "host.docker.internal")
 
-_ADVICE = "Each run has its own credentials: make run writes them to .local/env.sh"
+_ADVICE = "Each run has its own credentials, which make run writes to .local/env.sh."
 _NOT_FROM_HERE = "AccessDenied"
 _READS = frozenset({"GET", "HEAD"})
 _OWN_SITE = frozenset({"same-origin", "none"})
 _ONCE = (b"host", b"origin", b"authorization")
-# A body that must be read before its signature can be checked: a function's code in a call is the
-# largest, 50 MB as base64.
+# The largest body that is read before its signature can be checked. The largest call has a
+# function's code, 50 MB as base64.
 _MOST_UNCHECKED = 70_000_000
 
 
 class Guard:
-    """Passes on to `app` what it lets in.
+    """Passes admitted calls on to `app`.
 
-    `secret_of` is the secret of an access key, or None. `authorization_of` is what API Gateway asks
-    of a method and path ("NONE", "JWT", "AWS_IAM"), or None where the path is no route of its.
+    `secret_of` returns the secret of an access key, or None. `authorization_of` returns the
+    authorization type that API Gateway requires for a method and path ("NONE", "JWT", "AWS_IAM").
+    It returns None if the path is not one of its routes.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Guard:
         """Serve one request, or the server's own start and end."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":  # nothing here speaks it
+        elif scope["type"] == "websocket":  # no service here uses it
             await receive()
             await send({"type": "websocket.close", "code": 1008})
         else:
@@ -74,7 +74,7 @@ class Guard:
                 expected = check_head(_request(scope, headers), self._secret_of)
                 body = await _read(receive, None if expected.is_named else _MOST_UNCHECKED)
                 if body is None:
-                    return  # the caller is gone, and what came of the body is not all of it
+                    return  # the caller is gone, and the body is incomplete
                 expected.check(body)
                 receive = _replay(body, receive)
             else:
@@ -85,30 +85,30 @@ class Guard:
         await self._app(scope, receive, _without_cors(send))
 
     def _check_browser(self, scope: Scope, headers: dict[str, str]) -> None:
-        """Refuse what a page of another origin, or under another name, makes a browser send."""
+        """Refuse requests that a page of another origin, or under another name, makes a browser
+        send."""
         names = [name.lower() for name, _ in scope["headers"]]
         if any(names.count(name) > 1 for name in _ONCE):
-            raise Refused(_NOT_FROM_HERE, "a header that counts is there twice")
+            raise Refused(_NOT_FROM_HERE, "The request repeats Host, Origin or Authorization.")
         host = headers.get("host", "")
         if host not in self._hosts:
-            raise Refused(_NOT_FROM_HERE, f"this is {_listed(self._hosts)}, and not {host!r}")
+            raise Refused(_NOT_FROM_HERE, f"Use {_listed(self._hosts)} as the host, not {host!r}.")
         if headers.get("origin", f"http://{host}") != f"http://{host}":
-            raise Refused(_NOT_FROM_HERE, "a page of another origin may not use the local AWS")
+            raise Refused(_NOT_FROM_HERE, "A page of another origin can't use the local AWS.")
         if scope["method"] not in _READS and headers.get("sec-fetch-site", "none") not in _OWN_SITE:
-            raise Refused(_NOT_FROM_HERE, "a page of another site may not use the local AWS")
+            raise Refused(_NOT_FROM_HERE, "A page of another site can't use the local AWS.")
 
     def _check_open(self, scope: Scope) -> None:
-        """Refuse what needs a signature."""
+        """Refuse unsigned calls that need a signature."""
         if scope["path"] == HEALTH and scope["method"] in _READS:
             return
         asks = self._authorization_of(scope["method"], scope["path"])
         if asks not in ("NONE", "JWT"):
-            raise Refused("MissingAuthenticationToken", "the call is not signed")
+            raise Refused("MissingAuthenticationToken", "The call is not signed.")
 
 
 def _headers(scope: Scope) -> dict[str, str]:
-    """Return the headers by their names in lower case; one that is there several times as one
-    list."""
+    """Return the headers by their names in lower case. A repeated header becomes one list."""
     found: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1").lower(), _decoded(raw_value)
@@ -133,7 +133,8 @@ def _request(scope: Scope, headers: dict[str, str]) -> Request:
 
 
 async def _read(receive: Receive, most: int | None) -> bytes | None:
-    """Return the whole body: the signature is about it. None if the caller is gone before its end.
+    """Return the whole body, which the signature covers. Return None if the caller is gone before
+    its end.
 
     Raises Refused for a body of more than `most` bytes.
     """
@@ -146,14 +147,14 @@ async def _read(receive: Receive, most: int | None) -> bytes | None:
         size += len(parts[-1])
         if most is not None and size > most:
             raise Refused(
-                _NOT_FROM_HERE, f"a body whose hash is not signed has {most} bytes at most"
+                _NOT_FROM_HERE, f"A body without a signed hash may have at most {most} bytes."
             )
         if not message.get("more_body"):
             return b"".join(parts)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """As `receive` was before the body was read."""
+    """Return a `receive` that returns the body again."""
     unread = [body]
 
     async def again() -> Message:
@@ -165,7 +166,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 def _without_cors(send: Send) -> Send:
-    """Leave out ministack's leave for every origin to read what it answers."""
+    """Drop the headers with which ministack lets every origin read its answers."""
 
     async def without(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -181,8 +182,8 @@ def _is_cors(name: bytes) -> bool:
 
 
 async def _refuse(send: Send, refused: Refused, headers: dict[str, str]) -> None:
-    """Answer as the service would that was asked: some speak XML, the others JSON."""
-    problem = str(refused) if refused.code == _NOT_FROM_HERE else f"{refused}. {_ADVICE}."
+    """Answer in the format of the called service: XML or JSON."""
+    problem = str(refused) if refused.code == _NOT_FROM_HERE else f"{refused} {_ADVICE}"
     if _speaks_xml(headers):
         text = f"<Code>{refused.code}</Code><Message>{escape(problem)}</Message>"
         kind, body = "text/xml", f"<ErrorResponse><Error>{text}</Error></ErrorResponse>"

@@ -1,8 +1,8 @@
-"""Runs ministack behind the guard: python local/guarded_ministack.py CODE ADDRESS...
+"""Run ministack behind the guard: python local/guarded_ministack.py CODE ADDRESS...
 
-With the interpreter of .venv-aws, which has ministack and none of the rest. CODE is a folder for
-what functions run. The port is GATEWAY_PORT; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are this
-run's credentials.
+Run it with the interpreter of .venv-aws, which has ministack but none of our other packages. CODE
+is a folder for the code of functions. The port is GATEWAY_PORT. AWS_ACCESS_KEY_ID and
+AWS_SECRET_ACCESS_KEY are this run's credentials.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Only for our own next import: functions are started from here, and must not find the checkout.
+# Only for our next imports: functions are started from here, and must not find the checkout.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 from local.function_processes import share_code  # noqa: E402
 from local.guard import Guard, Message, Receive, Scope, Send  # noqa: E402
@@ -30,7 +30,7 @@ _ACCOUNT = "000000000000"  # a function's access key, unless policies are enforc
 
 
 def secret_of(access_key: str) -> str | None:
-    """Return the secret of this run's key, or of a session that somebody got with it."""
+    """Return the secret of this run's key, or of a session that was started with it."""
     if access_key in (os.environ["AWS_ACCESS_KEY_ID"], _ACCOUNT):
         return os.environ["AWS_SECRET_ACCESS_KEY"]
     if iam_evaluator.is_root_access_key(access_key):  # "test" would be one
@@ -40,7 +40,8 @@ def secret_of(access_key: str) -> str | None:
 
 
 def authorization_of(method: str, path: str) -> str | None:
-    """Return what API Gateway asks of who calls a route; None where there is none."""
+    """Return the authorization type that API Gateway requires for a route; None if there is no
+    route."""
     parsed = ministack._parse_execute_api_url("", path)
     if parsed is None:
         return None
@@ -51,10 +52,10 @@ def authorization_of(method: str, path: str) -> str | None:
 
 
 def hide_credentials_of_roles() -> None:
-    """Have the credentials of a role's functions depend on this run's secret.
+    """Make the credentials of a role's functions depend on this run's secret.
 
-    ministack derives them from the function's and the role's names alone, which are the same in
-    every run. It takes the role's name from behind the last slash.
+    ministack derives them only from the names of the function and the role, which are the same in
+    every run. It takes the role's name from the text after the last slash.
     """
     derive = lambda_runtime.execution_credentials
     secret = os.environ["AWS_SECRET_ACCESS_KEY"]
@@ -68,10 +69,10 @@ def hide_credentials_of_roles() -> None:
 
 
 def take_concurrency_as_a_number() -> None:
-    """Have the maximum concurrency of an event source be a number.
+    """Convert the maximum concurrency of an event source to a number.
 
-    ministack keeps the text that a template's parameter is, can't compare it, and then delivers
-    the messages of no queue any more.
+    ministack keeps a template's parameter as text, which it can't compare. Then it stops delivering
+    the messages of all queues.
     """
     limit = lambda_svc._sqs_esm_concurrency
 
@@ -86,28 +87,28 @@ def take_concurrency_as_a_number() -> None:
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     port, (code, *addresses) = int(os.environ["GATEWAY_PORT"]), sys.argv[1:]
     hide_credentials_of_roles()
     take_concurrency_as_a_number()
     share_code(Path(code))
     config = Config()
     config.bind = [f"{address}:{port}" for address in ("127.0.0.1", *addresses)]
-    config.keep_alive_timeout = 75  # as ministack's own
+    config.keep_alive_timeout = 75  # the same as ministack's
     asyncio.run(serve_until_stopped(config, port, addresses))
 
 
 async def serve_until_stopped(config: Config, port: int, addresses: list[str]) -> None:
-    """Serve, and end this process once ministack has shut down, with all saved that is to be kept.
+    """Serve, and end this process as soon as ministack has shut down and saved what must be kept.
 
-    Nothing is waited for before that: one poll of a queue would hold it for 20 s.
+    It waits for nothing else. One poll of a queue would delay the end for 20 s.
     """
     stopping, never = asyncio.Event(), asyncio.Event()
     for each in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
 
     async def lifespan(scope: Scope, receive: Receive, send: Send) -> None:
-        messages = iter([await receive()])  # that it starts
+        messages = iter([await receive()])  # the startup message
 
         async def receive_next() -> Message:
             for message in messages:

@@ -1,7 +1,7 @@
-"""What KEEP=1 keeps from one run to the next: tables, files, queues and the stack itself.
+"""The data that KEEP=1 keeps from one run to the next: tables, files, queues and the stack itself.
 
-ministack saves its state when it is stopped in order, and loads it at its start. Files of the
-bucket it saves at once.
+ministack saves its state when it is stopped properly, and loads it at its start. It saves files of
+the bucket at once.
 """
 
 import contextlib
@@ -18,16 +18,16 @@ from local.credentials import session
 from local.problem import LocalProblem
 
 NOT_KEPT = (
-    "Ctrl-C keeps jobs, tables, files, queues and logs. It interrupts a job that runs, as the end "
-    "of its worker would, and loses a task that has not ended. A run that is killed keeps nothing. "
-    "All of it is plain text, the secrets of `jobs config set` included: only you can read the "
-    "folder, and make clean deletes it"
+    "Ctrl-C keeps jobs, tables, files, queues and logs. It interrupts a running job, as the end "
+    "of its worker would, and loses an unfinished task. A run that is killed keeps nothing. "
+    "The data is plain text, including the secrets of `jobs config set`. Only you can read the "
+    "folder, and make clean deletes it."
 )
 
 
 @dataclass(frozen=True)
 class Kept:
-    """A folder of what is kept."""
+    """The folder of the kept data."""
 
     folder: Path
 
@@ -38,7 +38,7 @@ class Kept:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What has ministack save and load."""
+        """The settings that make ministack save and load its state."""
         return {
             "PERSIST_STATE": "1",
             "STATE_DIR": str(self.folder / "state"),
@@ -47,9 +47,9 @@ class Kept:
         }
 
     def port(self, free: Callable[[], int]) -> int:
-        """Return the port that what is kept knows itself by: the addresses of queues have it.
+        """Return the port of the kept data, because the addresses of queues contain it.
 
-        Raises LocalProblem if another program has that port now.
+        Raises LocalProblem if another program uses that port now.
         """
         file = self.folder / "port"
         if not file.exists():
@@ -62,26 +62,27 @@ class Kept:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 raise LocalProblem(
-                    f"What is kept in {self.folder} needs the port {port}, which another program "
-                    "has. Stop that program, or start without KEEP=1"
+                    f"The data in {self.folder} needs port {port}, but another program uses it. "
+                    "Stop that program, or start without KEEP=1."
                 ) from None
         return port
 
     @property
     def killed_since(self) -> str | None:
-        """Since when nothing was kept, because the last run was killed; None if it was not."""
+        """The start of the last run if it was killed, because nothing since then was kept;
+        otherwise None."""
         with contextlib.suppress(FileNotFoundError):
             return self._mark.read_text()
         return None
 
     def begin(self) -> None:
-        """Have `killed_since` tell of this run, until `end`."""
+        """Set `killed_since` until `end` is called."""
         if not self._mark.exists():
             now = datetime.now(UTC).astimezone()
             self._mark.write_text(now.isoformat(sep=" ", timespec="seconds"))
 
     def end(self) -> None:
-        """Take note that all is saved."""
+        """Note that everything is saved."""
         self._mark.unlink(missing_ok=True)
 
     @property
@@ -90,9 +91,9 @@ class Kept:
 
 
 def report_interrupted(stack: Stack) -> None:
-    """Report each job that still runs by its row: its worker ended with the run before.
+    """Report each job whose row says that it runs, because its worker ended with the last run.
 
-    As AWS does of a worker that was killed: by a record in the failures queue.
+    As on AWS after a worker was killed, the report is a record in the failures queue.
     """
     dynamodb = session(stack).client("dynamodb", endpoint_url=stack.endpoint_url or None)
     sqs = session(stack).client("sqs", endpoint_url=stack.endpoint_url or None)
@@ -109,7 +110,7 @@ def report_interrupted(stack: Stack) -> None:
 
 def _killed(job_id: str, job_type: str, send_id: str) -> dict[str, Any]:
     message = {"v": 1, "kind": "job", "id": job_id, "job_type": job_type, "send_id": send_id}
-    text = "The local AWS was stopped while it ran"
+    text = "The local AWS was stopped while the job ran"
     return {
         "version": "1.0",
         "requestContext": {"condition": "RetriesExhausted", "approximateInvokeCount": 1},

@@ -1,4 +1,4 @@
-"""A local AWS with the real template deployed, for as long as a with statement lasts."""
+"""Run a local AWS with the real template deployed, in a with statement."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,12 +26,13 @@ def local_stack(
     app_template: Path | None = None,
     kept: Kept | None = None,
 ) -> Iterator[Stack]:
-    """Start, build, deploy, and at the end stop; every file is under `home`.
+    """Start, build and deploy a local AWS, and stop it at the end. Every file is under `home`.
 
-    `parameters` override the template's. `say` is told of each step as it begins. `enforcing`
-    holds the functions to the policies of their roles. `addresses` are those of this machine that
-    it listens on beside loopback. `app_template` is an organisation's, whose stack is deployed
-    first. `kept` is what it begins with, and what it saves at its end.
+    `parameters` override the template's. `say` gets each step as it begins. With `enforcing`,
+    functions are limited to the policies of their roles. The local AWS listens on loopback and on
+    `addresses` of this machine. `app_template` is an organization's template, which is deployed
+    first. It starts with the data in `kept`, and saves its data there at the end.
+
     Raises LocalProblem.
     """
     say("Starting the local AWS")
@@ -41,7 +42,7 @@ def local_stack(
             built = build(running, home)
             say(f"Deploying {'your template, then ' if app_template else ''}template.yaml")
             stack = deploy(running, home, built, parameters or {}, app_template)
-            say("Checking that a failing invoke is tried once and recorded once")
+            say("Checking that a failing invocation is tried once and recorded once")
             settle(stack)
             if kept:
                 report_interrupted(stack)

@@ -1,7 +1,7 @@
-"""Lays trees of new code beside the one that was deployed, and checks that they import.
+"""Lay trees of new code next to the deployed one, and check that they import.
 
-A tree has links to what has not changed (dependencies, and our own rooms), and a compiled copy of
-each room that has.
+A tree has links to everything that has not changed (dependencies and our own packages), and a
+compiled copy of each package that has.
 """
 
 import contextlib
@@ -30,17 +30,17 @@ _CHECK_SECONDS = 60
 
 
 class BrokenCode(LocalProblem):
-    """The code as it is saved can't run; the message begins with the place, as file:line."""
+    """The saved code can't run. The message begins with the place, as file:line."""
 
 
 @dataclass(frozen=True)
-class Rooms:
-    """The folders and modules of ours that functions run, by their names in the tree."""
+class Packages:
+    """The packages and modules of ours that functions run, by their names in the tree."""
 
     sources: Mapping[str, Path]
 
     def files(self) -> Iterator[tuple[str, Path]]:
-        """Yield every file with the name of its room."""
+        """Yield every file with the name of its package."""
         for name, source in self.sources.items():
             if source.is_dir():
                 for folder, below, files in os.walk(source):
@@ -50,7 +50,7 @@ class Rooms:
                 yield name, source
 
     def digests(self) -> dict[str, str]:
-        """Return a hash of what each room has."""
+        """Return a hash of each package's content."""
         hashes = {name: hashlib.sha256() for name, source in self.sources.items()}
         for name, path in sorted(self.files()):
             hashes[name].update(str(path.relative_to(self.sources[name])).encode())
@@ -68,7 +68,7 @@ class Rooms:
         return sorted(found)
 
     def shown(self, place: str) -> str:
-        """Return a path in the tree as one that a person finds, from the current folder."""
+        """Return the source file of a path in the tree, relative to the current folder."""
         name, _, rest = place.partition("/")
         source = self.sources.get(name)
         if source is None:
@@ -77,7 +77,7 @@ class Rooms:
 
 
 def shown(path: Path) -> str:
-    """Return a path as a person in the current folder writes it."""
+    """Return a path as a person in the current folder would write it."""
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
@@ -86,12 +86,12 @@ def shown(path: Path) -> str:
 
 @dataclass
 class Trees:
-    """The trees of one run: the deployed one, then one for each change that could be laid."""
+    """The trees of one run: the deployed one, then one for each change."""
 
     folder: Path
-    rooms: Rooms
+    packages: Packages
     deployed: Path
-    digests: dict[str, str]  # of the rooms, when `deployed` was built
+    digests: dict[str, str]  # hashes of the packages when `deployed` was built
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _laid: dict[tuple[str, str], Path] = field(default_factory=dict)  # by room and hash
 
@@ -101,13 +101,13 @@ class Trees:
                 self._laid[name, digest] = self.deployed / name
 
     def lay(self, digests: Mapping[str, str]) -> Path:
-        """Lay the rooms as they are now; raises BrokenCode for what does not compile."""
+        """Lay a tree of the current packages. Raises BrokenCode if one does not compile."""
         tree = self.folder / f"changed-{next(self._numbers)}"
         tree.mkdir()
         for entry in self.deployed.iterdir():
-            if entry.name not in self.rooms.sources:
+            if entry.name not in self.packages.sources:
                 (tree / entry.name).symlink_to(entry)
-        for name, source in self.rooms.sources.items():
+        for name, source in self.packages.sources.items():
             kept = self._laid.get((name, digests[name]))
             if kept is not None:
                 (tree / name).symlink_to(kept)
@@ -117,7 +117,7 @@ class Trees:
         return tree
 
     def _copy(self, name: str, into: Path) -> None:
-        source = self.rooms.sources[name]
+        source = self.packages.sources[name]
         if source.is_dir():
             shutil.copytree(source, into, ignore=shutil.ignore_patterns("__pycache__"))
             files = sorted(into.rglob("*.py"))
@@ -140,25 +140,27 @@ class Trees:
             text = wrong.msg if isinstance(wrong, SyntaxError) else str(wrong)
             line = wrong.lineno if isinstance(wrong, SyntaxError) else None
             raise BrokenCode(
-                _placed(self.rooms, place, line, f"{error.exc_type_name}: {text}")
+                _placed(self.packages, place, line, f"{error.exc_type_name}: {text}")
             ) from None
 
 
-def _placed(rooms: Rooms, place: str | None, line: int | None, text: str) -> str:
+def _placed(packages: Packages, place: str | None, line: int | None, text: str) -> str:
     if place is None:
         return text
-    return f"{rooms.shown(place)}{f':{line}' if line else ''}: {text}"
+    return f"{packages.shown(place)}{f':{line}' if line else ''}: {text}"
 
 
 class ImportChecker:
-    """Imports trees in a process of its own, which is ready for the next one. Close it."""
+    """Imports trees in a separate process, which stays ready for the next tree. Close it."""
 
     def __init__(
-        self, rooms: Rooms, variables: Mapping[str, str], requirements: Path | None = None
+        self, packages: Packages, variables: Mapping[str, str], requirements: Path | None = None
     ) -> None:
-        """`variables` are the environment of the functions; a package that is missing belongs in
-        `requirements`."""
-        self._rooms = rooms
+        """Prepare a checker with the environment `variables` of the functions.
+
+        `requirements` is the file to name for a missing package.
+        """
+        self._packages = packages
         self._variables = dict(variables)
         self._requirements = requirements
         self._process: subprocess.Popen[str] | None = None
@@ -167,14 +169,14 @@ class ImportChecker:
     def check(self, tree: Path) -> None:
         """Raise BrokenCode if a module of ours can't be imported, or the tables are wrong."""
         with self._asking:
-            problem = self._ask({"tree": str(tree), "modules": self._rooms.modules()})
+            problem = self._ask({"tree": str(tree), "modules": self._packages.modules()})
         if problem is not None:
             raise BrokenCode(
-                described(problem, Places(tree, self._rooms.sources, self._requirements))
+                described(problem, Places(tree, self._packages.sources, self._requirements))
             )
 
     def close(self) -> None:
-        """End the process, and a check that is under way in another thread."""
+        """End the process, and a check that runs in another thread."""
         self._kill()
         with self._asking:
             self._end()
@@ -202,7 +204,7 @@ class ImportChecker:
         line = answers.readline() if ready else ""
         if not line:
             self._end()
-            raise BrokenCode(f"The code did not import within {_CHECK_SECONDS} s")
+            raise BrokenCode(f"The code did not finish importing within {_CHECK_SECONDS} s.")
         found: dict[str, Any] | None = json.loads(line)["problem"]
         return found
 
@@ -214,5 +216,5 @@ class ImportChecker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            start_new_session=True,  # Ctrl-C is ours alone
+            start_new_session=True,  # Ctrl-C reaches only this process
         )

@@ -1,6 +1,6 @@
-"""From the imported contacts to first messages and an export, over the API, and counted throughout.
+"""Run the demonstration from the imported contacts to first messages and an export, and count.
 
-A few contacts are assigned and texted first; then the rest is assigned, and all of it exported.
+It assigns and texts a few contacts first. Then it assigns the rest, and exports all.
 """
 
 import csv
@@ -29,9 +29,9 @@ _TIMEOUT_SECONDS = 60
 
 
 def run_pipeline(stack: Stack, contacts: int, begin: Callable[[str], None]) -> list[Check]:
-    """Take the sample's campaign through every job after the import; what they counted.
+    """Run every job of the sample's campaign after the import, and return their counts.
 
-    `begin` is told each stage as it begins. Raises LocalProblem if a job does not succeed.
+    `begin` gets each step as it begins. Raises LocalProblem if a job does not succeed.
     """
     api = stack_api(stack)
     begin(f"Assigning {FIRST} contacts to {len(TEXTERS)} texters")
@@ -47,7 +47,8 @@ def run_pipeline(stack: Stack, contacts: int, begin: Callable[[str], None]) -> l
 def _assign(
     api: HttpApi, when: str, limit: dict[str, int], *, kept: int, contacts: int
 ) -> list[Check]:
-    """Assign the texters, each with this limit, so that they have `contacts` in all."""
+    """Assign contacts to the texters, each with this limit, so that they have `contacts` in
+    total."""
     texters = [{"id": texter, **limit} for texter in TEXTERS]
     result = _result(api, "assign_texters", {"texters": texters})
     each = {name: sum(counts.values()) for name, counts in result["texters"].items()}
@@ -63,7 +64,7 @@ def _text(api: HttpApi, stack: Stack) -> list[Check]:
     result = _result(api, "send_first_messages", {"text": TEXT})
     waiting = Waiting("Texting")
     while (sent := _statuses(stack))["sent"] < FIRST:
-        waiting.saw(sent, f"is done for {sent['sent']} of {FIRST} people")
+        waiting.saw(sent, f"is finished for {sent['sent']} of {FIRST} people")
         time.sleep(_POLL_SECONDS)
     times = Counter((_texts(stack) - before).values())
     return [
@@ -87,8 +88,8 @@ def _export(api: HttpApi, contacts: int) -> list[Check]:
 
 
 def _shares(contacts: int) -> dict[str, int]:
-    """Return what each texter has when contacts are split evenly: the first get what is left
-    over."""
+    """Return each texter's number of contacts in an even split. The first ones get the
+    remainder."""
     each, over = divmod(contacts, len(TEXTERS))
     return {texter: each + (place < over) for place, texter in enumerate(TEXTERS)}
 
@@ -106,7 +107,7 @@ def _result(api: HttpApi, job_type: str, payload: dict[str, Any]) -> dict[str, A
 
 
 def texts(stack: Stack) -> dict[str, list[dict[str, Any]]]:
-    """Return the texts that the local AWS was asked to send, by number."""
+    """Return the texts that the local AWS was asked to send, by phone number."""
     asked = HttpApi(stack.endpoint_url, signer(stack)).get("/_ministack/sns/sms-messages")
     sent: dict[str, list[dict[str, Any]]] = asked.json["sms_messages"]
     return sent
@@ -117,7 +118,7 @@ def _texts(stack: Stack) -> Counter[str]:
 
 
 def _statuses(stack: Stack) -> Counter[str]:
-    """How far the first messages of the campaign are, as the contacts table has it."""
+    """Count the first messages of the campaign by status, from the contacts table."""
     dynamodb = session(stack).client("dynamodb", endpoint_url=stack.endpoint_url)
     pages = dynamodb.get_paginator("query").paginate(
         TableName=stack.contacts_table_name,

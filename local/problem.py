@@ -1,5 +1,5 @@
-"""What can go wrong with the local AWS, said to a person."""
+"""Problems of the local AWS, with a message for a person."""
 
 
 class LocalProblem(Exception):
-    """The local AWS can't do what was asked; the message says why and what to do."""
+    """The local AWS can't do this. The message says why, and what to do."""

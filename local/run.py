@@ -1,4 +1,4 @@
-"""make run and make demo: from nothing to first messages and an export, on a local AWS.
+"""make run and make demo: start a local AWS, and run the demonstration up to its export.
 
 Usage: python -m local.run [--demo | --empty] [--keep] [--listen ADDRESS]
 """
@@ -45,20 +45,20 @@ _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stopped(BaseException):
-    """Somebody asked this run to end: Ctrl-C, SIGTERM, or a closed terminal."""
+    """The user stopped this run with Ctrl-C, SIGTERM, or by closing the terminal."""
 
 
 def main() -> int:
-    """Run until stopped, or with --demo until all is exported; returns the exit code."""
+    """Run until stopped, or with --demo until the export has ended. Return the exit code."""
     arguments = argparse.ArgumentParser(prog="python -m local.run", description=__doc__)
     which = arguments.add_mutually_exclusive_group()
     which.add_argument("--demo", action="store_true", help="stop after the export")
     which.add_argument("--empty", action="store_true", help="start without the demonstration")
     arguments.add_argument(
-        "--keep", action="store_true", help="begin with the data of the last run that kept them"
+        "--keep", action="store_true", help="keep data, and start with the data last kept"
     )
     arguments.add_argument(
-        "--listen", metavar="ADDRESS", help="of this machine, where containers reach it"
+        "--listen", metavar="ADDRESS", help="address of this machine that containers can reach"
     )
     given = arguments.parse_args()
     for each in _ENDINGS:
@@ -82,7 +82,7 @@ def main() -> int:
 def _run(
     steps: Steps, addresses: list[str], kept: Kept | None, *, demonstrate: bool, stay: bool
 ) -> int:
-    sources = sources_now()  # what is saved from now on is not what is built
+    sources = sources_now()  # from now on, a save may differ from the build
     if kept:
         show_kept(kept)
     with (
@@ -101,7 +101,7 @@ def _run(
         tick(stack)
         show_size(home / BUILT)
         with watching(stack, home, sources, show_code) if stay else nullcontext():
-            # Where there is no campaign, nothing is demonstrated, and only make demo must say so.
+            # Without a campaign there is no demonstration, and only make demo must say so.
             demonstrate = demonstrate and (stack.has_texting_campaign or not stay)
             shown = _demonstrate(stack, home, steps) if demonstrate else None
             if stay:
@@ -113,7 +113,7 @@ def _run(
 
 
 class _Shown(NamedTuple):
-    """What came of the demonstration."""
+    """The outcome of the demonstration."""
 
     job_id: str
     right: bool
@@ -122,8 +122,8 @@ class _Shown(NamedTuple):
 def _demonstrate(stack: Stack, home: Path, steps: Steps) -> _Shown:
     if not stack.has_texting_campaign:
         raise LocalProblem(
-            "This stack has no texting campaign to demonstrate (TextingCampaign=false): make run "
-            "starts it without"
+            "This stack has no texting campaign to demonstrate (TextingCampaign=false). Use make "
+            "run, which starts without the demonstration."
         )
     steps.begin(f"Uploading {ROWS:,} contacts")
     expected = upload_sample(stack, home)
@@ -142,13 +142,13 @@ def _demonstrate(stack: Stack, home: Path, steps: Steps) -> _Shown:
 
 def _wait_until_stopped() -> NoReturn:
     parent = os.getppid()
-    while os.getppid() == parent:  # or make was killed, and nobody can stop this one any more
+    while os.getppid() == parent:  # otherwise make was killed, and no Ctrl-C can reach this process
         time.sleep(0.5)
     raise Stopped
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
-    # Once: what follows is the cleaning up, which a second Ctrl-C must not cut short.
+    # Only once, because a second Ctrl-C must not interrupt the cleanup.
     for each in _ENDINGS:
         signal.signal(each, signal.SIG_IGN)
     raise Stopped

@@ -1,10 +1,10 @@
-"""What a local run counted beside what it had to count."""
+"""Compare the counts of a local run with the expected ones."""
 
 from typing import NamedTuple
 
 
 class Check(NamedTuple):
-    """One number, or several in one text."""
+    """One count, or several in one text."""
 
     what: str
     counted: int | str | None
@@ -12,7 +12,7 @@ class Check(NamedTuple):
 
     @property
     def right(self) -> bool:
-        """Whether it is as it had to be."""
+        """Whether the count is the expected one."""
         return self.counted == self.expected
 
     def __str__(self) -> str:

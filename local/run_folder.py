@@ -1,7 +1,7 @@
-"""The folder .local: there only while a local AWS is up, and of one run at a time.
+"""The folder .local: it exists only while a local AWS runs, and belongs to one run at a time.
 
-A run leaves many files. To delete them can take minutes on a busy disk, so the folder is renamed
-and a process of its own deletes it: nobody who pressed Ctrl-C waits for that.
+A run leaves many files, and deleting them can take minutes on a busy disk. So the folder is
+renamed, and another process deletes it. Ctrl-C doesn't wait for that.
 """
 
 import contextlib
@@ -20,17 +20,17 @@ from local.emulator import PROCESS_FILE, stop_group
 from local.problem import LocalProblem
 from tools.build import ROOT
 
-KEPT = HOME.with_name(f"{HOME.name}.kept")  # beside it, for what KEEP=1 keeps
+KEPT = HOME.with_name(f"{HOME.name}.kept")  # next to it, for the data that KEEP=1 keeps
 
 
 @contextlib.contextmanager
 def only_run(home: Path = HOME) -> Iterator[Path]:
-    """Be the one run in `home`; yields that folder, empty, which is gone at the end.
+    """Be the only run in `home`, and yield that folder, empty. It is gone at the end.
 
-    What a run that was killed outright left behind is stopped and removed first. Raises
-    LocalProblem while another run is up.
+    If an earlier run was killed, its processes and files are removed first. Raises LocalProblem
+    while another run is up.
     """
-    # A lock on a folder that exists anyway: the system drops it however this process ends.
+    # A lock on a folder that exists anyway. The system drops the lock however this process ends.
     folder = os.open(home.parent, os.O_RDONLY)
     try:
         try:
@@ -38,7 +38,7 @@ def only_run(home: Path = HOME) -> Iterator[Path]:
         except BlockingIOError:
             raise LocalProblem(_already_up(home)) from None
         _remove_leftovers(home)
-        home.mkdir(mode=0o700)  # it holds the credentials of the run
+        home.mkdir(mode=0o700)  # it contains the credentials of the run
         try:
             yield home
         finally:
@@ -50,8 +50,7 @@ def only_run(home: Path = HOME) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def announced(stack: Stack, home: Path) -> Iterator[None]:
-    """Have `home` say where the stack is, and with which credentials, for as long as the with
-    statement lasts."""
+    """Write the stack's address and credentials to `home` during the with statement."""
     try:
         stack.save(home / STACK_FILE)
         env_file.save(stack, home)
@@ -65,10 +64,10 @@ def _already_up(home: Path) -> str:
     try:
         url = json.loads((home / STACK_FILE).read_text())["api_url"]
     except (FileNotFoundError, json.JSONDecodeError):
-        return "A local AWS of this checkout is just starting, or stopping. Try again in a moment."
+        return "A local AWS of this checkout is starting, or stopping. Try again in a moment."
     return (
         f"A local AWS of this checkout is already up at {url}. "
-        "Use that one, or stop it with Ctrl-C where it runs."
+        "Use that one, or stop it with Ctrl-C in its terminal."
     )
 
 
@@ -83,13 +82,13 @@ def _remove_leftovers(home: Path) -> None:
 
 
 def _set_aside(home: Path) -> None:
-    """Rename the folder, at once, to a name that `_delete_in_background` knows."""
+    """Rename the folder to a name that `_delete_in_background` recognizes. This is instant."""
     aside = tempfile.mkdtemp(prefix=f"{home.name}.old-", dir=home.parent)
-    home.rename(aside)  # an empty folder may be replaced
+    home.rename(aside)  # a folder can replace an empty one
 
 
 def _delete_in_background(home: Path) -> None:
-    """Delete what was set aside, now or by a run before whose deleting was cut short."""
+    """Delete renamed folders, including those of an earlier run that was interrupted."""
     aside = [str(path) for path in home.parent.glob(f"{home.name}.old-*")]
     if aside:
         subprocess.run(
@@ -103,7 +102,8 @@ def _delete_in_background(home: Path) -> None:
 
 
 def _is_ours(process: int) -> bool:
-    """Whether a process is this checkout's ministack, and not another that got its number."""
+    """Return whether a process is this checkout's ministack, and not another with the same
+    number."""
     shown = subprocess.run(
         ["ps", "-o", "command=", "-p", str(process)], capture_output=True, text=True, check=False
     )

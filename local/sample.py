@@ -1,6 +1,6 @@
-"""Makes a contacts file whose import has a known outcome, because the rows are dealt to fit it.
+"""Write a contacts file whose import has a known outcome.
 
-Every number is from the range 555-0100 to 555-0199, which North America keeps for fiction.
+Every number is from the range 555-0100 to 555-0199, which North America reserves for fiction.
 """
 
 import csv
@@ -10,7 +10,7 @@ from pathlib import Path
 
 COLUMNS = ("first_name", "last_name", "cell", "zip", "external_id", "city", "notes")
 
-ROWS = 10_000  # of the sample that make run and make demo import
+ROWS = 10_000  # rows of the sample that make run and make demo import
 _INVALID_OF_EACH_KIND = 50
 _REPEATED = 150
 _INVALID = ("", "not given", "555-0123", "(099) 555-0123", "+1 212 555 01234 5")
@@ -53,7 +53,7 @@ _NOTES = (
 
 @dataclass(frozen=True)
 class Expected:
-    """What importing the file must count."""
+    """The counts that an import of the file must report."""
 
     imported: int
     invalid: int
@@ -61,13 +61,13 @@ class Expected:
 
 
 def write_sample(path: Path, rows: int = ROWS, seed: int = 2026) -> Expected:
-    """Write the file; the same rows and seed give the same bytes."""
+    """Write the file. The same rows and seed give the same bytes."""
     deal = random.Random(seed)  # noqa: S311  (a sample, not a secret)
     invalid = [number for number in _INVALID for _ in range(_INVALID_OF_EACH_KIND)]
     distinct = rows - len(invalid) - _REPEATED
     every = [(area, line) for area in _AREA_CODES for line in range(100)]
     if not 0 < distinct <= len(every):
-        raise ValueError(f"a sample has from {rows - distinct + 1} to {len(every)} rows")
+        raise ValueError(f"A sample has from {rows - distinct + 1} to {len(every)} rows.")
     lines = deal.sample(every, distinct)
     lines += deal.sample(lines, _REPEATED)
     numbers = [deal.choice(_FORMATS).format(area=area, line=line) for area, line in lines]

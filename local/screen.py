@@ -1,4 +1,4 @@
-"""What the terminal shows of a local run: the steps, the progress of the import, its outcome."""
+"""Show a local run in the terminal: its steps, the progress of the import, and the outcome."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 class Steps:
-    """The steps of a run, each shown with its time once the next one begins."""
+    """The steps of a run. Each is shown with its time once the next one begins."""
 
     def __init__(self) -> None:
         self._step = ""
@@ -32,14 +32,14 @@ class Steps:
         self._status = console.status("")
 
     def begin(self, step: str) -> None:
-        """Show that a step is under way."""
+        """Show that a step has begun."""
         self.end()
         self._step, self._began = step, time.monotonic()
         self._status.update(step)
         self._status.start()
 
     def end(self) -> None:
-        """Show that the last step is done."""
+        """Show that the last step has ended."""
         self._status.stop()
         if self._step:
             seconds = time.monotonic() - self._began
@@ -48,14 +48,14 @@ class Steps:
 
 
 class ImportBar:
-    """The progress of a job, fed with each view of it."""
+    """The progress bar of a job, updated with each view of it."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._bar = progress.add_task("queued", total=100, message="")
 
     def show(self, job: dict[str, Any]) -> None:
-        """Move the bar to where this view of the job says."""
+        """Move the bar to the progress in this view of the job."""
         done = 100 if job["status"] == "succeeded" else job["progress"]
         message = escape(job.get("result_message") or "")
         self._progress.update(self._bar, description=job["status"], completed=done, message=message)
@@ -63,7 +63,7 @@ class ImportBar:
 
 @contextmanager
 def import_bar() -> Iterator[ImportBar]:
-    """Yield a live bar for as long as the with statement lasts."""
+    """Yield a live progress bar."""
     columns = (
         TextColumn("  {task.description:<9}"),
         BarColumn(bar_width=16),
@@ -75,7 +75,7 @@ def import_bar() -> Iterator[ImportBar]:
 
 
 def show_outcome(imported: Imported, checks: list[Check]) -> None:
-    """Show what the jobs counted beside what they had to count."""
+    """Show the counts of the jobs next to the expected ones."""
     table = Table("", "counted", "expected", box=None, padding=(0, 3, 0, 2))
     for check in checks:
         table.add_row(check.what, str(check.counted), str(check.expected))
@@ -84,31 +84,31 @@ def show_outcome(imported: Imported, checks: list[Check]) -> None:
     for difference in wrong:
         console.print(f"  wrong: {difference.strip()}", style="red", markup=False)
     if not wrong:
-        console.print(f"  [green]All {len(checks)} counts are right[/green]")
+        console.print(f"  [green]All {len(checks)} counts are correct[/green]")
 
 
 def show_code(news: str) -> None:
-    """Show what became of code that was saved."""
+    """Show what happened to saved code."""
     console.print(f"  {news}", markup=False)
 
 
 def show_size(tree: Path) -> None:
-    """Warn of code that is so large that AWS may refuse it."""
+    """Warn if the code is so large that AWS may refuse it."""
     try:
         warning = check_size(tree)
-    except CodeTooLarge as error:  # which it is for AWS alone
+    except CodeTooLarge as error:  # only AWS refuses it
         warning = str(error)
     if warning:
         console.print(f"  {warning}", style="yellow", markup=False)
 
 
 def show_kept(kept: Kept) -> None:
-    """Show what is kept and what is not, and what is not any more."""
+    """Show what is kept, and what a killed run has lost."""
     console.print(f"  {NOT_KEPT}", markup=False)
     if kept.killed_since:
         console.print(
-            f"  The last run was killed: what it did since {kept.killed_since} is lost, but for "
-            "files in the bucket",
+            f"  The last run was killed. Its changes since {kept.killed_since} are lost, except "
+            "for files in the bucket.",
             style="yellow",
             markup=False,
         )
@@ -122,38 +122,41 @@ def suggest(
     *,
     keeps: bool,
 ) -> None:
-    """Suggest what to look at while the stack is up. `imported` is the id of the job that imported
-    the demonstration's contacts, if there was one; `keeps`, whether the data are kept."""
+    """Suggest what to try while the stack is up.
+
+    `imported` is the id of the job that imported the demonstration's contacts, if there was one.
+    `keeps` says whether the data is kept.
+    """
     port = urlsplit(stack.endpoint_url).port
     containers = "".join(f", for containers at http://{each}:{port}" for each in addresses)
     lines = f"""
-  Dashboard    {dashboard} (signs what your browser asks; for this machine alone)
+  Dashboard    {dashboard} (signs your browser's requests; only for this machine)
   API          {stack.api_url}
-  AWS          {stack.endpoint_url}{containers}; only what is signed gets in
-  Credentials  .local/env.sh, new in each run: `. .local/env.sh` and any AWS client is at home here
-  Everything   .local/stack.json
-  Your code    what you save is in force in a moment; a mistake is shown here
+  AWS          {stack.endpoint_url}{containers}; takes only signed requests
+  Credentials  .local/env.sh, new in each run; after `. .local/env.sh` AWS clients use this AWS
+  All details  .local/stack.json
+  Your code    reloads when you save; mistakes are shown here
 
 Try, in another terminal
 {_after_demonstration(imported) if imported else _first_steps()}
   bin/jobs doctor
 
-and, once `. .local/env.sh` has been done there
+After `. .local/env.sh` in that terminal, also try
 {_import_of_a_file(stack) if stack.has_texting_campaign else ""}\
   {_signed("execute-api")} \\
     '{stack.api_url}/jobs?organization_id={ORGANIZATION}'
 
-Ctrl-C stops it and {"keeps its data" if keeps else "removes what it made"}."""
+Ctrl-C stops it and {"keeps its data" if keeps else "removes all its data"}."""
     console.print(lines, markup=False)
 
 
 def _first_steps() -> str:
-    """Return what to do with an organisation's first job, or how to get one."""
+    """Return commands for an organization's first job, or to create one."""
     app = find_app_folder()
     names = [name for package in app.sources.values() for name in _jobs_of(package)] if app else []
     if not names:
         return """\
-  bin/jobs new NAME    writes a job of your own, which the next make run has
+  bin/jobs new NAME    writes a job of your own; then start make run again
   bin/jobs types"""
     return f"""\
   bin/jobs types {names[0]}
@@ -182,6 +185,6 @@ def _after_demonstration(imported: str) -> str:
 
 
 def _signed(service: str) -> str:
-    """Return a curl that signs, with what env.sh sets."""
+    """Return a curl command that signs with the credentials of env.sh."""
     user = '"$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY"'
     return f"curl -s --aws-sigv4 aws:amz:us-east-1:{service} --user {user}"

@@ -1,7 +1,7 @@
-"""Checks AWS signatures (version 4), in a header or in a presigned URL, as AWS does.
+"""Check AWS signatures (version 4), in a header or in a presigned URL, as AWS does.
 
-The local AWS chooses a service by headers, so every header that steers it must be signed. Otherwise
-the address of one file, which its holder may pass on, could call any service.
+The local AWS chooses a service by headers, so every header that it reads for that must be signed.
+Otherwise a person with the address of one file could use it to call any service.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 ALGORITHM = "AWS4-HMAC-SHA256"
 
 _SKEW = timedelta(minutes=15)
-_MOST_DIGITS = 6  # of the seconds that a presigned URL is valid: AWS takes 7 days at most
+_MOST_DIGITS = 6  # digits of a presigned URL's lifetime in seconds: AWS allows at most 7 days
 _LONGEST = timedelta(days=7)
 _FORM = "application/x-www-form-urlencoded"
 _UNRESERVED = "-_.~"
@@ -24,7 +24,7 @@ _PLAIN_HASH = 64  # hexadecimal digits of a SHA-256
 
 
 class Refused(Exception):
-    """A request is not signed as it has to be."""
+    """A request is not signed as required."""
 
     def __init__(self, code: str, problem: str) -> None:
         super().__init__(problem)
@@ -33,9 +33,9 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it arrived: path and query as they were sent, names of headers in lower case.
+    """A request as it arrived: the original path and query, and header names in lower case.
 
-    For `check_head` the body is not needed.
+    `check_head` does not need the body.
     """
 
     method: str
@@ -50,13 +50,14 @@ class _Signature:
     credential: str
     signed_headers: str
     signature: str
-    date: str  # of signing
+    date: str  # the time of signing
     lifetime: timedelta
     presigned: bool
 
 
 def is_signed(authorization: str, query: str) -> bool:
-    """Whether a request with this Authorization header, or "", claims to be signed in any way."""
+    """Return whether a request with this Authorization header, or "", claims to be signed in any
+    way."""
     return authorization.startswith(("AWS4-", "AWS ")) or "Signature=" in query
 
 
@@ -66,10 +67,10 @@ def check(request: Request, secret_of: Callable[[str], str | None]) -> None:
 
 
 class Body(NamedTuple):
-    """The body that belongs to a head which was checked.
+    """The body that belongs to a checked head.
 
-    `is_named` says that the head names the body, or needs none: then the signature was checked
-    already. A head that doesn't can only be checked together with the body.
+    `is_named` says that the head has the hash of the body, or needs none. Then the signature was
+    already checked. Otherwise it can only be checked together with the body.
     """
 
     is_named: bool
@@ -78,14 +79,14 @@ class Body(NamedTuple):
 
 
 def check_head(request: Request, secret_of: Callable[[str], str | None]) -> Body:
-    """Check all that can be checked before the body is read. Raises Refused."""
+    """Check everything that can be checked before the body is read. Raises Refused."""
     given = _parse(request)
     key, _, scope = given.credential.partition("/")
     secret = secret_of(key)
     if secret is None:
-        raise Refused("UnrecognizedClientException", f"the access key {key!r} is not known here")
+        raise Refused("UnrecognizedClientException", f"The access key {key!r} is unknown here.")
     if len(scope.split("/")) != 4 or "host" not in given.signed_headers.split(";"):
-        raise Refused("IncompleteSignature", "the signature lacks its scope or the header Host")
+        raise Refused("IncompleteSignature", "The signature lacks its scope or the header Host.")
     _check_headers(request, given, scope)
     _check_time(given)
     key_of_scope = _key(secret, scope)
@@ -94,7 +95,7 @@ def check_head(request: Request, secret_of: Callable[[str], str | None]) -> Body
         text = _text(request, given, scope, body_hash)
         signed = hmac.new(key_of_scope, text, hashlib.sha256).hexdigest()
         if not hmac.compare_digest(signed.encode(), given.signature.encode()):
-            problem = "the signature was not made with this key's secret"
+            problem = "The signature was not made with this key's secret."
             raise Refused("SignatureDoesNotMatch", problem)
 
     named = _named_hash(request, given, scope)
@@ -105,16 +106,16 @@ def check_head(request: Request, secret_of: Callable[[str], str | None]) -> Body
 
 
 def _check_headers(request: Request, given: _Signature, scope: str) -> None:
-    """Check that nothing which is not signed can lead the request to another service."""
+    """Check that no unsigned header can lead the request to another service."""
     signed = given.signed_headers.split(";")
     unsigned = [
         name for name in request.headers if name.startswith("x-amz-") and name not in signed
     ]
     if unsigned:
-        raise Refused("AccessDenied", f"these headers must be signed: {', '.join(unsigned)}")
+        raise Refused("AccessDenied", f"These headers must be signed: {', '.join(unsigned)}.")
     is_form = request.headers.get("content-type", "").strip().lower().startswith(_FORM)
     if given.presigned and _is_for_file(scope) and is_form:
-        raise Refused("AccessDenied", "a presigned address of a file takes no form")
+        raise Refused("AccessDenied", "The presigned address of a file does not accept a form.")
 
 
 def _parse(request: Request) -> _Signature:
@@ -132,7 +133,7 @@ def _parse(request: Request) -> _Signature:
         names = ("X-Amz-Credential", "X-Amz-SignedHeaders", "X-Amz-Signature")
         algorithm = fields.get("X-Amz-Algorithm", "")
     if algorithm != ALGORITHM or not all(fields.get(name) for name in names):
-        raise Refused("IncompleteSignature", f"a signature has to be of {ALGORITHM}, whole")
+        raise Refused("IncompleteSignature", f"The signature must be a complete {ALGORITHM} one.")
     credential, signed_headers, signature = (fields[name] for name in names)
     return _Signature(credential, signed_headers, signature, date, lifetime, not header)
 
@@ -146,20 +147,20 @@ def _check_time(given: _Signature) -> None:
         signed_at = datetime.strptime(given.date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
         first, last = signed_at - _SKEW, signed_at + min(given.lifetime, _LONGEST)
     except (ValueError, OverflowError):
-        raise Refused("IncompleteSignature", "the signature names no time") from None
+        raise Refused("IncompleteSignature", "The signature has no time.") from None
     if not first <= datetime.now(UTC) <= last:
-        raise Refused("RequestTimeTooSkewed", "the signature is of another time, or has expired")
+        raise Refused("RequestTimeTooSkewed", "The signature has expired, or its time is wrong.")
 
 
 def _check_body(request: Request, body: bytes) -> None:
-    """Check that a hash of the body, if one is given, is the body's. Some signers give none."""
+    """Check the hash of the body, if the request gives one. Some signers give none."""
     given = request.headers.get("x-amz-content-sha256", "")
     if len(given) == _PLAIN_HASH and given != hashlib.sha256(body).hexdigest():
-        raise Refused("XAmzContentSHA256Mismatch", "the body is not the one that was signed")
+        raise Refused("XAmzContentSHA256Mismatch", "The body is not the one that was signed.")
 
 
 def _key(secret: str, scope: str) -> bytes:
-    """Return what signs for one date, region and service."""
+    """Return the signing key for one date, region and service."""
     key = f"AWS4{secret}".encode()
     for part in scope.split("/"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
@@ -167,7 +168,7 @@ def _key(secret: str, scope: str) -> bytes:
 
 
 def _text(request: Request, given: _Signature, scope: str, body_hash: str) -> bytes:
-    """Return what is signed."""
+    """Return the text to sign."""
     service = scope.split("/")[2]
     headers = "".join(
         f"{name}:{' '.join(request.headers.get(name, '').split())}\n"
@@ -186,7 +187,7 @@ def _text(request: Request, given: _Signature, scope: str, body_hash: str) -> by
 
 
 def _named_hash(request: Request, given: _Signature, scope: str) -> str | None:
-    """Return what the head says of its body; None if only the body tells."""
+    """Return the hash of the body as the head gives it; None if only the body has it."""
     if given.presigned and _is_for_file(scope):
         return "UNSIGNED-PAYLOAD"
     return request.headers.get("x-amz-content-sha256") or None
@@ -197,8 +198,7 @@ def _is_for_file(scope: str) -> bool:
 
 
 def _path(path: str, service: str) -> str:
-    """Return the path that is signed: S3's as it is, another's without dots and encoded once
-    more."""
+    """Return the canonical path: S3's unchanged, any other without dots and encoded once more."""
     if service == "s3":
         return path
     segments: list[str] = []
@@ -212,7 +212,7 @@ def _path(path: str, service: str) -> str:
 
 
 def _query(query: str) -> str:
-    """Return the parameters in order, each encoded in the one way that is signed."""
+    """Return the parameters in order, each in its canonical encoding."""
     pairs = (part.partition("=") for part in query.split("&") if part)
     encoded = sorted(
         (quote(unquote(name), safe=_UNRESERVED), quote(unquote(value), safe=_UNRESERVED))

@@ -1,4 +1,4 @@
-"""The API of a stack on the local AWS, with the credentials that it takes."""
+"""The API of a stack on the local AWS, with its credentials."""
 
 from job_runners.cli.stack import Stack
 from job_runners.credentials import Credentials
@@ -7,11 +7,11 @@ from job_runners.signing import Signer
 
 
 def stack_api(stack: Stack) -> HttpApi:
-    """Return the API of a stack, its calls signed."""
+    """Return a client of a stack's API that signs its calls."""
     return HttpApi(stack.api_url, signer(stack))
 
 
 def signer(stack: Stack) -> Signer:
-    """Return what signs for a stack."""
+    """Return a signer with a stack's credentials."""
     held = Credentials(stack.aws_access_key_id, stack.aws_secret_access_key)
     return Signer(lambda: held, stack.region)

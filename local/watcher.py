@@ -1,4 +1,4 @@
-"""Puts code in force on the running local AWS as it is saved, and says what it could not."""
+"""Reload saved code on the running local AWS, and report code that can't be reloaded."""
 
 import base64
 import contextlib
@@ -15,41 +15,41 @@ from job_runners.cli.local_aws import OUTDATED_FILE, REGION
 from job_runners.cli.stack import Stack
 from local.credentials import credentials, session
 from local.emulator import CODE_FOLDER
-from local.function_code import put_in_force
-from local.new_code import BrokenCode, ImportChecker, Rooms, Trees, shown
+from local.function_code import activate
+from local.new_code import BrokenCode, ImportChecker, Packages, Trees, shown
 from tools.app_folder import find_app_folder
 from tools.build import LOCK, ROOT, SHIPPED
 
 _LOOK_SECONDS = 0.2
-_AGAIN = "Ctrl-C and `make run` again put that in force"
+_AGAIN = "To apply this, press Ctrl-C and start `make run` again"
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What the stack was made from, as it was when that began."""
+    """The sources of the stack, as they were when it was built."""
 
-    rooms: Rooms
-    digests: dict[str, str]  # of the rooms
-    fixed: dict[Path, str]  # what only another start puts in force, with its hash
-    app_folder: Path | None = None  # an organisation's, which need not exist yet
+    packages: Packages
+    digests: dict[str, str]  # hashes of the packages
+    fixed: dict[Path, str]  # files that only another start applies, with their hashes
+    app_folder: Path | None = None  # an organization's, which may not exist yet
 
     @staticmethod
-    def now(rooms: Rooms, fixed: Sequence[Path], app_folder: Path | None = None) -> "Sources":
-        """Return them as they are now."""
+    def now(packages: Packages, fixed: Sequence[Path], app_folder: Path | None = None) -> "Sources":
+        """Return the current sources."""
         hashes = {path: _digest(path) for path in fixed}
-        return Sources(rooms, rooms.digests(), hashes, app_folder)
+        return Sources(packages, packages.digests(), hashes, app_folder)
 
     def new_packages(self) -> list[Path]:
-        """Return the packages of the organisation's folder that were not there at the start."""
+        """Return the packages of the organization's folder that did not exist at the start."""
         names = settings.packages_in(self.app_folder) if self.app_folder else ()
-        known = self.rooms.sources
+        known = self.packages.sources
         return [self.app_folder / name for name in names if self.app_folder and name not in known]
 
     def stat(self) -> dict[str, tuple[int, int]]:
-        """Return what a look costs little to see of every file."""
+        """Return the time and size of every file, which are cheap to read."""
         seen = {}
         new = [package / "__init__.py" for package in self.new_packages()]
-        for path in (*(path for _, path in self.rooms.files()), *self.fixed, *new):
+        for path in (*(path for _, path in self.packages.files()), *self.fixed, *new):
             with contextlib.suppress(FileNotFoundError):
                 found = path.stat()
                 seen[str(path)] = (found.st_mtime_ns, found.st_size)
@@ -57,23 +57,25 @@ class Sources:
 
 
 def sources_now() -> Sources:
-    """Return what a stack that is built now is made from, an organisation's folder included.
+    """Return the sources of a stack that is built now, including an organization's folder.
 
     Raises UnusableAppFolder.
     """
     app = find_app_folder()
-    rooms = {name: ROOT / name for name in SHIPPED} | (app.sources if app else {})
+    packages = {name: ROOT / name for name in SHIPPED} | (app.sources if app else {})
     fixed = [ROOT / "template.yaml", LOCK]
     if app:
         fixed += [app.template, app.requirements, app.lock, app.config]
-    # A folder that `jobs new` makes while the stack is up is looked for too.
-    beside = None if "APP" in os.environ else ROOT / "app"
-    return Sources.now(Rooms(rooms), fixed, app.path if app else beside)
+    # `jobs new` may create this folder while the stack is up.
+    possible = None if "APP" in os.environ else ROOT / "app"
+    return Sources.now(Packages(packages), fixed, app.path if app else possible)
 
 
 class Watcher:
-    """Looks at the sources five times a second. What it says goes to `say`, a line at a time, and
-    what is not in force stands in a file for the jobs command to say too."""
+    """Looks at the sources five times a second. Messages go to `say`, a line at a time.
+
+    A file lists saved code that is not active, so that the jobs command can say so too.
+    """
 
     def __init__(
         self,
@@ -84,14 +86,15 @@ class Watcher:
         digests: Collection[str],
         say: Callable[[str], None],
     ) -> None:
-        """`digests` are the hashes of the zips that the functions were deployed with."""
+        """Prepare a watcher. `digests` are the hashes of the zips that the functions were deployed
+        with."""
         self._home = home
         self._sources = sources
         self._trees = trees
         self._checker = checker
         self._zips = digests
         self._say = say
-        self._in_force = sources.digests
+        self._active = sources.digests
         self._broken = ""
         self._tried = sources.digests
         self._stop = threading.Event()
@@ -99,29 +102,29 @@ class Watcher:
     def run(self) -> None:
         """Watch until `stop`."""
         with contextlib.suppress(BrokenCode):
-            self._checker.check(self._trees.deployed)  # the first save then waits less
+            self._checker.check(self._trees.deployed)  # this makes the first save faster
         seen: dict[str, tuple[int, int]] = {}
         handled: dict[str, tuple[int, int]] = {}
         while True:
             before, seen = seen, self._sources.stat()
-            if seen == before and seen != handled:  # and nobody is still writing
+            if seen == before and seen != handled:  # and no file is still being written
                 try:
                     self.look()
-                except Exception as error:  # noqa: BLE001  (the next save is looked at all the same)
-                    self._say(f"The code as saved is not in force: {type(error).__name__}: {error}")
+                except Exception as error:  # noqa: BLE001 (the next save is handled anyway)
+                    self._say(f"The saved code is not active: {type(error).__name__}: {error}")
                 handled = seen
             if self._stop.wait(_LOOK_SECONDS / 2 if seen != before else _LOOK_SECONDS):
                 return
 
     def stop(self) -> None:
-        """Have `run` return."""
+        """Make `run` return."""
         self._stop.set()
 
     def look(self) -> None:
-        """Put in force what has changed, or say why not."""
+        """Reload what has changed, or say why it can't be reloaded."""
         try:
-            digests = self._sources.rooms.digests()
-        except FileNotFoundError:  # removed since it was listed: the next look sees it
+            digests = self._sources.packages.digests()
+        except FileNotFoundError:  # removed since it was listed: the next look handles it
             return
         if digests != self._tried:
             self._tried = digests
@@ -129,12 +132,12 @@ class Watcher:
         self._note()
 
     def _change(self, digests: dict[str, str]) -> None:
-        if digests == self._in_force:
+        if digests == self._active:
             self._broken = ""
-            self._say("The code as saved is again what is in force")
+            self._say("The saved code is the active code again")
             return
         began = time.monotonic()
-        names = sorted(name for name in digests if digests[name] != self._in_force[name])
+        names = sorted(name for name in digests if digests[name] != self._active[name])
         try:
             tree = self._trees.lay(digests)
             self._checker.check(tree)
@@ -142,28 +145,28 @@ class Watcher:
             if self._stop.is_set():
                 return
             self._broken = str(broken)
-            self._say(f"{broken}\n  The code from before stays in force.")
+            self._say(f"{broken}\n  The previous code stays active.")
             return
         for digest in self._zips:
-            put_in_force(self._home / CODE_FOLDER, digest, tree)
-        self._in_force, self._broken = digests, ""
-        self._say(f"In force: {', '.join(names)} as saved ({time.monotonic() - began:.1f} s)")
+            activate(self._home / CODE_FOLDER, digest, tree)
+        self._active, self._broken = digests, ""
+        self._say(f"Reloaded: {', '.join(names)} ({time.monotonic() - began:.1f} s)")
 
     def _note(self) -> None:
-        """Keep the file that says what is not in force."""
+        """Update the file that lists saved changes that are not active."""
         waiting = [
             shown(path) for path, digest in self._sources.fixed.items() if _digest(path) != digest
         ]
         lines = []
         if self._broken:
-            lines.append(f"The code as saved is not in force: {self._broken}")
+            lines.append(f"The saved code is not active: {self._broken}")
         if waiting:
             has = "have" if len(waiting) > 1 else "has"
-            lines.append(f"{' and '.join(waiting)} {has} changed since it was deployed: {_AGAIN}")
+            lines.append(f"{' and '.join(waiting)} {has} changed since the deploy. {_AGAIN}")
         packages = [shown(package) for package in self._sources.new_packages()]
         if packages:
             are_new = "are new packages" if len(packages) > 1 else "is a new package"
-            lines.append(f"{' and '.join(packages)} {are_new}: {_AGAIN}")
+            lines.append(f"{' and '.join(packages)} {are_new}. {_AGAIN}")
         text = "; ".join(lines)
         file = self._home / OUTDATED_FILE
         before = file.read_text() if file.exists() else ""
@@ -184,8 +187,10 @@ class Watcher:
 def watching(
     stack: Stack, home: Path, sources: Sources, say: Callable[[str], None]
 ) -> Iterator[None]:
-    """Watch in a thread for as long as the with statement lasts. `home` is the folder of the run,
-    `sources` what the stack was made from."""
+    """Watch the sources in a thread during the with statement.
+
+    `home` is the folder of the run. `sources` are the sources of the stack.
+    """
     client = session(stack).client("lambda", endpoint_url=stack.endpoint_url)
     found = client.get_paginator("list_functions").paginate().search("Functions[]")
     ours = [each for each in found if each["Handler"].startswith("handlers.")]
@@ -196,10 +201,10 @@ def watching(
     folder = home / CODE_FOLDER
     worker = client.get_function_configuration(FunctionName=stack.worker_function_arn)
     deployed = folder / base64.b64decode(worker["CodeSha256"]).hex()
-    trees = Trees(folder, sources.rooms, deployed, sources.digests)
+    trees = Trees(folder, sources.packages, deployed, sources.digests)
     app = sources.app_folder
     requirements = Path(shown(app / "requirements.txt")) if app and app.is_dir() else None
-    checker = ImportChecker(sources.rooms, variables, requirements)
+    checker = ImportChecker(sources.packages, variables, requirements)
     watcher = Watcher(home, sources, trees, checker, digests, say)
     thread = threading.Thread(target=watcher.run, daemon=True)
     thread.start()
@@ -207,7 +212,7 @@ def watching(
         yield
     finally:
         watcher.stop()
-        checker.close()  # nobody waits for what it checks now
+        checker.close()  # a check that still runs is dropped
         thread.join(timeout=1)
 
 

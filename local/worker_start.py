@@ -1,7 +1,7 @@
-"""How the process of a function begins, before ministack's own script goes on in it.
+"""Start the process of a function, before ministack's own script.
 
-This file's text is put before that script: here is no import of ours. The process starts in a
-folder of its own, with a file that names the tree of code to run.
+The text of this file is put in front of that script, so it has no imports of ours. The process
+starts in a folder of its own, with a file that names the tree of code to run.
 """
 
 import os
@@ -13,33 +13,36 @@ TREE_FILE = ".tree"
 
 
 def begin() -> tuple[IO[str], IO[str]]:
-    """Take ministack's channel out of reach, and link the code into the current folder.
+    """Move ministack's channel out of reach, and link the code into the current folder.
 
-    Return where calls come from, and where their answers go. The channel is standard input and
-    output. Left there, what the function or a program that it starts prints could break an answer
-    or be taken for one, and a program that reads its standard input would take the next call away.
+    Return the file of incoming calls and the file for their answers. The channel is standard input
+    and output. If it stayed there, output of the function or of a program that it starts could
+    break an answer, or be taken for one. A program that reads its standard input would take the
+    next call.
     """
     nothing = os.open(os.devnull, os.O_RDONLY)
     calls = _take_over(0, "r", nothing)
     os.close(nothing)
-    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)  # the old one may have read ahead
-    answers = _take_over(1, "w", 2)  # what is printed is logged, as on AWS
+    # the old file may have buffered input
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    answers = _take_over(1, "w", 2)  # printed text goes to the log, as on AWS
     _link_code()
     return calls, answers
 
 
 def _take_over(descriptor: int, mode: str, instead: int) -> IO[str]:
-    """Return a file of what the descriptor is, which no program that is started inherits, and put
-    another descriptor in its place."""
+    """Return a file for the descriptor that started programs don't inherit, and replace the
+    descriptor."""
     taken = os.fdopen(os.dup(descriptor), mode, encoding="utf-8")
     os.dup2(instead, descriptor)
     return taken
 
 
 def _link_code() -> None:
-    """Fill the current folder with links to what the tree holds.
+    """Fill the current folder with links to the files of the tree.
 
-    What the function writes beside its code stays in this folder. (AWS would refuse it.)
+    Files that the function writes next to its code stay in this folder. (AWS would refuse to write
+    them.)
     """
     named = Path(TREE_FILE)
     tree = Path(named.read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from local.emulator import CODE_FOLDER
-from local.new_code import Rooms
+from local.new_code import Packages
 from local.watcher import Sources, watching
 from local_stack import Local
 from tools.build import ROOT, SHIPPED
@@ -116,13 +116,13 @@ def checkout(local: Local, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         table.write_text(table.read_text() + TABLE)
         made.save_version("first")
         yield made
-    for link in (home_of(local) / CODE_FOLDER).glob("*.in-force"):
+    for link in (home_of(local) / CODE_FOLDER).glob("*.active"):
         link.unlink()
 
 
 @contextmanager
 def _watching(checkout: Checkout) -> Iterator[None]:
-    sources = Sources.now(Rooms({name: checkout.root / name for name in SHIPPED}), [])
+    sources = Sources.now(Packages({name: checkout.root / name for name in SHIPPED}), [])
     with watching(checkout.local.stack, home_of(checkout.local), sources, checkout.said.append):
         yield
 

@@ -18,7 +18,7 @@ import pytest
 
 from local.credentials import session
 from local.emulator import CODE_FOLDER, emulator
-from local.function_code import put_in_force
+from local.function_code import activate
 from tools.build import Target
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("function processes")]
@@ -154,7 +154,7 @@ def test_code_that_is_put_in_force_is_what_the_next_call_runs(functions: Functio
     digest = functions.create("changing", VERSION.format(version="old"))
     version, process = functions.call("changing", None)
     assert (version, process) == ("old", functions.call("changing", None)[1])
-    put_in_force(functions.code, digest, functions.lay("new", VERSION.format(version="new")))
+    activate(functions.code, digest, functions.lay("new", VERSION.format(version="new")))
     version, replaced = functions.call("changing", None)
     assert version == "new"
     assert replaced != process
@@ -184,7 +184,7 @@ def test_a_call_that_runs_ends_with_the_code_that_it_began_with(
     digest = functions.create("running", VERSION.format(version="older"))
     functions.call("running", None)  # a process is there
     with running_call(functions, "running", tmp_path / "go") as answers:
-        put_in_force(functions.code, digest, functions.lay("newer", VERSION.format(version="new")))
+        activate(functions.code, digest, functions.lay("newer", VERSION.format(version="new")))
         assert functions.call("running", None)[0] == "new"  # beside it
     assert answers[0][0] == "older"
     assert functions.call("running", None)[0] == "new"

@@ -128,11 +128,11 @@ class Stranger:
             new = "".join(line[1:] for line in lines if line[0] in " +").strip("\n")
             assert text.count(old) == 1, f"{file} has not this once: {old}"
             text = text.replace(old, new)
-        before = self.second_terminal.count("In force") if self.second else 0
+        before = self.second_terminal.count("Reloaded:") if self.second else 0
         began = time.monotonic()
         file.write_text(text, encoding="utf-8")
         if self.second:
-            self.until_second_terminal_says("In force: my_work as saved", before + 1)
+            self.until_second_terminal_says("Reloaded: my_work (", before + 1)
             self.in_force_after = time.monotonic() - began
 
     def _write(self, code: str) -> None:
@@ -245,7 +245,7 @@ def test_a_stranger_gets_from_nothing_to_a_deployed_stack_by_the_page_alone(
     assert "not-so-secret" not in shown
     record_property(
         "figures",
-        f"the tutorial: make run up and two commands after {started:.0f} s, a change in force "
+        f"the tutorial: make run up and two commands after {started:.0f} s, a change active "
         f"after {stranger.in_force_after:.1f} s",
     )
 
@@ -256,14 +256,14 @@ def _a_mistake_is_told_and_puts_nothing_in_force(stranger: Stranger) -> None:
     job.write_text(f"{whole}x = (\n", encoding="utf-8")
     place = f"app/my_work/make_handles.py:{len(whole.splitlines()) + 1}: SyntaxError"
     stranger.until_second_terminal_says(place)
-    stranger.until_second_terminal_says("The code from before stays in force.")
+    stranger.until_second_terminal_says("The previous code stays active.")
     (listed,) = _all_succeed(stranger.type("bin/jobs list"))
-    assert f"The code as saved is not in force: {place}" in listed.output
+    assert f"The saved code is not active: {place}" in listed.output
     assert listed.output.count("make_handles\t") == 3  # and the jobs are kept
     dispatched = "bin/jobs dispatch make_handles items:='[\"Ada Lovelace\"]' --watch"
     _all_succeed(stranger.type(dispatched))
     job.write_text(whole, encoding="utf-8")
-    stranger.until_second_terminal_says("again what is in force")
+    stranger.until_second_terminal_says("is the active code again")
 
 
 def _all_succeed(done: list[Done]) -> list[Done]:

@@ -14,8 +14,8 @@ from job_runners.cli import local_aws
 from job_runners.cli.stack import Stack
 from jobs_command import jobs
 from local.emulator import CODE_FOLDER
-from local.function_code import in_force
-from local.new_code import ImportChecker, Rooms, Trees
+from local.function_code import active_tree
+from local.new_code import ImportChecker, Packages, Trees
 from local.watcher import Sources, Watcher
 from tools.build import ROOT, SHIPPED, Target, build
 
@@ -42,7 +42,7 @@ class Checkout:
     @property
     def running(self) -> Path:
         """The tree that functions run."""
-        return in_force(self.home / CODE_FOLDER, DEPLOYED)
+        return active_tree(self.home / CODE_FOLDER, DEPLOYED)
 
     @property
     def outdated(self) -> str:
@@ -78,11 +78,11 @@ def checkout(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     (home / CODE_FOLDER).mkdir(parents=True)
     (home / CODE_FOLDER / DEPLOYED).symlink_to(built)
     monkeypatch.chdir(root)
-    rooms = Rooms({name: root / name for name in SHIPPED})
-    sources = Sources.now(rooms, [root / "template.yaml"], root / "app")
+    packages = Packages({name: root / name for name in SHIPPED})
+    sources = Sources.now(packages, [root / "template.yaml"], root / "app")
     deployed = home / CODE_FOLDER / DEPLOYED
-    trees = Trees(home / CODE_FOLDER, rooms, deployed, sources.digests)
-    checker = ImportChecker(rooms, VARIABLES, Path("app/requirements.txt"))
+    trees = Trees(home / CODE_FOLDER, packages, deployed, sources.digests)
+    checker = ImportChecker(packages, VARIABLES, Path("app/requirements.txt"))
     said: list[str] = []
     watcher = Watcher(home, sources, trees, checker, [DEPLOYED], said.append)
     yield Checkout(root, home, watcher, checker, said)
@@ -99,7 +99,7 @@ def test_what_is_saved_is_in_force_compiled_beside_what_has_not_changed(checkout
     copied = [path for path in tree.iterdir() if not path.is_symlink()]
     assert [path.name for path in copied] == ["jobs"]
     assert {path.name for path in tree.iterdir()} == {path.name for path in before.iterdir()}
-    assert "In force: jobs as saved" in checkout.said[0]
+    assert "Reloaded: jobs (" in checkout.said[0]
     assert checkout.outdated == ""
 
 
@@ -144,7 +144,7 @@ def test_code_that_can_t_run_is_told_with_its_line_and_what_was_there_stays(
     checkout.save(name, text)
     assert checkout.running == before
     assert told in checkout.said[0]
-    assert "stays in force" in checkout.said[0]
+    assert "stays active" in checkout.said[0]
     assert told in checkout.outdated
     assert "\n" not in checkout.outdated
 
@@ -156,7 +156,7 @@ def test_once_a_mistake_is_fixed_nothing_is_said_of_it_any_more(checkout: Checko
     assert checkout.outdated == ""
     checkout.save("jobs/greet.py", "x = (\n")
     checkout.save("jobs/greet.py", "x = ()\n")
-    assert "again what is in force" in checkout.said[-1]
+    assert "is the active code again" in checkout.said[-1]
     assert checkout.outdated == ""
 
 
@@ -165,7 +165,7 @@ def test_what_only_a_new_start_puts_in_force_asks_for_one_until_it_is_as_it_was(
 ) -> None:
     checkout.save("template.yaml", "Resources: {}")
     assert checkout.said == [checkout.outdated]
-    assert "template.yaml has changed since it was deployed" in checkout.outdated
+    assert "template.yaml has changed since the deploy" in checkout.outdated
     assert "make run" in checkout.outdated
     checkout.watcher.look()
     assert len(checkout.said) == 1  # once
@@ -179,7 +179,10 @@ def test_a_new_package_asks_for_another_start(checkout: Checkout) -> None:
     checkout.save("app/acme/__init__.py", "JOBS = {}")
     assert checkout.watcher._sources.stat() != seen  # so that `run` has a look at it
     assert checkout.said == [checkout.outdated]
-    assert "app/acme is a new package: Ctrl-C and `make run` again" in checkout.outdated
+    assert (
+        "app/acme is a new package. To apply this, press Ctrl-C and start `make run` again"
+        in checkout.outdated
+    )
     checkout.save("template.yaml", "Resources: {}")
     assert len(checkout.said) == 2
     assert "template.yaml has changed" in checkout.said[1]

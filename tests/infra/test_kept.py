@@ -110,7 +110,7 @@ def test_a_job_that_ran_when_the_run_was_stopped_is_treated_as_one_whose_worker_
     assert job_rows.stored(tagged).status is Status.RETRYABLE
     failed = job_rows.stored(untagged)
     assert failed.status is Status.FAILED
-    assert "The local AWS was stopped while it ran" in str(failed.error)
+    assert "The local AWS was stopped while the job ran" in str(failed.error)
     assert job_rows.stored(waiting).status is Status.QUEUED
 
 

@@ -348,7 +348,7 @@ def test_a_run_on_a_slow_machine_waits_as_long_as_its_job_moves(
 def test_a_job_that_stands_still_is_said_to_be_so_and_not_to_be_wrong(api: FakeApi) -> None:
     api.on("GET", f"/jobs/{ID}", 200, job("running", progress=40.0))
     client = HttpApi(api.url, Bearer("token"))
-    with pytest.raises(LocalProblem, match=r"still running, at 40%, and has not moved for 0 s"):
+    with pytest.raises(LocalProblem, match=r"still running, at 40%, and has made no progress"):
         follow(client, ID, patience=0.3)
 
 
