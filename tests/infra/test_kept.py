@@ -68,7 +68,7 @@ def test_a_port_that_another_program_has_is_said_with_what_to_do(tmp_path: Path)
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = other.getsockname()[1]
-        with pytest.raises(LocalProblem, match=rf"the port {taken}, .* start without KEEP=1"):
+        with pytest.raises(LocalProblem, match=rf"port {taken}, .* start without KEEP=1"):
             kept.port(lambda: taken)
 
 
@@ -122,4 +122,4 @@ def test_that_secrets_are_kept_in_plain_text_is_said_and_nobody_else_reads_them(
     assert stat.S_IMODE(kept.folder.stat().st_mode) == 0o700
     screen.show_kept(kept)
     said = " ".join(capsys.readouterr().out.split())
-    assert "plain text, the secrets of `jobs config set` included" in said
+    assert "plain text, including the secrets of `jobs config set`" in said
