@@ -1,11 +1,11 @@
-"""Frozen values, as `@dataclass(frozen=True)` makes them, without what that costs an import.
+"""Frozen values like those of `@dataclass(frozen=True)`, but faster to import.
 
-The module `dataclasses` imports `inspect`, and compiles the methods of each class: a third of what
-the client's import took, a fiftieth of a function's cold start. What these classes share is written
-out here once. To others they are dataclasses: `fields`, `asdict` and `replace` take them.
+The module `dataclasses` imports `inspect` and compiles the methods of each class. That took a third
+of the client's import time and a fiftieth of a function's cold start. These classes share their
+methods instead. The functions `fields`, `asdict` and `replace` accept them as dataclasses.
 
-The client is installed alone and the engine is deployed without it, so each has this file:
-frozen_values.py and job_runners/values.py are the same.
+The client is installed without the engine, and the engine is deployed without the client. So each
+has a copy of this file: frozen_values.py and job_runners/values.py are the same.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _REQUIRED = object()
 
 
 class _Field:
-    """How a field is treated where that is not as usual, or what it is by default."""
+    """The options and the default of a field."""
 
     __slots__ = ("compare", "default", "default_factory", "repr", "type")
 
@@ -41,12 +41,12 @@ def field(
     repr: bool = True,
     compare: bool = True,
 ) -> Any:
-    """Return what `dataclasses.field` would: how a field differs from the others."""
+    """Return the options of a field, like `dataclasses.field`."""
     return _Field(default, default_factory, repr, compare)
 
 
 class _OfDataclass:
-    """An attribute that the class would have as a dataclass, made when somebody asks for it."""
+    """An attribute of dataclasses that is computed at its first use."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -60,7 +60,7 @@ class _OfDataclass:
 
 @cache
 def _as_dataclass(value: Any) -> type:
-    """Return a dataclass of the same fields as a class of values."""
+    """Return a dataclass with the same fields as a class of values."""
     import dataclasses
 
     made = []
@@ -78,7 +78,7 @@ def _as_dataclass(value: Any) -> type:
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 class Value:
-    """The base of a class whose annotations are its fields, after those of its own base."""
+    """The base class of frozen values. The annotations of a subclass are its fields."""
 
     __match_args__: ClassVar[tuple[str, ...]] = ()
     __own_fields__: ClassVar[dict[str, _Field]] = {}
@@ -109,7 +109,7 @@ class Value:
                 setattr(cls, name, each.default)
         if not kw_only:
             names = dict.fromkeys((*cls.__match_args__, *annotations))
-            # mypy has an own idea of this attribute, which says the same.
+            # mypy declares this attribute itself, with the same meaning.
             cls.__match_args__ = tuple(names)  # type: ignore[misc]
 
     def __init__(self, *args: Any, **named: Any) -> None:
@@ -135,7 +135,7 @@ class Value:
         self.__post_init__()
 
     def __post_init__(self) -> None:
-        """Refuse values that can't be meant: for those classes that do."""
+        """Refuse invalid values. Subclasses override this."""
 
     def __repr__(self) -> str:
         shown = (name for name, each in self.__own_fields__.items() if each.repr)
@@ -169,7 +169,7 @@ def _name(value: Value) -> str:
 
 
 def _nearest(name: str, fields: dict[str, _Field]) -> str:
-    from difflib import get_close_matches  # for this mistake alone
+    from difflib import get_close_matches  # imported here because only this error needs it
 
     nearest = get_close_matches(name, list(fields), n=1)
     return f"; did you mean {nearest[0]!r}?" if nearest else ""

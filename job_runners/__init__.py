@@ -1,4 +1,4 @@
-"""What others install: a client of the HTTP API, and the `jobs` command.
+"""The package for callers: a client of the HTTP API, and the `jobs` command.
 
     from job_runners import Client
 
@@ -6,7 +6,7 @@
     job = client.wait(client.dispatch("sync_list", {"list": 7}))
     print(job.get_result())
 
-Both know the HTTP API, not the code behind it. The client needs nothing but Python.
+Both use only the HTTP API, not the code behind it. The client needs no other package.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -54,8 +54,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-# Where each public name is. Loaded when first asked for, so that the command's help, which needs
-# none of them, does not wait for HTTP and TLS.
+# The module of each public name. Modules are imported on first use, so that the command's help
+# doesn't have to import HTTP and TLS.
 _HOMES = {
     "client": ("Client",),
     "credentials": ("Credentials",),

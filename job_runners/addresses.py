@@ -1,4 +1,4 @@
-"""Addresses that credentials may be sent to, and what an address says by itself."""
+"""Check the addresses that credentials may be sent to, and find regions and endpoints."""
 
 import os
 import re
@@ -6,14 +6,13 @@ from urllib.parse import urlsplit
 
 from job_runners.errors import ConfigurationError, InsecureAddress
 
-# Where ECS and EKS serve credentials to a container: the machine's own, though not loopback.
+# Where ECS and EKS serve credentials to a container. These addresses are local to the machine.
 _LINK_LOCAL = frozenset({"169.254.170.2", "169.254.170.23", "fd00:ec2::23"})
 _REGION = re.compile(r"[a-z0-9]+\.execute-api\.([a-z0-9-]+)\.amazonaws\.com(\.cn)?")
 
 
 def is_private(url: str) -> bool:
-    """Return whether nobody on the way can read what is sent there: it is encrypted, or does not
-    leave this machine."""
+    """Return whether traffic to the URL is encrypted or stays on this machine."""
     parts = urlsplit(url)
     if parts.scheme == "https":
         return True
@@ -29,34 +28,36 @@ def is_private(url: str) -> bool:
 
 
 def is_this_machines(url: str) -> bool:
-    """Return whether it is an address at which this machine serves credentials to a container."""
+    """Return whether this machine serves credentials to a container at the URL."""
     return urlsplit(url).hostname in _LINK_LOCAL
 
 
 def checked(url: str) -> str:
-    """Return an API's address without a slash at its end.
+    """Return the URL of an API without a final slash.
 
-    Raises ConfigurationError for one that is none, InsecureAddress for one that credentials may not
-    be sent to.
+    Raises ConfigurationError if it isn't a valid URL, and InsecureAddress if credentials must not
+    be sent there.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("https", "http") or not parts.hostname:
-        raise ConfigurationError(f"{url!r} is not an address.", "It begins with https://.")
+        raise ConfigurationError(f"{url!r} isn't a URL.", "Pass one that starts with https://.")
     if parts.query or parts.fragment or parts.username is not None:
         raise ConfigurationError(
-            f"{url!r} is more than an API's address.", "Give scheme, host and path alone."
+            f"{url!r} is more than the URL of an API.", "Pass only scheme, host and path."
         )
     if not is_private(url):
         raise InsecureAddress(
-            f"Credentials are not sent to {url}: who is on the way could read them.",
+            f"Credentials are not sent to {url}, because the connection isn't encrypted.",
             "Use the API's https address.",
         )
     return url.rstrip("/")
 
 
 def region_for(url: str | None = None) -> str:
-    """Return the region to sign for: the one that the address says, or the environment, or botocore
-    if it is installed. Raises ConfigurationError if none is known."""
+    """Return the region to sign for. Raises ConfigurationError if there is none.
+
+    It comes from the URL, otherwise from the environment, otherwise from botocore if installed.
+    """
     named = (url and region_of(url)) or os.environ.get("AWS_REGION")
     named = named or os.environ.get("AWS_DEFAULT_REGION")
     if not named:
@@ -67,14 +68,12 @@ def region_for(url: str | None = None) -> str:
         else:
             named = Session().get_config_variable("region")
     if not named:
-        raise ConfigurationError(
-            "Which AWS region? None is set.", "Pass region=, or set AWS_REGION."
-        )
+        raise ConfigurationError("No AWS region is set.", "Pass region=, or set AWS_REGION.")
     return named
 
 
 def endpoint(service: str, region: str) -> tuple[str, bool]:
-    """Return where an AWS service is, and whether the environment says so, as for a local AWS.
+    """Return an AWS service's URL, and whether the environment sets it, as for a local AWS.
 
     Raises InsecureAddress.
     """
@@ -87,6 +86,6 @@ def endpoint(service: str, region: str) -> tuple[str, bool]:
 
 
 def region_of(url: str) -> str | None:
-    """Return the region that API Gateway's own name for an API says."""
+    """Return the region in API Gateway's own host name of an API, or None."""
     match = _REGION.fullmatch(urlsplit(url).hostname or "")
     return match[1] if match else None

@@ -1,4 +1,4 @@
-"""The way from a client to the API of its stack: where that is, and with whose access."""
+"""The connection from a client to the API of its stack."""
 
 import os
 import re
@@ -19,12 +19,12 @@ from job_runners.signing import Access, Bearer, Signer
 if TYPE_CHECKING:
     from job_runners.stack_outputs import Outputs
 
-PAGE = 100  # of a list, if a call does not say how many
+PAGE = 100  # default page size of lists
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class BaseClient:
-    """The API of one stack, and how calls reach it. See Client, which everybody uses."""
+    """The base of Client: finds the API and makes calls. Use Client instead."""
 
     def __init__(
         self,
@@ -45,8 +45,8 @@ class BaseClient:
             token = token or os.environ.get("JOB_RUNNERS_TOKEN") or None
         if (stack is None) == (url is None):
             raise ConfigurationError(
-                "Which API? Give a stack or a url, and not both.",
-                'Client(stack="prod"), Client(url="https://..."), or set JOB_RUNNERS_URL.',
+                "The client needs a stack or a url, and not both.",
+                'Use Client(stack="prod") or Client(url="https://..."), or set JOB_RUNNERS_URL.',
             )
         self._stack = stack
         self._url = checked(url) if url else None
@@ -71,13 +71,13 @@ class BaseClient:
         self.close()
 
     def close(self) -> None:
-        """Close the connections that are idle. The client can still be used."""
+        """Close idle connections. You can still use the client."""
         if self._calls is not None:
             self._calls.api.close()
 
     @property
     def url(self) -> str:
-        """The API's address. Raises StackNotFound, and what a call to CloudFormation may."""
+        """The API's URL. Raises StackNotFound, and other errors of a call to CloudFormation."""
         return self._url or self._found().api_url
 
     # --- within -----------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ class BaseClient:
         return Signer(self._credentials, self._region or region_for(url))
 
     def _found(self) -> "Outputs":
-        """Return what CloudFormation knows of the stack, asked once."""
+        """Return the stack's outputs, read from CloudFormation once."""
         from job_runners.stack_outputs import find_outputs
 
         with self._lock:
@@ -118,7 +118,7 @@ class BaseClient:
         cursor = None
         while True:
             known = {key: value for key, value in {**asked, "cursor": cursor}.items() if value}
-            # %20 and not +, which the signature would not be about.
+            # Spaces as %20, because the signature doesn't match with +.
             page = self._object(self._api.read(f"{path}?{urlencode(known, quote_via=quote)}"))
             for each in page[name]:
                 yield read(each)
@@ -137,18 +137,18 @@ class BaseClient:
 
 
 def part(name: str) -> str:
-    """Return a name as a part of a path; raises ValueError for one that would lead elsewhere."""
+    """Return a name as part of a path. Raises ValueError for one that changes the path."""
     if name in ("", ".", ".."):
-        raise ValueError(f"{name!r} names nothing")
+        raise ValueError(f"{name!r} isn't a valid name or id.")
     return quote(name, safe="")
 
 
 def traced(traceparent: str | None) -> dict[str, str]:
-    """Return the header that names a caller's trace; raises ValueError for what can't name one."""
+    """Return the header with the caller's trace. Raises ValueError for an invalid one."""
     if traceparent is None:
         return {}
     if not _TRACEPARENT.fullmatch(traceparent):
         raise ValueError(
-            f"traceparent={traceparent!r} is not in W3C's form: 00-<32 hex digits>-<16>-<2>"
+            f"traceparent={traceparent!r} isn't in W3C's format: 00-<32 hex digits>-<16>-<2>."
         )
     return {"traceparent": traceparent}

@@ -1,4 +1,4 @@
-"""Calls that are made again where that is safe: after a wait, with jitter, a few times."""
+"""Make calls, and repeat them where that is safe: a few times, with increasing waits."""
 
 import time
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from job_runners.http_api import HttpApi
 from job_runners.refusals import refusal
 from job_runners.repeating import LONGEST_ASKED, pause
 
-_UNKNOWN = "It was not sent again: look first what became of it."
+_UNKNOWN = "The call was not repeated. Check its outcome before you repeat it."
 
 
 class _Call(NamedTuple):
-    """What is asked of the API.
+    """A call of the API.
 
-    `not_done` is None for what does no harm if it lands twice. Otherwise the call is repeated only
-    if it can't have landed, and these are the problems with which the API says so.
+    If `not_done` is None, the call can safely be made twice. Otherwise it is repeated only if the
+    API has certainly not processed it. `not_done` has the slugs of the problems that mean this.
     """
 
     method: str
@@ -27,15 +27,15 @@ class _Call(NamedTuple):
     not_done: frozenset[str] | None = None
 
     def may_have_landed(self, error: ApiError | NoAnswer) -> bool:
-        """Return whether the API may have done it, whatever it has answered."""
+        """Return whether the API may have processed the call despite the error."""
         if isinstance(error, NoAnswer):
             return error.may_have_landed
-        # The gateway lets nothing in with a 429.
+        # A 429 comes from API Gateway, which passed nothing to the API.
         return error.status != 429 and error.slug not in (self.not_done or ())
 
 
 class Calls:
-    """One API, asked up to `max_attempts` times for each call."""
+    """Calls to one API, each with up to `max_attempts` attempts."""
 
     def __init__(self, api: HttpApi, max_attempts: int) -> None:
         self.api = api
@@ -53,7 +53,7 @@ class Calls:
         *,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Make a call that does no harm if it lands twice. Raises ApiError, NoAnswer."""
+        """Make a call that can safely be made twice. Raises ApiError, NoAnswer."""
         return self._repeat(_Call(method, path, body, headers))
 
     def call_once(
@@ -65,10 +65,11 @@ class Calls:
         headers: Mapping[str, str] | None = None,
         not_done: frozenset[str] = frozenset(),
     ) -> Answer:
-        """Make a call that must not land twice: again only if it can't have landed.
+        """Make a call that must not be processed twice.
 
-        `not_done` are the problems (`slug`) with which our API says that it has done nothing.
-        Raises OutcomeUnknown if nobody knows, else ApiError or NoAnswer.
+        It is repeated only if the API has certainly not processed it. `not_done` has the slugs of
+        the problems that mean this. Raises OutcomeUnknown if the outcome is unknown, otherwise
+        ApiError or NoAnswer.
         """
         return self._repeat(_Call(method, path, body, headers, not_done))
 
@@ -96,7 +97,7 @@ class Calls:
             time.sleep(pause(tries, asked))
 
     def _attempt(self, call: _Call) -> Answer | ApiError | NoAnswer:
-        """Return what comes of one try."""
+        """Make one attempt, and return the answer or the error."""
         try:
             answer = self.api.call(
                 call.method,
@@ -112,6 +113,6 @@ class Calls:
         return refusal(self.api.url, answer, with_token=self.api.access.uses_token)
 
     def _may_renew(self, error: ApiError) -> bool:
-        """Return whether the gateway has refused credentials, and there are others by now."""
+        """Return whether API Gateway refused the credentials and newer ones are available."""
         by_gateway = error.status in (401, 403) and "status" not in error.body
         return by_gateway and self.api.access.renew()

@@ -1,6 +1,6 @@
-"""The client: dispatch jobs from your own program, follow them, and have their results.
+"""The client: dispatch jobs from your program, follow them and get their results.
 
-Threads share one client. A call that fails in passing is made again where that is safe.
+Threads can share one client. It repeats calls that failed temporarily, where that is safe.
 """
 
 import os
@@ -26,26 +26,27 @@ from job_runners.repeating import new_key
 from job_runners.schedule_client import ScheduleClient
 from job_runners.task_client import TaskClient
 
-_PATIENCE = 300.0  # seconds without any answer until `wait` gives up
-_PAUSE = 5.0  # seconds between its tries meanwhile
+_PATIENCE = 300.0  # seconds without an answer before `wait` gives up
+_PAUSE = 5.0  # seconds between its tries in that time
 
 
 class Client(TaskClient, QueueClient, ScheduleClient):
-    """The API of one stack.
+    """A client for the API of one stack.
 
-    Give `stack`, the name of a deployed one, which is found in CloudFormation at the first call;
-    or `url`, the API's address. With neither, JOB_RUNNERS_URL or JOB_RUNNERS_STACK says it, and
-    JOB_RUNNERS_TOKEN the token.
+    Pass `stack`, the name of a deployed stack, or `url`, the URL of its API. A stack is looked up
+    in CloudFormation at the first call. Without both, the client reads JOB_RUNNERS_URL or
+    JOB_RUNNERS_STACK, and JOB_RUNNERS_TOKEN.
 
-    Calls are signed with AWS credentials: those of the environment, of the container or, with
-    botocore installed, of the profile; or `credentials`, a value or a function that returns them.
-    With `token`, a text or a function that returns one, calls show that instead. Neither is sent in
-    the clear over a network, nor after a redirect.
+    The client signs calls with AWS credentials: from the environment, from the container or, with
+    botocore installed, from the profile. To use others, pass `credentials`, a value or a function
+    that returns one. To use a token instead, pass `token`, a string or a function that returns one.
+    Credentials and tokens are never sent unencrypted over a network, nor to a redirect.
 
-    `organization_id` is on whose behalf, unless a call says otherwise; without it the token's own,
-    or `default`. `timeout` is in seconds, for one answer; a call has up to `max_attempts` tries.
+    `organization_id` is the organization to act for, unless a call names another. The default is
+    the token's own, otherwise `default`. `timeout` is the time to wait for one answer, in seconds.
+    A call has up to `max_attempts` attempts.
 
-    Every method raises a JobRunnersError, or ValueError for an argument that can't be meant.
+    Every method raises a JobRunnersError, or ValueError for an invalid argument.
     """
 
     # --- dispatch ---------------------------------------------------------------------------------
@@ -63,15 +64,17 @@ class Client(TaskClient, QueueClient, ScheduleClient):
         idempotency_key: str | None = None,
         traceparent: str | None = None,
     ) -> Job:
-        """Have a job saved and sent; return it.
+        """Dispatch a job and return it. The job is saved before it is sent to a worker.
 
-        The same dispatch with the same `idempotency_key` is one job, for as long as that is kept:
-        pass a key that names what the job is for, and your program can be run again. Without one
-        the client makes one, so that it can repeat the call itself. `run_at` has a zone; `delay` is
-        in seconds. Of a job type that is unique, it may be a job that was there before: see its
-        `unique_outcome`. Where the type's rule refuses, raises UniqueConflict with that job's
-        `job_id`. An error carries the key that was used, as `idempotency_key`. The job goes on in
-        the trace of `traceparent`, as W3C writes it, where the stack has traces.
+        The same dispatch with the same `idempotency_key` returns the same job, until the job has
+        expired. Pass a key that identifies the job's purpose, and your program can safely run
+        again. Without a key, the client creates one, so that it can repeat the call itself. An
+        error has the key as `idempotency_key`.
+
+        `run_at` needs a time zone. `delay` is in seconds. If the job type is unique, the returned
+        job may have existed before: see its `unique_outcome`. If the type's rule refuses the
+        request, this raises UniqueConflict with the existing job's `job_id`. With `traceparent` (in
+        W3C's format), the job continues that trace, if the stack records traces.
         """
         body = {
             "job_type": job_type,
@@ -88,14 +91,17 @@ class Client(TaskClient, QueueClient, ScheduleClient):
     def rerun(
         self, job_id: str, *, idempotency_key: str | None = None, traceparent: str | None = None
     ) -> Job:
-        """Dispatch a new job like one that has ended; return the new one."""
+        """Dispatch a copy of a finished job, and return the new job."""
         return self._with_key(f"{_path(job_id)}/rerun", None, idempotency_key, traceparent)
 
     def run_schedule(
         self, name: str, *, organization_id: str | None = None, idempotency_key: str | None = None
     ) -> Job:
-        """Dispatch the job of a schedule once, now, beside its occurrences; return the job, or one
-        that was there before, as `dispatch` does. Raises ScheduleNotFound."""
+        """Dispatch a schedule's job once now, in addition to its occurrences, and return it.
+
+        If the job type is unique, the returned job may have existed before, as with `dispatch`.
+        Raises ScheduleNotFound.
+        """
         path = self._schedule_path(name, organization_id, "/run")
         return self._with_key(path, None, idempotency_key, None)
 
@@ -106,22 +112,25 @@ class Client(TaskClient, QueueClient, ScheduleClient):
         *,
         organization_id: str | None = None,
     ) -> str:
-        """Put a file, or bytes, where the organisation's jobs may read it; return its key for a
-        payload. A file of this name that is there already is replaced.
+        """Upload a file or bytes for the organization's jobs, and return the key for a payload.
 
-        It goes to the stack's bucket, signed with AWS credentials, which need s3:PutObject; with
-        `Client(url=)` say which `bucket`. Raises UploadRefused.
+        An existing file of the same name is replaced. The upload goes to the stack's bucket, with
+        AWS credentials that need s3:PutObject. With `Client(url=...)`, also pass `bucket=` to
+        Client. Raises UploadRefused.
         """
-        from job_runners import uploads  # not what every program needs
+        from job_runners import uploads  # imported here because few programs need it
 
         organization = organization_id or self._organization
         if organization is None:
-            raise ValueError("whose file is it? A token says it to the API alone: organization_id=")
+            raise ValueError(
+                "The file needs an organization, which only the API can read from a token. Pass "
+                "organization_id=."
+            )
         key = uploads.key_for(source, name, organization)
         if self._bucket is None and self._stack is None:
             raise ConfigurationError(
-                "Which bucket? An API's address does not say it.",
-                "Client(url=..., bucket=...): the stack's output BucketName.",
+                "The client doesn't know the bucket, because it has only the API's URL.",
+                "Use Client(url=..., bucket=...) with the stack's output BucketName.",
             )
         bucket = self._bucket or self._found().bucket_name
         region = self._region or region_for(self._url)
@@ -131,13 +140,13 @@ class Client(TaskClient, QueueClient, ScheduleClient):
     # --- read -------------------------------------------------------------------------------------
 
     def get(self, job_id: str) -> Job:
-        """Return a job with everything: payload, result, errors. Raises JobNotFound."""
+        """Return a job with its payload, result and errors. Raises JobNotFound."""
         return self._job(self._api.read(_path(job_id)))
 
     def find(self, *, idempotency_key: str, organization_id: str | None = None) -> Job | None:
-        """Return the job that was dispatched under a key; None if there is none, or none any more.
+        """Return the job that was dispatched with a key, without payload and result.
 
-        It is without payload and result, as in a list.
+        Return None if there is no such job, or if it has expired.
         """
         whose = organization_id or self._organization
         asked = {"organization_id": whose, "idempotency_key": idempotency_key}
@@ -153,9 +162,9 @@ class Client(TaskClient, QueueClient, ScheduleClient):
         organization_id: str | None = None,
         page_size: int = PAGE,
     ) -> Iterator[Job]:
-        """Yield the organisation's jobs, newest first, as you ask for them: a page at a time.
+        """Yield the organization's jobs, newest first, without payload and result.
 
-        They are without payload and result. `search` is how an id, a message or an error begins.
+        Pages are read as you iterate. `search` is the start of an id, a message or an error.
         """
         asked = {
             "organization_id": organization_id or self._organization,
@@ -169,12 +178,12 @@ class Client(TaskClient, QueueClient, ScheduleClient):
         return self._pages("/jobs", "jobs", asked, Job.of)
 
     def children(self, job_id: str, *, page_size: int = PAGE) -> Iterator[Child]:
-        """Yield the jobs that a job has dispatched, in the order of their keys."""
+        """Yield the children of a job, in the order of their keys."""
         asked = {"limit": page_size}
         return self._pages(f"{_path(job_id)}/children", "children", asked, Child.of)
 
     def job_types(self) -> JobTypes:
-        """Return what this stack can do, and with which payloads."""
+        """Return the job types and tasks of the stack, with the schemas of their payloads."""
         return JobTypes.of(self._object(self._api.read("/job-types")))
 
     def wait(
@@ -184,11 +193,12 @@ class Client(TaskClient, QueueClient, ScheduleClient):
         *,
         on_progress: Callable[[Job], object] | None = None,
     ) -> Job:
-        """Wait until a job has ended, however it ended; return it with everything.
+        """Wait until a job has finished, failed or been canceled, and return it with its result.
 
-        Asks as often as the API suggests. `on_progress` is called with the job at the first look,
-        and whenever its status, progress or message has changed. Raises JobUnfinished after
-        `timeout` seconds: the job goes on. An API out of reach is asked again for five minutes.
+        The client polls as often as the API suggests. It calls `on_progress` with the job after the
+        first poll and after each change of its status, progress or message. After `timeout`
+        seconds, this raises JobUnfinished, and the job continues. If the API doesn't answer, the
+        client retries for five minutes.
         """
         job_id = job if isinstance(job, str) else job.id
         until = None if timeout is None else time.monotonic() + timeout
@@ -206,35 +216,35 @@ class Client(TaskClient, QueueClient, ScheduleClient):
                 left = until - time.monotonic()
                 if left <= 0:
                     raise JobUnfinished(seen, timeout)
-                pause = min(pause, left)  # one last look when the time is over
+                pause = min(pause, left)  # so that the last poll is at the timeout
             time.sleep(pause)
 
     # --- change -----------------------------------------------------------------------------------
 
     def cancel(self, job_id: str) -> Job:
-        """Cancel a job, or ask a running one to stop: then `cancel_requested` is True.
+        """Cancel a job. A running job is asked to stop, and has `cancel_requested` True.
 
-        Raises WrongState for one that has ended.
+        Raises WrongState for a finished job.
         """
         return self._job(self._api.call("POST", f"{_path(job_id)}/cancel"))
 
     def retry(self, job_id: str, payload: Mapping[str, Any] | None = None) -> Job:
-        """Have a failed or cancelled job done again from where it was; with another `payload`, from
-        the start. Raises WrongState; UniqueConflict if another one has its place by now.
+        """Retry a failed or canceled job from its last checkpoint. With `payload`, start over.
 
-        It is repeated only if it certainly was not done. Raises OutcomeUnknown where nobody knows:
-        look at the job.
+        Raises WrongState, and UniqueConflict if another job does the same work now. The call is
+        repeated only if the API has certainly not processed it. If the outcome is unknown, this
+        raises OutcomeUnknown: get the job and check it.
         """
         body = None if payload is None else {"payload": dict(payload)}
         return self._job(self._api.call_once("POST", f"{_path(job_id)}/retry", body))
 
     def delete(self, job_id: str) -> None:
-        """Forget a finished job, with its payload, result and files. Raises WrongState,
+        """Delete a finished job with its payload, result and files. Raises WrongState,
         JobNotFound."""
         try:
             self._api.call("DELETE", _path(job_id))
         except JobNotFound as gone:
-            if not gone.repeated:  # else it was this call that deleted it
+            if not gone.repeated:  # otherwise an earlier attempt of this call deleted it
                 raise
 
     # --- within -----------------------------------------------------------------------------------
@@ -242,12 +252,12 @@ class Client(TaskClient, QueueClient, ScheduleClient):
     def _with_key(
         self, path: str, body: Mapping[str, Any] | None, given: str | None, traceparent: str | None
     ) -> Job:
-        """Dispatch under the key that was given, or one of the client's own."""
+        """Make a dispatch with the given idempotency key or a new one."""
         key = given or new_key()
         headers = {"Idempotency-Key": _in_header(key)}
         if not key.isascii():
             if body is None:
-                raise ValueError("the idempotency key of a rerun, or of a schedule's, is ASCII")
+                raise ValueError("The idempotency key of a rerun or of run_schedule must be ASCII.")
             body, headers = {**body, "idempotency_key": key}, {}
         headers |= traced(traceparent)
         try:
@@ -255,11 +265,11 @@ class Client(TaskClient, QueueClient, ScheduleClient):
         except (ApiError, NoAnswer) as error:
             error.idempotency_key = key
             raise
-        # With a key of the client's own, only its own repetition can have been there before.
+        # With the client's own key, only an earlier attempt of this call can have made the job.
         return job if given else _unreplayed(job)
 
     def _look(self, job_id: str, until: float | None) -> Job:
-        """Return a job, through a network that comes and goes."""
+        """Get a job, and retry for some minutes while the API doesn't answer."""
         give_up = time.monotonic() + _PATIENCE
         give_up = give_up if until is None else min(give_up, until)
         while True:
@@ -297,12 +307,14 @@ def _moment(value: datetime | str | None) -> str | None:
     if not isinstance(value, datetime):
         return value
     if value.tzinfo is None:
-        raise ValueError("run_at has no zone: datetime.now(UTC) + ..., or .astimezone()")
+        raise ValueError(
+            "run_at has no time zone. Use datetime.now(UTC) + ..., or call .astimezone()."
+        )
     return value.isoformat()
 
 
 def _in_header(key: str) -> str:
-    """Return a key as a header has it: in quotes (RFC 9651) if it would not arrive as it is."""
+    """Return a key as a header's value, quoted (RFC 9651) if it could not be sent as it is."""
     if key == key.strip() and not key.startswith('"'):
         return key
     escaped = key.replace("\\", r"\\").replace('"', r"\"")

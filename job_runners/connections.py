@@ -1,8 +1,8 @@
-"""HTTP connections to one host, shared by all threads, and what comes back on them.
+"""HTTP connections to one host, shared by all threads.
 
-No redirect is followed: it is an answer like any other. A connection is used by one thread at a
-time, and kept for the next call. One that the server has closed meanwhile is noticed before it is
-used; where that comes too late, the call is made again only if it may be repeated.
+Redirects are not followed: they are answers like any other. One thread at a time uses a connection,
+which is kept for the next call. Before a call, the client checks that the server hasn't closed the
+connection. If the server closes it later, the call is repeated only if that is safe.
 """
 
 import os
@@ -21,20 +21,21 @@ from job_runners.errors import NoAnswer
 Body = bytes | Callable[[], BinaryIO] | None
 
 _KEPT = 10  # idle connections
-_IDLE = 50.0  # seconds until one is not used again: less than any server or router keeps it
-# The same for a call that must not be repeated: too short for the server to have closed it.
+# Seconds after which an idle connection isn't used again: less than servers and routers keep one.
+_IDLE = 50.0
+# The same for a call that must not be repeated: too short for the server to close the connection.
 _FRESH = 1.0
 _CONNECT = 10.0  # seconds
-# What it looks like when the server has closed a connection.
+# The errors when the server has closed a connection.
 _CLOSED = (ConnectionError, ssl.SSLError)
-_LARGEST = 32 * 1024 * 1024  # bytes of an answer; Lambda's has at most 6 MB
+_LARGEST = 32 * 1024 * 1024  # bytes of an answer; Lambda's maximum is 6 MB
 
 
 class Answer(NamedTuple):
-    """What came back, whatever the status."""
+    """An HTTP response of any status."""
 
     status: int
-    headers: Message  # whatever their case
+    headers: Message  # names in any case
     data: bytes
 
     @property
@@ -44,14 +45,14 @@ class Answer(NamedTuple):
 
     @property
     def json(self) -> Any:
-        """The body's value."""
+        """The body, parsed as JSON."""
         import json
 
         return json.loads(self.data)
 
     @property
     def is_readable(self) -> bool:
-        """Whether there is no body, or one of JSON, as all of the API's are."""
+        """Whether the body is empty or JSON, as all of the API's are."""
         try:
             return not self.data or self.json is not None
         except ValueError:
@@ -59,21 +60,21 @@ class Answer(NamedTuple):
 
 
 class _Held:
-    """A connection, and when it was last used."""
+    """A connection and the time of its last use."""
 
     def __init__(self, connection: HTTPConnection) -> None:
         self.connection = connection
-        # Seconds since 1970: a sleeping Lambda's monotonic clock may stand still.
+        # Seconds since 1970, because the monotonic clock of a frozen Lambda may stop.
         self.used_at = 0.0
 
     def is_alive(self, longest: float) -> bool:
-        """Return whether it was used lately, and nothing has come since: that would be its end."""
+        """Return whether it was used recently and has no data to read, which would be its end."""
         idle = time.time() - self.used_at
         return 0 <= idle <= longest and not _is_readable(self.connection)
 
 
 class Connections:
-    """The connections to the host of a URL. `timeout` is in seconds, for a whole answer."""
+    """The connections to the host of a URL. `timeout` is the seconds to wait for a whole answer."""
 
     def __init__(self, url: str, timeout: float, *, use_proxy: bool = True) -> None:
         parts = urlsplit(url)
@@ -94,11 +95,11 @@ class Connections:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __del__(self) -> None:  # whoever drops a client need not close it
+    def __del__(self) -> None:  # so that programs don't have to close a client
         self.close()
 
     def close(self) -> None:
-        """Close the connections that are idle."""
+        """Close idle connections."""
         while self._idle:
             self._idle.pop().connection.close()
 
@@ -111,10 +112,10 @@ class Connections:
         *,
         repeatable: bool = True,
     ) -> Answer:
-        """Make one call; return its answer.
+        """Make a call and return the answer.
 
-        Raises NoAnswer, which says whether the call may have landed. A call that is not
-        `repeatable` goes out once at most.
+        Raises NoAnswer, which tells whether the server may have received the call. A call that
+        isn't `repeatable` is sent at most once.
         """
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -125,13 +126,13 @@ class Connections:
             try:
                 return self._exchange(held, method, target, body, headers)
             except NoAnswer as error:
-                # The server has closed what was idle, at the same moment: that is no answer yet.
+                # The server closed the idle connection at the same moment. Try another one.
                 if not repeatable or not isinstance(error.__cause__, _CLOSED):
                     raise
 
     def _take(self, longest: float) -> _Held | None:
-        """Return a connection that is idle and alive, if there is one."""
-        if os.getpid() != self._process:  # a fork: these are the parent's, which keeps its own end
+        """Return an idle connection that is alive, or None."""
+        if os.getpid() != self._process:  # after a fork, the connections are the parent's
             self.close()
             self._process = os.getpid()
         while True:
@@ -149,15 +150,15 @@ class Connections:
             connection.connect()
         except (OSError, HTTPException) as error:
             raise NoAnswer(
-                f"{self._name} can't be reached: {error}.",
-                "Is this machine online, and is the address right?",
+                f"Can't reach {self._name}: {error}.",
+                "Check that this machine is online and that the address is right.",
                 may_have_landed=False,
             ) from error
         return _Held(connection)
 
     def _new(self) -> HTTPConnection:
         timeout = min(_CONNECT, self._timeout)
-        if not self._is_tls:  # never through a proxy: it does not leave this machine
+        if not self._is_tls:  # never through a proxy, because it stays on this machine
             return HTTPConnection(self._host, self._port, timeout=timeout)
         proxy = _proxy(self._host) if self._use_proxy else None
         if proxy is None:
@@ -191,10 +192,10 @@ class Connections:
         except (OSError, HTTPException) as error:
             connection.close()
             raise NoAnswer(
-                f"{self._name} did not answer: {_reason(error)}.",
-                "It may have done what it was asked.",
+                f"{self._name} didn't answer: {_reason(error)}.",
+                "It may have processed the call.",
             ) from error
-        except BaseException:  # Ctrl-C in between: an answer must not be taken for the next one's
+        except BaseException:  # such as Ctrl-C: the next call must not read this answer
             connection.close()
             raise
         if response.will_close or len(self._idle) >= _KEPT:
@@ -206,22 +207,22 @@ class Connections:
 
 
 def _read(response: HTTPResponse, connection: HTTPConnection, deadline: float) -> bytes:
-    """Return the whole body; raises OSError if it does not come in time, or not to its end."""
+    """Return the whole body. Raises OSError if it is late, too large or incomplete."""
     parts, size = [], 0
     while part := response.read1(65536):
         parts.append(part)
         size += len(part)
         left = deadline - time.monotonic()
         if left <= 0:
-            raise TimeoutError("its answer took too long")
+            raise TimeoutError("the answer took too long")
         if size > _LARGEST:
-            raise OSError(f"its answer has more than {_LARGEST:,} bytes")
+            raise OSError(f"the answer has more than {_LARGEST:,} bytes")
         if connection.sock is not None:
             connection.sock.settimeout(left)
-    # Without a length, headers that broke off look like an answer without a body.
+    # Without a length, interrupted headers look like an answer without a body.
     is_whole = parts or response.length == 0 or response.chunked
     if response.length or not is_whole:
-        raise OSError("it broke off within its answer")
+        raise OSError("the connection closed before the end of the answer")
     return b"".join(parts)
 
 
@@ -234,7 +235,7 @@ def _is_readable(connection: HTTPConnection) -> bool:
 
     if connection.sock is None:
         return True
-    if hasattr(select, "poll"):  # not limited to low file descriptors, as select is
+    if hasattr(select, "poll"):  # unlike select, it isn't limited to low file descriptors
         poll = select.poll()
         poll.register(connection.sock, select.POLLIN)
         return bool(poll.poll(0))
@@ -242,7 +243,7 @@ def _is_readable(connection: HTTPConnection) -> bool:
 
 
 def _proxy(host: str) -> tuple[str, int | None, dict[str, str]] | None:
-    """Return the proxy for a host, if the environment names one: its host, port and headers."""
+    """Return host, port and headers of the environment's proxy for a host, or None."""
     if not (os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")):
         return None
     from base64 import b64encode

@@ -1,7 +1,7 @@
-"""AWS credentials: from the environment, from a container's endpoint, or as botocore finds them.
+"""Find AWS credentials in the environment, at a container's endpoint, or with botocore.
 
-The first two need nothing but Python, and are what Lambda, ECS and EKS give. Profiles, SSO and
-instance roles are botocore's work: it is asked only where the environment holds nothing.
+Lambda, ECS and EKS use the first two, which need no other package. botocore finds profiles, SSO and
+instance roles, and is used only if the environment has no credentials.
 """
 
 import json
@@ -14,8 +14,8 @@ from typing import Any
 from job_runners.errors import NoCredentials
 from job_runners.values import Value, field
 
-_SOON = 600.0  # seconds before credentials expire: renewed, if that works
-_SECONDS = 5.0  # for an answer of the container's endpoint, which is on this machine
+_SOON = 600.0  # seconds before their expiry at which credentials are renewed
+_SECONDS = 5.0  # timeout of the container's endpoint, which is on this machine
 _TRIES = 3
 _PAUSE = 0.1  # seconds between them
 _HINT = (
@@ -25,7 +25,7 @@ _HINT = (
 
 
 class Credentials(Value):
-    """Who signs. `session_token` is there for temporary ones."""
+    """AWS credentials. Temporary ones have a `session_token`."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -33,9 +33,9 @@ class Credentials(Value):
 
 
 class FoundCredentials:
-    """Finds credentials, as every AWS tool does, and renews them before they expire.
+    """Finds credentials as every AWS tool does, and renews them before they expire.
 
-    Call it for those of this moment. Threads share one. Raises NoCredentials.
+    Call it to get the current credentials. Threads can share one instance. Raises NoCredentials.
     """
 
     def __init__(self) -> None:
@@ -43,8 +43,8 @@ class FoundCredentials:
         self._source: Callable[[], Credentials] | None = None
 
     def __call__(self) -> Credentials:
-        """Return the credentials of this moment."""
-        # Read each time: a program may be given new ones, and it costs nothing.
+        """Return the current credentials."""
+        # Read them each time: the environment may change, and reading is cheap.
         found = _from_environment()
         if found is not None:
             return found
@@ -54,7 +54,7 @@ class FoundCredentials:
             return self._source()
 
     def forget(self) -> None:
-        """Look again at the next call: these were refused."""
+        """Find credentials again at the next call, because these were refused."""
         with self._lock:
             self._source = None
 
@@ -67,8 +67,8 @@ def _from_environment() -> Credentials | None:
 
 
 def _source(environment: Mapping[str, str]) -> Callable[[], Credentials]:
-    """Return what gives credentials here; raises NoCredentials."""
-    # What botocore would look at before a container's endpoint is left to botocore.
+    """Return a function that returns credentials. Raises NoCredentials."""
+    # botocore reads these before a container's endpoint, so with them botocore is used.
     first = ("AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
     url = _container_url(environment)
     if url is not None and not any(environment.get(name) for name in first):
@@ -76,7 +76,7 @@ def _source(environment: Mapping[str, str]) -> Callable[[], Credentials]:
     try:
         from botocore.session import Session
     except ImportError:
-        raise NoCredentials("There are no AWS credentials in the environment.", _HINT) from None
+        raise NoCredentials("The environment has no AWS credentials.", _HINT) from None
     return _by_botocore(Session())
 
 
@@ -86,22 +86,22 @@ def _by_botocore(session: Any) -> Callable[[], Credentials]:
     try:
         held = session.get_credentials()
     except BotoCoreError as error:
-        raise NoCredentials(f"The AWS credentials can't be used: {error}.", _HINT) from error
+        raise NoCredentials(f"Can't use the AWS credentials: {error}.", _HINT) from error
     if held is None:
-        raise NoCredentials("There are no AWS credentials here.", _HINT)
+        raise NoCredentials("No AWS credentials found.", _HINT)
 
     def current() -> Credentials:
         try:
             return of_botocore(held)
         except BotoCoreError as error:
-            renew = "Renew them: aws sso login, or a new session."
-            raise NoCredentials(f"The AWS credentials can't be used: {error}.", renew) from error
+            renew = "Renew them with aws sso login, or start a new session."
+            raise NoCredentials(f"Can't use the AWS credentials: {error}.", renew) from error
 
     return current
 
 
 def of_botocore(held: Any) -> Credentials:
-    """Return what botocore's credentials are at this moment; it renews those that expire."""
+    """Return botocore's current credentials. botocore renews them before they expire."""
     now = held.get_frozen_credentials()
     return Credentials(now.access_key, now.secret_key, now.token)
 
@@ -114,7 +114,8 @@ def _container_url(environment: Mapping[str, str]) -> str | None:
 
 
 class _Container:
-    """Asks the endpoint of ECS, EKS or Lambda, and keeps the answer until it is about to expire."""
+    """Gets credentials from the endpoint of ECS, EKS or Lambda, and caches them until they are
+    about to expire."""
 
     def __init__(self, url: str) -> None:
         from job_runners.addresses import is_private, is_this_machines
@@ -123,7 +124,7 @@ class _Container:
             hint = (
                 "AWS_CONTAINER_CREDENTIALS_FULL_URI must be https, or an address of this machine."
             )
-            raise NoCredentials(f"Credentials are not asked for at {url}.", hint)
+            raise NoCredentials(f"The client doesn't request credentials from {url}.", hint)
         self._url = url
         self._held: Credentials | None = None
         self._expires = 0.0  # seconds since 1970
@@ -141,8 +142,8 @@ class _Container:
         except (OSError, ValueError, KeyError) as error:
             if self._held is None or left <= 0:
                 raise NoCredentials(
-                    f"The container's endpoint for credentials, {self._url}, gave none: {error!r}.",
-                    "Does the task or the pod have a role?",
+                    f"The container's endpoint {self._url} returned no credentials: {error!r}.",
+                    "Check that the task or the pod has a role.",
                 ) from error
         return self._held
 
@@ -172,8 +173,8 @@ class _Container:
 
 def _container_token() -> str | None:
     path = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
-    if path:  # written anew while the process runs
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is dear to import
+    if path:  # the file is rewritten while the process runs
+        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is slow to import
             return file.read().strip()
     return os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN")
 

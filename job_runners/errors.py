@@ -1,19 +1,19 @@
-"""Everything that the client raises, in one tree.
+"""The errors that the client raises.
 
 JobRunnersError
-    ConfigurationError        nothing was sent: it is not known where to, or as whom
+    ConfigurationError        nothing was sent: the API or the credentials are missing or unsafe
         NoCredentials  InsecureAddress  StackNotFound
-    NoAnswer                  the API was out of reach, or did not answer in time
-        OutcomeUnknown        and whether it has done what it was asked can't be told
-    ApiError                  the API has answered, and not with what it was asked for
+    NoAnswer                  the API was unreachable, or didn't answer in time
+        OutcomeUnknown        it is unknown whether a task or a retry was processed
+    ApiError                  the API answered with an error
         InvalidRequest  AccessDenied  Conflict  ApiBusy  UnexpectedAnswer
         JobNotFound  FailedTaskNotFound  QueueNotFound  ScheduleNotFound
-            IdempotencyConflict, UniqueConflict, WrongState: a Conflict each
-    UploadRefused             S3 did not take a file
-    JobFailed  JobCancelled   the job has no result (in models.py, beside Job)
-    JobUnfinished             `wait` has reached its timeout; a TimeoutError too
+            IdempotencyConflict, UniqueConflict, WrongState: subclasses of Conflict
+    UploadRefused             S3 refused a file
+    JobFailed  JobCancelled   the job has no result (in models.py, next to Job)
+    JobUnfinished             `wait` has timed out; also a TimeoutError
 
-Each message says what is wrong and what to do; `hint` is the second half by itself.
+Each message says what is wrong and how to fix it. `hint` has only the second part.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from typing import Any
 
 
 class JobRunnersError(Exception):
-    """Anything that this client raises. `problem` says what is wrong, `hint` what to do."""
+    """The base of all errors. `problem` says what is wrong, `hint` how to fix it."""
 
     def __init__(self, problem: str, hint: str = "") -> None:
         super().__init__(f"{problem} {hint}".strip())
@@ -33,29 +33,30 @@ class JobRunnersError(Exception):
 
 
 class ConfigurationError(JobRunnersError):
-    """It is not known where the API is, or as whom to call it. Nothing was sent."""
+    """The client can't call the API with its configuration. Nothing was sent."""
 
 
 class NoCredentials(ConfigurationError):
-    """There are no AWS credentials here, or they can't be read."""
+    """There are no AWS credentials, or they can't be used."""
 
 
 class InsecureAddress(ConfigurationError):
-    """Credentials would travel unencrypted over a network."""
+    """The client would have to send credentials unencrypted over a network."""
 
 
 class StackNotFound(ConfigurationError):
-    """CloudFormation does not know the stack, or it is not one of Job Runners."""
+    """The stack doesn't exist, or isn't a Job Runners stack."""
 
 
 # --- no answer ------------------------------------------------------------------------------------
 
 
 class NoAnswer(JobRunnersError):
-    """The API was out of reach, or broke off, or did not answer in time.
+    """The API was unreachable, closed the connection, or didn't answer in time.
 
-    `may_have_landed` is False if the request certainly never left. `idempotency_key` is that of a
-    dispatch: the same dispatch with this key makes no second job, and `find` looks for its job.
+    `may_have_landed` is False if the API has certainly not received the request.
+    `idempotency_key` is the key of a dispatch: repeat the dispatch with it to avoid a second job,
+    or pass it to `find` to get the job.
     """
 
     def __init__(self, problem: str, hint: str = "", *, may_have_landed: bool = True) -> None:
@@ -65,20 +66,20 @@ class NoAnswer(JobRunnersError):
 
 
 class OutcomeUnknown(NoAnswer):
-    """A task or a retry was sent, and nobody knows whether it was done. It was not repeated."""
+    """A task or a retry may or may not have been processed. The call was not repeated."""
 
 
 # --- the API refused ------------------------------------------------------------------------------
 
 
 class ApiError(JobRunnersError):
-    """The API has answered, and not with what it was asked for.
+    """The API answered with an error.
 
-    `status` is that of HTTP; `slug` names the problem, such as `unknown-job-type`, and is empty if
-    it was not our API that answered. `fields` are the wrong ones of a request, each with `field`
-    and `why`. `request_id` is what the API's log has. `retry_after` is in seconds. `body` is the
-    answer's JSON object, or empty. `repeated` tells that an earlier try of the same call may have
-    been done.
+    `status` is the HTTP status. `slug` names the problem, such as `unknown-job-type`, and is empty
+    if the answer isn't from a Job Runners API. `fields` has the invalid fields of a request, each
+    with `field` and `why`. `request_id` is the id in the API's log. `retry_after` is in seconds.
+    `body` is the JSON object of the answer, or empty. `repeated` is True if an earlier attempt of
+    the same call may have been processed.
     """
 
     def __init__(
@@ -108,64 +109,63 @@ class ApiError(JobRunnersError):
 
 
 class InvalidRequest(ApiError):
-    """The request can't be served as it is: an unknown job, a payload that does not fit."""
+    """The request is invalid, such as an unknown job type or a payload that doesn't fit."""
 
 
 class AccessDenied(ApiError):
-    """The credentials, or their role, do not allow this."""
+    """The credentials or their role don't allow this call."""
 
 
 class JobNotFound(ApiError):
-    """There is no such job for this caller. It may have expired."""
+    """The job doesn't exist, has expired, or isn't visible to this caller."""
 
 
 class FailedTaskNotFound(ApiError):
-    """There is no such failed task. It may have begun again, or failed over a week ago."""
+    """The failed task doesn't exist. It may have started again, or failed over a week ago."""
 
 
 class QueueNotFound(ApiError):
-    """There is no queue of this name that this caller may know of."""
+    """The queue doesn't exist, or isn't visible to this caller."""
 
 
 class ScheduleNotFound(ApiError):
-    """The organisation has no schedule of this name."""
+    """The organization has no schedule of this name."""
 
 
 class Conflict(ApiError):
-    """What is there does not allow this now."""
+    """The current state doesn't allow this call."""
 
 
 class _ConflictWithJob(Conflict):
     @property
     def job_id(self) -> str | None:
-        """The id of the job that is in the way; None if the API is of a version that says it only
-        in words."""
+        """The id of the conflicting job. None if the API is too old to return it."""
         job_id: str | None = self.body.get("job_id")
         return job_id
 
 
 class IdempotencyConflict(_ConflictWithJob):
-    """The idempotency key was used for another request, which is the job `job_id`."""
+    """The idempotency key belongs to another request, which made the job `job_id`."""
 
 
 class UniqueConflict(_ConflictWithJob):
-    """The job is unique, and another one has its place: `job_id`."""
+    """The job is unique, and the job `job_id` does the same work."""
 
 
 class WrongState(Conflict):
-    """The job's status does not allow this: only a job that has failed can be retried."""
+    """The job's status doesn't allow this call. For example, only a failed job can be retried."""
 
 
 class ApiBusy(ApiError):
-    """The API is overloaded or broken, still after every repetition that is safe."""
+    """The API is overloaded or broken, even after all attempts that are safe."""
 
 
 class UnexpectedAnswer(ApiError):
-    """What answered does not speak as a Job Runners API does: a redirect, a page, no JSON."""
+    """The answer isn't from a Job Runners API, such as a redirect or a web page."""
 
 
 class UploadRefused(JobRunnersError):
-    """S3 did not take a file. `status` is that of HTTP, `code` is S3's, such as AccessDenied."""
+    """S3 refused a file. `status` is the HTTP status, `code` S3's code, such as AccessDenied."""
 
     def __init__(self, problem: str, hint: str, *, status: int, code: str) -> None:
         super().__init__(problem, hint)

@@ -1,4 +1,4 @@
-"""Calls one HTTP API: signed as a service on AWS would, or with a token. One call at a time."""
+"""Make calls to an HTTP API, signed with AWS credentials or with a token."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from job_runners.signing import Access
 
 
 class HttpApi:
-    """The API at one address; `timeout` is in seconds, for a whole answer."""
+    """The API at one URL. `timeout` is the seconds to wait for a whole answer."""
 
     def __init__(self, url: str, access: Access, timeout: float = 35) -> None:
         self.url = url.rstrip("/")
@@ -23,21 +23,21 @@ class HttpApi:
         self.close()
 
     def close(self) -> None:
-        """Close the connections that are idle."""
+        """Close idle connections."""
         self._connections.close()
 
     def get(self, path: str, *, signed: bool = True) -> Answer:
-        """GET a path, query included."""
+        """GET a path with its query."""
         return self.call("GET", path, signed=signed)
 
     def post(
         self, path: str, body: Any, *, headers: Mapping[str, str] | None = None, signed: bool = True
     ) -> Answer:
-        """POST a value as JSON, or bytes as they are."""
+        """POST a value as JSON, or bytes unchanged."""
         return self.call("POST", path, body, headers=headers, signed=signed)
 
     def put(self, path: str, body: Any = None) -> Answer:
-        """PUT a body, or nothing."""
+        """PUT a value as JSON, bytes unchanged, or no body."""
         return self.call("PUT", path, body)
 
     def delete(self, path: str) -> Answer:
@@ -54,9 +54,9 @@ class HttpApi:
         signed: bool = True,
         repeatable: bool = True,
     ) -> Answer:
-        """Make one call. Raises NoAnswer if there is no answer.
+        """Make one call. Raises NoAnswer.
 
-        One that is not `repeatable` uses no connection that was idle for long.
+        A call that isn't `repeatable` uses no connection that was idle for long.
         """
         url, sent, data = self.url + path, {"Accept": "application/json", **(headers or {})}, None
         if body is not None:

@@ -1,6 +1,6 @@
-"""What the API tells, as values.
+"""The values that the client returns.
 
-A field that this version does not know is in `raw` alone; one that an older API lacks is None.
+A field that is unknown to this version is only in `raw`. A field that an older API lacks is None.
 """
 
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ FINISHED = frozenset({"succeeded", "failed", "cancelled"})
 
 
 class JobError(Value):
-    """Why an attempt failed.
+    """The error of an attempt.
 
-    `kind` is the name of the error's class. `traceback` is there only in a whole job, and only for
-    those who may see it. `attempt` and `at` are of an earlier error.
+    `kind` is the name of the error's class. `traceback` is set only in a whole job, and only for
+    callers who may see it. `attempt` and `at` are set only for errors of earlier attempts.
     """
 
     kind: str | None
@@ -28,12 +28,15 @@ class JobError(Value):
 
 
 class WaitsFor(Value):
-    """What a waiting job waits for.
+    """The reason for a job's wait.
 
-    `kind` is `job_type` or `queue`, if the one of this name is paused; `line`: its turn among those
-    that wait for the slots, or the rate, of this queue and `key` ("*" is the whole queue, None one
-    that is not told to viewers, as it is of the payload); or `job`: the end of the job whose id
-    is `name`, which is the same work.
+    `kind` is one of:
+
+    - `job_type` or `queue`: the job type or queue `name` is paused.
+    - `line`: the queue `name` has no free slot, or its rate is reached, for this `key`. "*" is the
+      key of the whole queue. The key is None if it comes from the payload and the caller is a
+      viewer.
+    - `job`: the job with the id `name` does the same work and must end first.
     """
 
     kind: str
@@ -42,15 +45,17 @@ class WaitsFor(Value):
 
 
 class Job(Value, kw_only=True):
-    """A job as it was when the API was asked.
+    """A job at the time of the API's answer.
 
     `status` is `scheduled`, `waiting`, `queued`, `running`, `retryable`, `succeeded`, `failed` or
-    `cancelled`; `progress` is in percent. `payload`, `result`, `earlier_errors`, `notes` and
-    `logs_url` are those of a whole job, as `get` and `wait` return it. `raw` is what the API sent.
-    `retry_after` is how many seconds to wait until it is worth asking again. `replayed` tells, of a
-    dispatch, that its job was there already under the same idempotency key. `unique_outcome` tells,
-    of a dispatch of a job that is unique, that another one was there before: this one, `returned`
-    as it was or `replaced` with the new payload and time; or this one is new and `follows` it.
+    `cancelled`. `progress` is in percent. `payload`, `result`, `earlier_errors`, `notes` and
+    `logs_url` are set only in a whole job, as `get` and `wait` return it. `raw` is the API's JSON.
+    `retry_after` is the number of seconds after which to poll again.
+
+    After a dispatch, `replayed` is True if the job existed already with the same idempotency key.
+    `unique_outcome` is set if the job type is unique and another job for the same work existed:
+    `returned` (this is that job, unchanged), `replaced` (this is that job, with the new payload and
+    time) or `follows` (this is a new job that starts after that one).
     """
 
     id: str
@@ -94,12 +99,12 @@ class Job(Value, kw_only=True):
 
     @property
     def finished(self) -> bool:
-        """Whether it has ended, one way or another."""
+        """Whether the job has ended: succeeded, failed or canceled."""
         return self.status in FINISHED or self.finished_at is not None
 
     @property
     def succeeded(self) -> bool:
-        """Whether it has done what it was to do."""
+        """Whether the job has succeeded."""
         return self.status == "succeeded"
 
     def get_result(self) -> Any:
@@ -121,7 +126,7 @@ class Job(Value, kw_only=True):
         replayed: bool = False,
         unique_outcome: str | None = None,
     ) -> Self:
-        """Return a job from the API's JSON. Raises KeyError if it is none."""
+        """Return a job from the API's JSON. Raises KeyError if a required field is missing."""
         fields: dict[str, Any] = {name: time_of(value.get(name)) for name in _TIMES}
         fields |= {name: value[name] for name in _PLAIN if value.get(name) is not None}
         return cls(
@@ -162,37 +167,37 @@ _PLAIN = tuple(
 
 
 class JobFailed(JobRunnersError):
-    """A job has failed for good. `job` is that job."""
+    """A job has failed. `job` is that job."""
 
     def __init__(self, job: Job) -> None:
         error = job.error
-        why = f"{error.kind}: {error.message}" if error else "it gave no reason"
-        super().__init__(f"The job {job.id} ({job.job_type}) has failed: {why}.")
+        why = f"{error.kind}: {error.message}" if error else "the API returned no reason"
+        super().__init__(f"Job {job.id} ({job.job_type}) has failed: {why}.")
         self.job = job
 
 
 class JobCancelled(JobRunnersError):
-    """A job was cancelled. `job` is that job."""
+    """A job was canceled. `job` is that job."""
 
     def __init__(self, job: Job) -> None:
-        super().__init__(f"The job {job.id} ({job.job_type}) was cancelled.")
+        super().__init__(f"Job {job.id} ({job.job_type}) was canceled.")
         self.job = job
 
 
 class JobUnfinished(JobRunnersError, TimeoutError):
-    """A job has not ended yet. `job` is that job as it was last seen; it goes on."""
+    """A job has not ended yet, and continues. `job` is its last known state."""
 
     def __init__(self, job: Job, seconds: float | None = None) -> None:
         after = "" if seconds is None else f" after {seconds:g} s"
         super().__init__(
-            f"The job {job.id} ({job.job_type}) is {job.status}{after}.",
-            "It goes on: wait for it again.",
+            f"Job {job.id} ({job.job_type}) is {job.status}{after}.",
+            "It continues. Wait for it again.",
         )
         self.job = job
 
 
 class Child(Value):
-    """A job that another one has dispatched, under a key; `job` is None once it is gone."""
+    """A job that another job has dispatched with a key. `job` is None if it was deleted."""
 
     key: str
     id: str
@@ -207,10 +212,10 @@ class Child(Value):
 
 
 class FailedTask(Value):
-    """A task that failed for good. `payload` is None unless the stack keeps it.
+    """A task that failed permanently. `payload` is None unless the stack keeps payloads.
 
-    Of one that was sent again and has not begun since, `redriven_at` is when, and `redriven_as`
-    under which id.
+    If the task was resent and hasn't started since, `redriven_at` is the time and `redriven_as` the
+    new id.
     """
 
     id: str
@@ -242,9 +247,10 @@ class FailedTask(Value):
 
 
 class Pause(Value):
-    """What is paused: a `job_type` or a `queue` of this name.
+    """The pause of a `job_type` or `queue`.
 
-    `waiting` is how many jobs it holds back, counted up to 1,000; None for those who may not know.
+    `waiting` is the number of jobs that wait for its end, counted up to 1,000. It is None if the
+    caller may not see it.
     """
 
     kind: str
@@ -272,8 +278,11 @@ class Pause(Value):
 
 
 class JobTypes(Value):
-    """What can be dispatched: for each its `name`, `description` and `payload_schema`, and of a job
-    its `queue_name`, the `queues` that may be asked for, and `retry`, as the API says them."""
+    """The job types and tasks of a stack.
+
+    Each has `name`, `description` and `payload_schema`. A job type also has `queue_name`, `queues`
+    (those that a dispatch may name) and `retry`.
+    """
 
     jobs: tuple[Mapping[str, Any], ...]
     tasks: tuple[Mapping[str, Any], ...]
@@ -298,7 +307,7 @@ def _error(value: Mapping[str, Any] | None) -> JobError | None:
 
 
 def waits_for_of(value: Mapping[str, Any] | None) -> WaitsFor | None:
-    """Return what a job waits for from the API's JSON; None for one that does not wait."""
+    """Return the reason for a job's wait from the API's JSON, or None if it doesn't wait."""
     return WaitsFor(value["kind"], value["name"], value.get("key")) if value else None
 
 

@@ -1,4 +1,4 @@
-"""What the API tells of queues, as values. A field that an older API lacks is None."""
+"""The values about queues that the client returns. A field that an older API lacks is None."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,7 +9,7 @@ from job_runners.values import Value, field
 
 
 class Rate(Value):
-    """So many starts in so many seconds, and `burst` of them at once."""
+    """A rate of `count` starts per `seconds`, with up to `burst` of them at once."""
 
     count: int
     seconds: float = 1
@@ -17,9 +17,9 @@ class Rate(Value):
 
 
 class Limits(Value):
-    """What limits a queue: how many of its jobs run at once, and how fast they start.
+    """The limits of a queue: how many of its jobs run at once, and how fast they start.
 
-    With `per`, each value of that has slots and a rate of its own. `order` is `fifo` or `fair`.
+    With `per`, each value of that field has its own slots and rate. `order` is `fifo` or `fair`.
     """
 
     slots: int | None = None
@@ -30,7 +30,7 @@ class Limits(Value):
 
     @classmethod
     def of(cls, value: Mapping[str, Any] | None) -> Self | None:
-        """Return limits from the API's JSON; None for none."""
+        """Return limits from the API's JSON, or None for no limits."""
         if value is None:
             return None
         rate = value["rate"]
@@ -44,7 +44,7 @@ class Limits(Value):
 
 
 class Holder(Value):
-    """A job that has a slot, and since when."""
+    """A job that has a slot, and the time since it has it."""
 
     job_id: str
     organization_id: str | None
@@ -52,10 +52,10 @@ class Holder(Value):
 
 
 class QueueKey(Value):
-    """How a key of a queue is used; "*" is the whole queue.
+    """The usage of a key of a queue. "*" is the key of the whole queue.
 
-    `more_waiting` tells that more wait than the 1,000 that are counted. Until `next_start_at` its
-    rate allows no start.
+    `more_waiting` is True if more jobs wait than the 1,000 that are counted. The rate allows no
+    start until `next_start_at`.
     """
 
     key: str
@@ -84,9 +84,9 @@ class QueueKey(Value):
 
 
 class Queue(Value):
-    """A queue: the limits in force, those of the code, who changed them when, and its use.
+    """A queue: its active limits, those in code, the last change, and its usage.
 
-    `limits` is None if nothing limits it; `paused` is its pause, if it has one.
+    `limits` is None if the queue has no limits. `paused` is its pause, or None.
     """
 
     name: str
@@ -115,10 +115,10 @@ class Queue(Value):
 
 
 class Place(Value):
-    """Where a job is among those that wait for the same.
+    """The position of a waiting job.
 
-    `ahead` is how many come before it, None if it does not wait; `more_ahead` tells that they are
-    at least so many, because no more than 1,000 are counted. With `of_organization` only its
+    `ahead` is the number of jobs ahead of it, or None if it doesn't wait. `more_ahead` is True if
+    there are more, because at most 1,000 are counted. If `of_organization` is True, only its
     organization's jobs are counted.
     """
 

@@ -1,4 +1,4 @@
-"""What the API's refusals mean: an answer becomes the error that says what to do."""
+"""Turn error responses of the API into exceptions."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -33,21 +33,21 @@ _BY_SLUG: dict[str, type[ApiError]] = {
 }
 _HINTS = {
     "idempotency-conflict": "Use a new key for a new request.",
-    "unknown-job-type": "What there is: Client.job_types(), or `jobs types`.",
-    "unknown-task": "What there is: Client.job_types(), or `jobs types`.",
-    "moved-meanwhile": "Look at it again.",
+    "unknown-job-type": "List the types with Client.job_types() or `jobs types`.",
+    "unknown-task": "List the tasks with Client.job_types() or `jobs types`.",
+    "moved-meanwhile": "Fetch it again and retry.",
 }
 _DENIED = {
-    (401, True): "The token may have expired, or be of another issuer or audience.",
-    (401, False): "This API takes tokens, and no signatures: pass token=.",
-    (403, True): "This API may take signed calls, and no tokens; or the token's role is too low.",
+    (401, True): "The token may have expired, or have another issuer or audience.",
+    (401, False): "This API accepts tokens, not signatures. Pass token=.",
+    (403, True): "This API may accept only signed calls, or the token's role may be too low.",
     (403, False): "The credentials need execute-api:Invoke on the API, in the API's own region.",
 }
-_SHOWN = 200  # characters of a body that is not ours
+_SHOWN = 200  # characters of a body from another server that a message shows
 
 
 def problem_of(answer: Answer) -> dict[str, Any]:
-    """Return the JSON object of an answer; an empty one if it is none."""
+    """Return the JSON object of an answer, or an empty one if it isn't an object."""
     try:
         body = answer.json
     except ValueError:
@@ -56,7 +56,7 @@ def problem_of(answer: Answer) -> dict[str, Any]:
 
 
 def retry_after(answer: Answer) -> float | None:
-    """Return how many seconds the API asks to wait, if it does: as a number or as a time."""
+    """Return the seconds to wait by the header Retry-After (a number or a time), or None."""
     value = answer.headers.get("Retry-After")
     if not value:
         return None
@@ -72,17 +72,20 @@ def retry_after(answer: Answer) -> float | None:
 
 
 def refusal(url: str, answer: Answer, *, with_token: bool) -> ApiError:
-    """Return the error of an answer that is not what was asked for."""
+    """Return the exception for an error response or an unexpected one."""
     body, status, wait = problem_of(answer), answer.status, retry_after(answer)
     slug = str(body.get("type", "")).removeprefix("urn:job-runners:")
     text = summary(body) or f"{url} answered {status}: {_excerpt(answer, body)}."
     if status < 400:
         where = answer.headers.get("Location")
         text = f"{url} answered with a redirect to {where}." if where else text
-        hint = "Is this the address of a Job Runners API? Credentials follow no redirect."
+        hint = (
+            "Check that this is the address of a Job Runners API. The client sends no credentials "
+            "to a redirect."
+        )
         return UnexpectedAnswer(text, hint, status=status, body=body, location=where)
     kind, hint = _kind(status, slug, body), _HINTS.get(slug, "")
-    if kind is AccessDenied and "status" not in body:  # the gateway's own; the API's says why
+    if kind is AccessDenied and "status" not in body:  # from API Gateway; the API's has a reason
         hint = _DENIED[(status, with_token)]
     elif kind is ApiBusy:
         hint = f"Try again in {wait:g} s." if wait else "Try again in a moment."
@@ -102,7 +105,7 @@ def _kind(status: int, slug: str, body: Mapping[str, Any]) -> type[ApiError]:
 
 
 def summary(body: Mapping[str, Any]) -> str:
-    """Return what our API says is wrong, as sentences; empty if it was not our API."""
+    """Return the API's description of the problem in sentences, or "" for another server."""
     fields = [f"{each['field']}: {each['why']}" for each in wrong_fields(body)]
     if fields:
         return f"{body.get('title', 'Refused')}: {'; '.join(fields)}."
@@ -110,7 +113,7 @@ def summary(body: Mapping[str, Any]) -> str:
 
 
 def wrong_fields(body: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the wrong fields of a request, as our API lists them."""
+    """Return the invalid fields of a request, as the API lists them."""
     listed = body.get("errors")
     entries = listed if isinstance(listed, list) else []
     return [each for each in entries if isinstance(each, dict) and {"field", "why"} <= each.keys()]

@@ -1,17 +1,17 @@
-"""When a call is made again, and how long to wait before."""
+"""Waits between attempts, and idempotency keys."""
 
 import os
 
-_FIRST = 0.2  # seconds: the longest wait before the second try; it doubles with each
+_FIRST = 0.2  # seconds: the longest wait before the second attempt; it doubles each time
 _LONGEST = 10.0
-LONGEST_ASKED = 60.0  # seconds: who asks for a longer wait is not waited for
+LONGEST_ASKED = 60.0  # seconds: the client gives up if the API asks for a longer wait
 
 
 def pause(tries: int, asked: float | None) -> float:
-    """Return how many seconds to wait after so many tries.
+    """Return the seconds to wait after this number of attempts.
 
-    What the API has `asked` for is the least. A random part keeps many clients from coming back at
-    once.
+    The wait is at least the `asked` seconds of the API. A random part keeps many clients from
+    calling again at the same time.
     """
     share = int.from_bytes(os.urandom(4), "big") / 2**32
     bound = min(_LONGEST, _FIRST * 2.0 ** (tries - 1))
@@ -19,5 +19,5 @@ def pause(tries: int, asked: float | None) -> float:
 
 
 def new_key() -> str:
-    """Return an idempotency key that nobody else has."""
+    """Return a new, unique idempotency key."""
     return os.urandom(16).hex()

@@ -1,4 +1,4 @@
-"""What a client does with schedules: what an organisation has done again and again."""
+"""The client's calls about schedules."""
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -11,12 +11,12 @@ from job_runners.schedule_models import Schedule
 
 
 class ScheduleClient(BaseClient):
-    """The calls about schedules. See Client, which everybody uses."""
+    """The calls about schedules. Use Client instead."""
 
     def schedules(
         self, *, organization_id: str | None = None, page_size: int = PAGE
     ) -> Iterator[Schedule]:
-        """Yield the organisation's schedules by name, without their payloads."""
+        """Yield the organization's schedules by name, without their payloads."""
         asked = {"organization_id": organization_id or self._organization, "limit": page_size}
         return self._pages("/schedules", "schedules", asked, Schedule.of)
 
@@ -39,17 +39,17 @@ class ScheduleClient(BaseClient):
         overlap: str = "skip",
         organization_id: str | None = None,
     ) -> Schedule:
-        """Have a job done again and again, at the times of `cron` in `timezone`, or each `every`
-        seconds; return the schedule. One of this name that was there is replaced; it stays paused.
+        """Create or replace a schedule, and return it. A paused schedule stays paused.
 
-        `missed` is how many missed occurrences are made up for: "skip", "one", or so many.
-        `overlap` is what becomes of one while the job before is unfinished: "skip", "queue" or
-        "allow". Raises InvalidRequest, and Conflict for one that the code declares.
+        It dispatches a job at the times of `cron` in `timezone`, or every `every` seconds. `missed`
+        says which missed occurrences to start late: "skip" (none), "one" (the latest) or a number.
+        `overlap` is the action while the previous job is unfinished: "skip", "queue" or "allow".
+        Raises InvalidRequest, and Conflict for a schedule declared in code.
         """
         if isinstance(every, timedelta):
             every = every.total_seconds()
         if every is not None and every % 1:
-            raise ValueError(f"every={every!r} is not whole seconds")
+            raise ValueError(f"every={every!r} must be whole seconds.")
         body = {
             "job_type": job_type,
             "payload": dict(payload or {}),
@@ -65,22 +65,23 @@ class ScheduleClient(BaseClient):
         return Schedule.of(self._object(answer))
 
     def pause_schedule(self, name: str, *, organization_id: str | None = None) -> Schedule:
-        """Let no occurrence start until it is resumed; return it. Raises ScheduleNotFound."""
+        """Pause a schedule, and return it. Occurrences are skipped until you resume it. Raises
+        ScheduleNotFound."""
         path = self._schedule_path(name, organization_id, "/paused")
         return Schedule.of(self._object(self._api.call("PUT", path)))
 
     def resume_schedule(self, name: str, *, organization_id: str | None = None) -> Schedule:
-        """End the pause of a schedule; return it. Raises ScheduleNotFound."""
+        """Resume a paused schedule, and return it. Raises ScheduleNotFound."""
         path = self._schedule_path(name, organization_id, "/paused")
         return Schedule.of(self._object(self._api.call("DELETE", path)))
 
     def delete_schedule(self, name: str, *, organization_id: str | None = None) -> None:
-        """Forget a schedule; its jobs stay. Raises ScheduleNotFound, and Conflict for one that the
-        code declares."""
+        """Delete a schedule. Its jobs remain. Raises ScheduleNotFound, and Conflict for a schedule
+        declared in code."""
         try:
             self._api.call("DELETE", self._schedule_path(name, organization_id))
         except ScheduleNotFound as gone:
-            if not gone.repeated:  # else it was this call that deleted it
+            if not gone.repeated:  # otherwise an earlier attempt of this call deleted it
                 raise
 
     def _schedule_path(self, name: str, organization_id: str | None, more: str = "") -> str:

@@ -1,4 +1,4 @@
-"""What the API tells of schedules, as values. A field that an older API lacks is None."""
+"""The values about schedules that the client returns. A field that an older API lacks is None."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,7 +9,7 @@ from job_runners.values import Value, field
 
 
 class Occurrence(Value):
-    """An occurrence that was started: when it was due, and its job; None once that is gone."""
+    """A started occurrence: its due time and its job. `job` is None if it was deleted."""
 
     at: datetime
     job_id: str
@@ -17,17 +17,21 @@ class Occurrence(Value):
 
 
 class Schedule(Value, kw_only=True):
-    """What an organisation has done again and again, as it was when the API was asked.
+    """A schedule at the time of the API's answer.
 
-    `words` say when: "at 02:00 every day, Europe/Berlin". `origin` is `code` if the code declares
-    it, or `api`. `declared` tells whether the code of the API's own version declares one of this
-    name. Beside `api`, that one is not in force; one of `code` that it does not declare is another
-    version's, and goes a quarter of an hour after that version. `missed` is `skip`, `one`, or how
-    many; `overlap` is `skip`, `queue` or `allow`. `next` are its next occurrences, in a list the
-    first alone, and none while it is paused. `last` is the last one that was started;
-    `last_skipped_at` and `last_failed_at` are when others were due. `error` says why the last one
-    that failed, or with `retrying` the next one, could not be started. `payload` is there for one
-    schedule, and None in a list and for those who may not see it.
+    `words` describes its times, such as "at 02:00 every day, Europe/Berlin". `missed` is `skip`,
+    `one` or a number. `overlap` is `skip`, `queue` or `allow`. `payload` is None in a list, and for
+    callers who may not see it.
+
+    `origin` is `code` or `api`. `declared` is True if the code of the API's version declares a
+    schedule of this name. If the origin is `api`, the declared schedule is inactive. A schedule of
+    origin `code` that isn't declared belongs to another version, and is removed 15 minutes after
+    that version is gone.
+
+    `next` has the next occurrences: only the first in a list, and none while paused. `last` is the
+    last started occurrence. `last_skipped_at` and `last_failed_at` are due times of others.
+    `error` is the reason why the last failed occurrence could not be started. If `retrying` is
+    True, it is the reason for the next one.
     """
 
     name: str
@@ -64,12 +68,12 @@ class Schedule(Value, kw_only=True):
 
     @property
     def paused(self) -> bool:
-        """Whether nothing of it starts until it is resumed."""
+        """Whether the schedule is paused."""
         return self.paused_at is not None
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> Self:
-        """Return a schedule from the API's JSON. Raises KeyError if it is none."""
+        """Return a schedule from the API's JSON. Raises KeyError if a required field is missing."""
         last, error = value.get("last"), value.get("error")
         fields: dict[str, Any] = {name: time_of(value.get(name)) for name in _TIMES}
         fields |= {name: value[name] for name in _PLAIN if value.get(name) is not None}

@@ -1,4 +1,4 @@
-"""Signs calls as whoever the AWS credentials belong to (Signature Version 4), or shows a token."""
+"""Sign calls with AWS credentials (Signature Version 4), or add a bearer token."""
 
 import hashlib
 import hmac
@@ -9,29 +9,29 @@ from urllib.parse import quote, urlsplit
 
 from job_runners.credentials import Credentials
 
-# What those on the way may change, or what is of the connection alone.
+# Headers that proxies may change, or that belong to one connection.
 _UNSIGNED = frozenset({"expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"})
 _PORTS = {"https": 443, "http": 80}
 
 
 class Access(Protocol):
-    """What lets a caller in."""
+    """A way to authorize calls."""
 
     @property
     def uses_token(self) -> bool:
-        """Whether calls show a token; else they are signed."""
+        """Whether calls have a token. Otherwise they are signed."""
 
     def headers(
         self, method: str, url: str, data: bytes | None, headers: Mapping[str, str]
     ) -> dict[str, str]:
-        """Return the call's headers, and what lets it in."""
+        """Return the call's headers with its authorization."""
 
     def renew(self) -> bool:
-        """Forget what was refused; return whether there is something else to try with."""
+        """Forget refused credentials. Return whether there are others to try."""
 
 
 class Signer:
-    """Signs for one region's HTTP APIs."""
+    """Signs calls to HTTP APIs in one region."""
 
     uses_token = False
 
@@ -43,13 +43,13 @@ class Signer:
     def headers(
         self, method: str, url: str, data: bytes | None, headers: Mapping[str, str]
     ) -> dict[str, str]:
-        """Return the call's headers, and its signature."""
-        # Asked for at each call: credentials that expire are renewed in between, all parts at once.
+        """Return the call's headers with its signature."""
+        # Read at each call, because credentials that expire are renewed, all parts together.
         self._last = self._credentials()
         return sign(method, url, headers, sha256(data), self._last, self._region, "execute-api")
 
     def renew(self) -> bool:
-        """Return whether the credentials are others than those that were refused."""
+        """Forget refused credentials. Return whether the current ones are different."""
         forget = getattr(self._credentials, "forget", None)
         if forget is not None:
             forget()
@@ -57,7 +57,7 @@ class Signer:
 
 
 class Bearer:
-    """Shows a token instead; a function is asked for it at each call."""
+    """Adds a bearer token. If it is a function, it is called for each call."""
 
     uses_token = True
 
@@ -67,17 +67,17 @@ class Bearer:
 
     def headers(
         self,
-        method: str,  # noqa: ARG002 - as Signer's
+        method: str,  # noqa: ARG002 - the same signature as in Signer
         url: str,  # noqa: ARG002
         data: bytes | None,  # noqa: ARG002
         headers: Mapping[str, str],
     ) -> dict[str, str]:
-        """Return the call's headers, and the token."""
+        """Return the call's headers with the token."""
         self._last = self._token if isinstance(self._token, str) else self._token()
         return {**headers, "Authorization": f"Bearer {self._last}"}
 
     def renew(self) -> bool:
-        """Return whether the function gives another token than the one that was refused."""
+        """Return whether the function returns another token than the refused one."""
         return not isinstance(self._token, str) and self._token() != self._last
 
 
@@ -92,11 +92,11 @@ def sign(
     *,
     moment: float | None = None,
 ) -> dict[str, str]:
-    """Return a call's headers with its signature: `Authorization`, `X-Amz-Date` and, for temporary
-    credentials, `X-Amz-Security-Token`.
+    """Return a call's headers with its signature.
 
-    The URL's path and query are percent-encoded already, and sent as they are. `body_digest` is the
-    body's SHA-256 in hexadecimal. `moment` is in seconds since 1970, and now by default.
+    These are `Authorization`, `X-Amz-Date` and, for temporary credentials, `X-Amz-Security-Token`.
+    The URL's path and query must be percent-encoded, and are sent unchanged. `body_digest` is the
+    body's SHA-256 in hexadecimal. `moment` is in seconds since 1970 (default: now).
     """
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(moment))
     signed = {**headers, "X-Amz-Date": stamp}
@@ -106,7 +106,7 @@ def sign(
     named = {name.lower(): " ".join(value.split()) for name, value in signed.items()}
     named.setdefault("host", _host(url))
     names = sorted(named.keys() - _UNSIGNED)
-    # S3 signs the path as it is; every other service in its shortest form, encoded once more.
+    # S3 signs the path unchanged. Other services sign it normalized and encoded a second time.
     path = parts.path or "/"
     path = path if service == "s3" else quote(_shortest(path), safe="/~")
     query = "&".join("=".join(pair) for pair in sorted(map(_pair, parts.query.split("&"))))
@@ -139,7 +139,7 @@ def _pair(parameter: str) -> tuple[str, str]:
 
 
 def _host(url: str) -> str:
-    """Return the header Host, as http.client sends it."""
+    """Return the header Host as http.client sends it."""
     parts = urlsplit(url)
     name = parts.hostname or ""
     name = f"[{name}]" if ":" in name else name
@@ -147,7 +147,7 @@ def _host(url: str) -> str:
 
 
 def _shortest(path: str) -> str:
-    """Return a path without empty segments, and without those that mean this or the one above."""
+    """Return a normalized path: without empty segments, `.` and `..`."""
     segments: list[str] = []
     for segment in path.split("/"):
         if segment == "..":
@@ -158,5 +158,5 @@ def _shortest(path: str) -> str:
 
 
 def sha256(data: bytes | None) -> str:
-    """Return the SHA-256 of a body, as a signature wants it."""
+    """Return the SHA-256 of a body in hexadecimal."""
     return hashlib.sha256(data or b"").hexdigest()

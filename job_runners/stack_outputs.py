@@ -1,4 +1,4 @@
-"""Finds a deployed stack by its name: one signed call to CloudFormation, without its SDK."""
+"""Find a deployed stack by its name with one signed call to CloudFormation, without an SDK."""
 
 import time
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ _THROTTLED = ("Throttling", "RequestLimitExceeded")
 
 
 class Outputs(Value):
-    """What a client needs of a stack."""
+    """The outputs of a stack that a client needs."""
 
     api_url: str
     bucket_name: str
 
 
 def find_outputs(name: str, region: str, credentials: Credentials, timeout: float) -> Outputs:
-    """Return where a stack's API is, and its bucket.
+    """Return the API's URL and the bucket of a stack.
 
     Raises StackNotFound, AccessDenied, ApiBusy, NoAnswer.
     """
@@ -38,14 +38,18 @@ def find_outputs(name: str, region: str, credentials: Credentials, timeout: floa
         return Outputs(api_address(outputs, url if is_local else ""), outputs["BucketName"])
     except KeyError as missing:
         raise StackNotFound(
-            f"The stack {name} in {region} has no output {missing}.",
-            "Is it one of Job Runners, deployed to its end, and not of an older version?",
+            f"Stack {name} in {region} has no output {missing}.",
+            "Check that it is a Job Runners stack, that its deploy completed, and that its version "
+            "isn't older than the client's.",
         ) from None
 
 
 def api_address(outputs: Mapping[str, str], endpoint_url: str) -> str:
-    """Return where a stack's API is; `endpoint_url` is that of a local AWS, if it is on one: the
-    output ApiUrl names a host that only AWS serves. Raises KeyError."""
+    """Return the URL of a stack's API. Raises KeyError.
+
+    `endpoint_url` is the URL of the local AWS if the stack is there, otherwise empty. On a local
+    AWS, the host in the output ApiUrl doesn't exist.
+    """
     if endpoint_url:
         return f"{endpoint_url}/_aws/execute-api/{outputs['ApiId']}/$default"
     return outputs["ApiUrl"]
@@ -80,13 +84,13 @@ def _refuse(name: str, region: str, answer: Answer) -> NoReturn:
     code, message = error_of(answer)
     if "does not exist" in message:
         raise StackNotFound(
-            f"There is no stack {name} in {region}, in the account of these credentials.",
-            "Is the name right, and the region (region=, AWS_REGION)?",
+            f"Stack {name} doesn't exist in {region} in the account of these credentials.",
+            "Check the name and the region (region=, AWS_REGION).",
         )
-    text = f"CloudFormation answered {answer.status} for the stack {name}: {message or code}."
+    text = f"CloudFormation answered {answer.status} for stack {name}: {message or code}."
     if _may_pass(answer):
         raise ApiBusy(text, "Try again in a moment.", status=answer.status)
-    hint = "The credentials need cloudformation:DescribeStacks; or pass url= instead of stack=."
+    hint = "Allow cloudformation:DescribeStacks, or pass url= instead of stack=."
     raise AccessDenied(text, hint, status=answer.status)
 
 
@@ -101,7 +105,7 @@ def _outputs(text: str) -> dict[str, str]:
 
 
 def error_of(answer: Answer) -> tuple[str, str]:
-    """Return the code and the message of an XML error of AWS; empty if there are none."""
+    """Return the code and the message of an AWS error in XML, or empty strings."""
     from xml.etree import ElementTree as Xml
 
     try:

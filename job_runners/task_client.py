@@ -1,4 +1,4 @@
-"""What a client does with tasks: small work that nothing tracks."""
+"""The client's calls about tasks, which are not tracked."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,11 +7,11 @@ from job_runners.base_client import PAGE, BaseClient, part, traced
 from job_runners.errors import FailedTaskNotFound
 from job_runners.models import FailedTask
 
-_UNSENT = frozenset({"not-sent", "unavailable"})  # both are said before anything leaves
+_UNSENT = frozenset({"not-sent", "unavailable"})  # problems that mean that nothing was sent
 
 
 class TaskClient(BaseClient):
-    """The calls about tasks. See Client, which everybody uses."""
+    """The calls about tasks. Use Client instead."""
 
     def dispatch_task(
         self,
@@ -20,12 +20,12 @@ class TaskClient(BaseClient):
         *,
         traceparent: str | None = None,
     ) -> str | None:
-        """Have a task sent: small work that nothing tracks. Return its id, which its lines in the
-        log have; None if the API is of a version that does not say it.
+        """Send a task and return its id, which its log lines have.
 
-        It may be lost, and Lambda delivers one twice now and then: what must not be lost, or done
-        twice, is a job. The call is repeated only if it certainly was not sent. Raises
-        OutcomeUnknown where nobody knows: sent again, it may run twice.
+        A task may be lost or delivered twice. If that matters, dispatch a job. The call is repeated
+        only if the task was certainly not sent. If that is unknown, this raises OutcomeUnknown: if
+        you send the task again, it may run twice. An older API returns no id, and this returns
+        None.
         """
         body = {"task_name": task_name, "payload": dict(payload or {})}
         answer = self._api.call_once(
@@ -35,20 +35,24 @@ class TaskClient(BaseClient):
         return task_id
 
     def failed_tasks(self, *, page_size: int = PAGE) -> Iterator[FailedTask]:
-        """Yield the tasks of a week that failed for good, dispatched last first. For services."""
+        """Yield the tasks that failed permanently in the last week, latest dispatch first.
+
+        Only services may call this.
+        """
         return self._pages("/tasks/failed", "tasks", {"limit": page_size}, FailedTask.of)
 
     def redrive_task(self, task_id: str) -> str | None:
-        """Have a failed task sent again with what it was given; return its new id, or None if only
-        an earlier try of this call was answered by its beginning. For services.
+        """Resend a failed task with its payload, and return its new id.
 
-        It stays among `failed_tasks` until it begins, and begins once, however often this is
-        called. Raises FailedTaskNotFound, Conflict where its payload is not kept.
+        Return None if an earlier attempt of this call resent the task and it has already started.
+        The task stays in `failed_tasks` until it starts, and starts once, even if you call this
+        several times. Raises FailedTaskNotFound, and Conflict if its payload wasn't kept. Only
+        services may call this.
         """
         try:
             answer = self._api.call("POST", f"/tasks/failed/{part(task_id)}/redrive")
         except FailedTaskNotFound as gone:
-            if not gone.repeated:  # else it was this call that sent it
+            if not gone.repeated:  # otherwise an earlier attempt of this call sent it
                 raise
             return None
         new_id: str = self._object(answer)["id"]

@@ -1,6 +1,6 @@
-"""Puts a file where jobs read: into the stack's bucket, with one signed PUT.
+"""Upload files to the stack's bucket with a signed PUT.
 
-The HTTP API takes no files: a request of API Gateway has at most 10 MB, and S3 is made for them.
+The HTTP API accepts no files, because API Gateway limits requests to 10 MB.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ from job_runners.signing import sign
 from job_runners.stack_outputs import error_of
 
 _TRIES = 4
-_LARGEST = 5 * 1024**3  # bytes that one PUT may have
+_LARGEST = 5 * 1024**3  # bytes: the limit of one PUT
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|(^|/)\.{0,2}(/|$)")
 _CHUNK = 1024 * 1024
 
 
 class Uploads:
-    """The bucket of a stack, for one caller. `timeout` is in seconds, without any progress."""
+    """The bucket of a stack. `timeout` is the seconds to wait without any progress."""
 
     def __init__(
         self, bucket: str, region: str, credentials: Callable[[], Credentials], timeout: float
@@ -38,7 +38,7 @@ class Uploads:
         self._timeout = timeout
 
     def put(self, source: "str | os.PathLike[str] | bytes", key: str) -> None:
-        """Put a file, or bytes, under a key; what is there already is replaced.
+        """Upload a file or bytes under a key, and replace an existing object.
 
         Raises UploadRefused, NoAnswer, and OSError for a file that can't be read.
         """
@@ -46,14 +46,14 @@ class Uploads:
             self._put(lambda: io.BytesIO(source), key)
         else:
             path = source
-            self._put(lambda: open(path, "rb"), key)  # noqa: PTH123,SIM115 - closed by who opens it
+            self._put(lambda: open(path, "rb"), key)  # noqa: PTH123,SIM115 - the caller closes it
 
     def _put(self, opened: Callable[[], BinaryIO], key: str) -> None:
         digest, size = _measure(opened)
         if size > _LARGEST:
             raise UploadRefused(
-                f"The file has {size:,} bytes, and one PUT takes {_LARGEST:,}.",
-                "Upload it in parts: aws s3 cp.",
+                f"The file has {size:,} bytes. The limit of one upload is {_LARGEST:,}.",
+                "Upload it in parts with aws s3 cp.",
                 status=0,
                 code="EntityTooLarge",
             )
@@ -77,25 +77,25 @@ class Uploads:
     def _url(self, key: str) -> str:
         named, is_local = endpoint("s3", self._region)
         path = quote(key, safe="/~")
-        if is_local or "." in self._bucket:  # a certificate has no place for a further dot
+        if is_local or "." in self._bucket:  # S3's certificate doesn't cover names with a dot
             return f"{named}/{self._bucket}/{path}"
         return f"https://{self._bucket}.{named.removeprefix('https://')}/{path}"
 
 
 def key_for(source: "str | os.PathLike[str] | bytes", name: str | None, organization: str) -> str:
-    """Return the key of an upload: below its organisation's folder, where its jobs may read it.
+    """Return the key of an upload, in the organization's folder, which its jobs can read.
 
-    Raises ValueError if it has no name, or one that is no path below that folder.
+    Raises ValueError if there is no name, or if the name isn't a path below that folder.
     """
     if name is None:
         if isinstance(source, bytes):
-            raise ValueError("bytes have no name: pass name=")
-        name = os.path.basename(os.fspath(source))  # noqa: PTH119 - pathlib is dear to import
+            raise ValueError("The bytes have no name. Pass name=.")
+        name = os.path.basename(os.fspath(source))  # noqa: PTH119 - pathlib is slow to import
     if _UNFIT.search(name):
-        raise ValueError(f"{name!r} can't name a file in the bucket: give a name like may/list.csv")
+        raise ValueError(f"{name!r} isn't a valid name. Pass one such as may/list.csv.")
     key = f"uploads/{organization}/{name}"
     if len(key.encode()) > 1024:
-        raise ValueError("the name is too long: a key has at most 1024 bytes")
+        raise ValueError("The name is too long. The key may have at most 1024 bytes.")
     return key
 
 
@@ -112,11 +112,11 @@ def _refused(bucket: str, key: str, answer: Answer) -> UploadRefused:
     code, message = error_of(answer)
     hint = {
         403: f"The credentials need s3:PutObject on arn:aws:s3:::{bucket}/uploads/*.",
-        404: "Is the bucket's name right?",
-        301: "The bucket is in another region: pass region=.",
+        404: "Check the bucket's name.",
+        301: "The bucket is in another region. Pass region=.",
     }.get(answer.status, "Try again in a moment." if answer.status >= 500 else "")
     return UploadRefused(
-        f"S3 answered {answer.status} for {key}: {message or code or 'it gave no reason'}.",
+        f"S3 answered {answer.status} for {key}: {message or code or 'no reason given'}.",
         hint,
         status=answer.status,
         code=code,

@@ -272,7 +272,7 @@ class Api:
         except JobRunnersError as error:
             raise Problem(error.problem, hint=error.hint, code=Exit.NO_ACCESS) from error
         except ValueError as error:  # an invalid argument, such as an empty id
-            raise Problem(f"{str(error).capitalize()}.") from error
+            raise Problem(str(error)) from error
 
 
 def _starting(start: str, what: str, those: Iterable[dict[str, Any]]) -> str | None:

@@ -131,13 +131,13 @@ def test_an_endpoint_out_of_order_is_borne_until_they_expire(
         assert signed_by(server) == ["AKIDSOON", "AKIDSOON"]
         later = time.time() + 400
         monkeypatch.setattr(time, "time", lambda: later)
-        with pytest.raises(NoCredentials, match=r"answered 500.*have a role"):
+        with pytest.raises(NoCredentials, match=r"answered 500.*has a role"):
             client.get(ID)
 
 
 def test_no_endpoint_elsewhere_is_asked_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://10.0.0.7/role")
-    with pytest.raises(NoCredentials, match="not asked for at"):
+    with pytest.raises(NoCredentials, match="doesn't request credentials from"):
         Client(url="http://127.0.0.1:1").get(ID)
 
 
@@ -160,14 +160,14 @@ def test_botocore_finds_those_of_a_profile(
 
 
 def test_without_any_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(NoCredentials, match="There are no AWS credentials here"):
+    with pytest.raises(NoCredentials, match="No AWS credentials found"):
         Client(url="http://127.0.0.1:1").get(ID)
     for name in ("botocore", "botocore.session"):
         monkeypatch.setitem(__import__("sys").modules, name, None)
     with pytest.raises(NoCredentials, match=r"pip install 'job-runners\[aws\]'"):
         Client(url="http://127.0.0.1:1").get(ID)
     monkeypatch.delenv("AWS_REGION")
-    with pytest.raises(ConfigurationError, match="Which AWS region"):
+    with pytest.raises(ConfigurationError, match="No AWS region is set"):
         Client(url="http://127.0.0.1:1").get(ID)
 
 
@@ -232,7 +232,7 @@ def test_no_redirect_is_followed(server: BadServer, keys: None, status: int) -> 
             lambda: client.dispatch_task("x"),
         ]
         for call in calls:
-            with pytest.raises(UnexpectedAnswer, match="Credentials follow no redirect") as caught:
+            with pytest.raises(UnexpectedAnswer, match="no credentials to a redirect") as caught:
                 call()
             assert caught.value.location == f"{elsewhere.url}/jobs"
         assert elsewhere.seen == []
@@ -311,7 +311,7 @@ def test_a_proxy_is_given_no_credentials_of_the_api(
 ) -> None:
     server.then = answer(403, b"")
     monkeypatch.setenv("HTTPS_PROXY", server.url.replace("http://", "http://me:pass@"))
-    with pytest.raises(NoAnswer, match="can't be reached") as caught:
+    with pytest.raises(NoAnswer, match="Can't reach") as caught:
         Client(url="https://api.example.com", max_attempts=1).dispatch_task("x")
     assert not caught.value.may_have_landed
     [asked] = server.seen

@@ -109,7 +109,7 @@ def test_what_can_be_done_with_a_job(client: Client) -> None:
     with pytest.raises(JobNotFound):
         client.delete(done.id)
     for name in ("", "..", "."):
-        with pytest.raises(ValueError, match="names nothing"):
+        with pytest.raises(ValueError, match="isn't a valid name or id"):
             client.get(name)
 
 

@@ -91,13 +91,13 @@ def test_without_a_local_aws_the_api_is_where_the_output_says(
         (
             error(400, "ValidationError", "Stack with id prod does not exist"),
             StackNotFound,
-            "There is no stack prod in eu-west-1",
+            "Stack prod doesn't exist in eu-west-1",
         ),
         (described(ApiId="abc"), StackNotFound, "no output 'BucketName'"),
         (
             error(403, "AccessDenied", "not authorized"),
             AccessDenied,
-            "DescribeStacks; or pass url=",
+            "DescribeStacks, or pass url=",
         ),
         (error(403, "ExpiredToken", "it is expired"), AccessDenied, "it is expired"),
         (answer(400, b"<html>"), AccessDenied, "answered 400"),

@@ -102,7 +102,7 @@ def test_a_page_that_stands_in_for_the_api_is_not_taken_for_it(api: FakeApi) -> 
 def test_an_address_that_is_none_is_refused(api: FakeApi) -> None:
     done = jobs("list", "--api-url", "file:///etc/passwd")
     assert done.exit_code == 2
-    assert "begins with https://" in done.stderr
+    assert "starts with https://" in done.stderr
 
 
 def test_an_unknown_command_or_option_is_a_wrong_command_line() -> None:
