@@ -1,12 +1,13 @@
-"""Admit the waiting jobs of a queue partition while there is capacity.
+"""Admit the waiting jobs of a line while it has capacity.
 
-A partition is one queue and one key. The process that frees a slot admits the next job of that
-partition, and so does the process that parks a job there. If that process is killed first, the
-failure record of its death does it instead, or in the end the timer. The work of one pass is
-bounded by the free capacity, not by the number of waiting jobs.
+A line belongs to one queue and one key: its slots, its rate and its waiting jobs. It is stored as
+one DynamoDB partition. The process that frees a slot admits the next job of that line, and so does
+the process that parks a job there. If that process is killed first, the process that handles its
+failure record does it instead, or finally the timer. The work of one pass is bounded by the free
+capacity, not by the number of waiting jobs.
 
 If only the rate keeps the next job from starting, a delayed message arrives when the rate allows
-it: see `runners.wake_ups`.
+the start: see `runners.wake_ups`.
 """
 
 from pynamodb.exceptions import PynamoDBException
@@ -26,7 +27,7 @@ from store.pauses import Kind
 from store.queries import read
 from store.transactions import RaceLost
 
-# The longest that one pass may take. Its caller has other work to finish.
+# How long one pass may take. Its caller has other work to finish.
 _MAX_TIME = 10 * clock.SECOND
 _RETRY_DELAY = 60.0  # seconds before the next try when AWS is unavailable
 # One pass quarantines at most this many unreadable rows. More than that points to another problem.
@@ -41,11 +42,11 @@ def admit_waiting(
     until: int | None = None,
     thorough: bool = False,
 ) -> None:
-    """Admit the waiting jobs of a partition, or schedule a message that does it later if AWS fails.
+    """Admit the waiting jobs of a line. If AWS fails, send a message that does it later.
 
-    The timer and failure records pass `thorough`, because they stand in for a process that was
-    killed. The pass then checks every held slot, and doesn't wait for a wake-up that is overdue. It
-    stops at `until` (milliseconds since 1970) at the latest.
+    The pass stops at `until` (milliseconds since 1970) at the latest. The timer and the handler of
+    failure records pass `thorough`, because they stand in for a process that was killed. The pass
+    then checks every held slot, and doesn't wait for a wake-up that is overdue.
     """
     if send is None:
         return
@@ -59,14 +60,14 @@ def admit_waiting(
         telemetry.crashed(error)
         if isinstance(error, AWS_ERRORS):
             message = QueueMessage(queue_name=queue_name, queue_key=queue_key)
-            wake_ups.send_or_leave_due(message, _RETRY_DELAY, send)
+            wake_ups.send_wake_up_or_leave_due(message, send, _RETRY_DELAY)
 
 
 def admit_waiting_after(row: JobRequest, send: Send | None) -> None:
-    """Admit the jobs that waited for the slot or the entry in line that a verb took from `row`.
+    """Admit waiting jobs after a verb removed the slot of `row`, or its entry in the line.
 
-    `row` is the job as it was before the verb. Its entry counts too, because the timer may have
-    been going to check the partition when this row is due.
+    `row` is the job as it was before the verb. A removed entry matters too: the due time of this
+    row may have been what would have made the timer check the line.
     """
     if row.queue_key is not None and (row.slot is not None or row.wait_key is not None):
         admit_waiting(row.queue_name, row.queue_key, send)
@@ -75,10 +76,10 @@ def admit_waiting_after(row: JobRequest, send: Send | None) -> None:
 def admit_waiting_for_message(
     message: JobMessage, row: JobRequest | None, send: Send | None, *, thorough: bool = False
 ) -> None:
-    """Admit the waiting jobs in the partition of a message's job.
+    """Admit the waiting jobs in the line of a message's job.
 
     The process that had the message may have freed a slot or parked the job. It may then have been
-    killed before it admitted the next job, or have lost the response to its write.
+    killed, or have lost the response to its write, before it admitted the next job.
     """
     source = message if row is None else row
     if source.queue_name is not None and source.queue_key is not None:
@@ -86,12 +87,13 @@ def admit_waiting_for_message(
 
 
 def wake_up(message: QueueMessage, send: Send | None, *, deadline: int) -> None:
-    """Admit the waiting jobs of the message's partition at the pace of its rate.
+    """Admit the waiting jobs of the message's line at the pace of its rate.
 
-    Raises what AWS raises.
+    Raises AWS errors.
     """
     if send is None:
         return
+    # Stop halfway to the deadline at the latest.
     until = min(clock.now() + wake_ups.LONGEST_PACE, (clock.now() + deadline) // 2)
     admission_pass = _AdmissionPass(
         message.queue_name,
@@ -105,7 +107,7 @@ def wake_up(message: QueueMessage, send: Send | None, *, deadline: int) -> None:
 
 
 class _AdmissionPass:
-    """One pass over one partition."""
+    """One pass over one line. It ends at `until`; for `pace` see `WakeUps`."""
 
     def __init__(
         self,
@@ -124,7 +126,7 @@ class _AdmissionPass:
         self._thorough = thorough
         self._message = QueueMessage(queue_name=queue_name, queue_key=queue_key)
         self._wake_ups = WakeUps(self._message, send, until, thorough=thorough, pace=pace)
-        # The held slots that this pass has already compared with their holders' rows.
+        # The held slots (number and grant) that this pass has compared with their holders' rows.
         self._verified_slots: set[tuple[int, int | None]] = set()
         self._quarantined = 0
 
@@ -132,10 +134,10 @@ class _AdmissionPass:
         """Admit one job after another until no capacity is left or no job waits."""
         while self._try_step():
             if clock.now() >= self._until:
-                wake_ups.send_or_leave_due(self._message, 0, self._send)
+                wake_ups.send_wake_up_or_leave_due(self._message, self._send, 0)
                 return
             if self._quarantined >= _MAX_QUARANTINED:
-                wake_ups.send_or_leave_due(self._message, _RETRY_DELAY, self._send)
+                wake_ups.send_wake_up_or_leave_due(self._message, self._send, _RETRY_DELAY)
                 return
 
     def _try_step(self) -> bool:
@@ -145,22 +147,23 @@ class _AdmissionPass:
         except PynamoDBException as error:
             if not conflicts(error):
                 raise
-            telemetry.moved(error)  # another process is writing the same items: read them again
+            # Another process is writing the same items: read them again.
+            telemetry.race_lost(error)
             return True
 
     def _step(self) -> bool:
-        """Admit one job, or do what the partition needs instead. Return True to take another."""
+        """Admit one job, or do what the line needs instead. Return True to take another step."""
         if self._is_paused():
             return False
         line = lines.read_line(self._queue_name, self._queue_key, limits_of(self._queue_name))
         entry = line_entries.next_entry(line)
         if entry is None:
-            self._wake_ups.answer(line)
+            self._wake_ups.take_over_mark(line)
             return False
         try:
             return self._admit_or_wait(line, entry)
         except (RaceLost, PreconditionFailed) as lost:
-            telemetry.moved(lost)
+            telemetry.race_lost(lost)
         except (TypeError, ValueError) as error:  # unreadable, for example written by newer code
             self._quarantine(entry, error)
         return True
@@ -176,19 +179,20 @@ class _AdmissionPass:
         return self._free_stray_slot(line)
 
     def _quarantine(self, entry: LineItem, why: Exception) -> None:
-        """Take a job that this code can't handle out of the line, so that it doesn't block others.
+        """Remove from the line a job that this code can't handle, so that it doesn't block others.
 
-        The timer puts it back at its old position once its row is due and can be read.
+        The timer puts the job back at its old position once its row is due and can be read.
         """
         line_entries.drop_entry(entry)
         telemetry.entry_quarantined(entry, why)
         self._quarantined += 1
 
     def _is_paused(self) -> bool:
-        """Return whether the queue is paused. If the cache says that it is, read it again.
+        """Return whether the queue is paused.
 
-        The cache may hold a pause that has just ended. If this pass stopped for it, it is possible
-        that no other process checks the partition.
+        Check the cached pauses first, and read them again only if they include the queue. A cached
+        pause may have just ended. If this pass stopped for such a pause, perhaps no other process
+        would check the line.
         """
         return all(
             pauses.current(fresh=fresh).find(Kind.QUEUE, self._queue_name)
@@ -202,7 +206,8 @@ class _AdmissionPass:
             return
         if row.row_version > ROW_VERSION:
             verbs.postpone(row, clock.now() + clock.HOUR, Lane.PARKED)
-            self._quarantine(entry, ValueError(f"of newer code: row version {row.row_version}"))
+            newer = ValueError(f"written by newer code: row version {row.row_version}")
+            self._quarantine(entry, newer)
             return
         admitted = verbs.admit(row, grant)
         telemetry.admitted(admitted)
@@ -211,8 +216,8 @@ class _AdmissionPass:
     def _free_stray_slot(self, line: Line) -> bool:
         """Free one slot that its holder's row doesn't name. Return whether there was one.
 
-        Only code of another version leaves such a slot. The slot that was taken first is the most
-        likely, so a pass that isn't thorough checks that one alone.
+        Only code of another version leaves such a slot behind. Most likely it is the slot that was
+        taken first, so a pass that isn't thorough checks only that one.
         """
         held = sorted(filter(lines.is_settled, line.held), key=lambda slot: slot.since or 0)
         for slot in held if self._thorough else held[:1]:
@@ -220,13 +225,13 @@ class _AdmissionPass:
             if seen in self._verified_slots:
                 continue
             self._verified_slots.add(seen)
-            if not _holder_names(slot) and lines.free_slot(slot):
+            if not _is_named_by_holder(slot) and lines.free_slot(slot):
                 telemetry.slot_freed(slot)
                 return True
         return False
 
 
-def _holder_names(slot: LineItem) -> bool:
+def _is_named_by_holder(slot: LineItem) -> bool:
     """Return whether the row of a slot's holder is unfinished and names this slot."""
     row = read(slot.holder or "")
     return (

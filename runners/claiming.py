@@ -1,4 +1,4 @@
-"""Claim a job for one invocation. At most one invocation has a job at a time."""
+"""Claim a job for one invocation. At most one invocation has a claim on a job at a time."""
 
 from typing import NamedTuple
 
@@ -14,12 +14,12 @@ from store.job_request import JobRequest, new_id
 from store.queries import read
 from work.errors import EntryNotLoaded
 
-# About how long a call to AWS that hangs takes with all its tries, in milliseconds.
+# Roughly how long a hanging AWS call takes until its last retry gives up, in milliseconds.
 _TIME_TO_RETURN = 25 * clock.SECOND
 
 
 class Invocation(NamedTuple):
-    """The times at which this invocation began and certainly ends, in milliseconds since 1970."""
+    """When this invocation began, and by when it will have ended, in milliseconds since 1970."""
 
     began: int
     deadline: int
@@ -28,19 +28,19 @@ class Invocation(NamedTuple):
     def may_begin_until(self) -> int:
         """Return the time until which the invocation may try to begin work.
 
-        An invocation that is killed during such a try would leave a failure record, as if the work
+        If Lambda kills the invocation during such a try, it writes a failure record, as if the work
         had failed.
         """
         return self.deadline - min(2 * _TIME_TO_RETURN, self._length // 2)
 
     @property
     def may_give_back_until(self) -> int:
-        """Return the time until which the invocation may try to release unbegun work."""
+        """Return the time until which it may try to release a job whose function wasn't called."""
         return self.deadline - min(_TIME_TO_RETURN, self._length // 4)
 
     @property
     def has_time_to_start(self) -> bool:
-        """Return whether half of the time is left. With less, no function is called."""
+        """Return whether at least half of the time is left. With less, no function is called."""
         return self.deadline - clock.now() >= self._length // 2
 
     @property
@@ -51,11 +51,12 @@ class Invocation(NamedTuple):
 def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> JobRequest | None:
     """Claim the message's job for this invocation alone. Return None if it must not run now.
 
-    The function also returns None if an error prevents the claim, because the job stays due. If the
-    event failed here, it would leave a failure record. That record could be mistaken for one about
-    another delivery of this message, which may have claimed the job.
+    The function also returns None if an error prevents the claim, because the job stays due. If it
+    raised, Lambda would write a failure record. That record would look like one for another
+    delivery of the same message, which may have claimed the job.
     """
-    token = new_id()  # the same for each try, so that a claim whose response was lost is recognized
+    # Each try uses the same token. A later try then recognizes a claim whose response was lost.
+    token = new_id()
 
     def claim_once(entrance: verbs.Entrance | None) -> JobRequest:
         return verbs.claim(
@@ -71,32 +72,30 @@ def claim(message: JobMessage, invocation: Invocation, send: Send | None) -> Job
         return gates.enter(message, claim_once, token, send)
 
     try:
-        if not _may_claim(message):
+        if not _load_function(message):
             return None
         return retry_until(invocation.may_begin_until, try_once)
     except UnknownJobType as unknown:
         telemetry.left_for_later(unknown)  # the unclaimed job stays due for a newer deploy
     except PreconditionFailed as refused:
         telemetry.not_claimed(refused)
-        _delay_again(refused.row, send)
-        # An earlier try may have parked the job.
+        _send_again_if_early(refused.row, send)
+        # An earlier try may have parked the job, and then failed before it admitted the next.
         admission.admit_waiting_for_message(message, refused.row, send)
     except Exception as error:  # noqa: BLE001 - no work has started, and the job stays due
         telemetry.crashed(error)
         if isinstance(error, AWS_ERRORS):
-            _give_back(message, token, invocation)
+            _release_if_claimed(message, token, invocation)
             admission.admit_waiting_for_message(message, None, send)
     return None
 
 
-def _may_claim(message: JobMessage) -> bool:
-    """Return whether the message's job may be claimed.
+def _load_function(message: JobMessage) -> bool:
+    """Load the function of the message's job. Return whether the job may be claimed.
 
-    It may if its function is loaded. If the function can't be loaded for longer than the job may
-    wait to start, the job is claimed too, and then fails for that reason.
-
-    The function is loaded before the claim, so that an import that kills this process, or never
-    ends, costs no attempt.
+    This comes before the claim, so that an import that kills this process, or never ends, costs no
+    attempt. If the function can't be loaded for longer than the job may wait to start, the job may
+    be claimed anyway, and then fails for that reason.
     """
     job = registry().job(message.job_type)
     try:
@@ -110,11 +109,11 @@ def _may_claim(message: JobMessage) -> bool:
     return True
 
 
-def _give_back(message: JobMessage, token: str, invocation: Invocation) -> None:
+def _release_if_claimed(message: JobMessage, token: str, invocation: Invocation) -> None:
     """Release a job if its claim was written although the call failed.
 
-    Otherwise the job would count as running with no worker, and fail as interrupted when its lease
-    ends.
+    Otherwise the job would count as running without a worker. Its attempt would fail as interrupted
+    when the lease ends.
     """
 
     def release() -> None:
@@ -128,10 +127,11 @@ def _give_back(message: JobMessage, token: str, invocation: Invocation) -> None:
         telemetry.crashed(error)
 
 
-def _delay_again(row: JobRequest | None, send: Send | None) -> None:
+def _send_again_if_early(row: JobRequest | None, send: Send | None) -> None:
     """If the message came before its job's start time, send it again with the remaining delay.
 
-    A message that was refused for another reason isn't sent again, because its job is due.
+    A message that was refused for another reason isn't sent again: the timer sends the job when its
+    row is due.
     """
     if row is not None and row.starts_in:
         send_or_leave_due(row, send, row.starts_in / clock.SECOND)

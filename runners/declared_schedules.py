@@ -100,7 +100,7 @@ def _put(declared: Mapping[_Key, Definition]) -> None:
             check(key[0], definition)
             put_over(before, *key, definition, "code")
         except ScheduleMoved as moved:
-            telemetry.moved(moved)  # the next check handles it at the latest
+            telemetry.race_lost(moved)  # the next check handles it at the latest
         except Exception as error:  # noqa: BLE001 - one bad schedule must not block the others
             telemetry.schedule_not_declared(*key, str(error))
         else:

@@ -149,7 +149,7 @@ def _note(row: JobRequest) -> None:
     if row.duplicate is None:
         telemetry.accepted(row)
     else:
-        telemetry.answered_with_existing(row, row.duplicate.outcome)
+        telemetry.duplicate_answered(row, row.duplicate.outcome)
 
 
 def check_job(job_data: "JobData", send: Send | None) -> None:

@@ -94,7 +94,7 @@ class Starter:
             else:
                 self._start_due(schedule, unfinished)
         except (ScheduleMoved, RaceLost, PreconditionFailed) as moved:
-            telemetry.moved(moved)
+            telemetry.race_lost(moved)
             self.note(Outcome.MOVED)
         except Exception as error:  # noqa: BLE001 - the schedule stays due, now or in an hour
             telemetry.crashed(error)
@@ -132,7 +132,7 @@ class Starter:
 
     def _leave_out(self, schedule: Schedule, step: Step) -> Schedule:
         moved = store.move_on(schedule, step)
-        telemetry.occurrences_left_out(schedule, step)
+        telemetry.occurrences_skipped(schedule, step)
         self.note(Outcome.SKIPPED if step.dropped else Outcome.MOVED)
         return moved
 
@@ -159,7 +159,7 @@ class Starter:
         if row.duplicate is not None and row.duplicate.before:
             return self._leave_out(schedule, step)  # this occurrence was answered before
         if row.duplicate is not None and row.duplicate.outcome is Answered.RETURNED:
-            telemetry.occurrences_left_out(schedule, left_out(step, at, TAKEN))
+            telemetry.occurrences_skipped(schedule, left_out(step, at, TAKEN))
             self.note(Outcome.SKIPPED)
         else:
             telemetry.occurrence_started(row, schedule, step, at)

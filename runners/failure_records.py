@@ -58,7 +58,7 @@ def settle(record: object, send: Send) -> None:
         raise MalformedMessage("a failure record without the event that failed (requestPayload)")
     message = decode(record["requestPayload"])
     error = Interrupted(_description(record))
-    with telemetry.about(message, "settle"):
+    with telemetry.work_context(message, "settle"):
         match message:
             case QueueMessage():
                 send(message, _LATER)

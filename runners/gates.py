@@ -1,7 +1,8 @@
 """Check the gates before a claim: a pause, and the limits of a queue.
 
-A job that meets a closed gate is parked there. When the gate opens, the job is admitted:
-`runners.pausing` does it after a pause, `runners.admission` when its queue has capacity.
+A job that may not start now is parked: under a pause, or in the line of its queue and key. Later
+`runners.pausing` admits it when the pause has ended, or `runners.admission` when its line has
+capacity.
 """
 
 from collections.abc import Callable
@@ -23,20 +24,20 @@ from store.transactions import RaceLost
 from work.errors import EntryNotLoaded
 
 Claim = Callable[[verbs.Entrance | None], JobRequest]
-"""Claims the job, and takes the slot or start that it is given in a queue with limits."""
+"""Claims the job, and takes the slot or the start that the entrance grants it."""
 
 
 def enter(message: JobMessage, claim: Claim, token: str, send: Send | None) -> JobRequest | None:
     """Claim the job of a message and return its row, or park the job and return None.
 
-    `token` is the token of the claim. It shows whether an earlier call has made the claim already.
-    Raises PreconditionFailed, and the exceptions of `claim`.
+    `token` is the token of the claim. If the row has it already, an earlier try has claimed the
+    job. Raises PreconditionFailed, and the exceptions of `claim`.
     """
     if pausing.park_if_paused(message, send):
         return None
     if not _may_have_limits(message) and not _is_unique_until_started(message.job_type):
         return claim(None)
-    patience = clock.now() + wake_ups.SHORT_WAIT
+    wait_until = clock.now() + wake_ups.SHORT_WAIT
     while True:
         row = read(message.id)
         if row is not None and row.status is Status.RUNNING and row.claim_token == token:
@@ -44,15 +45,15 @@ def enter(message: JobMessage, claim: Claim, token: str, send: Send | None) -> J
         if row is None or not pausing.could_start(row):
             raise refused("claim", message.id, row)
         try:
-            return _enter_line(row, claim, token, send, patience)
-        except RaceLost as lost:
-            telemetry.moved(lost)  # another job took that slot or start: read the line again
+            return _claim_or_park(row, claim, token, send, wait_until)
+        except RaceLost as lost:  # another job took the slot or the start: read the line again
+            telemetry.race_lost(lost)
 
 
 def _may_have_limits(message: JobMessage) -> bool:
     """Return whether the message's job may be in a queue with limits.
 
-    A message that names no queue is from an older deploy. Then only the row shows the queue.
+    A message that names no queue is from an older deploy. Only the row then names the queue.
     """
     return message.queue_name is None or limits_of(message.queue_name) is not None
 
@@ -63,9 +64,10 @@ def _is_unique_until_started(job_type: str) -> bool:
     return unique is not None and unique.until == "started"
 
 
-def _enter_line(
-    row: JobRequest, claim: Claim, token: str, send: Send | None, patience: int
+def _claim_or_park(
+    row: JobRequest, claim: Claim, token: str, send: Send | None, wait_until: int
 ) -> JobRequest | None:
+    """Claim a job if its queue's limits allow its start. Otherwise park it and return None."""
     limits = limits_of(row.queue_name)
     gives_up_key = _is_unique_until_started(row.job_type)
     without_limits = verbs.Entrance(row, gives_up_key=True) if gives_up_key else None
@@ -74,10 +76,12 @@ def _enter_line(
     key = line_key(row)
     if row.is_admitted:
         if row.slot is not None or limits.slots is None:
-            if send is not None and not _may_start(row, key, limits, token, send, patience):
+            if send is not None and not _count_start_or_park(
+                row, key, limits, token, send, wait_until
+            ):
                 return None
             return claim(verbs.Entrance(row, key, None, gives_up_key))
-        if not row.starts_under_rate:  # between two legs: the rate has counted its start
+        if not row.starts_under_rate:  # it is between two legs, and the rate has counted its start
             limits = limits._replace(rate=None)
     line = lines.read_line(row.queue_name, key, limits)
     used_keys.note_use(line, row.organization_id)
@@ -88,28 +92,28 @@ def _enter_line(
         telemetry.started_outside_limits(row)
         return claim(without_limits)
     park_in_line(row, key, limits, due_at=wake_ups.due_without_wake_up(line))
-    # Capacity may have been freed while no job waited, so no process would admit this job.
+    # Capacity may have been freed just before the job was parked. No other process would admit it.
     admission.admit_waiting(row.queue_name, key, send)
     return None
 
 
-def _may_start(
-    row: JobRequest, key: str, limits: Limits, token: str, send: Send, patience: int
+def _count_start_or_park(
+    row: JobRequest, key: str, limits: Limits, token: str, send: Send, wait_until: int
 ) -> bool:
-    """Count the start of an admitted job against its queue's rate. Return False if it was parked.
+    """Count the start of an admitted job against its line's rate. Return False if it was parked.
 
-    The admission counted against the rate too, but it may be long ago, and other jobs may start
-    now. The job is parked again if the rate allows its start only after `patience` (milliseconds
-    since 1970).
+    If the rate allows the start by `wait_until` (milliseconds since 1970), wait for that in this
+    process. Otherwise park the job again. The rate has already counted the job's admission, but
+    that may be long ago, and other jobs may be starting now.
     """
     if limits.rate is None or not row.starts_under_rate:
         return True
     while True:
         line = lines.read_line(row.queue_name, key, limits)
         opens_at = line.start_opens_at(token)
-        if opens_at > patience:
+        if opens_at > wait_until:
             due_at = wake_ups.due_after(opens_at) if line.first is None else None
-            park_in_line(row, key, limits, due_at=due_at, behind=row.admitted_at)
+            park_in_line(row, key, limits, due_at=due_at, position_time=row.admitted_at)
             admission.admit_waiting(row.queue_name, key, send)
             return False
         wait = opens_at - clock.now()
@@ -122,7 +126,7 @@ def _may_start(
 def park_running(row: JobRequest, reached: verbs.Checkpoint, send: Send | None) -> bool:
     """Park a job that runs under this invocation's claim, and admit the next job of its line.
 
-    Returns False, and parks nothing, if its queue has no limits. Raises PreconditionFailed.
+    If the job's queue has no limits, do nothing and return False. Raises PreconditionFailed.
     """
     limits = limits_of(row.queue_name)
     if limits is None:
@@ -143,16 +147,16 @@ def park_in_line(
     row: JobRequest,
     key: str,
     limits: Limits,
-    reached: verbs.Checkpoint | None = None,
+    checkpoint: verbs.Checkpoint | None = None,
     due_at: int | None = None,
-    behind: int | None = None,
+    position_time: int | None = None,
 ) -> JobRequest:
     """Park a job in the line of a key. Return its row.
 
-    The job is runnable, or runs under this invocation's claim and has `reached` a checkpoint. It
-    goes to the end of the line, or behind the jobs that were parked before the time `behind`. The
-    timer checks it at `due_at`, by default in an hour. If its owner has asked it to stop, it is
-    canceled instead.
+    The job could start now, or it runs under this invocation's claim. `checkpoint` is the last one
+    that a running job reached. The job goes to the end of the line, or to the position of a job
+    that was parked at `position_time`. The timer checks it at `due_at`, by default at
+    `pausing.next_check`. If its owner has asked it to stop, it is canceled instead.
 
     Raises PreconditionFailed.
     """
@@ -162,8 +166,8 @@ def park_in_line(
         key,
         group=_group(row, limits),
         due_at=due_at or pausing.next_check(row),
-        reached=reached,
-        behind=behind,
+        reached=checkpoint,
+        behind=position_time,
     )
     telemetry.parked_in_line(parked)
     return parked
@@ -172,8 +176,8 @@ def park_in_line(
 def line_key(row: JobRequest) -> str:
     """Return the key of the job's line.
 
-    If the row has none, return the key that the job would get now. Its row has none if the job was
-    saved before its queue had limits, or was retried by hand.
+    The row has no key if the job was saved before its queue had limits, or was retried by hand.
+    Then return the key that the job would get now.
     """
     if row.queue_key is not None:
         return row.queue_key

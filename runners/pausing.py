@@ -2,8 +2,8 @@
 
 A paused job type or queue starts no jobs. The worker parks a job when its message arrives, and a
 running job with a cursor parks at its next checkpoint. When the pause ends, its parked jobs are
-admitted in the order of their creation, as fast as one invocation can send them. Jobs that are
-dispatched in that time don't wait behind them.
+admitted in the order in which they were created, as fast as one invocation can send them. Jobs that
+are dispatched in that time don't wait behind them.
 """
 
 from pynamodb.exceptions import PynamoDBException
@@ -24,16 +24,19 @@ from store.pauses import Kind, Parked, Pause
 from store.queries import read
 from work import context
 
-# When the timer next checks a parked job: after as long again as the job has waited, within these
-# two bounds. The pause lists the job and normally admits it, so this check is only a safeguard.
+# The timer next checks a parked job after as long again as the job has waited, within these two
+# bounds. The end of its pause or the next capacity normally admits the job, so this check is only a
+# safeguard.
 _SOONEST_CHECK = clock.HOUR
 _LATEST_CHECK = clock.DAY
 # How long an ended pause is kept. In that time, a worker may still park a job under it, because the
 # worker has not read that it ended, or has a different clock.
 _LINGER = verbs.SKEW + 6 * pauses.CACHED
-_AT_ONCE = 25  # the number of jobs that a resume admits itself; the timer admits the rest
-_RESUME_TIME = 10 * clock.SECOND  # the longest time for a request that resumes
-_MOST_PAUSES = 100  # every worker reads all pauses
+# A resume admits this many jobs itself, and the timer admits the rest. It is also how many entries
+# of an ended pause are read at a time.
+_RESUME_BATCH = 25
+_RESUME_TIME = 10 * clock.SECOND  # how long a request that resumes may spend admitting jobs
+_MAX_PAUSES = 100  # every worker reads all pauses
 
 
 def pause(kind: Kind, name: str) -> Pause:
@@ -44,27 +47,27 @@ def pause(kind: Kind, name: str) -> Pause:
     if kind is Kind.JOB_TYPE:
         registry().job(name)
     known = pauses.current(fresh=True)
-    paused = known.find(kind, name)
-    if paused is not None:
-        return paused
-    if len(known.all) >= _MOST_PAUSES:
-        raise TooManyPaused(_MOST_PAUSES)
-    paused = pauses.pause(kind, name, by=context.recorded_author())
-    telemetry.pause_changed(paused)
-    return paused
+    existing = known.find(kind, name)
+    if existing is not None:
+        return existing
+    if len(known.all) >= _MAX_PAUSES:
+        raise TooManyPaused(_MAX_PAUSES)
+    new = pauses.pause(kind, name, by=context.recorded_author())
+    telemetry.pause_changed(new)
+    return new
 
 
 def resume(kind: Kind, name: str, send: Send) -> None:
-    """End a pause and begin to admit the jobs that it parked. Without such a pause, do nothing."""
+    """End a pause and begin to admit the jobs that it parked. If there is no pause, do nothing."""
     if pauses.current(fresh=True).find(kind, name):
         has_lines = kind is Kind.QUEUE and limits_of(name) is not None
-        # Ask for the sweep before the pause ends. If this request is cut off after that, a second
-        # one finds no pause and does nothing.
+        # Ask for the sweep before the pause ends. If this request were cut off between the two
+        # writes in the other order, a second request would find no pause and ask for no sweep.
         if has_lines:
             limits.ask_for_sweep(name)
         telemetry.pause_changed(pauses.resume(kind, name, by=context.recorded_author()))
         until = clock.now() + _RESUME_TIME
-        admit_parked(send, until=until, most=_AT_ONCE)
+        admit_parked(send, until=until, limit=_RESUME_BATCH)
         if has_lines:
             sweeping.begin(name, send, until=until)
 
@@ -72,7 +75,8 @@ def resume(kind: Kind, name: str, send: Send) -> None:
 def park_if_paused(message: JobMessage, send: Send | None) -> bool:
     """Park the message's job if it is paused, and return whether it was parked.
 
-    Raises PreconditionFailed, also for a job that may be paused but could not start anyway.
+    Raises PreconditionFailed. Also raises it if the job's type or queue may be paused and the job
+    couldn't start now even without the pause.
     """
     if not pauses.current().may_park(message.job_type):
         return False
@@ -80,113 +84,116 @@ def park_if_paused(message: JobMessage, send: Send | None) -> bool:
     if row is None or row.status is Status.RUNNING:
         return False  # the claim is refused, unless an earlier try has made it
     if not could_start(row):
-        # Don't leave this to the claim. Before the claim is written, another process may have made
-        # the job startable.
+        # Refuse here instead of at the claim, which doesn't check for a pause. Before the claim is
+        # written, another process may make the job startable.
         raise refused("claim", row.id, row)
-    paused = pauses.pause_on(row)
-    if paused is None:
+    active = pauses.pause_on(row)
+    if active is None:
         return False
-    park(paused, row, send=send)
+    park(active, row, send=send)
     return True
 
 
 def park(
-    paused: Pause,
+    pause: Pause,
     row: JobRequest,
-    reached: verbs.Checkpoint | None = None,
+    checkpoint: verbs.Checkpoint | None = None,
     *,
     send: Send | None,
 ) -> None:
-    """Park a job that could start now, or that runs under this invocation's claim.
+    """Park a job under a pause. The job's slot goes to the next job of its line.
 
-    `reached` is the last checkpoint of a running job. The job's slot goes to the next job of its
-    line.
+    The job could start now, or runs under this invocation's claim, or was parked by another pause.
+    `checkpoint` is the last one that a running job reached.
 
     Raises PreconditionFailed.
     """
     try:
-        parked = verbs.park(row, paused, due_at=next_check(row), reached=reached)
-        telemetry.parked(parked, paused)
+        parked = verbs.park(row, pause, due_at=next_check(row), reached=checkpoint)
+        telemetry.parked(parked, pause)
         send_admitted_follower(parked, send)  # the job has ended if its owner asked it to stop
-    finally:  # the job may be parked even if the response was lost
+    finally:  # even if the response was lost, the job may be parked
         admit_waiting_after(row, send)
 
 
 def admit_or_keep(row: JobRequest, send: Send) -> bool:
-    """Queue and send a parked job, unless it is paused. Return whether it was sent.
+    """Queue and send a job that a pause has parked, unless it is still paused.
 
-    Raises PreconditionFailed. Raises SendFailed too, but then the job is queued, and due.
+    Return whether the job was sent. Raises PreconditionFailed. Raises SendFailed if the job was
+    queued but not sent; the row then has a due time.
     """
-    paused = pauses.current().on(row)
-    if paused is None:
+    active = pauses.current().on(row)
+    if active is None:
         send(JobMessage.about(verbs.admit(row)))
         return True
-    if paused.sk == row.held_by:
+    if active.sk == row.held_by:
         verbs.postpone(row, next_check(row), Lane.PARKED)
     else:
-        park(paused, row, send=send)
+        park(active, row, send=send)
     return False
 
 
-def admit_parked(send: Send, *, until: int, most: int) -> int:
+def admit_parked(send: Send, *, until: int, limit: int) -> int:
     """Admit the jobs that ended pauses have parked, oldest first. Return how many were admitted.
 
-    Stop at `until` (milliseconds since 1970), or after `most` jobs.
+    Stop at `until` (milliseconds since 1970), or after `limit` jobs.
     """
     admitted = 0
-    for ended in pauses.current().resuming():
-        if admitted >= most or clock.now() >= until:
+    for ended_pause in pauses.current().resuming():
+        if admitted >= limit or clock.now() >= until:
             break
         try:
-            admitted += _admit_parked_by(ended, send, until, most - admitted)
-        except SendFailed as error:
-            telemetry.not_sent(error)  # the worker can't be reached, so the rest must wait too
+            admitted += _admit_parked_by(ended_pause, send, until, limit - admitted)
+        except SendFailed as error:  # the worker can't be reached, so the other jobs must wait too
+            telemetry.not_sent(error)
             break
         except Exception as error:  # noqa: BLE001 - a broken pause must not delay the others
             telemetry.crashed(error)
     return admitted
 
 
-def _admit_parked_by(ended: Pause, send: Send, until: int, most: int) -> int:
+def _admit_parked_by(ended_pause: Pause, send: Send, until: int, limit: int) -> int:
     # Read several entries even if only one job may be admitted. An entry that can't be handled must
     # not delay the next ones.
-    entries = list(pauses.parked_by(ended, max(most, _AT_ONCE)))
+    entries = list(pauses.parked_by(ended_pause, max(limit, _RESUME_BATCH)))
     admitted = 0
     for entry in entries:
-        if clock.now() >= until or admitted >= most:
+        if clock.now() >= until or admitted >= limit:
             return admitted
         try:
-            if _admit(entry, ended, send):
+            if _admit(entry, ended_pause, send):
                 admitted += 1
-            elif pauses.current().find(ended.kind, ended.name):
-                return admitted  # it is paused again
-        except PreconditionFailed as refused:
-            telemetry.moved(refused)  # another process changed it: the next pass drops its entry
-        except (TypeError, ValueError) as error:
-            telemetry.crashed(error)  # unreadable, for example written by newer code
+            elif pauses.current().find(ended_pause.kind, ended_pause.name):
+                return admitted  # the type or queue is paused again
+        except PreconditionFailed as error:
+            # Another process has changed the job. If it no longer waits, the next pass drops its
+            # entry.
+            telemetry.race_lost(error)
+        except (TypeError, ValueError) as error:  # unreadable, for example written by newer code
+            telemetry.crashed(error)
         except PynamoDBException as error:
             if not conflicts(error):
                 raise
-            telemetry.moved(error)  # another pass is admitting the same job
-    if not entries and clock.now() - ended.changed_at > _LINGER:
-        pauses.forget(ended)
+            telemetry.race_lost(error)  # another pass is admitting the same job
+    if not entries and clock.now() - ended_pause.changed_at > _LINGER:
+        pauses.forget(ended_pause)
     return admitted
 
 
-def _admit(entry: Parked, ended: Pause, send: Send) -> bool:
-    """Admit a job that this ended pause has parked, unless it is paused again.
+def _admit(entry: Parked, ended_pause: Pause, send: Send) -> bool:
+    """Admit a job that an ended pause has parked, unless it is paused again.
 
-    Return whether the job was sent.
+    Return whether the job was sent. If the job no longer waits under that pause, drop its entry.
     """
     row = read(entry.job_id)
-    if row is None or row.held_by != ended.sk:
+    if row is None or row.held_by != ended_pause.sk:
         pauses.drop(entry)
         return False
     return admit_or_keep(row, send)
 
 
 def could_start(row: JobRequest) -> bool:
-    """Return whether a worker may claim a job now."""
+    """Return whether a worker could claim the job now if no pause or limit prevented it."""
     return (
         row.status is Status.QUEUED or row.status.timed
     ) and row.starts_in <= verbs.CLAIM_TOLERANCE

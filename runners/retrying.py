@@ -1,4 +1,4 @@
-"""Decide after a failed attempt whether to retry the work and when, and record that."""
+"""Decide after a failed attempt whether and when to retry the work, and record the decision."""
 
 import math
 from typing import Any
@@ -35,9 +35,10 @@ _NON_RETRYABLE = (
     LegsSpent,
     MissingObject,
 )
-_MESSAGE_LIMIT = 1000  # characters; each write of the row is billed by its size
+# In characters. They are stored in the row, and each write of the row is billed by its size.
+_MESSAGE_LIMIT = 1000
 _TRACEBACK_LIMIT = 3000
-_PATIENCE = 3 * clock.SECOND  # how long to retry the write of a failed task's record
+_RECORD_TIME = 3 * clock.SECOND  # how long to retry the write of a failed task's record
 
 
 def record_failed_attempt(
@@ -48,14 +49,14 @@ def record_failed_attempt(
     rescue: bool = False,
     reached: verbs.Checkpoint | None = None,
 ) -> JobRequest:
-    """Record a failed attempt. Schedule the next one if the job may have another, or fail the job.
+    """Record a failed attempt: schedule the next attempt if the job may have one, or fail the job.
 
-    If the job's owner has asked it to stop, the verbs cancel it instead.
+    If the job's owner has asked it to stop, cancel it instead. `rescue` is for a job whose claimer
+    is gone. `reached` is the last checkpoint of the attempt, if known. Return the row as written.
 
-    `rescue` is for a job whose claimer is gone. `reached` is the last checkpoint of the attempt, if
-    known. Returns the row as written. Raises PreconditionFailed if another process has changed it.
+    Raises PreconditionFailed if another process has changed the row.
     """
-    delay = wait_before_retry(_retry_policy(row), row.attempt, row.max_attempts, error)
+    delay = seconds_before_retry(_retry_policy(row), row.attempt, row.max_attempts, error)
     if delay is None or row.legs >= _max_legs(row):
         return verbs.fail(row, error_record(error), rescue=rescue)
     run_at = clock.now() + int(delay * clock.SECOND)
@@ -73,10 +74,10 @@ def record_failed_attempt(
 
 
 def record_failed_task(message: TaskMessage, error: BaseException, send: Send | None) -> None:
-    """Send a failed task again if its retry policy allows it. Otherwise record it as failed."""
+    """Send a failed task again if its retry policy allows it. Otherwise record that it failed."""
     retry = registry().task(message.name).retry
-    most = retry.max_attempts if retry else 1
-    delay = wait_before_retry(retry, message.attempt, most, error)
+    max_attempts = retry.max_attempts if retry else 1
+    delay = seconds_before_retry(retry, message.attempt, max_attempts, error)
     if delay is None or send is None:
         give_up_task(message, error)
         return
@@ -89,10 +90,11 @@ def record_failed_task(message: TaskMessage, error: BaseException, send: Send | 
 
 
 def give_up_task(message: TaskMessage, error: BaseException) -> None:
-    """Log, count and store that a task failed for good. A second report of it isn't counted.
+    """Log, count and store that a task failed for good.
 
-    If the table doesn't accept the record, the log line is the only record, and the task is still
-    over.
+    One failure may be reported twice. Each report is logged and counted as `Failed`; `TasksFailed`
+    counts only the first. If AWS doesn't accept the record, the log line is the only record, and
+    the task still counts as failed for good.
     """
     from store import failed_tasks  # imported here because most jobs and tasks don't need it
 
@@ -100,7 +102,7 @@ def give_up_task(message: TaskMessage, error: BaseException) -> None:
     recorded = error_record(error)
     try:
         is_new = retry_until(
-            clock.now() + _PATIENCE,
+            clock.now() + _RECORD_TIME,
             lambda: failed_tasks.keep(
                 message.id,
                 task_name=message.name,
@@ -118,7 +120,7 @@ def give_up_task(message: TaskMessage, error: BaseException) -> None:
         telemetry.task_given_up()
 
 
-def wait_before_retry(
+def seconds_before_retry(
     retry: Retry | None, attempt: int, max_attempts: int, error: BaseException
 ) -> float | None:
     """Return the seconds until the next attempt, or None if there is none."""
@@ -133,7 +135,8 @@ def wait_before_retry(
 
 def error_record(error: BaseException) -> dict[str, Any]:
     """Return the record of an error for the row: its kind, message and the end of its traceback."""
-    # `vars` leaves out what is inherited, because a subclass of a renamed class keeps its own name.
+    # `recorded_as` keeps the old name of a renamed class. Subclasses must not inherit it, so this
+    # doesn't use getattr.
     kind = vars(type(error)).get("recorded_as", type(error).__name__)
     return {
         "kind": kind,
@@ -145,8 +148,8 @@ def error_record(error: BaseException) -> dict[str, Any]:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as another:  # noqa: BLE001 - the work's own code may raise any exception
-        return f"its __str__ raises {type(another).__name__}"
+    except Exception as second:  # noqa: BLE001 - the work's own code may raise any exception
+        return f"its __str__ raises {type(second).__name__}"
 
 
 def _max_legs(row: JobRequest) -> float:
@@ -156,4 +159,5 @@ def _max_legs(row: JobRequest) -> float:
 
 def _retry_policy(row: JobRequest) -> Retry | None:
     known = registry().jobs.get(row.job_type)
-    return known.retry if known else Retry()  # a newer deploy's job: its row says if it retries
+    # This deploy doesn't know the types of a newer one: the row's max_attempts limits the retries.
+    return known.retry if known else Retry()

@@ -266,5 +266,5 @@ def _if_moved_again(name: str, change: Callable[[], _T]) -> _T:
         try:
             return change()
         except ScheduleMoved as moved:
-            telemetry.moved(moved)
+            telemetry.race_lost(moved)
     raise ScheduleBusy(name)

@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from store.schedules import Schedule, Step
 
 
-# --- the fields of every line ---------------------------------------------------------------------
+# --- the fields of every log line -----------------------------------------------------------------
 
 
 @contextmanager
-def about(message: Message, operation: str = "process") -> Iterator[None]:
-    """Add the fields that identify the work to every line logged inside, the work's own included.
+def work_context(message: Message, operation: str = "process") -> Iterator[None]:
+    """Trace the work of a message, and add the work's fields to every line logged inside.
 
-    `operation` is the name that the message's trace uses for what is done with the message.
+    Lines that the work itself logs or prints get them too. `operation` names, in the trace, what is
+    done with the message.
     """
     fields: dict[str, Any] = {"request_id": message.request_id}
     if isinstance(message, JobMessage):
@@ -55,9 +56,9 @@ def about(message: Message, operation: str = "process") -> Iterator[None]:
 
 @contextmanager
 def claimed(row: JobRequest) -> Iterator[None]:
-    """Add the fields of a claimed job to every line logged inside.
+    """Log and count a claim, and add the job's fields to every line logged inside.
 
-    Jobs that it dispatches inside have the same author as the job.
+    Jobs that the claimed job dispatches get its author.
     """
     fields = {
         "attempt": row.attempt,
@@ -76,8 +77,11 @@ def claimed(row: JobRequest) -> Iterator[None]:
         context.author.reset(token)
 
 
-def given(payload: "BaseModel") -> None:
-    """Log the payload of the call, if LOG_PAYLOADS is set. A SecretStr is masked."""
+def payload_given(payload: "BaseModel") -> None:
+    """Log the payload that the function is called with, if LOG_PAYLOADS is set.
+
+    A SecretStr is masked.
+    """
     if settings().log_payloads:
         log_line.write(logger.info, "payload", payload=payload.model_dump(mode="json"))
 
@@ -86,13 +90,13 @@ def given(payload: "BaseModel") -> None:
 
 
 def accepted(row: JobRequest) -> None:
-    """Log that a job was saved. The line has the request id of the request that dispatched it."""
+    """Log that a job was saved. The log line has the id of the request that dispatched the job."""
     log_line.write(logger.info, "accepted", **_job_fields(row) | log_line.who())
     tracing.accepted(row)
 
 
-def answered_with_existing(row: JobRequest, outcome: Outcome) -> None:
-    """Log that a request for a unique job was answered with an existing job, and the outcome."""
+def duplicate_answered(row: JobRequest, outcome: Outcome) -> None:
+    """Log how a request was answered because another job had its unique key."""
     fields = _job_fields(row) | log_line.who()
     log_line.write(logger.info, "answered with another", outcome=str(outcome), **fields)
 
@@ -103,8 +107,8 @@ def not_claimed(why: Exception) -> None:
     tracing.ended("not claimed")
 
 
-def moved(why: Exception) -> None:
-    """Log that another process has changed the row since it was read, and handles it."""
+def race_lost(why: Exception) -> None:
+    """Log that another process has changed a row, slot or key since this process read it."""
     log_line.write(logger.info, "moved meanwhile", why=str(why))
 
 
@@ -114,13 +118,13 @@ def not_sent(why: Exception) -> None:
 
 
 def left_for_later(why: Exception) -> None:
-    """Log that this code doesn't know the job or the message. It is left for another deploy."""
+    """Log why the work can't run now. It stays due, or its event is kept, to be tried later."""
     log_line.write(logger.warning, "left for later", why=str(why))
     tracing.ended("left for later", why)
 
 
 def not_loaded(name: str, why: Exception) -> None:
-    """Log that the function of a job or task can't be imported, so that the work is not listed."""
+    """Log that the function of a job or task can't be imported, so the work isn't listed."""
     log_line.write(logger.error, "can't be loaded", name_of_work=name, why=str(why))
 
 
@@ -139,16 +143,16 @@ def left_due(row: JobRequest, why: Exception) -> None:
 
 
 def parked(row: JobRequest, pause: Pause) -> None:
-    """Log that a runnable job was parked, and under which pause, or was canceled instead."""
-    _waits(row, "held back", paused=f"{pause.kind} {pause.name}")
+    """Log that a job was parked under a pause, or was canceled instead."""
+    _parked_or_cancelled(row, "held back", paused=f"{pause.kind} {pause.name}")
 
 
 def parked_in_line(row: JobRequest) -> None:
-    """Log that a runnable job waits for capacity in its queue, or was canceled instead."""
-    _waits(row, "waits for room", **_line_fields(row))
+    """Log that a job was parked until its line has capacity, or was canceled instead."""
+    _parked_or_cancelled(row, "waits for room", **_queue_fields(row))
 
 
-def _waits(row: JobRequest, message: str, **fields: Any) -> None:
+def _parked_or_cancelled(row: JobRequest, message: str, **fields: Any) -> None:
     if row.status is Status.CANCELLED:  # its owner had asked it to stop
         cancelled(row)
     else:
@@ -157,8 +161,8 @@ def _waits(row: JobRequest, message: str, **fields: Any) -> None:
 
 
 def admitted(row: JobRequest) -> None:
-    """Log that a job which waited for capacity in its queue was admitted."""
-    log_line.write(logger.info, "let on", **_job_fields(row) | _line_fields(row), slot=row.slot)
+    """Log that a job which waited in its line was admitted."""
+    log_line.write(logger.info, "let on", **_job_fields(row) | _queue_fields(row), slot=row.slot)
 
 
 def slot_freed(slot: LineItem) -> None:
@@ -167,22 +171,23 @@ def slot_freed(slot: LineItem) -> None:
 
 
 def entry_quarantined(entry: LineItem, why: Exception) -> None:
-    """Log and count a waiting job that this code can't read.
+    """Log and count a quarantined job: a waiting job that this code can't handle.
 
-    The jobs behind it continue. The timer puts it back once its row can be read.
+    The jobs behind it are still admitted. The timer puts the job back into its line once its row
+    can be read.
     """
     log_line.write(logger.error, "set aside", why, line=entry.pk, job=entry.job_id)
     metrics.emit_total(SetAside=1)
 
 
 def started_outside_limits(row: JobRequest) -> None:
-    """Log that a job starts although its queue has no capacity."""
+    """Log that a job starts although its queue's limits don't allow it now."""
     why = "JOB_RUNNER's runner has no send(), so it could not admit the job later"
-    log_line.write(logger.warning, "started beside limits", **_line_fields(row), why=why)
+    log_line.write(logger.warning, "started beside limits", **_queue_fields(row), why=why)
 
 
 def leg_over(row: JobRequest) -> None:
-    """Log the end of a leg. The job continues in another one, unless it was canceled or paused."""
+    """Log the end of a leg. The job continues in another leg, unless it was canceled."""
     if row.status is Status.CANCELLED:
         cancelled(row)
     else:
@@ -201,14 +206,14 @@ def succeeded(row: JobRequest) -> None:
 
 
 def cancelled(row: JobRequest) -> None:
-    """Log and count a running job that stopped because its owner had asked it to."""
+    """Log and count a claimed job that was canceled because its owner had asked it to stop."""
     log_line.write(logger.info, "cancelled", run_ms=_run_time(row))
     tracing.ended("cancelled", job_id=row.id)
     _ended(row, Cancelled=1)
 
 
 def attempt_failed(row: JobRequest, error: BaseException) -> None:
-    """Log and count an attempt that ended in an error, whether or not another follows."""
+    """Log and count an attempt that ended in an error, whether or not the job has another."""
     if row.status is Status.CANCELLED:
         cancelled(row)
     elif row.status is Status.FAILED:
@@ -221,15 +226,15 @@ def attempt_failed(row: JobRequest, error: BaseException) -> None:
 
 
 def claim_lost(why: BaseException) -> None:
-    """Log that another process has changed the row. This invocation's outcome is dropped."""
+    """Log that another process has changed the row, so this invocation's outcome is dropped."""
     log_line.write(logger.warning, "claim lost, outcome dropped", why=str(why))
     tracing.ended("claim lost")
 
 
 def settled(row: JobRequest, why: Exception) -> None:
-    """Log and count the outcome, or the next attempt, of a job that another process settled.
+    """Log and count a job that this process ended or retried in place of its worker.
 
-    Either its worker could not report how it ended, or no worker started it in time.
+    Either its worker couldn't record how the attempt ended, or no worker started it in time.
     """
     write = logger.error if row.status is Status.FAILED else logger.warning
     log_line.write(write, "settled", **_job_fields(row), why=str(why))
@@ -240,13 +245,13 @@ def settled(row: JobRequest, why: Exception) -> None:
 
 
 def not_settled(state: str) -> None:
-    """Log a failure record that is ignored, because its message no longer has the job."""
+    """Log a failure record that is ignored, because its message has no claim on the job now."""
     log_line.write(logger.info, "failure record ignored", job_is=state)
     tracing.ended("failure record ignored")
 
 
 def crashed(error: BaseException) -> None:
-    """Log an internal error that is not the work's own. The row, if there is one, stays due."""
+    """Log an error that the work's own code didn't raise. The row, if there is one, stays due."""
     log_line.write(logger.error, "crashed", error)
     tracing.ended("crashed", error)
 
@@ -255,7 +260,7 @@ def crashed(error: BaseException) -> None:
 
 
 def cancelled_by_owner(row: JobRequest) -> None:
-    """Log that a person or a service has canceled a job, or asked it to stop."""
+    """Log that a person or a service has canceled a job, or asked a running job to stop."""
     log_line.write(logger.info, "cancel", **_job_fields(row) | log_line.who())
     if row.status is Status.CANCELLED:
         metrics.emit("job_type", row.job_type, Cancelled=1)
@@ -280,7 +285,10 @@ def pause_changed(pause: Pause) -> None:
 def limits_changed(
     queue_name: str, slots: int | None, rate: Rate | None, max_waiting: int | None
 ) -> None:
-    """Log that the limits of a queue were changed. A limit that is None is the code's."""
+    """Log that the limits of a queue were changed.
+
+    None means that the limit declared in the code applies.
+    """
     log_line.write(
         logger.info,
         "limits changed",
@@ -303,12 +311,12 @@ def schedule_changed(schedule: "Schedule", what: str) -> None:
 
 
 def schedule_declared(organization_id: str, name: str) -> None:
-    """Log that a schedule's declaration was written to the table."""
+    """Log that a schedule that the code declares was written to the table."""
     log_line.write(logger.info, "schedule declared", schedule=name, organization_id=organization_id)
 
 
 def schedule_not_declared(organization_id: str, name: str, why: str) -> None:
-    """Log that a declared schedule could not be written. It is tried again in a few minutes."""
+    """Log that a declared schedule could not be written. The timer tries again in some minutes."""
     log_line.write(
         logger.error,
         "schedule not declared",
@@ -329,11 +337,11 @@ def occurrence_started(row: JobRequest, schedule: "Schedule", step: "Step", at: 
     fields = {**_schedule_fields(schedule), "occurrence": clock.iso(at), "late_ms": late}
     log_line.write(logger.info, "occurrence started", job_id=row.id, **fields)
     metrics.emit("job_type", row.job_type, OccurrenceLate=late)
-    occurrences_left_out(schedule, step)
+    occurrences_skipped(schedule, step)
 
 
-def occurrences_left_out(schedule: "Schedule", step: "Step") -> None:
-    """Log and count the occurrences that are skipped, if there are any."""
+def occurrences_skipped(schedule: "Schedule", step: "Step") -> None:
+    """Log and count a step's skipped occurrences, and count those that failed, if there are any."""
     if step.dropped is not None:
         log_line.write(
             logger.warning,
@@ -349,7 +357,7 @@ def occurrences_left_out(schedule: "Schedule", step: "Step") -> None:
 
 
 def occurrence_refused(schedule: "Schedule", at: int, error: Exception, *, gives_up: bool) -> None:
-    """Log an occurrence whose job can't be accepted. Count it if no more tries follow."""
+    """Log an occurrence whose job was refused. Count it if it isn't tried again."""
     write, what = (
         (logger.error, "occurrence given up")
         if gives_up
@@ -363,7 +371,7 @@ def occurrence_refused(schedule: "Schedule", at: int, error: Exception, *, gives
 def around_failed(why: Exception) -> None:
     """Log that a context manager of AROUND failed after the function had ended.
 
-    The outcome of the work doesn't change.
+    The work keeps its outcome.
     """
     log_line.write(logger.error, "around failed", why)
 
@@ -379,14 +387,17 @@ def task_done(message: TaskMessage) -> None:
 
 
 def task_failed(message: TaskMessage, error: BaseException) -> None:
-    """Log and count a task that failed for good. Each report of it logs a line."""
+    """Log and count a report that a task failed for good. One task may have several reports."""
     log_line.write(logger.error, "task failed", error)
     tracing.ended("task failed", error)
     metrics.emit("task_name", message.name, Failed=1)
 
 
 def task_given_up() -> None:
-    """Count a task that failed for good, once and over all names. An alarm watches this number."""
+    """Count a task that failed for good: once per task, in one metric for all task names.
+
+    An alarm watches this metric.
+    """
     metrics.emit_total(TasksFailed=1)
 
 
@@ -401,7 +412,7 @@ def task_in_doubt(error: BaseException) -> None:
 
 
 def task_begun_elsewhere() -> None:
-    """Log a failed task that was sent again and that another message about it has already begun."""
+    """Log that a failed task, sent again by hand, isn't begun: another message has begun it."""
     log_line.write(logger.info, "not begun: another message has")
     tracing.ended("not begun")
 
@@ -418,9 +429,9 @@ def _will_retry(error: BaseException, delay: float) -> None:
 
 
 def _job_fields(row: JobRequest) -> dict[str, Any]:
-    """Return the fields that identify a job in a line outside the job's own invocation.
+    """Return the fields that identify a job in a log line written outside its own invocation.
 
-    Such a line has the request_id of the request or process that acts.
+    The request_id of such a line is that of the request or invocation that acts on the job.
     """
     return {
         "job_id": row.id,
@@ -432,7 +443,7 @@ def _job_fields(row: JobRequest) -> dict[str, Any]:
     }
 
 
-def _line_fields(row: JobRequest) -> dict[str, Any]:
+def _queue_fields(row: JobRequest) -> dict[str, Any]:
     return {"queue_name": row.queue_name, "queue_key": row.queue_key}
 
 
@@ -445,5 +456,5 @@ def _ended(row: JobRequest, **counts: int) -> None:
 
 
 def _run_time(row: JobRequest) -> int:
-    """Return the duration in milliseconds of the attempt that ended the job, over all its legs."""
+    """Return the duration of the attempt that ended the job, in milliseconds, over all its legs."""
     return (row.finished_at or 0) - (row.attempt_started_at or 0)

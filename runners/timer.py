@@ -1,13 +1,14 @@
-"""Run the timer once: start due occurrences, and handle every due row.
+"""Run the timer once: start the due occurrences of schedules, and handle every due row.
 
-Each row stores the time at which it is due if nothing happens to it before. Its message may be
-lost, its worker may die, or its start time may arrive. The timer moves or removes each row that it
-handles. Most rows finish before the timer ever reads them.
+Each row stores the time at which the timer must look at it, unless something else happens to it
+first. It is then due because its message was lost, its worker died, or its start time came. The
+timer gives each row that it handles a later due time, or none. Most jobs finish before they are
+ever due.
 
 Rows are in lanes, by the kind of event that they wait for, so that a backlog of one kind doesn't
 delay the others. Rows that the timer has to start, and leases that it watches, come first. Of the
-other rows, at most UNCLAIMED_AT_MOST are on their way to the workers at once: more messages
-wouldn't make a job start sooner.
+other rows, the timer keeps at most MAX_UNCLAIMED with the workers at a time: more messages wouldn't
+make a job start sooner.
 """
 
 import heapq
@@ -28,24 +29,26 @@ from runners.sending import Send
 from store import conditional_write, queries, verbs
 from store.job_request import JobRequest, Lane, due_shards
 
-__all__ = ["UNCLAIMED_AT_MOST", "Disposition", "Tick", "take_next", "tick"]
+__all__ = ["MAX_UNCLAIMED", "Disposition", "TickResult", "take_next", "tick"]
 
-# How many rows that the timer sent again may be unclaimed. Lambda keeps their events. If there are
-# too few workers, more events would only wait there too.
-UNCLAIMED_AT_MOST = 1000
-# How many rows of a lane one run takes from each end. The others are still due at the next run.
-_ROWS_FROM_AN_END = 3000
+# At most this many rows that the timer has sent again may be unclaimed at a time. Lambda keeps
+# their events, and with too few workers, more events would only wait in Lambda.
+MAX_UNCLAIMED = 1000
+# One run takes at most this many rows from each end of a lane. The others are still due at the next
+# run.
+_MAX_ROWS_PER_END = 3000
 _PAGE = 1000  # keys per query
-_EVER = 10**15  # milliseconds since 1970: 15 digits, like the sort keys
+_END_OF_TIME = 10**15  # later than every time in a sort key, which has 15 digits of milliseconds
 _T = TypeVar("_T")
-_FAILURES_IN_A_ROW = 3  # after this many failed sends, a run ends: the worker can't be reached
+# A run ends after this many failed sends or AWS errors without a handled row in between.
+_MAX_CONSECUTIVE_FAILURES = 3
 
 
-class Tick:
+class TickResult:
     """The counts of one timer run.
 
-    `lag` is how late the oldest row was, in milliseconds. `unclaimed` is how many rows that earlier
-    runs had sent were still unclaimed. `schedules` counts the outcomes of the due schedules.
+    `lag` is how late the oldest row was, in milliseconds. `unclaimed` is the number of still
+    unclaimed rows that earlier runs had sent. `schedules` counts the outcomes of the due schedules.
     """
 
     def __init__(self) -> None:
@@ -58,54 +61,61 @@ class Tick:
 
 def tick(
     send: Send, *, until: int, threads: int = 1, share: Callable[[str], None] | None = None
-) -> Tick:
-    """Handle due rows and schedules in this number of threads, until `until` (ms since 1970).
+) -> TickResult:
+    """Handle due rows and schedules in `threads` threads, until `until` (ms since 1970).
 
     `share` asks another process to start the occurrences of one shard: see `recurring.start_due`.
     """
-    this = _Tick(send, until, threads)
-    with this.starting_occurrences(share):
-        this.admit_parked()
-        this.process_lane(Lane.PROMPT)
-        this.process_lane(Lane.RESENT)
-        backlog = this.reserve_backlog()
-        this.process_lane(Lane.QUEUED)
-        this.process(backlog, reserved=True)
-        this.process_lane(Lane.PARKED)
-    return this.result
+    timer_run = _TimerRun(send, until, threads)
+    with timer_run.starting_occurrences(share):
+        timer_run.admit_parked()
+        timer_run.process_lane(Lane.PROMPT)
+        timer_run.process_lane(Lane.RESENT)
+        backlog = timer_run.reserve_backlog()
+        timer_run.process_lane(Lane.QUEUED)
+        timer_run.process(backlog, reserved=True)
+        timer_run.process_lane(Lane.PARKED)
+    return timer_run.result
 
 
 def take_next(send: Send, *, ahead: int, page: int) -> Counter[Disposition]:
     """Handle due rows, oldest first, until one message is sent.
 
-    This is for a worker process that polls the table instead of receiving messages. `ahead` adds
-    waiting rows that are due within that number of milliseconds: the grace that a new row gets.
-    Rows are read in pages of `page` per shard, because the first ones may need no message.
+    This is for a worker process that polls the table instead of receiving messages. `ahead`
+    includes queued rows that are due within that many milliseconds. A new row is due only after its
+    GRACE, and this worker must take it sooner.
+
+    `page` rows per shard are read at a time, not one, because the first may need no message.
     """
-    this = _Tick(send, clock.now() + clock.DAY, threads=1, ahead=ahead, sends=1)
-    this.admit_parked()
+    timer_run = _TimerRun(send, clock.now() + clock.DAY, threads=1, ahead=ahead, max_sends=1)
+    timer_run.admit_parked()
     shards = [shard for lane in Lane for shard in due_shards(lane)]
-    this.process(_merged(shards, clock.now() + ahead, page))
-    return this.result.counts
+    timer_run.process(_merged(shards, clock.now() + ahead, page))
+    return timer_run.result.counts
 
 
-class _Tick:
-    """The state of one timer run, shared by its threads."""
+class _TimerRun:
+    """The state of one timer run, shared by its threads.
+
+    `max_sends` is how many messages the run may send, or None for no such limit.
+    """
 
     def __init__(
-        self, send: Send, until: int, threads: int, ahead: int = 0, sends: int | None = None
+        self, send: Send, until: int, threads: int, ahead: int = 0, max_sends: int | None = None
     ) -> None:
-        self.result = Tick()
+        self.result = TickResult()
         self._send = send
         self._until = until
         self._threads = threads
         self._ahead = ahead
-        self._sends = sends
-        self._failures = 0
+        self._max_sends = max_sends
+        self._failures = 0  # consecutive ones
         self._lock = threading.Lock()
-        self._sends_left = UNCLAIMED_AT_MOST  # `_count` subtracts the rows that are unclaimed
+        # How many more rows may become unclaimed. `_count_unclaimed` subtracts those of earlier
+        # runs.
+        self._unclaimed_left = MAX_UNCLAIMED
         # A worker process that polls needs no count: it sends one message, and waits for that job.
-        self._has_counted = sends is not None
+        self._has_counted = max_sends is not None
         self._admitted_lines: set[tuple[str, str]] = set()  # each line is handled once in a run
 
     @contextmanager
@@ -135,13 +145,13 @@ class _Tick:
         """Admit the jobs of ended pauses, and waiting jobs of queues whose limits were widened.
 
         These jobs come before due rows because they have waited longest. They get half of the time,
-        so that some is left for the rows.
+        so that the rows get the other half.
         """
-        now, most = clock.now(), self._sends or _ROWS_FROM_AN_END
+        now, limit = clock.now(), self._max_sends or _MAX_ROWS_PER_END
         half = now + (self._until - now) // 2
         try:
-            admitted = pausing.admit_parked(self._send, until=half, most=most)
-            sweeping.sweep(self._send, self._each, until=half)
+            admitted = pausing.admit_parked(self._send, until=half, limit=limit)
+            sweeping.sweep(self._send, self._call_each, until=half)
         except Exception as error:  # noqa: BLE001 - a broken pause must not delay due rows
             telemetry.crashed(error)
         else:
@@ -164,23 +174,29 @@ class _Tick:
         """
         if self._is_over():
             return []
-        # A row that is due sooner is new in the lane and was never checked.
-        begun = clock.now() + conditional_write.GRACE
-        waiting = _merged(due_shards(Lane.QUEUED), _EVER, after=begun)
-        first = next(waiting, None)
+        # A row that is due before this is newly queued. Backlog rows are due later, because they
+        # were postponed by at least `due_row._MIN_RESEND_DELAY`.
+        newest_due_at = clock.now() + conditional_write.GRACE
+        backlog = _merged(due_shards(Lane.QUEUED), _END_OF_TIME, after=newest_due_at)
+        first = next(backlog, None)
         if first is None:
             return []
-        self._count()
-        rows = list(islice(chain([first], waiting), max(0, self._sends_left)))
-        self._sends_left -= len(rows)
+        self._count_unclaimed()
+        rows = list(islice(chain([first], backlog), max(0, self._unclaimed_left)))
+        self._unclaimed_left -= len(rows)
         return rows
 
     def process(self, keys: Iterable[JobRequest], *, reserved: bool = False) -> None:
-        """Handle these rows. Those with `reserved` messages may be due later than now."""
+        """Handle these rows.
+
+        If `reserved`, a message is already reserved for each row, and each row is handled even if
+        it isn't due yet.
+        """
         left = iter(keys)
         self._in_threads(lambda: self._work(left, reserved))
 
-    def _each(self, keys: Iterable[str], call: Callable[[str], None]) -> bool:
+    def _call_each(self, keys: Iterable[str], call: Callable[[str], None]) -> bool:
+        """Call `call` with each key. Return whether there was time for all keys."""
         left = iter(keys)
 
         def work() -> None:
@@ -207,14 +223,14 @@ class _Tick:
             return None if self._is_over() else next(keys, None)
 
     def _is_over(self) -> bool:
-        out_of_reach = self._failures >= _FAILURES_IN_A_ROW
-        return clock.now() >= self._until or out_of_reach or self._has_sent_enough()
+        has_failed = self._failures >= _MAX_CONSECUTIVE_FAILURES
+        return clock.now() >= self._until or has_failed or self._has_sent_enough()
 
     def _has_sent_enough(self) -> bool:
         counts = self.result.counts
         return (
-            self._sends is not None
-            and counts[Disposition.SENT] + counts[Disposition.ADMITTED] >= self._sends
+            self._max_sends is not None
+            and counts[Disposition.SENT] + counts[Disposition.ADMITTED] >= self._max_sends
         )
 
     def _process(self, key: JobRequest, reserved: bool) -> None:
@@ -231,12 +247,14 @@ class _Tick:
             )
         except PreconditionFailed:
             self._note(Disposition.MOVED)
-        except SendFailed as error:
-            telemetry.not_sent(error)  # the row was postponed before: it is due again soon
+        except (
+            SendFailed
+        ) as error:  # the row was postponed before the send, so it will be due again
+            telemetry.not_sent(error)
             self._note(None, send_failed=True)
         except Exception as error:  # noqa: BLE001 - one row must never keep the others waiting
             telemetry.crashed(error)
-            is_broken = not may_pass(error)  # otherwise the row isn't at fault, and it stays due
+            is_broken = not may_pass(error)  # an error that may pass leaves the row due
             if is_broken:
                 _postpone_broken(key)
             self._note(
@@ -264,18 +282,18 @@ class _Tick:
 
     def _reserve_message(self, always: bool) -> bool:
         with self._lock:
-            self._count()
-            if self._sends_left <= 0 and not always:
+            self._count_unclaimed()
+            if self._unclaimed_left <= 0 and not always:
                 return False
-            self._sends_left -= 1
+            self._unclaimed_left -= 1
             return True
 
-    def _count(self) -> None:
+    def _count_unclaimed(self) -> None:
         """Count the unclaimed rows once; after that, the run counts its own sends."""
         if not self._has_counted:
             self._has_counted = True
             self.result.unclaimed = _unclaimed()
-            self._sends_left -= self.result.unclaimed
+            self._unclaimed_left -= self.result.unclaimed
 
 
 def _always(_: bool) -> bool:
@@ -283,16 +301,16 @@ def _always(_: bool) -> bool:
 
 
 def _due_in(lane: Lane, horizon: int) -> list[JobRequest]:
-    """Return the due rows of a lane, oldest first.
+    """Return the rows of a lane that are due by `horizon`, oldest first.
 
-    If there are more than one run can handle, oldest and newest rows alternate. A row that has just
-    become due then doesn't wait until a backlog is gone.
+    If there are more rows than a run can handle, oldest and newest rows alternate. A row that has
+    just become due then doesn't wait until a backlog is gone.
     """
     shards = due_shards(lane)
-    oldest = list(islice(_merged(shards, horizon), _ROWS_FROM_AN_END))
-    if len(oldest) < _ROWS_FROM_AN_END:
+    oldest = list(islice(_merged(shards, horizon), _MAX_ROWS_PER_END))
+    if len(oldest) < _MAX_ROWS_PER_END:
         return oldest
-    newest = islice(_merged(shards, horizon, newest_first=True), _ROWS_FROM_AN_END)
+    newest = islice(_merged(shards, horizon, newest_first=True), _MAX_ROWS_PER_END)
     both = chain.from_iterable(zip_longest(oldest, newest))
     return list({key.id: key for key in both if key is not None}.values())
 
@@ -305,7 +323,7 @@ def _merged(
     after: int = -1,
     newest_first: bool = False,
 ) -> Iterator[JobRequest]:
-    """Yield the keys of all these shards in the order of their times. Read them as they are needed.
+    """Yield the keys of all these shards in the order of their times, and read them as needed.
 
     A shard that can't be read doesn't delay the others. If none can be read, raise the first error.
     """
@@ -325,19 +343,20 @@ def _merged(
 
 
 def _unclaimed() -> int:
-    """Count the rows that were sent again, are still unclaimed and aren't due to be checked."""
+    """Count the rows that were sent again, are still unclaimed, and whose next check isn't due."""
     found = 0
     for shard in due_shards(Lane.RESENT):
         try:
-            found += queries.count_due(shard, clock.now(), UNCLAIMED_AT_MOST)
-        except Exception as error:  # noqa: BLE001 - then too many are sent, but no row is lost
+            found += queries.count_due(shard, clock.now(), MAX_UNCLAIMED)
+        except Exception as error:  # noqa: BLE001 - perhaps too many are sent, but no row is lost
             telemetry.crashed(error)
     return found
 
 
 def _postpone_broken(key: JobRequest) -> None:
+    """Postpone a row that can't be read. If that fails, the row stays due."""
     try:
         later = clock.now() + LONGEST_GAP
         verbs.set_aside(key.id, seen_due_at=key.due_at or 0, due_at=later)
-    except Exception as error:  # noqa: BLE001 - it has changed, or DynamoDB failed: it stays due
+    except Exception as error:  # noqa: BLE001 - the row has changed, or DynamoDB failed
         telemetry.crashed(error)

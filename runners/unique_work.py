@@ -104,7 +104,7 @@ def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
         try:
             follower = uniqueness.admit_follower(key, row, found)
         except RaceLost as lost:
-            telemetry.moved(lost)
+            telemetry.race_lost(lost)
         else:
             send_or_leave_due(follower, send, follower.starts_in / clock.SECOND)
             return True

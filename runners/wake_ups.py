@@ -1,7 +1,8 @@
 """Send wake-ups: delayed messages that admit waiting jobs once the rate of their line allows it.
 
-The rate's item records that a wake-up is under way, so that not every waiting job sends one. If the
-rate opens soon, one wake-up admits job after job in its own process: it paces the line.
+The line's mark (`wake_at` of its rate item) is the time at which a wake-up that is under way will
+arrive. Because of the mark, not every waiting job sends one. If the rate opens soon, the pass that
+a wake-up started admits job after job in its own process: it paces the line.
 
 The job that waits first is due a minute after its wake-up should arrive. If the wake-up is lost, or
 its sender is killed, the timer finds this one row, and no others.
@@ -20,19 +21,21 @@ from store.job_request import JobRequest, Lane
 from store.lines import Line, LineItem
 from store.queries import read
 
-# A pass that is a wake-up itself waits in its process if the rate opens within SHORT_WAIT, because
-# messages have delays of whole seconds and clocks differ. After LONGEST_PACE it sends another.
+# A pass that a wake-up started waits in its process if the rate opens within SHORT_WAIT, because
+# messages have delays of whole seconds and clocks differ. After LONGEST_PACE it sends another
+# wake-up.
 SHORT_WAIT = 2 * clock.SECOND
 LONGEST_PACE = clock.MINUTE
-# After this delay, a wake-up counts as lost.
+# A wake-up counts as lost this long after it should have arrived.
 _LOST_AFTER = 90 * clock.SECOND
-_LONGEST_DELAY = int(LONGEST_DELAY * clock.SECOND)
+_LONGEST_DELAY_MS = int(LONGEST_DELAY * clock.SECOND)
 
 
 class WakeUps:
-    """The wake-ups of one admission pass over a line, which ends at `until`.
+    """The wake-ups of one admission pass over a line. The pass ends at `until`.
 
-    Only a pass that is a wake-up itself waits in its process, for up to `pace` ms at a time.
+    `pace` is how many milliseconds the pass may wait in its process at a time. It is 0 unless a
+    wake-up started the pass.
     """
 
     def __init__(
@@ -43,14 +46,15 @@ class WakeUps:
         self._until = until
         self._thorough = thorough
         self._pace = pace
-        self._paces_until: int | None = None  # the mark that this pass has set on the line
+        self._paces_until: int | None = None  # the line's mark that this pass must remove
 
     def wait_for_rate(self, line: Line, entry: LineItem) -> bool:
         """Wait until the rate opens, or schedule a wake-up. Return whether to read the line again.
 
         The pass waits only if the rate opens soon and no other pass paces the line. Otherwise a
-        message arrives when the rate opens, or as late as messages can. `entry` is the entry of the
-        job that waits first. Raises PreconditionFailed if the row of that job changes.
+        wake-up arrives when the rate opens, or after the longest delay that a message may have.
+        `entry` is the entry of the job that waits first. Raises PreconditionFailed if the row of
+        that job changes.
         """
         opens_at = line.opens_at()
         wait = opens_at - clock.now()
@@ -59,36 +63,37 @@ class WakeUps:
             if not is_soon:
                 return False
         elif (wake_at := self._coming_wake_up(line, opens_at)) is not None:
-            # A pass that paces the line sets its mark later than the time at which the rate opens.
-            # It admits the first waiting job in a moment.
+            # If the mark is later than `opens_at`, another pass paces the line and admits the job
+            # itself. Otherwise make the job due, in case the wake-up is lost.
             return wake_at <= opens_at and not _ensure_due(line, entry, wake_at)
         else:
-            comes_at = self._until if is_soon else _next_wake_up(opens_at)
+            arrives_at = self._until if is_soon else _next_wake_up(opens_at)
             # Make the job due before the mark is set, in case this process is killed in between.
-            if not is_soon and not _ensure_due(line, entry, comes_at):
+            if not is_soon and not _ensure_due(line, entry, arrives_at):
                 return True
-            if not line_rates.mark_wake_up(line, comes_at):
+            if not line_rates.mark_wake_up(line, arrives_at):
                 return True
             if not is_soon:
-                send_or_leave_due(self._message, wait / clock.SECOND, self._send)
+                send_wake_up_or_leave_due(self._message, self._send, wait / clock.SECOND)
                 return False
-            self._paces_until = comes_at
+            self._paces_until = arrives_at
         clock.sleep(max(0, wait) / clock.SECOND)
         return True
 
-    def answer(self, line: Line) -> None:
-        """Let `stop_pacing` remove the line's mark, if this pass is the wake-up that it announces.
+    def take_over_mark(self, line: Line) -> None:
+        """If the line's mark announces this very wake-up, let `stop_pacing` remove the mark.
 
-        No job waits for this wake-up. The next job that parks must not rely on it.
+        No job waits in the line. The next job that parks must not rely on a wake-up that has
+        already arrived.
         """
         mark = _mark(line)
         if self._pace and mark is not None and mark <= clock.now() + self._pace:
             self._paces_until = mark
 
     def stop_pacing(self) -> bool:
-        """Remove the mark of this pass, if it has set one. Return whether to read the line again.
+        """Remove the mark of this pass, if it has one. Return whether to read the line again.
 
-        A job may have parked in the meantime and relied on this pass.
+        A job that parked in the meantime may have relied on this pass.
         """
         if self._paces_until is None:
             return False
@@ -98,28 +103,32 @@ class WakeUps:
         return was_there
 
     def _is_pacing(self, line: Line) -> bool:
-        """Return whether the line has the mark of this pass, so that others rely on it."""
+        """Return whether the line's mark is that of this pass, so that others rely on this pass."""
         return self._paces_until is not None and self._paces_until == _mark(line)
 
     def _coming_wake_up(self, line: Line, opens_at: int) -> int | None:
-        """Return when a wake-up under way will arrive, or until when another pass paces the line.
+        """Return the line's mark if a wake-up will arrive, or if another pass paces the line.
 
-        Return None if neither will admit a job when the rate opens.
+        The mark is the time of the arrival, or of the end of that pass. Return None if neither will
+        admit a job when the rate opens.
         """
         rate = line.rate
         if rate is None or rate.wake_at is None:
             return None
-        has_come = rate.wake_at <= (rate.since or 0)  # a job was given a start since
+        # If a start was granted after the wake-up should have arrived, it has arrived.
+        has_arrived = rate.wake_at <= (rate.since or 0)
         latest = max(opens_at, clock.now() + LONGEST_PACE) + _LOST_AFTER
-        late = -self._pace if self._thorough else _LOST_AFTER
-        is_lost = clock.now() >= rate.wake_at + late
-        return None if has_come or rate.wake_at > latest or is_lost else rate.wake_at
+        # A thorough pass doesn't wait for an overdue wake-up. A pass that a wake-up started doesn't
+        # wait for that wake-up, which may arrive up to `pace` before its time.
+        tolerance = -self._pace if self._thorough else _LOST_AFTER
+        is_lost = clock.now() >= rate.wake_at + tolerance
+        return None if has_arrived or rate.wake_at > latest or is_lost else rate.wake_at
 
 
 def due_without_wake_up(line: Line) -> int | None:
-    """Return when the timer must check a job that parks now, if only the rate keeps it waiting.
+    """Return when the timer must check a job that parks now, if only the rate makes it wait.
 
-    Return None for any other job, or if another job waits before it.
+    Return None if capacity is lacking too, or if another job waits before it.
     """
     if line.first is not None or not line.waits_for_rate:
         return None
@@ -127,12 +136,12 @@ def due_without_wake_up(line: Line) -> int | None:
 
 
 def due_after(opens_at: int) -> int:
-    """Return when the timer must check the job that waits first, if the rate opens at that time."""
+    """Return when the timer must check the first waiting job, if the rate opens at `opens_at`."""
     return _next_wake_up(opens_at) + GRACE
 
 
-def send_or_leave_due(message: QueueMessage, delay: float, send: Send) -> None:
-    """Send a message about a line, with a delay in seconds, or leave its work to the timer."""
+def send_wake_up_or_leave_due(message: QueueMessage, send: Send, delay: float) -> None:
+    """Send a wake-up with a delay in seconds. If that fails, leave its work to the timer."""
     delay = min(max(0.0, delay), LONGEST_DELAY)
     try:
         send(message, delay)
@@ -142,10 +151,10 @@ def send_or_leave_due(message: QueueMessage, delay: float, send: Send) -> None:
 
 
 def leave_due(message: QueueMessage, delay: float) -> None:
-    """Make the job that waits first in a line due, so that the timer does the work of a message.
+    """Make the first waiting job of a line due, so that the timer does the work of a wake-up.
 
-    This is for messages that can't be delayed or can't be sent. If AWS doesn't accept the write,
-    the job is due later.
+    This is for wake-ups that can't be delayed or can't be sent. If AWS doesn't accept the write,
+    the job keeps its later due time.
     """
     try:
         line = lines.read_line(message.queue_name, message.queue_key, limits_of(message.queue_name))
@@ -154,31 +163,33 @@ def leave_due(message: QueueMessage, delay: float) -> None:
         if row is not None:
             verbs.postpone(row, clock.now() + round(delay * clock.SECOND), Lane.PARKED)
     except PreconditionFailed as refused:
-        telemetry.moved(refused)
+        telemetry.race_lost(refused)
     except (TypeError, ValueError, *AWS_ERRORS) as error:
         telemetry.crashed(error)
 
 
 def _next_wake_up(opens_at: int) -> int:
-    return min(opens_at, clock.now() + _LONGEST_DELAY)
+    """Return when a wake-up that is sent now arrives, if the rate opens at `opens_at`."""
+    return min(opens_at, clock.now() + _LONGEST_DELAY_MS)
 
 
-def _ensure_due(line: Line, entry: LineItem, comes_at: int) -> bool:
-    """Make the job that waits first due a minute after the wake-up, if it isn't.
+def _ensure_due(line: Line, entry: LineItem, arrives_at: int) -> bool:
+    """Make the first waiting job due within a minute after the wake-up arrives.
 
-    It may not be, because the job that was due may have been canceled. Return False, and drop the
-    entry, if its job no longer waits.
+    It may be due at another time: the job that was due then may have been canceled. If the entry's
+    job no longer waits, drop the entry and return False.
     """
     row = _waiting_row(line, entry)
     if row is None:
         line_entries.drop_entry(entry)
         return False
-    if not comes_at <= (row.due_at or 0) <= comes_at + GRACE:
-        verbs.postpone(row, comes_at + GRACE, Lane.PARKED)
+    if not arrives_at <= (row.due_at or 0) <= arrives_at + GRACE:
+        verbs.postpone(row, arrives_at + GRACE, Lane.PARKED)
     return True
 
 
 def _waiting_row(line: Line, entry: LineItem) -> JobRequest | None:
+    """Return the row of an entry's job, or None if the job doesn't wait by this entry."""
     row = read(entry.job_id)
     if row is None or (row.held_by, row.wait_key) != (line.place, entry.sk):
         return None

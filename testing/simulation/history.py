@@ -39,7 +39,7 @@ _UNIQUE = ("hostile_unique", "hostile_started", "hostile_replaced", "hostile_rep
 _MOST_ASKED = 12  # requests that a history makes at most while jobs run
 _SKEWED = 2 * SKEW  # twice the skew, because two clocks decide whether a row has expired
 _CONCURRENT = 4  # invocations that run at the same time, where queues have limits
-_UNCLAIMED_AT_MOST = 1  # so that a second row of a backlog has to wait
+_MAX_UNCLAIMED = 1  # so that a second row of a backlog has to wait
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def stage(**another: str) -> Iterator[None]:
     with (
         mocked_aws(environment),
         quietly(),
-        patch.object(timer, "UNCLAIMED_AT_MOST", _UNCLAIMED_AT_MOST),
+        patch.object(timer, "MAX_UNCLAIMED", _MAX_UNCLAIMED),
     ):
         runners.get_job_runner()
         yield

@@ -231,7 +231,7 @@ def test_it_notices_when_the_timer_does_not_move_what_it_sends(
 def test_it_notices_when_an_untagged_job_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     def record_failed_attempt(*arguments: Any, **options: Any) -> JobRequest:
         with pytest.MonkeyPatch.context() as here:  # of jobs alone: tasks are decided as ever
-            here.setattr(retrying, "wait_before_retry", lambda *_: 1.0)
+            here.setattr(retrying, "seconds_before_retry", lambda *_: 1.0)
             return retrying.record_failed_attempt(*arguments, **options)
 
     for where in (execution, failure_records, due_row):

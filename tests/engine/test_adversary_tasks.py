@@ -8,7 +8,7 @@ import pytest
 from broken_promise import broken_promise
 from runners import execution, failure_records, retrying
 from runners.messages import TaskMessage
-from runners.retrying import wait_before_retry
+from runners.retrying import seconds_before_retry
 from testing.simulation.history import stage
 from work.retry import Retry
 
@@ -25,7 +25,7 @@ def decide_of_tasks(monkeypatch: pytest.MonkeyPatch, rule: Callable[..., Any]) -
 
     def answer(*arguments: Any) -> None:
         with pytest.MonkeyPatch.context() as here:
-            here.setattr(retrying, "wait_before_retry", rule)
+            here.setattr(retrying, "seconds_before_retry", rule)
             retrying.record_failed_task(*arguments)
 
     for where in (execution, failure_records):
@@ -34,7 +34,7 @@ def decide_of_tasks(monkeypatch: pytest.MonkeyPatch, rule: Callable[..., Any]) -
 
 def test_it_notices_when_an_untagged_task_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     def once_again(retry: Retry | None, attempt: int, most: int, error: BaseException) -> Any:
-        wait = wait_before_retry(retry, attempt, most, error)
+        wait = seconds_before_retry(retry, attempt, most, error)
         return 1.0 if retry is None and attempt == 1 else wait
 
     decide_of_tasks(monkeypatch, once_again)
@@ -45,7 +45,7 @@ def test_it_notices_when_a_tagged_task_is_tried_once_too_often(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def once_more(retry: Retry | None, attempt: int, most: int, error: BaseException) -> Any:
-        return wait_before_retry(retry, attempt, most + 1, error)
+        return seconds_before_retry(retry, attempt, most + 1, error)
 
     decide_of_tasks(monkeypatch, once_more)
     assert "is in attempt 4 of 3" in broken_promise()

@@ -182,7 +182,7 @@ def test_a_child_that_never_fails_has_a_row_under_1_kb_with_every_field_in_it(
 def test_a_look_of_the_timer_costs_three_write_units_whatever_lane_the_row_goes_to(
     calls: Calls, fake: FakeLambda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timer, "UNCLAIMED_AT_MOST", 1)
+    monkeypatch.setattr(timer, "MAX_UNCLAIMED", 1)
     ids = [dispatch(), dispatch()]
     before = [item(job_id) for job_id in ids]
     later = clock.now() + 61_000

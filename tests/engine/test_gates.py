@@ -166,7 +166,7 @@ def test_an_entry_that_was_left_lets_nobody_past_a_line(bench: Bench) -> None:
 
     def let_go() -> None:
         assert bench.run(again).status is Status.WAITING
-        assert pausing.admit_parked(bench.send, until=clock.now() + clock.MINUTE, most=25) == 0
+        assert pausing.admit_parked(bench.send, until=clock.now() + clock.MINUTE, limit=25) == 0
         assert list(pauses.parked_by(pauses.Pause(sk=f"queue#{QUEUE}"), 1)) == []
         assert bench.sent == []
 

@@ -118,7 +118,7 @@ def test_a_slot_that_was_freed_unheard_goes_to_the_next(
         verbs.end_leg(claimed, verbs.Checkpoint(1, 1, None))
     assert bench.run(waiting).status is Status.WAITING
     if how == "expire":
-        monkeypatch.setattr(due_row, "_too_late", lambda row: NeverStarted(1))
+        monkeypatch.setattr(due_row, "_expiry_error", lambda row: NeverStarted(1))
     if how == "park":
         pausing.pause(Kind.JOB_TYPE, row.job_type)
     bench.advance(200)

@@ -62,7 +62,7 @@ def test_no_line_names_the_file_that_has_the_wording(
     "say",
     [
         lambda: telemetry.crashed(ValueError("no luck")),
-        lambda: telemetry.moved(ValueError("no luck")),
+        lambda: telemetry.race_lost(ValueError("no luck")),
         lambda: telemetry.not_settled("gone"),
     ],
 )

@@ -51,7 +51,7 @@ def test_a_row_that_can_not_be_read_holds_up_neither_its_pause_nor_what_is_due(
 def test_a_pause_that_was_not_looked_at_is_not_forgotten(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timer, "_ROWS_FROM_AN_END", 3)
+    monkeypatch.setattr(timer, "_MAX_ROWS_PER_END", 3)
     rows = [*parked(bench, "a", 3), *parked(bench, "b", 3)]
     for queue in "ab":
         pauses.resume(Kind.QUEUE, queue)
@@ -89,7 +89,7 @@ def test_a_pause_that_is_set_again_keeps_what_it_has_parked(
         return admit(row)
 
     monkeypatch.setattr(verbs, "admit", admit_and_pause)
-    assert pausing.admit_parked(bench.send, until=clock.now() + 60_000, most=100) == 1
+    assert pausing.admit_parked(bench.send, until=clock.now() + 60_000, limit=100) == 1
     assert len(entries()) == 4
     monkeypatch.undo()
     pauses.forget_cache()
@@ -147,7 +147,7 @@ def test_a_job_that_is_held_again_keeps_its_new_entry(
         drop(entry)
 
     monkeypatch.setattr(pauses, "drop", drop_late)
-    pausing.admit_parked(bench.send, until=clock.now() + 60_000, most=100)
+    pausing.admit_parked(bench.send, until=clock.now() + 60_000, limit=100)
     assert bench.read(row).status is Status.WAITING
     assert len(entries()) == 1
 
@@ -271,7 +271,7 @@ def test_once_no_more_may_be_let_go_no_further_pause_is_read(
         "before-call.dynamodb.Query", lambda **_: queries.append("Query")
     )
     most, until = bounds.get("most", 25), clock.now() + bounds.get("seconds", 60) * clock.SECOND
-    admitted = pausing.admit_parked(bench.send, until=until, most=most)
+    admitted = pausing.admit_parked(bench.send, until=until, limit=most)
     assert bench.sent_jobs == ended[:admitted]
     assert len(queries) == admitted == bounds.get("most", 0)
 
@@ -287,7 +287,7 @@ def test_a_pause_that_can_not_be_dealt_with_keeps_no_other_waiting(
         return parked_by(paused, most)
 
     monkeypatch.setattr(pauses, "parked_by", broken)
-    assert pausing.admit_parked(bench.send, until=clock.now() + clock.MINUTE, most=25) == 1
+    assert pausing.admit_parked(bench.send, until=clock.now() + clock.MINUTE, limit=25) == 1
     assert bench.sent_jobs == ended[1:]
 
 
@@ -300,7 +300,7 @@ def test_a_worker_that_can_not_be_reached_is_tried_once_whatever_the_number_of_p
         tried.append(message.id)
         raise SendFailed("it", "throttled")
 
-    assert pausing.admit_parked(unreachable, until=clock.now() + clock.MINUTE, most=25) == 0
+    assert pausing.admit_parked(unreachable, until=clock.now() + clock.MINUTE, limit=25) == 0
     assert tried == ended[:1]
 
 
@@ -326,7 +326,7 @@ def of_another_type(row: JobRequest) -> None:
 
 
 def let_go(bench: Bench) -> int:
-    return pausing.admit_parked(bench.send, until=clock.now() + clock.MINUTE, most=25)
+    return pausing.admit_parked(bench.send, until=clock.now() + clock.MINUTE, limit=25)
 
 
 @pytest.mark.parametrize("happened", [cancelled_by_another, gone, of_another_type])

@@ -70,7 +70,7 @@ def test_of_more_than_a_tick_can_meet_those_that_go_meanwhile_are_not_missed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between its look at the oldest and that at the newest, workers have ended most of them."""
-    monkeypatch.setattr(timer, "_ROWS_FROM_AN_END", 3)
+    monkeypatch.setattr(timer, "_MAX_ROWS_PER_END", 3)
     rows = [bench.dispatch() for _ in range(3)]
     bench.advance(61)
     due = queries.due
@@ -117,7 +117,7 @@ def test_a_worker_process_takes_one_at_a_time(
 def test_who_was_let_on_in_a_line_and_whose_message_is_lost_goes_before_a_backlog(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(timer, "UNCLAIMED_AT_MOST", 2)
+    monkeypatch.setattr(timer, "MAX_UNCLAIMED", 2)
     for _ in range(4):
         bench.dispatch()
     bench.advance(30)

@@ -37,7 +37,7 @@ def queued(bench: Bench, count: int) -> list[JobRequest]:
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rows that were sent again may be unclaimed."""
-    monkeypatch.setattr(timer, "UNCLAIMED_AT_MOST", 2)
+    monkeypatch.setattr(timer, "MAX_UNCLAIMED", 2)
 
 
 # --- what a backlog is sent like ------------------------------------------------------------------
@@ -196,7 +196,7 @@ def test_of_more_than_a_tick_can_meet_it_meets_the_newest_too(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """8 jobs of one organisation were to start at nine, and one of another's at one past."""
-    monkeypatch.setattr(timer, "_ROWS_FROM_AN_END", 2)
+    monkeypatch.setattr(timer, "_MAX_ROWS_PER_END", 2)
     rows = [bench.dispatch(delay=2000 + number) for number in range(9)]
     bench.advance(2010)
     bench.tick()

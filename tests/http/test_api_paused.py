@@ -132,7 +132,7 @@ def test_a_worker_that_can_not_be_reached_leaves_a_resume_to_the_timer(worker: F
 
 
 def test_a_pause_more_than_there_may_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pausing, "_MOST_PAUSES", 1)
+    monkeypatch.setattr(pausing, "_MAX_PAUSES", 1)
     assert call("PUT", "/paused/queue/one").status == 200
     answer = call("PUT", "/paused/queue/two")
     assert (answer.status, answer.json["type"]) == (409, "urn:job-runners:too-many-paused")

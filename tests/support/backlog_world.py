@@ -57,8 +57,8 @@ class World:
         self._ticking = False
         self._starts: dict[str, int] = {}  # jobs that the timer has to start, by when
         self._scale = scale
-        monkeypatch.setattr(timer, "UNCLAIMED_AT_MOST", timer.UNCLAIMED_AT_MOST // scale)
-        monkeypatch.setattr(timer, "_ROWS_FROM_AN_END", timer._ROWS_FROM_AN_END // scale)
+        monkeypatch.setattr(timer, "MAX_UNCLAIMED", timer.MAX_UNCLAIMED // scale)
+        monkeypatch.setattr(timer, "_MAX_ROWS_PER_END", timer._MAX_ROWS_PER_END // scale)
         for _ in range(WORKERS // scale):
             self._look_for_work_at(self.now)
         self._on_minute()

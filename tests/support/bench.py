@@ -63,7 +63,7 @@ class Bench:
             self.advance(delay)
             self.run_message(message)
 
-    def tick(self) -> timer.Tick:
+    def tick(self) -> timer.TickResult:
         """Return the minute comes round."""
         return timer.tick(self.send, until=clock.now() + clock.MINUTE)
 

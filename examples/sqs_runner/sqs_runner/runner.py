@@ -97,7 +97,7 @@ def _is_to_run(message: TaskMessage, record: Mapping[str, Any]) -> bool:
         return True
     if int(record["attributes"]["ApproximateReceiveCount"]) == 1:
         return True
-    with telemetry.about(message):
+    with telemetry.work_context(message):
         interrupted = Interrupted("SQS delivered it before, and its worker did not finish it")
         record_failed_task(message, interrupted, send)
     return False
