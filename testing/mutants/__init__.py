@@ -1,7 +1,9 @@
-"""Checks that every condition of the engine is needed: changes one at a time, on a copy, and looks
-whether a test or a history notices. `python -m testing.mutants` (`make mutants`) runs it.
+"""Check that every condition of the engine is needed, with one mutation at a time on a copy.
 
-- `listed.toml`: changes that somebody thought of. One that no longer applies fails the run.
-- `generated`: each condition, and each part of one, left out.
-- `accepted.toml`: generated changes that nothing needs to notice, each with the reason.
+A test or a history must notice each mutation. `python -m testing.mutants` (`make mutants`) runs
+them.
+
+- `listed.toml`: mutations written by hand. One that no longer applies fails the run. - `generated`:
+each condition, and each part of one, left out. - `accepted.toml`: generated mutations that no test
+needs to notice, each with the reason.
 """

@@ -1,6 +1,6 @@
-"""`python -m testing.mutants`: applies every mutation, one at a time, and says who noticed.
+"""`python -m testing.mutants`: apply every mutation, one at a time, and report which test noticed.
 
-A mutation that nobody notices fails the run, and so does a list that no longer fits the code.
+The run fails if a mutation survives, or if a list no longer fits the code.
 """
 
 import argparse
@@ -22,21 +22,21 @@ from testing.mutants.sandbox import Sandbox, Work
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
-_LAST = ROOT / ".build" / "mutants.json"  # by which test each mutation was noticed the last time
+_LAST = ROOT / ".build" / "mutants.json"  # the test that noticed each mutation in the last run
 
-_BASELINE_SECONDS = 900.0  # for the tests of one file, unchanged
-# For one test under a mutation, beside many times what it takes: one that takes longer hangs.
+_BASELINE_SECONDS = 900.0  # seconds for the tests of one file, unchanged
+# Seconds for one test under a mutation, plus this many times its own time. A longer one hangs.
 _TEST_SECONDS = 10.0
 _TEST_TIMES = 20
 _STARTED_IN = 20.0  # seconds that a process may take before and after its tests
-_HISTORY_SECONDS = 0.5  # for each history, on a machine that does much else
+_HISTORY_SECONDS = 0.5  # seconds for each history, on a busy machine
 
 
 def main() -> int:
-    """Run; returns 0 if every mutation was noticed, or is accepted, and every list fits."""
+    """Run the mutations. Return 0 if each was noticed or is accepted, and every list fits."""
     options = _options()
     if not hasattr(sys, "monitoring"):
-        sys.exit("To know which test executes which line takes Python 3.12 or newer")
+        sys.exit("Recording which test executes which line requires Python 3.12 or newer.")
     started = time.monotonic()
     lists = tomllib.loads((HERE / "tests.toml").read_text())
     try:
@@ -44,7 +44,7 @@ def main() -> int:
         accepted = _accepted(mutations, whole=not options.only)
         files = options.tests or _test_files(lists["not_run"], lists["also"])
     except DoesNotApply as error:
-        print(f"The lists do not fit the code: {error}", file=sys.stderr)
+        print(f"The lists don't fit the code: {error}", file=sys.stderr)
         return 1
     to_try = [each for each in mutations if each.name not in accepted]
     if options.list:
@@ -76,7 +76,7 @@ def _try_all(
     *,
     verbose: bool,
 ) -> tuple[Counter[str], list[str]]:
-    """Who noticed how many, and what nobody did."""
+    """Return the number of mutations that each file of tests noticed, and the survivors."""
     noticed: Counter[str] = Counter()
     survivors: list[str] = []
     for outcome in sandbox.do_all(_work(each, noticing, histories) for each in mutations):
@@ -98,18 +98,23 @@ def _try_all(
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m testing.mutants", description=__doc__)
-    parser.add_argument("--only", action="append", help="mutations whose name has this in it")
-    parser.add_argument("--tests", action="append", help="run these test files alone")
+    parser.add_argument("--only", action="append", help="only mutations with this in their name")
+    parser.add_argument("--tests", action="append", help="run only these test files")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--histories", type=int, default=500, help="for what no test notices")
-    parser.add_argument("--histories-only", action="store_true", help="leave the tests out")
-    parser.add_argument("--list", action="store_true", help="say what would be tried")
-    parser.add_argument("--verbose", action="store_true", help="say of each who noticed")
+    parser.add_argument(
+        "--histories",
+        type=int,
+        default=500,
+        help="histories for each mutation that no test notices (default 500)",
+    )
+    parser.add_argument("--histories-only", action="store_true", help="run histories but no tests")
+    parser.add_argument("--list", action="store_true", help="list the mutations, and stop")
+    parser.add_argument("--verbose", action="store_true", help="show which test noticed each")
     return parser.parse_args()
 
 
 def _mutations(only: list[str] | None) -> list[Mutation]:
-    """Return the listed ones, which must all apply, and the generated."""
+    """Return the listed mutations, which must all apply, and the generated ones."""
     listed = tomllib.loads((HERE / "listed.toml").read_text())["mutation"]
     mutations = [
         replaced(
@@ -129,18 +134,17 @@ def _mutations(only: list[str] | None) -> list[Mutation]:
 
 
 def _accepted(mutations: list[Mutation], *, whole: bool) -> set[str]:
-    """Return the names of those that nothing needs to notice. Raises DoesNotApply for one there is
-    not."""
+    """Return the names of accepted mutations. Raises DoesNotApply for a name without a mutation."""
     entries: list[dict[str, Any]] = tomllib.loads((HERE / "accepted.toml").read_text())["accepted"]
     accepted = {f"{each['in']}: {what}" for each in entries for what in each["mutations"]}
     unknown = accepted - {each.name for each in mutations}
     if whole and unknown:
-        raise DoesNotApply("accepted, but not there: " + "; ".join(sorted(unknown)))
+        raise DoesNotApply("accepted, but they don't exist: " + "; ".join(sorted(unknown)))
     return accepted - unknown
 
 
 def _test_files(not_run: list[str], also: dict[str, list[str]]) -> list[str]:
-    """Return the test files to run. Raises DoesNotApply for a pattern that no test file fits."""
+    """Return the test files to run. Raises DoesNotApply for a pattern that matches no test file."""
     found = {pattern: [*ROOT.glob(pattern)] for pattern in not_run}
     found |= {name: [*ROOT.glob(f"{name}*.py")] for names in also.values() for name in names}
     if unfit := [pattern for pattern, paths in found.items() if not paths]:
@@ -154,13 +158,13 @@ def _test_files(not_run: list[str], also: dict[str, list[str]]) -> list[str]:
 
 
 def _baseline(sandbox: Sandbox, files: list[str]) -> dict[str, Executed]:
-    """Every test, with what it executes of the engine. Ends the run if one fails unchanged."""
+    """Return every test with the engine's lines that it executes. Exit if one fails unchanged."""
     found: dict[str, Executed] = {}
     work = (Work(partial(_record, file), _BASELINE_SECONDS) for file in files)
     for outcome in sandbox.do_all(work):
         result = outcome.result or {"failed": "it did not end", "tests": {}}
         if result["failed"]:
-            sys.exit(f"{files[outcome.index]} fails with nothing changed: {result['failed']}")
+            sys.exit(f"{files[outcome.index]} fails without a mutation: {result['failed']}")
         found |= result["tests"]
     return found
 
@@ -170,7 +174,7 @@ def _record(file: str, tests: Collected) -> Recorded:
 
 
 def _work(mutation: Mutation, noticing: Noticing, histories: int) -> Work:
-    """Return what is done about a mutation: tests that come by, then histories."""
+    """Return the work for a mutation: tests that execute its lines, then histories."""
     tests = noticing.coming_by(mutation)
     limits = {name: _TEST_SECONDS + _TEST_TIMES * seconds for name, seconds in tests.items()}
     seconds = _STARTED_IN + 10 * sum(tests.values()) + _HISTORY_SECONDS * histories

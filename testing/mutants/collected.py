@@ -1,4 +1,4 @@
-"""The tests, collected once, in a process that is forked for what is done with them."""
+"""Tests that are collected once, in a process that is forked for each use of them."""
 
 import sys
 import time
@@ -14,27 +14,27 @@ from testing.mutants.live import LiveFunctions
 from testing.mutants.mutation import Mutation
 
 ENGINE = ("store", "runners", "work", "handlers")
-# Nothing remembered; one that hangs has been found out.
+# Without pytest's cache.
 _OPTIONS = ["-q", "-p", "no:cacheprovider", "-m", "not e2e"]
-_TOOL = 4  # one of those that nobody else claims
+_TOOL = 4  # a free tool id of sys.monitoring
 
 
 class Executed(TypedDict):
-    """What a test does when nothing is changed."""
+    """What a test executes without a mutation."""
 
     seconds: float
-    lines: dict[str, list[int]]  # by file of the engine
+    lines: dict[str, list[int]]  # lines, by file of the engine
 
 
 class Recorded(TypedDict):
-    """What some tests do when nothing is changed, and which of them failed."""
+    """What some tests execute without a mutation, and the first one that failed."""
 
     tests: dict[str, Executed]
     failed: str | None
 
 
 class Collected:
-    """Tests that can be run, each in the process that it is asked for in."""
+    """Collected tests. Each runs in the process that calls for it."""
 
     def __init__(self, session: pytest.Session, copy: Path) -> None:
         self.copy = copy
@@ -44,19 +44,21 @@ class Collected:
         self._functions = LiveFunctions(copy, ENGINE)
 
     def apply(self, mutation: Mutation) -> None:
-        """Have this process go by a mutation from here on."""
+        """Apply a mutation to this process."""
         self._functions.replace(mutation)
 
     def record(self, file: str) -> Recorded:
-        """Run the tests of a file; return what each executes of the engine."""
+        """Run the tests of a file, and return the engine's lines that each executes."""
         recorder = _Recorder(self.copy)
         self._plugins.register(recorder)
         names = [name for name in self._items if name.startswith(f"{file}::")]
         return {"failed": self.first_failure(dict.fromkeys(names)), "tests": recorder.tests}
 
     def first_failure(self, tests: Mapping[str, float | None]) -> str | None:
-        """Run tests in this order, until one fails; return which. With each goes how many seconds
-        it may take, if that is bound: one that takes longer ends the process."""
+        """Run tests in this order until one fails, and return it.
+
+        Each test has its limit in seconds, or None. A test that exceeds its limit ends the process.
+        """
         first = _FirstFailure()
         self._plugins.register(first)
         items = [self._items[name] for name in tests]
@@ -72,13 +74,13 @@ class Collected:
 
 
 def collect(files: Iterable[str], copy: Path, use: Callable[[Collected], None]) -> None:
-    """Collect the tests of these files, and use them."""
+    """Collect the tests of these files, and call `use` with them."""
     options = [*_OPTIONS, f"--basetemp={copy.with_suffix('.tmp')}"]
     pytest.main([*options, *files], plugins=[_Instead(copy, use)])
 
 
 class _Instead:
-    """Uses the tests that pytest has collected, where it would run them."""
+    """Calls `use` with the collected tests when pytest would run them."""
 
     def __init__(self, copy: Path, use: Callable[[Collected], None]) -> None:
         self._copy = copy
@@ -86,7 +88,7 @@ class _Instead:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        if not session.testsfailed:  # else it can't even collect them, and says so
+        if not session.testsfailed:  # otherwise pytest could not collect them, and has said so
             self._use(Collected(session, self._copy))
         return True
 
@@ -100,8 +102,7 @@ class _FirstFailure:
 
 
 class _Recorder:
-    """Asks the interpreter of each line of the engine that is executed for the first time in a
-    test."""
+    """Records each line of the engine when a test executes it for the first time."""
 
     def __init__(self, copy: Path) -> None:
         self.tests: dict[str, Executed] = {}

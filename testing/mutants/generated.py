@@ -1,4 +1,4 @@
-"""Mutations made from the code itself: every condition, and every part of one, left out."""
+"""Generate mutations from the code: every condition, and every part of one, left out."""
 
 import ast
 from collections import Counter
@@ -7,14 +7,14 @@ from pathlib import Path
 
 from testing.mutants.mutation import Mutation
 
-# What stands between the parts of a condition: Python's own, and pynamodb's.
+# The operators between the parts of a condition: Python's own, and pynamodb's.
 _JOINED = {ast.And: "and", ast.Or: "or", ast.BitAnd: "&", ast.BitOr: "|"}
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def generate(root: Path, file: str) -> list[Mutation]:
-    """Every mutation of a file. Each has a name of its own."""
+    """Return every mutation of a file. Each has a unique name."""
     source = (root / file).read_text()
     return list(_Generator(file, source).mutations())
 
@@ -32,7 +32,7 @@ class _Generator:
                 yield from self._within(function, statement)
 
     def _within(self, function: str, node: ast.AST) -> Iterator[Mutation]:
-        if isinstance(node, _Function | ast.ClassDef):  # it has a turn of its own
+        if isinstance(node, _Function | ast.ClassDef):  # it is handled by itself
             return
         yield from self._of(function, node)
         for child in _children(node):
@@ -42,7 +42,7 @@ class _Generator:
         match node:
             case ast.If(test=test) | ast.IfExp(test=test):
                 yield from self._always(function, [test])
-            case ast.While(test=test):  # always true, most of them would never end
+            case ast.While(test=test):  # if always true, most would never end
                 yield from self._always(function, [test], values=(False,))
             case ast.comprehension(ifs=tests):
                 yield from self._always(function, tests)
@@ -88,7 +88,10 @@ class _Generator:
     def _always(
         self, function: str, tests: list[ast.expr], values: tuple[bool, ...] = (True, False)
     ) -> Iterator[Mutation]:
-        """Each way; of a condition of several parts each part has its turn instead."""
+        """Yield the condition as always true and as always false.
+
+        A condition with several parts is skipped, because each part is mutated by itself.
+        """
         for test in tests:
             if isinstance(test, ast.BoolOp | ast.NamedExpr):
                 continue
@@ -125,7 +128,7 @@ def _functions(node: ast.AST, inside: str) -> Iterator[tuple[str, _Function]]:
 
 
 def _children(node: ast.AST) -> Iterator[ast.AST]:
-    """Its parts, without types: those are no conditions."""
+    """Yield a node's parts without its types, which are no conditions."""
     match node:
         case ast.AnnAssign(value=value):
             if value:
@@ -135,7 +138,7 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
             yield value
             return
     for child in ast.iter_child_nodes(node):
-        # The rest of a chain of the same kind has been looked at with its whole.
+        # The rest of a chain was handled together with the whole chain.
         if isinstance(node, ast.BinOp) and _continues(node, child):
             yield from _children(child)
         else:
@@ -163,5 +166,5 @@ def _text(part: ast.expr) -> str:
 
 
 def _cut(line: str, start: int, end: int | None) -> str:
-    """Part of a line, by its columns as ast counts them: in bytes."""
+    """Return part of a line, by columns in bytes, as ast counts them."""
     return line.encode()[start:end].decode()

@@ -1,11 +1,10 @@
-"""Plays histories in the process it is called in, until one notices."""
+"""Play histories in the current process until one notices a mutation."""
 
 
 def noticed_by_history(count: int) -> str | None:
-    """Return what the first history says that breaks a promise, or stops in an error; None if none
-    does.
+    """Return the first broken promise or error of a history; None if no history notices anything.
 
-    Imported only now: what is under test is the copy that this process works on.
+    The imports are here because they must come from the copy that this process tests.
     """
     if not count:
         return None

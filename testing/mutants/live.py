@@ -1,4 +1,4 @@
-"""Puts a mutation into a process that has imported what it changes."""
+"""Apply a mutation in a process that has imported the mutated file."""
 
 import gc
 import sys
@@ -12,25 +12,27 @@ _Place = tuple[str, str, int]  # file, qualified name, line
 
 
 class LiveFunctions:
-    """The functions of some folders that are there, each by the place where it is defined.
+    """The existing functions of some folders, by the place where each is defined.
 
-    Every mutation is within a function. So that function has only to be given other code, wherever
-    it has been imported to; functions inside it are made from that code.
+    Every mutation is inside a function. So that function only needs other code, in every place that
+    has imported it. Functions inside it are created from that code.
     """
 
     def __init__(self, root: Path, folders: tuple[str, ...]) -> None:
         self._root = root
         self._found: dict[_Place, list[FunctionType]] = {}
         inside = tuple(f"{root}/{each}/" for each in folders)
-        gc.unfreeze()  # what is frozen is not listed
+        gc.unfreeze()  # gc does not list frozen objects
         for each in gc.get_objects():
             if type(each) is FunctionType and each.__code__.co_filename.startswith(inside):
                 self._found.setdefault(_place(each.__code__), []).append(each)
         gc.freeze()
 
     def replace(self, mutation: Mutation) -> None:
-        """Give the functions that the mutation changes its code. Raises DoesNotApply if there is
-        none, though its module is imported."""
+        """Give the mutated functions their new code.
+
+        Raises DoesNotApply if there is none, although its module is imported.
+        """
         file = str(self._root / mutation.file)
         replaced = False
         for code in _codes(compile(mutation.source, file, "exec", dont_inherit=True)):
@@ -52,8 +54,10 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _fits(code: CodeType, function: FunctionType) -> bool:
-    """Return whether the function can take the code: one that closes over other variables is
-    inside another, which makes it anew."""
+    """Return whether the function can take the code.
+
+    A function that closes over other variables is inside another function, which creates it again.
+    """
     return code.co_freevars == function.__code__.co_freevars
 
 

@@ -5,39 +5,42 @@ from pathlib import Path
 
 
 class DoesNotApply(Exception):
-    """A listed change whose text is not in its file exactly once: the code was changed, or the
-    list is wrong."""
+    """A listed mutation whose text is not exactly once in its file, because code or list has
+    changed."""
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """`what` says in one line what is different. It names the mutation, with its file and function:
-    line numbers move too often."""
+    """One change to the source of a file.
+
+    `what` describes it in one line. With the file and the function it is the mutation's name,
+    because line numbers change too often.
+    """
 
     file: str
     function: str
     what: str
-    source: str  # of the whole file, changed
-    lines: tuple[int, int]  # first and last one of what was changed, as they are in the original
+    source: str  # source of the whole file, with the change
+    lines: tuple[int, int]  # first and last changed line, in the original
 
     @property
     def name(self) -> str:
-        """The one name of this mutation."""
+        """The unique name of this mutation."""
         return f"{self.file} {self.function}: {self.what}"
 
     @property
     def place(self) -> str:
-        """Where to look."""
+        """The file and line of this mutation."""
         return f"{self.file}:{self.lines[0]}"
 
 
 def replaced(
     root: Path, file: str, *, find: str, replace: str, function: str, what: str
 ) -> Mutation:
-    """Return the mutation that puts one text in the place of another. Raises DoesNotApply."""
+    """Return the mutation that replaces one text by another. Raises DoesNotApply."""
     path = root / file
     if not path.is_file():
-        raise DoesNotApply(f"{file} is not there, for: {what}")
+        raise DoesNotApply(f"{file} doesn't exist, for: {what}")
     source = path.read_text()
     count = source.count(find)
     if count != 1:

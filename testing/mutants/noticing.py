@@ -1,4 +1,4 @@
-"""Which tests a mutation is shown to, and in which order."""
+"""Choose the tests for each mutation, and their order."""
 
 import json
 from collections import Counter
@@ -11,24 +11,26 @@ _ANYWHERE = ""
 
 
 class Noticing:
-    """What each test executes, and which have noticed what so far.
+    """The lines that each test executes, and the mutations that each has noticed.
 
-    `also` names, by file of the engine, how the names of tests begin that come by in another
-    process, where nobody sees which lines they execute. `last` says by which test each mutation, by
-    its name, was noticed the last time.
+    `also` names, by file of the engine, prefixes of tests that execute it in another process, where
+    their lines aren't recorded. `last` has the test that noticed each mutation in the last run.
     """
 
     def __init__(self, also: dict[str, list[str]], last: dict[str, str] | None = None) -> None:
         self.tests: dict[str, Executed] = {}
         self.last = last or {}
         self._also = {file: tuple(names) for file, names in also.items()}
-        self._noticed: Counter[tuple[str, str]] = Counter()  # by place and test
+        # number of noticed mutations, by place and test
+        self._noticed: Counter[tuple[str, str]] = Counter()
 
     def coming_by(self, mutation: Mutation) -> dict[str, float]:
-        """Return the tests that come by the changed lines, with the seconds each takes: first the
-        one that noticed it the last time; then those that noticed another change of the function,
-        or of the file; then those that are likely to notice soon, for they are quick or have
-        noticed much elsewhere."""
+        """Return the tests that execute the changed lines, with their seconds, in order.
+
+        The first is the one that noticed the mutation in the last run. Tests that noticed another
+        mutation of the function, or of the file, come next. Then come tests that are fast or have
+        noticed many others.
+        """
         first, last = mutation.lines
         changed = set(range(first, last + 1))
         also = self._also.get(mutation.file, ())
@@ -60,15 +62,15 @@ def _places(mutation: Mutation) -> tuple[str, str, str]:
 
 
 def read_last(file: Path) -> dict[str, str]:
-    """Return who noticed what the last time, if that was written down."""
+    """Return the tests that noticed mutations in the last run, if that was saved."""
     try:
         last: dict[str, str] = json.loads(file.read_text())
-    except (OSError, ValueError):  # it saves time, and is made again
+    except (OSError, ValueError):  # the file only saves time
         return {}
     return last
 
 
 def write_last(file: Path, last: dict[str, str]) -> None:
-    """Write down who noticed what."""
+    """Save which test noticed each mutation."""
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(last, indent=0))

@@ -1,5 +1,8 @@
-"""Copies of the project, and on each a process that has collected the tests. It is forked for each
-piece of work, which so begins with all its imports behind it and leaves nothing of what it does."""
+"""Run work on copies of the project, each with a process that has collected the tests.
+
+The process is forked for each piece of work. So the work starts with all imports done, and leaves
+nothing behind.
+"""
 
 import importlib
 import json
@@ -20,7 +23,7 @@ from typing import Any, Self
 from testing.mutants.collected import Collected, collect
 from testing.mutants.mutation import DoesNotApply, Mutation
 
-# What takes long to import and is not ours: imported once, for every process that is forked.
+# Packages that are slow to import and not ours. They are imported once, for every forked process.
 _HEAVY = (
     "aws_lambda_powertools.event_handler",
     "aws_lambda_powertools.metrics",
@@ -38,14 +41,16 @@ _NOT_COPIED = shutil.ignore_patterns(
     *(".git", ".venv", ".venv-aws", ".venv-scan", ".venv-model", ".build", ".aws-sam", ".local"),
     ".*_cache",
 )
-_LOOK = 0.01  # seconds between looks whether a process has ended
-_children: set[int] = set()  # of this process, at work
+_LOOK = 0.01  # seconds between checks whether a process has ended
+_children: set[int] = set()  # working children of this process
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is done with the tests, under a mutation if there is one, in at most so many seconds.
-    What it returns is JSON."""
+    """Something to do with the tests, under a mutation if there is one, in at most `seconds`.
+
+    It returns JSON.
+    """
 
     do: Callable[[Collected], Any]
     seconds: float
@@ -54,8 +59,11 @@ class Work:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a piece of work came to. `result` is None if it `hung`, and was ended after so many
-    seconds; or if it died. `why_not` says that its mutation could not be applied."""
+    """The outcome of a piece of work.
+
+    `result` is None if it died, or if it `hung` and was ended after its time. `why_not` says why
+    its mutation could not be applied.
+    """
 
     index: int
     result: Any
@@ -71,10 +79,10 @@ class _Server:
 
 
 class Sandbox:
-    """As many copies of the project as there are processes at a time. `files` are the tests."""
+    """A copy of the project for each of `jobs` processes. `files` are the tests."""
 
     def __init__(self, root: Path, jobs: int, files: list[str]) -> None:
-        self._root = root  # read once: it may change while this is at work
+        self._root = root  # read once, because it may change during the run
         self._home = root / ".build" / "mutants" / str(os.getpid())
         self._jobs = jobs
         self._files = files
@@ -88,7 +96,7 @@ class Sandbox:
             for number in range(self._jobs):
                 self._servers.append(_start(_copy(self._root, self._home / str(number)), self))
             for server in self._servers:
-                _receive(server)  # it is ready
+                _receive(server)  # wait until it is ready
         except BaseException:
             self.__exit__()
             raise
@@ -101,8 +109,10 @@ class Sandbox:
         shutil.rmtree(self._home, ignore_errors=True)
 
     def do_all(self, work: Iterable[Work]) -> Iterator[Outcome]:
-        """Do every piece of work. Each is asked for when there is a process for it, and outcomes
-        come as they are known."""
+        """Do every piece of work, and yield outcomes as they come.
+
+        A piece is taken only when there is a free process.
+        """
         waiting = enumerate(work)
         busy: dict[Any, _Server] = {}
         free = [*self._servers]
@@ -120,7 +130,7 @@ class Sandbox:
                 yield outcome
 
     def serve(self, copy: Path, pipe: Connection) -> None:
-        """Collect the tests, then do what comes by the pipe, until it is closed."""
+        """Collect the tests, then do the work that arrives through the pipe, until it is closed."""
 
         def serve(tests: Collected) -> None:
             pipe.send("ready")
@@ -140,7 +150,7 @@ def _receive(server: _Server) -> Any:
     try:
         return server.pipe.recv()
     except EOFError:
-        sys.exit("The tests can't be collected, or a process of the sandbox has died: see above")
+        sys.exit("The tests can't be collected, or a process of the sandbox has died. See above.")
 
 
 def _start(copy: Path, sandbox: Sandbox) -> _Server:
@@ -166,14 +176,14 @@ def _start(copy: Path, sandbox: Sandbox) -> _Server:
 
 @contextmanager
 def _changed(copy: Path, mutation: Mutation | None, index: int) -> Iterator[None]:
-    """Have the mutation on the disk too, for other processes that tests start."""
+    """Write the mutation to the disk too, for other processes that tests start."""
     if mutation is None:
         yield
         return
     path = copy / mutation.file
     before, original = path.stat(), path.read_bytes()
     path.write_text(mutation.source)
-    # What Python has compiled goes by the second and by the size, which two mutations may share.
+    # Python's compiled files depend on the second and the size, which two mutations may share.
     os.utime(path, (index, index))
     try:
         yield
@@ -192,7 +202,7 @@ def _in_child(index: int, work: Work, tests: Collected) -> Outcome:
             os.setsid()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             answer.write_text(json.dumps(_done(work, tests)))
-        except BaseException:  # noqa: BLE001 - it is told of in the output, and by no answer
+        except BaseException:  # noqa: BLE001 - the error is in the output, and there is no answer
             traceback.print_exc()
         finally:
             os._exit(0)
@@ -211,7 +221,7 @@ def _in_child(index: int, work: Work, tests: Collected) -> Outcome:
 
 
 def _kill(pid: int) -> None:
-    """End a child, and what it has started."""
+    """Kill a child and the processes that it has started."""
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
     _children.discard(pid)
@@ -234,8 +244,10 @@ def _done(work: Work, tests: Collected) -> dict[str, Any]:
 
 
 def _from(copy: Path) -> None:
-    """Import this project's modules anew, and from the copy. Those of this package stay: they are
-    at work."""
+    """Forget this project's imported modules, so that they are imported from the copy.
+
+    The modules of this package stay, because they are in use.
+    """
     here = Path(sys.modules[__name__].__file__ or "").parents[2]
     ours = {each.stem for each in here.iterdir() if not each.name.startswith(".")}
     for name in [*sys.modules]:
@@ -245,7 +257,7 @@ def _from(copy: Path) -> None:
 
 
 def _copy(root: Path, to: Path) -> Path:
-    """Return the project, without what is made from it. Environments are used where they are."""
+    """Copy the project without generated files. Environments are linked."""
     shutil.copytree(root, to, ignore=_NOT_COPIED, symlinks=True)
     for name in (".venv", ".venv-aws", ".venv-model"):
         if (root / name).exists():

@@ -312,7 +312,7 @@ class SimulatedLambda:
         if self.chance("overtaken", 2) == 1:
             self._overtake()
         self._perhaps_fail_duplicate(invocation)
-        for _ in range(1 + self.chance("how much goes on", 6)):
+        for _ in range(1 + self.chance("how much happens", 6)):
             self.step()
         if invocation and self.time > invocation.deadline and self.chance("thaw", 4):
             invocation.zombie = True
