@@ -43,7 +43,8 @@ def check() -> str:
 def _hint(problem: Problem) -> str:
     """Return the hint of a problem, with the variables of make deploy instead of the options of
     `jobs`."""
-    hint = problem.hint.replace("--region eu-west-1, AWS_REGION", "AWS_REGION")
+    hint = problem.hint.replace(", or pass --region eu-west-1", "")
+    hint = hint.replace("pass --profile", "set AWS_PROFILE")
     return hint.replace("--profile", "AWS_PROFILE").replace("--region", "AWS_REGION")
 
 

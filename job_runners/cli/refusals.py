@@ -137,8 +137,8 @@ def explain(error: BaseException) -> Problem | None:
             return Problem(
                 "No AWS region is set.",
                 hint=(
-                    "Pass --region, or set AWS_REGION or the region of your profile. To use the "
-                    "local AWS instead, start it with make run."
+                    "Set AWS_REGION or the region of your profile, or pass --region eu-west-1. To "
+                    "use the local AWS instead, start it with make run."
                 ),
                 code=Exit.NO_ACCESS,
             )

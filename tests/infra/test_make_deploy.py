@@ -36,9 +36,9 @@ def deploy(home: Path, *words: str, **variables: str) -> subprocess.CompletedPro
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({}, "Which AWS region? None is set."),
-        (NOBODYS, "Which AWS region? None is set."),
-        ({"AWS_REGION": "eu-west-1"}, "There are no AWS credentials here."),
+        ({}, "No AWS region is set."),
+        (NOBODYS, "No AWS region is set."),
+        ({"AWS_REGION": "eu-west-1"}, "No AWS credentials found."),
         ({"AWS_PROFILE": "nobody"}, "The config profile (nobody) could not be found."),
     ],
 )
@@ -61,7 +61,7 @@ def test_whose_credentials_they_are_is_asked_of_aws(tmp_path: Path) -> None:
         where = {"AWS_ENDPOINT_URL": aws.endpoint_url, "AWS_REGION": "us-east-1"}
         refused = deploy(tmp_path, **where, **NOBODYS)
         assert refused.returncode != 0
-        assert "AWS does not accept your credentials" in refused.stderr
+        assert "AWS doesn't accept your credentials" in refused.stderr
         # With nothing to build with, it ends there.
         let_in = deploy(tmp_path, "AWS=/nowhere", **where, **aws.credentials.variables)
     assert "Deploying to account 000000000000, us-east-1 of the AWS at http://" in let_in.stderr

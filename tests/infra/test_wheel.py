@@ -103,4 +103,4 @@ def test_the_command_finds_the_local_aws_of_the_folder_it_is_called_in(
     assert done.returncode == 0, done.stderr
     assert "on the local AWS" in done.stderr
     elsewhere = run(*words, PYTHONPATH=packages)
-    assert "change to the folder that you started make run in" in elsewhere.stderr
+    assert "change to the folder in which you started make run" in elsewhere.stderr
