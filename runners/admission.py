@@ -169,7 +169,7 @@ class _AdmissionPass:
         return True
 
     def _admit_or_wait(self, line: Line, entry: LineItem) -> bool:
-        grant = line.grant(entry.waits_in, starts=False)
+        grant = line.grant(entry.entry_group, starts=False)
         if grant is not None:
             used_keys.note_use(line, str(entry.organization_id))
             self._admit(line, entry, grant)
@@ -201,7 +201,7 @@ class _AdmissionPass:
 
     def _admit(self, line: Line, entry: LineItem, grant: lines.Grant) -> None:
         row = read(entry.job_id)
-        if row is None or row.held_by != line.place or row.wait_key != entry.sk:
+        if row is None or row.held_by != line.partition_key or row.wait_key != entry.sk:
             line_entries.drop_entry(entry)
             return
         if row.row_version > ROW_VERSION:
@@ -239,5 +239,5 @@ def _is_named_by_holder(slot: LineItem) -> bool:
         and not row.status.finished
         and row.slot == slot.number
         and row.queue_key is not None
-        and lines.place_of(row.queue_name, row.queue_key) == slot.pk
+        and lines.partition_key_of(row.queue_name, row.queue_key) == slot.pk
     )

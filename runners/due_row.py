@@ -127,8 +127,8 @@ def _process_waiting_row(
     if not is_line(row.held_by):
         return Disposition.ADMITTED if pausing.admit_or_keep(row, send) else Disposition.PARKED
     # If the job has no entry in its line, for example because it was quarantined, add it again.
-    if row.row_version <= ROW_VERSION and not line_entries.is_listed(row):
-        verbs.list_again(row, due_at=pausing.next_check(row))
+    if row.row_version <= ROW_VERSION and not line_entries.has_entry(row):
+        verbs.restore_entry(row, due_at=pausing.next_check(row))
         admit_waiting(row.queue_name, gates.line_key(row))
         return Disposition.PARKED
     admit_waiting(row.queue_name, gates.line_key(row))

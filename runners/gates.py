@@ -162,7 +162,7 @@ def park_in_line(
     """
     parked = verbs.park_in_line(
         row,
-        lines.place_of(row.queue_name, key),
+        lines.partition_key_of(row.queue_name, key),
         key,
         group=_group(row, limits),
         due_at=due_at or pausing.next_check(row),

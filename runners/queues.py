@@ -205,7 +205,7 @@ class _Keys:
         line = lines.read_line(self._name, key, self._limits)
         fair = self._limits is not None and self._limits.order == "fair"
         waits = (
-            waiting.in_line(line.place, self._seen_by, self._seen_by if fair else None)
+            waiting.in_line(line.partition_key, self._seen_by, self._seen_by if fair else None)
             if line.first is not None
             else Waiting()
         )

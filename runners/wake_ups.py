@@ -97,7 +97,7 @@ class WakeUps:
         """
         if self._paces_until is None:
             return False
-        place = lines.place_of(self._message.queue_name, self._message.queue_key)
+        place = lines.partition_key_of(self._message.queue_name, self._message.queue_key)
         was_there = line_rates.unmark_wake_up(place, self._paces_until)
         self._paces_until = None
         return was_there
@@ -191,7 +191,7 @@ def _ensure_due(line: Line, entry: LineItem, arrives_at: int) -> bool:
 def _waiting_row(line: Line, entry: LineItem) -> JobRequest | None:
     """Return the row of an entry's job, or None if the job doesn't wait by this entry."""
     row = read(entry.job_id)
-    if row is None or (row.held_by, row.wait_key) != (line.place, entry.sk):
+    if row is None or (row.held_by, row.wait_key) != (line.partition_key, entry.sk):
         return None
     return row
 

@@ -155,7 +155,7 @@ def waiting(
         JobRequest.waiting_since.set(since),
         JobRequest.held_by.set(held_by),
         key.set(wait_key) if wait_key else key.remove(),
-        *without_room(),
+        *without_capacity(),
         *due(job, due_at, Lane.PARKED),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
@@ -180,11 +180,11 @@ def finished(status: Status) -> list[Action]:
         JobRequest.unfinished_organization.remove(),
         JobRequest.unique_key.remove(),
         *no_longer_parked(),
-        *without_room(),
+        *without_capacity(),
     ]
 
 
-def of_version(job: JobRequest, version: int) -> list[Action]:
+def raise_version(job: JobRequest, version: int) -> list[Action]:
     """Return the action that raises a row's version to this one. The version is never lowered.
 
     Code that doesn't know the version then can't claim the row.
@@ -211,7 +211,7 @@ def no_longer_parked() -> list[Action]:
     ]
 
 
-def without_room() -> list[Action]:
+def without_capacity() -> list[Action]:
     """Return the actions that clear a row's slot and admission."""
     return [JobRequest.slot.remove(), JobRequest.admitted_at.remove()]
 
@@ -255,7 +255,7 @@ def attempts_left() -> Condition:
     return condition
 
 
-def not_cancelled() -> Condition:
+def no_cancel_requested() -> Condition:
     """Return the condition that its owner hasn't asked the job to stop."""
     condition: Condition = JobRequest.cancel_requested.does_not_exist()
     return condition

@@ -20,16 +20,16 @@ from store.transactions import RaceLost, RecordWrite
 _HAND_ON_TRIES = 5
 
 
-def slot_freed(job: JobRequest) -> list[RecordWrite]:
+def free_slot_writes(job: JobRequest) -> list[RecordWrite]:
     """Return the write that frees the slot that a row names, if it names one."""
-    held = lines.held_slot(job)
+    held = lines.slot_release(job)
     if held is None:
         return []
     item, actions, condition = held
     return [RecordWrite(item, "change", actions, condition)]
 
 
-def entry_dropped(job: JobRequest) -> list[RecordWrite]:
+def drop_entry_writes(job: JobRequest) -> list[RecordWrite]:
     """Return the write that deletes the entry of a parked row, if it has one."""
     if job.held_by is None or job.follows is not None:
         return []
@@ -59,7 +59,7 @@ def write_freeing(
     doesn't keep a job from ending: the row then changes without it. Raises RaceLost if one of
     `more_writes` was refused. For the rest see `conditional_write.write_with`.
     """
-    more_writes, freed = more_writes or [], [] if keeps_slot else slot_freed(job)
+    more_writes, freed = more_writes or [], [] if keeps_slot else free_slot_writes(job)
     key, tries = _key_given_up(job) if ends else [], 0
     while True:
         try:

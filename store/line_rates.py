@@ -1,23 +1,23 @@
-"""Writes to a partition's rate item alone: starts that the rate counts, and the next wake-up."""
+"""Change only the rate item of a line: count a start, or record the next wake-up."""
 
 from pynamodb.exceptions import UpdateError
 
 import clock
 from aws.errors import condition_failed
 from store import conditional_write
-from store.lines import RATE, Line, LineItem, new_expiry, same_starts, same_turn, started
+from store.lines import RATE, Line, LineItem, new_expiry, same_starts, same_turn, start_actions
 
-_MILLISECOND = 1000  # microseconds, the unit of a rate
+_MILLISECOND = 1000  # in microseconds, the unit of `started_tat`
 
 
 def count_start(line: Line, token: str) -> bool:
-    """Count an admitted job's start against the rate. Return False if the rate isn't as it was
-    read.
+    """Count an admitted job's start against the rate.
 
-    `token` is that of the claim. An earlier try of the same claim may have counted the start and
-    then failed. The job then starts only now, so that start is moved to now.
+    Return False if another start was counted since the line was read. `token` is the claim's token.
+    An earlier try of the same claim may have counted its start and then failed. The job starts only
+    now, so that start is then moved to now.
     """
-    rate, item = line.limits.rate, line.rate or LineItem(line.place, RATE)
+    rate, item = line.limits.rate, line.rate or LineItem(line.partition_key, RATE)
     if rate is None:
         return True
     now = clock.now()
@@ -27,7 +27,7 @@ def count_start(line: Line, token: str) -> bool:
     else:
         started_tat = rate.with_one_more(line.started_until(rate), now * _MILLISECOND)
     actions = [
-        *started(started_tat, now, token),
+        *start_actions(started_tat, now, token),
         LineItem.expires_at.set(new_expiry(max(item.tat or 0, started_tat))),
     ]
     try:
@@ -42,8 +42,8 @@ def count_start(line: Line, token: str) -> bool:
 def mark_wake_up(line: Line, wake_at: int) -> bool:
     """Record when the message arrives that admits the waiting jobs.
 
-    Return False if another process has recorded a wake-up, or was given a start, since the
-    partition was read.
+    Return False if, since the line was read, another process has recorded a wake-up or a job was
+    admitted under the rate.
     """
     rate = line.rate
     if rate is None:
@@ -58,10 +58,11 @@ def mark_wake_up(line: Line, wake_at: int) -> bool:
     return True
 
 
-def unmark_wake_up(place: str, wake_at: int) -> bool:
-    """Undo `mark_wake_up`. Return False if another process has marked the partition since."""
+def unmark_wake_up(partition_key: str, wake_at: int) -> bool:
+    """Undo `mark_wake_up`. Return False if the recorded wake-up is another one by now."""
     try:
-        LineItem(place, RATE).update([LineItem.wake_at.remove()], LineItem.wake_at == wake_at)
+        item = LineItem(partition_key, RATE)
+        item.update([LineItem.wake_at.remove()], LineItem.wake_at == wake_at)
     except UpdateError as error:
         if not condition_failed(error):
             raise

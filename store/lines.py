@@ -1,14 +1,16 @@
-"""A partition, which is one queue and one key: its slots, its rate, and the line of waiting jobs.
+"""Lines: for each queue and key, the slots, the rate, and the jobs that wait for them.
 
-A partition is one DynamoDB partition of the coordination table, so one consistent query reads all
-that a decision needs. A slot is an item that names its holder, because a count could drift.
+A line is stored as one DynamoDB partition of the coordination table. One consistent query thus
+reads everything that a decision needs. A slot is an item that names its holder, because a count
+could drift.
 
-A job takes a slot or a start in one transaction with its row, on condition that the items are as
-they were read. If two processes decide at once, one of them is refused and reads again.
+A job takes a slot or a start in one transaction with its row, on condition that the items haven't
+changed since they were read. If two processes decide at once, DynamoDB refuses one of the
+transactions, and that process reads the line again.
 
 | item | content |
 |---|---|
-| `rate` | when the rate allows the next start, and which one was the last |
+| `rate` | when the rate allows the next start; when the last start was, and whose |
 | `slot#<number>` | which job holds the slot; a free slot has no holder |
 | `wait#<group>#<time><job id>` | a waiting job; groups are organizations, or all jobs are in one |
 """
@@ -30,59 +32,73 @@ from store.limits import Limits
 from store.rate import Rate
 from store.table import Integer, Table, nullable
 
-_MILLISECOND = 1000  # microseconds, the unit of a rate
-# An item that wasn't written for this long belongs to a key that is no longer used.
+_MILLISECOND = 1000  # in microseconds, the unit of `tat`
+# If an item hasn't been written for this long, its key is no longer in use.
 LIFETIME = 40 * clock.DAY
-# A slot that was taken longer ago is named in its holder's row. Clocks differ by less than this.
+# If a slot was taken longer ago than this, its holder's row must name it. Clocks of two machines
+# differ by less.
 _SETTLED = clock.MINUTE
-# A job is admitted this long before its start is allowed, because its message takes time. The claim
-# waits for the rest. Otherwise each start would delay all later ones by that time.
-START_WAIT = clock.SECOND
+# A job is admitted this long before the rate allows its start, because its message takes time to
+# arrive. The claim then waits until the start is allowed. Without this lead, the time that each
+# message takes would delay all later starts.
+ADMISSION_LEAD = clock.SECOND
 RATE = "rate"
 _SLOT = "slot#"
-WAITING = "wait#"  # begins the sort key of every waiting job
+WAITING = "wait#"  # prefix of the sort key of every entry
 
 
 class LineItem(Table):
-    """One item of a partition: a slot, the rate, or a waiting job's entry."""
+    """One item of a line: a slot, the rate, or the entry of a waiting job."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
 
     table_setting = "COORDINATION_TABLE_NAME"
 
-    pk = UnicodeAttribute(hash_key=True)  # the partition
+    pk = UnicodeAttribute(hash_key=True)  # the line, see `partition_key_of`
     sk = UnicodeAttribute(range_key=True)
     expires_at = nullable(Integer())  # in seconds, for TTL
 
-    holder = nullable(UnicodeAttribute())  # of a slot: the job that has it
-    # Of an entry's job, or of the job that was last given the slot or the rate.
+    # Of an entry: the organization of its job. Of a slot or the rate: that of the job that last
+    # got it.
     organization_id = nullable(UnicodeAttribute())
-    since = nullable(Integer())  # of a slot or the rate: when it was last taken
-    turn = nullable(Integer())  # of those: its grant number, the highest when it is granted
-    group = nullable(UnicodeAttribute())  # of those: the group that it was last granted to
-    tat = nullable(Integer())  # of the rate, in microseconds: the time that is paid for
-    # Of the rate: the time that starts have used up, in microseconds; the latest start; and the
-    # claim of that start. A job pays `tat` when it is admitted, which may be long before it starts.
+
+    # Of a slot or the rate: when a job last got it; the number of that grant (each grant of a line
+    # gets a higher number than all before it); and the group of that job.
+    since = nullable(Integer())
+    turn = nullable(Integer())
+    group = nullable(UnicodeAttribute())
+
+    # Of a slot: the id of the job that has it.
+    holder = nullable(UnicodeAttribute())
+
+    # Of the rate: the time up to which admissions have used the rate, in microseconds. In the
+    # algorithm (GCRA), it is the theoretical arrival time of the next admission.
+    tat = nullable(Integer())
+    # Of the rate: the same for starts, which may be long after the admission; the time of the last
+    # start; and its claim token, or the job's id if the claim itself took the grant.
     started_tat = nullable(Integer())
     started_at = nullable(Integer())
     started_by = nullable(UnicodeAttribute())
-    wake_at = nullable(Integer())  # of the rate: when the message arrives that admits waiting jobs
-    version = nullable(UnicodeAttribute())  # of an entry: differs from that of a replacement
+    # Of the rate: when the message arrives that admits waiting jobs.
+    wake_at = nullable(Integer())
+
+    # Of an entry: a random id, so that an entry that was put again isn't taken for the old one.
+    version = nullable(UnicodeAttribute())
 
     @property
     def job_id(self) -> str:
-        """Return the id of the job that an entry belongs to."""
+        """Return the id of an entry's job."""
         return job_id_of(self.sk.rpartition("#")[2])
 
     @property
     def waiting_since(self) -> int:
-        """Return when the job that an entry belongs to was parked."""
+        """Return the time that decides an entry's position: usually when its job was parked."""
         return int(self.sk.rpartition("#")[2].removesuffix(self.job_id))
 
     @property
-    def waits_in(self) -> str:
-        """Return the group of an entry."""
+    def entry_group(self) -> str:
+        """Return an entry's group."""
         return self.sk.removeprefix(WAITING).rpartition("#")[0]
 
     @property
@@ -92,11 +108,11 @@ class LineItem(Table):
 
 
 class Grant(NamedTuple):
-    """The capacity that a decision gives a job: a slot, a start of the rate, both, or neither.
+    """The capacity that a job gets: a slot, a start under the rate, both, or neither.
 
-    It is neither if there are no limits. The items are as they were read, and `turn` is their new
-    grant number. `started_tat` is None for a job that is admitted, because its claim counts the
-    start (see `count_start`).
+    It is neither if the queue has no limits. `slot` and `rate` are the items as they were read. The
+    other fields are their new values. `started_tat` is None for a job that is only admitted: its
+    claim counts the start (see `line_rates.count_start`).
     """
 
     group: str
@@ -106,9 +122,11 @@ class Grant(NamedTuple):
     tat: int = 0
     started_tat: int | None = None
 
-    def taken_by(self, job: JobRequest) -> Iterator[tuple[LineItem, list[Action], Condition]]:
-        """Return the writes that take the capacity, each refused unless its item is as it was
-        read."""
+    def writes_for(self, job: JobRequest) -> Iterator[tuple[LineItem, list[Action], Condition]]:
+        """Yield the writes that give the capacity to a job.
+
+        Each is refused if its item has changed since it was read.
+        """
         now = clock.now()
         taken: list[Action] = [
             LineItem.since.set(now),
@@ -124,66 +142,73 @@ class Grant(NamedTuple):
             taken.append(LineItem.tat.set(self.tat))
             as_read = same_turn(self.rate)
             if self.started_tat is not None:
-                taken += started(self.started_tat, now, job.id)
+                taken += start_actions(self.started_tat, now, job.id)
                 as_read &= same_starts(self.rate)
             yield self.rate, taken, as_read
 
 
 class Line(NamedTuple):
-    """A partition as one query found it, with the limits that applied at that time."""
+    """A line as one query found it, with the limits that applied at that time."""
 
-    place: str
+    partition_key: str
     limits: Limits
     slots: dict[int, LineItem]
     rate: LineItem | None = None
-    first: LineItem | None = None  # of the entries, by group and time
+    first: LineItem | None = None  # the first entry, by group and then by time
 
     def organizations_on(self, day: int) -> set[str | None]:
-        """Return whose jobs were given a start on a day, as far as the items still show it."""
+        """Return the organizations whose jobs got a slot or a start on a day.
+
+        Items show only the last job that got each of them, so some organizations may be missing.
+        """
         return {
             item.organization_id
-            for item in self._given
-            if day_of(self.place, item.since or 0) == day
+            for item in self._grantable_items
+            if day_of(self.partition_key, item.since or 0) == day
         }
 
     @property
     def held(self) -> list[LineItem]:
-        """Return the slots that have a holder, lowest number first."""
+        """Return the slots that have a holder, in the order of their numbers."""
         return [slot for _, slot in sorted(self.slots.items()) if slot.holder is not None]
 
     def grant(self, group: str, *, starts: bool = True) -> Grant | None:
         """Return the capacity that the next job of this group gets now, or None if there is none.
 
-        Pass `starts=False` for a job that is only admitted. The lowest free slot is granted, and
-        only while fewer slots are held than the limit allows. So new starts never exceed a limit
-        that was lowered.
+        Pass `starts=False` for a job that is only admitted. The job gets the lowest free slot, but
+        no slot if as many jobs as the limit allows already have one. So new starts never exceed a
+        limit that was lowered.
         """
         slot = self._free_slot()
         opens_at = max(self.opens_at(), self.start_opens_at() if starts else 0)
         if opens_at > clock.now() or (self.limits.slots is not None and slot is None):
             return None
-        turn = 1 + max((item.turn or 0 for item in self._given), default=0)
+        turn = 1 + max((item.turn or 0 for item in self._grantable_items), default=0)
         limit, now = self.limits.rate, clock.now() * _MILLISECOND
         if limit is None:
             return Grant(group, turn, slot)
-        rate = self.rate or LineItem(self.place, RATE)
-        tat = limit.with_one_more(self._paid_until(limit), now)
+        rate = self.rate or LineItem(self.partition_key, RATE)
+        tat = limit.with_one_more(self._admissions_until(limit), now)
         started_tat = limit.with_one_more(self.started_until(limit), now) if starts else None
         return Grant(group, turn, slot, rate, tat, started_tat)
 
     def opens_at(self) -> int:
-        """Return when the rate allows the next admission, in milliseconds since 1970 (0 without a
-        rate)."""
+        """Return when the rate allows the next admission, in milliseconds since 1970.
+
+        The result is 0 if there is no rate.
+        """
         rate = self.limits.rate
         if rate is None:
             return 0
-        return max(rate.opens_at(self._paid_until(rate)), self.start_opens_at() - START_WAIT)
+        return max(
+            rate.opens_at(self._admissions_until(rate)), self.start_opens_at() - ADMISSION_LEAD
+        )
 
     def start_opens_at(self, token: str | None = None) -> int:
         """Return when the rate allows an admitted job to start, in milliseconds since 1970.
 
-        The result is 0 without a rate. It is also 0 if the last start that was counted is that of
-        an earlier try of the claim with this token.
+        The result is 0 if there is no rate, or if an earlier try of the claim with this token was
+        the last to count a start.
         """
         rate = self.limits.rate
         if rate is None or self.rate is None or (token and self.rate.started_by == token):
@@ -193,18 +218,20 @@ class Line(NamedTuple):
     @property
     def waits_for_rate(self) -> bool:
         """Return whether only the rate keeps the next job from starting."""
-        has_room = self.limits.slots is None or self._free_slot() is not None
-        return self.opens_at() > clock.now() and has_room
+        has_free_slot = self.limits.slots is None or self._free_slot() is not None
+        return self.opens_at() > clock.now() and has_free_slot
 
     @property
     def last_served(self) -> str:
-        """Return the group that was last given a start."""
-        # Two items that were granted at the same moment may have the same turn.
-        last = max(self._given, key=lambda item: (item.turn or 0, item.since or 0), default=None)
+        """Return the group whose job last got a slot or a start, or "" if none has."""
+        # Two processes that granted different items at the same moment may have used one number.
+        last = max(
+            self._grantable_items, key=lambda item: (item.turn or 0, item.since or 0), default=None
+        )
         return (last.group if last is not None else None) or ""
 
     @property
-    def _given(self) -> list[LineItem]:
+    def _grantable_items(self) -> list[LineItem]:
         return [*self.slots.values(), *([self.rate] if self.rate else [])]
 
     def _free_slot(self) -> LineItem | None:
@@ -216,12 +243,13 @@ class Line(NamedTuple):
         above = sum(1 for number in held if number > lowest)
         if lowest + above > limit:
             return None
-        return self.slots.get(lowest) or LineItem(self.place, f"{_SLOT}{lowest:03d}")
+        return self.slots.get(lowest) or LineItem(self.partition_key, f"{_SLOT}{lowest:03d}")
 
-    def _paid_until(self, rate: Rate) -> int:
-        """Return the time up to which the starts so far are paid for, in microseconds.
+    def _admissions_until(self, rate: Rate) -> int:
+        """Return the time up to which the admissions so far have used the rate, in microseconds.
 
-        They may have been paid under another rate than the current one.
+        It is at most one burst after the last admission, because an earlier rate may have been
+        slower.
         """
         if self.rate is None:
             return 0
@@ -229,44 +257,47 @@ class Line(NamedTuple):
         return min(self.rate.tat or 0, last + rate.burst * rate.interval)
 
     def started_until(self, rate: Rate) -> int:
-        """Return the time up to which the starts so far have used the rate, in microseconds."""
+        """Return the time up to which the starts so far have used the rate, in microseconds.
+
+        It is at most one burst after the last start.
+        """
         if self.rate is None:
             return 0
         last = (self.rate.started_at or 0) * _MILLISECOND
         return min(self.rate.started_tat or 0, last + rate.burst * rate.interval)
 
 
-def place_of(queue_name: str, queue_key: str) -> str:
-    """Return the partition's key in DynamoDB, which is also the `held_by` of its waiting jobs."""
+def partition_key_of(queue_name: str, queue_key: str) -> str:
+    """Return a line's partition key in DynamoDB. It is also the `held_by` of its waiting jobs."""
     return f"line#{queue_name}#{queue_key}"
 
 
-def day_of(place: str, moment: int) -> int:
-    """Return the day of a moment, by a partition's own clock.
+def day_of(partition_key: str, moment: int) -> int:
+    """Return the number of the day that a moment belongs to, for one line.
 
-    Each partition's days begin at another time, so that the daily work of all partitions isn't done
-    at midnight.
+    Each line's days begin at a different time, so that the daily work of all lines isn't done at
+    midnight.
     """
-    return (moment + crc32(place.encode()) % clock.DAY) // clock.DAY
+    return (moment + crc32(partition_key.encode()) % clock.DAY) // clock.DAY
 
 
 def is_line(held_by: str | None) -> bool:
-    """Return whether a line, and not a pause, has parked a row."""
+    """Return whether a row's `held_by` names a line, not a pause or another job."""
     return str(held_by).startswith("line#")
 
 
 def read_line(queue_name: str, queue_key: str, limits: Limits | None) -> Line:
-    """Return a partition as every earlier write left it: its rate, its slots, and the first entry.
+    """Read the rate, the slots and the first entry of a line, consistently.
 
     `limits` is None if the queue has none.
     """
     limits = limits or Limits()
-    place = place_of(queue_name, queue_key)
+    partition_key = partition_key_of(queue_name, queue_key)
     slots: dict[int, LineItem] = {}
     rate = first = None
     expected = (limits.slots or 0) + 2
     for item in LineItem.query(
-        place, LineItem.sk >= RATE, consistent_read=True, page_size=expected
+        partition_key, LineItem.sk >= RATE, consistent_read=True, page_size=expected
     ):
         if item.sk == RATE:
             rate = item
@@ -275,25 +306,26 @@ def read_line(queue_name: str, queue_key: str, limits: Limits | None) -> Line:
         else:
             first = item
             break
-    return Line(place, limits, slots, rate, first)
+    return Line(partition_key, limits, slots, rate, first)
 
 
 def is_settled(slot: LineItem) -> bool:
-    """Return whether a slot has been held for so long that its holder's row must name it."""
+    """Return whether a slot was taken so long ago that its holder's row must name it."""
     return clock.now() - (slot.since or 0) > _SETTLED
 
 
-def held_slot(job: JobRequest) -> tuple[LineItem, list[Action], Condition] | None:
-    """Return the write that frees the slot that a row names, refused unless the job has it."""
+def slot_release(job: JobRequest) -> tuple[LineItem, list[Action], Condition] | None:
+    """Return the write that frees a row's slot. It is refused unless the job has the slot."""
     if job.slot is None:
         return None
-    place = place_of(job.queue_name, str(job.queue_key))  # the key since it was given the slot
-    item = LineItem(place, f"{_SLOT}{job.slot:03d}")
+    # While a row names a slot, its queue key doesn't change.
+    partition_key = partition_key_of(job.queue_name, str(job.queue_key))
+    item = LineItem(partition_key, f"{_SLOT}{job.slot:03d}")
     return item, [LineItem.holder.remove()], LineItem.holder == job.id
 
 
 def free_slot(slot: LineItem) -> bool:
-    """Free a slot that its holder's row doesn't name. Return False if it was taken again."""
+    """Free a slot that its holder's row doesn't name. Return False if it has changed hands."""
     try:
         slot.update([LineItem.holder.remove()], (LineItem.holder == slot.holder) & same_turn(slot))
     except UpdateError as error:
@@ -303,7 +335,8 @@ def free_slot(slot: LineItem) -> bool:
     return True
 
 
-def started(started_tat: int, at: int, by: str) -> list[Action]:
+def start_actions(started_tat: int, at: int, by: str) -> list[Action]:
+    """Return the actions that record a start in the rate item."""
     return [
         LineItem.started_tat.set(started_tat),
         LineItem.started_at.set(at),
@@ -312,18 +345,20 @@ def started(started_tat: int, at: int, by: str) -> list[Action]:
 
 
 def same_starts(rate: LineItem) -> Condition:
+    """Return the condition that no start was counted since the rate item was read."""
     condition: Condition = conditional_write.same(LineItem.started_tat, rate.started_tat)
     condition &= conditional_write.same(LineItem.started_by, rate.started_by)
     return condition
 
 
 def same_turn(item: LineItem) -> Condition:
+    """Return the condition that a slot or the rate wasn't granted since it was read."""
     return conditional_write.same(LineItem.turn, item.turn)
 
 
 def new_expiry(used_until: int) -> int:
-    """Return when an item expires, in seconds since 1970, if its rate is used up to `used_until`.
+    """Return when an item expires, in seconds since 1970.
 
-    `used_until` is in microseconds since 1970.
+    `used_until` is the time up to which its rate is used, in microseconds since 1970.
     """
     return (max(clock.now(), used_until // _MILLISECOND) + LIFETIME) // clock.SECOND

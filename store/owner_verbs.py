@@ -39,7 +39,7 @@ def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
             Status.SCHEDULED, Status.WAITING, Status.QUEUED, Status.RETRYABLE
         ),
         already_applied=lambda row: row.status is Status.CANCELLED,
-        more_writes=holdings.entry_dropped(job),
+        more_writes=holdings.drop_entry_writes(job),
         ends=True,
     )
 
@@ -92,7 +92,7 @@ def requeue(
         actions.append(JobRequest.unfinished_organization.set(job.organization_id))
     # Older code would count the job forever, or not give up its key.
     version = UNIQUE if unique_key is not None else LIMITED if counted else 1
-    actions += conditional_write.of_version(job, version)
+    actions += conditional_write.raise_version(job, version)
     if job.error:
         actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))
     if payload is not None:
@@ -138,7 +138,7 @@ def _reset_run(max_attempts: int) -> list[Action]:
         ),
         # Code that knows no slots ends a job and leaves its slot in the row. Another job may have
         # it by now.
-        *conditional_write.without_room(),
+        *conditional_write.without_capacity(),
         *conditional_write.no_longer_parked(),
     ]
 

@@ -48,8 +48,8 @@ def note_use(line: Line, organization_id: str) -> None:
     The organization's own list leaves out the keys that are known without it: that of the whole
     queue, and the organization's name.
     """
-    _, queue_name, queue_key = line.place.split("#")  # none of them has a "#"
-    today = lines.day_of(line.place, clock.now())
+    _, queue_name, queue_key = line.partition_key.split("#")  # none of them has a "#"
+    today = lines.day_of(line.partition_key, clock.now())
     served = line.organizations_on(today)
     if not served:
         _note(f"keys#{queue_name}", queue_key, today)

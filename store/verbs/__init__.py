@@ -8,7 +8,7 @@ Only this package and `store.owner_verbs` change a JobRequest.
 | `claiming` | claim; checkpoint and renew, while the job runs |
 | `ending` | the ends of a claimed run: succeed, fail, stop, retry, end_leg, release |
 | `replacing` | replace, for unique work; imported where it is needed |
-| `parking` | park and admit, for pauses and for queues with limits; list_again |
+| `parking` | park and admit, for pauses and for queues with limits; restore_entry |
 | `checking` | for rows that the timer has found: expire, postpone, set_aside; also uncount |
 """
 
@@ -22,7 +22,7 @@ from store.verbs.claiming import (
     renew,
 )
 from store.verbs.ending import Checkpoint, end_leg, fail, release, retry, stop, succeed
-from store.verbs.parking import admit, list_again, park, park_in_line
+from store.verbs.parking import admit, park, park_in_line, restore_entry
 from store.verbs.saving import save
 
 __all__ = [
@@ -36,12 +36,12 @@ __all__ = [
     "end_leg",
     "expire",
     "fail",
-    "list_again",
     "park",
     "park_in_line",
     "postpone",
     "release",
     "renew",
+    "restore_entry",
     "retry",
     "save",
     "set_aside",

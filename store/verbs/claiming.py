@@ -16,7 +16,7 @@ from store.lines import Grant
 from store.transactions import RaceLost, RecordWrite
 from store.verbs.checking import postpone
 from store.verbs.ending import Checkpoint, checkpointed
-from store.verbs.parking import counted_start, room_given
+from store.verbs.parking import grant_changes, set_starts_under_rate
 
 # Clocks of two machines may differ by this much, so a lease outlives its invocation by it.
 SKEW = clock.MINUTE
@@ -69,15 +69,15 @@ def claim(
     more_writes: Sequence[RecordWrite] = ()
     if entrance is not None:
         condition &= conditional_write.as_read(entrance.row)
-        names_slot, more_writes = room_given(entrance.row, entrance.grant)
+        names_slot, more_writes = grant_changes(entrance.row, entrance.grant)
         actions += names_slot
         if entrance.grant is not None:
-            actions += counted_start(entrance.row, entrance.grant)
+            actions += set_starts_under_rate(entrance.row, entrance.grant)
         if not _is_checked_in_time(entrance.row.due_at, lease):
             actions += conditional_write.due(job, lease, Lane.PROMPT)
         if entrance.key is not None:
             actions.append(JobRequest.queue_key.set(entrance.key))
-            actions += conditional_write.of_version(entrance.row, LIMITED)
+            actions += conditional_write.raise_version(entrance.row, LIMITED)
 
     def is_ours(row: JobRequest) -> bool:
         # The token alone isn't enough: a rescue leaves it in the row, but has ended this claim.

@@ -41,8 +41,8 @@ def fail(job: JobRequest, error: dict[str, Any], *, rescue: bool = False) -> Job
     If its owner has asked it to stop, it is stopped instead: the returned row is then canceled.
     Pass `rescue` for a job whose claimer is gone. It is refused unless the lease, as read, is over.
     """
-    condition = _may_end(job, rescue) & conditional_write.not_cancelled()
-    return or_stop(
+    condition = _may_end(job, rescue) & conditional_write.no_cancel_requested()
+    return write_or_stop(
         job,
         lambda: _end_run(
             "fail", job, conditional_write.failed(job, error), condition, Status.FAILED
@@ -96,7 +96,7 @@ def retry(
         JobRequest.earlier_errors.set(earlier_errors.after_attempt(job, error, now)),
         JobRequest.run_at.set(run_at),
         *conditional_write.due(job, due_at, Lane.PROMPT),
-        *conditional_write.without_room(),
+        *conditional_write.without_capacity(),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
         *(checkpointed(reached) if reached else []),
@@ -104,9 +104,9 @@ def retry(
     condition = (
         _may_end(job, rescue)
         & conditional_write.attempts_left()
-        & conditional_write.not_cancelled()
+        & conditional_write.no_cancel_requested()
     )
-    return or_stop(
+    return write_or_stop(
         job,
         lambda: _end_run("retry", job, actions, condition, Status.RETRYABLE),
         error=error,
@@ -124,11 +124,11 @@ def end_leg(job: JobRequest, reached: Checkpoint) -> JobRequest:
     actions = [
         *conditional_write.queued(job, Lane.PROMPT),
         *checkpointed(reached),
-        *_room_kept(job),
+        *_capacity_kept(job),
         *([JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []),
     ]
-    condition = conditional_write.owned_by_claim(job) & conditional_write.not_cancelled()
-    return or_stop(
+    condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
+    return write_or_stop(
         job,
         lambda: _hand_on("end_leg", job, actions, condition),
         reached=reached,
@@ -149,15 +149,15 @@ def release(job: JobRequest) -> JobRequest:
     actions = [
         *conditional_write.queued_as_before(job, Lane.PROMPT),
         JobRequest.legs.set(job.legs - 1),
-        *_room_kept(job),
+        *_capacity_kept(job),
         *([JobRequest.attempt_started_at.remove()] if first_of_attempt else []),
         *([JobRequest.started_at.remove()] if job.legs == 1 else []),
     ]
-    condition = conditional_write.owned_by_claim(job) & conditional_write.not_cancelled()
-    return or_stop(job, lambda: _hand_on("release", job, actions, condition))
+    condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
+    return write_or_stop(job, lambda: _hand_on("release", job, actions, condition))
 
 
-def or_stop(job: JobRequest, write: Callable[[], JobRequest], **how: Any) -> JobRequest:
+def write_or_stop(job: JobRequest, write: Callable[[], JobRequest], **how: Any) -> JobRequest:
     """Write; or stop the job if the write was refused because its owner has asked it to stop."""
     try:
         return write()
@@ -183,7 +183,7 @@ def _may_end(job: JobRequest, rescue: bool) -> Condition:
     return conditional_write.lease_expired(job) if rescue else conditional_write.owned_by_claim(job)
 
 
-def _room_kept(job: JobRequest) -> list[Action]:
+def _capacity_kept(job: JobRequest) -> list[Action]:
     """Return the action that lets a job of a queue with limits keep its capacity."""
     return [JobRequest.admitted_at.set(clock.now())] if job.queue_key is not None else []
 

@@ -1,4 +1,4 @@
-"""The verbs of waiting: park, list_again and admit. Each changes the row and its waiting entry."""
+"""The verbs of waiting: park, restore_entry and admit. Each changes a row and its entry."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,11 @@ from pynamodb.expressions.update import Action
 import clock
 from store import conditional_write, holdings
 from store.job_request import LIMITED, JobRequest, Lane, Status
-from store.line_entries import entry_again, new_entry
+from store.line_entries import entry_from_row, new_entry
 from store.lines import Grant, LineItem
 from store.pauses import Pause, parked_entry
 from store.transactions import RecordWrite
-from store.verbs.ending import Checkpoint, checkpointed, or_stop
+from store.verbs.ending import Checkpoint, checkpointed, write_or_stop
 
 
 def park(
@@ -33,7 +33,7 @@ def park(
         actions,
         more_writes=[
             RecordWrite(parked_entry(pause.sk, job, since), "put"),
-            *holdings.entry_dropped(job),
+            *holdings.drop_entry_writes(job),
         ],
         shows_this_write=lambda row: row.held_by == pause.sk,
         reached=reached,
@@ -64,7 +64,7 @@ def park_in_line(
     actions = [
         *conditional_write.waiting(job, place, entry.sk, since, due_at),
         JobRequest.queue_key.set(key),
-        *conditional_write.of_version(job, LIMITED),
+        *conditional_write.raise_version(job, LIMITED),
     ]
     return _park(
         job,
@@ -88,13 +88,13 @@ def _park(
     `shows_this_write` returns whether a row waits because of this write.
     """
     actions = [*actions, *(checkpointed(reached) if reached else [])]
-    return or_stop(
+    return write_or_stop(
         job,
         lambda: holdings.write_freeing(
             "park",
             job,
             actions,
-            conditional_write.as_read(job) & conditional_write.not_cancelled(),
+            conditional_write.as_read(job) & conditional_write.no_cancel_requested(),
             already_applied=shows_this_write,
             more_writes=more_writes,
         ),
@@ -102,7 +102,7 @@ def _park(
     )
 
 
-def list_again(job: JobRequest, *, due_at: int) -> JobRequest:
+def restore_entry(job: JobRequest, *, due_at: int) -> JobRequest:
     """Put the entry of a quarantined job back at its old position in the line, and postpone its
     row.
 
@@ -115,7 +115,9 @@ def list_again(job: JobRequest, *, due_at: int) -> JobRequest:
         conditional_write.due(job, due_at, Lane.PARKED),
         (JobRequest.wait_key == job.wait_key) & (JobRequest.due_at == job.due_at),
         already_applied=lambda row: row.due_at == due_at,
-        more_writes=[RecordWrite(entry_again(job), "put", condition=LineItem.sk.does_not_exist())],
+        more_writes=[
+            RecordWrite(entry_from_row(job), "put", condition=LineItem.sk.does_not_exist())
+        ],
     )
 
 
@@ -127,7 +129,7 @@ def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
     """
     now = clock.now()
     waited = max(0, now - (job.waiting_since or now))
-    names_slot, takes = room_given(job, grant)
+    names_slot, takes = grant_changes(job, grant)
     actions = [
         *conditional_write.queued_as_before(job, Lane.PROMPT),
         JobRequest.queued_at.set(_counts_from(job, grant, now, waited)),
@@ -138,7 +140,7 @@ def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
         actions.append(JobRequest.attempt_started_at.set(job.attempt_started_at + waited))
     if grant is not None:
         actions.append(JobRequest.admitted_at.set(now))
-        actions += counted_start(job, grant)
+        actions += set_starts_under_rate(job, grant)
     return conditional_write.write_with(
         "admit",
         job,
@@ -149,7 +151,7 @@ def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
         already_applied=lambda row: (
             row.status is Status.QUEUED and row.claim_token == job.claim_token
         ),
-        more_writes=[*holdings.entry_dropped(job), *takes],
+        more_writes=[*holdings.drop_entry_writes(job), *takes],
     )
 
 
@@ -165,14 +167,14 @@ def _counts_from(job: JobRequest, grant: Grant | None, now: int, waited: int) ->
     return min(now, job.could_run_at + waited)
 
 
-def counted_start(job: JobRequest, grant: Grant | None) -> list[Action]:
+def set_starts_under_rate(job: JobRequest, grant: Grant | None) -> list[Action]:
     """Return the action that records whether the granted start counts against a rate."""
     if grant is not None and grant.rate is not None:
         return [JobRequest.starts_under_rate.set(True)]
     return [JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []
 
 
-def room_given(job: JobRequest, grant: Grant | None) -> tuple[list[Action], list[RecordWrite]]:
+def grant_changes(job: JobRequest, grant: Grant | None) -> tuple[list[Action], list[RecordWrite]]:
     """Return the actions that name the granted slot in the row, and the writes that take the grant.
 
     Both are empty without a grant.
@@ -184,6 +186,6 @@ def room_given(job: JobRequest, grant: Grant | None) -> tuple[list[Action], list
         names.append(JobRequest.slot.set(grant.slot.number))
     takes = [
         RecordWrite(item, "change", actions, as_read)
-        for item, actions, as_read in grant.taken_by(job)
+        for item, actions, as_read in grant.writes_for(job)
     ]
     return names, takes

@@ -70,7 +70,7 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
             & conditional_write.same(JobRequest.payload_key, job.payload_key),
             # In any state, because the job may have been claimed, and have ended, since.
             already_applied=lambda row: row.replaced_by == this,
-            more_writes=[*more_writes, *([] if stays else holdings.entry_dropped(job))],
+            more_writes=[*more_writes, *([] if stays else holdings.drop_entry_writes(job))],
             keeps_slot=stays,
         )
     except (PreconditionFailed, RaceLost):
@@ -116,7 +116,7 @@ def _moved(job: JobRequest, wanted: Wanted) -> list[Action]:
     return [
         *starts,
         *conditional_write.no_longer_parked(),
-        *conditional_write.without_room(),
+        *conditional_write.without_capacity(),
         set_or_remove(JobRequest.run_at, wanted.run_at),
     ]
 

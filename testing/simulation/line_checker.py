@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from store.lines import START_WAIT
+from store.lines import ADMISSION_LEAD
 from testing import moto_direct
 from testing.moto_direct import Row
 from testing.simulation.active_limits import ActiveLimits, Believed
@@ -332,7 +332,7 @@ class LineChecker:
         if limits.rate is not None:
             paid = self._items.get((line, "rate"), {}).get("tat", 0)
             started = self._items.get((line, "rate"), {}).get("started_tat", 0)
-            used = max(paid, started - START_WAIT * 1000)
+            used = max(paid, started - ADMISSION_LEAD * 1000)
             opens = (used - (limits.rate.burst - 1) * limits.rate.interval) // 1000
             if opens > invocation.started - 2 * SKEW:
                 return False

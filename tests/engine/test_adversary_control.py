@@ -28,7 +28,7 @@ def anything() -> Condition:
 def test_it_notices_when_a_cancelled_job_gets_another_leg_or_attempt(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(conditional_write, "not_cancelled", anything)
+    monkeypatch.setattr(conditional_write, "no_cancel_requested", anything)
     assert "after it was cancelled" in broken_promise(near=53)
 
 

@@ -48,7 +48,7 @@ def test_it_notices_when_a_slot_is_freed_in_a_second_write(
 ) -> None:
     def write(verb: str, job: JobRequest, *arguments: Any, **more: Any) -> JobRequest:
         row = conditional_write.write_with(verb, job, *arguments, **({"more_writes": ()} | more))
-        for freed in holdings.slot_freed(job):
+        for freed in holdings.free_slot_writes(job):
             freed.record.update(list(freed.actions), freed.condition)
         return row
 
@@ -99,5 +99,5 @@ def test_it_notices_when_the_rate_is_not_asked(monkeypatch: pytest.MonkeyPatch) 
 def test_it_notices_when_a_leg_does_not_keep_the_mark_of_its_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("store.verbs.ending._room_kept", lambda job: [])
+    monkeypatch.setattr("store.verbs.ending._capacity_kept", lambda job: [])
     assert "has paid twice for one start" in noticed(near=48)

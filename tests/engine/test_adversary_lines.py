@@ -169,7 +169,7 @@ def any_free_slot(line: Line) -> LineItem | None:
     """Return any free slot within the number in force: the highest."""
     in_force = line.limits.slots if line.limits is not None else None
     free = {*range(1, (in_force or 0) + 1)} - {slot.number for slot in line.held}
-    return LineItem(line.place, f"slot#{max(free):03d}") if free else None
+    return LineItem(line.partition_key, f"slot#{max(free):03d}") if free else None
 
 
 def look_once(pump: admission._AdmissionPass) -> None:

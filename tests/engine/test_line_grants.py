@@ -167,7 +167,7 @@ def test_of_two_who_mark_a_line_at_once_one_has(bench: Bench) -> None:
     line = paid(bench)
     others = read_line(rate=Rate(1, seconds=100))
     assert (line_rates.mark_wake_up(line, 1), line_rates.mark_wake_up(others, 2)) == (True, False)
-    assert line_rates.unmark_wake_up(line.place, 2) is False  # it is not its own
+    assert line_rates.unmark_wake_up(line.partition_key, 2) is False  # it is not its own
     bench.advance(100)
     claim(bench.dispatch(queue_name=QUEUE), read_line(rate=Rate(1, seconds=100)))
     assert line_rates.mark_wake_up(line, 3) is False  # somebody was given a start
@@ -183,7 +183,7 @@ def test_an_entry_that_was_put_back_is_not_dropped_by_who_has_read_the_one_befor
     assert entry is not None
     line_entries.drop_entry(entry)
     assert read_line().first is None
-    verbs.list_again(waits, due_at=later + 1)
+    verbs.restore_entry(waits, due_at=later + 1)
     line_entries.drop_entry(entry)
     assert read_line().first is not None
 
@@ -197,11 +197,11 @@ def mark(line: lines.Line) -> None:
 
 
 def unmark(line: lines.Line) -> None:
-    line_rates.unmark_wake_up(line.place, 1)
+    line_rates.unmark_wake_up(line.partition_key, 1)
 
 
 def drop(line: lines.Line) -> None:
-    line_entries.drop_entry(LineItem(line.place, "wait##1", version="v"))
+    line_entries.drop_entry(LineItem(line.partition_key, "wait##1", version="v"))
 
 
 @pytest.mark.parametrize("write", [free, mark, unmark, drop])

@@ -88,7 +88,7 @@ def test_a_job_that_waits_from_its_arrival_is_listed_for_its_organization(bench:
 
 def test_keys_are_not_all_noted_at_midnight() -> None:
     midnight = 20_000 * clock.DAY
-    places = [lines.place_of(QUEUE, f"key {number}") for number in range(1000)]
+    places = [lines.partition_key_of(QUEUE, f"key {number}") for number in range(1000)]
     begun = [
         lines.day_of(place, midnight) > lines.day_of(place, midnight - clock.HOUR)
         for place in places
@@ -210,7 +210,7 @@ def wait_under_keys(bench: Bench, many: int) -> list[JobRequest]:
     for number in range(many):
         row = campaign_job(bench, f"campaign {number:03d}")
         key = row.queue_key or ""
-        place, later = lines.place_of(BY_CAMPAIGN, key), clock.now() + clock.DAY
+        place, later = lines.partition_key_of(BY_CAMPAIGN, key), clock.now() + clock.DAY
         note(BY_CAMPAIGN, key)
         rows.append(verbs.park_in_line(row, place, key, group="", due_at=later))
     return rows

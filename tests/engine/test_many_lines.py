@@ -27,7 +27,7 @@ def test_no_tick_looks_at_all_the_keys_that_somebody_waits_under(
         admission, "admit_waiting", lambda name, key, send, **_: looked.setdefault(key, world.now)
     )
     # The table in memory has rows alone.
-    monkeypatch.setattr(line_entries, "is_listed", lambda row: True)
+    monkeypatch.setattr(line_entries, "has_entry", lambda row: True)
     for number in range(keys):
         row = verbs.save(
             job_type="sample_again",
@@ -37,7 +37,7 @@ def test_no_tick_looks_at_all_the_keys_that_somebody_waits_under(
             max_attempts=3,
             queue_key=str(number),
         )
-        place, due_at = lines.place_of("many", str(number)), world.now + clock.HOUR
+        place, due_at = lines.partition_key_of("many", str(number)), world.now + clock.HOUR
         row.update(
             conditional_write.waiting(row, place, "wait##", world.now, due_at),
             JobRequest.status == Status.QUEUED,
@@ -79,7 +79,7 @@ def park(bench: Bench, campaign_id: str, **fields: str) -> JobRequest:
     """Have a job wait, as one does that finds no room."""
     row = bench.dispatch(queue_name="sample_campaigns", campaign_id=campaign_id, **fields)
     key = row.queue_key or ""
-    place, later = lines.place_of(row.queue_name, key), clock.now() + clock.DAY
+    place, later = lines.partition_key_of(row.queue_name, key), clock.now() + clock.DAY
     assert row.row_version == LIMITED
     return verbs.park_in_line(row, place, key, group="", due_at=later)
 
@@ -97,7 +97,7 @@ def test_the_first_of_another_organisation_waits_for_at_most_one_round(bench: Be
 
 def park_fairly(bench: Bench, organization_id: str) -> None:
     row = bench.dispatch("sample_once", queue_name="sample_fair", organization_id=organization_id)
-    place, later = lines.place_of("sample_fair", "*"), clock.now() + clock.DAY
+    place, later = lines.partition_key_of("sample_fair", "*"), clock.now() + clock.DAY
     verbs.park_in_line(row, place, "*", group=organization_id, due_at=later)
 
 

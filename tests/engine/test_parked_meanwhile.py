@@ -17,7 +17,7 @@ from store.lines import LineItem
 from store.pauses import Kind
 from store.rate import Rate
 
-PLACE = lines.place_of("default", "*")
+PLACE = lines.partition_key_of("default", "*")
 
 
 def park(row: JobRequest) -> JobRequest:
@@ -32,8 +32,8 @@ def park_in_line(row: JobRequest) -> JobRequest:
     return verbs.park_in_line(row, PLACE, "*", group="", due_at=clock.now() + 5)
 
 
-def list_again(row: JobRequest) -> JobRequest:
-    return verbs.list_again(row, due_at=clock.now() + clock.HOUR)
+def restore_entry(row: JobRequest) -> JobRequest:
+    return verbs.restore_entry(row, due_at=clock.now() + clock.HOUR)
 
 
 def saved() -> JobRequest:
@@ -65,7 +65,7 @@ def set_aside() -> JobRequest:
         (saved, park, Status.WAITING),
         (saved, park_in_line, Status.WAITING),
         (parked, verbs.admit, Status.QUEUED),
-        (set_aside, list_again, Status.WAITING),
+        (set_aside, restore_entry, Status.WAITING),
     ],
 )
 def test_one_whose_answer_is_lost_has_been(
@@ -110,7 +110,7 @@ def test_a_job_that_another_let_on_and_that_has_run_since_was_not_let_on_by_this
 
 
 def listed_by_another_tick(row: JobRequest) -> None:
-    list_again(row)
+    restore_entry(row)
     drop_entry(row)  # and set aside once more
 
 
@@ -129,7 +129,7 @@ def test_a_job_that_has_moved_on_is_not_listed_at_its_old_place(
     happened(job_rows.stored(seen))
     bench.advance(1)
     with pytest.raises(PreconditionFailed):
-        list_again(seen)
+        restore_entry(seen)
 
 
 def test_a_job_that_is_let_on_in_another_slot_takes_that_to_no_end_unseen(still: Bench) -> None:

@@ -131,7 +131,7 @@ def test_a_key_that_is_always_shown_is_on_the_first_page_alone() -> None:
 
 def hold(queue_name: str, key: str, organization_id: str = "acme") -> None:
     """Have a job hold the first slot of a line."""
-    slot = LineItem(lines.place_of(queue_name, key), "slot#001")
+    slot = LineItem(lines.partition_key_of(queue_name, key), "slot#001")
     whose = LineItem.organization_id.set(organization_id)
     slot.update([LineItem.holder.set("1" * 32), whose])
 

@@ -13,7 +13,7 @@ from store.job_request import JobRequest, Status
 from testing import moto_direct
 
 QUEUE = "texts"
-PLACE = lines.place_of(QUEUE, "*")
+PLACE = lines.partition_key_of(QUEUE, "*")
 
 
 @pytest.fixture
