@@ -21,7 +21,7 @@ from api.specification import (
     Answer,
     Operation,
 )
-from runners.base import JobData
+from runners.job_data import JobData
 from runners.registry import registry
 from settings import settings
 from work.definitions import Job, Task

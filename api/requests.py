@@ -16,7 +16,7 @@ import names
 from api import body
 from api.access import Caller
 from api.errors import InvalidFields
-from runners.base import JobData, Name
+from runners.job_data import JobData, Name
 from runners.registry import registry
 from store.job_request import JobRequest
 from store.rate import LONGEST_PERIOD, MOST_STARTS, SHORTEST_STORED, Rate

@@ -3,24 +3,16 @@
 Both pass the work to the runner that JOB_RUNNER names.
 """
 
-from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from errors import JobRunnersError
-from runners.app_modules import import_added
-from runners.errors import IncompleteRunner, RunnerNotConfigured, UnknownRunner
-from settings import settings
+from runners.configured import get_job_runner, sender
 
 if TYPE_CHECKING:
-    from runners.base import JobData, JobRunner
-    from runners.sending import Send
+    from runners.job_data import JobData
     from store.job_request import JobRequest
 
 __all__ = ["JobData", "dispatch_job", "dispatch_task", "get_job_runner", "sender"]
-
-_BUILT_IN = {"legacy": "runners.legacy", "lambda-async": "runners.lambda_async"}
-_EXPORTS = ("fully_configured", "dispatch_job", "dispatch_task")
 
 
 def dispatch_job(job_data: "JobData") -> "JobRequest":
@@ -41,39 +33,6 @@ def dispatch_task(task_name: str, payload: Any) -> None:
     get_job_runner().dispatch_task(task_name, payload)
 
 
-@cache
-def get_job_runner() -> "JobRunner":
-    """Return the runner that JOB_RUNNER names, ready for use.
-
-    Raises UnknownRunner, IncompleteRunner or RunnerNotConfigured, each with the missing part. Call
-    this at the start of a process, so that a process that can't work never takes work.
-    """
-    name = settings().job_runner
-    if name not in _BUILT_IN and "." not in name:
-        raise UnknownRunner(name, _BUILT_IN, "there is no built-in runner with that name")
-    try:
-        module = import_added(_BUILT_IN.get(name, name))
-    except ImportError as error:
-        raise UnknownRunner(name, _BUILT_IN, f"its module can't be imported ({error})") from error
-    missing = [export for export in _EXPORTS if not callable(getattr(module, export, None))]
-    if missing:
-        raise IncompleteRunner(name, missing)
-    runner = cast("JobRunner", module)
-    try:
-        configured = runner.fully_configured()
-    except JobRunnersError as error:
-        raise RunnerNotConfigured(name, str(error)) from error
-    if not configured:
-        raise RunnerNotConfigured(name, "its fully_configured() returned False")
-    return runner
-
-
-def sender() -> "Send | None":
-    """Return the function with which the runner sends a message without saving, or None if it has
-    none."""
-    return cast("Send | None", getattr(get_job_runner(), "send", None))
-
-
 if not TYPE_CHECKING:  # otherwise a type checker would accept any name in this module
 
     def __getattr__(name: str) -> object:
@@ -81,5 +40,5 @@ if not TYPE_CHECKING:  # otherwise a type checker would accept any name in this 
         cold start."""
         if name != "JobData":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = import_module("runners.base").JobData
+        value = globals()[name] = import_module("runners.job_data").JobData
         return value

@@ -11,9 +11,8 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import clock
-import runners
 from errors import IdempotencyConflict, PayloadTooLarge, QueueFull, QuotaReached
-from runners import quota, telemetry, tracing
+from runners import configured, quota, telemetry, tracing
 from runners.full_queues import refuse_if_full
 from runners.limits import line_of
 from runners.messages import TaskMessage
@@ -30,7 +29,7 @@ from work import Job, Unique, context
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from runners.base import JobData
+    from runners.job_data import JobData
 
 # Bytes of JSON. Lambda takes 1 MB, but work with such a payload should be a job, with a row.
 TASK_PAYLOAD_LIMIT = 100 * 1024
@@ -44,7 +43,7 @@ def dispatch_job(job_data: "JobData", send: Send) -> JobRequest:
     because it may borrow the functions of another runner.
     """
     with tracing.dispatching(job_data.job_type):
-        row = accept_job(job_data, send=runners.sender())
+        row = accept_job(job_data, send=configured.sender())
         send_if_unclaimed(row, send)
     return row
 
@@ -164,7 +163,7 @@ def job_data(
     job_type: str, payload: Any, organization_id: str, campaign_id: str | None
 ) -> "JobData":
     """Return the data of a job that is dispatched without a request of its own."""
-    from runners.base import JobData  # imports pydantic, which a process that only sends can skip
+    from runners.job_data import JobData  # imports pydantic, which most processes can skip
 
     return JobData(
         job_type=job_type,

@@ -6,10 +6,9 @@ So a caller that got no response can send it again, and two callers at once do n
 import json
 
 import clock
-import runners
 from aws.errors import AWS_ERRORS, may_pass, retry_until
 from errors import SendFailed
-from runners import telemetry, tracing
+from runners import configured, telemetry, tracing
 from runners.errors import CannotBegin, FailedTaskNotFound, NotRedriven, PayloadNotKept
 from runners.messages import TaskMessage
 from runners.registry import registry
@@ -34,7 +33,7 @@ def redrive(task_id: str) -> TaskMessage:
         raise FailedTaskNotFound(task_id)
     if record.payload is None:
         raise PayloadNotKept(task_id)
-    send = require_sender(runners.sender(), record.task_name, "failed and is to be sent again")
+    send = require_sender(configured.sender(), record.task_name, "failed and is to be sent again")
     payload = json.loads(record.payload)
     registry().task_payload(record.task_name, payload)
     new_task_id = failed_tasks.redrive(task_id)

@@ -145,7 +145,7 @@ class Registry(Value):
                 ) from None
 
     def _check_one_recurring(self, recurring: "Recurring") -> None:
-        from runners.schedules import check_payload  # imported here because it imports this module
+        from store.schedules import check_payload  # imported here because only a build needs it
 
         recurring.check()
         payload = dict(recurring.payload)

@@ -4,23 +4,20 @@
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import clock
-import runners
 from errors import (
-    PayloadTooLarge,
     ScheduleBusy,
     ScheduleDeclared,
     ScheduleNotFound,
     TooManySchedules,
 )
-from runners import dispatch, telemetry, tracing
+from runners import configured, dispatch, telemetry, tracing
 from runners.registry import registry
 from runners.sending import Send, send_if_unclaimed
 from store import schedule_marks
 from store import schedules as store
-from store.blobs import compact_json
 from store.job_request import JobRequest, derived_id
 from store.schedules import Definition, Origin, Schedule, ScheduleMoved
 from work import context
@@ -30,7 +27,6 @@ if TYPE_CHECKING:
     from work.recurring import Recurring
 
 MOST = 1_000  # per organization
-LARGEST_PAYLOAD = 100 * 1024  # bytes of JSON; the payload is read with every schedule
 _TRIES = 4  # of a change that collides with other changes of the schedule
 
 _T = TypeVar("_T")
@@ -206,28 +202,9 @@ def check(organization_id: str, definition: Definition) -> None:
         dispatch.job_data(
             definition.job_type, definition.payload, organization_id, definition.campaign_id
         ),
-        runners.sender(),
+        configured.sender(),
     )
-    check_payload(definition.payload)
-
-
-def check_payload(payload: Any) -> None:
-    """Raise PayloadTooLarge if a schedule's payload is too large.
-
-    Raises TypeError or ValueError if JSON can't represent it.
-    """
-    packed = len(store.pack(payload))
-    for what, size, most in (
-        ("The payload of the schedule", len(compact_json(payload)), LARGEST_PAYLOAD),
-        ("The compressed payload of the schedule", packed, store.LARGEST_PAYLOAD),
-    ):
-        if size > most:
-            raise PayloadTooLarge(
-                what,
-                size,
-                most,
-                "Put the data into the bucket or a table, and its key into the payload.",
-            )
+    store.check_payload(definition.payload)
 
 
 def when_of(schedule: Schedule | Definition) -> When:

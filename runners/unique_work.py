@@ -26,7 +26,7 @@ from work.definitions import LONGEST_WAIT
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from runners.base import JobData
+    from runners.job_data import JobData
 
 _TRIES = 6  # of a request that other requests overtake
 # When the timer checks whether the job that another one follows has ended. Normally the end of that

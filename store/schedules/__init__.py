@@ -34,18 +34,17 @@ from store.schedules.moving_on import (
 )
 from store.schedules.queries import count, due, page, read, read_many
 from store.schedules.schedule import (
-    LARGEST_PAYLOAD,
     VERSION,
     Definition,
     Origin,
     Schedule,
+    check_payload,
     pack,
     shards,
 )
 from store.schedules.writing import ScheduleMoved
 
 __all__ = [
-    "LARGEST_PAYLOAD",
     "VERSION",
     "Definition",
     "Dropped",
@@ -53,6 +52,7 @@ __all__ = [
     "Schedule",
     "ScheduleMoved",
     "Step",
+    "check_payload",
     "count",
     "delete",
     "due",

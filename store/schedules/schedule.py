@@ -10,6 +10,7 @@ from zlib import crc32
 
 from pynamodb.indexes import GlobalSecondaryIndex, KeysOnlyProjection
 
+from errors import PayloadTooLarge
 from store.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, UnicodeAttribute
 from store.blobs import compact_json, compressed
 from store.job_request import derived_id
@@ -18,7 +19,8 @@ from store.table import Integer, Table, nullable
 
 VERSION = 1  # the highest that this code knows; in a newer item, fields may have another meaning
 SHARDS = 8  # never lower it, because items keep the shard that their name gives them
-LARGEST_PAYLOAD = 4 * 1024  # compressed bytes; every occurrence reads and writes the whole item
+_LARGEST_JSON = 100 * 1024  # bytes; the payload is read with every schedule
+_LARGEST_PACKED = 4 * 1024  # compressed bytes; every occurrence reads and writes the whole item
 
 Origin = Literal["code", "api"]
 
@@ -183,6 +185,25 @@ class Schedule(Table):
 def pack(payload: Any) -> bytes:
     """Return a payload as an item stores it. Raises ValueError if it can't be written as JSON."""
     return compressed(compact_json(payload))
+
+
+def check_payload(payload: Any) -> None:
+    """Raise PayloadTooLarge if a schedule's payload is too large.
+
+    Raises TypeError or ValueError if JSON can't represent it.
+    """
+    packed = len(pack(payload))
+    for what, size, most in (
+        ("The payload of the schedule", len(compact_json(payload)), _LARGEST_JSON),
+        ("The compressed payload of the schedule", packed, _LARGEST_PACKED),
+    ):
+        if size > most:
+            raise PayloadTooLarge(
+                what,
+                size,
+                most,
+                "Put the data into the bucket or a table, and its key into the payload.",
+            )
 
 
 def partition_of(organization_id: str) -> str:

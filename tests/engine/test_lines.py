@@ -406,7 +406,7 @@ def test_organisations_take_turns_in_a_fair_queue(
 def test_a_job_that_may_have_to_wait_is_refused_by_a_runner_that_can_not_send_it_again(
     one_slot: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("runners.sender", lambda: None)
+    monkeypatch.setattr("runners.configured.sender", lambda: None)
     with pytest.raises(RunnerCannotResend, match="is in a queue with limits"):
         dispatch(one_slot, job_type="sample_once")
 

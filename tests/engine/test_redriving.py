@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 
 import clock
-import runners
 from aws.errors import AWS_ERRORS
 from bench import Bench
 from errors import InvalidPayload, RetryAfter, RunnerCannotResend, SendFailed, UnknownTask
 from outage import Outage
-from runners import execution
+from runners import configured, execution
 from runners.dispatch import accept_task
 from runners.errors import CannotBegin, FailedTaskNotFound, NotRedriven, PayloadNotKept
 from runners.failure_records import settle
@@ -32,7 +31,7 @@ from testing.shipped_operations import every_row
 def kept_payloads(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEEP_TASK_PAYLOADS", "true")
     forget()
-    monkeypatch.setattr(runners, "sender", lambda: bench.send)
+    monkeypatch.setattr(configured, "sender", lambda: bench.send)
 
 
 @pytest.fixture
@@ -100,7 +99,7 @@ def test_one_that_begins_meanwhile_is_not_sent_again(
         run(bench, first)
         return bench.send
 
-    monkeypatch.setattr(runners, "sender", begin_first)
+    monkeypatch.setattr(configured, "sender", begin_first)
     with pytest.raises(FailedTaskNotFound, match="It has started again"):
         redrive(failed)
     assert bench.sent == [(first, 0)]
@@ -177,7 +176,7 @@ def test_what_is_refused_now_stays_as_it_was(
         record.update([getattr(FailedTask, name).set(to) for name, to in changes.items()])
         with pytest.raises(error):
             redrive(failed)
-    monkeypatch.setattr(runners, "sender", lambda: None)
+    monkeypatch.setattr(configured, "sender", lambda: None)
     with pytest.raises(RunnerCannotResend, match="failed and is to be sent again"):
         redrive(failed)
     assert bench.sent == []
@@ -190,11 +189,11 @@ def test_if_it_did_not_leave_it_stays_and_may_be_sent_again(
     def refuse(message: object, delay: float = 0) -> None:
         raise SendFailed("it", "away")
 
-    monkeypatch.setattr(runners, "sender", lambda: refuse)
+    monkeypatch.setattr(configured, "sender", lambda: refuse)
     with pytest.raises(NotRedriven):
         redrive(failed)
     assert [record.id for record in kept()] == [failed]
-    monkeypatch.setattr(runners, "sender", lambda: bench.send)
+    monkeypatch.setattr(configured, "sender", lambda: bench.send)
     redrive(failed)
     bench.deliver()
     assert len(script.tasks_run) == 1

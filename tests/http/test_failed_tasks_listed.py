@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-import runners
 from api_events import Logged, call
 from errors import SendFailed
+from runners import configured
 from sample_work import script
 from store import failed_tasks
 from testing.aws import forget
@@ -122,7 +122,7 @@ def test_a_failed_task_is_sent_again_under_a_new_id(
 def test_until_it_begins_it_is_listed_as_sent_again(
     task_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runners, "sender", lambda: lambda message, delay=0: None)
+    monkeypatch.setattr(configured, "sender", lambda: lambda message, delay=0: None)
     new_id = call("POST", f"/tasks/failed/{task_id}/redrive").json["id"]
     assert call("POST", f"/tasks/failed/{task_id}/redrive").json["id"] == new_id
     (task,) = call("GET", "/tasks/failed").json["tasks"]
@@ -136,7 +136,7 @@ def test_one_that_did_not_leave_is_said_to_be_still_there(
     def refuse(message: object, delay: float = 0) -> None:
         raise SendFailed("it", "away")
 
-    monkeypatch.setattr(runners, "sender", lambda: refuse)
+    monkeypatch.setattr(configured, "sender", lambda: refuse)
     answer = call("POST", f"/tasks/failed/{task_id}/redrive")
     assert (answer.status, answer.json["type"]) == (503, "urn:job-runners:not-redriven")
     assert "still listed. Resend it: it runs once." in answer.json["detail"]

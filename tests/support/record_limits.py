@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import clock
-import runners
 import settings
-from runners import changing_limits, execution, owner_actions, redriving, tracing
+from runners import changing_limits, configured, execution, owner_actions, redriving, tracing
 from runners.claiming import Invocation, claim
 from runners.dispatch import accept_task
 from runners.messages import JobMessage, QueueMessage, TaskMessage
@@ -81,7 +80,7 @@ def record_failed_tasks(this: "Recorder") -> None:
         deadline = this.now + 900_000
         execution.run(message, deadline=deadline, send=this.send)
         failed.append(message.id)
-    with patch.object(runners, "sender", lambda: this.send):
+    with patch.object(configured, "sender", lambda: this.send):
         again: TaskMessage = redriving.redrive(failed[0])
     assert again.redrives == failed[0]
 
