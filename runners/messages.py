@@ -47,6 +47,16 @@ class JobMessage(NamedTuple):
         """The message's name in an error."""
         return f"job {self.id} ({self.job_type})"
 
+    @property
+    def destination(self) -> str:
+        """The name that its trace uses as the destination."""
+        return self.job_type
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """The fields that identify the work in log lines."""
+        return {"job_id": self.id, "job_type": self.job_type}
+
 
 class TaskMessage(NamedTuple):
     """A complete task. No row stores it."""
@@ -65,6 +75,16 @@ class TaskMessage(NamedTuple):
     def title(self) -> str:
         """The task's name in an error."""
         return f"task {self.id} ({self.name})"
+
+    @property
+    def destination(self) -> str:
+        """The name that its trace uses as the destination."""
+        return self.name
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """The fields that identify the work in log lines."""
+        return {"task_id": self.id, "task_name": self.name, "attempt": self.attempt}
 
     def next_attempt(self, error: BaseException | None = None) -> "TaskMessage":
         """Return the message of the next attempt after this error.
@@ -92,6 +112,20 @@ class QueueMessage(NamedTuple):
     def title(self) -> str:
         """The message's name in an error."""
         return f"the wake-up of the queue {self.queue_name} (key {self.queue_key})"
+
+    @property
+    def destination(self) -> str:
+        """The name that its trace uses as the destination."""
+        return self.queue_name
+
+    @property
+    def log_fields(self) -> dict[str, Any]:
+        """The fields that identify the work in log lines."""
+        return {"queue_name": self.queue_name, "queue_key": self.queue_key}
+
+    @property
+    def traceparent(self) -> None:
+        """Always None, because its work belongs to no trace."""
 
 
 Message = JobMessage | TaskMessage | QueueMessage

@@ -11,7 +11,6 @@ import clock
 from errors import Interrupted
 from runners import log_line, metrics, output, tracing
 from runners.log_setup import logger as logger  # other modules log through it too
-from runners.messages import JobMessage, Message, QueueMessage, TaskMessage
 from settings import settings
 from store.job_request import JobRequest, Outcome, Status
 from store.lines import LineItem
@@ -22,6 +21,7 @@ from work import context
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from runners.tracing import TracedMessage
     from store.schedules import Schedule, Step
 
 
@@ -29,19 +29,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def work_context(message: Message, operation: str = "process") -> Iterator[None]:
+def work_context(message: "TracedMessage", operation: str = "process") -> Iterator[None]:
     """Trace the work of a message, and add the work's fields to every line logged inside.
 
     Lines that the work itself logs or prints get them too. `operation` names, in the trace, what is
     done with the message.
     """
-    fields: dict[str, Any] = {"request_id": message.request_id}
-    if isinstance(message, JobMessage):
-        fields |= {"job_id": message.id, "job_type": message.job_type}
-    elif isinstance(message, QueueMessage):
-        fields |= {"queue_name": message.queue_name, "queue_key": message.queue_key}
-    else:
-        fields |= {"task_id": message.id, "task_name": message.name, "attempt": message.attempt}
+    fields = {"request_id": message.request_id, **message.log_fields}
     token = context.request_id.set(message.request_id)
     try:
         with (
@@ -379,18 +373,18 @@ def around_failed(why: Exception) -> None:
 # --- tasks ----------------------------------------------------------------------------------------
 
 
-def task_done(message: TaskMessage) -> None:
+def task_done(message: "TracedMessage") -> None:
     """Log and count a task that returned."""
-    log_line.write(logger.info, "task done", task_name=message.name)
+    log_line.write(logger.info, "task done", task_name=message.destination)
     tracing.ended("task done")
-    metrics.emit("task_name", message.name, Succeeded=1)
+    metrics.emit("task_name", message.destination, Succeeded=1)
 
 
-def task_failed(message: TaskMessage, error: BaseException) -> None:
+def task_failed(message: "TracedMessage", error: BaseException) -> None:
     """Log and count a report that a task failed for good. One task may have several reports."""
     log_line.write(logger.error, "task failed", error)
     tracing.ended("task failed", error)
-    metrics.emit("task_name", message.name, Failed=1)
+    metrics.emit("task_name", message.destination, Failed=1)
 
 
 def task_given_up() -> None:
@@ -417,10 +411,10 @@ def task_begun_elsewhere() -> None:
     tracing.ended("not begun")
 
 
-def task_will_retry(message: TaskMessage, error: BaseException, delay: float) -> None:
+def task_will_retry(message: "TracedMessage", error: BaseException, delay: float) -> None:
     """Log and count a task that failed and was sent again."""
     _will_retry(error, delay)
-    metrics.emit("task_name", message.name, Retried=1)
+    metrics.emit("task_name", message.destination, Retried=1)
 
 
 def _will_retry(error: BaseException, delay: float) -> None:

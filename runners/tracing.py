@@ -20,7 +20,7 @@ Attributes are those of OpenTelemetry's semantic conventions for messaging, FaaS
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from runners import spans
 from settings import settings
@@ -28,8 +28,21 @@ from settings import settings
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-    from runners.messages import Message
     from store.job_request import JobRequest
+
+    class TracedMessage(Protocol):
+        """The parts of a message that its span and its log lines need."""
+
+        @property
+        def id(self) -> str: ...
+        @property
+        def request_id(self) -> str | None: ...
+        @property
+        def traceparent(self) -> str | None: ...
+        @property
+        def destination(self) -> str: ...
+        @property
+        def log_fields(self) -> dict[str, Any]: ...
 
 
 class _Work:
@@ -152,13 +165,13 @@ def accepted(row: "JobRequest") -> None:
 
 
 @contextmanager
-def working(message: "Message", operation: str = "process") -> Iterator[None]:
+def working(message: "TracedMessage", operation: str = "process") -> Iterator[None]:
     """Trace the work that a message starts, as a child of the span that sent it if the message
     names one."""
     if not settings().traces:  # this runs for every message
         yield
         return
-    name = _name(message)
+    name = message.destination
     attributes = {
         **_messaging(operation, name),
         "messaging.operation.type": operation,
@@ -166,9 +179,8 @@ def working(message: "Message", operation: str = "process") -> Iterator[None]:
         "faas.trigger": "pubsub",
         **_invocation.get(),
     }
-    parent = getattr(message, "traceparent", None)
     with spans.start(
-        f"{operation} {name}", "CONSUMER", attributes, parent=parent, apart=True
+        f"{operation} {name}", "CONSUMER", attributes, parent=message.traceparent, apart=True
     ) as span:
         token = _current_work.set(_Work(span, message.id) if span else None)
         try:
@@ -227,13 +239,6 @@ def settled(row: "JobRequest", why: Exception) -> None:
 
 
 # --- helpers --------------------------------------------------------------------------------------
-
-
-def _name(message: "Message") -> str:
-    """Return the name of a message's work, used as its destination. For a line it is the queue."""
-    named = message._asdict()
-    name: str = named.get("job_type") or named.get("name") or named["queue_name"]
-    return name
 
 
 def _messaging(operation: str, name: str) -> dict[str, Any]:
