@@ -103,7 +103,8 @@ def _text(error: BaseException) -> str:
 def _advice(error: BaseException, missing: str | None) -> str:
     if missing:
         return (
-            f"Name what provides {missing} in requirements.txt and run make lock, or add the file"
+            f"Add the package that provides {missing} to requirements.txt and run make lock, or "
+            "add the missing file"
         )
     if isinstance(error, SyntaxError | ImportError | NameError):
         return "Correct that line"

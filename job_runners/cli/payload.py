@@ -20,7 +20,7 @@ The payload
   key=value        a string
   key:=JSON        any other value: rows:=500, dry_run:=true, tags:='["a"]'
   --payload JSON   the whole object; - reads standard input, @FILE reads a file
-If you pass both, the pairs are added to the object of --payload.
+If you pass both, the KEY=VALUE pairs are added to the --payload object and override its fields.
 """
 
 _PAIR = re.compile(r"(?P<key>[^=:]+)(?P<raw>:?)=(?P<value>.*)", re.DOTALL)

@@ -100,20 +100,20 @@ class Report:
     def __str__(self) -> str:
         wrong = [play for found in self._findings.values() for play in found]
         plays = {play.mishap for play in wrong}
-        went = f"wrong in {len(plays)} of" if plays else "well in"
         ends = Counter(play.ending for play in self.plays)
-        counted = ", ".join(f"{ending} in {n}" for ending, n in ends.most_common())
-        lines = [f"{self.job_type!r} went {went} {len(self.plays)} plays. It {counted}."]
+        counted = ", ".join(f"{n} {ending}" for ending, n in ends.most_common())
+        problems = f"{len(plays)} of {len(self.plays)} runs had problems"
+        lines = [f"{self.job_type!r}: {problems} (status: {counted})."]
         for finding, found in self._findings.items():
             lines += ["", finding]
             lines += [f"  {play.mishap}; {play.outcome}" for play in found[:_SHOWN]]
             if len(found) > _SHOWN:
-                lines.append(f"  and in {len(found) - _SHOWN} more")
+                lines.append(f"  and in {len(found) - _SHOWN} more runs")
         if self._findings:
             first = next(iter(self._findings.values()))[0]
             lines += [
                 "",
-                f"Play one alone: hostile.run({self.job_type!r}, …, only={first.mishap!r})",
+                f"Repeat one run: hostile.run({self.job_type!r}, …, only={first.mishap!r})",
             ]
         if any(finding.startswith(_TWICE) for finding in self._findings):
             lines.append(

@@ -123,7 +123,7 @@ def test_no_garbage_is_looked_for_during_an_import_and_afterwards_as_before(
     [
         (
             MISSING,
-            r"letters.py, line 1: ModuleNotFoundError: .*\. Name what provides \w+ in requirements",
+            r"letters.py, line 1: ModuleNotFoundError: .*\. Add the package that provides \w+ to ",
         ),
         ("x = (\n", r"letters.py, line 1: SyntaxError: '\(' was never closed\. Correct that line"),
         ("import os\nos.environ['NOT_SET']", r"letters.py, line 2: KeyError: .* leave to the func"),

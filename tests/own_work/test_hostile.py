@@ -45,7 +45,7 @@ def test_a_step_under_an_idempotency_key_is_done_once_whatever_happens(hostile: 
     report.assert_done_once()
     assert report.findings == {}
     plays = len(report.plays)
-    assert str(report) == f"'remind' went well in {plays} plays. It succeeded in {plays}."
+    assert str(report) == f"'remind': 0 of {plays} runs had problems (status: {plays} succeeded)."
     counted = beginnings(report)
     assert counted["every message was delivered twice"] == 1
     for mishap in (

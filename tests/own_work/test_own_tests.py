@@ -188,10 +188,10 @@ def test_a_job_that_does_something_twice_is_said_with_how_to_play_that_again(
     result.assert_outcomes(failed=5)
     result.stdout.fnmatch_lines_random(
         [
-            "E*'remind_hastily' went wrong in 1 of 1 plays. It succeeded in 1.",
+            "E*'remind_hastily': 1 of 1 runs had problems (status: 1 succeeded).",
             "E*Done twice: 'text to Ada'",
             "E*  killed after effect 1 ('text to Ada'); succeeded in attempt 2",
-            "E*Play one alone: hostile.run('remind_hastily', *, only=\"killed after effect 1 (*",
+            "E*Repeat one run: hostile.run('remind_hastily', *, only=\"killed after effect 1 (*",
             "E*If an action must not happen twice, do it in a job.step*",
             "E*hostile saw no effect of 'remind'*",
             "E*Undisturbed, the job must succeed. The job 'remind_nobody' (*) has not succeeded*",

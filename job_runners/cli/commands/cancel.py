@@ -12,8 +12,8 @@ from job_runners.cli.target import Target
 @jobs_command()
 @click.argument("job_ids", nargs=-1, required=True)
 def command(target: Target, job_ids: tuple[str, ...]) -> Exit:
-    """Cancel jobs. A waiting job is canceled at once. A running job stops at its next written
-    checkpoint, or when its leg or attempt ends."""
+    """Cancel jobs. A job that isn't running is canceled at once. A running job stops when it next
+    saves a checkpoint, or when its Lambda invocation or its attempt ends."""
 
     def cancel(job_id: str) -> tuple[dict[str, object], str]:
         job = target.api.cancel(job_id)

@@ -20,16 +20,31 @@ _SHARE = click.FloatRange(0, 1)
 @click.option(
     "--jobs", type=click.FloatRange(1), required=True, help="Number of jobs, such as 1e6."
 )
-@click.option("--per", type=click.Choice(["month", "day"]), default="month", show_default=True)
+@click.option(
+    "--per",
+    type=click.Choice(["month", "day"]),
+    default="month",
+    help="Period of --jobs (default month).",
+)
 @click.option("--seconds", type=click.FloatRange(0), required=True, help="Seconds of work per job.")
-@click.option("--memory", type=click.IntRange(128, 10_240), default=1024, show_default=True)
-@click.option("--arch", type=click.Choice(["arm64", "x86_64"]), default="arm64", show_default=True)
+@click.option(
+    "--memory",
+    type=click.IntRange(128, 10_240),
+    default=1024,
+    help="Worker memory in MB (default 1024).",
+)
+@click.option(
+    "--arch",
+    type=click.Choice(["arm64", "x86_64"]),
+    default="arm64",
+    help="Processor architecture of the functions (default arm64).",
+)
 @click.option("--legs", type=click.IntRange(1), default=1, help="Invocations per job (default 1).")
 @click.option(
     "--checkpoints",
     type=click.FloatRange(0),
     default=0,
-    help="Written checkpoints per job (default 0).",
+    help="Checkpoints per job that are written to the table (default 0).",
 )
 @click.option(
     "--payload",
@@ -44,14 +59,23 @@ _SHARE = click.FloatRange(0, 1)
     "--limits", type=click.Choice(["slots", "rate", "both"]), help="Limits of the jobs' queue."
 )
 @click.option("--waiting", type=_SHARE, default=0, help="Share of jobs that wait (with --limits).")
-@click.option("--quota", is_flag=True, help="Include a quota of unfinished jobs.")
-@click.option("--unique", is_flag=True, help="Jobs are unique.")
-@click.option("--recurring", is_flag=True, help="Schedules dispatch the jobs, not HTTP.")
-@click.option("--no-http", is_flag=True, help="Jobs dispatch the jobs, not HTTP.")
+@click.option("--quota", is_flag=True, help="Include the cost of a quota for unfinished jobs.")
+@click.option("--unique", is_flag=True, help="The jobs have a unique rule.")
+@click.option(
+    "--recurring", is_flag=True, help="The jobs are dispatched by schedules, not over HTTP."
+)
+@click.option(
+    "--no-http", is_flag=True, help="The jobs are dispatched by other jobs, not over HTTP."
+)
 @click.option(
     "--types", type=click.IntRange(1), default=1, help="Number of job types (each has metrics)."
 )
-@click.option("--retention-days", type=click.FloatRange(1), default=30, show_default=True)
+@click.option(
+    "--retention-days",
+    type=click.FloatRange(1),
+    default=30,
+    help="Days for which finished jobs are kept (default 30).",
+)
 @click.option(
     "--prices",
     type=click.Path(path_type=Path),

@@ -23,8 +23,9 @@ from job_runners.cli.target import Target
 def command(target: Target, port: int | None, browser: bool) -> None:
     """Open the stack's dashboard in your browser until Ctrl-C.
 
-    It runs only on this machine and uses your credentials at a secret address: don't share the
-    address. If your browser can't read the file that links to it, open the address yourself."""
+    A server on this machine shows the dashboard at a secret address, with your credentials: don't
+    share the address. The command opens a local file that links to the address. If your browser
+    can't read that file, open the address yourself."""
     from job_runners.cli.opening import opened
     from job_runners.cli.signing_proxy import signing_proxy
 

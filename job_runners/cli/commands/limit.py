@@ -56,7 +56,7 @@ def _rate(
     type=click.IntRange(1),
     help="Number of waiting jobs, per key, at which dispatches are refused.",
 )
-@click.option("--reset", is_flag=True, help="Return all limits to those declared in code.")
+@click.option("--reset", is_flag=True, help="Reset all limits to those in the code.")
 def command(
     target: Target,
     name: str,
@@ -66,10 +66,13 @@ def command(
     max_waiting: int | None,
     reset: bool,
 ) -> None:
-    """Set the limits of a queue, declared in code or not. A key is a value of the queue's `per`.
+    """Set the limits of any queue, even one that the code doesn't declare.
 
-    A change takes up to 10 seconds. Limits that you omit stay as they are: as an earlier
-    `jobs limit` set them, otherwise as the code declares them. Running jobs continue.
+    Limits apply to each key separately. A key is one value of the field by which the queue is
+    divided (`per` in the code), such as an organization.
+
+    A change takes up to 10 seconds. Limits that you omit keep the values that an earlier
+    `jobs limit` has set, or otherwise those in the code. Running jobs continue.
 
     \b
     jobs limit imports --slots 3

@@ -42,7 +42,7 @@ _SHOWN_APART = frozenset(
 )
 def command(target: Target, work_id: str, follow: bool, since: float) -> None:
     """Show the lines that a job or task printed and logged, from all functions in time order, and
-    how Lambda reports the end of its newest invocations.
+    Lambda's reports on how its latest invocations ended.
 
     Each line has time, function, level (or stream), attempt and leg (1/2). With --json, print the
     raw lines, one object each.

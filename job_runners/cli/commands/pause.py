@@ -14,8 +14,8 @@ from job_runners.cli.target import Target
 def command(target: Target, kind: str, name: str) -> None:
     """Pause a job type, or with --queue a queue. New jobs are accepted and wait.
 
-    After 10 seconds no job starts. A running job stops at its next written checkpoint that has a
-    cursor, and waits. Without one it runs to its end."""
+    After 10 seconds no job starts. A running job stops when it next saves a checkpoint with a
+    cursor, and waits. A running job that saves no cursor runs to its end."""
     entry = target.api.pause(kind, name)
     if kind == "queue":
         note_unknown_queue(target, name, "the pause applies only to jobs dispatched to it by name")

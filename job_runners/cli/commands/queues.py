@@ -15,13 +15,19 @@ _HEADS = ("QUEUE", "KEY", "IN USE", "WAITING", "OLDEST WAIT", "", "LIMITS")
 
 @jobs_command()
 @click.argument("name", required=False)
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    help="Number of queues to show, or of keys with NAME (default 100).",
+)
 def command(target: Target, name: str | None, limit: int) -> None:
-    """Show each queue with its limits and its first keys in use: slots in use, waiting jobs and the
-    oldest wait.
+    """Show the limits of each queue and, for its first keys in use, the slots in use, the number of
+    waiting jobs and the longest wait.
 
-    With NAME, show all keys of one queue that are in use (up to --limit) and the jobs that hold
-    slots. A key is a value of the queue's `per`. "*" is the key of jobs without such a value.
+    With NAME, show all keys of one queue that are in use (up to --limit) and the jobs that have
+    slots. A key is one value of the field by which the queue is divided (`per` in the code), such
+    as an organization. "*" is the key of jobs without such a value.
 
     \b
     jobs queues

@@ -84,8 +84,8 @@ def _missed(ctx: click.Context, param: click.Parameter, value: str) -> str | int
     "--every",
     metavar="SPAN",
     callback=times.interval,
-    help="Interval instead of --cron, such as 15m, 2h or 1d (1m to 366d), counted from 1970 in "
-    "UTC.",
+    help="Interval instead of --cron, such as 15m, 2h or 1d (1m to 366d). Intervals are "
+    "aligned to 1970-01-01 00:00 UTC.",
 )
 @click.option("--campaign", metavar="ID", help="Campaign id.")
 @click.option(
@@ -93,8 +93,8 @@ def _missed(ctx: click.Context, param: click.Parameter, value: str) -> str | int
     metavar="skip|one|N",
     callback=_missed,
     default="one",
-    help="Missed occurrences to start late: skip (none), one (the latest) or a number (default "
-    "one).",
+    help="How many missed occurrences to catch up on: skip (none), one (the latest) or a number "
+    "(default one).",
 )
 @click.option(
     "--overlap",

@@ -12,7 +12,12 @@ from job_runners.cli.target import Target
 
 @jobs_command()
 @click.option("--failed", is_flag=True, help="No effect, because only failed tasks are recorded.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=25, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=25,
+    help="Number of tasks to show (default 25).",
+)
 def command(target: Target, failed: bool, limit: int) -> None:  # noqa: ARG001 - as help says
     """List the tasks that failed permanently in the last week, most recently dispatched first.
 
