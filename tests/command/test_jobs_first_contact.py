@@ -98,7 +98,7 @@ def test_an_empty_list_of_a_queue_that_no_job_type_is_in_says_so(api: FakeApi) -
 
 def test_the_help_of_pause_says_what_becomes_of_what_runs() -> None:
     text = " ".join(jobs("pause", "--help").stdout.split())
-    assert "stops at its next written checkpoint that has a cursor" in text
+    assert "stops when it next saves a checkpoint with a cursor" in text
     assert "runs already goes on" not in text
 
 

@@ -37,8 +37,8 @@ def command(
     whole: str | None,
     yes: bool,
 ) -> Exit:
-    """Retry failed or canceled jobs from their last saved checkpoint. With --payload, start from the
-    beginning."""
+    """Retry failed or canceled jobs from their last saved checkpoint. With --payload, start over
+    from the beginning."""
     if failed == bool(job_ids):
         raise click.UsageError("Pass job ids, or --failed, not both.")
     if job_type and not failed:
