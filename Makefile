@@ -45,6 +45,8 @@ lint:
 	@$(PY) -m ruff format --check --quiet .
 	@said=$$(.venv/bin/lint-imports --no-logo) || { echo "$$said"; exit 1; }
 	@$(PY) -m tools.retired_words
+	@$(PY) -m tools.retired_phrases
+	@$(PY) -m testing.mutants --list > /dev/null
 	@.venv/bin/oxlint --quiet --report-unused-disable-directives --format unix dashboard/assets
 
 template: .venv-scan/template-scanned

@@ -35,8 +35,6 @@ _HISTORY_SECONDS = 0.5  # seconds for each history, on a busy machine
 def main() -> int:
     """Run the mutations. Return 0 if each was noticed or is accepted, and every list fits."""
     options = _options()
-    if not hasattr(sys, "monitoring"):
-        sys.exit("Recording which test executes which line requires Python 3.12 or newer.")
     started = time.monotonic()
     lists = tomllib.loads((HERE / "tests.toml").read_text())
     try:
@@ -50,6 +48,8 @@ def main() -> int:
     if options.list:
         print("\n".join(f"{each.place} {each.name}" for each in to_try))
         return 0
+    if not hasattr(sys, "monitoring"):
+        sys.exit("Recording which test executes which line requires Python 3.12 or newer.")
     with Sandbox(ROOT, options.jobs, files) as sandbox:
         noticing = Noticing(lists["also"], read_last(_LAST))
         if not options.histories_only:
