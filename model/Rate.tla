@@ -1,17 +1,17 @@
 -------------------------------- MODULE Rate --------------------------------
-(* One line with a rate and no slots: a start for each token, and a token     *)
-(* comes back in time (GCRA with its burst, seen as a bucket). A job that     *)
-(* finds none waits in line; a delayed message, the wake-up, pumps the line   *)
-(* when there is one again. Jobs are admitted by one bucket, and start by a   *)
-(* second one: the message of an admitted job may take any time.              *)
+(* One line with a rate and no slots (GCRA with a burst, seen as buckets of   *)
+(* tokens that fill as time passes). A waiting job is admitted by one bucket. *)
+(* Its claim counts a start in a second one, because the job's message may    *)
+(* take any time. A job that finds no token waits in the line. A delayed      *)
+(* message, the wake-up, starts an admission pass when there is a token again.*)
 (*                                                                            *)
-(* As in `Slots`, a step is one transaction or one consistent read, and what  *)
-(* is the same there is left out here: pauses, caches, old code.              *)
+(* As in `Slots`, a step is one transaction or one consistent read. Pauses,   *)
+(* caches and old code are modeled there, and left out here.                  *)
 EXTENDS Naturals, FiniteSets, TLC
 
 CONSTANTS
   Jobs, Workers,
-  Burst,     \* tokens that there are at most
+  Burst,     \* size of both buckets
   Kills, Doubles, Losses, Retries, Legs, Hours, Cancels, Lates,
   Broken
 
@@ -30,10 +30,10 @@ VARIABLES
   unst,   \* jobs whose next claim, or the one that they run under, counts as a start
   asked,  \* the rate item says that a wake-up is under way
   wakes,  \* wake-ups under way
-  soon,   \* jobs that are due for the timer when a wake-up was to have come
+  soon,   \* jobs that become due for the timer soon after the expected wake-up
   msgs, recs, loc, bud, only,   \* as in Slots
-  paid,   \* jobs whose start is paid for and not over
-  starts  \* how many were given
+  paid,   \* jobs whose admission is paid for, until their run ends
+  starts  \* number of grants
 
 vars == <<row, wait, tokens, allow, unst, asked, wakes, soon, msgs, recs, loc, bud, only, paid, starts>>
 
@@ -47,7 +47,7 @@ Rest(p)   == Go(p, Idle)
 Pump(p)   == Go(p, [Idle EXCEPT !.pc = "pump"])
 See(j)    == [Idle EXCEPT !.j = j, !.st = row[j].st, !.adm = row[j].adm]
 AsRead(l) == row[l.j].st = l.st /\ row[l.j].adm = l.adm
-(* A start moves the turn of the rate's item: who decided on it as it was is refused. *)
+(* A grant changes the rate item's turn, so decisions that were based on the old item are refused. *)
 Moved(lc, p) == [q \in Procs |-> IF q # p /\ lc[q].pc \in {"claim", "admit", "mark"} /\ ~Without("turn")
                                  THEN [lc[q] EXCEPT !.asread = FALSE] ELSE lc[q]]
 
@@ -73,13 +73,13 @@ Looks(w) ==
   /\ loc[w].pc = "look"
   /\ Go(w, [loc[w] EXCEPT !.pc = IF tokens > 0 /\ allow > 0 /\ wait = {} THEN "claim" ELSE "park"])
   /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
-(* An admitted job whose start is not allowed now waits a moment, or in line again. *)
+(* If no start is allowed now, the claim of an admitted job waits a moment, or the job waits in line again. *)
 ComesLate(w) ==
   LET l == loc[w] IN
   /\ l.pc = "enter" /\ l.j \in unst /\ allow = 0 /\ ~Without("counts_start") /\ Spend("late")
   /\ Go(w, [l EXCEPT !.pc = "park"])
   /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, recs, only, paid, soon>>
-(* pc "claim" takes a start of the rate, as read; pc "enter" goes by the mark, and counts its start. *)
+(* pc "claim" takes a grant, as read. pc "enter" is an admitted job: its claim only counts the start. *)
 Claims(w) ==
   LET l == loc[w]
       pays == l.pc = "claim"
@@ -112,7 +112,7 @@ Parks(p) ==
   /\ UNCHANGED <<allow, starts, tokens, asked, wakes, msgs, recs, bud, only, soon>>
 
 Owns(w) == row[loc[w].j].st = "running" /\ row[loc[w].j].own = w
-Succeeds(w) ==   \* it frees nothing, so nobody pumps
+Succeeds(w) ==   \* it frees nothing, so no admission pass follows
   /\ loc[w].pc = "run" /\ Owns(w) /\ Rest(w)
   /\ row' = [row EXCEPT ![loc[w].j] = [st |-> "done", adm |-> FALSE, own |-> "-"]] /\ paid' = paid \ {loc[w].j} /\ unst' = unst \ {loc[w].j}
   /\ UNCHANGED <<allow, starts, wait, tokens, asked, wakes, msgs, recs, bud, only, soon>>
@@ -132,7 +132,7 @@ LosesClaim(w) == /\ loc[w].pc = "run" /\ ~Owns(w) /\ Rest(w)
                  /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid, soon>>
 
 ----------------------------------------------------------------------------
-(* The pump *)
+(* The admission pass *)
 
 PumpLooks(p) ==
   /\ loc[p].pc = "pump"
@@ -155,8 +155,8 @@ Admits(p) ==
           /\ soon' = soon \ {l.j} /\ unst' = unst \cup {l.j}
      ELSE Pump(p) /\ UNCHANGED <<unst, starts, row, wait, tokens, asked, msgs, paid, soon>>
   /\ UNCHANGED <<allow, wakes, recs, bud, only>>
-(* Who waits first is due for the timer when the wake-up was to have come: before that is asked    *)
-(* for, and where one is under way already, for the first may be another since.                    *)
+(* The first waiting job becomes due for the timer soon after the expected wake-up. This is written *)
+(* before a wake-up is requested, and also if one is under way, because another job may be first.   *)
 HasDue(p) ==
   LET l == loc[p] IN
   /\ l.pc \in {"due", "relies"}
@@ -165,7 +165,7 @@ HasDue(p) ==
           /\ IF l.pc = "due" THEN Go(p, [l EXCEPT !.pc = "mark"]) ELSE Rest(p)
      ELSE Pump(p) /\ UNCHANGED soon
   /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, wakes, msgs, recs, bud, only, paid>>
-(* The rate's item says that a wake-up comes, as read; then it is sent. *)
+(* The rate item records the coming wake-up, if it is as read. Then the wake-up is sent. *)
 Marks(p) ==
   LET l == loc[p] IN
   /\ l.pc = "mark"
@@ -177,7 +177,7 @@ SendsWakeUp(p) ==
   /\ loc[p].pc = "wake" /\ Rest(p) /\ wakes' = (IF wakes < 3 THEN wakes + 1 ELSE 3)
   /\ UNCHANGED <<allow, unst, starts, row, wait, tokens, asked, msgs, recs, bud, only, paid, soon>>
 
-(* Somebody who waits is cancelled; then the line is pumped. *)
+(* A waiting job is canceled, and an admission pass follows. *)
 Cancel(j) ==
   /\ loc[U] = Idle /\ row[j].st = "waiting" /\ Spend("cancel") /\ Pump(U)
   /\ row' = [row EXCEPT ![j] = [st |-> "done", adm |-> FALSE, own |-> "-"]]
@@ -260,25 +260,25 @@ TypeOK ==
   /\ \A j \in Jobs : row[j].st \in {"queued", "retryable", "waiting", "running", "done"} /\ msgs[j] \in 0..2
   /\ tokens \in 0..Burst /\ allow \in 0..Burst /\ \A j \in wait : row[j].st = "waiting"
 
-(* Whoever runs has paid, and for each start once. *)
+(* A running job has paid, once for each start. *)
 RunsPaid == \A j \in Jobs : row[j].st = "running" => j \in paid
 Pays(j)  == j \in paid' /\ (j \notin paid \/ (tokens' < tokens /\ row[j] # row'[j]))
 PaysOnce == [][\A j \in Jobs : Pays(j) => j \notin paid]_vars
-(* And there was a start to be had: never one more than the rate allows. *)
+(* There was a token: the rate is never exceeded. *)
 NeverMore == [][\A j \in Jobs : Pays(j) => tokens > 0]_vars
-(* And whenever it was admitted, it starts only when a start is counted. *)
+(* However late its message is, a job starts only if a start is counted. *)
 Begins(j)     == row[j].st # "running" /\ row'[j].st = "running" /\ j \in unst'
 StartsCounted == [][\A j \in Jobs : Begins(j) => allow' < allow]_vars
-(* The mark is of rows alone that are queued. *)
+(* Only queued rows are marked as admitted. *)
 MarkedOnlyQueued == \A j \in Jobs : row[j].adm => row[j].st = "queued"
 
-(* Somebody who waits is told: one is about to look, or a wake-up comes. If that was lost, or      *)
-(* whoever was to ask for it was killed, the timer looks a minute later. Its hour is only for who  *)
-(* was killed without a record before.                                                             *)
+(* No waiting job is forgotten: an admission pass is about to run, or a wake-up is under way. If   *)
+(* that was lost, or its sender was killed, the timer looks a minute later. The timer's hourly     *)
+(* check is needed only after a kill without a failure record.                                     *)
 Lost == bud["kill"] < Kills \/ bud["loss"] < Losses
 Told == wait # {} => \/ \E p \in Procs : loc[p].pc \in {"park", "pump", "admit", "due", "relies", "mark", "wake"}
                      \/ wakes > 0 \/ recs # {} \/ only \/ (Lost /\ soon \cap wait # {})
-(* And not by a wake-up of each who waits: a start asks for one at most, for the next. *)
+(* Waiting jobs don't request a wake-up each: a grant requests at most one, for the next job. *)
 FewWakeUps == wakes <= starts
 
 NoStall == ENABLED (GoesOn /\ ~TokenComes) \/ tokens < Burst \/ allow < Burst \/ \A j \in Jobs : row[j].st = "done"

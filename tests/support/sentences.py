@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 _FENCE = re.compile(r"^ *(```|~~~)")
 _ROW = re.compile(r"^\s*\|")
+_PROMISES = re.compile(r"promise|guarantee", re.IGNORECASE)  # in the header of a table
 # A sentence ends before a capital, a digit, a quote, code or a bracket.
 _END = re.compile(r"(?<=[.!?])[\"')\]*_]*\s+(?=[\"'(\[`*_]*[A-Z0-9`])")
 
@@ -38,7 +39,7 @@ def _blocks(page: str) -> Iterator[str]:
             continue
         if _ROW.match(line):
             if header is None:
-                header, promises = line, "promise" in line.lower()
+                header, promises = line, bool(_PROMISES.search(line))
             elif not promises and not set(line) <= set("|-: "):
                 yield from (cell.strip() for cell in re.split(r"(?<!\\)\|", line) if cell.strip())
             line = ""
