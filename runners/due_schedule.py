@@ -175,8 +175,8 @@ class Starter:
 
         def answered_with(row: JobRequest, outcome: Answered) -> list[RecordWrite]:
             if outcome is Answered.RETURNED:
-                return [store.left_out_also(schedule, left_out(step, at, TAKEN), revision)]
-            return [store.start_also(schedule, step, at, revision, row.id)]
+                return [store.skip_write(schedule, left_out(step, at, TAKEN), revision)]
+            return [store.start_write(schedule, step, at, revision, row.id)]
 
         token = context.author.set(context.Author("schedule", schedule.name))
         try:
@@ -190,7 +190,7 @@ class Starter:
                     ),
                     send=self._send,
                     job_id=schedule.job_id(at),
-                    more_writes=[store.start_also(schedule, step, at, revision)],
+                    more_writes=[store.start_write(schedule, step, at, revision)],
                     writes_if_answered=answered_with,
                 )
         finally:

@@ -46,7 +46,7 @@ def page(parent: JobRequest, *, limit: int, cursor: str | None = None) -> Page:
 
 
 def _shown(row: JobRequest | None, parent: JobRequest) -> JobRequest | None:
-    gone = row is None or row.expired or row.organization_id != parent.organization_id
+    gone = row is None or row.past_ttl or row.organization_id != parent.organization_id
     return None if gone else row
 
 

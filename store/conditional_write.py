@@ -1,8 +1,9 @@
 """Change a JobRequest on a condition that is part of the write.
 
 A lost response never makes a write take effect twice, or look as if it had failed. botocore repeats
-a write whose response is lost, and the repetition fails its own condition. So a refused verb reads
-the row once. If the row shows this very write, the verb has succeeded.
+a write whose response is lost. The first try may have changed the row, so that the condition of the
+second one fails. Each refused verb therefore reads the row. If the row shows this very write, the
+verb has succeeded.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +21,7 @@ from store.job_request import JobRequest, Lane, Status, due_shard, sort_key
 from store.queries import read
 from store.transactions import RecordWrite, retry_on_conflict, write_all
 
-# The time until the timer checks whether a row's message arrived.
+# The timer checks after this time whether a row's message has arrived.
 GRACE = clock.MINUTE
 
 
@@ -34,8 +35,8 @@ def write(
 ) -> JobRequest:
     """Change the row if the condition holds, and return the changed row.
 
-    After a refusal, `already_applied` gets the row as read and returns whether it shows this very
-    write. Raises PreconditionFailed.
+    If DynamoDB refuses the write, `already_applied` is called with the row as it is now. It returns
+    whether the row shows this very write. Raises PreconditionFailed.
     """
     try:
         retry_on_conflict(lambda: job.update(actions, condition))
@@ -55,9 +56,9 @@ def write_with(
 ) -> JobRequest:
     """Change the row in one transaction with other records. Without any, do the same as `write`.
 
-    The response of a transaction has no row, so a transaction also costs a read. Raises
-    PreconditionFailed if the row's condition failed, and RaceLost if only those of other records
-    did.
+    A transaction also costs a read, because its response doesn't contain the row. Raises
+    PreconditionFailed if the row's condition failed, and RaceLost if only conditions of other
+    records failed.
     """
     if not more_writes:
         return write(verb, job, actions, condition, already_applied=already_applied)
@@ -75,8 +76,8 @@ def write_with(
 def put_with(job: JobRequest, condition: Condition, more_writes: Sequence[RecordWrite]) -> None:
     """Put a new row, in one transaction with other records if there are any.
 
-    Raises PutError or TransactWriteError, and RaceLost if another record refused and the row did
-    not.
+    Raises RaceLost if only conditions of other records failed. Raises PutError or
+    TransactWriteError for every other failure.
     """
     if more_writes:
         write_all([RecordWrite(job, "put", condition=condition), *more_writes], first_is_row=True)
@@ -90,7 +91,7 @@ def _row_if_applied(
     error: PynamoDBException,
     already_applied: Callable[[JobRequest], bool],
 ) -> JobRequest:
-    """Return the row of a failed write if it shows this very write. Otherwise raise the failure."""
+    """Return the row of a failed write if it shows this very write. Otherwise raise an error."""
     if not condition_failed(error):
         raise error
     row = read(job.id)
@@ -100,7 +101,7 @@ def _row_if_applied(
 
 
 def refused(verb: str, job_id: str, row: JobRequest | None) -> PreconditionFailed:
-    """Return the error of a verb that was refused. `row` is the row as read afterwards."""
+    """Return the error for a refused verb. `row` is the row as it was read afterwards."""
     return PreconditionFailed(verb, job_id, "gone" if row is None else row.state, row)
 
 
@@ -108,12 +109,12 @@ def refused(verb: str, job_id: str, row: JobRequest | None) -> PreconditionFaile
 
 
 def queued(job: JobRequest, lane: Lane) -> list[Action]:
-    """Return the actions that let workers claim a row, and the timer check whether one did."""
+    """Return the actions that queue a row: workers may claim it, and the timer checks it later."""
     return [*queued_as_before(job, lane), JobRequest.queued_at.set(clock.now())]
 
 
 def queued_as_before(job: JobRequest, lane: Lane) -> list[Action]:
-    """Return the actions of `queued` except `queued_at`, because the row has waited since then."""
+    """Return the actions of `queued` for a row that keeps its `queued_at`."""
     now = clock.now()
     return [
         JobRequest.status.set(Status.QUEUED),
@@ -124,8 +125,10 @@ def queued_as_before(job: JobRequest, lane: Lane) -> list[Action]:
 
 
 def scheduled(job: JobRequest, due_at: int) -> list[Action]:
-    """Return the actions that make a row wait for its start time. The timer checks it at
-    `due_at`."""
+    """Return the actions that make a row wait for its start time.
+
+    The timer checks it at `due_at`.
+    """
     now = clock.now()
     return [
         JobRequest.status.set(Status.SCHEDULED),
@@ -137,7 +140,7 @@ def scheduled(job: JobRequest, due_at: int) -> list[Action]:
 
 
 def due(job: JobRequest, due_at: int, lane: Lane) -> list[Action]:
-    """Return the actions that make a row due at a time, in a lane."""
+    """Return the actions that make the timer check a row at `due_at`, in this lane."""
     return [
         JobRequest.due_at.set(due_at),
         JobRequest.due_shard.set(due_shard(job.id, lane)),
@@ -147,7 +150,11 @@ def due(job: JobRequest, due_at: int, lane: Lane) -> list[Action]:
 def waiting(
     job: JobRequest, held_by: str, wait_key: str | None, since: int, due_at: int
 ) -> list[Action]:
-    """Return the actions that park a row under a pause or in a line, until it is admitted."""
+    """Return the actions that park a row under a pause or in a line.
+
+    `held_by` is that pause or line. `wait_key` is the sort key of the row's entry in the line, and
+    None for a pause. `since` is when the row was parked.
+    """
     now = clock.now()
     key = JobRequest.wait_key
     return [
@@ -163,10 +170,10 @@ def waiting(
 
 
 def finished(status: Status) -> list[Action]:
-    """Return the actions that end a row and remove it from the due index for good.
+    """Return the actions that end a job and remove its row from the due index.
 
-    The claim token and send id stay. They show a late message, or a write whose response was lost,
-    which run the outcome belongs to.
+    The claim token and send id stay, so that the row shows which run the outcome belongs to. A late
+    message needs that, and so does the retry of a write whose response was lost.
     """
     now = clock.now()
     return [
@@ -185,16 +192,18 @@ def finished(status: Status) -> list[Action]:
 
 
 def raise_version(job: JobRequest, version: int) -> list[Action]:
-    """Return the action that raises a row's version to this one. The version is never lowered.
+    """Return the action that raises a row's version to `version`, if it is lower.
 
-    Code that doesn't know the version then can't claim the row.
+    Code that doesn't know that version can then no longer claim the row.
     """
     return [JobRequest.row_version.set(version)] if version > job.row_version else []
 
 
 def restarted(job: JobRequest) -> list[Action]:
-    """Return the actions that let a job start from the beginning, without its steps and
-    children."""
+    """Return the actions that make a job start from the beginning.
+
+    It then ignores the steps and children of its earlier work.
+    """
     return [
         JobRequest.restarts.set((job.restarts or 0) + 1),
         JobRequest.cursor.remove(),
@@ -203,7 +212,7 @@ def restarted(job: JobRequest) -> list[Action]:
 
 
 def no_longer_parked() -> list[Action]:
-    """Return the actions that clear where a row waits."""
+    """Return the actions that clear the fields of a parked row."""
     return [
         JobRequest.waiting_since.remove(),
         JobRequest.held_by.remove(),
@@ -217,8 +226,7 @@ def without_capacity() -> list[Action]:
 
 
 def failed(job: JobRequest, error: dict[str, Any]) -> list[Action]:
-    """Return the actions that end a row with an error and list it as one of its organization's
-    failed jobs."""
+    """Return the actions that end a job with an error and list it among the failed jobs."""
     return [
         *finished(Status.FAILED),
         JobRequest.error.set(error),
@@ -231,7 +239,7 @@ def failed(job: JobRequest, error: dict[str, Any]) -> list[Action]:
 
 
 def owned_by_claim(job: JobRequest) -> Condition:
-    """Return the condition that the job runs under our claim."""
+    """Return the condition that the job still runs under the claim that `job` names."""
     condition: Condition = (JobRequest.status == Status.RUNNING) & (
         JobRequest.claim_token == job.claim_token
     )
@@ -239,7 +247,7 @@ def owned_by_claim(job: JobRequest) -> Condition:
 
 
 def lease_expired(job: JobRequest) -> Condition:
-    """Return the condition that the job runs under the claim as read, and its lease is over."""
+    """Return the condition that the job's lease is over, and unchanged since it was read."""
     condition: Condition = (
         owned_by_claim(job)
         & (JobRequest.lease_until == job.lease_until)
@@ -256,7 +264,7 @@ def attempts_left() -> Condition:
 
 
 def no_cancel_requested() -> Condition:
-    """Return the condition that its owner hasn't asked the job to stop."""
+    """Return the condition that the job's owner hasn't asked it to stop."""
     condition: Condition = JobRequest.cancel_requested.does_not_exist()
     return condition
 
@@ -264,9 +272,8 @@ def no_cancel_requested() -> Condition:
 def as_read(job: JobRequest) -> Condition:
     """Return the condition that the row's status, claim, slot, admission and keys haven't changed.
 
-    Status and claim alone don't suffice. A row that was parked and admitted in the meantime has
-    both as before, and now a slot. A row that was given another payload may belong to another
-    partition.
+    Status and claim alone don't suffice. If a row was parked and admitted in the meantime, both are
+    the same, but the row may name a slot. If it got another payload, it may belong to another line.
     """
     condition: Condition = (
         (JobRequest.status == job.status)
@@ -280,6 +287,6 @@ def as_read(job: JobRequest) -> Condition:
 
 
 def same(attribute: Any, seen: Any) -> Condition:
-    """Return the condition that an attribute is as it was read: missing, if `seen` is None."""
+    """Return the condition that an attribute still has the value `seen`: none, if it is None."""
     condition: Condition = attribute.does_not_exist() if seen is None else attribute == seen
     return condition

@@ -16,25 +16,27 @@ import clock
 from store.attributes import BinaryAttribute, BooleanAttribute, JSONAttribute, UnicodeAttribute
 from store.table import Enumerated, Integer, Table, nullable
 
-# The version that a row needs. Raise it when a row means something that older code would get wrong:
-# such code then can't claim the row.
-ROW_VERSION = 3  # the highest that this code knows
-LIMITED = 2  # for a row whose queue has limits, or that its organization's quota counts
-UNIQUE = 3  # for a row that has a unique key, see store.uniqueness
-BEHIND = "unique#"  # begins `held_by` of a job that follows another, before that one's created_key
-DUE_SHARDS = 8  # of each lane; never lower it, because rows keep the shard they were saved with
+# A row's version decides which code may claim it: code that doesn't know the version can't. Add a
+# version when a row means something that older code would get wrong.
+ROW_VERSION = 3  # the highest version that this code knows
+LIMITED_VERSION = 2  # for a row whose queue has limits, or that its organization's quota counts
+UNIQUE_VERSION = 3  # for a row that has a unique key, see store.uniqueness
+# The prefix of a follower's `held_by`. The created_key of the job that it follows comes after it.
+BEHIND = "unique#"
+# The shards of each lane. Never lower the number, because a row keeps its shard.
+DUE_SHARDS = 8
 
 
 class Status(StrEnum):
     """The state of a job."""
 
     SCHEDULED = "scheduled"  # may start at run_at
-    WAITING = "waiting"  # parked: by a pause, by the limits of its queue, or behind another job
+    WAITING = "waiting"  # parked: under a pause, in a line, or until the job that it follows ends
     QUEUED = "queued"  # any worker may claim it
-    RUNNING = "running"  # claimed by exactly one invocation, until its lease ends
+    RUNNING = "running"  # exactly one invocation has claimed it, until the lease ends
     RETRYABLE = "retryable"  # an attempt failed; the next one may start at run_at
     SUCCEEDED = "succeeded"  # done, with a result
-    FAILED = "failed"  # given up, with an error
+    FAILED = "failed"  # ended with an error, and won't be tried again
     CANCELLED = "cancelled"  # stopped because its owner asked
 
     @property
@@ -49,32 +51,32 @@ class Status(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What happened to a request for a unique job because another job already had the key."""
+    """The result of a request for a unique job when another job already had the key."""
 
-    RETURNED = "returned"  # it was answered with that job, and changed nothing
-    REPLACED = "replaced"  # that job now does what this request asked for
-    FOLLOWS = "follows"  # it created a job, which waits for the end of that one
+    RETURNED = "returned"  # the answer was the other job, which stays unchanged
+    REPLACED = "replaced"  # the other job now has the payload and time of this request
+    FOLLOWS = "follows"  # the request created a job that waits for the end of the other one
 
 
 class DuplicateOutcome(NamedTuple):
-    """How a request for a unique job was answered because another job already had the key."""
+    """How a request for a unique job was answered when another job already had the key."""
 
     outcome: Outcome
-    before: bool = False  # the same request got the same answer before
-    is_sent: bool = True  # False if the job waits: no message about it is sent
+    before: bool = False  # whether an earlier try of the request got the same answer
+    is_sent: bool = True  # False if a message about the job still has to be sent
 
 
 class Lane(StrEnum):
-    """The kind of attention that a row is due for: the first part of its `due_shard`.
+    """What the timer has to do with a due row. It is the first part of the row's `due_shard`.
 
-    The due index contains only keys. So the lane is all that the timer knows about a row before it
-    reads it. Lanes keep 100,000 rows of one kind from blocking the rows of another.
+    The due index contains only keys, so the timer learns nothing else about a row before it reads
+    the row. Lanes keep 100,000 rows of one kind from blocking the rows of another.
     """
 
-    PROMPT = ""  # the timer starts it, or watches its lease; the only lane before version 0.2
-    QUEUED = "queued-"  # its message was sent, or it waits in the backlog to be sent again
-    RESENT = "resent-"  # the timer has sent it, and no worker has claimed it since
-    PARKED = "parked-"  # it waits for a resume, for capacity, or for a deploy that knows it
+    PROMPT = ""  # start it, or check its lease; the only lane before version 0.2
+    QUEUED = "queued-"  # check whether its message arrived, or send it again from the backlog
+    RESENT = "resent-"  # the timer has sent it again, and no worker has claimed it since
+    PARKED = "parked-"  # check whether it still waits: for a resume, capacity, a job or a deploy
 
 
 class ByOrganization(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
@@ -138,11 +140,10 @@ class JobRequest(Table):
 
     table_setting = "JOBS_TABLE_NAME"
 
-    # Not stored: whether this very request saved the row; if not, how the request was answered; and
-    # the follower that the write that ended this job has admitted.
-    is_new: bool = False
-    duplicate: DuplicateOutcome | None = None
-    admitted_follower: "JobRequest | None" = None
+    # not stored
+    is_new: bool = False  # whether this request saved the row
+    duplicate: DuplicateOutcome | None = None  # set if another job already had the unique key
+    admitted_follower: "JobRequest | None" = None  # the follower that this job's end admitted
 
     id = UnicodeAttribute(hash_key=True)
     row_version = Integer(default=1)
@@ -150,76 +151,81 @@ class JobRequest(Table):
     # the request
     job_type = UnicodeAttribute()
     queue_name = UnicodeAttribute()
-    queue_key = nullable(UnicodeAttribute())  # its key in its queue, if that has limits
+    queue_key = nullable(UnicodeAttribute())  # the job's key, if its queue has limits
     organization_id = UnicodeAttribute()
     campaign_id = nullable(UnicodeAttribute())
     payload = nullable(BinaryAttribute(legacy_encoding=False))  # see store.blobs
-    payload_key = nullable(UnicodeAttribute())  # of its object, if it is too large for the row
+    payload_key = nullable(UnicodeAttribute())  # its object, if it is too large for the row
     request_hash = nullable(UnicodeAttribute())  # of the request under an idempotency key
     request_id = nullable(UnicodeAttribute())  # the HTTP request that dispatched it
     traceparent = nullable(UnicodeAttribute())  # of the span in which it was dispatched
     parent_id = nullable(UnicodeAttribute())  # the job that dispatched it
-    created_by = nullable(UnicodeAttribute())  # who dispatched it, as "role:name"
-    requeued_by = nullable(UnicodeAttribute())  # who queued it again last
-    cancelled_by = nullable(UnicodeAttribute())  # who canceled it, or asked it to stop
+    # the callers that dispatched it, last queued it again, and canceled it, each as "role:name"
+    created_by = nullable(UnicodeAttribute())
+    requeued_by = nullable(UnicodeAttribute())
+    cancelled_by = nullable(UnicodeAttribute())  # or asked it to stop
 
     # progress and outcome
     status = Enumerated(Status)
     progress = Integer(default=0)  # 0 to 100
-    result_message = nullable(UnicodeAttribute())  # progress in words, for people
+    result_message = nullable(UnicodeAttribute())  # the progress, and later the result, in words
     result = nullable(BinaryAttribute(legacy_encoding=False))
     result_key = nullable(UnicodeAttribute())
-    error = JSONAttribute(null=True)  # kind, message and traceback of the last failed attempt
+    error = JSONAttribute(null=True)  # the last failed attempt's kind, message and traceback
     earlier_errors = JSONAttribute(null=True)  # see store.earlier_errors
 
     # attempts and claims
-    attempt = Integer(default=1)  # the current or next attempt; a count, not a fence
+    attempt = Integer(default=1)  # the number of the current or next attempt; not a fence
     max_attempts = Integer(default=1)
     attempt_started_at = nullable(Integer())  # when its first leg was claimed
-    legs = Integer(default=0)  # how often it was claimed
+    legs = Integer(default=0)  # how many times it was claimed; a release doesn't count
     claim_token = nullable(UnicodeAttribute())  # the fence: every claim has its own
-    send_id = nullable(UnicodeAttribute())  # of the claim's message; only claim writes it
-    lease_until = nullable(Integer())  # after this, the claimer is certainly gone
+    send_id = nullable(UnicodeAttribute())  # the claim's message; only a claim writes it
+    lease_until = nullable(Integer())  # the claimer's invocation has ended by then
     cursor = JSONAttribute(null=True)  # where the next leg or attempt resumes
-    cancel_requested = nullable(BooleanAttribute())  # by its owner, while it was running
+    cancel_requested = nullable(BooleanAttribute())  # its owner asked it to stop while it ran
 
     # its capacity in its queue, see store.lines
-    slot = nullable(Integer())  # the slot whose item names this job
-    admitted_at = nullable(Integer())  # admitted, or between two legs: it has its capacity
-    wait_key = nullable(UnicodeAttribute())  # of its entry, while it waits in a line
-    # Set if its next claim, or the one that it runs under, is a start that the queue's rate counts.
-    # A claim between two legs is not.
+    slot = nullable(Integer())  # the number of its slot
+    # When it was admitted, or last queued with the capacity that it had. A claim removes it.
+    admitted_at = nullable(Integer())
+    wait_key = nullable(UnicodeAttribute())  # the sort key of its entry, while it waits in a line
+    # Set if the queue's rate counts its next or current claim as a start. The rate doesn't count
+    # the claim of a later leg.
     starts_under_rate = nullable(BooleanAttribute())
 
     # its key, if it is unique work, see store.uniqueness
-    unique_key = nullable(UnicodeAttribute())  # until it is finished, or was claimed
-    first_run_at = nullable(Integer())  # its start time when it was first requested
-    followed = nullable(BooleanAttribute())  # it was created to follow another job
-    replaced_by = nullable(UnicodeAttribute())  # the write that last gave it another payload
-    resumes = nullable(BooleanAttribute())  # queued again by hand: if replaced, it starts over
+    unique_key = nullable(UnicodeAttribute())  # removed at its end, or at its claim for some types
+    first_run_at = nullable(Integer())  # the start time that its first request asked for
+    followed = nullable(BooleanAttribute())  # set if it was created to follow another job
+    replaced_by = nullable(UnicodeAttribute())  # a random id of the last write that replaced it
+    # Set when it is queued again by hand and will continue its work. If it is then replaced, it
+    # starts from the beginning instead.
+    resumes = nullable(BooleanAttribute())
 
     # when the timer must check it
     due_at = nullable(Integer())
-    due_shard = nullable(UnicodeAttribute())  # its lane and a number
+    due_shard = nullable(UnicodeAttribute())  # its lane, then the number of its shard
+
+    restarts = nullable(Integer())  # how many times its work began again with another payload
+    held_by = nullable(UnicodeAttribute())  # the pause, line or job that it waits for
 
     # times
     created_at = Integer()
-    created_key = UnicodeAttribute()  # zero-padded created_at and id: sorts, and never changes
+    created_key = UnicodeAttribute()  # see `sort_key`; it never changes
     queued_at = nullable(Integer())
     run_at = nullable(Integer())  # it starts no earlier
-    waiting_since = nullable(Integer())  # parked: by a pause, in a line, or behind a job
-    restarts = nullable(Integer())  # retries by hand with another payload
-    held_by = nullable(UnicodeAttribute())  # the pause, partition or job that it waits for
+    waiting_since = nullable(Integer())  # when it was parked
     started_at = nullable(Integer())  # when it was last claimed
     finished_at = nullable(Integer())
     updated_at = nullable(Integer())
     expires_at = nullable(Integer())  # in seconds
 
-    # set only while failed: the keys of the index `failed`
+    # the keys of the index `failed`, set only while the job is failed
     failed_organization = nullable(UnicodeAttribute())
     failed_key = nullable(UnicodeAttribute())
 
-    # set only while unfinished, if there is a quota: with created_key, the keys of `unfinished`
+    # a key of the index `unfinished`: set while the job is unfinished, if there is a quota
     unfinished_organization = nullable(UnicodeAttribute())
 
     by_organization = ByOrganization()
@@ -228,64 +234,67 @@ class JobRequest(Table):
     unfinished = Unfinished()
 
     @property
-    def expired(self) -> bool:
-        """Return whether TTL may delete the row any day. Readers treat such a row as gone."""
+    def past_ttl(self) -> bool:
+        """Return whether DynamoDB's TTL may delete the row. Readers treat such a row as gone."""
         return self.expires_at is not None and self.expires_at * clock.SECOND <= clock.now()
 
     @property
-    def beginning(self) -> str:
-        """Return a name for the job's work since it was saved or last given another payload.
+    def work_id(self) -> str:
+        """Return an id of the work that the job has done since it was saved or last restarted.
 
-        The id doesn't suffice: another job can get it once this one has expired or was deleted.
+        The job's id doesn't suffice. It doesn't change when the job restarts with another payload,
+        and another job can get it after this one has expired or was deleted.
         """
-        return self.beginnings[-1]
+        return self.work_ids[-1]
 
     @property
-    def beginnings(self) -> list[str]:
-        """Return the job's current `beginning` and all earlier ones, oldest first."""
-        again = [f"{self.created_key}/{number}" for number in range(1, (self.restarts or 0) + 1)]
-        return [self.created_key, *again]
+    def work_ids(self) -> list[str]:
+        """Return the job's current `work_id` and all earlier ones, oldest first."""
+        later = [f"{self.created_key}/{number}" for number in range(1, (self.restarts or 0) + 1)]
+        return [self.created_key, *later]
 
     @property
     def result_folder(self) -> str:
-        """Return the folder in the bucket for the objects that it makes for its organization."""
+        """Return the folder in the bucket for the files that the job makes for its organization."""
         return f"results/{self.organization_id}/{self.created_key}"
 
     @property
     def work_folder(self) -> str:
         """Return the folder in the bucket for data that only its later legs and attempts need."""
-        return f"partial/{self.beginning}"
+        return f"partial/{self.work_id}"
 
     @property
     def follows(self) -> str | None:
-        """Return the created_key of the job that it follows, if it waits for the end of one."""
-        behind = self.held_by if self.held_by and self.held_by.startswith(BEHIND) else None
-        return behind and behind.removeprefix(BEHIND)
+        """Return the created_key of the job that it follows, or None if it follows none."""
+        if not (self.held_by or "").startswith(BEHIND):
+            return None
+        return str(self.held_by).removeprefix(BEHIND)
 
     @property
     def has_begun(self) -> bool:
-        """Return whether it was claimed since it was saved or queued again by hand."""
+        """Return whether it was claimed, and not released, since it was saved or last requeued."""
         return self.legs > 0
 
     @property
     def starts_in(self) -> int:
-        """Return the milliseconds until its start time if it waits for that, or else 0."""
+        """Return the milliseconds until its start time, or 0 if it doesn't wait for that time."""
         return max(0, (self.run_at or 0) - clock.now()) if self.status.timed else 0
 
     @property
     def could_run_at(self) -> int:
-        """Return the time from which a worker could start it: it was queued, and run_at had come.
+        """Return the time from which a worker could start it: when it was queued, or its run_at.
 
-        For a job that was admitted, the time that it waited in its line doesn't count.
+        The later of the two counts. For an admitted job, the time that it waited in its line
+        doesn't count.
         """
         return max(self.queued_at or self.created_at, self.run_at or 0)
 
     @property
     def is_admitted(self) -> bool:
-        """Return whether it has been admitted, or is between two legs, since it was queued.
+        """Return whether it needs no new capacity, because it was admitted or is between two legs.
 
-        Such a job needs no new capacity. Version 0.1.0 queues a job again without removing its old
-        slot and `admitted_at`. By then another job may have the slot.
+        An `admitted_at` from before it was queued doesn't count. Version 0.1.0 queues a job again
+        without removing its old slot and `admitted_at`, and another job may have the slot by then.
         """
         return self.admitted_at is not None and (self.queued_at or 0) <= self.admitted_at
 
@@ -296,17 +305,21 @@ class JobRequest(Table):
 
 
 def new_id() -> str:
-    """Return a random id: 122 bits from the operating system, so that snapshots don't repeat it."""
+    """Return a random id of 122 bits.
+
+    They come from the operating system, so that two processes restored from one snapshot don't get
+    the same id.
+    """
     return uuid.uuid4().hex
 
 
 def derived_id(kind: str, *parts: str) -> str:
-    """Return the id that is derived from these parts. The same parts always give the same id."""
+    """Return the id that a kind and parts determine: the same ones always give the same id."""
     return sha256(json.dumps([kind, *parts]).encode()).hexdigest()[:32]
 
 
 def id_under_key(organization_id: str, idempotency_key: str) -> str:
-    """Return the id of the one job that an organization has under an idempotency key."""
+    """Return the id of the job that an organization dispatched under an idempotency key."""
     return derived_id("idempotency", organization_id, idempotency_key)
 
 
@@ -315,7 +328,7 @@ SORT_KEY = rf"[0-9]{{{_TIME_DIGITS}}}[0-9a-f]{{32}}"
 
 
 def sort_key(milliseconds: int, job_id: str) -> str:
-    """Return a unique key that sorts by this time."""
+    """Return a unique key that sorts by time: 15 digits of milliseconds, then the job's id."""
     return f"{milliseconds:0{_TIME_DIGITS}d}{job_id}"
 
 

@@ -13,7 +13,7 @@ import clock
 from aws import bucket
 from aws.errors import condition_failed
 from store import blobs, conditional_write, earlier_errors, holdings, steps
-from store.job_request import LIMITED, UNIQUE, JobRequest, Lane, Status
+from store.job_request import LIMITED_VERSION, UNIQUE_VERSION, JobRequest, Lane, Status
 from store.queries import read
 from store.table import set_or_remove
 from store.transactions import RecordWrite, retry_on_conflict
@@ -91,7 +91,7 @@ def requeue(
     if counted:
         actions.append(JobRequest.unfinished_organization.set(job.organization_id))
     # Older code would count the job forever, or not give up its key.
-    version = UNIQUE if unique_key is not None else LIMITED if counted else 1
+    version = UNIQUE_VERSION if unique_key is not None else LIMITED_VERSION if counted else 1
     actions += conditional_write.raise_version(job, version)
     if job.error:
         actions.append(JobRequest.earlier_errors.set(earlier_errors.after_end(job)))

@@ -20,7 +20,7 @@ def read(job_id: str) -> JobRequest | None:
         row = JobRequest.get(job_id, consistent_read=True)
     except JobRequest.DoesNotExist:
         return None
-    return None if row.expired else row
+    return None if row.past_ttl else row
 
 
 def unfinished(job_ids: list[str]) -> set[str]:
@@ -35,7 +35,7 @@ def read_many(job_ids: Iterable[str], *, fresh: bool = False) -> dict[str, JobRe
     They may lag behind by a moment, unless you pass `fresh`.
     """
     rows = JobRequest.batch_get(job_ids, consistent_read=fresh)
-    return {row.id: row for row in rows if not row.expired}
+    return {row.id: row for row in rows if not row.past_ttl}
 
 
 class Page(NamedTuple):
@@ -69,7 +69,7 @@ def page(
         rows = {row.id: row for row in JobRequest.batch_get([job_id_of(key) for key in keys])}
         for key in keys:
             row = rows.get(job_id_of(key))
-            if row and not row.expired and (status in (None, row.status)) and matches(row):
+            if row and not row.past_ttl and (status in (None, row.status)) and matches(row):
                 found.append(row)
                 if len(found) == limit and (more or key != keys[-1]):
                     return Page(found, index.cursor(key))

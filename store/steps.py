@@ -46,7 +46,7 @@ class Step(Table):
 def find(job: JobRequest, name: str) -> Step | None:
     """Return the step of this name if it is done."""
     try:
-        return Step.get(_partition(job.beginning), name, consistent_read=True)
+        return Step.get(_partition(job.work_id), name, consistent_read=True)
     except Step.DoesNotExist:
         return None
 
@@ -58,7 +58,7 @@ def keep(job: JobRequest, name: str, result: Any) -> Step:
     """
     inline, key = blobs.put(f"partial/{job.created_key}/steps", result)
     expires_at = (clock.now() + _LIFETIME) // clock.SECOND
-    partition = _partition(job.beginning)
+    partition = _partition(job.work_id)
     step = Step(partition, name, value=inline, value_key=key, expires_at=expires_at)
     try:
         step.save(Step.pk.does_not_exist())
@@ -72,7 +72,7 @@ def keep(job: JobRequest, name: str, result: Any) -> Step:
 def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) -> list[Step]:
     """Return the job's steps whose names begin with a prefix, ordered by name, starting after
     `after`."""
-    partition = _partition(job.beginning)
+    partition = _partition(job.work_id)
     start = None if after is None else {"pk": {"S": partition}, "sk": {"S": after}}
     beginning = Step.sk.startswith(prefix)
     return list(Step.query(partition, beginning, limit=limit, last_evaluated_key=start))
@@ -82,7 +82,7 @@ def delete(job: JobRequest) -> None:
     """Delete all steps of a job, including those from before it was given another payload."""
     keys = ["pk", "sk", "expires_at"]
     with Step.batch_write() as batch:
-        for partition in map(_partition, job.beginnings):
+        for partition in map(_partition, job.work_ids):
             for step in Step.query(partition, attributes_to_get=keys):
                 batch.delete(step)
 

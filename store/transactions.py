@@ -16,16 +16,15 @@ from store.table import Table
 if TYPE_CHECKING:
     from store.job_request import JobRequest
 
-# How often a write is tried if it conflicts with another write of the same item, and the longest
-# wait before each further try, in seconds.
+# How many times a write is tried while it conflicts with other writes of the same item.
 _CONFLICT_TRIES = 4
-_CONFLICT_PAUSE = 0.1
+_CONFLICT_PAUSE = 0.1  # seconds, the longest wait before each further try
 
 _T = TypeVar("_T")
 
 
 class RecordWrite(NamedTuple):
-    """The write of another record in one transaction with the row's.
+    """One write of a transaction.
 
     If the condition holds, the record is put, deleted, changed by `actions`, or only checked.
     """
@@ -51,7 +50,7 @@ class RecordWrite(NamedTuple):
 
 
 def _key(record: Table) -> tuple[Any, Any]:
-    """Return a record's hash key and range key. The latter is None if the record has none."""
+    """Return a record's hash key and its range key, or None if the record has no range key."""
     found: dict[bool, Any] = {True: None, False: None}
     for name, attribute in record.get_attributes().items():
         if attribute.is_hash_key or attribute.is_range_key:
@@ -64,10 +63,7 @@ class NotWritten(Exception):
 
 
 class RaceLost(NotWritten):
-    """A record that was to change in a transaction isn't as it was read.
-
-    `lost` has the refused writes.
-    """
+    """A record of a transaction has changed since it was read. `lost` are the refused writes."""
 
     def __init__(self, lost: Sequence[RecordWrite] = ()) -> None:
         super().__init__("another process changed the record first")
@@ -75,7 +71,7 @@ class RaceLost(NotWritten):
 
 
 class RowExists(NotWritten):
-    """A row already has the id of the one to be saved with other records."""
+    """A row that was to be saved with other records can't be: another row has its id."""
 
     def __init__(self, row: "JobRequest") -> None:
         super().__init__(f"job {row.id} already exists: it is {row.state}")
@@ -85,8 +81,8 @@ class RowExists(NotWritten):
 def write_all(writes: Sequence[RecordWrite], *, first_is_row: bool = False) -> None:
     """Write records in one transaction.
 
-    Raises RaceLost if some of them were refused by their own conditions. Every other failure is a
-    TransactWriteError, and so is a refusal of the first record if it is a row.
+    Raises RaceLost if the conditions of some records failed. Raises TransactWriteError for every
+    other failure, and with `first_is_row` also if the condition of the first record failed.
     """
 
     def write_them() -> None:
@@ -103,13 +99,14 @@ def write_all(writes: Sequence[RecordWrite], *, first_is_row: bool = False) -> N
         raise
 
 
-# pynamodb sends the writes of a transaction in this order, not in the order they were added in.
+# pynamodb sends the writes of a transaction in this order, not in the order in which they were
+# added.
 _SENT_IN_ORDER = ("check", "delete", "put", "change")
 
 
 def _refused_by(error: TransactWriteError, writes: Sequence[RecordWrite]) -> list[RecordWrite]:
-    """Return the writes that were refused by their own conditions, in the order given."""
-    # a stable sort: within a kind, the order stays
+    """Return the writes whose conditions failed, in the order of `writes`."""
+    # The sort is stable: within a kind, the order stays.
     sent = sorted(writes, key=lambda each: _SENT_IN_ORDER.index(each.how))
     failed = [
         each
@@ -120,7 +117,7 @@ def _refused_by(error: TransactWriteError, writes: Sequence[RecordWrite]) -> lis
 
 
 def retry_on_conflict(write: Callable[[], _T]) -> _T:
-    """Write, and try again if the write conflicts with another write of the same item."""
+    """Call `write`. Try again if it conflicts with another write of the same item."""
     for _ in range(_CONFLICT_TRIES - 1):
         try:
             return write()

@@ -25,11 +25,11 @@ from store.schedules.changing import delete, pause, put, resume, stays_paused
 from store.schedules.moving_on import (
     Dropped,
     Step,
-    left_out_also,
     move_on,
     note_failing,
     set_aside,
-    start_also,
+    skip_write,
+    start_write,
     wait,
 )
 from store.schedules.queries import count, due, page, read, read_many
@@ -56,7 +56,6 @@ __all__ = [
     "count",
     "delete",
     "due",
-    "left_out_also",
     "move_on",
     "note_failing",
     "pack",
@@ -68,7 +67,8 @@ __all__ = [
     "resume",
     "set_aside",
     "shards",
-    "start_also",
+    "skip_write",
+    "start_write",
     "stays_paused",
     "wait",
 ]

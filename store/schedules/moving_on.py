@@ -34,7 +34,7 @@ class Step(NamedTuple):
     failed: tuple[int, ...] = ()
 
 
-def start_also(
+def start_write(
     schedule: Schedule, step: Step, at: int, revision: str, job_id: str | None = None
 ) -> RecordWrite:
     """Return the write that records the start of an occurrence.
@@ -54,7 +54,7 @@ def start_also(
     return RecordWrite(schedule, "change", actions, writing.as_read(schedule) & _only_forward(at))
 
 
-def left_out_also(schedule: Schedule, step: Step, revision: str) -> RecordWrite:
+def skip_write(schedule: Schedule, step: Step, revision: str) -> RecordWrite:
     """Return the write that skips an occurrence of unique work because another job has the key.
 
     It goes with the answer to the occurrence. The schedule moves on. The write is refused unless

@@ -11,11 +11,11 @@ import clock
 from aws.errors import AWS_ERRORS
 from errors import PreconditionFailed
 from store import conditional_write
-from store.job_request import LIMITED, ROW_VERSION, JobRequest, Lane, Status
+from store.job_request import LIMITED_VERSION, ROW_VERSION, JobRequest, Lane, Status
 from store.lines import Grant
 from store.transactions import RaceLost, RecordWrite
 from store.verbs.checking import postpone
-from store.verbs.ending import Checkpoint, checkpointed
+from store.verbs.ending import Checkpoint, checkpoint_actions
 from store.verbs.parking import grant_changes, set_starts_under_rate
 
 # Clocks of two machines may differ by this much, so a lease outlives its invocation by it.
@@ -77,7 +77,7 @@ def claim(
             actions += conditional_write.due(job, lease, Lane.PROMPT)
         if entrance.key is not None:
             actions.append(JobRequest.queue_key.set(entrance.key))
-            actions += conditional_write.raise_version(entrance.row, LIMITED)
+            actions += conditional_write.raise_version(entrance.row, LIMITED_VERSION)
 
     def is_ours(row: JobRequest) -> bool:
         # The token alone isn't enough: a rescue leaves it in the row, but has ended this claim.
@@ -178,7 +178,7 @@ def checkpoint(job: JobRequest, reached: Checkpoint) -> JobRequest:
     return conditional_write.write(
         "checkpoint",
         job,
-        [*checkpointed(reached), JobRequest.updated_at.set(clock.now())],
+        [*checkpoint_actions(reached), JobRequest.updated_at.set(clock.now())],
         conditional_write.owned_by_claim(job),
         already_applied=lambda row: False,  # repeating it is harmless, so a refusal is a refusal
     )

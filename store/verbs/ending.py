@@ -13,7 +13,7 @@ from store.job_request import JobRequest, Lane, Status
 
 
 class Checkpoint(NamedTuple):
-    """The progress of a job: the cursor where it can resume, 0 to 100, and words for people."""
+    """A job's progress: the cursor to resume at, the percentage, and a message for people."""
 
     cursor: Any
     progress: int
@@ -21,7 +21,7 @@ class Checkpoint(NamedTuple):
 
 
 def succeed(job: JobRequest, result: Any, *, message: str | None = None) -> JobRequest:
-    """End a running job that returned. A large result is stored first."""
+    """End a running job whose function returned. A result too large for the row is stored first."""
     inline, key = blobs.put(job.result_folder, result)
     actions = [
         *conditional_write.finished(Status.SUCCEEDED),
@@ -38,8 +38,9 @@ def succeed(job: JobRequest, result: Any, *, message: str | None = None) -> JobR
 def fail(job: JobRequest, error: dict[str, Any], *, rescue: bool = False) -> JobRequest:
     """End a running job that won't be tried again.
 
-    If its owner has asked it to stop, it is stopped instead: the returned row is then canceled.
-    Pass `rescue` for a job whose claimer is gone. It is refused unless the lease, as read, is over.
+    If the job's owner has asked it to stop, it is stopped instead: the returned row is then
+    canceled. Pass `rescue` for a job whose claimer is gone. The write is then refused unless the
+    lease is over and unchanged since it was read.
     """
     condition = _may_end(job, rescue) & conditional_write.no_cancel_requested()
     return write_or_stop(
@@ -61,11 +62,11 @@ def stop(
 ) -> JobRequest:
     """End a running job whose owner has asked it to stop.
 
-    Pass `error` if the job ended with an error and didn't stop by itself. For `rescue` see `fail`.
+    Pass `error` if the job failed before it could stop. For `rescue` see `fail`.
     """
     actions = [
         *conditional_write.finished(Status.CANCELLED),
-        *(checkpointed(reached) if reached else []),
+        *(checkpoint_actions(reached) if reached else []),
         *([JobRequest.error.set(error)] if error else []),
     ]
     condition = _may_end(job, rescue) & (JobRequest.cancel_requested == True)  # noqa: E712
@@ -81,11 +82,11 @@ def retry(
     reached: Checkpoint | None = None,
     rescue: bool = False,
 ) -> JobRequest:
-    """Let another attempt follow the failed one, no earlier than `run_at`.
+    """End a failed attempt of a running job. The next one may start at `run_at`.
 
-    If its owner has asked it to stop, it is stopped instead: the returned row is then canceled. The
-    next attempt resumes at `reached`, or else at the last written checkpoint. `due_at` is when the
-    timer checks the job if no message starts it. For `rescue` see `fail`.
+    The next attempt resumes at `reached`, or else at the last written checkpoint. If no message
+    starts the job, the timer checks it at `due_at`. If the job's owner has asked it to stop, it is
+    stopped instead: the returned row is then canceled. For `rescue` see `fail`.
     """
     now = clock.now()
     actions = [
@@ -99,7 +100,7 @@ def retry(
         *conditional_write.without_capacity(),
         JobRequest.lease_until.remove(),
         JobRequest.updated_at.set(now),
-        *(checkpointed(reached) if reached else []),
+        *(checkpoint_actions(reached) if reached else []),
     ]
     condition = (
         _may_end(job, rescue)
@@ -116,34 +117,34 @@ def retry(
 
 
 def end_leg(job: JobRequest, reached: Checkpoint) -> JobRequest:
-    """Queue a running job whose invocation is nearly over, to continue in another leg.
+    """Queue a running job whose invocation is nearly over, so that it continues in another leg.
 
-    The attempt stays the same, and the job keeps its capacity. If its owner has asked it to stop,
-    it is stopped instead: the returned row is then canceled.
+    The attempt stays the same, and the job keeps its capacity. If the job's owner has asked it to
+    stop, it is stopped instead: the returned row is then canceled.
     """
     actions = [
         *conditional_write.queued(job, Lane.PROMPT),
-        *checkpointed(reached),
+        *checkpoint_actions(reached),
         *_capacity_kept(job),
         *([JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []),
     ]
     condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
     return write_or_stop(
         job,
-        lambda: _hand_on("end_leg", job, actions, condition),
+        lambda: _queue_again("end_leg", job, actions, condition),
         reached=reached,
     )
 
 
 def release(job: JobRequest) -> JobRequest:
-    """Give back a claimed job whose function was not called.
+    """Queue a claimed job again, because its function was not called.
 
-    The job is queued as before its claim, which doesn't count as a leg. If its owner has asked it
-    to stop, it is stopped instead: the returned row is then canceled.
+    The claim doesn't count as a leg. If the job's owner has asked it to stop, it is stopped
+    instead: the returned row is then canceled.
 
-    `queued_at` stays, so that the timer's checks grow further apart and `start_within` continues.
-    The job keeps its capacity. But its next claim pays the queue's rate again, because the job
-    starts then.
+    `queued_at` stays. So the gaps between the timer's checks keep growing, and the time allowed by
+    `start_within` keeps running. The job keeps its capacity, but the queue's rate counts its next
+    claim as another start.
     """
     first_of_attempt = job.attempt_started_at == job.started_at
     actions = [
@@ -154,22 +155,27 @@ def release(job: JobRequest) -> JobRequest:
         *([JobRequest.started_at.remove()] if job.legs == 1 else []),
     ]
     condition = conditional_write.owned_by_claim(job) & conditional_write.no_cancel_requested()
-    return write_or_stop(job, lambda: _hand_on("release", job, actions, condition))
+    return write_or_stop(job, lambda: _queue_again("release", job, actions, condition))
 
 
-def write_or_stop(job: JobRequest, write: Callable[[], JobRequest], **how: Any) -> JobRequest:
-    """Write; or stop the job if the write was refused because its owner has asked it to stop."""
+def write_or_stop(
+    job: JobRequest, write: Callable[[], JobRequest], **stop_arguments: Any
+) -> JobRequest:
+    """Call `write`, or stop the job if its owner has asked for that.
+
+    In that case `write` must be refused. `stop_arguments` are passed to `stop`.
+    """
     try:
         return write()
     except PreconditionFailed as refused:
         row = refused.row
         ours = row is not None and row.claim_token == job.claim_token
         if ours and row.status is Status.RUNNING and row.cancel_requested:
-            return stop(job, **how)
+            return stop(job, **stop_arguments)
         raise
 
 
-def checkpointed(reached: Checkpoint) -> list[Action]:
+def checkpoint_actions(reached: Checkpoint) -> list[Action]:
     """Return the actions that record a job's progress."""
     actions: list[Action] = [JobRequest.progress.set(reached.progress)]
     if reached.cursor is not None:
@@ -184,7 +190,7 @@ def _may_end(job: JobRequest, rescue: bool) -> Condition:
 
 
 def _capacity_kept(job: JobRequest) -> list[Action]:
-    """Return the action that lets a job of a queue with limits keep its capacity."""
+    """Return the action that lets a job keep its capacity, if its queue has limits."""
     return [JobRequest.admitted_at.set(clock.now())] if job.queue_key is not None else []
 
 
@@ -201,11 +207,14 @@ def _end_run(
     )
 
 
-def _hand_on(verb: str, job: JobRequest, actions: list[Action], condition: Condition) -> JobRequest:
+def _queue_again(
+    verb: str, job: JobRequest, actions: list[Action], condition: Condition
+) -> JobRequest:
     return conditional_write.write(
         verb, job, actions, condition, already_applied=_shows(Status.QUEUED, job.claim_token)
     )
 
 
 def _shows(status: Status, token: str | None) -> Callable[[JobRequest], bool]:
+    """Return a function that returns whether a row has this status and claim token."""
     return lambda row: row.status == status and row.claim_token == token

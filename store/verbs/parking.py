@@ -6,12 +6,12 @@ from pynamodb.expressions.update import Action
 
 import clock
 from store import conditional_write, holdings
-from store.job_request import LIMITED, JobRequest, Lane, Status
+from store.job_request import LIMITED_VERSION, JobRequest, Lane, Status
 from store.line_entries import entry_from_row, new_entry
 from store.lines import Grant, LineItem
 from store.pauses import Pause, parked_entry
 from store.transactions import RecordWrite
-from store.verbs.ending import Checkpoint, checkpointed, write_or_stop
+from store.verbs.ending import Checkpoint, checkpoint_actions, write_or_stop
 
 
 def park(
@@ -64,7 +64,7 @@ def park_in_line(
     actions = [
         *conditional_write.waiting(job, place, entry.sk, since, due_at),
         JobRequest.queue_key.set(key),
-        *conditional_write.raise_version(job, LIMITED),
+        *conditional_write.raise_version(job, LIMITED_VERSION),
     ]
     return _park(
         job,
@@ -87,7 +87,7 @@ def _park(
 
     `shows_this_write` returns whether a row waits because of this write.
     """
-    actions = [*actions, *(checkpointed(reached) if reached else [])]
+    actions = [*actions, *(checkpoint_actions(reached) if reached else [])]
     return write_or_stop(
         job,
         lambda: holdings.write_freeing(

@@ -10,7 +10,16 @@ import clock
 from aws.errors import AWS_ERRORS, condition_failed
 from errors import PreconditionFailed
 from store import blobs, conditional_write
-from store.job_request import LIMITED, UNIQUE, JobRequest, Lane, Status, due_shard, new_id, sort_key
+from store.job_request import (
+    LIMITED_VERSION,
+    UNIQUE_VERSION,
+    JobRequest,
+    Lane,
+    Status,
+    due_shard,
+    new_id,
+    sort_key,
+)
 from store.queries import read
 from store.transactions import NotWritten, RecordWrite, RowExists
 
@@ -125,7 +134,7 @@ def _put_or_drop(
 
 
 def _version(*, limited: bool, unique: bool) -> int:
-    return UNIQUE if unique else LIMITED if limited else 1
+    return UNIQUE_VERSION if unique else LIMITED_VERSION if limited else 1
 
 
 def _put_unique(

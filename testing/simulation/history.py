@@ -378,7 +378,7 @@ class History:
         if step == 0:
             child_type = "hostile_unique" if self._has_unique else "hostile_once"
             child = job.dispatch(child_type, CHILD, key="child")
-            self._is_one_job(f"the child of {job._row.beginning}", child)
+            self._is_one_job(f"the child of {job._row.work_id}", child)
             self.world.figures["children"] += 1
 
     def run_errand(self, payload: Errand) -> None:

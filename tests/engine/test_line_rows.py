@@ -15,7 +15,7 @@ from runners import admission, due_row, owner_actions
 from runners.registry import registry
 from sample_work import script
 from store import limits, lines, verbs
-from store.job_request import LIMITED, ROW_VERSION, JobRequest, Lane, Status
+from store.job_request import LIMITED_VERSION, ROW_VERSION, JobRequest, Lane, Status
 from telemetry_lines import emitted
 from testing import moto_direct
 from work.definitions import Job
@@ -133,13 +133,16 @@ def test_rows_are_kept_from_older_code_from_when_their_queue_has_limits(bench: B
     assert [bench.read(row).row_version for row in (claimed, parked)] == [1, 1]
     limits.put(QUEUE, slots=1)
     during(bench, lambda: park_in_order(bench, parked), claimed)
-    assert [bench.read(row).row_version for row in (claimed, parked)] == [LIMITED, LIMITED]
+    assert [bench.read(row).row_version for row in (claimed, parked)] == [
+        LIMITED_VERSION,
+        LIMITED_VERSION,
+    ]
 
 
 def test_a_row_stays_kept_from_older_code(one_slot: Bench) -> None:
     row = owner_actions.cancel(dispatch(one_slot))
     row = owner_actions.retry_again(row, one_slot.send)
-    assert one_slot.read(row).row_version == LIMITED
+    assert one_slot.read(row).row_version == LIMITED_VERSION
 
 
 # --- of newer code, or that can't be read ---------------------------------------------------------

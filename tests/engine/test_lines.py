@@ -20,7 +20,7 @@ from runners import (
 from runners.messages import JobMessage
 from sample_work import script
 from store import limits, lines, queries, verbs
-from store.job_request import LIMITED, JobRequest, Status
+from store.job_request import LIMITED_VERSION, JobRequest, Status
 from store.lines import LineItem
 from store.pauses import Kind
 from store.rate import Rate
@@ -41,7 +41,11 @@ def test_a_job_has_a_slot_while_it_runs_and_none_afterwards(one_slot: Bench) -> 
     seen: list[Any] = []
     ended = during(one_slot, lambda: seen.extend([held(), one_slot.read(row).slot]), row)
     assert seen == [[row.id], 1]
-    assert (ended.status, ended.slot, ended.row_version) == (Status.SUCCEEDED, None, LIMITED)
+    assert (ended.status, ended.slot, ended.row_version) == (
+        Status.SUCCEEDED,
+        None,
+        LIMITED_VERSION,
+    )
     assert held() == []
 
 

@@ -11,7 +11,7 @@ from bench import Bench
 from runners import admission, failure_records
 from runners.messages import JobMessage
 from store import conditional_write, limits, line_entries, lines, pauses, verbs
-from store.job_request import LIMITED, JobRequest, Status
+from store.job_request import LIMITED_VERSION, JobRequest, Status
 
 CHAOS = bool(os.environ.get("CHAOS"))
 _SCALE = 1 if CHAOS else 10  # a tenth of the rows, and a timer that takes ten times as long
@@ -80,7 +80,7 @@ def park(bench: Bench, campaign_id: str, **fields: str) -> JobRequest:
     row = bench.dispatch(queue_name="sample_campaigns", campaign_id=campaign_id, **fields)
     key = row.queue_key or ""
     place, later = lines.partition_key_of(row.queue_name, key), clock.now() + clock.DAY
-    assert row.row_version == LIMITED
+    assert row.row_version == LIMITED_VERSION
     return verbs.park_in_line(row, place, key, group="", due_at=later)
 
 

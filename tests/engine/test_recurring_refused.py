@@ -172,7 +172,7 @@ def test_so_do_several_that_aws_refuses(bench: Bench, monkeypatch: pytest.Monkey
     for number in range(8):
         put(f"hourly {number}")
     go_to(NOON)
-    move_on = store.start_also
+    move_on = store.start_write
 
     def refused(schedule: Schedule, *given: Any) -> Any:
         if schedule.name < "hourly 5":
@@ -182,7 +182,7 @@ def test_so_do_several_that_aws_refuses(bench: Bench, monkeypatch: pytest.Monkey
     def unwritable(*_: Any, **__: Any) -> None:
         raise ClientError({"Error": {"Code": "ValidationException"}}, "UpdateItem")
 
-    monkeypatch.setattr(store, "start_also", refused)
+    monkeypatch.setattr(store, "start_write", refused)
     monkeypatch.setattr(store, "note_failing", unwritable)
     with pytest.MonkeyPatch.context() as here:
         here.setattr(store, "set_aside", unwritable)

@@ -14,7 +14,7 @@ import pytest
 import record_release
 from released_code import unpack
 from replayed import Release, name_of, replayed
-from store.job_request import LIMITED
+from store.job_request import LIMITED_VERSION
 from stored_state import TABLES
 from testing.aws import ENVIRONMENT
 from testing.shipped_operations import full_client
@@ -104,7 +104,7 @@ def test_what_was_lost_before_it_waits_for_this_version(again: Release) -> None:
 def test_it_leaves_alone_what_it_would_get_wrong(again: Release) -> None:
     for name in LEFT_ALONE:
         row = again.row(name)
-        assert row.row_version >= LIMITED
+        assert row.row_version >= LIMITED_VERSION
         assert (row.legs, row.finished_at) == (1 if name == "legs_in_line" else 0, None)
     assert again.row("fair_admitted").slot == 2
     assert again.row("line_waiting").wait_key is not None

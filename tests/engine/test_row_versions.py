@@ -6,19 +6,19 @@ import pytest
 
 from job_rows import ERROR, claimed, saved, stored
 from store import owner_verbs, verbs
-from store.job_request import LIMITED, UNIQUE
+from store.job_request import LIMITED_VERSION, UNIQUE_VERSION
 
 pytestmark = pytest.mark.usefixtures("aws")
 
 MEANS = [
     ({}, 1),
-    ({"counted": True}, LIMITED),
-    ({"unique_key": "k"}, UNIQUE),
-    ({"counted": True, "unique_key": "k"}, UNIQUE),
+    ({"counted": True}, LIMITED_VERSION),
+    ({"unique_key": "k"}, UNIQUE_VERSION),
+    ({"counted": True, "unique_key": "k"}, UNIQUE_VERSION),
 ]
 
 
-@pytest.mark.parametrize(("means", "version"), [*MEANS, ({"queue_key": "*"}, LIMITED)])
+@pytest.mark.parametrize(("means", "version"), [*MEANS, ({"queue_key": "*"}, LIMITED_VERSION)])
 def test_a_new_job_is_for_code_that_knows_what_it_means(
     means: dict[str, Any], version: int
 ) -> None:

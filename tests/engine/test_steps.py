@@ -159,8 +159,8 @@ def test_retried_by_hand_with_another_payload_it_begins_with_no_step_and_no_chil
     assert charged == [1, 2, 2, 2, 3]
     assert [children.index(each) for each in children] == [0, 1, 1, 1, 4]
     owner_actions.delete(row)
-    assert len(row.beginnings) == 3
-    for beginning in row.beginnings:
+    assert len(row.work_ids) == 3
+    for beginning in row.work_ids:
         assert not list(steps.Step.query(f"step#{beginning}"))
 
 

@@ -48,7 +48,7 @@ def test_one_that_has_not_begun_takes_the_new_payload(bench: Bench) -> None:
         first.id,
         Outcome.REPLACED,
     )
-    assert second.beginnings == [first.created_key]
+    assert second.work_ids == [first.created_key]
     bench.run(first)
     assert script.texts_run == ["new"]
     assert keys() == []
