@@ -44,8 +44,8 @@ def set_limits(
     known = limits.current(fresh=True)
     before = merged(name, known.get(name))
     overruled = {each for each, changed in known.items() if not changed.changes_nothing}
-    if name not in overruled and len(overruled) >= limits.MOST_CHANGED:
-        raise TooManyLimited(limits.MOST_CHANGED)
+    if name not in overruled and len(overruled) >= limits.MAX_CHANGED:
+        raise TooManyLimited(limits.MAX_CHANGED)
     if not slots and not rate and declared_limits(name) is None:
         raise NothingLimited(name)
     asked = Changed(sk=name, slots=slots, max_waiting=max_waiting)

@@ -167,7 +167,7 @@ def park_in_line(
         group=_group(row, limits),
         due_at=due_at or pausing.next_check(row),
         reached=checkpoint,
-        behind=position_time,
+        position_time=position_time,
     )
     telemetry.parked_in_line(parked)
     return parked

@@ -1,7 +1,7 @@
-"""Things that a row holds outside itself: a slot, an entry in a line or pause, a unique key.
+"""Free what a job has outside its row: its slot, its entry in a line or pause, its unique key.
 
-The write that ends the holding also gives it back, in one transaction. With a second write, the
-slot or key would leak if the writer died between the two.
+The write after which the job no longer needs them frees them too, in one transaction. If a second
+write did that, the slot or key would leak if the writer died between the two.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,18 +14,17 @@ from store import conditional_write, lines, pauses
 from store.job_request import JobRequest
 from store.transactions import RaceLost, RecordWrite
 
-# The number of times that a job may look up its follower to hand on its key. The follower may
-# change between the read and the write. A key that was not handed on is free, because its job has
-# ended.
+# How many times a job that ends looks up its follower to give it the key. The follower may change
+# between the read and the write. If every try fails, the key is free, because its job has ended.
 _HAND_ON_TRIES = 5
 
 
 def free_slot_writes(job: JobRequest) -> list[RecordWrite]:
     """Return the write that frees the slot that a row names, if it names one."""
-    held = lines.slot_release(job)
-    if held is None:
+    release = lines.slot_release(job)
+    if release is None:
         return []
-    item, actions, condition = held
+    item, actions, condition = release
     return [RecordWrite(item, "change", actions, condition)]
 
 
@@ -52,12 +51,12 @@ def write_freeing(
     ends: bool = False,
     keeps_slot: bool = False,
 ) -> JobRequest:
-    """Change a row and free the slot that it names, unless it `keeps_slot`.
+    """Change a row, and free its slot unless it `keeps_slot`.
 
-    Pass `ends` if the verb ends the job or its hold on its unique key. It then also gives up the
-    key, to the job's follower if there is one. A slot or key that is gone or belongs to another job
-    doesn't keep a job from ending: the row then changes without it. Raises RaceLost if one of
-    `more_writes` was refused. For the rest see `conditional_write.write_with`.
+    Pass `ends` if the verb ends the job. The job then also gives up its unique key, to its follower
+    if there is one. If the slot or key belongs to another job by now, the row changes without it.
+    Raises RaceLost if one of `more_writes` was refused. For the rest see
+    `conditional_write.write_with`.
     """
     more_writes, freed = more_writes or [], [] if keeps_slot else free_slot_writes(job)
     key, tries = _key_given_up(job) if ends else [], 0

@@ -21,7 +21,7 @@ from store.table import Integer, Table, nullable, set_or_remove
 # How long a process uses the changes that it has read. After this time, a change applies
 # everywhere.
 CACHED = 10 * clock.SECOND
-MOST_CHANGED = 100  # every worker reads them all
+MAX_CHANGED = 100  # every worker reads them all
 _PARTITION = "limits"
 
 

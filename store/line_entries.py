@@ -54,14 +54,14 @@ def has_entry(job: JobRequest) -> bool:
     return next(iter(entry), None) is not None
 
 
-def count_waiting(queue_name: str, queue_key: str, most: int) -> int:
-    """Count the jobs that wait in a line, up to `most`.
+def count_waiting(queue_name: str, queue_key: str, limit: int) -> int:
+    """Count the jobs that wait in a line, up to `limit`.
 
     The read isn't consistent, so the latest changes may be missing. It costs one read unit for each
     40 to 80 entries.
     """
     partition_key = partition_key_of(queue_name, queue_key)
-    return LineItem.count_up_to(most, partition_key, LineItem.sk.startswith(WAITING))
+    return LineItem.count_up_to(limit, partition_key, LineItem.sk.startswith(WAITING))
 
 
 def drop_entry(entry: LineItem) -> None:

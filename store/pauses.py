@@ -161,9 +161,9 @@ def parked_entry(paused: str, job: JobRequest, since: int) -> Parked:
     )
 
 
-def parked_by(paused: Pause, most: int) -> Iterable[Parked]:
+def parked_by(paused: Pause, limit: int) -> Iterable[Parked]:
     """Return at most `most` of the jobs that a pause has parked, oldest first."""
-    return Parked.query(f"held#{paused.sk}", consistent_read=True, limit=most)
+    return Parked.query(f"held#{paused.sk}", consistent_read=True, limit=limit)
 
 
 def drop(entry: Parked) -> None:

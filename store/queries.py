@@ -10,7 +10,7 @@ from store import cursors
 from store.job_request import SORT_KEY, JobRequest, Status, job_id_of
 
 # The most rows that one page examines before it returns the matches, and a cursor.
-EXAMINED_AT_MOST = 200
+MAX_EXAMINED = 200
 PAGE_LIMIT = 100  # the most that BatchGetItem takes
 
 
@@ -56,7 +56,7 @@ def page(
     """Return an organization's newest jobs by creation, or its latest failed ones by failure.
 
     A page without a filter costs one Query and one BatchGetItem, however many jobs there are. A
-    page with a filter examines at most EXAMINED_AT_MOST rows. It can be short or even empty, and
+    page with a filter examines at most MAX_EXAMINED rows. It can be short or even empty, and
     still have a cursor. Raises InvalidCursor.
     """
     index = _FAILED if status is Status.FAILED else _CREATED
@@ -64,7 +64,7 @@ def page(
     found: list[JobRequest] = []
     examined = 0
     while True:
-        take = min(PAGE_LIMIT, EXAMINED_AT_MOST - examined, limit if examined == 0 else PAGE_LIMIT)
+        take = min(PAGE_LIMIT, MAX_EXAMINED - examined, limit if examined == 0 else PAGE_LIMIT)
         keys, more = index.keys(organization_id, position, take)
         rows = {row.id: row for row in JobRequest.batch_get([job_id_of(key) for key in keys])}
         for key in keys:
@@ -76,7 +76,7 @@ def page(
         if not more:
             return Page(found, None)
         position, examined = keys[-1], examined + len(keys)
-        if examined >= EXAMINED_AT_MOST:
+        if examined >= MAX_EXAMINED:
             return Page(found, index.cursor(position))
 
 
@@ -97,19 +97,19 @@ def due(
     )
 
 
-def count_due(shard: str, after: int, most: int) -> int:
-    """Return how many rows of a shard are due later than `after`, counted up to `most`."""
+def count_due(shard: str, after: int, limit: int) -> int:
+    """Return how many rows of a shard are due later than `after`, counted up to `limit`."""
     index_name = JobRequest.due.Meta.index_name
-    return JobRequest.count_up_to(most, shard, JobRequest.due_at > after, index_name=index_name)
+    return JobRequest.count_up_to(limit, shard, JobRequest.due_at > after, index_name=index_name)
 
 
-def count_unfinished(organization_id: str, most: int) -> int:
-    """Return how many unfinished jobs an organization's quota counts, up to `most`.
+def count_unfinished(organization_id: str, limit: int) -> int:
+    """Return how many unfinished jobs an organization's quota counts, up to `limit`.
 
     Some 30 of them cost half a read unit. Jobs of the last moment may be missing.
     """
     index_name = JobRequest.unfinished.Meta.index_name
-    return JobRequest.count_up_to(most, organization_id, None, index_name=index_name)
+    return JobRequest.count_up_to(limit, organization_id, None, index_name=index_name)
 
 
 def counted_rows(organization_id: str, after: str | None) -> list[JobRequest]:

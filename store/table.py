@@ -48,22 +48,27 @@ class Table(Model):
 
     @classmethod
     def count_up_to(
-        cls, most: int, hash_key: str, condition: Condition | None, *, index_name: str | None = None
+        cls,
+        limit: int,
+        hash_key: str,
+        condition: Condition | None,
+        *,
+        index_name: str | None = None,
     ) -> int:
         """Return how many items of a partition meet a condition on their sort key, counted up to
-        `most`.
+        `limit`.
 
         Items of the last moment may be missing. pynamodb's own `count` isn't used because its limit
         applies to one page, and it requests all pages.
         """
         found, start = 0, None
-        while found < most:
+        while found < limit:
             page = cls._get_connection().query(
                 hash_key,
                 range_key_condition=condition,
                 index_name=index_name,
                 select="COUNT",
-                limit=most - found,
+                limit=limit - found,
                 exclusive_start_key=start,
             )
             found += page["Count"]

@@ -25,7 +25,7 @@ from store.lines import Line
 from store.table import Integer, Table
 
 _LAST = "\U0010ffff"  # sorts after every character of a key
-_MOST_REMEMBERED = 10_000
+_MAX_REMEMBERED = 10_000
 _remembered: dict[tuple[str, str], int] = {}  # the day on which this process last noted each key
 
 
@@ -63,19 +63,19 @@ def forget_cache() -> None:
     _remembered.clear()
 
 
-def used(queue_name: str, most: int, after: str = "") -> list[str]:
+def used(queue_name: str, limit: int, after: str = "") -> list[str]:
     """Return the keys that a queue has been used with, in order, starting after `after`."""
-    return _listed(f"keys#{queue_name}", "", most, after)
+    return _listed(f"keys#{queue_name}", "", limit, after)
 
 
 def used_by(
-    organization_id: str, queue_name: str, most: int, after: str = "", prefix: str = ""
+    organization_id: str, queue_name: str, limit: int, after: str = "", prefix: str = ""
 ) -> list[str]:
     """Return the keys of a queue that an organization's jobs have used, in order.
 
     They start after `after` and begin with the prefix.
     """
-    return _listed(_own(organization_id), f"{queue_name}#", most, after, prefix)
+    return _listed(_own(organization_id), f"{queue_name}#", limit, after, prefix)
 
 
 def _own(organization_id: str) -> str:
@@ -91,16 +91,16 @@ def _note(partition: str, listed_as: str, today: int) -> None:
             UsedKey(partition, listed_as, expires_at=expires_at).save()
     except AWS_ERRORS:
         return  # the next start that finds it missing notes it
-    if len(_remembered) >= _MOST_REMEMBERED:
+    if len(_remembered) >= _MAX_REMEMBERED:
         _remembered.clear()
     _remembered[partition, listed_as] = today
 
 
-def _listed(partition: str, heading: str, most: int, after: str, prefix: str = "") -> list[str]:
+def _listed(partition: str, heading: str, limit: int, after: str, prefix: str = "") -> list[str]:
     # No key has a control character, so every later key sorts behind this one.
     first, last = max(prefix, f"{after}\0"), prefix + _LAST
     if first > last:
         return []  # DynamoDB refuses such a range
     asked: Any = UsedKey.sk.between(heading + first, heading + last)
-    found = UsedKey.query(partition, asked, consistent_read=True, limit=most)
+    found = UsedKey.query(partition, asked, consistent_read=True, limit=limit)
     return [key.sk.removeprefix(heading) for key in found]

@@ -36,7 +36,7 @@ class AppFolder:
         return {name: self.path / name for name in self.packages}
 
     @property
-    def named(self) -> str:
+    def shown_name(self) -> str:
         """The folder's name in tracebacks: its path in this checkout, or its last part."""
         inside = self.path.is_relative_to(ROOT)
         return str(self.path.relative_to(ROOT)) if inside else self.path.name

@@ -64,8 +64,8 @@ def build(
 ) -> None:
     """Fill `folder` with the tree that functions run on `target`.
 
-    It includes the organization's packages and their requirements. Raises UnusableAppFolder if
-    these packages, or the modules in `extensions`, can't be imported from such a tree. Raises
+    It includes the app's packages and their requirements. Raises UnusableAppFolder if these
+    packages, or the modules in `extensions`, can't be imported from such a tree. Raises
     NoPythonForTarget if no Python on this machine can make bytecode for the target's Python.
     """
     check_python(target)
@@ -99,7 +99,7 @@ def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
             compile_sources(target, folder, folder / name)
         except DoesNotCompile:
             raise DoesNotCompile(first_mistake(source)) from None
-    packages = "".join(f"{app.named}/{name}\n" for name in app.packages) if app else ""
+    packages = "".join(f"{app.shown_name}/{name}\n" for name in app.packages) if app else ""
     (folder / APP_PACKAGES_FILE).write_text(packages)
     check_operations(ours.values(), OPERATIONS, "OPERATIONS in tools/botocore_data.py")
     if app:
@@ -109,7 +109,7 @@ def _add_sources(target: Target, folder: Path, app: AppFolder | None) -> None:
 
 
 def _check_once(app: AppFolder | None, extensions: Sequence[str]) -> None:
-    """Run `check` unless these sources have passed, because sam builds them for each function."""
+    """Run `check`, unless it has passed for these sources: sam runs a build for each function."""
     passed = CACHE / f"imported-{_digest_of_sources(app, extensions)}"
     if not passed.exists():
         check(app, extensions)
@@ -117,9 +117,9 @@ def _check_once(app: AppFolder | None, extensions: Sequence[str]) -> None:
 
 
 def _digest_of_sources(app: AppFolder | None, extensions: Sequence[str]) -> str:
-    """Return a hash of everything that decides whether the organization's code can be imported."""
-    said = sorted(work_variables().items())
-    digest = hashlib.sha256(f"{sys.version} {extensions} {said}".encode())
+    """Return a hash of everything that decides whether the app's code can be imported."""
+    variables = sorted(work_variables().items())
+    digest = hashlib.sha256(f"{sys.version} {extensions} {variables}".encode())
     files = [path for name in SHIPPED if (path := ROOT / name).is_file()] + [LOCK]
     folders = [path for name in SHIPPED if (path := ROOT / name).is_dir()] + [ROOT / "tools"]
     if app:
@@ -139,8 +139,8 @@ def _dependencies(target: Target, app: AppFolder | None = None) -> Path:
     recipe = hashlib.sha256(LOCK.read_bytes())
     for part in (*_RECIPE, app_lock):
         recipe.update(part.read_bytes() if part else b"")
-    named = sorted((service, sorted(names)) for service, names in operations.items())
-    recipe.update(f"{target} {sys.version} {named} {app is None}".encode())
+    operation_names = sorted((service, sorted(names)) for service, names in operations.items())
+    recipe.update(f"{target} {sys.version} {operation_names} {app is None}".encode())
     kept = CACHE / f"{target.architecture}-{target.python_runtime}-{recipe.hexdigest()[:16]}"
     if not kept.exists():
         CACHE.mkdir(exist_ok=True)
@@ -183,8 +183,8 @@ def main() -> int:
     given = arguments.parse_args()
     try:
         app = find_app_folder()
-        named = work_variables().get("EXTENSIONS", "")
-        extensions = tuple(filter(None, map(str.strip, named.split(","))))
+        extension_names = work_variables().get("EXTENSIONS", "")
+        extensions = tuple(filter(None, map(str.strip, extension_names.split(","))))
         if given.folder:
             machine = given.target == "machine"
             target = Target.this_machine() if machine else Target.from_samconfig()

@@ -51,14 +51,14 @@ class UnreadableRecord(Exception):
 def records(source: Source, delimiter: str, start: Position) -> Iterator[Record]:
     """Yield the records from `start` to the end of the file.
 
-    A record without any value is yielded without fields, so that the caller sees the progress in a
-    file that may have nothing else. The rules are those of Python's csv module, but an open quote
+    A record without any value is yielded without fields, so that the caller sees progress even in a
+    file of nothing but empty records. The rules are those of Python's csv module, but an open quote
     or a record over LONGEST_RECORD raises UnreadableRecord.
 
     Each record is read as UTF-8, or else as Windows-1252. A file may be merged from several files,
     so one odd record must not change how the others are read.
     """
-    for raw, before, after in _split(source, _record(delimiter.encode()), start):
+    for raw, before, after in _split(source, _record_pattern(delimiter.encode()), start):
         yield Record(_fields(raw, delimiter) if raw.strip(_NO_VALUE) else [], before, after)
 
 
@@ -98,7 +98,7 @@ def _split(
 
 
 def _empty_lines(buffer: bytes, begin: int) -> bytes:
-    """Return all empty lines that begin here at once, because a file may have a million of them.
+    """Return in one piece all the empty lines from here on. A file may have a million of them.
 
     A carriage return at the end of the buffer is left out, because its line feed may follow.
     """
@@ -127,7 +127,7 @@ def _lines(raw: bytes) -> int:
 
 
 @cache
-def _record(delimiter: bytes) -> re.Pattern[bytes]:
+def _record_pattern(delimiter: bytes) -> re.Pattern[bytes]:
     """Return the pattern of a whole record with its line end.
 
     A quote is special only at the start of a field.
@@ -138,7 +138,7 @@ def _record(delimiter: bytes) -> re.Pattern[bytes]:
 
 
 @cache
-def _field(delimiter: str) -> re.Pattern[str]:
+def _field_pattern(delimiter: str) -> re.Pattern[str]:
     """Return the pattern of a field and its delimiter.
 
     Its groups are the quoted text, the text after the quotes, and the text of an unquoted field.
@@ -153,7 +153,7 @@ def _fields(raw: bytes, delimiter: str) -> list[str]:
         return text.split(delimiter)
     return [
         quoted.replace('""', '"') + rest + plain
-        for quoted, rest, plain in _field(delimiter).findall(text + delimiter)
+        for quoted, rest, plain in _field_pattern(delimiter).findall(text + delimiter)
     ]
 
 

@@ -46,14 +46,14 @@ def page(
     return found, None
 
 
-def count(organization_id: str, most: int) -> int:
-    """Return how many schedules and stubs an organization has, counted up to `most`."""
-    return Schedule.count_up_to(most, partition_of(organization_id), None)
+def count(organization_id: str, limit: int) -> int:
+    """Return how many schedules and stubs an organization has, counted up to `limit`."""
+    return Schedule.count_up_to(limit, partition_of(organization_id), None)
 
 
-def due(shard: str, until: int, most: int) -> list[Schedule]:
+def due(shard: str, until: int, limit: int) -> list[Schedule]:
     """Return the keys and `due_at` of a shard's due schedules, longest due first."""
-    return list(Schedule.due.query(shard, Schedule.due_at <= until, limit=most))
+    return list(Schedule.due.query(shard, Schedule.due_at <= until, limit=limit))
 
 
 def _name_of(cursor: str) -> str:

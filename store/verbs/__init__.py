@@ -1,4 +1,4 @@
-"""The verbs of a job: each changes its row in one way, on a condition that is part of the write.
+"""The verbs: each changes a job's row in one way, on a condition that is part of the write.
 
 Only this package and `store.owner_verbs` change a JobRequest.
 
@@ -6,10 +6,10 @@ Only this package and `store.owner_verbs` change a JobRequest.
 |---|---|
 | `saving` | save |
 | `claiming` | claim; checkpoint and renew, while the job runs |
-| `ending` | the ends of a claimed run: succeed, fail, stop, retry, end_leg, release |
-| `replacing` | replace, for unique work; imported where it is needed |
-| `parking` | park and admit, for pauses and for queues with limits; restore_entry |
-| `checking` | for rows that the timer has found: expire, postpone, set_aside; also uncount |
+| `ending` | end a claimed run: succeed, fail, stop, retry, end_leg, release |
+| `replacing` | replace, for unique work; imported only where it is needed |
+| `parking` | park, park_in_line, admit, restore_entry: for pauses and for queues with limits |
+| `checking` | expire, postpone, set_aside: for rows that the timer found due; also uncount |
 """
 
 from store.verbs.checking import expire, postpone, set_aside, uncount

@@ -1,7 +1,4 @@
-"""The verbs of the timer for due rows: expire, postpone and set_aside.
-
-And the quota's verb for finished rows: uncount.
-"""
+"""The timer's verbs for due rows (expire, postpone, set_aside), and the quota's verb uncount."""
 
 from typing import Any
 
@@ -14,8 +11,8 @@ from store.job_request import JobRequest, Lane, Status, due_shard
 def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
     """Fail a job that wasn't started, continued or admitted in time to be useful.
 
-    The job gives back its slot, its waiting entry, and its unique key. It is refused unless the row
-    is exactly as it was read.
+    The same transaction removes its slot, its waiting entry and its unique key. Raises
+    PreconditionFailed if the row has changed since it was read.
     """
     return holdings.write_freeing(
         "expire",
@@ -33,9 +30,9 @@ def expire(job: JobRequest, error: dict[str, Any]) -> JobRequest:
 
 
 def postpone(job: JobRequest, due_at: int, lane: Lane) -> JobRequest:
-    """Move the time at which a row is due, and its lane.
+    """Change the time at which a row is due, and its lane.
 
-    It is refused unless the row is exactly as it was read.
+    Raises PreconditionFailed if the row has changed since it was read.
     """
     return conditional_write.write(
         "postpone",
@@ -49,7 +46,8 @@ def postpone(job: JobRequest, due_at: int, lane: Lane) -> JobRequest:
 def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
     """Postpone a row that can't be read or handled, so that it doesn't block others.
 
-    It is refused if another process has moved it. Raises the exceptions of DynamoDB's client.
+    `seen_due_at` is its due time as read from the index. The write is refused if that has changed.
+    Raises the exceptions of DynamoDB's client, also for a refusal.
     """
     clients.client("dynamodb").update_item(
         TableName=required(JobRequest.table_setting, "JobRequest"),
@@ -65,14 +63,17 @@ def set_aside(job_id: str, *, seen_due_at: int, due_at: int) -> None:
 
 
 def uncount(job: JobRequest) -> JobRequest:
-    """Remove a finished job from its organization's quota, if code without quotas has ended it.
+    """Stop counting a finished job in its organization's quota.
 
-    It is refused unless the row is finished, because the job may have been queued again.
+    Only jobs that older code ended, which doesn't know quotas, need this. Raises PreconditionFailed
+    if the job isn't finished, because it may have been queued again.
     """
     return conditional_write.write(
         "uncount",
         job,
         [JobRequest.unfinished_organization.remove()],
         JobRequest.status.is_in(*(each for each in Status if each.finished)),
-        already_applied=lambda row: False,  # repeating it is harmless, so a refusal is final
+        already_applied=lambda row: (
+            False
+        ),  # repeating this write is harmless, so a refusal is final
     )

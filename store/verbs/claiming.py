@@ -18,20 +18,20 @@ from store.verbs.checking import postpone
 from store.verbs.ending import Checkpoint, checkpoint_actions
 from store.verbs.parking import grant_changes, set_starts_under_rate
 
-# Clocks of two machines may differ by this much, so a lease outlives its invocation by it.
+# The clocks of two machines may differ by this much, so a lease outlives its invocation by it.
 SKEW = clock.MINUTE
-# If a row has been due for longer than two timer runs, the timer can't keep up.
+# If a row has been due for longer than this (two timer runs), the timer can't keep up.
 _OVERDUE = 2 * clock.MINUTE
-# A claim this much before run_at is in time, because SQS rounds delays and clocks drift.
+# A worker may claim a row this long before run_at, because SQS rounds delays and clocks differ.
 CLAIM_TOLERANCE = 2 * clock.SECOND
 
 
 class Entrance(NamedTuple):
     """How to claim a job whose row was read before.
 
-    In a queue with limits, `key` is its key, and `grant` the capacity that it gets. `grant` is None
-    if its row shows that the job was admitted before. A job that `gives_up_key` has its unique key
-    only until it starts.
+    If its queue has limits, `key` is the job's queue key, and `grant` is the capacity that it gets:
+    None if the row shows that the job was admitted. `gives_up_key` is True if the job has its
+    unique key only until it starts.
     """
 
     row: JobRequest
@@ -49,23 +49,24 @@ def claim(
     token: str | None = None,
     entrance: Entrance | None = None,
 ) -> JobRequest:
-    """Claim a job that any worker may take. The response of the write is also the read.
+    """Claim a job that any worker may take, and return its row, which is not read separately.
 
-    `deadline` is when this invocation certainly ends. If a call failed, call again with the same
-    `token`: it shows whether the earlier claim was written although its response was lost. If the
-    `entrance` has a grant, the job takes it in the same transaction.
+    This invocation will have ended by `deadline`. If a call failed, call again with the same
+    `token`: it shows whether the earlier claim succeeded although its response was lost. If the
+    `entrance` has a grant, the job takes that capacity in the same transaction.
 
-    Attempt and due_at stay as they are, so that the row is still due if the claimer dies. due_at
-    moves only if the timer might check the row long after its lease, and then to the end of the
-    lease. If the row was read before, this write moves it, or else a second write.
+    `due_at` usually stays as it is, so the row is still due if the claimer dies. It changes to the
+    end of the lease if the timer might otherwise check the row only later. That is part of this
+    write if the row was read before. Otherwise it takes a second write.
 
-    Raises PreconditionFailed unless the job is of this type and is queued, or is scheduled or
-    retryable and its time has come. Raises it also for a row of newer code, and one that isn't as
-    it was read. Raises RaceLost if another process was given the granted capacity in the meantime.
+    Raises PreconditionFailed unless the job has this type and is queued, or is scheduled or
+    retryable and its time has come. Raises it also if the row's version is newer than this code, or
+    if the row has changed since it was read. Raises RaceLost if another job got the granted
+    capacity in the meantime.
     """
     now, token, lease = clock.now(), token or uuid.uuid4().hex, deadline + SKEW
     job = JobRequest(id=job_id)
-    condition, actions = _claimable(job_type, now), _claimed(token, send_id, lease, now)
+    condition, actions = _claimable(job_type, now), _claim_actions(token, send_id, lease, now)
     more_writes: Sequence[RecordWrite] = ()
     if entrance is not None:
         condition &= conditional_write.as_read(entrance.row)
@@ -92,17 +93,17 @@ def claim(
         row = _without_key(entrance.row, actions, more_writes, write)
     else:
         row = write(actions, more_writes)
-    # a transaction's row is read later: another claim may have followed by then
+    # After a transaction the row is read, and another claim may have followed by then.
     if not is_ours(row):
         raise conditional_write.refused("claim", job_id, row)
-    return _watched(row)
+    return _due_by_lease_end(row)
 
 
 def _claimable(job_type: str, now: int) -> Condition:
     """Return the condition that any worker of this version may claim a row now."""
     condition: Condition = (
         (JobRequest.row_version <= ROW_VERSION)
-        # a derived id may belong to a job of another type by now
+        # A derived id may belong to a job of another type by now.
         & (JobRequest.job_type == job_type)
         & (
             (JobRequest.status == Status.QUEUED)
@@ -115,8 +116,8 @@ def _claimable(job_type: str, now: int) -> Condition:
     return condition
 
 
-def _claimed(token: str, send_id: str, lease: int, now: int) -> list[Action]:
-    """Return the actions that make a row run under a claim, until its lease is over."""
+def _claim_actions(token: str, send_id: str, lease: int, now: int) -> list[Action]:
+    """Return the actions that make a row run under a claim, with a lease until `lease`."""
     return [
         JobRequest.status.set(Status.RUNNING),
         JobRequest.claim_token.set(token),
@@ -136,10 +137,10 @@ def _without_key(
     more_writes: Sequence[RecordWrite],
     write: Callable[[list[Action], Sequence[RecordWrite]], JobRequest],
 ) -> JobRequest:
-    """Write a claim that also gives up the row's unique key.
+    """Claim a row and give up its unique key.
 
-    If the key can't be given up, because a job follows or another job has it, that is left to the
-    job's end.
+    If another job follows this one, or has the key, the claim keeps the key. The job's end then
+    gives it up.
     """
     from store import uniqueness  # imported here because most jobs have no key
 
@@ -150,8 +151,8 @@ def _without_key(
         return write(actions, more_writes)  # refused again, unless the key was the cause
 
 
-def _watched(row: JobRequest) -> JobRequest:
-    """Return the row, made due at the end of its lease if the timer might not check it by then."""
+def _due_by_lease_end(row: JobRequest) -> JobRequest:
+    """Make a claimed row due at the end of its lease if the timer might check it only later."""
     lease = row.lease_until or 0
     if _is_checked_in_time(row.due_at, lease):
         return row
@@ -164,8 +165,8 @@ def _watched(row: JobRequest) -> JobRequest:
 def _is_checked_in_time(due_at: int | None, lease: int) -> bool:
     """Return whether the timer checks a row by the end of its lease.
 
-    It doesn't if the row is due later because it was in a backlog. Nor does it if the row is
-    overdue because the timer is behind.
+    It doesn't if the row is due later, because it was in a backlog. Nor can it be relied on if the
+    row is overdue, because the timer then can't keep up.
     """
     return clock.now() - _OVERDUE <= (due_at or 0) <= lease
 
@@ -180,14 +181,16 @@ def checkpoint(job: JobRequest, reached: Checkpoint) -> JobRequest:
         job,
         [*checkpoint_actions(reached), JobRequest.updated_at.set(clock.now())],
         conditional_write.owned_by_claim(job),
-        already_applied=lambda row: False,  # repeating it is harmless, so a refusal is a refusal
+        already_applied=lambda row: (
+            False
+        ),  # repeating this write is harmless, so a refusal is final
     )
 
 
 def renew(job: JobRequest, lease_until: int) -> JobRequest:
     """Extend a running job's lease, because its process is alive.
 
-    due_at stays: the timer checks the row when the old lease would have ended, and postpones it.
+    `due_at` stays: the timer checks the row when the old lease would have ended, and postpones it.
     Raises PreconditionFailed if the job is no longer ours.
     """
     return conditional_write.write(

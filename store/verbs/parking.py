@@ -19,12 +19,13 @@ def park(
 ) -> JobRequest:
     """Park a job under a pause.
 
-    A worker could claim the job now, or it runs under our claim and has `reached` this far, or
-    another pause has parked it until now.
+    Before, a worker could claim the job, or another pause had parked it, or it runs under our
+    claim. Pass the last checkpoint that a running job has `reached`. The timer checks the job at
+    `due_at`.
 
-    `due_at` is when the timer checks it. The row and its entry under the pause change together, and
-    the job gives back its slot. If its owner has asked it to stop, it is stopped instead: the
-    returned row is then canceled.
+    The row and its entry under the pause change in one transaction, which also frees the job's
+    slot. If the job's owner has asked it to stop, it is stopped instead: the returned row is then
+    canceled.
     """
     since = job.waiting_since or clock.now()
     actions = conditional_write.waiting(job, pause.sk, None, since, due_at)
@@ -42,28 +43,31 @@ def park(
 
 def park_in_line(
     job: JobRequest,
-    place: str,
-    key: str,
+    partition_key: str,
+    queue_key: str,
     *,
     group: str,
     due_at: int,
     reached: Checkpoint | None = None,
-    behind: int | None = None,
+    position_time: int | None = None,
 ) -> JobRequest:
-    """Park a job in the line of its queue and `key`, whose partition is `place`.
+    """Park a job in the line of its queue and `queue_key`, whose partition is `partition_key`.
 
-    The job goes to the end of the line. With `behind`, in milliseconds since 1970, it goes behind
-    the jobs that were parked before that time.
+    The job goes to the end of the line, or to the position of a job that was parked at
+    `position_time`, in milliseconds since 1970.
 
-    A worker could claim the job now, or it runs under our claim and has `reached` this far. The row
-    and its entry change together, and the job gives back its slot. If its owner has asked it to
-    stop, it is stopped instead: the returned row is then canceled. Raises PreconditionFailed.
+    Before, a worker could claim the job, or it runs under our claim. Pass the last checkpoint that
+    a running job has `reached`. The timer checks the job at `due_at`.
+
+    The row and its entry change in one transaction, which also frees the job's slot. If the job's
+    owner has asked it to stop, it is stopped instead: the returned row is then canceled. Raises
+    PreconditionFailed.
     """
     since = clock.now()
-    entry = new_entry(place, group, job, since if behind is None else behind)
+    entry = new_entry(partition_key, group, job, since if position_time is None else position_time)
     actions = [
-        *conditional_write.waiting(job, place, entry.sk, since, due_at),
-        JobRequest.queue_key.set(key),
+        *conditional_write.waiting(job, partition_key, entry.sk, since, due_at),
+        JobRequest.queue_key.set(queue_key),
         *conditional_write.raise_version(job, LIMITED_VERSION),
     ]
     return _park(
@@ -83,7 +87,7 @@ def _park(
     shows_this_write: Callable[[JobRequest], bool],
     reached: Checkpoint | None,
 ) -> JobRequest:
-    """Park a job if its row is as it was read, or stop it if its owner has asked for that.
+    """Park a job if its row is unchanged since it was read, or stop it if its owner asked for that.
 
     `shows_this_write` returns whether a row waits because of this write.
     """
@@ -103,11 +107,11 @@ def _park(
 
 
 def restore_entry(job: JobRequest, *, due_at: int) -> JobRequest:
-    """Put the entry of a quarantined job back at its old position in the line, and postpone its
-    row.
+    """Put the entry of a quarantined job back at its old position in the line.
 
-    It is refused unless the row waits by that entry and is due as it was read. Raises RaceLost if
-    the entry exists.
+    The same transaction postpones the job's next check to `due_at`. Raises PreconditionFailed if
+    the row no longer names that entry, or its due time has changed. Raises RaceLost if the entry
+    exists.
     """
     return conditional_write.write_with(
         "postpone",
@@ -124,15 +128,15 @@ def restore_entry(job: JobRequest, *, due_at: int) -> JobRequest:
 def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
     """Queue a parked job again. The time that it waited doesn't count against its time limits.
 
-    A job in a line takes the `grant` in the same transaction. Raises RaceLost if another job was
-    given that capacity in the meantime.
+    A job in a line takes the capacity of `grant` in the same transaction. Raises RaceLost if
+    another job got that capacity in the meantime.
     """
     now = clock.now()
     waited = max(0, now - (job.waiting_since or now))
     names_slot, takes = grant_changes(job, grant)
     actions = [
         *conditional_write.queued_as_before(job, Lane.PROMPT),
-        JobRequest.queued_at.set(_counts_from(job, grant, now, waited)),
+        JobRequest.queued_at.set(_new_queued_at(job, grant, now, waited)),
         *conditional_write.no_longer_parked(),
         *names_slot,
     ]
@@ -155,12 +159,12 @@ def admit(job: JobRequest, grant: Grant | None = None) -> JobRequest:
     )
 
 
-def _counts_from(job: JobRequest, grant: Grant | None, now: int, waited: int) -> int:
-    """Return the time from which an admitted job counts as queued.
+def _new_queued_at(job: JobRequest, grant: Grant | None, now: int, waited: int) -> int:
+    """Return the `queued_at` of an admitted job, without the time that it waited.
 
-    If no worker has claimed the job since it could run, the time before it was parked in its line
-    counts too. The time that it waited there doesn't. It may be admitted any number of times while
-    no worker can start it.
+    If no worker has claimed a job of a line since it could run, the time before it was parked
+    counts too. Otherwise its limit would start again at each admission, and it may be admitted any
+    number of times while no worker can start it.
     """
     if grant is None or (job.started_at or 0) >= job.could_run_at:
         return now
@@ -168,16 +172,16 @@ def _counts_from(job: JobRequest, grant: Grant | None, now: int, waited: int) ->
 
 
 def set_starts_under_rate(job: JobRequest, grant: Grant | None) -> list[Action]:
-    """Return the action that records whether the granted start counts against a rate."""
+    """Return the action that records whether the rate counts the start, if one is needed."""
     if grant is not None and grant.rate is not None:
         return [JobRequest.starts_under_rate.set(True)]
     return [JobRequest.starts_under_rate.remove()] if job.starts_under_rate else []
 
 
 def grant_changes(job: JobRequest, grant: Grant | None) -> tuple[list[Action], list[RecordWrite]]:
-    """Return the actions that name the granted slot in the row, and the writes that take the grant.
+    """Return the actions by which a row names its new slot, and the writes that take the grant.
 
-    Both are empty without a grant.
+    Both are empty if there is no grant.
     """
     if grant is None:
         return [], []

@@ -1,4 +1,4 @@
-"""The verb that gives a job that has not begun another payload and time: replace."""
+"""The verb `replace`, which gives another payload and time to a job that has not begun."""
 
 from copy import copy
 from typing import Any, NamedTuple
@@ -15,11 +15,11 @@ from store.verbs.saving import drop_duplicate
 
 
 class Wanted(NamedTuple):
-    """What a job is to do instead.
+    """The payload, the time and the options that a job gets instead of its own.
 
-    `run_at` is None to start at once, and `due_at` is None then too. Otherwise `due_at` is when the
-    timer checks the job if no message starts it. `queue_key` is its key, if its queue has limits.
-    `first_run_at` is its start time before it was ever postponed.
+    `run_at` and `due_at` are None if the job starts at once. Otherwise the timer checks the job at
+    `due_at` if no message starts it. `queue_key` is its key, if its queue has limits.
+    `first_run_at` is the start time that its first request asked for.
     """
 
     payload: Any
@@ -32,30 +32,31 @@ class Wanted(NamedTuple):
 
 
 def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> JobRequest:
-    """Give a job that has not begun another payload and time.
+    """Give another payload and time to a job that has not begun.
 
-    `more_writes` are part of the same transaction. The job must not have begun since it was saved
-    or queued again by hand. If it is to start at once and in the same partition, it keeps its
-    position and its capacity. A job that was queued again by hand starts from the beginning. Raises
-    PreconditionFailed, and RaceLost for `more_writes`.
+    The job must not have begun since it was saved or queued again by hand. If it starts at once and
+    in the same line, it keeps its position and its capacity. If it was queued again by hand, it
+    starts from the beginning.
+
+    `more_writes` are part of the same transaction. Raises PreconditionFailed, and RaceLost if one
+    of `more_writes` is refused.
     """
-    # Each write gets a name of its own. Two requests with the same payload must not share an
-    # object, because one of them deletes it when its payload is replaced. Nor must one take the
-    # other's write for its own.
-    this = new_id()
-    inline, key = blobs.put(f"payloads/{job.created_key}/{this}", wanted.payload)
+    # With an id for each write, two requests with the same payload don't share an object, which one
+    # of them would delete when its payload is replaced. The id also shows which write succeeded.
+    write_id = new_id()
+    inline, key = blobs.put(f"payloads/{job.created_key}/{write_id}", wanted.payload)
     actions = [
-        JobRequest.replaced_by.set(this),
+        JobRequest.replaced_by.set(write_id),
         set_or_remove(JobRequest.payload_key, key),
         set_or_remove(JobRequest.payload, inline),
         set_or_remove(JobRequest.campaign_id, wanted.campaign_id),
         set_or_remove(JobRequest.queue_key, wanted.queue_key),
         JobRequest.max_attempts.set(wanted.max_attempts),
         JobRequest.first_run_at.set(wanted.first_run_at),
-        *_restart_if_resuming(job),
+        *_restart_actions(job),
     ]
-    stays = job.follows is not None or _keeps_place(job, wanted)
-    actions += _kept(job, wanted) if stays else _moved(job, wanted)
+    stays = job.follows is not None or _keeps_position(job, wanted)
+    actions += _keep_position_actions(job, wanted) if stays else _move_actions(job, wanted)
     try:
         row = holdings.write_freeing(
             "replace",
@@ -68,8 +69,8 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
             & conditional_write.same(JobRequest.held_by, job.held_by)
             & conditional_write.same(JobRequest.run_at, job.run_at)
             & conditional_write.same(JobRequest.payload_key, job.payload_key),
-            # In any state, because the job may have been claimed, and have ended, since.
-            already_applied=lambda row: row.replaced_by == this,
+            # The row's state doesn't matter, because the job may have begun or ended since.
+            already_applied=lambda row: row.replaced_by == write_id,
             more_writes=[*more_writes, *([] if stays else holdings.drop_entry_writes(job))],
             keeps_slot=stays,
         )
@@ -77,24 +78,21 @@ def replace(job: JobRequest, wanted: Wanted, more_writes: list[RecordWrite]) -> 
         drop_duplicate(key)
         raise
     # If the response was lost, the job may have been queued again by hand since, with its old
-    # payload.
+    # payload: then keep that object.
     if row.payload_key != job.payload_key:
         drop_duplicate(job.payload_key)
     return row
 
 
-def _keeps_place(job: JobRequest, wanted: Wanted) -> bool:
+def _keeps_position(job: JobRequest, wanted: Wanted) -> bool:
     waits_for_time = job.status is Status.SCHEDULED or wanted.run_at is not None
     return not waits_for_time and wanted.queue_key == job.queue_key
 
 
-def _kept(job: JobRequest, wanted: Wanted) -> list[Action]:
-    """Return the actions that give a job that keeps its position its full time to start.
-
-    It counts as requested just now.
-    """
+def _keep_position_actions(job: JobRequest, wanted: Wanted) -> list[Action]:
+    """Return the actions for a job that keeps its position. Its time limits start again now."""
     now = clock.now()
-    if job.is_admitted:  # a later queued_at would make it ask for capacity again, and have two
+    if job.is_admitted:  # with a later queued_at, it would take capacity a second time
         return [JobRequest.updated_at.set(now), JobRequest.run_at.set(now)]
     return [
         JobRequest.updated_at.set(now),
@@ -103,11 +101,8 @@ def _kept(job: JobRequest, wanted: Wanted) -> list[Action]:
     ]
 
 
-def _moved(job: JobRequest, wanted: Wanted) -> list[Action]:
-    """Return the actions that take a job from where it waits.
-
-    It waits for its time, or joins its line like a new job.
-    """
+def _move_actions(job: JobRequest, wanted: Wanted) -> list[Action]:
+    """Return the actions that let a job wait for its new time, or join its line like a new job."""
     starts = (
         conditional_write.queued(job, Lane.QUEUED)
         if wanted.due_at is None
@@ -121,8 +116,8 @@ def _moved(job: JobRequest, wanted: Wanted) -> list[Action]:
     ]
 
 
-def _restart_if_resuming(job: JobRequest) -> list[Action]:
-    """Return the actions that make a job that would resume start over, as `requeue` does."""
+def _restart_actions(job: JobRequest) -> list[Action]:
+    """Return the actions that make a job start from the beginning, if it would have resumed."""
     if not job.resumes:
         return []
     return [*conditional_write.restarted(job), JobRequest.resumes.remove()]

@@ -49,15 +49,15 @@ def save(
     behind: "Held | None" = None,
     more_writes: Sequence[RecordWrite] = (),
 ) -> JobRequest:
-    """Save a new job. From here on it is due, and can't be lost.
+    """Save a new job. From then on it has a due time, so it can't be lost.
 
-    A large payload is stored first. The job waits for `run_at` if that is in the future. `due_at`
-    is when the timer checks it if no message starts it. `queue_key` is its key, if its queue has
-    limits. Pass `counted` if its organization's quota counts it. `more_writes` are part of the same
-    transaction.
+    A payload that is too large for the row is stored first. The job waits for `run_at` if that is
+    in the future. If no message starts it, the timer checks it at `due_at`. `queue_key` is its key,
+    if its queue has limits. Pass `counted` if its organization's quota counts it. `more_writes` are
+    part of the same transaction.
 
-    A derived `job_id` may belong to a row already. Unless that row has expired, it stays unchanged
-    and is returned. With `more_writes`, RowExists is raised instead.
+    If `job_id` is derived, a row may have it already. Unless that row has expired, it stays
+    unchanged and is returned. With `more_writes`, RowExists is raised instead.
 
     Unique work takes its `unique_key` in that transaction. With `behind`, it waits for the end of
     the job that has the key, and gets the key then.
@@ -112,7 +112,7 @@ def save(
 def _put_or_drop(
     job: JobRequest, derived: bool, behind: "Held | None", more_writes: Sequence[RecordWrite]
 ) -> JobRequest:
-    """Put the row. Delete the payload that was stored for it if another row is there."""
+    """Put the row. If another row has its id, delete the payload that was stored for it."""
     key = job.payload_key
     try:
         row = (
@@ -121,12 +121,12 @@ def _put_or_drop(
             else _put_unique(job, derived, behind, more_writes)
         )
     except (NotWritten, PreconditionFailed) as error:
-        # A row that was saved in this very millisecond uses this very object.
-        has_it = isinstance(error, RowExists) and error.row.created_key == job.created_key
-        if not has_it:
+        # A row with the same id and the same millisecond uses the same object.
+        uses_payload = isinstance(error, RowExists) and error.row.created_key == job.created_key
+        if not uses_payload:
             drop_duplicate(key)
         raise
-    # also if it was put by a write whose response was lost
+    # True also if the response to this write was lost.
     row.is_new = row.created_key == job.created_key
     if not row.is_new:
         drop_duplicate(key)
@@ -142,8 +142,8 @@ def _put_unique(
 ) -> JobRequest:
     from store import uniqueness  # imported here because most jobs have no key
 
-    def put(its_place: list[RecordWrite]) -> JobRequest:
-        return _put(job, derived, [*more_writes, *its_place])
+    def put(key_writes: list[RecordWrite]) -> JobRequest:
+        return _put(job, derived, [*more_writes, *key_writes])
 
     if behind is not None:
         return put(uniqueness.queued_behind(behind, job))
@@ -151,10 +151,9 @@ def _put_unique(
 
 
 def drop_duplicate(payload_key: str | None) -> None:
-    """Delete the stored payload of a job that turned out to exist, if it was too large for a row.
+    """Delete the object of a payload that no row uses, if the payload was too large for a row.
 
-    The existing row has its own payload, so deleting that job would not find this object. If the
-    deletion fails, the bucket's lifecycle deletes the object.
+    No other deletion would find this object. If this one fails, the bucket's lifecycle deletes it.
     """
     if payload_key is None:
         return
@@ -166,7 +165,7 @@ def drop_duplicate(payload_key: str | None) -> None:
 
 def _put(job: JobRequest, derived: bool, more_writes: Sequence[RecordWrite]) -> JobRequest:
     free = JobRequest.id.does_not_exist()
-    if derived:  # readers treat an expired row as gone, but TTL may delete it days later
+    if derived:  # an expired row counts as gone, but TTL may delete it only days later
         free |= JobRequest.expires_at <= clock.now() // clock.SECOND
     try:
         conditional_write.put_with(job, free, more_writes)
@@ -174,9 +173,9 @@ def _put(job: JobRequest, derived: bool, more_writes: Sequence[RecordWrite]) -> 
         if not condition_failed(error):
             raise
         if not derived:
-            return job  # a new id: a lost first try has saved the row
+            return job  # the id is new, so an earlier try, whose response was lost, saved the row
         row = read(job.id)
-        if row is None:  # it expired or was deleted since: the id is free
+        if row is None:  # the row has expired or was deleted since, so the id is free
             return _put(job, derived, more_writes)
         if more_writes:
             raise RowExists(row) from error

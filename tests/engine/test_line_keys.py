@@ -72,7 +72,7 @@ def test_a_key_that_organizations_share_is_listed_once_a_day_for_each(bench: Ben
 def test_a_process_remembers_a_bounded_number_of_keys(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(used_keys, "_MOST_REMEMBERED", 2)
+    monkeypatch.setattr(used_keys, "_MAX_REMEMBERED", 2)
     for text in "abc":
         bench.run(dispatch(bench, queue_name="sample_texts", payload={"text": text}))
     assert used_keys.used("sample_texts", 10) == ["a", "b", "c"]

@@ -316,5 +316,5 @@ def test_rows_are_counted_no_further_than_asked_for(
     clients.client("dynamodb").meta.events.register(
         "provide-client-params.dynamodb.Query", lambda params, **_: asked.append(params["Limit"])
     )
-    counts = [queries.count_due(str(shard), after=0, most=most) for most in (2, 5, 9)]
+    counts = [queries.count_due(str(shard), after=0, limit=most) for most in (2, 5, 9)]
     assert (counts, asked) == ([2, 5, 5], [2, 5, 9])

@@ -169,7 +169,7 @@ def test_a_name_that_no_queue_can_have_is_refused(name: str) -> None:
 
 
 def test_more_changed_limits_than_there_may_be_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MOST_CHANGED", 1)
+    monkeypatch.setattr(limits, "MAX_CHANGED", 1)
     limits.ask_for_sweep("swept")  # changes nothing
     assert call("PUT", "/queues/one", body={"slots": 1}).status == 200
     answer = call("PUT", "/queues/two", body={"slots": 1})

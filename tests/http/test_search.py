@@ -50,7 +50,7 @@ def test_a_job_is_found_by_how_its_message_or_its_error_begins(jobs: dict[str, J
 def test_a_search_looks_through_200_jobs_and_says_that_there_are_more(
     jobs: dict[str, JobRequest],
 ) -> None:
-    for _ in range(queries.EXAMINED_AT_MOST):
+    for _ in range(queries.MAX_EXAMINED):
         saved()
     answer = call("GET", "/jobs", query="organization_id=acme&search=missing").json
     assert answer["jobs"] == []
