@@ -6,7 +6,6 @@ A running job's children and tasks are dispatched through this module too: see r
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -96,8 +95,7 @@ def accept_job(
     if parent_id is None:
         existing.refuse_unless_answered(lambda: quota.refuse_if_reached(organization_id))
 
-    save = partial(
-        verbs.save,
+    new_job = verbs.NewJob(
         job_id=job_id,
         job_type=job_data.job_type,
         queue_name=queue_name,
@@ -108,6 +106,7 @@ def accept_job(
         max_attempts=_most_attempts(job),
         run_at=run_at,
         due_at=next_due_at(run_at, send) if later else None,
+        unique_key=unique_key,
         request_id=context.request_id.get(),
         request_hash=request_hash,
         parent_id=parent_id,
@@ -116,22 +115,12 @@ def accept_job(
         traceparent=tracing.current(),
     )
     if job.unique is None or unique_key is None:
-        row = save(more_writes=more_writes)
+        row = verbs.save(new_job, more_writes=more_writes)
     else:
         from runners import unique_work  # imported here because most jobs don't need it
 
         asked = unique_work.UniqueRequest(
-            job.unique,
-            unique_key,
-            job_data,
-            payload,
-            _most_attempts(job),
-            job_id,
-            request_hash,
-            save,
-            more_writes,
-            writes_if_answered,
-            send,
+            job.unique, unique_key, new_job, payload, more_writes, writes_if_answered, send
         )
         row = unique_work.accept(asked)
     is_its_own = row.duplicate is None or row.duplicate.before

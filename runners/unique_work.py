@@ -20,13 +20,12 @@ from store.transactions import RaceLost, RecordWrite, RowExists, write_all
 from store.uniqueness import Free, Held, KeyTaken
 from store.verbs import replacing
 from store.verbs.replacing import Wanted
+from store.verbs.saving import NewJob
 from work import Unique
 from work.definitions import LONGEST_WAIT
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
-
-    from runners.job_data import JobData
 
 _TRIES = 6  # of a request that other requests overtake
 # When the timer checks whether the job that another one follows has ended. Normally the end of that
@@ -38,20 +37,16 @@ _LATEST_CHECK = clock.HOUR
 class UniqueRequest(NamedTuple):
     """A request for a unique job.
 
-    `job_id` is the only id that its job may have, if the request determines it. `save` saves its
-    job: it takes the arguments of `verbs.save` that this record lacks. `more_writes` are written in
-    one transaction with the outcome of the request. If the outcome is an existing job, the writes
-    that `writes_if_answered` returns for the same records replace them.
+    `new_job` is the job to save if the rule allows one, and `payload` its payload as its model. Its
+    `job_id` is the only id that it may have, if the request determines it. `more_writes` are
+    written in one transaction with the outcome of the request. If the outcome is an existing job,
+    the writes that `writes_if_answered` returns for the same records replace them.
     """
 
     rule: Unique
     key: str
-    data: "JobData"
-    payload: "BaseModel"  # the payload of `data`, as its model
-    max_attempts: int
-    job_id: str | None
-    request_hash: str | None
-    save: Callable[..., JobRequest]
+    new_job: NewJob
+    payload: "BaseModel"
     more_writes: Sequence[RecordWrite]
     writes_if_answered: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None
     send: Send | None
@@ -69,7 +64,8 @@ def accept(request: UniqueRequest) -> JobRequest:
     for _ in range(_TRIES - 1):
         with suppress(PreconditionFailed):
             return _try_once(request, stale)
-        earlier = answers.find(request.job_id) if request.job_id is not None else None
+        job_id = request.new_job.job_id
+        earlier = answers.find(job_id) if job_id is not None else None
         if earlier is not None and earlier.row is not None:
             return _answered_before(earlier.row, earlier.answer)
         stale = earlier.answer if earlier is not None else None
@@ -146,7 +142,7 @@ def _save_or_apply_rule(request: UniqueRequest, stale: Answer | None) -> JobRequ
         if isinstance(found, Held):
             return _apply_rule(request, found, stale)
     try:
-        return request.save(unique_key=request.key, more_writes=_writes_of_new(request, stale))
+        return verbs.save(request.new_job, more_writes=_writes_of_new(request, stale))
     except KeyTaken as taken:
         return _apply_rule(request, taken.held, stale)
 
@@ -158,7 +154,7 @@ def _apply_rule(request: UniqueRequest, held: Held, stale: Answer | None) -> Job
     """
     holder, rule = held.holder, request.rule
     for row in (holder, held.follower):
-        if row is not None and row.id == request.job_id:
+        if row is not None and row.id == request.new_job.job_id:
             raise RowExists(row)
     if rule.on_conflict == "refuse":
         raise UniqueConflict(holder.job_type, holder.id)
@@ -181,12 +177,8 @@ def _return_existing(
 
 
 def _follow(request: UniqueRequest, held: Held, stale: Answer | None) -> JobRequest:
-    row = request.save(
-        unique_key=request.key,
-        behind=held,
-        due_at=clock.now() + _SOONEST_CHECK,
-        more_writes=_writes_of_new(request, stale),
-    )
+    follower = request.new_job._replace(due_at=clock.now() + _SOONEST_CHECK)
+    row = verbs.save(follower, behind=held, more_writes=_writes_of_new(request, stale))
     row.duplicate = DuplicateOutcome(Outcome.FOLLOWS)
     return row
 
@@ -204,17 +196,17 @@ def _replace(request: UniqueRequest, waiting: JobRequest, stale: Answer | None) 
 
 def _wanted(request: UniqueRequest, waiting: JobRequest) -> Wanted:
     """Return what the waiting job is to do instead."""
-    data, rule = request.data, request.rule
+    new_job, rule = request.new_job, request.rule
     first = waiting.first_run_at or waiting.created_at
     most = LONGEST_WAIT if rule.at_most is None else rule.at_most
-    in_line = (waiting.queue_name, data.organization_id, data.campaign_id, request.payload)
-    run_at = min(data.starts_at(), first + int(most * clock.SECOND))
+    in_line = (waiting.queue_name, new_job.organization_id, new_job.campaign_id, request.payload)
+    run_at = min(new_job.run_at or 0, first + int(most * clock.SECOND))
     later = run_at > clock.now()
     return Wanted(
-        payload=data.payload,
-        campaign_id=data.campaign_id,
+        payload=new_job.payload,
+        campaign_id=new_job.campaign_id,
         queue_key=current_key(waiting.queue_key, *in_line),
-        max_attempts=request.max_attempts,
+        max_attempts=new_job.max_attempts,
         run_at=run_at if later else None,
         due_at=next_due_at(run_at, request.send) if later else None,
         first_run_at=first,
@@ -223,7 +215,7 @@ def _wanted(request: UniqueRequest, waiting: JobRequest) -> Wanted:
 
 def _writes_of_new(request: UniqueRequest, stale: Answer | None) -> list[RecordWrite]:
     """Return the writes for a new row. They fail if the request was answered before."""
-    job_id = request.job_id
+    job_id = request.new_job.job_id
     check = [answers.none_yet(job_id, stale)] if job_id is not None else []
     return [*request.more_writes, *check]
 
@@ -237,9 +229,10 @@ def _writes_of_answer(
         if request.writes_if_answered
         else request.more_writes
     )
-    if request.job_id is None:
+    job_id = request.new_job.job_id
+    if job_id is None:
         return [*more_writes]
-    given = answers.given(request.job_id, row, outcome, request.request_hash, stale)
+    given = answers.given(job_id, row, outcome, request.new_job.request_hash, stale)
     return [*more_writes, *given]
 
 

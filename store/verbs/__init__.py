@@ -23,13 +23,14 @@ from store.verbs.claiming import (
 )
 from store.verbs.ending import Checkpoint, end_leg, fail, release, retry, stop, succeed
 from store.verbs.parking import admit, park, park_in_line, restore_entry
-from store.verbs.saving import save
+from store.verbs.saving import NewJob, save
 
 __all__ = [
     "CLAIM_TOLERANCE",
     "SKEW",
     "Checkpoint",
     "Entrance",
+    "NewJob",
     "admit",
     "checkpoint",
     "claim",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pynamodb.exceptions import PutError, TransactWriteError
 
@@ -27,34 +27,46 @@ if TYPE_CHECKING:
     from store.uniqueness import Held
 
 
+class NewJob(NamedTuple):
+    """A job that is about to be saved. A field that a row has too means the same there.
+
+    `job_id` is None for a random id. An id that is derived from the request may belong to a row
+    already. A `run_at` in the future makes the job wait until then. `due_at` is when the timer
+    checks the job if no message starts it: in a minute, if it is None. `queue_key` is the key of
+    its line, if its queue has limits. `unique_key` is its key, if the work is unique. Set `counted`
+    if its organization's quota counts the job.
+
+    `parent_id` is the job that dispatches it. `created_by` is its author, as "role:name".
+    `request_id` and `traceparent` are those of the request. `request_hash` identifies the contents
+    of a request with an idempotency key.
+    """
+
+    job_type: str
+    queue_name: str
+    organization_id: str
+    payload: Any
+    max_attempts: int
+    job_id: str | None = None
+    campaign_id: str | None = None
+    run_at: int | None = None
+    due_at: int | None = None
+    queue_key: str | None = None
+    unique_key: str | None = None
+    counted: bool = False
+    parent_id: str | None = None
+    created_by: str | None = None
+    request_id: str | None = None
+    request_hash: str | None = None
+    traceparent: str | None = None
+
+
 def save(
-    *,
-    job_type: str,
-    queue_name: str,
-    organization_id: str,
-    payload: Any,
-    max_attempts: int,
-    job_id: str | None = None,
-    run_at: int | None = None,
-    due_at: int | None = None,
-    campaign_id: str | None = None,
-    request_id: str | None = None,
-    request_hash: str | None = None,
-    parent_id: str | None = None,
-    created_by: str | None = None,
-    traceparent: str | None = None,
-    queue_key: str | None = None,
-    counted: bool = False,
-    unique_key: str | None = None,
-    behind: "Held | None" = None,
-    more_writes: Sequence[RecordWrite] = (),
+    new_job: NewJob, *, behind: "Held | None" = None, more_writes: Sequence[RecordWrite] = ()
 ) -> JobRequest:
     """Save a new job. From then on it has a due time, so it can't be lost.
 
-    A payload that is too large for the row is stored first. The job waits for `run_at` if that is
-    in the future. If no message starts it, the timer checks it at `due_at`. `queue_key` is its key,
-    if its queue has limits. Pass `counted` if its organization's quota counts it. `more_writes` are
-    part of the same transaction.
+    A payload that is too large for the row is stored first. `more_writes` are part of the same
+    transaction.
 
     If `job_id` is derived, a row may have it already. Unless that row has expired, it stays
     unchanged and is returned. With `more_writes`, RowExists is raised instead.
@@ -66,47 +78,61 @@ def save(
     if another job has the key, and PreconditionFailed if others keep taking the key and giving it
     up.
     """
-    derived, now = job_id is not None, clock.now()
-    job_id = job_id or new_id()
-    later = run_at is not None and run_at > now
-    status, lane = (Status.SCHEDULED, Lane.PROMPT) if later else (Status.QUEUED, Lane.QUEUED)
-    if behind is not None:
-        status, lane = Status.WAITING, Lane.PARKED
-    inline, key = blobs.put(f"payloads/{sort_key(now, job_id)}", payload)
-    job = JobRequest(
+    row = _new_row(new_job, behind)
+    return _put_or_drop(row, new_job.job_id is not None, behind, more_writes)
+
+
+def _new_row(new_job: NewJob, behind: "Held | None") -> JobRequest:
+    """Return the row of a new job. Its payload is stored now if it is too large for a row."""
+    now, job_id = clock.now(), new_job.job_id or new_id()
+    run_at = new_job.run_at if new_job.run_at is not None and new_job.run_at > now else None
+    status, lane = _start(run_at, behind)
+    inline, payload_key = blobs.put(f"payloads/{sort_key(now, job_id)}", new_job.payload)
+    return JobRequest(
         id=job_id,
-        job_type=job_type,
-        queue_name=queue_name,
-        queue_key=queue_key,
-        row_version=_version(
-            limited=counted or queue_key is not None, unique=unique_key is not None
-        ),
-        unique_key=unique_key,
-        first_run_at=None if unique_key is None else run_at if later else now,
+        job_type=new_job.job_type,
+        queue_name=new_job.queue_name,
+        queue_key=new_job.queue_key,
+        row_version=_version(new_job),
+        unique_key=new_job.unique_key,
+        first_run_at=None if new_job.unique_key is None else run_at or now,
         followed=None if behind is None else True,
         waiting_since=None if behind is None else now,
         held_by=None if behind is None else behind.place,
-        unfinished_organization=organization_id if counted else None,
-        organization_id=organization_id,
-        campaign_id=campaign_id,
+        unfinished_organization=new_job.organization_id if new_job.counted else None,
+        organization_id=new_job.organization_id,
+        campaign_id=new_job.campaign_id,
         payload=inline,
-        payload_key=key,
-        request_id=request_id,
-        request_hash=request_hash,
-        parent_id=parent_id,
-        created_by=created_by,
-        traceparent=traceparent,
+        payload_key=payload_key,
+        request_id=new_job.request_id,
+        request_hash=new_job.request_hash,
+        parent_id=new_job.parent_id,
+        created_by=new_job.created_by,
+        traceparent=new_job.traceparent,
         status=status,
-        max_attempts=max_attempts,
-        run_at=run_at if later else None,
-        due_at=now + conditional_write.GRACE if due_at is None else due_at,
+        max_attempts=new_job.max_attempts,
+        run_at=run_at,
+        due_at=now + conditional_write.GRACE if new_job.due_at is None else new_job.due_at,
         due_shard=due_shard(job_id, lane),
         created_at=now,
         created_key=sort_key(now, job_id),
         queued_at=now,
         updated_at=now,
     )
-    return _put_or_drop(job, derived, behind, more_writes)
+
+
+def _start(run_at: int | None, behind: "Held | None") -> tuple[Status, Lane]:
+    if behind is not None:
+        return Status.WAITING, Lane.PARKED
+    if run_at is not None:
+        return Status.SCHEDULED, Lane.PROMPT
+    return Status.QUEUED, Lane.QUEUED
+
+
+def _version(new_job: NewJob) -> int:
+    if new_job.unique_key is not None:
+        return UNIQUE_VERSION
+    return LIMITED_VERSION if new_job.counted or new_job.queue_key is not None else 1
 
 
 def _put_or_drop(
@@ -131,10 +157,6 @@ def _put_or_drop(
     if not row.is_new:
         drop_duplicate(key)
     return row
-
-
-def _version(*, limited: bool, unique: bool) -> int:
-    return UNIQUE_VERSION if unique else LIMITED_VERSION if limited else 1
 
 
 def _put_unique(

@@ -30,12 +30,14 @@ def test_no_tick_looks_at_all_the_keys_that_somebody_waits_under(
     monkeypatch.setattr(line_entries, "has_entry", lambda row: True)
     for number in range(keys):
         row = verbs.save(
-            job_type="sample_again",
-            queue_name="many",
-            organization_id="acme",
-            payload=None,
-            max_attempts=3,
-            queue_key=str(number),
+            verbs.NewJob(
+                job_type="sample_again",
+                queue_name="many",
+                organization_id="acme",
+                payload=None,
+                max_attempts=3,
+                queue_key=str(number),
+            )
         )
         place, due_at = lines.partition_key_of("many", str(number)), world.now + clock.HOUR
         row.update(

@@ -90,11 +90,13 @@ def models(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
 def saved(job_type: str, payload: dict[str, Any]) -> JobRequest:
     """Return a row as a newer API has saved it, whose model has a field more."""
     return verbs.save(
-        job_type=job_type,
-        queue_name="default",
-        organization_id="acme",
-        payload=payload,
-        max_attempts=1,
+        verbs.NewJob(
+            job_type=job_type,
+            queue_name="default",
+            organization_id="acme",
+            payload=payload,
+            max_attempts=1,
+        )
     )
 
 

@@ -291,12 +291,14 @@ def test_what_is_left_out_while_somebody_changes_it_is_looked_at_again(
 def test_an_occurrence_that_has_a_job_already_is_passed_over(bench: Bench) -> None:
     schedule = put()
     verbs.save(
-        job_id=schedule.job_id(NOON),
-        job_type="sample_once",
-        queue_name="default",
-        organization_id="acme",
-        payload={},
-        max_attempts=1,
+        verbs.NewJob(
+            job_id=schedule.job_id(NOON),
+            job_type="sample_once",
+            queue_name="default",
+            organization_id="acme",
+            payload={},
+            max_attempts=1,
+        )
     )
     go_to(NOON)
     assert look(bench) == {Outcome.MOVED: 1}

@@ -132,13 +132,15 @@ def test_a_first_start_needs_no_room(bench: Bench, narrow: None) -> None:
     at = clock.now() + 30_000
     verbs.retry(bench.read(retried), {"kind": "Busy"}, run_at=at, due_at=at)
     scheduled = verbs.save(
-        job_type="sample_again",
-        queue_name="default",
-        organization_id="acme",
-        payload={"number": 1},
-        max_attempts=3,
-        run_at=at,
-        due_at=at,
+        verbs.NewJob(
+            job_type="sample_again",
+            queue_name="default",
+            organization_id="acme",
+            payload={"number": 1},
+            max_attempts=3,
+            run_at=at,
+            due_at=at,
+        )
     )
     pausing.resume(Kind.QUEUE, "other", bench.send)
     bench.sent.clear()  # its message is lost

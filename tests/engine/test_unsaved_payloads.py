@@ -1,5 +1,6 @@
 """A large payload is stored before its row: what becomes of it if the row is not saved."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from store.uniqueness import KeyTaken
 from testing.aws import forget
 
 
-def save(payload: Any = LARGE, **more: Any) -> JobRequest:
-    return verbs.save(
+def save(
+    payload: Any = LARGE, *, more_writes: Sequence[RecordWrite] = (), **more: Any
+) -> JobRequest:
+    new_job = verbs.NewJob(
         job_type="sample_once",
         queue_name="default",
         organization_id="acme",
@@ -24,6 +27,7 @@ def save(payload: Any = LARGE, **more: Any) -> JobRequest:
         max_attempts=1,
         **more,
     )
+    return verbs.save(new_job, more_writes=more_writes)
 
 
 def save_again(**more: Any) -> JobRequest:

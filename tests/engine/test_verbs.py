@@ -100,7 +100,9 @@ def test_a_large_payload_and_result_live_in_the_bucket_and_come_back_unchanged()
 
     large = {"text": "".join(chr(random.randrange(32, 0x2FFF)) for _ in range(50_000))}
     job = verbs.save(
-        job_type="x", queue_name="q", organization_id="org", payload=large, max_attempts=1
+        verbs.NewJob(
+            job_type="x", queue_name="q", organization_id="org", payload=large, max_attempts=1
+        )
     )
     row = stored(verbs.succeed(claimed(job), large))
     assert row.payload is None

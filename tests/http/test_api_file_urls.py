@@ -19,11 +19,13 @@ pytestmark = pytest.mark.usefixtures("aws")
 
 def claimed(organization_id: str = "acme") -> JobRequest:
     row = verbs.save(
-        job_type="sample_once",
-        queue_name="default",
-        organization_id=organization_id,
-        payload={"number": 1},
-        max_attempts=1,
+        verbs.NewJob(
+            job_type="sample_once",
+            queue_name="default",
+            organization_id=organization_id,
+            payload={"number": 1},
+            max_attempts=1,
+        )
     )
     return job_rows.claimed(row, clock.now() + clock.MINUTE)
 

@@ -12,12 +12,14 @@ def saved(
     organization_id: str = "acme", payload: Any = None, run_at: int | None = None
 ) -> JobRequest:
     return verbs.save(
-        job_type="sample_once",
-        queue_name="default",
-        organization_id=organization_id,
-        payload=payload or {"number": 1},
-        max_attempts=1,
-        run_at=run_at,
+        verbs.NewJob(
+            job_type="sample_once",
+            queue_name="default",
+            organization_id=organization_id,
+            payload=payload or {"number": 1},
+            max_attempts=1,
+            run_at=run_at,
+        )
     )
 
 

@@ -144,12 +144,14 @@ class World:
 
     def _save(self, **times: Any) -> JobRequest:
         return verbs.save(
-            job_type="sample_again",
-            queue_name="default",
-            organization_id="acme",
-            payload=None,
-            max_attempts=3,
-            **times,
+            verbs.NewJob(
+                job_type="sample_again",
+                queue_name="default",
+                organization_id="acme",
+                payload=None,
+                max_attempts=3,
+                **times,
+            )
         )
 
     def _send(self, message: Message, delay: float = 0) -> None:

@@ -1,6 +1,6 @@
 """Rows of a job in any state, made by the verbs themselves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -9,13 +9,16 @@ import clock
 from aws import clients
 from store import queries, verbs
 from store.job_request import JobRequest
+from store.transactions import RecordWrite
 from store.verbs import Checkpoint
 
 ERROR = {"kind": "ValueError", "message": "no luck", "traceback": ""}
 
 
-def saved(max_attempts: int = 3, **changes: Any) -> JobRequest:
-    return verbs.save(
+def saved(
+    max_attempts: int = 3, *, more_writes: Sequence[RecordWrite] = (), **changes: Any
+) -> JobRequest:
+    new_job = verbs.NewJob(
         job_type="sample_again",
         queue_name="default",
         organization_id="org",
@@ -23,6 +26,7 @@ def saved(max_attempts: int = 3, **changes: Any) -> JobRequest:
         max_attempts=max_attempts,
         **changes,
     )
+    return verbs.save(new_job, more_writes=more_writes)
 
 
 def claimed(job: JobRequest | None = None, deadline: int | None = None) -> JobRequest:
