@@ -1,9 +1,9 @@
 """Requests that created no job of their own, and the job that each was answered with.
 
-A request under an idempotency key, a child and an occurrence each have a derived id, the one that
-their job would have. If the work is unique and another job already had its key, no row gets that
-id. Instead, a record under it names the job that the request was answered with. The same request
-then gets the same answer, until that job is gone.
+The job of a request under an idempotency key, of a child or of an occurrence has a derived id. If
+the work is unique and another job already had its key, no row gets that id. Instead, a record under
+the id names the job that was the answer to the request. The same request then gets the same answer,
+until that job is gone.
 """
 
 from typing import NamedTuple
@@ -18,8 +18,8 @@ from store.queries import read
 from store.table import Enumerated, Integer, Table, nullable
 from store.transactions import RecordWrite
 
-# The longest life of the job that a request was answered with. It may wait for 30 days, and for 30
-# more for a deploy that knows its type. The timer checks it once a day.
+# The longest life of the job that an answer names. It may wait for 30 days, and then 30 more for a
+# deploy that knows its type. The timer checks it once a day, so each wait may take a day longer.
 _LONGEST_LIFE = 62  # days
 
 
@@ -40,8 +40,7 @@ class Answer(Table):
 
 
 class Found(NamedTuple):
-    """An answer, and the job that it names: None if that job is gone, which makes the answer
-    void."""
+    """An answer and the job that it names: None if that job is gone, so the answer is void."""
 
     answer: Answer
     row: JobRequest | None
@@ -89,10 +88,9 @@ def _missing_or(stale: Answer | None) -> Condition:
 
 
 def _lifetime() -> int:
-    """Return how long an answer is kept, in milliseconds.
+    """Return how long an answer is kept, in milliseconds: until the row that it names is gone.
 
-    It outlives the job that it names, and that job's row. No answer is kept for longer, because
-    there may be a hundred of them a second.
+    It isn't kept longer, because there may be a hundred answers a second.
     """
     return (_LONGEST_LIFE + settings().retention_days) * clock.DAY
 

@@ -1,12 +1,12 @@
 """Tasks that failed for good. The coordination table keeps them for a week.
 
-No other record of a task exists. Each task has one record, under its id, however often its failure
-is reported. An id begins with the time at which the task was dispatched, so that the newest can be
-read first.
+A task has no other record. Each failed task has one record, under its id, even if its failure is
+reported repeatedly. An id begins with the time at which the task was dispatched, so that the newest
+can be read first.
 
-A task that is sent again keeps its record until one of its messages begins. To begin, a message
-writes to the record, on condition that no other message has begun. So the task begins once, however
-often it is sent again.
+A failed task can be sent again several times, but only one of the messages may run it. Before a
+worker runs the task, it writes to the record, on condition that no other message has begun the
+task. From then on, the record is no longer listed.
 """
 
 import secrets
@@ -29,7 +29,7 @@ _LONGEST = 1000  # characters of an error's message
 
 
 class FailedTask(Table):
-    """A task that failed and that is not tried again."""
+    """A task that failed and won't be tried again by itself."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
@@ -46,11 +46,10 @@ class FailedTask(Table):
     request_id = nullable(UnicodeAttribute())
     payload = nullable(BinaryAttribute(legacy_encoding=False))  # JSON, if it is kept
     expires_at = Integer()  # in seconds, for TTL
-    # Only if the task is sent again: the id it is sent under, the time of the last request, and the
-    # message that began.
-    redriven_as = nullable(UnicodeAttribute())
-    redriven_at = nullable(Integer())
-    begun_by = nullable(UnicodeAttribute())  # its send_id; once set, the task is no longer listed
+    # set only if the task is sent again
+    redriven_as = nullable(UnicodeAttribute())  # the id that it is sent under
+    redriven_at = nullable(Integer())  # when that was last requested
+    begun_by = nullable(UnicodeAttribute())  # the send_id of the message that began it
 
     @property
     def id(self) -> str:
@@ -59,8 +58,7 @@ class FailedTask(Table):
 
 
 def new_task_id() -> str:
-    """Return a new task id: 12 hexadecimal digits of milliseconds since 1970, then 20 random
-    ones."""
+    """Return a new task id: the milliseconds since 1970 in 12 hex digits, then 20 random ones."""
     return f"{clock.now():012x}{secrets.token_hex(10)}"
 
 
@@ -74,7 +72,7 @@ def keep(
     request_id: str | None,
     payload: Any = None,
 ) -> bool:
-    """Record that a task failed for good. Return whether that is a new record."""
+    """Record that a task failed for good. Return False if it already has a record."""
     record = FailedTask(
         sk=task_id,
         task_name=task_name,
@@ -96,7 +94,7 @@ def keep(
 
 
 def newest(*, limit: int, before: str | None = None) -> list[FailedTask]:
-    """Return at most `limit` records, those of the latest dispatches first.
+    """Return at most `limit` records of failed tasks, the task that was dispatched last first.
 
     With `before`, a task id, only tasks that were dispatched before that one are returned.
     """
@@ -111,8 +109,7 @@ def newest(*, limit: int, before: str | None = None) -> list[FailedTask]:
 
 
 def find(task_id: str) -> FailedTask | None:
-    """Return the record of a failed task, unless it is over a week old or the task has begun
-    again."""
+    """Return the record of a failed task, unless it is over a week old or has begun again."""
     only = FailedTask.query(
         _PARTITION, FailedTask.sk == task_id, filter_condition=_is_open(), consistent_read=True
     )
@@ -122,8 +119,8 @@ def find(task_id: str) -> FailedTask | None:
 def redrive(task_id: str) -> str | None:
     """Record that a failed task is sent again, and keep its record for another week.
 
-    Return the id to send it under, which is the same each time, or None if the task has begun or
-    its record is gone.
+    Return the id to send it under, which is the same each time. Return None if the task has begun
+    again, or if its record is gone.
     """
     actions = [
         FailedTask.redriven_as.set(FailedTask.redriven_as | new_task_id()),
@@ -137,10 +134,10 @@ def redrive(task_id: str) -> str | None:
 
 
 def begin(task_id: str, *, redriven_as: str, send_id: str) -> bool:
-    """Let the message with this `send_id` begin a failed task that was sent again.
+    """Record that the message with this `send_id` begins a failed task that was sent again.
 
-    Return False if another of the task's messages has begun. A repeated call for the same message
-    returns True again, because the first response may have been lost.
+    Return False if another message has begun the task. A repeated call for the same message returns
+    True again, because the first response may have been lost.
     """
     actions = [FailedTask.begun_by.set(send_id), FailedTask.payload.remove()]
     ours = FailedTask.begun_by.does_not_exist() | (FailedTask.begun_by == send_id)
@@ -155,7 +152,7 @@ def _is_open() -> Condition:
 
 
 def _update(record: FailedTask, actions: Sequence[Action], condition: Condition) -> bool:
-    """Change a record if the condition holds, and return whether it did."""
+    """Change a record if the condition holds. Return whether it held."""
     try:
         record.update(list(actions), condition)
     except UpdateError as error:

@@ -1,8 +1,8 @@
 """Changes to the limits of queues at run time, on top of the limits that the code declares.
 
 The coordination table has one item for each changed queue. The item also stores the position of a
-sweep. A sweep walks along all keys of a queue and admits waiting jobs, after the queue's limits
-were widened or its pause ended.
+sweep. After the limits of a queue were raised or its pause ended, a sweep admits waiting jobs in
+the line of each key of the queue.
 """
 
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ from aws.errors import condition_failed
 from store.rate import Rate
 from store.table import Integer, Table, nullable, set_or_remove
 
-# How long a process uses the changes that it has read. After this time, a change applies
-# everywhere.
+# A process uses the changes that it has read for this long. A change thus applies everywhere after
+# this time.
 CACHED = 10 * clock.SECOND
-MAX_CHANGED = 100  # every worker reads them all
+MAX_CHANGED = 100  # queues, because every worker reads all changes
 _PARTITION = "limits"
 
 
@@ -36,7 +36,7 @@ class Limits(NamedTuple):
 
 
 class Changed(Table):
-    """The changes to one queue's limits. For a limit that is None, the code's value applies."""
+    """The changes to one queue's limits. If a limit is None, the code's value applies."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
@@ -52,9 +52,9 @@ class Changed(Table):
     max_waiting = nullable(Integer())
     changed_at = nullable(Integer())
     changed_by = nullable(UnicodeAttribute())  # as "role:name"
-    # The key after which a sweep continues, "" before the first. None if no sweep is due.
+    # A sweep continues after this key, or with the first key if this is "". None if there is none.
     sweep_from = nullable(UnicodeAttribute())
-    sweep_asked_at = nullable(Integer())
+    sweep_asked_at = nullable(Integer())  # when the sweep was last started or restarted
 
     @property
     def queue_name(self) -> str:
@@ -64,12 +64,12 @@ class Changed(Table):
     @property
     def rate(self) -> Rate | None:
         """Return the changed rate, or None if the code's rate applies."""
-        rate = (self.rate_count, self.rate_seconds, self.rate_burst)  # all of them are set, or none
+        rate = (self.rate_count, self.rate_seconds, self.rate_burst)  # either all are set, or none
         return None if None in rate else Rate(*cast(Any, rate))
 
     @property
     def changes_nothing(self) -> bool:
-        """Return whether the code's limits apply, so that the item exists only for its sweep."""
+        """Return whether the code's limits apply. The item then exists only for its sweep."""
         return self.slots is None and self.rate_count is None and self.max_waiting is None
 
 
@@ -97,9 +97,10 @@ def put(
     by: str | None = None,
     sweep: bool = False,
 ) -> Changed:
-    """Store a queue's differences from the limits in code, in place of all earlier ones.
+    """Store the changes to a queue's limits, in place of all earlier ones.
 
-    With `sweep`, start a sweep, or restart it. Without, a sweep that is under way continues.
+    If a limit is None, the code's value applies. With `sweep`, start a sweep, or restart it.
+    Otherwise a sweep that has started continues.
     """
     return _update(
         queue_name,
@@ -117,8 +118,7 @@ def put(
 
 
 def reset(queue_name: str, *, by: str | None = None) -> None:
-    """Let the code's limits apply to a queue again, and start a sweep, because they may be
-    wider."""
+    """Let the code's limits apply to a queue again. Start a sweep, because they may be higher."""
     put(queue_name, by=by, sweep=True)
 
 
@@ -128,10 +128,10 @@ def ask_for_sweep(queue_name: str) -> Changed:
 
 
 def note_swept(read: Changed, up_to: str | None) -> bool:
-    """Record the position of a sweep: every key up to `up_to`, or all keys if that is None.
+    """Record that a sweep has handled every key up to `up_to`, or all keys if that is None.
 
-    Return False if the position was not recorded. Another process may have continued the sweep
-    since it was `read`, or the sweep was restarted.
+    Return False if the changes or the sweep's position are no longer as they were `read`. Another
+    process may have continued or restarted the sweep. Nothing is recorded then.
     """
     as_read = Changed.sweep_from == read.sweep_from
     as_read &= Changed.sweep_asked_at == read.sweep_asked_at

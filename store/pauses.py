@@ -1,9 +1,9 @@
 """The paused job types and queues, and the jobs that each pause has parked.
 
-All of it is in the coordination table. A pause lists its parked jobs in the order of their
-creation, so that they can continue in that order. A job's row and its entry here change together.
-If an entry's job nevertheless doesn't wait for the pause, the process that reads the entry deletes
-it.
+They are in the coordination table. Each pause has an entry for each job that it has parked, in the
+order of the jobs' creation, so that they can continue in that order. A job's row and its entry
+change in one transaction. If an entry's job nevertheless doesn't wait for the pause, the process
+that reads the entry deletes it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,25 +19,26 @@ from aws.errors import condition_failed
 from store.job_request import JobRequest, job_id_of
 from store.table import Enumerated, Integer, Table, nullable
 
-# How long a process uses the pauses that it has read. After this time, a pause applies everywhere.
+# A process uses the pauses that it has read for this long. A pause thus applies everywhere after
+# this time.
 CACHED = 10 * clock.SECOND
 _FLAGS = "paused"
-# An entry that is older than this belongs to a job that was given up long ago.
+# The timer has ended every job that waited for this long.
 _ENTRY_LIFETIME = 40 * clock.DAY
 
 
 class Kind(StrEnum):
-    """What can be paused."""
+    """The kind of thing that is paused."""
 
     JOB_TYPE = "job_type"
     QUEUE = "queue"
 
 
 class State(StrEnum):
-    """The progress of a pause."""
+    """The state of a pause."""
 
     PAUSED = "paused"  # its jobs don't start
-    RESUMING = "resuming"  # it has ended: the jobs that it has parked are admitted, in order
+    RESUMING = "resuming"  # it has ended, and the jobs that it has parked are admitted in order
 
 
 class Pause(Table):
@@ -76,7 +77,7 @@ class Parked(Table):
     pk = UnicodeAttribute(hash_key=True)  # the pause
     sk = UnicodeAttribute(range_key=True)  # the job's created_key
     since = Integer()  # the row's waiting_since
-    organization_id = nullable(UnicodeAttribute())  # the job's; missing in entries of 0.2.0
+    organization_id = nullable(UnicodeAttribute())  # the job's; version 0.2.0 doesn't set it
     expires_at = Integer()  # in seconds, for TTL
 
     @property
@@ -91,16 +92,16 @@ class Pauses(NamedTuple):
     all: tuple[Pause, ...] = ()
 
     def may_park(self, job_type: str) -> bool:
-        """Return whether a job of this type may have to wait. Only its row tells its queue."""
+        """Return whether a job of this type may have to wait. Its queue isn't known yet."""
         return any(pause.kind is Kind.QUEUE or pause.name == job_type for pause in self.paused())
 
     def on(self, job: JobRequest) -> Pause | None:
         """Return a pause that applies to this job, if there is one."""
-        ours = {_key(Kind.JOB_TYPE, job.job_type), _key(Kind.QUEUE, job.queue_name)}
-        return next((pause for pause in self.paused() if pause.sk in ours), None)
+        its_keys = {_key(Kind.JOB_TYPE, job.job_type), _key(Kind.QUEUE, job.queue_name)}
+        return next((pause for pause in self.paused() if pause.sk in its_keys), None)
 
     def find(self, kind: Kind, name: str) -> Pause | None:
-        """Return the pause of this job type or queue, if it is paused."""
+        """Return the pause of this job type or queue, or None if it isn't paused."""
         return next((pause for pause in self.paused() if pause.sk == _key(kind, name)), None)
 
     def resuming(self) -> Iterator[Pause]:
@@ -127,7 +128,7 @@ def current(*, fresh: bool = False) -> Pauses:
 def pause_on(job: JobRequest) -> Pause | None:
     """Return a pause that applies to this job now, if there is one.
 
-    A pause in the cache is read again, because it may have just ended.
+    If the cached pauses have one, the pauses are read again, because it may have just ended.
     """
     return current().on(job) and current(fresh=True).on(job)
 
@@ -143,14 +144,14 @@ def resume(kind: Kind, name: str, *, by: str | None = None) -> Pause:
 
 
 def forget(ended: Pause) -> None:
-    """Delete an ended pause that has no parked jobs, unless it has changed since it was read."""
+    """Delete an ended pause without parked jobs, unless it has changed since it was read."""
     with _unless_changed():
         ended.delete((Pause.state == State.RESUMING) & (Pause.changed_at == ended.changed_at))
     _cache.read_at = 0
 
 
 def parked_entry(paused: str, job: JobRequest, since: int) -> Parked:
-    """Return the entry of a job under the pause that parks it."""
+    """Return the entry of a job under the pause that parks it. `paused` is the pause's sort key."""
     expires_at = (clock.now() + _ENTRY_LIFETIME) // clock.SECOND
     return Parked(
         f"held#{paused}",
@@ -162,12 +163,12 @@ def parked_entry(paused: str, job: JobRequest, since: int) -> Parked:
 
 
 def parked_by(paused: Pause, limit: int) -> Iterable[Parked]:
-    """Return at most `most` of the jobs that a pause has parked, oldest first."""
+    """Return the first `limit` entries of the jobs that a pause has parked, oldest job first."""
     return Parked.query(f"held#{paused.sk}", consistent_read=True, limit=limit)
 
 
 def drop(entry: Parked) -> None:
-    """Delete the entry of a job that no longer waits, unless the job has been parked again."""
+    """Delete the entry of a job that no longer waits, unless the entry has been replaced since."""
     with _unless_changed():
         entry.delete(Parked.since == entry.since)
 

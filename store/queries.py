@@ -9,13 +9,13 @@ from errors import InvalidCursor
 from store import cursors
 from store.job_request import SORT_KEY, JobRequest, Status, job_id_of
 
-# The most rows that one page examines before it returns the matches, and a cursor.
+# One page examines at most this many rows before it returns the matches and a cursor.
 MAX_EXAMINED = 200
 PAGE_LIMIT = 100  # the most that BatchGetItem takes
 
 
 def read(job_id: str) -> JobRequest | None:
-    """Return the row as every earlier write left it, or None if it is gone or has expired."""
+    """Read a row consistently. Return None if it is gone or past its TTL."""
     try:
         row = JobRequest.get(job_id, consistent_read=True)
     except JobRequest.DoesNotExist:
@@ -24,15 +24,15 @@ def read(job_id: str) -> JobRequest | None:
 
 
 def unfinished(job_ids: list[str]) -> set[str]:
-    """Return the ids of these jobs that have no outcome yet, as every earlier write left them."""
+    """Return the ids of those of these jobs that have no outcome yet, read consistently."""
     rows = JobRequest.batch_get(job_ids, consistent_read=True)
     return {row.id for row in rows if not row.status.finished}
 
 
 def read_many(job_ids: Iterable[str], *, fresh: bool = False) -> dict[str, JobRequest]:
-    """Return the existing, unexpired rows of these ids, by id.
+    """Return the rows of these ids that exist and aren't past their TTL, by id.
 
-    They may lag behind by a moment, unless you pass `fresh`.
+    To read them consistently, pass `fresh`.
     """
     rows = JobRequest.batch_get(job_ids, consistent_read=fresh)
     return {row.id: row for row in rows if not row.past_ttl}
@@ -85,7 +85,8 @@ def due(
 ) -> Iterator[JobRequest]:
     """Yield the id and due_at of the rows of a shard that are due by `until`, longest due first.
 
-    They are read `page` at a time, on demand.
+    With `after`, only rows due later than that are returned. With `newest_first`, the order is
+    reversed. The rows are read `page` at a time, on demand.
     """
     return iter(
         JobRequest.due.query(
@@ -98,15 +99,16 @@ def due(
 
 
 def count_due(shard: str, after: int, limit: int) -> int:
-    """Return how many rows of a shard are due later than `after`, counted up to `limit`."""
+    """Count the rows of a shard that are due later than `after`, up to `limit`."""
     index_name = JobRequest.due.Meta.index_name
     return JobRequest.count_up_to(limit, shard, JobRequest.due_at > after, index_name=index_name)
 
 
 def count_unfinished(organization_id: str, limit: int) -> int:
-    """Return how many unfinished jobs an organization's quota counts, up to `limit`.
+    """Count the unfinished jobs that an organization's quota counts, up to `limit`.
 
-    Some 30 of them cost half a read unit. Jobs of the last moment may be missing.
+    The read isn't consistent, so the latest changes may be missing. It costs half a read unit for
+    about 30 jobs.
     """
     index_name = JobRequest.unfinished.Meta.index_name
     return JobRequest.count_up_to(limit, organization_id, None, index_name=index_name)
@@ -115,8 +117,7 @@ def count_unfinished(organization_id: str, limit: int) -> int:
 def counted_rows(organization_id: str, after: str | None) -> list[JobRequest]:
     """Return up to PAGE_LIMIT of the rows that an organization's quota counts, oldest first.
 
-    With `after`, a sort key, only rows that were created after it are returned. They may lag behind
-    by a moment.
+    With `after`, a created_key, only later rows are returned. The reads aren't consistent.
     """
     later = JobRequest.created_key > after if after else None
     keys = JobRequest.unfinished.query(organization_id, later, limit=PAGE_LIMIT)
@@ -125,9 +126,9 @@ def counted_rows(organization_id: str, after: str | None) -> list[JobRequest]:
 
 
 class _Index(NamedTuple):
-    """An index of an organization's jobs whose range key is a sort key (time and id)."""
+    """An index of an organization's jobs by time. Its range key is a `sort_key` (time and id)."""
 
-    mark: str  # of its cursors
+    mark: str  # the prefix of its cursors
     rows: Any
     hash_name: str
     range_name: str

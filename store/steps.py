@@ -1,10 +1,9 @@
 """The results of a job's named steps. Each is stored once; a later write doesn't replace it.
 
-They are in the coordination table and outlive the job's row. They are stored under the job's
-created_key, because another job may get its id. That happens if its idempotency key, or its name as
-a child, is used again after the job has expired. The new job has done none of the steps. A job that
-was retried by hand with another payload hasn't either. So each beginning has a DynamoDB partition
-of its own.
+They are in the coordination table and outlive the job's row. Each `work_id` has a DynamoDB
+partition of its own, because two kinds of work must not find the steps of earlier work. One is a
+job that was retried by hand with another payload. The other is a new job that got the id of an
+expired one, because an idempotency key or the name of a child was used again.
 """
 
 from typing import Any
@@ -18,7 +17,7 @@ from store import blobs
 from store.job_request import JobRequest
 from store.table import Integer, Table, nullable
 
-# As long as the bucket keeps a job's partial/ objects, which is longer than any row can live.
+# The bucket keeps a job's partial/ objects for the same time. No row can live longer.
 _LIFETIME = 180 * clock.DAY
 LONGEST_NAME = 1024  # bytes, the limit of a sort key in DynamoDB
 
@@ -44,7 +43,7 @@ class Step(Table):
 
 
 def find(job: JobRequest, name: str) -> Step | None:
-    """Return the step of this name if it is done."""
+    """Return the step with this name, or None if it isn't done."""
     try:
         return Step.get(_partition(job.work_id), name, consistent_read=True)
     except Step.DoesNotExist:
@@ -70,16 +69,18 @@ def keep(job: JobRequest, name: str, result: Any) -> Step:
 
 
 def with_prefix(job: JobRequest, prefix: str, *, after: str | None, limit: int) -> list[Step]:
-    """Return the job's steps whose names begin with a prefix, ordered by name, starting after
-    `after`."""
+    """Return the job's steps whose names begin with a prefix, ordered by name.
+
+    They start after the name `after`.
+    """
     partition = _partition(job.work_id)
     start = None if after is None else {"pk": {"S": partition}, "sk": {"S": after}}
-    beginning = Step.sk.startswith(prefix)
-    return list(Step.query(partition, beginning, limit=limit, last_evaluated_key=start))
+    matches = Step.sk.startswith(prefix)
+    return list(Step.query(partition, matches, limit=limit, last_evaluated_key=start))
 
 
 def delete(job: JobRequest) -> None:
-    """Delete all steps of a job, including those from before it was given another payload."""
+    """Delete all steps of a job, also those of its work with an earlier payload."""
     keys = ["pk", "sk", "expires_at"]
     with Step.batch_write() as batch:
         for partition in map(_partition, job.work_ids):
@@ -87,5 +88,5 @@ def delete(job: JobRequest) -> None:
                 batch.delete(step)
 
 
-def _partition(beginning: str) -> str:
-    return f"step#{beginning}"
+def _partition(work_id: str) -> str:
+    return f"step#{work_id}"

@@ -1,16 +1,16 @@
-"""The keys that each queue with limits has been used with: they can be listed without a scan.
+"""Lists of the keys that jobs have used in each queue with limits, so that no scan is needed.
 
-| partition | sort key | what it lists |
+| partition | sort key | content |
 |---|---|---|
 | `keys#<queue>` | the key | every key of the queue, for services and for sweeps |
 | `keys_of#<organization>` | `<queue>#<key>` | the keys that jobs of one organization have used |
 
-A caller of one organization is shown the second list alone, so no order, count or cursor can depend
-on another organization's keys.
+A caller of one organization sees only the second list. So no order, count or cursor can depend on
+another organization's keys.
 
-A note is a hint. It is written once a day for each key, at a time of the day that depends on the
-key. If DynamoDB refuses it, the write isn't repeated, so that a start neither waits nor fails. The
-next start that finds the key missing notes it.
+Each key is noted once a day, when a job starts, at a time of the day that depends on the key. If
+the write fails, it isn't repeated, so that the start neither waits nor fails. The next start that
+finds the key missing notes it. A list may therefore lack a key.
 """
 
 from typing import Any
@@ -26,11 +26,11 @@ from store.table import Integer, Table
 
 _LAST = "\U0010ffff"  # sorts after every character of a key
 _MAX_REMEMBERED = 10_000
-_remembered: dict[tuple[str, str], int] = {}  # the day on which this process last noted each key
+_remembered: dict[tuple[str, str], int] = {}  # the day when this process last noted each key
 
 
 class UsedKey(Table):
-    """A key that a queue has been used with, so that its keys can be listed without a scan."""
+    """A key that jobs have used in a queue."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
@@ -43,37 +43,37 @@ class UsedKey(Table):
 
 
 def note_use(line: Line, organization_id: str) -> None:
-    """List a partition's key if a job of this organization is the first to use it on a day.
+    """Note a line's key if a job of this organization is the first to use it today.
 
-    The organization's own list leaves out the keys that are known without it: that of the whole
-    queue, and the organization's name.
+    The organization's own list doesn't need the keys that are known without it: the key of a queue
+    that has only one, and the organization's own id.
     """
     _, queue_name, queue_key = line.partition_key.split("#")  # none of them has a "#"
     today = lines.day_of(line.partition_key, clock.now())
-    served = line.organizations_on(today)
-    if not served:
+    noted_for = line.organizations_on(today)
+    if not noted_for:
         _note(f"keys#{queue_name}", queue_key, today)
     is_known = line.limits.per in (None, "organization_id")
-    if organization_id not in served and not is_known:
+    if organization_id not in noted_for and not is_known:
         _note(_own(organization_id), f"{queue_name}#{queue_key}", today)
 
 
 def forget_cache() -> None:
-    """Forget what this process has noted: for tests, and after a snapshot."""
+    """Forget which keys this process has noted: for tests, and after a snapshot."""
     _remembered.clear()
 
 
 def used(queue_name: str, limit: int, after: str = "") -> list[str]:
-    """Return the keys that a queue has been used with, in order, starting after `after`."""
+    """Return at most `limit` keys that jobs have used in a queue, in order, all after `after`."""
     return _listed(f"keys#{queue_name}", "", limit, after)
 
 
 def used_by(
     organization_id: str, queue_name: str, limit: int, after: str = "", prefix: str = ""
 ) -> list[str]:
-    """Return the keys of a queue that an organization's jobs have used, in order.
+    """Return at most `limit` keys that an organization's jobs have used in a queue, in order.
 
-    They start after `after` and begin with the prefix.
+    They come after `after` and begin with `prefix`.
     """
     return _listed(_own(organization_id), f"{queue_name}#", limit, after, prefix)
 
@@ -90,17 +90,19 @@ def _note(partition: str, listed_as: str, today: int) -> None:
         with clients.tried_once():
             UsedKey(partition, listed_as, expires_at=expires_at).save()
     except AWS_ERRORS:
-        return  # the next start that finds it missing notes it
+        return  # the next start that finds the key missing notes it
     if len(_remembered) >= _MAX_REMEMBERED:
         _remembered.clear()
     _remembered[partition, listed_as] = today
 
 
-def _listed(partition: str, heading: str, limit: int, after: str, prefix: str = "") -> list[str]:
-    # No key has a control character, so every later key sorts behind this one.
+def _listed(
+    partition: str, queue_prefix: str, limit: int, after: str, prefix: str = ""
+) -> list[str]:
+    # No key has a control character, so every key after `after` sorts after `after` plus "\0".
     first, last = max(prefix, f"{after}\0"), prefix + _LAST
     if first > last:
         return []  # DynamoDB refuses such a range
-    asked: Any = UsedKey.sk.between(heading + first, heading + last)
-    found = UsedKey.query(partition, asked, consistent_read=True, limit=limit)
-    return [key.sk.removeprefix(heading) for key in found]
+    key_range: Any = UsedKey.sk.between(queue_prefix + first, queue_prefix + last)
+    found = UsedKey.query(partition, key_range, consistent_read=True, limit=limit)
+    return [key.sk.removeprefix(queue_prefix) for key in found]

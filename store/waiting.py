@@ -1,6 +1,6 @@
-"""Count the jobs that wait in a line or under a pause, up to a bound, for display.
+"""Count the jobs that wait in a line or under a pause, up to a limit, for display.
 
-No decision depends on it, because it may be a second old.
+The reads aren't consistent, so a count may be a second old. No decision depends on it.
 """
 
 from collections.abc import Iterable
@@ -13,14 +13,14 @@ from store.job_request import JobRequest
 from store.lines import WAITING, LineItem
 from store.pauses import Parked
 
-COUNTED = 1000  # the most entries that are read, of any number
+COUNTED = 1000  # no more entries than this are counted
 
 
 class Waiting(Value):
     """A number of waiting jobs, counted up to COUNTED. `more` is True if there are more.
 
-    `oldest` is when the first of the counted jobs began to wait, in milliseconds since 1970, or
-    None.
+    `oldest` is the earliest time at which one of them began to wait, in milliseconds since 1970. It
+    is None if no job waits, or if it isn't determined.
     """
 
     count: int = 0
@@ -28,16 +28,18 @@ class Waiting(Value):
     oldest: int | None = None
 
 
-def in_line(place: str, organization_id: str | None = None, group: str | None = None) -> Waiting:
+def in_line(
+    partition_key: str, organization_id: str | None = None, group: str | None = None
+) -> Waiting:
     """Count the jobs that wait in a line.
 
-    With `organization_id`, only its jobs are counted, among the first COUNTED of all jobs. Pass
-    `group` if the line has a group for the organization: they are then the first COUNTED of that
-    group.
+    With `organization_id`, only jobs of that organization count, among the first COUNTED jobs of
+    the line. If the line has a group for the organization, pass `group`: then the first COUNTED
+    jobs of that group are read.
     """
-    found = _first(
+    found = _read_first(
         LineItem,
-        place,
+        partition_key,
         LineItem.sk.startswith(f"{WAITING}{group}#" if group else WAITING),
         ["sk", "organization_id"],
     )
@@ -51,39 +53,44 @@ def in_line(place: str, organization_id: str | None = None, group: str | None = 
 
 def under_pause(pause: str) -> Waiting:
     """Count the jobs that a pause has parked. `pause` is their `held_by`."""
-    found = _first(Parked, f"held#{pause}", None, ["since"])
+    found = _read_first(Parked, f"held#{pause}", None, ["since"])
     return _waiting([entry.since for entry in found[:COUNTED]], len(found) > COUNTED)
 
 
 def ahead_of(job: JobRequest, organization_id: str | None = None) -> Waiting:
     """Count the jobs ahead of a waiting job in its line or under its pause.
 
-    A follower has none. In a line whose groups take turns, only jobs of its own group are counted.
-    With `organization_id`, only its jobs are counted, among the first COUNTED of all.
+    There are none ahead of a follower. In a line whose groups take turns, only jobs of its own
+    group count. With `organization_id`, only jobs of that organization count, among the first
+    COUNTED.
     """
     if job.follows is not None:
         return Waiting()
     model: Any = Parked
     up_to_it: Condition
-    place, up_to_it = f"held#{job.held_by}", Parked.sk <= job.created_key
+    partition_key, up_to_it = f"held#{job.held_by}", Parked.sk <= job.created_key
     if job.wait_key is not None:
         first = f"{job.wait_key.rpartition('#')[0]}#"
-        model, place, up_to_it = (
+        model, partition_key, up_to_it = (
             LineItem,
             str(job.held_by),
             LineItem.sk.between(first, job.wait_key),
         )
-    most = COUNTED + 2  # the last one is the job itself, if it is listed
+    limit = COUNTED + 2  # one more than COUNTED, and the entry of the job itself
     if organization_id is None:
-        ahead = model.count_up_to(most, place, up_to_it) - 1
+        ahead = model.count_up_to(limit, partition_key, up_to_it) - 1
         return Waiting(max(0, min(ahead, COUNTED)), ahead > COUNTED)
-    found = list(model.query(place, up_to_it, limit=most, attributes_to_get=["organization_id"]))
+    found = list(
+        model.query(partition_key, up_to_it, limit=limit, attributes_to_get=["organization_id"])
+    )
     own = [each.organization_id == organization_id for each in found[:-1][:COUNTED]]
-    return Waiting(sum(own), len(found) == most)
+    return Waiting(sum(own), len(found) == limit)
 
 
-def _first(model: Any, place: str, condition: Any, attributes: list[str]) -> list[Any]:
-    return list(model.query(place, condition, limit=COUNTED + 1, attributes_to_get=attributes))
+def _read_first(model: Any, partition_key: str, condition: Any, attributes: list[str]) -> list[Any]:
+    return list(
+        model.query(partition_key, condition, limit=COUNTED + 1, attributes_to_get=attributes)
+    )
 
 
 def _waiting(since: Iterable[int], more: bool) -> Waiting:

@@ -37,7 +37,7 @@ def put(
         Schedule.updated_at.set(now),
         set_or_remove(Schedule.updated_by, by),
         Schedule.since.set(since),
-        *writing.comes_next(schedule, next_at, next_at, waits=bool(keeps_waiting)),
+        *writing.set_next(schedule, next_at, next_at, waits=bool(keeps_waiting)),
         *(() if before is not None and stays_paused(before, origin) else _NOT_PAUSED),
         Schedule.deleted_at.remove(),
         Schedule.expires_at.remove(),
@@ -81,7 +81,7 @@ def pause(schedule: Schedule, by: str | None) -> Schedule:
         [
             Schedule.paused_at.set(clock.now()),
             set_or_remove(Schedule.paused_by, by),
-            *writing.comes_next(schedule, None, None),
+            *writing.set_next(schedule, None, None),
         ],
         writing.as_read(schedule),
     )
@@ -94,7 +94,7 @@ def resume(schedule: Schedule, *, next_at: int | None, since: int) -> Schedule:
         [
             *_NOT_PAUSED,
             Schedule.since.set(since),
-            *writing.comes_next(schedule, next_at, next_at),
+            *writing.set_next(schedule, next_at, next_at),
         ],
         writing.as_read(schedule),
     )
@@ -118,7 +118,7 @@ def delete(schedule: Schedule) -> None:
         schedule,
         [
             *(each.remove() for each in definition_fields),
-            *writing.comes_next(schedule, None, None),
+            *writing.set_next(schedule, None, None),
             *(() if schedule.origin == "code" else _NOT_PAUSED),
             Schedule.deleted_at.set(now),
             Schedule.expires_at.set((now + _STUB_LIFETIME) // clock.SECOND),

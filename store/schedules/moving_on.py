@@ -75,7 +75,7 @@ def wait(schedule: Schedule, at: int, step: Step, until: int) -> Schedule:
     The schedule is checked again at `until`. Earlier occurrences are skipped or failed as the step
     says. Raises ScheduleMoved.
     """
-    actions = [*writing.comes_next(schedule, at, until, waits=True), *_not_started(schedule, step)]
+    actions = [*writing.set_next(schedule, at, until, waits=True), *_not_started(schedule, step)]
     return writing.write(schedule, actions, writing.as_read(schedule))
 
 
@@ -130,7 +130,7 @@ def _only_forward(at: int) -> Condition:
 def _moves_on(schedule: Schedule, step: Step) -> list[Action]:
     return [
         Schedule.last_at.set(step.last_at),
-        *writing.comes_next(schedule, step.next_at, step.next_at),
+        *writing.set_next(schedule, step.next_at, step.next_at),
         *_not_started(schedule, step),
     ]
 

@@ -50,7 +50,7 @@ def as_read(schedule: Schedule | None) -> Condition:
     return condition
 
 
-def comes_next(
+def set_next(
     schedule: Schedule, next_at: int | None, due_at: int | None, *, waits: bool = False
 ) -> list[Action]:
     """Return the actions that make an occurrence the next one, which hasn't been tried yet."""
