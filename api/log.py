@@ -1,7 +1,7 @@
 """Log requests, each with its caller. Bodies, query values and paths are not logged, because they
 are customers' data."""
 
-from runners.log_line import logger, who
+from runners.log_line import caller_fields, logger
 from work import context
 
 
@@ -16,7 +16,7 @@ def answered(method: str, route: str, status: int, milliseconds: float) -> None:
             "route": route,
             "status": status,
             "ms": round(milliseconds, 1),
-            **who(),
+            **caller_fields(),
         },
     )
 
@@ -29,7 +29,7 @@ def task_accepted(task_name: str, task_id: str | None) -> None:
             "request_id": context.request_id.get(),
             "task_name": task_name,
             **({"task_id": task_id} if task_id else {}),
-            **who(),
+            **caller_fields(),
         },
     )
 
@@ -43,7 +43,7 @@ def task_redriven(task_id: str, task_name: str, redriven_as: str) -> None:
             "task_name": task_name,
             "task_id": redriven_as,
             "redrives": task_id,
-            **who(),
+            **caller_fields(),
         },
     )
 

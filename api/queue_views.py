@@ -194,7 +194,7 @@ QUEUE_LIMITS: Fields[QueueLimits] = {
     "name": Field(TEXT, lambda limits: limits.name),
     "limits": Field(
         _nullable(LIMITS, "Active limits; a change takes up to 10 seconds. Null if there are none"),
-        lambda limits: _limits(limits.in_force),
+        lambda limits: _limits(limits.current),
     ),
     "declared_limits": Field(
         _nullable(LIMITS, "Limits declared in code"), lambda limits: _limits(limits.declared)
@@ -216,7 +216,7 @@ QUEUE_USE: Fields[QueueUse] = {
     ),
     "paused": Field(
         {"anyOf": [ref("Pause"), {"type": "null"}]},
-        lambda use: use.paused and pause(use.paused, use.held_back),
+        lambda use: use.pause and pause(use.pause, use.held_back),
     ),
     "keys": Field(
         {

@@ -1,4 +1,4 @@
-"""Import modules that an organization has added: its packages, its runner, its EXTENSIONS."""
+"""Import the modules that an app adds: its packages, its runner, its EXTENSIONS."""
 
 import sys
 from importlib import import_module
@@ -8,11 +8,11 @@ from settings import settings
 
 
 def import_added(name: str) -> ModuleType:
-    """Import and return a module, which may be an organization's own.
+    """Import and return a module, which may be one of the app's.
 
-    In a function, the organization's packages are next to ours. In a checkout they are in a folder
-    that Python doesn't search by itself. The folder is searched last, so that it can't replace a
-    module of ours.
+    In a Lambda function, the app's packages are next to ours. In a checkout they are in a folder
+    that Python doesn't search by itself. Python searches this folder last, so that its modules
+    can't replace ours.
     """
     folder = settings().app_folder
     if folder is not None and str(folder) not in sys.path:

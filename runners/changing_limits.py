@@ -12,14 +12,14 @@ from store.limits import Changed, Limits
 from store.rate import Rate
 from work import context
 
-_TIME = 5 * clock.SECOND  # how long a request that changes limits may spend admitting jobs
+_ADMISSION_TIME = 5 * clock.SECOND  # how long a request that changes limits may spend on admission
 
 
 class QueueLimits(NamedTuple):
-    """The limits of a queue. `in_force` combines those declared in the code with later changes."""
+    """The limits of a queue. `current` combines those declared in the code with later changes."""
 
     name: str
-    in_force: Limits | None
+    current: Limits | None
     declared: Limits | None
     changed: Changed | None
 
@@ -34,36 +34,37 @@ class QueueLimits(NamedTuple):
 def set_limits(
     name: str, *, slots: int | None, rate: Rate | None, max_waiting: int | None, send: Send
 ) -> QueueLimits:
-    """Limit a queue, declared or not. A limit that is None follows the code.
+    """Limit a queue, whether or not the code declares it.
 
-    The limits are active everywhere within 10 seconds. If more jobs may start than before, this
-    call admits some of the waiting jobs, and the timer admits the rest.
+    For a limit that is None, the code's limit applies. The limits are active everywhere within 10
+    seconds. If more jobs may start than before, this call admits some of the waiting jobs, and the
+    timer admits the others.
 
     Raises NothingLimited, TooManyLimited.
     """
     known = limits.current(fresh=True)
     before = merged(name, known.get(name))
-    overruled = {each for each, changed in known.items() if not changed.changes_nothing}
-    if name not in overruled and len(overruled) >= limits.MAX_CHANGED:
+    changed_queues = {each for each, changed in known.items() if not changed.changes_nothing}
+    if name not in changed_queues and len(changed_queues) >= limits.MAX_CHANGED:
         raise TooManyLimited(limits.MAX_CHANGED)
     if not slots and not rate and declared_limits(name) is None:
         raise NothingLimited(name)
-    asked = Changed(sk=name, slots=slots, max_waiting=max_waiting)
+    new = Changed(sk=name, slots=slots, max_waiting=max_waiting)
     if rate is not None:
-        asked.rate_count, asked.rate_seconds = rate.count, rate.seconds
-        asked.rate_burst = rate.burst
-    widened = _is_wider(merged(name, asked), before)
+        new.rate_count, new.rate_seconds = rate.count, rate.seconds
+        new.rate_burst = rate.burst
+    is_wider = _is_wider(merged(name, new), before)
     changed = limits.put(
         name,
         slots=slots,
         rate=rate,
         max_waiting=max_waiting,
         by=context.recorded_author(),
-        sweep=widened,
+        sweep=is_wider,
     )
     telemetry.limits_changed(name, slots, rate, max_waiting)
-    if widened:
-        sweeping.begin(name, send, until=clock.now() + _TIME)
+    if is_wider:
+        sweeping.begin(name, send, until=clock.now() + _ADMISSION_TIME)
     return QueueLimits.of(name, changed)
 
 
@@ -74,7 +75,7 @@ def reset_limits(name: str, send: Send) -> None:
         return
     limits.reset(name, by=context.recorded_author())
     telemetry.limits_reset(name)
-    sweeping.begin(name, send, until=clock.now() + _TIME)
+    sweeping.begin(name, send, until=clock.now() + _ADMISSION_TIME)
 
 
 def _is_wider(after: Limits | None, before: Limits | None) -> bool:

@@ -8,10 +8,7 @@ from store.job_request import JobRequest, derived_id
 
 
 class Children:
-    """Dispatches the children and tasks of a running job, for its RunningJob.
-
-    A retry of the job doesn't dispatch the same child again.
-    """
+    """Dispatches the children and tasks of a running job, for its RunningJob."""
 
     def __init__(self, send: Send | None) -> None:
         self._send = send
@@ -19,8 +16,8 @@ class Children:
     def job(self, parent: JobRequest, job_type: str, payload: Any, key: str) -> str:
         """Save and send a child, and return its id.
 
-        The id is derived from the parent and the key, so that a child is dispatched only once. If
-        the child is unique, the id may be that of another job that existed before.
+        The id is derived from the parent and the key, so that retries of the parent don't dispatch
+        the child again. If the child's job type is unique, the id may be that of an existing job.
         """
         from runners import dispatch  # imported here because most jobs dispatch nothing
 

@@ -1,17 +1,13 @@
 """Handle one due schedule: start each occurrence whose time has come once, or skip it.
 
 The id of an occurrence's job follows from the organization, the schedule's name and the time. One
-transaction saves the job and moves the schedule to its next occurrence, if the schedule has not
-changed since it was read. So a process that is killed, overtaken or frozen for an hour has done
-both or neither. An occurrence can't be lost between two writes. A schedule that was edited, paused
-or deleted in the meantime starts nothing that it shouldn't.
+transaction saves the job and moves the schedule to its next occurrence, on condition that the
+schedule has not changed since it was read. So a process that is killed, overtaken or frozen for an
+hour has done both or neither. An occurrence can't be lost between two writes. A schedule that was
+edited, paused or deleted in the meantime starts nothing that it shouldn't.
 
-Two separate writes could not guarantee that. If the job came first, a process that froze in between
-could start it again after its row or its schedule was gone. If the move came first, a process that
-was killed in between would lose the job.
-
-If a unique job's request is answered with an existing job, one transaction writes that answer and
-what the schedule records about it.
+If the occurrence's job is unique and another job has its key, one transaction writes the answer to
+the request and the schedule's record of it.
 """
 
 import threading
@@ -23,7 +19,7 @@ from aws.errors import may_pass
 from errors import PreconditionFailed, SendFailed, UniqueConflict
 from runners import dispatch, telemetry, tracing
 from runners.messages import Message
-from runners.occurrence import Choice, choose, left_out
+from runners.occurrence import Choice, choose, with_skipped
 from runners.retrying import error_record
 from runners.sending import Send, send_if_unclaimed
 from store import schedules as store
@@ -35,12 +31,14 @@ from work import context
 
 STILL_RUNS = "the previous occurrence's job had not finished"
 TAKEN = "its job is unique, and another job was doing the same work"
-_AGAIN = clock.MINUTE  # the delay before a waiting or refused occurrence is checked again
-_LONGEST_GAP = 10 * clock.MINUTE
-# How long a job that can't be accepted is retried. Until then, a deploy may finish, or a queue or
-# quota may have capacity again.
-_RETRIED_FOR = clock.HOUR
-_FAILURES_IN_A_ROW = 3  # after this many failed calls to AWS, or sends, the rest waits
+_RECHECK_DELAY = clock.MINUTE  # before a waiting or refused occurrence is checked again
+_MAX_RECHECK_DELAY = 10 * clock.MINUTE
+# How long to retry an occurrence whose job is refused. In that time, a deploy may finish, or a
+# queue or quota may have capacity again.
+_RETRY_TIME = clock.HOUR
+# After this many failed calls to AWS, the other schedules wait for the next timer run. After this
+# many failed sends, no further message is sent.
+_MAX_CONSECUTIVE_FAILURES = 3
 
 
 class Outcome(StrEnum):
@@ -49,10 +47,10 @@ class Outcome(StrEnum):
     STARTED = "started"
     SKIPPED = "skipped"  # the occurrence was missed, or the previous one's job still runs
     WAITING = "waiting"  # the occurrence waits for the previous one's job
-    REFUSED = "refused"  # its job can't be accepted now, and is tried again
-    FAILED = "failed"  # its job could not be accepted for too long
-    MOVED = "moved"  # another process handled it
-    BROKEN = "broken"  # it can't be read
+    REFUSED = "refused"  # the occurrence's job was refused, and is tried again
+    FAILED = "failed"  # the occurrence's job was refused for too long
+    MOVED = "moved"  # another process handled the schedule, or has to
+    BROKEN = "broken"  # the schedule can't be read
 
 
 class Starter:
@@ -69,8 +67,8 @@ class Starter:
         self._failures = 0
 
     def is_over(self) -> bool:
-        """Return whether the rest must wait for the next timer run."""
-        return clock.now() >= self._until or self._failures >= _FAILURES_IN_A_ROW
+        """Return whether the other schedules must wait for the next timer run."""
+        return clock.now() >= self._until or self._failures >= _MAX_CONSECUTIVE_FAILURES
 
     def note(self, outcome: Outcome) -> None:
         """Count the outcome of a schedule."""
@@ -79,17 +77,21 @@ class Starter:
             self._failures = 0
 
     def note_unanswered(self) -> None:
-        """Count a call that AWS did not answer. After several in a row, the rest waits."""
+        """Count a failed call to AWS. After several in a row, the other schedules must wait."""
         with self._lock:
             self._failures += 1
 
     def process(self, schedule: Schedule, unfinished: set[str]) -> None:
-        """Start the due occurrences of one schedule. An error doesn't delay other schedules."""
+        """Start the due occurrences of one schedule. An error doesn't delay other schedules.
+
+        `unfinished` are the ids of jobs that haven't ended. This adds those that it starts.
+        """
         try:
             if schedule.due_at is None or schedule.due_at > clock.now():
                 self.note(Outcome.MOVED)  # the index lagged behind the table
             elif schedule.version > store.VERSION:
-                store.set_aside(schedule, clock.now() + _AGAIN)  # only newer code can handle it
+                # Only newer code can handle it.
+                store.set_aside(schedule, clock.now() + _RECHECK_DELAY)
                 self.note(Outcome.MOVED)
             else:
                 self._start_due(schedule, unfinished)
@@ -107,7 +109,7 @@ class Starter:
         try:
             store.set_aside(schedule, clock.now() + clock.HOUR)
             self.note(Outcome.BROKEN)
-        except Exception as error:  # noqa: BLE001 - it is checked again in a minute
+        except Exception as error:  # noqa: BLE001 - the schedule stays due: the next run checks it
             telemetry.crashed(error)
 
     def _start_due(self, schedule: Schedule, unfinished: set[str]) -> None:
@@ -118,19 +120,20 @@ class Starter:
                 return
 
     def _apply(self, schedule: Schedule, choice: Choice, unfinished: set[str]) -> Schedule | None:
-        """Apply a choice. Return the schedule as it is then, or None if no other choice follows."""
+        """Apply a choice. Return the changed schedule, or None if no other choice follows now."""
         at, step = choice
         if at is None:
-            return self._leave_out(schedule, step)
+            return self._move_on(schedule, step)
         if schedule.overlap != "allow" and schedule.last_job_id in unfinished:
             if schedule.overlap == "queue":
-                store.wait(schedule, at, _only_before(step, at), clock.now() + _AGAIN)
+                store.wait(schedule, at, _only_before(step, at), clock.now() + _RECHECK_DELAY)
                 self.note(Outcome.WAITING)
                 return None
-            return self._leave_out(schedule, left_out(step, at, STILL_RUNS))
+            return self._move_on(schedule, with_skipped(step, at, STILL_RUNS))
         return self._start(schedule, at, step, unfinished)
 
-    def _leave_out(self, schedule: Schedule, step: Step) -> Schedule:
+    def _move_on(self, schedule: Schedule, step: Step) -> Schedule:
+        """Move the schedule by a step that starts nothing."""
         moved = store.move_on(schedule, step)
         telemetry.occurrences_skipped(schedule, step)
         self.note(Outcome.SKIPPED if step.dropped else Outcome.MOVED)
@@ -142,24 +145,24 @@ class Starter:
         revision = new_id()
         try:
             row = self._accept(schedule, at, step, revision)
-        except RowExists as there:
-            now_there = store.read(schedule.organization_id, schedule.name)
-            if now_there is None or now_there.revision != revision:
-                return self._leave_out(schedule, step)  # this occurrence was started before
-            row = there.row  # this call started it, but the response was lost
+        except RowExists as exists:
+            stored = store.read(schedule.organization_id, schedule.name)
+            if stored is None or stored.revision != revision:
+                return self._move_on(schedule, step)  # an earlier call started this occurrence
+            row = exists.row  # this call started the occurrence, but its response was lost
         except (RaceLost, PreconditionFailed):
             raise  # another process was faster: the schedule is checked again
         except UniqueConflict:
-            return self._leave_out(schedule, left_out(step, at, TAKEN))
+            return self._move_on(schedule, with_skipped(step, at, TAKEN))
         except Exception as error:
             if may_pass(error):
                 raise
-            self._refused(schedule, at, step, error)
+            self._retry_or_give_up(schedule, at, step, error)
             return None
         if row.duplicate is not None and row.duplicate.before:
-            return self._leave_out(schedule, step)  # this occurrence was answered before
+            return self._move_on(schedule, step)  # this occurrence was answered before
         if row.duplicate is not None and row.duplicate.outcome is Answered.RETURNED:
-            telemetry.occurrences_skipped(schedule, left_out(step, at, TAKEN))
+            telemetry.occurrences_skipped(schedule, with_skipped(step, at, TAKEN))
             self.note(Outcome.SKIPPED)
         else:
             telemetry.occurrence_started(row, schedule, step, at)
@@ -173,9 +176,9 @@ class Starter:
     def _accept(self, schedule: Schedule, at: int, step: Step, revision: str) -> JobRequest:
         """Save the job or answer with an existing one, and move the schedule on, or do neither."""
 
-        def answered_with(row: JobRequest, outcome: Answered) -> list[RecordWrite]:
+        def writes_if_answered(row: JobRequest, outcome: Answered) -> list[RecordWrite]:
             if outcome is Answered.RETURNED:
-                return [store.skip_write(schedule, left_out(step, at, TAKEN), revision)]
+                return [store.skip_write(schedule, with_skipped(step, at, TAKEN), revision)]
             return [store.start_write(schedule, step, at, revision, row.id)]
 
         token = context.author.set(context.Author("schedule", schedule.name))
@@ -191,23 +194,23 @@ class Starter:
                     send=self._send,
                     job_id=schedule.job_id(at),
                     more_writes=[store.start_write(schedule, step, at, revision)],
-                    writes_if_answered=answered_with,
+                    writes_if_answered=writes_if_answered,
                 )
         finally:
             context.author.reset(token)
 
-    def _refused(self, schedule: Schedule, at: int, step: Step, error: Exception) -> None:
-        """Schedule another try for an occurrence whose job could not be accepted, or give it up."""
+    def _retry_or_give_up(self, schedule: Schedule, at: int, step: Step, error: Exception) -> None:
+        """Schedule another try for an occurrence whose job was refused, or give it up."""
         record = error_record(error)
         del record["traceback"]
         now = clock.now()
         since = (schedule.failing_since if at == schedule.next_at else None) or now
-        gives_up = now - since >= _RETRIED_FOR
+        gives_up = now - since >= _RETRY_TIME
         if gives_up:
             store.move_on(schedule, step._replace(failed=(*step.failed, at)))
         else:
-            again = now + min(max(now - since, _AGAIN), _LONGEST_GAP)
-            until = min(filter(None, (again, step.next_at)))  # don't delay the next occurrence
+            retry_at = now + min(max(now - since, _RECHECK_DELAY), _MAX_RECHECK_DELAY)
+            until = min(filter(None, (retry_at, step.next_at)))  # don't delay the next occurrence
             before = _only_before(step, at)
             store.note_failing(schedule, at, before, record, since=since, until=until)
         telemetry.occurrence_refused(schedule, at, error, gives_up=gives_up)
@@ -215,9 +218,9 @@ class Starter:
 
 
 def _only_before(step: Step, at: int) -> Step:
-    """Return the part of a step that comes before an occurrence which isn't started yet.
+    """Return the part of a step that comes before the occurrence `at`, which isn't started yet.
 
-    Occurrences that came after it are skipped when it starts.
+    Occurrences after `at` whose time has come are skipped when `at` starts.
     """
     return step if step.last_at == at else step._replace(dropped=None, failed=())
 
@@ -225,7 +228,8 @@ def _only_before(step: Step, at: int) -> Step:
 class _Sender:
     """Sends messages until several in a row have failed.
 
-    Then the worker can't be reached, and each further send would only take time. The jobs are due.
+    Then the worker can't be reached, and each further send would only take time. The timer sends
+    the jobs later, because their rows have due times.
     """
 
     def __init__(self, send: Send) -> None:
@@ -234,7 +238,7 @@ class _Sender:
 
     def __call__(self, message: Message, delay: float = 0) -> None:
         """Send a message. Raises SendFailed."""
-        if self._failures >= _FAILURES_IN_A_ROW:
+        if self._failures >= _MAX_CONSECUTIVE_FAILURES:
             raise SendFailed(message.title, "several messages before it could not be sent")
         try:
             self._send(message, delay)

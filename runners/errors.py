@@ -1,6 +1,6 @@
 """Errors of runners, of the tables of work, and of failed tasks.
 
-The first two are raised at the start of a process, never in a job.
+Errors of runners and tables are raised at the start of a process, never in a job.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ class IncompleteRunner(JobRunnersError):
 
 
 class RunnerNotConfigured(JobRunnersError):
-    """The runner was found, but its `fully_configured()` refused."""
+    """The runner was found, but its `fully_configured()` returned False or raised an error."""
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"JOB_RUNNER={name!r} is not fully configured: {why}")
@@ -78,7 +78,7 @@ class PayloadNotKept(JobRunnersError):
 
 
 class NotRedriven(JobRunnersError):
-    """A failed task may not have been sent again. Its record stays."""
+    """Perhaps a failed task was not sent again. Its record stays."""
 
     def __init__(self, task_id: str, why: Exception) -> None:
         super().__init__(f"It is unknown whether the failed task {task_id} was resent: {why}")

@@ -1,6 +1,6 @@
 """Handle failure records: settle the job or task of each event that Lambda gave up on.
 
-Settling gives it its outcome or its next attempt.
+To settle a job or task is to record its outcome or schedule its next attempt.
 """
 
 from collections.abc import Mapping
@@ -40,19 +40,20 @@ _HANDLER_NOT_LOADED = (
     "Runtime.HandlerNotFound",
     "Runtime.UserCodeSyntaxError",
 )
-_TOO_OLD = "EventAgeExceeded"  # it waited too long in Lambda's queue; we use no retries of Lambda's
-_LATER = 60.0  # seconds: the deploy may have finished by then
+# The event waited too long in Lambda's queue. It was never tried, because we allow no retries.
+_TOO_OLD = "EventAgeExceeded"
+_RESEND_DELAY = 60.0  # in seconds: a deploy that is under way may have finished by then
 
 
 def settle(record: object, send: Send) -> None:
-    """Settle one record of a failed asynchronous invocation, from an OnFailure destination.
+    """Settle the work of one failure record: a failed asynchronous invocation's, from OnFailure.
 
-    A job is settled only if it is running under this very message and its function may have run. A
-    duplicate that failed says nothing about the invocation that has the claim.
+    A job is settled only if it is running under this very message and its function may have run. If
+    another delivery of the message failed, the invocation that has the claim may still be running.
 
-    Raises MalformedMessage or UnknownMessageVersion if the record isn't of a message of ours.
-    Raises UnknownTask, EntryNotLoaded, InvalidPayload, CannotBegin and SendFailed. A record that
-    raises any of them has to be kept.
+    Raises MalformedMessage or UnknownMessageVersion if the record isn't of a message of ours. Also
+    raises UnknownTask, EntryNotLoaded, InvalidPayload, CannotBegin and SendFailed. If this raises,
+    the caller must keep the record.
     """
     if not isinstance(record, Mapping) or "requestPayload" not in record:
         raise MalformedMessage("a failure record without the event that failed (requestPayload)")
@@ -61,21 +62,21 @@ def settle(record: object, send: Send) -> None:
     with telemetry.work_context(message, "settle"):
         match message:
             case QueueMessage():
-                send(message, _LATER)
+                send(message, _RESEND_DELAY)
             case JobMessage() if _never_ran(record):
                 telemetry.not_settled("not of this message: its invocation began nothing")
             case JobMessage():
                 _settle_job(message, error, send)
             case TaskMessage() if _never_ran(record):
-                # Otherwise the record is kept until this deploy knows the task and accepts its
-                # payload.
+                # If one of these raises, the record is kept until a deploy knows the task and
+                # accepts its payload.
                 registry().load(registry().task(message.name))
                 registry().task_payload(message.name, message.payload)
-                send(message, _LATER)
-            case TaskMessage() if may_begin(message):  # otherwise another message began the task
+                send(message, _RESEND_DELAY)
+            case TaskMessage() if may_begin(message):  # no other message has begun the task
                 could_not_send = _response(record).get("errorType") == SendFailed.__name__
-                what = SendFailed("its next attempt", error.how) if could_not_send else error
-                record_failed_task(message, what, send)
+                cause = SendFailed("its next attempt", error.how) if could_not_send else error
+                record_failed_task(message, cause, send)
 
 
 def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
@@ -93,19 +94,19 @@ def _settle_job(message: JobMessage, error: Interrupted, send: Send) -> None:
 
 
 def _admit_waiting(message: JobMessage, row: JobRequest | None, send: Send) -> None:
-    """Admit waiting jobs in the partition of the message's job.
+    """Admit the waiting jobs in the line of the message's job.
 
-    Its worker may have freed its slot or parked the job, and then been killed before it did so
-    itself.
+    The worker may have freed the job's slot or parked the job, and then been killed before it
+    admitted the next one.
     """
     admission.admit_waiting_for_message(message, row, send, thorough=True)
 
 
 def _never_ran(record: Mapping[str, Any]) -> bool:
-    """Return whether no function was called.
+    """Return whether the function of the job or task was certainly not called.
 
-    A worker of an older deploy did not know the task, or the worker of this one could not be
-    loaded. Or the event grew too old in Lambda's queue.
+    Either the worker didn't know or couldn't begin the task, or Lambda couldn't load the worker, or
+    the event grew too old in Lambda's queue.
     """
     context = record.get("requestContext")
     context = context if isinstance(context, Mapping) else {}
@@ -123,7 +124,7 @@ def _response(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _description(record: Mapping[str, Any]) -> str:
-    """Return Lambda's description of the failure, in words for a person."""
+    """Return Lambda's description of the failure, for people."""
     message = _response(record).get("errorMessage")
     if message:
         return str(message).strip()[:300]

@@ -1,8 +1,8 @@
 """Refuse new jobs of a queue in which too many jobs wait, so that no line grows without limit.
 
-A process counts a line at most every 10 seconds, and a job counts once it is parked. So more than
-`max_waiting` jobs may wait: the excess is the number dispatched in those seconds. Counting reads
-every entry of the line, so a line with a larger `max_waiting` is counted less often.
+A process counts a line at most every 10 seconds, and a job isn't counted before it is parked. So
+`max_waiting` may be exceeded by the jobs that are dispatched in those seconds. Counting reads every
+entry of the line, so a line with a large `max_waiting` is counted less often.
 """
 
 from contextlib import suppress
@@ -14,9 +14,10 @@ from store.limits import Limits
 from store.line_entries import count_waiting
 
 _CACHED = QueueFull.retry_after * clock.SECOND
-_COUNTED = 10_000  # the most entries that a process counts in that time
-_MOST_CACHED = 1_000  # lines
-_full: dict[tuple[str, str, int], tuple[int, bool]] = {}  # when it was counted, and if it was full
+_MAX_COUNTED = 10_000  # entries of a line that a process counts in that time
+_MAX_CACHED = 1_000  # lines
+# By queue, key and max_waiting: when the line was counted, and whether it was full.
+_full: dict[tuple[str, str, int], tuple[int, bool]] = {}
 
 
 def refuse_if_full(queue_name: str, key: str, limits: Limits) -> None:
@@ -30,15 +31,15 @@ def forget_cache() -> None:
     _full.clear()
 
 
-def _is_full(queue_name: str, key: str, most: int) -> bool:
+def _is_full(queue_name: str, key: str, max_waiting: int) -> bool:
     now = clock.now()
-    counted_at, full = _full.get((queue_name, key, most), (-clock.DAY, False))
-    if 0 <= now - counted_at < _CACHED * max(1, most // _COUNTED):
+    counted_at, full = _full.get((queue_name, key, max_waiting), (-clock.DAY, False))
+    if 0 <= now - counted_at < _CACHED * max(1, max_waiting // _MAX_COUNTED):
         return full
-    if len(_full) >= _MOST_CACHED:
+    if len(_full) >= _MAX_CACHED:
         _full.clear()
     full = False
     with suppress(*AWS_ERRORS):  # accept the job if the line can't be counted
-        full = count_waiting(queue_name, key, most) >= most
-    _full[queue_name, key, most] = (now, full)
+        full = count_waiting(queue_name, key, max_waiting) >= max_waiting
+    _full[queue_name, key, max_waiting] = (now, full)
     return full

@@ -25,8 +25,10 @@ _LONGEST_PAUSE = 1.0  # seconds between two tries
 
 
 def fully_configured() -> bool:
-    """Return whether the worker, the delay queue and the tables are named. An error names the
-    missing one."""
+    """Return True if the worker, the delay queue and the tables are named.
+
+    Raises an error that names the missing setting.
+    """
     function = _worker_function()
     # arn:aws:lambda:region:account:function:name:alias, or name:alias
     if function.count(":") not in (1, 7):
@@ -70,11 +72,11 @@ def send(message: Message, delay: float = 0) -> None:
 def _may_be_repeated(message: Message, error: Exception) -> bool:
     """Return whether a message may be sent again after this error.
 
-    A message about a job may, because only one message can claim the job. A message about a queue
-    is a hint, so it may. A failed task that is resent may, because only one message can begin it.
+    A second message about a job does no harm, because only one message can claim the job. A message
+    about a queue is only a hint. Of the messages of a resent failed task, only one can begin it.
 
-    Any other task may only if it certainly was not accepted: AWS answered and refused it, or there
-    was no connection. After a timeout in between, that is unknown, and the task could run twice.
+    Any other task may be sent again only if AWS certainly didn't accept it: AWS answered and
+    refused it, or there was no connection. After a timeout it could run twice.
     """
     if not isinstance(message, TaskMessage) or message.redrives is not None:
         return True
@@ -84,13 +86,13 @@ def _may_be_repeated(message: Message, error: Exception) -> bool:
 def sender(function: str) -> Send:
     """Return a `send` to this worker function.
 
-    The worker passes the alias by which it was invoked. The template can't tell it that alias,
-    because the reference would be circular.
+    The worker passes the alias by which it was invoked. The template can't pass that alias to it
+    in a setting, because the reference would be circular.
     """
 
     def send_to_function(message: Message, delay: float = 0) -> None:
         if delay > LONGEST_DELAY and isinstance(message, JobMessage):
-            return  # its row is due at that time
+            return  # the timer starts the job when its row is due
         if delay > 0:
             _try(message, lambda: _delay(message, min(delay, LONGEST_DELAY)))
         else:

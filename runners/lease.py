@@ -1,6 +1,6 @@
 """Renew the lease of a job that runs in a thread.
 
-Nothing ends a thread at its deadline. So its process keeps the lease alive while the job runs.
+Nothing stops a thread at its deadline. So its process renews the lease as long as the job runs.
 """
 
 import threading
@@ -19,7 +19,7 @@ from store.queries import read
 def renewed(message: Message, deadline: int) -> Iterator[None]:
     """Renew the lease of the message's job inside the block, from `deadline` (in ms since 1970) on.
 
-    Most jobs end before the deadline, and cost nothing more.
+    Most jobs end before the deadline, so their leases need no renewal.
     """
     if not isinstance(message, JobMessage):
         yield
@@ -41,13 +41,13 @@ def _keep(message: JobMessage, deadline: int, over: threading.Event) -> None:
                 return
         except PreconditionFailed:
             return  # another process has changed the row: the job notices at its next write
-        except Exception as error:  # noqa: BLE001 - AWS may be away; there is time for another try
+        except Exception as error:  # noqa: BLE001 - AWS may not answer; there is time to try again
             telemetry.crashed(error)
         pause = verbs.SKEW / 2 / clock.SECOND
 
 
 def _renew(message: JobMessage) -> bool:
-    """Renew the lease if the job's claim came with this message. Return whether it did.
+    """Renew the lease if this message led to the job's claim. Return whether it did.
 
     Raises PreconditionFailed if the job no longer runs.
     """

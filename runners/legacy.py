@@ -67,8 +67,8 @@ def _dispatcher() -> Send:
 def send(message: Message, delay: float = 0) -> None:
     """Run a message's work here. In a deployed stack, let the API function run it.
 
-    Delayed work waits in a thread. If this process ends before, a job is still due, and a task is
-    lost.
+    Delayed work waits in a thread. If this process ends before that work starts, a job is still
+    due, but a task is lost.
     """
     if settings().api_runs_work:
         legacy_stack.send(message, delay)
@@ -77,8 +77,9 @@ def send(message: Message, delay: float = 0) -> None:
     if is_job and (not settings().jobs_same_process or delay > LONGEST_DELAY):
         if isinstance(message, QueueMessage):
             wake_ups.leave_due(message, delay)
-        return  # the worker process finds the row
-    message = decode(encode(message))  # so that only work that survives JSON works here
+        return  # the worker process finds the row when it is due
+    # As on Lambda, work gets what JSON makes of its message.
+    message = decode(encode(message))
     if delay > 0:
         timer = threading.Timer(delay, Context().run, [_run_here, message])
         timer.daemon = True
@@ -90,8 +91,10 @@ def send(message: Message, delay: float = 0) -> None:
 
 
 class _Inbox(threading.local):
-    """The messages that a thread still has to run. The next leg must not run inside the one before
-    it."""
+    """The messages that a thread still has to run.
+
+    A job's next leg must not run inside the call of its current leg.
+    """
 
     def __init__(self) -> None:
         self.messages: deque[Message] = deque()
@@ -115,7 +118,7 @@ def _run_here(message: Message) -> None:
 
 def _run_one(message: Message) -> None:
     deadline = clock.now() + settings().job_timeout_seconds * clock.SECOND
-    # elsewhere, this process and its output belong to the caller's program
+    # Outside Lambda, this process and its output belong to the caller's program.
     if settings().on_lambda:
         log_setup.set_up()
     try:

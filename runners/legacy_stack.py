@@ -1,9 +1,10 @@
 """The legacy runner in a deployed stack: its API function does all work (API_RUNS_WORK).
 
 The job or task that a request dispatches runs before the response, because Lambda freezes the
-process and all its threads after it. All other work begins in an asynchronous invocation of the
-same function: work that other work dispatches, the next leg or attempt, and jobs that the timer
-finds due. Delayed messages wait on the delay queue, and a delayed job is due as well.
+process and all its threads after the response. All other work begins in an asynchronous invocation
+of the same function: work that other work dispatches, the next leg or attempt, and jobs that the
+timer finds due. Delayed messages wait on the delay queue. The row of a delayed job has a due time
+too, so the timer starts the job if its message is lost.
 """
 
 from contextvars import Context
@@ -31,14 +32,14 @@ class _Process:
     """The current invocation of this process. Lambda gives a process one event at a time."""
 
     invocation: _Invocation | None = None  # None in the timer and in the failures function
-    may_run = False  # whether the request may still run work itself
+    may_run = False  # whether the current request may still run work itself
 
 
 def begin(context: "LambdaContext", *, may_run: bool) -> None:
     """Note the invocation that begins.
 
-    A request `may_run` the work that it dispatches. An invocation with a message runs that work
-    only.
+    `may_run` is True for a request, which may run the work that it dispatches. An invocation with a
+    message runs only the message's work.
     """
     _Process.invocation = _Invocation(
         context.aws_request_id,
@@ -49,10 +50,10 @@ def begin(context: "LambdaContext", *, may_run: bool) -> None:
 
 
 def run_or_send(message: Message, delay: float = 0) -> None:
-    """Run the work that a request dispatches, and return once it has ended.
+    """Run the work that a request dispatches, and return once the work has ended.
 
-    Send it instead if it has a delay, or if this request has already run work. Raises SendFailed,
-    and the errors of a task that can't begin, because nothing stores a task.
+    Send it instead if it has a delay, or if this request has already run work. Raises SendFailed.
+    Also raises the errors of a task that can't begin, because nothing stores the task.
     """
     invocation = _Process.invocation
     if invocation is None or not _Process.may_run or delay > 0:

@@ -1,8 +1,8 @@
 """The worker process of the legacy runner. It takes saved jobs, oldest first, one at a time.
 
-It is the timer too. It starts schedules in a thread, because a job occupies the process while it
-runs. Each job runs in a child process that is killed at the deadline. So a lease that is over means
-the same as on Lambda: the claimer is gone.
+This process also does the timer's work. It starts the occurrences of schedules in a thread, because
+a job occupies the process while it runs. Each job runs in a child process that is killed at the
+deadline. So a lease that is over means the same as on Lambda: the claimer is gone.
 """
 
 import multiprocessing
@@ -26,9 +26,10 @@ from settings import required, settings
 from store.conditional_write import GRACE
 
 _CHECK_INTERVAL = 30.0  # seconds between checks of the schedules
-_LONGEST_CHECK = 60.0  # seconds that such a check may take
-_POLL = 1.0  # seconds between checks of the jobs when there is nothing to do
-_ROWS_PER_CHECK = 25  # of a shard: one is taken, the others are rows that may come before it
+_MAX_CHECK_TIME = 60.0  # seconds that such a check may take
+_POLL_INTERVAL = 1.0  # seconds between checks of the jobs when there is nothing to do
+# The number of rows read from a shard at a time, because the first ones may need no message.
+_ROWS_PER_PAGE = 25
 _PRELOAD = ["runners.execution", "runners.registry"]
 
 
@@ -41,10 +42,10 @@ def main() -> None:
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, lambda *_: stop.set())
     telemetry.logger.info("worker process started")
-    recurring_work = threading.Thread(target=start_occurrences, args=[stop], daemon=True)
-    recurring_work.start()
+    schedules = threading.Thread(target=start_occurrences, args=[stop], daemon=True)
+    schedules.start()
     work(stop)
-    recurring_work.join(_LONGEST_CHECK)
+    schedules.join(_MAX_CHECK_TIME)
     telemetry.logger.info("worker process stopped")
 
 
@@ -59,13 +60,13 @@ def work(stop: threading.Event) -> None:
     send = sender(run_in_child)
     while not stop.is_set():
         try:
-            counts = timer.take_next(send, ahead=GRACE, page=_ROWS_PER_CHECK)
+            counts = timer.take_next(send, ahead=GRACE, page=_ROWS_PER_PAGE)
             sent = counts[timer.Disposition.SENT] + counts[timer.Disposition.ADMITTED]
         except Exception as error:  # noqa: BLE001 - DynamoDB may be away; the next check may work
             telemetry.crashed(error)
             sent = 0
         if not sent:
-            stop.wait(_POLL)
+            stop.wait(_POLL_INTERVAL)
 
 
 def start_occurrences(stop: threading.Event) -> None:
@@ -75,7 +76,7 @@ def start_occurrences(stop: threading.Event) -> None:
     """
     while not stop.wait(_CHECK_INTERVAL):
         try:
-            until = clock.now() + int(_LONGEST_CHECK * clock.SECOND)
+            until = clock.now() + int(_MAX_CHECK_TIME * clock.SECOND)
             recurring.start_due(lambda message, delay=0: None, until=until)
         except Exception as error:  # noqa: BLE001 - DynamoDB may be away; the next check may work
             telemetry.crashed(error)
@@ -84,7 +85,7 @@ def start_occurrences(stop: threading.Event) -> None:
 def sender(run_in_child: Callable[[Message], None]) -> Send:
     """Return a `send` that does a message's work in a child of this process.
 
-    Delayed work is stored in the table, and found there when it is due.
+    It ignores a delayed message about a job, because `work` takes the job when its row is due.
     """
 
     def send(message: Message, delay: float = 0) -> None:
@@ -123,18 +124,17 @@ def _child(text: bytes, deadline: int) -> None:
 
 
 class _Tasks:
-    """The tasks that a job dispatches. They run in its child process, because nothing stores
-    them."""
+    """The tasks that a job dispatches. Nothing stores them, so they run in the job's process."""
 
     def __init__(self, deadline: int) -> None:
         self._deadline = deadline
         self._waiting: list[tuple[int, TaskMessage]] = []
 
     def send(self, message: Message, delay: float = 0) -> None:
-        """Run a task before returning, or keep it if it has to wait.
+        """Run a task before returning, or keep it if it has a delay.
 
-        So a job is as slow as its tasks, and reports only what is done. The next leg or attempt of
-        a job needs no message, because its row is due.
+        So a job waits for its tasks, and succeeds only after they have run. A message about a job
+        is ignored, because the process takes the job's next leg or attempt when its row is due.
         """
         if isinstance(message, QueueMessage):
             wake_ups.leave_due(message, delay)
@@ -143,14 +143,14 @@ class _Tasks:
         if delay > 0:
             self._waiting.append((clock.now() + int(delay * clock.SECOND), message))
         else:
-            # Run it in a thread, so that the job's alarms don't reach it and its log lines lack the
-            # job's fields.
+            # Run it in a thread. The job's alarms don't reach it there, and its log lines don't get
+            # the job's fields.
             thread = threading.Thread(target=Context().run, args=[self._run, message])
             thread.start()
             thread.join()
 
     def run_waiting(self) -> None:
-        """Run the kept tasks, as far as there is time."""
+        """Run the kept tasks. Give up those that would start after the deadline."""
         while self._waiting:
             self._waiting.sort(key=lambda kept: kept[0])
             at, task = self._waiting.pop(0)
@@ -164,14 +164,14 @@ class _Tasks:
     def _run(self, task: TaskMessage) -> None:
         try:
             run(task, deadline=self._deadline, send=self.send)
-        except Exception as error:  # noqa: BLE001 - a task that can't be begun does not end its job
+        except Exception as error:  # noqa: BLE001 - a task that can't begin must not end its job
             telemetry.crashed(error)
 
 
 def _children() -> ForkServerContext:
     """Return the context that creates child processes.
 
-    It forks them from a server that has imported everything and has no connections.
+    It forks them from a server process that has imported all modules and has no connections.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*_PRELOAD, *registry().modules()])

@@ -18,7 +18,7 @@ def limits_of(queue_name: str, *, fresh: bool = False) -> Limits | None:
 
 
 class LimitedLine(NamedTuple):
-    """The key and the limits of a job whose queue has limits."""
+    """The key of a job's line, and the limits of its queue."""
 
     key: str
     limits: Limits
@@ -27,10 +27,10 @@ class LimitedLine(NamedTuple):
 def line_of(
     queue_name: str, organization_id: str, campaign_id: str | None, payload: object
 ) -> LimitedLine | None:
-    """Return the line of a job that isn't saved yet. `payload` is its model.
+    """Return the line of a job that isn't saved yet. `payload` is the model of its payload.
 
-    Return None if its queue has no limits, or if they can't be read. In the latter case the job's
-    first claim finds the line.
+    Return None if its queue has no limits, or if the limits can't be read. If they can't be read,
+    the job's first claim finds the line.
     """
     try:
         found = limits_of(queue_name)
@@ -42,26 +42,26 @@ def line_of(
 
 
 def current_key(
-    had: str | None,
+    old_key: str | None,
     queue_name: str,
     organization_id: str,
     campaign_id: str | None,
     payload: object,
 ) -> str | None:
-    """Return the line's key for a saved job that gets a new payload, or None without limits.
+    """Return the key of the line of a saved job that gets a new payload.
 
-    `payload` is the model of the new payload. If the limits can't be read, the queue counts as
-    limited if the job `had` a key.
+    Return None if its queue has no limits. `payload` is the model of the new payload. `old_key` is
+    the key that the job had: if the limits can't be read, it shows whether there are any.
     """
     try:
         has_limits = limits_of(queue_name) is not None
     except AWS_ERRORS:
-        has_limits = had is not None
+        has_limits = old_key is not None
     return key_of(queue_name, organization_id, campaign_id, payload) if has_limits else None
 
 
 def merged(queue_name: str, changed: Changed | None) -> Limits | None:
-    """Return the limits of a queue with this change applied to those declared in the code."""
+    """Return the limits that the code declares for a queue, with this change applied."""
     declared = declared_limits(queue_name)
     if changed is None:
         return declared
@@ -89,6 +89,6 @@ def declared_limits(queue_name: str) -> Limits | None:
 
 
 def key_of(queue_name: str, organization_id: str, campaign_id: str | None, payload: object) -> str:
-    """Return the key of the queue's line that a job is in: "*" if the code doesn't declare it."""
+    """Return the key of a job's line: "*" if the code doesn't declare the queue."""
     queue = registry().queues.get(queue_name)
     return queue.key_of(organization_id, campaign_id, payload) if queue else WHOLE_QUEUE

@@ -1,4 +1,4 @@
-"""Write log lines: the fields that they carry, and the place in the code that they name."""
+"""Write log lines with the fields of the current work and a location in the code."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -13,14 +13,14 @@ from work import context
 @contextmanager
 def fields(given: dict[str, Any]) -> Iterator[None]:
     """Add these fields to every line that is logged inside the block."""
-    # The legacy runner works in threads. Powertools' plain context keys would mix their lines.
+    # The legacy runner runs jobs in threads. Powertools' plain context keys would mix their fields.
     logger.thread_safe_append_keys(**given)
     try:
         yield
     finally:
         output.end_lines()
         # Powertools removes keys from the current dictionary. A thread that the work has started
-        # has the same dictionary, and continues with it. So the first call makes a new one.
+        # may still use the same dictionary, so the first call makes a new one.
         logger.thread_safe_append_keys()
         logger.thread_safe_remove_keys(given)
 
@@ -28,7 +28,7 @@ def fields(given: dict[str, Any]) -> Iterator[None]:
 def write(
     to: Callable[..., None], text: str, error: BaseException | None = None, **fields: Any
 ) -> None:
-    """Write a line whose `location` is the function that called the caller's module."""
+    """Write a log line. Its `location` is the function that called into the caller's module."""
     output.end_lines()
     if error is not None and error.__traceback__ is not None:
         fields["exception"] = tracebacks.formatted(error).rstrip()
@@ -39,9 +39,9 @@ def write(
     to(text, exc_info=error, stacklevel=level, extra=fields)
 
 
-def who() -> dict[str, Any]:
-    """Return the log fields of the current caller: name, role and, if bound to one,
-    organization."""
+def caller_fields() -> dict[str, Any]:
+    """Return the log fields of the current caller: its name, its role, and its organization if it
+    is bound to one."""
     author = context.author.get()
     if author is None:
         return {}

@@ -1,7 +1,7 @@
 """Set up the log of a process that runs work.
 
 All logs and output of work become lines of JSON with the fields of the current job or task. This
-replaces the handlers that the process has: Lambda's, SAM's, or none on the local AWS.
+replaces the log handlers that Lambda or SAM has set up.
 """
 
 import logging
@@ -13,7 +13,7 @@ from settings import settings
 
 logger = Logger()
 
-# Their messages below WARNING are numerous, and about the libraries themselves.
+# Their log messages below WARNING are numerous, and about the libraries themselves.
 _LIBRARIES = (
     *("asyncio", "boto3", "botocore", "httpcore", "httpx", "pynamodb", "s3transfer", "urllib3"),
 )
@@ -30,7 +30,7 @@ def set_up() -> None:
     # reader.
     logging.logAsyncioTasks = False  # type: ignore[attr-defined]
     output.capture(_record_printed)
-    threads.hand_on_context()
+    threads.copy_context_to_threads()
 
 
 def _take_standard_logging(root: logging.Logger) -> None:
@@ -59,8 +59,8 @@ class _Ours(logging.Handler):
     def addFilter(self, filter: object) -> None:  # noqa: N802 - logging's own name
         """Ignore Powertools' filters.
 
-        Each Powertools logger adds one that drops records of any logger whose name contains the
-        service's. With a service `app`, that includes `happy`.
+        Each Powertools logger adds a filter, which drops the records of any logger whose name
+        contains the service's name. With a service `app`, that includes a logger `happy`.
         """
 
 
@@ -73,17 +73,17 @@ def _is_written(record: logging.LogRecord) -> bool:
     return False
 
 
-def _record_printed(text: str, stream: str, place: output.Place) -> None:
+def _record_printed(text: str, stream: str, location: output.Location) -> None:
     """Log a printed line, at every log level."""
     record = logger._logger.makeRecord(
         logger.name,
         logging.INFO,
-        place.file,
-        place.line,
-        "%s",  # as an argument, the text isn't parsed as JSON
+        location.file,
+        location.line,
+        "%s",  # Powertools doesn't parse the text as JSON if it is an argument
         (text,),
         None,
-        place.function,
+        location.function,
         {"stream": stream},
     )
     logger.handlers[0].handle(record)

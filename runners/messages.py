@@ -10,9 +10,9 @@ from store.blobs import compact_json
 from store.job_request import JobRequest, new_id
 
 VERSION = 1
-# The version of a failed task that is sent again. Code that doesn't know the condition under which
-# it may begin must leave it alone. It is also the version of a message about a queue, a kind that
-# older code doesn't know.
+# The version of a failed task that is sent again, because older code doesn't know under which
+# condition such a task may begin. It is also the version of a message about a queue, because older
+# code doesn't know that kind.
 _NEWER_VERSION = 2
 
 
@@ -21,17 +21,19 @@ class JobMessage(NamedTuple):
 
     id: str
     job_type: str
-    send_id: str  # new for every message: the claim records which message it came with
+    send_id: str  # new for every message, so that a claim can record which message led to it
     request_id: str | None = None
-    traceparent: str | None = None  # of the span in which it is sent, see runners.tracing
-    # Its queue and key, from which a worker knows without a read whether the queue has limits.
+    traceparent: str | None = None  # of the span in which it is sent: see runners.tracing
+    # The job's queue and key. They show without a read whether the queue has limits.
     queue_name: str | None = None
     queue_key: str | None = None
 
     @staticmethod
     def about(job: JobRequest) -> "JobMessage":
-        """Return a new message about a job. Sending two is harmless, because only one can claim the
-        job."""
+        """Return a new message about a job.
+
+        Two messages do no harm, because only one of them can claim the job.
+        """
         return JobMessage(
             id=job.id,
             job_type=job.job_type,
@@ -67,7 +69,7 @@ class TaskMessage(NamedTuple):
     attempt: int = 1
     request_id: str | None = None
     traceparent: str | None = None
-    # Only of a failed task that is sent again: its former id, and the name of this message.
+    # Only for a failed task that is sent again: its former id, and an id of this message.
     redrives: str | None = None
     send_id: str | None = None
 
@@ -97,7 +99,7 @@ class TaskMessage(NamedTuple):
 
 
 class QueueMessage(NamedTuple):
-    """A hint that the next job in line for this queue and key may be admitted now."""
+    """A hint that the next job in the line of this queue and key may be admitted now."""
 
     queue_name: str
     queue_key: str
@@ -170,7 +172,7 @@ def decode(event: object) -> Message:
                 job_type=_text(event, "job_type"),
                 send_id=_text(event, "send_id"),
                 request_id=event.get("request_id"),
-                traceparent=spans.valid(event.get("traceparent")),
+                traceparent=spans.valid_traceparent(event.get("traceparent")),
                 queue_name=event.get("queue_name"),
                 queue_key=event.get("queue_key"),
             )
@@ -187,7 +189,7 @@ def decode(event: object) -> Message:
                 payload=event.get("payload"),
                 attempt=_count(event, "attempt"),
                 request_id=event.get("request_id"),
-                traceparent=spans.valid(event.get("traceparent")),
+                traceparent=spans.valid_traceparent(event.get("traceparent")),
                 **_redrive(event),
             )
     raise MalformedMessage(

@@ -1,7 +1,7 @@
 """Write CloudWatch metrics in the embedded format: a line on standard output, which costs no call.
 
-Only on Lambda, because nothing reads such lines elsewhere. telemetry.py decides which event counts
-as what; this module is only the format.
+Metrics are written only on Lambda, because nothing reads such lines elsewhere. `runners.telemetry`
+decides which metrics an event counts in.
 """
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
@@ -15,10 +15,10 @@ _TIMES = frozenset(
 
 
 def emit(kind: str, name: str, **values: int) -> None:
-    """Print a line of metrics about a job type or task, whose `name` is the value of the dimension
-    `kind`.
+    """Print a line of metrics about a job type or task.
 
-    The service is the only other dimension, because each dimension multiplies the cost of metrics.
+    `kind` is the dimension and `name` its value. The service is the only other dimension, because
+    each dimension multiplies the cost of metrics.
     """
     _emit({kind: name}, values)
 

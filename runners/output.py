@@ -1,8 +1,8 @@
 """Turn the output of work into log records.
 
 Each line that a job or task prints, from any of its threads, becomes one record with the fields of
-that job or task. The text is only ever the message inside the record, so it can't pass for a record
-of ours. Output of Powertools is structured already, and stays as it is.
+that job or task. The text is always the message inside a record, so it can't look like a record of
+ours. Output of Powertools is already structured, and stays as it is.
 """
 
 import json
@@ -20,12 +20,12 @@ from aws_lambda_powertools.logging.formatter import BasePowertoolsFormatter
 from runners.metrics import NAMESPACE
 from work.alarm import defer_alarm
 
-# Characters of a record's message; a longer line becomes several records. Lambda cuts log lines at
-# 256 KB, and JSON may need six bytes for a character.
+# In characters of a record's message; a longer line becomes several records. Lambda cuts log lines
+# at 256 KB, and JSON may need six bytes for a character.
 LONGEST = 32_000
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Where in the code a text was printed."""
 
     file: str
@@ -33,47 +33,48 @@ class Place(NamedTuple):
     function: str
 
 
-Record = Callable[[str, str, Place], None]  # arguments: a text, the name of its stream, its place
+Record = Callable[[str, str, Location], None]
+"""Writes a record. The arguments are a text, the name of its stream, and its location."""
 
 
-class _Begun(NamedTuple):
-    """A line that has begun and not ended."""
+class _UnfinishedLine(NamedTuple):
+    """A line that was begun and not ended."""
 
     text: str
-    place: Place
+    location: Location
 
 
 class _Lines:
-    """The lines that a piece of work has begun.
+    """The unfinished lines of one job or task.
 
-    There is one for each stream and thread, because output of two threads must not run together.
+    There is one for each stream and thread, because lines of two threads must not be mixed.
     """
 
     def __init__(self) -> None:
-        self._begun: dict[tuple[_Stream, int, bool], _Begun] = {}
+        self._unfinished: dict[tuple[_Stream, int, bool], _UnfinishedLine] = {}
 
-    def write(self, stream: "_Stream", text: str, place: Place, *, structured: bool) -> None:
-        """Write the lines that this text ends, and keep the rest."""
+    def write(self, stream: "_Stream", text: str, location: Location, *, structured: bool) -> None:
+        """Write the lines that this text ends, and keep the rest as an unfinished line."""
         key = (stream, threading.get_ident(), structured)
-        begun = self._begun.pop(key, None)
+        begun = self._unfinished.pop(key, None)
         *ended, rest = ((begun.text if begun else "") + text).split("\n")
         for line in ended:
-            stream.end(line, place, structured=structured)
+            stream.write_line(line, location, structured=structured)
         if not structured:
-            rest = _overwritten(rest)
+            rest = _without_overwritten(rest)
             while len(rest) > LONGEST:
-                stream.end(rest[:LONGEST], place, structured=False)
+                stream.write_line(rest[:LONGEST], location, structured=False)
                 rest = rest[LONGEST:]
         if rest:
-            self._begun[key] = _Begun(rest, place)
+            self._unfinished[key] = _UnfinishedLine(rest, location)
 
     def end(self) -> None:
-        """Write the lines that were begun."""
-        for key in list(self._begun):
-            begun = self._begun.pop(key, None)
+        """Write the unfinished lines."""
+        for key in list(self._unfinished):
+            begun = self._unfinished.pop(key, None)
             if begun is not None:
                 stream, _, structured = key
-                stream.end(begun.text, begun.place, structured=structured)
+                stream.write_line(begun.text, begun.location, structured=structured)
 
 
 _lines: ContextVar[_Lines | None] = ContextVar("lines", default=None)
@@ -87,8 +88,7 @@ _thread = _ThreadState()
 
 
 class _Stream:
-    """Stands in for sys.stdout or sys.stderr. Output that isn't from work passes through
-    unchanged."""
+    """Replaces sys.stdout or sys.stderr. Output that isn't from work passes through unchanged."""
 
     def __init__(self, name: str, stream: TextIO, record: Record) -> None:
         self.name = name
@@ -100,7 +100,7 @@ class _Stream:
 
     @property
     def buffer(self) -> "_Bytes":
-        """Return a stand-in for the stream's buffer."""
+        """Return a replacement for the stream's buffer."""
         return _Bytes(self)
 
     def write(self, text: str) -> int:
@@ -110,9 +110,9 @@ class _Stream:
             return self._stream.write(text)
         caller = sys._getframe(1)
         code = caller.f_code
-        place = Place(code.co_filename, caller.f_lineno, code.co_name)
-        with defer_alarm():  # otherwise an alarm could lose the current line
-            lines.write(self, text, place, structured=_is_powertools(caller))
+        location = Location(code.co_filename, caller.f_lineno, code.co_name)
+        with defer_alarm():  # an alarm in the middle of this could lose the current line
+            lines.write(self, text, location, structured=_is_powertools(caller))
         return len(text)
 
     def writelines(self, texts: Iterable[str]) -> None:
@@ -121,25 +121,25 @@ class _Stream:
             self.write(text)
 
     def close(self) -> None:
-        """Do nothing, because the log stays open even if a job closes its output."""
+        """Do nothing. The log stays open even if a job closes its output."""
 
-    def end(self, line: str, place: Place, *, structured: bool) -> None:
+    def write_line(self, line: str, location: Location, *, structured: bool) -> None:
         """Write a complete line: as records, or unchanged if it is `structured` or has metrics."""
         if structured or _has_metrics(line):
             self._stream.write(line + "\n")
             self._stream.flush()
             return
-        line = _overwritten(line.removesuffix("\r"))
-        _thread.recording = True  # a handler may print its own errors
+        line = _without_overwritten(line.removesuffix("\r"))
+        _thread.recording = True  # a log handler may print its own errors, which pass unchanged
         try:
             for start in range(0, len(line) or 1, LONGEST):
-                self._record(line[start : start + LONGEST], self.name, place)
+                self._record(line[start : start + LONGEST], self.name, location)
         finally:
             _thread.recording = False
 
 
 class _Bytes:
-    """Stands in for the buffer of a stream, which accepts bytes."""
+    """Replaces the buffer of a stream, which accepts bytes."""
 
     def __init__(self, stream: _Stream) -> None:
         self._stream = stream
@@ -162,10 +162,10 @@ def capture(record: Record) -> None:
 
 
 @contextmanager
-def of_work() -> Iterator[None]:
-    """Treat output inside the block as that of one piece of work.
+def work_output() -> Iterator[None]:
+    """Treat output inside the block as that of one job or task.
 
-    Output of threads that are started inside the block belongs to it too.
+    This includes the output of threads that are started inside the block.
     """
     token = _lines.set(_Lines())
     try:
@@ -176,22 +176,22 @@ def of_work() -> Iterator[None]:
 
 
 def end_lines() -> None:
-    """Write the current work's unfinished lines, because the next log line comes after them."""
+    """Write the current work's unfinished lines, so that they come before the next log line."""
     lines = _lines.get()
     if lines is not None:
         lines.end()
 
 
-def _overwritten(text: str) -> str:
-    """Return the visible rest of a line with carriage returns, as a terminal would show it.
+def _without_overwritten(text: str) -> str:
+    """Return the part of a line that a terminal would show.
 
-    Progress bars use carriage returns to overwrite a line.
+    Progress bars use carriage returns to overwrite the part before them.
     """
     return text[text.rfind("\r", 0, -1) + 1 :]
 
 
 def _is_powertools(frame: FrameType) -> bool:
-    """Return whether Powertools writes this: metrics, or the line of a logger."""
+    """Return whether Powertools writes the text: metrics, or the line of a logger."""
     if str(frame.f_globals.get("__name__")).startswith("aws_lambda_powertools."):
         return True
     if frame.f_code is not logging.StreamHandler.emit.__code__:
@@ -200,9 +200,9 @@ def _is_powertools(frame: FrameType) -> bool:
 
 
 def _has_metrics(line: str) -> bool:
-    """Return whether a line is metrics in CloudWatch's embedded format, in any namespace but ours.
+    """Return whether a line is metrics in CloudWatch's embedded format, in no namespace of ours.
 
-    CloudWatch finds such a line only if it stays unchanged.
+    CloudWatch recognizes such a line only if it stays unchanged.
     """
     if '"_aws"' not in line:
         return False

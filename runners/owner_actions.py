@@ -10,17 +10,17 @@ from store import blobs, owner_verbs
 from store.job_request import JobRequest, Status
 from work import Job, context
 
-_TRIES = 3  # a job may change between the read and the write, but not forever
+_TRIES = 3  # how often a cancel is tried if the job changes between the read and the write
 
 
 def cancel(row: JobRequest, send: Send | None = None) -> JobRequest:
-    """Stop a job: at once if no worker has it, or else when the worker notices.
+    """Cancel a job immediately if no worker has it. Otherwise ask its worker to stop it.
 
-    A worker notices at the next written checkpoint, or when the leg or attempt ends. The returned
-    row is canceled, or records the request. The slot that the job gives back goes to the next job
-    in line, which `send` sends.
+    The worker reads the request at the next written checkpoint, or when the leg or attempt ends.
+    The returned row is canceled, or records the request. If a canceled job had a slot, the next job
+    in its line gets the slot, and `send` sends that job.
 
-    Raises WrongState if the job has ended in another way, and PreconditionFailed if it is gone.
+    Raises WrongState if the job has ended in another way, and PreconditionFailed if it was deleted.
     """
     for _ in range(_TRIES):
         if row.status is Status.CANCELLED:
@@ -39,7 +39,7 @@ def cancel(row: JobRequest, send: Send | None = None) -> JobRequest:
                 raise
             row, last = refused.row, refused
         finally:
-            if not running:  # its slot may be free even if the response was lost
+            if not running:  # even if the response was lost, the job's slot may be free
                 admission.admit_waiting_after(before, send)
     raise last
 
@@ -49,7 +49,7 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
 
     Raises WrongState, InvalidPayload, UnknownJobType, and MissingObject if its payload is gone.
     Raises RunnerCannotResend if the runner can't send it, and PreconditionFailed if it changed in
-    the meantime. Raises UniqueConflict if it is unique and another job has its key by now.
+    the meantime. Raises UniqueConflict if it is unique and another job has taken its key.
     """
     from store.uniqueness import KeyTaken  # imported here because most jobs have no key
 
@@ -59,15 +59,15 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
     send = require_sender(send, row.job_type, "is to be sent again")
     if payload is not None:
         registry().new_job_payload(row.job_type, payload)
-        payload = None if _has(row, payload) else payload
-    most = job.retry.max_attempts if job.retry else 1
+        payload = None if _has_payload(row, payload) else payload
+    max_attempts = job.retry.max_attempts if job.retry else 1
     by = context.recorded_author()
     unique_key = _unique_key(job, row, payload)
     with tracing.dispatching(row.job_type):
         try:
             row = owner_verbs.requeue(
                 row,
-                max_attempts=most,
+                max_attempts=max_attempts,
                 payload=payload,
                 by=by,
                 counted=quota.is_on(),
@@ -81,8 +81,10 @@ def retry_again(row: JobRequest, send: Send | None, payload: Any = None) -> JobR
 
 
 def _unique_key(job: Job, row: JobRequest, payload: Any) -> str | None:
-    """Return the unique key that the job takes again, by its current rule, or None if it isn't
-    unique."""
+    """Return the unique key of a job that is queued again, by its type's current rule.
+
+    Return None if the job type isn't unique.
+    """
     if job.unique is None:
         return None
     given = blobs.get(row.payload, row.payload_key) if payload is None else payload
@@ -90,7 +92,7 @@ def _unique_key(job: Job, row: JobRequest, payload: Any) -> str | None:
     return job.unique.key_of(row.job_type, row.organization_id, row.campaign_id, model)
 
 
-def _has(row: JobRequest, payload: Any) -> bool:
+def _has_payload(row: JobRequest, payload: Any) -> bool:
     try:
         own = blobs.get(row.payload, row.payload_key)
     except MissingObject:

@@ -1,4 +1,4 @@
-"""Find what a waiting job waits for, and its position among the jobs that wait for the same."""
+"""Find the cause of a job's wait, and the job's position among those with the same cause."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ JOB = "job"
 
 
 class WaitsFor(NamedTuple):
-    """The cause of a job's wait: a pause, its turn in a line, or the end of a job of the same work.
+    """The cause of a job's wait: a pause, its turn in a line, or another job that has its key.
 
     `kind` is "job_type", "queue", "line" or "job". `name` is the name of the job type or queue, or
     the id of the other job. `key` is the key of the line, and None for the other kinds.
@@ -26,10 +26,10 @@ class WaitsFor(NamedTuple):
 
 
 class Place(NamedTuple):
-    """The position of a job among those that wait for the same. `ahead` is None if it doesn't wait.
+    """The position of a job. `ahead` describes the jobs before it, or is None if it doesn't wait.
 
-    `of_organization` is True if only jobs of its organization are counted. In that case, either
-    organizations take turns there, or the caller may not count the others.
+    `of_organization` is True if only jobs of its organization are counted. Then organizations take
+    turns in the line, or the caller may not know about the other organizations' jobs.
     """
 
     waits_for: WaitsFor | None = None
@@ -54,10 +54,10 @@ def waits_for(row: JobRequest) -> WaitsFor | None:
 
 
 def without_payload(found: WaitsFor | None, row: JobRequest) -> WaitsFor | None:
-    """Return the cause of a job's wait without a key that may be a value of its payload.
+    """Return the cause of a job's wait, without its key if the key may be a value of the payload.
 
-    Only the whole queue's key, and those of the job's organization and campaign, are certainly not
-    from its payload.
+    Only the key of the whole queue, and the keys of the job's organization and campaign, are
+    certainly not from its payload.
     """
     if found is None or found.key in _keys_without_payload(row):
         return found
@@ -65,9 +65,9 @@ def without_payload(found: WaitsFor | None, row: JobRequest) -> WaitsFor | None:
 
 
 def _keys_without_payload(row: JobRequest) -> set[str]:
-    asked = (row.organization_id, row.campaign_id, None)
+    job = (row.organization_id, row.campaign_id, None)
     per = ("organization_id", "campaign_id")
-    return {WHOLE_QUEUE} | {Queue(slots=1, per=each).key_of(*asked) for each in per}
+    return {WHOLE_QUEUE} | {Queue(slots=1, per=each).key_of(*job) for each in per}
 
 
 def place_of(row: JobRequest, seen_by: str | None) -> Place:

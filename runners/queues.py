@@ -1,8 +1,8 @@
-"""Describe the queues for people: in the HTTP API, the `jobs` command and the dashboard.
+"""Describe the queues for callers: in the HTTP API, the `jobs` command and the dashboard.
 
-A caller of one organization sees only its own share: its jobs that have a slot or wait, and the
-keys that its jobs have used. Those keys are in a list of their own (see `store.used_keys`). The
-functions take the organization as `seen_by`, which is None for a service. A caller that may not see
+A caller of one organization sees only that organization's jobs that have a slot or wait, and the
+keys that its jobs have used. Those keys are in a separate list (see `store.used_keys`). In this
+module, `seen_by` is the caller's organization, or None for a service. A caller that may not see
 payloads sees no key that may be a payload's value.
 """
 
@@ -24,7 +24,7 @@ from work.queues import LONGEST_KEY, WHOLE_QUEUE
 
 SHOWN_KEYS = 3  # the number of keys per queue in a list of queues
 _MARK = "q"  # in the cursors of queues and of their keys
-_EXAMINED_KEYS = 100  # the most keys examined for one page: most of them may be idle
+_MAX_EXAMINED_KEYS = 100  # for one page, because most keys may be idle
 
 
 class Holder(NamedTuple):
@@ -38,8 +38,8 @@ class Holder(NamedTuple):
 class KeyUse(NamedTuple):
     """The jobs of one key of a queue.
 
-    `next_start_at` is when the rate allows another start, in milliseconds since 1970, or None if it
-    does now.
+    `next_start_at` is when the rate allows another start, in milliseconds since 1970. It is None if
+    the rate allows a start now.
     """
 
     key: str
@@ -56,12 +56,12 @@ class KeyUse(NamedTuple):
 class QueueUse(NamedTuple):
     """A queue with some of its keys that are in use. `cursor` is for the next page of keys.
 
-    `paused` is the pause of the queue, and `held_back` describes the jobs that wait for its end. It
-    is None if the caller may not see them.
+    `pause` is the pause of the queue, if it is paused. `held_back` describes the jobs that wait for
+    the end of the pause. It is None if the caller may not see them.
     """
 
     limits: QueueLimits
-    paused: Pause | None
+    pause: Pause | None
     held_back: Waiting | None
     keys: list[KeyUse]
     cursor: str | None
@@ -73,10 +73,10 @@ class QueueUse(NamedTuple):
 def list_queues(
     seen_by: str | None, *, limit: int, cursor: str | None = None, sees_payloads: bool = True
 ) -> tuple[list[QueueUse], str | None]:
-    """Return queues by name, each with its first keys in use, and a cursor if there are more.
+    """Return queues by name, each with its first keys in use, and a cursor if more queues follow.
 
-    The queues are those of this code's job types and declarations. A service also gets queues that
-    are paused or whose limits were changed. Raises InvalidCursor.
+    The queues are those that this code's job types use or that it declares. A service also gets
+    queues that are paused or whose limits were changed. Raises InvalidCursor.
     """
     known = _Known.now()
     after = _position_of(cursor, LONGEST)
@@ -98,7 +98,7 @@ def describe(
 ) -> QueueUse:
     """Return a queue with a page of its keys that are in use.
 
-    A page may be short, or even empty, and still have a cursor. Raises InvalidCursor, and
+    A page may be short, or even empty, and still have a cursor. Raises InvalidCursor. Raises
     QueueNotFound, also for a queue that the caller may not know about.
     """
     known = _Known.now()
@@ -112,7 +112,7 @@ def describe(
 
 
 class _Known(NamedTuple):
-    """The changed limits and the pauses, as read at one time."""
+    """The changed limits and the pauses, read at the same time."""
 
     changed: Mapping[str, Changed]
     pauses: pauses.Pauses
@@ -137,7 +137,7 @@ class _Known(NamedTuple):
 
 
 class _Sight(NamedTuple):
-    """The rights of the caller: its organization (None for a service), and if it sees payloads."""
+    """The caller's organization (None for a service), and whether the caller may see payloads."""
 
     seen_by: str | None
     sees_payloads: bool
@@ -145,37 +145,37 @@ class _Sight(NamedTuple):
 
 def _use(known: _Known, name: str, sight: _Sight, *, limit: int, after: str = "") -> QueueUse:
     queue_limits = known.limits(name)
-    paused = known.pauses.find(Kind.QUEUE, name)
-    held_back = waiting.under_pause(paused.sk) if paused and sight.seen_by is None else None
-    keys, cursor = _Keys(name, queue_limits.in_force, sight).page(limit, after)
-    return QueueUse(queue_limits, paused, held_back, keys, cursor)
+    pause = known.pauses.find(Kind.QUEUE, name)
+    held_back = waiting.under_pause(pause.sk) if pause and sight.seen_by is None else None
+    keys, cursor = _Keys(name, queue_limits.current, sight).page(limit, after)
+    return QueueUse(queue_limits, pause, held_back, keys, cursor)
 
 
 class _Keys:
     """The keys of a queue that the caller may see."""
 
-    def __init__(self, name: str, in_force: Limits | None, sight: _Sight) -> None:
+    def __init__(self, name: str, current_limits: Limits | None, sight: _Sight) -> None:
         self._name = name
-        self._limits = in_force
+        self._limits = current_limits
         self._seen_by, self._sees_payloads = sight
-        self._per = in_force.per if in_force else None
+        self._per = current_limits.per if current_limits else None
 
     def page(self, limit: int, after: str) -> tuple[list[KeyUse], str | None]:
         """Return a page of the keys that are in use, and a cursor if more follow."""
-        always = self._always()
-        found = [] if after else [self._read(key) for key in always]
-        most = min(_EXAMINED_KEYS, 4 * limit)
-        keys = self._listed(after, most + 1)
+        always_shown = self._always_shown()
+        found = [] if after else [self._read(key) for key in always_shown]
+        max_examined = min(_MAX_EXAMINED_KEYS, 4 * limit)
+        keys = self._keys_after(after, max_examined + 1)
         for number, key in enumerate(keys, 1):
-            if key not in always:
+            if key not in always_shown:
                 use = self._read(key)
                 found += [] if use.is_idle else [use]
-            if len(found) >= limit or number == most:
+            if len(found) >= limit or number == max_examined:
                 return found, cursors.encode(_MARK, key) if number < len(keys) else None
         return found, None
 
-    def _always(self) -> list[str]:
-        """Return the keys that are shown even if no job is in them: those known without a list."""
+    def _always_shown(self) -> list[str]:
+        """Return the keys that are shown even if they are idle: those known without a list."""
         if self._limits is None:
             return []
         if self._per is None:
@@ -184,22 +184,22 @@ class _Keys:
             return [key_of(self._name, self._seen_by, None, {})]
         return []
 
-    def _listed(self, after: str, most: int) -> list[str]:
-        """Return the keys to examine that follow another.
+    def _keys_after(self, after: str, limit: int) -> list[str]:
+        """Return the keys to examine that follow the key `after`.
 
-        They are all keys that the caller may know. Otherwise a cursor, or the length of a page,
-        would reveal keys.
+        The caller may know each of them. Otherwise a cursor, or the length of a page, would reveal
+        keys.
         """
         if self._seen_by is None:
-            return used_keys.used(self._name, most, after)
+            return used_keys.used(self._name, limit, after)
         if self._per == "organization_id":
             return []
         if self._sees_payloads:
-            return used_keys.used_by(self._seen_by, self._name, most, after)
+            return used_keys.used_by(self._seen_by, self._name, limit, after)
         if self._per != "campaign_id":
             return []  # the keys are values of a payload, or were before `per` was changed
         campaigns = key_of(self._name, self._seen_by, None, {})
-        return used_keys.used_by(self._seen_by, self._name, most, after, campaigns)
+        return used_keys.used_by(self._seen_by, self._name, limit, after, campaigns)
 
     def _read(self, key: str) -> KeyUse:
         line = lines.read_line(self._name, key, self._limits)
@@ -228,6 +228,6 @@ def _position_of(cursor: str | None, longest: int) -> str:
     if cursor is None:
         return ""
     position = cursors.decode(_MARK, cursor)
-    if not 0 < len(position) <= longest:  # DynamoDB refuses a range of longer keys than it stores
+    if not 0 < len(position) <= longest:  # DynamoDB refuses to query by a key that is too long
         raise InvalidCursor
     return position

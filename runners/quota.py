@@ -1,12 +1,12 @@
 """Refuse new jobs of an organization that has reached its quota of unfinished jobs, if it has one.
 
-Unfinished jobs are counted in an index that DynamoDB keeps with the rows, so that no write can lose
-count of one. A process counts at most every 10 seconds, and adds the jobs that it has accepted
-since. So the quota may be exceeded by the jobs that other processes accept in that time.
+Unfinished jobs are counted in an index that DynamoDB updates with the rows, so the count can't
+drift. A process counts at most every 10 seconds, and adds the jobs that it has accepted since then.
+So the quota may be exceeded by the jobs that other processes accept in that time.
 
 Code from before quotas existed may run for a while during a deploy, or again after a rollback. It
 cancels and expires counted jobs without removing them from the index. So a process that finds an
-organization at its quota also looks for finished rows in the index, some at each count.
+organization at its quota also removes finished rows from the index, some at each count.
 """
 
 from contextlib import suppress
@@ -19,9 +19,11 @@ from store import verbs
 from store.queries import PAGE_LIMIT, count_unfinished, counted_rows
 
 _CACHED = QuotaReached.retry_after * clock.SECOND
-_MOST_CACHED = 1_000  # organizations
-_counts: dict[str, tuple[int, int]] = {}  # when they were counted, and the number since
-_checked: dict[str, str | None] = {}  # the sort key up to which the index was checked
+_MAX_CACHED = 1_000  # organizations
+# By organization: when its jobs were counted, and their number, with those accepted since then.
+_counts: dict[str, tuple[int, int]] = {}
+# By organization: the sort key up to which the index was checked for finished rows.
+_checked: dict[str, str | None] = {}
 
 
 def is_on() -> bool:
@@ -31,9 +33,9 @@ def is_on() -> bool:
 
 def refuse_if_reached(organization_id: str) -> None:
     """Raise QuotaReached if the organization may have no more unfinished jobs."""
-    most = settings().max_unfinished_jobs
-    if most and _count(organization_id, most) >= most:
-        raise QuotaReached(organization_id, most)
+    quota = settings().max_unfinished_jobs
+    if quota and _count(organization_id, quota) >= quota:
+        raise QuotaReached(organization_id, quota)
 
 
 def note_accepted(organization_id: str) -> None:
@@ -49,28 +51,29 @@ def forget_cache() -> None:
     _checked.clear()
 
 
-def _count(organization_id: str, most: int) -> int:
+def _count(organization_id: str, quota: int) -> int:
+    """Return the number of the organization's unfinished jobs, counted up to its quota."""
     now = clock.now()
     counted_at, number = _counts.get(organization_id, (-_CACHED, 0))
     if 0 <= now - counted_at < _CACHED:
         return number
-    if len(_counts) >= _MOST_CACHED:
+    if len(_counts) >= _MAX_CACHED:
         _counts.clear()
         _checked.clear()
     number = 0
     with suppress(*AWS_ERRORS):  # accept the job if the jobs can't be counted
-        number = count_unfinished(organization_id, most)
-        if number >= most:
+        number = count_unfinished(organization_id, quota)
+        if number >= quota:
             _uncount_finished(organization_id)
     _counts[organization_id] = (now, number)
     return number
 
 
 def _uncount_finished(organization_id: str) -> None:
-    """Remove finished jobs from the next part of the index, so that the next count is right."""
+    """Remove finished jobs from the next page of the index, so that the next count is right."""
     rows = counted_rows(organization_id, _checked.get(organization_id))
     for row in (row for row in rows if row.status.finished):
-        with suppress(PreconditionFailed):  # it was queued again
+        with suppress(PreconditionFailed):  # the job was queued again
             verbs.uncount(row)
     at_end = len(rows) < PAGE_LIMIT
     _checked[organization_id] = None if at_end else rows[-1].created_key

@@ -1,7 +1,7 @@
 """Start recurring work in a timer run: find the due schedules, and start their occurrences.
 
 If many schedules are due at once, the run asks other processes to handle some of the shards. At the
-end it handles those shards too, from the other end, in case no other process does.
+end it handles those shards too, latest schedule first, in case no other process does.
 """
 
 from collections import Counter
@@ -22,10 +22,10 @@ from store.schedules import Schedule
 
 __all__ = ["Outcome", "start_due"]
 
-_KEYS_PER_SHARD = 3_000  # the most keys read from a shard
-_BATCH = 25  # the number of schedules read at once
-# One process can start about this number within some seconds. If more are due, others help.
-_ALONE = 250
+_MAX_KEYS_PER_SHARD = 3_000  # that one run reads
+_BATCH = 25  # the number of schedules that one call reads
+# One process starts about this many occurrences in a few seconds. If more are due, others help.
+_MAX_ALONE = 250
 
 
 def start_due(
@@ -39,8 +39,8 @@ def start_due(
     """Start each occurrence whose time has come, until `until` (milliseconds since 1970).
 
     `only` names the shards to handle; the default is all of them. `share` asks another process to
-    handle one shard, and raises if it can't. A stack without schedules costs one request. Raises
-    the errors of AWS that occur before anything is started.
+    handle one shard, and raises if it can't. In a stack without schedules, this costs one request.
+    Raises AWS errors that occur before an occurrence is started.
     """
     if not only and not declared_schedules.sync(schedule_marks.marks()):
         return Counter()
@@ -66,8 +66,8 @@ class _ShardRun:
 
     def _due(self, shard: str) -> list[Schedule]:
         try:
-            return store.due(shard, clock.now(), _KEYS_PER_SHARD)
-        except Exception as error:  # noqa: BLE001 - throttled, for example: the others still answer
+            return store.due(shard, clock.now(), _MAX_KEYS_PER_SHARD)
+        except Exception as error:  # noqa: BLE001 - throttled, for example: the others may be read
             telemetry.crashed(error)
             return []
 
@@ -75,7 +75,7 @@ class _ShardRun:
         self, due: dict[str, list[Schedule]], share: Callable[[str], None] | None
     ) -> list[str]:
         """If much is due, ask other processes to handle all shards but one. Return those shards."""
-        if share is None or sum(map(len, due.values())) <= _ALONE:
+        if share is None or sum(map(len, due.values())) <= _MAX_ALONE:
             return []
         shared = []
         for shard in [shard for shard, keys in due.items() if keys][1:]:
@@ -111,15 +111,15 @@ class _ShardRun:
                 self._starter.process(schedule, unfinished)
 
     def _read(self, keys: list[Schedule]) -> tuple[list[Schedule], set[str]]:
-        """Return the schedules of these keys, and which of their last jobs are unfinished.
+        """Return the schedules of these keys, and the ids of their last jobs that are unfinished.
 
-        Schedules that can't be read, or whose last job can't be, are postponed.
+        If a schedule or its last job can't be read, postpone the schedule.
         """
         try:
             return _read_all(keys)
         except AWS_ERRORS:
             raise
-        except Exception as error:  # noqa: BLE001 - one can't be read: read them one by one
+        except Exception as error:  # noqa: BLE001 - an item can't be read: read them one by one
             telemetry.crashed(error)
         found: list[Schedule] = []
         unfinished: set[str] = set()
@@ -138,7 +138,7 @@ class _ShardRun:
 
 
 def _read_all(keys: list[Schedule]) -> tuple[list[Schedule], set[str]]:
-    """Return the schedules of these keys, and which of their last jobs are unfinished.
+    """Return the schedules of these keys, and the ids of their last jobs that are unfinished.
 
     Only jobs that the next occurrence must not overlap are included.
     """

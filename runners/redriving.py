@@ -1,6 +1,6 @@
-"""Send a failed task again, under a new id. Only one of its messages may begin.
+"""Send a failed task again, under a new id. Only one of its new messages may begin the task.
 
-So a caller that got no response can send it again, and two callers at once do no harm.
+So a caller that got no response can repeat the request, and two callers at once do no harm.
 """
 
 import json
@@ -16,7 +16,7 @@ from runners.sending import require_sender
 from store.job_request import new_id
 from work import context
 
-_PATIENCE = 3 * clock.SECOND  # while the table doesn't answer whether a task may begin
+_RECORD_TIME = 3 * clock.SECOND  # how long to retry the write that begins a task
 
 
 def redrive(task_id: str) -> TaskMessage:
@@ -56,9 +56,9 @@ def redrive(task_id: str) -> TaskMessage:
 
 
 def may_begin(message: TaskMessage) -> bool:
-    """Return whether a task may begin. Only one of the messages that resend a failed task may.
+    """Return whether a task may begin. Of the messages that resend a failed task, only one may.
 
-    Raises CannotBegin if the table doesn't answer. The message may then be sent once more.
+    Raises CannotBegin if the table doesn't answer. The same message may then try again later.
     """
     if message.redrives is None or message.send_id is None:
         return True
@@ -67,7 +67,7 @@ def may_begin(message: TaskMessage) -> bool:
     record, send_id = message.redrives, message.send_id
     try:
         begun = retry_until(
-            clock.now() + _PATIENCE,
+            clock.now() + _RECORD_TIME,
             lambda: failed_tasks.begin(record, redriven_as=message.id, send_id=send_id),
         )
     except AWS_ERRORS as error:

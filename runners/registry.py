@@ -1,6 +1,6 @@
-"""The registry: the tables of jobs, tasks, queues and schedules, with those of the organization.
+"""The registry: the tables of jobs, tasks, queues and schedules, both built-in and the app's own.
 
-Names and rules are available at once. For an entry of the form "package.module:function", the
+Names and rules are available immediately. For an entry of the form "package.module:function", the
 function and payload model are imported at first use.
 """
 
@@ -39,7 +39,7 @@ _D = TypeVar("_D", Job, Task)
 _E = TypeVar("_E", Job, Task, Queue, "Recurring")
 
 
-# The tables that an organization's module may define.
+# The tables that a module of the app may define.
 ATTRIBUTES = ("JOBS", "TASKS", "QUEUES", "RECURRING", "AROUND")
 
 
@@ -53,15 +53,16 @@ class Registry(Value):
     recurring: "Mapping[str, Recurring]" = field(default_factory=dict)
 
     def job(self, name: str) -> Job:
-        """Return the job with this name. If there is none, raise UnknownJobType with the nearest
-        name."""
+        """Return the job with this name.
+
+        Raises UnknownJobType, which suggests the nearest name.
+        """
         if name not in self.jobs:
             raise UnknownJobType(name, self.jobs)
         return self.jobs[name]
 
     def task(self, name: str) -> Task:
-        """Return the task with this name. If there is none, raise UnknownTask with the nearest
-        name."""
+        """Return the task with this name. Raises UnknownTask, which suggests the nearest name."""
         if name not in self.tasks:
             raise UnknownTask(name, self.tasks)
         return self.tasks[name]
@@ -73,9 +74,10 @@ class Registry(Value):
             _ = each.call
 
     def resolve_all(self) -> None:
-        """Import every entry, for a build, a test, or a long-lived process.
+        """Import and check every entry, for a build, a test, or a long-lived process.
 
         Raises BrokenEntries, which names each entry that can't be loaded, with its file and line.
+        Raises InvalidDefinition for a definition that doesn't fit the others.
         """
         broken = []
         for kind, works in (("job", self.jobs), ("task", self.tasks)):
@@ -98,7 +100,8 @@ class Registry(Value):
     def _check_queues(self) -> None:
         """Raise InvalidDefinition for a queue whose `per` doesn't fit the payloads of its jobs.
 
-        No payload has that field, or one has a field that must not be used for it.
+        Either no payload has the field that `per` names, or a payload has a field of that name that
+        must not be used.
         """
         for name, queue in self.queues.items():
             its_jobs = {
@@ -123,8 +126,10 @@ class Registry(Value):
                 raise InvalidDefinition(f"JOBS: {name!r} ({job.written_at}): {wrong}")
 
     def _check_recurring(self) -> None:
-        """Raise InvalidDefinition for schedules that can't be dispatched, or too many for a
-        deploy's mark."""
+        """Raise InvalidDefinition for schedules that can't be dispatched.
+
+        Also raise it if there are more than a deploy's mark can store.
+        """
         from store import schedule_marks  # imported here because only a build and a timer need it
 
         size = schedule_marks.size_of(
@@ -174,16 +179,16 @@ class Registry(Value):
     def new_job_payload(self, name: str, payload: Any) -> "BaseModel":
         """Return the payload of a job to dispatch as its model.
 
-        Raises UnknownJobType, EntryNotLoaded, and InvalidPayload, also for a field that the model
-        lacks.
+        Raises UnknownJobType and EntryNotLoaded. Raises InvalidPayload, also for a field that the
+        model lacks.
         """
         return self.job(name).validate_new(name, payload)
 
     def check_new_job(self, name: str, payload: Any, campaign_id: str | None) -> "BaseModel":
-        """Return the payload of a job to dispatch as its model, and check that it names a campaign
-        if needed.
+        """Return the payload of a job to dispatch as its model, and check its campaign.
 
-        Raises CampaignMissing, and the errors of `new_job_payload`.
+        Raises CampaignMissing if the job needs a campaign and has none. Also raises the errors of
+        `new_job_payload`.
         """
         model = self.new_job_payload(name, payload)
         if self.job(name).needs_campaign and campaign_id is None:
@@ -193,8 +198,8 @@ class Registry(Value):
     def new_task_payload(self, name: str, payload: Any) -> "BaseModel":
         """Return the payload of a task to dispatch as its model.
 
-        Raises UnknownTask, EntryNotLoaded, and InvalidPayload, also for a field that the model
-        lacks.
+        Raises UnknownTask and EntryNotLoaded. Raises InvalidPayload, also for a field that the
+        model lacks.
         """
         return self.task(name).validate_new(name, payload)
 
@@ -231,8 +236,8 @@ def _loaded(works: Mapping[str, _D]) -> dict[str, _D]:
 def registry() -> Registry:
     """Return the registry, which is built at the first call.
 
-    Raises NameTakenTwice, InvalidDefinition, and InvalidSetting for an extension that can't be
-    imported. Errors of the imports of an organization's packages are raised as they are.
+    Raises NameTakenTwice and InvalidDefinition. Raises InvalidSetting for an extension that can't
+    be imported. An error while importing one of the app's packages is raised as it is.
     """
     tables = [
         _built_in("jobs.table", "JOBS", "CAMPAIGN_JOBS"),
@@ -287,10 +292,10 @@ def _check_names(attribute: str, tables: "list[_Table]") -> None:
 _Table = tuple[str, str, Any]  # module, attribute, the table
 
 
-def _built_in(module: str, attribute: str, of_campaign: str) -> _Table:
-    """Return a built-in table, without the texting campaign's entries if that is off."""
+def _built_in(module: str, attribute: str, campaign_names: str) -> _Table:
+    """Return a built-in table, without the texting campaign's entries if the campaign is off."""
     imported = import_module(module)
-    off = frozenset() if settings().texting_campaign else getattr(imported, of_campaign)
+    off = frozenset() if settings().texting_campaign else getattr(imported, campaign_names)
     entries = getattr(imported, attribute).items()
     return module, attribute, {name: entry for name, entry in entries if name not in off}
 
@@ -305,7 +310,7 @@ def _extension(name: str) -> ModuleType:
 
 
 def _around(tables: list[_Table]) -> tuple[Around, ...]:
-    """Return the functions around all work, in the order of EXTENSIONS and of each AROUND."""
+    """Return the context managers of every AROUND, in the order of the tables."""
     found: list[Around] = []
     for module, attribute, entries in tables:
         if attribute != "AROUND":

@@ -1,4 +1,4 @@
-"""Manage schedules for people and deploys: put, pause, resume, delete, run now and list them.
+"""Manage schedules for callers and deploys: put, pause, resume, delete, run now and list them.
 
 `runners/due_schedule.py` starts their occurrences.
 """
@@ -26,8 +26,8 @@ from work.occurrences import When, next_after
 if TYPE_CHECKING:
     from work.recurring import Recurring
 
-MOST = 1_000  # per organization
-_TRIES = 4  # of a change that collides with other changes of the schedule
+MAX_SCHEDULES = 1_000  # per organization
+_TRIES = 4  # how often a change is tried if other processes keep changing the schedule
 
 _T = TypeVar("_T")
 
@@ -54,7 +54,7 @@ def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedu
     """Create or change a schedule. Return it, and whether it is new.
 
     A change keeps the schedule's pause. If the timing doesn't change, it keeps the next occurrence
-    too. An occurrence whose time has come, but that wasn't started, starts with the new definition.
+    too. An occurrence that is due but wasn't started starts with the new definition.
 
     Raises ScheduleDeclared, TooManySchedules, PayloadTooLarge, and the errors of dispatching such a
     job.
@@ -71,11 +71,11 @@ def put(organization_id: str, name: str, recurring: "Recurring") -> tuple[Schedu
             is_new, in_code = False, before.is_declared
         if in_code:
             raise _declared_error(organization_id, name)
-        if before is None and store.count(organization_id, MOST) >= MOST:
-            raise TooManySchedules(MOST)
+        if before is None and store.count(organization_id, MAX_SCHEDULES) >= MAX_SCHEDULES:
+            raise TooManySchedules(MAX_SCHEDULES)
         return put_over(before, organization_id, name, definition, "api"), is_new
 
-    schedule, is_new = _if_moved_again(name, change)
+    schedule, is_new = _retry_if_moved(name, change)
     telemetry.schedule_changed(schedule, "schedule put")
     return schedule, is_new
 
@@ -102,9 +102,10 @@ def put_over(
 
 
 def pause(organization_id: str, name: str) -> Schedule:
-    """Start nothing of a schedule until it is resumed. Occurrences in that time are skipped.
+    """Start no occurrences of a schedule until it is resumed.
 
-    So is an occurrence whose time has come but that wasn't started. Raises ScheduleNotFound.
+    Occurrences in that time are skipped. An occurrence that is due but wasn't started is skipped
+    too. Raises ScheduleNotFound.
     """
 
     def change() -> Schedule:
@@ -113,7 +114,7 @@ def pause(organization_id: str, name: str) -> Schedule:
             return before
         return store.pause(before, context.recorded_author())
 
-    schedule = _if_moved_again(name, change)
+    schedule = _retry_if_moved(name, change)
     telemetry.schedule_changed(schedule, "schedule paused")
     return schedule
 
@@ -125,16 +126,16 @@ def resume(organization_id: str, name: str) -> Schedule:
         before = get(organization_id, name)
         if before.paused_at is None:
             return before
-        since = _floor(before)
+        since = _starting_point(before)
         return store.resume(before, next_at=next_after(when_of(before), since), since=since)
 
-    schedule = _if_moved_again(name, change)
+    schedule = _retry_if_moved(name, change)
     telemetry.schedule_changed(schedule, "schedule resumed")
     return schedule
 
 
 def delete(organization_id: str, name: str) -> None:
-    """Delete a schedule, so that it starts nothing more. Jobs that it has started continue.
+    """Delete a schedule, so that it starts no more jobs. Jobs that it has started continue.
 
     Raises ScheduleNotFound, ScheduleDeclared.
     """
@@ -146,16 +147,16 @@ def delete(organization_id: str, name: str) -> None:
         store.delete(before)
         return before
 
-    telemetry.schedule_changed(_if_moved_again(name, change), "schedule deleted")
+    telemetry.schedule_changed(_retry_if_moved(name, change), "schedule deleted")
 
 
 def run_now(
     organization_id: str, name: str, send: Send | None, key: str | None = None
 ) -> JobRequest:
-    """Start the job of a schedule now, even if it is paused, and return the job's row.
+    """Start the job of a schedule now, even if the schedule is paused, and return the job's row.
 
-    The job is additional to the schedule's occurrences. A second request with the same `key`
-    returns the same job. Raises ScheduleNotFound, and the errors of dispatching the job.
+    The schedule's occurrences don't change. A second request with the same `key` returns the same
+    job. Raises ScheduleNotFound, and the errors of dispatching the job.
     """
     schedule = get(organization_id, name)
     job_id = derived_id("recurring now", organization_id, name, key) if key is not None else None
@@ -215,29 +216,29 @@ def when_of(schedule: Schedule | Definition) -> When:
 def _next_of(
     before: Schedule | None, definition: Definition, origin: Origin
 ) -> tuple[int | None, int]:
-    """Return the next occurrence under a definition, and the time after which its timing holds."""
+    """Return the next occurrence under a definition, and the time from which its timing applies."""
     if before is None:
         since = clock.now()
         return next_after(when_of(definition), since), since
-    since = _floor(before)
+    since = _starting_point(before)
     if before.timing == definition.timing:  # the stub of a deleted schedule has no timing
         return before.next_at, before.since
     if store.stays_paused(before, origin):
         return None, since
     if before.next_at is not None and before.next_at <= clock.now():
-        return before.next_at, since  # its time came under the earlier timing
+        return before.next_at, since  # this occurrence became due under the earlier timing
     return next_after(when_of(definition), since), since
 
 
-def _floor(schedule: Schedule) -> int:
-    """Return the time after which the schedule's next occurrence is.
+def _starting_point(schedule: Schedule) -> int:
+    """Return the time after which to look for the schedule's next occurrence.
 
-    It is now, or later if another machine's clock has moved the schedule further.
+    That is now, or later if a process whose clock is ahead has already moved the schedule further.
     """
     return max(clock.now(), schedule.last_at or 0)
 
 
-def _if_moved_again(name: str, change: Callable[[], _T]) -> _T:
+def _retry_if_moved(name: str, change: Callable[[], _T]) -> _T:
     """Read and change a schedule. Retry if another process has changed it in between."""
     for _ in range(_TRIES):
         try:

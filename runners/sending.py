@@ -1,6 +1,6 @@
 """Send a message about a row, and rely on the row if that fails.
 
-A message is a hint. A row whose message was not sent is due, and the timer sends it.
+A message is only a hint. If a row's message isn't sent, the timer sends one when the row is due.
 """
 
 from typing import Protocol
@@ -18,9 +18,9 @@ LONGEST_DELAY = 900.0
 
 
 class Send(Protocol):
-    """Sends a message without saving anything, for rescues and for attempts after the first.
+    """Sends a message without saving anything. Raises SendFailed.
 
-    A runner's module exports it as `send`, if it can. Raises SendFailed.
+    A runner's module exports such a function as `send`, if the runner can send work again.
     """
 
     def __call__(self, message: Message, delay: float = 0) -> None:
@@ -35,11 +35,7 @@ def require_sender(send: Send | None, name: str, need: str) -> Send:
 
 
 def send_if_unclaimed(row: JobRequest, send: Send | None) -> None:
-    """Send an accepted job, unless that is not needed.
-
-    It isn't if the request was accepted before and the job has begun since, or if a message about
-    it is on its way.
-    """
+    """Send an accepted job if no worker has claimed it and no message about it is on its way."""
     if row.duplicate is not None and row.duplicate.is_sent:
         return
     if row.legs == 0 and not row.status.finished:
@@ -47,7 +43,7 @@ def send_if_unclaimed(row: JobRequest, send: Send | None) -> None:
 
 
 def send_or_leave_due(row: JobRequest, send: Send | None, delay: float = 0) -> None:
-    """Send the message that starts or continues a job. If that fails, the row is due anyway."""
+    """Send the message that starts or continues a job. If that fails, its row is due anyway."""
     if send is None:
         return
     try:
@@ -57,7 +53,7 @@ def send_or_leave_due(row: JobRequest, send: Send | None, delay: float = 0) -> N
 
 
 def send_admitted_follower(ended: JobRequest, send: Send | None) -> None:
-    """Send the job that was admitted by the end of another job, if there is one."""
+    """Send the follower that was admitted when the job `ended`, if there is one."""
     row = ended.admitted_follower
     if row is not None:
         send_or_leave_due(row, send, max(0, (row.run_at or 0) - clock.now()) / clock.SECOND)
@@ -66,7 +62,8 @@ def send_admitted_follower(ended: JobRequest, send: Send | None) -> None:
 def next_due_at(run_at: int, send: Send | None) -> int:
     """Return when the timer checks a job that may start at `run_at`.
 
-    That is a little later if a message should have started it, and at `run_at` if none will.
+    If a message should start the job, that is GRACE later. Otherwise the timer starts the job
+    itself at `run_at`.
     """
     by_message = send is not None and run_at - clock.now() <= LONGEST_DELAY * clock.SECOND
     return run_at + conditional_write.GRACE if by_message else run_at

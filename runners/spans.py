@@ -1,7 +1,7 @@
 """Start, link, mark and flush OpenTelemetry spans.
 
-Only OpenTelemetry's API is imported, only here, and only if TRACES asks for traces. Its SDK and its
-exporters come with a Lambda layer or with an organization's own requirements.
+Only OpenTelemetry's API is imported, only here, and only if TRACES is set. Its SDK and its
+exporters come with a Lambda layer or with the app's requirements.
 """
 
 import re
@@ -15,16 +15,16 @@ from settings import settings
 if TYPE_CHECKING:
     from opentelemetry.trace import Link, Span, SpanContext
 
-SYSTEM = "job_runners"  # names the source of spans and messages
-# Compiled at the first check, because most processes check none.
+SYSTEM = "job_runners"  # the name of the source of spans and messages
+# A pattern that is compiled at its first use, because most processes never need it.
 _FORM = r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 _FLUSH_TIME = 2000  # milliseconds that an invocation may wait for its spans to be sent
 
 
-def valid(traceparent: object) -> str | None:
+def valid_traceparent(traceparent: object) -> str | None:
     """Return a `traceparent` if it has W3C's form, or None.
 
-    The sender isn't told about an invalid one, as the recommendation requires.
+    An invalid one is ignored, as the recommendation requires.
     """
     if isinstance(traceparent, str) and re.fullmatch(_FORM, traceparent):
         return traceparent
@@ -48,29 +48,29 @@ def start(
     attributes: dict[str, Any],
     *,
     parent: str | None = None,
-    apart: bool = False,
+    new_trace: bool = False,
     linked_to: str | None = None,
 ) -> Iterator["Span | None"]:
-    """Yield a new span that is the current one inside the block, or None without traces.
+    """Yield a new span, which is the current one inside the block. Without traces, yield None.
 
-    It is a child of `parent`, or else of the current span. With `apart`, it is the first span of
-    its own trace. The current span, which a layer may have created, is linked if it isn't the
-    parent.
+    The new span is a child of `parent`. Without a parent, it is a child of the current span, or the
+    first span of a new trace if `new_trace`. If the span that is current before the block is in
+    another trace, for example because a layer created it, the new span gets a link to it.
     """
     api = trace_api()
     if api is None:
         yield None
         return
-    around, sender = api.get_current_span().get_span_context(), context_of(parent)
+    current, sender = api.get_current_span().get_span_context(), context_of(parent)
     links: list[Link] = []
-    if around.is_valid and (sender.trace_id != around.trace_id if sender else apart):
-        links.append(api.Link(around))
+    if current.is_valid and (sender.trace_id != current.trace_id if sender else new_trace):
+        links.append(api.Link(current))
     if (origin := context_of(linked_to)) is not None:
         links.append(api.Link(origin))
-    context = None  # the current one
+    context = None  # OpenTelemetry then uses the current one
     if sender is not None:
         context = api.set_span_in_context(api.NonRecordingSpan(sender))
-    elif apart:
+    elif new_trace:
         context = api.set_span_in_context(api.INVALID_SPAN)
     with api.get_tracer(SYSTEM).start_as_current_span(
         name,
@@ -99,7 +99,7 @@ def mark_failed(span: "Span", error_type: str) -> None:
 
 def context_of(traceparent: str | None) -> "SpanContext | None":
     """Return the span context in a `traceparent`, or None if it is missing or invalid."""
-    if valid(traceparent) is None:
+    if valid_traceparent(traceparent) is None:
         return None
     api = trace_api()
     _, trace_id, span_id, flags = str(traceparent).split("-")
@@ -117,8 +117,7 @@ def traceparent_of(context: "SpanContext") -> str | None:
 
 
 def flush() -> None:
-    """Send the spans before Lambda freezes the process. If that fails, the work is done all the
-    same."""
+    """Send the spans before Lambda freezes the process. A failure doesn't affect the work."""
     api = trace_api()
     if api is None or not settings().on_lambda:
         return

@@ -1,8 +1,8 @@
 """Sweep the lines of a queue after its limits were widened or its pause ended.
 
 A job that ends admits the next job of its own line. But if no job of a line runs, no process would
-notice the new capacity. The request that made the change admits the jobs under the first keys. The
-timer then sweeps all keys: in each run as many as it can, and the rest in the next.
+notice the line's new capacity. The request that made the change admits the jobs under the first
+keys. The timer then sweeps all keys: in each run as many as it can, and the others in the next run.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,26 +15,26 @@ from store import limits, pauses, used_keys
 from store.limits import Changed
 from store.verbs import SKEW
 
-_FIRST = 25  # the number of keys that the request handles
+_KEYS_PER_REQUEST = 25  # the number of keys that the request handles
 _BATCH = 1000  # the number of keys between two records of a sweep's progress
-# A worker that has not read the change yet may free a slot and admit no job. So the sweep that
-# counts begins only when every process must have read the change.
+# A worker that has not read the change yet may free a slot and admit no job. So the complete sweep
+# begins only when every process must have read the change.
 KNOWN_TO_ALL = SKEW + 6 * limits.CACHED
 
-Each = Callable[[Iterable[str], Callable[[str], None]], bool]
-"""Calls a function with each of these keys, in one thread or several. Returns whether every key was
-reached."""
+CallEach = Callable[[Iterable[str], Callable[[str], None]], bool]
+"""Calls a function with each of these keys, in one thread or several. Returns whether there was
+time for every key."""
 
 
 def begin(queue_name: str, send: Send, *, until: int) -> None:
     """Admit waiting jobs under a queue's first keys, until `until` (milliseconds since 1970)."""
-    for key in used_keys.used(queue_name, _FIRST):
+    for key in used_keys.used(queue_name, _KEYS_PER_REQUEST):
         if clock.now() >= until:
             return
         admit_waiting(queue_name, key, send, until=until)
 
 
-def sweep(send: Send, each: Each, *, until: int) -> None:
+def sweep(send: Send, call_each: CallEach, *, until: int) -> None:
     """Continue every sweep that is under way, until `until` (milliseconds since 1970)."""
     if not any(changed.sweep_from is not None for changed in limits.current().values()):
         return
@@ -42,23 +42,23 @@ def sweep(send: Send, each: Each, *, until: int) -> None:
     for changed in limits.current(fresh=True).values():
         try:
             if changed.sweep_from is not None:
-                _sweep(changed, send, each, until)
+                _sweep(changed, send, call_each, until)
         except Exception as error:  # noqa: BLE001 - a broken queue must not delay the others
             telemetry.crashed(error)
 
 
-def _sweep(changed: Changed, send: Send, each: Each, until: int) -> None:
+def _sweep(changed: Changed, send: Send, call_each: CallEach, until: int) -> None:
     def admit(key: str) -> None:
         admit_waiting(changed.queue_name, key, send, until=until)
 
     if clock.now() - (changed.sweep_asked_at or 0) < KNOWN_TO_ALL:
-        each(used_keys.used(changed.queue_name, _BATCH), admit)
+        call_each(used_keys.used(changed.queue_name, _BATCH), admit)
         return
     after = changed.sweep_from or ""
     while clock.now() < until:
         keys = used_keys.used(changed.queue_name, _BATCH, after)
-        if not each(keys, admit) or clock.now() >= until:
-            return  # some keys were not reached: the next timer run begins with these
+        if not call_each(keys, admit) or clock.now() >= until:
+            return  # there was no time for some keys: the next timer run begins with this batch
         after = keys[-1] if len(keys) == _BATCH else ""
         if not limits.note_swept(changed, after or None) or not after:
             return

@@ -41,7 +41,7 @@ def work_context(message: "TracedMessage", operation: str = "process") -> Iterat
         with (
             tracing.working(message, operation),
             log_line.fields(fields | tracing.log_fields()),
-            output.of_work(),
+            output.work_output(),
         ):
             yield
     finally:
@@ -85,13 +85,13 @@ def payload_given(payload: "BaseModel") -> None:
 
 def accepted(row: JobRequest) -> None:
     """Log that a job was saved. The log line has the id of the request that dispatched the job."""
-    log_line.write(logger.info, "accepted", **_job_fields(row) | log_line.who())
+    log_line.write(logger.info, "accepted", **_job_fields(row) | log_line.caller_fields())
     tracing.accepted(row)
 
 
 def duplicate_answered(row: JobRequest, outcome: Outcome) -> None:
     """Log how a request was answered because another job had its unique key."""
-    fields = _job_fields(row) | log_line.who()
+    fields = _job_fields(row) | log_line.caller_fields()
     log_line.write(logger.info, "answered with another", outcome=str(outcome), **fields)
 
 
@@ -255,25 +255,27 @@ def crashed(error: BaseException) -> None:
 
 def cancelled_by_owner(row: JobRequest) -> None:
     """Log that a person or a service has canceled a job, or asked a running job to stop."""
-    log_line.write(logger.info, "cancel", **_job_fields(row) | log_line.who())
+    log_line.write(logger.info, "cancel", **_job_fields(row) | log_line.caller_fields())
     if row.status is Status.CANCELLED:
         metrics.emit("job_type", row.job_type, Cancelled=1)
 
 
 def queued_again(row: JobRequest) -> None:
     """Log that a finished job was queued again."""
-    log_line.write(logger.info, "queued again", **_job_fields(row) | log_line.who())
+    log_line.write(logger.info, "queued again", **_job_fields(row) | log_line.caller_fields())
     tracing.accepted(row)
 
 
 def deleted(row: JobRequest) -> None:
     """Log that a finished job was deleted."""
-    log_line.write(logger.info, "deleted", **_job_fields(row) | log_line.who())
+    log_line.write(logger.info, "deleted", **_job_fields(row) | log_line.caller_fields())
 
 
 def pause_changed(pause: Pause) -> None:
     """Log that a job type or a queue was paused or resumed."""
-    log_line.write(logger.info, str(pause.state), **{str(pause.kind): pause.name} | log_line.who())
+    log_line.write(
+        logger.info, str(pause.state), **{str(pause.kind): pause.name} | log_line.caller_fields()
+    )
 
 
 def limits_changed(
@@ -290,18 +292,18 @@ def limits_changed(
         slots=slots,
         rate=None if rate is None else f"{rate.count}/{rate.seconds:g}s, burst {rate.burst}",
         max_waiting=max_waiting,
-        **log_line.who(),
+        **log_line.caller_fields(),
     )
 
 
 def limits_reset(queue_name: str) -> None:
     """Log that the limits of a queue were reset to those in the code."""
-    log_line.write(logger.info, "limits reset", queue_name=queue_name, **log_line.who())
+    log_line.write(logger.info, "limits reset", queue_name=queue_name, **log_line.caller_fields())
 
 
 def schedule_changed(schedule: "Schedule", what: str) -> None:
     """Log a person's change to a schedule."""
-    log_line.write(logger.info, what, **_schedule_fields(schedule) | log_line.who())
+    log_line.write(logger.info, what, **_schedule_fields(schedule) | log_line.caller_fields())
 
 
 def schedule_declared(organization_id: str, name: str) -> None:

@@ -1,8 +1,8 @@
-"""Start threads with a copy of their starter's context, as asyncio does with tasks.
+"""Start threads in a copy of the context of their starter, as asyncio does with tasks.
 
-So the logs and output of a thread belong to the job that started it. Python 3.14 can do so by
-itself (`-X thread_inherit_context`), except for calls that are submitted to a pool. This changes
-the whole process, so it is only for a process that runs nothing but our work: the worker.
+So the logs and output of a thread belong to the job that started it. Python 3.14 has an option for
+this (`-X thread_inherit_context`), except for calls that are submitted to a pool. This module
+changes the whole process, so it is only for the worker, which runs nothing but our work.
 """
 
 import functools
@@ -13,42 +13,42 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
-_OURS = "hands_on_context"
+_OURS = "copies_context"  # an attribute of our replacements
 
 
-def hand_on_context() -> None:
-    """Run every thread and every call that is submitted to a pool in a copy of the caller's
-    context.
+def copy_context_to_threads() -> None:
+    """Run every thread, and every call that is submitted to a pool, in a copy of the context.
 
-    Further calls change nothing.
+    The context is that of the caller that starts the thread or submits the call. Further calls
+    change nothing.
     """
     if not getattr(sys.flags, "thread_inherit_context", False):
-        _replace(threading.Thread, "start", _starting)
-    _replace(ThreadPoolExecutor, "submit", _submitting)
+        _replace(threading.Thread, "start", _start_in_copy)
+    _replace(ThreadPoolExecutor, "submit", _submit_in_copy)
 
 
-def _replace(owner: type, name: str, wrapping: Callable[[Any], Any]) -> None:
+def _replace(owner: type, name: str, wrapper: Callable[[Any], Any]) -> None:
     original = getattr(owner, name)
     if not hasattr(original, _OURS):
-        replacement = functools.wraps(original)(wrapping(original))
+        replacement = functools.wraps(original)(wrapper(original))
         setattr(replacement, _OURS, True)
         setattr(owner, name, replacement)
 
 
-def _starting(original: Callable[..., None]) -> Callable[..., None]:
+def _start_in_copy(original: Callable[..., None]) -> Callable[..., None]:
     def start(self: threading.Thread) -> None:
-        if getattr(self, "_context", None) is None:  # else the caller has chosen one (Python 3.14)
+        if getattr(self, "_context", None) is None:  # the caller hasn't chosen one (Python 3.14)
             self.run = functools.partial(copy_context().run, self.run)  # type: ignore[method-assign]
         original(self)
 
     return start
 
 
-def _submitting(original: Callable[..., Future[Any]]) -> Callable[..., Future[Any]]:
+def _submit_in_copy(original: Callable[..., Future[Any]]) -> Callable[..., Future[Any]]:
     def submit(
         self: ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **named: Any
     ) -> "Future[Any]":
-        # A pool may outlive the job that started its threads with the first call.
+        # Copy the context for each call, because a pool may outlive the job that started it.
         if _has_interpreters(self):
             return original(self, function, *args, **named)
         return original(self, copy_context().run, function, *args, **named)
@@ -59,7 +59,7 @@ def _submitting(original: Callable[..., Future[Any]]) -> Callable[..., Future[An
 def _has_interpreters(pool: ThreadPoolExecutor) -> bool:
     """Return whether the pool's calls run in their own interpreters (Python 3.14).
 
-    A context can't be passed to those.
+    A context can't be passed to another interpreter.
     """
     module = sys.modules.get("concurrent.futures.interpreter")
     return module is not None and isinstance(pool, module.InterpreterPoolExecutor)

@@ -1,6 +1,7 @@
 """Shorten the traceback of an error that work raised.
 
-It begins in the work's own code, and names files as the work's author knows them.
+The shortened traceback begins in the work's own code, with file names as the work's author knows
+them.
 """
 
 import sys
@@ -8,15 +9,15 @@ import traceback
 
 from settings import settings
 
-# The packages that call work. Frames of these packages inside the work stay in its traceback.
+# The packages that call work. Their frames are dropped only at the beginning of a traceback.
 _CALLERS = frozenset({"handlers", "runners", "testing", "work"})
 _ROOT = __file__.removesuffix("runners/tracebacks.py")
 
 
 def begin_at_work(error: BaseException) -> None:
-    """Drop the frames before the work's own: ours, and those of asyncio and the like.
+    """Drop the frames before the work's own: ours, and those of the standard library.
 
-    An error that no work has raised keeps all its frames.
+    If the work's code has no frame in the traceback, it keeps all its frames.
     """
     trace = error.__traceback__
     while trace is not None:
@@ -28,9 +29,9 @@ def begin_at_work(error: BaseException) -> None:
 
 
 def formatted(error: BaseException) -> str:
-    """Return an error's traceback as text, or "" if it has none.
+    """Return an error's traceback as text, or "" if the error has none.
 
-    File names begin at the folder of their checkout, wherever the files were copied to.
+    File names begin at the folder of their checkout, even if the files were copied elsewhere.
     """
     if error.__traceback__ is None:
         return ""

@@ -5,13 +5,13 @@ function here does nothing.
 
 Spans are joined by `traceparent`, as defined by W3C's Trace Context:
 
-- A message carries that of the span in which it was sent, if that span is about the same work. The
-  work that the message starts is the span's child: the first leg after a dispatch, the next leg, or
-  the next attempt.
-- A row carries that of the span in which the job was dispatched. Some legs have a message without a
-  `traceparent`: the job waited for the timer, a pause or its line, or is a child of another job.
-  Such a leg begins its own trace, with a link to the dispatch. A trace of days, or of thousands of
-  jobs, could not be read.
+- A message carries the `traceparent` of the span in which it was sent, if that span is about the
+  same work. The span of the work that the message starts is a child of that span. This joins the
+  first leg to its dispatch, and each leg or attempt to the one before.
+- A row carries the `traceparent` of the span in which the job was dispatched. Some legs have a
+  message without a `traceparent`: the job waited for the timer, a pause or its line, or is a child
+  of another job. Such a leg begins its own trace, with a link to the dispatch. A trace of days, or
+  of thousands of jobs, would be unreadable.
 
 Attributes are those of OpenTelemetry's semantic conventions for messaging, FaaS and HTTP, and
 `job_runners.*`. They contain no payload and no result.
@@ -73,9 +73,9 @@ def current() -> str | None:
 
 
 def of_message_about(job_id: str) -> str | None:
-    """Return the `traceparent` of the current span if it is about this job, or None.
+    """Return the `traceparent` of the current span if that span is about this job, or None.
 
-    The span of another job only happens to send the message.
+    Another job's span may send the message too, but the message's work isn't part of it.
     """
     work = _current_work.get()
     if work is None or work.id != job_id:
@@ -106,17 +106,17 @@ def invoked(invocation_id: str) -> None:
 def request(headers: dict[str, str], *, verified: bool, trusted: bool = True) -> Iterator[None]:
     """Trace an HTTP request. If a trusted caller names a trace, the request becomes part of it.
 
-    The trace of another caller is only linked: that caller must choose neither our trace id nor
-    what we record. An unverified request isn't traced: it can start nothing, and strangers could
-    fill a trace.
+    If another caller names a trace, the request's trace only has a link to it, because that caller
+    must control neither our trace id nor whether we record. An unverified request isn't traced: it
+    can start no work, and strangers could fill a trace.
     """
     if not verified:
         yield
         return
     named = headers.get("traceparent")
-    parent, other = (named, None) if trusted else (None, named)
+    parent, linked_to = (named, None) if trusted else (None, named)
     attributes = {"faas.trigger": "http", "url.scheme": "https"}
-    with spans.start("request", "SERVER", attributes, parent=parent, linked_to=other) as span:
+    with spans.start("request", "SERVER", attributes, parent=parent, linked_to=linked_to) as span:
         token = _current_work.set(_Work(span) if span else None)
         try:
             yield
@@ -142,7 +142,7 @@ def answered(method: str, route: str, status: int) -> None:
 def dispatching(name: str, *, is_of_child: bool = False) -> Iterator[None]:
     """Trace the saving and sending of a job or task of this name.
 
-    The first leg of a job's child links here, and has its own trace.
+    The first leg of a job's child has its own trace, with a link to this span.
     """
     attributes = _messaging("send", name) | {"messaging.operation.type": "send"}
     with spans.start(f"send {name}", "PRODUCER", attributes) as span:
@@ -166,8 +166,10 @@ def accepted(row: "JobRequest") -> None:
 
 @contextmanager
 def working(message: "TracedMessage", operation: str = "process") -> Iterator[None]:
-    """Trace the work that a message starts, as a child of the span that sent it if the message
-    names one."""
+    """Trace the work that a message starts.
+
+    Its span is a child of the span that sent the message, if the message names one.
+    """
     if not settings().traces:  # this runs for every message
         yield
         return
@@ -180,7 +182,7 @@ def working(message: "TracedMessage", operation: str = "process") -> Iterator[No
         **_invocation.get(),
     }
     with spans.start(
-        f"{operation} {name}", "CONSUMER", attributes, parent=message.traceparent, apart=True
+        f"{operation} {name}", "CONSUMER", attributes, parent=message.traceparent, new_trace=True
     ) as span:
         token = _current_work.set(_Work(span, message.id) if span else None)
         try:
@@ -200,10 +202,10 @@ def claimed(row: "JobRequest", wait: int) -> None:
 
 
 def ended(outcome: str, error: BaseException | None = None, *, job_id: str | None = None) -> None:
-    """Record how the current work ended. Only the first call counts; later ones are about other
-    work.
+    """Record how the current work ended. Only the first call has an effect.
 
-    With a `job_id`, do nothing if the current work is another job's.
+    Later calls are about other work. With a `job_id`, do nothing if the current work is another
+    job's.
     """
     work = _current_work.get()
     if work is None or work.outcome is not None or job_id not in (None, work.id):
@@ -216,10 +218,10 @@ def ended(outcome: str, error: BaseException | None = None, *, job_id: str | Non
 
 
 def settled(row: "JobRequest", why: Exception) -> None:
-    """Record the outcome of a job whose worker could not do so.
+    """Record the outcome of a job whose worker could not record it.
 
-    It goes into the span of the job's failure record. If the timer finds the job, it goes into a
-    span of its own that links to the job's dispatch.
+    If a failure record led to the outcome, the span of that record gets it. If the timer found the
+    job, the outcome gets its own span, with a link to the job's dispatch.
     """
     work = _current_work.get()
     if work is not None:
@@ -230,7 +232,7 @@ def settled(row: "JobRequest", why: Exception) -> None:
     attributes = _messaging("settle", row.job_type) | {"messaging.operation.type": "settle"}
     attributes |= _of_job(row) | {"job_runners.outcome": str(row.status)}
     with spans.start(
-        f"settle {row.job_type}", "CONSUMER", attributes, apart=True, linked_to=row.traceparent
+        f"settle {row.job_type}", "CONSUMER", attributes, new_trace=True, linked_to=row.traceparent
     ) as span:
         if span is not None:
             span.record_exception(why)

@@ -114,7 +114,7 @@ def test_it_notices_when_none_of_those_that_were_missed_is_made_up_for(
         choice = choose(schedule)
         if choice is None or choice.at is None or clock.now() - choice.at < occurrence.ON_TIME:
             return choice
-        return Choice(None, occurrence.left_out(choice.step, choice.at, occurrence.MISSED))
+        return Choice(None, occurrence.with_skipped(choice.step, choice.at, occurrence.MISSED))
 
     monkeypatch.setattr(due_schedule, "choose", strictly)
     assert "makes up for none" in noticed()

@@ -39,11 +39,11 @@ class Deploy:
         known = cast(dict[str, Recurring], registry().recurring)
         known.clear()
         known.update(self._declared)
-        declared_schedules._looked_at, others = self._looked_at, declared_schedules._looked_at
+        declared_schedules._last_checks, others = self._looked_at, declared_schedules._last_checks
         try:
             return recurring.start_due(self._bench.send, until=clock.now() + MINUTE)
         finally:
-            declared_schedules._looked_at = others
+            declared_schedules._last_checks = others
 
 
 def is_there(name: str = "hourly") -> bool:

@@ -112,7 +112,7 @@ def test_a_line_that_may_be_long_is_counted_less_often(
 def test_of_very_many_lines_not_all_are_remembered(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(full_queues, "_MOST_CACHED", 2)
+    monkeypatch.setattr(full_queues, "_MAX_CACHED", 2)
     counted: list[str] = []
 
     def count(queue_name: str, key: str, most: int) -> int:

@@ -105,7 +105,7 @@ def test_of_a_backlog_the_worker_process_reads_a_few_rows_at_a_time(
         read += parsed["Count"]
 
     clients.client("dynamodb").meta.events.register("after-call.dynamodb.Query", count)
-    monkeypatch.setattr(legacy_worker, "_ROWS_PER_CHECK", 2)
+    monkeypatch.setattr(legacy_worker, "_ROWS_PER_PAGE", 2)
     monkeypatch.setattr(legacy_worker, "_run_in_child", lambda *_: None)
     legacy_worker.work(stop)
     assert 0 < read <= 2 * 2 * DUE_SHARDS

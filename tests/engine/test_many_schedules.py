@@ -90,7 +90,7 @@ def timers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Timers]:
     forget()
     declared_schedules.forget()
     telemetry.logger.setLevel("CRITICAL")
-    monkeypatch.setattr(recurring, "_ALONE", recurring._ALONE // SCALE)
+    monkeypatch.setattr(recurring, "_MAX_ALONE", recurring._MAX_ALONE // SCALE)
     timers = Timers(monkeypatch)
     for number in range(SCHEDULES):
         name = f"hourly {number}"

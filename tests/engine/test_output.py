@@ -401,7 +401,7 @@ def test_threads_are_handed_their_context_unless_python_does_so_itself(
     monkeypatch.setattr(ThreadPoolExecutor, "submit", ThreadPoolExecutor.submit)
     flags = SimpleNamespace(thread_inherit_context=python_does)
     monkeypatch.setattr(threads, "sys", SimpleNamespace(flags=flags, modules=sys.modules))
-    threads.hand_on_context()
+    threads.copy_context_to_threads()
     assert (threading.Thread.start is start) == python_does
 
 
@@ -456,7 +456,7 @@ def test_a_log_that_can_not_be_written_does_not_go_round_in_circles(
     formatter = log_setup.logger.handlers[0].formatter
     assert formatter is not None
     monkeypatch.setattr(formatter, "format", refuse)
-    with printing_to(lines), output.of_work():
+    with printing_to(lines), output.work_output():
         print("lost")
     assert "not to be formatted" in lines.getvalue()
 
@@ -489,6 +489,6 @@ def test_a_line_is_whole_though_time_is_over_meanwhile(
         return quick(record)
 
     monkeypatch.setattr(formatter, "format", take_long)
-    with printing_to(lines), output.of_work(), pytest.raises(TimeOver), alarm(0.1):
+    with printing_to(lines), output.work_output(), pytest.raises(TimeOver), alarm(0.1):
         print("whole")
     assert said(lines) == ["whole"]

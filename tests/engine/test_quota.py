@@ -147,7 +147,7 @@ def test_a_job_that_is_accepted_makes_no_count_last_longer(bench: Bench, most: i
 def test_what_it_remembers_is_bounded(
     bench: Bench, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quota, "_MOST_CACHED", 3)
+    monkeypatch.setattr(quota, "_MAX_CACHED", 3)
     remembered = []
     for number in range(7):
         quota.refuse_if_reached(f"organisation-{number}")

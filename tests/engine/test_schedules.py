@@ -217,7 +217,7 @@ def test_schedules_are_listed_by_name_a_page_at_a_time() -> None:
 def test_an_organisation_has_so_many_schedules_and_no_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(schedules, "MOST", 2)
+    monkeypatch.setattr(schedules, "MAX_SCHEDULES", 2)
     put("a")
     put("b")
     put("b", every=7200)
