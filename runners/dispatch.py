@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import clock
 from errors import IdempotencyConflict, PayloadTooLarge, QueueFull, QuotaReached
 from runners import configured, quota, telemetry, tracing
 from runners.full_queues import refuse_if_full
-from runners.limits import line_of
+from runners.limits import LimitedLine, line_of
 from runners.messages import TaskMessage
 from runners.registry import registry
 from runners.sending import Send, next_due_at, require_sender, send_if_unclaimed
@@ -80,64 +80,18 @@ def accept_job(
     and RunnerCannotResend if the job may need sending again and the runner can't do that.
     """
     job = registry().job(job_data.job_type)
-    later = (run_at := job_data.starts_at()) > clock.now()
-    payload = _check(job, job_data, send, later=later)
-    key = job_data.idempotency_key
-    organization_id = job_data.organization_id
-    request_hash = _hash(job_data) if key is not None else None
-    job_id = id_under_key(organization_id, key) if key else job_id
-    unique_key = _unique_key(job, job_data, payload)
-    queue_name = job_data.queue_name or job.queue_name
-    existing = _ExistingJob(job_id, job.unique, unique_key)
-    queue_key = _queue_key(queue_name, job_data, payload, existing if parent_id is None else None)
-    if queue_key is not None:
-        require_sender(send, job_data.job_type, "is in a queue with limits")
-    if parent_id is None:
-        existing.refuse_unless_answered(lambda: quota.refuse_if_reached(organization_id))
-
-    new_job = verbs.NewJob(
-        job_id=job_id,
-        job_type=job_data.job_type,
-        queue_name=queue_name,
-        queue_key=queue_key,
-        organization_id=organization_id,
-        campaign_id=job_data.campaign_id,
-        payload=job_data.payload,
-        max_attempts=_most_attempts(job),
-        run_at=run_at,
-        due_at=next_due_at(run_at, send) if later else None,
-        unique_key=unique_key,
-        request_id=context.request_id.get(),
-        request_hash=request_hash,
-        parent_id=parent_id,
-        created_by=context.recorded_author(),
-        counted=quota.is_on(),
-        traceparent=tracing.current(),
+    run_at = job_data.starts_at()
+    payload = _check(job, job_data, send, later=run_at > clock.now())
+    line = _line(job, job_data, payload, send)
+    new_job = _new_job(
+        job, job_data, payload, line, job_id=job_id, parent_id=parent_id, run_at=run_at, send=send
     )
-    if job.unique is None or unique_key is None:
-        row = verbs.save(new_job, more_writes=more_writes)
-    else:
-        from runners import unique_work  # imported here because most jobs don't need it
-
-        asked = unique_work.UniqueRequest(
-            job.unique, unique_key, new_job, payload, more_writes, writes_if_answered, send
-        )
-        row = unique_work.accept(asked)
-    is_its_own = row.duplicate is None or row.duplicate.before
-    if key is not None and is_its_own and row.request_hash != request_hash:
-        raise IdempotencyConflict(key, row.id)
+    if parent_id is None:  # a child isn't refused, because its parent would fail halfway
+        _refuse_if_too_many(new_job, line, job.unique)
+    row = _save(new_job, more_writes, job.unique, payload, writes_if_answered, send)
+    _refuse_reused_key(job_data.idempotency_key, new_job, row)
     _note(row)
     return row
-
-
-def _note(row: JobRequest) -> None:
-    """Log that a job was accepted, or how its request was answered. Count the job if it is new."""
-    if row.is_new:
-        quota.note_accepted(row.organization_id)
-    if row.duplicate is None:
-        telemetry.accepted(row)
-    else:
-        telemetry.duplicate_answered(row, row.duplicate.outcome)
 
 
 def check_job(job_data: "JobData", send: Send | None) -> None:
@@ -159,18 +113,6 @@ def job_data(
         payload=payload,
         organization_id=organization_id,
         campaign_id=campaign_id,
-    )
-
-
-def _most_attempts(job: Job) -> int:
-    return job.retry.max_attempts if job.retry else 1
-
-
-def _unique_key(job: Job, job_data: "JobData", payload: "BaseModel") -> str | None:
-    if job.unique is None:
-        return None
-    return job.unique.key_of(
-        job_data.job_type, job_data.organization_id, job_data.campaign_id, payload
     )
 
 
@@ -220,6 +162,9 @@ def noting_the_task() -> Iterator[AcceptedTask]:
         _asked_for.reset(token)
 
 
+# --- the stages of accept_job --------------------------------------------------------------------
+
+
 def _check(job: Job, job_data: "JobData", send: Send | None, *, later: bool) -> "BaseModel":
     """Return the payload as its model, or raise the error that says why the job is refused."""
     payload = registry().check_new_job(job_data.job_type, job_data.payload, job_data.campaign_id)
@@ -231,48 +176,121 @@ def _check(job: Job, job_data: "JobData", send: Send | None, *, later: bool) -> 
     return payload
 
 
-def _queue_key(
-    queue_name: str, job_data: "JobData", payload: "BaseModel", existing: "_ExistingJob | None"
-) -> str | None:
-    """Return the key of a job's line, if it has one and it is known: see `line_of`.
-
-    Raises QueueFull if too many jobs wait there. A job that exists already isn't refused. A child
-    isn't either, because its parent was accepted and would fail halfway.
-    """
+def _line(
+    job: Job, job_data: "JobData", payload: "BaseModel", send: Send | None
+) -> LimitedLine | None:
+    """Return the job's line, if it has one and it is known: see `line_of`."""
+    queue_name = job_data.queue_name or job.queue_name
     line = line_of(queue_name, job_data.organization_id, job_data.campaign_id, payload)
-    if line is None:
-        return None
-    if existing is not None:
-        existing.refuse_unless_answered(lambda: refuse_if_full(queue_name, line.key, line.limits))
-    return line.key
+    if line is not None:
+        require_sender(send, job_data.job_type, "is in a queue with limits")
+    return line
 
 
-class _ExistingJob(NamedTuple):
-    """The request's existing job, if there is one: its own, or the job that holds its unique key.
+def _new_job(
+    job: Job,
+    job_data: "JobData",
+    payload: "BaseModel",
+    line: LimitedLine | None,
+    *,
+    job_id: str | None,
+    parent_id: str | None,
+    run_at: int,
+    send: Send | None,
+) -> verbs.NewJob:
+    """Return the job to save. An idempotency key determines its id."""
+    key, job_type = job_data.idempotency_key, job_data.job_type
+    organization_id, campaign_id = job_data.organization_id, job_data.campaign_id
+    unique = job.unique
+    return verbs.NewJob(
+        job_id=id_under_key(organization_id, key) if key else job_id,
+        job_type=job_type,
+        queue_name=job_data.queue_name or job.queue_name,
+        queue_key=line.key if line else None,
+        organization_id=organization_id,
+        campaign_id=campaign_id,
+        payload=job_data.payload,
+        max_attempts=job.retry.max_attempts if job.retry else 1,
+        run_at=run_at,
+        due_at=next_due_at(run_at, send) if run_at > clock.now() else None,
+        unique_key=(
+            unique.key_of(job_type, organization_id, campaign_id, payload) if unique else None
+        ),
+        request_id=context.request_id.get(),
+        request_hash=_hash(job_data) if key is not None else None,
+        parent_id=parent_id,
+        created_by=context.recorded_author(),
+        counted=quota.is_on(),
+        traceparent=tracing.current(),
+    )
 
-    A request that creates a follower of the holder creates a new job.
+
+def _refuse_if_too_many(
+    new_job: verbs.NewJob, line: LimitedLine | None, rule: Unique | None
+) -> None:
+    """Raise QueueFull or QuotaReached if there are too many jobs to accept a new one.
+
+    A request that creates no job isn't refused.
     """
+    try:
+        if line is not None:
+            refuse_if_full(new_job.queue_name, line.key, line.limits)
+        quota.refuse_if_reached(new_job.organization_id)
+    except (QueueFull, QuotaReached):
+        if not _creates_no_job(new_job, rule):
+            raise
 
-    job_id: str | None
-    rule: Unique | None
-    unique_key: str | None
 
-    def refuse_unless_answered(self, refuse_if_too_many: Callable[[], None]) -> None:
-        """Refuse a new job if there are too many, unless the request returns an existing job."""
-        try:
-            refuse_if_too_many()
-        except (QueueFull, QuotaReached):
-            if self.job_id is not None and read(self.job_id) is not None:
-                return
-            if not self._creates_no_job():
-                raise
+def _creates_no_job(new_job: verbs.NewJob, rule: Unique | None) -> bool:
+    """Return whether the request returns its own existing job, or the one with its unique key.
 
-    def _creates_no_job(self) -> bool:
-        if self.rule is None or self.unique_key is None:
-            return False
-        from runners import unique_work  # imported here because most jobs don't need it
+    A request that creates a follower of that job creates a new job.
+    """
+    if new_job.job_id is not None and read(new_job.job_id) is not None:
+        return True
+    if rule is None or new_job.unique_key is None:
+        return False
+    from runners import unique_work  # imported here because most jobs don't need it
 
-        return unique_work.creates_no_job(self.rule, self.unique_key, self.job_id)
+    return unique_work.creates_no_job(rule, new_job.unique_key, new_job.job_id)
+
+
+def _save(
+    new_job: verbs.NewJob,
+    more_writes: Sequence[RecordWrite],
+    rule: Unique | None,
+    payload: "BaseModel",
+    writes_if_answered: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None,
+    send: Send | None,
+) -> JobRequest:
+    """Save the job. If the work is unique, return the row that its rule allows."""
+    key = new_job.unique_key
+    if rule is None or key is None:
+        return verbs.save(new_job, more_writes=more_writes)
+    from runners import unique_work  # imported here because most jobs don't need it
+
+    return unique_work.accept(
+        unique_work.UniqueRequest(
+            rule, key, new_job, payload, more_writes, writes_if_answered, send
+        )
+    )
+
+
+def _refuse_reused_key(key: str | None, new_job: verbs.NewJob, row: JobRequest) -> None:
+    """Raise IdempotencyConflict if another request used the idempotency key before."""
+    is_its_own = row.duplicate is None or row.duplicate.before
+    if key is not None and is_its_own and row.request_hash != new_job.request_hash:
+        raise IdempotencyConflict(key, row.id)
+
+
+def _note(row: JobRequest) -> None:
+    """Log that a job was accepted, or how its request was answered. Count the job if it is new."""
+    if row.is_new:
+        quota.note_accepted(row.organization_id)
+    if row.duplicate is None:
+        telemetry.accepted(row)
+    else:
+        telemetry.duplicate_answered(row, row.duplicate.outcome)
 
 
 def _hash(job_data: "JobData") -> str:
