@@ -1,7 +1,8 @@
 """Answer requests for unique jobs, and admit jobs that follow another.
 
-The transaction that saves the row also takes the key. If another job holds the key, the request
-reads that job and applies the rule. A request that loses a race starts again.
+The transaction that saves the row also takes the key. If another job has the key, the request reads
+that job and applies the rule of the job type (`Unique`): refuse, replace, or return that job. A
+request that loses a race starts again.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,9 +28,9 @@ from work.definitions import LONGEST_WAIT
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-_TRIES = 6  # of a request that other requests overtake
-# When the timer checks whether the job that another one follows has ended. Normally the end of that
-# job admits the follower, so this check is only a safeguard.
+_TRIES = 6  # how often a request is tried if others keep changing the key first
+# The timer next checks a follower after as long again as it has waited, within these two bounds.
+# Normally the end of the job that it follows admits it, so this check is only a safeguard.
 _SOONEST_CHECK = 10 * clock.MINUTE
 _LATEST_CHECK = clock.HOUR
 
@@ -37,10 +38,11 @@ _LATEST_CHECK = clock.HOUR
 class UniqueRequest(NamedTuple):
     """A request for a unique job.
 
-    `new_job` is the job to save if the rule allows one, and `payload` its payload as its model. Its
-    `job_id` is the only id that it may have, if the request determines it. `more_writes` are
-    written in one transaction with the outcome of the request. If the outcome is an existing job,
-    the writes that `writes_if_answered` returns for the same records replace them.
+    `new_job` is the job to save if the rule allows a new one, and `payload` is the model of its
+    payload. `new_job.job_id` is the id that the job must get, or None if any id will do.
+
+    `more_writes` are made in one transaction with the outcome of the request. If the outcome is an
+    existing job, the writes from `writes_if_answered`, for the same records, are made instead.
     """
 
     rule: Unique
@@ -55,9 +57,10 @@ class UniqueRequest(NamedTuple):
 def accept(request: UniqueRequest) -> JobRequest:
     """Return the row that answers a request: a new one, or an existing one with a `duplicate`.
 
-    An earlier answer to the same request comes first.
+    If the same request was answered before, return the same job.
 
-    Raises UniqueConflict if the rule refuses, RaceLost or RowExists for `more_writes`, and
+    Raises UniqueConflict if the rule refuses the request. Raises RaceLost if one of `more_writes`
+    is refused, and RowExists if there are `more_writes` and the job exists already. Raises
     PreconditionFailed if other requests are faster at every try.
     """
     stale: Answer | None = None  # an earlier answer to this request, whose job is gone
@@ -73,10 +76,10 @@ def accept(request: UniqueRequest) -> JobRequest:
 
 
 def creates_no_job(rule: Unique, key: str, job_id: str | None) -> bool:
-    """Return whether a request for this key creates no job.
+    """Return whether a request for this key is answered with an existing job.
 
-    That is so if it was answered with an existing job before, or if it would find one now and not
-    follow it.
+    It is if it was answered so before, or if another job has the key and the request would not
+    create a follower of that job.
     """
     answered = answers.find(job_id) if job_id is not None else None
     if answered is not None and answered.row is not None:
@@ -89,10 +92,10 @@ def creates_no_job(rule: Unique, key: str, job_id: str | None) -> bool:
 
 
 def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
-    """Admit a job that follows another, if that one has ended without admitting it.
+    """Admit a follower if the job that it follows has ended without admitting it.
 
-    Return whether it was admitted. If not, the timer checks it again later. Raises
-    PreconditionFailed if another process admits it first.
+    Return whether the follower was admitted. If not, postpone its row, so that the timer checks it
+    later. Raises PreconditionFailed if another process admits the follower first.
     """
     key = row.unique_key or ""
     found = uniqueness.look(key)
@@ -109,7 +112,7 @@ def admit_if_holder_ended(row: JobRequest, send: Send) -> bool:
 
 
 def next_check(row: JobRequest) -> int:
-    """Return when the timer next checks a job that follows another."""
+    """Return when the timer next checks a follower."""
     waited = clock.now() - (row.waiting_since or clock.now())
     return clock.now() + min(max(waited, _SOONEST_CHECK), _LATEST_CHECK)
 
@@ -120,8 +123,8 @@ def next_check(row: JobRequest) -> int:
 def _try_once(request: UniqueRequest, stale: Answer | None) -> JobRequest:
     """Return the row that answers the request.
 
-    `stale` is an earlier answer, whose job is gone. Raises PreconditionFailed if another process
-    was faster, and the errors of `accept`.
+    `stale` is an earlier answer to this request, whose job is gone. Raises PreconditionFailed if
+    another process was faster, and the errors of `accept`.
     """
     try:
         return _save_or_apply_rule(request, stale)
@@ -132,7 +135,7 @@ def _try_once(request: UniqueRequest, stale: Answer | None) -> JobRequest:
     except RaceLost as lost:
         if any(each.record is one.record for each in lost.lost for one in request.more_writes):
             raise
-        raise uniqueness.overtaken("accept", "of this request") from lost
+        raise uniqueness.overtaken("accept", request.new_job.job_id or "(new job)") from lost
 
 
 def _save_or_apply_rule(request: UniqueRequest, stale: Answer | None) -> JobRequest:
@@ -148,9 +151,9 @@ def _save_or_apply_rule(request: UniqueRequest, stale: Answer | None) -> JobRequ
 
 
 def _apply_rule(request: UniqueRequest, held: Held, stale: Answer | None) -> JobRequest:
-    """Apply the rule to a key that another job holds.
+    """Apply the rule to a key that another job has.
 
-    Raises RowExists if that job, or its follower, is the request's own.
+    Raises RowExists if that job, or its follower, has the id of the request's own job.
     """
     holder, rule = held.holder, request.rule
     for row in (holder, held.follower):
@@ -188,24 +191,33 @@ def _replace(request: UniqueRequest, waiting: JobRequest, stale: Answer | None) 
     writes = _writes_of_answer(request, waiting, Outcome.REPLACED, stale)
     try:
         row = replacing.replace(waiting, wanted, writes)
-    finally:
-        admission.admit_waiting_after(waiting, request.send)  # its slot may be free now
+    finally:  # even if the response was lost, the job's slot may be free
+        admission.admit_waiting_after(waiting, request.send)
     row.duplicate = DuplicateOutcome(Outcome.REPLACED, is_sent=_has_message(waiting, row))
     return row
 
 
 def _wanted(request: UniqueRequest, waiting: JobRequest) -> Wanted:
-    """Return what the waiting job is to do instead."""
+    """Return the payload, time and options that the waiting job gets from the request.
+
+    Requests may postpone the job by at most the rule's `at_most`, from the start time that the
+    first request asked for.
+    """
     new_job, rule = request.new_job, request.rule
     first = waiting.first_run_at or waiting.created_at
-    most = LONGEST_WAIT if rule.at_most is None else rule.at_most
-    in_line = (waiting.queue_name, new_job.organization_id, new_job.campaign_id, request.payload)
-    run_at = min(new_job.run_at or 0, first + int(most * clock.SECOND))
+    max_delay = LONGEST_WAIT if rule.at_most is None else rule.at_most
+    run_at = min(new_job.run_at or 0, first + int(max_delay * clock.SECOND))
     later = run_at > clock.now()
     return Wanted(
         payload=new_job.payload,
         campaign_id=new_job.campaign_id,
-        queue_key=current_key(waiting.queue_key, *in_line),
+        queue_key=current_key(
+            waiting.queue_key,
+            waiting.queue_name,
+            new_job.organization_id,
+            new_job.campaign_id,
+            request.payload,
+        ),
         max_attempts=new_job.max_attempts,
         run_at=run_at if later else None,
         due_at=next_due_at(run_at, request.send) if later else None,
@@ -214,7 +226,7 @@ def _wanted(request: UniqueRequest, waiting: JobRequest) -> Wanted:
 
 
 def _writes_of_new(request: UniqueRequest, stale: Answer | None) -> list[RecordWrite]:
-    """Return the writes for a new row. They fail if the request was answered before."""
+    """Return the writes that go with a new row. They fail if the request was answered before."""
     job_id = request.new_job.job_id
     check = [answers.none_yet(job_id, stale)] if job_id is not None else []
     return [*request.more_writes, *check]
@@ -254,10 +266,11 @@ def _saved_before(row: JobRequest) -> JobRequest:
 
 
 def _has_message(before: JobRequest, after: JobRequest) -> bool:
-    """Return whether a message about the replaced job is under way, or none is needed.
+    """Return whether a message about the job with the new payload is under way, or none is needed.
 
-    A message that arrives too early is delayed until the job may start. So one message is enough,
-    however often the job is postponed. A second one would only be delayed too.
+    `before` and `after` are its row before and after the payload was replaced. If a message arrives
+    too early, the worker sends it again with the remaining delay. So one message is enough, however
+    often the job is postponed.
     """
     if after.status is Status.QUEUED:
         return before.status is Status.QUEUED
@@ -265,6 +278,7 @@ def _has_message(before: JobRequest, after: JobRequest) -> bool:
         return True
     run_at, before_at = after.run_at or 0, before.run_at or 0
     if before.status is Status.SCHEDULED:
+        # A scheduled job is due after its start time if its message was sent, or else at that time.
         was_sent = (before.due_at or 0) > before_at
         return was_sent and run_at >= before_at
     return before.status is Status.QUEUED
