@@ -181,7 +181,7 @@ def _return_existing(
 
 def _follow(request: UniqueRequest, held: Held, stale: Answer | None) -> JobRequest:
     follower = request.new_job._replace(due_at=clock.now() + _SOONEST_CHECK)
-    row = verbs.save(follower, behind=held, more_writes=_writes_of_new(request, stale))
+    row = verbs.save(follower, follows=held, more_writes=_writes_of_new(request, stale))
     row.duplicate = DuplicateOutcome(Outcome.FOLLOWS)
     return row
 
@@ -228,7 +228,7 @@ def _wanted(request: UniqueRequest, waiting: JobRequest) -> Wanted:
 def _writes_of_new(request: UniqueRequest, stale: Answer | None) -> list[RecordWrite]:
     """Return the writes that go with a new row. They fail if the request was answered before."""
     job_id = request.new_job.job_id
-    check = [answers.none_yet(job_id, stale)] if job_id is not None else []
+    check = [answers.no_answer_check(job_id, stale)] if job_id is not None else []
     return [*request.more_writes, *check]
 
 
@@ -244,7 +244,7 @@ def _writes_of_answer(
     job_id = request.new_job.job_id
     if job_id is None:
         return [*more_writes]
-    given = answers.given(job_id, row, outcome, request.new_job.request_hash, stale)
+    given = answers.answer_writes(job_id, row, outcome, request.new_job.request_hash, stale)
     return [*more_writes, *given]
 
 

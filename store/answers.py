@@ -56,15 +56,18 @@ def find(job_id: str) -> Found | None:
     return Found(answer, row if row is not None and row.created_key == answer.job else None)
 
 
-def none_yet(job_id: str, stale: Answer | None) -> RecordWrite:
-    """Return the check that a request has no answer, or only one whose job is gone."""
+def no_answer_check(job_id: str, stale: Answer | None) -> RecordWrite:
+    """Return the check that a request has no answer, except a `stale` one, whose job is gone."""
     return RecordWrite(Answer(_record_id(job_id), "job"), "check", condition=_missing_or(stale))
 
 
-def given(
+def answer_writes(
     job_id: str, row: JobRequest, outcome: Outcome, request_hash: str | None, stale: Answer | None
 ) -> list[RecordWrite]:
-    """Return the writes that store an answer if the request has neither an answer nor a job yet."""
+    """Return the writes that store an answer, refused if the request has an answer or a job by now.
+
+    A `stale` answer, whose job is gone, is replaced.
+    """
     answer = Answer(
         _record_id(job_id),
         job=row.created_key,

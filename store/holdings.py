@@ -58,8 +58,8 @@ def write_freeing(
     Raises RaceLost if one of `more_writes` was refused. For the rest see
     `conditional_write.write_with`.
     """
-    more_writes, freed = more_writes or [], [] if keeps_slot else free_slot_writes(job)
-    key, tries = _key_given_up(job) if ends else [], 0
+    more_writes, slot = more_writes or [], [] if keeps_slot else free_slot_writes(job)
+    key, tries = _give_up_key_writes(job) if ends else [], 0
     while True:
         try:
             row = conditional_write.write_with(
@@ -68,14 +68,17 @@ def write_freeing(
                 actions,
                 condition,
                 already_applied=already_applied,
-                more_writes=[*more_writes, *freed, *key],
+                more_writes=[*more_writes, *slot, *key],
             )
         except RaceLost as lost:
             if any(_is_one_of(more_writes, each) for each in lost.lost):
                 raise
-            freed = [each for each in freed if not _is_one_of(lost.lost, each)]
+            slot = [each for each in slot if not _is_one_of(lost.lost, each)]
             if any(_is_one_of(lost.lost, each) for each in key):
-                key, tries = _key_handed_on(job) if tries < _HAND_ON_TRIES else [], tries + 1
+                key, tries = (
+                    _give_up_to_follower_writes(job) if tries < _HAND_ON_TRIES else [],
+                    tries + 1,
+                )
         else:
             changed = (each.record for each in key if each.how == "change")
             row.admitted_follower = next(
@@ -88,15 +91,15 @@ def _is_one_of(writes: Sequence[RecordWrite], write: RecordWrite) -> bool:
     return any(each is write for each in writes)
 
 
-def _key_given_up(job: JobRequest) -> list[RecordWrite]:
+def _give_up_key_writes(job: JobRequest) -> list[RecordWrite]:
     if job.unique_key is None:
         return []
     from store import uniqueness  # imported here because most jobs have no key
 
-    return uniqueness.given_up(job)
+    return uniqueness.give_up_writes(job)
 
 
-def _key_handed_on(job: JobRequest) -> list[RecordWrite]:
+def _give_up_to_follower_writes(job: JobRequest) -> list[RecordWrite]:
     from store import uniqueness
 
-    return uniqueness.handed_on(job)
+    return uniqueness.give_up_to_follower_writes(job)

@@ -22,7 +22,7 @@ ROW_VERSION = 3  # the highest version that this code knows
 LIMITED_VERSION = 2  # for a row whose queue has limits, or that its organization's quota counts
 UNIQUE_VERSION = 3  # for a row that has a unique key, see store.uniqueness
 # The prefix of a follower's `held_by`. The created_key of the job that it follows comes after it.
-BEHIND = "unique#"
+FOLLOWS_PREFIX = "unique#"
 # The shards of each lane. Never lower the number, because a row keeps its shard.
 DUE_SHARDS = 8
 
@@ -266,9 +266,9 @@ class JobRequest(Table):
     @property
     def follows(self) -> str | None:
         """Return the created_key of the job that it follows, or None if it follows none."""
-        if not (self.held_by or "").startswith(BEHIND):
+        if not (self.held_by or "").startswith(FOLLOWS_PREFIX):
             return None
-        return str(self.held_by).removeprefix(BEHIND)
+        return str(self.held_by).removeprefix(FOLLOWS_PREFIX)
 
     @property
     def has_begun(self) -> bool:

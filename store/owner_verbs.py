@@ -1,6 +1,6 @@
 """The verbs of a job's owner: cancel, request_cancel, requeue, delete.
 
-Each is refused if the row belongs to another organization than when it was read.
+Each is refused if the row belongs to a different organization than when it was read.
 """
 
 from typing import Any
@@ -20,11 +20,9 @@ from store.transactions import RecordWrite, retry_on_conflict
 
 
 def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
-    """Cancel a job that no worker has, and give back its slot, its waiting entry and its unique
-    key.
+    """Cancel a job that isn't running, and free its slot, its waiting entry and its unique key.
 
-    Raises PreconditionFailed if a worker has it, if it is finished, or if it has changed since it
-    was read.
+    Raises PreconditionFailed if the job is running or finished, or has changed since it was read.
     """
     return holdings.write_freeing(
         "cancel",
@@ -45,7 +43,7 @@ def cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
 
 
 def request_cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
-    """Ask a running job to stop. It notices at its next written checkpoint.
+    """Ask a running job to stop. It does so at its next written checkpoint.
 
     Raises PreconditionFailed if the job isn't running.
     """
@@ -54,7 +52,7 @@ def request_cancel(job: JobRequest, *, by: str | None = None) -> JobRequest:
         job,
         [JobRequest.cancel_requested.set(True), *_set_if_missing(JobRequest.cancelled_by, by)],
         _same_owner(job) & (JobRequest.status == Status.RUNNING),
-        # If it were still running, the write would not have been refused.
+        # If the job were still running, the write would not have been refused.
         already_applied=lambda row: bool(row.cancel_requested) and row.status is Status.CANCELLED,
     )
 
@@ -70,16 +68,17 @@ def requeue(
 ) -> JobRequest:
     """Queue a failed or canceled job again, with a full number of attempts and legs.
 
-    Pass `counted` if its organization has a quota, and `unique_key` if the work is unique: the job
-    then takes that key again. The job resumes at its cursor. With another payload it starts from
-    the beginning, without its steps and children.
+    Pass `counted` if its organization has a quota. Pass `unique_key` if the work is unique: the job
+    then takes that key again. The job resumes at its cursor. With another payload, it starts from
+    the beginning and ignores its earlier steps and children.
 
-    Raises PreconditionFailed, KeyTaken, and MissingObject if its payload is gone.
+    Raises PreconditionFailed unless the job is failed or canceled and unchanged since it was read.
+    Raises KeyTaken if another job has the key, and MissingObject if the payload is gone.
     """
-    # Write the payload again so that it outlives the row: the bucket's lifecycle counts from the
-    # last write.
-    again = blobs.get(job.payload, job.payload_key) if payload is None else payload
-    inline, key = blobs.put(f"payloads/{job.created_key}", again)
+    # The bucket's lifecycle deletes an object some time after its last write. Write the payload
+    # again, so that it outlives the row.
+    kept = blobs.get(job.payload, job.payload_key) if payload is None else payload
+    inline, key = blobs.put(f"payloads/{job.created_key}", kept)
     actions = [
         *conditional_write.queued(job, Lane.QUEUED),
         *_reset_run(max_attempts),
@@ -90,7 +89,7 @@ def requeue(
     ]
     if counted:
         actions.append(JobRequest.unfinished_organization.set(job.organization_id))
-    # Older code would count the job forever, or not give up its key.
+    # Code that doesn't know quotas or keys would count the job forever, or not give up its key.
     version = UNIQUE_VERSION if unique_key is not None else LIMITED_VERSION if counted else 1
     actions += conditional_write.raise_version(job, version)
     if job.error:
@@ -108,7 +107,7 @@ def requeue(
             & JobRequest.status.is_in(Status.FAILED, Status.CANCELLED)
             & (JobRequest.finished_at == job.finished_at)
             & (JobRequest.expires_at > clock.now() // clock.SECOND),
-            # Another caller may have queued it again, with another payload.
+            # If another caller has queued it again, it may have another payload.
             already_applied=lambda row: (
                 not row.status.finished and (row.payload, row.payload_key) == (inline, key)
             ),
@@ -119,11 +118,11 @@ def requeue(
         return write([])
     from store import uniqueness  # imported here because most jobs have no key
 
-    return uniqueness.with_key(unique_key, job, write)
+    return uniqueness.save_with_key(unique_key, job, write)
 
 
 def _reset_run(max_attempts: int) -> list[Action]:
-    """Return the actions that clear a row's last run, and everything that it held or waited for."""
+    """Return the actions that clear a row's last run, its slot, and the fields of a parked row."""
     return [
         JobRequest.attempt.set(1),
         JobRequest.max_attempts.set(max_attempts),
@@ -136,8 +135,8 @@ def _reset_run(max_attempts: int) -> list[Action]:
                 *("failed_organization", "failed_key", "cancelled_by"),
             )
         ),
-        # Code that knows no slots ends a job and leaves its slot in the row. Another job may have
-        # it by now.
+        # Code that doesn't know slots ends a job and leaves the slot in its row. Another job may
+        # have that slot by now.
         *conditional_write.without_capacity(),
         *conditional_write.no_longer_parked(),
     ]
@@ -145,7 +144,7 @@ def _reset_run(max_attempts: int) -> list[Action]:
 
 def _with_key(unique_key: str | None) -> list[Action]:
     """Return the actions that set a row's unique key, or clear it."""
-    if unique_key is None:  # code that knows no keys ends a job and leaves its key in the row
+    if unique_key is None:  # code that doesn't know keys ends a job and leaves its key in the row
         return [JobRequest.unique_key.remove(), JobRequest.first_run_at.remove()]
     return [
         JobRequest.unique_key.set(unique_key),
@@ -155,13 +154,13 @@ def _with_key(unique_key: str | None) -> list[Action]:
 
 
 def delete(job: JobRequest) -> None:
-    """Delete a finished job: its row, then its data in other places.
+    """Delete a finished job: its row, then its steps and objects.
 
-    Raises PreconditionFailed unless it is finished.
+    Raises PreconditionFailed if the job isn't finished.
     """
     try:
         finished = JobRequest.status.is_in(Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
-        # Don't delete another job that has got this id since this one was read.
+        # Another job may have got this id since the row was read: don't delete that one.
         same = JobRequest.created_key == job.created_key
         retry_on_conflict(lambda: job.delete(_same_owner(job) & same & finished))
     except DeleteError as error:
@@ -170,7 +169,7 @@ def delete(job: JobRequest) -> None:
         row = read(job.id)
         if row is not None and row.created_key == job.created_key:
             raise conditional_write.refused("delete", job.id, row) from error
-    # If this is cut off, the bucket's lifecycle and the table's TTL do the rest.
+    # If the process dies here, the bucket's lifecycle and the table's TTL delete the rest.
     steps.delete(job)
     if bucket.configured():
         _delete_objects(job)
@@ -180,15 +179,15 @@ def _delete_objects(job: JobRequest) -> None:
     bucket.delete_all(f"payloads/{job.created_key}")
     bucket.delete_all(f"partial/{job.created_key}")
     bucket.delete_all(job.result_folder)
-    # The places that version 0.1.0 used. This version never writes there. So if another job gets
-    # this id between the read and the deletes, it loses nothing.
+    # Only version 0.1.0 writes to these folders, so a job of this version that gets the same id
+    # between the read and the deletes loses nothing.
     if read(job.id) is None:
         bucket.delete_all(f"partial/{job.id}")
         bucket.delete_all(f"results/{job.organization_id}/{job.id}")
 
 
 def _set_if_missing(attribute: Any, by: str | None) -> list[Action]:
-    """Return the action that records the first caller. Later requests change nothing."""
+    """Return the action that records a caller, unless an earlier one is recorded."""
     return [] if by is None else [attribute.set(attribute | by)]
 
 

@@ -1,13 +1,14 @@
 """The keys of unique work. The coordination table has one record for each key, which names its job.
 
 A row names the key that it has or waits for (`unique_key`). The record is put in the transaction
-that saves or requeues the row. It is deleted in the transaction of the verb that ends or claims the
-job: see `store.holdings`. So row and record can't come apart, except through code that knows no
-keys. A record whose job has ended is therefore free. The next job takes it over if it is as it was
-read.
+that saves or requeues the row. It is deleted in the transaction that ends the job, or that claims
+it, if the job has its key only until it starts: see `store.holdings`. So row and record always
+agree, unless older code, which doesn't know keys, has ended the job. A record whose job has ended
+therefore counts as free. The next job takes the record over, on condition that it hasn't changed.
 
-One more job may wait for the end of the job that has the key: its follower. The record names both.
-When the first job ends, the same transaction admits the follower and gives it the key.
+Another job may wait for the end of the job that has the key (the holder). It is called the
+follower, and the record names both. The transaction that ends the holder admits the follower and
+gives it the key.
 """
 
 from collections.abc import Callable
@@ -23,19 +24,21 @@ import clock
 from aws.errors import conflicts
 from errors import PreconditionFailed
 from store import conditional_write
-from store.job_request import BEHIND, JobRequest, Lane, Status, job_id_of
+from store.job_request import FOLLOWS_PREFIX, JobRequest, Lane, Status, job_id_of
 from store.queries import read
 from store.table import Integer, Table, nullable
 from store.transactions import NotWritten, RaceLost, RecordWrite
 
-# Longer than any row can live, as for steps.
+# No row can live longer.
 _LIFETIME = 180 * clock.DAY
-_TRIES = 5  # to take a key, because others may take it and give it up
+_TRIES = 5  # to take a key, because other jobs may take it and give it up in between
 
 
 class KeyRecord(Table):
-    """The record of a key. It names jobs by their created_key, because another job may get an
-    id."""
+    """The record of a key.
+
+    It names jobs by their created_key, because a later job may get the same id.
+    """
 
     class Meta:
         table_name = ""  # from table_setting, at first use
@@ -45,7 +48,7 @@ class KeyRecord(Table):
     pk = UnicodeAttribute(hash_key=True)  # the key
     sk = UnicodeAttribute(range_key=True, default="holder")
     holder = UnicodeAttribute()
-    follower = nullable(UnicodeAttribute())  # waits for the holder's end
+    follower = nullable(UnicodeAttribute())  # the job that waits for the holder's end
     expires_at = Integer()  # in seconds, for TTL
 
     @property
@@ -55,16 +58,16 @@ class KeyRecord(Table):
 
 
 class Held(NamedTuple):
-    """A key that a job has: its record, that job, and its follower if there is one."""
+    """A key that a job has: the key's record, that job, and its follower if there is one."""
 
     record: KeyRecord
     holder: JobRequest
     follower: JobRequest | None
 
     @property
-    def place(self) -> str:
-        """Return the `held_by` of a follower."""
-        return f"{BEHIND}{self.record.holder}"
+    def follower_held_by(self) -> str:
+        """Return the `held_by` of a job that follows the holder."""
+        return f"{FOLLOWS_PREFIX}{self.record.holder}"
 
 
 class KeyTaken(NotWritten):
@@ -76,19 +79,21 @@ class KeyTaken(NotWritten):
 
 
 class Free(NamedTuple):
-    """A key that no job has, although it may have a record. A follower, if there is one, gets it
-    first."""
+    """A key that no job has, although it may have a record.
+
+    If the record's job has a follower, the follower gets the key first.
+    """
 
     record: KeyRecord | None
     follower: JobRequest | None = None
 
 
 def look(key: str) -> Held | Free:
-    """Return the current state of a key.
+    """Return whether a job has a key, and which.
 
-    A transaction becomes visible item by item. So a record may be found without its row, and the
-    key may look free although it isn't. A job that takes over a key therefore checks the row again
-    in the transaction itself.
+    A transaction becomes visible item by item. So the record of a key may be visible before the row
+    of its job, and the key looks free. The transaction that takes over a record therefore checks
+    the row again.
     """
     record = _record(key)
     if record is None:
@@ -100,8 +105,7 @@ def look(key: str) -> Held | Free:
 
 
 def has_key(row: JobRequest, record: KeyRecord) -> bool:
-    """Return whether a row with the id that a record names belongs to a job that has the record's
-    key."""
+    """Return whether a record's holder still has the key. `row` is the row with the holder's id."""
     return not row.status.finished and row.unique_key == record.key
 
 
@@ -113,7 +117,7 @@ def _record(key: str) -> KeyRecord | None:
 
 
 def _follower(record: KeyRecord) -> JobRequest | None:
-    """Return the job that follows the record's holder, if one waits for its end."""
+    """Return the job that waits for the end of the record's holder, if there is one."""
     row = read(job_id_of(record.follower)) if record.follower is not None else None
     return row if row is not None and row.follows == record.holder else None
 
@@ -121,50 +125,51 @@ def _follower(record: KeyRecord) -> JobRequest | None:
 # --- writes ---------------------------------------------------------------------------------------
 
 
-def taken(key: str, job: JobRequest, over: KeyRecord | None) -> list[RecordWrite]:
-    """Return the writes that give a job a key.
+def take_writes(key: str, job: JobRequest, old_record: KeyRecord | None) -> list[RecordWrite]:
+    """Return the writes that give a key to a job.
 
-    The key has no record, or `over` is the record of a job that has ended. The writes are refused
-    unless the record is as it was read.
+    `old_record` is the record of a job that has ended, or None if the key has no record. The writes
+    are refused if that has changed.
     """
     record = KeyRecord(_record_id(key), holder=job.created_key, expires_at=_expiry())
-    writes = [RecordWrite(record, "put", condition=_as_read(over))]
-    # otherwise the row's own write checks this
-    if over is not None and job_id_of(over.holder) != job.id:
-        # To DynamoDB, a missing row, or a row without a key, has another key.
+    writes = [RecordWrite(record, "put", condition=_as_read(old_record))]
+    # Check that the old holder has ended. If it is the job itself, the write of its row does that.
+    if old_record is not None and job_id_of(old_record.holder) != job.id:
+        # `!=` also holds if the row or its unique_key doesn't exist.
         has_ended = (JobRequest.unique_key != key) | JobRequest.status.is_in(
             *(each for each in Status if each.finished)
         )
         writes.append(
-            RecordWrite(JobRequest(id=job_id_of(over.holder)), "check", condition=has_ended)
+            RecordWrite(JobRequest(id=job_id_of(old_record.holder)), "check", condition=has_ended)
         )
-    return writes if over is None else [*writes, *_not_followed(over, job)]
+    return writes if old_record is None else [*writes, *_not_followed(old_record, job)]
 
 
-def queued_behind(held: Held, job: JobRequest) -> list[RecordWrite]:
+def follow_writes(held: Held, job: JobRequest) -> list[RecordWrite]:
     """Return the writes that make a job follow the job that has the key."""
     follows = [KeyRecord.follower.set(job.created_key)]
     as_read = _as_read(held.record)
     return [RecordWrite(held.record, "change", follows, as_read), *_not_followed(held.record, job)]
 
 
-def given_up(job: JobRequest) -> list[RecordWrite]:
-    """Return the write by which a job gives up its key, or its position behind another job.
+def give_up_writes(job: JobRequest) -> list[RecordWrite]:
+    """Return the write by which a job gives up its key, or stops following another job.
 
-    It relies on the row alone. If the job has a follower, the write is refused.
+    No read of the record is needed. If the job has a follower, the write is refused.
     """
     record = KeyRecord(_record_id(str(job.unique_key)), "holder")
     if job.follows is not None:
-        leaves = KeyRecord.follower == job.created_key
-        return [RecordWrite(record, "change", [KeyRecord.follower.remove()], leaves)]
-    alone = (KeyRecord.holder == job.created_key) & KeyRecord.follower.does_not_exist()
-    return [RecordWrite(record, "delete", condition=alone)]
+        is_follower = KeyRecord.follower == job.created_key
+        return [RecordWrite(record, "change", [KeyRecord.follower.remove()], is_follower)]
+    has_no_follower = (KeyRecord.holder == job.created_key) & KeyRecord.follower.does_not_exist()
+    return [RecordWrite(record, "delete", condition=has_no_follower)]
 
 
-def handed_on(job: JobRequest) -> list[RecordWrite]:
-    """Return the writes by which a job gives up its key after the write of `given_up` was refused.
+def give_up_to_follower_writes(job: JobRequest) -> list[RecordWrite]:
+    """Return the writes by which a job gives up its key if it may have a follower.
 
-    Its follower gets the key, if there is one. The result is empty if the job doesn't have the key.
+    They read the record, and are for a job whose `give_up_writes` were refused. If there is a
+    follower, it is admitted and gets the key. There are no writes if the job doesn't have the key.
     """
     record = _record(str(job.unique_key))
     if record is None or record.holder != job.created_key:
@@ -173,83 +178,86 @@ def handed_on(job: JobRequest) -> list[RecordWrite]:
     follower = _follower(record)
     if follower is None:
         return [RecordWrite(record, "delete", condition=as_read), *_not_followed(record, job)]
-    admits_follower = RecordWrite(follower, "change", *_admitting(follower))
-    return [RecordWrite(record, "change", _held_by(follower), as_read), admits_follower]
+    admits_follower = RecordWrite(follower, "change", *_admission(follower))
+    return [RecordWrite(record, "change", _make_holder(follower), as_read), admits_follower]
 
 
 def _not_followed(record: KeyRecord, job: JobRequest) -> list[RecordWrite]:
-    """Return the check that the job which a record names as follower no longer follows the holder.
+    """Return a check that the follower that a record names, if any, no longer waits for the holder.
 
-    It isn't needed if that job is `job`, whose row is written in the same transaction.
+    No check is needed if that job is `job`, whose row is written in the same transaction.
     """
     if record.follower is None or job_id_of(record.follower) == job.id:
         return []
-    does_not_wait = JobRequest.held_by != f"{BEHIND}{record.holder}"  # or its row is gone
+    # `!=` also holds if the row doesn't exist.
+    does_not_wait = JobRequest.held_by != f"{FOLLOWS_PREFIX}{record.holder}"
     follower = JobRequest(id=job_id_of(record.follower))
     return [RecordWrite(follower, "check", condition=does_not_wait)]
 
 
-def with_key(
-    key: str, job: JobRequest, write: Callable[[list[RecordWrite]], JobRequest]
+def save_with_key(
+    key: str, job: JobRequest, save: Callable[[list[RecordWrite]], JobRequest]
 ) -> JobRequest:
-    """Call `write` with the writes that give the job a key, and return the row that it has written.
+    """Save a job's row in one transaction with the writes that give it a key. Return the row.
 
-    `write` makes all its writes in one transaction. Raises KeyTaken if another job has the key, and
-    RaceLost if another write of `write` was refused. Raises PreconditionFailed if other jobs keep
+    `save` is called with those writes. Raises KeyTaken if another job has the key, and RaceLost if
+    another write of the transaction was refused. Raises PreconditionFailed if other jobs keep
     taking the key and giving it up.
     """
-    over: KeyRecord | None = None
-    for left in reversed(range(_TRIES)):
-        takes = taken(key, job, over)
+    old_record: KeyRecord | None = None
+    for tries_left in reversed(range(_TRIES)):
+        key_writes = take_writes(key, job, old_record)
         try:
-            return write(takes)
+            return save(key_writes)
         except RaceLost as lost:
-            others = [each for each in lost.lost if not any(each is one for one in takes)]
+            others = [each for each in lost.lost if not any(each is one for one in key_writes)]
             if others:
                 raise
-            if not left:
+            if not tries_left:
                 raise overtaken("take_key", job.id) from lost
         except PynamoDBException as error:
-            if not conflicts(error) or not left:
-                raise  # otherwise another process is writing the record, which then names the job
+            if not conflicts(error) or not tries_left:
+                raise
+            # Another process is writing the record: read below which job has the key.
         found = look(key)
         if isinstance(found, Held):
             if found.record.holder != job.created_key:
                 raise KeyTaken(found)
-            continue  # an earlier try succeeded without a response: `write` finds its own row
+            continue  # an earlier try succeeded but its response was lost: `save` finds the row
         if found.follower is not None:
-            with suppress(PreconditionFailed, RaceLost):  # if another process has done so, continue
+            # The writes are refused if another process has admitted the follower in the meantime.
+            with suppress(PreconditionFailed, RaceLost):
                 admit_follower(key, found.follower, found)
-        over = found.record
+        old_record = found.record
     raise AssertionError("the last try raises")
 
 
 def overtaken(verb: str, job_id: str) -> PreconditionFailed:
-    """Return the error of a request that was overtaken by others at every try."""
+    """Return the error for a request that lost the race for a key at every try."""
     return PreconditionFailed(verb, job_id, "overtaken by others")
 
 
 def admit_follower(key: str, follower: JobRequest, found: Free) -> JobRequest:
-    """Admit the follower of a job that has ended without admitting it. The follower gets the key.
+    """Admit the follower of a job that ended without doing so. The follower gets the key.
 
     Raises PreconditionFailed, or RaceLost if another job has taken the key.
     """
-    actions, as_read = _admitting(follower)
+    actions, as_read = _admission(follower)
     return conditional_write.write_with(
         "admit",
         follower,
         actions,
         as_read,
         already_applied=lambda row: row.status is not Status.WAITING,
-        more_writes=taken(key, follower, found.record),
+        more_writes=take_writes(key, follower, found.record),
     )
 
 
-def _admitting(follower: JobRequest) -> tuple[list[Action], Condition]:
+def _admission(follower: JobRequest) -> tuple[list[Action], Condition]:
     """Return the actions that admit a follower, and their condition.
 
-    The follower starts now or at its own time. It must still wait for the end of the same job, and
-    have the same time.
+    The follower starts now, or at its run_at if that is later. The condition is that it still waits
+    for the end of the same job, and has the same run_at.
     """
     run_at = follower.run_at or 0
     starts = (
@@ -264,7 +272,8 @@ def _admitting(follower: JobRequest) -> tuple[list[Action], Condition]:
     return actions, as_read
 
 
-def _held_by(follower: JobRequest) -> list[Action]:
+def _make_holder(follower: JobRequest) -> list[Action]:
+    """Return the actions that make the follower the holder in the record."""
     return [
         KeyRecord.holder.set(follower.created_key),
         KeyRecord.expires_at.set(_expiry()),
@@ -276,8 +285,8 @@ def _as_read(record: KeyRecord | None) -> Condition:
     if record is None:
         condition: Condition = KeyRecord.pk.does_not_exist()
     else:
-        has_follower = conditional_write.same(KeyRecord.follower, record.follower)
-        condition = (KeyRecord.holder == record.holder) & has_follower
+        same_follower = conditional_write.same(KeyRecord.follower, record.follower)
+        condition = (KeyRecord.holder == record.holder) & same_follower
     return condition
 
 

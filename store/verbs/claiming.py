@@ -144,9 +144,9 @@ def _without_key(
     """
     from store import uniqueness  # imported here because most jobs have no key
 
-    given_up = [*more_writes, *uniqueness.given_up(row)]
+    key_writes = [*more_writes, *uniqueness.give_up_writes(row)]
     try:
-        return write([*actions, JobRequest.unique_key.remove()], given_up)
+        return write([*actions, JobRequest.unique_key.remove()], key_writes)
     except RaceLost:
         return write(actions, more_writes)  # refused again, unless the key was the cause
 

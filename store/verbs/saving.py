@@ -61,7 +61,7 @@ class NewJob(NamedTuple):
 
 
 def save(
-    new_job: NewJob, *, behind: "Held | None" = None, more_writes: Sequence[RecordWrite] = ()
+    new_job: NewJob, *, follows: "Held | None" = None, more_writes: Sequence[RecordWrite] = ()
 ) -> JobRequest:
     """Save a new job. From then on it has a due time, so it can't be lost.
 
@@ -71,22 +71,22 @@ def save(
     If `job_id` is derived, a row may have it already. Unless that row has expired, it stays
     unchanged and is returned. With `more_writes`, RowExists is raised instead.
 
-    Unique work takes its `unique_key` in that transaction. With `behind`, it waits for the end of
-    the job that has the key, and gets the key then.
+    Unique work takes its `unique_key` in that transaction. With `follows`, the job instead waits
+    for the end of the job that has the key, and gets the key then.
 
-    Raises RaceLost if one of the `more_writes`, or `behind`, isn't as it was read. Raises KeyTaken
-    if another job has the key, and PreconditionFailed if others keep taking the key and giving it
-    up.
+    Raises RaceLost if one of `more_writes` is refused, or if `follows` has changed since it was
+    read. Raises KeyTaken if another job has the key. Raises PreconditionFailed if other jobs keep
+    taking the key and giving it up.
     """
-    row = _new_row(new_job, behind)
-    return _put_or_drop(row, new_job.job_id is not None, behind, more_writes)
+    row = _new_row(new_job, follows)
+    return _put_or_drop(row, new_job.job_id is not None, follows, more_writes)
 
 
-def _new_row(new_job: NewJob, behind: "Held | None") -> JobRequest:
+def _new_row(new_job: NewJob, follows: "Held | None") -> JobRequest:
     """Return the row of a new job. Its payload is stored now if it is too large for a row."""
     now, job_id = clock.now(), new_job.job_id or new_id()
     run_at = new_job.run_at if new_job.run_at is not None and new_job.run_at > now else None
-    status, lane = _start(run_at, behind)
+    status, lane = _start(run_at, follows)
     inline, payload_key = blobs.put(f"payloads/{sort_key(now, job_id)}", new_job.payload)
     return JobRequest(
         id=job_id,
@@ -96,9 +96,9 @@ def _new_row(new_job: NewJob, behind: "Held | None") -> JobRequest:
         row_version=_version(new_job),
         unique_key=new_job.unique_key,
         first_run_at=None if new_job.unique_key is None else run_at or now,
-        followed=None if behind is None else True,
-        waiting_since=None if behind is None else now,
-        held_by=None if behind is None else behind.place,
+        followed=None if follows is None else True,
+        waiting_since=None if follows is None else now,
+        held_by=None if follows is None else follows.follower_held_by,
         unfinished_organization=new_job.organization_id if new_job.counted else None,
         organization_id=new_job.organization_id,
         campaign_id=new_job.campaign_id,
@@ -121,8 +121,8 @@ def _new_row(new_job: NewJob, behind: "Held | None") -> JobRequest:
     )
 
 
-def _start(run_at: int | None, behind: "Held | None") -> tuple[Status, Lane]:
-    if behind is not None:
+def _start(run_at: int | None, follows: "Held | None") -> tuple[Status, Lane]:
+    if follows is not None:
         return Status.WAITING, Lane.PARKED
     if run_at is not None:
         return Status.SCHEDULED, Lane.PROMPT
@@ -136,7 +136,7 @@ def _version(new_job: NewJob) -> int:
 
 
 def _put_or_drop(
-    job: JobRequest, derived: bool, behind: "Held | None", more_writes: Sequence[RecordWrite]
+    job: JobRequest, derived: bool, follows: "Held | None", more_writes: Sequence[RecordWrite]
 ) -> JobRequest:
     """Put the row. If another row has its id, delete the payload that was stored for it."""
     key = job.payload_key
@@ -144,7 +144,7 @@ def _put_or_drop(
         row = (
             _put(job, derived, more_writes)
             if job.unique_key is None
-            else _put_unique(job, derived, behind, more_writes)
+            else _put_unique(job, derived, follows, more_writes)
         )
     except (NotWritten, PreconditionFailed) as error:
         # A row with the same id and the same millisecond uses the same object.
@@ -160,16 +160,16 @@ def _put_or_drop(
 
 
 def _put_unique(
-    job: JobRequest, derived: bool, behind: "Held | None", more_writes: Sequence[RecordWrite]
+    job: JobRequest, derived: bool, follows: "Held | None", more_writes: Sequence[RecordWrite]
 ) -> JobRequest:
     from store import uniqueness  # imported here because most jobs have no key
 
     def put(key_writes: list[RecordWrite]) -> JobRequest:
         return _put(job, derived, [*more_writes, *key_writes])
 
-    if behind is not None:
-        return put(uniqueness.queued_behind(behind, job))
-    return uniqueness.with_key(str(job.unique_key), job, put)
+    if follows is not None:
+        return put(uniqueness.follow_writes(follows, job))
+    return uniqueness.save_with_key(str(job.unique_key), job, put)
 
 
 def drop_duplicate(payload_key: str | None) -> None:

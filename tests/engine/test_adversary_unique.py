@@ -62,7 +62,7 @@ def test_it_notices_when_a_retry_by_hand_takes_no_key(monkeypatch: pytest.Monkey
 
 
 def test_it_notices_when_the_claim_does_not_free_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uniqueness, "given_up", lambda job: [])
+    monkeypatch.setattr(uniqueness, "give_up_writes", lambda job: [])
     assert "by its record, not None's" in noticed()
 
 

@@ -179,13 +179,13 @@ def test_nothing_is_answered_after_a_pause_that_came_between(
     other = bench.dispatch(job_type, payload={"lot": "a"}, delay=delay)
     put(job_type=job_type, payload={"lot": "a", "text": "new"})
     go_to(NOON)
-    given = answers.given
+    given = answers.answer_writes
 
     def overtaken(*arguments: Any) -> list[RecordWrite]:
         schedules.pause("acme", "hourly")
         return given(*arguments)
 
-    monkeypatch.setattr(answers, "given", overtaken)
+    monkeypatch.setattr(answers, "answer_writes", overtaken)
     assert look(bench) == {Outcome.MOVED: 1}
     schedule = get()
     assert schedule.paused_at is not None

@@ -202,16 +202,16 @@ def test_a_key_is_not_taken_over_from_a_job_that_is_queued_again_meanwhile(
     fail(bench, first)
     key = f"unique#{first.unique_key}"
     uniqueness.KeyRecord(key, "holder", holder=first.created_key, expires_at=0).save()  # older code
-    taken = uniqueness.taken
+    taken = uniqueness.take_writes
 
     def after_a_retry(key: str, job: JobRequest, over: Any) -> Any:
         writes = taken(key, job, over)
         if over is not None and job.id != first.id:
-            monkeypatch.setattr(uniqueness, "taken", taken)
+            monkeypatch.setattr(uniqueness, "take_writes", taken)
             owner_actions.retry_again(bench.read(first), bench.send)
         return writes
 
-    monkeypatch.setattr(uniqueness, "taken", after_a_retry)
+    monkeypatch.setattr(uniqueness, "take_writes", after_a_retry)
     second = ask(bench)
     assert (second.id, second.duplicate) == (first.id, DuplicateOutcome(Outcome.RETURNED))
     assert holders() == [first.created_key]
@@ -256,7 +256,7 @@ def test_who_is_overtaken_each_time_is_told_to_look_again(
     if not by_hand:
         owner_actions.delete(failed_row)
     record = uniqueness.KeyRecord(f"unique#{failed.unique_key}", "holder", expires_at=0)
-    taken = uniqueness.taken
+    taken = uniqueness.take_writes
 
     def others_take_it(*asked: Any) -> Any:
         writes = taken(*asked)
@@ -264,7 +264,7 @@ def test_who_is_overtaken_each_time_is_told_to_look_again(
         record.save()  # of a job that has ended by the next look
         return writes
 
-    monkeypatch.setattr(uniqueness, "taken", others_take_it)
+    monkeypatch.setattr(uniqueness, "take_writes", others_take_it)
     retry = functools.partial(owner_actions.retry_again, failed_row, bench.send)
     with pytest.raises(PreconditionFailed, match="overtaken by others"):
         _ = retry() if by_hand else ask(bench)

@@ -480,15 +480,15 @@ def test_of_two_that_come_to_follow_at_once_one_does(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.claim(ask(bench, "first", "unique_follow"))
-    queued_behind, others = uniqueness.queued_behind, []
+    queued_behind, others = uniqueness.follow_writes, []
 
     def after_another(*asked: Any) -> Any:
         writes = queued_behind(*asked)
-        monkeypatch.setattr(uniqueness, "queued_behind", queued_behind)
+        monkeypatch.setattr(uniqueness, "follow_writes", queued_behind)
         others.append(ask(bench, "second", "unique_follow"))
         return writes
 
-    monkeypatch.setattr(uniqueness, "queued_behind", after_another)
+    monkeypatch.setattr(uniqueness, "follow_writes", after_another)
     third = ask(bench, "third", "unique_follow")
     assert (third.id, third.duplicate) == (others[0].id, DuplicateOutcome(Outcome.REPLACED))
     (record,) = keys()
