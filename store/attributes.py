@@ -1,8 +1,8 @@
 """pynamodb attributes that build expressions in half the time.
 
-A claim and an outcome set, remove and compare thirty attributes. pynamodb builds a path for each at
-every use, and parses it with a regular expression. Here, a top-level attribute builds its path
-once. Attributes inside a map are not supported.
+A claim and an outcome set, remove and compare thirty attributes. At each use, pynamodb builds the
+attribute's path and parses it with a regular expression. Here, an attribute builds its path once.
+Attributes inside a map are not supported.
 """
 
 from functools import cached_property

@@ -14,20 +14,20 @@ _SMALL = 1024  # bytes of text
 
 
 def compact_json(value: Any) -> bytes:
-    """Return a value's JSON without spaces, in the order of its keys. Raises ValueError for NaN."""
+    """Return a value as JSON without spaces. Keys keep their order. Raises ValueError for NaN."""
     return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def canonical_json(value: Any) -> str:
-    """Return a JSON text that is equal for values that differ only in the order of their keys."""
+    """Return a value as JSON with sorted keys, so that the order of its keys doesn't matter."""
     return json.dumps(value, sort_keys=True)
 
 
 def compressed(text: bytes) -> bytes:
     """Compress a text for a row or an object. `zlib.decompress` reads it.
 
-    By default, zlib clears a quarter of a megabyte for each text. Most payloads are small, and a
-    small window makes them ten times cheaper to compress.
+    By default, zlib clears a quarter of a megabyte of memory for each text. Most payloads are
+    small. With a small window, compressing them costs a tenth of the time.
     """
     if len(text) > _SMALL:
         return zlib.compress(text)
@@ -49,8 +49,10 @@ def put(prefix: str, value: Any) -> tuple[bytes | None, str | None]:
 
 
 def get(packed: bytes | None, key: str | None) -> Any:
-    """Return the value that `put` stored, or None if there is none. Raises MissingObject if its
-    object is gone."""
+    """Return the value that `put` stored, or None if there is none.
+
+    Raises MissingObject if its object is gone.
+    """
     if key is not None:
         from aws import bucket
 

@@ -1,7 +1,7 @@
-"""The jobs that a job has dispatched.
+"""The children of a job: the jobs that it has dispatched.
 
-Each is recorded among the job's steps (see `RunningJob.dispatch`). So finding them takes no scan
-and no index, and recording them takes no write of its own.
+Each is recorded as one of the job's steps (see `RunningJob.dispatch`). So recording a child takes
+no other write, and finding the children takes no scan and no index.
 """
 
 from typing import NamedTuple
@@ -10,8 +10,8 @@ from errors import InvalidCursor
 from store import cursors, steps
 from store.job_request import JobRequest
 
-PREFIX = "child "  # begins the name of a step that dispatches a child
-PAGE_LIMIT = 100  # the most that BatchGetItem takes
+PREFIX = "child "  # the prefix of the name of a step that dispatches a child
+PAGE_LIMIT = 100  # BatchGetItem takes no more
 
 
 def step_name(key: str) -> str:
@@ -35,8 +35,10 @@ class Page(NamedTuple):
 
 
 def page(parent: JobRequest, *, limit: int, cursor: str | None = None) -> Page:
-    """Return a page of a job's children, with one Query and at most one BatchGetItem. Raises
-    InvalidCursor."""
+    """Return a page of a job's children, with one Query and at most one BatchGetItem.
+
+    Raises InvalidCursor.
+    """
     after = _step_name_of(cursor) if cursor else None
     found = steps.with_prefix(parent, PREFIX, after=after, limit=limit + 1)
     ids = {step.sk.removeprefix(PREFIX): str(step.result) for step in found[:limit]}

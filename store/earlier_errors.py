@@ -1,7 +1,7 @@
-"""The errors of the last few attempts that were followed by another attempt.
+"""The errors of the last few failed attempts after which a job was tried again.
 
-The row is billed on every write, so it keeps only a few words of a few errors; the log has the
-rest. A row that never failed lacks the attribute.
+Every write bills the whole row. So it keeps only a short form of at most five errors, and the log
+has the rest. The row of a job that never failed doesn't have the attribute.
 """
 
 from typing import Any
@@ -17,14 +17,13 @@ Errors = list[dict[str, Any]]
 
 
 def after_attempt(job: JobRequest, error: dict[str, Any], at: int | None) -> Errors:
-    """Return the row's earlier errors and, last, the error of its current attempt, which failed at
-    `at`."""
+    """Return a job's earlier errors and that of its current attempt, which failed at `at`."""
     newest = {"attempt": job.attempt, "at": at, **_in_short(error)}
     return [*_kept(job), newest][-KEPT:]
 
 
 def after_end(job: JobRequest) -> Errors:
-    """Return the earlier errors of a finished row that is queued again, including its last."""
+    """Return the earlier errors and the last error of a finished job that is queued again."""
     if _has_last_error(job):
         return _kept(job)
     return after_attempt(job, job.error, job.finished_at)
@@ -35,7 +34,7 @@ def _kept(job: JobRequest) -> Errors:
 
 
 def _has_last_error(job: JobRequest) -> bool:
-    """Return whether a canceled row's error is that of an attempt before its last one."""
+    """Return whether the error of a canceled job is already the last of its earlier errors."""
     if job.status is not Status.CANCELLED or not _kept(job):
         return False
     newest = _kept(job)[-1]

@@ -1,4 +1,4 @@
-"""The rate of a queue. It is here, below `work`, because stored limits have rates too."""
+"""The rate of a queue. It is in `store`, below `work`, because stored limits have rates too."""
 
 import math
 from typing import Final
@@ -7,8 +7,8 @@ from errors import InvalidDefinition
 from frozen_values import Value
 
 LONGEST_PERIOD: Final = 24 * 60 * 60  # seconds
-# The shortest period that a caller may store: clocks count milliseconds, and DynamoDB refuses
-# 1E-131.
+# A caller can't store a shorter period, in seconds. Clocks count milliseconds, and DynamoDB refuses
+# numbers as small as 1E-131.
 SHORTEST_STORED: Final = 0.001
 MOST_STARTS: Final = 1_000_000  # in one period, and in one burst
 
@@ -16,9 +16,9 @@ MOST_STARTS: Final = 1_000_000  # in one period, and in one burst
 class Rate(Value):
     """How many jobs may start in a period: `Rate(30, seconds=60)` is one every 2 seconds.
 
-    Starts are spread over the period. With `burst`, that many may start at once after a quiet time.
-    So at most `count + burst - 1` can start within one period. `count` and `burst` are 1 to
-    1,000,000; `seconds` is above 0 and at most a day.
+    Starts are spread over the period. After a quiet time, `burst` jobs may start at once. So at
+    most `count + burst - 1` can start within one period. `count` and `burst` are 1 to 1,000,000;
+    `seconds` is above 0 and at most a day.
     """
 
     count: int
@@ -41,15 +41,16 @@ class Rate(Value):
 
     @property
     def interval(self) -> int:
-        """Return the microseconds from one start to the next, rounded up so that the rate is never
-        exceeded."""
+        """Return the microseconds from one start to the next.
+
+        They are rounded up, so that the rate is never exceeded.
+        """
         return max(1, math.ceil(self.seconds * 1_000_000 / self.count))
 
     def with_one_more(self, used_until: int, now: int) -> int:
-        """Return the time up to which the rate is used after one more start, in microseconds since
-        1970.
+        """Return the time up to which the rate is used after one more start.
 
-        `used_until` is the same without that start.
+        `used_until` is that time before the start. All are in microseconds since 1970.
         """
         return max(used_until, now) + self.interval
 
@@ -61,6 +62,6 @@ class Rate(Value):
         return -(-(used_until - (self.burst - 1) * self.interval) // 1000)
 
 
-def is_whole(value: object, most: int) -> bool:
-    """Return whether a value is a whole number from 1 to `most`."""
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+def is_whole(value: object, maximum: int) -> bool:
+    """Return whether a value is a whole number from 1 to `maximum`."""
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= maximum

@@ -1,4 +1,4 @@
-"""Marks next to the schedules: whether there are any, and which deploys are active.
+"""Marks that say whether there are any schedules, and which deploys are active.
 
 They have a DynamoDB partition of their own in the coordination table. In a stack without schedules,
 a timer run reads that partition, finds nothing, and is done.
@@ -15,7 +15,7 @@ from store.attributes import JSONAttribute, UnicodeAttribute
 from store.table import Integer, Table
 
 PARTITION = "schedules"  # of the marks that concern all schedules
-# The most bytes that a deploy may declare. A DynamoDB item has room for 400 KB in total.
+# The schedules that a deploy declares may take this many bytes. A DynamoDB item has at most 400 KB.
 LARGEST = 380_000
 _IN_USE = "in use"
 _DEPLOY = "deploy#"
@@ -31,9 +31,10 @@ class Mark(Table):
 
     pk = UnicodeAttribute(hash_key=True, default=PARTITION)
     sk = UnicodeAttribute(range_key=True)
-    since = Integer(default=0)  # of a deploy: when it was first seen, or seen again
-    seen_at = Integer(default=0)  # of a deploy: when it was last seen
-    declares = JSONAttribute(null=True)  # organizations and names
+    # of a deploy
+    since = Integer(default=0)  # when it was first seen, or seen again after an absence
+    seen_at = Integer(default=0)  # when it was last seen
+    declares = JSONAttribute(null=True)  # the organizations and names of its schedules
 
     @property
     def deploy(self) -> str | None:
@@ -52,7 +53,7 @@ def marks() -> list[Mark]:
 
 
 def note_in_use() -> None:
-    """Tell timers to check for schedules. Call this before the first schedule is stored."""
+    """Make timers check for schedules. Call this before the first schedule is stored."""
     Mark(PARTITION, _IN_USE).save()
 
 

@@ -55,11 +55,10 @@ class Table(Model):
         *,
         index_name: str | None = None,
     ) -> int:
-        """Return how many items of a partition meet a condition on their sort key, counted up to
-        `limit`.
+        """Count the items of a DynamoDB partition whose sort keys meet a condition, up to `limit`.
 
-        Items of the last moment may be missing. pynamodb's own `count` isn't used because its limit
-        applies to one page, and it requests all pages.
+        The read isn't consistent, so the latest changes may be missing. pynamodb's own `count`
+        isn't used because its limit applies to each page, and it requests all pages.
         """
         found, start = 0, None
         while found < limit:
@@ -78,17 +77,14 @@ class Table(Model):
         return found
 
     def _set_defaults(self, _user_instantiated: bool = True) -> None:
-        """Give a new model the defaults of its attributes. They must be plain values.
-
-        The restrictions of `serialize` apply too.
-        """
+        """Give a new model the defaults of its attributes, which must be plain values."""
         self.attribute_values = _defaults(type(self)).copy()
 
     def serialize(self, null_check: bool = True) -> dict[str, dict[str, Any]]:
-        """Return the item of this model.
+        """Return this model as a DynamoDB item.
 
-        The result is pynamodb's own, in a third of the time, for models without map and list
-        attributes.
+        The result is the same as pynamodb's, in a third of the time. Models must not have map or
+        list attributes.
         """
         item, values = {}, self.attribute_values
         for name, attribute in self.get_attributes().items():
@@ -101,9 +97,10 @@ class Table(Model):
         return item
 
     def deserialize(self, attribute_values: dict[str, dict[str, Any]]) -> None:
-        """Set the values from an item, with defaults for missing attributes.
+        """Set the values from a DynamoDB item, with defaults for missing attributes.
 
-        The restrictions of `serialize` apply, and attributes must be stored under their own names.
+        Models must not have map or list attributes, nor attributes that are stored under another
+        name.
         """
         attributes = self.get_attributes()
         values = _defaults(type(self)).copy()
@@ -119,7 +116,7 @@ class Table(Model):
 
 @cache
 def _defaults(model: type[Table]) -> dict[str, Any]:
-    """Return the values of a model's attributes that an item lacks."""
+    """Return the default values of a model's attributes."""
     return {
         name: attribute.default
         for name, attribute in model.get_attributes().items()
@@ -128,9 +125,9 @@ def _defaults(model: type[Table]) -> dict[str, Any]:
 
 
 class _DirectConnection(Connection):
-    """A connection that skips two parts of pynamodb that this project doesn't use.
+    """A connection that doesn't request the consumed capacity or send pynamodb's signals.
 
-    It doesn't request the consumed capacity, and doesn't send pynamodb's signals.
+    This project uses neither.
     """
 
     def __init__(self, meta_table: MetaTable) -> None:
@@ -177,7 +174,6 @@ def set_or_remove(attribute: Any, value: object) -> Action:
 
 
 def nullable(attribute: Attribute[_T]) -> Attribute[_T | None]:
-    """Return an attribute that a row may lack. pynamodb's `null=True` isn't reflected in its
-    type."""
+    """Make an attribute optional, also in its type, which pynamodb's `null=True` doesn't change."""
     attribute.null = True
     return cast(Attribute[_T | None], attribute)

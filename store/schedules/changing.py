@@ -24,7 +24,8 @@ def put(
 ) -> Schedule:
     """Store a schedule's definition and its next occurrence.
 
-    Raises ScheduleMoved unless the schedule, or its stub, is as it was read `before`.
+    `before` is the schedule or its stub as it was read, or None if there was neither. Raises
+    ScheduleMoved if that has changed.
     """
     now = clock.now()
     schedule = before or Schedule(partition_of(organization_id), name)
@@ -63,16 +64,16 @@ def _definition(definition: Definition, origin: Origin) -> list[Action]:
 
 
 def stays_paused(before: Schedule, origin: Origin) -> bool:
-    """Return whether a paused schedule stays paused when it is put again.
+    """Return whether a schedule that is put again keeps its pause.
 
-    A schedule that the code declares also stays paused after the code has omitted it for a while. A
-    pause doesn't carry over to another origin's schedule of the same name.
+    If the code declares it, it does so even after the code has omitted it for a while. A pause
+    doesn't carry over between a schedule of the code and one of the API that has the same name.
     """
     return before.paused_at is not None and before.origin == origin
 
 
 def pause(schedule: Schedule, by: str | None) -> Schedule:
-    """Start no more occurrences. Those that come during the pause aren't made up for.
+    """Pause a schedule: no occurrence starts. Those during the pause aren't made up for.
 
     Raises ScheduleMoved.
     """
@@ -103,8 +104,8 @@ def resume(schedule: Schedule, *, next_at: int | None, since: int) -> Schedule:
 def delete(schedule: Schedule) -> None:
     """Reduce a schedule to its stub. Raises ScheduleMoved.
 
-    The stub keeps the schedule's position, its last job, which may still run, and whether it was
-    paused.
+    The stub keeps the last occurrence, and its job, which may still run. If the code declares the
+    schedule, the stub also keeps its pause.
     """
     now = clock.now()
     definition_fields = (

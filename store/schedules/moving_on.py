@@ -15,7 +15,7 @@ from store.transactions import RecordWrite
 
 
 class Dropped(NamedTuple):
-    """Occurrences that are skipped: how many, the last of them, and why."""
+    """Occurrences that are skipped: their number, the last of them, and the reason."""
 
     number: int
     last_at: int
@@ -23,9 +23,9 @@ class Dropped(NamedTuple):
 
 
 class Step(NamedTuple):
-    """A move of a schedule: every occurrence up to `last_at` was handled, and `next_at` comes next.
+    """A schedule's progress: occurrences up to `last_at` are handled, and `next_at` comes next.
 
-    The occurrences in `failed` could not be started.
+    The occurrences in `dropped` were skipped, and those in `failed` could not be started.
     """
 
     last_at: int
@@ -37,12 +37,12 @@ class Step(NamedTuple):
 def start_write(
     schedule: Schedule, step: Step, at: int, revision: str, job_id: str | None = None
 ) -> RecordWrite:
-    """Return the write that records the start of an occurrence.
+    """Return the write that records the start of the occurrence `at`, and applies `step`.
 
-    It goes with the save of the occurrence's job, and the schedule moves on. Pass `job_id` if the
-    work is unique and another job does it. The write is refused unless the schedule is as it was
-    read, and `at` is after every handled occurrence. If the response is lost, the `revision` shows
-    whether the write succeeded.
+    It is part of the transaction that saves the occurrence's job. Pass `job_id` if the work is
+    unique and another job does it. The write is refused if the schedule has changed since it was
+    read, or if `at` isn't after every handled occurrence. If the response is lost, the `revision`
+    shows whether the write succeeded.
     """
     actions = [
         *_moves_on(schedule, step),
@@ -55,25 +55,25 @@ def start_write(
 
 
 def skip_write(schedule: Schedule, step: Step, revision: str) -> RecordWrite:
-    """Return the write that skips an occurrence of unique work because another job has the key.
+    """Return the write that skips an occurrence because another job has the unique key.
 
-    It goes with the answer to the occurrence. The schedule moves on. The write is refused unless
-    the schedule is as it was read.
+    It applies `step`. It is part of the transaction that stores the answer to the occurrence. The
+    write is refused if the schedule has changed since it was read.
     """
     actions = [*_moves_on(schedule, step), Schedule.revision.set(revision)]
     return RecordWrite(schedule, "change", actions, writing.as_read(schedule))
 
 
 def move_on(schedule: Schedule, step: Step) -> Schedule:
-    """Move on without starting anything. Raises ScheduleMoved."""
+    """Apply `step` without starting an occurrence. Raises ScheduleMoved."""
     return writing.write(schedule, _moves_on(schedule, step), writing.as_read(schedule))
 
 
 def wait(schedule: Schedule, at: int, step: Step, until: int) -> Schedule:
-    """Let an occurrence that has come wait for the job of the one before it.
+    """Let the occurrence `at`, whose time has come, wait for the job of the one before it.
 
-    The schedule is checked again at `until`. Earlier occurrences are skipped or failed as the step
-    says. Raises ScheduleMoved.
+    The timer checks the schedule again at `until`. `step` has the earlier occurrences that are
+    skipped or failed. Raises ScheduleMoved.
     """
     actions = [*writing.set_next(schedule, at, until, waits=True), *_not_started(schedule, step)]
     return writing.write(schedule, actions, writing.as_read(schedule))
@@ -82,10 +82,10 @@ def wait(schedule: Schedule, at: int, step: Step, until: int) -> Schedule:
 def note_failing(
     schedule: Schedule, at: int, step: Step, error: dict[str, Any], *, since: int, until: int
 ) -> Schedule:
-    """Record that an occurrence could not be started, and try it again at `until`.
+    """Record that the occurrence `at` could not be started. The timer tries it again at `until`.
 
-    `since` is when it was tried first. Earlier occurrences are skipped or failed as the step says.
-    Raises ScheduleMoved.
+    `since` is when it was first tried. `step` has the earlier occurrences that are skipped or
+    failed. Raises ScheduleMoved.
     """
     actions = [
         Schedule.next_at.set(at),
@@ -98,9 +98,9 @@ def note_failing(
 
 
 def set_aside(key: Schedule, until: int) -> None:
-    """Postpone the next check of a schedule that can't be read, or not by this code, to `until`.
+    """Postpone the next check of a schedule to `until`, because this code can't read it.
 
-    Does nothing if the schedule was written since.
+    Do nothing if its due time has changed since it was read.
     """
     try:
         _Key(key.pk, key.sk).update([_Key.due_at.set(until)], _Key.due_at == key.due_at)
@@ -110,7 +110,7 @@ def set_aside(key: Schedule, until: int) -> None:
 
 
 class _Key(Table):
-    """The part of a schedule that any code can read."""
+    """The part of a schedule that every version of the code can read."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
@@ -123,6 +123,7 @@ class _Key(Table):
 
 
 def _only_forward(at: int) -> Condition:
+    """Return the condition that `at` is after every handled occurrence."""
     condition: Condition = Schedule.last_at.does_not_exist() | (Schedule.last_at < at)
     return condition
 
@@ -136,6 +137,7 @@ def _moves_on(schedule: Schedule, step: Step) -> list[Action]:
 
 
 def _not_started(schedule: Schedule, step: Step) -> list[Action]:
+    """Return the actions that count the occurrences that were skipped or failed."""
     actions: list[Action] = []
     if step.dropped is not None:
         actions += [

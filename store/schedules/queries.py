@@ -11,7 +11,7 @@ _MARK = "s"  # of the cursors of this list
 
 
 def read(organization_id: str, name: str) -> Schedule | None:
-    """Return a schedule, or its stub, as every earlier write left it."""
+    """Read a schedule or its stub consistently. Return None if there is neither."""
     try:
         return Schedule.get(partition_of(organization_id), name, consistent_read=True)
     except Schedule.DoesNotExist:
@@ -19,8 +19,10 @@ def read(organization_id: str, name: str) -> Schedule | None:
 
 
 def read_many(keys: Iterable[tuple[str, str]]) -> list[Schedule]:
-    """Return those of these (organization, name) pairs' schedules that exist, in the order of the
-    pairs."""
+    """Return the schedules or stubs of these (organization, name) pairs, in their order.
+
+    Those that don't exist are left out.
+    """
     wanted = [(partition_of(organization_id), name) for organization_id, name in keys]
     found = {(each.pk, each.sk): each for each in Schedule.batch_get(wanted, consistent_read=True)}
     return [found[key] for key in wanted if key in found]
@@ -29,14 +31,16 @@ def read_many(keys: Iterable[tuple[str, str]]) -> list[Schedule]:
 def page(
     organization_id: str, *, limit: int, cursor: str | None = None
 ) -> tuple[list[Schedule], str | None]:
-    """Return an organization's schedules by name, and a cursor if there are more. Raises
-    InvalidCursor."""
+    """Return an organization's schedules, ordered by name, and a cursor if there are more.
+
+    Raises InvalidCursor.
+    """
     after = _name_of(cursor) if cursor else ""
-    # No name has a control character, so every later name sorts behind this one.
-    behind = Schedule.sk > f"{after}\0"
+    # No name has a control character, so every name after `after` sorts after `after` plus "\0".
+    later = Schedule.sk > f"{after}\0"
     found: list[Schedule] = []
     for each in Schedule.query(
-        partition_of(organization_id), behind, consistent_read=True, page_size=limit + 1
+        partition_of(organization_id), later, consistent_read=True, page_size=limit + 1
     ):
         if each.is_deleted:
             continue
@@ -47,7 +51,7 @@ def page(
 
 
 def count(organization_id: str, limit: int) -> int:
-    """Return how many schedules and stubs an organization has, counted up to `limit`."""
+    """Count the schedules and stubs of an organization, up to `limit`."""
     return Schedule.count_up_to(limit, partition_of(organization_id), None)
 
 

@@ -17,8 +17,8 @@ from store.job_request import derived_id
 from store.schedule_marks import PARTITION
 from store.table import Integer, Table, nullable
 
-VERSION = 1  # the highest that this code knows; in a newer item, fields may have another meaning
-SHARDS = 8  # never lower it, because items keep the shard that their name gives them
+VERSION = 1  # the highest version that this code knows; newer items may mean other things
+SHARDS = 8  # never lower the number, because an item keeps its shard
 _LARGEST_JSON = 100 * 1024  # bytes; the payload is read with every schedule
 _LARGEST_PACKED = 4 * 1024  # compressed bytes; every occurrence reads and writes the whole item
 
@@ -42,7 +42,7 @@ class DueSchedules(GlobalSecondaryIndex[Any]):  # type: ignore[no-untyped-call]
 class Definition(NamedTuple):
     """The job that a schedule dispatches, and when.
 
-    Occurrences that didn't start in time are made up for, but at most `most_missed` of them.
+    At most `most_missed` of the occurrences that didn't start in time are made up for.
     """
 
     job_type: str
@@ -63,34 +63,31 @@ class Definition(NamedTuple):
     def fingerprint(self) -> str:
         """Return an id that differs between different definitions.
 
-        A payload that can't be written as JSON counts as none, because it can't be stored.
+        A payload that can't be written as JSON is left out. It can't be stored either.
         """
         try:
-            told = json.dumps(self._asdict(), sort_keys=True)
+            text = json.dumps(self._asdict(), sort_keys=True)
         except (TypeError, ValueError, RecursionError):
-            told = json.dumps(self._replace(payload=None)._asdict(), sort_keys=True)
-        return derived_id("schedule", told)
+            text = json.dumps(self._replace(payload=None)._asdict(), sort_keys=True)
+        return derived_id("schedule", text)
 
 
 class Schedule(Table):
-    """A schedule. Times are milliseconds since 1970.
-
-    Times that aren't those of a write are those of occurrences.
-    """
+    """A schedule, and its progress. Times are milliseconds since 1970."""
 
     class Meta:
         table_name = ""  # from table_setting, at first use
 
     table_setting = "COORDINATION_TABLE_NAME"
 
-    pk = UnicodeAttribute(hash_key=True)  # its organization
-    sk = UnicodeAttribute(range_key=True)  # its name
+    pk = UnicodeAttribute(hash_key=True)  # the organization, see `partition_of`
+    sk = UnicodeAttribute(range_key=True)  # the schedule's name
     version = Integer(default=1)
     revision = UnicodeAttribute()  # changes with every write
 
     # the definition
     origin = UnicodeAttribute(default="api")  # or "code", if the code declares it
-    fingerprint = nullable(UnicodeAttribute())  # of the code's declaration
+    fingerprint = nullable(UnicodeAttribute())  # the definition's, if the code declares it
     job_type = UnicodeAttribute()
     campaign_id = nullable(UnicodeAttribute())
     packed_payload = BinaryAttribute(legacy_encoding=False)
@@ -106,11 +103,11 @@ class Schedule(Table):
     paused_at = nullable(Integer())
     paused_by = nullable(UnicodeAttribute())
 
-    # progress
-    since = Integer(default=0)  # its timing holds for occurrences after this one
-    next_at = nullable(Integer())  # the next occurrence to handle; None if there is none
-    waits = nullable(BooleanAttribute())  # next_at has come, and waits for the job before it
-    last_at = nullable(Integer())  # the last one that was handled; only moves forward
+    # progress; an occurrence is identified by its time
+    since = Integer(default=0)  # the timing applies to occurrences after this time
+    next_at = nullable(Integer())  # the next occurrence to handle
+    waits = nullable(BooleanAttribute())  # set if next_at has come and waits for the job before it
+    last_at = nullable(Integer())  # the last occurrence that was handled; only moves forward
     last_started_at = nullable(Integer())
     last_job_id = nullable(UnicodeAttribute())
     last_skipped_at = nullable(Integer())
@@ -119,7 +116,8 @@ class Schedule(Table):
     last_error = JSONAttribute(null=True)  # kind and message
     failing_since = nullable(Integer())  # when next_at was first tried
     retry_error = JSONAttribute(null=True)  # why next_at hasn't started yet
-    started = Integer(default=0)  # number of occurrences
+    # numbers of occurrences
+    started = Integer(default=0)
     skipped = Integer(default=0)
     failed = Integer(default=0)
 
@@ -127,7 +125,7 @@ class Schedule(Table):
     due_at = nullable(Integer())
     due_shard = nullable(UnicodeAttribute())
 
-    # only in a stub
+    # set only in a stub
     deleted_at = nullable(Integer())
     expires_at = nullable(Integer())  # in seconds, for TTL
 
@@ -145,7 +143,7 @@ class Schedule(Table):
 
     @property
     def is_deleted(self) -> bool:
-        """Return whether it is only a stub."""
+        """Return whether the schedule is deleted, so that only its stub is left."""
         return self.deleted_at is not None
 
     @property
@@ -155,7 +153,7 @@ class Schedule(Table):
 
     @property
     def payload(self) -> Any:
-        """Return the payload of each of its jobs."""
+        """Return the payload of the schedule's jobs."""
         return json.loads(zlib.decompress(self.packed_payload))
 
     @property
@@ -170,10 +168,10 @@ class Schedule(Table):
 
     @property
     def error(self) -> Any:
-        """Return the kind and message of the current or last failure to start an occurrence.
+        """Return the kind and message of the last failure to start an occurrence.
 
-        It is that of the next occurrence, if that could not be started yet. Otherwise it is that of
-        the last occurrence that was given up.
+        If the next occurrence could not be started yet, that is its error. Otherwise it is the
+        error of the last occurrence that failed.
         """
         return self.retry_error if self.retrying else self.last_error
 
@@ -183,7 +181,7 @@ class Schedule(Table):
 
 
 def pack(payload: Any) -> bytes:
-    """Return a payload as an item stores it. Raises ValueError if it can't be written as JSON."""
+    """Return a payload as it is stored. Raises ValueError if it can't be written as JSON."""
     return compressed(compact_json(payload))
 
 
@@ -217,5 +215,5 @@ def shards() -> list[str]:
 
 
 def due_shard(schedule: Schedule) -> str:
-    """Return the shard of the index that a schedule is in while it is due."""
+    """Return the shard of the index `due` for a schedule."""
     return f"{PARTITION}-{crc32(f'{schedule.pk}#{schedule.sk}'.encode()) % SHARDS}"

@@ -1,4 +1,4 @@
-"""The conditional write of schedules, and the actions that several changes share."""
+"""Write schedules on a condition, and build the actions that several changes share."""
 
 from pynamodb.exceptions import UpdateError
 from pynamodb.expressions.condition import Condition
@@ -19,8 +19,8 @@ class ScheduleMoved(Exception):
 def write(schedule: Schedule, actions: list[Action], condition: Condition) -> Schedule:
     """Write the schedule if the condition holds. Raises ScheduleMoved.
 
-    If the response of the write was lost, its repetition is refused. The item then has the revision
-    of this write.
+    If the response of the write is lost, botocore repeats the write, which is then refused. In that
+    case the item has the revision of this write.
     """
     revision = new_id()
     try:
@@ -30,18 +30,20 @@ def write(schedule: Schedule, actions: list[Action], condition: Condition) -> Sc
     except UpdateError as error:
         if not condition_failed(error):
             raise
-        there = read(schedule.organization_id, schedule.name)
-        if there is None or there.revision != revision:
+        current = read(schedule.organization_id, schedule.name)
+        if current is None or current.revision != revision:
             raise ScheduleMoved(
                 f"the schedule {schedule.name!r} changed in the meantime, so nothing was written"
             ) from error
-        return there
+        return current
     return schedule
 
 
 def as_read(schedule: Schedule | None) -> Condition:
-    """Return the condition that a schedule is as it was read. If None was read, not even a stub may
-    exist."""
+    """Return the condition that a schedule hasn't changed since it was read.
+
+    If it was read as None, the condition is that neither a schedule nor a stub exists.
+    """
     condition: Condition = (
         Schedule.revision.does_not_exist()
         if schedule is None
@@ -53,7 +55,10 @@ def as_read(schedule: Schedule | None) -> Condition:
 def set_next(
     schedule: Schedule, next_at: int | None, due_at: int | None, *, waits: bool = False
 ) -> list[Action]:
-    """Return the actions that make an occurrence the next one, which hasn't been tried yet."""
+    """Return the actions that make `next_at` the next occurrence, which hasn't been tried yet.
+
+    The timer checks the schedule at `due_at`.
+    """
     return [
         set_or_remove(Schedule.next_at, next_at),
         set_or_remove(Schedule.waits, waits or None),
@@ -64,7 +69,7 @@ def set_next(
 
 
 def due(schedule: Schedule, due_at: int | None) -> list[Action]:
-    """Return the actions that let the timer check a schedule at a time, or never again if None."""
+    """Return the actions that make the timer check a schedule at `due_at`: never, if it is None."""
     return [
         set_or_remove(Schedule.due_at, due_at),
         set_or_remove(Schedule.due_shard, None if due_at is None else due_shard(schedule)),
