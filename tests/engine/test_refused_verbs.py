@@ -151,7 +151,7 @@ def test_a_refused_ending_writes_nothing_more_unless_the_owner_has_asked_it_to_s
     row = stored(claimed())
     happened(stored(row))
     made = updates()
-    with pytest.raises(PreconditionFailed, match=r"^fail refused"):
+    with pytest.raises(PreconditionFailed, match=r"^The write 'fail' was refused"):
         verbs.fail(row, ERROR)
     assert len(made) == 1
 
