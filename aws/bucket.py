@@ -15,14 +15,14 @@ _CHANGED = frozenset({"PreconditionFailed", "412", "InvalidRange", "416"})
 
 
 class Version(NamedTuple):
-    """An object's size in bytes, and S3's tag, which changes with the content."""
+    """An object's size in bytes, and its ETag, which changes with the content."""
 
     size: int
     etag: str
 
 
 class Listed(NamedTuple):
-    """An object in a list: its key, size in bytes, tag, and time (milliseconds since 1970)."""
+    """A listed object: its key, size in bytes, ETag, and time (milliseconds since 1970)."""
 
     key: str
     size: int
@@ -41,7 +41,7 @@ def configured() -> bool:
 
 
 def put_bytes(key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
-    """Write a whole object, and replace an existing one."""
+    """Write a whole object. Replace it if it exists."""
     clients.client("s3").put_object(Bucket=name(), Key=key, Body=data, ContentType=content_type)
 
 
@@ -51,7 +51,7 @@ def get_bytes(key: str) -> bytes:
 
 
 def version(key: str) -> Version:
-    """Return the current size and tag of an object. Raises MissingObject."""
+    """Return the current size and ETag of an object. Raises MissingObject."""
     try:
         head = clients.client("s3").head_object(Bucket=name(), Key=key)
     except ClientError as error:
@@ -60,9 +60,9 @@ def version(key: str) -> Version:
 
 
 def get_range(key: str, start: int, end: int, etag: str) -> bytes:
-    """Return the bytes from `start` up to but not including `end`, which must be at least one.
+    """Return at least one byte of an object, from `start` up to but not including `end`.
 
-    Raises ObjectChanged if the object no longer has this tag, or MissingObject.
+    Raises ObjectChanged if the object no longer has this ETag, or MissingObject.
     """
     return _get(key, Range=f"bytes={start}-{end - 1}", IfMatch=etag)
 
@@ -73,7 +73,7 @@ def delete(key: str) -> None:
 
 
 def delete_unchanged(key: str, etag: str) -> bool:
-    """Delete one object if it still has this tag. Return whether it no longer exists."""
+    """Delete one object if it still has this ETag. Return whether the object is gone."""
     try:
         clients.client("s3").delete_object(Bucket=name(), Key=key, IfMatch=etag)
     except ClientError as error:
@@ -85,7 +85,7 @@ def delete_unchanged(key: str, etag: str) -> bool:
 
 
 def listed(folder: str, after: str | None = None) -> Iterator[Listed]:
-    """Yield the objects whose keys begin with `folder`, in order, from after the key `after`."""
+    """Yield the objects whose keys begin with `folder`, in order, all after the key `after`."""
     which = {"StartAfter": after} if after else {}
     pages = clients.client("s3").get_paginator("list_objects_v2")
     for page in pages.paginate(Bucket=name(), Prefix=folder, **which):

@@ -15,7 +15,7 @@ from settings import settings
 
 _session: botocore.session.Session | None = None
 _clients: dict[str, Any] = {}
-_used: dict[str, int] = {}  # the time of the last call of `fresh_client`, by service
+_used: dict[str, int] = {}  # by service, when `fresh_client` was last called
 _lock = threading.RLock()
 _this_thread = threading.local()
 
@@ -84,8 +84,8 @@ def drop_idle_connections() -> None:
 
     Call this at the start of an invocation, when no connection is in use. Lambda freezes a process
     between two invocations. In that time the other end (after some idle seconds) or a NAT gateway
-    (after 350) may close a connection. The process doesn't notice, and the connection looks open
-    when it thaws. The first request on it is lost, with an error that doesn't tell whether AWS
+    (after 350) may close a connection. The frozen process doesn't notice, and later the connection
+    looks open. The first request on it is lost, with an error that doesn't show whether AWS
     received it. Such a request can't be repeated, so its outcome would be in doubt.
 
     The other services keep their connections, because botocore repeats those requests over a new
@@ -153,7 +153,10 @@ def _refuse_unknown(event_name: str, client: Any, **_: Any) -> None:
 
 
 def _refuse_to_repeat(**_: Any) -> bool | None:
-    """Return False, before any other handler answers, if this thread wants no repeated calls."""
+    """Stop botocore from retrying if this thread is in `tried_once`.
+
+    False is botocore's answer for that, and this handler runs before all others.
+    """
     return False if getattr(_this_thread, "tries_once", False) else None
 
 

@@ -1,4 +1,4 @@
-"""Interpret AWS errors: whether they may pass, and whether an item refused a write."""
+"""Interpret AWS errors: whether a retry may help, and whether a write's condition failed."""
 
 from collections.abc import Callable
 from secrets import SystemRandom
@@ -9,10 +9,10 @@ from pynamodb.exceptions import PynamoDBException, VerboseClientError
 
 import clock
 
-# The errors of a call when AWS doesn't answer or refuses the request.
+# A call raises one of these if AWS doesn't answer or refuses the request.
 AWS_ERRORS = (BotoCoreError, ClientError, PynamoDBException)
 _CONFLICT = "TransactionConflict"
-# Codes without "Exception" at the end, because the reasons of a canceled transaction have none.
+# "Exception" at the end is left out, because the reasons of a canceled transaction don't have it.
 _THROTTLED = frozenset(
     {
         "ProvisionedThroughputExceeded",
@@ -26,7 +26,8 @@ _THROTTLED = frozenset(
 )
 # After these codes, AWS may have carried out the call, or may still be working on it.
 _IN_DOUBT = frozenset({"ReplicatedWriteConflict", "RequestTimeout", "TransactionInProgress"})
-# Seconds between tries of a call after botocore has given up: the first pause and the longest.
+# After botocore has given up, `retry_until` waits between tries: the first and longest wait, in
+# seconds.
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 5.0
 _T = TypeVar("_T")
@@ -47,7 +48,7 @@ def may_pass(error: BaseException | None) -> bool:
 
 
 def throttled(error: ClientError) -> bool:
-    """Return whether AWS refused the call only because of too many calls, and did nothing."""
+    """Return whether AWS refused the call only because there were too many, and did nothing."""
     return bool(_codes(error) & _THROTTLED)
 
 
@@ -55,7 +56,7 @@ def retry_until(until: int, call: Callable[[], _T]) -> _T:
     """Call a function, and retry it while its error may pass. Return its result.
 
     Raises the last error if another try would begin after `until` (milliseconds since 1970). Use it
-    for calls that may be repeated: reads, and writes whose condition shows that they have landed.
+    for calls that may be repeated: reads, and writes whose condition shows that they succeeded.
     """
     bound = _FIRST_PAUSE
     while True:

@@ -15,11 +15,11 @@ PART_SIZE = 8 * 1024 * 1024
 
 
 class Upload:
-    """An upload, which is invisible until `complete` makes an object of it.
+    """An upload in parts. The object exists only after `complete`.
 
-    Another invocation can continue it with `parts` (JSON) and `id`. Each part is identified by its
-    content. So if another invocation has overwritten a part, `complete` fails instead of putting
-    the wrong part into the object.
+    Another invocation can continue it with `id` and `parts`, which can be stored as JSON. `parts`
+    identifies each part by its content. So if another invocation has overwritten a part, `complete`
+    fails instead of putting the wrong part into the object.
     """
 
     def __init__(self, key: str, upload_id: str, parts: list[str]) -> None:
@@ -48,10 +48,10 @@ class Upload:
 
     def complete(self) -> None:
         """Make the object from the parts so far, at least one. Raises UploadGone."""
-        named = [part.split(" ") for part in self.parts]
+        tags = [part.split(" ") for part in self.parts]
         parts = [
             {"PartNumber": number, "ETag": f'"{etag}"', "ChecksumCRC32": checksum}
-            for number, (etag, checksum) in enumerate(named, start=1)
+            for number, (etag, checksum) in enumerate(tags, start=1)
         ]
         self._call("complete_multipart_upload", MultipartUpload={"Parts": parts})
 
@@ -75,7 +75,7 @@ class Upload:
 def write(key: str, pieces: Iterable[bytes], content_type: str) -> None:
     """Write one object from many pieces, in one request if it is small.
 
-    If it fails, no parts stay in the bucket.
+    If the write fails, its parts are deleted.
     """
     data = b""
     upload = None

@@ -1,9 +1,9 @@
 """The results of a job's named steps. Each is stored once; a later write doesn't replace it.
 
 They are in the coordination table and outlive the job's row. Each `work_id` has a DynamoDB
-partition of its own, because two kinds of work must not find the steps of earlier work. One is a
-job that was retried by hand with another payload. The other is a new job that got the id of an
-expired one, because an idempotency key or the name of a child was used again.
+partition of its own. So a job that was retried by hand with another payload doesn't find its
+earlier steps. A new job may get the id of an expired one, if an idempotency key or the name of a
+child is used again. It doesn't find the steps of the expired job either.
 """
 
 from typing import Any
