@@ -22,7 +22,7 @@ class Children:
         from runners import dispatch  # imported here because most jobs dispatch nothing
 
         send = self._sender(job_type)
-        data = dispatch.job_data(job_type, payload, parent.organization_id, parent.campaign_id)
+        data = dispatch.new_job_data(job_type, payload, parent.organization_id, parent.campaign_id)
         child_id = derived_id("child", parent.organization_id, parent.work_id, key)
         with tracing.dispatching(job_type, is_of_child=True):
             child = dispatch.accept_job(data, send=send, job_id=child_id, parent_id=parent.id)

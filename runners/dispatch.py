@@ -37,9 +37,9 @@ TASK_PAYLOAD_LIMIT = 100 * 1024
 def dispatch_job(job_data: "JobData", send: Send) -> JobRequest:
     """Accept a job, send it, and return the row as it was saved.
 
-    If the job can't be sent now, it is due, and the timer sends it. Every runner calls this with
-    its own `send`. But the runner that JOB_RUNNER names decides whether the job can be sent again,
-    because it may borrow the functions of another runner.
+    If the job can't be sent now, the timer sends it later. Every runner calls this with its own
+    `send`. But the runner that JOB_RUNNER names may use another runner's functions, so `send` may
+    belong to that other runner. The named runner decides whether the job can be sent again.
     """
     with tracing.dispatching(job_data.job_type):
         row = accept_job(job_data, send=configured.sender())
@@ -66,18 +66,20 @@ def accept_job(
     more_writes: Sequence[RecordWrite] = (),
     writes_if_answered: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None = None,
 ) -> JobRequest:
-    """Save a job, due and queued or scheduled, and return its row.
+    """Save a job as queued, or as scheduled if it starts later, with a due time. Return its row.
 
-    A request with an idempotency key or a `job_id` that was used before returns the same job, as it
-    is now. `send` is how the job will be sent. `parent_id` is the job that dispatches it.
-    `more_writes` are written in one transaction with the row, or RaceLost or RowExists is raised.
+    If the idempotency key or the `job_id` was used before, return the same job, as it is now.
+    `send` is the function that can send the job again, or None. `parent_id` is the job that
+    dispatches it. `more_writes` are made in one transaction with the row; if that is impossible,
+    RaceLost or RowExists is raised.
 
-    A request for a unique job may be answered with an existing job. Then the row's `duplicate` says
-    how, and `writes_if_answered` returns the writes that replace `more_writes`.
+    A request for a unique job may be answered with an existing job. The row's `duplicate` then
+    shows how, and the writes from `writes_if_answered` are made instead of `more_writes`.
 
-    Before anything is saved, raises UnknownJobType, InvalidPayload, CampaignMissing, QueueFull,
-    QuotaReached or UniqueConflict. Raises IdempotencyConflict for a key that another request used,
-    and RunnerCannotResend if the job may need sending again and the runner can't do that.
+    Raises UnknownJobType, InvalidPayload, CampaignMissing, QueueFull, QuotaReached or
+    UniqueConflict before anything is saved. Raises IdempotencyConflict for a key that another
+    request used, and RunnerCannotResend if the job may have to be sent again and the runner can't
+    do that.
     """
     job = registry().job(job_data.job_type)
     run_at = job_data.starts_at()
@@ -95,17 +97,17 @@ def accept_job(
 
 
 def check_job(job_data: "JobData", send: Send | None) -> None:
-    """Check a job's type, payload and campaign, without regard to limits and existing jobs.
+    """Check a job's type, payload and campaign, but no limits and no existing jobs.
 
     Raises UnknownJobType, InvalidPayload, CampaignMissing, RunnerCannotResend, EntryNotLoaded.
     """
     _check(registry().job(job_data.job_type), job_data, send, later=False)
 
 
-def job_data(
+def new_job_data(
     job_type: str, payload: Any, organization_id: str, campaign_id: str | None
 ) -> "JobData":
-    """Return the data of a job that is dispatched without a request of its own."""
+    """Return the data of a job that a schedule or another job dispatches."""
     from runners.job_data import JobData  # imports pydantic, which most processes can skip
 
     return JobData(
@@ -127,9 +129,10 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
             TASK_PAYLOAD_LIMIT,
             "Use a job instead, because its payload may be far larger.",
         )
-    task_id, asked = new_task_id(), _asked_for.get()
-    if asked is not None and asked.id is None:  # otherwise the task itself dispatches this one
-        asked.id = task_id
+    task_id, noted = new_task_id(), _noted_task.get()
+    # If the id is already set, this is a later task: the first one runs here and dispatches it.
+    if noted is not None and noted.id is None:
+        noted.id = task_id
     return TaskMessage(
         id=task_id,
         name=task_name,
@@ -142,10 +145,10 @@ def accept_task(task_name: str, payload: Any) -> TaskMessage:
 class AcceptedTask:
     """The task that a call of `dispatch_task` has created."""
 
-    id: str | None = None  # None with a runner that creates its own messages
+    id: str | None = None  # stays None with a runner that creates its own messages
 
 
-_asked_for: ContextVar[AcceptedTask | None] = ContextVar("asked_for", default=None)
+_noted_task: ContextVar[AcceptedTask | None] = ContextVar("noted_task", default=None)
 
 
 @contextmanager
@@ -155,18 +158,18 @@ def noting_the_task() -> Iterator[AcceptedTask]:
     `dispatch_task` returns nothing, so the caller has no other way to get the id.
     """
     accepted = AcceptedTask()
-    token = _asked_for.set(accepted)
+    token = _noted_task.set(accepted)
     try:
         yield accepted
     finally:
-        _asked_for.reset(token)
+        _noted_task.reset(token)
 
 
 # --- the stages of accept_job --------------------------------------------------------------------
 
 
 def _check(job: Job, job_data: "JobData", send: Send | None, *, later: bool) -> "BaseModel":
-    """Return the payload as its model, or raise the error that says why the job is refused."""
+    """Return the payload as its model. Raises the errors of `check_job`."""
     payload = registry().check_new_job(job_data.job_type, job_data.payload, job_data.campaign_id)
     if job.retry or later:
         need = "has a retry policy" if job.retry else "is scheduled to start later"
@@ -179,7 +182,10 @@ def _check(job: Job, job_data: "JobData", send: Send | None, *, later: bool) -> 
 def _line(
     job: Job, job_data: "JobData", payload: "BaseModel", send: Send | None
 ) -> LimitedLine | None:
-    """Return the job's line, if it has one and it is known: see `line_of`."""
+    """Return the job's line, or None if it has no line or its line isn't known yet.
+
+    Raises RunnerCannotResend if the queue has limits and the runner can't send the job later.
+    """
     queue_name = job_data.queue_name or job.queue_name
     line = line_of(queue_name, job_data.organization_id, job_data.campaign_id, payload)
     if line is not None:
@@ -230,21 +236,21 @@ def _refuse_if_too_many(
 ) -> None:
     """Raise QueueFull or QuotaReached if there are too many jobs to accept a new one.
 
-    A request that creates no job isn't refused.
+    A request that is answered with an existing job isn't refused.
     """
     try:
         if line is not None:
             refuse_if_full(new_job.queue_name, line.key, line.limits)
         quota.refuse_if_reached(new_job.organization_id)
     except (QueueFull, QuotaReached):
-        if not _creates_no_job(new_job, rule):
+        if not _is_answered_with_existing(new_job, rule):
             raise
 
 
-def _creates_no_job(new_job: verbs.NewJob, rule: Unique | None) -> bool:
-    """Return whether the request returns its own existing job, or the one with its unique key.
+def _is_answered_with_existing(new_job: verbs.NewJob, rule: Unique | None) -> bool:
+    """Return whether the answer is the request's own job, or another job that has its unique key.
 
-    A request that creates a follower of that job creates a new job.
+    A request that creates a follower of that other job creates a new job.
     """
     if new_job.job_id is not None and read(new_job.job_id) is not None:
         return True
@@ -252,7 +258,7 @@ def _creates_no_job(new_job: verbs.NewJob, rule: Unique | None) -> bool:
         return False
     from runners import unique_work  # imported here because most jobs don't need it
 
-    return unique_work.creates_no_job(rule, new_job.unique_key, new_job.job_id)
+    return unique_work.is_answered_with_existing(rule, new_job.unique_key, new_job.job_id)
 
 
 def _save(
@@ -263,7 +269,7 @@ def _save(
     writes_if_answered: Callable[[JobRequest, Outcome], Sequence[RecordWrite]] | None,
     send: Send | None,
 ) -> JobRequest:
-    """Save the job. If the work is unique, return the row that its rule allows."""
+    """Save the job and return its row. For unique work, return the row that answers the request."""
     key = new_job.unique_key
     if rule is None or key is None:
         return verbs.save(new_job, more_writes=more_writes)
@@ -278,8 +284,9 @@ def _save(
 
 def _refuse_reused_key(key: str | None, new_job: verbs.NewJob, row: JobRequest) -> None:
     """Raise IdempotencyConflict if another request used the idempotency key before."""
-    is_its_own = row.duplicate is None or row.duplicate.before
-    if key is not None and is_its_own and row.request_hash != new_job.request_hash:
+    # If this request has just been answered with another job, its row doesn't have this key's hash.
+    has_hash_of_key = row.duplicate is None or row.duplicate.before
+    if key is not None and has_hash_of_key and row.request_hash != new_job.request_hash:
         raise IdempotencyConflict(key, row.id)
 
 
@@ -295,5 +302,5 @@ def _note(row: JobRequest) -> None:
 
 def _hash(job_data: "JobData") -> str:
     """Return a hash that identifies a request. The order of keys in its objects doesn't matter."""
-    asked = job_data.model_dump(mode="json", exclude={"idempotency_key"}, exclude_unset=True)
-    return sha256(canonical_json(asked).encode()).hexdigest()
+    fields = job_data.model_dump(mode="json", exclude={"idempotency_key"}, exclude_unset=True)
+    return sha256(canonical_json(fields).encode()).hexdigest()

@@ -185,7 +185,7 @@ class Starter:
         try:
             with tracing.dispatching(schedule.job_type):
                 return dispatch.accept_job(
-                    dispatch.job_data(
+                    dispatch.new_job_data(
                         schedule.job_type,
                         schedule.payload,
                         schedule.organization_id,

@@ -162,7 +162,7 @@ def run_now(
     job_id = derived_id("recurring now", organization_id, name, key) if key is not None else None
     with tracing.dispatching(schedule.job_type):
         row = dispatch.accept_job(
-            dispatch.job_data(
+            dispatch.new_job_data(
                 schedule.job_type, schedule.payload, organization_id, schedule.campaign_id
             ),
             send=send,
@@ -200,7 +200,7 @@ def definition_of(recurring: "Recurring") -> Definition:
 def check(organization_id: str, definition: Definition) -> None:
     """Raise PayloadTooLarge, or the error that dispatching such a job would raise."""
     dispatch.check_job(
-        dispatch.job_data(
+        dispatch.new_job_data(
             definition.job_type, definition.payload, organization_id, definition.campaign_id
         ),
         configured.sender(),

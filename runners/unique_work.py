@@ -75,7 +75,7 @@ def accept(request: UniqueRequest) -> JobRequest:
     return _try_once(request, stale)
 
 
-def creates_no_job(rule: Unique, key: str, job_id: str | None) -> bool:
+def is_answered_with_existing(rule: Unique, key: str, job_id: str | None) -> bool:
     """Return whether a request for this key is answered with an existing job.
 
     It is if it was answered so before, or if another job has the key and the request would not
