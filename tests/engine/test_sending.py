@@ -28,7 +28,7 @@ def test_it_returns_the_sender_that_there_is() -> None:
 
 
 def test_without_one_the_error_names_the_job_and_what_it_needs() -> None:
-    with pytest.raises(RunnerCannotResend, match=r"'mow' has a retry policy, which needs a runner"):
+    with pytest.raises(RunnerCannotResend, match=r"'mow' has a retry policy. That requires"):
         require_sender(None, "mow", "has a retry policy")
 
 
