@@ -28,7 +28,7 @@ def is_private(url: str) -> bool:
 
 
 def is_this_machines(url: str) -> bool:
-    """Return whether this machine serves credentials to a container at the URL."""
+    """Return whether the URL is one at which this machine serves credentials to its containers."""
     return urlsplit(url).hostname in _LINK_LOCAL
 
 
@@ -58,34 +58,34 @@ def region_for(url: str | None = None) -> str:
 
     It comes from the URL, otherwise from the environment, otherwise from botocore if installed.
     """
-    named = (url and region_of(url)) or os.environ.get("AWS_REGION")
-    named = named or os.environ.get("AWS_DEFAULT_REGION")
-    if not named:
+    region = (url and region_of(url)) or os.environ.get("AWS_REGION")
+    region = region or os.environ.get("AWS_DEFAULT_REGION")
+    if not region:
         try:
             from botocore.session import Session
         except ImportError:
             pass
         else:
-            named = Session().get_config_variable("region")
-    if not named:
+            region = Session().get_config_variable("region")
+    if not region:
         raise ConfigurationError("No AWS region is set.", "Pass region=, or set AWS_REGION.")
-    return named
+    return region
 
 
 def endpoint(service: str, region: str) -> tuple[str, bool]:
-    """Return an AWS service's URL, and whether the environment sets it, as for a local AWS.
+    """Return an AWS service's URL, and whether the environment sets it, which means a local AWS.
 
-    Raises InsecureAddress.
+    Raises InsecureAddress if the environment sets one that credentials must not be sent to.
     """
-    named = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get(
+    override = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}") or os.environ.get(
         "AWS_ENDPOINT_URL"
     )
-    if named:
-        return checked(named), True
+    if override:
+        return checked(override), True
     return f"https://{service}.{region}.amazonaws.com{'.cn' * region.startswith('cn-')}", False
 
 
 def region_of(url: str) -> str | None:
-    """Return the region in API Gateway's own host name of an API, or None."""
+    """Return the region in the host name that API Gateway gave an API, or None for another host."""
     match = _REGION.fullmatch(urlsplit(url).hostname or "")
     return match[1] if match else None

@@ -78,9 +78,9 @@ class BaseClient:
     @property
     def url(self) -> str:
         """The API's URL. Raises StackNotFound, and other errors of a call to CloudFormation."""
-        return self._url or self._found().api_url
+        return self._url or self._stack_outputs().api_url
 
-    # --- within -----------------------------------------------------------------------------------
+    # --- internal ---------------------------------------------------------------------------------
 
     @property
     def _api(self) -> Calls:
@@ -96,7 +96,7 @@ class BaseClient:
             return Bearer(self._token)
         return Signer(self._credentials, self._region or region_for(url))
 
-    def _found(self) -> "Outputs":
+    def _stack_outputs(self) -> "Outputs":
         """Return the stack's outputs, read from CloudFormation once."""
         from job_runners.stack_outputs import find_outputs
 
@@ -111,17 +111,17 @@ class BaseClient:
         self,
         path: str,
         name: str,
-        asked: Mapping[str, Any],
-        read: Callable[[Any], Any],
+        parameters: Mapping[str, Any],
+        parse: Callable[[Any], Any],
         cursor_name: str = "cursor",
     ) -> Iterator[Any]:
         cursor = None
         while True:
-            known = {key: value for key, value in {**asked, "cursor": cursor}.items() if value}
-            # Spaces as %20, because the signature doesn't match with +.
-            page = self._object(self._api.read(f"{path}?{urlencode(known, quote_via=quote)}"))
+            given = {key: value for key, value in {**parameters, "cursor": cursor}.items() if value}
+            # Encode spaces as %20. With +, the signature would not match.
+            page = self._object(self._api.read(f"{path}?{urlencode(given, quote_via=quote)}"))
             for each in page[name]:
-                yield read(each)
+                yield parse(each)
             cursor = page.get(cursor_name)
             if cursor is None:
                 return
@@ -137,14 +137,20 @@ class BaseClient:
 
 
 def part(name: str) -> str:
-    """Return a name as part of a path. Raises ValueError for one that changes the path."""
+    """Return a name encoded as one segment of a path.
+
+    Raises ValueError for an empty name, `.` or `..`, which would change the path.
+    """
     if name in ("", ".", ".."):
         raise ValueError(f"{name!r} isn't a valid name or id.")
     return quote(name, safe="")
 
 
 def traced(traceparent: str | None) -> dict[str, str]:
-    """Return the header with the caller's trace. Raises ValueError for an invalid one."""
+    """Return the header that continues the caller's trace. Raises ValueError for an invalid trace.
+
+    Without a trace, return no headers.
+    """
     if traceparent is None:
         return {}
     if not _TRACEPARENT.fullmatch(traceparent):

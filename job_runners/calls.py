@@ -80,10 +80,10 @@ class Calls:
             answer = self._attempt(call)
             if isinstance(answer, Answer):
                 return answer
-            error, asked = answer, None
+            error, requested = answer, None
             if isinstance(error, ApiError):
-                error.repeated, asked = repeated, error.retry_after
-                if not renewed and self._may_renew(error):
+                error.repeated, requested = repeated, error.retry_after
+                if not renewed and self._renew_credentials(error):
                     renewed = True
                     continue
                 if not isinstance(error, ApiBusy):
@@ -92,9 +92,9 @@ class Calls:
                 if call.not_done is not None:
                     raise OutcomeUnknown(error.problem, _UNKNOWN) from error
                 repeated = True
-            if tries >= self._max_attempts or (asked or 0) > LONGEST_ASKED:
+            if tries >= self._max_attempts or (requested or 0) > LONGEST_ASKED:
                 raise error
-            time.sleep(pause(tries, asked))
+            time.sleep(pause(tries, requested))
 
     def _attempt(self, call: _Call) -> Answer | ApiError | NoAnswer:
         """Make one attempt, and return the answer or the error."""
@@ -112,7 +112,7 @@ class Calls:
             return answer
         return refusal(self.api.url, answer, with_token=self.api.access.uses_token)
 
-    def _may_renew(self, error: ApiError) -> bool:
-        """Return whether API Gateway refused the credentials and newer ones are available."""
+    def _renew_credentials(self, error: ApiError) -> bool:
+        """If API Gateway refused the credentials, get new ones. Return whether they are others."""
         by_gateway = error.status in (401, 403) and "status" not in error.body
         return by_gateway and self.api.access.renew()

@@ -27,7 +27,7 @@ from job_runners.schedule_client import ScheduleClient
 from job_runners.task_client import TaskClient
 
 _PATIENCE = 300.0  # seconds without an answer before `wait` gives up
-_PAUSE = 5.0  # seconds between its tries in that time
+_PAUSE = 5.0  # seconds between two polls in that time
 
 
 class Client(TaskClient, QueueClient, ScheduleClient):
@@ -38,13 +38,14 @@ class Client(TaskClient, QueueClient, ScheduleClient):
     JOB_RUNNERS_STACK, and JOB_RUNNERS_TOKEN.
 
     The client signs calls with AWS credentials: from the environment, from the container or, with
-    botocore installed, from the profile. To use others, pass `credentials`, a value or a function
-    that returns one. To use a token instead, pass `token`, a string or a function that returns one.
+    botocore installed, from the profile. To use others, pass `credentials`: Credentials, or a
+    function that returns them. To use a token instead, pass `token`: a string, or a function that
+    returns one.
     Credentials and tokens are never sent unencrypted over a network, nor to a redirect.
 
-    `organization_id` is the organization to act for, unless a call names another. The default is
-    the token's own, otherwise `default`. `timeout` is the time to wait for one answer, in seconds.
-    A call has up to `max_attempts` attempts.
+    `organization_id` is the organization to act for, unless a call names another. By default, that
+    is the token's organization, or without a token `default`. `timeout` is the time to wait for one
+    answer, in seconds. A call has up to `max_attempts` attempts.
 
     Every method raises a JobRunnersError, or ValueError for an invalid argument.
     """
@@ -68,8 +69,8 @@ class Client(TaskClient, QueueClient, ScheduleClient):
 
         The same dispatch with the same `idempotency_key` returns the same job, until the job has
         expired. Pass a key that identifies the job's purpose, and your program can safely run
-        again. Without a key, the client creates one, so that it can repeat the call itself. An
-        error has the key as `idempotency_key`.
+        again. Without a key, the client creates one, so that it can repeat the call itself. If the
+        call fails, the error's `idempotency_key` is the key that was used.
 
         `run_at` needs a time zone. `delay` is in seconds. If the job type is unique, the returned
         job may have existed before: see its `unique_outcome`. If the type's rule refuses the
@@ -82,17 +83,17 @@ class Client(TaskClient, QueueClient, ScheduleClient):
             "organization_id": organization_id or self._organization,
             "campaign_id": campaign_id,
             "queue_name": queue_name,
-            "run_at": _moment(run_at),
+            "run_at": _iso_time(run_at),
             "delay": delay.total_seconds() if isinstance(delay, timedelta) else delay,
         }
         given = {name: value for name, value in body.items() if value is not None}
-        return self._with_key("/jobs", given, idempotency_key, traceparent)
+        return self._dispatch_with_key("/jobs", given, idempotency_key, traceparent)
 
     def rerun(
         self, job_id: str, *, idempotency_key: str | None = None, traceparent: str | None = None
     ) -> Job:
         """Dispatch a copy of a finished job, and return the new job."""
-        return self._with_key(f"{_path(job_id)}/rerun", None, idempotency_key, traceparent)
+        return self._dispatch_with_key(f"{_path(job_id)}/rerun", None, idempotency_key, traceparent)
 
     def run_schedule(
         self, name: str, *, organization_id: str | None = None, idempotency_key: str | None = None
@@ -103,7 +104,7 @@ class Client(TaskClient, QueueClient, ScheduleClient):
         Raises ScheduleNotFound.
         """
         path = self._schedule_path(name, organization_id, "/run")
-        return self._with_key(path, None, idempotency_key, None)
+        return self._dispatch_with_key(path, None, idempotency_key, None)
 
     def upload(
         self,
@@ -112,7 +113,7 @@ class Client(TaskClient, QueueClient, ScheduleClient):
         *,
         organization_id: str | None = None,
     ) -> str:
-        """Upload a file or bytes for the organization's jobs, and return the key for a payload.
+        """Upload a file or bytes for the organization's jobs. Return the key to put in a payload.
 
         An existing file of the same name is replaced. The upload goes to the stack's bucket, with
         AWS credentials that need s3:PutObject. With `Client(url=...)`, also pass `bucket=` to
@@ -132,7 +133,7 @@ class Client(TaskClient, QueueClient, ScheduleClient):
                 "The client doesn't know the bucket, because it has only the API's URL.",
                 "Use Client(url=..., bucket=...) with the stack's output BucketName.",
             )
-        bucket = self._bucket or self._found().bucket_name
+        bucket = self._bucket or self._stack_outputs().bucket_name
         region = self._region or region_for(self._url)
         uploads.Uploads(bucket, region, self._credentials, self._timeout).put(source, key)
         return key
@@ -148,9 +149,9 @@ class Client(TaskClient, QueueClient, ScheduleClient):
 
         Return None if there is no such job, or if it has expired.
         """
-        whose = organization_id or self._organization
-        asked = {"organization_id": whose, "idempotency_key": idempotency_key}
-        return next(self._pages("/jobs", "jobs", asked, Job.of), None)
+        organization = organization_id or self._organization
+        parameters = {"organization_id": organization, "idempotency_key": idempotency_key}
+        return next(self._pages("/jobs", "jobs", parameters, Job.of), None)
 
     def list(
         self,
@@ -166,7 +167,7 @@ class Client(TaskClient, QueueClient, ScheduleClient):
 
         Pages are read as you iterate. `search` is the start of an id, a message or an error.
         """
-        asked = {
+        parameters = {
             "organization_id": organization_id or self._organization,
             "limit": page_size,
             "cursor": None,
@@ -175,12 +176,12 @@ class Client(TaskClient, QueueClient, ScheduleClient):
             "queue_name": queue_name,
             "search": search,
         }
-        return self._pages("/jobs", "jobs", asked, Job.of)
+        return self._pages("/jobs", "jobs", parameters, Job.of)
 
     def children(self, job_id: str, *, page_size: int = PAGE) -> Iterator[Child]:
         """Yield the children of a job, in the order of their keys."""
-        asked = {"limit": page_size}
-        return self._pages(f"{_path(job_id)}/children", "children", asked, Child.of)
+        parameters = {"limit": page_size}
+        return self._pages(f"{_path(job_id)}/children", "children", parameters, Child.of)
 
     def job_types(self) -> JobTypes:
         """Return the job types and tasks of the stack, with the schemas of their payloads."""
@@ -204,7 +205,7 @@ class Client(TaskClient, QueueClient, ScheduleClient):
         until = None if timeout is None else time.monotonic() + timeout
         last: tuple[object, ...] = ()
         while True:
-            seen = self._look(job_id, until)
+            seen = self._poll(job_id, until)
             news = (seen.status, seen.progress, seen.result_message)
             if on_progress is not None and news != last:
                 last = news
@@ -247,14 +248,14 @@ class Client(TaskClient, QueueClient, ScheduleClient):
             if not gone.repeated:  # otherwise an earlier attempt of this call deleted it
                 raise
 
-    # --- within -----------------------------------------------------------------------------------
+    # --- internal ---------------------------------------------------------------------------------
 
-    def _with_key(
+    def _dispatch_with_key(
         self, path: str, body: Mapping[str, Any] | None, given: str | None, traceparent: str | None
     ) -> Job:
-        """Make a dispatch with the given idempotency key or a new one."""
+        """Dispatch with the given idempotency key, or with a new one."""
         key = given or new_key()
-        headers = {"Idempotency-Key": _in_header(key)}
+        headers = {"Idempotency-Key": _header_value(key)}
         if not key.isascii():
             if body is None:
                 raise ValueError("The idempotency key of a rerun or of run_schedule must be ASCII.")
@@ -265,11 +266,12 @@ class Client(TaskClient, QueueClient, ScheduleClient):
         except (ApiError, NoAnswer) as error:
             error.idempotency_key = key
             raise
-        # With the client's own key, only an earlier attempt of this call can have made the job.
-        return job if given else _unreplayed(job)
+        # The client's own key is new, so if the job exists already, an earlier attempt of this call
+        # made it. For the caller that isn't a replay.
+        return job if given else _not_replayed(job)
 
-    def _look(self, job_id: str, until: float | None) -> Job:
-        """Get a job, and retry for some minutes while the API doesn't answer."""
+    def _poll(self, job_id: str, until: float | None) -> Job:
+        """Get a job. While the API doesn't answer, retry until `until`, at most five minutes."""
         give_up = time.monotonic() + _PATIENCE
         give_up = give_up if until is None else min(give_up, until)
         while True:
@@ -295,7 +297,7 @@ class Client(TaskClient, QueueClient, ScheduleClient):
             raise self._unexpected(answer) from None
 
 
-def _unreplayed(job: Job) -> Job:
+def _not_replayed(job: Job) -> Job:
     return job.__replace__(replayed=False) if job.replayed else job
 
 
@@ -303,7 +305,7 @@ def _path(job_id: str) -> str:
     return f"/jobs/{part(job_id)}"
 
 
-def _moment(value: datetime | str | None) -> str | None:
+def _iso_time(value: datetime | str | None) -> str | None:
     if not isinstance(value, datetime):
         return value
     if value.tzinfo is None:
@@ -313,8 +315,8 @@ def _moment(value: datetime | str | None) -> str | None:
     return value.isoformat()
 
 
-def _in_header(key: str) -> str:
-    """Return a key as a header's value, quoted (RFC 9651) if it could not be sent as it is."""
+def _header_value(key: str) -> str:
+    """Return a key as a header's value, quoted (RFC 9651) if it can't be sent unchanged."""
     if key == key.strip() and not key.startswith('"'):
         return key
     escaped = key.replace("\\", r"\\").replace('"', r"\"")

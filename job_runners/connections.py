@@ -1,8 +1,8 @@
 """HTTP connections to one host, shared by all threads.
 
-Redirects are not followed: they are answers like any other. One thread at a time uses a connection,
-which is kept for the next call. Before a call, the client checks that the server hasn't closed the
-connection. If the server closes it later, the call is repeated only if that is safe.
+A redirect isn't followed; it is returned like any other answer. One thread at a time uses a
+connection, which is kept for the next call. Before a call, the client checks that the server hasn't
+closed the connection. If the server closes it later, the call is repeated only if that is safe.
 """
 
 import os
@@ -20,15 +20,15 @@ from job_runners.errors import NoAnswer
 
 Body = bytes | Callable[[], BinaryIO] | None
 
-_KEPT = 10  # idle connections
-# Seconds after which an idle connection isn't used again: less than servers and routers keep one.
+_MAX_IDLE = 10  # idle connections that are kept
+# Seconds for which an idle connection may be used again. Servers and routers keep one for longer.
 _IDLE = 50.0
-# The same for a call that must not be repeated: too short for the server to close the connection.
+# The same for a call that must not be repeated. No server closes a connection this soon.
 _FRESH = 1.0
-_CONNECT = 10.0  # seconds
-# The errors when the server has closed a connection.
+_CONNECT_TIMEOUT = 10.0  # seconds
+# The errors of a call on a connection that the server has closed.
 _CLOSED = (ConnectionError, ssl.SSLError)
-_LARGEST = 32 * 1024 * 1024  # bytes of an answer; Lambda's maximum is 6 MB
+_MAX_BYTES = 32 * 1024 * 1024  # bytes of an answer; Lambda's maximum is 6 MB
 
 
 class Answer(NamedTuple):
@@ -52,14 +52,14 @@ class Answer(NamedTuple):
 
     @property
     def is_readable(self) -> bool:
-        """Whether the body is empty or JSON, as all of the API's are."""
+        """Whether the body is empty or JSON, as every body of the API is."""
         try:
             return not self.data or self.json is not None
         except ValueError:
             return False
 
 
-class _Held:
+class _KeptConnection:
     """A connection and the time of its last use."""
 
     def __init__(self, connection: HTTPConnection) -> None:
@@ -68,9 +68,12 @@ class _Held:
         self.used_at = 0.0
 
     def is_alive(self, longest: float) -> bool:
-        """Return whether it was used recently and has no data to read, which would be its end."""
+        """Return whether the connection was used in the last `longest` seconds and is still open.
+
+        An idle connection has something to read only if the server closed it.
+        """
         idle = time.time() - self.used_at
-        return 0 <= idle <= longest and not _is_readable(self.connection)
+        return 0 <= idle <= longest and not _has_data(self.connection)
 
 
 class Connections:
@@ -84,7 +87,7 @@ class Connections:
         self._name = f"{parts.scheme}://{parts.netloc}"
         self._timeout = timeout
         self._use_proxy = use_proxy
-        self._idle: deque[_Held] = deque()
+        self._idle: deque[_KeptConnection] = deque()
         self._process = os.getpid()
         self._context: ssl.SSLContext | None = None
         self._lock = Lock()
@@ -120,31 +123,31 @@ class Connections:
         parts = urlsplit(url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         while True:
-            held = self._take(_IDLE if repeatable else _FRESH)
-            if held is None:
+            kept = self._take(_IDLE if repeatable else _FRESH)
+            if kept is None:
                 return self._exchange(self._connect(), method, target, body, headers)
             try:
-                return self._exchange(held, method, target, body, headers)
+                return self._exchange(kept, method, target, body, headers)
             except NoAnswer as error:
-                # The server closed the idle connection at the same moment. Try another one.
+                # The server closed the idle connection just before the call. Try another one.
                 if not repeatable or not isinstance(error.__cause__, _CLOSED):
                     raise
 
-    def _take(self, longest: float) -> _Held | None:
+    def _take(self, longest: float) -> _KeptConnection | None:
         """Return an idle connection that is alive, or None."""
         if os.getpid() != self._process:  # after a fork, the connections are the parent's
             self.close()
             self._process = os.getpid()
         while True:
             try:
-                held = self._idle.pop()
+                kept = self._idle.pop()
             except IndexError:
                 return None
-            if held.is_alive(longest):
-                return held
-            held.connection.close()
+            if kept.is_alive(longest):
+                return kept
+            kept.connection.close()
 
-    def _connect(self) -> _Held:
+    def _connect(self) -> _KeptConnection:
         try:
             connection = self._new()
             connection.connect()
@@ -154,18 +157,18 @@ class Connections:
                 "Check that this machine is online and that the address is right.",
                 may_have_landed=False,
             ) from error
-        return _Held(connection)
+        return _KeptConnection(connection)
 
     def _new(self) -> HTTPConnection:
-        timeout = min(_CONNECT, self._timeout)
-        if not self._is_tls:  # never through a proxy, because it stays on this machine
+        timeout = min(_CONNECT_TIMEOUT, self._timeout)
+        if not self._is_tls:  # calls without TLS stay on this machine, so they need no proxy
             return HTTPConnection(self._host, self._port, timeout=timeout)
         proxy = _proxy(self._host) if self._use_proxy else None
         if proxy is None:
             return HTTPSConnection(self._host, self._port, timeout=timeout, context=self._tls())
-        host, port, sent = proxy
+        host, port, proxy_headers = proxy
         connection = HTTPSConnection(host, port, timeout=timeout, context=self._tls())
-        connection.set_tunnel(self._host, self._port, sent)
+        connection.set_tunnel(self._host, self._port, proxy_headers)
         return connection
 
     def _tls(self) -> ssl.SSLContext:
@@ -176,9 +179,14 @@ class Connections:
             return self._context
 
     def _exchange(
-        self, held: _Held, method: str, target: str, body: Body, headers: Mapping[str, str]
+        self,
+        kept: _KeptConnection,
+        method: str,
+        target: str,
+        body: Body,
+        headers: Mapping[str, str],
     ) -> Answer:
-        connection, deadline = held.connection, time.monotonic() + self._timeout
+        connection, deadline = kept.connection, time.monotonic() + self._timeout
         try:
             connection.sock.settimeout(self._timeout)
             file = body() if callable(body) else None
@@ -198,11 +206,11 @@ class Connections:
         except BaseException:  # such as Ctrl-C: the next call must not read this answer
             connection.close()
             raise
-        if response.will_close or len(self._idle) >= _KEPT:
+        if response.will_close or len(self._idle) >= _MAX_IDLE:
             connection.close()
         else:
-            held.used_at = time.time()
-            self._idle.append(held)
+            kept.used_at = time.time()
+            self._idle.append(kept)
         return Answer(response.status, response.headers, data)
 
 
@@ -215,8 +223,8 @@ def _read(response: HTTPResponse, connection: HTTPConnection, deadline: float) -
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError("the answer took too long")
-        if size > _LARGEST:
-            raise OSError(f"the answer has more than {_LARGEST:,} bytes")
+        if size > _MAX_BYTES:
+            raise OSError(f"the answer has more than {_MAX_BYTES:,} bytes")
         if connection.sock is not None:
             connection.sock.settimeout(left)
     # Without a length, interrupted headers look like an answer without a body.
@@ -230,7 +238,7 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _is_readable(connection: HTTPConnection) -> bool:
+def _has_data(connection: HTTPConnection) -> bool:
     import select
 
     if connection.sock is None:
@@ -252,8 +260,8 @@ def _proxy(host: str) -> tuple[str, int | None, dict[str, str]] | None:
 
     if proxy_bypass(host):
         return None
-    named = getproxies().get("https", "")
-    parts = urlsplit(named if "//" in named else f"http://{named}")
+    address = getproxies().get("https", "")
+    parts = urlsplit(address if "//" in address else f"http://{address}")
     if not parts.hostname:
         return None
     headers = {}

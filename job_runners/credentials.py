@@ -15,9 +15,9 @@ from job_runners.errors import NoCredentials
 from job_runners.values import Value, field
 
 _SOON = 600.0  # seconds before their expiry at which credentials are renewed
-_SECONDS = 5.0  # timeout of the container's endpoint, which is on this machine
+_TIMEOUT = 5.0  # seconds; the container's endpoint is on this machine
 _TRIES = 3
-_PAUSE = 0.1  # seconds between them
+_PAUSE = 0.1  # seconds between two tries
 _HINT = (
     "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass credentials= or token=. "
     "For profiles, SSO and instance roles: pip install 'job-runners[aws]'."
@@ -33,7 +33,7 @@ class Credentials(Value):
 
 
 class FoundCredentials:
-    """Finds credentials as every AWS tool does, and renews them before they expire.
+    """Finds credentials as the AWS tools do, and renews them before they expire.
 
     Call it to get the current credentials. Threads can share one instance. Raises NoCredentials.
     """
@@ -50,11 +50,11 @@ class FoundCredentials:
             return found
         with self._lock:
             if self._source is None:
-                self._source = _source(os.environ)
+                self._source = _find_source(os.environ)
             return self._source()
 
     def forget(self) -> None:
-        """Find credentials again at the next call, because these were refused."""
+        """Forget the source of the credentials, which were refused. The next call finds one."""
         with self._lock:
             self._source = None
 
@@ -66,33 +66,33 @@ def _from_environment() -> Credentials | None:
     return Credentials(key, secret, os.environ.get("AWS_SESSION_TOKEN") or None)
 
 
-def _source(environment: Mapping[str, str]) -> Callable[[], Credentials]:
+def _find_source(environment: Mapping[str, str]) -> Callable[[], Credentials]:
     """Return a function that returns credentials. Raises NoCredentials."""
-    # botocore reads these before a container's endpoint, so with them botocore is used.
-    first = ("AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
+    # botocore prefers these to a container's endpoint. If one is set, let botocore choose.
+    preferred = ("AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE")
     url = _container_url(environment)
-    if url is not None and not any(environment.get(name) for name in first):
+    if url is not None and not any(environment.get(name) for name in preferred):
         return _Container(url)
     try:
         from botocore.session import Session
     except ImportError:
         raise NoCredentials("The environment has no AWS credentials.", _HINT) from None
-    return _by_botocore(Session())
+    return _botocore_source(Session())
 
 
-def _by_botocore(session: Any) -> Callable[[], Credentials]:
+def _botocore_source(session: Any) -> Callable[[], Credentials]:
     from botocore.exceptions import BotoCoreError
 
     try:
-        held = session.get_credentials()
+        found = session.get_credentials()
     except BotoCoreError as error:
         raise NoCredentials(f"Can't use the AWS credentials: {error}.", _HINT) from error
-    if held is None:
+    if found is None:
         raise NoCredentials("No AWS credentials found.", _HINT)
 
     def current() -> Credentials:
         try:
-            return of_botocore(held)
+            return of_botocore(found)
         except BotoCoreError as error:
             renew = "Renew them with aws sso login, or start a new session."
             raise NoCredentials(f"Can't use the AWS credentials: {error}.", renew) from error
@@ -100,9 +100,9 @@ def _by_botocore(session: Any) -> Callable[[], Credentials]:
     return current
 
 
-def of_botocore(held: Any) -> Credentials:
+def of_botocore(found: Any) -> Credentials:
     """Return botocore's current credentials. botocore renews them before they expire."""
-    now = held.get_frozen_credentials()
+    now = found.get_frozen_credentials()
     return Credentials(now.access_key, now.secret_key, now.token)
 
 
@@ -126,28 +126,28 @@ class _Container:
             )
             raise NoCredentials(f"The client doesn't request credentials from {url}.", hint)
         self._url = url
-        self._held: Credentials | None = None
+        self._cached: Credentials | None = None
         self._expires = 0.0  # seconds since 1970
 
     def __call__(self) -> Credentials:
         left = self._expires - time.time()
-        if self._held is not None and left > _SOON:
-            return self._held
+        if self._cached is not None and left > _SOON:
+            return self._cached
         try:
-            answer = self._ask()
-            self._held = Credentials(
+            answer = self._request()
+            self._cached = Credentials(
                 answer["AccessKeyId"], answer["SecretAccessKey"], answer.get("Token")
             )
-            self._expires = _seconds(answer["Expiration"])
+            self._expires = _timestamp(answer["Expiration"])
         except (OSError, ValueError, KeyError) as error:
-            if self._held is None or left <= 0:
+            if self._cached is None or left <= 0:
                 raise NoCredentials(
                     f"The container's endpoint {self._url} returned no credentials: {error!r}.",
                     "Check that the task or the pod has a role.",
                 ) from error
-        return self._held
+        return self._cached
 
-    def _ask(self) -> dict[str, Any]:
+    def _request(self) -> dict[str, Any]:
         from job_runners.connections import Connections
         from job_runners.errors import NoAnswer
 
@@ -156,7 +156,7 @@ class _Container:
         if token:
             headers["Authorization"] = token
         problem = ""
-        with Connections(self._url, _SECONDS, use_proxy=False) as connections:
+        with Connections(self._url, _TIMEOUT, use_proxy=False) as connections:
             for _ in range(_TRIES):
                 try:
                     answer = connections.send("GET", self._url, None, headers)
@@ -173,13 +173,13 @@ class _Container:
 
 def _container_token() -> str | None:
     path = os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
-    if path:  # the file is rewritten while the process runs
+    if path:  # read it at every call, because it is rewritten while the process runs
         with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is slow to import
             return file.read().strip()
     return os.environ.get("AWS_CONTAINER_AUTHORIZATION_TOKEN")
 
 
-def _seconds(iso: str) -> float:
+def _timestamp(iso: str) -> float:
     from datetime import datetime
 
     return datetime.fromisoformat(iso).timestamp()

@@ -78,8 +78,8 @@ class ApiError(JobRunnersError):
     `status` is the HTTP status. `slug` names the problem, such as `unknown-job-type`, and is empty
     if the answer isn't from a Job Runners API. `fields` has the invalid fields of a request, each
     with `field` and `why`. `request_id` is the id in the API's log. `retry_after` is in seconds.
-    `body` is the JSON object of the answer, or empty. `repeated` is True if an earlier attempt of
-    the same call may have been processed.
+    `location` is the address of a redirect. `body` is the JSON object of the answer, or empty.
+    `repeated` is True if an earlier attempt of the same call may have been processed.
     """
 
     def __init__(
@@ -145,11 +145,11 @@ class _ConflictWithJob(Conflict):
 
 
 class IdempotencyConflict(_ConflictWithJob):
-    """The idempotency key belongs to another request, which made the job `job_id`."""
+    """The idempotency key belongs to another request, which dispatched the job `job_id`."""
 
 
 class UniqueConflict(_ConflictWithJob):
-    """The job is unique, and the job `job_id` does the same work."""
+    """The job type is unique, and the existing job `job_id` does the same work."""
 
 
 class WrongState(Conflict):
@@ -157,7 +157,7 @@ class WrongState(Conflict):
 
 
 class ApiBusy(ApiError):
-    """The API is overloaded or broken, even after all attempts that are safe."""
+    """The API is overloaded or broken, and was so at every attempt that was safe to make."""
 
 
 class UnexpectedAnswer(ApiError):

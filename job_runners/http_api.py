@@ -1,4 +1,4 @@
-"""Make calls to an HTTP API, signed with AWS credentials or with a token."""
+"""Make calls to an HTTP API, with a signature or a token."""
 
 import json
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ class HttpApi:
     ) -> Answer:
         """Make one call. Raises NoAnswer.
 
-        A call that isn't `repeatable` uses no connection that was idle for long.
+        A call that isn't `repeatable` doesn't reuse a connection that was idle for long.
         """
         url, sent, data = self.url + path, {"Accept": "application/json", **(headers or {})}, None
         if body is not None:

@@ -16,8 +16,8 @@ FINISHED = frozenset({"succeeded", "failed", "cancelled"})
 class JobError(Value):
     """The error of an attempt.
 
-    `kind` is the name of the error's class. `traceback` is set only in a whole job, and only for
-    callers who may see it. `attempt` and `at` are set only for errors of earlier attempts.
+    `kind` is the name of the error's class. `traceback` is set only in a job that `get` or `wait`
+    returned, for callers who may see it. Only errors of earlier attempts have `attempt` and `at`.
     """
 
     kind: str | None
@@ -33,8 +33,8 @@ class WaitsFor(Value):
     `kind` is one of:
 
     - `job_type` or `queue`: the job type or queue `name` is paused.
-    - `line`: the queue `name` has no free slot, or its rate is reached, for this `key`. "*" is the
-      key of the whole queue. The key is None if it comes from the payload and the caller is a
+    - `line`: the queue `name` has no free slot for this `key`, or the key's rate is reached. "*" is
+      the key of the whole queue. The key is None if it comes from the payload and the caller is a
       viewer.
     - `job`: the job with the id `name` does the same work and must end first.
     """
@@ -49,7 +49,7 @@ class Job(Value, kw_only=True):
 
     `status` is `scheduled`, `waiting`, `queued`, `running`, `retryable`, `succeeded`, `failed` or
     `cancelled`. `progress` is in percent. `payload`, `result`, `earlier_errors`, `notes` and
-    `logs_url` are set only in a whole job, as `get` and `wait` return it. `raw` is the API's JSON.
+    `logs_url` are set only in a job that `get` or `wait` returned. `raw` is the API's JSON.
     `retry_after` is the number of seconds after which to poll again.
 
     After a dispatch, `replayed` is True if the job existed already with the same idempotency key.
@@ -108,7 +108,10 @@ class Job(Value, kw_only=True):
         return self.status == "succeeded"
 
     def get_result(self) -> Any:
-        """Return the result of a whole job. Raises JobFailed, JobCancelled, or JobUnfinished."""
+        """Return the result, if `get` or `wait` returned this job.
+
+        Raises JobFailed, JobCancelled, or JobUnfinished.
+        """
         if self.succeeded:
             return self.result
         if self.status == "cancelled":

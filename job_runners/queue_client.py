@@ -24,10 +24,10 @@ class QueueClient(BaseClient):
         return Queue.of(self._object(self._api.read(f"/queues/{part(name)}")))
 
     def queue_keys(self, name: str, *, page_size: int = PAGE) -> Iterator[QueueKey]:
-        """Yield the keys in use of a queue, with the holders of slots and the waiting jobs."""
+        """Yield the keys of a queue that are in use, with slot holders and waiting jobs."""
         path = f"/queues/{part(name)}"
-        asked = {"limit": page_size}
-        return self._pages(path, "keys", asked, QueueKey.of, cursor_name="keys_cursor")
+        parameters = {"limit": page_size}
+        return self._pages(path, "keys", parameters, QueueKey.of, cursor_name="keys_cursor")
 
     def limit_queue(
         self,
@@ -43,8 +43,8 @@ class QueueClient(BaseClient):
         if an earlier call changed them. Only services may call this.
         """
         rated = rate and {"count": rate.count, "seconds": rate.seconds, "burst": rate.burst}
-        asked = {"slots": slots, "rate": rated, "max_waiting": max_waiting}
-        body = {key: value for key, value in asked.items() if value is not None}
+        limits = {"slots": slots, "rate": rated, "max_waiting": max_waiting}
+        body = {key: value for key, value in limits.items() if value is not None}
         answer = self._api.call("PUT", f"/queues/{part(name)}", body)
         return Queue.of(self._object(answer))
 

@@ -44,7 +44,7 @@ class Limits(Value):
 
 
 class Holder(Value):
-    """A job that has a slot, and the time since it has it."""
+    """A job that has a slot, and the time at which it got the slot."""
 
     job_id: str
     organization_id: str | None

@@ -43,7 +43,7 @@ _DENIED = {
     (403, True): "This API may accept only signed calls, or the token's role may be too low.",
     (403, False): "The credentials need execute-api:Invoke on the API, in the API's own region.",
 }
-_SHOWN = 200  # characters of a body from another server that a message shows
+_MAX_EXCERPT = 200  # characters of another server's body that a message shows
 
 
 def problem_of(answer: Answer) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def problem_of(answer: Answer) -> dict[str, Any]:
 
 
 def retry_after(answer: Answer) -> float | None:
-    """Return the seconds to wait by the header Retry-After (a number or a time), or None."""
+    """Return the wait in seconds that the header Retry-After (a number or a time) asks for."""
     value = answer.headers.get("Retry-After")
     if not value:
         return None
@@ -85,7 +85,7 @@ def refusal(url: str, answer: Answer, *, with_token: bool) -> ApiError:
         )
         return UnexpectedAnswer(text, hint, status=status, body=body, location=where)
     kind, hint = _kind(status, slug, body), _HINTS.get(slug, "")
-    if kind is AccessDenied and "status" not in body:  # from API Gateway; the API's has a reason
+    if kind is AccessDenied and "status" not in body:  # API Gateway's answer; the API gives reasons
         hint = _DENIED[(status, with_token)]
     elif kind is ApiBusy:
         hint = f"Try again in {wait:g} s." if wait else "Try again in a moment."
@@ -120,5 +120,5 @@ def wrong_fields(body: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _excerpt(answer: Answer, body: Mapping[str, Any]) -> str:
-    text = str(body.get("message") or answer.text[:_SHOWN] or "nothing")
+    text = str(body.get("message") or answer.text[:_MAX_EXCERPT] or "nothing")
     return "".join(each if each.isprintable() else " " for each in text).strip().rstrip(".")

@@ -17,8 +17,8 @@ class ScheduleClient(BaseClient):
         self, *, organization_id: str | None = None, page_size: int = PAGE
     ) -> Iterator[Schedule]:
         """Yield the organization's schedules by name, without their payloads."""
-        asked = {"organization_id": organization_id or self._organization, "limit": page_size}
-        return self._pages("/schedules", "schedules", asked, Schedule.of)
+        parameters = {"organization_id": organization_id or self._organization, "limit": page_size}
+        return self._pages("/schedules", "schedules", parameters, Schedule.of)
 
     def schedule(self, name: str, *, organization_id: str | None = None) -> Schedule:
         """Return a schedule with its payload. Raises ScheduleNotFound."""

@@ -29,9 +29,12 @@ class Schedule(Value, kw_only=True):
     that version is gone.
 
     `next` has the next occurrences: only the first in a list, and none while paused. `last` is the
-    last started occurrence. `last_skipped_at` and `last_failed_at` are due times of others.
-    `error` is the reason why the last failed occurrence could not be started. If `retrying` is
-    True, it is the reason for the next one.
+    last started occurrence. `last_skipped_at` and `last_failed_at` are the due times of the last
+    occurrence that was skipped and of the last that could not be started.
+
+    If `retrying` is True, the next occurrence is due, failed to start, and is retried. `error` is
+    the error of that occurrence, otherwise of the last one that failed to start. If `waits` is
+    True, the next occurrence is due and waits for the previous job to end.
     """
 
     name: str

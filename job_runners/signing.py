@@ -27,7 +27,7 @@ class Access(Protocol):
         """Return the call's headers with its authorization."""
 
     def renew(self) -> bool:
-        """Forget refused credentials. Return whether there are others to try."""
+        """Forget the refused credentials. Return whether others are available."""
 
 
 class Signer:
@@ -44,12 +44,12 @@ class Signer:
         self, method: str, url: str, data: bytes | None, headers: Mapping[str, str]
     ) -> dict[str, str]:
         """Return the call's headers with its signature."""
-        # Read at each call, because credentials that expire are renewed, all parts together.
+        # Read all parts at once, at each call, because temporary credentials are renewed.
         self._last = self._credentials()
         return sign(method, url, headers, sha256(data), self._last, self._region, "execute-api")
 
     def renew(self) -> bool:
-        """Forget refused credentials. Return whether the current ones are different."""
+        """Forget the refused credentials. Return whether the current ones are different."""
         forget = getattr(self._credentials, "forget", None)
         if forget is not None:
             forget()
@@ -77,7 +77,7 @@ class Bearer:
         return {**headers, "Authorization": f"Bearer {self._last}"}
 
     def renew(self) -> bool:
-        """Return whether the function returns another token than the refused one."""
+        """Return whether the function now returns another token than the refused one."""
         return not isinstance(self._token, str) and self._token() != self._last
 
 
@@ -103,19 +103,19 @@ def sign(
     if credentials.session_token:
         signed["X-Amz-Security-Token"] = credentials.session_token
     parts = urlsplit(url)
-    named = {name.lower(): " ".join(value.split()) for name, value in signed.items()}
-    named.setdefault("host", _host(url))
-    names = sorted(named.keys() - _UNSIGNED)
+    canonical = {name.lower(): " ".join(value.split()) for name, value in signed.items()}
+    canonical.setdefault("host", _host(url))
+    names = sorted(canonical.keys() - _UNSIGNED)
     # S3 signs the path unchanged. Other services sign it normalized and encoded a second time.
     path = parts.path or "/"
-    path = path if service == "s3" else quote(_shortest(path), safe="/~")
+    path = path if service == "s3" else quote(_normalized(path), safe="/~")
     query = "&".join("=".join(pair) for pair in sorted(map(_pair, parts.query.split("&"))))
     request = "\n".join(
         [
             method.upper(),
             path,
             query if parts.query else "",
-            *(f"{name}:{named[name]}" for name in names),
+            *(f"{name}:{canonical[name]}" for name in names),
             "",
             ";".join(names),
             body_digest,
@@ -124,6 +124,7 @@ def sign(
     scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
     digest = hashlib.sha256(request.encode()).hexdigest()
     key = f"AWS4{credentials.secret_key}".encode()
+    # Each digest is the key of the next one. The last is the signature.
     for part in (*scope.split("/"), f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"):
         key = hmac.digest(key, part.encode(), "sha256")
     signed["Authorization"] = (
@@ -146,8 +147,8 @@ def _host(url: str) -> str:
     return name if parts.port in (None, _PORTS.get(parts.scheme)) else f"{name}:{parts.port}"
 
 
-def _shortest(path: str) -> str:
-    """Return a normalized path: without empty segments, `.` and `..`."""
+def _normalized(path: str) -> str:
+    """Return a path without empty segments, `.` and `..`."""
     segments: list[str] = []
     for segment in path.split("/"):
         if segment == "..":

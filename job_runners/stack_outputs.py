@@ -32,8 +32,8 @@ def find_outputs(name: str, region: str, credentials: Credentials, timeout: floa
     url, is_local = endpoint("cloudformation", region)
     answer = _describe(name, url, region, credentials, timeout)
     if answer.status != 200:
-        _refuse(name, region, answer)
-    outputs = _outputs(answer.text)
+        _raise_error(name, region, answer)
+    outputs = _parse_outputs(answer.text)
     try:
         return Outputs(api_address(outputs, url if is_local else ""), outputs["BucketName"])
     except KeyError as missing:
@@ -56,8 +56,8 @@ def api_address(outputs: Mapping[str, str], endpoint_url: str) -> str:
 
 
 def _describe(name: str, url: str, region: str, credentials: Credentials, timeout: float) -> Answer:
-    asked = {"Action": "DescribeStacks", "StackName": name, "Version": "2010-05-15"}
-    data = urlencode(asked, quote_via=quote).encode()
+    parameters = {"Action": "DescribeStacks", "StackName": name, "Version": "2010-05-15"}
+    data = urlencode(parameters, quote_via=quote).encode()
     plain = {"Content-Type": "application/x-www-form-urlencoded"}
     with Connections(url, timeout) as connections:
         for tries in range(1, _TRIES + 1):
@@ -70,17 +70,17 @@ def _describe(name: str, url: str, region: str, credentials: Credentials, timeou
                 if tries == _TRIES:
                     raise
             else:
-                if not _may_pass(answer):
+                if not _is_temporary(answer):
                     return answer
             time.sleep(pause(tries, None))
     return answer
 
 
-def _may_pass(answer: Answer) -> bool:
+def _is_temporary(answer: Answer) -> bool:
     return answer.status >= 500 or (answer.status == 400 and error_of(answer)[0] in _THROTTLED)
 
 
-def _refuse(name: str, region: str, answer: Answer) -> NoReturn:
+def _raise_error(name: str, region: str, answer: Answer) -> NoReturn:
     code, message = error_of(answer)
     if "does not exist" in message:
         raise StackNotFound(
@@ -88,13 +88,13 @@ def _refuse(name: str, region: str, answer: Answer) -> NoReturn:
             "Check the name and the region (region=, AWS_REGION).",
         )
     text = f"CloudFormation answered {answer.status} for stack {name}: {message or code}."
-    if _may_pass(answer):
+    if _is_temporary(answer):
         raise ApiBusy(text, "Try again in a moment.", status=answer.status)
     hint = "Allow cloudformation:DescribeStacks, or pass url= instead of stack=."
     raise AccessDenied(text, hint, status=answer.status)
 
 
-def _outputs(text: str) -> dict[str, str]:
+def _parse_outputs(text: str) -> dict[str, str]:
     from xml.etree import ElementTree as Xml
 
     root = Xml.fromstring(text)  # noqa: S314 - CloudFormation's, over TLS
@@ -116,10 +116,10 @@ def error_of(answer: Answer) -> tuple[str, str]:
         each.text or ""
         for name in ("Code", "Message")
         for each in root.iter()
-        if _is(each.tag, name)
+        if _has_name(each.tag, name)
     ]
     return (found[0], found[1]) if len(found) == 2 else ("", "")
 
 
-def _is(tag: str, name: str) -> bool:
+def _has_name(tag: str, name: str) -> bool:
     return tag.rpartition("}")[2] == name

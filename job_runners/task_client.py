@@ -20,12 +20,12 @@ class TaskClient(BaseClient):
         *,
         traceparent: str | None = None,
     ) -> str | None:
-        """Send a task and return its id, which its log lines have.
+        """Send a task and return its id. The task's log lines have the id, too.
 
         A task may be lost or delivered twice. If that matters, dispatch a job. The call is repeated
         only if the task was certainly not sent. If that is unknown, this raises OutcomeUnknown: if
-        you send the task again, it may run twice. An older API returns no id, and this returns
-        None.
+        you send the task again, it may run twice. Return None if the API is too old to return an
+        id.
         """
         body = {"task_name": task_name, "payload": dict(payload or {})}
         answer = self._api.call_once(

@@ -22,7 +22,8 @@ from job_runners.stack_outputs import error_of
 
 _TRIES = 4
 _LARGEST = 5 * 1024**3  # bytes: the limit of one PUT
-_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|(^|/)\.{0,2}(/|$)")
+# Control characters and backslashes, and segments that are empty, `.` or `..`.
+_INVALID = re.compile(r"[\x00-\x1f\x7f-\x9f\\]|(^|/)\.{0,2}(/|$)")
 _CHUNK = 1024 * 1024
 
 
@@ -48,8 +49,8 @@ class Uploads:
             path = source
             self._put(lambda: open(path, "rb"), key)  # noqa: PTH123,SIM115 - the caller closes it
 
-    def _put(self, opened: Callable[[], BinaryIO], key: str) -> None:
-        digest, size = _measure(opened)
+    def _put(self, open_file: Callable[[], BinaryIO], key: str) -> None:
+        digest, size = _measure(open_file)
         if size > _LARGEST:
             raise UploadRefused(
                 f"The file has {size:,} bytes. The limit of one upload is {_LARGEST:,}.",
@@ -63,7 +64,7 @@ class Uploads:
             for tries in range(1, _TRIES + 1):
                 headers = sign("PUT", url, plain, digest, self._credentials(), self._region, "s3")
                 try:
-                    answer = connections.send("PUT", url, opened, headers)
+                    answer = connections.send("PUT", url, open_file, headers)
                 except NoAnswer:
                     if tries == _TRIES:
                         raise
@@ -71,15 +72,15 @@ class Uploads:
                     if answer.status == 200:
                         return
                     if answer.status < 500 or tries == _TRIES:
-                        raise _refused(self._bucket, key, answer)
+                        raise _refusal(self._bucket, key, answer)
                 time.sleep(pause(tries, None))
 
     def _url(self, key: str) -> str:
-        named, is_local = endpoint("s3", self._region)
+        endpoint_url, is_local = endpoint("s3", self._region)
         path = quote(key, safe="/~")
         if is_local or "." in self._bucket:  # S3's certificate doesn't cover names with a dot
-            return f"{named}/{self._bucket}/{path}"
-        return f"https://{self._bucket}.{named.removeprefix('https://')}/{path}"
+            return f"{endpoint_url}/{self._bucket}/{path}"
+        return f"https://{self._bucket}.{endpoint_url.removeprefix('https://')}/{path}"
 
 
 def key_for(source: "str | os.PathLike[str] | bytes", name: str | None, organization: str) -> str:
@@ -91,7 +92,7 @@ def key_for(source: "str | os.PathLike[str] | bytes", name: str | None, organiza
         if isinstance(source, bytes):
             raise ValueError("The bytes have no name. Pass name=.")
         name = os.path.basename(os.fspath(source))  # noqa: PTH119 - pathlib is slow to import
-    if _UNFIT.search(name):
+    if _INVALID.search(name):
         raise ValueError(f"{name!r} isn't a valid name. Pass one such as may/list.csv.")
     key = f"uploads/{organization}/{name}"
     if len(key.encode()) > 1024:
@@ -99,16 +100,16 @@ def key_for(source: "str | os.PathLike[str] | bytes", name: str | None, organiza
     return key
 
 
-def _measure(opened: Callable[[], BinaryIO]) -> tuple[str, int]:
+def _measure(open_file: Callable[[], BinaryIO]) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
-    with opened() as file:
+    with open_file() as file:
         while part := file.read(_CHUNK):
             digest.update(part)
             size += len(part)
     return digest.hexdigest(), size
 
 
-def _refused(bucket: str, key: str, answer: Answer) -> UploadRefused:
+def _refusal(bucket: str, key: str, answer: Answer) -> UploadRefused:
     code, message = error_of(answer)
     hint = {
         403: f"The credentials need s3:PutObject on arn:aws:s3:::{bucket}/uploads/*.",
