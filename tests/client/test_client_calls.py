@@ -337,7 +337,7 @@ def test_a_connection_that_the_server_closed_is_noticed(server: BadServer) -> No
 def test_one_that_closes_at_the_very_moment_costs_a_read_nothing_and_makes_no_task_two(
     server: BadServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "_is_readable", lambda connection: False)
+    monkeypatch.setattr(connections, "_has_data", lambda connection: False)
     server.then = answer(200, SUMMARY)
     caller = client(server, max_attempts=1)
     caller.get(ID)
@@ -401,7 +401,7 @@ def test_an_answer_in_chunks_is_read(server: BadServer) -> None:
 def test_an_answer_that_does_not_end_is_given_up(
     server: BadServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "_LARGEST", 100_000)
+    monkeypatch.setattr(connections, "_MAX_BYTES", 100_000)
     server.then = answer(200, b" " * 200_000)
     with pytest.raises(NoAnswer, match="more than 100,000 bytes"):
         client(server, max_attempts=1).get(ID)
